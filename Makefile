@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions test-browser package test-package npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -42,7 +42,7 @@ test: setup test-rust test-hostile test-instructions test-browser
 
 # For every night: CI leaves these out because they take long.
 test-all: export THOROUGH = 1
-test-all: test lint-bench lint-features test-simulation mutants
+test-all: test lint-bench lint-features test-simulation mutants test-systems
 
 # Random tests draw from the fixed seed in .cargo/config.toml, and the one of the broker draws more than in `make check`.
 # All with --workspace: otherwise packages have other features, and are compiled once more. With CLIPPY_COMPILES=1, clippy's
@@ -101,6 +101,12 @@ package: dist
 test-package: dist client-tests/node_modules/.package-lock.json
 	cd client-tests && node fetch-clients.mjs
 	scripts/test-package.sh
+
+# The programs for ARM64 under qemu and for Windows under wine, and the image under podman. Needs root for the image, and minutes to
+# build. Some of them: make test-systems ARGS=windows
+test-systems:
+	@scripts/setup.sh systems
+	$(LINTED) scripts/test-systems.sh $(ARGS)
 
 # The npm packages for this machine, in target/npm.
 npm: dist

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Makes a release in target/release-archives: archives, Debian and npm packages, SBOMs in CycloneDX, and their checksums.
+# Makes a release in target/release-archives: archives, Debian and npm packages, a Homebrew formula, SBOMs in CycloneDX, and their
+# checksums, which the publisher signs.
 #
 #     scripts/release.sh [--dry-run] VERSION [TARGET…]
 #
-# By default for this machine, and for musl and 64-bit Arm if rustup has their targets and apt their compilers (musl-tools,
-# gcc-aarch64-linux-gnu). With --dry-run, an unfinished changelog, changed files and a tag that exists are only warnings.
-# Tools: cargo install --locked cargo-deb cargo-cyclonedx
+# By default for this machine, and for every other target whose tools are here: `scripts/setup.sh systems` installs those of musl,
+# Windows and macOS, and `apt install gcc-aarch64-linux-gnu` that of the Debian package for 64-bit Arm. With --dry-run, an unfinished
+# changelog, changed files and a tag that exists are only warnings.
+# Tools: cargo install --locked cargo-deb cargo-cyclonedx; apt install zip
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +25,10 @@ in_cargo="$(cargo pkgid --locked | sed 's/.*[#@]//')"
 for tool in cargo-deb cargo-cyclonedx; do
   command -v "$tool" >/dev/null || { echo "$tool is missing: cargo install --locked $tool" >&2; exit 1; }
 done
+command -v zip >/dev/null || { echo 'zip is missing: apt install zip' >&2; exit 1; }
 [ -z "$(git status --porcelain)" ] || problem 'there are changed files: commit them'
+# All but the upload, and the build: below are four.
+cargo publish --workspace --locked --dry-run --no-verify ${dry_run:+--allow-dirty}
 grep -Eq "^## \[$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md \
   || problem "CHANGELOG.md has no section \"## [$version] - $(date -u +%F)\": give \"Unreleased\" this name"
 ! git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null || problem "the tag v$version exists already"
@@ -42,7 +47,10 @@ is_possible() {
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
   targets=("$host")
-  ! is_possible x86_64-unknown-linux-musl musl-gcc || targets+=(x86_64-unknown-linux-musl)
+  for target in {x86_64,aarch64}-unknown-linux-musl {x86_64,aarch64}-apple-darwin; do
+    ! is_possible "$target" target/tools/zig/bin/cargo-zigbuild || targets+=("$target")
+  done
+  ! is_possible x86_64-pc-windows-gnu x86_64-w64-mingw32-gcc || targets+=(x86_64-pc-windows-gnu)
   ! is_possible aarch64-unknown-linux-gnu aarch64-linux-gnu-gcc || targets+=(aarch64-unknown-linux-gnu)
 fi
 
@@ -53,6 +61,7 @@ platform_of() {
     aarch64-*-linux-*) echo linux-arm64 ;;
     x86_64-apple-darwin) echo darwin-x64 ;;
     aarch64-apple-darwin) echo darwin-arm64 ;;
+    x86_64-*-windows-*) echo win32-x64 ;;
   esac
 }
 declare -A programs=()
@@ -61,29 +70,37 @@ rm -rf "$archives"
 mkdir -p "$archives"
 for target in "${targets[@]}"; do
   echo "$target"
-  built=()
-  built_in="$builds/dist"
-  [ "$target" = "$host" ] || { built=(--target "$target"); built_in="$builds/$target/dist"; }
-  cargo build --profile dist --locked "${built[@]}"
+  if [ "$target" = "$host" ]; then
+    built=()
+    program="$builds/dist/peerbroker"
+    cargo build --profile dist --locked
+  else
+    built=(--target "$target")
+    program="$(scripts/cross.sh "$target" dist)"
+  fi
   name="peerbroker-$version-$target"
   mkdir "$archives/$name"
-  cp "$built_in/peerbroker" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$archives/$name/"
+  cp "$program" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$archives/$name/"
   cp -r docs deploy "$archives/$name/"
-  tar -C "$archives" --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w --mtime="@$SOURCE_DATE_EPOCH" -cf - "$name" \
-    | gzip -n9 > "$archives/$name.tar.gz"
+  find "$archives/$name" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+  if [[ "$target" == *-windows-* ]]; then
+    (cd "$archives" && find "$name" -print | LC_ALL=C sort | TZ=UTC zip -qX@ "$name.zip")
+  else
+    tar -C "$archives" --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w -cf - "$name" | gzip -n9 > "$archives/$name.tar.gz"
+  fi
   rm -r "${archives:?}/$name"
   # Of what the program contains: libraries of tests and builds are not in it.
   cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --target "$target" --override-filename "$name.cdx"
   # Without the directory of this machine.
   sed "s#file://$PWD#file:///peerbroker#g" "$name.cdx.json" > "$archives/$name.cdx.json"
   rm -f "$name.cdx.json" "simulation/$name.cdx.json"
-  if [[ "$target" == *-gnu ]]; then
+  if [[ "$target" == *-linux-gnu ]]; then
     scripts/package.sh "${built[@]}" --output "$archives/" >/dev/null
   fi
   platform="$(platform_of "$target")"
   # A program for musl runs on every Linux.
   if [ -n "$platform" ] && { [ -z "${programs[$platform]:-}" ] || [[ "$target" == *-musl ]]; }; then
-    programs[$platform]="$platform=$built_in/peerbroker"
+    programs[$platform]="$platform=$program"
   fi
 done
 if [ ${#programs[@]} -gt 0 ]; then
@@ -93,5 +110,6 @@ if [ ${#programs[@]} -gt 0 ]; then
 fi
 
 cd "$archives"
+../../scripts/formula.sh "$version" > peerbroker.rb || rm peerbroker.rb
 sha256sum -- * > SHA256SUMS
 cat SHA256SUMS

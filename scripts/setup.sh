@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Installs missing packages that the tests need. Without the rights to do so, it lists them.
+# Installs missing packages that the tests need. Without the rights to do so, it lists them. `scripts/setup.sh systems` also installs
+# the tools of scripts/cross.sh and scripts/test-systems.sh.
 set -euo pipefail
 
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl wget:wget chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables certutil:libnss3-tools valgrind:valgrind)
+if [ "${1:-}" = systems ]; then
+  needs+=(x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 wine:wine qemu-aarch64-static:qemu-user-static buildah:buildah podman:podman runc:runc)
+fi
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server turnserver:coturn haproxy)
 root="$(cd "$(dirname "$0")/.." && pwd)"
@@ -66,6 +70,13 @@ cargo_tool() {
 }
 cargo_tool deny 0.20.2 ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
 cargo_tool nextest 0.9.148 76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968
+
+# zig is a linker for musl and macOS.
+if [ "${1:-}" = systems ]; then
+  rustup target add aarch64-unknown-linux-musl x86_64-unknown-linux-musl x86_64-pc-windows-gnu aarch64-apple-darwin x86_64-apple-darwin
+  [ -x "$root/target/tools/zig/bin/cargo-zigbuild" ] ||
+    python3 -m pip install --quiet --target "$root/target/tools/zig" ziglang==0.17.1 cargo-zigbuild==0.24.0
+fi
 
 [ ${#missing[@]} -eq 0 ] && [ ${#packed[@]} -eq 0 ] && [ ${#extra[@]} -eq 0 ] && exit 0
 

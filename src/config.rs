@@ -179,9 +179,13 @@ impl Config {
         let Some(path) = &self.static_dir else {
             return Ok(());
         };
-        // The dot exists only in a directory, and looking it up needs permission to enter it.
+        // Looking the dot up needs permission to enter the directory. Windows finds it for a file, too.
         let entered = path.canonicalize().and_then(|root| fs::metadata(root.join(".")));
-        entered.map(drop).map_err(|error| BadStaticDir { path: path.clone(), error })
+        let entered = entered.and_then(|found| match found.is_dir() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        });
+        entered.map_err(|error| BadStaticDir { path: path.clone(), error })
     }
 
     /// The keys of the configuration, with their settings.

@@ -1,10 +1,11 @@
-//! Reads files that operators name, up to a size. A path may lead to an endless device or a pipe.
+//! Reads files that operators name, up to a size, and creates private ones. A path may lead to an endless device or a pipe.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
+
+use crate::system;
 
 /// The reason why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum FileError {
 pub struct Stamp {
     modified: Option<SystemTime>,
     len: u64,
-    inode: u64,
+    identity: (u64, u64),
 }
 
 impl Stamp {
@@ -36,14 +37,17 @@ impl Stamp {
     /// as another change.
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
-        Some(Stamp { modified: metadata.modified().ok(), len: metadata.len(), inode: metadata.ino() })
+        Some(Stamp {
+            modified: metadata.modified().ok(),
+            len: metadata.len(),
+            identity: system::identity(&metadata),
+        })
     }
 }
 
 /// Reads a regular file of at most `max` bytes. It never waits, not even for a pipe, so the path may come from the API.
 pub fn read_regular(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
-    // Without O_NONBLOCK, opening a pipe waits for its writer. For regular files it means nothing.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let file = system::open_at_once(path)?;
     // Checks the opened file: the path could lead to another one by now.
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -70,6 +74,23 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
 /// Reads text of at most `max` bytes from stdin, also if it is a socket, which has no path.
 pub fn read_stdin(max: u64) -> Result<String, FileError> {
     String::from_utf8(read_all(io::stdin().lock(), max)?).map_err(|_| FileError::NotText)
+}
+
+/// Options to create a file that only its owner can read. It must not exist. On Windows, its directory decides who can.
+pub fn new_private() -> OpenOptions {
+    let mut options = system::private_file();
+    options.write(true).create_new(true);
+    options
+}
+
+/// A builder of directories that only their owner can enter. On Windows, the directory above decides who can.
+pub fn private_dir() -> DirBuilder {
+    system::private_dir()
+}
+
+/// Keeps the names in a directory over a power cut.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    system::sync_dir(dir)
 }
 
 fn read_all(from: impl Read, max: u64) -> Result<Vec<u8>, FileError> {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
+use gethostname::gethostname;
+
 /// This machine's address on the local network, if it has one. Phones on the same network can reach it.
 pub fn lan_address() -> Option<IpAddr> {
     interface_address(false)
@@ -29,5 +31,5 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
 
 /// The name of this machine.
 pub(crate) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    gethostname().to_string_lossy().into_owned()
 }

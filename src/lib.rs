@@ -63,6 +63,7 @@ mod runtime;
 mod server;
 mod session;
 mod single_flight;
+mod system;
 mod tls;
 mod transport;
 mod webhooks;

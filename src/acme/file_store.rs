@@ -1,15 +1,15 @@
 //! Keeps the account and the certificate in a directory.
 
 use std::cell::RefCell;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::future::{pending, ready};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::store::{CertificateStore, Doing, StoreError, StoredAccount, hex_digest};
 use crate::files::{self, FileError};
+use crate::system;
 
 const ACCOUNT: &str = "account.json";
 /// The private key and the chain. They are one file, so that they always fit.
@@ -33,7 +33,7 @@ impl Directory {
     /// Opens the directory of an ACME server, and creates it if it does not exist.
     pub(super) fn open(parent: &Path, url: &str) -> Result<Self, StoreError> {
         let dir = parent.join(dir_name(url));
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        let made = files::private_dir().recursive(true).create(&dir);
         made.map_err(|error| StoreError::directory("create", &dir, error))?;
         Ok(Directory { dir, lock: RefCell::default() })
     }
@@ -53,11 +53,11 @@ impl Directory {
         let written = || {
             // A file of an earlier run may have other rights.
             remove(&new)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+            let mut file = files::new_private().open(&new)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
-            File::open(&self.dir)?.sync_all()
+            files::sync_dir(&self.dir)
         };
         written().map_err(|error| StoreError::directory("write", &path, error))
     }
@@ -109,7 +109,7 @@ impl CertificateStore for Directory {
             // One of an attempt that has panicked.
             drop(self.lock.take());
             let path = self.dir.join(LOCK);
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+            let file = system::private_file().write(true).create(true).truncate(false).open(&path);
             let file = file.map_err(|error| StoreError::directory("create", &path, error))?;
             match file.try_lock() {
                 Ok(()) => {

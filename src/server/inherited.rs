@@ -4,7 +4,7 @@ use std::env;
 use std::io;
 use std::net::TcpListener;
 
-use listenfd::ListenFd;
+use crate::system;
 
 /// Listening sockets that a service manager has opened: the socket activation of systemd. They stay open between two servers, so
 /// clients that connect in between wait.
@@ -21,6 +21,11 @@ pub struct InheritedSockets {
 /// The reason why the sockets of a service manager cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadSocket {
+    /// The system has no such sockets.
+    #[error(
+        "LISTEN_FDS is set, but programs on this system inherit no sockets: remove the variable, and use --port"
+    )]
+    Unsupported,
     /// The name says nothing.
     #[error(
         "the service manager passes {count} sockets, and one is named {name:?}: name them with FileDescriptorName=, main, ops or http"
@@ -48,25 +53,25 @@ impl InheritedSockets {
     /// Takes the sockets that `LISTEN_FDS` and `LISTEN_FDNAMES` describe (`sd_listen_fds(3)`), if `LISTEN_PID` is this process.
     /// Call it once, before other threads run: it removes variables. A single socket is that for clients, whatever its name.
     pub fn from_environment() -> Result<Self, BadSocket> {
-        let mut given = ListenFd::from_env();
+        let given = system::inherited_sockets().ok_or(BadSocket::Unsupported)?;
+        let count = given.len();
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
         let mut sockets = InheritedSockets::default();
-        for index in 0..given.len() {
+        for socket in given {
             let name = names.next().unwrap_or_default().to_owned();
             let (place, known) = match &*name {
                 "ops" => (&mut sockets.ops, "ops"),
                 "http" => (&mut sockets.http, "http"),
                 "main" => (&mut sockets.main, "main"),
-                _ if given.len() == 1 => (&mut sockets.main, "main"),
-                _ => return Err(BadSocket::Name { count: given.len(), name }),
+                _ if count == 1 => (&mut sockets.main, "main"),
+                _ => return Err(BadSocket::Name { count, name }),
             };
-            let socket = given.take_tcp_listener(index);
             let socket = socket.map_err(|error| BadSocket::Unusable { name, error })?;
             if place.is_some() {
                 return Err(BadSocket::Twice(known));
             }
-            *place = socket;
+            *place = Some(socket);
         }
         Ok(sockets)
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddr
 use std::time::Duration;
 
 use actix_server::ServerHandle;
+use peerbroker_core::ports;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -168,10 +169,9 @@ fn listen(address: SocketAddr, reuse_port: bool, backlog: u16) -> io::Result<Tcp
         // Accepts IPv4 clients too, if the address is `::`.
         socket.set_only_v6(false)?;
     }
-    // A restart does not wait until the kernel has forgotten the old connections.
-    socket.set_reuse_address(true)?;
+    ports::reuse_address(&socket)?;
     if reuse_port {
-        socket.set_reuse_port(true)?;
+        ports::share(&socket)?;
     }
     socket.bind(&address.into())?;
     socket.listen(backlog.into())?;

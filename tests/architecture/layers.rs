@@ -20,13 +20,13 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "reload backup_command init_command keys_command console cli systemd predecessor peerbroker",
-        "actix_web::rt log peerbroker_doctor rlimit tikv_jemallocator tokio::select tokio::signal tokio::sync",
+        "reload backup_command init_command keys_command console cli process predecessor peerbroker",
+        "actix_web::rt log peerbroker_doctor tokio::sync",
     ),
     layer("reload", "console cli peerbroker", "log"),
     layer("backup_command", "cli peerbroker", ""),
-    layer("init_command", "cli", "rand toml"),
-    layer("keys_command", "console cli peerbroker", "jiff serde serde_json"),
+    layer("init_command", "cli peerbroker", "rand toml"),
+    layer("keys_command", "console cli process peerbroker", "jiff serde serde_json"),
     layer(
         "console",
         "cli peerbroker",
@@ -34,22 +34,26 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "cli",
-        "peerbroker",
+        "process peerbroker",
         "clap clap_complete clap_mangen env_filter gethostname ipnet parking_lot peerbroker_doctor percent_encoding rand serde serde_json strsim toml",
     ),
-    layer("systemd", "peerbroker", "log sd_notify tokio::time"),
+    layer(
+        "process",
+        "peerbroker",
+        "log rlimit sd_notify tikv_jemallocator tokio::select tokio::signal tokio::time",
+    ),
     layer("predecessor", "peerbroker", "log tokio::task tokio::time"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "server embed http runtime acme webhooks session transport node cluster descriptions rendezvous router limits keys outbound dialect redis_link tls config events single_flight lan files media media_api threads clock rate_limit address wire",
+        "server embed http runtime acme webhooks session transport node cluster descriptions rendezvous router limits keys outbound dialect redis_link tls config events single_flight lan files system media media_api threads clock rate_limit address ports wire",
         "",
     ),
     // The layers that speak HTTP.
     layer(
         "server",
-        "embed http runtime acme transport limits tls config events lan",
-        "actix_codec actix_http actix_server actix_service actix_web listenfd log rustls socket2 thiserror tokio",
+        "embed http runtime acme transport limits tls config events lan system ports",
+        "actix_codec actix_http actix_server actix_service actix_web log rustls socket2 thiserror tokio",
     ),
     layer(
         "embed",
@@ -58,7 +62,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "http",
-        "runtime webhooks session transport node limits keys tls config events media_api clock wire",
+        "runtime webhooks session transport node limits keys tls config events system media_api clock wire",
         "actix_codec actix_files actix_http actix_web base64 bytes form_urlencoded futures_core log mime mime_guess parking_lot percent_encoding procfs pulldown_cmark rand ring::digest ring::hmac rust_embed serde serde_json subtle thiserror tokio utoipa utoipa_actix_web uuid",
     ),
     // The parts of a broker, put together, and everything that changes them while they run.
@@ -70,7 +74,7 @@ pub const LAYERS: &[Layer] = &[
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(
         "acme",
-        "outbound redis_link tls config events files threads clock",
+        "outbound redis_link tls config events files system threads clock",
         "base64 http_body_util hyper hyper_util instant_acme log parking_lot rand rcgen redis ring::digest rustls rustls_pki_types serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Events to the endpoints of others.
@@ -110,8 +114,8 @@ pub const LAYERS: &[Layer] = &[
     // Keys, their stores, and the policy of each. Its `ring` is that of rustls.
     layer(
         "keys",
-        "outbound redis_link config single_flight files threads wire",
-        "base64 curve25519_dalek hyper jsonwebtoken log parking_lot percent_encoding rand redis ring rusqlite rustix::fs rustls rustls_pki_types serde serde_json simple_asn1 thiserror tokio uuid",
+        "outbound redis_link config single_flight files system threads wire",
+        "base64 curve25519_dalek hyper jsonwebtoken log parking_lot percent_encoding rand redis ring rusqlite rustls rustls_pki_types serde serde_json simple_asn1 thiserror tokio uuid",
     ),
     layer(
         "outbound",
@@ -141,8 +145,10 @@ pub const LAYERS: &[Layer] = &[
         "log parking_lot tokio::runtime tokio::select tokio::sync tokio::test",
     ),
     layer("single_flight", "", "parking_lot tokio::sync"),
-    layer("lan", "", "rustix::system"),
-    layer("files", "", "libc thiserror"),
+    layer("lan", "", "gethostname"),
+    layer("files", "system", "thiserror"),
+    // What differs between Unix and Windows.
+    layer("system", "", "libc listenfd rustix::fs"),
     // The media plane, or its stand-in.
     layer("media", "peerbroker_media media_api wire", "rustls"),
     layer("peerbroker_media", "relay turn datapath media_api", ""),
@@ -158,16 +164,17 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "datapath",
-        "media_api threads rate_limit wire",
+        "media_api threads rate_limit ports wire",
         "bytes dashmap log parking_lot quinn_udp socket2 stun_types thiserror tokio",
     ),
     // The crate that the others share.
-    layer("peerbroker_core", "media_api threads clock rate_limit address wire", ""),
+    layer("peerbroker_core", "media_api threads clock rate_limit address ports wire", ""),
     layer("media_api", "threads clock wire", "arc_swap"),
     layer("threads", "", "log parking_lot thiserror tokio::runtime tokio::sync tokio::task tokio::test"),
     layer("clock", "", "tokio::sync tokio::time"),
     layer("rate_limit", "", ""),
     layer("address", "", ""),
+    layer("ports", "", "socket2"),
     layer("wire", "", "thiserror"),
 ];
 
@@ -183,12 +190,12 @@ impl Layer {
 
 /// The layers of the program; all others are the library's.
 pub const PROGRAM: &[&str] =
-    &["main", "reload", "backup_command", "keys_command", "systemd", "predecessor", "console", "cli"];
+    &["main", "reload", "backup_command", "keys_command", "process", "predecessor", "console", "cli"];
 
 /// The other crates of the workspace: the front of each, and its layers.
 pub const CRATES: &[(&str, &str)] = &[
     ("peerbroker_media", "relay turn datapath"),
-    ("peerbroker_core", "media_api threads clock rate_limit address wire"),
+    ("peerbroker_core", "media_api threads clock rate_limit address ports wire"),
 ];
 
 /// The only layers that may know actix.

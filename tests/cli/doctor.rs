@@ -15,6 +15,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use testkit::tools::fixture;
+
+use self::fake::{http, serve};
 use crate::directory::Directory;
 use crate::program::{Program, command, run};
 
@@ -128,6 +131,33 @@ fn nothing_is_wrong_with_a_server_as_it_starts() {
     }
 }
 
+/// As a container does it, every ten seconds.
+#[test]
+fn a_health_check_needs_only_the_port() {
+    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let tls = ["--sslkey", key.to_str().unwrap(), "--sslcert", cert.to_str().unwrap()];
+    for flags in [&["--path", "/x"][..], &tls] {
+        let mut program = Program::start(flags);
+        let port = program.address.port().to_string();
+        let check = |args: &[&str], env: &[(&str, &str)]| {
+            let ended = run(&[&["doctor", "--quick"], args].concat(), env);
+            (ended.status.code(), ended.stdout)
+        };
+        let (code, lines) = check(&[], &[("PORT", &port)]);
+        assert_eq!(code, Some(0), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("ok   health")), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("websocket")), "{lines:?}");
+        assert_eq!(check(&["--port", &port], &[]).0, Some(0));
+        assert_eq!(check(&[&program.address.to_string()], &[]).0, Some(0));
+        program.stop();
+        assert_eq!(check(&["--port", &port], &[]).0, Some(1));
+    }
+    let ill = serve(|_| http("503 Service Unavailable", "", ""));
+    let examined = examine(&["--quick", &ill.to_string()]);
+    examined.expect_failed(&["health"]);
+    examined.expect("health", "failed", &["/healthz answers 503"]);
+}
+
 #[test]
 fn the_text_has_the_findings_of_the_json() {
     let program = Program::start(&["--path", "/x"]);
@@ -160,8 +190,6 @@ fn the_text_has_the_findings_of_the_json() {
 
 #[test]
 fn wrong_arguments_end_with_2_and_are_named() {
-    let none = run(&["doctor"], &[]);
-    assert_eq!(none.status.code(), Some(2));
     for (args, words) in [
         (&["ftp://a.test"][..], "'ftp://a.test' is no URL of a broker"),
         (&["a.test", "--origin", "game"], "--origin 'game' is no page"),

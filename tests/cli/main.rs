@@ -20,5 +20,6 @@ mod output;
 mod registration;
 mod signals;
 mod webhooks;
+mod windows;
 
 use testkit::{api, directory, http_client, program, raw_client, redis_server, wire};

@@ -1,4 +1,4 @@
-//! The base that peerbroker and its media plane share: names on the wire, time, rate limits, threads, public addresses.
+//! The base that peerbroker and its media plane share: names on the wire, time, rate limits, threads, ports, public addresses.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -19,6 +19,7 @@
 pub mod address;
 pub mod clock;
 pub mod media_api;
+pub mod ports;
 pub mod rate_limit;
 pub mod threads;
 pub mod wire;

@@ -60,6 +60,30 @@ fn quoted(text: &str, word: &str) -> Option<String> {
     serde_json::Deserializer::from_str(literal).into_iter().next()?.ok()
 }
 
+/// Asks the server if it serves; without a scheme in the URL, also over TLS.
+pub(super) async fn health(server: &Server) -> Finding {
+    let asked = |secure| {
+        let server = Server { secure, ..server.clone() };
+        async move { server.get("/healthz").await }
+    };
+    let is_well = |answer: &Result<Response, NoAnswer>| {
+        answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::OK)
+    };
+    let mut answer = asked(server.target.secure.unwrap_or(false)).await;
+    if !is_well(&answer)
+        && server.target.secure.is_none()
+        && let Ok(over_tls) = asked(true).await
+    {
+        answer = Ok(over_tls);
+    }
+    let found = match &answer {
+        _ if is_well(&answer) => return ok("the server serves"),
+        Ok(answer) => format!("/healthz answers {}", answer.shown()),
+        Err(error) => error.to_string(),
+    };
+    failed(found, "Look at the log of the server.")
+}
+
 /// The server's text for a GET of the WebSocket's path, which names the URL for clients.
 pub(super) async fn told(server: &Server) -> Option<Told> {
     let answer = server.get(&server.path("peerjs")).await.ok()?;

@@ -4,8 +4,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::{Value, json};
 
-/// The checks that every run has, in their order. Those of a certificate depend on TLS.
+/// The checks that every whole run has, in their order. Those of a certificate depend on TLS.
 const CHECKS: &str = "dns tcp tls http clock path key cors proxy websocket peers discovery ice";
+
+/// Those of a run with `--quick`.
+const QUICK_CHECKS: &str = "dns tcp health";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -74,6 +77,8 @@ impl State {
 pub(super) struct Report {
     findings: Vec<Named>,
     is_silent: bool,
+    /// The checks that a run has.
+    checks: &'static str,
     /// The URL of the documentation, with the end of its pages.
     docs: (String, &'static str),
 }
@@ -82,8 +87,9 @@ pub(super) struct Report {
 const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/");
 
 impl Report {
-    pub(super) fn new(is_silent: bool) -> Self {
-        Report { findings: Vec::new(), is_silent, docs: (REPOSITORY.to_owned(), ".md") }
+    pub(super) fn new(is_silent: bool, is_quick: bool) -> Self {
+        let checks = if is_quick { QUICK_CHECKS } else { CHECKS };
+        Report { findings: Vec::new(), is_silent, checks, docs: (REPOSITORY.to_owned(), ".md") }
     }
 
     /// From now on, advice names the documentation that the peerbroker at this URL serves.
@@ -141,7 +147,7 @@ impl Report {
         let failed =
             self.findings.iter().rev().find(|(_, finding)| finding.has_failed()).map(|(check, _)| *check);
         let is_done = |check: &&str| self.findings.iter().any(|(done, _)| done == check);
-        let left: Vec<&str> = CHECKS.split(' ').filter(|check| !is_done(check)).collect();
+        let left: Vec<&str> = self.checks.split(' ').filter(|check| !is_done(check)).collect();
         if let Some(failed) = failed.filter(|_| !left.is_empty()) {
             self.add("rest", skipped(format!("not checked, because of {failed}: {}", left.join(", "))));
         }

@@ -1,11 +1,11 @@
 //! `peerbroker backup`: copies the data directory while a server uses it.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use peerbroker::files;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 
 use crate::cli::{ACME_DIR, Failure, failed, wrong};
@@ -25,7 +25,7 @@ pub fn run(data_dir: Option<&Path>, to: &Path) -> Result<String, Failure> {
         return Err(failed(format!("{} exists already, and is not overwritten", to.display())));
     }
     let unfinished = unfinished(to);
-    DirBuilder::new().mode(0o700).create(&unfinished).map_err(|error| match error.kind() {
+    files::private_dir().create(&unfinished).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             failed(format!("an earlier backup was not finished: remove {}", unfinished.display()))
         }
@@ -71,7 +71,7 @@ fn copy_tree(from: &Path, to: &Path, depth: u32) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(cannot("copy", from))?,
     };
-    DirBuilder::new().mode(0o700).create(to).map_err(cannot("copy", to))?;
+    files::private_dir().create(to).map_err(cannot("copy", to))?;
     for entry in entries {
         let entry = entry.map_err(cannot("copy", from))?;
         let (path, copy) = (entry.path(), to.join(entry.file_name()));
@@ -94,12 +94,11 @@ fn copy_tree(from: &Path, to: &Path, depth: u32) -> Result<(), Failure> {
 /// Private keys: only the owner may read them, from the beginning.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let mut source = File::open(from)?;
-    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let mut copy = files::new_private().open(to)?;
     io::copy(&mut source, &mut copy)?;
     copy.sync_all()
 }
 
 fn sync(dir: &Path) -> Result<(), Failure> {
-    let synced = File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(cannot("write", dir))
+    files::sync_dir(dir).map_err(cannot("write", dir))
 }

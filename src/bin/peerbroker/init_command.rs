@@ -2,9 +2,9 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf, absolute};
 
+use peerbroker::files;
 use rand::distr::{Alphanumeric, SampleString as _};
 use toml::Value;
 
@@ -39,10 +39,12 @@ pub fn run(dir: &Path) -> Result<String, Failure> {
         .replace(DATA_DIR, &format!("data_dir = {}", text_of(&data)?))
         .replace(OPS_PORT, &format!("ops_port = 9001\nadmin_token_file = {}", text_of(&token)?));
     DirBuilder::new().recursive(true).create(dir).map_err(|error| cannot(dir, &error))?;
-    DirBuilder::new().mode(0o700).create(&data).map_err(|error| cannot(&data, &error))?;
+    files::private_dir().create(&data).map_err(|error| cannot(&data, &error))?;
     let secret = Alphanumeric.sample_string(&mut rand::rng(), TOKEN_CHARS) + "\n";
-    write(&token, 0o600, &secret)?;
-    write(&config, 0o644, &settings)?;
+    write(&token, files::new_private(), &secret)?;
+    let mut public = OpenOptions::new();
+    public.write(true).create_new(true);
+    write(&config, public, &settings)?;
     Ok(format!(
         "Created {}, {} and {}.\n\nStart the server:\n\n  peerbroker --config {}\n\nThe API is then at http://127.0.0.1:9001/, and \
          its token is in {}.\n",
@@ -62,8 +64,8 @@ fn text_of(path: &Path) -> Result<Value, Failure> {
     Ok(text.into())
 }
 
-fn write(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+fn write(path: &Path, options: OpenOptions, text: &str) -> Result<(), Failure> {
+    let file = options.open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(path),
         _ => cannot(path, &error),

@@ -4,8 +4,6 @@ mod audit;
 mod exported;
 mod shown;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, absolute};
 
 use peerbroker::keys::redis::RedisKeys;
@@ -13,10 +11,11 @@ use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 use peerbroker::keys::{Change, Key, KeyError, KeyStore, Settings};
 use peerbroker::wire::ApiKey;
 
-use audit::{Audit, SYSLOG};
+use audit::Audit;
 
 use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, StoredKeys, failed, wrong};
 use crate::console::print;
+use crate::process::{self, SYSLOG};
 
 /// Runs a command and prints its result. The system's log gets a line for each change.
 pub fn run(command: &KeysCommand, cli: &Cli) -> Result<(), Failure> {
@@ -159,8 +158,7 @@ fn open(at: StoredKeys) -> Result<Box<dyn KeyStore>, Failure> {
 
 /// The advice if the directory belongs to another user than that of this command.
 fn other_owner(dir: &Path) -> String {
-    let owner = |path: &Path| fs::metadata(path).map(|found| found.uid()).ok();
-    match (owner(dir), owner(Path::new("/proc/self"))) {
+    match (process::owner(dir), process::user()) {
         (Some(owner), Some(own)) if owner != own && own != 0 => {
             format!(". The directory belongs to user {owner}: run the command with sudo, or as this user")
         }
@@ -171,7 +169,7 @@ fn other_owner(dir: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixDatagram;
-    use std::{env, process};
+    use std::{env, fs, process};
 
     use super::*;
     use crate::cli::{Command, parsed};

@@ -12,8 +12,8 @@ mod console;
 mod init_command;
 mod keys_command;
 mod predecessor;
+mod process;
 mod reload;
-mod systemd;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,20 +24,12 @@ use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use cli::{Cli, Command, Failure, LogFormat, Settings, StoredKeys, failed};
+use cli::{Cli, Command, Failure, LogFormat, Settings, StoredKeys, failed, wrong};
 use console::{Log, Style, print};
 use predecessor::PendingResources;
+use process::{Hangups, Stops};
 use reload::Reloader;
-
-/// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
-/// not stay. glibc's allocator does only one of the two.
-///
-/// It is built for the page size of the machine that builds it: set `JEMALLOC_SYS_WITH_LG_PAGE` for machines with larger pages. With
-/// musl it has no thread for this, and returns memory while something is allocated.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Time for which a stalled reader of stdout or stderr can delay the end of the program.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -59,7 +51,7 @@ fn main() -> ExitCode {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli)
         }
-        Some(Command::Doctor(args)) => match peerbroker_doctor::run(&(**args).clone().into()) {
+        Some(Command::Doctor(args)) => match peerbroker_doctor::run(&args.for_port(cli.port())) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
@@ -107,17 +99,20 @@ fn check(cli: &Cli, settings: &Settings, style: Style) -> Result<(), Failure> {
 
 fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<(), Failure> {
     let Settings { config, listen, .. } = &settings;
+    if let Some(why) = process::unusable_variable() {
+        return Err(wrong(why));
+    }
     // Before other threads run: it removes variables.
     let sockets = InheritedSockets::from_environment()?;
-    let system = actix_web::rt::System::new();
+    let runtime = actix_web::rt::System::new();
     // Before all slow steps: until there is a handler, SIGHUP ends the process.
     let cannot_listen = |error| failed(format!("cannot listen for signals: {error}"));
-    let hangups = system.block_on(async { signal(SignalKind::hangup()) }).map_err(cannot_listen)?;
+    let hangups = runtime.block_on(async { Hangups::listen() }).map_err(cannot_listen)?;
     let has_predecessor = listen.reuse_port || !sockets.is_empty();
     let mut awaited = PendingResources::default();
     let store = open_keys(&settings, has_predecessor.then_some(&mut awaited))?;
     // As Node does: the usual soft limit of 1024 files would limit clients to 1000.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+    if let Err(error) = process::raise_file_limit() {
         log::warn!("cannot raise the limit of open files: {error}");
     }
     let mut builder = PeerBroker::builder().config(config.clone()).log(Arc::new(log));
@@ -145,14 +140,14 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     }
     let broker = builder.build();
     let server = Server::bind_with(&broker, listen, sockets)?;
-    systemd::follow(&broker, listen)?;
+    process::follow(&broker, listen)?;
     let patience = listen.relay_drain();
     console::follow(broker.events(), style, settings.clone())?;
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
-    system.block_on(async {
+    runtime.block_on(async {
         let stop = stop_signal().map_err(cannot_listen)?;
         actix_web::rt::spawn(pass_on(hangups, reload));
-        actix_web::rt::spawn(systemd::report(broker.clone()));
+        actix_web::rt::spawn(process::report(broker.clone()));
         let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience));
         let stop = async move {
             stop.await;
@@ -200,25 +195,22 @@ fn open_keys(
 }
 
 /// Asks for a reload at each SIGHUP.
-async fn pass_on(mut hangups: Signal, reload: Sender<()>) {
+async fn pass_on(mut hangups: Hangups, reload: Sender<()>) {
     // An error means that the thread has ended.
-    while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
+    while hangups.next().await && reload.send(()).is_ok() {}
 }
 
 /// Time in which the same signal counts once: a process group and its launcher, such as npm's, may both pass it on.
 const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
-/// Ready at the first SIGTERM or SIGINT; the second ends the process at once.
+/// Ready at the first signal to stop; the second ends the process at once.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stops = Stops::listen()?;
     let (first, stopped) = tokio::sync::oneshot::channel::<()>();
     actix_web::rt::spawn(async move {
-        let mut next = async move || {
-            tokio::select! { _ = terminate.recv() => SignalKind::terminate(), _ = interrupt.recv() => SignalKind::interrupt() }
-        };
-        let (kind, at) = (next().await, Instant::now());
+        let (kind, at) = (stops.next().await, Instant::now());
         drop(first);
-        while next().await == kind && at.elapsed() < SAME_SIGNAL {}
+        while stops.next().await == kind && at.elapsed() < SAME_SIGNAL {}
         std::process::exit(130);
     });
     Ok(async move { drop(stopped.await) })

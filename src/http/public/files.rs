@@ -16,6 +16,7 @@ use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use mime::Mime;
 
 use super::handler::{NO_CACHE, NOSNIFF, decode, with};
+use crate::system;
 
 /// The file that is served for a directory.
 const INDEX: &str = "index.html";
@@ -48,7 +49,8 @@ fn local_name(below: &str) -> Option<PathBuf> {
     }
     let segment = |encoded| {
         let name = decode(encoded)?.into_owned();
-        (!name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])).then_some(name)
+        let is_named = !name.is_empty() && !name.starts_with('.');
+        (is_named && !name.contains(['/', '\\', '\0']) && system::is_plain_name(&name)).then_some(name)
     };
     below.strip_suffix('/').unwrap_or(below).split('/').map(segment).collect()
 }

@@ -1,9 +1,7 @@
 //! The database file: it is made, opened, migrated and copied, and has problems.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,9 +10,9 @@ use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use rustix::fs::Access;
 
 use crate::keys::KeyError;
+use crate::{files, system};
 
 /// The name of the database file in its directory.
 pub const FILE_NAME: &str = "peerbroker.db";
@@ -77,7 +75,7 @@ pub(super) fn at<T>(path: &Path, done: Result<T, Problem>) -> Result<T, KeyError
     done.map_err(|problem| KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into()))
 }
 
-/// Device number and inode number of the file, and those of its write-ahead log, if it has one.
+/// The identity of the file, and that of its write-ahead log, if it has one.
 pub(super) struct FileIds {
     file: (u64, u64),
     log: Option<(u64, u64)>,
@@ -85,7 +83,7 @@ pub(super) struct FileIds {
 
 impl FileIds {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        let id = |path: &Path| fs::metadata(path).map(|found| system::identity(&found));
         Ok(FileIds { file: id(path)?, log: id(&log_of(path)).ok() })
     }
 
@@ -100,7 +98,7 @@ impl FileIds {
 
 /// Makes the directory and an empty file, if they do not exist. Returns the path of the file.
 pub(super) fn make(dir: &Path) -> Result<PathBuf, KeyError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let made = files::private_dir().recursive(true).create(dir);
     at(dir, made.map_err(Problem::Directory))?;
     let path = dir.join(FILE_NAME);
     // Closing a file releases all locks of this process on it (fcntl(2)), so no other thread may have the new file
@@ -108,27 +106,17 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf, KeyError> {
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock();
     match make_private(&path) {
-        Ok(()) => at(&path, give_to_owner(dir, &path).map_err(Problem::File))?,
+        Ok(()) => at(&path, system::give_to_owner(dir, &path).map_err(Problem::File))?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return at(&path, Err(Problem::File(error))),
     }
     Ok(path)
 }
 
-/// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the same with its
-/// other files.
-fn give_to_owner(dir: &Path, path: &Path) -> io::Result<()> {
-    let (owner, file) = (fs::metadata(dir)?, fs::metadata(path)?);
-    if file.uid() != 0 || owner.uid() == 0 {
-        return Ok(());
-    }
-    chown(path, Some(owner.uid()), Some(owner.gid()))
-}
-
 /// Creates an empty file that only its owner can read, because it contains secrets. SQLite gives its other files
 /// the same mode.
 fn make_private(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
+    files::new_private().open(path).map(drop)
 }
 
 /// Opens the file for its store, and brings it to the present format.
@@ -148,8 +136,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
 /// Opens the file for reading. Without a log no other process has it open, so it is read as immutable: otherwise SQLite
 /// would make a log.
 pub(super) fn open_unchanged(path: &Path) -> Result<Connection, Problem> {
-    rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(|_| Problem::Unopened)?;
-    let escaped = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    system::may_write(path).map_err(|_| Problem::Unopened)?;
+    let escaped = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
     let immutable = if log_of(path).exists() { "" } else { "?immutable=1" };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     connect(format!("file:{escaped}{immutable}").as_ref(), flags)
@@ -237,7 +225,7 @@ pub(super) fn may_be_made(dir: &Path) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
             Ok(found) if !found.is_dir() => return Err(ErrorKind::NotADirectory.into()),
-            Ok(_) => return Ok(rustix::fs::access(&above, Access::WRITE_OK | Access::EXEC_OK)?),
+            Ok(_) => return system::may_create_in(&above),
         }
     }
     Ok(())

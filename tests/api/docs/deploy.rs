@@ -47,10 +47,14 @@ fn the_flags_and_variables_of_the_files_exist() {
 #[test]
 fn the_health_check_of_the_image_asks_the_broker() {
     let file = read("deploy/Dockerfile");
-    let command = file.lines().find_map(|line| line.trim().strip_prefix("CMD ")).unwrap();
+    let command = file
+        .lines()
+        .find_map(|line| Some(line.strip_prefix("HEALTHCHECK ")?.split_once(" CMD ")?.1))
+        .unwrap();
     let words: Vec<String> = serde_json::from_str(command).unwrap();
     let is_healthy = |port: u16| {
-        let mut check = Command::new(&words[0]);
+        assert_eq!(words[0], "peerbroker");
+        let mut check = Command::new(testkit::program::path());
         check.args(&words[1..]).env("PORT", port.to_string()).output().unwrap().status.success()
     };
     let server = TestServer::start(Transport::Own, |_| {});
@@ -61,6 +65,22 @@ fn the_health_check_of_the_image_asks_the_broker() {
     let hangs_up = thread::spawn(move || drop(other.accept().unwrap()));
     assert!(!is_healthy(port));
     hangs_up.join().unwrap();
+}
+
+/// A release changes the version at one more place than Cargo.toml's: these.
+#[test]
+fn the_files_name_the_image_of_this_version() {
+    let wanted = concat!("ghcr.io/peerbroker/peerbroker:", env!("CARGO_PKG_VERSION"));
+    let mut found = BTreeSet::new();
+    let pages = ["README.md", "docs/DEPLOY.md"]
+        .map(|page| read(page).lines().map(|line| (page.to_owned(), line.to_owned())).collect::<Vec<_>>());
+    for (file, line) in deploy_lines().into_iter().chain(pages.into_iter().flatten()) {
+        if let Some((_, image)) = line.split_once("ghcr.io/peerbroker/") {
+            assert!(line.contains(wanted), "{file}: {image}");
+            found.insert(file);
+        }
+    }
+    assert_eq!(found.len(), 6, "{found:?}");
 }
 
 /// systemd's own judgement, from 0, which is best, to 100. Versions before 250 cannot judge a file.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
+use peerbroker_core::ports;
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -19,7 +20,9 @@ pub(crate) struct Port {
 impl Port {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = new_socket(address)?;
-        socket.set_reuse_port(true)?;
+        if ports::CAN_BE_SHARED {
+            ports::share(&socket)?;
+        }
         socket.bind(&address.into())?;
         Port::new(socket)
     }
@@ -28,8 +31,8 @@ impl Port {
     /// [left](Self::leave): the kernel prefers it to all others (Linux 5.4).
     pub(super) fn of_client(&self, client: SocketAddr) -> io::Result<Self> {
         let socket = new_socket(self.bound)?;
-        socket.set_reuse_port(true)?;
-        socket.set_reuse_address(true)?;
+        ports::share(&socket)?;
+        ports::reuse_address(&socket)?;
         socket.bind(&self.bound.into())?;
         // Datagrams of others that came before this stay in its buffer, and are read with their own address.
         socket.connect(&client.into())?;
@@ -49,7 +52,7 @@ impl Port {
     pub(super) fn check_free(address: SocketAddr) -> io::Result<()> {
         let socket = new_socket(address)?;
         // Without SO_REUSEPORT: a server that has not left the port lacks this flag, so both cannot be bound.
-        socket.set_reuse_address(true)?;
+        ports::reuse_address(&socket)?;
         socket.bind(&address.into())
     }
 
@@ -57,7 +60,7 @@ impl Port {
     pub(super) fn leave(&self) -> io::Result<()> {
         // A connected socket receives from its peer only, and nothing comes from the port itself.
         self.socket.connect(self.bound)?;
-        SockRef::from(&self.socket).set_reuse_address(true)
+        ports::reuse_address(&SockRef::from(&self.socket))
     }
 
     /// The address that it is bound to.

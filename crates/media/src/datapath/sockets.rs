@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use peerbroker_core::ports;
 use peerbroker_core::threads::{Panic, Threads};
 use quinn_udp::{RecvMeta, UdpSockRef};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -233,7 +234,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     // A server that restarts finds connections of the last one.
-    socket.set_reuse_address(true)?;
+    ports::reuse_address(&socket)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(&address.into())?;
     socket.listen(1024)?;
@@ -304,7 +305,8 @@ pub(crate) type Ports = Arc<[Arc<Port>]>;
 
 /// Binds each address once for each thread. Returns the ports of each thread.
 fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io::Error)> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let most = if ports::CAN_BE_SHARED { MAX_THREADS } else { 1 };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(most);
     let mut addresses = addresses.to_vec();
     // Our threads share the port. Another server must not: the kernel would split the datagrams between the two.
     for address in &addresses {

@@ -14,13 +14,14 @@ The exit code is 0 if nothing is wrong, though there may be warnings; 1 if a che
 
   peerbroker doctor https://broker.example.com
   peerbroker doctor localhost:9000 --key my-game --origin https://game.example.org
-  peerbroker doctor broker.example.com --idle 90";
+  peerbroker doctor broker.example.com --idle 90
+  peerbroker doctor --quick      as the health check of a container";
 
 /// The server to examine.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DoctorArgs {
-    /// The broker as clients reach it: a URL, or a host with or without port and path
-    url: String,
+    /// The broker as clients reach it: a URL, or a host with or without port and path [default: --port on this machine]
+    url: Option<String>,
 
     /// API key of the client [default: that in the URL, or peerjs]
     #[arg(long, short, value_parser = key)]
@@ -46,6 +47,10 @@ pub struct DoctorArgs {
     #[arg(long = "acme_http_port", alias = "acme-http-port", value_name = "PORT", default_value_t = DEFAULT_ACME_HTTP_PORT)]
     acme_http_port: u16,
 
+    /// Only ask the server if it serves, with TLS or without
+    #[arg(long)]
+    quick: bool,
+
     /// Print one JSON object, for programs
     #[arg(long)]
     json: bool,
@@ -55,9 +60,12 @@ fn idle(text: &str) -> Result<u64, String> {
     (number(&SECONDS, 1..=3600).parse)(text.as_ref())
 }
 
-impl From<DoctorArgs> for Args {
-    fn from(args: DoctorArgs) -> Self {
-        let DoctorArgs { url, key, origin, ca, idle, acme_http_port, json } = args;
-        Args { url, key: key.map(|key| key.to_string()), origin, ca, idle, acme_http_port, json }
+impl DoctorArgs {
+    /// The arguments. Without a URL, the server is the one of this machine at `port`.
+    pub fn for_port(&self, port: u16) -> Args {
+        let DoctorArgs { url, key, origin, ca, idle, acme_http_port, quick, json } = self.clone();
+        // An address, because a container may have no /etc/hosts.
+        let url = url.unwrap_or_else(|| format!("127.0.0.1:{port}"));
+        Args { url, key: key.map(|key| key.to_string()), origin, ca, idle, acme_http_port, quick, json }
     }
 }

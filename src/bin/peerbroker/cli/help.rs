@@ -11,6 +11,7 @@ use super::Command;
 use super::draft::Draft;
 use super::row::{ALL_NODES, Row, plain};
 use super::table::{BASICS, ROWS};
+use crate::process::LACKS;
 
 /// The text below `-h`.
 const EXAMPLES: &str = "\
@@ -77,7 +78,7 @@ fn with_args(text: Text) -> ClapCommand {
     let base = match text {
         Text::Short => base.max_term_width(MAX_WIDTH).after_help(EXAMPLES),
         // No line is folded.
-        _ => base.term_width(0).after_help(RULES),
+        _ => base.term_width(0).after_help([RULES].into_iter().chain(LACKS).collect::<Vec<_>>().join("\n\n")),
     };
     Command::augment_subcommands(base)
         .mut_subcommand("config", |command| command.args(of_config))

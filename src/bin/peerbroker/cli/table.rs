@@ -50,7 +50,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
     [
         group(BASICS, vec![
             Row::new("port", |d| &mut d.listen.port, port(),
-                "TCP port; 0: a free one", "The start line shows the port.").short('p').fallback("PORT").common().of(NODE).odd(odd::port),
+                "TCP port; 0: a free one", "The start line shows the port.").short('p').fallback("PORT").common().commands(&["doctor"]).of(NODE).odd(odd::port),
             Row::new("host", |d| &mut d.listen.host, text("HOST"),
                 "Address or name to listen on", "`::` is IPv6 and IPv4. For a name, its first address is used.").short('H').common().of(NODE).odd(odd::host),
             Row::new("path", |d| &mut d.config.path, parsed("PATH", MountPath::parse),
@@ -68,7 +68,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("drain_timeout", |d| &mut d.listen.drain_timeout, time(&MILLIS, 0..=MAX_MILLIS),
                 "Time over which a stopping server closes its clients; 0 closes all at once", "Other servers are the nodes of a cluster, or one that listens on the same port. With a socket of systemd the default is 1000. See [signals](OPERATING.md#signals-and-exit-codes).").unset("10000 if another server can take them, otherwise 0").of(NODE),
             Row::new("config", |d| &mut d.file, path("FILE"),
-                "File with settings (TOML), named as the flags", "Flags and variables override it. The server reads it again when it changes, and on SIGHUP. See [the file](#the-file).").common().commands(&["keys", "backup"]).of(NODE),
+                "File with settings (TOML), named as the flags", "Flags and variables override it. The server reads it again when it changes, and on SIGHUP. See [the file](#the-file).").common().commands(&["keys", "backup", "doctor"]).of(NODE),
         ]),
         group("TLS", vec![
             Row::new("sslkey", |d| &mut d.sslkey, path("FILE"),

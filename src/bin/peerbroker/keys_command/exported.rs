@@ -1,9 +1,8 @@
 //! The file of `peerbroker keys export` and `import`: one JSON document, so that a part of it is never taken for the whole.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -40,7 +39,7 @@ pub(super) fn json(keys: &[Key]) -> serde_json::Result<String> {
 /// Writes a new file. A partly written file is removed.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let cannot = |error| failed(format!("cannot write {}: {error}", path.display()));
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = files::new_private().open(path);
     let mut file = file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             failed(format!("{} exists already, and is not overwritten", path.display()))

@@ -1,0 +1,83 @@
+//! Windows.
+
+use std::env;
+use std::future::pending;
+use std::io;
+use std::path::Path;
+
+use peerbroker::{Listen, PeerBroker};
+use tokio::signal::windows::{CtrlBreak, CtrlC, ctrl_break, ctrl_c};
+
+pub const LACKS: Option<&str> = Some(
+    "\
+On Windows, Ctrl-C and Ctrl-Break stop the server, and there are no other signals. A changed file of
+--config is read again, but there is no SIGHUP. --reuse_port, and the sockets and reports of systemd
+(LISTEN_FDS, NOTIFY_SOCKET), are refused. Files have no modes: whoever may read a directory may read
+the keys and secrets in it.",
+);
+
+pub const SYSLOG: &str = "";
+
+pub fn unusable_variable() -> Option<String> {
+    env::var_os("NOTIFY_SOCKET").is_some().then(|| {
+        "NOTIFY_SOCKET is set, but a program on Windows cannot report to systemd: remove the variable"
+            .to_owned()
+    })
+}
+
+pub struct Stops {
+    c: CtrlC,
+    brk: CtrlBreak,
+}
+
+/// A key that stops the server.
+#[derive(PartialEq, Eq)]
+pub enum Key {
+    C,
+    Break,
+}
+
+impl Stops {
+    pub fn listen() -> io::Result<Self> {
+        Ok(Stops { c: ctrl_c()?, brk: ctrl_break()? })
+    }
+
+    pub async fn next(&mut self) -> Key {
+        tokio::select! { _ = self.c.recv() => Key::C, _ = self.brk.recv() => Key::Break }
+    }
+}
+
+pub struct Hangups;
+
+impl Hangups {
+    pub fn listen() -> io::Result<Self> {
+        Ok(Hangups)
+    }
+
+    pub async fn next(&mut self) -> bool {
+        pending().await
+    }
+}
+
+/// There is no limit to raise.
+pub fn raise_file_limit() -> io::Result<()> {
+    Ok(())
+}
+
+pub fn write_syslog(_: &Path, _: &[u8]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn user() -> Option<u32> {
+    None
+}
+
+pub fn owner(_: &Path) -> Option<u32> {
+    None
+}
+
+pub fn follow(_: &PeerBroker, _: &Listen) -> io::Result<()> {
+    Ok(())
+}
+
+pub async fn report(_: PeerBroker) {}

@@ -1,0 +1,70 @@
+//! Unix.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::path::Path;
+
+use listenfd::ListenFd;
+use rustix::fs::Access;
+
+/// A file that only its owner can read, if this creates it.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// A directory that only its owner can enter, if this creates it.
+pub(crate) fn private_dir() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+/// Opens a file for reading. It does not wait for the writer of a pipe.
+pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// Identifies a file beyond its path: device number and inode number.
+pub(crate) fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
+/// Fails if this user may not read and write a file.
+pub(crate) fn may_write(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK)?)
+}
+
+/// Fails if this user may not create files in a directory.
+pub(crate) fn may_create_in(dir: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the same with its
+/// other files.
+pub(crate) fn give_to_owner(dir: &Path, path: &Path) -> io::Result<()> {
+    let (owner, file) = (fs::metadata(dir)?, fs::metadata(path)?);
+    if file.uid() != 0 || owner.uid() == 0 {
+        return Ok(());
+    }
+    chown(path, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// Keeps the names in a directory over a power cut.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// True if a name in a URL can mean only the file of this name.
+pub(crate) fn is_plain_name(_: &str) -> bool {
+    true
+}
+
+/// Takes the sockets that `LISTEN_FDS` describes. `None` if this system has no such sockets, but the variable is set.
+pub(crate) fn inherited_sockets() -> Option<Vec<io::Result<TcpListener>>> {
+    let mut given = ListenFd::from_env();
+    Some((0..given.len()).filter_map(|index| given.take_tcp_listener(index).transpose()).collect())
+}

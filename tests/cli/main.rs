@@ -19,6 +19,7 @@ mod ops;
 mod output;
 mod registration;
 mod signals;
+mod stdio;
 mod webhooks;
 
 use testkit::{api, directory, http_client, program, raw_client, redis_server, wire};

@@ -23,7 +23,7 @@ use crate::runtime::{Components, Runtime};
 use crate::threads::caught;
 use crate::tls::{self, TlsError};
 use crate::webhooks::WebhookTotals;
-use crate::wire::CloseReason;
+use crate::wire::{CloseReason, ConnId};
 
 /// A running broker, to be mounted in an actix-web app or served by a
 /// [`Server`](crate::Server). Clones are the same broker.
@@ -260,6 +260,17 @@ impl Builder {
         self.components.on_message.push(Box::new(move |client, message| {
             if let Err(panic) = caught(|| hook(client, message)) {
                 log::error!("a hook for messages has {panic}");
+            }
+        }));
+        self
+    }
+
+    /// Adds a hook that is called for each text that a PeerJS client sends on its connection, before it is read: heartbeats, and
+    /// texts that the broker ignores, are among them. As for [`on_message`](Self::on_message), it must not block.
+    pub fn on_text(mut self, hook: impl Fn(Client<'_>, ConnId, &str) + Send + Sync + 'static) -> Self {
+        self.components.on_text.push(Box::new(move |client, connection, text| {
+            if let Err(panic) = caught(|| hook(client, connection, text)) {
+                log::error!("a hook for texts has {panic}");
             }
         }));
         self

@@ -23,7 +23,7 @@ use crate::limits::{GuessLimiter, Quota};
 use crate::media::Relay;
 use crate::rendezvous::Guests;
 use crate::router::{Backlog, Cluster, ExpireNotice, Peer, Realm, Routed, Router};
-use crate::wire::{ApiKey, CloseReason, Frame, Limit, MessageKind, PeerId, RealmKind};
+use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId, RealmKind};
 use listings::Listings;
 use tenant::ActiveTenants;
 
@@ -41,6 +41,7 @@ pub struct Node {
     listings: Listings,
     relay: OnceLock<Relay>,
     on_message: Vec<OnMessage>,
+    on_text: Vec<OnText>,
     /// Wrong guesses at room codes.
     pub(crate) wrong_codes: GuessLimiter,
     /// Bytes of unfinished messages of all connections.
@@ -73,6 +74,9 @@ pub struct Message<'a> {
 /// for a message that a client has posted on another node, all packets from other nodes.
 pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
 
+/// Called as [`OnMessage`], for every text on a connection of a PeerJS client.
+pub(crate) type OnText = Box<dyn Fn(Client<'_>, ConnId, &str) + Send + Sync>;
+
 impl Node {
     /// No key yet. With a membership it is a node of a cluster, and somebody has to [run](Membership::run) that.
     pub fn new(
@@ -103,19 +107,26 @@ impl Node {
             listings: Listings::default(),
             relay: OnceLock::new(),
             on_message: Vec::new(),
+            on_text: Vec::new(),
             wrong_codes: GuessLimiter::new(Limit::WrongRoomCodes),
             sessions: AtomicUsize::new(0),
         }
     }
 
-    /// Calls these hooks for each message from a peer to another.
-    pub(crate) fn with_hooks(self, on_message: Vec<OnMessage>) -> Self {
-        Node { on_message, ..self }
+    /// Calls these hooks for each message from a peer to another, and for each text of a PeerJS client.
+    pub(crate) fn with_hooks(self, on_message: Vec<OnMessage>, on_text: Vec<OnText>) -> Self {
+        Node { on_message, on_text, ..self }
     }
 
     /// Passes a message to the hooks before it is delivered.
     pub(crate) fn note_message(&self, client: Client<'_>, message: Message<'_>) {
         self.on_message.iter().for_each(|hook| hook(client, message));
+    }
+
+    /// Passes a text of a PeerJS client to the hooks before it is read.
+    pub(crate) fn note_text(&self, peer: &Peer, text: &str) {
+        let client = Client { key: peer.key(), id: peer.id() };
+        self.on_text.iter().for_each(|hook| hook(client, peer.connection(), text));
     }
 
     /// Starts to use a relay for calls that cannot go directly; ignored if there is one.

@@ -27,7 +27,7 @@ use crate::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::limits::ConnectionLimiter;
 use crate::media::{BoundRelay, BoundTurn, Turn};
-use crate::node::{Node, OnMessage};
+use crate::node::{Node, OnMessage, OnText};
 use crate::runtime::admin::{Admin, LogControl};
 use crate::session::take_posts_of_others;
 use crate::threads::caught;
@@ -96,6 +96,7 @@ pub(crate) struct LastReloads {
 #[derive(Default)]
 pub(crate) struct Components {
     pub(crate) on_message: Vec<OnMessage>,
+    pub(crate) on_text: Vec<OnText>,
     pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) relay: Option<BoundRelay>,
     pub(crate) own_ice: OwnIceServers,
@@ -110,13 +111,14 @@ impl Runtime {
         events: Events,
         clock: Clock,
         store: Arc<dyn KeyStore>,
-        Components { on_message, cluster, relay, turn, own_ice, generate_id, log }: Components,
+        Components { on_message, on_text, cluster, relay, turn, own_ice, generate_id, log }: Components,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
         let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let addresses = ConnectionLimiter::new(config.clone());
-        let node = Node::new(config.clone(), clock, events.clone(), membership).with_hooks(on_message);
+        let node =
+            Node::new(config.clone(), clock, events.clone(), membership).with_hooks(on_message, on_text);
         let node = Arc::new(node);
         let admin = Admin::new(Arc::clone(&node), store, log);
         if let Err(error) = log_events::start(&events) {

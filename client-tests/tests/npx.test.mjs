@@ -1,4 +1,4 @@
-// The npm packages, packed and installed without a registry: `npx peerbroker` is like the program.
+// The npm packages, packed and installed without a registry: `npx peerbroker` is like the program, and apps find the API.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -135,6 +135,65 @@ test('without a program for this platform, the launcher names the other ways', a
   assert.deepEqual([unknown.code, unknown.errors], [1, [
     `error: npm has no program of peerbroker for sunos-${process.arch}: ${ways}`,
   ]]);
+});
+
+// As `npm pack` makes the package, without the libraries of these tests.
+const WORD = `
+  const http = require('node:http');
+  const server = http.createServer();
+  server.on('request', ExpressPeerServer(server, { path: '/app' }));
+  server.listen(0, '127.0.0.1', async () => {
+    const answer = await fetch('http://127.0.0.1:' + server.address().port + '/app/peerjs/id');
+    console.log('id ' + (await answer.text()));
+    server.closeAllConnections();
+    server.close();
+  });
+`;
+
+for (const [name, file, first] of [
+  ['CommonJS', 'app.cjs', "const { ExpressPeerServer } = require('peerbroker');"],
+  ['ESM', 'app.mjs', `
+    import { createRequire } from 'node:module';
+    import { ExpressPeerServer } from 'peerbroker';
+    const require = createRequire(import.meta.url);
+  `],
+]) {
+  test(`an app in ${name} serves ids, and ends`, async () => {
+    writeFileSync(join(installed, file), first + WORD);
+    const { code, output } = await ended(process.execPath, [join(installed, file)]);
+    assert.match(output.join('\n'), /^id [0-9a-f-]{36}$/);
+    assert.equal(code, 0);
+  });
+}
+
+test('apps in TypeScript have types, for CommonJS and ESM, with and without Express', async () => {
+  const app = `
+    import http from 'node:http';
+    import express from 'express';
+    import { ExpressPeerServer, PeerServer, type IClient, type IConfig, type IMessage } from 'peerbroker';
+    const options: Partial<IConfig> = { path: '/app', proxied: true, generateClientId: () => 'id', corsOptions: { origin: [/x/, 'y'] } };
+    const app = express();
+    const server = http.createServer(app);
+    const peers = ExpressPeerServer(server, options);
+    app.use('/peerjs', peers);
+    app.use(peers);
+    peers.on('connection', (client: IClient) => client.send({ type: 'hello', id: client.getId() + client.id + client.getToken() }));
+    peers.on('message', (client, message: IMessage) => message.type === 'OFFER' && client.getSocket()?.close());
+    peers.on('error', (error) => console.log(error.message));
+    PeerServer({ port: 9000, ssl: { key: 'k', cert: Buffer.from('c') } }, (started) => started.close());
+    PeerServer().once('disconnect', (client: IClient) => console.log(client.id));
+    // @ts-expect-error: a number
+    PeerServer({ port: 'a port' });
+  `;
+  for (const ending of ['cts', 'mts']) writeFileSync(join(installed, `typed.${ending}`), app);
+  const types = (folder) => join(root, folder, 'node_modules/@types');
+  const compilerOptions = {
+    strict: true, noEmit: true, target: 'es2022', module: 'node16', moduleResolution: 'node16', esModuleInterop: true, types: ['node'],
+    typeRoots: [types('.')], paths: { express: [join(types('client-tests'), 'express/index.d.ts')] },
+  };
+  writeFileSync(join(installed, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['typed.cts', 'typed.mts'] }));
+  const { code, output } = await ended(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', installed]);
+  assert.deepEqual([code, output], [0, []]);
 });
 
 test('packages of a wrong version, platform or program are refused', async () => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
 use crate::wire::{
-    ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal,
+    ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal, Token,
 };
 
 /// An event. Strings in it come from strangers and may hold anything but control characters.
@@ -153,6 +153,8 @@ pub struct Connected {
     pub peer: PeerAddress,
     /// Its connection.
     pub connection: ConnId,
+    /// The token with which it opened this connection.
+    pub token: Token,
     /// The address of the client, if it is known.
     pub address: Option<IpAddr>,
     /// The version that it gives.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, Rooms};
 use crate::router::{ClientQuota, Realm, Router};
-use crate::wire::{ApiKey, CloseReason, ConnId, PeerId, RealmKind};
+use crate::wire::{ApiKey, CloseReason, ConnId, Frame, PeerId, RealmKind};
 
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;
@@ -154,6 +154,17 @@ impl Tenant {
     pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
         let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));
         self.existing_realms().filter_map(kick).collect()
+    }
+
+    /// Sends a text to the PeerJS client of an id, as it is. False if that is not here. As for any recipient, a client that reads
+    /// nothing is closed when its outbox is full.
+    pub fn send(&self, id: &PeerId, text: &str) -> bool {
+        let Some(peers) = self.existing(RealmKind::PeerJs) else { return false };
+        let Some(holder) = peers.present(id.as_str()) else { return false };
+        if let Some(flush) = peers.accept_notice(id, holder.connection, Frame::of_text(text)) {
+            flush.flush();
+        }
+        true
     }
 
     /// Dismisses all clients, and admits no more.

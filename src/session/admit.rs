@@ -51,6 +51,7 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
                         Event::PeerConnected(Connected {
                             peer,
                             connection,
+                            token: entry.token.clone(),
                             address,
                             client_version,
                             link: S::LINK,

@@ -101,6 +101,7 @@ impl ProtocolHandler for PeerJs {
     }
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
+        context.node.note_text(context.peer, text);
         match peerjs::decode(text) {
             Command::Relay(envelope) => relay(context, &envelope),
             Command::Leave => return ControlFlow::Break(()),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -82,6 +82,19 @@ impl Program {
         stdout.read_line(&mut line).unwrap();
         program.address = ([127, 0, 0, 1], port_of(line.trim_end())).into();
         (program, stdout)
+    }
+
+    /// Starts with `--stdio`, as the child of another program: returns its stdin, and its stdout after the first line.
+    pub fn start_stdio(args: &[&str]) -> (Self, ChildStdin, BufReader<ChildStdout>) {
+        let args = [&["--stdio", "--host", "127.0.0.1", "--port", "0"], args].concat();
+        let mut program = Self::spawn(command(&args).stdin(Stdio::piped()), false);
+        let stdin = program.child.stdin.take().unwrap();
+        let mut stdout = BufReader::new(program.child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line.split('"').nth(7).and_then(|address| address.parse().ok());
+        program.address = address.unwrap_or_else(|| panic!("the first line: {line}"));
+        (program, stdin, stdout)
     }
 
     fn spawn(command: &mut Command, read_stdout: bool) -> Self {

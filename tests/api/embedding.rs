@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use peerbroker::config::{ApiTokens, ListenOps};
 use peerbroker::events::{Event, Notice};
-use peerbroker::wire::{CloseReason, Refusal};
+use peerbroker::wire::{CloseReason, PeerId, Refusal};
 use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
 use serde_json::json;
 
@@ -333,6 +333,28 @@ fn a_hook_sees_each_message_as_it_was_sent() {
     let seen = seen.lock().unwrap().clone();
     assert_eq!(seen[..2], [r#"peerjs a OFFER b Some("{ \"x\": 1.0 }")"#, "peerjs a LEAVE b None"]);
     assert_eq!(seen.len(), 3, "and the marker: {seen:?}");
+    drop(a);
+    stop();
+}
+
+#[test]
+fn a_hook_sees_each_text_and_the_program_sends_its_own() {
+    let (told, seen) = mpsc::channel();
+    let broker = PeerBroker::builder()
+        .on_text(move |client, _, text| told.send(format!("{} {} {text}", client.key, client.id)).unwrap())
+        .build();
+    let (address, stop) = serve(&broker);
+    let mut a = client(address, "", "a");
+    let texts = [r#"{"type":"HEARTBEAT"}"#, r#"{"type":"unknown"}"#, "no JSON"];
+    for text in texts {
+        a.send(text);
+        assert_eq!(seen.recv_timeout(PATIENCE).unwrap(), format!("peerjs a {text}"));
+    }
+    let tenant = broker.node().tenant("peerjs").unwrap();
+    let [here, absent] = ["a", "b"].map(|id| PeerId::parse(id).unwrap());
+    assert!(tenant.send(&here, r#"{"type":"x"}"#));
+    a.expect(r#"{"type":"x"}"#);
+    assert!(!tenant.send(&absent, "x"));
     drop(a);
     stop();
 }

@@ -20,13 +20,14 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "reload backup_command init_command keys_command console cli process predecessor peerbroker",
+        "reload backup_command init_command keys_command console cli stdio process predecessor peerbroker",
         "actix_web::rt log peerbroker_doctor tokio::sync",
     ),
     layer("reload", "console cli peerbroker", "log"),
     layer("backup_command", "cli peerbroker", ""),
     layer("init_command", "cli peerbroker", "rand toml"),
     layer("keys_command", "console cli process peerbroker", "jiff serde serde_json"),
+    layer("stdio", "console cli peerbroker", "log serde serde_json tokio::sync"),
     layer(
         "console",
         "cli peerbroker",

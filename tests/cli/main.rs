@@ -19,6 +19,7 @@ mod ops;
 mod output;
 mod registration;
 mod signals;
+mod stdio;
 mod webhooks;
 mod windows;
 

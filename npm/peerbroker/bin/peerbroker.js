@@ -5,26 +5,14 @@
 const { spawn } = require('node:child_process');
 const { constants } = require('node:os');
 const { isatty } = require('node:tty');
-const { optionalDependencies } = require('../package.json');
+const { findProgram, OTHER_WAYS } = require('../lib/find.js');
 
-const OTHER_WAYS = 'run the image, or build it from source: https://github.com/peerbroker/peerbroker#getting-it';
 const isWindows = process.platform === 'win32';
 
 /** @returns {never} */
 function fail(sentence) {
   console.error(`error: ${sentence}`);
   process.exit(1);
-}
-
-function findProgram() {
-  const platform = `${process.platform}-${process.arch}`;
-  const name = `@peerbroker/${platform}`;
-  if (!(name in optionalDependencies)) fail(`npm has no program of peerbroker for ${platform}: ${OTHER_WAYS}`);
-  try {
-    return require.resolve(`${name}/bin/peerbroker${isWindows ? '.exe' : ''}`);
-  } catch {
-    return fail(`the package ${name} is missing: install peerbroker again without --omit=optional, ${OTHER_WAYS}`);
-  }
 }
 
 // The program gets these from the terminal, and a second one would end it at once. npx even forwards the terminal's SIGINT to us.
@@ -42,7 +30,12 @@ for (const signal of forwarded) {
   });
 }
 
-const path = findProgram();
+let path;
+try {
+  path = findProgram();
+} catch ({ message }) {
+  fail(message);
+}
 const program = spawn(path, process.argv.slice(2), { stdio: 'inherit' });
 program.once('error', ({ message }) => fail(`cannot start ${path} (${message}): ${OTHER_WAYS}`));
 program.once('exit', (code, signal) => {

@@ -14,7 +14,9 @@ mod keys_command;
 mod predecessor;
 mod process;
 mod reload;
+mod stdio;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -24,12 +26,14 @@ use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
+use tokio::sync::oneshot::Receiver;
 
 use cli::{Cli, Command, Failure, LogFormat, Settings, StoredKeys, failed, wrong};
 use console::{Log, Style, print};
 use predecessor::PendingResources;
 use process::{Hangups, Stops};
 use reload::Reloader;
+use stdio::Parent;
 
 /// Time for which a stalled reader of stdout or stderr can delay the end of the program.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -116,6 +120,10 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
         log::warn!("cannot raise the limit of open files: {error}");
     }
     let mut builder = PeerBroker::builder().config(config.clone()).log(Arc::new(log));
+    let parent = cli.draft.stdio.then(|| Parent::new(config.key.as_str()));
+    if let Some(parent) = &parent {
+        builder = builder.on_text(parent.on_text());
+    }
     if let Some(store) = store {
         builder = builder.keys(store);
     }
@@ -142,10 +150,16 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let server = Server::bind_with(&broker, listen, sockets)?;
     process::follow(&broker, listen)?;
     let patience = listen.relay_drain();
-    console::follow(broker.events(), style, settings.clone())?;
+    let parent = parent.map(|parent| parent.follow(&broker)).transpose()?;
+    if parent.is_none() {
+        console::follow(broker.events(), style, settings.clone())?;
+    }
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     runtime.block_on(async {
-        let stop = stop_signal().map_err(cannot_listen)?;
+        let stop: Pin<Box<dyn Future<Output = ()>>> = match parent {
+            Some(ended) => Box::pin(stdin_end(ended).map_err(cannot_listen)?),
+            None => Box::pin(stop_signal().map_err(cannot_listen)?),
+        };
         actix_web::rt::spawn(pass_on(hangups, reload));
         actix_web::rt::spawn(process::report(broker.clone()));
         let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience));
@@ -214,4 +228,14 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         std::process::exit(130);
     });
     Ok(async move { drop(stopped.await) })
+}
+
+/// Ready when stdin has ended. Signals for a whole group of processes, such as that of Ctrl-C, are for the parent to decide on.
+fn stdin_end(ended: Receiver<()>) -> std::io::Result<impl Future<Output = ()>> {
+    let ignored = Stops::listen()?;
+    Ok(async move {
+        // An error means the same.
+        let _ = ended.await;
+        drop(ignored);
+    })
 }

@@ -41,6 +41,7 @@ pub struct Draft {
     pub log_format: LogFormat,
     pub log: Option<String>,
     pub quiet: bool,
+    pub stdio: bool,
 }
 
 impl Default for Draft {
@@ -78,6 +79,7 @@ impl Default for Draft {
             log_format: LogFormat::Text,
             log: None,
             quiet: false,
+            stdio: false,
         }
     }
 }

@@ -261,6 +261,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Levels of the log, also by module, as in info,peerbroker_media=debug", "With --quiet the default is `warn,peerbroker::audit=info,actix_http=off`.").fallback("RUST_LOG").unset("warn,peerbroker=info,actix_http=off").live().of(NODE),
             Row::new("quiet", |d| &mut d.quiet, switch(),
                 "No lines about clients; log warnings only", "The start line stays, and changes through the API are logged. See [audit](API.md#audit).").common().of(NODE),
+            Row::new("stdio", |d| &mut d.stdio, switch(),
+                "Serve the program that started this one, by its stdin and stdout, until stdin ends", "It ignores SIGINT and SIGTERM. For [the npm package](MIGRATING.md#from-an-express-app).").of(NODE),
         ]),
     ].into_iter().flatten().collect()
 });

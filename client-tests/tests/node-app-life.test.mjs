@@ -1,0 +1,177 @@
+// The life of the program in an app of Node: it is started again when it dies, and is gone with the app. And the memory of the app.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { baseOf, endServer, text } from '../lib/node-api.mjs';
+import { installPackage, loadPackage } from '../lib/npm-package.mjs';
+import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
+import { killAll, Run } from '../lib/run.mjs';
+import { binary, plainEnvironment } from '../lib/server.mjs';
+import { isThorough } from '../lib/thorough.mjs';
+import { within } from '../lib/within.mjs';
+
+const it = (behaviour, run, options = {}) => test(behaviour, { timeout: 60_000, ...options }, run);
+const folder = installPackage();
+
+afterEach(() => {
+  endSockets();
+  killAll();
+});
+
+/** The processes of the program that this one has started. */
+function programsOf(pid) {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const children = threads.flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim().split(' '));
+  return children.filter((child) => child && isProgram(child)).map(Number);
+}
+
+function isProgram(pid) {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) === binary;
+  } catch {
+    return false;
+  }
+}
+
+/** Waits for the kernel, which tells nobody of the end of a process that is no child. */
+async function gone(pid) {
+  const look = async () => {
+    while (isProgram(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  await within(`the end of process ${pid}`, look());
+}
+
+/** An app in a process of its own, which prints its port. */
+async function startApp(code) {
+  const file = join(folder, 'app.js');
+  writeFileSync(file, `
+    const http = require('node:http');
+    const { ExpressPeerServer, PeerServer } = require('peerbroker');
+    ${code}
+  `);
+  const app = new Run(process.execPath, [file], { cwd: folder, env: plainEnvironment(), stdin: 'pipe' });
+  const [, port] = await app.line(/^port (\d+)$/);
+  return { app, base: `http://127.0.0.1:${port}/` };
+}
+
+const BARE = `
+  const server = http.createServer();
+  const peers = ExpressPeerServer(server);
+  server.on('request', peers);
+  server.listen(0, '127.0.0.1', () => console.log('port ' + server.address().port));
+`;
+
+it('a program that dies is started again: the app gets an error, and clients that come back are new ones', async () => {
+  const { ExpressPeerServer } = loadPackage();
+  const server = http.createServer();
+  const peers = ExpressPeerServer(server);
+  server.on('request', peers);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const base = baseOf(server);
+  try {
+    for (let time = 0; time < 3; time += 1) {
+      const heard = Promise.all(['connection', 'disconnect', 'error'].map((event) => once(peers, event).catch((error) => [error])));
+      peers.once('error', () => {});
+      const alice = await PeerSocket.open(base, { id: 'alice' });
+      const [program] = programsOf(process.pid);
+      process.kill(program, 'SIGKILL');
+      await alice.end();
+      const [[came], [went], [error]] = await within('the events', heard);
+      assert.equal(came, went);
+      assert.match(error.message, /^peerbroker was ended by SIGKILL; it is started again in \d+ ms$/);
+      // A request waits until it serves.
+      assert.match(await text(`${base}peerjs/id`), /^[0-9a-f-]{36}$/);
+      assert.notDeepEqual(programsOf(process.pid), [program]);
+    }
+  } finally {
+    await endServer(server);
+  }
+});
+
+it('without a listener for errors, a warning tells that the program has died', async () => {
+  const { app, base } = await startApp(BARE);
+  await text(`${base}peerjs/id`);
+  process.kill(programsOf(app.pid)[0], 'SIGKILL');
+  await text(`${base}peerjs/id`);
+  app.kill();
+  await app.end();
+  assert.match(app.errors.join('\n'), /Warning: peerbroker was ended by SIGKILL; it is started again in \d+ ms/);
+});
+
+for (const signal of ['SIGTERM', 'SIGKILL']) {
+  it(`the program ends when the app is ended by ${signal}`, async () => {
+    const { app, base } = await startApp(BARE);
+    const alice = await PeerSocket.open(base, { id: 'alice' });
+    const [program] = programsOf(app.pid);
+    assert.ok(program);
+    app.signal(signal);
+    await Promise.all([app.end(), alice.end(), gone(program)]);
+  });
+}
+
+it('an app ends by itself after server.close(), whatever its clients do', async () => {
+  const { app, base } = await startApp(`${BARE}
+    process.stdin.once('data', () => {
+      process.stdin.destroy();
+      server.close(() => console.log('closed'));
+    });
+  `);
+  const alice = await PeerSocket.open(base, { id: 'alice' });
+  app.type('close\n');
+  await app.line(/^closed$/);
+  assert.equal(await alice.end(), 1001);
+  assert.deepEqual(await app.end(), { code: 0, signal: null });
+});
+
+it('an app whose server never listens ends by itself', async () => {
+  const { app } = await startApp(`
+    ExpressPeerServer(http.createServer()).on('connection', () => {}).on('message', () => {});
+    console.log('port 0');
+  `);
+  assert.deepEqual(await app.end(), { code: 0, signal: null });
+});
+
+it('a taken port without a listener ends the app, as without peerbroker', async () => {
+  const taken = http.createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = /** @type {any} */ (taken.address());
+  const { app } = await startApp(`
+    console.log('port 0');
+    PeerServer({ port: ${port}, host: '127.0.0.1' });
+  `);
+  assert.equal((await app.end()).code, 1);
+  assert.match(app.errors.join('\n'), /EADDRINUSE/);
+  await endServer(taken);
+});
+
+it('memory does not grow over a thousand connections', async () => {
+  const { app, base } = await startApp(`${BARE}
+    require('node:v8').setFlagsFromString('--expose_gc');
+    const collect = require('node:vm').runInNewContext('gc');
+    let gone = 0;
+    peers.on('connection', (client) => client.send({ type: 'hello' }));
+    peers.on('message', () => {});
+    peers.on('disconnect', () => {
+      gone += 1;
+      // Closing sockets are garbage a moment later.
+      if (gone % 500 === 0) setTimeout(() => (collect(), console.log('heap ' + process.memoryUsage().heapUsed + ' after ' + gone)), 500);
+    });
+  `);
+  const heaps = [];
+  for (let round = 1; round <= 3; round += 1) {
+    for (let number = 0; number < 500; number += 1) {
+      const one = await PeerSocket.open(base, { id: `${round}-${number}` });
+      one.send({ type: 'OFFER', dst: 'nobody', payload: 'x'.repeat(1000) });
+      await one.close();
+    }
+    const [, heap] = await app.line(new RegExp(`^heap (\\d+) after ${round * 500}$`));
+    heaps.push(Number(heap));
+  }
+  const grown = heaps[2] - heaps[0];
+  assert.ok(grown < 500_000, `1000 connections have left ${grown} bytes: ${heaps}`);
+}, { skip: !isThorough && 'half a minute' });

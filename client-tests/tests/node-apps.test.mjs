@@ -1,0 +1,295 @@
+// Apps of Node with peerbroker in them, as people write them: with other libraries beside it, at other paths, behind proxies.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import { createRequire } from 'node:module';
+import net from 'node:net';
+import { afterEach, test } from 'node:test';
+import express5 from 'express';
+import { Server as SocketIo } from 'socket.io';
+import { io } from 'socket.io-client';
+import { WebSocket, WebSocketServer } from 'ws';
+import { baseOf, endServer, text } from '../lib/node-api.mjs';
+import { loadPackage, source } from '../lib/npm-package.mjs';
+import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
+import { within } from '../lib/within.mjs';
+
+const { ExpressPeerServer, PeerServer } = loadPackage();
+const require = createRequire(import.meta.url);
+const servers = [];
+const it = (behaviour, run) => test(behaviour, { timeout: 60_000 }, run);
+
+afterEach(() => {
+  endSockets();
+  return Promise.all(servers.splice(0).map(endServer));
+});
+
+async function listen(app) {
+  const server = app instanceof http.Server ? app : http.createServer(app);
+  servers.push(server.listen(0, '127.0.0.1'));
+  await once(server, 'listening');
+  return server;
+}
+
+async function reaches(base, from = 'alice', to = 'bob') {
+  const [one, other] = await Promise.all([from, to].map((id) => PeerSocket.open(base, { id })));
+  one.send({ type: 'OFFER', dst: to, payload: 'hello' });
+  assert.deepEqual(await other.frame('OFFER'), { type: 'OFFER', src: from, dst: to, payload: 'hello' });
+}
+
+/** The end of a handshake: a status, or open. */
+async function handshake(url) {
+  const socket = new WebSocket(url);
+  const [what] = await within(url, Promise.race([once(socket, 'open').then(() => ['open']), once(socket, 'error')]));
+  socket.terminate();
+  return what.message ?? what;
+}
+
+for (const order of ['before', 'after']) {
+  it(`socket.io and ws ${order} it on one server go on, and so does it`, async () => {
+    const app = express5();
+    const server = http.createServer(app);
+    const peers = () => app.use('/peerjs', ExpressPeerServer(server));
+    if (order === 'after') peers();
+    const rooms = new SocketIo(server);
+    const chat = new WebSocketServer({ noServer: true });
+    // As the documentation of ws has it: all others are ended.
+    server.on('upgrade', (req, socket, head) => {
+      if (req.url.startsWith('/socket.io/')) return;
+      if (req.url === '/chat') chat.handleUpgrade(req, socket, head, (one) => one.close());
+      else socket.destroy();
+    });
+    if (order === 'before') peers();
+    await listen(server);
+    const base = baseOf(server);
+
+    const guest = io(base, { transports: ['websocket'], reconnection: false });
+    await within('socket.io', new Promise((resolve) => guest.once('connect', () => resolve(null))));
+    assert.equal(await handshake(`${base.replace('http', 'ws')}chat`), 'open');
+    await reaches(`${base}peerjs/`);
+    // engine.io ends strangers after a second.
+    const alice = await PeerSocket.open(`${base}peerjs/`, { id: 'long' });
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    alice.send({ type: 'OFFER', dst: 'long' });
+    await alice.frame('OFFER');
+    guest.close();
+    await rooms.close();
+  });
+
+  it(`a server of ws with a path, ${order} two brokers on one server, and both of them`, async () => {
+    const app = express5();
+    const server = http.createServer(app);
+    const chats = () => new WebSocketServer({ server, path: '/chat' });
+    if (order === 'before') chats();
+    app.use('/one', ExpressPeerServer(server, { key: 'one' }));
+    app.use('/two', ExpressPeerServer(server, { key: 'two', path: '/deep' }));
+    if (order === 'after') chats();
+    await listen(server);
+    const base = baseOf(server);
+
+    assert.equal(await handshake(`${base.replace('http', 'ws')}chat`), 'open');
+    const one = await PeerSocket.open(`${base}one/`, { id: 'same', key: 'one' });
+    const two = await PeerSocket.open(`${base}two/deep/`, { id: 'same', key: 'two' });
+    for (const socket of [one, two]) {
+      socket.send({ type: 'OFFER', dst: 'same' });
+      await socket.frame('OFFER');
+    }
+    assert.match(await handshake(`${base.replace('http', 'ws')}nothing`), /400/);
+  });
+}
+
+it('an upgrade that nobody takes is answered', async () => {
+  const app = express5();
+  const server = http.createServer(app);
+  app.use('/peerjs', ExpressPeerServer(server));
+  await listen(server);
+  assert.match(await handshake(`${baseOf(server).replace('http', 'ws')}other`), /404/);
+});
+
+it('a refused handshake is answered, and no request after it goes on', async () => {
+  const server = http.createServer();
+  server.on('request', ExpressPeerServer(server));
+  await listen(server);
+  const { port } = /** @type {any} */ (server.address());
+  const socket = net.connect(port, '127.0.0.1');
+  let answer = '';
+  socket.on('data', (bytes) => (answer += bytes));
+  const upgrade = 'GET /peerjs?key=peerjs&id=a&token=t HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n';
+  // Without a version and a key.
+  socket.write(`${upgrade}\r\nGET /peerjs/id HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n`);
+  await within('the end', once(socket, 'close'));
+  assert.match(answer, /^HTTP\/1.1 4\d\d /);
+  assert.equal(answer.match(/HTTP\/1.1/g).length, 1);
+});
+
+it('a wrong key gets no id and no list over HTTP', async () => {
+  const server = http.createServer();
+  server.on('request', ExpressPeerServer(server, { allow_discovery: true }));
+  await listen(server);
+  for (const path of ['theirs/id', 'theirs/peers']) {
+    const answer = await fetch(`${baseOf(server)}${path}`, { headers: { origin: 'https://a.example' } });
+    assert.deepEqual([answer.status, await answer.text()], [401, 'Invalid key provided']);
+    assert.equal(answer.headers.get('access-control-allow-origin'), 'https://a.example');
+  }
+});
+
+it('a bare server serves it', async () => {
+  const server = http.createServer();
+  server.on('request', ExpressPeerServer(server, { path: '/signal' }));
+  await listen(server);
+  await reaches(baseOf(server, '/signal'));
+  assert.equal((await fetch(baseOf(server))).status, 404);
+});
+
+it('a router mounts it, and an app in an app in any order', async () => {
+  const app = express5();
+  const server = http.createServer(app);
+  const [router, inner] = [express5.Router(), express5()];
+  router.use('/deep', ExpressPeerServer(server));
+  app.use('/routed', router);
+  inner.use('/b', ExpressPeerServer(server, { path: '/c' }));
+  app.use('/a', inner);
+  await listen(server);
+  // A router does not say its path, so clients learn theirs first.
+  assert.match(await text(`${baseOf(server, '/routed/deep')}peerjs/id`), /^[0-9a-f-]{36}$/);
+  await reaches(baseOf(server, '/routed/deep'));
+  await reaches(baseOf(server, '/a/b/c'));
+});
+
+it('behind other handlers of Express, which read bodies and set headers', async () => {
+  const app = express5();
+  const server = http.createServer(app);
+  app.use(express5.json(), express5.urlencoded({ extended: true }));
+  app.use((_, res, next) => {
+    res.setHeader('X-App', 'yes');
+    next();
+  });
+  app.use('/', ExpressPeerServer(server));
+  app.get('/page', (_, res) => res.send('page'));
+  app.post('/form', (req, res) => res.json(req.body));
+  await listen(server);
+  const base = baseOf(server);
+  const answer = await fetch(`${base}peerjs/id`);
+  assert.deepEqual([answer.status, answer.headers.get('x-app')], [200, 'yes']);
+  assert.equal(await text(`${base}page`), 'page');
+  const form = await fetch(`${base}form`, { method: 'POST', body: '{"a":1}', headers: { 'content-type': 'application/json' } });
+  assert.deepEqual(await form.json(), { a: 1 });
+  await reaches(base);
+});
+
+it('a PeerServer that an app mounts as well serves clients at both', async () => {
+  const app = express5();
+  let own;
+  const listening = new Promise((resolve) => (own = resolve));
+  const peers = PeerServer({ port: 0, host: '127.0.0.1', path: '/own' }, own);
+  app.use('/app', peers);
+  const port = await within('the callback', listening);
+  servers.push(port);
+  const server = await listen(app);
+  await reaches(baseOf(port, '/own'));
+  assert.match(await text(`${baseOf(server, '/app/own')}peerjs/id`), /^[0-9a-f-]{36}$/);
+});
+
+it('broken JSON ends no app without a listener for errors, and reaches no listener for messages', async () => {
+  const server = http.createServer();
+  const peers = ExpressPeerServer(server);
+  server.on('request', peers);
+  await listen(server);
+  const heard = [];
+  const next = new Promise((resolve) => peers.on('message', (_, message) => (heard.push(message.type), resolve(null))));
+  const alice = await PeerSocket.open(baseOf(server), { id: 'alice' });
+  for (const broken of ['{', 'null', '5', '"text"', '']) alice.send(broken);
+  alice.send({ type: 'chat' });
+  await within('the message', next);
+  assert.deepEqual(heard, ['chat']);
+});
+
+it('texts of clients come only while the app listens', async () => {
+  const server = http.createServer();
+  const peers = ExpressPeerServer(server);
+  server.on('request', peers);
+  await listen(server);
+  const came = once(peers, 'connection');
+  const alice = await PeerSocket.open(baseOf(server), { id: 'alice' });
+  const [client] = await within('connection', came);
+  const heard = [];
+  const listener = (_, { type }) => heard.push(type);
+  // The program has obeyed what it was told before when it sends this.
+  const obeyed = async (type) => {
+    client.send({ type });
+    await alice.frame(type);
+  };
+
+  const unheard = async (type) => {
+    alice.send({ type });
+    alice.send({ type: 'OFFER', dst: 'alice' });
+    await alice.frame('OFFER');
+  };
+
+  await unheard('before');
+  peers.on('message', listener);
+  await obeyed('on');
+  const seen = within('the message', once(peers, 'message'));
+  alice.send({ type: 'between' });
+  await seen;
+  peers.off('message', listener);
+  await obeyed('off');
+  await unheard('after');
+  peers.on('message', listener);
+  await obeyed('on again');
+  const last = within('the message', once(peers, 'message'));
+  alice.send({ type: 'last' });
+  await last;
+  assert.deepEqual(heard, ['between', 'last']);
+});
+
+it('the server closes while clients are connected, and serves again', async () => {
+  const server = http.createServer();
+  const peers = ExpressPeerServer(server);
+  server.on('request', peers);
+  await listen(server);
+  const came = once(peers, 'connection');
+  const alice = await PeerSocket.open(baseOf(server), { id: 'alice' });
+  await within('connection', came);
+  const gone = once(peers, 'disconnect');
+  const closed = once(server, 'close');
+  server.close();
+  assert.equal(await alice.end(), 1001);
+  await within('the event', Promise.all([gone, closed]));
+
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  await reaches(baseOf(server));
+});
+
+it('options that the program refuses are an error event with its sentence, and are not tried again', async () => {
+  const server = http.createServer();
+  const peers = ExpressPeerServer(server, { key: 'k'.repeat(200) });
+  server.on('request', peers);
+  await listen(server);
+  const [error] = await within('error', once(peers, 'error'));
+  assert.match(error.message, /^peerbroker has ended with code 2: error: invalid value 'k+' for '--key/);
+  assert.equal((await fetch(baseOf(server))).status, 503);
+});
+
+it('an option of no meaning is refused with a sentence', () => {
+  assert.throws(() => ExpressPeerServer(http.createServer(), { proxied: 'my proxy' }), /proxied: "my proxy" is no address/);
+});
+
+it('addresses of clients behind proxies are those of Express', () => {
+  const { clientAddress, trusts } = require(`${source}/lib/addresses.js`);
+  const addressOf = createRequire(require.resolve('express'))('proxy-addr');
+  const compiled = { false: () => false, true: () => true, 1: (_, hop) => hop < 1, 2: (_, hop) => hop < 2 };
+  for (const proxied of [false, true, 1, 2, 'loopback', 'loopback, 203.0.113.0/24', ['uniquelocal', '::1'], 'linklocal']) {
+    const names = typeof proxied === 'string' ? proxied.split(', ') : proxied;
+    const trusted = compiled[String(proxied)] ?? names;
+    for (const remoteAddress of ['127.0.0.1', '::ffff:127.0.0.1', '::1', '203.0.113.7', '10.0.0.1', 'fe80::1']) {
+      for (const forwarded of [undefined, '198.51.100.1', '198.51.100.1, 203.0.113.9', '1.1.1.1,10.0.0.2, 127.0.0.1', '::1']) {
+        const req = { headers: forwarded ? { 'x-forwarded-for': forwarded } : {}, socket: { remoteAddress }, connection: { remoteAddress } };
+        const theirs = addressOf(req, trusted).replace('::ffff:', '');
+        assert.equal(clientAddress(req, trusts(proxied)), theirs, JSON.stringify({ proxied, remoteAddress, forwarded }));
+      }
+    }
+  }
+});

@@ -1,0 +1,131 @@
+//! `--stdio`: the program as the child of another one, which sends commands and hears of clients.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout};
+
+use serde_json::{Value, json};
+
+use crate::http_client::HttpConnection;
+use crate::program::Program;
+
+fn tell(stdin: &mut ChildStdin, command: &Value) {
+    writeln!(stdin, "{command}").unwrap();
+}
+
+fn hear(stdout: &mut BufReader<ChildStdout>) -> Value {
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+}
+
+#[test]
+fn the_parent_hears_of_clients_of_the_built_in_key() {
+    let (program, _stdin, mut stdout) = Program::start_stdio(&["--key", "k"]);
+    let mut first = program.connect("/peerjs?key=k&id=a&token=secret");
+    first.expect_open();
+    let heard = hear(&mut stdout);
+    let connection = heard["connection"].as_u64().unwrap();
+    assert_eq!(heard, json!({"event": "connected", "id": "a", "token": "secret", "connection": connection}));
+    // A guest is none of them.
+    drop(program.connect("/"));
+    // A replaced connection is not the end of a client.
+    let mut second = program.connect("/peerjs?key=k&id=a&token=secret");
+    second.expect_open();
+    let heard = hear(&mut stdout);
+    assert!(heard["connection"].as_u64().unwrap() > connection, "{heard}");
+    drop((first, second));
+    assert_eq!(
+        hear(&mut stdout),
+        json!({"event": "disconnected", "id": "a", "connection": heard["connection"]})
+    );
+}
+
+#[test]
+fn the_parent_sends_texts_to_clients_and_closes_connections() {
+    let (program, mut stdin, mut stdout) = Program::start_stdio(&[]);
+    let mut client = program.client("a");
+    let connection = hear(&mut stdout)["connection"].as_u64().unwrap();
+    for text in ["{\"type\":\"x\"}", "\u{2028}\n\"", "5"] {
+        tell(&mut stdin, &json!({"do": "send", "id": "a", "text": text}));
+        client.expect(text);
+    }
+    // Neither of these is here, and an unknown command is no end.
+    tell(&mut stdin, &json!({"do": "send", "id": "nobody", "text": "x"}));
+    tell(&mut stdin, &json!({"do": "close", "id": "a", "connection": connection + 1}));
+    tell(&mut stdin, &json!({"do": "something"}));
+    program.expect_log("a command on stdin is not understood");
+    tell(&mut stdin, &json!({"do": "send", "id": "a", "text": "still here"}));
+    client.expect("still here");
+    tell(&mut stdin, &json!({"do": "close", "id": "a", "connection": connection}));
+    client.expect_closed_with(Some(4005));
+    assert_eq!(hear(&mut stdout), json!({"event": "disconnected", "id": "a", "connection": connection}));
+}
+
+#[test]
+fn the_parent_sees_the_texts_that_it_asks_for() {
+    let (program, mut stdin, mut stdout) = Program::start_stdio(&[]);
+    let mut client = program.client("a");
+    let connection = hear(&mut stdout)["connection"].clone();
+    let texts = ["{\"type\":\"HEARTBEAT\"}", "{\"type\":\"unknown\"}", "{\"broken\"", "null"];
+    for (wanted, seen) in
+        [("none", &texts[..0]), ("all", &texts[..]), ("broken", &texts[2..]), ("none", &texts[..0])]
+    {
+        tell(&mut stdin, &json!({"do": "texts", "wanted": wanted}));
+        assert_eq!(hear(&mut stdout), json!({"event": "wanted"}));
+        texts.iter().for_each(|text| client.send(text));
+        client.ping(b"all read");
+        client.expect_pong();
+        for text in seen {
+            assert_eq!(
+                hear(&mut stdout),
+                json!({"event": "text", "id": "a", "connection": connection, "text": text})
+            );
+        }
+    }
+    drop(client);
+    assert_eq!(hear(&mut stdout), json!({"event": "disconnected", "id": "a", "connection": connection}));
+}
+
+#[test]
+fn the_end_of_stdin_ends_it_and_signals_do_not() {
+    let (mut program, stdin, _stdout) = Program::start_stdio(&[]);
+    let mut client = program.client("a");
+    for signal in ["-INT", "-TERM", "-INT"] {
+        program.signal(signal);
+        client.ping(b"still here");
+        assert_eq!(client.expect_pong(), b"still here");
+    }
+    drop(stdin);
+    client.expect_closed_with(Some(1001));
+    drop(client);
+    assert_eq!(program.wait().status.code(), Some(0));
+}
+
+/// Events are lost to a parent that does not read, and the clients that are here come instead.
+#[test]
+fn a_parent_that_lags_hears_of_all_clients_later() {
+    let (program, mut stdin, mut stdout) = Program::start_stdio(&[]);
+    let mut first = program.client("a");
+    let connection = hear(&mut stdout)["connection"].clone();
+    tell(&mut stdin, &json!({"do": "texts", "wanted": "broken"}));
+    assert_eq!(hear(&mut stdout), json!({"event": "wanted"}));
+    // More than a pipe holds.
+    first.send("x".repeat(500_000));
+    let second = program.client("b");
+    let mut http = HttpConnection::open(program.address);
+    // Each is an event, and more than are kept.
+    for _ in 0..9000 {
+        assert_eq!(http.request("GET", "/nothing", "").status, 404);
+    }
+    let heard = loop {
+        let heard = hear(&mut stdout);
+        if heard["event"] == "clients" {
+            break heard;
+        }
+    };
+    let mut clients = heard["clients"].as_array().unwrap().clone();
+    clients.sort_by_key(|client| client["connection"].as_u64());
+    assert_eq!(clients[0], json!({"id": "a", "token": "t", "connection": connection}));
+    assert_eq!((clients.len(), &clients[1]["id"]), (2, &json!("b")));
+    drop((first, second));
+}

@@ -22,8 +22,11 @@ const views = mkdtempSync(join(tmpdir(), 'peerbroker-views-'));
 writeFileSync(join(views, 'room.ejs'), '<title><%= room %></title>');
 after(() => rmSync(views, { recursive: true, force: true }));
 
+// Older releases try a stream over HTTP first, which `peer` 1.x has no more, and tell an error.
+const unless = (release) => release.streams;
+
 for (const [version, express] of [['4', express4], ['5', express5]]) {
-  everyClient(`reaches another one through a room of Express ${version}, EJS and socket.io`, {}, async (stage) => {
+  everyClient(`reaches another one through a room of Express ${version}, EJS and socket.io`, { unless }, async (stage) => {
     const app = express();
     const server = http.createServer(app);
     const rooms = new SocketIo(server);

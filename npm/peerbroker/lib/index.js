@@ -18,6 +18,7 @@ const WEBSOCKET = 'peerjs';
 // The settings of the program among the options, with the unit of a number.
 const SETTINGS = { allow_discovery: '', concurrent_limit: '', expire_timeout: 'ms', alive_timeout: 'ms' };
 const IDS_TRIED = 100;
+const PAST = 1000;
 // A path with a parameter is as many as clients like.
 const MOST_MOUNTS = 100;
 // Those of this hop, and those that this process sets itself.
@@ -36,8 +37,10 @@ class Broker {
     this.isTrusted = trusts(options.proxied);
     /** @type {Map<string, InstanceType<typeof Client>>} */
     this.clients = new Map();
-    /** @type {Map<number, string[]>} */
-    this.early = new Map();
+    /** Lines of the program that wait for an earlier one. */
+    this.waiting = [];
+    /** Connections that have ended lately. */
+    this.past = new Set();
     this.agent = new http.Agent({ keepAlive: true });
     /** The paths of the apps that it is mounted in, each by a function, because those may be mounted later. */
     this.mounts = mounts;
@@ -57,7 +60,8 @@ class Broker {
   }
 
   ended(why) {
-    this.early.clear();
+    this.waiting = [];
+    this.past.clear();
     for (const client of [...this.clients.values()]) this.gone(client);
     if (why && !this.fail(why)) process.emitWarning(why.message);
   }
@@ -70,29 +74,36 @@ class Broker {
   // Clients and their texts.
 
   told(line) {
-    switch (line.event) {
-      case 'connected':
-        return this.connected(line);
-      case 'disconnected': {
-        const client = this.clients.get(line.id);
-        this.early.delete(line.connection);
-        return client?.socket.connection === line.connection && this.gone(client);
+    if (line.event === 'connected') {
+      this.connected(line);
+    } else if (line.event === 'clients') {
+      // Some events are lost.
+      const present = new Set(line.clients.map(({ id }) => id));
+      this.waiting = [];
+      for (const client of [...this.clients.values()]) if (!present.has(client.id)) this.gone(client);
+      for (const client of line.clients) this.connected(client);
+    } else {
+      this.waiting.push(line);
+    }
+    this.settle();
+  }
+
+  /** Handles texts and ends in their order. */
+  settle() {
+    while (this.waiting.length > 0) {
+      const [{ event, id, connection, text }] = this.waiting;
+      const client = this.clients.get(id);
+      const isKnown = client?.socket.connection >= connection;
+      // Another thread of the program tells who has connected, a few milliseconds later, and who has gone perhaps earlier.
+      if (event === 'text' && !isKnown && !this.past.has(connection)) return;
+      this.waiting.shift();
+      if (event === 'text') {
+        if (isKnown) this.heard(client, text);
+        continue;
       }
-      case 'text': {
-        const client = this.clients.get(line.id);
-        if (client?.socket.connection === line.connection) return this.heard(client, line.text);
-        // Another thread of the program reports who has connected, a few milliseconds later.
-        const texts = this.early.get(line.connection) ?? [];
-        texts.push(line.text);
-        return this.early.set(line.connection, texts);
-      }
-      case 'clients': {
-        // Some events are lost.
-        const present = new Set(line.clients.map(({ id }) => id));
-        this.early.clear();
-        for (const client of [...this.clients.values()]) if (!present.has(client.id)) this.gone(client);
-        return line.clients.forEach((client) => this.connected(client));
-      }
+      this.past.add(connection);
+      if (this.past.size > PAST) this.past.delete(this.past.values().next().value);
+      if (client?.socket.connection === connection) this.gone(client);
     }
   }
 
@@ -105,9 +116,6 @@ class Broker {
     client.socket = new Socket(this.program, id, connection);
     this.clients.set(id, client);
     this.events.emit('connection', client);
-    const texts = this.early.get(connection) ?? [];
-    this.early.delete(connection);
-    for (const text of texts) this.heard(client, text);
   }
 
   gone(client) {

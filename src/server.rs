@@ -129,7 +129,7 @@ async fn accept_tls(
     io: TcpStream,
     config: Arc<ServerConfig>,
     runtime: Arc<Runtime>,
-) -> Result<(Connection<TlsStream<TlsPort<TcpStream>>>, Option<SocketAddr>), DispatchError> {
+) -> Result<(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, Option<SocketAddr>), DispatchError> {
     // Before the handshake, which costs the most CPU.
     let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
     let wrong = WrongProtocol { is_spoken: is_http, mistake: Mistake::HttpOnTlsPort };
@@ -314,7 +314,7 @@ impl Server {
                     fn_service(move |io: TcpStream| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime)));
                 builder.listen(NAME, listener, move || {
                     watch_lag(&mounted.runtime);
-                    let http = http_service!(Connection<TlsStream<TlsPort<TcpStream>>>, mounted);
+                    let http = http_service!(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, mounted);
                     secure.clone().and_then(http)
                 })?
             }

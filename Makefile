@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -163,27 +163,19 @@ pictures: build client-tests/node_modules/.package-lock.json
 	cd client-tests && npm run pictures
 
 # Not --locked: the lock file of the benchmark follows the server's dependencies.
-LOAD = cd bench && cargo build --release
-COMPARE = $(LOAD) && cargo bench --no-run --bench broker && cargo run --release --quiet --bin compare --
+COMPARE = cd bench && cargo build --release && cargo run --release --quiet --bin compare --
 
 # Side by side with npm's peer and others, some ten minutes; docs/BENCHMARKS.md says how.
-bench: build bench/node/node_modules/.package-lock.json
+bench: dist bench/node/node_modules/.package-lock.json
 	$(COMPARE) full
 
-# Against bench/baseline.json, under two minutes once it is built.
-bench-quick: build
-	$(COMPARE) quick
-
-bench-baseline: build
-	$(COMPARE) baseline
-
 # Nodes with a Redis between them, and a Redis with millions of records: some six minutes.
-bench-cluster: build
-	$(LOAD) && cargo run --release --quiet --bin compare -- cluster
+bench-cluster: dist
+	$(COMPARE) cluster
 
 # Calls through the relay, beside coturn and a bare loop: some five minutes.
-bench-relays: build
-	$(LOAD) && cargo run --release --quiet --bin compare -- relays
+bench-relays: dist
+	$(COMPARE) relays
 
 # npm's packages of a folder, installed anew when its lock file changes.
 INSTALL = npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json

@@ -5,6 +5,7 @@ mod first_bytes;
 mod inherited;
 mod listener;
 mod secure;
+mod turns;
 
 use std::any::Any;
 use std::future::Future;
@@ -42,6 +43,7 @@ pub use error::StartError;
 use first_bytes::{WrongProtocol, on_first_bytes};
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Serving, drain, resolve};
+use turns::in_turns;
 
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
 /// a download over a slow network would look stuck for minutes.
@@ -129,7 +131,7 @@ async fn accept_tls(
     io: TcpStream,
     config: Arc<ServerConfig>,
     runtime: Arc<Runtime>,
-) -> Result<(Connection<TlsStream<TlsPort<TcpStream>>>, Option<SocketAddr>), DispatchError> {
+) -> Result<(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, Option<SocketAddr>), DispatchError> {
     // Before the handshake, which costs the most CPU.
     let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
     let wrong = WrongProtocol { is_spoken: is_http, mistake: Mistake::HttpOnTlsPort };
@@ -289,7 +291,8 @@ impl Server {
             let plain = plain(runtime, false);
             // A separate server, so that it can report the other one's end.
             let builder = actix_builder().workers(1).listen(OPS_NAME, listener.socket, move || {
-                plain.clone().and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
+                in_turns(plain.clone())
+                    .and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
             })?;
             Ok::<_, io::Error>(builder.run())
         });
@@ -305,7 +308,7 @@ impl Server {
                 let plain = plain(runtime, true);
                 builder.listen(NAME, listener, move || {
                     watch_lag(&mounted.runtime);
-                    plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))
+                    in_turns(plain.clone()).and_then(http_service!(Connection<TcpStream>, mounted))
                 })?
             }
             Some(tls) => {
@@ -314,8 +317,8 @@ impl Server {
                     fn_service(move |io: TcpStream| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime)));
                 builder.listen(NAME, listener, move || {
                     watch_lag(&mounted.runtime);
-                    let http = http_service!(Connection<TlsStream<TlsPort<TcpStream>>>, mounted);
-                    secure.clone().and_then(http)
+                    let http = http_service!(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, mounted);
+                    in_turns(secure.clone()).and_then(http)
                 })?
             }
         };

@@ -128,6 +128,8 @@ pub(crate) fn server_config(certificates: Arc<Certificates>) -> Result<ServerCon
     config.ignore_client_order = true;
     // Clients keep their sessions, so that all of them can come back at once: rustls's own store has room for 256.
     config.ticketer = ring::Ticketer::new().map_err(TlsError::Unusable)?;
+    // Each takes work. A client that comes back needs one, and gets the next one then.
+    config.send_tls13_tickets = 1;
     Ok(config)
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 
 use crate::link::Link;
 use peer::{Peer, Phase};
@@ -25,11 +26,15 @@ pub struct Target {
 /// Peers `p0`, `p1`, … of one server.
 pub struct Fleet {
     target: Target,
+    prefix: char,
+    /// The TLS sessions of peers that keep them, for their next connection.
+    sessions: Option<Vec<Arc<ClientConfig>>>,
     poll: Poll,
     events: Events,
     peers: Vec<Peer>,
     arrivals: Vec<Arrival>,
     scratch: Box<[u8]>,
+    opened: usize,
     lost: usize,
 }
 
@@ -55,18 +60,35 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SOURCES: usize = 16;
 const SCRATCH: usize = 256 << 10;
 const EVENTS: usize = 4096;
+/// In a storm, the load generator has time for other peers after so many.
+const EVENTS_OF_A_STORM: usize = 2;
+const PREFIX: char = 'p';
 
 impl Fleet {
     pub fn new(target: Target) -> Result<Self> {
         Ok(Fleet {
             target,
+            prefix: PREFIX,
+            sessions: None,
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
             peers: Vec::new(),
             arrivals: Vec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
+            opened: 0,
             lost: 0,
         })
+    }
+
+    /// Peers `s0`, `s1`, … that come beside those of another fleet: each turn handles few of them.
+    pub fn storm(target: Target) -> Result<Self> {
+        Ok(Fleet { prefix: 's', events: Events::with_capacity(EVENTS_OF_A_STORM), ..Fleet::new(target)? })
+    }
+
+    /// Lets each peer resume the TLS session that the one with its number has had.
+    pub fn keep_sessions(mut self) -> Self {
+        self.sessions = Some(Vec::new());
+        self
     }
 
     pub fn len(&self) -> usize {
@@ -77,6 +99,16 @@ impl Fleet {
         self.peers.is_empty()
     }
 
+    /// Peers that have got their OPEN.
+    pub fn opened(&self) -> usize {
+        self.opened
+    }
+
+    /// Peers that have resumed a TLS session.
+    pub fn resumed(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.is_resumed()).count()
+    }
+
     /// Peers whose connection the server has closed unexpectedly.
     pub fn lost(&self) -> usize {
         self.lost
@@ -84,38 +116,44 @@ impl Fleet {
 
     /// The id of a peer.
     pub fn id(peer: usize) -> String {
-        format!("p{peer}")
+        format!("{PREFIX}{peer}")
     }
 
     /// Opens peers until `count` of them have got their OPEN.
     pub fn open(&mut self, count: usize) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let mut open = self.peers.len();
-        let mut waiting = open;
-        while open < count {
-            while self.peers.len() < count && self.peers.len() - open < OPENING {
+        while self.opened < count {
+            while self.peers.len() < count && self.peers.len() - self.opened < OPENING {
                 self.connect()?;
             }
             self.turn(Duration::from_millis(100))?;
-            // Most handshakes finish in order.
-            while waiting < self.peers.len() && self.peers[waiting].phase == Phase::Open {
-                waiting += 1;
-            }
-            open = waiting + self.peers[waiting..].iter().filter(|peer| peer.phase == Phase::Open).count();
+            let open = self.opened;
             ensure!(self.lost == 0, "the server did not welcome {} of {count} peers", self.lost);
             ensure!(Instant::now() < deadline, "only {open} of {count} peers opened within {PATIENCE:?}");
         }
         Ok(())
     }
 
-    fn connect(&mut self) -> Result<()> {
+    /// Connects one more peer.
+    pub fn connect(&mut self) -> Result<()> {
         let index = self.peers.len();
         let source = Ipv4Addr::new(127, 0, 0, 2 + (index % SOURCES) as u8);
         let address = self.target.address(index);
-        let mut link = Link::connect(address, SocketAddr::from((source, 0)), self.target.tls.as_ref())?;
+        let tls = match (&mut self.sessions, &self.target.tls) {
+            (Some(sessions), Some(tls)) => {
+                if index == sessions.len() {
+                    let mut own = (**tls).clone();
+                    own.resumption = Resumption::in_memory_sessions(1);
+                    sessions.push(Arc::new(own));
+                }
+                sessions.get(index)
+            }
+            (_, tls) => tls.as_ref(),
+        };
+        let mut link = Link::connect(address, SocketAddr::from((source, 0)), tls)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(link.stream(), Token(index), interest)?;
-        self.peers.push(Peer::new(link, &Self::id(index), address));
+        self.peers.push(Peer::new(link, &format!("{}{index}", self.prefix), address));
         Ok(())
     }
 
@@ -177,15 +215,23 @@ impl Fleet {
             if event.is_writable() {
                 peer.flush();
             }
+            let was_open = peer.phase == Phase::Open;
             let messages = peer.receive(&mut self.scratch);
             if messages > 0 {
                 self.arrivals.push(Arrival { peer: event.token().0, messages, at: Instant::now() });
             }
+            let is_open = peer.phase == Phase::Open;
+            self.opened = self.opened + usize::from(is_open) - usize::from(was_open);
             if peer.phase == Phase::Gone && !peer.leaving {
                 self.lost += 1;
             }
         }
         Ok(&self.arrivals)
+    }
+
+    /// True if the last turn had nothing to handle.
+    pub fn is_calm(&self) -> bool {
+        self.events.is_empty()
     }
 
     /// Waits, and answers pings.

@@ -66,6 +66,9 @@ pub struct Crowd {
 pub struct Resident {
     pub peers: usize,
     pub bytes: u64,
+    /// Memory of the kernel's objects, of both ends of each connection and of the rest of the machine.
+    #[serde(default)]
+    pub kernel_bytes: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,6 +117,35 @@ pub struct Stalled {
     pub reading_p99_us: f64,
     /// … and while it did not.
     pub stalled_p99_us: f64,
+}
+
+/// Many clients that connected at the same moment, while pairs of others exchanged messages.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Storm {
+    pub peers: usize,
+    /// Those that did not get their OPEN.
+    pub failed: usize,
+    /// Time until the last one got its OPEN.
+    pub seconds: f64,
+    /// CPU time of the server per second of it.
+    pub busy: f64,
+    /// CPU time of an open when few come.
+    pub open_us: f64,
+    /// 99th percentile of the latency of the others before …
+    pub calm_p99_us: f64,
+    /// … and meanwhile.
+    pub storm_p99_us: f64,
+}
+
+/// Clients that came back with their TLS sessions.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Returning {
+    pub peers: usize,
+    pub resumed: usize,
+    /// CPU time of an open that resumes.
+    pub open_us: f64,
+    /// CPU time of a signature and a key exchange by themselves.
+    pub sign_and_exchange_us: f64,
 }
 
 /// Calls through a relay.

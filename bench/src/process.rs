@@ -9,6 +9,17 @@ use anyhow::{Context as _, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
 
+/// Memory of the kernel's objects: sockets, files, and their entries in epoll.
+pub fn kernel_bytes() -> Result<u64> {
+    field(&fs::read_to_string("/proc/meminfo")?, "Slab:").context("no Slab in /proc/meminfo")
+}
+
+/// A number of kilobytes, in bytes.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
+}
+
 /// The unit of `/proc/PID/stat` (`USER_HZ`, proc(5)), which is 100 on all common architectures.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -53,10 +64,7 @@ impl Process {
     }
 
     fn field(self, file: &str, name: &str) -> Result<u64> {
-        let text = self.read(file)?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        kilobytes.map(|kilobytes| kilobytes << 10).with_context(|| format!("no {name} in {file}"))
+        field(&self.read(file)?, name).with_context(|| format!("no {name} in {file}"))
     }
 
     fn read(self, file: &str) -> Result<String> {

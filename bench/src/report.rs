@@ -1,17 +1,13 @@
-//! Turns the measurements of a run into tables, charts and pages of the documentation.
+//! Turns the measurements of a run into tables of the documentation.
 
-mod baseline;
-mod charts;
 mod cluster;
 mod document;
 mod figures;
-mod plot;
 mod relays;
 mod rows;
 mod sizing;
 mod table;
 
-pub use baseline::{Baseline, Change};
 pub use cluster::{cluster, directory};
 pub use document::Chapter;
 pub use relays::relays;
@@ -24,7 +20,6 @@ pub fn comparison(run: &Run) -> Chapter {
         name: "numbers",
         data: "run.json",
         table: table::table(Kind::COMPARED, &rows::rows(run)),
-        pictures: charts::pictures(run),
-        rest: format!("The parts of the broker, without a socket:\n\n{}", table::micro_table(run)),
+        rest: String::new(),
     }
 }

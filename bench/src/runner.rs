@@ -5,7 +5,6 @@
 
 mod child;
 pub mod machine;
-mod micro;
 mod plan;
 mod redis_server;
 pub mod relays;
@@ -19,11 +18,10 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{self, Directory};
-use crate::measured::{CallsMeasured, Churn, Crowd, Exchange, Opens, Settled, Stalled};
+use crate::measured::{CallsMeasured, Churn, Crowd, Exchange, Opens, Returning, Settled, Stalled, Storm};
 use child::SERVER_CORE;
 pub use child::pin_to_load_core;
 pub use machine::Machine;
-pub use micro::FIXED_WORK;
 pub use plan::Plan;
 use redis_server::RedisServer;
 pub use servers::Kind;
@@ -35,9 +33,6 @@ pub struct Run {
     pub machine: Machine,
     /// By the names of [`Kind`].
     pub servers: BTreeMap<String, ServerRun>,
-    /// Nanoseconds of one iteration of each micro-benchmark.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub micro: BTreeMap<String, f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<Directory>,
     /// Calls through relays, by the names of [`Relays`](relays::Relays).
@@ -69,6 +64,10 @@ pub struct ServerRun {
     pub crowds: Vec<Crowd>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub storms: Vec<Storm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returning: Vec<Returning>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled: Option<Stalled>,
 }
@@ -115,11 +114,6 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
         record.binary_bytes = kind.and_then(|kind| stage.binary_bytes(kind));
     }
     let say = |what: &str| eprintln!("{:5.0} s  {what}", start.elapsed().as_secs_f64());
-    let mut micro = BTreeMap::new();
-    if let Some(timing) = plan.micro {
-        say("micro-benchmarks");
-        micro = micro::run(&places.package, timing)?;
-    }
     let mut directory = None;
     if let Some(plan) = &plan.directory {
         say("the directory");
@@ -135,7 +129,7 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
             Err(error) => failures.push(format!("relays: {error:#}")),
         }
     }
-    Ok(Run { machine, servers, micro, directory, relays, failures, seconds: start.elapsed().as_secs_f64() })
+    Ok(Run { machine, servers, directory, relays, failures, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// Measures a Redis with a core of its own, without nodes.

@@ -4,7 +4,9 @@ pub mod churn;
 pub mod crowd;
 pub mod exchange;
 pub mod opens;
+pub mod returning;
 pub mod stalled;
+pub mod storm;
 
 use std::time::{Duration, Instant};
 

@@ -25,6 +25,11 @@ pub fn percentiles(mut times: Vec<Duration>) -> Vec<f64> {
     PERCENTILES.iter().map(|percentile| at(*percentile).as_secs_f64() * 1e6).collect()
 }
 
+/// The 99th percentile in microseconds; zero if nothing was measured.
+pub fn p99(times: Vec<Duration>) -> f64 {
+    index_of(99.0).and_then(|index| percentiles(times).get(index).copied()).unwrap_or_default()
+}
+
 /// The index of a percentile in the result of [`percentiles`].
 pub fn index_of(percentile: f64) -> Option<usize> {
     PERCENTILES.iter().position(|known| *known == percentile)

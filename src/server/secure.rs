@@ -112,7 +112,7 @@ pub(super) fn counted(
     accepted?
 }
 
-type Io = TlsStream<TlsPort<TcpStream>>;
+type Io = Box<TlsStream<TlsPort<TcpStream>>>;
 
 /// Serves a client that speaks TURN inside TLS, on this worker, and keeps its `connection` until it ends. Gives back all
 /// others.

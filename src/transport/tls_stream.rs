@@ -4,6 +4,7 @@
 //! of a message. The same holds for records that the kernel does not take.
 
 use std::cell::Cell;
+use std::cmp;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem;
@@ -16,7 +17,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, WriteTraffic,
 };
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes per read: the largest record (RFC 8446, section 5.2).
@@ -49,6 +50,9 @@ pub(crate) struct TlsStream<T> {
     /// Records that the kernel has not taken yet.
     unsent: Vec<u8>,
     end: End,
+    /// `unsent` has tickets for the client's next connection, which go with the first data: a write of their own costs more
+    /// than they do.
+    has_tickets: bool,
     /// This side has said that it sends no more.
     is_closed: bool,
 }
@@ -71,10 +75,20 @@ type Record<'a> = (
 
 impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
     /// Makes the handshake. If it fails, the client gets the alert that says why.
-    pub(crate) async fn accept(io: T, config: Arc<ServerConfig>) -> io::Result<Self> {
+    ///
+    /// The stream is boxed from the start: it passes through many hands until a session has it.
+    pub(crate) async fn accept(io: T, config: Arc<ServerConfig>) -> io::Result<Box<Self>> {
         let tls = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
-        let (incomplete, unread, unsent) = (Vec::new(), Vec::new(), Vec::new());
-        let mut stream = TlsStream { io, tls, incomplete, unread, unsent, end: End::Open, is_closed: false };
+        let mut stream = Box::new(TlsStream {
+            io,
+            tls,
+            incomplete: Vec::new(),
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            end: End::Open,
+            has_tickets: false,
+            is_closed: false,
+        });
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
     }
@@ -92,9 +106,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            let is_done = !self.tls.is_handshaking();
+            if is_done && self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+                self.has_tickets = true;
+                return Poll::Ready(Ok(()));
+            }
             let sent = self.poll_send(cx)?;
-            // After that, tickets and the last message of the handshake may still wait: the client need not have read them.
-            if !self.tls.is_handshaking() {
+            // The last message may still wait: the client need not have read it.
+            if is_done {
                 return Poll::Ready(Ok(()));
             }
             ready!(sent);
@@ -207,9 +226,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
     /// Makes a record, and writes as much of it as the kernel takes.
     fn send_record(&mut self, cx: &mut Context<'_>, record: Record<'_>) -> io::Result<()> {
         let mut incomplete = mem::take(&mut self.incomplete);
-        if self.unsent.is_empty() {
-            self.unsent = RECORDS.take();
-        }
+        let mut records = RECORDS.take();
+        records.extend_from_slice(&self.unsent);
+        self.unsent = records;
         let made = self.process(&mut incomplete, &mut ReadBuf::new(&mut []), Some(record));
         if let Ok(used) = made {
             incomplete.drain(..used);
@@ -241,7 +260,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         let mut unsent = mem::take(&mut self.unsent);
         if sent == unsent.len() {
             unsent.clear();
-            RECORDS.set(unsent);
+            // Those of a handshake are small.
+            RECORDS.set(cmp::max_by_key(RECORDS.take(), unsent, Vec::capacity));
         } else {
             // Not the large buffer for a few bytes.
             self.unsent = unsent.split_off(sent);
@@ -311,7 +331,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<T> {
             match this.end {
                 End::Open => {
                     // Answers of rustls go before its client is waited for.
-                    let _ = this.poll_send(cx)?;
+                    if !this.has_tickets {
+                        let _ = this.poll_send(cx)?;
+                    }
                     ready!(this.poll_receive(cx, buf))?;
                 }
                 End::Closed => return Poll::Ready(Ok(())),
@@ -324,7 +346,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         // One record waits at most.
-        ready!(self.poll_send(cx))?;
+        if !mem::take(&mut self.has_tickets) {
+            ready!(self.poll_send(cx))?;
+        }
         let data = buf.get(..buf.len().min(MAX_RECORD)).unwrap_or_default();
         self.send_record(cx, (data.len() + OVERHEAD, &mut |traffic, out| traffic.encrypt(data, out)))?;
         Poll::Ready(Ok(data.len()))
@@ -417,7 +441,7 @@ mod tests {
     async fn pair(
         pipe: usize,
         version: &'static SupportedProtocolVersion,
-    ) -> (client::TlsStream<DuplexStream>, TlsStream<DuplexStream>) {
+    ) -> (client::TlsStream<DuplexStream>, Box<TlsStream<DuplexStream>>) {
         let (ours, theirs) = duplex(pipe);
         let (client, server) = join!(connect(theirs, version), TlsStream::accept(ours, server()));
         (client.unwrap(), server.unwrap())
@@ -477,6 +501,25 @@ mod tests {
         assert_eq!(&got, b"xy");
         client.shutdown().await.unwrap();
         assert_eq!(server.first().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn tickets_go_with_the_first_data() {
+        let (mut client, mut server) = pair(1 << 20, &TLS13).await;
+        client.write_all(b"ask").await.unwrap();
+        server.read_exact(&mut [0; 3]).await.unwrap();
+        let mut wire = [0; 4096];
+        let nothing = poll_fn(|cx| {
+            let mut buf = ReadBuf::new(&mut wire);
+            Poll::Ready(Pin::new(&mut client.get_mut().0).poll_read(cx, &mut buf).is_pending())
+        });
+        assert!(nothing.await);
+        server.write_all(b"answer").await.unwrap();
+        let mut got = [0; 6];
+        client.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"answer");
+        assert_eq!(client.get_ref().1.tls13_tickets_received(), 2);
+        assert_eq!(kept(&server), 0);
     }
 
     #[tokio::test]

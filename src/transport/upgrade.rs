@@ -84,10 +84,10 @@ impl Upgradable for TcpStream {
     }
 }
 
-impl Upgradable for TlsStream<TlsPort<TcpStream>> {
+impl Upgradable for Box<TlsStream<TlsPort<TcpStream>>> {
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         shorten_send_queue(self.get_ref().get_ref());
-        (Io::Tls(Box::new(self)), None)
+        (Io::Tls(self), None)
     }
 }
 

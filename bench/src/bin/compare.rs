@@ -1,20 +1,18 @@
-//! Runs the servers side by side and compares them. `make bench` and `make bench-quick` build its
-//! requirements and run it.
+//! Runs the servers side by side and compares them. `make bench` and others build its requirements and run it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use peerbroker_bench::directory;
-use peerbroker_bench::report::{self, Baseline, Change, Chapter};
+use peerbroker_bench::report::{self, Chapter};
 use peerbroker_bench::runner::{self, Places, Plan, Run};
 
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
-    /// The program of the server [default: that of `cargo build --release`]
+    /// The program of the server [default: that of `make dist`]
     #[arg(long, global = true, value_name = "FILE")]
     server: Option<PathBuf>,
     #[command(subcommand)]
@@ -56,25 +54,16 @@ enum Task {
         #[arg(long, value_delimiter = ',', default_value = "1,30")]
         links: Vec<usize>,
     },
-    /// Compare with the stored baseline
-    Quick {
-        /// Fail if something got worse
-        #[arg(long)]
-        strict: bool,
-    },
-    /// Store a new baseline
-    Baseline,
     /// Write docs/BENCHMARKS.md again from the data of the last runs
     Report,
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> Result<()> {
     let cli = Cli::parse();
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
     let root = package.parent().context("the package is not below the server's")?.to_owned();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let server = cli.server.unwrap_or_else(|| target.join("release/peerbroker"));
-    let stored = package.join("baseline.json");
+    let server = cli.server.unwrap_or_else(|| target.join("dist/peerbroker"));
     // As `scripts/setup.sh` unpacks them, or installed.
     let unpacked = root.join("target/proxies/usr/bin/redis-server");
     let redis = if unpacked.exists() { unpacked } else { PathBuf::from("redis-server") };
@@ -109,27 +98,8 @@ fn main() -> Result<ExitCode> {
             publish(&docs, &stored("cluster.json")?, report::cluster)?;
             publish(&docs, &stored("relays.json")?, report::relays)?;
         }
-        Task::Quick { strict } => {
-            let baseline = Baseline::read(&stored)?;
-            let run = measure(&places, &Plan::quick())?;
-            complete(&run)?;
-            let now = Baseline::of(&run);
-            let changes = baseline.changes(&now);
-            println!("Compared with {} of {}:\n", baseline.commit, baseline.date);
-            println!("{}", Change::table(&changes));
-            let worse = changes.iter().filter(|change| change.is_worse()).count();
-            println!("{worse} of {} got worse by more than 15 %.", changes.len());
-            if strict && worse > 0 {
-                return Ok(ExitCode::FAILURE);
-            }
-        }
-        Task::Baseline => {
-            let run = measure(&places, &Plan::quick())?;
-            complete(&run)?;
-            Baseline::of(&run).write(&stored)?;
-        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn measure(places: &Places, plan: &Plan) -> Result<Run> {

@@ -1,7 +1,6 @@
 //! Drives a server or a cluster on loopback and prints, as JSON, the CPU time and memory that this cost it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,7 +12,7 @@ use peerbroker_bench::process::Process;
 use peerbroker_bench::redis::Redis;
 use peerbroker_bench::scenario::crowd::Beats;
 use peerbroker_bench::scenario::exchange::Pairs;
-use peerbroker_bench::scenario::{churn, crowd, opens, stalled};
+use peerbroker_bench::scenario::{churn, crowd, opens, returning, stalled, storm};
 use peerbroker_bench::servers::Servers;
 use serde::Serialize;
 
@@ -29,9 +28,9 @@ struct Cli {
     /// Port of the Redis of the cluster, which is measured too
     #[arg(long, value_name = "PORT")]
     redis: Option<u16>,
-    /// Use TLS, and trust the certificate in this PEM file
-    #[arg(long, value_name = "FILE")]
-    trust: Option<PathBuf>,
+    /// Use TLS
+    #[arg(long)]
+    tls: bool,
     #[command(subcommand)]
     scenario: Scenario,
 }
@@ -82,6 +81,16 @@ enum Scenario {
         #[arg(long, default_value_t = 10_000)]
         peers: usize,
     },
+    /// All peers connect at once, while other pairs exchange messages
+    Storm {
+        #[arg(long, default_value_t = 10_000)]
+        peers: usize,
+    },
+    /// TLS clients come back with their sessions
+    Returning {
+        #[arg(long, default_value_t = 10_000)]
+        peers: usize,
+    },
     /// One reader stops reading
     Stalled {
         #[arg(long, default_value_t = 1_000_000_000)]
@@ -92,8 +101,9 @@ enum Scenario {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    let tls = cli.trust.as_deref().map(link::trust).transpose()?;
-    let mut fleet = Fleet::new(Target { addresses: cli.address, tls })?;
+    let tls = cli.tls.then(link::tls).transpose()?;
+    let target = Target { addresses: cli.address, tls };
+    let mut fleet = Fleet::new(target.clone())?;
     let nodes = cli.pid.into_iter().map(Process).collect();
     let server = &Servers { nodes, redis: cli.redis.map(Redis::at).transpose()? };
     match cli.scenario {
@@ -114,6 +124,8 @@ fn main() -> Result<()> {
         }
         Scenario::Churn { peers, rounds } => print(&churn::run(&mut fleet, server, peers, rounds)?),
         Scenario::Opens { peers } => print(&opens::run(&mut fleet, server, peers)?),
+        Scenario::Storm { peers } => print(&storm::run(&mut fleet, server, target, peers)?),
+        Scenario::Returning { peers } => print(&returning::run(server, target, peers)?),
         Scenario::Stalled { bytes } => print(&stalled::run(&mut fleet, server, bytes)?),
     }
 }

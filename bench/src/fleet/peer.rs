@@ -47,6 +47,10 @@ impl Peer {
         }
     }
 
+    pub(super) fn is_resumed(&self) -> bool {
+        self.link.is_resumed()
+    }
+
     pub(super) fn queue(&mut self, frame: &[u8]) {
         self.outbox.extend_from_slice(frame);
     }

@@ -1,8 +1,6 @@
 //! The costs of nodes that share a Redis.
 
-use super::charts::{Picture, axis, lines};
 use super::document::Chapter;
-use super::plot::{Chart, Line, Scale};
 use super::rows::{Row, at_least, at_most, ratio};
 use super::sizing::sizing;
 use super::table::{aligned, number, table, thousands};
@@ -16,13 +14,12 @@ const IN_FLIGHT: [usize; 4] = [1, 4, 16, 64];
 /// Enough for saturation.
 const MANY: Pace = Pace::InFlight(64);
 
-/// The table, the charts and the capacity of a run of clusters.
+/// The table and the capacity of a run of clusters.
 pub fn cluster(run: &Run) -> Chapter {
     Chapter {
         name: "cluster",
         data: "cluster.json",
         table: table(Kind::CLUSTER, &rows(run)),
-        pictures: pictures(run),
         rest: run.directory.as_ref().map(capacity).unwrap_or_default(),
     }
 }
@@ -176,48 +173,4 @@ fn settling(run: &Run) -> Vec<Row> {
         ]
     });
     rows.collect()
-}
-
-/// A number by messages in flight.
-fn by_pace(server: &ServerRun, figure: fn(&ServerRun, Pace) -> Option<f64>) -> Vec<(f64, f64)> {
-    let at = |count: usize| Some((count as f64, figure(server, Pace::InFlight(count))?));
-    IN_FLIGHT.into_iter().filter_map(at).collect()
-}
-
-fn pictures(run: &Run) -> Vec<Picture> {
-    let in_flight = || axis("messages in flight of each of 100 pairs", Scale::Log);
-    let picture = |file, title: &str, lines| Picture {
-        file,
-        chart: Chart { title: title.to_owned(), x: in_flight(), y: axis("µs", Scale::Linear), lines },
-    };
-    let three = run.of(Kind::ThreeNodes);
-    let outages = |name, colour, number: fn(&crate::measured::Settled) -> f64| Line {
-        name,
-        colour,
-        points: three.map(|three| three.of_outages(number)).unwrap_or_default(),
-    };
-    vec![
-        picture(
-            "cluster-cpu.svg",
-            "CPU of all nodes per forwarded message of 2 KB",
-            lines(run, Kind::CLUSTER, |server| by_pace(server, ServerRun::message_us)),
-        ),
-        picture(
-            "cluster-redis.svg",
-            "CPU of Redis per forwarded message of 2 KB",
-            lines(run, Kind::CLUSTER, |server| by_pace(server, ServerRun::redis_us)),
-        ),
-        Picture {
-            file: "cluster-settle.svg",
-            chart: Chart {
-                title: "10,000 clients on three nodes: from the return of an empty Redis".to_owned(),
-                x: axis("seconds without Redis", Scale::Linear),
-                y: axis("s", Scale::Linear),
-                lines: vec![
-                    outages("all are registered", "#0072B2", |settled| settled.registered_seconds),
-                    outages("all nodes are ready", "#D55E00", |settled| settled.ready_seconds),
-                ],
-            },
-        },
-    ]
 }

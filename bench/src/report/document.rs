@@ -1,12 +1,10 @@
 //! Writes a run into the documentation.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::charts::Picture;
 use super::table::thousands;
 use crate::runner::Run;
 
@@ -17,8 +15,7 @@ pub struct Chapter {
     /// The file of all measurements.
     pub(super) data: &'static str,
     pub(super) table: String,
-    pub(super) pictures: Vec<Picture>,
-    /// Follows the pictures.
+    /// Follows the table.
     pub(super) rest: String,
 }
 
@@ -28,19 +25,16 @@ impl Chapter {
         format!("{}\n{}\n{}", facts(run), self.table, self.rest)
     }
 
-    /// Writes the numbers between the marks of `BENCHMARKS.md`, and charts and data to `benchmarks/`
-    /// next to it.
+    /// Writes the numbers between the marks of `BENCHMARKS.md`, and the data to `benchmarks/` next to it.
     pub fn write(&self, docs: &Path, run: &Run) -> Result<()> {
         let directory = docs.join("benchmarks");
         fs::create_dir_all(&directory)?;
-        let mut numbers = format!("{}\n{}\n", facts(run), self.table);
-        for picture in &self.pictures {
-            fs::write(directory.join(picture.file), picture.chart.svg())?;
-            writeln!(numbers, "![{}](benchmarks/{})\n", picture.chart.title, picture.file)?;
-        }
         let data = self.data;
-        writeln!(numbers, "{}", self.rest)?;
-        write!(numbers, "All measurements of this run: [{data}](benchmarks/{data}).")?;
+        let mut numbers = format!("{}\n{}\n", facts(run), self.table);
+        if !self.rest.is_empty() {
+            numbers += &format!("{}\n", self.rest);
+        }
+        numbers += &format!("All measurements of this run: [{data}](benchmarks/{data}).");
         fs::write(directory.join(data), serde_json::to_string_pretty(run)? + "\n")?;
         let page = docs.join("BENCHMARKS.md");
         let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;

@@ -1,6 +1,6 @@
 //! One number per measure from the rounds of a run.
 
-use crate::measured::{Exchange, Opens, Pace, Settled};
+use crate::measured::{Exchange, Opens, Pace, Resident, Returning, Settled, Storm};
 use crate::runner::ServerRun;
 use crate::statistics::{index_of, median};
 
@@ -71,21 +71,33 @@ impl ServerRun {
         median(beats.filter(|beat| beat.per_second == per_second).map(|beat| beat.cpu_us))
     }
 
-    /// Resident bytes with this many idle peers.
-    pub(super) fn resident(&self, peers: usize) -> Option<f64> {
-        let memory = self.crowds.iter().flat_map(|crowd| &crowd.memory);
-        median(memory.filter(|resident| resident.peers == peers).map(|resident| resident.bytes as f64))
+    /// Growth of some memory with each idle peer, up to this many peers.
+    fn growth(&self, peers: usize, bytes: fn(&Resident) -> u64) -> Option<f64> {
+        let at = |peers| {
+            let memory = self.crowds.iter().flat_map(|crowd| &crowd.memory);
+            median(memory.filter(|resident| resident.peers == peers).map(|resident| bytes(resident) as f64))
+        };
+        Some((at(peers)? - at(0)?) / peers as f64)
     }
 
     /// Resident bytes per idle peer, with this many peers.
     pub(super) fn bytes_per_peer(&self, peers: usize) -> Option<f64> {
-        Some((self.resident(peers)? - self.resident(0)?) / peers as f64)
+        self.growth(peers, |resident| resident.bytes)
     }
 
-    /// The numbers of peers at which memory was read.
-    pub(super) fn crowd_sizes(&self) -> Vec<usize> {
-        let first = self.crowds.first();
-        first.map_or_else(Vec::new, |crowd| crowd.memory.iter().map(|resident| resident.peers).collect())
+    /// The kernel's bytes per idle peer, with this many peers: half of them are the load generator's.
+    pub(super) fn kernel_bytes_per_peer(&self, peers: usize) -> Option<f64> {
+        Some(self.growth(peers, |resident| resident.kernel_bytes)? / 2.0)
+    }
+
+    /// The median of a number of storms.
+    pub(super) fn of_storms(&self, number: impl Fn(&Storm) -> f64) -> Option<f64> {
+        median(self.storms.iter().map(number))
+    }
+
+    /// The median of a number of clients that came back.
+    pub(super) fn of_returning(&self, number: impl Fn(&Returning) -> f64) -> Option<f64> {
+        median(self.returning.iter().map(number))
     }
 
     /// Resident bytes before the first peer of the measurement.

@@ -46,13 +46,7 @@ pub fn relays(run: &Run) -> Chapter {
         memory,
         at_most(memory[0], 1024.0, "B").map(|claim| claim.text()),
     ));
-    Chapter {
-        name: "relays",
-        data: "relays.json",
-        table: aligned(&cells),
-        pictures: Vec::new(),
-        rest: String::new(),
-    }
+    Chapter { name: "relays", data: "relays.json", table: aligned(&cells), rest: String::new() }
 }
 
 fn measured(run: &Run, relay: Relays) -> impl Iterator<Item = &CallsMeasured> {

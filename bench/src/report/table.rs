@@ -1,7 +1,7 @@
 //! Markdown tables that are readable in a terminal too.
 
 use super::rows::{Claim, Row};
-use crate::runner::{FIXED_WORK, Kind, Run};
+use crate::runner::Kind;
 
 /// The table of all measures of some servers. Without aims there is no column for them.
 pub fn table(kinds: [Kind; 4], rows: &[Row]) -> String {
@@ -16,17 +16,6 @@ pub fn table(kinds: [Kind; 4], rows: &[Row]) -> String {
         let claims = [row.must, row.aim].into_iter().take(claims.len());
         line.extend(claims.map(|claim| claim.map_or_else(String::new, Claim::text)));
         cells.push(line);
-    }
-    aligned(&cells)
-}
-
-/// The table of the micro-benchmarks.
-pub fn micro_table(run: &Run) -> String {
-    let header = ["part of the broker", "ns", "× fixed work"];
-    let mut cells = vec![header.map(str::to_owned).to_vec()];
-    let fixed = run.micro.get(FIXED_WORK).copied().unwrap_or(f64::NAN);
-    for (name, nanos) in &run.micro {
-        cells.push(vec![name.replace('_', " "), number(*nanos), format!("{:.4}", nanos / fixed)]);
     }
     aligned(&cells)
 }

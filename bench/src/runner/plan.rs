@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use super::ServerRun;
 use super::child::run_load;
-use super::micro;
 use super::servers::{Kind, Server, Stage};
 use super::settle;
 use crate::directory;
@@ -15,7 +14,6 @@ use crate::directory;
 pub struct Plan {
     kinds: Vec<Kind>,
     steps: Vec<Step>,
-    pub(super) micro: Option<micro::Timing>,
     pub(super) directory: Option<directory::Plan>,
     pub(super) relays: bool,
 }
@@ -38,55 +36,49 @@ enum Scenario {
     Crowd(&'static str),
     Churn,
     Stalled,
+    Storm,
+    Returning,
 }
 
-use Scenario::{Churn, Crowd, Lone, Messages, Opens, Settle, Stalled};
+use Scenario::{Churn, Crowd, Lone, Messages, Opens, Returning, Settle, Stalled, Storm};
 
 /// Timeout of a scenario.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-const CLOSED_AND_OPEN: Scenario =
-    Messages("--in-flight 1,4 --per-second 1000,2000,5000,10000,20000,40000 --seconds 1.5");
+const CLOSED_AND_OPEN: Scenario = Messages("--in-flight 1,4 --per-second 10000 --seconds 1.5");
 const CLOSED: Scenario = Messages("--in-flight 1,4 --seconds 1.5");
 const TO_SATURATION: Scenario = Messages("--in-flight 1,4,16,64 --seconds 1.2");
 const LONE: Scenario = Lone("--pairs 1 --in-flight 1 --seconds 1");
 const TO_15_000: Scenario = Crowd(
-    "--steps 1000,2500,5000,7500,10000,12500,15000 --opens-at 100,15000 --beating 10000 \
+    "--steps 1000,10000,15000 --opens-at 100,15000 --beating 10000 \
      --beats 10000x10,2000x1 --seconds 2",
 );
-const TO_5_000: Scenario =
-    Crowd("--steps 1000,5000 --opens-at 100,5000 --beating 5000 --beats 10000x10 --seconds 1");
+
+const TO_10_000: Scenario = Crowd("--steps 1000,10000 --opens-at 100 --beating 0");
 
 impl Plan {
     /// The full comparison, which takes about ten minutes.
     pub fn full() -> Self {
-        let mut plan = Plan::of(&Kind::ALL, Some(2.0));
+        let mut plan = Plan::of(&Kind::ALL);
         for _ in 0..3 {
             plan.add(&Kind::COMPARED, CLOSED_AND_OPEN);
             plan.add(&[Kind::Tls, Kind::TwoWorkers], CLOSED);
         }
         for _ in 0..3 {
             plan.add(&Kind::COMPARED, TO_15_000);
+            plan.add(&[Kind::Tls], TO_10_000);
+            plan.add(&[Kind::Tls], Returning);
+            plan.add(&Kind::COMPARED, Storm);
+            plan.add(&[Kind::Tls], Storm);
         }
         plan.add(&Kind::COMPARED, Churn);
         plan.add(&[Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer], Stalled);
         plan
     }
 
-    /// peerbroker and the yardstick, which takes about a minute.
-    pub fn quick() -> Self {
-        let kinds = [Kind::Peerbroker, Kind::Yardstick];
-        let mut plan = Plan::of(&kinds, Some(0.5));
-        for _ in 0..3 {
-            plan.add(&kinds, CLOSED);
-            plan.add(&kinds, TO_5_000);
-        }
-        plan
-    }
-
     /// Nodes with a Redis between them, which takes about five minutes.
     pub fn cluster() -> Self {
-        let mut plan = Plan::of(&Kind::CLUSTER, None);
+        let mut plan = Plan::of(&Kind::CLUSTER);
         for _ in 0..3 {
             plan.add(&Kind::CLUSTER, TO_SATURATION);
             plan.add(&Kind::CLUSTER, LONE);
@@ -103,19 +95,11 @@ impl Plan {
 
     /// Calls through the relay, which takes about three minutes.
     pub fn relays() -> Self {
-        Plan { relays: true, ..Plan::of(&[], None) }
+        Plan { relays: true, ..Plan::of(&[]) }
     }
 
-    fn of(kinds: &[Kind], micro_seconds: Option<f64>) -> Self {
-        let timing =
-            |measure_seconds| micro::Timing { warm_up_seconds: measure_seconds / 2.0, measure_seconds };
-        Plan {
-            kinds: kinds.to_vec(),
-            steps: Vec::new(),
-            micro: micro_seconds.map(timing),
-            directory: None,
-            relays: false,
-        }
+    fn of(kinds: &[Kind]) -> Self {
+        Plan { kinds: kinds.to_vec(), steps: Vec::new(), directory: None, relays: false }
     }
 
     fn add(&mut self, kinds: &[Kind], scenario: Scenario) {
@@ -141,6 +125,8 @@ impl Step {
             Crowd(_) => "a crowd",
             Churn => "coming and going",
             Stalled => "a stalled reader",
+            Storm => "everybody at once",
+            Returning => "coming back with a session",
         }
     }
 
@@ -159,6 +145,8 @@ impl Step {
             Settle(away) => record.settled.push(settle::run(&mut server, away)?),
             Crowd(args) => record.crowds.push(run_load(&load, &run("crowd", args), PATIENCE)?),
             Churn => record.churn = Some(run_load(&load, &run("churn", ""), PATIENCE)?),
+            Storm => record.storms.push(run_load(&load, &run("storm", ""), PATIENCE)?),
+            Returning => record.returning.push(run_load(&load, &run("returning", ""), PATIENCE)?),
             Stalled => record.stalled = Some(run_load(&load, &run("stalled", ""), PATIENCE)?),
         }
         Ok(())
@@ -170,7 +158,7 @@ fn arguments(server: &Server, scenario: &str, args: &str) -> Vec<String> {
     let mut all =
         vec![format!("--address={}", joined(&server.addresses)), format!("--pid={}", joined(&pids))];
     all.extend(server.redis.as_ref().map(|redis| format!("--redis={}", redis.port())));
-    all.extend(server.certificate.as_ref().map(|file| format!("--trust={}", file.display())));
+    all.extend(server.has_tls.then(|| "--tls".to_owned()));
     all.push(scenario.to_owned());
     all.extend(args.split_whitespace().map(str::to_owned));
     all

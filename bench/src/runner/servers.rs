@@ -3,11 +3,9 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rustls::ClientConfig;
 
 use super::Places;
 use super::child::{LOAD_CORE, Running, SERVER_CORE};
@@ -101,15 +99,13 @@ pub(super) struct Server {
     /// Of the operator's API of each node of a cluster.
     pub(super) ops: Vec<SocketAddr>,
     pub(super) redis: Option<RedisServer>,
-    /// The certificate to trust, if it speaks TLS.
-    pub(super) certificate: Option<PathBuf>,
+    pub(super) has_tls: bool,
     pub(super) started_in: Duration,
 }
 
 struct Certificate {
     certificate: PathBuf,
     key: PathBuf,
-    client: Arc<ClientConfig>,
 }
 
 /// Time limit for the start of a server.
@@ -120,7 +116,7 @@ impl Stage {
     pub(super) fn set(places: &Places, kinds: &[Kind]) -> Result<Self> {
         let peerjs = places.package.join("node/node_modules/.bin/peerjs");
         let programs = std::env::current_exe()?.parent().context("no directory of programs")?.to_owned();
-        ensure!(places.server.exists(), "{} is missing: run `make build`", places.server.display());
+        ensure!(places.server.exists(), "{} is missing: run `make dist`", places.server.display());
         if kinds.contains(&Kind::PeerjsServer) {
             ensure!(peerjs.exists(), "npm's peer is missing: run `npm ci` in bench/node, or `make bench`");
         }
@@ -158,7 +154,7 @@ impl Stage {
             addresses: Vec::new(),
             ops: Vec::new(),
             redis: None,
-            certificate: certificate.map(|tls| tls.certificate.clone()),
+            has_tls: certificate.is_some(),
             started_in: Duration::ZERO,
         };
         if kind.nodes() > 0 {
@@ -179,7 +175,7 @@ impl Stage {
                 server.ops.push(ops);
             }
             let process = Running::start(kind.cores(), &self.program(kind), &args)?;
-            let client = certificate.map(|tls| Arc::clone(&tls.client));
+            let client = certificate.map(|_| link::tls()).transpose()?;
             server.processes.push(process);
             server.addresses.push(address);
             server
@@ -240,7 +236,7 @@ fn arguments(kind: Kind, port: u16, tls: Option<&Certificate>) -> Vec<String> {
     .map(str::to_owned)
     .collect::<Vec<_>>();
     args.extend(["--port".to_owned(), port.to_string()]);
-    if let Some(Certificate { certificate, key, .. }) = tls {
+    if let Some(Certificate { certificate, key }) = tls {
         let path = |path: &Path| path.display().to_string();
         args.extend(["--sslcert".to_owned(), path(certificate), "--sslkey".to_owned(), path(key)]);
     }
@@ -261,8 +257,7 @@ impl Certificate {
         let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
         fs::write(&certificate, made.cert.pem())?;
         fs::write(&key, made.signing_key.serialize_pem())?;
-        let client = link::trust(&certificate)?;
-        Ok(Certificate { certificate, key, client })
+        Ok(Certificate { certificate, key })
     }
 }
 

@@ -11,6 +11,7 @@ use super::{micros, settled};
 use crate::fleet::Fleet;
 use crate::measured::{Crowd, Heartbeats, Resident};
 use crate::payload;
+use crate::process::kernel_bytes;
 use crate::servers::Servers;
 use crate::ws;
 
@@ -47,13 +48,16 @@ impl FromStr for Beats {
 }
 
 pub fn run(fleet: &mut Fleet, server: &Servers, plan: &Plan) -> Result<Crowd> {
-    let base = Resident { peers: 0, bytes: settled(fleet, server)? };
-    let mut crowd = Crowd { memory: vec![base], opens: Vec::new(), heartbeats: Vec::new() };
+    let resident = |fleet: &mut Fleet| {
+        let bytes = settled(fleet, server)?;
+        Ok::<_, anyhow::Error>(Resident { peers: fleet.len(), bytes, kernel_bytes: kernel_bytes()? })
+    };
+    let mut crowd = Crowd { memory: vec![resident(fleet)?], opens: Vec::new(), heartbeats: Vec::new() };
     let mut opens_at = plan.opens_at.iter().copied().peekable();
     let mut warm = false;
     for &peers in &plan.steps {
         fleet.open(peers)?;
-        crowd.memory.push(Resident { peers, bytes: settled(fleet, server)? });
+        crowd.memory.push(resident(fleet)?);
         if !warm {
             // After peers have connected and left, and a JIT has compiled the server's code.
             fleet.leave(0)?;

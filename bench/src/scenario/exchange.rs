@@ -59,7 +59,7 @@ impl Pairs {
         let latencies = self.run(fleet, pace, time)?;
         let seconds = start.elapsed().as_secs_f64();
         let (cpu, redis) = server.since(&before, latencies.len())?;
-        self.drain(fleet)?;
+        self.drain(fleet, &mut Latencies::new())?;
         ensure!(fleet.lost() == 0, "the server ended {} connections", fleet.lost());
         ensure!(!latencies.is_empty(), "no message arrived");
         Ok(Exchange {
@@ -142,10 +142,10 @@ impl Pairs {
     }
 
     /// Waits for the messages in flight.
-    pub(super) fn drain(&mut self, fleet: &mut Fleet) -> Result<()> {
+    pub(super) fn drain(&mut self, fleet: &mut Fleet, latencies: &mut Latencies) -> Result<()> {
         let deadline = Instant::now() + DRAIN;
         while self.peers.iter().any(|peer| !peer.sent.is_empty()) {
-            self.arrived(fleet, Duration::from_millis(10), &mut Latencies::new(), |_, _, _| {})?;
+            self.arrived(fleet, Duration::from_millis(10), latencies, |_, _, _| {})?;
             ensure!(Instant::now() < deadline, "messages did not arrive within {DRAIN:?}");
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::fleet::Fleet;
 use crate::measured::Stalled;
 use crate::payload;
 use crate::servers::Servers;
-use crate::statistics::{index_of, percentiles};
+use crate::statistics::p99;
 use crate::ws;
 
 /// Bytes of each message to the reader.
@@ -60,7 +60,6 @@ fn flood(fleet: &mut Fleet, pairs: &mut Pairs, bytes: u64) -> Result<f64> {
         pairs.arrived(fleet, Duration::ZERO, &mut latencies, |_, _, _| {})?;
         ensure!(Instant::now() < deadline, "the server took {sent} of {bytes} bytes in {PATIENCE:?}");
     }
-    pairs.drain(fleet)?;
-    let at = index_of(99.0).and_then(|index| percentiles(latencies).get(index).copied());
-    Ok(at.unwrap_or_default())
+    pairs.drain(fleet, &mut latencies)?;
+    Ok(p99(latencies))
 }

@@ -67,7 +67,6 @@ fn the_health_check_of_the_image_asks_the_broker() {
     hangs_up.join().unwrap();
 }
 
-/// A release changes the version at one more place than Cargo.toml's: these.
 #[test]
 fn the_files_name_the_image_of_this_version() {
     let wanted = concat!("ghcr.io/peerbroker/peerbroker:", env!("CARGO_PKG_VERSION"));

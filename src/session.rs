@@ -4,6 +4,7 @@ mod admission;
 mod admit;
 mod guest;
 mod handler;
+mod open;
 mod peerjs;
 mod run;
 mod stream;

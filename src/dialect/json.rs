@@ -281,11 +281,18 @@ impl<'a> Scanner<'a> {
 }
 
 /// True if a string with its closing quote has no control character and only simple escapes. It returns false for some
-/// valid strings, but has no branch per byte, so the compiler vectorizes it.
+/// valid strings.
 fn is_plainly_valid(closed: &[u8]) -> bool {
-    let simple = |byte: u8| {
-        (byte == b'n') | (byte == b'r') | (byte == b't') | (byte == b'"') | (byte == b'\\') | (byte == b'/')
-    };
+    // The only escapes of a session description. Fewer of them are found faster.
+    let ends_line = |byte: u8| (byte == b'n') | (byte == b'r');
+    let simple =
+        |byte: u8| ends_line(byte) | (byte == b't') | (byte == b'"') | (byte == b'\\') | (byte == b'/');
+    escapes_only(closed, ends_line) || escapes_only(closed, simple)
+}
+
+/// True if there is no control character, and a backslash only in front of a byte that is `simple`. It has no branch per byte,
+/// so the compiler vectorizes it.
+fn escapes_only(closed: &[u8], simple: impl Fn(u8) -> bool) -> bool {
     let following = closed.get(1..).unwrap_or_default();
     let wrong = closed.iter().zip(following).fold(0, |wrong: u8, (&byte, &next)| {
         wrong | u8::from(byte < b' ') | u8::from((byte == b'\\') & !simple(next))

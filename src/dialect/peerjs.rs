@@ -67,8 +67,15 @@ impl From<Kind> for MessageKind {
     }
 }
 
+/// The heartbeat as all releases of PeerJS write it.
+const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
+
 /// Decodes one text frame. Text that is not a JSON object is [`Command::Nothing`].
 pub fn decode(text: &str) -> Command<'_> {
+    // Nearly all that idle clients send.
+    if text == HEARTBEAT {
+        return Command::Heartbeat;
+    }
     // The last of duplicate members counts, as in JavaScript.
     let (mut kind, mut dst, mut payload) = (None, None, None);
     let is_object = json::members(text, |name, value| match json::string(name).as_deref() {

@@ -177,7 +177,7 @@ impl<'a> Guard<'a> {
         conn.note_sent(begins_with, now);
         let outbox = &mut conn.outbox;
         outbox.flush();
-        if outbox.waited.is_some() && !outbox.is_empty() {
+        if outbox.has_waited() {
             self.note_crowded(now);
         }
     }

@@ -48,11 +48,11 @@ const OVERHEAD: usize = 256;
 const GATHER: usize = 16;
 
 thread_local! {
-    /// The buffer of the outbox that was emptied last. An idle peer owns none, and most frames find an empty outbox.
-    static SPARE: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
+    /// The line of the outbox that was emptied last. An idle peer owns none, and most frames find an empty outbox.
+    static SPARE: Cell<Option<Box<Line>>> = const { Cell::new(None) };
 }
 
-/// Most frames for which a spare buffer has room.
+/// Most frames for which a spare line has room.
 const MAX_SPARE: usize = 64;
 
 /// The frames that wait to be written to one socket, in order.
@@ -61,16 +61,9 @@ const MAX_SPARE: usize = 64;
 /// full. Without one (TLS, actix-ws) a flush wakes that task, and it takes the frames from here.
 #[derive(Default)]
 pub struct Outbox {
-    frames: VecDeque<Outgoing>,
-    // Bytes of the first frame that are already written.
-    written: usize,
-    // Frames at the front that belong to this connection only.
-    opening: usize,
-    // Cost of all frames but the first.
-    behind: usize,
+    /// Boxed, and absent after all was written: most clients are idle.
+    line: Option<Box<Line>>,
     limit: usize,
-    /// Queued messages raise the bound until the outbox was empty once.
-    pub(super) waited: Option<Reservation>,
     writer: Option<Box<dyn Writer>>,
     task: Option<Waker>,
     pub(super) flush_promised: bool,
@@ -82,6 +75,51 @@ pub struct Outbox {
     /// Written frames are in the kernel, not in a library's buffer. So progress is a sign of life: the kernel has room again only
     /// after the client's TCP has acknowledged.
     pub(super) direct: bool,
+}
+
+/// The frames of an outbox.
+#[derive(Default)]
+struct Line {
+    frames: VecDeque<Outgoing>,
+    // Bytes of the first frame that are already written.
+    written: usize,
+    // Frames at the front that belong to this connection only.
+    opening: usize,
+    // Cost of all frames but the first.
+    behind: usize,
+    // Queued messages raise the bound until the outbox was empty once.
+    waited: Option<Reservation>,
+}
+
+impl Line {
+    fn push(&mut self, outgoing: Outgoing) {
+        if !self.frames.is_empty() {
+            self.behind += cost(&outgoing);
+        }
+        self.frames.push_back(outgoing);
+    }
+
+    // Frames at the front that must stay there.
+    fn begun(&self) -> usize {
+        usize::from(self.written > 0).max(self.opening).min(self.frames.len())
+    }
+
+    fn recount(&mut self) {
+        self.behind = self.frames.iter().skip(1).map(cost).sum();
+    }
+
+    fn note_written(&mut self, count: usize) {
+        self.written += count;
+        while let Some(mut sent) = self.frames.pop_front_if(|first| self.written >= first.frame.len()) {
+            self.written -= sent.frame.len();
+            self.opening = self.opening.saturating_sub(1);
+            self.behind -= self.frames.front().map_or(0, cost);
+            sent.settle(ForwardOutcome::Delivered);
+        }
+        if self.frames.is_empty() {
+            self.written = 0;
+        }
+    }
 }
 
 impl Outbox {
@@ -97,7 +135,16 @@ impl Outbox {
 
     /// True if all was written.
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.line.as_ref().is_none_or(|line| line.frames.is_empty())
+    }
+
+    /// True if queued messages were preloaded that are not all written.
+    pub(super) fn has_waited(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.waited.is_some() && !line.frames.is_empty())
+    }
+
+    fn line(&mut self) -> &mut Line {
+        self.line.get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
     /// True if writing has failed for good.
@@ -134,41 +181,39 @@ impl Outbox {
     /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything else
     /// first. Does nothing if a ping is there already.
     pub(super) fn push_ping(&mut self) {
-        let begun = self.begun();
-        if self.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
+        let line = self.line();
+        let begun = line.begun();
+        if line.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
             return;
         }
-        self.frames.insert(begun, Outgoing::notice(Frame::ping()));
-        self.recount();
+        line.frames.insert(begun, Outgoing::notice(Frame::ping()));
+        line.recount();
     }
 
     /// Adds a frame regardless of the bound: for the first and the last frames of a connection.
     pub fn push_unbounded(&mut self, outgoing: Outgoing) {
-        if !self.frames.is_empty() {
-            self.behind += cost(&outgoing);
-        } else if self.frames.capacity() == 0 {
-            self.frames = SPARE.take();
-        }
-        self.frames.push_back(outgoing);
+        self.line().push(outgoing);
     }
 
     /// Adds one of the first frames of a connection, such as the response to its handshake. It never moves to another
     /// connection. Only frames of this kind may be in front of it.
     pub fn push_opening(&mut self, frame: Frame) {
-        self.opening += 1;
-        self.push_unbounded(Outgoing::notice(frame));
+        let line = self.line();
+        line.opening += 1;
+        line.push(Outgoing::notice(frame));
     }
 
     /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
     /// this outbox was empty once.
     pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, reservation: Reservation) {
-        messages.into_iter().for_each(|outgoing| self.push_unbounded(outgoing));
-        self.waited = Some(reservation);
+        let line = self.line();
+        messages.into_iter().for_each(|outgoing| line.push(outgoing));
+        line.waited = Some(reservation);
     }
 
     /// Bytes that are not written yet, overhead included.
     pub(super) fn held(&self) -> usize {
-        self.behind + self.frames.front().map_or(0, cost)
+        self.line.as_ref().map_or(0, |line| line.behind + line.frames.front().map_or(0, cost))
     }
 
     fn bound(&self) -> usize {
@@ -176,20 +221,12 @@ impl Outbox {
         // whether the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
-        limit + self.waited.as_ref().map_or(0, |waited| waited.bytes)
+        limit + self.line.as_ref().and_then(|line| line.waited.as_ref()).map_or(0, |waited| waited.bytes)
     }
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {
-        !self.frames.is_empty() && self.behind + cost(outgoing) > self.bound()
-    }
-
-    // Frames at the front that must stay there.
-    fn begun(&self) -> usize {
-        usize::from(self.written > 0).max(self.opening).min(self.frames.len())
-    }
-
-    fn recount(&mut self) {
-        self.behind = self.frames.iter().skip(1).map(cost).sum();
+        let line = self.line.as_ref().filter(|line| !line.frames.is_empty());
+        line.is_some_and(|line| line.behind + cost(outgoing) > self.bound())
     }
 
     /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
@@ -199,12 +236,12 @@ impl Outbox {
 
     /// True if the kernel, or a library, has taken everything.
     pub(super) fn is_drained(&self) -> bool {
-        self.frames.is_empty() && !self.blocked
+        self.is_empty() && !self.blocked
     }
 
     /// Notes that the socket's own task could not write everything.
     pub fn block(&mut self) {
-        self.blocked |= !self.frames.is_empty();
+        self.blocked |= !self.is_empty();
     }
 
     /// Notes that the socket has room again.
@@ -216,7 +253,7 @@ impl Outbox {
     pub fn flush(&mut self) {
         self.flush_promised = false;
         let Some(mut writer) = self.writer.take() else { return self.wake_task() };
-        while !self.frames.is_empty() && !self.broken {
+        while !self.is_empty() && !self.broken {
             let mut slices = Self::slices();
             match writer.write(self.gather(&mut slices)) {
                 Ok(0) => self.broken = true,
@@ -230,7 +267,7 @@ impl Outbox {
             }
         }
         self.writer = Some(writer);
-        if self.broken || !self.frames.is_empty() {
+        if self.broken || !self.is_empty() {
             self.wake_task();
         } else {
             self.emptied();
@@ -238,30 +275,21 @@ impl Outbox {
     }
 
     fn emptied(&mut self) {
-        let frames = mem::take(&mut self.frames);
-        if (1..=MAX_SPARE).contains(&frames.capacity()) {
-            SPARE.set(frames);
+        let Some(mut line) = self.line.take() else { return };
+        if line.frames.capacity() <= MAX_SPARE {
+            *line = Line { frames: mem::take(&mut line.frames), ..Line::default() };
+            SPARE.set(Some(line));
         }
-        self.waited = None;
     }
 
     fn note_written(&mut self, count: usize) {
-        self.written += count;
-        while let Some(mut sent) = self.frames.pop_front_if(|first| self.written >= first.frame.len()) {
-            self.written -= sent.frame.len();
-            self.opening = self.opening.saturating_sub(1);
-            self.behind -= self.frames.front().map_or(0, cost);
-            sent.settle(ForwardOutcome::Delivered);
-        }
-        if self.frames.is_empty() {
-            self.written = 0;
-        }
+        self.line().note_written(count);
         self.unblock();
     }
 
     /// The first frame that is not fully written.
     pub fn front(&self) -> Option<&Frame> {
-        self.frames.front().map(|outgoing| &outgoing.frame)
+        self.line.as_ref()?.frames.front().map(|outgoing| &outgoing.frame)
     }
 
     /// Room for what [`gather`](Self::gather) finds.
@@ -272,19 +300,20 @@ impl Outbox {
     /// The bytes to write next, for one vectored write.
     #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "used is at most GATHER"))]
     pub fn gather<'s, 'a>(&'a self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
-        let used = self.frames.len().min(GATHER);
-        for (slice, outgoing) in slices.iter_mut().zip(&self.frames) {
+        let Some(line) = &self.line else { return &[] };
+        let used = line.frames.len().min(GATHER);
+        for (slice, outgoing) in slices.iter_mut().zip(&line.frames) {
             *slice = IoSlice::new(outgoing.frame.as_bytes());
         }
         let mut used = &mut slices[..used];
-        IoSlice::advance_slices(&mut used, self.written);
+        IoSlice::advance_slices(&mut used, line.written);
         used
     }
 
     /// Notes that the socket's own task has written `count` more bytes.
     pub fn advance(&mut self, count: usize) {
         self.note_written(count);
-        if self.frames.is_empty() {
+        if self.is_empty() {
             self.emptied();
         }
     }
@@ -292,23 +321,22 @@ impl Outbox {
     /// Takes out the unwritten frames. Unless the connection is dead, a partly written frame stays, and so do the first
     /// frames of the connection: a close frame can still follow them.
     pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
+        self.broken |= dead;
+        let Some(line) = &mut self.line else { return Vec::new() };
         if dead {
-            self.broken = true;
-            (self.written, self.opening) = (0, 0);
+            (line.written, line.opening) = (0, 0);
         }
-        let unsent = self.frames.drain(self.begun()..).collect();
-        self.recount();
-        self.waited = None;
+        let unsent = line.frames.drain(line.begun()..).collect();
+        line.recount();
+        line.waited = None;
         unsent
     }
 
     /// Takes out a partly written message, for another connection of the client. This connection is cut off, because
     /// nothing can follow half a message.
     pub(super) fn revoke(&mut self) -> Option<Outgoing> {
-        let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.kept_from().is_some());
-        if !begun {
-            return None;
-        }
+        let line = self.line.as_ref().filter(|line| line.written > 0)?;
+        line.frames.front()?.kept_from()?;
         let message = self.take_unsent(true).into_iter().next();
         self.wake_task();
         message
@@ -329,7 +357,7 @@ impl Outbox {
     /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
     pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
         let (mut refused, mut gone) = (false, Vec::new());
-        let (bound, mut behind) = (self.bound(), self.behind);
+        let (bound, mut behind) = (self.bound(), self.line().behind);
         let mut senders = self.lightest_first(&outgoing).into_iter();
         loop {
             let overflows = behind + cost(&outgoing) > bound;
@@ -377,8 +405,8 @@ impl Outbox {
     /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes first.
     fn lightest_first(&self, outgoing: &Outgoing) -> Vec<(PeerId, Share)> {
         let mut shares: HashMap<&PeerId, Share> = HashMap::new();
-        let waiting =
-            self.frames.iter().enumerate().skip(self.begun()).map(|(at, outgoing)| (at > 0, outgoing));
+        let waiting = self.line.iter().flat_map(|line| line.frames.iter().enumerate().skip(line.begun()));
+        let waiting = waiting.map(|(at, outgoing)| (at > 0, outgoing));
         for (counts, outgoing) in waiting.chain([(false, outgoing)]) {
             if let Some(from) = outgoing.from() {
                 let share = shares.entry(from).or_default();
@@ -396,12 +424,13 @@ impl Outbox {
     /// Takes out the frames of some senders, except a partly written one.
     fn shed(&mut self, senders: &[PeerId]) -> Vec<Outgoing> {
         let senders: HashSet<&PeerId> = senders.iter().collect();
-        let (stays, shed): (Vec<_>, Vec<_>) = self
+        let line = self.line();
+        let (stays, shed): (Vec<_>, Vec<_>) = line
             .frames
-            .drain(self.begun()..)
+            .drain(line.begun()..)
             .partition(|outgoing| outgoing.from().is_none_or(|from| !senders.contains(from)));
-        self.frames.extend(stays);
-        self.recount();
+        line.frames.extend(stays);
+        line.recount();
         shed
     }
 }

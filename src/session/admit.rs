@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::admission::{Entry, Rejection, Source};
 use super::handler::ProtocolHandler;
+use super::open::OpenSession;
 use crate::clock::millis;
 use crate::cluster::{ClaimedName, OpenRequest, Opening};
 use crate::events::{Connected, Count, Event};
@@ -34,10 +35,10 @@ const TOLD_AFTER: Duration = Duration::from_secs(2);
 /// Registers a client, or tells it the reason of the refusal. An admitted client comes with its rate limit per second.
 pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
     mut socket: S,
-    node: Arc<Node>,
+    node: OpenSession,
     source: Source,
     entry: impl Future<Output = Result<(Entry, H), Rejection>>,
-) -> Option<(S, IdLease, H, u32)> {
+) -> Option<(S, OpenSession, IdLease, H, u32)> {
     let mut outbox = socket.open_outbox(node.config().load().limits.outbox_bytes);
     let rejection = match entry.await {
         Err(rejection) => rejection,
@@ -57,7 +58,7 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
                             link: S::LINK,
                         })
                     });
-                    return Some((socket, lease, handler, entry.messages_per_second));
+                    return Some((socket, node, lease, handler, entry.messages_per_second));
                 }
                 Err(reason) => {
                     if reason.is_told() {

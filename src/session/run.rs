@@ -2,16 +2,16 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::ops::{ControlFlow, Deref};
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use super::admission::{Entry, Rejection, Source};
 use super::admit::{admit, farewell};
 use super::handler::{Context, ProtocolHandler};
+use super::open::OpenSession;
 use crate::events::{Count, Disconnected, Event as Happened};
 use crate::limits::ConnectionPermit;
 use crate::node::Node;
@@ -33,33 +33,6 @@ thread_local! {
     static FLUSHES: Cell<Vec<Flush>> = const { Cell::new(Vec::new()) };
 }
 
-/// Counts a WebSocket, or a stream, for as long as it is served.
-pub(super) struct OpenSession {
-    node: Arc<Node>,
-    _permit: Option<ConnectionPermit>,
-}
-
-impl OpenSession {
-    pub(super) fn new(node: &Arc<Node>, permit: Option<ConnectionPermit>) -> Self {
-        node.sessions.fetch_add(1, Ordering::SeqCst);
-        OpenSession { node: Arc::clone(node), _permit: permit }
-    }
-}
-
-impl Deref for OpenSession {
-    type Target = Node;
-
-    fn deref(&self) -> &Node {
-        &self.node
-    }
-}
-
-impl Drop for OpenSession {
-    fn drop(&mut self) {
-        self.node.sessions.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// Serves one client until it is gone.
 ///
 /// Admission and farewell are boxed, so that the future of an idle client stays small: most clients are idle.
@@ -75,38 +48,40 @@ where
     H: ProtocolHandler,
     F: Future<Output = Result<(Entry, H), Rejection>>,
 {
-    let session = OpenSession::new(node, permit);
-    let admission = Box::pin(admit(socket, Arc::clone(node), source, entry));
+    let admission = Box::pin(admit(socket, OpenSession::new(node, permit), source, entry));
     async move {
         // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
-        let Some((mut socket, lease, handler, messages_per_second)) = admission.await else { return };
-        let mut active = ActiveSession::new(lease, handler, messages_per_second, &session);
-        let end = poll_fn(|cx| active.poll(cx, &mut socket)).await;
-        if let Some(goodbye) = active.goodbye(end, &mut socket) {
+        let Some((socket, session, lease, handler, messages_per_second)) = admission.await else { return };
+        let mut active = ActiveSession::new(socket, session, lease, handler, messages_per_second);
+        let end = poll_fn(|cx| active.poll(cx)).await;
+        if let Some(goodbye) = active.goodbye(end) {
             goodbye.await;
         }
     }
 }
 
 /// A registered client. Dropping it gives the id back, and reports its end.
-struct ActiveSession<'a, H> {
+struct ActiveSession<S, H> {
     // Taken when the client leaves: the handler is dropped with the id.
     present: Option<(IdLease, H)>,
     messages_per_second: u32,
     /// The pause of a client above its rate limit: nothing is read until it ends.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    session: &'a OpenSession,
+    socket: S,
+    // Dropped last.
+    session: OpenSession,
 }
 
-impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
-    fn new(lease: IdLease, handler: H, messages_per_second: u32, session: &'a OpenSession) -> Self {
+impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
+    fn new(socket: S, session: OpenSession, lease: IdLease, handler: H, messages_per_second: u32) -> Self {
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = pause_for(lease.charge(0, messages_per_second), session);
-        ActiveSession { present: Some((lease, handler)), messages_per_second, pause, session }
+        let pause = pause_for(lease.charge(0, messages_per_second), &session);
+        ActiveSession { present: Some((lease, handler)), messages_per_second, pause, socket, session }
     }
 
-    fn poll<S: Socket>(&mut self, cx: &mut task::Context<'_>, socket: &mut S) -> Poll<Disconnect> {
-        let Some((lease, _)) = &self.present else { return Poll::Ready(LEFT) };
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
+        let ActiveSession { present, socket, .. } = self;
+        let Some((lease, _)) = present else { return Poll::Ready(LEFT) };
         let sent = lease.with_outbox(|outbox| {
             outbox.set_task(cx.waker());
             let sent = socket.poll_send(cx, outbox);
@@ -121,36 +96,38 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
             Some(_) => {}
         }
         let mut flushes = FLUSHES.take();
-        let polled = self.poll_reads(cx, socket, &mut flushes);
+        let polled = self.poll_reads(cx, &mut flushes);
         flushes.clear();
         FLUSHES.set(flushes);
         polled
     }
 
     /// Reads, handles what came, and flushes its recipients.
-    fn poll_reads<S: Socket>(
-        &mut self,
-        cx: &mut task::Context<'_>,
-        socket: &mut S,
-        flushes: &mut Vec<Flush>,
-    ) -> Poll<Disconnect> {
-        let Some((lease, handler)) = &mut self.present else { return Poll::Ready(LEFT) };
+    fn poll_reads(&mut self, cx: &mut task::Context<'_>, flushes: &mut Vec<Flush>) -> Poll<Disconnect> {
+        let &mut ActiveSession {
+            ref mut present,
+            messages_per_second,
+            ref mut pause,
+            ref mut socket,
+            ref session,
+        } = self;
+        let Some((lease, handler)) = present else { return Poll::Ready(LEFT) };
         for _ in 0..READS_PER_TURN {
-            while let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(cx));
+            while let Some(waiting) = pause {
+                ready!(waiting.as_mut().poll(cx));
                 if socket.has_left(cx) {
                     return Poll::Ready(Disconnect::Gone);
                 }
                 // We stopped reading, so silence proves nothing.
                 lease.heard();
-                self.pause = pause_for(lease.charge(0, self.messages_per_second), self.session);
+                *pause = pause_for(lease.charge(0, messages_per_second), session);
             }
-            let mut context = Context { peer: lease, node: self.session, flushes };
+            let mut context = Context { peer: lease, node: session, flushes };
             let pending = handler.poll_pending(cx, &mut context);
             flushes.drain(..).for_each(Flush::flush);
             ready!(pending);
             let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
-            let (counters, mut begun) = (self.session.counters(), None);
+            let (counters, mut begun) = (session.counters(), None);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Checked for each event: the client may have lost its id.
                 if !lease.is_current() {
@@ -167,7 +144,7 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                     bytes += len as u64;
                 }
                 frames += 1;
-                let context = Context { peer: lease, node: self.session, flushes };
+                let context = Context { peer: lease, node: session, flushes };
                 let flow = on_event(handler, context, event);
                 left |= flow.is_break();
                 flow
@@ -175,7 +152,7 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
-            let excess = lease.charge(frames, self.messages_per_second);
+            let excess = lease.charge(frames, messages_per_second);
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }
@@ -193,18 +170,14 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                 // Part of a frame is a sign of life as well.
                 lease.heard();
             }
-            self.pause = pause_for(excess, self.session);
+            *pause = pause_for(excess, session);
         }
         transport::give_way(cx);
         Poll::Pending
     }
 
     /// Gives the id back. The future, if any, closes the connection.
-    fn goodbye<S: Socket>(
-        &mut self,
-        end: Disconnect,
-        socket: &mut S,
-    ) -> Option<Pin<Box<impl Future<Output = ()>>>> {
+    fn goodbye(&mut self, end: Disconnect) -> Option<Pin<Box<impl Future<Output = ()>>>> {
         let is_gone = end == Disconnect::Gone;
         let departure = self.depart(end.reason(), is_gone).filter(|_| !is_gone)?;
         // A client that the broker dismissed has its close frame in the outbox already.
@@ -215,11 +188,12 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
             let sent = departure.peer.with_last_outbox(|outbox| socket.poll_send(cx, outbox));
             sent.unwrap_or(Poll::Ready(Ok(())))
         };
-        Some(Box::pin(farewell(socket, send, self.session, matches!(end, Disconnect::Closed(_)))))
+        let closed_by_client = matches!(end, Disconnect::Closed(_));
+        Some(Box::pin(farewell(&mut self.socket, send, &self.session, closed_by_client)))
     }
 }
 
-impl<H> ActiveSession<'_, H> {
+impl<S, H> ActiveSession<S, H> {
     /// Gives the id back. `dead` means that the connection is broken.
     fn depart(&mut self, reason: CloseReason, dead: bool) -> Option<Departure> {
         let (lease, handler) = self.present.take()?;
@@ -240,7 +214,7 @@ impl<H> ActiveSession<'_, H> {
     }
 }
 
-impl<H> Drop for ActiveSession<'_, H> {
+impl<S, H> Drop for ActiveSession<S, H> {
     fn drop(&mut self) {
         drop(self.depart(CloseReason::Left, true));
     }

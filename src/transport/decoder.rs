@@ -20,11 +20,18 @@ use crate::wire::{CloseReason, is_close_code};
 /// other messages are copied to a [`MessageBuffer`].
 pub(crate) struct Decoder {
     limits: MessageLimits,
-    /// An incomplete header, or an incomplete control frame.
-    partial: Vec<u8>,
-    message: Option<Box<PartialMessage>>,
+    /// Boxed: most clients are idle, or send each message at once.
+    unfinished: Option<Box<Unfinished>>,
     /// The decoder reads nothing after this.
     ended: Option<Disconnect>,
+}
+
+/// Input that is kept for the next read.
+#[derive(Default)]
+struct Unfinished {
+    /// An incomplete header, or an incomplete control frame.
+    partial: Vec<u8>,
+    message: Option<PartialMessage>,
 }
 
 /// An unfinished message.
@@ -64,7 +71,7 @@ const PROTOCOL: Disconnect = Disconnect::ByServer(CloseReason::ProtocolError);
 
 impl Decoder {
     pub(crate) fn new(limits: MessageLimits) -> Self {
-        Decoder { limits, partial: Vec::new(), message: None, ended: None }
+        Decoder { limits, unfinished: None, ended: None }
     }
 
     /// Decodes the bytes of one read.
@@ -77,82 +84,93 @@ impl Decoder {
                 Ok((taken, Flow::Continue(()))) => input = &mut input[taken..],
                 Ok((_, Flow::Break(()))) => break,
                 Err(ended) => {
-                    self.partial = Vec::new();
-                    self.message = None;
+                    self.unfinished = None;
                     self.ended = Some(ended);
                     return Err(ended);
                 }
             }
         }
+        self.unfinished.take_if(|unfinished| unfinished.partial.is_empty() && unfinished.message.is_none());
         Ok(())
     }
 
     /// Decodes one frame, or a part of one, and returns its size in bytes.
     fn step(&mut self, input: &mut [u8], on_event: OnEvent<'_>) -> Result<(usize, Flow), Disconnect> {
-        if let Some(message) = self.message.as_mut().filter(|message| message.frame.is_some()) {
-            let taken = message.receive(input, self.limits.max_message_bytes)?;
-            return Ok((taken, self.end_frame(on_event)?));
-        }
-        if !self.partial.is_empty() {
-            return self.complete_partial(input, on_event);
+        if let Some(unfinished) = &mut self.unfinished {
+            let message = unfinished.message.as_mut();
+            if let Some(message) = message.filter(|message| message.frame.is_some()) {
+                let taken = message.receive(input, self.limits.max_message_bytes)?;
+                return Ok((taken, self.end_frame(on_event)?));
+            }
+            if !unfinished.partial.is_empty() {
+                return self.complete_partial(input, on_event);
+            }
         }
         let Some(header) = self.header(input)? else {
-            self.partial.extend_from_slice(input);
+            self.unfinished().partial.extend_from_slice(input);
             return Ok((input.len(), Flow::Continue(())));
         };
         let end = header.header_len + header.payload_len;
         match input.get_mut(header.header_len..end) {
             Some(payload) if header.is_control() => Ok((end, control(&header, payload, on_event)?)),
-            Some(payload) if header.fin && self.message.is_none() => {
+            Some(payload) if header.fin && self.message().is_none() => {
                 unmask(payload, header.mask);
                 Ok((end, message(header.opcode == opcode::TEXT, payload, on_event)?))
             }
             None if header.is_control() => {
-                self.partial.extend_from_slice(input);
+                self.unfinished().partial.extend_from_slice(input);
                 Ok((input.len(), Flow::Continue(())))
             }
             _ => Ok((header.header_len, self.begin_frame(&header, on_event)?)),
         }
     }
 
+    fn unfinished(&mut self) -> &mut Unfinished {
+        self.unfinished.get_or_insert_default()
+    }
+
+    fn message(&self) -> Option<&PartialMessage> {
+        self.unfinished.as_ref()?.message.as_ref()
+    }
+
     /// Appends input to the incomplete header or control frame: as many bytes as certainly belong to it.
     fn complete_partial(&mut self, input: &[u8], on_event: OnEvent<'_>) -> Result<(usize, Flow), Disconnect> {
+        let mut partial = std::mem::take(&mut self.unfinished().partial);
         // The length of a header is known only when it is complete, so append byte by byte.
-        let wanted = match self.header(&self.partial)? {
-            Some(header) => header.header_len + header.payload_len - self.partial.len(),
+        let wanted = match self.header(&partial)? {
+            Some(header) => header.header_len + header.payload_len - partial.len(),
             None => 1,
         };
         let taken = wanted.min(input.len());
-        self.partial.extend_from_slice(&input[..taken]);
-        let flow = match self.header(&self.partial)? {
-            Some(header) if !header.is_control() => {
-                self.partial = Vec::new();
-                self.begin_frame(&header, on_event)?
+        partial.extend_from_slice(&input[..taken]);
+        let flow = match self.header(&partial)? {
+            Some(header) if !header.is_control() => self.begin_frame(&header, on_event)?,
+            Some(header) if header.header_len + header.payload_len == partial.len() => {
+                control(&header, &mut partial[header.header_len..], on_event)?
             }
-            Some(header) if header.header_len + header.payload_len == self.partial.len() => {
-                let mut frame = std::mem::take(&mut self.partial);
-                control(&header, &mut frame[header.header_len..], on_event)?
+            _ => {
+                self.unfinished().partial = partial;
+                Flow::Continue(())
             }
-            _ => Flow::Continue(()),
         };
         Ok((taken, flow))
     }
 
     /// Parses a header and checks it before its payload arrives.
     fn header(&self, bytes: &[u8]) -> Result<Option<Header>, Disconnect> {
-        let begun = self.message.as_ref().map_or(0, |message| message.payload.len());
+        let begun = self.message().map_or(0, |message| message.payload.len());
         let header = Header::parse(bytes, self.limits.max_message_bytes - begun)?;
         let fits = |header: &Header| {
-            header.is_control() || (header.opcode == opcode::CONTINUATION) == self.message.is_some()
+            header.is_control() || (header.opcode == opcode::CONTINUATION) == self.message().is_some()
         };
         if header.as_ref().is_none_or(fits) { Ok(header) } else { Err(PROTOCOL) }
     }
 
     fn begin_frame(&mut self, header: &Header, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
         let quota = &self.limits.unfinished;
-        let message = self.message.get_or_insert_with(|| {
+        let message = self.unfinished.get_or_insert_default().message.get_or_insert_with(|| {
             let (text, payload) = (header.opcode == opcode::TEXT, MessageBuffer::new(quota));
-            Box::new(PartialMessage { text, payload, frame: None })
+            PartialMessage { text, payload, frame: None }
         });
         let &Header { fin, mask, payload_len: missing, .. } = header;
         message.frame = Some(Frame { fin, mask, missing });
@@ -162,8 +180,9 @@ impl Decoder {
     /// Ends the frame if it is complete, and passes the message on if that is complete too.
     fn end_frame(&mut self, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
         let whole = |frame: &mut Frame| frame.missing == 0;
-        let frame = self.message.as_mut().and_then(|message| message.frame.take_if(whole));
-        match self.message.take_if(|_| frame.as_ref().is_some_and(|frame| frame.fin)) {
+        let unfinished = self.unfinished();
+        let frame = unfinished.message.as_mut().and_then(|message| message.frame.take_if(whole));
+        match unfinished.message.take_if(|_| frame.as_ref().is_some_and(|frame| frame.fin)) {
             Some(whole) => message(whole.text, whole.payload.bytes(), on_event),
             None if frame.is_some() => Ok(on_event(Event::Fragment)),
             None => Ok(Flow::Continue(())),

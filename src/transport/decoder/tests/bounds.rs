@@ -30,7 +30,7 @@ fn the_sum_of_fragments_is_checked_before_the_payload_comes() {
     let mut over = decoder(1000, &quota);
     begin(&mut over);
     assert_eq!(feed(&mut over, &header(opcode::CONTINUATION, 2)).1, TOO_BIG);
-    assert!(over.message.is_none(), "nothing is kept");
+    assert!(over.unfinished.is_none(), "nothing is kept");
     assert_eq!(feed(&mut over, &whole(opcode::TEXT, "x")), (vec![], TOO_BIG), "nothing is read after that");
 }
 

@@ -138,8 +138,7 @@ fn nothing_is_kept_between_messages() {
     for byte in bytes.concat() {
         assert_eq!(feed(&mut decoder, &[byte]).1, Ok(()));
     }
-    assert_eq!(decoder.partial.capacity(), 0);
-    assert!(decoder.message.is_none());
+    assert!(decoder.unfinished.is_none());
 }
 
 /// Messages of a client, and the expected events.

@@ -11,7 +11,7 @@ fn expect_broken(what: &str, bytes: &[u8]) {
     assert_eq!(feed(&mut decoder, front).1, Ok(()), "{what}: not before its last byte");
     assert_eq!(feed(&mut decoder, &[*last]), (vec![], BROKEN), "{what}");
     assert_eq!(feed(&mut decoder, &whole(opcode::TEXT, "behind")), (vec![], BROKEN), "{what}");
-    assert!(decoder.partial.is_empty() && decoder.message.is_none(), "{what}: nothing is kept");
+    assert!(decoder.unfinished.is_none(), "{what}: nothing is kept");
 }
 
 /// The first two bytes of a frame.

@@ -174,10 +174,7 @@ impl Service {
             Transport::Udp => {
                 // From the port of the recipient's family.
                 let port = self.ports.iter().find(|port| port.bound().is_ipv4() == address.is_ipv4());
-                match port.is_some_and(|port| burst::send_all(port, address, bytes, size)) {
-                    true => 0,
-                    false => datagrams().count(),
-                }
+                port.map_or_else(|| datagrams().count(), |port| burst::send_all(port, address, bytes, size))
             }
         };
         if lost > 0 {

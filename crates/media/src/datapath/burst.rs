@@ -7,9 +7,6 @@ use std::sync::Arc;
 
 use super::port::Port;
 
-/// Most bytes of a burst, a little less than an IP packet can have.
-const MAX_BYTES: usize = 65_000;
-
 thread_local! {
     static BURST: RefCell<Burst> = RefCell::default();
 }
@@ -61,7 +58,7 @@ pub(crate) fn send(port: &Arc<Port>, to: SocketAddr, parts: [&[u8]; 2]) -> bool 
         if !burst.is_open
             && let [bytes, []] = parts
         {
-            return port.send_now(to, bytes, bytes.len());
+            return port.send_now(to, bytes, bytes.len()) == 0;
         }
         let length = parts.iter().map(|part| part.len()).sum();
         if !burst.has_room_for(port, to, length) {
@@ -70,14 +67,15 @@ pub(crate) fn send(port: &Arc<Port>, to: SocketAddr, parts: [&[u8]; 2]) -> bool 
             burst.size = length;
         }
         parts.iter().for_each(|part| burst.bytes.extend_from_slice(part));
-        burst.is_open || burst.send()
+        burst.is_open || burst.send() == 0
     })
 }
 
-/// Sends datagrams of `size` bytes, the last of which may be shorter, like [`send`].
-pub(crate) fn send_all(port: &Arc<Port>, to: SocketAddr, bytes: &[u8], size: usize) -> bool {
+/// Sends datagrams of `size` bytes, the last of which may be shorter, like [`send`]. Returns the number of those for which the
+/// socket has no room.
+pub(crate) fn send_all(port: &Arc<Port>, to: SocketAddr, bytes: &[u8], size: usize) -> usize {
     if bytes.len() <= size {
-        return send(port, to, [bytes, &[]]);
+        return usize::from(!send(port, to, [bytes, &[]]));
     }
     // The kernel has joined them already, so they are not copied.
     BURST.with_borrow_mut(Burst::send);
@@ -89,19 +87,20 @@ impl Burst {
         let is_same = |(other, address): &(Arc<Port>, SocketAddr)| Arc::ptr_eq(other, port) && *address == to;
         let end = self.bytes.len() + length;
         self.to.as_ref().is_some_and(is_same)
-            && length <= self.size
+            && (1..=self.size).contains(&length)
             && self.bytes.len().is_multiple_of(self.size)
-            && end <= MAX_BYTES.min(self.size.saturating_mul(port.at_once()))
+            && end <= self.size * port.at_once(self.size)
     }
 
-    fn send(&mut self) -> bool {
-        let Some((port, to)) = self.to.take() else { return true };
-        let is_sent = port.send_now(to, &self.bytes, self.size);
-        if !is_sent && self.is_open {
-            self.lost += self.bytes.len().div_ceil(self.size.max(1)) as u64;
+    /// Returns the number of datagrams for which the socket has no room.
+    fn send(&mut self) -> usize {
+        let Some((port, to)) = self.to.take() else { return 0 };
+        let lost = port.send_now(to, &self.bytes, self.size);
+        if self.is_open {
+            self.lost += lost as u64;
         }
         self.bytes.clear();
-        is_sent
+        lost
     }
 }
 

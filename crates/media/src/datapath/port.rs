@@ -1,19 +1,26 @@
 //! A UDP port, as one thread has it.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 
 use peerbroker_core::ports;
-use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Size of the kernel's buffer, which is used while a thread does not run.
 const BUFFER: usize = 1 << 21;
 
+/// Longest datagram that is sent together with others: as much as fits into an Ethernet frame with IPv6. The kernel refuses
+/// longer ones where frames are that short, and then quinn-udp would never join datagrams again.
+const MAX_JOINED: usize = 1452;
+
+/// Most bytes that are sent together, a little less than an IP packet can have.
+const MAX_BYTES: usize = 65_000;
+
 /// A UDP port. Several threads may send through it.
 pub(crate) struct Port {
-    pub(super) socket: UdpSocket,
-    pub(super) state: UdpSocketState,
+    socket: UdpSocket,
+    state: UdpSocketState,
     bound: SocketAddr,
 }
 
@@ -24,7 +31,7 @@ impl Port {
             ports::share(&socket)?;
         }
         socket.bind(&address.into())?;
-        Port::new(socket)
+        Port::new(socket.into())
     }
 
     /// A socket at the same address that receives the datagrams of one client alone, also after the port was
@@ -36,12 +43,11 @@ impl Port {
         socket.bind(&self.bound.into())?;
         // Datagrams of others that came before this stay in its buffer, and are read with their own address.
         socket.connect(&client.into())?;
-        Port::new(socket)
+        Port::new(socket.into())
     }
 
-    fn new(socket: Socket) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from(socket);
+    fn new(socket: UdpSocket) -> io::Result<Self> {
+        // This makes it non-blocking too.
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let bound = socket.local_addr()?;
         Ok(Port { socket, state, bound })
@@ -68,19 +74,47 @@ impl Port {
         self.bound
     }
 
-    /// The number of datagrams that one system call can send.
-    pub(super) fn at_once(&self) -> usize {
-        self.state.max_gso_segments()
+    /// The number of datagrams of `size` bytes that one system call can send.
+    pub(super) fn at_once(&self, size: usize) -> usize {
+        match size {
+            1..=MAX_JOINED => self.state.max_gso_segments().min(MAX_BYTES / size),
+            _ => 1,
+        }
     }
 
-    /// Sends datagrams of `size` bytes, the last of which may be shorter. False if the socket has no room.
-    pub(super) fn send_now(&self, to: SocketAddr, bytes: &[u8], size: usize) -> bool {
-        let at_once = size.saturating_mul(self.at_once()).max(1);
-        bytes.chunks(at_once).all(|contents| {
-            let segment_size = (contents.len() > size).then_some(size);
-            let transmit = Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None };
-            self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
-        })
+    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those for which the socket had no
+    /// room.
+    pub(super) fn send_now(&self, to: SocketAddr, bytes: &[u8], size: usize) -> usize {
+        let size = size.max(1);
+        if bytes.len() <= size {
+            return usize::from(!self.transmit(to, bytes, size));
+        }
+        let at_once = self.at_once(size);
+        let together = bytes.chunks(size * at_once);
+        let lost = together.filter(|contents| !self.transmit(to, contents, size));
+        let lost: usize = lost.map(|contents| contents.len().div_ceil(size)).sum();
+        // The network card cannot split datagrams, as quinn-udp has just learned: then these were not sent.
+        if lost > 0 && self.at_once(size) < at_once { self.send_now(to, bytes, size) } else { lost }
+    }
+
+    fn transmit(&self, to: SocketAddr, contents: &[u8], size: usize) -> bool {
+        let transmit =
+            Transmit { destination: to, ecn: None, contents, segment_size: Some(size), src_ip: None };
+        self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
+    }
+
+    /// The socket for the runtime of this thread, which tells when there is something to read.
+    pub(super) fn reader(&self) -> io::Result<tokio::net::UdpSocket> {
+        tokio::net::UdpSocket::from_std(self.socket.try_clone()?)
+    }
+
+    /// Reads datagrams into buffers. The kernel joins those of one size from one sender.
+    pub(super) fn receive(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> io::Result<usize> {
+        self.state.recv(UdpSockRef::from(&self.socket), buffers, metas)
     }
 }
 
@@ -104,7 +138,7 @@ mod tests {
     fn receive(socket: &UdpSocket) -> Vec<u8> {
         socket.set_nonblocking(false).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut buffer = [0; 100];
+        let mut buffer = [0; 2048];
         let length = socket.recv(&mut buffer).expect("a datagram");
         buffer[..length].to_vec()
     }
@@ -136,8 +170,45 @@ mod tests {
             assert_eq!(receive(&next.socket), [number, 2]);
         }
         assert_eq!(receive(&old.socket), b"before", "what was received is not lost");
-        assert!(old.send_now(address_of_known, b"still", 5));
+        assert_eq!(old.send_now(address_of_known, b"still", 5), 0);
         assert_eq!(receive(&known), b"still");
+    }
+
+    /// The length of each, in datagrams: those that the kernel joins.
+    fn received(port: &Port, size: usize, datagrams: usize) -> Vec<usize> {
+        let (mut buffers, mut metas) = (vec![[0; 1 << 16]; datagrams], vec![RecvMeta::default(); datagrams]);
+        let mut lengths = Vec::new();
+        while lengths.iter().sum::<usize>() < datagrams {
+            let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+            match port.receive(&mut slices, &mut metas) {
+                Ok(count) => lengths.extend(metas[..count].iter().map(|meta| meta.len / size)),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        lengths
+    }
+
+    fn datagrams_are_sent_together(ip: &str) {
+        let [from, to] =
+            [(); 2].map(|()| Port::bind((ip.parse::<std::net::IpAddr>().unwrap(), 0).into()).unwrap());
+        let (client, address) = client_of(&from);
+        for port in [&from, &from.of_client(address).unwrap()] {
+            assert_eq!(port.send_now(address, &[7; 3000], 1200), 0);
+            assert_eq!([(); 3].map(|()| receive(&client).len()), [1200, 1200, 600]);
+        }
+        assert_eq!(from.send_now(to.bound, &[], 0), 0);
+        assert_eq!(from.send_now(to.bound, &[7; 40 * 1200], 1200), 0);
+        assert_eq!(received(&to, 1200, 40), [0, 40]);
+        assert_eq!(from.send_now(to.bound, &[7; 10 * 1453], 1453), 0);
+        assert_eq!(received(&to, 1453, 10), [1; 10], "they may be too long for a card that splits datagrams");
+    }
+
+    #[test]
+    fn a_burst_leaves_together_in_both_families_and_from_sockets_of_clients() {
+        datagrams_are_sent_together("127.0.0.1");
+        if UdpSocket::bind("[::1]:0").is_ok() {
+            datagrams_are_sent_together("::1");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use std::time::Duration;
 
 use peerbroker_core::ports;
 use peerbroker_core::threads::{Panic, Threads};
-use quinn_udp::{RecvMeta, UdpSockRef};
+use quinn_udp::RecvMeta;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
 use super::burst::Gathered;
@@ -250,20 +251,9 @@ pub(crate) fn shorten_buffer(stream: &TcpStream) {
 
 /// Handles the datagrams of a UDP port.
 async fn read(service: impl Service, port: Arc<Port>) {
-    let ended: io::Result<()> = async {
-        let mut reader = PortReader::new(&port)?;
-        loop {
-            reader.readable().await?;
-            let lost = reader.read(|datagrams| service.receive(&port, datagrams)).await;
-            if lost > 0 {
-                service.note_full(lost);
-            }
-        }
-    }
-    .await;
-    if let Err(error) = ended {
-        log::error!("UDP port {} is not served any more: {error}", port.bound());
-    }
+    let handle = |datagrams: Joined<'_>| service.receive(&port, datagrams);
+    let Err(error) = read_all(&port, handle, |lost| service.note_full(lost)).await;
+    log::error!("UDP port {} is not served any more: {error}", port.bound());
 }
 
 async fn accept(service: impl Service, listener: TcpListener) {
@@ -325,12 +315,6 @@ fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io:
     Ok(of_threads)
 }
 
-/// Reads a port.
-pub(crate) struct PortReader<'a> {
-    port: &'a Port,
-    socket: tokio::net::UdpSocket,
-}
-
 thread_local! {
     /// The buffers for reading, which all ports of a thread share.
     static BUFFERS: RefCell<Vec<[u8; JOINED]>> = RefCell::new(vec![[0; JOINED]; BATCH]);
@@ -344,49 +328,92 @@ pub(crate) struct Joined<'a> {
     pub(crate) size: usize,
 }
 
-impl<'a> PortReader<'a> {
-    /// A reader of a port, on the current runtime.
-    pub(crate) fn new(port: &'a Port) -> io::Result<Self> {
-        let socket = tokio::net::UdpSocket::from_std(port.socket.try_clone()?)?;
-        Ok(PortReader { port, socket })
-    }
-
-    /// Ready when there is something to read.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Passes received datagrams to `handle`, up to a batch, and sends what `handle` has sent. Pauses after an error. Returns the
-    /// number of datagrams for which a socket had no room.
-    pub(crate) async fn read(&mut self, handle: impl FnMut(Joined<'_>)) -> u64 {
-        match BUFFERS.with_borrow_mut(|buffers| self.read_into(buffers, handle)) {
-            Ok(lost) => lost,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+/// Passes the datagrams of a port to `handle`, on the runtime of this thread, and sends what `handle` sends. `note_full` gets the
+/// number of datagrams for which a socket had no room then.
+async fn read_all(
+    port: &Port,
+    handle: impl Fn(Joined<'_>),
+    note_full: impl Fn(u64),
+) -> io::Result<Infallible> {
+    let socket = port.reader()?;
+    loop {
+        socket.readable().await?;
+        let read = socket.try_io(Interest::READABLE, || {
+            let (count, lost) = BUFFERS.with_borrow_mut(|buffers| read_batch(port, buffers, &handle))?;
+            if lost > 0 {
+                note_full(lost);
+            }
+            Ok(count)
+        });
+        match read {
+            // Others of this thread have their turn in a flood.
+            Ok(BATCH) => yield_now().await,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                log::debug!("cannot read UDP port {}: {error}", self.port.bound());
+                log::debug!("cannot read UDP port {}: {error}", port.bound());
                 sleep(PAUSE).await;
-                0
             }
         }
     }
+}
 
-    fn read_into(&self, buffers: &mut [[u8; JOINED]], mut handle: impl FnMut(Joined<'_>)) -> io::Result<u64> {
-        let mut metas = [RecvMeta::default(); BATCH];
-        let count = self.socket.try_io(Interest::READABLE, || {
-            let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
-            let mut slices: [IoSliceMut<'_>; BATCH] =
-                std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-            self.port.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
-        })?;
-        // A datagram alone goes as it is.
-        let is_alone = count == 1 && metas[0].len <= metas[0].stride;
-        let gathered = (!is_alone).then(Gathered::begin);
-        for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
-            let bytes = buffer.get(..meta.len).unwrap_or_default();
-            if !bytes.is_empty() {
-                handle(Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
-            }
+/// Handles received datagrams, up to a batch. Returns their number, in which joined ones are one, and the number of those for
+/// which a socket had no room when they were sent.
+fn read_batch(
+    port: &Port,
+    buffers: &mut [[u8; JOINED]],
+    handle: impl Fn(Joined<'_>),
+) -> io::Result<(usize, u64)> {
+    let mut metas = [RecvMeta::default(); BATCH];
+    let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
+    let mut slices: [IoSliceMut<'_>; BATCH] =
+        std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+    let count = port.receive(&mut slices, &mut metas)?;
+    // A datagram alone goes as it is.
+    let is_alone = count == 1 && metas[0].len <= metas[0].stride;
+    let gathered = (!is_alone).then(Gathered::begin);
+    for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
+        let bytes = buffer.get(..meta.len).unwrap_or_default();
+        if !bytes.is_empty() {
+            handle(Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
         }
-        Ok(gathered.map_or(0, Gathered::end))
+    }
+    Ok((count, gathered.map_or(0, Gathered::end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::net::UdpSocket;
+    use std::rc::Rc;
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn others_of_a_thread_have_their_turn_in_a_flood_of_datagrams() {
+        let port = Arc::new(Port::bind(([127, 0, 0, 1], 0).into()).unwrap());
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..5 * BATCH {
+            sender.send_to(&[7; 100], port.bound()).unwrap();
+        }
+        let handled = Rc::new(Cell::new(0));
+        let tasks = LocalSet::new();
+        let (reading, counted) = (Arc::clone(&port), Rc::clone(&handled));
+        tasks.spawn_local(async move {
+            let count = |datagrams: Joined<'_>| counted.set(counted.get() + datagrams.bytes.len() / 100);
+            read_all(&reading, count, |_| {}).await
+        });
+        let watch = async {
+            let mut before = 0;
+            while before < 5 * BATCH {
+                assert!(handled.get() - before <= BATCH, "{before}, {}", handled.get());
+                before = handled.get();
+                yield_now().await;
+            }
+        };
+        tasks.run_until(watch).await;
     }
 }

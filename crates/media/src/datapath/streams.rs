@@ -6,14 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use parking_lot::Mutex;
-use peerbroker_core::media_api::{Host, Permit};
+use peerbroker_core::media_api::{Dropped, Host, Permit};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -36,12 +36,13 @@ const MAX_PAUSE: Duration = Duration::from_millis(100);
 /// by two seconds at most: they may have other recipients.
 const MAX_VAIN_PAUSES: u32 = 17;
 
+/// Time after which a client that has sent to another recipient waits for a crowded one. A client with several recipients
+/// does not wait: the slowest one would slow all of them.
+const ALONE: Duration = Duration::from_secs(1);
+
 thread_local! {
     /// The buffer for reading, shared so that a waiting connection needs none.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-
-    /// The outbox that was crowded by the message that this thread handles.
-    static LAST_CROWDED: RefCell<Option<Weak<Outbox>>> = const { RefCell::new(None) };
 }
 
 /// Counts connections: all of a server, and those of each address.
@@ -67,6 +68,9 @@ impl Connections {
     }
 }
 
+/// The outbox that a message has crowded, if it has.
+pub(crate) type Crowded = Option<Arc<Outbox>>;
+
 /// The bytes that wait for the client of a connection.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -78,22 +82,20 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Adds a message in parts. Never waits. False if there is no room.
-    pub(crate) fn send(self: &Arc<Self>, parts: &[&[u8]]) -> bool {
+    /// Adds a message in parts. Never waits.
+    pub(crate) fn send(self: &Arc<Self>, parts: &[&[u8]]) -> Result<Crowded, Dropped> {
         let mut waiting = self.waiting.lock();
         let was_empty = waiting.is_empty();
         if waiting.len() + parts.iter().map(|part| part.len()).sum::<usize>() > MAX_WAITING {
-            return false;
+            return Err(Dropped::Full);
         }
         parts.iter().for_each(|part| waiting.extend_from_slice(part));
-        if waiting.len() > CROWDED {
-            LAST_CROWDED.set(Some(Arc::downgrade(self)));
-        }
+        let crowded = (waiting.len() > CROWDED).then(|| Arc::clone(self));
         drop(waiting);
         if was_empty {
             self.filled.notify_one();
         }
-        true
+        Ok(crowded)
     }
 
     /// Takes the waiting bytes, as soon as there are any.
@@ -127,6 +129,37 @@ pub(crate) struct Framed {
     pub(crate) end: usize,
 }
 
+/// A message that was handled.
+pub(crate) struct Received {
+    pub(crate) sender: Sender,
+    /// `None` if it was not sent on, or as a check of a path only.
+    pub(crate) passed: Option<Passed>,
+}
+
+/// A message that was sent on.
+pub(crate) struct Passed {
+    pub(crate) to: SocketAddr,
+    pub(crate) crowded: Crowded,
+}
+
+/// The recipients of one connection.
+#[derive(Default)]
+struct Recipients {
+    last: Option<SocketAddr>,
+    /// The last time that one followed another.
+    changed: Option<Instant>,
+}
+
+impl Recipients {
+    /// True if nothing was sent to another recipient lately.
+    fn is_alone(&mut self, to: SocketAddr) -> bool {
+        if self.last.replace(to).is_some_and(|last| last != to) {
+            self.changed = Some(Instant::now());
+        }
+        self.changed.is_none_or(|changed| changed.elapsed() > ALONE)
+    }
+}
+
 /// The messages of one connection, and what becomes of them.
 pub(crate) trait Protocol {
     /// Time for a client to prove that it is one.
@@ -144,7 +177,7 @@ pub(crate) trait Protocol {
     }
 
     /// Handles a message. `None` ends the connection.
-    fn receive(&self, message: &[u8]) -> Option<Sender>;
+    fn receive(&self, message: &[u8]) -> Option<Received>;
 
     /// Asked when [`TO_PROVE`](Self::TO_PROVE) is over, about a client that is silent since then: the time to ask again. `None`
     /// ends the connection.
@@ -172,16 +205,18 @@ async fn receive<P: Protocol>(
     mut unread: BytesMut,
 ) -> io::Result<()> {
     let (mut reader, mut ask) = (pin!(reader), pin!(sleep_until(opened + P::TO_PROVE)));
-    let mut pace = Pace::new();
+    let (mut pace, mut recipients) = (Pace::new(), Recipients::default());
     loop {
         while let Some(Framed { message, end }) = P::first(&unread)? {
             let (message, length) = (unread.get(message.clone()).unwrap_or_default(), message.len());
-            LAST_CROWDED.take();
-            let sender = protocol.receive(message).ok_or(io::ErrorKind::QuotaExceeded)?;
-            let crowded = LAST_CROWDED.take().and_then(|outbox| outbox.upgrade());
+            let Received { sender, passed } =
+                protocol.receive(message).ok_or(io::ErrorKind::QuotaExceeded)?;
             unread.advance(end);
             pace.charge(length, sender).await.map_err(|_| io::ErrorKind::QuotaExceeded)?;
-            if let Some(crowded) = crowded {
+            if let Some(Passed { to, crowded }) = passed
+                && recipients.is_alone(to)
+                && let Some(crowded) = crowded
+            {
                 // TCP slows this client, so that less is dropped.
                 crowded.until_room().await;
             }
@@ -249,13 +284,20 @@ mod tests {
 
     const MESSAGE: usize = 1200;
 
-    /// Passes messages of one size to an outbox.
-    struct ToOutbox<'a> {
-        to: &'a Arc<Outbox>,
+    /// Passes messages of one size to outboxes in turn.
+    struct ToOutboxes<'a> {
+        to: &'a [Arc<Outbox>],
+        passed: AtomicUsize,
         lost: AtomicUsize,
     }
 
-    impl Protocol for ToOutbox<'_> {
+    impl<'a> ToOutboxes<'a> {
+        fn new(to: &'a [Arc<Outbox>]) -> Self {
+            ToOutboxes { to, passed: AtomicUsize::new(0), lost: AtomicUsize::new(0) }
+        }
+    }
+
+    impl Protocol for ToOutboxes<'_> {
         const TO_PROVE: Duration = Duration::from_secs(600);
         const TO_READ: Duration = Duration::from_secs(600);
 
@@ -263,9 +305,13 @@ mod tests {
             Ok((bytes.len() >= MESSAGE).then_some(Framed { message: 0..MESSAGE, end: MESSAGE }))
         }
 
-        fn receive(&self, message: &[u8]) -> Option<Sender> {
-            self.lost.fetch_add(usize::from(!self.to.send(&[message])), Ordering::Relaxed);
-            Some(Sender::Client { bytes_per_second: 0 })
+        fn receive(&self, message: &[u8]) -> Option<Received> {
+            let number = self.passed.fetch_add(1, Ordering::Relaxed) % self.to.len();
+            let sent = self.to[number].send(&[message]);
+            self.lost.fetch_add(usize::from(sent.is_err()), Ordering::Relaxed);
+            let to = ([192, 0, 2, 1], number as u16).into();
+            let passed = sent.ok().map(|crowded| Passed { to, crowded });
+            Some(Received { sender: Sender::Client { bytes_per_second: 0 }, passed })
         }
 
         fn patience(&self, _: Instant) -> Option<Instant> {
@@ -276,11 +322,10 @@ mod tests {
     /// Sends messages at once to a client that reads that many bytes each ten milliseconds. Returns the number of lost messages, and
     /// the time that sending took.
     async fn lost(messages: usize, read_at_once: usize) -> (usize, Duration) {
-        let outbox = Arc::<Outbox>::default();
+        let outboxes = [Arc::<Outbox>::default()];
         let (ours, theirs) = duplex(1 << 16);
         let bytes = vec![7; messages * MESSAGE];
-        let from = ToOutbox { to: &outbox, lost: AtomicUsize::new(0) };
-        let none = ToOutbox { to: &outbox, lost: AtomicUsize::new(0) };
+        let (from, none) = (ToOutboxes::new(&outboxes), ToOutboxes::new(&outboxes));
         let (began, nothing) = (Instant::now(), Outbox::default());
         let sends = async {
             let ended = serve(&from, (&bytes[..], sink()), &nothing, began, BytesMut::new()).await;
@@ -299,7 +344,7 @@ mod tests {
         };
         // Its own messages never come, and that does not end it.
         let (unread, _silent) = duplex(1);
-        let receives = serve(&none, (unread, writer), &outbox, began, BytesMut::new());
+        let receives = serve(&none, (unread, writer), &outboxes[0], began, BytesMut::new());
         let took = tokio::select! {
             took = sends => took.unwrap(),
             _ = receives => panic!("the recipient has left"),
@@ -322,5 +367,30 @@ mod tests {
     async fn a_recipient_that_reads_nothing_delays_its_sender_for_seconds_only() {
         let (lost, took) = lost(1700, 0).await;
         assert!((1500..1700).contains(&lost) && took < Duration::from_secs(5), "{lost} {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_with_two_recipients_is_not_slowed_by_the_one_that_reads_nothing() {
+        let outboxes = [(); 2].map(|()| Arc::<Outbox>::default());
+        let bytes = vec![7; 1000 * MESSAGE];
+        let (from, none) = (ToOutboxes::new(&outboxes), ToOutboxes::new(&outboxes));
+        let (began, nothing) = (Instant::now(), Outbox::default());
+        let (unread, _silent) = duplex(1);
+        tokio::select! {
+            ended = serve(&from, (&bytes[..], sink()), &nothing, began, BytesMut::new()) => ended.unwrap(),
+            _ = serve(&none, (unread, sink()), &outboxes[1], began, BytesMut::new()) => panic!("it has left"),
+        }
+        assert_eq!((began.elapsed(), from.lost.into_inner()), (Duration::ZERO, 500 - MAX_WAITING / MESSAGE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recipient_is_alone_a_second_after_the_last_message_to_another_one() {
+        let mut recipients = Recipients::default();
+        let [one, other] = [1, 2].map(|port| ([192, 0, 2, 1], port).into());
+        assert!(recipients.is_alone(one));
+        assert!(!recipients.is_alone(other));
+        sleep(ALONE + Duration::from_millis(1)).await;
+        assert!(recipients.is_alone(other));
+        assert!(!recipients.is_alone(one));
     }
 }

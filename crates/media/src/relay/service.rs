@@ -23,7 +23,7 @@ use crate::datapath::counters::TrafficCounters;
 use crate::datapath::pace::Sender;
 use crate::datapath::port::Port;
 use crate::datapath::sockets::{self, Joined, Ports};
-use crate::datapath::streams::{self, Connections, Framed, Outbox, Protocol};
+use crate::datapath::streams::{self, Connections, Crowded, Framed, Outbox, Passed, Protocol, Received};
 use crate::datapath::stun::{COOKIE, is_channel, is_stun};
 use crate::turn::Server as TurnServer;
 
@@ -62,7 +62,8 @@ impl sockets::Service for Service {
             |datagram: &[u8]| self.turn.as_ref().is_some_and(|turn| turn.take(port, address, datagram));
         let is_for_us = |datagram: &[u8]| is_stun(datagram) || self.turn.is_some() && is_channel(datagram);
         if !bytes.chunks(size).any(is_for_us) {
-            return self.forward(from, bytes, size);
+            self.forward(from, bytes, size);
+            return;
         }
         for datagram in bytes.chunks(size) {
             if !is_turn(datagram) {
@@ -134,56 +135,61 @@ impl Service {
     }
 
     /// Handles one datagram of a client.
-    fn handle(&self, from: Endpoint, datagram: &[u8]) {
-        if is_stun(datagram) {
-            for Outgoing { to, bytes, is_own } in self.calls.on_stun(&self.counters, from, datagram) {
-                if is_own {
-                    self.send(to, &bytes, bytes.len());
-                } else {
-                    self.relay(to, &bytes, bytes.len(), 1);
-                }
-            }
-        } else {
-            self.forward(from, datagram, datagram.len().max(1));
+    fn handle(&self, from: Endpoint, datagram: &[u8]) -> Option<Passed> {
+        if !is_stun(datagram) {
+            return self.forward(from, datagram, datagram.len().max(1));
         }
+        for Outgoing { to, bytes, is_own } in self.calls.on_stun(&self.counters, from, datagram) {
+            if is_own {
+                self.send(to, &bytes, bytes.len());
+            } else {
+                self.relay(to, &bytes, bytes.len(), 1);
+            }
+        }
+        None
     }
 
-    fn forward(&self, from: Endpoint, bytes: &[u8], size: usize) {
+    fn forward(&self, from: Endpoint, bytes: &[u8], size: usize) -> Option<Passed> {
         let packets = bytes.len().div_ceil(size) as u64;
-        if let Some(to) = self.calls.forward(&self.counters, from, packets, bytes.len()) {
-            self.relay(to, bytes, size, packets);
-        }
+        let to = self.calls.forward(&self.counters, from, packets, bytes.len())?;
+        Some(Passed { to: to.address(), crowded: self.relay(to, bytes, size, packets) })
     }
 
     /// Sends datagrams of one client to the other, and counts them.
-    fn relay(&self, to: Endpoint, bytes: &[u8], size: usize, packets: u64) {
-        let lost = self.send(to, bytes, size);
+    fn relay(&self, to: Endpoint, bytes: &[u8], size: usize, packets: u64) -> Crowded {
+        let (lost, crowded) = self.send(to, bytes, size);
         self.counters.passed(packets.saturating_sub(lost as u64), bytes.len().saturating_sub(lost * size));
+        crowded
     }
 
     /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those that had no room.
-    fn send(&self, to: Endpoint, bytes: &[u8], size: usize) -> usize {
+    fn send(&self, to: Endpoint, bytes: &[u8], size: usize) -> (usize, Crowded) {
         let address = to.address();
         let datagrams = || bytes.chunks(size.max(1));
+        let mut crowded = None;
         let lost = match to.transport {
             Transport::Tcp(_) => {
                 let outbox = self.streams.outboxes.get(&to).map(|outbox| Arc::clone(&outbox));
-                let has_room = |datagram| outbox.as_ref().is_some_and(|outbox| send_frame(datagram, outbox));
-                datagrams().filter(|datagram| !has_room(*datagram)).count()
+                let mut is_lost = |datagram| match outbox.as_ref().map(|outbox| send_frame(datagram, outbox))
+                {
+                    Some(Ok(now)) => {
+                        crowded = now;
+                        false
+                    }
+                    _ => true,
+                };
+                datagrams().filter(|datagram| is_lost(*datagram)).count()
             }
             Transport::Udp => {
                 // From the port of the recipient's family.
                 let port = self.ports.iter().find(|port| port.bound().is_ipv4() == address.is_ipv4());
-                match port.is_some_and(|port| burst::send_all(port, address, bytes, size)) {
-                    true => 0,
-                    false => datagrams().count(),
-                }
+                port.map_or_else(|| datagrams().count(), |port| burst::send_all(port, address, bytes, size))
             }
         };
         if lost > 0 {
             self.counters.dropped(Dropped::Full, lost as u64);
         }
-        lost
+        (lost, crowded)
     }
 }
 
@@ -221,7 +227,7 @@ impl Protocol for OfCall<'_> {
         Ok((after.len() >= length).then_some(Framed { message: LENGTH..end, end }))
     }
 
-    fn receive(&self, datagram: &[u8]) -> Option<Sender> {
+    fn receive(&self, datagram: &[u8]) -> Option<Received> {
         let (from, calls) = (self.from, &self.service.calls);
         let rate = calls.rate_of(from);
         let sender = rate.map_or(Sender::Stranger, |bytes_per_second| Sender::Client { bytes_per_second });
@@ -230,8 +236,7 @@ impl Protocol for OfCall<'_> {
             *answers = calls.keep_early_check(from, datagram);
         }
         drop(answers);
-        self.service.handle(from, datagram);
-        Some(sender)
+        Some(Received { sender, passed: self.service.handle(from, datagram) })
     }
 
     fn patience(&self, silent_since: Instant) -> Option<Instant> {
@@ -301,9 +306,10 @@ fn spoken(first: &[u8]) -> Option<Spoken> {
     }
 }
 
-/// Adds a datagram to the bytes that are written next. False if there is no room.
-fn send_frame(datagram: &[u8], outbox: &Arc<Outbox>) -> bool {
-    u16::try_from(datagram.len()).is_ok_and(|length| outbox.send(&[&length.to_be_bytes(), datagram]))
+/// Adds a datagram to the bytes that are written next.
+fn send_frame(datagram: &[u8], outbox: &Arc<Outbox>) -> Result<Crowded, Dropped> {
+    let length = u16::try_from(datagram.len()).map_err(|_| Dropped::Full)?;
+    outbox.send(&[&length.to_be_bytes(), datagram])
 }
 
 #[cfg(test)]
@@ -354,7 +360,7 @@ mod tests {
             cuts in prop::collection::vec(1usize..2000, 1..20)
         ) {
             let outbox = Arc::<Outbox>::default();
-            prop_assert!(datagrams.iter().all(|datagram| send_frame(datagram, &outbox)));
+            prop_assert!(datagrams.iter().all(|datagram| send_frame(datagram, &outbox).is_ok()));
             let stream = std::mem::take(&mut *outbox.waiting.lock());
             let (mut unread, mut found, mut cuts) = (Vec::new(), Vec::new(), cuts.iter().cycle());
             let mut left = &stream[..];

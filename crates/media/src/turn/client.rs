@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use peerbroker_core::media_api::Dropped;
+
 use crate::datapath::burst;
 use crate::datapath::port::Port;
-use crate::datapath::streams::Outbox;
+use crate::datapath::streams::{Crowded, Outbox};
 
 /// Bytes in front of those of a peer: the number of the channel, and a length.
 pub(super) const CHANNEL_HEADER: usize = 4;
@@ -41,23 +43,31 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Sends a STUN message to the client. Never waits. False if there is no room.
-    pub(super) fn send(&self, message: &[u8]) -> bool {
+    /// Sends a STUN message to the client. Never waits.
+    pub(super) fn send(&self, message: &[u8]) -> Result<Crowded, Dropped> {
         match &self.sink {
-            ReplySink::Port(port) => burst::send(port, self.id.address, [message, &[]]),
+            ReplySink::Port(port) => self.send_at(port, [message, &[]]),
             ReplySink::Connection(outbox) => outbox.send(&[message]),
         }
     }
 
-    /// Sends ChannelData to the client: its header, and the bytes of a peer. Never waits. False if there is no room.
-    pub(super) fn send_channel_data(&self, header: [u8; CHANNEL_HEADER], bytes: &[u8]) -> bool {
+    /// Sends ChannelData to the client: its header, and the bytes of a peer. Never waits.
+    pub(super) fn send_channel_data(
+        &self,
+        header: [u8; CHANNEL_HEADER],
+        bytes: &[u8],
+    ) -> Result<Crowded, Dropped> {
         match &self.sink {
-            ReplySink::Port(port) => burst::send(port, self.id.address, [&header, bytes]),
+            ReplySink::Port(port) => self.send_at(port, [&header, bytes]),
             ReplySink::Connection(outbox) => {
                 // It is padded on connections (RFC 8656, section 12.5).
                 let padding = bytes.len().next_multiple_of(4) - bytes.len();
                 outbox.send(&[&header, bytes, [0; 3].get(..padding).unwrap_or_default()])
             }
         }
+    }
+
+    fn send_at(&self, port: &Arc<Port>, parts: [&[u8]; 2]) -> Result<Crowded, Dropped> {
+        burst::send(port, self.id.address, parts).then_some(None).ok_or(Dropped::Full)
     }
 }

@@ -13,10 +13,9 @@ use tokio::time::{Instant, timeout};
 use super::client::{CHANNEL_HEADER, Client, ClientId, Ingress, ReplySink};
 use super::relayed::MAX_DATAGRAM;
 use super::server::Server;
-use crate::datapath::pace::Sender;
 use crate::datapath::port::Port;
 use crate::datapath::sockets::{Joined, Service};
-use crate::datapath::streams::{self, Framed, Outbox, Protocol};
+use crate::datapath::streams::{self, Framed, Outbox, Protocol, Received};
 use crate::datapath::stun::{is_channel, is_stun, is_turn};
 
 /// First byte of a TLS handshake (RFC 8446, section 5.1).
@@ -70,7 +69,7 @@ impl Protocol for OfTurn<'_> {
         Self::first(waiting).ok().flatten().map_or(waiting.len(), |first| first.end)
     }
 
-    fn receive(&self, message: &[u8]) -> Option<Sender> {
+    fn receive(&self, message: &[u8]) -> Option<Received> {
         Server::receive(self.server, &self.client, message)
     }
 

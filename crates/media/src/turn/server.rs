@@ -22,7 +22,7 @@ use super::quotas::{Place, Quotas};
 use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
 use crate::datapath::counters::{Count, TrafficCounters};
 use crate::datapath::pace::{MESSAGE_OVERHEAD, Sender, UnverifiedSourceLimiter};
-use crate::datapath::streams::Connections;
+use crate::datapath::streams::{Connections, Crowded, Passed, Received};
 use crate::datapath::stun::{is_channel, is_stun, mapped};
 
 /// Places of unused allocations that are tried.
@@ -103,8 +103,8 @@ impl Server {
         self.context.limits.load().turn
     }
 
-    /// Handles a STUN message or ChannelData of a client, and returns the client; `None` if an unverified source has sent too much.
-    pub(super) fn receive(self: &Arc<Self>, client: &Client, bytes: &[u8]) -> Option<Sender> {
+    /// Handles a STUN message or ChannelData of a client. `None` if an unverified source has sent too much.
+    pub(super) fn receive(self: &Arc<Self>, client: &Client, bytes: &[u8]) -> Option<Received> {
         let (now, allocation) = (self.now(), self.allocation_of(&client.id));
         let (sender, may_send) = match &allocation {
             // Its client pays for everything that it sends.
@@ -116,8 +116,9 @@ impl Server {
             None if self.strangers.admit(client.id.address.ip(), now) => (Some(Sender::Stranger), Ok(())),
             None => (None, Err(Dropped::Stranger)),
         };
-        self.settle(may_send.and_then(|()| self.handle(client, allocation.as_ref(), bytes, now)));
-        sender
+        let passed =
+            self.settle(may_send.and_then(|()| self.handle(client, allocation.as_ref(), bytes, now)));
+        Some(Received { sender: sender?, passed })
     }
 
     fn handle(
@@ -126,7 +127,7 @@ impl Server {
         allocation: Option<&Arc<Allocation>>,
         bytes: &[u8],
         now: u64,
-    ) -> Result<(), Dropped> {
+    ) -> Result<Option<Passed>, Dropped> {
         if is_channel(bytes) {
             let allocation = allocation.ok_or(Dropped::Unknown)?;
             let channel = ChannelData::parse(bytes).map_err(|_| Dropped::Unknown)?;
@@ -144,10 +145,10 @@ impl Server {
             }
             (MessageClass::Indication, SEND) => return self.on_send(allocation, &message, now),
             // Keep-alives of browsers.
-            (MessageClass::Indication, BINDING) => return Ok(()),
+            (MessageClass::Indication, BINDING) => return Ok(None),
             _ => return Err(Dropped::Unknown),
         };
-        client.send(&answer).then_some(()).ok_or(Dropped::Full)
+        client.send(&answer).map(|_| None)
     }
 
     fn on_send(
@@ -155,7 +156,7 @@ impl Server {
         allocation: Option<&Arc<Allocation>>,
         message: &Message<'_>,
         now: u64,
-    ) -> Result<(), Dropped> {
+    ) -> Result<Option<Passed>, Dropped> {
         let (Some(allocation), Ok(peer), Ok(data)) =
             (allocation, message.attribute::<XorPeerAddress>(), message.attribute::<Data<'_>>())
         else {
@@ -169,7 +170,13 @@ impl Server {
     }
 
     /// Sends a client's bytes to a peer that it has permitted.
-    fn send(&self, from: &Allocation, peer: SocketAddr, bytes: &[u8], now: u64) -> Result<(), Dropped> {
+    fn send(
+        &self,
+        from: &Allocation,
+        peer: SocketAddr,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<Option<Passed>, Dropped> {
         // A datagram that is too long for one way is so for all.
         if bytes.len() > MAX_DATAGRAM {
             return Err(Dropped::TooMuch);
@@ -177,15 +184,15 @@ impl Server {
         self.charge_key(from, bytes, now)?;
         // No guard of the map is held while something is sent.
         let other = self.by_relayed.get(&peer).map(|other| Arc::clone(&other));
-        match (other, &from.socket) {
+        let crowded = match (other, &from.socket) {
             (Some(other), _) => self.deliver(&other, from.relayed, true, bytes, now)?,
             (None, Some(socket)) if self.peers.accept(peer) => {
-                self.passed(socket.send(peer, bytes), bytes)?;
+                self.count(socket.send(peer, bytes).then_some(None).ok_or(Dropped::Full), bytes)?
             }
             _ => return Err(Dropped::NoWay),
-        }
+        };
         from.note_use(now);
-        Ok(())
+        Ok((!is_stun(bytes)).then_some(Passed { to: peer, crowded }))
     }
 
     /// Sends the bytes of a peer to a client. The peer may be another client.
@@ -196,27 +203,23 @@ impl Server {
         is_client: bool,
         bytes: &[u8],
         now: u64,
-    ) -> Result<(), Dropped> {
+    ) -> Result<Crowded, Dropped> {
         let inward = to.rights.lock().inward(peer, is_client, now).ok_or(Dropped::Permission)?;
         let limit = to.bytes_per_second(&self.limits());
         to.rate.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)?;
         to.note_use(now);
-        let is_sent = match inward {
+        let sent = match inward {
             Inward::Channel(number) => {
                 to.client.send_channel_data(answers::channel_header(number, bytes), bytes)
             }
             Inward::Indication => to.client.send(&answers::data(peer, bytes)),
         };
-        self.passed(is_sent, bytes)
+        self.count(sent, bytes)
     }
 
     /// Counts a datagram that was sent, unless there was no room.
-    fn passed(&self, is_sent: bool, bytes: &[u8]) -> Result<(), Dropped> {
-        if !is_sent {
-            return Err(Dropped::Full);
-        }
-        self.traffic.passed(1, bytes.len());
-        Ok(())
+    fn count(&self, sent: Result<Crowded, Dropped>, bytes: &[u8]) -> Result<Crowded, Dropped> {
+        sent.inspect(|_| self.traffic.passed(1, bytes.len()))
     }
 
     /// Charges a datagram to the key of an allocation.
@@ -245,10 +248,11 @@ impl Server {
     }
 
     /// Counts what was dropped.
-    fn settle(&self, handled: Result<(), Dropped>) {
-        if let Err(why) = handled {
+    fn settle<T>(&self, handled: Result<Option<T>, Dropped>) -> Option<T> {
+        handled.unwrap_or_else(|why| {
             self.traffic.dropped(why, 1);
-        }
+            None
+        })
     }
 
     /// The allocation of a client, unless it is over.

@@ -15,6 +15,10 @@ fn binding() -> Vec<u8> {
     Message::builder_request(BINDING, MessageWriteVec::new()).finish()
 }
 
+fn channel_data(number: u16, bytes: &[u8]) -> Vec<u8> {
+    [&number.to_be_bytes()[..], &(bytes.len() as u16).to_be_bytes(), bytes].concat()
+}
+
 fn address() -> SocketAddr {
     ([192, 0, 2, 1], 5000).into()
 }
@@ -83,6 +87,43 @@ async fn a_client_that_does_not_read_loses_datagrams_and_then_its_connection() {
     let ((), _client) = tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address()), flood);
     let full = world.dropped("full");
     assert!((930..1000).contains(&full), "{full}");
+}
+
+/// A client over a connection sends a thousand datagrams to peers in turn, and checks the path to one more. None of them reads.
+/// Returns the time that this takes.
+async fn sends_to(peers: u16) -> Duration {
+    let world = World::new(|limits| limits.bytes_per_second = 0);
+    let (mut client, stream) = duplex(1 << 16);
+    let own = world.client("192.0.2.1:5000");
+    let (receivers, checked) = (0x4000..0x4000 + peers, 0x4000 + peers);
+    let sends = async {
+        client.write_all(&own.allocate_request()).await.unwrap();
+        let mut answer = vec![0; 1024];
+        let length = client.read(&mut answer).await.unwrap();
+        let at = Answer(answer[..length].to_vec()).relayed();
+        for channel in receivers.clone().chain([checked]) {
+            let peer = world.client(&format!("198.51.100.1:{channel}"));
+            let relayed = peer.allocate().relayed();
+            peer.permit(&[at]);
+            client.write_all(&own.bind_request_of(channel, relayed)).await.unwrap();
+        }
+        let began = Instant::now();
+        for channel in receivers.cycle().take(1000) {
+            client.write_all(&channel_data(channel, &[7; 1000])).await.unwrap();
+            client.write_all(&channel_data(checked, &binding())).await.unwrap();
+        }
+        drop(client);
+        began
+    };
+    let serve = world.server.serve_stream(stream, BytesMut::new(), address());
+    let ((), began) = tokio::join!(serve, sends);
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_slowed_by_the_only_peer_that_it_sends_to_and_by_none_of_several() {
+    assert!(sends_to(1).await > Duration::from_secs(1));
+    assert_eq!(sends_to(2).await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

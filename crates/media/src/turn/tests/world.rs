@@ -318,11 +318,16 @@ impl Client {
     }
 
     pub(in crate::turn) fn bind(&self, number: u16, peer: SocketAddr) -> Answer {
+        self.ask(&self.bind_request_of(number, peer))
+    }
+
+    /// A request to bind a channel to a peer.
+    pub(in crate::turn) fn bind_request_of(&self, number: u16, peer: SocketAddr) -> Vec<u8> {
         let mut request = self.begin(CHANNEL_BIND);
         let transaction = request.transaction_id();
         request.add_attribute(&ChannelNumber::new(number)).unwrap();
         request.add_attribute(&XorPeerAddress::new(peer, transaction)).unwrap();
-        self.ask(&self.signed(request))
+        self.signed(request)
     }
 
     fn signed(&self, mut request: MessageWriteVec) -> Vec<u8> {

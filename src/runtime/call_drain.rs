@@ -21,11 +21,9 @@ struct OpenCalls {
 }
 
 impl Runtime {
-    /// Leaves the ports of relay and TURN to the next server, lets open calls go on for up to `window`, and ends those that are left.
-    /// A `window` of zero ends all calls at once, and keeps the ports.
+    /// Lets open calls go on for up to `window`, and ends those that are left.
     pub(crate) async fn drain_calls(&self, window: Duration) {
         if !window.is_zero() {
-            self.leave_media_ports().await;
             self.let_calls_go_on(window).await;
         }
         if let Some(relay) = self.node.relay() {
@@ -34,7 +32,11 @@ impl Runtime {
         self.until_ends_are_known().await;
     }
 
-    async fn leave_media_ports(&self) {
+    /// Leaves the ports of relay and TURN to the next server, if calls may go on for a `window`.
+    pub(crate) async fn leave_media_ports(&self, window: Duration) {
+        if window.is_zero() {
+            return;
+        }
         let (relay, turn) = (self.node.relay(), self.turn());
         if let Some(turn) = turn {
             turn.retire();

@@ -34,7 +34,7 @@ pub const LAYERS: &[Layer] = &[
         "clap clap_complete clap_mangen env_filter gethostname ipnet peerbroker_doctor percent_encoding rand serde serde_json strsim toml",
     ),
     layer("systemd", "peerbroker", "log sd_notify tokio::time"),
-    layer("predecessor", "peerbroker", "log tokio::task tokio::time"),
+    layer("predecessor", "peerbroker", "log tokio::sync tokio::task tokio::time"),
     // The library's front: re-exports.
     layer(
         "peerbroker",

@@ -287,6 +287,7 @@ impl Server {
                 biased;
                 ended = &mut main.serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
                 failure = stop => (failure, Some((main, renewal))),
+                never = runtime.hear_of_ended_calls(address) => match never {},
             },
         };
         runtime.begin_drain();
@@ -303,7 +304,7 @@ impl Server {
             // The next server renews the certificate.
             drop(renewal);
         };
-        tokio::join!(runtime.drain_calls(relay_drain), close);
+        tokio::join!(runtime.drain_calls(relay_drain, address), close);
         // Only now, because calls at this port are connections of the workers.
         let served = match main {
             Some(main) => main.end().await,

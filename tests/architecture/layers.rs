@@ -61,7 +61,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "runtime",
         "webhooks session node cluster limits keys tls config events media media_api threads clock wire",
-        "arc_swap log rand rustls serde serde_json strsim thiserror utoipa",
+        "arc_swap log rand rustls serde serde_json strsim thiserror tokio::io tokio::net tokio::time utoipa",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(

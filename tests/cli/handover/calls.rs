@@ -184,6 +184,24 @@ fn calls_end_when_their_time_has_passed_and_both_clients_hear_it_on_their_path()
 }
 
 #[test]
+fn the_next_server_tells_clients_that_the_old_one_ends_their_calls() {
+    let flags = media_flags();
+    // Long enough to connect to the next server on a busy machine.
+    let timeouts = ["--relay_drain_timeout", "8000", "--drain_timeout", "0"];
+    let flags = [&timeouts, &flags.each_ref().map(String::as_str)[..]].concat();
+    let old = start_at(0, &flags);
+    let mut call = Call::begin(&old, UFRAGS[0]);
+    let next = start_at(old.address.port(), &flags);
+    hand_over(&old, &next, &mut call);
+    let mut clients = UFRAGS[0].map(|id| next.client(id));
+    call.go_on();
+    expect_leave(&mut clients);
+    next.expect_log("1 pair of clients heard that the server before this one ends their relayed calls");
+    call.sides.iter().for_each(Side::expect_revoked);
+    expect_end_of_drain(old, 8);
+}
+
+#[test]
 fn clients_stay_with_the_old_server_until_the_next_one_can_relay() {
     let flags = media_flags();
     let flags = [&["--drain_timeout", "0"], &flags.each_ref().map(String::as_str)[..]].concat();

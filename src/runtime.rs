@@ -3,6 +3,8 @@
 pub(crate) mod admin;
 mod background;
 mod call_drain;
+#[cfg_attr(not(target_os = "linux"), path = "runtime/no_ended_calls.rs")]
+mod ended_calls;
 mod log_events;
 mod mistakes;
 

@@ -11,6 +11,7 @@ use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ use crate::transport::tls_stream::TlsStream;
 pub use error::StartError;
 use first_bytes::{WrongProtocol, on_first_bytes};
 pub use inherited::{BadSocket, InheritedSockets};
-use listener::{ACME_HTTP, Listener, MAIN, OPS, Serving, drain, resolve};
+use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
 use turns::in_turns;
 
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
@@ -149,6 +150,10 @@ fn refused() -> io::Error {
 /// A server that has bound its ports and does not serve yet.
 pub struct Server {
     listener: Listener,
+    /// The backlog of a listener that does not listen yet.
+    backlog: Option<u16>,
+    /// Ready when it may begin beside another server at the port.
+    may_begin: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     address: SocketAddr,
     mounted: Arc<Mounted>,
     workers: usize,
@@ -182,22 +187,27 @@ impl Server {
     ) -> Result<Self, StartError> {
         broker.config().check()?;
         check_reuse_port(listen)?;
-        let listener = |socket, host: &str, port, flags| match socket {
+        let (reuse_port, backlog) = (listen.reuse_port, Some(listen.backlog));
+        let listener = |socket, host: &str, port, backlog, flags| match socket {
             Some(socket) => Ok(Listener::inherited(socket)?),
-            None => Listener::bind(host, port, listen, flags),
+            None => Listener::bind(host, port, reuse_port, backlog, flags),
         };
-        let http =
-            |port| listener(sockets.http, &listen.host, port, ACME_HTTP).map(|listener| listener.socket);
+        let http = |port| {
+            let listener = listener(sockets.http, &listen.host, port, backlog, ACME_HTTP);
+            listener.map(|listener| listener.socket)
+        };
         let tls = secure::open(listen, broker.events(), http)?;
         if sockets.ops.is_some() && listen.ops.is_none() {
             log::warn!(
                 "the service manager passes a socket for the API, but there is no --ops_port, and so no API"
             );
         }
-        let main = listener(sockets.main, &listen.host, listen.port, MAIN)?;
+        let at_once = backlog.filter(|_| !reuse_port);
+        let main = listener(sockets.main, &listen.host, listen.port, at_once, MAIN)?;
+        let backlog = backlog.filter(|_| main.origin == Origin::Shared);
         let address = main.socket.local_addr()?;
         let ops = listen.ops.as_ref().map(|ops| {
-            let listener = listener(sockets.ops, &ops.host, ops.port, OPS)?;
+            let listener = listener(sockets.ops, &ops.host, ops.port, Some(listen.backlog), OPS)?;
             Ok::<_, StartError>((listener, broker.ops(ops.tokens.clone(), client_port(listen, address))))
         });
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
@@ -209,8 +219,10 @@ impl Server {
         }
         mounted.runtime.relay_at(address);
         Ok(Server {
-            address,
             listener: main,
+            backlog,
+            may_begin: None,
+            address,
             mounted,
             workers: listen.workers,
             tls,
@@ -230,73 +242,105 @@ impl Server {
         self.ops.as_ref().and_then(|(listener, _)| listener.socket.local_addr().ok())
     }
 
+    /// With [`Listen::reuse_port`], leaves all clients to the server before this one until `ready`, or until that one accepts no more.
+    /// For a server whose relay waits for the ports of that one: none of its clients is without a relay then.
+    pub fn begin_when(self, ready: impl Future<Output = ()> + Send + 'static) -> Self {
+        Server { may_begin: Some(Box::pin(ready)), ..self }
+    }
+
     /// Serves until `stop` is ready. Then it closes every client with 1001, and returns when relayed calls are over:
     /// [`Listen::drain_timeout`] and [`Listen::relay_drain_timeout`] say how long both take. It does so too if the broker [has
     /// failed](PeerBroker::failed), but then ends calls at once, and returns that as an error.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
+        let (runtime, events) = (&mounted.runtime, &mounted.runtime.events);
         let (address, ops_address) = (self.address, self.ops_address());
         let (drain_timeout, relay_drain) = (self.drain_timeout, self.relay_drain);
-        let main = self.listener.try_clone()?;
-        let api = self.ops.as_ref().map(|(listener, _)| listener.try_clone()).transpose()?;
-        let (server, ops, renewal) = self.start()?;
-        let events = &mounted.runtime.events;
-        events.emit(|| Event::Started { address, ops_address });
-        let main = Serving { listener: main, handle: server.handle() };
-        let api = api.zip(ops.as_ref()).map(|(listener, ops)| Serving { listener, handle: ops.handle() });
-        let mut serving = actix_web::rt::spawn(server);
-        let serving_ops = ops.map(actix_web::rt::spawn);
-        let failure = tokio::select! {
-            // A failure counts even if the server is stopped in the same moment.
-            biased;
-            ended = &mut serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
-            why = events.threads().failed() => Some(why),
-            () = stop => None,
+        let api = self.start_api()?;
+        let started = || Event::Started { address, ops_address };
+        let mut stop = pin!(async {
+            tokio::select! {
+                // A failure counts even if the server is stopped in the same moment.
+                biased;
+                why = events.threads().failed() => Some(why),
+                () = stop => None,
+            }
+        });
+        let has_predecessor = self.backlog.is_some() && self.listener.has_predecessor();
+        let begun = match self.may_begin.take().filter(|_| has_predecessor) {
+            None => {
+                let main = self.start()?;
+                events.emit(started);
+                Ok(main)
+            }
+            Some(ready) => {
+                // Before, because this tells the operator to stop the other server.
+                events.emit(started);
+                tokio::select! {
+                    biased;
+                    failure = &mut stop => Err(failure),
+                    () = self.listener.until_ready_or_alone(ready) => Ok(self.start()?),
+                }
+            }
         };
-        let runtime = &mounted.runtime;
+        let (failure, main) = match begun {
+            Err(failure) => (failure, None),
+            Ok((mut main, renewal)) => tokio::select! {
+                biased;
+                ended = &mut main.serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
+                failure = stop => (failure, Some((main, renewal))),
+                never = runtime.hear_of_ended_calls(address) => match never {},
+            },
+        };
         runtime.begin_drain();
+        // A server that has failed may not relay either.
+        let relay_drain = if failure.is_some() { Duration::ZERO } else { relay_drain };
+        // Before this one takes no more clients: the next server begins then.
+        runtime.leave_media_ports(relay_drain).await;
+        let (main, renewal) = main.unzip();
         let close = async {
-            drain(runtime, &main, api.as_ref(), drain_timeout).await;
+            if let Some(main) = &main {
+                drain(runtime, main, api.as_ref(), drain_timeout).await;
+            }
             runtime.leave().await;
             // The next server renews the certificate.
             drop(renewal);
         };
-        // A server that has failed may not relay either.
-        let relay_drain = if failure.is_some() { Duration::ZERO } else { relay_drain };
-        tokio::join!(runtime.drain_calls(relay_drain), close);
-        // Only now, because calls at this port are connections of the workers. Not graceful: all sessions have ended, and idle
-        // keep-alive connections need no wait.
-        main.handle.stop(false).await;
-        let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        if let (Some(api), Some(serving_ops)) = (api, serving_ops) {
-            api.handle.stop(false).await;
-            let _ = serving_ops.await;
+        tokio::join!(runtime.drain_calls(relay_drain, address), close);
+        // Only now, because calls at this port are connections of the workers.
+        let served = match main {
+            Some(main) => main.end().await,
+            None => Ok(()),
+        };
+        if let Some(api) = api {
+            let _ = api.end().await;
         }
         events.emit(|| Event::Stopped);
         failure.map_or(served, |why| Err(io::Error::other(why)))
     }
 
-    fn start(self) -> io::Result<Started> {
-        let Server { listener, mounted, workers, tls, ops, address, .. } = self;
+    /// Starts the server of the API, a separate one, so that it can report the other one's end.
+    fn start_api(&mut self) -> io::Result<Option<Serving>> {
+        let Some((listener, ops)) = self.ops.take() else { return Ok(None) };
+        let (kept, runtime) = (listener.try_clone()?, Arc::clone(&self.mounted.runtime));
+        let plain = fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime), false));
+        let builder = actix_builder().workers(1).listen(OPS_NAME, listener.socket, move || {
+            in_turns(plain.clone()).and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
+        })?;
+        Ok(Some(Serving::start(kept, builder.run())))
+    }
+
+    fn start(self) -> io::Result<(Serving, Option<Renewal>)> {
+        let Server { listener, backlog, mounted, workers, tls, address, .. } = self;
+        if let Some(backlog) = backlog {
+            listener.listen(backlog)?;
+        }
+        let kept = listener.try_clone()?;
         let mut builder = actix_builder();
         if workers > 0 {
             builder = builder.workers(workers);
         }
         let runtime = &mounted.runtime;
-        let plain = |runtime: &Arc<Runtime>, has_calls| {
-            let runtime = Arc::clone(runtime);
-            fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime), has_calls))
-        };
-        let ops = ops.map(|(listener, ops)| {
-            let plain = plain(runtime, false);
-            // A separate server, so that it can report the other one's end.
-            let builder = actix_builder().workers(1).listen(OPS_NAME, listener.socket, move || {
-                in_turns(plain.clone())
-                    .and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
-            })?;
-            Ok::<_, io::Error>(builder.run())
-        });
-        let ops = ops.transpose()?;
         let listener = listener.socket;
         let (tls, source) = tls.unzip();
         let (events, clock) = (runtime.events.clone(), runtime.node.clock().clone());
@@ -305,7 +349,8 @@ impl Server {
         let renewal = renewal.transpose()?;
         let builder = match tls {
             None => {
-                let plain = plain(runtime, true);
+                let runtime = Arc::clone(runtime);
+                let plain = fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime), true));
                 builder.listen(NAME, listener, move || {
                     watch_lag(&mounted.runtime);
                     in_turns(plain.clone()).and_then(http_service!(Connection<TcpStream>, mounted))
@@ -322,12 +367,12 @@ impl Server {
                 })?
             }
         };
-        Ok((builder.run(), ops, renewal))
+        Ok((Serving::start(kept, builder.run()), renewal))
     }
 }
 
-/// The running server, that of the API, and the renewal of the certificate, which ends with the drop.
-type Started = (ActixServer, Option<ActixServer>, Option<Box<dyn Any>>);
+/// Keeps the certificate valid until the drop.
+type Renewal = Box<dyn Any>;
 
 /// Measures how late the timers of the worker that calls this fire, until the worker or the broker ends. A worker that is busy
 /// or blocked is late with everything else too.

@@ -52,10 +52,11 @@ absent! {
         name_broker(SocketAddr) -> ();
         takes(u8) -> bool;
         serve(impl Sized, &[u8]) -> Ready<()>;
-        retire(impl Fn(&EndedCalls) -> bool) -> ();
+        retire(impl FnMut(EndedCalls) -> bool) -> ();
         leave_ports() -> ();
         open_calls() -> usize;
-        end_calls(impl Fn(&EndedCalls) -> bool) -> ();
+        end_calls(impl FnMut(EndedCalls) -> bool) -> ();
+        forget_connected(&mut Vec<EndedCalls>) -> ();
         awaited_calls() -> usize;
     }
 

@@ -1,9 +1,10 @@
 //! The end of calls when the server stops: they go on for a while at sockets of their own, and the next server has the ports.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Runtime;
+use super::{Runtime, ended_calls};
 use crate::clock::millis;
 use crate::events::counted;
 
@@ -21,27 +22,40 @@ struct OpenCalls {
 }
 
 impl Runtime {
-    /// Leaves the ports of relay and TURN to the next server, lets open calls go on for up to `window`, and ends those that are left.
-    /// A `window` of zero ends all calls at once, and keeps the ports.
-    pub(crate) async fn drain_calls(&self, window: Duration) {
+    /// Lets open calls go on for up to `window`, and ends those that are left. The next server at the address of this one gets to know
+    /// those of clients that are not here.
+    pub(crate) async fn drain_calls(&self, window: Duration, server: SocketAddr) {
         if !window.is_zero() {
-            self.leave_media_ports().await;
             self.let_calls_go_on(window).await;
         }
         if let Some(relay) = self.node.relay() {
-            relay.end_calls(|ended| self.node.tell_of_end(ended));
+            let mut untold = Vec::new();
+            relay.end_calls(|ended| {
+                let is_told = self.node.tell_of_end(&ended);
+                if !is_told {
+                    untold.push(ended);
+                }
+                is_told
+            });
+            if !untold.is_empty() {
+                ended_calls::report(server, &untold).await;
+            }
         }
         self.until_ends_are_known().await;
     }
 
-    async fn leave_media_ports(&self) {
+    /// Leaves the ports of relay and TURN to the next server, if calls may go on for a `window`.
+    pub(crate) async fn leave_media_ports(&self, window: Duration) {
+        if window.is_zero() {
+            return;
+        }
         let (relay, turn) = (self.node.relay(), self.turn());
         if let Some(turn) = turn {
             turn.retire();
             turn.leave_ports();
         }
         if let Some(relay) = relay {
-            relay.retire(|ended| self.node.tell_of_end(ended));
+            relay.retire(|ended| self.node.tell_of_end(&ended));
             // Clients for which there was no socket.
             self.until_ends_are_known().await;
             relay.leave_ports();

@@ -4,14 +4,15 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::time::Duration;
 
-use actix_server::ServerHandle;
+use actix_server::{Server, ServerHandle};
 use peerbroker_core::ports;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::StartError;
-use crate::config::{DEFAULT_HOST, Listen};
+use crate::config::DEFAULT_HOST;
 use crate::events::counted;
 use crate::runtime::Runtime;
 
@@ -22,6 +23,9 @@ const PAUSING: Duration = Duration::from_millis(50);
 /// Time limit for a TCP handshake that has begun when the server leaves its port. With [`PAUSING`] less than the second after
 /// which clients try again (RFC 6298, section 2).
 const HANDSHAKE: Duration = Duration::from_millis(800);
+
+/// Interval at which a server that waits looks for the one before it.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Time limit for the next server at the port to accept a connection of this machine.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -64,16 +68,26 @@ pub(super) const ACME_HTTP: Flags = Flags { host: "host", port: "acme_http_port"
 pub(super) const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 
 impl Listener {
-    /// Binds an address, with the backlog of `settings`. Programs of the same user can bind it too if all of them say `reuse_port`.
-    pub(super) fn bind(host: &str, port: u16, settings: &Listen, flags: Flags) -> Result<Self, StartError> {
+    /// Binds an address. Programs of the same user can bind it too if all of them say `reuse_port`. Without a `backlog`, it waits
+    /// for [`listen`](Self::listen).
+    pub(super) fn bind(
+        host: &str,
+        port: u16,
+        reuse_port: bool,
+        backlog: Option<u16>,
+        flags: Flags,
+    ) -> Result<Self, StartError> {
         let mut host = host;
-        let &Listen { reuse_port, backlog, .. } = settings;
-        let bound = match listen(resolve(host, port, flags)?, reuse_port, backlog) {
+        let open = |address| {
+            let socket = bind(address, reuse_port)?;
+            backlog.map_or(Ok(()), |backlog| socket.listen(backlog.into())).map(|()| socket)
+        };
+        let bound = match open(resolve(host, port, flags)?) {
             // The machine has no IPv6.
             Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
                 log::info!("cannot listen on ::, so the server listens on 0.0.0.0, for IPv4 only: {error}");
                 host = "0.0.0.0";
-                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), reuse_port, backlog)
+                open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
             }
             bound => bound,
         };
@@ -83,6 +97,7 @@ impl Listener {
             io::ErrorKind::PermissionDenied => StartError::NoPermission(port, flags.port),
             _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
         })?;
+        let socket = socket.into();
         Ok(Listener { socket, origin: if reuse_port { Origin::Shared } else { Origin::Own } })
     }
 
@@ -94,6 +109,31 @@ impl Listener {
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Listener { socket: self.socket.try_clone()?, origin: self.origin })
+    }
+
+    /// Begins to accept connections. Until then, the kernel gives all of them to other servers at the port.
+    pub(super) fn listen(&self, backlog: u16) -> io::Result<()> {
+        SockRef::from(&self.socket).listen(backlog.into())
+    }
+
+    /// Waits until `ready`, or until it [has no predecessor](Self::has_predecessor).
+    pub(super) async fn until_ready_or_alone(&self, ready: impl Future<Output = ()>) {
+        let alone = async {
+            while self.has_predecessor() {
+                sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = ready => {}
+            () = alone => {}
+        }
+        log::info!("this server accepts clients now");
+    }
+
+    /// True if another server accepts connections at this port. Call it before [`listen`](Self::listen).
+    pub(super) fn has_predecessor(&self) -> bool {
+        // Without SO_REUSEPORT, the kernel refuses the port only while a socket listens at it.
+        self.socket.local_addr().is_ok_and(|address| bind(address, false).is_err())
     }
 
     /// Takes no more connections. The server of `handle` still gets those that the kernel has accepted for it, or the next
@@ -163,7 +203,7 @@ fn in_use_or_forbidden(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
-fn listen(address: SocketAddr, reuse_port: bool, backlog: u16) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Accepts IPv4 clients too, if the address is `::`.
@@ -174,15 +214,28 @@ fn listen(address: SocketAddr, reuse_port: bool, backlog: u16) -> io::Result<Tcp
         ports::share(&socket)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(backlog.into())?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// A listener, and the server that accepts from it.
 pub(super) struct Serving {
-    pub(super) listener: Listener,
-    pub(super) handle: ServerHandle,
+    listener: Listener,
+    handle: ServerHandle,
+    /// Ready when the server has ended.
+    pub(super) serving: JoinHandle<io::Result<()>>,
+}
+
+impl Serving {
+    pub(super) fn start(listener: Listener, server: Server) -> Self {
+        Serving { listener, handle: server.handle(), serving: actix_web::rt::spawn(server) }
+    }
+
+    /// Ends the server. Not gracefully: all sessions have ended, and idle keep-alive connections need no wait.
+    pub(super) async fn end(self) -> io::Result<()> {
+        self.handle.stop(false).await;
+        self.serving.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
 }
 
 /// Stops accepting, closes all clients within `given` or the default for the port, and waits up to [`ANSWERED_WITHIN`] for their

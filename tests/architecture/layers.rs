@@ -43,7 +43,7 @@ pub const LAYERS: &[Layer] = &[
         "peerbroker",
         "log rlimit sd_notify tikv_jemallocator tokio::select tokio::signal tokio::time",
     ),
-    layer("predecessor", "peerbroker", "log tokio::task tokio::time"),
+    layer("predecessor", "peerbroker", "log tokio::sync tokio::task tokio::time"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
@@ -70,7 +70,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "runtime",
         "webhooks session node cluster limits keys tls config events media media_api threads clock wire",
-        "arc_swap log parking_lot rand rustls serde serde_json strsim thiserror utoipa",
+        "arc_swap log parking_lot rand rustls serde serde_json strsim thiserror tokio::io tokio::net tokio::time utoipa",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(

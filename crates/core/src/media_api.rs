@@ -353,11 +353,11 @@ pub struct CandidateNudge {
 }
 
 /// Two clients that have no call any more: their relayed calls end, and they have no others.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct EndedCalls {
     /// The key of both.
     pub key: ApiKey,
-    /// Their ids.
+    /// Their ids, sorted.
     pub clients: [Box<str>; 2],
 }
 

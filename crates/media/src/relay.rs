@@ -198,7 +198,7 @@ impl Relay {
 
     /// Takes no more calls, and prepares to [leave the ports](Self::leave_ports). Calls for which there are too few sockets end.
     /// `tell` is that of [`end_calls`](Self::end_calls). Call it once.
-    pub fn retire(&self, tell: impl Fn(&EndedCalls) -> bool) {
+    pub fn retire(&self, tell: impl FnMut(EndedCalls) -> bool) {
         let mut clients = self.calls.retire();
         let turn =
             self.turn.iter().flat_map(|turn| self.sockets.addresses().flat_map(|at| turn.clients_at(at)));
@@ -218,8 +218,13 @@ impl Relay {
 
     /// Ends all calls. `tell` tells clients that have no call any more, and returns true if both know it then. Each client also
     /// hears it when it checks its path.
-    pub fn end_calls(&self, tell: impl Fn(&EndedCalls) -> bool) {
+    pub fn end_calls(&self, tell: impl FnMut(EndedCalls) -> bool) {
         self.calls.end(tell);
+    }
+
+    /// Removes clients that have a call with each other here: their calls at another relay have ended.
+    pub fn forget_connected(&self, ended: &mut Vec<EndedCalls>) {
+        self.calls.forget_connected(ended);
     }
 
     /// The number of calls that end, and whose clients do not know it yet.

@@ -147,7 +147,12 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
         }
     }
     let broker = builder.build();
-    let server = Server::bind_with(&broker, listen, sockets)?;
+    let mut server = Server::bind_with(&broker, listen, sockets)?;
+    let (has_relays, relays) = tokio::sync::oneshot::channel::<()>();
+    if awaited.is_a_relay() {
+        // Ready at the drop.
+        server = server.begin_when(async { drop(relays.await) });
+    }
     process::follow(&broker, listen)?;
     let patience = listen.relay_drain();
     let parent = parent.map(|parent| parent.follow(&broker)).transpose()?;
@@ -162,7 +167,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
         };
         actix_web::rt::spawn(pass_on(hangups, reload));
         actix_web::rt::spawn(process::report(broker.clone()));
-        let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience));
+        let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience, has_relays));
         let stop = async move {
             stop.await;
             // The next server takes them.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use peerbroker::config::{RelayConfig, TurnConfig};
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, PeerBroker};
+use tokio::sync::oneshot::Sender;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -28,8 +29,10 @@ pub struct PendingResources {
 }
 
 impl PendingResources {
-    /// Takes everything as soon as it is free. The predecessor may relay for `relay_drain` after it was stopped.
-    pub async fn take(mut self, broker: PeerBroker, relay_drain: Duration) {
+    /// Takes everything as soon as it is free. The predecessor may relay for `relay_drain` after it was stopped. Drops `has_relays` when
+    /// it has the ports of relay and TURN.
+    pub async fn take(mut self, broker: PeerBroker, relay_drain: Duration, has_relays: Sender<()>) {
+        let mut has_relays = Some(has_relays);
         let patience = PREDECESSOR_TIMEOUT + relay_drain;
         let (relays, deadline) = (self.relays(), Instant::now() + patience);
         if !relays.is_empty() {
@@ -46,7 +49,10 @@ impl PendingResources {
                 self
             });
             match looked.await {
-                Ok(looked) => self = looked,
+                Ok(looked) => {
+                    self = looked;
+                    has_relays.take_if(|_| !self.is_a_relay());
+                }
                 Err(error) => {
                     return log::error!(
                         "this server does not wait for the server before it any more: {error}"
@@ -90,7 +96,12 @@ impl PendingResources {
     }
 
     fn is_anything(&self) -> bool {
-        self.turn.is_some() || self.relay.is_some() || self.keys.is_some()
+        self.is_a_relay() || self.keys.is_some()
+    }
+
+    /// True if it waits for ports of relay or TURN.
+    pub fn is_a_relay(&self) -> bool {
+        self.turn.is_some() || self.relay.is_some()
     }
 
     /// The names of those that have to wait.

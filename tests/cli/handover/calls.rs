@@ -66,7 +66,7 @@ fn media_flags() -> [String; 8] {
 /// Stops a server and waits until the next one relays and gets all new clients.
 fn hand_over(old: &Program, next: &Program, call: &mut Call) {
     old.signal("-TERM");
-    next.expect_log("the relay: the port is free");
+    next.expect_log("accepts clients now");
     // Before it closes a client, a server has left its port.
     call.expect_closed_clients();
 }
@@ -116,7 +116,7 @@ fn a_call_over_tcp_goes_on_through_an_update() {
     for number in 0..100 {
         if number == 10 {
             old.signal("-TERM");
-            next.expect_log("the relay: the port is free");
+            next.expect_log("accepts clients now");
             clients.iter_mut().for_each(|client| client.expect_closed_with(Some(1001)));
         }
         line.send(&[0x80, number]);
@@ -144,7 +144,7 @@ fn clients_of_turn_stay_through_an_update_over_udp_and_tcp() {
     let next = start_at(old.address.port(), &flags);
     talk();
     old.signal("-TERM");
-    next.expect_log("the relay: the port is free");
+    next.expect_log("accepts clients now");
     old.expect_log("2 TURN allocations go on for up to 600s");
     talk();
     TurnClient::allocate(Datagrams::to(turn));
@@ -152,22 +152,82 @@ fn clients_of_turn_stay_through_an_update_over_udp_and_tcp() {
     talk();
 }
 
+/// Waits until a server has relayed a call for as long as it may after its stop.
+fn expect_end_of_drain(mut old: Program, seconds: u64) {
+    let ended = old.wait();
+    assert_eq!(ended.status.code(), Some(0));
+    for line in [format!("goes on for up to {seconds}s"), format!("ends, because {seconds}s have passed")] {
+        assert!(ended.stderr.contains(&format!("1 relayed call {line}")), "{}", ended.stderr);
+    }
+}
+
+/// Each of both clients hears that the other one has left: PeerJS closes all connections to it then.
+fn expect_leave(clients: &mut [RawClient; 2]) {
+    let [one, other] = UFRAGS[0];
+    for (client, (from, to)) in clients.iter_mut().zip([(other, one), (one, other)]) {
+        client.expect(format!(r#"{{"type":"LEAVE","src":"{from}","dst":"{to}"}}"#));
+    }
+}
+
 #[test]
-fn calls_end_when_their_time_has_passed_and_both_clients_hear_it() {
+fn calls_end_when_their_time_has_passed_and_both_clients_hear_it_on_their_path() {
     let flags = media_flags();
     let flags = [&["--relay_drain_timeout", "1000"], &flags.each_ref().map(String::as_str)[..]].concat();
     let mut old = start_at(0, &flags);
     let call = Call::begin(&old, UFRAGS[0]);
-    // As with clients of the next server, nobody can be told over a WebSocket.
     drop(call.clients);
     while !old.expect_event().starts_with("Client disconnected") {}
     while !old.expect_event().starts_with("Client disconnected") {}
     old.signal("-TERM");
     call.sides.iter().for_each(Side::expect_revoked);
-    let ended = old.wait();
-    assert_eq!(ended.status.code(), Some(0));
-    assert!(ended.stderr.contains("1 relayed call goes on for up to 1s"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("1 relayed call ends, because 1s have passed"), "{}", ended.stderr);
+    expect_end_of_drain(old, 1);
+}
+
+#[test]
+fn the_next_server_tells_clients_that_the_old_one_ends_their_calls() {
+    let flags = media_flags();
+    // Long enough to connect to the next server on a busy machine.
+    let timeouts = ["--relay_drain_timeout", "8000", "--drain_timeout", "0"];
+    let flags = [&timeouts, &flags.each_ref().map(String::as_str)[..]].concat();
+    let old = start_at(0, &flags);
+    let mut call = Call::begin(&old, UFRAGS[0]);
+    let next = start_at(old.address.port(), &flags);
+    hand_over(&old, &next, &mut call);
+    let mut clients = UFRAGS[0].map(|id| next.client(id));
+    call.go_on();
+    expect_leave(&mut clients);
+    next.expect_log("1 pair of clients heard that the server before this one ends their relayed calls");
+    call.sides.iter().for_each(Side::expect_revoked);
+    expect_end_of_drain(old, 8);
+}
+
+#[test]
+fn clients_stay_with_the_old_server_until_the_next_one_can_relay() {
+    let flags = media_flags();
+    let flags = [&["--drain_timeout", "0"], &flags.each_ref().map(String::as_str)[..]].concat();
+    let mut old = start_at(0, &flags);
+    let next = start_at(old.address.port(), &flags);
+    // The kernel would give every second one to the next server.
+    let clients: Vec<RawClient> = (0..20).map(|number| old.client(&format!("client-{number}"))).collect();
+    let mut call = Call::begin(&old, UFRAGS[0]);
+    for _ in &clients {
+        while !old.expect_event().starts_with("Client connected: client-") {}
+    }
+    hand_over(&old, &next, &mut call);
+    Call::begin(&next, UFRAGS[1]);
+}
+
+#[test]
+fn a_server_that_waits_for_a_relay_serves_if_nobody_else_does() {
+    let flags = media_flags();
+    let flags = flags.each_ref().map(String::as_str);
+    let old = start_at(0, &flags);
+    // At another port, so it is not the next one there.
+    let other = start_at(0, &flags);
+    other.expect_log("still has the port");
+    other.client("a").expect_nothing("a");
+    let mut waiting = start_at(old.address.port(), &flags);
+    assert_eq!(waiting.stop().status.code(), Some(0), "a server may stop while it waits");
 }
 
 #[test]
@@ -175,11 +235,7 @@ fn without_a_next_server_at_the_port_calls_end_at_once() {
     let mut server = Program::start(&["--relay", "127.0.0.1:0", "--relay_private"]);
     let mut call = Call::begin(&server, UFRAGS[0]);
     server.signal("-TERM");
-    // PeerJS closes all connections to a peer that has left.
-    let [one, other] = UFRAGS[0];
-    for (client, (from, to)) in call.clients.iter_mut().zip([(other, one), (one, other)]) {
-        client.expect(format!(r#"{{"type":"LEAVE","src":"{from}","dst":"{to}"}}"#));
-    }
+    expect_leave(&mut call.clients);
     call.expect_closed_clients();
     drop(call);
     let ended = server.wait();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use peerbroker_core::media_api::{CandidateNudge, Carried, Parties, RelayLimits, RelayedOver};
+use peerbroker_core::media_api::{CandidateNudge, Carried, EndedCalls, Parties, RelayLimits, RelayedOver};
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{ApiKey, RealmKind};
 
@@ -132,11 +132,14 @@ impl Call {
     }
 
     /// Its clients, if they can be told of its end.
-    pub(super) fn clients(&self) -> Option<[Box<str>; 2]> {
+    pub(super) fn clients(&self) -> Option<EndedCalls> {
         let Parties { offerer, answerer, connection, .. } = self.parties();
         // Rooms have no message for it.
         connection.filter(|_| self.realm == RealmKind::PeerJs)?;
-        Some([offerer.into(), answerer.into()])
+        let mut clients = [offerer.into(), answerer.into()];
+        // Either may have called the other.
+        clients.sort_unstable();
+        Some(EndedCalls { key: self.key.clone(), clients })
     }
 
     /// Records carried bytes. True if they are the first.

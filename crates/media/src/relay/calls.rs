@@ -517,18 +517,18 @@ impl Calls {
     }
 
     /// Ends all calls. `tell` tells clients that have no call any more, and returns true if both know it then.
-    pub(super) fn end(&self, tell: impl Fn(&EndedCalls) -> bool) {
+    pub(super) fn end(&self, tell: impl FnMut(EndedCalls) -> bool) {
         self.end_if(|_| true, tell);
     }
 
     /// The same for the calls of clients at these addresses over UDP.
-    pub(super) fn end_of(&self, clients: &HashSet<SocketAddr>, tell: impl Fn(&EndedCalls) -> bool) {
+    pub(super) fn end_of(&self, clients: &HashSet<SocketAddr>, tell: impl FnMut(EndedCalls) -> bool) {
         let is_one =
             |address: Endpoint| address.transport == Transport::Udp && clients.contains(&address.address());
         self.end_if(|session| session.addresses().any(is_one), tell);
     }
 
-    fn end_if(&self, ends: impl Fn(&Session) -> bool, tell: impl Fn(&EndedCalls) -> bool) {
+    fn end_if(&self, ends: impl Fn(&Session) -> bool, mut tell: impl FnMut(EndedCalls) -> bool) {
         let now = self.context.clock.now();
         // The calls of each two clients, and true if all of them end and were relayed.
         let mut pairs: HashMap<_, (bool, Vec<Arc<Call>>)> = HashMap::new();
@@ -543,23 +543,30 @@ impl Calls {
             }
             let is_lost = ends && session.is_carried(now);
             drop(session);
-            if let Some(mut clients) = call.clients() {
-                // Either may have called the other.
-                clients.sort_unstable();
-                let pair = pairs.entry((call.key.clone(), clients)).or_insert((true, Vec::new()));
+            if let Some(clients) = call.clients() {
+                let pair = pairs.entry(clients).or_insert((true, Vec::new()));
                 pair.0 &= is_lost;
                 pair.1.push(call);
             }
         }
-        for ((key, clients), (is_lost, calls)) in pairs {
+        for (clients, (is_lost, calls)) in pairs {
             // PeerJS 1.5.5 overlooks every second connection to a peer that leaves, so several are also told by their checks.
             if is_lost
-                && tell(&EndedCalls { key, clients })
+                && tell(clients)
                 && let [call] = &calls[..]
             {
                 call.session.lock().note_told();
             }
         }
+    }
+
+    /// Removes clients that have a call with each other here.
+    pub(super) fn forget_connected(&self, ended: &mut Vec<EndedCalls>) {
+        let now = self.context.clock.now();
+        let all = self.all();
+        let here = all.iter().filter(|call| !call.session.lock().is_over(now, UNUSED));
+        let connected: HashSet<EndedCalls> = here.filter_map(|call| call.clients()).collect();
+        ended.retain(|clients| !connected.contains(clients));
     }
 
     /// The number of calls that end, and whose clients do not know it yet.

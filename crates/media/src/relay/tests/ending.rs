@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use peerbroker_core::media_api::EndedCalls;
+use peerbroker_core::wire::ApiKey;
 
 use super::world::{Client, World};
 
 /// No client has a connection to the broker any more.
-fn nobody(_: &EndedCalls) -> bool {
+fn nobody(_: EndedCalls) -> bool {
     false
 }
 
@@ -137,6 +138,24 @@ fn calls_of_a_client_without_a_socket_end_and_others_go_on() {
     assert_eq!(world.calls.awaited(), 0);
     world.calls.end_of(&[caller.at.address()].into(), nobody);
     assert_eq!(world.calls.awaited(), 1);
+}
+
+#[test]
+fn clients_that_call_each_other_anew_are_not_told_of_the_end_of_their_last_call() {
+    let world = World::new(|_| {});
+    let _first = world.begin("b", "a", "1", ["n", "m"]);
+    let _second = world.begin("a", "c", "2", ["o", "p"]);
+    let ended = |key: &str, one: &str, other: &str| EndedCalls {
+        key: ApiKey::parse(key).unwrap(),
+        clients: [one.into(), other.into()],
+    };
+    let mut told = vec![ended("k", "a", "b"), ended("other", "a", "b"), ended("k", "b", "c")];
+    world.calls.forget_connected(&mut told);
+    assert_eq!(told, [ended("other", "a", "b"), ended("k", "b", "c")]);
+    world.advance(Duration::from_secs(121));
+    told = vec![ended("k", "a", "b")];
+    world.calls.forget_connected(&mut told);
+    assert_eq!(told.len(), 1, "that call is over");
 }
 
 #[test]

@@ -5,13 +5,14 @@ mod stun;
 mod ways;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
+use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 
 use crate::measured::{Pace, Packets};
 use crate::process::Process;
@@ -38,6 +39,8 @@ pub struct Calls {
     sides: Vec<Side>,
     /// Index of the next side to send at a fixed rate.
     next: usize,
+    /// Sends datagrams of a burst as one (UDP GSO), as network cards hand them to a server that takes them joined.
+    offload: UdpSocketState,
 }
 
 /// One side of a call.
@@ -58,22 +61,34 @@ impl Calls {
         for (at, side) in sides.iter_mut().enumerate() {
             poll.registry().register(&mut side.socket, Token(at), Interest::READABLE)?;
         }
-        Ok(Calls { poll, events: Events::with_capacity(EVENTS), sides, next: 0 })
+        // Of another socket, because it has the kernel join what its own receives: browsers read one by one.
+        let offload =
+            UdpSocketState::new(UdpSockRef::from(&std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?))?;
+        Ok(Calls { poll, events: Events::with_capacity(EVENTS), sides, next: 0, offload })
     }
 
-    /// Sends datagrams of `size` bytes in both directions of all calls for a given time.
-    pub fn exchange(&mut self, server: Process, pace: Pace, size: usize, time: Duration) -> Result<Packets> {
+    /// Sends datagrams of `size` bytes in both directions of all calls for a given time. At a fixed rate, a side sends `burst` of
+    /// them in a row.
+    pub fn exchange(
+        &mut self,
+        server: Process,
+        pace: Pace,
+        burst: usize,
+        size: usize,
+        time: Duration,
+    ) -> Result<Packets> {
         let payload = vec![SRTP; size];
-        self.run(pace, &payload, WARM_UP)?;
+        self.run(pace, burst, &payload, WARM_UP)?;
         let (sent, received) = self.counts();
         let (cpu, start) = (server.cpu()?, Instant::now());
-        self.run(pace, &payload, time)?;
+        self.run(pace, burst, &payload, time)?;
         let (cpu, seconds) = (server.cpu()?.saturating_sub(cpu), start.elapsed().as_secs_f64());
         let now = self.counts();
         let (sent, received) = (now.0 - sent, now.1 - received);
         ensure!(received > 0, "no datagram arrived");
         Ok(Packets {
             pace,
+            burst,
             size,
             packets: received,
             per_second: received as f64 / seconds,
@@ -84,7 +99,7 @@ impl Calls {
         })
     }
 
-    fn run(&mut self, pace: Pace, payload: &[u8], time: Duration) -> Result<()> {
+    fn run(&mut self, pace: Pace, burst: usize, payload: &[u8], time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         match pace {
             Pace::InFlight(count) => {
@@ -100,13 +115,13 @@ impl Calls {
                 }
             }
             Pace::PerSecond(rate) => {
-                let mut timetable = Timetable::new(rate);
+                let mut timetable = Timetable::new(rate / burst as f64);
                 while Instant::now() < end {
                     // A machine that is too slow for the rate never catches up.
                     while timetable.next_due().is_some() && Instant::now() < end {
                         let at = self.next;
                         self.next = (at + 1) % self.sides.len();
-                        self.sides[at].send(payload);
+                        self.sides[at].send_in_a_row(&self.offload, payload, burst);
                     }
                     self.turn(Duration::ZERO, None)?;
                 }
@@ -161,6 +176,22 @@ impl Side {
         };
         // A full buffer loses it, as a network would.
         self.sent += u64::from(sent.is_ok());
+    }
+
+    fn send_in_a_row(&mut self, offload: &UdpSocketState, payload: &[u8], count: usize) {
+        if count == 1 {
+            return self.send(payload);
+        }
+        let datagram = [&self.header, payload].concat();
+        let transmit = Transmit {
+            destination: self.to,
+            ecn: None,
+            contents: &datagram.repeat(count),
+            segment_size: Some(datagram.len()),
+            src_ip: None,
+        };
+        let sent = offload.try_send(UdpSockRef::from(&self.socket), &transmit);
+        self.sent += if sent.is_ok() { count as u64 } else { 0 };
     }
 
     fn address(&self) -> Result<SocketAddr> {

@@ -161,6 +161,8 @@ pub struct CallsMeasured {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Packets {
     pub pace: Pace,
+    /// Datagrams that a side sends in a row.
+    pub burst: usize,
     /// Bytes of each.
     pub size: usize,
     pub packets: u64,

@@ -26,6 +26,9 @@ struct Cli {
     /// Datagrams in flight of each call, one step for each value
     #[arg(long, value_delimiter = ',')]
     in_flight: Vec<usize>,
+    /// Datagrams that a side sends in a row, in steps with a number per second
+    #[arg(long, default_value_t = 1)]
+    burst: usize,
     /// Datagrams per second of all calls, one step for each value
     #[arg(long, value_delimiter = ',')]
     per_second: Vec<f64>,
@@ -55,7 +58,7 @@ enum By {
 }
 
 fn main() -> Result<()> {
-    let Cli { pid, calls, after, size, in_flight, per_second, seconds, way } = Cli::parse();
+    let Cli { pid, calls, after, size, in_flight, burst, per_second, seconds, way } = Cli::parse();
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     let way = match way {
         By::Relay { broker, relay } => Way::Relay { broker, relay },
@@ -69,7 +72,7 @@ fn main() -> Result<()> {
     let bytes_per_call = server.resident()?.saturating_sub(before) as f64 / calls as f64;
     let paces = in_flight.into_iter().map(Pace::InFlight).chain(per_second.into_iter().map(Pace::PerSecond));
     let time = Duration::from_secs_f64(seconds);
-    let packets = paces.map(|pace| begun.exchange(server, pace, size, time)).collect::<Result<_>>()?;
+    let packets = paces.map(|pace| begun.exchange(server, pace, burst, size, time)).collect::<Result<_>>()?;
     println!("{}", serde_json::to_string(&CallsMeasured { calls, bytes_per_call, packets })?);
     Ok(())
 }

@@ -17,6 +17,9 @@ use std::os::fd::AsRawFd as _;
 struct Cli {
     #[arg(long)]
     port: u16,
+    /// Read and send datagrams one by one
+    #[arg(long)]
+    one_by_one: bool,
 }
 
 /// As in the relay.
@@ -25,20 +28,33 @@ const JOINED: usize = 1 << 16;
 const BUFFER: usize = 1 << 21;
 
 fn main() -> Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, Cli::parse().port))?;
+    let Cli { port, one_by_one } = Cli::parse();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
     socket.set_nonblocking(true)?;
     let sized = socket2::SockRef::from(&socket);
     sized.set_recv_buffer_size(BUFFER).and(sized.set_send_buffer_size(BUFFER))?;
-    let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(0), Interest::READABLE)?;
     let (mut calls, mut ways) = (HashMap::new(), HashMap::new());
     let mut buffers = vec![[0; JOINED]; BATCH];
+    // It has the kernel join datagrams.
+    let state = (!one_by_one).then(|| UdpSocketState::new(UdpSockRef::from(&socket))).transpose()?;
     loop {
         match poll.poll(&mut Events::with_capacity(1), None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             polled => polled?,
         }
+        let Some(state) = &state else {
+            let buffer = &mut buffers[0];
+            while let Ok((count, from)) = socket.recv_from(buffer) {
+                match ways.get(&from) {
+                    // A full buffer loses it.
+                    Some(to) => drop(socket.send_to(&buffer[..count], to)),
+                    None => join(&mut calls, &mut ways, from, &buffer[..count]),
+                }
+            }
+            continue;
+        };
         loop {
             let mut metas = [RecvMeta::default(); BATCH];
             let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
@@ -48,7 +64,7 @@ fn main() -> Result<()> {
             for (meta, buffer) in metas.iter().zip(&buffers).take(count) {
                 let bytes = &buffer[..meta.len];
                 match ways.get(&meta.addr) {
-                    Some(to) => send(&socket, &state, *to, bytes, meta.stride),
+                    Some(to) => send(&socket, state, *to, bytes, meta.stride),
                     None => join(&mut calls, &mut ways, meta.addr, bytes),
                 }
             }

@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Signaling {
     caller: Client,
     callee: Client,
+    ids: [String; 2],
 }
 
 struct Client {
@@ -23,8 +24,11 @@ struct Client {
 }
 
 impl Signaling {
-    pub(super) fn open(broker: SocketAddr) -> Result<Self> {
-        Ok(Signaling { caller: Client::open(broker, "caller")?, callee: Client::open(broker, "callee")? })
+    /// Connects two clients of their own for the calls from number `first` on.
+    pub(super) fn open(broker: SocketAddr, first: usize) -> Result<Self> {
+        let ids = ["caller", "callee"].map(|side| format!("{side}{first}"));
+        let [caller, callee] = &ids;
+        Ok(Signaling { caller: Client::open(broker, caller)?, callee: Client::open(broker, callee)?, ids })
     }
 
     /// Exchanges an offer and an answer through the broker.
@@ -34,9 +38,10 @@ impl Signaling {
         offer: &Credentials,
         answer: &Credentials,
     ) -> Result<()> {
-        self.caller.send(&description("OFFER", "callee", number, offer))?;
+        let [caller, callee] = &self.ids;
+        self.caller.send(&description("OFFER", callee, number, offer))?;
         ensure!(self.callee.receive()?.contains("candidate:"), "the broker has no relay");
-        self.callee.send(&description("ANSWER", "caller", number, answer))?;
+        self.callee.send(&description("ANSWER", caller, number, answer))?;
         ensure!(self.caller.receive()?.contains("candidate:"), "the relay does not take the call");
         Ok(())
     }

@@ -40,10 +40,6 @@ impl Way {
     pub(super) fn begin(&self, all: Range<usize>, within: Duration) -> Result<Vec<Side>> {
         let deadline = Instant::now() + within;
         let mut sides = Vec::with_capacity(all.len() * 2);
-        let mut signaling = match self {
-            Way::Relay { broker, .. } => Some(Signaling::open(*broker)?),
-            _ => None,
-        };
         let login = match self {
             Way::Turn { broker: Some(broker), .. } => credentials_of(*broker)?,
             _ => Login::default(),
@@ -51,13 +47,13 @@ impl Way {
         for first in all.clone().step_by(TOGETHER) {
             let numbers = first..all.end.min(first + TOGETHER);
             match *self {
-                Way::Relay { relay, .. } => {
+                Way::Relay { broker, relay } => {
+                    // A broker takes 512 calls of a client.
+                    let mut signaling = Signaling::open(broker, first)?;
                     let mut calls = Vec::new();
                     for number in numbers {
                         let call = Beginning::new(number, relay)?;
-                        if let Some(signaling) = &mut signaling {
-                            signaling.describe(number, &call.credentials[0], &call.credentials[1])?;
-                        }
+                        signaling.describe(number, &call.credentials[0], &call.credentials[1])?;
                         calls.push(call);
                     }
                     connect(&mut calls, deadline)?;

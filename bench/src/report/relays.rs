@@ -5,7 +5,7 @@ use super::rows::{at_most, ratio};
 use super::table::{aligned, number};
 use crate::measured::{CallsMeasured, Pace, Packets};
 use crate::runner::Run;
-use crate::runner::relays::{IN_FLIGHT, Relays, SIZES, STEADY};
+use crate::runner::relays::{BURST, IN_FLIGHT, Relays, SIZES, STEADY, VIDEO};
 use crate::statistics::median;
 
 /// The table of a run of relays.
@@ -16,7 +16,7 @@ pub fn relays(run: &Run) -> Chapter {
     let paces = IN_FLIGHT.map(Pace::InFlight).into_iter().chain([Pace::PerSecond(STEADY)]);
     for pace in paces {
         for size in SIZES {
-            let values = Relays::ALL.map(|relay| of_packets(run, relay, pace, size, |all| all.cpu_us));
+            let values = Relays::ALL.map(|relay| of_packets(run, relay, pace, 1, size, |all| all.cpu_us));
             let [ours, bare, ..] = values;
             let must = at_most(ratio(ours, bare), 1.3, "× bare loop").map(|claim| claim.text());
             cells.push(line(
@@ -27,10 +27,22 @@ pub fn relays(run: &Run) -> Chapter {
             ));
         }
     }
+    let cpu_us = |all: &Packets| all.cpu_us;
+    let bursts =
+        Relays::ALL.map(|relay| of_packets(run, relay, Pace::PerSecond(STEADY), BURST, VIDEO, cpu_us));
+    let [relay, _, one_by_one, turn, ..] = bursts;
+    // The dearer one.
+    let ours = relay.zip(turn).map(|(relay, turn)| relay.max(turn));
+    cells.push(line(
+        &format!("CPU per datagram of {VIDEO} bytes, {BURST} in a row"),
+        "µs",
+        bursts,
+        at_most(ratio(ours, one_by_one), 0.6, "× without batches, relay and TURN").map(|claim| claim.text()),
+    ));
     for size in SIZES {
         let pace = Pace::InFlight(IN_FLIGHT[1]);
         let values = Relays::ALL.map(|relay| {
-            let spent = of_packets(run, relay, pace, size, |all| all.busy / all.per_second);
+            let spent = of_packets(run, relay, pace, 1, size, |all| all.busy / all.per_second);
             spent.map(|seconds| 1.0 / seconds)
         });
         let measure = format!("datagrams of {size} bytes for which a core is enough, {}", what(pace));
@@ -53,9 +65,16 @@ fn measured(run: &Run, relay: Relays) -> impl Iterator<Item = &CallsMeasured> {
     run.relays.iter().filter_map(move |relays| relays.get(relay.name())).flatten()
 }
 
-fn of_packets(run: &Run, relay: Relays, pace: Pace, size: usize, figure: fn(&Packets) -> f64) -> Option<f64> {
+fn of_packets(
+    run: &Run,
+    relay: Relays,
+    pace: Pace,
+    burst: usize,
+    size: usize,
+    figure: fn(&Packets) -> f64,
+) -> Option<f64> {
     let packets = measured(run, relay).flat_map(|calls| &calls.packets);
-    median(packets.filter(|all| all.pace == pace && all.size == size).map(figure))
+    median(packets.filter(|all| all.pace == pace && all.burst == burst && all.size == size).map(figure))
 }
 
 fn what(pace: Pace) -> String {

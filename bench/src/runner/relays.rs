@@ -17,6 +17,8 @@ use crate::measured::CallsMeasured;
 pub enum Relays {
     Peerbroker,
     Forwarder,
+    /// The same without batches.
+    OneByOne,
     /// Our TURN server, with virtual addresses. Both clients of a call use it.
     Turn,
     /// One client of a call uses it.
@@ -26,9 +28,12 @@ pub enum Relays {
 }
 
 /// Bytes of the datagrams: those of voice, and those of video.
-pub const SIZES: [usize; 2] = [172, 1200];
+pub const SIZES: [usize; 2] = [172, VIDEO];
+pub const VIDEO: usize = 1200;
 /// Datagrams in flight of each call.
 pub const IN_FLIGHT: [usize; 2] = [1, 4];
+/// Datagrams in a row, as video sends them.
+pub const BURST: usize = 20;
 /// Datagrams per second of all calls together: 50 in each direction of each call.
 pub const STEADY: f64 = 20_000.0;
 
@@ -40,13 +45,25 @@ const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Relays {
-    pub const ALL: [Relays; 5] =
-        [Relays::Peerbroker, Relays::Forwarder, Relays::Turn, Relays::Coturn, Relays::CoturnTwice];
+    pub const ALL: [Relays; 6] = [
+        Relays::Peerbroker,
+        Relays::Forwarder,
+        Relays::OneByOne,
+        Relays::Turn,
+        Relays::Coturn,
+        Relays::CoturnTwice,
+    ];
+
+    /// True for a program of this package, which only shows what the machine can do.
+    fn is_bare(self) -> bool {
+        matches!(self, Relays::Forwarder | Relays::OneByOne)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
             Relays::Peerbroker => "relay",
             Relays::Forwarder => "bare loop",
+            Relays::OneByOne => "without batches",
             Relays::Turn => "TURN",
             Relays::Coturn => "coturn",
             Relays::CoturnTwice => "coturn, twice",
@@ -68,6 +85,9 @@ impl Relays {
             ),
             Relays::Forwarder => {
                 (beside_us("forwarder")?, format!("--port {port}"), format!("forwarder {udp}"))
+            }
+            Relays::OneByOne => {
+                (beside_us("forwarder")?, format!("--port {port} --one-by-one"), format!("forwarder {udp}"))
             }
             Relays::Turn => (
                 places.server.clone(),
@@ -118,12 +138,15 @@ pub(super) fn run(places: &Places, say: impl Fn(&str)) -> Result<BTreeMap<String
     let in_flight = IN_FLIGHT.map(|count| count.to_string()).join(",");
     for _ in 0..ROUNDS {
         for size in SIZES {
-            for relay in Relays::ALL {
+            for relay in Relays::ALL.into_iter().filter(|relay| *relay != Relays::OneByOne) {
                 let paces = format!("--in-flight {in_flight} --per-second {STEADY}");
                 add(relay, &format!("--calls {CALLS} --size {size} {paces}"))?;
             }
         }
-        for relay in Relays::ALL.into_iter().filter(|relay| *relay != Relays::Forwarder) {
+        for relay in Relays::ALL {
+            add(relay, &format!("--calls {CALLS} --size {VIDEO} --burst {BURST} --per-second {STEADY}"))?;
+        }
+        for relay in Relays::ALL.into_iter().filter(|relay| !relay.is_bare()) {
             add(relay, &format!("--after {SOME_CALLS} --calls {}", MANY_CALLS - SOME_CALLS))?;
         }
     }

@@ -32,6 +32,14 @@ async function listen(app) {
   return server;
 }
 
+/** A server that has only the broker. */
+async function alone(options = {}) {
+  const server = http.createServer();
+  const peers = ExpressPeerServer(server, options);
+  server.on('request', peers);
+  return { server: await listen(server), peers };
+}
+
 async function reaches(base, from = 'alice', to = 'bob') {
   const [one, other] = await Promise.all([from, to].map((id) => PeerSocket.open(base, { id })));
   one.send({ type: 'OFFER', dst: to, payload: 'hello' });
@@ -108,9 +116,7 @@ it('an upgrade that nobody takes is answered', async () => {
 });
 
 it('a refused handshake is answered, and no request after it goes on', async () => {
-  const server = http.createServer();
-  server.on('request', ExpressPeerServer(server));
-  await listen(server);
+  const { server } = await alone();
   const { port } = /** @type {any} */ (server.address());
   const socket = net.connect(port, '127.0.0.1');
   let answer = '';
@@ -124,9 +130,7 @@ it('a refused handshake is answered, and no request after it goes on', async () 
 });
 
 it('a wrong key gets no id and no list over HTTP', async () => {
-  const server = http.createServer();
-  server.on('request', ExpressPeerServer(server, { allow_discovery: true }));
-  await listen(server);
+  const { server } = await alone({ allow_discovery: true });
   for (const path of ['theirs/id', 'theirs/peers']) {
     const answer = await fetch(`${baseOf(server)}${path}`, { headers: { origin: 'https://a.example' } });
     assert.deepEqual([answer.status, await answer.text()], [401, 'Invalid key provided']);
@@ -135,9 +139,7 @@ it('a wrong key gets no id and no list over HTTP', async () => {
 });
 
 it('a bare server serves it', async () => {
-  const server = http.createServer();
-  server.on('request', ExpressPeerServer(server, { path: '/signal' }));
-  await listen(server);
+  const { server } = await alone({ path: '/signal' });
   await reaches(baseOf(server, '/signal'));
   assert.equal((await fetch(baseOf(server))).status, 404);
 });
@@ -192,10 +194,7 @@ it('a PeerServer that an app mounts as well serves clients at both', async () =>
 });
 
 it('broken JSON ends no app without a listener for errors, and reaches no listener for messages', async () => {
-  const server = http.createServer();
-  const peers = ExpressPeerServer(server);
-  server.on('request', peers);
-  await listen(server);
+  const { server, peers } = await alone();
   const heard = [];
   const next = new Promise((resolve) => peers.on('message', (_, message) => (heard.push(message.type), resolve(null))));
   const alice = await PeerSocket.open(baseOf(server), { id: 'alice' });
@@ -206,10 +205,7 @@ it('broken JSON ends no app without a listener for errors, and reaches no listen
 });
 
 it('texts of clients come only while the app listens', async () => {
-  const server = http.createServer();
-  const peers = ExpressPeerServer(server);
-  server.on('request', peers);
-  await listen(server);
+  const { server, peers } = await alone();
   const came = once(peers, 'connection');
   const alice = await PeerSocket.open(baseOf(server), { id: 'alice' });
   const [client] = await within('connection', came);
@@ -245,10 +241,7 @@ it('texts of clients come only while the app listens', async () => {
 });
 
 it('the server closes while clients are connected, and serves again', async () => {
-  const server = http.createServer();
-  const peers = ExpressPeerServer(server);
-  server.on('request', peers);
-  await listen(server);
+  const { server, peers } = await alone();
   const came = once(peers, 'connection');
   const alice = await PeerSocket.open(baseOf(server), { id: 'alice' });
   await within('connection', came);

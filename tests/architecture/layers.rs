@@ -148,7 +148,7 @@ pub const LAYERS: &[Layer] = &[
     layer("single_flight", "", "parking_lot tokio::sync"),
     layer("lan", "", "gethostname"),
     layer("files", "system", "thiserror"),
-    // What differs between Unix and Windows.
+    // The differences between Unix and Windows.
     layer("system", "", "libc listenfd rustix::fs"),
     // The media plane, or its stand-in.
     layer("media", "peerbroker_media media_api wire", "rustls"),

@@ -131,7 +131,7 @@ fn new_socket(address: SocketAddr) -> io::Result<Socket> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -177,8 +177,9 @@ mod tests {
     /// The length of each, in datagrams: those that the kernel joins.
     fn received(port: &Port, size: usize, datagrams: usize) -> Vec<usize> {
         let (mut buffers, mut metas) = (vec![[0; 1 << 16]; datagrams], vec![RecvMeta::default(); datagrams]);
-        let mut lengths = Vec::new();
+        let (mut lengths, begun) = (Vec::new(), Instant::now());
         while lengths.iter().sum::<usize>() < datagrams {
+            assert!(begun.elapsed() < Duration::from_secs(10), "only {lengths:?} came");
             let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
             match port.receive(&mut slices, &mut metas) {
                 Ok(count) => lengths.extend(metas[..count].iter().map(|meta| meta.len / size)),

@@ -98,11 +98,12 @@ pub fn is_in_doubt(world: &World, from: &str, to: &str, at: Stamp) -> bool {
         .iter()
         .filter(|conn| [from, to].contains(&conn.client.id.as_str()))
         .any(|conn| round.harmed[conn.node] && conn.over().is_none_or(|at| at >= round.from));
-    // It opened without Redis on the sender's node, which could not ask what another node had done.
+    // It opened without Redis on the sender's node, which could not ask what another node had done. Two clients may read what one
+    // node wrote in the other order, so that it had begun is enough.
     let opened_without_redis = world
         .conns
         .iter()
-        .filter(|conn| conn.client.id == to)
-        .any(|conn| conn.opened().is_some_and(|opened| round.is_disturbed(opened) && opened < at));
+        .filter(|conn| conn.client.id == to && conn.client.begun < at)
+        .any(|conn| conn.opened().is_some_and(|opened| round.is_disturbed(opened)));
     round.emptied || on_harmed_node || opened_without_redis
 }

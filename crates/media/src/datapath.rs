@@ -5,6 +5,7 @@ pub(crate) mod counters;
 pub(crate) mod of_key;
 pub(crate) mod pace;
 pub(crate) mod port;
+mod reader;
 pub(crate) mod shares;
 pub(crate) mod sockets;
 pub(crate) mod streams;

@@ -7,6 +7,8 @@ use peerbroker_core::ports;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::reader::Reader;
+
 /// Size of the kernel's buffer, which is used while a thread does not run.
 const BUFFER: usize = 1 << 21;
 
@@ -103,9 +105,9 @@ impl Port {
         self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
     }
 
-    /// The socket for the runtime of this thread, which tells when there is something to read.
-    pub(super) fn reader(&self) -> io::Result<tokio::net::UdpSocket> {
-        tokio::net::UdpSocket::from_std(self.socket.try_clone()?)
+    /// Tells the runtime of this thread when there is something to read.
+    pub(super) fn reader(&self) -> io::Result<Reader> {
+        Reader::new(self.socket.try_clone()?)
     }
 
     /// Reads datagrams into buffers. The kernel joins those of one size from one sender.

@@ -16,7 +16,6 @@ use peerbroker_core::ports;
 use peerbroker_core::threads::{Panic, Threads};
 use quinn_udp::RecvMeta;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
@@ -335,21 +334,19 @@ async fn read_all(
     handle: impl Fn(Joined<'_>),
     note_full: impl Fn(u64),
 ) -> io::Result<Infallible> {
-    let socket = port.reader()?;
+    let reader = port.reader()?;
     loop {
-        socket.readable().await?;
-        let read = socket.try_io(Interest::READABLE, || {
-            let (count, lost) = BUFFERS.with_borrow_mut(|buffers| read_batch(port, buffers, &handle))?;
-            if lost > 0 {
-                note_full(lost);
+        let read = || BUFFERS.with_borrow_mut(|buffers| read_batch(port, buffers, &handle));
+        match reader.read(read).await {
+            Ok((count, lost)) => {
+                if lost > 0 {
+                    note_full(lost);
+                }
+                if count == BATCH {
+                    // Others of this thread have their turn in a flood.
+                    yield_now().await;
+                }
             }
-            Ok(count)
-        });
-        match read {
-            // Others of this thread have their turn in a flood.
-            Ok(BATCH) => yield_now().await,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 log::debug!("cannot read UDP port {}: {error}", port.bound());
                 sleep(PAUSE).await;

@@ -1,0 +1,37 @@
+//! Waits for datagrams.
+
+use std::io;
+use std::net::UdpSocket;
+
+use tokio::io::Interest;
+
+/// A socket whose thread wakes up when there is something to read. With tokio's own it also wakes up when the kernel has sent a
+/// datagram, which is as often.
+pub(super) struct Reader(Inner);
+
+#[cfg(unix)]
+type Inner = tokio::io::unix::AsyncFd<UdpSocket>;
+#[cfg(not(unix))]
+type Inner = tokio::net::UdpSocket;
+
+impl Reader {
+    /// For the runtime of this thread. The socket must be non-blocking.
+    pub(super) fn new(socket: UdpSocket) -> io::Result<Self> {
+        #[cfg(unix)]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for types that can lose their descriptor: this one cannot"
+        )]
+        let inner = Inner::with_interest(socket, Interest::READABLE)?;
+        #[cfg(not(unix))]
+        let inner = Inner::from_std(socket)?;
+        Ok(Reader(inner))
+    }
+
+    /// Calls `read` whenever there may be something to read, until it is not `WouldBlock`.
+    pub(super) async fn read<R>(&self, mut read: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+        #[cfg(unix)]
+        let read = |_: &UdpSocket| read();
+        self.0.async_io(Interest::READABLE, read).await
+    }
+}

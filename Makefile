@@ -118,7 +118,7 @@ npm: dist
 
 ifdef CLIPPY_COMPILES
 lint: lint-fast
-	$(LINTED) cargo build --locked --no-default-features --lib
+	$(LINTED) cargo check --locked --no-default-features --lib
 else
 lint: lint-fast
 	cargo clippy --locked --workspace --all-targets -- -D warnings

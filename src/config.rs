@@ -6,6 +6,7 @@ mod ice;
 pub(crate) mod key;
 mod limits;
 mod listen;
+mod proxies;
 
 use std::fmt;
 use std::fs;
@@ -32,6 +33,7 @@ pub use listen::{
     InvalidToken, LETS_ENCRYPT, Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
+pub use proxies::{InvalidProxySecret, ProxySecret};
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ pub struct Config {
     pub proxied: bool,
     /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
     pub trusted_proxies: Vec<IpNet>,
+    /// The secret that they have to show, if others can connect from their addresses.
+    pub proxy_secret: Option<ProxySecret>,
     /// The origins that may read HTTP responses (CORS). Empty means any.
     pub cors: Vec<Origin>,
     /// The key of clients at the root that send no key; by default [`key`](Self::key).
@@ -245,7 +249,8 @@ impl Default for Config {
             registration: KeySignup::default(),
             allow_discovery: key.allow_discovery,
             proxied: false,
-            trusted_proxies: default_trusted_proxies(),
+            trusted_proxies: proxies::trusted_by_default(),
+            proxy_secret: None,
             cors: Vec::new(),
             root_key: None,
             dialects: Dialects::default(),
@@ -265,14 +270,6 @@ impl Default for Config {
             limits: Limits::default(),
         }
     }
-}
-
-/// Loopback and private networks, where an operator's own proxy usually is.
-const TRUSTED_PROXIES: [&str; 7] =
-    ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
-
-fn default_trusted_proxies() -> Vec<IpNet> {
-    TRUSTED_PROXIES.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// The path below which the broker answers: `/`, or `/a/b/`. Always begins and ends with a slash

@@ -37,6 +37,15 @@ function isProgram(pid) {
   }
 }
 
+/** The loopback port at which a process listens. */
+function portOf(pid) {
+  const links = readdirSync(`/proc/${pid}/fd`).map((file) => readlinkSync(`/proc/${pid}/fd/${file}`));
+  const rows = readFileSync(`/proc/${pid}/net/tcp`, 'utf8').split('\n').map((row) => row.trim().split(/\s+/));
+  // 0A is a socket that listens.
+  const [, address] = rows.find(([, , , state, , , , , , inode]) => state === '0A' && links.includes(`socket:[${inode}]`));
+  return parseInt(address.split(':')[1], 16);
+}
+
 /** Waits for the kernel, which tells nobody of the end of a process that is no child. */
 async function gone(pid) {
   const look = async () => {
@@ -64,6 +73,16 @@ const BARE = `
   server.on('request', peers);
   server.listen(0, '127.0.0.1', () => console.log('port ' + server.address().port));
 `;
+
+it('the app alone tells the program the addresses of clients: other users of the machine cannot', async () => {
+  const { app, base } = await startApp(`process.env.PEERBROKER_CONNECTIONS_PER_ADDRESS = '1'; ${BARE.replace('(server)', '(server, { proxied: true })')}`);
+  const open = (at, id) => PeerSocket.open(at, { id, headers: { 'X-Forwarded-For': '192.0.2.1', 'X-Proxy-Secret': '0'.repeat(64) } });
+  await open(base, 'alice');
+  await assert.rejects(open(base, 'bob'), /429/);
+  const [program] = programsOf(app.pid);
+  // Connections of loopback itself have no limit.
+  for (const id of ['carol', 'dave']) await open(`http://127.0.0.1:${portOf(program)}/`, id);
+});
 
 it('a program that dies is started again: the app gets an error, and clients that come back are new ones', async () => {
   const { ExpressPeerServer } = loadPackage();

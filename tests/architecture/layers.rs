@@ -138,7 +138,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "config",
         "events media_api wire",
-        "arc_swap base64 ipnet percent_encoding rand ring::hmac rustls_pki_types serde serde_json thiserror utoipa",
+        "arc_swap base64 ipnet percent_encoding rand ring::hmac rustls_pki_types serde serde_json subtle thiserror utoipa",
     ),
     layer(
         "events",

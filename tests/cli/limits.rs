@@ -68,6 +68,22 @@ fn proxies_that_are_trusted_are_named_by_a_flag() {
 }
 
 #[test]
+fn a_proxy_without_the_secret_names_no_client() {
+    const SECRET: &str = "0123456789abcdef";
+    let program = Program::start_with_env(
+        &["--proxied", "--connections_per_address", "1"],
+        &[("PEERBROKER_PROXY_SECRET", SECRET)],
+    );
+    let open =
+        |id: &str, secret: &str| status(&program, id, &format!("192.0.2.1\r\nX-Proxy-Secret: {secret}"));
+    let clients =
+        [("a", SECRET), ("b", SECRET), ("c", "0123456789abcdeF"), ("d", "0123456789abcdef0"), ("e", "")];
+    // Without it, all have the proxy's own address, and loopback does not count.
+    let clients = clients.map(|(id, secret)| open(id, secret));
+    assert_eq!(clients.each_ref().map(|(status, _)| *status), [101, 429, 101, 101, 101]);
+}
+
+#[test]
 fn messages_of_a_client_are_bounded_by_a_flag_and_none_is_lost() {
     for flag in ["--messages_per_second", "--messages-per-second"] {
         let program = Program::start(&[flag, "20"]);
@@ -115,6 +131,11 @@ fn a_proxy_that_is_not_trusted_is_told_of_once_with_the_missing_flag() {
     for (args, headers, remedy) in [
         (&[][..], named, Some("start the broker with --proxied")),
         (other_proxy, named, Some("add it to --trusted_proxy")),
+        (
+            &["--proxied", "--proxy_secret", "0123456789abcdef"],
+            named,
+            Some("have it send the secret of --proxy_secret"),
+        ),
         // A client that is surely no proxy of this broker.
         (no_proxy, named, None),
         (&["--proxied"], named, None),

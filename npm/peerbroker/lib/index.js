@@ -1,6 +1,7 @@
 // `PeerServer` and `ExpressPeerServer`, as those of npm's `peer` 1.x: this process passes requests and upgrades to the program.
 'use strict';
 
+const { randomBytes } = require('node:crypto');
 const { EventEmitter } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
@@ -44,7 +45,10 @@ class Broker {
     this.agent = new http.Agent({ keepAlive: true });
     /** The paths of the apps that it is mounted in, each by a function, because those may be mounted later. */
     this.mounts = mounts;
-    this.program = new Program(argumentsOf(options, this.key), (line) => this.told(line), (why) => this.ended(why));
+    // Other users of this machine reach the program's port too: without this, it believes nothing about addresses.
+    this.secret = randomBytes(32).toString('hex');
+    const environment = { PEERBROKER_PROXY_SECRET: this.secret };
+    this.program = new Program(argumentsOf(options, this.key), environment, (line) => this.told(line), (why) => this.ended(why));
     this.listenFor();
     share(server, this);
   }
@@ -165,6 +169,11 @@ class Broker {
     return this.forward(req, res, `/${below}${search}`);
   }
 
+  /** Tells the program who the client is, and proves who tells it. */
+  proxyHeaders(req) {
+    return { 'x-forwarded-for': clientAddress(req, this.isTrusted), 'x-proxy-secret': this.secret };
+  }
+
   async newId() {
     for (let tried = 0; tried < IDS_TRIED; tried += 1) {
       const id = String(await this.options.generateClientId());
@@ -175,8 +184,7 @@ class Broker {
 
   async forward(req, res, path) {
     const headers = Object.fromEntries(Object.entries(req.headers).filter(([name]) => !FORWARDED.test(name) && !OF_BODY.test(name)));
-    headers['x-forwarded-for'] = clientAddress(req, this.isTrusted);
-    headers.connection = 'keep-alive';
+    Object.assign(headers, this.proxyHeaders(req), { connection: 'keep-alive' });
     const answer = await this.ask({ host: LOOPBACK, path, headers, method: req.method, agent: this.agent });
     res.statusCode = answer.statusCode;
     for (const [name, value] of Object.entries(answer.headers)) if (!OWN_HEADERS.test(name)) res.setHeader(name, value);
@@ -241,7 +249,7 @@ class Broker {
     for (let at = 0; at < req.rawHeaders.length; at += 2) {
       if (!FORWARDED.test(req.rawHeaders[at])) lines.push(`${req.rawHeaders[at]}: ${req.rawHeaders[at + 1]}`);
     }
-    lines.push(`X-Forwarded-For: ${clientAddress(req, this.isTrusted)}`);
+    for (const [name, value] of Object.entries(this.proxyHeaders(req))) lines.push(`${name}: ${value}`);
     return `${lines.join('\r\n')}\r\n\r\n`;
   }
 
@@ -258,7 +266,7 @@ class Broker {
       socket.pause?.();
       try {
         const { search } = split(req.url);
-        const headers = { 'X-Forwarded-For': clientAddress(req, this.isTrusted) };
+        const headers = this.proxyHeaders(req);
         const url = `ws://${LOOPBACK}:${await this.program.port()}/${WEBSOCKET}${search}`;
         // The app brings its library, whose servers and clients are of one class.
         upstream = new socket.constructor(url, [], { headers, perMessageDeflate: false });
@@ -338,7 +346,7 @@ function argumentsOf(options, key) {
   const given = Object.entries(SETTINGS).filter(([name]) => options[name] !== undefined);
   return [
     ...['--stdio', '--quiet', `--host=${LOOPBACK}`, '--port=0', '--path=/', '--pages=false', '--dialects=peerjs'],
-    // Only this process connects, and names the client.
+    // This process names the client.
     ...['--proxied', `--trusted_proxy=${LOOPBACK}`, `--key=${key}`],
     ...given.map(([name, unit]) => `--${name}=${options[name]}${typeof options[name] === 'number' ? unit : ''}`),
   ];

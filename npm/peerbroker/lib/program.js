@@ -14,12 +14,14 @@ const STOP_TIMEOUT = 10_000;
 class Program {
   /**
    * @param {string[]} args
+   * @param {Record<string, string>} environment is added to that of this process
    * @param {(line: any) => void} told is called with each line of the program
    * @param {(why?: Error) => void} ended is called when it has ended, with an error if nobody has stopped it
    */
-  constructor(args, told, ended) {
+  constructor(args, environment, told, ended) {
     this.path = findProgram();
     this.args = args;
+    this.environment = environment;
     this.told = told;
     this.ended = ended;
     this.wanted = 'none';
@@ -34,7 +36,7 @@ class Program {
     this.address = null;
     this.isWanting = false;
     this.serving ??= deferred();
-    const child = spawn(this.path, this.args, { stdio: 'pipe', windowsHide: true });
+    const child = spawn(this.path, this.args, { env: { ...process.env, ...this.environment }, stdio: 'pipe', windowsHide: true });
     this.child = child;
     // The app lives as long as its own servers. The program sees its stdin end when the app is gone.
     child.unref();

@@ -76,7 +76,9 @@ pub(super) fn client_address(runtime: &Runtime, head: &RequestHead) -> Option<Ip
 }
 
 fn warn_of_ignored_proxy(runtime: &Runtime, config: &Config, proxy: IpAddr) {
-    let remedy = if config.proxied {
+    let remedy = if config.is_proxy(&proxy) {
+        "have it send the secret of --proxy_secret in X-Proxy-Secret"
+    } else if config.proxied {
         "add it to --trusted_proxy"
     } else if config.trusted_proxies.iter().any(|network| network.contains(&proxy)) {
         "start the broker with --proxied"
@@ -95,7 +97,7 @@ fn warn_of_ignored_proxy(runtime: &Runtime, config: &Config, proxy: IpAddr) {
 /// Follows the hops from the nearest one to the first that is not trusted. Any client could have written the hops beyond it.
 pub(crate) fn proxy_chain(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> ProxyChain {
     let mut client = peer.ip().to_canonical();
-    if !config.is_proxy(&client) {
+    if !config.is_proxy(&client) || !has_secret(config, headers) {
         return ProxyChain { client, proxies: 0, is_client_named: false };
     }
     let mut named = 0;
@@ -108,6 +110,12 @@ pub(crate) fn proxy_chain(config: &Config, headers: &HeaderMap, peer: SocketAddr
     }
     // The nearest proxy counts even if it names no client.
     ProxyChain { client, proxies: named.max(1), is_client_named: named > 0 }
+}
+
+/// True if a request has the secret of the proxies, or needs none.
+fn has_secret(config: &Config, headers: &HeaderMap) -> bool {
+    let mut given = headers.get_all(HeaderName::from_static("x-proxy-secret"));
+    config.proxy_secret.as_ref().is_none_or(|secret| given.any(|value| secret.is(value.as_bytes())))
 }
 
 /// The hops of a request, the client first. A hop that cannot be parsed is `None`.

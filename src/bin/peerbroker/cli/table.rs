@@ -6,7 +6,9 @@
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
-use peerbroker::config::{AcmeName, AdminToken, Degraded, LETS_ENCRYPT, MountPath, TurnSecret, WebhookEvent};
+use peerbroker::config::{
+    AcmeName, AdminToken, Degraded, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret, WebhookEvent,
+};
 use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 
 use super::odd;
@@ -91,6 +93,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Trust the headers of a proxy in front", "These are X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto, from the proxies of --trusted_proxy. The landing page and 404s show the host and scheme of these headers. See [behind a proxy](PROXY.md).").common().live().odd(odd::switch),
             Row::new("trusted_proxy", |d| &mut d.config.trusted_proxies, parsed("CIDR", network),
                 "Networks of trusted proxies, with --proxied", "As in 10.0.0.0/8, or addresses, as in 192.0.2.7. They are trusted for a client's address, host and scheme.").unset("loopback and private networks").needs(&PROXIED).live(),
+            Row::new("proxy_secret", |d| &mut d.config.proxy_secret, kind("SECRET", ProxySecret::parse, |secret: &ProxySecret| secret.as_str().to_owned()),
+                "Secret that trusted proxies must send in X-Proxy-Secret, 16 characters or more", "For machines where others can connect from the proxy's address. Set the variable or use the file of --config: other users of the machine see flags.").secret().needs(&PROXIED).live(),
         ]),
         group("Keys and pages that may use them", vec![
             Row::new("key", |d| &mut d.config.key, api_key(),

@@ -1,0 +1,55 @@
+//! The proxies in front of the broker whose headers are believed.
+
+use std::fmt;
+
+use ipnet::IpNet;
+use subtle::ConstantTimeEq as _;
+
+/// Minimum and maximum length of a secret, as of an admin token.
+const MIN_SECRET: usize = 16;
+const MAX_SECRET: usize = 4096;
+
+/// Loopback and private networks, where an operator's own proxy usually is.
+const TRUSTED: [&str; 7] =
+    ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
+
+pub(super) fn trusted_by_default() -> Vec<IpNet> {
+    TRUSTED.iter().filter_map(|network| network.parse().ok()).collect()
+}
+
+/// The secret by which the nearest proxy proves that a request comes from it, in the header `X-Proxy-Secret`. Never shown, not even
+/// by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxySecret(String);
+
+/// The error of a text that cannot be the secret of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a secret has {MIN_SECRET} to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
+)]
+pub struct InvalidProxySecret;
+
+impl ProxySecret {
+    /// Accepts texts that fit into a header and are long enough not to be guessed.
+    pub fn parse(text: &str) -> Result<Self, InvalidProxySecret> {
+        let has_length = (MIN_SECRET..=MAX_SECRET).contains(&text.len());
+        let is_fine = has_length && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_fine.then(|| ProxySecret(text.to_owned())).ok_or(InvalidProxySecret)
+    }
+
+    /// The secret.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True if this is the secret. It takes the same time for each wrong one.
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
+        given.ct_eq(self.0.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for ProxySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxySecret(…)")
+    }
+}

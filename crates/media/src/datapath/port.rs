@@ -22,7 +22,8 @@ const MAX_BYTES: usize = 65_000;
 /// A UDP port. Several threads may send through it.
 pub(crate) struct Port {
     socket: UdpSocket,
-    state: UdpSocketState,
+    /// `None` where the system refuses an option that quinn-udp needs, as wine does: then datagrams go one by one.
+    state: Option<UdpSocketState>,
     bound: SocketAddr,
 }
 
@@ -49,9 +50,11 @@ impl Port {
     }
 
     fn new(socket: UdpSocket) -> io::Result<Self> {
-        // This makes it non-blocking too.
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        socket.set_nonblocking(true)?;
         let bound = socket.local_addr()?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket));
+        let state =
+            state.inspect_err(|why| log::debug!("UDP port {bound} takes datagrams one by one: {why}")).ok();
         Ok(Port { socket, state, bound })
     }
 
@@ -79,7 +82,9 @@ impl Port {
     /// The number of datagrams of `size` bytes that one system call can send.
     pub(super) fn at_once(&self, size: usize) -> usize {
         match size {
-            1..=MAX_JOINED => self.state.max_gso_segments().min(MAX_BYTES / size),
+            1..=MAX_JOINED => {
+                self.state.as_ref().map_or(1, UdpSocketState::max_gso_segments).min(MAX_BYTES / size)
+            }
             _ => 1,
         }
     }
@@ -100,9 +105,10 @@ impl Port {
     }
 
     fn transmit(&self, to: SocketAddr, contents: &[u8], size: usize) -> bool {
+        let Some(state) = &self.state else { return self.socket.send_to(contents, to).is_ok() };
         let transmit =
             Transmit { destination: to, ecn: None, contents, segment_size: Some(size), src_ip: None };
-        self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
+        state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
     }
 
     /// Tells the runtime of this thread when there is something to read.
@@ -116,7 +122,13 @@ impl Port {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> io::Result<usize> {
-        self.state.recv(UdpSockRef::from(&self.socket), buffers, metas)
+        if let Some(state) = &self.state {
+            return state.recv(UdpSockRef::from(&self.socket), buffers, metas);
+        }
+        let ([buffer, ..], [meta, ..]) = (buffers, metas) else { return Ok(0) };
+        let (length, from) = self.socket.recv_from(buffer)?;
+        (meta.addr, meta.len, meta.stride) = (from, length, length);
+        Ok(1)
     }
 }
 

@@ -347,6 +347,8 @@ async fn read_all(
                     yield_now().await;
                 }
             }
+            // So Windows tells that a client has closed the port to which a datagram went. Others must not wait for that.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
                 log::debug!("cannot read UDP port {}: {error}", port.bound());
                 sleep(PAUSE).await;

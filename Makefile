@@ -108,7 +108,7 @@ test-package: dist client-tests/node_modules/.package-lock.json
 
 # The programs for ARM64 under qemu and for Windows under wine, and the image under podman. Needs root for the image, and minutes to
 # build. Some of them: make test-systems ARGS=windows
-test-systems:
+test-systems: client-tests/node_modules/.package-lock.json
 	@scripts/setup.sh systems
 	$(LINTED) scripts/test-systems.sh $(ARGS)
 

@@ -6,11 +6,12 @@
 #
 # By default for this machine, and for every other target whose tools are here: `scripts/setup.sh systems` installs those of musl,
 # Windows and macOS, and `apt install gcc-aarch64-linux-gnu` that of the Debian package for 64-bit Arm. With --dry-run, an unfinished
-# changelog, changed files and a tag that exists are only warnings.
+# changelog, changed files and a tag that exists are only warnings. PROFILE=dev builds faster, to try this script.
 # Tools: cargo install --locked cargo-deb cargo-cyclonedx; apt install zip
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+export PROFILE="${PROFILE:-dist}"
 dry_run=''
 [ "${1:-}" != --dry-run ] || { dry_run=yes; shift; }
 version="${1:?usage: scripts/release.sh [--dry-run] VERSION [TARGET…]}"
@@ -25,7 +26,6 @@ in_cargo="$(cargo pkgid --locked | sed 's/.*[#@]//')"
 for tool in cargo-deb cargo-cyclonedx; do
   command -v "$tool" >/dev/null || { echo "$tool is missing: cargo install --locked $tool" >&2; exit 1; }
 done
-command -v zip >/dev/null || { echo 'zip is missing: apt install zip' >&2; exit 1; }
 [ -z "$(git status --porcelain)" ] || problem 'there are changed files: commit them'
 # All but the upload, and the build: below are four.
 cargo publish --workspace --locked --dry-run --no-verify ${dry_run:+--allow-dirty}
@@ -33,7 +33,6 @@ grep -Eq "^## \[$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md \
   || problem "CHANGELOG.md has no section \"## [$version] - $(date -u +%F)\": give \"Unreleased\" this name"
 ! git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null || problem "the tag v$version exists already"
 
-# Times in archives are that of the commit, so that the same programs make the same archives.
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
 export SOURCE_DATE_EPOCH
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
@@ -72,23 +71,14 @@ for target in "${targets[@]}"; do
   echo "$target"
   if [ "$target" = "$host" ]; then
     built=()
-    program="$builds/dist/peerbroker"
-    cargo build --profile dist --locked
+    program="$builds/${PROFILE/#dev/debug}/peerbroker"
+    cargo build --profile "$PROFILE" --locked
   else
     built=(--target "$target")
-    program="$(scripts/cross.sh "$target" dist)"
+    program="$(scripts/cross.sh "$target" "$PROFILE")"
   fi
   name="peerbroker-$version-$target"
-  mkdir "$archives/$name"
-  cp "$program" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$archives/$name/"
-  cp -r docs deploy "$archives/$name/"
-  find "$archives/$name" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-  if [[ "$target" == *-windows-* ]]; then
-    (cd "$archives" && find "$name" -print | LC_ALL=C sort | TZ=UTC zip -qX@ "$name.zip")
-  else
-    tar -C "$archives" --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w -cf - "$name" | gzip -n9 > "$archives/$name.tar.gz"
-  fi
-  rm -r "${archives:?}/$name"
+  scripts/archive.sh "$target" "$program" "$archives" >/dev/null
   # Of what the program contains: libraries of tests and builds are not in it.
   cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --target "$target" --override-filename "$name.cdx"
   # Without the directory of this machine.

@@ -31,6 +31,12 @@ run_tests() {
   shift
   PEERBROKER_BIN="$work/$launcher" cargo nextest run --locked --workspace --test-threads 2 "$@"
 }
+# Two pages of a demo connect in Chromium.
+run_demo() {
+  local begun=$SECONDS
+  (cd client-tests && PEERBROKER_BIN="$work/$1" npm run --silent demo)
+  echo "Two pages were connected after less than $((SECONDS - begun + 1)) s."
+}
 built() { realpath "$(scripts/cross.sh "$1" "$profile")"; }
 
 arm64() {
@@ -48,10 +54,12 @@ only_unix='only_its_owner|through_a_pipe|a_socket_at_stdin|a_second_signal|above
 only_unix+='wrong_values_end_the_program_with_what|stun_server_a_relay_starts|a_closed_stdout'
 
 windows() {
-  need wine x86_64-w64-mingw32-gcc setpriv
-  local program
-  program="$(built x86_64-pc-windows-gnu)"
-  step 'Windows, under wine'
+  need wine x86_64-w64-mingw32-gcc setpriv python3 chromium
+  local archive program
+  archive="$(scripts/archive.sh x86_64-pc-windows-gnu "$(built x86_64-pc-windows-gnu)" "$work")"
+  python3 -m zipfile --extract "$archive.zip" "$work"
+  program="$archive/peerbroker.exe"
+  step 'Windows, under wine: the program from the archive'
   export WINEPREFIX="$work/wine"
   WINEDEBUG=-all wine wineboot --init >/dev/null 2>&1
   # Debian 12's wine lacks this library of Windows 10, from which Rust gets random numbers.
@@ -67,6 +75,7 @@ trap 'kill -INT \$!' INT TERM
 wait \$!; code=\$?
 while kill -0 \$! 2>/dev/null; do wait \$!; code=\$?; done
 exit \$code"
+  run_demo windows
   run_tests windows --run-ignored all --test smoke --test cli -E "binary(smoke) + test(/^(flags|help|keys|ops|signals|windows)::/) - test(/$only_unix/)"
 }
 
@@ -83,7 +92,7 @@ end_image() {
 }
 
 image() {
-  need buildah podman runc curl python3
+  need buildah podman runc curl python3 chromium
   [ "$(id -u)" -eq 0 ] || fail 'the image needs root'
   local amd64 arm64 architectures name=localhost/peerbroker:test port tree
   amd64="$(built x86_64-unknown-linux-musl)"
@@ -101,6 +110,7 @@ image() {
 
   step 'it serves, opens and relays; its keys are in a volume'
   launcher image "exec ${engine[*]} ${run[*]} --rm $name \"\$@\""
+  run_demo image
   run_tests image --test smoke --test cli -E 'binary(smoke) + test(=signals::a_signal_closes_every_client_with_1001_and_ends_it_with_0)'
   port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')"
   start() {

@@ -2,6 +2,7 @@
 
 import jsQR from 'jsqr';
 import { PNG } from 'pngjs';
+import { desktop, phone, urlOf } from './visit.mjs';
 
 const exactly = (text) => new RegExp(`^${text.replace(/[.?]/g, '\\$&')}$`);
 
@@ -11,6 +12,14 @@ export const says = (page, state, text) =>
 
 /** The link for others that a page shows when it was opened at a loopback address. */
 export const localLink = (page) => page.locator('#local-link').evaluate((link) => link.href);
+
+/** Opens the slides, and a phone for them: the two pages are connected then. */
+export async function connectTwoPages(visit, server) {
+  const presenter = await visit.open(desktop, urlOf(server, '/broker/slides/'));
+  await says(presenter, 'ready', 'Waiting for a phone');
+  await visit.open(phone, await localLink(presenter));
+  await says(presenter, 'connected', '1 phone connected');
+}
 
 /** Reads the QR code from the screen. */
 export async function scan(page) {

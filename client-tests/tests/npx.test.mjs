@@ -5,8 +5,10 @@ import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFi
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
+import { connectTwoPages } from '../lib/demos.mjs';
 import { killAll, Run } from '../lib/run.mjs';
 import { binary, plainEnvironment, runCommand } from '../lib/server.mjs';
+import { visit } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -57,6 +59,12 @@ test('npx runs the program with its arguments, output and exit code', async () =
   assert.deepEqual([version.code, version.output], [0, (await runCommand('--version')).split('\n').slice(0, -1)]);
   assert.equal(mistake.code, 2);
   assert.match(mistake.errors.join('\n'), /^error: unexpected argument '--prot' found$/m);
+});
+
+visit('npx starts a server whose demo connects two pages', async (visit) => {
+  const server = run('npx', ['--no-install', 'peerbroker', '--host', '127.0.0.1'], { cwd: installed });
+  const [, port] = await server.line(/^Started PeerServer on \S+, port: (\d+), /);
+  await connectTwoPages(visit, { port });
 });
 
 for (const signal of ['SIGTERM', 'SIGINT']) {

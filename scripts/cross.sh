@@ -15,7 +15,6 @@ case "$target" in
   *) cargo build "${flags[@]}" >&2 ;;
 esac
 
-[ "$profile" != dev ] || profile=debug
 extension=''
 [[ "$target" != *-windows-* ]] || extension=.exe
-echo "${CARGO_TARGET_DIR:-target}/$target/$profile/peerbroker$extension"
+echo "${CARGO_TARGET_DIR:-target}/$target/${profile/#dev/debug}/peerbroker$extension"

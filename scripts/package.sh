@@ -2,11 +2,12 @@
 # Makes the Debian package of the program that is built: `scripts/package.sh [ARGUMENTS OF cargo deb]`. Prints its path.
 #
 # The manual page and the completions are the same for all machines. They are written by the program of this one, or by that
-# of PEERBROKER_BIN.
+# of PEERBROKER_BIN. PROFILE is that of the build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-program="${PEERBROKER_BIN:-target/dist/peerbroker}"
+profile="${PROFILE:-dist}"
+program="${PEERBROKER_BIN:-${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}/peerbroker}"
 made=target/package
 cargo deb --version >/dev/null 2>&1 || { echo 'cargo-deb is missing: cargo install --locked cargo-deb' >&2; exit 1; }
 [ -x "$program" ] || { echo "$program is missing: make dist" >&2; exit 1; }
@@ -38,4 +39,4 @@ peerbroker: initial-upload-closes-no-bugs
 # The description of the crate.
 peerbroker: description-synopsis-starts-with-article
 END
-cargo deb --profile dist --locked --no-build --quiet "$@"
+cargo deb --profile "$profile" --locked --no-build --quiet "$@"

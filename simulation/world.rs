@@ -399,6 +399,7 @@ async fn open(
                     link: Link::Socket,
                     greeting: None,
                     info: ConnectionInfo::default(),
+                    keeps_contacts: false,
                     claim: claimed.claim,
                 };
                 let outcome = IdLease::register(realm, request, &mut outbox);

@@ -77,6 +77,8 @@ pub struct Config {
     /// Rate limit of messages per second for each client of the built-in key; bursts of ten times that. 0 turns it
     /// off.
     pub messages_per_second: u32,
+    /// True if the peers of a PeerJS client of the built-in key hear LEAVE when its page goes away.
+    pub leave_on_close: bool,
     /// The form of the ids that the server gives to clients of the built-in key.
     pub id_style: IdStyle,
     /// The relay mode of the built-in key.
@@ -198,6 +200,7 @@ impl Config {
             allow_discovery: self.allow_discovery,
             concurrent_limit: self.limits.concurrent_limit,
             messages_per_second: self.messages_per_second,
+            leave_on_close: self.leave_on_close,
             id_style: self.id_style,
             relay: self.relay,
             ..Settings::default()
@@ -260,6 +263,7 @@ impl Default for Config {
             unfinished_total_bytes: 256 << 20,
             close_timeout: Duration::from_secs(5),
             messages_per_second: key.messages_per_second,
+            leave_on_close: key.leave_on_close,
             id_style: key.id_style,
             relay: key.relay,
             address_limits: AddressLimits::default(),

@@ -3,10 +3,11 @@
 //! Plain Rust: no runtime, no HTTP, no JSON. A session registers a peer in a [`Realm`], routes ready-made frames to ids,
 //! and is told what happened. Time comes from a [`Clock`](crate::clock::Clock) and passes only in [`Realm::sweep`], so tests drive both.
 //!
-//! From low to high: `outgoing`, `queue` and `outbox`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`] with its `slots`; `guard`, a slot under its
+//! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`] with its `slots`; `guard`, a slot under its
 //! lock; what a realm does; [`Peer`] and what else belongs to a client.
 
 mod cluster;
+mod contacts;
 mod guard;
 mod lease;
 mod outbox;

@@ -26,10 +26,11 @@ export const quiet = [
   '--no-first-run',
 ];
 
-/** Starts Chromium. `names` maps host names, or hosts with ports, to addresses of this machine. */
-export function launchChromium(names = {}) {
+/** Starts Chromium with playwright's further options. `names` maps host names, or hosts with ports, to addresses of this machine. */
+export function launchChromium(names = {}, options = {}) {
   const ours = Object.entries(names).map(([name, target]) => `MAP ${name} ${target}, `);
   return chromium.launch({
+    ...options,
     executablePath: CHROMIUM,
     args: [
       ...quiet,

@@ -44,6 +44,7 @@ export async function launchFirefox(preferences, { profile = makeProfile(), ...o
   return {
     // One window per page: a background tab gets no video frames.
     newPage: () => browser.newPage({ type: 'window' }),
+    process: () => browser.process(),
     async close() {
       await browser.close();
       rmSync(profile, { recursive: true, force: true });

@@ -95,6 +95,8 @@ pub struct Settings {
     pub auth: Auth,
     /// Rate limit of messages per second for each client; bursts of ten times that. 0 turns it off.
     pub messages_per_second: u32,
+    /// True if the peers of a PeerJS client hear LEAVE when its page goes away.
+    pub leave_on_close: bool,
     /// The form of the ids that the server gives to its clients.
     pub id_style: IdStyle,
     /// The relay mode for calls, if the server has a relay.
@@ -130,6 +132,7 @@ pub struct Change {
     pub allow_no_origin: Option<bool>,
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
+    pub leave_on_close: Option<bool>,
     pub id_style: Option<IdStyle>,
     pub relay: Option<RelayMode>,
     /// `null` applies the server's limit again.
@@ -173,6 +176,7 @@ impl Key {
             allow_no_origin: change.allow_no_origin.unwrap_or(old.allow_no_origin),
             auth: change.auth.unwrap_or(old.auth),
             messages_per_second: change.messages_per_second.unwrap_or(old.messages_per_second),
+            leave_on_close: change.leave_on_close.unwrap_or(old.leave_on_close),
             id_style: change.id_style.unwrap_or(old.id_style),
             relay: change.relay.unwrap_or(old.relay),
             relay_calls_per_key: change.relay_calls_per_key.unwrap_or(old.relay_calls_per_key),
@@ -255,6 +259,7 @@ impl Default for Settings {
             auth: Auth::None,
             // Enough for a mesh of fifty peers.
             messages_per_second: 200,
+            leave_on_close: false,
             id_style: IdStyle::default(),
             relay: RelayMode::default(),
             relay_calls_per_key: None,

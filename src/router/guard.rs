@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::contacts::Contacts;
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::{Overflow, QueueEnd, Reservation};
@@ -157,6 +158,11 @@ impl<'a> Guard<'a> {
         self.conn.as_mut().filter(|holder| holder.id == conn).map(|holder| &mut holder.outbox)
     }
 
+    /// The contacts of this connection, if it holds the id and they are remembered.
+    pub(super) fn contacts_of(&mut self, conn: ConnId) -> Option<&mut Contacts> {
+        self.conn.as_mut().filter(|holder| holder.id == conn)?.contacts.as_deref_mut()
+    }
+
     /// A flush for the holder, unless a flush is already promised.
     pub(super) fn promise_flush(&mut self) -> Option<Flush> {
         let promised = std::mem::replace(&mut self.conn.as_mut()?.outbox.flush_promised, true);
@@ -165,7 +171,7 @@ impl<'a> Guard<'a> {
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.
     pub(super) fn install(&mut self, conn: Conn, now: u64) {
-        self.slot.set_holder(conn.id, now);
+        self.slot.set_holder(conn.id, conn.contacts.is_some(), now);
         self.end_reservation(u64::MAX);
         if self.takes_over_from_stranger(&conn.token) {
             self.slot.rate.forgive(now);
@@ -282,6 +288,9 @@ impl<'a> Guard<'a> {
         let router = &self.realm.router;
         let Some(conn) = &mut self.conn else { return false };
         let bytes = outgoing.kind().map(|_| outgoing.frame.len());
+        if let (Some(contacts), Some(from)) = (&mut conn.contacts, outgoing.kept_from()) {
+            contacts.note(from);
+        }
         let shed = conn.outbox.push(outgoing);
         if let Some(bytes) = bytes.filter(|_| shed.as_ref().is_none_or(|shed| !shed.refused)) {
             router.counters().add(Count::Sent, bytes as u64);
@@ -508,12 +517,13 @@ impl<'a> Guard<'a> {
     /// Gives the id to a new connection, or tells why not. The same token takes the id over from an older connection.
     pub(super) fn register(
         &mut self,
-        RegisterRequest { token, link, mut greeting, info, claim, .. }: RegisterRequest<'_>,
+        RegisterRequest { token, link, mut greeting, info, keeps_contacts, claim, .. }: RegisterRequest<'_>,
         outbox: &mut Outbox,
     ) -> Result<ConnId, RegisterRefusal> {
         let realm = self.realm;
         let now = realm.now();
         let conn = claim.map_or_else(|| realm.router.next_connection(), |claim| claim.connection);
+        let mut contacts = None;
         let since = match &self.conn {
             _ if realm.router.is_closing() => return Err(RegisterRefusal::Closing),
             _ if realm.quota.is_revoked() => return Err(RegisterRefusal::Revoked),
@@ -527,6 +537,7 @@ impl<'a> Guard<'a> {
             Some(holder) => {
                 greeting = greeting.filter(|_| holder.link != Link::Stream);
                 let since = holder.since;
+                contacts = self.conn.as_mut().and_then(|holder| holder.contacts.take());
                 let unsent = self.displace(CloseReason::Replaced);
                 // Pings and pongs were for the old connection.
                 let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
@@ -543,11 +554,15 @@ impl<'a> Guard<'a> {
         self.carry_over(begun, QueueEnd::Front);
         self.end_remote();
         let waited = self.take_queue();
+        let mut contacts = keeps_contacts.then(|| contacts.unwrap_or_default());
         let mut outbox = std::mem::take(outbox);
         if let Some(greeting) = greeting {
             outbox.push_opening(greeting);
         }
         if let Some((messages, reservation)) = waited {
+            if let Some(contacts) = &mut contacts {
+                messages.iter().filter_map(Outgoing::kept_from).for_each(|from| contacts.note(from));
+            }
             outbox.preload(messages, reservation);
         }
         let holder = Conn {
@@ -558,6 +573,7 @@ impl<'a> Guard<'a> {
             since,
             link,
             info,
+            contacts,
             opened: now,
             pinged: 0,
             crowded: None,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::contacts::Contacts;
 use super::guard::{Flush, Routed};
 use super::outbox::Outbox;
 use super::queue::QueueEnd;
@@ -124,7 +125,26 @@ impl Peer {
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].
     pub fn route(&self, to: &str, kind: MessageKind, frame: Frame) -> Routed {
+        if self.slot.keeps_contacts() && kind.waits() {
+            self.note_contact(to);
+        }
         self.realm.route(self.id(), to, kind, frame)
+    }
+
+    fn note_contact(&self, to: &str) {
+        let Ok(to) = PeerId::parse(to) else { return };
+        self.realm.with(&self.slot, |guard| {
+            if let Some(contacts) = guard.contacts_of(self.conn) {
+                contacts.note(&to);
+            }
+        });
+    }
+
+    /// The peers with which the client has exchanged messages that wait for absent peers, the latest last. Empty if they are
+    /// not remembered, or the id was taken away.
+    pub fn take_contacts(&self) -> Vec<PeerId> {
+        self.realm
+            .with(&self.slot, |guard| guard.contacts_of(self.conn).map(Contacts::take).unwrap_or_default())
     }
 
     /// Sends a frame to this client. All answers to one batch of input are written together: when the [`Flush`] is

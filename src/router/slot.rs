@@ -33,6 +33,8 @@ pub(super) struct Slot {
     due: AtomicBool,
     /// The holder's socket was full, so its outbox may hold something.
     backlog: AtomicBool,
+    /// The peers with which the holder exchanges messages are remembered.
+    keeps_contacts: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -49,6 +51,7 @@ impl Slot {
             probed: AtomicBool::new(false),
             due: AtomicBool::new(false),
             backlog: AtomicBool::new(false),
+            keeps_contacts: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -67,11 +70,17 @@ impl Slot {
     }
 
     /// Sets the holder of the id, from `now` on.
-    pub(super) fn set_holder(&self, conn: ConnId, now: u64) {
+    pub(super) fn set_holder(&self, conn: ConnId, keeps_contacts: bool, now: u64) {
+        self.keeps_contacts.store(keeps_contacts, Relaxed);
         self.heard.store(now, Relaxed);
         self.messages.store(0, Relaxed);
         self.bytes.store(0, Relaxed);
         self.holder.store(conn.get(), Ordering::Release);
+    }
+
+    /// True if the peers with which the holder exchanges messages are remembered.
+    pub(super) fn keeps_contacts(&self) -> bool {
+        self.keeps_contacts.load(Relaxed)
     }
 
     /// Records that the id has no holder.

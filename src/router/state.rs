@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::cluster::Remote;
+use super::contacts::Contacts;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
@@ -41,6 +42,8 @@ pub struct RegisterRequest<'a> {
     pub greeting: Option<Frame>,
     /// Details of the connection, for the operator.
     pub info: ConnectionInfo,
+    /// True if the peers with which it exchanges messages are remembered, for [`Peer::take_contacts`](super::Peer::take_contacts).
+    pub keeps_contacts: bool,
     /// Its claim to the id, which all nodes know. `None` outside of a cluster, or while the others cannot be reached.
     pub claim: Option<ClaimedId>,
 }
@@ -113,6 +116,8 @@ pub(super) struct Conn {
     pub(super) since: u64,
     pub(super) link: Link,
     pub(super) info: ConnectionInfo,
+    /// The peers with which it has exchanged messages, if they are remembered.
+    pub(super) contacts: Option<Box<Contacts>>,
     /// The time at which it got the id, by the broker's clock.
     pub(super) opened: u64,
     pub(super) pinged: u64,

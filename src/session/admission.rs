@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     pub(crate) id: PeerId,
     pub(crate) token: Token,
     pub(crate) messages_per_second: u32,
+    /// True if its peers hear LEAVE when its page goes away.
+    pub(crate) leaves_on_close: bool,
     pub(crate) info: ConnectionInfo,
     /// True if the client starts again, even if it has a stream on another node.
     pub(crate) begins_anew: bool,

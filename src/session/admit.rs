@@ -111,7 +111,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
         entry: &Entry,
         greeting: impl Fn() -> Option<Frame>,
     ) -> Result<IdLease, Refusal> {
-        let Entry { realm, id, token, info, begins_anew, .. } = entry;
+        let Entry { realm, id, token, info, leaves_on_close, begins_anew, .. } = entry;
         let mut probed = false;
         loop {
             let outcome = match self.claim(entry).await? {
@@ -119,7 +119,8 @@ impl<'a, S: Socket> Waiting<'a, S> {
                 Some(claimed) => {
                     let (link, claim) = (S::LINK, claimed.claim);
                     let greeting = greeting().filter(|_| *begins_anew || !claimed.continues_stream);
-                    let request = RegisterRequest { id, token, link, greeting, info: info.clone(), claim };
+                    let (info, keeps_contacts) = (info.clone(), *leaves_on_close);
+                    let request = RegisterRequest { id, token, link, greeting, info, keeps_contacts, claim };
                     let outcome = IdLease::register(realm, request, self.outbox);
                     if outcome.is_ok() {
                         claimed.registered();

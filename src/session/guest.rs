@@ -121,6 +121,7 @@ fn decide(node: &Node, key: &str, source: &Source) -> Result<(Entry, Guest), Ref
         id: fresh_id()?,
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
         messages_per_second: policy.settings().messages_per_second,
+        leaves_on_close: false,
         info: source.info(None),
         begins_anew: false,
     };

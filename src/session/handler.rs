@@ -31,6 +31,10 @@ pub(super) trait ProtocolHandler: Sized + 'static {
     /// Handles one message; breaks when the client says goodbye. Also called while an earlier one is pending, for messages
     /// of the same read.
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
+
+    /// The client has closed the connection because its page goes away. It still has its id, so its last words are before those
+    /// of the next holder.
+    fn on_going_away(_context: &mut Context<'_>) {}
 }
 
 /// The dependencies of a handler.

@@ -10,6 +10,7 @@ use super::open::OpenSession;
 use super::run::run;
 use crate::descriptions::{MediaMessage, Relayed};
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
+use crate::keys::Settings;
 use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node};
 use crate::router::Routed;
@@ -79,10 +80,10 @@ async fn decide(
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let token = policy.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
     tenant.note_use();
-    let messages_per_second = policy.settings().messages_per_second;
+    let &Settings { messages_per_second, leave_on_close: leaves_on_close, .. } = policy.settings();
     let realm = tenant.peers();
     let info = source.info(version);
-    Ok(Entry { realm, id, token, messages_per_second, info, begins_anew: false })
+    Ok(Entry { realm, id, token, messages_per_second, leaves_on_close, info, begins_anew: false })
 }
 
 impl ProtocolHandler for PeerJs {
@@ -109,6 +110,16 @@ impl ProtocolHandler for PeerJs {
             Command::Heartbeat | Command::Nothing => {}
         }
         ControlFlow::Continue(())
+    }
+
+    fn on_going_away(context: &mut Context<'_>) {
+        let peer = context.peer;
+        for contact in peer.take_contacts() {
+            let frame = peerjs::relay(Kind::Leave, peer.id().as_str(), contact.as_str(), None);
+            if let Routed::Delivered(flush) = peer.route(contact.as_str(), MessageKind::Leave, frame) {
+                context.flushes.extend(flush);
+            }
+        }
     }
 }
 

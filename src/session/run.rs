@@ -17,7 +17,7 @@ use crate::limits::ConnectionPermit;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, Outgoing};
 use crate::transport::{self, Disconnect, Event, Socket};
-use crate::wire::{CloseReason, Frame, Limit};
+use crate::wire::{CloseReason, Frame, GOING_AWAY, Limit};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;
@@ -178,6 +178,10 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
 
     /// Gives the id back. The future, if any, closes the connection.
     fn goodbye(&mut self, end: Disconnect) -> Option<Pin<Box<impl Future<Output = ()>>>> {
+        if let (Disconnect::Closed(Some(GOING_AWAY)), Some((lease, _))) = (end, &self.present) {
+            let mut flushes = Vec::new();
+            H::on_going_away(&mut Context { peer: lease, node: &self.session, flushes: &mut flushes });
+        }
         let is_gone = end == Disconnect::Gone;
         let departure = self.depart(end.reason(), is_gone).filter(|_| !is_gone)?;
         // A client that the broker dismissed has its close frame in the outbox already.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod ending;
+mod going_away;
 mod messages;
 mod mock;
 

@@ -10,6 +10,7 @@ const DEFAULTS = {
   origins: [],
   allow_no_origin: false,
   allow_discovery: false,
+  leave_on_close: false,
   relay: 'fallback',
   id_style: 'uuid',
   ice_servers: true,
@@ -56,6 +57,7 @@ export function keyForm(key) {
   origins.value = initial.origins.join('\n');
   const noOrigin = check('Programs without an origin may use it too', initial.allow_no_origin);
   const discovery = check('Clients may list each other', initial.allow_discovery);
+  const leave = check('Peers hear at once when a page goes away', initial.leave_on_close);
   const ice = check('Clients are told ICE servers', initial.ice_servers);
   const relay = choice(initial.relay, [
     ['fallback', 'For calls that cannot go directly'],
@@ -87,7 +89,7 @@ export function keyForm(key) {
     noOrigin.element,
     field('auth', 'How clients prove their ids', proof),
     urlField,
-    h('details', {}, h('summary', {}, 'More settings'), discovery.element, ice.element, field('relay', 'Relay', relay), h('div', { class: 'pair' }, field('relay_bytes_per_second', 'Bytes per second of a relayed call', callRate, OF_SERVER), field('relay_key_bytes_per_second', 'Of all relayed calls', keyRate, OF_SERVER)), field('relay_calls_per_key', 'Calls that the relay knows', relayCalls, 'Empty: as the server has it'), field('id_style', 'Ids that the server gives', style)),
+    h('details', {}, h('summary', {}, 'More settings'), discovery.element, leave.element, ice.element, field('relay', 'Relay', relay), h('div', { class: 'pair' }, field('relay_bytes_per_second', 'Bytes per second of a relayed call', callRate, OF_SERVER), field('relay_key_bytes_per_second', 'Of all relayed calls', keyRate, OF_SERVER)), field('relay_calls_per_key', 'Calls that the relay knows', relayCalls, 'Empty: as the server has it'), field('id_style', 'Ids that the server gives', style)),
   ];
 
   const number = (input) => (input.value === '' ? undefined : Number(input.value));
@@ -101,6 +103,7 @@ export function keyForm(key) {
       origins: origins.value.split(/\s+/).filter(Boolean),
       allow_no_origin: noOrigin.input.checked,
       allow_discovery: discovery.input.checked,
+      leave_on_close: leave.input.checked,
       relay: relay.value,
       relay_calls_per_key: numberOrNull(relayCalls),
       relay_bytes_per_second: numberOrNull(callRate),

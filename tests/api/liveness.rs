@@ -209,3 +209,33 @@ fn the_id_of_a_client_that_is_gone_is_free_for_any_token() {
         server.client_with_token("a", "second").expect_nothing("a");
     });
 }
+
+#[test]
+fn the_peers_of_a_page_that_goes_away_hear_leave_where_their_key_wants_it() {
+    let leave = r#"{"type":"LEAVE","src":"a","dst":"b"}"#;
+    on_both_with(
+        |config| config.leave_on_close = true,
+        |server| {
+            let mut b = server.client("b");
+            for (code, is_told) in [(None, false), (Some(1001), true)] {
+                let mut a = server.client("a");
+                a.send(offer("b", "1"));
+                b.expect(relayed_offer("a", "b", "1"));
+                a.expect_closed_by_us(code);
+                server.wait_until_gone("a");
+                if is_told {
+                    b.expect(leave);
+                }
+                b.expect_nothing("b");
+            }
+        },
+    );
+    on_both(|server| {
+        let [mut a, mut b] = [server.client("a"), server.client("b")];
+        a.send(offer("b", "1"));
+        b.expect(relayed_offer("a", "b", "1"));
+        a.expect_closed_by_us(Some(1001));
+        server.wait_until_gone("a");
+        b.expect_nothing("b");
+    });
+}

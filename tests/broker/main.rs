@@ -103,6 +103,7 @@ fn register_from(
         link: Link::Socket,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo { address, ..ConnectionInfo::default() },
+        keeps_contacts: false,
         claim: None,
     };
     IdLease::register(realm, newcomer, outbox)

@@ -67,7 +67,8 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
     assert!(key.as_object_mut().unwrap().remove("created").unwrap().is_u64());
     let expected = json!({
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
-        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "id_style": "uuid", "relay": "fallback",
+        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "leave_on_close": false, "id_style": "uuid",
+        "relay": "fallback",
         "ice_servers": true, "webhook": {"url": ""},
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
@@ -89,6 +90,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "7",
         "--messages-per-second",
         "0",
+        "--leave-on-close",
         "--id-style",
         "words",
         "--ice-servers=false",
@@ -107,6 +109,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         let shown = shown(&directory, key);
         for (member, value) in [
             ("name", json!("Ünsere App")),
+            ("leave_on_close", json!(true)),
             ("origins", json!(["https://a.example.org", "https://*.example.net"])),
             ("allow_no_origin", json!(true)),
             ("allow_discovery", json!(true)),

@@ -10,7 +10,9 @@ mod names;
 mod tables;
 
 pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
-pub use endings::{CloseReason, Ending, HandshakeEnding, HandshakeRefusal, Refusal, is_close_code};
+pub use endings::{
+    CloseReason, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, Refusal, is_close_code,
+};
 pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
 pub use message::{DropReason, MessageKind};

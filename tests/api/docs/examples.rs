@@ -76,6 +76,7 @@ impl Block {
             match setting.split_once('=').unwrap_or((setting, "")) {
                 ("allow_discovery", "") => config.allow_discovery = true,
                 ("concurrent_limit", count) => config.limits.concurrent_limit = count.parse().unwrap(),
+                ("leave_on_close", "") => config.leave_on_close = true,
                 ("max_message_bytes", count) => config.max_message_bytes = count.parse().unwrap(),
                 ("room_players", count) => config.limits.room_players = count.parse().unwrap(),
                 ("root_key", key) => config.root_key = Some(ApiKey::parse(key).unwrap()),

@@ -22,6 +22,7 @@ fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
         link,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
+        keeps_contacts: false,
         claim: None,
     };
     match IdLease::register(
@@ -170,6 +171,7 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
         link: Link::Stream,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
+        keeps_contacts: false,
         claim: None,
     };
     let refused = IdLease::register(&house.realm, newcomer, &mut stream.outbox(1000));

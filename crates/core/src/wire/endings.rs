@@ -21,6 +21,9 @@ pub struct Ending {
     pub retry: bool,
 }
 
+/// The code of browsers when a page goes away (RFC 6455, section 7.4.1). Their `close()` sends none.
+pub const GOING_AWAY: u16 = 1001;
+
 table! {
     /// The reason why a connection that had an id ended. Codes below 4000 are those of RFC 6455, section 7.4.1, and of
     /// IANA's registry (1013).

@@ -105,6 +105,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Directory for stored keys and certificates", "`peerbroker keys` edits the keys while the server runs. The directory is created if it does not exist. See [API keys](KEYS.md).").common().commands(&["keys", "backup"]).of(NODE),
             Row::new("allow_discovery", |d| &mut d.config.allow_discovery, switch(),
                 "Let clients list the ids of all peers", "With `GET /{key}/peers`.").live().of(KEY).odd(odd::switch),
+            Row::new("leave_on_close", |d| &mut d.config.leave_on_close, switch(),
+                "Tell the peers of a client when its page goes away", "They get LEAVE, so their PeerJS closes the connections at once. For the built-in key; stored keys have their own. See [a page goes away](PROTOCOL.md#a-page-goes-away).").live().of(KEY).odd(odd::switch),
             Row::new("cors", |d| &mut d.cors, kind("ORIGIN", cors, |origin: &Option<Origin>| origin.as_ref().map_or("*".to_owned(), Origin::to_string)),
                 "Pages that may read HTTP answers", "By their origin, as in https://example.org, or https://*.example.org for all subdomains; `*` means all.").unset("all").common().live().odd(odd::origin),
             Row::new("registration", |d| &mut d.config.registration.open, choice("open|closed", [("open", true), ("closed", false)]),

@@ -1,0 +1,29 @@
+//! The peers with which a connection has exchanged messages. They hear LEAVE when its page goes away.
+
+use crate::wire::PeerId;
+
+/// Most ids for one connection.
+const MAX_CONTACTS: usize = 32;
+
+/// The ids of these peers, the latest last. Beyond the bound, the one that was silent for longest is forgotten.
+#[derive(Default)]
+pub(super) struct Contacts(Vec<PeerId>);
+
+impl Contacts {
+    /// Notes that a message went to or came from a peer.
+    pub(super) fn note(&mut self, id: &PeerId) {
+        if self.0.last() == Some(id) {
+            return;
+        }
+        let known = self.0.iter().position(|known| known == id);
+        if known.is_some() || self.0.len() == MAX_CONTACTS {
+            self.0.remove(known.unwrap_or(0));
+        }
+        self.0.push(id.clone());
+    }
+
+    /// All of them. None is left.
+    pub(super) fn take(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.0)
+    }
+}

@@ -227,6 +227,14 @@ mod tests {
     }
 
     #[test]
+    fn where_the_system_refuses_options_datagrams_go_one_by_one() {
+        let bind = || Port { state: None, ..Port::bind(([127, 0, 0, 1], 0).into()).unwrap() };
+        let (from, to) = (bind(), bind());
+        assert_eq!(from.send_now(to.bound, &[7; 3 * 1200], 1200), 0);
+        assert_eq!(received(&to, 1200, 3), [1, 1, 1]);
+    }
+
+    #[test]
     fn a_port_that_was_left_belongs_to_the_next_server_and_known_clients_to_the_old_one() {
         a_port_is_left("127.0.0.1");
         if UdpSocket::bind("[::1]:0").is_ok() {

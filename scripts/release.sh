@@ -83,7 +83,8 @@ for target in "${targets[@]}"; do
   cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --target "$target" --override-filename "$name.cdx"
   # Without the directory of this machine.
   sed "s#file://$PWD#file:///peerbroker#g" "$name.cdx.json" > "$archives/$name.cdx.json"
-  rm -f "$name.cdx.json" "simulation/$name.cdx.json"
+  # One for each package of the workspace.
+  rm -f {.,simulation,testkit,crates/*}/"$name.cdx.json"
   if [[ "$target" == *-linux-gnu ]]; then
     scripts/package.sh "${built[@]}" --output "$archives/" >/dev/null
   fi

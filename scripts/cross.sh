@@ -9,7 +9,11 @@ target="${1:?usage: scripts/cross.sh TARGET PROFILE}"
 profile="${2:?usage: scripts/cross.sh TARGET PROFILE}"
 export PATH="$PWD/target/tools/zig/bin:$PATH" CARGO_ZIGBUILD_ZIG_PATH="$PWD/target/tools/zig/ziglang/zig"
 
-flags=(--locked --profile "$profile" --target "$target")
+flags=(--locked --profile "$profile" --target "$target" --bin peerbroker)
+for package in peerbroker rust-embed; do
+  # With these, pages are read from the disk of this machine.
+  flags+=(--config "profile.dev.package.$package.debug-assertions=false")
+done
 case "$target" in
   *-musl | *-apple-darwin) cargo zigbuild "${flags[@]}" >&2 ;;
   *) cargo build "${flags[@]}" >&2 ;;

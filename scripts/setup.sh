@@ -6,7 +6,7 @@ set -euo pipefail
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl wget:wget chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables certutil:libnss3-tools valgrind:valgrind)
 if [ "${1:-}" = systems ]; then
-  needs+=(x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 wine:wine qemu-aarch64-static:qemu-user-static buildah:buildah podman:podman runc:runc)
+  needs+=(x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 wine:wine qemu-aarch64-static:qemu-user-static buildah:buildah podman:podman runc:runc zip:zip)
 fi
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server turnserver:coturn haproxy)

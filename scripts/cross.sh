@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 target="${1:?usage: scripts/cross.sh TARGET PROFILE}"
 profile="${2:?usage: scripts/cross.sh TARGET PROFILE}"
 export PATH="$PWD/target/tools/zig/bin:$PATH" CARGO_ZIGBUILD_ZIG_PATH="$PWD/target/tools/zig/ziglang/zig"
+# zig's own default shuts out all but the newest macOS.
+export MACOSX_DEPLOYMENT_TARGET=11.0
 
 flags=(--locked --profile "$profile" --target "$target" --bin peerbroker)
 for package in peerbroker rust-embed; do
@@ -15,7 +17,23 @@ for package in peerbroker rust-embed; do
   flags+=(--config "profile.dev.package.$package.debug-assertions=false")
 done
 case "$target" in
-  *-musl | *-apple-darwin) cargo zigbuild "${flags[@]}" >&2 ;;
+  *-apple-darwin)
+    # The library redis names these frameworks, for certificates that it does not read here. Apple's SDK has them, and may not be
+    # passed on; the linker needs no more than their names.
+    frameworks="${CARGO_TARGET_DIR:-$PWD/target}/frameworks"
+    for framework in Security CoreFoundation; do
+      mkdir -p "$frameworks/$framework.framework"
+      cat > "$frameworks/$framework.framework/$framework.tbd" <<END
+--- !tapi-tbd
+tbd-version: 4
+targets: [ x86_64-macos, arm64-macos ]
+install-name: '/System/Library/Frameworks/$framework.framework/Versions/A/$framework'
+...
+END
+    done
+    cargo-zigbuild rustc "${flags[@]}" -- -L "framework=$frameworks" >&2
+    ;;
+  *-musl) cargo zigbuild "${flags[@]}" >&2 ;;
   *) cargo build "${flags[@]}" >&2 ;;
 esac
 

@@ -27,7 +27,8 @@ use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId
 use listings::Listings;
 use tenant::ActiveTenants;
 
-pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
+pub(crate) use everywhere::is_of_connection;
+pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink, Sent};
 pub use tenant::Tenant;
 
 /// The state of one broker in one process, which all sessions share: the keys that clients may use, each with its clients, and the ways

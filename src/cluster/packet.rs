@@ -168,6 +168,13 @@ pub enum Question {
         /// As in [`Join`](Self::Join).
         seat: u64,
     },
+    /// Sends a text to all PeerJS clients of a key.
+    Send {
+        /// The key.
+        key: String,
+        /// The text.
+        text: String,
+    },
 }
 
 /// The answer to a question.

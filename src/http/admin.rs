@@ -5,6 +5,7 @@ mod dashboard;
 mod keys;
 mod live;
 mod log;
+mod messages;
 mod metrics;
 mod peers;
 mod problem;
@@ -64,6 +65,8 @@ pub(crate) fn app(
         .service(peers::list_peers)
         .service(peers::show_peer)
         .service(peers::kick_peer)
+        .service(messages::send_to_peer)
+        .service(messages::send_to_all)
         .service(log::show_log)
         .service(log::change_log)
         .service(stats::show_stats)

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Node;
+use super::{Node, tenant};
 use crate::cluster::Whereabouts;
 use crate::cluster::packet::{NodeAnswer, Question, realm_number, realm_of};
+use crate::dialect::peerjs;
 use crate::events::{Count, Outcome, PeerAddress};
-use crate::router::Holder;
+use crate::router::{Holder, Routed};
 use crate::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
@@ -205,6 +206,35 @@ impl Node {
         kicked
     }
 
+    /// Sends a message of the app's server to the PeerJS client of an id, on any node. `payload` is JSON. With `waits`, the message
+    /// of an absent client waits as those of peers do.
+    pub async fn send(&self, key: &ApiKey, id: &PeerId, payload: &str, waits: bool) -> Sent {
+        let Some(tenant) = self.tenant(key.as_str()) else { return Sent::Absent };
+        let is_present = self.has_peer(key, id).await;
+        if !waits && !is_present {
+            return Sent::Absent;
+        }
+        match tenant::send(&tenant.peers(), id, &peerjs::server_message(payload)) {
+            Routed::Delivered(_) => Sent::Reached,
+            // On its way to another node.
+            Routed::Queued if is_present => Sent::Reached,
+            Routed::Queued => Sent::Waits,
+            Routed::Dropped(reason) => Sent::Lost(reason),
+        }
+    }
+
+    /// Sends a message of the app's server to all PeerJS clients of a key, on all nodes; returns their number. `payload` is JSON.
+    pub async fn send_to_all(&self, key: &ApiKey, payload: &str) -> usize {
+        let text = peerjs::server_message(payload);
+        let own = self.own_send(key.as_str(), &text);
+        let answers = self.ask_others(|| Question::Send { key: key.to_string(), text });
+        let others = answers.await.into_iter().map(|answer| match answer {
+            NodeAnswer::Number(reached) => usize::try_from(reached).unwrap_or_default(),
+            _ => 0,
+        });
+        others.fold(own, usize::saturating_add)
+    }
+
     /// The numbers of each node that answers, this one included.
     pub async fn reports(&self) -> Vec<NodeReport> {
         let answers = self.ask_others(|| Question::Stats).await;
@@ -234,6 +264,7 @@ impl Node {
                 NodeAnswer::Realms(kicked.map(|(realm, _)| realm_number(realm)).collect())
             }
             Question::Stats => text(&self.own_report()),
+            Question::Send { key, text } => NodeAnswer::Number(self.own_send(&key, &text) as u64),
             Question::Alive(..)
             | Question::Yield(..)
             | Question::Post { .. }
@@ -296,6 +327,10 @@ impl Node {
         self.tenant(key).map(|tenant| tenant.kick(id)).unwrap_or_default()
     }
 
+    fn own_send(&self, key: &str, text: &str) -> usize {
+        self.tenant(key).map_or(0, |tenant| tenant.send_to_all(text))
+    }
+
     fn own_report(&self) -> NodeReport {
         let counters = self.counters();
         let life = self.membership.as_ref().and_then(|membership| membership.view().node);
@@ -314,6 +349,19 @@ impl Node {
     }
 }
 
+/// The outcome of a message of the app's server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way to its client.
+    Reached,
+    /// Its client is absent, and it waits.
+    Waits,
+    /// Nobody has the id.
+    Absent,
+    /// Too much waits for the client, or its key was revoked.
+    Lost(DropReason),
+}
+
 impl NodeCounts {
     /// The sums.
     pub fn plus(self, other: NodeCounts) -> NodeCounts {
@@ -326,6 +374,11 @@ impl NodeCounts {
             expired: self.expired.saturating_add(other.expired),
         }
     }
+}
+
+/// True if PeerJS would take a payload for a part of one of its connections, and keep it.
+pub(crate) fn is_of_connection(payload: &str) -> bool {
+    peerjs::connection(payload).is_some()
 }
 
 /// Texts are JSON, so nodes of other versions understand the parts that they know.

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, Rooms};
-use crate::router::{ClientQuota, Realm, Router};
-use crate::wire::{ApiKey, CloseReason, ConnId, Frame, PeerId, RealmKind};
+use crate::router::{ClientQuota, Realm, Routed, Router};
+use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;
@@ -156,15 +156,18 @@ impl Tenant {
         self.existing_realms().filter_map(kick).collect()
     }
 
-    /// Sends a text to the PeerJS client of an id, as it is. False if that is not here. As for any recipient, a client that reads
-    /// nothing is closed when its outbox is full.
+    /// Sends a text to the PeerJS client of an id, as it is, as a message of the app's server. False if that client is not here,
+    /// or too much waits for it.
     pub fn send(&self, id: &PeerId, text: &str) -> bool {
-        let Some(peers) = self.existing(RealmKind::PeerJs) else { return false };
-        let Some(holder) = peers.present(id.as_str()) else { return false };
-        if let Some(flush) = peers.accept_notice(id, holder.connection, Frame::of_text(text)) {
-            flush.flush();
-        }
-        true
+        self.has_peer(id.as_str())
+            && self
+                .existing(RealmKind::PeerJs)
+                .is_some_and(|peers| matches!(send(&peers, id, text), Routed::Delivered(_)))
+    }
+
+    /// Sends a text to all PeerJS clients that are here. Returns their number.
+    pub fn send_to_all(&self, text: &str) -> usize {
+        self.existing(RealmKind::PeerJs).map_or(0, |peers| peers.broadcast(text))
     }
 
     /// Dismisses all clients, and admits no more.
@@ -213,4 +216,9 @@ impl Tenant {
     pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
         [RealmKind::PeerJs, RealmKind::Guests].map(|kind| self.existing(kind)).into_iter().flatten()
     }
+}
+
+/// Sends a text of the app's server to a peer, wherever that is. It waits if the peer is absent.
+pub(super) fn send(peers: &Realm, id: &PeerId, text: &str) -> Routed {
+    peers.route(&PeerId::server(), id.as_str(), MessageKind::Server, Frame::of_text(text))
 }

@@ -32,6 +32,21 @@ impl Realm {
         self.with_live(slot, |guard| guard.deliver(from, kind, message))
     }
 
+    /// Sends a message of the app's server to all peers that are here. Returns their number, without those whose outbox is full.
+    pub fn broadcast(&self, text: &str) -> usize {
+        let sender = PeerId::server();
+        let send = |slot: &Arc<Slot>| {
+            let message = Outgoing::message(sender.clone(), MessageKind::Server, Frame::of_text(text));
+            // Its flush is dropped with the lock released: it takes it again.
+            let routed = self.with(slot, |guard| {
+                let is_held = guard.conn.is_some();
+                is_held.then(|| guard.deliver(&sender, MessageKind::Server, message))
+            });
+            usize::from(matches!(routed, Some(Routed::Delivered(_))))
+        };
+        self.slots_that(Slot::is_held).iter().map(send).sum()
+    }
+
     /// Takes a message [of another node](Outgoing::foreign) for a connection. Gives it back if that connection does not hold
     /// the id.
     pub fn accept(

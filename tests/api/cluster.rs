@@ -4,6 +4,7 @@ mod calls;
 mod going_away;
 mod ids;
 mod legacy;
+mod messages;
 mod rooms;
 mod webhooks;
 

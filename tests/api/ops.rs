@@ -6,6 +6,7 @@ mod live;
 mod load;
 mod log;
 mod measured;
+mod messages;
 mod metrics;
 mod mistakes;
 mod search;

@@ -214,7 +214,8 @@ impl<B: Backplane> Worker<B> {
         match packet {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
                 let receipt = self.receipt(from, &to, ticket);
-                let (Ok(sender), Some(kind)) = (PeerId::parse(sender), MessageKind::of_number(kind)) else {
+                let (Ok(sender), Some(kind)) = (PeerId::of_sender(sender), MessageKind::of_number(kind))
+                else {
                     return;
                 };
                 let relayed = self.relayed_answer(&sender, &to, kind, payload);

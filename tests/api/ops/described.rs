@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 20] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -15,6 +15,8 @@ const ORDER: [&str; 18] = [
     "change_key",
     "list_peers",
     "show_peer",
+    "send_to_peer",
+    "send_to_all",
     "change_log",
     "show_log",
     "show_stats",
@@ -145,7 +147,11 @@ fn every_operation_does_what_is_described() {
             Some(client)
         });
     }
-    alice.unwrap().expect_closed_with(Some(4005));
+    let mut alice = alice.unwrap();
+    for _ in ["send_to_peer", "send_to_all"] {
+        alice.expect(r#"{"type":"SERVER-MESSAGE","payload":{"news":"it begins at nine"}}"#);
+    }
+    alice.expect_closed_with(Some(4005));
 
     // Without the key, its operations return the described 404.
     for operation in operations.iter().filter(|operation| operation.path.contains("{key}")) {

@@ -17,17 +17,21 @@ labels! {
         Room = "room",
         /// Between the two ends of a one-to-one call.
         Call = "call",
+        /// From the app's server to a client.
+        Server = "server",
     }
 }
 
 impl MessageKind {
-    /// True if such a message waits for an absent peer. If it is lost, its sender gets EXPIRE.
+    /// True if such a message waits for an absent peer. If it is lost, its sender gets EXPIRE, unless that is
+    /// the app's server.
     pub fn waits(self) -> bool {
-        matches!(self, MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate)
+        use MessageKind::{Answer, Candidate, Offer, Server};
+        matches!(self, Offer | Answer | Candidate | Server)
     }
 }
 
-numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, Room = 4, Call = 5);
+numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, Room = 4, Call = 5, Server = 6);
 
 labels! {
     /// The reason why a message was not delivered and does not wait. The labels are those of the outcome of the message.

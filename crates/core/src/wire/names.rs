@@ -83,6 +83,23 @@ name!(
 );
 shown!(PeerId);
 
+impl PeerId {
+    /// The sender of messages of the app's server. No client can have this id: it is empty.
+    pub fn server() -> Self {
+        PeerId("".into())
+    }
+
+    /// True for [`server`](Self::server).
+    pub fn is_server(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The sender of a message that another node has handed over.
+    pub fn of_sender(text: &str) -> Result<Self, InvalidName> {
+        if text.is_empty() { Ok(PeerId::server()) } else { PeerId::parse(text) }
+    }
+}
+
 name!(
     /// The key of a realm.
     ApiKey, Arc<str>, 128

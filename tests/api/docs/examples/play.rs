@@ -5,6 +5,8 @@ mod words;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use peerbroker::wire::PeerId;
+
 use crate::harness::wire::{FIN, Frame, frame, opcode};
 use crate::harness::{RawClient, TestServer};
 use words::Words;
@@ -51,6 +53,13 @@ impl Play {
             return self
                 .server
                 .advance(Duration::from_secs(seconds.unwrap_or_else(|| panic!("{at}: {line}"))));
+        }
+        if let Some(sent) = line.strip_prefix("the app sends ") {
+            let (id, payload) = sent.split_once(' ').unwrap_or_else(|| panic!("{at}: {line}"));
+            let tenant = self.server.node().tenant("peerjs").unwrap();
+            let text = format!(r#"{{"type":"SERVER-MESSAGE","payload":{payload}}}"#);
+            assert!(tenant.send(&PeerId::parse(id).unwrap(), &text), "{at}");
+            return;
         }
         let (name, rest) = line.split_once(' ').unwrap_or_else(|| panic!("{at}: {line}"));
         if rest == "connects" {

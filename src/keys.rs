@@ -6,6 +6,7 @@ mod policy;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod token;
 pub(crate) mod verifier;
 
 use std::time::Duration;
@@ -14,9 +15,9 @@ use crate::wire::ApiKey;
 
 pub(crate) use crate::config::key::unix_time;
 pub use crate::config::key::{
-    Auth, Change, IdStyle, InvalidName, InvalidOrigin, InvalidWebhookSecret, JwtKey, Key, MAX_NAME_CHARS,
-    MAX_ORIGIN_BYTES, Origin, RANDOM_KEY_CHARS, RelayMode, Settings, Webhook, WebhookSecret, check_name,
-    escaped, random_key,
+    Auth, Change, IdStyle, InvalidName, InvalidOrigin, InvalidWebhookSecret, JwtKey, Key, KeyToken,
+    MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin, RANDOM_KEY_CHARS, RelayMode, Settings, TokenChange,
+    TokenError, TokenScope, Webhook, WebhookSecret, check_name, escaped, random_key,
 };
 pub use policy::Policy;
 

@@ -143,6 +143,31 @@ visit('a new secret is shown once', async (visit) => {
   await page.getByText('tokens with a secret').waitFor();
 });
 
+visit('a token of a key is shown once, works, and is removed', async (visit) => {
+  const { url, api } = await startWithDashboard(visit);
+  assert.equal((await api('POST', '/api/keys', { key: 'chess' })).status, 201);
+  const page = await logIn(visit, desktop, url, '#/keys');
+  await page.getByRole('button', { name: 'Tokens chess' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Name of a new token').fill('shop');
+  await dialog.getByLabel('Send messages to clients').check();
+  await dialog.getByRole('button', { name: 'Add' }).click();
+  const token = await page.locator('[data-shown="token"]').textContent();
+  const send = async () => {
+    const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
+    return (await fetch(new URL('/api/keys/chess/messages', url), { method: 'POST', headers, body: '1' })).status;
+  };
+  assert.equal(await send(), 202);
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.ok(!(await page.content()).includes(token));
+
+  await page.getByRole('button', { name: 'Tokens chess' }).click();
+  await dialog.getByRole('button', { name: 'Remove shop' }).click();
+  await dialog.locator('[data-token="shop"]').waitFor({ state: 'detached' });
+  assert.equal(await send(), 401);
+});
+
 visit('a wrong setting says in the dialog what is wrong with it', async (visit) => {
   visit.tolerate(/status of 4(09|22)/);
   const { url } = await startWithDashboard(visit);

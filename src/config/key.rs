@@ -1,6 +1,7 @@
 //! An API key and its settings.
 
 mod origin;
+mod token;
 
 use std::fmt;
 use std::mem;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 use crate::wire::{ApiKey, labels};
 
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
+pub use token::{KeyToken, MAX_TOKENS, TokenChange, TokenError, TokenScope};
 
 /// Maximum characters of a key's name. Tables show it.
 pub const MAX_NAME_CHARS: usize = 100;
@@ -115,6 +117,9 @@ pub struct Settings {
     pub ice_servers: bool,
     /// The webhook for the events of its clients.
     pub webhook: Webhook,
+    /// Tokens for the API that may do a part of it, for this key. They have requests of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<KeyToken>,
 }
 
 /// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
@@ -149,6 +154,8 @@ pub struct Change {
     pub relay_key_bytes_per_second: Option<Option<u32>>,
     pub ice_servers: Option<bool>,
     pub webhook: Option<Webhook>,
+    #[serde(skip)]
+    pub token: Option<TokenChange>,
 }
 
 /// The error of a text that cannot be the name of a key.
@@ -166,7 +173,10 @@ impl Key {
 
     /// Applies a change.
     pub fn apply(&mut self, change: Change) {
-        let old = mem::take(&mut self.settings);
+        let mut old = mem::take(&mut self.settings);
+        if let Some(token) = change.token {
+            token.apply(&mut old.tokens);
+        }
         self.name = change.name.unwrap_or_else(|| mem::take(&mut self.name));
         self.settings = Settings {
             enabled: change.enabled.unwrap_or(old.enabled),
@@ -186,6 +196,7 @@ impl Key {
                 .unwrap_or(old.relay_key_bytes_per_second),
             ice_servers: change.ice_servers.unwrap_or(old.ice_servers),
             webhook: change.webhook.unwrap_or(old.webhook),
+            tokens: old.tokens,
         };
     }
 
@@ -199,6 +210,9 @@ impl Key {
         }
         if let Some(webhook) = json.get_mut("webhook").and_then(|webhook| webhook.as_object_mut()) {
             webhook.remove("secrets");
+        }
+        for token in json.get_mut("tokens").and_then(|tokens| tokens.as_array_mut()).into_iter().flatten() {
+            token.as_object_mut().map(|token| token.remove("hash"));
         }
         Ok(json)
     }
@@ -267,6 +281,7 @@ impl Default for Settings {
             relay_key_bytes_per_second: None,
             ice_servers: true,
             webhook: Webhook::default(),
+            tokens: Vec::new(),
         }
     }
 }

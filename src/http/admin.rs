@@ -13,6 +13,7 @@ mod recent;
 mod samples;
 mod state;
 mod stats;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub(crate) fn app(
         .service(peers::kick_peer)
         .service(messages::send_to_peer)
         .service(messages::send_to_all)
+        .service(tokens::add_token)
+        .service(tokens::remove_token)
         .service(log::show_log)
         .service(log::change_log)
         .service(stats::show_stats)

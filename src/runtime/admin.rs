@@ -13,7 +13,7 @@ use crate::events::{Actor, Event, KeyEvent, PeerAddress};
 use crate::keys::verifier::{BadAuth, check_auth};
 use crate::keys::{
     Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
-    SignupCount, Webhook, check_name, unix_time,
+    SignupCount, TokenChange, TokenError, Webhook, check_name, unix_time,
 };
 use crate::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use crate::node::Node;
@@ -40,6 +40,9 @@ pub(crate) enum AdminError {
     /// Its `webhook` could get no events.
     #[error("webhook: {0}")]
     Webhook(#[from] BadWebhook),
+    /// A token cannot be added or removed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The store failed.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -249,6 +252,15 @@ impl Admin {
         self.emit(key, || KeyEvent::Changed(by, changed.described()));
         self.node.put_key(changed.clone());
         Ok(changed)
+    }
+
+    /// Adds or removes a token of a stored key.
+    pub(crate) fn change_token(&self, by: Actor, key: &ApiKey, token: TokenChange) -> Result<(), AdminError> {
+        if let TokenChange::Add(token) = &token {
+            check_name(&token.name)?;
+        }
+        token.check(&self.one_key(key)?.settings.tokens)?;
+        self.change_key(by, key, Change { token: Some(token), ..Change::default() }).map(drop)
     }
 
     /// Removes a key and dismisses its clients. A built-in key of the same name becomes active again.

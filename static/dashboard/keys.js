@@ -7,6 +7,7 @@ import { authWords, keyForm } from './key-form.js';
 import { act, cell, list } from './list.js';
 import { live } from './live.js';
 import { enableCopy } from './copy.js';
+import { editTokens } from './tokens.js';
 import { count, plural } from './words.js';
 
 const COLUMNS = ['Key', 'Clients', 'Rate limit', 'State', 'Actions'];
@@ -37,6 +38,7 @@ export function keysView(main) {
         ? []
         : [
             act('change', 'Change', () => change(key), key.key),
+            act('tokens', 'Tokens', () => tokens(key), key.key),
             act('enable', enabled ? 'Disable' : 'Enable', () => (enabled ? disable(key) : set(key, { enabled: true })), key.key),
             act('remove', 'Remove', () => remove(key), key.key),
           ]),
@@ -82,6 +84,11 @@ export function keysView(main) {
     if (!changed) return;
     keys.reload();
     if (changed.secret) await showNew(changed.key, changed.secret, 'The new secret is active');
+  }
+
+  async function tokens(key) {
+    await editTokens(key);
+    keys.reload();
   }
 
   async function disable(key) {

@@ -4,6 +4,7 @@ mod audited;
 mod exported;
 mod proofs;
 mod refusals;
+mod tokens;
 
 use std::fs;
 use std::io::Read as _;

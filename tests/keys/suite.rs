@@ -3,8 +3,8 @@
 mod concurrent;
 
 use peerbroker::keys::{
-    Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, Origin, RelayMode, Settings, Webhook,
-    WebhookSecret,
+    Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin, RelayMode, Settings,
+    TokenChange, TokenScope, Webhook, WebhookSecret,
 };
 use peerbroker::wire::ApiKey;
 
@@ -89,6 +89,7 @@ fn odd_key() -> Key {
             url: "https://example.org/hook?a='".to_owned(),
             secrets: vec![WebhookSecret::parse("whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0").unwrap()],
         },
+        tokens: vec![KeyToken::new(&key("k"), "ü \"'", TokenScope::ALL.to_vec()).0],
     };
     let name = "Robert'); DROP TABLE keys;-- ü\u{1f980}\0\n\"";
     Key {
@@ -193,6 +194,7 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
         relay_key_bytes_per_second: Some(wanted.settings.relay_key_bytes_per_second),
         ice_servers: Some(wanted.settings.ice_servers),
         webhook: Some(wanted.settings.webhook.clone()),
+        token: wanted.settings.tokens.first().cloned().map(TokenChange::Add),
     };
     let changed = store.change(&key("k"), change).unwrap();
     assert_eq!(changed, Key { name: wanted.name, settings: wanted.settings, ..made_at(7, "k") });

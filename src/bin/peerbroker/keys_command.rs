@@ -8,13 +8,13 @@ use std::path::{Path, absolute};
 
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
-use peerbroker::keys::{Change, Key, KeyError, KeyStore, Settings};
+use peerbroker::keys::{Change, Key, KeyError, KeyStore, KeyToken, Settings, TokenChange};
 use peerbroker::wire::ApiKey;
 
 use audit::Audit;
 
-use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, StoredKeys, failed, wrong};
-use crate::console::print;
+use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, StoredKeys, TokenCommand, failed, wrong};
+use crate::console::{print, printable};
 use crate::process::{self, SYSLOG};
 
 /// Runs a command and prints its result. The system's log gets a line for each change.
@@ -61,6 +61,7 @@ fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(),
             audit.removed(key);
             format!("Removed {}.\n", shown::name_of(key))
         }
+        KeysCommand::Token(command) => token(at, command, audit, unknown)?,
     };
     print(text)
 }
@@ -79,6 +80,38 @@ fn add(
     open(at)?.add(key.clone())?;
     audit.note("added", &key);
     Ok(added)
+}
+
+fn token(
+    at: StoredKeys,
+    command: &TokenCommand,
+    audit: &Audit<'_>,
+    unknown: impl Fn(KeyError) -> Failure,
+) -> Result<String, Failure> {
+    let (TokenCommand::Add { key: OneKey { key }, .. }
+    | TokenCommand::List(OneKey { key })
+    | TokenCommand::Remove { key: OneKey { key }, .. }) = command;
+    let store = existing(at)?;
+    let found = store.get(key).and_then(|found| found.ok_or_else(|| KeyError::Unknown(key.clone())));
+    let tokens = found.map_err(&unknown)?.settings.tokens;
+    let change = |change: TokenChange| -> Result<(), Failure> {
+        change.check(&tokens).map_err(failed)?;
+        let change = Change { token: Some(change), ..Change::default() };
+        audit.note("changed", &store.change(key, change).map_err(&unknown)?);
+        Ok(())
+    };
+    match command {
+        TokenCommand::Add { name, scope, .. } => {
+            let (token, text) = KeyToken::new(key, name, scope.clone());
+            change(TokenChange::Add(token))?;
+            Ok(text + "\n")
+        }
+        TokenCommand::List(_) => Ok(shown::tokens(&tokens)),
+        TokenCommand::Remove { name, .. } => {
+            change(TokenChange::Remove(name.clone()))?;
+            Ok(format!("Removed the token {}.\n", printable(name)))
+        }
+    }
 }
 
 /// Reports written files on stderr, because stdout may be the export.

@@ -25,10 +25,12 @@ use utoipa::ToSchema;
 use super::dashboard;
 use super::problem::Problem;
 use super::state::{Ops, Reply};
+use super::tokens;
 use crate::config::{AdminToken, ApiTokens};
-use crate::keys::unix_time;
+use crate::keys::{KeyToken, unix_time};
 use crate::limits::GuessSource;
 use crate::runtime::Runtime;
+use crate::wire::ApiKey;
 
 /// Time limit for a request, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,13 +114,14 @@ fn check(ops: &Ops, request: &ServiceRequest) -> Result<(), Problem> {
     if tokens.has_login() && (is_page || dashboard::is_file(request.request()) || is_login) {
         return Ok(());
     }
-    let given = request.headers().get(header::AUTHORIZATION).filter(|_| tokens.is_some());
-    let scope = match given {
-        Some(given) => {
-            let (scheme, given) = given.as_bytes().split_at_checked(BEARER.len()).unwrap_or_default();
-            let given = if scheme.eq_ignore_ascii_case(BEARER) { given } else { &[] };
-            check_guess(&ops.runtime, &tokens, request.request(), given)
-        }
+    let given = request.headers().get(header::AUTHORIZATION).map(bearer);
+    if let Some(token) = given.and_then(|given| std::str::from_utf8(given).ok())
+        && let Some(key) = KeyToken::key_of(token)
+    {
+        return check_key_token(&ops.runtime, request, &key, token);
+    }
+    let scope = match given.filter(|_| tokens.is_some()) {
+        Some(given) => check_guess(&ops.runtime, &tokens, request.request(), given),
         None => check_session(&tokens, request),
     };
     match scope {
@@ -130,6 +133,37 @@ fn check(ops: &Ops, request: &ServiceRequest) -> Result<(), Problem> {
     }
 }
 
+/// The token of a header; empty if it is no bearer token.
+fn bearer(header: &HeaderValue) -> &[u8] {
+    let (scheme, token) = header.as_bytes().split_at_checked(BEARER.len()).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(BEARER) { token } else { &[] }
+}
+
+/// Checks a token of a key, which allows a part of the API for that key.
+fn check_key_token(
+    runtime: &Runtime,
+    request: &ServiceRequest,
+    key: &ApiKey,
+    token: &str,
+) -> Result<(), Problem> {
+    let scopes = limited(runtime, request.request(), || {
+        let tenant = runtime.node.tenant(key.as_str())?;
+        let policy = tenant.policy();
+        let known = policy.settings().tokens.iter().find(|known| known.is(token))?;
+        Some(known.scopes.clone())
+    })?;
+    let needed = tokens::needed(request.method(), request.match_pattern().as_deref(), request.path());
+    let is_allowed = needed.is_some_and(|(scope, of)| of == *key && scopes.contains(&scope));
+    let forbidden = || {
+        let scopes = scopes.iter().map(|scope| scope.label()).collect::<Vec<_>>().join(", ");
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            format!("this token may do these things for the key {key}, and no others: {scopes}"),
+        )
+    };
+    is_allowed.then_some(()).ok_or_else(forbidden)
+}
+
 /// Refuses requests from pages of other sites, even with the token.
 fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get(SEC_FETCH_SITE);
@@ -137,22 +171,33 @@ fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
     is_allowed.then_some(()).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, OTHER_SITE))
 }
 
-/// Checks a token that a caller gave. Above the rate limit of wrong tokens, no token is compared. If the right one still
-/// passed, the limit would not limit guesses.
+/// Checks a token that a caller gave.
 fn check_guess(
     runtime: &Runtime,
     tokens: &ApiTokens,
     request: &HttpRequest,
     given: &[u8],
 ) -> Result<Scope, Problem> {
+    limited(runtime, request, || {
+        // Compares all tokens, each in constant time, so that the time reveals nothing about them.
+        let is_right = |token: &AdminToken| bool::from(given.ct_eq(token.as_str().as_bytes()));
+        let scopes = scopes(tokens).map(|(token, scope)| token.is_some_and(is_right).then_some(scope));
+        scopes.into_iter().flatten().next()
+    })
+}
+
+/// Looks for the meaning of a token, and counts wrong ones. Above the rate limit of wrong tokens, no token is compared. If the
+/// right one still passed, the limit would not limit guesses.
+fn limited<T>(
+    runtime: &Runtime,
+    request: &HttpRequest,
+    find: impl FnOnce() -> Option<T>,
+) -> Result<T, Problem> {
     let address = request.peer_addr().map(|peer| peer.ip());
     let (guesser, now) = (GuessSource::new(address, is_forwarded(request.headers())), runtime.now());
     let checked = runtime.admin.wrong_tokens.check(guesser, now);
     checked.inspect_err(|too_many| runtime.limit_hit(too_many.limit, address))?;
-    // Compares all tokens, each in constant time, so that the time reveals nothing about them.
-    let is_right = |token: &AdminToken| bool::from(given.ct_eq(token.as_str().as_bytes()));
-    let scopes = scopes(tokens).map(|(token, scope)| token.is_some_and(is_right).then_some(scope));
-    scopes.into_iter().flatten().next().ok_or_else(|| {
+    find().ok_or_else(|| {
         runtime.admin.wrong_tokens.count_wrong(guesser, now);
         Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED)
     })

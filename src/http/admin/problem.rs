@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::keys::KeyError;
+use crate::keys::{KeyError, TokenError};
 use crate::limits::LimitExceeded;
 use crate::runtime::admin::AdminError;
 use crate::wire::InvalidName;
@@ -138,6 +138,11 @@ impl From<AdminError> for Problem {
             AdminError::Name(_) | AdminError::Auth(_) | AdminError::Webhook(_) => {
                 Problem::unprocessable(error.to_string())
             }
+            AdminError::Token(TokenError::Unknown) => Problem::not_found(error.to_string()),
+            AdminError::Token(TokenError::NoName | TokenError::NoScope) => {
+                Problem::unprocessable(error.to_string())
+            }
+            AdminError::Token(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
             AdminError::Keys(error) => error.into(),
         }
     }

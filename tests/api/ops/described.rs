@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 22] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -17,6 +17,8 @@ const ORDER: [&str; 20] = [
     "show_peer",
     "send_to_peer",
     "send_to_all",
+    "add_token",
+    "remove_token",
     "change_log",
     "show_log",
     "show_stats",

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use clap::{ArgMatches, Args, Command as ClapCommand, Error, FromArgMatches, Subcommand};
 use peerbroker::keys::{
-    Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, RelayMode, Settings, Webhook, WebhookSecret,
-    check_name,
+    Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, RelayMode, Settings, TokenScope, Webhook,
+    WebhookSecret, check_name,
 };
 use peerbroker::wire::ApiKey;
 use peerbroker::{check_auth, check_webhook};
@@ -107,6 +107,45 @@ pub enum KeysCommand {
 
     /// Remove a key, without asking
     Remove(OneKey),
+
+    /// Tokens for the API that may do a part of it, for one key
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// The commands of `peerbroker keys token`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Add a token, and print it. It is shown only once
+    Add {
+        #[command(flatten)]
+        key: OneKey,
+
+        /// Name of the token, such as that of the program that uses it
+        #[arg(value_parser = |text: &str| check_name(text).map(|()| text.to_owned()))]
+        name: String,
+
+        /// What it allows: messages, peers:read or kick; may be repeated
+        #[arg(long, required = true, value_parser = scope)]
+        scope: Vec<TokenScope>,
+    },
+
+    /// List the tokens of a key, without their texts
+    List(OneKey),
+
+    /// Remove a token: it is not valid any more
+    Remove {
+        #[command(flatten)]
+        key: OneKey,
+
+        /// Name of the token
+        name: String,
+    },
+}
+
+fn scope(text: &str) -> Result<TokenScope, String> {
+    let found = TokenScope::ALL.into_iter().find(|scope| scope.label() == text);
+    found.ok_or_else(|| format!("expected one of {}", TokenScope::ALL.map(TokenScope::label).join(", ")))
 }
 
 /// The key that a command is about.
@@ -250,7 +289,8 @@ impl KeySettings {
     /// The settings of a key, except its origins, its proofs and its webhook.
     fn of(settings: &Settings) -> Self {
         // A change has the fields of the settings.
-        let change = serde_json::to_value(settings).and_then(serde_json::from_value);
+        let settings = Settings { tokens: Vec::new(), ..settings.clone() };
+        let change = serde_json::to_value(&settings).and_then(serde_json::from_value);
         KeySettings { change: change.unwrap_or_default(), ..Self::default() }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use peerbroker::config::{DEFAULT_PORT, MountPath};
-use peerbroker::keys::{Auth, JwtKey, Key, Origin};
+use peerbroker::keys::{Auth, JwtKey, Key, KeyToken, Origin};
 use peerbroker::wire::ApiKey;
 use peerbroker::{ClientOptions, lan_address};
 
@@ -78,6 +78,18 @@ fn cells(key: &Key) -> [String; 7] {
     let name = if key.name.is_empty() { "-".to_owned() } else { printable(&key.name) };
     let used = key.used.map_or_else(|| "never".to_owned(), date);
     [name_of(&key.key), name, state(key).to_owned(), auth.to_owned(), origins, date(key.created), used]
+}
+
+/// One line for each token.
+pub(super) fn tokens(tokens: &[KeyToken]) -> String {
+    if tokens.is_empty() {
+        return "The key has no tokens.\n".to_owned();
+    }
+    let line = |token: &KeyToken| {
+        let scopes = token.scopes.iter().map(|scope| scope.label()).collect::<Vec<_>>().join(" ");
+        format!("{}  {}  {scopes}\n", date(token.created), printable(&token.name))
+    };
+    tokens.iter().map(line).collect()
 }
 
 /// All settings of one key, except its secret.

@@ -29,9 +29,12 @@ impl Reader {
     }
 
     /// Calls `read` whenever there may be something to read, until it is not `WouldBlock`.
-    pub(super) async fn read<R>(&self, mut read: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    pub(super) async fn read<R>(&self, read: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         #[cfg(unix)]
-        let read = |_: &UdpSocket| read();
+        let read = {
+            let mut read = read;
+            move |_: &UdpSocket| read()
+        };
         self.0.async_io(Interest::READABLE, read).await
     }
 }

@@ -260,7 +260,8 @@ impl Admin {
             check_name(&token.name)?;
         }
         token.check(&self.one_key(key)?.settings.tokens)?;
-        self.change_key(by, key, Change { token: Some(token), ..Change::default() }).map(drop)
+        let changed = self.change_key(by, key, Change { token: Some(token.clone()), ..Change::default() })?;
+        Ok(token.check_done(&changed.settings.tokens)?)
     }
 
     /// Removes a key and dismisses its clients. A built-in key of the same name becomes active again.

@@ -96,9 +96,10 @@ fn token(
     let tokens = found.map_err(&unknown)?.settings.tokens;
     let change = |change: TokenChange| -> Result<(), Failure> {
         change.check(&tokens).map_err(failed)?;
-        let change = Change { token: Some(change), ..Change::default() };
-        audit.note("changed", &store.change(key, change).map_err(&unknown)?);
-        Ok(())
+        let token = Some(change.clone());
+        let changed = store.change(key, Change { token, ..Change::default() }).map_err(&unknown)?;
+        audit.note("changed", &changed);
+        change.check_done(&changed.settings.tokens).map_err(failed)
     };
     match command {
         TokenCommand::Add { name, scope, .. } => {

@@ -81,6 +81,14 @@ impl TokenChange {
         }
     }
 
+    /// Checks that a key with these tokens has been changed so: another process may have been faster.
+    pub fn check_done(&self, tokens: &[KeyToken]) -> Result<(), TokenError> {
+        match self {
+            TokenChange::Add(token) if !tokens.contains(token) => Err(TokenError::Exists),
+            _ => Ok(()),
+        }
+    }
+
     /// Applies it, if it is valid.
     pub(super) fn apply(self, tokens: &mut Vec<KeyToken>) {
         if self.check(tokens).is_ok() {
@@ -89,5 +97,22 @@ impl TokenChange {
                 TokenChange::Remove(name) => tokens.retain(|token| token.name != name),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_tokens_of_one_name_the_second_is_not_taken_for_added() {
+        let mut tokens = Vec::new();
+        let [first, second] = ["1", "2"].map(|hash| {
+            let (name, scopes) = ("shop".to_owned(), vec![TokenScope::Kick]);
+            TokenChange::Add(KeyToken { name, scopes, created: 0, hash: hash.to_owned() })
+        });
+        [&first, &second].into_iter().for_each(|change| change.clone().apply(&mut tokens));
+        assert_eq!(first.check_done(&tokens), Ok(()));
+        assert_eq!(second.check_done(&tokens), Err(TokenError::Exists));
     }
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::config::{Config, Dialects, MountPath};
 use crate::descriptions::{browsers, without_addresses};
 use crate::dialect::json::{is_name, members};
-use crate::dialect::{calls, peerjs, rooms, root};
+use crate::dialect::{calls, peerjs, room_codes, root};
 use crate::http::public::{forwarded, handshake, routes};
 use crate::keys::{Origin, verifier};
 use crate::limits::Quota;
@@ -139,16 +139,16 @@ pub fn dialects(input: &[u8]) {
                 assert_eq!(got, sent);
             }
         }
-        root::Command::Rooms(rooms::Command::Join { username, offer: Some(offer), .. }) => {
+        root::Command::RoomCodes(room_codes::Command::Join { username, offer: Some(offer), .. }) => {
             let username = username.unwrap_or_default();
             assert!(username.chars().count() <= 20);
-            if let (Some(mut sent), Some(got)) = (sent, object(&rooms::offer(&offer, &username))) {
+            if let (Some(mut sent), Some(got)) = (sent, object(&room_codes::offer(&offer, &username))) {
                 sent["offer"]["clientUsername"] = Value::from(username);
                 assert_eq!(got, sent["offer"]);
             }
         }
-        root::Command::Rooms(rooms::Command::Answer { response: Some(response), .. }) => {
-            object(&rooms::response(response));
+        root::Command::RoomCodes(room_codes::Command::Answer { response: Some(response), .. }) => {
+            object(&room_codes::response(response));
             assert!(sent.is_none_or(|sent| value(response).is_ok_and(|got| got == sent["response"])));
         }
         _ => {}

@@ -6,7 +6,7 @@
 pub mod calls;
 pub(crate) mod json;
 pub mod peerjs;
-pub mod rooms;
+pub mod room_codes;
 pub mod root;
 
 pub use json::Object;

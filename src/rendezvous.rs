@@ -1,4 +1,4 @@
-//! Directories of peers: room codes, names in rooms, aliases for calls. They lead to ids of peers.
+//! Directories of peers: room codes with their hosts and players, aliases for calls. They lead to ids of peers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::wire::{PeerId, numbers};
 pub struct Guests {
     /// Their realm.
     pub realm: Arc<Realm>,
-    /// Their rooms.
-    pub rooms: Arc<Rooms>,
+    /// Their room codes.
+    pub room_codes: Arc<RoomCodes>,
     /// The ids under which they can be called.
     pub aliases: Arc<CallAliases>,
 }
@@ -69,8 +69,8 @@ const TRIES: usize = 8;
 /// The longest possible code. Longer texts are not looked up.
 const MAX_CODE_BYTES: usize = 16;
 
-/// The rooms of one key. A room is only a directory of peers: messages go through their realm.
-pub struct Rooms {
+/// The room codes of one key. What a code leads to is only a directory of peers: messages go through their realm.
+pub struct RoomCodes {
     config: LiveConfig,
     clock: Clock,
     last_number: AtomicU64,
@@ -97,7 +97,7 @@ struct Player {
 
 /// A host's hold on its room. Dropping it removes the room.
 pub struct HostedRoom {
-    rooms: Arc<Rooms>,
+    rooms: Arc<RoomCodes>,
     code: String,
     number: u64,
 }
@@ -105,7 +105,7 @@ pub struct HostedRoom {
 /// A player's hold on its name. Dropping it frees the name, or, once the room has started, keeps it
 /// for when the player comes back.
 pub struct PlayerName {
-    rooms: Arc<Rooms>,
+    rooms: Arc<RoomCodes>,
     code: String,
     number: u64,
     name: String,
@@ -114,7 +114,7 @@ pub struct PlayerName {
 
 /// The error of an operation in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoomError {
+pub enum RoomCodeError {
     /// There is no such room, or it has ended.
     NoRoom,
     /// There is no such player in the room.
@@ -125,12 +125,12 @@ pub enum RoomError {
     TooMany,
 }
 
-numbers!(RoomError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3);
+numbers!(RoomCodeError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3);
 
-impl Rooms {
+impl RoomCodes {
     /// No room yet.
     pub fn new(config: LiveConfig, clock: Clock) -> Self {
-        Rooms { config, clock, last_number: AtomicU64::new(0), rooms: DashMap::new() }
+        RoomCodes { config, clock, last_number: AtomicU64::new(0), rooms: DashMap::new() }
     }
 
     /// A number that was never used before.
@@ -139,9 +139,9 @@ impl Rooms {
     }
 
     /// Opens a room with a new code.
-    pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<HostedRoom, RoomError> {
+    pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<HostedRoom, RoomCodeError> {
         if self.rooms.len() >= self.config.load().limits.rooms {
-            return Err(RoomError::TooMany);
+            return Err(RoomCodeError::TooMany);
         }
         let number = self.next_number();
         for tries in 0.. {
@@ -152,7 +152,7 @@ impl Rooms {
                 return Ok(HostedRoom { rooms: Arc::clone(self), code, number });
             }
         }
-        Err(RoomError::TooMany)
+        Err(RoomCodeError::TooMany)
     }
 
     /// True if there is a room with this code, in any case of letters.
@@ -177,17 +177,17 @@ impl Rooms {
         code: &str,
         name: &str,
         player: &PeerId,
-    ) -> Result<(PlayerName, PeerId), RoomError> {
-        let code = self.find(code).ok_or(RoomError::NoRoom)?;
-        let mut room = self.rooms.get_mut(&code).ok_or(RoomError::NoRoom)?;
+    ) -> Result<(PlayerName, PeerId), RoomCodeError> {
+        let code = self.find(code).ok_or(RoomCodeError::NoRoom)?;
+        let mut room = self.rooms.get_mut(&code).ok_or(RoomCodeError::NoRoom)?;
         let generation = self.next_number();
         let mut name = name.to_owned();
         if room.started {
             if !room.players.contains_key(&name) {
-                return Err(RoomError::NoPlayer);
+                return Err(RoomCodeError::NoPlayer);
             }
         } else if room.players.len() >= self.config.load().limits.room_players {
-            return Err(RoomError::Full);
+            return Err(RoomCodeError::Full);
         } else {
             while room.players.contains_key(&name) {
                 name += &random("abcdefghijklmnopqrstuvwxyz0123456789", 1);
@@ -221,10 +221,10 @@ impl Rooms {
         &self,
         code: &str,
         number: u64,
-        act: impl FnOnce(&mut Room) -> Result<R, RoomError>,
-    ) -> Result<R, RoomError> {
+        act: impl FnOnce(&mut Room) -> Result<R, RoomCodeError>,
+    ) -> Result<R, RoomCodeError> {
         let mut room = self.rooms.get_mut(code).filter(|room| room.number == number);
-        act(room.as_mut().ok_or(RoomError::NoRoom)?)
+        act(room.as_mut().ok_or(RoomCodeError::NoRoom)?)
     }
 }
 
@@ -245,20 +245,20 @@ impl HostedRoom {
     }
 
     /// The player of a name; `None` if that player has left.
-    pub fn player(&self, name: &str) -> Result<Option<PeerId>, RoomError> {
+    pub fn player(&self, name: &str) -> Result<Option<PeerId>, RoomCodeError> {
         let now = self.rooms.clock.now();
         self.rooms.with(&self.code, self.number, |room| {
             room.used = now;
             match room.players.get(name) {
                 Some(player) => Ok(player.peer.clone()),
                 None if room.left.iter().any(|left| left == name) => Ok(None),
-                None => Err(RoomError::NoPlayer),
+                None => Err(RoomCodeError::NoPlayer),
             }
         })
     }
 
     /// From now on only players that are known get in.
-    pub fn start(&self) -> Result<(), RoomError> {
+    pub fn start(&self) -> Result<(), RoomCodeError> {
         let now = self.rooms.clock.now();
         self.rooms.with(&self.code, self.number, |room| {
             room.used = now;

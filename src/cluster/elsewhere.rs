@@ -11,7 +11,7 @@ use super::packet::{NodeAnswer, Packet, Question};
 use super::{Entity, Name, Owner};
 use crate::config::Degraded;
 use crate::events::PeerAddress;
-use crate::rendezvous::RoomError;
+use crate::rendezvous::RoomCodeError;
 use crate::router::Realm;
 use crate::wire::{ApiKey, ConnId, NodeId, PeerId, Token};
 
@@ -44,8 +44,8 @@ pub enum Joined {
     },
     /// There is the room, and no name was wanted.
     Found,
-    /// Not in the room. [`NoRoom`](RoomError::NoRoom) is certain: no node has it.
-    Refused(RoomError),
+    /// Not in the room. [`NoRoom`](RoomCodeError::NoRoom) is certain: no node has it.
+    Refused(RoomCodeError),
     /// The node of the room did not answer, or cannot be found now.
     Unavailable,
 }
@@ -97,7 +97,7 @@ impl Membership {
         self.request(|reply| Request::Ask(node, question, bound, reply)).await.ok()
     }
 
-    /// Has a player join a room that is not on this node, by its code, as [`Rooms::code`](crate::rendezvous::Rooms::code) gives
+    /// Has a player join a room that is not on this node, by its code, as [`RoomCodes::code`](crate::rendezvous::RoomCodes::code) gives
     /// it. Without a name, only asks if the room exists.
     pub async fn join(
         self: Arc<Self>,
@@ -109,7 +109,7 @@ impl Membership {
         let room = Name { key: key.clone(), entity: Entity::Room, name: code.clone() };
         let node = match self.find(room).await {
             Whereabouts::At(node) => node,
-            Whereabouts::NotElsewhere => return Joined::Refused(RoomError::NoRoom),
+            Whereabouts::NotElsewhere => return Joined::Refused(RoomCodeError::NoRoom),
             Whereabouts::Unknown => return Joined::Unavailable,
         };
         let Some(name) = name else { return Joined::Found };
@@ -124,7 +124,7 @@ impl Membership {
                 Err(_) => Joined::Unavailable,
             },
             Some(NodeAnswer::NotJoined(why)) => {
-                Joined::Refused(RoomError::of_number(why).unwrap_or(RoomError::NoRoom))
+                Joined::Refused(RoomCodeError::of_number(why).unwrap_or(RoomCodeError::NoRoom))
             }
             _ => Joined::Unavailable,
         }

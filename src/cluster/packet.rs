@@ -199,7 +199,7 @@ pub enum NodeAnswer {
         /// The id of the host.
         host: String,
     },
-    /// A player is not in the room; the number of a [`RoomError`](crate::rendezvous::RoomError).
+    /// A player is not in the room; the number of a [`RoomCodeError`](crate::rendezvous::RoomCodeError).
     NotJoined(u8),
     /// The outcome of a text that was posted; the number of a [`Posted`](crate::cluster::Posted).
     Posted(u8),

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::json::Object;
-use super::{calls, rooms};
+use super::{calls, room_codes};
 
 /// A command of a client, in its dialect.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// A command for rooms.
-    Rooms(rooms::Command<'a>),
+    /// A command for room codes.
+    RoomCodes(room_codes::Command<'a>),
     /// A command for one-to-one calls.
     Calls(calls::Command<'a>),
     /// Frames that are not JSON objects with an action are ignored.
@@ -44,8 +44,8 @@ pub fn similar_action(action: &str) -> Option<&'static str> {
 pub fn decode(text: &str) -> Command<'_> {
     let Some(frame) = Object::parse(text) else { return Command::Nothing };
     let Some(action) = frame.string("action") else { return Command::Nothing };
-    match rooms::decode(&action, &frame) {
-        Some(command) => Command::Rooms(command),
+    match room_codes::decode(&action, &frame) {
+        Some(command) => Command::RoomCodes(command),
         None => Command::Calls(calls::decode(&action, frame)),
     }
 }

@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use crate::keys::{Key, Policy, unix_time};
-use crate::rendezvous::{Guests, Rooms};
+use crate::rendezvous::{Guests, RoomCodes};
 use crate::router::{ClientQuota, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
@@ -100,14 +100,14 @@ impl Tenant {
         Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)))
     }
 
-    /// The realm, rooms and aliases of clients of room codes and calls, created if there are none.
+    /// The realm, room codes and aliases of guests, created if there are none.
     pub fn guests(self: &Arc<Self>) -> Arc<Guests> {
         let mut realms = self.realms.lock();
         self.activate(&mut realms);
         Arc::clone(realms.guests.get_or_insert_with(|| {
-            let rooms = Rooms::new(self.router.live_config().clone(), self.router.clock().clone());
+            let room_codes = RoomCodes::new(self.router.live_config().clone(), self.router.clock().clone());
             let realm = self.realm(RealmKind::Guests);
-            Arc::new(Guests { realm, rooms: Arc::new(rooms), aliases: Arc::default() })
+            Arc::new(Guests { realm, room_codes: Arc::new(room_codes), aliases: Arc::default() })
         }))
     }
 
@@ -182,14 +182,14 @@ impl Tenant {
     /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.
     pub(super) fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
-        let rooms = self.realms.lock().guests.as_ref().map(|guests| Arc::clone(&guests.rooms));
-        rooms.into_iter().for_each(|rooms| rooms.sweep());
+        let codes = self.realms.lock().guests.as_ref().map(|guests| Arc::clone(&guests.room_codes));
+        codes.into_iter().for_each(|codes| codes.sweep());
         let mut realms = self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         let unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_vacant();
         drop(realms.peers.take_if(|peers| unused(peers)));
         let unused_guests = |guests: &Arc<Guests>| {
-            Arc::strong_count(guests) == 1 && unused(&guests.realm) && guests.rooms.is_empty()
+            Arc::strong_count(guests) == 1 && unused(&guests.realm) && guests.room_codes.is_empty()
         };
         drop(realms.guests.take_if(|guests| unused_guests(guests)));
         if realms.peers.is_none() && realms.guests.is_none() {

@@ -16,13 +16,13 @@ use super::handler::{Context, ProtocolHandler};
 use super::run::run;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
-use crate::dialect::rooms::Problem;
-use crate::dialect::{Object, calls, rooms, root};
+use crate::dialect::room_codes::Problem;
+use crate::dialect::{Object, calls, room_codes, root};
 use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::Node;
-use crate::rendezvous::{CallAlias, Guests, HostedRoom, PlayerName, RoomError};
+use crate::rendezvous::{CallAlias, Guests, HostedRoom, PlayerName, RoomCodeError};
 use crate::transport::Socket;
 use crate::wire::{ApiKey, ConnId, Frame, Limit, MessageKind, PeerId, Refusal, Token};
 
@@ -141,7 +141,7 @@ fn random() -> String {
 
 impl ProtocolHandler for Guest {
     fn refusal(refusal: Refusal) -> Frame {
-        rooms::error(&refusal.text())
+        room_codes::error(&refusal.text())
     }
 
     fn poll_pending(&mut self, cx: &mut task::Context<'_>, context: &mut Context<'_>) -> Poll<()> {
@@ -169,7 +169,7 @@ impl ProtocolHandler for Guest {
         }
         let dialects = context.node.config().load().dialects;
         match root::decode(text) {
-            root::Command::Rooms(command) if dialects.rooms => {
+            root::Command::RoomCodes(command) if dialects.rooms => {
                 let played = self.play(command, text, context);
                 complain(played, context);
             }
@@ -207,7 +207,9 @@ impl Guest {
             && **action != *similar
             && action.eq_ignore_ascii_case(similar)
         {
-            context.reply(rooms::error(&format!("unknown action \"{action}\": did you mean \"{similar}\"?")));
+            context.reply(room_codes::error(&format!(
+                "unknown action \"{action}\": did you mean \"{similar}\"?"
+            )));
         }
         if std::mem::replace(&mut self.has_unused, true) {
             return;
@@ -266,18 +268,18 @@ impl Guest {
 
     fn play(
         &mut self,
-        command: rooms::Command<'_>,
+        command: room_codes::Command<'_>,
         text: &str,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
         match command {
-            rooms::Command::Create => {
+            room_codes::Command::Create => {
                 // A host has one room: the one before is closed first.
                 self.hosting = None;
                 let host = context.peer.id();
                 match context.node.membership() {
                     None => {
-                        let room = self.guests.rooms.create(host)?;
+                        let room = self.guests.room_codes.create(host)?;
                         self.host(Hosting { room, _code: None }, context);
                     }
                     Some(membership) => {
@@ -288,30 +290,30 @@ impl Guest {
                             move |guest: &mut Guest, context: &mut Context<'_>| match opened {
                                 Ok(hosting) => guest.host(hosting, context),
                                 Err(Some(error)) => complain(Err(error.into()), context),
-                                Err(None) => context.reply(rooms::error(&Refusal::Unavailable.text())),
+                                Err(None) => context.reply(room_codes::error(&Refusal::Unavailable.text())),
                             }
                         });
                     }
                 }
             }
-            rooms::Command::Join { room, username, offer } => {
+            room_codes::Command::Join { room, username, offer } => {
                 self.check_guesses(context.node)?;
-                if !self.guests.rooms.contains(&room) {
+                if !self.guests.room_codes.contains(&room) {
                     return self.join_elsewhere(&room, username.filter(|_| offer.is_some()), text, context);
                 }
                 let username = username.ok_or(Problem::NoUsername)?;
                 self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, context)?;
             }
-            rooms::Command::Answer { username, response } => {
+            room_codes::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?)?;
                 let response = response.ok_or(Problem::NoResponse)?;
                 // No error for a player that has just left: the host could do nothing about it, and games would show it.
                 if let Some(player) = player {
-                    let answer = rooms::response(response);
-                    context.send(player.as_str(), MessageKind::Room, answer, MediaMessage::Answer(None));
+                    let answer = room_codes::response(response);
+                    context.send(player.as_str(), MessageKind::RoomCode, answer, MediaMessage::Answer(None));
                 }
             }
-            rooms::Command::Start => {
+            room_codes::Command::Start => {
                 self.hosting()?.start()?;
             }
         }
@@ -328,7 +330,7 @@ impl Guest {
     }
 
     fn host(&mut self, hosting: Hosting, context: &mut Context<'_>) {
-        context.reply(rooms::confirm(hosting.room.code()));
+        context.reply(room_codes::confirm(hosting.room.code()));
         self.hosting = Some(Box::new(hosting));
     }
 
@@ -362,8 +364,8 @@ impl Guest {
         offer: &Object<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        let (playing, host) = self.guests.rooms.join(room, username, context.peer.id())?;
-        let offer = rooms::offer(offer, playing.name());
+        let (playing, host) = self.guests.room_codes.join(room, username, context.peer.id())?;
+        let offer = room_codes::offer(offer, playing.name());
         self.take_seat(Seat::Here(playing), &host, offer, context)
     }
 
@@ -375,7 +377,8 @@ impl Guest {
         text: &str,
         context: &Context<'_>,
     ) -> Result<(), Problem> {
-        let (Some(membership), Some(code)) = (context.node.membership(), self.guests.rooms.code(room)) else {
+        let (Some(membership), Some(code)) = (context.node.membership(), self.guests.room_codes.code(room))
+        else {
             return Err(self.wrong_code(context.node));
         };
         let (key, player) = (self.guests.realm.key().clone(), context.peer.id().clone());
@@ -384,7 +387,7 @@ impl Guest {
         self.wait(async move {
             let joined = joined.await;
             move |guest: &mut Guest, context: &mut Context<'_>| {
-                if let root::Command::Rooms(rooms::Command::Join { username, offer, .. }) =
+                if let root::Command::RoomCodes(room_codes::Command::Join { username, offer, .. }) =
                     root::decode(&text)
                 {
                     let joined = guest.joined(joined, username.is_some(), offer.as_ref(), context);
@@ -404,9 +407,9 @@ impl Guest {
     ) -> Result<(), Problem> {
         match (joined, offer) {
             (Joined::In { seat, name, host }, Some(offer)) => {
-                self.take_seat(Seat::There(seat), &host, rooms::offer(offer, &name), context)
+                self.take_seat(Seat::There(seat), &host, room_codes::offer(offer, &name), context)
             }
-            (Joined::Refused(RoomError::NoRoom), _) => Err(self.wrong_code(context.node)),
+            (Joined::Refused(RoomCodeError::NoRoom), _) => Err(self.wrong_code(context.node)),
             (Joined::Refused(error), _) => Err(error.into()),
             // Not the client's fault, so it does not count.
             (Joined::Unavailable, _) => Err(Problem::WrongRoom),
@@ -422,7 +425,7 @@ impl Guest {
         offer: Frame,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        if !context.send(host.as_str(), MessageKind::Room, offer, MediaMessage::Offer(None)) {
+        if !context.send(host.as_str(), MessageKind::RoomCode, offer, MediaMessage::Offer(None)) {
             return Err(Problem::WrongRoom);
         }
         if self.playing.len() >= MAX_NAMES {
@@ -442,16 +445,16 @@ fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
         Problem::TooManyRooms => context.node.counters().add(Count::LimitHits(Limit::Rooms), 1),
         _ => {}
     }
-    context.reply(rooms::error(problem.text()));
+    context.reply(room_codes::error(problem.text()));
 }
 
-impl From<RoomError> for Problem {
-    fn from(error: RoomError) -> Self {
+impl From<RoomCodeError> for Problem {
+    fn from(error: RoomCodeError) -> Self {
         match error {
-            RoomError::NoRoom => Problem::WrongRoom,
-            RoomError::NoPlayer => Problem::NoPlayer,
-            RoomError::Full => Problem::RoomFull,
-            RoomError::TooMany => Problem::TooManyRooms,
+            RoomCodeError::NoRoom => Problem::WrongRoom,
+            RoomCodeError::NoPlayer => Problem::NoPlayer,
+            RoomCodeError::Full => Problem::RoomFull,
+            RoomCodeError::TooMany => Problem::TooManyRooms,
         }
     }
 }
@@ -462,9 +465,9 @@ async fn open_room(
     guests: Arc<Guests>,
     host: PeerId,
     connection: ConnId,
-) -> Result<Hosting, Option<RoomError>> {
+) -> Result<Hosting, Option<RoomCodeError>> {
     loop {
-        let room = guests.rooms.create(&host).map_err(Some)?;
+        let room = guests.room_codes.create(&host).map_err(Some)?;
         let (code, claimed) = membership.hold(&guests.realm, Entity::Room, room.code(), &host, connection);
         match claimed.await {
             Holding::Taken => {}

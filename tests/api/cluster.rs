@@ -5,7 +5,7 @@ mod going_away;
 mod ids;
 mod legacy;
 mod messages;
-mod rooms;
+mod room_codes;
 mod webhooks;
 
 use std::ops::Index;

@@ -119,7 +119,7 @@ fn rooms_are_found_under_their_key_alone() {
         player.send(join(&room, "anna", OFFER));
         host.expect(offered("anna"));
         assert_eq!(
-            [server.tenant("one").guests().rooms.len(), server.tenant("two").guests().rooms.len()],
+            [server.tenant("one").guests().room_codes.len(), server.tenant("two").guests().room_codes.len()],
             [1, 0]
         );
     });

@@ -34,7 +34,7 @@ mod protocol;
 mod queue;
 mod registration;
 mod relay;
-mod rooms;
+mod room_codes;
 mod root;
 mod shutdown;
 mod smoke;

@@ -264,7 +264,7 @@ fn odd_frames_harm_nobody(transport: Transport) {
         pair.expect_served();
         odd.reset();
         wait_until("the odd one to be gone", || server.guests().len() == 4);
-        assert_eq!(server.rooms().len(), 1);
+        assert_eq!(server.room_codes().len(), 1);
         Ok(())
     });
     if let Err(error) = result {

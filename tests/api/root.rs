@@ -36,7 +36,7 @@ fn a_host_that_starts_twice_is_found_under_its_code() {
         host.expect_quiet();
         // The room still ends with its host.
         host.reset();
-        wait_until("the end of the room", || server.rooms().is_empty());
+        wait_until("the end of the room", || server.room_codes().is_empty());
     });
 }
 
@@ -90,7 +90,7 @@ fn only_the_dialects_that_are_on_are_understood() {
                     guest.send(call("x", id.as_str(), ""));
                 }
                 guest.expect_quiet();
-                assert_eq!(server.rooms().len(), usize::from(rooms));
+                assert_eq!(server.room_codes().len(), usize::from(rooms));
             },
         );
     }
@@ -219,7 +219,7 @@ fn guests_are_closed_with_1001_when_the_server_stops() {
     // The server waits until its clients have closed.
     drop((host, player, caller));
     server.join();
-    assert!(server.guests().is_empty() && server.rooms().is_empty());
+    assert!(server.guests().is_empty() && server.room_codes().is_empty());
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn no_guest_is_admitted_while_the_server_stops() {
         let mut late = server.begin_guest("late", "/");
         late.expect(problem("Server is stopping"));
         late.expect_closed_with(Some(1001));
-        wait_until("the end of the room", || server.rooms().is_empty());
+        wait_until("the end of the room", || server.room_codes().is_empty());
     });
 }
 

@@ -7,7 +7,7 @@ mod handover;
 mod holders;
 mod liveness;
 mod operator;
-mod rooms;
+mod room_codes;
 mod slow_reader;
 mod streams;
 mod writing;

@@ -3,7 +3,7 @@
 use peerbroker::cluster::Posted;
 use peerbroker::cluster::packet::{NodeAnswer, Packet, Question, write};
 use peerbroker::cluster::{Entity, Name};
-use peerbroker::rendezvous::RoomError;
+use peerbroker::rendezvous::RoomCodeError;
 use peerbroker::wire::{CloseReason, MessageKind, RealmKind};
 
 use crate::stage::key;
@@ -38,13 +38,14 @@ fn numbers_in_packets_never_change() {
     for (number, posted) in (0..).zip(posted) {
         assert_eq!((Posted::of_number(number), posted.number()), (Some(posted), number));
     }
-    let errors = [RoomError::NoRoom, RoomError::NoPlayer, RoomError::Full, RoomError::TooMany];
+    let errors =
+        [RoomCodeError::NoRoom, RoomCodeError::NoPlayer, RoomCodeError::Full, RoomCodeError::TooMany];
     for (number, error) in (0..).zip(errors) {
-        assert_eq!((RoomError::of_number(number), error.number()), (Some(error), number));
+        assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
     let unknown = (MessageKind::of_number(7), CloseReason::of_number(13), Posted::of_number(5));
-    assert_eq!((unknown, RoomError::of_number(4)), ((None, None, None), None));
+    assert_eq!((unknown, RoomCodeError::of_number(4)), ((None, None, None), None));
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn packets_have_the_bytes_that_they_had() {
     let kind = MessageKind::Candidate.number();
     let message =
         Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: "{}" };
-    let refused = NodeAnswer::NotJoined(RoomError::Full.number());
+    let refused = NodeAnswer::NotJoined(RoomCodeError::Full.number());
     let posted = NodeAnswer::Posted(Posted::TooMuch.number());
     let expected: [(Packet<'_>, &[u8]); 4] = [
         (message, b"\0\x01k\0\x01x\x03\x09\x01y\x02\x02{}"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use peerbroker::dialect::root::{self, Command};
-use peerbroker::dialect::{calls, rooms};
+use peerbroker::dialect::{calls, room_codes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -178,11 +178,11 @@ proptest! {
             insert(&mut members, name, spelling, value, at);
         }
         let text = object(&members, &space);
-        let Command::Rooms(rooms::Command::Join { room: asked, username: found, offer: Some(object) }) = root::decode(&text)
+        let Command::RoomCodes(room_codes::Command::Join { room: asked, username: found, offer: Some(object) }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(&asked, &room);
         prop_assert_eq!(found, Some(cut(&username)));
-        let frame = rooms::offer(&object, &named);
+        let frame = room_codes::offer(&object, &named);
         let went = unframe(&frame);
         prop_assert_eq!(Members::of(went), Members::of(&offer).with("clientUsername", Some(json_string(&named))));
         assert_same_tree(&offer, went, "clientUsername");
@@ -202,11 +202,11 @@ proptest! {
         insert(&mut members, "clientUsername", &spellings.1, spell(&username, &spellings.2), &order[1]);
         insert(&mut members, "response", &spellings.2, response.clone(), &order[2]);
         let text = object(&members, &space);
-        let Command::Rooms(rooms::Command::Answer { username: found, response: Some(found_response) }) = root::decode(&text)
+        let Command::RoomCodes(room_codes::Command::Answer { username: found, response: Some(found_response) }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(found.as_deref(), Some(&*username));
         prop_assert_eq!(found_response, &response);
-        let frame = rooms::response(found_response);
+        let frame = room_codes::response(found_response);
         prop_assert_eq!(unframe(&frame), response);
     }
 
@@ -255,13 +255,13 @@ proptest! {
     fn a_member_of_the_wrong_type_counts_as_missing(room in json(), username in json(), offer in json(), response in json()) {
         let as_text = |value: &str| serde_json::from_str::<String>(value).ok();
         let text = format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#);
-        let Command::Rooms(rooms::Command::Join { room: found, username: found_name, offer: found_offer }) = root::decode(&text)
+        let Command::RoomCodes(room_codes::Command::Join { room: found, username: found_name, offer: found_offer }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(found.into_owned(), as_text(&room).unwrap_or_default());
         prop_assert_eq!(found_name, as_text(&username).map(|name| cut(&name)));
         prop_assert_eq!(found_offer.is_some(), offer.starts_with('{'));
         let text = format!(r#"{{"action":"offerResponse","clientUsername":{username},"response":{response}}}"#);
-        let Command::Rooms(rooms::Command::Answer { username: found, response: found_response }) = root::decode(&text)
+        let Command::RoomCodes(room_codes::Command::Answer { username: found, response: found_response }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(found.map(|name| name.into_owned()), as_text(&username));
         prop_assert_eq!(found_response, response.starts_with('{').then_some(&*response));
@@ -275,14 +275,14 @@ proptest! {
         let decoded = root::decode(&text);
         match serde_json::from_str::<String>(&action).ok().as_deref() {
             None => prop_assert!(matches!(decoded, Command::Nothing), "{}", text),
-            Some("createRoom" | "joinRoom" | "offerResponse" | "startGame") => prop_assert!(matches!(decoded, Command::Rooms(_))),
+            Some("createRoom" | "joinRoom" | "offerResponse" | "startGame") => prop_assert!(matches!(decoded, Command::RoomCodes(_))),
             Some(_) => prop_assert!(matches!(decoded, Command::Calls(_)), "{}", text),
         }
     }
 
     #[test]
     fn messages_of_the_server_itself_are_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
-        let (error, started, confirm) = (rooms::error(&message), calls::started(&id), rooms::confirm(&room));
+        let (error, started, confirm) = (room_codes::error(&message), calls::started(&id), room_codes::confirm(&room));
         prop_assert_eq!(unframe(&error), format!(r#"{{"type":"error","val":{}}}"#, json_string(&message)));
         prop_assert_eq!(unframe(&started), format!(r#"{{"action":"start","id":"{id}"}}"#));
         prop_assert_eq!(unframe(&confirm), format!(r#"{{"type":"confirmRoom","room":"{room}"}}"#));
@@ -292,8 +292,12 @@ proptest! {
 /// Every decoded command can be written as an object.
 fn check_any(text: &str) {
     let frame = match root::decode(text) {
-        Command::Rooms(rooms::Command::Join { offer: Some(offer), .. }) => rooms::offer(&offer, "me"),
-        Command::Rooms(rooms::Command::Answer { response: Some(response), .. }) => rooms::response(response),
+        Command::RoomCodes(room_codes::Command::Join { offer: Some(offer), .. }) => {
+            room_codes::offer(&offer, "me")
+        }
+        Command::RoomCodes(room_codes::Command::Answer { response: Some(response), .. }) => {
+            room_codes::response(response)
+        }
         Command::Calls(calls::Command::Send(message)) => message.frame("me"),
         _ => return,
     };
@@ -342,13 +346,14 @@ fn a_name_of_a_megabyte_is_cut_and_depth_has_no_limit() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let text =
         format!(r#"{{"action":"joinRoom","room":"{name}","username":"{name}","offer":{{"a":{deep}}}}}"#);
-    let Command::Rooms(rooms::Command::Join { username: Some(username), offer: Some(offer), .. }) =
-        root::decode(&text)
+    let Command::RoomCodes(room_codes::Command::Join {
+        username: Some(username), offer: Some(offer), ..
+    }) = root::decode(&text)
     else {
         panic!("not understood")
     };
     assert_eq!(username, "é".repeat(20));
-    let went = rooms::offer(&offer, &username);
+    let went = room_codes::offer(&offer, &username);
     assert!(unframe(&went) == format!(r#"{{"a":{deep},"clientUsername":"{username}"}}"#));
     let text = format!(r#"{{"action":"x","data":{{"a":{deep},"remoteId":"b"}},"b":{deep}}}"#);
     let Command::Calls(calls::Command::Send(message)) = root::decode(&text) else { panic!("not understood") };

@@ -9,7 +9,7 @@ use super::{RETRY_DELAY, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Granted, Name, Owner, TokenDigest};
-use crate::rendezvous::{Guests, RoomError};
+use crate::rendezvous::{Guests, RoomCodeError};
 use crate::router::{Peer, Realm};
 use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId};
 
@@ -114,8 +114,8 @@ impl<B: Backplane> Worker<B> {
     pub(super) fn let_in(&self, from: NodeId, question: &Question) -> NodeAnswer {
         let Question::Join { key, code, name, player, seat } = question else { return NodeAnswer::No };
         let joined = match (self.guests(key), PeerId::parse(player)) {
-            (Some(guests), Ok(player)) => guests.rooms.join(code, name, &player),
-            _ => Err(RoomError::NoRoom),
+            (Some(guests), Ok(player)) => guests.room_codes.join(code, name, &player),
+            _ => Err(RoomCodeError::NoRoom),
         };
         match joined {
             Ok((playing, host)) => {

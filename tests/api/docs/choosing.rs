@@ -2,7 +2,7 @@
 //! tokenizer can read it. The server must understand the messages that they send.
 
 use peerbroker::dialect::root::{self, Command};
-use peerbroker::dialect::{calls, rooms};
+use peerbroker::dialect::{calls, room_codes};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use serde_json::{Map, Value, json};
 
@@ -35,13 +35,13 @@ fn messages_of_the_snippets_are_understood() {
     for (block, tokens) in snippets("docs/CHOOSING.md") {
         for frame in frames(&tokens) {
             let name = match root::decode(&frame) {
-                Command::Rooms(rooms::Command::Create) => "createRoom",
-                Command::Rooms(rooms::Command::Join { room, username: Some(_), offer: Some(_) })
+                Command::RoomCodes(room_codes::Command::Create) => "createRoom",
+                Command::RoomCodes(room_codes::Command::Join { room, username: Some(_), offer: Some(_) })
                     if room == "QXZP" =>
                 {
                     "joinRoom"
                 }
-                Command::Rooms(rooms::Command::Answer { username: Some(_), response: Some(_) }) => {
+                Command::RoomCodes(room_codes::Command::Answer { username: Some(_), response: Some(_) }) => {
                     "offerResponse"
                 }
                 Command::Calls(calls::Command::Start) => "start",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use peerbroker::node::Tenant;
-use peerbroker::rendezvous::Rooms;
+use peerbroker::rendezvous::RoomCodes;
 use peerbroker::router::Realm;
 pub use testkit::guests::*;
 
@@ -60,8 +60,8 @@ impl TestServer {
         Arc::clone(&self.root_tenant().guests().realm)
     }
 
-    pub fn rooms(&self) -> Arc<Rooms> {
-        Arc::clone(&self.root_tenant().guests().rooms)
+    pub fn room_codes(&self) -> Arc<RoomCodes> {
+        Arc::clone(&self.root_tenant().guests().room_codes)
     }
 
     pub fn wait_for_guests(&self, count: usize) {

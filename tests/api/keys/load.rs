@@ -76,7 +76,7 @@ fn a_key_that_goes_on_and_off_under_load_leaves_nothing_behind() {
         bystander.expect_nothing("bystander");
         server.client_of("one", "last").expect_nothing("last");
         wait_until("nobody", || server.tenant("one").is_empty());
-        wait_until("no room", || server.tenant("one").guests().rooms.is_empty());
+        wait_until("no room", || server.tenant("one").guests().room_codes.is_empty());
         assert_eq!(server.node().peers(), 1);
         keys.remove("one");
         wait_until("nothing that waits", || server.node().queued_bytes() == 0);

@@ -111,7 +111,7 @@ fn a_revoked_key_comes_back_without_its_queue() {
             a.expect_closed_with(Some(4004));
             again(keys);
             assert!(server.tenant("one").is_empty());
-            assert_eq!(server.tenant("one").guests().rooms.len(), 0);
+            assert_eq!(server.tenant("one").guests().room_codes.len(), 0);
             // The id is free, and its queue is empty.
             let mut new = server.begin_at(&server.target_of("one", "a").replace("token=", "token=another-"));
             new.expect_accepted();

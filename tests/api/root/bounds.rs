@@ -160,7 +160,7 @@ fn a_host_that_stops_reading_is_closed_and_its_room_with_it() {
         (0..500).for_each(|_| player.send(&frame));
         wait_until("its outbox to be full", || player.expect_text() == problem("wrong room"));
         expect_slow_reader(server, &mut player, &frame, slow);
-        wait_until("the end of the room", || server.rooms().is_empty());
+        wait_until("the end of the room", || server.room_codes().is_empty());
     });
 }
 

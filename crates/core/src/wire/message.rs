@@ -13,8 +13,8 @@ labels! {
         Candidate = "candidate",
         /// A PeerJS client closes its connections to one peer.
         Leave = "leave",
-        /// Between a room's host and its players.
-        Room = "room",
+        /// Between the host of a room code and its players.
+        RoomCode = "room_code",
         /// Between the two ends of a one-to-one call.
         Call = "call",
         /// From the app's server to a client.
@@ -31,7 +31,7 @@ impl MessageKind {
     }
 }
 
-numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, Room = 4, Call = 5, Server = 6);
+numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, RoomCode = 4, Call = 5, Server = 6);
 
 labels! {
     /// The reason why a message was not delivered and does not wait. The labels are those of the outcome of the message.

@@ -232,7 +232,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         ]),
         group("Rooms and calls", vec![
             Row::new("dialects", |d| &mut d.dialects, choice("LIST", Dialect::ALL.map(|dialect| (dialect.label(), dialect))),
-                "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#rooms) and [one-to-one calls](PROTOCOL.md#calls) at the root", "").commas().live(),
+                "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#room-codes) and [one-to-one calls](PROTOCOL.md#calls) at the root", "").commas().live(),
             Row::new("root_key", |d| &mut d.config.root_key, api_key(),
                 "Key for clients [at the root](PROTOCOL.md#the-root) that send none", "").unset("that of --key").live(),
             Row::new("rooms", |d| &mut d.config.limits.rooms, number(&COUNT, ANY),

@@ -49,7 +49,7 @@ fn a_code_is_wrong_if_no_node_has_it_or_its_host_has_left() {
     }
     let (host, room) = nodes[0].host();
     drop(host);
-    wait_until("the room to be gone", || nodes[0].rooms().is_empty());
+    wait_until("the room to be gone", || nodes[0].room_codes().is_empty());
     player.expect_problem(join(&room, "anna", OFFER), "wrong room");
     player.expect_quiet();
 }
@@ -177,7 +177,7 @@ fn without_redis_there_are_no_new_rooms_if_clients_are_to_be_refused() {
     host.expect_problem(r#"{"action":"createRoom"}"#, "Server is not available at the moment");
     player.send(join(&room, "anna", OFFER));
     first.expect(offered("anna"));
-    assert_eq!(nodes[0].rooms().len(), 1);
+    assert_eq!(nodes[0].room_codes().len(), 1);
 }
 
 #[test]

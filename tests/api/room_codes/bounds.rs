@@ -25,7 +25,7 @@ fn rooms_of_a_key_are_limited() {
             // A host's second room replaces its first, so the number stays.
             first.create_room();
             second.reset();
-            wait_until("the end of a room", || server.rooms().len() == 1);
+            wait_until("the end of a room", || server.room_codes().len() == 1);
             third.create_room();
             first.expect_quiet();
         },
@@ -80,9 +80,9 @@ fn a_room_in_which_nothing_happens_is_removed() {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         server.advance(ROOM - MS);
-        assert_eq!(server.rooms().len(), 1);
+        assert_eq!(server.room_codes().len(), 1);
         server.advance(MS);
-        assert!(server.rooms().is_empty());
+        assert!(server.room_codes().is_empty());
         player.expect_problem(join(&room, "anna", OFFER), "wrong room");
         host.expect_problem(respond("anna", ANSWER), "wrong room");
         host.expect_problem(START_GAME, "wrong room");
@@ -146,13 +146,13 @@ fn a_room_in_which_something_happens_stays() {
         player.expect(ANSWER);
         host.send(START_GAME);
         host.expect_quiet();
-        assert_eq!(server.rooms().len(), 1);
+        assert_eq!(server.room_codes().len(), 1);
         // A refused command leaves no room.
         let mut stranger = server.guest("stranger");
         server.advance(ROOM - MS);
         stranger.expect_problem(join(&room, "stranger", OFFER), "no player");
         server.advance(MS);
-        assert!(server.rooms().is_empty());
+        assert!(server.room_codes().is_empty());
     });
 }
 
@@ -164,7 +164,7 @@ fn a_host_of_a_removed_room_cannot_remove_the_next_one_of_that_code() {
         let (mut host, room) = server.host();
         old.reset();
         server.wait_for_guests(1);
-        assert_eq!(server.rooms().len(), 1);
+        assert_eq!(server.room_codes().len(), 1);
         let _player = server.player(&mut host, &room, "anna");
     });
 }
@@ -181,7 +181,7 @@ fn a_room_does_not_outlive_a_host_that_is_dropped_for_its_silence() {
         server.advance(Duration::from_secs(30));
         player.expect_ping();
         assert_eq!(host.expect_close(), None);
-        wait_until("the end of the room", || server.rooms().is_empty());
+        wait_until("the end of the room", || server.room_codes().is_empty());
         player.expect_problem(join(&room, "anna", OFFER), "wrong room");
     });
 }

@@ -1,4 +1,4 @@
-//! The protocol of party games: a computer shows a room code, phones join, and the computer answers the
+//! The protocol of room codes, for party games: a computer shows a code, phones join, and the computer answers the
 //! offer of each phone.
 //!
 //! Frames of clients have an `action`, those of the server a `type`. Offers and answers are forwarded as

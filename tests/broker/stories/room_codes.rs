@@ -5,35 +5,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::config::Limits;
-use peerbroker::rendezvous::{HostedRoom, PlayerName, RoomError, Rooms};
+use peerbroker::rendezvous::{HostedRoom, PlayerName, RoomCodeError, RoomCodes};
 
 use crate::{House, peer};
 
 const ROOM: u64 = 10_000;
 
-fn house_with(set: impl FnOnce(&mut Limits)) -> (House, Arc<Rooms>) {
+fn house_with(set: impl FnOnce(&mut Limits)) -> (House, Arc<RoomCodes>) {
     let mut limits = Limits { room_timeout: Duration::from_millis(ROOM), ..Limits::default() };
     set(&mut limits);
     let house = House::new(limits);
-    let rooms = Arc::clone(&house.broker.tenant("peerjs").unwrap().guests().rooms);
+    let rooms = Arc::clone(&house.broker.tenant("peerjs").unwrap().guests().room_codes);
     (house, rooms)
 }
 
-fn rooms() -> (House, Arc<Rooms>) {
+fn rooms() -> (House, Arc<RoomCodes>) {
     house_with(|_| {})
 }
 
-fn host(rooms: &Arc<Rooms>) -> HostedRoom {
+fn host(rooms: &Arc<RoomCodes>) -> HostedRoom {
     rooms.create(&peer("host")).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-fn player(rooms: &Arc<Rooms>, hosting: &HostedRoom, name: &str) -> PlayerName {
+fn player(rooms: &Arc<RoomCodes>, hosting: &HostedRoom, name: &str) -> PlayerName {
     let (playing, host) = rooms.join(hosting.code(), name, &peer(name)).unwrap_or_else(|e| panic!("{e:?}"));
     assert_eq!(host, peer("host"));
     playing
 }
 
-fn problem(rooms: &Arc<Rooms>, code: &str, name: &str) -> Option<RoomError> {
+fn problem(rooms: &Arc<RoomCodes>, code: &str, name: &str) -> Option<RoomCodeError> {
     rooms.join(code, name, &peer("somebody")).err()
 }
 
@@ -48,7 +48,7 @@ fn a_room_is_there_for_as_long_as_its_hosting() {
     assert!(playing.is_room_open());
     drop(hosting);
     assert!(!rooms.contains(&code) && rooms.is_empty() && !playing.is_room_open());
-    assert_eq!(problem(&rooms, &code, "bert"), Some(RoomError::NoRoom));
+    assert_eq!(problem(&rooms, &code, "bert"), Some(RoomCodeError::NoRoom));
 }
 
 #[test]
@@ -80,16 +80,16 @@ fn no_more_rooms_than_the_limit() {
     let (_house, rooms) = house_with(|limits| limits.rooms = 2);
     let one = host(&rooms);
     let _two = host(&rooms);
-    assert_eq!(rooms.create(&peer("third")).err(), Some(RoomError::TooMany));
+    assert_eq!(rooms.create(&peer("third")).err(), Some(RoomCodeError::TooMany));
     drop(one);
     let _three = host(&rooms);
-    assert_eq!(rooms.create(&peer("fourth")).err(), Some(RoomError::TooMany));
+    assert_eq!(rooms.create(&peer("fourth")).err(), Some(RoomCodeError::TooMany));
 }
 
 #[test]
 fn no_room_at_all_with_a_limit_of_zero() {
     let (_house, rooms) = house_with(|limits| limits.rooms = 0);
-    assert_eq!(rooms.create(&peer("host")).err(), Some(RoomError::TooMany));
+    assert_eq!(rooms.create(&peer("host")).err(), Some(RoomCodeError::TooMany));
 }
 
 #[test]
@@ -99,10 +99,10 @@ fn no_more_players_than_the_limit_and_those_away_count_once_it_has_started() {
     let anna = player(&rooms, &hosting, "anna");
     drop(player(&rooms, &hosting, "bert"));
     let bert = player(&rooms, &hosting, "bert");
-    assert_eq!(problem(&rooms, hosting.code(), "cleo"), Some(RoomError::Full));
+    assert_eq!(problem(&rooms, hosting.code(), "cleo"), Some(RoomCodeError::Full));
     hosting.start().unwrap();
     drop(anna);
-    assert_eq!(problem(&rooms, hosting.code(), "cleo"), Some(RoomError::NoPlayer));
+    assert_eq!(problem(&rooms, hosting.code(), "cleo"), Some(RoomCodeError::NoPlayer));
     let anna = player(&rooms, &hosting, "anna");
     assert_eq!(hosting.player("anna"), Ok(Some(peer("anna"))));
     drop((anna, bert));
@@ -119,11 +119,11 @@ fn a_room_ages_from_when_something_last_happened() {
     house.pass(ROOM - 1);
     hosting.start().unwrap();
     house.pass(ROOM - 1);
-    assert_eq!(problem(&rooms, hosting.code(), "stranger"), Some(RoomError::NoPlayer));
+    assert_eq!(problem(&rooms, hosting.code(), "stranger"), Some(RoomCodeError::NoPlayer));
     house.pass(1);
     assert!(rooms.is_empty());
-    assert_eq!(hosting.start(), Err(RoomError::NoRoom));
-    assert_eq!(hosting.player("anna"), Err(RoomError::NoRoom));
+    assert_eq!(hosting.start(), Err(RoomCodeError::NoRoom));
+    assert_eq!(hosting.player("anna"), Err(RoomCodeError::NoRoom));
 }
 
 #[test]
@@ -150,8 +150,8 @@ fn the_host_of_a_removed_room_does_not_affect_a_new_room_with_the_same_code() {
     };
     let (hosting, playing) = old.into_iter().find(|(hosting, _)| hosting.code() == again.code()).unwrap();
     let _anna = player(&rooms, &again, "anna");
-    assert_eq!(hosting.player("anna"), Err(RoomError::NoRoom));
-    assert_eq!(hosting.start(), Err(RoomError::NoRoom));
+    assert_eq!(hosting.player("anna"), Err(RoomCodeError::NoRoom));
+    assert_eq!(hosting.start(), Err(RoomCodeError::NoRoom));
     assert!(!playing.is_room_open());
     drop((hosting, playing));
     assert_eq!(again.player("anna"), Ok(Some(peer("anna"))));
@@ -163,7 +163,7 @@ fn the_host_of_a_removed_room_does_not_affect_a_new_room_with_the_same_code() {
 fn a_name_is_free_again_before_the_start_and_kept_after_it() {
     let (_house, rooms) = rooms();
     let hosting = host(&rooms);
-    assert_eq!(hosting.player("anna"), Err(RoomError::NoPlayer));
+    assert_eq!(hosting.player("anna"), Err(RoomCodeError::NoPlayer));
     drop(player(&rooms, &hosting, "anna"));
     assert_eq!(hosting.player("anna"), Ok(None));
     let anna = player(&rooms, &hosting, "anna");
@@ -197,7 +197,7 @@ fn as_many_names_are_remembered_as_there_may_be_players() {
     for name in ["1", "2", "1", "3", "2", "4"] {
         drop(player(&rooms, &hosting, name));
     }
-    assert_eq!(hosting.player("1"), Err(RoomError::NoPlayer));
+    assert_eq!(hosting.player("1"), Err(RoomCodeError::NoPlayer));
     for name in ["2", "3", "4"] {
         assert_eq!(hosting.player(name), Ok(None), "{name}");
     }
@@ -222,7 +222,7 @@ fn an_invalid_code_is_not_a_room() {
     for code in ["", " ", "é", "ſ", &"A".repeat(17), &"A".repeat(1 << 20), &format!("{}\0", hosting.code())]
     {
         assert!(!rooms.contains(code));
-        assert_eq!(problem(&rooms, code, "anna"), Some(RoomError::NoRoom));
+        assert_eq!(problem(&rooms, code, "anna"), Some(RoomCodeError::NoRoom));
     }
 }
 
@@ -230,8 +230,8 @@ fn an_invalid_code_is_not_a_room() {
 fn rooms_of_two_keys_do_not_meet() {
     let (house, rooms) = rooms();
     let key = peerbroker::wire::ApiKey::parse("other").unwrap();
-    let others = Arc::clone(&crate::tenant(&house.broker, key.as_str(), 10).guests().rooms);
+    let others = Arc::clone(&crate::tenant(&house.broker, key.as_str(), 10).guests().room_codes);
     let hosting = host(&rooms);
     assert!(!others.contains(hosting.code()));
-    assert_eq!(problem(&others, hosting.code(), "anna"), Some(RoomError::NoRoom));
+    assert_eq!(problem(&others, hosting.code(), "anna"), Some(RoomCodeError::NoRoom));
 }

@@ -13,7 +13,7 @@ fn a_host_gets_a_code_of_four_letters_that_is_its_own() {
         for (_, room) in &hosts {
             assert!(room.len() == 4 && room.bytes().all(|letter| letter.is_ascii_uppercase()), "{room}");
         }
-        assert_eq!(server.rooms().len(), 20);
+        assert_eq!(server.room_codes().len(), 20);
         let (mut player, mut another) = (server.guest("player"), server.guest("another"));
         let (first, rest) = hosts.split_first_mut().unwrap();
         player.send(join(&first.1, "anna", OFFER));
@@ -227,7 +227,7 @@ fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         host.expect_closed_by_us(Some(1000));
-        wait_until("the end of the room", || server.rooms().is_empty());
+        wait_until("the end of the room", || server.room_codes().is_empty());
         player.expect_quiet();
         player.expect_problem(join(&room, "anna", OFFER), "wrong room");
         player.expect_problem(respond("anna", ANSWER), "wrong room");
@@ -247,7 +247,7 @@ fn a_host_that_disconnects_frees_its_room_and_its_place_in_the_client_limit() {
             let (mut host, room) = server.host();
             let mut player = server.player(&mut host, &room, "anna");
             host.reset();
-            wait_until("the end of the room", || server.rooms().is_empty());
+            wait_until("the end of the room", || server.room_codes().is_empty());
             server.wait_for_guests(1);
             player.expect_problem(join(&room, "anna", OFFER), "wrong room");
             let (mut host, room) = server.host();
@@ -263,7 +263,7 @@ fn a_host_that_creates_a_second_room_loses_the_first() {
         let (mut host, old) = server.host();
         let mut player = server.player(&mut host, &old, "anna");
         let new = host.create_room();
-        assert_eq!(server.rooms().len(), 1);
+        assert_eq!(server.room_codes().len(), 1);
         if new != old {
             player.expect_problem(join(&old, "anna", OFFER), "wrong room");
         }
@@ -308,7 +308,7 @@ fn rooms_of_two_keys_do_not_meet() {
             }
             let mut elsewhere = server.guest_at("elsewhere", "/?key=peerjs");
             elsewhere.create_room();
-            assert_eq!(server.rooms().len(), 1);
+            assert_eq!(server.room_codes().len(), 1);
             let mut unknown = server.begin_guest("unknown", "/?key=unknown");
             unknown.expect(problem("Invalid key provided"));
             unknown.expect_closed_with(None);

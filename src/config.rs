@@ -51,6 +51,10 @@ pub struct Config {
     pub registration: KeySignup,
     /// True if `GET {path}{key}/peers` lists the ids of all peers.
     pub allow_discovery: bool,
+    /// True if clients may use rooms.
+    pub allow_rooms: bool,
+    /// Maximum members of one room.
+    pub room_members: usize,
     /// True if trusted proxies give the address of a client, and the host and scheme of its request, in headers.
     pub proxied: bool,
     /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
@@ -198,6 +202,8 @@ impl Config {
     pub fn built_in_keys(&self) -> Vec<Key> {
         let settings = Settings {
             allow_discovery: self.allow_discovery,
+            allow_rooms: self.allow_rooms,
+            room_members: self.room_members,
             concurrent_limit: self.limits.concurrent_limit,
             messages_per_second: self.messages_per_second,
             leave_on_close: self.leave_on_close,
@@ -251,6 +257,8 @@ impl Default for Config {
             keys: Vec::new(),
             registration: KeySignup::default(),
             allow_discovery: key.allow_discovery,
+            allow_rooms: key.allow_rooms,
+            room_members: key.room_members,
             proxied: false,
             trusted_proxies: proxies::trusted_by_default(),
             proxy_secret: None,

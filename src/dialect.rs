@@ -7,6 +7,7 @@ pub mod calls;
 pub(crate) mod json;
 pub mod peerjs;
 pub mod room_codes;
+pub mod rooms;
 pub mod root;
 
 pub use json::Object;

@@ -58,6 +58,7 @@ pub mod node;
 mod outbound;
 mod redis_link;
 pub mod rendezvous;
+pub mod rooms;
 pub mod router;
 mod runtime;
 mod server;

@@ -99,6 +99,10 @@ pub struct Settings {
     pub messages_per_second: u32,
     /// True if the peers of a PeerJS client hear LEAVE when its page goes away.
     pub leave_on_close: bool,
+    /// True if clients may use rooms.
+    pub allow_rooms: bool,
+    /// Maximum members of one room.
+    pub room_members: usize,
     /// The form of the ids that the server gives to its clients.
     pub id_style: IdStyle,
     /// The relay mode for calls, if the server has a relay.
@@ -138,6 +142,8 @@ pub struct Change {
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
     pub leave_on_close: Option<bool>,
+    pub allow_rooms: Option<bool>,
+    pub room_members: Option<usize>,
     pub id_style: Option<IdStyle>,
     pub relay: Option<RelayMode>,
     /// `null` applies the server's limit again.
@@ -187,6 +193,8 @@ impl Key {
             auth: change.auth.unwrap_or(old.auth),
             messages_per_second: change.messages_per_second.unwrap_or(old.messages_per_second),
             leave_on_close: change.leave_on_close.unwrap_or(old.leave_on_close),
+            allow_rooms: change.allow_rooms.unwrap_or(old.allow_rooms),
+            room_members: change.room_members.unwrap_or(old.room_members),
             id_style: change.id_style.unwrap_or(old.id_style),
             relay: change.relay.unwrap_or(old.relay),
             relay_calls_per_key: change.relay_calls_per_key.unwrap_or(old.relay_calls_per_key),
@@ -274,6 +282,8 @@ impl Default for Settings {
             // Enough for a mesh of fifty peers.
             messages_per_second: 200,
             leave_on_close: false,
+            allow_rooms: true,
+            room_members: 500,
             id_style: IdStyle::default(),
             relay: RelayMode::default(),
             relay_calls_per_key: None,

@@ -33,11 +33,16 @@ pub struct Limits {
     pub queue_total_bytes: usize,
     /// Maximum bytes of an outbox, without the message being written and those from the peer's queue.
     pub outbox_bytes: usize,
-    /// Maximum rooms of one key.
+    /// Rate limit of the frames per second that one member of rooms causes for the others; bursts of ten times that. 0 turns
+    /// it off.
+    pub room_deliveries_per_second: u32,
+    /// The same for all members of a key together.
+    pub room_key_deliveries_per_second: u32,
+    /// Maximum room codes of one key.
     pub rooms: usize,
-    /// Maximum players of one room.
+    /// Maximum players of one room code.
     pub room_players: usize,
-    /// A room without a join, an answer or a start for this long is removed.
+    /// A room code without a join, an answer or a start for this long is removed.
     pub room_timeout: Duration,
 }
 
@@ -71,6 +76,8 @@ impl Default for Limits {
             queue_bytes: 4 << 20,
             queue_total_bytes: 64 << 20,
             outbox_bytes: 2 << 20,
+            room_deliveries_per_second: 1000,
+            room_key_deliveries_per_second: 0,
             rooms: 10_000,
             room_players: 64,
             room_timeout: Duration::from_secs(24 * 60 * 60),

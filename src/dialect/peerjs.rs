@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::json;
+use super::{json, rooms};
 use crate::wire::{Frame, MessageKind};
 
 /// A command of a client.
@@ -16,6 +16,8 @@ pub enum Command<'a> {
     Heartbeat,
     /// The client leaves all its peers.
     Leave,
+    /// A request about a room.
+    Room(rooms::Kind),
     /// Malformed messages are ignored, as the reference does.
     Nothing,
 }
@@ -93,8 +95,9 @@ pub fn decode(text: &str) -> Command<'_> {
         Some("CANDIDATE") => Kind::Candidate,
         Some("LEAVE") => Kind::Leave,
         Some("HEARTBEAT") => return Command::Heartbeat,
-        // This includes EXPIRE, which only the server may send.
-        _ => return Command::Nothing,
+        // Other types, such as EXPIRE, are only for the server.
+        Some(kind) => return rooms::Kind::of(kind).map_or(Command::Nothing, Command::Room),
+        None => return Command::Nothing,
     };
     match dst.and_then(json::string) {
         Some(dst) if !dst.is_empty() => Command::Relay(Envelope { kind, dst, payload }),

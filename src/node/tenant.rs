@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, RoomCodes};
+use crate::rooms::Rooms;
 use crate::router::{ClientQuota, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
@@ -36,6 +37,7 @@ pub(super) type ActiveTenants = Mutex<Vec<Arc<Tenant>>>;
 #[derive(Default)]
 struct Realms {
     peers: Option<Arc<Realm>>,
+    rooms: Option<Arc<Rooms>>,
     guests: Option<Arc<Guests>>,
     /// True if the tenant is among the active ones.
     is_active: bool,
@@ -98,6 +100,18 @@ impl Tenant {
         let mut realms = self.realms.lock();
         self.activate(&mut realms);
         Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)))
+    }
+
+    /// The rooms of PeerJS clients, created if there are none.
+    pub fn rooms(self: &Arc<Self>) -> Arc<Rooms> {
+        let mut realms = self.realms.lock();
+        self.activate(&mut realms);
+        Arc::clone(realms.rooms.get_or_insert_with(|| Arc::new(Rooms::new(Arc::clone(&self.router)))))
+    }
+
+    /// The rooms of PeerJS clients, if there are any or were a moment ago.
+    pub fn existing_rooms(&self) -> Option<Arc<Rooms>> {
+        self.realms.lock().rooms.clone()
     }
 
     /// The realm, room codes and aliases of guests, created if there are none.
@@ -182,17 +196,20 @@ impl Tenant {
     /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.
     pub(super) fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
+        self.existing_rooms().into_iter().for_each(|rooms| rooms.sweep());
         let codes = self.realms.lock().guests.as_ref().map(|guests| Arc::clone(&guests.room_codes));
         codes.into_iter().for_each(|codes| codes.sweep());
         let mut realms = self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         let unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_vacant();
+        // Before the peers: members keep their realm.
+        drop(realms.rooms.take_if(|rooms| Arc::strong_count(rooms) == 1 && rooms.is_empty()));
         drop(realms.peers.take_if(|peers| unused(peers)));
         let unused_guests = |guests: &Arc<Guests>| {
             Arc::strong_count(guests) == 1 && unused(&guests.realm) && guests.room_codes.is_empty()
         };
         drop(realms.guests.take_if(|guests| unused_guests(guests)));
-        if realms.peers.is_none() && realms.guests.is_none() {
+        if realms.peers.is_none() && realms.rooms.is_none() && realms.guests.is_none() {
             realms.is_active = false;
             if let Some(active) = self.active.upgrade() {
                 active.lock().retain(|tenant| !Arc::ptr_eq(tenant, self));

@@ -288,7 +288,7 @@ impl<'a> Guard<'a> {
         let router = &self.realm.router;
         let Some(conn) = &mut self.conn else { return false };
         let bytes = outgoing.kind().map(|_| outgoing.frame.len());
-        if let (Some(contacts), Some(from)) = (&mut conn.contacts, outgoing.kept_from()) {
+        if let (Some(contacts), Some(from)) = (&mut conn.contacts, outgoing.contact()) {
             contacts.note(from);
         }
         let shed = conn.outbox.push(outgoing);
@@ -561,7 +561,7 @@ impl<'a> Guard<'a> {
         }
         if let Some((messages, reservation)) = waited {
             if let Some(contacts) = &mut contacts {
-                messages.iter().filter_map(Outgoing::kept_from).for_each(|from| contacts.note(from));
+                messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.note(from));
             }
             outbox.preload(messages, reservation);
         }

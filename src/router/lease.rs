@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::contacts::Contacts;
 use super::guard::{Flush, Routed};
 use super::outbox::Outbox;
+use super::outgoing::Outgoing;
 use super::queue::QueueEnd;
 use super::slot::Slot;
 use super::slots::Realm;
@@ -92,6 +93,12 @@ impl Peer {
         self.realm.key().as_str()
     }
 
+    /// The token of the client, while it has its id.
+    pub fn token(&self) -> Option<Token> {
+        let state = self.slot.lock();
+        Some(state.conn.as_ref().filter(|holder| holder.id == self.conn)?.token.clone())
+    }
+
     /// False once the id was taken away: by a takeover, a timeout, or a stop.
     pub fn is_current(&self) -> bool {
         self.slot.is_held_by(self.conn)
@@ -125,7 +132,7 @@ impl Peer {
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].
     pub fn route(&self, to: &str, kind: MessageKind, frame: Frame) -> Routed {
-        if self.slot.keeps_contacts() && kind.waits() {
+        if self.slot.keeps_contacts() && kind.connects() {
             self.note_contact(to);
         }
         self.realm.route(self.id(), to, kind, frame)
@@ -140,11 +147,17 @@ impl Peer {
         });
     }
 
-    /// The peers with which the client has exchanged messages that wait for absent peers, the latest last. Empty if they are
+    /// The peers with which the client has exchanged messages about a connection, the latest last. Empty if they are
     /// not remembered, or the id was taken away.
     pub fn take_contacts(&self) -> Vec<PeerId> {
         self.realm
             .with(&self.slot, |guard| guard.contacts_of(self.conn).map(Contacts::take).unwrap_or_default())
+    }
+
+    /// Sends this peer a message of another one, as [`route`](Self::route) does, also to a later connection.
+    pub fn deliver(&self, from: &PeerId, kind: MessageKind, frame: Frame) -> Routed {
+        let message = Outgoing::message(from.clone(), kind, frame);
+        self.realm.with_live(Arc::clone(&self.slot), |guard| guard.deliver(from, kind, message))
     }
 
     /// Sends a frame to this client. All answers to one batch of input are written together: when the [`Flush`] is

@@ -64,6 +64,11 @@ impl Outgoing {
         self.message.as_ref().filter(|(_, kind)| kind.waits()).map(|(from, _)| from)
     }
 
+    /// The sender of a message about a connection with the recipient.
+    pub(super) fn contact(&self) -> Option<&PeerId> {
+        self.message.as_ref().filter(|(_, kind)| kind.connects()).map(|(from, _)| from)
+    }
+
     /// True if it came from another node.
     pub(super) fn is_foreign(&self) -> bool {
         self.receipt.is_some()

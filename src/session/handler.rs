@@ -5,7 +5,8 @@ use std::task::{self, Poll};
 
 use crate::descriptions::{MediaMessage, Relayed};
 use crate::node::Node;
-use crate::router::{Flush, Peer, Routed};
+use crate::router::{Departure, Flush, IdLease, Peer, Routed};
+use crate::transport::Disconnect;
 use crate::wire::{Frame, MessageKind, Refusal};
 
 /// The protocol that a client speaks.
@@ -23,6 +24,15 @@ pub(super) trait ProtocolHandler: Sized + 'static {
         None
     }
 
+    /// The client has got its id, and the greeting.
+    fn on_open(&mut self, _peer: &Peer) {}
+
+    /// Gives the id back.
+    fn depart(self, lease: IdLease, end: Disconnect) -> Option<Departure> {
+        drop(self);
+        part(lease, end)
+    }
+
     /// Waits for the result of an earlier message. No input is read before that is ready, which takes a few seconds at most.
     fn poll_pending(&mut self, _cx: &mut task::Context<'_>, _context: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
@@ -35,6 +45,11 @@ pub(super) trait ProtocolHandler: Sized + 'static {
     /// The client has closed the connection because its page goes away. It still has its id, so its last words are before those
     /// of the next holder.
     fn on_going_away(_context: &mut Context<'_>) {}
+}
+
+/// Gives the id back. If the connection is broken, so is its outbox.
+pub(super) fn part(lease: IdLease, end: Disconnect) -> Option<Departure> {
+    lease.part(end.reason(), end == Disconnect::Gone)
 }
 
 /// The dependencies of a handler.

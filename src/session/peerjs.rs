@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant, values};
 use super::admit::refuse;
-use super::handler::{Context, ProtocolHandler};
+use super::handler::{Context, ProtocolHandler, part};
 use super::open::OpenSession;
 use super::run::run;
 use crate::descriptions::{MediaMessage, Relayed};
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
+use crate::dialect::rooms;
 use crate::keys::Settings;
 use crate::keys::verifier::Claimant;
-use crate::node::{Client, Message, Node};
-use crate::router::Routed;
-use crate::transport::Socket;
-use crate::wire::{DropReason, Frame, MessageKind, Refusal};
+use crate::node::{Client, Message, Node, Tenant};
+use crate::rooms::{MAX_DATA_BYTES, Requester};
+use crate::router::{Departure, IdLease, Peer, Routed};
+use crate::transport::{Disconnect, Socket};
+use crate::wire::{CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye};
 
-pub(super) struct PeerJs;
+/// It has the tenant of its key, which may be removed before its client has gone.
+pub(super) struct PeerJs(Arc<Tenant>);
 
 /// Serves a client at the endpoint of PeerJS.
 pub(crate) fn serve<S: Socket>(
@@ -54,7 +57,7 @@ async fn entry(node: Arc<Node>, query: String, source: Source) -> Result<(Entry,
         let [key, id] = values(&query, ["key", "id"]);
         Credentials::reject(reason, &key, &id)
     });
-    Ok((admit(&node, credentials?, &source).await?, PeerJs))
+    admit(&node, credentials?, &source).await
 }
 
 /// Decides on a claim.
@@ -62,7 +65,7 @@ pub(super) async fn admit(
     node: &Node,
     credentials: Credentials,
     source: &Source,
-) -> Result<Entry, Rejection> {
+) -> Result<(Entry, PeerJs), Rejection> {
     let (key, id) = (credentials.key.clone(), credentials.id.clone());
     let entry = decide(node, credentials, source).await;
     entry.map_err(|reason| Rejection { reason, key: Some(key), id: Some(id) })
@@ -72,7 +75,7 @@ async fn decide(
     node: &Node,
     Credentials { key, id, token, version }: Credentials,
     source: &Source,
-) -> Result<Entry, Refusal> {
+) -> Result<(Entry, PeerJs), Refusal> {
     let Source { origin, address } = source;
     let origin = origin.as_deref();
     let tenant = tenant(node, &key, origin)?;
@@ -83,7 +86,8 @@ async fn decide(
     let &Settings { messages_per_second, leave_on_close: leaves_on_close, .. } = policy.settings();
     let realm = tenant.peers();
     let info = source.info(version);
-    Ok(Entry { realm, id, token, messages_per_second, leaves_on_close, info, begins_anew: false })
+    let entry = Entry { realm, id, token, messages_per_second, leaves_on_close, info, begins_anew: false };
+    Ok((entry, PeerJs(tenant)))
 }
 
 impl ProtocolHandler for PeerJs {
@@ -102,11 +106,26 @@ impl ProtocolHandler for PeerJs {
         Some(peerjs::waiting())
     }
 
+    fn on_open(&mut self, peer: &Peer) {
+        if let Some(rooms) = self.0.existing_rooms() {
+            rooms.opened(peer);
+        }
+    }
+
+    fn depart(self, lease: IdLease, end: Disconnect) -> Option<Departure> {
+        let departure = part(lease, end)?;
+        if let Some(rooms) = self.0.existing_rooms() {
+            rooms.departed(&departure.peer, is_for_good(&departure, end));
+        }
+        Some(departure)
+    }
+
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         context.node.note_text(context.peer, text);
         match peerjs::decode(text) {
             Command::Relay(envelope) => relay(context, &envelope),
             Command::Leave => return ControlFlow::Break(()),
+            Command::Room(kind) => request(context, &self.0, kind, text),
             Command::Heartbeat | Command::Nothing => {}
         }
         ControlFlow::Continue(())
@@ -151,5 +170,64 @@ pub(super) fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: 
         Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
         Routed::Dropped(_) if kind.waits() => context.reply(peerjs::expire(dst, id)),
         Routed::Dropped(_) => {}
+    }
+}
+
+/// True if the client has said goodbye, or may not come back.
+fn is_for_good(departure: &Departure, end: Disconnect) -> bool {
+    match end {
+        _ if !departure.by_session => {
+            matches!(departure.why, CloseReason::Left | CloseReason::Kicked | CloseReason::KeyRevoked)
+        }
+        Disconnect::Closed(code) => is_goodbye(code),
+        Disconnect::ByServer(reason) => reason == CloseReason::Left,
+        Disconnect::Gone => false,
+    }
+}
+
+/// Handles a request about a room.
+pub(super) fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, text: &str) {
+    let request = rooms::Request::parse(text);
+    if let Err(refusal) = fulfil(context, tenant, kind, &request) {
+        if let Some(limit) = refusal.limit() {
+            let (key, address) = (|| Some(tenant.key().clone()), context.peer.address());
+            context.node.events().limit_hit(limit, key, address);
+        }
+        context.reply(rooms::refused(&request, refusal));
+    }
+}
+
+fn fulfil(
+    context: &mut Context<'_>,
+    tenant: &Arc<Tenant>,
+    kind: rooms::Kind,
+    request: &rooms::Request<'_>,
+) -> Result<(), RoomRefusal> {
+    let name = RoomName::parse(request.room.as_deref().unwrap_or_default());
+    let name = name.map_err(RoomRefusal::InvalidRoom)?;
+    let Context { peer, flushes, .. } = context;
+    let requester = &mut Requester { peer, request: request.id()?, flushes };
+    let data = request.data;
+    if data.is_some_and(|data| data.len() > MAX_DATA_BYTES) {
+        return Err(RoomRefusal::DataTooLong);
+    }
+    let (are_on, most) = {
+        let policy = tenant.policy();
+        (policy.settings().allow_rooms, policy.settings().room_members)
+    };
+    // A client can always leave.
+    if !are_on && kind != rooms::Kind::Leave {
+        return Err(RoomRefusal::Off);
+    }
+    if kind == rooms::Kind::Join {
+        return tenant.rooms().join(requester, name, data, most);
+    }
+    let rooms = tenant.existing_rooms().ok_or(RoomRefusal::NotMember)?;
+    match kind {
+        rooms::Kind::Leave => rooms.leave(requester, name.as_str()),
+        rooms::Kind::Update => rooms.update(requester, name.as_str(), data),
+        rooms::Kind::Join | rooms::Kind::Send => {
+            rooms.send(requester, name.as_str(), request.dst.as_deref(), request.payload)
+        }
     }
 }

@@ -61,7 +61,7 @@ where
 }
 
 /// A registered client. Dropping it gives the id back, and reports its end.
-struct ActiveSession<S, H> {
+struct ActiveSession<S, H: ProtocolHandler> {
     // Taken when the client leaves: the handler is dropped with the id.
     present: Option<(IdLease, H)>,
     messages_per_second: u32,
@@ -73,7 +73,14 @@ struct ActiveSession<S, H> {
 }
 
 impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
-    fn new(socket: S, session: OpenSession, lease: IdLease, handler: H, messages_per_second: u32) -> Self {
+    fn new(
+        socket: S,
+        session: OpenSession,
+        lease: IdLease,
+        mut handler: H,
+        messages_per_second: u32,
+    ) -> Self {
+        handler.on_open(&lease);
         // A client that reconnects during its rate-limit pause keeps waiting.
         let pause = pause_for(lease.charge(0, messages_per_second), &session);
         ActiveSession { present: Some((lease, handler)), messages_per_second, pause, socket, session }
@@ -182,8 +189,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             let mut flushes = Vec::new();
             H::on_going_away(&mut Context { peer: lease, node: &self.session, flushes: &mut flushes });
         }
-        let is_gone = end == Disconnect::Gone;
-        let departure = self.depart(end.reason(), is_gone).filter(|_| !is_gone)?;
+        let departure = self.depart(end).filter(|_| end != Disconnect::Gone)?;
         // A client that the broker dismissed has its close frame in the outbox already.
         if departure.by_session {
             departure.peer.with_last_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(end.close())));
@@ -197,12 +203,11 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
     }
 }
 
-impl<S, H> ActiveSession<S, H> {
-    /// Gives the id back. `dead` means that the connection is broken.
-    fn depart(&mut self, reason: CloseReason, dead: bool) -> Option<Departure> {
+impl<S, H: ProtocolHandler> ActiveSession<S, H> {
+    /// Gives the id back.
+    fn depart(&mut self, end: Disconnect) -> Option<Departure> {
         let (lease, handler) = self.present.take()?;
-        drop(handler);
-        let departure = lease.part(reason, dead)?;
+        let departure = handler.depart(lease, end)?;
         self.session.events().emit(|| {
             let (peer, usage) = (&departure.peer, departure.usage);
             Happened::PeerDisconnected(Disconnected {
@@ -218,9 +223,9 @@ impl<S, H> ActiveSession<S, H> {
     }
 }
 
-impl<S, H> Drop for ActiveSession<S, H> {
+impl<S, H: ProtocolHandler> Drop for ActiveSession<S, H> {
     fn drop(&mut self) {
-        drop(self.depart(CloseReason::Left, true));
+        drop(self.depart(Disconnect::Gone));
     }
 }
 

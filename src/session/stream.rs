@@ -55,7 +55,7 @@ async fn serve(
     node: Arc<Node>,
     source: Source,
     permit: Option<ConnectionPermit>,
-    entry: Entry,
+    (entry, handler): (Entry, PeerJs),
     renewed: bool,
 ) {
     let entry = Entry { begins_anew: !renewed, ..entry };
@@ -75,7 +75,7 @@ async fn serve(
             return;
         }
     }
-    run(socket, &node, source, permit, std::future::ready(Ok((entry, PeerJs)))).await;
+    run(socket, &node, source, permit, std::future::ready(Ok((entry, handler)))).await;
 }
 
 /// A client that may post a message.
@@ -98,7 +98,7 @@ pub(crate) async fn sender(
     credentials: Credentials,
     source: &Source,
 ) -> Result<Sender, PostRefusal> {
-    let entry = peerjs::admit(node, credentials, source).await.map_err(|_| PostRefusal::Absent)?;
+    let (entry, _) = peerjs::admit(node, credentials, source).await.map_err(|_| PostRefusal::Absent)?;
     let too_much = |limit: Limit| {
         node.counters().add(Count::LimitHits(limit), 1);
         PostRefusal::TooMuch
@@ -211,6 +211,11 @@ fn handle(node: &Node, peer: &Peer, messages_per_second: u32, text: &str) -> Pos
             peerjs::relay(&mut context, &envelope);
         }
         Command::Leave => peer.dismiss(CloseReason::Left),
+        Command::Room(kind) => {
+            let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
+            let mut context = Context { peer, node, flushes: &mut Vec::new() };
+            peerjs::request(&mut context, &tenant, kind, text);
+        }
         Command::Heartbeat => {}
         Command::Nothing => return Posted::Nothing,
     }

@@ -5,6 +5,7 @@ mod ending;
 mod going_away;
 mod messages;
 mod mock;
+mod rooms;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -11,6 +11,8 @@ const DEFAULTS = {
   allow_no_origin: false,
   allow_discovery: false,
   leave_on_close: false,
+  allow_rooms: true,
+  room_members: undefined,
   relay: 'fallback',
   id_style: 'uuid',
   ice_servers: true,
@@ -58,6 +60,8 @@ export function keyForm(key) {
   const noOrigin = check('Programs without an origin may use it too', initial.allow_no_origin);
   const discovery = check('Clients may list each other', initial.allow_discovery);
   const leave = check('Peers hear at once when a page goes away', initial.leave_on_close);
+  const rooms = check('Clients may use rooms', initial.allow_rooms);
+  const members = text(initial.room_members, { type: 'number', min: '0', step: '1' });
   const ice = check('Clients are told ICE servers', initial.ice_servers);
   const relay = choice(initial.relay, [
     ['fallback', 'For calls that cannot go directly'],
@@ -89,7 +93,7 @@ export function keyForm(key) {
     noOrigin.element,
     field('auth', 'How clients prove their ids', proof),
     urlField,
-    h('details', {}, h('summary', {}, 'More settings'), discovery.element, leave.element, ice.element, field('relay', 'Relay', relay), h('div', { class: 'pair' }, field('relay_bytes_per_second', 'Bytes per second of a relayed call', callRate, OF_SERVER), field('relay_key_bytes_per_second', 'Of all relayed calls', keyRate, OF_SERVER)), field('relay_calls_per_key', 'Calls that the relay knows', relayCalls, 'Empty: as the server has it'), field('id_style', 'Ids that the server gives', style)),
+    h('details', {}, h('summary', {}, 'More settings'), discovery.element, leave.element, rooms.element, field('room_members', 'Members of one room', members, key ? undefined : 'Default: 500'), ice.element, field('relay', 'Relay', relay), h('div', { class: 'pair' }, field('relay_bytes_per_second', 'Bytes per second of a relayed call', callRate, OF_SERVER), field('relay_key_bytes_per_second', 'Of all relayed calls', keyRate, OF_SERVER)), field('relay_calls_per_key', 'Calls that the relay knows', relayCalls, 'Empty: as the server has it'), field('id_style', 'Ids that the server gives', style)),
   ];
 
   const number = (input) => (input.value === '' ? undefined : Number(input.value));
@@ -104,6 +108,8 @@ export function keyForm(key) {
       allow_no_origin: noOrigin.input.checked,
       allow_discovery: discovery.input.checked,
       leave_on_close: leave.input.checked,
+      allow_rooms: rooms.input.checked,
+      room_members: number(members),
       relay: relay.value,
       relay_calls_per_key: numberOrNull(relayCalls),
       relay_bytes_per_second: numberOrNull(callRate),

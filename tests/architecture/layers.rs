@@ -47,7 +47,7 @@ pub const LAYERS: &[Layer] = &[
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "server embed http runtime acme webhooks session transport node cluster descriptions rendezvous router limits keys outbound dialect redis_link tls config events single_flight lan files system media media_api threads clock rate_limit address ports wire",
+        "server embed http runtime acme webhooks session transport node cluster descriptions rendezvous rooms router limits keys outbound dialect redis_link tls config events single_flight lan files system media media_api threads clock rate_limit address ports wire",
         "",
     ),
     // The layers that speak HTTP.
@@ -87,7 +87,7 @@ pub const LAYERS: &[Layer] = &[
     // One connected client.
     layer(
         "session",
-        "transport node cluster descriptions rendezvous router limits keys dialect config events clock wire",
+        "transport node cluster descriptions rendezvous rooms router limits keys dialect config events clock wire",
         "form_urlencoded log rand tokio",
     ),
     layer(
@@ -98,7 +98,7 @@ pub const LAYERS: &[Layer] = &[
     // The state that all sessions share: keys with their clients.
     layer(
         "node",
-        "cluster descriptions rendezvous router limits keys dialect config events single_flight media media_api clock wire",
+        "cluster descriptions rendezvous rooms router limits keys dialect config events single_flight media media_api clock wire",
         "arc_swap dashmap parking_lot serde serde_json tokio::sync tokio::test tokio::time utoipa",
     ),
     // The shared state of many nodes, and the worker that keeps it.
@@ -110,6 +110,7 @@ pub const LAYERS: &[Layer] = &[
     // Descriptions of calls, as the relay and their keys want them.
     layer("descriptions", "router keys dialect events media media_api wire", "memchr serde_json"),
     layer("rendezvous", "router config clock wire", "dashmap rand"),
+    layer("rooms", "router dialect clock rate_limit wire", "dashmap parking_lot"),
     layer("router", "config events clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     // Keys, their stores, and the policy of each. Its `ring` is that of rustls.

@@ -2,6 +2,7 @@
 
 mod interleavings;
 mod model;
+mod rooms;
 mod socket;
 mod stories;
 mod stress;

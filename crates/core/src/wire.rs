@@ -11,10 +11,11 @@ mod tables;
 
 pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
 pub use endings::{
-    CloseReason, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, Refusal, is_close_code,
+    CloseReason, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, Refusal, RoomEnding, RoomRefusal,
+    is_close_code, is_goodbye,
 };
 pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
 pub use message::{DropReason, MessageKind};
-pub use names::{ApiKey, InvalidName, PeerId, Token};
+pub use names::{ApiKey, InvalidName, PeerId, RoomName, Token};
 pub use tables::{labels, numbers};

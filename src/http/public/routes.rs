@@ -93,7 +93,7 @@ pub(crate) struct Post<'a> {
 pub(crate) enum PostKind {
     /// Opens a stream of messages for this client.
     Stream,
-    /// Sends a message to another peer.
+    /// Sends a message to other peers.
     Message,
 }
 
@@ -105,6 +105,8 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     let kind = match word {
         "id" => PostKind::Stream,
         "offer" | "answer" | "candidate" | "leave" => PostKind::Message,
+        // A client posts to the type of its message in small letters.
+        "room-join" | "room-leave" | "room-update" | "room-send" => PostKind::Message,
         _ => return None,
     };
     // The client's `path` may end in `peerjs`, as in `find`.

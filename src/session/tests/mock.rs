@@ -201,7 +201,7 @@ impl MockClient {
     }
 
     /// The next output; `None` is the end of the session.
-    async fn next(&mut self) -> Option<Output> {
+    pub(super) async fn next(&mut self) -> Option<Output> {
         timeout(PATIENCE, self.output.recv()).await.expect("a frame or the end")
     }
 

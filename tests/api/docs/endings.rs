@@ -1,6 +1,6 @@
 //! The tables of endings in docs/PROTOCOL.md are those of the code.
 
-use peerbroker::wire::{CloseReason, HandshakeRefusal, Refusal};
+use peerbroker::wire::{CloseReason, HandshakeRefusal, Limit, Refusal, RoomRefusal};
 
 use crate::docs::pages::lines;
 
@@ -54,4 +54,26 @@ fn the_refusals_of_handshakes_are_those_of_the_code() {
     let known =
         known.map(|row| self::row(row.label, Some(row.status), row.text.unwrap_or_default(), row.retry));
     assert_eq!(documented("### Refused handshakes", 1, 2), known);
+}
+
+#[test]
+fn the_refusals_of_requests_are_those_of_the_code() {
+    let known = RoomRefusal::ALL.map(|refusal| {
+        let (ending, limit) = (refusal.ending(), refusal.limit().map(Limit::label));
+        (ending.label.to_owned(), ending.text.to_owned(), limit.map(str::to_owned), ending.retry)
+    });
+    let section = lines("docs/PROTOCOL.md")
+        .skip_while(|line| line != "### Refused requests")
+        .skip(1)
+        .take_while(|line| !line.starts_with('#'));
+    let documented: Vec<_> = section
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let plain = |cell: &str| cell.trim_matches('`').to_owned();
+            let limit = Some(cells[2]).filter(|cell| *cell != "–").map(plain);
+            (plain(cells[0]), cells[1].to_owned(), limit, cells[4] == "yes")
+        })
+        .collect();
+    assert_eq!(documented, known);
 }

@@ -265,3 +265,21 @@ fn a_post_during_a_takeover_counts_towards_the_rate_limit_of_the_new_connection(
         a.expect(crate::harness::messages::expired("b\nb", "a"));
     });
 }
+
+#[test]
+fn a_request_about_a_room_can_be_posted_and_is_answered_on_the_connection() {
+    on_own(|server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let request = |kind: &str| format!(r#"{{"type":"ROOM-{kind}","room":"r","payload":1}}"#);
+        for (client, members) in [("a", r#"[{"id":"a"}]"#), ("b", r#"[{"id":"a"},{"id":"b"}]"#)] {
+            assert_eq!(server.post(client, "room-join", &request("JOIN")).status, 200);
+            let list = format!(r#"{{"type":"ROOM-MEMBERS","room":"r","members":{members}}}"#);
+            if client == "a" { &mut a } else { &mut b }.expect(list);
+        }
+        a.expect(r#"{"type":"ROOM-JOINED","room":"r","id":"b"}"#);
+        assert_eq!(server.post("b", "room-send", &request("SEND")).status, 200);
+        a.expect(r#"{"type":"ROOM-MESSAGE","room":"r","src":"b","payload":1}"#);
+        assert_eq!(server.post("b", "room-leave", &request("LEAVE")).status, 200);
+        a.expect(r#"{"type":"ROOM-LEFT","room":"r","id":"b"}"#);
+    });
+}

@@ -1,4 +1,5 @@
-//! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, and why a connection ends.
+//! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, why a connection ends, and why
+//! a request about a room is refused.
 //!
 //! `docs/PROTOCOL.md` has the same table, and `tests/docs/endings.rs` compares the two. No other file has a close code.
 
@@ -149,6 +150,64 @@ impl Refusal {
     }
 }
 
+/// One row of the table for a request about a room, which is refused in a frame. The connection stays open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomEnding {
+    /// The type of the refusal, for the client, metrics and logs.
+    pub label: &'static str,
+    /// The text for the client.
+    pub text: &'static str,
+    /// True if the same request can succeed later.
+    pub retry: bool,
+}
+
+table! {
+    /// The reason why a request about a room is refused.
+    RoomRefusal.ending: RoomEnding(label, text, retry);
+    /// Rooms are off for the key.
+    Off: "rooms_off", "Rooms are off for this key", false;
+    /// The name of the room is missing or not valid.
+    InvalidRoom(InvalidName): "invalid_room", "Invalid room provided", false;
+    /// The id of the request is not a short string or number.
+    InvalidRequest: "invalid_request", "A request is a string or a number of at most 64 bytes", false;
+    /// The data of the member are longer than the limit.
+    DataTooLong: "data_too_long", "The data of a member have at most 1024 bytes", false;
+    /// The client is not in the room.
+    NotMember: "not_member", "You are not in this room", false;
+    /// Nobody in the room has the id.
+    NoSuchMember: "no_such_member", "Nobody in this room has this id", true;
+    /// The client is in as many rooms as it may.
+    TooManyRooms: "too_many_rooms", "You are in too many rooms", false;
+    /// The room has as many members as it may.
+    Full: "room_full", "The room is full", true;
+    /// The client causes too many frames for others.
+    TooFast: "too_fast", "Too many messages to this room", true;
+    /// All clients of the key together do.
+    KeyTooFast: "key_too_fast", "Too many messages to the rooms of this key", true;
+}
+
+impl RoomRefusal {
+    /// The limit that the client has reached, if it was one.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            RoomRefusal::TooManyRooms => Some(Limit::RoomsPerClient),
+            RoomRefusal::Full => Some(Limit::RoomMembers),
+            RoomRefusal::TooFast => Some(Limit::RoomDeliveries),
+            RoomRefusal::KeyTooFast => Some(Limit::RoomKeyDeliveries),
+            _ => None,
+        }
+    }
+
+    /// The text for the client.
+    pub fn text(self) -> Cow<'static, str> {
+        let text = self.ending().text;
+        match self {
+            RoomRefusal::InvalidRoom(why) => format!("{text}: {why}").into(),
+            _ => text.into(),
+        }
+    }
+}
+
 /// One row of the table for a handshake, which is refused over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandshakeEnding {
@@ -180,6 +239,12 @@ table! {
     BadKey: "bad_websocket_key", 400, Some("Sec-WebSocket-Key must be 16 bytes in base64\n"), false;
     /// The address of the client has too many connections, or opens too many.
     TooManyConnections: "too_many_connections", 429, Some("Too many connections from this address\n"), true;
+}
+
+/// True if a client that closes with this code does not come back. Browsers send 1001 for a page that goes away, and no code
+/// for `peer.disconnect()`, after which it may come back with `peer.reconnect()`.
+pub fn is_goodbye(code: Option<u16>) -> bool {
+    matches!(code, Some(1000 | GOING_AWAY))
 }
 
 /// True if a close frame of a client may have this code: those of RFC 6455, section 7.4, and of IANA's registry, and

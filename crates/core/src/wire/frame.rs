@@ -8,6 +8,10 @@
     )
 )]
 
+use std::mem;
+use std::ops::Deref;
+use std::sync::Arc;
+
 /// A whole server-to-client WebSocket frame, encoded once: header and payload in one piece.
 ///
 /// The dialect writes a message straight into its frame, which is never copied again, even if it is queued first.
@@ -15,10 +19,29 @@
 pub struct Frame {
     // The header is right-aligned in the first HEADROOM bytes, because its length is known only
     // when the payload is there.
-    buf: Vec<u8>,
+    buf: Buffer,
     start: u8,
     /// `None` for bytes that are no frame.
     opcode: Option<Opcode>,
+}
+
+/// The bytes of a frame.
+#[derive(Debug)]
+enum Buffer {
+    /// For one client, as nearly all are.
+    Own(Vec<u8>),
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Deref for Buffer {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        match self {
+            Buffer::Own(bytes) => bytes,
+            Buffer::Shared(bytes) => bytes,
+        }
+    }
 }
 
 /// The opcode of a frame (RFC 6455, section 5.2).
@@ -70,7 +93,17 @@ impl Frame {
 
     /// Bytes that are sent unchanged, before the first frame: the answer to the handshake.
     pub fn raw(bytes: Vec<u8>) -> Self {
-        Frame { buf: bytes, start: 0, opcode: None }
+        Frame { buf: Buffer::Own(bytes), start: 0, opcode: None }
+    }
+
+    /// The same frame for another client. All of them share the bytes.
+    pub fn share(&mut self) -> Self {
+        let bytes = match mem::replace(&mut self.buf, Buffer::Own(Vec::new())) {
+            Buffer::Own(bytes) => Arc::new(bytes),
+            Buffer::Shared(bytes) => bytes,
+        };
+        self.buf = Buffer::Shared(Arc::clone(&bytes));
+        Frame { buf: Buffer::Shared(bytes), ..*self }
     }
 
     fn control(opcode: Opcode, payload: &[u8]) -> Self {
@@ -97,7 +130,7 @@ impl Frame {
         };
         header[0] = FIN | opcode as u8;
         buf[HEADROOM - used..HEADROOM].copy_from_slice(&header[..used]);
-        Frame { buf, start: (HEADROOM - used) as u8, opcode: Some(opcode) }
+        Frame { buf: Buffer::Own(buf), start: (HEADROOM - used) as u8, opcode: Some(opcode) }
     }
 
     /// Header and payload, as they go over the wire.
@@ -145,6 +178,16 @@ mod tests {
     fn raw_bytes_have_neither_opcode_nor_payload_whatever_they_look_like() {
         let frame = Frame::raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec());
         assert_eq!((frame.opcode(), frame.payload()), (None, [].as_slice()));
+    }
+
+    #[test]
+    fn a_shared_frame_is_the_same_at_the_same_place() {
+        let mut frame = Frame::of_text("to many");
+        let shared = [frame.share(), frame.share()];
+        for one in &shared {
+            assert_eq!((one.as_bytes(), one.opcode()), (frame.as_bytes(), Some(Opcode::Text)));
+            assert_eq!(one.as_bytes().as_ptr(), frame.as_bytes().as_ptr());
+        }
     }
 
     #[test]

@@ -40,11 +40,19 @@ table! {
     QueueTotalBytes: "queue_total_bytes", Some("queue_total_bytes"), Scope::Node;
     /// Bytes in the outbox of one connected client.
     OutboxBytes: "outbox_bytes", None, Scope::Node;
-    /// Rooms of a key.
+    /// Rooms in which one client is.
+    RoomsPerClient: "rooms_per_client", None, Scope::Cluster;
+    /// Members of one room.
+    RoomMembers: "room_members", Some("room_members"), Scope::Node;
+    /// Rate of the frames that one member causes for the others of its rooms.
+    RoomDeliveries: "room_deliveries", Some("room_deliveries_per_second"), Scope::Node;
+    /// The same of all members of a key.
+    RoomKeyDeliveries: "room_key_deliveries", Some("room_key_deliveries_per_second"), Scope::Node;
+    /// Room codes of a key.
     Rooms: "rooms", Some("rooms"), Scope::Node;
-    /// Players of one room.
+    /// Players of one room code.
     RoomPlayers: "room_players", Some("room_players"), Scope::Cluster;
-    /// Names that one client has in rooms.
+    /// Names that one client has with room codes.
     NamesPerClient: "names_per_client", None, Scope::Node;
     /// Rate of wrong room codes of one address.
     WrongRoomCodes: "wrong_room_codes", None, Scope::Node;

@@ -19,6 +19,8 @@ labels! {
         Call = "call",
         /// From the app's server to a client.
         Server = "server",
+        /// From a member of a room to the others, or to one of them.
+        Room = "room",
     }
 }
 
@@ -26,12 +28,16 @@ impl MessageKind {
     /// True if such a message waits for an absent peer. If it is lost, its sender gets EXPIRE, unless that is
     /// the app's server.
     pub fn waits(self) -> bool {
-        use MessageKind::{Answer, Candidate, Offer, Server};
-        matches!(self, Offer | Answer | Candidate | Server)
+        self.connects() || matches!(self, MessageKind::Room | MessageKind::Server)
+    }
+
+    /// True if such a message is about a connection between its sender and its recipient.
+    pub fn connects(self) -> bool {
+        matches!(self, MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate)
     }
 }
 
-numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, RoomCode = 4, Call = 5, Server = 6);
+numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, RoomCode = 4, Call = 5, Server = 6, Room = 7);
 
 labels! {
     /// The reason why a message was not delivered and does not wait. The labels are those of the outcome of the message.

@@ -101,6 +101,12 @@ impl PeerId {
 }
 
 name!(
+    /// The name of a room. Compared byte by byte.
+    RoomName, Arc<str>, 64
+);
+shown!(RoomName);
+
+name!(
     /// The key of a realm.
     ApiKey, Arc<str>, 128
 );

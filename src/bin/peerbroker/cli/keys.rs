@@ -188,7 +188,7 @@ const METHODS: [(&str, Method); 3] =
 
 /// All settings of keys, in the order of the help.
 #[rustfmt::skip]
-static ROWS: LazyLock<[Row; 21]> = LazyLock::new(|| [
+static ROWS: LazyLock<[Row; 23]> = LazyLock::new(|| [
     Row::new("name", |k| &mut k.change.name, parsed("NAME", |text| check_name(text).map(|()| text.to_owned())),
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),
@@ -203,6 +203,10 @@ static ROWS: LazyLock<[Row; 21]> = LazyLock::new(|| [
         "Let clients list the ids of its peers", "").shown("Discovery", yes_or_no),
     Row::new("leave_on_close", |k| &mut k.change.leave_on_close, switch(),
         "Tell the peers of a client when its page goes away", "").shown("Leave on close", yes_or_no),
+    Row::new("allow_rooms", |k| &mut k.change.allow_rooms, switch(),
+        "Let clients use rooms", "").shown("Rooms", yes_or_no),
+    Row::new("room_members", |k| &mut k.change.room_members, number::<usize>(&COUNT, ANY),
+        "Members of one room at a time", "").shown("Members", |number| number + " in a room at most"),
     Row::new("id_style", |k| &mut k.change.id_style, choice("STYLE", IdStyle::ALL.map(|style| (style.label(), style))),
         "Form of the ids that the server gives to its clients: uuid, short or words", "").shown("Ids", |style| style),
     Row::new("relay", |k| &mut k.change.relay, choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode))),

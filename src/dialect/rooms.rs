@@ -1,0 +1,190 @@
+//! The messages of rooms, beside those of PeerJS on the same socket.
+//!
+//! A release of PeerJS that does not know these types passes them on: `peer.socket.send` sends whatever has a `type`, and
+//! `peer.socket.on("message", …)` hears every frame. Data, payloads and the ids of requests stay their sender's own JSON text.
+
+use std::borrow::Cow;
+
+use super::json;
+use crate::wire::{Frame, RoomRefusal};
+
+/// Most bytes of the id of a request, as JSON text.
+const MAX_REQUEST_BYTES: usize = 64;
+
+/// A request about a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Join, or join again with new data.
+    Join,
+    /// Part.
+    Leave,
+    /// Change the own data.
+    Update,
+    /// Send a message to one member, or to all others.
+    Send,
+}
+
+/// The members of a request about a room. `None` if one is missing or has the wrong type.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The name of the room.
+    pub room: Option<Cow<'a, str>>,
+    /// The data of the member, as JSON text.
+    pub data: Option<&'a str>,
+    /// The JSON text of the payload.
+    pub payload: Option<&'a str>,
+    /// The id of the member that gets a message.
+    pub dst: Option<Cow<'a, str>>,
+    /// The id that the client has given the request, as JSON text. The answer repeats it.
+    id: Option<&'a str>,
+}
+
+impl Kind {
+    /// The kind of a `type` on the wire.
+    pub(super) fn of(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "ROOM-JOIN" => Kind::Join,
+            "ROOM-LEAVE" => Kind::Leave,
+            "ROOM-UPDATE" => Kind::Update,
+            "ROOM-SEND" => Kind::Send,
+            _ => return None,
+        })
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads a text that [`decode`](super::peerjs::decode) has found to be a request about a room.
+    pub fn parse(text: &'a str) -> Self {
+        let mut request = Request { room: None, data: None, payload: None, dst: None, id: None };
+        json::members(text, |name, value| match json::string(name).as_deref() {
+            Some("room") => request.room = json::string(value),
+            Some("data") => request.data = Some(value),
+            Some("payload") => request.payload = Some(value),
+            // As for other messages, a falsy recipient is none.
+            Some("dst") => request.dst = json::string(value).filter(|dst| !dst.is_empty()),
+            Some("request") => request.id = Some(value),
+            _ => {}
+        });
+        request
+    }
+
+    /// The id of the request, as JSON text, if it has one.
+    pub fn id(&self) -> Result<Option<&'a str>, RoomRefusal> {
+        match self.id {
+            Some(id) if id.len() > MAX_REQUEST_BYTES || !id.starts_with(is_begin_of_id) => {
+                Err(RoomRefusal::InvalidRequest)
+            }
+            id => Ok(id),
+        }
+    }
+}
+
+/// True for the first character of a JSON string or number.
+fn is_begin_of_id(first: char) -> bool {
+    matches!(first, '"' | '-' | '0'..='9')
+}
+
+/// The list of all members, with the data of each.
+pub fn members<'a>(
+    room: &str,
+    members: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    request: Option<&str>,
+) -> Frame {
+    frame("ROOM-MEMBERS", room, |out| {
+        out.extend_from_slice(b",\"members\":[");
+        for (number, (id, data)) in members.enumerate() {
+            out.extend_from_slice(if number == 0 { b"{\"id\":" } else { b",{\"id\":" });
+            json::write_string(out, id);
+            raw(out, "data", data);
+            out.push(b'}');
+        }
+        out.push(b']');
+        raw(out, "request", request);
+    })
+}
+
+/// A member has joined.
+pub fn joined(room: &str, id: &str, data: Option<&str>) -> Frame {
+    of_member("ROOM-JOINED", room, id, data)
+}
+
+/// A member has other data now.
+pub fn updated(room: &str, id: &str, data: Option<&str>) -> Frame {
+    of_member("ROOM-UPDATED", room, id, data)
+}
+
+/// A member has gone.
+pub fn left(room: &str, id: &str) -> Frame {
+    of_member("ROOM-LEFT", room, id, None)
+}
+
+fn of_member(kind: &str, room: &str, id: &str, data: Option<&str>) -> Frame {
+    frame(kind, room, |out| {
+        text(out, "id", id);
+        raw(out, "data", data);
+    })
+}
+
+/// A message of a member. `dst` is the recipient, unless it is for all.
+pub fn message(room: &str, src: &str, dst: Option<&str>, payload: Option<&str>) -> Frame {
+    frame("ROOM-MESSAGE", room, |out| {
+        text(out, "src", src);
+        if let Some(dst) = dst {
+            text(out, "dst", dst);
+        }
+        raw(out, "payload", payload);
+    })
+}
+
+/// The answer to a request that has no other answer.
+pub fn done(room: &str, request: &str) -> Frame {
+    frame("ROOM-OK", room, |out| raw(out, "request", Some(request)))
+}
+
+/// Refuses a request. A name or an id that cannot be valid is not repeated.
+pub fn refused(request: &Request<'_>, refusal: RoomRefusal) -> Frame {
+    let room = request.room.as_deref().filter(|_| !matches!(refusal, RoomRefusal::InvalidRoom(_)));
+    Frame::text(128, |out| {
+        out.extend_from_slice(b"{\"type\":\"ROOM-REFUSED\"");
+        if let Some(room) = room {
+            text(out, "room", room);
+        }
+        raw(out, "request", request.id().ok().flatten());
+        out.extend_from_slice(b",\"payload\":{\"type\":");
+        json::write_string(out, refusal.ending().label);
+        text(out, "msg", &refusal.text());
+        out.extend_from_slice(b"}}");
+    })
+}
+
+/// Writes a frame that begins with its type and the room.
+fn frame(kind: &str, room: &str, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    Frame::text(128, |out| {
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.push(b'"');
+        text(out, "room", room);
+        rest(out);
+        out.push(b'}');
+    })
+}
+
+/// Appends a member whose value is a string.
+fn text(out: &mut Vec<u8>, name: &str, value: &str) {
+    member(out, name);
+    json::write_string(out, value);
+}
+
+/// Appends a member whose value is JSON text, if there is one.
+fn raw(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        member(out, name);
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+fn member(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}

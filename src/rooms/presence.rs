@@ -1,0 +1,49 @@
+//! A peer that is in rooms: which, and on which connection.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::room::Room;
+use crate::rate_limit::RateLimit;
+use crate::router::Peer;
+use crate::wire::Token;
+
+/// Everything that one peer does in rooms happens under its lock.
+#[derive(Default)]
+pub(super) struct Presence {
+    state: Mutex<State>,
+    /// The rate limit of its deliveries.
+    pub(super) rate: RateLimit,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The connection that has the id, or had it last. `None` before the first join.
+    pub(super) peer: Option<Peer>,
+    /// The token of that connection.
+    pub(super) token: Option<Token>,
+    pub(super) rooms: Vec<Arc<Room>>,
+    /// The connection has ended, and the memberships end at this time.
+    pub(super) away_until: Option<u64>,
+    /// The presence is no longer in the map. Look the id up again.
+    pub(super) is_retired: bool,
+}
+
+impl Presence {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+impl State {
+    /// True if it is the presence of this connection.
+    pub(super) fn is_of(&self, peer: &Peer) -> bool {
+        self.peer.as_ref().is_some_and(|own| own.connection() == peer.connection())
+    }
+
+    /// The room of this name, if the peer is in it.
+    pub(super) fn room(&self, name: &str) -> Option<&Arc<Room>> {
+        self.rooms.iter().find(|room| room.name() == name)
+    }
+}

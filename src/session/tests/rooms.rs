@@ -1,0 +1,345 @@
+//! Requests about rooms, and members whose connections end and come back.
+
+use super::*;
+use crate::config::Limits;
+use crate::wire::Limit;
+
+fn join(room: &str) -> String {
+    format!(r#"{{"type":"ROOM-JOIN","room":"{room}"}}"#)
+}
+
+fn members(room: &str, ids: &[&str]) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
+    format!(r#"{{"type":"ROOM-MEMBERS","room":"{room}","members":[{}]}}"#, ids.join(","))
+}
+
+fn change(kind: &str, room: &str, id: &str) -> String {
+    format!(r#"{{"type":"ROOM-{kind}","room":"{room}","id":"{id}"}}"#)
+}
+
+fn say(room: &str, payload: u32) -> String {
+    format!(r#"{{"type":"ROOM-SEND","room":"{room}","payload":{payload}}}"#)
+}
+
+fn said(room: &str, src: &str, payload: u32) -> String {
+    format!(r#"{{"type":"ROOM-MESSAGE","room":"{room}","src":"{src}","payload":{payload}}}"#)
+}
+
+fn refused(room: &str, label: &str, text: &str) -> String {
+    format!(r#"{{"type":"ROOM-REFUSED","room":"{room}","payload":{{"type":"{label}","msg":"{text}"}}}}"#)
+}
+
+/// Two clients that are in the room `r`.
+async fn pair(world: &World) -> (MockClient, MockClient) {
+    let (mut a, mut b) = (world.client("a").await, world.client("b").await);
+    a.send(join("r"));
+    a.expect_text(&members("r", &["a"])).await;
+    b.send(join("r"));
+    b.expect_text(&members("r", &["a", "b"])).await;
+    a.expect_text(&change("JOINED", "r", "b")).await;
+    (a, b)
+}
+
+fn rooms(world: &World) -> usize {
+    world.node.tenant("peerjs").unwrap().existing_rooms().map_or(0, |rooms| rooms.len())
+}
+
+#[test]
+fn data_and_payloads_stay_the_text_of_their_sender() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, mut b) = pair(&world).await;
+            let odd = r#"{ "n": 1e400, "n": 12345678901234567890 }"#;
+            a.send(format!(r#"{{"t\u0079pe":"ROOM-UPDATE","room":"\u0072","data":{odd},"request":1.50}}"#));
+            a.expect_text(r#"{"type":"ROOM-OK","room":"r","request":1.50}"#).await;
+            b.expect_text(&format!(r#"{{"type":"ROOM-UPDATED","room":"r","id":"a","data":{odd}}}"#)).await;
+            b.send(format!(r#"{{"type":"ROOM-SEND","room":"r","dst":"a","payload":{odd},"request":"x"}}"#));
+            a.expect_text(&format!(
+                r#"{{"type":"ROOM-MESSAGE","room":"r","src":"b","dst":"a","payload":{odd}}}"#
+            ))
+            .await;
+            b.expect_text(r#"{"type":"ROOM-OK","room":"r","request":"x"}"#).await;
+            b.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_client_that_leaves_hears_nothing_more_and_an_empty_room_is_gone() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, mut b) = pair(&world).await;
+            b.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
+            a.expect_text(&change("LEFT", "r", "b")).await;
+            a.send(say("r", 1));
+            b.expect_nothing().await;
+            b.send(say("r", 2));
+            b.expect_text(&refused("r", "not_member", "You are not in this room")).await;
+            assert_eq!(rooms(&world), 1);
+            a.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
+            a.expect_nothing().await;
+            assert_eq!(rooms(&world), 0);
+            // The rate limits of both are back to their bursts.
+            world.advance(2 * SECOND).await;
+            assert!(world.node.tenant("peerjs").unwrap().existing_rooms().is_none());
+        },
+    );
+}
+
+#[test]
+fn a_client_that_comes_back_with_its_token_gets_the_list_and_others_notice_nothing() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            for end in [Disconnect::Gone, Disconnect::Closed(None), Disconnect::Closed(Some(1006))] {
+                // Each connection is replaced, or ended, by the next one.
+                b.end(end);
+                idle().await;
+                a.send(say("r", 1));
+                let mut back = world.begin("b", "t");
+                back.expect(Output::Handshake).await;
+                expect_open(&mut back).await;
+                back.expect_text(&said("r", "a", 1)).await;
+                back.expect_text(&members("r", &["a", "b"])).await;
+                back.leave();
+                idle().await;
+            }
+            a.expect_nothing().await;
+            world.advance(11 * SECOND).await;
+            a.expect_text(&change("LEFT", "r", "b")).await;
+        },
+    );
+}
+
+#[test]
+fn a_takeover_keeps_the_rooms_of_its_client() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, mut b) = pair(&world).await;
+            let mut new = world.begin("b", "t");
+            new.expect(Output::Handshake).await;
+            expect_open(&mut new).await;
+            new.expect_text(&members("r", &["a", "b"])).await;
+            b.expect_closed_with(Some(4001)).await;
+            world.advance(11 * SECOND).await;
+            new.send(say("r", 1));
+            a.expect_text(&said("r", "b", 1)).await;
+        },
+    );
+}
+
+#[test]
+fn a_client_that_says_goodbye_leaves_its_rooms_at_once() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            a.send(join("r"));
+            a.expect_text(&members("r", &["a"])).await;
+            for end in 0..4 {
+                let b = world.client("b").await;
+                b.send(join("r"));
+                a.expect_text(&change("JOINED", "r", "b")).await;
+                match end {
+                    0 => b.send(LEAVE),
+                    1 => b.end(Disconnect::Closed(Some(1000))),
+                    2 => b.end(Disconnect::Closed(Some(1001))),
+                    _ => drop(world.node.tenant("peerjs").unwrap().kick("b")),
+                }
+                a.expect_text(&change("LEFT", "r", "b")).await;
+                b.leave();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_stranger_that_gets_the_id_is_not_in_the_rooms_of_the_client_before() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            b.leave();
+            idle().await;
+            let mut stranger = world.begin("b", "another");
+            stranger.expect(Output::Handshake).await;
+            expect_open(&mut stranger).await;
+            a.expect_text(&change("LEFT", "r", "b")).await;
+            a.send(say("r", 1));
+            stranger.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_member_that_has_no_room_for_a_change_is_closed_and_gets_the_list_when_it_comes_back() {
+    run(
+        |config| config.limits = Limits { outbox_bytes: 2000, ..Limits::default() },
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            b.stop_reading();
+            for n in 0..10 {
+                a.send(format!(r#"{{"type":"ROOM-UPDATE","room":"r","data":{n}}}"#));
+            }
+            idle().await;
+            assert!(!world.is_here("b"));
+            b.break_writing();
+            let mut back = world.begin("b", "t");
+            back.expect(Output::Handshake).await;
+            expect_open(&mut back).await;
+            let list = r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a","data":9},{"id":"b"}]}"#;
+            back.expect_text(list).await;
+            a.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_message_for_a_member_that_does_not_come_back_expires() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            b.leave();
+            idle().await;
+            a.send(say("r", 1));
+            world.advance(6 * SECOND).await;
+            a.expect_text(r#"{"type":"EXPIRE","src":"b","dst":"a"}"#).await;
+            world.advance(5 * SECOND).await;
+            a.expect_text(&change("LEFT", "r", "b")).await;
+        },
+    );
+}
+
+#[test]
+fn requests_beyond_a_limit_or_without_sense_are_refused() {
+    run(
+        |config| (config.room_members, config.limits.room_deliveries_per_second) = (2, 1),
+        async |world| {
+            let (mut a, mut b) = pair(&world).await;
+            let mut c = world.client("c").await;
+            c.send(join("r"));
+            c.expect_text(&refused("r", "room_full", "The room is full")).await;
+            for n in 1..=crate::rooms::MAX_ROOMS {
+                b.send(join(&n.to_string()));
+            }
+            let alone = |n: usize| members(&n.to_string(), &["b"]);
+            // The burst is ten, of which two are spent.
+            for n in 1..=9 {
+                b.expect_text(&alone(n)).await;
+            }
+            b.expect_text(&refused("10", "too_fast", "Too many messages to this room")).await;
+            let long = "x".repeat(1023);
+            for (request, answer) in [
+                (
+                    r#"{"type":"ROOM-JOIN"}"#,
+                    r#"{"type":"ROOM-REFUSED","payload":{"type":"invalid_room","msg":"Invalid room provided: it is empty"}}"#,
+                ),
+                (
+                    r#"{"type":"ROOM-JOIN","room":5,"request":7}"#,
+                    r#"{"type":"ROOM-REFUSED","request":7,"payload":{"type":"invalid_room","msg":"Invalid room provided: it is empty"}}"#,
+                ),
+                (
+                    r#"{"type":"ROOM-JOIN","room":"r","request":{}}"#,
+                    r#"{"type":"ROOM-REFUSED","room":"r","payload":{"type":"invalid_request","msg":"A request is a string or a number of at most 64 bytes"}}"#,
+                ),
+                (
+                    &format!(r#"{{"type":"ROOM-UPDATE","room":"r","data":"{long}"}}"#),
+                    &refused("r", "data_too_long", "The data of a member have at most 1024 bytes"),
+                ),
+                (
+                    r#"{"type":"ROOM-SEND","room":"r","dst":"c"}"#,
+                    &refused("r", "no_such_member", "Nobody in this room has this id"),
+                ),
+                (
+                    r#"{"type":"ROOM-LEAVE","room":"none"}"#,
+                    &refused("none", "not_member", "You are not in this room"),
+                ),
+            ] {
+                a.send(request);
+                a.expect_text(answer).await;
+            }
+            let hits = |limit| world.node.counters().total(crate::events::Count::LimitHits(limit));
+            assert_eq!(hits(Limit::RoomMembers), 1);
+            assert!(hits(Limit::RoomDeliveries) > 0);
+        },
+    );
+}
+
+#[test]
+fn a_client_is_in_sixteen_rooms_at_most() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            for n in 0..crate::rooms::MAX_ROOMS {
+                a.send(join(&n.to_string()));
+                a.expect_text(&members(&n.to_string(), &["a"])).await;
+            }
+            a.send(join("more"));
+            a.expect_text(&refused("more", "too_many_rooms", "You are in too many rooms")).await;
+            a.send(r#"{"type":"ROOM-LEAVE","room":"0"}"#);
+            a.send(join("more"));
+            a.expect_text(&members("more", &["a"])).await;
+        },
+    );
+}
+
+#[test]
+fn the_members_of_a_key_share_a_rate_limit() {
+    run(
+        |config| config.limits.room_key_deliveries_per_second = 1,
+        async |world| {
+            let (mut a, mut b) = pair(&world).await;
+            // The burst is ten, of which the two joins have spent two.
+            for n in 0..8 {
+                a.send(say("r", n));
+                b.expect_text(&said("r", "a", n)).await;
+            }
+            b.send(say("r", 8));
+            b.expect_text(&refused("r", "key_too_fast", "Too many messages to the rooms of this key")).await;
+            world.advance(SECOND).await;
+            b.send(say("r", 9));
+            a.expect_text(&said("r", "b", 9)).await;
+        },
+    );
+}
+
+#[test]
+fn where_rooms_are_off_a_client_can_only_leave() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, mut b) = pair(&world).await;
+            let mut key = world.node.tenant("peerjs").unwrap().policy().key().clone();
+            key.settings.allow_rooms = false;
+            world.node.put_key(key);
+            for request in [join("other"), say("r", 1), r#"{"type":"ROOM-UPDATE","room":"r"}"#.to_owned()] {
+                b.send(request);
+                let Output::Text(answer) = b.next().await.unwrap() else { panic!("no text") };
+                assert!(answer.contains("rooms_off"), "{answer}");
+            }
+            b.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
+            a.expect_text(&change("LEFT", "r", "b")).await;
+        },
+    );
+}
+
+#[test]
+fn the_rooms_of_a_removed_key_go_with_its_clients() {
+    run(
+        |_| {},
+        async |world| {
+            let tenant = world.node.tenant("peerjs").unwrap();
+            let (mut a, _b) = pair(&world).await;
+            world.node.remove_key("peerjs");
+            a.expect_closed_with(Some(4004)).await;
+            world.advance(2 * SECOND).await;
+            assert!(tenant.existing_rooms().is_none());
+        },
+    );
+}

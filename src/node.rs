@@ -22,6 +22,7 @@ use crate::keys::{Key, Policy, RelayMode};
 use crate::limits::{GuessLimiter, Quota};
 use crate::media::Relay;
 use crate::rendezvous::Guests;
+use crate::rooms::{OtherNodes, Rooms};
 use crate::router::{Backlog, Cluster, ExpireNotice, Peer, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId, RealmKind};
 use listings::Listings;
@@ -206,7 +207,8 @@ impl Node {
             Entry::Occupied(known) => known.get().set_policy(policy),
             Entry::Vacant(new) => {
                 let (router, active) = (Arc::clone(&self.router), Arc::downgrade(&self.active));
-                new.insert(Arc::new(Tenant::new(policy, router, active)));
+                let others = self.membership.clone().map(|membership| membership as Arc<dyn OtherNodes>);
+                new.insert(Arc::new(Tenant::new(policy, router, active, others)));
             }
         }
     }
@@ -359,6 +361,14 @@ impl LocalNode for Node {
 
     fn realm(&self, key: &str, kind: RealmKind) -> Option<Arc<Realm>> {
         self.tenant(key)?.existing(kind)
+    }
+
+    fn rooms(&self, key: &str) -> Option<Arc<Rooms>> {
+        Some(self.tenant(key)?.rooms())
+    }
+
+    fn all_rooms(&self) -> Vec<Arc<Rooms>> {
+        self.active_tenants().iter().filter_map(|tenant| tenant.existing_rooms()).collect()
     }
 
     fn guests(&self, key: &str) -> Option<Arc<Guests>> {

@@ -4,8 +4,11 @@
 //! in its rooms, and others do not notice. Each room has one lock, under which it changes and under which all its frames go
 //! into outboxes. So all members hear one order, and each list is followed by exactly the changes after it.
 //!
-//! Locks are taken in this order: a [`Presence`], a [`Room`], a slot of the router.
+//! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
+//!
+//! Locks are taken in this order: a [`Presence`], a [`Room`], a slot of the router or the [`Directory`].
 
+mod others;
 mod presence;
 mod room;
 
@@ -16,12 +19,15 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use crate::clock::millis;
-use crate::dialect::rooms;
+use crate::dialect::{peerjs, rooms};
 use crate::rate_limit::RateLimit;
-use crate::router::{Flush, Peer, Router};
-use crate::wire::{PeerId, RoomName, RoomRefusal, Token};
+use crate::router::{Flush, Peer, Routed, Router};
+use crate::wire::{ApiKey, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, Token};
+use others::Directory;
 use presence::{Presence, State};
-use room::{Member, Members, Room};
+use room::{Members, Own, Room};
+
+pub use others::{News, OtherNodes, TokenDigest};
 
 /// Most rooms in which one client is.
 pub const MAX_ROOMS: usize = 16;
@@ -34,7 +40,11 @@ const REST: u64 = 1000;
 
 /// The rooms of the PeerJS clients of one key. An empty room does not exist.
 pub struct Rooms {
+    key: ApiKey,
     router: Arc<Router>,
+    /// The other nodes, if this node is in a cluster.
+    others: Option<Arc<dyn OtherNodes>>,
+    directory: Mutex<Directory>,
     rooms: DashMap<RoomName, Arc<Room>>,
     presences: DashMap<PeerId, Arc<Presence>>,
     /// Presences that the sweeper has to visit, and when.
@@ -55,9 +65,12 @@ pub struct Requester<'a> {
 
 impl Rooms {
     /// No room yet.
-    pub fn new(router: Arc<Router>) -> Self {
+    pub fn new(key: ApiKey, router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Self {
         Rooms {
+            key,
             router,
+            others,
+            directory: Mutex::default(),
             rooms: DashMap::new(),
             presences: DashMap::new(),
             due: Mutex::default(),
@@ -67,7 +80,7 @@ impl Rooms {
 
     /// True if nothing has to be remembered.
     pub fn is_empty(&self) -> bool {
-        self.presences.is_empty()
+        self.presences.is_empty() && self.rooms.is_empty() && self.directory.lock().is_empty()
     }
 
     /// The number of rooms.
@@ -78,7 +91,7 @@ impl Rooms {
     /// The ids of the members of a room, sorted by their bytes.
     pub fn members(&self, room: &str) -> Vec<PeerId> {
         let room = self.rooms.get(room).map(|room| Arc::clone(&room));
-        room.map(|room| room.lock().ids().cloned().collect()).unwrap_or_default()
+        room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
     // Requests of members.
@@ -91,24 +104,12 @@ impl Rooms {
         data: Option<&str>,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        let peer = requester.peer;
-        loop {
-            let presence = Arc::clone(self.presences.entry(peer.id().clone()).or_default().value());
-            let mut state = presence.lock();
-            if state.is_retired {
-                continue;
-            }
-            // Behind the lock: a newer connection that is registered since finds this presence.
-            let joined = match peer.token() {
-                Some(token) => {
-                    self.adopt(&presence, &mut state, peer, token, requester.flushes);
-                    self.join_as(&presence, &mut state, requester, name, data, most)
-                }
-                None => Ok(()),
-            };
-            self.retire_if_unused(&presence, &mut state, peer.id());
-            return joined;
-        }
+        let joined = self.enter(requester.peer, |presence, state, token| {
+            self.adopt(presence, state, requester.peer, &token, requester.flushes);
+            self.join_as(presence, state, requester, name, data, most)
+        });
+        // A client that has lost its id gets no answer.
+        joined.unwrap_or(Ok(()))
     }
 
     fn join_as(
@@ -130,19 +131,16 @@ impl Rooms {
                 return Err(RoomRefusal::Full);
             }
             self.charge(presence, members.len())?;
-            let data = data.map(Box::from);
-            let member = Member { peer: peer.clone(), data };
-            let change = match members.insert(member) {
-                None => {
-                    state.rooms.push(Arc::clone(room));
-                    Some(rooms::joined(room.name(), peer.id().as_str(), members.data(peer.id())))
-                }
-                Some(old) if old.data.as_deref() == members.data(peer.id()) => None,
-                Some(_) => Some(rooms::updated(room.name(), peer.id().as_str(), members.data(peer.id()))),
-            };
-            if let Some(change) = change {
-                members.tell_others(peer.id(), change, flushes);
+            let token = state.token.as_ref().map(|token| self.digest(token)).unwrap_or_default();
+            let own = Own::new(peer, token);
+            let change = members.admit(own, data);
+            if state.room(room.name().as_str()).is_none() {
+                state.rooms.push(Arc::clone(room));
             }
+            if let Some(change) = change {
+                members.tell_change(room.name(), peer.id(), change, flushes);
+            }
+            self.tell_of_member(room, members, peer.id());
             flushes.extend(peer.reply(members.list(room.name(), request)));
             Ok(())
         })
@@ -152,7 +150,7 @@ impl Rooms {
     pub fn leave(&self, requester: &mut Requester<'_>, name: &str) -> Result<(), RoomRefusal> {
         self.as_member(requester, name, |presence, state, requester, room| {
             state.rooms.retain(|known| !Arc::ptr_eq(known, room));
-            self.remove(presence, room, requester.peer.id(), requester.flushes);
+            self.remove(presence, room, requester.peer.id(), true, requester.flushes);
             requester.confirm(room);
             Ok(())
         })
@@ -169,8 +167,9 @@ impl Rooms {
             let id = requester.peer.id();
             let mut members = room.lock();
             self.charge(presence, members.len())?;
-            if members.set_data(id, data) {
-                members.tell_others(id, rooms::updated(room.name(), id.as_str(), data), requester.flushes);
+            if let Some(change) = members.set_data(id, data) {
+                members.tell_change(room.name(), id, change, requester.flushes);
+                self.tell_of_member(room, &members, id);
             }
             requester.confirm(room);
             Ok(())
@@ -188,17 +187,26 @@ impl Rooms {
         self.as_member(requester, name, |presence, _, requester, room| {
             let peer = requester.peer;
             let members = room.lock();
-            let message = rooms::message(room.name(), peer.id().as_str(), dst, payload);
-            match dst {
+            let from = peer.id();
+            let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
+            let lost = match dst {
                 Some(dst) => {
                     let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
                     self.charge(presence, 1)?;
-                    member.deliver(peer, message, requester.flushes);
+                    let is_sent = match member.here() {
+                        Some(own) => own.deliver(from, message, requester.flushes),
+                        None => forward(peer, dst, message, requester.flushes),
+                    };
+                    if is_sent { Vec::new() } else { PeerId::parse(dst).into_iter().collect() }
                 }
                 None => {
                     self.charge(presence, members.len().saturating_sub(1))?;
-                    members.deliver_to_others(peer, message, requester.flushes);
+                    self.send_to_all(room, &members, from, message, requester.flushes)
                 }
+            };
+            for absent in lost {
+                let expired = peerjs::expire(absent.as_str(), from.as_str());
+                requester.flushes.extend(peer.reply(expired));
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             requester.confirm(room);
@@ -206,16 +214,36 @@ impl Rooms {
         })
     }
 
+    /// Sends a message to all members but its sender. Returns those that do not get it.
+    fn send_to_all(
+        &self,
+        room: &Room,
+        members: &Members,
+        from: &PeerId,
+        mut message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Vec<PeerId> {
+        let sent = members.deliver_to_others(from, message.share(), &[], flushes);
+        if let Some(others) = &self.others
+            && let Ok(text) = std::str::from_utf8(message.payload())
+        {
+            let (room, from) = (room.name().as_str(), from.as_str());
+            let waits_for = sent.waits_for.iter().map(PeerId::as_str).collect();
+            let onward = News::Message { room, from, waits_for, text };
+            sent.nodes.iter().for_each(|node| others.deliver(*node, &self.key, &onward));
+        }
+        sent.lost
+    }
+
     // Connections that come and go.
 
     /// A connection has got its id. Its peer may be in rooms from before.
     pub fn opened(&self, peer: &Peer) {
         let mut flushes = Vec::new();
-        let Some(presence) = self.presence(peer.id()) else { return };
-        let mut state = presence.lock();
-        if let Some(token) = peer.token().filter(|_| !state.is_retired) {
-            self.adopt(&presence, &mut state, peer, token, &mut flushes);
-            self.retire_if_unused(&presence, &mut state, peer.id());
+        if self.presences.contains_key(peer.id()) || self.others.is_some() {
+            self.enter(peer, |presence, state, token| {
+                self.adopt(presence, state, peer, &token, &mut flushes);
+            });
         }
     }
 
@@ -229,7 +257,7 @@ impl Rooms {
         }
         let reclaim = millis(self.router.live_config().load().limits.reclaim_timeout);
         if for_good || reclaim == 0 {
-            self.remove_from_all(&presence, &mut state, peer.id(), &mut flushes);
+            self.remove_from_all(&presence, &mut state, peer.id(), true, &mut flushes);
             self.retire_if_unused(&presence, &mut state, peer.id());
         } else {
             let until = self.router.clock().now().saturating_add(reclaim);
@@ -238,28 +266,47 @@ impl Rooms {
         }
     }
 
-    /// Makes a presence that of a connection. A stranger that has got the id is not in the rooms of the one before.
+    /// Makes a presence that of a connection. Its client may have been in rooms on another node. A stranger that has got the id
+    /// is not in the rooms of the one before.
     fn adopt(
         &self,
         presence: &Presence,
         state: &mut State,
         peer: &Peer,
-        token: Token,
+        token: &Token,
         flushes: &mut Vec<Flush>,
     ) {
         if state.is_of(peer) {
             return;
         }
-        if state.token.as_ref() != Some(&token) {
-            self.remove_from_all(presence, state, peer.id(), flushes);
+        if state.token.as_ref() != Some(token) {
+            self.remove_from_all(presence, state, peer.id(), true, flushes);
         }
-        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
-        for room in &state.rooms {
+        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token.clone()), None);
+        let digest = self.digest(token);
+        let mut known = std::mem::take(&mut state.rooms);
+        known.extend(self.rooms_elsewhere(peer.id(), digest));
+        for room in known {
             let mut members = room.lock();
+            if state.room(room.name().as_str()).is_some() || !members.come_back(Own::new(peer, digest)) {
+                continue;
+            }
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-            members.reconnect(peer);
+            self.tell_of_member(&room, &members, peer.id());
             flushes.extend(peer.reply(members.list(room.name(), None)));
+            drop(members);
+            state.rooms.push(room);
         }
+    }
+
+    /// The rooms in which a client is on other nodes.
+    fn rooms_elsewhere(&self, id: &PeerId, token: TokenDigest) -> Vec<Arc<Room>> {
+        let Some(others) = &self.others else { return Vec::new() };
+        let (names, has_stranger) = self.directory.lock().of_peer(id, token);
+        if has_stranger {
+            others.tell(&self.key, &News::Opened { id: id.as_str(), token });
+        }
+        names.iter().filter_map(|name| self.room(name.as_str())).collect()
     }
 
     /// Ends memberships whose peers did not come back.
@@ -273,7 +320,7 @@ impl Rooms {
                 continue;
             }
             if state.away_until.is_some_and(|until| until <= now) {
-                self.remove_from_all(&presence, &mut state, &id, &mut flushes);
+                self.remove_from_all(&presence, &mut state, &id, false, &mut flushes);
             }
             self.retire_if_unused(&presence, &mut state, &id);
         }
@@ -283,7 +330,152 @@ impl Rooms {
         self.due.lock().pop_front_if(|(at, _)| *at <= now).map(|(_, id)| id)
     }
 
+    // The other nodes.
+
+    fn digest(&self, token: &Token) -> TokenDigest {
+        self.others.as_ref().map(|others| others.digest(token)).unwrap_or_default()
+    }
+
+    /// Tells the other nodes of a member of this one, under the lock of its room.
+    fn tell_of_member(&self, room: &Room, members: &Members, id: &PeerId) {
+        if let Some(others) = &self.others
+            && let Some(member) = members.get(id.as_str())
+            && let Some(own) = &member.own
+        {
+            let (room, data) = (room.name().as_str(), member.data.as_deref());
+            others.tell(&self.key, &News::Member { room, id: id.as_str(), token: own.token, data });
+        }
+    }
+
+    fn tell_gone(&self, room: &Room, id: &PeerId, for_good: bool) {
+        if let Some(others) = &self.others {
+            others.tell(&self.key, &News::Gone { room: room.name().as_str(), id: id.as_str(), for_good });
+        }
+    }
+
+    /// Lists all members of this node, for a node that does not know them. What changes meanwhile is told in order with the list.
+    pub fn list_own(&self, mut each: impl FnMut(&ApiKey, &News<'_>)) {
+        for room in self.all_rooms() {
+            let members = room.lock();
+            for (id, member) in members.iter() {
+                if let Some(Own { token, .. }) = member.own {
+                    let (room, data) = (room.name().as_str(), member.data.as_deref());
+                    each(&self.key, &News::Member { room, id: id.as_str(), token, data });
+                }
+            }
+        }
+    }
+
+    /// Another node has told something about its members.
+    pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
+        match *news {
+            News::Member { room, id, token, data } => {
+                if let (Ok(name), Ok(id)) = (RoomName::parse(room), PeerId::parse(id)) {
+                    self.directory.lock().add(node, &name, &id, token);
+                    self.with_room(None, name, |room, members| {
+                        if let Some(change) = members.note_elsewhere(&id, node, data) {
+                            members.tell_change(room.name(), &id, change, flushes);
+                        }
+                    });
+                }
+            }
+            News::Gone { room, id, for_good } => {
+                if let Ok(id) = PeerId::parse(id) {
+                    self.forget(node, room, &id, flushes);
+                    if for_good {
+                        self.end_absence(&id, flushes, |known| known.name().as_str() == room);
+                    }
+                }
+            }
+            News::Opened { id, token } => {
+                let is_stranger =
+                    |state: &State| state.token.as_ref().map(|own| self.digest(own)) != Some(token);
+                if let Ok(id) = PeerId::parse(id)
+                    && self.presence(&id).is_some_and(|presence| is_stranger(&presence.lock()))
+                {
+                    self.end_absence(&id, flushes, |_| true);
+                }
+            }
+            News::Message { room, from, ref waits_for, text } => {
+                if let (Some(room), Ok(from)) = (self.room(room), PeerId::parse(from)) {
+                    let members = room.lock();
+                    members.deliver_to_others(&from, Frame::of_text(text), waits_for, flushes);
+                }
+            }
+        }
+    }
+
+    /// Another node begins to list all its members.
+    pub fn begin_list(&self, node: NodeId) {
+        self.directory.lock().begin_list(node);
+    }
+
+    /// Another node has listed all its members: it does not have others any more.
+    pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
+        let unnamed = self.directory.lock().unnamed(node);
+        unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, flushes));
+    }
+
+    /// Members of a node that is dead have gone, unless they are on another one by now.
+    pub fn lose_node(&self, node: NodeId) {
+        let (all, mut flushes) = (self.directory.lock().all_of(node), Vec::new());
+        all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &mut flushes));
+    }
+
+    /// The other nodes with members.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.directory.lock().nodes()
+    }
+
+    fn forget(&self, node: NodeId, room: &str, id: &PeerId, flushes: &mut Vec<Flush>) {
+        self.directory.lock().remove(node, room, id.as_str());
+        let Some(room) = self.room(room) else { return };
+        let mut members = room.lock();
+        if members.forget_elsewhere(id, node) {
+            members.tell_left(room.name(), id, flushes);
+        }
+        self.retire_if_empty(&room, &mut members);
+    }
+
+    /// A peer that is away on this node will not come back to some of its rooms.
+    fn end_absence(&self, id: &PeerId, flushes: &mut Vec<Flush>, ends: impl Fn(&Room) -> bool) {
+        let Some(presence) = self.presence(id) else { return };
+        let mut state = presence.lock();
+        if state.away_until.is_none() {
+            return;
+        }
+        let (gone, stay) = std::mem::take(&mut state.rooms).into_iter().partition(|room| ends(room));
+        state.rooms = stay;
+        let gone: Vec<Arc<Room>> = gone;
+        gone.iter().for_each(|room| self.remove(&presence, room, id, false, flushes));
+        self.retire_if_unused(&presence, &mut state, id);
+    }
+
     // Presences and rooms.
+
+    fn room(&self, name: &str) -> Option<Arc<Room>> {
+        self.rooms.get(name).map(|room| Arc::clone(&room))
+    }
+
+    // Collected first: no map guard is held while a room is locked.
+    fn all_rooms(&self) -> Vec<Arc<Room>> {
+        self.rooms.iter().map(|room| Arc::clone(&room)).collect()
+    }
+
+    /// Works on the presence of a connection. `None` if it has lost its id.
+    fn enter<R>(&self, peer: &Peer, act: impl FnOnce(&Arc<Presence>, &mut State, Token) -> R) -> Option<R> {
+        loop {
+            let presence = Arc::clone(self.presences.entry(peer.id().clone()).or_default().value());
+            let mut state = presence.lock();
+            if state.is_retired {
+                continue;
+            }
+            // Behind the lock: a newer connection that is registered since finds this presence.
+            let result = peer.token().map(|token| act(&presence, &mut state, token));
+            self.retire_if_unused(&presence, &mut state, peer.id());
+            return result;
+        }
+    }
 
     fn presence(&self, id: &PeerId) -> Option<Arc<Presence>> {
         self.presences.get(id).map(|presence| Arc::clone(&presence))
@@ -328,26 +520,43 @@ impl Rooms {
         }
     }
 
-    fn remove_from_all(&self, presence: &Presence, state: &mut State, id: &PeerId, flushes: &mut Vec<Flush>) {
+    fn remove_from_all(
+        &self,
+        presence: &Presence,
+        state: &mut State,
+        id: &PeerId,
+        for_good: bool,
+        flushes: &mut Vec<Flush>,
+    ) {
         for room in std::mem::take(&mut state.rooms) {
-            self.remove(presence, &room, id, flushes);
+            self.remove(presence, &room, id, for_good, flushes);
         }
     }
 
-    /// Takes a member out of a room, and tells the others.
-    fn remove(&self, presence: &Presence, room: &Arc<Room>, id: &PeerId, flushes: &mut Vec<Flush>) {
+    /// Takes a member of this node out of a room. If it has gone with that, the others are told.
+    fn remove(
+        &self,
+        presence: &Presence,
+        room: &Arc<Room>,
+        id: &PeerId,
+        for_good: bool,
+        flushes: &mut Vec<Flush>,
+    ) {
         let mut members = room.lock();
-        members.remove(id);
-        // It cannot be refused, so it is on credit.
-        presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-        members.tell_others(id, rooms::left(room.name(), id.as_str()), flushes);
+        if for_good || members.give_up(id) {
+            members.remove(id);
+            // It cannot be refused, so it is on credit.
+            presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
+            members.tell_left(room.name(), id, flushes);
+        }
+        self.tell_gone(room, id, for_good);
         self.retire_if_empty(room, &mut members);
     }
 
     fn retire_if_empty(&self, room: &Arc<Room>, members: &mut Members) {
         if members.is_empty() {
             members.is_retired = true;
-            self.rooms.remove_if(room.name(), |_, there| Arc::ptr_eq(there, room));
+            self.rooms.remove_if(room.name().as_str(), |_, there| Arc::ptr_eq(there, room));
         }
     }
 
@@ -393,7 +602,17 @@ impl Requester<'_> {
     /// Answers a request that has no other answer, if the client wants one.
     fn confirm(&mut self, room: &Room) {
         if let Some(request) = self.request {
-            self.flushes.extend(self.peer.reply(rooms::done(room.name(), request)));
+            self.flushes.extend(self.peer.reply(rooms::done(room.name().as_str(), request)));
         }
     }
+}
+
+/// Sends a message to a member on another node. False if it is lost.
+fn forward(from: &Peer, to: &str, message: Frame, flushes: &mut Vec<Flush>) -> bool {
+    match from.route(to, MessageKind::Room, message) {
+        Routed::Delivered(flush) => flushes.extend(flush),
+        Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
+        Routed::Dropped(_) => return false,
+    }
+    true
 }

@@ -3,7 +3,7 @@
 //! [`Membership`] is the view of sessions and the router: it never waits, and passes on their requests. Its [worker](super::worker)
 //! is one thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
@@ -21,6 +21,7 @@ use super::turns::Turns;
 use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
+use crate::rooms::{News, OtherNodes};
 use crate::router::{ClaimedId, Cluster, Outgoing, Peer, Realm};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token, numbers};
 
@@ -89,6 +90,8 @@ pub(super) struct State {
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,
+    /// Nodes that know the members of this one's rooms, and are told each change.
+    pub(super) told: BTreeSet<NodeId>,
     /// Nodes that owe answers, and are asked for a sign of life.
     pub(super) doubted: HashSet<NodeId>,
     /// Those that have not answered, and were silent since.
@@ -421,6 +424,55 @@ impl Cluster for Membership {
         let node = self.state.lock().node;
         if let Some(node) = node {
             self.give_back(name_of_peer(&peer), Owner { node, connection });
+        }
+    }
+}
+
+impl OtherNodes for Membership {
+    fn tell(&self, key: &ApiKey, news: &News<'_>) {
+        let packet = packet_of(key, news);
+        let mut state = self.state.lock();
+        if !self.is_alive(&state) {
+            // They get the whole list when this node is back.
+            state.told.clear();
+            return;
+        }
+        let State { told, links, dead, .. } = &mut *state;
+        told.retain(|node| {
+            // A node for which too much waits gets the list later.
+            let link = (!dead.contains(node)).then(|| links.entry(*node).or_default());
+            link.filter(|link| link.has_room()).map(|link| link.push(&packet)).is_some()
+        });
+        drop(state);
+        self.sending.notify_one();
+    }
+
+    fn deliver(&self, to: NodeId, key: &ApiKey, message: &News<'_>) {
+        let mut state = self.state.lock();
+        if self.is_alive(&state) && !state.is_gone(to) {
+            let link = state.links.entry(to).or_default();
+            if link.has_room() {
+                link.push(&packet_of(key, message));
+                drop(state);
+                self.sending.notify_one();
+            }
+        }
+    }
+
+    fn digest(&self, token: &Token) -> TokenDigest {
+        digest(token.as_str())
+    }
+}
+
+/// News about rooms of a key, for another node.
+pub(super) fn packet_of<'a>(key: &'a ApiKey, news: &News<'a>) -> Packet<'a> {
+    let key = key.as_str();
+    match *news {
+        News::Member { room, id, token, data } => Packet::RoomMember { key, room, id, token, data },
+        News::Gone { room, id, for_good } => Packet::RoomGone { key, room, id, for_good },
+        News::Opened { id, token } => Packet::RoomOpened { key, id, token },
+        News::Message { room, from, ref waits_for, text } => {
+            Packet::RoomMessage { key, room, from, waits_for: waits_for.clone(), text }
         }
     }
 }

@@ -13,7 +13,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::backplane::{Entity, Name};
+use super::backplane::{Entity, Name, TokenDigest};
 use crate::wire::{ApiKey, NodeId, RealmKind};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
@@ -93,6 +93,58 @@ pub enum Packet<'a> {
     Doubt {
         /// The name.
         name: NameRef<'a>,
+    },
+    /// See [`News::Member`](crate::rooms::News::Member), as for the next three.
+    RoomMember {
+        /// The key.
+        key: &'a str,
+        /// The room.
+        room: &'a str,
+        /// The peer.
+        id: &'a str,
+        /// Of its token.
+        token: TokenDigest,
+        /// Its data, as JSON text.
+        data: Option<&'a str>,
+    },
+    /// A peer is not in a room of the writer any more.
+    RoomGone {
+        /// The key.
+        key: &'a str,
+        /// The room.
+        room: &'a str,
+        /// The peer.
+        id: &'a str,
+        /// True if it parted.
+        for_good: bool,
+    },
+    /// A client with this token has an id.
+    RoomOpened {
+        /// The key.
+        key: &'a str,
+        /// The id.
+        id: &'a str,
+        /// Of its token.
+        token: TokenDigest,
+    },
+    /// A message for the members of the reader.
+    RoomMessage {
+        /// The key.
+        key: &'a str,
+        /// The room.
+        room: &'a str,
+        /// The sender.
+        from: &'a str,
+        /// The ids of members of the reader that get it from the writer.
+        #[serde(borrow)]
+        waits_for: Vec<&'a str>,
+        /// The text.
+        text: &'a str,
+    },
+    /// Around the list of all members of rooms that the writer has.
+    RoomList {
+        /// False at its beginning.
+        is_end: bool,
     },
 }
 

@@ -4,6 +4,7 @@ mod directory;
 mod held_names;
 mod life;
 mod packets;
+mod rooms;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -25,6 +26,7 @@ use super::turns::Turns;
 use crate::config::LiveConfig;
 use crate::events::{ClusterEvent, Event, Events, PeerAddress};
 use crate::rendezvous::{Guests, PlayerName};
+use crate::rooms::Rooms;
 use crate::router::{Outgoing, Realm};
 use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
 
@@ -54,6 +56,12 @@ pub trait LocalNode: Send + Sync {
 
     /// The realm of a key, if it has or had clients a moment ago.
     fn realm(&self, key: &str, kind: RealmKind) -> Option<Arc<Realm>>;
+
+    /// The rooms of a key, if there is such a key.
+    fn rooms(&self, key: &str) -> Option<Arc<Rooms>>;
+
+    /// The rooms of all keys that have any.
+    fn all_rooms(&self) -> Vec<Arc<Rooms>>;
 
     /// The guests of a key, if it has or had some a moment ago.
     fn guests(&self, key: &str) -> Option<Arc<Guests>>;

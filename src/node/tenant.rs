@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, RoomCodes};
-use crate::rooms::Rooms;
+use crate::rooms::{OtherNodes, Rooms};
 use crate::router::{ClientQuota, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
@@ -27,6 +27,8 @@ pub struct Tenant {
     router: Arc<Router>,
     /// Those that the sweeper visits. Weak, because they hold this tenant.
     active: Weak<ActiveTenants>,
+    /// The other nodes, for its rooms.
+    others: Option<Arc<dyn OtherNodes>>,
     quota: Arc<ClientQuota>,
     realms: Mutex<Realms>,
 }
@@ -44,11 +46,17 @@ struct Realms {
 }
 
 impl Tenant {
-    pub(super) fn new(policy: Policy, router: Arc<Router>, active: Weak<ActiveTenants>) -> Self {
+    pub(super) fn new(
+        policy: Policy,
+        router: Arc<Router>,
+        active: Weak<ActiveTenants>,
+        others: Option<Arc<dyn OtherNodes>>,
+    ) -> Self {
         let key = policy.key().key.clone();
         let quota = Arc::new(ClientQuota::new(policy.settings().concurrent_limit));
         let policy = ArcSwap::from_pointee(policy);
-        Tenant { key, policy, used: AtomicU64::new(0), router, active, quota, realms: Mutex::default() }
+        let (used, realms) = (AtomicU64::new(0), Mutex::default());
+        Tenant { key, policy, used, router, active, others, quota, realms }
     }
 
     /// The key.
@@ -106,7 +114,10 @@ impl Tenant {
     pub fn rooms(self: &Arc<Self>) -> Arc<Rooms> {
         let mut realms = self.realms.lock();
         self.activate(&mut realms);
-        Arc::clone(realms.rooms.get_or_insert_with(|| Arc::new(Rooms::new(Arc::clone(&self.router)))))
+        Arc::clone(realms.rooms.get_or_insert_with(|| {
+            let (key, router, others) = (self.key.clone(), Arc::clone(&self.router), self.others.clone());
+            Arc::new(Rooms::new(key, router, others))
+        }))
     }
 
     /// The rooms of PeerJS clients, if there are any or were a moment ago.

@@ -44,6 +44,6 @@ impl State {
 
     /// The room of this name, if the peer is in it.
     pub(super) fn room(&self, name: &str) -> Option<&Arc<Room>> {
-        self.rooms.iter().find(|room| room.name() == name)
+        self.rooms.iter().find(|room| room.name().as_str() == name)
     }
 }

@@ -6,6 +6,7 @@ mod ids;
 mod legacy;
 mod messages;
 mod room_codes;
+mod rooms;
 mod webhooks;
 
 use std::ops::Index;

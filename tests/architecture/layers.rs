@@ -104,7 +104,7 @@ pub const LAYERS: &[Layer] = &[
     // The shared state of many nodes, and the worker that keeps it.
     layer(
         "cluster",
-        "rendezvous router redis_link config events threads clock wire",
+        "rendezvous rooms router redis_link config events threads clock wire",
         "log parking_lot postcard rand redis ring::digest serde thiserror tokio",
     ),
     // Descriptions of calls, as the relay and their keys want them.

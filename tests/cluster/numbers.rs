@@ -10,7 +10,7 @@ use crate::stage::key;
 
 #[test]
 fn numbers_in_packets_never_change() {
-    let labels = ["offer", "answer", "candidate", "leave", "room", "call", "server"];
+    let labels = ["offer", "answer", "candidate", "leave", "room_code", "call", "server", "room"];
     for (number, label) in (0..).zip(labels) {
         let kind = MessageKind::of_number(number).expect("a kind");
         assert_eq!((kind.label(), kind.number()), (label, number));
@@ -44,7 +44,7 @@ fn numbers_in_packets_never_change() {
         assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
-    let unknown = (MessageKind::of_number(7), CloseReason::of_number(13), Posted::of_number(5));
+    let unknown = (MessageKind::of_number(8), CloseReason::of_number(13), Posted::of_number(5));
     assert_eq!((unknown, RoomCodeError::of_number(4)), ((None, None, None), None));
 }
 

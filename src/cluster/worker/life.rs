@@ -61,6 +61,7 @@ impl<B: Backplane> Worker<B> {
                     {
                         let mut state = self.shared.state.lock();
                         state.node = Some(node);
+                        state.told.clear();
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
@@ -131,6 +132,7 @@ impl<B: Backplane> Worker<B> {
         let gone =
             known.iter().chain(members.iter().map(|member| &member.node)).filter(|node| !is_alive(node));
         gone.filter(|node| **node != own).for_each(|dead| self.mark_dead(*dead));
+        self.share_rooms(own, &members);
         let before = std::mem::replace(&mut self.shared.state.lock().members, members.clone());
         let is_new = |member: &&Member| !before.iter().any(|known| known.node == member.node);
         if is_new(&&Member { node: own, name: String::new(), alive: true, left: false }) {

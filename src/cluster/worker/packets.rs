@@ -15,6 +15,7 @@ use crate::cluster::membership::name_of_peer;
 use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entry, Position};
 use crate::events::ClusterEvent;
+use crate::rooms::News;
 use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt};
 use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, numbers};
 
@@ -81,6 +82,7 @@ impl<B: Backplane> Worker<B> {
                 return;
             }
             state.silent.remove(&dead);
+            state.told.remove(&dead);
             let member = state.members.iter().find(|member| member.node == dead).cloned();
             (state.links.remove(&dead), member)
         };
@@ -98,6 +100,7 @@ impl<B: Backplane> Worker<B> {
         self.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
         self.seats.borrow_mut().retain(|(node, _), _| *node != dead);
         self.lose_node(Some(dead));
+        self.lose_rooms_of(dead);
     }
 
     /// Messages that a dead node certainly never got wait here again, and their recipients are sought.
@@ -246,7 +249,24 @@ impl<B: Backplane> Worker<B> {
             Packet::Doubt { name } => {
                 self.doubted.borrow_mut().extend(self.peer_of(&name).map(|(_, id)| id));
             }
-            Packet::Reset => self.lose_node(Some(from)),
+            Packet::Reset => {
+                self.lose_node(Some(from));
+                self.list_rooms(from);
+            }
+            Packet::RoomMember { key, room, id, token, data } => {
+                self.hear_of_room(from, key, &News::Member { room, id, token, data }, flushes);
+            }
+            Packet::RoomGone { key, room, id, for_good } => {
+                self.hear_of_room(from, key, &News::Gone { room, id, for_good }, flushes);
+            }
+            Packet::RoomOpened { key, id, token } => {
+                self.hear_of_room(from, key, &News::Opened { id, token }, flushes);
+            }
+            Packet::RoomMessage { key, room, from: sender, waits_for, text } => {
+                let message = News::Message { room, from: sender, waits_for, text };
+                self.hear_of_room(from, key, &message, flushes);
+            }
+            Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, flushes),
             Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
         }
     }

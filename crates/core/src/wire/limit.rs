@@ -41,9 +41,9 @@ table! {
     /// Bytes in the outbox of one connected client.
     OutboxBytes: "outbox_bytes", None, Scope::Node;
     /// Rooms in which one client is.
-    RoomsPerClient: "rooms_per_client", None, Scope::Cluster;
+    RoomsPerClient: "rooms_per_client", None, Scope::Node;
     /// Members of one room.
-    RoomMembers: "room_members", Some("room_members"), Scope::Node;
+    RoomMembers: "room_members", Some("room_members"), Scope::Cluster;
     /// Rate of the frames that one member causes for the others of its rooms.
     RoomDeliveries: "room_deliveries", Some("room_deliveries_per_second"), Scope::Node;
     /// The same of all members of a key.

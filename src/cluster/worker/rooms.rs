@@ -1,0 +1,65 @@
+//! Members of rooms: this node tells the others its own, and hears theirs.
+
+use super::Worker;
+use crate::cluster::membership::packet_of;
+use crate::cluster::packet::Packet;
+use crate::cluster::{Backplane, Member};
+use crate::rooms::News;
+use crate::router::Flush;
+use crate::wire::NodeId;
+
+impl<B: Backplane> Worker<B> {
+    /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died unheard.
+    pub(super) fn share_rooms(&self, own: NodeId, members: &[Member]) {
+        let alive: Vec<NodeId> =
+            members.iter().filter(|member| member.alive).map(|member| member.node).collect();
+        let told = self.shared.state.lock().told.clone();
+        let untold = alive.iter().filter(|node| **node != own && !told.contains(node));
+        untold.for_each(|node| self.list_rooms(*node));
+        let listed = self.node.upgrade().into_iter().flat_map(|node| node.all_rooms());
+        for rooms in listed {
+            // A node that was heard in this life may be newer than the list of nodes.
+            let is_unknown =
+                |node: &NodeId| !alive.contains(node) && !self.inbound.borrow().contains_key(node);
+            rooms.nodes().into_iter().filter(is_unknown).for_each(|node| rooms.lose_node(node));
+        }
+    }
+
+    /// Tells a node all members of this one, and from now on each change.
+    pub(super) fn list_rooms(&self, to: NodeId) {
+        let Some(node) = self.node.upgrade() else { return };
+        self.shared.state.lock().told.insert(to);
+        self.shared.say(to, &Packet::RoomList { is_end: false });
+        for rooms in node.all_rooms() {
+            rooms.list_own(|key, news| self.shared.say(to, &packet_of(key, news)));
+        }
+        self.shared.say(to, &Packet::RoomList { is_end: true });
+    }
+
+    pub(super) fn hear_of_room(&self, from: NodeId, key: &str, news: &News<'_>, flushes: &mut Vec<Flush>) {
+        if let Some(rooms) = self.node.upgrade().and_then(|node| node.rooms(key)) {
+            rooms.hear(from, news, flushes);
+        }
+    }
+
+    pub(super) fn hear_list_of_rooms(&self, from: NodeId, is_end: bool, flushes: &mut Vec<Flush>) {
+        for rooms in self.node.upgrade().into_iter().flat_map(|node| node.all_rooms()) {
+            if is_end {
+                rooms.end_list(from, flushes);
+            } else {
+                rooms.begin_list(from);
+            }
+        }
+        // A node that is new need not wait for the next list of nodes.
+        if !self.shared.state.lock().told.contains(&from) {
+            self.list_rooms(from);
+        }
+    }
+
+    /// A node is dead, and its members with it.
+    pub(super) fn lose_rooms_of(&self, dead: NodeId) {
+        for rooms in self.node.upgrade().into_iter().flat_map(|node| node.all_rooms()) {
+            rooms.lose_node(dead);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The other nodes, and the members that are there.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
+
+/// A digest of a client's token. Tokens themselves never leave their node.
+pub type TokenDigest = [u8; 16];
+
+/// The other nodes of a cluster, as the rooms of one node see them. An implementation never waits, and never calls the rooms:
+/// the caller may hold the lock of a room.
+///
+/// Every node knows the members of all nodes. Each tells the others about its own members only, in order, and again all of
+/// them to a node that is new or has missed something. So a node that dies takes its members with it.
+pub trait OtherNodes: Send + Sync + 'static {
+    /// Tells all other nodes something. It is in order with what they are told later.
+    fn tell(&self, key: &ApiKey, news: &News<'_>);
+
+    /// Hands a message over to a node.
+    fn deliver(&self, to: NodeId, key: &ApiKey, message: &News<'_>);
+
+    /// The digest of a token.
+    fn digest(&self, token: &Token) -> TokenDigest;
+}
+
+/// News of one node about its own members.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A peer is in a room, with these data.
+    Member {
+        /// The room.
+        room: &'a str,
+        /// The peer.
+        id: &'a str,
+        /// Of its token: with the same one it stays in the room when it comes to another node.
+        token: TokenDigest,
+        /// Its data, as JSON text.
+        data: Option<&'a str>,
+    },
+    /// A peer is not in a room any more.
+    Gone {
+        /// The room.
+        room: &'a str,
+        /// The peer.
+        id: &'a str,
+        /// True if it parted, and not only from this node: another node may still expect it back.
+        for_good: bool,
+    },
+    /// A client with this token has an id now. The rooms of an earlier client with another token are not its own.
+    Opened {
+        /// The id.
+        id: &'a str,
+        /// Of its token.
+        token: TokenDigest,
+    },
+    /// A message of a member for all members of the reader.
+    Message {
+        /// The room.
+        room: &'a str,
+        /// The sender.
+        from: &'a str,
+        /// Members that are away, and for whom it waits elsewhere.
+        waits_for: Vec<&'a str>,
+        /// The text for the members.
+        text: &'a str,
+    },
+}
+
+/// The members of other nodes, as each node has told.
+#[derive(Default)]
+pub(super) struct Directory {
+    nodes: BTreeMap<NodeId, HashMap<PeerId, Listed>>,
+}
+
+/// A peer on another node.
+struct Listed {
+    token: TokenDigest,
+    /// Its rooms. False for those that the list on its way has not named yet.
+    rooms: HashMap<RoomName, bool>,
+}
+
+impl Directory {
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Notes a member.
+    pub(super) fn add(&mut self, node: NodeId, room: &RoomName, id: &PeerId, token: TokenDigest) {
+        let new = || Listed { token, rooms: HashMap::new() };
+        let listed = self.nodes.entry(node).or_default().entry(id.clone()).or_insert_with(new);
+        listed.token = token;
+        listed.rooms.insert(room.clone(), true);
+    }
+
+    /// Forgets a member.
+    pub(super) fn remove(&mut self, node: NodeId, room: &str, id: &str) {
+        let Some(peers) = self.nodes.get_mut(&node) else { return };
+        if let Some(listed) = peers.get_mut(id) {
+            listed.rooms.remove(room);
+            if listed.rooms.is_empty() {
+                peers.remove(id);
+            }
+        }
+        if peers.is_empty() {
+            self.nodes.remove(&node);
+        }
+    }
+
+    /// A list of all members of a node begins.
+    pub(super) fn begin_list(&mut self, node: NodeId) {
+        let peers = self.nodes.get_mut(&node).into_iter().flat_map(HashMap::values_mut);
+        peers.for_each(|listed| listed.rooms.values_mut().for_each(|is_named| *is_named = false));
+    }
+
+    /// The members that the list of a node did not name.
+    pub(super) fn unnamed(&self, node: NodeId) -> Vec<(RoomName, PeerId)> {
+        self.of_node(node, |is_named| !is_named)
+    }
+
+    /// All members of a node.
+    pub(super) fn all_of(&self, node: NodeId) -> Vec<(RoomName, PeerId)> {
+        self.of_node(node, |_| true)
+    }
+
+    fn of_node(&self, node: NodeId, wanted: impl Fn(bool) -> bool) -> Vec<(RoomName, PeerId)> {
+        let mut members = Vec::new();
+        for (id, listed) in self.nodes.get(&node).into_iter().flatten() {
+            let rooms = listed.rooms.iter().filter(|(_, is_named)| wanted(**is_named));
+            members.extend(rooms.map(|(room, _)| (room.clone(), id.clone())));
+        }
+        members
+    }
+
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// The rooms in which a peer is on other nodes, and if another node has one of that id with another token.
+    pub(super) fn of_peer(&self, id: &PeerId, token: TokenDigest) -> (Vec<RoomName>, bool) {
+        let listed = self.nodes.values().filter_map(|peers| peers.get(id));
+        let (own, others): (Vec<&Listed>, Vec<&Listed>) = listed.partition(|listed| listed.token == token);
+        (own.iter().flat_map(|listed| listed.rooms.keys().cloned()).collect(), !others.is_empty())
+    }
+}

@@ -1,0 +1,173 @@
+//! Rooms whose members are on different nodes.
+
+use serde_json::Value;
+
+use super::{Nodes, membership};
+use crate::harness::{RawClient, wait_until};
+
+/// A member that keeps what it hears.
+struct Member {
+    id: &'static str,
+    client: RawClient,
+    /// Joined, left, and messages since the last look, as `+id`, `-id` and `src: payload`.
+    heard: Vec<String>,
+    view: Vec<String>,
+}
+
+impl Member {
+    fn join(nodes: &Nodes, node: usize, id: &'static str) -> Self {
+        let mut member = Member::open(nodes, node, id);
+        member.client.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+        member.hear();
+        assert!(member.view.iter().any(|other| other == id), "{:?}", member.view);
+        member
+    }
+
+    fn open(nodes: &Nodes, node: usize, id: &'static str) -> Self {
+        let client = nodes[node].client(id);
+        Member { id, client, heard: Vec::new(), view: Vec::new() }
+    }
+
+    /// Waits for the next frame.
+    fn hear(&mut self) {
+        let text = self.client.expect_text();
+        let frame: Value = serde_json::from_str(&text).unwrap();
+        let member = |name: &str| frame[name].as_str().unwrap_or_default().to_owned();
+        match &*member("type") {
+            "ROOM-MEMBERS" => {
+                let listed = frame["members"].as_array().unwrap().iter();
+                self.view = listed.map(|of| of["id"].as_str().unwrap().to_owned()).collect();
+            }
+            "ROOM-JOINED" => {
+                assert!(!self.view.contains(&member("id")), "{} hears {text}", self.id);
+                self.view.push(member("id"));
+                self.view.sort();
+                self.heard.push(format!("+{}", member("id")));
+            }
+            "ROOM-LEFT" => {
+                assert!(self.view.contains(&member("id")), "{} hears {text}", self.id);
+                self.view.retain(|other| *other != member("id"));
+                self.heard.push(format!("-{}", member("id")));
+            }
+            "ROOM-UPDATED" => self.heard.push(format!("{} is {}", member("id"), frame["data"])),
+            "ROOM-MESSAGE" => self.heard.push(format!("{}: {}", member("src"), frame["payload"])),
+            _ => panic!("{} hears {text}", self.id),
+        }
+    }
+
+    /// Waits until it sees exactly these members.
+    fn sees(&mut self, ids: &[&str]) {
+        while self.view != ids {
+            self.hear();
+        }
+    }
+
+    /// Waits for exactly these news.
+    fn hears(&mut self, news: &[&str]) {
+        while self.heard.len() < news.len() {
+            self.hear();
+        }
+        assert_eq!(self.heard, news, "{}", self.id);
+        self.heard.clear();
+    }
+
+    fn say(&mut self, payload: u32) {
+        self.client.send(format!(r#"{{"type":"ROOM-SEND","room":"r","payload":{payload}}}"#));
+    }
+}
+
+/// One member on each of three nodes, who see each other.
+fn three(nodes: &Nodes) -> [Member; 3] {
+    let mut members = [(0, "a"), (1, "b"), (2, "c")].map(|(node, id)| Member::join(nodes, node, id));
+    for member in &mut members {
+        member.sees(&["a", "b", "c"]);
+        member.heard.clear();
+    }
+    members
+}
+
+#[test]
+fn members_of_all_nodes_see_each_other_change_and_send() {
+    let nodes = Nodes::start(3);
+    let [mut a, mut b, mut c] = three(&nodes);
+    b.client.send(r#"{"type":"ROOM-UPDATE","room":"r","data":"busy"}"#);
+    for n in 0..20 {
+        b.say(n);
+    }
+    b.client.send(r#"{"type":"ROOM-SEND","room":"r","dst":"a","payload":"only you"}"#);
+    let mut news = vec!["b is \"busy\"".to_owned()];
+    news.extend((0..20).map(|n| format!("b: {n}")));
+    let news: Vec<&str> = news.iter().map(String::as_str).collect();
+    c.hears(&news);
+    a.hears(&[&news[..], &["b: \"only you\""]].concat());
+    c.client.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
+    a.hears(&["-c"]);
+    b.hears(&["-c"]);
+    a.say(1);
+    b.hears(&["a: 1"]);
+    c.client.expect_nothing("c");
+}
+
+#[test]
+fn a_node_that_joins_later_knows_the_members_of_the_others() {
+    let mut nodes = Nodes::start(2);
+    let mut a = Member::join(&nodes, 0, "a");
+    nodes.add(peerbroker::config::Degraded::Allow, |_| {});
+    let rooms = |node: usize| nodes[node].tenant("peerjs").rooms();
+    wait_until("the news of the room", || !rooms(2).members("r").is_empty());
+    let mut d = Member::join(&nodes, 2, "d");
+    assert_eq!(d.view, ["a", "d"]);
+    a.hears(&["+d"]);
+    d.say(1);
+    a.hears(&["d: 1"]);
+}
+
+#[test]
+fn a_member_that_comes_back_to_another_node_was_never_away() {
+    let nodes = Nodes::start(3);
+    let [mut a, b, mut c] = three(&nodes);
+    b.client.reset();
+    wait_until("the end of a connection", || !nodes[1].realm().contains("b"));
+    let mut back = Member::open(&nodes, 2, "b");
+    back.sees(&["a", "b", "c"]);
+    // The old node knows that it has moved, so a message comes once.
+    wait_until("the move", || nodes[0].tenant("peerjs").rooms().members("r").len() == 3);
+    back.say(1);
+    a.hears(&["b: 1"]);
+    c.hears(&["b: 1"]);
+    a.say(2);
+    c.hears(&["a: 2"]);
+    back.hears(&["a: 2"]);
+    back.client.expect_nothing("b");
+    // It parts, and its first node does not wait for it any more.
+    back.client.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
+    a.hears(&["-b"]);
+    c.hears(&["-b"]);
+}
+
+#[test]
+fn a_stranger_with_the_id_of_a_member_of_another_node_ends_its_membership() {
+    let nodes = Nodes::start(2);
+    let mut a = Member::join(&nodes, 0, "a");
+    let b = Member::join(&nodes, 1, "b");
+    a.sees(&["a", "b"]);
+    a.heard.clear();
+    b.client.reset();
+    wait_until("the end of a connection", || !nodes[1].realm().contains("b"));
+    let mut stranger = nodes[0].client_with_token("b", "another");
+    a.hears(&["-b"]);
+    stranger.expect_nothing("b");
+}
+
+#[test]
+fn a_node_that_leaves_takes_its_members_with_it_once() {
+    let mut nodes = Nodes::start(3);
+    let [mut a, mut b, c] = three(&nodes);
+    drop(nodes.nodes.pop());
+    drop(c);
+    a.hears(&["-c"]);
+    b.hears(&["-c"]);
+    a.say(1);
+    b.hears(&["a: 1"]);
+    assert!(membership(&nodes[0]).view().is_up);
+}

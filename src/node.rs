@@ -300,6 +300,12 @@ impl Node {
         self.active.lock().len()
     }
 
+    /// Rooms of all keys, and the memberships of this node's clients.
+    pub(crate) fn rooms_and_members(&self) -> (usize, usize) {
+        let all = self.all_rooms();
+        (all.iter().map(|rooms| rooms.len()).sum(), all.iter().map(|rooms| rooms.own_members()).sum())
+    }
+
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes, and
     /// removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {

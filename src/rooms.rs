@@ -88,6 +88,13 @@ impl Rooms {
         self.rooms.len()
     }
 
+    /// The number of memberships of this node's clients.
+    pub fn own_members(&self) -> usize {
+        let of_room =
+            |room: &Arc<Room>| room.lock().iter().filter(|(_, member)| member.own.is_some()).count();
+        self.all_rooms().iter().map(of_room).sum()
+    }
+
     /// The ids of the members of a room, sorted by their bytes.
     pub fn members(&self, room: &str) -> Vec<PeerId> {
         let room = self.rooms.get(room).map(|room| Arc::clone(&room));

@@ -96,7 +96,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             None => peerjs::about(),
         },
         Route::Root => peerjs::about(),
-        Route::Id(key) | Route::Peers(key) | Route::Ice(key) if peerjs => {
+        Route::Id(key) | Route::Peers(key) | Route::Members(key, _) | Route::Ice(key) if peerjs => {
             of_key(mounted, request, route, key).await
         }
         Route::Health => plain(StatusCode::OK, "ok"),
@@ -151,14 +151,20 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
             runtime.events.emit(|| Event::Refused(Box::new(refused)));
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
-        (Route::Peers(_), Some(policy)) if !policy.settings().allow_discovery => {
+        (Route::Peers(_) | Route::Members(..), Some(policy)) if !policy.settings().allow_discovery => {
             mistake(runtime, request, Mistake::DiscoveryOff(policy.key().key.clone()));
             plain(StatusCode::UNAUTHORIZED, "Unauthorized")
         }
         (Route::Peers(_), Some(policy)) => peerjs::peers(runtime, &policy, request).await,
+        (Route::Members(_, room), Some(_)) => match decode(room) {
+            Some(room) => peerjs::members(runtime, &key, &room),
+            None => plain(StatusCode::BAD_REQUEST, "Bad Request"),
+        },
         (Route::Ice(_), Some(policy)) => peerjs::ice_servers(mounted, &policy, request).await,
         // Unlike for an id, the key must exist: credentials for an unknown key are useless.
-        (Route::Peers(_) | Route::Ice(_), None) => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        (Route::Peers(_) | Route::Members(..) | Route::Ice(_), None) => {
+            plain(StatusCode::UNAUTHORIZED, "Unauthorized")
+        }
         // An unknown key gets one too, as in peerjs-server.
         (_, policy) => peerjs::new_id(runtime, &key, policy.as_deref(), request).await,
     }

@@ -124,3 +124,21 @@ fn a_page_has_the_peers_of_its_key_alone() {
         assert_eq!(server.get("/two/peers?after=a").text(), r#"["b"]"#);
     });
 }
+
+#[test]
+fn the_members_of_a_room_are_listed_where_discovery_is_on() {
+    on_own_with(
+        |config| config.allow_discovery = true,
+        |server| {
+            let (mut b, mut a) = (server.client("b"), server.client("a"));
+            for client in [&mut b, &mut a] {
+                client.send(r#"{"type":"ROOM-JOIN","room":"x y"}"#);
+                client.expect_text();
+            }
+            let listed = |room: &str| server.get(&format!("/peerjs/rooms/{room}/peers")).text().to_owned();
+            assert_eq!((listed("x%20y"), listed("x")), (r#"["a","b"]"#.to_owned(), "[]".to_owned()));
+            assert_eq!(server.get("/peerjs/rooms/%zz/peers").status, 400);
+            assert_eq!(server.get("/unknown/rooms/x/peers").status, 401);
+        },
+    );
+}

@@ -11,6 +11,8 @@ pub(crate) enum Route<'a> {
     Id(&'a str),
     /// The ids of all peers of a key.
     Peers(&'a str),
+    /// The ids of the members of a room of a key.
+    Members(&'a str, &'a str),
     /// The ICE servers for clients of a key.
     Ice(&'a str),
     /// The WebSocket.
@@ -122,7 +124,10 @@ fn resource(path: &str) -> Option<Route<'_>> {
         (key, "id") => Some(Route::Id(key)),
         (key, "peers") => Some(Route::Peers(key)),
         (key, "ice") => Some(Route::Ice(key)),
-        _ => None,
+        (key, rest) => {
+            let room = rest.strip_prefix("rooms/")?.strip_suffix("/peers")?;
+            (!room.is_empty() && !room.contains('/')).then_some(Route::Members(key, room))
+        }
     }
 }
 
@@ -139,6 +144,10 @@ mod tests {
             ("/", "/peerjs/id", Route::Id("peerjs")),
             ("/", "/peerjs/id/", Route::Id("peerjs")),
             ("/", "/k/peers", Route::Peers("k")),
+            ("/", "/k/rooms/a%20b/peers", Route::Members("k", "a%20b")),
+            ("/", "/peerjs/k/rooms/r/peers/", Route::Members("k", "r")),
+            ("/", "/k/rooms//peers", Route::File("k/rooms//peers")),
+            ("/", "/k/rooms/a/b/peers", Route::File("k/rooms/a/b/peers")),
             ("/", "/k/ice", Route::Ice("k")),
             ("/", "/peerjs/k/ice/", Route::Ice("k")),
             ("/", "/peerjs/peerjs", Route::Socket),

@@ -173,6 +173,8 @@ fn queries_name_metrics_labels_and_values_that_a_server_exports() {
         "peerbroker_relay_call_seconds_count",
         "peerbroker_relay_call_seconds_sum",
         "peerbroker_relay_packets_total",
+        "peerbroker_room_members",
+        "peerbroker_rooms",
         "peerbroker_thread_panics_total",
         "peerbroker_turn_allocated_total",
         "peerbroker_turn_packets_total",

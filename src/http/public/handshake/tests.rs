@@ -46,6 +46,7 @@ fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
         (Route::Root, dialects(true, false, false), nothing()),
         (Route::Id("k"), ALL_ON, nothing()),
         (Route::Peers("k"), ALL_ON, nothing()),
+        (Route::Members("k", "r"), ALL_ON, nothing()),
         (Route::Health, ALL_ON, nothing()),
         (Route::Page(""), ALL_ON, nothing()),
         (Route::Register, ALL_ON, nothing()),

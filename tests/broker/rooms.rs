@@ -41,7 +41,7 @@ type View = BTreeMap<String, Option<String>>;
 #[derive(Default)]
 struct Views {
     of_rooms: BTreeMap<String, View>,
-    /// What it heard behind its first list of a room, as far as it is unique.
+    /// All that it heard behind its first list of a room, as far as it is unique.
     order: Vec<String>,
 }
 

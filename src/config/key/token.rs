@@ -29,7 +29,7 @@ labels! {
 pub struct KeyToken {
     /// A name for people; no other token of the key has it.
     pub name: String,
-    /// What it allows.
+    /// The scopes of the token.
     pub scopes: Vec<TokenScope>,
     /// The time at which it was added, in seconds since 1970.
     pub created: u64,

@@ -20,7 +20,7 @@ pub(super) struct NewToken {
     /// A name for people, such as that of the program that uses it.
     #[schema(max_length = 100)]
     name: String,
-    /// What it allows.
+    /// The scopes of the token.
     scopes: Vec<TokenScope>,
 }
 

@@ -125,7 +125,7 @@ pub enum TokenCommand {
         #[arg(value_parser = |text: &str| check_name(text).map(|()| text.to_owned()))]
         name: String,
 
-        /// What it allows: messages, peers:read or kick; may be repeated
+        /// Allows messages, peers:read or kick; may be repeated
         #[arg(long, required = true, value_parser = scope)]
         scope: Vec<TokenScope>,
     },

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions soak test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants test-hostile test-instructions soak test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -51,6 +51,9 @@ test-all: test lint-bench lint-features test-simulation mutants test-systems soa
 ifdef CLIPPY_COMPILES
 LINTED = RUSTC_WORKSPACE_WRAPPER=clippy-driver RUSTFLAGS='-D warnings' RUSTDOC=$(CURDIR)/scripts/rustdoc-lint.sh
 endif
+
+build-tests:
+	$(LINTED) cargo test --locked --workspace --no-run
 
 # Most tests wait for something, so nextest runs more of them at once than there are cores. `cargo test` runs the same ones, later.
 test-rust:

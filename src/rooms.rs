@@ -6,7 +6,7 @@
 //!
 //! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
 //!
-//! Locks are taken in this order: a [`Presence`], a [`Room`], a slot of the router or the [`Directory`].
+//! Locks are taken in this order: a `Presence`, a `Room`, a slot of the router or the `Directory`.
 
 mod others;
 mod presence;

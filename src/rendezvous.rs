@@ -69,7 +69,7 @@ const TRIES: usize = 8;
 /// The longest possible code. Longer texts are not looked up.
 const MAX_CODE_BYTES: usize = 16;
 
-/// The room codes of one key. What a code leads to is only a directory of peers: messages go through their realm.
+/// The room codes of one key. They only lead to peers, whose messages go through their realm.
 pub struct RoomCodes {
     config: LiveConfig,
     clock: Clock,

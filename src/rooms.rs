@@ -360,7 +360,7 @@ impl Rooms {
         }
     }
 
-    /// Lists all members of this node, for a node that does not know them. What changes meanwhile is told in order with the list.
+    /// Lists all members of this node, for a node that does not know them. It hears later changes in order with the list.
     pub fn list_own(&self, mut each: impl FnMut(&ApiKey, &News<'_>)) {
         for room in self.all_rooms() {
             let members = room.lock();

@@ -15,6 +15,7 @@ use super::contacts::Contacts;
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::{Overflow, QueueEnd, Reservation};
+use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, Timeouts};
 use super::slots::Realm;
 use super::state::{Conn, ProbeTiming, RegisterRefusal, RegisterRequest, State, Usage};
@@ -166,7 +167,7 @@ impl<'a> Guard<'a> {
     /// A flush for the holder, unless a flush is already promised.
     pub(super) fn promise_flush(&mut self) -> Option<Flush> {
         let promised = std::mem::replace(&mut self.conn.as_mut()?.outbox.flush_promised, true);
-        (!promised).then(|| Flush(Arc::clone(self.slot)))
+        (!promised).then(|| Flush::of(self.slot))
     }
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.
@@ -665,43 +666,4 @@ impl<'a> Guard<'a> {
         }
         None
     }
-}
-
-/// A recipient with unflushed frames. Dropping it flushes.
-pub struct Flush(Arc<Slot>);
-
-impl Flush {
-    /// Writes the recipient's outbox, as far as its socket has room.
-    pub fn flush(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        if let Some(conn) = &mut self.0.lock().conn {
-            conn.outbox.flush();
-            if conn.outbox.is_blocked() {
-                self.0.set_backlog(true);
-            }
-        }
-    }
-}
-
-/// The outcome of routing a message.
-pub enum Routed {
-    /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
-    /// batch, so that a batch is written together. `None` if a flush is already promised.
-    Delivered(Option<Flush>),
-    /// The recipient is absent, and the message waits for it.
-    Queued,
-    /// It is lost. If its kind [waits](MessageKind::waits), all messages that this sender had queued for this recipient
-    /// are lost too, and the caller has to tell the sender.
-    Dropped(DropReason),
-}
-
-/// Counts a message that is lost.
-pub(super) fn drop_message(realm: &Realm, kind: MessageKind, reason: DropReason) -> Routed {
-    realm.router.count(Some(kind), Outcome::Dropped(reason));
-    Routed::Dropped(reason)
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::contacts::Contacts;
-use super::guard::{Flush, Routed};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::QueueEnd;
+use super::routed::{Flush, Routed};
 use super::slot::Slot;
 use super::slots::Realm;
 use super::state::{RegisterRefusal, RegisterRequest, Usage};

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 
 use super::cluster::Place;
-use super::guard::{Flush, Guard, Routed, drop_message};
+use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::remote::Located;
+use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, Timeouts};
 use super::slots::Realm;
 use super::state::ConnectionInfo;

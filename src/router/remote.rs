@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::cluster::{Cluster, Place, Sent};
-use super::guard::{Guard, Routed, drop_message};
+use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueEnd;
+use super::routed::{Routed, drop_message};
 use crate::clock::millis;
 use crate::events::{Count, Outcome};
 use crate::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};

@@ -1,0 +1,51 @@
+//! The outcome of routing a message, and the flush that it leaves to do.
+
+use std::sync::Arc;
+
+use super::slot::Slot;
+use super::slots::Realm;
+use crate::events::Outcome;
+use crate::wire::{DropReason, MessageKind};
+
+/// A recipient with unflushed frames. Dropping it flushes.
+pub struct Flush(Arc<Slot>);
+
+impl Flush {
+    pub(super) fn of(slot: &Arc<Slot>) -> Self {
+        Flush(Arc::clone(slot))
+    }
+
+    /// Writes the recipient's outbox, as far as its socket has room.
+    pub fn flush(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if let Some(conn) = &mut self.0.lock().conn {
+            conn.outbox.flush();
+            if conn.outbox.is_blocked() {
+                self.0.set_backlog(true);
+            }
+        }
+    }
+}
+
+/// The outcome of routing a message.
+pub enum Routed {
+    /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
+    /// batch, so that a batch is written together. `None` if a flush is already promised.
+    Delivered(Option<Flush>),
+    /// The recipient is absent, and the message waits for it.
+    Queued,
+    /// It is lost. If its kind [waits](MessageKind::waits), all messages that this sender had queued for this recipient
+    /// are lost too, and the caller has to tell the sender.
+    Dropped(DropReason),
+}
+
+/// Counts a message that is lost.
+pub(super) fn drop_message(realm: &Realm, kind: MessageKind, reason: DropReason) -> Routed {
+    realm.router.count(Some(kind), Outcome::Dropped(reason));
+    Routed::Dropped(reason)
+}

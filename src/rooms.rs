@@ -14,15 +14,16 @@ mod room;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use crate::clock::millis;
-use crate::dialect::{peerjs, rooms};
+use crate::dialect::rooms;
 use crate::rate_limit::RateLimit;
-use crate::router::{Flush, Peer, Routed, Router};
-use crate::wire::{ApiKey, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, Token};
+use crate::router::{Flush, Peer, Router};
+use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, Token};
 use others::Directory;
 use presence::{Presence, State};
 use room::{Members, Own, Room};
@@ -34,6 +35,9 @@ pub const MAX_ROOMS: usize = 16;
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
+
+/// A list of fewer bytes is never too long.
+const SMALL_LIST: usize = 4096;
 
 /// Pause between two checks if the rate limit of a client without rooms may be forgotten.
 const REST: u64 = 1000;
@@ -47,6 +51,8 @@ pub struct Rooms {
     directory: Mutex<Directory>,
     rooms: DashMap<RoomName, Arc<Room>>,
     presences: DashMap<PeerId, Arc<Presence>>,
+    /// The number of the latest news of a member of this node.
+    news: AtomicU64,
     /// Presences that the sweeper has to visit, and when.
     due: Mutex<VecDeque<(u64, PeerId)>>,
     /// The rate limit of deliveries of all members.
@@ -73,6 +79,7 @@ impl Rooms {
             directory: Mutex::default(),
             rooms: DashMap::new(),
             presences: DashMap::new(),
+            news: AtomicU64::default(),
             due: Mutex::default(),
             deliveries: RateLimit::default(),
         }
@@ -137,6 +144,7 @@ impl Rooms {
             if !members.contains(peer.id()) && members.len() >= most {
                 return Err(RoomRefusal::Full);
             }
+            self.check_list(members, peer.id(), data)?;
             self.charge(presence, members.len())?;
             let token = state.token.as_ref().map(|token| self.digest(token)).unwrap_or_default();
             let own = Own::new(peer, token);
@@ -173,10 +181,11 @@ impl Rooms {
         self.as_member(requester, name, |presence, _, requester, room| {
             let id = requester.peer.id();
             let mut members = room.lock();
+            self.check_list(&members, id, data)?;
             self.charge(presence, members.len())?;
             if let Some(change) = members.set_data(id, data) {
                 members.tell_change(room.name(), id, change, requester.flushes);
-                self.tell_of_member(room, &members, id);
+                self.tell_of_member(room, &mut members, id);
             }
             requester.confirm(room);
             Ok(())
@@ -195,25 +204,21 @@ impl Rooms {
             let peer = requester.peer;
             let members = room.lock();
             let from = peer.id();
+            let sender = &presence.sender;
             let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
-            let lost = match dst {
-                Some(dst) => {
-                    let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
-                    self.charge(presence, 1)?;
-                    let is_sent = match member.here() {
-                        Some(own) => own.deliver(from, message, requester.flushes),
-                        None => forward(peer, dst, message, requester.flushes),
-                    };
-                    if is_sent { Vec::new() } else { PeerId::parse(dst).into_iter().collect() }
+            if let Some(dst) = dst {
+                let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
+                self.charge(presence, 1)?;
+                match member.here() {
+                    Some(own) => own.deliver(sender, message, requester.flushes)?,
+                    None => {
+                        let routed = peer.route_from(sender, dst, MessageKind::Room, message);
+                        room::accepted(routed, requester.flushes)?;
+                    }
                 }
-                None => {
-                    self.charge(presence, members.len().saturating_sub(1))?;
-                    self.send_to_all(room, &members, from, message, requester.flushes)
-                }
-            };
-            for absent in lost {
-                let expired = peerjs::expire(absent.as_str(), from.as_str());
-                requester.flushes.extend(peer.reply(expired));
+            } else {
+                self.charge(presence, members.len().saturating_sub(1))?;
+                self.send_to_all(room, &members, peer, sender, message, requester.flushes);
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             requester.confirm(room);
@@ -221,25 +226,34 @@ impl Rooms {
         })
     }
 
-    /// Sends a message to all members but its sender. Returns those that do not get it.
+    /// Sends a message to all members but its sender.
     fn send_to_all(
         &self,
         room: &Room,
         members: &Members,
-        from: &PeerId,
+        from: &Peer,
+        sender: &PeerId,
         mut message: Frame,
         flushes: &mut Vec<Flush>,
-    ) -> Vec<PeerId> {
-        let sent = members.deliver_to_others(from, message.share(), &[], flushes);
-        if let Some(others) = &self.others
-            && let Ok(text) = std::str::from_utf8(message.payload())
-        {
-            let (room, from) = (room.name().as_str(), from.as_str());
-            let waits_for = sent.waits_for.iter().map(PeerId::as_str).collect();
-            let onward = News::Message { room, from, waits_for, text };
-            sent.nodes.iter().for_each(|node| others.deliver(*node, &self.key, &onward));
+    ) {
+        let sent = members.deliver_to_others(from.id(), sender, message.share(), flushes);
+        let Some(others) = &self.others else { return };
+        for (node, heard) in sent.nodes {
+            if self.directory.lock().has_left(node) {
+                // Its members are absent, and may come to any node.
+                for id in members.of_node(node) {
+                    let routed = from.route_from(sender, id.as_str(), MessageKind::Room, message.share());
+                    let _ = room::accepted(routed, flushes);
+                }
+                continue;
+            }
+            let Ok(text) = std::str::from_utf8(message.payload()) else { return };
+            let moving = sent.moving.iter().filter(|(_, by)| *by != Some(node));
+            let except = moving.map(|(id, _)| id.as_str()).collect();
+            let (room, from) = (room.name().as_str(), from.id().as_str());
+            let onward = News::Message { room, from, heard, except, text };
+            others.deliver(node, &self.key, &onward);
         }
-        sent.lost
     }
 
     // Connections that come and go.
@@ -247,7 +261,8 @@ impl Rooms {
     /// A connection has got its id. Its peer may be in rooms from before.
     pub fn opened(&self, peer: &Peer) {
         let mut flushes = Vec::new();
-        if self.presences.contains_key(peer.id()) || self.others.is_some() {
+        let is_known = || self.directory.lock().has_peer(peer.id());
+        if self.presences.contains_key(peer.id()) || (self.others.is_some() && is_known()) {
             self.enter(peer, |presence, state, token| {
                 self.adopt(presence, state, peer, &token, &mut flushes);
             });
@@ -299,7 +314,7 @@ impl Rooms {
                 continue;
             }
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-            self.tell_of_member(&room, &members, peer.id());
+            self.tell_of_member(&room, &mut members, peer.id());
             flushes.extend(peer.reply(members.list(room.name(), None)));
             drop(members);
             state.rooms.push(room);
@@ -318,6 +333,11 @@ impl Rooms {
 
     /// Ends memberships whose peers did not come back.
     pub fn sweep(&self) {
+        if self.router.is_closing() {
+            // Its members go to other nodes, which wait for them.
+            return;
+        }
+        self.sweep_left();
         let now = self.router.clock().now();
         let mut flushes = Vec::new();
         while let Some(id) = self.next_due(now) {
@@ -344,13 +364,14 @@ impl Rooms {
     }
 
     /// Tells the other nodes of a member of this one, under the lock of its room.
-    fn tell_of_member(&self, room: &Room, members: &Members, id: &PeerId) {
-        if let Some(others) = &self.others
-            && let Some(member) = members.get(id.as_str())
-            && let Some(own) = &member.own
-        {
-            let (room, data) = (room.name().as_str(), member.data.as_deref());
-            others.tell(&self.key, &News::Member { room, id: id.as_str(), token: own.token, data });
+    fn tell_of_member(&self, room: &Room, members: &mut Members, id: &PeerId) {
+        let Some(others) = &self.others else { return };
+        let number = self.news.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(own) = members.own_mut(id) {
+            own.told = number;
+            let (room, token) = (room.name().as_str(), own.token);
+            let data = members.data(id);
+            others.tell(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
         }
     }
 
@@ -365,9 +386,9 @@ impl Rooms {
         for room in self.all_rooms() {
             let members = room.lock();
             for (id, member) in members.iter() {
-                if let Some(Own { token, .. }) = member.own {
+                if let Some(Own { token, told: number, .. }) = member.own {
                     let (room, data) = (room.name().as_str(), member.data.as_deref());
-                    each(&self.key, &News::Member { room, id: id.as_str(), token, data });
+                    each(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
                 }
             }
         }
@@ -376,11 +397,11 @@ impl Rooms {
     /// Another node has told something about its members.
     pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
         match *news {
-            News::Member { room, id, token, data } => {
+            News::Member { room, id, token, number, data } => {
                 if let (Ok(name), Ok(id)) = (RoomName::parse(room), PeerId::parse(id)) {
                     self.directory.lock().add(node, &name, &id, token);
                     self.with_room(None, name, |room, members| {
-                        if let Some(change) = members.note_elsewhere(&id, node, data) {
+                        if let Some(change) = members.note_elsewhere(&id, (node, number), data) {
                             members.tell_change(room.name(), &id, change, flushes);
                         }
                     });
@@ -403,10 +424,11 @@ impl Rooms {
                     self.end_absence(&id, flushes, |_| true);
                 }
             }
-            News::Message { room, from, ref waits_for, text } => {
+            News::Message { room, from, heard, ref except, text } => {
                 if let (Some(room), Ok(from)) = (self.room(room), PeerId::parse(from)) {
-                    let members = room.lock();
-                    members.deliver_to_others(&from, Frame::of_text(text), waits_for, flushes);
+                    let message = Frame::of_text(text);
+                    let senders = (&from, &from.in_rooms());
+                    room.lock().deliver_here(senders, message, heard, except, flushes);
                 }
             }
         }
@@ -423,10 +445,24 @@ impl Rooms {
         unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, flushes));
     }
 
-    /// Members of a node that is dead have gone, unless they are on another one by now.
-    pub fn lose_node(&self, node: NodeId) {
-        let (all, mut flushes) = (self.directory.lock().all_of(node), Vec::new());
-        all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &mut flushes));
+    /// Members of a node that is dead have gone, unless they are on another one by now. If it has left as planned, they have the
+    /// reclaim timeout to come back to another node.
+    pub fn lose_node(&self, node: NodeId, has_left: bool) {
+        let reclaim =
+            if has_left { millis(self.router.live_config().load().limits.reclaim_timeout) } else { 0 };
+        let until = self.router.clock().now().saturating_add(reclaim);
+        self.directory.lock().note_left(node, until);
+        if reclaim == 0 {
+            self.sweep_left();
+        }
+    }
+
+    fn sweep_left(&self) {
+        let (gone, mut flushes) = (self.directory.lock().take_left(self.router.clock().now()), Vec::new());
+        for node in gone {
+            let all = self.directory.lock().all_of(node);
+            all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &mut flushes));
+        }
     }
 
     /// The other nodes with members.
@@ -472,7 +508,8 @@ impl Rooms {
     /// Works on the presence of a connection. `None` if it has lost its id.
     fn enter<R>(&self, peer: &Peer, act: impl FnOnce(&Arc<Presence>, &mut State, Token) -> R) -> Option<R> {
         loop {
-            let presence = Arc::clone(self.presences.entry(peer.id().clone()).or_default().value());
+            let new = || Arc::new(Presence::new(peer.id()));
+            let presence = Arc::clone(&self.presences.entry(peer.id().clone()).or_insert_with(new));
             let mut state = presence.lock();
             if state.is_retired {
                 continue;
@@ -581,7 +618,15 @@ impl Rooms {
         }
     }
 
-    // Rate limits.
+    // Limits.
+
+    /// Refuses data with which the list of a room would be too long.
+    fn check_list(&self, members: &Members, id: &PeerId, data: Option<&str>) -> Result<(), RoomRefusal> {
+        let outbox = self.router.live_config().load().limits.outbox_bytes;
+        // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its outbox.
+        let most = (outbox / 4 * 3 / MAX_ROOMS).max(SMALL_LIST);
+        if members.bytes_with(id, data) > most { Err(RoomRefusal::ListFull) } else { Ok(()) }
+    }
 
     /// The rates of deliveries per second, of one member and of all.
     fn rates(&self) -> (u32, u32) {
@@ -612,14 +657,4 @@ impl Requester<'_> {
             self.flushes.extend(self.peer.reply(rooms::done(room.name().as_str(), request)));
         }
     }
-}
-
-/// Sends a message to a member on another node. False if it is lost.
-fn forward(from: &Peer, to: &str, message: Frame, flushes: &mut Vec<Flush>) -> bool {
-    match from.route(to, MessageKind::Room, message) {
-        Routed::Delivered(flush) => flushes.extend(flush),
-        Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
-        Routed::Dropped(_) => return false,
-    }
-    true
 }

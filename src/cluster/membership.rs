@@ -468,11 +468,13 @@ impl OtherNodes for Membership {
 pub(super) fn packet_of<'a>(key: &'a ApiKey, news: &News<'a>) -> Packet<'a> {
     let key = key.as_str();
     match *news {
-        News::Member { room, id, token, data } => Packet::RoomMember { key, room, id, token, data },
+        News::Member { room, id, token, number, data } => {
+            Packet::RoomMember { key, room, id, token, number, data }
+        }
         News::Gone { room, id, for_good } => Packet::RoomGone { key, room, id, for_good },
         News::Opened { id, token } => Packet::RoomOpened { key, id, token },
-        News::Message { room, from, ref waits_for, text } => {
-            Packet::RoomMessage { key, room, from, waits_for: waits_for.clone(), text }
+        News::Message { room, from, heard, ref except, text } => {
+            Packet::RoomMessage { key, room, from, heard, except: except.clone(), text }
         }
     }
 }

@@ -104,6 +104,8 @@ pub enum Packet<'a> {
         id: &'a str,
         /// Of its token.
         token: TokenDigest,
+        /// Grows.
+        number: u64,
         /// Its data, as JSON text.
         data: Option<&'a str>,
     },
@@ -135,9 +137,11 @@ pub enum Packet<'a> {
         room: &'a str,
         /// The sender.
         from: &'a str,
-        /// The ids of members of the reader that get it from the writer.
+        /// The number of the latest news of the reader's members that the writer has.
+        heard: u64,
+        /// The ids of members of the reader that get it from another node, sorted.
         #[serde(borrow)]
-        waits_for: Vec<&'a str>,
+        except: Vec<&'a str>,
         /// The text.
         text: &'a str,
     },
@@ -146,6 +150,8 @@ pub enum Packet<'a> {
         /// False at its beginning.
         is_end: bool,
     },
+    /// The writer did not know the key of some members of the reader's rooms, and wants the list again.
+    RoomsMissed,
 }
 
 /// A question to one node, or to all.

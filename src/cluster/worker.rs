@@ -7,7 +7,7 @@ mod packets;
 mod rooms;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -122,6 +122,8 @@ struct Worker<B> {
     claims: RefCell<Vec<(Claim, oneshot::Sender<ClaimOutcome>)>>,
     /// Names in rooms of this node, for players of other nodes.
     seats: RefCell<HashMap<(NodeId, u64), PlayerName>>,
+    /// Unknown keys of which other nodes have told members of rooms.
+    missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
 }
 
 /// A message for a connection that is being opened.
@@ -181,6 +183,7 @@ impl Membership {
             parked: RefCell::default(),
             claims: RefCell::default(),
             seats: RefCell::default(),
+            missed_rooms: RefCell::default(),
         });
         let _end = OnEnd(Arc::clone(&worker.shared));
         let asking = spawn_local(Rc::clone(&worker).ask_always());

@@ -93,14 +93,29 @@ pub fn members<'a>(
     frame("ROOM-MEMBERS", room, |out| {
         out.extend_from_slice(b",\"members\":[");
         for (number, (id, data)) in members.enumerate() {
-            out.extend_from_slice(if number == 0 { b"{\"id\":" } else { b",{\"id\":" });
-            json::write_string(out, id);
-            raw(out, "data", data);
-            out.push(b'}');
+            if number > 0 {
+                out.push(b',');
+            }
+            listed(out, id, data);
         }
         out.push(b']');
         raw(out, "request", request);
     })
+}
+
+fn listed(out: &mut Vec<u8>, id: &str, data: Option<&str>) {
+    out.extend_from_slice(b"{\"id\":");
+    json::write_string(out, id);
+    raw(out, "data", data);
+    out.push(b'}');
+}
+
+/// The bytes of one member in a list.
+pub fn member_bytes(id: &str, data: Option<&str>) -> usize {
+    let is_plain = |byte: u8| byte != b'"' && byte != b'\\';
+    let escapes = id.bytes().filter(|byte| !is_plain(*byte)).count();
+    let of_data = data.map_or(0, |data| r#","data":"#.len() + data.len());
+    r#"{"id":""},"#.len() + id.len() + escapes + of_data
 }
 
 /// A member has joined.

@@ -34,6 +34,8 @@ pub enum News<'a> {
         id: &'a str,
         /// Of its token: with the same one it stays in the room when it comes to another node.
         token: TokenDigest,
+        /// Greater than that of earlier news of the room.
+        number: u64,
         /// Its data, as JSON text.
         data: Option<&'a str>,
     },
@@ -59,8 +61,11 @@ pub enum News<'a> {
         room: &'a str,
         /// The sender.
         from: &'a str,
-        /// Members that are away, and for whom it waits elsewhere.
-        waits_for: Vec<&'a str>,
+        /// The number of the writer's latest news of members of the reader. It does not know those of later news, who get the
+        /// message from the node on which they were before, if they were members.
+        heard: u64,
+        /// Members of the reader that get it from another node, sorted.
+        except: Vec<&'a str>,
         /// The text for the members.
         text: &'a str,
     },
@@ -70,6 +75,8 @@ pub enum News<'a> {
 #[derive(Default)]
 pub(super) struct Directory {
     nodes: BTreeMap<NodeId, HashMap<PeerId, Listed>>,
+    /// Nodes that are gone, and the time until which their members may come to others.
+    left: BTreeMap<NodeId, u64>,
 }
 
 /// A peer on another node.
@@ -131,8 +138,28 @@ impl Directory {
         members
     }
 
+    /// Notes that a node is gone. Its first note counts.
+    pub(super) fn note_left(&mut self, node: NodeId, until: u64) {
+        self.left.entry(node).or_insert(until);
+    }
+
+    /// True if a node is gone.
+    pub(super) fn has_left(&self, node: NodeId) -> bool {
+        self.left.contains_key(&node)
+    }
+
+    /// Takes out the nodes whose members are not expected any more.
+    pub(super) fn take_left(&mut self, now: u64) -> Vec<NodeId> {
+        self.left.extract_if(.., |_, until| *until <= now).map(|(node, _)| node).collect()
+    }
+
     pub(super) fn nodes(&self) -> Vec<NodeId> {
         self.nodes.keys().copied().collect()
+    }
+
+    /// True if the peer is in rooms on other nodes.
+    pub(super) fn has_peer(&self, id: &PeerId) -> bool {
+        self.nodes.values().any(|peers| peers.contains_key(id))
     }
 
     /// The rooms in which a peer is on other nodes, and if another node has one of that id with another token.

@@ -7,12 +7,13 @@ use parking_lot::{Mutex, MutexGuard};
 use super::room::Room;
 use crate::rate_limit::RateLimit;
 use crate::router::Peer;
-use crate::wire::Token;
+use crate::wire::{PeerId, Token};
 
 /// Everything that one peer does in rooms happens under its lock.
-#[derive(Default)]
 pub(super) struct Presence {
     state: Mutex<State>,
+    /// The sender of its messages.
+    pub(super) sender: PeerId,
     /// The rate limit of its deliveries.
     pub(super) rate: RateLimit,
 }
@@ -31,6 +32,10 @@ pub(super) struct State {
 }
 
 impl Presence {
+    pub(super) fn new(id: &PeerId) -> Self {
+        Presence { state: Mutex::default(), sender: id.in_rooms(), rate: RateLimit::default() }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }

@@ -1,13 +1,13 @@
 //! One room: its members, and the frames that they get.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::others::TokenDigest;
 use crate::dialect::rooms;
 use crate::router::{Flush, Peer, Routed};
-use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName};
+use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 
 /// A room.
 pub(super) struct Room {
@@ -20,6 +20,8 @@ pub(super) struct Room {
 pub(super) struct Members {
     /// Sorted, so that lists are the same for everybody.
     by_id: BTreeMap<PeerId, Member>,
+    /// Bytes of the list of all members.
+    bytes: usize,
     /// The room is no longer in the map. Look the name up again.
     pub(super) is_retired: bool,
 }
@@ -29,8 +31,9 @@ pub(super) struct Members {
 pub(super) struct Member {
     /// On this node.
     pub(super) own: Option<Own>,
-    /// The other nodes that have told of it. Two nodes have it for a while after it has moved.
-    elsewhere: Vec<NodeId>,
+    /// The other nodes that have told of it, the latest last, and the number of that news. Two nodes have it for a while after
+    /// it has moved.
+    elsewhere: Vec<(NodeId, u64)>,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
 }
@@ -41,6 +44,8 @@ pub(super) struct Own {
     pub(super) peer: Peer,
     /// Of its token.
     pub(super) token: TokenDigest,
+    /// The number of the news with which the other nodes have heard that it is here.
+    pub(super) told: u64,
     /// Another node has told of it since it came. If it is away here, it is there.
     has_moved: bool,
 }
@@ -55,12 +60,10 @@ pub(super) enum Change {
 /// The way of a message to all members, beyond those that have it.
 #[derive(Default)]
 pub(super) struct Sent {
-    /// The nodes that have members.
-    pub(super) nodes: BTreeSet<NodeId>,
-    /// Members for whom it waits on this node.
-    pub(super) waits_for: Vec<PeerId>,
-    /// Members that do not get it.
-    pub(super) lost: Vec<PeerId>,
+    /// The nodes that deliver it to members, and the number of the latest news that this one has of the room from each.
+    pub(super) nodes: BTreeMap<NodeId, u64>,
+    /// Members of two nodes, and the one that delivers it to each; `None` is this one.
+    pub(super) moving: Vec<(PeerId, Option<NodeId>)>,
 }
 
 impl Room {
@@ -79,7 +82,7 @@ impl Room {
 
 impl Own {
     pub(super) fn new(peer: &Peer, token: TokenDigest) -> Self {
-        Own { peer: peer.clone(), token, has_moved: false }
+        Own { peer: peer.clone(), token, told: 0, has_moved: false }
     }
 }
 
@@ -98,6 +101,11 @@ impl Members {
 
     pub(super) fn contains(&self, id: &PeerId) -> bool {
         self.by_id.contains_key(id)
+    }
+
+    /// The part of a member that is on this node.
+    pub(super) fn own_mut(&mut self, id: &PeerId) -> Option<&mut Own> {
+        self.by_id.get_mut(id)?.own.as_mut()
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Member> {
@@ -120,11 +128,15 @@ impl Members {
     }
 
     /// Adds a member of another node, or sets its data.
-    pub(super) fn note_elsewhere(&mut self, id: &PeerId, node: NodeId, data: Option<&str>) -> Option<Change> {
+    pub(super) fn note_elsewhere(
+        &mut self,
+        id: &PeerId,
+        (node, number): (NodeId, u64),
+        data: Option<&str>,
+    ) -> Option<Change> {
         self.put(id, data, |member| {
-            if !member.elsewhere.contains(&node) {
-                member.elsewhere.push(node);
-            }
+            member.elsewhere.retain(|(other, _)| *other != node);
+            member.elsewhere.push((node, number));
             if let Some(own) = &mut member.own {
                 own.has_moved = true;
             }
@@ -137,12 +149,19 @@ impl Members {
             Some(member) if member.data.as_deref() != data => Some(Change::Updated),
             Some(_) => None,
         };
+        self.bytes = self.bytes_with(id, data);
         let member = self.by_id.entry(id.clone()).or_default();
         if change.is_some() {
             member.data = data.map(Box::from);
         }
         place(member);
         change
+    }
+
+    /// Bytes of the list if a member joins with these data, or gets them.
+    pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
+        let before = self.by_id.get(id).map_or(0, |member| member.bytes(id));
+        self.bytes - before + rooms::member_bytes(id.as_str(), data)
     }
 
     /// A member has a new connection on this node. False if it is none.
@@ -153,7 +172,9 @@ impl Members {
 
     /// Takes a member out that has parted.
     pub(super) fn remove(&mut self, id: &PeerId) {
-        self.by_id.remove(id);
+        if let Some(member) = self.by_id.remove(id) {
+            self.bytes -= member.bytes(id);
+        }
     }
 
     /// This node does not expect a member back. True if it has gone with that.
@@ -163,7 +184,7 @@ impl Members {
 
     /// Another node does not have a member any more. True if it has gone with that.
     pub(super) fn forget_elsewhere(&mut self, id: &PeerId, node: NodeId) -> bool {
-        self.forget(id, |member| member.elsewhere.retain(|other| *other != node))
+        self.forget(id, |member| member.elsewhere.retain(|(other, _)| *other != node))
     }
 
     fn forget(&mut self, id: &PeerId, act: impl FnOnce(&mut Member)) -> bool {
@@ -171,7 +192,7 @@ impl Members {
         act(member);
         let has_gone = member.own.is_none() && member.elsewhere.is_empty();
         if has_gone {
-            self.by_id.remove(id);
+            self.remove(id);
         }
         has_gone
     }
@@ -205,27 +226,57 @@ impl Members {
         }
     }
 
-    /// Sends a message to all other members of this node that are not in `except`.
+    /// Sends a message to all other members of this node. The result tells the way to those of other nodes.
     pub(super) fn deliver_to_others(
         &self,
         from: &PeerId,
+        sender: &PeerId,
         mut message: Frame,
-        except: &[&str],
         flushes: &mut Vec<Flush>,
     ) -> Sent {
         let mut sent = Sent::default();
-        for (id, member) in self.others(from).filter(|(id, _)| !except.contains(&id.as_str())) {
-            sent.nodes.extend(&member.elsewhere);
-            if let Some(own) = member.here() {
-                if !own.peer.is_current() {
-                    sent.waits_for.push(id.clone());
-                }
-                if !own.deliver(from, message.share(), flushes) {
-                    sent.lost.push(id.clone());
-                }
+        for (id, member) in self.others(from) {
+            let here = member.here();
+            if let Some(own) = here {
+                // A member that loses it has too much to read.
+                let _ = own.deliver(sender, message.share(), flushes);
+            }
+            let node = member.node();
+            if let Some((node, number)) = node {
+                let heard = sent.nodes.entry(node).or_default();
+                *heard = number.max(*heard);
+            }
+            if member.own.iter().len() + member.elsewhere.len() > 1 {
+                sent.moving.push((id.clone(), node.map(|(node, _)| node)));
             }
         }
         sent
+    }
+
+    /// The members whose messages a node delivers.
+    pub(super) fn of_node(&self, node: NodeId) -> impl Iterator<Item = &PeerId> {
+        let is_of_node = move |member: &Member| member.node().is_some_and(|(its, _)| its == node);
+        self.iter().filter(move |(_, member)| is_of_node(member)).map(|(id, _)| id)
+    }
+
+    /// Sends a message from another node to the members of this one of which that node had heard. `except` is sorted: those get
+    /// it from a third node.
+    pub(super) fn deliver_here(
+        &self,
+        (from, sender): (&PeerId, &PeerId),
+        mut message: Frame,
+        heard: u64,
+        except: &[&str],
+        flushes: &mut Vec<Flush>,
+    ) {
+        for (id, member) in self.others(from) {
+            // One that is not here any more, which its sender does not know yet, is sought.
+            if let Some(own) = member.own.as_ref().filter(|own| own.told <= heard)
+                && except.binary_search(&id.as_str()).is_err()
+            {
+                let _ = own.deliver(sender, message.share(), flushes);
+            }
+        }
     }
 
     fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {
@@ -234,6 +285,15 @@ impl Members {
 }
 
 impl Member {
+    fn bytes(&self, id: &PeerId) -> usize {
+        rooms::member_bytes(id.as_str(), self.data.as_deref())
+    }
+
+    /// The node that delivers its messages, if that is another one, and the number of that node's news of it.
+    fn node(&self) -> Option<(NodeId, u64)> {
+        self.elsewhere.last().copied().filter(|_| self.here().is_none())
+    }
+
     /// The member, if this node delivers its messages.
     pub(super) fn here(&self) -> Option<&Own> {
         self.own.as_ref().filter(|own| !own.has_moved || own.peer.is_current())
@@ -242,14 +302,23 @@ impl Member {
 
 impl Own {
     /// Sends a message to this member. While it is away, the message waits for it.
-    /// False if it is lost.
-    pub(super) fn deliver(&self, from: &PeerId, message: Frame, flushes: &mut Vec<Flush>) -> bool {
-        match self.peer.deliver(from, MessageKind::Room, message) {
-            Routed::Delivered(flush) => flushes.extend(flush),
-            // With the key, its senders go too.
-            Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
-            Routed::Dropped(_) => return false,
-        }
-        true
+    pub(super) fn deliver(
+        &self,
+        sender: &PeerId,
+        message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Result<(), RoomRefusal> {
+        accepted(self.peer.deliver(sender, MessageKind::Room, message), flushes)
     }
+}
+
+/// The answer to the sender of a message for one member.
+pub(super) fn accepted(routed: Routed, flushes: &mut Vec<Flush>) -> Result<(), RoomRefusal> {
+    match routed {
+        Routed::Delivered(flush) => flushes.extend(flush),
+        // With the key, its senders go too.
+        Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
+        Routed::Dropped(_) => return Err(RoomRefusal::MemberBusy),
+    }
+    Ok(())
 }

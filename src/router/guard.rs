@@ -124,7 +124,7 @@ impl<'a> Guard<'a> {
         }
         let mut untold = vec![(absent.clone(), senders_to_notify)];
         while let Some((absent, senders_to_notify)) = untold.pop() {
-            for sender in senders_to_notify.into_iter().filter(|sender| !sender.is_server()) {
+            for sender in senders_to_notify.into_iter().filter(PeerId::is_client) {
                 let notice = (realm.router.expire_notice)(absent.as_str(), sender.as_str());
                 let (to, from) = (|| realm.address(&absent), || sender.clone());
                 realm.router.events.emit(|| Event::Expired { to: to(), from: from() });
@@ -507,7 +507,7 @@ impl<'a> Guard<'a> {
 
     /// Emits an event: a sender lost its waiting messages. Its session tells the client.
     fn note_own_loss(&self, kind: MessageKind, from: &PeerId) {
-        if kind.waits() && !from.is_server() {
+        if kind.waits() && from.is_client() {
             let to = || self.realm.address(&self.slot.id);
             self.realm.router.events.emit(|| Event::Expired { to: to(), from: from.clone() });
         }

@@ -124,7 +124,8 @@ impl Router {
         self.closing.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    /// True after [`close`](Self::close).
+    pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 }

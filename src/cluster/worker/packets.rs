@@ -100,7 +100,6 @@ impl<B: Backplane> Worker<B> {
         self.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
         self.seats.borrow_mut().retain(|(node, _), _| *node != dead);
         self.lose_node(Some(dead));
-        self.lose_rooms_of(dead);
     }
 
     /// Messages that a dead node certainly never got wait here again, and their recipients are sought.
@@ -253,8 +252,8 @@ impl<B: Backplane> Worker<B> {
                 self.lose_node(Some(from));
                 self.list_rooms(from);
             }
-            Packet::RoomMember { key, room, id, token, data } => {
-                self.hear_of_room(from, key, &News::Member { room, id, token, data }, flushes);
+            Packet::RoomMember { key, room, id, token, number, data } => {
+                self.hear_of_room(from, key, &News::Member { room, id, token, number, data }, flushes);
             }
             Packet::RoomGone { key, room, id, for_good } => {
                 self.hear_of_room(from, key, &News::Gone { room, id, for_good }, flushes);
@@ -262,11 +261,12 @@ impl<B: Backplane> Worker<B> {
             Packet::RoomOpened { key, id, token } => {
                 self.hear_of_room(from, key, &News::Opened { id, token }, flushes);
             }
-            Packet::RoomMessage { key, room, from: sender, waits_for, text } => {
-                let message = News::Message { room, from: sender, waits_for, text };
+            Packet::RoomMessage { key, room, from: sender, heard, except, text } => {
+                let message = News::Message { room, from: sender, heard, except, text };
                 self.hear_of_room(from, key, &message, flushes);
             }
             Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, flushes),
+            Packet::RoomsMissed => self.list_rooms(from),
             Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
         }
     }

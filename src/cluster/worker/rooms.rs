@@ -1,5 +1,7 @@
 //! Members of rooms: this node tells the others its own, and hears theirs.
 
+use std::collections::BTreeSet;
+
 use super::Worker;
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::Packet;
@@ -8,8 +10,11 @@ use crate::rooms::News;
 use crate::router::Flush;
 use crate::wire::NodeId;
 
+/// Most unknown keys that are remembered: nodes learn of keys within seconds.
+const MAX_MISSED: usize = 1024;
+
 impl<B: Backplane> Worker<B> {
-    /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died unheard.
+    /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.
     pub(super) fn share_rooms(&self, own: NodeId, members: &[Member]) {
         let alive: Vec<NodeId> =
             members.iter().filter(|member| member.alive).map(|member| member.node).collect();
@@ -21,8 +26,20 @@ impl<B: Backplane> Worker<B> {
             // A node that was heard in this life may be newer than the list of nodes.
             let is_unknown =
                 |node: &NodeId| !alive.contains(node) && !self.inbound.borrow().contains_key(node);
-            rooms.nodes().into_iter().filter(is_unknown).for_each(|node| rooms.lose_node(node));
+            for node in rooms.nodes().into_iter().filter(is_unknown) {
+                rooms.lose_node(node, members.iter().any(|member| member.node == node && member.left));
+            }
         }
+        self.ask_for_missed();
+    }
+
+    /// Asks for the lists of nodes whose news this node could not understand, because it did not know their key yet.
+    fn ask_for_missed(&self) {
+        let Some(node) = self.node.upgrade() else { return };
+        let is_known = |key: &str| node.rooms(key).is_some();
+        let missed = self.missed_rooms.borrow_mut().extract_if(|key, _| is_known(key)).collect::<Vec<_>>();
+        let nodes: BTreeSet<NodeId> = missed.into_iter().flat_map(|(_, nodes)| nodes).collect();
+        nodes.into_iter().for_each(|node| self.shared.say(node, &Packet::RoomsMissed));
     }
 
     /// Tells a node all members of this one, and from now on each change.
@@ -37,8 +54,14 @@ impl<B: Backplane> Worker<B> {
     }
 
     pub(super) fn hear_of_room(&self, from: NodeId, key: &str, news: &News<'_>, flushes: &mut Vec<Flush>) {
-        if let Some(rooms) = self.node.upgrade().and_then(|node| node.rooms(key)) {
-            rooms.hear(from, news, flushes);
+        match self.node.upgrade().and_then(|node| node.rooms(key)) {
+            Some(rooms) => rooms.hear(from, news, flushes),
+            None => {
+                let mut missed = self.missed_rooms.borrow_mut();
+                if missed.len() < MAX_MISSED || missed.contains_key(key) {
+                    missed.entry(key.to_owned()).or_default().insert(from);
+                }
+            }
         }
     }
 
@@ -53,13 +76,6 @@ impl<B: Backplane> Worker<B> {
         // A node that is new need not wait for the next list of nodes.
         if !self.shared.state.lock().told.contains(&from) {
             self.list_rooms(from);
-        }
-    }
-
-    /// A node is dead, and its members with it.
-    pub(super) fn lose_rooms_of(&self, dead: NodeId) {
-        for rooms in self.node.upgrade().into_iter().flat_map(|node| node.all_rooms()) {
-            rooms.lose_node(dead);
         }
     }
 }

@@ -199,7 +199,7 @@ fn a_member_that_has_no_room_for_a_change_is_closed_and_gets_the_list_when_it_co
 }
 
 #[test]
-fn a_message_for_a_member_that_does_not_come_back_expires() {
+fn a_message_to_a_room_expires_in_silence_and_apart_from_the_offer_of_its_sender() {
     run(
         |_| {},
         async |world| {
@@ -207,10 +207,61 @@ fn a_message_for_a_member_that_does_not_come_back_expires() {
             b.leave();
             idle().await;
             a.send(say("r", 1));
-            world.advance(6 * SECOND).await;
-            a.expect_text(r#"{"type":"EXPIRE","src":"b","dst":"a"}"#).await;
-            world.advance(5 * SECOND).await;
-            a.expect_text(&change("LEFT", "r", "b")).await;
+            world.advance(3 * SECOND).await;
+            a.send(r#"{"type":"OFFER","dst":"b","payload":1}"#);
+            world.advance(3 * SECOND).await;
+            // PeerJS takes EXPIRE for a connection that failed.
+            a.expect_nothing().await;
+            let mut back = world.begin("b", "t");
+            back.expect(Output::Handshake).await;
+            expect_open(&mut back).await;
+            back.expect_text(r#"{"type":"OFFER","src":"a","dst":"b","payload":1}"#).await;
+            back.expect_text(&members("r", &["a", "b"])).await;
+            back.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_message_for_one_member_is_refused_if_too_much_waits_for_that_one() {
+    run(
+        |config| config.limits.queue_messages = 1,
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            b.leave();
+            idle().await;
+            let to_b = r#"{"type":"ROOM-SEND","room":"r","dst":"b","payload":1}"#;
+            a.send(to_b);
+            a.expect_nothing().await;
+            a.send(to_b);
+            a.expect_text(&refused("r", "member_busy", "Too much waits for this member")).await;
+        },
+    );
+}
+
+#[test]
+fn a_list_is_never_longer_than_a_client_in_sixteen_rooms_can_get() {
+    run(
+        |config| config.limits.outbox_bytes = 400_000,
+        async |world| {
+            let data = "x".repeat(1022);
+            let join = format!(r#"{{"type":"ROOM-JOIN","room":"r","data":"{data}"}}"#);
+            let mut clients = Vec::new();
+            for n in 0..18 {
+                let client = world.client(&format!("c{n:02}")).await;
+                client.send(&*join);
+                clients.push(client);
+            }
+            idle().await;
+            // 400,000 bytes / 4 * 3 / 16 rooms: 17 members with 1024 bytes of data each.
+            let mut last = clients.pop().unwrap();
+            let full = refused("r", "room_list_full", "The list of the members of this room is too long");
+            last.expect_text(&full).await;
+            last.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+            let Output::Text(list) = last.next().await.unwrap() else { panic!("no list") };
+            assert!(list.len() < 400_000 / 4 * 3 / 16 + 100, "{}", list.len());
+            last.send(format!(r#"{{"type":"ROOM-UPDATE","room":"r","data":"{data}"}}"#));
+            last.expect_text(&full).await;
         },
     );
 }

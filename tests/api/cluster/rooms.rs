@@ -1,9 +1,17 @@
 //! Rooms whose members are on different nodes.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerbroker::config::Degraded;
+use peerbroker::keys::KeyStore;
+use peerbroker::keys::memory::MemoryKeys;
+use peerbroker::{Config, PeerBroker};
 use serde_json::Value;
 
 use super::{Nodes, membership};
-use crate::harness::{RawClient, wait_until};
+use crate::harness::keys::plain_key;
+use crate::harness::{RawClient, TestServer, wait_until};
 
 /// A member that keeps what it hears.
 struct Member {
@@ -160,14 +168,86 @@ fn a_stranger_with_the_id_of_a_member_of_another_node_ends_its_membership() {
 }
 
 #[test]
-fn a_node_that_leaves_takes_its_members_with_it_once() {
-    let mut nodes = Nodes::start(3);
+fn members_of_a_node_that_leaves_have_the_reclaim_timeout_to_come_to_another_one() {
+    let short = |config: &mut Config| config.limits.reclaim_timeout = Duration::from_secs(4);
+    let mut nodes = Nodes::start_with(3, Degraded::Allow, short);
     let [mut a, mut b, c] = three(&nodes);
-    drop(nodes.nodes.pop());
-    drop(c);
-    a.hears(&["-c"]);
-    b.hears(&["-c"]);
+    let d = Member::join(&nodes, 2, "d");
+    a.hears(&["+d"]);
+    b.hears(&["+d"]);
+    // In real time: the clock of a server that is dropped runs ahead, so its lease would end.
+    let mut leaving = nodes.nodes.pop().expect("the third node");
+    drop((c, d));
+    leaving.begin_stop();
+    leaving.join();
+    let alive =
+        |node: usize| membership(&nodes[node]).view().members.iter().filter(|node| node.alive).count();
+    wait_until("the end of a node", || alive(0) == 2 && alive(1) == 2);
     a.say(1);
     b.hears(&["a: 1"]);
+    let mut back = Member::open(&nodes, 1, "d");
+    // It has heard nothing of the node on which the message waits.
+    back.hears(&["a: 1"]);
+    back.sees(&["a", "b", "c", "d"]);
+    back.say(2);
+    // Neither has heard of the absence of the one, and both hear once of the end of the other.
+    a.hears(&["d: 2", "-c"]);
+    b.hears(&["d: 2", "-c"]);
+    back.hears(&["-c"]);
     assert!(membership(&nodes[0]).view().is_up);
+}
+
+#[test]
+fn a_message_to_all_comes_once_to_a_member_that_moves() {
+    let nodes = Nodes::start(3);
+    let [mut a, mut b, mut c] = three(&nodes);
+    for round in 0..10 {
+        // Each time from the node where it is to the other one.
+        let (from, to) = if round % 2 == 0 { (1, 2) } else { (2, 1) };
+        b.client.reset();
+        wait_until("the end of a connection", || !nodes[from].realm().contains("b"));
+        a.say(3 * round);
+        let mut back = Member::open(&nodes, to, "b");
+        a.say(3 * round + 1);
+        back.sees(&["a", "b", "c"]);
+        a.say(3 * round + 2);
+        while back.heard.len() < 3 {
+            back.hear();
+        }
+        back.heard.sort();
+        let mut expected = [0, 1, 2].map(|n| format!("a: {}", 3 * round + n));
+        expected.sort();
+        assert_eq!(back.heard, expected);
+        back.heard.clear();
+        b = back;
+    }
+    b.client.expect_nothing("b");
+    while c.heard.len() < 30 {
+        c.hear();
+    }
+    assert_eq!(c.heard, (0..30).map(|n| format!("a: {n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_node_that_learns_of_a_key_late_learns_its_members() {
+    let mut nodes = Nodes::start(0);
+    let stores = [0, 1].map(|_| Arc::new(MemoryKeys::new()));
+    for store in &stores {
+        let cluster = nodes.cluster();
+        nodes.push(TestServer::start_node_of(PeerBroker::builder().keys(store.clone()), cluster));
+    }
+    let learn = |node: usize| {
+        stores[node].add(plain_key("late")).unwrap();
+        nodes[node].read_keys();
+    };
+    learn(0);
+    let mut a = nodes[0].client_of("late", "a");
+    a.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+    wait_until("a list of the room", || !nodes[0].tenant("late").rooms().members("r").is_empty());
+    // The other node has heard of it now, because a message comes behind the news.
+    let (mut b, mut c) = (nodes[1].client("b"), nodes[0].client("c"));
+    c.send(r#"{"type":"OFFER","dst":"b"}"#);
+    b.expect(r#"{"type":"OFFER","src":"c","dst":"b"}"#);
+    learn(1);
+    wait_until("the members", || nodes[1].tenant("late").rooms().members("r").len() == 1);
 }

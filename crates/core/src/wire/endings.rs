@@ -180,6 +180,10 @@ table! {
     TooManyRooms: "too_many_rooms", "You are in too many rooms", false;
     /// The room has as many members as it may.
     Full: "room_full", "The room is full", true;
+    /// The list of the room's members has as many bytes as it may.
+    ListFull: "room_list_full", "The list of the members of this room is too long", true;
+    /// Too much waits for the recipient of a message.
+    MemberBusy: "member_busy", "Too much waits for this member", true;
     /// The client causes too many frames for others.
     TooFast: "too_fast", "Too many messages to this room", true;
     /// All clients of the key together do.
@@ -192,6 +196,7 @@ impl RoomRefusal {
         match self {
             RoomRefusal::TooManyRooms => Some(Limit::RoomsPerClient),
             RoomRefusal::Full => Some(Limit::RoomMembers),
+            RoomRefusal::ListFull => Some(Limit::RoomListBytes),
             RoomRefusal::TooFast => Some(Limit::RoomDeliveries),
             RoomRefusal::KeyTooFast => Some(Limit::RoomKeyDeliveries),
             _ => None,

@@ -44,6 +44,8 @@ table! {
     RoomsPerClient: "rooms_per_client", None, Scope::Node;
     /// Members of one room.
     RoomMembers: "room_members", Some("room_members"), Scope::Cluster;
+    /// Bytes of the list of a room's members.
+    RoomListBytes: "room_list_bytes", None, Scope::Cluster;
     /// Rate of the frames that one member causes for the others of its rooms.
     RoomDeliveries: "room_deliveries", Some("room_deliveries_per_second"), Scope::Node;
     /// The same of all members of a key.

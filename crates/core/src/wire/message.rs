@@ -26,7 +26,7 @@ labels! {
 
 impl MessageKind {
     /// True if such a message waits for an absent peer. If it is lost, its sender gets EXPIRE, unless that is
-    /// the app's server.
+    /// [no client](super::PeerId::is_client).
     pub fn waits(self) -> bool {
         self.connects() || matches!(self, MessageKind::Room | MessageKind::Server)
     }

@@ -21,6 +21,9 @@ pub enum InvalidName {
 /// The first character of the token of a verified subject.
 const SUBJECT_MARK: char = '\u{1}';
 
+/// The first character of the sender of messages to rooms.
+const ROOMS_MARK: char = '\u{1}';
+
 fn check(text: &str, max: usize) -> Result<&str, InvalidName> {
     if text.is_empty() {
         Err(InvalidName::Empty)
@@ -89,14 +92,25 @@ impl PeerId {
         PeerId("".into())
     }
 
-    /// True for [`server`](Self::server).
-    pub fn is_server(&self) -> bool {
-        self.0.is_empty()
+    /// The sender of this client's messages to rooms. No client can have this id: [`parse`](Self::parse) takes no control
+    /// characters. So these messages wait and expire apart from those about connections, and the client gets no EXPIRE for
+    /// them, which PeerJS takes for a failed connection.
+    pub fn in_rooms(&self) -> Self {
+        PeerId(format!("{ROOMS_MARK}{self}").into())
+    }
+
+    /// False for [`server`](Self::server) and [`in_rooms`](Self::in_rooms).
+    pub fn is_client(&self) -> bool {
+        !self.0.is_empty() && !self.0.starts_with(ROOMS_MARK)
     }
 
     /// The sender of a message that another node has handed over.
     pub fn of_sender(text: &str) -> Result<Self, InvalidName> {
-        if text.is_empty() { Ok(PeerId::server()) } else { PeerId::parse(text) }
+        match text.strip_prefix(ROOMS_MARK) {
+            Some(id) => PeerId::parse(id).map(|id| id.in_rooms()),
+            None if text.is_empty() => Ok(PeerId::server()),
+            None => PeerId::parse(text),
+        }
     }
 }
 

@@ -4,6 +4,9 @@
 //! in its rooms, and others do not notice. Each room has one lock, under which it changes and under which all its frames go
 //! into outboxes. So all members hear one order, and each list is followed by exactly the changes after it.
 //!
+//! Clients that watch an id are in a room of that id, in which they see nobody else. So the same holds for what they hear, also
+//! across nodes.
+//!
 //! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
 //!
 //! Locks are taken in this order: a `Presence`, a `Room`, a slot of the router or the `Directory`.
@@ -22,7 +25,7 @@ use parking_lot::Mutex;
 use crate::clock::millis;
 use crate::dialect::rooms;
 use crate::rate_limit::RateLimit;
-use crate::router::{Flush, Peer, Router};
+use crate::router::{Flush, Peer, Realm, Router};
 use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, Token};
 use others::Directory;
 use presence::{Presence, State};
@@ -32,6 +35,9 @@ pub use others::{News, OtherNodes, TokenDigest};
 
 /// Most rooms in which one client is.
 pub const MAX_ROOMS: usize = 16;
+
+/// Most ids that one client watches.
+pub const MAX_WATCHED: usize = 100;
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
@@ -44,7 +50,7 @@ const REST: u64 = 1000;
 
 /// The rooms of the PeerJS clients of one key. An empty room does not exist.
 pub struct Rooms {
-    key: ApiKey,
+    peers: Arc<Realm>,
     router: Arc<Router>,
     /// The other nodes, if this node is in a cluster.
     others: Option<Arc<dyn OtherNodes>>,
@@ -71,9 +77,9 @@ pub struct Requester<'a> {
 
 impl Rooms {
     /// No room yet.
-    pub fn new(key: ApiKey, router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Self {
+    pub fn new(peers: Arc<Realm>, router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Self {
         Rooms {
-            key,
+            peers,
             router,
             others,
             directory: Mutex::default(),
@@ -92,19 +98,19 @@ impl Rooms {
 
     /// The number of rooms.
     pub fn len(&self) -> usize {
-        self.rooms.len()
+        self.all_rooms().iter().filter(|room| room.watched().is_none()).count()
     }
 
     /// The number of memberships of this node's clients.
     pub fn own_members(&self) -> usize {
         let of_room =
             |room: &Arc<Room>| room.lock().iter().filter(|(_, member)| member.own.is_some()).count();
-        self.all_rooms().iter().map(of_room).sum()
+        self.all_rooms().iter().filter(|room| room.watched().is_none()).map(of_room).sum()
     }
 
     /// The ids of the members of a room, sorted by their bytes.
     pub fn members(&self, room: &str) -> Vec<PeerId> {
-        let room = self.rooms.get(room).map(|room| Arc::clone(&room));
+        let room = self.room(room).filter(|room| room.watched().is_none());
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
@@ -137,7 +143,7 @@ impl Rooms {
     ) -> Result<(), RoomRefusal> {
         let Requester { peer, request, ref mut flushes } = *requester;
         let known = state.room(name.as_str()).cloned();
-        if known.is_none() && state.rooms.len() >= MAX_ROOMS {
+        if known.is_none() && state.joined() >= MAX_ROOMS {
             return Err(RoomRefusal::TooManyRooms);
         }
         self.with_room(known, name, |room, members| {
@@ -153,10 +159,10 @@ impl Rooms {
                 state.rooms.push(Arc::clone(room));
             }
             if let Some(change) = change {
-                members.tell_change(room.name(), peer.id(), change, flushes);
+                members.tell_change(room, peer.id(), change, flushes);
             }
             self.tell_of_member(room, members, peer.id());
-            flushes.extend(peer.reply(members.list(room.name(), request)));
+            flushes.extend(members.list(room, peer, request));
             Ok(())
         })
     }
@@ -184,7 +190,7 @@ impl Rooms {
             self.check_list(&members, id, data)?;
             self.charge(presence, members.len())?;
             if let Some(change) = members.set_data(id, data) {
-                members.tell_change(room.name(), id, change, requester.flushes);
+                members.tell_change(room, id, change, requester.flushes);
                 self.tell_of_member(room, &mut members, id);
             }
             requester.confirm(room);
@@ -252,8 +258,84 @@ impl Rooms {
             let except = moving.map(|(id, _)| id.as_str()).collect();
             let (room, from) = (room.name().as_str(), from.id().as_str());
             let onward = News::Message { room, from, heard, except, text };
-            others.deliver(node, &self.key, &onward);
+            others.deliver(node, self.peers.key(), &onward);
         }
+    }
+
+    // Requests of those that watch ids.
+
+    /// Has a peer watch ids, each of which `most` peers may watch.
+    pub fn watch(
+        &self,
+        requester: &mut Requester<'_>,
+        ids: &[PeerId],
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
+        if ids.len() > MAX_WATCHED {
+            return Err(RoomRefusal::TooManyWatched);
+        }
+        for id in ids {
+            if id == requester.peer.id() {
+                requester.flushes.extend(requester.peer.reply(rooms::presence(id.as_str(), true)));
+                continue;
+            }
+            // Before, so that the answer is right at once, and after, because it may have come in between.
+            self.seek_watched(id, requester.flushes);
+            let watched = self.enter(requester.peer, |presence, state, token| {
+                self.adopt(presence, state, requester.peer, &token, requester.flushes);
+                self.watch_one(presence, state, requester, id, most)
+            });
+            watched.unwrap_or(Ok(()))?;
+            self.seek_watched(id, requester.flushes);
+        }
+        requester.confirm_ids();
+        Ok(())
+    }
+
+    fn watch_one(
+        &self,
+        presence: &Presence,
+        state: &mut State,
+        requester: &mut Requester<'_>,
+        id: &PeerId,
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
+        let Requester { peer, ref mut flushes, .. } = *requester;
+        let name = RoomName::of_watched(id);
+        let known = state.room(name.as_str()).cloned();
+        if known.is_none() && state.watches(peer.id()) >= MAX_WATCHED {
+            return Err(RoomRefusal::TooManyWatched);
+        }
+        self.with_room(known, name, |room, members| {
+            let watchers = members.len() - usize::from(members.contains(id));
+            if !members.contains(peer.id()) && watchers >= most {
+                return Err(RoomRefusal::Full);
+            }
+            self.charge(presence, 1)?;
+            let token = state.token.as_ref().map(|token| self.digest(token)).unwrap_or_default();
+            members.admit(Own::new(peer, token), None);
+            if state.room(room.name().as_str()).is_none() {
+                state.rooms.push(Arc::clone(room));
+            }
+            self.tell_of_member(room, members, peer.id());
+            flushes.extend(members.list(room, peer, None));
+            Ok(())
+        })
+    }
+
+    /// Has a peer watch ids no longer.
+    pub fn unwatch(&self, requester: &mut Requester<'_>, ids: &[PeerId]) -> Result<(), RoomRefusal> {
+        for id in ids.iter().filter(|id| *id != requester.peer.id()) {
+            // An id that it does not watch needs nothing.
+            let _ =
+                self.as_member(requester, RoomName::of_watched(id).as_str(), |presence, state, of, room| {
+                    state.rooms.retain(|known| !Arc::ptr_eq(known, room));
+                    self.remove(presence, room, of.peer.id(), true, of.flushes);
+                    Ok(())
+                });
+        }
+        requester.confirm_ids();
+        Ok(())
     }
 
     // Connections that come and go.
@@ -262,7 +344,8 @@ impl Rooms {
     pub fn opened(&self, peer: &Peer) {
         let mut flushes = Vec::new();
         let is_known = || self.directory.lock().has_peer(peer.id());
-        if self.presences.contains_key(peer.id()) || (self.others.is_some() && is_known()) {
+        let is_watched = || self.rooms.contains_key(&RoomName::of_watched(peer.id()));
+        if self.presences.contains_key(peer.id()) || is_watched() || (self.others.is_some() && is_known()) {
             self.enter(peer, |presence, state, token| {
                 self.adopt(presence, state, peer, &token, &mut flushes);
             });
@@ -315,9 +398,47 @@ impl Rooms {
             }
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
             self.tell_of_member(&room, &mut members, peer.id());
-            flushes.extend(peer.reply(members.list(room.name(), None)));
+            flushes.extend(members.list(&room, peer, None));
             drop(members);
             state.rooms.push(room);
+        }
+        let watched = RoomName::of_watched(peer.id());
+        if self.rooms.contains_key(&watched) {
+            self.admit_watched(presence, state, peer, watched, flushes);
+        }
+    }
+
+    /// Makes the holder of an id online for those that watch it.
+    fn admit_watched(
+        &self,
+        presence: &Presence,
+        state: &mut State,
+        peer: &Peer,
+        watched: RoomName,
+        flushes: &mut Vec<Flush>,
+    ) {
+        if state.room(watched.as_str()).is_some() {
+            return;
+        }
+        let token = state.token.as_ref().map(|token| self.digest(token)).unwrap_or_default();
+        self.with_room(None, watched, |room, members| {
+            // It cannot be refused, so it is on credit.
+            presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
+            if let Some(change) = members.admit(Own::new(peer, token), None) {
+                members.tell_change(room, peer.id(), change, flushes);
+            }
+            state.rooms.push(Arc::clone(room));
+            self.tell_of_member(room, members, peer.id());
+        });
+    }
+
+    /// Does the same for an id on this node that somebody begins to watch.
+    fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
+        if let Some(peer) = Peer::find_with(&self.peers, id, |_| true) {
+            self.enter(&peer, |presence, state, token| {
+                self.adopt(presence, state, &peer, &token, flushes);
+                self.admit_watched(presence, state, &peer, RoomName::of_watched(id), flushes);
+            });
         }
     }
 
@@ -326,7 +447,7 @@ impl Rooms {
         let Some(others) = &self.others else { return Vec::new() };
         let (names, has_stranger) = self.directory.lock().of_peer(id, token);
         if has_stranger {
-            others.tell(&self.key, &News::Opened { id: id.as_str(), token });
+            others.tell(self.peers.key(), &News::Opened { id: id.as_str(), token });
         }
         names.iter().filter_map(|name| self.room(name.as_str())).collect()
     }
@@ -349,8 +470,23 @@ impl Rooms {
             if state.away_until.is_some_and(|until| until <= now) {
                 self.remove_from_all(&presence, &mut state, &id, false, &mut flushes);
             }
+            self.leave_unwatched(&mut state, &id);
             self.retire_if_unused(&presence, &mut state, &id);
         }
+    }
+
+    /// Takes an id out of the room of those that watch it, if nobody does.
+    fn leave_unwatched(&self, state: &mut State, id: &PeerId) {
+        state.rooms.retain(|room| {
+            let mut members = room.lock();
+            let is_unwatched = room.watched() == Some(id) && members.len() == 1;
+            if is_unwatched {
+                members.remove(id);
+                self.tell_gone(room, id, true);
+                self.retire_if_empty(room, &mut members);
+            }
+            !is_unwatched
+        });
     }
 
     fn next_due(&self, now: u64) -> Option<PeerId> {
@@ -371,13 +507,16 @@ impl Rooms {
             own.told = number;
             let (room, token) = (room.name().as_str(), own.token);
             let data = members.data(id);
-            others.tell(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
+            others.tell(self.peers.key(), &News::Member { room, id: id.as_str(), token, number, data });
         }
     }
 
     fn tell_gone(&self, room: &Room, id: &PeerId, for_good: bool) {
         if let Some(others) = &self.others {
-            others.tell(&self.key, &News::Gone { room: room.name().as_str(), id: id.as_str(), for_good });
+            others.tell(
+                self.peers.key(),
+                &News::Gone { room: room.name().as_str(), id: id.as_str(), for_good },
+            );
         }
     }
 
@@ -388,7 +527,7 @@ impl Rooms {
             for (id, member) in members.iter() {
                 if let Some(Own { token, told: number, .. }) = member.own {
                     let (room, data) = (room.name().as_str(), member.data.as_deref());
-                    each(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
+                    each(self.peers.key(), &News::Member { room, id: id.as_str(), token, number, data });
                 }
             }
         }
@@ -398,13 +537,17 @@ impl Rooms {
     pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
         match *news {
             News::Member { room, id, token, number, data } => {
-                if let (Ok(name), Ok(id)) = (RoomName::parse(room), PeerId::parse(id)) {
+                if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
                     self.directory.lock().add(node, &name, &id, token);
+                    let watched = name.watched();
                     self.with_room(None, name, |room, members| {
                         if let Some(change) = members.note_elsewhere(&id, (node, number), data) {
-                            members.tell_change(room.name(), &id, change, flushes);
+                            members.tell_change(room, &id, change, flushes);
                         }
                     });
+                    if let Some(watched) = watched {
+                        self.seek_watched(&watched, flushes);
+                    }
                 }
             }
             News::Gone { room, id, for_good } => {
@@ -475,7 +618,7 @@ impl Rooms {
         let Some(room) = self.room(room) else { return };
         let mut members = room.lock();
         if members.forget_elsewhere(id, node) {
-            members.tell_left(room.name(), id, flushes);
+            members.tell_left(&room, id, flushes);
         }
         self.retire_if_empty(&room, &mut members);
     }
@@ -591,13 +734,19 @@ impl Rooms {
             members.remove(id);
             // It cannot be refused, so it is on credit.
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-            members.tell_left(room.name(), id, flushes);
+            members.tell_left(room, id, flushes);
         }
         self.tell_gone(room, id, for_good);
         self.retire_if_empty(room, &mut members);
     }
 
     fn retire_if_empty(&self, room: &Arc<Room>, members: &mut Members) {
+        if let Some(watched) =
+            room.watched().filter(|watched| members.len() == 1 && members.contains(watched))
+        {
+            // Under the lock of a room, no presence is locked.
+            self.due.lock().push_back((self.router.clock().now(), watched.clone()));
+        }
         if members.is_empty() {
             members.is_retired = true;
             self.rooms.remove_if(room.name().as_str(), |_, there| Arc::ptr_eq(there, room));
@@ -655,6 +804,12 @@ impl Requester<'_> {
     fn confirm(&mut self, room: &Room) {
         if let Some(request) = self.request {
             self.flushes.extend(self.peer.reply(rooms::done(room.name().as_str(), request)));
+        }
+    }
+
+    fn confirm_ids(&mut self) {
+        if let Some(request) = self.request {
+            self.flushes.extend(self.peer.reply(rooms::done_ids(request)));
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::json;
-use crate::wire::{Frame, RoomRefusal};
+use crate::wire::{Frame, PeerId, RoomRefusal};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;
@@ -22,10 +22,14 @@ pub enum Kind {
     Update,
     /// Send a message to one member, or to all others.
     Send,
+    /// Hear when clients with some ids come and go.
+    Watch,
+    /// Hear it no longer.
+    Unwatch,
 }
 
 /// The members of a request about a room. `None` if one is missing or has the wrong type.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Request<'a> {
     /// The name of the room.
     pub room: Option<Cow<'a, str>>,
@@ -33,6 +37,8 @@ pub struct Request<'a> {
     pub data: Option<&'a str>,
     /// The JSON text of the payload.
     pub payload: Option<&'a str>,
+    /// The ids to watch, as JSON text.
+    ids: Option<&'a str>,
     /// The id of the member that gets a message.
     pub dst: Option<Cow<'a, str>>,
     /// The id that the client has given the request, as JSON text. The answer repeats it.
@@ -47,25 +53,40 @@ impl Kind {
             "ROOM-LEAVE" => Kind::Leave,
             "ROOM-UPDATE" => Kind::Update,
             "ROOM-SEND" => Kind::Send,
+            "PRESENCE-WATCH" => Kind::Watch,
+            "PRESENCE-UNWATCH" => Kind::Unwatch,
             _ => return None,
         })
+    }
+
+    /// True if the request is about ids, and not about a room.
+    fn is_about_ids(self) -> bool {
+        matches!(self, Kind::Watch | Kind::Unwatch)
     }
 }
 
 impl<'a> Request<'a> {
     /// Reads a text that [`decode`](super::peerjs::decode) has found to be a request about a room.
     pub fn parse(text: &'a str) -> Self {
-        let mut request = Request { room: None, data: None, payload: None, dst: None, id: None };
+        let mut request = Request::default();
         json::members(text, |name, value| match json::string(name).as_deref() {
             Some("room") => request.room = json::string(value),
             Some("data") => request.data = Some(value),
             Some("payload") => request.payload = Some(value),
+            Some("ids") => request.ids = Some(value),
             // As for other messages, a falsy recipient is none.
             Some("dst") => request.dst = json::string(value).filter(|dst| !dst.is_empty()),
             Some("request") => request.id = Some(value),
             _ => {}
         });
         request
+    }
+
+    /// The ids to watch: one or more.
+    pub fn ids(&self) -> Result<Vec<PeerId>, RoomRefusal> {
+        let ids: Vec<String> = serde_json::from_str(self.ids.unwrap_or_default()).unwrap_or_default();
+        let ids: Result<Vec<PeerId>, _> = ids.iter().map(|id| PeerId::parse(id)).collect();
+        ids.ok().filter(|ids| !ids.is_empty()).ok_or(RoomRefusal::InvalidIds)
     }
 
     /// The id of the request, as JSON text, if it has one.
@@ -151,34 +172,53 @@ pub fn message(room: &str, src: &str, dst: Option<&str>, payload: Option<&str>) 
     })
 }
 
+/// A client with a watched id is online, or not.
+pub fn presence(id: &str, is_online: bool) -> Frame {
+    typed("PRESENCE", |out| {
+        text(out, "id", id);
+        raw(out, "online", Some(if is_online { "true" } else { "false" }));
+    })
+}
+
 /// The answer to a request that has no other answer.
 pub fn done(room: &str, request: &str) -> Frame {
     frame("ROOM-OK", room, |out| raw(out, "request", Some(request)))
 }
 
+/// The answer to a request about ids.
+pub fn done_ids(request: &str) -> Frame {
+    typed("PRESENCE-OK", |out| raw(out, "request", Some(request)))
+}
+
 /// Refuses a request. A name or an id that cannot be valid is not repeated.
-pub fn refused(request: &Request<'_>, refusal: RoomRefusal) -> Frame {
+pub fn refused(kind: Kind, request: &Request<'_>, refusal: RoomRefusal) -> Frame {
     let room = request.room.as_deref().filter(|_| !matches!(refusal, RoomRefusal::InvalidRoom(_)));
-    Frame::text(128, |out| {
-        out.extend_from_slice(b"{\"type\":\"ROOM-REFUSED\"");
-        if let Some(room) = room {
+    typed(if kind.is_about_ids() { "PRESENCE-REFUSED" } else { "ROOM-REFUSED" }, |out| {
+        if let Some(room) = room.filter(|_| !kind.is_about_ids()) {
             text(out, "room", room);
         }
         raw(out, "request", request.id().ok().flatten());
         out.extend_from_slice(b",\"payload\":{\"type\":");
         json::write_string(out, refusal.ending().label);
         text(out, "msg", &refusal.text());
-        out.extend_from_slice(b"}}");
+        out.push(b'}');
     })
 }
 
 /// Writes a frame that begins with its type and the room.
 fn frame(kind: &str, room: &str, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    typed(kind, |out| {
+        text(out, "room", room);
+        rest(out);
+    })
+}
+
+/// Writes a frame that begins with its type.
+fn typed(kind: &str, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
     Frame::text(128, |out| {
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.push(b'"');
-        text(out, "room", room);
         rest(out);
         out.push(b'}');
     })

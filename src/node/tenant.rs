@@ -114,9 +114,9 @@ impl Tenant {
     pub fn rooms(self: &Arc<Self>) -> Arc<Rooms> {
         let mut realms = self.realms.lock();
         self.activate(&mut realms);
+        let peers = Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)));
         Arc::clone(realms.rooms.get_or_insert_with(|| {
-            let (key, router, others) = (self.key.clone(), Arc::clone(&self.router), self.others.clone());
-            Arc::new(Rooms::new(key, router, others))
+            Arc::new(Rooms::new(peers, Arc::clone(&self.router), self.others.clone()))
         }))
     }
 

@@ -47,6 +47,16 @@ impl State {
         self.peer.as_ref().is_some_and(|own| own.connection() == peer.connection())
     }
 
+    /// The number of rooms that it has joined.
+    pub(super) fn joined(&self) -> usize {
+        self.rooms.iter().filter(|room| room.watched().is_none()).count()
+    }
+
+    /// The number of ids that it watches, for the peer of this id.
+    pub(super) fn watches(&self, own: &PeerId) -> usize {
+        self.rooms.iter().filter(|room| room.watched().is_some_and(|id| id != own)).count()
+    }
+
     /// The room of this name, if the peer is in it.
     pub(super) fn room(&self, name: &str) -> Option<&Arc<Room>> {
         self.rooms.iter().find(|room| room.name().as_str() == name)

@@ -12,6 +12,8 @@ use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, Room
 /// A room.
 pub(super) struct Room {
     name: RoomName,
+    /// The id that the other members watch: they see nobody else.
+    watched: Option<PeerId>,
     members: Mutex<Members>,
 }
 
@@ -68,11 +70,15 @@ pub(super) struct Sent {
 
 impl Room {
     pub(super) fn new(name: RoomName) -> Self {
-        Room { name, members: Mutex::default() }
+        Room { watched: name.watched(), name, members: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &RoomName {
         &self.name
+    }
+
+    pub(super) fn watched(&self) -> Option<&PeerId> {
+        self.watched.as_ref()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Members> {
@@ -197,25 +203,39 @@ impl Members {
         has_gone
     }
 
-    /// The frame with all members.
-    pub(super) fn list(&self, name: &RoomName, request: Option<&str>) -> Frame {
-        let members = self.by_id.iter().map(|(id, member)| (id.as_str(), member.data.as_deref()));
-        rooms::members(name.as_str(), members, request)
+    /// Gives a member the list of all members.
+    pub(super) fn list(&self, room: &Room, to: &Peer, request: Option<&str>) -> Option<Flush> {
+        let frame = match room.watched() {
+            Some(watched) if watched == to.id() => return None,
+            Some(watched) => rooms::presence(watched.as_str(), self.contains(watched)),
+            None => {
+                let members = self.by_id.iter().map(|(id, member)| (id.as_str(), member.data.as_deref()));
+                rooms::members(room.name().as_str(), members, request)
+            }
+        };
+        to.reply(frame)
     }
 
     /// Tells all other members of this node of a change.
-    pub(super) fn tell_change(&self, name: &RoomName, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
-        let (room, data) = (name.as_str(), self.data(id));
-        let frame = match change {
-            Change::Joined => rooms::joined(room, id.as_str(), data),
-            Change::Updated => rooms::updated(room, id.as_str(), data),
+    pub(super) fn tell_change(&self, room: &Room, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
+        let (name, data) = (room.name().as_str(), self.data(id));
+        let frame = match (room.watched(), change) {
+            (Some(watched), _) if watched != id => return,
+            (Some(watched), _) => rooms::presence(watched.as_str(), true),
+            (None, Change::Joined) => rooms::joined(name, id.as_str(), data),
+            (None, Change::Updated) => rooms::updated(name, id.as_str(), data),
         };
         self.tell_others(id, frame, flushes);
     }
 
     /// Tells all members of this node that one has gone.
-    pub(super) fn tell_left(&self, name: &RoomName, id: &PeerId, flushes: &mut Vec<Flush>) {
-        self.tell_others(id, rooms::left(name.as_str(), id.as_str()), flushes);
+    pub(super) fn tell_left(&self, room: &Room, id: &PeerId, flushes: &mut Vec<Flush>) {
+        let frame = match room.watched() {
+            Some(watched) if watched != id => return,
+            Some(watched) => rooms::presence(watched.as_str(), false),
+            None => rooms::left(room.name().as_str(), id.as_str()),
+        };
+        self.tell_others(id, frame, flushes);
     }
 
     /// A member whose outbox has no room for it is closed, and gets the list when it comes back; so does one that has no

@@ -185,7 +185,7 @@ fn is_for_good(departure: &Departure, end: Disconnect) -> bool {
     }
 }
 
-/// Handles a request about a room.
+/// Handles a request about a room, or about ids to watch.
 pub(super) fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, text: &str) {
     let request = rooms::Request::parse(text);
     if let Err(refusal) = fulfil(context, tenant, kind, &request) {
@@ -193,7 +193,7 @@ pub(super) fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: roo
             let (key, address) = (|| Some(tenant.key().clone()), context.peer.address());
             context.node.events().limit_hit(limit, key, address);
         }
-        context.reply(rooms::refused(&request, refusal));
+        context.reply(rooms::refused(kind, &request, refusal));
     }
 }
 
@@ -203,31 +203,31 @@ fn fulfil(
     kind: rooms::Kind,
     request: &rooms::Request<'_>,
 ) -> Result<(), RoomRefusal> {
-    let name = RoomName::parse(request.room.as_deref().unwrap_or_default());
-    let name = name.map_err(RoomRefusal::InvalidRoom)?;
-    let Context { peer, flushes, .. } = context;
-    let requester = &mut Requester { peer, request: request.id()?, flushes };
-    let data = request.data;
-    if data.is_some_and(|data| data.len() > MAX_DATA_BYTES) {
-        return Err(RoomRefusal::DataTooLong);
-    }
+    let name = || {
+        let name = RoomName::parse(request.room.as_deref().unwrap_or_default());
+        name.map_err(RoomRefusal::InvalidRoom)
+    };
+    let data = || match request.data {
+        Some(data) if data.len() > MAX_DATA_BYTES => Err(RoomRefusal::DataTooLong),
+        data => Ok(data),
+    };
+    let existing = || tenant.existing_rooms().ok_or(RoomRefusal::NotMember);
     let (are_on, most) = {
         let policy = tenant.policy();
         (policy.settings().allow_rooms, policy.settings().room_members)
     };
-    // A client can always leave.
-    if !are_on && kind != rooms::Kind::Leave {
-        return Err(RoomRefusal::Off);
-    }
-    if kind == rooms::Kind::Join {
-        return tenant.rooms().join(requester, name, data, most);
-    }
-    let rooms = tenant.existing_rooms().ok_or(RoomRefusal::NotMember)?;
+    let Context { peer, flushes, .. } = context;
+    let requester = &mut Requester { peer, request: request.id()?, flushes };
     match kind {
-        rooms::Kind::Leave => rooms.leave(requester, name.as_str()),
-        rooms::Kind::Update => rooms.update(requester, name.as_str(), data),
-        rooms::Kind::Join | rooms::Kind::Send => {
-            rooms.send(requester, name.as_str(), request.dst.as_deref(), request.payload)
+        // A client can always leave.
+        rooms::Kind::Leave => existing()?.leave(requester, name()?.as_str()),
+        rooms::Kind::Unwatch => tenant.rooms().unwatch(requester, &request.ids()?),
+        _ if !are_on => Err(RoomRefusal::Off),
+        rooms::Kind::Join => tenant.rooms().join(requester, name()?, data()?, most),
+        rooms::Kind::Update => existing()?.update(requester, name()?.as_str(), data()?),
+        rooms::Kind::Send => {
+            existing()?.send(requester, name()?.as_str(), request.dst.as_deref(), request.payload)
         }
+        rooms::Kind::Watch => tenant.rooms().watch(requester, &request.ids()?, most),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerbroker::config::Limits;
 use peerbroker::rooms::{Requester, Rooms};
 use peerbroker::router::{IdLease, Outbox};
-use peerbroker::wire::{CloseReason, RoomName, RoomRefusal};
+use peerbroker::wire::{CloseReason, PeerId, RoomName, RoomRefusal};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -41,6 +41,8 @@ type View = BTreeMap<String, Option<String>>;
 #[derive(Default)]
 struct Views {
     of_rooms: BTreeMap<String, View>,
+    /// The ids that it watches, and if they are online.
+    online: BTreeMap<String, bool>,
     /// All that it heard behind its first list of a room, as far as it is unique.
     order: Vec<String>,
 }
@@ -85,6 +87,7 @@ impl Views {
                 };
                 assert_eq!(was_there, kind != "ROOM-JOINED", "{own} hears {text}");
             }
+            "PRESENCE" => drop(self.online.insert(id, frame["online"].as_bool().expect("a bool"))),
             "ROOM-MESSAGE" | "ROOM-OK" | "ROOM-REFUSED" | "EXPIRE" => {}
             other => panic!("{other}: {text}"),
         }
@@ -151,6 +154,10 @@ enum Step {
         room: usize,
         to: Option<usize>,
     },
+    Watch {
+        id: usize,
+        of: usize,
+    },
     /// The session of the connection ends, or notices that it has lost its id.
     Depart {
         id: usize,
@@ -177,6 +184,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Update { id, room }),
         5 => (id.clone(), room, prop::option::weighted(0.3, 0..IDS.len()))
             .prop_map(|(id, room, to)| Step::Send { id, room, to }),
+        3 => (id.clone(), 0..IDS.len()).prop_map(|(id, of)| Step::Watch { id, of }),
         3 => (id.clone(), prop::bool::weighted(0.3)).prop_map(|(id, for_good)| Step::Depart { id, for_good }),
         1 => (id.clone(), 0..300_usize).prop_map(|(id, room)| Step::Block { id, room }),
         1 => id.prop_map(|id| Step::Read { id }),
@@ -242,6 +250,9 @@ impl World {
             Step::Send { id, room, to } => {
                 on(id, &|requester| rooms.send(requester, ROOMS[room], to.map(|to| IDS[to]), Some(&data)))
             }
+            Step::Watch { id, of } => {
+                on(id, &|requester| rooms.watch(requester, &[PeerId::parse(IDS[of]).unwrap()], 100));
+            }
             Step::Depart { id, for_good } => {
                 // The oldest: those that were replaced notice it late.
                 if let Some(at) = self.clients.iter().position(|client| client.id == IDS[id]) {
@@ -265,9 +276,14 @@ impl World {
         for room in ROOMS {
             observer.join(&self.rooms, room, "0");
         }
+        let ids = IDS.map(|id| PeerId::parse(id).unwrap());
+        observer.request(|requester| self.rooms.watch(requester, &ids, 100)).unwrap();
         let listed = Views::of("z", &observer.socket);
         for client in self.clients.iter().filter(|client| client.lease.is_current()) {
             let views = Views::of(client.id, &client.socket);
+            for (id, online) in &views.online {
+                assert_eq!(listed.online.get(id), Some(online), "{} watches {id}", client.id);
+            }
             for (room, list) in &listed.of_rooms {
                 let mut expected = list.clone();
                 if expected.remove(client.id).is_some() {

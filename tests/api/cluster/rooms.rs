@@ -59,6 +59,8 @@ impl Member {
             }
             "ROOM-UPDATED" => self.heard.push(format!("{} is {}", member("id"), frame["data"])),
             "ROOM-MESSAGE" => self.heard.push(format!("{}: {}", member("src"), frame["payload"])),
+            "PRESENCE-OK" => {}
+            "PRESENCE" => self.heard.push(format!("{} {}", member("id"), frame["online"])),
             _ => panic!("{} hears {text}", self.id),
         }
     }
@@ -250,4 +252,35 @@ fn a_node_that_learns_of_a_key_late_learns_its_members() {
     b.expect(r#"{"type":"OFFER","src":"c","dst":"b"}"#);
     learn(1);
     wait_until("the members", || nodes[1].tenant("late").rooms().members("r").len() == 1);
+}
+
+#[test]
+fn ids_are_watched_on_all_nodes() {
+    let mut nodes = Nodes::start(3);
+    let mut a = Member::open(&nodes, 0, "a");
+    let b = nodes[1].client("b");
+    a.client.send(r#"{"type":"PRESENCE-WATCH","ids":["b","c"]}"#);
+    // The other node tells that it has one of them.
+    a.hears(&["b false", "c false", "b true"]);
+    let c = nodes[2].client("c");
+    a.hears(&["c true"]);
+    // It comes back to another node, and was never away.
+    b.reset();
+    wait_until("the end of a connection", || !nodes[1].realm().contains("b"));
+    let mut b = nodes[2].client("b");
+    let mut w = Member::open(&nodes, 1, "w");
+    w.client.send(r#"{"type":"PRESENCE-WATCH","ids":["b"]}"#);
+    w.hears(&["b true"]);
+    a.client.send(r#"{"type":"PRESENCE-UNWATCH","ids":["c"],"request":1}"#);
+    b.send(r#"{"type":"LEAVE"}"#);
+    a.hears(&["b false"]);
+    w.hears(&["b false"]);
+    drop((b, c));
+    let b = nodes[2].client("b");
+    a.hears(&["b true"]);
+    w.hears(&["b true"]);
+    drop(b);
+    drop(nodes.nodes.pop());
+    a.hears(&["b false"]);
+    w.hears(&["b false"]);
 }

@@ -178,6 +178,10 @@ table! {
     NoSuchMember: "no_such_member", "Nobody in this room has this id", true;
     /// The client is in as many rooms as it may.
     TooManyRooms: "too_many_rooms", "You are in too many rooms", false;
+    /// The ids to watch are missing or not valid.
+    InvalidIds: "invalid_ids", "The ids to watch are an array of valid ids", false;
+    /// The client watches as many ids as it may.
+    TooManyWatched: "too_many_watched", "You watch too many ids", false;
     /// The room has as many members as it may.
     Full: "room_full", "The room is full", true;
     /// The list of the room's members has as many bytes as it may.
@@ -195,6 +199,7 @@ impl RoomRefusal {
     pub fn limit(self) -> Option<Limit> {
         match self {
             RoomRefusal::TooManyRooms => Some(Limit::RoomsPerClient),
+            RoomRefusal::TooManyWatched => Some(Limit::WatchedIds),
             RoomRefusal::Full => Some(Limit::RoomMembers),
             RoomRefusal::ListFull => Some(Limit::RoomListBytes),
             RoomRefusal::TooFast => Some(Limit::RoomDeliveries),

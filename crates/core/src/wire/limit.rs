@@ -42,6 +42,8 @@ table! {
     OutboxBytes: "outbox_bytes", None, Scope::Node;
     /// Rooms in which one client is.
     RoomsPerClient: "rooms_per_client", None, Scope::Node;
+    /// Ids that one client watches.
+    WatchedIds: "watched_ids", None, Scope::Node;
     /// Members of one room.
     RoomMembers: "room_members", Some("room_members"), Scope::Cluster;
     /// Bytes of the list of a room's members.

@@ -24,6 +24,9 @@ const SUBJECT_MARK: char = '\u{1}';
 /// The first character of the sender of messages to rooms.
 const ROOMS_MARK: char = '\u{1}';
 
+/// The first character of the name of the room of those that watch an id.
+const WATCH_MARK: char = '\u{1}';
+
 fn check(text: &str, max: usize) -> Result<&str, InvalidName> {
     if text.is_empty() {
         Err(InvalidName::Empty)
@@ -119,6 +122,26 @@ name!(
     RoomName, Arc<str>, 64
 );
 shown!(RoomName);
+
+impl RoomName {
+    /// The room of an id and those that watch it. No client can name it: [`parse`](Self::parse) takes no control characters.
+    pub fn of_watched(id: &PeerId) -> Self {
+        RoomName(format!("{WATCH_MARK}{id}").into())
+    }
+
+    /// The id, if it is the room of those that watch it.
+    pub fn watched(&self) -> Option<PeerId> {
+        PeerId::parse(self.0.strip_prefix(WATCH_MARK)?).ok()
+    }
+
+    /// A name from another node.
+    pub fn of_node(text: &str) -> Result<Self, InvalidName> {
+        match text.strip_prefix(WATCH_MARK) {
+            Some(id) => PeerId::parse(id).map(|id| RoomName::of_watched(&id)),
+            None => RoomName::parse(text),
+        }
+    }
+}
 
 name!(
     /// The key of a realm.

@@ -218,13 +218,13 @@ impl Rooms {
                 match member.here() {
                     Some(own) => own.deliver(sender, message, requester.flushes)?,
                     None => {
-                        let routed = peer.route_from(sender, dst, MessageKind::Room, message);
+                        let routed = self.peers.route(sender, dst, MessageKind::Room, message);
                         room::accepted(routed, requester.flushes)?;
                     }
                 }
             } else {
                 self.charge(presence, members.len().saturating_sub(1))?;
-                self.send_to_all(room, &members, peer, sender, message, requester.flushes);
+                self.send_to_all(room, &members, (from, sender), message, requester.flushes);
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             requester.confirm(room);
@@ -232,34 +232,34 @@ impl Rooms {
         })
     }
 
-    /// Sends a message to all members but its sender.
+    /// Sends a message to all members but its sender. Returns the number of those that do not get it.
     fn send_to_all(
         &self,
         room: &Room,
         members: &Members,
-        from: &Peer,
-        sender: &PeerId,
+        (from, sender): (&PeerId, &PeerId),
         mut message: Frame,
         flushes: &mut Vec<Flush>,
-    ) {
-        let sent = members.deliver_to_others(from.id(), sender, message.share(), flushes);
-        let Some(others) = &self.others else { return };
+    ) -> usize {
+        let mut sent = members.deliver_to_others(from, sender, message.share(), flushes);
+        let Some(others) = &self.others else { return sent.lost };
         for (node, heard) in sent.nodes {
             if self.directory.lock().has_left(node) {
                 // Its members are absent, and may come to any node.
                 for id in members.of_node(node) {
-                    let routed = from.route_from(sender, id.as_str(), MessageKind::Room, message.share());
-                    let _ = room::accepted(routed, flushes);
+                    let routed = self.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
+                    sent.lost += usize::from(room::accepted(routed, flushes).is_err());
                 }
                 continue;
             }
-            let Ok(text) = std::str::from_utf8(message.payload()) else { return };
+            let Ok(text) = std::str::from_utf8(message.payload()) else { continue };
             let moving = sent.moving.iter().filter(|(_, by)| *by != Some(node));
             let except = moving.map(|(id, _)| id.as_str()).collect();
-            let (room, from) = (room.name().as_str(), from.id().as_str());
+            let (room, from) = (room.name().as_str(), from.as_str());
             let onward = News::Message { room, from, heard, except, text };
             others.deliver(node, self.peers.key(), &onward);
         }
+        sent.lost
     }
 
     // Requests of those that watch ids.
@@ -568,7 +568,7 @@ impl Rooms {
                 }
             }
             News::Message { room, from, heard, ref except, text } => {
-                if let (Some(room), Ok(from)) = (self.room(room), PeerId::parse(from)) {
+                if let (Some(room), Ok(from)) = (self.room(room), PeerId::of_sender(from)) {
                     let message = Frame::of_text(text);
                     let senders = (&from, &from.in_rooms());
                     room.lock().deliver_here(senders, message, heard, except, flushes);

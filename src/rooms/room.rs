@@ -66,6 +66,8 @@ pub(super) struct Sent {
     pub(super) nodes: BTreeMap<NodeId, u64>,
     /// Members of two nodes, and the one that delivers it to each; `None` is this one.
     pub(super) moving: Vec<(PeerId, Option<NodeId>)>,
+    /// The number of members that do not get it: too much waits for them.
+    pub(super) lost: usize,
 }
 
 impl Room {
@@ -258,8 +260,7 @@ impl Members {
         for (id, member) in self.others(from) {
             let here = member.here();
             if let Some(own) = here {
-                // A member that loses it has too much to read.
-                let _ = own.deliver(sender, message.share(), flushes);
+                sent.lost += usize::from(own.deliver(sender, message.share(), flushes).is_err());
             }
             let node = member.node();
             if let Some((node, number)) = node {
@@ -294,6 +295,7 @@ impl Members {
             if let Some(own) = member.own.as_ref().filter(|own| own.told <= heard)
                 && except.binary_search(&id.as_str()).is_err()
             {
+                // Nobody is told if it has too much to read.
                 let _ = own.deliver(sender, message.share(), flushes);
             }
         }

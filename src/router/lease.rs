@@ -154,11 +154,6 @@ impl Peer {
             .with(&self.slot, |guard| guard.contacts_of(self.conn).map(Contacts::take).unwrap_or_default())
     }
 
-    /// Sends a message to another peer of the realm from [another sender](PeerId::in_rooms) than this client.
-    pub fn route_from(&self, from: &PeerId, to: &str, kind: MessageKind, frame: Frame) -> Routed {
-        self.realm.route(from, to, kind, frame)
-    }
-
     /// Sends this peer a message of another one, as [`route`](Self::route) does, also to a later connection.
     pub fn deliver(&self, from: &PeerId, kind: MessageKind, frame: Frame) -> Routed {
         let message = Outgoing::message(from.clone(), kind, frame);

@@ -95,11 +95,11 @@ impl PeerId {
         PeerId("".into())
     }
 
-    /// The sender of this client's messages to rooms. No client can have this id: [`parse`](Self::parse) takes no control
+    /// The sender of this client's messages to rooms; the app's server stays itself. No client can have this id: [`parse`](Self::parse) takes no control
     /// characters. So these messages wait and expire apart from those about connections, and the client gets no EXPIRE for
     /// them, which PeerJS takes for a failed connection.
     pub fn in_rooms(&self) -> Self {
-        PeerId(format!("{ROOMS_MARK}{self}").into())
+        if self.is_client() { PeerId(format!("{ROOMS_MARK}{self}").into()) } else { self.clone() }
     }
 
     /// False for [`server`](Self::server) and [`in_rooms`](Self::in_rooms).

@@ -20,12 +20,15 @@ use parking_lot::Mutex;
 
 use crate::clock::millis;
 use crate::dialect::{peerjs, rooms};
+use crate::events::{Event, PeerAddress};
 use crate::rate_limit::RateLimit;
 use crate::router::{Flush, Peer, Routed, Router};
-use crate::wire::{ApiKey, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, Token};
+use crate::wire::{
+    ApiKey, DropReason, Frame, MessageKind, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token,
+};
 use others::Directory;
 use presence::{Presence, State};
-use room::{Members, Own, Room};
+use room::{Change, Members, Own, Room};
 
 pub use others::{News, OtherNodes, TokenDigest};
 
@@ -146,6 +149,9 @@ impl Rooms {
             }
             if let Some(change) = change {
                 members.tell_change(room.name(), peer.id(), change, flushes);
+            }
+            if let Some(Change::Joined) = change {
+                self.emit(room, peer.id(), |peer, room| Event::RoomJoined { peer, room });
             }
             self.tell_of_member(room, members, peer.id());
             flushes.extend(peer.reply(members.list(room.name(), request)));
@@ -388,10 +394,11 @@ impl Rooms {
             }
             News::Gone { room, id, for_good } => {
                 if let Ok(id) = PeerId::parse(id) {
-                    self.forget(node, room, &id, flushes);
+                    // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
                         self.end_absence(&id, flushes, |known| known.name().as_str() == room);
                     }
+                    self.forget(node, room, &id, flushes);
                 }
             }
             News::Opened { id, token } => {
@@ -550,6 +557,9 @@ impl Rooms {
         flushes: &mut Vec<Flush>,
     ) {
         let mut members = room.lock();
+        if members.is_last_here(id) {
+            self.emit(room, id, |peer, room| Event::RoomLeft { peer, room });
+        }
         if for_good || members.give_up(id) {
             members.remove(id);
             // It cannot be refused, so it is on credit.
@@ -558,6 +568,14 @@ impl Rooms {
         }
         self.tell_gone(room, id, for_good);
         self.retire_if_empty(room, &mut members);
+    }
+
+    /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
+    fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
+        self.router.events().emit(|| {
+            let peer = PeerAddress { key: self.key.clone(), realm: RealmKind::PeerJs, id: id.clone() };
+            event(peer, room.name().clone())
+        });
     }
 
     fn retire_if_empty(&self, room: &Arc<Room>, members: &mut Members) {

@@ -108,6 +108,15 @@ impl Members {
         self.by_id.get(id)?.data.as_deref()
     }
 
+    /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
+    pub(super) fn is_last_here(&self, id: &PeerId) -> bool {
+        let is_last = |member: &Member| {
+            let own = member.own.as_ref();
+            own.is_some_and(|own| !own.has_moved || member.elsewhere.is_empty())
+        };
+        self.by_id.get(id).is_some_and(is_last)
+    }
+
     /// Adds a member of this node, or sets its data.
     pub(super) fn admit(&mut self, own: Own, data: Option<&str>) -> Option<Change> {
         let id = own.peer.id().clone();

@@ -1,8 +1,10 @@
 //! Rooms whose members are on different nodes.
 
+use peerbroker::config::{Degraded, WebhookEvent};
 use serde_json::Value;
 
 use super::{Nodes, membership};
+use crate::harness::receiver::Receiver;
 use crate::harness::{RawClient, wait_until};
 
 /// A member that keeps what it hears.
@@ -112,7 +114,7 @@ fn members_of_all_nodes_see_each_other_change_and_send() {
 fn a_node_that_joins_later_knows_the_members_of_the_others() {
     let mut nodes = Nodes::start(2);
     let mut a = Member::join(&nodes, 0, "a");
-    nodes.add(peerbroker::config::Degraded::Allow, |_| {});
+    nodes.add(Degraded::Allow, |_| {});
     let rooms = |node: usize| nodes[node].tenant("peerjs").rooms();
     wait_until("the news of the room", || !rooms(2).members("r").is_empty());
     let mut d = Member::join(&nodes, 2, "d");
@@ -170,4 +172,50 @@ fn a_node_that_leaves_takes_its_members_with_it_once() {
     a.say(1);
     b.hears(&["a: 1"]);
     assert!(membership(&nodes[0]).view().is_up);
+}
+
+#[test]
+fn the_node_that_a_member_is_on_announces_it_once_also_after_a_move() {
+    let receiver = Receiver::start();
+    let nodes = Nodes::start_with(3, Degraded::Allow, |config| {
+        config.webhooks.operator = receiver.webhook();
+        config.webhooks.events = vec![WebhookEvent::RoomJoined, WebhookEvent::RoomLeft];
+    });
+    let [mut a, b, mut c] = three(&nodes);
+    b.client.reset();
+    wait_until("the end of a connection", || !nodes[1].realm().contains("b"));
+    let mut d = Member::join(&nodes, 1, "d");
+    let mut back = Member::open(&nodes, 2, "b");
+    back.sees(&["a", "b", "c", "d"]);
+    // Its first node hears of the move in order with this message.
+    back.say(1);
+    d.hears(&["b: 1"]);
+    back.client.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
+    d.hears(&["-b"]);
+    a.hears(&["+d", "b: 1", "-b"]);
+    c.hears(&["+d", "b: 1", "-b"]);
+    for member in [&mut a, &mut c, &mut d] {
+        member.client.send(r#"{"type":"ROOM-LEAVE","room":"r","request":1}"#);
+    }
+    let mut told: Vec<String> = (0..8)
+        .map(|_| {
+            let event = receiver.next().event;
+            format!("{} {} {}", event["type"], event["data"]["id"], event["data"]["node"]).replace('"', "")
+        })
+        .collect();
+    told.sort();
+    let expected = [
+        "room.joined a node-0",
+        "room.joined b node-1",
+        "room.joined c node-2",
+        "room.joined d node-1",
+        "room.left a node-0",
+        "room.left b node-2",
+        "room.left c node-2",
+        "room.left d node-1",
+    ];
+    assert_eq!(told, expected);
+    wait_until("all events to be delivered", || {
+        (0..3).map(|node| nodes[node].webhooks().delivered).sum::<u64>() == 8
+    });
 }

@@ -104,6 +104,36 @@ impl Rooms {
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
+    /// The `limit` first rooms behind a name that fit, sorted by their bytes, with their numbers of members.
+    pub fn page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Vec<(String, usize)> {
+        let mut rooms = self.all_rooms();
+        rooms.retain(|room| {
+            let name = room.name().as_str();
+            after.is_none_or(|after| name > after) && fits(name)
+        });
+        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
+        rooms.iter().take(limit).map(|room| (room.name().to_string(), room.lock().len())).collect()
+    }
+
+    /// The `limit` first members of a room behind an id that fit, sorted by their bytes, with their data as JSON text.
+    pub fn page_of_members(
+        &self,
+        room: &str,
+        after: Option<&str>,
+        limit: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Option<String>)> {
+        let Some(room) = self.room(room) else { return Vec::new() };
+        let members = room.lock();
+        let fitting = members.after(after).filter(|(id, _)| fits(id.as_str())).take(limit);
+        fitting.map(|(id, member)| (id.to_string(), member.data.as_deref().map(str::to_owned))).collect()
+    }
+
     // Requests of members.
 
     /// Has a peer join a room with `most` members, or gives it the list again and sets its data.

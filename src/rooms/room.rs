@@ -1,6 +1,7 @@
 //! One room: its members, and the frames that they get.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -94,6 +95,11 @@ impl Members {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Member)> {
         self.by_id.iter()
+    }
+
+    /// The members behind an id.
+    pub(super) fn after(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
+        self.by_id.range::<str, _>((id.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded))
     }
 
     pub(super) fn contains(&self, id: &PeerId) -> bool {

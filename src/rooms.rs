@@ -24,7 +24,8 @@ use crate::events::{Event, PeerAddress};
 use crate::rate_limit::RateLimit;
 use crate::router::{Flush, Peer, Routed, Router};
 use crate::wire::{
-    ApiKey, DropReason, Frame, MessageKind, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token,
+    ApiKey, DropReason, Frame, MessageKind, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, RoomRights,
+    Token,
 };
 use others::Directory;
 use presence::{Presence, State};
@@ -144,8 +145,8 @@ impl Rooms {
         data: Option<&str>,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        let joined = self.enter(requester.peer, |presence, state, token| {
-            self.adopt(presence, state, requester.peer, &token, requester.flushes);
+        let joined = self.enter(requester.peer, |presence, state, proof| {
+            self.adopt(presence, state, requester.peer, proof, requester.flushes);
             self.join_as(presence, state, requester, name, data, most)
         });
         // A client that has lost its id gets no answer.
@@ -162,6 +163,10 @@ impl Rooms {
         most: usize,
     ) -> Result<(), RoomRefusal> {
         let Requester { peer, request, ref mut flushes } = *requester;
+        state.right_in(name.as_str())?;
+        if data.is_some() {
+            state.check_speaker(name.as_str())?;
+        }
         let known = state.room(name.as_str()).cloned();
         if known.is_none() && state.rooms.len() >= MAX_ROOMS {
             return Err(RoomRefusal::TooManyRooms);
@@ -206,7 +211,8 @@ impl Rooms {
         name: &str,
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        self.as_member(requester, name, |presence, _, requester, room| {
+        self.as_member(requester, name, |presence, state, requester, room| {
+            state.check_speaker(name)?;
             let id = requester.peer.id();
             let mut members = room.lock();
             self.charge(presence, members.len())?;
@@ -227,7 +233,8 @@ impl Rooms {
         dst: Option<&str>,
         payload: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        self.as_member(requester, name, |presence, _, requester, room| {
+        self.as_member(requester, name, |presence, state, requester, room| {
+            state.check_speaker(name)?;
             let peer = requester.peer;
             let members = room.lock();
             let from = peer.id();
@@ -284,8 +291,8 @@ impl Rooms {
     pub fn opened(&self, peer: &Peer) {
         let mut flushes = Vec::new();
         if self.presences.contains_key(peer.id()) || self.others.is_some() {
-            self.enter(peer, |presence, state, token| {
-                self.adopt(presence, state, peer, &token, &mut flushes);
+            self.enter(peer, |presence, state, proof| {
+                self.adopt(presence, state, peer, proof, &mut flushes);
             });
         }
     }
@@ -310,26 +317,31 @@ impl Rooms {
     }
 
     /// Makes a presence that of a connection. Its client may have been in rooms on another node. A stranger that has got the id
-    /// is not in the rooms of the one before.
+    /// is not in the rooms of the one before, and a client whose proof does not list a room any more is not in it.
     fn adopt(
         &self,
         presence: &Presence,
         state: &mut State,
         peer: &Peer,
-        token: &Token,
+        (token, rights): (Token, Option<RoomRights>),
         flushes: &mut Vec<Flush>,
     ) {
         if state.is_of(peer) {
             return;
         }
-        if state.token.as_ref() != Some(token) {
+        if state.token.as_ref() != Some(&token) {
             self.remove_from_all(presence, state, peer.id(), true, flushes);
         }
-        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token.clone()), None);
-        let digest = self.digest(token);
+        let digest = self.digest(&token);
+        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
+        state.rights = rights;
         let mut known = std::mem::take(&mut state.rooms);
         known.extend(self.rooms_elsewhere(peer.id(), digest));
         for room in known {
+            if state.right_in(room.name().as_str()).is_err() {
+                self.remove(presence, &room, peer.id(), true, flushes);
+                continue;
+            }
             let mut members = room.lock();
             if state.room(room.name().as_str()).is_some() || !members.come_back(Own::new(peer, digest)) {
                 continue;
@@ -507,7 +519,11 @@ impl Rooms {
     }
 
     /// Works on the presence of a connection. `None` if it has lost its id.
-    fn enter<R>(&self, peer: &Peer, act: impl FnOnce(&Arc<Presence>, &mut State, Token) -> R) -> Option<R> {
+    fn enter<R>(
+        &self,
+        peer: &Peer,
+        act: impl FnOnce(&Arc<Presence>, &mut State, (Token, Option<RoomRights>)) -> R,
+    ) -> Option<R> {
         loop {
             let presence = Arc::clone(self.presences.entry(peer.id().clone()).or_default().value());
             let mut state = presence.lock();
@@ -515,7 +531,7 @@ impl Rooms {
                 continue;
             }
             // Behind the lock: a newer connection that is registered since finds this presence.
-            let result = peer.token().map(|token| act(&presence, &mut state, token));
+            let result = peer.proof().map(|proof| act(&presence, &mut state, proof));
             self.retire_if_unused(&presence, &mut state, peer.id());
             return result;
         }

@@ -1,11 +1,12 @@
 //! Rooms whose members are on different nodes.
 
 use peerbroker::config::{Degraded, WebhookEvent};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Nodes, membership};
 use crate::harness::receiver::Receiver;
 use crate::harness::{RawClient, wait_until};
+use crate::identity::rooms::{private_rooms_by_token, token_with_rooms};
 
 /// A member that keeps what it hears.
 struct Member {
@@ -218,4 +219,29 @@ fn the_node_that_a_member_is_on_announces_it_once_also_after_a_move() {
     wait_until("all events to be delivered", || {
         (0..3).map(|node| nodes[node].webhooks().delivered).sum::<u64>() == 8
     });
+}
+
+#[test]
+fn a_member_that_comes_back_to_another_node_without_the_room_in_its_proof_is_gone() {
+    let nodes = Nodes::start_with(2, Degraded::Allow, |config| config.keys = vec![private_rooms_by_token()]);
+    let enter = |node: usize, id: &str, rooms: &Value| {
+        let token = token_with_rooms(id, rooms);
+        let mut client = nodes[node].connect_with_query(&format!("key=app&id={id}&token={token}"));
+        client.expect_open();
+        client
+    };
+    let mut a = enter(0, "a", &json!({ "r": "join" }));
+    a.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+    a.expect(r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a"}]}"#);
+    let mut b = enter(0, "b", &json!({ "r": "join" }));
+    b.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+    a.expect(r#"{"type":"ROOM-JOINED","room":"r","id":"b"}"#);
+    let members = |node: usize| nodes[node].tenant("app").rooms().members("r").len();
+    wait_until("the news of the room", || members(1) == 2);
+    b.reset();
+    wait_until("the end of a connection", || !nodes[0].tenant("app").has_peer("b"));
+    let mut back = enter(1, "b", &json!({}));
+    a.expect(r#"{"type":"ROOM-LEFT","room":"r","id":"b"}"#);
+    assert_eq!((members(0), members(1)), (1, 1));
+    back.expect_nothing("b");
 }

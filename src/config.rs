@@ -158,8 +158,8 @@ pub struct WebhookConfig {
 
 impl Default for WebhookConfig {
     fn default() -> Self {
-        let (operator, events) = (Webhook::default(), WebhookEvent::ALL.to_vec());
-        WebhookConfig { operator, events, private: false }
+        let events = WebhookEvent::ALL.into_iter().filter(WebhookEvent::is_default).collect();
+        WebhookConfig { operator: Webhook::default(), events, private: false }
     }
 }
 

@@ -254,6 +254,30 @@ impl Builder {
         })
     }
 
+    /// Adds a hook that is called when a peer joins a room; it gets the name of the room. A client that comes back within the
+    /// reclaim timeout has never left. A shorthand for [`on_event`](Self::on_event).
+    pub fn on_room_joined(self, hook: impl Fn(Client<'_>, &str) + Send + 'static) -> Self {
+        self.on_event(move |notice| {
+            if let Notice::Event(event) = notice
+                && let Event::RoomJoined { peer, room } = &**event
+            {
+                hook(Client { key: peer.key.as_str(), id: &peer.id }, room.as_str());
+            }
+        })
+    }
+
+    /// Adds a hook that is called when a peer is not in a room any more; it gets the name of the room. A shorthand for
+    /// [`on_event`](Self::on_event).
+    pub fn on_room_left(self, hook: impl Fn(Client<'_>, &str) + Send + 'static) -> Self {
+        self.on_event(move |notice| {
+            if let Notice::Event(event) = notice
+                && let Event::RoomLeft { peer, room } = &**event
+            {
+                hook(Client { key: peer.key.as_str(), id: &peer.id }, room.as_str());
+            }
+        })
+    }
+
     /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in the session of
     /// the sender: if the hook blocks, all clients of that worker wait. You may add any number of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {

@@ -24,12 +24,13 @@ use parking_lot::Mutex;
 
 use crate::clock::millis;
 use crate::dialect::rooms;
+use crate::events::{Event, PeerAddress};
 use crate::rate_limit::RateLimit;
 use crate::router::{Flush, Peer, Realm, Router};
-use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, Token};
+use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use others::Directory;
 use presence::{Presence, State};
-use room::{Members, Own, Room};
+use room::{Change, Members, Own, Room};
 
 pub use others::{News, OtherNodes, TokenDigest};
 
@@ -114,6 +115,36 @@ impl Rooms {
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
+    /// The `limit` first rooms behind a name that fit, sorted by their bytes, with their numbers of members.
+    pub fn page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Vec<(String, usize)> {
+        let mut rooms = self.all_rooms();
+        rooms.retain(|room| {
+            let name = room.name().as_str();
+            room.watched().is_none() && after.is_none_or(|after| name > after) && fits(name)
+        });
+        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
+        rooms.iter().take(limit).map(|room| (room.name().to_string(), room.lock().len())).collect()
+    }
+
+    /// The `limit` first members of a room behind an id that fit, sorted by their bytes, with their data as JSON text.
+    pub fn page_of_members(
+        &self,
+        room: &str,
+        after: Option<&str>,
+        limit: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Option<String>)> {
+        let Some(room) = self.room(room).filter(|room| room.watched().is_none()) else { return Vec::new() };
+        let members = room.lock();
+        let fitting = members.after(after).filter(|(id, _)| fits(id.as_str())).take(limit);
+        fitting.map(|(id, member)| (id.to_string(), member.data.as_deref().map(str::to_owned))).collect()
+    }
+
     // Requests of members.
 
     /// Has a peer join a room with `most` members, or gives it the list again and sets its data.
@@ -124,8 +155,8 @@ impl Rooms {
         data: Option<&str>,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        let joined = self.enter(requester.peer, |presence, state, token| {
-            self.adopt(presence, state, requester.peer, &token, requester.flushes);
+        let joined = self.enter(requester.peer, |presence, state, proof| {
+            self.adopt(presence, state, requester.peer, proof, requester.flushes);
             self.join_as(presence, state, requester, name, data, most)
         });
         // A client that has lost its id gets no answer.
@@ -142,6 +173,10 @@ impl Rooms {
         most: usize,
     ) -> Result<(), RoomRefusal> {
         let Requester { peer, request, ref mut flushes } = *requester;
+        state.right_in(name.as_str())?;
+        if data.is_some() {
+            state.check_speaker(name.as_str())?;
+        }
         let known = state.room(name.as_str()).cloned();
         if known.is_none() && state.joined() >= MAX_ROOMS {
             return Err(RoomRefusal::TooManyRooms);
@@ -160,6 +195,9 @@ impl Rooms {
             }
             if let Some(change) = change {
                 members.tell_change(room, peer.id(), change, flushes);
+            }
+            if let Some(Change::Joined) = change {
+                self.emit(room, peer.id(), |peer, room| Event::RoomJoined { peer, room });
             }
             self.tell_of_member(room, members, peer.id());
             flushes.extend(members.list(room, peer, request));
@@ -184,7 +222,8 @@ impl Rooms {
         name: &str,
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        self.as_member(requester, name, |presence, _, requester, room| {
+        self.as_member(requester, name, |presence, state, requester, room| {
+            state.check_speaker(name)?;
             let id = requester.peer.id();
             let mut members = room.lock();
             self.check_list(&members, id, data)?;
@@ -206,7 +245,8 @@ impl Rooms {
         dst: Option<&str>,
         payload: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        self.as_member(requester, name, |presence, _, requester, room| {
+        self.as_member(requester, name, |presence, state, requester, room| {
+            state.check_speaker(name)?;
             let peer = requester.peer;
             let members = room.lock();
             let from = peer.id();
@@ -281,8 +321,8 @@ impl Rooms {
             }
             // Before, so that the answer is right at once, and after, because it may have come in between.
             self.seek_watched(id, requester.flushes);
-            let watched = self.enter(requester.peer, |presence, state, token| {
-                self.adopt(presence, state, requester.peer, &token, requester.flushes);
+            let watched = self.enter(requester.peer, |presence, state, proof| {
+                self.adopt(presence, state, requester.peer, proof, requester.flushes);
                 self.watch_one(presence, state, requester, id, most)
             });
             watched.unwrap_or(Ok(()))?;
@@ -346,8 +386,8 @@ impl Rooms {
         let is_known = || self.directory.lock().has_peer(peer.id());
         let is_watched = || self.rooms.contains_key(&RoomName::of_watched(peer.id()));
         if self.presences.contains_key(peer.id()) || is_watched() || (self.others.is_some() && is_known()) {
-            self.enter(peer, |presence, state, token| {
-                self.adopt(presence, state, peer, &token, &mut flushes);
+            self.enter(peer, |presence, state, proof| {
+                self.adopt(presence, state, peer, proof, &mut flushes);
             });
         }
     }
@@ -372,26 +412,31 @@ impl Rooms {
     }
 
     /// Makes a presence that of a connection. Its client may have been in rooms on another node. A stranger that has got the id
-    /// is not in the rooms of the one before.
+    /// is not in the rooms of the one before, and a client whose proof does not list a room any more is not in it.
     fn adopt(
         &self,
         presence: &Presence,
         state: &mut State,
         peer: &Peer,
-        token: &Token,
+        (token, rights): (Token, Option<RoomRights>),
         flushes: &mut Vec<Flush>,
     ) {
         if state.is_of(peer) {
             return;
         }
-        if state.token.as_ref() != Some(token) {
+        if state.token.as_ref() != Some(&token) {
             self.remove_from_all(presence, state, peer.id(), true, flushes);
         }
-        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token.clone()), None);
-        let digest = self.digest(token);
+        let digest = self.digest(&token);
+        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
+        state.rights = rights;
         let mut known = std::mem::take(&mut state.rooms);
         known.extend(self.rooms_elsewhere(peer.id(), digest));
         for room in known {
+            if room.watched().is_none() && state.right_in(room.name().as_str()).is_err() {
+                self.remove(presence, &room, peer.id(), true, flushes);
+                continue;
+            }
             let mut members = room.lock();
             if state.room(room.name().as_str()).is_some() || !members.come_back(Own::new(peer, digest)) {
                 continue;
@@ -435,8 +480,8 @@ impl Rooms {
     /// Does the same for an id on this node that somebody begins to watch.
     fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
         if let Some(peer) = Peer::find_with(&self.peers, id, |_| true) {
-            self.enter(&peer, |presence, state, token| {
-                self.adopt(presence, state, &peer, &token, flushes);
+            self.enter(&peer, |presence, state, proof| {
+                self.adopt(presence, state, &peer, proof, flushes);
                 self.admit_watched(presence, state, &peer, RoomName::of_watched(id), flushes);
             });
         }
@@ -552,10 +597,11 @@ impl Rooms {
             }
             News::Gone { room, id, for_good } => {
                 if let Ok(id) = PeerId::parse(id) {
-                    self.forget(node, room, &id, flushes);
+                    // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
                         self.end_absence(&id, flushes, |known| known.name().as_str() == room);
                     }
+                    self.forget(node, room, &id, flushes);
                 }
             }
             News::Opened { id, token } => {
@@ -649,7 +695,11 @@ impl Rooms {
     }
 
     /// Works on the presence of a connection. `None` if it has lost its id.
-    fn enter<R>(&self, peer: &Peer, act: impl FnOnce(&Arc<Presence>, &mut State, Token) -> R) -> Option<R> {
+    fn enter<R>(
+        &self,
+        peer: &Peer,
+        act: impl FnOnce(&Arc<Presence>, &mut State, (Token, Option<RoomRights>)) -> R,
+    ) -> Option<R> {
         loop {
             let new = || Arc::new(Presence::new(peer.id()));
             let presence = Arc::clone(&self.presences.entry(peer.id().clone()).or_insert_with(new));
@@ -658,7 +708,7 @@ impl Rooms {
                 continue;
             }
             // Behind the lock: a newer connection that is registered since finds this presence.
-            let result = peer.token().map(|token| act(&presence, &mut state, token));
+            let result = peer.proof().map(|proof| act(&presence, &mut state, proof));
             self.retire_if_unused(&presence, &mut state, peer.id());
             return result;
         }
@@ -730,6 +780,9 @@ impl Rooms {
         flushes: &mut Vec<Flush>,
     ) {
         let mut members = room.lock();
+        if members.is_last_here(id) {
+            self.emit(room, id, |peer, room| Event::RoomLeft { peer, room });
+        }
         if for_good || members.give_up(id) {
             members.remove(id);
             // It cannot be refused, so it is on credit.
@@ -738,6 +791,13 @@ impl Rooms {
         }
         self.tell_gone(room, id, for_good);
         self.retire_if_empty(room, &mut members);
+    }
+
+    /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
+    fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
+        if room.watched().is_none() {
+            self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
+        }
     }
 
     fn retire_if_empty(&self, room: &Arc<Room>, members: &mut Members) {

@@ -85,7 +85,10 @@ visit('ids, keys and names full of HTML stay texts', async (visit) => {
   await other.goto(`http://127.0.0.1:${server.port}/broker/`);
   await other.evaluate(({ port, html }) => {
     const query = (key) => new URLSearchParams({ key, id: html, token: 't' });
-    for (const key of [html, 'peerjs', `${html}!`]) new WebSocket(`ws://127.0.0.1:${port}/peerjs?${query(key)}`);
+    for (const key of [html, 'peerjs', `${html}!`]) {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/peerjs?${query(key)}`);
+      socket.onopen = () => socket.send(JSON.stringify({ type: 'ROOM-JOIN', room: html, data: html }));
+    }
   }, { port: server.port, html: HTML });
   await page.getByText(`${HTML} connected`).first().waitFor();
   await page.getByText('A client asked for the key').waitFor();
@@ -98,6 +101,11 @@ visit('ids, keys and names full of HTML stay texts', async (visit) => {
   await page.getByRole('button', { name: `Details ${HTML}` }).click();
   await page.getByRole('dialog').getByText(HTML).first().waitFor();
   await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: 'Rooms' }).click();
+  await page.getByRole('link', { name: HTML }).click();
+  await page.getByText(JSON.stringify(HTML)).waitFor();
+  await page.getByRole('link', { name: 'Rooms' }).click();
+  await page.getByRole('link', { name: 'Clients' }).click();
   await page.getByRole('button', { name: `Kick ${HTML}` }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Kick' }).click();
   await page.getByText('Nobody is connected with this key.').waitFor();

@@ -9,6 +9,7 @@ import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
 import { newPage } from '../lib/browser.mjs';
 import { TOKEN, dashboardOf, goTo, isLive, logIn, shows, startWithDashboard } from '../lib/dashboard.mjs';
 import { fits } from '../lib/layout.mjs';
+import { PeerSocket } from '../lib/peer-socket.mjs';
 import { startServer } from '../lib/server.mjs';
 import { coloursOf } from '../lib/thorough.mjs';
 import { UNREACHABLE, desktop, phone, visit } from '../lib/visit.mjs';
@@ -67,6 +68,26 @@ for (const device of [desktop, phone]) {
     await goTo(page, device, 'Overview');
     await shows(page, 'clients', '0');
     await page.getByText('An operator kicked anna').waitFor();
+  });
+
+  visit(`rooms and their members are listed, and follow those who join and leave (${device.name})`, async (visit) => {
+    const { server, url } = await startWithDashboard(visit);
+    const page = await logIn(visit, device, url, '#/keys/peerjs');
+    await page.getByRole('link', { name: 'Rooms' })[device.press]();
+    await page.getByText('No client of this key is in a room.').waitFor();
+    const anna = await member(server, 'anna', 'the lobby', { name: 'Anna', colour: 'red' });
+    const ben = await member(server, 'ben', 'the lobby');
+    await page.getByRole('row', { name: 'the lobby' }).getByText('2', { exact: true }).waitFor();
+    await page.getByRole('link', { name: 'the lobby' })[device.press]();
+    await page.getByRole('heading', { name: 'Members of the lobby' }).waitFor();
+    await page.getByRole('row', { name: 'anna' }).getByText('{"name":"Anna","colour":"red"}').waitFor();
+    await page.getByRole('row', { name: 'ben' }).getByText('none').waitFor();
+    ben.send({ type: 'ROOM-LEAVE', room: 'the lobby' });
+    await page.getByRole('row', { name: 'ben' }).waitFor({ state: 'detached' });
+    anna.send({ type: 'LEAVE' });
+    await page.getByText('Nobody is in this room.').waitFor();
+    await goTo(page, device, 'Overview');
+    await page.getByText('anna left the room the lobby').waitFor();
   });
 
   visit(`a key is created, used, disabled and removed (${device.name})`, async (visit) => {
@@ -414,6 +435,14 @@ for (const size of [desktop, phone]) {
       await page.getByRole('dialog').waitFor();
       await accessible(page, 'details');
       await page.keyboard.press('Escape');
+      const data = { name: 'A name that is so long that the table has to break it somewhere', colour: 'mediumaquamarine' };
+      await member(server, 'cleo', 'a-room-with-a-name-that-is-as-long-as-the-name-of-a-room-can-be', data);
+      await page.getByRole('link', { name: 'Rooms' })[device.press]();
+      await page.getByRole('link', { name: /^a-room/ }).waitFor();
+      await usable(page, device, 'rooms');
+      await page.getByRole('link', { name: /^a-room/ })[device.press]();
+      await page.getByText('mediumaquamarine').waitFor();
+      await usable(page, device, 'members');
       await goTo(page, device, 'Test');
       await page.getByLabel('Key').fill('peerjs');
       await page.getByRole('button', { name: 'Test', exact: true })[device.press]();
@@ -424,6 +453,14 @@ for (const size of [desktop, phone]) {
       await usable(page, device, 'health');
     });
   }
+}
+
+/** A client that is in a room. */
+async function member(server, id, room, data) {
+  const client = await PeerSocket.open(`http://127.0.0.1:${server.port}/`, { id });
+  client.send({ type: 'ROOM-JOIN', room, data });
+  await client.frame('ROOM-MEMBERS');
+  return client;
 }
 
 async function usable(page, device, what) {

@@ -101,6 +101,8 @@ pub struct Settings {
     pub leave_on_close: bool,
     /// True if clients may use rooms.
     pub allow_rooms: bool,
+    /// True if clients may enter only rooms that the proof of their ids lists.
+    pub private_rooms: bool,
     /// Maximum members of one room.
     pub room_members: usize,
     /// The form of the ids that the server gives to its clients.
@@ -143,6 +145,7 @@ pub struct Change {
     pub messages_per_second: Option<u32>,
     pub leave_on_close: Option<bool>,
     pub allow_rooms: Option<bool>,
+    pub private_rooms: Option<bool>,
     pub room_members: Option<usize>,
     pub id_style: Option<IdStyle>,
     pub relay: Option<RelayMode>,
@@ -194,6 +197,7 @@ impl Key {
             messages_per_second: change.messages_per_second.unwrap_or(old.messages_per_second),
             leave_on_close: change.leave_on_close.unwrap_or(old.leave_on_close),
             allow_rooms: change.allow_rooms.unwrap_or(old.allow_rooms),
+            private_rooms: change.private_rooms.unwrap_or(old.private_rooms),
             room_members: change.room_members.unwrap_or(old.room_members),
             id_style: change.id_style.unwrap_or(old.id_style),
             relay: change.relay.unwrap_or(old.relay),
@@ -283,6 +287,7 @@ impl Default for Settings {
             messages_per_second: 200,
             leave_on_close: false,
             allow_rooms: true,
+            private_rooms: false,
             room_members: 500,
             id_style: IdStyle::default(),
             relay: RelayMode::default(),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
 use crate::wire::{
-    ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal, Token,
+    ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal, RoomName,
+    Token,
 };
 
 /// An event. Strings in it come from strangers and may hold anything but control characters.
@@ -68,6 +69,20 @@ pub enum Event {
         to: PeerAddress,
         /// The sender.
         from: PeerId,
+    },
+    /// A peer has joined a room. It stays in the room on later connections of its client, so these are no event.
+    RoomJoined {
+        /// The peer.
+        peer: PeerAddress,
+        /// The room.
+        room: RoomName,
+    },
+    /// A peer is not in a room any more.
+    RoomLeft {
+        /// The peer.
+        peer: PeerAddress,
+        /// The room.
+        room: RoomName,
     },
     /// A call goes through the relay: its clients have not reached each other, or their direct path has died.
     CallRelayed(CallPeers),

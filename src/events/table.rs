@@ -17,6 +17,8 @@ labels! {
         PeerConnected = "peer.connected",
         PeerDisconnected = "peer.disconnected",
         PeerKicked = "peer.kicked",
+        RoomJoined = "room.joined",
+        RoomLeft = "room.left",
         CallRelayed = "call.relayed",
         CallEnded = "call.ended",
         CallFailed = "call.failed",
@@ -35,6 +37,11 @@ labels! {
 }
 
 impl WebhookEvent {
+    /// True if a webhook gets it unless its operator chooses. Rooms may have many more events than all else.
+    pub(crate) fn is_default(&self) -> bool {
+        !matches!(self, WebhookEvent::RoomJoined | WebhookEvent::RoomLeft)
+    }
+
     /// True if the webhook of a key gets it as well.
     pub(crate) fn is_for_its_key(self) -> bool {
         use WebhookEvent::{KeyLimitReached, PeerConnected, PeerDisconnected, PeerKicked};
@@ -251,6 +258,12 @@ table! {
     Event::Expired { to, from } => live "expired"
         log Debug("messages of {from:?} to {:?} of the key {:?} expired", to.id, to.key)
         with peer(to);
+    Event::RoomJoined { peer: who, room } => live "room_joined" webhook RoomJoined
+        log Debug("the peer {:?} of the key {:?} joined the room {room:?}", who.id, who.key)
+        with peer(who), reason: Some(room), data: &[("room", room.as_str().into())];
+    Event::RoomLeft { peer: who, room } => live "room_left" webhook RoomLeft
+        log Debug("the peer {:?} of the key {:?} left the room {room:?}", who.id, who.key)
+        with peer(who), reason: Some(room), data: &[("room", room.as_str().into())];
     Event::CallRelayed(peers) => live "relayed" webhook CallRelayed
         log Debug("the call of {:?} to {:?} of the key {:?} goes through the relay", peers.caller, peers.callee, peers.key)
         with call(peers);

@@ -10,6 +10,7 @@ mod metrics;
 mod peers;
 mod problem;
 mod recent;
+mod rooms;
 mod samples;
 mod state;
 mod stats;
@@ -66,6 +67,8 @@ pub(crate) fn app(
         .service(peers::list_peers)
         .service(peers::show_peer)
         .service(peers::kick_peer)
+        .service(rooms::list_rooms)
+        .service(rooms::list_members)
         .service(messages::send_to_peer)
         .service(messages::send_to_all)
         .service(tokens::add_token)

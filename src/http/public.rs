@@ -155,6 +155,9 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
             mistake(runtime, request, Mistake::DiscoveryOff(policy.key().key.clone()));
             plain(StatusCode::UNAUTHORIZED, "Unauthorized")
         }
+        (Route::Members(..), Some(policy)) if policy.settings().private_rooms => {
+            plain(StatusCode::UNAUTHORIZED, "Unauthorized")
+        }
         (Route::Peers(_), Some(policy)) => peerjs::peers(runtime, &policy, request).await,
         (Route::Members(_, room), Some(_)) => match decode(room) {
             Some(room) => peerjs::members(runtime, &key, &room),

@@ -1,8 +1,8 @@
 //! The policy of one key: its settings, and the verifier of its tokens.
 
-use super::verifier::{Claimant, Verifier};
+use super::verifier::{Claimant, Verified, Verifier};
 use super::{Key, RelayMode, Settings};
-use crate::wire::{ApiKey, PeerId, Token};
+use crate::wire::{ApiKey, PeerId, RoomRights, Token};
 
 /// The present rights of a key. Replaced as a whole when the key changes; its tenant leads to the active one.
 pub struct Policy {
@@ -52,11 +52,14 @@ impl Policy {
         self.key.settings == key.settings && self.key.name == key.name
     }
 
-    /// The token under which the broker registers the id, if the client may have it. A denial is logged.
-    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<Token> {
+    /// The token under which the broker registers the id, if the client may have it, and the rooms that it may enter, if they
+    /// are private. A denial is logged.
+    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<(Token, Option<RoomRights>)> {
         let verified = self.verifier.as_ref()?.verify(claimant).await;
         let Claimant { key, id, .. } = claimant;
-        verified.inspect_err(|denied| log::debug!("key {key:?}: {id:?} is denied: {denied}")).ok()
+        let verified = verified.inspect_err(|denied| log::debug!("key {key:?}: {id:?} is denied: {denied}"));
+        let Verified { token, rooms } = verified.ok()?;
+        Some((token, self.key.settings.private_rooms.then_some(rooms)))
     }
 
     /// The id in a token; `None` if tokens of this key name none, `Err` if the token is not valid.

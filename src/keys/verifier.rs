@@ -18,7 +18,7 @@ use verifying_keys::VerifyingKeys;
 use webhook::Webhook;
 
 use crate::keys::{Auth, JwtKey};
-use crate::wire::{ApiKey, PeerId, Token};
+use crate::wire::{ApiKey, PeerId, RoomRights, Token};
 
 pub use error::BadAuth;
 pub(crate) use error::Denied;
@@ -34,6 +34,15 @@ enum Method {
     /// A file has the keys, and may change.
     Jwks(Jwks),
     Webhook(Box<Webhook>),
+}
+
+/// The proof of a client that owns its id.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// The broker keeps the id under it. A later connection with the same token is the same owner.
+    pub(crate) token: Token,
+    /// The private rooms that the proof lists.
+    pub(crate) rooms: RoomRights,
 }
 
 /// Checks whether these settings can verify clients, with the code that does so later. It may read a file and block, so
@@ -57,19 +66,23 @@ impl Verifier {
         Ok(Verifier(method))
     }
 
-    /// Returns the token under which the broker keeps the id, if the client owns it. A later connection with the same token
-    /// is the same owner.
-    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Result<Token, Denied> {
+    /// Returns the proof of a client, if it owns the id.
+    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Result<Verified, Denied> {
         let Claimant { key, id, token, .. } = claimant;
-        if let Method::Webhook(webhook) = &self.0 {
-            webhook.ask(claimant).await?;
-        }
-        let Some(keys) = self.keys().await else { return Ok(Token::clone(token)) };
-        Ok(match jwt::read(token.as_str(), &keys)?.check(key, id, now())? {
+        let asked = match &self.0 {
+            Method::Webhook(webhook) => webhook.ask(claimant).await?,
+            _ => RoomRights::default(),
+        };
+        let Some(keys) = self.keys().await else {
+            return Ok(Verified { token: Token::clone(token), rooms: asked });
+        };
+        let claims = jwt::read(token.as_str(), &keys)?;
+        let token = match claims.check(key, id, now())? {
             // A new token with the same subject is the same owner.
             TakeoverBy::Subject => Token::of_subject(id),
             TakeoverBy::Token => Token::clone(token),
-        })
+        };
+        Ok(Verified { token, rooms: claims.rooms() })
     }
 
     /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens with subjects.

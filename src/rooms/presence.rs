@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::room::Room;
 use crate::rate_limit::RateLimit;
 use crate::router::Peer;
-use crate::wire::{PeerId, Token};
+use crate::wire::{PeerId, RoomRefusal, RoomRight, RoomRights, Token};
 
 /// Everything that one peer does in rooms happens under its lock.
 pub(super) struct Presence {
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) peer: Option<Peer>,
     /// The token of that connection.
     pub(super) token: Option<Token>,
+    /// The rooms that it may enter. `None` if they are not private.
+    pub(super) rights: Option<RoomRights>,
     pub(super) rooms: Vec<Arc<Room>>,
     /// The connection has ended, and the memberships end at this time.
     pub(super) away_until: Option<u64>,
@@ -55,6 +57,20 @@ impl State {
     /// The number of ids that it watches, for the peer of this id.
     pub(super) fn watches(&self, own: &PeerId) -> usize {
         self.rooms.iter().filter(|room| room.watched().is_some_and(|id| id != own)).count()
+    }
+
+    /// The right of the client in a room. A proof that does not list it is refused.
+    pub(super) fn right_in(&self, room: &str) -> Result<RoomRight, RoomRefusal> {
+        let Some(rights) = &self.rights else { return Ok(RoomRight::Join) };
+        rights.right_in(room).ok_or(RoomRefusal::Private)
+    }
+
+    /// Refuses a client that may only listen in a room.
+    pub(super) fn check_speaker(&self, room: &str) -> Result<(), RoomRefusal> {
+        match self.right_in(room)? {
+            RoomRight::Join => Ok(()),
+            RoomRight::Listen => Err(RoomRefusal::ListenOnly),
+        }
     }
 
     /// The room of this name, if the peer is in it.

@@ -1,6 +1,7 @@
 //! One room: its members, and the frames that they get.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -107,6 +108,11 @@ impl Members {
         self.by_id.iter()
     }
 
+    /// The members behind an id.
+    pub(super) fn after(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
+        self.by_id.range::<str, _>((id.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded))
+    }
+
     pub(super) fn contains(&self, id: &PeerId) -> bool {
         self.by_id.contains_key(id)
     }
@@ -122,6 +128,15 @@ impl Members {
 
     pub(super) fn data(&self, id: &PeerId) -> Option<&str> {
         self.by_id.get(id)?.data.as_deref()
+    }
+
+    /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
+    pub(super) fn is_last_here(&self, id: &PeerId) -> bool {
+        let is_last = |member: &Member| {
+            let own = member.own.as_ref();
+            own.is_some_and(|own| !own.has_moved || member.elsewhere.is_empty())
+        };
+        self.by_id.get(id).is_some_and(is_last)
     }
 
     /// Adds a member of this node, or sets its data.

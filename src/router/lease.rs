@@ -19,7 +19,7 @@ use super::slot::Slot;
 use super::slots::Realm;
 use super::state::{RegisterRefusal, RegisterRequest, Usage};
 use crate::events::Count;
-use crate::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, Token};
+use crate::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
 
 /// One connection of a peer. It may have lost its id: see [`Peer::is_current`].
 #[derive(Clone)]
@@ -93,10 +93,11 @@ impl Peer {
         self.realm.key().as_str()
     }
 
-    /// The token of the client, while it has its id.
-    pub fn token(&self) -> Option<Token> {
+    /// The token of the client, and the rooms that it may enter if they are private, while it has its id.
+    pub fn proof(&self) -> Option<(Token, Option<RoomRights>)> {
         let state = self.slot.lock();
-        Some(state.conn.as_ref().filter(|holder| holder.id == self.conn)?.token.clone())
+        let holder = state.conn.as_ref().filter(|holder| holder.id == self.conn)?;
+        Some((holder.token.clone(), holder.info.rooms.clone()))
     }
 
     /// False once the id was taken away: by a takeover, a timeout, or a stop.

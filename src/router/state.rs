@@ -10,7 +10,9 @@ use super::contacts::Contacts;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
-use crate::wire::{AddressPrefix, ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token};
+use crate::wire::{
+    AddressPrefix, ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, RoomRights, Token,
+};
 
 /// The reason why a client gets no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct RegisterRequest<'a> {
     pub link: Link,
     /// The first frame that it gets once it has the id.
     pub greeting: Option<Frame>,
-    /// Details of the connection, for the operator.
+    /// Details of the connection.
     pub info: ConnectionInfo,
     /// True if the peers with which it exchanges messages are remembered, for [`Peer::take_contacts`](super::Peer::take_contacts).
     pub keeps_contacts: bool,
@@ -57,7 +59,7 @@ pub struct ClaimedId {
     pub fence: u64,
 }
 
-/// Details of a connection, for the operator.
+/// Details of a connection from its session.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionInfo {
     /// The time at which it was opened, in seconds since 1970.
@@ -66,6 +68,8 @@ pub struct ConnectionInfo {
     pub address: Option<IpAddr>,
     /// The version that its client gives.
     pub version: Option<ClientVersion>,
+    /// The rooms that its client may enter. `None` if they are not private.
+    pub rooms: Option<RoomRights>,
 }
 
 /// The time, messages and bytes of a connection while it had its id.

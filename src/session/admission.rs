@@ -85,9 +85,9 @@ impl Credentials {
 }
 
 impl Source {
-    /// Details for the operator about a connection that opens now.
+    /// Details about a connection that opens now.
     pub(super) fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
-        ConnectionInfo { since: unix_time(), address: self.address, version }
+        ConnectionInfo { since: unix_time(), address: self.address, version, rooms: None }
     }
 }
 

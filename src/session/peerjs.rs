@@ -15,7 +15,7 @@ use crate::keys::Settings;
 use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, Requester};
-use crate::router::{Departure, IdLease, Peer, Routed};
+use crate::router::{ConnectionInfo, Departure, IdLease, Peer, Routed};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye};
 
@@ -81,11 +81,11 @@ async fn decide(
     let tenant = tenant(node, &key, origin)?;
     let policy = tenant.policy_full();
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
-    let token = policy.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
+    let (token, rooms) = policy.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
     tenant.note_use();
     let &Settings { messages_per_second, leave_on_close: leaves_on_close, .. } = policy.settings();
     let realm = tenant.peers();
-    let info = source.info(version);
+    let info = ConnectionInfo { rooms, ..source.info(version) };
     let entry = Entry { realm, id, token, messages_per_second, leaves_on_close, info, begins_anew: false };
     Ok((entry, PeerJs(tenant)))
 }

@@ -12,6 +12,7 @@ const DEFAULTS = {
   allow_discovery: false,
   leave_on_close: false,
   allow_rooms: true,
+  private_rooms: false,
   room_members: undefined,
   relay: 'fallback',
   id_style: 'uuid',
@@ -61,6 +62,7 @@ export function keyForm(key) {
   const discovery = check('Clients may list each other', initial.allow_discovery);
   const leave = check('Peers hear at once when a page goes away', initial.leave_on_close);
   const rooms = check('Clients may use rooms', initial.allow_rooms);
+  const isPrivate = check('Only rooms that the proof lists', initial.private_rooms, 'Without a proof of ids, nobody enters a room.');
   const members = text(initial.room_members, { type: 'number', min: '0', step: '1' });
   const ice = check('Clients are told ICE servers', initial.ice_servers);
   const relay = choice(initial.relay, [
@@ -93,7 +95,7 @@ export function keyForm(key) {
     noOrigin.element,
     field('auth', 'How clients prove their ids', proof),
     urlField,
-    h('details', {}, h('summary', {}, 'More settings'), discovery.element, leave.element, rooms.element, field('room_members', 'Members of one room', members, key ? undefined : 'Default: 500'), ice.element, field('relay', 'Relay', relay), h('div', { class: 'pair' }, field('relay_bytes_per_second', 'Bytes per second of a relayed call', callRate, OF_SERVER), field('relay_key_bytes_per_second', 'Of all relayed calls', keyRate, OF_SERVER)), field('relay_calls_per_key', 'Calls that the relay knows', relayCalls, 'Empty: as the server has it'), field('id_style', 'Ids that the server gives', style)),
+    h('details', {}, h('summary', {}, 'More settings'), discovery.element, leave.element, rooms.element, isPrivate.element, field('room_members', 'Members of one room', members, key ? undefined : 'Default: 500'), ice.element, field('relay', 'Relay', relay), h('div', { class: 'pair' }, field('relay_bytes_per_second', 'Bytes per second of a relayed call', callRate, OF_SERVER), field('relay_key_bytes_per_second', 'Of all relayed calls', keyRate, OF_SERVER)), field('relay_calls_per_key', 'Calls that the relay knows', relayCalls, 'Empty: as the server has it'), field('id_style', 'Ids that the server gives', style)),
   ];
 
   const number = (input) => (input.value === '' ? undefined : Number(input.value));
@@ -109,6 +111,7 @@ export function keyForm(key) {
       allow_discovery: discovery.input.checked,
       leave_on_close: leave.input.checked,
       allow_rooms: rooms.input.checked,
+      private_rooms: isPrivate.input.checked,
       room_members: number(members),
       relay: relay.value,
       relay_calls_per_key: numberOrNull(relayCalls),

@@ -7,6 +7,7 @@ import { keysView } from './keys.js';
 import { live } from './live.js';
 import { overview } from './overview.js';
 import { peersView } from './peers.js';
+import { membersView, roomsView } from './rooms.js';
 import { testView } from './test.js';
 
 const find = (id) => document.getElementById(id);
@@ -14,6 +15,8 @@ const hasLogin = document.documentElement.dataset.hasLogin === 'true';
 
 /** Routes: a pattern of the hash, the link of the navigation, and the view, which returns a function that ends it. */
 const ROUTES = [
+  { pattern: /^#\/keys\/([^/]+)\/rooms\/([^/]+)$/, link: '#/keys', title: 'Members', view: membersView },
+  { pattern: /^#\/keys\/([^/]+)\/rooms$/, link: '#/keys', title: 'Rooms', view: roomsView },
   { pattern: /^#\/keys\/([^/]+)$/, link: '#/keys', title: 'Clients', view: peersView },
   { pattern: /^#\/keys$/, link: '#/keys', title: 'Keys', view: keysView },
   { pattern: /^#\/test(?:\/([^/]+))?$/, link: '#/test', title: 'Test', view: testView },
@@ -88,8 +91,8 @@ function show(isMoved) {
   leave();
   const main = find('main');
   main.replaceChildren();
-  const argument = hash.match(route.pattern)?.[1];
-  leave = route.view(main, argument && decoded(argument)) ?? (() => {});
+  const [, ...names] = hash.match(route.pattern) ?? [];
+  leave = route.view(main, ...names.map((name) => name && decoded(name))) ?? (() => {});
   document.title = `${route.title} – peerbroker`;
   if (!isMoved) return;
   scrollTo(0, 0);

@@ -20,7 +20,7 @@ export function peersView(main, key) {
   main.append(
     h('p', { class: 'back' }, h('a', { href: '#/keys' }, '← Keys')),
     h('h1', { tabindex: '-1' }, 'Clients of ', h('bdi', {}, key)),
-    h('div', { class: 'tools' }, peers.field),
+    h('div', { class: 'tools' }, peers.field, h('a', { class: 'button', href: `#/keys/${encodeURIComponent(key)}/rooms` }, 'Rooms')),
     peers.element,
   );
   peers.field.querySelector('label').textContent = 'Search an id or an address';

@@ -153,7 +153,8 @@ async function offer(datalist, input) {
   try {
     const { keys } = await api('GET', '/api/keys?limit=50');
     datalist.replaceChildren(...keys.map(({ key }) => h('option', { value: key })));
-    if (!input.value) input.value = keys.find(({ enabled }) => enabled)?.key ?? '';
+    // Not while somebody types.
+    if (!input.value && document.activeElement !== input) input.value = keys.find(({ enabled }) => enabled)?.key ?? '';
   } catch {
     // The field works without offers.
   }

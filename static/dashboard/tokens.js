@@ -5,7 +5,7 @@ import { enableCopy } from './copy.js';
 import { ask, tell } from './dialog.js';
 import { h } from './dom.js';
 
-const SCOPES = { messages: 'Send messages to clients', 'peers:read': 'List connected clients', kick: 'Close clients' };
+const SCOPES = { messages: 'Send messages to clients', 'peers:read': 'List connected clients and rooms', kick: 'Close clients' };
 
 /** Lists the tokens of a key, removes some, and adds one. */
 export async function editTokens({ key, tokens = [] }) {

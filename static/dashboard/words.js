@@ -109,6 +109,10 @@ export function eventWords({ kind, key, id, caller, callee, address, origin, rea
       return { text: `An operator kicked ${id}`, detail: of(keyed) };
     case 'expired':
       return { text: `Messages for ${id} expired`, detail: of(keyed) };
+    case 'room_joined':
+      return { text: `${id} joined the room ${reason}`, detail: of(keyed) };
+    case 'room_left':
+      return { text: `${id} left the room ${reason}`, detail: of(keyed) };
     case 'relayed':
       return { text: 'A call goes through the relay', detail: of(keyed, `${caller} to ${callee}`) };
     case 'call_failed':

@@ -126,22 +126,31 @@ fn any_number_of_hooks_hear_of_a_client_and_one_that_waits_delays_nobody() {
         move |what: String| told.lock().unwrap().push(format!("{name}: {what}"))
     };
     let (one, other, ends) = (hook("one"), hook("other"), hook("ends"));
+    let (joins, leaves) = (hook("joins"), hook("leaves"));
     let (release, released) = std::sync::mpsc::channel::<()>();
     let broker = PeerBroker::builder()
         .on_connect(move |client| one(format!("{} {}", client.key, client.id)))
         .on_connect(move |client| other(format!("{} {}", client.key, client.id)))
         .on_event(move |_| assert!(released.recv().is_err()))
         .on_disconnect(move |client, why| ends(format!("{} {why:?}", client.id)))
+        .on_room_joined(move |client, room| joins(format!("{} {room}", client.id)))
+        .on_room_left(move |client, room| leaves(format!("{} {} {room}", client.key, client.id)))
         .build();
     let (address, stop) = serve(&broker);
-    drop(client(address, "", "a"));
+    let mut a = client(address, "", "a");
+    a.send(r#"{"type":"ROOM-JOIN","room":"lobby"}"#);
+    a.send(r#"{"type":"ROOM-LEAVE","room":"lobby"}"#);
+    a.expect(r#"{"type":"ROOM-MEMBERS","room":"lobby","members":[{"id":"a"}]}"#);
+    drop(a);
     let told = || {
         let mut told = told.lock().unwrap().clone();
         told.sort();
         told
     };
-    wait_until("the hooks", || told().len() == 3);
-    assert_eq!(told(), ["ends: a Left", "one: peerjs a", "other: peerjs a"]);
+    wait_until("the hooks", || told().len() == 5);
+    let all =
+        ["ends: a Left", "joins: a lobby", "leaves: peerjs a lobby", "one: peerjs a", "other: peerjs a"];
+    assert_eq!(told(), all);
     drop(release);
     stop();
 }

@@ -1,5 +1,7 @@
 //! Keys whose clients prove that they own an id.
 
+pub mod rooms;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header, encode};

@@ -201,6 +201,50 @@ fn each_connection_of_a_takeover_has_its_own_pair() {
 }
 
 #[test]
+fn joining_and_leaving_a_room_is_announced_by_name_and_coming_back_is_not() {
+    let receiver = Receiver::start();
+    let server = server_for(&receiver);
+    let list_of =
+        |id: &str| format!(r#"{{"type":"ROOM-MEMBERS","room":"lobby","members":[{{"id":"{id}"}}]}}"#);
+    let enter = |id: &str| {
+        let mut client = server.client(id);
+        client.send(r#"{"type":"ROOM-JOIN","room":"lobby"}"#);
+        client.expect(list_of(id));
+        client
+    };
+    let mut alice = enter("alice");
+    alice.send(LEAVE);
+    alice.expect_closed_with(Some(1000));
+    wait_until("three events to be delivered", || server.webhooks().delivered == 3);
+    let kinds: Vec<_> = receiver.all().into_iter().map(|told| told.event["type"].to_string()).collect();
+    assert!(kinds.len() == 3 && kinds.iter().all(|kind| !kind.contains("room")), "{kinds:?}");
+
+    server.reconfigure(|config| {
+        config.webhooks.events = vec![WebhookEvent::RoomJoined, WebhookEvent::RoomLeft];
+    });
+    let next_is = |kind: &str| {
+        let event = receiver.next().event;
+        let data = json!({"key": "peerjs", "realm": "peerjs", "id": "bob", "room": "lobby"});
+        assert_eq!((&event["type"], &event["data"]), (&json!(kind), &data));
+    };
+    let bob = enter("bob");
+    next_is("room.joined");
+    bob.reset();
+    server.wait_until_gone("bob");
+    let mut bob = server.client("bob");
+    bob.expect(list_of("bob"));
+    bob.send(r#"{"type":"ROOM-LEAVE","room":"lobby"}"#);
+    next_is("room.left");
+    bob.send(r#"{"type":"ROOM-JOIN","room":"lobby"}"#);
+    next_is("room.joined");
+    bob.reset();
+    server.wait_until_gone("bob");
+    server.advance(FIRST_PAUSE * 2);
+    next_is("room.left");
+    wait_until("the last event to be delivered", || server.webhooks().delivered == 7);
+}
+
+#[test]
 fn a_key_gets_the_events_of_its_clients_only_and_the_operator_all() {
     let (operator, owner) = (Receiver::start(), Receiver::start());
     let webhook = Change { webhook: Some(owner.webhook()), concurrent_limit: Some(1), ..Change::default() };

@@ -110,7 +110,7 @@ pub const LAYERS: &[Layer] = &[
     // Descriptions of calls, as the relay and their keys want them.
     layer("descriptions", "router keys dialect events media media_api wire", "memchr serde_json"),
     layer("rendezvous", "router config clock wire", "dashmap rand"),
-    layer("rooms", "router dialect clock rate_limit wire", "dashmap parking_lot"),
+    layer("rooms", "router dialect events clock rate_limit wire", "dashmap parking_lot"),
     layer("router", "config events clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     // Keys, their stores, and the policy of each. Its `ring` is that of rustls.

@@ -69,7 +69,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
     let expected = json!({
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
         "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "leave_on_close": false,
-        "allow_rooms": true, "room_members": 500, "id_style": "uuid", "relay": "fallback",
+        "allow_rooms": true, "private_rooms": false, "room_members": 500, "id_style": "uuid", "relay": "fallback",
         "ice_servers": true, "webhook": {"url": ""},
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
@@ -96,6 +96,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "words",
         "--ice-servers=false",
         "--allow-rooms=false",
+        "--private-rooms",
         "--room-members=9",
         "--relay_calls_per_key=3",
         "--relay-bytes-per-second=20Mbit/s",
@@ -119,6 +120,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
             ("concurrent_limit", json!(7)),
             ("messages_per_second", json!(0)),
             ("allow_rooms", json!(false)),
+            ("private_rooms", json!(true)),
             ("room_members", json!(9)),
             ("id_style", json!("words")),
             ("ice_servers", json!(false)),

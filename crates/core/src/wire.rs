@@ -7,6 +7,7 @@ mod frame;
 mod limit;
 mod message;
 mod names;
+mod room_rights;
 mod tables;
 
 pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
@@ -18,4 +19,5 @@ pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
 pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, RoomName, Token};
+pub use room_rights::{RoomRight, RoomRights};
 pub use tables::{labels, numbers};

@@ -20,7 +20,7 @@ const MAX_FAILED_CALLS: usize = 20;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LiveEvent)]
 pub(super) struct LiveEvent {
-    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `relayed`, `call_failed`, `limit`,
+    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`, `room_left`, `relayed`, `call_failed`, `limit`,
     /// `key_added`, `key_changed`, `key_removed`, `key_full`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
     kind: &'static str,
     /// The key that it concerns.
@@ -41,7 +41,7 @@ pub(super) struct LiveEvent {
     /// The origin of the client's page.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
-    /// The reason, or more: the label of a reason or limit, or the name of a file or node.
+    /// The reason, or more: the label of a reason or limit, or the name of a room, file or node.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Seconds since it happened.

@@ -72,8 +72,8 @@ pub(super) struct Page {
     limit: Option<usize>,
     /// The `next` of the previous page.
     pub(super) after: Option<String>,
-    /// Lists only entries with this text: keys in themselves or in their names, clients in their ids or at the start of
-    /// their addresses. Ignores case.
+    /// Lists only entries with this text: keys in themselves or in their names, rooms in their names, clients in their
+    /// ids or, outside rooms, at the start of their addresses. Ignores case.
     pub(super) search: Option<String>,
 }
 

@@ -75,7 +75,13 @@ pub(super) async fn remove_token(
 pub(super) fn needed(method: &Method, pattern: Option<&str>, path: &str) -> Option<(TokenScope, ApiKey)> {
     let scope = match (method.as_str(), pattern?) {
         ("POST", "/api/keys/{key}/messages" | "/api/keys/{key}/peers/{id}/messages") => TokenScope::Messages,
-        ("GET" | "HEAD", "/api/keys/{key}/peers" | "/api/keys/{key}/peers/{id}") => TokenScope::PeersRead,
+        (
+            "GET" | "HEAD",
+            "/api/keys/{key}/peers"
+            | "/api/keys/{key}/peers/{id}"
+            | "/api/keys/{key}/rooms"
+            | "/api/keys/{key}/rooms/{name}/members",
+        ) => TokenScope::PeersRead,
         ("DELETE", "/api/keys/{key}/peers/{id}") => TokenScope::Kick,
         _ => return None,
     };

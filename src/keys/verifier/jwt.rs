@@ -1,12 +1,15 @@
 //! Reads a JSON Web Token and decides what it allows. Pure: the keys and the time are parameters.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::error::Denied;
 use super::verifying_keys::VerifyingKeys;
-use crate::wire::{ApiKey, PeerId};
+use crate::wire::{ApiKey, PeerId, RoomRights};
 
 /// Seconds by which the clock of the token's issuer may differ.
 const LEEWAY: f64 = 30.0;
@@ -22,6 +25,17 @@ pub(super) struct Claims {
     aud: Option<Audience>,
     #[serde(default, deserialize_with = "present")]
     sub: Option<String>,
+    #[serde(default)]
+    rooms: RoomsClaim,
+}
+
+/// The rooms that a proof lists, as in `{"lobby": "join", "news": "listen"}`. A proof may use the name for something else, which
+/// lists no room.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RoomsClaim {
+    Listed(BTreeMap<String, String>),
+    Other(IgnoredAny),
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,7 +87,27 @@ pub(super) fn read(token: &str, keys: &VerifyingKeys) -> Result<Claims, Denied> 
     serde_json::from_slice(object.ok_or(Denied::Claims)?).map_err(|_| Denied::Claims)
 }
 
+impl RoomsClaim {
+    pub(super) fn rights(self) -> RoomRights {
+        match self {
+            RoomsClaim::Listed(listed) => RoomRights::parse(listed),
+            RoomsClaim::Other(IgnoredAny) => RoomRights::default(),
+        }
+    }
+}
+
+impl Default for RoomsClaim {
+    fn default() -> Self {
+        RoomsClaim::Other(IgnoredAny)
+    }
+}
+
 impl Claims {
+    /// The private rooms that the token allows.
+    pub(super) fn rooms(self) -> RoomRights {
+        self.rooms.rights()
+    }
+
     /// Checks that the token allows this id at this time.
     pub(super) fn check(&self, key: &ApiKey, id: &PeerId, now: f64) -> Result<TakeoverBy, Denied> {
         match self.subject(key, now)? {

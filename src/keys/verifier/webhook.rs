@@ -17,7 +17,7 @@ use super::error::{BadAuth, Denied};
 use super::jwt;
 use crate::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
 use crate::single_flight::SingleFlight;
-use crate::wire::{ApiKey, PeerId, Token};
+use crate::wire::{ApiKey, PeerId, RoomRights, Token};
 
 /// Connections are not reused, because the worker that opened one may be busy or gone when another worker needs it. Answers are
 /// cached instead.
@@ -69,6 +69,8 @@ struct Question<'a> {
 struct WebhookAnswer {
     #[serde(default, deserialize_with = "jwt::present")]
     id: Option<String>,
+    #[serde(default)]
+    rooms: jwt::RoomsClaim,
 }
 
 impl Webhook {
@@ -141,16 +143,16 @@ fn hash(question: &[u8]) -> Result<Hash, Denied> {
     hmac::sign(&SECRET, question).as_ref().try_into().map_err(|_| Denied::Overloaded)
 }
 
-/// An answer of 2xx is a yes, except if its body is an object with another `id`, or begins with `{` and cannot be parsed.
+/// An answer of 2xx is a yes, with the rooms that it lists, except if its body is an object with another `id`, or begins with `{` and cannot be parsed.
 fn check_answer(body: &[u8], id: &PeerId) -> Verdict {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
     if !body.starts_with(b"{") {
-        return Ok(());
+        return Ok(RoomRights::default());
     }
     let answered: WebhookAnswer = serde_json::from_slice(body).map_err(|_| Denied::BadAnswer)?;
     match answered.id {
         Some(answered) if answered != id.as_str() => Err(Denied::OtherId),
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(answered.rooms.rights()),
     }
 }
 
@@ -161,7 +163,8 @@ fn failure(error: &dyn Error) -> Denied {
 /// A keyed hash of a question.
 pub(super) type Hash = [u8; 32];
 
-pub(super) type Verdict = Result<(), Denied>;
+/// The private rooms of a client that may have its id.
+pub(super) type Verdict = Result<RoomRights, Denied>;
 
 pub(super) struct Answers {
     known: Mutex<HashMap<Hash, Known>>,

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::config::Degraded;
+use peerbroker::config::{Degraded, WebhookEvent};
 use peerbroker::keys::KeyStore;
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::{Config, PeerBroker};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Nodes, membership};
 use crate::harness::keys::plain_key;
+use crate::harness::receiver::Receiver;
 use crate::harness::{RawClient, TestServer, wait_until};
+use crate::identity::rooms::{private_rooms_by_token, token_with_rooms};
 
 /// A member that keeps what it hears.
 struct Member {
@@ -122,7 +124,7 @@ fn members_of_all_nodes_see_each_other_change_and_send() {
 fn a_node_that_joins_later_knows_the_members_of_the_others() {
     let mut nodes = Nodes::start(2);
     let mut a = Member::join(&nodes, 0, "a");
-    nodes.add(peerbroker::config::Degraded::Allow, |_| {});
+    nodes.add(Degraded::Allow, |_| {});
     let rooms = |node: usize| nodes[node].tenant("peerjs").rooms();
     wait_until("the news of the room", || !rooms(2).members("r").is_empty());
     let mut d = Member::join(&nodes, 2, "d");
@@ -283,4 +285,75 @@ fn ids_are_watched_on_all_nodes() {
     drop(nodes.nodes.pop());
     a.hears(&["b false"]);
     w.hears(&["b false"]);
+}
+
+#[test]
+fn the_node_that_a_member_is_on_announces_it_once_also_after_a_move() {
+    let receiver = Receiver::start();
+    let nodes = Nodes::start_with(3, Degraded::Allow, |config| {
+        config.webhooks.operator = receiver.webhook();
+        config.webhooks.events = vec![WebhookEvent::RoomJoined, WebhookEvent::RoomLeft];
+    });
+    let [mut a, b, mut c] = three(&nodes);
+    b.client.reset();
+    wait_until("the end of a connection", || !nodes[1].realm().contains("b"));
+    let mut d = Member::join(&nodes, 1, "d");
+    let mut back = Member::open(&nodes, 2, "b");
+    back.sees(&["a", "b", "c", "d"]);
+    // Its first node hears of the move in order with this message.
+    back.say(1);
+    d.hears(&["b: 1"]);
+    back.client.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
+    d.hears(&["-b"]);
+    a.hears(&["+d", "b: 1", "-b"]);
+    c.hears(&["+d", "b: 1", "-b"]);
+    for member in [&mut a, &mut c, &mut d] {
+        member.client.send(r#"{"type":"ROOM-LEAVE","room":"r","request":1}"#);
+    }
+    let mut told: Vec<String> = (0..8)
+        .map(|_| {
+            let event = receiver.next().event;
+            format!("{} {} {}", event["type"], event["data"]["id"], event["data"]["node"]).replace('"', "")
+        })
+        .collect();
+    told.sort();
+    let expected = [
+        "room.joined a node-0",
+        "room.joined b node-1",
+        "room.joined c node-2",
+        "room.joined d node-1",
+        "room.left a node-0",
+        "room.left b node-2",
+        "room.left c node-2",
+        "room.left d node-1",
+    ];
+    assert_eq!(told, expected);
+    wait_until("all events to be delivered", || {
+        (0..3).map(|node| nodes[node].webhooks().delivered).sum::<u64>() == 8
+    });
+}
+
+#[test]
+fn a_member_that_comes_back_to_another_node_without_the_room_in_its_proof_is_gone() {
+    let nodes = Nodes::start_with(2, Degraded::Allow, |config| config.keys = vec![private_rooms_by_token()]);
+    let enter = |node: usize, id: &str, rooms: &Value| {
+        let token = token_with_rooms(id, rooms);
+        let mut client = nodes[node].connect_with_query(&format!("key=app&id={id}&token={token}"));
+        client.expect_open();
+        client
+    };
+    let mut a = enter(0, "a", &json!({ "r": "join" }));
+    a.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+    a.expect(r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a"}]}"#);
+    let mut b = enter(0, "b", &json!({ "r": "join" }));
+    b.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+    a.expect(r#"{"type":"ROOM-JOINED","room":"r","id":"b"}"#);
+    let members = |node: usize| nodes[node].tenant("app").rooms().members("r").len();
+    wait_until("the news of the room", || members(1) == 2);
+    b.reset();
+    wait_until("the end of a connection", || !nodes[0].tenant("app").has_peer("b"));
+    let mut back = enter(1, "b", &json!({}));
+    a.expect(r#"{"type":"ROOM-LEFT","room":"r","id":"b"}"#);
+    assert_eq!((members(0), members(1)), (1, 1));
+    back.expect_nothing("b");
 }

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 24] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -15,6 +15,8 @@ const ORDER: [&str; 22] = [
     "change_key",
     "list_peers",
     "show_peer",
+    "list_rooms",
+    "list_members",
     "send_to_peer",
     "send_to_all",
     "add_token",
@@ -146,6 +148,10 @@ fn every_operation_does_what_is_described() {
                 .begin_with(&server.target_of("my-game", "alice"), "Origin: https://game.example.org\r\n");
             client.expect_accepted();
             client.expect_open();
+            client.send(r#"{"type":"ROOM-JOIN","room":"lobby","data":{"name":"Alice"}}"#);
+            client.expect(
+                r#"{"type":"ROOM-MEMBERS","room":"lobby","members":[{"id":"alice","data":{"name":"Alice"}}]}"#,
+            );
             Some(client)
         });
     }

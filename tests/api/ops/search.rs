@@ -40,3 +40,38 @@ fn clients_are_found_by_their_ids_and_addresses_in_pages() {
     assert_eq!((names(&last, "peers", "id"), &last["next"]), (vec!["anna-3".to_owned()], &Value::Null));
     api.get("/api/keys/none/peers?search=a").problem(404);
 }
+
+#[test]
+fn rooms_and_their_members_are_listed_in_pages_and_searched() {
+    let (server, api) = with_api(&[plain_key("empty")], None, |_| {});
+    let _clients = ["anna", "ben", "carol"].map(|id| {
+        let mut client = server.client(id);
+        for room in ["lobby", "Hall", "lobby-2", id] {
+            let data = if id == "ben" { "" } else { r#","data":{ "n": 1.50, "n": 0 }"# };
+            client.send(format!(r#"{{"type":"ROOM-JOIN","room":"{room}"{data}}}"#));
+        }
+        // The last list.
+        while !client.expect_text().contains(&format!(r#""ROOM-MEMBERS","room":"{id}""#)) {}
+        client
+    });
+    let page = |query: &str| api.get(&format!("/api/keys/peerjs/rooms{query}"));
+    let first = page("?limit=2").json;
+    let expected = json!([{"name": "Hall", "members": 3}, {"name": "anna", "members": 1}]);
+    assert_eq!((&first["rooms"], &first["next"]), (&expected, &json!("anna")));
+    assert_eq!(names(&page("?after=carol").json, "rooms", "name"), ["lobby", "lobby-2"]);
+    assert_eq!(names(&page("?search=LOBBY").json, "rooms", "name"), ["lobby", "lobby-2"]);
+
+    let members = |query: &str| page(&format!("/lobby/members{query}"));
+    assert_eq!(names(&members("").json, "members", "id"), ["anna", "ben", "carol"]);
+    let first = members("?limit=1");
+    let text = String::from_utf8(first.response.body.clone()).unwrap();
+    assert_eq!(text, r#"{"members":[{"id":"anna","data":{ "n": 1.50, "n": 0 }}],"next":"anna"}"#);
+    let rest = members("?after=anna&limit=1").json;
+    assert_eq!(rest, json!({"members": [{"id": "ben"}], "next": "ben"}));
+    assert_eq!(names(&members("?search=CAR").json, "members", "id"), ["carol"]);
+    assert_eq!(members("?after=carol").json, json!({"members": [], "next": null}));
+
+    assert_eq!(page("/nobody/members").json, json!({"members": [], "next": null}));
+    assert_eq!(api.get("/api/keys/empty/rooms").json, json!({"rooms": [], "next": null}));
+    api.get("/api/keys/none/rooms").problem(404);
+}

@@ -20,13 +20,15 @@ fn a_token_of_a_key_may_do_what_its_scopes_say_and_nothing_else() {
     let (server, api) = with_api(&[plain_key("one"), plain_key("two")], Some(ADMIN), |_| {});
     let api = api.with_token(ADMIN);
     let (_a, _b) = (server.client_of("one", "a"), server.client_of("two", "a"));
-    let all: [(&str, &str, u16, &[&str]); 10] = [
+    let all: [(&str, &str, u16, &[&str]); 12] = [
         ("POST", "/api/keys/one/peers/a/messages", 202, &["messages"]),
         ("POST", "/api/keys/one/messages", 202, &["messages"]),
         // The same key with an escape.
         ("POST", "/api/keys/%6Fne/messages", 202, &["messages"]),
         ("GET", "/api/keys/one/peers", 200, &["peers:read"]),
         ("GET", "/api/keys/one/peers/a", 200, &["peers:read"]),
+        ("GET", "/api/keys/one/rooms", 200, &["peers:read"]),
+        ("GET", "/api/keys/one/rooms/nobody/members", 200, &["peers:read"]),
         ("DELETE", "/api/keys/one/peers/nobody", 404, &["kick"]),
         ("POST", "/api/keys/two/messages", 403, &[]),
         ("GET", "/api/keys/one", 403, &[]),

@@ -172,6 +172,10 @@ table! {
     InvalidRequest: "invalid_request", "A request is a string or a number of at most 64 bytes", false;
     /// The data of the member are longer than the limit.
     DataTooLong: "data_too_long", "The data of a member have at most 1024 bytes", false;
+    /// The rooms of the key are private, and the proof of the client does not list this one.
+    Private: "private_room", "This room is private", false;
+    /// The proof of the client lets it only listen.
+    ListenOnly: "listen_only", "You may only listen in this room", false;
     /// The client is not in the room.
     NotMember: "not_member", "You are not in this room", false;
     /// Nobody in the room has the id.

@@ -188,7 +188,7 @@ const METHODS: [(&str, Method); 3] =
 
 /// All settings of keys, in the order of the help.
 #[rustfmt::skip]
-static ROWS: LazyLock<[Row; 23]> = LazyLock::new(|| [
+static ROWS: LazyLock<[Row; 24]> = LazyLock::new(|| [
     Row::new("name", |k| &mut k.change.name, parsed("NAME", |text| check_name(text).map(|()| text.to_owned())),
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),
@@ -205,6 +205,8 @@ static ROWS: LazyLock<[Row; 23]> = LazyLock::new(|| [
         "Tell the peers of a client when its page goes away", "").shown("Leave on close", yes_or_no),
     Row::new("allow_rooms", |k| &mut k.change.allow_rooms, switch(),
         "Let clients use rooms", "").shown("Rooms", yes_or_no),
+    Row::new("private_rooms", |k| &mut k.change.private_rooms, switch(),
+        "Let clients enter only rooms that the proof of their ids lists", "Without --auth, nobody enters a room.").shown("Private rooms", yes_or_no),
     Row::new("room_members", |k| &mut k.change.room_members, number::<usize>(&COUNT, ANY),
         "Members of one room at a time", "").shown("Members", |number| number + " in a room at most"),
     Row::new("id_style", |k| &mut k.change.id_style, choice("STYLE", IdStyle::ALL.map(|style| (style.label(), style))),

@@ -13,7 +13,8 @@ use tokio::time::{advance, sleep, timeout};
 
 use super::server::{Reply, Server, answer};
 use super::*;
-use crate::keys::verifier::webhook::{Answers, MAX_ANSWERS, MAX_QUESTIONS};
+use crate::keys::verifier::webhook::{Answers, MAX_ANSWERS, MAX_QUESTIONS, Verdict};
+use crate::wire::RoomRight;
 
 /// A verifier with a long timeout, because a machine that runs tests may be busy.
 fn verifier(server: &Server) -> Verifier {
@@ -55,7 +56,7 @@ async fn the_owner_of_the_key_is_told_all_that_counts() {
     let address = Some("::ffff:192.0.2.7".parse().unwrap());
     let claimant = Claimant { key: &key, id: &id, token: &token, address, origin: Some("https://a.test") };
     // A yes keeps the client's own token, with which it may reconnect.
-    assert_eq!(verifier.verify(&claimant).await, Ok(token.clone()));
+    assert_eq!(verifier.verify(&claimant).await.map(|verified| verified.token), Ok(token.clone()));
     assert_eq!(verifier.id_of(&key, "sesame").await, Ok(None));
 
     let asked = server.asked();
@@ -103,6 +104,29 @@ async fn an_answer_decides_by_its_status_and_by_the_id_in_it() {
     ] {
         let server = Server::new(move |_| answer(status, body));
         assert_eq!(ask(&server).await.err(), why, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_lists_the_private_rooms_also_when_it_is_known() {
+    let (key, id, token) = (key(), id("alice"), token("sesame"));
+    let claimant = Claimant { key: &key, id: &id, token: &token, address: None, origin: None };
+    for (body, lobby) in [
+        (r#"{"id":"alice","rooms":{"lobby":"join","hall":"listen"}}"#, Some(RoomRight::Join)),
+        (r#"{"rooms":{"lobby":"listen"}}"#, Some(RoomRight::Listen)),
+        (r#"{"rooms":{"lobby":"Join","hall":"join"}}"#, None),
+        (r#"{"rooms":{"lobby":"join","hall":true}}"#, None),
+        (r#"{"rooms":["lobby"]}"#, None),
+        (r#"{"rooms":null}"#, None),
+        ("yes", None),
+    ] {
+        let server = Server::new(move |_| answer("200 OK", body));
+        let verifier = verifier(&server);
+        for _ in 0..2 {
+            let verified = verifier.verify(&claimant).await.unwrap();
+            assert_eq!(verified.rooms.right_in("lobby"), lobby, "{body}");
+        }
+        assert_eq!(server.asked().len(), 1);
     }
 }
 
@@ -249,27 +273,27 @@ fn hash(number: usize) -> [u8; 32] {
 }
 
 /// Asks and answers a question.
-async fn answered(answers: &Answers, number: usize, answer: Result<(), Denied>) {
+async fn answered(answers: &Answers, number: usize, answer: Verdict) {
     let given = answers.find(hash(number), async || answer.clone()).await;
     assert_eq!(given, answer, "it was not known");
 }
 
 /// The answer, if no question is needed for it.
-async fn known(answers: &Answers, number: usize) -> Option<Result<(), Denied>> {
+async fn known(answers: &Answers, number: usize) -> Option<Verdict> {
     timeout(Duration::ZERO, answers.find(hash(number), pending)).await.ok()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_yes_counts_for_half_a_minute_and_a_no_for_two_seconds() {
     let answers = Answers::default();
-    answered(&answers, 1, Ok(())).await;
+    answered(&answers, 1, Ok(RoomRights::default())).await;
     answered(&answers, 2, Err(Denied::TimedOut)).await;
     advance(Duration::from_millis(1_999)).await;
     assert_eq!(known(&answers, 2).await, Some(Err(Denied::TimedOut)));
     advance(Duration::from_millis(1)).await;
     assert_eq!(known(&answers, 2).await, None);
     advance(Duration::from_millis(27_990)).await;
-    assert_eq!(known(&answers, 1).await, Some(Ok(())));
+    assert_eq!(known(&answers, 1).await, Some(Ok(RoomRights::default())));
     advance(Duration::from_millis(10)).await;
     assert_eq!(known(&answers, 1).await, None);
 }
@@ -295,11 +319,11 @@ async fn only_so_many_answers_are_kept_and_a_no_goes_first() {
     let answers = Answers::default();
     answered(&answers, 0, Err(Denied::Refused(403))).await;
     for number in 1..=MAX_ANSWERS {
-        answered(&answers, number, Ok(())).await;
+        answered(&answers, number, Ok(RoomRights::default())).await;
     }
     assert_eq!(known(&answers, 0).await, None);
     assert_eq!(answers.len(), MAX_ANSWERS);
-    answered(&answers, 2000, Ok(())).await;
+    answered(&answers, 2000, Ok(RoomRights::default())).await;
     assert_eq!(answers.len(), MAX_ANSWERS);
 }
 

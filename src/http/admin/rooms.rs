@@ -1,0 +1,104 @@
+//! The rooms of a key, and their members.
+
+use std::sync::Arc;
+
+use actix_web::get;
+use actix_web::web::{Data, Json, Path, Query};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::keys::parse_key;
+use super::problem::Problem;
+use super::state::{JsonResult, Ops, Page, Search, blocking, cut_to_page};
+use crate::node::Tenant;
+use crate::wire::ApiKey;
+
+/// A room.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Room {
+    /// Its name.
+    name: String,
+    /// Number of its members, of all nodes.
+    members: usize,
+}
+
+/// One page of rooms.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RoomPage {
+    /// Sorted by name.
+    rooms: Vec<Room>,
+    /// The `after` of the next page; `null` on the last page.
+    next: Option<String>,
+}
+
+/// A client in a room.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Member {
+    /// Its id.
+    id: String,
+    /// Its public data: any JSON value. Missing if it has none.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+}
+
+/// One page of members.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MemberPage {
+    /// Sorted by id.
+    members: Vec<Member>,
+    /// The `after` of the next page; `null` on the last page.
+    next: Option<String>,
+}
+
+/// Lists the rooms of a key that have members, of all nodes.
+#[utoipa::path(
+    tag = "rooms",
+    params(("key" = String, Path, example = "my-game"), Page),
+    responses((status = OK, body = RoomPage, description = "one page of rooms"), Problem)
+)]
+#[get("/api/keys/{key}/rooms")]
+pub(super) async fn list_rooms(ops: Data<Ops>, key: Path<String>, page: Query<Page>) -> JsonResult<RoomPage> {
+    let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
+    let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
+    let listed = rooms.map(|rooms| rooms.page(page.after.as_deref(), limit + 1, |name| search.is_in(name)));
+    let room = |(name, members)| Room { name, members };
+    let mut rooms: Vec<Room> = listed.into_iter().flatten().map(room).collect();
+    let next = cut_to_page(&mut rooms, limit, |room| room.name.clone());
+    Ok(Json(RoomPage { rooms, next }))
+}
+
+/// Lists the members of a room, of all nodes; none if there is no such room. Clients that may come back within the reclaim timeout are among them.
+#[utoipa::path(
+    tag = "rooms",
+    params(("key" = String, Path, example = "my-game"), ("name" = String, Path, example = "lobby"), Page),
+    responses((status = OK, body = MemberPage, description = "one page of members"), Problem)
+)]
+#[get("/api/keys/{key}/rooms/{name}/members")]
+pub(super) async fn list_members(
+    ops: Data<Ops>,
+    path: Path<(String, String)>,
+    page: Query<Page>,
+) -> JsonResult<MemberPage> {
+    let (key, name) = path.into_inner();
+    let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
+    let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
+    let listed = rooms
+        .map(|rooms| rooms.page_of_members(&name, page.after.as_deref(), limit + 1, |id| search.is_in(id)));
+    let member = |(id, data): (_, Option<String>)| {
+        // Its client has sent JSON, and nothing else is kept.
+        Member { id, data: data.and_then(|data| RawValue::from_string(data).ok()) }
+    };
+    let mut members: Vec<Member> = listed.into_iter().flatten().map(member).collect();
+    let next = cut_to_page(&mut members, limit, |member| member.id.clone());
+    Ok(Json(MemberPage { members, next }))
+}
+
+/// The tenant of a key. A disabled key has none, and an unknown key is an error.
+async fn tenant(ops: Data<Ops>, key: ApiKey) -> Result<Option<Arc<Tenant>>, Problem> {
+    match ops.runtime.node.tenant(key.as_str()) {
+        Some(tenant) => Ok(Some(tenant)),
+        None => blocking(ops, move |runtime| Ok(runtime.admin.one_key(&key).map(|_| None)?)).await,
+    }
+}

@@ -163,6 +163,26 @@ window.harness = (() => {
   /** The way of the latest connection. 0.3 calls it `pc`. */
   const way = () => window.wayOf(latest.peerConnection ?? latest.pc);
 
+  /** From now on tells each message of the broker that has no meaning for PeerJS, by its type. */
+  function hear() {
+    let heard;
+    const listen = () => {
+      // PeerJS before 1.3 has a new socket after a reconnect.
+      if (peer.socket === heard) return;
+      heard = peer.socket;
+      heard.on('message', ({ type, ...rest }) => {
+        if (type.includes('-')) record(type, rest);
+      });
+    };
+    listen();
+    peer.on('open', listen);
+  }
+
+  /** Sends the broker a message with a type of its own. */
+  function send(message) {
+    peer.socket.send(message);
+  }
+
   const list = () => new Promise((done) => {
     peer.on('error', (error) => done(error.type));
     peer.listAllPeers(done);
@@ -170,6 +190,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
-    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, list,
+    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, hear, send, list,
   };
 })();

@@ -167,7 +167,7 @@ window.harness = (() => {
   function hear() {
     let heard;
     const listen = () => {
-      // PeerJS before 1.3 has a new socket after a reconnect.
+      // PeerJS 0.3 and 1.0 make a new socket when they reconnect.
       if (peer.socket === heard) return;
       heard = peer.socket;
       heard.on('message', ({ type, ...rest }) => {
@@ -177,6 +177,9 @@ window.harness = (() => {
     listen();
     peer.on('open', listen);
   }
+
+  /** For scripts of tests that run in the page. */
+  const thePeer = () => peer;
 
   /** Sends the broker a message with a type of its own. */
   function send(message) {
@@ -190,6 +193,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
-    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, hear, send, list,
+    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, hear, send, list, thePeer,
   };
 })();

@@ -50,7 +50,7 @@ class Room extends EventTarget {
     peer.on('disconnected', this.#lost);
     peer.on('close', this.#ended);
     if (peer.open) this.#opened();
-    else if (peer.destroyed) queueMicrotask(this.#ended);
+    else setTimeout(this.#look);
   }
 
   on(type, listener, options) {
@@ -87,7 +87,12 @@ class Room extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  // PeerJS 1.0 is not yet `open` in its event of that name.
+  /** In its event `open`, PeerJS 1.0 is not open yet, and has its listeners counted. */
+  #look = () => {
+    if (this.#peer.destroyed) this.#ended();
+    else if (this.#peer.open && !this.#isOpen) this.#opened();
+  };
+
   #opened = () => {
     this.#isOpen = true;
     // PeerJS 0.3 and 1.0 make a new socket for each connection.

@@ -1,6 +1,6 @@
 /** The types of rooms.js and rooms.mjs. */
 
-/** A `Peer` of PeerJS 1.0 or later. */
+/** A `Peer` of any PeerJS. */
 export interface PeerOfRooms {
   readonly id: any;
   readonly open: boolean;

@@ -1,4 +1,4 @@
-// A client for the rooms of peerbroker, over any PeerJS: `const room = await joinRoom(peer, 'lobby', { name: 'Anna' })`.
+// A client for the rooms of peerbroker, over every PeerJS: `const room = await joinRoom(peer, 'lobby', { name: 'Anna' })`.
 // rooms.d.ts describes all of it.
 
 // In milliseconds: for an answer of the server; before another attempt; for a call that the other side should begin; for WebRTC.
@@ -24,6 +24,7 @@ export class RoomError extends Error {
 /** @type {typeof import('./rooms.js').joinRoom} */
 export const joinRoom = (peer, name, data) => entered(new Room(peer, name, data));
 
+/** @template {Room} Kind @param {Kind} room @returns {Promise<Kind>} */
 function entered(room) {
   return new Promise((resolve, reject) => {
     room.on('entered', () => resolve(room), { once: true });

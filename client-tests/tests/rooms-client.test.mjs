@@ -162,6 +162,43 @@ everyClient('calls everybody in one mesh, and each only once', { firefox: true }
   for (const client of [bert, clara]) assert.equal(await client.must('picture'), 'anna');
 });
 
+onStage('a call goes on after a member was away for too long, whoever has the smaller id', async (stage) => {
+  const server = await stage.server(['--reclaim_timeout', '0']);
+  const proxies = [await stage.proxy(server), await stage.proxy(server)];
+  const version = '1.5.5';
+  const { client: anna } = await entered(stage, server, 'anna', { version, through: proxies[0] });
+  const { client: bert } = await entered(stage, server, 'bert', { version, through: proxies[1] });
+  await Promise.all([anna.run(callEverybody), bert.run(callEverybody)]);
+  await Promise.all([anna.must('picture'), bert.must('picture')]);
+
+  for (const [at, [away, other]] of [[anna, bert], [bert, anna]].entries()) {
+    proxies[at].cut();
+    await other.must('hung up');
+    await away.next('disconnected');
+    await away.reconnect();
+
+    await Promise.all([away.must('picture'), other.must('picture')]);
+  }
+});
+
+everyClient('joins a room in the event with which the peer opens', {}, async (stage) => {
+  const server = await stage.server([]);
+  await entered(stage, server, 'anna');
+  const client = await stage.client();
+
+  const ids = await client.run(async ({ url, options }) => {
+    const { joinRoom } = await import(url);
+    const peer = new Peer('bert', options);
+    const joined = new Promise((done) => peer.on('open', () => done(joinRoom(peer, 'lobby'))));
+    const room = await joined;
+    const ids = [...room.members.keys()];
+    peer.destroy();
+    return ids;
+  }, { url: urlOf(server, 'rooms.mjs'), options: { host: server.host, port: server.port, path: '/', config: { iceServers: [] } } });
+
+  assert.deepEqual(ids, ['anna', 'bert']);
+});
+
 onStage('a page is told in one error that a server has no rooms', async (stage) => {
   const server = await stage.server([]);
   const other = await stage.server([], { program: npmServer });

@@ -108,6 +108,16 @@ export class Client extends Page {
     return this.ask('way');
   }
 
+  /** From now on tells each message of the broker that has no meaning for PeerJS, by its type. */
+  hear() {
+    return this.ask('hear');
+  }
+
+  /** Sends the broker a message with a type of its own. */
+  send(message) {
+    return this.ask('send', message);
+  }
+
   /** `listAllPeers()`: the list, or the type of the error. */
   list() {
     return this.ask('list');

@@ -163,6 +163,29 @@ window.harness = (() => {
   /** The way of the latest connection. 0.3 calls it `pc`. */
   const way = () => window.wayOf(latest.peerConnection ?? latest.pc);
 
+  /** From now on tells each message of the broker that has no meaning for PeerJS, by its type. */
+  function hear() {
+    let heard;
+    const listen = () => {
+      // PeerJS 0.3 and 1.0 make a new socket when they reconnect.
+      if (peer.socket === heard) return;
+      heard = peer.socket;
+      heard.on('message', ({ type, ...rest }) => {
+        if (type.includes('-')) record(type, rest);
+      });
+    };
+    listen();
+    peer.on('open', listen);
+  }
+
+  /** For scripts of tests that run in the page. */
+  const thePeer = () => peer;
+
+  /** Sends the broker a message with a type of its own. */
+  function send(message) {
+    peer.socket.send(message);
+  }
+
   const list = () => new Promise((done) => {
     peer.on('error', (error) => done(error.type));
     peer.listAllPeers(done);
@@ -170,6 +193,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
-    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, list,
+    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, hear, send, list, thePeer,
   };
 })();

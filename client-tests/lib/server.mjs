@@ -9,6 +9,9 @@ import { promisify } from 'node:util';
 import { PATIENCE, within } from './within.mjs';
 
 const here = import.meta.dirname;
+/** The path of npm's peerjs-server. */
+export const npmServer = resolve(here, '../node_modules/.bin/peerjs');
+
 /** The path of the server. */
 export const binary = process.env.PEERBROKER_BIN
   ? resolve(process.env.PEERBROKER_BIN)
@@ -21,7 +24,7 @@ const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
  * `Network`, on whose server it runs, or on another `machine` of it; by default it runs on this machine's loopback. With `tls`
  * it has a certificate: a self-signed one, or that of these files.
  */
-export async function startServer(flags = [], { tls = false, network = undefined, machine = network?.server } = {}) {
+export async function startServer(flags = [], { tls = false, network = undefined, machine = network?.server, program = binary } = {}) {
   const isOther = machine !== network?.server;
   const host = (isOther ? machine.at : network?.address) ?? '127.0.0.1';
   const ownFlags = flags.includes('--host') ? [] : ['--host', isOther ? host : network?.listen ?? host];
@@ -30,7 +33,7 @@ export async function startServer(flags = [], { tls = false, network = undefined
     const { key, cert } = tls === true ? selfSigned() : tls;
     ownFlags.push('--sslkey', key, '--sslcert', cert);
   }
-  const server = new Server([...ownFlags, ...flags], { host, secure: Boolean(tls), machine });
+  const server = new Server(program, [...ownFlags, ...flags], { host, secure: Boolean(tls), machine });
   try {
     const [, port] = await server.line(START_LINE);
     server.port = Number(port);
@@ -55,11 +58,11 @@ class Server {
   #watchers = new Set();
   #killWithUs = () => this.#child.kill('SIGKILL');
 
-  constructor(flags, { host, secure, machine }) {
+  constructor(program, flags, { host, secure, machine }) {
     this.host = host;
     this.secure = secure;
-    const [program, words] = machine?.command(binary, ...flags) ?? [binary, flags];
-    this.#child = spawn(program, words, { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
+    const [command, words] = machine?.command(program, ...flags) ?? [program, flags];
+    this.#child = spawn(command, words, { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
     process.once('exit', this.#killWithUs);
 
     createInterface(this.#child.stdout).on('line', (line) => {

@@ -110,6 +110,29 @@ for (const size of [desktop, phone]) {
       await usable(ben, device, 'with somebody who is muted');
     });
 
+    pages('the lobby', async (visit) => {
+      const server = await visit.server();
+      const anna = await visit.open(device, urlOf(server, '/broker/lobby/', 'lan.test'));
+      await usable(anna, device, 'form');
+      await anna.locator('#name').fill('Anna');
+      await anna.keyboard.press('Enter');
+      await says(anna, 'ready', 'Nobody else is here');
+      await usable(anna, device, 'alone');
+      await anna.locator('#call')[device.press]();
+      await anna.locator('#problem').waitFor();
+      await usable(anna, device, 'without a camera');
+      const ben = await visit.open(device, new URL(new URL(anna.url()).hash, urlOf(server, '/broker/lobby/')).href);
+      await ben.locator('#name').fill('Ben');
+      await ben.keyboard.press('Enter');
+      await ben.locator('#call')[device.press]();
+      await ben.locator('#people .in-call').waitFor();
+      await ben.locator('#message').fill('hello');
+      await ben.keyboard.press('Enter');
+      await anna.locator('#messages .message').waitFor();
+      await usable(anna, device, 'with somebody in the call');
+      await usable(ben, device, 'in the call');
+    });
+
     pages('a demo that asks for a key', async (visit) => {
       const page = await visit.open(device, urlOf(await visit.server(['--no_default_key']), '/broker/call/?key=unknown'));
       await page.locator('#key-problem').waitFor();

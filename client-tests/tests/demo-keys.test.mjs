@@ -25,6 +25,14 @@ for (const [demo, ready, join] of /** @type {any[][]} */ ([
     await host.locator('[data-name="accept"]').click();
     await talking(page);
   }],
+  ['lobby', 'Not entered yet', async (host, page) => {
+    for (const [each, name] of [[host, 'Anna'], [page, 'Ben']]) {
+      await each.locator('#name').fill(name);
+      await each.keyboard.press('Enter');
+    }
+    await says(host, 'connected', '1 other is here');
+    await says(page, 'connected', '1 other is here');
+  }],
 ])) {
   visit(`without a built-in key the demo “${demo}” asks for one, and its link carries it`, async (visit) => {
     const keys = visit.keys();

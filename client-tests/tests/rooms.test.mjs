@@ -1,148 +1,133 @@
-// Games with rooms: a host and players find each other by a code, with simple-peer.
+// Rooms, for pages that have nothing but `peer.socket` of their PeerJS.
 
 import assert from 'node:assert/strict';
-import { onStage } from '../lib/every-client.mjs';
+import { everyClient, onStage } from '../lib/every-client.mjs';
+import { releases } from '../lib/releases.mjs';
 
-onStage('a host and three players find each other by a code, and talk', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  assert.match(room, /^[A-Z]{4}$/);
+const room = 'lobby';
 
-  const players = new Map();
-  for (const username of ['ANNA', 'BEN', 'CLARA']) players.set(username, await join(stage, { url, room, username }));
+/** A client with an id that hears what PeerJS has no name for. */
+async function opened(stage, server, id, version) {
+  const client = await stage.client(version);
+  await client.open(server, id);
+  await client.hear();
+  return client;
+}
 
-  for (const [username, player] of players) {
-    await meet(host, player, username);
-    await talk(host, player, username);
+/** Has a client join the room; resolves with the ids of its members. */
+async function join(client, data) {
+  await client.send({ type: 'ROOM-JOIN', room, data });
+  return members(client);
+}
+
+async function members(client) {
+  const list = await client.must('ROOM-MEMBERS');
+  return list.members.map(({ id }) => id);
+}
+
+everyClient('hears in a room who comes, changes, sends and goes', { firefox: true }, async (stage) => {
+  const server = await stage.server([]);
+  const anna = await opened(stage, server, 'anna');
+  const bert = await opened(stage, server, 'bert');
+  assert.deepEqual(await join(anna, { name: 'Anna' }), ['anna']);
+
+  await bert.send({ type: 'ROOM-JOIN', room, data: { name: 'B' }, request: 7 });
+  const everybody = [{ id: 'anna', data: { name: 'Anna' } }, { id: 'bert', data: { name: 'B' } }];
+  assert.deepEqual(await bert.must('ROOM-MEMBERS'), { room, members: everybody, request: 7 });
+  assert.deepEqual(await anna.must('ROOM-JOINED'), { room, id: 'bert', data: { name: 'B' } });
+
+  await bert.send({ type: 'ROOM-UPDATE', room, data: { name: 'Bert' } });
+  assert.deepEqual(await anna.must('ROOM-UPDATED'), { room, id: 'bert', data: { name: 'Bert' } });
+
+  await anna.send({ type: 'ROOM-SEND', room, payload: { text: 'hello everybody' } });
+  assert.deepEqual(await bert.must('ROOM-MESSAGE'), { room, src: 'anna', payload: { text: 'hello everybody' } });
+  await bert.send({ type: 'ROOM-SEND', room, dst: 'anna', payload: 'hello Anna' });
+  assert.deepEqual(await anna.must('ROOM-MESSAGE'), { room, src: 'bert', dst: 'anna', payload: 'hello Anna' });
+
+  await bert.send({ type: 'ROOM-LEAVE', room });
+  assert.deepEqual(await anna.must('ROOM-LEFT'), { room, id: 'bert' });
+  await bert.send({ type: 'ROOM-SEND', room, payload: 'still here?' });
+  assert.equal((await bert.must('ROOM-REFUSED')).payload.type, 'not_member');
+
+  // They can connect as before.
+  const line = await anna.connect('bert');
+  assert.equal(await line.echo('and directly'), 'and directly');
+});
+
+everyClient('is still in its room when it comes back, and the others hear nothing', { firefox: true }, async (stage) => {
+  const server = await stage.server([]);
+  const proxy = await stage.proxy(server);
+  const anna = await opened(stage, server, 'anna');
+  const bert = await opened(stage, proxy, 'bert');
+  await join(anna);
+  await join(bert);
+
+  proxy.cut();
+  await bert.next('disconnected');
+  await bert.reconnect();
+
+  assert.deepEqual(await members(bert), ['anna', 'bert']);
+  await anna.send({ type: 'ROOM-SEND', room, payload: 'there you are' });
+  assert.equal((await bert.must('ROOM-MESSAGE')).payload, 'there you are');
+  await bert.send({ type: 'ROOM-SEND', room, payload: 'yes' });
+  assert.equal((await anna.must('ROOM-MESSAGE')).payload, 'yes');
+  assert.deepEqual([await anna.count('ROOM-JOINED'), await anna.count('ROOM-LEFT')], [1, 0]);
+});
+
+everyClient('leaves its room when its tab is closed', { firefox: true }, async (stage) => {
+  const server = await stage.server([]);
+  const anna = await opened(stage, server, 'anna');
+  const bert = await opened(stage, server, 'bert');
+  await join(anna);
+  await join(bert);
+
+  await bert.close();
+
+  assert.deepEqual(await anna.must('ROOM-LEFT'), { room, id: 'bert' });
+});
+
+onStage('all releases meet in one room', async (stage) => {
+  const server = await stage.server([]);
+  const versions = Object.keys(releases);
+  const clients = [];
+  for (const [at, version] of versions.entries()) {
+    const client = await opened(stage, server, `member-${at}`, version);
+    assert.equal((await join(client)).length, at + 1);
+    clients.push(client);
+  }
+
+  for (const [at, client] of clients.entries()) await client.send({ type: 'ROOM-SEND', room, payload: versions[at] });
+
+  for (const [at, client] of clients.entries()) {
+    const heard = [];
+    while (heard.length < versions.length - 1) heard.push((await client.must('ROOM-MESSAGE')).payload);
+    assert.deepEqual(heard.sort(), versions.toSpliced(at, 1).sort());
   }
 });
 
-onStage('players may join all at once', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
+everyClient('is still in its room when its node was killed, and only who stays away has left', {}, async (stage) => {
+  const cluster = await stage.cluster();
+  const anna = await opened(stage, cluster, 'anna');
+  const bert = await opened(stage, cluster, 'bert');
+  const clara = await opened(stage, cluster, 'clara');
+  const killed = await cluster.nodeOf('clara');
+  assert.ok(![await cluster.nodeOf('anna'), await cluster.nodeOf('bert')].includes(killed));
+  const dora = await opened(stage, cluster.nodes[killed], 'dora');
+  for (const client of [anna, bert, clara, dora]) await join(client);
+  const others = [anna, bert];
+  for (const client of others) while ((await client.must('ROOM-JOINED')).id !== 'dora');
 
-  const names = ['ANNA', 'BEN', 'CLARA'];
-  const players = await Promise.all(names.map((username) => join(stage, { url, room, username })));
+  await cluster.kill(killed);
+  await clara.next('disconnected');
+  await clara.reconnect();
 
-  await Promise.all(players.map((player) => player.must('connected')));
-  const met = [await host.must('connected'), await host.must('connected'), await host.must('connected')];
-  assert.deepEqual(met.sort(), names);
-  for (const [i, player] of players.entries()) await talk(host, player, names[i]);
+  // Dora is still expected, or not.
+  assert.deepEqual((await members(clara)).slice(0, 3), ['anna', 'bert', 'clara']);
+  await clara.send({ type: 'ROOM-SEND', room, payload: 'back again' });
+  for (const client of others) {
+    assert.equal((await client.must('ROOM-MESSAGE')).src, 'clara');
+    assert.deepEqual(await client.must('ROOM-LEFT'), { room, id: 'dora' });
+    assert.deepEqual(await join(client), ['anna', 'bert', 'clara']);
+    assert.equal(await client.count('ROOM-LEFT'), 1);
+  }
 });
-
-onStage('a second player of the same name gets another one', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const first = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, first, 'ANNA');
-
-  const second = await join(stage, { url, room, username: 'ANNA' });
-  await second.must('connected');
-  const name = await host.must('connected');
-
-  assert.match(name, /^ANNA[a-z0-9]+$/);
-  await talk(host, second, name);
-  await talk(host, first, 'ANNA');
-});
-
-onStage('a name ends after 20 characters', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-
-  const player = await join(stage, { url, room, username: 'ANNA-OF-THE-TWENTY-AND-MORE' });
-
-  await meet(host, player, 'ANNA-OF-THE-TWENTY-A');
-  await talk(host, player, 'ANNA-OF-THE-TWENTY-A');
-});
-
-onStage('a name is free again when its player leaves before the start', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const before = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, before, 'ANNA');
-  await before.ask('leave');
-  await host.must('lost');
-
-  const after = await join(stage, { url, room, username: 'ANNA' });
-
-  await meet(host, after, 'ANNA');
-  await talk(host, after, 'ANNA');
-});
-
-onStage('after the start a player comes back by name, and a stranger does not come in', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const [anna, ben] = [await join(stage, { url, room, username: 'ANNA' }), await join(stage, { url, room, username: 'BEN' })];
-  await meet(host, anna, 'ANNA');
-  await meet(host, ben, 'BEN');
-  await host.ask('start');
-  await anna.close();
-
-  const again = await join(stage, { url, room, username: 'ANNA' });
-
-  await meet(host, again, 'ANNA');
-  await talk(host, again, 'ANNA');
-  const stranger = await join(stage, { url, room, username: 'DORA' });
-  assert.equal(await stranger.must('refused'), 'no player');
-  await talk(host, ben, 'BEN');
-});
-
-onStage('after the start a new page takes the place of one that is still there', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const older = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, older, 'ANNA');
-  await host.ask('start');
-
-  const newer = await join(stage, { url, room, username: 'ANNA' });
-
-  await meet(host, newer, 'ANNA');
-  await talk(host, newer, 'ANNA');
-});
-
-onStage('a code is taken in any case, and a wrong one refused', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const wrong = room === 'AAAA' ? 'BBBB' : 'AAAA';
-
-  const player = await join(stage, { url, room: wrong, username: 'ANNA' });
-  assert.equal(await player.must('refused'), 'wrong room');
-
-  await player.ask('join', { room: room.toLowerCase(), username: 'ANNA' });
-  await meet(host, player, 'ANNA');
-  await talk(host, player, 'ANNA');
-});
-
-onStage('a host takes the room along, and nobody else', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const player = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, player, 'ANNA');
-
-  await host.ask('leave');
-  await player.must('lost');
-
-  // The player asks on its existing socket.
-  await player.ask('join', { room, username: 'ANNA' });
-  assert.equal(await player.must('refused'), 'wrong room');
-  assert.equal(await player.count('socket closed'), 0);
-  const late = await join(stage, { url, room, username: 'BEN' });
-  assert.equal(await late.must('refused'), 'wrong room');
-});
-
-async function openRoom(stage) {
-  const { socketUrl: url } = await stage.server();
-  const host = await stage.page('rooms');
-  const room = await host.ask('host', url);
-  return { host, url, room };
-}
-
-async function join(stage, place) {
-  const player = await stage.page('rooms');
-  await player.ask('join', place);
-  return player;
-}
-
-async function meet(host, player, name) {
-  assert.equal(await player.must('connected'), 'host');
-  assert.equal(await host.must('connected'), name);
-}
-
-/** Sends both ways over the data channel. */
-async function talk(host, player, name) {
-  await player.ask('say', { to: 'host', text: `I am ${name}` });
-  assert.equal(await host.must('heard'), `${name}: I am ${name}`);
-  await host.ask('say', { to: name, text: `you are ${name}` });
-  assert.equal(await player.must('heard'), `host: you are ${name}`);
-}

@@ -291,7 +291,8 @@ fn unused_message(action: Option<&str>, similar: Option<&str>, is_off: bool) -> 
 /// True if a path is one that PeerJS asks for, below a wrong path.
 fn is_of_peerjs(path: &str) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    matches!(last, "id" | "peers" | "peerjs" | "peerjs.js" | "peerjs.min.js" | "peerjs.mjs")
+    let is_script = matches!(last, "peerjs.js" | "peerjs.min.js" | "peerjs.mjs" | "rooms.js" | "rooms.mjs");
+    is_script || matches!(last, "id" | "peers" | "peerjs")
 }
 
 /// The line for a refusal that is a mistake. `keys` reads all keys, which may take a while.

@@ -1,11 +1,11 @@
 import { keepAwake } from '../awake.js';
 import { enableCopy } from '../copy.js';
+import { httpsAdvice } from '../https.js';
+import { openMedia, stopMedia } from '../media.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { enableCopyLink, showWay } from '../way.js';
-import { httpsAdvice } from './https.js';
 import { Line } from './line.js';
-import { openMedia, stopMedia } from './media.js';
 import { hidePrompt, showPrompt } from './prompt.js';
 import { Ring } from './ring.js';
 import { Stage } from './stage.js';

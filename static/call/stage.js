@@ -1,5 +1,5 @@
 import { enableFullscreen } from '../fullscreen.js';
-import { icon } from './icons.js';
+import { icon, showSwitch } from '../icons.js';
 
 const element = (id) => document.getElementById(id);
 
@@ -92,10 +92,4 @@ export class Stage {
 function showDark(sign, isDark) {
   sign.hidden = !isDark;
   sign.replaceChildren(icon('camera-off'));
-}
-
-/** The picture and the colour of a button show the state; its label says what a press does. */
-function showSwitch(button, name, isOn, label) {
-  button.classList.toggle('is-off', !isOn);
-  button.replaceChildren(icon(isOn ? name : `${name}-off`), label);
 }

@@ -1,9 +1,9 @@
+import { BrokerLink } from '../broker-link.js';
 import { enableFullscreen, toggleFullscreen } from '../fullscreen.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { recall, remember } from '../storage.js';
 import { enableCopyLink, showWay } from '../way.js';
-import { BrokerLink } from './broker-link.js';
 import { Deck } from './deck.js';
 import { Phones } from './phones.js';
 

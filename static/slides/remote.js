@@ -1,7 +1,7 @@
 import { keepAwake } from '../awake.js';
+import { BrokerLink } from '../broker-link.js';
 import { VALID_ID } from '../broker.js';
 import { setStatus } from '../status.js';
-import { BrokerLink } from './broker-link.js';
 
 const DIAL_WAIT = 15_000;
 const REDIAL_AFTER = 2_000;

@@ -58,11 +58,32 @@ fn the_unchanged_client_has_its_version_in_its_name_and_may_be_cached_forever() 
 }
 
 #[test]
+fn the_client_for_rooms_is_a_script_a_module_and_types() {
+    on_own(|server| {
+        for (name, kind, exports) in [
+            ("rooms.js", JAVASCRIPT, "Object.assign(window, { joinRoom"),
+            ("rooms.mjs", JAVASCRIPT, "\nexport const joinRoom = "),
+            ("rooms.d.ts", Some("text/plain; charset=utf-8"), "export declare function joinRoom<"),
+        ] {
+            let response = server.request("GET", &format!("/{name}"), "Origin: http://page.test\r\n");
+            let header = |name| response.header(name);
+            assert_eq!((response.status, header("content-type").as_deref()), (200, kind), "{name}");
+            assert_eq!(header("access-control-allow-origin").as_deref(), Some("http://page.test"));
+            assert_eq!(header("cross-origin-resource-policy").as_deref(), Some("cross-origin"));
+            assert!(response.text().contains(exports), "{name}");
+            let cached = format!("If-None-Match: {}\r\n", header("etag").unwrap());
+            assert_eq!(server.request("GET", &format!("/{name}"), &cached).status, 304);
+        }
+        assert!(!server.get("/rooms.js").text().contains("\nexport "), "a script has no exports");
+    });
+}
+
+#[test]
 fn without_the_dialect_of_peerjs_there_is_no_client() {
     on_own_with(
         |config| config.dialects.peerjs = false,
         |server| {
-            for script in SCRIPTS {
+            for script in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs", "rooms.d.ts"]) {
                 assert_eq!(server.get(&format!("/{script}")).status, 404, "{script}");
             }
         },

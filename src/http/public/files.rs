@@ -107,6 +107,8 @@ pub(super) fn content_type(name: &Path) -> Mime {
     let known = match extension.to_ascii_lowercase().as_str() {
         "mjs" | "cjs" => "text/javascript",
         "map" | "importmap" => "application/json",
+        // Types of TypeScript. Other `.ts` files are video.
+        "ts" if name.to_str().is_some_and(|name| name.ends_with(".d.ts")) => "text/plain",
         "m4a" => "audio/mp4",
         "otf" => "font/otf",
         "woff" => "font/woff",
@@ -191,6 +193,7 @@ mod tests {
             ("a.js", "text/javascript; charset=utf-8"),
             ("a.MJS", "text/javascript; charset=utf-8"),
             ("a.txt", "text/plain; charset=utf-8"),
+            ("a.d.ts", "text/plain; charset=utf-8"),
             ("a.md", "text/markdown; charset=utf-8"),
             ("a.vtt", "text/vtt; charset=utf-8"),
             ("a.json", "application/json"),

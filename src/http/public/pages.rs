@@ -1,5 +1,5 @@
-//! Serves the landing page, the demos, and the PeerJS client: preset to this broker, and unchanged. The dashboard uses some of
-//! their files.
+//! Serves the landing page, the demos, and the clients: PeerJS, preset to this broker and unchanged, and that for rooms. The
+//! dashboard uses some of their files.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -91,6 +91,8 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
         "peerjs.js" => preset(mounted, request, &PEERJS_READABLE, "client.js"),
         "peerjs.min.js" => preset(mounted, request, &PEERJS, "client.js"),
         "peerjs.mjs" => preset(mounted, request, &PEERJS, "client.mjs"),
+        "rooms.js" => rooms_script(request),
+        "rooms.mjs" | "rooms.d.ts" => with(cached(request, name, Static::get(name)?.data), [NO_CACHE]),
         _ => [PEERJS, PEERJS_READABLE]
             .iter()
             .find(|library| unchanged_name(library) == name)
@@ -126,6 +128,14 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
     let values = values.with_html("{{preset}}", preset).with_html("{{has_ice_servers}}", has_ice.to_string());
     let text = values.part(template).into_bytes();
     with(cached(request, template, text.into()), [NO_CACHE])
+}
+
+/// The module for rooms as a script, which sets globals.
+fn rooms_script(request: &HttpRequest) -> HttpResponse {
+    let module =
+        Static::get("rooms.mjs").map(|file| String::from_utf8_lossy(&file.data).replace("\nexport ", "\n"));
+    let text = Values::default().with_html("{{rooms}}", module.unwrap_or_default()).part("rooms.js");
+    with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
 }
 
 /// The published build, byte by byte.

@@ -1,6 +1,6 @@
-import { explain, fetchId } from '../broker.js';
-import { peerOptions } from '../settings.js';
-import { remember, take } from '../storage.js';
+import { explain, fetchId } from './broker.js';
+import { peerOptions } from './settings.js';
+import { remember, take } from './storage.js';
 
 const OPEN_WAIT = 10_000;
 const FIRST_RETRY = 500;
@@ -48,6 +48,11 @@ export class BrokerLink extends EventTarget {
 
   get id() {
     return this.#identity?.id;
+  }
+
+  /** For rooms and calls. It is another one after its id was lost. */
+  get peer() {
+    return this.#peer;
   }
 
   get isOpen() {

@@ -1,0 +1,164 @@
+// The lobby: people with one link see each other come and go, chat, and call each other.
+
+import assert from 'node:assert/strict';
+import { localLink, says, scan } from '../lib/demos.mjs';
+import { startProxy } from '../lib/frozen-proxy.mjs';
+import { fits, scrollsToItsEnd } from '../lib/layout.mjs';
+import { refuse } from '../lib/video.mjs';
+import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { within } from '../lib/within.mjs';
+
+const LOBBY = '/broker/lobby/';
+
+/** Opens the lobby and enters it with this name. */
+async function enter(visit, device, url, name) {
+  return enterOn(await visit.open(device, url), device, name);
+}
+
+async function enterOn(page, device, name) {
+  await page.getByLabel('Your name').fill(name);
+  await page.getByRole('button', { name: 'Enter the lobby' })[device.press]();
+  await tile(page, `${name} (you)`).waitFor();
+  return page;
+}
+
+const tile = (page, name) => page.locator('#people li', { has: page.locator('.name', { hasText: name }) });
+const hears = (page, text) => page.locator('#messages p', { hasText: text }).waitFor();
+
+/** Waits for new frames of the picture of these people. */
+async function sees(page, ...names) {
+  for (const name of names) {
+    await within(`a moving picture of ${name}`, tile(page, name).locator('video:not([hidden])').evaluate(async (video) => {
+      const start = video.currentTime;
+      while (video.currentTime <= start || video.videoWidth === 0) await new Promise((next) => video.requestVideoFrameCallback(next));
+    }));
+  }
+}
+
+async function say(page, device, text) {
+  await page.getByLabel('Message to everybody').fill(text);
+  await page.getByRole('button', { name: 'Send' })[device.press]();
+}
+
+visit('a phone scans the code, and both see each other come, chat and go', async (visit) => {
+  const server = await visit.server(['--path', '/myapp'], { tls: true });
+  const anna = await enter(visit, desktop, urlOf(server, '/myapp/broker/lobby/', 'lan.test'), 'Anna');
+  await says(anna, 'ready', 'Nobody else is here');
+  const link = await scan(anna);
+  assert.equal(link, await anna.locator('#join-link').getAttribute('href'));
+  assert.match(link, /\/lobby\/#[0-9a-f]{16}$/);
+  await scrollsToItsEnd(anna, '#join');
+
+  const ben = await enter(visit, phone, link, 'Ben');
+  await hears(anna, 'Ben has come in.');
+  await says(anna, 'connected', '1 other is here');
+  await says(ben, 'connected', '1 other is here');
+  await tile(ben, 'Anna').waitFor();
+
+  await say(anna, desktop, 'hello <b>Ben</b>');
+  await hears(ben, 'Anna hello <b>Ben</b>');
+  await hears(anna, 'You hello <b>Ben</b>');
+  await say(ben, phone, 'hello Anna');
+  await hears(anna, 'Ben hello Anna');
+
+  await ben.close();
+  await hears(anna, 'Ben has left.');
+  await says(anna, 'ready', 'Nobody else is here');
+  assert.equal(await anna.locator('#people li').count(), 1);
+});
+
+visit('everybody calls everybody, on phones as on desks', async (visit) => {
+  const server = await visit.server();
+  const anna = await enter(visit, desktop, urlOf(server, LOBBY), 'Anna');
+  const link = await localLink(anna);
+  const ben = await enter(visit, phone, link, 'Ben');
+  const clara = await enter(visit, smallPhone, link, 'Clara');
+  const pages = /** @type {any[][]} */ ([[anna, desktop], [ben, phone], [clara, smallPhone]]);
+  const dora = await enter(visit, desktop, link, 'Dora');
+
+  for (const [page, device] of pages) await page.getByRole('button', { name: 'Join the call' })[device.press]();
+
+  await sees(anna, 'Anna', 'Ben', 'Clara');
+  await sees(ben, 'Anna', 'Ben', 'Clara');
+  await sees(clara, 'Anna', 'Ben', 'Clara');
+  for (const [page, device] of pages) await fits(page, device);
+  assert.equal(await dora.locator('#people .in-call').count(), 0);
+
+  await ben.getByRole('button', { name: 'Mute' }).tap();
+  await tile(anna, 'Ben').getByText('muted').waitFor();
+  await ben.getByRole('button', { name: 'Turn camera off' }).tap();
+  await tile(clara, 'Ben').locator('.initial').waitFor();
+
+  await ben.getByRole('button', { name: 'Leave the call' }).tap();
+  for (const page of [anna, clara]) await tile(page, 'Ben').and(page.locator(':not(.in-call)')).waitFor();
+  assert.equal(await ben.getByRole('button', { name: 'Join the call' }).isVisible(), true);
+  await sees(anna, 'Clara');
+
+  await ben.getByRole('button', { name: 'Join the call' }).tap();
+  await sees(anna, 'Ben');
+  await sees(ben, 'Anna', 'Clara');
+});
+
+visit('a lost network ends neither the lobby nor the call, and the others do not notice', async (visit) => {
+  const server = await visit.server();
+  const proxy = await visit.started(startProxy(server.port));
+  const anna = await enter(visit, desktop, `${urlOf(server, LOBBY)}#here`, 'Anna');
+  const ben = await enter(visit, phone, `${urlOf(proxy, LOBBY)}#here`, 'Ben');
+  for (const [page, press] of /** @type {any[][]} */ ([[anna, 'click'], [ben, 'tap']])) await page.locator('#call')[press]();
+  await sees(ben, 'Anna');
+
+  const again = ben.waitForEvent('websocket');
+  proxy.cut();
+  await again;
+  await says(ben, 'connected', '1 other is here');
+
+  await say(ben, phone, 'here again');
+  await hears(anna, 'Ben here again');
+  await sees(anna, 'Ben');
+  assert.equal(await anna.locator('#messages', { hasText: 'has left' }).count(), 0);
+});
+
+visit('without a camera one can watch, and an insecure page says why', async (visit) => {
+  const server = await visit.server();
+  const anna = await enter(visit, desktop, `${urlOf(server, LOBBY)}#here`, 'Anna');
+  const page = await visit.page(phone);
+  await page.addInitScript(refuse, ['video']);
+  await page.goto(`${urlOf(server, LOBBY)}#here`);
+  const ben = await enterOn(page, phone, 'Ben');
+  await anna.locator('#call').click();
+
+  await ben.locator('#call').tap();
+  await ben.locator('#problem', { hasText: 'Camera and microphone are not allowed' }).waitFor();
+  await fits(ben, phone);
+  await ben.getByRole('button', { name: 'Only watch and listen' }).tap();
+
+  await sees(ben, 'Anna');
+  await tile(anna, 'Ben').getByText('muted').waitFor();
+  assert.deepEqual([await ben.locator('#mute').isVisible(), await ben.locator('#problem').isVisible()], [false, false]);
+
+  const clara = await enter(visit, phone, `${urlOf(server, LOBBY, 'lan.test')}#here`, 'Clara');
+  await clara.locator('#call').tap();
+  await clara.locator('#problem', { hasText: 'Camera and microphone need HTTPS' }).waitFor();
+});
+
+visit('a lobby that is full, or not allowed, says so', async (visit) => {
+  const server = await visit.server(['--room_members', '1']);
+  const anna = await enter(visit, desktop, `${urlOf(server, LOBBY)}#here`, 'Anna');
+  const ben = await visit.open(phone, `${urlOf(server, LOBBY)}#here`);
+  await ben.getByLabel('Your name').fill('Ben');
+  await ben.getByRole('button', { name: 'Enter the lobby' }).tap();
+  await ben.locator('#problem', { hasText: 'The room is full.' }).waitFor();
+  await says(ben, 'failed', 'Not in the lobby');
+
+  await anna.close();
+  await ben.getByRole('button', { name: 'Try again' }).tap();
+  await says(ben, 'ready', 'Nobody else is here');
+  assert.equal(await ben.locator('#problem').isVisible(), false);
+
+  await server.stop();
+  visit.tolerate(UNREACHABLE);
+  await says(ben, 'retrying', 'Reconnecting…');
+  await say(ben, phone, 'still here?');
+  await hears(ben, 'Not sent: There is no connection to the server.');
+  assert.equal(await ben.getByLabel('Message to everybody').inputValue(), 'still here?');
+});

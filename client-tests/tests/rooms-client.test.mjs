@@ -1,0 +1,235 @@
+// rooms.js and rooms.mjs of the broker: rooms for pages, over released PeerJS.
+
+import assert from 'node:assert/strict';
+import { everyClient, onStage } from '../lib/every-client.mjs';
+import { npmServer } from '../lib/server.mjs';
+
+/**
+ * A client whose page is in the room. `through` is the way to the server.
+ * @param {any} stage @param {any} server @param {string} id
+ * @param {{ through?: any, data?: any, version?: string }} options
+ */
+async function entered(stage, server, id, { through = server, data = { name: id }, version } = {}) {
+  const client = await stage.client(version);
+  await client.open(through, id);
+  const members = await client.run(enter, { url: urlOf(server, 'rooms.mjs'), name: 'lobby', data });
+  return { client, members };
+}
+
+const urlOf = ({ host, port }, file) => `http://${host}:${port}/${file}`;
+
+// These run in pages.
+
+async function enter({ url, name, data }) {
+  const { joinRoom } = await import(url);
+  const room = window.room = await joinRoom(window.harness.thePeer(), name, data);
+  for (const type of ['joined', 'updated', 'left', 'message']) room.on(type, (event) => window.log.record(type, event));
+  room.on('closed', ({ error }) => window.log.record('closed', error?.type ?? 'by itself'));
+  return [...room.members];
+}
+
+const members = () => [...window.room.members];
+const send = ([payload, to]) => window.room.send(payload, to);
+const update = (data) => window.room.update(data);
+const leave = () => window.room.leave();
+
+/** The type of the error with which a function of the room fails. */
+const failure = ([method, ...values]) => window.room[method](...values).then(() => 'none', ({ type }) => type);
+
+async function callEverybody() {
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+  const call = window.call = await window.room.callEverybody(stream);
+  call.on('left', ({ id }) => window.log.record('hung up', id));
+  call.on('stream', ({ id, stream: theirs }) => {
+    const video = Object.assign(document.createElement('video'), { muted: true, srcObject: theirs });
+    // The second frame, because the first could be a poster.
+    video.requestVideoFrameCallback(() => video.requestVideoFrameCallback(() => window.log.record('picture', id)));
+    video.play();
+  });
+}
+
+const hangUp = () => window.call.leave();
+
+everyClient('has the members of a room, their data and messages', { firefox: true }, async (stage) => {
+  const server = await stage.server([]);
+  const { client: anna, members: alone } = await entered(stage, server, 'anna');
+  const { client: bert, members: both } = await entered(stage, server, 'bert', { data: ['B'] });
+  assert.deepEqual([alone, both], [[['anna', { name: 'anna' }]], [['anna', { name: 'anna' }], ['bert', ['B']]]]);
+  assert.deepEqual(await anna.must('joined'), { id: 'bert', data: ['B'] });
+
+  await bert.run(update, { name: 'Bert' });
+  assert.deepEqual(await anna.must('updated'), { id: 'bert', data: { name: 'Bert' } });
+  for (const client of [anna, bert]) assert.deepEqual((await client.run(members))[1], ['bert', { name: 'Bert' }]);
+
+  await anna.run(send, ['hello everybody']);
+  assert.deepEqual(await bert.must('message'), { from: 'anna', payload: 'hello everybody', isPrivate: false });
+  await bert.run(send, [{ hello: 'Anna' }, 'anna']);
+  assert.deepEqual(await anna.must('message'), { from: 'bert', payload: { hello: 'Anna' }, isPrivate: true });
+
+  assert.equal(await anna.run(failure, ['send', 'hello', 'clara']), 'no_such_member');
+  assert.equal(await anna.run(failure, ['update', 'x'.repeat(2000)]), 'data_too_long');
+
+  await bert.run(leave);
+  assert.equal(await bert.must('closed'), 'by itself');
+  assert.deepEqual(await anna.must('left'), { id: 'bert', data: { name: 'Bert' } });
+  assert.deepEqual(await anna.run(members), [['anna', { name: 'anna' }]]);
+  assert.equal(await bert.run(failure, ['send', 'hello']), 'disconnected');
+});
+
+everyClient('is told exactly the changes of the time in which it was away', {}, async (stage) => {
+  const server = await stage.server([]);
+  const proxy = await stage.proxy(server);
+  const { client: anna } = await entered(stage, server, 'anna');
+  const { client: bert } = await entered(stage, server, 'bert', { through: proxy });
+  const { client: clara } = await entered(stage, server, 'clara');
+  await bert.must('joined');
+
+  proxy.cut();
+  await bert.next('disconnected');
+  await anna.run(update, 'other data');
+  await clara.run(leave);
+  await entered(stage, server, 'dora');
+  await bert.reconnect();
+
+  assert.deepEqual(await bert.must('updated'), { id: 'anna', data: 'other data' });
+  assert.equal((await bert.must('left')).id, 'clara');
+  assert.equal((await bert.must('joined')).id, 'dora');
+  await anna.run(send, ['you are here']);
+  await bert.must('message');
+  const counts = await Promise.all(['joined', 'updated', 'left', 'closed'].map((type) => bert.count(type)));
+  assert.deepEqual(counts, [2, 1, 1, 0]);
+  assert.deepEqual([await anna.count('joined'), await anna.count('left')], [3, 1]);
+});
+
+everyClient('joins again if it was away for too long', {}, async (stage) => {
+  // Every time is too long.
+  const server = await stage.server(['--reclaim_timeout', '0']);
+  const proxy = await stage.proxy(server);
+  const { client: anna } = await entered(stage, server, 'anna');
+  const { client: bert } = await entered(stage, server, 'bert', { through: proxy });
+  await bert.run(update, 'the latest');
+
+  proxy.cut();
+  assert.equal((await anna.must('left')).id, 'bert');
+  await bert.next('disconnected');
+  assert.equal(await bert.run(failure, ['send', 'hello']), 'disconnected');
+  await bert.reconnect();
+
+  await anna.must('joined');
+  assert.deepEqual(await anna.must('joined'), { id: 'bert', data: 'the latest' });
+  await anna.run(send, ['welcome back']);
+  assert.equal((await bert.must('message')).payload, 'welcome back');
+  assert.deepEqual(await bert.run(members), [['anna', { name: 'anna' }], ['bert', 'the latest']]);
+});
+
+everyClient('leaves for good, also while it is away', {}, async (stage) => {
+  const server = await stage.server([]);
+  const proxy = await stage.proxy(server);
+  const { client: anna } = await entered(stage, server, 'anna');
+  const { client: bert } = await entered(stage, server, 'bert', { through: proxy });
+
+  proxy.cut();
+  await bert.next('disconnected');
+  await bert.run(leave);
+  await bert.reconnect();
+
+  assert.equal((await anna.must('left')).id, 'bert');
+  await bert.run(() => window.harness.thePeer().destroy());
+  assert.equal(await bert.run(failure, ['send', 'hello']), 'disconnected');
+  await anna.run(() => window.harness.thePeer().destroy());
+  assert.equal((await anna.next('closed')).detail, 'disconnected');
+});
+
+everyClient('calls everybody in one mesh, and each only once', { firefox: true }, async (stage) => {
+  const server = await stage.server([]);
+  const names = ['anna', 'bert', 'clara'];
+  const clients = [];
+  for (const name of names) clients.push((await entered(stage, server, name)).client);
+  const [anna, bert, clara] = clients;
+  const pictures = async (client) => [(await client.must('picture')), (await client.must('picture'))].sort();
+
+  await Promise.all(clients.map((client) => client.run(callEverybody)));
+
+  for (const [at, client] of clients.entries()) assert.deepEqual(await pictures(client), names.toSpliced(at, 1));
+  // Firefox shows no frames.
+  const offers = clients.map(({ frames }) => frames.filter(({ way, type }) => way === 'sent' && type === 'OFFER').length);
+  if (stage.browser === 'chromium') assert.deepEqual(offers, [2, 1, 0]);
+
+  await anna.run(hangUp);
+  for (const client of [bert, clara]) assert.equal(await client.must('hung up'), 'anna');
+  await anna.run(callEverybody);
+  assert.deepEqual(await pictures(anna), ['bert', 'clara']);
+  for (const client of [bert, clara]) assert.equal(await client.must('picture'), 'anna');
+});
+
+onStage('a call goes on after a member was away for too long, whoever has the smaller id', async (stage) => {
+  const server = await stage.server(['--reclaim_timeout', '0']);
+  const proxies = [await stage.proxy(server), await stage.proxy(server)];
+  const version = '1.5.5';
+  const { client: anna } = await entered(stage, server, 'anna', { version, through: proxies[0] });
+  const { client: bert } = await entered(stage, server, 'bert', { version, through: proxies[1] });
+  await Promise.all([anna.run(callEverybody), bert.run(callEverybody)]);
+  await Promise.all([anna.must('picture'), bert.must('picture')]);
+
+  for (const [at, [away, other]] of [[anna, bert], [bert, anna]].entries()) {
+    proxies[at].cut();
+    await other.must('hung up');
+    await away.next('disconnected');
+    await away.reconnect();
+
+    await Promise.all([away.must('picture'), other.must('picture')]);
+  }
+});
+
+everyClient('joins a room in the event with which the peer opens', {}, async (stage) => {
+  const server = await stage.server([]);
+  await entered(stage, server, 'anna');
+  const client = await stage.client();
+
+  const ids = await client.run(async ({ url, options }) => {
+    const { joinRoom } = await import(url);
+    const peer = new Peer('bert', options);
+    const joined = new Promise((done) => peer.on('open', () => done(joinRoom(peer, 'lobby'))));
+    const room = await joined;
+    const ids = [...room.members.keys()];
+    peer.destroy();
+    return ids;
+  }, { url: urlOf(server, 'rooms.mjs'), options: { host: server.host, port: server.port, path: '/', config: { iceServers: [] } } });
+
+  assert.deepEqual(ids, ['anna', 'bert']);
+});
+
+onStage('a page is told in one error that a server has no rooms', async (stage) => {
+  const server = await stage.server([]);
+  const other = await stage.server([], { program: npmServer });
+  const client = await stage.client('1.5.5');
+  await client.open(other, 'anna');
+
+  const error = await client.run(async (url) => {
+    await new Promise((done) => document.head.append(Object.assign(document.createElement('script'), { src: url, onload: done })));
+    return window.joinRoom(window.harness.thePeer(), 'lobby').then(() => 'none', ({ name, type, message }) => ({ name, type, message }));
+  }, urlOf(server, 'rooms.js'));
+
+  assert.deepEqual([error.name, error.type], ['RoomError', 'no_answer']);
+  assert.match(error.message, /Rooms need peerbroker: peerjs-server ignores such messages/);
+  assert.equal(await client.count('disconnected'), 0);
+});
+
+onStage('a refusal rejects with its name, and a room is joined as soon as the peer is open', async (stage) => {
+  const server = await stage.server(['--room_members', '2']);
+  await entered(stage, server, 'anna', { version: '1.5.5' });
+  const client = await stage.client('1.5.5');
+  await client.start(server, 'bert');
+  // Before the peer is open.
+  await client.run(enter, { url: urlOf(server, 'rooms.mjs'), name: 'lobby', data: null });
+  assert.deepEqual(await client.run(members), [['anna', { name: 'anna' }], ['bert', null]]);
+
+  const late = await stage.client('1.5.5');
+  await late.open(server, 'clara');
+  const refused = await late.run(async (url) => {
+    const { joinRoom } = await import(url);
+    const joined = (name) => joinRoom(window.harness.thePeer(), name).then(() => 'none', ({ type }) => type);
+    return [await joined('lobby'), await joined('x'.repeat(100))];
+  }, urlOf(server, 'rooms.mjs'));
+  assert.deepEqual(refused, ['room_full', 'invalid_room']);
+});

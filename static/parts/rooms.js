@@ -1,0 +1,4 @@
+(() => {
+{{rooms}}
+Object.assign(window, { joinRoom, RoomError });
+})();

@@ -1,0 +1,68 @@
+/** The types of rooms.js and rooms.mjs. */
+
+/** A `Peer` of any PeerJS. */
+export interface PeerOfRooms {
+  readonly id: any;
+  readonly open: boolean;
+  readonly destroyed: boolean;
+  readonly socket: any;
+  on(event: any, listener: (...args: any[]) => void): unknown;
+  once(event: any, listener: (...args: any[]) => void): unknown;
+  off(event: any, listener: (...args: any[]) => void): unknown;
+  call(id: string, stream: MediaStream, options?: any): any;
+}
+
+/**
+ * Joins a room, once the peer is open. Rejects with a `RoomError` if the server refuses, or has no rooms, as peerjs-server.
+ * The room survives reconnects of the peer; reconnecting is left to the page.
+ * @param data Small public data of this member: JSON of up to 1024 bytes.
+ */
+export declare function joinRoom<Data = any>(peer: PeerOfRooms, name: string, data?: Data): Promise<Room<Data>>;
+
+export interface Room<Data = any> {
+  readonly name: string;
+  /** The data of all members by their ids, this one's too. */
+  readonly members: ReadonlyMap<string, Data>;
+  on<Type extends keyof RoomEvents<Data>>(
+    type: Type,
+    listener: (event: RoomEvents<Data>[Type]) => void,
+    options?: AddEventListenerOptions,
+  ): this;
+  /** Sends to all others, or to one member. Rejects with a `RoomError` if the server refuses or the connection is lost. */
+  send(payload: unknown, to?: string): Promise<void>;
+  /** Changes the data of this member. */
+  update(data: Data): Promise<void>;
+  leave(): Promise<void>;
+  /** Calls all members that call this too, now or later: each sends its stream to each. The call ends with the room. */
+  callEverybody(stream: MediaStream, data?: Data): Promise<Call<Data>>;
+}
+
+/** A call: a room of those who take part. */
+export interface Call<Data = any> extends Room<Data> {
+  on<Type extends keyof CallEvents<Data>>(
+    type: Type,
+    listener: (event: CallEvents<Data>[Type]) => void,
+    options?: AddEventListenerOptions,
+  ): this;
+}
+
+export interface RoomEvents<Data = any> {
+  /** Another member has joined, changed its data, or left. */
+  joined: { id: string; data: Data };
+  updated: { id: string; data: Data };
+  left: { id: string; data: Data };
+  /** `isPrivate`: it is for this member only. */
+  message: { from: string; payload: any; isPrivate: boolean };
+  /** This member has left, or could not come back: then there is an `error`. */
+  closed: { error?: RoomError };
+}
+
+export interface CallEvents<Data = any> extends RoomEvents<Data> {
+  /** The picture and sound of a member; again after its connection was lost. */
+  stream: { id: string; stream: MediaStream };
+}
+
+/** `type` is `disconnected`, `no_answer`, or the name of a refusal, such as `room_full`. */
+export declare class RoomError extends Error {
+  readonly type: string;
+}

@@ -1,0 +1,280 @@
+// A client for the rooms of peerbroker, over every PeerJS: `const room = await joinRoom(peer, 'lobby', { name: 'Anna' })`.
+// rooms.d.ts describes all of it.
+
+// In milliseconds: for an answer of the server; before another attempt; for a call that the other side should begin; for WebRTC.
+const ANSWER_WAIT = 5_000;
+const PAUSE = 2_000;
+const CALLEE_WAIT = 6_000;
+const CONNECT_WAIT = 15_000;
+
+/** A member that comes back is refused only because many do so at once. */
+const PASSING = new Set(['too_fast', 'key_too_fast']);
+
+let requests = 0;
+
+/** A request that failed. `type` is the name of the server's refusal, or `disconnected` or `no_answer`. */
+export class RoomError extends Error {
+  constructor(type, message) {
+    super(message);
+    this.name = 'RoomError';
+    this.type = type;
+  }
+}
+
+/** @type {typeof import('./rooms.js').joinRoom} */
+export const joinRoom = (peer, name, data) => entered(new Room(peer, name, data));
+
+/** @template {Room} Kind @param {Kind} room @returns {Promise<Kind>} */
+function entered(room) {
+  return new Promise((resolve, reject) => {
+    room.on('entered', () => resolve(room), { once: true });
+    room.on('closed', ({ error }) => reject(error), { once: true });
+  });
+}
+
+class Room extends EventTarget {
+  members = new Map();
+  #peer;
+  #socket;
+  #data;
+  #isOpen = false;
+  #hasEntered = false;
+  #isClosed = false;
+  #requests = new Map();
+
+  constructor(peer, name, data) {
+    super();
+    this.name = name;
+    this.#peer = peer;
+    this.#data = data;
+    peer.on('open', this.#opened);
+    peer.on('disconnected', this.#lost);
+    peer.on('close', this.#ended);
+    if (peer.open) this.#opened();
+    else setTimeout(this.#look);
+  }
+
+  on(type, listener, options) {
+    this.addEventListener(type, ({ detail }) => listener(detail), options);
+    return this;
+  }
+
+  send(payload, to) {
+    return this.#request('ROOM-SEND', { payload, dst: to });
+  }
+
+  async update(data) {
+    await this.#request('ROOM-UPDATE', { data });
+    this.#data = data;
+    this.members.set(this.#peer.id, data);
+  }
+
+  async leave() {
+    await this.#request('ROOM-LEAVE').catch(({ type }) => {
+      // A peer that comes back is still in its rooms.
+      if (type === 'disconnected') this.#peer.once('open', () => this.#part());
+    });
+    this.#close();
+  }
+
+  /** The call is a room of its own, so all know who takes part, and nobody calls others. */
+  callEverybody(stream, data = this.#data) {
+    const call = new Call(this.#peer, `${this.name}:call`, data, stream);
+    this.on('closed', () => call.leave(), { once: true });
+    return entered(call);
+  }
+
+  tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /** In its event `open`, PeerJS 1.0 is not open yet, and has its listeners counted. */
+  #look = () => {
+    if (this.#peer.destroyed) this.#ended();
+    else if (this.#peer.open && !this.#isOpen) this.#opened();
+  };
+
+  #opened = () => {
+    this.#isOpen = true;
+    // PeerJS 0.3 and 1.0 make a new socket for each connection.
+    if (this.#socket !== this.#peer.socket) {
+      this.#socket = this.#peer.socket;
+      this.#socket.on('message', this.#hear);
+    }
+    this.#enter();
+  };
+
+  #lost = () => {
+    this.#isOpen = false;
+    const error = new RoomError('disconnected', 'The connection to the server was lost before it answered');
+    for (const request of this.#requests.keys()) this.#answer(request, error);
+  };
+
+  #ended = () => {
+    this.#lost();
+    this.#close(new RoomError('disconnected', 'The peer is destroyed'));
+  };
+
+  /** Joins after each `open`: a member that comes back gets only the list again, and one that was away for too long is in again. */
+  async #enter() {
+    try {
+      await this.#request('ROOM-JOIN', { data: this.#data });
+      this.#hasEntered = true;
+      this.tell('entered');
+    } catch (error) {
+      if (error.type === 'disconnected') return;
+      if (this.#hasEntered && PASSING.has(error.type)) {
+        setTimeout(() => this.#isClosed || this.#enter(), PAUSE);
+        return;
+      }
+      // The answer may only be late.
+      if (error.type === 'no_answer') this.#part();
+      this.#close(error);
+    }
+  }
+
+  #part() {
+    this.#peer.socket.send({ type: 'ROOM-LEAVE', room: this.name });
+  }
+
+  #close(error) {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#peer.off('open', this.#opened);
+    this.#peer.off('disconnected', this.#lost);
+    this.#peer.off('close', this.#ended);
+    this.#socket?.off('message', this.#hear);
+    this.members.clear();
+    this.tell('closed', { error });
+  }
+
+  #request(type, content = {}) {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed || !this.#isOpen) {
+        reject(new RoomError('disconnected', 'There is no connection to the server'));
+        return;
+      }
+      const request = (requests += 1);
+      const silence = `The server did not answer ${type}. Rooms need peerbroker: peerjs-server ignores such messages`;
+      const timer = setTimeout(() => this.#answer(request, new RoomError('no_answer', silence)), ANSWER_WAIT);
+      this.#requests.set(request, { resolve, reject, timer });
+      this.#peer.socket.send({ type, room: this.name, request, ...content });
+    });
+  }
+
+  #answer(request, error) {
+    const asked = this.#requests.get(request);
+    if (!asked) return;
+    this.#requests.delete(request);
+    clearTimeout(asked.timer);
+    if (error) asked.reject(error);
+    else asked.resolve();
+  }
+
+  #hear = (message) => {
+    const { type, room, request, payload } = message;
+    if (type === 'ROOM-REFUSED') this.#answer(request, new RoomError(payload.type, payload.msg));
+    if (room !== this.name) return;
+    if (type === 'ROOM-MEMBERS') this.#list(message.members);
+    else if (type === 'ROOM-JOINED' || type === 'ROOM-UPDATED') this.#put(message);
+    else if (type === 'ROOM-LEFT') this.#drop(message.id);
+    else if (type === 'ROOM-MESSAGE') this.tell('message', { from: message.src, payload, isPrivate: 'dst' in message });
+    this.#answer(request);
+  };
+
+  /** Tells the differences to the members before: after a reconnect these are the changes meanwhile. */
+  #list(members) {
+    const ids = new Set(members.map(({ id }) => id));
+    for (const id of [...this.members.keys()]) if (!ids.has(id)) this.#drop(id);
+    members.forEach((member) => this.#put(member));
+  }
+
+  #put({ id, data }) {
+    const isNew = !this.members.has(id);
+    const isOther = JSON.stringify(this.members.get(id)) !== JSON.stringify(data);
+    this.members.set(id, data);
+    if (id !== this.#peer.id && (isNew || isOther)) this.tell(isNew ? 'joined' : 'updated', { id, data });
+  }
+
+  #drop(id) {
+    const data = this.members.get(id);
+    if (this.members.delete(id)) this.tell('left', { id, data });
+  }
+}
+
+/** Of two members the one with the smaller id calls, so they do not call each other at once. */
+class Call extends Room {
+  #peer;
+  #stream;
+  /** The connection with each member. */
+  #lines = new Map();
+  /** Calls of members that this page has not heard of yet. */
+  #early = new Map();
+
+  constructor(peer, name, data, stream) {
+    super(peer, name, data);
+    this.#peer = peer;
+    this.#stream = stream;
+    peer.on('call', this.#ring);
+    this.on('joined', ({ id }) => this.#meet(id));
+    this.on('left', ({ id }) => this.#hangUp(id));
+    this.on('closed', () => {
+      peer.off('call', this.#ring);
+      for (const id of [...this.#lines.keys()]) this.#hangUp(id);
+    });
+  }
+
+  #ring = (line) => {
+    if (line.metadata?.room !== this.name) return;
+    if (this.members.has(line.peer)) this.#accept(line);
+    else this.#early.set(line.peer, line);
+  };
+
+  #meet(id) {
+    const early = this.#early.get(id);
+    this.#early.delete(id);
+    if (early) this.#accept(early);
+    else this.#dialSoon(id, 0);
+  }
+
+  /** The other side may not know that a call is needed: it was away, and this page was told that it had left. */
+  #dialSoon(id, pause) {
+    setTimeout(() => this.#dial(id), this.#peer.id < id ? pause : pause + CALLEE_WAIT);
+  }
+
+  #accept(line) {
+    this.#watch(line);
+    line.answer(this.#stream);
+  }
+
+  #dial(id) {
+    if (!this.members.has(id) || this.#lines.has(id)) return;
+    // A page without a camera wants to see the others as well.
+    const constraints = { offerToReceiveAudio: true, offerToReceiveVideo: true };
+    const line = this.#peer.open && this.#peer.call(id, this.#stream, { metadata: { room: this.name }, constraints });
+    if (line) this.#watch(line);
+    else this.#dialSoon(id, PAUSE);
+  }
+
+  #watch(line) {
+    const id = line.peer;
+    this.#hangUp(id);
+    this.#lines.set(id, line);
+    const isCurrent = () => this.#lines.get(id) === line;
+    const failed = () => {
+      if (!isCurrent()) return;
+      this.#hangUp(id);
+      this.#dialSoon(id, PAUSE);
+    };
+    line.once('stream', (stream) => isCurrent() && this.tell('stream', { id, stream }));
+    line.on('close', failed);
+    line.on('error', failed);
+    setTimeout(() => /^(connected|completed)$/.test(line.peerConnection?.iceConnectionState) || failed(), CONNECT_WAIT);
+  }
+
+  #hangUp(id) {
+    const line = this.#lines.get(id);
+    this.#lines.delete(id);
+    line?.close();
+  }
+}

@@ -140,7 +140,7 @@ impl RoomCodes {
 
     /// Opens a room with a new code.
     pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<HostedRoom, RoomCodeError> {
-        if self.rooms.len() >= self.config.load().limits.rooms {
+        if self.rooms.len() >= self.config.load().limits.room_codes {
             return Err(RoomCodeError::TooMany);
         }
         let number = self.next_number();
@@ -186,7 +186,7 @@ impl RoomCodes {
             if !room.players.contains_key(&name) {
                 return Err(RoomCodeError::NoPlayer);
             }
-        } else if room.players.len() >= self.config.load().limits.room_players {
+        } else if room.players.len() >= self.config.load().limits.room_code_players {
             return Err(RoomCodeError::Full);
         } else {
             while room.players.contains_key(&name) {
@@ -201,7 +201,7 @@ impl RoomCodes {
 
     /// Removes the rooms that were idle for too long.
     pub fn sweep(&self) {
-        let timeout = millis(self.config.load().limits.room_timeout);
+        let timeout = millis(self.config.load().limits.room_code_timeout);
         let now = self.clock.now();
         self.rooms.retain(|_, room| now.saturating_sub(room.used) < timeout);
     }
@@ -288,7 +288,7 @@ impl PlayerName {
 
 impl Drop for PlayerName {
     fn drop(&mut self) {
-        let most = self.rooms.config.load().limits.room_players;
+        let most = self.rooms.config.load().limits.room_code_players;
         let _ = self.rooms.with(&self.code, self.number, |room| {
             match room.players.get_mut(&self.name) {
                 // Another player has the name now.

@@ -39,11 +39,11 @@ pub struct Limits {
     /// The same for all members of a key together.
     pub room_key_deliveries_per_second: u32,
     /// Maximum room codes of one key.
-    pub rooms: usize,
+    pub room_codes: usize,
     /// Maximum players of one room code.
-    pub room_players: usize,
+    pub room_code_players: usize,
     /// A room code without a join, an answer or a start for this long is removed.
-    pub room_timeout: Duration,
+    pub room_code_timeout: Duration,
 }
 
 impl Limits {
@@ -78,9 +78,9 @@ impl Default for Limits {
             outbox_bytes: 2 << 20,
             room_deliveries_per_second: 1000,
             room_key_deliveries_per_second: 0,
-            rooms: 10_000,
-            room_players: 64,
-            room_timeout: Duration::from_secs(24 * 60 * 60),
+            room_codes: 10_000,
+            room_code_players: 64,
+            room_code_timeout: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

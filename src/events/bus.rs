@@ -259,10 +259,13 @@ mod tests {
     fn every_subscriber_gets_every_event_in_order() {
         let events = Events::default();
         let (mut one, mut other) = (events.subscribe(), events.subscribe());
-        events.emit(|| hit(Limit::Rooms));
-        events.emit(|| hit(Limit::RoomPlayers));
+        events.emit(|| hit(Limit::RoomCodes));
+        events.emit(|| hit(Limit::RoomCodePlayers));
         for subscription in [&mut one, &mut other] {
-            assert_eq!([0; 3].map(|_| name(subscription.try_next())), ["rooms", "room_players", "nothing"]);
+            assert_eq!(
+                [0; 3].map(|_| name(subscription.try_next())),
+                ["room_codes", "room_code_players", "nothing"]
+            );
         }
     }
 
@@ -273,7 +276,7 @@ mod tests {
         for _ in 0..CLIENT_EVENTS {
             events.emit(|| hit(Limit::QueueBytes));
         }
-        let newest = [Limit::Rooms, Limit::RoomPlayers, Limit::QueueMessages];
+        let newest = [Limit::RoomCodes, Limit::RoomCodePlayers, Limit::QueueMessages];
         for limit in newest {
             events.emit(|| hit(limit));
         }
@@ -292,7 +295,7 @@ mod tests {
         let key = ApiKey::parse("k").unwrap();
         events.emit(|| Event::Key { key, what: KeyEvent::Unused(90) });
         for _ in 0..2 * CLIENT_EVENTS {
-            events.emit(|| hit(Limit::Rooms));
+            events.emit(|| hit(Limit::RoomCodes));
         }
         assert!(name(slow.try_next()).contains("Unused(90)"));
     }
@@ -312,10 +315,10 @@ mod tests {
             count.fetch_add(1, Ordering::SeqCst);
         });
         for _ in 0..2 * CLIENT_EVENTS {
-            events.emit(|| hit(Limit::Rooms));
+            events.emit(|| hit(Limit::RoomCodes));
         }
         drop(slow);
-        events.emit(|| hit(Limit::Rooms));
+        events.emit(|| hit(Limit::RoomCodes));
         assert_eq!(seen.load(Ordering::SeqCst), 2 * CLIENT_EVENTS + 1);
     }
 
@@ -331,7 +334,7 @@ mod tests {
                 })
                 .unwrap();
         }
-        events.emit(|| hit(Limit::Rooms));
+        events.emit(|| hit(Limit::RoomCodes));
         events.emit(|| Event::Stopped);
         events.wait_for_followers(Duration::from_secs(60));
         assert_eq!(handled.load(Ordering::SeqCst), 6);
@@ -351,9 +354,9 @@ mod tests {
     async fn what_happened_before_the_end_is_still_got() {
         let events = Events::default();
         let mut subscription = events.subscribe();
-        events.emit(|| hit(Limit::Rooms));
+        events.emit(|| hit(Limit::RoomCodes));
         drop(events);
-        assert_eq!(name(subscription.next().await), "rooms");
+        assert_eq!(name(subscription.next().await), "room_codes");
         assert_eq!(name(subscription.next().await), "nothing");
     }
 }

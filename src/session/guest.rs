@@ -441,8 +441,8 @@ impl Guest {
 fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
     let Err(problem) = done else { return };
     match problem {
-        Problem::RoomFull => context.node.counters().add(Count::LimitHits(Limit::RoomPlayers), 1),
-        Problem::TooManyRooms => context.node.counters().add(Count::LimitHits(Limit::Rooms), 1),
+        Problem::RoomFull => context.node.counters().add(Count::LimitHits(Limit::RoomCodePlayers), 1),
+        Problem::TooManyRooms => context.node.counters().add(Count::LimitHits(Limit::RoomCodes), 1),
         _ => {}
     }
     context.reply(room_codes::error(problem.text()));

@@ -95,7 +95,7 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     let directory = Directory::new();
     let file = directory.file(
         "p.toml",
-        "rooms = 5\nqueue_messages = 6\nqueue_bytes = 7\nredis = 'redis://:hushhush@h'\nkeys = 'redis'\n\
+        "room_codes = 5\nqueue_messages = 6\nqueue_bytes = 7\nredis = 'redis://:hushhush@h'\nkeys = 'redis'\n\
          [[api_key]]\nkey = 'game'\nconcurrent_limit = 9\n\
          webhook = { url = 'https://g.test/', secrets = ['whsec_aHVzaGh1c2gtaHVzaGh1c2gtaHVzaGh1c2g='] }\n",
     );
@@ -106,7 +106,7 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     for line in [
         "port = 9002  # PORT",
         "path = \"/\"  # default",
-        &format!("rooms = 5  # {file}, line 1"),
+        &format!("room_codes = 5  # {file}, line 1"),
         "queue_messages = 60  # flag",
         "queue_bytes = 70  # PEERBROKER_QUEUE_BYTES",
         &format!("redis = \"(hidden)\"  # {file}, line 4"),
@@ -129,6 +129,23 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     );
     assert_eq!(run(&["config", "show", "--port", "x"], &[]).status.code(), Some(2));
     assert_eq!(run(&["config"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn the_former_names_of_settings_work_in_every_source() {
+    let directory = Directory::new();
+    let file = directory.file("p.toml", "room_timeout = 7000");
+    for flag in ["--room_players", "--room-players"] {
+        let shown = run(&["config", "show", "--config", &file, flag, "6"], &[("PEERBROKER_ROOMS", "5")]);
+        assert_eq!((shown.status.code(), &*shown.stderr), (Some(0), ""));
+        for line in [
+            "room_codes = 5  # PEERBROKER_ROOMS",
+            "room_code_players = 6  # flag",
+            &format!("room_code_timeout = 7000  # {file}, line 1"),
+        ] {
+            assert!(shown.stdout.iter().any(|shown| shown == line), "{line}: {:#?}", shown.stdout);
+        }
+    }
 }
 
 #[test]

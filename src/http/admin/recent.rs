@@ -166,7 +166,7 @@ pub(super) mod tests {
     use crate::wire::{ApiKey, Limit, PeerId, RealmKind};
 
     pub(in super::super) fn happen(recent: &Recent, times: usize) {
-        let event = Arc::new(Event::LimitHit { limit: Limit::Rooms, key: None, address: None });
+        let event = Arc::new(Event::LimitHit { limit: Limit::RoomCodes, key: None, address: None });
         recent.add(&vec![Notice::Event(event); times]);
     }
 

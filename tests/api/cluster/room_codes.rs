@@ -117,7 +117,7 @@ fn names_are_given_once_and_kept_for_players_of_other_nodes() {
 
 #[test]
 fn a_name_is_free_when_its_player_leaves_or_its_node_stops() {
-    let mut nodes = Nodes::start_with(3, Degraded::Allow, |config| config.limits.room_players = 1);
+    let mut nodes = Nodes::start_with(3, Degraded::Allow, |config| config.limits.room_code_players = 1);
     let (mut host, room) = nodes[0].host();
     let mut enters = |player: &mut RawClient, name: &str| {
         let is_in = is_let_in(player, &room, name, "room full");

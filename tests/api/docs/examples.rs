@@ -78,7 +78,7 @@ impl Block {
                 ("concurrent_limit", count) => config.limits.concurrent_limit = count.parse().unwrap(),
                 ("leave_on_close", "") => config.leave_on_close = true,
                 ("max_message_bytes", count) => config.max_message_bytes = count.parse().unwrap(),
-                ("room_players", count) => config.limits.room_players = count.parse().unwrap(),
+                ("room_code_players", count) => config.limits.room_code_players = count.parse().unwrap(),
                 ("root_key", key) => config.root_key = Some(ApiKey::parse(key).unwrap()),
                 ("random" | "peers", _) => {}
                 ("stun_url", url) => config.ice.stun_urls.push(url.to_owned()),

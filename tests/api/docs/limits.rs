@@ -58,7 +58,7 @@ fn a_limit_that_a_flag_sets_has_the_default_of_the_flag() {
         compared.insert(flag);
     }
     assert!(Limit::ALL.iter().filter_map(|limit| limit.row().flag).all(|flag| compared.contains(flag)));
-    assert!(compared.contains("room_timeout") && compared.contains("registration_ttl"), "{compared:?}");
+    assert!(compared.contains("room_code_timeout") && compared.contains("registration_ttl"), "{compared:?}");
 }
 
 #[test]

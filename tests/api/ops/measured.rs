@@ -150,7 +150,7 @@ fn limits_refused_handshakes_and_answers_are_counted_by_their_names() {
         (r#"peerbroker_limit_hits_total{limit="concurrent_limit"}"#, 1.0),
         (r#"peerbroker_limit_hits_total{limit="queue_messages"}"#, 1.0),
         (r#"peerbroker_limit_hits_total{limit="max_message_bytes"}"#, 1.0),
-        (r#"peerbroker_limit_hits_total{limit="rooms"}"#, 0.0),
+        (r#"peerbroker_limit_hits_total{limit="room_codes"}"#, 0.0),
         (r#"peerbroker_http_responses_total{class="2xx"}"#, 1.0),
         (r#"peerbroker_http_responses_total{class="4xx"}"#, 1.0),
         (r#"peerbroker_handshakes_refused_total{reason="bad_websocket_key"}"#, 1.0),

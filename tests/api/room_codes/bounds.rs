@@ -10,13 +10,13 @@ const MS: Duration = Duration::from_millis(1);
 
 /// Rooms with a timeout shorter than the ping interval.
 fn with_short_rooms(test: impl Fn(&TestServer)) {
-    on_own_with(|config| config.limits.room_timeout = ROOM, test);
+    on_own_with(|config| config.limits.room_code_timeout = ROOM, test);
 }
 
 #[test]
 fn rooms_of_a_key_are_limited() {
     on_own_with(
-        |config| config.limits.rooms = 2,
+        |config| config.limits.room_codes = 2,
         |server| {
             let (mut first, _) = server.host();
             let (second, _) = server.host();
@@ -35,7 +35,7 @@ fn rooms_of_a_key_are_limited() {
 #[test]
 fn players_of_a_room_are_limited() {
     on_own_with(
-        |config| config.limits.room_players = 2,
+        |config| config.limits.room_code_players = 2,
         |server| {
             let (mut host, room) = server.host();
             let anna = server.player(&mut host, &room, "anna");

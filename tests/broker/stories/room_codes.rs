@@ -12,7 +12,7 @@ use crate::{House, peer};
 const ROOM: u64 = 10_000;
 
 fn house_with(set: impl FnOnce(&mut Limits)) -> (House, Arc<RoomCodes>) {
-    let mut limits = Limits { room_timeout: Duration::from_millis(ROOM), ..Limits::default() };
+    let mut limits = Limits { room_code_timeout: Duration::from_millis(ROOM), ..Limits::default() };
     set(&mut limits);
     let house = House::new(limits);
     let rooms = Arc::clone(&house.broker.tenant("peerjs").unwrap().guests().room_codes);
@@ -54,7 +54,7 @@ fn a_room_is_there_for_as_long_as_its_hosting() {
 #[test]
 fn codes_have_one_letter_more_when_the_short_ones_run_short() {
     const SHORT_CODES: usize = 26 * 26 * 26 * 26;
-    let (_house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
+    let (_house, rooms) = house_with(|limits| limits.room_codes = usize::MAX);
     let mut hostings = Vec::new();
     // Certain, because there is one room more than short codes. Likely at a third of them.
     let longer = (0..=SHORT_CODES).find_map(|_| {
@@ -77,7 +77,7 @@ fn codes_have_one_letter_more_when_the_short_ones_run_short() {
 
 #[test]
 fn no_more_rooms_than_the_limit() {
-    let (_house, rooms) = house_with(|limits| limits.rooms = 2);
+    let (_house, rooms) = house_with(|limits| limits.room_codes = 2);
     let one = host(&rooms);
     let _two = host(&rooms);
     assert_eq!(rooms.create(&peer("third")).err(), Some(RoomCodeError::TooMany));
@@ -88,13 +88,13 @@ fn no_more_rooms_than_the_limit() {
 
 #[test]
 fn no_room_at_all_with_a_limit_of_zero() {
-    let (_house, rooms) = house_with(|limits| limits.rooms = 0);
+    let (_house, rooms) = house_with(|limits| limits.room_codes = 0);
     assert_eq!(rooms.create(&peer("host")).err(), Some(RoomCodeError::TooMany));
 }
 
 #[test]
 fn no_more_players_than_the_limit_and_those_away_count_once_it_has_started() {
-    let (_house, rooms) = house_with(|limits| limits.room_players = 2);
+    let (_house, rooms) = house_with(|limits| limits.room_code_players = 2);
     let hosting = host(&rooms);
     let anna = player(&rooms, &hosting, "anna");
     drop(player(&rooms, &hosting, "bert"));
@@ -129,7 +129,7 @@ fn a_room_ages_from_when_something_last_happened() {
 #[test]
 fn the_host_of_a_removed_room_does_not_affect_a_new_room_with_the_same_code() {
     // Codes are random, so create rooms until this code comes again.
-    let (house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
+    let (house, rooms) = house_with(|limits| limits.room_codes = usize::MAX);
     let old: Vec<(HostedRoom, PlayerName)> = (0..200)
         .map(|_| {
             let hosting = host(&rooms);
@@ -192,7 +192,7 @@ fn only_the_current_holder_of_a_name_frees_it() {
 
 #[test]
 fn as_many_names_are_remembered_as_there_may_be_players() {
-    let (_house, rooms) = house_with(|limits| limits.room_players = 3);
+    let (_house, rooms) = house_with(|limits| limits.room_code_players = 3);
     let hosting = host(&rooms);
     for name in ["1", "2", "1", "3", "2", "4"] {
         drop(player(&rooms, &hosting, name));

@@ -105,7 +105,7 @@ fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
     // Wrong as a file, as a value, together with others, and gone.
     for (text, words) in [
         ("prot = 1\n", "line 4: unknown setting"),
-        ("cors = ['https://c.example']\nrooms = 'x'\n", "invalid value 'x' for 'rooms ("),
+        ("cors = ['https://c.example']\nroom_codes = 'x'\n", "invalid value 'x' for 'room_codes ("),
         (
             "cors = ['https://c.example']\nregistration = 'open'\npages = false\n",
             "registration form is on the landing page",

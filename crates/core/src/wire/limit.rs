@@ -53,9 +53,9 @@ table! {
     /// The same of all members of a key.
     RoomKeyDeliveries: "room_key_deliveries", Some("room_key_deliveries_per_second"), Scope::Node;
     /// Room codes of a key.
-    Rooms: "rooms", Some("rooms"), Scope::Node;
+    RoomCodes: "room_codes", Some("room_codes"), Scope::Node;
     /// Players of one room code.
-    RoomPlayers: "room_players", Some("room_players"), Scope::Cluster;
+    RoomCodePlayers: "room_code_players", Some("room_code_players"), Scope::Cluster;
     /// Names that one client has with room codes.
     NamesPerClient: "names_per_client", None, Scope::Node;
     /// Rate of wrong room codes of one address.

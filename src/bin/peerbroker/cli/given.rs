@@ -52,8 +52,7 @@ impl Given {
                 given.add(row, Source::Flag, texts.map(OsString::from).collect());
                 continue;
             }
-            let names = [Some(row.variable()), row.fallback.map(str::to_owned)].into_iter().flatten();
-            for (text, name) in names.filter_map(|name| Some((variables(&name)?, name))).take(1) {
+            for (text, name) in row.variables().filter_map(|name| Some((variables(&name)?, name))).take(1) {
                 given.add(row, Source::Variable(name), vec![text]);
             }
         }

@@ -13,6 +13,8 @@ use super::values::Kind;
 pub struct RowOf<D> {
     /// With underscores.
     pub name: &'static str,
+    /// A name that it had once. It still works everywhere.
+    pub formerly: Option<&'static str>,
     pub short: Option<char>,
     /// The group in `--help`.
     pub group: &'static str,
@@ -148,6 +150,7 @@ impl<D: 'static> RowOf<D> {
             value_name,
             choices,
             unset: None,
+            formerly: None,
             fallback: None,
             alone,
             is_list: S::IS_LIST,
@@ -180,6 +183,10 @@ impl<D: 'static> RowOf<D> {
 
     pub fn unset(self, words: &'static str) -> Self {
         RowOf { unset: Some(words), ..self }
+    }
+
+    pub fn formerly(self, name: &'static str) -> Self {
+        RowOf { formerly: Some(name), ..self }
     }
 
     pub fn fallback(self, variable: &'static str) -> Self {
@@ -247,7 +254,7 @@ impl<D: 'static> RowOf<D> {
         let least = if self.alone.is_some() { 0 } else { 1 };
         let arg = Arg::new(self.name)
             .long(self.name)
-            .alias(self.name.replace('_', "-"))
+            .aliases(self.names().map(|name| name.replace('_', "-")).chain(self.formerly.map(str::to_owned)))
             .value_name(self.value_name)
             .value_parser(clap::value_parser!(OsString))
             .action(if self.is_list { ArgAction::Append } else { ArgAction::Set })
@@ -262,8 +269,19 @@ impl<D: 'static> RowOf<D> {
         self.alone == Some("true")
     }
 
+    /// Its name, and the former one.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<D> {
+        std::iter::once(self.name).chain(self.formerly)
+    }
+
     pub fn variable(&self) -> String {
         format!("PEERBROKER_{}", self.name.to_uppercase())
+    }
+
+    /// All variables that give it, the first one before the others.
+    pub fn variables(&self) -> impl Iterator<Item = String> + use<D> {
+        let own = self.names().map(|name| format!("PEERBROKER_{}", name.to_uppercase()));
+        own.chain(self.fallback.map(str::to_owned))
     }
 
     /// The flag with its value, as in the help.

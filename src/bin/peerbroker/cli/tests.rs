@@ -36,7 +36,10 @@ fn the_names_in_rows_are_those_of_rows() {
     let has = |name: &str| ROWS.iter().any(|row| row.name == name);
     for row in ROWS.iter() {
         assert!(row.excludes.iter().chain(&row.with).all(|name| has(name)), "{}", row.name);
-        assert_eq!(ROWS.iter().filter(|other| other.name == row.name).count(), 1, "{}", row.name);
+        for name in row.names() {
+            let names = ROWS.iter().flat_map(|other| other.names());
+            assert_eq!(names.filter(|other| *other == name).count(), 1, "{name}");
+        }
     }
 }
 
@@ -74,7 +77,7 @@ fn values_may_have_units() {
     for (flag, text, plain) in [
         ("expire_timeout", "10s", "10000"),
         ("expire_timeout", "500ms", "500"),
-        ("room_timeout", "2 m", "120000"),
+        ("room_code_timeout", "2 m", "120000"),
         ("alive_timeout", "1h", "3600000"),
         ("turn_ttl", "2h", "7200"),
         ("registration_ttl", "48h", "2"),
@@ -313,8 +316,8 @@ fn a_wrong_value_names_its_flag_and_what_is_accepted() {
     for (flag, value, accepted) in [
         ("--port", "65536", "0 to 65535"),
         ("--ping_interval", "soon", "milliseconds"),
-        ("--room_timeout", "0", "milliseconds"),
-        ("--rooms", "-1", "whole number"),
+        ("--room_code_timeout", "0", "milliseconds"),
+        ("--room_codes", "-1", "whole number"),
         ("--reuse_port", "maybe", "true or false"),
         ("--log_format", "xml", "json"),
         ("--root_key", "", "1 to 128 bytes"),

@@ -16,7 +16,7 @@ pub(in crate::cli) fn settings_of_files() -> impl Iterator<Item = &'static Row> 
 /// The setting with this name, with `_` or `-`.
 pub(super) fn row_of(name: &str) -> Option<&'static Row> {
     let name = name.replace('-', "_");
-    settings_of_files().find(|row| row.name == name)
+    settings_of_files().find(|row| row.names().any(|known| known == name))
 }
 
 pub(super) fn place(path: &Path, line: usize) -> String {

@@ -156,10 +156,10 @@ fn a_reload_names_the_keys_that_are_different() {
 #[test]
 fn what_needs_a_restart_keeps_the_value_of_the_old_file() {
     let given = |text: &str| file(text).unwrap().given;
-    let (old, new) = (given("port = 1\nrooms = 1\nhost = 'a'"), given("port = 2\nrooms = 2"));
+    let (old, new) = (given("port = 1\nroom_codes = 1\nhost = 'a'"), given("port = 2\nroom_codes = 2"));
     let values = |given: Given| {
         let draft = given.draft(&ROWS, Draft::default()).unwrap();
-        (draft.listen.port, draft.listen.host, draft.config.limits.rooms)
+        (draft.listen.port, draft.listen.host, draft.config.limits.room_codes)
     };
     assert_eq!(values(new.with_fixed_of(&old)), (1, "a".to_owned(), 2));
     assert_eq!(values(new.with_fixed_of(&Given::default())), (9000, "::".to_owned(), 2));

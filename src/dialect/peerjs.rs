@@ -72,9 +72,6 @@ impl From<Kind> for MessageKind {
 /// The heartbeat as all releases of PeerJS write it.
 const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 
-/// The type of messages between the app's server and a client.
-const SERVER_MESSAGE: &str = "SERVER-MESSAGE";
-
 /// Decodes one text frame. Text that is not a JSON object is [`Command::Nothing`].
 pub fn decode(text: &str) -> Command<'_> {
     // Nearly all that idle clients send.
@@ -156,12 +153,6 @@ fn addresses(out: &mut Vec<u8>, src: &str, dst: &str) {
     json::write_string(out, src);
     out.extend_from_slice(b",\"dst\":");
     json::write_string(out, dst);
-}
-
-/// The text of a message of the app's server. No release of PeerJS uses the type, so all of them pass it to listeners of their
-/// socket, and log it as a warning.
-pub fn server_message(payload: &str) -> String {
-    format!(r#"{{"type":"{SERVER_MESSAGE}","payload":{payload}}}"#)
 }
 
 /// The first frame that an admitted client gets.

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -17,6 +17,7 @@ const ORDER: [&str; 22] = [
     "show_peer",
     "send_to_peer",
     "send_to_all",
+    "send_to_room",
     "add_token",
     "remove_token",
     "change_log",
@@ -146,12 +147,15 @@ fn every_operation_does_what_is_described() {
                 .begin_with(&server.target_of("my-game", "alice"), "Origin: https://game.example.org\r\n");
             client.expect_accepted();
             client.expect_open();
+            client.send(r#"{"type":"ROOM-JOIN","room":"lobby"}"#);
+            client.expect(r#"{"type":"ROOM-MEMBERS","room":"lobby","members":[{"id":"alice"}]}"#);
             Some(client)
         });
     }
     let mut alice = alice.unwrap();
-    for _ in ["send_to_peer", "send_to_all"] {
-        alice.expect(r#"{"type":"SERVER-MESSAGE","payload":{"news":"it begins at nine"}}"#);
+    for room in ["", "", r#","room":"lobby""#] {
+        alice
+            .expect(format!(r#"{{"type":"SERVER-MESSAGE"{room},"payload":{{"news":"it begins at nine"}}}}"#));
     }
     alice.expect_closed_with(Some(4005));
 

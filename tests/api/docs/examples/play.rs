@@ -5,7 +5,7 @@ mod words;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use peerbroker::wire::PeerId;
+use peerbroker::wire::{ApiKey, PeerId};
 
 use crate::harness::wire::{FIN, Frame, frame, opcode};
 use crate::harness::{RawClient, TestServer};
@@ -55,7 +55,14 @@ impl Play {
                 .advance(Duration::from_secs(seconds.unwrap_or_else(|| panic!("{at}: {line}"))));
         }
         if let Some(sent) = line.strip_prefix("the app sends ") {
-            let (id, payload) = sent.split_once(' ').unwrap_or_else(|| panic!("{at}: {line}"));
+            let split = |text| str::split_once(text, ' ').unwrap_or_else(|| panic!("{at}: {line}"));
+            if let Some(to_room) = sent.strip_prefix("room ") {
+                let (room, payload) = split(to_room);
+                let key = ApiKey::parse("peerjs").unwrap();
+                assert_eq!(self.server.node().send_to_room(&key, room, payload), 1, "{at}");
+                return;
+            }
+            let (id, payload) = split(sent);
             let tenant = self.server.node().tenant("peerjs").unwrap();
             let text = format!(r#"{{"type":"SERVER-MESSAGE","payload":{payload}}}"#);
             assert!(tenant.send(&PeerId::parse(id).unwrap(), &text), "{at}");

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{json, rooms};
+use super::{json, rooms, server};
 use crate::wire::{Frame, MessageKind};
 
 /// A command of a client.
@@ -18,6 +18,8 @@ pub enum Command<'a> {
     Leave,
     /// A request about a room.
     Room(rooms::Kind),
+    /// A message to the app's server.
+    App,
     /// Malformed messages are ignored, as the reference does.
     Nothing,
 }
@@ -92,6 +94,7 @@ pub fn decode(text: &str) -> Command<'_> {
         Some("CANDIDATE") => Kind::Candidate,
         Some("LEAVE") => Kind::Leave,
         Some("HEARTBEAT") => return Command::Heartbeat,
+        Some(server::MESSAGE) => return Command::App,
         // Other types, such as EXPIRE, are only for the server.
         Some(kind) => return rooms::Kind::of(kind).map_or(Command::Nothing, Command::Room),
         None => return Command::Nothing,

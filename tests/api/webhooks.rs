@@ -302,6 +302,9 @@ fn the_api_never_shows_a_secret_and_refuses_what_cannot_be_used() {
         assert!(problem.contains(why), "{problem}");
         assert!(!problem.contains("c2hvcnQ") && !problem.contains(SECRET), "{problem}");
     }
+    let webhook = json!({"url": url, "secrets": [SECRET], "messages": true});
+    let with_messages = api.patch("/api/keys/game", &json!({"webhook": webhook}));
+    assert_eq!(with_messages.json["webhook"], json!({"url": url, "messages": true}));
     let off = api.patch("/api/keys/game", &json!({"webhook": {"url": ""}}));
     assert_eq!(off.json["webhook"], json!({"url": ""}));
 }

@@ -9,5 +9,6 @@ pub mod peerjs;
 pub mod room_codes;
 pub mod rooms;
 pub mod root;
+pub mod server;
 
 pub use json::Object;

@@ -16,7 +16,7 @@ use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
-use crate::node::{Client, Message, Node};
+use crate::node::{AppMessage, Client, Message, Node};
 use crate::redis_link::BadRedis;
 use crate::runtime::admin::LogControl;
 use crate::runtime::{Components, Runtime};
@@ -296,6 +296,21 @@ impl Builder {
             if let Err(panic) = caught(|| hook(client, connection, text)) {
                 log::error!("a hook for texts has {panic}");
             }
+        }));
+        self
+    }
+
+    /// Sets the hook that gets the messages of clients to the app, and may answer with JSON text. It replaces the webhooks for
+    /// them. The messages of one client come one after another. It runs on a thread of its own: if it blocks, other messages
+    /// wait.
+    pub fn on_app_message<F>(mut self, hook: impl Fn(AppMessage) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<String>> + Send + 'static,
+    {
+        let hook = Arc::new(hook);
+        self.components.on_app_message = Some(Box::new(move |message| {
+            let hook = Arc::clone(&hook);
+            Some(Box::pin(async move { Ok(hook(message).await) }))
         }));
         self
     }

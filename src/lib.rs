@@ -77,7 +77,7 @@ pub use lan::{interface_address, lan_address};
 #[cfg(feature = "media")]
 pub use media::BadMediaAddress;
 pub use media::{BoundRelay, BoundTurn};
-pub use node::{Client, Message};
+pub use node::{AppMessage, Client, Message};
 pub use peerbroker_core::media_api::TurnUrls;
 pub(crate) use peerbroker_core::{address, rate_limit, threads};
 pub use peerbroker_core::{clock, wire};

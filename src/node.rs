@@ -1,5 +1,6 @@
 //! [`Node`]: the state that all sessions of a process share.
 
+mod app;
 mod everywhere;
 mod listings;
 mod tenant;
@@ -24,10 +25,13 @@ use crate::media::Relay;
 use crate::rendezvous::Guests;
 use crate::rooms::{OtherNodes, Rooms};
 use crate::router::{Backlog, Cluster, ExpireNotice, Peer, Realm, Routed, Router};
-use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId, RealmKind};
+use crate::wire::{ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId, RealmKind};
+use app::AppMessages;
 use listings::Listings;
 use tenant::ActiveTenants;
 
+pub use app::AppMessage;
+pub(crate) use app::AskApp;
 pub(crate) use everywhere::is_of_connection;
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink, Sent};
 pub use tenant::Tenant;
@@ -44,6 +48,7 @@ pub struct Node {
     relay: OnceLock<Relay>,
     on_message: Vec<OnMessage>,
     on_text: Vec<OnText>,
+    app: OnceLock<AppMessages>,
     /// Wrong guesses at room codes.
     pub(crate) wrong_codes: GuessLimiter,
     /// Bytes of unfinished messages of all connections.
@@ -110,6 +115,7 @@ impl Node {
             relay: OnceLock::new(),
             on_message: Vec::new(),
             on_text: Vec::new(),
+            app: OnceLock::new(),
             wrong_codes: GuessLimiter::new(Limit::WrongRoomCodes),
             sessions: AtomicUsize::new(0),
         }
@@ -129,6 +135,22 @@ impl Node {
     pub(crate) fn note_text(&self, peer: &Peer, text: &str) {
         let client = Client { key: peer.key(), id: peer.id() };
         self.on_text.iter().for_each(|hook| hook(client, peer.connection(), text));
+    }
+
+    /// Hands messages of clients to the app over to this server of it; ignored if there is one.
+    pub(crate) fn serve_app(&self, ask: AskApp) {
+        let (clock, threads) = (self.clock().clone(), self.events().threads().clone());
+        let _ = self.app.set(AppMessages::new(ask, clock, threads));
+    }
+
+    /// Hands a message of a client over to the app's server. Its payload and its id are JSON text.
+    pub(crate) fn send_to_app(
+        &self,
+        peer: &Peer,
+        payload: Option<&str>,
+        request: Option<&str>,
+    ) -> Result<(), AppRefusal> {
+        self.app.get().ok_or(AppRefusal::Off)?.take(peer, payload, request)
     }
 
     /// Starts to use a relay for calls that cannot go directly; ignored if there is one.

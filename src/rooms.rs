@@ -23,7 +23,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use crate::clock::millis;
-use crate::dialect::rooms;
+use crate::dialect::{rooms, server};
 use crate::events::{Event, PeerAddress};
 use crate::rate_limit::RateLimit;
 use crate::router::{Flush, Peer, Realm, Router};
@@ -270,6 +270,20 @@ impl Rooms {
             requester.confirm(room);
             Ok(())
         })
+    }
+
+    /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those for whom too much
+    /// waits.
+    pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
+        // Not to those that watch an id, whose room has no valid name.
+        let name = RoomName::parse(name).ok();
+        let Some(room) = name.and_then(|name| self.room(name.as_str())) else { return 0 };
+        // Declared first, so it is written once the room is unlocked.
+        let mut flushes = Vec::new();
+        let (members, app) = (room.lock(), PeerId::server());
+        let message = Frame::of_text(&server::message(Some(room.name().as_str()), payload));
+        let lost = self.send_to_all(&room, &members, (&app, &app), message, &mut flushes);
+        members.len().saturating_sub(lost)
     }
 
     /// Sends a message to all members but its sender. Returns the number of those that do not get it.

@@ -29,7 +29,7 @@ use crate::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::limits::ConnectionLimiter;
 use crate::media::{BoundRelay, BoundTurn, Turn};
-use crate::node::{Node, OnMessage, OnText};
+use crate::node::{AskApp, Node, OnMessage, OnText};
 use crate::runtime::admin::{Admin, LogControl};
 use crate::session::take_posts_of_others;
 use crate::threads::caught;
@@ -99,6 +99,7 @@ pub(crate) struct LastReloads {
 pub(crate) struct Components {
     pub(crate) on_message: Vec<OnMessage>,
     pub(crate) on_text: Vec<OnText>,
+    pub(crate) on_app_message: Option<AskApp>,
     pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) relay: Option<BoundRelay>,
     pub(crate) own_ice: OwnIceServers,
@@ -113,8 +114,19 @@ impl Runtime {
         events: Events,
         clock: Clock,
         store: Arc<dyn KeyStore>,
-        Components { on_message, on_text, cluster, relay, turn, own_ice, generate_id, log }: Components,
+        components: Components,
     ) -> Arc<Self> {
+        let Components {
+            on_message,
+            on_text,
+            on_app_message,
+            cluster,
+            relay,
+            turn,
+            own_ice,
+            generate_id,
+            log,
+        } = components;
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
         let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
@@ -127,6 +139,7 @@ impl Runtime {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
         let webhooks = Webhooks::start(&node);
+        node.serve_app(on_app_message.unwrap_or_else(|| webhooks.app()));
         let mistakes = Arc::default();
         let runtime = Arc::new(Runtime {
             config,

@@ -338,7 +338,7 @@ const PREFIX: &str = "whsec_";
 /// The sizes of a secret that Standard Webhooks allows.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// The endpoint of events. None by default.
+/// The endpoint of events, and of messages of clients. None by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Webhook {
     /// An `https` URL; empty means that no events are sent.
@@ -348,6 +348,9 @@ pub struct Webhook {
     #[schema(value_type = Vec<String>)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<WebhookSecret>,
+    /// True if it gets messages of clients to the app as well, and answers them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub messages: bool,
 }
 
 /// A secret that signs events.

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{json, rooms};
+use super::{json, rooms, server};
 use crate::wire::{Frame, MessageKind};
 
 /// A command of a client.
@@ -18,6 +18,8 @@ pub enum Command<'a> {
     Leave,
     /// A request about a room.
     Room(rooms::Kind),
+    /// A message to the app's server.
+    App,
     /// Malformed messages are ignored, as the reference does.
     Nothing,
 }
@@ -72,9 +74,6 @@ impl From<Kind> for MessageKind {
 /// The heartbeat as all releases of PeerJS write it.
 const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 
-/// The type of messages between the app's server and a client.
-const SERVER_MESSAGE: &str = "SERVER-MESSAGE";
-
 /// Decodes one text frame. Text that is not a JSON object is [`Command::Nothing`].
 pub fn decode(text: &str) -> Command<'_> {
     // Nearly all that idle clients send.
@@ -95,6 +94,7 @@ pub fn decode(text: &str) -> Command<'_> {
         Some("CANDIDATE") => Kind::Candidate,
         Some("LEAVE") => Kind::Leave,
         Some("HEARTBEAT") => return Command::Heartbeat,
+        Some(server::MESSAGE) => return Command::App,
         // Other types, such as EXPIRE, are only for the server.
         Some(kind) => return rooms::Kind::of(kind).map_or(Command::Nothing, Command::Room),
         None => return Command::Nothing,
@@ -156,12 +156,6 @@ fn addresses(out: &mut Vec<u8>, src: &str, dst: &str) {
     json::write_string(out, src);
     out.extend_from_slice(b",\"dst\":");
     json::write_string(out, dst);
-}
-
-/// The text of a message of the app's server. No release of PeerJS uses the type, so all of them pass it to listeners of their
-/// socket, and log it as a warning.
-pub fn server_message(payload: &str) -> String {
-    format!(r#"{{"type":"{SERVER_MESSAGE}","payload":{payload}}}"#)
 }
 
 /// The first frame that an admitted client gets.

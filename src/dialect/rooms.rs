@@ -92,17 +92,15 @@ impl<'a> Request<'a> {
     /// The id of the request, as JSON text, if it has one.
     pub fn id(&self) -> Result<Option<&'a str>, RoomRefusal> {
         match self.id {
-            Some(id) if id.len() > MAX_REQUEST_BYTES || !id.starts_with(is_begin_of_id) => {
-                Err(RoomRefusal::InvalidRequest)
-            }
+            Some(id) if !is_request_id(id) => Err(RoomRefusal::InvalidRequest),
             id => Ok(id),
         }
     }
 }
 
-/// True for the first character of a JSON string or number.
-fn is_begin_of_id(first: char) -> bool {
-    matches!(first, '"' | '-' | '0'..='9')
+/// True for the JSON text of a short string or number.
+pub(super) fn is_request_id(json: &str) -> bool {
+    json.len() <= MAX_REQUEST_BYTES && json.starts_with(|first| matches!(first, '"' | '-' | '0'..='9'))
 }
 
 /// The list of all members, with the data of each.

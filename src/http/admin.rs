@@ -71,6 +71,7 @@ pub(crate) fn app(
         .service(rooms::list_members)
         .service(messages::send_to_peer)
         .service(messages::send_to_all)
+        .service(messages::send_to_room)
         .service(tokens::add_token)
         .service(tokens::remove_token)
         .service(log::show_log)

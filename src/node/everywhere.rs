@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{Node, tenant};
 use crate::cluster::Whereabouts;
 use crate::cluster::packet::{NodeAnswer, Question, realm_number, realm_of};
-use crate::dialect::peerjs;
+use crate::dialect::{peerjs, server};
 use crate::events::{Count, Outcome, PeerAddress};
 use crate::router::{Holder, Routed};
 use crate::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
@@ -214,7 +214,7 @@ impl Node {
         if !waits && !is_present {
             return Sent::Absent;
         }
-        match tenant::send(&tenant.peers(), id, &peerjs::server_message(payload)) {
+        match tenant::send(&tenant.peers(), id, &server::message(None, payload)) {
             Routed::Delivered(_) => Sent::Reached,
             // On its way to another node.
             Routed::Queued if is_present => Sent::Reached,
@@ -225,7 +225,7 @@ impl Node {
 
     /// Sends a message of the app's server to all PeerJS clients of a key, on all nodes; returns their number. `payload` is JSON.
     pub async fn send_to_all(&self, key: &ApiKey, payload: &str) -> usize {
-        let text = peerjs::server_message(payload);
+        let text = server::message(None, payload);
         let own = self.own_send(key.as_str(), &text);
         let answers = self.ask_others(|| Question::Send { key: key.to_string(), text });
         let others = answers.await.into_iter().map(|answer| match answer {
@@ -233,6 +233,13 @@ impl Node {
             _ => 0,
         });
         others.fold(own, usize::saturating_add)
+    }
+
+    /// Sends a message of the app's server to all members of a room, on all nodes; returns their number. `payload` is JSON. It waits
+    /// for members that are away.
+    pub fn send_to_room(&self, key: &ApiKey, room: &str, payload: &str) -> usize {
+        let rooms = self.tenant(key.as_str()).and_then(|tenant| tenant.existing_rooms());
+        rooms.map_or(0, |rooms| rooms.send_from_server(room, payload))
     }
 
     /// The numbers of each node that answers, this one included.

@@ -192,7 +192,7 @@ impl Tenant {
 
     /// Sends a text to all PeerJS clients that are here. Returns their number.
     pub fn send_to_all(&self, text: &str) -> usize {
-        self.existing(RealmKind::PeerJs).map_or(0, |peers| peers.broadcast(text))
+        self.existing(RealmKind::PeerJs).map_or(0, |peers| peers.broadcast(Frame::of_text(text)))
     }
 
     /// Dismisses all clients, and admits no more.

@@ -34,10 +34,10 @@ impl Realm {
     }
 
     /// Sends a message of the app's server to all peers that are here. Returns their number, without those whose outbox is full.
-    pub fn broadcast(&self, text: &str) -> usize {
+    pub fn broadcast(&self, mut frame: Frame) -> usize {
         let sender = PeerId::server();
-        let send = |slot: &Arc<Slot>| {
-            let message = Outgoing::message(sender.clone(), MessageKind::Server, Frame::of_text(text));
+        let mut send = |slot: &Arc<Slot>| {
+            let message = Outgoing::message(sender.clone(), MessageKind::Server, frame.share());
             // Its flush is dropped with the lock released: it takes it again.
             let routed = self.with(slot, |guard| {
                 let is_held = guard.conn.is_some();
@@ -45,7 +45,7 @@ impl Realm {
             });
             usize::from(matches!(routed, Some(Routed::Delivered(_))))
         };
-        self.slots_that(Slot::is_held).iter().map(send).sum()
+        self.slots_that(Slot::is_held).iter().map(&mut send).sum()
     }
 
     /// Takes a message [of another node](Outgoing::foreign) for a connection. Gives it back if that connection does not hold

@@ -10,7 +10,7 @@ use super::open::OpenSession;
 use super::run::run;
 use crate::descriptions::{MediaMessage, Relayed};
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
-use crate::dialect::rooms;
+use crate::dialect::{rooms, server};
 use crate::keys::Settings;
 use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node, Tenant};
@@ -126,6 +126,7 @@ impl ProtocolHandler for PeerJs {
             Command::Relay(envelope) => relay(context, &envelope),
             Command::Leave => return ControlFlow::Break(()),
             Command::Room(kind) => request(context, &self.0, kind, text),
+            Command::App => send_to_app(context, text),
             Command::Heartbeat | Command::Nothing => {}
         }
         ControlFlow::Continue(())
@@ -170,6 +171,19 @@ pub(super) fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: 
         Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
         Routed::Dropped(_) if kind.waits() => context.reply(peerjs::expire(dst, id)),
         Routed::Dropped(_) => {}
+    }
+}
+
+/// Hands a message over to the app's server. The answer of the app comes later.
+pub(super) fn send_to_app(context: &mut Context<'_>, text: &str) {
+    let &mut Context { peer, node, .. } = context;
+    let request = server::Request::parse(text);
+    let taken = request.id().and_then(|id| node.send_to_app(peer, request.payload, id));
+    if let Err(refusal) = taken {
+        if let Some(limit) = refusal.limit() {
+            node.events().limit_hit(limit, || Some(peer.realm().key().clone()), peer.address());
+        }
+        context.reply(server::refused(request.id().ok().flatten(), refusal));
     }
 }
 

@@ -216,6 +216,7 @@ fn handle(node: &Node, peer: &Peer, messages_per_second: u32, text: &str) -> Pos
             let mut context = Context { peer, node, flushes: &mut Vec::new() };
             peerjs::request(&mut context, &tenant, kind, text);
         }
+        Command::App => peerjs::send_to_app(&mut Context { peer, node, flushes: &mut Vec::new() }, text),
         Command::Heartbeat => {}
         Command::Nothing => return Posted::Nothing,
     }

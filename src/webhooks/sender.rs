@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use super::queues::Outcome;
 use crate::events::{Event, Row, WebhookEvent};
 use crate::keys::{Webhook, WebhookSecret};
-use crate::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
+use crate::outbound::{Bounds, HttpClient, IncomingResponse, NoAnswer, Reach, parse_url};
 use crate::wire::ConnId;
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Most bytes of an answer that are read. They have no meaning, but a connection whose answer is read can be used again.
+/// Most bytes of an answer that are read. To an event they have no meaning, but a connection whose answer is read can be used again.
 const MAX_ANSWER_BYTES: usize = 16 << 10;
 /// Time limit for the body of an answer.
 const REST_OF_ANSWER: Duration = Duration::from_secs(1);
@@ -67,6 +67,16 @@ pub(super) struct Sender {
     anywhere: HttpClient,
 }
 
+/// A request, and the secrets that sign it.
+pub(super) struct Signed {
+    pub(super) url: Uri,
+    /// True if all addresses are allowed.
+    pub(super) private: bool,
+    pub(super) secrets: Vec<WebhookSecret>,
+    pub(super) id: String,
+    pub(super) body: String,
+}
+
 /// The outcome of a request.
 pub(super) struct Attempt {
     pub(super) outcome: Outcome,
@@ -82,31 +92,11 @@ impl Sender {
         Ok(Sender { public: client(Reach::Public)?, anywhere: client(Reach::Anywhere)? })
     }
 
-    /// Sends an event once. `private` allows all addresses.
-    pub(super) async fn send(
-        self,
-        url: Uri,
-        private: bool,
-        secrets: Vec<WebhookSecret>,
-        id: String,
-        body: String,
-    ) -> Attempt {
-        let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let request = Request::post(url)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("peerbroker/", env!("CARGO_PKG_VERSION")))
-            .header("webhook-id", &id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signatures(&secrets, &id, timestamp, &body))
-            .body(body);
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return Attempt::failed(error.to_string()),
-        };
-        let client = if private { self.anywhere } else { self.public };
-        let answered = match client.send(request).await {
+    /// Sends an event once.
+    pub(super) async fn send(self, request: Signed) -> Attempt {
+        let answered = match self.post(request).await {
             Ok(answered) => answered,
-            Err(error) => return Attempt::failed(error.to_string()),
+            Err(why) => return Attempt::failed(why),
         };
         let answer = Attempt::of(answered.head.status, &answered.head.headers);
         // The body of the answer is ignored, even if it breaks off.
@@ -114,6 +104,32 @@ impl Sender {
             Ok(Err(error @ NoAnswer::TimedOut(_))) => Attempt::failed(error.to_string()),
             _ => answer,
         }
+    }
+
+    /// Sends a message once. Returns the text of its answer.
+    pub(super) async fn ask(&self, request: Signed) -> Result<String, String> {
+        let answered = self.post(request).await?;
+        let status = answered.head.status;
+        if !status.is_success() {
+            return Err(format!("the answer is {status}"));
+        }
+        let answer = answered.read().await.map_err(|error| error.to_string())?;
+        String::from_utf8(answer.into_body().into()).map_err(|error| error.to_string())
+    }
+
+    async fn post(&self, request: Signed) -> Result<IncomingResponse, String> {
+        let Signed { url, private, secrets, id, body } = request;
+        let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let request = Request::post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("peerbroker/", env!("CARGO_PKG_VERSION")))
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signatures(&secrets, &id, timestamp, &body))
+            .body(body)
+            .map_err(|error| error.to_string())?;
+        let client = if private { &self.anywhere } else { &self.public };
+        client.send(request).await.map_err(|error| error.to_string())
     }
 }
 
@@ -164,7 +180,12 @@ impl Names {
         format!("msg_{}_{number}", self.run())
     }
 
-    fn connection(&self, connection: ConnId) -> String {
+    /// The id of a message of a client.
+    pub(super) fn message_id(&self, number: u64) -> String {
+        format!("msg_{}_m{number}", self.run())
+    }
+
+    pub(super) fn connection(&self, connection: ConnId) -> String {
         format!("{}_{}", self.run(), connection.get())
     }
 

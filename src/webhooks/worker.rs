@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
 use super::queues::{Consumer, Delivery, Outcome, Queues, Settled, Step, WebhookTotals};
-use super::sender::{Attempt, Names, Sender, body, checked_url};
+use super::sender::{Attempt, Names, Sender, Signed, body, checked_url};
 use crate::clock::{Clock, millis};
 use crate::config::LiveConfig;
 use crate::events::{Event, WebhookEvent, counted};
@@ -24,7 +24,7 @@ use crate::threads::Threads;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Queues events, and sends them. Its thread starts with the first event, and ends when this is dropped.
-pub(crate) struct Webhooks(Arc<Shared>);
+pub(crate) struct Webhooks(pub(super) Arc<Shared>);
 
 impl Webhooks {
     /// Queues each later event of a node for all consumers that want it.
@@ -76,11 +76,11 @@ fn start(shared: &Arc<Shared>) {
     }
 }
 
-struct Shared {
+pub(super) struct Shared {
     config: LiveConfig,
     /// Weak, because the node holds the events, which hold this.
     node: Weak<Node>,
-    names: Names,
+    pub(super) names: Names,
     clock: Clock,
     threads: Threads,
     /// Held for a moment: events wait for it.
@@ -110,7 +110,7 @@ impl Shared {
 
     /// The endpoint of a consumer, without a URL if it wants no events. The flag allows a private address, and no TLS. `None` if
     /// its key is not active any more.
-    fn endpoint_of(&self, consumer: &Consumer) -> Option<(Webhook, bool)> {
+    pub(super) fn endpoint_of(&self, consumer: &Consumer) -> Option<(Webhook, bool)> {
         let config = self.config.load();
         match consumer {
             Consumer::Operator => Some((config.webhooks.operator.clone(), true)),
@@ -254,8 +254,8 @@ impl Worker<'_> {
         };
         let names = &self.shared.names;
         let (id, body) = (names.id(delivery.number), body(&delivery.event, delivery.happened, names));
-        let request = self.sender.clone().send(url, *private, webhook.secrets.clone(), id, body);
-        let task = self.requests.spawn(request);
+        let request = Signed { url, private: *private, secrets: webhook.secrets.clone(), id, body };
+        let task = self.requests.spawn(self.sender.clone().send(request));
         self.in_flight.insert(task.id(), (consumer, delivery));
     }
 

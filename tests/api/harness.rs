@@ -127,12 +127,12 @@ impl TestServer {
         listen: Listen,
         keys: Option<Arc<dyn KeyStore>>,
     ) -> Self {
-        // The clock stands still, so a client above its rate limit would wait forever.
-        let mut config = Config { messages_per_second: 0, ..Config::default() };
-        configure(&mut config);
-        let clock = Clock::manual();
-        let broker = broker(config, &clock, keys);
-        Self::serve(broker, clock, transport, listen)
+        let builder = PeerBroker::builder();
+        let builder = match keys {
+            Some(keys) => builder.keys(keys),
+            None => builder,
+        };
+        Self::start_at(transport, builder, listen, configure)
     }
 
     /// A server with a relay.
@@ -147,11 +147,22 @@ impl TestServer {
 
     /// The same with its own ports and TLS.
     pub fn start_built_on(builder: Builder, listen: Listen, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(Transport::Own, builder, listen, configure)
+    }
+
+    /// The same on one of the transports.
+    pub fn start_at(
+        transport: Transport,
+        builder: Builder,
+        listen: Listen,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        // The clock stands still, so a client above its rate limit would wait forever.
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let clock = Clock::manual();
         let broker = builder.config(config).clock(clock.clone()).build();
-        Self::serve(broker, clock, Transport::Own, listen)
+        Self::serve(broker, clock, transport, listen)
     }
 
     /// A node of a cluster. Its clock is the system's.
@@ -288,14 +299,6 @@ impl Drop for TestServer {
 
 pub fn token_of(id: &str) -> String {
     format!("token-of-{id}")
-}
-
-fn broker(config: Config, clock: &Clock, keys: Option<Arc<dyn KeyStore>>) -> PeerBroker {
-    let builder = PeerBroker::builder().config(config).clock(clock.clone());
-    match keys {
-        Some(keys) => builder.keys(keys).build(),
-        None => builder.build(),
-    }
 }
 
 async fn serve_own(

@@ -2,6 +2,7 @@
 //! check which line.
 
 mod admission;
+mod app_messages;
 mod bad_input;
 mod bounds;
 mod calls;

@@ -6,7 +6,7 @@ mod private;
 use std::time::Duration;
 
 use peerbroker::config::WebhookEvent;
-use peerbroker::keys::{Change, Webhook};
+use peerbroker::keys::Change;
 use serde_json::json;
 
 use crate::harness::keys::{enabled, key, on_own_with_keys_and, plain_key};
@@ -148,9 +148,10 @@ fn each_of_the_secrets_signs_and_an_operator_may_choose_events() {
     let receiver = Receiver::start();
     let other = format!("whsec_{}", "b3RoZXI".repeat(8));
     let server = TestServer::start(Transport::Own, |config| {
-        let Webhook { url, secrets } = receiver.webhook();
+        let mut webhook = receiver.webhook();
         let other = peerbroker::keys::WebhookSecret::parse(&other).unwrap();
-        config.webhooks.operator = Webhook { url, secrets: [vec![other], secrets].concat() };
+        webhook.secrets.insert(0, other);
+        config.webhooks.operator = webhook;
         config.webhooks.events = vec![WebhookEvent::PeerDisconnected];
     });
     drop(server.client("alice"));
@@ -345,6 +346,9 @@ fn the_api_never_shows_a_secret_and_refuses_what_cannot_be_used() {
         assert!(problem.contains(why), "{problem}");
         assert!(!problem.contains("c2hvcnQ") && !problem.contains(SECRET), "{problem}");
     }
+    let webhook = json!({"url": url, "secrets": [SECRET], "messages": true});
+    let with_messages = api.patch("/api/keys/game", &json!({"webhook": webhook}));
+    assert_eq!(with_messages.json["webhook"], json!({"url": url, "messages": true}));
     let off = api.patch("/api/keys/game", &json!({"webhook": {"url": ""}}));
     assert_eq!(off.json["webhook"], json!({"url": ""}));
 }

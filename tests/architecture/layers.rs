@@ -98,8 +98,8 @@ pub const LAYERS: &[Layer] = &[
     // The state that all sessions share: keys with their clients.
     layer(
         "node",
-        "cluster descriptions rendezvous rooms router limits keys dialect config events single_flight media media_api clock wire",
-        "arc_swap dashmap parking_lot serde serde_json tokio::sync tokio::test tokio::time utoipa",
+        "cluster descriptions rendezvous rooms router limits keys dialect config events single_flight media media_api threads clock wire",
+        "arc_swap dashmap log parking_lot serde serde_json tokio::select tokio::sync tokio::task tokio::test tokio::time utoipa",
     ),
     // The shared state of many nodes, and the worker that keeps it.
     layer(

@@ -88,7 +88,7 @@ impl Views {
                 assert_eq!(was_there, kind != "ROOM-JOINED", "{own} hears {text}");
             }
             "PRESENCE" => drop(self.online.insert(id, frame["online"].as_bool().expect("a bool"))),
-            "ROOM-MESSAGE" | "ROOM-OK" | "ROOM-REFUSED" | "EXPIRE" => {}
+            "ROOM-MESSAGE" | "SERVER-MESSAGE" | "ROOM-OK" | "ROOM-REFUSED" | "EXPIRE" => {}
             other => panic!("{other}: {text}"),
         }
         if self.of_rooms.contains_key(&room) && text.contains("\"n\":") {
@@ -158,6 +158,10 @@ enum Step {
         id: usize,
         of: usize,
     },
+    /// The app's server sends to all members.
+    Broadcast {
+        room: usize,
+    },
     /// The session of the connection ends, or notices that it has lost its id.
     Depart {
         id: usize,
@@ -182,9 +186,10 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (id.clone(), room.clone(), any::<bool>()).prop_map(|(id, room, with_data)| Step::Join { id, room, with_data }),
         2 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Leave { id, room }),
         4 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Update { id, room }),
-        5 => (id.clone(), room, prop::option::weighted(0.3, 0..IDS.len()))
+        5 => (id.clone(), room.clone(), prop::option::weighted(0.3, 0..IDS.len()))
             .prop_map(|(id, room, to)| Step::Send { id, room, to }),
         3 => (id.clone(), 0..IDS.len()).prop_map(|(id, of)| Step::Watch { id, of }),
+        2 => room.prop_map(|room| Step::Broadcast { room }),
         3 => (id.clone(), prop::bool::weighted(0.3)).prop_map(|(id, for_good)| Step::Depart { id, for_good }),
         1 => (id.clone(), 0..300_usize).prop_map(|(id, room)| Step::Block { id, room }),
         1 => id.prop_map(|id| Step::Read { id }),
@@ -252,6 +257,10 @@ impl World {
             }
             Step::Watch { id, of } => {
                 on(id, &|requester| rooms.watch(requester, &[PeerId::parse(IDS[of]).unwrap()], 100));
+            }
+            Step::Broadcast { room } => {
+                let reached = rooms.send_from_server(ROOMS[room], &data);
+                assert!(reached <= rooms.members(ROOMS[room]).len());
             }
             Step::Depart { id, for_good } => {
                 // The oldest: those that were replaced notice it late.
@@ -352,6 +361,7 @@ fn threads_that_join_change_and_leave_at_once_hear_one_order() {
                     let (room, data) = (ROOMS[round % 2], format!("{{\"n\":\"{number}/{round}\"}}"));
                     client.join(rooms, room, &data);
                     let _ = client.request(|requester| rooms.send(requester, room, None, Some(&data)));
+                    rooms.send_from_server(room, &format!("{{\"n\":\"app {number}/{round}\"}}"));
                     if (round + number).is_multiple_of(3) {
                         let _ = client.request(|requester| rooms.leave(requester, room));
                     }

@@ -59,8 +59,14 @@ fn the_webhook_of_a_key_is_set_with_its_secret_and_taken_away_and_the_secret_is_
     assert!(shown(&["show", "game"]).contains(url));
     let json: Value = serde_json::from_str(&shown(&["show", "game", "--json"])).unwrap();
     assert_eq!(json["webhook"], serde_json::json!({"url": url}));
+    let with_messages =
+        ["set", "game", "--webhook", url, "--webhook_secret_file", &file, "--webhook_messages"];
+    assert!(shown(&with_messages).contains(&format!("{url}, with messages of clients")));
+    let json: Value = serde_json::from_str(&shown(&["show", "game", "--json"])).unwrap();
+    assert_eq!(json["webhook"], serde_json::json!({"url": url, "messages": true}));
     for (args, code) in [
         (&["--webhook", url][..], 2),
+        (&["--webhook_messages"], 2),
         (&["--webhook_secret_file", &file], 2),
         (&["--webhook", "game.example.org", "--webhook_secret_file", &file], 2),
         (&["--webhook", url, "--webhook_secret_file", "/nowhere"], 1),

@@ -108,6 +108,12 @@ const ATTACKS: &[Attack] = &[
     attack!(memory::unread_outboxes, "0.9 MB for each of 200 peers that do not read")
         .flags(NO_RATE)
         .peak_mib(300),
+    attack!(
+        memory::messages_to_a_silent_app,
+        "1,800 messages of 60 KiB of 9 keys to an app that never answers"
+    )
+    .flags(&["--webhook_private"])
+    .peak_mib(150),
     attack!(memory::endless_key_set, "/dev/zero and a FIFO as the key set of a key").peak_mib(100),
     // A cluster.
     attack!(

@@ -1,6 +1,6 @@
 //! Attacks that fill memory, which the server must return afterwards.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::flow::{connect_with_small_segments, push};
 use crate::harness::{Target, accepted};
 use crate::http_client::{HttpConnection, connect};
 use crate::ids::message;
+use crate::raw_client::RawClient;
 use crate::wire::{self, MASKED, opcode};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -70,6 +71,39 @@ pub fn unread_outboxes(target: &mut Target) {
         push(&stream, &round, deadline);
     }
     drop(peers);
+}
+
+pub fn messages_to_a_silent_app(target: &mut Target) {
+    const MESSAGES: usize = 40;
+    // It accepts and answers nothing.
+    let app = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", app.local_addr().expect("its address"));
+    let webhook =
+        json!({"url": url, "secrets": ["whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"], "messages": true});
+    let message = format!(r#"{{"type":"SERVER-MESSAGE","payload":"{}"}}"#, "x".repeat(60 << 10));
+    let mut clients = Vec::new();
+    for key in 0..9 {
+        let added = target.api.post("/api/keys", &json!({"key": format!("app-{key}"), "webhook": webhook}));
+        assert_eq!(added.status, 201, "a key whose app is silent");
+        for id in 0..5 {
+            let mut client = RawClient::over(target.connect(), &format!("{key}/{id}"));
+            let path = format!("/peerjs?key=app-{key}&id={id}&token=t");
+            client.send_raw(RawClient::handshake(&path).replacen(
+                "\r\n\r\n",
+                "\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n",
+                1,
+            ));
+            client.expect_accepted();
+            client.expect_open();
+            (0..MESSAGES).for_each(|_| client.send(&message));
+            // Of each key, four clients have all that may wait; and eight keys of all.
+            let waiting = if id < 4 && key < 8 { 16 } else { 0 };
+            for _ in 0..MESSAGES - waiting {
+                assert!(client.expect_text().contains("too_many_messages"), "{key}/{id}");
+            }
+            clients.push(client);
+        }
+    }
 }
 
 pub fn endless_key_set(target: &mut Target) {

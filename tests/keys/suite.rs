@@ -91,6 +91,7 @@ fn odd_key() -> Key {
         webhook: Webhook {
             url: "https://example.org/hook?a='".to_owned(),
             secrets: vec![WebhookSecret::parse("whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0").unwrap()],
+            messages: true,
         },
         tokens: vec![KeyToken::new(&key("k"), "ü \"'", TokenScope::ALL.to_vec()).0],
     };

@@ -17,7 +17,7 @@ use crate::wire::PeerId;
 #[derive(Serialize, ToSchema)]
 #[schema(as = MessageOutcome)]
 struct Outcome {
-    /// Number of connected clients that it goes to.
+    /// Number of clients that it goes to. Members of a room that are away count.
     reached: usize,
     /// True if it waits for an absent client.
     waits: bool,
@@ -89,6 +89,30 @@ pub(super) async fn send_to_all(
         return Err(Problem::not_found("there is no such key, or it is disabled"));
     }
     Ok(accepted(node.send_to_all(&key, &payload).await, false))
+}
+
+/// Sends a message to all members of a room, on all nodes. The body is its payload, any JSON value. It waits for members that are
+/// away.
+#[utoipa::path(
+    tag = "messages",
+    params(("key" = String, Path, example = "my-game"), ("name" = String, Path, example = "lobby")),
+    request_body(content = serde_json::Value, example = json!({"news": "it begins at nine"})),
+    responses((status = ACCEPTED, body = Outcome, description = "the message is on its way"), Problem)
+)]
+#[post("/api/keys/{key}/rooms/{name}/messages")]
+pub(super) async fn send_to_room(
+    ops: Data<Ops>,
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    body: Payload,
+) -> Reply {
+    let (key, room) = path.into_inner();
+    let key = parse_key(&key)?;
+    let payload = payload(&ops, &request, body).await?;
+    match ops.runtime.node.send_to_room(&key, &room, &payload) {
+        0 => Err(Problem::not_found("nobody is in such a room")),
+        reached => Ok(accepted(reached, false)),
+    }
 }
 
 fn accepted(reached: usize, waits: bool) -> HttpResponse {

@@ -74,7 +74,12 @@ pub(super) async fn remove_token(
 /// The scope that a request needs, and its key. `None` if tokens of keys may not send it.
 pub(super) fn needed(method: &Method, pattern: Option<&str>, path: &str) -> Option<(TokenScope, ApiKey)> {
     let scope = match (method.as_str(), pattern?) {
-        ("POST", "/api/keys/{key}/messages" | "/api/keys/{key}/peers/{id}/messages") => TokenScope::Messages,
+        (
+            "POST",
+            "/api/keys/{key}/messages"
+            | "/api/keys/{key}/peers/{id}/messages"
+            | "/api/keys/{key}/rooms/{name}/messages",
+        ) => TokenScope::Messages,
         (
             "GET" | "HEAD",
             "/api/keys/{key}/peers"

@@ -1,6 +1,8 @@
 //! The tables of endings in docs/PROTOCOL.md are those of the code.
 
-use peerbroker::wire::{CloseReason, HandshakeRefusal, Limit, Refusal, RoomRefusal};
+use peerbroker::wire::{
+    AppRefusal, CloseReason, HandshakeRefusal, Limit, Refusal, RequestEnding, RoomRefusal,
+};
 
 use crate::docs::pages::lines;
 
@@ -56,17 +58,20 @@ fn the_refusals_of_handshakes_are_those_of_the_code() {
     assert_eq!(documented("### Refused handshakes", 1, 2), known);
 }
 
-#[test]
-fn the_refusals_of_requests_are_those_of_the_code() {
-    let known = RoomRefusal::ALL.map(|refusal| {
-        let (ending, limit) = (refusal.ending(), refusal.limit().map(Limit::label));
-        (ending.label.to_owned(), ending.text.to_owned(), limit.map(str::to_owned), ending.retry)
-    });
+/// The row of a request that is refused: name, text, limit, and whether to try again.
+type RequestRow = (String, String, Option<String>, bool);
+
+fn request_row(ending: RequestEnding, limit: Option<Limit>) -> RequestRow {
+    let limit = limit.map(|limit| limit.label().to_owned());
+    (ending.label.to_owned(), ending.text.to_owned(), limit, ending.retry)
+}
+
+fn documented_requests(heading: &str) -> Vec<RequestRow> {
     let section = lines("docs/PROTOCOL.md")
-        .skip_while(|line| line != "### Refused requests")
+        .skip_while(|line| line != heading)
         .skip(1)
         .take_while(|line| !line.starts_with('#'));
-    let documented: Vec<_> = section
+    section
         .filter(|line| line.starts_with("| `"))
         .map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
@@ -74,6 +79,13 @@ fn the_refusals_of_requests_are_those_of_the_code() {
             let limit = Some(cells[2]).filter(|cell| *cell != "–").map(plain);
             (plain(cells[0]), cells[1].to_owned(), limit, cells[4] == "yes")
         })
-        .collect();
-    assert_eq!(documented, known);
+        .collect()
+}
+
+#[test]
+fn the_refusals_of_requests_are_those_of_the_code() {
+    let known = RoomRefusal::ALL.map(|refusal| request_row(refusal.ending(), refusal.limit()));
+    assert_eq!(documented_requests("### Refused requests"), known);
+    let known = AppRefusal::ALL.map(|refusal| request_row(refusal.ending(), refusal.limit()));
+    assert_eq!(documented_requests("### Refused messages to the app"), known);
 }

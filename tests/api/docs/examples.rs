@@ -16,8 +16,7 @@ fn the_exchanges_happen_as_they_are_written() {
     for transport in Transport::ALL {
         for block in &blocks {
             eprintln!("{} on the transport {transport:?}", block.at(0));
-            let server = TestServer::start(transport, |config| block.configure(config));
-            let mut play = Play::new(server, &block.random());
+            let mut play = Play::new(transport, |config| block.configure(config), &block.random());
             for (number, line) in block.lines.iter().enumerate() {
                 play.line(line.trim(), &block.at(number + 1));
             }

@@ -20,6 +20,10 @@ pub const SECRET: &str = "whsec_c2VjcmV0LW9mLXdlYmhvb2tzLWluLXRlc3Rz";
 pub enum Says {
     /// A status line, and further header lines with their line breaks.
     Answer(&'static str, String),
+    /// 200 with this body.
+    Body(Vec<u8>),
+    /// 200 with the payload of a message of a client.
+    Echo,
     /// Nothing, until it says something else.
     Nothing,
 }
@@ -68,7 +72,8 @@ impl Receiver {
     }
 
     pub fn webhook_at(&self, url: &str) -> Webhook {
-        Webhook { url: url.to_owned(), secrets: vec![WebhookSecret::parse(SECRET).unwrap()] }
+        let secrets = vec![WebhookSecret::parse(SECRET).unwrap()];
+        Webhook { url: url.to_owned(), secrets, ..Webhook::default() }
     }
 
     /// The next request, whatever was answered.
@@ -107,13 +112,18 @@ fn serve(connection: TcpStream, says: &(Mutex<Says>, Condvar), tell: &Sender<Tol
     let mut reader = BufReader::new(connection);
     // Ends when the server closes the connection.
     while let Some(told) = request(&mut reader) {
-        let _ = tell.send(told);
+        let _ = tell.send(told.clone());
         let (lock, changed) = says;
         let says = changed.wait_while(lock.lock().unwrap(), |says| matches!(says, Says::Nothing)).unwrap();
-        let Says::Answer(status, headers) = says.clone() else { unreachable!() };
+        let (head, body) = match says.clone() {
+            Says::Answer(status, headers) => (format!("{status}\r\n{headers}"), Vec::new()),
+            Says::Body(body) => ("200 OK\r\n".to_owned(), body),
+            Says::Echo => ("200 OK\r\n".to_owned(), told.event["data"]["payload"].to_string().into_bytes()),
+            Says::Nothing => unreachable!(),
+        };
         drop(says);
-        let answer = format!("HTTP/1.1 {status}\r\n{headers}content-length: 0\r\n\r\n");
-        if writer.write_all(answer.as_bytes()).is_err() {
+        let head = format!("HTTP/1.1 {head}content-length: {}\r\n\r\n", body.len());
+        if writer.write_all(&[head.as_bytes(), &body].concat()).is_err() {
             return;
         }
     }

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -19,6 +19,7 @@ const ORDER: [&str; 24] = [
     "list_members",
     "send_to_peer",
     "send_to_all",
+    "send_to_room",
     "add_token",
     "remove_token",
     "change_log",
@@ -156,8 +157,9 @@ fn every_operation_does_what_is_described() {
         });
     }
     let mut alice = alice.unwrap();
-    for _ in ["send_to_peer", "send_to_all"] {
-        alice.expect(r#"{"type":"SERVER-MESSAGE","payload":{"news":"it begins at nine"}}"#);
+    for room in ["", "", r#","room":"lobby""#] {
+        alice
+            .expect(format!(r#"{{"type":"SERVER-MESSAGE"{room},"payload":{{"news":"it begins at nine"}}}}"#));
     }
     alice.expect_closed_with(Some(4005));
 

@@ -20,9 +20,10 @@ fn a_token_of_a_key_may_do_what_its_scopes_say_and_nothing_else() {
     let (server, api) = with_api(&[plain_key("one"), plain_key("two")], Some(ADMIN), |_| {});
     let api = api.with_token(ADMIN);
     let (_a, _b) = (server.client_of("one", "a"), server.client_of("two", "a"));
-    let all: [(&str, &str, u16, &[&str]); 12] = [
+    let all: [(&str, &str, u16, &[&str]); 13] = [
         ("POST", "/api/keys/one/peers/a/messages", 202, &["messages"]),
         ("POST", "/api/keys/one/messages", 202, &["messages"]),
+        ("POST", "/api/keys/one/rooms/nobody/messages", 404, &["messages"]),
         // The same key with an escape.
         ("POST", "/api/keys/%6Fne/messages", 202, &["messages"]),
         ("GET", "/api/keys/one/peers", 200, &["peers:read"]),

@@ -1,5 +1,5 @@
 //! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, why a connection ends, and why
-//! a request about a room is refused.
+//! a request about a room, or a message to the app, is refused.
 //!
 //! `docs/PROTOCOL.md` has the same table, and `tests/docs/endings.rs` compares the two. No other file has a close code.
 
@@ -150,9 +150,9 @@ impl Refusal {
     }
 }
 
-/// One row of the table for a request about a room, which is refused in a frame. The connection stays open.
+/// One row of the table for a request, which is refused in a frame. The connection stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoomEnding {
+pub struct RequestEnding {
     /// The type of the refusal, for the client, metrics and logs.
     pub label: &'static str,
     /// The text for the client.
@@ -161,15 +161,17 @@ pub struct RoomEnding {
     pub retry: bool,
 }
 
+const INVALID_REQUEST: &str = "A request is a string or a number of at most 64 bytes";
+
 table! {
     /// The reason why a request about a room is refused.
-    RoomRefusal.ending: RoomEnding(label, text, retry);
+    RoomRefusal.ending: RequestEnding(label, text, retry);
     /// Rooms are off for the key.
     Off: "rooms_off", "Rooms are off for this key", false;
     /// The name of the room is missing or not valid.
     InvalidRoom(InvalidName): "invalid_room", "Invalid room provided", false;
     /// The id of the request is not a short string or number.
-    InvalidRequest: "invalid_request", "A request is a string or a number of at most 64 bytes", false;
+    InvalidRequest: "invalid_request", INVALID_REQUEST, false;
     /// The data of the member are longer than the limit.
     DataTooLong: "data_too_long", "The data of a member have at most 1024 bytes", false;
     /// The rooms of the key are private, and the proof of the client does not list this one.
@@ -219,6 +221,28 @@ impl RoomRefusal {
             RoomRefusal::InvalidRoom(why) => format!("{text}: {why}").into(),
             _ => text.into(),
         }
+    }
+}
+
+table! {
+    /// The reason why a message of a client to the app gets no answer of the app.
+    AppRefusal.ending: RequestEnding(label, text, retry);
+    /// The app takes no messages of clients of this key.
+    Off: "messages_off", "The app takes no messages of clients", false;
+    /// The id of the request is not a short string or number.
+    InvalidRequest: "invalid_request", INVALID_REQUEST, false;
+    /// The payload is longer than the limit.
+    TooLong: "message_too_long", "A message to the app has at most 65536 bytes", false;
+    /// Too many messages of the client, of its key, or of all wait for the app.
+    TooMany: "too_many_messages", "Too many messages wait for the app", true;
+    /// The app cannot be reached, fails, or takes too long. It may have the message.
+    NoAnswer: "no_answer", "The app did not answer", true;
+}
+
+impl AppRefusal {
+    /// The limit that the client has reached, if it was one.
+    pub fn limit(self) -> Option<Limit> {
+        (self == AppRefusal::TooMany).then_some(Limit::AppMessages)
     }
 }
 

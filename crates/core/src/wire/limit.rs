@@ -70,6 +70,8 @@ table! {
     SignupLimit: "signup_limit", Some("registration_limit"), Scope::Cluster;
     /// Rate of wrong admin tokens of one address.
     WrongAdminTokens: "wrong_admin_tokens", None, Scope::Node;
+    /// Messages of clients that wait for the app.
+    AppMessages: "app_messages", None, Scope::Node;
     /// Webhook requests of a key at a time.
     WebhookRequests: "webhook_requests", None, Scope::Node;
 }

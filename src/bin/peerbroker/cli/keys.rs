@@ -169,6 +169,7 @@ pub struct KeySettings {
     auth_url: Option<String>,
     webhook: Option<String>,
     webhook_secret_file: Option<PathBuf>,
+    webhook_messages: bool,
     no_webhook: bool,
 }
 
@@ -235,6 +236,8 @@ static ROWS: LazyLock<[Row; 24]> = LazyLock::new(|| [
         "URL that gets the events of its clients, by POST", "").with("webhook_secret_file"),
     Row::new("webhook_secret_file", |k| &mut k.webhook_secret_file, path("FILE"),
         "With --webhook: file with the secret that signs the events, or with several", "").with("webhook"),
+    Row::new("webhook_messages", |k| &mut k.webhook_messages, switch(),
+        "With --webhook: send it the messages of clients to the app too, and its answers back", "").with("webhook"),
     Row::new("no_webhook", |k| &mut k.no_webhook, switch(),
         "Send no events of its clients", "").at_most(0).excludes(&["webhook"]).unset(""),
 ]);
@@ -350,7 +353,7 @@ impl KeySettings {
         let flag = "webhook_secret_file";
         let secrets = WebhookSecret::parse_all(&secret_file::of_flag(flag, path)?)
             .map_err(|why| failed(format!("--{flag} {} cannot be used: {why}", path.display())))?;
-        let webhook = Webhook { url: url.clone(), secrets };
+        let webhook = Webhook { url: url.clone(), secrets, messages: self.webhook_messages };
         check_webhook(&webhook, true)
             .map_err(|why| wrong(format!("invalid value {url:?} for --webhook: {why}")))?;
         Ok(Some(webhook))

@@ -199,6 +199,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "File with the secret that signs the events of --webhook, or with several", "One on each line.").live().of(NODE),
             Row::new("webhook_events", |d| &mut d.config.webhooks.events, choice("LIST", WebhookEvent::ALL.map(|event| (event.label(), event))),
                 "Types of the events that --webhook gets, as in peer.connected,peer.disconnected", "See [events](WEBHOOKS.md#events).").commas().unset("all but room.joined and room.left").needs(&WEBHOOK).live(),
+            Row::new("webhook_messages", |d| &mut d.config.webhooks.operator.messages, switch(),
+                "Send messages of clients to the app to --webhook too, and its answers back", "See [messages of clients](WEBHOOKS.md#messages-of-clients).").needs(&WEBHOOK).live(),
             Row::new("webhook_private", |d| &mut d.config.webhooks.private, switch(),
                 "Let the webhooks of keys have private addresses, and http:// URLs", "See [the webhook of a key](WEBHOOKS.md#the-webhook-of-a-key).").live(),
         ]),

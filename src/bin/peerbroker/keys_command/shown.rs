@@ -116,6 +116,7 @@ pub(super) fn details(key: &Key) -> String {
     };
     let webhook = match settings.webhook.url.as_str() {
         "" => "none".to_owned(),
+        url if settings.webhook.messages => printable(url) + ", with messages of clients",
         url => printable(url),
     };
     let head = [

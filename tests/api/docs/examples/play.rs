@@ -3,12 +3,15 @@
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::ready;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peerbroker::wire::PeerId;
+use peerbroker::wire::{ApiKey, PeerId};
+use peerbroker::{Config, Listen, PeerBroker};
 
 use crate::harness::wire::{FIN, Frame, frame, opcode};
-use crate::harness::{RawClient, TestServer};
+use crate::harness::{RawClient, TestServer, Transport};
 use words::Words;
 
 /// The state of one exchange.
@@ -16,6 +19,8 @@ pub(super) struct Play {
     // Dropped first: a server that stops waits for its clients.
     clients: BTreeMap<String, Actor>,
     server: TestServer,
+    /// The answer of the app to messages of clients.
+    app: Arc<Mutex<Option<String>>>,
     words: Words,
 }
 
@@ -39,8 +44,12 @@ const MARKER: &str = r#""marker""#;
 
 impl Play {
     /// `random` are placeholders of the example for random values of the server.
-    pub(super) fn new(server: TestServer, random: &[String]) -> Self {
-        Play { clients: BTreeMap::new(), server, words: Words::new(random) }
+    pub(super) fn new(transport: Transport, configure: impl FnOnce(&mut Config), random: &[String]) -> Self {
+        let app: Arc<Mutex<Option<String>>> = Arc::default();
+        let answer = Arc::clone(&app);
+        let builder = PeerBroker::builder().on_app_message(move |_| ready(answer.lock().unwrap().clone()));
+        let server = TestServer::start_at(transport, builder, Listen::default(), configure);
+        Play { clients: BTreeMap::new(), server, app, words: Words::new(random) }
     }
 
     pub(super) fn line(&mut self, line: &str, at: &str) {
@@ -54,8 +63,19 @@ impl Play {
                 .server
                 .advance(Duration::from_secs(seconds.unwrap_or_else(|| panic!("{at}: {line}"))));
         }
+        if let Some(answer) = line.strip_prefix("the app answers ") {
+            *self.app.lock().unwrap() = Some(answer.to_owned());
+            return;
+        }
         if let Some(sent) = line.strip_prefix("the app sends ") {
-            let (id, payload) = sent.split_once(' ').unwrap_or_else(|| panic!("{at}: {line}"));
+            let split = |text| str::split_once(text, ' ').unwrap_or_else(|| panic!("{at}: {line}"));
+            if let Some(to_room) = sent.strip_prefix("room ") {
+                let (room, payload) = split(to_room);
+                let key = ApiKey::parse("peerjs").unwrap();
+                assert_eq!(self.server.node().send_to_room(&key, room, payload), 1, "{at}");
+                return;
+            }
+            let (id, payload) = split(sent);
             let tenant = self.server.node().tenant("peerjs").unwrap();
             let text = format!(r#"{{"type":"SERVER-MESSAGE","payload":{payload}}}"#);
             assert!(tenant.send(&PeerId::parse(id).unwrap(), &text), "{at}");

@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
             "usize" | "u32" => "a whole number of 0 or more",
             "a boolean" => "true or false",
             "a sequence" => "a list",
-            "struct Webhook" => "a table with url and secrets",
+            "struct Webhook" => "a table with url, secrets and messages",
             _ if expected.contains("Auth") => "a table with a method",
             expected => expected,
         };

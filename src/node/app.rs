@@ -1,0 +1,255 @@
+//! Messages of clients to the app's server, which is a hook of an embedding program or a webhook.
+//!
+//! The app gets the messages of one client one after another, so they keep their order. Those of other clients do not wait for them.
+//! No message is repeated: its client hears of a failure, and knows best if it should.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::de::IgnoredAny;
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{JoinSet, spawn_local};
+
+use crate::clock::{Clock, millis};
+use crate::dialect::{peerjs, server};
+use crate::events::PeerAddress;
+use crate::router::Peer;
+use crate::threads::Threads;
+use crate::wire::{ApiKey, AppRefusal, ConnId, PeerId};
+
+/// Most bytes of a payload.
+const MAX_PAYLOAD_BYTES: usize = 64 << 10;
+
+/// Most messages of one client that wait for their turn or for the answer.
+const MAX_OF_CLIENT: usize = 16;
+
+/// The same of all clients of a key.
+const MAX_OF_KEY: usize = 64;
+
+/// The same of all keys: as many requests run at once.
+const MAX_TOTAL: usize = 512;
+
+/// Time limit for the answer. It includes the time for which a message waits for the earlier ones of its client.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Interval at which failures are logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A message of a client to the app's server.
+#[derive(Clone, Debug)]
+pub struct AppMessage {
+    /// The key of the client.
+    pub key: ApiKey,
+    /// Its id.
+    pub id: PeerId,
+    /// Its connection.
+    pub connection: ConnId,
+    /// The payload, as the client's JSON text.
+    pub payload: Option<String>,
+    /// The id that the client has given the message, as JSON text. Without one it gets no answer.
+    pub request: Option<String>,
+}
+
+/// The app's work on a message. Ready with the answer, JSON text, if there is one; or with the reason of a failure, for the log.
+type Answering = Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>>;
+
+/// The app's server. `None` if it takes no messages of the key.
+pub(crate) type AskApp = Box<dyn Fn(AppMessage) -> Option<Answering> + Send + Sync>;
+
+/// Messages that wait for the app. Their thread starts with the first one, and ends when this is dropped.
+pub(super) struct AppMessages {
+    ask: AskApp,
+    shared: Arc<Shared>,
+    threads: Threads,
+    /// The first message of each client that has none.
+    begun: OnceLock<UnboundedSender<Waiting>>,
+}
+
+struct Shared {
+    clock: Clock,
+    inbox: Mutex<Inbox>,
+    /// The time from which the next failure is logged.
+    next_log: Mutex<u64>,
+}
+
+/// The messages that the app has, and those behind them.
+#[derive(Default)]
+struct Inbox {
+    /// Each of these clients has one with the app.
+    clients: HashMap<PeerAddress, VecDeque<Waiting>>,
+    of_keys: HashMap<ApiKey, usize>,
+    total: usize,
+}
+
+struct Waiting {
+    peer: Peer,
+    request: Option<String>,
+    /// The time at which its client is told that there is no answer.
+    until: u64,
+    /// Not polled before its turn.
+    answering: Answering,
+}
+
+impl AppMessages {
+    pub(super) fn new(ask: AskApp, clock: Clock, threads: Threads) -> Self {
+        let shared = Shared { clock, inbox: Mutex::default(), next_log: Mutex::default() };
+        AppMessages { ask, shared: Arc::new(shared), threads, begun: OnceLock::new() }
+    }
+
+    /// Takes a message. The client gets the answer, or hears that there is none, if it is still connected.
+    pub(super) fn take(
+        &self,
+        peer: &Peer,
+        payload: Option<&str>,
+        request: Option<&str>,
+    ) -> Result<(), AppRefusal> {
+        if payload.is_some_and(|payload| payload.len() > MAX_PAYLOAD_BYTES) {
+            return Err(AppRefusal::TooLong);
+        }
+        let request = request.map(str::to_owned);
+        let answering = (self.ask)(AppMessage {
+            key: peer.realm().key().clone(),
+            id: peer.id().clone(),
+            connection: peer.connection(),
+            payload: payload.map(str::to_owned),
+            request: request.clone(),
+        });
+        let answering = answering.ok_or(AppRefusal::Off)?;
+        let until = self.shared.clock.now().saturating_add(millis(TIMEOUT));
+        let first =
+            self.shared.inbox.lock().add(Waiting { peer: peer.clone(), request, until, answering })?;
+        match first.map(|first| self.begun().send(first)) {
+            // The thread could not be started.
+            Some(Err(SendError(first))) => {
+                self.shared.inbox.lock().settle(&address(&first.peer));
+                Err(AppRefusal::NoAnswer)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begun(&self) -> &UnboundedSender<Waiting> {
+        self.begun.get_or_init(|| {
+            let (sender, begun) = unbounded_channel();
+            let shared = Arc::clone(&self.shared);
+            if let Err(error) = self.threads.once_async("app-messages", move || run(shared, begun)) {
+                log::error!("cannot start the thread of messages to the app, so it gets none: {error}");
+            }
+            sender
+        })
+    }
+}
+
+/// Serves each client by itself.
+async fn run(shared: Arc<Shared>, mut begun: UnboundedReceiver<Waiting>) {
+    while let Some(first) = begun.recv().await {
+        spawn_local(serve(Arc::clone(&shared), first));
+    }
+}
+
+/// Hands the messages of one client over until none is left.
+async fn serve(shared: Arc<Shared>, first: Waiting) {
+    let mut next = Some(first);
+    while let Some(Waiting { peer, request, until, answering }) = next {
+        let answer = shared.answer(answering, until).await.and_then(|answer| match answer {
+            Some(text) if request.is_some() => check(text).map(Some),
+            _ => Ok(None),
+        });
+        let frame = match answer {
+            Ok(answer) => request.map(|request| server::answer(&request, answer.as_deref())),
+            Err(why) => {
+                shared.log(peer.key(), &why);
+                Some(server::refused(request.as_deref(), AppRefusal::NoAnswer))
+            }
+        };
+        // Before the client hears of it, and sends the next one.
+        next = shared.inbox.lock().settle(&address(&peer));
+        // Only this connection gets it, because the next one with this id may be another client's.
+        drop(frame.map(|frame| peer.reply(frame)));
+    }
+}
+
+/// Checks the answer of an app.
+fn check(text: String) -> Result<String, String> {
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Err(error) => Err(format!("the answer is not JSON: {error}")),
+        // PeerJS would keep it for that connection.
+        Ok(_) if peerjs::connection(&text).is_some() => {
+            Err("the answer must not have a member connectionId".to_owned())
+        }
+        Ok(_) => Ok(text),
+    }
+}
+
+impl Shared {
+    async fn answer(&self, answering: Answering, until: u64) -> Result<Option<String>, String> {
+        let late = || Err(format!("no answer within {} seconds", TIMEOUT.as_secs()));
+        if self.clock.now() >= until {
+            return late();
+        }
+        // A task of its own, because a hook may panic. It ends with the set.
+        let mut task = JoinSet::new();
+        task.spawn(answering);
+        tokio::select! {
+            Some(answered) = task.join_next() => answered.unwrap_or_else(|error| Err(error.to_string())),
+            () = self.clock.sleep_until(until) => late(),
+        }
+    }
+
+    fn log(&self, key: &str, why: &str) {
+        let (mut next_log, now) = (self.next_log.lock(), self.clock.now());
+        let level = if now < *next_log { log::Level::Debug } else { log::Level::Warn };
+        if level == log::Level::Warn {
+            *next_log = now.saturating_add(millis(LOG_INTERVAL));
+        }
+        log::log!(level, "the app did not answer a client of the key {key:?}: {why}");
+    }
+}
+
+impl Inbox {
+    /// Adds a message. Gives it back if it can be handed over at once.
+    fn add(&mut self, waiting: Waiting) -> Result<Option<Waiting>, AppRefusal> {
+        let client = address(&waiting.peer);
+        let of_key = self.of_keys.get(&client.key).copied().unwrap_or_default();
+        let of_client = self.clients.get(&client).map_or(0, |behind| behind.len() + 1);
+        if of_client >= MAX_OF_CLIENT || of_key >= MAX_OF_KEY || self.total >= MAX_TOTAL {
+            return Err(AppRefusal::TooMany);
+        }
+        self.of_keys.insert(client.key.clone(), of_key + 1);
+        self.total += 1;
+        match self.clients.get_mut(&client) {
+            Some(behind) => {
+                behind.push_back(waiting);
+                Ok(None)
+            }
+            None => {
+                self.clients.insert(client, VecDeque::new());
+                Ok(Some(waiting))
+            }
+        }
+    }
+
+    /// The app is done with a message of a client. Returns the next one.
+    fn settle(&mut self, client: &PeerAddress) -> Option<Waiting> {
+        self.total = self.total.saturating_sub(1);
+        if let Some(of_key) = self.of_keys.get_mut(&client.key) {
+            *of_key -= 1;
+            if *of_key == 0 {
+                self.of_keys.remove(&client.key);
+            }
+        }
+        let next = self.clients.get_mut(client)?.pop_front();
+        if next.is_none() {
+            self.clients.remove(client);
+        }
+        next
+    }
+}
+
+fn address(peer: &Peer) -> PeerAddress {
+    peer.realm().address(peer.id())
+}

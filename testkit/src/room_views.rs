@@ -11,13 +11,20 @@ pub type View = BTreeMap<String, Option<String>>;
 pub struct RoomViews {
     own: String,
     pub of_rooms: BTreeMap<String, View>,
+    /// Its own data in the last list of each room.
+    pub own_data: BTreeMap<String, Option<String>>,
     /// Frames that it heard of each room behind its first list, if they have a number `n` and so exist once.
     pub orders: BTreeMap<String, Vec<String>>,
 }
 
 impl RoomViews {
     pub fn new(own: &str) -> Self {
-        RoomViews { own: own.to_owned(), of_rooms: BTreeMap::new(), orders: BTreeMap::new() }
+        RoomViews {
+            own: own.to_owned(),
+            of_rooms: BTreeMap::new(),
+            own_data: BTreeMap::new(),
+            orders: BTreeMap::new(),
+        }
     }
 
     /// Hears a frame. Returns what is wrong with a change that does not fit.
@@ -35,10 +42,10 @@ impl RoomViews {
                 if view.len() != listed.len() {
                     return wrong("a member is there twice");
                 }
-                // It knows its own data.
-                if view.remove(&self.own).is_none() {
+                let Some(own_data) = view.remove(&self.own) else {
                     return wrong("it is not in its own list");
-                }
+                };
+                self.own_data.insert(room.clone(), own_data);
                 self.of_rooms.insert(room, view);
                 return Ok(());
             }
@@ -66,9 +73,9 @@ impl RoomViews {
 }
 
 /// Finds a room whose members did not hear all in one order. Such an order exists if no frame is before itself.
-pub fn without_one_order(views: &[RoomViews]) -> Option<String> {
+pub fn without_one_order<'a>(views: impl IntoIterator<Item = &'a RoomViews>) -> Option<String> {
     let mut of_rooms: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
-    for (room, order) in views.iter().flat_map(|views| &views.orders) {
+    for (room, order) in views.into_iter().flat_map(|views| &views.orders) {
         of_rooms.entry(room).or_default().push(order);
     }
     of_rooms.into_iter().find_map(|(room, orders)| {

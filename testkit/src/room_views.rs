@@ -13,6 +13,8 @@ pub struct RoomViews {
     pub of_rooms: BTreeMap<String, View>,
     /// Its own data in the last list of each room.
     pub own_data: BTreeMap<String, Option<String>>,
+    /// The ids that it watches, and if they are online.
+    pub online: BTreeMap<String, bool>,
     /// Frames that it heard of each room behind its first list, if they have a number `n` and so exist once.
     pub orders: BTreeMap<String, Vec<String>>,
 }
@@ -22,6 +24,7 @@ impl RoomViews {
         RoomViews {
             own: own.to_owned(),
             of_rooms: BTreeMap::new(),
+            online: BTreeMap::new(),
             own_data: BTreeMap::new(),
             orders: BTreeMap::new(),
         }
@@ -63,6 +66,7 @@ impl RoomViews {
                     return wrong("it does not fit what it heard before");
                 }
             }
+            "PRESENCE" => drop(self.online.insert(id, frame["online"] == true)),
             _ => {}
         }
         if self.of_rooms.contains_key(&room) && text.contains("\"n\":") {

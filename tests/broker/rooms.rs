@@ -8,15 +8,15 @@ use std::time::Duration;
 use peerbroker::config::Limits;
 use peerbroker::rooms::{Requester, Rooms};
 use peerbroker::router::{IdLease, Outbox};
-use peerbroker::wire::{CloseReason, RoomName, RoomRefusal};
+use peerbroker::wire::{CloseReason, PeerId, RoomName, RoomRefusal};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use testkit::room_views::{RoomViews, without_one_order};
 
-use crate::House;
 use crate::socket::Socket;
+use crate::{House, peer};
 
 /// The rooms in which each member may be.
 const ROOMS_OF_EACH: usize = 2;
@@ -101,6 +101,10 @@ enum Step {
         room: usize,
         to: Option<usize>,
     },
+    Watch {
+        id: usize,
+        of: usize,
+    },
     /// The session of the connection ends, or notices that it has lost its id.
     Depart {
         id: usize,
@@ -128,6 +132,7 @@ fn step(members: usize) -> impl Strategy<Value = Step> {
         4 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Update { id, room }),
         5 => (id.clone(), room, prop::option::weighted(0.3, 0..members))
             .prop_map(|(id, room, to)| Step::Send { id, room, to }),
+        3 => (id.clone(), 0..members).prop_map(|(id, of)| Step::Watch { id, of }),
         3 => (id.clone(), prop::bool::weighted(0.3)).prop_map(|(id, for_good)| Step::Depart { id, for_good }),
         1 => (id.clone(), 0..300_usize).prop_map(|(id, room)| Step::Block { id, room }),
         1 => id.prop_map(|id| Step::Read { id }),
@@ -195,6 +200,13 @@ impl World {
         format!("{{\"n\":{}}}", self.number)
     }
 
+    /// An id of its own crowd, or of the next one.
+    fn neighbour(&self, id: usize, of: usize) -> PeerId {
+        let base = id - id % self.crowd;
+        let number = (base + of % (2 * self.crowd)) % self.clients.len();
+        peer(&number.to_string())
+    }
+
     fn take(&mut self, step: Step) {
         let (data, rooms) = (self.data(), Arc::clone(&self.rooms));
         let on = |id: usize, act: &dyn Fn(&mut Requester<'_>) -> Result<(), RoomRefusal>| {
@@ -220,12 +232,12 @@ impl World {
                 on(id, &|requester| rooms.update(requester, self.room(id, room), Some(&data)));
             }
             Step::Send { id, room, to } => on(id, &|requester| {
-                // Of its own crowd, or of the next one.
-                let base = id - id % self.crowd;
-                let neighbour =
-                    to.map(|to| ((base + to % (2 * self.crowd)) % self.clients.len()).to_string());
-                rooms.send(requester, self.room(id, room), neighbour.as_deref(), Some(&data))
+                let to = to.map(|to| self.neighbour(id, to));
+                rooms.send(requester, self.room(id, room), to.as_ref().map(PeerId::as_str), Some(&data))
             }),
+            Step::Watch { id, of } => {
+                on(id, &|requester| rooms.watch(requester, &[self.neighbour(id, of)], 100));
+            }
             Step::Depart { id, for_good } => {
                 // The oldest: those that were replaced notice it late.
                 if !self.clients[id].is_empty() {
@@ -248,6 +260,17 @@ impl World {
         let mut of_clients: BTreeMap<&str, RoomViews> = BTreeMap::new();
         for client in self.all().filter(|client| client.lease.is_current()) {
             of_clients.insert(&client.id, views(&client.id, &client.socket));
+        }
+        let mut online = BTreeMap::new();
+        let ids: Vec<PeerId> = (0..self.clients.len()).map(|id| peer(&id.to_string())).collect();
+        for (observer, ids) in observers.iter().zip(ids.chunks(self.crowd)) {
+            observer.request(|requester| self.rooms.watch(requester, ids, 100)).unwrap();
+            online.append(&mut views(&observer.id, &observer.socket).online);
+        }
+        for (id, seen) in &of_clients {
+            for (other, is_online) in &seen.online {
+                assert_eq!(online.get(other), Some(is_online), "{id} watches {other}");
+            }
         }
         for (observer, room) in observers.iter().zip(&self.names) {
             let list = views(&observer.id, &observer.socket).of_rooms.remove(room).expect("a list");

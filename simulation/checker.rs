@@ -1,5 +1,7 @@
 //! Reads a history, and lists the broken promises in it.
 
+mod rooms;
+
 use std::collections::{BTreeMap, HashMap};
 
 use crate::history::{Conn, History, Millis, What};
@@ -40,6 +42,7 @@ pub fn check(history: &History) -> Vec<String> {
     check_messages(history, &spans, &messages, &mut faults);
     check_order(history, &spans, &messages, &mut faults);
     check_end(history, &spans, &messages, &mut faults);
+    rooms::check(history, &spans, &mut faults);
     for (at, what) in &history.events {
         if matches!(what, What::Refused { why: "NO ANSWER", .. }) {
             faults.push(format!("{at}: {what:?}"));

@@ -1,5 +1,6 @@
 //! The events of a run, in their order.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A client's connection, numbered in the order of the attempts.
@@ -46,6 +47,23 @@ pub enum What {
         conn: Conn,
         to: String,
     },
+    /// A member of a room has set its data, or has left the room (`None`).
+    Set {
+        conn: Conn,
+        room: &'static str,
+        data: Option<String>,
+    },
+    /// A member of a room has sent the message of this number to all.
+    Told {
+        conn: Conn,
+        room: &'static str,
+        number: u32,
+    },
+    /// A client got a frame of a room.
+    Heard {
+        conn: Conn,
+        text: String,
+    },
     /// Something was done to a node, or to the backplane (`None`).
     Fault {
         node: Option<usize>,
@@ -64,6 +82,8 @@ pub struct History {
     pub in_doubt: u64,
     /// Bytes that still wait at the end.
     pub queued: usize,
+    /// The members of each room at the end, as each node knows them.
+    pub members: Vec<BTreeMap<&'static str, Vec<String>>>,
     /// True if nodes refuse new clients in an outage, so that no outage is an excuse for two owners.
     pub is_strict: bool,
 }

@@ -6,6 +6,8 @@
 
 mod checker;
 mod history;
+#[path = "../testkit/src/room_views.rs"]
+mod room_views;
 mod scripts;
 #[path = "../tests/cluster/sim/mod.rs"]
 mod sim;
@@ -17,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use peerbroker::config::Degraded;
+
+use world::Subject;
 
 /// Seeds that once found something.
 const REGRESSIONS: &[u64] =
@@ -30,9 +34,9 @@ fn number(name: &str) -> Option<u64> {
 const MODES: [Degraded; 2] = [Degraded::Allow, Degraded::Refuse];
 
 /// Describes the faults in the runs of a seed.
-fn fault(seed: u64) -> Option<String> {
+fn fault(subject: Subject, seed: u64) -> Option<String> {
     MODES.into_iter().find_map(|degraded| {
-        let history = world::run(seed, degraded);
+        let history = world::run(subject, seed, degraded);
         let faults = checker::check(&history);
         let run = || format!("SIMULATION_SEED={seed}, {degraded:?}\n{history}\n{}", faults.join("\n"));
         (!faults.is_empty()).then(run)
@@ -41,13 +45,25 @@ fn fault(seed: u64) -> Option<String> {
 
 #[test]
 fn no_seed_breaks_a_promise_of_the_cluster() {
+    try_seeds(Subject::Messages, REGRESSIONS, 300);
+}
+
+#[test]
+fn no_seed_breaks_a_promise_of_rooms() {
+    try_seeds(Subject::Rooms, &[], 100);
+}
+
+fn try_seeds(subject: Subject, regressions: &[u64], usual: u64) {
+    let fault = |seed| fault(subject, seed);
     if let Some(seed) = number("SIMULATION_SEED") {
-        MODES.into_iter().for_each(|degraded| println!("{degraded:?}\n{}", world::run(seed, degraded)));
+        MODES
+            .into_iter()
+            .for_each(|degraded| println!("{degraded:?}\n{}", world::run(subject, seed, degraded)));
         assert_eq!(fault(seed), None);
         return;
     }
-    REGRESSIONS.iter().for_each(|seed| assert_eq!(fault(*seed), None));
-    let seeds = number("SIMULATION_SEEDS").unwrap_or(300);
+    regressions.iter().for_each(|seed| assert_eq!(fault(*seed), None));
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(usual);
     let next = AtomicU64::new(1);
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from);

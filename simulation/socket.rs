@@ -28,8 +28,12 @@ impl Socket {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
         let (mut rest, mut texts) = (&bytes[..], Vec::new());
         while let [first, len, behind @ ..] = rest {
-            assert!(*len < 126, "the simulation sends short frames");
-            let (payload, next) = behind.split_at(usize::from(*len));
+            let (len, behind) = match (*len, behind) {
+                (126, [high, low, behind @ ..]) => (u16::from_be_bytes([*high, *low]), behind),
+                (short, behind) => (u16::from(short), behind),
+            };
+            assert!(len < 0x7F00, "the simulation sends no long frames");
+            let (payload, next) = behind.split_at(usize::from(len));
             if first & 0xF == 1 {
                 texts.push(String::from_utf8(payload.to_vec()).unwrap());
             }

@@ -3,6 +3,7 @@
 mod faults;
 pub mod moves;
 mod rng;
+mod rooms;
 mod tasks;
 
 use std::cell::{Cell, RefCell};
@@ -61,6 +62,14 @@ struct Client {
     socket: Socket,
 }
 
+/// The matter of the clients' life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Messages to ids.
+    Messages,
+    Rooms,
+}
+
 pub struct World {
     rng: Rng,
     lease: Duration,
@@ -77,8 +86,8 @@ pub struct World {
 }
 
 /// Runs a seed.
-pub fn run(seed: u64, degraded: Degraded) -> History {
-    play(World::new(seed, LEASE, degraded), World::live)
+pub fn run(subject: Subject, seed: u64, degraded: Degraded) -> History {
+    play(World::new(seed, LEASE, degraded), async |world| world.live(subject).await)
 }
 
 /// Runs a script in a world.
@@ -158,7 +167,7 @@ impl World {
         note(&self.history, &self.steps, what);
     }
 
-    async fn live(&mut self) {
+    async fn live(&mut self, subject: Subject) {
         self.pass(20).await;
         let faulty = self.rng.below(3);
         let chaos = if self.rng.chance(3) { 0.01 } else { 0.0 };
@@ -174,6 +183,7 @@ impl World {
         for _ in 0..STEPS {
             match self.rng.below(12) {
                 0..=2 => self.open(),
+                3..=8 if subject == Subject::Rooms => self.act_in_a_room(),
                 3..=8 => self.send(),
                 9 => self.close(),
                 _ if faulty > 0 && self.rng.chance(4) => self.fault(faulty),
@@ -185,7 +195,10 @@ impl World {
         self.heal();
         self.pass(HEALING).await;
         self.note(What::Settled);
-        self.probe().await;
+        match subject {
+            Subject::Messages => self.probe().await,
+            Subject::Rooms => self.probe_rooms().await,
+        }
         self.sum_up();
     }
 
@@ -231,9 +244,12 @@ impl World {
             |client: &Client| self.nodes[client.node].as_ref().is_some_and(|node| node.pause.paused.get());
         let ended = clients.extract_if(.., |client| !client.lease.is_current() && !is_paused(client));
         for client in ended {
+            let node = self.nodes[client.node].as_ref();
             let departure = client.lease.part(CloseReason::Left, false);
             let why = departure.as_ref().map_or("gone", |departure| departure.why.ending().label);
-            drop(departure);
+            if let (Some(node), Some(departure)) = (node, departure) {
+                rooms::depart(&node.node, departure, false);
+            }
             hear(client.conn, &client.socket, &self.history, &self.steps);
             note(&self.history, &self.steps, What::Ended { conn: client.conn, why });
         }
@@ -262,6 +278,7 @@ impl World {
             match opened {
                 Ok(Ok(lease)) => {
                     note(&history, &steps, What::Opened { conn, id, token, node: index });
+                    rooms::opened(&node, &lease);
                     clients.borrow_mut().push(Client { conn, id, node: index, lease, socket });
                 }
                 Ok(Err(why)) => note(&history, &steps, What::Refused { conn, id, why }),
@@ -300,7 +317,12 @@ impl World {
         drop(clients);
         hear(client.conn, &client.socket, &self.history, &self.steps);
         self.note(What::Ended { conn: client.conn, why: "closed" });
-        drop(client.lease.part(CloseReason::Left, self.rng.chance(2)));
+        let is_dead = self.rng.chance(2);
+        if let (Some(node), Some(departure)) =
+            (&self.nodes[client.node], client.lease.part(CloseReason::Left, is_dead))
+        {
+            rooms::depart(&node.node, departure, !is_dead);
+        }
     }
 
     /// Every client sends a message to every client.
@@ -321,6 +343,7 @@ impl World {
         let alive: u64 = self.nodes.iter().flatten().map(|node| in_doubt(&node.node)).sum();
         let mut history = self.history.borrow_mut();
         history.in_doubt = self.in_doubt + alive;
+        history.members = self.nodes.iter().flatten().map(|node| rooms::members(&node.node)).collect();
         history.queued = self.nodes.iter().flatten().map(|node| node.node.queued_bytes()).sum();
     }
 }
@@ -361,6 +384,10 @@ fn send(
 
 fn hear(conn: Conn, socket: &Socket, history: &RefCell<History>, steps: &Cell<u64>) {
     for text in socket.texts() {
+        if text.starts_with('{') {
+            note(history, steps, What::Heard { conn, text });
+            continue;
+        }
         let Some((first, second)) = text.split_once(' ') else { continue };
         let what = match first {
             "EXPIRE" => What::Expired { conn, to: second.to_owned() },

@@ -148,6 +148,18 @@ pub struct Returning {
     pub sign_and_exchange_us: f64,
 }
 
+/// A room, and pairs of its members.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Room {
+    pub members: usize,
+    /// CPU time of the server per delivery of a message to all.
+    pub delivery_us: f64,
+    /// Deliveries per second.
+    pub per_second: f64,
+    /// CPU time of the server per message of as many bytes that it forwards, one in flight per pair.
+    pub message_us: f64,
+}
+
 /// Calls through a relay.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallsMeasured {

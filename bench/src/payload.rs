@@ -5,6 +5,8 @@ pub const OFFER_BYTES: usize = 2048;
 
 pub const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 
+pub const ROOM_JOIN: &str = r#"{"type":"ROOM-JOIN","room":"bench"}"#;
+
 const SDP: &str = "v=0\\r\\no=- 4611731400430051336 2 IN IP4 127.0.0.1\\r\\ns=-\\r\\nt=0 0\\r\\n\
     a=group:BUNDLE 0\\r\\na=extmap-allow-mixed\\r\\na=msid-semantic: WMS\\r\\n\
     m=application 9 UDP/DTLS/SCTP webrtc-datachannel\\r\\nc=IN IP4 0.0.0.0\\r\\na=ice-ufrag:4ZcD\\r\\n\
@@ -27,6 +29,12 @@ pub fn signal(from: usize, to: &str, bytes: usize) -> String {
     let rest = bytes.saturating_sub(around + sdp.len());
     sdp.extend(std::iter::repeat_n('x', rest));
     envelope(kind, from, to, &sdp)
+}
+
+/// A message of about `bytes` bytes to all members of the room of [`ROOM_JOIN`].
+pub fn room_message(bytes: usize) -> String {
+    let (begin, end) = (r#"{"type":"ROOM-SEND","room":"bench","payload":""#, r#""}"#);
+    format!("{begin}{}{end}", "x".repeat(bytes.saturating_sub(begin.len() + end.len())))
 }
 
 // Members in the client's order: `dst` is the last.

@@ -18,7 +18,9 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{self, Directory};
-use crate::measured::{CallsMeasured, Churn, Crowd, Exchange, Opens, Returning, Settled, Stalled, Storm};
+use crate::measured::{
+    CallsMeasured, Churn, Crowd, Exchange, Opens, Returning, Room, Settled, Stalled, Storm,
+};
 use child::SERVER_CORE;
 pub use child::pin_to_load_core;
 pub use machine::Machine;
@@ -68,6 +70,8 @@ pub struct ServerRun {
     pub storms: Vec<Storm>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub returning: Vec<Returning>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rooms: Vec<Room>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled: Option<Stalled>,
 }

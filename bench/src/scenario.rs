@@ -5,6 +5,7 @@ pub mod crowd;
 pub mod exchange;
 pub mod opens;
 pub mod returning;
+pub mod room;
 pub mod stalled;
 pub mod storm;
 

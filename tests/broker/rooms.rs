@@ -11,14 +11,15 @@ use peerbroker::router::{IdLease, Outbox};
 use peerbroker::wire::{CloseReason, PeerId, RoomName, RoomRefusal};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
-use serde_json::Value;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use testkit::room_views::{RoomViews, without_one_order};
 
-use crate::House;
-use crate::socket::{Heard, Socket};
+use crate::socket::Socket;
+use crate::{House, peer};
 
-const IDS: [&str; 4] = ["a", "b", "c", "d"];
-const ROOMS: [&str; 2] = ["blue", "red"];
+/// The rooms in which each member may be.
+const ROOMS_OF_EACH: usize = 2;
 const RECLAIM: u64 = 10_000;
 /// Less than a few frames: slow members are closed soon.
 const OUTBOX: usize = 2000;
@@ -34,72 +35,18 @@ fn limits() -> Limits {
     }
 }
 
-/// The members of a room as a client sees them, with their data.
-type View = BTreeMap<String, Option<String>>;
-
-/// The views of a client on one connection. It fails on a change that does not fit.
-#[derive(Default)]
-struct Views {
-    of_rooms: BTreeMap<String, View>,
-    /// The ids that it watches, and if they are online.
-    online: BTreeMap<String, bool>,
-    /// All that it heard behind its first list of a room, as far as it is unique.
-    order: Vec<String>,
-}
-
-impl Views {
-    /// Hears everything that has come on a connection.
-    fn of(id: &str, socket: &Socket) -> Self {
-        let mut views = Views::default();
-        for heard in socket.heard() {
-            if let Heard::Text(text) = heard
-                && text.starts_with('{')
-            {
-                views.hear(id, &text);
-            }
-        }
-        views
+/// The views of a client that has heard everything that came on a connection.
+fn views(id: &str, socket: &Socket) -> RoomViews {
+    let mut views = RoomViews::new(id);
+    for text in socket.texts().iter().filter(|text| text.starts_with('{')) {
+        views.hear(text).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
-
-    fn hear(&mut self, own: &str, text: &str) {
-        let frame: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        let member = |name: &str| frame[name].as_str().unwrap_or_default().to_owned();
-        let (room, id) = (member("room"), member("id"));
-        let data = |of: &Value| of.get("data").map(Value::to_string);
-        match &*member("type") {
-            "ROOM-MEMBERS" => {
-                let listed = frame["members"].as_array().expect("a list");
-                let mut view: View =
-                    listed.iter().map(|of| (of["id"].as_str().unwrap().to_owned(), data(of))).collect();
-                assert_eq!(view.len(), listed.len(), "twice in {text}");
-                // It knows its own data.
-                assert!(view.remove(own).is_some(), "{own} is not in its own list: {text}");
-                self.of_rooms.insert(room, view);
-                return;
-            }
-            kind @ ("ROOM-JOINED" | "ROOM-UPDATED" | "ROOM-LEFT") => {
-                assert_ne!(id, own, "{text}");
-                // A change that was on its way when the connection was replaced is older than the list.
-                let Some(view) = self.of_rooms.get_mut(&room) else { return };
-                let was_there = match kind {
-                    "ROOM-LEFT" => view.remove(&id).is_some(),
-                    _ => view.insert(id, data(&frame)).is_some(),
-                };
-                assert_eq!(was_there, kind != "ROOM-JOINED", "{own} hears {text}");
-            }
-            "PRESENCE" => drop(self.online.insert(id, frame["online"].as_bool().expect("a bool"))),
-            "ROOM-MESSAGE" | "SERVER-MESSAGE" | "ROOM-OK" | "ROOM-REFUSED" | "EXPIRE" => {}
-            other => panic!("{other}: {text}"),
-        }
-        if self.of_rooms.contains_key(&room) && text.contains("\"n\":") {
-            self.order.push(text.to_owned());
-        }
-    }
+    views
 }
 
 /// A connection, and the client at its other end.
 struct Client {
-    id: &'static str,
+    id: String,
     socket: Socket,
     lease: IdLease,
 }
@@ -158,8 +105,9 @@ enum Step {
         id: usize,
         of: usize,
     },
-    /// The app's server sends to all members.
+    /// The app's server sends to all members of a room of this client.
     Broadcast {
+        id: usize,
         room: usize,
     },
     /// The session of the connection ends, or notices that it has lost its id.
@@ -179,58 +127,90 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let (id, room) = (0..IDS.len(), 0..ROOMS.len());
+/// A step of one of so many members.
+fn step(members: usize) -> impl Strategy<Value = Step> {
+    let (id, room) = (0..members, 0..ROOMS_OF_EACH);
     prop_oneof![
         4 => (id.clone(), prop::bool::weighted(0.8)).prop_map(|(id, token)| Step::Connect { id, token }),
         6 => (id.clone(), room.clone(), any::<bool>()).prop_map(|(id, room, with_data)| Step::Join { id, room, with_data }),
         2 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Leave { id, room }),
         4 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Update { id, room }),
-        5 => (id.clone(), room.clone(), prop::option::weighted(0.3, 0..IDS.len()))
+        5 => (id.clone(), room.clone(), prop::option::weighted(0.3, 0..members))
             .prop_map(|(id, room, to)| Step::Send { id, room, to }),
-        3 => (id.clone(), 0..IDS.len()).prop_map(|(id, of)| Step::Watch { id, of }),
-        2 => room.prop_map(|room| Step::Broadcast { room }),
+        3 => (id.clone(), 0..members).prop_map(|(id, of)| Step::Watch { id, of }),
+        2 => (id.clone(), room).prop_map(|(id, room)| Step::Broadcast { id, room }),
         3 => (id.clone(), prop::bool::weighted(0.3)).prop_map(|(id, for_good)| Step::Depart { id, for_good }),
         1 => (id.clone(), 0..300_usize).prop_map(|(id, room)| Step::Block { id, room }),
         1 => id.prop_map(|id| Step::Read { id }),
-        2 => prop::sample::select(vec![100, 6000, RECLAIM]).prop_map(|millis| Step::Pass { millis }),
     ]
+}
+
+fn pass() -> impl Strategy<Value = Step> {
+    prop::sample::select(vec![100, 6000, RECLAIM]).prop_map(|millis| Step::Pass { millis })
 }
 
 struct World {
     house: House,
     rooms: Arc<Rooms>,
-    /// All connections that have not departed, the newest of an id last.
-    clients: Vec<Client>,
+    names: Vec<String>,
+    /// The number of ids that want to be in a room first. Then they want to be in the next one, too.
+    crowd: usize,
+    /// The connections of each id that have not departed, the newest last.
+    clients: Vec<Vec<Client>>,
     /// The ends of connections whose clients have departed.
-    past: Vec<(&'static str, Socket)>,
+    past: Vec<(String, Socket)>,
     number: usize,
 }
 
 impl World {
-    fn new() -> Self {
-        let house = House::new(limits());
+    /// Rooms, and as many members of each.
+    fn new(limits: Limits, rooms: usize, crowd: usize) -> Self {
+        let house = House::new(limits);
+        let names = (0..rooms).map(|room| format!("room {room}")).collect();
+        let clients = std::iter::repeat_with(Vec::new).take(rooms * crowd).collect();
         let rooms = house.broker.tenant("peerjs").unwrap().rooms();
-        World { house, rooms, clients: Vec::new(), past: Vec::new(), number: 0 }
+        World { house, rooms, names, crowd, clients, past: Vec::new(), number: 0 }
     }
 
-    fn connect(&mut self, id: &'static str, token: &str) {
+    fn connect(&self, id: &str, token: &str) -> Option<Client> {
         let socket = Socket::open();
-        if let Ok(lease) = self.house.try_connect(id, token, &socket) {
-            self.rooms.opened(&lease);
-            self.clients.push(Client { id, socket, lease });
-        }
+        let lease = self.house.try_connect(id, token, &socket).ok()?;
+        self.rooms.opened(&lease);
+        Some(Client { id: id.to_owned(), socket, lease })
+    }
+
+    /// Somebody who compares the members of a room with the views of others.
+    fn observe(&self, room: &str) -> Client {
+        let observer = self.connect(&format!("observer of {room}"), "s").expect("an id of its own");
+        observer.join(&self.rooms, room, "0");
+        observer
     }
 
     /// The connection of an id that came last.
     fn client(&self, id: usize) -> Option<&Client> {
-        self.clients.iter().rev().find(|client| client.id == IDS[id])
+        self.clients[id].last()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter().flatten()
+    }
+
+    /// A room in which an id wants to be.
+    fn room(&self, id: usize, room: usize) -> &str {
+        &self.names[(id / self.crowd + room) % self.names.len()]
     }
 
     /// Data that no other change has.
     fn data(&mut self) -> String {
         self.number += 1;
         format!("{{\"n\":{}}}", self.number)
+    }
+
+    /// An id of its own crowd, or of the next one.
+    fn neighbour(&self, id: usize, of: usize) -> PeerId {
+        let base = id - id % self.crowd;
+        let number = (base + of % (2 * self.crowd)) % self.clients.len();
+        peer(&number.to_string())
     }
 
     fn take(&mut self, step: Step) {
@@ -243,31 +223,38 @@ impl World {
             }
         };
         match step {
-            Step::Connect { id, token } => self.connect(IDS[id], if token { "s" } else { "t" }),
+            Step::Connect { id, token } => {
+                let client = self.connect(&id.to_string(), if token { "s" } else { "t" });
+                self.clients[id].extend(client);
+            }
             Step::Join { id, room, with_data } => on(id, &|requester| {
-                let name = RoomName::parse(ROOMS[room]).unwrap();
-                rooms.join(requester, name, with_data.then_some(&*data), 3)
+                let name = RoomName::parse(self.room(id, room)).unwrap();
+                // Some are refused, because the room is full.
+                let most = self.crowd + self.crowd / 2;
+                rooms.join(requester, name, with_data.then_some(&*data), most)
             }),
-            Step::Leave { id, room } => on(id, &|requester| rooms.leave(requester, ROOMS[room])),
+            Step::Leave { id, room } => on(id, &|requester| rooms.leave(requester, self.room(id, room))),
             Step::Update { id, room } => {
-                on(id, &|requester| rooms.update(requester, ROOMS[room], Some(&data)));
+                on(id, &|requester| rooms.update(requester, self.room(id, room), Some(&data)));
             }
-            Step::Send { id, room, to } => {
-                on(id, &|requester| rooms.send(requester, ROOMS[room], to.map(|to| IDS[to]), Some(&data)))
-            }
+            Step::Send { id, room, to } => on(id, &|requester| {
+                let to = to.map(|to| self.neighbour(id, to));
+                rooms.send(requester, self.room(id, room), to.as_ref().map(PeerId::as_str), Some(&data))
+            }),
             Step::Watch { id, of } => {
-                on(id, &|requester| rooms.watch(requester, &[PeerId::parse(IDS[of]).unwrap()], 100));
+                on(id, &|requester| rooms.watch(requester, &[self.neighbour(id, of)], 100));
             }
-            Step::Broadcast { room } => {
-                let reached = rooms.send_from_server(ROOMS[room], &data);
-                assert!(reached <= rooms.members(ROOMS[room]).len());
+            Step::Broadcast { id, room } => {
+                let room = self.room(id, room);
+                let reached = rooms.send_from_server(room, &data);
+                assert!(reached <= rooms.members(room).len());
             }
             Step::Depart { id, for_good } => {
                 // The oldest: those that were replaced notice it late.
-                if let Some(at) = self.clients.iter().position(|client| client.id == IDS[id]) {
-                    let client = self.clients.remove(at);
+                if !self.clients[id].is_empty() {
+                    let client = self.clients[id].remove(0);
                     let for_good = for_good && client.lease.is_current();
-                    self.past.push((client.id, client.socket.clone()));
+                    self.past.push((client.id.clone(), client.socket.clone()));
                     client.depart(&rooms, for_good);
                 }
             }
@@ -277,50 +264,43 @@ impl World {
         }
     }
 
-    /// Everybody reads, and a newcomer compares its lists with the views of the members.
+    /// Everybody reads, and newcomers compare their lists with the views of the members.
     fn check(mut self) {
-        self.clients.iter().for_each(Client::read_all);
-        self.connect("z", "s");
-        let observer = self.clients.last().expect("the newcomer");
-        for room in ROOMS {
-            observer.join(&self.rooms, room, "0");
+        self.all().for_each(Client::read_all);
+        let observers: Vec<Client> = self.names.iter().map(|room| self.observe(room)).collect();
+        let mut of_clients: BTreeMap<&str, RoomViews> = BTreeMap::new();
+        for client in self.all().filter(|client| client.lease.is_current()) {
+            of_clients.insert(&client.id, views(&client.id, &client.socket));
         }
-        let ids = IDS.map(|id| PeerId::parse(id).unwrap());
-        observer.request(|requester| self.rooms.watch(requester, &ids, 100)).unwrap();
-        let listed = Views::of("z", &observer.socket);
-        for client in self.clients.iter().filter(|client| client.lease.is_current()) {
-            let views = Views::of(client.id, &client.socket);
-            for (id, online) in &views.online {
-                assert_eq!(listed.online.get(id), Some(online), "{} watches {id}", client.id);
+        let mut online = BTreeMap::new();
+        let ids: Vec<PeerId> = (0..self.clients.len()).map(|id| peer(&id.to_string())).collect();
+        for (observer, ids) in observers.iter().zip(ids.chunks(self.crowd)) {
+            observer.request(|requester| self.rooms.watch(requester, ids, 100)).unwrap();
+            online.append(&mut views(&observer.id, &observer.socket).online);
+        }
+        for (id, seen) in &of_clients {
+            for (other, is_online) in &seen.online {
+                assert_eq!(online.get(other), Some(is_online), "{id} watches {other}");
             }
-            for (room, list) in &listed.of_rooms {
+        }
+        for (observer, room) in observers.iter().zip(&self.names) {
+            let list = views(&observer.id, &observer.socket).of_rooms.remove(room).expect("a list");
+            for (id, seen) in list.keys().filter_map(|id| of_clients.get_key_value(&**id)) {
                 let mut expected = list.clone();
-                if expected.remove(client.id).is_some() {
-                    expected.insert("z".to_owned(), Some("0".to_owned()));
-                    assert_eq!(views.of_rooms.get(room), Some(&expected), "{} in {room}", client.id);
-                }
+                expected.remove(*id);
+                expected.insert(observer.id.clone(), Some("0".to_owned()));
+                assert_eq!(seen.of_rooms.get(room), Some(&expected), "{id} in {room}");
             }
         }
-        // One order: of two connections, one has not heard two things the other way round.
-        let current = self.clients.iter().map(|client| (client.id, &client.socket));
-        let all: Vec<Views> = current
-            .chain(self.past.iter().map(|(id, socket)| (*id, socket)))
-            .map(|(id, socket)| Views::of(id, socket))
+        let of_ends = self.past.iter().map(|(id, socket)| views(id, socket));
+        let of_replaced = self.all().filter(|client| !client.lease.is_current());
+        let all: Vec<RoomViews> = of_ends
+            .chain(of_replaced.map(|client| views(&client.id, &client.socket)))
+            .chain(of_clients.into_values())
             .collect();
-        for one in &all {
-            let rank: BTreeMap<&str, usize> =
-                one.order.iter().enumerate().map(|(rank, text)| (&**text, rank)).collect();
-            for room in ROOMS {
-                let of_room = format!("\"room\":\"{room}\"");
-                for other in &all {
-                    let heard = other.order.iter().filter(|text| text.contains(&of_room));
-                    let ranks: Vec<_> = heard.filter_map(|text| rank.get(&**text)).collect();
-                    assert!(ranks.is_sorted(), "{:?} and {:?}", one.order, other.order);
-                }
-            }
-        }
+        assert_eq!(without_one_order(&all), None);
         // Nothing is left of rooms that everybody has left.
-        for client in std::mem::take(&mut self.clients) {
+        for client in std::mem::take(&mut self.clients).into_iter().flatten().chain(observers) {
             client.depart(&self.rooms, false);
         }
         self.house.pass(RECLAIM);
@@ -338,27 +318,70 @@ proptest! {
     })]
 
     #[test]
-    fn a_member_hears_a_list_and_exactly_the_changes_after_it(steps in vec(step(), 1..80)) {
-        let mut world = World::new();
+    fn a_member_hears_a_list_and_exactly_the_changes_after_it(
+        steps in vec(prop_oneof![15 => step(4), 1 => pass()], 1..80),
+    ) {
+        let mut world = World::new(limits(), ROOMS_OF_EACH, 2);
         steps.into_iter().for_each(|step| world.take(step));
         world.check();
     }
 }
 
 #[test]
+fn the_checker_finds_a_gap_a_repetition_and_members_that_hear_two_orders() {
+    let list = r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a"},{"id":"b"}]}"#;
+    let joined = r#"{"type":"ROOM-JOINED","room":"r","id":"c"}"#;
+    let of_d = r#"{"type":"ROOM-UPDATED","room":"r","id":"d"}"#;
+    let message = |n: u32| format!(r#"{{"type":"ROOM-MESSAGE","room":"r","payload":{{"n":{n}}}}}"#);
+    let hears = |own: &str, heard: &[&str]| {
+        let mut views = RoomViews::new(own);
+        heard.iter().try_for_each(|text| views.hear(text)).map(|()| views)
+    };
+    assert!(hears("a", &[list, joined]).is_ok());
+    assert!(hears("a", &[list, joined, joined]).is_err());
+    assert!(hears("a", &[list, of_d]).is_err());
+    let [one, two, three] = [1, 2, 3].map(message);
+    let orders = |of_a: [&str; 3], of_b: [&str; 3]| {
+        let all = [("a", of_a), ("b", of_b)].map(|(own, heard)| hears(own, &heard).unwrap());
+        without_one_order(&all)
+    };
+    assert_eq!(orders([list, &one, &two], [list, &two, &three]), None);
+    assert!(orders([list, &one, &two], [list, &two, &one]).is_some());
+}
+
+#[test]
+fn ten_thousand_members_of_a_thousand_rooms_hear_lists_and_exactly_the_changes_after_them() {
+    const ROOMS: usize = 1000;
+    const CROWD: usize = 10;
+    const STEPS: usize = 20_000;
+    let limits = Limits { concurrent_limit: 2 * ROOMS * CROWD, outbox_bytes: 2 << 20, ..limits() };
+    let mut world = World::new(limits, ROOMS, CROWD);
+    for id in 0..ROOMS * CROWD {
+        world.take(Step::Connect { id, token: true });
+        world.take(Step::Join { id, room: 0, with_data: true });
+    }
+    assert_eq!((world.rooms.len(), world.rooms.own_members()), (ROOMS, ROOMS * CROWD));
+    let mut runner = TestRunner::new(ProptestConfig::default());
+    let steps = prop_oneof![2000 => step(ROOMS * CROWD), 1 => pass()];
+    for _ in 0..STEPS {
+        world.take(steps.new_tree(&mut runner).unwrap().current());
+    }
+    world.check();
+}
+
+#[test]
 fn threads_that_join_change_and_leave_at_once_hear_one_order() {
     const ROUNDS: usize = 300;
-    const WORKERS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
-    let mut world = World::new();
-    world.house = House::new(Limits { outbox_bytes: 2 << 20, ..limits() });
-    world.rooms = world.house.broker.tenant("peerjs").unwrap().rooms();
-    WORKERS.into_iter().for_each(|id| world.connect(id, "s"));
+    const WORKERS: usize = 6;
+    let limits = Limits { outbox_bytes: 2 << 20, ..limits() };
+    let mut world = World::new(limits, ROOMS_OF_EACH, WORKERS / ROOMS_OF_EACH);
+    (0..WORKERS).for_each(|id| world.take(Step::Connect { id, token: true }));
     thread::scope(|scope| {
-        for (number, client) in world.clients.iter().enumerate() {
-            let rooms = &world.rooms;
+        for (number, client) in world.all().enumerate() {
+            let (rooms, names) = (&world.rooms, &world.names);
             scope.spawn(move || {
                 for round in 0..ROUNDS {
-                    let (room, data) = (ROOMS[round % 2], format!("{{\"n\":\"{number}/{round}\"}}"));
+                    let (room, data) = (&*names[round % 2], format!("{{\"n\":\"{number}/{round}\"}}"));
                     client.join(rooms, room, &data);
                     let _ = client.request(|requester| rooms.send(requester, room, None, Some(&data)));
                     rooms.send_from_server(room, &format!("{{\"n\":\"app {number}/{round}\"}}"));

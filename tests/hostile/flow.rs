@@ -1,7 +1,7 @@
 //! Writes to a server that may stop reading, and reads from one that may close.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -73,6 +73,15 @@ pub fn expect_all_ended(connections: &[TcpStream], most: Duration) {
 
 fn time_until(deadline: Instant) -> Option<Duration> {
     deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+/// Shuts a connection down when dropped.
+pub struct ShutDown<'a>(pub &'a TcpStream);
+
+impl Drop for ShutDown<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
 }
 
 /// The same pseudo-random numbers in every run (xorshift64*).

@@ -1,12 +1,12 @@
 //! Attempts at the ids, the queues and the rate limits of peers.
 
 use std::io::ErrorKind;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::flow::{connect_with_small_segments, ended, pull, push};
+use crate::flow::{ShutDown, connect_with_small_segments, ended, pull, push};
 use crate::harness::{Target, accepted};
 use crate::http_client::{PATIENCE, connect, connect_with_small_buffer};
 use crate::raw_client::RawClient;
@@ -235,15 +235,6 @@ pub fn leaving_and_coming_back(target: &mut Target) {
         (least..=most).contains(&arrived),
         "{arrived} messages arrived: {least} to {most} were permitted"
     );
-}
-
-/// Shuts a connection down when dropped.
-struct ShutDown<'a>(&'a TcpStream);
-
-impl Drop for ShutDown<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.shutdown(Shutdown::Both);
-    }
 }
 
 fn open(target: &Target, from: &str, id: &str) -> (TcpStream, RawClient) {

@@ -14,12 +14,14 @@ mod memory;
 mod operator;
 mod relay;
 mod resources;
+mod rooms;
 mod small;
 mod turn;
 mod turn_floods;
 
 use testkit::{
-    api, directory, http_client, process, program, raw_client, redis_server, relay_client, turn_client, wire,
+    api, directory, http_client, process, program, raw_client, redis_server, relay_client, room_views,
+    turn_client, wire,
 };
 
 use std::process::ExitCode;
@@ -73,6 +75,9 @@ const HOARDED_TURN: &[&str] = &[
     "100",
 ];
 
+/// For attacks that wait until their members have gone.
+const SOON_GONE: &[&str] = &["--reclaim_timeout", "1000"];
+
 const ATTACKS: &[Attack] = &[
     // Requests and answers.
     attack!(http::silent_bodies, "1,100 requests whose chunked body never comes").peak_mib(100).waits(),
@@ -115,6 +120,21 @@ const ATTACKS: &[Attack] = &[
     .flags(&["--webhook_private"])
     .peak_mib(150),
     attack!(memory::endless_key_set, "/dev/zero and a FIFO as the key set of a key").peak_mib(100),
+    // Rooms.
+    attack!(rooms::many_rooms, "6,400 rooms with the longest names and data, left and replaced 4 times"),
+    attack!(rooms::giant_room, "the burst of each member of a room of 500, who do not read")
+        .flags(SOON_GONE)
+        .peak_mib(600)
+        // 5,000,000 frames, which keep two cores busy for 6 s. Waits were up to 3 s.
+        .longest_wait(Duration::from_secs(10)),
+    attack!(
+        rooms::presence_flapping,
+        "joins, leaves and connections that begin and end in a room of 200 that do not read, for 3 s"
+    )
+    .peak_mib(250),
+    attack!(rooms::data_at_its_bound, "20 lists for each of 100 members with 1 KB of data that do not read")
+        .flags(SOON_GONE)
+        .peak_mib(300),
     // A cluster.
     attack!(
         cluster::unknown_ids,

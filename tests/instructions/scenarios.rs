@@ -23,6 +23,7 @@ pub const ALL: &[Scenario] = &[
     ("message", || messages(&Connection::Plain)),
     ("message over TLS", || messages(&Connection::Tls)),
     ("ten heartbeats and a message, at once", heartbeats),
+    ("message to a room of twenty", room),
     ("open, register and close", || opens(&Connection::Plain)),
     ("open, register and close over TLS, in full", || opens(&Connection::Tls)),
     ("open, register and close over TLS, resumed", || opens(&Connection::TlsResumed)),
@@ -109,6 +110,23 @@ fn heartbeats() -> Cost {
     server.count(50, |_| {
         client.send_raw(&burst);
         client.expect_text();
+    })
+}
+
+/// As large as the other messages, so nineteen of those are the comparison.
+fn room() -> Cost {
+    let mut server = Connection::Plain.start();
+    let mut members: Vec<RawClient> =
+        (0..20).map(|n| server.program.client(&format!("member-{n}"))).collect();
+    for n in 0..members.len() {
+        members[n].send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+        // A list for the new one, and a change for each that was there before.
+        members.iter_mut().take(n + 1).for_each(|member| drop(member.expect_text()));
+    }
+    let sent = format!(r#"{{"type":"ROOM-SEND","room":"r","payload":{}}}"#, description());
+    server.count(20, |_| {
+        members[0].send(&sent);
+        members.iter_mut().skip(1).for_each(|member| drop(member.expect_text()));
     })
 }
 

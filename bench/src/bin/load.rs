@@ -12,7 +12,7 @@ use peerbroker_bench::process::Process;
 use peerbroker_bench::redis::Redis;
 use peerbroker_bench::scenario::crowd::Beats;
 use peerbroker_bench::scenario::exchange::Pairs;
-use peerbroker_bench::scenario::{churn, crowd, opens, returning, stalled, storm};
+use peerbroker_bench::scenario::{churn, crowd, opens, returning, room, stalled, storm};
 use peerbroker_bench::servers::Servers;
 use serde::Serialize;
 
@@ -91,6 +91,14 @@ enum Scenario {
         #[arg(long, default_value_t = 10_000)]
         peers: usize,
     },
+    /// All peers are in one room, and send to all in turn
+    Room {
+        #[arg(long, default_value_t = 500)]
+        members: usize,
+        /// Seconds for the room, and for pairs of its members
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+    },
     /// One reader stops reading
     Stalled {
         #[arg(long, default_value_t = 1_000_000_000)]
@@ -126,6 +134,9 @@ fn main() -> Result<()> {
         Scenario::Opens { peers } => print(&opens::run(&mut fleet, server, peers)?),
         Scenario::Storm { peers } => print(&storm::run(&mut fleet, server, target, peers)?),
         Scenario::Returning { peers } => print(&returning::run(server, target, peers)?),
+        Scenario::Room { members, seconds } => {
+            print(&room::run(&mut fleet, server, members, Duration::from_secs_f64(seconds))?)
+        }
         Scenario::Stalled { bytes } => print(&stalled::run(&mut fleet, server, bytes)?),
     }
 }

@@ -1,6 +1,6 @@
 //! One number per measure from the rounds of a run.
 
-use crate::measured::{Exchange, Opens, Pace, Resident, Returning, Settled, Storm};
+use crate::measured::{Exchange, Opens, Pace, Resident, Returning, Room, Settled, Storm};
 use crate::runner::ServerRun;
 use crate::statistics::{index_of, median};
 
@@ -98,6 +98,11 @@ impl ServerRun {
     /// The median of a number of clients that came back.
     pub(super) fn of_returning(&self, number: impl Fn(&Returning) -> f64) -> Option<f64> {
         median(self.returning.iter().map(number))
+    }
+
+    /// The median of a number of rooms.
+    pub(super) fn of_rooms(&self, number: impl Fn(&Room) -> f64) -> Option<f64> {
+        median(self.rooms.iter().map(number))
     }
 
     /// Resident bytes before the first peer of the measurement.

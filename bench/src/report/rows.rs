@@ -123,10 +123,14 @@ fn messages(run: &Run) -> Vec<Row> {
     let one = run.of(Kind::Peerbroker).and_then(|server| server.message_us(FOUR));
     let two = run.of(Kind::TwoWorkers).and_then(|server| server.message_us(FOUR));
     let scaling = |limit| at_least(ratio(one, two), limit, "× 1 worker");
+    let of_rooms = run
+        .of(Kind::Peerbroker)
+        .and_then(|server| server.of_rooms(|room| room.delivery_us / room.message_us));
     let throughput = Figures::of(run, |server| server.per_second(FOUR));
     vec![
         cpu(ONE).by_yardstick("CPU per message, 1 in flight", 1.3, 1.2),
         cpu(FOUR).by_yardstick("CPU per message, 4 in flight", 1.25, 1.2),
+        own("CPU per delivery in a room of 500", at_most(of_rooms, 1.3, "× forwarded message"), None),
         throughput.row("messages a second on one core, 4 in flight", "/s"),
         latency("p50 latency at 10,000 messages/s", 50.0),
         latency("p99 latency at 10,000 messages/s", 99.0),

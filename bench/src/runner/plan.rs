@@ -38,9 +38,10 @@ enum Scenario {
     Stalled,
     Storm,
     Returning,
+    Room,
 }
 
-use Scenario::{Churn, Crowd, Lone, Messages, Opens, Returning, Settle, Stalled, Storm};
+use Scenario::{Churn, Crowd, Lone, Messages, Opens, Returning, Room, Settle, Stalled, Storm};
 
 /// Timeout of a scenario.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -63,6 +64,7 @@ impl Plan {
         for _ in 0..3 {
             plan.add(&Kind::COMPARED, CLOSED_AND_OPEN);
             plan.add(&[Kind::Tls, Kind::TwoWorkers], CLOSED);
+            plan.add(&[Kind::Peerbroker], Room);
         }
         for _ in 0..3 {
             plan.add(&Kind::COMPARED, TO_15_000);
@@ -127,6 +129,7 @@ impl Step {
             Stalled => "a stalled reader",
             Storm => "everybody at once",
             Returning => "coming back with a session",
+            Room => "a room",
         }
     }
 
@@ -147,6 +150,7 @@ impl Step {
             Churn => record.churn = Some(run_load(&load, &run("churn", ""), PATIENCE)?),
             Storm => record.storms.push(run_load(&load, &run("storm", ""), PATIENCE)?),
             Returning => record.returning.push(run_load(&load, &run("returning", ""), PATIENCE)?),
+            Room => record.rooms.push(run_load(&load, &run("room", ""), PATIENCE)?),
             Stalled => record.stalled = Some(run_load(&load, &run("stalled", ""), PATIENCE)?),
         }
         Ok(())

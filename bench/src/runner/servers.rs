@@ -225,7 +225,11 @@ fn arguments(kind: Kind, port: u16, tls: Option<&Certificate>) -> Vec<String> {
         Kind::PeerjsServer => "--host 127.0.0.1 --concurrent_limit 100000 --alive_timeout 1800000".to_owned(),
         kind => {
             let workers = if kind == Kind::TwoWorkers { 2 } else { 1 };
-            let own = if kind == Kind::ActixWs { "" } else { "--host 127.0.0.1 --messages_per_second 0" };
+            let own = if kind == Kind::ActixWs {
+                ""
+            } else {
+                "--host 127.0.0.1 --messages_per_second 0 --room_deliveries_per_second 0"
+            };
             format!(
                 "{own} --concurrent_limit 100000 --workers {workers} --alive_timeout 1800000 \
                  --ping_interval 600000"

@@ -189,7 +189,7 @@ const METHODS: [(&str, Method); 3] =
 
 /// All settings of keys, in the order of the help.
 #[rustfmt::skip]
-static ROWS: LazyLock<[Row; 24]> = LazyLock::new(|| [
+static ROWS: LazyLock<[Row; 25]> = LazyLock::new(|| [
     Row::new("name", |k| &mut k.change.name, parsed("NAME", |text| check_name(text).map(|()| text.to_owned())),
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),

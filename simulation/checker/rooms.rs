@@ -1,0 +1,139 @@
+//! Promises of rooms: each member hears a list and exactly the changes after it, and in the end all see the same.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::Value;
+
+use super::Span;
+use crate::history::{Conn, History, What};
+use crate::room_views::{RoomViews, View, without_one_order};
+
+/// A client on one connection, as far as it knows.
+struct Member<'a> {
+    span: &'a Span,
+    views: RoomViews,
+    /// The last message that it heard of each connection and room.
+    last: HashMap<(Conn, String), u32>,
+}
+
+pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>) {
+    let mut members: BTreeMap<Conn, Member<'_>> = spans
+        .iter()
+        .map(|span| (span.conn, Member { span, views: RoomViews::new(span.id), last: HashMap::new() }))
+        .collect();
+    let mut senders: HashMap<u32, Conn> = HashMap::new();
+    let mut receivers: BTreeMap<u32, Vec<Conn>> = BTreeMap::new();
+    // A sender is noted behind what others hear at once.
+    for (_, what) in &history.events {
+        if let What::Told { conn, number, .. } = what {
+            senders.insert(*number, *conn);
+        }
+    }
+    for (at, what) in &history.events {
+        match what {
+            What::Heard { conn, text } => {
+                let Some(member) = members.get_mut(conn) else { continue };
+                if let Err(wrong) = member.views.hear(text) {
+                    faults.push(format!("{at}: connection {conn}: {wrong}"));
+                }
+                let frame: Value = serde_json::from_str(text).unwrap_or_default();
+                if frame["type"] == "ROOM-MESSAGE"
+                    && let Some(number) = frame["payload"]["n"].as_u64().and_then(|n| u32::try_from(n).ok())
+                    && let Some(sender) = senders.get(&number)
+                {
+                    receivers.entry(number).or_default().push(*conn);
+                    let room = frame["room"].as_str().unwrap_or_default().to_owned();
+                    if let Some(before) = member.last.insert((*sender, room), number)
+                        && before >= number
+                    {
+                        faults.push(format!(
+                            "{at}: connection {conn} hears {number} of {sender} after {before}"
+                        ));
+                    }
+                }
+            }
+            What::Set { conn, room, data } => {
+                let Some(member) = members.get_mut(conn) else { continue };
+                match data {
+                    Some(data) => drop(member.views.own_data.insert((*room).to_owned(), Some(data.clone()))),
+                    None => drop(member.views.of_rooms.remove(*room)),
+                }
+            }
+            _ => {}
+        }
+    }
+    if !history.events.iter().any(|(_, what)| matches!(what, What::Fault { .. })) {
+        check_without_faults(&members, &receivers, faults);
+    }
+    members.retain(|_, member| member.span.ended == usize::MAX);
+    check_views(history, &members, faults);
+    check_last_messages(history, &members, &receivers, faults);
+}
+
+/// Where nothing has failed, a message comes once to each id, and a room has one order on each node.
+fn check_without_faults(
+    members: &BTreeMap<Conn, Member<'_>>,
+    receivers: &BTreeMap<u32, Vec<Conn>>,
+    faults: &mut Vec<String>,
+) {
+    for (number, conns) in receivers {
+        let ids: BTreeSet<_> = conns.iter().filter_map(|conn| Some(members.get(conn)?.span.id)).collect();
+        if ids.len() < conns.len() {
+            faults.push(format!("message {number} came twice to one id: {conns:?}"));
+        }
+    }
+    let nodes: BTreeSet<usize> = members.values().map(|member| member.span.node).collect();
+    for node in nodes {
+        let views = members.values().filter(|member| member.span.node == node).map(|member| &member.views);
+        faults.extend(without_one_order(views));
+    }
+}
+
+/// In the end, the view of each member is the truth, on each node.
+fn check_views(history: &History, members: &BTreeMap<Conn, Member<'_>>, faults: &mut Vec<String>) {
+    let mut truth: BTreeMap<&str, View> = BTreeMap::new();
+    for member in members.values() {
+        for room in member.views.of_rooms.keys() {
+            let data = member.views.own_data.get(room).cloned().flatten();
+            truth.entry(room).or_default().insert(member.span.id.to_owned(), data);
+        }
+    }
+    for (conn, member) in members {
+        for (room, view) in &member.views.of_rooms {
+            let mut expected = truth.get(&**room).cloned().unwrap_or_default();
+            expected.remove(member.span.id);
+            if *view != expected {
+                faults.push(format!("connection {conn} sees {view:?} in {room}, and there are {expected:?}"));
+            }
+        }
+    }
+    for (node, known) in history.members.iter().enumerate() {
+        for (room, ids) in known {
+            let expected: Vec<String> =
+                truth.get(room).into_iter().flatten().map(|(id, _)| id.clone()).collect();
+            if *ids != expected {
+                faults.push(format!("node {node} knows {ids:?} in {room}, and there are {expected:?}"));
+            }
+        }
+    }
+}
+
+/// Messages of members that were sent after all had settled come to all other members.
+fn check_last_messages(
+    history: &History,
+    members: &BTreeMap<Conn, Member<'_>>,
+    receivers: &BTreeMap<u32, Vec<Conn>>,
+    faults: &mut Vec<String>,
+) {
+    let settled = history.events.iter().skip_while(|(_, what)| !matches!(what, What::Settled));
+    for (_, what) in settled {
+        let What::Told { conn, room, number } = what else { continue };
+        let in_room = members.iter().filter(|(_, member)| member.views.of_rooms.contains_key(*room));
+        let expected: Vec<Conn> = in_room.map(|(other, _)| *other).filter(|other| other != conn).collect();
+        let mut got = receivers.get(number).cloned().unwrap_or_default();
+        got.sort_unstable();
+        if got != expected {
+            faults.push(format!("the last message {number} came to {got:?}, and should to {expected:?}"));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Clients that meet in rooms, as their sessions let them.
+
+use std::collections::BTreeMap;
+
+use peerbroker::node::Node;
+use peerbroker::rooms::Requester;
+use peerbroker::router::{Departure, Peer};
+use peerbroker::wire::RoomName;
+
+use super::{Client, PROBING, World, note};
+use crate::history::What;
+
+const ROOMS: [&str; 2] = ["blue", "red"];
+/// Most members of a room: all that there are.
+const MOST: usize = 100;
+
+impl World {
+    pub(super) fn act_in_a_room(&mut self) {
+        let (act, room, pick) = (self.rng.below(10), ROOMS[self.rng.below(ROOMS.len())], self.rng.below(100));
+        let burst = 1 + self.rng.below(3);
+        let clients = self.clients.borrow();
+        let able: Vec<&Client> = clients.iter().filter(|client| self.is_running(client.node)).collect();
+        if able.is_empty() {
+            return;
+        }
+        let client = able[pick % able.len()];
+        match act {
+            0..=3 => self.join(client, room, self.numbers),
+            4 => self.leave_room(client, room),
+            5 | 6 => self.update(client, room, self.numbers),
+            _ => (1..=burst as u32).for_each(|next| self.tell(client, room, self.numbers + next)),
+        }
+        self.numbers += 3;
+    }
+
+    /// Every member tells each of its rooms something.
+    pub(super) async fn probe_rooms(&mut self) {
+        for client in self.clients.borrow().iter() {
+            for room in ROOMS {
+                self.numbers += 1;
+                self.tell(client, room, self.numbers);
+            }
+        }
+        self.pass(PROBING).await;
+    }
+
+    fn join(&self, client: &Client, room: &'static str, number: u32) {
+        let (name, data) = (RoomName::parse(room).unwrap(), data(number));
+        let rooms = self.node_of(client).tenant("key").unwrap().rooms();
+        ask(client, |requester| rooms.join(requester, name, Some(&data), MOST)).unwrap();
+    }
+
+    fn leave_room(&self, client: &Client, room: &'static str) {
+        let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
+        // The others are in no room.
+        if ask(client, |requester| rooms.leave(requester, room)).is_ok() {
+            self.note(What::Set { conn: client.conn, room, data: None });
+        }
+    }
+
+    fn update(&self, client: &Client, room: &'static str, number: u32) {
+        let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
+        let data = data(number);
+        if ask(client, |requester| rooms.update(requester, room, Some(&data))).is_ok() {
+            self.note(What::Set { conn: client.conn, room, data: Some(data) });
+        }
+    }
+
+    fn tell(&self, client: &Client, room: &'static str, number: u32) {
+        let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
+        if ask(client, |requester| rooms.send(requester, room, None, Some(&data(number)))).is_ok() {
+            note(&self.history, &self.steps, What::Told { conn: client.conn, room, number });
+        }
+    }
+
+    fn node_of(&self, client: &Client) -> &Node {
+        &self.nodes[client.node].as_ref().expect("its node").node
+    }
+}
+
+fn data(number: u32) -> String {
+    format!("{{\"n\":{number}}}")
+}
+
+fn ask<R>(client: &Client, act: impl FnOnce(&mut Requester<'_>) -> R) -> R {
+    let mut flushes = Vec::new();
+    act(&mut Requester { peer: &client.lease, request: None, flushes: &mut flushes })
+}
+
+/// A session has begun.
+pub(super) fn opened(node: &Node, peer: &Peer) {
+    if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) {
+        rooms.opened(peer);
+    }
+}
+
+/// A session has ended.
+pub(super) fn depart(node: &Node, departure: Departure, for_good: bool) {
+    if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) {
+        rooms.departed(&departure.peer, for_good);
+    }
+}
+
+pub(super) fn members(node: &Node) -> BTreeMap<&'static str, Vec<String>> {
+    let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) else {
+        return BTreeMap::new();
+    };
+    let of = |room: &str| rooms.members(room).iter().map(ToString::to_string).collect();
+    ROOMS.into_iter().map(|room| (room, of(room))).collect()
+}

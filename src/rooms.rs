@@ -11,16 +11,13 @@
 //!
 //! Locks are taken in this order: a `Presence`, a `Room`, a slot of the router or the `Directory`.
 
+mod neighbours;
 mod others;
 mod presence;
 mod room;
+mod store;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use dashmap::DashMap;
-use parking_lot::Mutex;
 
 use crate::clock::millis;
 use crate::dialect::{rooms, server};
@@ -28,9 +25,10 @@ use crate::events::{Event, PeerAddress};
 use crate::rate_limit::RateLimit;
 use crate::router::{Flush, Peer, Realm, Router};
 use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
-use others::Directory;
+use neighbours::Neighbours;
 use presence::{Presence, State};
 use room::{Change, Members, Own, Room};
+use store::Store;
 
 pub use others::{News, OtherNodes, TokenDigest};
 
@@ -46,22 +44,12 @@ pub const MAX_DATA_BYTES: usize = 1024;
 /// A list of fewer bytes is never too long.
 const SMALL_LIST: usize = 4096;
 
-/// Pause between two checks if the rate limit of a client without rooms may be forgotten.
-const REST: u64 = 1000;
-
 /// The rooms of the PeerJS clients of one key. An empty room does not exist.
 pub struct Rooms {
     peers: Arc<Realm>,
     router: Arc<Router>,
-    /// The other nodes, if this node is in a cluster.
-    others: Option<Arc<dyn OtherNodes>>,
-    directory: Mutex<Directory>,
-    rooms: DashMap<RoomName, Arc<Room>>,
-    presences: DashMap<PeerId, Arc<Presence>>,
-    /// The number of the latest news of a member of this node.
-    news: AtomicU64,
-    /// Presences that the sweeper has to visit, and when.
-    due: Mutex<VecDeque<(u64, PeerId)>>,
+    store: Store,
+    neighbours: Neighbours,
     /// The rate limit of deliveries of all members.
     deliveries: RateLimit,
 }
@@ -79,39 +67,31 @@ pub struct Requester<'a> {
 impl Rooms {
     /// No room yet.
     pub fn new(peers: Arc<Realm>, router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Self {
-        Rooms {
-            peers,
-            router,
-            others,
-            directory: Mutex::default(),
-            rooms: DashMap::new(),
-            presences: DashMap::new(),
-            news: AtomicU64::default(),
-            due: Mutex::default(),
-            deliveries: RateLimit::default(),
-        }
+        let store = Store::new(router.clock().clone());
+        let neighbours = Neighbours::new(peers.key().clone(), others);
+        Rooms { peers, router, store, neighbours, deliveries: RateLimit::default() }
     }
 
     /// True if nothing has to be remembered.
     pub fn is_empty(&self) -> bool {
-        self.presences.is_empty() && self.rooms.is_empty() && self.directory.lock().is_empty()
+        self.store.is_empty() && self.neighbours.directory().is_empty()
     }
 
     /// The number of rooms.
     pub fn len(&self) -> usize {
-        self.all_rooms().iter().filter(|room| room.watched().is_none()).count()
+        self.store.all_rooms().iter().filter(|room| room.watched().is_none()).count()
     }
 
     /// The number of memberships of this node's clients.
     pub fn own_members(&self) -> usize {
         let of_room =
             |room: &Arc<Room>| room.lock().iter().filter(|(_, member)| member.own.is_some()).count();
-        self.all_rooms().iter().filter(|room| room.watched().is_none()).map(of_room).sum()
+        self.store.all_rooms().iter().filter(|room| room.watched().is_none()).map(of_room).sum()
     }
 
     /// The ids of the members of a room, sorted by their bytes.
     pub fn members(&self, room: &str) -> Vec<PeerId> {
-        let room = self.room(room).filter(|room| room.watched().is_none());
+        let room = self.store.room(room).filter(|room| room.watched().is_none());
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
@@ -122,7 +102,7 @@ impl Rooms {
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Vec<(String, usize)> {
-        let mut rooms = self.all_rooms();
+        let mut rooms = self.store.all_rooms();
         rooms.retain(|room| {
             let name = room.name().as_str();
             room.watched().is_none() && after.is_none_or(|after| name > after) && fits(name)
@@ -139,7 +119,9 @@ impl Rooms {
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Vec<(String, Option<String>)> {
-        let Some(room) = self.room(room).filter(|room| room.watched().is_none()) else { return Vec::new() };
+        let Some(room) = self.store.room(room).filter(|room| room.watched().is_none()) else {
+            return Vec::new();
+        };
         let members = room.lock();
         let fitting = members.after(after).filter(|(id, _)| fits(id.as_str())).take(limit);
         fitting.map(|(id, member)| (id.to_string(), member.data.as_deref().map(str::to_owned))).collect()
@@ -181,13 +163,13 @@ impl Rooms {
         if known.is_none() && state.joined() >= MAX_ROOMS {
             return Err(RoomRefusal::TooManyRooms);
         }
-        self.with_room(known, name, |room, members| {
+        self.store.with_room(known, name, |room, members| {
             if !members.contains(peer.id()) && members.len() >= most {
                 return Err(RoomRefusal::Full);
             }
             self.check_list(members, peer.id(), data)?;
             self.charge(presence, members.len())?;
-            let token = state.token.as_ref().map(|token| self.digest(token)).unwrap_or_default();
+            let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
             let own = Own::new(peer, token);
             let change = members.admit(own, data);
             if state.room(room.name().as_str()).is_none() {
@@ -199,7 +181,7 @@ impl Rooms {
             if let Some(Change::Joined) = change {
                 self.emit(room, peer.id(), |peer, room| Event::RoomJoined { peer, room });
             }
-            self.tell_of_member(room, members, peer.id());
+            self.neighbours.tell_of_member(room, members, peer.id());
             flushes.extend(members.list(room, peer, request));
             Ok(())
         })
@@ -230,7 +212,7 @@ impl Rooms {
             self.charge(presence, members.len())?;
             if let Some(change) = members.set_data(id, data) {
                 members.tell_change(room, id, change, requester.flushes);
-                self.tell_of_member(room, &mut members, id);
+                self.neighbours.tell_of_member(room, &mut members, id);
             }
             requester.confirm(room);
             Ok(())
@@ -277,7 +259,7 @@ impl Rooms {
     pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
         // Not to those that watch an id, whose room has no valid name.
         let name = RoomName::parse(name).ok();
-        let Some(room) = name.and_then(|name| self.room(name.as_str())) else { return 0 };
+        let Some(room) = name.and_then(|name| self.store.room(name.as_str())) else { return 0 };
         // Declared first, so it is written once the room is unlocked.
         let mut flushes = Vec::new();
         let (members, app) = (room.lock(), PeerId::server());
@@ -296,9 +278,8 @@ impl Rooms {
         flushes: &mut Vec<Flush>,
     ) -> usize {
         let mut sent = members.deliver_to_others(from, sender, message.share(), flushes);
-        let Some(others) = &self.others else { return sent.lost };
         for (node, heard) in sent.nodes {
-            if self.directory.lock().has_left(node) {
+            if self.neighbours.directory().has_left(node) {
                 // Its members are absent, and may come to any node.
                 for id in members.of_node(node) {
                     let routed = self.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
@@ -311,7 +292,7 @@ impl Rooms {
             let except = moving.map(|(id, _)| id.as_str()).collect();
             let (room, from) = (room.name().as_str(), from.as_str());
             let onward = News::Message { room, from, heard, except, text };
-            others.deliver(node, self.peers.key(), &onward);
+            self.neighbours.deliver(node, &onward);
         }
         sent.lost
     }
@@ -360,18 +341,18 @@ impl Rooms {
         if known.is_none() && state.watches(peer.id()) >= MAX_WATCHED {
             return Err(RoomRefusal::TooManyWatched);
         }
-        self.with_room(known, name, |room, members| {
+        self.store.with_room(known, name, |room, members| {
             let watchers = members.len() - usize::from(members.contains(id));
             if !members.contains(peer.id()) && watchers >= most {
                 return Err(RoomRefusal::Full);
             }
             self.charge(presence, 1)?;
-            let token = state.token.as_ref().map(|token| self.digest(token)).unwrap_or_default();
+            let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
             members.admit(Own::new(peer, token), None);
             if state.room(room.name().as_str()).is_none() {
                 state.rooms.push(Arc::clone(room));
             }
-            self.tell_of_member(room, members, peer.id());
+            self.neighbours.tell_of_member(room, members, peer.id());
             flushes.extend(members.list(room, peer, None));
             Ok(())
         })
@@ -397,9 +378,8 @@ impl Rooms {
     /// A connection has got its id. Its peer may be in rooms from before.
     pub fn opened(&self, peer: &Peer) {
         let mut flushes = Vec::new();
-        let is_known = || self.directory.lock().has_peer(peer.id());
-        let is_watched = || self.rooms.contains_key(&RoomName::of_watched(peer.id()));
-        if self.presences.contains_key(peer.id()) || is_watched() || (self.others.is_some() && is_known()) {
+        let is_elsewhere = || self.neighbours.directory().has_peer(peer.id());
+        if self.store.presence(peer.id()).is_some() || self.is_watched(peer.id()) || is_elsewhere() {
             self.enter(peer, |presence, state, proof| {
                 self.adopt(presence, state, peer, proof, &mut flushes);
             });
@@ -409,7 +389,7 @@ impl Rooms {
     /// A connection has lost its id. If it is not `for_good`, its peer stays in its rooms for the reclaim timeout.
     pub fn departed(&self, peer: &Peer, for_good: bool) {
         let mut flushes = Vec::new();
-        let Some(presence) = self.presence(peer.id()) else { return };
+        let Some(presence) = self.store.presence(peer.id()) else { return };
         let mut state = presence.lock();
         if state.is_retired || !state.is_of(peer) {
             return;
@@ -417,11 +397,11 @@ impl Rooms {
         let reclaim = millis(self.router.live_config().load().limits.reclaim_timeout);
         if for_good || reclaim == 0 {
             self.remove_from_all(&presence, &mut state, peer.id(), true, &mut flushes);
-            self.retire_if_unused(&presence, &mut state, peer.id());
+            self.store.retire_if_unused(&presence, &mut state, peer.id());
         } else {
             let until = self.router.clock().now().saturating_add(reclaim);
             state.away_until = Some(until);
-            self.due.lock().push_back((until, peer.id().clone()));
+            self.store.visit(until, peer.id());
         }
     }
 
@@ -441,11 +421,12 @@ impl Rooms {
         if state.token.as_ref() != Some(&token) {
             self.remove_from_all(presence, state, peer.id(), true, flushes);
         }
-        let digest = self.digest(&token);
+        let digest = self.neighbours.digest(&token);
         (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
         state.rights = rights;
         let mut known = std::mem::take(&mut state.rooms);
-        known.extend(self.rooms_elsewhere(peer.id(), digest));
+        let elsewhere = self.neighbours.rooms_of(peer.id(), digest);
+        known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
         for room in known {
             if room.watched().is_none() && state.right_in(room.name().as_str()).is_err() {
                 self.remove(presence, &room, peer.id(), true, flushes);
@@ -456,38 +437,35 @@ impl Rooms {
                 continue;
             }
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-            self.tell_of_member(&room, &mut members, peer.id());
+            self.neighbours.tell_of_member(&room, &mut members, peer.id());
             flushes.extend(members.list(&room, peer, None));
             drop(members);
             state.rooms.push(room);
         }
-        let watched = RoomName::of_watched(peer.id());
-        if self.rooms.contains_key(&watched) {
-            self.admit_watched(presence, state, peer, watched, flushes);
+        if self.is_watched(peer.id()) {
+            self.admit_watched(presence, state, peer, flushes);
         }
     }
 
+    fn is_watched(&self, id: &PeerId) -> bool {
+        self.store.room(RoomName::of_watched(id).as_str()).is_some()
+    }
+
     /// Makes the holder of an id online for those that watch it.
-    fn admit_watched(
-        &self,
-        presence: &Presence,
-        state: &mut State,
-        peer: &Peer,
-        watched: RoomName,
-        flushes: &mut Vec<Flush>,
-    ) {
+    fn admit_watched(&self, presence: &Presence, state: &mut State, peer: &Peer, flushes: &mut Vec<Flush>) {
+        let watched = RoomName::of_watched(peer.id());
         if state.room(watched.as_str()).is_some() {
             return;
         }
-        let token = state.token.as_ref().map(|token| self.digest(token)).unwrap_or_default();
-        self.with_room(None, watched, |room, members| {
+        let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
+        self.store.with_room(None, watched, |room, members| {
             // It cannot be refused, so it is on credit.
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
             if let Some(change) = members.admit(Own::new(peer, token), None) {
                 members.tell_change(room, peer.id(), change, flushes);
             }
             state.rooms.push(Arc::clone(room));
-            self.tell_of_member(room, members, peer.id());
+            self.neighbours.tell_of_member(room, members, peer.id());
         });
     }
 
@@ -496,19 +474,9 @@ impl Rooms {
         if let Some(peer) = Peer::find_with(&self.peers, id, |_| true) {
             self.enter(&peer, |presence, state, proof| {
                 self.adopt(presence, state, &peer, proof, flushes);
-                self.admit_watched(presence, state, &peer, RoomName::of_watched(id), flushes);
+                self.admit_watched(presence, state, &peer, flushes);
             });
         }
-    }
-
-    /// The rooms in which a client is on other nodes.
-    fn rooms_elsewhere(&self, id: &PeerId, token: TokenDigest) -> Vec<Arc<Room>> {
-        let Some(others) = &self.others else { return Vec::new() };
-        let (names, has_stranger) = self.directory.lock().of_peer(id, token);
-        if has_stranger {
-            others.tell(self.peers.key(), &News::Opened { id: id.as_str(), token });
-        }
-        names.iter().filter_map(|name| self.room(name.as_str())).collect()
     }
 
     /// Ends memberships whose peers did not come back.
@@ -520,8 +488,7 @@ impl Rooms {
         self.sweep_left();
         let now = self.router.clock().now();
         let mut flushes = Vec::new();
-        while let Some(id) = self.next_due(now) {
-            let Some(presence) = self.presence(&id) else { continue };
+        while let Some((id, presence)) = self.store.next_visit(now) {
             let mut state = presence.lock();
             if state.is_retired {
                 continue;
@@ -530,7 +497,7 @@ impl Rooms {
                 self.remove_from_all(&presence, &mut state, &id, false, &mut flushes);
             }
             self.leave_unwatched(&mut state, &id);
-            self.retire_if_unused(&presence, &mut state, &id);
+            self.store.retire_if_unused(&presence, &mut state, &id);
         }
     }
 
@@ -541,52 +508,23 @@ impl Rooms {
             let is_unwatched = room.watched() == Some(id) && members.len() == 1;
             if is_unwatched {
                 members.remove(id);
-                self.tell_gone(room, id, true);
-                self.retire_if_empty(room, &mut members);
+                self.neighbours.tell_gone(room, id, true);
+                self.store.retire_if_empty(room, &mut members);
             }
             !is_unwatched
         });
     }
 
-    fn next_due(&self, now: u64) -> Option<PeerId> {
-        self.due.lock().pop_front_if(|(at, _)| *at <= now).map(|(_, id)| id)
-    }
-
     // The other nodes.
-
-    fn digest(&self, token: &Token) -> TokenDigest {
-        self.others.as_ref().map(|others| others.digest(token)).unwrap_or_default()
-    }
-
-    /// Tells the other nodes of a member of this one, under the lock of its room.
-    fn tell_of_member(&self, room: &Room, members: &mut Members, id: &PeerId) {
-        let Some(others) = &self.others else { return };
-        let number = self.news.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some(own) = members.own_mut(id) {
-            own.told = number;
-            let (room, token) = (room.name().as_str(), own.token);
-            let data = members.data(id);
-            others.tell(self.peers.key(), &News::Member { room, id: id.as_str(), token, number, data });
-        }
-    }
-
-    fn tell_gone(&self, room: &Room, id: &PeerId, for_good: bool) {
-        if let Some(others) = &self.others {
-            others.tell(
-                self.peers.key(),
-                &News::Gone { room: room.name().as_str(), id: id.as_str(), for_good },
-            );
-        }
-    }
 
     /// Lists all members of this node, for a node that does not know them. It hears later changes in order with the list.
     pub fn list_own(&self, mut each: impl FnMut(&ApiKey, &News<'_>)) {
-        for room in self.all_rooms() {
+        for room in self.store.all_rooms() {
             let members = room.lock();
             for (id, member) in members.iter() {
                 if let Some(Own { token, told: number, .. }) = member.own {
                     let (room, data) = (room.name().as_str(), member.data.as_deref());
-                    each(self.peers.key(), &News::Member { room, id: id.as_str(), token, number, data });
+                    each(self.neighbours.key(), &News::Member { room, id: id.as_str(), token, number, data });
                 }
             }
         }
@@ -597,9 +535,9 @@ impl Rooms {
         match *news {
             News::Member { room, id, token, number, data } => {
                 if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
-                    self.directory.lock().add(node, &name, &id, token);
+                    self.neighbours.directory().add(node, &name, &id, token);
                     let watched = name.watched();
-                    self.with_room(None, name, |room, members| {
+                    self.store.with_room(None, name, |room, members| {
                         if let Some(change) = members.note_elsewhere(&id, (node, number), data) {
                             members.tell_change(room, &id, change, flushes);
                         }
@@ -619,16 +557,17 @@ impl Rooms {
                 }
             }
             News::Opened { id, token } => {
-                let is_stranger =
-                    |state: &State| state.token.as_ref().map(|own| self.digest(own)) != Some(token);
+                let is_stranger = |state: &State| {
+                    state.token.as_ref().map(|own| self.neighbours.digest(own)) != Some(token)
+                };
                 if let Ok(id) = PeerId::parse(id)
-                    && self.presence(&id).is_some_and(|presence| is_stranger(&presence.lock()))
+                    && self.store.presence(&id).is_some_and(|presence| is_stranger(&presence.lock()))
                 {
                     self.end_absence(&id, flushes, |_| true);
                 }
             }
             News::Message { room, from, heard, ref except, text } => {
-                if let (Some(room), Ok(from)) = (self.room(room), PeerId::of_sender(from)) {
+                if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
                     let message = Frame::of_text(text);
                     let senders = (&from, &from.in_rooms());
                     room.lock().deliver_here(senders, message, heard, except, flushes);
@@ -639,12 +578,12 @@ impl Rooms {
 
     /// Another node begins to list all its members.
     pub fn begin_list(&self, node: NodeId) {
-        self.directory.lock().begin_list(node);
+        self.neighbours.directory().begin_list(node);
     }
 
     /// Another node has listed all its members: it does not have others any more.
     pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
-        let unnamed = self.directory.lock().unnamed(node);
+        let unnamed = self.neighbours.directory().unnamed(node);
         unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, flushes));
     }
 
@@ -654,38 +593,39 @@ impl Rooms {
         let reclaim =
             if has_left { millis(self.router.live_config().load().limits.reclaim_timeout) } else { 0 };
         let until = self.router.clock().now().saturating_add(reclaim);
-        self.directory.lock().note_left(node, until);
+        self.neighbours.directory().note_left(node, until);
         if reclaim == 0 {
             self.sweep_left();
         }
     }
 
     fn sweep_left(&self) {
-        let (gone, mut flushes) = (self.directory.lock().take_left(self.router.clock().now()), Vec::new());
+        let (gone, mut flushes) =
+            (self.neighbours.directory().take_left(self.router.clock().now()), Vec::new());
         for node in gone {
-            let all = self.directory.lock().all_of(node);
+            let all = self.neighbours.directory().all_of(node);
             all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &mut flushes));
         }
     }
 
     /// The other nodes with members.
     pub fn nodes(&self) -> Vec<NodeId> {
-        self.directory.lock().nodes()
+        self.neighbours.directory().nodes()
     }
 
     fn forget(&self, node: NodeId, room: &str, id: &PeerId, flushes: &mut Vec<Flush>) {
-        self.directory.lock().remove(node, room, id.as_str());
-        let Some(room) = self.room(room) else { return };
+        self.neighbours.directory().remove(node, room, id.as_str());
+        let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
         if members.forget_elsewhere(id, node) {
             members.tell_left(&room, id, flushes);
         }
-        self.retire_if_empty(&room, &mut members);
+        self.store.retire_if_empty(&room, &mut members);
     }
 
     /// A peer that is away on this node will not come back to some of its rooms.
     fn end_absence(&self, id: &PeerId, flushes: &mut Vec<Flush>, ends: impl Fn(&Room) -> bool) {
-        let Some(presence) = self.presence(id) else { return };
+        let Some(presence) = self.store.presence(id) else { return };
         let mut state = presence.lock();
         if state.away_until.is_none() {
             return;
@@ -694,19 +634,10 @@ impl Rooms {
         state.rooms = stay;
         let gone: Vec<Arc<Room>> = gone;
         gone.iter().for_each(|room| self.remove(&presence, room, id, false, flushes));
-        self.retire_if_unused(&presence, &mut state, id);
+        self.store.retire_if_unused(&presence, &mut state, id);
     }
 
-    // Presences and rooms.
-
-    fn room(&self, name: &str) -> Option<Arc<Room>> {
-        self.rooms.get(name).map(|room| Arc::clone(&room))
-    }
-
-    // Collected first: no map guard is held while a room is locked.
-    fn all_rooms(&self) -> Vec<Arc<Room>> {
-        self.rooms.iter().map(|room| Arc::clone(&room)).collect()
-    }
+    // Members of this node.
 
     /// Works on the presence of a connection. `None` if it has lost its id.
     fn enter<R>(
@@ -714,22 +645,10 @@ impl Rooms {
         peer: &Peer,
         act: impl FnOnce(&Arc<Presence>, &mut State, (Token, Option<RoomRights>)) -> R,
     ) -> Option<R> {
-        loop {
-            let new = || Arc::new(Presence::new(peer.id()));
-            let presence = Arc::clone(&self.presences.entry(peer.id().clone()).or_insert_with(new));
-            let mut state = presence.lock();
-            if state.is_retired {
-                continue;
-            }
+        self.store.with_presence(peer.id(), |presence, state| {
             // Behind the lock: a newer connection that is registered since finds this presence.
-            let result = peer.proof().map(|proof| act(&presence, &mut state, proof));
-            self.retire_if_unused(&presence, &mut state, peer.id());
-            return result;
-        }
-    }
-
-    fn presence(&self, id: &PeerId) -> Option<Arc<Presence>> {
-        self.presences.get(id).map(|presence| Arc::clone(&presence))
+            peer.proof().map(|proof| act(presence, state, proof))
+        })
     }
 
     /// Works on a room in which the peer is.
@@ -740,35 +659,12 @@ impl Rooms {
         act: impl FnOnce(&Presence, &mut State, &mut Requester<'_>, &Arc<Room>) -> Result<(), RoomRefusal>,
     ) -> Result<(), RoomRefusal> {
         let peer = requester.peer;
-        let presence = self.presence(peer.id()).ok_or(RoomRefusal::NotMember)?;
+        let presence = self.store.presence(peer.id()).ok_or(RoomRefusal::NotMember)?;
         let mut state = presence.lock();
         let room = state.room(name).filter(|_| state.is_of(peer)).cloned();
         let done = act(&presence, &mut state, requester, &room.ok_or(RoomRefusal::NotMember)?);
-        self.retire_if_unused(&presence, &mut state, peer.id());
+        self.store.retire_if_unused(&presence, &mut state, peer.id());
         done
-    }
-
-    /// Works on a room under its lock, and creates it if there is none.
-    fn with_room<R>(
-        &self,
-        known: Option<Arc<Room>>,
-        name: RoomName,
-        act: impl FnOnce(&Arc<Room>, &mut Members) -> R,
-    ) -> R {
-        loop {
-            let room = known.clone().unwrap_or_else(|| {
-                let room =
-                    self.rooms.entry(name.clone()).or_insert_with(|| Arc::new(Room::new(name.clone())));
-                Arc::clone(&room)
-            });
-            let mut members = room.lock();
-            if members.is_retired {
-                continue;
-            }
-            let result = act(&room, &mut members);
-            self.retire_if_empty(&room, &mut members);
-            return result;
-        }
     }
 
     fn remove_from_all(
@@ -803,41 +699,14 @@ impl Rooms {
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
             members.tell_left(room, id, flushes);
         }
-        self.tell_gone(room, id, for_good);
-        self.retire_if_empty(room, &mut members);
+        self.neighbours.tell_gone(room, id, for_good);
+        self.store.retire_if_empty(room, &mut members);
     }
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
     fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
         if room.watched().is_none() {
             self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
-        }
-    }
-
-    fn retire_if_empty(&self, room: &Arc<Room>, members: &mut Members) {
-        if let Some(watched) =
-            room.watched().filter(|watched| members.len() == 1 && members.contains(watched))
-        {
-            // Under the lock of a room, no presence is locked.
-            self.due.lock().push_back((self.router.clock().now(), watched.clone()));
-        }
-        if members.is_empty() {
-            members.is_retired = true;
-            self.rooms.remove_if(room.name().as_str(), |_, there| Arc::ptr_eq(there, room));
-        }
-    }
-
-    /// Forgets a presence without rooms, once its rate limit is rested: joining and leaving must give no new burst.
-    fn retire_if_unused(&self, presence: &Arc<Presence>, state: &mut State, id: &PeerId) {
-        if !state.rooms.is_empty() {
-            return;
-        }
-        let now = self.router.clock().now();
-        if presence.rate.is_rested(now) {
-            state.is_retired = true;
-            self.presences.remove_if(id, |_, there| Arc::ptr_eq(there, presence));
-        } else {
-            self.due.lock().push_back((now + REST, id.clone()));
         }
     }
 

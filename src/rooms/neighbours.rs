@@ -1,0 +1,74 @@
+//! This node's part in what the nodes of a cluster tell each other about members of rooms.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::others::{Directory, News, OtherNodes, TokenDigest};
+use super::room::{Members, Room};
+use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
+
+/// The other nodes, and what they have told. Outside a cluster there are none.
+pub(super) struct Neighbours {
+    key: ApiKey,
+    nodes: Option<Arc<dyn OtherNodes>>,
+    directory: Mutex<Directory>,
+    /// The number of the latest news of a member of this node.
+    latest: AtomicU64,
+}
+
+impl Neighbours {
+    pub(super) fn new(key: ApiKey, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
+        Neighbours { key, nodes, directory: Mutex::default(), latest: AtomicU64::default() }
+    }
+
+    pub(super) fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// The members of the other nodes.
+    pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
+        self.directory.lock()
+    }
+
+    pub(super) fn digest(&self, token: &Token) -> TokenDigest {
+        self.nodes.as_ref().map(|nodes| nodes.digest(token)).unwrap_or_default()
+    }
+
+    /// Tells of a member of this node, under the lock of its room.
+    pub(super) fn tell_of_member(&self, room: &Room, members: &mut Members, id: &PeerId) {
+        let Some(nodes) = &self.nodes else { return };
+        let number = self.latest.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(own) = members.own_mut(id) {
+            own.told = number;
+            let (room, token) = (room.name().as_str(), own.token);
+            let data = members.data(id);
+            nodes.tell(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
+        }
+    }
+
+    /// Tells that a peer is no member of this node any more, under the lock of its room.
+    pub(super) fn tell_gone(&self, room: &Room, id: &PeerId, for_good: bool) {
+        if let Some(nodes) = &self.nodes {
+            nodes.tell(&self.key, &News::Gone { room: room.name().as_str(), id: id.as_str(), for_good });
+        }
+    }
+
+    /// The rooms in which a client is on other nodes. If another client had its id, those nodes are told.
+    pub(super) fn rooms_of(&self, id: &PeerId, token: TokenDigest) -> Vec<RoomName> {
+        let Some(nodes) = &self.nodes else { return Vec::new() };
+        let (rooms, has_stranger) = self.directory().of_peer(id, token);
+        if has_stranger {
+            nodes.tell(&self.key, &News::Opened { id: id.as_str(), token });
+        }
+        rooms
+    }
+
+    /// Hands a message over to a node.
+    pub(super) fn deliver(&self, to: NodeId, message: &News<'_>) {
+        if let Some(nodes) = &self.nodes {
+            nodes.deliver(to, &self.key, message);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The rooms and presences of a key by their names, and when the sweeper visits a presence.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use super::presence::{Presence, State};
+use super::room::{Members, Room};
+use crate::clock::Clock;
+use crate::wire::{PeerId, RoomName};
+
+/// Pause between two checks if the rate limit of a client without rooms may be forgotten.
+const REST: u64 = 1000;
+
+/// Nothing in it is empty: a room goes with its last member, and a presence with its last room.
+pub(super) struct Store {
+    clock: Clock,
+    rooms: DashMap<RoomName, Arc<Room>>,
+    presences: DashMap<PeerId, Arc<Presence>>,
+    /// Presences that the sweeper has to visit, and when.
+    due: Mutex<VecDeque<(u64, PeerId)>>,
+}
+
+impl Store {
+    pub(super) fn new(clock: Clock) -> Self {
+        Store { clock, rooms: DashMap::new(), presences: DashMap::new(), due: Mutex::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.presences.is_empty() && self.rooms.is_empty()
+    }
+
+    pub(super) fn room(&self, name: &str) -> Option<Arc<Room>> {
+        self.rooms.get(name).map(|room| Arc::clone(&room))
+    }
+
+    // Collected first: no map guard is held while a room is locked.
+    pub(super) fn all_rooms(&self) -> Vec<Arc<Room>> {
+        self.rooms.iter().map(|room| Arc::clone(&room)).collect()
+    }
+
+    pub(super) fn presence(&self, id: &PeerId) -> Option<Arc<Presence>> {
+        self.presences.get(id).map(|presence| Arc::clone(&presence))
+    }
+
+    /// Works on a presence under its lock, and creates it if there is none.
+    pub(super) fn with_presence<R>(
+        &self,
+        id: &PeerId,
+        act: impl FnOnce(&Arc<Presence>, &mut State) -> R,
+    ) -> R {
+        loop {
+            let new = || Arc::new(Presence::new(id));
+            let presence = Arc::clone(&self.presences.entry(id.clone()).or_insert_with(new));
+            let mut state = presence.lock();
+            if state.is_retired {
+                continue;
+            }
+            let result = act(&presence, &mut state);
+            self.retire_if_unused(&presence, &mut state, id);
+            return result;
+        }
+    }
+
+    /// Works on a room under its lock, and creates it if there is none.
+    pub(super) fn with_room<R>(
+        &self,
+        known: Option<Arc<Room>>,
+        name: RoomName,
+        act: impl FnOnce(&Arc<Room>, &mut Members) -> R,
+    ) -> R {
+        loop {
+            let room = known.clone().unwrap_or_else(|| {
+                let new = || Arc::new(Room::new(name.clone()));
+                Arc::clone(&self.rooms.entry(name.clone()).or_insert_with(new))
+            });
+            let mut members = room.lock();
+            if members.is_retired {
+                continue;
+            }
+            let result = act(&room, &mut members);
+            self.retire_if_empty(&room, &mut members);
+            return result;
+        }
+    }
+
+    pub(super) fn retire_if_empty(&self, room: &Arc<Room>, members: &mut Members) {
+        if let Some(watched) =
+            room.watched().filter(|watched| members.len() == 1 && members.contains(watched))
+        {
+            // Under the lock of a room, no presence is locked.
+            self.visit(self.clock.now(), watched);
+        }
+        if members.is_empty() {
+            members.is_retired = true;
+            self.rooms.remove_if(room.name().as_str(), |_, there| Arc::ptr_eq(there, room));
+        }
+    }
+
+    /// Forgets a presence without rooms, once its rate limit is rested: joining and leaving must give no new burst.
+    pub(super) fn retire_if_unused(&self, presence: &Arc<Presence>, state: &mut State, id: &PeerId) {
+        if !state.rooms.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        if presence.rate.is_rested(now) {
+            state.is_retired = true;
+            self.presences.remove_if(id, |_, there| Arc::ptr_eq(there, presence));
+        } else {
+            self.visit(now + REST, id);
+        }
+    }
+
+    /// Has the sweeper visit a presence.
+    pub(super) fn visit(&self, at: u64, id: &PeerId) {
+        self.due.lock().push_back((at, id.clone()));
+    }
+
+    /// The next presence that the sweeper has to visit by now.
+    pub(super) fn next_visit(&self, now: u64) -> Option<(PeerId, Arc<Presence>)> {
+        loop {
+            let (_, id) = self.due.lock().pop_front_if(|(at, _)| *at <= now)?;
+            if let Some(presence) = self.presence(&id) {
+                return Some((id, presence));
+            }
+        }
+    }
+}

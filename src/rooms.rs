@@ -437,6 +437,13 @@ impl Rooms {
                 continue;
             }
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
+            // It may have been more than a listener before.
+            if room.watched().is_none()
+                && state.check_speaker(room.name().as_str()).is_err()
+                && let Some(change) = members.set_data(peer.id(), None)
+            {
+                members.tell_change(&room, peer.id(), change, flushes);
+            }
             self.neighbours.tell_of_member(&room, &mut members, peer.id());
             flushes.extend(members.list(&room, peer, None));
             drop(members);

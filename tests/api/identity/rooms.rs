@@ -103,8 +103,12 @@ fn a_client_that_comes_back_without_a_room_in_its_token_is_not_in_it_any_more() 
             b.expect(list(room, &["a", "b"]));
             a.expect(change("JOINED", room, "b"));
         }
+        b.send(r#"{"type":"ROOM-UPDATE","room":"hall","data":1}"#);
+        a.expect(r#"{"type":"ROOM-UPDATED","room":"hall","id":"b","data":1}"#);
+        // A listener has no data.
         let mut again = enter(server, "b", &json!({ "hall": "listen" }));
         again.expect(list("hall", &["a", "b"]));
+        a.expect(change("UPDATED", "hall", "b"));
         a.expect(change("LEFT", "lobby", "b"));
         expect_private(&mut again, "lobby");
         a.expect_nothing("a");

@@ -33,7 +33,10 @@ export interface Room<Data = any> {
   /** Changes the data of this member. */
   update(data: Data): Promise<void>;
   leave(): Promise<void>;
-  /** Calls all members that call this too, now or later: each sends its stream to each. The call ends with the room. */
+  /**
+   * Calls all members that call this too, now or later: each sends its stream to each. The call ends with the room.
+   * A page that answers calls itself leaves those with `metadata.room` alone.
+   */
   callEverybody(stream: MediaStream, data?: Data): Promise<Call<Data>>;
 }
 

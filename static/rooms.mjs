@@ -70,6 +70,7 @@ class Room extends EventTarget {
   }
 
   async leave() {
+    if (this.#isClosed) return;
     await this.#request('ROOM-LEAVE').catch(({ type }) => {
       // A peer that comes back is still in its rooms.
       if (type === 'disconnected') this.#peer.once('open', () => this.#part());

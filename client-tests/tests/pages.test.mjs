@@ -306,7 +306,7 @@ visit('a demo whose parts do not load says so, and loads again', async (visit) =
   visit.tolerate(UNREACHABLE);
   const page = await visit.page(phone);
   await page.clock.install();
-  for (const [demo, module] of [['slides', 'slides/deck.js'], ['party', 'party/room.js'], ['call', 'within.js'], ['call', 'call/main.js']]) {
+  for (const [demo, module] of [['slides', 'slides/deck.js'], ['party', 'party/room.js'], ['lobby', 'rooms.mjs'], ['call', 'within.js'], ['call', 'call/main.js']]) {
     let isLost = true;
     await page.route(`**/${module}`, (route) => {
       if (!isLost) return route.continue();
@@ -425,7 +425,7 @@ visit('with --pages false there is JSON for everybody, and no page', async (visi
   const get = (path) => fetch(urlOf(server, path), { headers: { accept: BROWSERS_ACCEPT } });
 
   assert.equal((await (await get('/')).json()).name, 'PeerJS Server');
-  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/docs/', '/broker/docs/OPERATING', '/broker/docs/index.json', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
+  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/lobby/', '/broker/docs/', '/broker/docs/OPERATING', '/broker/docs/index.json', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
     assert.equal((await get(path)).status, 404, path);
   }
 });

@@ -1,6 +1,7 @@
 // rooms.js and rooms.mjs of the broker: rooms for pages, over released PeerJS.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { everyClient, onStage } from '../lib/every-client.mjs';
 import { npmServer } from '../lib/server.mjs';
 
@@ -22,10 +23,21 @@ const urlOf = ({ host, port }, file) => `http://${host}:${port}/${file}`;
 
 async function enter({ url, name, data }) {
   const { joinRoom } = await import(url);
-  const room = window.room = await joinRoom(window.harness.thePeer(), name, data);
+  const peer = window.harness.thePeer();
+  // The harness answers every call.
+  peer.removeAllListeners('call');
+  const room = window.room = await joinRoom(peer, name, data);
   for (const type of ['joined', 'updated', 'left', 'message']) room.on(type, (event) => window.log.record(type, event));
   room.on('closed', ({ error }) => window.log.record('closed', error?.type ?? 'by itself'));
   return [...room.members];
+}
+
+function loadScript(url) {
+  const script = Object.assign(document.createElement('script'), { src: url });
+  return new Promise((done, failed) => {
+    Object.assign(script, { onload: () => done(), onerror: failed });
+    document.head.append(script);
+  });
 }
 
 const members = () => [...window.room.members];
@@ -49,6 +61,13 @@ async function callEverybody() {
 }
 
 const hangUp = () => window.call.leave();
+
+/** Calls like a member of the call. */
+async function intrude(id) {
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+  const line = window.harness.thePeer().call(id, stream, { metadata: { room: 'lobby:call' } });
+  line.on('stream', () => window.log.record('intruded'));
+}
 
 everyClient('has the members of a room, their data and messages', { firefox: true }, async (stage) => {
   const server = await stage.server([]);
@@ -122,6 +141,23 @@ everyClient('joins again if it was away for too long', {}, async (stage) => {
   assert.deepEqual(await bert.run(members), [['anna', { name: 'anna' }], ['bert', 'the latest']]);
 });
 
+onStage('a member that has sent too much is in its room again a little later', async (stage) => {
+  const server = await stage.server(['--reclaim_timeout', '0', '--room_members', '10', '--room_deliveries_per_second', '1']);
+  const proxy = await stage.proxy(server);
+  const { client: anna } = await entered(stage, server, 'anna', { version: '1.5.5' });
+  const { client: bert } = await entered(stage, server, 'bert', { version: '1.5.5', through: proxy });
+  assert.equal((await anna.must('joined')).id, 'bert');
+  while (await bert.run(failure, ['send', 'hello']) !== 'too_fast');
+
+  proxy.cut();
+  assert.equal((await anna.must('left')).id, 'bert');
+  await bert.next('disconnected');
+  await bert.reconnect();
+
+  assert.equal((await anna.must('joined')).id, 'bert');
+  assert.equal(await bert.count('closed'), 0);
+});
+
 everyClient('leaves for good, also while it is away', {}, async (stage) => {
   const server = await stage.server([]);
   const proxy = await stage.proxy(server);
@@ -132,8 +168,10 @@ everyClient('leaves for good, also while it is away', {}, async (stage) => {
   await bert.next('disconnected');
   await bert.run(leave);
   await bert.reconnect();
-
   assert.equal((await anna.must('left')).id, 'bert');
+  await bert.run(leave);
+  assert.equal(await bert.count('closed'), 1);
+
   await bert.run(() => window.harness.thePeer().destroy());
   assert.equal(await bert.run(failure, ['send', 'hello']), 'disconnected');
   await anna.run(() => window.harness.thePeer().destroy());
@@ -149,6 +187,8 @@ everyClient('calls everybody in one mesh, and each only once', { firefox: true }
   const pictures = async (client) => [(await client.must('picture')), (await client.must('picture'))].sort();
 
   await Promise.all(clients.map((client) => client.run(callEverybody)));
+  const { client: stranger } = await entered(stage, server, 'stranger');
+  for (const name of names) await stranger.run(intrude, name);
 
   for (const [at, client] of clients.entries()) assert.deepEqual(await pictures(client), names.toSpliced(at, 1));
   // Firefox shows no frames.
@@ -160,6 +200,7 @@ everyClient('calls everybody in one mesh, and each only once', { firefox: true }
   await anna.run(callEverybody);
   assert.deepEqual(await pictures(anna), ['bert', 'clara']);
   for (const client of [bert, clara]) assert.equal(await client.must('picture'), 'anna');
+  assert.equal(await stranger.count('intruded'), 0);
 });
 
 onStage('a call goes on after a member was away for too long, whoever has the smaller id', async (stage) => {
@@ -199,16 +240,39 @@ everyClient('joins a room in the event with which the peer opens', {}, async (st
   assert.deepEqual(ids, ['anna', 'bert']);
 });
 
+onStage('the example of docs/USE.md works', async (stage) => {
+  const server = await stage.server([]);
+  const page = readFileSync(new URL('../../docs/USE.md', import.meta.url), 'utf8');
+  const [, example] = page.match(/```js\n(const room = [^]*?)```/);
+  const [anna, other] = [await stage.client('1.5.5'), await stage.client('1.5.5')];
+  const said = [];
+  anna.listen('console', (message) => said.push(message.text()));
+  for (const client of [anna, other]) {
+    await client.loadServed(server);
+    await client.run(loadScript, urlOf(server, 'rooms.js'));
+    await client.run((source) => {
+      const AsyncFunction = /** @type {any} */ (async () => {}).constructor;
+      const record = (name) => (id) => window.log.record(name, id);
+      return AsyncFunction('show', 'hide', source)(record('shown'), record('hidden'));
+    }, example);
+  }
+
+  for (const client of [anna, other]) await client.must('shown');
+  await other.close();
+  await anna.must('hidden');
+  assert.deepEqual(said.slice(0, 2), ['Anna has come', 'Anna: hello']);
+});
+
 onStage('a page is told in one error that a server has no rooms', async (stage) => {
   const server = await stage.server([]);
   const other = await stage.server([], { program: npmServer });
   const client = await stage.client('1.5.5');
   await client.open(other, 'anna');
 
-  const error = await client.run(async (url) => {
-    await new Promise((done) => document.head.append(Object.assign(document.createElement('script'), { src: url, onload: done })));
+  await client.run(loadScript, urlOf(server, 'rooms.js'));
+  const error = await client.run(() => {
     return window.joinRoom(window.harness.thePeer(), 'lobby').then(() => 'none', ({ name, type, message }) => ({ name, type, message }));
-  }, urlOf(server, 'rooms.js'));
+  });
 
   assert.deepEqual([error.name, error.type], ['RoomError', 'no_answer']);
   assert.match(error.message, /Rooms need peerbroker: peerjs-server ignores such messages/);

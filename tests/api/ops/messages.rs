@@ -69,6 +69,8 @@ fn a_message_reaches_all_members_of_a_room_and_waits_for_those_that_come_back() 
     let (server, api) = with_api(&[plain_key("other")], None, |_| {});
     api.post(TO_ROOM, &json!(1)).problem(404);
     let (mut a, mut stranger) = (member(&server, "a", &[]), server.client("stranger"));
+    stranger.send(r#"{"type":"PRESENCE-WATCH","ids":["a"]}"#);
+    stranger.expect(r#"{"type":"PRESENCE","id":"a","online":true}"#);
     let b = member(&server, "b", &["a"]);
     a.expect(r#"{"type":"ROOM-JOINED","room":"r","id":"b"}"#);
     b.reset();
@@ -83,8 +85,10 @@ fn a_message_reaches_all_members_of_a_room_and_waits_for_those_that_come_back() 
     b.expect(r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a"},{"id":"b"}]}"#);
     stranger.expect_nothing("stranger");
 
-    for path in ["/api/keys/peerjs/rooms/R/messages", "/api/keys/other/rooms/r/messages"] {
-        assert!(api.post(path, &json!(1)).problem(404).contains("room"), "{path}");
+    // Those that watch an id are in a room without a valid name.
+    for path in ["peerjs/rooms/R", "other/rooms/r", "peerjs/rooms/%01a", "peerjs/rooms/%20"] {
+        let path = format!("/api/keys/{path}/messages");
+        assert!(api.post(&path, &json!(1)).problem(404).contains("room"), "{path}");
     }
     api.post("/api/keys/unknown/rooms/r/messages", &json!(1)).problem(404);
     a.expect_nothing("a");

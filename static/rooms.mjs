@@ -155,7 +155,8 @@ class Room extends EventTarget {
         reject(new RoomError('disconnected', 'There is no connection to the server'));
         return;
       }
-      const request = (requests += 1);
+      // Never that of a request that the page sends itself.
+      const request = `rooms.js ${(requests += 1)}`;
       const silence = `The server did not answer ${type}. Rooms need peerbroker: peerjs-server ignores such messages`;
       const timer = setTimeout(() => this.#answer(request, new RoomError('no_answer', silence)), ANSWER_WAIT);
       this.#requests.set(request, { resolve, reject, timer });
@@ -179,7 +180,9 @@ class Room extends EventTarget {
     if (type === 'ROOM-MEMBERS') this.#list(message.members);
     else if (type === 'ROOM-JOINED' || type === 'ROOM-UPDATED') this.#put(message);
     else if (type === 'ROOM-LEFT') this.#drop(message.id);
-    else if (type === 'ROOM-MESSAGE') this.tell('message', { from: message.src, payload, isPrivate: 'dst' in message });
+    else if (type === 'ROOM-MESSAGE' || type === 'SERVER-MESSAGE') {
+      this.tell('message', { from: message.src, payload, isPrivate: 'dst' in message });
+    }
     this.#answer(request);
   };
 

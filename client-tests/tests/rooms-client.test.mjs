@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { everyClient, onStage } from '../lib/every-client.mjs';
 import { npmServer } from '../lib/server.mjs';
 
@@ -277,6 +278,16 @@ onStage('a page is told in one error that a server has no rooms', async (stage) 
   assert.deepEqual([error.name, error.type], ['RoomError', 'no_answer']);
   assert.match(error.message, /Rooms need peerbroker: peerjs-server ignores such messages/);
   assert.equal(await client.count('disconnected'), 0);
+});
+
+onStage('a message of the app to a room has no sender', async (stage) => {
+  const server = await stage.server(['--ops_port', '0', '--admin_token', TOKEN]);
+  const { api } = await dashboardOf(server);
+  const { client } = await entered(stage, server, 'anna', { version: '1.5.5' });
+
+  assert.equal((await api('POST', '/api/keys/peerjs/rooms/lobby/messages', 'it begins')).status, 202);
+
+  assert.deepEqual(await client.must('message'), { from: undefined, payload: 'it begins', isPrivate: false });
 });
 
 onStage('a refusal rejects with its name, and a room is joined as soon as the peer is open', async (stage) => {

@@ -52,7 +52,9 @@ export class Lobby {
       room.on('joined', ({ data }) => this.#changed(`${nameOf(data)} has come in.`));
       room.on('left', ({ data }) => this.#changed(`${nameOf(data)} has left.`));
       room.on('updated', () => this.#show());
-      room.on('message', ({ from, payload }) => this.#chat.add(nameOf(room.members.get(from)), payload?.text));
+      room.on('message', ({ from, payload }) => {
+        this.#chat.add(from ? nameOf(room.members.get(from)) : 'The server', payload?.text);
+      });
       room.on('closed', ({ error }) => this.#closed(peer, error));
       this.#call.room = room;
       hideProblem();

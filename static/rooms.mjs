@@ -89,7 +89,7 @@ class Room extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** In its event `open`, PeerJS 1.0 is not open yet, and has its listeners counted. */
+  /** PeerJS 1.0 is not yet open in its event `open`, and no PeerJS calls a listener that is added in the event. */
   #look = () => {
     if (this.#peer.destroyed) this.#ended();
     else if (this.#peer.open && !this.#isOpen) this.#opened();

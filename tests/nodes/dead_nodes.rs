@@ -147,6 +147,39 @@ fn messages_to_a_client_that_has_moved_from_a_node_that_stopped_follow_it() {
 }
 
 #[test]
+fn the_members_of_a_killed_node_leave_their_rooms_when_its_lease_ends_and_once() {
+    run(async {
+        let mut cluster = Cluster::start().await;
+        let a = cluster.open(0, "a", "token").await;
+        a.join("r", &[]).await;
+        let b = cluster.open(1, "b", "token").await;
+        b.join("r", &["a"]).await;
+        a.expect(Seen::Joined("b".to_owned())).await;
+        let mut lost = Vec::new();
+        for id in ["moves", "away"] {
+            let client = cluster.open(2, id, "token").await;
+            client.join("r", &[&["a", "b"], &["moves"][..lost.len()]].concat()).await;
+            a.expect(Seen::Joined(id.to_owned())).await;
+            b.expect(Seen::Joined(id.to_owned())).await;
+            lost.push(client);
+        }
+        cluster.nodes[2].kill().await;
+        let back = cluster.open(1, "moves", "token").await;
+        back.expect_members(&["a", "b", "moves", "away"]).await;
+        // The others have not noticed that it was away.
+        for client in [&a, &b, &back] {
+            client.expect(Seen::Left("away".to_owned())).await;
+        }
+        for (sender, others) in [(&a, [&b, &back]), (&b, [&a, &back]), (&back, [&a, &b])] {
+            sender.tell("r", "nothing before");
+            for other in others {
+                other.expect_message(&sender.id, "nothing before").await;
+            }
+        }
+    });
+}
+
+#[test]
 fn a_node_that_starts_again_takes_part_again() {
     run(async {
         let mut cluster = Cluster::start().await;

@@ -1,6 +1,7 @@
 //! A WebSocket client that notes all that it sees.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,10 @@ pub enum Seen {
         from: String,
         payload: String,
     },
+    /// The ids in the list of a room.
+    Members(Vec<String>),
+    Joined(String),
+    Left(String),
     /// All that waited for this peer is lost.
     Expire(String),
     Closed(Option<u16>),
@@ -179,6 +184,31 @@ impl Client {
         self.send("OFFER", to, payload);
     }
 
+    /// Joins a room, and waits until it sees these members and no others.
+    pub async fn join(&self, room: &str, others: &[&str]) {
+        self.order(Order::Send(wire::text(&format!(r#"{{"type":"ROOM-JOIN","room":"{room}"}}"#))));
+        self.expect_members(&[others, &[&self.id]].concat()).await;
+    }
+
+    /// Waits until it sees these members of its room and no others.
+    pub async fn expect_members(&self, ids: &[&str]) {
+        let (expected, mut there) =
+            (BTreeSet::from_iter(ids.iter().map(|id| (*id).to_owned())), BTreeSet::new());
+        while there != expected {
+            match self.next().await {
+                Seen::Members(ids) => there = ids.into_iter().collect(),
+                Seen::Joined(id) => assert!(there.insert(id.clone()), "{id} joins twice"),
+                other => panic!("{}: {other:?} instead of {expected:?} after {there:?}", self.id),
+            }
+        }
+    }
+
+    /// Sends to all others in a room.
+    pub fn tell(&self, room: &str, payload: &str) {
+        let text = format!(r#"{{"type":"ROOM-SEND","room":"{room}","payload":"{payload}"}}"#);
+        self.order(Order::Send(wire::text(&text)));
+    }
+
     /// Closes cleanly: what is on its way still arrives.
     pub fn close(&self) {
         self.order(Order::Send(wire::close(Some(1000), b"")));
@@ -280,6 +310,12 @@ fn answer_to(frame: &Frame, notes: &Noted) -> Option<Vec<u8>> {
             Seen::Refused(text["payload"]["msg"].as_str().unwrap_or_default().to_owned())
         }
         "EXPIRE" => Seen::Expire(string("src")),
+        "ROOM-MEMBERS" => {
+            let listed = text["members"].as_array().into_iter().flatten();
+            Seen::Members(listed.map(|of| of["id"].as_str().unwrap_or_default().to_owned()).collect())
+        }
+        "ROOM-JOINED" => Seen::Joined(string("id")),
+        "ROOM-LEFT" => Seen::Left(string("id")),
         kind => Seen::Message { kind: kind.to_owned(), from: string("src"), payload: string("payload") },
     });
     None

@@ -29,7 +29,7 @@ use faults::in_doubt;
 use rng::Rng;
 use tasks::{Pause, Tasks};
 
-const NODES: usize = 3;
+pub const NODES: usize = 3;
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// Virtual time passes in such steps.

@@ -124,7 +124,7 @@ impl Rooms {
         };
         let members = room.lock();
         let fitting = members.after(after).filter(|(id, _)| fits(id.as_str())).take(limit);
-        fitting.map(|(id, member)| (id.to_string(), member.data.as_deref().map(str::to_owned))).collect()
+        fitting.map(|(id, member)| (id.to_string(), member.data().map(str::to_owned))).collect()
     }
 
     // Requests of members.
@@ -170,8 +170,7 @@ impl Rooms {
             self.check_list(members, peer.id(), data)?;
             self.charge(presence, members.len())?;
             let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
-            let own = Own::new(peer, token);
-            let change = members.admit(own, data);
+            let change = members.admit(Own::new(peer, token, data));
             if state.room(room.name().as_str()).is_none() {
                 state.rooms.push(Arc::clone(room));
             }
@@ -348,7 +347,7 @@ impl Rooms {
             }
             self.charge(presence, 1)?;
             let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
-            members.admit(Own::new(peer, token), None);
+            members.admit(Own::new(peer, token, None));
             if state.room(room.name().as_str()).is_none() {
                 state.rooms.push(Arc::clone(room));
             }
@@ -433,7 +432,8 @@ impl Rooms {
                 continue;
             }
             let mut members = room.lock();
-            if state.room(room.name().as_str()).is_some() || !members.come_back(Own::new(peer, digest)) {
+            if state.room(room.name().as_str()).is_some() || !members.come_back(Own::new(peer, digest, None))
+            {
                 continue;
             }
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
@@ -468,7 +468,7 @@ impl Rooms {
         self.store.with_room(None, watched, |room, members| {
             // It cannot be refused, so it is on credit.
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-            if let Some(change) = members.admit(Own::new(peer, token), None) {
+            if let Some(change) = members.admit(Own::new(peer, token, None)) {
                 members.tell_change(room, peer.id(), change, flushes);
             }
             state.rooms.push(Arc::clone(room));
@@ -529,8 +529,9 @@ impl Rooms {
         for room in self.store.all_rooms() {
             let members = room.lock();
             for (id, member) in members.iter() {
-                if let Some(Own { token, told: number, .. }) = member.own {
-                    let (room, data) = (room.name().as_str(), member.data.as_deref());
+                // One that has moved is away here.
+                if let Some(&Own { token, told: number, ref data, .. }) = member.here() {
+                    let (room, data) = (room.name().as_str(), data.as_deref());
                     each(self.neighbours.key(), &News::Member { room, id: id.as_str(), token, number, data });
                 }
             }
@@ -561,6 +562,9 @@ impl Rooms {
                         self.end_absence(&id, flushes, |known| known.name().as_str() == room);
                     }
                     self.forget(node, room, &id, flushes);
+                    if for_good {
+                        self.repeat_connected(room, &id);
+                    }
                 }
             }
             News::Opened { id, token } => {
@@ -580,6 +584,15 @@ impl Rooms {
                     room.lock().deliver_here(senders, message, heard, except, flushes);
                 }
             }
+        }
+    }
+
+    /// After an outage, an id may have a client on two nodes. If one of them parts, the other one is still a member.
+    fn repeat_connected(&self, room: &str, id: &PeerId) {
+        let Some(room) = self.store.room(room) else { return };
+        let mut members = room.lock();
+        if members.own_mut(id).is_some_and(|own| own.peer.is_current()) {
+            self.neighbours.tell_of_member(&room, &mut members, id);
         }
     }
 
@@ -624,8 +637,8 @@ impl Rooms {
         self.neighbours.directory().remove(node, room, id.as_str());
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
-        if members.forget_elsewhere(id, node) {
-            members.tell_left(&room, id, flushes);
+        if let Some(change) = members.forget_elsewhere(id, node) {
+            members.tell_change(&room, id, change, flushes);
         }
         self.store.retire_if_empty(&room, &mut members);
     }
@@ -700,11 +713,10 @@ impl Rooms {
         if members.is_last_here(id) {
             self.emit(room, id, |peer, room| Event::RoomLeft { peer, room });
         }
-        if for_good || members.give_up(id) {
-            members.remove(id);
+        if let Some(change) = if for_good { members.remove(id) } else { members.give_up(id) } {
             // It cannot be refused, so it is on credit.
             presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-            members.tell_left(room, id, flushes);
+            members.tell_change(room, id, change, flushes);
         }
         self.neighbours.tell_gone(room, id, for_good);
         self.store.retire_if_empty(room, &mut members);

@@ -77,7 +77,7 @@ impl Default for Limits {
             queue_total_bytes: 64 << 20,
             outbox_bytes: 2 << 20,
             room_deliveries_per_second: 1000,
-            room_key_deliveries_per_second: 0,
+            room_key_deliveries_per_second: 100_000,
             room_codes: 10_000,
             room_code_players: 64,
             room_code_timeout: Duration::from_secs(24 * 60 * 60),

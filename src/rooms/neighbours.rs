@@ -42,8 +42,7 @@ impl Neighbours {
         let number = self.latest.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(own) = members.own_mut(id) {
             own.told = number;
-            let (room, token) = (room.name().as_str(), own.token);
-            let data = members.data(id);
+            let (room, token, data) = (room.name().as_str(), own.token, own.data.as_deref());
             nodes.tell(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
         }
     }

@@ -34,11 +34,8 @@ pub(super) struct Members {
 pub(super) struct Member {
     /// On this node.
     pub(super) own: Option<Own>,
-    /// The other nodes that have told of it, the latest last, and the number of that news. Two nodes have it for a while after
-    /// it has moved.
-    elsewhere: Vec<(NodeId, u64)>,
-    /// Its public data, as JSON text.
-    pub(super) data: Option<Box<str>>,
+    /// The other nodes that have told of it, the latest last. Two nodes have it for a while after it has moved.
+    elsewhere: Vec<Place>,
 }
 
 /// A member of this node.
@@ -49,8 +46,18 @@ pub(super) struct Own {
     pub(super) token: TokenDigest,
     /// The number of the news with which the other nodes have heard that it is here.
     pub(super) told: u64,
-    /// Another node has told of it since it came. If it is away here, it is there.
+    /// Its public data, as JSON text.
+    pub(super) data: Option<Box<str>>,
+    /// Another node has told of it while it was away here.
     has_moved: bool,
+}
+
+/// A member of another node, as that node has told.
+struct Place {
+    node: NodeId,
+    /// The number of that news.
+    number: u64,
+    data: Option<Box<str>>,
 }
 
 /// The difference that others hear.
@@ -58,6 +65,7 @@ pub(super) struct Own {
 pub(super) enum Change {
     Joined,
     Updated,
+    Left,
 }
 
 /// The way of a message to all members, beyond those that have it.
@@ -90,8 +98,8 @@ impl Room {
 }
 
 impl Own {
-    pub(super) fn new(peer: &Peer, token: TokenDigest) -> Self {
-        Own { peer: peer.clone(), token, told: 0, has_moved: false }
+    pub(super) fn new(peer: &Peer, token: TokenDigest, data: Option<&str>) -> Self {
+        Own { peer: peer.clone(), token, told: 0, data: data.map(Box::from), has_moved: false }
     }
 }
 
@@ -127,7 +135,7 @@ impl Members {
     }
 
     pub(super) fn data(&self, id: &PeerId) -> Option<&str> {
-        self.by_id.get(id)?.data.as_deref()
+        self.by_id.get(id)?.data()
     }
 
     /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
@@ -140,14 +148,18 @@ impl Members {
     }
 
     /// Adds a member of this node, or sets its data.
-    pub(super) fn admit(&mut self, own: Own, data: Option<&str>) -> Option<Change> {
+    pub(super) fn admit(&mut self, own: Own) -> Option<Change> {
         let id = own.peer.id().clone();
-        self.put(&id, data, |member| member.own = Some(own))
+        self.alter(&id, |member| member.own = Some(own))
     }
 
-    /// Sets the data of a member.
+    /// Sets the data of a member of this node.
     pub(super) fn set_data(&mut self, id: &PeerId, data: Option<&str>) -> Option<Change> {
-        self.put(id, data, |_| {})
+        let own = self.own_mut(id).is_some();
+        let set = |member: &mut Member| {
+            member.own.iter_mut().for_each(|own| own.data = data.map(Box::from));
+        };
+        own.then(|| self.alter(id, set)).flatten()
     }
 
     /// Adds a member of another node, or sets its data.
@@ -157,27 +169,31 @@ impl Members {
         (node, number): (NodeId, u64),
         data: Option<&str>,
     ) -> Option<Change> {
-        self.put(id, data, |member| {
-            member.elsewhere.retain(|(other, _)| *other != node);
-            member.elsewhere.push((node, number));
-            if let Some(own) = &mut member.own {
-                own.has_moved = true;
-            }
+        self.alter(id, |member| {
+            member.elsewhere.retain(|place| place.node != node);
+            member.elsewhere.push(Place { node, number, data: data.map(Box::from) });
+            // If it is connected here, that news is late, or both nodes have a client in an outage.
+            member.own.iter_mut().for_each(|own| own.has_moved |= !own.peer.is_current());
         })
     }
 
-    fn put(&mut self, id: &PeerId, data: Option<&str>, place: impl FnOnce(&mut Member)) -> Option<Change> {
-        let change = match self.by_id.get(id) {
-            None => Some(Change::Joined),
-            Some(member) if member.data.as_deref() != data => Some(Change::Updated),
-            Some(_) => None,
-        };
-        self.bytes = self.bytes_with(id, data);
+    /// Changes a member, and removes it if it is on no node any more.
+    fn alter(&mut self, id: &PeerId, act: impl FnOnce(&mut Member)) -> Option<Change> {
+        let before = self.by_id.get(id).map(|member| member.data().map(Box::<str>::from));
+        let bytes_before = self.by_id.get(id).map_or(0, |member| member.bytes(id));
         let member = self.by_id.entry(id.clone()).or_default();
-        if change.is_some() {
-            member.data = data.map(Box::from);
+        act(member);
+        let has_gone = member.own.is_none() && member.elsewhere.is_empty();
+        let bytes = if has_gone { 0 } else { member.bytes(id) };
+        let change = match before {
+            None => (!has_gone).then_some(Change::Joined),
+            Some(_) if has_gone => Some(Change::Left),
+            Some(before) => (before.as_deref() != member.data()).then_some(Change::Updated),
+        };
+        self.bytes = self.bytes - bytes_before + bytes;
+        if has_gone {
+            self.by_id.remove(id);
         }
-        place(member);
         change
     }
 
@@ -187,37 +203,30 @@ impl Members {
         self.bytes - before + rooms::member_bytes(id.as_str(), data)
     }
 
-    /// A member has a new connection on this node. False if it is none.
-    pub(super) fn come_back(&mut self, own: Own) -> bool {
+    /// A member has a new connection on this node, and keeps its data. False if it is none.
+    pub(super) fn come_back(&mut self, mut own: Own) -> bool {
         let member = self.by_id.get_mut(own.peer.id());
-        member.map(|member| member.own = Some(own)).is_some()
+        member
+            .map(|member| {
+                own.data = member.data().map(Box::from);
+                member.own = Some(own);
+            })
+            .is_some()
     }
 
-    /// Takes a member out that has parted.
-    pub(super) fn remove(&mut self, id: &PeerId) {
-        if let Some(member) = self.by_id.remove(id) {
-            self.bytes -= member.bytes(id);
-        }
+    /// Takes a member out that has parted, whatever other nodes have told.
+    pub(super) fn remove(&mut self, id: &PeerId) -> Option<Change> {
+        self.alter(id, |member| *member = Member::default())
     }
 
-    /// This node does not expect a member back. True if it has gone with that.
-    pub(super) fn give_up(&mut self, id: &PeerId) -> bool {
-        self.forget(id, |member| member.own = None)
+    /// This node does not expect a member back.
+    pub(super) fn give_up(&mut self, id: &PeerId) -> Option<Change> {
+        self.alter(id, |member| member.own = None)
     }
 
-    /// Another node does not have a member any more. True if it has gone with that.
-    pub(super) fn forget_elsewhere(&mut self, id: &PeerId, node: NodeId) -> bool {
-        self.forget(id, |member| member.elsewhere.retain(|(other, _)| *other != node))
-    }
-
-    fn forget(&mut self, id: &PeerId, act: impl FnOnce(&mut Member)) -> bool {
-        let Some(member) = self.by_id.get_mut(id) else { return false };
-        act(member);
-        let has_gone = member.own.is_none() && member.elsewhere.is_empty();
-        if has_gone {
-            self.remove(id);
-        }
-        has_gone
+    /// Another node does not have a member any more.
+    pub(super) fn forget_elsewhere(&mut self, id: &PeerId, node: NodeId) -> Option<Change> {
+        self.alter(id, |member| member.elsewhere.retain(|place| place.node != node))
     }
 
     /// Gives a member the list of all members.
@@ -226,7 +235,7 @@ impl Members {
             Some(watched) if watched == to.id() => return None,
             Some(watched) => rooms::presence(watched.as_str(), self.contains(watched)),
             None => {
-                let members = self.by_id.iter().map(|(id, member)| (id.as_str(), member.data.as_deref()));
+                let members = self.by_id.iter().map(|(id, member)| (id.as_str(), member.data()));
                 rooms::members(room.name().as_str(), members, request)
             }
         };
@@ -238,19 +247,10 @@ impl Members {
         let (name, data) = (room.name().as_str(), self.data(id));
         let frame = match (room.watched(), change) {
             (Some(watched), _) if watched != id => return,
-            (Some(watched), _) => rooms::presence(watched.as_str(), true),
+            (Some(watched), change) => rooms::presence(watched.as_str(), !matches!(change, Change::Left)),
             (None, Change::Joined) => rooms::joined(name, id.as_str(), data),
             (None, Change::Updated) => rooms::updated(name, id.as_str(), data),
-        };
-        self.tell_others(id, frame, flushes);
-    }
-
-    /// Tells all members of this node that one has gone.
-    pub(super) fn tell_left(&self, room: &Room, id: &PeerId, flushes: &mut Vec<Flush>) {
-        let frame = match room.watched() {
-            Some(watched) if watched != id => return,
-            Some(watched) => rooms::presence(watched.as_str(), false),
-            None => rooms::left(room.name().as_str(), id.as_str()),
+            (None, Change::Left) => rooms::left(name, id.as_str()),
         };
         self.tell_others(id, frame, flushes);
     }
@@ -323,17 +323,27 @@ impl Members {
 
 impl Member {
     fn bytes(&self, id: &PeerId) -> usize {
-        rooms::member_bytes(id.as_str(), self.data.as_deref())
+        rooms::member_bytes(id.as_str(), self.data())
     }
 
     /// The node that delivers its messages, if that is another one, and the number of that node's news of it.
     fn node(&self) -> Option<(NodeId, u64)> {
-        self.elsewhere.last().copied().filter(|_| self.here().is_none())
+        let place = self.elsewhere.last().filter(|_| self.here().is_none());
+        place.map(|place| (place.node, place.number))
+    }
+
+    /// Its public data, as JSON text: those of the node that delivers its messages.
+    pub(super) fn data(&self) -> Option<&str> {
+        match (self.here(), self.elsewhere.last(), &self.own) {
+            (Some(own), ..) | (None, None, Some(own)) => own.data.as_deref(),
+            (None, Some(place), _) => place.data.as_deref(),
+            (None, None, None) => None,
+        }
     }
 
     /// The member, if this node delivers its messages.
     pub(super) fn here(&self) -> Option<&Own> {
-        self.own.as_ref().filter(|own| !own.has_moved || own.peer.is_current())
+        self.own.as_ref().filter(|own| !own.has_moved)
     }
 }
 

@@ -125,8 +125,8 @@ const ATTACKS: &[Attack] = &[
     attack!(rooms::giant_room, "the burst of each member of a room of 500, who do not read")
         .flags(SOON_GONE)
         .peak_mib(600)
-        // 5,000,000 frames, which keep two cores busy for 6 s. Waits were up to 3 s.
-        .longest_wait(Duration::from_secs(10)),
+        // 1,000,000 frames, the burst of a key, keep two cores busy for a second or two.
+        .longest_wait(Duration::from_secs(4)),
     attack!(
         rooms::presence_flapping,
         "joins, leaves and connections that begin and end in a room of 200 that do not read, for 3 s"

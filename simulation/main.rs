@@ -31,17 +31,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// The ways in which nodes treat new clients in an outage.
-fn modes(subject: Subject) -> &'static [Degraded] {
-    match subject {
-        Subject::Messages => &[Degraded::Allow, Degraded::Refuse],
-        // Otherwise an id may have two clients in an outage, and a room cannot have both.
-        Subject::Rooms => &[Degraded::Refuse],
-    }
-}
+const MODES: [Degraded; 2] = [Degraded::Allow, Degraded::Refuse];
 
 /// Describes the faults in the runs of a seed.
 fn fault(subject: Subject, seed: u64) -> Option<String> {
-    modes(subject).iter().find_map(|&degraded| {
+    MODES.into_iter().find_map(|degraded| {
         let history = world::run(subject, seed, degraded);
         let faults = checker::check(&history);
         let run = || format!("SIMULATION_SEED={seed}, {degraded:?}\n{history}\n{}", faults.join("\n"));
@@ -62,9 +56,9 @@ fn no_seed_breaks_a_promise_of_rooms() {
 fn try_seeds(subject: Subject, regressions: &[u64], usual: u64) {
     let fault = |seed| fault(subject, seed);
     if let Some(seed) = number("SIMULATION_SEED") {
-        modes(subject)
-            .iter()
-            .for_each(|&degraded| println!("{degraded:?}\n{}", world::run(subject, seed, degraded)));
+        MODES
+            .into_iter()
+            .for_each(|degraded| println!("{degraded:?}\n{}", world::run(subject, seed, degraded)));
         assert_eq!(fault(seed), None);
         return;
     }

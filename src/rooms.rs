@@ -561,7 +561,7 @@ impl Rooms {
                     if for_good {
                         self.end_absence(&id, flushes, |known| known.name().as_str() == room);
                     }
-                    self.forget(node, room, &id, flushes);
+                    self.forget(node, room, &id, for_good, flushes);
                     if for_good {
                         self.repeat_connected(room, &id);
                     }
@@ -604,7 +604,7 @@ impl Rooms {
     /// Another node has listed all its members: it does not have others any more.
     pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
         let unnamed = self.neighbours.directory().unnamed(node);
-        unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, flushes));
+        unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, false, flushes));
     }
 
     /// Members of a node that is dead have gone, unless they are on another one by now. If it has left as planned, they have the
@@ -624,7 +624,7 @@ impl Rooms {
             (self.neighbours.directory().take_left(self.router.clock().now()), Vec::new());
         for node in gone {
             let all = self.neighbours.directory().all_of(node);
-            all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &mut flushes));
+            all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, false, &mut flushes));
         }
     }
 
@@ -633,11 +633,11 @@ impl Rooms {
         self.neighbours.directory().nodes()
     }
 
-    fn forget(&self, node: NodeId, room: &str, id: &PeerId, flushes: &mut Vec<Flush>) {
+    fn forget(&self, node: NodeId, room: &str, id: &PeerId, for_good: bool, flushes: &mut Vec<Flush>) {
         self.neighbours.directory().remove(node, room, id.as_str());
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
-        if let Some(change) = members.forget_elsewhere(id, node) {
+        if let Some(change) = members.forget_elsewhere(id, node, for_good) {
             members.tell_change(&room, id, change, flushes);
         }
         self.store.retire_if_empty(&room, &mut members);

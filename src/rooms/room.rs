@@ -224,9 +224,12 @@ impl Members {
         self.alter(id, |member| member.own = None)
     }
 
-    /// Another node does not have a member any more.
-    pub(super) fn forget_elsewhere(&mut self, id: &PeerId, node: NodeId) -> Option<Change> {
-        self.alter(id, |member| member.elsewhere.retain(|place| place.node != node))
+    /// Another node does not have a member any more. If it has parted there, it is not where it was before either.
+    pub(super) fn forget_elsewhere(&mut self, id: &PeerId, node: NodeId, for_good: bool) -> Option<Change> {
+        self.alter(id, |member| {
+            let is_latest = member.elsewhere.last().is_some_and(|place| place.node == node);
+            member.elsewhere.retain(|place| place.node != node && !(for_good && is_latest));
+        })
     }
 
     /// Gives a member the list of all members.

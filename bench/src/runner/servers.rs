@@ -228,7 +228,8 @@ fn arguments(kind: Kind, port: u16, tls: Option<&Certificate>) -> Vec<String> {
             let own = if kind == Kind::ActixWs {
                 ""
             } else {
-                "--host 127.0.0.1 --messages_per_second 0 --room_deliveries_per_second 0 --room_key_deliveries_per_second 0"
+                "--host 127.0.0.1 --messages_per_second 0 --room_deliveries_per_second 0 \
+                 --room_key_deliveries_per_second 0"
             };
             format!(
                 "{own} --concurrent_limit 100000 --workers {workers} --alive_timeout 1800000 \

@@ -69,7 +69,7 @@ fn a_burst_is_ten_times_its_rate() {
         assert_eq!(rate.parse::<u32>().unwrap() * 10, burst.parse::<u32>().unwrap(), "{what}");
         bursts += 1;
     }
-    assert_eq!(bursts, 5);
+    assert_eq!(bursts, 6);
 }
 
 /// A limit like `64 MiB` or `10,000` in the unit of its flag: bytes, milliseconds, or a number.

@@ -409,6 +409,9 @@ for (const size of [desktop, phone]) {
       const client = await visit.client(await visit.site());
       await client.open(server, 'anna');
       await client.start(server, 'ben', { key: 'peerjss' });
+      // Before the page is there: the list of rooms is made anew after news of a room.
+      const data = { name: 'A name that is so long that the table has to break it somewhere', colour: 'mediumaquamarine' };
+      await member(server, 'cleo', 'a-room-with-a-name-that-is-as-long-as-the-name-of-a-room-can-be', data);
       const page = await visit.open(device, url);
       await page.getByLabel('Admin token').waitFor();
       await usable(page, device, 'login');
@@ -435,8 +438,6 @@ for (const size of [desktop, phone]) {
       await page.getByRole('dialog').waitFor();
       await accessible(page, 'details');
       await page.keyboard.press('Escape');
-      const data = { name: 'A name that is so long that the table has to break it somewhere', colour: 'mediumaquamarine' };
-      await member(server, 'cleo', 'a-room-with-a-name-that-is-as-long-as-the-name-of-a-room-can-be', data);
       await page.getByRole('link', { name: 'Rooms' })[device.press]();
       await page.getByRole('link', { name: /^a-room/ }).waitFor();
       await usable(page, device, 'rooms');

@@ -135,6 +135,11 @@ const ATTACKS: &[Attack] = &[
     attack!(rooms::data_at_its_bound, "20 lists for each of 100 members with 1 KB of data that do not read")
         .flags(SOON_GONE)
         .peak_mib(300),
+    attack!(
+        rooms::watched_ids,
+        "30,000 watched ids, of which one comes and goes 200 times, with 300 that watch it"
+    )
+    .peak_mib(150),
     // A cluster.
     attack!(
         cluster::unknown_ids,

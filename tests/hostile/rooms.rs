@@ -226,3 +226,37 @@ pub fn data_at_its_bound(target: &mut Target) {
     });
     expect_rooms(target, 0);
 }
+
+/// Each attacker watches as many ids as it may, of which one comes and goes as fast as it can.
+pub fn watched_ids(target: &mut Target) {
+    const WATCHERS: usize = 300;
+    const WATCHED: usize = 100;
+    const FLAPS: usize = 200;
+    const FLAPPING: &str = "flapping";
+    let watch = |n: usize, ids: std::ops::Range<usize>| {
+        let ids = ids.map(|id| if id == 0 { FLAPPING.to_owned() } else { format!("{n}-{id:x<500}") });
+        let ids: Vec<String> = ids.map(|id| format!("\"{id}\"")).collect();
+        wire::text(&format!(r#"{{"type":"PRESENCE-WATCH","ids":[{}]}}"#, ids.join(",")))
+    };
+    let presence = |online: bool| format!(r#"{{"type":"PRESENCE","id":"{FLAPPING}","online":{online}}}"#);
+    let mut watchers: Vec<_> = (0..WATCHERS).map(|n| attacker(target, n)).collect();
+    for (n, (stream, client)) in watchers.iter_mut().enumerate() {
+        push(stream, &watch(n, 0..WATCHED), Instant::now() + SECOND);
+        assert_eq!(client.expect_text(), presence(false));
+        (1..WATCHED).for_each(|_| drop(client.expect_text()));
+        push(stream, &watch(n, WATCHED..WATCHED + 1), Instant::now() + SECOND);
+        let refused = client.expect_text();
+        assert!(refused.contains("too_many_watched"), "{refused}");
+    }
+    let (_, mut reader) = watchers.swap_remove(0);
+    for number in 0..FLAPS {
+        let (stream, _) = open(target.connect(), &address(number), FLAPPING);
+        push(&stream, &wire::text(r#"{"type":"LEAVE"}"#), Instant::now() + SECOND);
+        assert!(ended(&stream, Instant::now() + 10 * SECOND), "LEAVE ends a connection");
+    }
+    for _ in 0..FLAPS {
+        assert_eq!(reader.expect_text(), presence(true));
+        assert_eq!(reader.expect_text(), presence(false));
+    }
+    expect_rooms(target, 0);
+}

@@ -251,8 +251,8 @@ pub fn watched_ids(target: &mut Target) {
     let (_, mut reader) = watchers.swap_remove(0);
     for number in 0..FLAPS {
         let (stream, _) = open(target.connect(), &address(number), FLAPPING);
-        push(&stream, &wire::text(r#"{"type":"LEAVE"}"#), Instant::now() + SECOND);
-        assert!(ended(&stream, Instant::now() + 10 * SECOND), "LEAVE ends a connection");
+        push(&stream, &wire::close(Some(1000), b""), Instant::now() + SECOND);
+        assert!(ended(&stream, Instant::now() + 10 * SECOND), "a client that has closed is let go");
     }
     for _ in 0..FLAPS {
         assert_eq!(reader.expect_text(), presence(true));

@@ -139,6 +139,7 @@ const ATTACKS: &[Attack] = &[
         rooms::watched_ids,
         "30,000 watched ids, of which one comes and goes 200 times, with 300 that watch it"
     )
+    .flags(SOON_GONE)
     .peak_mib(150),
     // A cluster.
     attack!(

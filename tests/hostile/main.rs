@@ -132,7 +132,7 @@ const ATTACKS: &[Attack] = &[
         "joins, leaves and connections that begin and end in a room of 200 that do not read, for 3 s"
     )
     .peak_mib(250),
-    attack!(rooms::data_at_its_bound, "20 lists for each of 100 members with 1 KB of data that do not read")
+    attack!(rooms::data_at_its_bound, "12 lists for each of 100 members with 1 KB of data that do not read")
         .flags(SOON_GONE)
         .peak_mib(300),
     attack!(

@@ -11,6 +11,7 @@
 //!
 //! Locks are taken in this order: a `Presence`, a `Room`, a slot of the router or the `Directory`.
 
+mod limits;
 mod neighbours;
 mod others;
 mod presence;
@@ -22,27 +23,16 @@ use std::sync::Arc;
 use crate::clock::millis;
 use crate::dialect::{rooms, server};
 use crate::events::{Event, PeerAddress};
-use crate::rate_limit::RateLimit;
 use crate::router::{Flush, Peer, Realm, Router};
 use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
+use limits::RoomLimits;
 use neighbours::Neighbours;
 use presence::{Presence, State};
 use room::{Change, Members, Own, Room};
 use store::Store;
 
+pub use limits::{MAX_DATA_BYTES, MAX_ROOMS, MAX_WATCHED};
 pub use others::{News, OtherNodes, TokenDigest};
-
-/// Most rooms in which one client is.
-pub const MAX_ROOMS: usize = 16;
-
-/// Most ids that one client watches.
-pub const MAX_WATCHED: usize = 100;
-
-/// Most bytes of the data of a member, as JSON text.
-pub const MAX_DATA_BYTES: usize = 1024;
-
-/// A list of fewer bytes is never too long.
-const SMALL_LIST: usize = 4096;
 
 /// The rooms of the PeerJS clients of one key. An empty room does not exist.
 pub struct Rooms {
@@ -50,8 +40,7 @@ pub struct Rooms {
     router: Arc<Router>,
     store: Store,
     neighbours: Neighbours,
-    /// The rate limit of deliveries of all members.
-    deliveries: RateLimit,
+    limits: RoomLimits,
 }
 
 /// The part of a peer that sends a request, and the recipients that it fills.
@@ -69,7 +58,8 @@ impl Rooms {
     pub fn new(peers: Arc<Realm>, router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Self {
         let store = Store::new(router.clock().clone());
         let neighbours = Neighbours::new(peers.key().clone(), others);
-        Rooms { peers, router, store, neighbours, deliveries: RateLimit::default() }
+        let limits = RoomLimits::new(Arc::clone(&router));
+        Rooms { peers, router, store, neighbours, limits }
     }
 
     /// True if nothing has to be remembered.
@@ -79,19 +69,19 @@ impl Rooms {
 
     /// The number of rooms.
     pub fn len(&self) -> usize {
-        self.store.all_rooms().iter().filter(|room| room.watched().is_none()).count()
+        self.store.named_rooms().len()
     }
 
     /// The number of memberships of this node's clients.
     pub fn own_members(&self) -> usize {
         let of_room =
             |room: &Arc<Room>| room.lock().iter().filter(|(_, member)| member.own.is_some()).count();
-        self.store.all_rooms().iter().filter(|room| room.watched().is_none()).map(of_room).sum()
+        self.store.named_rooms().iter().map(of_room).sum()
     }
 
     /// The ids of the members of a room, sorted by their bytes.
     pub fn members(&self, room: &str) -> Vec<PeerId> {
-        let room = self.store.room(room).filter(|room| room.watched().is_none());
+        let room = self.store.named_room(room);
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
@@ -102,10 +92,10 @@ impl Rooms {
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Vec<(String, usize)> {
-        let mut rooms = self.store.all_rooms();
+        let mut rooms = self.store.named_rooms();
         rooms.retain(|room| {
             let name = room.name().as_str();
-            room.watched().is_none() && after.is_none_or(|after| name > after) && fits(name)
+            after.is_none_or(|after| name > after) && fits(name)
         });
         rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
         rooms.iter().take(limit).map(|room| (room.name().to_string(), room.lock().len())).collect()
@@ -119,9 +109,7 @@ impl Rooms {
         limit: usize,
         fits: impl Fn(&str) -> bool,
     ) -> Vec<(String, Option<String>)> {
-        let Some(room) = self.store.room(room).filter(|room| room.watched().is_none()) else {
-            return Vec::new();
-        };
+        let Some(room) = self.store.named_room(room) else { return Vec::new() };
         let members = room.lock();
         let fitting = members.after(after).filter(|(id, _)| fits(id.as_str())).take(limit);
         fitting.map(|(id, member)| (id.to_string(), member.data().map(str::to_owned))).collect()
@@ -155,9 +143,9 @@ impl Rooms {
         most: usize,
     ) -> Result<(), RoomRefusal> {
         let Requester { peer, request, ref mut flushes } = *requester;
-        state.right_in(name.as_str())?;
+        state.right_in(&name)?;
         if data.is_some() {
-            state.check_speaker(name.as_str())?;
+            state.check_speaker(&name)?;
         }
         let known = state.room(name.as_str()).cloned();
         if known.is_none() && state.joined() >= MAX_ROOMS {
@@ -167,10 +155,9 @@ impl Rooms {
             if !members.contains(peer.id()) && members.len() >= most {
                 return Err(RoomRefusal::Full);
             }
-            self.check_list(members, peer.id(), data)?;
-            self.charge(presence, members.len())?;
-            let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
-            let change = members.admit(Own::new(peer, token, data));
+            self.limits.check_list(members, peer.id(), data)?;
+            self.limits.charge(presence, members.len())?;
+            let change = members.admit(Own::new(peer, state.digest, data));
             if state.room(room.name().as_str()).is_none() {
                 state.rooms.push(Arc::clone(room));
             }
@@ -204,11 +191,11 @@ impl Rooms {
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
         self.as_member(requester, name, |presence, state, requester, room| {
-            state.check_speaker(name)?;
+            state.check_speaker(room.name())?;
             let id = requester.peer.id();
             let mut members = room.lock();
-            self.check_list(&members, id, data)?;
-            self.charge(presence, members.len())?;
+            self.limits.check_list(&members, id, data)?;
+            self.limits.charge(presence, members.len())?;
             if let Some(change) = members.set_data(id, data) {
                 members.tell_change(room, id, change, requester.flushes);
                 self.neighbours.tell_of_member(room, &mut members, id);
@@ -227,7 +214,7 @@ impl Rooms {
         payload: Option<&str>,
     ) -> Result<(), RoomRefusal> {
         self.as_member(requester, name, |presence, state, requester, room| {
-            state.check_speaker(name)?;
+            state.check_speaker(room.name())?;
             let peer = requester.peer;
             let members = room.lock();
             let from = peer.id();
@@ -235,7 +222,7 @@ impl Rooms {
             let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
             if let Some(dst) = dst {
                 let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
-                self.charge(presence, 1)?;
+                self.limits.charge(presence, 1)?;
                 match member.here() {
                     Some(own) => own.deliver(sender, message, requester.flushes)?,
                     None => {
@@ -244,7 +231,7 @@ impl Rooms {
                     }
                 }
             } else {
-                self.charge(presence, members.len().saturating_sub(1))?;
+                self.limits.charge(presence, members.len().saturating_sub(1))?;
                 self.send_to_all(room, &members, (from, sender), message, requester.flushes);
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
@@ -256,9 +243,7 @@ impl Rooms {
     /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those for whom too much
     /// waits.
     pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
-        // Not to those that watch an id, whose room has no valid name.
-        let name = RoomName::parse(name).ok();
-        let Some(room) = name.and_then(|name| self.store.room(name.as_str())) else { return 0 };
+        let Some(room) = self.store.named_room(name) else { return 0 };
         // Declared first, so it is written once the room is unlocked.
         let mut flushes = Vec::new();
         let (members, app) = (room.lock(), PeerId::server());
@@ -345,9 +330,8 @@ impl Rooms {
             if !members.contains(peer.id()) && watchers >= most {
                 return Err(RoomRefusal::Full);
             }
-            self.charge(presence, 1)?;
-            let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
-            members.admit(Own::new(peer, token, None));
+            self.limits.charge(presence, 1)?;
+            members.admit(Own::new(peer, state.digest, None));
             if state.room(room.name().as_str()).is_none() {
                 state.rooms.push(Arc::clone(room));
             }
@@ -420,26 +404,26 @@ impl Rooms {
         if state.token.as_ref() != Some(&token) {
             self.remove_from_all(presence, state, peer.id(), true, flushes);
         }
-        let digest = self.neighbours.digest(&token);
+        state.digest = self.neighbours.digest(&token);
         (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
         state.rights = rights;
         let mut known = std::mem::take(&mut state.rooms);
-        let elsewhere = self.neighbours.rooms_of(peer.id(), digest);
+        let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
         for room in known {
-            if room.watched().is_none() && state.right_in(room.name().as_str()).is_err() {
+            if state.right_in(room.name()).is_err() {
                 self.remove(presence, &room, peer.id(), true, flushes);
                 continue;
             }
             let mut members = room.lock();
-            if state.room(room.name().as_str()).is_some() || !members.come_back(Own::new(peer, digest, None))
+            if state.room(room.name().as_str()).is_some()
+                || !members.come_back(Own::new(peer, state.digest, None))
             {
                 continue;
             }
-            presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
+            self.limits.charge_on_credit(presence, &members);
             // It may have been more than a listener before.
-            if room.watched().is_none()
-                && state.check_speaker(room.name().as_str()).is_err()
+            if state.check_speaker(room.name()).is_err()
                 && let Some(change) = members.set_data(peer.id(), None)
             {
                 members.tell_change(&room, peer.id(), change, flushes);
@@ -464,11 +448,9 @@ impl Rooms {
         if state.room(watched.as_str()).is_some() {
             return;
         }
-        let token = state.token.as_ref().map(|token| self.neighbours.digest(token)).unwrap_or_default();
         self.store.with_room(None, watched, |room, members| {
-            // It cannot be refused, so it is on credit.
-            presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
-            if let Some(change) = members.admit(Own::new(peer, token, None)) {
+            self.limits.charge_on_credit(presence, members);
+            if let Some(change) = members.admit(Own::new(peer, state.digest, None)) {
                 members.tell_change(room, peer.id(), change, flushes);
             }
             state.rooms.push(Arc::clone(room));
@@ -568,9 +550,7 @@ impl Rooms {
                 }
             }
             News::Opened { id, token } => {
-                let is_stranger = |state: &State| {
-                    state.token.as_ref().map(|own| self.neighbours.digest(own)) != Some(token)
-                };
+                let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
                 if let Ok(id) = PeerId::parse(id)
                     && self.store.presence(&id).is_some_and(|presence| is_stranger(&presence.lock()))
                 {
@@ -714,8 +694,7 @@ impl Rooms {
             self.emit(room, id, |peer, room| Event::RoomLeft { peer, room });
         }
         if let Some(change) = if for_good { members.remove(id) } else { members.give_up(id) } {
-            // It cannot be refused, so it is on credit.
-            presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
+            self.limits.charge_on_credit(presence, &members);
             members.tell_change(room, id, change, flushes);
         }
         self.neighbours.tell_gone(room, id, for_good);
@@ -728,37 +707,6 @@ impl Rooms {
             self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
         }
     }
-
-    // Limits.
-
-    /// Refuses data with which the list of a room would be too long.
-    fn check_list(&self, members: &Members, id: &PeerId, data: Option<&str>) -> Result<(), RoomRefusal> {
-        let outbox = self.router.live_config().load().limits.outbox_bytes;
-        // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its outbox.
-        let most = (outbox / 4 * 3 / MAX_ROOMS).max(SMALL_LIST);
-        if members.bytes_with(id, data) > most { Err(RoomRefusal::ListFull) } else { Ok(()) }
-    }
-
-    /// The rates of deliveries per second, of one member and of all.
-    fn rates(&self) -> (u32, u32) {
-        let limits = &self.router.live_config().load().limits;
-        (limits.room_deliveries_per_second, limits.room_key_deliveries_per_second)
-    }
-
-    /// Charges deliveries to a member, and to all of the key.
-    fn charge(&self, presence: &Presence, deliveries: usize) -> Result<(), RoomRefusal> {
-        let ((own, all), now, count) = (self.rates(), self.router.clock().now(), cost(deliveries));
-        presence.rate.try_charge(count, own, now).map_err(|_| RoomRefusal::TooFast)?;
-        self.deliveries.try_charge(count, all, now).map_err(|_| {
-            presence.rate.refund(count, own);
-            RoomRefusal::KeyTooFast
-        })
-    }
-}
-
-/// A request costs at least one delivery.
-fn cost(deliveries: usize) -> u32 {
-    u32::try_from(deliveries).unwrap_or(u32::MAX).max(1)
 }
 
 impl Requester<'_> {

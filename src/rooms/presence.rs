@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::others::TokenDigest;
 use super::room::Room;
 use crate::rate_limit::RateLimit;
 use crate::router::Peer;
-use crate::wire::{PeerId, RoomRefusal, RoomRight, RoomRights, Token};
+use crate::wire::{PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
 
 /// Everything that one peer does in rooms happens under its lock.
 pub(super) struct Presence {
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) peer: Option<Peer>,
     /// The token of that connection.
     pub(super) token: Option<Token>,
+    /// Of the token, for the other nodes.
+    pub(super) digest: TokenDigest,
     /// The rooms that it may enter. `None` if they are not private.
     pub(super) rights: Option<RoomRights>,
     pub(super) rooms: Vec<Arc<Room>>,
@@ -59,14 +62,18 @@ impl State {
         self.rooms.iter().filter(|room| room.watched().is_some_and(|id| id != own)).count()
     }
 
-    /// The right of the client in a room. A proof that does not list it is refused.
-    pub(super) fn right_in(&self, room: &str) -> Result<RoomRight, RoomRefusal> {
-        let Some(rights) = &self.rights else { return Ok(RoomRight::Join) };
-        rights.right_in(room).ok_or(RoomRefusal::Private)
+    /// The right of the client in a room. A proof that does not list it is refused. Everybody may watch an id.
+    pub(super) fn right_in(&self, room: &RoomName) -> Result<RoomRight, RoomRefusal> {
+        match &self.rights {
+            Some(rights) if room.watched().is_none() => {
+                rights.right_in(room.as_str()).ok_or(RoomRefusal::Private)
+            }
+            _ => Ok(RoomRight::Join),
+        }
     }
 
     /// Refuses a client that may only listen in a room.
-    pub(super) fn check_speaker(&self, room: &str) -> Result<(), RoomRefusal> {
+    pub(super) fn check_speaker(&self, room: &RoomName) -> Result<(), RoomRefusal> {
         match self.right_in(room)? {
             RoomRight::Join => Ok(()),
             RoomRight::Listen => Err(RoomRefusal::ListenOnly),

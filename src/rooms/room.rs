@@ -155,11 +155,7 @@ impl Members {
 
     /// Sets the data of a member of this node.
     pub(super) fn set_data(&mut self, id: &PeerId, data: Option<&str>) -> Option<Change> {
-        let own = self.own_mut(id).is_some();
-        let set = |member: &mut Member| {
-            member.own.iter_mut().for_each(|own| own.data = data.map(Box::from));
-        };
-        own.then(|| self.alter(id, set)).flatten()
+        self.alter(id, |member| member.own.iter_mut().for_each(|own| own.data = data.map(Box::from)))
     }
 
     /// Adds a member of another node, or sets its data.

@@ -41,6 +41,17 @@ impl Store {
         self.rooms.iter().map(|room| Arc::clone(&room)).collect()
     }
 
+    /// A room that clients can name: not that of those that watch an id.
+    pub(super) fn named_room(&self, name: &str) -> Option<Arc<Room>> {
+        self.room(name).filter(|room| room.watched().is_none())
+    }
+
+    pub(super) fn named_rooms(&self) -> Vec<Arc<Room>> {
+        let mut rooms = self.all_rooms();
+        rooms.retain(|room| room.watched().is_none());
+        rooms
+    }
+
     pub(super) fn presence(&self, id: &PeerId) -> Option<Arc<Presence>> {
         self.presences.get(id).map(|presence| Arc::clone(&presence))
     }

@@ -96,14 +96,16 @@ struct Waiting<'a, S> {
     socket: &'a mut S,
     outbox: &'a mut Outbox,
     node: &'a Node,
-    /// Tells it that it waits, and when; `None` once it was told.
-    notice: Option<(u64, Frame)>,
+    /// The frame that tells it that it waits, if its protocol has one.
+    notice: fn() -> Option<Frame>,
+    /// The time at which it is told; `None` once it was.
+    told_at: Option<u64>,
 }
 
 impl<'a, S: Socket> Waiting<'a, S> {
     fn new<H: ProtocolHandler>(socket: &'a mut S, outbox: &'a mut Outbox, node: &'a Node) -> Self {
         let told_at = node.clock().now().saturating_add(millis(TOLD_AFTER));
-        Waiting { socket, outbox, node, notice: H::waiting().map(|notice| (told_at, notice)) }
+        Waiting { socket, outbox, node, notice: H::waiting, told_at: Some(told_at) }
     }
 
     async fn register(
@@ -189,7 +191,9 @@ impl<'a, S: Socket> Waiting<'a, S> {
                 return Err(Refusal::Gone);
             }
             let now = self.node.clock().now();
-            if let Some((_, notice)) = self.notice.take_if(|(at, _)| *at <= now) {
+            if self.told_at.take_if(|at| *at <= now).is_some()
+                && let Some(notice) = (self.notice)()
+            {
                 self.outbox.push_opening(notice);
                 self.send().await;
             }

@@ -121,13 +121,16 @@ impl Shared {
         }
     }
 
-    /// True if a consumer wants this type of event now.
-    fn wants(&self, consumer: &Consumer, event: WebhookEvent) -> bool {
-        let is_chosen = match consumer {
-            Consumer::Operator => self.config.load().webhooks.events.contains(&event),
-            Consumer::Key(_) => event.is_for_its_key(),
-        };
-        is_chosen && self.endpoint_of(consumer).is_some_and(|(webhook, _)| !webhook.url.is_empty())
+    /// True if a consumer has an endpoint now. Each event asks, so nothing is copied.
+    fn has_endpoint(&self, consumer: &Consumer) -> bool {
+        match consumer {
+            Consumer::Operator => !self.config.load().webhooks.operator.url.is_empty(),
+            Consumer::Key(key) => self
+                .node
+                .upgrade()
+                .and_then(|node| node.tenant(key.as_str()))
+                .is_some_and(|tenant| !tenant.policy().settings().webhook.url.is_empty()),
+        }
     }
 
     /// Queues an event for all consumers that want it. False if there is none, or too many events wait.
@@ -140,7 +143,14 @@ impl Shared {
     }
 
     fn queue_for(&self, consumer: &Consumer, event: &Arc<Event>, kind: WebhookEvent) -> bool {
-        let wants = |kind| self.wants(consumer, kind);
+        let has_endpoint = self.has_endpoint(consumer);
+        let wants = |kind: WebhookEvent| {
+            has_endpoint
+                && match consumer {
+                    Consumer::Operator => self.config.load().webhooks.events.contains(&kind),
+                    Consumer::Key(_) => kind.is_for_its_key(),
+                }
+        };
         let push = |step| {
             let (now, happened) = (self.clock.now(), Timestamp::now());
             self.queues.lock().push(consumer.clone(), Arc::clone(event), step, now, happened)

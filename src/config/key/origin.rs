@@ -20,7 +20,7 @@ pub struct Origin {
 }
 
 /// Schemes that people write, and that no page has: browsers load none from them, or give it the origin `null`.
-const NO_PAGES: [&str; 8] = ["ftp", "ftps", "sftp", "file", "ws", "wss", "data", "blob"];
+const NO_PAGES: &[&str] = &["ftp", "ftps", "sftp", "file", "ws", "wss", "data", "blob"];
 
 /// The error of a text that is no valid origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,7 +16,7 @@ use super::names::{API_KEY, line_of, place, row_of};
 use crate::cli::values::most_alike;
 
 /// Settings of keys that may hold a secret.
-const SECRET: [&str; 2] = ["auth", "webhook"];
+const SECRET: &[&str] = &["auth", "webhook"];
 
 /// A place in the file, and the mistake there.
 type Misplaced = (Range<usize>, String);

@@ -475,15 +475,7 @@ impl Host for Clients {
 
     fn limits_of(&self, key: &str) -> KeyLimits {
         let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
-        tenant.map_or_else(KeyLimits::default, |tenant| {
-            let policy = tenant.policy();
-            let settings = policy.settings();
-            KeyLimits {
-                calls: settings.relay_calls_per_key,
-                bytes_per_second: settings.relay_bytes_per_second,
-                key_bytes_per_second: settings.relay_key_bytes_per_second,
-            }
-        })
+        tenant.map_or_else(KeyLimits::default, |tenant| tenant.policy().settings().relay_limits())
     }
 
     fn may_use_turn(&self, key: &str) -> bool {

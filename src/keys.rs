@@ -16,8 +16,8 @@ use crate::wire::ApiKey;
 pub(crate) use crate::config::key::unix_time;
 pub use crate::config::key::{
     Auth, Change, IdStyle, InvalidName, InvalidOrigin, InvalidWebhookSecret, JwtKey, Key, KeyToken,
-    MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin, RANDOM_KEY_CHARS, RelayMode, Settings, TokenChange,
-    TokenError, TokenScope, Webhook, WebhookSecret, check_name, escaped, random_key,
+    MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin, Place, PlainSetting, RANDOM_KEY_CHARS, RelayMode,
+    Settings, TokenChange, TokenError, TokenScope, Webhook, WebhookSecret, check_name, escaped, random_key,
 };
 pub use policy::Policy;
 

@@ -3,10 +3,12 @@
 pub(crate) mod admin;
 mod background;
 mod call_drain;
-#[cfg_attr(not(target_os = "linux"), path = "runtime/no_ended_calls.rs")]
+#[cfg(target_os = "linux")]
 mod ended_calls;
 mod log_events;
 mod mistakes;
+#[cfg(not(target_os = "linux"))]
+mod no_ended_calls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +40,8 @@ use crate::webhooks::Webhooks;
 use crate::wire::{CloseReason, Limit, PeerId};
 use background::KeyWatch;
 use mistakes::Mistakes;
+#[cfg(not(target_os = "linux"))]
+use no_ended_calls as ended_calls;
 
 pub(crate) use background::repeat;
 pub(crate) use mistakes::RecentMistake;
@@ -471,15 +475,7 @@ impl Host for Clients {
 
     fn limits_of(&self, key: &str) -> KeyLimits {
         let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
-        tenant.map_or_else(KeyLimits::default, |tenant| {
-            let policy = tenant.policy();
-            let settings = policy.settings();
-            KeyLimits {
-                calls: settings.relay_calls_per_key,
-                bytes_per_second: settings.relay_bytes_per_second,
-                key_bytes_per_second: settings.relay_key_bytes_per_second,
-            }
-        })
+        tenant.map_or_else(KeyLimits::default, |tenant| tenant.policy().settings().relay_limits())
     }
 
     fn may_use_turn(&self, key: &str) -> bool {

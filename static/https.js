@@ -24,9 +24,4 @@ async function secureAddress() {
   }
 }
 
-function link(href, text) {
-  const element = document.createElement('a');
-  element.href = href;
-  element.textContent = text;
-  return element;
-}
+const link = (href, text) => Object.assign(document.createElement('a'), { href, textContent: text });

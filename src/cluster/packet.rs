@@ -282,8 +282,8 @@ pub struct OwnedName {
 }
 
 /// In the order of their numbers.
-const ENTITIES: [Entity; 4] =
-    [Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::Room, Entity::Alias];
+const ENTITIES: &[Entity] =
+    &[Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::Room, Entity::Alias];
 
 /// A batch of one node to another.
 pub struct Batch<'a> {

@@ -4,12 +4,12 @@ mod origin;
 mod token;
 
 use std::fmt;
-use std::mem;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use peerbroker_core::media_api::KeyLimits;
 use rand::distr::{Alphanumeric, SampleString as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
@@ -78,93 +78,180 @@ labels! {
     }
 }
 
-/// The settings of a key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct Settings {
-    /// True if clients may use the key.
-    pub enabled: bool,
-    /// True if clients may list each other's ids.
-    pub allow_discovery: bool,
-    /// Maximum clients at the same time.
-    pub concurrent_limit: usize,
-    /// The origins that may use the key, as `https://example.org` or `https://*.example.org`; empty means any.
-    #[schema(value_type = Vec<String>)]
-    pub origins: Vec<Origin>,
-    /// True if clients without an `Origin` header may use a key with origins. Native apps send none.
-    pub allow_no_origin: bool,
-    /// The proof that clients own their ids.
-    pub auth: Auth,
-    /// Rate limit of messages per second for each client; bursts of ten times that. 0 turns it off.
-    pub messages_per_second: u32,
-    /// True if the peers of a PeerJS client hear LEAVE when its page goes away.
-    pub leave_on_close: bool,
-    /// True if clients may use rooms.
-    pub allow_rooms: bool,
-    /// True if clients may enter only rooms that the proof of their ids lists.
-    pub private_rooms: bool,
-    /// Maximum members of one room.
-    pub room_members: usize,
-    /// The form of the ids that the server gives to its clients.
-    pub id_style: IdStyle,
-    /// The relay mode for calls, if the server has a relay.
-    pub relay: RelayMode,
-    /// Maximum calls that the relay knows, and maximum allocations of TURN. Missing if those of the server apply.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub relay_calls_per_key: Option<usize>,
-    /// Bytes per second of one relayed call, and of one allocation of TURN; 0 means no limit. Missing if the server's apply.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub relay_bytes_per_second: Option<u32>,
-    /// Bytes per second of all relayed calls together, and of all allocations; 0 means no limit. Missing if the server's apply.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub relay_key_bytes_per_second: Option<u32>,
-    /// True if clients are told ICE servers, with credentials for them. Not named `ice`: rows of an older version have a
-    /// setting of that name, which did nothing and was off.
-    pub ice_servers: bool,
-    /// The webhook for the events of its clients.
-    pub webhook: Webhook,
-    /// Tokens for the API that may do a part of it, for this key. They have requests of their own.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tokens: Vec<KeyToken>,
+/// Makes [`Settings`], [`Change`] and [`PlainSetting::ALL`] from one table. A row has the help, the name, the type and the
+/// default. A plain setting is given by one flag: it also has its form, and its label in
+/// `peerbroker keys show`.
+macro_rules! settings {
+    (
+        $($(#[doc = $rich_help:literal])+ $rich:ident: $rich_type:ty = $rich_default:expr;)*
+        plain:
+        $($(#[doc = $help:literal])+ $name:ident: $type:ty = $default:expr, $form:ident, $label:literal;)*
+        of the server, unless the key has its own:
+        $($(#[doc = $own_help:literal])+ $own:ident: $own_type:ident, $own_form:ident, $own_label:literal;)*
+    ) => {
+        /// The settings of a key.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        #[serde(default)]
+        pub struct Settings {
+            $($(#[doc = $rich_help])+ pub $rich: $rich_type,)*
+            $($(#[doc = $help])+ pub $name: $type,)*
+            $(
+                $(#[doc = $own_help])+
+                ///
+                /// Missing if the limit of the server applies.
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $own: Option<$own_type>,
+            )*
+            /// Tokens for the API that may do a part of it, for this key. They have requests of their own.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub tokens: Vec<KeyToken>,
+        }
+
+        /// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        #[serde(default, deny_unknown_fields)]
+        #[allow(missing_docs)]
+        pub struct Change {
+            #[schema(max_length = 100)]
+            pub name: Option<String>,
+            $(pub $rich: Option<$rich_type>,)*
+            $(pub $name: Option<$type>,)*
+            $(
+                /// `null` applies the server's limit again.
+                #[serde(deserialize_with = "given")]
+                #[schema(value_type = Option<$own_type>)]
+                pub $own: Option<Option<$own_type>>,
+            )*
+            #[serde(skip)]
+            pub token: Option<TokenChange>,
+        }
+
+        impl Settings {
+            /// The names of all settings, and of the key's own.
+            pub const NAMES: &[&str] = &["name", $(stringify!($rich),)* $(stringify!($name),)* $(stringify!($own)),*];
+
+            fn apply(&mut self, change: Change) {
+                $(if let Some(value) = change.$rich { self.$rich = value; })*
+                $(if let Some(value) = change.$name { self.$name = value; })*
+                $(if let Some(value) = change.$own { self.$own = value; })*
+                if let Some(token) = change.token { token.apply(&mut self.tokens); }
+            }
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Settings {
+                    $($rich: $rich_default,)*
+                    $($name: $default,)*
+                    $($own: None,)*
+                    tokens: Vec::new(),
+                }
+            }
+        }
+
+        /// The change that gives a key these settings, except tokens.
+        impl From<Settings> for Change {
+            fn from(settings: Settings) -> Self {
+                Change {
+                    $($rich: Some(settings.$rich),)*
+                    $($name: Some(settings.$name),)*
+                    $($own: Some(settings.$own),)*
+                    ..Change::default()
+                }
+            }
+        }
+
+        impl PlainSetting {
+            /// All plain settings, in the order of the help.
+            pub const ALL: &[Self] = &[
+                $(PlainSetting {
+                    name: stringify!($name),
+                    help: concat!($($help),+),
+                    label: $label,
+                    place: Place::$form(|change| &mut change.$name),
+                },)*
+                $(PlainSetting {
+                    name: stringify!($own),
+                    help: concat!($($own_help),+),
+                    label: $own_label,
+                    place: Place::$own_form(|change| &mut change.$own),
+                },)*
+            ];
+        }
+    };
 }
 
-/// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+/// A setting that one flag gives.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainSetting {
+    /// The name of its field.
+    pub name: &'static str,
+    /// The help, in Markdown.
+    pub help: &'static str,
+    /// The label in `peerbroker keys show`. Empty if another line says it.
+    pub label: &'static str,
+    /// The place in a change.
+    pub place: Place,
+}
+
+/// The form of a plain setting, and its place in a change.
+#[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
-pub struct Change {
-    #[schema(max_length = 100)]
-    pub name: Option<String>,
-    pub enabled: Option<bool>,
-    pub allow_discovery: Option<bool>,
-    pub concurrent_limit: Option<usize>,
-    #[schema(value_type = Option<Vec<String>>)]
-    pub origins: Option<Vec<Origin>>,
-    pub allow_no_origin: Option<bool>,
-    pub auth: Option<Auth>,
-    pub messages_per_second: Option<u32>,
-    pub leave_on_close: Option<bool>,
-    pub allow_rooms: Option<bool>,
-    pub private_rooms: Option<bool>,
-    pub room_members: Option<usize>,
-    pub id_style: Option<IdStyle>,
-    pub relay: Option<RelayMode>,
-    /// `null` applies the server's limit again.
-    #[serde(deserialize_with = "given")]
-    #[schema(value_type = Option<usize>)]
-    pub relay_calls_per_key: Option<Option<usize>>,
-    /// `null` applies the server's limit again.
-    #[serde(deserialize_with = "given")]
-    #[schema(value_type = Option<u32>)]
-    pub relay_bytes_per_second: Option<Option<u32>>,
-    /// `null` applies the server's limit again.
-    #[serde(deserialize_with = "given")]
-    #[schema(value_type = Option<u32>)]
-    pub relay_key_bytes_per_second: Option<Option<u32>>,
-    pub ice_servers: Option<bool>,
-    pub webhook: Option<Webhook>,
-    #[serde(skip)]
-    pub token: Option<TokenChange>,
+pub enum Place {
+    Switch(fn(&mut Change) -> &mut Option<bool>),
+    Count(fn(&mut Change) -> &mut Option<usize>),
+    /// Per second and client; 0 means no limit.
+    Rate(fn(&mut Change) -> &mut Option<u32>),
+    Ids(fn(&mut Change) -> &mut Option<IdStyle>),
+    Relay(fn(&mut Change) -> &mut Option<RelayMode>),
+    OwnCount(fn(&mut Change) -> &mut Option<Option<usize>>),
+    /// Bytes per second; 0 means no limit.
+    OwnRate(fn(&mut Change) -> &mut Option<Option<u32>>),
+}
+
+settings! {
+    /// Clients may use the key.
+    enabled: bool = true;
+    /// Pages that may use the key, as in `https://example.org` or `https://*.example.org`; empty means any.
+    origins: Vec<Origin> = Vec::new();
+    /// The proof that clients own their ids.
+    auth: Auth = Auth::None;
+    /// The webhook for the events of its clients.
+    webhook: Webhook = Webhook::default();
+
+    plain:
+    /// If the key has origins: clients without an `Origin` (programs other than browsers) may use it too.
+    allow_no_origin: bool = false, Switch, "";
+    /// Maximum clients at the same time.
+    concurrent_limit: usize = 5000, Count, "Clients";
+    /// Messages per second and client; bursts up to ten times that; 0 means no limit.
+    // Enough for a mesh of fifty peers.
+    messages_per_second: u32 = 200, Rate, "Messages";
+    /// Clients may list each other's ids.
+    allow_discovery: bool = false, Switch, "Discovery";
+    /// The peers of a PeerJS client hear LEAVE when its page goes away.
+    leave_on_close: bool = false, Switch, "Leave on close";
+    /// Clients may use rooms.
+    allow_rooms: bool = true, Switch, "Rooms";
+    /// Clients may enter only rooms that the proof of their ids lists. Without a proof, nobody enters a room.
+    private_rooms: bool = false, Switch, "Private rooms";
+    /// Maximum members of one room.
+    room_members: usize = 500, Count, "Room size";
+    /// Form of the ids that the server gives to clients: `uuid`, `short` or `words`.
+    id_style: IdStyle = IdStyle::Uuid, Ids, "Ids";
+    /// Calls that the server's relay carries: `fallback`, those that cannot go directly; `always`, all; `off`, none.
+    relay: RelayMode = RelayMode::Fallback, Relay, "Relay";
+    /// Clients are told the ICE servers of the server, with credentials.
+    // Not named `ice`: rows of an older version have a setting of that name, which did nothing and was off.
+    ice_servers: bool = true, Switch, "ICE";
+
+    of the server, unless the key has its own:
+    /// Maximum calls that the relay knows, and maximum allocations of TURN.
+    relay_calls_per_key: usize, OwnCount, "Calls";
+    /// Bytes per second of one relayed call, and of one allocation of TURN; 0 means no limit.
+    relay_bytes_per_second: u32, OwnRate, "Call rate";
+    /// Bytes per second of all relayed calls together, and of all allocations of TURN; 0 means no limit.
+    relay_key_bytes_per_second: u32, OwnRate, "Key rate";
 }
 
 /// The error of a text that cannot be the name of a key.
@@ -182,34 +269,10 @@ impl Key {
 
     /// Applies a change.
     pub fn apply(&mut self, change: Change) {
-        let mut old = mem::take(&mut self.settings);
-        if let Some(token) = change.token {
-            token.apply(&mut old.tokens);
+        if let Some(name) = &change.name {
+            self.name.clone_from(name);
         }
-        self.name = change.name.unwrap_or_else(|| mem::take(&mut self.name));
-        self.settings = Settings {
-            enabled: change.enabled.unwrap_or(old.enabled),
-            allow_discovery: change.allow_discovery.unwrap_or(old.allow_discovery),
-            concurrent_limit: change.concurrent_limit.unwrap_or(old.concurrent_limit),
-            origins: change.origins.unwrap_or(old.origins),
-            allow_no_origin: change.allow_no_origin.unwrap_or(old.allow_no_origin),
-            auth: change.auth.unwrap_or(old.auth),
-            messages_per_second: change.messages_per_second.unwrap_or(old.messages_per_second),
-            leave_on_close: change.leave_on_close.unwrap_or(old.leave_on_close),
-            allow_rooms: change.allow_rooms.unwrap_or(old.allow_rooms),
-            private_rooms: change.private_rooms.unwrap_or(old.private_rooms),
-            room_members: change.room_members.unwrap_or(old.room_members),
-            id_style: change.id_style.unwrap_or(old.id_style),
-            relay: change.relay.unwrap_or(old.relay),
-            relay_calls_per_key: change.relay_calls_per_key.unwrap_or(old.relay_calls_per_key),
-            relay_bytes_per_second: change.relay_bytes_per_second.unwrap_or(old.relay_bytes_per_second),
-            relay_key_bytes_per_second: change
-                .relay_key_bytes_per_second
-                .unwrap_or(old.relay_key_bytes_per_second),
-            ice_servers: change.ice_servers.unwrap_or(old.ice_servers),
-            webhook: change.webhook.unwrap_or(old.webhook),
-            tokens: old.tokens,
-        };
+        self.settings.apply(change);
     }
 
     /// The key as JSON for operators, without its secrets.
@@ -262,6 +325,15 @@ pub fn escaped(json: &str) -> String {
 }
 
 impl Settings {
+    /// The limits of the relay and of TURN that the key has of its own.
+    pub(crate) fn relay_limits(&self) -> KeyLimits {
+        KeyLimits {
+            calls: self.relay_calls_per_key,
+            bytes_per_second: self.relay_bytes_per_second,
+            key_bytes_per_second: self.relay_key_bytes_per_second,
+        }
+    }
+
     /// True if a request from this origin may use the key. An origin longer than [`MAX_ORIGIN_BYTES`] may not, so that
     /// nothing has to store it.
     pub fn admits(&self, origin: Option<&str>) -> bool {
@@ -270,33 +342,6 @@ impl Settings {
             _ if self.origins.is_empty() => true,
             None => self.allow_no_origin,
             Some(origin) => self.origins.iter().any(|allowed| allowed.matches(origin)),
-        }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            enabled: true,
-            allow_discovery: false,
-            concurrent_limit: 5000,
-            origins: Vec::new(),
-            allow_no_origin: false,
-            auth: Auth::None,
-            // Enough for a mesh of fifty peers.
-            messages_per_second: 200,
-            leave_on_close: false,
-            allow_rooms: true,
-            private_rooms: false,
-            room_members: 500,
-            id_style: IdStyle::default(),
-            relay: RelayMode::default(),
-            relay_calls_per_key: None,
-            relay_bytes_per_second: None,
-            relay_key_bytes_per_second: None,
-            ice_servers: true,
-            webhook: Webhook::default(),
-            tokens: Vec::new(),
         }
     }
 }

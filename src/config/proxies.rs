@@ -10,8 +10,8 @@ const MIN_SECRET: usize = 16;
 const MAX_SECRET: usize = 4096;
 
 /// Loopback and private networks, where an operator's own proxy usually is.
-const TRUSTED: [&str; 7] =
-    ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
+const TRUSTED: &[&str] =
+    &["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
 
 pub(super) fn trusted_by_default() -> Vec<IpNet> {
     TRUSTED.iter().filter_map(|network| network.parse().ok()).collect()

@@ -17,8 +17,8 @@ pub enum Command<'a> {
 }
 
 /// The actions that the protocols name.
-const ACTIONS: [&str; 8] =
-    ["createRoom", "joinRoom", "offerResponse", "startGame", "start", "offer", "answer", "iceCandidate"];
+const ACTIONS: &[&str] =
+    &["createRoom", "joinRoom", "offerResponse", "startGame", "start", "offer", "answer", "iceCandidate"];
 
 /// Most edits between a misspelt action and the right one.
 const MAX_EDITS: usize = 2;
@@ -37,7 +37,7 @@ pub fn similar_action(action: &str) -> Option<&'static str> {
         return None;
     }
     let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &action.to_lowercase());
-    ACTIONS.into_iter().min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
+    ACTIONS.iter().copied().min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
 }
 
 /// Decodes one text frame.

@@ -17,7 +17,7 @@ use crate::events::Event;
 use crate::wire::{ApiKey, ConnId, PeerId};
 
 /// The pauses before each further attempt, in seconds.
-const RETRY_DELAYS: [u64; 7] = [5, 30, 2 * 60, 10 * 60, 30 * 60, 60 * 60, 2 * 60 * 60];
+const RETRY_DELAYS: &[u64] = &[5, 30, 2 * 60, 10 * 60, 30 * 60, 60 * 60, 2 * 60 * 60];
 
 /// The longest pause that a receiver may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);

@@ -23,9 +23,4 @@ function line({ name, colour, points, away }, phase) {
   return item;
 }
 
-function part(className, text) {
-  const result = document.createElement('span');
-  result.className = className;
-  result.textContent = text;
-  return result;
-}
+const part = (className, text) => Object.assign(document.createElement('span'), { className, textContent: text });

@@ -183,25 +183,8 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
     let wanted = odd_key();
     let change = Change {
         name: Some(wanted.name.clone()),
-        enabled: Some(wanted.settings.enabled),
-        allow_discovery: Some(wanted.settings.allow_discovery),
-        concurrent_limit: Some(wanted.settings.concurrent_limit),
-        origins: Some(wanted.settings.origins.clone()),
-        allow_no_origin: Some(wanted.settings.allow_no_origin),
-        auth: Some(wanted.settings.auth.clone()),
-        messages_per_second: Some(wanted.settings.messages_per_second),
-        leave_on_close: Some(wanted.settings.leave_on_close),
-        allow_rooms: Some(wanted.settings.allow_rooms),
-        private_rooms: Some(wanted.settings.private_rooms),
-        room_members: Some(wanted.settings.room_members),
-        id_style: Some(wanted.settings.id_style),
-        relay: Some(wanted.settings.relay),
-        relay_calls_per_key: Some(wanted.settings.relay_calls_per_key),
-        relay_bytes_per_second: Some(wanted.settings.relay_bytes_per_second),
-        relay_key_bytes_per_second: Some(wanted.settings.relay_key_bytes_per_second),
-        ice_servers: Some(wanted.settings.ice_servers),
-        webhook: Some(wanted.settings.webhook.clone()),
         token: wanted.settings.tokens.first().cloned().map(TokenChange::Add),
+        ..wanted.settings.clone().into()
     };
     let changed = store.change(&key("k"), change).unwrap();
     assert_eq!(changed, Key { name: wanted.name, settings: wanted.settings, ..made_at(7, "k") });

@@ -21,23 +21,29 @@ pub struct MediaLimits {
 }
 
 /// The current limits, shared by all clones. They can change while a server runs, so they are read each time.
-#[derive(Clone, Debug, Default)]
-pub struct LiveLimits(Arc<ArcSwap<MediaLimits>>);
+#[derive(Debug, Default)]
+pub struct LiveLimits<T = MediaLimits>(Arc<ArcSwap<T>>);
 
-impl LiveLimits {
+impl<T> LiveLimits<T> {
     /// Starts with these limits.
-    pub fn new(limits: MediaLimits) -> Self {
+    pub fn new(limits: T) -> Self {
         LiveLimits(Arc::new(ArcSwap::from_pointee(limits)))
     }
 
     /// The current limits. Do not hold them across an await.
-    pub fn load(&self) -> Guard<Arc<MediaLimits>> {
+    pub fn load(&self) -> Guard<Arc<T>> {
         self.0.load()
     }
 
     /// Replaces the limits.
-    pub fn store(&self, limits: MediaLimits) {
+    pub fn store(&self, limits: T) {
         self.0.store(Arc::new(limits));
+    }
+}
+
+impl<T> Clone for LiveLimits<T> {
+    fn clone(&self) -> Self {
+        LiveLimits(Arc::clone(&self.0))
     }
 }
 

@@ -9,7 +9,7 @@ use super::http::{NoAnswer, Response, Server};
 use super::report::{Finding, failed, ok, skipped, warning};
 
 /// Paths that tutorials and set-ups use.
-const USUAL_PATHS: [&str; 5] = ["/", "/peerjs/", "/myapp/", "/peerbroker/", "/broker/"];
+const USUAL_PATHS: &[&str] = &["/", "/peerjs/", "/myapp/", "/peerbroker/", "/broker/"];
 /// In the JSON of every broker at its path.
 const ABOUT: &str = "\"PeerJS Server\"";
 /// The header of an id that a peerbroker gives at a wrong path.
@@ -106,7 +106,7 @@ pub(super) async fn path(server: Server, answer: Response) -> Result<(Finding, (
         return Ok((ok(found), (server, answer)));
     }
     let told = told_path(&answer);
-    let usual = USUAL_PATHS.map(str::to_owned);
+    let usual = USUAL_PATHS.iter().map(|path| (*path).to_owned());
     for path in told.into_iter().chain(usual).filter(|path| path != asked) {
         let mut other = server.clone();
         other.target.path.clone_from(&path);

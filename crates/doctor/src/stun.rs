@@ -20,7 +20,7 @@ use super::http::Stream;
 use super::tls;
 
 /// Wait of each copy of a datagram for its answer (RFC 8489, section 6.2.1, with fewer copies).
-const WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+const WAITS: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// The timeout of a connection, and of an answer on it.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER: usize = 20;
@@ -125,7 +125,7 @@ impl Line {
     /// Sends a request, and waits for its answer.
     async fn ask(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
         let waits = match self.socket {
-            Socket::Datagrams(_) => WAITS.as_slice(),
+            Socket::Datagrams(_) => WAITS,
             Socket::Stream(_) => &[STREAM_TIMEOUT],
         };
         for wait in waits {

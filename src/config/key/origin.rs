@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Maximum bytes of an origin in a request. The longest DNS name has 253.
 pub const MAX_ORIGIN_BYTES: usize = 300;
@@ -20,7 +22,7 @@ pub struct Origin {
 }
 
 /// Schemes that people write, and that no page has: browsers load none from them, or give it the origin `null`.
-const NO_PAGES: [&str; 8] = ["ftp", "ftps", "sftp", "file", "ws", "wss", "data", "blob"];
+const NO_PAGES: &[&str] = &["ftp", "ftps", "sftp", "file", "ws", "wss", "data", "blob"];
 
 /// The error of a text that is no valid origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,14 @@ pub enum InvalidOrigin {
     )]
     Malformed,
 }
+
+impl PartialSchema for Origin {
+    fn schema() -> RefOr<Schema> {
+        String::schema()
+    }
+}
+
+impl ToSchema for Origin {}
 
 impl Origin {
     /// Parses an origin, in upper or lower case, with or without a final slash and the default port of the scheme.

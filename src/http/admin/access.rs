@@ -62,7 +62,7 @@ const COOKIE: &str = "peerbroker_session";
 const LIFETIME: u64 = 12 * 60 * 60;
 
 /// The paths of health and readiness.
-const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+const PROBES: &[&str] = &["/healthz", "/readyz"];
 
 /// The path at which browsers log in.
 const LOGIN: &str = "/api/session";

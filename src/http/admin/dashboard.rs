@@ -10,8 +10,9 @@ use crate::http::public::pages::{self, PageValues};
 const PATH: &str = "/dashboard/";
 
 /// Files of the pages for clients that the dashboard uses too.
-const SHARED: [&str; 9] = [
+const SHARED: &[&str] = &[
     "style.css",
+    "steps.css",
     "favicon.svg",
     "copy.js",
     "broker-test.js",
@@ -41,9 +42,9 @@ pub(super) fn page(ops: &Ops, request: &HttpRequest) -> HttpResponse {
     let broker = broker_origin(ops, request);
     let text = pages::of_dashboard("index.html").map(|text| String::from_utf8_lossy(&text).into_owned());
     let values = PageValues::default()
-        .with("{{broker}}", &format!("{broker}{}", ops.runtime.config().path.as_str()))
-        .with("{{version}}", env!("CARGO_PKG_VERSION"))
-        .with("{{has_login}}", &ops.runtime.api_tokens.load().has_login().to_string());
+        .with("broker", &format!("{broker}{}", ops.runtime.config().path.as_str()))
+        .with("version", env!("CARGO_PKG_VERSION"))
+        .with("has_login", &ops.runtime.api_tokens.load().has_login().to_string());
     let page = values.fill(&text.unwrap_or_default());
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")

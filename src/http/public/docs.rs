@@ -52,9 +52,9 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
         None => return not_found::page(mounted, request),
     };
     let values = Values::of(mounted, forwarded::client_options(mounted, request))
-        .with_html("{{documents}}", links(name))
-        .with_html("{{contents}}", contents.to_owned())
-        .with_html("{{document}}", html);
+        .with_html("documents", links(name))
+        .with_html("contents", contents.to_owned())
+        .with_html("document", html);
     let content = values.part("document.html");
     html::framed(StatusCode::OK, title, content, values)
 }

@@ -90,7 +90,7 @@ pub(crate) fn prefers_html(request: &HttpRequest) -> bool {
 
 /// A page with this content in the frame of all pages. It is for one visitor, so nothing caches it.
 pub(super) fn framed(status: StatusCode, title: &str, content: String, values: Values) -> HttpResponse {
-    let text = values.with("{{title}}", title).with_html("{{content}}", content).part("frame.html");
+    let text = values.with("title", title).with_html("content", content).part("frame.html");
     with(page(status, text), [NOSNIFF, NO_STORE])
 }
 
@@ -146,29 +146,25 @@ impl Values {
         let config = mounted.runtime.config();
         let key_query = if config.default_key { String::new() } else { format!("?key={key}") };
         let hidden = |is_on: bool| if is_on { "" } else { "hidden" };
-        let values = Values(Vec::new())
-            .with("{{base}}", &format!("{path}broker/"))
-            .with("{{path}}", &path)
-            .with("{{key}}", &key)
-            .with("{{own_origin}}", &origin)
-            .with("{{own_socket_origin}}", &origin.replacen("http", "ws", 1))
-            .with("{{key_query}}", &key_query)
-            .with("{{peerjs_hidden}}", hidden(config.dialects.peerjs))
-            .with("{{rooms_hidden}}", hidden(config.dialects.rooms))
-            .with("{{calls_hidden}}", hidden(config.dialects.calls))
-            .with("{{host}}", &host)
-            .with("{{port}}", &port.to_string())
-            .with("{{secure}}", &secure.to_string())
-            .with("{{lan_host}}", &lan_host)
-            .with("{{default_key}}", &config.default_key.to_string())
-            .with("{{version}}", env!("CARGO_PKG_VERSION"))
-            .with_html("{{peerjs}}", PEERJS.script())
-            .with_html("{{qrcode}}", QRCODE.script())
-            .with_html("{{simplepeer}}", SIMPLE_PEER.script());
-        let new_peer = values.part("new-peer.html");
-        let values = values.with_html("{{new_peer}}", new_peer);
-        let (snippet, ask_key) = (values.part("snippet.html"), values.part("ask-key.html"));
-        values.with_html("{{snippet}}", snippet).with_html("{{ask_key}}", ask_key)
+        Values::default()
+            .with("base", &format!("{path}broker/"))
+            .with("path", &path)
+            .with("key", &key)
+            .with("own_origin", &origin)
+            .with("own_socket_origin", &origin.replacen("http", "ws", 1))
+            .with("key_query", &key_query)
+            .with("peerjs_hidden", hidden(config.dialects.peerjs))
+            .with("rooms_hidden", hidden(config.dialects.rooms))
+            .with("calls_hidden", hidden(config.dialects.calls))
+            .with("host", &host)
+            .with("port", &port.to_string())
+            .with("secure", &secure.to_string())
+            .with("lan_host", &lan_host)
+            .with("default_key", &config.default_key.to_string())
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with_html("peerjs", PEERJS.script())
+            .with_html("qrcode", QRCODE.script())
+            .with_html("simplepeer", SIMPLE_PEER.script())
     }
 
     /// Adds a text, with its HTML escaped.
@@ -191,23 +187,23 @@ impl Values {
     /// Replaces each placeholder in one pass, so that placeholders in values are not replaced.
     pub(crate) fn fill(&self, template: &str) -> String {
         let mut filled = String::with_capacity(template.len() + 512);
-        let mut rest = template;
-        while let Some(start) = rest.find("{{") {
-            let (before, from) = rest.split_at(start);
-            filled.push_str(before);
-            match self.0.iter().find(|(name, _)| from.starts_with(name)) {
-                Some((name, value)) => {
-                    filled.push_str(value);
-                    rest = from.strip_prefix(name).unwrap_or_default();
-                }
-                None => {
-                    filled.push_str("{{");
-                    rest = from.strip_prefix("{{").unwrap_or_default();
-                }
+        let mut pieces = template.split("{{");
+        filled.extend(pieces.next());
+        for piece in pieces {
+            match piece.split_once("}}").and_then(|(name, rest)| Some((self.value(name)?, rest))) {
+                Some((value, rest)) => filled.extend([&*value, rest]),
+                None => filled.extend(["{{", piece]),
             }
         }
-        filled.push_str(rest);
         filled
+    }
+
+    /// The value of a placeholder: its own, or the part of its name.
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.0.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => Some(Cow::from(value)),
+            None => Some(self.part(&format!("{name}.html"))).filter(|part| !part.is_empty()).map(Cow::from),
+        }
     }
 }
 
@@ -262,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_value_that_looks_like_a_placeholder_stays() {
-        let values = Values::default().with("{{key}}", "{{path}}").with("{{path}}", "/");
+        let values = Values::default().with("key", "{{path}}").with("path", "/");
         assert_eq!(values.fill("<{{key}}> {{ {{path}}"), "<{{path}}> {{ /");
     }
 

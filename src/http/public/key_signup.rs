@@ -134,7 +134,7 @@ impl Form {
     fn again(&self, mounted: &Mounted, request: &HttpRequest, status: StatusCode, why: &str) -> HttpResponse {
         let values = Values::of(mounted, forwarded::client_options(mounted, request));
         let form = self.shown(&mounted.runtime, &values);
-        let values = values.with("{{why}}", why).with_html("{{registration}}", form);
+        let values = values.with("why", why).with_html("registration", form);
         let content = values.part("no-key.html");
         html::framed(status, "No key yet", content, values)
     }
@@ -144,15 +144,15 @@ impl Form {
         let focus = |focused: bool| if focused { "autofocus" } else { "" };
         values
             .clone()
-            .with("{{name}}", &self.name)
-            .with("{{origin}}", &self.origin)
-            .with("{{name_problem}}", name.unwrap_or_default())
-            .with("{{origin_problem}}", origin.unwrap_or_default())
-            .with("{{name_invalid}}", &name.is_some().to_string())
-            .with("{{origin_invalid}}", &origin.is_some().to_string())
-            .with("{{name_focus}}", focus(name.is_some()))
-            .with("{{origin_focus}}", focus(name.is_none() && origin.is_some()))
-            .with("{{removal}}", &removal(runtime))
+            .with("name", &self.name)
+            .with("origin", &self.origin)
+            .with("name_problem", name.unwrap_or_default())
+            .with("origin_problem", origin.unwrap_or_default())
+            .with("name_invalid", &name.is_some().to_string())
+            .with("origin_invalid", &origin.is_some().to_string())
+            .with("name_focus", focus(name.is_some()))
+            .with("origin_focus", focus(name.is_none() && origin.is_some()))
+            .with("removal", &removal(runtime))
             .part("register.html")
     }
 }
@@ -162,9 +162,9 @@ fn key_page(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpResponse
     let options = ClientOptions { key: key.key.to_string(), ..forwarded::client_options(mounted, request) };
     let origin = key.settings.origins.first().map(|origin| origin.as_str()).unwrap_or_default();
     let values = Values::of(mounted, options)
-        .with("{{name}}", &key.name)
-        .with("{{origin}}", origin)
-        .with("{{removal}}", &removal(&mounted.runtime));
+        .with("name", &key.name)
+        .with("origin", origin)
+        .with("removal", &removal(&mounted.runtime));
     let content = values.part("key.html");
     html::framed(StatusCode::OK, "Your key", content, values)
 }

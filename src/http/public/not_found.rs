@@ -48,12 +48,12 @@ fn framed(mounted: &Mounted, request: &HttpRequest, options: ClientOptions) -> H
     let options = if has_key { options } else { ClientOptions { key: String::new(), ..options } };
     let asked = format!("{} {}", request.method(), shown(request.path()));
     let values = Values::of(mounted, options)
-        .with("{{request}}", &asked)
-        .with("{{hint}}", &hint(mounted, request.path()).unwrap_or_default())
-        .with_html("{{place}}", link(mounted, request.path()));
+        .with("request", &asked)
+        .with("hint", &hint(mounted, request.path()).unwrap_or_default())
+        .with_html("place", link(mounted, request.path()));
     let client = if has_key { "snippet.html" } else { "key-needed.html" };
     let client = values.part(client);
-    let values = values.with_html("{{client}}", client);
+    let values = values.with_html("client", client);
     html::framed(StatusCode::NOT_FOUND, "Not found", values.part("not-found.html"), values)
 }
 

@@ -28,13 +28,12 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
         let start = start(mounted, &options.host);
         let values = Values::of(mounted, options);
         let form = key_signup::section(&mounted.runtime, &values);
-        let (start, code) = (values.part(start), values.part("code.html"));
+        let start = values.part(start);
         let values = values
-            .with_html("{{registration}}", form)
-            .with_html("{{start}}", start)
-            .with_html("{{code}}", code)
-            .with("{{relay}}", &peerjs::has_relay(mounted, request).to_string())
-            .with("{{ice}}", &peerjs::has_servers(mounted, request).to_string());
+            .with_html("registration", form)
+            .with_html("start", start)
+            .with("relay", &peerjs::has_relay(mounted, request).to_string())
+            .with("ice", &peerjs::has_servers(mounted, request).to_string());
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&content)))
     } else {
         cached(request, &name, content)
@@ -114,18 +113,18 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
     // The source map is not embedded, so requests of browsers for it would fail.
     let code = library.text.rsplit_once("//# sourceMappingURL").map_or(library.text, |(code, _)| code);
     let values = Values::default()
-        .with_html("{{version}}", PEERJS_VERSION.to_owned())
-        .with_html("{{plain}}", unchanged_name(library))
-        .with_html("{{integrity}}", library.integrity.to_owned())
-        .with_html("{{key}}", serde_json::json!(key).to_string())
-        .with_html("{{library}}", code.to_owned());
+        .with_html("version", PEERJS_VERSION.to_owned())
+        .with_html("plain", unchanged_name(library))
+        .with_html("integrity", library.integrity.to_owned())
+        .with_html("key", serde_json::json!(key).to_string())
+        .with_html("library", code.to_owned());
     let has_ice = peerjs::has_servers(mounted, request);
     let parts = values
         .clone()
-        .with_html("{{ice}}", values.part("ice.js"))
-        .with_html("{{restart}}", values.part("restart.js"));
+        .with_html("ice", values.part("ice.js"))
+        .with_html("restart", values.part("restart.js"));
     let preset = parts.part("preset.js");
-    let values = values.with_html("{{preset}}", preset).with_html("{{has_ice_servers}}", has_ice.to_string());
+    let values = values.with_html("preset", preset).with_html("has_ice_servers", has_ice.to_string());
     let text = values.part(template).into_bytes();
     with(cached(request, template, text.into()), [NO_CACHE])
 }
@@ -134,7 +133,7 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
 fn rooms_script(request: &HttpRequest) -> HttpResponse {
     let module =
         Static::get("rooms.mjs").map(|file| String::from_utf8_lossy(&file.data).replace("\nexport ", "\n"));
-    let text = Values::default().with_html("{{rooms}}", module.unwrap_or_default()).part("rooms.js");
+    let text = Values::default().with_html("rooms", module.unwrap_or_default()).part("rooms.js");
     with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
 }
 

@@ -91,7 +91,7 @@ impl Call {
 
     /// Its rate, where the server allows these.
     pub(super) fn bytes_per_second(&self, limits: &RelayLimits) -> u32 {
-        self.share.traffic.bytes_per_second(limits.bytes_per_second)
+        self.share.traffic.own.load().bytes_per_second.unwrap_or(limits.bytes_per_second)
     }
 
     /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.

@@ -92,7 +92,7 @@ pub(super) enum Inward {
 impl Allocation {
     /// Its rate, where the server allows these.
     pub(super) fn bytes_per_second(&self, limits: &TurnLimits) -> u32 {
-        self.place.of_key.bytes_per_second(limits.bytes_per_second)
+        self.place.of_key.own.load().bytes_per_second.unwrap_or(limits.bytes_per_second)
     }
 
     /// Records that a datagram was relayed.

@@ -45,11 +45,11 @@ impl Quotas {
             of_address: self.by_address.add(AddressPrefix::of(address)),
             of_site: self.by_site.add(AddressPrefix::site(address)),
         };
-        place.of_key.set_limits(own);
+        place.of_key.own.store(own);
         let per_site = limits.allocations_per_address.saturating_mul(ADDRESSES_PER_SITE);
         if self.len() > limits.allocations {
             Err(TurnRefusal::Capacity)
-        } else if place.of_key.count() > place.of_key.calls(limits.allocations_per_key) {
+        } else if place.of_key.count() > own.calls.unwrap_or(limits.allocations_per_key) {
             Err(TurnRefusal::KeyQuota)
         } else if place.of_address.count() > limits.allocations_per_address
             || place.of_site.count() > per_site
@@ -72,7 +72,7 @@ impl Quotas {
 
     /// Sets the limits of keys' own.
     pub(super) fn set_limits(&self, own: impl Fn(&str) -> KeyLimits) {
-        self.by_key.all().iter().for_each(|(key, traffic)| traffic.set_limits(own(key)));
+        self.by_key.all().iter().for_each(|(key, traffic)| traffic.own.store(own(key)));
     }
 
     /// Forgets addresses without allocations, and keys whose full burst is available again.

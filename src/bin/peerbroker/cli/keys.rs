@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::LazyLock;
 
-use clap::{ArgMatches, Args, Command as ClapCommand, Error, FromArgMatches, Subcommand};
+use clap::{Arg, ArgMatches, Args, Command as ClapCommand, Error, FromArgMatches, Subcommand};
 use peerbroker::keys::{
-    Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, RelayMode, Settings, TokenScope, Webhook,
-    WebhookSecret, check_name,
+    Auth, Change, IdStyle, JwtKey, Origin, Place, PlainSetting, RANDOM_KEY_CHARS, RelayMode, Settings,
+    TokenScope, Webhook, WebhookSecret, check_name,
 };
 use peerbroker::wire::ApiKey;
 use peerbroker::{check_auth, check_webhook};
@@ -16,7 +16,7 @@ use super::failure::{Failure, failed, wrong};
 use super::given::Given;
 use super::row::{RowOf, plain};
 use super::secret_file;
-use super::values::{BYTE_RATE, COUNT, Kind, choice, key, kind, number, parsed, path, switch, text};
+use super::values::{BYTE_RATE, COUNT, Kind, Unit, choice, key, kind, number, parsed, path, switch, text};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -184,45 +184,20 @@ enum Method {
 type Row = RowOf<KeySettings>;
 
 const ANY: RangeInclusive<u64> = 0..=u64::MAX;
-const METHODS: [(&str, Method); 3] =
-    [("none", Method::None), ("jwt", Method::Jwt), ("webhook", Method::Webhook)];
+const METHODS: &[(&str, Method)] =
+    &[("none", Method::None), ("jwt", Method::Jwt), ("webhook", Method::Webhook)];
 
-/// All settings of keys, in the order of the help.
+/// The settings that one flag each gives, in the order of the help.
+static PLAIN: LazyLock<Vec<RowOf<Change>>> = LazyLock::new(|| PlainSetting::ALL.iter().map(row).collect());
+
+/// The other settings of keys, in the order of the help.
 #[rustfmt::skip]
-static ROWS: LazyLock<[Row; 25]> = LazyLock::new(|| [
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| vec![
     Row::new("name", |k| &mut k.change.name, parsed("NAME", |text| check_name(text).map(|()| text.to_owned())),
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),
         "Pages that may use the key, as in https://example.org or https://*.example.org; may be repeated", "").at_most(1).unset("all"),
-    Row::new("allow_no_origin", |k| &mut k.change.allow_no_origin, switch(),
-        "If the key has origins: whether clients without an `Origin` (programs other than browsers) may use it too", ""),
-    Row::new("concurrent_limit", |k| &mut k.change.concurrent_limit, number::<usize>(&COUNT, ANY),
-        "Clients at a time", "").short('c').shown("Clients", |number| number + " at most"),
-    Row::new("messages_per_second", |k| &mut k.change.messages_per_second, number::<u32>(&COUNT, ANY),
-        "Messages per second and client; bursts up to ten times that; 0 means no limit", "").shown("Messages", rate),
-    Row::new("allow_discovery", |k| &mut k.change.allow_discovery, switch(),
-        "Let clients list the ids of its peers", "").shown("Discovery", yes_or_no),
-    Row::new("leave_on_close", |k| &mut k.change.leave_on_close, switch(),
-        "Tell the peers of a client when its page goes away", "").shown("Leave on close", yes_or_no),
-    Row::new("allow_rooms", |k| &mut k.change.allow_rooms, switch(),
-        "Let clients use rooms", "").shown("Rooms", yes_or_no),
-    Row::new("private_rooms", |k| &mut k.change.private_rooms, switch(),
-        "Let clients enter only rooms that the proof of their ids lists", "Without --auth, nobody enters a room.").shown("Private rooms", yes_or_no),
-    Row::new("room_members", |k| &mut k.change.room_members, number::<usize>(&COUNT, ANY),
-        "Members of one room at a time", "").shown("Members", |number| number + " in a room at most"),
-    Row::new("id_style", |k| &mut k.change.id_style, choice("STYLE", IdStyle::ALL.map(|style| (style.label(), style))),
-        "Form of the ids that the server gives to its clients: uuid, short or words", "").shown("Ids", |style| style),
-    Row::new("relay", |k| &mut k.change.relay, choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode))),
-        "What the relay of the server does for calls: fallback, always or off", "").shown("Relay", |mode| mode),
-    Row::new("relay_calls_per_key", |k| &mut k.change.relay_calls_per_key, or_server(number::<usize>(&COUNT, ANY)),
-        "Calls of the key that the relay knows, and its allocations of TURN; `server` means the limits of the server", "").unset(SERVER).shown("Calls", |number| of_server(number, " at most")),
-    Row::new("relay_bytes_per_second", |k| &mut k.change.relay_bytes_per_second, or_server(number::<u32>(&BYTE_RATE, ANY)),
-        "Rate of one relayed call, and of one allocation of TURN; 0 means no limit; `server` means the limits of the server", "").unset(SERVER).shown("Call rate", |rate| of_server(rate, " bytes per second")),
-    Row::new("relay_key_bytes_per_second", |k| &mut k.change.relay_key_bytes_per_second, or_server(number::<u32>(&BYTE_RATE, ANY)),
-        "Rate of all relayed calls of the key, and of all its allocations of TURN; 0 means no limit; `server` means the limits of the server", "").unset(SERVER).shown("Key rate", |rate| of_server(rate, " bytes per second")),
-    Row::new("ice_servers", |k| &mut k.change.ice_servers, switch(),
-        "Tell its clients the ICE servers of the server, with credentials", "").shown("ICE", yes_or_no),
-    Row::new("auth", |k| &mut k.auth, choice("METHOD", METHODS),
+    Row::new("auth", |k| &mut k.auth, choice("METHOD", METHODS.iter().copied()),
         "Proof that a client owns its id: none, jwt or webhook", "none: the first client to claim an id owns it; jwt: the token is a JSON Web Token for the id; webhook: the server asks your URL").unset("none"),
     Row::new("jwt_secret_file", |k| &mut k.jwt_secret_file, path("FILE"),
         "With --auth jwt: file with the HS256 secret that signs tokens, 32 bytes or more", "").excludes(&["jwt_key_file", "jwks_file", "auth_url"]),
@@ -242,40 +217,59 @@ static ROWS: LazyLock<[Row; 25]> = LazyLock::new(|| [
         "Send no events of its clients", "").at_most(0).excludes(&["webhook"]).unset(""),
 ]);
 
-fn rate(number: String) -> String {
-    if number == "0" { "no limit".to_owned() } else { number + " per second and client" }
+fn row(&PlainSetting { name, help, place, .. }: &PlainSetting) -> RowOf<Change> {
+    let help = help.trim().trim_end_matches('.');
+    let style = || choice("STYLE", IdStyle::ALL.map(|style| (style.label(), style)));
+    let mode = || choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode)));
+    let row = match place {
+        Place::Switch(at) => RowOf::new(name, at, switch(), help, ""),
+        Place::Count(at) => RowOf::new(name, at, number::<usize>(&COUNT, ANY), help, ""),
+        Place::Rate(at) => RowOf::new(name, at, number::<u32>(&COUNT, ANY), help, ""),
+        Place::Ids(at) => RowOf::new(name, at, style(), help, ""),
+        Place::Relay(at) => RowOf::new(name, at, mode(), help, ""),
+        Place::OwnCount(at) => RowOf::new(name, at, or_server::<usize>(&COUNT), help, OF_SERVER),
+        Place::OwnRate(at) => RowOf::new(name, at, or_server::<u32>(&BYTE_RATE), help, OF_SERVER),
+    };
+    // As peerjs-server has it.
+    if name == "concurrent_limit" { row.short('c') } else { row }
+}
+
+/// The value of a setting in words.
+fn words(place: Place, text: String) -> String {
+    match (place, &*text) {
+        (_, SERVER) => "as the server has it".to_owned(),
+        (Place::Switch(_), yes) => if yes == "true" { "yes" } else { "no" }.to_owned(),
+        (Place::Rate(_) | Place::OwnRate(_), "0") => "no limit".to_owned(),
+        (Place::Rate(_), _) => text + " per second and client",
+        (Place::OwnRate(_), _) => text + " bytes per second",
+        (Place::Count(_) | Place::OwnCount(_), _) => text + " at most",
+        (Place::Ids(_) | Place::Relay(_), _) => text,
+    }
 }
 
 /// The value with which a key has the server's limit.
 const SERVER: &str = "server";
+const OF_SERVER: &str = "`server` means the limit of the server.";
 
 /// A number, or the word for the server's limit.
-fn or_server<T: 'static>(Kind { value_name, parse, show, .. }: Kind<T>) -> Kind<Option<T>> {
+fn or_server<T: TryFrom<u64> + ToString + 'static>(unit: &'static Unit) -> Kind<Option<T>> {
+    let Kind { value_name, parse, show, .. } = number::<T>(unit, ANY);
     let parse = move |text: &str| if text == SERVER { Ok(None) } else { parse(text.as_ref()).map(Some) };
     kind(value_name, parse, move |limit| limit.as_ref().map_or_else(|| SERVER.to_owned(), &show))
 }
 
-fn of_server(limit: String, unit: &str) -> String {
-    match limit.as_str() {
-        "" => "as the server has it".to_owned(),
-        "0" if unit != " at most" => "no limit".to_owned(),
-        limit => limit.to_owned() + unit,
-    }
-}
-
-fn yes_or_no(value: String) -> String {
-    if value == "true" { "yes" } else { "no" }.to_owned()
+fn arg<D: 'static>(row: &'static RowOf<D>, new: &mut D) -> Arg {
+    let default = row.default(new).map(|default| format!(". A new key: {default}"));
+    let help = plain(row.help) + &default.unwrap_or_default();
+    let more = if row.more.is_empty() { String::new() } else { format!("\n\n{}", row.more) };
+    row.arg(help.clone()).long_help(help + &more)
 }
 
 impl Args for KeySettings {
     fn augment_args(command: ClapCommand) -> ClapCommand {
-        let mut new = Self::of(&Settings::default());
-        command.args(ROWS.iter().map(|row| {
-            let default = row.default(&mut new).map(|default| format!(". A new key: {default}"));
-            let help = plain(row.help) + &default.unwrap_or_default();
-            let more = if row.more.is_empty() { String::new() } else { format!("\n\n{}", row.more) };
-            row.arg(help.clone()).long_help(help + &more)
-        }))
+        let (mut change, mut rest) = (Settings::default().into(), Self::default());
+        let plain = PLAIN.iter().map(|row| arg(row, &mut change));
+        command.args(plain.chain(ROWS.iter().map(|row| arg(row, &mut rest))))
     }
 
     fn augment_args_for_update(command: ClapCommand) -> ClapCommand {
@@ -285,7 +279,9 @@ impl Args for KeySettings {
 
 impl FromArgMatches for KeySettings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        Given::of(ROWS.iter(), matches, |_| None).draft(&*ROWS, Self::default())
+        let change = Given::of(PLAIN.iter(), matches, |_| None).draft(&PLAIN, Change::default())?;
+        let rest = Given::of(ROWS.iter(), matches, |_| None);
+        rest.draft(&ROWS, KeySettings { change, ..Self::default() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -295,21 +291,12 @@ impl FromArgMatches for KeySettings {
 }
 
 impl KeySettings {
-    /// The settings of a key, except its origins, its proofs and its webhook.
-    fn of(settings: &Settings) -> Self {
-        // A change has the fields of the settings.
-        let settings = Settings { tokens: Vec::new(), ..settings.clone() };
-        let change = serde_json::to_value(&settings).and_then(serde_json::from_value);
-        KeySettings { change: change.unwrap_or_default(), ..Self::default() }
-    }
-
     /// The values that people see as they are, each with its label.
     pub fn shown(settings: &Settings) -> impl Iterator<Item = (&'static str, String)> {
-        let mut of_key = Self::of(settings);
-        ROWS.iter().filter_map(move |row| {
-            let (label, words) = row.shown?;
-            Some((label, words((row.texts)(&mut of_key).concat())))
-        })
+        let mut change = settings.clone().into();
+        PlainSetting::ALL.iter().zip(PLAIN.iter()).filter(|(setting, _)| !setting.label.is_empty()).map(
+            move |(setting, row)| (setting.label, words(setting.place, (row.texts)(&mut change).concat())),
+        )
     }
 
     /// The change that the options ask for; reads and checks the files.
@@ -379,12 +366,13 @@ mod tests {
     #[test]
     fn the_docs_have_every_setting_of_keys_with_its_default() {
         let page = include_str!("../../../../docs/KEYS.md");
-        let mut new = KeySettings::of(&Settings::default());
-        for row in ROWS.iter() {
-            let default = row.default(&mut new).unwrap_or_else(|| "–".to_owned());
-            let line = page.lines().find(|line| line.starts_with(&format!("| `--{}`", row.name)));
+        let (mut new, mut rest) = (Settings::default().into(), KeySettings::default());
+        let plain = PLAIN.iter().map(|row| (row.name, row.default(&mut new)));
+        for (name, default) in plain.chain(ROWS.iter().map(|row| (row.name, row.default(&mut rest)))) {
+            let default = default.unwrap_or_else(|| "–".to_owned());
+            let line = page.lines().find(|line| line.starts_with(&format!("| `--{name}`")));
             let told = line.and_then(|line| line.split(" | ").nth(1)).unwrap_or_default();
-            assert_eq!(told.trim_matches('`'), default, "--{} in docs/KEYS.md", row.name);
+            assert_eq!(told.trim_matches('`'), default, "--{name} in docs/KEYS.md");
         }
     }
 

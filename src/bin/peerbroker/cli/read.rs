@@ -21,7 +21,7 @@ use super::{Cli, Command, ConfigCommand};
 const PREFIX: &str = "PEERBROKER_";
 
 /// Prefixes to ignore. Kubernetes sets the first two in every container beside a service named `peerbroker`; tests set the last.
-const OF_OTHERS: [&str; 3] = ["PEERBROKER_SERVICE_", "PEERBROKER_PORT_", "PEERBROKER_BIN"];
+const OF_OTHERS: &[&str] = &["PEERBROKER_SERVICE_", "PEERBROKER_PORT_", "PEERBROKER_BIN"];
 
 /// The result of reading the configuration again.
 pub struct Reread {
@@ -136,10 +136,10 @@ fn log_format(args: &[OsString]) -> LogFormat {
 }
 
 /// First words for the server, which other programs have.
-const SERVE: [&str; 6] = ["serve", "server", "start", "run", "listen", "up"];
+const SERVE: &[&str] = &["serve", "server", "start", "run", "listen", "up"];
 
 /// Flags for a longer log, which other programs have.
-const VERBOSE: [&str; 5] = ["--verbose", "--debug", "-v", "-vv", "-d"];
+const VERBOSE: &[&str] = &["--verbose", "--debug", "-v", "-vv", "-d"];
 
 /// The error, reworded if clap took a text without a flag for a command, or does not know a flag of many programs.
 fn explained(error: Error, command: &ClapCommand) -> Error {

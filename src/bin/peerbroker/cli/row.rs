@@ -52,8 +52,6 @@ pub struct RowOf<D> {
     pub commands: &'static [&'static str],
     /// A value of peerjs-server that makes no sense, and that it starts with.
     pub odd: Option<fn(&str) -> Option<Odd>>,
-    /// The label in `peerbroker keys show`, and the words for the value.
-    pub shown: Option<Shown>,
     /// Reads the values of the setting into the draft.
     pub set: Set<D>,
     /// The values in the draft; none if the setting is not set, or empty.
@@ -71,7 +69,6 @@ pub type Row = RowOf<Draft>;
 /// The condition under which a setting has an effect: the words for warnings, and the check.
 pub struct Need(pub &'static str, pub fn(&Draft) -> bool);
 
-type Shown = (&'static str, fn(String) -> String);
 type Set<D> = Box<dyn Fn(&mut D, &[OsString]) -> Result<(), Invalid> + Send + Sync>;
 type Texts<D> = Box<dyn Fn(&mut D) -> Vec<String> + Send + Sync>;
 
@@ -165,7 +162,6 @@ impl<D: 'static> RowOf<D> {
             needs: None,
             commands: &[],
             odd: None,
-            shown: None,
             set: Box::new(set),
             texts: Box::new(move |draft| {
                 Slot::<T>::values(at(draft)).into_iter().map(&show).filter(|text| !text.is_empty()).collect()
@@ -236,10 +232,6 @@ impl<D: 'static> RowOf<D> {
 
     pub fn odd(self, odd: fn(&str) -> Option<Odd>) -> Self {
         RowOf { odd: Some(odd), ..self }
-    }
-
-    pub fn shown(self, label: &'static str, words: fn(String) -> String) -> Self {
-        RowOf { shown: Some((label, words)), ..self }
     }
 
     /// The default, as people read it: the value in `defaults`.

@@ -267,7 +267,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
     })
 }
 
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// True if a word alone is a level or a module of this program. The library takes any other word for a module, whose lines
 /// are then the whole log.

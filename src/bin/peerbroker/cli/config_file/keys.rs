@@ -16,7 +16,7 @@ use super::names::{API_KEY, line_of, place, row_of};
 use crate::cli::values::most_alike;
 
 /// Settings of keys that may hold a secret.
-const SECRET: [&str; 2] = ["auth", "webhook"];
+const SECRET: &[&str] = &["auth", "webhook"];
 
 /// A place in the file, and the mistake there.
 type Misplaced = (Range<usize>, String);
@@ -90,8 +90,7 @@ impl<'a> Reader<'a> {
     /// Refuses unknown settings, and warns of those that were perhaps meant for the server: TOML gives a key all that
     /// stands below it.
     fn check_names(&mut self, key: &ApiKey, entries: &[Entry]) -> Result<(), Misplaced> {
-        let known = table_of(&Settings::default());
-        let known: Vec<&str> = known.keys().map(String::as_str).chain(["name"]).collect();
+        let known = Settings::NAMES;
         for (span, name, _) in entries {
             let first = self.first;
             let why = match (known.contains(&name.as_str()), row_of(name)) {

@@ -27,7 +27,7 @@ fn args(file: &ConfigFile) -> Vec<String> {
 fn the_settings_of_a_file_are_flags() {
     let file = file(
         "# A comment\nport = 9_001\nhost = 'h'\nadmin-token = \"a b\"\ncors = [\"https://a\", \"https://b\"]\npages = false\n\
-         trusted_proxy = []\n\n[[api_key]]\nkey = \"game\"\nname = \"My game\"\nconcurrent_limit = 10\n\n[[api_key]]\nkey = \"b\"",
+         trusted_proxy = []\n\n[[api_key]]\nkey = \"game\"\nname = \"My game\"\nconcurrent_limit = 10\nrelay_calls_per_key = 3\n\n[[api_key]]\nkey = \"b\"",
     )
     .unwrap();
     let expected = [
@@ -42,6 +42,7 @@ fn the_settings_of_a_file_are_flags() {
     let [game, b] = &file.keys[..] else { panic!("{:?}", file.keys) };
     assert_eq!((game.key.as_str(), &*game.name, game.settings.concurrent_limit), ("game", "My game", 10));
     assert_eq!((b.key.as_str(), &b.settings), ("b", &Settings::default()));
+    assert_eq!(game.settings.relay_calls_per_key, Some(3));
     assert!(game.built_in);
 }
 

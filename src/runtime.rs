@@ -40,8 +40,6 @@ use crate::webhooks::Webhooks;
 use crate::wire::{CloseReason, Limit, PeerId};
 use background::KeyWatch;
 use mistakes::Mistakes;
-#[cfg(not(target_os = "linux"))]
-use no_ended_calls as ended_calls;
 
 pub(crate) use background::repeat;
 pub(crate) use mistakes::RecentMistake;

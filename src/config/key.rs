@@ -79,8 +79,7 @@ labels! {
 }
 
 /// Makes [`Settings`], [`Change`] and [`PlainSetting::ALL`] from one table. A row has the help, the name, the type and the
-/// default. A plain setting is given by one flag: it also has its form, and its label in
-/// `peerbroker keys show`.
+/// default. One flag gives a plain setting, which also has its form and its label in `peerbroker keys show`.
 macro_rules! settings {
     (
         $($(#[doc = $rich_help:literal])+ $rich:ident: $rich_type:ty = $rich_default:expr;)*

@@ -130,7 +130,7 @@ pub(super) fn details(key: &Key) -> String {
         ("Auth", auth),
     ];
     let lines = head.into_iter().chain(KeySettings::shown(settings)).chain([("Webhook", webhook)]);
-    lines.map(|(label, value)| format!("{label:11}{value}").trim_end().to_owned() + "\n").collect()
+    lines.map(|(label, value)| format!("{label:10} {value}").trim_end().to_owned() + "\n").collect()
 }
 
 fn state(key: &Key) -> &'static str {

@@ -242,8 +242,9 @@ impl Server {
         self.ops.as_ref().and_then(|(listener, _)| listener.socket.local_addr().ok())
     }
 
-    /// With [`Listen::reuse_port`], leaves all clients to the server before this one until `ready`, or until that one accepts no more.
-    /// For a server whose relay waits for the ports of that one: none of its clients is without a relay then.
+    /// With [`Listen::reuse_port`] or an [inherited socket](InheritedSockets), leaves all clients to the server before this one until
+    /// `ready`, or until that one accepts no more. For a server whose relay waits for the ports of that one: none of its clients is
+    /// without a relay then.
     pub fn begin_when(self, ready: impl Future<Output = ()> + Send + 'static) -> Self {
         Server { may_begin: Some(Box::pin(ready)), ..self }
     }
@@ -266,8 +267,8 @@ impl Server {
                 () = stop => None,
             }
         });
-        let has_predecessor = self.backlog.is_some() && self.listener.has_predecessor();
-        let begun = match self.may_begin.take().filter(|_| has_predecessor) {
+        let may_wait = self.listener.may_have_predecessor();
+        let begun = match self.may_begin.take().filter(|_| may_wait) {
             None => {
                 let main = self.start()?;
                 events.emit(started);

@@ -15,6 +15,7 @@ use super::error::StartError;
 use crate::config::DEFAULT_HOST;
 use crate::events::counted;
 use crate::runtime::Runtime;
+use crate::system;
 
 /// Time within which the thread that accepts connections hears that it shall pause: far more than it takes. It logs an
 /// error if its listener ends before.
@@ -26,6 +27,10 @@ const HANDSHAKE: Duration = Duration::from_millis(800);
 
 /// Interval at which a server that waits looks for the one before it.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Looks in a row that find a connection in the socket of a service manager, after which nobody else is said to take it: far more
+/// than a busy server needs.
+const VAIN_LOOKS: u32 = 20;
 
 /// Time limit for the next server at the port to accept a connection of this machine.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -116,24 +121,34 @@ impl Listener {
         SockRef::from(&self.socket).listen(backlog.into())
     }
 
-    /// Waits until `ready`, or until it [has no predecessor](Self::has_predecessor).
+    /// Waits until `ready`, or until no other server accepts connections at this port.
     pub(super) async fn until_ready_or_alone(&self, ready: impl Future<Output = ()>) {
-        let alone = async {
-            while self.has_predecessor() {
-                sleep(LOOK).await;
-            }
-        };
         tokio::select! {
             () = ready => {}
-            () = alone => {}
+            () = self.until_alone() => {}
         }
         log::info!("this server accepts clients now");
     }
 
-    /// True if another server accepts connections at this port. Call it before [`listen`](Self::listen).
-    pub(super) fn has_predecessor(&self) -> bool {
-        // Without SO_REUSEPORT, the kernel refuses the port only while a socket listens at it.
-        self.socket.local_addr().is_ok_and(|address| bind(address, false).is_err())
+    async fn until_alone(&self) {
+        let mut vain_looks = 0;
+        while self.may_have_predecessor() && vain_looks < VAIN_LOOKS {
+            sleep(LOOK).await;
+            let is_vain = self.origin == Origin::Inherited && system::has_connections(&self.socket);
+            vain_looks = if is_vain { vain_looks + 1 } else { 0 };
+        }
+    }
+
+    /// True if another server accepts connections at this port, as far as the socket itself tells. Call it before
+    /// [`listen`](Self::listen).
+    pub(super) fn may_have_predecessor(&self) -> bool {
+        match self.origin {
+            Origin::Own => false,
+            // Without SO_REUSEPORT, the kernel refuses the port only while a socket listens at it.
+            Origin::Shared => self.socket.local_addr().is_ok_and(|address| bind(address, false).is_err()),
+            // Nothing tells who else has it.
+            Origin::Inherited => true,
+        }
     }
 
     /// Takes no more connections. The server of `handle` still gets those that the kernel has accepted for it, or the next

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 
 use listenfd::ListenFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Access;
 
 /// A file that only its owner can read, if this creates it.
@@ -67,4 +68,9 @@ pub(crate) fn is_plain_name(_: &str) -> bool {
 pub(crate) fn inherited_sockets() -> Option<Vec<io::Result<TcpListener>>> {
     let mut given = ListenFd::from_env();
     Some((0..given.len()).filter_map(|index| given.take_tcp_listener(index).transpose()).collect())
+}
+
+/// True if a connection waits for [`TcpListener::accept`].
+pub(crate) fn has_connections(socket: &TcpListener) -> bool {
+    poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }

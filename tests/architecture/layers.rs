@@ -150,7 +150,7 @@ pub const LAYERS: &[Layer] = &[
     layer("lan", "", "gethostname"),
     layer("files", "system", "thiserror"),
     // The differences between Unix and Windows.
-    layer("system", "", "libc listenfd rustix::fs"),
+    layer("system", "", "libc listenfd rustix::event rustix::fs"),
     // The media plane, or its stand-in.
     layer("media", "peerbroker_media media_api wire", "rustls"),
     layer("peerbroker_media", "relay turn datapath media_api", ""),

@@ -176,7 +176,7 @@ impl Relay {
         async move {
             let Ok(from) = stream.peer_addr() else { return };
             let Some(_place) = service.admit(from) else { return };
-            sockets::shorten_buffer(&stream);
+            sockets::shorten_queue(&stream);
             service.serve_at(Listener::Broker, stream, from, read).await;
         }
     }

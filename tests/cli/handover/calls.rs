@@ -1,12 +1,14 @@
 //! Relayed calls while servers take over from each other: they go on, new ones are relayed by the new server, and a call that has
 //! to end is told to both clients.
 
+use std::net::{TcpListener, UdpSocket};
+
 use testkit::messages::message;
 use testkit::pebble::free_ports;
 use testkit::relay_client::{Line, Side, payload, relay_in};
 use testkit::turn_client::{Datagrams, SECRET, TurnClient, tcp};
 
-use super::{UPDATES, start_at};
+use super::{UPDATES, start_at, start_with_socket};
 use crate::program::Program;
 use crate::raw_client::RawClient;
 
@@ -201,20 +203,46 @@ fn the_next_server_tells_clients_that_the_old_one_ends_their_calls() {
     expect_end_of_drain(old, 8);
 }
 
-#[test]
-fn clients_stay_with_the_old_server_until_the_next_one_can_relay() {
-    let flags = media_flags();
-    let flags = [&["--drain_timeout", "0"], &flags.each_ref().map(String::as_str)[..]].concat();
-    let mut old = start_at(0, &flags);
-    let next = start_at(old.address.port(), &flags);
-    // The kernel would give every second one to the next server.
+fn clients_stay_until_the_next_server_can_relay(mut old: Program, next: &Program) {
+    next.expect_log("still has the port");
+    // Otherwise the next server would get about every second one.
     let clients: Vec<RawClient> = (0..20).map(|number| old.client(&format!("client-{number}"))).collect();
     let mut call = Call::begin(&old, UFRAGS[0]);
     for _ in &clients {
         while !old.expect_event().starts_with("Client connected: client-") {}
     }
-    hand_over(&old, &next, &mut call);
-    Call::begin(&next, UFRAGS[1]);
+    hand_over(&old, next, &mut call);
+    Call::begin(next, UFRAGS[1]);
+}
+
+#[test]
+fn clients_stay_with_the_old_server_until_the_next_one_can_relay() {
+    let flags = media_flags();
+    let flags = [&["--drain_timeout", "0"], &flags.each_ref().map(String::as_str)[..]].concat();
+    let old = start_at(0, &flags);
+    let next = start_at(old.address.port(), &flags);
+    clients_stay_until_the_next_server_can_relay(old, &next);
+}
+
+#[test]
+fn clients_stay_with_the_old_server_on_a_socket_of_systemd_too() {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let [relay] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let timeouts = ["--relay_drain_timeout", "600000", "--drain_timeout", "0"];
+    let flags = [&["--relay", &relay, "--relay_private"], &timeouts[..]].concat();
+    let [old, next] = [(); 2].map(|()| start_with_socket(&socket, &flags));
+    clients_stay_until_the_next_server_can_relay(old, &next);
+}
+
+#[test]
+fn a_server_on_a_socket_of_systemd_does_not_wait_for_a_relay_if_nobody_else_serves() {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let other_program = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let relay = other_program.local_addr().unwrap().to_string();
+    let mut server = start_with_socket(&socket, &["--relay", &relay, "--relay_private"]);
+    server.expect_log("still has the port");
+    server.client("a").expect_nothing("a");
+    assert_eq!(server.stop().status.code(), Some(0));
 }
 
 #[test]

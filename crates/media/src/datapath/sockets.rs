@@ -30,6 +30,9 @@ const TRIES: usize = 16;
 /// Size of the kernel's buffer for a client that reads slowly. More would only be late.
 const SEND_BUFFER: usize = 1 << 16;
 
+/// Bytes in that buffer that are not on their way yet, on Linux. Others wait in our outbox, where the oldest can be dropped.
+pub(crate) const UNSENT: usize = 1 << 12;
+
 /// Pause after an error of a socket.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -235,17 +238,20 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     }
     // A server that restarts finds connections of the last one.
     ports::reuse_address(&socket)?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
+    // Connections have it from here.
+    shorten_queue(&socket);
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// Gives a connection that another server has accepted the send buffer that those of our own ports have.
-pub(crate) fn shorten_buffer(stream: &TcpStream) {
-    // With the other one, datagrams would only come later.
-    let _ = SockRef::from(stream).set_send_buffer_size(SEND_BUFFER);
+/// Keeps the kernel's queue for a client short. With the usual one, datagrams would only come later.
+pub(crate) fn shorten_queue<'a>(socket: impl Into<SockRef<'a>>) {
+    let socket = socket.into();
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT as u32);
 }
 
 /// Handles the datagrams of a UDP port.

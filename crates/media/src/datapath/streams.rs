@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use parking_lot::Mutex;
-use peerbroker_core::media_api::{Dropped, Host, Permit};
+use peerbroker_core::media_api::{Host, Permit};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -23,7 +23,7 @@ use super::pace::{Pace, Sender};
 /// The most bytes of one read, which a client over its rate limit can leave in memory.
 const READ: usize = 1 << 14;
 
-/// Bytes that wait for a client. More are dropped, as a network does.
+/// Bytes that wait for a client. For more, the oldest messages are dropped.
 const MAX_WAITING: usize = 64 << 10;
 
 /// With more bytes than these, an outbox has messages of connections wait for room.
@@ -71,10 +71,18 @@ impl Connections {
 /// The outbox that a message has crowded, if it has.
 pub(crate) type Crowded = Option<Arc<Outbox>>;
 
-/// The bytes that wait for the client of a connection.
+/// A message that waits for its recipient.
 #[derive(Default)]
+pub(crate) struct Queued {
+    pub(crate) crowded: Crowded,
+    /// Older ones that made room for it.
+    pub(crate) dropped: usize,
+}
+
+/// The bytes that wait for the client of a connection.
 pub(crate) struct Outbox {
-    pub(crate) waiting: Mutex<Vec<u8>>,
+    pub(crate) waiting: Mutex<BytesMut>,
+    end_of_first: fn(&[u8]) -> usize,
     filled: Notify,
     emptied: Notify,
     /// Pauses since its client has read something.
@@ -82,12 +90,28 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// One for messages of a protocol.
+    pub(crate) fn of<P: Protocol>() -> Arc<Self> {
+        Arc::new(Outbox {
+            waiting: Mutex::default(),
+            end_of_first: P::end_of_first,
+            filled: Notify::new(),
+            emptied: Notify::new(),
+            vain_pauses: AtomicU32::default(),
+        })
+    }
+
     /// Adds a message in parts. Never waits.
-    pub(crate) fn send(self: &Arc<Self>, parts: &[&[u8]]) -> Result<Crowded, Dropped> {
+    pub(crate) fn send(self: &Arc<Self>, parts: &[&[u8]]) -> Queued {
         let mut waiting = self.waiting.lock();
         let was_empty = waiting.is_empty();
-        if waiting.len() + parts.iter().map(|part| part.len()).sum::<usize>() > MAX_WAITING {
-            return Err(Dropped::Full);
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut dropped = 0;
+        // The oldest, because the sender's congestion control learns of their loss sooner.
+        while !waiting.is_empty() && waiting.len() + length > MAX_WAITING {
+            let end = (self.end_of_first)(&waiting);
+            waiting.advance(end);
+            dropped += 1;
         }
         parts.iter().for_each(|part| waiting.extend_from_slice(part));
         let crowded = (waiting.len() > CROWDED).then(|| Arc::clone(self));
@@ -95,20 +119,36 @@ impl Outbox {
         if was_empty {
             self.filled.notify_one();
         }
-        Ok(crowded)
+        Queued { crowded, dropped }
     }
 
-    /// Takes the waiting bytes, as soon as there are any.
-    async fn take(&self) -> Vec<u8> {
+    /// Takes messages, as soon as there are any: one, and more up to `at_once` bytes.
+    async fn take(&self, at_once: usize) -> BytesMut {
         loop {
-            let waiting = std::mem::take(&mut *self.waiting.lock());
-            if !waiting.is_empty() {
+            if let Some(taken) = self.try_take(at_once) {
                 self.vain_pauses.store(0, Ordering::Relaxed);
-                self.emptied.notify_waiters();
-                return waiting;
+                return taken;
             }
             self.filled.notified().await;
         }
+    }
+
+    fn try_take(&self, at_once: usize) -> Option<BytesMut> {
+        let mut waiting = self.waiting.lock();
+        let mut end = 0;
+        while let Some(rest) = waiting.get(end..).filter(|rest| !rest.is_empty()) {
+            let next = end + (self.end_of_first)(rest);
+            if end > 0 && next > at_once {
+                break;
+            }
+            end = next;
+        }
+        // An empty outbox has no memory.
+        let taken = if end == waiting.len() { std::mem::take(&mut *waiting) } else { waiting.split_to(end) };
+        if waiting.len() <= CROWDED {
+            self.emptied.notify_waiters();
+        }
+        Some(taken).filter(|taken| !taken.is_empty())
     }
 
     /// Waits until it is not crowded, but not for long.
@@ -171,10 +211,14 @@ pub(crate) trait Protocol {
     /// The first message. `None` until it is complete.
     fn first(bytes: &[u8]) -> io::Result<Option<Framed>>;
 
-    /// The number of bytes that are written at once.
-    fn at_once(waiting: &[u8]) -> usize {
-        waiting.len()
+    /// The end of the first message of bytes that were sent.
+    fn end_of_first(sent: &[u8]) -> usize {
+        let first = Self::first(sent).ok().flatten();
+        first.map_or(sent.len(), |first| first.end)
     }
+
+    /// Bytes that are written at once. A longer message goes alone.
+    const AT_ONCE: usize;
 
     /// Handles a message. `None` ends the connection.
     fn receive(&self, message: &[u8]) -> Option<Received>;
@@ -256,18 +300,13 @@ fn poll_read(
 async fn write<P: Protocol>(outbox: &Outbox, writer: impl AsyncWrite) -> io::Result<()> {
     let mut writer = pin!(writer);
     loop {
-        let waiting = outbox.take().await;
-        let mut waiting = &waiting[..];
-        while !waiting.is_empty() {
-            let (mut part, rest) = waiting.split_at_checked(P::at_once(waiting)).unwrap_or((waiting, &[]));
-            while !part.is_empty() {
-                let count = timeout(P::TO_READ, writer.write(part)).await??;
-                if count == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
-                }
-                part = part.get(count..).unwrap_or_default();
+        let mut taken = outbox.take(P::AT_ONCE).await;
+        while !taken.is_empty() {
+            let count = timeout(P::TO_READ, writer.write(&taken)).await??;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
-            waiting = rest;
+            taken.advance(count);
         }
         timeout(P::TO_READ, writer.flush()).await??;
     }
@@ -300,6 +339,7 @@ mod tests {
     impl Protocol for ToOutboxes<'_> {
         const TO_PROVE: Duration = Duration::from_secs(600);
         const TO_READ: Duration = Duration::from_secs(600);
+        const AT_ONCE: usize = 10 * MESSAGE;
 
         fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
             Ok((bytes.len() >= MESSAGE).then_some(Framed { message: 0..MESSAGE, end: MESSAGE }))
@@ -307,10 +347,9 @@ mod tests {
 
         fn receive(&self, message: &[u8]) -> Option<Received> {
             let number = self.passed.fetch_add(1, Ordering::Relaxed) % self.to.len();
-            let sent = self.to[number].send(&[message]);
-            self.lost.fetch_add(usize::from(sent.is_err()), Ordering::Relaxed);
-            let to = ([192, 0, 2, 1], number as u16).into();
-            let passed = sent.ok().map(|crowded| Passed { to, crowded });
+            let Queued { crowded, dropped } = self.to[number].send(&[message]);
+            self.lost.fetch_add(dropped, Ordering::Relaxed);
+            let passed = Some(Passed { to: ([192, 0, 2, 1], number as u16).into(), crowded });
             Some(Received { sender: Sender::Client { bytes_per_second: 0 }, passed })
         }
 
@@ -322,11 +361,11 @@ mod tests {
     /// Sends messages at once to a client that reads that many bytes each ten milliseconds. Returns the number of lost messages, and
     /// the time that sending took.
     async fn lost(messages: usize, read_at_once: usize) -> (usize, Duration) {
-        let outboxes = [Arc::<Outbox>::default()];
+        let outboxes = [Outbox::of::<ToOutboxes<'_>>()];
         let (ours, theirs) = duplex(1 << 16);
         let bytes = vec![7; messages * MESSAGE];
         let (from, none) = (ToOutboxes::new(&outboxes), ToOutboxes::new(&outboxes));
-        let (began, nothing) = (Instant::now(), Outbox::default());
+        let (began, nothing) = (Instant::now(), Outbox::of::<ToOutboxes<'_>>());
         let sends = async {
             let ended = serve(&from, (&bytes[..], sink()), &nothing, began, BytesMut::new()).await;
             ended.map(|()| began.elapsed())
@@ -363,6 +402,24 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_full_outbox_drops_the_oldest_and_writes_the_rest_in_parts() {
+        let outbox = Outbox::of::<ToOutboxes<'_>>();
+        let room = MAX_WAITING / MESSAGE;
+        for number in 0..60 {
+            let Queued { crowded, dropped } = outbox.send(&[&[number; 7], &[number; MESSAGE - 7]]);
+            assert_eq!(dropped, usize::from(usize::from(number) >= room));
+            assert_eq!(crowded.is_some(), usize::from(number) >= CROWDED / MESSAGE);
+        }
+        let mut left = 60 - room as u8..60;
+        for count in [10, 10, 10, 10, 10, room - 50] {
+            let part = outbox.take(ToOutboxes::AT_ONCE).await;
+            let expected: Vec<u8> = left.by_ref().take(count).flat_map(|number| [number; MESSAGE]).collect();
+            assert!(part == expected);
+        }
+        assert!(left.is_empty() && outbox.waiting.lock().capacity() == 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_recipient_that_reads_nothing_delays_its_sender_for_seconds_only() {
         let (lost, took) = lost(1700, 0).await;
@@ -371,10 +428,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_with_two_recipients_is_not_slowed_by_the_one_that_reads_nothing() {
-        let outboxes = [(); 2].map(|()| Arc::<Outbox>::default());
+        let outboxes = [(); 2].map(|()| Outbox::of::<ToOutboxes<'_>>());
         let bytes = vec![7; 1000 * MESSAGE];
         let (from, none) = (ToOutboxes::new(&outboxes), ToOutboxes::new(&outboxes));
-        let (began, nothing) = (Instant::now(), Outbox::default());
+        let (began, nothing) = (Instant::now(), Outbox::of::<ToOutboxes<'_>>());
         let (unread, _silent) = duplex(1);
         tokio::select! {
             ended = serve(&from, (&bytes[..], sink()), &nothing, began, BytesMut::new()) => ended.unwrap(),

@@ -23,7 +23,9 @@ use crate::datapath::counters::TrafficCounters;
 use crate::datapath::pace::Sender;
 use crate::datapath::port::Port;
 use crate::datapath::sockets::{self, Joined, Ports};
-use crate::datapath::streams::{self, Connections, Crowded, Framed, Outbox, Passed, Protocol, Received};
+use crate::datapath::streams::{
+    self, Connections, Crowded, Framed, Outbox, Passed, Protocol, Queued, Received,
+};
 use crate::datapath::stun::{COOKIE, is_channel, is_stun};
 use crate::turn::Server as TurnServer;
 
@@ -127,7 +129,7 @@ impl Service {
         opened: Instant,
         read: BytesMut,
     ) {
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Outbox::of::<OfCall<'_>>();
         self.streams.outboxes.insert(from, Arc::clone(&outbox));
         let connection = OfCall { service: self, from, outbox: &outbox, answers: Mutex::default() };
         // An error ends it, as its end does.
@@ -162,7 +164,8 @@ impl Service {
         crowded
     }
 
-    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those that had no room.
+    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those that had no room, or of older
+    /// ones that made room for them.
     fn send(&self, to: Endpoint, bytes: &[u8], size: usize) -> (usize, Crowded) {
         let address = to.address();
         let datagrams = || bytes.chunks(size.max(1));
@@ -170,15 +173,14 @@ impl Service {
         let lost = match to.transport {
             Transport::Tcp(_) => {
                 let outbox = self.streams.outboxes.get(&to).map(|outbox| Arc::clone(&outbox));
-                let mut is_lost = |datagram| match outbox.as_ref().map(|outbox| send_frame(datagram, outbox))
-                {
-                    Some(Ok(now)) => {
-                        crowded = now;
-                        false
+                let queue = |datagram| match outbox.as_ref().and_then(|outbox| send_frame(datagram, outbox)) {
+                    Some(queued) => {
+                        crowded = queued.crowded;
+                        queued.dropped
                     }
-                    _ => true,
+                    None => 1,
                 };
-                datagrams().filter(|datagram| is_lost(*datagram)).count()
+                datagrams().map(queue).sum()
             }
             Transport::Udp => {
                 // From the port of the recipient's family.
@@ -215,6 +217,7 @@ impl Drop for OfCall<'_> {
 impl Protocol for OfCall<'_> {
     const TO_PROVE: Duration = Duration::from_secs(5);
     const TO_READ: Duration = SILENT;
+    const AT_ONCE: usize = sockets::UNSENT;
 
     fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
         let Some((length, after)) = bytes.split_first_chunk() else { return Ok(None) };
@@ -307,9 +310,9 @@ fn spoken(first: &[u8]) -> Option<Spoken> {
 }
 
 /// Adds a datagram to the bytes that are written next.
-fn send_frame(datagram: &[u8], outbox: &Arc<Outbox>) -> Result<Crowded, Dropped> {
-    let length = u16::try_from(datagram.len()).map_err(|_| Dropped::Full)?;
-    outbox.send(&[&length.to_be_bytes(), datagram])
+fn send_frame(datagram: &[u8], outbox: &Arc<Outbox>) -> Option<Queued> {
+    let length = u16::try_from(datagram.len()).ok()?;
+    Some(outbox.send(&[&length.to_be_bytes(), datagram]))
 }
 
 #[cfg(test)]
@@ -359,8 +362,8 @@ mod tests {
             datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..1600), 0..6),
             cuts in prop::collection::vec(1usize..2000, 1..20)
         ) {
-            let outbox = Arc::<Outbox>::default();
-            prop_assert!(datagrams.iter().all(|datagram| send_frame(datagram, &outbox).is_ok()));
+            let outbox = Outbox::of::<OfCall<'_>>();
+            prop_assert!(datagrams.iter().all(|datagram| send_frame(datagram, &outbox).is_some()));
             let stream = std::mem::take(&mut *outbox.waiting.lock());
             let (mut unread, mut found, mut cuts) = (Vec::new(), Vec::new(), cuts.iter().cycle());
             let mut left = &stream[..];

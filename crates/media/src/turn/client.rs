@@ -7,7 +7,7 @@ use peerbroker_core::media_api::Dropped;
 
 use crate::datapath::burst;
 use crate::datapath::port::Port;
-use crate::datapath::streams::{Crowded, Outbox};
+use crate::datapath::streams::{Outbox, Queued};
 
 /// Bytes in front of those of a peer: the number of the channel, and a length.
 pub(super) const CHANNEL_HEADER: usize = 4;
@@ -44,10 +44,10 @@ pub(super) struct Client {
 
 impl Client {
     /// Sends a STUN message to the client. Never waits.
-    pub(super) fn send(&self, message: &[u8]) -> Result<Crowded, Dropped> {
+    pub(super) fn send(&self, message: &[u8]) -> Result<Queued, Dropped> {
         match &self.sink {
             ReplySink::Port(port) => self.send_at(port, [message, &[]]),
-            ReplySink::Connection(outbox) => outbox.send(&[message]),
+            ReplySink::Connection(outbox) => Ok(outbox.send(&[message])),
         }
     }
 
@@ -56,18 +56,18 @@ impl Client {
         &self,
         header: [u8; CHANNEL_HEADER],
         bytes: &[u8],
-    ) -> Result<Crowded, Dropped> {
+    ) -> Result<Queued, Dropped> {
         match &self.sink {
             ReplySink::Port(port) => self.send_at(port, [&header, bytes]),
             ReplySink::Connection(outbox) => {
                 // It is padded on connections (RFC 8656, section 12.5).
                 let padding = bytes.len().next_multiple_of(4) - bytes.len();
-                outbox.send(&[&header, bytes, [0; 3].get(..padding).unwrap_or_default()])
+                Ok(outbox.send(&[&header, bytes, [0; 3].get(..padding).unwrap_or_default()]))
             }
         }
     }
 
-    fn send_at(&self, port: &Arc<Port>, parts: [&[u8]; 2]) -> Result<Crowded, Dropped> {
-        burst::send(port, self.id.address, parts).then_some(None).ok_or(Dropped::Full)
+    fn send_at(&self, port: &Arc<Port>, parts: [&[u8]; 2]) -> Result<Queued, Dropped> {
+        burst::send(port, self.id.address, parts).then(Queued::default).ok_or(Dropped::Full)
     }
 }

@@ -47,6 +47,8 @@ impl Drop for OfTurn<'_> {
 impl Protocol for OfTurn<'_> {
     const TO_PROVE: Duration = IDLE_TIMEOUT;
     const TO_READ: Duration = IDLE_TIMEOUT;
+    /// One message: TLS makes a record of each write, and some clients read only the first message of a record.
+    const AT_ONCE: usize = 0;
 
     fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
         let Some(head) = bytes.first_chunk::<CHANNEL_HEADER>() else { return Ok(None) };
@@ -62,11 +64,6 @@ impl Protocol for OfTurn<'_> {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok((bytes.len() >= end).then_some(Framed { message: 0..length, end }))
-    }
-
-    /// One message: TLS makes a record of each write, and some clients read only the first message of a record.
-    fn at_once(waiting: &[u8]) -> usize {
-        Self::first(waiting).ok().flatten().map_or(waiting.len(), |first| first.end)
     }
 
     fn receive(&self, message: &[u8]) -> Option<Received> {
@@ -114,7 +111,7 @@ impl Server {
         read: BytesMut,
         address: SocketAddr,
     ) {
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Outbox::of::<OfTurn<'_>>();
         let id = ClientId { address, ingress: self.new_ingress() };
         let client = Client { id, sink: ReplySink::Connection(Arc::clone(&outbox)) };
         let (connection, halves) = (OfTurn { server: self, client }, tokio::io::split(stream));

@@ -22,7 +22,7 @@ use super::quotas::{Place, Quotas};
 use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
 use crate::datapath::counters::{Count, TrafficCounters};
 use crate::datapath::pace::{MESSAGE_OVERHEAD, Sender, UnverifiedSourceLimiter};
-use crate::datapath::streams::{Connections, Crowded, Passed, Received};
+use crate::datapath::streams::{Connections, Crowded, Passed, Queued, Received};
 use crate::datapath::stun::{is_channel, is_stun, mapped};
 
 /// Places of unused allocations that are tried.
@@ -148,7 +148,10 @@ impl Server {
             (MessageClass::Indication, BINDING) => return Ok(None),
             _ => return Err(Dropped::Unknown),
         };
-        client.send(&answer).map(|_| None)
+        client.send(&answer).map(|queued| {
+            self.note_full(queued.dropped as u64);
+            None
+        })
     }
 
     fn on_send(
@@ -187,7 +190,7 @@ impl Server {
         let crowded = match (other, &from.socket) {
             (Some(other), _) => self.deliver(&other, from.relayed, true, bytes, now)?,
             (None, Some(socket)) if self.peers.accept(peer) => {
-                self.count(socket.send(peer, bytes).then_some(None).ok_or(Dropped::Full), bytes)?
+                self.count(socket.send(peer, bytes).then(Queued::default).ok_or(Dropped::Full), bytes)?
             }
             _ => return Err(Dropped::NoWay),
         };
@@ -218,8 +221,11 @@ impl Server {
     }
 
     /// Counts a datagram that was sent, unless there was no room.
-    fn count(&self, sent: Result<Crowded, Dropped>, bytes: &[u8]) -> Result<Crowded, Dropped> {
-        sent.inspect(|_| self.traffic.passed(1, bytes.len()))
+    fn count(&self, sent: Result<Queued, Dropped>, bytes: &[u8]) -> Result<Crowded, Dropped> {
+        let Queued { crowded, dropped } = sent?;
+        self.traffic.passed(1, bytes.len());
+        self.note_full(dropped as u64);
+        Ok(crowded)
     }
 
     /// Charges a datagram to the key of an allocation.
@@ -242,9 +248,11 @@ impl Server {
         });
     }
 
-    /// Counts datagrams for which a socket had no room.
+    /// Counts datagrams for which there was no room.
     pub(super) fn note_full(&self, datagrams: u64) {
-        self.traffic.dropped(Dropped::Full, datagrams);
+        if datagrams > 0 {
+            self.traffic.dropped(Dropped::Full, datagrams);
+        }
     }
 
     /// Counts what was dropped.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Buf as _;
 use stun_types::attribute::{
     AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username, XorMappedAddress,
 };
@@ -150,7 +151,7 @@ impl World {
 
     /// A client with a username, and the password that belongs to it.
     pub(in crate::turn) fn client_named(&self, username: &str, address: &str) -> Client {
-        let (address, sent) = (addr(address), Arc::new(Outbox::default()));
+        let (address, sent) = (addr(address), Outbox::of::<OfTurn<'_>>());
         let id = ClientId { address, ingress: Ingress::Port(addr("203.0.113.1:3479")) };
         Client {
             address,
@@ -247,7 +248,7 @@ impl Client {
         let (mut sent, mut unread) = (self.sent.waiting.lock(), self.unread.lock().unwrap());
         while let Some((length, padded)) = next(&sent).unwrap() {
             unread.push_back(sent[..length].to_vec());
-            sent.drain(..padded);
+            sent.advance(padded);
         }
         unread.pop_front().map(Answer)
     }

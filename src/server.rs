@@ -44,7 +44,7 @@ pub use error::StartError;
 use first_bytes::{WrongProtocol, on_first_bytes};
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
-use turns::in_turns;
+use turns::{Turns, in_turns};
 
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
 /// a download over a slow network would look stuck for minutes.
@@ -55,8 +55,16 @@ const OPS_NAME: &str = "peerbroker's API";
 /// Most HTTP connections of a worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
 
-/// Time for a TLS handshake.
+/// The answer of actix-http to a head that is late, for clients that send nothing.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Time for the first bytes of a client, and then for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// New connections that a worker serves before the others get their turn: some 200 µs of work. A handshake of TLS costs as much as
+/// four requests.
+const PLAIN_PER_TURN: usize = 4;
+const TLS_PER_TURN: usize = 1;
 
 /// Time between two measurements of a worker. A block that is longer is never missed. Each wakes an idle worker, which costs some
 /// 70 µs.
@@ -112,10 +120,15 @@ fn admit(
 async fn accept_plain(
     io: TcpStream,
     runtime: Arc<Runtime>,
+    turns: Turns,
     has_calls: bool,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
     match admit(&io, &runtime) {
         Ok((permit, address)) => {
+            if let Err(silent) = turns.begin(io.readable(), REQUEST_TIMEOUT).await {
+                let _ = io.try_write(TOO_LATE);
+                return Err(io::Error::from(silent).into());
+            }
             let wrong = WrongProtocol { is_spoken: is_tls, mistake: Mistake::TlsOnPlainPort };
             let on_first_bytes = on_first_bytes(&runtime, wrong, has_calls);
             Ok((Connection::new(io, permit).on_first_bytes(on_first_bytes), address))
@@ -132,12 +145,18 @@ async fn accept_tls(
     io: TcpStream,
     config: Arc<ServerConfig>,
     runtime: Arc<Runtime>,
+    turns: Turns,
 ) -> Result<(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, Option<SocketAddr>), DispatchError> {
     // Before the handshake, which costs the most CPU.
     let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
     let wrong = WrongProtocol { is_spoken: is_http, mistake: Mistake::HttpOnTlsPort };
-    let port = TlsPort::new(io, on_first_bytes(&runtime, wrong, true));
-    let accepted = timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(port, config)).await;
+    let accepted = match turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await {
+        Ok(()) => {
+            let port = TlsPort::new(io, on_first_bytes(&runtime, wrong, true));
+            timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(port, config)).await
+        }
+        Err(silent) => Err(silent),
+    };
     let io = secure::counted(accepted, address, &runtime)?;
     let (io, permit) = secure::take_turn(io, address, permit, &runtime).await.ok_or_else(refused)?;
     Ok((Connection::new(io, permit), address))
@@ -324,9 +343,11 @@ impl Server {
     fn start_api(&mut self) -> io::Result<Option<Serving>> {
         let Some((listener, ops)) = self.ops.take() else { return Ok(None) };
         let (kept, runtime) = (listener.try_clone()?, Arc::clone(&self.mounted.runtime));
-        let plain = fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime), false));
         let builder = actix_builder().workers(1).listen(OPS_NAME, listener.socket, move || {
-            in_turns(plain.clone()).and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
+            let (runtime, turns) = (Arc::clone(&runtime), Turns::of(PLAIN_PER_TURN));
+            let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), false);
+            in_turns(fn_service(plain))
+                .and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
         })?;
         Ok(Some(Serving::start(kept, builder.run())))
     }
@@ -349,22 +370,22 @@ impl Server {
             source.map(|source| (source.renew)(RenewalContext { events, clock, port: address.port() }));
         let renewal = renewal.transpose()?;
         let builder = match tls {
-            None => {
-                let runtime = Arc::clone(runtime);
-                let plain = fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime), true));
-                builder.listen(NAME, listener, move || {
-                    watch_lag(&mounted.runtime);
-                    in_turns(plain.clone()).and_then(http_service!(Connection<TcpStream>, mounted))
-                })?
-            }
+            None => builder.listen(NAME, listener, move || {
+                watch_lag(&mounted.runtime);
+                let (runtime, turns) = (Arc::clone(&mounted.runtime), Turns::of(PLAIN_PER_TURN));
+                let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), true);
+                in_turns(fn_service(plain)).and_then(http_service!(Connection<TcpStream>, mounted))
+            })?,
             Some(tls) => {
-                let (tls, runtime) = (Arc::new(tls), Arc::clone(runtime));
-                let secure =
-                    fn_service(move |io: TcpStream| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime)));
+                let tls = Arc::new(tls);
                 builder.listen(NAME, listener, move || {
                     watch_lag(&mounted.runtime);
+                    let (tls, runtime) = (Arc::clone(&tls), Arc::clone(&mounted.runtime));
+                    let turns = Turns::of(TLS_PER_TURN);
+                    let secure =
+                        move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone());
                     let http = http_service!(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, mounted);
-                    in_turns(secure.clone()).and_then(http)
+                    in_turns(fn_service(secure)).and_then(http)
                 })?
             }
         };

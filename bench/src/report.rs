@@ -16,10 +16,12 @@ use crate::runner::{Kind, Run};
 
 /// The comparison with other servers.
 pub fn comparison(run: &Run) -> Chapter {
+    let mut rows = rows::rows(run);
+    rows.retain(|row| row.values.iter().any(Option::is_some));
     Chapter {
         name: "numbers",
         data: "run.json",
-        table: table::table(Kind::COMPARED, &rows::rows(run)),
+        table: table::table(Kind::COMPARED, &rows),
         rest: String::new(),
     }
 }

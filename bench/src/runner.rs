@@ -106,11 +106,11 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
     let mut servers: BTreeMap<String, ServerRun> = BTreeMap::new();
     let mut failures = Vec::new();
     for step in plan.steps() {
-        eprintln!("{:5.0} s  {}: {}", start.elapsed().as_secs_f64(), step.kind.name(), step.what());
+        eprintln!("{:5.0} s  {}", start.elapsed().as_secs_f64(), step.name());
         let record = servers.entry(step.kind.name().to_owned()).or_default();
         // The other measurements are still useful.
         if let Err(error) = step.run(&stage, record) {
-            failures.push(format!("{}, {}: {error:#}", step.kind.name(), step.what()));
+            failures.push(format!("{}: {error:#}", step.name()));
         }
     }
     for (name, record) in &mut servers {

@@ -3,14 +3,42 @@
 use std::cell::{Cell, RefCell};
 use std::future::ready;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{self, Context, Poll};
+use std::time::Duration;
 
 use actix_service::{Service, ServiceFactory, fn_factory};
 use actix_web::rt::spawn;
 use actix_web::rt::task::{JoinHandle, yield_now};
+use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
-/// Connections that a worker accepts before the others get their turn. A handshake of TLS takes longer than many messages.
-const ACCEPTS_PER_TURN: u32 = 4;
+/// Connections that a worker accepts before the others get their turn.
+const ACCEPTS_PER_TURN: u32 = 2;
+
+/// The turns in which the new connections of a worker are served: a few, and then the others.
+///
+/// Clients send their first bytes whenever the network lets them, so hundreds may have come when the worker looks. It would make
+/// all their handshakes before it looks again.
+#[derive(Clone)]
+pub(super) struct Turns(Rc<Semaphore>);
+
+impl Turns {
+    /// Turns for so many connections.
+    pub(super) fn of(connections: usize) -> Self {
+        Turns(Rc::new(Semaphore::new(connections)))
+    }
+
+    /// Waits for the first bytes of a connection, at most for `limit`, and then for its turn.
+    pub(super) async fn begin(&self, readable: impl Future, limit: Duration) -> Result<(), Elapsed> {
+        timeout(limit, readable).await?;
+        let _turn = self.0.acquire().await;
+        // The runtime looks for input before it continues this task.
+        yield_now().await;
+        Ok(())
+    }
+}
 
 /// A service that a worker calls a few times only before it serves the others.
 struct InTurns<S> {
@@ -55,12 +83,56 @@ impl<R, S: Service<R>> Service<R> for InTurns<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::future::{pending, poll_fn};
 
     use actix_service::fn_service;
-    use tokio::task::LocalSet;
+    use tokio::task::{JoinSet, LocalSet};
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(3);
+
+    #[tokio::test(start_paused = true)]
+    async fn others_are_served_after_a_few_handshakes() {
+        LocalSet::new()
+            .run_until(async {
+                let (turns, begun) = (Turns::of(2), Rc::new(Cell::new(0)));
+                let mut clients = JoinSet::new();
+                for _ in 0..7 {
+                    let (turns, begun) = (turns.clone(), Rc::clone(&begun));
+                    clients.spawn_local(async move {
+                        turns.begin(ready(()), LIMIT).await.unwrap();
+                        begun.set(begun.get() + 1);
+                    });
+                }
+                let mut after_each_turn = Vec::new();
+                while begun.get() < 7 {
+                    yield_now().await;
+                    after_each_turn.push(begun.get());
+                }
+                after_each_turn.dedup();
+                assert_eq!(after_each_turn, [0, 2, 4, 6, 7]);
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_takes_no_turn_and_times_out() {
+        let turns = Turns::of(1);
+        let silent = turns.begin(pending::<()>(), LIMIT);
+        let others = async {
+            for _ in 0..3 {
+                turns.begin(ready(()), LIMIT).await.unwrap();
+            }
+        };
+        tokio::pin!(silent);
+        tokio::select! {
+            biased;
+            ended = &mut silent => panic!("{ended:?}"),
+            () = others => {}
+        }
+        silent.await.unwrap_err();
+    }
 
     #[tokio::test]
     async fn others_are_served_after_a_few_connections() {

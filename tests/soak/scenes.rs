@@ -150,14 +150,15 @@ fn flood(stage: &Stage) {
     let ((mut a, _), (mut b, b_id)) = (client(stage), client(stage));
     let (mut sender, mut recipient) = (Heard::default(), Heard::default());
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let sending = scope.spawn(|| {
             send(&mut a, &b_id, SENT, 100);
             sender.until_now(&mut a);
         });
-        while recipient.messages.len() < SENT {
+        while !sending.is_finished() {
             recipient.until_now(&mut b);
         }
     });
+    recipient.until_now(&mut b);
     check(stage, SENT, &recipient, &sender);
 }
 

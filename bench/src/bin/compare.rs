@@ -26,6 +26,10 @@ enum Task {
         /// Write to a copy of docs instead
         #[arg(long, value_name = "DIR")]
         docs: Option<PathBuf>,
+        /// Measure only servers and scenarios that are shown with this in their name, such as `TLS: everybody at once`, and
+        /// write nothing
+        #[arg(long, value_name = "NAME", conflicts_with = "docs")]
+        only: Option<String>,
     },
     /// Measure nodes that share a Redis, and write docs/BENCHMARKS.md
     Cluster {
@@ -71,7 +75,12 @@ fn main() -> Result<()> {
     let coturn = if unpacked.exists() { unpacked } else { PathBuf::from("/usr/bin/turnserver") };
     let places = Places { package, server, redis, coturn };
     match cli.task {
-        Task::Full { docs } => {
+        Task::Full { only: Some(name), .. } => {
+            let run = measure(&places, &Plan::full().only(&name)?)?;
+            println!("{}", report::comparison(&run).text(&run));
+            complete(&run)?;
+        }
+        Task::Full { docs, only: None } => {
             let run = measure(&places, &Plan::full())?;
             publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::comparison)?;
         }

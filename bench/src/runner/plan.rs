@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::ServerRun;
 use super::child::run_load;
@@ -100,6 +100,14 @@ impl Plan {
         Plan { relays: true, ..Plan::of(&[]) }
     }
 
+    /// The steps whose name has `name` in it.
+    pub fn only(mut self, name: &str) -> Result<Self> {
+        self.steps.retain(|step| step.name().contains(name));
+        ensure!(!self.steps.is_empty(), "no server and scenario has {name:?} in its name");
+        self.kinds.retain(|kind| self.steps.iter().any(|step| step.kind == *kind));
+        Ok(self)
+    }
+
     fn of(kinds: &[Kind]) -> Self {
         Plan { kinds: kinds.to_vec(), steps: Vec::new(), directory: None, relays: false }
     }
@@ -118,7 +126,12 @@ impl Plan {
 }
 
 impl Step {
-    pub(super) fn what(&self) -> &'static str {
+    /// The server and the scenario.
+    pub(super) fn name(&self) -> String {
+        format!("{}: {}", self.kind.name(), self.what())
+    }
+
+    fn what(&self) -> &'static str {
         match self.scenario {
             Messages(_) => "messages",
             Lone(_) => "messages of one pair",

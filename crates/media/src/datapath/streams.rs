@@ -107,7 +107,7 @@ impl Outbox {
         let was_empty = waiting.is_empty();
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let mut dropped = 0;
-        // The oldest, because the sender's congestion control learns of their loss sooner.
+        // The oldest: newer ones are more useful to a call, and data channels took more of a slow line (docs/CALLS-MEASURED.md).
         while !waiting.is_empty() && waiting.len() + length > MAX_WAITING {
             let end = (self.end_of_first)(&waiting);
             waiting.advance(end);

@@ -167,15 +167,18 @@ impl Backplane for RedisBackplane {
 
     async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
         let inbox = Call::script(&INBOX, self.inbox(node)).arg(millis(lease.saturating_mul(3)));
+        self.commands.run(vec![inbox]).await?;
+        // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
+        // script has to be loaded, or the keys are on two servers, the second call is carried out first.
         let lease = self.lease(node, "join", lease).arg(name);
-        let answers = self.commands.run(vec![inbox, lease]).await?;
+        let answer = only(self.commands.run(vec![lease]).await?)?;
         if let Some(policy) = self.commands.take_eviction() {
             log::warn!(
                 "Redis deletes entries when its memory is full (maxmemory-policy {policy}), and may so forget who owns an id: set \
                  maxmemory-policy noeviction"
             );
         }
-        match answers.into_iter().nth(1).map(members).transpose()?.flatten() {
+        match members(answer)? {
             Some(known) => {
                 self.note_members(known);
                 Ok(())

@@ -135,6 +135,17 @@ async fn an_inbox_lives_for_three_leases_and_is_renewed() {
 }
 
 #[tokio::test]
+async fn a_node_without_an_inbox_is_no_member() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    let rights = ["SETUSER", "a", "on", ">secret", "~*", "&*", "+@all", "-xadd"];
+    redis::cmd("ACL").arg(&rights).exec(&mut client).expect("an answer");
+    let a = RedisSettings::new(&server.url().replacen("://", "://a:secret@", 1)).connect();
+    a.join(node(1), "a", LONG).await.expect_err("it has no inbox");
+    assert_eq!(client.exists("peerbroker:nodes"), Ok(false));
+}
+
+#[tokio::test]
 async fn an_inbox_that_nobody_reads_loses_its_oldest_batches() {
     let server = RedisServer::start();
     let settings = RedisSettings { max_inbox: 100, ..RedisSettings::new(&server.url()) };

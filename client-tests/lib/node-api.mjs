@@ -94,8 +94,9 @@ export function testApi(name, { PeerServer, ExpressPeerServer }) {
 
   it('messages are delivered, and are events with their sender', async () => {
     const { peers, base } = await start();
-    const [alice, bob] = await Promise.all(['alice', 'bob'].map((id) => PeerSocket.open(base, { id })));
+    // Before clients come: the program needs a moment to hear of it.
     const seen = collect(peers, 'message', 2);
+    const [alice, bob] = await Promise.all(['alice', 'bob'].map((id) => PeerSocket.open(base, { id })));
     alice.send({ type: 'OFFER', src: 'mallory', dst: 'bob', payload: { sdp: 'ü\u2028' } });
     const offer = await bob.frame('OFFER');
     bob.send({ type: 'ANSWER', dst: 'alice', payload: 1 });

@@ -82,8 +82,10 @@ const ATTACKS: &[Attack] = &[
     // Requests and answers.
     attack!(http::silent_bodies, "1,100 requests whose chunked body never comes").peak_mib(100).waits(),
     attack!(http::dripping_heads, "100 second requests whose head comes byte by byte").waits(),
-    attack!(http::unread_answers, "20 × 16 MiB of pipelined requests, and no answer is read"),
-    attack!(http::pipelined_posts, "20,000 pipelined posts for absent ids, again and again").cores(0.25),
+    attack!(http::unread_answers, "20 × 16 MiB of pipelined requests, and no answer is read").waits(),
+    attack!(http::pipelined_posts, "20,000 pipelined posts for absent ids, again and again")
+        .cores(0.25)
+        .waits(),
     attack!(http::posts_for_somebody, "64 posts with a wrong token for the id of a stream").waits(),
     attack!(http::smuggled_requests, "26 requests whose end two readers could see in different places"),
     attack!(http::mutated_handshakes, "10,000 handshakes with bytes changed, cut and doubled"),
@@ -92,13 +94,15 @@ const ATTACKS: &[Attack] = &[
     attack!(
         ids::probed_from_its_network,
         "60 KB to a peer that reads 64 kbit/s, then its id from its own address with another token"
-    ),
-    attack!(ids::overfilled_outbox, "8 MB to a peer that reads 400 KB/s, then the id with another token"),
+    )
+    .waits(),
+    attack!(ids::overfilled_outbox, "8 MB to a peer that reads 400 KB/s, then the id with another token")
+        .waits(),
     attack!(ids::self_takeover, "400 times 0.9 MB to an id that does not read, and a takeover").peak_mib(100),
     attack!(ids::leaving_and_coming_back, "2,000 messages, leaves and comes back, 20 times"),
     // Frames and messages.
     attack!(frames::escaped_names, "8 MiB of members whose names are written with escapes"),
-    attack!(frames::ping_flood, "pings on one connection, as fast as they are read"),
+    attack!(frames::ping_flood, "pings on one connection, as fast as they are read").waits(),
     attack!(frames::mutated_frames, "4,000 connections with frames whose bytes are changed, cut and doubled"),
     attack!(frames::odd_json, "28,500 messages that are almost JSON"),
     // Memory.
@@ -158,7 +162,9 @@ const ATTACKS: &[Attack] = &[
     attack!(operator::many_keys, "10,000 keys that nobody uses"),
     attack!(operator::claimed_addresses, "requests without X-Forwarded-For to a server with --proxied"),
     // The machine.
-    attack!(resources::descriptors, "400 connections to a server that may open 200 files").descriptors(200),
+    attack!(resources::descriptors, "400 connections to a server that may open 200 files")
+        .descriptors(200)
+        .waits(),
     attack!(resources::full_disk, "keys to store on a disk that is full"),
     attack!(resources::kills, "SIGKILL while keys are stored"),
     // TURN.
@@ -166,7 +172,7 @@ const ATTACKS: &[Attack] = &[
         .flags(TURN),
     attack!(turn::all_allocations, "4,000 requests for 2,000 allocations, and 4,000 with a wrong password")
         .flags(SMALL_TURN),
-    attack!(turn::slow_readers, "5 MB for each of 20 TCP clients that do not read").flags(TURN),
+    attack!(turn::slow_readers, "5 MB for each of 20 TCP clients that do not read").flags(TURN).waits(),
     attack!(turn::garbage, "2,500 connections with bytes that are almost STUN, TURN or TLS")
         .flags(TURN)
         .waits(),
@@ -201,7 +207,8 @@ const ATTACKS: &[Attack] = &[
     attack!(relay::garbage, "2,000 connections with bytes that are almost a check").flags(RELAY),
     attack!(relay::slow_readers, "5 MB for each of 6 sides of calls over TCP that do not read")
         .flags(UNBOUND_RELAY)
-        .peak_mib(150),
+        .peak_mib(150)
+        .waits(),
     // A few requests are enough.
     attack!(small::long_origins, "an Origin of 400 and of 100,000 bytes for a key with origins"),
     attack!(small::pages_of_other_sites, "a request to the API from a page of another site"),

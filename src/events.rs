@@ -1,11 +1,12 @@
 //! One account of what happens: events of the lives of peers and keys, and counters of messages.
 //!
-//! An event is made where it happens and goes to every [`Subscription`]. Emitting never waits: a subscriber that lags
+//! An event is made where it happens and goes to every [`Subscription`] and follower. Emitting never waits: a subscriber that lags
 //! loses the oldest events and is told their number. Messages are too many to be events, so they are [`Counters`].
 
 mod bus;
 mod counters;
 mod event;
+mod follower;
 mod table;
 
 pub use bus::{Events, Notice, Subscription};

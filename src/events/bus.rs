@@ -6,29 +6,24 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-use tokio::runtime;
+use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, Sender};
 
 use super::counters::{Count, Counters};
 use super::event::Event;
+use super::follower::Follower;
 use crate::threads::{Threads, caught};
 use crate::wire::{ApiKey, Limit};
 
 /// Events about clients that a subscriber may lag behind: thousands of clients may reconnect at the same time.
-const CLIENT_EVENTS: usize = 8192;
+pub(super) const CLIENT_EVENTS: usize = 8192;
 
 /// Events about the server and its keys. They have a ring of their own, so that a flood of clients cannot push an
 /// operator's action out.
-const SERVER_EVENTS: usize = 1024;
-
-/// Time for which a followed event waits for others. While thousands of clients connect, waking the thread for each
-/// would cost a fifth of what a connection costs.
-const GATHER: Duration = Duration::from_millis(5);
+pub(super) const SERVER_EVENTS: usize = 1024;
 
 /// Sends events to subscribers. Clones are the same.
 #[derive(Clone, Debug)]
@@ -59,6 +54,7 @@ struct Witness(Box<See>);
 /// The threads of [`Events::follow`], and how many of them have not handled [`Event::Stopped`] yet.
 #[derive(Debug, Default)]
 struct Followers {
+    all: RwLock<Vec<Arc<Follower>>>,
     running: AtomicUsize,
     pending: Mutex<usize>,
     handled: Condvar,
@@ -78,7 +74,6 @@ pub enum Notice {
 pub struct Subscription {
     clients: Receiver<Arc<Event>>,
     server: Receiver<Arc<Event>>,
-    name: String,
     lost: Arc<Lost>,
 }
 
@@ -94,7 +89,8 @@ impl Default for Events {
 impl Events {
     /// Sends an event to every subscriber, and never waits. The event is made only if there are subscribers.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        if self.0.clients.receiver_count() > 0 || self.0.witness.get().is_some() {
+        let Inner { clients, followers, witness, .. } = &*self.0;
+        if clients.receiver_count() > 0 || witness.get().is_some() || !followers.all.read().is_empty() {
             self.send(event());
         }
     }
@@ -110,8 +106,11 @@ impl Events {
             *followers.pending.lock() = followers.running.load(Ordering::SeqCst);
         }
         let is_about_clients = event.row(|row| row.is_about_clients);
+        for follower in &*self.0.followers.all.read() {
+            follower.tell(&event, is_about_clients);
+        }
         let ring = if is_about_clients { &self.0.clients } else { &self.0.server };
-        // An error means that the last subscriber has left since.
+        // An error means that there are only followers.
         let _ = ring.send(event);
     }
 
@@ -134,14 +133,9 @@ impl Events {
 
     /// Gets all that happens from now on.
     pub fn subscribe(&self) -> Subscription {
-        self.subscribe_as(UNNAMED)
-    }
-
-    fn subscribe_as(&self, name: &str) -> Subscription {
         let lost = Arc::clone(&self.0.lost);
-        lost.lock().entry(name.to_owned()).or_default();
-        let (clients, server) = (self.0.clients.subscribe(), self.0.server.subscribe());
-        Subscription { clients, server, name: name.to_owned(), lost }
+        lost.lock().entry(UNNAMED.to_owned()).or_default();
+        Subscription { clients: self.0.clients.subscribe(), server: self.0.server.subscribe(), lost }
     }
 
     /// The events that each slow [follower](Self::follow) has lost, and all other subscribers together.
@@ -152,15 +146,26 @@ impl Events {
     /// Gives all later events to `handle`, on a thread of its own until the broker is gone, a few milliseconds after
     /// they happened. `handle` may block: it delays nothing else, and loses events if it lags. It gets events in batches
     /// that are never empty. After a panic it continues with the next batch; after many, the server stops.
-    pub fn follow(&self, name: &str, mut handle: impl FnMut(&[Notice]) + Send + 'static) -> io::Result<()> {
-        let runtime = runtime::Builder::new_current_thread().build()?;
-        let (mut subscription, followers) = (self.subscribe_as(name), Arc::clone(&self.0.followers));
+    pub fn follow(&self, name: &str, handle: impl FnMut(&[Notice]) + Send + 'static) -> io::Result<()> {
+        self.follow_some(name, |_| true, handle)
+    }
+
+    /// As [`follow`](Self::follow), with the events that `wants` is true for, and [`Event::Stopped`]. It is asked where they happen,
+    /// so it has to be fast: an event that nobody wants wakes no thread.
+    pub fn follow_some(
+        &self,
+        name: &str,
+        wants: impl Fn(&Event) -> bool + Send + Sync + 'static,
+        mut handle: impl FnMut(&[Notice]) + Send + 'static,
+    ) -> io::Result<()> {
+        let follower = Arc::new(Follower::new(name, Box::new(wants)));
+        let (followers, lost) = (Arc::clone(&self.0.followers), Arc::clone(&self.0.lost));
+        lost.lock().entry(name.to_owned()).or_default();
         followers.running.fetch_add(1, Ordering::SeqCst);
+        followers.all.write().push(Arc::clone(&follower));
         let work = move || {
-            while let Some(first) = runtime.block_on(subscription.next()) {
-                thread::sleep(GATHER);
-                let mut batch = vec![first];
-                batch.extend(std::iter::from_fn(|| subscription.try_next()));
+            while let Some((batch, missed)) = follower.next() {
+                *lost.lock().entry(follower.name.clone()).or_default() += missed;
                 let handled = caught(|| handle(&batch));
                 for notice in &batch {
                     if matches!(notice, Notice::Event(event) if matches!(**event, Event::Stopped)) {
@@ -191,6 +196,12 @@ impl Events {
     /// The counters of messages and connections.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.followers.all.read().iter().for_each(|follower| follower.end());
     }
 }
 
@@ -229,7 +240,7 @@ impl Subscription {
     }
 
     fn missed(&self, missed: u64) -> Notice {
-        *self.lost.lock().entry(self.name.clone()).or_default() += missed;
+        *self.lost.lock().entry(UNNAMED.to_owned()).or_default() += missed;
         Notice::Missed(missed)
     }
 }
@@ -348,6 +359,47 @@ mod tests {
         events.emit(|| Event::Stopped);
         events.wait_for_followers(Duration::from_millis(1));
         drop(release);
+    }
+
+    #[test]
+    fn a_follower_gets_what_it_wants_and_the_end() {
+        let (events, (heard, all)) = (Events::default(), std::sync::mpsc::channel());
+        let wants = |event: &Event| matches!(event, Event::LimitHit { limit: Limit::RoomCodes, .. });
+        events.follow_some("test", wants, move |notices| heard.send(notices.to_vec()).unwrap()).unwrap();
+        for limit in [Limit::QueueBytes, Limit::RoomCodes, Limit::QueueMessages] {
+            events.emit(|| hit(limit));
+        }
+        events.emit(|| Event::Stopped);
+        drop(events);
+        let mut heard: Vec<String> = all.iter().flatten().map(|notice| name(Some(notice))).collect();
+        // Events about the server come first if both are in one batch.
+        heard.sort();
+        assert_eq!(heard, ["Stopped", "room_codes"]);
+    }
+
+    #[test]
+    fn a_follower_that_lags_loses_the_oldest_and_hears_how_many() {
+        let (events, (heard, all)) = (Events::default(), std::sync::mpsc::channel());
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let handle = move |notices: &[Notice]| {
+            heard.send(notices.to_vec()).unwrap();
+            let _ = released.recv();
+        };
+        events.follow("slow", handle).unwrap();
+        events.emit(|| hit(Limit::QueueMessages));
+        // From now on it is busy.
+        assert_eq!(all.recv().unwrap().len(), 1);
+        for limit in [vec![Limit::QueueBytes; 2], vec![Limit::RoomCodes; CLIENT_EVENTS]].concat() {
+            events.emit(|| hit(limit));
+        }
+        events.emit(|| Event::Stopped);
+        drop(release);
+        drop(events.clone());
+        let lagged = all.recv().unwrap();
+        assert_eq!(lagged.len(), CLIENT_EVENTS + 2);
+        assert_eq!(name(lagged.first().cloned()), "missed 2");
+        assert_eq!([1, 2].map(|at| name(lagged.get(at).cloned())), ["Stopped", "room_codes"]);
+        assert_eq!(events.lost()["slow"], 2);
     }
 
     #[tokio::test]

@@ -12,7 +12,11 @@ const AUDIT: &str = "peerbroker::audit";
 
 /// Writes lines until the broker is gone.
 pub(super) fn start(events: &Events) -> io::Result<()> {
-    events.follow("log", |notices| notices.iter().for_each(write))
+    let has_line =
+        |event: &Event| event.row(|row| row.line.is_some_and(|(level, _)| level <= log::max_level()));
+    // Its warnings have a level of their own.
+    let wants = move |event: &Event| matches!(event, Event::Reloaded { .. }) || has_line(event);
+    events.follow_some("log", wants, |notices| notices.iter().for_each(write))
 }
 
 fn write(notice: &Notice) {

@@ -96,7 +96,8 @@ pub(super) fn start(
     keys: impl Fn() -> Vec<Key> + Send + 'static,
 ) -> io::Result<()> {
     let mistakes = Arc::clone(mistakes);
-    events.follow("mistakes", move |notices| {
+    let wants = |event: &Event| matches!(event, Event::ClientMistake(_) | Event::Refused(_));
+    events.follow_some("mistakes", wants, move |notices| {
         for notice in notices {
             let Notice::Event(event) = notice else { continue };
             let line = match &**event {

@@ -83,7 +83,10 @@ impl Style {
 
 /// Prints the lines for events on a thread of its own: a stalled reader of stdout never blocks the server.
 pub fn follow(events: &Events, style: Style, settings: Settings) -> io::Result<()> {
-    events.follow("console", move |notices| {
+    let is_printed = |event: &Event| matches!(event, Event::PeerConnected(_) | Event::PeerDisconnected(_));
+    let wants =
+        move |event: &Event| matches!(event, Event::Started { .. }) || !style.quiet && is_printed(event);
+    events.follow_some("console", wants, move |notices| {
         let mut text = String::new();
         for notice in notices {
             match notice {

@@ -27,7 +27,8 @@ pub fn follow(broker: &PeerBroker, listen: &Listen) -> io::Result<()> {
     // Calls go on while clients are closed.
     let longest = listen.drain_timeout.unwrap_or(DRAIN).max(listen.relay_drain()) + MARGIN;
     let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
-    broker.events().follow("systemd", move |notices| {
+    let wants = |event: &Event| matches!(event, Event::Started { .. } | Event::Draining { .. });
+    broker.events().follow_some("systemd", wants, move |notices| {
         for notice in notices {
             let Notice::Event(event) = notice else { continue };
             match &**event {

@@ -1,0 +1,97 @@
+//! Threads that handle events a moment after they happened, each of them only those that it wants.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::bus::{CLIENT_EVENTS, Notice, SERVER_EVENTS};
+use super::event::Event;
+
+/// Time for which an event waits for others. While thousands of clients connect, waking the thread for each would cost a fifth of
+/// what a connection costs.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// True for an event that a follower wants.
+pub(super) type Wants = dyn Fn(&Event) -> bool + Send + Sync;
+
+/// The events that a thread has not handled yet.
+pub(super) struct Follower {
+    pub(super) name: String,
+    wants: Box<Wants>,
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    clients: VecDeque<Arc<Event>>,
+    server: VecDeque<Arc<Event>>,
+    /// The number of events that were lost since the last batch.
+    missed: u64,
+    /// The broker is gone.
+    is_over: bool,
+}
+
+impl Follower {
+    pub(super) fn new(name: &str, wants: Box<Wants>) -> Self {
+        Follower { name: name.to_owned(), wants, waiting: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Adds an event if the follower wants it, and never waits. The oldest one is lost if too many wait.
+    pub(super) fn tell(&self, event: &Arc<Event>, is_about_clients: bool) {
+        // Its thread reports that it has handled the end.
+        if !matches!(**event, Event::Stopped) && !(self.wants)(event) {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        let is_idle = waiting.is_empty();
+        let Waiting { clients, server, missed, .. } = &mut *waiting;
+        let (ring, most) = if is_about_clients { (clients, CLIENT_EVENTS) } else { (server, SERVER_EVENTS) };
+        if ring.len() >= most {
+            ring.pop_front();
+            *missed += 1;
+        }
+        ring.push_back(Arc::clone(event));
+        drop(waiting);
+        if is_idle {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Lets the thread end once it has handled what waits.
+    pub(super) fn end(&self) {
+        self.waiting.lock().is_over = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for events, and a moment longer for those that follow. Returns them with the number of the lost ones, or `None` once
+    /// the broker is gone. Those about the server and its keys come before those about clients.
+    pub(super) fn next(&self) -> Option<(Vec<Notice>, u64)> {
+        let mut waiting = self.waiting.lock();
+        self.changed.wait_while(&mut waiting, |waiting| waiting.is_empty() && !waiting.is_over);
+        if waiting.is_empty() {
+            return None;
+        }
+        MutexGuard::unlocked(&mut waiting, || std::thread::sleep(GATHER));
+        let missed = std::mem::take(&mut waiting.missed);
+        let Waiting { clients, server, .. } = &mut *waiting;
+        let events = server.drain(..).chain(clients.drain(..)).map(Notice::Event);
+        let missing = (missed > 0).then_some(Notice::Missed(missed));
+        Some((missing.into_iter().chain(events).collect(), missed))
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.server.is_empty()
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

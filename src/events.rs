@@ -9,12 +9,13 @@ mod event;
 mod follower;
 mod table;
 
-pub use bus::{Events, Notice, Subscription};
+pub use bus::{Events, Subscription};
 pub use counters::{Buckets, Count, Counters, Histogram, Outcome, Peak, WorkerLag};
 pub use event::{
     Actor, CallPeers, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, Mistake,
     PeerAddress, Refused,
 };
+pub use follower::Notice;
 pub use peerbroker_core::media_api::{CallFailure, RelayedOver};
 pub use table::WebhookEvent;
 pub(crate) use table::{Row, counted};

@@ -7,12 +7,27 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::bus::{CLIENT_EVENTS, Notice, SERVER_EVENTS};
 use super::event::Event;
+
+/// Events about clients that a subscriber may lag behind: thousands of clients may reconnect at the same time.
+pub(super) const CLIENT_EVENTS: usize = 8192;
+
+/// Events about the server and its keys. They have a ring of their own, so that a flood of clients cannot push an
+/// operator's action out.
+pub(super) const SERVER_EVENTS: usize = 1024;
 
 /// Time for which an event waits for others. While thousands of clients connect, waking the thread for each would cost a fifth of
 /// what a connection costs.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// A delivery to a subscriber.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Something happened.
+    Event(Arc<Event>),
+    /// The subscriber was too slow, and this many events are lost to it.
+    Missed(u64),
+}
 
 /// True for an event that a follower wants.
 pub(super) type Wants = dyn Fn(&Event) -> bool + Send + Sync;

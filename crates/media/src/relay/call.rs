@@ -95,13 +95,7 @@ impl Call {
     }
 
     /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.
-    pub(super) fn let_pass(
-        &self,
-        end: End,
-        outcome: &mut Outcome<'_>,
-        limits: &RelayLimits,
-        now: u64,
-    ) -> u64 {
+    pub(super) fn let_pass(&self, end: End, outcome: &mut Outcome<'_>, limits: &RelayLimits, now: u64) {
         let [offerer, answerer] = &self.checks;
         let free = if end == End::Offerer { offerer } else { answerer };
         let before = outcome.send.len();
@@ -110,7 +104,7 @@ impl Call {
                 || free.try_charge_one(FREE_CHECKS, now).is_ok()
                 || self.charge(1, datagram.bytes.len(), limits, now)
         });
-        (before - outcome.send.len()) as u64
+        outcome.too_much = (before - outcome.send.len()) as u64;
     }
 
     /// The load of its client, unless the call was carried and has to stay.

@@ -21,7 +21,7 @@ use super::call::{Call, OfKey};
 use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::load::{Load, Loads, Most, Offerer, Ranking};
 use super::offers::{OfferId, Offers};
-use super::session::{self, End, Outcome, Session};
+use super::session::{self, End, Handled, Outcome, Session};
 use super::stun::Stun;
 use super::timer::Timer;
 use crate::datapath::counters::{Count, TrafficCounters};
@@ -171,9 +171,9 @@ impl Calls {
         }
         self.by_number.insert(number, Arc::clone(&call));
         for (from, bytes) in early_checks.into_iter().flatten().map(|early| *early) {
-            if let Some(check) = Stun::parse(&bytes) {
+            if let Some(check) = Stun::parse(from, &bytes) {
                 // Nothing is sent yet: a direct path has a head start.
-                let _ = self.on_check(from, &check, &bytes, now);
+                let _ = self.on_check(&check, now);
             }
         }
         self.timer.set(number, now + Transport::Udp.head_start());
@@ -250,15 +250,18 @@ impl Calls {
         from: Endpoint,
         bytes: &'a [u8],
     ) -> Vec<Outgoing<'a>> {
-        let stun = Stun::parse(bytes).ok_or(Dropped::Unknown);
+        let stun = Stun::parse(from, bytes).ok_or(Dropped::Unknown);
         let handled = stun.and_then(|stun| match stun.message.class() {
-            MessageClass::Request => self.on_request(from, &stun, bytes, counters),
-            MessageClass::Success | MessageClass::Error => self.on_response(from, &stun, bytes, counters),
+            MessageClass::Request => self.on_request(&stun, counters),
+            MessageClass::Success | MessageClass::Error => self.on_response(&stun),
             // They only keep a way through a NAT open.
             MessageClass::Indication => Ok(Outcome::default()),
         });
         match handled {
-            Ok(Outcome { send, .. }) => send,
+            Ok(Outcome { send, too_much, .. }) => {
+                counters.dropped(Dropped::TooMuch, too_much);
+                send
+            }
             Err(why) => {
                 counters.dropped(why, 1);
                 Vec::new()
@@ -266,14 +269,8 @@ impl Calls {
         }
     }
 
-    fn on_request<'a>(
-        &self,
-        from: Endpoint,
-        request: &Stun<'_>,
-        bytes: &'a [u8],
-        counters: &TrafficCounters,
-    ) -> Result<Outcome<'a>, Dropped> {
-        let now = self.context.clock.now();
+    fn on_request<'a>(&self, request: &Stun<'a>, counters: &TrafficCounters) -> Handled<'a> {
+        let (from, now) = (request.from, self.context.clock.now());
         if !self.may_be_client(from) {
             // A call that fails without it says why.
             if self.admits_stranger(from, now)
@@ -291,24 +288,20 @@ impl Calls {
             counters.bindings.add(1);
             return Ok(Outcome::reply(from, mapped(&request.message, from.address())));
         }
-        let checked = self.on_check(from, request, bytes, now);
-        if matches!(checked, Err(Dropped::Unknown)) && self.keep_check(from, request, bytes).is_some() {
-            return Ok(Outcome::default());
+        match self.on_check(request, now) {
+            Ok((call, end, outcome)) => Ok(self.settle(&call, end, outcome, now)),
+            // It came before the answer. Chromium sends no second one if it finds a direct path first.
+            Err(Dropped::Unknown) if !from.is_tcp() && self.offers.keep_check(request).is_some() => {
+                Ok(Outcome::default())
+            }
+            Err(why) => Err(why),
         }
-        let (call, end, outcome) = checked?;
-        Ok(self.settle(&call, end, outcome, counters, now))
     }
 
     /// Finds the call of a check by its username, and hands the check to it.
-    fn on_check<'a>(
-        &self,
-        from: Endpoint,
-        check: &Stun<'_>,
-        bytes: &'a [u8],
-        now: u64,
-    ) -> Result<(Arc<Call>, End, Outcome<'a>), Dropped> {
+    fn on_check<'a>(&self, check: &Stun<'a>, now: u64) -> Result<(Arc<Call>, End, Outcome<'a>), Dropped> {
         let (call, end) = self.named(check).ok_or(Dropped::Unknown)?;
-        let outcome = call.session.lock().on_request(end, from, check, bytes, now)?;
+        let outcome = call.session.lock().on_request(end, check, now)?;
         Ok((call, end, outcome))
     }
 
@@ -318,15 +311,9 @@ impl Calls {
         Some((Arc::clone(&named.0), named.1))
     }
 
-    fn on_response<'a>(
-        &self,
-        from: Endpoint,
-        response: &Stun<'_>,
-        bytes: &'a [u8],
-        counters: &TrafficCounters,
-    ) -> Result<Outcome<'a>, Dropped> {
-        let (now, known) = (self.context.clock.now(), self.known(from));
-        if known.is_none() && !self.admits_stranger(from, now) {
+    fn on_response<'a>(&self, response: &Stun<'a>) -> Handled<'a> {
+        let (now, known) = (self.context.clock.now(), self.known(response.from));
+        if known.is_none() && !self.admits_stranger(response.from, now) {
             return Err(Dropped::TooMuch);
         }
         // An answer to our own check names its call. So a client may use the same address for another call.
@@ -334,24 +321,17 @@ impl Calls {
         let named = named.iter().flat_map(|call| [(call, End::Offerer), (call, End::Answerer)]);
         let mut last = Dropped::Unknown;
         for (call, end) in named.chain(known.iter().map(|(call, end)| (call, *end))) {
-            let handled = call.session.lock().on_response(end, from, response, bytes, now);
+            let handled = call.session.lock().on_response(end, response, now);
             match handled {
-                Ok(outcome) => return Ok(self.settle(call, end, outcome, counters, now)),
+                Ok(outcome) => return Ok(self.settle(call, end, outcome, now)),
                 Err(why) => last = why,
             }
         }
         Err(last)
     }
 
-    /// Records the new owners of addresses, and charges the datagrams. Returns those that may be sent.
-    fn settle<'a>(
-        &self,
-        call: &Arc<Call>,
-        end: End,
-        mut outcome: Outcome<'a>,
-        counters: &TrafficCounters,
-        now: u64,
-    ) -> Outcome<'a> {
+    /// Records the new owners of addresses, and charges the datagrams. Leaves those that may be sent.
+    fn settle<'a>(&self, call: &Arc<Call>, end: End, mut outcome: Outcome<'a>, now: u64) -> Outcome<'a> {
         if let Some(nudge) = outcome.wake.and_then(|(whom, times)| call.nudge(whom, times)) {
             // If there is no room, the receiver is far behind.
             let _ = self.wakes.try_send(nudge);
@@ -363,8 +343,7 @@ impl Calls {
         if outcome.joins {
             self.joined.add(1);
         }
-        let dropped = call.let_pass(end, &mut outcome, &self.limits(), now);
-        counters.dropped(Dropped::TooMuch, dropped);
+        call.let_pass(end, &mut outcome, &self.limits(), now);
         outcome
     }
 
@@ -406,13 +385,9 @@ impl Calls {
 
     /// Keeps a check that came over TCP before the answer to its offer. Returns the offer.
     pub(super) fn keep_early_check(&self, from: Endpoint, datagram: &[u8]) -> Option<OfferId> {
-        let stun = Stun::parse(datagram).filter(|stun| stun.message.class() == MessageClass::Request)?;
-        self.may_be_client(from).then(|| self.offers.keep_check(from, &stun, datagram))?
-    }
-
-    /// Keeps a check that came over UDP before the answer. Chromium sends no second one if it finds a direct path first.
-    fn keep_check(&self, from: Endpoint, check: &Stun<'_>, bytes: &[u8]) -> Option<OfferId> {
-        (from.transport == Transport::Udp).then(|| self.offers.keep_check(from, check, bytes))?
+        let stun = Stun::parse(from, datagram)?;
+        let is_check = stun.message.class() == MessageClass::Request && self.may_be_client(from);
+        is_check.then(|| self.offers.keep_check(&stun))?
     }
 
     /// True if an offer waits for its answer.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use peerbroker_core::media_api::Parties;
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 
-use super::endpoint::{Endpoint, Transport};
+use super::endpoint::Endpoint;
 use super::load::{Load, Loads, Most, Offerer, Ranking};
 use super::stun::Stun;
 use crate::datapath::counters::Count;
@@ -163,7 +163,7 @@ impl Offers {
     }
 
     /// Keeps a check until its offer is answered. `None` if it is not signed with the password of one.
-    pub(super) fn keep_check(&self, from: Endpoint, check: &Stun<'_>, bytes: &[u8]) -> Option<OfferId> {
+    pub(super) fn keep_check(&self, check: &Stun<'_>) -> Option<OfferId> {
         let username = check.username()?;
         let (ufrag, _) = username.username().split_once(':')?;
         let mut waiting = self.waiting.lock();
@@ -172,8 +172,8 @@ impl Offers {
         let offer = waiting.by_client.get_mut(&id.1)?.offers.get_mut(at)?;
         check.is_proved_by(&offer.pwd).then(|| {
             let [udp, tcp] = &mut offer.early_checks;
-            let kept = if from.transport == Transport::Udp { udp } else { tcp };
-            *kept = Some(Box::new((from, bytes.into())));
+            let kept = if check.from.is_tcp() { tcp } else { udp };
+            *kept = Some(Box::new((check.from, check.bytes.into())));
             id
         })
     }

@@ -48,7 +48,12 @@ pub(super) struct Outcome<'a> {
     pub(super) given_up: Vec<Endpoint>,
     /// The side that has to be told to come, and the number of times that it was.
     pub(super) wake: Option<(End, u8)>,
+    /// Datagrams above a limit, which are not sent.
+    pub(super) too_much: u64,
 }
+
+/// The outcome of a STUN message, or the reason why it is dropped.
+pub(super) type Handled<'a> = Result<Outcome<'a>, Dropped>;
 
 impl Outcome<'_> {
     /// One answer.
@@ -175,14 +180,8 @@ impl Session {
     }
 
     /// A check of `end`, from an address that may not be its own.
-    pub(super) fn on_request<'a>(
-        &mut self,
-        end: End,
-        from: Endpoint,
-        request: &Stun<'_>,
-        bytes: &'a [u8],
-        now: u64,
-    ) -> Result<Outcome<'a>, Dropped> {
+    pub(super) fn on_request<'a>(&mut self, end: End, request: &Stun<'a>, now: u64) -> Handled<'a> {
+        let Stun { from, bytes, .. } = *request;
         if !request.is_proved_by(self.side(end.other()).pwd()) {
             return Err(Dropped::Forged);
         }
@@ -259,24 +258,17 @@ impl Session {
     }
 
     /// An answer of `end`: to our own check, or to one that was relayed.
-    pub(super) fn on_response<'a>(
-        &mut self,
-        end: End,
-        from: Endpoint,
-        response: &Stun<'_>,
-        bytes: &'a [u8],
-        now: u64,
-    ) -> Result<Outcome<'a>, Dropped> {
+    pub(super) fn on_response<'a>(&mut self, end: End, response: &Stun<'a>, now: u64) -> Handled<'a> {
         if !response.is_proved_by(self.side(end).pwd()) {
             return Err(Dropped::Forged);
         }
         let mut outcome = Outcome::default();
         let side = self.side_mut(end);
-        let address = side.address(from).ok_or(Dropped::Unknown)?;
+        let address = side.address(response.from).ok_or(Dropped::Unknown)?;
         address.heard = now;
         if address.challenge == Some(response.transaction) {
             address.challenge = None;
-            outcome.proved = (!address.is_proved()).then_some(from);
+            outcome.proved = (!address.is_proved()).then_some(response.from);
             address.consented = now;
             let comes = !std::mem::replace(&mut side.has_come, true);
             outcome.joins = comes && self.side(end.other()).has_come;
@@ -294,7 +286,7 @@ impl Session {
             self.crossings = Vec::new();
         }
         self.side_mut(end.other()).asking = NEVER;
-        outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into(), is_own: false });
+        outcome.send.push(Outgoing { to: crossing.asker, bytes: response.bytes.into(), is_own: false });
         Ok(outcome)
     }
 
@@ -321,7 +313,7 @@ impl Session {
             let is_proved = |at| side.addresses.iter().any(|address| address.at == at && address.is_proved());
             let is_ready = side.held.as_ref().is_some_and(|held| is_proved(held.0));
             if let Some((from, bytes)) = side.held.take_if(|_| is_ready).map(|held| *held) {
-                if let Some(check) = Stun::parse(&bytes) {
+                if let Some(check) = Stun::parse(from, &bytes) {
                     if check.nominates() && side.role == Some(Role::Controlling) {
                         side.choose(from);
                     }

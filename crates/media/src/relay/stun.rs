@@ -6,6 +6,8 @@ use stun_types::message::{
     MessageWrite as _, MessageWriteExt as _, MessageWriteVec, ShortTermCredentials, TransactionId,
 };
 
+use super::endpoint::Endpoint;
+
 /// Longest message that is read: ICE's have some 100 bytes.
 const MAX_BYTES: usize = 548;
 
@@ -29,22 +31,24 @@ pub(super) enum Role {
     Controlled,
 }
 
-/// A STUN message.
+/// A STUN message that has come from an address.
 pub(super) struct Stun<'a> {
+    pub(super) from: Endpoint,
+    pub(super) bytes: &'a [u8],
     pub(super) message: Message<'a>,
     pub(super) transaction: Transaction,
 }
 
 impl<'a> Stun<'a> {
     /// `None` if it is malformed, or longer than any check.
-    pub(super) fn parse(datagram: &'a [u8]) -> Option<Self> {
-        let transaction = datagram.get(8..HEADER)?.try_into().ok()?;
-        let length = usize::from(u16::from_be_bytes(datagram.get(2..4)?.try_into().ok()?));
-        if datagram.len() > MAX_BYTES || HEADER + length != datagram.len() {
+    pub(super) fn parse(from: Endpoint, bytes: &'a [u8]) -> Option<Self> {
+        let transaction = bytes.get(8..HEADER)?.try_into().ok()?;
+        let length = usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?));
+        if bytes.len() > MAX_BYTES || HEADER + length != bytes.len() {
             return None;
         }
-        let message = Message::from_bytes(datagram).ok()?;
-        message.has_method(BINDING).then_some(Stun { message, transaction })
+        let message = Message::from_bytes(bytes).ok()?;
+        message.has_method(BINDING).then_some(Stun { from, bytes, message, transaction })
     }
 
     /// The username fragments of the receiver and of the sender, with a colon between them.

@@ -1,5 +1,6 @@
 //! The seam between a broker and its media plane: settings, limits, totals, and questions to each other.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -209,41 +210,27 @@ labels! {
 }
 
 /// The outcome of a call, as far as a relay can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CallOutcome {
     /// No answer came before the relay forgot the offer.
     Unanswered,
     /// The relay carried nothing, although both clients were at it.
     Direct,
+    /// Direct, failed or given up: the clients did not come to the relay, or left it too soon to tell.
+    Unknown,
     /// The relay carried it.
     Relayed(RelayedOver),
     /// The clients did not find each other.
     Failed(CallFailure),
-    /// Direct, failed or given up: the clients did not come to the relay, or left it too soon to tell.
-    Unknown,
 }
 
 impl CallOutcome {
-    /// The number of outcomes.
-    pub const COUNT: usize = 3 + RelayedOver::ALL.len() + CallFailure::ALL.len();
-
-    /// All of them, in the order of their numbers.
+    /// All of them.
     pub fn all() -> impl Iterator<Item = CallOutcome> {
         let relayed = RelayedOver::ALL.into_iter().map(CallOutcome::Relayed);
         let failed = CallFailure::ALL.into_iter().map(CallOutcome::Failed);
         let others = [CallOutcome::Unanswered, CallOutcome::Direct, CallOutcome::Unknown];
         others.into_iter().chain(relayed).chain(failed)
-    }
-
-    /// Its number, below [`COUNT`](Self::COUNT).
-    pub fn index(self) -> usize {
-        match self {
-            CallOutcome::Unanswered => 0,
-            CallOutcome::Direct => 1,
-            CallOutcome::Unknown => 2,
-            CallOutcome::Relayed(over) => 3 + over as usize,
-            CallOutcome::Failed(why) => 3 + RelayedOver::ALL.len() + why as usize,
-        }
     }
 
     /// The name in metrics.
@@ -307,16 +294,16 @@ pub struct RelayTotals {
     pub refused: u64,
     /// Unused calls that it ended to make room for others.
     pub displaced: u64,
-    /// Calls that it has forgotten, by [outcome](CallOutcome::index).
-    pub ended: [u64; CallOutcome::COUNT],
+    /// Calls that it has forgotten, by those outcomes that there were.
+    pub ended: BTreeMap<CallOutcome, u64>,
     /// Its datagrams.
     pub traffic: Traffic,
 }
 
 impl RelayTotals {
-    /// Calls that it has forgotten, by outcome.
-    pub fn ended(&self) -> impl Iterator<Item = (CallOutcome, u64)> + use<> {
-        CallOutcome::all().zip(self.ended)
+    /// Calls that it has forgotten, by outcome: all outcomes.
+    pub fn ended(&self) -> impl Iterator<Item = (CallOutcome, u64)> {
+        CallOutcome::all().map(|outcome| (outcome, self.ended.get(&outcome).copied().unwrap_or_default()))
     }
 
     /// Datagrams that it dropped, by reason.

@@ -94,7 +94,6 @@ pub struct Owner {
 
 labels! {
     /// The clients that find each other within a key.
-    #[derive(Hash, PartialOrd, Ord)]
     pub enum RealmKind {
         /// PeerJS clients. They choose their ids.
         PeerJs = "peerjs",

@@ -5,7 +5,6 @@ use super::tables::{labels, numbers};
 
 labels! {
     /// The messages that go from one peer to another.
-    #[derive(Hash)]
     #[allow(missing_docs)]
     pub enum MessageKind {
         Offer = "offer",
@@ -41,7 +40,6 @@ numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, RoomCode 
 
 labels! {
     /// The reason why a message was not delivered and does not wait. The labels are those of the outcome of the message.
-    #[derive(Hash)]
     pub enum DropReason {
         /// The recipient is absent, and messages of this kind do not wait.
         Absent = "dropped_absent",

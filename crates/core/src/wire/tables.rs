@@ -11,7 +11,7 @@ macro_rules! labels {
         }
     ) => {
         $(#[$of_enum])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         $vis enum $enum {
             $($(#[$of_variant])* $variant,)*
         }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
 use peerbroker_core::media_api::{
     CallFailure, CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits,
-    RelayTotals, Traffic,
+    RelayTotals,
 };
 use peerbroker_core::wire::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
 use stun_types::message::MessageClass;
@@ -24,7 +24,7 @@ use super::offers::{OfferId, Offers};
 use super::session::{self, End, Handled, Outcome, Session};
 use super::stun::Stun;
 use super::timer::Timer;
-use crate::datapath::counters::{Count, TrafficCounters};
+use crate::datapath::counters::TrafficCounters;
 use crate::datapath::pace::UnverifiedSourceLimiter;
 use crate::datapath::shares::{Share, Shares};
 use crate::datapath::stun::mapped;
@@ -62,12 +62,8 @@ pub(super) struct Calls {
     wakes: SyncSender<CandidateNudge>,
     /// Of each thread.
     counters: Mutex<Vec<Arc<TrafficCounters>>>,
-    offered: Count,
-    joined: Count,
-    carried: Count,
-    refused: Count,
-    displaced: Count,
-    ended: [Count; CallOutcome::COUNT],
+    /// The totals that nothing else knows.
+    counted: Mutex<RelayTotals>,
     /// True if it takes no more calls.
     has_retired: AtomicBool,
 }
@@ -97,12 +93,7 @@ impl Calls {
             timer: Timer::default(),
             wakes,
             counters: Mutex::default(),
-            offered: Count::default(),
-            joined: Count::default(),
-            carried: Count::default(),
-            refused: Count::default(),
-            displaced: Count::default(),
-            ended: Default::default(),
+            counted: Mutex::default(),
             has_retired: AtomicBool::new(false),
         }
     }
@@ -177,22 +168,20 @@ impl Calls {
             }
         }
         self.timer.set(number, now + Transport::Udp.head_start());
-        self.offered.add(1);
+        self.counted.lock().offered += 1;
         true
     }
 
     /// Counts a call above a limit.
     fn refuse(&self, parties: Parties<'_>) {
-        self.refused.add(1);
+        self.counted.lock().refused += 1;
         let limit = CallOutcome::Failed(CallFailure::Limit);
         self.conclude(parties, if parties.only_relayed { limit } else { CallOutcome::Unknown });
     }
 
     /// Counts the outcome of a call.
     fn conclude(&self, parties: Parties<'_>, outcome: CallOutcome) {
-        if let Some(count) = self.ended.get(outcome.index()) {
-            count.add(1);
-        }
+        *self.counted.lock().ended.entry(outcome).or_default() += 1;
         if let CallOutcome::Failed(why) = outcome {
             self.context.host.call_failed(parties, why);
         }
@@ -239,7 +228,7 @@ impl Calls {
         let number = ranking.lock().give_way(new.weight(), |number| self.call(*number)?.weight_unused());
         let Some(call) = number.and_then(|number| self.call(number)) else { return false };
         self.remove(&call, true);
-        self.displaced.add(1);
+        self.counted.lock().displaced += 1;
         true
     }
 
@@ -341,7 +330,7 @@ impl Calls {
             self.by_address.insert(proved, (Arc::clone(call), end));
         }
         if outcome.joins {
-            self.joined.add(1);
+            self.counted.lock().joined += 1;
         }
         call.let_pass(end, &mut outcome, &self.limits(), now);
         outcome
@@ -367,7 +356,7 @@ impl Calls {
             return Err(Dropped::TooMuch);
         }
         if call.carries(bytes, from.transport, to.transport, now) {
-            self.carried.add(1);
+            self.counted.lock().carried += 1;
             self.context.host.call_relayed(call.parties());
         }
         Ok(to)
@@ -556,23 +545,12 @@ impl Calls {
     }
 
     pub(super) fn totals(&self) -> RelayTotals {
-        let mut traffic = Traffic::default();
-        self.counters.lock().iter().for_each(|counters| counters.add_to(&mut traffic));
-        let mut ended = self.ended.each_ref().map(Count::get);
-        if let Some(unanswered) = ended.get_mut(CallOutcome::Unanswered.index()) {
-            *unanswered = self.offers.unanswered.get();
-        }
-        RelayTotals {
-            calls: self.by_number.len(),
-            asked: self.offers.asked.get(),
-            offered: self.offered.get(),
-            joined: self.joined.get(),
-            carried: self.carried.get(),
-            refused: self.refused.get(),
-            displaced: self.displaced.get(),
-            ended,
-            traffic,
-        }
+        let mut totals = self.counted.lock().clone();
+        totals.calls = self.by_number.len();
+        totals.asked = self.offers.asked.get();
+        totals.ended.insert(CallOutcome::Unanswered, self.offers.unanswered.get());
+        self.counters.lock().iter().for_each(|counters| counters.add_to(&mut totals.traffic));
+        totals
     }
 
     pub(super) fn limits(&self) -> RelayLimits {

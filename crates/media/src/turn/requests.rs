@@ -194,7 +194,7 @@ impl Server {
             });
             let _ = itself.set(Arc::downgrade(&allocation));
             if self.insert(&allocation) {
-                self.allocated.add(1);
+                self.counted.lock().allocated += 1;
                 return Ok(Server::allocated(&allocation, request, now));
             }
             // Another thread was faster.

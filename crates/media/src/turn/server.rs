@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::{DashMap, Entry};
-use peerbroker_core::media_api::{Dropped, MediaContext, Traffic, TurnLimits, TurnRefusal, TurnTotals};
+use parking_lot::Mutex;
+use peerbroker_core::media_api::{Dropped, MediaContext, TurnLimits, TurnRefusal, TurnTotals};
 use stun_types::message::{BINDING, Message, MessageClass};
 use tokio_rustls::TlsAcceptor;
 use turn_types::attribute::{Data, XorPeerAddress};
@@ -20,7 +21,7 @@ use super::nonce::Nonces;
 use super::peers::Peers;
 use super::quotas::{Place, Quotas};
 use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
-use crate::datapath::counters::{Count, TrafficCounters};
+use crate::datapath::counters::TrafficCounters;
 use crate::datapath::pace::{MESSAGE_OVERHEAD, Sender, UnverifiedSourceLimiter};
 use crate::datapath::streams::{Connections, Crowded, Passed, Queued, Received};
 use crate::datapath::stun::{is_channel, is_stun, mapped};
@@ -38,9 +39,8 @@ pub(crate) struct Server {
     pub(super) addresses: RelayedAddresses,
     quotas: Quotas,
     traffic: TrafficCounters,
-    refused: [Count; TurnRefusal::ALL.len()],
-    pub(super) allocated: Count,
-    displaced: Count,
+    /// The totals that nothing else knows.
+    pub(super) counted: Mutex<TurnTotals>,
     unused: Unused,
     strangers: UnverifiedSourceLimiter,
     by_client: DashMap<ClientId, Arc<Allocation>>,
@@ -77,9 +77,7 @@ impl Server {
             addresses,
             quotas: Quotas::default(),
             traffic: TrafficCounters::default(),
-            refused: Default::default(),
-            allocated: Count::default(),
-            displaced: Count::default(),
+            counted: Mutex::default(),
             unused: Unused::default(),
             strangers: UnverifiedSourceLimiter::default(),
             by_client: DashMap::new(),
@@ -296,7 +294,7 @@ impl Server {
             let Some(unused) = self.unused.next(|| self.all(), of_key, held, now) else { break };
             self.remove(&unused);
             drop(unused);
-            self.displaced.add(1);
+            self.counted.lock().displaced += 1;
             taken = self.quotas.take(key, own, address, limits);
         }
         taken
@@ -383,21 +381,16 @@ impl Server {
     }
 
     pub(super) fn totals(&self) -> TurnTotals {
-        let mut traffic = Traffic::default();
-        self.traffic.add_to(&mut traffic);
-        TurnTotals {
-            allocations: self.quotas.len(),
-            allocated: self.allocated.get(),
-            displaced: self.displaced.get(),
-            refused: self.refused.each_ref().map(Count::get),
-            traffic,
-        }
+        let mut totals = *self.counted.lock();
+        totals.allocations = self.quotas.len();
+        self.traffic.add_to(&mut totals.traffic);
+        totals
     }
 
     /// Counts a refused request.
     pub(super) fn note_refusal(&self, why: TurnRefusal) {
-        if let Some(refused) = self.refused.get(why as usize) {
-            refused.add(1);
+        if let Some(refused) = self.counted.lock().refused.get_mut(why as usize) {
+            *refused += 1;
         }
     }
 }

@@ -348,7 +348,7 @@ pub struct LiveConfig {
 impl LiveConfig {
     /// Starts with a configuration.
     pub fn new(config: Config) -> Self {
-        let media = LiveLimits::new(media_limits(&config));
+        let media = Arc::new(ArcSwap::from_pointee(media_limits(&config)));
         LiveConfig { config: Arc::new(ArcSwap::from_pointee(config)), media }
     }
 
@@ -369,7 +369,7 @@ impl LiveConfig {
         // The last one that stores limits has seen the last configuration.
         loop {
             let config = self.load_full();
-            self.media.store(media_limits(&config));
+            self.media.store(Arc::new(media_limits(&config)));
             if Arc::ptr_eq(&config, &self.load()) {
                 break;
             }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
 use crate::threads::Threads;
@@ -21,32 +21,9 @@ pub struct MediaLimits {
     pub turn: TurnLimits,
 }
 
-/// The current limits, shared by all clones. They can change while a server runs, so they are read each time.
-#[derive(Debug, Default)]
-pub struct LiveLimits<T = MediaLimits>(Arc<ArcSwap<T>>);
-
-impl<T> LiveLimits<T> {
-    /// Starts with these limits.
-    pub fn new(limits: T) -> Self {
-        LiveLimits(Arc::new(ArcSwap::from_pointee(limits)))
-    }
-
-    /// The current limits. Do not hold them across an await.
-    pub fn load(&self) -> Guard<Arc<T>> {
-        self.0.load()
-    }
-
-    /// Replaces the limits.
-    pub fn store(&self, limits: T) {
-        self.0.store(Arc::new(limits));
-    }
-}
-
-impl<T> Clone for LiveLimits<T> {
-    fn clone(&self) -> Self {
-        LiveLimits(Arc::clone(&self.0))
-    }
-}
+/// The current limits, shared by all clones. They can change while a server runs, so they are read each time, and not held across
+/// an await.
+pub type LiveLimits<T = MediaLimits> = Arc<ArcSwap<T>>;
 
 /// Counts a connection of a client until it is dropped.
 pub type Permit = Box<dyn Send + Sync>;

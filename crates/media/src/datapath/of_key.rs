@@ -26,13 +26,15 @@ impl KeyTraffic {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn a_limit_of_the_keys_own_replaces_that_of_the_server_and_0_is_none() {
         let traffic = KeyTraffic::default();
         assert!(traffic.charge(200, 20, 0) && !traffic.charge(1, 20, 0));
-        traffic.own.store(KeyLimits { key_bytes_per_second: Some(0), ..KeyLimits::default() });
+        traffic.own.store(Arc::new(KeyLimits { key_bytes_per_second: Some(0), ..KeyLimits::default() }));
         assert!(traffic.charge(1, 20, 0));
     }
 }

@@ -216,7 +216,7 @@ impl Calls {
         // Half: then one address alone does not leave others without the relay, and a school has enough.
         let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
         let (load, share) = (self.loads.add(offerer, most)?, self.shares.add(key.clone()));
-        share.traffic.own.store(self.context.host.limits_of(key.as_str()));
+        share.traffic.own.store(Arc::new(self.context.host.limits_of(key.as_str())));
         let of_key = share.traffic.own.load().calls.unwrap_or(limits.calls_per_key);
         let has_room = (share.count() <= of_key || self.displace(&share.ranking, &load))
             && (self.by_number.len() < limits.calls || self.displace(&self.ranking, &load));
@@ -422,7 +422,7 @@ impl Calls {
         self.ranking.lock().sweep(self.by_number.len(), is_there);
         self.shares.sweep(|_| false);
         for (key, share) in self.shares.all() {
-            share.traffic.own.store(self.context.host.limits_of(key.as_str()));
+            share.traffic.own.store(Arc::new(self.context.host.limits_of(key.as_str())));
             share.ranking.lock().sweep(share.count(), is_there);
         }
         self.loads.sweep();

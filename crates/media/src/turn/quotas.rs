@@ -45,7 +45,7 @@ impl Quotas {
             of_address: self.by_address.add(AddressPrefix::of(address)),
             of_site: self.by_site.add(AddressPrefix::site(address)),
         };
-        place.of_key.own.store(own);
+        place.of_key.own.store(Arc::new(own));
         let per_site = limits.allocations_per_address.saturating_mul(ADDRESSES_PER_SITE);
         if self.len() > limits.allocations {
             Err(TurnRefusal::Capacity)
@@ -72,7 +72,7 @@ impl Quotas {
 
     /// Sets the limits of keys' own.
     pub(super) fn set_limits(&self, own: impl Fn(&str) -> KeyLimits) {
-        self.by_key.all().iter().for_each(|(key, traffic)| traffic.own.store(own(key)));
+        self.by_key.all().iter().for_each(|(key, traffic)| traffic.own.store(Arc::new(own(key))));
     }
 
     /// Forgets addresses without allocations, and keys whose full burst is available again.

@@ -18,8 +18,8 @@ use crate::relay::calls::Calls;
 use crate::relay::endpoint::{Endpoint, Listener, Outgoing};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    CallFailure, CallOutcome, CandidateNudge, Carried, Host, KeyLimits, LiveLimits, MediaContext,
-    MediaLimits, Parties, Permit, RelayLimits,
+    CallFailure, CallOutcome, CandidateNudge, Carried, Host, KeyLimits, MediaContext, MediaLimits, Parties,
+    Permit, RelayLimits,
 };
 use peerbroker_core::threads::Threads;
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
@@ -127,7 +127,7 @@ impl World {
         let host: Arc<dyn Host> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));
         let context = MediaContext {
             host: Arc::clone(&host),
-            limits: LiveLimits::new(limits),
+            limits: Arc::new(Arc::new(limits).into()),
             clock: clock.clone(),
             threads: Threads::default(),
         };

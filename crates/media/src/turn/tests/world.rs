@@ -29,8 +29,7 @@ use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    CallFailure, Carried, Host, KeyLimits, LiveLimits, MediaContext, MediaLimits, Parties, Permit,
-    TurnLimits, TurnTotals,
+    CallFailure, Carried, Host, KeyLimits, MediaContext, MediaLimits, Parties, Permit, TurnLimits, TurnTotals,
 };
 use peerbroker_core::threads::Threads;
 
@@ -131,7 +130,7 @@ impl World {
         let (admits, of_key) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<_>>::default());
         let context = MediaContext {
             host: Arc::new(Keys(Arc::clone(&admits), Arc::clone(&of_key))),
-            limits: LiveLimits::new(limits),
+            limits: Arc::new(Arc::new(limits).into()),
             clock: clock.clone(),
             threads: Threads::default(),
         };

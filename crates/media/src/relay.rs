@@ -30,7 +30,7 @@ use peerbroker_core::media_api::{
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 use tokio::net::TcpStream;
 
-use crate::datapath::sockets::{self, BadMediaAddress, OpenSockets, Ports, Service as _, Sockets};
+use crate::datapath::sockets::{self, BadMediaAddress, Ports, Service as _, Sockets};
 use crate::datapath::streams::Connections;
 use crate::turn::{Server as TurnServer, Turn};
 use calls::Calls;
@@ -58,7 +58,7 @@ pub struct Relay {
     candidates: Candidates,
     /// The same with the broker's port, once clients are told that.
     with_broker: OnceLock<Candidates>,
-    sockets: OpenSockets,
+    sockets: Sockets,
     /// Serves clients of TURN at the same ports.
     turn: Option<Arc<TurnServer>>,
 }
@@ -100,27 +100,23 @@ impl BoundRelay {
             counters: calls.add_thread(),
         };
         let of_broker = service(&sockets.ports());
-        match sockets.start("relay", &threads, service) {
-            Ok(sockets) => {
-                let named = tcp_port.filter(|port| *port != 0).map(OtherPort::Named);
-                let relay = Relay {
-                    calls,
-                    service: of_broker,
-                    candidates: Candidates::new(&addresses, tcp, named),
-                    addresses,
-                    tcp,
-                    tcp_port,
-                    with_broker: OnceLock::new(),
-                    sockets,
-                    turn,
-                };
-                Some((relay, woken))
-            }
-            Err(error) => {
-                log::error!("there is no relay: {error}");
-                None
-            }
+        if let Err(error) = sockets.start("relay", &threads, service) {
+            log::error!("there is no relay: {error}");
+            return None;
         }
+        let named = tcp_port.filter(|port| *port != 0).map(OtherPort::Named);
+        let relay = Relay {
+            calls,
+            service: of_broker,
+            candidates: Candidates::new(&addresses, tcp, named),
+            addresses,
+            tcp,
+            tcp_port,
+            with_broker: OnceLock::new(),
+            sockets,
+            turn,
+        };
+        Some((relay, woken))
     }
 }
 

@@ -26,7 +26,7 @@ use peerbroker_core::media_api::{MediaContext, TurnConfig, TurnTotals, TurnUrls}
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use crate::datapath::sockets::{BadMediaAddress, OpenSockets, Sockets};
+use crate::datapath::sockets::{BadMediaAddress, Sockets};
 use crate::datapath::stun::may_be_stun;
 use peers::Peers;
 use relayed::RelayedAddresses;
@@ -42,7 +42,7 @@ pub struct BoundTurn {
 pub struct Turn {
     server: Arc<Server>,
     advertised: Vec<SocketAddr>,
-    sockets: OpenSockets,
+    sockets: Sockets,
 }
 
 impl BoundTurn {
@@ -72,13 +72,11 @@ impl BoundTurn {
         let peers = Peers::new(own, private, loopback);
         let threads = context.threads.clone();
         let server = Arc::new(Server::new(context, only_stun, peers, relayed));
-        match sockets.start("turn", &threads, |_| Arc::clone(&server)) {
-            Ok(sockets) => Some(Turn { server, advertised, sockets }),
-            Err(error) => {
-                log::error!("there is no TURN server: {error}");
-                None
-            }
+        if let Err(error) = sockets.start("turn", &threads, |_| Arc::clone(&server)) {
+            log::error!("there is no TURN server: {error}");
+            return None;
         }
+        Some(Turn { server, advertised, sockets })
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -56,16 +55,11 @@ pub(crate) trait Service: Clone + Send + Sync + 'static {
     }
 }
 
-/// The ports, bound and not yet served.
+/// The bound ports of a server. The threads that serve them end when this is dropped.
 pub(crate) struct Sockets {
     /// Those of each thread.
     udp: Vec<Ports>,
     tcp: Vec<TcpListener>,
-}
-
-/// The ports of a server whose threads serve them. The threads end when this is dropped.
-pub(crate) struct OpenSockets {
-    sockets: Sockets,
     /// The sockets of single clients.
     of_clients: watch::Sender<Vec<Arc<Port>>>,
 }
@@ -101,10 +95,10 @@ impl Sockets {
         let mut tries = TRIES;
         loop {
             let udp = bind_threads(addresses).map_err(bad)?;
-            let bound = udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound());
+            let bound = addresses_of(&udp);
             let listen = |address| listen(address).map_err(|error| (address, error));
             match bound.filter(|_| with_tcp).map(listen).collect() {
-                Ok(tcp) => return Ok(Sockets { udp, tcp }),
+                Ok(tcp) => return Ok(Sockets { udp, tcp, of_clients: watch::Sender::default() }),
                 Err((_, error)) if is_ours && tries > 1 && error.kind() == io::ErrorKind::AddrInUse => {
                     tries -= 1
                 }
@@ -115,7 +109,7 @@ impl Sockets {
 
     /// The bound addresses.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
-        self.udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound())
+        addresses_of(&self.udp)
     }
 
     /// The ports of one thread.
@@ -134,17 +128,16 @@ impl Sockets {
 
     /// Starts the threads, each with a service for its ports.
     pub(crate) fn start<S: Service>(
-        self,
+        &self,
         name: &str,
         threads: &Threads,
         service: impl Fn(&Ports) -> S,
-    ) -> io::Result<OpenSockets> {
-        let (of_clients, all_of_clients) = watch::channel(Vec::new());
+    ) -> io::Result<()> {
         let count = self.udp.len();
         for (number, ports) in self.udp.iter().enumerate() {
             let (service, ports) = (service(ports), Arc::clone(ports));
             let listeners = self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
-            let mut of_clients = all_of_clients.clone();
+            let mut of_clients = self.of_clients.subscribe();
             threads.keep_async(&format!("{name}-{number}"), async move || {
                 let mut tasks = JoinSet::new();
                 for port in ports.iter() {
@@ -181,14 +174,7 @@ impl Sockets {
                 }
             })?;
         }
-        Ok(OpenSockets { sockets: self, of_clients })
-    }
-}
-
-impl OpenSockets {
-    /// The bound addresses.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
-        self.sockets.addresses()
+        Ok(())
     }
 
     /// Gives each of these clients a socket of its own, before the ports are [left](Self::leave). Returns the clients for which
@@ -196,16 +182,14 @@ impl OpenSockets {
     pub(crate) fn keep(&self, clients: impl IntoIterator<Item = SocketAddr>) -> HashSet<SocketAddr> {
         let (mut kept, mut without) = (Vec::new(), HashSet::new());
         for client in clients {
-            let port = self.ports().find(|port| port.bound().is_ipv4() == client.is_ipv4());
-            match port.filter(|_| kept.len() < MAX_OF_CLIENTS).map(|port| port.of_client(client)) {
-                Some(Ok(socket)) => kept.push(Arc::new(socket)),
-                Some(Err(error)) => {
-                    log::debug!("there is no socket for the client {client}: {error}");
-                    without.insert(client);
-                }
-                None => {
-                    without.insert(client);
-                }
+            let port = self.all_ports().find(|port| port.bound().is_ipv4() == client.is_ipv4());
+            let socket = port.filter(|_| kept.len() < MAX_OF_CLIENTS).and_then(|port| {
+                let failed = |error: &_| log::debug!("there is no socket for the client {client}: {error}");
+                port.of_client(client).inspect_err(failed).ok()
+            });
+            match socket {
+                Some(socket) => kept.push(Arc::new(socket)),
+                None => drop(without.insert(client)),
             }
         }
         self.of_clients.send_replace(kept);
@@ -214,20 +198,25 @@ impl OpenSockets {
 
     /// Leaves the ports to the next server. Clients that were [kept](Self::keep), and connections, are still served.
     pub(crate) fn leave(&self) {
-        for port in self.ports() {
+        for port in self.all_ports() {
             if let Err(error) = port.leave() {
                 log::warn!("cannot leave UDP port {} to the next server: {error}", port.bound());
             }
         }
-        for listener in &self.sockets.tcp {
+        for listener in &self.tcp {
             // Ends all clones: a close would not.
             let _ = SockRef::from(listener).shutdown(Shutdown::Both);
         }
     }
 
-    fn ports(&self) -> impl Iterator<Item = &Port> {
-        self.sockets.udp.iter().flat_map(|ports| ports.iter()).map(|port| &**port)
+    fn all_ports(&self) -> impl Iterator<Item = &Arc<Port>> {
+        self.udp.iter().flat_map(|ports| ports.iter())
     }
+}
+
+/// The addresses of the ports of each thread.
+fn addresses_of(udp: &[Ports]) -> impl Iterator<Item = SocketAddr> + Clone {
+    udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound())
 }
 
 /// Binds an address for TCP.
@@ -252,13 +241,6 @@ pub(crate) fn shorten_queue<'a>(socket: impl Into<SockRef<'a>>) {
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(UNSENT as u32);
-}
-
-/// Handles the datagrams of a UDP port.
-async fn read(service: impl Service, port: Arc<Port>) {
-    let handle = |datagrams: Joined<'_>| service.receive(&port, datagrams);
-    let Err(error) = read_all(&port, handle, |lost| service.note_full(lost)).await;
-    log::error!("UDP port {} is not served any more: {error}", port.bound());
 }
 
 async fn accept(service: impl Service, listener: TcpListener) {
@@ -333,26 +315,18 @@ pub(crate) struct Joined<'a> {
     pub(crate) size: usize,
 }
 
-/// Passes the datagrams of a port to `handle`, on the runtime of this thread, and sends what `handle` sends. `note_full` gets the
-/// number of datagrams for which a socket had no room then.
-async fn read_all(
-    port: &Port,
-    handle: impl Fn(Joined<'_>),
-    note_full: impl Fn(u64),
-) -> io::Result<Infallible> {
-    let reader = port.reader()?;
+/// Handles the datagrams of a UDP port, on the runtime of this thread.
+async fn read(service: impl Service, port: Arc<Port>) {
+    let reader = match port.reader() {
+        Ok(reader) => reader,
+        Err(error) => return log::error!("UDP port {} is not served any more: {error}", port.bound()),
+    };
     loop {
-        let read = || BUFFERS.with_borrow_mut(|buffers| read_batch(port, buffers, &handle));
+        let read = || BUFFERS.with_borrow_mut(|buffers| read_batch(&service, &port, buffers));
         match reader.read(read).await {
-            Ok((count, lost)) => {
-                if lost > 0 {
-                    note_full(lost);
-                }
-                if count == BATCH {
-                    // Others of this thread have their turn in a flood.
-                    yield_now().await;
-                }
-            }
+            // Others of this thread have their turn in a flood.
+            Ok(BATCH) => yield_now().await,
+            Ok(_) => {}
             // So Windows tells that a client has closed the port to which a datagram went. Others must not wait for that.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
@@ -363,13 +337,9 @@ async fn read_all(
     }
 }
 
-/// Handles received datagrams, up to a batch. Returns their number, in which joined ones are one, and the number of those for
-/// which a socket had no room when they were sent.
-fn read_batch(
-    port: &Port,
-    buffers: &mut [[u8; JOINED]],
-    handle: impl Fn(Joined<'_>),
-) -> io::Result<(usize, u64)> {
+/// Handles received datagrams, up to a batch, and sends what the service sends meanwhile. Returns their number, in which joined
+/// ones are one.
+fn read_batch(service: &impl Service, port: &Arc<Port>, buffers: &mut [[u8; JOINED]]) -> io::Result<usize> {
     let mut metas = [RecvMeta::default(); BATCH];
     let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
     let mut slices: [IoSliceMut<'_>; BATCH] =
@@ -381,21 +351,40 @@ fn read_batch(
     for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
         let bytes = buffer.get(..meta.len).unwrap_or_default();
         if !bytes.is_empty() {
-            handle(Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
+            service.receive(port, Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
         }
     }
-    Ok((count, gathered.map_or(0, Gathered::end)))
+    let lost = gathered.map_or(0, Gathered::end);
+    if lost > 0 {
+        service.note_full(lost);
+    }
+    Ok(count)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::net::UdpSocket;
-    use std::rc::Rc;
-
-    use tokio::task::LocalSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    /// Counts datagrams of 100 bytes.
+    #[derive(Clone, Default)]
+    struct Counting(Arc<AtomicUsize>);
+
+    impl Service for Counting {
+        fn receive(&self, _: &Arc<Port>, datagrams: Joined<'_>) {
+            self.0.fetch_add(datagrams.bytes.len() / 100, Ordering::SeqCst);
+        }
+
+        fn note_full(&self, _: u64) {}
+
+        fn admit(&self, _: SocketAddr) -> Option<impl Send + 'static> {
+            None::<()>
+        }
+
+        async fn serve(&self, _: TcpStream, _: SocketAddr) {}
+    }
 
     #[tokio::test]
     async fn others_of_a_thread_have_their_turn_in_a_flood_of_datagrams() {
@@ -404,21 +393,14 @@ mod tests {
         for _ in 0..5 * BATCH {
             sender.send_to(&[7; 100], port.bound()).unwrap();
         }
-        let handled = Rc::new(Cell::new(0));
-        let tasks = LocalSet::new();
-        let (reading, counted) = (Arc::clone(&port), Rc::clone(&handled));
-        tasks.spawn_local(async move {
-            let count = |datagrams: Joined<'_>| counted.set(counted.get() + datagrams.bytes.len() / 100);
-            read_all(&reading, count, |_| {}).await
-        });
-        let watch = async {
-            let mut before = 0;
-            while before < 5 * BATCH {
-                assert!(handled.get() - before <= BATCH, "{before}, {}", handled.get());
-                before = handled.get();
-                yield_now().await;
-            }
-        };
-        tasks.run_until(watch).await;
+        let service = Counting::default();
+        tokio::spawn(read(service.clone(), Arc::clone(&port)));
+        let mut before = 0;
+        while before < 5 * BATCH {
+            let handled = service.0.load(Ordering::SeqCst);
+            assert!(handled - before <= BATCH, "{before}, {handled}");
+            before = handled;
+            yield_now().await;
+        }
     }
 }

@@ -71,6 +71,7 @@ pub(super) struct Rights {
     named: Vec<u16>,
 }
 
+#[derive(Clone)]
 struct Permission {
     peer: IpAddr,
     expires: u64,
@@ -197,22 +198,17 @@ impl Rights {
         if !self.permissions.iter().any(|permission| permission.peer == self.shared) {
             self.named.clear();
         }
-        let (before, expires) = (self.permissions.len(), now + PERMISSION);
-        for peer in peers {
-            if self.permissions.iter().any(|permission| permission.peer == peer.ip()) {
-                continue;
-            }
-            if self.permissions.len() >= MAX_PERMISSIONS {
-                self.permissions.truncate(before);
-                return Err(TurnRefusal::Capacity);
-            }
-            self.permissions.push(Permission { peer: peer.ip(), expires });
-        }
-        for permission in &mut self.permissions {
-            if peers.iter().any(|peer| peer.ip() == permission.peer) {
-                permission.expires = expires;
+        let (mut permissions, expires) = (self.permissions.clone(), now + PERMISSION);
+        for peer in peers.iter().map(SocketAddr::ip) {
+            match permissions.iter_mut().find(|permission| permission.peer == peer) {
+                Some(known) => known.expires = expires,
+                None => permissions.push(Permission { peer, expires }),
             }
         }
+        if permissions.len() > MAX_PERMISSIONS {
+            return Err(TurnRefusal::Capacity);
+        }
+        self.permissions = permissions;
         peers.iter().for_each(|peer| self.name(*peer));
         Ok(())
     }

@@ -30,11 +30,11 @@ use peerbroker_core::media_api::{
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 use tokio::net::TcpStream;
 
-use crate::datapath::sockets::{self, BadMediaAddress, Ports, Service as _, Sockets};
+use crate::datapath::sockets::{self, Address, BadMediaAddress, Ports, Service as _, Sockets};
 use crate::datapath::streams::Connections;
 use crate::turn::{Server as TurnServer, Turn};
 use calls::Calls;
-use candidates::{Address, Candidates, OtherPort};
+use candidates::{Candidates, OtherPort};
 use endpoint::Listener;
 use service::{Service, Streams, may_be_frame};
 
@@ -72,7 +72,7 @@ impl BoundRelay {
 
     /// The addresses that clients are told: at most one of each family.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.advertised(&self.config.public)
+        self.sockets.advertised(&self.config.public).iter().map(|address| address.told).collect()
     }
 
     /// Starts the threads. If they cannot start, there is no relay, and the log says so. A TURN server may share the ports. The
@@ -82,11 +82,9 @@ impl BoundRelay {
         context: MediaContext,
         turn: Option<&Turn>,
     ) -> Option<(Relay, Receiver<CandidateNudge>)> {
-        let advertised = self.addresses();
-        let BoundRelay { config: RelayConfig { private, tcp, tcp_port, .. }, sockets } = self;
-        let own = sockets.addresses().chain(advertised.iter().copied()).collect();
-        let addresses: Vec<Address> =
-            sockets.addresses().zip(advertised).map(|(bound, told)| Address { bound, told }).collect();
+        let BoundRelay { config: RelayConfig { public, private, tcp, tcp_port, .. }, sockets } = self;
+        let addresses = sockets.advertised(&public);
+        let own = addresses.iter().flat_map(|address| [address.bound, address.told]).collect();
         let (wakes, woken) = sync_channel(MAX_NUDGES);
         let connections = Connections::new(Arc::clone(&context.host));
         let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });

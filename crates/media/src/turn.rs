@@ -26,7 +26,7 @@ use peerbroker_core::media_api::{MediaContext, TurnConfig, TurnTotals, TurnUrls}
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use crate::datapath::sockets::{BadMediaAddress, Sockets};
+use crate::datapath::sockets::{Address, BadMediaAddress, Sockets};
 use crate::datapath::stun::may_be_stun;
 use peers::Peers;
 use relayed::RelayedAddresses;
@@ -41,7 +41,7 @@ pub struct BoundTurn {
 /// A TURN server that is running. It ends when this is dropped.
 pub struct Turn {
     server: Arc<Server>,
-    advertised: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     sockets: Sockets,
 }
 
@@ -55,20 +55,16 @@ impl BoundTurn {
 
     /// The addresses that clients are told: at most one of each family.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.advertised(&self.config.public)
+        self.sockets.advertised(&self.config.public).iter().map(|address| address.told).collect()
     }
 
     /// Starts the threads. If they cannot start, there is no server, and the log says so.
     pub fn start(self, context: MediaContext) -> Option<Turn> {
-        let advertised = self.addresses();
-        let relayed = advertised
-            .iter()
-            .zip(self.sockets.addresses())
-            .map(|(told, bound)| (told.ip(), bound.ip()))
-            .collect();
-        let own: Vec<_> = self.sockets.addresses().chain(advertised.iter().copied()).collect();
-        let BoundTurn { config: TurnConfig { only_stun, ports, private, loopback, .. }, sockets } = self;
-        let relayed = RelayedAddresses { addresses: relayed, ports, own: own.clone() };
+        let BoundTurn { config, sockets } = self;
+        let TurnConfig { public, only_stun, ports, private, loopback, .. } = config;
+        let addresses = sockets.advertised(&public);
+        let own = addresses.iter().flat_map(|address| [address.bound, address.told]).collect();
+        let relayed = RelayedAddresses { addresses: addresses.clone(), ports };
         let peers = Peers::new(own, private, loopback);
         let threads = context.threads.clone();
         let server = Arc::new(Server::new(context, only_stun, peers, relayed));
@@ -76,21 +72,22 @@ impl BoundTurn {
             log::error!("there is no TURN server: {error}");
             return None;
         }
-        Some(Turn { server, advertised, sockets })
+        Some(Turn { server, addresses, sockets })
     }
 }
 
 impl Turn {
     /// The URLs that clients are told now.
     pub fn urls(&self) -> TurnUrls {
-        let stun = self.advertised.iter().map(|address| format!("stun:{address}")).collect();
+        let told = || self.addresses.iter().map(|address| address.told);
+        let stun = told().map(|address| format!("stun:{address}")).collect();
         if self.server.only_stun {
             return TurnUrls { stun, ..TurnUrls::default() };
         }
         let over = |transport: &'static str| {
-            self.advertised.iter().map(move |address| format!("turn:{address}?transport={transport}"))
+            told().map(move |address| format!("turn:{address}?transport={transport}"))
         };
-        let tls_port = self.server.tls.get().and(self.advertised.first()).map(SocketAddr::port);
+        let tls_port = self.server.tls.get().and(told().next()).map(|address| address.port());
         TurnUrls { stun, turn: over("udp").chain(over("tcp")).collect(), tls_port }
     }
 

@@ -67,6 +67,13 @@ pub(crate) struct Sockets {
 /// Most clients that get a socket of their own. Linux before 6.13 compares each datagram for the port with all of them.
 const MAX_OF_CLIENTS: usize = 4096;
 
+/// An address of a server: the one that it has bound, and the one that clients are told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address {
+    pub(crate) bound: SocketAddr,
+    pub(crate) told: SocketAddr,
+}
+
 /// The reason why a relay or a TURN server cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} at {address}: {error}")]
@@ -117,13 +124,14 @@ impl Sockets {
         self.udp.first().cloned().unwrap_or_default()
     }
 
-    /// The addresses that clients are told: a public one of its family in place of each, if there is one.
-    pub(crate) fn advertised(&self, public: &[IpAddr]) -> Vec<SocketAddr> {
-        let told = |bound: SocketAddr| {
+    /// The addresses, as clients are told them: a public one of its family in place of each, if there is one.
+    pub(crate) fn advertised(&self, public: &[IpAddr]) -> Vec<Address> {
+        let advertised = |bound: SocketAddr| {
             let of_family = public.iter().find(|public| public.is_ipv4() == bound.is_ipv4());
-            SocketAddr::new(of_family.copied().unwrap_or(bound.ip()), bound.port())
+            let told = SocketAddr::new(of_family.copied().unwrap_or(bound.ip()), bound.port());
+            Address { bound, told }
         };
-        self.addresses().map(told).collect()
+        self.addresses().map(advertised).collect()
     }
 
     /// Starts the threads, each with a service for its ports.

@@ -2,18 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::datapath::sockets::Address;
+
 /// Priorities, below all of a client's own (RFC 8445, section 5.1.2.1): over UDP, over TCP at the relay's port, and over TCP at
 /// another one. They are so far apart that [`Candidates::renewed`] has some for every time.
 const UDP: u32 = 255;
 const TCP: u32 = 127;
 const OTHER_TCP: u32 = 63;
-
-/// An address of the relay: the one that it has bound, and the one that clients are told.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Address {
-    pub(super) bound: SocketAddr,
-    pub(super) told: SocketAddr,
-}
 
 /// The port of TCP connections that other servers accept, or that a proxy passes on.
 #[derive(Clone, Copy, Debug)]

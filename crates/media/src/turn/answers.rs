@@ -49,6 +49,11 @@ impl Refused {
         Refused { code, text: Some(text), why, unknown: Vec::new() }
     }
 
+    /// True if the client may try again with other credentials, or with a new nonce (RFC 8489, section 9.2.5).
+    pub(super) fn asks_for_credentials(&self) -> bool {
+        matches!(self.code, ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE)
+    }
+
     /// The answer. Signed if the client has proved itself.
     pub(super) fn answer(&self, request: &Message<'_>, key: Option<&IntegrityKey>) -> Vec<u8> {
         let mut answer = self.begin(request);

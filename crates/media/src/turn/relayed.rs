@@ -7,17 +7,19 @@
 //! proxies, some systems refuse 240.0.0.0/4, and clients that do not ask for IPv6 must get IPv4.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use peerbroker_core::media_api::TurnRefusal;
 use socket2::SockRef;
 use stun_types::attribute::ErrorCode;
+use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::answers::Refused;
+use crate::datapath::sockets::Address;
 
 /// The ports of virtual addresses: those that no service has by default (RFC 6335, section 6).
 const VIRTUAL: RangeInclusive<u16> = 49152..=65535;
@@ -34,12 +36,10 @@ const NO_FAMILY: Refused = Refused::saying(
 
 /// The source of relayed addresses.
 pub(super) struct RelayedAddresses {
-    /// The addresses that clients are told, and those that are bound: at most one of each family.
-    pub(super) addresses: Vec<(IpAddr, IpAddr)>,
+    /// Our own addresses: at most one of each family.
+    pub(super) addresses: Vec<Address>,
     /// The ports of sockets; `None` if addresses are virtual.
     pub(super) ports: Option<RangeInclusive<u16>>,
-    /// Our own ports.
-    pub(super) own: Vec<SocketAddr>,
 }
 
 impl RelayedAddresses {
@@ -55,28 +55,31 @@ impl RelayedAddresses {
         even: bool,
         is_taken: impl Fn(&SocketAddr) -> bool,
     ) -> Result<(SocketAddr, Option<UdpSocket>), Refused> {
-        let address = self.addresses.iter().find(|(public, _)| public.is_ipv4() == is_ipv4);
-        let (public, bound) = *address.ok_or(NO_FAMILY)?;
-        let mut binds = 0;
-        for port in shuffled(self.ports.as_ref().unwrap_or(&VIRTUAL)) {
-            let relayed = SocketAddr::new(public, port);
-            if even && port % 2 == 1 || self.own.contains(&relayed) || is_taken(&relayed) {
-                continue;
-            }
+        let own = self.addresses.iter().find(|own| own.told.is_ipv4() == is_ipv4).ok_or(NO_FAMILY)?;
+        let ports = shuffled(self.ports.as_ref().unwrap_or(&VIRTUAL));
+        let fits = |port: &u16| *port != own.told.port() && !(even && port % 2 == 1);
+        let addresses = ports.filter(fits).map(|port| SocketAddr::new(own.told.ip(), port));
+        for relayed in addresses.filter(|address| !is_taken(address)).take(MAX_BINDS) {
             if self.ports.is_none() {
                 return Ok((relayed, None));
             }
-            match UdpSocket::bind((bound, port)) {
+            let port = relayed.port();
+            match bind((own.bound.ip(), port).into()) {
                 Ok(socket) => return Ok((relayed, Some(socket))),
                 Err(error) => log::debug!("cannot relay at port {port}: {error}"),
-            }
-            binds += 1;
-            if binds == MAX_BINDS {
-                break;
             }
         }
         Err(TurnRefusal::Capacity.into())
     }
+}
+
+/// Binds a socket for the runtime of this thread, which has read the client's request.
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    // tokio panics without one.
+    let _runtime = Handle::try_current().map_err(io::Error::other)?;
+    UdpSocket::from_std(socket)
 }
 
 /// All ports of a range, from a random one on. So the next one cannot be guessed, and a port is not used again at once.
@@ -88,7 +91,7 @@ fn shuffled(ports: &RangeInclusive<u16>) -> impl Iterator<Item = u16> + use<> {
 
 /// The socket of a relayed address. The drop ends its reader.
 pub(super) struct RelayedSocket {
-    socket: Arc<tokio::net::UdpSocket>,
+    socket: Arc<UdpSocket>,
     reader: JoinHandle<()>,
 }
 
@@ -99,22 +102,17 @@ pub(super) const MAX_DATAGRAM: usize = 8192;
 const BATCH_SIZE: usize = 32;
 
 impl RelayedSocket {
-    /// Starts to read it on the runtime of this thread, which has read the client's request. `receive` gets what peers send.
-    pub(super) fn start(
-        socket: UdpSocket,
-        receive: impl Fn(SocketAddr, &[u8]) + Send + 'static,
-    ) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let runtime = Handle::try_current().map_err(io::Error::other)?;
-        let socket = Arc::new(tokio::net::UdpSocket::from_std(socket)?);
+    /// Starts to read it. `receive` gets what peers send.
+    pub(super) fn start(socket: UdpSocket, receive: impl Fn(SocketAddr, &[u8]) + Send + 'static) -> Self {
+        let socket = Arc::new(socket);
         let reading = Arc::clone(&socket);
-        let reader = runtime.spawn(async move {
+        let reader = tokio::spawn(async move {
             while reading.readable().await.is_ok() {
                 read(&reading, &receive);
                 tokio::task::yield_now().await;
             }
         });
-        Ok(RelayedSocket { socket, reader })
+        RelayedSocket { socket, reader }
     }
 
     /// Sends to a peer. False if the socket has no room.
@@ -125,7 +123,7 @@ impl RelayedSocket {
 }
 
 /// Reads all received datagrams. A plain function, so that the buffer is not part of each task.
-fn read(socket: &tokio::net::UdpSocket, receive: &impl Fn(SocketAddr, &[u8])) {
+fn read(socket: &UdpSocket, receive: &impl Fn(SocketAddr, &[u8])) {
     // One byte more shows that a datagram is too long.
     let mut buffer = [0; MAX_DATAGRAM + 1];
     for _ in 0..BATCH_SIZE {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use peerbroker_core::media_api::TurnRefusal;
@@ -42,20 +42,13 @@ const WRONG_FAMILY: Refused = Refused::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMAT
 /// The answer to a request, if it is granted.
 type Granted = Result<Vec<u8>, Refused>;
 
-/// A failed proof of a client's credentials.
-enum Unproved {
-    /// It is asked to, with a new nonce.
-    Challenge(Refused),
-    Refused(Refused),
-}
-
 impl Server {
     /// Handles a request, and answers it.
     pub(super) fn on_request(self: &Arc<Self>, asked: Asked<'_>) -> Vec<u8> {
         let Asked { client, allocation, request, now } = asked;
         let proved = match self.prove(asked) {
             Ok(proved) => proved,
-            Err(Unproved::Challenge(refused)) => {
+            Err(refused) if refused.asks_for_credentials() => {
                 let challenge = refused.challenge(request, &self.nonces.issue(client.id.address, now));
                 // A shorter request may come from a forged address, to flood its victim with more bytes.
                 if challenge.len() <= MAX_AMPLIFIED * request.as_bytes().len() {
@@ -64,7 +57,7 @@ impl Server {
                 self.note_refusal(TurnRefusal::Request);
                 return BAD_REQUEST.answer(request, None);
             }
-            Err(Unproved::Refused(refused)) => {
+            Err(refused) => {
                 self.note_refusal(refused.why);
                 return refused.answer(request, None);
             }
@@ -89,29 +82,27 @@ impl Server {
     }
 
     /// Checks if a request has valid credentials, in the long-term mechanism (RFC 8489, section 9.2.4).
-    fn prove(&self, Asked { client, allocation, request, now }: Asked<'_>) -> Result<Proved, Unproved> {
+    fn prove(&self, Asked { client, allocation, request, now }: Asked<'_>) -> Result<Proved, Refused> {
         let has_integrity = request.has_attribute(MessageIntegrity::TYPE)
             || request.has_attribute(MessageIntegritySha256::TYPE);
         if !has_integrity {
             // Without a text: the answer to a stranger is short.
-            let unknown = Refused::saying(ErrorCode::UNAUTHORIZED, "", TurnRefusal::Credentials);
-            return Err(Unproved::Challenge(unknown));
+            return Err(Refused::saying(ErrorCode::UNAUTHORIZED, "", TurnRefusal::Credentials));
         }
         let (Ok(username), Ok(_), Ok(nonce)) =
             (request.attribute::<Username>(), request.attribute::<Realm>(), request.attribute::<Nonce>())
         else {
-            return Err(Unproved::Refused(BAD_REQUEST));
+            return Err(BAD_REQUEST);
         };
         if !self.nonces.is_valid(nonce.nonce(), client.id.address, now) {
-            let stale = Refused::new(ErrorCode::STALE_NONCE, TurnRefusal::Credentials);
-            return Err(Unproved::Challenge(stale));
+            return Err(Refused::new(ErrorCode::STALE_NONCE, TurnRefusal::Credentials));
         }
         let challenge = |why| {
             self.note_refusal(why);
-            Unproved::Challenge(match why {
+            match why {
                 TurnRefusal::Expired => Refused::saying(ErrorCode::UNAUTHORIZED, "Expired Credentials", why),
                 _ => why.into(),
-            })
+            }
         };
         let username = username.username();
         let known = allocation.filter(|allocation| allocation.proved.username == username);
@@ -177,22 +168,18 @@ impl Server {
             let place = self.place(&proved.key, client.id.address.ip(), now)?;
             let is_taken = |address: &SocketAddr| self.is_relayed(address);
             let (relayed, socket) = self.addresses.find(is_ipv4, even_port.is_some(), is_taken)?;
-            let itself = Arc::new(OnceLock::new());
-            let start = |socket| RelayedSocket::start(socket, receiver(self, &itself));
-            let socket = socket.map(start).transpose().map_err(|_| TurnRefusal::Capacity)?;
-            let allocation = Arc::new(Allocation {
+            let allocation = Arc::new_cyclic(|itself| Allocation {
                 client: client.clone(),
                 proved: proved.clone(),
                 request: request.transaction_id(),
                 relayed,
-                socket,
+                socket: socket.map(|socket| RelayedSocket::start(socket, receiver(self, itself))),
                 place,
                 rate: RateLimit::default(),
                 created: now,
                 used: AtomicU64::new(0),
                 rights: Mutex::new(Rights::new(relayed, expires)),
             });
-            let _ = itself.set(Arc::downgrade(&allocation));
             if self.insert(&allocation) {
                 self.counted.lock().allocated += 1;
                 return Ok(Server::allocated(&allocation, request, now));
@@ -272,12 +259,11 @@ impl Server {
 /// Returns the reader of an allocation's socket. It holds weak references to the allocation and the server.
 fn receiver(
     server: &Arc<Server>,
-    allocation: &Arc<OnceLock<Weak<Allocation>>>,
+    allocation: &Weak<Allocation>,
 ) -> impl Fn(SocketAddr, &[u8]) + Send + use<> {
-    let (server, allocation) = (Arc::downgrade(server), Arc::clone(allocation));
+    let (server, allocation) = (Arc::downgrade(server), Weak::clone(allocation));
     move |peer, bytes| {
-        let allocation = allocation.get().and_then(Weak::upgrade);
-        if let (Some(server), Some(allocation)) = (server.upgrade(), allocation) {
+        if let (Some(server), Some(allocation)) = (server.upgrade(), allocation.upgrade()) {
             server.receive_from_peer(&allocation, peer, bytes);
         }
     }

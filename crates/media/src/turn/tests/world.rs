@@ -21,6 +21,7 @@ use turn_types::attribute::{
 use turn_types::channel::ChannelData;
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
 
+use crate::datapath::sockets::Address;
 use crate::datapath::streams::{Framed, Outbox, Protocol as _};
 use crate::turn::client::{Client as Id, ClientId, Ingress, ReplySink};
 use crate::turn::connections::OfTurn;
@@ -123,10 +124,9 @@ impl World {
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(10_000));
-        let own = vec![addr("203.0.113.1:3479")];
-        let public = addr("203.0.113.1:0").ip();
-        let bound = if ports.is_some() { addr("127.0.0.1:0").ip() } else { public };
-        let addresses = RelayedAddresses { addresses: vec![(public, bound)], ports, own: own.clone() };
+        let told = addr("203.0.113.1:3479");
+        let bound = if ports.is_some() { addr("127.0.0.1:3479") } else { told };
+        let addresses = RelayedAddresses { addresses: vec![Address { bound, told }], ports };
         let (admits, of_key) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<_>>::default());
         let context = MediaContext {
             host: Arc::new(Keys(Arc::clone(&admits), Arc::clone(&of_key))),
@@ -134,7 +134,7 @@ impl World {
             clock: clock.clone(),
             threads: Threads::default(),
         };
-        let peers = Peers::new(own, false, false);
+        let peers = Peers::new(vec![told], false, false);
         let server = Server::new(context, only_stun, peers, addresses);
         World { server: Arc::new(server), clock, admits, own: of_key }
     }

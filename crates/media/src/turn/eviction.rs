@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use peerbroker_core::wire::AddressPrefix;
 
 use super::allocation::Allocation;
@@ -14,10 +13,7 @@ const SEARCH_EVERY: u64 = 1000;
 
 /// Unused allocations that were found.
 #[derive(Default)]
-pub(super) struct Unused(Mutex<Found>);
-
-#[derive(Default)]
-struct Found {
+pub(super) struct Unused {
     /// The earliest time of the next search.
     next: u64,
     /// Each with the number of unused ones that its site has left when its older ones are ended. The last goes first.
@@ -28,23 +24,22 @@ impl Unused {
     /// The unused allocation among `all` that is ended next: the oldest of the site with the most. Only if these are more than
     /// twice as many as the asking site holds, so that equals do not evict each other in turn.
     pub(super) fn next(
-        &self,
+        &mut self,
         all: impl FnOnce() -> Vec<Arc<Allocation>>,
         of_key: Option<&str>,
         held: usize,
         now: u64,
     ) -> Option<Arc<Allocation>> {
-        let Found { next, ranked } = &mut *self.0.lock();
-        if *next <= now {
-            (*next, *ranked) = (now + SEARCH_EVERY, search(all(), now));
+        if self.next <= now {
+            (self.next, self.ranked) = (now + SEARCH_EVERY, search(all(), now));
         }
-        for at in (0..ranked.len()).rev() {
-            let (_, allocation) = ranked.get(at).filter(|(rank, _)| *rank > 2 * held)?;
+        for at in (0..self.ranked.len()).rev() {
+            let (_, allocation) = self.ranked.get(at).filter(|(rank, _)| *rank > 2 * held)?;
             let unused = allocation.upgrade().filter(|allocation| allocation.is_unused(now));
             if unused.as_ref().is_some_and(|unused| of_key.is_some_and(|key| key != unused.proved.key)) {
                 continue;
             }
-            ranked.remove(at);
+            self.ranked.remove(at);
             if unused.is_some() {
                 return unused;
             }

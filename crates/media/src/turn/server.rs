@@ -41,7 +41,7 @@ pub(crate) struct Server {
     traffic: TrafficCounters,
     /// The totals that nothing else knows.
     pub(super) counted: Mutex<TurnTotals>,
-    unused: Unused,
+    unused: Mutex<Unused>,
     strangers: UnverifiedSourceLimiter,
     by_client: DashMap<ClientId, Arc<Allocation>>,
     by_relayed: DashMap<SocketAddr, Arc<Allocation>>,
@@ -78,7 +78,7 @@ impl Server {
             quotas: Quotas::default(),
             traffic: TrafficCounters::default(),
             counted: Mutex::default(),
-            unused: Unused::default(),
+            unused: Mutex::default(),
             strangers: UnverifiedSourceLimiter::default(),
             by_client: DashMap::new(),
             by_relayed: DashMap::new(),
@@ -291,7 +291,8 @@ impl Server {
                 _ => break,
             };
             let held = self.quotas.of_site(address);
-            let Some(unused) = self.unused.next(|| self.all(), of_key, held, now) else { break };
+            let unused = self.unused.lock().next(|| self.all(), of_key, held, now);
+            let Some(unused) = unused else { break };
             self.remove(&unused);
             drop(unused);
             self.counted.lock().displaced += 1;

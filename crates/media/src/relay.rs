@@ -136,7 +136,7 @@ impl Relay {
 
     /// The candidates that lead here: lines of a description without their `a=` and their end.
     pub fn candidates(&self) -> &[String] {
-        self.told().lines()
+        &self.told().lines
     }
 
     /// Candidates that differ from all earlier ones of a client. Browsers ignore known candidates.
@@ -194,9 +194,9 @@ impl Relay {
     /// `tell` is that of [`end_calls`](Self::end_calls). Call it once.
     pub fn retire(&self, tell: impl FnMut(EndedCalls) -> bool) {
         let mut clients = self.calls.retire();
-        let turn =
-            self.turn.iter().flat_map(|turn| self.sockets.addresses().flat_map(|at| turn.clients_at(at)));
-        clients.extend(turn);
+        if let Some(turn) = &self.turn {
+            clients.extend(self.addresses.iter().flat_map(|address| turn.clients_at(address.bound)));
+        }
         self.calls.end_of(&self.sockets.keep(clients), tell);
     }
 

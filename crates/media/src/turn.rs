@@ -131,7 +131,7 @@ impl Turn {
     /// Makes no more allocations, and prepares to [leave the ports](Self::leave_ports). Call it once.
     pub fn retire(&self) {
         self.server.retire();
-        let clients: Vec<_> = self.sockets.addresses().flat_map(|at| self.server.clients_at(at)).collect();
+        let clients = self.addresses.iter().flat_map(|address| self.server.clients_at(address.bound));
         // A client without a socket notices it by its own timeout: TURN has no message for that.
         self.sockets.keep(clients);
     }

@@ -6,7 +6,7 @@ use peerbroker_core::rate_limit::RateLimit;
 /// The traffic of one key.
 #[derive(Debug, Default)]
 pub(crate) struct KeyTraffic {
-    rate: RateLimit,
+    pub(crate) rate: RateLimit,
     /// The limits of the key's own. They are read for each datagram, and set every few seconds.
     pub(crate) own: LiveLimits<KeyLimits>,
 }
@@ -16,11 +16,6 @@ impl KeyTraffic {
     pub(crate) fn charge(&self, bytes: u32, of_server: u32, now: u64) -> bool {
         let most = self.own.load().key_bytes_per_second.unwrap_or(of_server);
         self.rate.try_charge(bytes, most, now).is_ok()
-    }
-
-    /// True if the full burst is available again.
-    pub(crate) fn is_rested(&self, now: u64) -> bool {
-        self.rate.is_rested(now)
     }
 }
 

@@ -114,11 +114,6 @@ impl Sockets {
         }
     }
 
-    /// The bound addresses.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
-        addresses_of(&self.udp)
-    }
-
     /// The ports of one thread.
     pub(crate) fn ports(&self) -> Ports {
         self.udp.first().cloned().unwrap_or_default()
@@ -131,7 +126,7 @@ impl Sockets {
             let told = SocketAddr::new(of_family.copied().unwrap_or(bound.ip()), bound.port());
             Address { bound, told }
         };
-        self.addresses().map(advertised).collect()
+        addresses_of(&self.udp).map(advertised).collect()
     }
 
     /// Starts the threads, each with a service for its ports.
@@ -223,7 +218,7 @@ impl Sockets {
 }
 
 /// The addresses of the ports of each thread.
-fn addresses_of(udp: &[Ports]) -> impl Iterator<Item = SocketAddr> + Clone {
+fn addresses_of(udp: &[Ports]) -> impl Iterator<Item = SocketAddr> {
     udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound())
 }
 

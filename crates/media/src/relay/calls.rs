@@ -44,7 +44,7 @@ pub(super) struct Calls {
     own: Vec<SocketAddr>,
     /// True if clients may have private addresses.
     private: bool,
-    offers: Offers,
+    pub(super) offers: Offers,
     by_number: DashMap<u32, Arc<Call>>,
     /// By the digest of the username: the text would take more memory than the rest. The password decides in any case.
     by_username: DashMap<u64, (Arc<Call>, End)>,
@@ -377,11 +377,6 @@ impl Calls {
         let stun = Stun::parse(from, datagram)?;
         let is_check = stun.message.class() == MessageClass::Request && self.may_be_client(from);
         is_check.then(|| self.offers.keep_check(&stun))?
-    }
-
-    /// True if an offer waits for its answer.
-    pub(super) fn is_waiting(&self, offer: &OfferId) -> bool {
-        self.offers.waits(offer)
     }
 
     /// The connection of an address is closed.

@@ -22,7 +22,8 @@ pub(super) enum OtherPort {
 /// Candidates, without the names that tell them apart.
 pub(super) struct Candidates {
     ways: Vec<(u32, SocketAddr)>,
-    lines: Vec<String>,
+    /// Lines of a description without their `a=` and their end.
+    pub(super) lines: Vec<String>,
 }
 
 impl Candidates {
@@ -37,11 +38,6 @@ impl Candidates {
         let ways: Vec<_> = told().map(|told| (UDP, told)).chain(over_tcp).chain(other).collect();
         let lines = lines(&ways, 0).collect();
         Candidates { ways, lines }
-    }
-
-    /// Lines of a description without their `a=` and their end.
-    pub(super) fn lines(&self) -> &[String] {
-        &self.lines
     }
 
     /// Candidates that differ from all earlier ones.
@@ -105,17 +101,17 @@ mod tests {
             ("127.0.0.1:443", &[]),
         ] {
             let other = Some(OtherPort::Of(server.parse().unwrap()));
-            let told = words(Candidates::new(&addresses, true, other).lines().iter());
+            let told = words(Candidates::new(&addresses, true, other).lines.iter());
             let expected: Vec<_> = expected.iter().map(|at| format!("tcp 63 {at}")).collect();
             assert_eq!(told[4..], expected, "{server}");
-            assert!(words(Candidates::new(&addresses, false, other).lines().iter()).len() == 2);
+            assert!(words(Candidates::new(&addresses, false, other).lines.iter()).len() == 2);
         }
     }
 
     #[test]
     fn a_named_port_is_told_once() {
         let addresses = [address("10.0.0.7:3478", "198.51.100.7:3478")];
-        let at = |port| words(Candidates::new(&addresses, true, Some(OtherPort::Named(port))).lines().iter());
+        let at = |port| words(Candidates::new(&addresses, true, Some(OtherPort::Named(port))).lines.iter());
         let own = ["udp 255 198.51.100.7 3478", "tcp 127 198.51.100.7 3478"];
         assert_eq!(at(443), [own[0], own[1], "tcp 63 198.51.100.7 443"]);
         assert_eq!(at(3478), own);
@@ -126,7 +122,7 @@ mod tests {
         let addresses = ["10.0.0.7:3478", "[2001:db8::7]:3478"].map(|at| address(at, at));
         let candidates = Candidates::new(&addresses, true, Some(OtherPort::Named(443)));
         let all: Vec<String> = (0..=8).flat_map(|times| candidates.renewed(times)).collect();
-        assert_eq!(&all[..6], candidates.lines());
+        assert_eq!(all[..6], candidates.lines);
         let word = |at: usize| move |line: &String| line.split(' ').nth(at).unwrap().to_owned();
         let foundations: HashSet<String> = all.iter().map(word(0)).collect();
         assert_eq!(foundations.len(), all.len());

@@ -252,7 +252,7 @@ impl Protocol for OfCall<'_> {
             // candidates answers seconds later; from then on its client has time once more.
             let mut answers = self.answers.lock();
             let offer = answers.take();
-            *answers = offer.filter(|offer| calls.is_waiting(offer));
+            *answers = offer.filter(|offer| calls.offers.waits(offer));
             offer.map(|_| end.min(now + Self::TO_PROVE))
         };
         next.filter(|next| *next > now)

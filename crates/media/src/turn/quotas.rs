@@ -77,7 +77,7 @@ impl Quotas {
 
     /// Forgets addresses without allocations, and keys whose full burst is available again.
     pub(super) fn sweep(&self, now: u64) {
-        self.by_key.sweep(|traffic| !traffic.is_rested(now));
+        self.by_key.sweep(|traffic| !traffic.rate.is_rested(now));
         self.by_address.sweep(|()| false);
         self.by_site.sweep(|()| false);
     }

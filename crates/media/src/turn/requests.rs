@@ -166,7 +166,7 @@ impl Server {
         let expires = now + u64::from(lifetime(request)?.clamp(LIFETIME, MAX_LIFETIME)) * 1000;
         for _ in 0..TRIES {
             let place = self.place(&proved.key, client.id.address.ip(), now)?;
-            let is_taken = |address: &SocketAddr| self.is_relayed(address);
+            let is_taken = |address: &SocketAddr| self.by_relayed.contains_key(address);
             let (relayed, socket) = self.addresses.find(is_ipv4, even_port.is_some(), is_taken)?;
             let allocation = Arc::new_cyclic(|itself| Allocation {
                 client: client.clone(),

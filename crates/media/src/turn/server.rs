@@ -44,7 +44,7 @@ pub(crate) struct Server {
     unused: Mutex<Unused>,
     strangers: UnverifiedSourceLimiter,
     by_client: DashMap<ClientId, Arc<Allocation>>,
-    by_relayed: DashMap<SocketAddr, Arc<Allocation>>,
+    pub(super) by_relayed: DashMap<SocketAddr, Arc<Allocation>>,
     pub(super) connections: Connections,
     last_connection: AtomicU64,
     pub(super) tls: OnceLock<TlsAcceptor>,
@@ -269,11 +269,6 @@ impl Server {
         }
         self.remove(&allocation);
         None
-    }
-
-    /// True if an address is relayed for a client.
-    pub(super) fn is_relayed(&self, address: &SocketAddr) -> bool {
-        self.by_relayed.contains_key(address)
     }
 
     /// A place for an allocation of a key and a client's address; if necessary that of an unused one.

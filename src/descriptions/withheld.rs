@@ -84,16 +84,15 @@ fn without_candidates(text: &str) -> String {
 /// A line of a description without addresses. The parsers of browsers forgive blanks, cases and a missing colon, so a line is
 /// removed for what it contains, not for how it begins.
 fn line_without_address(line: &str) -> Option<Cow<'_, str>> {
-    let begins = |start: &str| line.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    if begins("c=") {
+    if begins(line, "c=") {
         return Some("c=IN IP4 0.0.0.0".into());
     }
-    if begins("o=") {
+    if begins(line, "o=") {
         // As browsers write it. The user, the session and its version come first.
         let first: Vec<&str> = line.split(' ').take(3).collect();
         return Some((first.join(" ") + " IN IP4 127.0.0.1").into());
     }
-    let tells = has(line, "candidate") || has_type(line) || begins("a=rtcp:");
+    let tells = has(line, "candidate") || has_type(line) || begins(line, "a=rtcp:");
     (!tells).then_some(line.into())
 }
 
@@ -105,12 +104,14 @@ fn has_type(text: &str) -> bool {
         let before = text.get(..*at).and_then(|before| before.chars().next_back());
         before.is_none_or(is_blank)
     });
-    let begins =
-        |text: &str, word: &str| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
     behind.filter_map(|(at, _)| text.get(at..).filter(|text| begins(text, "typ"))?.get(3..)).any(|behind| {
         let behind = behind.trim_start_matches(is_blank);
         ["host", "srflx", "prflx", "relay"].into_iter().any(|kind| begins(behind, kind))
     })
+}
+
+fn begins(text: &str, word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
 }
 
 fn has(text: &str, word: &str) -> bool {

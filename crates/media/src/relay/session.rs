@@ -248,13 +248,9 @@ impl Session {
 
     /// The connection of an address is closed.
     pub(super) fn leave(&mut self, end: End, from: Endpoint) {
-        let mut left = self.left;
-        self.side_mut(end).addresses.retain(|address| {
-            let stays = address.at != from;
-            left = if stays { left } else { left.max(address.heard) };
-            stays
-        });
-        self.left = left;
+        let closed = self.side_mut(end).addresses.extract_if(.., |address| address.at == from);
+        let heard = closed.map(|address| address.heard).max();
+        self.left = self.left.max(heard.unwrap_or_default());
     }
 
     /// An answer of `end`: to our own check, or to one that was relayed.

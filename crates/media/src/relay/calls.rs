@@ -11,8 +11,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
 use peerbroker_core::media_api::{
-    CallFailure, CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits,
-    RelayTotals,
+    CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals,
 };
 use peerbroker_core::wire::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
 use stun_types::message::MessageClass;
@@ -31,9 +30,6 @@ use crate::datapath::stun::mapped;
 
 /// Number of calls that are checked before the next datagrams are read.
 const BATCH_SIZE: usize = 64;
-
-/// Milliseconds in which a client has to come after its call began.
-const UNUSED: u64 = 120_000;
 
 /// Most open calls that one client has begun. Chromium gives a page no more than 500 connections.
 const MAX_PER_CLIENT: usize = 512;
@@ -175,8 +171,7 @@ impl Calls {
     /// Counts a call above a limit.
     fn refuse(&self, parties: Parties<'_>) {
         self.counted.lock().refused += 1;
-        let limit = CallOutcome::Failed(CallFailure::Limit);
-        self.conclude(parties, if parties.only_relayed { limit } else { CallOutcome::Unknown });
+        self.conclude(parties, session::limited(parties.only_relayed));
     }
 
     /// Counts the outcome of a call.
@@ -410,7 +405,7 @@ impl Calls {
         self.offers.sweep(now, is_here);
         self.strangers.sweep(now);
         let all = self.all();
-        let is_over = |call: &&Arc<Call>| call.session.lock().is_over(now, UNUSED);
+        let is_over = |call: &&Arc<Call>| call.session.lock().is_over(now);
         all.iter().filter(is_over).for_each(|call| self.remove(call, false));
         drop(all);
         let is_there = |number: &u32| self.by_number.contains_key(number);
@@ -493,7 +488,7 @@ impl Calls {
         let mut pairs: HashMap<_, (bool, Vec<Arc<Call>>)> = HashMap::new();
         for call in self.all() {
             let mut session = call.session.lock();
-            if session.is_over(now, UNUSED) {
+            if session.is_over(now) {
                 continue;
             }
             let ends = ends(&session);
@@ -523,7 +518,7 @@ impl Calls {
     pub(super) fn forget_connected(&self, ended: &mut Vec<EndedCalls>) {
         let now = self.context.clock.now();
         let all = self.all();
-        let here = all.iter().filter(|call| !call.session.lock().is_over(now, UNUSED));
+        let here = all.iter().filter(|call| !call.session.lock().is_over(now));
         let connected: HashSet<EndedCalls> = here.filter_map(|call| call.clients()).collect();
         ended.retain(|clients| !connected.contains(clients));
     }

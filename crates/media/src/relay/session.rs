@@ -6,6 +6,9 @@ use peerbroker_core::wire::IceCredentials;
 use super::endpoint::{Endpoint, Listener, Outgoing, Transport};
 use super::stun::{self, Role, Stun, Transaction};
 
+/// Milliseconds in which a client has to come after its call began.
+const UNUSED: u64 = 120_000;
+
 /// Most checks that are remembered until they are answered.
 const MAX_CROSSINGS: usize = 16;
 
@@ -62,6 +65,11 @@ impl Outcome<'_> {
     }
 }
 
+/// The outcome of a call that a limit has ended or refused. It may have another path than the relay, unless `only_relayed`.
+pub(super) fn limited(only_relayed: bool) -> CallOutcome {
+    if only_relayed { CallOutcome::Failed(CallFailure::Limit) } else { CallOutcome::Unknown }
+}
+
 /// One call.
 pub(super) struct Session {
     /// Part of the transactions of our own checks, so that answers from unknown addresses find their call.
@@ -101,16 +109,17 @@ impl Session {
     }
 
     /// True if nobody has been heard for too long.
-    pub(super) fn is_over(&self, now: u64, unused: u64) -> bool {
+    pub(super) fn is_over(&self, now: u64) -> bool {
         match self.heard() {
             Some(heard) => now.saturating_sub(heard) > CONSENT,
-            None => now.saturating_sub(self.begun) > unused,
+            None => now.saturating_sub(self.begun) > UNUSED,
         }
     }
 
     /// True if it has carried something lately, and its clients are there.
     pub(super) fn is_carried(&self, now: u64) -> bool {
-        self.carried != NEVER && now.saturating_sub(self.carried) <= IDLE && !self.is_over(now, 0)
+        let is_heard = self.heard().is_some_and(|heard| now.saturating_sub(heard) <= CONSENT);
+        self.carried != NEVER && now.saturating_sub(self.carried) <= IDLE && is_heard
     }
 
     /// True if it [is carried](Self::is_carried), or may be soon.
@@ -158,8 +167,7 @@ impl Session {
             (false, false) => (CallFailure::BothAbsent, [Some(offerer), Some(answerer)]),
         };
         if displaced {
-            let limit = CallOutcome::Failed(CallFailure::Limit);
-            return if only_relayed { limit } else { CallOutcome::Unknown };
+            return limited(only_relayed);
         }
         let has_failed = match absent {
             CallFailure::BothAbsent => only_relayed,

@@ -29,10 +29,8 @@ impl RateLimit {
         }
         let (now, cost) = (micros(now), cost(count, per_second));
         let spent = |arrival: u64| (arrival.max(now) + cost).min(now + BURST + MAX_CREDIT);
-        let arrival =
-            self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |arrival| Some(spent(arrival)));
-        let arrival = arrival.map_or_else(spent, spent);
-        Duration::from_micros(arrival.saturating_sub(now + BURST))
+        let before = self.arrival.update(Ordering::Relaxed, Ordering::Relaxed, spent);
+        Duration::from_micros(spent(before).saturating_sub(now + BURST))
     }
 
     /// Charges one event at `now` milliseconds, or returns how much too early it is.

@@ -25,11 +25,8 @@ impl Nonces {
     /// A nonce for a client at `now` milliseconds.
     pub(super) fn issue(&self, client: SocketAddr, now: u64) -> String {
         let time = seconds(now).to_be_bytes();
-        let mut nonce = [0; TIME + CODE];
         let code = self.code(client, time);
-        for (to, from) in nonce.iter_mut().zip(time.iter().chain(code.as_ref())) {
-            *to = *from;
-        }
+        let nonce: Vec<u8> = time.iter().chain(code.as_ref().iter().take(CODE)).copied().collect();
         URL_SAFE_NO_PAD.encode(nonce)
     }
 

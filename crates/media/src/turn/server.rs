@@ -52,6 +52,12 @@ pub(crate) struct Server {
     has_retired: AtomicBool,
 }
 
+/// The outcome of bytes of a client, or the reason why they are dropped.
+type Handled = Result<Option<Passed>, Dropped>;
+
+/// The outbox that sent bytes have crowded, or the reason why they are dropped.
+type Sent = Result<Crowded, Dropped>;
+
 /// A request of a client, which may have an allocation.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
@@ -125,7 +131,7 @@ impl Server {
         allocation: Option<&Arc<Allocation>>,
         bytes: &[u8],
         now: u64,
-    ) -> Result<Option<Passed>, Dropped> {
+    ) -> Handled {
         if is_channel(bytes) {
             let allocation = allocation.ok_or(Dropped::Unknown)?;
             let channel = ChannelData::parse(bytes).map_err(|_| Dropped::Unknown)?;
@@ -152,12 +158,7 @@ impl Server {
         })
     }
 
-    fn on_send(
-        &self,
-        allocation: Option<&Arc<Allocation>>,
-        message: &Message<'_>,
-        now: u64,
-    ) -> Result<Option<Passed>, Dropped> {
+    fn on_send(&self, allocation: Option<&Arc<Allocation>>, message: &Message<'_>, now: u64) -> Handled {
         let (Some(allocation), Ok(peer), Ok(data)) =
             (allocation, message.attribute::<XorPeerAddress>(), message.attribute::<Data<'_>>())
         else {
@@ -171,13 +172,7 @@ impl Server {
     }
 
     /// Sends a client's bytes to a peer that it has permitted.
-    fn send(
-        &self,
-        from: &Allocation,
-        peer: SocketAddr,
-        bytes: &[u8],
-        now: u64,
-    ) -> Result<Option<Passed>, Dropped> {
+    fn send(&self, from: &Allocation, peer: SocketAddr, bytes: &[u8], now: u64) -> Handled {
         // A datagram that is too long for one way is so for all.
         if bytes.len() > MAX_DATAGRAM {
             return Err(Dropped::TooMuch);
@@ -197,14 +192,7 @@ impl Server {
     }
 
     /// Sends the bytes of a peer to a client. The peer may be another client.
-    fn deliver(
-        &self,
-        to: &Allocation,
-        peer: SocketAddr,
-        is_client: bool,
-        bytes: &[u8],
-        now: u64,
-    ) -> Result<Crowded, Dropped> {
+    fn deliver(&self, to: &Allocation, peer: SocketAddr, is_client: bool, bytes: &[u8], now: u64) -> Sent {
         let inward = to.rights.lock().inward(peer, is_client, now).ok_or(Dropped::Permission)?;
         let limit = to.bytes_per_second(&self.limits());
         to.rate.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)?;
@@ -219,7 +207,7 @@ impl Server {
     }
 
     /// Counts a datagram that was sent, unless there was no room.
-    fn count(&self, sent: Result<Queued, Dropped>, bytes: &[u8]) -> Result<Crowded, Dropped> {
+    fn count(&self, sent: Result<Queued, Dropped>, bytes: &[u8]) -> Sent {
         let Queued { crowded, dropped } = sent?;
         self.traffic.passed(1, bytes.len());
         self.note_full(dropped as u64);

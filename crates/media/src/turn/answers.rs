@@ -11,8 +11,6 @@ use stun_types::message::{
 use turn_types::attribute::{Data, XorPeerAddress};
 use turn_types::message::DATA;
 
-use super::client::CHANNEL_HEADER;
-
 /// The realm of all credentials. Short, because it is in the answers to unverified sources.
 pub(super) const REALM: &str = "turn";
 
@@ -93,14 +91,6 @@ pub(super) fn data(peer: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     add(&mut message, &XorPeerAddress::new(peer, transaction));
     add(&mut message, &Data::new(bytes));
     message.finish()
-}
-
-/// Stands before a peer's bytes for a client with a channel to it.
-pub(super) fn channel_header(number: u16, bytes: &[u8]) -> [u8; CHANNEL_HEADER] {
-    // No datagram is longer than this.
-    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    let ([a, b], [c, d]) = (number.to_be_bytes(), length.to_be_bytes());
-    [a, b, c, d]
 }
 
 /// The answer to a request that was granted.

@@ -51,12 +51,12 @@ impl Client {
         }
     }
 
-    /// Sends ChannelData to the client: its header, and the bytes of a peer. Never waits.
-    pub(super) fn send_channel_data(
-        &self,
-        header: [u8; CHANNEL_HEADER],
-        bytes: &[u8],
-    ) -> Result<Queued, Dropped> {
+    /// Sends the bytes of a peer as ChannelData to the client. Never waits.
+    pub(super) fn send_channel_data(&self, number: u16, bytes: &[u8]) -> Result<Queued, Dropped> {
+        // No datagram is longer than this.
+        let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        let ([a, b], [c, d]) = (number.to_be_bytes(), length.to_be_bytes());
+        let header: [u8; CHANNEL_HEADER] = [a, b, c, d];
         match &self.sink {
             ReplySink::Port(port) => self.send_at(port, [&header, bytes]),
             ReplySink::Connection(outbox) => {

@@ -198,9 +198,7 @@ impl Server {
         to.rate.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)?;
         to.note_use(now);
         let sent = match inward {
-            Inward::Channel(number) => {
-                to.client.send_channel_data(answers::channel_header(number, bytes), bytes)
-            }
+            Inward::Channel(number) => to.client.send_channel_data(number, bytes),
             Inward::Indication => to.client.send(&answers::data(peer, bytes)),
         };
         self.count(sent, bytes)

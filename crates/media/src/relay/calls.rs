@@ -332,18 +332,7 @@ impl Calls {
     }
 
     /// Finds the destination of datagrams that are not STUN: `packets` with `bytes` together.
-    pub(super) fn forward(
-        &self,
-        counters: &TrafficCounters,
-        from: Endpoint,
-        packets: u64,
-        bytes: usize,
-    ) -> Option<Endpoint> {
-        let way = self.way(from, packets, bytes);
-        way.inspect_err(|why| counters.dropped(*why, packets)).ok()
-    }
-
-    fn way(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
+    pub(super) fn way(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
         let (call, end) = self.known(from).ok_or(Dropped::Unknown)?;
         let now = self.context.clock.now();
         let to = call.session.lock().on_data(end, from, now)?;

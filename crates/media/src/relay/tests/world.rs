@@ -262,8 +262,11 @@ impl World {
     pub(super) fn send(&self, from: Endpoint, bytes: &[u8]) {
         if crate::datapath::stun::is_stun(bytes) {
             self.sent(self.calls.on_stun(&self.counters, from, bytes));
-        } else if let Some(to) = self.calls.forward(&self.counters, from, 1, bytes.len()) {
-            self.sent(vec![Outgoing { to, bytes: bytes.into(), is_own: false }]);
+            return;
+        }
+        match self.calls.way(from, 1, bytes.len()) {
+            Ok(to) => self.sent(vec![Outgoing { to, bytes: bytes.into(), is_own: false }]),
+            Err(why) => self.counters.dropped(why, 1),
         }
     }
 

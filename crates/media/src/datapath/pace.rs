@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 /// Charged for each message or datagram besides its bytes, by relay and TURN alike: its headers of Ethernet, IP, UDP and TURN,
 /// and the work for each message.
-pub(crate) const MESSAGE_OVERHEAD: usize = 60;
+const MESSAGE_OVERHEAD: u64 = 60;
 
 /// Messages per second of a connection whose client has proved nothing; bursts of ten times that. An allocation takes three.
 /// Chromium sends up to twenty checks a second until the relay has answered one. One connection alone cannot use up the
@@ -20,6 +20,11 @@ const OF_STRANGER: u32 = 10;
 
 /// Messages that are handled before other connections get their turn.
 const AT_ONCE: u32 = 32;
+
+/// The bytes that messages or datagrams are charged as.
+pub(crate) fn cost(bytes: usize, messages: u64) -> u32 {
+    u32::try_from(bytes as u64 + MESSAGE_OVERHEAD * messages).unwrap_or(u32::MAX)
+}
 
 /// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +53,7 @@ impl Pace {
         match sender {
             Sender::Stranger => self.rate.try_charge_one(OF_STRANGER, now)?,
             Sender::Client { bytes_per_second } => {
-                let cost = u32::try_from(bytes + MESSAGE_OVERHEAD).unwrap_or(u32::MAX);
-                let pause = self.rate.charge(cost, bytes_per_second, now);
+                let pause = self.rate.charge(cost(bytes, 1), bytes_per_second, now);
                 if !pause.is_zero() {
                     sleep(pause).await;
                 }

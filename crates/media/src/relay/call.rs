@@ -12,7 +12,7 @@ use super::endpoint::Transport;
 use super::load::{Load, Ranking};
 use super::session::{End, Outcome, Session};
 use crate::datapath::of_key::KeyTraffic;
-use crate::datapath::pace::MESSAGE_OVERHEAD;
+use crate::datapath::pace::cost;
 use crate::datapath::shares::Share;
 
 /// Checks and answers per second that a side of a call relays for free, so that a call above its limit of bytes survives.
@@ -77,7 +77,7 @@ impl Call {
 
     /// Charges the call and its key for datagrams, or neither of them. False if that is too much.
     pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: u64) -> bool {
-        let count = u32::try_from(bytes as u64 + MESSAGE_OVERHEAD as u64 * packets).unwrap_or(u32::MAX);
+        let count = cost(bytes, packets);
         let bytes_per_second = self.bytes_per_second(limits);
         if self.rate.try_charge(count, bytes_per_second, now).is_err() {
             return false;

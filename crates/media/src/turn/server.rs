@@ -22,7 +22,7 @@ use super::peers::Peers;
 use super::quotas::{Place, Quotas};
 use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
 use crate::datapath::counters::TrafficCounters;
-use crate::datapath::pace::{MESSAGE_OVERHEAD, Sender, UnverifiedSourceLimiter};
+use crate::datapath::pace::{Sender, UnverifiedSourceLimiter, cost};
 use crate::datapath::streams::{Connections, Crowded, Passed, Queued, Received};
 use crate::datapath::stun::{is_channel, is_stun, mapped};
 
@@ -114,7 +114,7 @@ impl Server {
             // Its client pays for everything that it sends.
             Some(allocation) => {
                 let bytes_per_second = allocation.bytes_per_second(&self.limits());
-                let charged = allocation.rate.try_charge(cost(bytes), bytes_per_second, now);
+                let charged = allocation.rate.try_charge(cost(bytes.len(), 1), bytes_per_second, now);
                 (Some(Sender::Client { bytes_per_second }), charged.map_err(|_| Dropped::TooMuch))
             }
             None if self.strangers.admit(client.id.address.ip(), now) => (Some(Sender::Stranger), Ok(())),
@@ -195,7 +195,7 @@ impl Server {
     fn deliver(&self, to: &Allocation, peer: SocketAddr, is_client: bool, bytes: &[u8], now: u64) -> Sent {
         let inward = to.rights.lock().inward(peer, is_client, now).ok_or(Dropped::Permission)?;
         let limit = to.bytes_per_second(&self.limits());
-        to.rate.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)?;
+        to.rate.try_charge(cost(bytes.len(), 1), limit, now).map_err(|_| Dropped::TooMuch)?;
         to.note_use(now);
         let sent = match inward {
             Inward::Channel(number) => to.client.send_channel_data(number, bytes),
@@ -215,7 +215,7 @@ impl Server {
     /// Charges a datagram to the key of an allocation.
     fn charge_key(&self, allocation: &Allocation, bytes: &[u8], now: u64) -> Result<(), Dropped> {
         let limit = self.limits().key_bytes_per_second;
-        let fits = allocation.place.of_key.charge(cost(bytes), limit, now);
+        let fits = allocation.place.of_key.charge(cost(bytes.len(), 1), limit, now);
         fits.then_some(()).ok_or(Dropped::TooMuch)
     }
 
@@ -380,9 +380,4 @@ impl Server {
 /// An IPv4 address in an IPv6 one is that IPv4 address.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// The bytes that a datagram is charged as.
-fn cost(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len() + MESSAGE_OVERHEAD).unwrap_or(u32::MAX)
 }

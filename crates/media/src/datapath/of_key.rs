@@ -12,6 +12,11 @@ pub(crate) struct KeyTraffic {
 }
 
 impl KeyTraffic {
+    /// The bytes per second of one call or allocation, where the server allows `of_server`.
+    pub(crate) fn bytes_per_second(&self, of_server: u32) -> u32 {
+        self.own.load().bytes_per_second.unwrap_or(of_server)
+    }
+
     /// Charges bytes to the key, where the server allows `of_server` per second. False if they are too many.
     pub(crate) fn charge(&self, bytes: u32, of_server: u32, now: u64) -> bool {
         let most = self.own.load().key_bytes_per_second.unwrap_or(of_server);

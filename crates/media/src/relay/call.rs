@@ -40,7 +40,7 @@ pub(super) struct Call {
     rate: RateLimit,
     /// Of the checks of the offerer and of the answerer.
     checks: [RateLimit; 2],
-    share: Share<OfKey>,
+    pub(super) share: Share<OfKey>,
     pub(super) key: ApiKey,
     load: Load,
     /// The bytes that it has carried, and the time of the first of them.
@@ -78,7 +78,7 @@ impl Call {
     /// Charges the call and its key for datagrams, or neither of them. False if that is too much.
     pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: u64) -> bool {
         let count = cost(bytes, packets);
-        let bytes_per_second = self.bytes_per_second(limits);
+        let bytes_per_second = self.share.traffic.bytes_per_second(limits.bytes_per_second);
         if self.rate.try_charge(count, bytes_per_second, now).is_err() {
             return false;
         }
@@ -87,11 +87,6 @@ impl Call {
             self.rate.refund(count, bytes_per_second);
         }
         fits
-    }
-
-    /// Its rate, where the server allows these.
-    pub(super) fn bytes_per_second(&self, limits: &RelayLimits) -> u32 {
-        self.share.traffic.own.load().bytes_per_second.unwrap_or(limits.bytes_per_second)
     }
 
     /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.

@@ -353,7 +353,8 @@ impl Calls {
 
     /// The bytes per second of the call of an address that has proved itself.
     pub(super) fn rate_of(&self, from: Endpoint) -> Option<u32> {
-        Some(self.by_address.get(&from)?.0.bytes_per_second(&self.limits()))
+        let known = self.by_address.get(&from)?;
+        Some(known.0.share.traffic.bytes_per_second(self.limits().bytes_per_second))
     }
 
     /// Keeps a check that came over TCP before the answer to its offer. Returns the offer.

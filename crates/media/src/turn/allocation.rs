@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use peerbroker_core::media_api::{TurnLimits, TurnRefusal};
+use peerbroker_core::media_api::TurnRefusal;
 use peerbroker_core::rate_limit::RateLimit;
 use stun_types::message::{IntegrityKey, TransactionId};
 
@@ -91,11 +91,6 @@ pub(super) enum Inward {
 }
 
 impl Allocation {
-    /// Its rate, where the server allows these.
-    pub(super) fn bytes_per_second(&self, limits: &TurnLimits) -> u32 {
-        self.place.of_key.own.load().bytes_per_second.unwrap_or(limits.bytes_per_second)
-    }
-
     /// Records that a datagram was relayed.
     pub(super) fn note_use(&self, now: u64) {
         self.used.store(now, Ordering::Relaxed);

@@ -113,7 +113,8 @@ impl Server {
         let (sender, may_send) = match &allocation {
             // Its client pays for everything that it sends.
             Some(allocation) => {
-                let bytes_per_second = allocation.bytes_per_second(&self.limits());
+                let of_server = self.limits().bytes_per_second;
+                let bytes_per_second = allocation.place.of_key.bytes_per_second(of_server);
                 let charged = allocation.rate.try_charge(cost(bytes.len(), 1), bytes_per_second, now);
                 (Some(Sender::Client { bytes_per_second }), charged.map_err(|_| Dropped::TooMuch))
             }
@@ -194,7 +195,7 @@ impl Server {
     /// Sends the bytes of a peer to a client. The peer may be another client.
     fn deliver(&self, to: &Allocation, peer: SocketAddr, is_client: bool, bytes: &[u8], now: u64) -> Sent {
         let inward = to.rights.lock().inward(peer, is_client, now).ok_or(Dropped::Permission)?;
-        let limit = to.bytes_per_second(&self.limits());
+        let limit = to.place.of_key.bytes_per_second(self.limits().bytes_per_second);
         to.rate.try_charge(cost(bytes.len(), 1), limit, now).map_err(|_| Dropped::TooMuch)?;
         to.note_use(now);
         let sent = match inward {

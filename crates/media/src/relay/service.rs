@@ -117,7 +117,7 @@ impl Service {
             }
             (Spoken::Turn, Some(turn)) => turn.serve_counted(stream, read, from).await,
             // The TURN server has TLS at its own port.
-            (Spoken::Turn | Spoken::Tls | Spoken::Unknown, _) => {}
+            (Spoken::Turn | Spoken::Other, _) => {}
         }
     }
 
@@ -292,9 +292,8 @@ enum Spoken {
     Framed,
     /// STUN without, as clients of a TURN server do (RFC 8656).
     Turn,
-    /// A handshake of TLS.
-    Tls,
-    Unknown,
+    /// TLS, or a protocol that is not known here.
+    Other,
 }
 
 /// Returns the protocol that a client speaks, from its first 8 bytes. `None` if there are too few of them.
@@ -302,10 +301,10 @@ fn spoken(first: &[u8]) -> Option<Spoken> {
     let [half @ .., _, _] = COOKIE;
     // TLS first: as a length, it would be that of a frame that is too long.
     match *first {
-        [0x16, ..] => Some(Spoken::Tls),
+        [0x16, ..] => Some(Spoken::Other),
         [_, _, _, _, a, b, c, d, ..] if [a, b, c, d] == COOKIE => Some(Spoken::Turn),
         [_, _, _, _, _, _, a, b, ..] if [a, b] == half => Some(Spoken::Framed),
-        [_, _, _, _, _, _, _, _, ..] => Some(Spoken::Unknown),
+        [_, _, _, _, _, _, _, _, ..] => Some(Spoken::Other),
         _ => None,
     }
 }
@@ -331,8 +330,8 @@ mod tests {
             (&framed[..], Some(Spoken::Framed)),
             (&stun, Some(Spoken::Turn)),
             (&allocate, Some(Spoken::Turn)),
-            (&[0x16], Some(Spoken::Tls)),
-            (b"GET / HT", Some(Spoken::Unknown)),
+            (&[0x16], Some(Spoken::Other)),
+            (b"GET / HT", Some(Spoken::Other)),
             (&framed[..7], None),
             (&[], None),
         ] {

@@ -58,13 +58,8 @@ impl Load {
 }
 
 /// The order in which entries are evicted: those of the heaviest offerer first, and of equals the oldest, which is the lowest `T`.
-pub(super) struct Ranking<T>(BinaryHeap<(usize, Reverse<T>)>);
-
-impl<T: Ord> Default for Ranking<T> {
-    fn default() -> Self {
-        Ranking(BinaryHeap::new())
-    }
-}
+#[derive(Default)]
+pub(super) struct Ranking<T: Ord>(BinaryHeap<(usize, Reverse<T>)>);
 
 impl<T: Ord> Ranking<T> {
     /// Adds an entry whose offerer has `weight` now.

@@ -38,8 +38,7 @@ use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
 use crate::tls::{RenewalContext, Source};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT, handle, is_tls};
-use crate::transport::tls_port::{TlsPort, is_http};
-use crate::transport::tls_stream::TlsStream;
+use crate::transport::tls_stream::{TlsStream, is_http};
 pub use error::StartError;
 use first_bytes::{WrongProtocol, on_first_bytes};
 pub use inherited::{BadSocket, InheritedSockets};
@@ -146,14 +145,14 @@ async fn accept_tls(
     config: Arc<ServerConfig>,
     runtime: Arc<Runtime>,
     turns: Turns,
-) -> Result<(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, Option<SocketAddr>), DispatchError> {
+) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
     // Before the handshake, which costs the most CPU.
     let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
     let wrong = WrongProtocol { is_spoken: is_http, mistake: Mistake::HttpOnTlsPort };
     let accepted = match turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await {
         Ok(()) => {
-            let port = TlsPort::new(io, on_first_bytes(&runtime, wrong, true));
-            timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(port, config)).await
+            let take = on_first_bytes(&runtime, wrong, true);
+            timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(io, config, take)).await
         }
         Err(silent) => Err(silent),
     };
@@ -384,7 +383,7 @@ impl Server {
                     let turns = Turns::of(TLS_PER_TURN);
                     let secure =
                         move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone());
-                    let http = http_service!(Connection<Box<TlsStream<TlsPort<TcpStream>>>>, mounted);
+                    let http = http_service!(Connection<Box<TlsStream<TcpStream>>>, mounted);
                     in_turns(fn_service(secure)).and_then(http)
                 })?
             }

@@ -8,7 +8,6 @@ pub(crate) mod actix_ws;
 pub(crate) mod connection;
 pub(crate) mod decoder;
 pub(crate) mod stream;
-pub(crate) mod tls_port;
 pub(crate) mod tls_stream;
 pub(crate) mod upgrade;
 

@@ -18,8 +18,7 @@ use crate::lan::{host_name, lan_address};
 use crate::runtime::Runtime;
 use crate::tls::{self, ACME_ALPN, Certificates, Handshake, RenewalContext, Source, TlsError};
 use crate::transport::connection::REQUEST_TIMEOUT;
-use crate::transport::tls_port::{TlsPort, is_plain_http, is_taken};
-use crate::transport::tls_stream::TlsStream;
+use crate::transport::tls_stream::{NoTls, TlsStream};
 
 /// The protocol that clients of TURN may offer (RFC 7443, section 3).
 const TURN_ALPN: &[u8] = b"stun.turn";
@@ -98,9 +97,11 @@ pub(super) fn counted(
     let ended = match &accepted {
         Ok(Ok(io)) => Handshake::done(io.handshake_kind()),
         Err(_) => Handshake::TimedOut,
-        Ok(Err(error)) if is_taken(error) => return accepted?,
-        Ok(Err(error)) if is_plain_http(error) => Handshake::PlainHttp,
-        Ok(Err(error)) => Handshake::failed(error),
+        Ok(Err(error)) => match NoTls::of(error) {
+            Some(NoTls::TakenOver) => return accepted?,
+            Some(NoTls::PlainHttp) => Handshake::PlainHttp,
+            None => Handshake::failed(error),
+        },
     };
     if let Some(certificates) = runtime.certificates.get() {
         certificates.handshakes.count(ended);
@@ -112,7 +113,7 @@ pub(super) fn counted(
     accepted?
 }
 
-type Io = Box<TlsStream<TlsPort<TcpStream>>>;
+type Io = Box<TlsStream<TcpStream>>;
 
 /// Serves a client that speaks TURN inside TLS, on this worker, and keeps its `connection` until it ends. Gives back all
 /// others.

@@ -1,4 +1,5 @@
-//! A server's TLS connection that keeps no buffers while it is idle. With rustls's buffered API each keeps 4 KB.
+//! A server's TLS connection that keeps no buffers while it is idle. With rustls's buffered API each keeps 4 KB. A client that speaks
+//! plain HTTP gets a readable answer, instead of an alert of TLS. One that speaks neither may be taken over before the handshake.
 //!
 //! All connections of a worker read into one buffer. Only what is left of it stays with the connection: part of a record, or
 //! of a message. The same holds for records that the kernel does not take.
@@ -12,13 +13,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use actix_web::rt::net::{ActixStream, Ready};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, WriteTraffic,
 };
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink};
+
+use super::TakeOver;
 
 /// Bytes per read: the largest record (RFC 8446, section 5.2).
 const READ: usize = (16 << 10) + 261;
@@ -32,6 +34,12 @@ const MAX_RECORD: usize = 16 << 10;
 /// Bytes of a record beside its data: the head, the nonce, the type and the tag.
 const OVERHEAD: usize = 32;
 
+/// The answer to plain HTTP.
+const PLAIN_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Access-Control-Allow-Origin: *\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: 122\r\n\r\n\
+    400: this port speaks HTTPS, and the request came as plain HTTP.\n\
+    Use https:// here, or wss://, or secure: true in PeerJS.\n";
+
 thread_local! {
     /// Buffers that the connections of a thread share: for reading, for the data of a record, and for records.
     static READING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -43,6 +51,8 @@ thread_local! {
 pub(crate) struct TlsStream<T> {
     io: T,
     tls: UnbufferedServerConnection,
+    /// Gets the first bytes.
+    take: Option<TakeOver<T>>,
     /// Bytes of the client that are no whole record or message yet.
     incomplete: Vec<u8>,
     /// Data of the client that nobody has read yet.
@@ -67,6 +77,27 @@ enum End {
     CutOff,
 }
 
+/// The reason why a connection has no handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoTls {
+    #[error("the client speaks plain HTTP")]
+    PlainHttp,
+    #[error("the connection was taken over")]
+    TakenOver,
+}
+
+impl NoTls {
+    /// The reason in the error of [`TlsStream::accept`], if it is one.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+/// A method of HTTP begins with a letter; a record of TLS does not (RFC 8446, section 5.1).
+pub(crate) fn is_http(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(u8::is_ascii_uppercase)
+}
+
 /// The bytes that a record is likely to need, and a function that makes it in a buffer and returns its length.
 type Record<'a> = (
     usize,
@@ -74,14 +105,20 @@ type Record<'a> = (
 );
 
 impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
-    /// Makes the handshake. If it fails, the client gets the alert that says why.
+    /// Makes the handshake. If it fails, the client gets the alert that says why. If `take` is true for the first bytes, it has taken
+    /// the connection over.
     ///
     /// The stream is boxed from the start: it passes through many hands until a session has it.
-    pub(crate) async fn accept(io: T, config: Arc<ServerConfig>) -> io::Result<Box<Self>> {
+    pub(crate) async fn accept(
+        io: T,
+        config: Arc<ServerConfig>,
+        take: impl FnOnce(&T, &[u8]) -> bool + 'static,
+    ) -> io::Result<Box<Self>> {
         let tls = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
         let mut stream = Box::new(TlsStream {
             io,
             tls,
+            take: Some(Box::new(take)),
             incomplete: Vec::new(),
             unread: Vec::new(),
             unsent: Vec::new(),
@@ -89,8 +126,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
             has_tickets: false,
             is_closed: false,
         });
-        poll_fn(|cx| stream.poll_handshake(cx)).await?;
-        Ok(stream)
+        let done = poll_fn(|cx| stream.poll_handshake(cx)).await;
+        if done.as_ref().err().and_then(NoTls::of) == Some(NoTls::PlainHttp) {
+            stream.io.write_all(PLAIN_ANSWER).await?;
+            stream.io.shutdown().await?;
+            // Until the client has closed its side, because a close with unread input is a reset.
+            copy(&mut stream.io, &mut sink()).await?;
+        }
+        done.map(|()| stream)
     }
 
     /// The first byte of the client's data, which stays unread. Nothing at the end.
@@ -154,6 +197,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         if count == 0 {
             self.end = End::CutOff;
             return Poll::Ready(Ok(()));
+        }
+        if let Some(take) = self.take.take() {
+            if take(&self.io, read.filled()) {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, NoTls::TakenOver)));
+            }
+            if is_http(read.filled()) {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NoTls::PlainHttp)));
+            }
         }
         let bytes = bytes.get_mut(..kept + count).unwrap_or_default();
         let used = self.process(bytes, buf, None)?;
@@ -391,16 +442,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
     }
 }
 
-impl<T: ActixStream> ActixStream for TlsStream<T> {
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        self.io.poll_read_ready(cx)
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        self.io.poll_write_ready(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rustls::crypto::ring::default_provider;
@@ -425,6 +466,10 @@ mod tests {
         Arc::new(builder.with_single_cert(chain.map(Result::unwrap).collect(), key).unwrap())
     }
 
+    async fn accept(io: DuplexStream) -> io::Result<Box<TlsStream<DuplexStream>>> {
+        TlsStream::accept(io, server(), |_, _| false).await
+    }
+
     async fn connect(
         io: DuplexStream,
         version: &'static SupportedProtocolVersion,
@@ -443,7 +488,7 @@ mod tests {
         version: &'static SupportedProtocolVersion,
     ) -> (client::TlsStream<DuplexStream>, Box<TlsStream<DuplexStream>>) {
         let (ours, theirs) = duplex(pipe);
-        let (client, server) = join!(connect(theirs, version), TlsStream::accept(ours, server()));
+        let (client, server) = join!(connect(theirs, version), accept(ours));
         (client.unwrap(), server.unwrap())
     }
 
@@ -546,12 +591,28 @@ mod tests {
     async fn garbage_is_answered_with_an_alert() {
         let (ours, mut theirs) = duplex(1 << 16);
         theirs.write_all(&[22, 3, 1, 0, 5, 1, 0, 0, 1, 9]).await.unwrap();
-        let error = TlsStream::accept(ours, server()).await.err().unwrap();
+        let error = accept(ours).await.err().unwrap();
         assert!(error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()), "{error}");
         let mut alert = Vec::new();
         theirs.read_to_end(&mut alert).await.unwrap();
         // An alert (21) that is fatal (2).
         assert_eq!((alert[0], alert[5], alert.len()), (21, 2, 7));
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_plain_http_is_whole_and_everything_is_read() {
+        let (mut client, server) = duplex(64);
+        let ask = async {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            drop(client);
+            answer
+        };
+        let (answer, accepted) = join!(ask, accept(server));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{answer}");
+        assert_eq!(NoTls::of(&accepted.err().unwrap()), Some(NoTls::PlainHttp));
     }
 
     #[tokio::test]
@@ -577,7 +638,7 @@ mod tests {
             let _ = theirs.write_all(&record(&[1, 0xff, 0xff, 0xff])).await;
             while theirs.write_all(&record(&[])).await.is_ok() {}
         };
-        let (accepted, ()) = join!(TlsStream::accept(ours, server()), flood);
+        let (accepted, ()) = join!(accept(ours), flood);
         assert!(accepted.is_err());
     }
 }

@@ -17,7 +17,6 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::decoder::{Decoder, MessageBuffer};
-use super::tls_port::TlsPort;
 use super::tls_stream::TlsStream;
 use super::{Disconnect, MessageLimits, OnEvent, Socket};
 use crate::router::{Outbox, Writer};
@@ -55,7 +54,7 @@ struct HandshakeData {
 /// The reading direction of a connection, and the writing one too if only the session's own task can write.
 pub(crate) enum Io {
     Plain(OwnedReadHalf),
-    Tls(Box<TlsStream<TlsPort<TcpStream>>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// A connection that can be upgraded from HTTP to a WebSocket.
@@ -84,9 +83,9 @@ impl Upgradable for TcpStream {
     }
 }
 
-impl Upgradable for Box<TlsStream<TlsPort<TcpStream>>> {
+impl Upgradable for Box<TlsStream<TcpStream>> {
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
-        shorten_send_queue(self.get_ref().get_ref());
+        shorten_send_queue(self.get_ref());
         (Io::Tls(self), None)
     }
 }
@@ -154,7 +153,7 @@ impl Socket for UpgradedSocket {
         // Unread input makes this ready at once. Otherwise it stays pending and registers no waker.
         let ready = match &self.io {
             Io::Plain(read) => pin!(read.ready(Interest::READABLE)).poll(cx),
-            Io::Tls(tls) => pin!(tls.get_ref().get_ref().ready(Interest::READABLE)).poll(cx),
+            Io::Tls(tls) => pin!(tls.get_ref().ready(Interest::READABLE)).poll(cx),
         };
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }

@@ -13,6 +13,7 @@ mod tests;
 
 pub(crate) use crate::cluster::Posted;
 pub(crate) use admission::{ConnectRequest, Credentials, Source};
-pub(crate) use guest::serve as serve_guest;
-pub(crate) use peerjs::{redirect, serve as serve_peer};
+pub(crate) use guest::Guest;
+pub(crate) use peerjs::{PeerJs, redirect};
+pub(crate) use run::serve;
 pub(crate) use stream::{PostRefusal, open_stream, sender, take_posts_of_others};

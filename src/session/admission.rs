@@ -65,11 +65,6 @@ impl Credentials {
         Ok(Credentials { version: ClientVersion::parse(&version), ..Credentials::check(&key, &id, &token)? })
     }
 
-    /// A refused handshake, with its key and its id if they are valid.
-    pub(super) fn reject(reason: Refusal, key: &str, id: &str) -> Rejection {
-        Rejection { reason, key: ApiKey::parse(key).ok(), id: PeerId::parse(id).ok() }
-    }
-
     /// Checks the lengths and characters of the values.
     pub(crate) fn check(key: &str, id: &str, token: &str) -> Result<Self, Refusal> {
         if key.is_empty() || id.is_empty() || token.is_empty() {
@@ -92,6 +87,12 @@ impl Source {
 }
 
 impl Rejection {
+    /// A refused handshake, with the key and the id of its query if they are valid.
+    pub(super) fn of(reason: Refusal, query: &str) -> Self {
+        let [key, id] = values(query, ["key", "id"]);
+        Rejection { reason, key: ApiKey::parse(&key).ok(), id: PeerId::parse(&id).ok() }
+    }
+
     /// Counts and reports a client that gets no id.
     pub(super) fn note(self, node: &Node, source: &Source) {
         let Rejection { reason, key, id } = self;

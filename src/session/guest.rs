@@ -11,9 +11,8 @@ use std::time::Duration;
 use rand::distr::{Alphanumeric, SampleString as _};
 use tokio::time::timeout;
 
-use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant, values};
+use super::admission::{Entry, Rejection, Source, tenant, values};
 use super::handler::{Context, ProtocolHandler};
-use super::run::run;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
 use crate::dialect::room_codes::Problem;
@@ -23,7 +22,6 @@ use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::Node;
 use crate::rendezvous::{CallAlias, Guests, HostedRoom, PlayerName, RoomCodeError};
-use crate::transport::Socket;
 use crate::wire::{ApiKey, ConnId, Frame, Limit, MessageKind, PeerId, Refusal, Token};
 
 /// Characters of an id or a token that we choose. As hard to guess as a UUID.
@@ -39,7 +37,7 @@ const MAX_SHOWN_ACTION: usize = 64;
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A guest's room, names and alias.
-pub(super) struct Guest {
+pub(crate) struct Guest {
     guests: Arc<Guests>,
     guesser: Option<GuessSource>,
     hosting: Option<Box<Hosting>>,
@@ -87,24 +85,10 @@ impl Seat {
     }
 }
 
-/// Serves a client at the root, in the dialect that it speaks.
-pub(crate) fn serve<S: Socket>(
-    socket: S,
-    node: &Arc<Node>,
-    ConnectRequest { query, source, permit }: ConnectRequest,
-) -> impl Future<Output = ()> + use<S> {
-    let entry = entry(Arc::clone(node), query, source.clone());
-    run(socket, node, source, permit, entry)
-}
-
-/// A fresh id. The key is the one in the query, or that of the root.
-async fn entry(node: Arc<Node>, query: String, source: Source) -> Result<(Entry, Guest), Rejection> {
-    let [key] = values(&query, ["key"]);
-    decide(&node, &key, &source).map_err(|reason| Credentials::reject(reason, &key, ""))
-}
-
-fn decide(node: &Node, key: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
-    let key = match key {
+/// Decides on a client, which gets a fresh id. The key is the one in the query, or that of the root.
+fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
+    let [key] = values(query, ["key"]);
+    let key = match &*key {
         "" => node.config().load().root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };
@@ -140,6 +124,10 @@ fn random() -> String {
 }
 
 impl ProtocolHandler for Guest {
+    async fn enter(node: &Node, query: &str, source: &Source) -> Result<(Entry, Self), Rejection> {
+        admit(node, query, source).map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
+    }
+
     fn refusal(refusal: Refusal) -> Frame {
         room_codes::error(&refusal.text())
     }

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::task::{self, Poll};
 
+use super::admission::{Entry, Rejection, Source};
 use crate::descriptions::{MediaMessage, Relayed};
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, Peer, Routed};
@@ -10,7 +11,14 @@ use crate::transport::Disconnect;
 use crate::wire::{Frame, MessageKind, Refusal};
 
 /// The protocol that a client speaks.
-pub(super) trait ProtocolHandler: Sized + 'static {
+pub(crate) trait ProtocolHandler: Sized + 'static {
+    /// Admits a client by the query of its URL.
+    fn enter(
+        node: &Node,
+        query: &str,
+        source: &Source,
+    ) -> impl Future<Output = Result<(Entry, Self), Rejection>>;
+
     /// The first frame for a client that got its id.
     fn greeting() -> Option<Frame> {
         None
@@ -53,7 +61,7 @@ pub(super) fn part(lease: IdLease, end: Disconnect) -> Option<Departure> {
 }
 
 /// The dependencies of a handler.
-pub(super) struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub(super) peer: &'a Peer,
     pub(super) node: &'a Node,
     /// Flushed once per read, so that a batch for one recipient is written together.

@@ -3,11 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant, values};
+use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant};
 use super::admit::refuse;
 use super::handler::{Context, ProtocolHandler, part};
 use super::open::OpenSession;
-use super::run::run;
 use crate::descriptions::{MediaMessage, Relayed};
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
 use crate::dialect::{rooms, server};
@@ -20,17 +19,7 @@ use crate::transport::{Disconnect, Socket};
 use crate::wire::{CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye};
 
 /// It has the tenant of its key, which may be removed before its client has gone.
-pub(super) struct PeerJs(Arc<Tenant>);
-
-/// Serves a client at the endpoint of PeerJS.
-pub(crate) fn serve<S: Socket>(
-    socket: S,
-    node: &Arc<Node>,
-    ConnectRequest { query, source, permit }: ConnectRequest,
-) -> impl Future<Output = ()> + use<S> {
-    let entry = entry(Arc::clone(node), query, source.clone());
-    run(socket, node, source, permit, entry)
-}
+pub(crate) struct PeerJs(Arc<Tenant>);
 
 /// Tells a client whose path is wrong the path of this server, and closes its connection. Without an answer on its
 /// WebSocket it would only report a lost server.
@@ -44,34 +33,14 @@ pub(crate) fn redirect<S: Socket>(
     let refusal = Refusal::WrongPath;
     let told = peerjs::error(&format!("{}: this broker is at {path}", refusal.text()));
     async move {
-        let [key, id] = values(&query, ["key", "id"]);
-        Credentials::reject(refusal, &key, &id).note(&session, &source);
+        Rejection::of(refusal, &query).note(&session, &source);
         let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
         refuse(&mut socket, outbox, &session, Some(told), refusal).await;
     }
 }
 
-/// Admits the client by the query of its URL.
-async fn entry(node: Arc<Node>, query: String, source: Source) -> Result<(Entry, PeerJs), Rejection> {
-    let credentials = Credentials::parse(&query).map_err(|reason| {
-        let [key, id] = values(&query, ["key", "id"]);
-        Credentials::reject(reason, &key, &id)
-    });
-    admit(&node, credentials?, &source).await
-}
-
 /// Decides on a claim.
 pub(super) async fn admit(
-    node: &Node,
-    credentials: Credentials,
-    source: &Source,
-) -> Result<(Entry, PeerJs), Rejection> {
-    let (key, id) = (credentials.key.clone(), credentials.id.clone());
-    let entry = decide(node, credentials, source).await;
-    entry.map_err(|reason| Rejection { reason, key: Some(key), id: Some(id) })
-}
-
-async fn decide(
     node: &Node,
     Credentials { key, id, token, version }: Credentials,
     source: &Source,
@@ -91,6 +60,14 @@ async fn decide(
 }
 
 impl ProtocolHandler for PeerJs {
+    async fn enter(node: &Node, query: &str, source: &Source) -> Result<(Entry, Self), Rejection> {
+        let admitted = match Credentials::parse(query) {
+            Ok(credentials) => admit(node, credentials, source).await,
+            Err(reason) => Err(reason),
+        };
+        admitted.map_err(|reason| Rejection::of(reason, query))
+    }
+
     fn greeting() -> Option<Frame> {
         Some(peerjs::open())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use super::admission::{Entry, Rejection, Source};
+use super::admission::{ConnectRequest, Entry, Rejection, Source};
 use super::admit::{admit, farewell};
 use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
@@ -33,7 +33,17 @@ thread_local! {
     static FLUSHES: Cell<Vec<Flush>> = const { Cell::new(Vec::new()) };
 }
 
-/// Serves one client until it is gone.
+/// Serves one client of a WebSocket until it is gone, in its protocol.
+pub(crate) fn serve<S: Socket, H: ProtocolHandler>(
+    socket: S,
+    node: &Arc<Node>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
+) -> impl Future<Output = ()> + use<S, H> {
+    let (of, from) = (Arc::clone(node), source.clone());
+    run(socket, node, source, permit, async move { H::enter(&of, &query, &from).await })
+}
+
+/// Serves one client until it is gone. `entry` admits it.
 ///
 /// Admission and farewell are boxed, so that the future of an idle client stays small: most clients are idle.
 pub(super) fn run<S, H, F>(

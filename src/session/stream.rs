@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::select;
 
-use super::admission::{ConnectRequest, Credentials, Entry, Source};
+use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source};
 use super::handler::Context;
 use super::peerjs::{self, PeerJs};
 use super::run::run;
@@ -38,14 +38,9 @@ pub(crate) async fn open_stream(
     ConnectRequest { source, permit, .. }: ConnectRequest,
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
-    let entry = match peerjs::admit(node, credentials, &source).await {
-        Ok(entry) => entry,
-        Err(rejection) => {
-            let reason = rejection.reason;
-            rejection.note(node, &source);
-            return Err(reason);
-        }
-    };
+    let (key, id) = (Some(credentials.key.clone()), Some(credentials.id.clone()));
+    let entry = peerjs::admit(node, credentials, &source).await;
+    let entry = entry.inspect_err(|&reason| Rejection { reason, key, id }.note(node, &source))?;
     let (socket, body) = stream(node.clock().sleep(GRACE));
     Ok((body, serve(socket, Arc::clone(node), source, permit, entry, renewed)))
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use super::{ConnectRequest, Source, serve_guest, serve_peer};
+use super::{ConnectRequest, Guest, PeerJs, Source, serve};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::Events;
@@ -43,11 +43,11 @@ impl World {
     }
 
     fn serve_peer(&self, socket: MockSocket, request: ConnectRequest) -> JoinHandle<()> {
-        spawn_local(serve_peer(socket, &self.node, request))
+        spawn_local(serve::<_, PeerJs>(socket, &self.node, request))
     }
 
     fn serve_guest(&self, socket: MockSocket, request: ConnectRequest) -> JoinHandle<()> {
-        spawn_local(serve_guest(socket, &self.node, request))
+        spawn_local(serve::<_, Guest>(socket, &self.node, request))
     }
 
     fn is_here(&self, id: &str) -> bool {
@@ -136,7 +136,7 @@ fn the_future_of_a_session_is_small() {
         async |world| {
             let (socket, _client) = mock();
             let of_socket = size_of_val(&socket);
-            let session = serve_peer(socket, &world.node, request("key=peerjs&id=a&token=t"));
+            let session = serve::<_, PeerJs>(socket, &world.node, request("key=peerjs&id=a&token=t"));
             let own = size_of_val(&session) - of_socket;
             assert!(own <= 200, "{own} bytes beside the socket");
         },

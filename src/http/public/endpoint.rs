@@ -12,7 +12,7 @@ use super::handler::{Mounted, origin};
 use crate::config::Config;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
-use crate::session::{self, ConnectRequest, Source};
+use crate::session::{self, ConnectRequest, Guest, PeerJs, Source};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
 
@@ -32,8 +32,8 @@ impl SocketEndpoint {
     pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
         let node = &mounted.runtime.node;
         match self {
-            SocketEndpoint::Peers => drop(rt::spawn(session::serve_peer(socket, node, request))),
-            SocketEndpoint::Root => drop(rt::spawn(session::serve_guest(socket, node, request))),
+            SocketEndpoint::Peers => drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request))),
+            SocketEndpoint::Root => drop(rt::spawn(session::serve::<_, Guest>(socket, node, request))),
             SocketEndpoint::WrongPath => {
                 drop(rt::spawn(session::redirect(socket, node, request, mounted.path.shown())))
             }

@@ -16,4 +16,4 @@ pub(crate) use admission::{ConnectRequest, Credentials, Source};
 pub(crate) use guest::Guest;
 pub(crate) use peerjs::{PeerJs, redirect};
 pub(crate) use run::serve;
-pub(crate) use stream::{PostRefusal, open_stream, sender, take_posts_of_others};
+pub(crate) use stream::{open_stream, sender, take_posts_of_others};

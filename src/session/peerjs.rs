@@ -19,7 +19,7 @@ use crate::transport::{Disconnect, Socket};
 use crate::wire::{CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye};
 
 /// It has the tenant of its key, which may be removed before its client has gone.
-pub(crate) struct PeerJs(Arc<Tenant>);
+pub(crate) struct PeerJs(pub(super) Arc<Tenant>);
 
 /// Tells a client whose path is wrong the path of this server, and closes its connection. Without an answer on its
 /// WebSocket it would only report a lost server.
@@ -99,14 +99,7 @@ impl ProtocolHandler for PeerJs {
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         context.node.note_text(context.peer, text);
-        match peerjs::decode(text) {
-            Command::Relay(envelope) => relay(context, &envelope),
-            Command::Leave => return ControlFlow::Break(()),
-            Command::Room(kind) => request(context, &self.0, kind, text),
-            Command::App => send_to_app(context, text),
-            Command::Heartbeat | Command::Nothing => {}
-        }
-        ControlFlow::Continue(())
+        self.obey(&peerjs::decode(text), text, context)
     }
 
     fn on_going_away(context: &mut Context<'_>) {
@@ -120,8 +113,27 @@ impl ProtocolHandler for PeerJs {
     }
 }
 
+impl PeerJs {
+    /// Does what a text says; breaks when the client says goodbye.
+    pub(super) fn obey(
+        &self,
+        command: &Command<'_>,
+        text: &str,
+        context: &mut Context<'_>,
+    ) -> ControlFlow<()> {
+        match command {
+            Command::Relay(envelope) => relay(context, envelope),
+            Command::Leave => return ControlFlow::Break(()),
+            Command::Room(kind) => request(context, &self.0, *kind, text),
+            Command::App => send_to_app(context, text),
+            Command::Heartbeat | Command::Nothing => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Forwards a message. If it is lost, its sender gets EXPIRE at once.
-pub(super) fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'_>) {
+fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'_>) {
     let &mut Context { peer, node, .. } = context;
     let client = Client { key: peer.key(), id: peer.id() };
     node.note_message(client, Message { kind: *kind, dst, payload: *payload });
@@ -152,7 +164,7 @@ pub(super) fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: 
 }
 
 /// Hands a message over to the app's server. The answer of the app comes later.
-pub(super) fn send_to_app(context: &mut Context<'_>, text: &str) {
+fn send_to_app(context: &mut Context<'_>, text: &str) {
     let &mut Context { peer, node, .. } = context;
     let request = server::Request::parse(text);
     let taken = request.id().and_then(|id| node.send_to_app(peer, request.payload, id));
@@ -177,7 +189,7 @@ fn is_for_good(departure: &Departure, end: Disconnect) -> bool {
 }
 
 /// Handles a request about a room, or about ids to watch.
-pub(super) fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, text: &str) {
+fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, text: &str) {
     let request = rooms::Request::parse(text);
     if let Err(refusal) = fulfil(context, tenant, kind, &request) {
         if let Some(limit) = refusal.limit() {

@@ -76,27 +76,17 @@ async fn serve(
 /// A client that may post a message.
 pub(crate) struct Sender {
     entry: Entry,
+    handler: PeerJs,
     _posting: PostPermit,
 }
 
-/// The reason why a POST is not read.
-pub(crate) enum PostRefusal {
-    /// The client is not registered with this id and token.
-    Absent,
-    /// The client has too many POSTs, or too many requests wait for it.
-    TooMuch,
-}
-
-/// Waits up to `CLIENT_TIMEOUT` until the client is registered.
-pub(crate) async fn sender(
-    node: &Node,
-    credentials: Credentials,
-    source: &Source,
-) -> Result<Sender, PostRefusal> {
-    let (entry, _) = peerjs::admit(node, credentials, source).await.map_err(|_| PostRefusal::Absent)?;
+/// Waits up to `CLIENT_TIMEOUT` until the client is registered. An error is the outcome of a POST that is not read.
+pub(crate) async fn sender(node: &Node, credentials: Credentials, source: &Source) -> Result<Sender, Posted> {
+    let admitted = peerjs::admit(node, credentials, source).await;
+    let (entry, handler) = admitted.map_err(|_| Posted::Absent)?;
     let too_much = |limit: Limit| {
         node.counters().add(Count::LimitHits(limit), 1);
-        PostRefusal::TooMuch
+        Posted::TooMuch
     };
     let here = PendingRegistration::wait(&entry.realm, &entry.id, &entry.token);
     let here = here.ok_or_else(|| too_much(Limit::WaitingPosts))?;
@@ -107,7 +97,7 @@ pub(crate) async fn sender(
         () = node.clock().sleep(CLIENT_TIMEOUT) => false,
     };
     if !is_present {
-        return Err(PostRefusal::Absent);
+        return Err(Posted::Absent);
     }
     let posting = PostPermit::begin(&entry.realm, &entry.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
@@ -115,10 +105,10 @@ pub(crate) async fn sender(
         Some(peer) if !wait_for_turn(node, &peer, entry.messages_per_second).await => {
             return Err(too_much(Limit::MessagesPerSecond));
         }
-        None if node.membership().is_none() => return Err(PostRefusal::Absent),
+        None if node.membership().is_none() => return Err(Posted::Absent),
         _ => {}
     }
-    Ok(Sender { entry, _posting: posting })
+    Ok(Sender { entry, handler, _posting: posting })
 }
 
 /// Waits while the client is above its rate limit. False if that would take too long.
@@ -162,7 +152,7 @@ impl Sender {
         let mut pause = FIRST_PAUSE;
         loop {
             if let Some(peer) = Peer::find(realm, id, token) {
-                return handle(node, &peer, *messages_per_second, text);
+                return handle(node, &peer, &self.handler, *messages_per_second, text);
             }
             let Some(membership) = node.membership() else { return Posted::Absent };
             match membership.post(realm, id, token, text).await {
@@ -193,27 +183,20 @@ async fn take(node: Weak<Node>, peer: Peer, text: String) -> Posted {
     if !peer.is_current() {
         return Posted::Absent;
     }
-    handle(&node, &peer, messages_per_second, &text)
+    handle(&node, &peer, &PeerJs(tenant), messages_per_second, &text)
 }
 
-fn handle(node: &Node, peer: &Peer, messages_per_second: u32, text: &str) -> Posted {
+fn handle(node: &Node, peer: &Peer, handler: &PeerJs, messages_per_second: u32, text: &str) -> Posted {
     peer.heard();
     peer.count_messages(1, text.len() as u64);
     peer.charge(1, messages_per_second);
-    match decode(text) {
-        Command::Relay(envelope) => {
-            let mut context = Context { peer, node, flushes: &mut Vec::new() };
-            peerjs::relay(&mut context, &envelope);
-        }
-        Command::Leave => peer.dismiss(CloseReason::Left),
-        Command::Room(kind) => {
-            let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
-            let mut context = Context { peer, node, flushes: &mut Vec::new() };
-            peerjs::request(&mut context, &tenant, kind, text);
-        }
-        Command::App => peerjs::send_to_app(&mut Context { peer, node, flushes: &mut Vec::new() }, text),
-        Command::Heartbeat => {}
-        Command::Nothing => return Posted::Nothing,
+    let command = decode(text);
+    if matches!(command, Command::Nothing) {
+        return Posted::Nothing;
+    }
+    let mut context = Context { peer, node, flushes: &mut Vec::new() };
+    if handler.obey(&command, text, &mut context).is_break() {
+        peer.dismiss(CloseReason::Left);
     }
     Posted::Done
 }

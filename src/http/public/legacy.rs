@@ -14,7 +14,7 @@ use super::routes::{Post, PostKind};
 use super::{endpoint, handshake::status_of};
 use crate::limits::LimitExceeded;
 use crate::runtime::Runtime;
-use crate::session::{self, Credentials, PostRefusal, Posted};
+use crate::session::{self, Credentials, Posted};
 use crate::transport::connection::ConnectionState;
 use crate::wire::{HandshakeRefusal, Refusal};
 
@@ -80,19 +80,22 @@ async fn relay(
         biased;
         sender = session::sender(&runtime.node, credentials, &source) => sender,
         // Nothing waits for the answer.
-        () = client_left => Err(PostRefusal::Absent),
+        () = client_left => Err(Posted::Absent),
     };
     let sender = match sender {
         Ok(sender) => sender,
-        Err(PostRefusal::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
-        Err(PostRefusal::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
+        Err(outcome) => return answer_to(outcome),
     };
     let body = match read_body(payload, runtime.config().max_message_bytes).await {
         Ok(body) => body,
         Err(response) => return response,
     };
     // A body that is not UTF-8 is handled as an empty one.
-    match sender.post(&runtime.node, std::str::from_utf8(&body).unwrap_or_default()).await {
+    answer_to(sender.post(&runtime.node, std::str::from_utf8(&body).unwrap_or_default()).await)
+}
+
+fn answer_to(outcome: Posted) -> HttpResponse {
+    match outcome {
         Posted::Done => plain(StatusCode::OK, "OK"),
         Posted::Nothing => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
         Posted::Absent => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),

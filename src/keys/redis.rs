@@ -1,6 +1,8 @@
 //! A store of keys in Redis or Valkey, which the nodes of a cluster share.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Display;
 use std::sync::LazyLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -41,27 +43,6 @@ struct Request {
     answer: SyncSender<Result<Vec<Value>, NoAnswer>>,
 }
 
-/// A failed request to Redis.
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error("{0}")]
-    NoAnswer(#[from] NoAnswer),
-    #[error("the thread of the keys has ended")]
-    ThreadEnded,
-    #[error("unexpected answer of Redis: {0}")]
-    Unexpected(String),
-    #[error("the key {key} in Redis cannot be read: {error}")]
-    Entry { key: String, error: serde_json::Error },
-    #[error("{0}")]
-    Json(serde_json::Error),
-}
-
-impl From<Problem> for KeyError {
-    fn from(problem: Problem) -> Self {
-        KeyError::Store(problem.into())
-    }
-}
-
 /// A key, with the texts that it was read from.
 struct Entry {
     key: Key,
@@ -82,10 +63,10 @@ impl RedisKeys {
     fn ask<T: FromRedisValue>(&self, call: Call) -> Result<T, KeyError> {
         let (answer, answered) = sync_channel(1);
         let sent = self.requests.as_ref().is_some_and(|to| to.send(Request { call, answer }).is_ok());
-        let answers = sent.then(|| answered.recv().ok()).flatten().ok_or(Problem::ThreadEnded)?;
-        let answer = answers.map_err(Problem::from)?.pop().unwrap_or(Value::Nil);
-        let read = redis::from_redis_value(answer);
-        Ok(read.map_err(|error| Problem::Unexpected(error.to_string()))?)
+        let answers = sent.then(|| answered.recv().ok()).flatten();
+        let answers = answers.ok_or_else(|| failed("the thread of the keys has ended"))?;
+        let answer = answers.map_err(failed)?.pop().unwrap_or(Value::Nil);
+        redis::from_redis_value(answer).map_err(|error| unexpected(&error))
     }
 
     fn entries(&self) -> Result<Vec<Entry>, KeyError> {
@@ -155,7 +136,7 @@ impl KeyStore for RedisKeys {
             "done" => Ok(true),
             "full" => Ok(false),
             "other" => Err(KeyError::Exists(key.key)),
-            unknown => Err(Problem::Unexpected(unknown.to_owned()).into()),
+            unknown => Err(unexpected(&unknown)),
         }
     }
 
@@ -167,7 +148,7 @@ impl KeyStore for RedisKeys {
                 "done" => return Ok(entry.key),
                 // Another process has changed it since. Each time, one of the writers succeeds.
                 "other" => {}
-                unknown => return Err(Problem::Unexpected(unknown.to_owned()).into()),
+                unknown => return Err(unexpected(&unknown)),
             }
         }
     }
@@ -246,9 +227,18 @@ fn serve(line: &Line, mut requests: UnboundedReceiver<Request>) {
     }
 }
 
+fn failed(why: impl Into<Box<dyn Error + Send + Sync>>) -> KeyError {
+    KeyError::Store(why.into())
+}
+
+fn unexpected(answer: &dyn Display) -> KeyError {
+    failed(format!("unexpected answer of Redis: {answer}"))
+}
+
 fn read_entry(key: &str, json: String, used: Option<String>) -> Result<Entry, KeyError> {
-    let read = serde_json::from_str(&json);
-    let read: Key = read.map_err(|error| Problem::Entry { key: key.escape_debug().to_string(), error })?;
+    let read: Key = serde_json::from_str(&json).map_err(|error| {
+        failed(format!("the key {} in Redis cannot be read: {error}", key.escape_debug()))
+    })?;
     let used = used.unwrap_or_default();
     Ok(Entry { key: Key { used: used.parse().ok(), ..read }, json, used })
 }
@@ -256,7 +246,7 @@ fn read_entry(key: &str, json: String, used: Option<String>) -> Result<Entry, Ke
 /// The JSON of a key in its field. Its last use has a separate field.
 fn stored(key: &Key) -> Result<String, KeyError> {
     let stored = Key { used: None, built_in: false, ..key.clone() };
-    Ok(serde_json::to_string(&stored).map_err(Problem::Json)?)
+    serde_json::to_string(&stored).map_err(failed)
 }
 
 fn last_use(key: &Key) -> String {

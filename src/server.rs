@@ -11,7 +11,7 @@ use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -277,39 +277,34 @@ impl Server {
         let (drain_timeout, relay_drain) = (self.drain_timeout, self.relay_drain);
         let api = self.start_api()?;
         let started = || Event::Started { address, ops_address };
-        let mut stop = pin!(async {
-            tokio::select! {
-                // A failure counts even if the server is stopped in the same moment.
-                biased;
-                why = events.threads().failed() => Some(why),
-                () = stop => None,
-            }
-        });
-        let may_wait = self.listener.may_have_predecessor();
-        let begun = match self.may_begin.take().filter(|_| may_wait) {
-            None => {
-                let main = self.start()?;
-                events.emit(started);
-                Ok(main)
-            }
-            Some(ready) => {
-                // Before, because this tells the operator to stop the other server.
-                events.emit(started);
-                tokio::select! {
-                    biased;
-                    failure = &mut stop => Err(failure),
-                    () = self.listener.until_ready_or_alone(ready) => Ok(self.start()?),
+        let ready = self.may_begin.take().filter(|_| self.listener.may_have_predecessor());
+        let mut main = None;
+        let serve = async {
+            let (main, _) = match ready {
+                None => {
+                    let main = main.insert(self.start()?);
+                    events.emit(started);
+                    main
                 }
+                Some(ready) => {
+                    // Before, because this tells the operator to stop the other server.
+                    events.emit(started);
+                    self.listener.until_ready_or_alone(ready).await;
+                    main.insert(self.start()?)
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = &mut main.serving => ended.unwrap_or_else(|error| Err(io::Error::other(error))),
+                never = runtime.hear_of_ended_calls(address) => match never {},
             }
         };
-        let (failure, main) = match begun {
-            Err(failure) => (failure, None),
-            Ok((mut main, renewal)) => tokio::select! {
-                biased;
-                ended = &mut main.serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
-                failure = stop => (failure, Some((main, renewal))),
-                never = runtime.hear_of_ended_calls(address) => match never {},
-            },
+        let failure = tokio::select! {
+            biased;
+            ended = serve => return ended,
+            // A failure counts even if the server is stopped in the same moment.
+            why = events.threads().failed() => Some(why),
+            () = stop => None,
         };
         runtime.begin_drain();
         // A server that has failed may not relay either.

@@ -40,7 +40,7 @@ use crate::tls::{RenewalContext, Source};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT, handle, is_tls};
 use crate::transport::tls_stream::{TlsStream, is_http};
 pub use error::StartError;
-use first_bytes::{WrongProtocol, on_first_bytes};
+use first_bytes::on_first_bytes;
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
 use turns::{Turns, in_turns};
@@ -128,9 +128,8 @@ async fn accept_plain(
                 let _ = io.try_write(TOO_LATE);
                 return Err(io::Error::from(silent).into());
             }
-            let wrong = WrongProtocol { is_spoken: is_tls, mistake: Mistake::TlsOnPlainPort };
-            let on_first_bytes = on_first_bytes(&runtime, wrong, has_calls);
-            Ok((Connection::new(io, permit).on_first_bytes(on_first_bytes), address))
+            let take = on_first_bytes(&runtime, is_tls, Mistake::TlsOnPlainPort, has_calls);
+            Ok((Connection::new(io, permit).on_first_bytes(take), address))
         }
         Err(too_many) => {
             refuse_connection(&io, too_many).await;
@@ -148,15 +147,12 @@ async fn accept_tls(
 ) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
     // Before the handshake, which costs the most CPU.
     let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
-    let wrong = WrongProtocol { is_spoken: is_http, mistake: Mistake::HttpOnTlsPort };
-    let accepted = match turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await {
-        Ok(()) => {
-            let take = on_first_bytes(&runtime, wrong, true);
-            timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(io, config, take)).await
-        }
-        Err(silent) => Err(silent),
+    let accepting = async {
+        turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await?;
+        let take = on_first_bytes(&runtime, is_http, Mistake::HttpOnTlsPort, true);
+        timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(io, config, take)).await
     };
-    let io = secure::counted(accepted, address, &runtime)?;
+    let io = secure::counted(accepting.await, address, &runtime)?;
     let (io, permit) = secure::take_turn(io, address, permit, &runtime).await.ok_or_else(refused)?;
     Ok((Connection::new(io, permit), address))
 }

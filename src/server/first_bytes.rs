@@ -8,25 +8,21 @@ use tokio::net::TcpStream;
 use crate::events::Mistake;
 use crate::runtime::Runtime;
 
-/// A protocol that the port does not speak: how it begins, and the mistake of its clients.
-pub(super) struct WrongProtocol {
-    pub(super) is_spoken: fn(&[u8]) -> bool,
-    pub(super) mistake: fn(u16) -> Mistake,
-}
-
-/// Reports a client that speaks the `wrong` protocol. With `has_calls`, gives the relay the connections that are its own, and is
-/// true for them. On these, each datagram has its length in front (RFC 4571).
+/// Reports the `mistake` of a client that speaks a protocol which the port does not: `is_wrong` tells how it begins. With
+/// `has_calls`, gives the relay the connections that are its own, and is true for them. On these, each datagram has its length in
+/// front (RFC 4571).
 pub(super) fn on_first_bytes(
     runtime: &Arc<Runtime>,
-    wrong: WrongProtocol,
+    is_wrong: fn(&[u8]) -> bool,
+    mistake: fn(u16) -> Mistake,
     has_calls: bool,
 ) -> impl FnOnce(&TcpStream, &[u8]) -> bool + use<> {
     let runtime = Arc::clone(runtime);
     move |io, first| {
-        if (wrong.is_spoken)(first) {
+        if is_wrong(first) {
             let port = io.local_addr().map_or(0, |local| local.port());
             let address = io.peer_addr().ok().map(|address| address.ip().to_canonical());
-            runtime.client_mistake((wrong.mistake)(port), None, address);
+            runtime.client_mistake(mistake(port), None, address);
         }
         has_calls && take_call(io, first, &runtime)
     }

@@ -1,10 +1,11 @@
 //! The certificate that the TLS port shows. It can be swapped at any time: connections that are open stay.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -57,11 +58,11 @@ impl Certificates {
 
     /// Shows this certificate to the validators that name the host.
     pub(crate) fn add_validation(&self, name: &str, certificate: CertifiedKey) {
-        self.validations().insert(name.to_owned(), Arc::new(certificate));
+        self.validations.lock().insert(name.to_owned(), Arc::new(certificate));
     }
 
     pub(crate) fn remove_validation(&self, name: &str) {
-        self.validations().remove(name);
+        self.validations.lock().remove(name);
     }
 
     /// The validity of the certificate; nothing if it cannot be read.
@@ -79,10 +80,6 @@ impl Certificates {
         let why = why.map(Arc::new);
         self.problem.swap(why.clone()) != why
     }
-
-    fn validations(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
-        self.validations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl ResolvesServerCert for Certificates {
@@ -90,7 +87,7 @@ impl ResolvesServerCert for Certificates {
         let is_validator = hello.alpn().is_some_and(|mut protocols| protocols.any(|name| name == ACME_ALPN));
         if is_validator {
             // Without a validation of this name, the handshake must fail.
-            return self.validations().get(hello.server_name()?).map(Arc::clone);
+            return self.validations.lock().get(hello.server_name()?).map(Arc::clone);
         }
         Some(self.current.load_full())
     }

@@ -134,7 +134,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "tls",
         "config events lan files threads clock wire",
-        "arc_swap jiff log rcgen ring::Ticketer ring::default_provider rustls rustls_pki_types thiserror webpki",
+        "arc_swap jiff log parking_lot rcgen ring::Ticketer ring::default_provider rustls rustls_pki_types thiserror webpki",
     ),
     layer(
         "config",

@@ -149,13 +149,11 @@ fn read_chain(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, TlsError
     }
 }
 
-/// The reasons why clients will refuse the certificate of a machine with these names.
-pub(crate) fn warnings(files: &TlsFiles, names: &[String]) -> Result<Vec<String>, TlsError> {
-    let chain = read_chain(files)?;
-    let Some(certificate) = chain.first() else { return Ok(Vec::new()) };
-    let warnings = [wrong_dates(certificate), wrong_names(certificate, names)];
-    let of_file = |warning: String| format!("--sslcert {} {warning}", files.cert.display());
-    Ok(warnings.into_iter().flatten().map(of_file).collect())
+/// The reasons why clients will refuse the certificate, which is shown, of a machine with these names.
+pub(crate) fn warnings(certificates: &Certificates, names: &[String]) -> impl Iterator<Item = String> + use<> {
+    let shown = certificates.current.load();
+    let warnings = shown.cert.first().map(|first| [wrong_dates(first), wrong_names(first, names)]);
+    warnings.into_iter().flatten().flatten()
 }
 
 fn wrong_dates(certificate: &CertificateDer<'_>) -> Option<String> {

@@ -57,14 +57,13 @@ pub(super) fn open<E: Display>(
 
 fn from_files(files: &TlsFiles, listen: &Listen) -> Result<Source, TlsError> {
     let (certificates, names) = (Certificates::new(tls::load(files)?), names(listen));
-    warn(files, &names)?;
+    warn(files, &certificates, &names);
     let (watched, shown) = (files.clone(), Arc::clone(&certificates));
     let renew = move |RenewalContext { events, .. }: RenewalContext| {
         let threads = events.threads().clone();
-        let watch = tls::watch(watched, shown, &threads, move |files| {
+        let watch = tls::watch(watched, Arc::clone(&shown), &threads, move |files| {
             events.emit(|| Event::CertificateLoaded { path: files.cert.display().to_string() });
-            // It fails if the file is gone again.
-            let _ = warn(files, &names);
+            warn(files, &shown, &names);
         })?;
         Ok(Box::new(watch) as _)
     };
@@ -83,9 +82,9 @@ fn names(listen: &Listen) -> Vec<String> {
 }
 
 /// Warns if clients will refuse the certificate.
-fn warn(files: &TlsFiles, names: &[String]) -> Result<(), TlsError> {
-    tls::warnings(files, names)?.iter().for_each(|warning| log::warn!("{warning}"));
-    Ok(())
+fn warn(files: &TlsFiles, certificates: &Certificates, names: &[String]) {
+    let of_file = |warning| log::warn!("--sslcert {} {warning}", files.cert.display());
+    tls::warnings(certificates, names).for_each(of_file);
 }
 
 /// Counts the end of a handshake, and passes it on. A connection that was none has no handshake.

@@ -193,7 +193,7 @@ pub fn certified_hosts(files: &TlsFiles, hosts: &[String]) -> Option<CertifiedHo
 }
 
 /// Checks if a certificate is for a host. If not, returns the names that it is for.
-fn covers(certificate: &EndEntityCert<'_>, host: &str) -> Result<(), Vec<String>> {
+pub(crate) fn covers(certificate: &EndEntityCert<'_>, host: &str) -> Result<(), Vec<String>> {
     let name = ServerName::try_from(host).map_err(|_| Vec::new())?;
     certificate.verify_is_valid_for_subject_name(&name).map_err(|error| match error {
         // webpki writes `DnsName("example.org")` and `IpAddress(192.0.2.1)`.

@@ -9,7 +9,7 @@ use instant_acme::{AccountCredentials, CertificateIdentifier};
 use ring::digest::{SHA256, digest};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use webpki::EndEntityCert;
 
@@ -108,11 +108,8 @@ impl Certificate {
     /// The first of these names that the certificate is not for.
     pub(super) fn lacks<'a>(&self, names: &'a [AcmeName]) -> Option<&'a AcmeName> {
         let certificate = self.certified.cert.first().and_then(|first| EndEntityCert::try_from(first).ok());
-        let is_for = |name: &AcmeName| {
-            let name = ServerName::try_from(name.to_string()).ok()?;
-            certificate.as_ref()?.verify_is_valid_for_subject_name(&name).ok()
-        };
-        names.iter().find(|name| is_for(name).is_none())
+        let is_for = |certificate, name: &AcmeName| tls::covers(certificate, &name.to_string()).is_ok();
+        names.iter().find(|name| !certificate.as_ref().is_some_and(|certificate| is_for(certificate, name)))
     }
 
     /// The name of the certificate for ARI (RFC 9773, section 4.1).

@@ -82,7 +82,7 @@ impl<T> Connection<T> {
             ready!(request_timer.as_mut().poll(cx));
             let now = Instant::now();
             let is_waiting = !self.is_writing && !self.state.is_handling();
-            let due = if is_waiting { self.state.waiting_since() } else { now } + REQUEST_TIMEOUT;
+            let due = if is_waiting { self.state.waiting_since.get() } else { now } + REQUEST_TIMEOUT;
             if due <= now {
                 return Poll::Ready(());
             }
@@ -232,10 +232,6 @@ impl ConnectionState {
 
     fn is_handling(&self) -> bool {
         self.active_requests.get() > 0
-    }
-
-    fn waiting_since(&self) -> Instant {
-        self.waiting_since.get()
     }
 
     /// Restarts the time for the next request.

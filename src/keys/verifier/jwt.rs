@@ -25,8 +25,9 @@ pub(super) struct Claims {
     aud: Option<Audience>,
     #[serde(default, deserialize_with = "present")]
     sub: Option<String>,
+    /// The private rooms that the token allows.
     #[serde(default)]
-    rooms: RoomsClaim,
+    pub(super) rooms: RoomsClaim,
 }
 
 /// The rooms that a proof lists, as in `{"lobby": "join", "news": "listen"}`. A proof may use the name for something else, which
@@ -103,11 +104,6 @@ impl Default for RoomsClaim {
 }
 
 impl Claims {
-    /// The private rooms that the token allows.
-    pub(super) fn rooms(self) -> RoomRights {
-        self.rooms.rights()
-    }
-
     /// Checks that the token allows this id at this time.
     pub(super) fn check(&self, key: &ApiKey, id: &PeerId, now: f64) -> Result<TakeoverBy, Denied> {
         match self.subject(key, now)? {

@@ -214,18 +214,17 @@ pub(crate) fn parse_url(text: &str) -> Result<Uri, &'static str> {
 }
 
 /// Trusts the authorities of a PEM file instead of the public ones. The error says what is wrong with the file.
-pub(crate) fn trust(path: &Path) -> Result<ClientConfig, String> {
-    let pem = files::read_regular(path, MAX_TRUST_BYTES).map_err(|error| error.to_string())?;
+pub(crate) fn trust(path: &Path) -> Result<ClientConfig, Box<dyn Error>> {
+    let pem = files::read_regular(path, MAX_TRUST_BYTES)?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
+        roots.add(certificate?)?;
     }
     if roots.is_empty() {
-        return Err("it has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'".to_owned());
+        return Err("it has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'".into());
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let builder = builder.with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

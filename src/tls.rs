@@ -150,7 +150,10 @@ fn read_chain(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, TlsError
 }
 
 /// The reasons why clients will refuse the certificate, which is shown, of a machine with these names.
-pub(crate) fn warnings(certificates: &Certificates, names: &[String]) -> impl Iterator<Item = String> + use<> {
+pub(crate) fn warnings(
+    certificates: &Certificates,
+    names: &[String],
+) -> impl Iterator<Item = String> + use<> {
     let shown = certificates.current.load();
     let warnings = shown.cert.first().map(|first| [wrong_dates(first), wrong_names(first, names)]);
     warnings.into_iter().flatten().flatten()

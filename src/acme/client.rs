@@ -31,8 +31,8 @@ impl AcmeClient {
     pub(super) fn new(ca: Option<&Path>) -> Result<Self, AcmeError> {
         let http = match ca {
             Some(path) => {
-                let tls = trust(path).map_err(|why| AcmeError::Ca { path: path.to_owned(), why })?;
-                HttpClient::with_tls(tls, BOUNDS)
+                let unusable = |why| AcmeError::Ca { path: path.to_owned(), why };
+                HttpClient::with_tls(trust(path).map_err(|error| unusable(error.to_string()))?, BOUNDS)
             }
             None => HttpClient::new(BOUNDS).map_err(AcmeError::Tls)?,
         };
@@ -47,16 +47,12 @@ impl AcmeClient {
     async fn exchange(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
         // The server's directory names URLs, too.
         if request.uri().scheme() != Some(&Scheme::HTTPS) {
-            return Err(Error::Other(format!("{} does not begin with https://", request.uri()).into()));
+            return Err(failed(format!("{} does not begin with https://", request.uri())));
         }
         let (head, body) = request.into_parts();
-        let body = body.collect().await.map_err(|error| Error::Other(error.into()))?.to_bytes();
-        let answer = self
-            .http
-            .send(Request::from_parts(head, body))
-            .await
-            .map_err(|error| Error::Other(error.into()))?;
-        let answer = answer.read().await.map_err(|error| Error::Other(error.into()))?;
+        let body = body.collect().await.map_err(failed)?.to_bytes();
+        let answer = self.http.send(Request::from_parts(head, body)).await.map_err(failed)?;
+        let answer = answer.read().await.map_err(failed)?;
         if answer.status().is_client_error() || answer.status().is_server_error() {
             // Seconds; ACME servers send no dates there.
             let value = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -65,6 +61,10 @@ impl AcmeClient {
         }
         Ok(BytesResponse::from(answer.map(Full::new)))
     }
+}
+
+fn failed(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Other(why.into())
 }
 
 impl instant_acme::HttpClient for AcmeClient {

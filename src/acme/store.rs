@@ -108,8 +108,8 @@ impl Certificate {
     /// The first of these names that the certificate is not for.
     pub(super) fn lacks<'a>(&self, names: &'a [AcmeName]) -> Option<&'a AcmeName> {
         let certificate = self.certified.cert.first().and_then(|first| EndEntityCert::try_from(first).ok());
-        let is_for = |certificate, name: &AcmeName| tls::covers(certificate, &name.to_string()).is_ok();
-        names.iter().find(|name| !certificate.as_ref().is_some_and(|certificate| is_for(certificate, name)))
+        let is_for = |name: &AcmeName| tls::covers(certificate.as_ref()?, &name.to_string()).ok();
+        names.iter().find(|name| is_for(name).is_none())
     }
 
     /// The name of the certificate for ARI (RFC 9773, section 4.1).

@@ -123,7 +123,7 @@ impl Acme {
         let kinds = match (is_shared, &self.http) {
             // The validator may reach any node, but only this one would have the certificate of TLS-ALPN-01.
             (true, _) => [ChallengeKind::Http01].as_slice(),
-            (false, Some(_)) => &[ChallengeKind::Http01, ChallengeKind::TlsAlpn01],
+            (false, Some(_)) => &ChallengeKind::ALL,
             (false, None) => &[ChallengeKind::TlsAlpn01],
         };
         let responses = ChallengeResponses::new(kinds, Arc::clone(&self.certificates), shared);

@@ -1,6 +1,6 @@
 //! Failed orders of certificates, in words that say what to do.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use instant_acme::{ChallengeType, Error, Problem};
 
@@ -8,6 +8,7 @@ use super::schedule::FailureKind;
 use super::store::StoreError;
 use crate::config::{AcmeConfig, AcmeName};
 use crate::outbound::with_sources;
+use crate::wire::labels;
 
 /// Most characters of a text of the ACME server in the log.
 const MAX_TEXT: usize = 500;
@@ -15,13 +16,14 @@ const MAX_TEXT: usize = 500;
 /// The prefix of error types (RFC 8555, section 6.7).
 const PREFIX: &str = "urn:ietf:params:acme:error:";
 
-/// A method by which the ACME server validates a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChallengeKind {
-    /// It gets a file over HTTP from port 80 (RFC 8555, section 8.3).
-    Http01,
-    /// It reads the certificate of port 443 (RFC 8737).
-    TlsAlpn01,
+labels! {
+    /// A method by which the ACME server validates a name. In the order in which they are tried.
+    pub(super) enum ChallengeKind {
+        /// It gets a file over HTTP from port 80 (RFC 8555, section 8.3).
+        Http01 = "HTTP-01",
+        /// It reads the certificate of port 443 (RFC 8737).
+        TlsAlpn01 = "TLS-ALPN-01",
+    }
 }
 
 impl ChallengeKind {
@@ -30,15 +32,6 @@ impl ChallengeKind {
             ChallengeKind::Http01 => ChallengeType::Http01,
             ChallengeKind::TlsAlpn01 => ChallengeType::TlsAlpn01,
         }
-    }
-}
-
-impl fmt::Display for ChallengeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ChallengeKind::Http01 => "HTTP-01",
-            ChallengeKind::TlsAlpn01 => "TLS-ALPN-01",
-        })
     }
 }
 

@@ -82,7 +82,7 @@ impl Verifier {
             TakeoverBy::Subject => Token::of_subject(id),
             TakeoverBy::Token => Token::clone(token),
         };
-        Ok(Verified { token, rooms: claims.rooms.rights() })
+        Ok(Verified { token, rooms: claims.rooms })
     }
 
     /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens with subjects.

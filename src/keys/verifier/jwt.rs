@@ -26,17 +26,8 @@ pub(super) struct Claims {
     #[serde(default, deserialize_with = "present")]
     sub: Option<String>,
     /// The private rooms that the token allows.
-    #[serde(default)]
-    pub(super) rooms: RoomsClaim,
-}
-
-/// The rooms that a proof lists, as in `{"lobby": "join", "news": "listen"}`. A proof may use the name for something else, which
-/// lists no room.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum RoomsClaim {
-    Listed(BTreeMap<String, String>),
-    Other(IgnoredAny),
+    #[serde(default, deserialize_with = "rooms")]
+    pub(super) rooms: RoomRights,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,21 +79,6 @@ pub(super) fn read(token: &str, keys: &VerifyingKeys) -> Result<Claims, Denied> 
     serde_json::from_slice(object.ok_or(Denied::Claims)?).map_err(|_| Denied::Claims)
 }
 
-impl RoomsClaim {
-    pub(super) fn rights(self) -> RoomRights {
-        match self {
-            RoomsClaim::Listed(listed) => RoomRights::parse(listed),
-            RoomsClaim::Other(IgnoredAny) => RoomRights::default(),
-        }
-    }
-}
-
-impl Default for RoomsClaim {
-    fn default() -> Self {
-        RoomsClaim::Other(IgnoredAny)
-    }
-}
-
 impl Claims {
     /// Checks that the token allows this id at this time.
     pub(super) fn check(&self, key: &ApiKey, id: &PeerId, now: f64) -> Result<TakeoverBy, Denied> {
@@ -148,4 +124,19 @@ pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
+}
+
+/// Reads the rooms that a proof lists, as in `{"lobby": "join", "news": "listen"}`. A proof may use the name for something else, which
+/// lists no room.
+pub(super) fn rooms<'de, D: Deserializer<'de>>(from: D) -> Result<RoomRights, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Claim {
+        Listed(BTreeMap<String, String>),
+        Other(IgnoredAny),
+    }
+    Ok(match Claim::deserialize(from)? {
+        Claim::Listed(listed) => RoomRights::parse(listed),
+        Claim::Other(IgnoredAny) => RoomRights::default(),
+    })
 }

@@ -69,8 +69,8 @@ struct Question<'a> {
 struct WebhookAnswer {
     #[serde(default, deserialize_with = "jwt::present")]
     id: Option<String>,
-    #[serde(default)]
-    rooms: jwt::RoomsClaim,
+    #[serde(default, deserialize_with = "jwt::rooms")]
+    rooms: RoomRights,
 }
 
 impl Webhook {
@@ -152,7 +152,7 @@ fn check_answer(body: &[u8], id: &PeerId) -> Verdict {
     let answered: WebhookAnswer = serde_json::from_slice(body).map_err(|_| Denied::BadAnswer)?;
     match answered.id {
         Some(answered) if answered != id.as_str() => Err(Denied::OtherId),
-        Some(_) | None => Ok(answered.rooms.rights()),
+        Some(_) | None => Ok(answered.rooms),
     }
 }
 

@@ -54,8 +54,13 @@ impl Jwks {
             cached.stamp
         };
         let path = Arc::clone(&self.path);
+        let reread = spawn_blocking(move || {
+            // Taken first, so a write during the read counts as another change.
+            let stamp = Stamp::of(&path);
+            (stamp != last_stamp).then(|| (stamp, read(&path)))
+        });
         // It fails only when the runtime ends.
-        let reread = spawn_blocking(move || reread(&path, last_stamp)).await;
+        let reread = reread.await;
         let mut cached = self.cached.lock();
         if let Ok(Some((stamp, read))) = reread {
             cached.stamp = stamp;
@@ -66,12 +71,6 @@ impl Jwks {
         }
         Arc::clone(&cached.keys)
     }
-}
-
-/// Reads the file if its stamp has changed. The stamp is taken first, so a write during the read counts as another change.
-fn reread(path: &Path, last_stamp: Option<Stamp>) -> Option<(Option<Stamp>, Result<VerifyingKeys, BadAuth>)> {
-    let stamp = Stamp::of(path);
-    (stamp != last_stamp).then(|| (stamp, read(path)))
 }
 
 /// Reads the file. It may block on a disk, so it does not run on a worker's thread.

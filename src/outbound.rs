@@ -69,20 +69,17 @@ impl Reach {
     }
 }
 
-/// Gives the addresses of a name that may be reached.
-#[derive(Clone)]
-struct Resolver(Reach);
-
 /// Connects to the addresses that may be reached. The checked address is the one that is connected to, without a second resolution. An address in a URL is not resolved, so it must be checked before.
-fn connector(reach: Reach) -> HttpConnector<Resolver> {
-    let mut tcp = HttpConnector::new_with_resolver(Resolver(reach));
+fn connector(reach: Reach) -> HttpConnector<Reach> {
+    let mut tcp = HttpConnector::new_with_resolver(reach);
     // The layer of TLS above it refuses other schemes.
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp
 }
 
-impl Service<Name> for Resolver {
+/// Gives the addresses of a name that may be reached.
+impl Service<Name> for Reach {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
@@ -92,7 +89,7 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let Resolver(reach) = *self;
+        let reach = *self;
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let is_reachable = |found: &&SocketAddr| reach.check(found.ip()).is_ok();
@@ -109,7 +106,7 @@ impl Service<Name> for Resolver {
 /// Sends requests. Clones share their connections.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<Reach>>, Full<Bytes>>,
     bounds: Bounds,
 }
 

@@ -290,7 +290,10 @@ impl Guest {
                     return self.join_elsewhere(&room, username.filter(|_| offer.is_some()), text, context);
                 }
                 let username = username.ok_or(Problem::NoUsername)?;
-                self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, context)?;
+                let offer = offer.ok_or(Problem::NoOffer)?;
+                let (playing, host) = self.guests.room_codes.join(&room, &username, context.peer.id())?;
+                let offer = room_codes::offer(&offer, playing.name());
+                self.take_seat(Seat::Here(playing), &host, offer, context)?;
             }
             room_codes::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?)?;
@@ -343,18 +346,6 @@ impl Guest {
         let plays = self.playing.iter().any(Seat::is_room_open);
         let hosting = self.hosting.as_ref().map(|hosting| &hosting.room);
         hosting.ok_or(if plays { Problem::NotTheHost } else { Problem::WrongRoom })
-    }
-
-    fn join(
-        &mut self,
-        room: &str,
-        username: &str,
-        offer: &Object<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<(), Problem> {
-        let (playing, host) = self.guests.room_codes.join(room, username, context.peer.id())?;
-        let offer = room_codes::offer(offer, playing.name());
-        self.take_seat(Seat::Here(playing), &host, offer, context)
     }
 
     /// Joins a room that is not on this node. `name` is missing if the client has not sent all fields.

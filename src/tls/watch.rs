@@ -46,14 +46,11 @@ pub(crate) fn watch(
     Ok(Some(stop))
 }
 
-/// Changes when one of the files does.
-type Stamps = [Option<Stamp>; 2];
-
 struct Watched {
     files: TlsFiles,
     certificates: Arc<Certificates>,
     /// The active files. Nothing before the first look: they may have changed since they were read.
-    seen: Option<Stamps>,
+    seen: Option<[Option<Stamp>; 2]>,
 }
 
 impl Watched {

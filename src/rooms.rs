@@ -27,8 +27,8 @@ use crate::router::{Flush, Peer, Realm, Router};
 use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use limits::RoomLimits;
 use neighbours::Neighbours;
-use presence::{Presence, State};
-use room::{Change, Members, Own, Room};
+use presence::{PresenceGuard, State};
+use room::{Own, Room, RoomGuard};
 use store::Store;
 
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS, MAX_WATCHED};
@@ -125,60 +125,57 @@ impl Rooms {
         data: Option<&str>,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        let joined = self.enter(requester.peer, |presence, state, proof| {
-            self.adopt(presence, state, requester.peer, proof, requester.flushes);
-            self.join_as(presence, state, requester, name, data, most)
+        let &mut Requester { peer, request, ref mut flushes } = requester;
+        let joined = self.enter(peer, flushes, |guard| {
+            let state = &guard.state;
+            state.right_in(&name)?;
+            if data.is_some() {
+                state.check_speaker(&name)?;
+            }
+            let known = state.room(name.as_str()).cloned();
+            if known.is_none() && state.joined() >= MAX_ROOMS {
+                return Err(RoomRefusal::TooManyRooms);
+            }
+            self.store.with_room(known, name, |members| {
+                if !members.contains(peer.id()) && members.len() >= most {
+                    return Err(RoomRefusal::Full);
+                }
+                self.limits.check_list(members, peer.id(), data)?;
+                self.limits.charge(guard.presence, members.len())?;
+                self.admit(guard, members, peer, data);
+                guard.flushes.extend(members.list(peer, request));
+                Ok(())
+            })
         });
         // A client that has lost its id gets no answer.
         joined.unwrap_or(Ok(()))
     }
 
-    fn join_as(
+    /// Makes a connection a member.
+    fn admit(
         &self,
-        presence: &Presence,
-        state: &mut State,
-        requester: &mut Requester<'_>,
-        name: RoomName,
+        guard: &mut PresenceGuard<'_>,
+        members: &mut RoomGuard<'_>,
+        peer: &Peer,
         data: Option<&str>,
-        most: usize,
-    ) -> Result<(), RoomRefusal> {
-        let Requester { peer, request, ref mut flushes } = *requester;
-        state.right_in(&name)?;
-        if data.is_some() {
-            state.check_speaker(&name)?;
+    ) {
+        let (room, is_new) = (members.room, !members.contains(guard.id));
+        members.admit(Own::new(peer, guard.state.digest, data), guard.flushes);
+        if guard.state.room(room.name().as_str()).is_none() {
+            guard.state.rooms.push(Arc::clone(room));
         }
-        let known = state.room(name.as_str()).cloned();
-        if known.is_none() && state.joined() >= MAX_ROOMS {
-            return Err(RoomRefusal::TooManyRooms);
+        if is_new {
+            self.emit(room, guard.id, |peer, room| Event::RoomJoined { peer, room });
         }
-        self.store.with_room(known, name, |room, members| {
-            if !members.contains(peer.id()) && members.len() >= most {
-                return Err(RoomRefusal::Full);
-            }
-            self.limits.check_list(members, peer.id(), data)?;
-            self.limits.charge(presence, members.len())?;
-            let change = members.admit(Own::new(peer, state.digest, data));
-            if state.room(room.name().as_str()).is_none() {
-                state.rooms.push(Arc::clone(room));
-            }
-            if let Some(change) = change {
-                members.tell_change(room, peer.id(), change, flushes);
-            }
-            if let Some(Change::Joined) = change {
-                self.emit(room, peer.id(), |peer, room| Event::RoomJoined { peer, room });
-            }
-            self.neighbours.tell_of_member(room, members, peer.id());
-            flushes.extend(members.list(room, peer, request));
-            Ok(())
-        })
+        self.neighbours.tell_of_member(members, guard.id);
     }
 
     /// Has a peer part from a room.
     pub fn leave(&self, requester: &mut Requester<'_>, name: &str) -> Result<(), RoomRefusal> {
-        self.as_member(requester, name, |presence, state, requester, room| {
-            state.rooms.retain(|known| !Arc::ptr_eq(known, room));
-            self.remove(presence, room, requester.peer.id(), true, requester.flushes);
-            requester.confirm(room);
+        let (peer, request) = (requester.peer, requester.request);
+        self.as_member(requester, name, |guard, room| {
+            self.part(guard, room);
+            guard.flushes.extend(done(peer, request, room));
             Ok(())
         })
     }
@@ -190,17 +187,16 @@ impl Rooms {
         name: &str,
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        self.as_member(requester, name, |presence, state, requester, room| {
-            state.check_speaker(room.name())?;
-            let id = requester.peer.id();
+        let (peer, request) = (requester.peer, requester.request);
+        self.as_member(requester, name, |guard, room| {
+            guard.state.check_speaker(room.name())?;
             let mut members = room.lock();
-            self.limits.check_list(&members, id, data)?;
-            self.limits.charge(presence, members.len())?;
-            if let Some(change) = members.set_data(id, data) {
-                members.tell_change(room, id, change, requester.flushes);
-                self.neighbours.tell_of_member(room, &mut members, id);
+            self.limits.check_list(&members, guard.id, data)?;
+            self.limits.charge(guard.presence, members.len())?;
+            if members.set_data(guard.id, data, guard.flushes) {
+                self.neighbours.tell_of_member(&mut members, guard.id);
             }
-            requester.confirm(room);
+            guard.flushes.extend(done(peer, request, room));
             Ok(())
         })
     }
@@ -213,29 +209,28 @@ impl Rooms {
         dst: Option<&str>,
         payload: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        self.as_member(requester, name, |presence, state, requester, room| {
-            state.check_speaker(room.name())?;
-            let peer = requester.peer;
+        let (peer, request) = (requester.peer, requester.request);
+        self.as_member(requester, name, |guard, room| {
+            guard.state.check_speaker(room.name())?;
             let members = room.lock();
-            let from = peer.id();
-            let sender = &presence.sender;
+            let (from, sender) = (guard.id, &guard.presence.sender);
             let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
             if let Some(dst) = dst {
                 let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
-                self.limits.charge(presence, 1)?;
+                self.limits.charge(guard.presence, 1)?;
                 match member.here() {
-                    Some(own) => own.deliver(sender, message, requester.flushes)?,
+                    Some(own) => own.deliver(sender, message, guard.flushes)?,
                     None => {
                         let routed = self.peers.route(sender, dst, MessageKind::Room, message);
-                        room::accepted(routed, requester.flushes)?;
+                        room::accepted(routed, guard.flushes)?;
                     }
                 }
             } else {
-                self.limits.charge(presence, members.len().saturating_sub(1))?;
-                self.send_to_all(room, &members, (from, sender), message, requester.flushes);
+                self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
+                self.send_to_all(&members, (from, sender), message, guard.flushes);
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
-            requester.confirm(room);
+            guard.flushes.extend(done(peer, request, room));
             Ok(())
         })
     }
@@ -248,15 +243,14 @@ impl Rooms {
         let mut flushes = Vec::new();
         let (members, app) = (room.lock(), PeerId::server());
         let message = Frame::of_text(&server::message(Some(room.name().as_str()), payload));
-        let lost = self.send_to_all(&room, &members, (&app, &app), message, &mut flushes);
+        let lost = self.send_to_all(&members, (&app, &app), message, &mut flushes);
         members.len().saturating_sub(lost)
     }
 
     /// Sends a message to all members but its sender. Returns the number of those that do not get it.
     fn send_to_all(
         &self,
-        room: &Room,
-        members: &Members,
+        members: &RoomGuard<'_>,
         (from, sender): (&PeerId, &PeerId),
         mut message: Frame,
         flushes: &mut Vec<Flush>,
@@ -274,7 +268,7 @@ impl Rooms {
             let Ok(text) = std::str::from_utf8(message.payload()) else { continue };
             let moving = sent.moving.iter().filter(|(_, by)| *by != Some(node));
             let except = moving.map(|(id, _)| id.as_str()).collect();
-            let (room, from) = (room.name().as_str(), from.as_str());
+            let (room, from) = (members.room.name().as_str(), from.as_str());
             let onward = News::Message { room, from, heard, except, text };
             self.neighbours.deliver(node, &onward);
         }
@@ -293,19 +287,17 @@ impl Rooms {
         if ids.len() > MAX_WATCHED {
             return Err(RoomRefusal::TooManyWatched);
         }
+        let &mut Requester { peer, ref mut flushes, .. } = requester;
         for id in ids {
-            if id == requester.peer.id() {
-                requester.flushes.extend(requester.peer.reply(rooms::presence(id.as_str(), true)));
+            if id == peer.id() {
+                flushes.extend(peer.reply(rooms::presence(id.as_str(), true)));
                 continue;
             }
             // Before, so that the answer is right at once, and after, because it may have come in between.
-            self.seek_watched(id, requester.flushes);
-            let watched = self.enter(requester.peer, |presence, state, proof| {
-                self.adopt(presence, state, requester.peer, proof, requester.flushes);
-                self.watch_one(presence, state, requester, id, most)
-            });
+            self.seek_watched(id, flushes);
+            let watched = self.enter(peer, flushes, |guard| self.watch_one(guard, peer, id, most));
             watched.unwrap_or(Ok(()))?;
-            self.seek_watched(id, requester.flushes);
+            self.seek_watched(id, flushes);
         }
         requester.confirm_ids();
         Ok(())
@@ -313,30 +305,24 @@ impl Rooms {
 
     fn watch_one(
         &self,
-        presence: &Presence,
-        state: &mut State,
-        requester: &mut Requester<'_>,
+        guard: &mut PresenceGuard<'_>,
+        peer: &Peer,
         id: &PeerId,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        let Requester { peer, ref mut flushes, .. } = *requester;
         let name = RoomName::of_watched(id);
-        let known = state.room(name.as_str()).cloned();
-        if known.is_none() && state.watches(peer.id()) >= MAX_WATCHED {
+        let known = guard.state.room(name.as_str()).cloned();
+        if known.is_none() && guard.state.watches(peer.id()) >= MAX_WATCHED {
             return Err(RoomRefusal::TooManyWatched);
         }
-        self.store.with_room(known, name, |room, members| {
+        self.store.with_room(known, name, |members| {
             let watchers = members.len() - usize::from(members.contains(id));
             if !members.contains(peer.id()) && watchers >= most {
                 return Err(RoomRefusal::Full);
             }
-            self.limits.charge(presence, 1)?;
-            members.admit(Own::new(peer, state.digest, None));
-            if state.room(room.name().as_str()).is_none() {
-                state.rooms.push(Arc::clone(room));
-            }
-            self.neighbours.tell_of_member(room, members, peer.id());
-            flushes.extend(members.list(room, peer, None));
+            self.limits.charge(guard.presence, 1)?;
+            self.admit(guard, members, peer, None);
+            guard.flushes.extend(members.list(peer, None));
             Ok(())
         })
     }
@@ -344,13 +330,12 @@ impl Rooms {
     /// Has a peer watch ids no longer.
     pub fn unwatch(&self, requester: &mut Requester<'_>, ids: &[PeerId]) -> Result<(), RoomRefusal> {
         for id in ids.iter().filter(|id| *id != requester.peer.id()) {
+            let watched = RoomName::of_watched(id);
             // An id that it does not watch needs nothing.
-            let _ =
-                self.as_member(requester, RoomName::of_watched(id).as_str(), |presence, state, of, room| {
-                    state.rooms.retain(|known| !Arc::ptr_eq(known, room));
-                    self.remove(presence, room, of.peer.id(), true, of.flushes);
-                    Ok(())
-                });
+            let _ = self.as_member(requester, watched.as_str(), |guard, room| {
+                self.part(guard, room);
+                Ok(())
+            });
         }
         requester.confirm_ids();
         Ok(())
@@ -363,9 +348,7 @@ impl Rooms {
         let mut flushes = Vec::new();
         let is_elsewhere = || self.neighbours.directory().has_peer(peer.id());
         if self.store.presence(peer.id()).is_some() || self.is_watched(peer.id()) || is_elsewhere() {
-            self.enter(peer, |presence, state, proof| {
-                self.adopt(presence, state, peer, proof, &mut flushes);
-            });
+            self.enter(peer, &mut flushes, |_| {});
         }
     }
 
@@ -373,17 +356,17 @@ impl Rooms {
     pub fn departed(&self, peer: &Peer, for_good: bool) {
         let mut flushes = Vec::new();
         let Some(presence) = self.store.presence(peer.id()) else { return };
-        let mut state = presence.lock();
-        if state.is_retired || !state.is_of(peer) {
+        let mut guard = presence.lock(peer.id(), &mut flushes);
+        if guard.state.is_retired || !guard.state.is_of(peer) {
             return;
         }
         let reclaim = millis(self.router.live_config().load().limits.reclaim_timeout);
         if for_good || reclaim == 0 {
-            self.remove_from_all(&presence, &mut state, peer.id(), true, &mut flushes);
-            self.store.retire_if_unused(&presence, &mut state, peer.id());
+            self.remove_from_all(&mut guard, true);
+            self.store.retire_if_unused(&mut guard);
         } else {
             let until = self.router.clock().now().saturating_add(reclaim);
-            state.away_until = Some(until);
+            guard.state.away_until = Some(until);
             self.store.visit(until, peer.id());
         }
     }
@@ -392,18 +375,17 @@ impl Rooms {
     /// is not in the rooms of the one before, and a client whose proof does not list a room any more is not in it.
     fn adopt(
         &self,
-        presence: &Presence,
-        state: &mut State,
+        guard: &mut PresenceGuard<'_>,
         peer: &Peer,
         (token, rights): (Token, Option<RoomRights>),
-        flushes: &mut Vec<Flush>,
     ) {
-        if state.is_of(peer) {
+        if guard.state.is_of(peer) {
             return;
         }
-        if state.token.as_ref() != Some(&token) {
-            self.remove_from_all(presence, state, peer.id(), true, flushes);
+        if guard.state.token.as_ref() != Some(&token) {
+            self.remove_from_all(guard, true);
         }
+        let state = &mut *guard.state;
         state.digest = self.neighbours.digest(&token);
         (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
         state.rights = rights;
@@ -411,30 +393,28 @@ impl Rooms {
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
         for room in known {
-            if state.right_in(room.name()).is_err() {
-                self.remove(presence, &room, peer.id(), true, flushes);
+            if guard.state.right_in(room.name()).is_err() {
+                self.remove(guard, &room, true);
                 continue;
             }
             let mut members = room.lock();
-            if state.room(room.name().as_str()).is_some()
-                || !members.come_back(Own::new(peer, state.digest, None))
+            if guard.state.room(room.name().as_str()).is_some()
+                || !members.come_back(Own::new(peer, guard.state.digest, None))
             {
                 continue;
             }
-            self.limits.charge_on_credit(presence, &members);
+            self.limits.charge_on_credit(guard.presence, &members);
             // It may have been more than a listener before.
-            if state.check_speaker(room.name()).is_err()
-                && let Some(change) = members.set_data(peer.id(), None)
-            {
-                members.tell_change(&room, peer.id(), change, flushes);
+            if guard.state.check_speaker(room.name()).is_err() {
+                members.set_data(peer.id(), None, guard.flushes);
             }
-            self.neighbours.tell_of_member(&room, &mut members, peer.id());
-            flushes.extend(members.list(&room, peer, None));
+            self.neighbours.tell_of_member(&mut members, peer.id());
+            guard.flushes.extend(members.list(peer, None));
             drop(members);
-            state.rooms.push(room);
+            guard.state.rooms.push(room);
         }
         if self.is_watched(peer.id()) {
-            self.admit_watched(presence, state, peer, flushes);
+            self.admit_watched(guard, peer);
         }
     }
 
@@ -443,28 +423,20 @@ impl Rooms {
     }
 
     /// Makes the holder of an id online for those that watch it.
-    fn admit_watched(&self, presence: &Presence, state: &mut State, peer: &Peer, flushes: &mut Vec<Flush>) {
+    fn admit_watched(&self, guard: &mut PresenceGuard<'_>, peer: &Peer) {
         let watched = RoomName::of_watched(peer.id());
-        if state.room(watched.as_str()).is_some() {
-            return;
+        if guard.state.room(watched.as_str()).is_none() {
+            self.store.with_room(None, watched, |members| {
+                self.limits.charge_on_credit(guard.presence, members);
+                self.admit(guard, members, peer, None);
+            });
         }
-        self.store.with_room(None, watched, |room, members| {
-            self.limits.charge_on_credit(presence, members);
-            if let Some(change) = members.admit(Own::new(peer, state.digest, None)) {
-                members.tell_change(room, peer.id(), change, flushes);
-            }
-            state.rooms.push(Arc::clone(room));
-            self.neighbours.tell_of_member(room, members, peer.id());
-        });
     }
 
     /// Does the same for an id on this node that somebody begins to watch.
     fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
         if let Some(peer) = Peer::find_with(&self.peers, id, |_| true) {
-            self.enter(&peer, |presence, state, proof| {
-                self.adopt(presence, state, &peer, proof, flushes);
-                self.admit_watched(presence, state, &peer, flushes);
-            });
+            self.enter(&peer, flushes, |guard| self.admit_watched(guard, &peer));
         }
     }
 
@@ -478,27 +450,27 @@ impl Rooms {
         let now = self.router.clock().now();
         let mut flushes = Vec::new();
         while let Some((id, presence)) = self.store.next_visit(now) {
-            let mut state = presence.lock();
-            if state.is_retired {
+            let mut guard = presence.lock(&id, &mut flushes);
+            if guard.state.is_retired {
                 continue;
             }
-            if state.away_until.is_some_and(|until| until <= now) {
-                self.remove_from_all(&presence, &mut state, &id, false, &mut flushes);
+            if guard.state.away_until.is_some_and(|until| until <= now) {
+                self.remove_from_all(&mut guard, false);
             }
-            self.leave_unwatched(&mut state, &id);
-            self.store.retire_if_unused(&presence, &mut state, &id);
+            self.leave_unwatched(&mut guard);
+            self.store.retire_if_unused(&mut guard);
         }
     }
 
     /// Takes an id out of the room of those that watch it, if nobody does.
-    fn leave_unwatched(&self, state: &mut State, id: &PeerId) {
+    fn leave_unwatched(&self, PresenceGuard { id, state, flushes, .. }: &mut PresenceGuard<'_>) {
         state.rooms.retain(|room| {
             let mut members = room.lock();
-            let is_unwatched = room.watched() == Some(id) && members.len() == 1;
+            let is_unwatched = room.watched() == Some(*id) && members.len() == 1;
             if is_unwatched {
-                members.remove(id);
+                members.remove(id, true, flushes);
                 self.neighbours.tell_gone(room, id, true);
-                self.store.retire_if_empty(room, &mut members);
+                self.store.retire_if_empty(&mut members);
             }
             !is_unwatched
         });
@@ -527,10 +499,8 @@ impl Rooms {
                 if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
                     self.neighbours.directory().add(node, &name, &id, token);
                     let watched = name.watched();
-                    self.store.with_room(None, name, |room, members| {
-                        if let Some(change) = members.note_elsewhere(&id, (node, number), data) {
-                            members.tell_change(room, &id, change, flushes);
-                        }
+                    self.store.with_room(None, name, |members| {
+                        members.note_elsewhere(&id, (node, number), data, flushes);
                     });
                     if let Some(watched) = watched {
                         self.seek_watched(&watched, flushes);
@@ -541,7 +511,7 @@ impl Rooms {
                 if let Ok(id) = PeerId::parse(id) {
                     // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
-                        self.end_absence(&id, flushes, |known| known.name().as_str() == room);
+                        self.end_absence(&id, flushes, |_, known| known.name().as_str() == room);
                     }
                     self.forget(node, room, &id, for_good, flushes);
                     if for_good {
@@ -550,18 +520,15 @@ impl Rooms {
                 }
             }
             News::Opened { id, token } => {
-                let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
-                if let Ok(id) = PeerId::parse(id)
-                    && self.store.presence(&id).is_some_and(|presence| is_stranger(&presence.lock()))
-                {
-                    self.end_absence(&id, flushes, |_| true);
+                if let Ok(id) = PeerId::parse(id) {
+                    let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
+                    self.end_absence(&id, flushes, |state, _| is_stranger(state));
                 }
             }
             News::Message { room, from, heard, ref except, text } => {
                 if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
                     let message = Frame::of_text(text);
-                    let senders = (&from, &from.in_rooms());
-                    room.lock().deliver_here(senders, message, heard, except, flushes);
+                    room.lock().deliver_here(&from, message, heard, except, flushes);
                 }
             }
         }
@@ -572,7 +539,7 @@ impl Rooms {
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
         if members.own_mut(id).is_some_and(|own| own.peer.is_current()) {
-            self.neighbours.tell_of_member(&room, &mut members, id);
+            self.neighbours.tell_of_member(&mut members, id);
         }
     }
 
@@ -617,24 +584,23 @@ impl Rooms {
         self.neighbours.directory().remove(node, room, id.as_str());
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
-        if let Some(change) = members.forget_elsewhere(id, node, for_good) {
-            members.tell_change(&room, id, change, flushes);
-        }
-        self.store.retire_if_empty(&room, &mut members);
+        members.forget_elsewhere(id, node, for_good, flushes);
+        self.store.retire_if_empty(&mut members);
     }
 
     /// A peer that is away on this node will not come back to some of its rooms.
-    fn end_absence(&self, id: &PeerId, flushes: &mut Vec<Flush>, ends: impl Fn(&Room) -> bool) {
+    fn end_absence(&self, id: &PeerId, flushes: &mut Vec<Flush>, ends: impl Fn(&State, &Room) -> bool) {
         let Some(presence) = self.store.presence(id) else { return };
-        let mut state = presence.lock();
-        if state.away_until.is_none() {
+        let mut guard = presence.lock(id, flushes);
+        if guard.state.away_until.is_none() {
             return;
         }
-        let (gone, stay) = std::mem::take(&mut state.rooms).into_iter().partition(|room| ends(room));
-        state.rooms = stay;
+        let rooms = std::mem::take(&mut guard.state.rooms);
+        let (gone, stay) = rooms.into_iter().partition(|room| ends(&guard.state, room));
+        guard.state.rooms = stay;
         let gone: Vec<Arc<Room>> = gone;
-        gone.iter().for_each(|room| self.remove(&presence, room, id, false, flushes));
-        self.store.retire_if_unused(&presence, &mut state, id);
+        gone.iter().for_each(|room| self.remove(&mut guard, room, false));
+        self.store.retire_if_unused(&mut guard);
     }
 
     // Members of this node.
@@ -643,62 +609,54 @@ impl Rooms {
     fn enter<R>(
         &self,
         peer: &Peer,
-        act: impl FnOnce(&Arc<Presence>, &mut State, (Token, Option<RoomRights>)) -> R,
+        flushes: &mut Vec<Flush>,
+        act: impl FnOnce(&mut PresenceGuard<'_>) -> R,
     ) -> Option<R> {
-        self.store.with_presence(peer.id(), |presence, state| {
+        self.store.with_presence(peer.id(), flushes, |guard| {
             // Behind the lock: a newer connection that is registered since finds this presence.
-            peer.proof().map(|proof| act(presence, state, proof))
+            self.adopt(guard, peer, peer.proof()?);
+            Some(act(guard))
         })
     }
 
     /// Works on a room in which the peer is.
     fn as_member(
         &self,
-        requester: &mut Requester<'_>,
+        Requester { peer, flushes, .. }: &mut Requester<'_>,
         name: &str,
-        act: impl FnOnce(&Presence, &mut State, &mut Requester<'_>, &Arc<Room>) -> Result<(), RoomRefusal>,
+        act: impl FnOnce(&mut PresenceGuard<'_>, &Arc<Room>) -> Result<(), RoomRefusal>,
     ) -> Result<(), RoomRefusal> {
-        let peer = requester.peer;
         let presence = self.store.presence(peer.id()).ok_or(RoomRefusal::NotMember)?;
-        let mut state = presence.lock();
-        let room = state.room(name).filter(|_| state.is_of(peer)).cloned();
-        let done = act(&presence, &mut state, requester, &room.ok_or(RoomRefusal::NotMember)?);
-        self.store.retire_if_unused(&presence, &mut state, peer.id());
+        let mut guard = presence.lock(peer.id(), flushes);
+        let room = guard.state.room(name).filter(|_| guard.state.is_of(peer)).cloned();
+        let done = act(&mut guard, &room.ok_or(RoomRefusal::NotMember)?);
+        self.store.retire_if_unused(&mut guard);
         done
     }
 
-    fn remove_from_all(
-        &self,
-        presence: &Presence,
-        state: &mut State,
-        id: &PeerId,
-        for_good: bool,
-        flushes: &mut Vec<Flush>,
-    ) {
-        for room in std::mem::take(&mut state.rooms) {
-            self.remove(presence, &room, id, for_good, flushes);
+    fn remove_from_all(&self, guard: &mut PresenceGuard<'_>, for_good: bool) {
+        for room in std::mem::take(&mut guard.state.rooms) {
+            self.remove(guard, &room, for_good);
         }
     }
 
+    /// Takes a peer out of one of its rooms, for good.
+    fn part(&self, guard: &mut PresenceGuard<'_>, room: &Arc<Room>) {
+        guard.state.rooms.retain(|known| !Arc::ptr_eq(known, room));
+        self.remove(guard, room, true);
+    }
+
     /// Takes a member of this node out of a room. If it has gone with that, the others are told.
-    fn remove(
-        &self,
-        presence: &Presence,
-        room: &Arc<Room>,
-        id: &PeerId,
-        for_good: bool,
-        flushes: &mut Vec<Flush>,
-    ) {
+    fn remove(&self, guard: &mut PresenceGuard<'_>, room: &Arc<Room>, for_good: bool) {
         let mut members = room.lock();
-        if members.is_last_here(id) {
-            self.emit(room, id, |peer, room| Event::RoomLeft { peer, room });
+        if members.is_last_here(guard.id) {
+            self.emit(room, guard.id, |peer, room| Event::RoomLeft { peer, room });
         }
-        if let Some(change) = if for_good { members.remove(id) } else { members.give_up(id) } {
-            self.limits.charge_on_credit(presence, &members);
-            members.tell_change(room, id, change, flushes);
+        if members.remove(guard.id, for_good, guard.flushes) {
+            self.limits.charge_on_credit(guard.presence, &members);
         }
-        self.neighbours.tell_gone(room, id, for_good);
-        self.store.retire_if_empty(room, &mut members);
+        self.neighbours.tell_gone(room, guard.id, for_good);
+        self.store.retire_if_empty(&mut members);
     }
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
@@ -710,16 +668,14 @@ impl Rooms {
 }
 
 impl Requester<'_> {
-    /// Answers a request that has no other answer, if the client wants one.
-    fn confirm(&mut self, room: &Room) {
-        if let Some(request) = self.request {
-            self.flushes.extend(self.peer.reply(rooms::done(room.name().as_str(), request)));
-        }
-    }
-
     fn confirm_ids(&mut self) {
         if let Some(request) = self.request {
             self.flushes.extend(self.peer.reply(rooms::done_ids(request)));
         }
     }
+}
+
+/// Answers a request that has no other answer, if the client wants one.
+fn done(peer: &Peer, request: Option<&str>, room: &Room) -> Option<Flush> {
+    peer.reply(rooms::done(room.name().as_str(), request?))
 }

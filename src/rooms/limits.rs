@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::presence::Presence;
-use super::room::Members;
+use super::room::RoomGuard;
 use crate::rate_limit::RateLimit;
 use crate::router::Router;
 use crate::wire::{PeerId, RoomRefusal};
@@ -35,7 +35,7 @@ impl RoomLimits {
     /// Refuses data with which the list of a room would be too long.
     pub(super) fn check_list(
         &self,
-        members: &Members,
+        members: &RoomGuard<'_>,
         id: &PeerId,
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
@@ -62,7 +62,7 @@ impl RoomLimits {
     }
 
     /// Charges a member for news of it to all others. It cannot be refused, so it is on credit.
-    pub(super) fn charge_on_credit(&self, presence: &Presence, members: &Members) {
+    pub(super) fn charge_on_credit(&self, presence: &Presence, members: &RoomGuard<'_>) {
         presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::others::{Directory, News, OtherNodes, TokenDigest};
-use super::room::{Members, Room};
+use super::room::{Room, RoomGuard};
 use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
 
 /// The other nodes, and what they have told. Outside a cluster there are none.
@@ -37,12 +37,13 @@ impl Neighbours {
     }
 
     /// Tells of a member of this node, under the lock of its room.
-    pub(super) fn tell_of_member(&self, room: &Room, members: &mut Members, id: &PeerId) {
+    pub(super) fn tell_of_member(&self, members: &mut RoomGuard<'_>, id: &PeerId) {
         let Some(nodes) = &self.nodes else { return };
         let number = self.latest.fetch_add(1, Ordering::Relaxed) + 1;
+        let room = members.room.name().as_str();
         if let Some(own) = members.own_mut(id) {
             own.told = number;
-            let (room, token, data) = (room.name().as_str(), own.token, own.data.as_deref());
+            let (token, data) = (own.token, own.data.as_deref());
             nodes.tell(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
         }
     }

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::others::TokenDigest;
 use super::room::Room;
 use crate::rate_limit::RateLimit;
-use crate::router::Peer;
+use crate::router::{Flush, Peer};
 use crate::wire::{PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
 
 /// Everything that one peer does in rooms happens under its lock.
@@ -17,6 +17,15 @@ pub(super) struct Presence {
     pub(super) sender: PeerId,
     /// The rate limit of its deliveries.
     pub(super) rate: RateLimit,
+}
+
+/// A presence under its lock.
+pub(super) struct PresenceGuard<'a> {
+    pub(super) id: &'a PeerId,
+    pub(super) presence: &'a Arc<Presence>,
+    pub(super) state: MutexGuard<'a, State>,
+    /// The recipients that have got something.
+    pub(super) flushes: &'a mut Vec<Flush>,
 }
 
 #[derive(Default)]
@@ -41,8 +50,12 @@ impl Presence {
         Presence { state: Mutex::default(), sender: id.in_rooms(), rate: RateLimit::default() }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    pub(super) fn lock<'a>(
+        self: &'a Arc<Self>,
+        id: &'a PeerId,
+        flushes: &'a mut Vec<Flush>,
+    ) -> PresenceGuard<'a> {
+        PresenceGuard { id, presence: self, state: self.state.lock(), flushes }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -20,13 +21,19 @@ pub(super) struct Room {
 
 /// The part of a room that its lock guards.
 #[derive(Default)]
-pub(super) struct Members {
+struct Members {
     /// Sorted, so that lists are the same for everybody.
     by_id: BTreeMap<PeerId, Member>,
     /// Bytes of the list of all members.
     bytes: usize,
     /// The room is no longer in the map. Look the name up again.
-    pub(super) is_retired: bool,
+    is_retired: bool,
+}
+
+/// A room under its lock.
+pub(super) struct RoomGuard<'a> {
+    pub(super) room: &'a Arc<Room>,
+    members: MutexGuard<'a, Members>,
 }
 
 /// A peer in a room.
@@ -62,7 +69,7 @@ struct Place {
 
 /// The difference that others hear.
 #[derive(Clone, Copy)]
-pub(super) enum Change {
+enum Change {
     Joined,
     Updated,
     Left,
@@ -92,8 +99,8 @@ impl Room {
         self.watched.as_ref()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Members> {
-        self.members.lock()
+    pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
+        RoomGuard { room: self, members: self.members.lock() }
     }
 }
 
@@ -103,59 +110,65 @@ impl Own {
     }
 }
 
-impl Members {
+impl RoomGuard<'_> {
     pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+        self.members.by_id.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+    pub(super) fn is_retired(&self) -> bool {
+        self.members.is_retired
+    }
+
+    /// True if nobody is left: from now on the room is retired.
+    pub(super) fn retire_if_empty(&mut self) -> bool {
+        self.members.is_retired = self.members.by_id.is_empty();
+        self.members.is_retired
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Member)> {
-        self.by_id.iter()
+        self.members.by_id.iter()
     }
 
     /// The members behind an id.
     pub(super) fn after(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
-        self.by_id.range::<str, _>((id.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded))
+        let behind = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.members.by_id.range::<str, _>((behind, Bound::Unbounded))
     }
 
     pub(super) fn contains(&self, id: &PeerId) -> bool {
-        self.by_id.contains_key(id)
+        self.members.by_id.contains_key(id)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Member> {
+        self.members.by_id.get(id)
     }
 
     /// The part of a member that is on this node.
     pub(super) fn own_mut(&mut self, id: &PeerId) -> Option<&mut Own> {
-        self.by_id.get_mut(id)?.own.as_mut()
-    }
-
-    pub(super) fn get(&self, id: &str) -> Option<&Member> {
-        self.by_id.get(id)
-    }
-
-    pub(super) fn data(&self, id: &PeerId) -> Option<&str> {
-        self.by_id.get(id)?.data()
+        self.members.by_id.get_mut(id)?.own.as_mut()
     }
 
     /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
     pub(super) fn is_last_here(&self, id: &PeerId) -> bool {
-        let is_last = |member: &Member| {
-            let own = member.own.as_ref();
-            own.is_some_and(|own| !own.has_moved || member.elsewhere.is_empty())
-        };
-        self.by_id.get(id).is_some_and(is_last)
+        let member = self.get(id.as_str());
+        member.is_some_and(|member| {
+            member.own.as_ref().is_some_and(|own| !own.has_moved || member.elsewhere.is_empty())
+        })
     }
+
+    // Changes. All other members of this node hear of each.
 
     /// Adds a member of this node, or sets its data.
-    pub(super) fn admit(&mut self, own: Own) -> Option<Change> {
+    pub(super) fn admit(&mut self, own: Own, flushes: &mut Vec<Flush>) {
         let id = own.peer.id().clone();
-        self.alter(&id, |member| member.own = Some(own))
+        self.alter(&id, flushes, |member| member.own = Some(own));
     }
 
-    /// Sets the data of a member of this node.
-    pub(super) fn set_data(&mut self, id: &PeerId, data: Option<&str>) -> Option<Change> {
-        self.alter(id, |member| member.own.iter_mut().for_each(|own| own.data = data.map(Box::from)))
+    /// Sets the data of a member of this node. False if it has them already.
+    pub(super) fn set_data(&mut self, id: &PeerId, data: Option<&str>, flushes: &mut Vec<Flush>) -> bool {
+        self.alter(id, flushes, |member| {
+            member.own.iter_mut().for_each(|own| own.data = data.map(Box::from));
+        })
     }
 
     /// Adds a member of another node, or sets its data.
@@ -164,102 +177,104 @@ impl Members {
         id: &PeerId,
         (node, number): (NodeId, u64),
         data: Option<&str>,
-    ) -> Option<Change> {
-        self.alter(id, |member| {
+        flushes: &mut Vec<Flush>,
+    ) {
+        self.alter(id, flushes, |member| {
             member.elsewhere.retain(|place| place.node != node);
             member.elsewhere.push(Place { node, number, data: data.map(Box::from) });
             // If it is connected here, that news is late, or both nodes have a client in an outage.
             member.own.iter_mut().for_each(|own| own.has_moved |= !own.peer.is_current());
+        });
+    }
+
+    /// This node does not expect a member back. One that has parted for good is a member no more, whatever other nodes have
+    /// told. False if the others notice nothing.
+    pub(super) fn remove(&mut self, id: &PeerId, for_good: bool, flushes: &mut Vec<Flush>) -> bool {
+        self.alter(id, flushes, |member| {
+            member.own = None;
+            member.elsewhere.retain(|_| !for_good);
         })
     }
 
-    /// Changes a member, and removes it if it is on no node any more.
-    fn alter(&mut self, id: &PeerId, act: impl FnOnce(&mut Member)) -> Option<Change> {
-        let before = self.by_id.get(id).map(|member| member.data().map(Box::<str>::from));
-        let bytes_before = self.by_id.get(id).map_or(0, |member| member.bytes(id));
-        let member = self.by_id.entry(id.clone()).or_default();
+    /// Another node does not have a member any more. If it has parted there, it is not where it was before either.
+    pub(super) fn forget_elsewhere(
+        &mut self,
+        id: &PeerId,
+        node: NodeId,
+        for_good: bool,
+        flushes: &mut Vec<Flush>,
+    ) {
+        self.alter(id, flushes, |member| {
+            let is_latest = member.elsewhere.last().is_some_and(|place| place.node == node);
+            member.elsewhere.retain(|place| place.node != node && !(for_good && is_latest));
+        });
+    }
+
+    /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
+    fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
+        let Members { by_id, bytes, .. } = &mut *self.members;
+        let before = by_id.get(id).map(|member| member.data().map(Box::<str>::from));
+        *bytes -= by_id.get(id).map_or(0, |member| member.bytes(id));
+        let member = by_id.entry(id.clone()).or_default();
         act(member);
         let has_gone = member.own.is_none() && member.elsewhere.is_empty();
-        let bytes = if has_gone { 0 } else { member.bytes(id) };
         let change = match before {
             None => (!has_gone).then_some(Change::Joined),
             Some(_) if has_gone => Some(Change::Left),
             Some(before) => (before.as_deref() != member.data()).then_some(Change::Updated),
         };
-        self.bytes = self.bytes - bytes_before + bytes;
         if has_gone {
-            self.by_id.remove(id);
+            by_id.remove(id);
+        } else {
+            *bytes += member.bytes(id);
         }
-        change
+        if let Some(change) = change {
+            self.tell_change(id, change, flushes);
+        }
+        change.is_some()
     }
 
-    /// Bytes of the list if a member joins with these data, or gets them.
-    pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
-        let before = self.by_id.get(id).map_or(0, |member| member.bytes(id));
-        self.bytes - before + rooms::member_bytes(id.as_str(), data)
-    }
-
-    /// A member has a new connection on this node, and keeps its data. False if it is none.
-    pub(super) fn come_back(&mut self, mut own: Own) -> bool {
-        let member = self.by_id.get_mut(own.peer.id());
-        member
-            .map(|member| {
-                own.data = member.data().map(Box::from);
-                member.own = Some(own);
-            })
-            .is_some()
-    }
-
-    /// Takes a member out that has parted, whatever other nodes have told.
-    pub(super) fn remove(&mut self, id: &PeerId) -> Option<Change> {
-        self.alter(id, |member| *member = Member::default())
-    }
-
-    /// This node does not expect a member back.
-    pub(super) fn give_up(&mut self, id: &PeerId) -> Option<Change> {
-        self.alter(id, |member| member.own = None)
-    }
-
-    /// Another node does not have a member any more. If it has parted there, it is not where it was before either.
-    pub(super) fn forget_elsewhere(&mut self, id: &PeerId, node: NodeId, for_good: bool) -> Option<Change> {
-        self.alter(id, |member| {
-            let is_latest = member.elsewhere.last().is_some_and(|place| place.node == node);
-            member.elsewhere.retain(|place| place.node != node && !(for_good && is_latest));
-        })
-    }
-
-    /// Gives a member the list of all members.
-    pub(super) fn list(&self, room: &Room, to: &Peer, request: Option<&str>) -> Option<Flush> {
-        let frame = match room.watched() {
-            Some(watched) if watched == to.id() => return None,
-            Some(watched) => rooms::presence(watched.as_str(), self.contains(watched)),
-            None => {
-                let members = self.by_id.iter().map(|(id, member)| (id.as_str(), member.data()));
-                rooms::members(room.name().as_str(), members, request)
-            }
-        };
-        to.reply(frame)
-    }
-
-    /// Tells all other members of this node of a change.
-    pub(super) fn tell_change(&self, room: &Room, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
-        let (name, data) = (room.name().as_str(), self.data(id));
-        let frame = match (room.watched(), change) {
+    /// Tells all other members of this node of a change. A member whose outbox has no room for it is closed, and gets the list
+    /// when it comes back; so does one that has no connection now.
+    fn tell_change(&self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
+        let (name, data) = (self.room.name.as_str(), self.get(id.as_str()).and_then(Member::data));
+        let mut frame = match (self.room.watched(), change) {
             (Some(watched), _) if watched != id => return,
             (Some(watched), change) => rooms::presence(watched.as_str(), !matches!(change, Change::Left)),
             (None, Change::Joined) => rooms::joined(name, id.as_str(), data),
             (None, Change::Updated) => rooms::updated(name, id.as_str(), data),
             (None, Change::Left) => rooms::left(name, id.as_str()),
         };
-        self.tell_others(id, frame, flushes);
+        for own in self.others(id).filter_map(|(_, member)| member.own.as_ref()) {
+            flushes.extend(own.peer.reply(frame.share()));
+        }
     }
 
-    /// A member whose outbox has no room for it is closed, and gets the list when it comes back; so does one that has no
-    /// connection now.
-    fn tell_others(&self, id: &PeerId, mut change: Frame, flushes: &mut Vec<Flush>) {
-        for own in self.others(id).filter_map(|(_, member)| member.own.as_ref()) {
-            flushes.extend(own.peer.reply(change.share()));
-        }
+    /// Bytes of the list if a member joins with these data, or gets them.
+    pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
+        let before = self.get(id.as_str()).map_or(0, |member| member.bytes(id));
+        self.members.bytes - before + rooms::member_bytes(id.as_str(), data)
+    }
+
+    /// A member has a new connection on this node, and keeps its data. False if it is none.
+    pub(super) fn come_back(&mut self, mut own: Own) -> bool {
+        let Some(member) = self.members.by_id.get_mut(own.peer.id()) else { return false };
+        own.data = member.data().map(Box::from);
+        member.own = Some(own);
+        true
+    }
+
+    /// Gives a member the list of all members.
+    pub(super) fn list(&self, to: &Peer, request: Option<&str>) -> Option<Flush> {
+        let frame = match self.room.watched() {
+            Some(watched) if watched == to.id() => return None,
+            Some(watched) => rooms::presence(watched.as_str(), self.contains(watched)),
+            None => {
+                let members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
+                rooms::members(self.room.name.as_str(), members, request)
+            }
+        };
+        to.reply(frame)
     }
 
     /// Sends a message to all other members of this node. The result tells the way to those of other nodes.
@@ -272,8 +287,7 @@ impl Members {
     ) -> Sent {
         let mut sent = Sent::default();
         for (id, member) in self.others(from) {
-            let here = member.here();
-            if let Some(own) = here {
+            if let Some(own) = member.here() {
                 sent.lost += usize::from(own.deliver(sender, message.share(), flushes).is_err());
             }
             let node = member.node();
@@ -298,25 +312,26 @@ impl Members {
     /// it from a third node.
     pub(super) fn deliver_here(
         &self,
-        (from, sender): (&PeerId, &PeerId),
+        from: &PeerId,
         mut message: Frame,
         heard: u64,
         except: &[&str],
         flushes: &mut Vec<Flush>,
     ) {
+        let sender = from.in_rooms();
         for (id, member) in self.others(from) {
             // One that is not here any more, which its sender does not know yet, is sought.
             if let Some(own) = member.own.as_ref().filter(|own| own.told <= heard)
                 && except.binary_search(&id.as_str()).is_err()
             {
                 // Nobody is told if it has too much to read.
-                let _ = own.deliver(sender, message.share(), flushes);
+                let _ = own.deliver(&sender, message.share(), flushes);
             }
         }
     }
 
     fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {
-        self.by_id.iter().filter(move |(other, _)| *other != id)
+        self.iter().filter(move |(other, _)| *other != id)
     }
 }
 

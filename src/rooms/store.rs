@@ -6,9 +6,10 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::presence::{Presence, State};
-use super::room::{Members, Room};
+use super::presence::{Presence, PresenceGuard};
+use super::room::{Room, RoomGuard};
 use crate::clock::Clock;
+use crate::router::Flush;
 use crate::wire::{PeerId, RoomName};
 
 /// Pause between two checks if the rate limit of a client without rooms may be forgotten.
@@ -60,17 +61,18 @@ impl Store {
     pub(super) fn with_presence<R>(
         &self,
         id: &PeerId,
-        act: impl FnOnce(&Arc<Presence>, &mut State) -> R,
+        flushes: &mut Vec<Flush>,
+        act: impl FnOnce(&mut PresenceGuard<'_>) -> R,
     ) -> R {
         loop {
             let new = || Arc::new(Presence::new(id));
             let presence = Arc::clone(&self.presences.entry(id.clone()).or_insert_with(new));
-            let mut state = presence.lock();
-            if state.is_retired {
+            let mut guard = presence.lock(id, flushes);
+            if guard.state.is_retired {
                 continue;
             }
-            let result = act(&presence, &mut state);
-            self.retire_if_unused(&presence, &mut state, id);
+            let result = act(&mut guard);
+            self.retire_if_unused(&mut guard);
             return result;
         }
     }
@@ -80,7 +82,7 @@ impl Store {
         &self,
         known: Option<Arc<Room>>,
         name: RoomName,
-        act: impl FnOnce(&Arc<Room>, &mut Members) -> R,
+        act: impl FnOnce(&mut RoomGuard<'_>) -> R,
     ) -> R {
         loop {
             let room = known.clone().unwrap_or_else(|| {
@@ -88,39 +90,39 @@ impl Store {
                 Arc::clone(&self.rooms.entry(name.clone()).or_insert_with(new))
             });
             let mut members = room.lock();
-            if members.is_retired {
+            if members.is_retired() {
                 continue;
             }
-            let result = act(&room, &mut members);
-            self.retire_if_empty(&room, &mut members);
+            let result = act(&mut members);
+            self.retire_if_empty(&mut members);
             return result;
         }
     }
 
-    pub(super) fn retire_if_empty(&self, room: &Arc<Room>, members: &mut Members) {
+    pub(super) fn retire_if_empty(&self, members: &mut RoomGuard<'_>) {
+        let room = members.room;
         if let Some(watched) =
             room.watched().filter(|watched| members.len() == 1 && members.contains(watched))
         {
             // Under the lock of a room, no presence is locked.
             self.visit(self.clock.now(), watched);
         }
-        if members.is_empty() {
-            members.is_retired = true;
+        if members.retire_if_empty() {
             self.rooms.remove_if(room.name().as_str(), |_, there| Arc::ptr_eq(there, room));
         }
     }
 
     /// Forgets a presence without rooms, once its rate limit is rested: joining and leaving must give no new burst.
-    pub(super) fn retire_if_unused(&self, presence: &Arc<Presence>, state: &mut State, id: &PeerId) {
-        if !state.rooms.is_empty() {
+    pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
+        if !guard.state.rooms.is_empty() {
             return;
         }
         let now = self.clock.now();
-        if presence.rate.is_rested(now) {
-            state.is_retired = true;
-            self.presences.remove_if(id, |_, there| Arc::ptr_eq(there, presence));
+        if guard.presence.rate.is_rested(now) {
+            guard.state.is_retired = true;
+            self.presences.remove_if(guard.id, |_, there| Arc::ptr_eq(there, guard.presence));
         } else {
-            self.visit(now + REST, id);
+            self.visit(now + REST, guard.id);
         }
     }
 

@@ -70,7 +70,7 @@ impl Membership {
         connection: ConnId,
     ) -> (HeldName, impl Future<Output = Holding> + use<>) {
         let name = Name { key: realm.key().clone(), entity, name: name.to_owned() };
-        let held = Held { guest: guest.clone(), connection, fence: 0, since: self.unix_millis() };
+        let held = Held { guest: guest.clone(), connection, fence: 0, since: self.clock.unix_millis() };
         self.state.lock().held.insert(name.clone(), held);
         let held = HeldName { membership: Arc::clone(self), name: name.clone(), connection };
         let claimed = self.request(|reply| Request::Hold(name, reply));
@@ -119,10 +119,9 @@ impl Membership {
         let (key, player) = (key.to_string(), player.to_string());
         let question = Question::Join { key, code, name, player, seat: number };
         match self.ask(node, question, JOIN_TIMEOUT).await {
-            Some(NodeAnswer::Joined { name, host }) => match PeerId::parse(&host) {
-                Ok(host) => Joined::In { seat, name, host },
-                Err(_) => Joined::Unavailable,
-            },
+            Some(NodeAnswer::Joined { name, host }) => {
+                PeerId::parse(&host).map_or(Joined::Unavailable, |host| Joined::In { seat, name, host })
+            }
             Some(NodeAnswer::NotJoined(why)) => {
                 Joined::Refused(RoomCodeError::of_number(why).unwrap_or(RoomCodeError::NoRoom))
             }

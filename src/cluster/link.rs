@@ -20,7 +20,7 @@ const CLOSING_BATCHES: u8 = 2;
 pub struct Outbound {
     last_number: u64,
     /// Batches whose headers are not filled in yet.
-    pieces: VecDeque<Vec<u8>>,
+    pub(super) pieces: VecDeque<Vec<u8>>,
     bytes: usize,
     /// The number of batches without a packet that have followed.
     closing: u8,
@@ -73,11 +73,6 @@ impl Outbound {
     /// The batches that closed it may be lost: others follow.
     pub fn reopen(&mut self) {
         self.closing = 0;
-    }
-
-    /// The batches that were never taken out, for a reader that is dead.
-    pub fn into_unsent(self) -> impl Iterator<Item = Vec<u8>> {
-        self.pieces.into_iter()
     }
 
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.

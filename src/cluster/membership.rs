@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub struct Membership {
     /// Handles texts that clients of this node have posted on another node.
     pub(super) on_post: OnceLock<OnPost>,
     pub(super) last_seat: AtomicU64,
+    /// Messages that other nodes got.
+    handed_over: AtomicU64,
 }
 
 #[derive(Default)]
@@ -96,8 +98,6 @@ pub(super) struct State {
     pub(super) doubted: HashSet<NodeId>,
     /// Those that have not answered, and were silent since.
     pub(super) silent: HashSet<NodeId>,
-    /// Messages that other nodes got.
-    handed_over: u64,
     /// Peers that are sought. Keys take turns, and the senders of a key.
     pub(super) asks: Turns<ApiKey, Turns<PeerId, VecDeque<Ask>>>,
     pub(super) notices: HashMap<PeerAddress, Vec<Frame>>,
@@ -201,6 +201,7 @@ impl Membership {
             left: Notify::new(),
             on_post: OnceLock::new(),
             last_seat: AtomicU64::new(0),
+            handed_over: AtomicU64::new(0),
         })
     }
 
@@ -222,7 +223,7 @@ impl Membership {
 
     /// The number of messages that were handed over to other nodes.
     pub fn handed_over(&self) -> u64 {
-        self.state.lock().handed_over
+        self.handed_over.load(Ordering::Relaxed)
     }
 
     /// Makes the node leave its cluster, once all its packets are sent.
@@ -310,14 +311,6 @@ impl Membership {
         requests.filter_map(question).collect()
     }
 
-    pub(super) fn now(&self) -> u64 {
-        self.clock.now()
-    }
-
-    pub(super) fn unix_millis(&self) -> u64 {
-        self.clock.unix_millis()
-    }
-
     /// A name is registered, or given up. Returns the connection that was to yield for it.
     fn end_opening(&self, name: &Name) -> Option<ConnId> {
         let yielded = self.state.lock().opening.remove(name).flatten();
@@ -328,12 +321,12 @@ impl Membership {
 
     /// True if this node has a lease that was renewed in time.
     pub(super) fn is_alive(&self, state: &State) -> bool {
-        state.node.is_some() && self.now() < state.good_until
+        state.node.is_some() && self.clock.now() < state.good_until
     }
 
     /// True if the lease is being renewed. A node that failed to renew it for half its time takes no new ids.
     fn is_renewed(&self, state: &State) -> bool {
-        state.node.is_some() && self.now() < state.good_until.saturating_sub(self.lease() / 2)
+        state.node.is_some() && self.clock.now() < state.good_until.saturating_sub(self.lease() / 2)
     }
 
     pub(super) fn may_claim(&self, state: &State) -> bool {
@@ -348,6 +341,22 @@ impl Membership {
 
     pub(super) fn lease(&self) -> u64 {
         millis(self.config.lease)
+    }
+
+    /// Gives a node a packet, if both live and it has room for one more.
+    fn hand_over<'a>(&self, to: NodeId, packet: impl FnOnce() -> Packet<'a>) -> bool {
+        let mut state = self.state.lock();
+        if !self.is_alive(&state) || state.is_gone(to) {
+            return false;
+        }
+        let link = state.links.entry(to).or_default();
+        if !link.has_room() {
+            return false;
+        }
+        link.push(&packet());
+        drop(state);
+        self.sending.notify_one();
+        true
     }
 
     /// Says something to a node, if both live.
@@ -379,26 +388,12 @@ impl Cluster for Membership {
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
         let Some((from, kind)) = &message.message else { return false };
         let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
-        let mut state = self.state.lock();
-        if !self.is_alive(&state) || state.is_gone(owner.node) {
-            return false;
-        }
-        let link = state.links.entry(owner.node).or_default();
-        if !link.has_room() {
-            return false;
-        }
-        link.push(&Packet::Message {
-            to: name_of(to),
-            connection: owner.connection.get(),
-            ticket,
-            from: from.as_str(),
-            kind: kind.number(),
-            payload,
-        });
-        state.handed_over += 1;
-        drop(state);
-        self.sending.notify_one();
-        true
+        let (to, connection) = (name_of(to), owner.connection.get());
+        let (from, kind) = (from.as_str(), kind.number());
+        let is_sent =
+            self.hand_over(owner.node, || Packet::Message { to, connection, ticket, from, kind, payload });
+        self.handed_over.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+        is_sent
     }
 
     fn doubt(&self, node: NodeId) {
@@ -448,15 +443,7 @@ impl OtherNodes for Membership {
     }
 
     fn deliver(&self, to: NodeId, key: &ApiKey, message: &News<'_>) {
-        let mut state = self.state.lock();
-        if self.is_alive(&state) && !state.is_gone(to) {
-            let link = state.links.entry(to).or_default();
-            if link.has_room() {
-                link.push(&packet_of(key, message));
-                drop(state);
-                self.sending.notify_one();
-            }
-        }
+        self.hand_over(to, || packet_of(key, message));
     }
 
     fn digest(&self, token: &Token) -> TokenDigest {

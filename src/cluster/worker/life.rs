@@ -50,7 +50,7 @@ impl<B: Backplane> Worker<B> {
                 return None;
             }
             let node = self.backplane.new_node();
-            let began = self.shared.now();
+            let began = self.shared.clock.now();
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
                     self.inbound.take();
@@ -92,9 +92,9 @@ impl<B: Backplane> Worker<B> {
             if self.is_closed() {
                 return End::Closed;
             }
-            let asked = self.shared.now();
+            let asked = self.shared.clock.now();
             let renewed = self.backplane.renew(node, self.shared.config.lease).await;
-            let now = self.shared.now();
+            let now = self.shared.clock.now();
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
                     self.shared.state.lock().good_until = asked + self.shared.lease();
@@ -195,7 +195,7 @@ impl<B: Backplane> Worker<B> {
     /// Registers clients that were opened in an outage; all clients, if the backplane may have lost some.
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
         let generation = self.backplane.generation();
-        let now = self.shared.now();
+        let now = self.shared.clock.now();
         let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
         let all = is_due || self.doubtful.get() || generation != self.generation.get();
         self.doubtful.set(false);
@@ -226,7 +226,7 @@ impl<B: Backplane> Worker<B> {
         for realm in self.realms() {
             let holders: Vec<Holder> = realm.holders().into_iter().filter(|holder| wanted(holder)).collect();
             for some in holders.chunks(REGISTER_BATCH) {
-                let now = self.shared.unix_millis();
+                let now = self.shared.clock.unix_millis();
                 // Clients that have left since are released, and others may have their ids.
                 let held = some.iter().filter(|holder| realm.is_held_by(&holder.id, holder.connection));
                 let registration = |holder: &Holder| {
@@ -341,7 +341,7 @@ impl<B: Backplane> Worker<B> {
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
         self.begin_outage();
         self.settled_from.set(None);
-        let is_late = self.shared.now() >= self.shared.state.lock().good_until;
+        let is_late = self.shared.clock.now() >= self.shared.state.lock().good_until;
         // Otherwise the backplane lost it, and no other node could validly claim its names.
         if is_late {
             self.lapsed.set(self.highest_fence());
@@ -385,7 +385,7 @@ impl<B: Backplane> Worker<B> {
 
     /// True if the other nodes have had the time to register their names.
     fn is_settled(&self) -> bool {
-        let now = self.shared.now();
+        let now = self.shared.clock.now();
         let from = self.settled_from.get().unwrap_or_else(|| {
             now + match self.shared.config.degraded {
                 Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),

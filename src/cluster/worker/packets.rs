@@ -10,7 +10,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::{End, Parked, RETRY_DELAY, Worker};
-use crate::cluster::link::{Arrival, Outbound};
+use crate::cluster::link::Arrival;
 use crate::cluster::membership::name_of_peer;
 use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entry, Position};
@@ -87,7 +87,7 @@ impl<B: Backplane> Worker<B> {
             (state.links.remove(&dead), member)
         };
         let was_known = link.is_some() || member.as_ref().is_some_and(|member| member.alive);
-        for unsent in link.into_iter().flat_map(Outbound::into_unsent) {
+        for unsent in link.into_iter().flat_map(|link| link.pieces) {
             self.take_back(&unsent);
         }
         // Those that died before this one joined are no news.
@@ -106,7 +106,7 @@ impl<B: Backplane> Worker<B> {
     fn take_back(&self, batch: &[u8]) {
         for packet in Batch::read(batch).iter().flat_map(Batch::packets) {
             if let Packet::Message { to, ticket, .. } = packet {
-                self.settle(&to, ticket, ForwardOutcome::NotHere);
+                self.settle(&to, ticket, ForwardOutcome::NotHere.number());
             }
         }
     }
@@ -119,13 +119,13 @@ impl<B: Backplane> Worker<B> {
     /// Reads the inbox for as long as the node lives.
     pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
         let mut failed = false;
-        let mut last_read = self.shared.now();
+        let mut last_read = self.shared.clock.now();
         loop {
             let position = self.position.borrow().clone();
             let read = self.backplane.read(node, &position, WAIT).await;
             match read {
                 Ok(entries) => {
-                    (failed, last_read) = (false, self.shared.now());
+                    (failed, last_read) = (false, self.shared.clock.now());
                     self.shared.state.lock().inbox_stalled = false;
                     if entries.is_empty() {
                         continue;
@@ -158,8 +158,8 @@ impl<B: Backplane> Worker<B> {
     /// already.
     fn note_deafness(&self, read: u64, error: &str) {
         let mut state = self.shared.state.lock();
-        let inbox_stalled =
-            self.shared.now().saturating_sub(read) > self.shared.lease() && self.shared.may_claim(&state);
+        let inbox_stalled = self.shared.clock.now().saturating_sub(read) > self.shared.lease()
+            && self.shared.may_claim(&state);
         if inbox_stalled && !std::mem::replace(&mut state.inbox_stalled, true) {
             drop(state);
             log::error!("cannot read what other nodes say, so no message of theirs arrives here: {error}");
@@ -231,7 +231,7 @@ impl<B: Backplane> Worker<B> {
                     flushes.extend(realm.accept_notice(&id, ConnId::new(connection), notice));
                 }
             }
-            Packet::Settled { to, ticket, outcome } => self.settled(&to, ticket, outcome),
+            Packet::Settled { to, ticket, outcome } => self.settle(&to, ticket, outcome),
             Packet::Appeared { name, connection } => {
                 if let Some((realm, id)) = self.peer_of(&name) {
                     realm.appeared(&id, Owner { node: from, connection: ConnId::new(connection) });
@@ -326,15 +326,9 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn settled(&self, to: &NameRef<'_>, ticket: u64, outcome: u8) {
-        if let Some(outcome) = ForwardOutcome::of_number(outcome) {
-            self.settle(to, ticket, outcome);
-        }
-    }
-
     /// The outcome of a message of this node is known.
-    pub(super) fn settle(&self, to: &NameRef<'_>, ticket: u64, outcome: ForwardOutcome) {
-        if let Some((realm, id)) = self.peer_of(to) {
+    fn settle(&self, to: &NameRef<'_>, ticket: u64, outcome: u8) {
+        if let (Some((realm, id)), Some(outcome)) = (self.peer_of(to), ForwardOutcome::of_number(outcome)) {
             realm.settle(&id, ticket, outcome);
         }
     }
@@ -354,7 +348,7 @@ impl<B: Backplane> Worker<B> {
                 }
                 for packet in batch.packets() {
                     if let Packet::Settled { to, ticket, outcome } = packet {
-                        self.settled(&to, ticket, outcome);
+                        self.settle(&to, ticket, outcome);
                     }
                 }
             }

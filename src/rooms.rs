@@ -28,7 +28,7 @@ use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefu
 use limits::RoomLimits;
 use neighbours::Neighbours;
 use presence::{PresenceGuard, State};
-use room::{Own, Room, RoomGuard};
+use room::{Member, Own, Room, RoomGuard};
 use store::Store;
 
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS, MAX_WATCHED};
@@ -85,34 +85,19 @@ impl Rooms {
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
-    /// The `limit` first rooms behind a name that fit, sorted by their bytes, with their numbers of members.
-    pub fn page(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-        fits: impl Fn(&str) -> bool,
-    ) -> Vec<(String, usize)> {
+    /// The rooms behind a name, sorted by their bytes, each with its number of members.
+    pub fn behind(&self, after: Option<&str>) -> impl Iterator<Item = (String, usize)> + use<> {
         let mut rooms = self.store.named_rooms();
-        rooms.retain(|room| {
-            let name = room.name().as_str();
-            after.is_none_or(|after| name > after) && fits(name)
-        });
+        rooms.retain(|room| after.is_none_or(|after| room.name().as_str() > after));
         rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
-        rooms.iter().take(limit).map(|room| (room.name().to_string(), room.lock().len())).collect()
+        rooms.into_iter().map(|room| (room.name().to_string(), room.lock().len()))
     }
 
-    /// The `limit` first members of a room behind an id that fit, sorted by their bytes, with their data as JSON text.
-    pub fn page_of_members(
-        &self,
-        room: &str,
-        after: Option<&str>,
-        limit: usize,
-        fits: impl Fn(&str) -> bool,
-    ) -> Vec<(String, Option<String>)> {
+    /// The members of a room behind an id, sorted by their bytes, each with its data as JSON text.
+    pub fn members_behind(&self, room: &str, after: Option<&str>) -> Vec<(String, Option<String>)> {
         let Some(room) = self.store.named_room(room) else { return Vec::new() };
-        let members = room.lock();
-        let fitting = members.after(after).filter(|(id, _)| fits(id.as_str())).take(limit);
-        fitting.map(|(id, member)| (id.to_string(), member.data().map(str::to_owned))).collect()
+        let of_member = |(id, member): (&PeerId, &Member)| (id.to_string(), member.data().map(str::to_owned));
+        room.lock().behind(after).map(of_member).collect()
     }
 
     // Requests of members.

@@ -130,7 +130,7 @@ impl RoomGuard<'_> {
     }
 
     /// The members behind an id.
-    pub(super) fn after(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
+    pub(super) fn behind(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
         let behind = id.map_or(Bound::Unbounded, Bound::Excluded);
         self.members.by_id.range::<str, _>((behind, Bound::Unbounded))
     }

@@ -62,9 +62,9 @@ pub(super) struct MemberPage {
 pub(super) async fn list_rooms(ops: Data<Ops>, key: Path<String>, page: Query<Page>) -> JsonResult<RoomPage> {
     let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
-    let listed = rooms.map(|rooms| rooms.page(page.after.as_deref(), limit + 1, |name| search.is_in(name)));
-    let room = |(name, members)| Room { name, members };
-    let mut rooms: Vec<Room> = listed.into_iter().flatten().map(room).collect();
+    let rooms = rooms.into_iter().flat_map(|rooms| rooms.behind(page.after.as_deref()));
+    let rooms = rooms.filter(|(name, _)| search.is_in(name)).take(limit + 1);
+    let mut rooms: Vec<Room> = rooms.map(|(name, members)| Room { name, members }).collect();
     let next = cut_to_page(&mut rooms, limit, |room| room.name.clone());
     Ok(Json(RoomPage { rooms, next }))
 }
@@ -84,13 +84,13 @@ pub(super) async fn list_members(
     let (key, name) = path.into_inner();
     let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
-    let listed = rooms
-        .map(|rooms| rooms.page_of_members(&name, page.after.as_deref(), limit + 1, |id| search.is_in(id)));
+    let members = rooms.into_iter().flat_map(|rooms| rooms.members_behind(&name, page.after.as_deref()));
+    let members = members.filter(|(id, _)| search.is_in(id)).take(limit + 1);
     let member = |(id, data): (_, Option<String>)| {
         // Its client has sent JSON, and nothing else is kept.
         Member { id, data: data.and_then(|data| RawValue::from_string(data).ok()) }
     };
-    let mut members: Vec<Member> = listed.into_iter().flatten().map(member).collect();
+    let mut members: Vec<Member> = members.map(member).collect();
     let next = cut_to_page(&mut members, limit, |member| member.id.clone());
     Ok(Json(MemberPage { members, next }))
 }

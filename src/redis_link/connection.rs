@@ -298,12 +298,9 @@ impl Connection {
                     Connection::Cluster(connection) => script.load_async(connection).await?,
                 };
             }
-            let mut second = self.send(&mut again).await?.into_iter();
-            for answer in answers.iter_mut().filter(|answer| unknown(answer)) {
-                if let Some(second) = second.next() {
-                    *answer = second;
-                }
-            }
+            let second = self.send(&mut again).await?;
+            let unanswered = answers.iter_mut().filter(|answer| unknown(answer));
+            unanswered.zip(second).for_each(|(answer, second)| *answer = second);
         }
         answers.into_iter().collect()
     }

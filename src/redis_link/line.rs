@@ -108,10 +108,10 @@ impl Line {
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
-            Ok(Err(error)) => (is_broken(&error), NoAnswer(shown(&error))),
+            Ok(Err(error)) => (is_broken(&error), error.into()),
             Err(_) => (true, self.silent()),
         };
-        if broken && used.get().is_some() {
+        if broken {
             self.open.borrow_mut().take_if(|open| Some(open.number) == used.get());
         }
         Err(error)
@@ -119,18 +119,13 @@ impl Line {
 
     /// Runs a call that blocks for up to `wait`. No other call may use this line.
     pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Vec<Value>, NoAnswer> {
-        let work = async {
-            self.connection().await?;
-            Ok(self.open.take())
-        };
-        let open = timeout(self.timeout, work).await.map_err(|_| self.silent())?;
-        let open: RedisResult<Option<Open>> = open;
-        let Some(mut open) = open.map_err(|error| NoAnswer(shown(&error)))? else {
+        timeout(self.timeout, self.connection()).await.map_err(|_| self.silent())??;
+        let Some(mut open) = self.open.take() else {
             return Err(NoAnswer("another call uses the connection".to_owned()));
         };
         // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
         let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
-        let answers = answers.map_err(|_| self.silent())?.map_err(|error| NoAnswer(shown(&error)))?;
+        let answers = answers.map_err(|_| self.silent())??;
         self.open.replace(Some(open));
         Ok(answers)
     }
@@ -176,13 +171,15 @@ impl Line {
 }
 
 /// The error for people.
-fn shown(error: &RedisError) -> String {
-    let text = error.to_string();
-    let said = ["WRONGPASS", "NOAUTH"].into_iter().find_map(|code| text.get(text.find(code)?..));
-    match said {
-        Some(said) => format!("{LOGIN_REFUSED} ({})", said.trim_end_matches('.')),
-        None if error.kind() == ErrorKind::AuthenticationFailed => format!("{LOGIN_REFUSED} ({text})"),
-        None => text,
+impl From<RedisError> for NoAnswer {
+    fn from(error: RedisError) -> Self {
+        let text = error.to_string();
+        let said = ["WRONGPASS", "NOAUTH"].into_iter().find_map(|code| text.get(text.find(code)?..));
+        NoAnswer(match said {
+            Some(said) => format!("{LOGIN_REFUSED} ({})", said.trim_end_matches('.')),
+            None if error.kind() == ErrorKind::AuthenticationFailed => format!("{LOGIN_REFUSED} ({text})"),
+            None => text,
+        })
     }
 }
 

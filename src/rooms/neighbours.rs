@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::others::{Directory, News, OtherNodes, TokenDigest};
 use super::room::{Room, RoomGuard};
@@ -11,9 +11,10 @@ use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
 
 /// The other nodes, and what they have told. Outside a cluster there are none.
 pub(super) struct Neighbours {
-    key: ApiKey,
+    pub(super) key: ApiKey,
     nodes: Option<Arc<dyn OtherNodes>>,
-    directory: Mutex<Directory>,
+    /// The members of the other nodes.
+    pub(super) directory: Mutex<Directory>,
     /// The number of the latest news of a member of this node.
     latest: AtomicU64,
 }
@@ -21,15 +22,6 @@ pub(super) struct Neighbours {
 impl Neighbours {
     pub(super) fn new(key: ApiKey, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
         Neighbours { key, nodes, directory: Mutex::default(), latest: AtomicU64::default() }
-    }
-
-    pub(super) fn key(&self) -> &ApiKey {
-        &self.key
-    }
-
-    /// The members of the other nodes.
-    pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
-        self.directory.lock()
     }
 
     pub(super) fn digest(&self, token: &Token) -> TokenDigest {
@@ -58,7 +50,7 @@ impl Neighbours {
     /// The rooms in which a client is on other nodes. If another client had its id, those nodes are told.
     pub(super) fn rooms_of(&self, id: &PeerId, token: TokenDigest) -> Vec<RoomName> {
         let Some(nodes) = &self.nodes else { return Vec::new() };
-        let (rooms, has_stranger) = self.directory().of_peer(id, token);
+        let (rooms, has_stranger) = self.directory.lock().of_peer(id, token);
         if has_stranger {
             nodes.tell(&self.key, &News::Opened { id: id.as_str(), token });
         }

@@ -119,17 +119,8 @@ impl Directory {
         peers.for_each(|listed| listed.rooms.values_mut().for_each(|is_named| *is_named = false));
     }
 
-    /// The members that the list of a node did not name.
-    pub(super) fn unnamed(&self, node: NodeId) -> Vec<(RoomName, PeerId)> {
-        self.of_node(node, |is_named| !is_named)
-    }
-
-    /// All members of a node.
-    pub(super) fn all_of(&self, node: NodeId) -> Vec<(RoomName, PeerId)> {
-        self.of_node(node, |_| true)
-    }
-
-    fn of_node(&self, node: NodeId, wanted: impl Fn(bool) -> bool) -> Vec<(RoomName, PeerId)> {
+    /// The members of a node: all, or those that its list has not named.
+    pub(super) fn of_node(&self, node: NodeId, wanted: impl Fn(bool) -> bool) -> Vec<(RoomName, PeerId)> {
         let mut members = Vec::new();
         for (id, listed) in self.nodes.get(&node).into_iter().flatten() {
             let rooms = listed.rooms.iter().filter(|(_, is_named)| wanted(**is_named));

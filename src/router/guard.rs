@@ -167,7 +167,7 @@ impl<'a> Guard<'a> {
     /// A flush for the holder, unless a flush is already promised.
     pub(super) fn promise_flush(&mut self) -> Option<Flush> {
         let promised = std::mem::replace(&mut self.conn.as_mut()?.outbox.flush_promised, true);
-        (!promised).then(|| Flush::of(self.slot))
+        (!promised).then(|| Flush(Arc::clone(self.slot)))
     }
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.

@@ -133,7 +133,7 @@ impl Peer {
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].
     pub fn route(&self, to: &str, kind: MessageKind, frame: Frame) -> Routed {
-        if self.slot.keeps_contacts() && kind.connects() {
+        if self.slot.keeps_contacts.load(Relaxed) && kind.connects() {
             self.note_contact(to);
         }
         self.realm.route(self.id(), to, kind, frame)

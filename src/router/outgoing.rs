@@ -76,7 +76,7 @@ impl Outgoing {
 
     /// Tells the outcome to the node that the message belongs to, if that is another one.
     pub fn settle(&mut self, outcome: ForwardOutcome) {
-        if let Some(receipt) = self.receipt.take() {
+        if let Some(receipt) = &mut self.receipt.take() {
             receipt.settle(outcome);
         }
     }
@@ -88,8 +88,7 @@ impl Receipt {
         Receipt(Some(Box::new(answer)))
     }
 
-    /// Sends the outcome.
-    pub fn settle(mut self, outcome: ForwardOutcome) {
+    fn settle(&mut self, outcome: ForwardOutcome) {
         if let Some(answer) = self.0.take() {
             answer(outcome);
         }
@@ -98,9 +97,7 @@ impl Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some(answer) = self.0.take() {
-            answer(ForwardOutcome::Dropped);
-        }
+        self.settle(ForwardOutcome::Dropped);
     }
 }
 

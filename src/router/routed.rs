@@ -8,13 +8,9 @@ use crate::events::Outcome;
 use crate::wire::{DropReason, MessageKind};
 
 /// A recipient with unflushed frames. Dropping it flushes.
-pub struct Flush(Arc<Slot>);
+pub struct Flush(pub(super) Arc<Slot>);
 
 impl Flush {
-    pub(super) fn of(slot: &Arc<Slot>) -> Self {
-        Flush(Arc::clone(slot))
-    }
-
     /// Writes the recipient's outbox, as far as its socket has room.
     pub fn flush(self) {
         drop(self);

@@ -34,7 +34,7 @@ pub(super) struct Slot {
     /// The holder's socket was full, so its outbox may hold something.
     backlog: AtomicBool,
     /// The peers with which the holder exchanges messages are remembered.
-    keeps_contacts: AtomicBool,
+    pub(super) keeps_contacts: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -76,11 +76,6 @@ impl Slot {
         self.messages.store(0, Relaxed);
         self.bytes.store(0, Relaxed);
         self.holder.store(conn.get(), Ordering::Release);
-    }
-
-    /// True if the peers with which the holder exchanges messages are remembered.
-    pub(super) fn keeps_contacts(&self) -> bool {
-        self.keeps_contacts.load(Relaxed)
     }
 
     /// Records that the id has no holder.

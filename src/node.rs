@@ -182,7 +182,7 @@ impl Node {
 
     /// Sends a client of this or another node the new candidates of the relay.
     pub(crate) fn nudge(&self, nudge: &CandidateNudge) {
-        let realm = self.tenant(nudge.key.as_str()).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
+        let realm = self.realm(nudge.key.as_str(), RealmKind::PeerJs);
         let (Some(relay), Some(realm), Ok(from)) = (self.relay(), realm, PeerId::parse(&nudge.other)) else {
             return;
         };
@@ -193,8 +193,7 @@ impl Node {
 
     /// Tells two clients that their calls have ended. False if one of them is not here.
     pub(crate) fn tell_of_end(&self, EndedCalls { key, clients: [one, other] }: &EndedCalls) -> bool {
-        let realm = self.tenant(key.as_str()).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
-        let Some(realm) = realm else { return false };
+        let Some(realm) = self.realm(key.as_str(), RealmKind::PeerJs) else { return false };
         let told = [(one, other), (other, one)].map(|(from, whom)| {
             PeerId::parse(from).is_ok_and(|id| tell(&realm, &id, whom, descriptions::end(from, whom)))
         });
@@ -334,9 +333,8 @@ impl Node {
         self.router.note_sweep();
         self.active_tenants().iter().for_each(Tenant::sweep);
         if let Some(relay) = self.relay() {
-            relay.sweep(|key, realm, id| {
-                let realm = self.tenant(key.as_str()).and_then(|tenant| tenant.existing(realm));
-                realm.is_some_and(|realm| realm.contains(id))
+            relay.sweep(|key, kind, id| {
+                self.realm(key.as_str(), kind).is_some_and(|realm| realm.contains(id))
             });
         }
         let now = self.clock().now();
@@ -375,12 +373,8 @@ fn tell(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
 }
 
 impl LocalNode for Node {
-    fn config(&self) -> &LiveConfig {
-        self.config()
-    }
-
-    fn events(&self) -> &Events {
-        self.events()
+    fn router(&self) -> &Router {
+        &self.router
     }
 
     fn realms(&self) -> Vec<Arc<Realm>> {

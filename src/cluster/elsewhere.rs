@@ -155,13 +155,11 @@ impl Membership {
 impl Drop for HeldName {
     fn drop(&mut self) {
         let mut state = self.membership.state.lock();
-        if state.held.get(&self.name).is_some_and(|held| held.connection == self.connection) {
-            state.held.remove(&self.name);
-            let node = state.node;
-            drop(state);
-            if let Some(node) = node {
-                self.membership.give_back(self.name.clone(), Owner { node, connection: self.connection });
-            }
+        let held = state.take_held(&self.name, self.connection);
+        let node = state.node.filter(|_| held.is_some());
+        drop(state);
+        if let Some(node) = node {
+            self.membership.give_back(self.name.clone(), Owner { node, connection: self.connection });
         }
     }
 }

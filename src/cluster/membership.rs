@@ -180,6 +180,18 @@ numbers!(Posted: Done = 0, Nothing = 1, Absent = 2, TooMuch = 3, Unknown = 4);
 pub type OnPost = Box<dyn Fn(Peer, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;
 
 impl State {
+    /// The other nodes that live.
+    pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
+        let others = self.members.iter().filter(|member| member.alive && Some(member.node) != self.node);
+        others.map(|member| member.node)
+    }
+
+    /// Forgets a held name, if this connection has it.
+    pub(super) fn take_held(&mut self, name: &Name, connection: ConnId) -> Option<Held> {
+        self.held.get(name).filter(|held| held.connection == connection)?;
+        self.held.remove(name)
+    }
+
     /// True of a node from which nothing is to be expected.
     fn is_gone(&self, node: NodeId) -> bool {
         self.dead.contains(&node) || self.silent.contains(&node)
@@ -244,8 +256,7 @@ impl Membership {
 
     /// True if another node lives, as far as this one knows.
     pub(crate) fn has_others(&self) -> bool {
-        let ClusterView { node, members, .. } = self.view();
-        members.iter().any(|member| member.alive && Some(&member.node) != node.as_ref())
+        self.state.lock().others().next().is_some()
     }
 
     /// Asks all other living nodes. The result leaves out those that do not answer in time.

@@ -23,11 +23,10 @@ use super::link::Inbound;
 use super::membership::{Holding, Membership, Request, State, Whereabouts};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use super::turns::Turns;
-use crate::config::LiveConfig;
-use crate::events::{ClusterEvent, Event, Events, PeerAddress};
+use crate::events::{ClusterEvent, Event, PeerAddress};
 use crate::rendezvous::{Guests, PlayerName};
 use crate::rooms::Rooms;
-use crate::router::{Outgoing, Realm};
+use crate::router::{Outgoing, Realm, Router};
 use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
 
 /// Time limit for a question to all nodes.
@@ -45,11 +44,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The clients of one node, for the worker that acts on requests of other nodes.
 pub trait LocalNode: Send + Sync {
-    /// The active configuration.
-    fn config(&self) -> &LiveConfig;
-
-    /// The events of the node.
-    fn events(&self) -> &Events;
+    /// The state that all its realms share.
+    fn router(&self) -> &Router;
 
     /// All realms that have or had clients a moment ago.
     fn realms(&self) -> Vec<Arc<Realm>>;
@@ -238,7 +234,7 @@ impl<B: Backplane> Worker<B> {
 
     fn tell(&self, event: impl FnOnce() -> ClusterEvent) {
         if let Some(node) = self.node.upgrade() {
-            node.events().emit(|| Event::Cluster { what: event() });
+            node.router().events().emit(|| Event::Cluster { what: event() });
         }
     }
 
@@ -303,13 +299,10 @@ impl<B: Backplane> Worker<B> {
     }
 
     async fn ask_others(self: &Rc<Self>, question: Question) -> Vec<NodeAnswer> {
-        let own = self.node();
         let others: Vec<NodeId> = {
             let state = self.shared.state.lock();
             // In an outage, no node would answer.
-            let is_alive = self.shared.is_alive(&state);
-            let others = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
-            others.filter(|_| is_alive).map(|member| member.node).collect()
+            if self.shared.is_alive(&state) { state.others().collect() } else { Vec::new() }
         };
         let asked: Vec<_> = others
             .into_iter()

@@ -184,10 +184,8 @@ impl Tenant {
     /// Sends a text to the PeerJS client of an id, as it is, as a message of the app's server. False if that client is not here,
     /// or too much waits for it.
     pub fn send(&self, id: &PeerId, text: &str) -> bool {
-        self.has_peer(id.as_str())
-            && self
-                .existing(RealmKind::PeerJs)
-                .is_some_and(|peers| matches!(send(&peers, id, text), Routed::Delivered(_)))
+        let peers = self.existing(RealmKind::PeerJs).filter(|peers| peers.contains(id.as_str()));
+        peers.is_some_and(|peers| matches!(send(&peers, id, text), Routed::Delivered(_)))
     }
 
     /// Sends a text to all PeerJS clients that are here. Returns their number.
@@ -208,8 +206,7 @@ impl Tenant {
     pub(super) fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
         self.existing_rooms().into_iter().for_each(|rooms| rooms.sweep());
-        let codes = self.realms.lock().guests.as_ref().map(|guests| Arc::clone(&guests.room_codes));
-        codes.into_iter().for_each(|codes| codes.sweep());
+        self.existing_guests().into_iter().for_each(|guests| guests.room_codes.sweep());
         let mut realms = self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         let unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_vacant();

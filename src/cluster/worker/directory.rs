@@ -284,7 +284,8 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         let node = self.node.upgrade();
-        let mark = node.map_or(Duration::ZERO, |node| node.config().load().limits.expire_timeout * MARKED);
+        let expire = node.map(|node| node.router().live_config().load().limits.expire_timeout);
+        let mark = expire.unwrap_or_default() * MARKED;
         // The second time over those that turn out to be gone.
         for is_last in [false, true] {
             let mut again = Vec::new();

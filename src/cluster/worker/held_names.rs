@@ -79,11 +79,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Another node's guest has a name of a guest of this one: its client is told.
     fn lose_held(&self, name: &Name, connection: ConnId) {
-        let lost = {
-            let mut state = self.shared.state.lock();
-            let is_it = state.held.get(name).is_some_and(|held| held.connection == connection);
-            if is_it { state.held.remove(name) } else { None }
-        };
+        let lost = self.shared.state.lock().take_held(name, connection);
         if let (Some(held), Some(guests)) = (lost, self.guests(name.key.as_str())) {
             guests.realm.dismiss_id(held.guest.as_str(), CloseReason::Outranked);
         }

@@ -134,8 +134,8 @@ impl<B: Backplane> Worker<B> {
         gone.filter(|node| **node != own).for_each(|dead| self.mark_dead(*dead));
         self.share_rooms(own, &members);
         let before = std::mem::replace(&mut self.shared.state.lock().members, members.clone());
-        let is_new = |member: &&Member| !before.iter().any(|known| known.node == member.node);
-        if is_new(&&Member { node: own, name: String::new(), alive: true, left: false }) {
+        let is_new = |node: NodeId| !before.iter().any(|known| known.node == node);
+        if is_new(own) {
             let others = members.iter().filter(|member| member.alive && member.node != own);
             self.tell(|| ClusterEvent::Joined {
                 name: self.shared.config.node_name.clone(),
@@ -143,7 +143,7 @@ impl<B: Backplane> Worker<B> {
                 others: others.map(|member| member.name.clone()).collect(),
             });
         } else {
-            for member in members.iter().filter(|member| member.alive).filter(is_new) {
+            for member in members.iter().filter(|member| member.alive && is_new(member.node)) {
                 self.tell(|| ClusterEvent::NodeJoined { name: member.name.clone(), life: member.node });
             }
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::wire::{ApiKey, Link, NodeId, RealmKind};
 
+pub use crate::rooms::TokenDigest;
 pub use crate::wire::Owner;
 
 /// The kind of thing that a name belongs to.
@@ -36,9 +37,6 @@ pub struct Name {
     /// The name, not empty, without control characters.
     pub name: String,
 }
-
-/// A digest of a client's token. Tokens themselves never leave their node.
-pub type TokenDigest = [u8; 16];
 
 /// A connection that asks for a name.
 #[derive(Clone, Debug)]

@@ -367,30 +367,23 @@ fn link_of(text: &str) -> Link {
 
 /// The answer of a script about a record. True if this connection had it before, or a connection with the same token lost it.
 fn record(answer: Value) -> Result<(ClaimOutcome, bool), Unavailable> {
-    parsed(answer, parse_record)
-}
-
-fn parse_record(parts: &[String]) -> Option<(ClaimOutcome, bool)> {
-    Some(match parts {
-        [status, owner] if status == "elsewhere" => (ClaimOutcome::Elsewhere(owner_of(owner)?), false),
+    parsed(answer, |parts| match parts {
+        [status, owner] if status == "elsewhere" => Some((ClaimOutcome::Elsewhere(owner_of(owner)?), false)),
         [status, owner] if status == "taken" || status == "lost" => {
-            (ClaimOutcome::Taken(owner_of(owner)?), false)
+            Some((ClaimOutcome::Taken(owner_of(owner)?), false))
         }
         [status, fence, replaced, link, former, marks @ ..] if status == "granted" || status == "own" => {
             let replaced = match replaced.as_str() {
                 "" => None,
                 owner => Some((owner_of(owner)?, link_of(link))),
             };
-            let waiting = marks.iter().step_by(2).map(|node| node_of(node)).collect::<Option<Vec<_>>>()?;
-            let former = former.split(' ').filter(|owner| !owner.is_empty()).map(owner_of);
-            let former = former.collect::<Option<Vec<_>>>()?;
+            let former = former.split_whitespace().map(owner_of).collect::<Option<_>>()?;
+            let waiting = marks.iter().step_by(2).map(|node| node_of(node)).collect::<Option<_>>()?;
             let takeover = replaced.is_some() || status == "own";
-            (
-                ClaimOutcome::Granted(Granted { fence: fence.parse().ok()?, replaced, former, waiting }),
-                takeover,
-            )
+            let granted = Granted { fence: fence.parse().ok()?, replaced, former, waiting };
+            Some((ClaimOutcome::Granted(granted), takeover))
         }
-        _ => return None,
+        _ => None,
     })
 }
 

@@ -217,14 +217,9 @@ impl RoomCodes {
         (code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
     }
 
-    fn with<R>(
-        &self,
-        code: &str,
-        number: u64,
-        act: impl FnOnce(&mut Room) -> Result<R, RoomCodeError>,
-    ) -> Result<R, RoomCodeError> {
+    fn with<R>(&self, code: &str, number: u64, act: impl FnOnce(&mut Room) -> R) -> Result<R, RoomCodeError> {
         let mut room = self.rooms.get_mut(code).filter(|room| room.number == number);
-        act(room.as_mut().ok_or(RoomCodeError::NoRoom)?)
+        Ok(act(room.as_mut().ok_or(RoomCodeError::NoRoom)?))
     }
 }
 
@@ -254,7 +249,7 @@ impl HostedRoom {
                 None if room.left.iter().any(|left| left == name) => Ok(None),
                 None => Err(RoomCodeError::NoPlayer),
             }
-        })
+        })?
     }
 
     /// From now on only players that are known get in.
@@ -263,7 +258,6 @@ impl HostedRoom {
         self.rooms.with(&self.code, self.number, |room| {
             room.used = now;
             room.started = true;
-            Ok(())
         })
     }
 }
@@ -282,22 +276,19 @@ impl PlayerName {
 
     /// True if the room is still there.
     pub fn is_room_open(&self) -> bool {
-        self.rooms.with(&self.code, self.number, |_| Ok(())).is_ok()
+        self.rooms.with(&self.code, self.number, |_| ()).is_ok()
     }
 }
 
 impl Drop for PlayerName {
     fn drop(&mut self) {
         let most = self.rooms.config.load().limits.room_code_players;
-        let _ = self.rooms.with(&self.code, self.number, |room| {
-            match room.players.get_mut(&self.name) {
-                // Another player has the name now.
-                Some(player) if player.generation != self.generation => {}
-                Some(mine) if room.started => mine.peer = None,
-                Some(_) => room.give_up(&self.name, most),
-                None => {}
-            }
-            Ok(())
+        let _ = self.rooms.with(&self.code, self.number, |room| match room.players.get_mut(&self.name) {
+            // Another player has the name now.
+            Some(player) if player.generation != self.generation => {}
+            Some(mine) if room.started => mine.peer = None,
+            Some(_) => room.give_up(&self.name, most),
+            None => {}
         });
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -68,8 +68,6 @@ pub struct Membership {
     /// Handles texts that clients of this node have posted on another node.
     pub(super) on_post: OnceLock<OnPost>,
     pub(super) last_seat: AtomicU64,
-    /// Messages that other nodes got.
-    handed_over: AtomicU64,
 }
 
 #[derive(Default)]
@@ -98,6 +96,8 @@ pub(super) struct State {
     pub(super) doubted: HashSet<NodeId>,
     /// Those that have not answered, and were silent since.
     pub(super) silent: HashSet<NodeId>,
+    /// Messages that other nodes got.
+    handed_over: u64,
     /// Peers that are sought. Keys take turns, and the senders of a key.
     pub(super) asks: Turns<ApiKey, Turns<PeerId, VecDeque<Ask>>>,
     pub(super) notices: HashMap<PeerAddress, Vec<Frame>>,
@@ -213,7 +213,6 @@ impl Membership {
             left: Notify::new(),
             on_post: OnceLock::new(),
             last_seat: AtomicU64::new(0),
-            handed_over: AtomicU64::new(0),
         })
     }
 
@@ -235,7 +234,7 @@ impl Membership {
 
     /// The number of messages that were handed over to other nodes.
     pub fn handed_over(&self) -> u64 {
-        self.handed_over.load(Ordering::Relaxed)
+        self.state.lock().handed_over
     }
 
     /// Makes the node leave its cluster, once all its packets are sent.
@@ -364,7 +363,9 @@ impl Membership {
         if !link.has_room() {
             return false;
         }
-        link.push(&packet());
+        let packet = packet();
+        link.push(&packet);
+        state.handed_over += u64::from(matches!(packet, Packet::Message { .. }));
         drop(state);
         self.sending.notify_one();
         true
@@ -401,10 +402,7 @@ impl Cluster for Membership {
         let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
         let (to, connection) = (name_of(to), owner.connection.get());
         let (from, kind) = (from.as_str(), kind.number());
-        let is_sent =
-            self.hand_over(owner.node, || Packet::Message { to, connection, ticket, from, kind, payload });
-        self.handed_over.fetch_add(u64::from(is_sent), Ordering::Relaxed);
-        is_sent
+        self.hand_over(owner.node, || Packet::Message { to, connection, ticket, from, kind, payload })
     }
 
     fn doubt(&self, node: NodeId) {

@@ -96,7 +96,7 @@ impl<'a> Guard<'a> {
         if self.retired || !self.is_vacant() {
             return;
         }
-        if !self.slot.is_rested(|| self.realm.now()) {
+        if !self.slot.is_rested(|| self.realm.router.now()) {
             return self.slot.set_due(true);
         }
         self.retired = true;
@@ -104,7 +104,7 @@ impl<'a> Guard<'a> {
     }
 
     pub(super) fn now(&self) -> u64 {
-        self.realm.now()
+        self.realm.router.now()
     }
 
     fn act<R>(mut self, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
@@ -522,7 +522,7 @@ impl<'a> Guard<'a> {
         outbox: &mut Outbox,
     ) -> Result<ConnId, RegisterRefusal> {
         let realm = self.realm;
-        let now = realm.now();
+        let now = realm.router.now();
         let conn = claim.map_or_else(|| realm.router.next_connection(), |claim| claim.connection);
         let mut contacts = None;
         let since = match &self.conn {

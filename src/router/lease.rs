@@ -108,7 +108,7 @@ impl Peer {
     /// The client gave a sign of life.
     pub fn heard(&self) {
         if self.is_current() {
-            self.slot.heard(self.realm.now());
+            self.slot.heard(self.realm.router.now());
         }
     }
 
@@ -128,7 +128,7 @@ impl Peer {
         if per_second == 0 {
             return Duration::ZERO;
         }
-        self.slot.rate.charge(frames, per_second, self.realm.now())
+        self.slot.rate.charge(frames, per_second, self.realm.router.now())
     }
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].

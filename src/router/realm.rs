@@ -84,7 +84,7 @@ impl Realm {
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes. Cheap
     /// when nothing is due.
     pub fn sweep(&self) {
-        let now = self.now();
+        let now = self.router.now();
         let timeouts = Timeouts::from(&self.router.config().limits);
         for slot in self.slots_that(|slot| slot.needs_sweep(now, &timeouts)) {
             self.with(&slot, |guard| guard.sweep(now, &timeouts));
@@ -148,14 +148,14 @@ impl Realm {
             link: conn.link,
             info: conn.info.clone(),
             messages: slot.messages.load(Relaxed),
-            age: self.now().saturating_sub(conn.opened),
+            age: self.router.now().saturating_sub(conn.opened),
             fence: conn.fence,
         })
     }
 
     /// The messages that wait here. Locks only the slots that say so.
     pub fn backlog(&self) -> Backlog {
-        let now = self.now();
+        let now = self.router.now();
         let of_slot = |slot: &Arc<Slot>| {
             let state = slot.lock();
             let outbox = state.conn.as_ref().map(|conn| &conn.outbox);

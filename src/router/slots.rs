@@ -71,10 +71,6 @@ impl Realm {
         PeerAddress { key: self.key.clone(), realm: self.kind, id: id.clone() }
     }
 
-    pub(super) fn now(&self) -> u64 {
-        self.router.now()
-    }
-
     /// The number of a connection that will be registered.
     pub fn next_connection(&self) -> ConnId {
         self.router.next_connection()

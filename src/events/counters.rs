@@ -127,7 +127,7 @@ impl Default for Counters {
             latency: Histogram::default(),
             largest_outbox: Peak::default(),
             worker_lag: WorkerLag::default(),
-            relayed_calls: Histogram::with(&CALLS),
+            relayed_calls: Histogram::with(CALLS.map(Duration::from_secs)),
             minute: AtomicU64::default(),
         }
     }
@@ -245,30 +245,15 @@ fn refusal_index(reason: Refusal) -> usize {
     Refusal::ALL.iter().position(same).unwrap_or_default()
 }
 
-/// Upper bounds of buckets, in microseconds. A last bucket has the longer durations.
-type Bounds = [u64; 14];
+/// Buckets of a histogram with an upper bound. A last bucket has the longer durations.
+const BOUNDED: usize = 14;
 
-/// Those of the server's own work.
-const BOUNDS: Bounds =
+/// The bounds of the server's own work, in microseconds.
+const WORK: [u64; BOUNDED] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000];
 
-/// Those of calls: from a second to eight hours.
-const CALLS: Bounds = [
-    1_000_000,
-    5_000_000,
-    10_000_000,
-    30_000_000,
-    60_000_000,
-    120_000_000,
-    300_000_000,
-    600_000_000,
-    1_200_000_000,
-    1_800_000_000,
-    3_600_000_000,
-    7_200_000_000,
-    14_400_000_000,
-    28_800_000_000,
-];
+/// The bounds of calls, in seconds: up to eight hours.
+const CALLS: [u64; BOUNDED] = [1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800];
 
 /// Counts durations in buckets.
 ///
@@ -277,8 +262,8 @@ const CALLS: Bounds = [
 #[repr(align(128))]
 #[derive(Debug)]
 pub struct Histogram {
-    bounds: &'static Bounds,
-    counts: [AtomicU64; BOUNDS.len() + 1],
+    bounds: [Duration; BOUNDED],
+    counts: [AtomicU64; BOUNDED + 1],
     nanos: AtomicU64,
 }
 
@@ -295,18 +280,18 @@ pub struct Buckets {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram::with(&BOUNDS)
+        Histogram::with(WORK.map(Duration::from_micros))
     }
 }
 
 impl Histogram {
-    fn with(bounds: &'static Bounds) -> Self {
+    fn with(bounds: [Duration; BOUNDED]) -> Self {
         Histogram { bounds, counts: Default::default(), nanos: AtomicU64::default() }
     }
 
     /// Counts a duration.
     pub(crate) fn record(&self, duration: Duration) {
-        let bucket = self.bounds.partition_point(|bound| Duration::from_micros(*bound) < duration);
+        let bucket = self.bounds.partition_point(|bound| *bound < duration);
         if let Some(count) = self.counts.get(bucket) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -320,7 +305,7 @@ impl Histogram {
             count += bucket.load(Ordering::Relaxed);
             count
         });
-        let up_to = self.bounds.map(Duration::from_micros).into_iter().zip(&mut all).collect();
+        let up_to = self.bounds.into_iter().zip(&mut all).collect();
         all.for_each(drop);
         Buckets { up_to, count, sum: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) }
     }
@@ -469,10 +454,10 @@ mod tests {
         }
         let Buckets { up_to, count, sum } = histogram.buckets();
         assert_eq!((count, sum), (5, Duration::from_micros(2_000_102)));
-        assert_eq!(up_to.len(), BOUNDS.len());
+        assert_eq!(up_to.len(), BOUNDED);
         assert_eq!(up_to[0], (Duration::from_micros(50), 2));
         assert_eq!(up_to[1], (Duration::from_micros(100), 3));
-        assert_eq!(up_to[BOUNDS.len() - 1], (Duration::from_secs(1), 4));
+        assert_eq!(up_to[BOUNDED - 1], (Duration::from_secs(1), 4));
     }
 
     #[test]

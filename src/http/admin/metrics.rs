@@ -361,8 +361,7 @@ impl Page {
             self.text.extend([name, suffix]);
             for (at, (label, of_label)) in labels.iter().enumerate() {
                 self.text.extend([if at == 0 { "{" } else { "," }, label, "=\""]);
-                self.text.extend(of_label.as_ref().chars().flat_map(escaped));
-                self.text.push('"');
+                self.text.extend([&*escaped(of_label.as_ref()), "\""]);
             }
             self.line(format_args!("{} {value}", if N == 0 { "" } else { "}" }));
         }
@@ -399,14 +398,9 @@ fn seconds(duration: Duration) -> String {
     if seconds.fract() == 0.0 { format!("{seconds:.1}") } else { seconds.to_string() }
 }
 
-/// A character in the value of a label.
-fn escaped(character: char) -> impl Iterator<Item = char> {
-    let (before, character) = match character {
-        '\n' => (Some('\\'), 'n'),
-        '\\' | '"' => (Some('\\'), character),
-        _ => (None, character),
-    };
-    before.into_iter().chain([character])
+/// The value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use crate::session::take_posts_of_others;
 use crate::threads::caught;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
-use crate::wire::{CloseReason, Limit, PeerId};
+use crate::wire::{CloseReason, PeerId};
 use background::KeyWatch;
 use mistakes::Mistakes;
 
@@ -294,11 +294,6 @@ impl Runtime {
             membership.left().await;
         }
         self.webhooks.flush().await;
-    }
-
-    /// Emits an event: an address has reached a limit.
-    pub(crate) fn limit_hit(&self, limit: Limit, address: Option<IpAddr>) {
-        self.events.limit_hit(limit, || None, address);
     }
 
     /// Emits an event: a client has made a mistake.

@@ -105,14 +105,9 @@ impl Events {
     }
 
     /// Counts that a limit was reached, and tells every subscriber.
-    pub(crate) fn limit_hit(
-        &self,
-        limit: Limit,
-        key: impl FnOnce() -> Option<ApiKey>,
-        address: Option<IpAddr>,
-    ) {
+    pub(crate) fn limit_hit(&self, limit: Limit, key: Option<&ApiKey>, address: Option<IpAddr>) {
         self.counters().add(Count::LimitHits(limit), 1);
-        self.emit(|| Event::LimitHit { limit, key: key(), address });
+        self.emit(|| Event::LimitHit { limit, key: key.cloned(), address });
     }
 
     /// Gets all that happens from now on.

@@ -459,7 +459,7 @@ impl<'a> Guard<'a> {
 
     pub(super) fn note_limit(&self, reason: DropReason) {
         if let Some(limit) = reason.limit() {
-            self.realm.router.events.limit_hit(limit, || Some(self.realm.key.clone()), None);
+            self.realm.router.events.limit_hit(limit, Some(&self.realm.key), None);
         }
     }
 

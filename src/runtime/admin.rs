@@ -397,7 +397,7 @@ impl Admin {
             let _ = self.store.discount_signup(&address_text(address));
         }
         if !registered? {
-            self.node.events().limit_hit(Limit::SignupLimit, || None, address);
+            self.node.events().limit_hit(Limit::SignupLimit, None, address);
             return Err(SignupError::Full);
         }
         if counted == SignupCount::Elsewhere {
@@ -413,20 +413,14 @@ impl Admin {
             0 => SignupCount::Elsewhere,
             _ => self.store.count_signup(&address_text(address), most).map_err(AdminError::from)?,
         };
-        let exceeded = match counted {
-            SignupCount::Counted => None,
-            SignupCount::Wait(retry_after) => {
-                Some(LimitExceeded { limit: Limit::SignupsPerDay, retry_after })
-            }
-            SignupCount::Elsewhere => self.signups.check(address, now).err(),
+        let checked = match counted {
+            SignupCount::Counted => Ok(()),
+            SignupCount::Wait(retry_after) => Err(LimitExceeded { limit: Limit::SignupsPerDay, retry_after }),
+            SignupCount::Elsewhere => self.signups.check(address, now),
         };
-        match exceeded {
-            None => Ok(counted),
-            Some(too_many) => {
-                self.node.events().limit_hit(too_many.limit, || None, address);
-                Err(SignupError::TooMany(too_many))
-            }
-        }
+        let noted =
+            checked.inspect_err(|too_many| self.node.events().limit_hit(too_many.limit, None, address));
+        noted.map(|()| counted).map_err(SignupError::TooMany)
     }
 }
 

@@ -329,7 +329,7 @@ impl Guest {
     fn check_guesses(&self, node: &Node) -> Result<(), Problem> {
         let Some(guesser) = self.guesser else { return Ok(()) };
         node.wrong_codes.check(guesser, node.clock().now()).map_err(|LimitExceeded { limit, .. }| {
-            node.events().limit_hit(limit, || None, guesser.address());
+            node.events().limit_hit(limit, None, guesser.address());
             Problem::WrongRoom
         })
     }

@@ -170,7 +170,7 @@ fn send_to_app(context: &mut Context<'_>, text: &str) {
     let taken = request.id().and_then(|id| node.send_to_app(peer, request.payload, id));
     if let Err(refusal) = taken {
         if let Some(limit) = refusal.limit() {
-            node.events().limit_hit(limit, || Some(peer.realm().key().clone()), peer.address());
+            node.events().limit_hit(limit, Some(peer.realm().key()), peer.address());
         }
         context.reply(server::refused(request.id().ok().flatten(), refusal));
     }
@@ -193,8 +193,7 @@ fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, t
     let request = rooms::Request::parse(text);
     if let Err(refusal) = fulfil(context, tenant, kind, &request) {
         if let Some(limit) = refusal.limit() {
-            let (key, address) = (|| Some(tenant.key().clone()), context.peer.address());
-            context.node.events().limit_hit(limit, key, address);
+            context.node.events().limit_hit(limit, Some(tenant.key()), context.peer.address());
         }
         context.reply(rooms::refused(kind, &request, refusal));
     }

@@ -196,7 +196,7 @@ fn limited<T>(
     let address = request.peer_addr().map(|peer| peer.ip());
     let (guesser, now) = (GuessSource::new(address, is_forwarded(request.headers())), runtime.now());
     let checked = runtime.admin.wrong_tokens.check(guesser, now);
-    checked.inspect_err(|too_many| runtime.limit_hit(too_many.limit, address))?;
+    checked.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, address))?;
     find().ok_or_else(|| {
         runtime.admin.wrong_tokens.count_wrong(guesser, now);
         Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED)

@@ -48,7 +48,7 @@ pub(crate) fn count_connection(
 ) -> Result<Option<ConnectionPermit>, LimitExceeded> {
     let address = peer.and_then(|peer| counted_address(&runtime.config(), peer));
     let connected = runtime.addresses.connect(address);
-    connected.inspect_err(|too_many| runtime.limit_hit(too_many.limit, address))
+    connected.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, address))
 }
 
 /// The address that a connection counts for. Clients of a trusted proxy share its connections, so each client is counted
@@ -67,7 +67,8 @@ pub(super) fn connect_request(
     let source = source(runtime, head);
     let connection = connection.and_then(|connection| connection.permit());
     let opened = runtime.addresses.open(source.address, runtime.now(), connection);
-    let permit = opened.inspect_err(|too_many| runtime.limit_hit(too_many.limit, source.address))?;
+    let permit =
+        opened.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, source.address))?;
     Ok(ConnectRequest { query: query.to_owned(), source, permit })
 }
 

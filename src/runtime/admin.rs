@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::config::KeySignup;
 use crate::events::{Actor, Event, KeyEvent, PeerAddress};
@@ -71,12 +73,15 @@ pub(crate) enum LogError {
     Failed(String),
 }
 
-/// The active filter.
-pub(crate) struct LogState {
-    pub(crate) filter: String,
-    pub(crate) configured: String,
-    /// The time at which the filter ends, by the clock of the broker.
-    pub(crate) until: Option<u64>,
+/// The filter of the log: a level, and levels of modules, as in `info,peerbroker_media=debug`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogFilter {
+    /// The active filter.
+    filter: String,
+    /// The filter of the configuration.
+    configured: String,
+    /// Seconds until `configured` is active again; `null` if it is, or if no end was given.
+    seconds: Option<u64>,
 }
 
 /// The log and its temporary filter.
@@ -87,14 +92,11 @@ struct LogLevel {
 }
 
 impl LogLevel {
-    fn new(control: Option<Arc<dyn LogControl>>) -> Self {
-        LogLevel { control, temporary: Mutex::default() }
-    }
-
-    fn state(&self) -> Result<LogState, LogError> {
+    fn filter(&self, now: u64) -> Result<LogFilter, LogError> {
         let configured = self.control.as_ref().ok_or(LogError::Unsupported)?.configured();
         let (filter, until) = self.temporary.lock().clone().unwrap_or_else(|| (configured.clone(), None));
-        Ok(LogState { filter, configured, until })
+        let seconds = until.map(|until| until.saturating_sub(now).div_ceil(1000));
+        Ok(LogFilter { filter, configured, seconds })
     }
 
     /// Filters by another text, until a time if one is given; `None` ends that.
@@ -203,7 +205,7 @@ impl Admin {
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             has_read_keys: AtomicBool::new(false),
             writing: Mutex::default(),
-            log: LogLevel::new(log),
+            log: LogLevel { control: log, temporary: Mutex::default() },
         }
     }
 
@@ -333,8 +335,8 @@ impl Admin {
     }
 
     /// The filter of the log.
-    pub(crate) fn log(&self) -> Result<LogState, LogError> {
-        self.log.state()
+    pub(crate) fn log(&self) -> Result<LogFilter, LogError> {
+        self.log.filter(self.node.clock().now())
     }
 
     /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured filter.

@@ -78,7 +78,7 @@ pub(crate) struct Runtime {
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// The bearer tokens of the API.
     pub(crate) api_tokens: ArcSwap<ApiTokens>,
-    pub(crate) reloads: Mutex<LastReloads>,
+    pub(crate) reloads: Mutex<ConfigurationStats>,
     /// Set when the server begins to stop.
     stopping: AtomicBool,
     started: Instant,
@@ -86,8 +86,7 @@ pub(crate) struct Runtime {
 
 /// The last reloads of the configuration, in seconds since 1970.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-#[schema(as = ConfigurationStats)]
-pub(crate) struct LastReloads {
+pub(crate) struct ConfigurationStats {
     /// The time of the last reload; `null` if there was none.
     reloaded: Option<u64>,
     /// The time of the last failed reload; `null` if none failed.
@@ -210,14 +209,14 @@ impl Runtime {
     /// The program has read its configuration again.
     pub(crate) fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
         let failed = self.reloads.lock().failed;
-        *self.reloads.lock() = LastReloads { reloaded: Some(unix_time()), failed, error: None };
+        *self.reloads.lock() = ConfigurationStats { reloaded: Some(unix_time()), failed, error: None };
         self.events.emit(|| Event::Reloaded { changed, pending });
     }
 
     /// The program has read a wrong configuration.
     pub(crate) fn reload_failed(&self, why: String) {
         let (reloaded, error) = (self.reloads.lock().reloaded, Some(why.clone()));
-        *self.reloads.lock() = LastReloads { reloaded, failed: Some(unix_time()), error };
+        *self.reloads.lock() = ConfigurationStats { reloaded, failed: Some(unix_time()), error };
         self.events.emit(|| Event::ReloadFailed { why });
     }
 

@@ -24,7 +24,6 @@ struct NewKey;
 
 /// A key as the API shows it.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ShownKey)]
 pub(super) struct ShownKey {
     /// Without secrets.
     #[serde(flatten)]
@@ -36,7 +35,6 @@ pub(super) struct ShownKey {
 
 /// One page of keys.
 #[derive(Serialize, ToSchema)]
-#[schema(as = KeyPage)]
 pub(super) struct KeyPage {
     /// Sorted by key.
     keys: Vec<ShownKey>,

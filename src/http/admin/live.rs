@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::recent::{LiveEvent, Recent};
-use super::samples::Sample;
+use super::samples::LiveSample;
 use super::state::{Ops, Reply};
 
 /// Messages that wait for a slow reader.
@@ -34,10 +34,9 @@ const TOO_MANY_STREAMS: &str = "too many callers read /api/live at the same time
 
 /// A message of a stream.
 #[derive(Serialize, ToSchema)]
-#[schema(as = LiveTick)]
-pub(super) struct Tick {
+pub(super) struct LiveTick {
     /// The numbers of the server.
-    sample: Sample,
+    sample: LiveSample,
     /// The reasons why the server should not get clients; empty if it should.
     unready: Vec<String>,
     /// The events since the last message: the newest, in order.
@@ -50,7 +49,7 @@ pub(super) struct Tick {
 /// last five minutes in `samples`, and the last 100 events in `events`. Each other message, `tick`, is one of these objects.
 #[utoipa::path(
     tag = "stats",
-    responses((status = OK, body = Tick, content_type = "text/event-stream", description = "messages until the caller leaves"), Problem)
+    responses((status = OK, body = LiveTick, content_type = "text/event-stream", description = "messages until the caller leaves"), Problem)
 )]
 #[get("/api/live")]
 pub(super) async fn show_live(ops: Data<Ops>) -> Reply {
@@ -79,10 +78,10 @@ struct Reader {
 impl Reader {
     /// Sends a sample with the events since the last message. If the reader is slow, it gets no message, and the next one has
     /// the events that are still in the ring.
-    fn send(&mut self, sample: Sample, unready: Vec<String>) {
+    fn send(&mut self, sample: LiveSample, unready: Vec<String>) {
         let Ok(room) = self.sender.try_reserve() else { return };
         let (events, skipped) = self.recent.since(&mut self.seen);
-        room.send(message("tick", &Tick { sample, unready, events, skipped }));
+        room.send(message("tick", &LiveTick { sample, unready, events, skipped }));
     }
 }
 
@@ -153,14 +152,14 @@ mod tests {
         };
         for _ in 0..5 {
             happen(&recent, 1);
-            reader.send(Sample::default(), Vec::new());
+            reader.send(LiveSample::default(), Vec::new());
         }
         let first = read().unwrap();
         assert_eq!((first["events"].as_array().unwrap().len(), read().is_some()), (1, false));
-        reader.send(Sample::default(), Vec::new());
+        reader.send(LiveSample::default(), Vec::new());
         assert_eq!(read().unwrap()["events"].as_array().unwrap().len(), 4);
         happen(&recent, 10_000);
-        reader.send(Sample::default(), Vec::new());
+        reader.send(LiveSample::default(), Vec::new());
         let last = read().unwrap();
         let shown = last["events"].as_array().unwrap().len() as u64;
         assert_eq!(shown + last["skipped"].as_u64().unwrap(), 10_000);

@@ -15,8 +15,7 @@ use crate::wire::PeerId;
 
 /// The outcome of a message.
 #[derive(Serialize, ToSchema)]
-#[schema(as = MessageOutcome)]
-struct Outcome {
+struct MessageOutcome {
     /// Number of clients that it goes to. Members of a room that are away count.
     reached: usize,
     /// True if it waits for an absent client.
@@ -36,7 +35,7 @@ pub(super) struct Waiting {
     tag = "messages",
     params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice"), Waiting),
     request_body(content = serde_json::Value, example = json!({"news": "it begins at nine"})),
-    responses((status = ACCEPTED, body = Outcome, description = "the message is on its way, or waits"), Problem)
+    responses((status = ACCEPTED, body = MessageOutcome, description = "the message is on its way, or waits"), Problem)
 )]
 #[post("/api/keys/{key}/peers/{id}/messages")]
 pub(super) async fn send_to_peer(
@@ -74,7 +73,7 @@ pub(super) async fn send_to_peer(
     tag = "messages",
     params(("key" = String, Path, example = "my-game")),
     request_body(content = serde_json::Value, example = json!({"news": "it begins at nine"})),
-    responses((status = ACCEPTED, body = Outcome, description = "the message is on its way"), Problem)
+    responses((status = ACCEPTED, body = MessageOutcome, description = "the message is on its way"), Problem)
 )]
 #[post("/api/keys/{key}/messages")]
 pub(super) async fn send_to_all(
@@ -97,7 +96,7 @@ pub(super) async fn send_to_all(
     tag = "messages",
     params(("key" = String, Path, example = "my-game"), ("name" = String, Path, example = "lobby")),
     request_body(content = serde_json::Value, example = json!({"news": "it begins at nine"})),
-    responses((status = ACCEPTED, body = Outcome, description = "the message is on its way"), Problem)
+    responses((status = ACCEPTED, body = MessageOutcome, description = "the message is on its way"), Problem)
 )]
 #[post("/api/keys/{key}/rooms/{name}/messages")]
 pub(super) async fn send_to_room(
@@ -116,7 +115,7 @@ pub(super) async fn send_to_room(
 }
 
 fn accepted(reached: usize, waits: bool) -> HttpResponse {
-    HttpResponse::Accepted().json(Outcome { reached, waits })
+    HttpResponse::Accepted().json(MessageOutcome { reached, waits })
 }
 
 /// Reads and checks the payload of a message, whose text stays as it is. It is bounded as a message of a client.

@@ -17,7 +17,6 @@ const SEARCH_BATCH: usize = 2000;
 
 /// One page of clients.
 #[derive(Serialize, ToSchema)]
-#[schema(as = PeerPage)]
 pub(super) struct PeerPage {
     /// Sorted by id.
     peers: Vec<PeerReport>,

@@ -18,7 +18,6 @@ const MAX_FAILED_CALLS: usize = 20;
 
 /// Something that happened. Strings in it come from strangers.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = LiveEvent)]
 pub(super) struct LiveEvent {
     /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`, `room_left`, `relayed`, `call_failed`, `limit`,
     /// `key_added`, `key_changed`, `key_removed`, `key_full`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.

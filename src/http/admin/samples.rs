@@ -62,15 +62,14 @@ impl Samples {
     }
 
     /// The samples of the last five minutes, the oldest first.
-    pub(super) fn history(&self) -> VecDeque<Sample> {
+    pub(super) fn history(&self) -> VecDeque<LiveSample> {
         self.history.lock().clone()
     }
 }
 
 /// The server's numbers at one moment. Totals are since the start of the server.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-#[schema(as = LiveSample)]
-pub(super) struct Sample {
+pub(super) struct LiveSample {
     /// Milliseconds since the start of the server.
     uptime: u64,
     /// Clients that have an id, of all keys.
@@ -105,7 +104,7 @@ pub(super) struct Sample {
     turn_bytes: Option<u64>,
 }
 
-impl Sample {
+impl LiveSample {
     fn take(runtime: &Runtime) -> Self {
         let counters = runtime.events.counters();
         let dropped = DropReason::ALL.into_iter().map(Outcome::Dropped);

@@ -14,13 +14,12 @@ use super::state::{JsonResult, Ops, blocking};
 use crate::clock::millis;
 use crate::events::Count;
 use crate::node::{Node, NodeCounts, NodeReport};
-use crate::runtime::{LastReloads, RecentMistake};
+use crate::runtime::{ConfigurationStats, RecentMistake};
 use crate::webhooks::WebhookTotals;
 use crate::wire::{CloseReason, MessageKind};
 
 /// Current state of the server, and totals since its start.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Stats)]
 pub(super) struct Stats {
     /// Version of the server.
     version: &'static str,
@@ -79,7 +78,7 @@ pub(super) struct Stats {
     /// The last calls that have failed, as far as the relay can tell, the latest first; at most 20.
     failed_calls: Vec<FailedCall>,
     /// The last reloads of the configuration.
-    configuration: LastReloads,
+    configuration: ConfigurationStats,
     /// The certificate of the server; `null` without TLS.
     certificate: Option<CertificateStats>,
     /// The TURN server, or the STUN server of a relay; `null` if there is none.

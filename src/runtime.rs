@@ -81,7 +81,7 @@ pub(crate) struct Runtime {
     pub(crate) reloads: Mutex<ConfigurationStats>,
     /// Set when the server begins to stop.
     stopping: AtomicBool,
-    started: Instant,
+    pub(crate) started: Instant,
 }
 
 /// The last reloads of the configuration, in seconds since 1970.
@@ -321,11 +321,6 @@ impl Runtime {
     /// The number of WebSockets and streams that are served, including those that are closing.
     pub(crate) fn connections(&self) -> usize {
         self.node.sessions.load(Ordering::SeqCst)
-    }
-
-    /// The age of this process.
-    pub(crate) fn uptime(&self) -> Duration {
-        self.started.elapsed()
     }
 
     /// The TURN server, if there is one.

@@ -111,8 +111,8 @@ impl LiveSample {
         let (relay, turn) =
             (runtime.node.relay().map(|relay| relay.totals()), runtime.turn().map(|turn| turn.totals()));
         let process = process();
-        Sample {
-            uptime: millis(runtime.uptime()),
+        LiveSample {
+            uptime: millis(runtime.started.elapsed()),
             clients: runtime.node.peers(),
             connections: runtime.connections(),
             queued_bytes: runtime.node.queued_bytes(),

@@ -264,7 +264,7 @@ pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
         let by_outcome = |kind: MessageKind| (kind.label(), counters.messages_by_outcome(kind).collect());
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION"),
-            uptime: runtime.uptime().as_secs(),
+            uptime: runtime.started.elapsed().as_secs(),
             keys: runtime.admin.all_keys()?.len(),
             active_keys: runtime.node.active_keys(),
             clients: runtime.node.peers(),

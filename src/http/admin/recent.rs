@@ -78,6 +78,14 @@ pub(super) struct FailedCall {
     ago: u64,
 }
 
+/// Adds an entry to the newest ones, of which `most` are kept.
+pub(super) fn push<T>(newest: &mut VecDeque<T>, entry: T, most: usize) {
+    if newest.len() >= most {
+        newest.pop_front();
+    }
+    newest.push_back(entry);
+}
+
 /// The newest events, for all readers.
 pub(super) struct Recent {
     clock: Clock,
@@ -115,16 +123,10 @@ impl Recent {
                 Notice::Event(event) if event.row(|row| row.live.is_empty()) => {}
                 Notice::Event(event) => {
                     if let Event::CallFailed { call, why } = &**event {
-                        ring.failed_calls.push_back((now, call.clone(), *why));
-                        if ring.failed_calls.len() > MAX_FAILED_CALLS {
-                            ring.failed_calls.pop_front();
-                        }
+                        push(&mut ring.failed_calls, (now, call.clone(), *why), MAX_FAILED_CALLS);
                     }
                     ring.total += 1;
-                    ring.events.push_back((now, Arc::clone(event)));
-                    if ring.events.len() > MAX_EVENTS {
-                        ring.events.pop_front();
-                    }
+                    push(&mut ring.events, (now, Arc::clone(event)), MAX_EVENTS);
                 }
                 Notice::Missed(missed) => ring.total += missed,
             }

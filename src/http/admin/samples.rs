@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use utoipa::ToSchema;
 
+use super::recent::push;
 use crate::clock::millis;
 use crate::events::{Count, Outcome};
 use crate::runtime::Runtime;
@@ -40,14 +41,8 @@ impl Default for Samples {
 impl Samples {
     /// Takes a sample, and gives it to all readers.
     pub(super) fn take(&self, runtime: &Runtime) {
-        let sample = Sample::take(runtime);
-        {
-            let mut history = self.history.lock();
-            if history.len() >= KEPT {
-                history.pop_front();
-            }
-            history.push_back(sample.clone());
-        }
+        let sample = LiveSample::take(runtime);
+        push(&mut self.history.lock(), sample.clone(), KEPT);
         self.latest.send_replace(sample);
     }
 

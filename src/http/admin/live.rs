@@ -88,7 +88,7 @@ impl Reader {
 /// Sends messages until the reader has left, or the server stops.
 async fn send(ops: Arc<Ops>, sender: mpsc::Sender<Bytes>) {
     // Subscribed before the history is read, so no sample is missing between the two.
-    let mut samples = ops.samples.subscribe();
+    let mut samples = ops.samples.latest.subscribe();
     let mut reader = Reader { sender, recent: Arc::clone(&ops.recent), seen: 0 };
     let (events, _) = reader.recent.since(&mut reader.seen);
     // The browser reconnects two seconds after the end of a stream.

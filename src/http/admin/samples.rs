@@ -26,8 +26,8 @@ const MAX_READERS: usize = 16;
 
 /// The samples, for all readers.
 pub(super) struct Samples {
-    history: Mutex<VecDeque<Sample>>,
-    latest: watch::Sender<Sample>,
+    history: Mutex<VecDeque<LiveSample>>,
+    pub(super) latest: watch::Sender<LiveSample>,
     readers: Arc<Semaphore>,
 }
 
@@ -49,11 +49,6 @@ impl Samples {
     /// Lets one more reader in, if there is room.
     pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.readers).try_acquire_owned().ok()
-    }
-
-    /// Gets all samples from now on, or the latest of them.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Sample> {
-        self.latest.subscribe()
     }
 
     /// The samples of the last five minutes, the oldest first.

@@ -133,24 +133,21 @@ impl From<RelayTotals> for RelayStats {
                 CallOutcome::Unanswered | CallOutcome::Direct | CallOutcome::Unknown => None,
             };
         }
-        let dropped = totals.dropped().collect();
-        let RelayTotals { calls, asked, offered, joined, carried, refused, displaced, traffic, .. } = totals;
-        let Traffic { packets, bytes, bindings, .. } = traffic;
         RelayStats {
-            calls,
-            asked,
-            offered,
-            joined,
-            carried,
-            refused,
-            displaced,
+            calls: totals.calls,
+            asked: totals.asked,
+            offered: totals.offered,
+            joined: totals.joined,
+            carried: totals.carried,
+            refused: totals.refused,
+            displaced: totals.displaced,
             ended,
             transports,
             failures,
-            packets,
-            bytes,
-            bindings,
-            dropped,
+            packets: totals.traffic.packets,
+            bytes: totals.traffic.bytes,
+            bindings: totals.traffic.bindings,
+            dropped: totals.dropped().collect(),
         }
     }
 }

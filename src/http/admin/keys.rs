@@ -1,5 +1,7 @@
 //! Operations on keys.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::header, patch, post};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,6 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::Problem;
 use super::state::{JsonResult, Ops, Page, Reply, Search, actor, blocking, cut_to_page};
 use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
+use crate::node::Tenant;
 use crate::runtime::Runtime;
 use crate::wire::ApiKey;
 
@@ -166,6 +169,14 @@ pub(super) async fn remove_key(ops: Data<Ops>, request: HttpRequest, key: Path<S
 /// Reads the key of a path. An invalid key gets the same 404 as an unknown one.
 pub(super) fn parse_key(key: &str) -> Result<ApiKey, Problem> {
     ApiKey::parse(key).map_err(|_| Problem::not_found("there is no such key"))
+}
+
+/// The tenant of a key. A disabled key has none, and an unknown key is an error.
+pub(super) async fn tenant(ops: Data<Ops>, key: ApiKey) -> Result<Option<Arc<Tenant>>, Problem> {
+    match ops.runtime.node.tenant(key.as_str()) {
+        Some(tenant) => Ok(Some(tenant)),
+        None => blocking(ops, move |runtime| Ok(runtime.admin.one_key(&key).map(|_| None)?)).await,
+    }
 }
 
 /// Reads JSON whose members are all optional. An error names the first member that is wrong.

@@ -5,9 +5,9 @@ use actix_web::{HttpRequest, HttpResponse, delete, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::keys::parse_key;
+use super::keys::{parse_key, tenant};
 use super::problem::Problem;
-use super::state::{JsonResult, Ops, Page, Reply, Search, actor, blocking, cut_to_page};
+use super::state::{JsonResult, Ops, Page, Reply, Search, actor, cut_to_page};
 use crate::node::{Node, PeerReport};
 use crate::wire::PeerId;
 
@@ -33,9 +33,7 @@ pub(super) struct PeerPage {
 #[get("/api/keys/{key}/peers")]
 pub(super) async fn list_peers(ops: Data<Ops>, key: Path<String>, page: Query<Page>) -> JsonResult<PeerPage> {
     let (key, limit) = (parse_key(&key)?, page.limit()?);
-    if ops.runtime.node.tenant(key.as_str()).is_none() {
-        // A disabled key has no clients. An unknown key is an error.
-        blocking(ops, move |runtime| Ok(runtime.admin.one_key(&key)?)).await?;
+    if tenant(ops.clone(), key.clone()).await?.is_none() {
         return Ok(Json(PeerPage { peers: Vec::new(), next: None }));
     }
     let search = Search::new(page.search.as_deref());
@@ -85,11 +83,14 @@ async fn find(node: &Node, key: &str, mut after: Option<String>, limit: usize, s
 #[get("/api/keys/{key}/peers/{id}")]
 pub(super) async fn show_peer(ops: Data<Ops>, path: Path<(String, String)>) -> JsonResult<PeerReport> {
     let (key, id) = path.into_inner();
-    let (key, not_found) = (parse_key(&key)?, || Problem::not_found("no such client is connected"));
-    let id = PeerId::parse(&id).map_err(|_| not_found())?;
+    let (key, id) = (parse_key(&key)?, PeerId::parse(&id).map_err(|_| absent())?);
     // A PeerJS client and a guest may have the same id, and in an outage clients of two nodes.
     let peer = ops.runtime.node.peers_called(key.as_str(), &id).await.into_iter().next();
-    peer.map(Json).ok_or_else(not_found)
+    peer.map(Json).ok_or_else(absent)
+}
+
+fn absent() -> Problem {
+    Problem::not_found("no such client is connected")
 }
 
 /// Closes the connection of a client with the close code 4005. The client may reconnect: to ban it, set `auth` of the key.
@@ -101,13 +102,9 @@ pub(super) async fn show_peer(ops: Data<Ops>, path: Path<(String, String)>) -> J
 #[delete("/api/keys/{key}/peers/{id}")]
 pub(super) async fn kick_peer(ops: Data<Ops>, request: HttpRequest, path: Path<(String, String)>) -> Reply {
     let (actor, (key, id)) = (actor(&request), path.into_inner());
-    let key = parse_key(&key)?;
-    let kicked = match PeerId::parse(&id) {
-        Ok(id) => ops.runtime.admin.kick(actor, &key, &id).await,
-        Err(_) => false,
-    };
-    if !kicked {
-        return Err(Problem::not_found("no such client is connected"));
+    let (key, id) = (parse_key(&key)?, PeerId::parse(&id).map_err(|_| absent())?);
+    match ops.runtime.admin.kick(actor, &key, &id).await {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(absent()),
     }
-    Ok(HttpResponse::NoContent().finish())
 }

@@ -1,18 +1,14 @@
 //! The rooms of a key, and their members.
 
-use std::sync::Arc;
-
 use actix_web::get;
 use actix_web::web::{Data, Json, Path, Query};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::keys::parse_key;
+use super::keys::{parse_key, tenant};
 use super::problem::Problem;
-use super::state::{JsonResult, Ops, Page, Search, blocking, cut_to_page};
-use crate::node::Tenant;
-use crate::wire::ApiKey;
+use super::state::{JsonResult, Ops, Page, Search, cut_to_page};
 
 /// A room.
 #[derive(Serialize, ToSchema)]
@@ -93,12 +89,4 @@ pub(super) async fn list_members(
     let mut members: Vec<Member> = members.map(member).collect();
     let next = cut_to_page(&mut members, limit, |member| member.id.clone());
     Ok(Json(MemberPage { members, next }))
-}
-
-/// The tenant of a key. A disabled key has none, and an unknown key is an error.
-async fn tenant(ops: Data<Ops>, key: ApiKey) -> Result<Option<Arc<Tenant>>, Problem> {
-    match ops.runtime.node.tenant(key.as_str()) {
-        Some(tenant) => Ok(Some(tenant)),
-        None => blocking(ops, move |runtime| Ok(runtime.admin.one_key(&key).map(|_| None)?)).await,
-    }
 }

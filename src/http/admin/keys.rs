@@ -196,8 +196,6 @@ fn to_shown(runtime: &Runtime, key: &Key) -> Result<ShownKey, Problem> {
         log::error!("cannot write a key as JSON: {error}");
         Problem::internal()
     })?;
-    Ok(ShownKey {
-        key: json,
-        clients: runtime.node.tenant(key.key.as_str()).map_or(0, |tenant| tenant.len()),
-    })
+    let clients = runtime.node.tenant(key.key.as_str()).map_or(0, |tenant| tenant.len());
+    Ok(ShownKey { key: json, clients })
 }

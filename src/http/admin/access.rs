@@ -86,7 +86,7 @@ impl Scope {
             Scope::Metrics if !is_read || path != METRICS => ONLY_METRICS,
             _ => return Ok(()),
         };
-        Err(Problem::new(StatusCode::FORBIDDEN, forbidden))
+        Err(Problem::forbidden(forbidden))
     }
 }
 
@@ -121,7 +121,7 @@ fn check(ops: &Ops, request: &ServiceRequest) -> Result<(), Problem> {
         return check_key_token(&ops.runtime, request, &key, token);
     }
     let scope = match given.filter(|_| tokens.is_some()) {
-        Some(given) => check_guess(&ops.runtime, &tokens, request.request(), given),
+        Some(given) => check_guess(&ops.runtime, &tokens, request.request(), given).map(|(_, scope)| scope),
         None => check_session(&tokens, request),
     };
     match scope {
@@ -153,36 +153,33 @@ fn check_key_token(
         Some(known.scopes.clone())
     })?;
     let needed = tokens::needed(request.method(), request.match_pattern().as_deref(), request.path());
-    let is_allowed = needed.is_some_and(|(scope, of)| of == *key && scopes.contains(&scope));
-    let forbidden = || {
-        let scopes = scopes.iter().map(|scope| scope.label()).collect::<Vec<_>>().join(", ");
-        Problem::new(
-            StatusCode::FORBIDDEN,
-            format!("this token may do these things for the key {key}, and no others: {scopes}"),
-        )
-    };
-    is_allowed.then_some(()).ok_or_else(forbidden)
+    if needed.is_some_and(|(scope, of)| of == *key && scopes.contains(&scope)) {
+        return Ok(());
+    }
+    let scopes = scopes.iter().map(|scope| scope.label()).collect::<Vec<_>>().join(", ");
+    Err(Problem::forbidden(format!(
+        "this token may do these things for the key {key}, and no others: {scopes}"
+    )))
 }
 
 /// Refuses requests from pages of other sites, even with the token.
 fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get(SEC_FETCH_SITE);
     let is_allowed = site.is_none_or(|site| site == "same-origin" || site == "none");
-    is_allowed.then_some(()).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, OTHER_SITE))
+    is_allowed.then_some(()).ok_or_else(|| Problem::forbidden(OTHER_SITE))
 }
 
-/// Checks a token that a caller gave.
-fn check_guess(
+/// Checks a token that a caller gave. Returns it with what it allows.
+fn check_guess<'a>(
     runtime: &Runtime,
-    tokens: &ApiTokens,
+    tokens: &'a ApiTokens,
     request: &HttpRequest,
     given: &[u8],
-) -> Result<Scope, Problem> {
+) -> Result<(&'a AdminToken, Scope), Problem> {
     limited(runtime, request, || {
         // Compares all tokens, each in constant time, so that the time reveals nothing about them.
         let is_right = |token: &AdminToken| bool::from(given.ct_eq(token.as_str().as_bytes()));
-        let scopes = scopes(tokens).map(|(token, scope)| token.is_some_and(is_right).then_some(scope));
-        scopes.into_iter().flatten().next()
+        scopes(tokens).filter(|(token, _)| is_right(token)).reduce(|first, _| first)
     })
 }
 
@@ -199,14 +196,19 @@ fn limited<T>(
     checked.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, address))?;
     find().ok_or_else(|| {
         runtime.admin.wrong_tokens.count_wrong(guesser, now);
-        Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED)
+        unauthorized()
     })
 }
 
+fn unauthorized() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED)
+}
+
 /// The tokens, and what each allows.
-fn scopes(tokens: &ApiTokens) -> [(Option<&AdminToken>, Scope); 3] {
+fn scopes(tokens: &ApiTokens) -> impl Iterator<Item = (&AdminToken, Scope)> {
     let ApiTokens { admin, read, metrics } = tokens;
-    [(admin.as_ref(), Scope::All), (read.as_ref(), Scope::Read), (metrics.as_ref(), Scope::Metrics)]
+    let scopes = [(admin, Scope::All), (read, Scope::Read), (metrics, Scope::Metrics)];
+    scopes.into_iter().filter_map(|(token, scope)| Some((token.as_ref()?, scope)))
 }
 
 const BEARER: &[u8] = b"Bearer ";
@@ -214,16 +216,12 @@ const BEARER: &[u8] = b"Bearer ";
 /// A browser sends its cookie for every page. So a change is accepted only if a page of this server asks for it.
 fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, Problem> {
     let headers = request.headers();
-    let mut scopes = scopes(tokens).into_iter();
-    let scope = scopes.find_map(|(token, scope)| has_session(token?, headers).then_some(scope));
-    let Some(scope) = scope else {
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED));
-    };
+    let found = scopes(tokens).find(|(token, _)| has_session(token, headers));
+    let (_, scope) = found.ok_or_else(unauthorized)?;
     let is_ours =
         headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") || is_own_origin(headers);
-    (request.method().is_safe() || is_ours)
-        .then_some(scope)
-        .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, OTHER_SITE))
+    let is_allowed = request.method().is_safe() || is_ours;
+    is_allowed.then_some(scope).ok_or_else(|| Problem::forbidden(OTHER_SITE))
 }
 
 /// True if the page that asks is one of the host that it asks. Browsers send no `Sec-Fetch-Site` over plain HTTP to another
@@ -245,7 +243,7 @@ fn check_local(request: &ServiceRequest) -> Result<(), Problem> {
     let is_by_name =
         headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_loopback_name);
     let is_allowed = is_local && is_by_name && !is_by_page && !is_forwarded(headers);
-    is_allowed.then_some(()).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, NOT_LOCAL))
+    is_allowed.then_some(()).ok_or_else(|| Problem::forbidden(NOT_LOCAL))
 }
 
 fn is_forwarded(headers: &HeaderMap) -> bool {
@@ -285,15 +283,10 @@ pub(super) async fn log_in(ops: Data<Ops>, request: HttpRequest, login: Json<Log
     let mut response = HttpResponse::NoContent();
     let tokens = ops.runtime.api_tokens.load();
     if tokens.has_login() {
-        let scope = check_guess(&ops.runtime, &tokens, &request, login.token.as_bytes())?;
+        let (token, scope) = check_guess(&ops.runtime, &tokens, &request, login.token.as_bytes())?;
         scope.check(request.method(), LOGIN)?;
-        let mut scopes = scopes(&tokens).into_iter();
-        let token = scopes.find_map(|(token, allowed)| token.filter(|_| allowed == scope));
-        let token = token.ok_or_else(Problem::internal)?;
-        response.insert_header((
-            header::SET_COOKIE,
-            cookie(&request, &value(token, unix_time().saturating_add(LIFETIME)), LIFETIME)?,
-        ));
+        let value = value(token, unix_time().saturating_add(LIFETIME));
+        response.insert_header((header::SET_COOKIE, cookie(&request, &value, LIFETIME)?));
     }
     Ok(response.finish())
 }

@@ -41,6 +41,10 @@ impl Problem {
         Problem { kind: "about:blank", title, status, detail, retry_after: None }
     }
 
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Problem::new(StatusCode::NOT_FOUND, detail)
     }

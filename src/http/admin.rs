@@ -24,7 +24,6 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
-use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, openapi};
 use utoipa_actix_web::AppExt as _;
@@ -148,11 +147,10 @@ impl Index {
                 ("PATCH", &item.patch),
                 ("DELETE", &item.delete),
             ];
-            let summary = |method, operation: &Option<Operation>| {
-                operation.as_ref().map(|operation| (method, operation.summary.clone().unwrap_or_default()))
-            };
-            let methods = methods.into_iter().filter_map(|(method, operation)| summary(method, operation));
-            (path.clone(), methods.collect())
+            let summaries = methods.into_iter().filter_map(|(method, operation)| {
+                Some((method, operation.as_ref()?.summary.clone().unwrap_or_default()))
+            });
+            (path.clone(), summaries.collect())
         });
         Index {
             name: "peerbroker's API",

@@ -26,7 +26,7 @@ use crate::runtime::Runtime;
 use crate::session::{ConnectRequest, Source};
 use crate::transport::actix_ws;
 use crate::wire::Refusal;
-use handler::{decode, plain};
+use handler::{bare, decode, plain};
 use handshake::Accepted;
 use routes::Route;
 
@@ -140,7 +140,7 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 
 /// Answers for PeerJS clients of a key, which is percent-encoded.
 async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key: &str) -> HttpResponse {
-    let Some(key) = decode(key) else { return plain(StatusCode::BAD_REQUEST, "Bad Request") };
+    let Some(key) = decode(key) else { return bare(StatusCode::BAD_REQUEST) };
     let runtime = &mounted.runtime;
     let policy = runtime.node.tenant(&key).map(|tenant| tenant.policy_full());
     match (route, policy) {
@@ -149,25 +149,23 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
             let key = Some(policy.key().key.clone());
             let refused = Refused { reason: Refusal::ForeignOrigin, key, id: None, origin, address };
             runtime.events.emit(|| Event::Refused(Box::new(refused)));
-            plain(StatusCode::FORBIDDEN, "Forbidden")
+            bare(StatusCode::FORBIDDEN)
         }
         (Route::Peers(_) | Route::Members(..), Some(policy)) if !policy.settings().allow_discovery => {
-            mistake(runtime, request, Mistake::DiscoveryOff(policy.key().key.clone()));
-            plain(StatusCode::UNAUTHORIZED, "Unauthorized")
+            endpoint::mistake(runtime, request.head(), Mistake::DiscoveryOff(policy.key().key.clone()));
+            bare(StatusCode::UNAUTHORIZED)
         }
         (Route::Members(..), Some(policy)) if policy.settings().private_rooms => {
-            plain(StatusCode::UNAUTHORIZED, "Unauthorized")
+            bare(StatusCode::UNAUTHORIZED)
         }
         (Route::Peers(_), Some(policy)) => peerjs::peers(runtime, &policy, request).await,
         (Route::Members(_, room), Some(_)) => match decode(room) {
             Some(room) => peerjs::members(runtime, &key, &room),
-            None => plain(StatusCode::BAD_REQUEST, "Bad Request"),
+            None => bare(StatusCode::BAD_REQUEST),
         },
         (Route::Ice(_), Some(policy)) => peerjs::ice_servers(mounted, &policy, request).await,
         // Unlike for an id, the key must exist: credentials for an unknown key are useless.
-        (Route::Peers(_) | Route::Members(..) | Route::Ice(_), None) => {
-            plain(StatusCode::UNAUTHORIZED, "Unauthorized")
-        }
+        (Route::Peers(_) | Route::Members(..) | Route::Ice(_), None) => bare(StatusCode::UNAUTHORIZED),
         // An unknown key gets one too, as in peerjs-server.
         (_, policy) => peerjs::new_id(runtime, &key, policy.as_deref(), request).await,
     }

@@ -38,14 +38,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn read_body(payload: web::Payload, max: usize) -> Result<Bytes, HttpResponse> {
     match timeout(TIMEOUT, payload.to_bytes_limited(max)).await {
         Ok(Ok(Ok(body))) => Ok(body),
-        Ok(Ok(Err(_))) => Err(plain(StatusCode::BAD_REQUEST, "Bad Request")),
-        Ok(Err(_)) => Err(too_large()),
-        Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "Request Timeout")),
+        Ok(Ok(Err(_))) => Err(bare(StatusCode::BAD_REQUEST)),
+        Ok(Err(_)) => Err(bare(StatusCode::PAYLOAD_TOO_LARGE)),
+        Err(_) => Err(bare(StatusCode::REQUEST_TIMEOUT)),
     }
-}
-
-pub(super) fn too_large() -> HttpResponse {
-    plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large")
 }
 
 /// The first value of this name in a query or a form.
@@ -77,6 +73,11 @@ pub(super) fn origin(headers: &HeaderMap) -> Option<String> {
 pub(super) const NO_CACHE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
 pub(super) const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 pub(super) const NOSNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+
+/// An answer whose text is the reason phrase of its status.
+pub(super) fn bare(status: StatusCode) -> HttpResponse {
+    plain(status, status.canonical_reason().unwrap_or_default())
+}
 
 pub(super) fn plain(status: StatusCode, text: impl MessageBody + 'static) -> HttpResponse {
     HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::StatusCode, web};
 
-use super::handler::{Mounted, origin, plain, read_body, value};
+use super::handler::{Mounted, bare, origin, plain, read_body, value};
 use super::html::Values;
 use super::{forwarded, html, peerjs};
 use crate::config::ClientOptions;
@@ -69,7 +69,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
         return plain(StatusCode::FORBIDDEN, CROSS_SITE);
     }
     if !request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type");
+        return bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let body = match read_body(payload, MAX_BYTES).await {
         Ok(body) => body,

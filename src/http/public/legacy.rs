@@ -9,7 +9,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, rt};
 use tokio::select;
 
-use super::handler::{NO_STORE, NOSNIFF, decode, plain, read_body, too_large};
+use super::handler::{NO_STORE, NOSNIFF, bare, decode, plain, read_body};
 use super::routes::{Post, PostKind};
 use super::{endpoint, handshake::status_of};
 use crate::limits::LimitExceeded;
@@ -24,20 +24,16 @@ pub(super) async fn answer(
     post: Post<'_>,
     payload: Payload,
 ) -> HttpResponse {
-    let credentials = match credentials(post) {
+    let [key, id, token] = [post.key, post.id, post.token].map(|part| decode(part).unwrap_or_default());
+    let credentials = match Credentials::check(&key, &id, &token) {
         Ok(credentials) => credentials,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
     };
     match post.kind {
         PostKind::Stream => open_stream(runtime, request, credentials).await,
-        PostKind::Message if is_too_large(runtime, request) => too_large(),
+        PostKind::Message if is_too_large(runtime, request) => bare(StatusCode::PAYLOAD_TOO_LARGE),
         PostKind::Message => relay(runtime, request, credentials, payload).await,
     }
-}
-
-fn credentials(Post { key, id, token, .. }: Post<'_>) -> Result<Credentials, Refusal> {
-    let [key, id, token] = [key, id, token].map(|part| decode(part).unwrap_or_default());
-    Credentials::check(&key, &id, &token)
 }
 
 async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Credentials) -> HttpResponse {
@@ -96,11 +92,11 @@ async fn relay(
 
 fn answer_to(outcome: Posted) -> HttpResponse {
     match outcome {
-        Posted::Done => plain(StatusCode::OK, "OK"),
+        Posted::Done => bare(StatusCode::OK),
         Posted::Nothing => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
-        Posted::Absent => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
-        Posted::TooMuch => plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
-        Posted::Unknown => plain(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        Posted::Absent => bare(StatusCode::UNAUTHORIZED),
+        Posted::TooMuch => bare(StatusCode::TOO_MANY_REQUESTS),
+        Posted::Unknown => bare(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 

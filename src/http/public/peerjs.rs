@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::handler::{Mounted, NO_STORE, bearer, json as json_answer, origin, plain, value, with};
+use super::handler::{Mounted, NO_STORE, bare, bearer, json as json_answer, origin, plain, value, with};
 use super::legacy::too_many_requests;
 use super::{endpoint, forwarded};
 use crate::config::{ClientOptions, IceConfig, OwnIceServers};
@@ -65,7 +65,7 @@ pub(super) async fn new_id(
         match policy.id_of(token).await {
             Ok(Some(owned)) => id = owned.to_string(),
             Ok(None) => {}
-            Err(_) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Err(_) => return bare(StatusCode::UNAUTHORIZED),
         }
     }
     let mut response = HttpResponse::Ok();
@@ -179,7 +179,7 @@ pub(super) async fn ice_servers(mounted: &Mounted, policy: &Policy, request: &Ht
     if let Some(token) = bearer(request)
         && policy.id_of(token).await.is_err()
     {
-        return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
+        return bare(StatusCode::UNAUTHORIZED);
     }
     let here = forwarded::client_options(mounted, request);
     let config = runtime.config();

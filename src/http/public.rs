@@ -22,7 +22,6 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::events::{Count, Event, Mistake, Refused};
-use crate::runtime::Runtime;
 use crate::session::{ConnectRequest, Source};
 use crate::transport::actix_ws;
 use crate::wire::Refusal;
@@ -74,15 +73,9 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> H
     // Outside the mount path too: the console of a page would show an error of CORS instead of the 404.
     let is_allowed = handler::allow_origin(&mounted.runtime.config().cors, request, &mut response);
     if !is_allowed && handler::origin(request.headers()) != Some(peerjs::own_origin(mounted, request)) {
-        mistake(&mounted.runtime, request, Mistake::CorsRefused);
+        endpoint::mistake(&mounted.runtime, request.head(), Mistake::CorsRefused);
     }
     response
-}
-
-/// Tells the operator of a mistake in a request.
-fn mistake(runtime: &Runtime, request: &HttpRequest, mistake: Mistake) {
-    let Source { origin, address } = endpoint::source(runtime, request.head());
-    runtime.client_mistake(mistake, origin, address);
 }
 
 async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {

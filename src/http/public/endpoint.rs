@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, rt};
 use super::forwarded;
 use super::handler::{Mounted, origin};
 use crate::config::Config;
+use crate::events::Mistake;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
 use crate::session::{self, ConnectRequest, Guest, PeerJs, Source};
@@ -87,6 +88,12 @@ pub(super) fn bounds(runtime: &Runtime) -> MessageLimits {
 /// The page and the address that a request comes from.
 pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> Source {
     Source { origin: origin(head.headers()), address: forwarded::client_address(runtime, head) }
+}
+
+/// Tells the operator of a mistake in a request.
+pub(super) fn mistake(runtime: &Runtime, head: &RequestHead, mistake: Mistake) {
+    let Source { origin, address } = source(runtime, head);
+    runtime.client_mistake(mistake, origin, address);
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
 use crate::config::ClientOptions;
 use crate::events::Mistake;
-use crate::session::Source;
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -28,18 +27,13 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 /// Tells the operator that a client requests a path without content.
 pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
     let path = head.uri.path();
-    let hint = match routes::find(&mounted.path, path) {
-        Route::Socket => Some(NO_UPGRADE.to_owned()),
-        _ => elsewhere(mounted, path).map(|place| place.text),
-    };
     let mistake = Mistake::NotFound {
         method: head.method.to_string(),
         path: shown(path),
         mount: mounted.path.shown().to_owned(),
-        hint,
+        hint: place(mounted, path).map(|place| place.text),
     };
-    let Source { origin, address } = endpoint::source(&mounted.runtime, head);
-    mounted.runtime.client_mistake(mistake, origin, address);
+    endpoint::mistake(&mounted.runtime, head, mistake);
 }
 
 /// The 404 for people.
@@ -90,23 +84,22 @@ const ON_THE_API: &str = "The dashboard, the metrics and the API have a port of 
 
 /// The reason why this path leads nowhere, if that is clear.
 fn hint(mounted: &Mounted, path: &str) -> Option<String> {
-    let route = routes::find(&mounted.path, path);
-    match (route, elsewhere(mounted, path)) {
-        (Route::Socket, _) => Some(NO_UPGRADE.to_owned()),
-        (_, Some(Place { text, .. })) => Some(text),
-        (Route::Outside, None) => Some(OUTSIDE.to_owned()),
-        _ => None,
-    }
+    let is_outside = routes::find(&mounted.path, path) == Route::Outside;
+    let place = place(mounted, path).map(|place| place.text);
+    place.or_else(|| is_outside.then(|| OUTSIDE.to_owned()))
 }
 
-/// The place of something that a person looks for at the wrong path.
+/// The place of something that a client or a person looks for in a wrong way.
 struct Place {
     text: String,
     /// The path of the page, if it is one of this port.
     path: Option<String>,
 }
 
-fn elsewhere(mounted: &Mounted, path: &str) -> Option<Place> {
+fn place(mounted: &Mounted, path: &str) -> Option<Place> {
+    if routes::find(&mounted.path, path) == Route::Socket {
+        return Some(Place { text: NO_UPGRADE.to_owned(), path: None });
+    }
     let below = path.strip_prefix(mounted.path.as_str()).or_else(|| path.strip_prefix('/'))?;
     let name = below.trim_end_matches('/');
     let first = name.split('/').next().unwrap_or_default();
@@ -128,7 +121,7 @@ fn is_page(name: &str) -> bool {
 
 /// A link to the page that a person looks for.
 fn link(mounted: &Mounted, path: &str) -> String {
-    let path = elsewhere(mounted, path).and_then(|place| place.path).map(|path| html::escape(&path));
+    let path = place(mounted, path).and_then(|place| place.path).map(|path| html::escape(&path));
     path.map_or_else(String::new, |path| format!(r#"<a class="button" href="{path}">Open {path}</a>"#))
 }
 

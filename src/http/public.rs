@@ -100,10 +100,8 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::File(below) => {
             // An app may have a file of this name, and serves it as before.
             let file = file(mounted, request, below).await;
-            match file.or_else(|| pages::client(mounted, request, below)) {
-                Some(file) => file,
-                None => nothing(mounted, request),
-            }
+            file.or_else(|| pages::client(mounted, request, below))
+                .unwrap_or_else(|| nothing(mounted, request))
         }
         Route::Register if key_signup::is_open(runtime) => key_signup::shown(mounted, request).await,
         Route::Outside => nothing(mounted, request),

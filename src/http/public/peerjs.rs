@@ -181,23 +181,15 @@ pub(super) async fn ice_servers(mounted: &Mounted, policy: &Policy, request: &Ht
     {
         return bare(StatusCode::UNAUTHORIZED);
     }
-    let here = forwarded::client_options(mounted, request);
-    let config = runtime.config();
-    let servers = listed(&config.ice, &runtime.own_ice(), &here, policy.key().key.as_str(), unix_time());
-    let answer = json!({ "iceServers": servers, "ttl": config.ice.ttl.as_secs() });
+    let servers = servers(mounted, request, policy.key().key.as_str());
+    let answer = json!({ "iceServers": servers, "ttl": runtime.config().ice.ttl.as_secs() });
     with(json_answer(answer.to_string()), [NO_STORE])
 }
 
 /// True if clients of the key in the query, or of the built-in key, are told any server. If not, no page asks.
 pub(super) fn has_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
-    let Mounted { runtime, .. } = mounted;
-    let (config, own) = (&runtime.config().ice, &runtime.own_ice());
-    let turn_urls = [&own.turn_urls, &config.turn_urls];
-    let has_turn =
-        own.tls_port.is_some() || own.tls_at_broker || turn_urls.iter().any(|urls| !urls.is_empty());
-    let has_stun = !own.stun_urls.is_empty() || !config.stun_urls.is_empty();
     let is_on = setting(mounted, request, |key| key.ice_servers).unwrap_or(true);
-    is_on && (has_stun || (has_turn && config.turn_secret.is_some()))
+    is_on && !servers(mounted, request, "").is_empty()
 }
 
 /// True if calls of the key in the query, or of the built-in key, can go through a relay of this server.
@@ -213,6 +205,12 @@ fn setting<T>(mounted: &Mounted, request: &HttpRequest, of: impl Fn(&Settings) -
         None => mounted.runtime.node.tenant(mounted.runtime.config().key.as_str()),
     };
     tenant.map(|tenant| of(tenant.policy().settings()))
+}
+
+/// The servers for a client that sends this request, with credentials for a key.
+fn servers(mounted: &Mounted, request: &HttpRequest, key: &str) -> Vec<Value> {
+    let (runtime, here) = (&mounted.runtime, forwarded::client_options(mounted, request));
+    listed(&runtime.config().ice, &runtime.own_ice(), &here, key, unix_time())
 }
 
 /// STUN servers, then TURN servers; of each, this program's own first. One entry for all servers of a kind: they share

@@ -45,7 +45,7 @@ export default [
     languageOptions: { sourceType: 'commonjs', globals: globals.node },
   },
   {
-    // The server joins these into one script: `{{ice}}` and `{{restart}}` are the places of the others.
+    // The server joins these into one script: `{{ice.js}}` and `{{restart.js}}` are the places of the others.
     files: ['static/parts/*.js'],
     languageOptions: {
       sourceType: 'script',

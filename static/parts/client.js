@@ -2,6 +2,6 @@
  *  The unchanged build is beside it: {{plain}}, integrity {{integrity}} */
 {{library}}
 (() => {
-  {{preset}}
+  {{preset.js}}
   window.peerjs.Peer = window.Peer = presetPeer(window.peerjs.Peer, document.currentScript?.src, {{key}}, {{has_ice_servers}});
 })();

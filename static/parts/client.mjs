@@ -5,6 +5,6 @@ const { peerjs, Peer: global } = window;
 {{library}}
 const { Peer: Original, util } = window.peerjs;
 Object.assign(window, { peerjs, Peer: global });
-{{preset}}
+{{preset.js}}
 const Peer = presetPeer(Original, import.meta.url, {{key}}, {{has_ice_servers}});
 export { Peer, util, Peer as default };

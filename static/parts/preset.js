@@ -1,5 +1,5 @@
-{{ice}}
-{{restart}}
+{{ice.js}}
+{{restart.js}}
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 function presetPeer(Original, script, builtInKey, hasIceServers) {
   if (!script) {

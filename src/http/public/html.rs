@@ -198,12 +198,13 @@ impl Values {
         filled
     }
 
-    /// The value of a placeholder: its own, or the part of its name.
+    /// The value of a placeholder: its own, or the part of its name. The name of a part of HTML lacks its extension.
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
-        match self.0.iter().find(|(known, _)| *known == name) {
-            Some((_, value)) => Some(Cow::from(value)),
-            None => Some(self.part(&format!("{name}.html"))).filter(|part| !part.is_empty()).map(Cow::from),
+        if let Some((_, value)) = self.0.iter().find(|(known, _)| *known == name) {
+            return Some(Cow::from(value));
         }
+        let part = if name.ends_with(".js") { self.part(name) } else { self.part(&format!("{name}.html")) };
+        Some(Cow::from(part)).filter(|part| !part.is_empty())
     }
 }
 

@@ -112,19 +112,14 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
     // The source map is not embedded, so requests of browsers for it would fail.
     let code = library.text.rsplit_once("//# sourceMappingURL").map_or(library.text, |(code, _)| code);
+    let has_ice = peerjs::has_servers(mounted, request);
     let values = Values::default()
         .with_html("version", PEERJS_VERSION.to_owned())
         .with_html("plain", unchanged_name(library))
         .with_html("integrity", library.integrity.to_owned())
         .with_html("key", serde_json::json!(key).to_string())
+        .with_html("has_ice_servers", has_ice.to_string())
         .with_html("library", code.to_owned());
-    let has_ice = peerjs::has_servers(mounted, request);
-    let parts = values
-        .clone()
-        .with_html("ice", values.part("ice.js"))
-        .with_html("restart", values.part("restart.js"));
-    let preset = parts.part("preset.js");
-    let values = values.with_html("preset", preset).with_html("has_ice_servers", has_ice.to_string());
     let text = values.part(template).into_bytes();
     with(cached(request, template, text.into()), [NO_CACHE])
 }

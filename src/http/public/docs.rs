@@ -128,7 +128,11 @@ impl Document {
         }
         let sections = sections_of(&events, name, &title, &headings);
         let mut html = String::with_capacity(text.len() * 2);
-        let shown = with_section_links(events, name).into_iter().map(|event| shown(event, name));
+        let mut anchor = None;
+        let shown = events.into_iter().flat_map(|event| {
+            let link = section_link(&event, &mut anchor, name);
+            link.into_iter().chain([shown(event, name)])
+        });
         pulldown_cmark::html::push_html(&mut html, shown);
         Document { group, name: name.to_owned(), title, summary, contents, sections, html }
     }
@@ -158,29 +162,20 @@ fn ends_words(event: &Event<'_>) -> bool {
     matches!(event, Event::End(end) if !matches!(end, TagEnd::Emphasis | TagEnd::Strong | TagEnd::Link))
 }
 
-/// Adds a link to each section behind its heading, for people who want to send it to somebody.
-fn with_section_links<'a>(events: Vec<Event<'a>>, document: &str) -> Vec<Event<'a>> {
-    let mut anchor = None;
-    let mut linked = Vec::with_capacity(events.len());
-    for event in events {
-        match &event {
-            Event::Start(Tag::Heading { level, id, .. }) if *level != HeadingLevel::H1 => {
-                anchor.clone_from(id)
-            }
-            Event::End(TagEnd::Heading(_)) => {
-                let link = |anchor: CowStr<'_>| {
-                    let anchor = escape(&anchor);
-                    format!(
-                        r##" <a class="section-link" href="docs/{document}#{anchor}" aria-label="Link to this section">#</a>"##
-                    )
-                };
-                linked.extend(anchor.take().map(link).map(|link| Event::InlineHtml(link.into())));
-            }
-            _ => {}
+/// A link to a section behind its heading, for people who want to send it to somebody. `anchor` is that of the last heading.
+fn section_link<'a>(event: &Event<'a>, anchor: &mut Option<CowStr<'a>>, document: &str) -> Option<Event<'a>> {
+    match event {
+        Event::Start(Tag::Heading { level, id, .. }) if *level != HeadingLevel::H1 => anchor.clone_from(id),
+        Event::End(TagEnd::Heading(_)) => {
+            let anchor = escape(&anchor.take()?);
+            let link = format!(
+                r##" <a class="section-link" href="docs/{document}#{anchor}" aria-label="Link to this section">#</a>"##
+            );
+            return Some(Event::InlineHtml(link.into()));
         }
-        linked.push(event);
+        _ => {}
     }
-    linked
+    None
 }
 
 /// The texts of the elements that begin with such a tag.

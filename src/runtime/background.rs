@@ -39,17 +39,12 @@ pub(super) fn start(threads: &Threads, name: &str, work: impl FnMut() + Send + '
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Activates changes of the store, and stores which keys were used.
+#[derive(Default)]
 pub(super) struct KeyWatch {
     version: Option<u64>,
-    since_housekeeping: Duration,
+    until_housekeeping: Duration,
     /// The last time failed, so the log has the reason.
     has_failed: bool,
-}
-
-impl Default for KeyWatch {
-    fn default() -> Self {
-        KeyWatch { version: None, since_housekeeping: HOUSEKEEPING_INTERVAL, has_failed: false }
-    }
 }
 
 impl KeyWatch {
@@ -70,9 +65,9 @@ impl KeyWatch {
     }
 
     fn try_to_look(&mut self, admin: &Admin) -> Result<(), KeyError> {
-        self.since_housekeeping += Self::INTERVAL;
-        if self.since_housekeeping >= HOUSEKEEPING_INTERVAL {
-            self.since_housekeeping = Duration::ZERO;
+        self.until_housekeeping = self.until_housekeeping.saturating_sub(Self::INTERVAL);
+        if self.until_housekeeping.is_zero() {
+            self.until_housekeeping = HOUSEKEEPING_INTERVAL;
             admin.keep_house()?;
         }
         let version = Some(admin.store.version()?);

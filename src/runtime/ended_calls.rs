@@ -61,11 +61,8 @@ impl Runtime {
     }
 
     fn tell_all(&self, pairs: Vec<Pair>) {
-        let ended = pairs.into_iter().filter_map(|(key, clients)| {
-            let key = ApiKey::parse(&key).ok()?;
-            Some(EndedCalls { key, clients })
-        });
-        let mut ended: Vec<EndedCalls> = ended.collect();
+        let ended = |(key, clients): Pair| Some(EndedCalls { key: ApiKey::parse(&key).ok()?, clients });
+        let mut ended: Vec<EndedCalls> = pairs.into_iter().filter_map(ended).collect();
         if let Some(relay) = self.node.relay() {
             relay.forget_connected(&mut ended);
         }

@@ -171,26 +171,22 @@ pub(super) struct Names {
     /// The name of this node, if it is in a cluster.
     pub(super) node: Option<String>,
     /// Random, new each time that the process starts.
-    pub(super) run: u64,
+    pub(super) run: String,
 }
 
 impl Names {
     /// The id of an event. It has no dot, because dots separate the parts of the signed text.
     pub(super) fn id(&self, number: u64) -> String {
-        format!("msg_{}_{number}", self.run())
+        format!("msg_{}_{number}", self.run)
     }
 
     /// The id of a message of a client.
     pub(super) fn message_id(&self, number: u64) -> String {
-        format!("msg_{}_m{number}", self.run())
+        format!("msg_{}_m{number}", self.run)
     }
 
     pub(super) fn connection(&self, connection: ConnId) -> String {
-        format!("{}_{}", self.run(), connection.get())
-    }
-
-    fn run(&self) -> String {
-        format!("{:016x}", self.run)
+        format!("{}_{}", self.run, connection.get())
     }
 }
 
@@ -212,7 +208,7 @@ fn data(row: &Row<'_>, names: &Names) -> Map<String, Value> {
     ];
     let more = row.data.iter().map(|(name, value)| (*name, Some(json_of(value))));
     let process = [
-        ("run", (row.webhook == Some(WebhookEvent::ServerStarted)).then(|| names.run().into())),
+        ("run", (row.webhook == Some(WebhookEvent::ServerStarted)).then(|| names.run.as_str().into())),
         ("node", names.node.as_deref().map(Value::from)),
     ];
     let all = subject.into_iter().chain(more).chain(process);
@@ -271,7 +267,8 @@ mod tests {
         let by = Actor::Api(Some([192, 0, 2, 1].into()));
         let what = KeyEvent::Created(by, r#"{"auth":"secret"}"#.to_owned());
         let event = Event::Key { key: ApiKey::parse("k").unwrap(), what };
-        let body = body(&event, Timestamp::UNIX_EPOCH, &Names { node: Some("n1".to_owned()), run: 1 });
+        let body =
+            body(&event, Timestamp::UNIX_EPOCH, &Names { node: Some("n1".to_owned()), run: "1".to_owned() });
         let expected = r#"{"data":{"by":"api","key":"k","node":"n1"},"timestamp":"1970-01-01T00:00:00.000Z","type":"key.created"}"#;
         assert_eq!(body, expected);
     }

@@ -98,7 +98,7 @@ impl Shared {
         Shared {
             config: node.config().clone(),
             node: Arc::downgrade(node),
-            names: Names { node: name, run: rand::random() },
+            names: Names { node: name, run: format!("{:016x}", rand::random::<u64>()) },
             clock: node.clock().clone(),
             threads: node.events().threads().clone(),
             queues: Mutex::default(),
@@ -111,25 +111,18 @@ impl Shared {
     /// The endpoint of a consumer, without a URL if it wants no events. The flag allows a private address, and no TLS. `None` if
     /// its key is not active any more.
     pub(super) fn endpoint_of(&self, consumer: &Consumer) -> Option<(Webhook, bool)> {
-        let config = self.config.load();
-        match consumer {
-            Consumer::Operator => Some((config.webhooks.operator.clone(), true)),
-            Consumer::Key(key) => {
-                let tenant = self.node.upgrade()?.tenant(key.as_str())?;
-                Some((tenant.policy().settings().webhook.clone(), config.webhooks.private))
-            }
-        }
+        self.read(consumer, |webhook, private| (webhook.clone(), private))
     }
 
-    /// True if a consumer has an endpoint now. Each event asks, so nothing is copied.
-    fn has_endpoint(&self, consumer: &Consumer) -> bool {
+    /// Reads the endpoint of a consumer. Each event asks, so nothing is copied.
+    fn read<T>(&self, consumer: &Consumer, of: impl FnOnce(&Webhook, bool) -> T) -> Option<T> {
+        let config = self.config.load();
         match consumer {
-            Consumer::Operator => !self.config.load().webhooks.operator.url.is_empty(),
-            Consumer::Key(key) => self
-                .node
-                .upgrade()
-                .and_then(|node| node.tenant(key.as_str()))
-                .is_some_and(|tenant| !tenant.policy().settings().webhook.url.is_empty()),
+            Consumer::Operator => Some(of(&config.webhooks.operator, true)),
+            Consumer::Key(key) => {
+                let tenant = self.node.upgrade()?.tenant(key.as_str())?;
+                Some(of(&tenant.policy().settings().webhook, config.webhooks.private))
+            }
         }
     }
 
@@ -143,7 +136,7 @@ impl Shared {
     }
 
     fn queue_for(&self, consumer: &Consumer, event: &Arc<Event>, kind: WebhookEvent) -> bool {
-        let has_endpoint = self.has_endpoint(consumer);
+        let has_endpoint = self.read(consumer, |webhook, _| !webhook.url.is_empty()).unwrap_or_default();
         let wants = |kind: WebhookEvent| {
             has_endpoint
                 && match consumer {
@@ -175,22 +168,21 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Sends events until the broker is gone.
 async fn run(shared: &Shared) {
-    match Sender::new() {
-        Ok(sender) => {
-            let worker = Worker {
-                shared,
-                sender,
-                requests: JoinSet::new(),
-                in_flight: HashMap::new(),
-                known: HashMap::new(),
-                logged: WebhookTotals::default(),
-                next_log: 0,
-                next_forget: 0,
-            };
-            worker.run().await;
-        }
-        Err(error) => log::error!("no events are sent to webhooks: {error}"),
-    }
+    let sender = match Sender::new() {
+        Ok(sender) => sender,
+        Err(error) => return log::error!("no events are sent to webhooks: {error}"),
+    };
+    let worker = Worker {
+        shared,
+        sender,
+        requests: JoinSet::new(),
+        in_flight: HashMap::new(),
+        known: HashMap::new(),
+        logged: WebhookTotals::default(),
+        next_log: 0,
+        next_forget: 0,
+    };
+    worker.run().await;
 }
 
 struct Worker<'a> {

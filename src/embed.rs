@@ -233,9 +233,7 @@ impl Builder {
     /// for [`on_event`](Self::on_event).
     pub fn on_connect(self, hook: impl Fn(Client<'_>) + Send + 'static) -> Self {
         self.on_event(move |notice| {
-            if let Notice::Event(event) = notice
-                && let Event::PeerConnected(connected) = &**event
-            {
+            if let Some(Event::PeerConnected(connected)) = notice.event() {
                 hook(Client { key: connected.peer.key.as_str(), id: &connected.peer.id });
             }
         })
@@ -245,9 +243,7 @@ impl Builder {
     /// is still connected, on a newer connection. A shorthand for [`on_event`](Self::on_event).
     pub fn on_disconnect(self, hook: impl Fn(Client<'_>, CloseReason) + Send + 'static) -> Self {
         self.on_event(move |notice| {
-            if let Notice::Event(event) = notice
-                && let Event::PeerDisconnected(disconnected) = &**event
-            {
+            if let Some(Event::PeerDisconnected(disconnected)) = notice.event() {
                 let peer = &disconnected.peer;
                 hook(Client { key: peer.key.as_str(), id: &peer.id }, disconnected.reason);
             }
@@ -258,9 +254,7 @@ impl Builder {
     /// reclaim timeout has never left. A shorthand for [`on_event`](Self::on_event).
     pub fn on_room_joined(self, hook: impl Fn(Client<'_>, &str) + Send + 'static) -> Self {
         self.on_event(move |notice| {
-            if let Notice::Event(event) = notice
-                && let Event::RoomJoined { peer, room } = &**event
-            {
+            if let Some(Event::RoomJoined { peer, room }) = notice.event() {
                 hook(Client { key: peer.key.as_str(), id: &peer.id }, room.as_str());
             }
         })
@@ -270,9 +264,7 @@ impl Builder {
     /// [`on_event`](Self::on_event).
     pub fn on_room_left(self, hook: impl Fn(Client<'_>, &str) + Send + 'static) -> Self {
         self.on_event(move |notice| {
-            if let Notice::Event(event) = notice
-                && let Event::RoomLeft { peer, room } = &**event
-            {
+            if let Some(Event::RoomLeft { peer, room }) = notice.event() {
                 hook(Client { key: peer.key.as_str(), id: &peer.id }, room.as_str());
             }
         })

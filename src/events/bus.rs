@@ -147,7 +147,7 @@ impl Events {
                 *lost.lock().entry(follower.name.clone()).or_default() += missed;
                 let handled = caught(|| handle(&batch));
                 for notice in &batch {
-                    if matches!(notice, Notice::Event(event) if matches!(**event, Event::Stopped)) {
+                    if let Some(Event::Stopped) = notice.event() {
                         let mut pending = followers.pending.lock();
                         *pending = pending.saturating_sub(1);
                         followers.handled.notify_all();

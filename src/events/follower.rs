@@ -29,6 +29,16 @@ pub enum Notice {
     Missed(u64),
 }
 
+impl Notice {
+    /// What happened, unless events are lost.
+    pub(crate) fn event(&self) -> Option<&Event> {
+        match self {
+            Notice::Event(event) => Some(event),
+            Notice::Missed(_) => None,
+        }
+    }
+}
+
 /// True for an event that a follower wants.
 pub(super) type Wants = dyn Fn(&Event) -> bool + Send + Sync;
 

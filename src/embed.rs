@@ -13,7 +13,7 @@ use crate::events::{Event, Events, Notice};
 use crate::http::admin::{ClientPort, Ops};
 use crate::http::public::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
-use crate::keys::{KeyError, KeyStore};
+use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AppMessage, Client, Message, Node};
@@ -143,7 +143,13 @@ impl PeerBroker {
     /// with, and a mounted broker stays where it is, whatever [`Config::path`] says. It reads the store of keys and blocks,
     /// so do not call it on a worker's thread.
     pub fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
-        self.runtime.reconfigure(config)
+        self.runtime.config.update(|old| {
+            let mut config = config.clone();
+            // Credentials that the broker has given stay valid unless the operator has set another secret.
+            config.ice.turn_secret = config.ice.turn_secret.or_else(|| old.ice.turn_secret.clone());
+            config
+        });
+        self.read_keys()
     }
 
     /// Relays calls from now on, if the broker has not begun with [a relay](Builder::relay). For a port that was not free at the
@@ -188,12 +194,18 @@ impl PeerBroker {
     /// Tells the log, the statistics and all followers of events that the program has read its configuration again.
     /// `changed` lists the differences, and `pending` those that need a restart.
     pub fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
-        self.runtime.reloaded(changed, pending);
+        let mut reloads = self.runtime.reloads.lock();
+        (reloads.reloaded, reloads.error) = (Some(unix_time()), None);
+        drop(reloads);
+        self.events().emit(|| Event::Reloaded { changed, pending });
     }
 
     /// Tells them that the program has read a wrong configuration, so the previous one stays active.
     pub fn reload_failed(&self, why: String) {
-        self.runtime.reload_failed(why);
+        let mut reloads = self.runtime.reloads.lock();
+        (reloads.failed, reloads.error) = (Some(unix_time()), Some(why.clone()));
+        drop(reloads);
+        self.events().emit(|| Event::ReloadFailed { why });
     }
 
     /// The state of the operator's API.

@@ -28,7 +28,7 @@ use crate::clock::{Clock, millis};
 use crate::cluster::{self, Membership};
 use crate::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use crate::events::{CallPeers, ClientMistake, Event, Events, Mistake};
-use crate::keys::{KeyError, KeyStore, unix_time};
+use crate::keys::KeyStore;
 use crate::limits::ConnectionLimiter;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AskApp, Node, OnMessage, OnText};
@@ -88,9 +88,9 @@ pub(crate) struct Runtime {
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ConfigurationStats {
     /// The time of the last reload; `null` if there was none.
-    reloaded: Option<u64>,
+    pub(crate) reloaded: Option<u64>,
     /// The time of the last failed reload; `null` if none failed.
-    failed: Option<u64>,
+    pub(crate) failed: Option<u64>,
     /// The error of the last reload; `null` if it worked.
     pub(crate) error: Option<String>,
 }
@@ -193,31 +193,6 @@ impl Runtime {
     /// The active configuration.
     pub(crate) fn config(&self) -> Guard<Arc<Config>> {
         self.config.load()
-    }
-
-    /// Replaces the configuration while clients are connected. The built-in keys change with it.
-    pub(crate) fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
-        self.config.update(|old| {
-            let mut config = config.clone();
-            // Credentials that the broker has given stay valid unless the operator has set another secret.
-            config.ice.turn_secret = config.ice.turn_secret.or_else(|| old.ice.turn_secret.clone());
-            config
-        });
-        self.admin.read_keys()
-    }
-
-    /// The program has read its configuration again.
-    pub(crate) fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
-        let failed = self.reloads.lock().failed;
-        *self.reloads.lock() = ConfigurationStats { reloaded: Some(unix_time()), failed, error: None };
-        self.events.emit(|| Event::Reloaded { changed, pending });
-    }
-
-    /// The program has read a wrong configuration.
-    pub(crate) fn reload_failed(&self, why: String) {
-        let (reloaded, error) = (self.reloads.lock().reloaded, Some(why.clone()));
-        *self.reloads.lock() = ConfigurationStats { reloaded, failed: Some(unix_time()), error };
-        self.events.emit(|| Event::ReloadFailed { why });
     }
 
     fn log_mistakes(self: &Arc<Self>) {

@@ -117,44 +117,32 @@ impl Runtime {
         store: Arc<dyn KeyStore>,
         components: Components,
     ) -> Arc<Self> {
-        let Components {
-            on_message,
-            on_text,
-            on_app_message,
-            cluster,
-            relay,
-            turn,
-            own_ice,
-            generate_id,
-            log,
-        } = components;
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
-        let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
+        let membership = components.cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let addresses = ConnectionLimiter::new(config.clone());
-        let node =
-            Node::new(config.clone(), clock, events.clone(), membership).with_hooks(on_message, on_text);
+        let node = Node::new(config.clone(), clock, events.clone(), membership)
+            .with_hooks(components.on_message, components.on_text);
         let node = Arc::new(node);
-        let admin = Admin::new(Arc::clone(&node), store, log);
+        let admin = Admin::new(Arc::clone(&node), store, components.log);
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
         let webhooks = Webhooks::start(&node);
-        node.serve_app(on_app_message.unwrap_or_else(|| webhooks.app()));
-        let mistakes = Arc::default();
+        node.serve_app(components.on_app_message.unwrap_or_else(|| webhooks.app()));
         let runtime = Arc::new(Runtime {
             config,
             events,
             node,
             admin,
             addresses,
-            own_ice,
+            own_ice: components.own_ice,
             turn: OnceLock::new(),
             tls: OnceLock::new(),
             relay_at: OnceLock::new(),
-            mistakes,
+            mistakes: Arc::default(),
             webhooks,
-            generate_id,
+            generate_id: components.generate_id,
             silent_proxy: Once::new(),
             ignored_proxy: Once::new(),
             certificates: OnceLock::new(),
@@ -164,11 +152,11 @@ impl Runtime {
             started: Instant::now(),
         });
         runtime.log_mistakes();
-        if let Some(turn) = turn {
+        if let Some(turn) = components.turn {
             runtime.begin_turn(turn);
         }
         // After TURN, which also uses the ports of the relay.
-        if let Some(relay) = relay {
+        if let Some(relay) = components.relay {
             runtime.begin_relaying(relay);
         }
         if let Err(error) = runtime.admin.read_keys() {

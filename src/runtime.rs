@@ -10,6 +10,7 @@ mod mistakes;
 #[cfg(not(target_os = "linux"))]
 mod no_ended_calls;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock, Weak};
@@ -66,7 +67,7 @@ pub(crate) struct Runtime {
     tls: OnceLock<Arc<rustls::ServerConfig>>,
     /// The server's port, if connections to it may be for the relay.
     relay_at: OnceLock<SocketAddr>,
-    pub(crate) mistakes: Arc<Mistakes>,
+    pub(crate) mistakes: Mistakes,
     pub(crate) webhooks: Webhooks,
     /// An embedding program's own ids.
     pub(crate) generate_id: Option<GenerateId>,
@@ -140,7 +141,7 @@ impl Runtime {
             turn: OnceLock::new(),
             tls: OnceLock::new(),
             relay_at: OnceLock::new(),
-            mistakes: Arc::default(),
+            mistakes: Mistakes::default(),
             webhooks,
             generate_id: components.generate_id,
             silent_proxy: Once::new(),
@@ -151,7 +152,9 @@ impl Runtime {
             stopping: AtomicBool::new(false),
             started: Instant::now(),
         });
-        runtime.log_mistakes();
+        if let Err(error) = runtime.log_mistakes() {
+            log::error!("cannot start the thread that logs mistakes of clients: {error}");
+        }
         if let Some(turn) = components.turn {
             runtime.begin_turn(turn);
         }
@@ -183,18 +186,16 @@ impl Runtime {
         self.config.load()
     }
 
-    fn log_mistakes(self: &Arc<Self>) {
+    /// Logs mistakes of clients until the broker is gone.
+    fn log_mistakes(self: &Arc<Self>) -> io::Result<()> {
         let runtime = Arc::downgrade(self);
-        // The store may be an embedding program's.
-        let keys = move || {
-            let runtime = runtime.upgrade()?;
-            caught(|| runtime.admin.all_keys()).ok()?.ok()
-        };
-        let keys = move || keys().unwrap_or_default();
-        let clock = self.node.clock().clone();
-        if let Err(error) = mistakes::start(&self.events, &self.mistakes, clock, keys) {
-            log::error!("cannot start the thread that logs mistakes of clients: {error}");
-        }
+        let is_mistake = |event: &Event| matches!(event, Event::ClientMistake(_) | Event::Refused(_));
+        self.events.follow_some("mistakes", is_mistake, move |notices| {
+            let Some(runtime) = runtime.upgrade() else { return };
+            // The store may be an embedding program's.
+            let keys = || caught(|| runtime.admin.all_keys()).ok().and_then(Result::ok).unwrap_or_default();
+            runtime.mistakes.log(notices, runtime.now(), keys);
+        })
     }
 
     /// Does all timed work that is due.

@@ -3,16 +3,13 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock::Clock;
-use crate::events::{ClientMistake, Event, Events, Mistake, Notice, Refused, counted};
+use crate::events::{ClientMistake, Event, Mistake, Notice, Refused, counted};
 use crate::keys::Key;
 use crate::wire::{ApiKey, Refusal};
 
@@ -88,31 +85,21 @@ struct Line<'a> {
     hint: Box<dyn FnOnce() -> String + 'a>,
 }
 
-/// Logs mistakes until the broker is gone. `keys` reads all keys.
-pub(super) fn start(
-    events: &Events,
-    mistakes: &Arc<Mistakes>,
-    clock: Clock,
-    keys: impl Fn() -> Vec<Key> + Send + 'static,
-) -> io::Result<()> {
-    let mistakes = Arc::clone(mistakes);
-    let wants = |event: &Event| matches!(event, Event::ClientMistake(_) | Event::Refused(_));
-    events.follow_some("mistakes", wants, move |notices| {
-        for notice in notices {
-            let Notice::Event(event) = notice else { continue };
-            let line = match &**event {
+impl Mistakes {
+    /// Logs the mistakes among these events. `keys` reads all keys.
+    pub(super) fn log(&self, notices: &[Notice], now: u64, keys: impl Fn() -> Vec<Key>) {
+        for event in notices.iter().filter_map(Notice::event) {
+            let line = match event {
                 Event::ClientMistake(mistake) => Some(line_of_mistake(mistake)),
                 Event::Refused(refused) => line_of_refusal(refused, &keys),
                 _ => None,
             };
             if let Some(line) = line {
-                mistakes.note(line, clock.now());
+                self.note(line, now);
             }
         }
-    })
-}
+    }
 
-impl Mistakes {
     fn note(&self, line: Line<'_>, now: u64) {
         self.text_of(line, now).into_iter().for_each(|text| log::info!("{text}"));
     }
@@ -123,11 +110,8 @@ impl Mistakes {
             return None;
         }
         let hint = hint();
-        let text = if who.is_empty() {
-            format!("a client {what}: {hint}")
-        } else {
-            format!("a client {what} ({who}): {hint}")
-        };
+        let by = if who.is_empty() { String::new() } else { format!(" ({who})") };
+        let text = format!("a client {what}{by}: {hint}");
         self.0.lock().note(what, who, hint, now);
         Some(text)
     }

@@ -276,17 +276,15 @@ impl Key {
 
     /// The key as JSON for operators, without its secrets.
     pub fn public_json(&self) -> serde_json::Result<serde_json::Value> {
-        let mut json = serde_json::to_value(self)?;
+        let mut key = self.clone();
+        // Empty ones are not written.
+        key.settings.webhook.secrets.clear();
+        key.settings.tokens.iter_mut().for_each(|token| token.hash.clear());
+        let mut json = serde_json::to_value(key)?;
         if matches!(self.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) })
             && let Some(auth) = json.get_mut("auth").and_then(|auth| auth.as_object_mut())
         {
             auth.remove("value");
-        }
-        if let Some(webhook) = json.get_mut("webhook").and_then(|webhook| webhook.as_object_mut()) {
-            webhook.remove("secrets");
-        }
-        for token in json.get_mut("tokens").and_then(|tokens| tokens.as_array_mut()).into_iter().flatten() {
-            token.as_object_mut().map(|token| token.remove("hash"));
         }
         Ok(json)
     }

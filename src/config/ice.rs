@@ -9,6 +9,7 @@ use ring::hmac;
 
 #[cfg(doc)]
 use super::RelayConfig;
+use super::{MAX_SECRET, STRONG, is_secret};
 
 /// The answer to `GET {path}{key}/ice`, beside the servers of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +49,6 @@ impl Default for IceConfig {
     }
 }
 
-/// Maximum length of a secret.
-const MAX_SECRET: usize = 4096;
-
-/// Shortest secret that cannot be guessed from the credentials of a client: 16 random characters have at least 64 bits of
-/// entropy.
-const STRONG: usize = 16;
-
 /// The secret that a broker and its TURN servers share, like `static-auth-secret` of coturn. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TurnSecret(String);
@@ -78,9 +72,7 @@ pub struct TurnCredentials {
 impl TurnSecret {
     /// Accepts texts that fit into a configuration file of coturn.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
-        let has_length = (1..=MAX_SECRET).contains(&text.len());
-        let is_fine = has_length && text.bytes().all(|byte| byte.is_ascii_graphic());
-        is_fine.then(|| TurnSecret(text.to_owned())).ok_or(InvalidSecret)
+        is_secret(text, 1).then(|| TurnSecret(text.to_owned())).ok_or(InvalidSecret)
     }
 
     /// True if it is so short that a client could find it by trying, with its own credentials.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 
-use super::{DEFAULT_HOST, DEFAULT_PORT, RedisAddress};
+use super::{DEFAULT_HOST, DEFAULT_PORT, MAX_SECRET, RedisAddress, STRONG, is_secret};
 
 /// The addresses and protocols of the server.
 #[derive(Clone, Debug)]
@@ -107,10 +107,6 @@ impl ApiTokens {
     }
 }
 
-/// Minimum and maximum length of an admin token. 16 random characters have at least 64 bits of entropy.
-const MIN_TOKEN: usize = 16;
-const MAX_TOKEN: usize = 4096;
-
 /// Bearer token for the operator's API. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(String);
@@ -118,16 +114,14 @@ pub struct AdminToken(String);
 /// The error of a text that cannot be an admin token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a token has {MIN_TOKEN} to {MAX_TOKEN} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
+    "a token has {STRONG} to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
 )]
 pub struct InvalidToken;
 
 impl AdminToken {
     /// Accepts texts that fit into a header and are long enough not to be guessed.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
-        let fine =
-            (MIN_TOKEN..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fine.then(|| AdminToken(text.to_owned())).ok_or(InvalidToken)
+        is_secret(text, STRONG).then(|| AdminToken(text.to_owned())).ok_or(InvalidToken)
     }
 
     /// The token.

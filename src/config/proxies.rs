@@ -5,9 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
-/// Minimum and maximum length of a secret, as of an admin token.
-const MIN_SECRET: usize = 16;
-const MAX_SECRET: usize = 4096;
+use super::{MAX_SECRET, STRONG, is_secret};
 
 /// Loopback and private networks, where an operator's own proxy usually is.
 const TRUSTED: &[&str] =
@@ -25,16 +23,14 @@ pub struct ProxySecret(String);
 /// The error of a text that cannot be the secret of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a secret has {MIN_SECRET} to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
+    "a secret has {STRONG} to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
 )]
 pub struct InvalidProxySecret;
 
 impl ProxySecret {
     /// Accepts texts that fit into a header and are long enough not to be guessed.
     pub fn parse(text: &str) -> Result<Self, InvalidProxySecret> {
-        let has_length = (MIN_SECRET..=MAX_SECRET).contains(&text.len());
-        let is_fine = has_length && text.bytes().all(|byte| byte.is_ascii_graphic());
-        is_fine.then(|| ProxySecret(text.to_owned())).ok_or(InvalidProxySecret)
+        is_secret(text, STRONG).then(|| ProxySecret(text.to_owned())).ok_or(InvalidProxySecret)
     }
 
     /// The secret.

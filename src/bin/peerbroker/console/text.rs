@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 
-use peerbroker::config::{AcmeName, ApiTokens};
+use peerbroker::config::ApiTokens;
 use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_address};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -50,11 +50,7 @@ impl Hosts {
     /// The hosts of a server that is bound to an address. With a certificate, only those that it covers: clients refuse others.
     fn of(listen: &Listen, bound: IpAddr) -> Self {
         if let Some(name) = listen.acme.as_ref().and_then(|acme| acme.names.first()) {
-            let name = match name {
-                AcmeName::Host(name) => name.clone(),
-                AcmeName::Ip(ip) => ip.to_string(),
-            };
-            return Hosts { local: None, network: Some(name) };
+            return Hosts { local: None, network: Some(name.to_string()) };
         }
         let (local, network) = match bound {
             ip if ip.is_unspecified() => {

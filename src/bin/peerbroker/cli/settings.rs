@@ -119,9 +119,7 @@ impl Cli {
             None => StoredKeys::InMemory,
         }
     }
-}
 
-impl Cli {
     /// The place where a key is that `peerbroker keys` does not edit, for its error. Empty if it is nowhere.
     pub fn home_of(&self, key: &ApiKey) -> String {
         match &self.file {
@@ -289,13 +287,10 @@ impl Draft {
             return Err(twice("relay_public"));
         }
         if listen.is_empty() {
-            let without = |flag| Err(wrong(format!("--{flag} needs --relay or --turn")));
-            return match (public.is_empty(), private) {
-                _ if !self.turn.is_empty() => Ok(None),
-                (true, false) => Ok(None),
-                (false, _) => without("relay_public"),
-                (true, true) => without("relay_private"),
-            };
+            let has_turn = !self.turn.is_empty();
+            ensure(has_turn || public.is_empty(), "--relay_public needs --relay or --turn")?;
+            ensure(has_turn || !private, "--relay_private needs --relay or --turn")?;
+            return Ok(None);
         }
         Ok(Some(RelayConfig { listen: addresses("relay", listen.clone())?, ..self.relay.clone() }))
     }

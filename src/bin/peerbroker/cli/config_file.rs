@@ -95,19 +95,12 @@ impl ConfigFile {
 /// The differences between the keys of two files, as the log says them.
 pub(super) fn key_differences(old: &[Key], new: &[Key]) -> Vec<String> {
     let find = |keys: &[Key], key: &Key| keys.iter().find(|other| other.key == key.key).cloned();
-    let (mut differences, said) =
-        (Vec::new(), |key: &Key, what| format!("key {:?} {what}", key.key.as_str()));
-    for key in old.iter().filter(|key| find(new, key).is_none()) {
-        differences.push(said(key, "removed"));
-    }
-    for key in new {
-        match find(old, key) {
-            None => differences.push(said(key, "added")),
-            Some(old) if old != *key => differences.push(said(key, "changed")),
-            Some(_) => {}
-        }
-    }
-    differences
+    let removed = old.iter().filter(|key| find(new, key).is_none()).map(|key| (key, "removed"));
+    let others = new.iter().filter_map(|key| match find(old, key) {
+        None => Some((key, "added")),
+        Some(old) => (old != *key).then_some((key, "changed")),
+    });
+    removed.chain(others).map(|(key, what)| format!("key {:?} {what}", key.key.as_str())).collect()
 }
 
 fn unknown(name: &str, value: &DeValue<'_>) -> String {

@@ -100,7 +100,8 @@ pub fn follow(events: &Events, style: Style, settings: Settings) -> io::Result<(
     })
 }
 
-fn write_out(text: &str) {
+/// Prints lines of the server. A parent that has closed stdout closes stdin soon.
+pub fn write_out(text: &str) {
     // If stdout is closed, the lines are dropped.
     let _ = print(text);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use peerbroker::PeerBroker;
-use peerbroker::events::{Event, Notice};
+use peerbroker::events::{Event, Notice, PeerAddress};
 use peerbroker::router::Holder;
 use peerbroker::wire::{CloseReason, ConnId, PeerId, RealmKind};
 use serde::de::IgnoredAny;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::cli::{Failure, failed};
-use crate::console::print;
+use crate::console::write_out;
 
 /// Longest command: the parent is trusted, but memory must not follow a text that never ends.
 const MAX_COMMAND: u64 = 64 << 20;
@@ -143,18 +143,15 @@ fn is_object(text: &str) -> bool {
 
 fn tell(broker: &PeerBroker, key: &str, notice: &Notice) {
     let Notice::Event(event) = notice else { return tell_all(broker, key) };
+    let is_ours = |peer: &PeerAddress| peer.key.as_str() == key && peer.realm == RealmKind::PeerJs;
     match &**event {
         Event::Started { address, .. } => write_out(&line(&Line::Started { address: *address })),
-        Event::PeerConnected(new) if new.peer.key.as_str() == key && new.peer.realm == RealmKind::PeerJs => {
+        Event::PeerConnected(new) if is_ours(&new.peer) => {
             let (id, token, connection) = (new.peer.id.as_str(), new.token.as_str(), new.connection.get());
             write_out(&line(&Line::Connected(Client { id, token, connection })));
         }
         // A replaced client is connected still.
-        Event::PeerDisconnected(gone)
-            if gone.peer.key.as_str() == key
-                && gone.peer.realm == RealmKind::PeerJs
-                && gone.reason != CloseReason::Replaced =>
-        {
+        Event::PeerDisconnected(gone) if is_ours(&gone.peer) && gone.reason != CloseReason::Replaced => {
             let (id, connection) = (gone.peer.id.as_str(), gone.connection.get());
             write_out(&line(&Line::Disconnected { id, connection }));
         }
@@ -206,9 +203,4 @@ fn close(broker: &PeerBroker, key: &str, id: &str, connection: u64) {
 
 fn line(line: &Line<'_>) -> String {
     serde_json::to_string(line).unwrap_or_default() + "\n"
-}
-
-fn write_out(text: &str) {
-    // If stdout is closed, stdin ends soon.
-    let _ = print(text);
 }

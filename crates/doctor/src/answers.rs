@@ -62,10 +62,7 @@ fn quoted(text: &str, word: &str) -> Option<String> {
 
 /// Asks the server if it serves; without a scheme in the URL, also over TLS.
 pub(super) async fn health(server: &Server) -> Finding {
-    let asked = |secure| {
-        let server = Server { secure, ..server.clone() };
-        async move { server.get("/healthz").await }
-    };
+    let asked = async |secure| Server { secure, ..server.clone() }.get("/healthz").await;
     let is_well = |answer: &Result<Response, NoAnswer>| {
         answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::OK)
     };

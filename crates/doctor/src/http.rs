@@ -81,11 +81,6 @@ impl Server {
         Ok(Box::new(stream))
     }
 
-    /// Its name for the header `Host`.
-    pub(super) fn host(&self) -> String {
-        self.target.authority(self.secure)
-    }
-
     /// A path below the mount path.
     pub(super) fn path(&self, below: &str) -> String {
         format!("{}{below}", self.target.path)
@@ -107,7 +102,7 @@ impl Server {
 
     async fn exchange(&self, stream: Box<dyn Stream>, path: &str) -> Result<Response, BoxError> {
         let mut request = Request::get(path)
-            .header(header::HOST, self.host())
+            .header(header::HOST, self.target.authority(self.secure))
             .header(header::USER_AGENT, AGENT)
             .header(header::ACCEPT, "*/*")
             .header(header::CONNECTION, "close");

@@ -23,11 +23,9 @@ type Tried = (SocketAddr, io::Result<Duration>);
 
 /// Asks DNS for the addresses of a host.
 pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let found = match timeout(DNS_TIMEOUT, lookup_host((host, port))).await {
-        Err(_) => return Err(format!("DNS does not answer within {} s", DNS_TIMEOUT.as_secs())),
-        Ok(Err(error)) => return Err(format!("DNS knows no address of {host} ({error})")),
-        Ok(Ok(found)) => found,
-    };
+    let answer = timeout(DNS_TIMEOUT, lookup_host((host, port))).await;
+    let found = answer.map_err(|_| format!("DNS does not answer within {} s", DNS_TIMEOUT.as_secs()))?;
+    let found = found.map_err(|error| format!("DNS knows no address of {host} ({error})"))?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {
         if !addresses.contains(&address) && addresses.len() < MAX_ADDRESSES {

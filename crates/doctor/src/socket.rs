@@ -54,7 +54,8 @@ impl Socket {
         let [id, token] = [(); 2].map(|()| Uuid::new_v4().to_string());
         let id = format!("doctor-{id}");
         let query = format!("key={}&id={id}&token={token}", server.target.encoded_key());
-        let url = format!("ws://{}{}?{query}", server.host(), server.path("peerjs"));
+        let host = server.target.authority(server.secure);
+        let url = format!("ws://{host}{}?{query}", server.path("peerjs"));
         let mut request = url.into_client_request().map_err(broken)?;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(origin) = &server.origin {

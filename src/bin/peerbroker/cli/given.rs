@@ -52,7 +52,7 @@ impl Given {
                 given.add(row, Source::Flag, texts.map(OsString::from).collect());
                 continue;
             }
-            for (text, name) in row.variables().filter_map(|name| Some((variables(&name)?, name))).take(1) {
+            if let Some((text, name)) = row.variables().find_map(|name| Some((variables(&name)?, name))) {
                 given.add(row, Source::Variable(name), vec![text]);
             }
         }

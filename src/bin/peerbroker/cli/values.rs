@@ -176,10 +176,8 @@ pub fn choice<T: Clone + PartialEq + Send + Sync + 'static>(
     };
     let names = all.clone();
     let parse = move |text: &str| {
-        all.iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, value)| value.clone())
-            .ok_or_else(|| expected.clone())
+        let found = all.iter().find(|(name, _)| *name == text);
+        found.map(|(_, value)| value.clone()).ok_or_else(|| expected.clone())
     };
     let show = move |value: &T| {
         names.iter().find(|(_, other)| other == value).map_or("", |(name, _)| name).to_owned()

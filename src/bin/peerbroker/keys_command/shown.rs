@@ -54,13 +54,11 @@ pub(super) fn table(keys: &[Key]) -> String {
         widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
         widths
     });
-    lines.iter().fold(String::new(), |mut text, line| {
-        let padded: Vec<String> =
-            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-        text
-    })
+    let padded = |line: &[String; 7]| {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(padded).collect()
 }
 
 fn cells(key: &Key) -> [String; 7] {

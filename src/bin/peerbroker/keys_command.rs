@@ -23,19 +23,14 @@ pub fn run(command: &KeysCommand, cli: &Cli) -> Result<(), Failure> {
 }
 
 fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(), Failure> {
-    let at = cli.keys_to_edit();
-    let unknown = |error| match error {
-        KeyError::Unknown(key) => failed(format!("there is no stored key {key}{}", cli.home_of(&key))),
-        error => error.into(),
-    };
     let text = match command {
-        KeysCommand::Add { key, settings } => add(at, key.clone(), settings, audit)?,
+        KeysCommand::Add { key, settings } => add(cli, key.clone(), settings, audit)?,
         KeysCommand::List { json } => {
-            let keys = existing(at)?.all()?;
+            let keys = existing(cli)?.all()?;
             if *json { shown::json(&keys)? } else { shown::table(&keys) }
         }
         KeysCommand::Show { key: OneKey { key }, json } => {
-            let found = existing(at)?.get(key)?.ok_or_else(|| unknown(KeyError::Unknown(key.clone())))?;
+            let found = existing(cli)?.get(key)?.ok_or_else(|| unknown(cli, key))?;
             if *json { shown::json_of_one(&found)? } else { shown::details(&found) }
         }
         KeysCommand::Set { key: OneKey { key }, settings, no_origins } => {
@@ -48,58 +43,47 @@ fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(),
                     "no setting to change was given; `peerbroker keys set --help` lists the options",
                 ));
             }
-            let changed = existing(at)?.change(key, change).map_err(unknown)?;
+            let changed = existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?;
             audit.note("changed", &changed);
             format!("Changed:\n{}", shown::details(&changed))
         }
-        KeysCommand::Enable(OneKey { key }) => switch(at, key, true, audit, unknown)?,
-        KeysCommand::Disable(OneKey { key }) => switch(at, key, false, audit, unknown)?,
-        KeysCommand::Export { file } => return export(at, file),
-        KeysCommand::Import { file, replace } => import(at, file, *replace, audit)?,
+        KeysCommand::Enable(OneKey { key }) => switch(cli, key, true, audit)?,
+        KeysCommand::Disable(OneKey { key }) => switch(cli, key, false, audit)?,
+        KeysCommand::Export { file } => return export(cli, file),
+        KeysCommand::Import { file, replace } => import(cli, file, *replace, audit)?,
         KeysCommand::Remove(OneKey { key }) => {
-            existing(at)?.remove(key).map_err(unknown)?;
+            existing(cli)?.remove(key).map_err(|error| explained(cli, error))?;
             audit.removed(key);
             format!("Removed {}.\n", shown::name_of(key))
         }
-        KeysCommand::Token(command) => token(at, command, audit, unknown)?,
+        KeysCommand::Token(command) => token(cli, command, audit)?,
     };
     print(text)
 }
 
-fn add(
-    at: StoredKeys,
-    key: Option<ApiKey>,
-    settings: &KeySettings,
-    audit: &Audit<'_>,
-) -> Result<String, Failure> {
+fn add(cli: &Cli, key: Option<ApiKey>, settings: &KeySettings, audit: &Audit<'_>) -> Result<String, Failure> {
     // First: invalid settings must not create the directory.
     let change = settings.change()?;
     let mut key = Key::new(key, "", Settings::default());
     key.apply(change);
     let added = shown::added(&key);
-    open(at)?.add(key.clone())?;
+    open(cli)?.add(key.clone())?;
     audit.note("added", &key);
     Ok(added)
 }
 
-fn token(
-    at: StoredKeys,
-    command: &TokenCommand,
-    audit: &Audit<'_>,
-    unknown: impl Fn(KeyError) -> Failure,
-) -> Result<String, Failure> {
+fn token(cli: &Cli, command: &TokenCommand, audit: &Audit<'_>) -> Result<String, Failure> {
     let (TokenCommand::Add { key: OneKey { key }, .. }
     | TokenCommand::List(OneKey { key })
     | TokenCommand::Remove { key: OneKey { key }, .. }) = command;
-    let store = existing(at)?;
-    let found = store.get(key).and_then(|found| found.ok_or_else(|| KeyError::Unknown(key.clone())));
-    let tokens = found.map_err(&unknown)?.settings.tokens;
+    let store = existing(cli)?;
+    let tokens = store.get(key)?.ok_or_else(|| unknown(cli, key))?.settings.tokens;
     let change = |change: TokenChange| -> Result<(), Failure> {
-        change.check(&tokens).map_err(failed)?;
-        let token = Some(change.clone());
-        let changed = store.change(key, Change { token, ..Change::default() }).map_err(&unknown)?;
+        change.check(&tokens)?;
+        let whole = Change { token: Some(change.clone()), ..Change::default() };
+        let changed = store.change(key, whole).map_err(|error| explained(cli, error))?;
         audit.note("changed", &changed);
-        change.check_done(&changed.settings.tokens).map_err(failed)
+        Ok(change.check_done(&changed.settings.tokens)?)
     };
     match command {
         TokenCommand::Add { name, scope, .. } => {
@@ -116,8 +100,8 @@ fn token(
 }
 
 /// Reports written files on stderr, because stdout may be the export.
-fn export(at: StoredKeys, file: &Path) -> Result<(), Failure> {
-    let keys = existing(at)?.all()?;
+fn export(cli: &Cli, file: &Path) -> Result<(), Failure> {
+    let keys = existing(cli)?.all()?;
     let text = exported::json(&keys)?;
     if file == Path::new(exported::STDIO) {
         print(text)?
@@ -128,11 +112,11 @@ fn export(at: StoredKeys, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn import(at: StoredKeys, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<String, Failure> {
+fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<String, Failure> {
     // First: an invalid file must not create the directory.
     let keys = exported::read(file)?;
     let number = shown::number(keys.len());
-    open(at)?.import(keys.clone(), replace).map_err(|error| match error {
+    open(cli)?.import(keys.clone(), replace).map_err(|error| match error {
         KeyError::Exists(key) => failed(format!(
             "the key {key} exists already, so nothing was imported; --replace overwrites keys that exist"
         )),
@@ -142,21 +126,27 @@ fn import(at: StoredKeys, file: &Path, replace: bool, audit: &Audit<'_>) -> Resu
     Ok(format!("Imported {number}.\n"))
 }
 
-fn switch(
-    at: StoredKeys,
-    key: &ApiKey,
-    enabled: bool,
-    audit: &Audit<'_>,
-    unknown: impl FnOnce(KeyError) -> Failure,
-) -> Result<String, Failure> {
+fn switch(cli: &Cli, key: &ApiKey, enabled: bool, audit: &Audit<'_>) -> Result<String, Failure> {
     let change = Change { enabled: Some(enabled), ..Change::default() };
-    audit.note("changed", &existing(at)?.change(key, change).map_err(unknown)?);
+    audit.note("changed", &existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?);
     Ok(format!("{} {}.\n", if enabled { "Enabled" } else { "Disabled" }, shown::name_of(key)))
 }
 
+/// The failure of a change. If the key is not stored, it says where it is.
+fn explained(cli: &Cli, error: KeyError) -> Failure {
+    match error {
+        KeyError::Unknown(key) => unknown(cli, &key),
+        error => error.into(),
+    }
+}
+
+fn unknown(cli: &Cli, key: &ApiKey) -> Failure {
+    failed(format!("there is no stored key {key}{}", cli.home_of(key)))
+}
+
 /// Opens existing keys: a wrong path is an error and does not create a directory.
-fn existing(at: StoredKeys) -> Result<Box<dyn KeyStore>, Failure> {
-    match &at {
+fn existing(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {
+    match cli.keys_to_edit() {
         // If existence cannot be checked, opening gives the better error.
         StoredKeys::Directory(dir) if matches!(dir.join(FILE_NAME).try_exists(), Ok(false)) => {
             Err(failed(format!(
@@ -164,12 +154,12 @@ fn existing(at: StoredKeys) -> Result<Box<dyn KeyStore>, Failure> {
                 dir.display()
             )))
         }
-        _ => open(at),
+        _ => open(cli),
     }
 }
 
-fn open(at: StoredKeys) -> Result<Box<dyn KeyStore>, Failure> {
-    match at {
+fn open(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {
+    match cli.keys_to_edit() {
         StoredKeys::InMemory => Err(wrong(
             "--data_dir is missing: give that of the server, or its --config, or --redis, the URL of its cluster, if the server has \
              --keys redis",

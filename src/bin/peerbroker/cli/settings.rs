@@ -265,18 +265,16 @@ impl Draft {
         ] {
             *token = read(flag, file, AdminToken::parse)?.or(token.take());
         }
-        for (narrow, name) in [(&*reading, "read_token"), (&*metrics, "metrics_token")] {
-            ensure(
-                narrow.is_none() || narrow != admin,
-                format!(
-                    "--{name} and --admin_token are the same: make another one with `openssl rand -hex 32`"
-                ),
-            )?;
+        for (token, name, other, other_name) in [
+            (&*reading, "read_token", &*admin, "admin_token"),
+            (&*metrics, "metrics_token", &*admin, "admin_token"),
+            (&*metrics, "metrics_token", &*reading, "read_token"),
+        ] {
+            let why = format!(
+                "--{name} and --{other_name} are the same: make another one with `openssl rand -hex 32`"
+            );
+            ensure(token.is_none() || token != other, why)?;
         }
-        ensure(
-            metrics.is_none() || metrics != reading,
-            "--metrics_token and --read_token are the same: make another one with `openssl rand -hex 32`",
-        )?;
         Ok(Some(ops))
     }
 

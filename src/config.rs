@@ -312,12 +312,8 @@ impl MountPath {
         if !text.chars().all(allowed) {
             return Err(InvalidPath);
         }
-        let mut path = String::from("/");
-        for segment in text.split('/').filter(|segment| !segment.is_empty()) {
-            path.push_str(segment);
-            path.push('/');
-        }
-        Ok(MountPath(path))
+        let segments = text.split('/').filter(|segment| !segment.is_empty());
+        Ok(MountPath(segments.fold("/".to_owned(), |path, segment| path + segment + "/")))
     }
 
     /// The path, with its final slash.

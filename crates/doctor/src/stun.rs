@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustls_pki_types::CertificateDer;
 use stun_types::attribute::{ErrorCode, Nonce, Realm, Username, XorMappedAddress};
 use stun_types::message::{
-    BINDING, IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
-    MessageWrite as _, MessageWriteExt as _, MessageWriteVec, Method,
+    BINDING, IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite as _,
+    MessageWriteExt as _, MessageWriteVec, Method,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -97,13 +97,10 @@ impl Line {
     /// Takes an address at a TURN server, and gives it back.
     pub(super) async fn allocate(&mut self, username: &str, password: &str) -> Result<SocketAddr, Trouble> {
         let first = self.ask(allocation()?.finish()).await?;
-        let mut demand = Demand::of(&first)?;
+        let mut demand = Demand::of(&first, username, password)?;
         // A nonce may be stale at once, if the server was restarted.
         for _ in 0..2 {
-            let key =
-                LongTermKeyCredentials::new(username.to_owned(), password.to_owned(), demand.realm.clone());
-            let key = MessageIntegrityCredentials::from(key);
-            let answer = self.ask(demand.signed(allocation()?, username, &key)?).await?;
+            let answer = self.ask(demand.signed(allocation()?)?).await?;
             match read(&answer) {
                 Ok(answer) => {
                     let relayed: XorRelayedAddress = answer.attribute().map_err(|_| nonsense())?;
@@ -111,10 +108,10 @@ impl Line {
                     let mut goodbye = begin(REFRESH);
                     add(goodbye.add_attribute(&Lifetime::new(0)))?;
                     // If that is lost, the allocation expires.
-                    let _ = self.ask(demand.signed(goodbye, username, &key)?).await;
+                    let _ = self.ask(demand.signed(goodbye)?).await;
                     return Ok(relayed);
                 }
-                Err(Trouble::Error { code: 438, .. }) => demand = Demand::of(&answer)?,
+                Err(Trouble::Error { code: 438, .. }) => demand = Demand::of(&answer, username, password)?,
                 Err(Trouble::Error { code: 401, .. }) => return Err(Trouble::Unauthorized),
                 Err(trouble) => return Err(trouble),
             }
@@ -173,31 +170,29 @@ fn is_answer(request: &[u8], answer: &[u8]) -> bool {
     answer.len() >= HEADER && answer.get(4..HEADER) == request.get(4..HEADER)
 }
 
-/// The realm and nonce that a TURN server wants in a request.
+/// The realm and nonce that a TURN server wants in a request, and the credentials for the realm.
 struct Demand {
-    realm: String,
+    credentials: LongTermKeyCredentials,
     nonce: String,
 }
 
 impl Demand {
-    fn of(answer: &[u8]) -> Result<Self, Trouble> {
+    fn of(answer: &[u8], username: &str, password: &str) -> Result<Self, Trouble> {
         let message = Message::from_bytes(answer).map_err(|_| nonsense())?;
         let (Ok(realm), Ok(nonce)) = (message.attribute::<Realm>(), message.attribute::<Nonce>()) else {
             return Err(read(answer).err().unwrap_or_else(nonsense));
         };
-        Ok(Demand { realm: realm.realm().to_owned(), nonce: nonce.nonce().to_owned() })
+        let [username, password, realm] = [username, password, realm.realm()].map(str::to_owned);
+        let credentials = LongTermKeyCredentials::new(username, password, realm);
+        Ok(Demand { credentials, nonce: nonce.nonce().to_owned() })
     }
 
-    fn signed(
-        &self,
-        mut request: MessageWriteVec,
-        username: &str,
-        key: &MessageIntegrityCredentials,
-    ) -> Result<Vec<u8>, Trouble> {
-        add(Username::new(username).and_then(|username| request.add_attribute(&username)))?;
-        add(Realm::new(&self.realm).and_then(|realm| request.add_attribute(&realm)))?;
-        add(Nonce::new(&self.nonce).and_then(|nonce| request.add_attribute(&nonce)))?;
-        add(request.add_message_integrity(key, IntegrityAlgorithm::Sha1))?;
+    fn signed(&self, mut request: MessageWriteVec) -> Result<Vec<u8>, Trouble> {
+        let Demand { credentials, nonce } = self;
+        add(Username::new(credentials.username()).and_then(|username| request.add_attribute(&username)))?;
+        add(Realm::new(credentials.realm()).and_then(|realm| request.add_attribute(&realm)))?;
+        add(Nonce::new(nonce).and_then(|nonce| request.add_attribute(&nonce)))?;
+        add(request.add_message_integrity(&credentials.clone().into(), IntegrityAlgorithm::Sha1))?;
         Ok(request.finish())
     }
 }

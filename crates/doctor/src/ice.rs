@@ -39,9 +39,9 @@ enum Urls {
 }
 
 /// One URL of a STUN or TURN server (RFC 7064, RFC 7065).
-#[derive(Clone, Debug, PartialEq, Eq)]
 struct IceUrl {
     text: String,
+    credentials: Option<Credentials>,
     is_turn: bool,
     transport: Transport,
     host: String,
@@ -99,17 +99,17 @@ async fn ice_servers(server: &Server) -> Result<Vec<IceServer>, Finding> {
 }
 
 async fn examine(text: String, credentials: Option<Credentials>, trust: &Trust, broker: IpAddr) -> Named {
-    let Some(url) = IceUrl::parse(&text) else {
+    let Some(url) = IceUrl::parse(&text, credentials) else {
         let found = format!("'{text}' is no URL of a STUN or TURN server");
         let advice = "Correct --stun_url or --turn_url, as in turn:turn.example.org:3478?transport=udp.";
         return ("ice", failed(found, advice));
     };
     let check = if url.is_turn { "turn" } else { "stun" };
-    (check, url.examine(credentials.as_ref(), trust, broker).await.into())
+    (check, url.examine(trust, broker).await.into())
 }
 
 impl IceUrl {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, credentials: Option<Credentials>) -> Option<Self> {
         let (scheme, rest) = text.split_once(':')?;
         let (is_turn, secure) = match scheme {
             "stun" => (false, false),
@@ -130,15 +130,11 @@ impl IceUrl {
             _ => (place, if secure { 5349 } else { 3478 }),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        (!host.is_empty()).then(|| IceUrl { text: text.to_owned(), is_turn, transport, host, port })
+        let text = text.to_owned();
+        (!host.is_empty()).then_some(IceUrl { text, credentials, is_turn, transport, host, port })
     }
 
-    async fn examine(
-        &self,
-        credentials: Option<&Credentials>,
-        trust: &Trust,
-        broker: IpAddr,
-    ) -> Result<Finding, Finding> {
+    async fn examine(&self, trust: &Trust, broker: IpAddr) -> Result<Finding, Finding> {
         let IceUrl { text, host, .. } = self;
         let addresses = resolve(host, self.port).await.map_err(|why| {
             let advice = format!("Check the spelling of {host}, or make a DNS record for it.");
@@ -155,20 +151,15 @@ impl IceUrl {
         let mut trouble = Trouble::Silent;
         // Browsers use any that works; two are usually one of each family.
         for address in addresses.into_iter().filter(is_allowed).take(2) {
-            match self.ask(address, credentials, trust).await {
+            match self.ask(address, trust).await {
                 Ok(finding) => return Ok(finding),
                 Err(last) => trouble = last,
             }
         }
-        Err(self.explained(&trouble, credentials))
+        Err(self.explained(&trouble))
     }
 
-    async fn ask(
-        &self,
-        address: SocketAddr,
-        credentials: Option<&Credentials>,
-        trust: &Trust,
-    ) -> Result<Finding, Trouble> {
+    async fn ask(&self, address: SocketAddr, trust: &Trust) -> Result<Finding, Trouble> {
         let IceUrl { text, host, .. } = self;
         let mut line = Line::open(address, host, self.transport).await?;
         if self.transport == Transport::Tls {
@@ -181,7 +172,7 @@ impl IceUrl {
             let mapped = line.bind().await?;
             return Ok(ok(format!("{text} answers: it sees this machine at {}", mapped.ip())));
         }
-        let Some(Credentials { username, password }) = credentials else {
+        let Some(Credentials { username, password }) = &self.credentials else {
             let found = format!("{text} has no username and credential, which browsers demand");
             return Ok(failed(found, "Set --turn_secret."));
         };
@@ -195,7 +186,7 @@ impl IceUrl {
         ))
     }
 
-    fn explained(&self, trouble: &Trouble, credentials: Option<&Credentials>) -> Finding {
+    fn explained(&self, trouble: &Trouble) -> Finding {
         let IceUrl { text, port, .. } = self;
         let protocol = if self.transport == Transport::Udp { "UDP" } else { "TCP" };
         match trouble {
@@ -211,7 +202,7 @@ impl IceUrl {
                     "Nothing listens at {protocol} port {port} there. Start the server, or correct its address in the broker's flags."
                 ),
             ),
-            Trouble::Unauthorized if credentials.is_some_and(Credentials::are_over) => failed(
+            Trouble::Unauthorized if self.credentials.as_ref().is_some_and(Credentials::are_over) => failed(
                 format!("{text} refuses the credentials, which have ended already"),
                 "Set the clock of the broker's machine, and a longer --turn_ttl.",
             ),
@@ -269,12 +260,12 @@ mod tests {
             ("turns:h:443?transport=tcp", true, Transport::Tls, "h", 443),
         ];
         for (text, is_turn, transport, host, port) in table {
-            let host = host.to_owned();
-            let expected = IceUrl { text: text.to_owned(), is_turn, transport, host, port };
-            assert_eq!(IceUrl::parse(text), Some(expected));
+            let url = IceUrl::parse(text, None).unwrap();
+            assert_eq!((&*url.text, &*url.host, url.port), (text, host, port));
+            assert_eq!((url.is_turn, url.transport), (is_turn, transport), "{text}");
         }
         for text in ["", "http://h", "stun:", "stun:h:x", "turn:h?transport=x", "turns:h?transport=udp"] {
-            assert_eq!(IceUrl::parse(text), None, "{text}");
+            assert!(IceUrl::parse(text, None).is_none(), "{text}");
         }
     }
 
@@ -312,11 +303,11 @@ mod tests {
 
     #[test]
     fn credentials_that_have_ended_are_told_from_wrong_ones() {
-        let url = IceUrl::parse("turn:h").unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         for (until, words) in [(now - 60, "have ended already"), (now + 3600, "refuses the credentials")] {
             let credentials = Credentials { username: format!("{until}:peerjs"), password: String::new() };
-            let finding = url.explained(&Trouble::Unauthorized, Some(&credentials));
+            let url = IceUrl::parse("turn:h", Some(credentials)).unwrap();
+            let finding = url.explained(&Trouble::Unauthorized);
             assert!(finding.found.contains(words), "{}", finding.found);
             assert_eq!(finding.found.contains("have ended"), until < now);
         }

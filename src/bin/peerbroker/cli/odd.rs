@@ -4,7 +4,7 @@
 use peerbroker::Config;
 use peerbroker::config::MountPath;
 use peerbroker::keys::{InvalidOrigin, Origin};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::values::{COUNT, MILLIS, Unit};
 
@@ -15,23 +15,6 @@ pub struct Odd {
     /// The rest of a sentence that begins with the value.
     pub why: String,
 }
-
-/// The characters that no URL has in its path, and those that end a path.
-const NOT_IN_PATHS: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 fn odd(taken: impl ToString, why: impl Into<String>) -> Option<Odd> {
     Some(Odd { taken: taken.to_string(), why: why.into() })
@@ -68,7 +51,11 @@ fn advice(text: &str, why: InvalidOrigin) -> String {
 /// A path with characters that URLs encode.
 pub fn path(text: &str) -> Option<Odd> {
     MountPath::parse(text).err()?;
-    let encoded = utf8_percent_encode(text, NOT_IN_PATHS).to_string();
+    let in_url = |c: char| {
+        let c = c.to_string();
+        if MountPath::parse(&c).is_ok() { c } else { utf8_percent_encode(&c, NON_ALPHANUMERIC).to_string() }
+    };
+    let encoded: String = text.chars().map(in_url).collect();
     let why = format!("has characters that a URL cannot have: clients need path: '{encoded}'");
     odd(encoded, why)
 }

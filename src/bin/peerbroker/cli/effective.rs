@@ -1,6 +1,6 @@
 //! The active settings, each with its source: for `peerbroker config show`, and for the differences of a reload.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 
 use peerbroker::keys::{Key, Settings};
 use toml::{Table, Value};
@@ -46,15 +46,9 @@ impl Effective {
 
     /// The settings as a configuration file. The file gives the same settings, except for secrets.
     pub fn as_file(&self, keys: &[Key]) -> String {
-        let mut text = String::new();
-        for setting in &self.0 {
-            // A write to a text never fails.
-            let _ = writeln!(text, "{setting}");
-        }
-        for key in keys {
-            let _ = write!(text, "\n[[api_key]]\n{}", table_of(key));
-        }
-        text
+        let settings = self.0.iter().map(|setting| format!("{setting}\n"));
+        let keys = keys.iter().map(|key| format!("\n[[api_key]]\n{}", table_of(key)));
+        settings.chain(keys).collect()
     }
 }
 

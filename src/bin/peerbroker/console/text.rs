@@ -1,6 +1,5 @@
 //! The text of the lines on stdout.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 
@@ -105,17 +104,14 @@ pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> Stri
         let Hosts { local, network } = Hosts::of(listen, bound.ip());
         let at = |host: &String| url(&options_at(host.clone(), config, listen, bound.port()), listen);
         let (local, network) = (local.as_ref().map(at), network.as_ref().map(at));
-        for (name, url) in [("Local:  ", &local), ("Network:", &network)] {
-            if let Some(url) = url {
-                let _ = writeln!(text, "  {name} {url}");
-            }
-        }
+        text.extend(local.iter().map(|url| format!("  Local:   {url}\n")));
+        text.extend(network.iter().map(|url| format!("  Network: {url}\n")));
         if io::stdout().is_terminal()
             && let Some(Ok(code)) = network.or(local).map(QrCode::new)
         {
             // Most terminals are dark, so the light modules are drawn.
             let code = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-            let _ = write!(text, "\n{code}\n");
+            text += &format!("\n{code}\n");
         }
     }
     text

@@ -41,10 +41,8 @@ pub fn run(dir: &Path) -> Result<String, Failure> {
     DirBuilder::new().recursive(true).create(dir).map_err(|error| cannot(dir, &error))?;
     files::private_dir().create(&data).map_err(|error| cannot(&data, &error))?;
     let secret = Alphanumeric.sample_string(&mut rand::rng(), TOKEN_CHARS) + "\n";
-    write(&token, files::new_private(), &secret)?;
-    let mut public = OpenOptions::new();
-    public.write(true).create_new(true);
-    write(&config, public, &settings)?;
+    write(&token, &files::new_private(), &secret)?;
+    write(&config, OpenOptions::new().write(true).create_new(true), &settings)?;
     Ok(format!(
         "Created {}, {} and {}.\n\nStart the server:\n\n  peerbroker --config {}\n\nThe API is then at http://127.0.0.1:9001/, and \
          its token is in {}.\n",
@@ -64,7 +62,7 @@ fn text_of(path: &Path) -> Result<Value, Failure> {
     Ok(text.into())
 }
 
-fn write(path: &Path, options: OpenOptions, text: &str) -> Result<(), Failure> {
+fn write(path: &Path, options: &OpenOptions, text: &str) -> Result<(), Failure> {
     let file = options.open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(path),

@@ -1,5 +1,6 @@
 //! From a name to a port that answers: DNS and TCP.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -26,12 +27,8 @@ pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, St
     let answer = timeout(DNS_TIMEOUT, lookup_host((host, port))).await;
     let found = answer.map_err(|_| format!("DNS does not answer within {} s", DNS_TIMEOUT.as_secs()))?;
     let found = found.map_err(|error| format!("DNS knows no address of {host} ({error})"))?;
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in found {
-        if !addresses.contains(&address) && addresses.len() < MAX_ADDRESSES {
-            addresses.push(address);
-        }
-    }
+    let mut seen = HashSet::new();
+    let addresses: Vec<_> = found.filter(|address| seen.insert(*address)).take(MAX_ADDRESSES).collect();
     if addresses.is_empty() { Err(format!("DNS knows no address of {host}")) } else { Ok(addresses) }
 }
 

@@ -40,7 +40,7 @@ impl PendingResources {
                 "{relays}: the server before this one still has the port, so this one begins when that one stops"
             );
         }
-        while self.is_anything() && Instant::now() < deadline {
+        while (self.is_a_relay() || self.keys.is_some()) && Instant::now() < deadline {
             sleep(POLL_INTERVAL).await;
             // It opens files and asks SQLite.
             let broker = broker.clone();
@@ -93,10 +93,6 @@ impl PendingResources {
             }
             self.relay = None;
         }
-    }
-
-    fn is_anything(&self) -> bool {
-        self.is_a_relay() || self.keys.is_some()
     }
 
     /// True if it waits for ports of relay or TURN.

@@ -169,10 +169,6 @@ impl<D: 'static> RowOf<D> {
         }
     }
 
-    pub fn group(self, group: &'static str) -> Self {
-        RowOf { group, ..self }
-    }
-
     pub fn short(self, short: char) -> Self {
         RowOf { short: Some(short), ..self }
     }

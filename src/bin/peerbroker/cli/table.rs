@@ -284,5 +284,5 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
 });
 
 fn group(name: &'static str, rows: Vec<Row>) -> impl Iterator<Item = Row> {
-    rows.into_iter().map(move |row| row.group(name))
+    rows.into_iter().map(move |row| Row { group: name, ..row })
 }

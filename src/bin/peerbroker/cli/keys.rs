@@ -1,6 +1,5 @@
 //! The arguments of `peerbroker keys`, and the table of the settings of a key.
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::LazyLock;
 
@@ -16,7 +15,9 @@ use super::failure::{Failure, failed, wrong};
 use super::given::Given;
 use super::row::{RowOf, plain};
 use super::secret_file;
-use super::values::{BYTE_RATE, COUNT, Kind, Unit, choice, key, kind, number, parsed, path, switch, text};
+use super::values::{
+    ANY, BYTE_RATE, COUNT, Kind, Unit, choice, key, kind, number, parsed, path, switch, text,
+};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -183,7 +184,6 @@ enum Method {
 
 type Row = RowOf<KeySettings>;
 
-const ANY: RangeInclusive<u64> = 0..=u64::MAX;
 const METHODS: &[(&str, Method)] =
     &[("none", Method::None), ("jwt", Method::Jwt), ("webhook", Method::Webhook)];
 

@@ -14,10 +14,10 @@ use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
-    BYTE_RATE, BYTES, COUNT, DAYS, Dialect, Kind, LogFormat, MILLIS, SECONDS, address, api_key, choice, cors,
-    is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, network, number,
-    off_switch, parse_filter, parsed, path, place, port, ports, relay, show_place, switch, text, text_if,
-    time,
+    ANY, BYTE_RATE, BYTES, COUNT, DAYS, Dialect, Kind, LogFormat, MILLIS, SECONDS, address, api_key, choice,
+    cors, is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, network,
+    number, off_switch, parse_filter, parsed, path, place, port, ports, relay, show_place, switch, text,
+    text_if, time,
 };
 
 /// The group of the flags that are no settings, too.
@@ -43,7 +43,6 @@ const MAX_MILLIS: u64 = 31_536_000_000;
 /// Shortest lease, in milliseconds: a busy machine may not run us for a second.
 const MIN_LEASE: u64 = 1000;
 
-const ANY: RangeInclusive<u64> = 0..=u64::MAX;
 const TIME: RangeInclusive<u64> = 1..=MAX_MILLIS;
 
 /// All settings, in the order of `--help`: one line for the value, and one for the words and the rest.

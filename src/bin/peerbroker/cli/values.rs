@@ -15,6 +15,9 @@ use peerbroker::wire::{ApiKey, labels};
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 1000;
 
+/// A number without bounds of its own.
+pub const ANY: RangeInclusive<u64> = 0..=u64::MAX;
+
 /// Reads and shows values of a type.
 pub struct Kind<T> {
     /// The placeholder of a value in the help, which says the unit of a plain number.

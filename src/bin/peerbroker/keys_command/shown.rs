@@ -11,18 +11,12 @@ use crate::cli::KeySettings;
 use crate::console::printable;
 
 /// The key alone on the first line, for scripts, then the code for a client.
-pub(super) fn added(key: &Key) -> String {
-    format!("{}\n\n{}", name_of(&key.key), snippet(&key.key))
-}
-
-/// This command does not know where the server listens. This machine's address on the LAN is right for a first
-/// test.
-fn snippet(key: &ApiKey) -> String {
+pub(super) fn added(Key { key, .. }: &Key) -> String {
+    // This command does not know where the server listens. This machine's address on the LAN is right for a first test.
     let host = lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string());
     let client = ClientOptions::new(host, DEFAULT_PORT, &MountPath::default(), key, false);
-    format!(
-        "  // replace host, port and path by those of your server, which prints them when it starts\n  new Peer({client})\n"
-    )
+    let note = "replace host, port and path by those of your server, which prints them when it starts";
+    format!("{}\n\n  // {note}\n  new Peer({client})\n", name_of(key))
 }
 
 pub(super) fn name_of(key: &ApiKey) -> String {

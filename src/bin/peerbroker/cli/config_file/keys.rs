@@ -158,7 +158,8 @@ fn entries_of(table: &DeTable<'_>) -> Vec<Entry> {
 
 /// Refuses unknown names in the tables of a key, which serde leaves out: a setting below `[api_key.auth]` would get lost.
 fn check_inner(settings: &Settings, inner: &[(String, Vec<Entry>)]) -> Result<(), Misplaced> {
-    let written = table_of(settings);
+    // The settings of a key can always be written.
+    let written = Table::try_from(settings).unwrap_or_default();
     for (table, entries) in inner {
         let known = written.get(table).and_then(Value::as_table);
         let is_known = |name: &str| known.is_none_or(|known| known.contains_key(name));
@@ -167,11 +168,6 @@ fn check_inner(settings: &Settings, inner: &[(String, Vec<Entry>)]) -> Result<()
         }
     }
     Ok(())
-}
-
-/// The settings of a key can always be written.
-fn table_of(settings: &Settings) -> Table {
-    Table::try_from(settings).unwrap_or_default()
 }
 
 fn no_table(span: Range<usize>) -> Misplaced {

@@ -7,6 +7,7 @@ pub(crate) mod key;
 mod limits;
 mod listen;
 mod proxies;
+mod secret;
 
 use std::fmt;
 use std::fs;
@@ -171,16 +172,6 @@ pub const DEFAULT_OPS_HOST: &str = "127.0.0.1";
 pub const DEFAULT_PORT: u16 = 9000;
 /// The default of `--max_message_bytes`. An offer with all its candidates has about 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
-
-/// Shortest secret that cannot be guessed: 16 random characters have at least 64 bits of entropy.
-const STRONG: usize = 16;
-/// Longest secret.
-const MAX_SECRET: usize = 4096;
-
-/// True if a text of `min` characters or more fits into a header, and into a configuration file of coturn.
-fn is_secret(text: &str, min: usize) -> bool {
-    (min..=MAX_SECRET).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
 
 /// An error of [`Config::static_dir`]: its files cannot be served.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use ring::hmac;
 
 #[cfg(doc)]
 use super::RelayConfig;
-use super::{MAX_SECRET, STRONG, is_secret};
+use super::secret::{MAX_SECRET, STRONG, is_secret};
 
 /// The answer to `GET {path}{key}/ice`, beside the servers of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]

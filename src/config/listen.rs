@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 
-use super::{DEFAULT_HOST, DEFAULT_PORT, MAX_SECRET, RedisAddress, STRONG, is_secret};
+use super::secret::{MAX_SECRET, STRONG, is_secret};
+use super::{DEFAULT_HOST, DEFAULT_PORT, RedisAddress};
 
 /// The addresses and protocols of the server.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
-use super::{MAX_SECRET, STRONG, is_secret};
+use super::secret::{MAX_SECRET, STRONG, is_secret};
 
 /// Loopback and private networks, where an operator's own proxy usually is.
 const TRUSTED: &[&str] =

@@ -115,6 +115,8 @@ impl ProtocolHandler for PeerJs {
 
 impl PeerJs {
     /// Does what a text says; breaks when the client says goodbye.
+    // Inline, because each heartbeat comes here, and the call cost 3 % of one.
+    #[inline]
     pub(super) fn obey(
         &self,
         command: &Command<'_>,

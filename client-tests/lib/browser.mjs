@@ -46,7 +46,8 @@ async function startChromium() {
   const browser = await launchChromium({ 'lan.test': '127.0.0.1' });
   const shared = await browser.newContext({ ignoreHTTPSErrors: true });
   return {
-    newPage: (context) => (context ? browser.newPage({ ignoreHTTPSErrors: true, ...context }) : shared.newPage()),
+    // Not `browser.newPage`, whose pages end with their context: without windows, Chromium does not tell them before.
+    newPage: async (context) => (context ? await browser.newContext({ ignoreHTTPSErrors: true, ...context }) : shared).newPage(),
     close: () => browser.close(),
   };
 }

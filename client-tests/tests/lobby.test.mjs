@@ -67,6 +67,17 @@ visit('a phone scans the code, and both see each other come, chat and go', async
   assert.equal(await anna.locator('#people li').count(), 1);
 });
 
+visit('a call that is asked for before the lobby is entered begins then', async (visit) => {
+  const page = await visit.open(desktop, urlOf(await visit.server(), LOBBY));
+  await page.getByLabel('Your name').fill('Anna');
+  // In one step of the page, which cannot have an answer of the broker between.
+  await page.evaluate(() => {
+    document.querySelector('#enter form').requestSubmit();
+    document.getElementById('call').click();
+  });
+  await page.locator('#people .in-call').waitFor();
+});
+
 visit('everybody calls everybody, on phones as on desks', async (visit) => {
   const server = await visit.server();
   const anna = await enter(visit, desktop, urlOf(server, LOBBY), 'Anna');

@@ -10,6 +10,7 @@ const element = (id) => document.getElementById(id);
 export class GroupCall {
   #people;
   #room;
+  #wanted;
   #call;
   #stream;
   #streams = new Map();
@@ -22,14 +23,21 @@ export class GroupCall {
     element('camera').addEventListener('click', () => this.#toggle('video'));
   }
 
-  /** The room that was joined last. A call ends with its room. */
+  /** The room that was joined last. A call ends with its room. One that was asked for before begins now. */
   set room(room) {
     this.#room = room;
+    const wanted = this.#wanted;
+    this.#wanted = undefined;
+    if (wanted) this.#join(wanted);
   }
 
   async #join(wanted) {
     const button = element('call');
-    if (!this.#room || button.getAttribute('aria-disabled') === 'true') return;
+    if (button.getAttribute('aria-disabled') === 'true') return;
+    if (!this.#room) {
+      this.#wanted = wanted;
+      return;
+    }
     button.setAttribute('aria-disabled', 'true');
     hideProblem();
     try {

@@ -137,14 +137,16 @@ impl Events {
         wants: impl Fn(&Event) -> bool + Send + Sync + 'static,
         mut handle: impl FnMut(&[Notice]) + Send + 'static,
     ) -> io::Result<()> {
-        let follower = Arc::new(Follower::new(name, Box::new(wants)));
+        let follower = Arc::new(Follower::new(name, wants));
         let (followers, lost) = (Arc::clone(&self.0.followers), Arc::clone(&self.0.lost));
         lost.lock().entry(name.to_owned()).or_default();
         followers.running.fetch_add(1, Ordering::SeqCst);
         followers.all.write().push(Arc::clone(&follower));
         let work = move || {
-            while let Some((batch, missed)) = follower.next() {
-                *lost.lock().entry(follower.name.clone()).or_default() += missed;
+            while let Some(batch) = follower.next() {
+                if let [Notice::Missed(missed), ..] = &*batch {
+                    *lost.lock().entry(follower.name.clone()).or_default() += missed;
+                }
                 let handled = caught(|| handle(&batch));
                 for notice in &batch {
                     if let Some(Event::Stopped) = notice.event() {

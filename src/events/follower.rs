@@ -30,7 +30,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// What happened, unless events are lost.
+    /// The event; `None` if this tells of lost ones.
     pub(crate) fn event(&self) -> Option<&Event> {
         match self {
             Notice::Event(event) => Some(event),
@@ -40,7 +40,7 @@ impl Notice {
 }
 
 /// True for an event that a follower wants.
-pub(super) type Wants = dyn Fn(&Event) -> bool + Send + Sync;
+type Wants = dyn Fn(&Event) -> bool + Send + Sync;
 
 /// The events that a thread has not handled yet.
 pub(super) struct Follower {
@@ -61,7 +61,8 @@ struct Waiting {
 }
 
 impl Follower {
-    pub(super) fn new(name: &str, wants: Box<Wants>) -> Self {
+    pub(super) fn new(name: &str, wants: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        let wants = Box::new(wants);
         Follower { name: name.to_owned(), wants, waiting: Mutex::default(), changed: Condvar::new() }
     }
 
@@ -92,9 +93,9 @@ impl Follower {
         self.changed.notify_one();
     }
 
-    /// Waits for events, and a moment longer for those that follow. Returns them with the number of the lost ones, or `None` once
-    /// the broker is gone. Those about the server and its keys come before those about clients.
-    pub(super) fn next(&self) -> Option<(Vec<Notice>, u64)> {
+    /// Waits for events, and a moment longer for those that follow; `None` once the broker is gone. The number of lost ones comes
+    /// first, and events about the server and its keys before those about clients.
+    pub(super) fn next(&self) -> Option<Vec<Notice>> {
         let mut waiting = self.waiting.lock();
         self.changed.wait_while(&mut waiting, |waiting| waiting.is_empty() && !waiting.is_over);
         if waiting.is_empty() {
@@ -105,7 +106,7 @@ impl Follower {
         let Waiting { clients, server, .. } = &mut *waiting;
         let events = server.drain(..).chain(clients.drain(..)).map(Notice::Event);
         let missing = (missed > 0).then_some(Notice::Missed(missed));
-        Some((missing.into_iter().chain(events).collect(), missed))
+        Some(missing.into_iter().chain(events).collect())
     }
 }
 

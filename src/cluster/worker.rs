@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::select;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, JoinSet, spawn_local};
 use tokio::time::timeout;
 
 use super::backplane::{Backplane, Claim, ClaimOutcome, Entity, Name, Owner, Position};
@@ -101,6 +101,8 @@ struct Worker<B> {
     doubtful: Cell<bool>,
     /// Ids whose records are doubtful.
     doubted: RefCell<HashSet<PeerId>>,
+    /// Releases on their way. The node leaves only behind them.
+    releasing: RefCell<JoinSet<()>>,
     /// Claims that got no answer, to be given back.
     abandoned: RefCell<Vec<(Name, Owner)>>,
     /// Names whose claims were given back; other nodes have to be told.
@@ -169,6 +171,7 @@ impl Membership {
             reconciled: Cell::new(0),
             doubtful: Cell::new(false),
             doubted: RefCell::default(),
+            releasing: RefCell::default(),
             abandoned: RefCell::default(),
             given_back: RefCell::default(),
             gone: RefCell::default(),
@@ -373,7 +376,9 @@ impl<B: Backplane> Worker<B> {
                 spawn_local(Rc::clone(&self).notify_all(notices));
             }
             if !releases.is_empty() {
-                spawn_local(Rc::clone(&self).release_all(releases));
+                let mut releasing = self.releasing.borrow_mut();
+                while releasing.try_join_next().is_some() {}
+                releasing.spawn_local(Rc::clone(&self).release_all(releases));
             }
             self.shared.asking.notified().await;
         }

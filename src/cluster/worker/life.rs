@@ -428,8 +428,11 @@ impl<B: Backplane> Worker<B> {
 
     async fn say_last_words(self: &Rc<Self>, node: NodeId) {
         while self.send_turn(node).await {}
-        let releases = std::mem::take(&mut self.shared.state.lock().releases);
-        let _ = self.backplane.release(releases).await;
+        let mut releases = std::mem::take(&mut self.shared.state.lock().releases);
+        releases.extend(self.abandoned.borrow().iter().cloned());
+        let mut releasing = self.releasing.take();
+        releasing.spawn_local(Rc::clone(self).release_all(releases));
+        while releasing.join_next().await.is_some() {}
         let _ = self.backplane.leave(node).await;
     }
 }

@@ -16,6 +16,9 @@ for package in peerbroker rust-embed; do
   # With these, pages are read from the disk of this machine.
   flags+=(--config "profile.dev.package.$package.debug-assertions=false")
 done
+# As `make dist`, which says why.
+last_pass=()
+[ "$profile" != dist ] || last_pass=(-Cllvm-args=-inline-threshold=0)
 case "$target" in
   *-apple-darwin)
     # The library redis names these frameworks, for certificates that it does not read here. Apple's SDK has them, and may not be
@@ -31,10 +34,10 @@ install-name: '/System/Library/Frameworks/$framework.framework/Versions/A/$frame
 ...
 END
     done
-    cargo-zigbuild rustc "${flags[@]}" -- -L "framework=$frameworks" >&2
+    cargo-zigbuild rustc "${flags[@]}" -- -L "framework=$frameworks" "${last_pass[@]}" >&2
     ;;
-  *-musl) cargo zigbuild "${flags[@]}" >&2 ;;
-  *) cargo build "${flags[@]}" >&2 ;;
+  *-musl) cargo-zigbuild rustc "${flags[@]}" -- "${last_pass[@]}" >&2 ;;
+  *) cargo rustc "${flags[@]}" -- "${last_pass[@]}" >&2 ;;
 esac
 
 extension=''

@@ -239,7 +239,8 @@ fn joining_and_leaving_a_room_is_announced_by_name_and_coming_back_is_not() {
     bob.send(r#"{"type":"ROOM-JOIN","room":"lobby"}"#);
     next_is("room.joined");
     bob.reset();
-    server.wait_until_gone("bob");
+    // Its id is free before the room knows that it is away.
+    wait_until("both ends of bob", || server.told_about("bob").len() == 4);
     server.advance(FIRST_PAUSE * 2);
     next_is("room.left");
     wait_until("the last event to be delivered", || server.webhooks().delivered == 7);

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -26,14 +27,15 @@ const PADDING: usize = 2048;
 /// every 50 ms at most. So if two messages came at once, it would read the second late or never.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A line without a meaning. It makes the client read one more line, because a busy browser sends one
-/// progress event for several lines.
-const FILLER: Bytes = Bytes::from_static(b"{}\n");
+/// Makes the client read one more line: a busy browser sends one progress event for several lines. It begins a line, which
+/// [`FILLER_END`] ends before the next message, so fillers alone never add up to lines that the client would have to read, too.
+const FILLER: Bytes = Bytes::from_static(b" ");
 
-/// Delays of the fillers after a message: the first, how much longer each next one is, and the longest. They go on until the client renews
-/// its stream, because its page may be busy for as long. They are rare, because the client reads fillers that came for one
-/// event before all later messages.
-const FIRST_FILLER: Duration = Duration::from_millis(300);
+/// Makes the line of the fillers one without a meaning.
+const FILLER_END: &[u8] = b"{}\n";
+
+/// Once there were as many fillers as messages, each delay is a step longer than the one before, up to the longest. Fillers go on
+/// until the client renews its stream, because its page may be busy for as long.
 const FILLER_STEP: Duration = Duration::from_millis(100);
 const LAST_FILLER: Duration = Duration::from_secs(1);
 
@@ -68,11 +70,15 @@ pub(crate) struct StreamBody {
     fillers: FillerSchedule,
 }
 
-/// The filler lines after the last message. There are none before the first one.
+/// The fillers after the last message. There are none before the first one.
 #[derive(Default)]
 struct FillerSchedule {
+    /// Messages that the client may not have read, if its browser reports each filler by itself.
+    unread: usize,
     delay: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// A line has begun.
+    is_within_line: bool,
 }
 
 /// State shared by both sides of a stream; both run on the same worker.
@@ -164,7 +170,7 @@ impl Socket for StreamSocket {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, _: OnEvent<'_>) -> Poll<Result<(), Disconnect>> {
-        if std::mem::take(&mut self.alive) {
+        if mem::take(&mut self.alive) {
             return Poll::Ready(Ok(()));
         }
         {
@@ -235,7 +241,7 @@ impl Stream for StreamBody {
         if this.connection.as_ref().is_some_and(|connection| connection.poll_ended(cx).is_ready()) {
             return Poll::Ready(None);
         }
-        if !std::mem::replace(&mut this.padded, true) {
+        if !mem::replace(&mut this.padded, true) {
             let mut line = vec![b'0'; PADDING];
             line.push(b'\n');
             return Poll::Ready(Some(Ok(line.into())));
@@ -251,8 +257,7 @@ impl Stream for StreamBody {
         match next {
             Poll::Ready(Some(line)) => {
                 this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
-                this.fillers.message_sent();
-                Poll::Ready(Some(Ok(line)))
+                Poll::Ready(Some(Ok(this.fillers.before(line))))
             }
             Poll::Pending => {
                 state.body = Some(cx.waker().clone());
@@ -267,17 +272,24 @@ impl Stream for StreamBody {
 }
 
 impl FillerSchedule {
-    fn message_sent(&mut self) {
-        self.delay = Some(FIRST_FILLER);
+    /// Notes that a message is sent now. Returns what to send.
+    fn before(&mut self, message: Bytes) -> Bytes {
+        self.unread += 1;
+        self.delay = Some(MESSAGE_INTERVAL);
         self.timer = None;
+        if mem::take(&mut self.is_within_line) { [FILLER_END, &*message].concat().into() } else { message }
     }
 
     /// Pending forever if no message was sent.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(delay) = self.delay else { return Poll::Pending };
         ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(delay))).as_mut().poll(cx));
-        self.delay = Some((delay + FILLER_STEP).min(LAST_FILLER));
+        match self.unread.checked_sub(1) {
+            Some(left) => self.unread = left,
+            None => self.delay = Some((delay + FILLER_STEP).min(LAST_FILLER)),
+        }
         self.timer = None;
+        self.is_within_line = true;
         Poll::Ready(())
     }
 }
@@ -294,6 +306,8 @@ impl Drop for StreamBody {
 mod tests {
     use std::future::poll_fn;
 
+    use proptest::collection::vec;
+    use proptest::prelude::*;
     use tokio::time::Instant;
 
     use super::*;
@@ -312,18 +326,78 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn fillers_follow_the_last_message_ever_more_slowly_and_do_not_end() {
+    async fn fillers_follow_as_many_as_messages_then_ever_more_slowly_and_do_not_end() {
         let (socket, mut body) = stream(std::future::pending());
         assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
         ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
         assert_eq!(next(&mut body).await, (0, "1\n".into()));
         assert_eq!(next(&mut body).await, (100, "2\n".into()));
-        assert_eq!(next(&mut body).await, (400, FILLER));
+        assert_eq!(next(&mut body).await, (200, FILLER));
         say(&socket, "3\n");
-        assert_eq!(next(&mut body).await, (0, "3\n".into()));
-        assert_eq!(next(&mut body).await, (400, FILLER));
-        for delay in [400, 500, 600, 700, 800, 900, 1000, 1000, 1000] {
+        assert_eq!(next(&mut body).await, (0, "{}\n3\n".into()));
+        for delay in [200, 100, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1000, 1000] {
             assert_eq!(next(&mut body).await, (delay, FILLER));
+        }
+        say(&socket, "4\n");
+        assert_eq!(next(&mut body).await, (0, "{}\n4\n".into()));
+        assert_eq!(next(&mut body).await, (200, FILLER));
+    }
+
+    /// Reads a stream as PeerJS 0.3 does: one line for each event of the browser, and a line that has not ended at the next one.
+    #[derive(Default)]
+    struct Client {
+        text: String,
+        index: usize,
+        unfinished: Option<usize>,
+        messages: Vec<u32>,
+    }
+
+    impl Client {
+        fn event(&mut self) {
+            let lines: Vec<_> = self.text.split('\n').collect();
+            let unfinished = self.unfinished.take().map(|index| lines[index]);
+            let mut line = None;
+            if let Some(next) = lines.get(self.index).filter(|line| !line.is_empty()) {
+                self.index += 1;
+                if self.index == lines.len() {
+                    self.unfinished = Some(self.index - 1);
+                } else {
+                    line = Some(*next);
+                }
+            }
+            // Others are `{}`, or no JSON yet.
+            self.messages.extend([unfinished, line].into_iter().flatten().filter_map(|line| line.parse::<u32>().ok()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_busy_browser_reads_every_message(
+            chunks in vec((0_usize..4, any::<bool>()), 1..60),
+        ) {
+            let mut fillers = FillerSchedule::default();
+            let (mut client, mut sent) = (Client::default(), 0);
+            for (fillers_before, is_reported) in chunks {
+                for _ in 0..fillers_before.min(sent as usize) {
+                    fillers.is_within_line = true;
+                    client.text.push(' ');
+                    if is_reported {
+                        client.event();
+                    }
+                }
+                let message = fillers.before(format!("{sent}\n").into());
+                sent += 1;
+                client.text.push_str(std::str::from_utf8(&message).unwrap());
+                if is_reported {
+                    client.event();
+                }
+            }
+            // More lines than messages may be unread: those of the fillers.
+            for _ in 0..2 * sent {
+                client.text.push(' ');
+                client.event();
+            }
+            prop_assert_eq!(client.messages, (0..sent).collect::<Vec<_>>());
         }
     }
 

@@ -22,8 +22,10 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Maximum POSTs that wait for one id.
 pub const MAX_WAITING: usize = 64;
 
-/// A line without a meaning.
-pub const FILLER: &str = "{}";
+/// Begins a line without a meaning, so that a client reads one more line.
+pub const FILLER: &str = " ";
+/// The end of that line, before the next message.
+const FILLER_END: &str = "{}\n";
 
 /// A stream whose response has begun.
 pub struct StreamClient {
@@ -33,17 +35,26 @@ pub struct StreamClient {
 }
 
 impl StreamClient {
-    /// The next line that is not a filler; `None` at the clean end of the response.
+    /// The next line that is a message, which must be its own chunk; `None` at the clean end of the response.
     pub fn next_line(&mut self) -> Option<String> {
-        std::iter::from_fn(|| self.any_line()).find(|line| line != FILLER)
+        let mut is_within_filler = false;
+        loop {
+            let chunk = self.chunk()?;
+            if chunk == FILLER {
+                is_within_filler = true;
+                continue;
+            }
+            let message = if is_within_filler { chunk.strip_prefix(FILLER_END) } else { Some(&*chunk) };
+            let line = message.and_then(|message| message.strip_suffix('\n'));
+            let line = line.unwrap_or_else(|| panic!("{}: {chunk:?} is no line", self.name));
+            assert!(!line.is_empty() && !line.contains('\n'), "{}: one line, not empty: {chunk:?}", self.name);
+            return Some(line.to_owned());
+        }
     }
 
-    /// The next line, which must be its own chunk; `None` at the clean end of the response.
-    pub fn any_line(&mut self) -> Option<String> {
-        let chunk = String::from_utf8(self.http.chunk()?).expect("UTF-8");
-        let line = chunk.strip_suffix('\n').unwrap_or_else(|| panic!("{}: {chunk:?} is no line", self.name));
-        assert!(!line.is_empty() && !line.contains('\n'), "{}: one line, not empty: {chunk:?}", self.name);
-        Some(line.to_owned())
+    /// The next chunk; `None` at the clean end of the response.
+    pub fn chunk(&mut self) -> Option<String> {
+        Some(String::from_utf8(self.http.chunk()?).expect("UTF-8"))
     }
 
     /// Expects exactly this line next.

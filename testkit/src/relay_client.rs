@@ -77,10 +77,21 @@ impl Side {
         buffer[..length].to_vec()
     }
 
-    /// Checks, and proves its address.
+    /// Checks, and proves its address. Like browsers, it ignores checks with another password: under load, one may come late,
+    /// for the call of an earlier socket with this port.
     pub fn prove(&self) {
         self.check();
-        self.answer(&self.receive());
+        let check = loop {
+            let datagram = self.receive();
+            if Message::from_bytes(&datagram).is_ok_and(|check| self.is_for_own_password(&check)) {
+                break datagram;
+            }
+        };
+        self.answer(&check);
+    }
+
+    fn is_for_own_password(&self, check: &Message<'_>) -> bool {
+        check.validate_integrity(&credentials(&pwd(self.own))).is_ok()
     }
 
     /// Checks, and waits until that has come.
@@ -119,7 +130,7 @@ impl Side {
 
     pub fn answer_to(&self, check: &[u8]) -> Vec<u8> {
         let check = Message::from_bytes(check).unwrap();
-        check.validate_integrity(&credentials(&pwd(self.own))).unwrap();
+        assert!(self.is_for_own_password(&check));
         let mut answer = Message::builder_success(&check, MessageWriteVec::new());
         answer.add_message_integrity(&credentials(&pwd(self.own)), IntegrityAlgorithm::Sha1).unwrap();
         answer.add_fingerprint().unwrap();

@@ -20,7 +20,6 @@ use std::{io, thread};
 
 use tokio::sync::oneshot::{Sender, channel};
 use tokio::task::spawn_local;
-use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::config::{AcmeConfig, AcmeStore};
@@ -155,10 +154,7 @@ impl Acme {
             }
             let pause = Duration::from_secs(next.saturating_sub(now))
                 .clamp(Duration::from_secs(1), self.store.look_interval());
-            match clock.advanced(pause) {
-                Some(advanced) => advanced.await,
-                None => sleep(pause).await,
-            }
+            clock.sleep(pause).await;
         }
     }
 

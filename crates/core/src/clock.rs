@@ -49,15 +49,6 @@ impl Clock {
         }
     }
 
-    /// Waits until a manual clock has advanced by `by`. `None` for the system's clock, for which the
-    /// runtime has timers.
-    pub fn advanced(&self, by: Duration) -> Option<impl Future<Output = ()> + use<>> {
-        let Source::Manual(now) = &self.0 else { return None };
-        let (at, mut moved) = (*now.borrow() + millis(by), now.subscribe());
-        // An error means that all clones of the clock are gone, and the broker with them.
-        Some(async move { drop(moved.wait_for(|now| *now >= at).await) })
-    }
-
     /// Waits, from the first poll on.
     pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
         let clock = self.clone();

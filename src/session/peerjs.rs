@@ -171,7 +171,7 @@ fn send_to_app(context: &mut Context<'_>, text: &str) {
     let request = server::Request::parse(text);
     let taken = request.id().and_then(|id| node.send_to_app(peer, request.payload, id));
     if let Err(refusal) = taken {
-        if let Some(limit) = refusal.limit() {
+        if let Some(limit) = refusal.ending().limit {
             node.events().limit_hit(limit, Some(peer.realm().key()), peer.address());
         }
         context.reply(server::refused(request.id().ok().flatten(), refusal));
@@ -194,7 +194,7 @@ fn is_for_good(departure: &Departure, end: Disconnect) -> bool {
 fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, text: &str) {
     let request = rooms::Request::parse(text);
     if let Err(refusal) = fulfil(context, tenant, kind, &request) {
-        if let Some(limit) = refusal.limit() {
+        if let Some(limit) = refusal.ending().limit {
             context.node.events().limit_hit(limit, Some(tenant.key()), context.peer.address());
         }
         context.reply(rooms::refused(kind, &request, refusal));

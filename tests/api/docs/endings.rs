@@ -1,8 +1,6 @@
 //! The tables of endings in docs/PROTOCOL.md are those of the code.
 
-use peerbroker::wire::{
-    AppRefusal, CloseReason, HandshakeRefusal, Limit, Refusal, RequestEnding, RoomRefusal,
-};
+use peerbroker::wire::{AppRefusal, CloseReason, HandshakeRefusal, Refusal, RequestEnding, RoomRefusal};
 
 use crate::docs::pages::lines;
 
@@ -61,8 +59,8 @@ fn the_refusals_of_handshakes_are_those_of_the_code() {
 /// The row of a request that is refused: name, text, limit, and whether to try again.
 type RequestRow = (String, String, Option<String>, bool);
 
-fn request_row(ending: RequestEnding, limit: Option<Limit>) -> RequestRow {
-    let limit = limit.map(|limit| limit.label().to_owned());
+fn request_row(ending: RequestEnding) -> RequestRow {
+    let limit = ending.limit.map(|limit| limit.label().to_owned());
     (ending.label.to_owned(), ending.text.to_owned(), limit, ending.retry)
 }
 
@@ -84,8 +82,8 @@ fn documented_requests(heading: &str) -> Vec<RequestRow> {
 
 #[test]
 fn the_refusals_of_requests_are_those_of_the_code() {
-    let known = RoomRefusal::ALL.map(|refusal| request_row(refusal.ending(), refusal.limit()));
+    let known = RoomRefusal::ALL.map(|refusal| request_row(refusal.ending()));
     assert_eq!(documented_requests("### Refused requests"), known);
-    let known = AppRefusal::ALL.map(|refusal| request_row(refusal.ending(), refusal.limit()));
+    let known = AppRefusal::ALL.map(|refusal| request_row(refusal.ending()));
     assert_eq!(documented_requests("### Refused messages to the app"), known);
 }

@@ -159,61 +159,52 @@ pub struct RequestEnding {
     pub text: &'static str,
     /// True if the same request can succeed later.
     pub retry: bool,
+    /// The limit that the client has reached, if it was one.
+    pub limit: Option<Limit>,
 }
 
 const INVALID_REQUEST: &str = "A request is a string or a number of at most 64 bytes";
 
 table! {
     /// The reason why a request about a room is refused.
-    RoomRefusal.ending: RequestEnding(label, text, retry);
+    RoomRefusal.ending: RequestEnding(label, text, retry, limit);
     /// Rooms are off for the key.
-    Off: "rooms_off", "Rooms are off for this key", false;
+    Off: "rooms_off", "Rooms are off for this key", false, None;
     /// The name of the room is missing or not valid.
-    InvalidRoom(InvalidName): "invalid_room", "Invalid room provided", false;
+    InvalidRoom(InvalidName): "invalid_room", "Invalid room provided", false, None;
     /// The id of the request is not a short string or number.
-    InvalidRequest: "invalid_request", INVALID_REQUEST, false;
+    InvalidRequest: "invalid_request", INVALID_REQUEST, false, None;
     /// The data of the member are longer than the limit.
-    DataTooLong: "data_too_long", "The data of a member have at most 1024 bytes", false;
+    DataTooLong: "data_too_long", "The data of a member have at most 1024 bytes", false, None;
     /// The rooms of the key are private, and the proof of the client does not list this one.
-    Private: "private_room", "This room is private", false;
+    Private: "private_room", "This room is private", false, None;
     /// The proof of the client lets it only listen.
-    ListenOnly: "listen_only", "You may only listen in this room", false;
+    ListenOnly: "listen_only", "You may only listen in this room", false, None;
     /// The client is not in the room.
-    NotMember: "not_member", "You are not in this room", false;
+    NotMember: "not_member", "You are not in this room", false, None;
     /// Nobody in the room has the id.
-    NoSuchMember: "no_such_member", "Nobody in this room has this id", true;
+    NoSuchMember: "no_such_member", "Nobody in this room has this id", true, None;
     /// The client is in as many rooms as it may.
-    TooManyRooms: "too_many_rooms", "You are in too many rooms", false;
+    TooManyRooms: "too_many_rooms", "You are in too many rooms", false, Some(Limit::RoomsPerClient);
     /// The ids to watch are missing or not valid.
-    InvalidIds: "invalid_ids", "The ids to watch are an array of valid ids", false;
+    InvalidIds: "invalid_ids", "The ids to watch are an array of valid ids", false, None;
     /// The client watches as many ids as it may.
-    TooManyWatched: "too_many_watched", "You watch too many ids", false;
+    TooManyWatched: "too_many_watched", "You watch too many ids", false, Some(Limit::WatchedIds);
     /// The room has as many members as it may.
-    Full: "room_full", "The room is full", true;
+    Full: "room_full", "The room is full", true, Some(Limit::RoomMembers);
     /// The list of the room's members has as many bytes as it may.
-    ListFull: "room_list_full", "The list of the members of this room is too long", true;
+    ListFull: "room_list_full", "The list of the members of this room is too long", true,
+        Some(Limit::RoomListBytes);
     /// Too much waits for the recipient of a message.
-    MemberBusy: "member_busy", "Too much waits for this member", true;
+    MemberBusy: "member_busy", "Too much waits for this member", true, None;
     /// The client causes too many frames for others.
-    TooFast: "too_fast", "Too many messages to this room", true;
+    TooFast: "too_fast", "Too many messages to this room", true, Some(Limit::RoomDeliveries);
     /// All clients of the key together do.
-    KeyTooFast: "key_too_fast", "Too many messages to the rooms of this key", true;
+    KeyTooFast: "key_too_fast", "Too many messages to the rooms of this key", true,
+        Some(Limit::RoomKeyDeliveries);
 }
 
 impl RoomRefusal {
-    /// The limit that the client has reached, if it was one.
-    pub fn limit(self) -> Option<Limit> {
-        match self {
-            RoomRefusal::TooManyRooms => Some(Limit::RoomsPerClient),
-            RoomRefusal::TooManyWatched => Some(Limit::WatchedIds),
-            RoomRefusal::Full => Some(Limit::RoomMembers),
-            RoomRefusal::ListFull => Some(Limit::RoomListBytes),
-            RoomRefusal::TooFast => Some(Limit::RoomDeliveries),
-            RoomRefusal::KeyTooFast => Some(Limit::RoomKeyDeliveries),
-            _ => None,
-        }
-    }
-
     /// The text for the client.
     pub fn text(self) -> Cow<'static, str> {
         let text = self.ending().text;
@@ -226,24 +217,17 @@ impl RoomRefusal {
 
 table! {
     /// The reason why a message of a client to the app gets no answer of the app.
-    AppRefusal.ending: RequestEnding(label, text, retry);
+    AppRefusal.ending: RequestEnding(label, text, retry, limit);
     /// The app takes no messages of clients of this key.
-    Off: "messages_off", "The app takes no messages of clients", false;
+    Off: "messages_off", "The app takes no messages of clients", false, None;
     /// The id of the request is not a short string or number.
-    InvalidRequest: "invalid_request", INVALID_REQUEST, false;
+    InvalidRequest: "invalid_request", INVALID_REQUEST, false, None;
     /// The payload is longer than the limit.
-    TooLong: "message_too_long", "A message to the app has at most 65536 bytes", false;
+    TooLong: "message_too_long", "A message to the app has at most 65536 bytes", false, None;
     /// Too many messages of the client, of its key, or of all wait for the app.
-    TooMany: "too_many_messages", "Too many messages wait for the app", true;
+    TooMany: "too_many_messages", "Too many messages wait for the app", true, Some(Limit::AppMessages);
     /// The app cannot be reached, fails, or takes too long. It may have the message.
-    NoAnswer: "no_answer", "The app did not answer", true;
-}
-
-impl AppRefusal {
-    /// The limit that the client has reached, if it was one.
-    pub fn limit(self) -> Option<Limit> {
-        (self == AppRefusal::TooMany).then_some(Limit::AppMessages)
-    }
+    NoAnswer: "no_answer", "The app did not answer", true, None;
 }
 
 /// One row of the table for a handshake, which is refused over HTTP.

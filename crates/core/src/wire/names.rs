@@ -18,14 +18,9 @@ pub enum InvalidName {
     ControlCharacter,
 }
 
-/// The first character of the token of a verified subject.
-const SUBJECT_MARK: char = '\u{1}';
-
-/// The first character of the sender of messages to rooms.
-const ROOMS_MARK: char = '\u{1}';
-
-/// The first character of the name of the room of those that watch an id.
-const WATCH_MARK: char = '\u{1}';
+/// The first character of names that no client can have, because [`check`] takes no control characters: of the token of a verified
+/// subject, of the sender of messages to rooms, and of the room of those that watch an id.
+const MARK: char = '\u{1}';
 
 fn check(text: &str, max: usize) -> Result<&str, InvalidName> {
     if text.is_empty() {
@@ -99,17 +94,17 @@ impl PeerId {
     /// characters. So these messages wait and expire apart from those about connections, and the client gets no EXPIRE for
     /// them, which PeerJS takes for a failed connection.
     pub fn in_rooms(&self) -> Self {
-        if self.is_client() { PeerId(format!("{ROOMS_MARK}{self}").into()) } else { self.clone() }
+        if self.is_client() { PeerId(format!("{MARK}{self}").into()) } else { self.clone() }
     }
 
     /// False for [`server`](Self::server) and [`in_rooms`](Self::in_rooms).
     pub fn is_client(&self) -> bool {
-        !self.0.is_empty() && !self.0.starts_with(ROOMS_MARK)
+        !self.0.is_empty() && !self.0.starts_with(MARK)
     }
 
     /// The sender of a message that another node has handed over.
     pub fn of_sender(text: &str) -> Result<Self, InvalidName> {
-        match text.strip_prefix(ROOMS_MARK) {
+        match text.strip_prefix(MARK) {
             Some(id) => PeerId::parse(id).map(|id| id.in_rooms()),
             None if text.is_empty() => Ok(PeerId::server()),
             None => PeerId::parse(text),
@@ -126,17 +121,17 @@ shown!(RoomName);
 impl RoomName {
     /// The room of an id and those that watch it. No client can name it: [`parse`](Self::parse) takes no control characters.
     pub fn of_watched(id: &PeerId) -> Self {
-        RoomName(format!("{WATCH_MARK}{id}").into())
+        RoomName(format!("{MARK}{id}").into())
     }
 
     /// The id, if it is the room of those that watch it.
     pub fn watched(&self) -> Option<PeerId> {
-        PeerId::parse(self.0.strip_prefix(WATCH_MARK)?).ok()
+        PeerId::parse(self.0.strip_prefix(MARK)?).ok()
     }
 
     /// A name from another node.
     pub fn of_node(text: &str) -> Result<Self, InvalidName> {
-        match text.strip_prefix(WATCH_MARK) {
+        match text.strip_prefix(MARK) {
             Some(id) => PeerId::parse(id).map(|id| RoomName::of_watched(&id)),
             None => RoomName::parse(text),
         }
@@ -158,7 +153,7 @@ impl Token {
     /// The token of a verified subject, the same on every server. No client can send it: [`parse`](Self::parse)
     /// takes no control characters. An id and its mark are shorter than [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn of_subject(subject: &PeerId) -> Self {
-        Token(format!("{SUBJECT_MARK}{subject}").into())
+        Token(format!("{MARK}{subject}").into())
     }
 }
 

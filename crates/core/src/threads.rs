@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 use tokio::task::LocalSet;
 
 /// The time from a panic to the restart, so that a panic at once is no busy loop.
@@ -38,7 +38,7 @@ pub struct Threads(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     table: Mutex<BTreeMap<String, State>>,
-    failure: watch::Sender<Option<String>>,
+    failure: SetOnce<String>,
 }
 
 /// Of all threads of one name.
@@ -117,27 +117,16 @@ impl Threads {
         let (threads, named) = (self.clone(), name.to_owned());
         start(name, move || work(&threads, &named)).map(drop)
     }
-}
 
-impl Threads {
     /// Stops the broker. Only the first reason counts.
     pub fn fail(&self, why: String) {
         log::error!("{why}: the server stops");
-        self.0.failure.send_if_modified(|failure| {
-            let is_first = failure.is_none();
-            failure.get_or_insert(why);
-            is_first
-        });
+        let _ = self.0.failure.set(why);
     }
 
     /// Ready with the reason once a thread has failed.
     pub async fn failed(&self) -> String {
-        let mut failure = self.0.failure.subscribe();
-        match failure.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            // The sender lives as long as this.
-            Err(_) => std::future::pending().await,
-        }
+        self.0.failure.wait().await.clone()
     }
 
     /// The reasons why the server should get no clients. Anybody may read it, so it has no text of a panic.
@@ -145,7 +134,7 @@ impl Threads {
         let down = |(name, state): (&String, &State)| {
             (state.down > 0).then(|| format!("the thread {name} has panicked, and is being restarted"))
         };
-        match *self.0.failure.borrow() {
+        match self.0.failure.get() {
             Some(_) => vec!["the server has failed, and stops; the log says why".to_owned()],
             None => self.0.table.lock().iter().filter_map(down).collect(),
         }

@@ -66,16 +66,16 @@ pub(crate) fn relayed<'a>(
     let description = match message() {
         MediaMessage::Offer(connection) => {
             let parties = parties(from.id().as_str(), to, connection);
-            found().filter(|offer| relay.offer(parties, from.address(), offer.credentials))
+            found().filter(|offer| relay.calls().note_offer(parties, from.address(), offer.credentials))
         }
         MediaMessage::Answer(connection) => {
             let parties = parties(to, from.id().as_str(), connection);
-            found().filter(|answer| relay.answer(parties, answer.credentials))
+            found().filter(|answer| relay.calls().begin(parties, answer.credentials, false))
         }
         MediaMessage::Candidate if mode == RelayMode::Always => return Relayed::Nothing,
         MediaMessage::Candidate | MediaMessage::Other => None,
     };
-    let described = description.map(|description| description.with_candidates(relay.candidates()));
+    let described = description.map(|description| description.with_candidates(&relay.candidates(0)));
     described.or(withheld).map_or(Relayed::AsItIs, Relayed::Text)
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn relayed_answer(
     mode: RelayMode,
     text: &str,
 ) -> Option<String> {
-    if !relay.awaits_answer(&to.key, to.realm, to.id.as_str()) {
+    if !relay.calls().awaits_answer(&to.key, to.realm, to.id.as_str()) {
         return None;
     }
     let connection = match (to.realm, peerjs::decode(text)) {
@@ -102,9 +102,8 @@ pub(crate) fn relayed_answer(
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
     let only_relayed = mode == RelayMode::Always;
     let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };
-    let answer =
-        Description::find(text).filter(|answer| relay.answer_from_elsewhere(parties, answer.credentials))?;
-    Some(answer.with_candidates(relay.candidates()))
+    let begins = |answer: &Description<'_>| relay.calls().begin(parties, answer.credentials, true);
+    Some(Description::find(text).filter(begins)?.with_candidates(&relay.candidates(0)))
 }
 
 /// The message that tells a client that its calls with another one have ended.
@@ -114,7 +113,7 @@ pub(crate) fn end(other: &str, whom: &str) -> Frame {
 
 /// The messages that tell a client the new candidates of the relay.
 pub(crate) fn candidates(relay: &Relay, wake: &CandidateNudge) -> impl Iterator<Item = Frame> {
-    relay.new_candidates(wake.times).map(|candidate| {
+    relay.candidates(wake.times).into_iter().map(|candidate| {
         let payload = peerjs::candidate(&candidate, &wake.connection);
         peerjs::relay(peerjs::Kind::Candidate, &wake.other, &wake.whom, Some(&payload))
     })

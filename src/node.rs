@@ -333,7 +333,7 @@ impl Node {
         self.router.note_sweep();
         self.active_tenants().iter().for_each(Tenant::sweep);
         if let Some(relay) = self.relay() {
-            relay.sweep(|key, kind, id| {
+            relay.calls().sweep(|key, kind, id| {
                 self.realm(key.as_str(), kind).is_some_and(|realm| realm.contains(id))
             });
         }

@@ -1,5 +1,6 @@
 //! Stands for the media plane in a build without it: no value of these types exists, so nothing calls their methods.
 
+use std::collections::HashSet;
 use std::future::Ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -41,23 +42,26 @@ absent! {
 
     /// A relay that is running.
     pub(crate) Relay {
-        offer(Parties<'_>, Option<IpAddr>, IceCredentials<'_>) -> bool;
-        answer(Parties<'_>, IceCredentials<'_>) -> bool;
-        answer_from_elsewhere(Parties<'_>, IceCredentials<'_>) -> bool;
-        candidates() -> &[String];
-        new_candidates(u8) -> std::vec::IntoIter<String>;
-        awaits_answer(&ApiKey, RealmKind, &str) -> bool;
-        sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
-        totals() -> RelayTotals;
+        calls() -> &Calls;
+        candidates(u8) -> Vec<String>;
         name_broker(SocketAddr) -> ();
         takes(u8) -> bool;
         serve(impl Sized, &[u8]) -> Ready<()>;
         retire(impl FnMut(EndedCalls) -> bool) -> ();
         leave_ports() -> ();
-        open_calls() -> usize;
-        end_calls(impl FnMut(EndedCalls) -> bool) -> ();
+    }
+
+    /// The calls of a relay.
+    pub(crate) Calls {
+        note_offer(Parties<'_>, Option<IpAddr>, IceCredentials<'_>) -> bool;
+        begin(Parties<'_>, IceCredentials<'_>, bool) -> bool;
+        awaits_answer(&ApiKey, RealmKind, &str) -> bool;
+        sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
+        totals() -> RelayTotals;
+        open() -> usize;
+        end(Option<&HashSet<SocketAddr>>, impl FnMut(EndedCalls) -> bool) -> ();
         forget_connected(&mut Vec<EndedCalls>) -> ();
-        awaited_calls() -> usize;
+        awaited() -> usize;
     }
 
     /// A TURN server that is running.

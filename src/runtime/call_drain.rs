@@ -34,7 +34,7 @@ impl Runtime {
         }
         if let Some(relay) = self.node.relay() {
             let mut untold = Vec::new();
-            relay.end_calls(|ended| {
+            relay.calls().end(None, |ended| {
                 let is_told = self.node.tell_of_end(&ended);
                 if !is_told {
                     untold.push(ended);
@@ -86,14 +86,14 @@ impl Runtime {
     async fn until_ends_are_known(&self) {
         let Some(relay) = self.node.relay() else { return };
         let end = self.now().saturating_add(millis(CHECKED_WITHIN));
-        while relay.awaited_calls() > 0 && self.now() < end {
+        while relay.calls().awaited() > 0 && self.now() < end {
             self.node.clock().sleep(STEP).await;
         }
     }
 
     fn open_calls(&self) -> OpenCalls {
         OpenCalls {
-            calls: self.node.relay().map_or(0, |relay| relay.open_calls()),
+            calls: self.node.relay().map_or(0, |relay| relay.calls().open()),
             allocations: self.turn().map_or(0, |turn| turn.used_allocations()),
         }
     }

@@ -64,7 +64,7 @@ impl Runtime {
         let ended = |(key, clients): Pair| Some(EndedCalls { key: ApiKey::parse(&key).ok()?, clients });
         let mut ended: Vec<EndedCalls> = pairs.into_iter().filter_map(ended).collect();
         if let Some(relay) = self.node.relay() {
-            relay.forget_connected(&mut ended);
+            relay.calls().forget_connected(&mut ended);
         }
         let told = ended.iter().filter(|ended| self.node.tell_of_end(ended)).count();
         let count = counted(told as u64, "pair of clients", "pairs of clients");

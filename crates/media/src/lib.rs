@@ -26,5 +26,5 @@ mod turn;
 use peerbroker_core::media_api::MediaContext;
 
 pub use datapath::sockets::BadMediaAddress;
-pub use relay::{BoundRelay, Relay};
+pub use relay::{BoundRelay, Calls, Relay};
 pub use turn::{BoundTurn, Turn};

@@ -20,13 +20,14 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 use peerbroker_core::media_api::{MediaContext, TurnConfig, TurnTotals, TurnUrls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use crate::datapath::sockets::{Address, BadMediaAddress, Sockets};
+use crate::datapath::sockets::{BadMediaAddress, Sockets};
 use crate::datapath::stun::may_be_stun;
 use peers::Peers;
 use relayed::RelayedAddresses;
@@ -41,7 +42,6 @@ pub struct BoundTurn {
 /// A TURN server that is running. It ends when this is dropped.
 pub struct Turn {
     server: Arc<Server>,
-    addresses: Vec<Address>,
     sockets: Sockets,
 }
 
@@ -49,22 +49,22 @@ impl BoundTurn {
     /// Binds the ports.
     pub fn bind(config: TurnConfig) -> Result<Self, BadMediaAddress> {
         let what = if config.only_stun { "answer STUN" } else { "answer TURN" };
-        let sockets = Sockets::bind(what, &config.listen, !config.only_stun)?;
+        let sockets = Sockets::bind(what, &config.listen, &config.public, !config.only_stun)?;
         Ok(BoundTurn { config, sockets })
     }
 
     /// The addresses that clients are told: at most one of each family.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.advertised(&self.config.public).iter().map(|address| address.told).collect()
+        self.sockets.addresses.iter().map(|address| address.told).collect()
     }
 
     /// Starts the threads. If they cannot start, there is no server, and the log says so.
     pub fn start(self, context: MediaContext) -> Option<Turn> {
         let BoundTurn { config, sockets } = self;
-        let TurnConfig { public, only_stun, ports, private, loopback, .. } = config;
-        let addresses = sockets.advertised(&public);
+        let TurnConfig { only_stun, ports, private, loopback, .. } = config;
+        let addresses = sockets.addresses.clone();
         let own = addresses.iter().flat_map(|address| [address.bound, address.told]).collect();
-        let relayed = RelayedAddresses { addresses: addresses.clone(), ports };
+        let relayed = RelayedAddresses { addresses, ports };
         let peers = Peers::new(own, private, loopback);
         let threads = context.threads.clone();
         let server = Arc::new(Server::new(context, only_stun, peers, relayed));
@@ -72,14 +72,14 @@ impl BoundTurn {
             log::error!("there is no TURN server: {error}");
             return None;
         }
-        Some(Turn { server, addresses, sockets })
+        Some(Turn { server, sockets })
     }
 }
 
 impl Turn {
     /// The URLs that clients are told now.
     pub fn urls(&self) -> TurnUrls {
-        let told = || self.addresses.iter().map(|address| address.told);
+        let told = || self.sockets.addresses.iter().map(|address| address.told);
         let stun = told().map(|address| format!("stun:{address}")).collect();
         if self.server.only_stun {
             return TurnUrls { stun, ..TurnUrls::default() };
@@ -130,8 +130,8 @@ impl Turn {
 
     /// Makes no more allocations, and prepares to [leave the ports](Self::leave_ports). Call it once.
     pub fn retire(&self) {
-        self.server.retire();
-        let clients = self.addresses.iter().flat_map(|address| self.server.clients_at(address.bound));
+        self.server.has_retired.store(true, Ordering::Relaxed);
+        let clients = self.sockets.addresses.iter().flat_map(|address| self.server.clients_at(address.bound));
         // A client without a socket notices it by its own timeout: TURN has no message for that.
         self.sockets.keep(clients);
     }

@@ -53,7 +53,7 @@ fn collect(runtime: &Runtime, format: Format) -> String {
     counted(&mut page, runtime.events.counters());
     speed(&mut page, &runtime.events);
     if let Some(relay) = runtime.node.relay() {
-        relayed(&mut page, relay.totals());
+        relayed(&mut page, relay.calls().totals());
         let help = "For how long calls were relayed, from the first datagram on.";
         let durations = runtime.events.counters().relayed_calls.buckets();
         page.histogram("peerbroker_relay_call_seconds", help, &durations);

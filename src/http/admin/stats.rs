@@ -285,7 +285,7 @@ pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
             timed_out: closed(CloseReason::TimedOut),
             evicted: closed(CloseReason::Evicted),
             expired: counters.total(Count::Expired),
-            relay: runtime.node.relay().map(|relay| relay.totals().into()),
+            relay: runtime.node.relay().map(|relay| relay.calls().totals().into()),
             failed_calls,
             configuration: runtime.reloads.lock().clone(),
             certificate: runtime.certificates.get().map(|certificates| CertificateStats {

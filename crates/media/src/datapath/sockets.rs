@@ -7,12 +7,13 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use peerbroker_core::ports;
-use peerbroker_core::threads::{Panic, Threads};
+use peerbroker_core::threads::Threads;
 use quinn_udp::RecvMeta;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
@@ -60,6 +61,8 @@ pub(crate) struct Sockets {
     /// Those of each thread.
     udp: Vec<Ports>,
     tcp: Vec<TcpListener>,
+    /// At most one of each family.
+    pub(crate) addresses: Vec<Address>,
     /// The sockets of single clients.
     of_clients: watch::Sender<Vec<Arc<Port>>>,
 }
@@ -91,21 +94,30 @@ impl BadMediaAddress {
 }
 
 impl Sockets {
-    /// Binds each address for UDP once for each thread, and for TCP too if wanted, with the same port.
+    /// Binds each address for UDP once for each thread, and for TCP too if wanted, with the same port. Clients are told the
+    /// `public` one of its family in its place, if there is one.
     pub(crate) fn bind(
         what: &'static str,
         addresses: &[SocketAddr],
+        public: &[IpAddr],
         with_tcp: bool,
     ) -> Result<Self, BadMediaAddress> {
         let bad = |(address, error)| BadMediaAddress { what, address, error };
         let is_ours = addresses.iter().any(|given| given.port() == 0);
+        let advertised = |bound: SocketAddr| {
+            let of_family = public.iter().find(|public| public.is_ipv4() == bound.is_ipv4());
+            let told = SocketAddr::new(of_family.copied().unwrap_or(bound.ip()), bound.port());
+            Address { bound, told }
+        };
         let mut tries = TRIES;
         loop {
             let udp = bind_threads(addresses).map_err(bad)?;
-            let bound = addresses_of(&udp);
+            let of_thread = udp.first().into_iter().flat_map(|ports| ports.iter());
+            let addresses: Vec<_> = of_thread.map(|port| advertised(port.bound())).collect();
+            let bound = addresses.iter().map(|address| address.bound);
             let listen = |address| listen(address).map_err(|error| (address, error));
             match bound.filter(|_| with_tcp).map(listen).collect() {
-                Ok(tcp) => return Ok(Sockets { udp, tcp, of_clients: watch::Sender::default() }),
+                Ok(tcp) => return Ok(Sockets { udp, tcp, addresses, of_clients: watch::Sender::default() }),
                 Err((_, error)) if is_ours && tries > 1 && error.kind() == io::ErrorKind::AddrInUse => {
                     tries -= 1
                 }
@@ -117,16 +129,6 @@ impl Sockets {
     /// The ports of one thread.
     pub(crate) fn ports(&self) -> Ports {
         self.udp.first().cloned().unwrap_or_default()
-    }
-
-    /// The addresses, as clients are told them: a public one of its family in place of each, if there is one.
-    pub(crate) fn advertised(&self, public: &[IpAddr]) -> Vec<Address> {
-        let advertised = |bound: SocketAddr| {
-            let of_family = public.iter().find(|public| public.is_ipv4() == bound.is_ipv4());
-            let told = SocketAddr::new(of_family.copied().unwrap_or(bound.ip()), bound.port());
-            Address { bound, told }
-        };
-        addresses_of(&self.udp).map(advertised).collect()
     }
 
     /// Starts the threads, each with a service for its ports.
@@ -170,7 +172,7 @@ impl Sockets {
                             if let Err(ended) = ended
                                 && let Ok(panic) = ended.try_into_panic()
                             {
-                                Panic::from(panic).resume();
+                                resume_unwind(panic);
                             }
                         }
                     }
@@ -215,11 +217,6 @@ impl Sockets {
     fn all_ports(&self) -> impl Iterator<Item = &Arc<Port>> {
         self.udp.iter().flat_map(|ports| ports.iter())
     }
-}
-
-/// The addresses of the ports of each thread.
-fn addresses_of(udp: &[Ports]) -> impl Iterator<Item = SocketAddr> {
-    udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound())
 }
 
 /// Binds an address for TCP.

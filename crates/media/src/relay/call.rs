@@ -174,7 +174,7 @@ const TCP: u8 = 2;
 fn bit(transport: Transport) -> u8 {
     match transport {
         Transport::Udp => UDP,
-        Transport::Tcp(_) => TCP,
+        Transport::Tcp | Transport::BrokerTcp => TCP,
     }
 }
 

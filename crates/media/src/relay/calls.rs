@@ -35,7 +35,7 @@ const BATCH_SIZE: usize = 64;
 const MAX_PER_CLIENT: usize = 512;
 
 /// The calls of a relay.
-pub(super) struct Calls {
+pub struct Calls {
     context: MediaContext,
     own: Vec<SocketAddr>,
     /// True if clients may have private addresses.
@@ -102,7 +102,7 @@ impl Calls {
     }
 
     /// Remembers an offer of a client at that address until its answer comes. False if there are too many.
-    pub(super) fn note_offer(
+    pub fn note_offer(
         &self,
         parties: Parties<'_>,
         address: Option<IpAddr>,
@@ -121,7 +121,8 @@ impl Calls {
         is_noted
     }
 
-    pub(super) fn awaits_answer(&self, key: &ApiKey, realm: RealmKind, offerer: &str) -> bool {
+    /// True if an offer of `offerer` waits for an answer.
+    pub fn awaits_answer(&self, key: &ApiKey, realm: RealmKind, offerer: &str) -> bool {
         self.offers.has(self.client(key, realm, offerer))
     }
 
@@ -129,8 +130,9 @@ impl Calls {
         self.digests.hash_one((key, realm, id))
     }
 
-    /// Begins a call when it is answered. False if its offer is not known, or a limit is reached.
-    pub(super) fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>, may_be_alias: bool) -> bool {
+    /// Begins a call when it is answered. False if its offer is not known, or a limit is reached. A guest whose answer comes from
+    /// another node may be known here by an alias.
+    pub fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>, may_be_alias: bool) -> bool {
         if self.has_retired.load(Ordering::Relaxed) {
             return false;
         }
@@ -389,8 +391,8 @@ impl Calls {
         from.is_tcp() && ip.is_loopback() || self.strangers.admit(ip, now)
     }
 
-    /// Forgets calls that are over, and offers of clients that have left.
-    pub(super) fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
+    /// Forgets calls that are over, offers without an answer, and those of clients that are not here.
+    pub fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
         let now = self.context.clock.now();
         self.offers.sweep(now, is_here);
         self.strangers.sweep(now);
@@ -441,7 +443,7 @@ impl Calls {
         for call in self.all() {
             let session = call.session.lock();
             if session.is_open(now) {
-                let over_udp = session.addresses().filter(|address| address.transport == Transport::Udp);
+                let over_udp = session.addresses().filter(|address| !address.is_tcp());
                 clients.extend(over_udp.map(Endpoint::address));
                 continue;
             }
@@ -455,24 +457,16 @@ impl Calls {
     }
 
     /// The number of calls that carry something, or may do so soon.
-    pub(super) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         let now = self.context.clock.now();
         self.all().iter().filter(|call| call.session.lock().is_open(now)).count()
     }
 
-    /// Ends all calls. `tell` tells clients that have no call any more, and returns true if both know it then.
-    pub(super) fn end(&self, tell: impl FnMut(EndedCalls) -> bool) {
-        self.end_if(|_| true, tell);
-    }
-
-    /// The same for the calls of clients at these addresses over UDP.
-    pub(super) fn end_of(&self, clients: &HashSet<SocketAddr>, tell: impl FnMut(EndedCalls) -> bool) {
-        let is_one =
-            |address: Endpoint| address.transport == Transport::Udp && clients.contains(&address.address());
-        self.end_if(|session| session.addresses().any(is_one), tell);
-    }
-
-    fn end_if(&self, ends: impl Fn(&Session) -> bool, mut tell: impl FnMut(EndedCalls) -> bool) {
+    /// Ends the calls of clients at these addresses over UDP, or all calls. `tell` tells clients that have no call any more, and
+    /// returns true if both know it then. Each client also hears it when it checks its path.
+    pub fn end(&self, at: Option<&HashSet<SocketAddr>>, mut tell: impl FnMut(EndedCalls) -> bool) {
+        let is_at =
+            |at: &HashSet<SocketAddr>, client: Endpoint| !client.is_tcp() && at.contains(&client.address());
         let now = self.context.clock.now();
         // The calls of each two clients, and true if all of them end and were relayed.
         let mut pairs: HashMap<_, (bool, Vec<Arc<Call>>)> = HashMap::new();
@@ -481,10 +475,8 @@ impl Calls {
             if session.is_over(now) {
                 continue;
             }
-            let ends = ends(&session);
-            if ends {
-                session.end();
-            }
+            let ends = at.is_none_or(|at| session.addresses().any(|client| is_at(at, client)));
+            session.is_ending |= ends;
             let is_lost = ends && session.is_carried(now);
             drop(session);
             if let Some(clients) = call.clients() {
@@ -504,8 +496,8 @@ impl Calls {
         }
     }
 
-    /// Removes clients that have a call with each other here.
-    pub(super) fn forget_connected(&self, ended: &mut Vec<EndedCalls>) {
+    /// Removes clients that have a call with each other here: their calls at another relay have ended.
+    pub fn forget_connected(&self, ended: &mut Vec<EndedCalls>) {
         let now = self.context.clock.now();
         let all = self.all();
         let here = all.iter().filter(|call| !call.session.lock().is_over(now));
@@ -514,7 +506,7 @@ impl Calls {
     }
 
     /// The number of calls that end, and whose clients do not know it yet.
-    pub(super) fn awaited(&self) -> usize {
+    pub fn awaited(&self) -> usize {
         let now = self.context.clock.now();
         self.all().iter().filter(|call| call.session.lock().is_awaited(now)).count()
     }
@@ -524,7 +516,8 @@ impl Calls {
         self.by_number.iter().map(|call| Arc::clone(&call)).collect()
     }
 
-    pub(super) fn totals(&self) -> RelayTotals {
+    /// The totals since the start.
+    pub fn totals(&self) -> RelayTotals {
         let mut totals = self.counted.lock().clone();
         totals.calls = self.by_number.len();
         totals.asked = self.offers.asked.get();

@@ -12,39 +12,26 @@ pub(super) struct Endpoint {
     pub(super) transport: Transport,
 }
 
+/// Over TCP, the client has opened a connection, with a frame for each datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Transport {
     Udp,
-    /// A connection that the client has opened, with a frame for each datagram.
-    Tcp(Listener),
-}
-
-/// The server that accepted a connection. Two clients behind a NAT may come to both from one address and port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Listener {
-    Relay,
-    Broker,
+    Tcp,
+    /// A connection that the broker has accepted. Two clients behind a NAT may come to both ports from one address and port.
+    BrokerTcp,
 }
 
 impl Endpoint {
-    pub(super) fn udp(address: SocketAddr) -> Self {
-        Self::new(address, Transport::Udp)
-    }
-
-    pub(super) fn tcp(address: SocketAddr, listener: Listener) -> Self {
-        Self::new(address, Transport::Tcp(listener))
-    }
-
-    pub(super) fn is_tcp(self) -> bool {
-        matches!(self.transport, Transport::Tcp(_))
-    }
-
-    fn new(address: SocketAddr, transport: Transport) -> Self {
+    pub(super) fn new(address: SocketAddr, transport: Transport) -> Self {
         let ip = match address.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
         Endpoint { ip: ip.octets(), port: address.port(), transport }
+    }
+
+    pub(super) fn is_tcp(self) -> bool {
+        self.transport != Transport::Udp
     }
 
     pub(super) fn is_ipv4(self) -> bool {
@@ -69,7 +56,7 @@ impl Transport {
     pub(super) fn head_start(self) -> u64 {
         match self {
             Transport::Udp => 1000,
-            Transport::Tcp(_) => 2000,
+            Transport::Tcp | Transport::BrokerTcp => 2000,
         }
     }
 }

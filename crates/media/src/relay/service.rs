@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::calls::Calls;
-use super::endpoint::{Endpoint, Listener, Outgoing, Transport};
+use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::offers::OfferId;
 use super::session::CONSENT;
 use crate::datapath::burst;
@@ -59,7 +59,7 @@ pub(super) struct Streams {
 
 impl sockets::Service for Service {
     fn receive(&self, port: &Arc<Port>, Joined { from: address, bytes, size }: Joined<'_>) {
-        let from = Endpoint::udp(address);
+        let from = Endpoint::new(address, Transport::Udp);
         let is_turn =
             |datagram: &[u8]| self.turn.as_ref().is_some_and(|turn| turn.take(port, address, datagram));
         let is_for_us = |datagram: &[u8]| is_stun(datagram) || self.turn.is_some() && is_channel(datagram);
@@ -84,7 +84,7 @@ impl sockets::Service for Service {
 
     async fn serve(&self, stream: TcpStream, from: SocketAddr) {
         let read = BytesMut::with_capacity(GREETING);
-        self.serve_at(Listener::Relay, stream, from, read).await;
+        self.serve_at(Transport::Tcp, stream, from, read).await;
     }
 
     async fn keep_time(&self) {
@@ -103,7 +103,7 @@ impl Service {
     /// Serves a connection until it ends. `read` has its first bytes.
     pub(super) async fn serve_at(
         &self,
-        listener: Listener,
+        transport: Transport,
         mut stream: TcpStream,
         from: SocketAddr,
         read: BytesMut,
@@ -113,7 +113,7 @@ impl Service {
         let Ok(Some((language, read))) = greeting else { return };
         match (language, &self.turn) {
             (Spoken::Framed, _) => {
-                self.serve_call(stream.split(), Endpoint::tcp(from, listener), opened, read).await;
+                self.serve_call(stream.split(), Endpoint::new(from, transport), opened, read).await;
             }
             (Spoken::Turn, Some(turn)) => turn.serve_counted(stream, read, from).await,
             // The TURN server has TLS at its own port.
@@ -172,7 +172,7 @@ impl Service {
         let datagrams = || bytes.chunks(size.max(1));
         let mut crowded = None;
         let lost = match to.transport {
-            Transport::Tcp(_) => {
+            Transport::Tcp | Transport::BrokerTcp => {
                 let outbox = self.streams.outboxes.get(&to).map(|outbox| Arc::clone(&outbox));
                 let queue = |datagram| match outbox.as_ref().and_then(|outbox| send_frame(datagram, outbox)) {
                     Some(queued) => {

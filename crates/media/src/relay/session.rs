@@ -3,7 +3,7 @@
 use peerbroker_core::media_api::{CallFailure, CallOutcome, Dropped};
 use peerbroker_core::wire::IceCredentials;
 
-use super::endpoint::{Endpoint, Listener, Outgoing, Transport};
+use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::stun::{self, Role, Stun, Transaction};
 
 /// Milliseconds in which a client has to come after its call began.
@@ -82,8 +82,8 @@ pub(super) struct Session {
     left: u64,
     /// The time of its last datagram that is not STUN.
     carried: u64,
-    /// True if it has to end: its clients are told when they check it.
-    is_ending: bool,
+    /// True if it has to end: each check of a client gets the answer that it has no consent any more.
+    pub(super) is_ending: bool,
 }
 
 struct Crossing {
@@ -126,11 +126,6 @@ impl Session {
     pub(super) fn is_open(&self, now: u64) -> bool {
         let is_new = self.carried == NEVER && now.saturating_sub(self.begun) <= BEGINNING;
         is_new || self.is_carried(now)
-    }
-
-    /// Ends it: from now on, each check of a client gets the answer that it has no consent any more.
-    pub(super) fn end(&mut self) {
-        self.is_ending = true;
     }
 
     /// Records that both clients know that it ends.
@@ -250,7 +245,7 @@ impl Session {
 
     /// The time at which that is due again.
     pub(super) fn next_time(&self, now: u64) -> u64 {
-        let for_tcp = self.begun + Transport::Tcp(Listener::Relay).head_start();
+        let for_tcp = self.begun + Transport::Tcp.head_start();
         if now < for_tcp { for_tcp } else { now + rand::random_range(KEEP_OPEN) }
     }
 
@@ -498,8 +493,7 @@ impl Side {
     fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
         let is_better =
             |address: &Address| address.speaks(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4());
-        let transport =
-            if self.is_of_second_family(at) { Transport::Tcp(Listener::Relay) } else { at.transport };
+        let transport = if self.is_of_second_family(at) { Transport::Tcp } else { at.transport };
         age >= transport.head_start() && !self.has_udp(is_better)
     }
 

@@ -70,13 +70,9 @@ impl Quotas {
         Arc::strong_count(&self.all) - 1
     }
 
-    /// Sets the limits of keys' own.
-    pub(super) fn set_limits(&self, own: impl Fn(&str) -> KeyLimits) {
+    /// Forgets addresses without allocations, and keys whose full burst is available again. Sets the limits of the others' `own`.
+    pub(super) fn sweep(&self, now: u64, own: impl Fn(&str) -> KeyLimits) {
         self.by_key.all().iter().for_each(|(key, traffic)| traffic.own.store(Arc::new(own(key))));
-    }
-
-    /// Forgets addresses without allocations, and keys whose full burst is available again.
-    pub(super) fn sweep(&self, now: u64) {
         self.by_key.sweep(|traffic| !traffic.rate.is_rested(now));
         self.by_address.sweep(|()| false);
         self.by_site.sweep(|()| false);
@@ -109,7 +105,7 @@ mod tests {
         places.remove(0);
         assert!(take("c", 4).is_ok());
         places.clear();
-        quotas.sweep(0);
+        quotas.sweep(0, |_| KeyLimits::default());
         assert_eq!(
             (quotas.len(), quotas.by_key.len(), quotas.by_address.len() + quotas.by_site.len()),
             (0, 0, 0)
@@ -137,9 +133,9 @@ mod tests {
         };
         let charge = |count, now| take().of_key.charge(count, 10, now);
         assert!(charge(100, 0) && !charge(1, 0));
-        quotas.sweep(0);
+        quotas.sweep(0, |_| KeyLimits::default());
         assert!(!charge(1, 0));
-        quotas.sweep(10_000);
+        quotas.sweep(10_000, |_| KeyLimits::default());
         assert!(quotas.by_key.len() == 0);
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Server {
     last_connection: AtomicU64,
     pub(super) tls: OnceLock<TlsAcceptor>,
     /// True if it makes no more allocations.
-    has_retired: AtomicBool,
+    pub(super) has_retired: AtomicBool,
 }
 
 /// The outcome of bytes of a client, or the reason why they are dropped.
@@ -320,11 +320,6 @@ impl Server {
         self.by_client.iter().map(|entry| Arc::clone(&entry)).collect()
     }
 
-    /// Makes no more allocations.
-    pub(super) fn retire(&self) {
-        self.has_retired.store(true, Ordering::Relaxed);
-    }
-
     /// The clients at a UDP port of ours that have relayed something lately, or are new.
     pub(crate) fn clients_at(&self, port: SocketAddr) -> Vec<SocketAddr> {
         let now = self.now();
@@ -352,8 +347,7 @@ impl Server {
                 self.remove(&allocation);
             }
         }
-        self.quotas.set_limits(|key| self.context.host.limits_of(key));
-        self.quotas.sweep(now);
+        self.quotas.sweep(now, |key| self.context.host.limits_of(key));
         self.strangers.sweep(now);
     }
 

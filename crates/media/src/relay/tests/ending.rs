@@ -41,7 +41,7 @@ fn both_clients_of_a_call_that_ends_hear_it_when_they_check_their_path() {
     let world = World::new(|_| {});
     let clients = carried(&world, "a", "b");
     assert_eq!(world.calls.awaited(), 0);
-    world.calls.end(nobody);
+    world.calls.end(None, nobody);
     assert_eq!(world.calls.awaited(), 1);
     for (client, left) in clients.iter().zip([1, 0]) {
         for _ in 0..2 {
@@ -61,7 +61,7 @@ fn both_clients_of_a_call_that_ends_hear_it_when_they_check_their_path() {
 fn nobody_waits_for_clients_that_are_gone_or_that_the_relay_carries_nothing_for() {
     let world = World::new(|_| {});
     let [caller, _] = carried(&world, "a", "b");
-    world.calls.end(nobody);
+    world.calls.end(None, nobody);
     world.advance(Duration::from_secs(20));
     assert!(caller.is_revoked_by(&check(&world, &caller)[0]));
     world.advance(Duration::from_secs(11));
@@ -70,7 +70,7 @@ fn nobody_waits_for_clients_that_are_gone_or_that_the_relay_carries_nothing_for(
     let direct = World::new(|_| {});
     let [caller, callee] = direct.call("a", "b");
     direct.join(&caller, &callee);
-    direct.calls.end(nobody);
+    direct.calls.end(None, nobody);
     assert_eq!(direct.calls.awaited(), 0);
 }
 
@@ -78,7 +78,7 @@ fn nobody_waits_for_clients_that_are_gone_or_that_the_relay_carries_nothing_for(
 fn a_forged_check_of_a_call_that_ends_gets_no_answer() {
     let world = World::new(|_| {});
     let [caller, _] = carried(&world, "a", "b");
-    world.calls.end(nobody);
+    world.calls.end(None, nobody);
     world.send(caller.at, &caller.check_with("wrong", false));
     assert!(world.received(caller.at).is_empty());
     assert!(
@@ -134,9 +134,9 @@ fn a_call_is_open_until_it_carries_nothing_for_a_minute_or_its_clients_are_gone(
 fn calls_of_a_client_without_a_socket_end_and_others_go_on() {
     let world = World::new(|_| {});
     let [caller, _] = carried(&world, "a", "b");
-    world.calls.end_of(&["3.3.3.3:3".parse().unwrap()].into(), nobody);
+    world.calls.end(Some(&["3.3.3.3:3".parse().unwrap()].into()), nobody);
     assert_eq!(world.calls.awaited(), 0);
-    world.calls.end_of(&[caller.at.address()].into(), nobody);
+    world.calls.end(Some(&[caller.at.address()].into()), nobody);
     assert_eq!(world.calls.awaited(), 1);
 }
 
@@ -170,7 +170,7 @@ fn connected_clients_are_told_unless_they_have_another_call_that_goes_on() {
     world.prove(&caller);
     world.prove(&callee);
     let told = RefCell::new(Vec::new());
-    world.calls.end(|EndedCalls { key, clients }| {
+    world.calls.end(None, |EndedCalls { key, clients }| {
         told.borrow_mut().push(format!("{key} {}", clients.join(" ")));
         true
     });

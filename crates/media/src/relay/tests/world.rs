@@ -15,7 +15,7 @@ use stun_types::message::{
 
 use crate::datapath::counters::TrafficCounters;
 use crate::relay::calls::Calls;
-use crate::relay::endpoint::{Endpoint, Listener, Outgoing};
+use crate::relay::endpoint::{Endpoint, Outgoing, Transport};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
     CallFailure, CallOutcome, CandidateNudge, Carried, Host, KeyLimits, MediaContext, MediaLimits, Parties,
@@ -96,12 +96,12 @@ pub(super) struct Client {
 
 /// As in `1.1.1.1:1000`, `1.1.1.1:1000 over TCP` or `1.1.1.1:1000 over the broker's TCP`.
 pub(super) fn addr(text: &str) -> Endpoint {
-    let tcp = |text: &str, listener| Endpoint::tcp(text.parse().unwrap(), listener);
+    let over = |text: &str, transport| Endpoint::new(text.parse().unwrap(), transport);
     match text.split_once(" over ") {
-        Some((text, "TCP")) => tcp(text, Listener::Relay),
-        Some((text, "the broker's TCP")) => tcp(text, Listener::Broker),
+        Some((text, "TCP")) => over(text, Transport::Tcp),
+        Some((text, "the broker's TCP")) => over(text, Transport::BrokerTcp),
         Some((_, other)) => panic!("{other}"),
-        None => Endpoint::udp(text.parse().unwrap()),
+        None => over(text, Transport::Udp),
     }
 }
 

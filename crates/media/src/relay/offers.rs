@@ -1,7 +1,8 @@
 //! Offers that wait for their answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::RangeInclusive;
 
 use parking_lot::Mutex;
 use peerbroker_core::media_api::Parties;
@@ -28,7 +29,7 @@ const MAX_CONNECTION: usize = 128;
 /// Most offers in all, of some 250 bytes each.
 const MAX: usize = 100_000;
 
-/// The number of an offer, and the digest of the client that made it.
+/// The digest of the client that made an offer, and the number of the offer.
 pub(super) type OfferId = (u64, u64);
 
 /// All offers.
@@ -44,23 +45,13 @@ pub(super) struct Offers {
 
 #[derive(Default)]
 struct Waiting {
-    /// By the digest of the client that made them.
-    by_client: HashMap<u64, OfClient>,
+    offers: BTreeMap<OfferId, Offer>,
     /// By the digest of the username fragment. The password decides.
     by_ufrag: HashMap<u64, OfferId>,
     digests: RandomState,
-    count: usize,
     next_number: u64,
-    ranking: Ranking<OfferId>,
-}
-
-struct OfClient {
-    key: ApiKey,
-    realm: RealmKind,
-    id: Box<str>,
-    offers: Vec<Offer>,
-    /// Since when the client is not here.
-    absent: Option<u64>,
+    /// By their numbers: the oldest of equals is the first to go.
+    ranking: Ranking<(u64, OfferId)>,
 }
 
 /// The address of a check's client, and the check. Boxed: almost no offer has one.
@@ -69,7 +60,12 @@ type EarlyCheck = Box<(Endpoint, Box<[u8]>)>;
 /// The record of an offer.
 pub(super) struct Offer {
     pub(super) offerer: Offerer,
-    number: u64,
+    key: ApiKey,
+    realm: RealmKind,
+    /// The id of its client.
+    id: Box<str>,
+    /// Since when its client is not here.
+    absent: Option<u64>,
     answerer: Box<str>,
     connection: Option<Box<str>>,
     ufrag: Box<str>,
@@ -105,11 +101,9 @@ impl Offers {
             return false;
         }
         let mut waiting = self.waiting.lock();
-        let of_client = waiting.by_client.get_mut(&offerer.client);
-        let earlier =
-            of_client.and_then(|known| known.offers.iter_mut().find(|earlier| earlier.is_for(parties)));
-        if let Some(earlier) = earlier {
-            let (id, ufrag) = ((earlier.number, offerer.client), std::mem::take(&mut earlier.ufrag));
+        let mut of_client = waiting.offers.range_mut(all_of(offerer.client));
+        if let Some((id, earlier)) = of_client.find(|(_, earlier)| earlier.is_for(parties)) {
+            let (id, ufrag) = (*id, std::mem::take(&mut earlier.ufrag));
             (earlier.ufrag, earlier.pwd) = (credentials.ufrag.into(), credentials.pwd.into());
             earlier.at = now;
             waiting.forget_ufrag(&ufrag, id);
@@ -119,27 +113,22 @@ impl Offers {
         self.asked.add(1);
         let Some(load) = self.loads.add(offerer, MOST) else { return false };
         let weight = load.weight();
-        if waiting.count >= MAX {
+        if waiting.offers.len() >= MAX {
             if !waiting.make_room(weight) {
                 return false;
             }
             self.unanswered.add(1);
         }
-        let number = waiting.next_number;
+        let id = (offerer.client, waiting.next_number);
         waiting.next_number += 1;
-        waiting.count += 1;
-        waiting.ranking.add(weight, (number, offerer.client));
-        waiting.note_ufrag(credentials.ufrag, (number, offerer.client));
-        let of_client = waiting.by_client.entry(offerer.client).or_insert_with(|| OfClient {
+        waiting.ranking.add(weight, (id.1, id));
+        waiting.note_ufrag(credentials.ufrag, id);
+        let offer = Offer {
+            offerer,
             key: parties.key.clone(),
             realm: parties.realm,
             id: parties.offerer.into(),
-            offers: Vec::new(),
             absent: None,
-        });
-        of_client.offers.push(Offer {
-            offerer,
-            number,
             answerer: parties.answerer.into(),
             connection: parties.connection.map(Box::from),
             ufrag: credentials.ufrag.into(),
@@ -147,19 +136,21 @@ impl Offers {
             early_checks: [None, None],
             at: now,
             load,
-        });
+        };
+        waiting.offers.insert(id, offer);
         true
     }
 
     /// The offer of a call, which is answered once. A guest whose answer comes from another node may be known here by an alias.
     pub(super) fn take(&self, client: u64, parties: Parties<'_>, may_be_alias: bool) -> Option<Offer> {
         let mut waiting = self.waiting.lock();
-        let offers = &waiting.by_client.get(&client)?.offers;
+        let mut offers = waiting.offers.range(all_of(client));
+        let (first, mut others) = (offers.clone().next()?, offers.clone().skip(1));
         // A client seldom calls several others at once.
-        let by_alias =
-            || (may_be_alias && parties.realm == RealmKind::Guests && offers.len() == 1).then_some(0);
-        let at = offers.iter().position(|offer| offer.is_for(parties)).or_else(by_alias)?;
-        waiting.remove(client, at)
+        let is_by_alias = may_be_alias && parties.realm == RealmKind::Guests && others.next().is_none();
+        let found = offers.find(|(_, offer)| offer.is_for(parties)).or(is_by_alias.then_some(first));
+        let id = *found?.0;
+        waiting.remove(id)
     }
 
     /// Keeps a check until its offer is answered. `None` if it is not signed with the password of one.
@@ -168,8 +159,7 @@ impl Offers {
         let (ufrag, _) = username.username().split_once(':')?;
         let mut waiting = self.waiting.lock();
         let id = *waiting.by_ufrag.get(&waiting.digests.hash_one(ufrag))?;
-        let at = position(&waiting.by_client, &id)?;
-        let offer = waiting.by_client.get_mut(&id.1)?.offers.get_mut(at)?;
+        let offer = waiting.offers.get_mut(&id)?;
         check.is_proved_by(&offer.pwd).then(|| {
             let [udp, tcp] = &mut offer.early_checks;
             let kept = if check.from.is_tcp() { tcp } else { udp };
@@ -180,40 +170,33 @@ impl Offers {
 
     /// True if an offer waits for its answer.
     pub(super) fn waits(&self, id: &OfferId) -> bool {
-        self.waiting.lock().offer(id).is_some()
+        self.waiting.lock().offers.contains_key(id)
     }
 
     /// True if a client has made an offer that is not answered.
     pub(super) fn has(&self, client: u64) -> bool {
-        self.waiting.lock().by_client.contains_key(&client)
+        self.waiting.lock().offers.range(all_of(client)).next().is_some()
     }
 
     /// Forgets offers that are too old for an answer, and those of clients that have left.
     pub(super) fn sweep(&self, now: u64, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
         let mut waiting = self.waiting.lock();
-        let Waiting { by_client, by_ufrag, count, ranking, .. } = &mut *waiting;
-        *count = 0;
-        by_client.retain(|_, OfClient { key, realm, id, offers, absent }| {
+        let Waiting { offers, by_ufrag, ranking, .. } = &mut *waiting;
+        let before = offers.len();
+        offers.retain(|_, Offer { key, realm, id, absent, at, .. }| {
             *absent = (!is_here(key, *realm, id)).then(|| absent.unwrap_or(now));
             let has_left = absent.is_some_and(|since| now.saturating_sub(since) >= ABSENT);
-            let before = offers.len();
-            offers.retain(|offer| !has_left && now.saturating_sub(offer.at) <= ANSWER_TIMEOUT);
-            self.unanswered.add((before - offers.len()) as u64);
-            *count += offers.len();
-            !offers.is_empty()
+            !has_left && now.saturating_sub(*at) <= ANSWER_TIMEOUT
         });
-        by_ufrag.retain(|_, id| position(by_client, id).is_some());
-        ranking.sweep(*count, |id| position(by_client, id).is_some());
+        self.unanswered.add((before - offers.len()) as u64);
+        by_ufrag.retain(|_, id| offers.contains_key(id));
+        ranking.sweep(offers.len(), |(_, id)| offers.contains_key(id));
         drop(waiting);
         self.loads.sweep();
     }
 }
 
 impl Waiting {
-    fn offer(&self, id: &OfferId) -> Option<&Offer> {
-        self.by_client.get(&id.1)?.offers.get(position(&self.by_client, id)?)
-    }
-
     fn note_ufrag(&mut self, ufrag: &str, id: OfferId) {
         self.by_ufrag.insert(self.digests.hash_one(ufrag), id);
     }
@@ -228,26 +211,19 @@ impl Waiting {
 
     /// Evicts an offer of a client that has at least as many as an offerer of that weight.
     fn make_room(&mut self, weight: usize) -> bool {
-        let mut ranking = std::mem::take(&mut self.ranking);
-        let taken = ranking.give_way(weight, |id| self.offer(id).map(|offer| offer.load.weight()));
-        self.ranking = ranking;
-        let at = taken.and_then(|id| Some((id.1, position(&self.by_client, &id)?)));
-        at.and_then(|(client, at)| self.remove(client, at)).is_some()
+        let weigh = |(_, id): &(u64, OfferId)| self.offers.get(id).map(|offer| offer.load.weight());
+        let taken = self.ranking.give_way(weight, weigh);
+        taken.and_then(|(_, id)| self.remove(id)).is_some()
     }
 
-    fn remove(&mut self, client: u64, at: usize) -> Option<Offer> {
-        let of_client = self.by_client.get_mut(&client)?;
-        let offer = of_client.offers.swap_remove(at);
-        if of_client.offers.is_empty() {
-            self.by_client.remove(&client);
-        }
-        self.forget_ufrag(&offer.ufrag, (offer.number, client));
-        self.count -= 1;
+    fn remove(&mut self, id: OfferId) -> Option<Offer> {
+        let offer = self.offers.remove(&id)?;
+        self.forget_ufrag(&offer.ufrag, id);
         Some(offer)
     }
 }
 
-/// The index of an offer among those of its client.
-fn position(by_client: &HashMap<u64, OfClient>, (number, client): &OfferId) -> Option<usize> {
-    by_client.get(client)?.offers.iter().position(|offer| offer.number == *number)
+/// All offers of a client.
+fn all_of(client: u64) -> RangeInclusive<OfferId> {
+    (client, 0)..=(client, u64::MAX)
 }

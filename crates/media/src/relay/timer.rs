@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use peerbroker_core::clock::Clock;
@@ -29,15 +28,11 @@ impl Timer {
 
     /// Waits until a call is due.
     pub(super) async fn until_due(&self, clock: &Clock) {
-        loop {
-            let first = self.due.lock().peek().map(|Reverse((at, _))| *at);
-            let wait = first.map(|at| Duration::from_millis(at.saturating_sub(clock.now())));
-            match wait {
-                Some(Duration::ZERO) => return,
-                Some(wait) => {
-                    let _ = tokio::time::timeout(wait, self.sooner.notified()).await;
-                }
-                None => self.sooner.notified().await,
+        let first = || self.due.lock().peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        while first() > clock.now() {
+            tokio::select! {
+                () = clock.sleep_until(first()) => {}
+                () = self.sooner.notified() => {}
             }
         }
     }

@@ -123,24 +123,20 @@ impl Rights {
     /// Binds a channel to a peer, or keeps it for longer. Permits the peer too.
     pub(super) fn bind(&mut self, number: u16, peer: SocketAddr, now: u64) -> Result<(), TurnRefusal> {
         self.channels.retain(|channel| channel.expires > now);
-        let is_of = |channel: &&mut Channel| channel.number == number || channel.peer == peer;
-        let expires = now + CHANNEL;
-        if let Some(known) = self.channels.iter_mut().find(is_of) {
-            // The number or the peer may be in use for another one.
-            if (known.number, known.peer) != (number, peer) {
-                return Err(TurnRefusal::Request);
-            }
-            known.expires = expires;
-            return self.permit(&[peer], now);
-        }
-        if !CHANNELS.contains(&number) {
+        // The number or the peer may be in use for another one.
+        if self.channels.iter().any(|known| (known.number == number) != (known.peer == peer)) {
             return Err(TurnRefusal::Request);
         }
-        if self.channels.len() >= MAX_CHANNELS {
+        let is_new = self.channels.iter().all(|known| known.number != number);
+        if is_new && !CHANNELS.contains(&number) {
+            return Err(TurnRefusal::Request);
+        }
+        if is_new && self.channels.len() >= MAX_CHANNELS {
             return Err(TurnRefusal::Capacity);
         }
         self.permit(&[peer], now)?;
-        self.channels.push(Channel { number, peer, expires });
+        self.channels.retain(|known| known.number != number);
+        self.channels.push(Channel { number, peer, expires: now + CHANNEL });
         Ok(())
     }
 

@@ -100,14 +100,11 @@ pub struct Traffic {
     pub dropped: [u64; Dropped::ALL.len()],
 }
 
-/// The counts of some reasons, by their labels.
-fn by_reason<const N: usize>(
-    traffic: &Traffic,
-    reasons: [Dropped; N],
-) -> impl Iterator<Item = (&'static str, u64)> + use<N> {
-    let dropped = traffic.dropped;
-    let count = move |why: Dropped| dropped.get(why as usize).copied().unwrap_or_default();
-    reasons.into_iter().map(move |why| (why.label(), count(why)))
+impl Traffic {
+    /// Datagrams that it dropped for some of the reasons, by their labels.
+    fn dropped_as<const N: usize>(&self, reasons: [Dropped; N]) -> [(&'static str, u64); N] {
+        reasons.map(|why| (why.label(), self.dropped.get(why as usize).copied().unwrap_or_default()))
+    }
 }
 
 /// The addresses of a relay: those that it binds, and those that clients are told.
@@ -286,7 +283,7 @@ impl RelayTotals {
     /// Datagrams that it dropped, by reason.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         use Dropped::{Address, Forged, Full, NoWay, TooMuch, Unknown};
-        by_reason(&self.traffic, [Unknown, Forged, Address, NoWay, TooMuch, Full])
+        self.traffic.dropped_as([Unknown, Forged, Address, NoWay, TooMuch, Full]).into_iter()
     }
 }
 
@@ -444,7 +441,7 @@ impl TurnTotals {
     /// Datagrams that it dropped, by reason.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         use Dropped::{Full, NoWay, Permission, Stranger, TooMuch, Unknown};
-        by_reason(&self.traffic, [Unknown, Stranger, Permission, NoWay, TooMuch, Full])
+        self.traffic.dropped_as([Unknown, Stranger, Permission, NoWay, TooMuch, Full]).into_iter()
     }
 }
 

@@ -4,6 +4,8 @@
 mod description;
 mod withheld;
 
+use std::borrow::Cow;
+
 use peerbroker_core::media_api::{CandidateNudge, Parties};
 
 use crate::dialect::peerjs;
@@ -11,7 +13,7 @@ use crate::events::PeerAddress;
 use crate::keys::RelayMode;
 use crate::media::Relay;
 use crate::router::Peer;
-use crate::wire::{Frame, MessageKind, PeerId, RealmKind};
+use crate::wire::{Frame, IceCredentials, MessageKind, PeerId, RealmKind};
 use description::Description;
 pub(crate) use withheld::without_addresses;
 
@@ -28,55 +30,40 @@ pub(crate) enum MediaMessage<'a> {
     Other,
 }
 
-/// The version of a message that its recipient gets.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Relayed {
-    /// All of it.
-    AsItIs,
-    /// This text instead.
-    Text(String),
-    /// Nothing: it would be empty.
-    Nothing,
-}
-
-/// A message as its recipient may have it.
+/// The text of a message as its recipient may have it. `None` if nothing is left of it.
 pub(crate) fn relayed<'a>(
     relay: &Relay,
     from: &Peer,
     to: &str,
     message: impl FnOnce() -> MediaMessage<'a>,
     mode: RelayMode,
-    text: &str,
-) -> Relayed {
-    if mode == RelayMode::Off {
-        return Relayed::AsItIs;
-    }
-    let withheld = (mode == RelayMode::Always).then(|| without_addresses(text));
-    let text = withheld.as_deref().unwrap_or(text);
-    let realm = from.realm();
-    let parties = |offerer, answerer, connection| Parties {
-        key: realm.key(),
-        realm: realm.kind(),
-        offerer,
-        answerer,
-        connection,
-        only_relayed: mode == RelayMode::Always,
+    text: &'a str,
+) -> Option<Cow<'a, str>> {
+    let text = match mode {
+        RelayMode::Off => return Some(text.into()),
+        RelayMode::Always => Cow::from(without_addresses(text)),
+        RelayMode::Fallback => text.into(),
     };
-    let found = || Description::find(text);
-    let description = match message() {
-        MediaMessage::Offer(connection) => {
-            let parties = parties(from.id().as_str(), to, connection);
-            found().filter(|offer| relay.calls().note_offer(parties, from.address(), offer.credentials))
-        }
-        MediaMessage::Answer(connection) => {
-            let parties = parties(to, from.id().as_str(), connection);
-            found().filter(|answer| relay.calls().begin(parties, answer.credentials, false))
-        }
-        MediaMessage::Candidate if mode == RelayMode::Always => return Relayed::Nothing,
-        MediaMessage::Candidate | MediaMessage::Other => None,
+    let (sender, only_relayed) = (from.id().as_str(), mode == RelayMode::Always);
+    let (is_offer, offerer, answerer, connection) = match message() {
+        MediaMessage::Offer(connection) => (true, sender, to, connection),
+        MediaMessage::Answer(connection) => (false, to, sender, connection),
+        MediaMessage::Candidate if only_relayed => return None,
+        MediaMessage::Candidate | MediaMessage::Other => return Some(text),
     };
-    let described = description.map(|description| description.with_candidates(&relay.candidates(0)));
-    described.or(withheld).map_or(Relayed::AsItIs, Relayed::Text)
+    let (key, realm) = (from.realm().key(), from.realm().kind());
+    let parties = Parties { key, realm, offerer, answerer, connection, only_relayed };
+    let described = with_relay(relay, &text, |credentials| match is_offer {
+        true => relay.calls().note_offer(parties, from.address(), credentials),
+        false => relay.calls().begin(parties, credentials, false),
+    });
+    Some(described.map_or(text, Cow::Owned))
+}
+
+/// The text with the candidates of the relay, if there is a description in it whose call the relay takes.
+fn with_relay(relay: &Relay, text: &str, takes: impl FnOnce(IceCredentials<'_>) -> bool) -> Option<String> {
+    let found = Description::find(text)?;
+    takes(found.credentials).then(|| found.with_candidates(&relay.candidates(0)))
 }
 
 /// As for the offer, for an answer from another node, which has removed the addresses. The offer was made here, so this
@@ -102,8 +89,7 @@ pub(crate) fn relayed_answer(
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
     let only_relayed = mode == RelayMode::Always;
     let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };
-    let begins = |answer: &Description<'_>| relay.calls().begin(parties, answer.credentials, true);
-    Some(Description::find(text).filter(begins)?.with_candidates(&relay.candidates(0)))
+    with_relay(relay, text, |credentials| relay.calls().begin(parties, credentials, true))
 }
 
 /// The message that tells a client that its calls with another one have ended.

@@ -5,6 +5,7 @@ mod everywhere;
 mod listings;
 mod tenant;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
 use crate::config::LiveConfig;
-use crate::descriptions::{self, MediaMessage, Relayed};
+use crate::descriptions::{self, MediaMessage};
 use crate::dialect::peerjs::{self, Kind};
 use crate::events::{Counters, Events, PeerAddress};
 use crate::keys::{Key, Policy, RelayMode};
@@ -163,16 +164,16 @@ impl Node {
         self.relay.get()
     }
 
-    /// The version of a message that its recipient may get, where the key has its calls relayed.
+    /// The text of a message as its recipient may have it, where the key has its calls relayed. `None` if nothing is left of it.
     pub(crate) fn relayed<'a>(
         &self,
         from: &Peer,
         to: &str,
         message: impl FnOnce() -> MediaMessage<'a>,
-        text: &str,
-    ) -> Relayed {
+        text: &'a str,
+    ) -> Option<Cow<'a, str>> {
         // The rest costs time, and most servers have no relay.
-        let Some(relay) = self.relay() else { return Relayed::AsItIs };
+        let Some(relay) = self.relay() else { return Some(text.into()) };
         descriptions::relayed(relay, from, to, message, self.relay_mode(from.key()), text)
     }
 

@@ -1,10 +1,11 @@
 //! The interface between the session loop and a protocol.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::task::{self, Poll};
 
 use super::admission::{Entry, Rejection, Source};
-use crate::descriptions::{MediaMessage, Relayed};
+use crate::descriptions::MediaMessage;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, Peer, Routed};
 use crate::transport::Disconnect;
@@ -83,10 +84,10 @@ impl Context<'_> {
         message: MediaMessage<'_>,
     ) -> bool {
         let text = std::str::from_utf8(frame.payload()).unwrap_or_default();
-        let frame = match self.node.relayed(self.peer, to, || message, text) {
-            Relayed::AsItIs => frame,
-            Relayed::Text(text) => Frame::of_text(&text),
-            Relayed::Nothing => return true,
+        let Some(text) = self.node.relayed(self.peer, to, || message, text) else { return true };
+        let frame = match text {
+            Cow::Borrowed(_) => frame,
+            Cow::Owned(text) => Frame::of_text(&text),
         };
         match self.peer.route(to, kind, frame) {
             Routed::Delivered(flush) => self.flushes.extend(flush),

@@ -7,7 +7,7 @@ use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, te
 use super::admit::refuse;
 use super::handler::{Context, ProtocolHandler, part};
 use super::open::OpenSession;
-use crate::descriptions::{MediaMessage, Relayed};
+use crate::descriptions::MediaMessage;
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
 use crate::dialect::{rooms, server};
 use crate::keys::Settings;
@@ -140,7 +140,7 @@ fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'
     let client = Client { key: peer.key(), id: peer.id() };
     node.note_message(client, Message { kind: *kind, dst, payload: *payload });
     let id = peer.id().as_str();
-    let relayed = payload.map_or(Relayed::AsItIs, |payload| {
+    let relayed = payload.map(|payload| {
         let message = || match *kind {
             Kind::Offer => MediaMessage::Offer(peerjs::connection(payload)),
             Kind::Answer => MediaMessage::Answer(peerjs::connection(payload)),
@@ -149,12 +149,10 @@ fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'
         };
         node.relayed(peer, dst, message, payload)
     });
-    let payload = match &relayed {
-        Relayed::AsItIs => *payload,
-        Relayed::Text(text) => Some(&**text),
-        Relayed::Nothing => return,
-    };
-    let frame = peerjs::relay(*kind, id, dst, payload);
+    if matches!(relayed, Some(None)) {
+        return;
+    }
+    let frame = peerjs::relay(*kind, id, dst, relayed.flatten().as_deref());
     let kind = MessageKind::from(*kind);
     match peer.route(dst, kind, frame) {
         Routed::Delivered(flush) => context.flushes.extend(flush),

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::clock::Clock;
-use peerbroker::cluster::{Membership, OpenRequest, Opening};
+use peerbroker::cluster::{Membership, OpenRequest};
 use peerbroker::config::{ClusterConfig, Config, Degraded};
 use peerbroker::events::Events;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::node::Node;
 use peerbroker::router::{ConnectionInfo, IdLease, Realm, RegisterRefusal, RegisterRequest, Routed};
-use peerbroker::wire::{ApiKey, CloseReason, Frame, Link, MessageKind, PeerId, Token};
+use peerbroker::wire::{ApiKey, CloseReason, Frame, Link, MessageKind, PeerId, Refusal, Token};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
@@ -417,8 +417,8 @@ async fn open(
             address: None,
         };
         let outcome = match membership.open(request).await {
-            Opening::TakenHere => Err(RegisterRefusal::Taken),
-            Opening::Granted(claimed) => {
+            Ok(None) => Err(RegisterRefusal::Taken),
+            Ok(Some(claimed)) => {
                 let mut outbox = socket.outbox();
                 let request = RegisterRequest {
                     id: &id,
@@ -435,10 +435,10 @@ async fn open(
                 }
                 outcome
             }
-            Opening::Taken => return Err("taken"),
-            Opening::Elsewhere => return Err("elsewhere"),
-            Opening::Full => return Err("full"),
-            Opening::Unavailable => return Err("unavailable"),
+            Err(Refusal::IdTaken) => return Err("taken"),
+            Err(Refusal::Elsewhere) => return Err("elsewhere"),
+            Err(Refusal::LimitReached) => return Err("full"),
+            Err(_) => return Err("unavailable"),
         };
         match outcome {
             Ok(lease) => return Ok(lease),

@@ -23,7 +23,7 @@ use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
 use crate::rooms::{News, OtherNodes};
 use crate::router::{ClaimedId, Cluster, Outgoing, Peer, Realm};
-use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token, numbers};
+use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Refusal, Token, numbers};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -274,8 +274,8 @@ impl Membership {
     /// The answer to a client in an outage.
     pub(super) fn by_itself(&self) -> Opening {
         match self.config.degraded {
-            Degraded::Allow => Opening::Granted(ClaimedName::default()),
-            Degraded::Refuse => Opening::Unavailable,
+            Degraded::Allow => Ok(Some(ClaimedName::default())),
+            Degraded::Refuse => Err(Refusal::Unavailable),
         }
     }
 
@@ -504,21 +504,9 @@ pub struct OpenRequest {
     pub address: Option<IpAddr>,
 }
 
-/// The answer of the cluster to a client that asks for an id.
-pub enum Opening {
-    /// It may register here.
-    Granted(ClaimedName),
-    /// A connection of this node has the id, with another token: it can be probed here.
-    TakenHere,
-    /// A connection of another node has the id, with another token, and is alive.
-    Taken,
-    /// A stream asks, but its client already has a WebSocket on another node.
-    Elsewhere,
-    /// The key has reached its limit of clients.
-    Full,
-    /// The other nodes cannot be asked.
-    Unavailable,
-}
+/// The answer of the cluster to a client that asks for an id: it may register here with the name, or is refused. `None` if a
+/// connection of this node has the id, with another token: it can be probed here.
+pub type Opening = Result<Option<ClaimedName>, Refusal>;
 
 /// A name that a connection will have. Dropping it gives the name back, unless it was [registered](Self::registered). By default,
 /// nothing is claimed: for a node outside of a cluster, or in an outage.

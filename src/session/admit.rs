@@ -13,7 +13,7 @@ use super::admission::{Entry, Rejection, Source};
 use super::handler::ProtocolHandler;
 use super::open::OpenSession;
 use crate::clock::millis;
-use crate::cluster::{ClaimedName, OpenRequest, Opening};
+use crate::cluster::{ClaimedName, OpenRequest};
 use crate::events::{Connected, Count, Event};
 use crate::node::Node;
 use crate::router::{ConnectionInfo, IdLease, Outbox, Outgoing, RegisterRefusal, RegisterRequest};
@@ -164,14 +164,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
             link: S::LINK,
             address: info.address,
         };
-        match self.while_present(Box::pin(membership.open(request))).await? {
-            Opening::Granted(claimed) => Ok(Some(claimed)),
-            Opening::TakenHere => Ok(None),
-            Opening::Taken => Err(Refusal::IdTaken),
-            Opening::Elsewhere => Err(Refusal::Elsewhere),
-            Opening::Full => Err(Refusal::LimitReached),
-            Opening::Unavailable => Err(Refusal::Unavailable),
-        }
+        self.while_present(Box::pin(membership.open(request))).await?
     }
 
     /// Waits for a future, unless the client leaves first.

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use peerbroker::PeerBroker;
 use peerbroker::cluster::Backplane as _;
+use peerbroker::cluster::OpenRequest;
 use peerbroker::cluster::redis::RedisSettings;
-use peerbroker::cluster::{OpenRequest, Opening};
 use peerbroker::config::{ClusterConfig, Degraded};
-use peerbroker::wire::{Link, PeerId, Token};
+use peerbroker::wire::{Link, PeerId, Refusal, Token};
 use redis::Connection;
 use tokio::time::timeout;
 
@@ -133,7 +133,7 @@ async fn an_address_that_is_none_is_an_error_or_an_answer_to_each_client() {
         address: None,
     };
     let opening = timeout(Duration::from_secs(30), membership.open(request)).await.expect("an answer");
-    assert!(matches!(opening, Opening::Unavailable));
+    assert_eq!(opening.err(), Some(Refusal::Unavailable));
     assert!(!membership.view().is_up);
 }
 

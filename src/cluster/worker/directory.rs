@@ -22,7 +22,7 @@ use crate::cluster::turns::Line as _;
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, Whereabouts};
 use crate::events::PeerAddress;
 use crate::router::{ClaimedId, Located, Realm};
-use crate::wire::{CloseReason, Frame, Link, NodeId, PeerId, RealmKind};
+use crate::wire::{CloseReason, Frame, Link, NodeId, PeerId, RealmKind, Refusal};
 
 /// Time for which a claim waits for an older connection to end, and then for the messages that its node had.
 const YIELD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ impl<B: Backplane> Worker<B> {
         match timeout(MAX_OPENING, self.claim_name(&request)).await {
             Ok(opening) => opening,
             Err(_) if self.shared.is_by_itself() => self.shared.by_itself(),
-            Err(_) => Opening::Unavailable,
+            Err(_) => Err(Refusal::Unavailable),
         }
     }
 
@@ -85,11 +85,11 @@ impl<B: Backplane> Worker<B> {
                         was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
                     });
                     self.take_over(realm, id, &name, former).await;
-                    return Opening::Granted(claimed);
+                    return Ok(Some(claimed));
                 }
                 Some(ClaimOutcome::Full(nodes)) => {
                     if std::mem::replace(&mut counted, true) || !self.discount_dead(&name, &nodes).await {
-                        return Opening::Full;
+                        return Err(Refusal::LimitReached);
                     }
                 }
                 Some(ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner))
@@ -98,13 +98,13 @@ impl<B: Backplane> Worker<B> {
                 {
                     over = Some(owner);
                 }
-                Some(ClaimOutcome::Elsewhere(_)) => return Opening::Elsewhere,
-                Some(ClaimOutcome::Taken(owner)) if self.is_ours(owner.node) => return Opening::TakenHere,
-                Some(ClaimOutcome::Taken(owner)) if probed == Some(owner) => return Opening::Taken,
+                Some(ClaimOutcome::Elsewhere(_)) => return Err(Refusal::Elsewhere),
+                Some(ClaimOutcome::Taken(owner)) if self.is_ours(owner.node) => return Ok(None),
+                Some(ClaimOutcome::Taken(owner)) if probed == Some(owner) => return Err(Refusal::IdTaken),
                 Some(ClaimOutcome::Taken(owner)) => {
                     probed = Some(owner);
                     if self.is_alive_there(realm, &name, owner).await {
-                        return Opening::Taken;
+                        return Err(Refusal::IdTaken);
                     }
                     over = Some(owner);
                 }

@@ -80,6 +80,12 @@ struct Worker<B> {
     shared: Arc<Membership>,
     node: Weak<dyn LocalNode>,
     backplane: B,
+    notes: Notes,
+}
+
+/// The worker's own state. It outlives a life of the node.
+#[derive(Default)]
+struct Notes {
     /// The lease was renewed, or is out.
     renewed: Notify,
     /// The backplane has stopped answering the reader: the lease is renewed at once, to find out what was lost.
@@ -157,32 +163,7 @@ impl Membership {
             shared: self,
             node,
             backplane,
-            renewed: Notify::new(),
-            suspected: Notify::new(),
-            inbound: RefCell::default(),
-            position: RefCell::default(),
-            trims: Cell::new(false),
-            echo_sent: Cell::new(0),
-            echo_heard: Cell::new(0),
-            former: Cell::new(None),
-            generation: Cell::new(0),
-            store: Cell::new(0),
-            lapsed: Cell::new(0),
-            reconciled: Cell::new(0),
-            doubtful: Cell::new(false),
-            doubted: RefCell::default(),
-            releasing: RefCell::default(),
-            abandoned: RefCell::default(),
-            given_back: RefCell::default(),
-            gone: RefCell::default(),
-            settled_from: Cell::new(Some(0)),
-            lost_ids: Cell::new(0),
-            questions: RefCell::default(),
-            last_question: Cell::new(0),
-            parked: RefCell::default(),
-            claims: RefCell::default(),
-            seats: RefCell::default(),
-            missed_rooms: RefCell::default(),
+            notes: Notes { settled_from: Cell::new(Some(0)), ..Notes::default() },
         });
         let _end = OnEnd(Arc::clone(&worker.shared));
         let asking = spawn_local(Rc::clone(&worker).ask_always());
@@ -257,7 +238,7 @@ impl<B: Backplane> Worker<B> {
 
     /// True if this is a life of this node, the present one or the one before.
     fn is_ours(&self, node: NodeId) -> bool {
-        self.node() == Some(node) || self.former.get() == Some(node)
+        self.node() == Some(node) || self.notes.former.get() == Some(node)
     }
 
     /// Asks a node. `None` if it does not answer in time.
@@ -265,13 +246,13 @@ impl<B: Backplane> Worker<B> {
         if self.is_dead(to) {
             return None;
         }
-        let number = self.last_question.get() + 1;
-        self.last_question.set(number);
+        let number = self.notes.last_question.get() + 1;
+        self.notes.last_question.set(number);
         let (answer, answered) = oneshot::channel();
-        self.questions.borrow_mut().insert(number, (to, answer));
+        self.notes.questions.borrow_mut().insert(number, (to, answer));
         self.shared.say(to, &Packet::Question { number, question });
         let answer = timeout(bound, answered).await.ok().and_then(Result::ok);
-        self.questions.borrow_mut().remove(&number);
+        self.notes.questions.borrow_mut().remove(&number);
         answer
     }
 
@@ -292,7 +273,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn answered(&self, from: NodeId, number: u64, answer: NodeAnswer) {
-        let mut questions = self.questions.borrow_mut();
+        let mut questions = self.notes.questions.borrow_mut();
         if questions.get(&number).is_some_and(|(asked, _)| *asked == from)
             && let Some((_, asker)) = questions.remove(&number)
         {
@@ -351,7 +332,7 @@ impl<B: Backplane> Worker<B> {
     /// Claims a name, together with the claims of others at the same time.
     async fn claim(&self, claim: Claim) -> Option<ClaimOutcome> {
         let (reply, replied) = oneshot::channel();
-        self.claims.borrow_mut().push((claim, reply));
+        self.notes.claims.borrow_mut().push((claim, reply));
         self.shared.asking.notify_one();
         replied.await.ok()
     }
@@ -368,7 +349,7 @@ impl<B: Backplane> Worker<B> {
                 spawn_local(Rc::clone(&self).serve(request));
             }
             self.unpark();
-            let claims = self.claims.take();
+            let claims = self.notes.claims.take();
             if !claims.is_empty() {
                 spawn_local(Rc::clone(&self).claim_all(claims));
             }
@@ -376,7 +357,7 @@ impl<B: Backplane> Worker<B> {
                 spawn_local(Rc::clone(&self).notify_all(notices));
             }
             if !releases.is_empty() {
-                let mut releasing = self.releasing.borrow_mut();
+                let mut releasing = self.notes.releasing.borrow_mut();
                 while releasing.try_join_next().is_some() {}
                 releasing.spawn_local(Rc::clone(&self).release_all(releases));
             }

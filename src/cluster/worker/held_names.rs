@@ -116,7 +116,7 @@ impl<B: Backplane> Worker<B> {
         match joined {
             Ok((playing, host)) => {
                 let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
-                self.seats.borrow_mut().insert((from, *seat), playing);
+                self.notes.seats.borrow_mut().insert((from, *seat), playing);
                 NodeAnswer::Joined { name, host }
             }
             Err(error) => NodeAnswer::NotJoined(error.number()),

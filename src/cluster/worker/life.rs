@@ -53,11 +53,11 @@ impl<B: Backplane> Worker<B> {
             let began = self.shared.clock.now();
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
-                    self.inbound.take();
-                    self.position.replace(Position::default());
-                    self.echo_heard.set(self.echo_sent.get());
-                    self.generation.set(self.backplane.generation());
-                    self.store.set(self.backplane.store());
+                    self.notes.inbound.take();
+                    self.notes.position.replace(Position::default());
+                    self.notes.echo_heard.set(self.notes.echo_sent.get());
+                    self.notes.generation.set(self.backplane.generation());
+                    self.notes.store.set(self.backplane.store());
                     {
                         let mut state = self.shared.state.lock();
                         state.node = Some(node);
@@ -86,7 +86,7 @@ impl<B: Backplane> Worker<B> {
             select! {
                 biased;
                 () = sleep(pause) => {}
-                () = self.suspected.notified() => {}
+                () = self.notes.suspected.notified() => {}
                 () = self.shared.is_closing() => {}
             }
             if self.is_closed() {
@@ -99,7 +99,7 @@ impl<B: Backplane> Worker<B> {
                 Ok(Renewal::Renewed(members)) => {
                     self.shared.state.lock().good_until = asked + self.shared.lease();
                     // Registering again may take a while.
-                    self.renewed.notify_waiters();
+                    self.notes.renewed.notify_waiters();
                     self.note_members(node, members);
                     self.check_inbox(node);
                     self.tell_given_back();
@@ -147,7 +147,7 @@ impl<B: Backplane> Worker<B> {
                 self.tell(|| ClusterEvent::NodeJoined { name: member.name.clone(), life: member.node });
             }
         }
-        for life in self.gone.take() {
+        for life in self.notes.gone.take() {
             let member = members.iter().chain(&before).find(|member| member.node == life);
             let left = member.is_some_and(|member| member.left);
             self.tell(|| ClusterEvent::NodeGone {
@@ -159,7 +159,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn tell_of_lost_ids(&self) {
-        let ids = self.lost_ids.take();
+        let ids = self.notes.lost_ids.take();
         if ids > 0 {
             self.tell(|| ClusterEvent::IdsLost { ids });
         }
@@ -168,7 +168,7 @@ impl<B: Backplane> Worker<B> {
     /// Tells all nodes, this one too, the names that a claim of ours may have taken from them.
     fn tell_given_back(&self) {
         let members = self.shared.state.lock().members.clone();
-        for name in self.given_back.take() {
+        for name in self.notes.given_back.take() {
             let doubt = Packet::Doubt { name: name.as_ref() };
             for member in members.iter().filter(|member| member.alive) {
                 self.shared.say(member.node, &doubt);
@@ -184,11 +184,11 @@ impl<B: Backplane> Worker<B> {
 
     /// Sends a packet to itself. An inbox that does not deliver it is read again from its beginning.
     fn check_inbox(&self, node: NodeId) {
-        if self.echo_sent.get() > self.echo_heard.get() + 1 {
-            self.position.replace(Position::default());
+        if self.notes.echo_sent.get() > self.notes.echo_heard.get() + 1 {
+            self.notes.position.replace(Position::default());
         }
-        let number = self.echo_sent.get() + 1;
-        self.echo_sent.set(number);
+        let number = self.notes.echo_sent.get() + 1;
+        self.notes.echo_sent.set(number);
         self.shared.say(node, &Packet::Echo { number });
     }
 
@@ -196,23 +196,23 @@ impl<B: Backplane> Worker<B> {
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
         let generation = self.backplane.generation();
         let now = self.shared.clock.now();
-        let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
-        let all = is_due || self.doubtful.get() || generation != self.generation.get();
-        self.doubtful.set(false);
+        let is_due = now.saturating_sub(self.notes.reconciled.get()) >= RECONCILE;
+        let all = is_due || self.notes.doubtful.get() || generation != self.notes.generation.get();
+        self.notes.doubtful.set(false);
         self.shared.state.lock().epoch += u64::from(all);
-        let doubted = self.doubted.take();
+        let doubted = self.notes.doubted.take();
         let is_doubtful = |holder: &Holder| all || holder.fence == 0 || doubted.contains(&holder.id);
         let is_done = self.register_all(node, is_doubtful).await && self.register_held(node, all).await;
         if is_done {
-            if self.generation.replace(generation) != generation {
+            if self.notes.generation.replace(generation) != generation {
                 // Marks may be lost too, and so may the last packets.
                 self.shared.state.lock().links.values_mut().for_each(Outbound::reopen);
                 self.realms().for_each(|realm| realm.seek_again());
             }
-            self.reconciled.set(if all { now } else { self.reconciled.get() });
+            self.notes.reconciled.set(if all { now } else { self.notes.reconciled.get() });
         } else {
-            self.doubtful.set(all);
-            self.doubted.borrow_mut().extend(doubted);
+            self.notes.doubtful.set(all);
+            self.notes.doubted.borrow_mut().extend(doubted);
         }
         is_done
     }
@@ -260,7 +260,7 @@ impl<B: Backplane> Worker<B> {
         since: u64,
     ) -> Registration {
         let (token, link, over) = (digest(token), Link::Socket, None);
-        let (former, late) = (self.former.get(), fence <= self.lapsed.get());
+        let (former, late) = (self.notes.former.get(), fence <= self.notes.lapsed.get());
         Registration { name, owner, token, link, over, fence, since, former, late }
     }
 
@@ -316,17 +316,17 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         if is_alive {
-            self.lost_ids.update(|lost| lost + 1);
+            self.notes.lost_ids.update(|lost| lost + 1);
             return realm.yield_id(&id, connection, CloseReason::Outranked);
         }
         if self.opens(&realm.address(&id)) {
             // A client that takes over here, unless it leaves.
-            return self.doubtful.set(true);
+            return self.notes.doubtful.set(true);
         }
         let again = Registration { over: Some(owner), ..registration };
         if self.register(vec![again]).await.is_none_or(|lost| !lost.is_empty()) {
             // It is tried again.
-            self.doubtful.set(true);
+            self.notes.doubtful.set(true);
         }
     }
 
@@ -340,11 +340,11 @@ impl<B: Backplane> Worker<B> {
         }
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
         self.begin_outage();
-        self.settled_from.set(None);
+        self.notes.settled_from.set(None);
         let is_late = self.shared.clock.now() >= self.shared.state.lock().good_until;
         // Otherwise the backplane lost it, and no other node could validly claim its names.
         if is_late {
-            self.lapsed.set(self.highest_fence());
+            self.notes.lapsed.set(self.highest_fence());
         }
         self.read_last_results(node).await;
         {
@@ -355,15 +355,15 @@ impl<B: Backplane> Worker<B> {
             state.dead.insert(node);
         }
         // The nodes of these players believe that this node is dead.
-        self.seats.take();
-        self.former.set(Some(node));
-        self.parked.take();
+        self.notes.seats.take();
+        self.notes.former.set(Some(node));
+        self.notes.parked.take();
         self.lose_node(None);
     }
 
     fn note_outage(&self, error: &str) {
         if self.shared.config.degraded == Degraded::Refuse {
-            self.settled_from.set(None);
+            self.notes.settled_from.set(None);
         }
         if !self.begin_outage() {
             let is_login = error.starts_with(LOGIN_REFUSED);
@@ -379,32 +379,32 @@ impl<B: Backplane> Worker<B> {
             state.is_up = false;
             std::mem::replace(&mut state.is_out, true)
         };
-        self.renewed.notify_waiters();
+        self.notes.renewed.notify_waiters();
         was_out
     }
 
     /// True if the other nodes have had the time to register their names.
     fn is_settled(&self) -> bool {
         let now = self.shared.clock.now();
-        let from = self.settled_from.get().unwrap_or_else(|| {
+        let from = self.notes.settled_from.get().unwrap_or_else(|| {
             now + match self.shared.config.degraded {
                 Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),
                 Degraded::Refuse => self.shared.lease(),
             }
         });
-        self.settled_from.set(Some(from));
+        self.notes.settled_from.set(Some(from));
         now >= from
     }
 
     /// Another store may lack records of the last one, until each node has registered its names.
     pub(super) fn check_store(&self) {
         let store = self.backplane.store();
-        if self.store.replace(store) != store {
+        if self.notes.store.replace(store) != store {
             self.note_outage(
                 "Redis was restarted, or another server has taken its place, or its user may not use INFO",
             );
             // Not at the next turn: clients wait.
-            self.suspected.notify_one();
+            self.notes.suspected.notify_one();
         }
     }
 
@@ -417,7 +417,7 @@ impl<B: Backplane> Worker<B> {
         if was_out {
             self.tell(|| ClusterEvent::Reachable);
         }
-        self.renewed.notify_waiters();
+        self.notes.renewed.notify_waiters();
     }
 
     fn highest_fence(&self) -> u64 {
@@ -429,8 +429,8 @@ impl<B: Backplane> Worker<B> {
     async fn say_last_words(self: &Rc<Self>, node: NodeId) {
         while self.send_turn(node).await {}
         let mut releases = std::mem::take(&mut self.shared.state.lock().releases);
-        releases.extend(self.abandoned.borrow().iter().cloned());
-        let mut releasing = self.releasing.take();
+        releases.extend(self.notes.abandoned.borrow().iter().cloned());
+        let mut releasing = self.notes.releasing.take();
         releasing.spawn_local(Rc::clone(self).release_all(releases));
         while releasing.join_next().await.is_some() {}
         let _ = self.backplane.leave(node).await;

@@ -60,7 +60,7 @@ impl<B: Backplane> Worker<B> {
                         }
                         self.mark_dead(*to);
                         // The members tell if it has left or died.
-                        self.suspected.notify_one();
+                        self.notes.suspected.notify_one();
                     }
                     return true;
                 }
@@ -92,13 +92,13 @@ impl<B: Backplane> Worker<B> {
         }
         // Those that died before this one joined are no news.
         if was_known {
-            self.gone.borrow_mut().push(dead);
+            self.notes.gone.borrow_mut().push(dead);
         }
         // It may have taken names of clients of ours, and died before it told us.
-        self.doubtful.set(true);
-        self.inbound.borrow_mut().remove(&dead);
-        self.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
-        self.seats.borrow_mut().retain(|(node, _), _| *node != dead);
+        self.notes.doubtful.set(true);
+        self.notes.inbound.borrow_mut().remove(&dead);
+        self.notes.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
+        self.notes.seats.borrow_mut().retain(|(node, _), _| *node != dead);
         self.lose_node(Some(dead));
     }
 
@@ -121,7 +121,7 @@ impl<B: Backplane> Worker<B> {
         let mut failed = false;
         let mut last_read = self.shared.clock.now();
         loop {
-            let position = self.position.borrow().clone();
+            let position = self.notes.position.borrow().clone();
             let read = self.backplane.read(node, &position, WAIT).await;
             match read {
                 Ok(entries) => {
@@ -137,7 +137,7 @@ impl<B: Backplane> Worker<B> {
                             return End::Lost;
                         }
                         self.arrive(&batch, &mut flushes);
-                        self.position.replace(position);
+                        self.notes.position.replace(position);
                     }
                     flushes.into_iter().for_each(Flush::flush);
                     self.trim(node);
@@ -145,7 +145,7 @@ impl<B: Backplane> Worker<B> {
                 Err(error) => {
                     log::debug!("cannot read what other nodes say: {error}");
                     if !std::mem::replace(&mut failed, true) {
-                        self.suspected.notify_one();
+                        self.notes.suspected.notify_one();
                     }
                     self.note_deafness(last_read, &error.to_string());
                     sleep(RETRY_DELAY).await;
@@ -168,15 +168,15 @@ impl<B: Backplane> Worker<B> {
 
     /// Schedules the removal of read batches from the inbox.
     fn trim(self: &Rc<Self>, node: NodeId) {
-        if self.trims.replace(true) {
+        if self.notes.trims.replace(true) {
             return;
         }
         let worker = Rc::clone(self);
         spawn_local(async move {
             sleep(TRIM_INTERVAL).await;
-            worker.trims.set(false);
+            worker.notes.trims.set(false);
             if worker.node() == Some(node) {
-                let until = worker.position.borrow().clone();
+                let until = worker.notes.position.borrow().clone();
                 // The rest is removed the next time.
                 let _ = worker.backplane.trim(node, &until).await;
             }
@@ -195,13 +195,13 @@ impl<B: Backplane> Worker<B> {
             }
             state.silent.remove(&from);
         }
-        let arrival = self.inbound.borrow_mut().entry(from).or_default().note(batch.number);
+        let arrival = self.notes.inbound.borrow_mut().entry(from).or_default().note(batch.number);
         match arrival {
             Arrival::Repeated => return,
             Arrival::Gap => {
                 self.tell(|| ClusterEvent::BatchLost { life: from });
                 // It may have said something about names of our clients.
-                self.doubtful.set(true);
+                self.notes.doubtful.set(true);
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
             }
@@ -246,7 +246,7 @@ impl<B: Backplane> Worker<B> {
             }
             Packet::Answer { number, answer } => self.answered(from, number, answer),
             Packet::Doubt { name } => {
-                self.doubted.borrow_mut().extend(self.peer_of(&name).map(|(_, id)| id));
+                self.notes.doubted.borrow_mut().extend(self.peer_of(&name).map(|(_, id)| id));
             }
             Packet::Reset => {
                 self.lose_node(Some(from));
@@ -267,7 +267,7 @@ impl<B: Backplane> Worker<B> {
             }
             Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, flushes),
             Packet::RoomsMissed => self.list_rooms(from),
-            Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
+            Packet::Echo { number } => self.notes.echo_heard.set(number.max(self.notes.echo_heard.get())),
         }
     }
 
@@ -292,13 +292,13 @@ impl<B: Backplane> Worker<B> {
             return None;
         };
         let peer = || realm.address(&id);
-        if self.parked.borrow().is_empty() {
+        if self.notes.parked.borrow().is_empty() {
             match realm.accept(&id, connection, message) {
                 Ok(flush) => return flush,
                 Err(refused) => message = refused,
             }
         }
-        let mut parked = self.parked.borrow_mut();
+        let mut parked = self.notes.parked.borrow_mut();
         let is_behind = parked.iter().any(|parked| parked.to == peer());
         if (is_behind || self.opens(&peer())) && parked.len() < MAX_PARKED {
             parked.push_back(Parked { to: peer(), connection, message });
@@ -311,13 +311,13 @@ impl<B: Backplane> Worker<B> {
 
     /// Gives parked messages to connections that are open now.
     pub(super) fn unpark(&self) {
-        if self.parked.borrow().is_empty() {
+        if self.notes.parked.borrow().is_empty() {
             return;
         }
-        let all = self.parked.take();
+        let all = self.notes.parked.take();
         let (waiting, ready): (VecDeque<Parked>, VecDeque<Parked>) =
             all.into_iter().partition(|parked| self.opens(&parked.to));
-        self.parked.replace(waiting);
+        self.notes.parked.replace(waiting);
         for Parked { to, connection, mut message } in ready {
             match self.realm(&to) {
                 Some(realm) => drop(accept_or_refuse(&realm, &to.id, connection, message)),
@@ -336,13 +336,13 @@ impl<B: Backplane> Worker<B> {
     /// Results that came before this node's life ended are valid: other packets are not for this life.
     pub(super) async fn read_last_results(self: &Rc<Self>, node: NodeId) {
         loop {
-            let position = self.position.borrow().clone();
+            let position = self.notes.position.borrow().clone();
             let Ok(entries) = self.backplane.read(node, &position, Duration::ZERO).await else { return };
             let Some(last) = entries.last() else { return };
-            self.position.replace(Position(last.position.0.clone()));
+            self.notes.position.replace(Position(last.position.0.clone()));
             for entry in &entries {
                 let Some(batch) = Batch::read(&entry.batch) else { continue };
-                let known = self.inbound.borrow_mut().entry(batch.from).or_default().note(batch.number);
+                let known = self.notes.inbound.borrow_mut().entry(batch.from).or_default().note(batch.number);
                 if known == Arrival::Repeated {
                     continue;
                 }
@@ -374,7 +374,7 @@ impl<B: Backplane> Worker<B> {
             Question::Post { name, token, text } => self.take_post(&name, token, text).await,
             join @ Question::Join { .. } => self.let_in(from, &join),
             Question::Part { seat } => {
-                self.seats.borrow_mut().remove(&(from, seat));
+                self.notes.seats.borrow_mut().remove(&(from, seat));
                 NodeAnswer::Yes
             }
             question => self.node.upgrade().map_or(NodeAnswer::No, |node| node.answer(question)),
@@ -390,7 +390,7 @@ impl<B: Backplane> Worker<B> {
             *yielded = (*yielded).max(Some(connection));
         }
         if why == CloseReason::Outranked && realm.is_held_by(&id, connection) {
-            self.lost_ids.update(|lost| lost + 1);
+            self.notes.lost_ids.update(|lost| lost + 1);
         }
         realm.yield_id(&id, connection, why);
     }

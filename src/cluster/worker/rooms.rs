@@ -25,7 +25,7 @@ impl<B: Backplane> Worker<B> {
         for rooms in listed {
             // A node that was heard in this life may be newer than the list of nodes.
             let is_unknown =
-                |node: &NodeId| !alive.contains(node) && !self.inbound.borrow().contains_key(node);
+                |node: &NodeId| !alive.contains(node) && !self.notes.inbound.borrow().contains_key(node);
             for node in rooms.nodes().into_iter().filter(is_unknown) {
                 rooms.lose_node(node, members.iter().any(|member| member.node == node && member.left));
             }
@@ -37,7 +37,8 @@ impl<B: Backplane> Worker<B> {
     fn ask_for_missed(&self) {
         let Some(node) = self.node.upgrade() else { return };
         let is_known = |key: &str| node.rooms(key).is_some();
-        let missed = self.missed_rooms.borrow_mut().extract_if(|key, _| is_known(key)).collect::<Vec<_>>();
+        let missed =
+            self.notes.missed_rooms.borrow_mut().extract_if(|key, _| is_known(key)).collect::<Vec<_>>();
         let nodes: BTreeSet<NodeId> = missed.into_iter().flat_map(|(_, nodes)| nodes).collect();
         nodes.into_iter().for_each(|node| self.shared.say(node, &Packet::RoomsMissed));
     }
@@ -57,7 +58,7 @@ impl<B: Backplane> Worker<B> {
         match self.node.upgrade().and_then(|node| node.rooms(key)) {
             Some(rooms) => rooms.hear(from, news, flushes),
             None => {
-                let mut missed = self.missed_rooms.borrow_mut();
+                let mut missed = self.notes.missed_rooms.borrow_mut();
                 if missed.len() < MAX_MISSED || missed.contains_key(key) {
                     missed.entry(key.to_owned()).or_default().insert(from);
                 }

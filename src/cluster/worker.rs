@@ -13,14 +13,15 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::select;
+use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, JoinSet, spawn_local};
 use tokio::time::timeout;
+use tokio::{join, select};
 
 use super::backplane::{Backplane, Claim, ClaimOutcome, Entity, Name, Owner, Position};
 use super::link::Inbound;
-use super::membership::{Holding, Membership, Request, State, Whereabouts};
+use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use super::turns::Turns;
 use crate::events::{ClusterEvent, Event, PeerAddress};
@@ -258,13 +259,10 @@ impl<B: Backplane> Worker<B> {
 
     /// Asks a node that owes answers for any answer. If this node does not hear itself either, the connection is slow,
     /// and not the other node.
-    async fn check(self: &Rc<Self>, node: NodeId) {
+    async fn check(&self, node: NodeId) {
         let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);
-        let question = || Question::Alive(OwnedName::default(), 0);
-        let (worker, own) = (Rc::clone(self), self.node().unwrap_or(node));
-        let echo = spawn_local(async move { worker.ask(own, question(), bound).await });
-        let theirs = self.ask(node, question(), bound).await;
-        let ours = echo.await.ok().flatten();
+        let ask = |node| self.ask(node, Question::Alive(OwnedName::default(), 0), bound);
+        let (theirs, ours) = join!(ask(node), ask(self.node().unwrap_or(node)));
         let mut state = self.shared.state.lock();
         state.doubted.remove(&node);
         if theirs.is_none() && ours.is_some() && !state.dead.contains(&node) {
@@ -282,49 +280,34 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    async fn ask_others(self: &Rc<Self>, question: Question) -> Vec<NodeAnswer> {
+    async fn ask_others(&self, question: Question) -> Vec<NodeAnswer> {
         let others: Vec<NodeId> = {
             let state = self.shared.state.lock();
             // In an outage, no node would answer.
             if self.shared.is_alive(&state) { state.others().collect() } else { Vec::new() }
         };
-        let asked: Vec<_> = others
-            .into_iter()
-            .map(|other| {
-                let (worker, question) = (Rc::clone(self), question.clone());
-                spawn_local(async move { worker.ask(other, question, ASK_ALL).await })
-            })
-            .collect();
-        let mut answers = Vec::new();
-        for asked in asked {
-            answers.extend(asked.await.ok().flatten());
-        }
-        answers
+        let asked = others.into_iter().map(|other| self.ask(other, question.clone(), ASK_ALL));
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// Finds something out. An error of a reply means that the asker has left.
+    /// Finds something out. There is no reply if it is not found in time.
     async fn serve(self: Rc<Self>, request: Request) {
+        // An error means that the asker has left: a claim is dropped.
+        fn send<T>(found: Option<T>, reply: oneshot::Sender<T>) {
+            let _ = found.map(|found| reply.send(found));
+        }
         match request {
             Request::Check(node) => self.check(node).await,
-            Request::Open(request, reply) => {
-                // A client that has left drops its claim.
-                let _ = reply.send(self.open(request).await);
-            }
-            Request::AskAll(question, reply) => {
-                let _ = reply.send(self.ask_others(question).await);
-            }
+            Request::Open(request, reply) => send(Some(self.open(request).await), reply),
+            Request::AskAll(question, reply) => send(Some(self.ask_others(question).await), reply),
             Request::Ask(node, question, bound, reply) => {
-                if let Some(answer) = self.ask(node, question, bound).await {
-                    let _ = reply.send(answer);
-                }
+                send(self.ask(node, question, bound).await, reply);
             }
             Request::Find(name, reply) => {
-                let found = timeout(DIRECTORY_TIMEOUT, self.find(name)).await;
-                let _ = reply.send(found.unwrap_or(Whereabouts::Unknown));
+                send(timeout(DIRECTORY_TIMEOUT, self.find(name)).await.ok(), reply);
             }
             Request::Hold(name, reply) => {
-                let holding = timeout(DIRECTORY_TIMEOUT, self.claim_held(&name)).await;
-                let _ = reply.send(holding.unwrap_or(Holding::Unavailable));
+                send(timeout(DIRECTORY_TIMEOUT, self.claim_held(&name)).await.ok(), reply);
             }
         }
     }

@@ -105,12 +105,12 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "cluster",
         "rendezvous rooms router redis_link config events threads clock wire",
-        "log parking_lot postcard rand redis ring::digest serde thiserror tokio",
+        "futures_util log parking_lot postcard rand redis ring::digest serde thiserror tokio",
     ),
     // Descriptions of calls, as the relay and their keys want them.
     layer("descriptions", "router keys dialect events media media_api wire", "memchr serde_json"),
     layer("rendezvous", "router config clock wire", "dashmap rand"),
-    layer("rooms", "router dialect events clock rate_limit wire", "dashmap parking_lot"),
+    layer("rooms", "router dialect events clock rate_limit wire", "dashmap parking_lot serde"),
     layer("router", "config events clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     // Keys, their stores, and the policy of each. Its `ring` is that of rustls.
@@ -129,7 +129,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "redis_link",
         "tls config files",
-        "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time",
+        "futures_util redis rustls_pki_types thiserror tokio::sync tokio::time",
     ),
     layer(
         "tls",

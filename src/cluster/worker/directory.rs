@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -135,7 +136,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Asks another node whether the client of a connection is alive. A node that does not answer is taken for alive.
     pub(super) async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
-        let question = Question::Alive(name.to_owned_name(), owner.connection.get());
+        let question = Question::Alive(name.as_ref().to_owned_name(), owner.connection.get());
         let bound = realm.probe_timeout() + PROBE_MARGIN;
         self.ask(owner.node, question, bound).await != Some(NodeAnswer::No)
     }
@@ -143,14 +144,9 @@ impl<B: Backplane> Worker<B> {
     /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
     /// order, and no two connections have the id.
     async fn take_over(self: &Rc<Self>, realm: &Realm, id: &PeerId, name: &Name, former: Vec<Owner>) {
-        let told = self.tell_former(name, former, CloseReason::Replaced);
-        let all_told = async {
-            for told in told {
-                let _ = told.await;
-            }
-        };
+        let told = join_all(self.tell_former(name, former, CloseReason::Replaced));
         // A node that does not answer in time is not waited for, and is told as soon as it can be.
-        let is_told = timeout(YIELD_TIMEOUT, all_told).await.is_ok();
+        let is_told = timeout(YIELD_TIMEOUT, told).await.is_ok();
         if let Some(settled) = realm.recall(id)
             && is_told
         {
@@ -169,7 +165,8 @@ impl<B: Backplane> Worker<B> {
         let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
         let tell = |owner: Owner| {
             let worker = Rc::clone(self);
-            let question = Question::Yield(name.to_owned_name(), owner.connection.get(), why.number());
+            let question =
+                Question::Yield(name.as_ref().to_owned_name(), owner.connection.get(), why.number());
             spawn_local(async move {
                 while !worker.is_dead(owner.node)
                     && !worker.is_closed()

@@ -12,10 +12,7 @@ use crate::files::FileError;
 
 pub(crate) use crate::config::RedisAddress;
 #[cfg(feature = "redis")]
-pub(crate) use {
-    connection::Call,
-    line::{Line, NoAnswer},
-};
+pub(crate) use {connection::Call, line::Line};
 
 /// Prefix of all keys in Redis. Nodes with the same prefix, on the same server, are one broker.
 pub(crate) const PREFIX: &str = "peerbroker";
@@ -29,6 +26,11 @@ pub(crate) const LOGIN_REFUSED: &str = "Redis refused the login";
 const CA: &str = "--redis_ca";
 const CERT: &str = "--redis_cert";
 const KEY: &str = "--redis_key";
+
+/// The server did not answer, or not in time. The call may have been done, or may still be done later.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
 
 /// The error of an address that leads to no Redis.
 #[derive(Debug, thiserror::Error)]

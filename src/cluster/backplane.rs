@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::wire::{ApiKey, Link, NodeId, RealmKind};
 
+pub use crate::redis_link::Unavailable;
 pub use crate::rooms::TokenDigest;
 pub use crate::wire::Owner;
 
@@ -166,11 +167,6 @@ pub struct Entry {
     /// Its bytes.
     pub batch: Vec<u8>,
 }
-
-/// The backplane did not answer, or not in time. The operation may have been done, or may still be done later.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unavailable(pub String);
 
 /// The result of a call.
 type Result<T> = std::result::Result<T, Unavailable>;

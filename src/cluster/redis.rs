@@ -11,7 +11,7 @@ use super::backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
-use crate::redis_link::{BadRedis, Call, Line, NoAnswer, PREFIX, RedisAddress, TIMEOUT};
+use crate::redis_link::{BadRedis, Call, Line, PREFIX, RedisAddress, TIMEOUT};
 use crate::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
@@ -120,9 +120,26 @@ impl RedisBackplane {
         Some(time + millis(said.elapsed() + self.settings.timeout))
     }
 
-    fn note_members(&self, (time, members): (u64, Vec<Member>)) -> Vec<Member> {
-        self.time.set(Some((time, Instant::now())));
-        members
+    /// All nodes; `None` if the node that asks has no lease. Notes the server's time.
+    fn members(&self, answer: Value) -> Result<Option<Vec<Member>>, Unavailable> {
+        if answer == Value::Nil {
+            return Ok(None);
+        }
+        let member = |parts: &[String]| match parts {
+            [node, name, state] => {
+                let (alive, left) = (state == "1", state == "left");
+                Some(Member { node: node_of(node)?, name: name.clone(), alive, left })
+            }
+            _ => None,
+        };
+        parsed(answer, |parts| {
+            let (now, all) = parts.split_first()?;
+            let mut members: Vec<Member> = all.chunks(3).map(member).collect::<Option<_>>()?;
+            members.sort_by_key(|member| member.node);
+            self.time.set(Some((now.parse().ok()?, Instant::now())));
+            Some(members)
+        })
+        .map(Some)
     }
 
     fn release_call(&self, name: &Name, owner: Owner) -> Call {
@@ -144,20 +161,9 @@ impl RedisBackplane {
     }
 }
 
-impl From<NoAnswer> for Unavailable {
-    fn from(NoAnswer(why): NoAnswer) -> Self {
-        Unavailable(why)
-    }
-}
-
 /// At least one, because to Redis 0 means "at once" or "for ever".
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 40)
-}
-
-/// The one answer to one call.
-fn only(answers: Vec<Value>) -> Result<Value, Unavailable> {
-    answers.into_iter().next().ok_or_else(|| Unavailable("no answer".to_owned()))
 }
 
 impl Backplane for RedisBackplane {
@@ -167,40 +173,34 @@ impl Backplane for RedisBackplane {
 
     async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
         let inbox = Call::script(&INBOX, self.inbox(node)).arg(millis(lease.saturating_mul(3)));
-        self.commands.run(vec![inbox]).await?;
+        self.commands.ask(inbox).await?;
         // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
         // script has to be loaded, or the keys are on two servers, the second call is carried out first.
         let lease = self.lease(node, "join", lease).arg(name);
-        let answer = only(self.commands.run(vec![lease]).await?)?;
+        let answer = self.commands.ask(lease).await?;
         if let Some(policy) = self.commands.take_eviction() {
             log::warn!(
                 "Redis deletes entries when its memory is full (maxmemory-policy {policy}), and may so forget who owns an id: set \
                  maxmemory-policy noeviction"
             );
         }
-        match members(answer)? {
-            Some(known) => {
-                self.note_members(known);
-                Ok(())
-            }
-            None => Err(Unavailable(format!("the lease of {node} has ended"))),
-        }
+        let members = self.members(answer)?;
+        members.map(drop).ok_or_else(|| Unavailable(format!("the lease of {node} has ended")))
     }
 
     async fn renew(&self, node: NodeId, lease: Duration) -> Result<Renewal, Unavailable> {
         let inbox = Call::command("PEXPIRE", self.inbox(node)).arg(millis(lease.saturating_mul(3)));
         let answers = self.commands.run(vec![self.lease(node, "renew", lease), inbox]).await?;
         let mut answers = answers.into_iter();
-        let members = answers.next().map(members).transpose()?.flatten();
+        let members = self.members(answers.next().unwrap_or(Value::Nil))?;
         // A node without an inbox is dead to the others.
-        let inbox = answers.next() == Some(Value::Int(1));
-        let members = members.map(|known| self.note_members(known));
-        Ok(members.filter(|_| inbox).map_or(Renewal::Lost, Renewal::Renewed))
+        let has_inbox = answers.next() == Some(Value::Int(1));
+        Ok(members.filter(|_| has_inbox).map_or(Renewal::Lost, Renewal::Renewed))
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), Unavailable> {
         let lease = self.lease(node, "leave", Duration::ZERO);
-        Ok(self.commands.run(vec![lease, Call::command("DEL", self.inbox(node))]).await.map(drop)?)
+        self.commands.run(vec![lease, Call::command("DEL", self.inbox(node))]).await.map(drop)
     }
 
     async fn claim(&self, store: u64, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
@@ -211,7 +211,7 @@ impl Backplane for RedisBackplane {
             }
             calls.push(self.claim_call(claim));
         }
-        let mut answers = self.commands.run_on(store, calls).await?.into_iter();
+        let mut answers = self.commands.run_on(Some(store), calls).await?.into_iter();
         let mut next = || answers.next().ok_or_else(|| Unavailable("an answer is missing".to_owned()));
 
         // Record and number are two keys, so each was changed independently of the other.
@@ -234,7 +234,7 @@ impl Backplane for RedisBackplane {
             }
             outcomes.push(outcome);
         }
-        self.commands.run_on(store, amends).await?;
+        self.commands.run_on(Some(store), amends).await?;
         Ok(outcomes)
     }
 
@@ -270,11 +270,11 @@ impl Backplane for RedisBackplane {
                 calls.push(self.clients(&name.key, owner.node, "drop"));
             }
         }
-        Ok(self.commands.run(calls).await.map(drop)?)
+        self.commands.run(calls).await.map(drop)
     }
 
     async fn count(&self, key: &ApiKey, node: NodeId, clients: usize) -> Result<(), Unavailable> {
-        Ok(self.commands.run(vec![self.clients(key, node, "set").arg(clients)]).await.map(drop)?)
+        self.commands.ask(self.clients(key, node, "set").arg(clients)).await.map(drop)
     }
 
     async fn locate(&self, all: Vec<Locate>) -> Result<Vec<Option<Owner>>, Unavailable> {
@@ -306,8 +306,7 @@ impl Backplane for RedisBackplane {
             command.arg("BLOCK").arg(millis(wait));
         }
         command.arg("STREAMS").arg(&key).arg(after);
-        let answers = self.reader.block(Call::raw(command, key), wait).await?;
-        let read: Option<StreamReadReply> = from(only(answers)?)?;
+        let read: Option<StreamReadReply> = from(self.reader.block(Call::raw(command, key), wait).await?)?;
         let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|stream| stream.ids);
         // An entry of another kind is passed on without bytes, because its position counts.
         let entry = |mut entry: redis::streams::StreamId| Entry {
@@ -327,7 +326,7 @@ impl Backplane for RedisBackplane {
         // The default position has nothing before it.
         let Some(next) = next else { return Ok(()) };
         let trim = Call::command("XTRIM", self.inbox(inbox)).arg("MINID").arg(next);
-        Ok(self.commands.run(vec![trim]).await.map(drop)?)
+        self.commands.ask(trim).await.map(drop)
     }
 
     fn generation(&self) -> u64 {
@@ -367,23 +366,24 @@ fn link_of(text: &str) -> Link {
 
 /// The answer of a script about a record. True if this connection had it before, or a connection with the same token lost it.
 fn record(answer: Value) -> Result<(ClaimOutcome, bool), Unavailable> {
-    parsed(answer, |parts| match parts {
-        [status, owner] if status == "elsewhere" => Some((ClaimOutcome::Elsewhere(owner_of(owner)?), false)),
-        [status, owner] if status == "taken" || status == "lost" => {
-            Some((ClaimOutcome::Taken(owner_of(owner)?), false))
-        }
-        [status, fence, replaced, link, former, marks @ ..] if status == "granted" || status == "own" => {
-            let replaced = match replaced.as_str() {
-                "" => None,
-                owner => Some((owner_of(owner)?, link_of(link))),
-            };
-            let former = former.split_whitespace().map(owner_of).collect::<Option<_>>()?;
-            let waiting = marks.iter().step_by(2).map(|node| node_of(node)).collect::<Option<_>>()?;
-            let takeover = replaced.is_some() || status == "own";
-            let granted = Granted { fence: fence.parse().ok()?, replaced, former, waiting };
-            Some((ClaimOutcome::Granted(granted), takeover))
-        }
-        _ => None,
+    parsed(answer, |parts| {
+        let (status, parts) = parts.split_first()?;
+        Some(match (status.as_str(), parts) {
+            ("elsewhere", [owner]) => (ClaimOutcome::Elsewhere(owner_of(owner)?), false),
+            ("taken" | "lost", [owner]) => (ClaimOutcome::Taken(owner_of(owner)?), false),
+            ("granted" | "own", [fence, replaced, link, former, marks @ ..]) => {
+                let replaced = match replaced.as_str() {
+                    "" => None,
+                    owner => Some((owner_of(owner)?, link_of(link))),
+                };
+                let former = former.split_whitespace().map(owner_of).collect::<Option<_>>()?;
+                let waiting = marks.iter().step_by(2).map(|node| node_of(node)).collect::<Option<_>>()?;
+                let takeover = replaced.is_some() || status == "own";
+                let granted = Granted { fence: fence.parse().ok()?, replaced, former, waiting };
+                (ClaimOutcome::Granted(granted), takeover)
+            }
+            _ => return None,
+        })
     })
 }
 
@@ -399,27 +399,6 @@ fn full(answer: Value) -> Result<Option<Vec<NodeId>>, Unavailable> {
 fn located(answer: Value) -> Result<Option<Owner>, Unavailable> {
     let owner: Option<String> = from(answer)?;
     owner.map(|owner| owner_of(&owner).ok_or_else(|| unexpected(&[owner]))).transpose()
-}
-
-/// The server's time and all nodes; `None` if the node that asks has no lease.
-fn members(answer: Value) -> Result<Option<(u64, Vec<Member>)>, Unavailable> {
-    if answer == Value::Nil {
-        return Ok(None);
-    }
-    let member = |parts: &[String]| match parts {
-        [node, name, state] => {
-            let (alive, left) = (state == "1", state == "left");
-            Some(Member { node: node_of(node)?, name: name.clone(), alive, left })
-        }
-        _ => None,
-    };
-    parsed(answer, |parts| {
-        let (now, all) = parts.split_first()?;
-        let mut members: Vec<Member> = all.chunks(3).map(member).collect::<Option<_>>()?;
-        members.sort_by_key(|member| member.node);
-        Some((now.parse().ok()?, members))
-    })
-    .map(Some)
 }
 
 fn parsed<T>(answer: Value, parse: impl FnOnce(&[String]) -> Option<T>) -> Result<T, Unavailable> {

@@ -5,14 +5,13 @@ use std::error::Error;
 use std::fmt::Display;
 use std::sync::LazyLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redis::{FromRedisValue, Script, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Change, Key, KeyError, KeyStore, SignupCount};
-use crate::redis_link::{BadRedis, Call, Line, NoAnswer, PREFIX, RedisAddress, TIMEOUT};
+use crate::redis_link::{BadRedis, Call, Line, PREFIX, RedisAddress, TIMEOUT, Unavailable};
 use crate::threads::{self, caught};
 use crate::wire::ApiKey;
 
@@ -32,15 +31,11 @@ static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("red
 /// number of registered keys; and `version`, a random number that differs after each change.
 ///
 /// One thread talks to Redis, because callers wait without a runtime. It connects when a caller wants something.
-pub struct RedisKeys {
-    /// `None` only during the drop.
-    requests: Option<UnboundedSender<Request>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct RedisKeys(UnboundedSender<Request>);
 
 struct Request {
     call: Call,
-    answer: SyncSender<Result<Vec<Value>, NoAnswer>>,
+    answer: SyncSender<Result<Value, Unavailable>>,
 }
 
 /// A key, with the texts that it was read from.
@@ -55,18 +50,17 @@ impl RedisKeys {
     pub fn open(redis: impl Into<RedisAddress>) -> Result<Self, BadRedis> {
         let line = Line::new(&redis.into(), TIMEOUT)?;
         let (requests, waiting) = unbounded_channel();
-        let thread = threads::start("keys", move || serve(&line, waiting));
-        // Without a thread, every call fails.
-        Ok(RedisKeys { requests: Some(requests), thread: thread.ok() })
+        // It ends after the drop of the store. Without a thread, every call fails.
+        let _ = threads::start("keys", move || serve(&line, waiting));
+        Ok(RedisKeys(requests))
     }
 
     fn ask<T: FromRedisValue>(&self, call: Call) -> Result<T, KeyError> {
         let (answer, answered) = sync_channel(1);
-        let sent = self.requests.as_ref().is_some_and(|to| to.send(Request { call, answer }).is_ok());
-        let answers = sent.then(|| answered.recv().ok()).flatten();
-        let answers = answers.ok_or_else(|| failed("the thread of the keys has ended"))?;
-        let answer = answers.map_err(failed)?.pop().unwrap_or(Value::Nil);
-        redis::from_redis_value(answer).map_err(|error| unexpected(&error))
+        // A request that cannot be sent is dropped, and its answer with it.
+        let _ = self.0.send(Request { call, answer });
+        let answer = answered.recv().map_err(|_| failed("the thread of the keys has ended"))?;
+        redis::from_redis_value(answer.map_err(failed)?).map_err(|error| unexpected(&error))
     }
 
     fn entries(&self) -> Result<Vec<Entry>, KeyError> {
@@ -108,15 +102,6 @@ impl RedisKeys {
         let (json, used) = expected.map_or(("", ""), |entry| (&entry.json, &entry.used));
         let call = Call::script(&REMOVE, keys()).arg(key.as_str()).arg(new_version());
         self.ask(call.arg(json).arg(used))
-    }
-}
-
-impl Drop for RedisKeys {
-    fn drop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -217,7 +202,7 @@ fn serve(line: &Line, mut requests: UnboundedReceiver<Request>) {
         runtime.block_on(async {
             while let Some(Request { call, answer }) = requests.recv().await {
                 // This fails only if the caller has panicked.
-                let _ = answer.send(line.run(vec![call]).await);
+                let _ = answer.send(line.ask(call).await);
             }
         })
     };

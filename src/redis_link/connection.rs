@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::join_all;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
@@ -17,7 +18,6 @@ use redis::{
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::task::JoinSet;
 
 use super::{BadRedis, CA, CERT, KEY};
 use crate::config::RedisAddress;
@@ -104,14 +104,15 @@ impl Target {
             Ok(())
         };
         // The caller has the only timeout: a blocking read waits for longer than any other call.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(on_push.clone());
         match self {
             Target::One(client) => {
-                let config = config.set_push_sender(on_push);
                 client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
             }
             Target::Sentinel(sentinel) => {
-                let config = config.set_push_sender(on_push);
                 sentinel.get_async_connection_with_config(&config).await.map(Connection::One)
             }
             Target::Cluster(cluster) => {
@@ -144,10 +145,7 @@ fn info(url: &str) -> Result<ConnectionInfo, BadRedis> {
 
 /// `user:password@a,b:1/2` as one URL for each host.
 fn each_host(base: &str, rest: &str, port: &str) -> Result<Vec<ConnectionInfo>, BadRedis> {
-    let (authority, path) = match rest.find(['/', '?']) {
-        Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
-        None => (rest, ""),
-    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
     let at = if user.is_empty() { "" } else { "@" };
     let urls = hosts.split(',').map(|host| {
@@ -275,23 +273,16 @@ impl Connection {
     /// Runs calls as one batch: on one server in this order, in a cluster those about one key.
     pub(super) async fn run(&mut self, mut calls: Vec<Call>) -> RedisResult<Vec<Value>> {
         let mut answers = self.send(&mut calls).await?;
-        let unknown = |answer: &RedisResult<Value>| {
-            let error = answer.as_ref().err();
-            error.is_some_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+        let is_unknown = |answer: &RedisResult<Value>| {
+            let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
+            answer.as_ref().is_err_and(|error| error.kind() == no_script)
         };
         // The server is new, or has lost its scripts. Only these calls were not executed.
-        if answers.iter().any(unknown) {
-            let mut again: Vec<Call> = calls
-                .into_iter()
-                .zip(&answers)
-                .filter(|(_, answer)| unknown(answer))
-                .map(|(call, _)| call)
-                .collect();
-            let scripts: BTreeMap<&str, &Script> = again
-                .iter()
-                .filter_map(|call| call.script)
-                .map(|script| (script.get_hash(), script))
-                .collect();
+        let (unanswered, mut again): (Vec<_>, Vec<_>) =
+            answers.iter_mut().zip(calls).filter(|(answer, _)| is_unknown(answer)).unzip();
+        if !again.is_empty() {
+            let scripts = again.iter().filter_map(|call: &Call| call.script);
+            let scripts: BTreeMap<_, _> = scripts.map(|script| (script.get_hash(), script)).collect();
             for script in scripts.into_values() {
                 match self {
                     Connection::One(connection) => script.load_async(connection).await?,
@@ -299,42 +290,26 @@ impl Connection {
                 };
             }
             let second = self.send(&mut again).await?;
-            let unanswered = answers.iter_mut().filter(|answer| unknown(answer));
-            unanswered.zip(second).for_each(|(answer, second)| *answer = second);
+            unanswered.into_iter().zip(second).for_each(|(answer, second)| *answer = second);
         }
         answers.into_iter().collect()
     }
 
-    /// The run ids of all masters, sorted: they change after a restart or a failover. None if the server does not report them.
-    pub(super) async fn run_ids(&mut self) -> RedisResult<Vec<String>> {
-        let mut run_ids = self.info("server", "run_id:").await?;
-        run_ids.sort_unstable();
-        Ok(run_ids)
-    }
-
-    /// The policy by which a server with a limit of memory deletes entries. `None` if all servers keep them, or do not report it.
-    pub(super) async fn eviction(&mut self) -> RedisResult<Option<String>> {
-        let limits = self.info("memory", "maxmemory:").await?;
-        let policies = self.info("memory", "maxmemory_policy:").await?;
-        let is_limited = |(limit, policy): &(String, String)| limit != "0" && policy != "noeviction";
-        Ok(limits.into_iter().zip(policies).find(is_limited).map(|(_, policy)| policy))
-    }
-
-    /// A field of a section of `INFO`, of each master. None if the user may not ask.
-    async fn info(&mut self, section: &str, field: &str) -> RedisResult<Vec<String>> {
-        let mut command = redis::cmd("INFO");
-        command.arg(section);
+    /// The texts in which all masters describe themselves. None if the user may not ask.
+    pub(super) async fn infos(&mut self) -> RedisResult<Vec<String>> {
+        let command = redis::cmd("INFO");
         let answer = match self {
             Connection::One(connection) => connection.req_packed_command(&command).await,
             Connection::Cluster(connection) => connection.req_packed_command(&command).await,
         };
-        let mut values = Vec::new();
-        match answer {
-            Ok(answer) => note_field(answer, field, &mut values),
-            Err(error) if is_refusal(&error) => {}
+        let texts = match answer {
+            // Of a cluster, by the address of each master.
+            Ok(Value::Map(texts)) => texts.into_iter().map(|(_, text)| text).collect(),
+            Ok(text) => vec![text],
+            Err(error) if is_refusal(&error) => Vec::new(),
             Err(error) => return Err(error),
-        }
-        Ok(values)
+        };
+        Ok(texts.into_iter().filter_map(|text| redis::from_redis_value(text).ok()).collect())
     }
 
     /// Takes the commands out of the calls, but keeps scripts: they may have to be sent again.
@@ -358,46 +333,28 @@ fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError))
 }
 
-/// A cluster answers with the text of each master.
-fn note_field(answer: Value, field: &str, values: &mut Vec<String>) {
-    match answer {
-        Value::Map(answers) => {
-            answers.into_iter().for_each(|(_, answer)| note_field(answer, field, values));
-        }
-        answer => {
-            let text: String = redis::from_redis_value(answer).unwrap_or_default();
-            values.extend(text.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned));
-        }
-    }
-}
-
 /// Sends all at once, but calls for the same key one after the other. A pipeline of a cluster cannot be used: all its keys
 /// have to be in one slot, and it does not follow slots that move.
 async fn spread(connection: &ClusterConnection, calls: &mut [Call]) -> Vec<RedisResult<Value>> {
     let mut by_key: BTreeMap<&str, Vec<(usize, Cmd)>> = BTreeMap::new();
-    let count = calls.len();
     for (at, call) in calls.iter_mut().enumerate() {
         let command = call.take();
         by_key.entry(&call.key).or_default().push((at, command));
     }
-    let mut tasks = JoinSet::new();
-    for commands in by_key.into_values() {
+    let in_turn = |commands: Vec<(usize, Cmd)>| {
         let mut connection = connection.clone();
-        tasks.spawn(async move {
+        async move {
             let mut answers = Vec::with_capacity(commands.len());
             for (at, command) in commands {
                 let answer = connection.req_packed_command(&command).await;
                 answers.push((at, answer.and_then(Value::extract_error)));
             }
             answers
-        });
-    }
-    let mut answers = BTreeMap::new();
-    while let Some(of_one_key) = tasks.join_next().await {
-        answers.extend(of_one_key.unwrap_or_default());
-    }
-    let lost = || Err(RedisError::from((ErrorKind::Client, "the call was not carried out")));
-    (0..count).map(|at| answers.remove(&at).unwrap_or_else(lost)).collect()
+        }
+    };
+    let answers = join_all(by_key.into_values().map(in_turn)).await;
+    let in_order: BTreeMap<_, _> = answers.into_iter().flatten().collect();
+    in_order.into_values().collect()
 }
 
 #[cfg(test)]

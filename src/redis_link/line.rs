@@ -1,6 +1,7 @@
 //! One connection at a time, opened again when it breaks.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,17 +11,11 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::connection::{Call, Connection, Target};
-use super::{BadRedis, LOGIN_REFUSED};
+use super::{BadRedis, LOGIN_REFUSED, Unavailable};
 use crate::config::RedisAddress;
-
-/// The server did not answer, or not in time. The call may have been executed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NoAnswer(pub(crate) String);
 
 #[derive(Clone)]
 struct Open {
-    number: u64,
     connection: Connection,
     /// Set by the crate when the connection has ended.
     cut: Arc<AtomicBool>,
@@ -40,10 +35,10 @@ pub(crate) struct Line {
 
 #[derive(Default)]
 struct Identity {
-    /// Empty if the server does not say.
-    run_ids: RefCell<Vec<String>>,
+    /// Of all masters: they change after a restart or a failover. Empty if the server does not report them.
+    run_ids: RefCell<BTreeSet<String>>,
     changes: Cell<u64>,
-    /// See [`Connection::eviction`].
+    /// The policy by which a server with a limit of memory deletes entries.
     eviction: RefCell<Option<String>>,
 }
 
@@ -76,58 +71,61 @@ impl Line {
         self.made.get()
     }
 
+    /// Runs one call.
+    pub(crate) async fn ask(&self, call: Call) -> Result<Value, Unavailable> {
+        Ok(self.run(vec![call]).await?.pop().unwrap_or(Value::Nil))
+    }
+
     /// Runs calls as one batch, see [`Connection::run`].
-    pub(crate) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, NoAnswer> {
-        self.run_if(calls, |_| true).await
+    pub(crate) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, Unavailable> {
+        self.run_on(None, calls).await
     }
 
-    /// The same, on this [server](Self::server) only.
-    pub(crate) async fn run_on(&self, server: u64, calls: Vec<Call>) -> Result<Vec<Value>, NoAnswer> {
-        // A connection leads to one process, but one to a cluster replaces broken ones: calls in flight then count as lost.
-        self.run_if(calls, |open| self.server() == server && !open.cut.load(Ordering::Relaxed)).await
-    }
-
-    async fn run_if(
+    /// The same; with a [server](Self::server), on this one only.
+    pub(crate) async fn run_on(
         &self,
+        server: Option<u64>,
         calls: Vec<Call>,
-        is_wanted: impl Fn(&Open) -> bool,
-    ) -> Result<Vec<Value>, NoAnswer> {
+    ) -> Result<Vec<Value>, Unavailable> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
-        let used = Cell::new(None);
-        let other = || RedisError::from((ErrorKind::Extension, "the server is another one than before"));
-        let work = async {
-            let mut open = self.connection().await?;
-            used.set(Some(open.number));
-            if !is_wanted(&open) {
-                return Err(other());
+        // A connection leads to one process, but one to a cluster replaces broken ones: calls in flight then count as lost.
+        let check = |open: &Open| match server {
+            Some(server) if self.server() != server || open.cut.load(Ordering::Relaxed) => {
+                Err(RedisError::from((ErrorKind::Extension, "the server is another one than before")))
             }
+            _ => Ok(()),
+        };
+        let mut used = None;
+        let work = async {
+            let open = used.insert(self.connection().await?);
+            check(open)?;
             let answers = open.connection.run(calls).await?;
-            if is_wanted(&open) { Ok(answers) } else { Err(other()) }
+            check(open).map(|()| answers)
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
             Ok(Err(error)) => (is_broken(&error), error.into()),
             Err(_) => (true, self.silent()),
         };
-        if broken {
-            self.open.borrow_mut().take_if(|open| Some(open.number) == used.get());
+        if broken && let Some(used) = used {
+            self.open.borrow_mut().take_if(|open| Arc::ptr_eq(&open.cut, &used.cut));
         }
         Err(error)
     }
 
     /// Runs a call that blocks for up to `wait`. No other call may use this line.
-    pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Vec<Value>, NoAnswer> {
+    pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
         timeout(self.timeout, self.connection()).await.map_err(|_| self.silent())??;
         let Some(mut open) = self.open.take() else {
-            return Err(NoAnswer("another call uses the connection".to_owned()));
+            return Err(Unavailable("another call uses the connection".to_owned()));
         };
         // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
         let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
-        let answers = answers.map_err(|_| self.silent())??;
+        let mut answers = answers.map_err(|_| self.silent())??;
         self.open.replace(Some(open));
-        Ok(answers)
+        Ok(answers.pop().unwrap_or(Value::Nil))
     }
 
     async fn connection(&self) -> RedisResult<Open> {
@@ -144,17 +142,18 @@ impl Line {
         let mut target = target.map_err(|error| (ErrorKind::InvalidClientConfig, "", error.to_string()))?;
         let mut connection = target.connect(Arc::clone(&cut)).await?;
         if let Some(identity) = &self.identity {
-            let run_ids = connection.run_ids().await?;
+            let infos = connection.infos().await?;
+            let run_ids = infos.iter().filter_map(|info| field(info, "run_id:"));
+            let run_ids: BTreeSet<String> = run_ids.map(str::to_owned).collect();
             // A server that does not say is another one each time.
             if run_ids.is_empty() || *identity.run_ids.borrow() != run_ids {
                 identity.changes.update(|changes| changes + 1);
             }
             identity.run_ids.replace(run_ids);
-            identity.eviction.replace(connection.eviction().await?);
+            identity.eviction.replace(infos.iter().find_map(|info| eviction(info)));
         }
-        let number = self.made.get() + 1;
-        self.made.set(number);
-        let open = Open { number, connection, cut };
+        self.made.update(|made| made + 1);
+        let open = Open { connection, cut };
         self.open.replace(Some(open.clone()));
         Ok(open)
     }
@@ -165,17 +164,28 @@ impl Line {
         open.clone()
     }
 
-    fn silent(&self) -> NoAnswer {
-        NoAnswer(format!("no answer within {:?}", self.timeout))
+    fn silent(&self) -> Unavailable {
+        Unavailable(format!("no answer within {:?}", self.timeout))
     }
 }
 
+/// A field in the text in which a server describes itself.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name))
+}
+
+/// `None` if the server keeps all entries, or does not report it.
+fn eviction(info: &str) -> Option<String> {
+    let policy = field(info, "maxmemory_policy:")?;
+    (field(info, "maxmemory:")? != "0" && policy != "noeviction").then(|| policy.to_owned())
+}
+
 /// The error for people.
-impl From<RedisError> for NoAnswer {
+impl From<RedisError> for Unavailable {
     fn from(error: RedisError) -> Self {
         let text = error.to_string();
         let said = ["WRONGPASS", "NOAUTH"].into_iter().find_map(|code| text.get(text.find(code)?..));
-        NoAnswer(match said {
+        Unavailable(match said {
             Some(said) => format!("{LOGIN_REFUSED} ({})", said.trim_end_matches('.')),
             None if error.kind() == ErrorKind::AuthenticationFailed => format!("{LOGIN_REFUSED} ({text})"),
             None => text,

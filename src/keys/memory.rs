@@ -64,9 +64,7 @@ impl KeyStore for MemoryKeys {
         if !replace && let Some(key) = keys.iter().find(|key| state.keys.contains_key(&key.key)) {
             return Err(KeyError::Exists(key.key.clone()));
         }
-        if !keys.is_empty() {
-            state.version += 1;
-        }
+        state.version += u64::from(!keys.is_empty());
         state.keys.extend(keys.into_iter().map(|key| (key.key.clone(), key)));
         Ok(())
     }
@@ -93,9 +91,7 @@ impl KeyStore for MemoryKeys {
         let is_unused = |key: &Key| key.registered && key.used.unwrap_or(key.created) < before;
         let unused = state.keys.extract_if(.., |_, key| is_unused(key));
         let removed: Vec<ApiKey> = unused.map(|(key, _)| key).collect();
-        if !removed.is_empty() {
-            state.version += 1;
-        }
+        state.version += u64::from(!removed.is_empty());
         Ok(removed)
     }
 

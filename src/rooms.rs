@@ -32,7 +32,7 @@ use room::{Member, Own, Room, RoomGuard};
 use store::Store;
 
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS, MAX_WATCHED};
-pub use others::{News, OtherNodes, TokenDigest};
+pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, TokenDigest};
 
 /// The rooms of the PeerJS clients of one key. An empty room does not exist.
 pub struct Rooms {
@@ -254,7 +254,7 @@ impl Rooms {
             let moving = sent.moving.iter().filter(|(_, by)| *by != Some(node));
             let except = moving.map(|(id, _)| id.as_str()).collect();
             let (room, from) = (members.room.name().as_str(), from.as_str());
-            let onward = News::Message { room, from, heard, except, text };
+            let onward = News::Message(MessageNews { room, from, heard, except, text });
             self.neighbours.deliver(node, &onward);
         }
         sent.lost
@@ -471,7 +471,8 @@ impl Rooms {
                 // One that has moved is away here.
                 if let Some(&Own { token, told: number, ref data, .. }) = member.here() {
                     let (room, data) = (room.name().as_str(), data.as_deref());
-                    each(&self.neighbours.key, &News::Member { room, id: id.as_str(), token, number, data });
+                    let news = MemberNews { room, id: id.as_str(), token, number, data };
+                    each(&self.neighbours.key, &News::Member(news));
                 }
             }
         }
@@ -480,7 +481,7 @@ impl Rooms {
     /// Another node has told something about its members.
     pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
         match *news {
-            News::Member { room, id, token, number, data } => {
+            News::Member(MemberNews { room, id, token, number, data }) => {
                 if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
                     self.neighbours.directory.lock().add(node, &name, &id, token);
                     let watched = name.watched();
@@ -492,7 +493,7 @@ impl Rooms {
                     }
                 }
             }
-            News::Gone { room, id, for_good } => {
+            News::Gone(GoneNews { room, id, for_good }) => {
                 if let Ok(id) = PeerId::parse(id) {
                     // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
@@ -504,13 +505,13 @@ impl Rooms {
                     }
                 }
             }
-            News::Opened { id, token } => {
+            News::Opened(OpenedNews { id, token }) => {
                 if let Ok(id) = PeerId::parse(id) {
                     let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
                     self.end_absence(&id, flushes, |state, _| is_stranger(state));
                 }
             }
-            News::Message { room, from, heard, ref except, text } => {
+            News::Message(MessageNews { room, from, heard, ref except, text }) => {
                 if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
                     let message = Frame::of_text(text);
                     room.lock().deliver_here(&from, message, heard, except, flushes);

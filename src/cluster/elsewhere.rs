@@ -136,7 +136,7 @@ impl Membership {
         if self.state.lock().links.get(&node).is_some_and(|link| !link.has_room()) {
             return Posted::TooMuch;
         }
-        let (name, token) = (name.to_owned_name(), digest(token.as_str()));
+        let (name, token) = (name.as_ref().to_owned_name(), digest(token.as_str()));
         let question = Question::Post { name, token, text: text.to_owned() };
         match self.ask(node, question, POST_TIMEOUT).await {
             Some(NodeAnswer::Posted(what)) => Posted::of_number(what).unwrap_or(Posted::Unknown),

@@ -463,15 +463,11 @@ impl OtherNodes for Membership {
 /// News about rooms of a key, for another node.
 pub(super) fn packet_of<'a>(key: &'a ApiKey, news: &News<'a>) -> Packet<'a> {
     let key = key.as_str();
-    match *news {
-        News::Member { room, id, token, number, data } => {
-            Packet::RoomMember { key, room, id, token, number, data }
-        }
-        News::Gone { room, id, for_good } => Packet::RoomGone { key, room, id, for_good },
-        News::Opened { id, token } => Packet::RoomOpened { key, id, token },
-        News::Message { room, from, heard, ref except, text } => {
-            Packet::RoomMessage { key, room, from, heard, except: except.clone(), text }
-        }
+    match news.clone() {
+        News::Member(news) => Packet::RoomMember(key, news),
+        News::Gone(news) => Packet::RoomGone(key, news),
+        News::Opened(news) => Packet::RoomOpened(key, news),
+        News::Message(news) => Packet::RoomMessage(key, news),
     }
 }
 

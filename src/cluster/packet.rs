@@ -13,7 +13,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::backplane::{Entity, Name, TokenDigest};
+use super::backplane::{Entity, Name};
+use crate::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews};
 use crate::wire::{ApiKey, NodeId, RealmKind};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
@@ -94,57 +95,14 @@ pub enum Packet<'a> {
         /// The name.
         name: NameRef<'a>,
     },
-    /// See [`News::Member`](crate::rooms::News::Member), as for the next three.
-    RoomMember {
-        /// The key.
-        key: &'a str,
-        /// The room.
-        room: &'a str,
-        /// The peer.
-        id: &'a str,
-        /// Of its token.
-        token: TokenDigest,
-        /// Grows.
-        number: u64,
-        /// Its data, as JSON text.
-        data: Option<&'a str>,
-    },
+    /// News about rooms of a key, as the next three: see [`News`](crate::rooms::News).
+    RoomMember(&'a str, #[serde(borrow)] MemberNews<'a>),
     /// A peer is not in a room of the writer any more.
-    RoomGone {
-        /// The key.
-        key: &'a str,
-        /// The room.
-        room: &'a str,
-        /// The peer.
-        id: &'a str,
-        /// True if it parted.
-        for_good: bool,
-    },
+    RoomGone(&'a str, #[serde(borrow)] GoneNews<'a>),
     /// A client with this token has an id.
-    RoomOpened {
-        /// The key.
-        key: &'a str,
-        /// The id.
-        id: &'a str,
-        /// Of its token.
-        token: TokenDigest,
-    },
+    RoomOpened(&'a str, #[serde(borrow)] OpenedNews<'a>),
     /// A message for the members of the reader.
-    RoomMessage {
-        /// The key.
-        key: &'a str,
-        /// The room.
-        room: &'a str,
-        /// The sender.
-        from: &'a str,
-        /// The number of the latest news of the reader's members that the writer has.
-        heard: u64,
-        /// The ids of members of the reader that get it from another node, sorted.
-        #[serde(borrow)]
-        except: Vec<&'a str>,
-        /// The text.
-        text: &'a str,
-    },
+    RoomMessage(&'a str, #[serde(borrow)] MessageNews<'a>),
     /// Around the list of all members of rooms that the writer has.
     RoomList {
         /// False at its beginning.
@@ -343,11 +301,6 @@ impl Name {
     /// The same, borrowed.
     pub fn as_ref(&self) -> NameRef<'_> {
         NameRef { key: self.key.as_str(), entity: number(self.entity), name: &self.name }
-    }
-
-    /// The same, for a question.
-    pub fn to_owned_name(&self) -> OwnedName {
-        self.as_ref().to_owned_name()
     }
 }
 

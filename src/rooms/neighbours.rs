@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::others::{Directory, News, OtherNodes, TokenDigest};
+use super::others::{Directory, GoneNews, MemberNews, News, OpenedNews, OtherNodes, TokenDigest};
 use super::room::{Room, RoomGuard};
 use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
 
@@ -36,14 +36,16 @@ impl Neighbours {
         if let Some(own) = members.own_mut(id) {
             own.told = number;
             let (token, data) = (own.token, own.data.as_deref());
-            nodes.tell(&self.key, &News::Member { room, id: id.as_str(), token, number, data });
+            let member = MemberNews { room, id: id.as_str(), token, number, data };
+            nodes.tell(&self.key, &News::Member(member));
         }
     }
 
     /// Tells that a peer is no member of this node any more, under the lock of its room.
     pub(super) fn tell_gone(&self, room: &Room, id: &PeerId, for_good: bool) {
         if let Some(nodes) = &self.nodes {
-            nodes.tell(&self.key, &News::Gone { room: room.name().as_str(), id: id.as_str(), for_good });
+            let gone = GoneNews { room: room.name().as_str(), id: id.as_str(), for_good };
+            nodes.tell(&self.key, &News::Gone(gone));
         }
     }
 
@@ -52,7 +54,7 @@ impl Neighbours {
         let Some(nodes) = &self.nodes else { return Vec::new() };
         let (rooms, has_stranger) = self.directory.lock().of_peer(id, token);
         if has_stranger {
-            nodes.tell(&self.key, &News::Opened { id: id.as_str(), token });
+            nodes.tell(&self.key, &News::Opened(OpenedNews { id: id.as_str(), token }));
         }
         rooms
     }

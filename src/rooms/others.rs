@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
 
 /// A digest of a client's token. Tokens themselves never leave their node.
@@ -24,51 +26,68 @@ pub trait OtherNodes: Send + Sync + 'static {
 }
 
 /// News of one node about its own members.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum News<'a> {
-    /// A peer is in a room, with these data.
-    Member {
-        /// The room.
-        room: &'a str,
-        /// The peer.
-        id: &'a str,
-        /// Of its token: with the same one it stays in the room when it comes to another node.
-        token: TokenDigest,
-        /// Greater than that of earlier news of the room.
-        number: u64,
-        /// Its data, as JSON text.
-        data: Option<&'a str>,
-    },
+    /// A peer is in a room.
+    Member(MemberNews<'a>),
     /// A peer is not in a room any more.
-    Gone {
-        /// The room.
-        room: &'a str,
-        /// The peer.
-        id: &'a str,
-        /// True if it parted, and not only from this node: another node may still expect it back.
-        for_good: bool,
-    },
+    Gone(GoneNews<'a>),
     /// A client with this token has an id now. The rooms of an earlier client with another token are not its own.
-    Opened {
-        /// The id.
-        id: &'a str,
-        /// Of its token.
-        token: TokenDigest,
-    },
+    Opened(OpenedNews<'a>),
     /// A message of a member for all members of the reader.
-    Message {
-        /// The room.
-        room: &'a str,
-        /// The sender.
-        from: &'a str,
-        /// The number of the writer's latest news of members of the reader. It does not know those of later news, who get the
-        /// message from the node on which they were before, if they were members.
-        heard: u64,
-        /// Members of the reader that get it from another node, sorted.
-        except: Vec<&'a str>,
-        /// The text for the members.
-        text: &'a str,
-    },
+    Message(MessageNews<'a>),
+}
+
+/// See [`News::Member`]. New fields of news go to the end, because nodes of several versions exchange them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberNews<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The peer.
+    pub id: &'a str,
+    /// Of its token: with the same one it stays in the room when it comes to another node.
+    pub token: TokenDigest,
+    /// Greater than that of earlier news of the room.
+    pub number: u64,
+    /// Its data, as JSON text.
+    pub data: Option<&'a str>,
+}
+
+/// See [`News::Gone`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoneNews<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The peer.
+    pub id: &'a str,
+    /// True if it parted, and not only from this node: another node may still expect it back.
+    pub for_good: bool,
+}
+
+/// See [`News::Opened`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedNews<'a> {
+    /// The id.
+    pub id: &'a str,
+    /// Of its token.
+    pub token: TokenDigest,
+}
+
+/// See [`News::Message`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageNews<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The sender.
+    pub from: &'a str,
+    /// The number of the writer's latest news of members of the reader. It does not know those of later news, who get the
+    /// message from the node on which they were before, if they were members.
+    pub heard: u64,
+    /// Members of the reader that get it from another node, sorted.
+    #[serde(borrow)]
+    pub except: Vec<&'a str>,
+    /// The text for the members.
+    pub text: &'a str,
 }
 
 /// The members of other nodes, as each node has told.

@@ -51,7 +51,7 @@ fn numbers_in_packets_never_change() {
 #[test]
 fn packets_have_the_bytes_that_they_had() {
     let name = Name { key: key("k"), entity: Entity::Peer(RealmKind::PeerJs), name: "x".to_owned() };
-    let question = Question::Yield(name.to_owned_name(), 3, CloseReason::Outranked.number());
+    let question = Question::Yield(name.as_ref().to_owned_name(), 3, CloseReason::Outranked.number());
     let kind = MessageKind::Candidate.number();
     let message =
         Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: "{}" };

@@ -91,6 +91,25 @@ fn bytes_of_the_first_version_are_understood() {
 }
 
 #[test]
+fn news_of_rooms_have_the_bytes_of_the_first_version() {
+    let (room, id, token) = ("r", "x", [7; 16]);
+    let member = MemberNews { room, id, token, number: 3, data: Some("{}") };
+    let message = MessageNews { room, from: "y", heard: 3, except: vec!["x"], text: "t" };
+    let opened = [[11, 1, b'k', 1, b'x'].as_slice(), &token].concat();
+    let told = [[9, 1, b'k', 1, b'r', 1, b'x'].as_slice(), &token, &[3, 1, 2, b'{', b'}']].concat();
+    let expected: [(Packet<'_>, &[u8]); 4] = [
+        (Packet::RoomMember("k", member), &told),
+        (Packet::RoomGone("k", GoneNews { room, id, for_good: true }), b"\x0a\x01k\x01r\x01x\x01"),
+        (Packet::RoomOpened("k", OpenedNews { id, token }), &opened),
+        (Packet::RoomMessage("k", message), b"\x0c\x01k\x01r\x01y\x03\x01\x01x\x01t"),
+    ];
+    for (packet, bytes) in expected {
+        assert_eq!(postcard::to_allocvec(&packet).unwrap(), bytes);
+        assert_eq!(postcard::from_bytes::<Packet<'_>>(bytes).unwrap(), packet);
+    }
+}
+
+#[test]
 fn kinds_keep_their_numbers_between_versions() {
     let number = |written: postcard::Result<Vec<u8>>| written.unwrap()[0];
     let question = |question: &Question| number(postcard::to_allocvec(question));

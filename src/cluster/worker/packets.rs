@@ -252,19 +252,10 @@ impl<B: Backplane> Worker<B> {
                 self.lose_node(Some(from));
                 self.list_rooms(from);
             }
-            Packet::RoomMember { key, room, id, token, number, data } => {
-                self.hear_of_room(from, key, &News::Member { room, id, token, number, data }, flushes);
-            }
-            Packet::RoomGone { key, room, id, for_good } => {
-                self.hear_of_room(from, key, &News::Gone { room, id, for_good }, flushes);
-            }
-            Packet::RoomOpened { key, id, token } => {
-                self.hear_of_room(from, key, &News::Opened { id, token }, flushes);
-            }
-            Packet::RoomMessage { key, room, from: sender, heard, except, text } => {
-                let message = News::Message { room, from: sender, heard, except, text };
-                self.hear_of_room(from, key, &message, flushes);
-            }
+            Packet::RoomMember(key, news) => self.hear_of_room(from, key, &News::Member(news), flushes),
+            Packet::RoomGone(key, news) => self.hear_of_room(from, key, &News::Gone(news), flushes),
+            Packet::RoomOpened(key, news) => self.hear_of_room(from, key, &News::Opened(news), flushes),
+            Packet::RoomMessage(key, news) => self.hear_of_room(from, key, &News::Message(news), flushes),
             Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, flushes),
             Packet::RoomsMissed => self.list_rooms(from),
             Packet::Echo { number } => self.notes.echo_heard.set(number.max(self.notes.echo_heard.get())),

@@ -67,14 +67,6 @@ pub(super) enum Outcome {
     Hopeless,
 }
 
-/// The state of a delivery after an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Settled {
-    Delivered,
-    Again,
-    GivenUp,
-}
-
 /// The load of the events of an endpoint, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Load {
@@ -84,14 +76,12 @@ pub(super) struct Load {
 
 /// The events of one endpoint.
 #[derive(Default)]
-pub(super) struct Queue {
+struct Queue {
     /// By the time at which they are due, and their number.
     waiting: BTreeMap<(u64, u64), Delivery>,
     connections: HashMap<ConnId, Announced>,
-    pub(super) load: Load,
-    pub(super) in_flight: usize,
-    /// The time at which this queue is sorted among those with work.
-    pub(super) listed: Option<u64>,
+    load: Load,
+    in_flight: usize,
 }
 
 /// A connection whose beginning was accepted, until its end is.
@@ -102,13 +92,24 @@ enum Announced {
     Settled,
 }
 
+impl Delivery {
+    /// The pause before the next attempt, if there is one. `random` is from 0 to 1.
+    fn pause_after(&self, outcome: Outcome, random: f64) -> Option<Duration> {
+        let Outcome::Failed(asked) = outcome else { return None };
+        let pause = Duration::from_secs(*RETRY_DELAYS.get(self.failures)?);
+        // A quarter more or less, so that events that failed together are not repeated together.
+        let pause = pause.mul_f64(0.75 + random.clamp(0.0, 1.0) / 2.0);
+        Some(asked.map_or(pause, |asked| pause.max(asked.min(MAX_RETRY_AFTER))))
+    }
+}
+
 impl Load {
-    pub(super) fn add(&mut self, bytes: usize) {
+    fn add(&mut self, bytes: usize) {
         self.events += 1;
         self.bytes += bytes;
     }
 
-    pub(super) fn subtract(&mut self, bytes: usize) {
+    fn subtract(&mut self, bytes: usize) {
         self.events = self.events.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
@@ -143,38 +144,25 @@ impl Queue {
         self.wait(delivery, now);
     }
 
-    /// The time at which the next event is due.
-    fn next_due(&self) -> Option<u64> {
-        self.waiting.first_key_value().map(|((due, _), _)| *due)
+    /// The time at which the next event is due, if the endpoint has fewer requests than this.
+    fn next_due(&self, requests: usize) -> Option<u64> {
+        let (due, _) = *self.waiting.first_key_value().filter(|_| self.in_flight < requests)?.0;
+        Some(due)
     }
 
-    /// Takes the next event if it is due. [`settle`](Self::settle) takes it back.
-    fn take(&mut self, now: u64) -> Option<Delivery> {
-        let first = self.waiting.first_entry().filter(|first| first.key().0 <= now)?;
+    /// Takes the next event. [`settle`](Self::settle) takes it back.
+    fn take(&mut self) -> Option<Delivery> {
+        let (_, delivery) = self.waiting.pop_first()?;
         self.in_flight += 1;
-        Some(first.remove())
+        Some(delivery)
     }
 
-    /// An attempt has ended. `random` is from 0 to 1. The `last` attempt is never repeated.
-    fn settle(
-        &mut self,
-        mut delivery: Delivery,
-        outcome: Outcome,
-        last: bool,
-        now: u64,
-        random: f64,
-    ) -> Settled {
+    /// An attempt has ended. The next one is due at the time of `repeat`, if there is one.
+    fn settle(&mut self, mut delivery: Delivery, repeat: Option<u64>, now: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let Outcome::Failed(asked) = outcome
-            && !last
-            && let Some(pause) = RETRY_DELAYS.get(delivery.failures)
-        {
-            // A quarter more or less, so that events that failed together are not repeated together.
-            let pause = Duration::from_secs(*pause).mul_f64(0.75 + random.clamp(0.0, 1.0) / 2.0);
-            let pause = asked.map_or(pause, |asked| pause.max(asked.min(MAX_RETRY_AFTER)));
+        if let Some(due) = repeat {
             delivery.failures += 1;
-            self.wait(delivery, now.saturating_add(millis(pause)));
-            return Settled::Again;
+            return self.wait(delivery, due);
         }
         self.load.subtract(delivery.bytes);
         if let Step::Begin(connection) = delivery.step
@@ -183,14 +171,6 @@ impl Queue {
         {
             self.connections.remove(&connection);
             self.wait(*end, now);
-        }
-        if outcome == Outcome::Delivered { Settled::Delivered } else { Settled::GivenUp }
-    }
-
-    /// Makes everything due now.
-    fn hurry(&mut self, now: u64) {
-        for (_, delivery) in std::mem::take(&mut self.waiting) {
-            self.wait(delivery, now);
         }
     }
 
@@ -255,8 +235,7 @@ pub(super) struct Queues {
     due: BTreeSet<(u64, Consumer)>,
     load: Load,
     in_flight: usize,
-    last_number: u64,
-    /// No attempt is repeated.
+    /// Everything is due, and no attempt is repeated.
     is_closing: bool,
     totals: WebhookTotals,
 }
@@ -277,48 +256,41 @@ impl Queues {
         now: u64,
         happened: Timestamp,
     ) -> bool {
-        let bytes = cost(&event);
-        match step {
-            Step::End(connection) => {
-                let queue = self.endpoints.get(&consumer);
-                if !queue.is_some_and(|queue| queue.awaits_end_of(connection)) {
-                    return false;
-                }
-            }
+        let (bytes, queue) = (cost(&event), self.endpoints.get(&consumer));
+        let is_accepted = match step {
+            Step::End(connection) => queue.is_some_and(|queue| queue.awaits_end_of(connection)),
             Step::Single | Step::Begin(_) => {
-                let load = self.endpoints.get(&consumer).map(|queue| queue.load).unwrap_or_default();
-                if !(load.has_room(bytes, self.bounds.endpoint)
-                    && self.load.has_room(bytes, self.bounds.total))
-                {
-                    // The end of this connection will not be accepted either.
-                    self.totals.dropped += if step == Step::Single { 1 } else { 2 };
-                    return false;
-                }
+                let load = queue.map(|queue| queue.load).unwrap_or_default();
+                load.has_room(bytes, self.bounds.endpoint) && self.load.has_room(bytes, self.bounds.total)
             }
+        };
+        if !is_accepted {
+            self.totals.dropped += match step {
+                Step::Single => 1,
+                // The end of this connection will not be accepted either.
+                Step::Begin(_) => 2,
+                Step::End(_) => 0,
+            };
+            return false;
         }
-        self.last_number += 1;
-        let number = self.last_number;
-        let delivery = Delivery { number, event, happened, step, bytes, failures: 0 };
-        self.endpoints.entry(consumer.clone()).or_default().push(delivery, now);
-        self.list(&consumer);
         self.load.add(bytes);
         self.totals.queued += 1;
+        let number = self.totals.queued;
+        let delivery = Delivery { number, event, happened, step, bytes, failures: 0 };
+        self.change(&consumer, |queue| queue.push(delivery, now));
         true
     }
 
     /// Takes the event that has been due for the longest time. [`settle`](Self::settle) takes it back.
     pub(super) fn take(&mut self, now: u64) -> Option<(Consumer, Delivery)> {
-        if self.in_flight >= self.bounds.total_requests {
-            return None;
-        }
-        let consumer = self.due.first().map(|(_, consumer)| consumer.clone())?;
-        let delivery = self.endpoints.get_mut(&consumer)?.take(now)?;
-        self.list(&consumer);
+        let next = self.next().filter(|(due, _)| self.is_closing || *due <= now);
+        let (_, consumer) = next.cloned()?;
+        let delivery = self.change(&consumer, Queue::take)?;
         self.in_flight += 1;
         Some((consumer, delivery))
     }
 
-    /// An attempt has ended. `random` is from 0 to 1.
+    /// An attempt has ended. `random` is from 0 to 1. True if it is repeated.
     pub(super) fn settle(
         &mut self,
         consumer: &Consumer,
@@ -326,58 +298,54 @@ impl Queues {
         outcome: Outcome,
         now: u64,
         random: f64,
-    ) -> Settled {
-        let Some(queue) = self.endpoints.get_mut(consumer) else { return Settled::GivenUp };
+    ) -> bool {
         let bytes = delivery.bytes;
-        let settled = queue.settle(delivery, outcome, self.is_closing, now, random);
-        let is_unused = queue.is_unused();
-        self.list(consumer);
-        if is_unused {
-            self.endpoints.remove(consumer);
-        }
+        let pause = delivery.pause_after(outcome, random).filter(|_| !self.is_closing);
+        let repeat = pause.map(|pause| now.saturating_add(millis(pause)));
         self.in_flight = self.in_flight.saturating_sub(1);
-        match settled {
-            Settled::Again => {
-                self.totals.retried += 1;
-                return settled;
-            }
-            Settled::Delivered => self.totals.delivered += 1,
-            Settled::GivenUp => self.totals.failed += 1,
+        self.change(consumer, |queue| queue.settle(delivery, repeat, now));
+        if repeat.is_some() {
+            self.totals.retried += 1;
+            return true;
         }
         self.load.subtract(bytes);
-        settled
+        match outcome {
+            Outcome::Delivered => self.totals.delivered += 1,
+            Outcome::Failed(_) | Outcome::Hopeless => self.totals.failed += 1,
+        }
+        false
     }
 
     /// The time at which the next event is due that could be sent.
     pub(super) fn next_due(&self) -> Option<u64> {
-        if self.in_flight >= self.bounds.total_requests {
-            return None;
-        }
-        self.due.first().map(|(due, _)| *due)
+        self.next().map(|(due, _)| if self.is_closing { 0 } else { *due })
+    }
+
+    fn next(&self) -> Option<&(u64, Consumer)> {
+        self.due.first().filter(|_| self.in_flight < self.bounds.total_requests)
     }
 
     /// Makes everything due, and ends repetitions: the server stops.
-    pub(super) fn close(&mut self, now: u64) {
+    pub(super) fn close(&mut self) {
         self.is_closing = true;
-        self.endpoints.values_mut().for_each(|queue| queue.hurry(now));
-        let consumers: Vec<Consumer> = self.endpoints.keys().cloned().collect();
-        consumers.iter().for_each(|consumer| self.list(consumer));
     }
 
-    /// Notes when an endpoint can get its next event.
-    fn list(&mut self, consumer: &Consumer) {
-        let Some(queue) = self.endpoints.get_mut(consumer) else { return };
-        let due = queue.next_due().filter(|_| queue.in_flight < self.bounds.requests);
-        let listed = std::mem::replace(&mut queue.listed, due);
-        if listed == due {
-            return;
+    /// Changes the queue of an endpoint, and notes when the endpoint can get its next event.
+    fn change<T>(&mut self, consumer: &Consumer, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let queue = self.endpoints.entry(consumer.clone()).or_default();
+        let noted = queue.next_due(self.bounds.requests);
+        let changed = change(queue);
+        let due = queue.next_due(self.bounds.requests);
+        if queue.is_unused() {
+            self.endpoints.remove(consumer);
         }
-        if let Some(listed) = listed {
-            self.due.remove(&(listed, consumer.clone()));
+        if let Some(noted) = noted {
+            self.due.remove(&(noted, consumer.clone()));
         }
         if let Some(due) = due {
             self.due.insert((due, consumer.clone()));
         }
+        changed
     }
 
     /// True if events of this endpoint wait, or will have to come.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
-use super::queues::{Consumer, Delivery, Outcome, Queues, Settled, Step, WebhookTotals};
+use super::queues::{Consumer, Delivery, Outcome, Queues, Step, WebhookTotals};
 use super::sender::{Attempt, Names, Sender, Signed, body, checked_url};
 use crate::clock::{Clock, millis};
 use crate::config::LiveConfig;
@@ -47,7 +47,7 @@ impl Webhooks {
 
     /// Sends the waiting events, each at most once more, within a time limit. For the end of the server.
     pub(crate) async fn flush(&self) {
-        self.0.queues.lock().close(self.0.clock.now());
+        self.0.queues.lock().close();
         self.0.changed.notify_one();
         let sent = async {
             while self.totals().waiting > 0 {
@@ -283,8 +283,8 @@ impl Worker<'_> {
 
     fn settle(&mut self, consumer: &Consumer, delivery: Delivery, outcome: Outcome) {
         let (now, random) = (self.shared.clock.now(), rand::random::<f64>());
-        let settled = self.shared.queues.lock().settle(consumer, delivery, outcome, now, random);
-        if settled != Settled::Again {
+        let is_repeated = self.shared.queues.lock().settle(consumer, delivery, outcome, now, random);
+        if !is_repeated {
             self.shared.settled.notify_one();
         }
     }

@@ -164,17 +164,13 @@ fn refused() -> io::Error {
 /// A server that has bound its ports and does not serve yet.
 pub struct Server {
     listener: Listener,
-    /// The backlog of a listener that does not listen yet.
-    backlog: Option<u16>,
+    listen: Listen,
     /// Ready when it may begin beside another server at the port.
     may_begin: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     address: SocketAddr,
     mounted: Arc<Mounted>,
-    workers: usize,
     tls: Option<(ServerConfig, Source)>,
     ops: Option<(Listener, Arc<Ops>)>,
-    drain_timeout: Option<Duration>,
-    relay_drain: Duration,
 }
 
 impl Server {
@@ -218,7 +214,6 @@ impl Server {
         }
         let at_once = backlog.filter(|_| !reuse_port);
         let main = listener(sockets.main, &listen.host, listen.port, at_once, MAIN)?;
-        let backlog = backlog.filter(|_| main.origin == Origin::Shared);
         let address = main.socket.local_addr()?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = listener(sockets.ops, &ops.host, ops.port, Some(listen.backlog), OPS)?;
@@ -234,15 +229,12 @@ impl Server {
         mounted.runtime.relay_at(address);
         Ok(Server {
             listener: main,
-            backlog,
+            listen: listen.clone(),
             may_begin: None,
             address,
             mounted,
-            workers: listen.workers,
             tls,
             ops: ops.transpose()?,
-            drain_timeout: listen.drain_timeout,
-            relay_drain: listen.relay_drain(),
         })
     }
 
@@ -270,7 +262,7 @@ impl Server {
         let mounted = Arc::clone(&self.mounted);
         let (runtime, events) = (&mounted.runtime, &mounted.runtime.events);
         let (address, ops_address) = (self.address, self.ops_address());
-        let (drain_timeout, relay_drain) = (self.drain_timeout, self.relay_drain);
+        let (drain_timeout, relay_drain) = (self.listen.drain_timeout, self.listen.relay_drain());
         let api = self.start_api()?;
         let started = || Event::Started { address, ops_address };
         let ready = self.may_begin.take().filter(|_| self.listener.may_have_predecessor());
@@ -343,14 +335,14 @@ impl Server {
     }
 
     fn start(self) -> io::Result<(Serving, Option<Renewal>)> {
-        let Server { listener, backlog, mounted, workers, tls, address, .. } = self;
-        if let Some(backlog) = backlog {
-            listener.listen(backlog)?;
+        let Server { listener, listen, mounted, tls, address, .. } = self;
+        if listener.origin == Origin::Shared {
+            listener.listen(listen.backlog)?;
         }
         let kept = listener.try_clone()?;
         let mut builder = actix_builder();
-        if workers > 0 {
-            builder = builder.workers(workers);
+        if listen.workers > 0 {
+            builder = builder.workers(listen.workers);
         }
         let runtime = &mounted.runtime;
         let listener = listener.socket;

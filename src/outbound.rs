@@ -15,7 +15,7 @@ use std::vec;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::http::response::Parts;
-use hyper::{Request, Response, Uri};
+use hyper::{HeaderMap, Request, Response, Uri, header};
 use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -69,16 +69,8 @@ impl Reach {
     }
 }
 
-/// Connects to the addresses that may be reached. The checked address is the one that is connected to, without a second resolution. An address in a URL is not resolved, so it must be checked before.
-fn connector(reach: Reach) -> HttpConnector<Reach> {
-    let mut tcp = HttpConnector::new_with_resolver(reach);
-    // The layer of TLS above it refuses other schemes.
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp
-}
-
-/// Gives the addresses of a name that may be reached.
+/// Gives the addresses of a name that may be reached. A client connects to one of them, without a second resolution. An address in a
+/// URL is not resolved, so it must be checked before.
 impl Service<Name> for Reach {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = io::Error;
@@ -143,7 +135,11 @@ impl HttpClient {
     }
 
     fn build(tls: HttpsConnectorBuilder<WantsSchemes>, bounds: Bounds) -> Self {
-        let connector = tls.https_or_http().enable_http1().wrap_connector(connector(bounds.reach));
+        let mut tcp = HttpConnector::new_with_resolver(bounds.reach);
+        // The layer of TLS above it refuses other schemes.
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(bounds.idle)
@@ -181,6 +177,12 @@ impl IncomingResponse {
             Err(error) => Err(NoAnswer::Failed(error)),
         }
     }
+}
+
+/// The pause that an answer asks for, in seconds. Dates are ignored.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Reads the URL of a webhook. The error describes the fault, to be read after "the URL".

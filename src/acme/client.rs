@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
 use hyper::body::Bytes;
 use hyper::http::uri::Scheme;
-use hyper::{Request, header};
 use instant_acme::{BodyWrapper, BytesResponse, Error};
 
 use super::store::AcmeError;
-use crate::outbound::{Bounds, HttpClient, Reach, trust};
+use crate::outbound::{Bounds, HttpClient, Reach, retry_after, trust};
 
 const BOUNDS: Bounds =
     Bounds { reach: Reach::Anywhere, idle: 4, timeout: Duration::from_secs(30), max_body: 256 << 10 };
@@ -54,10 +54,8 @@ impl AcmeClient {
         let answer = self.http.send(Request::from_parts(head, body)).await.map_err(failed)?;
         let answer = answer.read().await.map_err(failed)?;
         if answer.status().is_client_error() || answer.status().is_server_error() {
-            // Seconds; ACME servers send no dates there.
-            let value = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let seconds = value.and_then(|value| value.trim().parse().ok()).unwrap_or_default();
-            self.retry_after.store(seconds, Ordering::Relaxed);
+            let pause = retry_after(answer.headers()).unwrap_or_default();
+            self.retry_after.store(pause.as_secs(), Ordering::Relaxed);
         }
         Ok(BytesResponse::from(answer.map(Full::new)))
     }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::queues::Outcome;
 use crate::events::{Event, Row, WebhookEvent};
 use crate::keys::{Webhook, WebhookSecret};
-use crate::outbound::{Bounds, HttpClient, IncomingResponse, NoAnswer, Reach, parse_url};
+use crate::outbound::{Bounds, HttpClient, IncomingResponse, NoAnswer, Reach, parse_url, retry_after};
 use crate::wire::ConnId;
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
@@ -147,12 +147,6 @@ impl Attempt {
         };
         Attempt { outcome, why: format!("the answer is {status}") }
     }
-}
-
-/// The pause that the endpoint asks for, in seconds. Dates are ignored.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// One signature for each secret, with blanks between them.

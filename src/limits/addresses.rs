@@ -151,8 +151,7 @@ pub(crate) struct GuessSource {
 
 impl GuessSource {
     pub(crate) fn new(address: Option<IpAddr>, forwarded: bool) -> Self {
-        let remote = address.filter(|address| !address.to_canonical().is_loopback());
-        GuessSource { prefix: remote.map(AddressPrefix::of), forwarded }
+        GuessSource { prefix: AddressPrefix::of_remote(address), forwarded }
     }
 
     /// The address; `None` for loopback.

@@ -1,8 +1,7 @@
 //! Checks answers over HTTP: the path, the key, the origin of pages, the clock, proxy headers, discovery, and HTTP-01.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use hyper::StatusCode;
+use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::http::{NoAnswer, Response, Server};
@@ -190,13 +189,12 @@ fn is_of_broker(answer: &Response) -> bool {
     }
 }
 
-/// Compares the clocks.
+/// Compares the clocks, right after an answer.
 pub(super) fn clock(answer: &Response) -> Finding {
     let Ok(theirs) = rfc2822::DateTimeParser::new().parse_timestamp(answer.header("date")) else {
         return skipped("the server does not say its time");
     };
-    let ours = answer.at.duration_since(UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs);
-    let theirs = u64::try_from(theirs.as_second()).unwrap_or(0);
+    let (ours, theirs) = (Timestamp::now().as_second(), theirs.as_second());
     let (apart, which) = (theirs.abs_diff(ours), if theirs > ours { "ahead of" } else { "behind" });
     if apart <= MAX_SKEW {
         return ok("the clocks of the server and of this machine agree");

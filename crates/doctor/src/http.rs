@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
@@ -48,8 +48,6 @@ pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
-    /// The time at which it came, by this machine's clock.
-    pub(super) at: SystemTime,
 }
 
 /// The reason why there is no answer.
@@ -113,10 +111,9 @@ impl Server {
         // Ends with the answer, or with the timeout, because then the sender is dropped.
         tokio::spawn(connection);
         let (head, body) = sender.send_request(request.body(Empty::<Bytes>::new())?).await?.into_parts();
-        let at = SystemTime::now();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await?.to_bytes();
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Response { status: head.status, headers: head.headers, body, at })
+        Ok(Response { status: head.status, headers: head.headers, body })
     }
 }
 

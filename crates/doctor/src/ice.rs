@@ -1,12 +1,13 @@
 //! The STUN and TURN servers that the broker names: checks if clients can use them.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use hyper::StatusCode;
+use jiff::Timestamp;
 use peerbroker_core::address::is_public;
 use serde::Deserialize;
+use stun_types::message::LongTermCredentials;
 
 use super::certificate::{Trust, judge};
 use super::http::Server;
@@ -41,18 +42,11 @@ enum Urls {
 /// One URL of a STUN or TURN server (RFC 7064, RFC 7065).
 struct IceUrl {
     text: String,
-    credentials: Option<Credentials>,
+    credentials: Option<LongTermCredentials>,
     is_turn: bool,
     transport: Transport,
     host: String,
     port: u16,
-}
-
-/// Name and password for a TURN server.
-#[derive(Clone)]
-struct Credentials {
-    username: String,
-    password: String,
 }
 
 /// Asks the broker for its ICE servers, and each of them for an address.
@@ -68,7 +62,7 @@ pub(super) async fn ice(server: &Server, trust: &Trust) -> Vec<Named> {
             Urls::Many(urls) => urls,
         };
         let credentials =
-            username.zip(credential).map(|(username, password)| Credentials { username, password });
+            username.zip(credential).map(|(username, password)| LongTermCredentials::new(username, password));
         let broker = server.address.ip();
         examined.extend(urls.into_iter().map(|url| examine(url, credentials.clone(), trust, broker)));
     }
@@ -98,7 +92,12 @@ async fn ice_servers(server: &Server) -> Result<Vec<IceServer>, Finding> {
     }
 }
 
-async fn examine(text: String, credentials: Option<Credentials>, trust: &Trust, broker: IpAddr) -> Named {
+async fn examine(
+    text: String,
+    credentials: Option<LongTermCredentials>,
+    trust: &Trust,
+    broker: IpAddr,
+) -> Named {
     let Some(url) = IceUrl::parse(&text, credentials) else {
         let found = format!("'{text}' is no URL of a STUN or TURN server");
         let advice = "Correct --stun_url or --turn_url, as in turn:turn.example.org:3478?transport=udp.";
@@ -109,7 +108,7 @@ async fn examine(text: String, credentials: Option<Credentials>, trust: &Trust, 
 }
 
 impl IceUrl {
-    fn parse(text: &str, credentials: Option<Credentials>) -> Option<Self> {
+    fn parse(text: &str, credentials: Option<LongTermCredentials>) -> Option<Self> {
         let (scheme, rest) = text.split_once(':')?;
         let (is_turn, secure) = match scheme {
             "stun" => (false, false),
@@ -172,11 +171,11 @@ impl IceUrl {
             let mapped = line.bind().await?;
             return Ok(ok(format!("{text} answers: it sees this machine at {}", mapped.ip())));
         }
-        let Some(Credentials { username, password }) = &self.credentials else {
+        let Some(credentials) = self.credentials.clone() else {
             let found = format!("{text} has no username and credential, which browsers demand");
             return Ok(failed(found, "Set --turn_secret."));
         };
-        let relayed = line.allocate(username, password).await?;
+        let relayed = line.allocate(credentials).await?;
         if may_name(address.ip(), relayed.ip()) {
             return Ok(ok(format!("{text} relays at {relayed}")));
         }
@@ -202,11 +201,11 @@ impl IceUrl {
                     "Nothing listens at {protocol} port {port} there. Start the server, or correct its address in the broker's flags."
                 ),
             ),
-            Trouble::Unauthorized if self.credentials.as_ref().is_some_and(Credentials::are_over) => failed(
+            Trouble::Error { code: 401, .. } if self.credentials.as_ref().is_some_and(are_over) => failed(
                 format!("{text} refuses the credentials, which have ended already"),
                 "Set the clock of the broker's machine, and a longer --turn_ttl.",
             ),
-            Trouble::Unauthorized => failed(
+            Trouble::Error { code: 401, .. } => failed(
                 format!("{text} refuses the credentials"),
                 "The broker's --turn_secret and the secret of the TURN server (coturn: use-auth-secret and static-auth-secret) must be the \
                  same, and the clocks of both must be right.",
@@ -229,13 +228,10 @@ impl IceUrl {
     }
 }
 
-impl Credentials {
-    /// True if the time in the username is over. Its form is that of coturn's `use-auth-secret`.
-    fn are_over(&self) -> bool {
-        let until = self.username.split(':').next().and_then(|seconds| seconds.parse::<u64>().ok());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        until.is_some_and(|until| until < now)
-    }
+/// True if the time in the username is over. Its form is that of coturn's `use-auth-secret`.
+fn are_over(credentials: &LongTermCredentials) -> bool {
+    let until = credentials.username().split(':').next().and_then(|seconds| seconds.parse::<i64>().ok());
+    until.is_some_and(|until| until < Timestamp::now().as_second())
 }
 
 /// True if a server may name this address. One in the Internet must name no address that leads into another network, such as that of
@@ -303,11 +299,11 @@ mod tests {
 
     #[test]
     fn credentials_that_have_ended_are_told_from_wrong_ones() {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = Timestamp::now().as_second();
         for (until, words) in [(now - 60, "have ended already"), (now + 3600, "refuses the credentials")] {
-            let credentials = Credentials { username: format!("{until}:peerjs"), password: String::new() };
+            let credentials = LongTermCredentials::new(format!("{until}:peerjs"), String::new());
             let url = IceUrl::parse("turn:h", Some(credentials)).unwrap();
-            let finding = url.explained(&Trouble::Unauthorized);
+            let finding = url.explained(&Trouble::Error { code: 401, reason: String::new() });
             assert!(finding.found.contains(words), "{}", finding.found);
             assert_eq!(finding.found.contains("have ended"), until < now);
         }

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
-use stun_types::attribute::{ErrorCode, Nonce, Realm, Username, XorMappedAddress};
+use stun_proto::auth::{LongTermClientAuth, LongTermClientValidation};
+use stun_types::attribute::{ErrorCode, XorMappedAddress};
 use stun_types::message::{
-    BINDING, IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite as _,
-    MessageWriteExt as _, MessageWriteVec, Method,
+    BINDING, LongTermCredentials, Message, MessageClass, MessageWrite as _, MessageWriteExt as _,
+    MessageWriteVec, Method,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -47,8 +48,6 @@ pub(super) enum Trouble {
     Broken(String),
     /// The server refuses.
     Error { code: u16, reason: String },
-    /// The server refuses the credentials.
-    Unauthorized,
 }
 
 enum Socket {
@@ -89,34 +88,41 @@ impl Line {
     /// Asks for the address of this machine as the server sees it.
     pub(super) async fn bind(&mut self) -> Result<SocketAddr, Trouble> {
         let answer = self.ask(begin(BINDING).finish()).await?;
-        let answer = read(&answer)?;
+        let answer = parse(&answer)?;
+        accepted(&answer)?;
         let mapped: XorMappedAddress = answer.attribute().map_err(|_| nonsense())?;
         Ok(mapped.addr(answer.transaction_id()))
     }
 
     /// Takes an address at a TURN server, and gives it back.
-    pub(super) async fn allocate(&mut self, username: &str, password: &str) -> Result<SocketAddr, Trouble> {
-        let first = self.ask(allocation()?.finish()).await?;
-        let mut demand = Demand::of(&first, username, password)?;
-        // A nonce may be stale at once, if the server was restarted.
-        for _ in 0..2 {
-            let answer = self.ask(demand.signed(allocation()?)?).await?;
-            match read(&answer) {
-                Ok(answer) => {
+    pub(super) async fn allocate(&mut self, credentials: LongTermCredentials) -> Result<SocketAddr, Trouble> {
+        let mut auth = LongTermClientAuth::new();
+        auth.set_credentials(credentials);
+        let mut refusal = nonsense();
+        // The first answer demands credentials. Its nonce may be stale at once, if the server was restarted.
+        for _ in 0..3 {
+            let mut request = begin(ALLOCATE);
+            add(request.add_attribute(&RequestedTransport::new(UDP)))?;
+            let answer = self.ask(add(auth.sign_outgoing_message(request))?.finish()).await?;
+            let answer = parse(&answer)?;
+            let validated = auth.validate_incoming_message(&answer);
+            refusal = match accepted(&answer) {
+                Err(refusal) => refusal,
+                Ok(()) if validated.is_err() => return Err(nonsense()),
+                Ok(()) => {
                     let relayed: XorRelayedAddress = answer.attribute().map_err(|_| nonsense())?;
-                    let relayed = relayed.addr(answer.transaction_id());
                     let mut goodbye = begin(REFRESH);
                     add(goodbye.add_attribute(&Lifetime::new(0)))?;
                     // If that is lost, the allocation expires.
-                    let _ = self.ask(demand.signed(goodbye)?).await;
-                    return Ok(relayed);
+                    let _ = self.ask(add(auth.sign_outgoing_message(goodbye))?.finish()).await;
+                    return Ok(relayed.addr(answer.transaction_id()));
                 }
-                Err(Trouble::Error { code: 438, .. }) => demand = Demand::of(&answer, username, password)?,
-                Err(Trouble::Error { code: 401, .. }) => return Err(Trouble::Unauthorized),
-                Err(trouble) => return Err(trouble),
+            };
+            if !matches!(validated, Ok(LongTermClientValidation::ResendRequest(_))) {
+                break;
             }
         }
-        Err(Trouble::Error { code: 438, reason: "Stale Nonce".to_owned() })
+        Err(refusal)
     }
 
     /// Sends a request, and waits for its answer.
@@ -170,41 +176,8 @@ fn is_answer(request: &[u8], answer: &[u8]) -> bool {
     answer.len() >= HEADER && answer.get(4..HEADER) == request.get(4..HEADER)
 }
 
-/// The realm and nonce that a TURN server wants in a request, and the credentials for the realm.
-struct Demand {
-    credentials: LongTermKeyCredentials,
-    nonce: String,
-}
-
-impl Demand {
-    fn of(answer: &[u8], username: &str, password: &str) -> Result<Self, Trouble> {
-        let message = Message::from_bytes(answer).map_err(|_| nonsense())?;
-        let (Ok(realm), Ok(nonce)) = (message.attribute::<Realm>(), message.attribute::<Nonce>()) else {
-            return Err(read(answer).err().unwrap_or_else(nonsense));
-        };
-        let [username, password, realm] = [username, password, realm.realm()].map(str::to_owned);
-        let credentials = LongTermKeyCredentials::new(username, password, realm);
-        Ok(Demand { credentials, nonce: nonce.nonce().to_owned() })
-    }
-
-    fn signed(&self, mut request: MessageWriteVec) -> Result<Vec<u8>, Trouble> {
-        let Demand { credentials, nonce } = self;
-        add(Username::new(credentials.username()).and_then(|username| request.add_attribute(&username)))?;
-        add(Realm::new(credentials.realm()).and_then(|realm| request.add_attribute(&realm)))?;
-        add(Nonce::new(nonce).and_then(|nonce| request.add_attribute(&nonce)))?;
-        add(request.add_message_integrity(&credentials.clone().into(), IntegrityAlgorithm::Sha1))?;
-        Ok(request.finish())
-    }
-}
-
 fn begin(method: Method) -> MessageWriteVec {
     Message::builder_request(method, MessageWriteVec::new())
-}
-
-fn allocation() -> Result<MessageWriteVec, Trouble> {
-    let mut request = begin(ALLOCATE);
-    add(request.add_attribute(&RequestedTransport::new(UDP)))?;
-    Ok(request)
 }
 
 /// Only names that are too long cannot be added.
@@ -212,12 +185,16 @@ fn add<T, E: std::fmt::Display>(added: Result<T, E>) -> Result<T, Trouble> {
     added.map_err(|error| Trouble::Broken(error.to_string()))
 }
 
-fn read(answer: &[u8]) -> Result<Message<'_>, Trouble> {
-    let message = Message::from_bytes(answer).map_err(|_| nonsense())?;
-    if message.has_class(MessageClass::Success) {
-        return Ok(message);
+fn parse(answer: &[u8]) -> Result<Message<'_>, Trouble> {
+    Message::from_bytes(answer).map_err(|_| nonsense())
+}
+
+/// The error of an answer, if it has one.
+fn accepted(answer: &Message<'_>) -> Result<(), Trouble> {
+    if answer.has_class(MessageClass::Success) {
+        return Ok(());
     }
-    let error: ErrorCode = message.attribute().map_err(|_| nonsense())?;
+    let error: ErrorCode = answer.attribute().map_err(|_| nonsense())?;
     Err(Trouble::Error { code: error.code(), reason: error.reason().to_owned() })
 }
 

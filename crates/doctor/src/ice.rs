@@ -160,9 +160,9 @@ impl IceUrl {
 
     async fn ask(&self, address: SocketAddr, trust: &Trust) -> Result<Finding, Trouble> {
         let IceUrl { text, host, .. } = self;
-        let mut line = Line::open(address, host, self.transport).await?;
+        let (mut line, chain) = Line::open(address, host, self.transport).await?;
         if self.transport == Transport::Tls {
-            let judged = judge(&line.chain, host, trust).into_iter().map(|(_, finding)| finding);
+            let judged = judge(&chain, host, trust).into_iter().map(|(_, finding)| finding);
             if let Some(bad) = judged.into_iter().find(Finding::has_failed) {
                 return Ok(Finding { found: format!("{text}: {}", bad.found), ..bad });
             }

@@ -50,37 +50,36 @@ pub(super) enum Trouble {
     Error { code: u16, reason: String },
 }
 
-enum Socket {
+/// A way to a server.
+pub(super) enum Line {
     Datagrams(UdpSocket),
     Stream(Box<dyn Stream>),
 }
 
-/// A way to a server.
-pub(super) struct Line {
-    socket: Socket,
-    /// The certificates that the server has shown over TLS.
-    pub(super) chain: Vec<CertificateDer<'static>>,
-}
-
 impl Line {
-    pub(super) async fn open(address: SocketAddr, host: &str, transport: Transport) -> Result<Self, Trouble> {
+    /// Opens a way to a server. Also returns the certificates that the server has shown over TLS.
+    pub(super) async fn open(
+        address: SocketAddr,
+        host: &str,
+        transport: Transport,
+    ) -> Result<(Self, Vec<CertificateDer<'static>>), Trouble> {
         let opening = async {
             let mut chain = Vec::new();
-            let socket = match transport {
+            let line = match transport {
                 Transport::Udp => {
                     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                     let socket = UdpSocket::bind(any).await?;
                     socket.connect(address).await?;
-                    Socket::Datagrams(socket)
+                    Line::Datagrams(socket)
                 }
-                Transport::Tcp => Socket::Stream(Box::new(TcpStream::connect(address).await?)),
+                Transport::Tcp => Line::Stream(Box::new(TcpStream::connect(address).await?)),
                 Transport::Tls => {
                     let stream = tls::connect(address, host, &[]).await?;
                     chain = tls::chain(&stream);
-                    Socket::Stream(Box::new(stream))
+                    Line::Stream(Box::new(stream))
                 }
             };
-            Ok::<_, io::Error>(Line { socket, chain })
+            Ok::<_, io::Error>((line, chain))
         };
         Ok(timeout(STREAM_TIMEOUT, opening).await.map_err(io::Error::from)??)
     }
@@ -127,23 +126,21 @@ impl Line {
 
     /// Sends a request, and waits for its answer.
     async fn ask(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
-        let waits = match self.socket {
-            Socket::Datagrams(_) => WAITS,
-            Socket::Stream(_) => &[STREAM_TIMEOUT],
+        let waits = match self {
+            Line::Datagrams(_) => WAITS,
+            Line::Stream(_) => &[STREAM_TIMEOUT],
         };
         for wait in waits {
-            if let Ok(answer) = timeout(*wait, self.socket.exchange(&request)).await {
+            if let Ok(answer) = timeout(*wait, self.exchange(&request)).await {
                 return Ok(answer?);
             }
         }
         Err(Trouble::Silent)
     }
-}
 
-impl Socket {
     async fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         match self {
-            Socket::Datagrams(socket) => {
+            Line::Datagrams(socket) => {
                 socket.send(request).await?;
                 loop {
                     let mut answer = Vec::with_capacity(MAX_BYTES);
@@ -153,7 +150,7 @@ impl Socket {
                     }
                 }
             }
-            Socket::Stream(stream) => {
+            Line::Stream(stream) => {
                 stream.write_all(request).await?;
                 stream.flush().await?;
                 let mut header = [0; HEADER];

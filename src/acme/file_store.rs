@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File, TryLockError};
-use std::future::{pending, ready};
+use std::future::pending;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::store::{CertificateStore, Doing, StoreError, StoredAccount, hex_digest};
+use async_trait::async_trait;
+
+use super::store::{CertificateStore, StoreError, StoredAccount, hex_digest};
 use crate::files::{self, FileError};
 use crate::system;
 
@@ -63,6 +65,7 @@ impl Directory {
     }
 }
 
+#[async_trait(?Send)]
 impl CertificateStore for Directory {
     fn place(&self) -> String {
         self.dir.join(CERTIFICATE).display().to_string()
@@ -72,72 +75,66 @@ impl CertificateStore for Directory {
         LOOK_INTERVAL
     }
 
-    fn certificate(&self) -> Doing<'_, Result<Option<Vec<u8>>, StoreError>> {
-        Box::pin(ready(self.read(CERTIFICATE)))
+    async fn certificate(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(CERTIFICATE)
     }
 
-    fn keep_certificate<'a>(&'a self, pem: &'a str) -> Doing<'a, Result<(), StoreError>> {
-        Box::pin(ready(self.write(CERTIFICATE, pem.as_bytes())))
+    async fn keep_certificate(&self, pem: &str) -> Result<(), StoreError> {
+        self.write(CERTIFICATE, pem.as_bytes())
     }
 
-    fn account(&self) -> Doing<'_, Result<Option<StoredAccount>, StoreError>> {
-        Box::pin(async {
-            let Some(json) = self.read(ACCOUNT)? else { return Ok(None) };
-            let account = serde_json::from_slice(&json).inspect_err(|error| {
-                let path = self.dir.join(ACCOUNT);
-                log::warn!("{} cannot be read, so a new ACME account is made: {error}", path.display());
-            });
-            Ok(account.ok())
-        })
+    async fn account(&self) -> Result<Option<StoredAccount>, StoreError> {
+        let Some(json) = self.read(ACCOUNT)? else { return Ok(None) };
+        let account = serde_json::from_slice(&json).inspect_err(|error| {
+            let path = self.dir.join(ACCOUNT);
+            log::warn!("{} cannot be read, so a new ACME account is made: {error}", path.display());
+        });
+        Ok(account.ok())
     }
 
-    fn keep_account<'a>(&'a self, account: &'a StoredAccount) -> Doing<'a, Result<(), StoreError>> {
+    async fn keep_account(&self, account: &StoredAccount) -> Result<(), StoreError> {
         let json = serde_json::to_vec(account).map_err(io::Error::other);
         let json = json.map_err(|error| StoreError::directory("write", &self.dir.join(ACCOUNT), error));
-        Box::pin(ready(json.and_then(|json| self.write(ACCOUNT, &json))))
+        self.write(ACCOUNT, &json?)
     }
 
-    fn forget_account(&self) -> Doing<'_, Result<(), StoreError>> {
+    async fn forget_account(&self) -> Result<(), StoreError> {
         let path = self.dir.join(ACCOUNT);
-        let removed = remove(&path).map_err(|error| StoreError::directory("remove", &path, error));
-        Box::pin(ready(removed))
+        remove(&path).map_err(|error| StoreError::directory("remove", &path, error))
     }
 
     /// The system gives the lock back if the process dies.
-    fn lock(&self) -> Doing<'_, Result<bool, StoreError>> {
-        Box::pin(async {
-            // One of an attempt that has panicked.
-            drop(self.lock.take());
-            let path = self.dir.join(LOCK);
-            let file = system::private_file().write(true).create(true).truncate(false).open(&path);
-            let file = file.map_err(|error| StoreError::directory("create", &path, error))?;
-            match file.try_lock() {
-                Ok(()) => {
-                    self.lock.replace(Some(file));
-                    Ok(true)
-                }
-                Err(TryLockError::WouldBlock) => Ok(false),
-                Err(TryLockError::Error(error)) => Err(StoreError::directory("lock", &path, error)),
-            }
-        })
-    }
-
-    fn lost(&self) -> Doing<'_, ()> {
-        // The system keeps it.
-        Box::pin(pending())
-    }
-
-    fn unlock(&self, _: Duration) -> Doing<'_, ()> {
+    async fn lock(&self) -> Result<bool, StoreError> {
+        // One of an attempt that has panicked.
         drop(self.lock.take());
-        Box::pin(ready(()))
+        let path = self.dir.join(LOCK);
+        let file = system::private_file().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| StoreError::directory("create", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => {
+                self.lock.replace(Some(file));
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(StoreError::directory("lock", &path, error)),
+        }
     }
 
-    fn share<'a>(&'a self, _: &'a str, _: &'a str) -> Doing<'a, Result<(), StoreError>> {
-        Box::pin(ready(Ok(())))
+    async fn lost(&self) {
+        // The system keeps it.
+        pending().await
     }
 
-    fn shared<'a>(&'a self, _: &'a str) -> Doing<'a, Option<String>> {
-        Box::pin(ready(None))
+    async fn unlock(&self, _: Duration) {
+        drop(self.lock.take());
+    }
+
+    async fn share(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn shared(&self, _: &str) -> Option<String> {
+        None
     }
 }
 

@@ -9,11 +9,12 @@ use std::fmt::Display;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redis::{FromRedisValue, Script, Value};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::store::{Certificate, CertificateStore, Doing, StoreError, StoredAccount, hex_digest};
+use super::store::{Certificate, CertificateStore, StoreError, StoredAccount, hex_digest};
 use crate::clock::Clock;
 use crate::config::{AcmeConfig, AcmeName};
 use crate::redis_link::{BadRedis, Call, Line, PREFIX, RedisAddress, TIMEOUT};
@@ -141,6 +142,7 @@ impl RedisStore {
     }
 }
 
+#[async_trait(?Send)]
 impl CertificateStore for RedisStore {
     fn place(&self) -> String {
         "Redis".to_owned()
@@ -150,89 +152,79 @@ impl CertificateStore for RedisStore {
         LOOK_INTERVAL
     }
 
-    fn certificate(&self) -> Doing<'_, Result<Option<Vec<u8>>, StoreError>> {
-        Box::pin(self.look())
+    async fn certificate(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.look().await
     }
 
-    fn keep_certificate<'a>(&'a self, pem: &'a str) -> Doing<'a, Result<(), StoreError>> {
+    async fn keep_certificate(&self, pem: &str) -> Result<(), StoreError> {
         self.known.replace(Some(Known { pem: pem.to_owned(), is_stored: false }));
-        Box::pin(self.put(pem, false))
+        self.put(pem, false).await
     }
 
-    fn account(&self) -> Doing<'_, Result<Option<StoredAccount>, StoreError>> {
-        Box::pin(async {
-            let call = Call::command("HGET", self.account.clone()).arg("json");
-            let json: Option<String> = self.ask("read the ACME account", call).await?;
-            let account = json.map(|json| serde_json::from_str(&json)).transpose();
-            Ok(account.unwrap_or_else(|error| {
-                log::warn!("the ACME account in Redis cannot be read, so a new one is made: {error}");
-                None
-            }))
-        })
+    async fn account(&self) -> Result<Option<StoredAccount>, StoreError> {
+        let call = Call::command("HGET", self.account.clone()).arg("json");
+        let json: Option<String> = self.ask("read the ACME account", call).await?;
+        let account = json.map(|json| serde_json::from_str(&json)).transpose();
+        Ok(account.unwrap_or_else(|error| {
+            log::warn!("the ACME account in Redis cannot be read, so a new one is made: {error}");
+            None
+        }))
     }
 
-    fn keep_account<'a>(&'a self, account: &'a StoredAccount) -> Doing<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let what = "keep the ACME account";
-            let json = serde_json::to_string(account);
-            let json = json.map_err(|error| StoreError::Redis { what, why: error.to_string() })?;
-            let call = Call::command("HSET", self.account.clone()).arg("json").arg(json);
-            self.ask::<Value>(what, call).await.map(drop)
-        })
+    async fn keep_account(&self, account: &StoredAccount) -> Result<(), StoreError> {
+        let what = "keep the ACME account";
+        let json = serde_json::to_string(account);
+        let json = json.map_err(|error| StoreError::Redis { what, why: error.to_string() })?;
+        let call = Call::command("HSET", self.account.clone()).arg("json").arg(json);
+        self.ask::<Value>(what, call).await.map(drop)
     }
 
-    fn forget_account(&self) -> Doing<'_, Result<(), StoreError>> {
+    async fn forget_account(&self) -> Result<(), StoreError> {
         let call = Call::command("DEL", self.account.clone());
-        Box::pin(async { self.ask::<Value>("remove the ACME account", call).await.map(drop) })
+        self.ask::<Value>("remove the ACME account", call).await.map(drop)
     }
 
-    fn lock(&self) -> Doing<'_, Result<bool, StoreError>> {
-        Box::pin(self.lease(LEASE))
+    async fn lock(&self) -> Result<bool, StoreError> {
+        self.lease(LEASE).await
     }
 
-    fn lost(&self) -> Doing<'_, ()> {
-        Box::pin(async {
-            // Two missed renewals and their timeouts fit into the lease.
-            let mut missed = 0;
-            while missed < 2 {
-                sleep(RENEWAL).await;
-                match self.lease(LEASE).await {
-                    Ok(true) => missed = 0,
-                    Ok(false) => return,
-                    Err(error) => {
-                        log::debug!("{error}");
-                        missed += 1;
-                    }
+    async fn lost(&self) {
+        // Two missed renewals and their timeouts fit into the lease.
+        let mut missed = 0;
+        while missed < 2 {
+            sleep(RENEWAL).await;
+            match self.lease(LEASE).await {
+                Ok(true) => missed = 0,
+                Ok(false) => return,
+                Err(error) => {
+                    log::debug!("{error}");
+                    missed += 1;
                 }
             }
-        })
+        }
     }
 
-    fn unlock(&self, pause: Duration) -> Doing<'_, ()> {
+    async fn unlock(&self, pause: Duration) {
         let lease = if pause.is_zero() { pause } else { pause.saturating_add(GRACE) };
-        Box::pin(async move {
-            if let Err(error) = self.lease(lease).await {
-                log::debug!("{error}");
-            }
-        })
+        if let Err(error) = self.lease(lease).await {
+            log::debug!("{error}");
+        }
     }
 
-    fn share<'a>(&'a self, token: &'a str, authorization: &'a str) -> Doing<'a, Result<(), StoreError>> {
+    async fn share(&self, token: &str, authorization: &str) -> Result<(), StoreError> {
         let call = Call::script(&PUT, response_key(token)).arg(RESPONSE_MILLIS).arg(0);
         let call = call.arg("authorization").arg(authorization);
-        Box::pin(async { self.ask::<Value>("keep the answer to a challenge", call).await.map(drop) })
+        self.ask::<Value>("keep the answer to a challenge", call).await.map(drop)
     }
 
-    fn shared<'a>(&'a self, token: &'a str) -> Doing<'a, Option<String>> {
-        Box::pin(async move {
-            if !is_token(token) {
-                return None;
-            }
-            let _permit = self.free.acquire().await.ok()?;
-            let call = Call::command("HGET", response_key(token)).arg("authorization");
-            let answer = self.ask("read the answer to a challenge", call).await;
-            answer.inspect_err(|error| log::debug!("{error}")).ok()?
-        })
+    async fn shared(&self, token: &str) -> Option<String> {
+        if !is_token(token) {
+            return None;
+        }
+        let _permit = self.free.acquire().await.ok()?;
+        let call = Call::command("HGET", response_key(token)).arg("authorization");
+        let answer = self.ask("read the answer to a challenge", call).await;
+        answer.inspect_err(|error| log::debug!("{error}")).ok()?
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use instant_acme::{AccountCredentials, CertificateIdentifier};
 use ring::digest::{SHA256, digest};
 use rustls::sign::CertifiedKey;
@@ -45,9 +45,6 @@ pub enum AcmeError {
     #[error("cannot make a certificate for the names of --acme: {0}")]
     Provisional(String),
 }
-
-/// An operation of a store, which may take a while. Every wait has a bound.
-pub(super) type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +128,8 @@ pub(super) struct StoredAccount {
     pub(super) credentials: AccountCredentials,
 }
 
-/// Keeps the account and the certificate, for one process or for many.
+/// Keeps the account and the certificate, for one process or for many. Every wait has a bound.
+#[async_trait(?Send)]
 pub(super) trait CertificateStore: Send {
     /// The place of the certificate, for people.
     fn place(&self) -> String;
@@ -140,31 +138,31 @@ pub(super) trait CertificateStore: Send {
     fn look_interval(&self) -> Duration;
 
     /// The key and the chain, if there are any.
-    fn certificate(&self) -> Doing<'_, Result<Option<Vec<u8>>, StoreError>>;
+    async fn certificate(&self) -> Result<Option<Vec<u8>>, StoreError>;
 
-    fn keep_certificate<'a>(&'a self, pem: &'a str) -> Doing<'a, Result<(), StoreError>>;
+    async fn keep_certificate(&self, pem: &str) -> Result<(), StoreError>;
 
     /// The account, if there is one that can be read.
-    fn account(&self) -> Doing<'_, Result<Option<StoredAccount>, StoreError>>;
+    async fn account(&self) -> Result<Option<StoredAccount>, StoreError>;
 
-    fn keep_account<'a>(&'a self, account: &'a StoredAccount) -> Doing<'a, Result<(), StoreError>>;
+    async fn keep_account(&self, account: &StoredAccount) -> Result<(), StoreError>;
 
-    fn forget_account(&self) -> Doing<'_, Result<(), StoreError>>;
+    async fn forget_account(&self) -> Result<(), StoreError>;
 
     /// Takes the right to order, which one process has at a time. It ends with the process, at once or soon after. False if
     /// another one has it.
-    fn lock(&self) -> Doing<'_, Result<bool, StoreError>>;
+    async fn lock(&self) -> Result<bool, StoreError>;
 
     /// Keeps the right to order until it is lost.
-    fn lost(&self) -> Doing<'_, ()>;
+    async fn lost(&self);
 
     /// Gives the right to order back. If the ACME server has refused the order, other machines must not ask it before
     /// this one's pause is over.
-    fn unlock(&self, pause: Duration) -> Doing<'_, ()>;
+    async fn unlock(&self, pause: Duration);
 
     /// Lets all nodes of a cluster answer a challenge with this key authorization, for some minutes.
-    fn share<'a>(&'a self, token: &'a str, authorization: &'a str) -> Doing<'a, Result<(), StoreError>>;
+    async fn share(&self, token: &str, authorization: &str) -> Result<(), StoreError>;
 
     /// The key authorization of a token that a node shares. A client of the HTTP port chose the token.
-    fn shared<'a>(&'a self, token: &'a str) -> Doing<'a, Option<String>>;
+    async fn shared(&self, token: &str) -> Option<String>;
 }

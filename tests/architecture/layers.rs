@@ -76,7 +76,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "acme",
         "outbound redis_link tls config events files system threads clock wire",
-        "base64 http_body_util hyper hyper_util instant_acme log parking_lot rand rcgen redis ring::digest rustls rustls_pki_types serde serde_json thiserror tokio webpki x509_parser",
+        "async_trait base64 http_body_util hyper hyper_util instant_acme log parking_lot rand rcgen redis ring::digest rustls rustls_pki_types serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Events to the endpoints of others.
     layer(

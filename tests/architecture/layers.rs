@@ -64,7 +64,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "http",
         "runtime webhooks session transport node limits keys tls config events system media_api clock wire",
-        "actix_codec actix_files actix_http actix_web base64 bytes form_urlencoded futures_core log mime mime_guess parking_lot percent_encoding procfs pulldown_cmark rand ring::digest ring::hmac rust_embed serde serde_json subtle thiserror tokio utoipa utoipa_actix_web uuid",
+        "actix_codec actix_files actix_http actix_web base64 bytes form_urlencoded futures_util log mime mime_guess parking_lot percent_encoding procfs pulldown_cmark rand ring::digest ring::hmac rust_embed serde serde_json subtle thiserror tokio utoipa utoipa_actix_web uuid",
     ),
     // The parts of a broker, put together, and everything that changes them while they run.
     layer(

@@ -1,34 +1,30 @@
 //! The server's numbers and events as they happen, as server-sent events.
 //!
-//! A ring keeps the newest events for all streams. Each stream is a task that waits for the next sample, and sends it through a
-//! channel of a few messages, with the events since the last one. If a reader is slow, the channel is full: the stream leaves
-//! samples out, and counts the events that have left the ring meanwhile.
+//! A ring keeps the newest events for all streams. A stream makes its next message when its reader has room for it: the latest sample,
+//! with the events since the last message. So a slow reader gets fewer samples, and the number of events that have left the ring
+//! meanwhile.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
-use actix_web::{HttpResponse, get, rt};
+use actix_web::{HttpResponse, get};
 use bytes::Bytes;
-use futures_core::Stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::recent::{LiveEvent, Recent};
+use super::recent::LiveEvent;
 use super::samples::LiveSample;
 use super::state::{Ops, Reply};
 
-/// Messages that wait for a slow reader.
-const WAITING: usize = 4;
-
-/// After this many messages a stream ends and its browser reconnects, so a session ends at most ten minutes late.
-const MAX_MESSAGES: usize = 600;
+/// After this time a stream ends and its browser reconnects, so a session ends at most ten minutes late.
+const LIFETIME: Duration = Duration::from_secs(600);
 
 const TOO_MANY_STREAMS: &str = "too many callers read /api/live at the same time: close one of them";
 
@@ -53,63 +49,44 @@ pub(super) struct LiveTick {
 )]
 #[get("/api/live")]
 pub(super) async fn show_live(ops: Data<Ops>) -> Reply {
-    let permit =
-        ops.samples.admit().ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_STREAMS))?;
-    let (sender, receiver) = mpsc::channel(WAITING);
-    rt::spawn(async move {
-        send(ops.into_inner(), sender).await;
-        drop(permit);
-    });
+    let too_many = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_STREAMS);
+    let samples = ops.samples.admit().ok_or_else(too_many)?;
+    let (ops, mut seen) = (ops.into_inner(), 0);
+    let (events, _) = ops.recent.since(&mut seen);
+    let history = message("history", &json!({ "samples": ops.samples.history(), "events": events }));
+    // The browser reconnects two seconds after the end of a stream.
+    let first: Bytes = [Bytes::from_static(b"retry: 2000\n"), history].concat().into();
+    let reader = Reader { ops, samples, seen, end: Instant::now() + LIFETIME };
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         // Proxies forward each message at once: nginx reads this header.
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(Messages(receiver)))
+        .streaming(stream::iter([Ok(first)]).chain(stream::unfold(reader, Reader::next))))
 }
 
-/// One reader's end of a stream.
+/// The reader of a stream.
 struct Reader {
-    sender: mpsc::Sender<Bytes>,
-    recent: Arc<Recent>,
+    ops: Arc<Ops>,
+    samples: watch::Receiver<LiveSample>,
     /// The number of events that the reader has got, or has missed.
     seen: u64,
+    end: Instant,
 }
 
 impl Reader {
-    /// Sends a sample with the events since the last message. If the reader is slow, it gets no message, and the next one has
-    /// the events that are still in the ring.
-    fn send(&mut self, sample: LiveSample, unready: Vec<String>) {
-        let Ok(room) = self.sender.try_reserve() else { return };
-        let (events, skipped) = self.recent.since(&mut self.seen);
-        room.send(message("tick", &LiveTick { sample, unready, events, skipped }));
-    }
-}
-
-/// Sends messages until the reader has left, or the server stops.
-async fn send(ops: Arc<Ops>, sender: mpsc::Sender<Bytes>) {
-    // Subscribed before the history is read, so no sample is missing between the two.
-    let mut samples = ops.samples.latest.subscribe();
-    let mut reader = Reader { sender, recent: Arc::clone(&ops.recent), seen: 0 };
-    let (events, _) = reader.recent.since(&mut reader.seen);
-    // The browser reconnects two seconds after the end of a stream.
-    let history = [
-        Bytes::from_static(b"retry: 2000\n"),
-        message("history", &json!({ "samples": ops.samples.history(), "events": events })),
-    ]
-    .concat();
-    if reader.sender.try_send(history.into()).is_err() {
-        return;
-    }
-    for _ in 0..MAX_MESSAGES {
-        tokio::select! {
-            changed = samples.changed() => if changed.is_err() { return },
-            () = reader.sender.closed() => return,
+    /// The next message, once there is a new sample. `None` if the reader has to reconnect, or the server stops.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if Instant::now() >= self.end {
+            return None;
         }
-        let sample = samples.borrow_and_update().clone();
-        reader.send(sample, ops.runtime.unready());
-        if ops.runtime.is_stopping() {
-            return;
+        self.samples.changed().await.ok()?;
+        let sample = self.samples.borrow_and_update().clone();
+        let (events, skipped) = self.ops.recent.since(&mut self.seen);
+        let tick = LiveTick { sample, unready: self.ops.runtime.unready(), events, skipped };
+        if self.ops.runtime.is_stopping() {
+            self.end = Instant::now();
         }
+        Some((Ok(message("tick", &tick)), self))
     }
 }
 
@@ -124,43 +101,43 @@ fn message(name: &str, data: &impl Serialize) -> Bytes {
     }
 }
 
-/// The body of the answer.
-struct Messages(mpsc::Receiver<Bytes>);
-
-impl Stream for Messages {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx).map(|message| message.map(Ok))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::recent::tests::happen;
+    use super::super::recent::{Recent, tests::happen};
+    use super::super::samples::Samples;
+    use super::super::state::ClientPort;
     use super::*;
     use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::events::Events;
+    use crate::keys::memory::MemoryKeys;
+    use crate::runtime::{Components, Runtime};
 
-    #[test]
-    fn a_slow_reader_gets_fewer_messages_and_no_event_is_lost_uncounted() {
-        let (recent, (sender, mut receiver)) = (Arc::new(Recent::new(Clock::manual())), mpsc::channel(1));
-        let mut reader = Reader { sender, recent: Arc::clone(&recent), seen: 0 };
-        let mut read = || {
-            let message = receiver.try_recv().ok()?;
-            let (_, json) = std::str::from_utf8(&message).unwrap().split_once("data: ").unwrap();
-            Some(serde_json::from_str::<serde_json::Value>(json).unwrap())
+    async fn read(reader: Reader) -> (serde_json::Value, Reader) {
+        let (message, reader) = reader.next().await.unwrap();
+        let message = message.unwrap();
+        let (_, json) = std::str::from_utf8(&message).unwrap().split_once("data: ").unwrap();
+        (serde_json::from_str(json).unwrap(), reader)
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_gets_fewer_messages_and_no_event_is_lost_uncounted() {
+        let (clock, store) = (Clock::manual(), Arc::new(MemoryKeys::new()));
+        let recent = Arc::new(Recent::new(clock.clone()));
+        let parts = Components::default();
+        let runtime = Runtime::start(Config::default(), Events::default(), clock, store, parts);
+        let clients = ClientPort { name: None, port: 0, is_secure: false };
+        let ops = Arc::new(Ops { runtime, clients, samples: Samples::default(), recent });
+        let (samples, end) = (ops.samples.admit().unwrap(), Instant::now() + LIFETIME);
+        let happen = |times| {
+            happen(&ops.recent, times);
+            ops.samples.take(&ops.runtime);
         };
-        for _ in 0..5 {
-            happen(&recent, 1);
-            reader.send(LiveSample::default(), Vec::new());
-        }
-        let first = read().unwrap();
-        assert_eq!((first["events"].as_array().unwrap().len(), read().is_some()), (1, false));
-        reader.send(LiveSample::default(), Vec::new());
-        assert_eq!(read().unwrap()["events"].as_array().unwrap().len(), 4);
-        happen(&recent, 10_000);
-        reader.send(LiveSample::default(), Vec::new());
-        let last = read().unwrap();
+        (0..5).for_each(|_| happen(1));
+        let (first, reader) = read(Reader { ops: Arc::clone(&ops), samples, seen: 0, end }).await;
+        assert_eq!(first["events"].as_array().unwrap().len(), 5, "of all samples, it gets the latest");
+        happen(10_000);
+        let (last, _) = read(reader).await;
         let shown = last["events"].as_array().unwrap().len() as u64;
         assert_eq!(shown + last["skipped"].as_u64().unwrap(), 10_000);
     }

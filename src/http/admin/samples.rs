@@ -1,12 +1,11 @@
 //! Samples of the server's numbers: the latest, and those of the last five minutes.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::recent::push;
@@ -21,21 +20,14 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 /// Samples that are kept: those of five minutes.
 const KEPT: usize = 300;
 
-/// Readers at a time. Each costs a task, and the work for one message a second.
+/// Readers at a time. Each costs the work for one message a second.
 const MAX_READERS: usize = 16;
 
 /// The samples, for all readers.
+#[derive(Default)]
 pub(super) struct Samples {
     history: Mutex<VecDeque<LiveSample>>,
-    pub(super) latest: watch::Sender<LiveSample>,
-    readers: Arc<Semaphore>,
-}
-
-impl Default for Samples {
-    fn default() -> Self {
-        let readers = Arc::new(Semaphore::new(MAX_READERS));
-        Samples { history: Mutex::default(), latest: watch::Sender::default(), readers }
-    }
+    latest: watch::Sender<LiveSample>,
 }
 
 impl Samples {
@@ -46,9 +38,11 @@ impl Samples {
         self.latest.send_replace(sample);
     }
 
-    /// Lets one more reader in, if there is room.
-    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.readers).try_acquire_owned().ok()
+    /// Lets one more reader in, if there is room. It gets all later samples.
+    pub(super) fn admit(&self) -> Option<watch::Receiver<LiveSample>> {
+        // Of several readers that come together, only one may get the last place.
+        let _history = self.history.lock();
+        (self.latest.receiver_count() < MAX_READERS).then(|| self.latest.subscribe())
     }
 
     /// The samples of the last five minutes, the oldest first.

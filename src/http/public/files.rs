@@ -3,16 +3,14 @@
 //! `NamedFile` of actix-files sends them, because it knows ranges and conditions. Its service `Files` is not used: it follows links
 //! out of the directory, and opens whatever is there.
 
-use std::convert::Infallible;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use actix_files::NamedFile;
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::body::{BodySize, MessageBody as _, SizedStream};
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use actix_web::{Error, HttpRequest, HttpResponse, http::Method, web};
+use futures_util::stream;
 use mime::Mime;
 
 use super::handler::{NO_CACHE, NOSNIFF, decode, with};
@@ -85,8 +83,13 @@ fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
         return HttpResponse::Ok().content_type(file.content_type().clone()).finish();
     }
     let response = file.into_response(request);
-    if *request.method() == Method::HEAD {
-        return response.map_body(|_, body| Unsent(body.size())).map_into_boxed_body();
+    // In an answer to HEAD, actix-http would read the whole file and discard it.
+    if *request.method() == Method::HEAD
+        && let BodySize::Sized(size) = response.body().size()
+    {
+        return response
+            .set_body(SizedStream::new(size, stream::empty::<Result<_, Error>>()))
+            .map_into_boxed_body();
     }
     response
 }
@@ -121,21 +124,6 @@ pub(super) fn content_type(name: &Path) -> Mime {
     match kind.type_() {
         mime::TEXT => format!("{kind}; charset=utf-8").parse().unwrap_or(kind),
         _ => kind,
-    }
-}
-
-/// Replaces the body in an answer to HEAD. actix-http would read the whole file and discard it.
-struct Unsent(BodySize);
-
-impl MessageBody for Unsent {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        self.0
-    }
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Infallible>>> {
-        Poll::Ready(None)
     }
 }
 

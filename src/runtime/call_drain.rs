@@ -1,6 +1,5 @@
 //! The end of calls when the server stops: they go on for a while at sockets of their own, and the next server has the ports.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,13 +16,6 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// Time in which clients check their path, so that they hear that a call ends: Chromium checks every 2.5 s, Firefox every 4 to 6 s.
 const CHECKED_WITHIN: Duration = Duration::from_millis(6500);
-
-/// The calls through the relay, and the allocations of TURN that are in use.
-#[derive(Clone, Copy)]
-struct OpenCalls {
-    calls: usize,
-    allocations: usize,
-}
 
 impl Runtime {
     /// Lets open calls go on for up to `window`, and ends those that are left. The next server at the address of this one gets to know
@@ -68,17 +60,20 @@ impl Runtime {
 
     async fn let_calls_go_on(&self, window: Duration) {
         let end = self.now().saturating_add(millis(window));
-        let open = self.open_calls();
-        if open.is_none() {
-            return;
+        let open = || self.open_calls();
+        let verb = |count, one, many| if count == 1 { one } else { many };
+        match open() {
+            (0, _) => return,
+            (count, calls) => log::info!("{calls} {} on for up to {window:?}", verb(count, "goes", "go")),
         }
-        log::info!("{open} {} on for up to {window:?}", open.verb("goes", "go"));
-        while !self.open_calls().is_none() && self.now() < end {
+        while open().0 > 0 && self.now() < end {
             self.node.clock().sleep(STEP).await;
         }
-        match self.open_calls() {
-            open if open.is_none() => log::info!("all relayed calls are over"),
-            open => log::warn!("{open} {}, because {window:?} have passed", open.verb("ends", "end")),
+        match open() {
+            (0, _) => log::info!("all relayed calls are over"),
+            (count, calls) => {
+                log::warn!("{calls} {}, because {window:?} have passed", verb(count, "ends", "end"));
+            }
         }
     }
 
@@ -91,33 +86,17 @@ impl Runtime {
         }
     }
 
-    fn open_calls(&self) -> OpenCalls {
-        OpenCalls {
-            calls: self.node.relay().map_or(0, |relay| relay.calls().open()),
-            allocations: self.turn().map_or(0, |turn| turn.used_allocations()),
-        }
-    }
-}
-
-impl OpenCalls {
-    fn is_none(self) -> bool {
-        self.calls + self.allocations == 0
-    }
-
-    /// The form of a verb whose subject this is.
-    fn verb(self, one: &'static str, many: &'static str) -> &'static str {
-        if self.calls + self.allocations == 1 { one } else { many }
-    }
-}
-
-impl fmt::Display for OpenCalls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let calls = counted(self.calls as u64, "relayed call", "relayed calls");
-        let allocations = counted(self.allocations as u64, "TURN allocation", "TURN allocations");
-        match self {
-            OpenCalls { allocations: 0, .. } => write!(f, "{calls}"),
-            OpenCalls { calls: 0, .. } => write!(f, "{allocations}"),
-            _ => write!(f, "{calls} and {allocations}"),
-        }
+    /// The number of calls through the relay and of allocations of TURN that are in use, and both in words.
+    fn open_calls(&self) -> (usize, String) {
+        let calls = self.node.relay().map_or(0, |relay| relay.calls().open());
+        let allocations = self.turn().map_or(0, |turn| turn.used_allocations());
+        let calls_in_words = counted(calls as u64, "relayed call", "relayed calls");
+        let allocations_in_words = counted(allocations as u64, "TURN allocation", "TURN allocations");
+        let words = match (calls, allocations) {
+            (_, 0) => calls_in_words.to_string(),
+            (0, _) => allocations_in_words.to_string(),
+            _ => format!("{calls_in_words} and {allocations_in_words}"),
+        };
+        (calls + allocations, words)
     }
 }

@@ -76,14 +76,9 @@ struct Shared {
     next_log: Mutex<u64>,
 }
 
-/// The messages that the app has, and those behind them.
+/// The clients that have a message with the app, each with the messages behind that one.
 #[derive(Default)]
-struct Inbox {
-    /// Each of these clients has one with the app.
-    clients: HashMap<PeerAddress, VecDeque<Waiting>>,
-    of_keys: HashMap<ApiKey, usize>,
-    total: usize,
-}
+struct Inbox(HashMap<PeerAddress, VecDeque<Waiting>>);
 
 struct Waiting {
     peer: Peer,
@@ -214,37 +209,31 @@ impl Inbox {
     /// Adds a message. Gives it back if it can be handed over at once.
     fn add(&mut self, waiting: Waiting) -> Result<Option<Waiting>, AppRefusal> {
         let client = address(&waiting.peer);
-        let of_key = self.of_keys.get(&client.key).copied().unwrap_or_default();
-        let of_client = self.clients.get(&client).map_or(0, |behind| behind.len() + 1);
-        if of_client >= MAX_OF_CLIENT || of_key >= MAX_OF_KEY || self.total >= MAX_TOTAL {
+        let (mut of_key, mut total) = (0, 0);
+        for (other, behind) in &self.0 {
+            let messages = behind.len() + 1;
+            total += messages;
+            if other.key == client.key {
+                of_key += messages;
+            }
+        }
+        let of_client = self.0.get(&client).map_or(0, |behind| behind.len() + 1);
+        if of_client >= MAX_OF_CLIENT || of_key >= MAX_OF_KEY || total >= MAX_TOTAL {
             return Err(AppRefusal::TooMany);
         }
-        self.of_keys.insert(client.key.clone(), of_key + 1);
-        self.total += 1;
-        match self.clients.get_mut(&client) {
-            Some(behind) => {
-                behind.push_back(waiting);
-                Ok(None)
-            }
-            None => {
-                self.clients.insert(client, VecDeque::new());
-                Ok(Some(waiting))
-            }
+        if let Some(behind) = self.0.get_mut(&client) {
+            behind.push_back(waiting);
+            return Ok(None);
         }
+        self.0.insert(client, VecDeque::new());
+        Ok(Some(waiting))
     }
 
     /// The app is done with a message of a client. Returns the next one.
     fn settle(&mut self, client: &PeerAddress) -> Option<Waiting> {
-        self.total = self.total.saturating_sub(1);
-        if let Some(of_key) = self.of_keys.get_mut(&client.key) {
-            *of_key -= 1;
-            if *of_key == 0 {
-                self.of_keys.remove(&client.key);
-            }
-        }
-        let next = self.clients.get_mut(client)?.pop_front();
+        let next = self.0.get_mut(client)?.pop_front();
         if next.is_none() {
-            self.clients.remove(client);
+            self.0.remove(client);
         }
         next
     }

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::keys::{parse_key, tenant};
 use super::problem::Problem;
-use super::state::{JsonResult, Ops, Page, Reply, Search, actor, cut_to_page};
-use crate::node::{Node, PeerReport};
+use super::state::{JsonResult, Ops, Page, Reply, Search, actor};
+use crate::node::PeerReport;
 use crate::wire::PeerId;
 
 /// Clients that a search reads in one request, and per question. In a cluster each question costs every node some work.
@@ -32,46 +32,34 @@ pub(super) struct PeerPage {
 )]
 #[get("/api/keys/{key}/peers")]
 pub(super) async fn list_peers(ops: Data<Ops>, key: Path<String>, page: Query<Page>) -> JsonResult<PeerPage> {
-    let (key, limit) = (parse_key(&key)?, page.limit()?);
-    if tenant(ops.clone(), key.clone()).await?.is_none() {
-        return Ok(Json(PeerPage { peers: Vec::new(), next: None }));
-    }
-    let search = Search::new(page.search.as_deref());
-    if !search.is_for_all() {
-        let after = page.into_inner().after;
-        return Ok(Json(find(&ops.runtime.node, key.as_str(), after, limit, &search).await));
-    }
-    let mut peers = ops.runtime.node.peers_after(key.as_str(), page.after.as_deref(), limit + 1).await;
-    let mut ids: Vec<String> = peers.iter().map(|peer| peer.id.clone()).collect();
-    ids.dedup();
-    let next = cut_to_page(&mut ids, limit, String::clone);
-    peers.retain(|peer| ids.last().is_some_and(|last| peer.id <= *last));
-    Ok(Json(PeerPage { peers, next }))
-}
-
-async fn find(node: &Node, key: &str, mut after: Option<String>, limit: usize, search: &Search) -> PeerPage {
+    let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
+    tenant(ops.clone(), key.clone()).await?;
     let fits = |peer: &PeerReport| {
         search.is_in(&peer.id) || peer.address.is_some_and(|address| search.begins(&address.to_string()))
     };
-    let mut found: Vec<PeerReport> = Vec::new();
+    // If all fit, one question is enough: the entry behind the page tells that there is a next one.
+    let batch = if search.is_for_all() { limit + 1 } else { SEARCH_BATCH };
+    let (mut next, mut found) = (page.into_inner().after, Vec::<PeerReport>::new());
     for _ in 0..MAX_SEARCHED / SEARCH_BATCH {
-        let peers = node.peers_after(key, after.as_deref(), SEARCH_BATCH).await;
-        let Some(last) = peers.last().map(|peer| peer.id.clone()) else {
-            return PeerPage { peers: found, next: None };
-        };
-        after = Some(last);
+        let peers = ops.runtime.node.peers_after(key.as_str(), next.as_deref(), batch).await;
+        let is_last = peers.is_empty() || search.is_for_all();
+        next = peers.last().map(|peer| peer.id.clone());
         for peer in peers.into_iter().filter(fits) {
             // Clients of one id belong to one page, because the next one begins after that id.
             if found.len() >= limit
                 && let Some(end) = found.last().filter(|end| end.id != peer.id)
             {
                 let next = Some(end.id.clone());
-                return PeerPage { peers: found, next };
+                return Ok(Json(PeerPage { peers: found, next }));
             }
             found.push(peer);
         }
+        if is_last {
+            next = None;
+            break;
+        }
     }
-    PeerPage { peers: found, next: after }
+    Ok(Json(PeerPage { peers: found, next }))
 }
 
 /// Shows a connected client, and in a cluster the node that has its connection.

@@ -124,31 +124,25 @@ impl IntoResponses for Problem {
 
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::Exists(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
-            KeyError::Unknown(_) => Problem::not_found(error.to_string()),
-            KeyError::Store(_) => {
-                log::error!("{error}");
-                Problem::internal()
-            }
-        }
+        AdminError::Keys(error).into()
     }
 }
 
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
-        match error {
-            AdminError::BuiltIn(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
-            AdminError::Name(_) | AdminError::Auth(_) | AdminError::Webhook(_) => {
-                Problem::unprocessable(error.to_string())
+        use AdminError::{Auth, BuiltIn, Keys, Name, Token, Webhook};
+        let status = match error {
+            Keys(KeyError::Store(_)) => {
+                log::error!("{error}");
+                return Problem::internal();
             }
-            AdminError::Token(TokenError::Unknown) => Problem::not_found(error.to_string()),
-            AdminError::Token(TokenError::NoName | TokenError::NoScope) => {
-                Problem::unprocessable(error.to_string())
+            Keys(KeyError::Unknown(_)) | Token(TokenError::Unknown) => StatusCode::NOT_FOUND,
+            Name(_) | Auth(_) | Webhook(_) | Token(TokenError::NoName | TokenError::NoScope) => {
+                StatusCode::UNPROCESSABLE_ENTITY
             }
-            AdminError::Token(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
-            AdminError::Keys(error) => error.into(),
-        }
+            Keys(KeyError::Exists(_)) | BuiltIn(_) | Token(_) => StatusCode::CONFLICT,
+        };
+        Problem::new(status, error.to_string())
     }
 }
 

@@ -21,7 +21,6 @@ use crate::runtime::Runtime;
 use crate::tls::Certificates;
 use crate::webhooks::WebhookTotals;
 use crate::wire::MessageKind;
-use Kind::{Counter, Gauge};
 
 /// Most keys with a separate value: those with the most clients.
 const MAX_KEYS: usize = 100;
@@ -37,15 +36,26 @@ const OTHER: &str = "other";
 #[get("/metrics")]
 pub(super) async fn show_metrics(ops: Data<Ops>, request: HttpRequest) -> Reply {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::accepted(accept);
-    let text = blocking(ops, move |runtime| Ok(collect(runtime, format))).await?;
-    Ok(HttpResponse::Ok().content_type(format.content_type()).body(text))
+    let is_open = accepts_open_metrics(accept);
+    let text = blocking(ops, move |runtime| Ok(collect(runtime, is_open))).await?;
+    Ok(HttpResponse::Ok().content_type(if is_open { OPEN_METRICS } else { PROMETHEUS }).body(text))
 }
 
-fn collect(runtime: &Runtime, format: Format) -> String {
-    let mut page = Page::new(format);
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// True if a scraper accepts OpenMetrics. It gets that only if it says so.
+fn accepts_open_metrics(accept: Option<&str>) -> bool {
+    let names = accept.into_iter().flat_map(|accept| accept.split(','));
+    let mut types = names.map(|name| name.split(';').next().unwrap_or_default().trim());
+    types.any(|name| name.eq_ignore_ascii_case("application/openmetrics-text"))
+}
+
+fn collect(runtime: &Runtime, is_open: bool) -> String {
+    let mut page = Page { is_open, text: String::with_capacity(16 << 10) };
     let version = [(env!("CARGO_PKG_VERSION"), 1)];
-    page.labelled(Gauge, "peerbroker_build_info", "The version of the server.", "version", version);
+    page.labelled(GAUGE, "peerbroker_build_info", "The version of the server.", "version", version);
     let ready = u8::from(runtime.unready().is_empty());
     page.gauge("peerbroker_ready", "Whether the server should get clients.", ready);
     clients(&mut page, runtime);
@@ -77,7 +87,7 @@ fn clients(page: &mut Page, runtime: &Runtime) {
     let help = "WebSockets and streams, opening and closing ones included.";
     page.gauge("peerbroker_connections", help, runtime.connections());
     let peers = bounded(runtime.node.clients_by_key());
-    page.labelled(Gauge, "peerbroker_peers", "Clients that have an id, by key.", "key", &peers);
+    page.labelled(GAUGE, "peerbroker_peers", "Clients that have an id, by key.", "key", &peers);
     let help = "Keys that have clients, or had some a moment ago.";
     page.gauge("peerbroker_active_keys", help, runtime.node.active_keys());
     let (rooms, members) = runtime.node.rooms_and_members();
@@ -113,27 +123,27 @@ fn bounded(mut clients: Vec<(String, usize)>) -> BTreeMap<String, usize> {
 fn counted(page: &mut Page, counters: &Counters) {
     page.counter("peerbroker_opened", "Connections that got an id.", counters.total(Count::Opened));
     let help = "Connections that lost their id, by reason.";
-    page.labelled(Counter, "peerbroker_closed", help, "reason", counters.closed_by_reason());
+    page.labelled(COUNTER, "peerbroker_closed", help, "reason", counters.closed_by_reason());
     let help = "Clients that got no id, by reason.";
-    page.labelled(Counter, "peerbroker_refused", help, "reason", counters.refused_by_reason());
+    page.labelled(COUNTER, "peerbroker_refused", help, "reason", counters.refused_by_reason());
     let messages = MessageKind::ALL.into_iter().flat_map(|kind| {
         let by_outcome = counters.messages_by_outcome(kind);
         by_outcome.map(move |(outcome, count)| ([("kind", kind.label()), ("outcome", outcome)], count))
     });
-    page.family(Counter, "peerbroker_messages", "Messages by kind and outcome.", messages);
+    page.family(COUNTER, "peerbroker_messages", "Messages by kind and outcome.", messages);
     let help = "Times that all that a sender had waiting for a peer was lost.";
     page.counter("peerbroker_expired", help, counters.total(Count::Expired));
     let help = "Handshakes that opened no WebSocket, by reason.";
     let refused = counters.handshakes_refused_by_reason();
-    page.labelled(Counter, "peerbroker_handshakes_refused", help, "reason", refused);
+    page.labelled(COUNTER, "peerbroker_handshakes_refused", help, "reason", refused);
     let help = "Answers to other HTTP requests of clients, by class of their status.";
-    page.labelled(Counter, "peerbroker_http_responses", help, "class", counters.answers_by_class());
+    page.labelled(COUNTER, "peerbroker_http_responses", help, "class", counters.answers_by_class());
     let help = "Bytes of messages: those that clients sent, and those in outboxes of their recipients.";
     let bytes = [("received", Count::Received), ("sent", Count::Sent)];
     let bytes = bytes.map(|(direction, count)| (direction, counters.total(count)));
-    page.labelled(Counter, "peerbroker_message_bytes", help, "direction", bytes);
+    page.labelled(COUNTER, "peerbroker_message_bytes", help, "direction", bytes);
     let help = "How often clients have reached a limit.";
-    page.labelled(Counter, "peerbroker_limit_hits", help, "limit", counters.hits_by_limit());
+    page.labelled(COUNTER, "peerbroker_limit_hits", help, "limit", counters.hits_by_limit());
 }
 
 /// The metrics of speed and overload.
@@ -146,11 +156,11 @@ fn speed(page: &mut Page, events: &Events) {
     let peaks = (0_usize..).map(|worker| worker.to_string()).zip(lag.peaks());
     let peaks = peaks.map(|(worker, peak)| (worker, peak.as_secs_f64()));
     let help = "The latest timer of each worker within the last one to two minutes.";
-    page.labelled(Gauge, "peerbroker_worker_lag_peak_seconds", help, "worker", peaks);
+    page.labelled(GAUGE, "peerbroker_worker_lag_peak_seconds", help, "worker", peaks);
     let help = "Events that subscribers lost because they were too slow.";
-    page.labelled(Counter, "peerbroker_events_lost", help, "subscriber", events.lost());
+    page.labelled(COUNTER, "peerbroker_events_lost", help, "subscriber", events.lost());
     let help = "Panics of background threads. Each is a bug.";
-    page.labelled(Counter, "peerbroker_thread_panics", help, "thread", events.threads().panics());
+    page.labelled(COUNTER, "peerbroker_thread_panics", help, "thread", events.threads().panics());
 }
 
 fn secured(page: &mut Page, certificates: &Certificates) {
@@ -162,7 +172,7 @@ fn secured(page: &mut Page, certificates: &Certificates) {
     let help = "Whether the last attempt to replace the certificate failed.";
     page.gauge("peerbroker_certificate_renewal_failed", help, failed);
     let handshakes = certificates.handshakes.totals();
-    page.labelled(Counter, "peerbroker_tls_handshakes", "TLS handshakes by outcome.", "outcome", handshakes);
+    page.labelled(COUNTER, "peerbroker_tls_handshakes", "TLS handshakes by outcome.", "outcome", handshakes);
 }
 
 fn relayed(page: &mut Page, totals: RelayTotals) {
@@ -177,19 +187,19 @@ fn relayed(page: &mut Page, totals: RelayTotals) {
     ];
     let help = "Calls that were asked for, that the relay was offered for, that came to it, that it carried, that a limit \
                 refused, and that made room for others.";
-    page.labelled(Counter, "peerbroker_relay_calls_seen", help, "outcome", calls);
+    page.labelled(COUNTER, "peerbroker_relay_calls_seen", help, "outcome", calls);
     let help = "Calls that the relay has forgotten, by outcome, with the transports or the reason.";
     let ended = totals.ended();
     let ended =
         ended.map(|(outcome, count)| ([("outcome", outcome.label()), ("detail", outcome.detail())], count));
-    page.family(Counter, "peerbroker_relay_calls_ended", help, ended);
+    page.family(COUNTER, "peerbroker_relay_calls_ended", help, ended);
     let help = "Datagrams that the relay has passed from one client to another.";
     page.counter("peerbroker_relay_packets", help, totals.traffic.packets);
     page.counter("peerbroker_relay_bytes", "Their bytes.", totals.traffic.bytes);
     let help = "Clients that asked for their own address (STUN).";
     page.counter("peerbroker_relay_bindings", help, totals.traffic.bindings);
     let help = "Datagrams that the relay has dropped, by reason.";
-    page.labelled(Counter, "peerbroker_relay_dropped", help, "reason", totals.dropped());
+    page.labelled(COUNTER, "peerbroker_relay_dropped", help, "reason", totals.dropped());
 }
 
 fn webhooks(page: &mut Page, totals: WebhookTotals) {
@@ -202,7 +212,7 @@ fn webhooks(page: &mut Page, totals: WebhookTotals) {
         ("dropped", totals.dropped),
     ];
     let help = "What became of events for webhooks.";
-    page.labelled(Counter, "peerbroker_webhook_events", help, "outcome", events);
+    page.labelled(COUNTER, "peerbroker_webhook_events", help, "outcome", events);
 }
 
 fn allocated(page: &mut Page, totals: TurnTotals) {
@@ -215,9 +225,9 @@ fn allocated(page: &mut Page, totals: TurnTotals) {
     let help = "Clients that asked it for their own address (STUN).";
     page.counter("peerbroker_turn_bindings", help, totals.traffic.bindings);
     let help = "Requests that it has refused, by reason.";
-    page.labelled(Counter, "peerbroker_turn_refused", help, "reason", totals.refused());
+    page.labelled(COUNTER, "peerbroker_turn_refused", help, "reason", totals.refused());
     let help = "Datagrams that it has dropped, by reason.";
-    page.labelled(Counter, "peerbroker_turn_dropped", help, "reason", totals.dropped());
+    page.labelled(COUNTER, "peerbroker_turn_dropped", help, "reason", totals.dropped());
 }
 
 fn cluster(page: &mut Page, node: &Node) {
@@ -273,61 +283,31 @@ fn accept_queue_overflows() -> Option<u64> {
 #[cfg(not(target_os = "linux"))]
 fn process(_: &mut Page) {}
 
-/// A text format for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Prometheus,
-    OpenMetrics,
-}
+/// The kind of a metric: its name, and the suffix of its samples.
+type Kind = (&'static str, &'static str);
 
-impl Format {
-    /// The format that a scraper accepts: OpenMetrics only if it says so.
-    fn accepted(accept: Option<&str>) -> Self {
-        let names = accept.into_iter().flat_map(|accept| accept.split(','));
-        let mut types = names.map(|name| name.split(';').next().unwrap_or_default().trim());
-        if types.any(|name| name.eq_ignore_ascii_case("application/openmetrics-text")) {
-            Format::OpenMetrics
-        } else {
-            Format::Prometheus
-        }
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
-}
+const COUNTER: Kind = ("counter", "_total");
+const GAUGE: Kind = ("gauge", "");
 
 /// The labels of a metric with one value.
 const UNLABELLED: [(&str, &str); 0] = [];
 
 /// Metrics as they are being written.
 struct Page {
-    format: Format,
+    /// True for OpenMetrics, false for the format of Prometheus.
+    is_open: bool,
     text: String,
 }
 
 impl Page {
-    fn new(format: Format) -> Self {
-        Page { format, text: String::with_capacity(16 << 10) }
-    }
-
     /// A counter with one value.
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(Kind::Counter, name, help, [(UNLABELLED, value)]);
+        self.family(COUNTER, name, help, [(UNLABELLED, value)]);
     }
 
     /// A gauge with one value.
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(Kind::Gauge, name, help, [(UNLABELLED, value)]);
+        self.family(GAUGE, name, help, [(UNLABELLED, value)]);
     }
 
     /// A metric with a value for each value of a label.
@@ -346,17 +326,15 @@ impl Page {
     /// A metric with a value for each combination of labels. The name of a counter has no `_total`.
     fn family<const N: usize, L: AsRef<str>, V: Display>(
         &mut self,
-        kind: Kind,
+        (kind, suffix): Kind,
         name: &str,
         help: &str,
         samples: impl IntoIterator<Item = ([(&'static str, L); N], V)>,
     ) {
-        let suffix = if kind == Kind::Counter { "_total" } else { "" };
         // In OpenMetrics, the family of a counter has the name without the suffix.
-        let of_family = if self.format == Format::OpenMetrics { "" } else { suffix };
-        let word = if kind == Kind::Counter { "counter" } else { "gauge" };
+        let of_family = if self.is_open { "" } else { suffix };
         self.line(format_args!("# HELP {name}{of_family} {help}"));
-        self.line(format_args!("# TYPE {name}{of_family} {word}"));
+        self.line(format_args!("# TYPE {name}{of_family} {kind}"));
         for (labels, value) in samples {
             self.text.extend([name, suffix]);
             for (at, (label, of_label)) in labels.iter().enumerate() {
@@ -380,7 +358,7 @@ impl Page {
     }
 
     fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
+        if self.is_open {
             self.text.push_str("# EOF\n");
         }
         self.text
@@ -418,23 +396,23 @@ mod tests {
         assert_eq!(bounded.get(OTHER), Some(&(5000 + rest)));
     }
 
-    fn page(format: Format) -> String {
-        let mut page = Page::new(format);
+    fn page(is_open: bool) -> String {
+        let mut page = Page { is_open, text: String::new() };
         page.gauge("peers", "Clients.", 3);
         let samples = [([("kind", "offer"), ("key", "a\"b\\\n")], 1), ([("kind", "leave"), ("key", "")], 2)];
-        page.family(Counter, "messages", "Messages.", samples);
+        page.family(COUNTER, "messages", "Messages.", samples);
         page.finish()
     }
 
     #[test]
     fn both_formats_name_counters_in_their_own_way() {
         assert_eq!(
-            page(Format::Prometheus),
+            page(false),
             "# HELP peers Clients.\n# TYPE peers gauge\npeers 3\n\
              # HELP messages_total Messages.\n# TYPE messages_total counter\n\
              messages_total{kind=\"offer\",key=\"a\\\"b\\\\\\n\"} 1\nmessages_total{kind=\"leave\",key=\"\"} 2\n"
         );
-        let text = page(Format::OpenMetrics);
+        let text = page(true);
         assert!(text.contains("# TYPE messages counter\nmessages_total{"), "{text}");
         assert!(text.ends_with("} 2\n# EOF\n"), "{text}");
     }
@@ -442,7 +420,7 @@ mod tests {
     #[test]
     fn a_histogram_counts_up_and_ends_with_all() {
         let up_to = vec![(Duration::from_micros(50), 2), (Duration::from_secs(1), 3)];
-        let mut page = Page::new(Format::OpenMetrics);
+        let mut page = Page { is_open: true, text: String::new() };
         page.histogram(
             "wait_seconds",
             "Waits.",
@@ -459,9 +437,9 @@ mod tests {
     #[test]
     fn a_scraper_gets_the_format_that_it_asks_for() {
         let of_prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2";
-        assert_eq!(Format::accepted(Some(of_prometheus)), Format::OpenMetrics);
+        assert!(accepts_open_metrics(Some(of_prometheus)));
         for accept in [None, Some("*/*"), Some("text/plain"), Some("")] {
-            assert_eq!(Format::accepted(accept), Format::Prometheus, "{accept:?}");
+            assert!(!accepts_open_metrics(accept), "{accept:?}");
         }
     }
 }

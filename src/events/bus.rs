@@ -19,17 +19,16 @@ use crate::threads::{Threads, caught};
 use crate::wire::{ApiKey, Limit};
 
 /// Sends events to subscribers. Clones are the same.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Events(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     clients: Sender<Arc<Event>>,
     server: Sender<Arc<Event>>,
     counters: Counters,
     followers: Arc<Followers>,
     lost: Arc<Lost>,
-    witness: OnceLock<Witness>,
+    witness: OnceLock<Box<Witness>>,
     threads: Threads,
 }
 
@@ -39,13 +38,11 @@ type Lost = Mutex<BTreeMap<String, u64>>;
 /// The name of subscribers without a name.
 const UNNAMED: &str = "other";
 
-type See = dyn Fn(&Arc<Event>) + Send + Sync;
-
 /// Sees each event on the thread where it happens.
-struct Witness(Box<See>);
+type Witness = dyn Fn(&Arc<Event>) + Send + Sync;
 
 /// The threads of [`Events::follow`], and how many of them have not handled [`Event::Stopped`] yet.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Followers {
     all: RwLock<Vec<Arc<Follower>>>,
     running: AtomicUsize,
@@ -82,7 +79,7 @@ impl Events {
     // Apart from `emit`, of which the program has a copy for each place where something happens.
     fn send(&self, event: Event) {
         let event = Arc::new(event);
-        if let Some(Witness(see)) = self.0.witness.get() {
+        if let Some(see) = self.0.witness.get() {
             see(&event);
         }
         if matches!(*event, Event::Stopped) {
@@ -101,7 +98,7 @@ impl Events {
     /// Calls `see` for each event from now on, on the thread where it happens: so it misses none, and has to be fast. There is
     /// one witness: later ones are ignored.
     pub(crate) fn set_witness(&self, see: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
-        let _ = self.0.witness.set(Witness(Box::new(see)));
+        let _ = self.0.witness.set(Box::new(see));
     }
 
     /// Counts that a limit was reached, and tells every subscriber.
@@ -186,9 +183,9 @@ impl Drop for Inner {
     }
 }
 
-impl fmt::Debug for Witness {
+impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Witness")
+        f.write_str("Events")
     }
 }
 

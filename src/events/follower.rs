@@ -1,7 +1,6 @@
 //! Threads that handle events a moment after they happened, each of them only those that it wants.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +49,7 @@ pub(super) struct Follower {
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Waiting {
     clients: VecDeque<Arc<Event>>,
     server: VecDeque<Arc<Event>>,
@@ -113,11 +112,5 @@ impl Follower {
 impl Waiting {
     fn is_empty(&self) -> bool {
         self.clients.is_empty() && self.server.is_empty()
-    }
-}
-
-impl fmt::Debug for Follower {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }

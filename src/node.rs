@@ -206,11 +206,6 @@ impl Node {
         self.membership.as_ref()
     }
 
-    /// All realms that have or had clients a moment ago.
-    pub(crate) fn realms(&self) -> Vec<Arc<Realm>> {
-        self.active_tenants().iter().flat_map(|tenant| tenant.existing_realms()).collect()
-    }
-
     /// Lets clients use a key, or changes what it allows; clients that are here stay. A disabled key is removed. Reads files,
     /// so do not call it on a worker's thread.
     pub fn put_key(&self, key: Key) {
@@ -379,7 +374,7 @@ impl LocalNode for Node {
     }
 
     fn realms(&self) -> Vec<Arc<Realm>> {
-        self.realms()
+        self.active_tenants().iter().flat_map(|tenant| tenant.existing_realms()).collect()
     }
 
     fn realm(&self, key: &str, kind: RealmKind) -> Option<Arc<Realm>> {

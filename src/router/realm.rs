@@ -175,13 +175,9 @@ impl Realm {
     /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a page is
     /// the `after` of the next one, even if that peer has left since.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
-        let is_behind = |id: &PeerId| after.is_none_or(|after| id.as_str() > after);
-        let mut ids = Vec::new();
-        self.visit(|slot| {
-            if slot.is_held() && is_behind(&slot.id) {
-                ids.push(slot.id.clone());
-            }
-        });
+        let is_behind = |slot: &Slot| after.is_none_or(|after| slot.id.as_str() > after);
+        let held = self.slots_that(|slot| slot.is_held() && is_behind(slot));
+        let mut ids: Vec<PeerId> = held.iter().map(|slot| slot.id.clone()).collect();
         // Only the page is sorted: it is a small part of very many ids.
         if limit < ids.len() {
             ids.select_nth_unstable(limit);

@@ -1,7 +1,5 @@
 //! A realm as its slots see it: who they are, and what they share, such as the limit of clients of the key.
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,41 +17,18 @@ pub struct Realm {
     pub(super) key: ApiKey,
     pub(super) kind: RealmKind,
     pub(super) router: Arc<Router>,
-    by_id: DashMap<ById, ()>,
+    slots: DashMap<PeerId, Arc<Slot>>,
     registered: AtomicUsize,
     pub(super) room: Room,
     /// Shared by all realms of the key.
     pub(super) quota: Arc<ClientQuota>,
 }
 
-/// A slot that is found by its id, so that the map stores no id of its own.
-struct ById(Arc<Slot>);
-
-impl Borrow<str> for ById {
-    fn borrow(&self) -> &str {
-        self.0.id.as_str()
-    }
-}
-
-impl Hash for ById {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.as_str().hash(state);
-    }
-}
-
-impl PartialEq for ById {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.id == other.0.id
-    }
-}
-
-impl Eq for ById {}
-
 impl Realm {
     /// An empty realm, whose clients count for `quota`.
     pub fn new(key: ApiKey, kind: RealmKind, router: Arc<Router>, quota: Arc<ClientQuota>) -> Self {
         let room = Room::new(&router.queued, &router.sought, router.cluster.is_some());
-        Realm { key, kind, router, by_id: DashMap::new(), registered: AtomicUsize::default(), room, quota }
+        Realm { key, kind, router, slots: DashMap::new(), registered: AtomicUsize::default(), room, quota }
     }
 
     /// The key that its clients use.
@@ -108,7 +83,7 @@ impl Realm {
 
     /// True if nothing is known of any id: nobody is here, and nothing waits.
     pub fn is_vacant(&self) -> bool {
-        self.by_id.is_empty()
+        self.slots.is_empty()
     }
 
     /// Counts one client more, if the key's limit allows.
@@ -129,29 +104,24 @@ impl Realm {
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Slot>> {
-        self.by_id.get(id).map(|slot| Arc::clone(&slot.key().0))
+        self.slots.get(id).map(|slot| Arc::clone(&slot))
     }
 
     pub(super) fn find_or_create(&self, id: &PeerId) -> Arc<Slot> {
         self.find(id.as_str()).unwrap_or_else(|| {
-            let slot = self.by_id.entry(ById(Arc::new(Slot::new(id.clone()))));
-            Arc::clone(&slot.or_insert(()).key().0)
+            let new = || Arc::new(Slot::new(id.clone()));
+            Arc::clone(&self.slots.entry(id.clone()).or_insert_with(new))
         })
     }
 
     /// Takes a slot that is retired out of the map.
     pub(super) fn remove(&self, slot: &Arc<Slot>) {
-        self.by_id.remove_if(slot.id.as_str(), |there, ()| Arc::ptr_eq(&there.0, slot));
+        self.slots.remove_if(slot.id.as_str(), |_, there| Arc::ptr_eq(there, slot));
     }
 
     // Collected first: no map guard is held while a slot is locked.
     pub(super) fn slots_that(&self, fits: impl Fn(&Slot) -> bool) -> Vec<Arc<Slot>> {
-        self.by_id.iter().filter(|slot| fits(&slot.key().0)).map(|slot| Arc::clone(&slot.key().0)).collect()
-    }
-
-    /// Calls `visit` with each slot. Do not lock a slot in it.
-    pub(super) fn visit(&self, mut visit: impl FnMut(&Slot)) {
-        self.by_id.iter().for_each(|slot| visit(&slot.key().0));
+        self.slots.iter().filter(|slot| fits(slot)).map(|slot| Arc::clone(&slot)).collect()
     }
 }
 

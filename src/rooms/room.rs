@@ -375,11 +375,9 @@ impl Own {
 
 /// The answer to the sender of a message for one member.
 pub(super) fn accepted(routed: Routed, flushes: &mut Vec<Flush>) -> Result<(), RoomRefusal> {
-    match routed {
-        Routed::Delivered(flush) => flushes.extend(flush),
+    match routed.promise(flushes) {
         // With the key, its senders go too.
-        Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
-        Routed::Dropped(_) => return Err(RoomRefusal::MemberBusy),
+        Ok(()) | Err(DropReason::KeyRevoked) => Ok(()),
+        Err(_) => Err(RoomRefusal::MemberBusy),
     }
-    Ok(())
 }

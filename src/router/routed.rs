@@ -40,6 +40,18 @@ pub enum Routed {
     Dropped(DropReason),
 }
 
+impl Routed {
+    /// Adds the flush that is left to do. The error is the reason why the message is lost.
+    pub fn promise(self, flushes: &mut Vec<Flush>) -> Result<(), DropReason> {
+        match self {
+            Routed::Delivered(flush) => flushes.extend(flush),
+            Routed::Queued => {}
+            Routed::Dropped(reason) => return Err(reason),
+        }
+        Ok(())
+    }
+}
+
 /// Counts a message that is lost.
 pub(super) fn drop_message(realm: &Realm, kind: MessageKind, reason: DropReason) -> Routed {
     realm.router.count(Some(kind), Outcome::Dropped(reason));

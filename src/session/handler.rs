@@ -7,7 +7,7 @@ use std::task::{self, Poll};
 use super::admission::{Entry, Rejection, Source};
 use crate::descriptions::MediaMessage;
 use crate::node::Node;
-use crate::router::{Departure, Flush, IdLease, Peer, Routed};
+use crate::router::{Departure, Flush, IdLease, Peer};
 use crate::transport::Disconnect;
 use crate::wire::{Frame, MessageKind, Refusal};
 
@@ -89,11 +89,6 @@ impl Context<'_> {
             Cow::Borrowed(_) => frame,
             Cow::Owned(text) => Frame::of_text(&text),
         };
-        match self.peer.route(to, kind, frame) {
-            Routed::Delivered(flush) => self.flushes.extend(flush),
-            Routed::Queued => {}
-            Routed::Dropped(_) => return false,
-        }
-        true
+        self.peer.route(to, kind, frame).promise(self.flushes).is_ok()
     }
 }

@@ -14,7 +14,7 @@ use crate::keys::Settings;
 use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, Requester};
-use crate::router::{ConnectionInfo, Departure, IdLease, Peer, Routed};
+use crate::router::{ConnectionInfo, Departure, IdLease, Peer};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye};
 
@@ -106,9 +106,8 @@ impl ProtocolHandler for PeerJs {
         let peer = context.peer;
         for contact in peer.take_contacts() {
             let frame = peerjs::relay(Kind::Leave, peer.id().as_str(), contact.as_str(), None);
-            if let Routed::Delivered(flush) = peer.route(contact.as_str(), MessageKind::Leave, frame) {
-                context.flushes.extend(flush);
-            }
+            // A contact that has gone need not know.
+            let _ = peer.route(contact.as_str(), MessageKind::Leave, frame).promise(context.flushes);
         }
     }
 }
@@ -154,12 +153,10 @@ fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'
     }
     let frame = peerjs::relay(*kind, id, dst, relayed.flatten().as_deref());
     let kind = MessageKind::from(*kind);
-    match peer.route(dst, kind, frame) {
-        Routed::Delivered(flush) => context.flushes.extend(flush),
-        // A client whose key was revoked is being closed.
-        Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
-        Routed::Dropped(_) if kind.waits() => context.reply(peerjs::expire(dst, id)),
-        Routed::Dropped(_) => {}
+    let routed = peer.route(dst, kind, frame).promise(context.flushes);
+    // A client whose key was revoked is being closed.
+    if routed.is_err_and(|reason| kind.waits() && reason != DropReason::KeyRevoked) {
+        context.reply(peerjs::expire(dst, id));
     }
 }
 

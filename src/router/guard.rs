@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::contacts::Contacts;
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::{Overflow, QueueEnd, Reservation};
 use super::routed::{Flush, Routed, drop_message};
-use super::slot::{Slot, Timeouts};
+use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
-use super::state::{Conn, ProbeTiming, RegisterRefusal, RegisterRequest, State, Usage};
+use super::state::{Conn, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State, Usage};
 use crate::clock::millis;
+use crate::config::Limits;
 use crate::events::{Count, Event, Outcome};
 use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId};
 
@@ -154,14 +154,9 @@ impl<'a> Guard<'a> {
         self.conn.as_ref().is_some_and(|holder| holder.id == conn)
     }
 
-    /// The outbox of this connection, if it holds the id.
-    pub(super) fn outbox_of(&mut self, conn: ConnId) -> Option<&mut Outbox> {
-        self.conn.as_mut().filter(|holder| holder.id == conn).map(|holder| &mut holder.outbox)
-    }
-
-    /// The contacts of this connection, if it holds the id and they are remembered.
-    pub(super) fn contacts_of(&mut self, conn: ConnId) -> Option<&mut Contacts> {
-        self.conn.as_mut().filter(|holder| holder.id == conn)?.contacts.as_deref_mut()
+    /// This connection, if it holds the id.
+    pub(super) fn holder(&mut self, conn: ConnId) -> Option<&mut Conn> {
+        self.conn.as_mut().filter(|holder| holder.id == conn)
     }
 
     /// A flush for the holder, unless a flush is already promised.
@@ -174,7 +169,8 @@ impl<'a> Guard<'a> {
     pub(super) fn install(&mut self, conn: Conn, now: u64) {
         self.slot.set_holder(conn.id, conn.contacts.is_some(), now);
         self.end_reservation(u64::MAX);
-        if self.takes_over_from_stranger(&conn.token) {
+        let last_token = self.rare.as_mut().and_then(|rare| rare.last_token.take());
+        if last_token.is_some_and(|last| last != conn.token) {
             self.slot.rate.forgive(now);
         }
         self.slot.set_due(false);
@@ -214,7 +210,7 @@ impl<'a> Guard<'a> {
             let until = self.now().saturating_add(reclaim.saturating_sub(waited));
             // Its user reloads the page and comes from the same address, unlike most strangers.
             let open_to = self.surely_silent().filter(|_| why == CloseReason::Evicted);
-            self.reserve(token, until, open_to);
+            self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
         }
         let Some((mut conn, usage)) = self.uninstall(why) else { return Vec::new() };
         let unsent = conn.outbox.take_unsent(false);
@@ -243,12 +239,10 @@ impl<'a> Guard<'a> {
             bytes: self.slot.bytes.load(Relaxed),
         };
         self.slot.clear_holder();
-        self.forget_probes();
-        self.slot.set_probed(false);
-        self.slot.set_due(self.is_reserved());
+        self.slot.end_probes(&mut self.state);
+        self.slot.set_due(self.reserved().is_some());
         if !self.slot.rate.is_new() {
-            let token = conn.token.clone();
-            self.remember(token);
+            self.rare().last_token = Some(conn.token.clone());
         }
         self.realm.router.counters().add(Count::Closed(why), 1);
         if conn.fence != 0 && !self.keep_claim(conn.id) {
@@ -402,8 +396,8 @@ impl<'a> Guard<'a> {
     }
 
     /// Takes out the batches that have waited too long at `now`.
-    pub(super) fn expire(&mut self, now: u64, timeouts: &Timeouts) {
-        let Some(began) = now.checked_sub(timeouts.expire) else { return };
+    fn expire(&mut self, now: u64, limits: &Limits) {
+        let Some(began) = now.checked_sub(millis(limits.expire_timeout)) else { return };
         let realm = self.realm;
         let router = &realm.router;
         let Some(queue) = &mut self.queue else { return };
@@ -592,7 +586,7 @@ impl<'a> Guard<'a> {
     /// Asks the holder for a sign of life, or waits for the owner for whom the id is reserved. `None` if too many
     /// clients wait already.
     pub(super) fn probe(&mut self) -> Option<oneshot::Receiver<()>> {
-        if self.conn.is_none() && !self.is_reserved() {
+        if self.conn.is_none() && self.reserved().is_none() {
             return Some(oneshot::channel().1);
         }
         let now = self.now();
@@ -618,9 +612,9 @@ impl<'a> Guard<'a> {
 
     // Periodic work.
 
-    pub(super) fn sweep(&mut self, now: u64, timeouts: &Timeouts) {
-        self.expire(now, timeouts);
-        if let Some(why) = self.check_holder(now, timeouts) {
+    pub(super) fn sweep(&mut self, now: u64, limits: &Limits) {
+        self.expire(now, limits);
+        if let Some(why) = self.check_holder(now, limits) {
             self.dismiss(why);
         }
         self.end_reservation(now);
@@ -632,16 +626,15 @@ impl<'a> Guard<'a> {
     fn note_due(&self, now: u64) {
         let crowded = self.conn.as_ref().is_some_and(|conn| conn.crowded.is_some());
         let unrested = self.conn.is_none() && !self.slot.is_rested(|| now);
-        self.slot.set_due(crowded || self.is_reserved() || unrested || self.remote().is_some());
+        self.slot.set_due(crowded || self.reserved().is_some() || unrested || self.remote().is_some());
     }
 
     /// Pings a silent holder. Returns the reason to dismiss it, if there is one.
-    fn check_holder(&mut self, now: u64, timeouts: &Timeouts) -> Option<CloseReason> {
+    fn check_holder(&mut self, now: u64, limits: &Limits) -> Option<CloseReason> {
         let slot = self.slot;
         if self.conn.as_mut().is_some_and(|conn| conn.note_progress(now) && conn.outbox.direct) {
             slot.heard.store(now, Relaxed);
-            self.forget_probes();
-            slot.set_probed(false);
+            slot.end_probes(&mut self.state);
         }
         let probe = self.first_probe();
         let Some(conn) = &mut self.conn else {
@@ -650,16 +643,17 @@ impl<'a> Guard<'a> {
         };
         let heard = slot.heard.load(Relaxed);
         let silent = now.saturating_sub(heard);
-        if silent >= timeouts.alive {
+        if silent >= millis(limits.alive_timeout) {
             return Some(CloseReason::TimedOut);
         }
         if probe.is_some_and(|probe| probe.due <= now) {
             return Some(CloseReason::Evicted);
         }
-        if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= timeouts.stall) {
+        if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= millis(limits.stall_timeout)) {
             return Some(CloseReason::SlowReader);
         }
-        if silent >= timeouts.ping && now.saturating_sub(conn.pinged.max(heard)) >= timeouts.ping {
+        let ping = ping_interval(limits);
+        if silent >= ping && now.saturating_sub(conn.pinged.max(heard)) >= ping {
             conn.pinged = now;
             conn.outbox.push_ping();
             conn.outbox.flush();

@@ -5,12 +5,11 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::contacts::Contacts;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::QueueEnd;
@@ -142,7 +141,7 @@ impl Peer {
     fn note_contact(&self, to: &str) {
         let Ok(to) = PeerId::parse(to) else { return };
         self.realm.with(&self.slot, |guard| {
-            if let Some(contacts) = guard.contacts_of(self.conn) {
+            if let Some(contacts) = guard.holder(self.conn).and_then(|holder| holder.contacts.as_mut()) {
                 contacts.note(&to);
             }
         });
@@ -151,8 +150,10 @@ impl Peer {
     /// The peers with which the client has exchanged messages about a connection, the latest last. Empty if they are
     /// not remembered, or the id was taken away.
     pub fn take_contacts(&self) -> Vec<PeerId> {
-        self.realm
-            .with(&self.slot, |guard| guard.contacts_of(self.conn).map(Contacts::take).unwrap_or_default())
+        self.realm.with(&self.slot, |guard| {
+            let contacts = guard.holder(self.conn).and_then(|holder| holder.contacts.as_mut());
+            contacts.map(|contacts| contacts.take()).unwrap_or_default()
+        })
     }
 
     /// Sends this peer a message of another one, as [`route`](Self::route) does, also to a later connection.
@@ -169,14 +170,14 @@ impl Peer {
 
     /// Works on the outbox; `None` once the id was taken away.
     pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        self.realm.with(&self.slot, |guard| guard.outbox_of(self.conn).map(act))
+        self.realm.with(&self.slot, |guard| guard.holder(self.conn).map(|holder| act(&mut holder.outbox)))
     }
 
     /// Works on the outbox, also after the id was taken away, until the session has ended.
     pub fn with_last_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
         self.realm.with(&self.slot, |guard| match guard.is_held_by(self.conn) {
-            true => guard.outbox_of(self.conn).map(act),
-            false => guard.last_words(self.conn).map(act),
+            true => guard.holder(self.conn).map(|holder| act(&mut holder.outbox)),
+            false => guard.leaving(self.conn).map(|leaving| act(&mut leaving.outbox)),
         })
     }
 
@@ -196,8 +197,9 @@ impl Peer {
             if by_session {
                 guard.vacate(why, dead);
             }
-            let (why, usage) = guard.take_end_reason(self.conn)?;
-            Some(Departure { peer: self.clone(), why, usage, by_session })
+            let leaving = guard.leaving(self.conn).filter(|leaving| !leaving.is_told)?;
+            leaving.is_told = true;
+            Some(Departure { peer: self.clone(), why: leaving.why, usage: leaving.usage, by_session })
         })
     }
 }
@@ -257,7 +259,11 @@ impl Drop for Departure {
 // For PeerJS 0.3.x over HTTP: each request names id and token, and some arrive before their stream.
 
 /// Ready when the id is registered with this token (`true`), or was refused to it (`false`).
-pub struct PendingRegistration(Option<Waiting>);
+pub struct PendingRegistration {
+    realm: Arc<Realm>,
+    slot: Arc<Slot>,
+    arrived: oneshot::Receiver<bool>,
+}
 
 /// A POST whose body is being read. It counts until it is dropped.
 pub struct PostPermit {
@@ -265,22 +271,15 @@ pub struct PostPermit {
     slot: Arc<Slot>,
 }
 
-struct Waiting {
-    realm: Arc<Realm>,
-    slot: Arc<Slot>,
-    arrived: oneshot::Receiver<bool>,
-}
+/// Most concurrent POSTs of one client. Browsers open six connections.
+const MAX_POSTED: usize = 8;
 
 impl PendingRegistration {
     /// Waits until an id is registered with this token. `None` if too many requests wait for that already.
     pub fn wait(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> Option<PendingRegistration> {
         realm.with_id(id, |guard| {
-            if guard.is_held_with(token) {
-                return Some(PendingRegistration(None));
-            }
             let arrived = guard.wait_for(token)?;
-            let (realm, slot) = (Arc::clone(realm), Arc::clone(guard.slot));
-            Some(PendingRegistration(Some(Waiting { realm, slot, arrived })))
+            Some(PendingRegistration { realm: Arc::clone(realm), slot: Arc::clone(guard.slot), arrived })
         })
     }
 }
@@ -289,8 +288,12 @@ impl PostPermit {
     /// Counts a POST of a client. `None` if it has too many open.
     pub fn begin(realm: &Arc<Realm>, id: &PeerId) -> Option<PostPermit> {
         realm.with_id(id, |guard| {
-            let begun = guard.begin_post();
-            begun.then(|| PostPermit { realm: Arc::clone(realm), slot: Arc::clone(guard.slot) })
+            let posted = &mut guard.rare().posted;
+            if *posted >= MAX_POSTED {
+                return None;
+            }
+            *posted += 1;
+            Some(PostPermit { realm: Arc::clone(realm), slot: Arc::clone(guard.slot) })
         })
     }
 }
@@ -299,15 +302,12 @@ impl Future for PendingRegistration {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        match &mut self.0 {
-            None => Poll::Ready(true),
-            // The slot keeps the sender for as long as this receiver exists.
-            Some(waiting) => Poll::Ready(ready!(Pin::new(&mut waiting.arrived).poll(cx)).unwrap_or(false)),
-        }
+        // The slot keeps the sender for as long as this receiver exists.
+        Pin::new(&mut self.arrived).poll(cx).map(|arrived| arrived.unwrap_or(false))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingRegistration {
     fn drop(&mut self) {
         self.arrived.close();
         self.realm.with(&self.slot, |guard| guard.forget_waiting());
@@ -316,6 +316,6 @@ impl Drop for Waiting {
 
 impl Drop for PostPermit {
     fn drop(&mut self) {
-        self.realm.with(&self.slot, |guard| guard.end_post());
+        self.realm.with(&self.slot, |guard| guard.rare().posted -= 1);
     }
 }

@@ -11,9 +11,10 @@ use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::remote::Located;
 use super::routed::{Flush, Routed, drop_message};
-use super::slot::{Slot, Timeouts};
+use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
-use super::state::ConnectionInfo;
+use super::state::{Conn, ConnectionInfo};
+use crate::clock::millis;
 use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, NodeId, Owner, PeerId, Token};
 
 impl Realm {
@@ -85,9 +86,10 @@ impl Realm {
     /// when nothing is due.
     pub fn sweep(&self) {
         let now = self.router.now();
-        let timeouts = Timeouts::from(&self.router.config().limits);
-        for slot in self.slots_that(|slot| slot.needs_sweep(now, &timeouts)) {
-            self.with(&slot, |guard| guard.sweep(now, &timeouts));
+        let limits = &self.router.config().limits;
+        let (ping, expire) = (ping_interval(limits), millis(limits.expire_timeout));
+        for slot in self.slots_that(|slot| slot.needs_sweep(now, ping, expire)) {
+            self.with(&slot, |guard| guard.sweep(now, limits));
         }
         if self.router.is_closing() {
             // A peer may have registered since.
@@ -123,7 +125,8 @@ impl Realm {
 
     /// True if a stream with this token holds an id, so that another stream may continue it.
     pub fn is_streamed(&self, id: &PeerId, token: &Token) -> bool {
-        self.find(id.as_str()).is_some_and(|slot| slot.lock().is_streamed(token))
+        let is_streamed = |holder: &Conn| holder.link == Link::Stream && holder.token == *token;
+        self.find(id.as_str()).is_some_and(|slot| slot.lock().conn.as_ref().is_some_and(is_streamed))
     }
 
     // Lists of peers, for discovery, for operators and for other nodes.

@@ -139,7 +139,6 @@ impl Guard<'_> {
             Located::At(owner) => self.found(owner, now),
             Located::Nowhere(mark) => {
                 remote.place = Place::Nowhere { until: now.saturating_add(mark) };
-                self.drop_what_does_not_wait();
                 self.end_search();
             }
         }
@@ -174,19 +173,14 @@ impl Guard<'_> {
         self.note_queue();
     }
 
-    fn drop_what_does_not_wait(&mut self) {
-        let realm = self.realm;
-        if let Some(queue) = &mut self.queue {
-            let dropped = queue.drop_non_queueable(&realm.room);
-            self.note_queue();
-            self.count_all(dropped, Outcome::Dropped(DropReason::Absent));
-        }
-    }
-
-    /// The peer is absent. If there is no room for its messages, their senders lose them.
+    /// The peer is absent. Messages that do not wait are dropped. If there is no room for the others, their senders lose them.
     fn end_search(&mut self) {
         let realm = self.realm;
         let total = realm.router.config().limits.queue_total_bytes;
+        let Some(queue) = &mut self.queue else { return };
+        let dropped = queue.drop_non_queueable(&realm.room);
+        self.note_queue();
+        self.count_all(dropped, Outcome::Dropped(DropReason::Absent));
         let Some(queue) = &mut self.queue else { return };
         if queue.end_search(total, &realm.room) {
             return;
@@ -298,7 +292,7 @@ impl Guard<'_> {
     pub(super) fn end_remote(&mut self) {
         if self.remote().is_some() {
             self.lose_sent(|_| true);
-            self.forget_remote();
+            self.rare().remote = None;
         }
     }
 
@@ -315,7 +309,8 @@ impl Guard<'_> {
             Place::Unknown | Place::Asked | Place::Recalled => 0,
         };
         if self.is_idle() && idle >= remembered {
-            return self.forget_remote();
+            self.rare().remote = None;
+            return;
         }
         self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
         self.hand_over_queue(now);
@@ -354,7 +349,7 @@ impl Guard<'_> {
         if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) && remote.remembered.is_none() {
             remote.remembered = realm.router.remembered.reserve(1, MAX_REMEMBERED);
             if remote.remembered.is_none() {
-                self.forget_remote();
+                self.rare().remote = None;
             }
         }
     }

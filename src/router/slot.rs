@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::state::State;
+use crate::clock::millis;
 use crate::config::Limits;
 use crate::rate_limit::RateLimit;
 use crate::wire::{ConnId, PeerId};
@@ -87,10 +88,16 @@ impl Slot {
     pub(super) fn heard(&self, now: u64) {
         self.heard.store(now, Relaxed);
         if self.probed.load(Relaxed) {
-            let mut state = self.lock();
-            state.forget_probes();
-            self.probed.store(false, Relaxed);
+            self.end_probes(&mut self.lock());
         }
+    }
+
+    /// Wakes the clients that wait to learn whether the holder is alive.
+    pub(super) fn end_probes(&self, state: &mut State) {
+        if let Some(rare) = &mut state.rare {
+            rare.probes.clear();
+        }
+        self.set_probed(false);
     }
 
     /// Sets whether a client waits to learn whether the holder is alive.
@@ -132,30 +139,15 @@ impl Slot {
         self.backlog.load(Relaxed) || self.waiting_since().is_some()
     }
 
-    /// True if a sweep at `now` would have something to do here.
-    pub(super) fn needs_sweep(&self, now: u64, timeouts: &Timeouts) -> bool {
-        let silent = self.is_held() && now.saturating_sub(self.heard.load(Relaxed)) >= timeouts.ping;
-        let waited = self.waiting_since.load(Relaxed).saturating_add(timeouts.expire) <= now;
+    /// True if a sweep at `now` would have something to do here, with these timeouts in milliseconds.
+    pub(super) fn needs_sweep(&self, now: u64, ping: u64, expire: u64) -> bool {
+        let silent = self.is_held() && now.saturating_sub(self.heard.load(Relaxed)) >= ping;
+        let waited = self.waiting_since.load(Relaxed).saturating_add(expire) <= now;
         silent || waited || self.probed.load(Relaxed) || self.due.load(Relaxed)
     }
 }
 
-/// The limits' times in milliseconds.
-pub(super) struct Timeouts {
-    pub(super) alive: u64,
-    pub(super) ping: u64,
-    pub(super) stall: u64,
-    pub(super) expire: u64,
-}
-
-impl From<&Limits> for Timeouts {
-    fn from(limits: &Limits) -> Self {
-        use crate::clock::millis;
-        Timeouts {
-            alive: millis(limits.alive_timeout),
-            ping: millis(limits.effective_ping_interval()).max(1),
-            stall: millis(limits.stall_timeout),
-            expire: millis(limits.expire_timeout),
-        }
-    }
+/// Time for which a holder may be silent before it is pinged, in milliseconds.
+pub(super) fn ping_interval(limits: &Limits) -> u64 {
+    millis(limits.effective_ping_interval()).max(1)
 }

@@ -89,24 +89,24 @@ pub(super) struct State {
     pub(super) conn: Option<Conn>,
     pub(super) queue: Option<Box<Queue>>,
     /// Boxed: almost no id needs this.
-    rare: Option<Box<Rare>>,
+    pub(super) rare: Option<Box<Rare>>,
     /// The slot is no longer in the map. Look the id up again.
     pub(super) retired: bool,
 }
 
 #[derive(Default)]
-struct Rare {
+pub(super) struct Rare {
     /// Connections that lost the id and are still closing.
     leaving: Vec<Leaving>,
-    probes: Vec<PendingProbe>,
+    pub(super) probes: Vec<PendingProbe>,
     waiting_requests: Vec<WaitingRequest>,
-    reserved: Option<Reserved>,
+    pub(super) reserved: Option<Reserved>,
     /// The last holder's token, while the rate limit of the id is not back to its full burst.
-    last_token: Option<Token>,
+    pub(super) last_token: Option<Token>,
     /// POSTs of messages that are being read.
-    posted: usize,
+    pub(super) posted: usize,
     /// The place of the peer, if it is not here and somebody asked.
-    remote: Option<Box<Remote>>,
+    pub(super) remote: Option<Box<Remote>>,
 }
 
 /// The connection that holds an id.
@@ -133,16 +133,16 @@ pub(super) struct Conn {
 
 /// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
 /// was only partly written.
-struct Leaving {
+pub(super) struct Leaving {
     conn: ConnId,
-    why: CloseReason,
-    usage: Usage,
-    outbox: Outbox,
+    pub(super) why: CloseReason,
+    pub(super) usage: Usage,
+    pub(super) outbox: Outbox,
     /// Its session was told.
-    is_told: bool,
+    pub(super) is_told: bool,
 }
 
-struct PendingProbe {
+pub(super) struct PendingProbe {
     timing: ProbeTiming,
     answer: oneshot::Sender<()>,
 }
@@ -158,13 +158,13 @@ pub(super) struct ProbeTiming {
 }
 
 /// The id is reserved: its owner was closed for being slow or silent and may come back.
-struct Reserved {
-    token: Token,
-    until: u64,
+pub(super) struct Reserved {
+    pub(super) token: Token,
+    pub(super) until: u64,
     /// Clients from here need not wait.
-    open_to: Option<AddressPrefix>,
+    pub(super) open_to: Option<AddressPrefix>,
     /// The owner's last connection, if it still has a claim to the id.
-    claimed: Option<ConnId>,
+    pub(super) claimed: Option<ConnId>,
 }
 
 /// A stream or a POST that waits for a connection with this token.
@@ -185,9 +185,6 @@ const MAX_PROBES: usize = 16;
 /// Most streams and POSTs that wait for one id with one token. Other tokens have a separate limit, so a stranger cannot
 /// use up the owner's; the limit of connections bounds all of them.
 const MAX_AWAITED: usize = 64;
-
-/// Most concurrent POSTs of one client. Browsers open six connections.
-const MAX_POSTED: usize = 8;
 
 impl Conn {
     /// Notes that bytes are on their way to the client.
@@ -230,7 +227,8 @@ impl State {
         self.conn.is_none() && self.queue.is_none() && nothing
     }
 
-    fn rare(&mut self) -> &mut Rare {
+    /// The rare part, created if there is none.
+    pub(super) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
 
@@ -247,31 +245,9 @@ impl State {
         self.rare().remote.get_or_insert_default()
     }
 
-    pub(super) fn forget_remote(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.remote = None;
-        }
-    }
-
     /// Keeps a connection that lost its id until its session ends.
     pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason, usage: Usage) {
         self.rare().leaving.push(Leaving { conn, why, usage, outbox, is_told: false });
-    }
-
-    /// Remembers the token of a holder that leaves.
-    pub(super) fn remember(&mut self, token: Token) {
-        self.rare().last_token = Some(token);
-    }
-
-    /// Forgets the last holder's token. True if there was one and it differs.
-    pub(super) fn takes_over_from_stranger(&mut self, token: &Token) -> bool {
-        let last = self.rare.as_mut().and_then(|rare| rare.last_token.take());
-        last.is_some_and(|last| last != *token)
-    }
-
-    /// Reserves the id for its owner, except from clients of `open_to`.
-    pub(super) fn reserve(&mut self, token: Token, until: u64, open_to: Option<AddressPrefix>) {
-        self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
     }
 
     /// Keeps the claim of a connection that left while its id is reserved. False if it is not.
@@ -297,11 +273,8 @@ impl State {
         open_to.is_some() && open_to == address.map(AddressPrefix::of)
     }
 
-    pub(super) fn is_reserved(&self) -> bool {
-        self.reserved().is_some()
-    }
-
-    fn reserved(&self) -> Option<&Reserved> {
+    /// The reservation of the id, if there is one.
+    pub(super) fn reserved(&self) -> Option<&Reserved> {
         self.rare.as_ref()?.reserved.as_ref()
     }
 
@@ -340,36 +313,9 @@ impl State {
         conn.info.address.filter(|_| probe.undelayed).map(AddressPrefix::of)
     }
 
-    /// True if a connection with this token holds the id.
-    pub(super) fn is_held_with(&self, token: &Token) -> bool {
-        self.conn.as_ref().is_some_and(|holder| holder.token == *token)
-    }
-
-    /// True if a stream with this token holds the id.
-    pub(super) fn is_streamed(&self, token: &Token) -> bool {
-        self.conn.as_ref().is_some_and(|holder| holder.link == Link::Stream && holder.token == *token)
-    }
-
-    fn leaving(&mut self, conn: ConnId) -> Option<&mut Leaving> {
+    /// A connection that lost its id, until its session has ended.
+    pub(super) fn leaving(&mut self, conn: ConnId) -> Option<&mut Leaving> {
         self.rare.as_mut()?.leaving.iter_mut().find(|leaving| leaving.conn == conn)
-    }
-
-    pub(super) fn forget_probes(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.probes.clear();
-        }
-    }
-
-    /// Takes the reason why a connection lost its id. `None` if it did not, or if its session was told already.
-    pub(super) fn take_end_reason(&mut self, conn: ConnId) -> Option<(CloseReason, Usage)> {
-        let leaving = self.leaving(conn).filter(|leaving| !leaving.is_told)?;
-        leaving.is_told = true;
-        Some((leaving.why, leaving.usage))
-    }
-
-    /// The outbox of a connection that lost its id, for its last frames.
-    pub(super) fn last_words(&mut self, conn: ConnId) -> Option<&mut Outbox> {
-        self.leaving(conn).map(|leaving| &mut leaving.outbox)
     }
 
     /// Forgets a connection that lost its id, once its session has ended.
@@ -385,15 +331,20 @@ impl State {
         leaving.filter_map(|leaving| leaving.outbox.revoke()).collect()
     }
 
-    /// Waits for a connection with this token. The receiver gets whether it was admitted. `None` if too many wait with
-    /// this token.
+    /// Waits for a connection with this token. The receiver gets whether it was admitted, at once if it holds the id.
+    /// `None` if too many wait with this token.
     pub(super) fn wait_for(&mut self, token: &Token) -> Option<oneshot::Receiver<bool>> {
+        let (arrived, arrival) = oneshot::channel();
+        if self.conn.as_ref().is_some_and(|holder| holder.token == *token) {
+            // The receiver is still here.
+            let _ = arrived.send(true);
+            return Some(arrival);
+        }
         let waiting_requests = &mut self.rare().waiting_requests;
         waiting_requests.retain(|request| !request.arrived.is_closed());
         if waiting_requests.iter().filter(|request| request.token == *token).count() >= MAX_AWAITED {
             return None;
         }
-        let (arrived, arrival) = oneshot::channel();
         waiting_requests.push(WaitingRequest { token: token.clone(), arrived });
         Some(arrival)
     }
@@ -405,19 +356,6 @@ impl State {
             // An error means that the waiting client has left.
             let _ = request.arrived.send(admitted);
         }
-    }
-
-    /// Counts a POST. False if there are too many.
-    pub(super) fn begin_post(&mut self) -> bool {
-        let posted = &mut self.rare().posted;
-        let begins = *posted < MAX_POSTED;
-        *posted += usize::from(begins);
-        begins
-    }
-
-    /// Counts a POST that has ended.
-    pub(super) fn end_post(&mut self) {
-        self.rare().posted -= 1;
     }
 
     /// Forgets streams and POSTs that no longer wait.

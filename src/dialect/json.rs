@@ -11,6 +11,8 @@ use memchr::memchr;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
+use crate::wire::Frame;
+
 /// Parses `text` as a JSON object and calls `each` with the name and value of every member, in order.
 /// Both are raw text: [`string`] reads the name. `None` if `text` is not a JSON
 /// object.
@@ -74,6 +76,45 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     } else {
         out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
     }
+}
+
+/// Writes a frame with an object that begins with its type. `rest` appends the other members.
+pub(super) fn frame(kind: &str, capacity: usize, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    Frame::text(capacity, |out| {
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.push(b'"');
+        rest(out);
+        out.push(b'}');
+    })
+}
+
+/// Appends a member whose value is a string.
+pub(super) fn text(out: &mut Vec<u8>, name: &str, value: &str) {
+    member(out, name);
+    write_string(out, value);
+}
+
+/// Appends a member whose value is JSON text, if there is one.
+pub(super) fn raw(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        member(out, name);
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+/// Appends the payload that tells a client why its request is refused.
+pub(super) fn reason(out: &mut Vec<u8>, label: &str, message: &str) {
+    out.extend_from_slice(b",\"payload\":{\"type\":");
+    write_string(out, label);
+    text(out, "msg", message);
+    out.push(b'}');
+}
+
+fn member(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
 }
 
 /// Appends the value of a member.

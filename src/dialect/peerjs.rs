@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::{json, rooms, server};
-use crate::wire::{Frame, MessageKind};
+use crate::wire::{Frame, MessageKind, labels};
 
 /// A command of a client.
 #[derive(Debug)]
@@ -35,28 +35,24 @@ pub struct Envelope<'a> {
     pub payload: Option<&'a str>,
 }
 
-/// The types of forwarded messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The offer of a connection.
-    Offer,
-    /// The answer to an offer.
-    Answer,
-    /// An address for a connection.
-    Candidate,
-    /// The end of all connections to a peer.
-    Leave,
+labels! {
+    /// The types of forwarded messages.
+    pub enum Kind {
+        /// The offer of a connection.
+        Offer = "OFFER",
+        /// The answer to an offer.
+        Answer = "ANSWER",
+        /// An address for a connection.
+        Candidate = "CANDIDATE",
+        /// The end of all connections to a peer.
+        Leave = "LEAVE",
+    }
 }
 
 impl Kind {
     /// The `type` on the wire.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Offer => "OFFER",
-            Kind::Answer => "ANSWER",
-            Kind::Candidate => "CANDIDATE",
-            Kind::Leave => "LEAVE",
-        }
+        self.label()
     }
 }
 
@@ -89,14 +85,13 @@ pub fn decode(text: &str) -> Command<'_> {
         _ => {}
     });
     let kind = match is_object.and(kind).and_then(json::string).as_deref() {
-        Some("OFFER") => Kind::Offer,
-        Some("ANSWER") => Kind::Answer,
-        Some("CANDIDATE") => Kind::Candidate,
-        Some("LEAVE") => Kind::Leave,
         Some("HEARTBEAT") => return Command::Heartbeat,
         Some(server::MESSAGE) => return Command::App,
-        // Other types, such as EXPIRE, are only for the server.
-        Some(kind) => return rooms::Kind::of(kind).map_or(Command::Nothing, Command::Room),
+        Some(text) => match Kind::ALL.into_iter().find(|kind| kind.as_str() == text) {
+            Some(kind) => kind,
+            // Other types, such as EXPIRE, are only for the server.
+            None => return rooms::Kind::of(text).map_or(Command::Nothing, Command::Room),
+        },
         None => return Command::Nothing,
     };
     match dst.and_then(json::string) {
@@ -124,17 +119,7 @@ pub fn connection(payload: &str) -> Option<&str> {
 
 /// Writes a message for its recipient.
 pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
-    let payload_len = payload.map_or(0, str::len);
-    Frame::text(64 + src.len() + dst.len() + payload_len, |out| {
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_str().as_bytes());
-        addresses(out, src, dst);
-        if let Some(payload) = payload {
-            out.extend_from_slice(b",\"payload\":");
-            out.extend_from_slice(payload.as_bytes());
-        }
-        out.push(b'}');
-    })
+    addressed(kind.as_str(), src, dst, payload)
 }
 
 /// The payload of a candidate for a connection, whose id is JSON text. Clients read nothing else in it.
@@ -144,18 +129,16 @@ pub(crate) fn candidate(candidate: &str, connection: &str) -> String {
 
 /// Tells a sender that its messages to an absent peer have expired.
 pub fn expire(absent: &str, sender: &str) -> Frame {
-    Frame::text(48 + absent.len() + sender.len(), |out| {
-        out.extend_from_slice(b"{\"type\":\"EXPIRE");
-        addresses(out, absent, sender);
-        out.push(b'}');
-    })
+    addressed("EXPIRE", absent, sender, None)
 }
 
-fn addresses(out: &mut Vec<u8>, src: &str, dst: &str) {
-    out.extend_from_slice(b"\",\"src\":");
-    json::write_string(out, src);
-    out.extend_from_slice(b",\"dst\":");
-    json::write_string(out, dst);
+fn addressed(kind: &str, src: &str, dst: &str, payload: Option<&str>) -> Frame {
+    // One allocation: the names and the type have fewer than 64 bytes.
+    json::frame(kind, 64 + src.len() + dst.len() + payload.map_or(0, str::len), |out| {
+        json::text(out, "src", src);
+        json::text(out, "dst", dst);
+        json::raw(out, "payload", payload);
+    })
 }
 
 /// The first frame that an admitted client gets.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::json::{self, Object};
-use crate::wire::Frame;
+use crate::wire::{Frame, labels};
 
 /// Maximum characters of a username; the rest is cut off.
 const MAX_USERNAME: usize = 20;
@@ -37,40 +37,25 @@ pub enum Command<'a> {
     Start,
 }
 
-/// The reason why the server refuses a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// There is no room with this code.
-    WrongRoom,
-    /// There is no player with this name in the room.
-    NoPlayer,
-    /// The room has as many players as it may.
-    RoomFull,
-    /// There are as many rooms as there may be.
-    TooManyRooms,
-    /// Only the host may do that.
-    NotTheHost,
-    /// A name is missing.
-    NoUsername,
-    /// An offer is missing.
-    NoOffer,
-    /// An answer is missing.
-    NoResponse,
-}
-
-impl Problem {
-    /// The text for the client. Existing games know the first two.
-    pub fn text(self) -> &'static str {
-        match self {
-            Problem::WrongRoom => "wrong room",
-            Problem::NoPlayer => "no player",
-            Problem::RoomFull => "room full",
-            Problem::TooManyRooms => "too many rooms",
-            Problem::NotTheHost => "not the host",
-            Problem::NoUsername => "no username",
-            Problem::NoOffer => "no offer",
-            Problem::NoResponse => "no response",
-        }
+labels! {
+    /// The reason why the server refuses a command. The labels are the texts for the client. Existing games know the first two.
+    pub enum Problem {
+        /// There is no room with this code.
+        WrongRoom = "wrong room",
+        /// There is no player with this name in the room.
+        NoPlayer = "no player",
+        /// The room has as many players as it may.
+        RoomFull = "room full",
+        /// There are as many rooms as there may be.
+        TooManyRooms = "too many rooms",
+        /// Only the host may do that.
+        NotTheHost = "not the host",
+        /// A name is missing.
+        NoUsername = "no username",
+        /// An offer is missing.
+        NoOffer = "no offer",
+        /// An answer is missing.
+        NoResponse = "no response",
     }
 }
 

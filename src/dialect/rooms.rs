@@ -5,30 +5,43 @@
 
 use std::borrow::Cow;
 
-use super::json;
-use crate::wire::{Frame, PeerId, RoomRefusal};
+use super::json::{self, raw, text};
+use crate::wire::{Frame, PeerId, RoomRefusal, labels};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;
 
-/// A request about a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Join, or join again with new data.
-    Join,
-    /// Part.
-    Leave,
-    /// Change the own data.
-    Update,
-    /// Send a message to one member, or to all others.
-    Send,
-    /// Hear when clients with some ids come and go.
-    Watch,
-    /// Hear it no longer.
-    Unwatch,
+labels! {
+    /// A request about a room. The labels are its types on the wire.
+    pub enum Kind {
+        /// Join, or join again with new data.
+        Join = "ROOM-JOIN",
+        /// Part.
+        Leave = "ROOM-LEAVE",
+        /// Change the own data.
+        Update = "ROOM-UPDATE",
+        /// Send a message to one member, or to all others.
+        Send = "ROOM-SEND",
+        /// Hear when clients with some ids come and go.
+        Watch = "PRESENCE-WATCH",
+        /// Hear it no longer.
+        Unwatch = "PRESENCE-UNWATCH",
+    }
 }
 
-/// The members of a request about a room. `None` if one is missing or has the wrong type.
+labels! {
+    /// A change of a member, which others hear. The labels are its types on the wire.
+    pub enum Change {
+        /// It has joined.
+        Joined = "ROOM-JOINED",
+        /// It has other data now.
+        Updated = "ROOM-UPDATED",
+        /// It has gone.
+        Left = "ROOM-LEFT",
+    }
+}
+
+/// The members of a request about a room, or of a message to the app's server. `None` if one is missing or has the wrong type.
 #[derive(Debug, Default)]
 pub struct Request<'a> {
     /// The name of the room.
@@ -47,16 +60,8 @@ pub struct Request<'a> {
 
 impl Kind {
     /// The kind of a `type` on the wire.
-    pub(super) fn of(kind: &str) -> Option<Self> {
-        Some(match kind {
-            "ROOM-JOIN" => Kind::Join,
-            "ROOM-LEAVE" => Kind::Leave,
-            "ROOM-UPDATE" => Kind::Update,
-            "ROOM-SEND" => Kind::Send,
-            "PRESENCE-WATCH" => Kind::Watch,
-            "PRESENCE-UNWATCH" => Kind::Unwatch,
-            _ => return None,
-        })
+    pub(super) fn of(text: &str) -> Option<Self> {
+        Kind::ALL.into_iter().find(|kind| kind.label() == text)
     }
 
     /// True if the request is about ids, and not about a room.
@@ -66,7 +71,7 @@ impl Kind {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a text that [`decode`](super::peerjs::decode) has found to be a request about a room.
+    /// Reads a text that [`decode`](super::peerjs::decode) has found to be such a request or message.
     pub fn parse(text: &'a str) -> Self {
         let mut request = Request::default();
         json::members(text, |name, value| match json::string(name).as_deref() {
@@ -89,18 +94,20 @@ impl<'a> Request<'a> {
         ids.ok().filter(|ids| !ids.is_empty()).ok_or(RoomRefusal::InvalidIds)
     }
 
-    /// The id of the request, as JSON text, if it has one.
-    pub fn id(&self) -> Result<Option<&'a str>, RoomRefusal> {
+    /// The id of the request, as JSON text, if it has one. `invalid` is the error of one that is no short string or number.
+    pub fn id<E>(&self, invalid: E) -> Result<Option<&'a str>, E> {
+        let is_short = |id: &str| id.len() <= MAX_REQUEST_BYTES;
+        let is_scalar = |id: &str| id.starts_with(|first| matches!(first, '"' | '-' | '0'..='9'));
         match self.id {
-            Some(id) if !is_request_id(id) => Err(RoomRefusal::InvalidRequest),
+            Some(id) if !is_short(id) || !is_scalar(id) => Err(invalid),
             id => Ok(id),
         }
     }
-}
 
-/// True for the JSON text of a short string or number.
-pub(super) fn is_request_id(json: &str) -> bool {
-    json.len() <= MAX_REQUEST_BYTES && json.starts_with(|first| matches!(first, '"' | '-' | '0'..='9'))
+    /// The id of the request, for an answer that refuses it.
+    fn valid_id(&self) -> Option<&'a str> {
+        self.id(()).ok().flatten()
+    }
 }
 
 /// The list of all members, with the data of each.
@@ -137,23 +144,9 @@ pub fn member_bytes(id: &str, data: Option<&str>) -> usize {
     r#"{"id":""},"#.len() + id.len() + escapes + of_data
 }
 
-/// A member has joined.
-pub fn joined(room: &str, id: &str, data: Option<&str>) -> Frame {
-    of_member("ROOM-JOINED", room, id, data)
-}
-
-/// A member has other data now.
-pub fn updated(room: &str, id: &str, data: Option<&str>) -> Frame {
-    of_member("ROOM-UPDATED", room, id, data)
-}
-
-/// A member has gone.
-pub fn left(room: &str, id: &str) -> Frame {
-    of_member("ROOM-LEFT", room, id, None)
-}
-
-fn of_member(kind: &str, room: &str, id: &str, data: Option<&str>) -> Frame {
-    frame(kind, room, |out| {
+/// A member has changed. One that has left has no data.
+pub fn changed(change: Change, room: &str, id: &str, data: Option<&str>) -> Frame {
+    frame(change.label(), room, |out| {
         text(out, "id", id);
         raw(out, "data", data);
     })
@@ -172,7 +165,7 @@ pub fn message(room: &str, src: &str, dst: Option<&str>, payload: Option<&str>) 
 
 /// A client with a watched id is online, or not.
 pub fn presence(id: &str, is_online: bool) -> Frame {
-    typed("PRESENCE", |out| {
+    json::frame("PRESENCE", CAPACITY, |out| {
         text(out, "id", id);
         raw(out, "online", Some(if is_online { "true" } else { "false" }));
     })
@@ -185,59 +178,29 @@ pub fn done(room: &str, request: &str) -> Frame {
 
 /// The answer to a request about ids.
 pub fn done_ids(request: &str) -> Frame {
-    typed("PRESENCE-OK", |out| raw(out, "request", Some(request)))
+    json::frame("PRESENCE-OK", CAPACITY, |out| raw(out, "request", Some(request)))
 }
 
 /// Refuses a request. A name or an id that cannot be valid is not repeated.
 pub fn refused(kind: Kind, request: &Request<'_>, refusal: RoomRefusal) -> Frame {
     let room = request.room.as_deref().filter(|_| !matches!(refusal, RoomRefusal::InvalidRoom(_)));
-    typed(if kind.is_about_ids() { "PRESENCE-REFUSED" } else { "ROOM-REFUSED" }, |out| {
+    let answer = if kind.is_about_ids() { "PRESENCE-REFUSED" } else { "ROOM-REFUSED" };
+    json::frame(answer, CAPACITY, |out| {
         if let Some(room) = room.filter(|_| !kind.is_about_ids()) {
             text(out, "room", room);
         }
-        raw(out, "request", request.id().ok().flatten());
-        out.extend_from_slice(b",\"payload\":{\"type\":");
-        json::write_string(out, refusal.ending().label);
-        text(out, "msg", &refusal.text());
-        out.push(b'}');
+        raw(out, "request", request.valid_id());
+        json::reason(out, refusal.ending().label, &refusal.text());
     })
 }
+
+/// Room for a frame beyond which it grows.
+const CAPACITY: usize = 128;
 
 /// Writes a frame that begins with its type and the room.
 fn frame(kind: &str, room: &str, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
-    typed(kind, |out| {
+    json::frame(kind, CAPACITY, |out| {
         text(out, "room", room);
         rest(out);
     })
-}
-
-/// Writes a frame that begins with its type.
-fn typed(kind: &str, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
-    Frame::text(128, |out| {
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.push(b'"');
-        rest(out);
-        out.push(b'}');
-    })
-}
-
-/// Appends a member whose value is a string.
-fn text(out: &mut Vec<u8>, name: &str, value: &str) {
-    member(out, name);
-    json::write_string(out, value);
-}
-
-/// Appends a member whose value is JSON text, if there is one.
-fn raw(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        member(out, name);
-        out.extend_from_slice(value.as_bytes());
-    }
-}
-
-fn member(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::others::TokenDigest;
-use crate::dialect::rooms;
+use crate::dialect::rooms::{self, Change};
 use crate::router::{Flush, Peer, Routed};
 use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 
@@ -65,14 +65,6 @@ struct Place {
     /// The number of that news.
     number: u64,
     data: Option<Box<str>>,
-}
-
-/// The difference that others hear.
-#[derive(Clone, Copy)]
-enum Change {
-    Joined,
-    Updated,
-    Left,
 }
 
 /// The way of a message to all members, beyond those that have it.
@@ -241,9 +233,7 @@ impl RoomGuard<'_> {
         let mut frame = match (self.room.watched(), change) {
             (Some(watched), _) if watched != id => return,
             (Some(watched), change) => rooms::presence(watched.as_str(), !matches!(change, Change::Left)),
-            (None, Change::Joined) => rooms::joined(name, id.as_str(), data),
-            (None, Change::Updated) => rooms::updated(name, id.as_str(), data),
-            (None, Change::Left) => rooms::left(name, id.as_str()),
+            (None, change) => rooms::changed(change, name, id.as_str(), data),
         };
         for own in self.others(id).filter_map(|(_, member)| member.own.as_ref()) {
             flushes.extend(own.peer.reply(frame.share()));

@@ -424,7 +424,7 @@ fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
         Problem::TooManyRooms => context.node.counters().add(Count::LimitHits(Limit::RoomCodes), 1),
         _ => {}
     }
-    context.reply(room_codes::error(problem.text()));
+    context.reply(room_codes::error(problem.label()));
 }
 
 impl From<RoomCodeError> for Problem {

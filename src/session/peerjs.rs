@@ -16,7 +16,9 @@ use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, Requester};
 use crate::router::{ConnectionInfo, Departure, IdLease, Peer};
 use crate::transport::{Disconnect, Socket};
-use crate::wire::{CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye};
+use crate::wire::{
+    AppRefusal, CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye,
+};
 
 /// It has the tenant of its key, which may be removed before its client has gone.
 pub(crate) struct PeerJs(pub(super) Arc<Tenant>);
@@ -163,13 +165,14 @@ fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'
 /// Hands a message over to the app's server. The answer of the app comes later.
 fn send_to_app(context: &mut Context<'_>, text: &str) {
     let &mut Context { peer, node, .. } = context;
-    let request = server::Request::parse(text);
-    let taken = request.id().and_then(|id| node.send_to_app(peer, request.payload, id));
+    let request = rooms::Request::parse(text);
+    let id = request.id(AppRefusal::InvalidRequest);
+    let taken = id.and_then(|id| node.send_to_app(peer, request.payload, id));
     if let Err(refusal) = taken {
         if let Some(limit) = refusal.ending().limit {
             node.events().limit_hit(limit, Some(peer.realm().key()), peer.address());
         }
-        context.reply(server::refused(request.id().ok().flatten(), refusal));
+        context.reply(server::refused(id.ok().flatten(), refusal));
     }
 }
 
@@ -216,7 +219,7 @@ fn fulfil(
         (policy.settings().allow_rooms, policy.settings().room_members)
     };
     let Context { peer, flushes, .. } = context;
-    let requester = &mut Requester { peer, request: request.id()?, flushes };
+    let requester = &mut Requester { peer, request: request.id(RoomRefusal::InvalidRequest)?, flushes };
     match kind {
         // A client can always leave.
         rooms::Kind::Leave => existing()?.leave(requester, name()?.as_str()),

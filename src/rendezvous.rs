@@ -157,7 +157,7 @@ impl RoomCodes {
 
     /// True if there is a room with this code, in any case of letters.
     pub fn contains(&self, code: &str) -> bool {
-        self.find(code).is_some_and(|code| self.rooms.contains_key(&code))
+        self.code(code).is_some_and(|code| self.rooms.contains_key(&code))
     }
 
     /// The number of rooms.
@@ -178,7 +178,7 @@ impl RoomCodes {
         name: &str,
         player: &PeerId,
     ) -> Result<(PlayerName, PeerId), RoomCodeError> {
-        let code = self.find(code).ok_or(RoomCodeError::NoRoom)?;
+        let code = self.code(code).ok_or(RoomCodeError::NoRoom)?;
         let mut room = self.rooms.get_mut(&code).ok_or(RoomCodeError::NoRoom)?;
         let generation = self.next_number();
         let mut name = name.to_owned();
@@ -209,12 +209,7 @@ impl RoomCodes {
     /// The normalized code; `None` if no room of any node can have it.
     pub fn code(&self, code: &str) -> Option<String> {
         let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphabetic());
-        self.find(code).filter(|_| is_code)
-    }
-
-    /// The normalized code; `None` if it is too long.
-    fn find(&self, code: &str) -> Option<String> {
-        (code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
+        (is_code && code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
     }
 
     fn with<R>(&self, code: &str, number: u64, act: impl FnOnce(&mut Room) -> R) -> Result<R, RoomCodeError> {

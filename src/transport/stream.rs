@@ -366,7 +366,8 @@ mod tests {
                 }
             }
             // Others are `{}`, or no JSON yet.
-            self.messages.extend([unfinished, line].into_iter().flatten().filter_map(|line| line.parse::<u32>().ok()));
+            let lines = [unfinished, line].into_iter().flatten();
+            self.messages.extend(lines.filter_map(|line| line.parse::<u32>().ok()));
         }
     }
 

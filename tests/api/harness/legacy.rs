@@ -47,7 +47,8 @@ impl StreamClient {
             let message = if is_within_filler { chunk.strip_prefix(FILLER_END) } else { Some(&*chunk) };
             let line = message.and_then(|message| message.strip_suffix('\n'));
             let line = line.unwrap_or_else(|| panic!("{}: {chunk:?} is no line", self.name));
-            assert!(!line.is_empty() && !line.contains('\n'), "{}: one line, not empty: {chunk:?}", self.name);
+            let is_one = !line.is_empty() && !line.contains('\n');
+            assert!(is_one, "{}: one line, not empty: {chunk:?}", self.name);
             return Some(line.to_owned());
         }
     }

@@ -1,7 +1,7 @@
 //! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, why a connection ends, and why
 //! a request about a room, or a message to the app, is refused.
 //!
-//! `docs/PROTOCOL.md` has the same table, and `tests/docs/endings.rs` compares the two. No other file has a close code.
+//! `docs/PROTOCOL.md` has the same table, and `tests/api/docs/endings.rs` compares the two. No other file has a close code.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub struct Ending {
     pub label: &'static str,
     /// The close code; `None` is a close frame without a code, as the reference sends it.
     pub code: Option<u16>,
-    /// The text for the client: in the frame before the close frame if it is refused, otherwise the close reason.
+    /// The text for the client: the close reason, if there is a code. A refused client also gets it in the frame before.
     pub text: &'static str,
     /// True if the same client can succeed later without a change: it should reconnect, with a pause.
     pub retry: bool,
@@ -62,11 +62,17 @@ numbers! {
     Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12,
 }
 
+impl Ending {
+    /// Close code and reason, for the close frame.
+    pub fn close(&self) -> Option<(u16, &'static str)> {
+        self.code.map(|code| (code, self.text))
+    }
+}
+
 impl CloseReason {
     /// Close code and reason, for the close frame.
     pub fn close(self) -> Option<(u16, &'static str)> {
-        let Ending { code, text, .. } = self.ending();
-        code.map(|code| (code, text))
+        self.ending().close()
     }
 
     /// The limit that the connection has reached, if it was one.
@@ -143,10 +149,7 @@ impl Refusal {
 
     /// Close code and reason, for the close frame behind the text.
     pub fn close(self) -> Option<(u16, &'static str)> {
-        match self {
-            Refusal::Closing => CloseReason::Shutdown.close(),
-            _ => None,
-        }
+        self.ending().close()
     }
 }
 

@@ -101,6 +101,13 @@ pub fn decode(text: &str) -> Command<'_> {
     }
 }
 
+/// True if clients of PeerJS 0.3.x without a WebSocket post messages to paths with this last word: the type in small letters.
+pub(crate) fn is_posted_to(word: &str) -> bool {
+    let forwarded = Kind::ALL.into_iter().map(Kind::as_str);
+    let others = rooms::Kind::ALL.into_iter().map(rooms::Kind::label).chain([server::MESSAGE]);
+    forwarded.chain(others).any(|kind| kind.to_ascii_lowercase() == word)
+}
+
 /// True if a member is missing or falsy in JavaScript.
 fn is_falsy(member: Option<&str>) -> bool {
     member.is_none_or(|value| matches!(value, "null" | "false" | "\"\"" | "0"))

@@ -8,6 +8,7 @@ use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
 use crate::config::ClientOptions;
+use crate::dialect::peerjs;
 use crate::events::Mistake;
 
 /// Most characters of the requested path that are shown.
@@ -129,8 +130,8 @@ fn link(mounted: &Mounted, path: &str) -> String {
 /// the token into paths: `{key}/{id}/{token}/offer`.
 pub(super) fn shown(path: &str) -> String {
     let mut segments: Vec<&str> = path.split('/').collect();
-    let words = ["id", "offer", "answer", "candidate", "leave"];
-    let last = segments.iter().rposition(|segment| words.contains(segment)).unwrap_or_default();
+    let is_last = |segment: &&str| *segment == "id" || peerjs::is_posted_to(segment);
+    let last = segments.iter().rposition(is_last).unwrap_or_default();
     if let Some([_root, .., _key, _id, token, _word]) = segments.get_mut(..=last) {
         *token = "…";
     }
@@ -145,6 +146,8 @@ mod tests {
     fn a_token_in_a_path_is_not_shown() {
         assert_eq!(shown("/peerjs/someid/secret/offer"), "/peerjs/someid/…/offer");
         assert_eq!(shown("/x/peerjs/someid/secret/id/"), "/x/peerjs/someid/…/id/");
+        assert_eq!(shown("/x/peerjs/someid/secret/room-join"), "/x/peerjs/someid/…/room-join");
+        assert_eq!(shown("/x/peerjs/someid/secret/presence-watch"), "/x/peerjs/someid/…/presence-watch");
         assert_eq!(shown("/"), "/");
         assert_eq!(shown("/peerjs/peerjs/id"), "/peerjs/peerjs/id");
     }

@@ -1,6 +1,7 @@
 //! The URLs of clients and pages.
 
 use crate::config::MountPath;
+use crate::dialect::peerjs;
 
 /// The endpoint of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +107,7 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     let (rest, word) = below.rsplit_once('/')?;
     let kind = match word {
         "id" => PostKind::Stream,
-        "offer" | "answer" | "candidate" | "leave" => PostKind::Message,
-        // A client posts to the type of its message in small letters.
-        "room-join" | "room-leave" | "room-update" | "room-send" => PostKind::Message,
+        word if peerjs::is_posted_to(word) => PostKind::Message,
         _ => return None,
     };
     // The client's `path` may end in `peerjs`, as in `find`.

@@ -281,5 +281,8 @@ fn a_request_about_a_room_can_be_posted_and_is_answered_on_the_connection() {
         a.expect(r#"{"type":"ROOM-MESSAGE","room":"r","src":"b","payload":1}"#);
         assert_eq!(server.post("b", "room-leave", &request("LEAVE")).status, 200);
         a.expect(r#"{"type":"ROOM-LEFT","room":"r","id":"b"}"#);
+        let watch = r#"{"type":"PRESENCE-WATCH","ids":["b"]}"#;
+        assert_eq!(server.post("a", "presence-watch", watch).status, 200);
+        a.expect(r#"{"type":"PRESENCE","id":"b","online":true}"#);
     });
 }

@@ -44,8 +44,14 @@ impl WebhookEvent {
 
     /// True if the webhook of a key gets it as well.
     pub(crate) fn is_for_its_key(self) -> bool {
-        use WebhookEvent::{KeyLimitReached, PeerConnected, PeerDisconnected, PeerKicked};
-        matches!(self, PeerConnected | PeerDisconnected | PeerKicked | KeyLimitReached)
+        use WebhookEvent::*;
+        match self {
+            PeerConnected | PeerDisconnected | PeerKicked | KeyLimitReached => true,
+            RoomJoined | RoomLeft | CallRelayed | CallEnded | CallFailed => false,
+            KeyCreated | KeyChanged | KeyRemoved => false,
+            ServerStarted | ServerStopping | CertificateLoaded => false,
+            ClusterUnreachable | ClusterReachable | ClusterLeaseEnded | ClusterNodeGone => false,
+        }
     }
 }
 

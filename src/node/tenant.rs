@@ -239,7 +239,7 @@ impl Tenant {
     }
 
     pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
-        [RealmKind::PeerJs, RealmKind::Guests].map(|kind| self.existing(kind)).into_iter().flatten()
+        RealmKind::ALL.map(|kind| self.existing(kind)).into_iter().flatten()
     }
 }
 

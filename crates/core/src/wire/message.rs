@@ -27,7 +27,11 @@ impl MessageKind {
     /// True if such a message waits for an absent peer. If it is lost, its sender gets EXPIRE, unless that is
     /// [no client](super::PeerId::is_client).
     pub fn waits(self) -> bool {
-        self.connects() || matches!(self, MessageKind::Room | MessageKind::Server)
+        match self {
+            MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate => true,
+            MessageKind::Room | MessageKind::Server => true,
+            MessageKind::Leave | MessageKind::RoomCode | MessageKind::Call => false,
+        }
     }
 
     /// True if such a message is about a connection between its sender and its recipient.
@@ -70,7 +74,8 @@ impl DropReason {
             DropReason::QueueMessages => Some(Limit::QueueMessages),
             DropReason::QueueBytes => Some(Limit::QueueBytes),
             DropReason::QueueTotalBytes => Some(Limit::QueueTotalBytes),
-            _ => None,
+            DropReason::Absent | DropReason::InvalidId | DropReason::KeyRevoked => None,
+            DropReason::Disconnected | DropReason::InDoubt => None,
         }
     }
 }

@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper::header::{HeaderValue, LOCATION, ORIGIN, USER_AGENT};
+use hyper::header::LOCATION;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -55,12 +55,10 @@ impl Socket {
         let id = format!("doctor-{id}");
         let query = format!("key={}&id={id}&token={token}", server.target.encoded_key());
         let host = server.target.authority(server.secure);
-        let url = format!("ws://{host}{}?{query}", server.path("peerjs"));
-        let mut request = url.into_client_request().map_err(broken)?;
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let url = format!("ws://{host}{}?{query}", server.path("peerjs")).parse().map_err(broken)?;
+        let mut request = ClientRequestBuilder::new(url).with_header("User-Agent", AGENT);
         if let Some(origin) = &server.origin {
-            let origin = HeaderValue::from_str(origin).map_err(broken)?;
-            request.headers_mut().insert(ORIGIN, origin);
+            request = request.with_header("Origin", origin);
         }
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE_BYTES))

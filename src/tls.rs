@@ -185,39 +185,36 @@ pub struct CertifiedHosts {
 pub fn certified_hosts(files: &TlsFiles, hosts: &[String]) -> Option<CertifiedHosts> {
     let chain = read_chain(files).ok()?;
     let certificate = EndEntityCert::try_from(chain.first()?).ok()?;
-    let is_covered = |host: &&String| covers(&certificate, host).is_ok();
-    // No certificate has this name (RFC 6761), so the error tells the names that it has.
-    let names = covers(&certificate, "peerbroker.invalid").err().unwrap_or_default();
+    let is_covered = |host: &&String| covers(&certificate, host);
     let is_host = |name: &String| !name.starts_with('*');
     Some(CertifiedHosts {
         covered: hosts.iter().filter(is_covered).cloned().collect(),
-        first: names.into_iter().find(is_host),
+        first: names_of(&certificate).into_iter().find(is_host),
     })
 }
 
-/// Checks if a certificate is for a host. If not, returns the names that it is for.
-pub(crate) fn covers(certificate: &EndEntityCert<'_>, host: &str) -> Result<(), Vec<String>> {
-    let name = ServerName::try_from(host).map_err(|_| Vec::new())?;
-    certificate.verify_is_valid_for_subject_name(&name).map_err(|error| match error {
-        // webpki writes `DnsName("example.org")` and `IpAddress(192.0.2.1)`.
-        webpki::Error::CertNotValidForName(context) => {
-            let names = context.presented.iter().filter_map(|name| name.split_once('('));
-            names.map(|(_, name)| name.trim_matches(['"', ')']).to_owned()).collect()
-        }
-        _ => Vec::new(),
-    })
+/// True if a certificate is for a host.
+pub(crate) fn covers(certificate: &EndEntityCert<'_>, host: &str) -> bool {
+    ServerName::try_from(host).is_ok_and(|name| certificate.verify_is_valid_for_subject_name(&name).is_ok())
+}
+
+/// The names that a certificate is for.
+fn names_of(certificate: &EndEntityCert<'_>) -> Vec<String> {
+    // No certificate has this name (RFC 6761), so the error tells the names that it has.
+    let no_name = ServerName::try_from("peerbroker.invalid");
+    let error = no_name.ok().and_then(|name| certificate.verify_is_valid_for_subject_name(&name).err());
+    let Some(webpki::Error::CertNotValidForName(context)) = error else { return Vec::new() };
+    // webpki writes `DnsName("example.org")` and `IpAddress(192.0.2.1)`.
+    let names = context.presented.iter().filter_map(|name| name.split_once('('));
+    names.map(|(_, name)| name.trim_matches(['"', ')']).to_owned()).collect()
 }
 
 fn wrong_names(certificate: &CertificateDer<'_>, names: &[String]) -> Option<String> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
-    let mut of_certificate = Vec::new();
-    for name in names {
-        match covers(&certificate, name) {
-            Ok(()) => return None,
-            Err(presented) if presented.is_empty() => {}
-            Err(presented) => of_certificate = presented,
-        }
+    if names.iter().any(|name| covers(&certificate, name)) {
+        return None;
     }
+    let of_certificate = names_of(&certificate);
     let Some(first) = of_certificate.first() else {
         return Some(
             "has no subjectAltName: browsers refuse it. Make it again with '-addext subjectAltName=DNS:NAME' of openssl"

@@ -105,8 +105,9 @@ impl Certificate {
     /// The first of these names that the certificate is not for.
     pub(super) fn lacks<'a>(&self, names: &'a [AcmeName]) -> Option<&'a AcmeName> {
         let certificate = self.certified.cert.first().and_then(|first| EndEntityCert::try_from(first).ok());
-        let is_for = |name: &AcmeName| tls::covers(certificate.as_ref()?, &name.to_string()).ok();
-        names.iter().find(|name| is_for(name).is_none())
+        let covers =
+            |name: &AcmeName| certificate.as_ref().is_some_and(|it| tls::covers(it, &name.to_string()));
+        names.iter().find(|name| !covers(name))
     }
 
     /// The name of the certificate for ARI (RFC 9773, section 4.1).

@@ -126,7 +126,7 @@ pub(super) fn provisional(names: &[AcmeName]) -> Result<CertifiedKey, String> {
 }
 
 /// A certificate for these names, without a subject.
-pub(super) fn params(names: &[AcmeName]) -> Result<CertificateParams, rcgen::Error> {
+fn params(names: &[AcmeName]) -> Result<CertificateParams, rcgen::Error> {
     let names: Vec<String> = names.iter().map(AcmeName::to_string).collect();
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = DistinguishedName::new();

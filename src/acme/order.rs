@@ -8,10 +8,9 @@ use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error, HttpClient, Identifier,
     NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
-use rcgen::KeyPair;
 use tokio::time::timeout;
 
-use super::challenge_responses::{self, ChallengeResponse, ChallengeResponses};
+use super::challenge_responses::{ChallengeResponse, ChallengeResponses};
 use super::failure::{ChallengeKind, Failure};
 use super::store::{Certificate, CertificateStore, StoredAccount};
 use crate::config::{AcmeConfig, AcmeName};
@@ -193,13 +192,8 @@ async fn validated(config: &AcmeConfig, order: &mut Order, kind: ChallengeKind) 
 /// Sends the request for the certificate, with a new key, and gets it.
 async fn issued(config: &AcmeConfig, order: &mut Order) -> Result<String, Failure> {
     let failed = |error| Failure::of(error, "the certificate", config);
-    let unusable = |error: rcgen::Error| Failure::Unusable(error.to_string());
-    let key = KeyPair::generate().map_err(unusable)?;
-    let params = challenge_responses::params(&config.names).map_err(unusable)?;
-    let request = params.serialize_request(&key).map_err(unusable)?;
-    order.finalize_csr(request.der()).await.map_err(failed)?;
-    let chain = order.poll_certificate(&retries()).await.map_err(failed)?;
-    let pem = key.serialize_pem() + &chain;
+    let key = order.finalize().await.map_err(failed)?;
+    let pem = key + &order.poll_certificate(&retries()).await.map_err(failed)?;
     let certificate = Certificate::parse(pem.as_bytes()).map_err(Failure::Unusable)?;
     match certificate.lacks(&config.names) {
         Some(name) => Err(Failure::Unusable(format!("it is not for {name}"))),

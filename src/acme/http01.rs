@@ -1,4 +1,4 @@
-//! The HTTP port: it responses HTTP-01, and redirects all other requests to HTTPS.
+//! The HTTP port: it answers HTTP-01, and redirects all other requests to HTTPS.
 
 use std::convert::Infallible;
 use std::net::TcpListener;

@@ -44,7 +44,7 @@ static LOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis
 /// Each key is one hash, and each script touches one key, for Redis Cluster.
 ///
 /// `peerbroker:acme:account:…` has the account at an ACME server, `peerbroker:acme:certificate:…` the certificate for some names
-/// with its `version`, which older servers compare, and `peerbroker:acme:lock:…` the node that orders it.
+/// with its `version`, and `peerbroker:acme:lock:…` the node that orders it.
 pub(super) struct RedisStore {
     line: Line,
     account: String,
@@ -60,6 +60,7 @@ pub(super) struct RedisStore {
 
 #[derive(Clone)]
 struct Known {
+    version: String,
     pem: String,
     /// Redis may have been away when this node had ordered it.
     is_stored: bool,
@@ -91,43 +92,47 @@ impl RedisStore {
     }
 
     async fn look(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let what = "read the certificate";
         let known = self.known.borrow().clone();
         if let Some(known) = known.as_ref().filter(|known| !known.is_stored) {
-            self.put(&known.pem, false).await?;
+            self.put(known, false).await?;
         }
-        let call = Call::command("HGET", self.certificate.clone()).arg("pem");
-        let stored: Option<String> = self.ask("read the certificate", call).await?;
-        let from = |pem: &str| Certificate::parse(pem.as_bytes()).map(|parsed| parsed.validity.from).ok();
-        let newest = match (stored, known.map(|known| known.pem)) {
-            (Some(stored), Some(known)) if stored == known => known,
-            // A failover of Redis may lose a renewal.
-            (Some(stored), Some(known)) if from(&known) > from(&stored) => {
-                self.put(&known, false).await?;
-                known
-            }
-            (Some(stored), _) => {
-                // One that cannot be used is not put back.
-                if from(&stored).is_some() {
-                    self.known.replace(Some(Known { pem: stored.clone(), is_stored: true }));
-                }
-                stored
-            }
+        let call = Call::command("HGET", self.certificate.clone()).arg("version");
+        let version: Option<String> = self.ask(what, call).await?;
+        match (version, known) {
+            (Some(version), Some(known)) if version == known.version => Ok(Some(known.pem.into_bytes())),
             // Redis has lost it, or it has expired.
             (None, Some(known)) => {
                 self.put(&known, true).await?;
-                known
+                Ok(Some(known.pem.into_bytes()))
             }
-            (None, None) => return Ok(None),
-        };
-        Ok(Some(newest.into_bytes()))
+            (None, None) => Ok(None),
+            (Some(_), known) => {
+                let call = Call::command("HMGET", self.certificate.clone()).arg("version").arg("pem");
+                let (version, pem): (Option<String>, Option<String>) = self.ask(what, call).await?;
+                let (Some(version), Some(pem)) = (version, pem) else { return Ok(None) };
+                let from = |pem: &str| Certificate::parse(pem.as_bytes()).map(|parsed| parsed.validity.from);
+                let stored = from(&pem).ok();
+                // A failover of Redis may lose a renewal.
+                if let Some(known) = known.filter(|known| from(&known.pem).ok() > stored) {
+                    self.put(&known, false).await?;
+                    return Ok(Some(known.pem.into_bytes()));
+                }
+                // One that cannot be used is not put back.
+                if stored.is_some() {
+                    self.known.replace(Some(Known { version, pem: pem.clone(), is_stored: true }));
+                }
+                Ok(Some(pem.into_bytes()))
+            }
+        }
     }
 
     /// Writes a certificate, which Redis deletes when it expires: a private key must not outlive its use.
-    async fn put(&self, pem: &str, only_if_absent: bool) -> Result<(), StoreError> {
-        let expires = Certificate::parse(pem.as_bytes()).map_or(0, |parsed| parsed.validity.to);
+    async fn put(&self, known: &Known, only_if_absent: bool) -> Result<(), StoreError> {
+        let expires = Certificate::parse(known.pem.as_bytes()).map_or(0, |parsed| parsed.validity.to);
         let left = expires.saturating_mul(1000).saturating_sub(Clock::system().unix_millis());
         let call = Call::script(&PUT, self.certificate.clone()).arg(left).arg(u8::from(only_if_absent));
-        let call = call.arg("version").arg(hex_digest(pem, DIGEST_BYTES)).arg("pem").arg(pem);
+        let call = call.arg("version").arg(&known.version).arg("pem").arg(&known.pem);
         let _: bool = self.ask("keep the certificate", call).await?;
         if let Some(known) = self.known.borrow_mut().as_mut() {
             known.is_stored = true;
@@ -157,8 +162,9 @@ impl CertificateStore for RedisStore {
     }
 
     async fn keep_certificate(&self, pem: &str) -> Result<(), StoreError> {
-        self.known.replace(Some(Known { pem: pem.to_owned(), is_stored: false }));
-        self.put(pem, false).await
+        let known = Known { version: hex_digest(pem, DIGEST_BYTES), pem: pem.to_owned(), is_stored: false };
+        self.known.replace(Some(known.clone()));
+        self.put(&known, false).await
     }
 
     async fn account(&self) -> Result<Option<StoredAccount>, StoreError> {

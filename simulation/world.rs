@@ -246,7 +246,7 @@ impl World {
         for client in ended {
             let node = self.nodes[client.node].as_ref();
             let departure = client.lease.part(CloseReason::Left, false);
-            let why = departure.as_ref().map_or("gone", |departure| departure.why.ending().label);
+            let why = departure.as_ref().map_or("gone", |departure| departure.ended.reason.ending().label);
             if let (Some(node), Some(departure)) = (node, departure) {
                 rooms::depart(&node.node, departure, false);
             }

@@ -30,4 +30,4 @@ pub use remote::Located;
 pub use routed::{Flush, Routed};
 pub use shared::{ExpireNotice, Router};
 pub use slots::{ClientQuota, Realm};
-pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest, Usage};
+pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};

@@ -17,10 +17,10 @@ use super::queue::{Overflow, QueueEnd, Reservation};
 use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
-use super::state::{Conn, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State, Usage};
+use super::state::{Conn, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State};
 use crate::clock::millis;
 use crate::config::Limits;
-use crate::events::{Count, Event, Outcome};
+use crate::events::{Count, Disconnected, Event, Outcome};
 use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId};
 
 pub(super) struct Guard<'a> {
@@ -212,29 +212,31 @@ impl<'a> Guard<'a> {
             let open_to = self.surely_silent().filter(|_| why == CloseReason::Evicted);
             self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
         }
-        let Some((mut conn, usage)) = self.uninstall(why) else { return Vec::new() };
-        let unsent = conn.outbox.take_unsent(false);
-        conn.outbox.push_unbounded(Outgoing::notice(Frame::close(why.close())));
-        conn.outbox.flush();
-        conn.outbox.wake_task();
-        self.leave(conn, why, usage);
+        let Some((mut outbox, ended)) = self.uninstall(why) else { return Vec::new() };
+        let unsent = outbox.take_unsent(false);
+        outbox.push_unbounded(Outgoing::notice(Frame::close(why.close())));
+        outbox.flush();
+        outbox.wake_task();
+        self.rare().leaving.push(Leaving { ended, outbox, is_told: false });
         unsent
     }
 
     /// Takes the id back from a holder whose session ends. `dead` means that the connection is broken.
     pub(super) fn vacate(&mut self, why: CloseReason, dead: bool) {
-        let Some((mut conn, usage)) = self.uninstall(why) else { return };
+        let Some((mut outbox, ended)) = self.uninstall(why) else { return };
         self.realm.release();
-        let unsent = conn.outbox.take_unsent(dead);
-        self.leave(conn, why, usage);
+        let unsent = outbox.take_unsent(dead);
+        self.rare().leaving.push(Leaving { ended, outbox, is_told: false });
         self.keep_all(unsent, QueueEnd::Back);
     }
 
-    fn uninstall(&mut self, why: CloseReason) -> Option<(Conn, Usage)> {
+    fn uninstall(&mut self, why: CloseReason) -> Option<(Outbox, Disconnected)> {
         let conn = self.conn.take()?;
-        let duration = Duration::from_millis(self.now().saturating_sub(conn.opened));
-        let usage = Usage {
-            duration,
+        let ended = Disconnected {
+            peer: self.realm.address(&self.slot.id),
+            connection: conn.id,
+            reason: why,
+            duration: Duration::from_millis(self.now().saturating_sub(conn.opened)),
             messages: self.slot.messages.load(Relaxed),
             bytes: self.slot.bytes.load(Relaxed),
         };
@@ -242,13 +244,13 @@ impl<'a> Guard<'a> {
         self.slot.end_probes(&mut self.state);
         self.slot.set_due(self.reserved().is_some());
         if !self.slot.rate.is_new() {
-            self.rare().last_token = Some(conn.token.clone());
+            self.rare().last_token = Some(conn.token);
         }
         self.realm.router.counters().add(Count::Closed(why), 1);
         if conn.fence != 0 && !self.keep_claim(conn.id) {
             self.release_claim(conn.id);
         }
-        Some((conn, usage))
+        Some((conn.outbox, ended))
     }
 
     /// Gives a claim back, so that the id is free on all nodes.

@@ -16,8 +16,8 @@ use super::queue::QueueEnd;
 use super::routed::{Flush, Routed};
 use super::slot::Slot;
 use super::slots::Realm;
-use super::state::{RegisterRefusal, RegisterRequest, Usage};
-use crate::events::Count;
+use super::state::{RegisterRefusal, RegisterRequest};
+use crate::events::{Count, Disconnected};
 use crate::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
 
 /// One connection of a peer. It may have lost its id: see [`Peer::is_current`].
@@ -36,10 +36,8 @@ pub struct IdLease(Peer);
 pub struct Departure {
     /// The connection.
     pub peer: Peer,
-    /// The reason for the end of the lease.
-    pub why: CloseReason,
-    /// The time, messages and bytes of the connection while it had its id.
-    pub usage: Usage,
+    /// The end of the lease, as its event tells it.
+    pub ended: Disconnected,
     /// True if the session ended the lease by itself. If not, a close frame is in the outbox already.
     pub by_session: bool,
 }
@@ -199,7 +197,7 @@ impl Peer {
             }
             let leaving = guard.leaving(self.conn).filter(|leaving| !leaving.is_told)?;
             leaving.is_told = true;
-            Some(Departure { peer: self.clone(), why: leaving.why, usage: leaving.usage, by_session })
+            Some(Departure { peer: self.clone(), ended: leaving.ended.clone(), by_session })
         })
     }
 }

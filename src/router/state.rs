@@ -1,7 +1,6 @@
 //! The state of an id: its holder, its queue, and what is rare.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -10,9 +9,8 @@ use super::contacts::Contacts;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
-use crate::wire::{
-    AddressPrefix, ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, RoomRights, Token,
-};
+use crate::events::Disconnected;
+use crate::wire::{AddressPrefix, ClientVersion, ConnId, Frame, Link, PeerId, RoomRights, Token};
 
 /// The reason why a client gets no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,17 +70,6 @@ pub struct ConnectionInfo {
     pub rooms: Option<RoomRights>,
 }
 
-/// The time, messages and bytes of a connection while it had its id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Time for which it had the id.
-    pub duration: Duration,
-    /// Messages that it sent.
-    pub messages: u64,
-    /// Bytes of their text.
-    pub bytes: u64,
-}
-
 /// The part of a slot that its lock guards.
 #[derive(Default)]
 pub(super) struct State {
@@ -97,7 +84,7 @@ pub(super) struct State {
 #[derive(Default)]
 pub(super) struct Rare {
     /// Connections that lost the id and are still closing.
-    leaving: Vec<Leaving>,
+    pub(super) leaving: Vec<Leaving>,
     pub(super) probes: Vec<PendingProbe>,
     waiting_requests: Vec<WaitingRequest>,
     pub(super) reserved: Option<Reserved>,
@@ -134,9 +121,7 @@ pub(super) struct Conn {
 /// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
 /// was only partly written.
 pub(super) struct Leaving {
-    conn: ConnId,
-    pub(super) why: CloseReason,
-    pub(super) usage: Usage,
+    pub(super) ended: Disconnected,
     pub(super) outbox: Outbox,
     /// Its session was told.
     pub(super) is_told: bool,
@@ -245,11 +230,6 @@ impl State {
         self.rare().remote.get_or_insert_default()
     }
 
-    /// Keeps a connection that lost its id until its session ends.
-    pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason, usage: Usage) {
-        self.rare().leaving.push(Leaving { conn, why, usage, outbox, is_told: false });
-    }
-
     /// Keeps the claim of a connection that left while its id is reserved. False if it is not.
     pub(super) fn keep_claim(&mut self, connection: ConnId) -> bool {
         let reserved = self.rare.as_mut().and_then(|rare| rare.reserved.as_mut());
@@ -315,13 +295,13 @@ impl State {
 
     /// A connection that lost its id, until its session has ended.
     pub(super) fn leaving(&mut self, conn: ConnId) -> Option<&mut Leaving> {
-        self.rare.as_mut()?.leaving.iter_mut().find(|leaving| leaving.conn == conn)
+        self.rare.as_mut()?.leaving.iter_mut().find(|leaving| leaving.ended.connection == conn)
     }
 
     /// Forgets a connection that lost its id, once its session has ended.
     pub(super) fn forget(&mut self, conn: ConnId) -> Option<Outbox> {
         let leaving = &mut self.rare.as_mut()?.leaving;
-        let at = leaving.iter().position(|leaving| leaving.conn == conn)?;
+        let at = leaving.iter().position(|leaving| leaving.ended.connection == conn)?;
         Some(leaving.swap_remove(at).outbox)
     }
 

@@ -180,7 +180,10 @@ fn send_to_app(context: &mut Context<'_>, text: &str) {
 fn is_for_good(departure: &Departure, end: Disconnect) -> bool {
     match end {
         _ if !departure.by_session => {
-            matches!(departure.why, CloseReason::Left | CloseReason::Kicked | CloseReason::KeyRevoked)
+            matches!(
+                departure.ended.reason,
+                CloseReason::Left | CloseReason::Kicked | CloseReason::KeyRevoked
+            )
         }
         Disconnect::Closed(code) => is_goodbye(code),
         Disconnect::ByServer(reason) => reason == CloseReason::Left,

@@ -12,7 +12,7 @@ use super::admission::{ConnectRequest, Entry, Rejection, Source};
 use super::admit::{admit, farewell};
 use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
-use crate::events::{Count, Disconnected, Event as Happened};
+use crate::events::{Count, Event as Happened};
 use crate::limits::ConnectionPermit;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, Outgoing};
@@ -218,17 +218,7 @@ impl<S, H: ProtocolHandler> ActiveSession<S, H> {
     fn depart(&mut self, end: Disconnect) -> Option<Departure> {
         let (lease, handler) = self.present.take()?;
         let departure = handler.depart(lease, end)?;
-        self.session.events().emit(|| {
-            let (peer, usage) = (&departure.peer, departure.usage);
-            Happened::PeerDisconnected(Disconnected {
-                peer: peer.realm().address(peer.id()),
-                connection: peer.connection(),
-                reason: departure.why,
-                duration: usage.duration,
-                messages: usage.messages,
-                bytes: usage.bytes,
-            })
-        });
+        self.session.events().emit(|| Happened::PeerDisconnected(departure.ended.clone()));
         Some(departure)
     }
 }

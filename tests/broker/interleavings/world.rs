@@ -234,7 +234,7 @@ impl World {
         };
         if !dead {
             parting.peer.with_last_outbox(|outbox| {
-                if parting.why == CloseReason::Left {
+                if parting.ended.reason == CloseReason::Left {
                     outbox.push_unbounded(Outgoing::notice(Frame::close(CloseReason::Left.close())));
                 }
                 outbox.flush();

@@ -81,7 +81,7 @@ fn a_takeover_moves_what_was_not_written_to_the_new_socket_behind_open_in_order(
     assert!(b.is_current());
     old.set_room(usize::MAX);
     assert_eq!(
-        before.part(CloseReason::Left, false).map(|parting| (flush(&parting), parting.why).1),
+        before.part(CloseReason::Left, false).map(|parting| (flush(&parting), parting.ended.reason).1),
         Some(CloseReason::Replaced)
     );
     assert_eq!((messages(&old), last(&old)), (vec![], Some(closed(CloseReason::Replaced))));

@@ -37,7 +37,10 @@ fn a_late_end_after_a_timeout_does_not_remove_the_next_holder() {
     let old = house.connect("a", "s", &Socket::open());
     house.pass(60_000);
     let new = house.connect("a", "another token", &Socket::open());
-    assert_eq!(old.part(CloseReason::Left, true).map(|parting| parting.why), Some(CloseReason::TimedOut));
+    assert_eq!(
+        old.part(CloseReason::Left, true).map(|parting| parting.ended.reason),
+        Some(CloseReason::TimedOut)
+    );
     assert!(new.is_current());
     assert_eq!(house.realm.len(), 1);
 }

@@ -58,7 +58,10 @@ fn a_holder_that_does_not_answer_a_probe_loses_its_id_but_not_its_messages() {
     let new = Socket::open();
     let _new = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["x"]);
-    assert_eq!(b.part(CloseReason::Left, false).map(|parting| parting.why), Some(CloseReason::Evicted));
+    assert_eq!(
+        b.part(CloseReason::Left, false).map(|parting| parting.ended.reason),
+        Some(CloseReason::Evicted)
+    );
 }
 
 #[test]

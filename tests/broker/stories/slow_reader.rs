@@ -76,7 +76,7 @@ fn a_client_that_takes_nothing_of_a_full_outbox_is_closed_and_the_rest_waits() {
     slow.set_room(usize::MAX);
     let parting = b.part(CloseReason::Left, false).unwrap();
     flush(&parting);
-    assert_eq!(parting.why, CloseReason::SlowReader);
+    assert_eq!(parting.ended.reason, CloseReason::SlowReader);
     drop(parting);
     assert_eq!((messages(&slow), last(&slow)), (vec!["begun".to_owned()], Some(Heard::Close(Some(4003)))));
     let new = Socket::open();
@@ -188,7 +188,10 @@ fn one_that_does_not_read_the_answers_to_its_own_pings_is_a_slow_reader() {
     }
     assert!(!a.is_current());
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why), Some(CloseReason::SlowReader));
+    assert_eq!(
+        a.part(CloseReason::Left, false).map(|parting| parting.ended.reason),
+        Some(CloseReason::SlowReader)
+    );
 }
 
 #[test]
@@ -201,7 +204,10 @@ fn one_that_does_not_read_that_its_messages_expired_is_a_slow_reader() {
     assert!(a.is_current());
     house.pass(5000);
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why), Some(CloseReason::SlowReader));
+    assert_eq!(
+        a.part(CloseReason::Left, false).map(|parting| parting.ended.reason),
+        Some(CloseReason::SlowReader)
+    );
 }
 
 #[test]

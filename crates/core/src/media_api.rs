@@ -207,23 +207,14 @@ impl CallOutcome {
         others.into_iter().chain(relayed).chain(failed)
     }
 
-    /// The name in metrics.
-    pub fn label(self) -> &'static str {
+    /// The name in metrics, and that of the transports or of the reason; empty if there is none.
+    pub fn labels(self) -> (&'static str, &'static str) {
         match self {
-            CallOutcome::Unanswered => "unanswered",
-            CallOutcome::Direct => "direct",
-            CallOutcome::Unknown => "unknown",
-            CallOutcome::Relayed(_) => "relayed",
-            CallOutcome::Failed(_) => "failed",
-        }
-    }
-
-    /// The name of the transports, or of the reason; empty if there is none.
-    pub fn detail(self) -> &'static str {
-        match self {
-            CallOutcome::Relayed(over) => over.label(),
-            CallOutcome::Failed(why) => why.label(),
-            CallOutcome::Unanswered | CallOutcome::Direct | CallOutcome::Unknown => "",
+            CallOutcome::Unanswered => ("unanswered", ""),
+            CallOutcome::Direct => ("direct", ""),
+            CallOutcome::Unknown => ("unknown", ""),
+            CallOutcome::Relayed(over) => ("relayed", over.label()),
+            CallOutcome::Failed(why) => ("failed", why.label()),
         }
     }
 }

@@ -189,9 +189,10 @@ fn relayed(page: &mut Page, totals: RelayTotals) {
                 refused, and that made room for others.";
     page.labelled(COUNTER, "peerbroker_relay_calls_seen", help, "outcome", calls);
     let help = "Calls that the relay has forgotten, by outcome, with the transports or the reason.";
-    let ended = totals.ended();
-    let ended =
-        ended.map(|(outcome, count)| ([("outcome", outcome.label()), ("detail", outcome.detail())], count));
+    let ended = totals.ended().map(|(outcome, count)| {
+        let (outcome, detail) = outcome.labels();
+        ([("outcome", outcome), ("detail", detail)], count)
+    });
     page.family(COUNTER, "peerbroker_relay_calls_ended", help, ended);
     let help = "Datagrams that the relay has passed from one client to another.";
     page.counter("peerbroker_relay_packets", help, totals.traffic.packets);

@@ -126,10 +126,11 @@ impl From<RelayTotals> for RelayStats {
     fn from(totals: RelayTotals) -> Self {
         let (mut ended, mut transports, mut failures) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (outcome, count) in totals.ended() {
-            *ended.entry(outcome.label()).or_default() += count;
+            let (label, detail) = outcome.labels();
+            *ended.entry(label).or_default() += count;
             match outcome {
-                CallOutcome::Relayed(_) => transports.insert(outcome.detail(), count),
-                CallOutcome::Failed(_) => failures.insert(outcome.detail(), count),
+                CallOutcome::Relayed(_) => transports.insert(detail, count),
+                CallOutcome::Failed(_) => failures.insert(detail, count),
                 CallOutcome::Unanswered | CallOutcome::Direct | CallOutcome::Unknown => None,
             };
         }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use peerbroker_core::media_api::TurnRefusal;
+use peerbroker_core::media_api::{Dropped, TurnRefusal};
 use peerbroker_core::rate_limit::RateLimit;
 use stun_types::message::{IntegrityKey, TransactionId};
 
@@ -83,13 +83,6 @@ struct Channel {
     expires: u64,
 }
 
-/// The form in which bytes of a peer get to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Inward {
-    Channel(u16),
-    Indication,
-}
-
 impl Allocation {
     /// Records that a datagram was relayed.
     pub(super) fn note_use(&self, now: u64) {
@@ -156,14 +149,20 @@ impl Rights {
         permits
     }
 
-    /// The form in which a peer's bytes get to the client, if it has permitted the peer: another client with its port.
-    pub(super) fn inward(&self, peer: SocketAddr, is_client: bool, now: u64) -> Option<Inward> {
+    /// The channel in which a peer's bytes get to the client, if it has one. They are dropped unless it has permitted the peer:
+    /// another client with its port.
+    pub(super) fn channel_of(
+        &self,
+        peer: SocketAddr,
+        is_client: bool,
+        now: u64,
+    ) -> Result<Option<u16>, Dropped> {
         if !self.permits(peer.ip(), now) || is_client && !self.named.contains(&peer.port()) {
-            return None;
+            return Err(Dropped::Permission);
         }
         let mut channels = self.channels.iter();
         let channel = channels.find(|channel| channel.peer == peer && channel.expires > now);
-        Some(channel.map_or(Inward::Indication, |channel| Inward::Channel(channel.number)))
+        Ok(channel.map(|channel| channel.number))
     }
 
     /// True if the client has permitted an address.

@@ -13,7 +13,7 @@ use turn_types::attribute::{Data, XorPeerAddress};
 use turn_types::channel::ChannelData;
 use turn_types::message::SEND;
 
-use super::allocation::{Allocation, Inward};
+use super::allocation::Allocation;
 use super::answers;
 use super::client::{Client, ClientId, Ingress};
 use super::eviction::Unused;
@@ -194,13 +194,13 @@ impl Server {
 
     /// Sends the bytes of a peer to a client. The peer may be another client.
     fn deliver(&self, to: &Allocation, peer: SocketAddr, is_client: bool, bytes: &[u8], now: u64) -> Sent {
-        let inward = to.rights.lock().inward(peer, is_client, now).ok_or(Dropped::Permission)?;
+        let channel = to.rights.lock().channel_of(peer, is_client, now)?;
         let limit = to.place.of_key.bytes_per_second(self.limits().bytes_per_second);
         to.rate.try_charge(cost(bytes.len(), 1), limit, now).map_err(|_| Dropped::TooMuch)?;
         to.note_use(now);
-        let sent = match inward {
-            Inward::Channel(number) => to.client.send_channel_data(number, bytes),
-            Inward::Indication => to.client.send(&answers::data(peer, bytes)),
+        let sent = match channel {
+            Some(number) => to.client.send_channel_data(number, bytes),
+            None => to.client.send(&answers::data(peer, bytes)),
         };
         self.count(sent, bytes)
     }

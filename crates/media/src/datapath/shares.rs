@@ -9,7 +9,8 @@ use dashmap::DashMap;
 /// The owners that have something, and what each has once for all its things.
 pub(crate) struct Shares<K, T = ()>(DashMap<K, Arc<T>>);
 
-/// The share of one thing in what its owner has. It counts until it is dropped.
+/// The share of one thing in what its owner has. It counts until it is dropped. The share of an owner alone counts its clones.
+#[derive(Clone, Default)]
 pub(crate) struct Share<T = ()>(Arc<T>);
 
 impl<K: Eq + Hash, T> Default for Shares<K, T> {

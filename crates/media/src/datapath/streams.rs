@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::pace::{Pace, Sender};
+use super::shares::Share;
 
 /// The most bytes of one read, which a client over its rate limit can leave in memory.
 const READ: usize = 1 << 14;
@@ -48,23 +49,23 @@ thread_local! {
 /// Counts connections: all of a server, and those of each address.
 pub(crate) struct Connections {
     host: Arc<dyn Host>,
-    open: Arc<()>,
+    open: Share,
 }
 
 impl Connections {
     pub(crate) fn new(host: Arc<dyn Host>) -> Self {
-        Connections { host, open: Arc::default() }
+        Connections { host, open: Share::default() }
     }
 
     /// A place for a connection, unless there are `max` or its address has too many. The drop gives it back.
-    pub(crate) fn admit(&self, from: SocketAddr, max: usize) -> Option<(Arc<()>, Permit)> {
+    pub(crate) fn admit(&self, from: SocketAddr, max: usize) -> Option<(Share, Permit)> {
         Some((self.admit_counted(max)?, self.host.admit(from.ip())?))
     }
 
     /// A place for a connection that somebody else has counted for its address, unless there are `max`.
-    pub(crate) fn admit_counted(&self, max: usize) -> Option<Arc<()>> {
-        let place = Arc::clone(&self.open);
-        (Arc::strong_count(&place) <= max.saturating_add(1)).then_some(place)
+    pub(crate) fn admit_counted(&self, max: usize) -> Option<Share> {
+        let place = self.open.clone();
+        (place.count() <= max).then_some(place)
     }
 }
 

@@ -16,7 +16,7 @@ const ADDRESSES_PER_SITE: usize = 4;
 /// Counts allocations.
 #[derive(Default)]
 pub(super) struct Quotas {
-    all: Arc<()>,
+    all: Share,
     by_key: Shares<String, KeyTraffic>,
     by_address: Shares<AddressPrefix>,
     by_site: Shares<AddressPrefix>,
@@ -24,7 +24,7 @@ pub(super) struct Quotas {
 
 /// The place of one allocation. Its drop gives it back.
 pub(super) struct Place {
-    _all: Arc<()>,
+    _all: Share,
     pub(super) of_key: Share<KeyTraffic>,
     of_address: Share,
     of_site: Share,
@@ -40,7 +40,7 @@ impl Quotas {
         limits: TurnLimits,
     ) -> Result<Place, TurnRefusal> {
         let place = Place {
-            _all: Arc::clone(&self.all),
+            _all: self.all.clone(),
             of_key: self.by_key.add(key.to_owned()),
             of_address: self.by_address.add(AddressPrefix::of(address)),
             of_site: self.by_site.add(AddressPrefix::site(address)),
@@ -67,7 +67,7 @@ impl Quotas {
 
     /// Allocations that have a place.
     pub(super) fn len(&self) -> usize {
-        Arc::strong_count(&self.all) - 1
+        self.all.count()
     }
 
     /// Forgets addresses without allocations, and keys whose full burst is available again. Sets the limits of the others' `own`.

@@ -27,9 +27,9 @@ use dashmap::DashMap;
 use peerbroker_core::media_api::{CandidateNudge, EndedCalls, MediaContext, RelayConfig};
 use tokio::net::TcpStream;
 
-use crate::datapath::sockets::{self, BadMediaAddress, Ports, Service as _, Sockets};
+use crate::datapath::sockets::{self, BadMediaAddress, Ports, Sockets};
 use crate::datapath::streams::Connections;
-use crate::turn::{Server as TurnServer, Turn};
+use crate::turn::Turn;
 pub use calls::Calls;
 use endpoint::Transport;
 use service::{Service, Streams, may_be_frame};
@@ -45,15 +45,12 @@ pub struct BoundRelay {
 
 /// A relay that is running. It ends when this is dropped.
 pub struct Relay {
-    calls: Arc<Calls>,
     /// Serves connections that the broker has accepted.
     service: Service,
     tcp: bool,
     /// The other server whose TCP connections come here, once clients are told one. Its port is 0 if they must not be.
     other_tcp: OnceLock<SocketAddr>,
     sockets: Sockets,
-    /// Serves clients of TURN at the same ports.
-    turn: Option<Arc<TurnServer>>,
 }
 
 impl BoundRelay {
@@ -97,14 +94,14 @@ impl BoundRelay {
         // Clients reach a port that the operator has named at each address.
         let named = tcp_port.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
         let other_tcp = named.map_or_else(OnceLock::new, OnceLock::from);
-        Some((Relay { calls, service: of_broker, tcp, other_tcp, sockets, turn }, woken))
+        Some((Relay { service: of_broker, tcp, other_tcp, sockets }, woken))
     }
 }
 
 impl Relay {
     /// The calls that it knows.
     pub fn calls(&self) -> &Calls {
-        &self.calls
+        &self.service.calls
     }
 
     /// The candidates that lead here: lines of a description without their `a=` and their end. Those for each number of `times`
@@ -131,7 +128,6 @@ impl Relay {
         let (service, read) = (self.service.clone(), BytesMut::from(read));
         async move {
             let Ok(from) = stream.peer_addr() else { return };
-            let Some(_place) = service.admit(from) else { return };
             sockets::shorten_queue(&stream);
             service.serve_at(Transport::BrokerTcp, stream, from, read).await;
         }
@@ -140,11 +136,11 @@ impl Relay {
     /// Takes no more calls, and prepares to [leave the ports](Self::leave_ports). Calls for which there are too few sockets end.
     /// `tell` is that of [`Calls::end`]. Call it once.
     pub fn retire(&self, tell: impl FnMut(EndedCalls) -> bool) {
-        let mut clients = self.calls.retire();
-        if let Some(turn) = &self.turn {
+        let mut clients = self.calls().retire();
+        if let Some(turn) = &self.service.turn {
             clients.extend(self.sockets.addresses.iter().flat_map(|address| turn.clients_at(address.bound)));
         }
-        self.calls.end(Some(&self.sockets.keep(clients)), tell);
+        self.calls().end(Some(&self.sockets.keep(clients)), tell);
     }
 
     /// Leaves the ports to the next server. Calls that are open go on.

@@ -44,10 +44,7 @@ pub(crate) trait Service: Clone + Send + Sync + 'static {
     /// Counts datagrams for which a socket had no room when they were sent, after they were handled.
     fn note_full(&self, datagrams: u64);
 
-    /// A place for a connection, if there is one. The drop gives it back.
-    fn admit(&self, from: SocketAddr) -> Option<impl Send + 'static>;
-
-    /// Serves a connection until it ends.
+    /// Serves a connection until it ends, if there is a place for it.
     fn serve(&self, stream: TcpStream, from: SocketAddr) -> impl Future<Output = ()> + Send;
 
     /// Does what is due by the clock. One thread calls it.
@@ -251,14 +248,10 @@ async fn accept(service: impl Service, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(place) = service.admit(from) else { continue };
                 // Datagrams do not wait for each other.
                 let _ = stream.set_nodelay(true);
                 let service = service.clone();
-                tokio::spawn(async move {
-                    service.serve(stream, from).await;
-                    drop(place);
-                });
+                tokio::spawn(async move { service.serve(stream, from).await });
             }
             // The port was left.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
@@ -378,10 +371,6 @@ mod tests {
         }
 
         fn note_full(&self, _: u64) {}
-
-        fn admit(&self, _: SocketAddr) -> Option<impl Send + 'static> {
-            None::<()>
-        }
 
         async fn serve(&self, _: TcpStream, _: SocketAddr) {}
     }

@@ -78,10 +78,6 @@ impl sockets::Service for Service {
         self.counters.dropped(Dropped::Full, datagrams);
     }
 
-    fn admit(&self, from: SocketAddr) -> Option<impl Send + 'static> {
-        self.streams.connections.admit(from, MAX_CONNECTIONS)
-    }
-
     async fn serve(&self, stream: TcpStream, from: SocketAddr) {
         let read = BytesMut::with_capacity(GREETING);
         self.serve_at(Transport::Tcp, stream, from, read).await;
@@ -100,7 +96,7 @@ impl sockets::Service for Service {
 }
 
 impl Service {
-    /// Serves a connection until it ends. `read` has its first bytes.
+    /// Serves a connection until it ends, if there is a place for it. `read` has its first bytes.
     pub(super) async fn serve_at(
         &self,
         transport: Transport,
@@ -108,6 +104,7 @@ impl Service {
         from: SocketAddr,
         read: BytesMut,
     ) {
+        let Some(_place) = self.streams.connections.admit(from, MAX_CONNECTIONS) else { return };
         let opened = Instant::now();
         let greeting = timeout(OfCall::TO_PROVE, greeting(&mut stream, read)).await;
         let Ok(Some((language, read))) = greeting else { return };

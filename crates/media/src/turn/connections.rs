@@ -135,21 +135,18 @@ impl Service for Arc<Server> {
         Server::note_full(self, datagrams);
     }
 
-    fn admit(&self, from: SocketAddr) -> Option<impl Send + 'static> {
-        self.connections.admit(from, self.max_connections())
-    }
-
     async fn serve(&self, stream: TcpStream, address: SocketAddr) {
+        let Some(_place) = self.connections.admit(address, self.max_connections()) else { return };
         let mut first = [0];
         let Ok(Ok(1)) = timeout(IDLE_TIMEOUT, stream.peek(&mut first)).await else { return };
-        match self.tls.get() {
-            Some(tls) if first == [TLS] => match timeout(IDLE_TIMEOUT, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve_stream(stream, BytesMut::new(), address).await,
-                Ok(Err(error)) => log::debug!("no TLS with the TURN client {address}: {error}"),
-                Err(_) => {}
-            },
-            _ if first != [TLS] => self.serve_stream(stream, BytesMut::new(), address).await,
-            _ => {}
+        if first != [TLS] {
+            return self.serve_stream(stream, BytesMut::new(), address).await;
+        }
+        let Some(tls) = self.tls.get() else { return };
+        match timeout(IDLE_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve_stream(stream, BytesMut::new(), address).await,
+            Ok(Err(error)) => log::debug!("no TLS with the TURN client {address}: {error}"),
+            Err(_) => {}
         }
     }
 }

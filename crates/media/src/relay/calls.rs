@@ -294,7 +294,7 @@ impl Calls {
     /// The call that a check names, and the side that it says to come from.
     fn named(&self, check: &Stun<'_>) -> Option<(Arc<Call>, End)> {
         let named = self.by_username.get(&self.digests.hash_one(check.username()?.username()))?;
-        Some((Arc::clone(&named.0), named.1))
+        Some(named.clone())
     }
 
     fn on_response<'a>(&self, response: &Stun<'a>) -> Handled<'a> {
@@ -374,7 +374,7 @@ impl Calls {
     }
 
     fn known(&self, from: Endpoint) -> Option<(Arc<Call>, End)> {
-        self.by_address.get(&from).map(|known| (Arc::clone(&known.0), known.1))
+        self.by_address.get(&from).map(|known| known.clone())
     }
 
     fn may_be_client(&self, from: Endpoint) -> bool {

@@ -275,11 +275,10 @@ impl Session {
             self.release_held(now, &mut outcome);
             return Ok(outcome);
         }
-        let crossing = self
-            .crossings
-            .iter()
-            .position(|crossing| crossing.transaction == response.transaction && crossing.asked == end);
-        let crossing = self.crossings.remove(crossing.ok_or(Dropped::Unknown)?);
+        let is_answered =
+            |check: &mut Crossing| check.transaction == response.transaction && check.asked == end;
+        let answered = self.crossings.extract_if(.., is_answered).next();
+        let crossing = answered.ok_or(Dropped::Unknown)?;
         if self.crossings.is_empty() {
             // Most calls never have one again.
             self.crossings = Vec::new();
@@ -525,10 +524,8 @@ impl Side {
         let transaction = *address.challenge.get_or_insert_with(|| challenge(number));
         let came = usize::from(std::mem::take(&mut address.unanswered));
         let most = if address.is_proved() { usize::MAX } else { came };
-        let our_role = match self.role {
-            Some(Role::Controlled) => Role::Controlling,
-            _ => Role::Controlled,
-        };
+        let is_controlled = self.role == Some(Role::Controlled);
+        let our_role = if is_controlled { Role::Controlling } else { Role::Controlled };
         let check = stun::check(transaction, username, self.pwd(), our_role);
         let check = check.filter(|check| check.len() <= most)?;
         Some(Outgoing { to: at, bytes: check.into(), is_own: true })

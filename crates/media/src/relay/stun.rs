@@ -63,13 +63,8 @@ impl<'a> Stun<'a> {
 
     /// The role that its sender has.
     pub(super) fn role(&self) -> Option<Role> {
-        if self.message.has_attribute(ICE_CONTROLLING) {
-            Some(Role::Controlling)
-        } else if self.message.has_attribute(ICE_CONTROLLED) {
-            Some(Role::Controlled)
-        } else {
-            None
-        }
+        let roles = [(ICE_CONTROLLING, Role::Controlling), (ICE_CONTROLLED, Role::Controlled)];
+        roles.into_iter().find(|(attribute, _)| self.message.has_attribute(*attribute)).map(|(_, role)| role)
     }
 
     pub(super) fn nominates(&self) -> bool {

@@ -26,7 +26,7 @@ const MOST: Most = Most { of_client: 256, of_address: 10_000 };
 /// Longest id of a connection. Those of PeerJS have some 20 bytes.
 const MAX_CONNECTION: usize = 128;
 
-/// Most offers in all, of some 250 bytes each.
+/// Most offers in all, of some 400 bytes each.
 const MAX: usize = 100_000;
 
 /// The digest of the client that made an offer, and the number of the offer.

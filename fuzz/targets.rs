@@ -1,8 +1,6 @@
 //! The targets of `fuzz/` and of the test of its corpus. Each target reads hostile input and panics if the code
 //! breaks an invariant.
 
-pub(crate) mod browsers;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::{Config, Dialects, MountPath};
-use crate::descriptions::without_addresses;
+use crate::descriptions::{browsers, without_addresses};
 use crate::dialect::json::{is_name, members};
 use crate::dialect::{calls, peerjs, room_codes, root};
 use crate::http::public::{forwarded, handshake, routes};

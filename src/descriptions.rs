@@ -1,6 +1,9 @@
 //! Messages about calls, on their way through this node: the relay adds its candidates, and the addresses of clients are
 //! withheld if their key wants it.
 
+#[cfg(any(test, fuzzing))]
+#[path = "../fuzz/browsers.rs"]
+pub(crate) mod browsers;
 mod description;
 mod withheld;
 

@@ -124,7 +124,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fuzzing::browsers;
+    use crate::descriptions::browsers;
 
     fn withheld(value: &Value) -> Value {
         serde_json::from_str(&without_addresses(&value.to_string())).unwrap()

@@ -43,8 +43,6 @@ pub struct Cli {
     pub draft: Draft,
     /// The settings that were given, by a flag, a variable or the configuration file.
     pub given: Given,
-    /// All settings as text.
-    pub effective: effective::Effective,
     /// The configuration file, if there is one.
     pub file: Option<config_file::ConfigFile>,
 }

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 /// Prints the settings, if they are valid.
 fn show(cli: &Cli) -> Result<(), Failure> {
     let settings = cli.settings()?;
-    print(cli.effective.as_file(&settings.config.keys))
+    print(cli.effective().as_file(&settings.config.keys))
 }
 
 fn serve(cli: Cli, style: Style) -> Result<(), Failure> {

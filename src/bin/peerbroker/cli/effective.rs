@@ -5,13 +5,13 @@ use std::fmt::{self, Display};
 use peerbroker::keys::{Key, Settings};
 use toml::{Table, Value};
 
+use super::Cli;
 use super::config_file::{HIDDEN, settings_of_files};
 use super::draft::Draft;
-use super::given::{Given, Source};
+use super::given::Source;
 use super::row::Row;
 
 /// A setting, as text.
-#[derive(Clone)]
 pub(super) struct Setting {
     pub(super) row: &'static Row,
     /// Empty if it is not set.
@@ -21,21 +21,23 @@ pub(super) struct Setting {
 }
 
 /// All settings, in the order of `--help`.
-#[derive(Clone, Default)]
 pub struct Effective(pub(super) Vec<Setting>);
 
-impl Effective {
-    pub(super) fn of(draft: &Draft, given: &Given) -> Self {
-        let mut draft = draft.clone();
+impl Cli {
+    /// All settings as text.
+    pub fn effective(&self) -> Effective {
+        let mut draft = self.draft.clone();
         let setting = |row: &'static Row| {
-            let source = given.source(row.name).cloned();
+            let source = self.given.source(row.name).cloned();
             let is_unset = source.is_none() && row.unset.is_some();
             let values = if is_unset { Vec::new() } else { (row.texts)(&mut draft) };
             Setting { row, values, source }
         };
         Effective(settings_of_files().map(setting).collect())
     }
+}
 
+impl Effective {
     /// The settings that are different in `new`, before and after.
     pub(super) fn differences<'a>(
         &'a self,

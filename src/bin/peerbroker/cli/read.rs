@@ -9,7 +9,6 @@ use clap::{Command as ClapCommand, Error, FromArgMatches as _};
 
 use super::config_file::{ConfigFile, key_differences};
 use super::draft::Draft;
-use super::effective::Effective;
 use super::given::{Given, Variables};
 use super::help::{CHECK_CONFIG, command};
 use super::row::variable;
@@ -54,12 +53,13 @@ impl Cli {
         let given = new.given.with_fixed_of(&self.given);
         let in_force = Cli::server(given, new.file.clone());
         let in_force = in_force.map_err(|error| NotRead { error, log_format: self.draft.log_format })?;
-        let differences = self.effective.differences(&in_force.effective);
+        let [before, now, after_restart] = [self, &in_force, &new].map(Cli::effective);
+        let differences = before.differences(&now);
         let mut changed: Vec<String> = differences.map(|(old, new)| old.changed_to(new)).collect();
         let keys = |cli: &Cli| cli.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default();
         changed.extend(key_differences(&keys(self), &keys(&in_force)));
-        let pending = in_force.effective.differences(&new.effective);
-        let pending = pending
+        let pending = now
+            .differences(&after_restart)
             .map(|(old, _)| format!("{} needs a restart; {} stays", old.row.name, old.in_words()))
             .collect();
         Ok(Reread { new, in_force, changed, pending })
@@ -85,9 +85,7 @@ impl Cli {
     }
 
     fn server(given: Given, file: Option<ConfigFile>) -> Result<Self, Error> {
-        let draft = given.draft(&ROWS, Draft::default())?;
-        let effective = Effective::of(&draft, &given);
-        Ok(Cli { draft, given, effective, file, ..Cli::default() })
+        Ok(Cli { draft: given.draft(&ROWS, Draft::default())?, given, file, ..Cli::default() })
     }
 }
 

@@ -88,7 +88,8 @@ fn values_may_have_units() {
         ("relay_bytes_per_second", "1MB/s", "1000000"),
     ] {
         let cli = parsed(&[&format!("--{flag}={text}")]);
-        let shown = cli.effective.0.iter().find(|setting| setting.row.name == flag).unwrap();
+        let effective = cli.effective();
+        let shown = effective.0.iter().find(|setting| setting.row.name == flag).unwrap();
         assert_eq!(shown.values, [plain], "{flag} {text}");
     }
     for (flag, text, accepted) in [

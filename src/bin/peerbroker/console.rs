@@ -46,20 +46,17 @@ impl Style {
     }
 
     fn started(self, settings: &Settings, address: SocketAddr, ops_address: Option<SocketAddr>) -> String {
-        if self.format == LogFormat::Json {
-            return json::started(settings, address, ops_address);
-        }
         let Settings { config, listen, given_path, .. } = settings;
-        let mut text = start_line(listen, address, given_path) + "\n";
-        if !self.quiet {
-            text += &hints(config, listen, address);
-            text.push('\n');
+        let start = start_line(listen, address, given_path);
+        let mut lines = self.line(&start, || json::started(config, listen, address));
+        if self.format == LogFormat::Text && !self.quiet {
+            lines += &hints(config, listen, address);
+            lines.push('\n');
         }
         if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
-            text += &api_line(address, &ops.tokens);
-            text.push('\n');
+            lines += &self.line(&api_line(address, &ops.tokens), || json::api_started(address));
         }
-        text
+        lines
     }
 
     /// The lines for an event; empty if it has none.

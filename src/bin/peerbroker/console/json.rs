@@ -8,10 +8,10 @@ use log::kv::{self, Key, Value as Kv, VisitSource};
 use peerbroker::events::{Event, PeerAddress};
 use peerbroker::keys::escaped;
 use peerbroker::wire::ConnId;
+use peerbroker::{Config, Listen};
 use serde_json::{Map, Value, json};
 
-use super::text::{api_line, client_options, start_line, url};
-use crate::cli::Settings;
+use super::text::{client_options, url};
 
 pub(super) type Fields = Map<String, Value>;
 
@@ -61,18 +61,16 @@ impl<'kvs> VisitSource<'kvs> for LogFields {
     }
 }
 
-/// The lines of a server that listens.
-pub(super) fn started(settings: &Settings, address: SocketAddr, ops_address: Option<SocketAddr>) -> String {
-    let Settings { config, listen, given_path, .. } = settings;
+/// The fields of the line of a server that listens.
+pub(super) fn started(config: &Config, listen: &Listen, address: SocketAddr) -> Fields {
     // The address of a proxy is not known here.
     let url = (!config.proxied).then(|| url(&client_options(config, listen, address), listen));
-    let fields = json!({"event": "started", "address": address, "path": config.path.as_str(), "url": url});
-    let mut lines = line("INFO", &start_line(listen, address, given_path), fields_of(fields));
-    if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
-        let fields = json!({"event": "api_started", "address": address});
-        lines += &line("INFO", &api_line(address, &ops.tokens), fields_of(fields));
-    }
-    lines
+    fields_of(json!({"event": "started", "address": address, "path": config.path.as_str(), "url": url}))
+}
+
+/// The fields of the line of its API.
+pub(super) fn api_started(address: SocketAddr) -> Fields {
+    fields_of(json!({"event": "api_started", "address": address}))
 }
 
 /// The fields of the line for an event.

@@ -1,6 +1,5 @@
 //! The ICE servers that clients are told, and their time-limited credentials.
 
-use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,7 +8,7 @@ use ring::hmac;
 
 #[cfg(doc)]
 use super::RelayConfig;
-use super::secret::{MAX_SECRET, STRONG, is_secret};
+use super::secret::{Hidden, MAX_SECRET, STRONG, is_secret};
 
 /// The answer to `GET {path}{key}/ice`, beside the servers of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +49,8 @@ impl Default for IceConfig {
 }
 
 /// The secret that a broker and its TURN servers share, like `static-auth-secret` of coturn. Never shown, not even by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct TurnSecret(String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnSecret(Hidden<String>);
 
 /// The error of a text that cannot be a TURN secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,22 +71,22 @@ pub struct TurnCredentials {
 impl TurnSecret {
     /// Accepts texts that fit into a configuration file of coturn.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
-        is_secret(text, 1).then(|| TurnSecret(text.to_owned())).ok_or(InvalidSecret)
+        is_secret(text, 1).then(|| TurnSecret(Hidden(text.to_owned()))).ok_or(InvalidSecret)
     }
 
     /// True if it is so short that a client could find it by trying, with its own credentials.
     pub fn is_weak(&self) -> bool {
-        self.0.len() < STRONG
+        self.as_str().len() < STRONG
     }
 
     /// A new secret, of 256 random bits.
     pub fn random() -> Self {
-        TurnSecret(STANDARD.encode(rand::random::<[u8; 32]>()))
+        TurnSecret(Hidden(STANDARD.encode(rand::random::<[u8; 32]>())))
     }
 
     /// The secret.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.0
     }
 
     /// Credentials of an API key until `expiry`, in seconds since 1970.
@@ -99,14 +98,8 @@ impl TurnSecret {
 
     /// The password of a username: its HMAC-SHA1, in Base64 (draft-uberti-behave-turn-rest-00, section 2.2).
     pub fn credential(&self, username: &str) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.0.as_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.as_str().as_bytes());
         STANDARD.encode(hmac::sign(&key, username.as_bytes()))
-    }
-}
-
-impl fmt::Debug for TurnSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TurnSecret(…)")
     }
 }
 

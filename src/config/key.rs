@@ -14,6 +14,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
+use super::secret::Hidden;
 use crate::wire::{ApiKey, labels};
 
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
@@ -395,10 +396,10 @@ pub struct Webhook {
     pub messages: bool,
 }
 
-/// A secret that signs events.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A secret that signs events. Never shown, not even by `Debug`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct WebhookSecret(Vec<u8>);
+pub struct WebhookSecret(Hidden<Vec<u8>>);
 
 /// The error of a text that cannot be a secret. Does not show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -412,7 +413,8 @@ impl WebhookSecret {
     pub fn parse(text: &str) -> Result<Self, InvalidWebhookSecret> {
         let encoded = text.strip_prefix(PREFIX).ok_or(InvalidWebhookSecret)?;
         let bytes = STANDARD.decode(encoded).map_err(|_| InvalidWebhookSecret)?;
-        if SECRET_BYTES.contains(&bytes.len()) { Ok(WebhookSecret(bytes)) } else { Err(InvalidWebhookSecret) }
+        let is_fine = SECRET_BYTES.contains(&bytes.len());
+        is_fine.then_some(WebhookSecret(Hidden(bytes))).ok_or(InvalidWebhookSecret)
     }
 
     /// Parses secrets between blanks or line breaks.
@@ -422,7 +424,7 @@ impl WebhookSecret {
 
     /// The key of the signature.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.0.0
     }
 }
 
@@ -435,15 +437,8 @@ impl TryFrom<String> for WebhookSecret {
 }
 
 impl From<WebhookSecret> for String {
-    fn from(WebhookSecret(bytes): WebhookSecret) -> Self {
-        format!("{PREFIX}{}", STANDARD.encode(bytes))
-    }
-}
-
-/// Never shows the secret.
-impl fmt::Debug for WebhookSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WebhookSecret(…)")
+    fn from(secret: WebhookSecret) -> Self {
+        format!("{PREFIX}{}", STANDARD.encode(secret.bytes()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 
-use super::secret::{MAX_SECRET, STRONG, is_secret};
+use super::secret::{Hidden, MAX_SECRET, STRONG, is_secret};
 use super::{DEFAULT_HOST, DEFAULT_PORT, RedisAddress};
 
 /// The addresses and protocols of the server.
@@ -109,8 +109,8 @@ impl ApiTokens {
 }
 
 /// Bearer token for the operator's API. Never shown, not even by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AdminToken(String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken(Hidden<String>);
 
 /// The error of a text that cannot be an admin token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,18 +122,12 @@ pub struct InvalidToken;
 impl AdminToken {
     /// Accepts texts that fit into a header and are long enough not to be guessed.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
-        is_secret(text, STRONG).then(|| AdminToken(text.to_owned())).ok_or(InvalidToken)
+        is_secret(text, STRONG).then(|| AdminToken(Hidden(text.to_owned()))).ok_or(InvalidToken)
     }
 
     /// The token.
     pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminToken(…)")
+        &self.0.0
     }
 }
 

@@ -1,11 +1,9 @@
 //! The proxies in front of the broker whose headers are believed.
 
-use std::fmt;
-
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
-use super::secret::{MAX_SECRET, STRONG, is_secret};
+use super::secret::{Hidden, MAX_SECRET, STRONG, is_secret};
 
 /// Loopback and private networks, where an operator's own proxy usually is.
 const TRUSTED: &[&str] =
@@ -17,8 +15,8 @@ pub(super) fn trusted_by_default() -> Vec<IpNet> {
 
 /// The secret by which the nearest proxy proves that a request comes from it, in the header `X-Proxy-Secret`. Never shown, not even
 /// by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ProxySecret(String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySecret(Hidden<String>);
 
 /// The error of a text that cannot be the secret of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,22 +28,16 @@ pub struct InvalidProxySecret;
 impl ProxySecret {
     /// Accepts texts that fit into a header and are long enough not to be guessed.
     pub fn parse(text: &str) -> Result<Self, InvalidProxySecret> {
-        is_secret(text, STRONG).then(|| ProxySecret(text.to_owned())).ok_or(InvalidProxySecret)
+        is_secret(text, STRONG).then(|| ProxySecret(Hidden(text.to_owned()))).ok_or(InvalidProxySecret)
     }
 
     /// The secret.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.0
     }
 
     /// True if this is the secret. It takes the same time for each wrong one.
     pub(crate) fn is(&self, given: &[u8]) -> bool {
-        given.ct_eq(self.0.as_bytes()).into()
-    }
-}
-
-impl fmt::Debug for ProxySecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ProxySecret(…)")
+        given.ct_eq(self.as_str().as_bytes()).into()
     }
 }

@@ -1,5 +1,17 @@
 //! The form of all secrets.
 
+use std::fmt;
+
+/// A secret that is never shown, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Hidden<T>(pub(super) T);
+
+impl<T> fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
 /// Shortest secret that cannot be guessed: 16 random characters have at least 64 bits of entropy.
 pub(super) const STRONG: usize = 16;
 /// Longest secret.

@@ -224,8 +224,7 @@ impl Config {
 
     /// True if a key comes from the configuration.
     pub fn is_built_in(&self, key: &ApiKey) -> bool {
-        let is_default = self.default_key && (*key == self.key || key == self.root_key());
-        is_default || self.keys.iter().any(|own| own.key == *key)
+        self.built_in_keys().iter().any(|built_in| built_in.key == *key)
     }
 
     /// True if an address is that of a trusted proxy.
@@ -386,12 +385,6 @@ fn media_limits(config: &Config) -> MediaLimits {
 impl From<Config> for LiveConfig {
     fn from(config: Config) -> Self {
         LiveConfig::new(config)
-    }
-}
-
-impl From<Limits> for LiveConfig {
-    fn from(limits: Limits) -> Self {
-        LiveConfig::new(Config { limits, ..Config::default() })
     }
 }
 

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerbroker::Config;
 use peerbroker::clock::Clock;
 use peerbroker::cluster::Membership;
 use peerbroker::config::{ClusterConfig, Limits};
@@ -43,7 +44,8 @@ impl House {
 
     fn with(limits: Limits, membership: Option<Arc<Membership>>) -> Self {
         let clock = Clock::manual();
-        let broker = Node::with_notice(limits, clock.clone(), Events::default(), membership, expired);
+        let config = Config { limits, ..Config::default() };
+        let broker = Node::with_notice(config, clock.clone(), Events::default(), membership, expired);
         let limit = broker.config().load().limits.concurrent_limit;
         let realm = tenant(&broker, "peerjs", limit).peers();
         House { broker, realm, clock }

@@ -1,7 +1,7 @@
 //! Holders of ids, and registration.
 
+use peerbroker::Config;
 use peerbroker::clock::Clock;
-use peerbroker::config::Limits;
 use peerbroker::events::Events;
 use peerbroker::node::Node;
 use peerbroker::router::{IdLease, Outgoing, RegisterRefusal, Routed};
@@ -176,7 +176,7 @@ fn a_message_to_oneself_comes_back() {
 
 #[test]
 fn a_key_has_realms_only_while_it_has_clients() {
-    let node = Node::new(Limits::default(), Clock::manual(), Events::default(), None);
+    let node = Node::new(Config::default(), Clock::manual(), Events::default(), None);
     let key = |number: usize| ApiKey::parse(&format!("key-{number}")).unwrap();
     let tenants: Vec<_> = (0..100).map(|number| tenant(&node, key(number).as_str(), 10)).collect();
     assert_eq!(node.active_keys(), 0);

@@ -16,7 +16,6 @@ mod process;
 mod reload;
 mod stdio;
 
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -26,7 +25,6 @@ use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
-use tokio::sync::oneshot::Receiver;
 
 use cli::{Cli, Command, Failure, LogFormat, Settings, StoredKeys, failed, wrong};
 use console::{Log, Style, print};
@@ -55,7 +53,7 @@ fn main() -> ExitCode {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli)
         }
-        Some(Command::Doctor(args)) => match peerbroker_doctor::run(&args.for_port(cli.port())) {
+        Some(Command::Doctor(args)) => match peerbroker_doctor::run(&args.for_port(cli.draft.listen.port)) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
@@ -161,15 +159,17 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     }
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     runtime.block_on(async {
-        let stop: Pin<Box<dyn Future<Output = ()>>> = match parent {
-            Some(ended) => Box::pin(stdin_end(ended).map_err(cannot_listen)?),
-            None => Box::pin(stop_signal().map_err(cannot_listen)?),
-        };
+        let stops = Stops::listen().map_err(cannot_listen)?;
         actix_web::rt::spawn(pass_on(hangups, reload));
         actix_web::rt::spawn(process::report(broker.clone()));
         let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience, has_relays));
         let stop = async move {
-            stop.await;
+            match parent {
+                // Signals for a whole group of processes, such as that of Ctrl-C, are for the parent to decide on. An error
+                // means that stdin has ended, too.
+                Some(ended) => drop(ended.await),
+                None => stop_signal(stops).await,
+            }
             // The next server takes them.
             taking.abort();
         };
@@ -223,24 +223,10 @@ async fn pass_on(mut hangups: Hangups, reload: Sender<()>) {
 const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
 /// Ready at the first signal to stop; the second ends the process at once.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut stops = Stops::listen()?;
-    let (first, stopped) = tokio::sync::oneshot::channel::<()>();
+async fn stop_signal(mut stops: Stops) {
+    let (kind, at) = (stops.next().await, Instant::now());
     actix_web::rt::spawn(async move {
-        let (kind, at) = (stops.next().await, Instant::now());
-        drop(first);
         while stops.next().await == kind && at.elapsed() < SAME_SIGNAL {}
         std::process::exit(130);
     });
-    Ok(async move { drop(stopped.await) })
-}
-
-/// Ready when stdin has ended. Signals for a whole group of processes, such as that of Ctrl-C, are for the parent to decide on.
-fn stdin_end(ended: Receiver<()>) -> std::io::Result<impl Future<Output = ()>> {
-    let ignored = Stops::listen()?;
-    Ok(async move {
-        // An error means the same.
-        let _ = ended.await;
-        drop(ignored);
-    })
 }

@@ -13,7 +13,7 @@ use super::values::{Dialect, LogFormat, Place};
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub(super) config: Config,
-    pub(super) listen: Listen,
+    pub listen: Listen,
     pub(super) file: Option<PathBuf>,
     pub(super) sslkey: Option<PathBuf>,
     pub(super) sslcert: Option<PathBuf>,

@@ -55,11 +55,6 @@ impl Settings {
 }
 
 impl Cli {
-    /// The port of a server with these settings.
-    pub fn port(&self) -> u16 {
-        self.draft.listen.port
-    }
-
     /// Checks combinations of settings, and reads the files that they name.
     pub fn settings(&self) -> Result<Settings, Failure> {
         let draft = &self.draft;

@@ -35,24 +35,43 @@ use tokio::time::timeout;
 /// The timeout of all checks together, without `--idle`. Each step has a shorter one.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The broker to examine, and the manner.
-#[derive(Clone, Debug)]
+/// The broker to examine, and the manner. The fields are described as in `--help`, which is no Markdown.
+#[derive(Debug, clap::Args)]
+#[allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links)]
 pub struct Args {
-    /// The broker as clients reach it: a URL, or a host with or without port and path.
-    pub url: String,
-    /// The API key of the client, instead of that in the URL or of the default.
+    /// The broker as clients reach it: a URL, or a host with or without port and path [default: --port on this machine]
+    pub url: Option<String>,
+
+    /// API key of the client [default: that in the URL, or peerjs]
+    #[arg(long, short)]
     pub key: Option<String>,
-    /// The page that uses the broker, as in `https://game.example.org`.
+
+    /// Page that uses the broker, as in https://game.example.org
+    #[arg(long, value_name = "ORIGIN")]
     pub origin: Option<String>,
-    /// A PEM file of authorities to trust beside the public ones.
+
+    /// Authorities to trust besides the public ones (PEM)
+    #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Seconds for which connections stay open, to see if somebody cuts them.
+
+    /// Also keep connections open for this many seconds, and report if they are dropped
+    ///
+    /// Proxies often do after 60 s, so take 90.
+    #[arg(long, value_name = "SECONDS")]
     pub idle: Option<u64>,
-    /// The port at which an ACME server finds the broker over HTTP.
+
+    /// Port at which an ACME server finds the broker over HTTP
+    ///
+    /// It matters only if the broker still waits for its certificate.
+    #[arg(long = "acme_http_port", alias = "acme-http-port", value_name = "PORT", default_value_t = 80)]
     pub acme_http_port: u16,
-    /// Only asks the server if it serves.
+
+    /// Only ask the server if it serves, with TLS or without
+    #[arg(long)]
     pub quick: bool,
-    /// Prints one JSON object instead of text.
+
+    /// Print one JSON object, for programs
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -85,9 +104,12 @@ impl DoctorFailed {
     }
 }
 
-/// Examines a broker, and prints the findings. True if no check has failed.
-pub fn run(args: &Args) -> Result<bool, DoctorFailed> {
-    let target = Target::parse(&args.url, args.key.as_deref())?;
+/// Examines a broker, and prints the findings. True if no check has failed. Without a URL, it is the broker of this machine at
+/// `port`.
+pub fn run(args: &Args, port: u16) -> Result<bool, DoctorFailed> {
+    // An address, because a container may have no /etc/hosts.
+    let url = args.url.clone().unwrap_or_else(|| format!("127.0.0.1:{port}"));
+    let target = Target::parse(&url, args.key.as_deref())?;
     let origin = args.origin.as_deref().map(target::origin).transpose()?;
     let trust = Trust::load(args.ca.as_deref())?;
     let mut report = Report::new(args.json, args.quick);

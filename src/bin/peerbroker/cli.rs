@@ -22,7 +22,6 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-pub use doctor::DoctorArgs;
 pub use draft::Draft;
 pub use failure::{Failure, failed, wrong};
 pub use given::Given;
@@ -80,7 +79,7 @@ pub enum Command {
 
     /// Examine a broker from outside, and report errors with advice
     #[command(after_help = doctor::HELP)]
-    Doctor(Box<DoctorArgs>),
+    Doctor(Box<peerbroker_doctor::Args>),
 
     /// Copy the data directory while a server uses it
     #[command(after_help = BACKUP, override_usage = "peerbroker backup --data_dir <DIR> <NEW_DIR>")]

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli)
         }
-        Some(Command::Doctor(args)) => match peerbroker_doctor::run(&args.for_port(cli.draft.listen.port)) {
+        Some(Command::Doctor(args)) => match peerbroker_doctor::run(args, cli.draft.listen.port) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),

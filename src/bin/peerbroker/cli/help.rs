@@ -7,10 +7,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command as ClapCommand, Subcommand as _};
 use clap_complete::Shell;
 
-use super::Command;
 use super::draft::Draft;
 use super::row::{ALL_NODES, Row, plain};
 use super::table::{BASICS, ROWS};
+use super::{Command, doctor};
 use crate::process::LACKS;
 
 /// The text below `-h`.
@@ -82,6 +82,7 @@ fn with_args(text: Text) -> ClapCommand {
     };
     Command::augment_subcommands(base)
         .mut_subcommand("config", |command| command.args(of_config))
+        .mut_subcommand("doctor", doctor::with_values)
         .mut_subcommands(of_others)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Signalling server for PeerJS and WebRTC. Drop-in replacement for peerjs-server")

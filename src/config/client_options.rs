@@ -44,12 +44,8 @@ impl ClientOptions {
     pub fn origin(&self) -> String {
         let ClientOptions { host, port, secure, .. } = self;
         let host = host.to_ascii_lowercase();
-        match (secure, port) {
-            (true, 443) => format!("https://{host}"),
-            (true, port) => format!("https://{host}:{port}"),
-            (false, 80) => format!("http://{host}"),
-            (false, port) => format!("http://{host}:{port}"),
-        }
+        let (scheme, usual) = if *secure { ("https", 443) } else { ("http", 80) };
+        if *port == usual { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
     }
 }
 

@@ -45,7 +45,6 @@ pub struct Unit {
 }
 
 const DAY: u64 = 86_400_000;
-const NO_PREFIX: &[(&str, u64)] = &[("", 1)];
 #[rustfmt::skip]
 const PREFIXES: &[(&str, u64)] = &[
     ("", 1), ("k", 1000), ("K", 1000), ("M", 1_000_000), ("G", 1_000_000_000), ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30),
@@ -56,15 +55,14 @@ pub const COUNT: Unit = Unit {
     examples: "",
     size: 1,
     suffixes: &[],
-    prefixes: NO_PREFIX,
+    prefixes: &[("", 1)],
 };
 pub const MILLIS: Unit = Unit {
     value_name: "MS",
     noun: "milliseconds",
     examples: ", or a time with its unit, as in 500ms, 10s, 2m, 1h or 7d",
-    size: 1,
     suffixes: &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", DAY)],
-    prefixes: NO_PREFIX,
+    ..COUNT
 };
 pub const SECONDS: Unit = Unit { value_name: "S", noun: "seconds", size: 1000, ..MILLIS };
 pub const DAYS: Unit = Unit { value_name: "DAYS", noun: "days", size: DAY, ..MILLIS };
@@ -72,9 +70,9 @@ pub const BYTES: Unit = Unit {
     value_name: "BYTES",
     noun: "bytes",
     examples: ", or a size with its unit, as in 64KiB, 2MiB or 1MB",
-    size: 1,
     suffixes: &[("B", 1)],
     prefixes: PREFIXES,
+    ..COUNT
 };
 /// A rate. The smallest unit is a bit per second.
 pub const BYTE_RATE: Unit = Unit {
@@ -83,7 +81,7 @@ pub const BYTE_RATE: Unit = Unit {
     examples: ", or a rate with its unit, as in 10Mbit/s or 1MB/s",
     size: 8,
     suffixes: &[("bit/s", 1), ("B/s", 8)],
-    prefixes: PREFIXES,
+    ..BYTES
 };
 
 impl Unit {
@@ -296,13 +294,10 @@ pub(super) fn cors(text: &str) -> Result<Option<Origin>, String> {
 /// A network in a list. An address is the network of it alone.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
-    network.map_err(|_| in_list(text, "expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8"))
-}
-
-/// The error text for an entry of a list, whose separator is a space.
-fn in_list(text: &str, why: impl ToString) -> String {
-    let hint = if text.contains(',') { "; separate several by spaces, not by commas" } else { "" };
-    why.to_string() + hint
+    network.map_err(|_| {
+        let hint = if text.contains(',') { "; separate several by spaces, not by commas" } else { "" };
+        format!("expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8{hint}")
+    })
 }
 
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {

@@ -34,13 +34,11 @@ pub struct PeerBroker {
     runtime: Arc<Runtime>,
 }
 
-type OnEvent = Box<dyn FnMut(&Notice) + Send>;
-
 /// Builds a [`PeerBroker`].
 #[derive(Default)]
 pub struct Builder {
     config: Config,
-    on_event: Vec<OnEvent>,
+    events: Events,
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
     components: Components,
@@ -236,8 +234,17 @@ impl Builder {
 
     /// Adds a hook that is called for each event, in order, on its own thread. A hook never delays clients. If it lags by
     /// thousands of events, it loses the oldest ones and gets [`Notice::Missed`]. You may add any number of hooks.
-    pub fn on_event(mut self, hook: impl FnMut(&Notice) + Send + 'static) -> Self {
-        self.on_event.push(Box::new(hook));
+    pub fn on_event(self, mut hook: impl FnMut(&Notice) + Send + 'static) -> Self {
+        let followed = self.events.follow("hook", move |notices| {
+            for notice in notices {
+                if let Err(panic) = caught(|| hook(notice)) {
+                    log::error!("a hook for events has {panic}; it is called again for the next one");
+                }
+            }
+        });
+        if let Err(error) = followed {
+            log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
+        }
         self
     }
 
@@ -382,19 +389,6 @@ impl Builder {
     pub fn build(self) -> PeerBroker {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
-        let events = Events::default();
-        for mut hook in self.on_event {
-            let followed = events.follow("hook", move |notices| {
-                for notice in notices {
-                    if let Err(panic) = caught(|| hook(notice)) {
-                        log::error!("a hook for events has {panic}; it is called again for the next one");
-                    }
-                }
-            });
-            if let Err(error) = followed {
-                log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
-            }
-        }
-        PeerBroker { runtime: Runtime::start(self.config, events, clock, keys, self.components) }
+        PeerBroker { runtime: Runtime::start(self.config, self.events, clock, keys, self.components) }
     }
 }

@@ -215,13 +215,10 @@ fn with_empty_values(args: Vec<OsString>) -> Vec<OsString> {
         return args;
     }
     let takes_value = |arg: &OsString| {
-        let of_peerjs = ROWS.iter().filter(|row| row.odd.is_some() && !row.is_switch());
-        of_peerjs.into_iter().any(|row| {
-            let name = arg.to_str().and_then(|arg| arg.strip_prefix('-'));
-            name.is_some_and(|name| match name.strip_prefix('-') {
-                Some(long) => long.replace('-', "_") == row.name,
-                None => name.chars().eq(row.short),
-            })
+        let arg = arg.to_string_lossy();
+        ROWS.iter().filter(|row| row.odd.is_some() && !row.is_switch()).any(|row| {
+            let is_long = arg.strip_prefix("--").is_some_and(|name| name.replace('-', "_") == row.name);
+            is_long || row.short.is_some_and(|short| *arg == format!("-{short}"))
         })
     };
     let next = args.iter().skip(1).map(Some).chain([None]);

@@ -29,6 +29,7 @@ pub struct Log {
     default: &'static str,
 }
 
+#[derive(Default)]
 struct Texts {
     configured: String,
     temporary: Option<String>,
@@ -49,10 +50,8 @@ pub fn start(style: Style, filter: Option<&str>) -> &'static Log {
         let default = if style.quiet { QUIET } else { DEFAULT };
         Log {
             writer: writer.build(),
-            filter: ArcSwap::from_pointee(
-                parse_filter(default).unwrap_or_else(|_| env_filter::Builder::new().build()),
-            ),
-            texts: Mutex::new(Texts { configured: default.to_owned(), temporary: None }),
+            filter: ArcSwap::from_pointee(env_filter::Builder::new().build()),
+            texts: Mutex::default(),
             default,
         }
     });

@@ -90,20 +90,15 @@ pub(super) fn details(key: &Key) -> String {
     let origins = match settings.origins.as_slice() {
         [] => "any".to_owned(),
         origins => {
-            let names = origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(", ");
-            format!(
-                "{names}{}",
-                if settings.allow_no_origin { "; and clients without an Origin" } else { "" }
-            )
+            let others = if settings.allow_no_origin { "; and clients without an Origin" } else { "" };
+            origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(", ") + others
         }
     };
     let auth = match &settings.auth {
         Auth::None => "none".to_owned(),
         Auth::Jwt { verify: JwtKey::Secret(_) } => "jwt, HS256 with a secret (not shown)".to_owned(),
         Auth::Jwt { verify: JwtKey::Pem(_) } => "jwt, with a public key in PEM".to_owned(),
-        Auth::Jwt { verify: JwtKey::Jwks(path) } => {
-            format!("jwt, with the key set {}", path.display())
-        }
+        Auth::Jwt { verify: JwtKey::Jwks(path) } => format!("jwt, with the key set {}", path.display()),
         Auth::Webhook { url } => format!("webhook, {}", printable(url)),
     };
     let webhook = match settings.webhook.url.as_str() {

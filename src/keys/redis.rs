@@ -21,6 +21,8 @@ const USED_BATCH: usize = 500;
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
 static IMPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/import.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/remove.lua")));
+static REMOVE_UNUSED: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis/remove_unused.lua")));
 static USED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/used.lua")));
 static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/signup.lua")));
 
@@ -36,13 +38,6 @@ pub struct RedisKeys(UnboundedSender<Request>);
 struct Request {
     call: Call,
     answer: SyncSender<Result<Value, Unavailable>>,
-}
-
-/// A key, with the texts that it was read from.
-struct Entry {
-    key: Key,
-    json: String,
-    used: String,
 }
 
 impl RedisKeys {
@@ -63,24 +58,12 @@ impl RedisKeys {
         redis::from_redis_value(answer.map_err(failed)?).map_err(|error| unexpected(&error))
     }
 
-    fn entries(&self) -> Result<Vec<Entry>, KeyError> {
-        let mut fields: HashMap<String, String> = self.ask(Call::command("HGETALL", keys()))?;
-        let used: HashMap<String, String> = fields
-            .extract_if(|field, _| field.starts_with("u:"))
-            .filter_map(|(field, used)| Some((field.strip_prefix("u:")?.to_owned(), used)))
-            .collect();
-        let entry = |(field, json): (String, String)| {
-            let key = field.strip_prefix("k:")?;
-            Some(read_entry(key, json, used.get(key).cloned()))
-        };
-        fields.into_iter().filter_map(entry).collect()
-    }
-
-    fn entry(&self, key: &ApiKey) -> Result<Option<Entry>, KeyError> {
+    /// A key, and the JSON that it was read from.
+    fn find(&self, key: &ApiKey) -> Result<Option<(Key, String)>, KeyError> {
         let call = Call::command("HMGET", keys()).arg(format!("k:{key}")).arg(format!("u:{key}"));
-        let mut texts: Vec<Option<String>> = self.ask(call)?;
-        let used = texts.pop().flatten();
-        texts.pop().flatten().map(|json| read_entry(key.as_str(), json, used)).transpose()
+        let (json, used): (Option<String>, Option<String>) = self.ask(call)?;
+        let Some(json) = json else { return Ok(None) };
+        Ok(Some((read(key.as_str(), &json, used.as_ref())?, json)))
     }
 
     /// Puts a key where `expected` is, or nothing if that is empty. Returns `done`; `other` if another text was there; `full`
@@ -96,24 +79,22 @@ impl RedisKeys {
             .arg(last_use(key));
         self.ask(call)
     }
-
-    /// Removes a key; if `expected` is given, only if the key is still that.
-    fn take(&self, key: &ApiKey, expected: Option<&Entry>) -> Result<bool, KeyError> {
-        let (json, used) = expected.map_or(("", ""), |entry| (&entry.json, &entry.used));
-        let call = Call::script(&REMOVE, keys()).arg(key.as_str()).arg(new_version());
-        self.ask(call.arg(json).arg(used))
-    }
 }
 
 impl KeyStore for RedisKeys {
     fn all(&self) -> Result<Vec<Key>, KeyError> {
-        let mut keys: Vec<Key> = self.entries()?.into_iter().map(|entry| entry.key).collect();
+        let fields: HashMap<String, String> = self.ask(Call::command("HGETALL", keys()))?;
+        let key = |(field, json): (&String, &String)| {
+            let key = field.strip_prefix("k:")?;
+            Some(read(key, json, fields.get(&format!("u:{key}"))))
+        };
+        let mut keys = fields.iter().filter_map(key).collect::<Result<Vec<Key>, _>>()?;
         keys.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         Ok(keys)
     }
 
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {
-        Ok(self.entry(key)?.map(|entry| entry.key))
+        Ok(self.find(key)?.map(|(key, _)| key))
     }
 
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
@@ -127,10 +108,10 @@ impl KeyStore for RedisKeys {
 
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
         loop {
-            let mut entry = self.entry(key)?.ok_or_else(|| KeyError::Unknown(key.clone()))?;
-            entry.key.apply(change.clone());
-            match self.put(&entry.key, &entry.json, 0)?.as_str() {
-                "done" => return Ok(entry.key),
+            let (mut found, json) = self.find(key)?.ok_or_else(|| KeyError::Unknown(key.clone()))?;
+            found.apply(change.clone());
+            match self.put(&found, &json, 0)?.as_str() {
+                "done" => return Ok(found),
                 // Another process has changed it since. Each time, one of the writers succeeds.
                 "other" => {}
                 unknown => return Err(unexpected(&unknown)),
@@ -155,7 +136,9 @@ impl KeyStore for RedisKeys {
     }
 
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
-        self.take(key, None)?.then_some(()).ok_or_else(|| KeyError::Unknown(key.clone()))
+        let is_removed: bool =
+            self.ask(Call::script(&REMOVE, keys()).arg(key.as_str()).arg(new_version()))?;
+        is_removed.then_some(()).ok_or_else(|| KeyError::Unknown(key.clone()))
     }
 
     /// The later one of two times counts: each node stores those of its own clients.
@@ -169,15 +152,9 @@ impl KeyStore for RedisKeys {
     }
 
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
-        let mut removed = Vec::new();
-        for entry in self.entries()? {
-            let Key { key, registered, used, created, .. } = &entry.key;
-            // Unless it was used since.
-            if *registered && used.unwrap_or(*created) < before && self.take(key, Some(&entry))? {
-                removed.push(key.clone());
-            }
-        }
-        Ok(removed)
+        let call = Call::script(&REMOVE_UNUSED, keys()).arg(before).arg(new_version());
+        let removed: Vec<String> = self.ask(call)?;
+        removed.iter().map(|key| ApiKey::parse(key).map_err(|error| unreadable(key, &error))).collect()
     }
 
     fn version(&self) -> Result<u64, KeyError> {
@@ -220,12 +197,13 @@ fn unexpected(answer: &dyn Display) -> KeyError {
     failed(format!("unexpected answer of Redis: {answer}"))
 }
 
-fn read_entry(key: &str, json: String, used: Option<String>) -> Result<Entry, KeyError> {
-    let read: Key = serde_json::from_str(&json).map_err(|error| {
-        failed(format!("the key {} in Redis cannot be read: {error}", key.escape_debug()))
-    })?;
-    let used = used.unwrap_or_default();
-    Ok(Entry { key: Key { used: used.parse().ok(), ..read }, json, used })
+fn read(key: &str, json: &str, used: Option<&String>) -> Result<Key, KeyError> {
+    let read: Key = serde_json::from_str(json).map_err(|error| unreadable(key, &error))?;
+    Ok(Key { used: used.and_then(|used| used.parse().ok()), ..read })
+}
+
+fn unreadable(key: &str, error: &dyn Display) -> KeyError {
+    failed(format!("the key {} in Redis cannot be read: {error}", key.escape_debug()))
 }
 
 /// The JSON of a key in its field. Its last use has a separate field.

@@ -16,7 +16,7 @@ use ring::signature::{
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{SubjectPublicKeyInfoDer, alg_id};
-use simple_asn1::ASN1Block;
+use simple_asn1::{ASN1Block, BigUint};
 
 use super::error::{BadAuth, Denied};
 
@@ -155,32 +155,31 @@ impl VerifyingKey {
 
 fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     let (n, e) = match key.kind() {
-        DecodingKeyKind::RsaModulusExponent { n, e } => (n.clone(), e.clone()),
+        DecodingKeyKind::RsaModulusExponent { n, e } => {
+            (BigUint::from_bytes_be(n), BigUint::from_bytes_be(e))
+        }
         // PKCS#1: a sequence of modulus and exponent.
         DecodingKeyKind::SecretOrDer(der) => match simple_asn1::from_der(der).as_deref() {
             Ok([ASN1Block::Sequence(_, parts)]) => match parts.as_slice() {
                 [ASN1Block::Integer(_, n), ASN1Block::Integer(_, e)] => {
-                    (n.to_bytes_be().1, e.to_bytes_be().1)
+                    (n.magnitude().clone(), e.magnitude().clone())
                 }
                 _ => return Err(BadAuth::UnsupportedKey),
             },
             _ => return Err(BadAuth::UnsupportedKey),
         },
     };
-    // ring accepts only the shortest form of a number. Some issuers of key sets write leading zeros.
-    let shortest = |number: Vec<u8>| number.into_iter().skip_while(|&byte| byte == 0).collect::<Vec<_>>();
-    let [n, e] = [n, e].map(shortest);
-    let unused = n.first().map_or(0, |first| first.leading_zeros());
-    let bits = (n.len() as u64 * 8).saturating_sub(u64::from(unused));
+    let bits = n.bits();
     if !RSA_BITS.contains(&bits) {
         return Err(BadAuth::RsaSize { bits, min: *RSA_BITS.start(), max: *RSA_BITS.end() });
     }
     // ring checks these only when it verifies.
-    let exponent = e.iter().try_fold(0_u64, |e, &byte| Some(e.checked_mul(256)? | u64::from(byte)));
-    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
-    if !(exponent.is_some_and(|e| RSA_EXPONENTS.contains(&e)) && is_odd(&e) && is_odd(&n)) {
+    let is_exponent = u64::try_from(&e).is_ok_and(|e| RSA_EXPONENTS.contains(&e));
+    if !(is_exponent && e.bit(0) && n.bit(0)) {
         return Err(BadAuth::RsaNumbers);
     }
+    // ring accepts only the shortest form of a number. Some issuers of key sets write leading zeros.
+    let [n, e] = [n, e].map(|number| number.to_bytes_be());
     Ok(VerifyingKey::Rs256(RsaPublicKeyComponents { n, e }))
 }
 

@@ -75,19 +75,15 @@ struct WebhookAnswer {
 
 impl Webhook {
     pub(super) fn new(url: &str) -> Result<Self, BadAuth> {
-        Webhook::with(url, CLIENT.clone()?)
+        let client = CLIENT.clone()?;
+        Ok(Webhook { url: parse_url(url).map_err(BadAuth::Url)?, client, answers: Answers::default() })
     }
 
     /// A webhook with other root certificates or another timeout.
     #[cfg(test)]
     pub(super) fn custom(url: &str, tls: rustls::ClientConfig, timeout: Duration) -> Result<Self, BadAuth> {
         let client = Arc::new(HttpClient::with_tls(tls, Bounds { timeout, ..BOUNDS }));
-        Webhook::with(url, client)
-    }
-
-    fn with(url: &str, client: Arc<HttpClient>) -> Result<Self, BadAuth> {
-        let url = parse_url(url).map_err(BadAuth::Url)?;
-        Ok(Webhook { url, client, answers: Answers::default() })
+        Ok(Webhook { client, ..Webhook::new(url)? })
     }
 
     /// Asks the owner of the key if the client may have the id. Any failure is a no.

@@ -86,8 +86,7 @@ impl RedisStore {
 
     async fn ask<T: FromRedisValue>(&self, what: &'static str, call: Call) -> Result<T, StoreError> {
         let failed = |error: &dyn Display| StoreError::Redis { what, why: error.to_string() };
-        let answers = self.line.run(vec![call]).await.map_err(|error| failed(&error))?;
-        let answer = answers.into_iter().next().unwrap_or(Value::Nil);
+        let answer = self.line.ask(call).await.map_err(|error| failed(&error))?;
         redis::from_redis_value(answer).map_err(|error| failed(&error))
     }
 

@@ -20,19 +20,12 @@ fn try_start(
     node: Weak<dyn LocalNode>,
     threads: &Threads,
 ) -> Result<(), Box<dyn Error>> {
-    use std::time::Duration;
-
     use super::redis::{RedisBackplane, RedisSettings};
 
-    /// Longest time of a call of Redis.
-    const MAX_CALL: Duration = Duration::from_secs(2);
-
     let config = membership.config();
-    let settings = RedisSettings {
-        // One renewal may fail without the loss of the lease.
-        timeout: MAX_CALL.min(config.lease / 5),
-        ..RedisSettings::new(config.redis.clone())
-    };
+    let mut settings = RedisSettings::new(config.redis.clone());
+    // One renewal may fail without the loss of the lease.
+    settings.timeout = settings.timeout.min(config.lease / 5);
     let backplane = RedisBackplane::new(&settings)?;
     let membership = Arc::clone(membership);
     threads.once_async("cluster", async move || membership.run(node, backplane).await)?;

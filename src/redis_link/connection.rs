@@ -53,23 +53,12 @@ impl RedisAddress {
 
 impl Target {
     pub(super) fn of(address: &RedisAddress) -> Result<Self, BadRedis> {
-        let certificates = address.certificates()?;
-        let (scheme, _) = address.url.split_once("://").unwrap_or_default();
-        if certificates.is_some() && !matches!(scheme.split(['-', '+']).next(), Some("rediss" | "valkeys")) {
-            return Err(BadRedis::NoTls);
-        }
-        Self::parse(&address.url, certificates).map_err(|error| match (error, &address.ca) {
-            // The files were read before, so this error can only be about the authority.
-            (BadRedis::Malformed(why), Some(ca)) if why.contains(BAD_ANCHOR) => {
-                BadRedis::Unusable(ca.clone())
-            }
-            (error, _) => error,
-        })
-    }
-
-    fn parse(url: &str, certificates: Option<TlsCertificates>) -> Result<Self, BadRedis> {
+        let (certificates, url) = (address.certificates()?, &address.url);
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (base, kind) = scheme.split_once(['-', '+']).unwrap_or((scheme, ""));
+        if certificates.is_some() && !matches!(base, "rediss" | "valkeys") {
+            return Err(BadRedis::NoTls);
+        }
         // Elsewhere the crate uses the fragment, which is not part of a server's address.
         let (hosts, fragment) = rest.split_once('#').unwrap_or((rest, ""));
         let target = match kind {
@@ -92,7 +81,11 @@ impl Target {
             }
             .map(Target::One),
         };
-        target.map_err(malformed)
+        target.map_err(|error| match &address.ca {
+            // The files were read before, so this error can only be about the authority.
+            Some(ca) if error.to_string().contains(BAD_ANCHOR) => BadRedis::Unusable(ca.clone()),
+            _ => malformed(error),
+        })
     }
 
     /// Sets `cut` when the connection ends, or any one of those to a cluster.
@@ -123,7 +116,7 @@ impl Target {
     }
 }
 
-fn malformed(error: redis::RedisError) -> BadRedis {
+fn malformed(error: RedisError) -> BadRedis {
     // Its text contains no part of the URL, which may have a password in it.
     BadRedis::Malformed(error.to_string())
 }

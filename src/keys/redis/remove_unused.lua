@@ -1,12 +1,16 @@
 -- Removes the registered keys that were last used before a time. Keys that were never used count from their creation.
 -- ARGV: seconds since 1970, new version. Answers the removed keys.
-local removed, fields = {}, redis.call('HGETALL', KEYS[1])
+local fields, used, removed, before = redis.call('HGETALL', KEYS[1]), {}, {}, tonumber(ARGV[1])
+for i = 1, #fields, 2 do
+  local key = string.match(fields[i], '^u:(.*)$')
+  if key then used[key] = tonumber(fields[i + 1]) end
+end
 for i = 1, #fields, 2 do
   local key = string.match(fields[i], '^k:(.*)$')
-  local stored = key and cjson.decode(fields[i + 1])
-  if stored and stored.registered then
-    local used = tonumber(redis.call('HGET', KEYS[1], 'u:' .. key) or '') or stored.created
-    if used < tonumber(ARGV[1]) then removed[#removed + 1] = key end
+  -- JSON takes time, so it is parsed only of the few keys that nobody has used for long.
+  if key and (used[key] or 0) < before then
+    local stored = cjson.decode(fields[i + 1])
+    if stored.registered and (used[key] or stored.created) < before then removed[#removed + 1] = key end
   end
 end
 if #removed == 0 then return removed end

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, Sender};
 
 use super::counters::{Count, Counters};
 use super::event::Event;
 use super::follower::{CLIENT_EVENTS, Follower, Notice, SERVER_EVENTS};
-use crate::threads::{Threads, caught};
+use crate::threads::Threads;
 use crate::wire::{ApiKey, Limit};
 
 /// Sends events to subscribers. Clones are the same.
@@ -26,7 +25,7 @@ struct Inner {
     clients: Sender<Arc<Event>>,
     server: Sender<Arc<Event>>,
     counters: Counters,
-    followers: Arc<Followers>,
+    followers: RwLock<Vec<Arc<Follower>>>,
     lost: Arc<Lost>,
     witness: OnceLock<Box<Witness>>,
     threads: Threads,
@@ -41,15 +40,6 @@ const UNNAMED: &str = "other";
 /// Sees each event on the thread where it happens.
 type Witness = dyn Fn(&Arc<Event>) + Send + Sync;
 
-/// The threads of [`Events::follow`], and how many of them have not handled [`Event::Stopped`] yet.
-#[derive(Default)]
-struct Followers {
-    all: RwLock<Vec<Arc<Follower>>>,
-    running: AtomicUsize,
-    pending: Mutex<usize>,
-    handled: Condvar,
-}
-
 /// One subscriber's events. Those about the server and its keys come before those about clients.
 #[derive(Debug)]
 pub struct Subscription {
@@ -61,7 +51,7 @@ pub struct Subscription {
 impl Default for Events {
     fn default() -> Self {
         let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
-        let (counters, followers, lost) = (Counters::default(), Arc::default(), Arc::default());
+        let (counters, followers, lost) = (Counters::default(), RwLock::default(), Arc::default());
         let (witness, threads) = (OnceLock::new(), Threads::default());
         Events(Arc::new(Inner { clients, server, counters, followers, lost, witness, threads }))
     }
@@ -71,7 +61,7 @@ impl Events {
     /// Sends an event to every subscriber, and never waits. The event is made only if there are subscribers.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         let Inner { clients, followers, witness, .. } = &*self.0;
-        if clients.receiver_count() > 0 || witness.get().is_some() || !followers.all.read().is_empty() {
+        if clients.receiver_count() > 0 || witness.get().is_some() || !followers.read().is_empty() {
             self.send(event());
         }
     }
@@ -82,12 +72,8 @@ impl Events {
         if let Some(see) = self.0.witness.get() {
             see(&event);
         }
-        if matches!(*event, Event::Stopped) {
-            let followers = &self.0.followers;
-            *followers.pending.lock() = followers.running.load(Ordering::SeqCst);
-        }
         let is_about_clients = event.row(|row| row.is_about_clients);
-        for follower in &*self.0.followers.all.read() {
+        for follower in &*self.0.followers.read() {
             follower.tell(&event, is_about_clients);
         }
         let ring = if is_about_clients { &self.0.clients } else { &self.0.server };
@@ -135,24 +121,15 @@ impl Events {
         mut handle: impl FnMut(&[Notice]) + Send + 'static,
     ) -> io::Result<()> {
         let follower = Arc::new(Follower::new(name, wants));
-        let (followers, lost) = (Arc::clone(&self.0.followers), Arc::clone(&self.0.lost));
+        let lost = Arc::clone(&self.0.lost);
         lost.lock().entry(name.to_owned()).or_default();
-        followers.running.fetch_add(1, Ordering::SeqCst);
-        followers.all.write().push(Arc::clone(&follower));
+        self.0.followers.write().push(Arc::clone(&follower));
         let work = move || {
             while let Some(batch) = follower.next() {
                 if let [Notice::Missed(missed), ..] = &*batch {
                     *lost.lock().entry(follower.name.clone()).or_default() += missed;
                 }
-                let handled = caught(|| handle(&batch));
-                for notice in &batch {
-                    if let Some(Event::Stopped) = notice.event() {
-                        let mut pending = followers.pending.lock();
-                        *pending = pending.saturating_sub(1);
-                        followers.handled.notify_all();
-                    }
-                }
-                handled.unwrap_or_else(|panic| panic.resume());
+                handle(&batch);
             }
         };
         self.threads().keep(name, work)
@@ -161,9 +138,9 @@ impl Events {
     /// Waits until every follower has handled [`Event::Stopped`], so that nothing is missing in a log, but at most for
     /// `patience`.
     pub fn wait_for_followers(&self, patience: Duration) {
-        let Followers { pending, handled, .. } = &*self.0.followers;
         // A follower that blocks for longer is left behind.
-        handled.wait_while_for(&mut pending.lock(), |pending| *pending > 0, patience);
+        let end = Instant::now() + patience;
+        self.0.followers.read().iter().for_each(|follower| follower.wait_until_stopped(end));
     }
 
     /// The threads of the broker.
@@ -179,7 +156,7 @@ impl Events {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.followers.all.read().iter().for_each(|follower| follower.end());
+        self.followers.read().iter().for_each(|follower| follower.end());
     }
 }
 
@@ -225,6 +202,8 @@ impl Subscription {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::events::KeyEvent;
     use crate::wire::CloseReason;

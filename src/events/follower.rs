@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -55,6 +55,8 @@ struct Waiting {
     server: VecDeque<Arc<Event>>,
     /// The number of events that were lost since the last batch.
     missed: u64,
+    /// [`Event::Stopped`] was told, and not handled yet.
+    is_stopping: bool,
     /// The broker is gone.
     is_over: bool,
 }
@@ -67,11 +69,12 @@ impl Follower {
 
     /// Adds an event if the follower wants it, and never waits. The oldest one is lost if too many wait.
     pub(super) fn tell(&self, event: &Arc<Event>, is_about_clients: bool) {
-        // Its thread reports that it has handled the end.
-        if !matches!(**event, Event::Stopped) && !(self.wants)(event) {
+        let is_stop = matches!(**event, Event::Stopped);
+        if !is_stop && !(self.wants)(event) {
             return;
         }
         let mut waiting = self.waiting.lock();
+        waiting.is_stopping |= is_stop;
         let is_idle = waiting.is_empty();
         let Waiting { clients, server, missed, .. } = &mut *waiting;
         let (ring, most) = if is_about_clients { (clients, CLIENT_EVENTS) } else { (server, SERVER_EVENTS) };
@@ -82,20 +85,30 @@ impl Follower {
         ring.push_back(Arc::clone(event));
         drop(waiting);
         if is_idle {
-            self.changed.notify_one();
+            self.changed.notify_all();
         }
+    }
+
+    /// Waits until the thread has handled [`Event::Stopped`], if it was told, or until a time.
+    pub(super) fn wait_until_stopped(&self, end: Instant) {
+        self.changed.wait_while_until(&mut self.waiting.lock(), |waiting| waiting.is_stopping, end);
     }
 
     /// Lets the thread end once it has handled what waits.
     pub(super) fn end(&self) {
         self.waiting.lock().is_over = true;
-        self.changed.notify_one();
+        self.changed.notify_all();
     }
 
     /// Waits for events, and a moment longer for those that follow; `None` once the broker is gone. The number of lost ones comes
     /// first, and events about the server and its keys before those about clients.
     pub(super) fn next(&self) -> Option<Vec<Notice>> {
         let mut waiting = self.waiting.lock();
+        if waiting.is_empty() {
+            // The thread has handled all that it was told.
+            waiting.is_stopping = false;
+            self.changed.notify_all();
+        }
         self.changed.wait_while(&mut waiting, |waiting| waiting.is_empty() && !waiting.is_over);
         if waiting.is_empty() {
             return None;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::documents::{self, GROUPS};
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
@@ -90,8 +90,7 @@ fn list() -> String {
 
 /// The sections of all documents as JSON.
 fn index() -> String {
-    let sections: Vec<&str> = DOCUMENTS.iter().map(|document| document.sections.as_str()).collect();
-    format!("[{}]", sections.join(","))
+    json!(DOCUMENTS.iter().flat_map(|document| &document.sections).collect::<Vec<_>>()).to_string()
 }
 
 /// A document as HTML.
@@ -103,30 +102,43 @@ struct Document {
     summary: String,
     /// Links to its sections.
     contents: String,
-    /// The texts of its sections as JSON, with commas between them.
-    sections: String,
+    /// The texts of its sections as JSON.
+    sections: Vec<Value>,
     html: String,
 }
 
 impl Document {
     fn render(group: &'static str, name: &str, text: &str) -> Self {
         let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::ENABLE_TABLES).collect();
-        let summary = text_of(&events, |tag| matches!(tag, Tag::Paragraph)).next().unwrap_or_default();
-        let headings: Vec<String> = text_of(&events, |tag| matches!(tag, Tag::Heading { .. })).collect();
-        let title = headings.first().cloned().unwrap_or_else(|| name.to_owned());
-        let mut titles = headings.iter();
-        let (mut anchors, mut contents) = (HashMap::new(), String::new());
-        for event in &mut events {
-            let Event::Start(Tag::Heading { level, id, .. }) = event else { continue };
-            let title = titles.next().map(String::as_str).unwrap_or_default();
-            let anchor = anchor(title, &mut anchors);
+        let from_paragraph = events.iter().skip_while(|event| !matches!(event, Event::Start(Tag::Paragraph)));
+        let paragraph = from_paragraph.take_while(|event| !matches!(event, Event::End(TagEnd::Paragraph)));
+        let summary = paragraph.filter_map(plain).collect();
+        let (mut document, mut anchors) = (None, HashMap::new());
+        let (mut contents, mut sections) = (String::new(), Vec::new());
+        // A section goes from its heading to the next one.
+        let is_heading = |event: &Event<'_>| matches!(event, Event::Start(Tag::Heading { .. }));
+        for section in events.chunk_by_mut(|_, next| !is_heading(next)) {
+            let Some((Event::Start(Tag::Heading { level, id, .. }), rest)) = section.split_first_mut() else {
+                continue;
+            };
+            let end = rest.iter().position(|event| matches!(event, Event::End(TagEnd::Heading(_))));
+            let (heading, body) = rest.split_at(end.unwrap_or_default());
+            let title: String = heading.iter().filter_map(plain).collect();
+            let anchor = anchor(&title, &mut anchors);
             if *level == HeadingLevel::H2 {
-                let (anchor, title) = (escape(&anchor), escape(title));
+                let (anchor, title) = (escape(&anchor), escape(&title));
                 contents += &format!("<li><a href=\"docs/{name}#{anchor}\">{title}</a></li>\n");
             }
+            let body =
+                body.iter().map(|event| plain(event).unwrap_or(if ends_words(event) { " " } else { "" }));
+            let text = body.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+            let document = document.get_or_insert_with(|| title.clone());
+            sections.push(json!({
+                "document": document, "title": title, "href": format!("docs/{name}#{anchor}"), "text": text
+            }));
             *id = Some(anchor.into());
         }
-        let sections = sections_of(&events, name, &title, &headings);
+        let title = document.unwrap_or_else(|| name.to_owned());
         let mut html = String::with_capacity(text.len() * 2);
         let mut anchor = None;
         let shown = events.into_iter().flat_map(|event| {
@@ -136,25 +148,6 @@ impl Document {
         pulldown_cmark::html::push_html(&mut html, shown);
         Document { group, name: name.to_owned(), title, summary, contents, sections, html }
     }
-}
-
-/// The text from each heading to the next, as a list of JSON objects.
-fn sections_of(events: &[Event<'_>], name: &str, document: &str, headings: &[String]) -> String {
-    let is_heading = |event: &Event<'_>| matches!(event, Event::Start(Tag::Heading { .. }));
-    // `chunk_by` begins a new section at each heading.
-    let sections = events
-        .chunk_by(|_, next| !is_heading(next))
-        .filter(|section| section.first().is_some_and(is_heading));
-    let json = |(section, title): (&[Event<'_>], &String)| {
-        let Some(Event::Start(Tag::Heading { id, .. })) = section.first() else { return String::new() };
-        let body = section.iter().skip_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
-        let text: String =
-            body.map(|event| plain(event).unwrap_or(if ends_words(event) { " " } else { "" })).collect();
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let href = format!("docs/{name}#{}", id.as_deref().unwrap_or_default());
-        json!({ "document": document, "title": title, "href": href, "text": words.join(" ") }).to_string()
-    };
-    sections.zip(headings).map(json).collect::<Vec<_>>().join(",")
 }
 
 /// True if words before and after the event are apart.
@@ -176,22 +169,6 @@ fn section_link<'a>(event: &Event<'a>, anchor: &mut Option<CowStr<'a>>, document
         _ => {}
     }
     None
-}
-
-/// The texts of the elements that begin with such a tag.
-fn text_of<'a>(
-    events: &'a [Event<'a>],
-    is_wanted: impl Fn(&Tag<'a>) -> bool,
-) -> impl Iterator<Item = String> {
-    let starts = events.iter().enumerate();
-    starts.filter_map(move |(at, event)| match event {
-        Event::Start(tag) if is_wanted(tag) => {
-            let end = Event::End(tag.to_end());
-            let inside = events.iter().skip(at + 1).take_while(|event| **event != end);
-            Some(inside.filter_map(plain).collect())
-        }
-        _ => None,
-    })
 }
 
 fn plain<'a>(event: &'a Event<'a>) -> Option<&'a str> {
@@ -256,7 +233,6 @@ fn address(link: &str, document: &str) -> String {
 mod tests {
     use super::*;
     use crate::http::public::html::Static;
-    use serde_json::Value;
 
     #[test]
     fn a_document_is_rendered_with_the_anchors_and_links_of_this_server() {
@@ -268,9 +244,8 @@ mod tests {
             contents,
             "<li><a href=\"docs/A#one-two\">One, two</a></li>\n<li><a href=\"docs/A#one-two-1\">One two</a></li>\n"
         );
-        let sections: Value = serde_json::from_str(&format!("[{sections}]")).unwrap();
         assert_eq!(
-            sections,
+            json!(sections),
             json!([
                 { "document": title, "title": title, "href": "docs/A#the-title--more", "text": "First wo_rds of it." },
                 { "document": title, "title": "One, two", "href": "docs/A#one-two", "text": "a b d f k h" },

@@ -84,8 +84,7 @@ pub(super) async fn list_keys(ops: Data<Ops>, page: Query<Page>) -> JsonResult<K
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
         keys.retain(|key| search.is_in(key.key.as_str()) || search.is_in(&key.name));
         keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        keys.truncate(limit + 1);
-        let next = cut_to_page(&mut keys, limit, |key| key.key.to_string());
+        let (keys, next) = cut_to_page(keys.into_iter(), limit, |key| key.key.to_string());
         let keys = keys.iter().map(|key| to_shown(runtime, key)).collect::<Result<_, _>>()?;
         Ok(KeyPage { keys, next })
     });

@@ -59,9 +59,8 @@ pub(super) async fn list_rooms(ops: Data<Ops>, key: Path<String>, page: Query<Pa
     let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
     let rooms = rooms.into_iter().flat_map(|rooms| rooms.behind(page.after.as_deref()));
-    let rooms = rooms.filter(|(name, _)| search.is_in(name)).take(limit + 1);
-    let mut rooms: Vec<Room> = rooms.map(|(name, members)| Room { name, members }).collect();
-    let next = cut_to_page(&mut rooms, limit, |room| room.name.clone());
+    let rooms = rooms.filter(|(name, _)| search.is_in(name)).map(|(name, members)| Room { name, members });
+    let (rooms, next) = cut_to_page(rooms, limit, |room| room.name.clone());
     Ok(Json(RoomPage { rooms, next }))
 }
 
@@ -81,12 +80,11 @@ pub(super) async fn list_members(
     let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
     let members = rooms.into_iter().flat_map(|rooms| rooms.members_behind(&name, page.after.as_deref()));
-    let members = members.filter(|(id, _)| search.is_in(id)).take(limit + 1);
     let member = |(id, data): (_, Option<String>)| {
         // Its client has sent JSON, and nothing else is kept.
         Member { id, data: data.and_then(|data| RawValue::from_string(data).ok()) }
     };
-    let mut members: Vec<Member> = members.map(member).collect();
-    let next = cut_to_page(&mut members, limit, |member| member.id.clone());
+    let members = members.filter(|(id, _)| search.is_in(id)).map(member);
+    let (members, next) = cut_to_page(members, limit, |member| member.id.clone());
     Ok(Json(MemberPage { members, next }))
 }

@@ -108,13 +108,14 @@ impl Search {
     }
 }
 
-/// Cuts a list to `limit` entries, and returns the `after` of the next page if there were more.
+/// The first `limit` entries of a list, and the `after` of the next page if there are more.
 pub(super) fn cut_to_page<T>(
-    entries: &mut Vec<T>,
+    entries: impl Iterator<Item = T>,
     limit: usize,
     name: impl FnOnce(&T) -> String,
-) -> Option<String> {
-    let more = entries.len() > limit;
-    entries.truncate(limit);
-    entries.last().filter(|_| more).map(name)
+) -> (Vec<T>, Option<String>) {
+    let mut entries: Vec<T> = entries.take(limit + 1).collect();
+    let behind = entries.split_off(limit.min(entries.len()));
+    let next = entries.last().filter(|_| !behind.is_empty()).map(name);
+    (entries, next)
 }

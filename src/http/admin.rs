@@ -24,6 +24,7 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, openapi};
 use utoipa_actix_web::AppExt as _;
@@ -134,23 +135,19 @@ struct Index {
     /// Path of the OpenAPI description.
     description: &'static str,
     /// The summary of each operation, by path and method.
-    operations: BTreeMap<String, BTreeMap<&'static str, String>>,
+    operations: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 impl Index {
     fn of(api: &openapi::OpenApi) -> Self {
         let operations = api.paths.paths.iter().map(|(path, item)| {
-            let methods = [
-                ("GET", &item.get),
-                ("POST", &item.post),
-                ("PUT", &item.put),
-                ("PATCH", &item.patch),
-                ("DELETE", &item.delete),
-            ];
-            let summaries = methods.into_iter().filter_map(|(method, operation)| {
-                Some((method, operation.as_ref()?.summary.clone().unwrap_or_default()))
-            });
-            (path.clone(), summaries.collect())
+            // In JSON, an item has a member for each method.
+            let item = json!(item);
+            let methods = item.as_object().into_iter().flatten();
+            let summary = |(method, operation): (&String, &Value)| {
+                Some((method.to_uppercase(), operation.get("summary")?.clone()))
+            };
+            (path.clone(), methods.filter_map(summary).collect())
         });
         Index {
             name: "peerbroker's API",

@@ -29,7 +29,6 @@ use super::tokens;
 use crate::config::{AdminToken, ApiTokens};
 use crate::keys::{KeyToken, unix_time};
 use crate::limits::GuessSource;
-use crate::runtime::Runtime;
 use crate::wire::ApiKey;
 
 /// Time limit for a request, its body included.
@@ -118,10 +117,10 @@ fn check(ops: &Ops, request: &ServiceRequest) -> Result<(), Problem> {
     if let Some(token) = given.and_then(|given| std::str::from_utf8(given).ok())
         && let Some(key) = KeyToken::key_of(token)
     {
-        return check_key_token(&ops.runtime, request, &key, token);
+        return check_key_token(ops, request, &key, token);
     }
     let scope = match given.filter(|_| tokens.is_some()) {
-        Some(given) => check_guess(&ops.runtime, &tokens, request.request(), given).map(|(_, scope)| scope),
+        Some(given) => check_guess(ops, &tokens, request.request(), given).map(|(_, scope)| scope),
         None => check_session(&tokens, request),
     };
     match scope {
@@ -140,14 +139,9 @@ fn bearer(header: &HeaderValue) -> &[u8] {
 }
 
 /// Checks a token of a key, which allows a part of the API for that key.
-fn check_key_token(
-    runtime: &Runtime,
-    request: &ServiceRequest,
-    key: &ApiKey,
-    token: &str,
-) -> Result<(), Problem> {
-    let scopes = limited(runtime, request.request(), || {
-        let tenant = runtime.node.tenant(key.as_str())?;
+fn check_key_token(ops: &Ops, request: &ServiceRequest, key: &ApiKey, token: &str) -> Result<(), Problem> {
+    let scopes = limited(ops, request.request(), || {
+        let tenant = ops.runtime.node.tenant(key.as_str())?;
         let policy = tenant.policy();
         let known = policy.settings().tokens.iter().find(|known| known.is(token))?;
         Some(known.scopes.clone())
@@ -171,12 +165,12 @@ fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Checks a token that a caller gave. Returns it with what it allows.
 fn check_guess<'a>(
-    runtime: &Runtime,
+    ops: &Ops,
     tokens: &'a ApiTokens,
     request: &HttpRequest,
     given: &[u8],
 ) -> Result<(&'a AdminToken, Scope), Problem> {
-    limited(runtime, request, || {
+    limited(ops, request, || {
         // Compares all tokens, each in constant time, so that the time reveals nothing about them.
         let is_right = |token: &AdminToken| bool::from(given.ct_eq(token.as_str().as_bytes()));
         scopes(tokens).filter(|(token, _)| is_right(token)).reduce(|first, _| first)
@@ -185,12 +179,8 @@ fn check_guess<'a>(
 
 /// Looks for the meaning of a token, and counts wrong ones. Above the rate limit of wrong tokens, no token is compared. If the
 /// right one still passed, the limit would not limit guesses.
-fn limited<T>(
-    runtime: &Runtime,
-    request: &HttpRequest,
-    find: impl FnOnce() -> Option<T>,
-) -> Result<T, Problem> {
-    let address = request.peer_addr().map(|peer| peer.ip());
+fn limited<T>(ops: &Ops, request: &HttpRequest, find: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+    let (runtime, address) = (&ops.runtime, request.peer_addr().map(|peer| peer.ip()));
     let (guesser, now) = (GuessSource::new(address, is_forwarded(request.headers())), runtime.now());
     let checked = runtime.admin.wrong_tokens.check(guesser, now);
     checked.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, address))?;
@@ -283,7 +273,7 @@ pub(super) async fn log_in(ops: Data<Ops>, request: HttpRequest, login: Json<Log
     let mut response = HttpResponse::NoContent();
     let tokens = ops.runtime.api_tokens.load();
     if tokens.has_login() {
-        let (token, scope) = check_guess(&ops.runtime, &tokens, &request, login.token.as_bytes())?;
+        let (token, scope) = check_guess(&ops, &tokens, &request, login.token.as_bytes())?;
         scope.check(request.method(), LOGIN)?;
         let value = value(token, unix_time().saturating_add(LIFETIME));
         response.insert_header((header::SET_COOKIE, cookie(&request, &value, LIFETIME)?));

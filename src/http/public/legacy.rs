@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, rt};
 use tokio::select;
 
 use super::handler::{NO_STORE, NOSNIFF, bare, decode, plain, read_body};
-use super::routes::{Post, PostKind};
+use super::routes::Post;
 use super::{endpoint, handshake::status_of};
 use crate::limits::LimitExceeded;
 use crate::runtime::Runtime;
@@ -29,10 +29,12 @@ pub(super) async fn answer(
         Ok(credentials) => credentials,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
     };
-    match post.kind {
-        PostKind::Stream => open_stream(runtime, request, credentials).await,
-        PostKind::Message if is_too_large(runtime, request) => bare(StatusCode::PAYLOAD_TOO_LARGE),
-        PostKind::Message => relay(runtime, request, credentials, payload).await,
+    if post.is_stream {
+        open_stream(runtime, request, credentials).await
+    } else if is_too_large(runtime, request) {
+        bare(StatusCode::PAYLOAD_TOO_LARGE)
+    } else {
+        relay(runtime, request, credentials, payload).await
     }
 }
 

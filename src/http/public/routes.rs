@@ -88,16 +88,8 @@ pub(crate) struct Post<'a> {
     pub(crate) key: &'a str,
     pub(crate) id: &'a str,
     pub(crate) token: &'a str,
-    pub(crate) kind: PostKind,
-}
-
-/// The purpose of a POST.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PostKind {
-    /// Opens a stream of messages for this client.
-    Stream,
-    /// Sends a message to other peers.
-    Message,
+    /// True if it opens a stream of messages for this client, false if it sends a message to other peers.
+    pub(crate) is_stream: bool,
 }
 
 /// Finds the PeerJS 0.3.x request of a path.
@@ -105,16 +97,15 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     let below = path.strip_prefix(mount.as_str())?;
     let below = below.strip_suffix('/').unwrap_or(below);
     let (rest, word) = below.rsplit_once('/')?;
-    let kind = match word {
-        "id" => PostKind::Stream,
-        word if peerjs::is_posted_to(word) => PostKind::Message,
-        _ => return None,
-    };
+    let is_stream = word == "id";
+    if !is_stream && !peerjs::is_posted_to(word) {
+        return None;
+    }
     // The client's `path` may end in `peerjs`, as in `find`.
     let mut segments = rest.split('/').rev();
     let (token, id, key) = (segments.next()?, segments.next()?, segments.next()?);
     let rest = (segments.next(), segments.next());
-    matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, kind })
+    matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, is_stream })
 }
 
 fn resource(path: &str) -> Option<Route<'_>> {

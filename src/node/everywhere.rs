@@ -140,10 +140,7 @@ impl Node {
             }
         }
         ids.extend(self.own_page(key, kind, after, limit));
-        ids.sort_unstable();
-        ids.dedup();
-        ids.truncate(limit);
-        ids
+        first(ids, limit)
     }
 
     /// Ids of all registered PeerJS clients of a key: of a node by itself in order of their first registration, of a cluster
@@ -288,12 +285,10 @@ impl Node {
     }
 
     fn own_page(&self, key: &str, kind: Option<RealmKind>, after: Option<&str>, limit: usize) -> Vec<String> {
-        let Some(tenant) = self.tenant(key) else { return Vec::new() };
-        let ids = match kind {
-            Some(kind) => tenant.existing(kind).map(|realm| realm.page(after, limit)).unwrap_or_default(),
-            None => tenant.page(after, limit),
-        };
-        ids.iter().map(PeerId::to_string).collect()
+        let realms = self.tenant(key).into_iter().flat_map(|tenant| tenant.existing_realms());
+        let realms = realms.filter(|realm| kind.is_none_or(|kind| realm.kind() == kind));
+        let ids = realms.flat_map(|realm| realm.page(after, limit)).map(|id| id.to_string());
+        first(ids.collect(), limit)
     }
 
     fn own_peers(&self, key: &str, ids: &[String]) -> Vec<PeerReport> {
@@ -306,26 +301,23 @@ impl Node {
         ids.iter().flat_map(of_id).collect()
     }
 
-    fn report(
-        &self,
-        kind: RealmKind,
-        Holder { id, connection, link, info, messages, .. }: Holder,
-    ) -> PeerReport {
+    fn report(&self, kind: RealmKind, holder: Holder) -> PeerReport {
+        let info = holder.info;
         PeerReport {
-            id: id.to_string(),
+            id: holder.id.to_string(),
             kind: match kind {
                 RealmKind::PeerJs => ReportedKind::PeerJs,
                 RealmKind::Guests => ReportedKind::Guest,
             },
-            connection: match link {
+            connection: match holder.link {
                 Link::Socket => ReportedLink::WebSocket,
                 Link::Stream => ReportedLink::Stream,
             },
-            connection_id: connection.get(),
+            connection_id: holder.connection.get(),
             since: info.since,
             address: info.address,
             client_version: info.version.map(|version| version.as_str().to_owned()),
-            messages,
+            messages: holder.messages,
             node: self.membership.as_ref().map(|membership| membership.config().node_name.clone()),
         }
     }
@@ -386,6 +378,14 @@ impl NodeCounts {
 /// True if PeerJS would take a payload for a part of one of its connections, and keep it.
 pub(crate) fn is_of_connection(payload: &str) -> bool {
     peerjs::connection(payload).is_some()
+}
+
+/// The first `limit` ids, sorted by their bytes, each once.
+fn first(mut ids: Vec<String>, limit: usize) -> Vec<String> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids.truncate(limit);
+    ids
 }
 
 /// Texts are JSON, so nodes of other versions understand the parts that they know.

@@ -165,16 +165,6 @@ impl Tenant {
         self.existing(RealmKind::PeerJs).is_some_and(|peers| peers.contains(id))
     }
 
-    /// Ids of clients of both kinds, as [`Realm::page`] gives those of one.
-    pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
-        let mut ids: Vec<PeerId> =
-            self.existing_realms().flat_map(|realm| realm.page(after, limit)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.truncate(limit);
-        ids
-    }
-
     /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; returns them, with their realms.
     pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
         let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));

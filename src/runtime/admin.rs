@@ -183,8 +183,6 @@ pub(crate) struct Admin {
     pub(super) store: Arc<dyn KeyStore>,
     /// Limits the keys that one address registers.
     signups: SignupLimiter,
-    /// Held while a key is registered, so that the counts are still right when the key is added.
-    signing_up: Mutex<()>,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
     /// The keys were read at least once, so they are active.
@@ -201,7 +199,6 @@ impl Admin {
             signups: SignupLimiter::new(node.config().clone()),
             node,
             store,
-            signing_up: Mutex::new(()),
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             has_read_keys: AtomicBool::new(false),
             writing: Mutex::default(),
@@ -383,7 +380,8 @@ impl Admin {
         let now = self.node.clock().now();
         let config = self.node.config().load_full();
         let bounds = &config.registration;
-        let _signing_up = self.signing_up.lock();
+        // Held from here on, so that the counts are still right when the key is added.
+        let mut known = self.writing.lock();
         let counted = self.count_signup(address, bounds.per_day, now)?;
         // Registration sets nothing else.
         let settings = Settings {
@@ -392,7 +390,6 @@ impl Admin {
             ..Settings::default()
         };
         let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
-        let mut known = self.writing.lock();
         let registered = self.store.register(key.clone(), bounds.limit).map_err(AdminError::from);
         if !matches!(registered, Ok(true)) && counted == SignupCount::Counted {
             // If this fails, the address may register one key less that day.

@@ -390,15 +390,13 @@ struct Clients {
 
 impl Clients {
     /// Emits an event about a call.
-    fn tell(
-        &self,
-        Parties { key, realm, offerer, answerer, .. }: Parties<'_>,
-        event: impl FnOnce(CallPeers) -> Event,
-    ) {
+    fn tell(&self, call: Parties<'_>, event: impl FnOnce(CallPeers) -> Event) {
         // An offer that was refused may name anything.
-        let (Ok(caller), Ok(callee)) = (PeerId::parse(offerer), PeerId::parse(answerer)) else { return };
+        let ids = (PeerId::parse(call.offerer), PeerId::parse(call.answerer));
+        let (Ok(caller), Ok(callee)) = ids else { return };
         if let Some(node) = self.node.upgrade() {
-            node.events().emit(|| event(CallPeers { key: key.clone(), realm, caller, callee }));
+            node.events()
+                .emit(|| event(CallPeers { key: call.key.clone(), realm: call.realm, caller, callee }));
         }
     }
 }

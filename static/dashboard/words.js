@@ -73,7 +73,7 @@ const REFUSED = {
   elsewhere: 'it has a WebSocket already',
   gone: 'it left before it got an id',
   limit_reached: 'the key has reached its client limit',
-  unavailable: 'the nodes of the cluster do not agree',
+  unavailable: 'its node cannot reach the cluster',
   wrong_path: 'it used a wrong path',
   closing: 'the server stops',
 };

@@ -1,5 +1,6 @@
 //! The tables of endings in docs/PROTOCOL.md are those of the code.
 
+use peerbroker::events::CallFailure;
 use peerbroker::wire::{AppRefusal, CloseReason, HandshakeRefusal, Refusal, RequestEnding, RoomRefusal};
 
 use crate::docs::pages::lines;
@@ -56,6 +57,16 @@ fn the_refusals_of_handshakes_are_those_of_the_code() {
     let known =
         known.map(|row| self::row(row.label, Some(row.status), row.text.unwrap_or_default(), row.retry));
     assert_eq!(documented("### Refused handshakes", 1, 2), known);
+}
+
+#[test]
+fn the_dashboard_has_words_for_each_reason() {
+    let words = std::fs::read_to_string("static/dashboard/words.js").expect("the words of the dashboard");
+    let closed = CloseReason::ALL.map(|reason| reason.ending().label);
+    let refused = Refusal::ALL.map(|reason| reason.ending().label);
+    for label in closed.into_iter().chain(refused).chain(CallFailure::ALL.map(CallFailure::label)) {
+        assert!(words.contains(&format!("\n  {label}: '")), "{label}");
+    }
 }
 
 /// The row of a request that is refused: name, text, limit, and whether to try again.

@@ -107,8 +107,8 @@ pub fn json(input: &[u8]) {
         }
         assert!(read.is_none_or(|read| is_name(name, &read)));
     }
-    if let peerjs::Command::Relay(peerjs::Envelope { kind, dst, payload }) = peerjs::decode(text) {
-        let frame = peerjs::relay(kind, "sen\"der", &dst, payload);
+    if let peerjs::Command::Forward(peerjs::Envelope { kind, dst, payload }) = peerjs::decode(text) {
+        let frame = peerjs::forward(kind, "sen\"der", &dst, payload);
         if let (Ok(sent), Some(got)) = (value(text), object(&frame)) {
             assert_eq!(got["type"], sent["type"]);
             assert_eq!((&got["src"], &got["dst"]), (&Value::from("sen\"der"), &sent["dst"]));

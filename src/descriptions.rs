@@ -83,7 +83,7 @@ pub(crate) fn relayed_answer(
         return None;
     }
     let connection = match (to.realm, peerjs::decode(text)) {
-        (RealmKind::PeerJs, peerjs::Command::Relay(envelope)) if kind == MessageKind::Answer => {
+        (RealmKind::PeerJs, peerjs::Command::Forward(envelope)) if kind == MessageKind::Answer => {
             envelope.payload.and_then(peerjs::connection)
         }
         (RealmKind::PeerJs, _) => return None,
@@ -97,13 +97,13 @@ pub(crate) fn relayed_answer(
 
 /// The message that tells a client that its calls with another one have ended.
 pub(crate) fn end(other: &str, whom: &str) -> Frame {
-    peerjs::relay(peerjs::Kind::Leave, other, whom, None)
+    peerjs::forward(peerjs::Kind::Leave, other, whom, None)
 }
 
 /// The messages that tell a client the new candidates of the relay.
 pub(crate) fn candidates(relay: &Relay, wake: &CandidateNudge) -> impl Iterator<Item = Frame> {
     relay.candidates(wake.times).into_iter().map(|candidate| {
         let payload = peerjs::candidate(&candidate, &wake.connection);
-        peerjs::relay(peerjs::Kind::Candidate, &wake.other, &wake.whom, Some(&payload))
+        peerjs::forward(peerjs::Kind::Candidate, &wake.other, &wake.whom, Some(&payload))
     })
 }

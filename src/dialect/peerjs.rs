@@ -11,7 +11,7 @@ use crate::wire::{Frame, MessageKind, labels};
 #[derive(Debug)]
 pub enum Command<'a> {
     /// Forward a message to a peer.
-    Relay(Envelope<'a>),
+    Forward(Envelope<'a>),
     /// A heartbeat, which only shows that the client is alive.
     Heartbeat,
     /// The client leaves all its peers.
@@ -95,7 +95,7 @@ pub fn decode(text: &str) -> Command<'_> {
         None => return Command::Nothing,
     };
     match dst.and_then(json::string) {
-        Some(dst) if !dst.is_empty() => Command::Relay(Envelope { kind, dst, payload }),
+        Some(dst) if !dst.is_empty() => Command::Forward(Envelope { kind, dst, payload }),
         _ if kind == Kind::Leave && is_falsy(dst) => Command::Leave,
         _ => Command::Nothing,
     }
@@ -125,7 +125,7 @@ pub fn connection(payload: &str) -> Option<&str> {
 }
 
 /// Writes a message for its recipient.
-pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
+pub fn forward(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     addressed(kind.as_str(), src, dst, payload)
 }
 

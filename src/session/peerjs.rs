@@ -107,7 +107,7 @@ impl ProtocolHandler for PeerJs {
     fn on_going_away(context: &mut Context<'_>) {
         let peer = context.peer;
         for contact in peer.take_contacts() {
-            let frame = peerjs::relay(Kind::Leave, peer.id().as_str(), contact.as_str(), None);
+            let frame = peerjs::forward(Kind::Leave, peer.id().as_str(), contact.as_str(), None);
             // A contact that has gone need not know.
             let _ = peer.route(contact.as_str(), MessageKind::Leave, frame).promise(context.flushes);
         }
@@ -125,7 +125,7 @@ impl PeerJs {
         context: &mut Context<'_>,
     ) -> ControlFlow<()> {
         match command {
-            Command::Relay(envelope) => relay(context, envelope),
+            Command::Forward(envelope) => forward(context, envelope),
             Command::Leave => return ControlFlow::Break(()),
             Command::Room(kind) => request(context, &self.0, *kind, text),
             Command::App => send_to_app(context, text),
@@ -136,7 +136,7 @@ impl PeerJs {
 }
 
 /// Forwards a message. If it is lost, its sender gets EXPIRE at once.
-fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'_>) {
+fn forward(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'_>) {
     let &mut Context { peer, node, .. } = context;
     let client = Client { key: peer.key(), id: peer.id() };
     node.note_message(client, Message { kind: *kind, dst, payload: *payload });
@@ -153,7 +153,7 @@ fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'
     if matches!(relayed, Some(None)) {
         return;
     }
-    let frame = peerjs::relay(*kind, id, dst, relayed.flatten().as_deref());
+    let frame = peerjs::forward(*kind, id, dst, relayed.flatten().as_deref());
     let kind = MessageKind::from(*kind);
     let routed = peer.route(dst, kind, frame).promise(context.flushes);
     // A client whose key was revoked is being closed.

@@ -41,7 +41,7 @@ struct Received<'a> {
 
 fn payload_of(text: &str) -> Option<Envelope<'_>> {
     match peerjs::decode(text) {
-        Command::Relay(envelope) => Some(envelope),
+        Command::Forward(envelope) => Some(envelope),
         _ => None,
     }
 }
@@ -89,7 +89,7 @@ fn assert_relayed(text: &str, kind: Kind, src: &str, dst: &str, payload: Option<
     assert_eq!(envelope.dst, dst);
     assert_eq!(envelope.payload, payload);
 
-    let frame = peerjs::relay(kind, src, &envelope.dst, envelope.payload);
+    let frame = peerjs::forward(kind, src, &envelope.dst, envelope.payload);
     let out = unframe(&frame);
     let mut expected =
         format!(r#"{{"type":"{}","src":{},"dst":{}"#, kind.as_str(), json_string(src), json_string(dst));
@@ -262,7 +262,7 @@ fn check_any(text: &str) {
             "{text:?} is no JSON and gave {command:?}"
         );
     }
-    if let Command::Relay(Envelope { kind, dst, payload }) = command {
+    if let Command::Forward(Envelope { kind, dst, payload }) = command {
         assert!(!dst.is_empty());
         assert_relayed(text, kind, "me", &dst, payload);
     }
@@ -276,7 +276,7 @@ fn nesting_has_no_limit() {
             let deep = format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
             let text = format!(r#"{{"x":{deep},"payload":{deep},"type":"OFFER","dst":"b"}}"#);
             let envelope = payload_of(&text).expect("understood");
-            let frame = peerjs::relay(envelope.kind, "a", &envelope.dst, envelope.payload);
+            let frame = peerjs::forward(envelope.kind, "a", &envelope.dst, envelope.payload);
             let expected = format!(r#"{{"type":"OFFER","src":"a","dst":"b","payload":{deep}}}"#);
             assert!(unframe(&frame) == expected, "depth {depth} of {open}");
 
@@ -287,7 +287,7 @@ fn nesting_has_no_limit() {
                 // Never closed.
                 format!(r#"{{"type":"OFFER","dst":"b","payload":{}"#, open.repeat(depth)),
             ] {
-                assert!(!matches!(peerjs::decode(&odd), Command::Relay(_)), "depth {depth} of {open}");
+                assert!(!matches!(peerjs::decode(&odd), Command::Forward(_)), "depth {depth} of {open}");
             }
         }
     }
@@ -317,12 +317,12 @@ fn a_client_cannot_choose_its_sender_id() {
 
 #[test]
 fn headers_are_right_at_every_change_of_length() {
-    let empty = unframe(&peerjs::relay(Kind::Offer, "a", "b", None)).len() + ",\"payload\":\"\"".len();
+    let empty = unframe(&peerjs::forward(Kind::Offer, "a", "b", None)).len() + ",\"payload\":\"\"".len();
     for total in [125, 126, 127, 65_535, 65_536, 65_537, 1 << 20] {
         let payload = json_string(&"x".repeat(total - empty));
         let text = format!(r#"{{"type":"OFFER","dst":"b","payload":{payload}}}"#);
         assert_relayed(&text, Kind::Offer, "a", "b", Some(&payload));
         let envelope = payload_of(&text).expect("understood");
-        assert_eq!(peerjs::relay(Kind::Offer, "a", "b", envelope.payload).payload().len(), total);
+        assert_eq!(peerjs::forward(Kind::Offer, "a", "b", envelope.payload).payload().len(), total);
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn answer(
     } else if is_too_large(runtime, request) {
         bare(StatusCode::PAYLOAD_TOO_LARGE)
     } else {
-        relay(runtime, request, credentials, payload).await
+        forward(runtime, request, credentials, payload).await
     }
 }
 
@@ -64,7 +64,7 @@ async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Cred
     }
 }
 
-async fn relay(
+async fn forward(
     runtime: &Runtime,
     request: &HttpRequest,
     credentials: Credentials,

@@ -15,6 +15,9 @@ use crate::http_client::{HttpConnection, PATIENCE, Response};
 use crate::raw_client::RawClient;
 use crate::tools::built_program;
 
+/// Time for a start. Under valgrind and beside other tests, it takes longer than anything else. A program that ends is noticed at once.
+const START: Duration = Duration::from_secs(120);
+
 /// The variable for another program than the one that Cargo built.
 pub const PROGRAM: &str = "PEERBROKER_BIN";
 
@@ -68,7 +71,7 @@ impl Program {
     /// Starts this command and waits for the start line.
     pub fn start_command(command: &mut Command) -> Self {
         let mut program = Self::spawn(command, true);
-        let line = program.expect_line();
+        let line = program.expect_line_within(START);
         program.address = ([127, 0, 0, 1], port_of(&line)).into();
         program
     }
@@ -119,7 +122,11 @@ impl Program {
 
     /// The next line of stdout.
     pub fn expect_line(&mut self) -> String {
-        let line = self.lines.recv_timeout(PATIENCE).expect("a line of stdout");
+        self.expect_line_within(PATIENCE)
+    }
+
+    fn expect_line_within(&mut self, patience: Duration) -> String {
+        let line = self.lines.recv_timeout(patience).expect("a line of stdout");
         self.seen.push(line.clone());
         line
     }

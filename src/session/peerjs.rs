@@ -150,6 +150,7 @@ fn forward(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope
         };
         node.relayed(peer, dst, message, payload)
     });
+    // The recipient may not have this one, such as a candidate with the address of its sender.
     if matches!(relayed, Some(None)) {
         return;
     }

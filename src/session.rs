@@ -12,6 +12,7 @@ mod stream;
 mod tests;
 
 pub(crate) use crate::cluster::Posted;
+pub(crate) use crate::dialect::peerjs::is_posted_to;
 pub(crate) use admission::{ConnectRequest, Credentials, Source};
 pub(crate) use guest::Guest;
 pub(crate) use peerjs::{PeerJs, redirect};

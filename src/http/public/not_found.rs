@@ -8,8 +8,8 @@ use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
 use crate::config::ClientOptions;
-use crate::dialect::peerjs;
 use crate::events::Mistake;
+use crate::session;
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -130,7 +130,7 @@ fn link(mounted: &Mounted, path: &str) -> String {
 /// the token into paths: `{key}/{id}/{token}/offer`.
 pub(super) fn shown(path: &str) -> String {
     let mut segments: Vec<&str> = path.split('/').collect();
-    let is_last = |segment: &&str| *segment == "id" || peerjs::is_posted_to(segment);
+    let is_last = |segment: &&str| *segment == "id" || session::is_posted_to(segment);
     let last = segments.iter().rposition(is_last).unwrap_or_default();
     if let Some([_root, .., _key, _id, token, _word]) = segments.get_mut(..=last) {
         *token = "…";

@@ -1,7 +1,7 @@
 //! The URLs of clients and pages.
 
 use crate::config::MountPath;
-use crate::dialect::peerjs;
+use crate::session;
 
 /// The endpoint of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     let below = below.strip_suffix('/').unwrap_or(below);
     let (rest, word) = below.rsplit_once('/')?;
     let is_stream = word == "id";
-    if !is_stream && !peerjs::is_posted_to(word) {
+    if !is_stream && !session::is_posted_to(word) {
         return None;
     }
     // The client's `path` may end in `peerjs`, as in `find`.

@@ -141,6 +141,7 @@ lint-fast: lint-scripts vendor/node_modules/.package-lock.json
 	cargo fmt --check --all
 	cargo fmt --check --manifest-path bench/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	@for patch in scripts/mutants/*.patch scripts/versions/*.patch; do git apply --check "$$patch" || exit 1; done
 	cargo deny --locked check licenses bans sources
 	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo 'advisories: NOT checked, the database cannot be reached'; fi

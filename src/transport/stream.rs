@@ -34,10 +34,10 @@ const FILLER: Bytes = Bytes::from_static(b" ");
 /// Makes the line of the fillers one without a meaning.
 const FILLER_END: &[u8] = b"{}\n";
 
-/// Once there were as many fillers as messages, each delay is a step longer than the one before, up to the longest. Fillers go on
-/// until the client renews its stream, because its page may be busy for as long.
+/// Delays of fillers, in addition to [`MESSAGE_INTERVAL`]. Once there were as many fillers as messages, each delay is a step longer
+/// than the one before, up to the longest. Fillers go on until the client renews its stream, because its page may be busy for as long.
 const FILLER_STEP: Duration = Duration::from_millis(100);
-const LAST_FILLER: Duration = Duration::from_secs(1);
+const LAST_FILLER: Duration = Duration::from_millis(900);
 
 /// Maximum bytes in the outbox. It is small because [`MESSAGE_INTERVAL`] makes a stream slow.
 const MAX_WAITING: usize = 256 << 10;
@@ -261,7 +261,11 @@ impl Stream for StreamBody {
             }
             Poll::Pending => {
                 state.body = Some(cx.waker().clone());
-                this.fillers.poll_due(cx).map(|()| Some(Ok(FILLER)))
+                ready!(this.fillers.poll_due(cx));
+                // Otherwise the browser could report a message up to 50 ms late, because it has just reported a filler. A client
+                // that renews its stream meanwhile would never read it.
+                this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
+                Poll::Ready(Some(Ok(FILLER)))
             }
             Poll::Ready(None) => {
                 state.ended = true;
@@ -275,7 +279,7 @@ impl FillerSchedule {
     /// Notes that a message is sent now. Returns what to send.
     fn before(&mut self, message: Bytes) -> Bytes {
         self.unread += 1;
-        self.delay = Some(MESSAGE_INTERVAL);
+        self.delay = Some(Duration::ZERO);
         self.timer = None;
         if mem::take(&mut self.is_within_line) { [FILLER_END, &*message].concat().into() } else { message }
     }
@@ -332,15 +336,15 @@ mod tests {
         ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
         assert_eq!(next(&mut body).await, (0, "1\n".into()));
         assert_eq!(next(&mut body).await, (100, "2\n".into()));
-        assert_eq!(next(&mut body).await, (200, FILLER));
+        assert_eq!(next(&mut body).await, (100, FILLER));
         say(&socket, "3\n");
-        assert_eq!(next(&mut body).await, (0, "{}\n3\n".into()));
-        for delay in [200, 100, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1000, 1000] {
+        assert_eq!(next(&mut body).await, (100, "{}\n3\n".into()));
+        for delay in [100, 100, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1000, 1000] {
             assert_eq!(next(&mut body).await, (delay, FILLER));
         }
         say(&socket, "4\n");
-        assert_eq!(next(&mut body).await, (0, "{}\n4\n".into()));
-        assert_eq!(next(&mut body).await, (200, FILLER));
+        assert_eq!(next(&mut body).await, (100, "{}\n4\n".into()));
+        assert_eq!(next(&mut body).await, (100, FILLER));
     }
 
     /// Reads a stream as PeerJS 0.3 does: one line for each event of the browser, and a line that has not ended at the next one.

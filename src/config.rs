@@ -26,7 +26,7 @@ use key::{IdStyle, Key, Origin, RelayMode, Settings, Webhook};
 
 pub use crate::events::WebhookEvent;
 pub use client_options::ClientOptions;
-pub use cluster::{ClusterConfig, Degraded, RedisAddress};
+pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
 pub use ice::{IceConfig, InvalidSecret, OwnIceServers, TurnCredentials, TurnSecret};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{

@@ -8,7 +8,9 @@ use actix_web::web::ServiceConfig;
 use peerbroker_core::media_api::TurnUrls;
 
 use crate::clock::Clock;
-use crate::config::{ApiTokens, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles};
+use crate::config::{
+    ApiTokens, BackplaneAddress, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
+};
 use crate::events::{Event, Events, Notice};
 use crate::http::admin::{ClientPort, Ops};
 use crate::http::public::{self, Mounted};
@@ -381,7 +383,11 @@ impl Builder {
 
     /// Starts the broker, unless no connection to the Redis of its [cluster](Self::cluster) can be made from its address.
     pub fn try_build(self) -> Result<PeerBroker, BadRedis> {
-        self.components.cluster.as_ref().map_or(Ok(()), |cluster| cluster.redis.check())?;
+        if let Some(ClusterConfig { backplane: BackplaneAddress::Redis(address), .. }) =
+            &self.components.cluster
+        {
+            address.check()?;
+        }
         Ok(self.build())
     }
 

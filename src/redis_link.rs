@@ -20,17 +20,20 @@ pub(crate) const PREFIX: &str = "peerbroker";
 /// The bound of each call, connecting included.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The beginning of the error of a login that the server refuses.
-pub(crate) const LOGIN_REFUSED: &str = "Redis refused the login";
-
 const CA: &str = "--redis_ca";
 const CERT: &str = "--redis_cert";
 const KEY: &str = "--redis_key";
 
-/// The server did not answer, or not in time. The call may have been done, or may still be done later.
+/// A call without a result.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unavailable(pub String);
+pub enum Unavailable {
+    /// The server did not answer, or not in time. The call may have been done, or may still be done later.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The server refuses the login, so nothing is done until somebody changes that.
+    #[error("{0}")]
+    LoginRefused(String),
+}
 
 /// The error of an address that leads to no Redis.
 #[derive(Debug, thiserror::Error)]

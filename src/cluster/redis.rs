@@ -167,6 +167,9 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Backplane for RedisBackplane {
+    const STORE_CHANGED: &str =
+        "Redis was restarted, or another server has taken its place, or its user may not use INFO";
+
     fn new_node(&self) -> NodeId {
         NodeId::new(rand::random())
     }
@@ -185,7 +188,7 @@ impl Backplane for RedisBackplane {
             );
         }
         let members = self.members(answer)?;
-        members.map(drop).ok_or_else(|| Unavailable(format!("the lease of {node} has ended")))
+        members.map(drop).ok_or_else(|| Unavailable::NoAnswer(format!("the lease of {node} has ended")))
     }
 
     async fn renew(&self, node: NodeId, lease: Duration) -> Result<Renewal, Unavailable> {
@@ -212,7 +215,8 @@ impl Backplane for RedisBackplane {
             calls.push(self.claim_call(claim));
         }
         let mut answers = self.commands.run_on(Some(store), calls).await?.into_iter();
-        let mut next = || answers.next().ok_or_else(|| Unavailable("an answer is missing".to_owned()));
+        let mut next =
+            || answers.next().ok_or_else(|| Unavailable::NoAnswer("an answer is missing".to_owned()));
 
         // Record and number are two keys, so each was changed independently of the other.
         let mut outcomes = Vec::with_capacity(claims.len());
@@ -257,7 +261,7 @@ impl Backplane for RedisBackplane {
         let outcome = |answer| match record(answer)?.0 {
             ClaimOutcome::Granted(granted) => Ok(RegisterOutcome::Kept(granted)),
             ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner) => Ok(RegisterOutcome::Lost(owner)),
-            ClaimOutcome::Full(_) => Err(Unavailable("unexpected answer".to_owned())),
+            ClaimOutcome::Full(_) => Err(Unavailable::NoAnswer("unexpected answer".to_owned())),
         };
         answers.into_iter().map(outcome).collect()
     }
@@ -407,9 +411,9 @@ fn parsed<T>(answer: Value, parse: impl FnOnce(&[String]) -> Option<T>) -> Resul
 }
 
 fn from<T: FromRedisValue>(answer: Value) -> Result<T, Unavailable> {
-    redis::from_redis_value(answer).map_err(|error| Unavailable(error.to_string()))
+    redis::from_redis_value(answer).map_err(|error| Unavailable::NoAnswer(error.to_string()))
 }
 
 fn unexpected(answer: &[String]) -> Unavailable {
-    Unavailable(format!("unexpected answer {answer:?}"))
+    Unavailable::NoAnswer(format!("unexpected answer {answer:?}"))
 }

@@ -21,9 +21,11 @@ fn try_start(
     threads: &Threads,
 ) -> Result<(), Box<dyn Error>> {
     use super::redis::{RedisBackplane, RedisSettings};
+    use crate::config::BackplaneAddress;
 
     let config = membership.config();
-    let mut settings = RedisSettings::new(config.redis.clone());
+    let BackplaneAddress::Redis(address) = &config.backplane;
+    let mut settings = RedisSettings::new(address.clone());
     // One renewal may fail without the loss of the lease.
     settings.timeout = settings.timeout.min(config.lease / 5);
     let backplane = RedisBackplane::new(&settings)?;

@@ -1,4 +1,4 @@
-//! Settings of a node of a cluster, and the address of Redis.
+//! Settings of a node of a cluster, and the address of the store that its nodes share.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,20 +7,33 @@ use std::time::Duration;
 /// A node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterConfig {
-    /// The Redis or Valkey that all nodes share.
-    pub redis: RedisAddress,
+    /// The store that all nodes share.
+    pub backplane: BackplaneAddress,
     /// The name of this node, for people. Nodes with the same name are still different nodes.
     pub node_name: String,
     /// Time for which the ids of a dead node stay taken for others than their owners.
     pub lease: Duration,
-    /// The policy for new clients while Redis cannot be reached.
+    /// The policy for new clients while the backplane cannot be reached.
     pub degraded: Degraded,
+}
+
+/// The address of the store that the nodes of a cluster share: one variant for each implementation of `Backplane`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackplaneAddress {
+    /// A Redis or Valkey.
+    Redis(RedisAddress),
+}
+
+impl<T: Into<RedisAddress>> From<T> for BackplaneAddress {
+    fn from(address: T) -> Self {
+        BackplaneAddress::Redis(address.into())
+    }
 }
 
 /// The policy of a node for new clients while it cannot ask the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Degraded {
-    /// They get their ids. When Redis is back, one of two clients with the same id loses it.
+    /// They get their ids. When the backplane is back, one of two clients with the same id loses it.
     Allow,
     /// They are refused.
     Refuse,
@@ -31,9 +44,9 @@ impl ClusterConfig {
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 
     /// A node with the default settings.
-    pub fn new(redis: impl Into<RedisAddress>, node_name: &str) -> Self {
+    pub fn new(backplane: impl Into<BackplaneAddress>, node_name: &str) -> Self {
         ClusterConfig {
-            redis: redis.into(),
+            backplane: backplane.into(),
             node_name: node_name.to_owned(),
             lease: Self::DEFAULT_LEASE,
             degraded: Degraded::Allow,

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::connection::{Call, Connection, Target};
-use super::{BadRedis, LOGIN_REFUSED, Unavailable};
+use super::{BadRedis, Unavailable};
 use crate::config::RedisAddress;
 
 #[derive(Clone)]
@@ -119,7 +119,7 @@ impl Line {
     pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
         timeout(self.timeout, self.connection()).await.map_err(|_| self.silent())??;
         let Some(mut open) = self.open.take() else {
-            return Err(Unavailable("another call uses the connection".to_owned()));
+            return Err(Unavailable::NoAnswer("another call uses the connection".to_owned()));
         };
         // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
         let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
@@ -165,7 +165,7 @@ impl Line {
     }
 
     fn silent(&self) -> Unavailable {
-        Unavailable(format!("no answer within {:?}", self.timeout))
+        Unavailable::NoAnswer(format!("no answer within {:?}", self.timeout))
     }
 }
 
@@ -185,11 +185,12 @@ impl From<RedisError> for Unavailable {
     fn from(error: RedisError) -> Self {
         let text = error.to_string();
         let said = ["WRONGPASS", "NOAUTH"].into_iter().find_map(|code| text.get(text.find(code)?..));
-        Unavailable(match said {
-            Some(said) => format!("{LOGIN_REFUSED} ({})", said.trim_end_matches('.')),
-            None if error.kind() == ErrorKind::AuthenticationFailed => format!("{LOGIN_REFUSED} ({text})"),
-            None => text,
-        })
+        let refused = match said {
+            Some(said) => said.trim_end_matches('.'),
+            None if error.kind() == ErrorKind::AuthenticationFailed => &text,
+            None => return Unavailable::NoAnswer(text),
+        };
+        Unavailable::LoginRefused(format!("Redis refused the login ({refused})"))
     }
 }
 

@@ -15,10 +15,10 @@ use crate::cluster::membership::{digest, name_of_peer};
 use crate::cluster::packet::Packet;
 use crate::cluster::{
     Backplane, Entity, Granted, Member, Name, Owner, Position, RegisterOutcome, Registration, Renewal,
+    Unavailable,
 };
 use crate::config::Degraded;
 use crate::events::ClusterEvent;
-use crate::redis_link::LOGIN_REFUSED;
 use crate::router::{Holder, Realm};
 use crate::wire::{CloseReason, Link, NodeId};
 
@@ -72,7 +72,7 @@ impl<B: Backplane> Worker<B> {
                     }
                     self.shared.state.lock().node = None;
                 }
-                Err(error) => self.note_outage(&error.to_string()),
+                Err(error) => self.note_outage(&error),
             }
             let _ = timeout(JOIN_INTERVAL, self.shared.is_closing()).await;
         }
@@ -115,7 +115,7 @@ impl<B: Backplane> Worker<B> {
                 Err(error) => {
                     let good_until = self.shared.state.lock().good_until;
                     if now >= good_until.saturating_sub(self.shared.lease() / 2) {
-                        self.note_outage(&error.to_string());
+                        self.note_outage(&error);
                     }
                     if now >= good_until {
                         return End::Lost;
@@ -361,14 +361,16 @@ impl<B: Backplane> Worker<B> {
         self.lose_node(None);
     }
 
-    fn note_outage(&self, error: &str) {
+    fn note_outage(&self, error: &Unavailable) {
         if self.shared.config.degraded == Degraded::Refuse {
             self.notes.settled_from.set(None);
         }
         if !self.begin_outage() {
-            let is_login = error.starts_with(LOGIN_REFUSED);
-            let why = if is_login { "" } else { "cannot reach the other nodes: " };
-            self.tell(|| ClusterEvent::Unreachable { why: format!("{why}{error}") });
+            let why = match error {
+                Unavailable::LoginRefused(why) => why.clone(),
+                Unavailable::NoAnswer(why) => format!("cannot reach the other nodes: {why}"),
+            };
+            self.tell(|| ClusterEvent::Unreachable { why });
         }
     }
 
@@ -400,9 +402,7 @@ impl<B: Backplane> Worker<B> {
     pub(super) fn check_store(&self) {
         let store = self.backplane.store();
         if self.notes.store.replace(store) != store {
-            self.note_outage(
-                "Redis was restarted, or another server has taken its place, or its user may not use INFO",
-            );
+            self.note_outage(&Unavailable::NoAnswer(B::STORE_CHANGED.to_owned()));
             // Not at the next turn: clients wait.
             self.notes.suspected.notify_one();
         }

@@ -13,6 +13,8 @@ use super::store::{Micros, Store};
 use super::{SimBackplane, unavailable};
 
 impl Backplane for SimBackplane {
+    const STORE_CHANGED: &str = "another store";
+
     fn new_node(&self) -> NodeId {
         NodeId::new(self.shared.random())
     }

@@ -254,7 +254,7 @@ impl Link {
 }
 
 fn unavailable(why: &str) -> Unavailable {
-    Unavailable(why.to_owned())
+    Unavailable::NoAnswer(why.to_owned())
 }
 
 impl SimBackplane {

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use peerbroker::config::{AcmeConfig, ApiTokens, ClusterConfig, DEFAULT_OPS_HOST, ListenOps, RelayConfig};
+use peerbroker::config::{
+    AcmeConfig, ApiTokens, ClusterConfig, DEFAULT_OPS_HOST, ListenOps, RedisAddress, RelayConfig,
+};
 use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
@@ -22,10 +24,12 @@ pub struct Draft {
     pub data_dir: Option<PathBuf>,
     pub(super) cors: Vec<Option<Origin>>,
     pub(super) dialects: Vec<Dialect>,
+    /// Without a URL, there is none.
+    pub(super) redis: RedisAddress,
     pub(super) redis_cert: Option<PathBuf>,
     pub(super) redis_key: Option<PathBuf>,
     pub(super) keys_in_redis: bool,
-    /// Without a URL, there is none.
+    /// Its backplane is at `redis`.
     pub(super) cluster: ClusterConfig,
     pub(super) relay: RelayConfig,
     pub(super) turn: Vec<Place>,
@@ -56,6 +60,7 @@ impl Default for Draft {
             data_dir: None,
             cors: Vec::new(),
             dialects: Dialect::ALL.to_vec(),
+            redis: RedisAddress::default(),
             redis_cert: None,
             redis_key: None,
             keys_in_redis: false,

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use gethostname::gethostname;
 use peerbroker::config::{
-    AcmeConfig, AcmeStore, AdminToken, ApiTokens, ClusterConfig, Dialects, IceConfig, ListenOps,
-    MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
+    AcmeConfig, AcmeStore, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, Dialects, IceConfig,
+    ListenOps, MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
 };
 use peerbroker::keys::WebhookSecret;
 use peerbroker::wire::ApiKey;
@@ -136,16 +136,17 @@ impl Cli {
 impl Draft {
     fn redis(&self) -> RedisAddress {
         let client = self.redis_cert.clone().zip(self.redis_key.clone());
-        RedisAddress { client, ..self.cluster.redis.clone() }
+        RedisAddress { client, ..self.redis.clone() }
     }
 
     /// The cluster that the node is in, if it is in one.
     fn cluster(&self) -> Result<Option<ClusterConfig>, Failure> {
-        let mut cluster = ClusterConfig { redis: self.redis(), ..self.cluster.clone() };
-        if cluster.redis.url.is_empty() {
+        let redis = self.redis();
+        if redis.url.is_empty() {
             return Ok(None);
         }
-        cluster.redis.check().map_err(wrong)?;
+        redis.check().map_err(wrong)?;
+        let mut cluster = ClusterConfig { backplane: BackplaneAddress::Redis(redis), ..self.cluster.clone() };
         if cluster.node_name.is_empty() {
             let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
             cluster.node_name = format!("{}-{random}", gethostname().to_string_lossy());
@@ -164,7 +165,7 @@ impl Draft {
             (true, None, None) => Err(wrong(
                 "--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share",
             )),
-            (true, None, Some(cluster)) => Ok(StoredKeys::Redis(cluster.redis.clone())),
+            (true, None, Some(_)) => Ok(StoredKeys::Redis(self.redis())),
         }
     }
 
@@ -195,7 +196,7 @@ impl Draft {
                      to HTTP-01 are shared",
                 ));
             }
-            (Some(cluster), _) => AcmeStore::Redis(cluster.redis.clone()),
+            (Some(_), _) => AcmeStore::Redis(self.redis()),
             (None, Some(dir)) => AcmeStore::Directory(dir.join(ACME_DIR)),
             (None, None) => {
                 return Err(wrong(

@@ -26,7 +26,7 @@ pub(super) const BASICS: &str = "Basics";
 const PROXIED: Need = Need("--proxied", |draft| draft.config.proxied);
 const ACME: Need = Need("--acme", |draft| !draft.acme.names.is_empty());
 const REGISTRATION: Need = Need("--registration open", |draft| draft.config.registration.open);
-const REDIS: Need = Need("--redis", |draft| !draft.cluster.redis.url.is_empty());
+const REDIS: Need = Need("--redis", |draft| !draft.redis.url.is_empty());
 const MEDIA: Need =
     Need("--relay or --turn", |draft| !draft.relay.listen.is_empty() || !draft.turn.is_empty());
 const RELAY: Need = Need("--relay", |draft| !draft.relay.listen.is_empty());
@@ -122,9 +122,9 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Form of the ids that the server gives to clients: uuid, short or words", "As `7kq2mzx9` or `amber-river-piano-fox`. For the built-in key; stored keys have their own. See [how hard they are to guess](SECURITY.md#ids).").live().of(KEY),
         ]),
         group("Many nodes", vec![
-            Row::new("redis", |d| &mut d.cluster.redis.url, text_if("URL", is_some, "a URL"),
+            Row::new("redis", |d| &mut d.redis.url, text_if("URL", is_some, "a URL"),
                 "Redis or Valkey that a cluster shares", "redis://, rediss:// (TLS), redis-sentinel:// or redis-cluster://. The URL may hold a password: set the variable rather than the flag then, because other users of the machine see flags. See [cluster](CLUSTER.md).").secret().common().commands(&["keys"]),
-            Row::new("redis_ca", |d| &mut d.cluster.redis.ca, path("FILE"),
+            Row::new("redis_ca", |d| &mut d.redis.ca, path("FILE"),
                 "Certificate authorities of the Redis, instead of the public ones: PEM", "For [TLS](CLUSTER.md#tls), with a URL that begins with rediss. The three files are read for each connection, so certificates can be renewed without a restart.").needs(&REDIS).commands(&["keys"]).of(NODE),
             Row::new("redis_cert", |d| &mut d.redis_cert, path("FILE"),
                 "Certificate that the Redis wants from its clients, and its chain: PEM", "").with("redis_key").needs(&REDIS).commands(&["keys"]).of(NODE),

@@ -11,12 +11,13 @@ import { passwordOf, startCoturn } from '../lib/coturn.mjs';
 import { Page } from '../lib/page.mjs';
 import { startServer } from '../lib/server.mjs';
 import { takeDown } from '../lib/take-down.mjs';
+import { browsers } from '../lib/thorough.mjs';
 import { within } from '../lib/within.mjs';
 
 const SCRIPTS = ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs'];
 const RELAY_ONLY = { config: { iceTransportPolicy: 'relay' } };
 
-for (const browser of ['chromium', 'firefox']) {
+for (const browser of browsers) {
   for (const script of browser === 'chromium' ? SCRIPTS : ['peerjs.js']) {
     ice(`${script} relays data and media through coturn, if the page wants nothing else (${browser})`, browser, async (stage) => {
       const server = await stage.server((await stage.coturn()).flags);

@@ -3,13 +3,14 @@
 import assert from 'node:assert/strict';
 import { everyClient, onStage } from '../lib/every-client.mjs';
 import { watchTransports } from '../lib/http-watch.mjs';
+import { isThorough } from '../lib/thorough.mjs';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const FOREIGN = 'This origin may not use the key';
 const NOT_VALID = 'Invalid token provided';
 
 const honoursKey = { unless: (release) => !release.honoursKey };
-const inFirefoxToo = { ...honoursKey, firefox: true };
+const inFirefoxToo = { ...honoursKey, firefox: isThorough };
 const streams = { unless: (release) => !release.streams };
 
 everyClient('a page of the origin that a key names opens, and one of another never', inFirefoxToo, async (stage) => {
@@ -79,7 +80,7 @@ onStage('rooms are for pages of the origin that the key names', async (stage) =>
   assert.equal(await player.must('heard'), 'host: hello');
 });
 
-everyClient('with a token for its id it opens and talks', { firefox: true }, async (stage) => {
+everyClient('with a token for its id it opens and talks', { firefox: isThorough }, async (stage) => {
   const { server, tokenFor } = await withTokens(stage);
   const [alice, bob] = [await stage.client(), await stage.client()];
 
@@ -89,7 +90,7 @@ everyClient('with a token for its id it opens and talks', { firefox: true }, asy
   await talk(alice, bob, 'bob');
 });
 
-everyClient('without a good token it gets no id, and who has it is undisturbed', { firefox: true }, async (stage) => {
+everyClient('without a good token it gets no id, and who has it is undisturbed', { firefox: isThorough }, async (stage) => {
   const { server, tokenFor } = await withTokens(stage);
   const [alice, bob] = [await stage.client(), await stage.client()];
   const token = await tokenFor('alice');

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { MOVES, Network, noNetworks } from '../lib/network.mjs';
 import { ask, reachByTcp, startEcho } from '../lib/network/programs.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
-import { isThorough } from '../lib/thorough.mjs';
+import { browsers, isThorough } from '../lib/thorough.mjs';
 
 /** Runs a test in a network where every machine answers. */
 function inNetwork(behaviour, lay, run) {
@@ -62,7 +62,7 @@ for (const [name, lay] of [['a host', () => Network.apart()], ['a NAT', () => Ne
   });
 }
 
-for (const browser of isThorough ? ['chromium', 'firefox'] : ['chromium']) {
+for (const browser of browsers) {
   onNetwork(`${browser} on one host sees and hears ${browser} on another`, () => Network.together(), async (stage) => {
     const server = await stage.server();
     const alice = await stage.client('a', { browser, plainAddresses: true });

@@ -5,6 +5,7 @@ import { newPage } from '../lib/browser.mjs';
 import { everyClient } from '../lib/every-client.mjs';
 import { fits } from '../lib/layout.mjs';
 import { optionsIn } from '../lib/snippet.mjs';
+import { isThorough } from '../lib/thorough.mjs';
 import { desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
 
 const OPEN = ['--registration', 'open'];
@@ -199,7 +200,7 @@ visit('there is no form where registration is closed', async (visit) => {
   assert.equal(await page.locator('form').count(), 0);
 });
 
-const firefoxAlone = { firefox: true, unless: () => true };
+const firefoxAlone = { firefox: isThorough, unless: () => true };
 
 everyClient('whoever fills the form gets a key, and opens with it', firefoxAlone, async (stage) => {
   const ours = await stage.site();

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { everyClient, onStage } from '../lib/every-client.mjs';
 import { npmServer } from '../lib/server.mjs';
+import { isThorough } from '../lib/thorough.mjs';
 
 /**
  * A client whose page is in the room. `through` is the way to the server.
@@ -70,7 +71,7 @@ async function intrude(id) {
   line.on('stream', () => window.log.record('intruded'));
 }
 
-everyClient('has the members of a room, their data and messages', { firefox: true }, async (stage) => {
+everyClient('has the members of a room, their data and messages', { firefox: isThorough }, async (stage) => {
   const server = await stage.server([]);
   const { client: anna, members: alone } = await entered(stage, server, 'anna');
   const { client: bert, members: both } = await entered(stage, server, 'bert', { data: ['B'] });
@@ -179,7 +180,7 @@ everyClient('leaves for good, also while it is away', {}, async (stage) => {
   assert.equal((await anna.next('closed')).detail, 'disconnected');
 });
 
-everyClient('calls everybody in one mesh, and each only once', { firefox: true }, async (stage) => {
+everyClient('calls everybody in one mesh, and each only once', { firefox: isThorough }, async (stage) => {
   const server = await stage.server([]);
   const names = ['anna', 'bert', 'clara'];
   const clients = [];

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { everyClient, onStage } from '../lib/every-client.mjs';
 import { releases } from '../lib/releases.mjs';
+import { isThorough } from '../lib/thorough.mjs';
 
 const room = 'lobby';
 
@@ -25,7 +26,7 @@ async function members(client) {
   return list.members.map(({ id }) => id);
 }
 
-everyClient('hears in a room who comes, changes, sends and goes', { firefox: true }, async (stage) => {
+everyClient('hears in a room who comes, changes, sends and goes', { firefox: isThorough }, async (stage) => {
   const server = await stage.server([]);
   const anna = await opened(stage, server, 'anna');
   const bert = await opened(stage, server, 'bert');
@@ -54,7 +55,7 @@ everyClient('hears in a room who comes, changes, sends and goes', { firefox: tru
   assert.equal(await line.echo('and directly'), 'and directly');
 });
 
-everyClient('is still in its room when it comes back, and the others hear nothing', { firefox: true }, async (stage) => {
+everyClient('is still in its room when it comes back, and the others hear nothing', { firefox: isThorough }, async (stage) => {
   const server = await stage.server([]);
   const proxy = await stage.proxy(server);
   const anna = await opened(stage, server, 'anna');
@@ -74,7 +75,7 @@ everyClient('is still in its room when it comes back, and the others hear nothin
   assert.deepEqual([await anna.count('ROOM-JOINED'), await anna.count('ROOM-LEFT')], [1, 0]);
 });
 
-everyClient('leaves its room when its tab is closed', { firefox: true }, async (stage) => {
+everyClient('leaves its room when its tab is closed', { firefox: isThorough }, async (stage) => {
   const server = await stage.server([]);
   const anna = await opened(stage, server, 'anna');
   const bert = await opened(stage, server, 'bert');

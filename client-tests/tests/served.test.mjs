@@ -14,11 +14,12 @@ import { Page } from '../lib/page.mjs';
 import { startReverseProxy } from '../lib/reverse-proxy.mjs';
 import { selfSigned, startServer } from '../lib/server.mjs';
 import { takeDown } from '../lib/take-down.mjs';
+import { browsers } from '../lib/thorough.mjs';
 import { within } from '../lib/within.mjs';
 
 const SCRIPTS = ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs'];
 
-for (const browser of ['chromium', 'firefox']) {
+for (const browser of browsers) {
   for (const script of SCRIPTS) {
     served(`${script} in a page of another origin needs no options (${browser})`, browser, async (stage) => {
       const server = await stage.server();

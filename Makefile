@@ -62,7 +62,7 @@ test-rust:
 		$(LINTED) cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) && \
 			$(LINTED) cargo test --locked --workspace --doc; \
 	else $(LINTED) cargo test --locked --workspace; fi
-	PROPTEST_CASES=3000 $(LINTED) cargo test --locked --workspace --quiet --test broker every_interleaving
+	PROPTEST_CASES=1000 $(LINTED) cargo test --locked --workspace --quiet --test broker every_interleaving
 
 # The random tests with a new seed, for every night. A find is written to a file of proptest-regressions: see CONTRIBUTING.md.
 RANDOM_CASES = 200000

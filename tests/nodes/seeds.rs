@@ -19,7 +19,7 @@ use crate::harness::run;
 const REGRESSIONS: &[u64] = &[];
 
 /// The number of other seeds that run.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 10;
 
 /// The number that run at the same time, each with its own nodes. They wait more than they compute.
 const AT_ONCE: usize = 4;

@@ -132,6 +132,23 @@ for (const device of [desktop, phone]) {
   });
 }
 
+visit('a button works whose row changes between press and release', async (visit) => {
+  const { server, url, api } = await startWithDashboard(visit);
+  await api('POST', '/api/keys', { key: 'chess' });
+  const page = await logIn(visit, desktop, url, '#/keys');
+  await page.getByRole('button', { name: 'Remove chess' }).hover();
+  await page.mouse.down();
+  const told = page.waitForResponse((response) => response.url().includes('/api/keys?'));
+  await PeerSocket.open(`http://127.0.0.1:${server.port}/`, { id: 'anna' });
+  await (await told).finished();
+  // The rows change in a task of their own.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+
+  await page.mouse.up();
+
+  await page.getByRole('dialog').getByText('The key and its settings are deleted').waitFor();
+});
+
 visit('a key of the configuration file has its name, and cannot be changed', async (visit) => {
   const folder = mkdtempSync(join(tmpdir(), 'peerbroker-config-'));
   const file = join(folder, 'peerbroker.toml');

@@ -5,6 +5,7 @@ import { h, setText } from './dom.js';
 
 const PAGE = 50;
 const TYPING_DELAY = 250;
+const RELEASE_CHECK = 50;
 
 /**
  * A table that shows pages of `path`. `row(entry)` makes a row, `read(answer)` gives the entries of an answer.
@@ -37,6 +38,7 @@ export function list({ path, label, columns, row, read, empty }) {
       if (mine === asked) setText(note, error.message);
       return;
     }
+    await released(body);
     // A later request has replaced this one.
     if (mine !== asked) return;
     after = answer.next;
@@ -52,6 +54,11 @@ export function list({ path, label, columns, row, read, empty }) {
 
   const field = h('p', { class: 'field search' }, h('label', { for: 'search' }, 'Search'), search);
   return { field, element: h('div', { class: 'list' }, table, note, more), reload: () => load(true, Math.min(1000, Math.max(PAGE, body.children.length))) };
+}
+
+/** Resolves when no button in the rows is pressed: one that is replaced between press and release gets no click. */
+async function released(body) {
+  while (body.matches(':active')) await new Promise((done) => setTimeout(done, RELEASE_CHECK));
 }
 
 /** Replaces rows. The focus stays on the same button of the same row; if that is gone, it moves to the heading. */

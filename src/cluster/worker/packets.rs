@@ -204,6 +204,8 @@ impl<B: Backplane> Worker<B> {
                 self.notes.doubtful.set(true);
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
+                // It may have lacked something of ours, and its own `Reset` may be lost.
+                self.list_rooms(from);
             }
             Arrival::Next => {}
         }

@@ -10,6 +10,7 @@ import { WebSocketServer } from 'ws';
 import { launchChromium } from './lib/chromium.mjs';
 import { START, launchFirefox } from './lib/firefox.mjs';
 import { Run, killAll } from './lib/run.mjs';
+import { freePort } from './lib/shipped-proxy.mjs';
 import { within } from './lib/within.mjs';
 
 /** Time in which a code must come. Without one, the connection counts as open. */
@@ -227,15 +228,6 @@ async function untilAnswers(act) {
       await new Promise((next) => setTimeout(next, 50));
     }
   }
-}
-
-async function freePort() {
-  const probe = http.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port: free } = /** @type {import('node:net').AddressInfo} */ (probe.address());
-  probe.close();
-  await once(probe, 'close');
-  return free;
 }
 
 measure('Chromium', chromium);

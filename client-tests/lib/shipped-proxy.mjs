@@ -1,6 +1,7 @@
 // Runs the proxies of deploy/ as shipped; only addresses, ports, names and certificates are replaced.
 
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -156,14 +157,23 @@ function nginxStream() {
   return found;
 }
 
-/** Picks a free port, because neither these proxies nor coturn support port 0. */
+/**
+ * Picks a free port, because neither these proxies nor coturn support port 0. It is below those that systems give to clients and for
+ * port 0, so no other test gets it before the proxy.
+ */
 export async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 10_000 + randomInt(20_000);
+    const server = net.createServer().listen(port, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Ready when something listens there. */

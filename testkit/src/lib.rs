@@ -7,6 +7,7 @@ pub mod http_client;
 pub mod messages;
 pub mod nginx;
 pub mod pebble;
+pub mod ports;
 // Shared with the benchmark, which builds none of this crate.
 #[path = "../../bench/src/process.rs"]
 pub mod process;

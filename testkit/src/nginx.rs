@@ -1,12 +1,13 @@
 //! A real nginx in front of a broker. The drop ends it.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::directory::Directory;
 use crate::http_client::PATIENCE;
+use crate::ports::free_port;
 use crate::tools::need;
 
 pub struct Nginx {
@@ -21,7 +22,7 @@ impl Nginx {
     pub fn start(lines: &str) -> Option<Self> {
         let program = need("nginx")?;
         let directory = Directory::new();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let folder = directory.arg(".");
         let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {folder}/{name};\n"))

@@ -1,7 +1,7 @@
 //! An ACME server of a test with a DNS server: child processes on free ports, killed when the test ends.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::http_client::PATIENCE;
+use crate::ports::free_ports;
 use crate::raw_client::RawClient;
 use crate::tools::{fixture, need};
 use crate::{tls, tools};
@@ -196,10 +197,4 @@ impl Drop for Pebble {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
-}
-
-/// Ports that were free a moment ago, all different.
-pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -1,7 +1,6 @@
 //! A redis-server of a test: a child process on a free port, killed when the test ends.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
 
+use crate::ports::free_port;
 use crate::tools::find;
 
 /// The user of docs/CLUSTER.md, with its password.
@@ -167,8 +167,4 @@ fn documented_user() -> impl Iterator<Item = String> {
     let line = page.lines().map(str::trim).find_map(|line| line.strip_prefix("user peerbroker "));
     let words = line.expect("the line of the documentation").split(' ');
     ["--user", "peerbroker"].into_iter().chain(words).map(str::to_owned)
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a port").port()
 }

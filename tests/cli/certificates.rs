@@ -14,7 +14,8 @@ use crate::http_client::PATIENCE;
 use crate::program::{Program, command, run};
 use crate::raw_client::RawClient;
 use crate::wire::opcode;
-use testkit::pebble::{Behaviour, Pebble, free_ports};
+use testkit::pebble::{Behaviour, Pebble};
+use testkit::ports::free_ports;
 use testkit::tls::trusting_everybody;
 
 /// A program that gets certificates from this server.

@@ -19,7 +19,7 @@ use crate::directory::Directory;
 use crate::http_client::PATIENCE;
 use crate::program::{Program, command, run};
 use load::Load;
-use testkit::pebble::free_ports;
+use testkit::ports::free_ports;
 use testkit::tls::trusting_everybody;
 
 /// Opens before, between and after the steps of an update.

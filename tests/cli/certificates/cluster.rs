@@ -12,7 +12,8 @@ use super::{expect_trusted, view};
 use crate::http_client::{PATIENCE, connect};
 use crate::program::{Program, command, run};
 use crate::redis_server::RedisServer;
-use testkit::pebble::{Behaviour, Pebble, free_ports};
+use testkit::pebble::{Behaviour, Pebble};
+use testkit::ports::free_ports;
 
 /// The authority of the ACME server, which a node needs for orders.
 const CA: (&str, &str) = ("--acme_ca", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/root.pem"));

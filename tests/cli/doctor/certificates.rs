@@ -1,11 +1,10 @@
 //! TLS: certificates with each fault, and a broker that has none yet.
 
-use std::net::TcpListener;
-
 use super::authority::{Authority, Wanted};
 use super::{Examined, examine, url};
 use crate::directory::Directory;
 use crate::program::{Program, command};
+use testkit::ports::free_port;
 
 fn examine_tls(program: &Program, args: &[&str]) -> Examined {
     let place = format!("https://{}", program.address);
@@ -122,10 +121,6 @@ fn waiting(directory: &Directory, http_port: u16) -> Program {
         "--acme_http_port",
         &http_port,
     ]))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use testkit::messages::message;
-use testkit::pebble::free_ports;
+use testkit::ports::free_ports;
 use testkit::relay_client::{Line, Side, payload, relay_in};
 use testkit::turn_client::{Datagrams, SECRET, TurnClient, tcp};
 

@@ -10,6 +10,7 @@ import { startPages } from './pages.mjs';
 import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
+import { isThorough } from './thorough.mjs';
 import { PATIENCE } from './within.mjs';
 
 /**
@@ -29,6 +30,9 @@ export const smallPhone = handheld('small phone', 320, 568);
 function handheld(name, width, height) {
   return { name, press: 'tap', viewport: { width, height }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 }
+
+/** The screens of behaviour that is the same on all. Layout is tested on each. */
+export const screens = isThorough ? [desktop, phone] : [phone];
 
 /** Chromium's console messages about a stopped server, or a file that the test blocks. */
 export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;

@@ -7,7 +7,7 @@ import { startCoturn } from '../lib/coturn.mjs';
 import { fits } from '../lib/layout.mjs';
 import { startPages } from '../lib/pages.mjs';
 import { optionsIn } from '../lib/snippet.mjs';
-import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { UNREACHABLE, desktop, phone, screens, smallPhone, urlOf, visit } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
 const BROWSERS_ACCEPT = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
@@ -35,7 +35,7 @@ for (const { where, flags, path } of places) {
     }
   });
 
-  for (const device of [desktop, phone]) {
+  for (const device of screens) {
     visit(`${where} the snippet is what a PeerJS client needs (${device.name})`, async (visit) => {
       const server = await visit.server(flags);
       const page = await visit.open(device, urlOf(server, path));
@@ -78,7 +78,7 @@ visit('the snippet is right without JavaScript, and the page says what is missin
   assert.match(await id.text(), /^[0-9a-f-]{36}$/);
 });
 
-for (const device of [desktop, phone]) {
+for (const device of screens) {
   visit(`over TLS the page works and its snippet says so (${device.name})`, async (visit) => {
     const server = await visit.server([], { tls: true });
     const page = await visit.open(device, urlOf(server, '/'));
@@ -100,7 +100,7 @@ for (const device of [desktop, phone]) {
   });
 }
 
-for (const device of [desktop, phone]) {
+for (const device of screens) {
   visit(`without a built-in key the test asks for one (${device.name})`, async (visit) => {
     const keys = visit.keys();
     await keys.add(ODD_KEY);
@@ -432,7 +432,7 @@ visit('with --pages false there is JSON for everybody, and no page', async (visi
 
 const RELAY = ['--relay', '127.0.0.1:0', '--relay_private'];
 
-for (const device of [desktop, phone]) {
+for (const device of screens) {
   visit(`the test says that the data went directly, and forces the relay (${device.name})`, async (visit) => {
     const page = await visit.open(device, urlOf(await visit.server(RELAY), '/'));
     const detail = page.locator('#test-steps [data-step="direct"] .detail');

@@ -6,7 +6,7 @@ import { everyClient } from '../lib/every-client.mjs';
 import { fits } from '../lib/layout.mjs';
 import { optionsIn } from '../lib/snippet.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { desktop, phone, screens, smallPhone, urlOf, visit } from '../lib/visit.mjs';
 
 const OPEN = ['--registration', 'open'];
 const FOREIGN = 'This origin may not use the key';
@@ -17,7 +17,7 @@ const script = [
   { javaScript: false, how: 'without script' },
 ];
 
-for (const device of [desktop, phone]) {
+for (const device of screens) {
   for (const { javaScript, how } of script) {
     const at = `${device.name}, ${how}`;
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { localLink, says, scan } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
-import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { UNREACHABLE, desktop, phone, screens, smallPhone, urlOf, visit } from '../lib/visit.mjs';
 
 const SLIDES = '/broker/slides/';
 const TITLES = [
@@ -243,7 +243,7 @@ visit('a server that no phone can reach offers a second window instead', async (
   await shows(presenter, remote, 2);
 });
 
-for (const device of [desktop, phone]) {
+for (const device of screens) {
   visit(`without the PeerJS library the page says so (${device.name})`, async (visit) => {
     const server = await visit.server();
     const page = await visit.page(device);

@@ -497,7 +497,7 @@ impl Rooms {
                 if let Ok(id) = PeerId::parse(id) {
                     // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
-                        self.end_absence(&id, flushes, |_, known| known.name().as_str() == room);
+                        self.end_absence(&id, node, flushes, |_, known| known.name().as_str() == room);
                     }
                     self.forget(node, room, &id, for_good, flushes);
                     if for_good {
@@ -508,7 +508,7 @@ impl Rooms {
             News::Opened(OpenedNews { id, token }) => {
                 if let Ok(id) = PeerId::parse(id) {
                     let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
-                    self.end_absence(&id, flushes, |state, _| is_stranger(state));
+                    self.end_absence(&id, node, flushes, |state, _| is_stranger(state));
                 }
             }
             News::Message(MessageNews { room, from, heard, ref except, text }) => {
@@ -574,8 +574,14 @@ impl Rooms {
         self.store.retire_if_empty(&mut members);
     }
 
-    /// A peer that is away on this node will not come back to some of its rooms.
-    fn end_absence(&self, id: &PeerId, flushes: &mut Vec<Flush>, ends: impl Fn(&State, &Room) -> bool) {
+    /// A peer that is away on this node will not come back to some of its rooms, as another node has told.
+    fn end_absence(
+        &self,
+        id: &PeerId,
+        node: NodeId,
+        flushes: &mut Vec<Flush>,
+        ends: impl Fn(&State, &Room) -> bool,
+    ) {
         let Some(presence) = self.store.presence(id) else { return };
         let mut guard = presence.lock(id, flushes);
         if guard.state.away_until.is_none() {
@@ -585,7 +591,10 @@ impl Rooms {
         let (gone, stay) = rooms.into_iter().partition(|room| ends(&guard.state, room));
         guard.state.rooms = stay;
         let gone: Vec<Arc<Room>> = gone;
-        gone.iter().for_each(|room| self.remove(&mut guard, room, false));
+        for room in gone {
+            room.lock().forget_former(guard.id, node, guard.flushes);
+            self.remove(&mut guard, &room, false);
+        }
         self.store.retire_if_unused(&mut guard);
     }
 

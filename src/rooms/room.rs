@@ -188,6 +188,13 @@ impl RoomGuard<'_> {
         })
     }
 
+    /// A member that was on this node last has parted, as a node tells where it was before: its data there are no news.
+    pub(super) fn forget_former(&mut self, id: &PeerId, node: NodeId, flushes: &mut Vec<Flush>) {
+        if self.is_last_here(id) {
+            self.alter(id, flushes, |member| member.elsewhere.retain(|place| place.node != node));
+        }
+    }
+
     /// Another node does not have a member any more. If it has parted there, it is not where it was before either.
     pub(super) fn forget_elsewhere(
         &mut self,

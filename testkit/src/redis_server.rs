@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
 
-use crate::ports::free_port;
+use crate::ports::free_ports;
 use crate::tools::find;
 
 /// The user of docs/CLUSTER.md, with its password.
@@ -44,9 +44,7 @@ impl RedisServer {
         let mut server = RedisServer { port: 0, bus_port: 0, tls_port: 0, directory, options, process: None };
         // Another test may take the port first.
         for _ in 0..10 {
-            server.port = free_port();
-            server.bus_port = free_port();
-            server.tls_port = free_port();
+            [server.port, server.bus_port, server.tls_port] = free_ports();
             if server.try_start() {
                 return server;
             }

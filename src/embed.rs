@@ -383,9 +383,8 @@ impl Builder {
 
     /// Starts the broker, unless no connection to the Redis of its [cluster](Self::cluster) can be made from its address.
     pub fn try_build(self) -> Result<PeerBroker, BadRedis> {
-        if let Some(ClusterConfig { backplane: BackplaneAddress::Redis(address), .. }) =
-            &self.components.cluster
-        {
+        if let Some(cluster) = &self.components.cluster {
+            let BackplaneAddress::Redis(address) = &cluster.backplane;
             address.check()?;
         }
         Ok(self.build())

@@ -27,7 +27,7 @@ const KEY: &str = "--redis_key";
 /// A call without a result.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// The server did not answer, or not in time. The call may have been done, or may still be done later.
+    /// The server gave no answer that can be used, or none in time. The call may have been done, or may still be done later.
     #[error("{0}")]
     NoAnswer(String),
     /// The server refuses the login, so nothing is done until somebody changes that.

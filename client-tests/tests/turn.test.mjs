@@ -29,7 +29,7 @@ async function meet(stage, server, { caller, callee }) {
 
 const url = ({ network }, transport) => `turn:${network.address}:${PORT}?transport=${transport}`;
 
-// In Firefox over TCP, which is what it has without UDP.
+// For a change, Firefox is tested over TCP only.
 const overTcp = isThorough ? browserPairs : [['firefox', 'chromium']];
 
 for (const [caller, callee] of browserPairs) {

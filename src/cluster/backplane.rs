@@ -176,7 +176,7 @@ type Result<T> = std::result::Result<T, Unavailable>;
 /// One thread uses it. Calls may overlap, and calls that were made one after the other may be carried out in any order. Each
 /// ends within a bound: with an answer, or as [`Unavailable`]. Lists of answers are in the order of the questions.
 pub trait Backplane: 'static {
-    /// What people read when [`store`](Self::store) changes.
+    /// The reasons for a change of [`store`](Self::store), for the log.
     const STORE_CHANGED: &str;
 
     /// A name for a life of a node, that was never used.

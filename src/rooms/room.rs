@@ -188,7 +188,8 @@ impl RoomGuard<'_> {
         })
     }
 
-    /// A member that was on this node last has parted, as a node tells where it was before: its data there are no news.
+    /// Another node has told that a member has parted. If the member was there before it was here, nobody needs to hear its data from
+    /// there.
     pub(super) fn forget_former(&mut self, id: &PeerId, node: NodeId, flushes: &mut Vec<Flush>) {
         if self.is_last_here(id) {
             self.alter(id, flushes, |member| member.elsewhere.retain(|place| place.node != node));

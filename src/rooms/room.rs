@@ -65,6 +65,8 @@ struct Place {
     /// The number of that news.
     number: u64,
     data: Option<Box<str>>,
+    /// The member was there before it came here.
+    is_former: bool,
 }
 
 /// The way of a message to all members, beyond those that have it.
@@ -173,7 +175,7 @@ impl RoomGuard<'_> {
     ) {
         self.alter(id, flushes, |member| {
             member.elsewhere.retain(|place| place.node != node);
-            member.elsewhere.push(Place { node, number, data: data.map(Box::from) });
+            member.elsewhere.push(Place { node, number, data: data.map(Box::from), is_former: false });
             // If it is connected here, that news is late, or both nodes have a client in an outage.
             member.own.iter_mut().for_each(|own| own.has_moved |= !own.peer.is_current());
         });
@@ -188,11 +190,13 @@ impl RoomGuard<'_> {
         })
     }
 
-    /// Another node has told that a member has parted. If the member was there before it was here, nobody needs to hear its data from
-    /// there.
+    /// Another node has told that a member has parted, or that a stranger has its id. Nobody needs to hear its data from that node, or
+    /// from one where it was before it was here: that one hears the same.
     pub(super) fn forget_former(&mut self, id: &PeerId, node: NodeId, flushes: &mut Vec<Flush>) {
         if self.is_last_here(id) {
-            self.alter(id, flushes, |member| member.elsewhere.retain(|place| place.node != node));
+            self.alter(id, flushes, |member| {
+                member.elsewhere.retain(|place| place.node != node && !place.is_former)
+            });
         }
     }
 
@@ -259,6 +263,7 @@ impl RoomGuard<'_> {
         let Some(member) = self.members.by_id.get_mut(own.peer.id()) else { return false };
         own.data = member.data().map(Box::from);
         member.own = Some(own);
+        member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
         true
     }
 

@@ -15,7 +15,8 @@ pub struct RoomViews {
     pub own_data: BTreeMap<String, Option<String>>,
     /// The ids that it watches, and if they are online.
     pub online: BTreeMap<String, bool>,
-    /// Frames that it heard of each room behind its first list, if they have a number `n` and so exist once.
+    /// Messages and updates that it heard of each room behind its first list, if they have a number `n` and so exist once. A member
+    /// whose time runs out just as it comes back joins with the same data again.
     pub orders: BTreeMap<String, Vec<String>>,
 }
 
@@ -69,7 +70,7 @@ impl RoomViews {
             "PRESENCE" => drop(self.online.insert(id, frame["online"] == true)),
             _ => {}
         }
-        if self.of_rooms.contains_key(&room) && text.contains("\"n\":") {
+        if self.of_rooms.contains_key(&room) && frame["type"] != "ROOM-JOINED" && text.contains("\"n\":") {
             self.orders.entry(room).or_default().push(text.to_owned());
         }
         Ok(())

@@ -24,6 +24,7 @@ use testkit::{
     turn_client, wire,
 };
 
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -243,16 +244,27 @@ fn main() -> ExitCode {
     let (waiting, working): (Vec<_>, Vec<_>) =
         ATTACKS.iter().filter(is_wanted).partition(|attack| attack.waits);
     println!("{}", Row::HEAD);
-    let measured = |attack: &Attack| {
+    let measured = |attack: &'static Attack| {
         let row = attack.measure();
         row.print();
-        row.failures.is_empty()
+        row
     };
-    let broke = thread::scope(|scope| {
+    let rows = thread::scope(|scope| {
         let beside: Vec<_> = waiting.into_iter().map(|attack| scope.spawn(|| measured(attack))).collect();
-        let mut held: Vec<bool> = working.into_iter().map(measured).collect();
-        held.extend(beside.into_iter().map(|attack| attack.join().unwrap_or(false)));
-        held.into_iter().filter(|held| !held).count()
+        let mut rows: Vec<Row> = working.into_iter().map(measured).collect();
+        for attack in beside {
+            rows.push(attack.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        rows
     });
-    if broke == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let broke: Vec<&Row> = rows.iter().filter(|row| !row.failures.is_empty()).collect();
+    if broke.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    // Again at the end, which is the part of a long log that people see.
+    println!("{} of {} attacks broke something:", broke.len(), rows.len());
+    for row in broke {
+        row.print();
+    }
+    ExitCode::FAILURE
 }

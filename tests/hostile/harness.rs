@@ -103,8 +103,8 @@ impl Attack {
         Attack { waits: true, ..self }
     }
 
-    /// Runs the attack and returns its outcome.
-    pub fn measure(&self) -> Row<'_> {
+    /// Runs the attack.
+    pub fn run(&self) -> Ended<'_> {
         let mut target = Target::start(self);
         let (address, server) = (target.address, Process(target.program.id()));
         let other = target.other.as_ref().map_or(address, |node| node.address);
@@ -137,25 +137,46 @@ impl Attack {
             failures.push(format!("killed: the attack took longer than {LONGEST_ATTACK:?}"));
         }
         let cpu = server.cpu().unwrap_or_default();
+        let longest_wait = self.longest_wait.max(SLOWER * before);
+        Ended { attack: self, _bystanders: bystanders, target, cpu, time, longest, longest_wait, failures }
+    }
+}
+
+/// An attack that has ended, and its server.
+pub struct Ended<'a> {
+    attack: &'a Attack,
+    target: Target,
+    _bystanders: Bystanders,
+    cpu: Duration,
+    time: Duration,
+    longest: Duration,
+    longest_wait: Duration,
+    failures: Vec<String>,
+}
+
+impl<'a> Ended<'a> {
+    /// Waits until the server has returned its memory, and returns the outcome.
+    pub fn settle(self) -> Row<'a> {
+        let Ended { attack, cpu, time, longest, longest_wait, mut failures, .. } = self;
+        let server = Process(self.target.program.id());
         let peak = mib(server.peak_resident());
         let left = settled(server);
-
         let mut bound = |what: &str, is: u64, most: u64| {
             if is > most {
                 failures.push(format!("{what}: {is}, at most {most}"));
             }
         };
-        bound("peak MiB", peak, self.peak_mib);
+        bound("peak MiB", peak, attack.peak_mib);
         bound("MiB left", left, LEFT_MIB);
-        bound("ms of the longest wait", millis(longest), millis(self.longest_wait.max(SLOWER * before)));
+        bound("ms of the longest wait", millis(longest), millis(longest_wait));
         let cores = cpu.as_secs_f64() / time.as_secs_f64();
-        if cores > self.cores {
-            failures.push(format!("cores: {cores:.2}, at most {}", self.cores));
+        if cores > attack.cores {
+            failures.push(format!("cores: {cores:.2}, at most {}", attack.cores));
         }
         if server.cpu().is_err() {
             failures.push("the server has ended".to_owned());
         }
-        Row { attack: self, peak, left, cpu, time, longest, failures }
+        Row { attack, peak, left, cpu, time, longest, failures }
     }
 }
 

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use harness::{Attack, Row};
+use harness::{Attack, Ended, Row};
 
 /// An attack with the name of its function.
 macro_rules! attack {
@@ -244,18 +244,22 @@ fn main() -> ExitCode {
     let (waiting, working): (Vec<_>, Vec<_>) =
         ATTACKS.iter().filter(is_wanted).partition(|attack| attack.waits);
     println!("{}", Row::HEAD);
-    let measured = |attack: &'static Attack| {
-        let row = attack.measure();
+    let settled = |ended: Ended<'static>| {
+        let row = ended.settle();
         row.print();
         row
     };
-    let rows = thread::scope(|scope| {
-        let beside: Vec<_> = waiting.into_iter().map(|attack| scope.spawn(|| measured(attack))).collect();
-        let mut rows: Vec<Row> = working.into_iter().map(measured).collect();
-        for attack in beside {
-            rows.push(attack.join().unwrap_or_else(|panic| resume_unwind(panic)));
+    let rows: Vec<Row> = thread::scope(|scope| {
+        let mut attacks = Vec::new();
+        for attack in waiting {
+            attacks.push(scope.spawn(move || settled(attack.run())));
         }
-        rows
+        for attack in working {
+            let ended = attack.run();
+            // Servers give memory back after seconds.
+            attacks.push(scope.spawn(move || settled(ended)));
+        }
+        attacks.into_iter().map(|row| row.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     let broke: Vec<&Row> = rows.iter().filter(|row| !row.failures.is_empty()).collect();
     if broke.is_empty() {

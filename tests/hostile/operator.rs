@@ -86,6 +86,7 @@ pub fn many_keys(target: &mut Target) {
     }
     let grown = resident().saturating_sub(before);
     // Some 24 MiB, by what the allocator has returned before. Maps of their own would take three times as much.
+    println!("    {KEYS} keys took {grown} KiB");
     assert!(grown < 30 << 10, "{KEYS} keys took {grown} KiB");
     assert_eq!(
         target.api.get("/api/stats").json["active_keys"],

@@ -21,7 +21,7 @@ use crate::turn::{Pair, at_once, attacker, turn_of};
 use crate::turn_client::{Datagrams, SECRET, TurnClient, USERNAME, tcp};
 
 /// Duration of each flood.
-const FLOOD: Duration = Duration::from_secs(3);
+const FLOOD: Duration = Duration::from_millis(1500);
 /// Longest wait of a bystander. Calm, it is a millisecond; a busy machine has other work.
 const MOST: Duration = Duration::from_millis(500);
 /// ChannelData of no length.

@@ -160,7 +160,7 @@ const ATTACKS: &[Attack] = &[
     attack!(operator::guessed_tokens, "wrong admin tokens, as fast as they are answered"),
     attack!(operator::short_token, "guesses at a token of one character"),
     attack!(operator::keys_that_cannot_work, "weak, unfitting and broken keys"),
-    attack!(operator::many_keys, "10,000 keys that nobody uses"),
+    attack!(operator::many_keys, "8,000 keys that nobody uses"),
     attack!(operator::claimed_addresses, "requests without X-Forwarded-For to a server with --proxied"),
     // The machine.
     attack!(resources::descriptors, "400 connections to a server that may open 200 files")

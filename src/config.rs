@@ -25,6 +25,7 @@ use crate::wire::ApiKey;
 use key::{IdStyle, Key, Origin, RelayMode, Settings, Webhook};
 
 pub use crate::events::WebhookEvent;
+pub use crate::wire::Dialect;
 pub use client_options::ClientOptions;
 pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
 pub use ice::{IceConfig, InvalidSecret, OwnIceServers, TurnCredentials, TurnSecret};
@@ -104,25 +105,33 @@ pub struct Config {
 
 /// The protocols that the server offers; by default all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialects {
-    /// PeerJS, at `{path}peerjs` and over HTTP.
-    pub peerjs: bool,
-    /// Room codes, at the root.
-    pub rooms: bool,
-    /// One-to-one calls, at the root.
-    pub calls: bool,
-}
+pub struct Dialects([bool; Dialect::ALL.len()]);
 
 impl Dialects {
+    /// True if the server offers this one.
+    pub fn has(self, dialect: Dialect) -> bool {
+        self.0.get(dialect as usize).is_some_and(|is_on| *is_on)
+    }
+
     /// True if the server offers a protocol at the root.
     pub fn any_at_root(self) -> bool {
-        self.rooms || self.calls
+        Dialect::ALL.into_iter().any(|dialect| dialect.is_at_root() && self.has(dialect))
+    }
+}
+
+impl FromIterator<Dialect> for Dialects {
+    fn from_iter<I: IntoIterator<Item = Dialect>>(dialects: I) -> Self {
+        let mut offered = [false; Dialect::ALL.len()];
+        for dialect in dialects {
+            offered.get_mut(dialect as usize).into_iter().for_each(|is_on| *is_on = true);
+        }
+        Dialects(offered)
     }
 }
 
 impl Default for Dialects {
     fn default() -> Self {
-        Dialects { peerjs: true, rooms: true, calls: true }
+        Dialect::ALL.into_iter().collect()
     }
 }
 

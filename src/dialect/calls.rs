@@ -41,6 +41,9 @@ pub enum Kind {
     Other,
 }
 
+/// The actions that the protocol names. Clients may have others.
+pub(super) const ACTIONS: &[&str] = &["start", "offer", "answer", "iceCandidate"];
+
 /// Decodes a frame with any action that no other dialect knows.
 pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
     if action == "start" {

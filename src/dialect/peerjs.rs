@@ -85,14 +85,13 @@ pub fn decode(text: &str) -> Command<'_> {
         _ => {}
     });
     let kind = match is_object.and(kind).and_then(json::string).as_deref() {
-        Some("OFFER") => Kind::Offer,
-        Some("ANSWER") => Kind::Answer,
-        Some("CANDIDATE") => Kind::Candidate,
-        Some("LEAVE") => Kind::Leave,
         Some("HEARTBEAT") => return Command::Heartbeat,
         Some(server::MESSAGE) => return Command::App,
-        // Other types, such as EXPIRE, are only for the server.
-        Some(kind) => return rooms::Kind::of(kind).map_or(Command::Nothing, Command::Room),
+        Some(name) => match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
+            Some(kind) => kind,
+            // Other types, such as EXPIRE, are only for the server.
+            None => return rooms::Kind::of(name).map_or(Command::Nothing, Command::Room),
+        },
         None => return Command::Nothing,
     };
     match dst.and_then(json::string) {

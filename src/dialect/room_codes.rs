@@ -59,6 +59,9 @@ labels! {
     }
 }
 
+/// The actions of clients.
+pub(super) const ACTIONS: &[&str] = &["createRoom", "joinRoom", "offerResponse", "startGame"];
+
 /// Decodes a frame with an action of this protocol; `None` for any other action.
 pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>> {
     Some(match action {

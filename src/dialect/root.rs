@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::json::Object;
 use super::{calls, room_codes};
+use crate::wire::Dialect;
 
 /// A command of a client, in its dialect.
 #[derive(Debug)]
@@ -16,9 +17,25 @@ pub enum Command<'a> {
     Nothing,
 }
 
-/// The actions that the protocols name.
-const ACTIONS: &[&str] =
-    &["createRoom", "joinRoom", "offerResponse", "startGame", "start", "offer", "answer", "iceCandidate"];
+impl Command<'_> {
+    /// The dialect of the command, unless it does nothing.
+    pub fn dialect(&self) -> Option<Dialect> {
+        match self {
+            Command::RoomCodes(_) => Some(Dialect::Rooms),
+            Command::Calls(calls::Command::Nothing) | Command::Nothing => None,
+            Command::Calls(_) => Some(Dialect::Calls),
+        }
+    }
+}
+
+/// The actions that a protocol names.
+fn actions_of(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::PeerJs => &[],
+        Dialect::Rooms => room_codes::ACTIONS,
+        Dialect::Calls => calls::ACTIONS,
+    }
+}
 
 /// Most edits between a misspelt action and the right one.
 const MAX_EDITS: usize = 2;
@@ -37,13 +54,19 @@ pub fn similar_action(action: &str) -> Option<&'static str> {
         return None;
     }
     let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &action.to_lowercase());
-    ACTIONS.iter().copied().min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
+    Dialect::ALL
+        .into_iter()
+        .flat_map(actions_of)
+        .copied()
+        .min_by_key(edits)
+        .filter(|known| edits(known) <= MAX_EDITS)
 }
 
 /// Decodes one text frame.
 pub fn decode(text: &str) -> Command<'_> {
     let Some(frame) = Object::parse(text) else { return Command::Nothing };
     let Some(action) = frame.string("action") else { return Command::Nothing };
+    // Calls are the last: with a remote id, any action is one of theirs.
     match room_codes::decode(&action, &frame) {
         Some(command) => Command::RoomCodes(command),
         None => Command::Calls(calls::decode(&action, frame)),

@@ -21,6 +21,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::config::Dialect;
 use crate::events::{Count, Event, Mistake, Refused};
 use crate::session::{ConnectRequest, Source};
 use crate::transport::actix_ws;
@@ -81,7 +82,7 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> H
 async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
     let runtime = &mounted.runtime;
     let pages = runtime.config().pages;
-    let peerjs = runtime.config().dialects.peerjs;
+    let peerjs = runtime.config().dialects.has(Dialect::PeerJs);
     match route {
         Route::Root if html::prefers_html(request) => match file(mounted, request, "").await {
             Some(index) => index,
@@ -121,7 +122,7 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     };
     if config.pages && routes::is_icon(&mounted.path, request.path()) {
         pages::icon(request)
-    } else if config.dialects.peerjs && is_wrong() {
+    } else if config.dialects.has(Dialect::PeerJs) && is_wrong() {
         not_found::note(mounted, request.head());
         peerjs::id_at_wrong_path(mounted)
     } else {
@@ -168,7 +169,7 @@ async fn post(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, payloa
         return key_signup::answer(mounted, request, payload).await;
     }
     match routes::find_post(&mounted.path, request.path()) {
-        Some(post) if runtime.config().dialects.peerjs => {
+        Some(post) if runtime.config().dialects.has(Dialect::PeerJs) => {
             legacy::answer(runtime, request, post, payload).await
         }
         _ => not_found::page(mounted, request),

@@ -155,14 +155,19 @@ impl ProtocolHandler for Guest {
             waiting.backlog.push_back(text.to_owned());
             return ControlFlow::Continue(());
         }
-        let dialects = context.node.config().load().dialects;
-        match root::decode(text) {
-            root::Command::RoomCodes(command) if dialects.rooms => {
+        let (command, dialects) = (root::decode(text), context.node.config().load().dialects);
+        let dialect = command.dialect();
+        if !dialect.is_some_and(|dialect| dialects.has(dialect)) {
+            self.note_unused(text, dialect.is_some(), context);
+            return ControlFlow::Continue(());
+        }
+        match command {
+            root::Command::RoomCodes(command) => {
                 let played = self.play(command, text, context);
                 complain(played, context);
             }
-            root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(context),
-            root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
+            root::Command::Calls(calls::Command::Start) => self.introduce(context),
+            root::Command::Calls(calls::Command::Send(message)) => {
                 if let Some(called) = self.called(&message.to, context) {
                     let frame = message.frame(self.calling(context).id().as_str());
                     let said = match message.kind {
@@ -173,13 +178,7 @@ impl ProtocolHandler for Guest {
                     context.send(&called, MessageKind::Call, frame, said);
                 }
             }
-            command => {
-                let is_off = !matches!(
-                    command,
-                    root::Command::Nothing | root::Command::Calls(calls::Command::Nothing)
-                );
-                self.note_unused(text, is_off, context);
-            }
+            root::Command::Calls(calls::Command::Nothing) | root::Command::Nothing => {}
         }
         ControlFlow::Continue(())
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, Transport, on_own, on_own_with};
-use peerbroker::config::MountPath;
+use peerbroker::config::{Dialect, Dialects, MountPath};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 const JSON: &str = "application/json; charset=utf-8";
@@ -224,7 +224,7 @@ fn a_request_for_an_id_at_a_wrong_path_gets_one() {
     }
     let without = TestServer::start(Transport::Own, |config| {
         path("/x")(config);
-        config.dialects.peerjs = false;
+        config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]);
     });
     assert_eq!(without.get("/peerjs/id").status, 404);
 }

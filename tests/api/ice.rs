@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use peerbroker::config::{IceConfig, OwnIceServers, TurnSecret};
+use peerbroker::config::{Dialect, Dialects, IceConfig, OwnIceServers, TurnSecret};
 use peerbroker::keys::{Auth, Change, JwtKey, Origin};
 use peerbroker::{Config, PeerBroker};
 use serde_json::{Value, json};
@@ -144,7 +144,7 @@ fn servers_of_an_embedding_program_come_first() {
 #[test]
 fn without_peerjs_there_is_no_such_endpoint() {
     on_own_with(
-        |config| config.dialects.peerjs = false,
+        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
         |server| {
             assert_eq!(server.get("/peerjs/ice").status, 404);
         },

@@ -2,7 +2,7 @@
 
 mod bounds;
 
-use peerbroker::config::{Dialects, MountPath};
+use peerbroker::config::{Dialect, Dialects, MountPath};
 use peerbroker::wire::CloseReason;
 
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, call, join, problem, respond};
@@ -64,9 +64,9 @@ fn a_player_that_starts_twice_is_found_under_its_name() {
 #[test]
 fn only_the_dialects_that_are_on_are_understood() {
     for (dialects, rooms, calls) in [
-        (Dialects { rooms: false, ..Dialects::default() }, false, true),
-        (Dialects { calls: false, ..Dialects::default() }, true, false),
-        (Dialects { peerjs: false, rooms: true, calls: false }, true, false),
+        (Dialects::from_iter([Dialect::PeerJs, Dialect::Calls]), false, true),
+        (Dialects::from_iter([Dialect::PeerJs, Dialect::Rooms]), true, false),
+        (Dialects::from_iter([Dialect::Rooms]), true, false),
     ] {
         on_own_with(
             |config| config.dialects = dialects,
@@ -99,7 +99,7 @@ fn only_the_dialects_that_are_on_are_understood() {
 #[test]
 fn without_a_dialect_there_is_no_websocket_at_the_root() {
     on_own_with(
-        |config| config.dialects = Dialects { rooms: false, calls: false, ..Dialects::default() },
+        |config| config.dialects = Dialects::from_iter([Dialect::PeerJs]),
         |server| {
             assert_eq!(server.begin_at("/").expect_response().status, 404);
             assert_eq!(server.get("/").status, 200);
@@ -111,7 +111,7 @@ fn without_a_dialect_there_is_no_websocket_at_the_root() {
 #[test]
 fn without_peerjs_only_the_root_is_a_websocket() {
     on_own_with(
-        |config| config.dialects.peerjs = false,
+        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
         |server| {
             assert_eq!(server.begin("a", "t").expect_response().status, 404);
             assert_eq!(server.get("/peerjs/id").status, 404);

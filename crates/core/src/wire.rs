@@ -17,7 +17,7 @@ pub use endings::{
 };
 pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
-pub use message::{DropReason, MessageKind};
+pub use message::{Dialect, DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, RoomName, Token};
 pub use room_rights::{RoomRight, RoomRights};
 pub use tables::{labels, numbers};

@@ -21,7 +21,7 @@ use super::endpoint::{self, SocketEndpoint};
 use super::handler::Mounted;
 use super::routes::{self, Route};
 use super::{forwarded, not_found};
-use crate::config::Dialects;
+use crate::config::{Dialect, Dialects};
 use crate::events::Count;
 use crate::limits::LimitExceeded;
 use crate::session::{ConnectRequest, Credentials};
@@ -69,8 +69,8 @@ pub(crate) fn decide(
 ) -> Option<Result<Accepted, HandshakeRefusal>> {
     let asks_for_websocket = asks_for_websocket(head.headers());
     let endpoint = match route {
-        Route::Socket if dialects.peerjs => Some(SocketEndpoint::Peers),
-        _ if dialects.peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
+        Route::Socket if dialects.has(Dialect::PeerJs) => Some(SocketEndpoint::Peers),
+        _ if dialects.has(Dialect::PeerJs) && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
         Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Root),
         _ => None,
     };

@@ -10,7 +10,7 @@ use rust_embed::RustEmbed;
 
 use super::files;
 use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
-use crate::config::ClientOptions;
+use crate::config::{ClientOptions, Dialect};
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
@@ -153,9 +153,9 @@ impl Values {
             .with("own_origin", &origin)
             .with("own_socket_origin", &origin.replacen("http", "ws", 1))
             .with("key_query", &key_query)
-            .with("peerjs_hidden", hidden(config.dialects.peerjs))
-            .with("rooms_hidden", hidden(config.dialects.rooms))
-            .with("calls_hidden", hidden(config.dialects.calls))
+            .with("peerjs_hidden", hidden(config.dialects.has(Dialect::PeerJs)))
+            .with("rooms_hidden", hidden(config.dialects.has(Dialect::Rooms)))
+            .with("calls_hidden", hidden(config.dialects.has(Dialect::Calls)))
             .with("host", &host)
             .with("port", &port.to_string())
             .with("secure", &secure.to_string())

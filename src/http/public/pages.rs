@@ -12,6 +12,7 @@ use super::html::{
     DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, Static, Values, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
+use crate::config::Dialect;
 
 pub(crate) use super::html::{Values as PageValues, cached, prefers_html};
 
@@ -83,7 +84,7 @@ pub(super) fn icon(request: &HttpRequest) -> HttpResponse {
 
 /// A file of the client, by its name below the mount path.
 pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Option<HttpResponse> {
-    if !mounted.runtime.config().dialects.peerjs {
+    if !mounted.runtime.config().dialects.has(Dialect::PeerJs) {
         return None;
     }
     let response = match name {

@@ -1,6 +1,8 @@
 //! The tables of endings in docs/PROTOCOL.md are those of the code.
 
+use peerbroker::config::WebhookEvent;
 use peerbroker::events::CallFailure;
+use peerbroker::keys::Settings;
 use peerbroker::wire::{AppRefusal, CloseReason, HandshakeRefusal, Refusal, RequestEnding, RoomRefusal};
 
 use crate::docs::pages::lines;
@@ -66,6 +68,27 @@ fn the_dashboard_has_words_for_each_reason() {
     let refused = Refusal::ALL.map(|reason| reason.ending().label);
     for label in closed.into_iter().chain(refused).chain(CallFailure::ALL.map(CallFailure::label)) {
         assert!(words.contains(&format!("\n  {label}: '")), "{label}");
+    }
+}
+
+#[test]
+fn the_form_of_the_dashboard_has_each_setting_of_a_key() {
+    let form = std::fs::read_to_string("static/dashboard/key-form.js").expect("the form");
+    // The list of keys has a button for `enabled`, and a dialog for `tokens`.
+    for name in Settings::NAMES.iter().filter(|name| !["enabled", "tokens"].contains(name)) {
+        assert!(form.contains(&format!("'{name}'")), "{name}");
+    }
+}
+
+#[test]
+fn the_table_of_webhooks_has_each_event() {
+    let rows: Vec<String> = lines("docs/WEBHOOKS.md").filter(|line| line.starts_with("| `")).collect();
+    for event in WebhookEvent::ALL {
+        let cell = format!("`{}`", event.label());
+        assert!(
+            rows.iter().any(|row| row.split('|').nth(1).is_some_and(|first| first.contains(&cell))),
+            "{cell}"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! The path of a handshake: the right one, and what clients hear at another.
 
-use peerbroker::config::MountPath;
+use peerbroker::config::{Dialect, Dialects, MountPath};
 
 use crate::harness::{Transport, on_own, on_own_with};
 
@@ -62,7 +62,7 @@ fn only_a_complete_handshake_of_peerjs_at_a_wrong_path_is_accepted() {
         }
     });
     on_own_with(
-        |config| config.dialects.peerjs = false,
+        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
         |server| {
             let target = "/x/peerjs?key=peerjs&id=a&token=t";
             assert_eq!(server.begin_at(target).expect_response().status, 404);

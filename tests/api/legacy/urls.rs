@@ -1,6 +1,6 @@
 //! URLs and content types of posts of 0.3.x clients, and CORS.
 
-use peerbroker::config::MountPath;
+use peerbroker::config::{Dialect, Dialects, MountPath};
 
 use crate::harness::legacy::{HEAD_START, post};
 use crate::harness::messages::{message, offer, relayed, relayed_offer};
@@ -164,7 +164,7 @@ fn a_final_slash_in_the_path_of_discovery_does_not_matter() {
 #[test]
 fn without_peerjs_there_are_no_streams_and_no_posts() {
     on_own_with(
-        |config| config.dialects.peerjs = false,
+        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
         |server| {
             for word in WORDS {
                 let response = server.begin_post_at(&format!("/peerjs/a/t/{word}"), "{}").response(false);

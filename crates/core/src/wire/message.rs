@@ -1,7 +1,29 @@
-//! The kinds of messages between peers, and the reasons why one can be lost.
+//! The dialects, the kinds of messages between peers, and the reasons why one can be lost.
 
 use super::limit::Limit;
 use super::tables::{labels, numbers};
+
+labels! {
+    /// A protocol that the server offers. The labels are those of `--dialects`.
+    pub enum Dialect {
+        /// PeerJS, at `{path}peerjs` and over HTTP.
+        PeerJs = "peerjs",
+        /// Room codes, at the root.
+        Rooms = "rooms",
+        /// One-to-one calls, at the root.
+        Calls = "calls",
+    }
+}
+
+impl Dialect {
+    /// True if its clients connect to the root.
+    pub fn is_at_root(self) -> bool {
+        match self {
+            Dialect::PeerJs => false,
+            Dialect::Rooms | Dialect::Calls => true,
+        }
+    }
+}
 
 labels! {
     /// The messages that go from one peer to another.

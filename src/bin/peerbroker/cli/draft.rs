@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use peerbroker::config::{
-    AcmeConfig, ApiTokens, ClusterConfig, DEFAULT_OPS_HOST, ListenOps, RedisAddress, RelayConfig,
+    AcmeConfig, ApiTokens, ClusterConfig, DEFAULT_OPS_HOST, Dialect, ListenOps, RedisAddress, RelayConfig,
 };
 use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
-use super::values::{Dialect, LogFormat, Place};
+use super::values::{LogFormat, Place};
 
 /// The values of all settings: first the defaults, then what was given. [`settings`](super::Cli::settings) checks them together.
 #[derive(Clone, Debug)]

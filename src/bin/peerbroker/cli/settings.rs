@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use gethostname::gethostname;
 use peerbroker::config::{
-    AcmeConfig, AcmeStore, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, Dialects, IceConfig,
-    ListenOps, MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
+    AcmeConfig, AcmeStore, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps,
+    MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
 };
 use peerbroker::keys::WebhookSecret;
 use peerbroker::wire::ApiKey;
@@ -20,7 +20,7 @@ use super::draft::Draft;
 use super::failure::{Failure, ensure, failed, wrong};
 use super::given::Source;
 use super::secret_file;
-use super::values::{Dialect, Place, StoredKeys};
+use super::values::{Place, StoredKeys};
 
 /// Directory of the accounts and certificates of --acme, in the data directory.
 pub const ACME_DIR: &str = "acme";
@@ -68,11 +68,7 @@ impl Cli {
         )?;
         let config = Config {
             keys: self.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default(),
-            dialects: Dialects {
-                peerjs: draft.dialects.contains(&Dialect::Peerjs),
-                rooms: draft.dialects.contains(&Dialect::Rooms),
-                calls: draft.dialects.contains(&Dialect::Calls),
-            },
+            dialects: draft.dialects.iter().copied().collect(),
             // None if any origin may read answers.
             cors: draft.cors.iter().cloned().collect::<Option<_>>().unwrap_or_default(),
             ice: draft.ice()?,
@@ -155,7 +151,7 @@ impl Draft {
     }
 
     fn stored_keys(&self, cluster: Option<&ClusterConfig>) -> Result<StoredKeys, Failure> {
-        match (self.keys_in_redis, &self.data_dir, cluster) {
+        match (self.keys_in_redis, &self.data_dir, cluster.map(|cluster| &cluster.backplane)) {
             (false, None, _) => Ok(StoredKeys::InMemory),
             (false, Some(dir), _) => Ok(StoredKeys::Directory(dir.clone())),
             (true, Some(dir), _) => Err(wrong(format!(
@@ -165,7 +161,7 @@ impl Draft {
             (true, None, None) => Err(wrong(
                 "--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share",
             )),
-            (true, None, Some(_)) => Ok(StoredKeys::Redis(self.redis())),
+            (true, None, Some(BackplaneAddress::Redis(redis))) => Ok(StoredKeys::Redis(redis.clone())),
         }
     }
 
@@ -189,14 +185,14 @@ impl Draft {
             ensure(file.is_none(), format!("--acme cannot be used with --{flag}: {why}"))?;
         }
         let http_port = self.acme.http_port.filter(|port| *port != 0);
-        let store = match (cluster, &self.data_dir) {
+        let store = match (cluster.map(|cluster| &cluster.backplane), &self.data_dir) {
             (Some(_), _) if http_port.is_none() => {
                 return Err(wrong(
                     "--acme with --redis needs an --acme_http_port: the ACME server may come to any node, and only answers \
                      to HTTP-01 are shared",
                 ));
             }
-            (Some(_), _) => AcmeStore::Redis(self.redis()),
+            (Some(BackplaneAddress::Redis(redis)), _) => AcmeStore::Redis(redis.clone()),
             (None, Some(dir)) => AcmeStore::Directory(dir.join(ACME_DIR)),
             (None, None) => {
                 return Err(wrong(

@@ -7,17 +7,17 @@ use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use peerbroker::config::{
-    AcmeName, AdminToken, Degraded, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret, WebhookEvent,
+    AcmeName, AdminToken, Degraded, Dialect, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret, WebhookEvent,
 };
 use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 
 use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
-    ANY, BYTE_RATE, BYTES, COUNT, DAYS, Dialect, Kind, LogFormat, MILLIS, SECONDS, address, api_key, choice,
-    cors, is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, network,
-    number, off_switch, parse_filter, parsed, path, place, port, ports, relay, show_place, switch, text,
-    text_if, time,
+    ANY, BYTE_RATE, BYTES, COUNT, DAYS, Kind, LogFormat, MILLIS, SECONDS, address, api_key, choice, cors,
+    is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, network, number,
+    off_switch, parse_filter, parsed, path, place, port, ports, relay, show_place, switch, text, text_if,
+    time,
 };
 
 /// The group of the flags that are no settings, too.

@@ -10,7 +10,7 @@ use env_filter::Filter;
 use ipnet::IpNet;
 use peerbroker::config::{RedisAddress, RelayConfig};
 use peerbroker::keys::Origin;
-use peerbroker::wire::{ApiKey, labels};
+use peerbroker::wire::ApiKey;
 
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 1000;
@@ -221,15 +221,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-labels! {
-    /// One of the dialects.
-    pub enum Dialect {
-        Peerjs = "peerjs",
-        Rooms = "rooms",
-        Calls = "calls",
-    }
 }
 
 /// The addresses of a TURN server.

@@ -10,7 +10,6 @@ use super::*;
 const GOOD: &str = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &[u8; 28] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-const ALL_ON: Dialects = Dialects { peerjs: true, rooms: true, calls: true };
 
 /// A request; `headers` has one header per line.
 fn request(method: &str, headers: &str) -> RequestHead {
@@ -24,7 +23,7 @@ fn request(method: &str, headers: &str) -> RequestHead {
 }
 
 fn decided(method: &str, headers: &str, route: Route<'_>) -> Option<Result<Accepted, HandshakeRefusal>> {
-    decide(&request(method, headers), route, ALL_ON)
+    decide(&request(method, headers), route, Dialects::default())
 }
 
 fn accepted(endpoint: SocketEndpoint, protocol: Option<&str>) -> Option<Result<Accepted, HandshakeRefusal>> {
@@ -33,7 +32,10 @@ fn accepted(endpoint: SocketEndpoint, protocol: Option<&str>) -> Option<Result<A
 
 #[test]
 fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
-    let dialects = |peerjs, rooms, calls| Dialects { peerjs, rooms, calls };
+    let dialects = |peerjs: bool, rooms: bool, calls: bool| {
+        let offered = [(Dialect::PeerJs, peerjs), (Dialect::Rooms, rooms), (Dialect::Calls, calls)];
+        offered.into_iter().filter_map(|(dialect, is_on)| is_on.then_some(dialect)).collect::<Dialects>()
+    };
     let (peers, root) = (accepted(SocketEndpoint::Peers, None), accepted(SocketEndpoint::Root, None));
     let nothing = || Some(Err(NotFound));
     for (route, dialects, decision) in [
@@ -44,14 +46,14 @@ fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
         (Route::Root, dialects(false, true, false), accepted(SocketEndpoint::Root, None)),
         (Route::Root, dialects(false, false, true), accepted(SocketEndpoint::Root, None)),
         (Route::Root, dialects(true, false, false), nothing()),
-        (Route::Id("k"), ALL_ON, nothing()),
-        (Route::Peers("k"), ALL_ON, nothing()),
-        (Route::Members("k", "r"), ALL_ON, nothing()),
-        (Route::Health, ALL_ON, nothing()),
-        (Route::Page(""), ALL_ON, nothing()),
-        (Route::Register, ALL_ON, nothing()),
-        (Route::File("x"), ALL_ON, nothing()),
-        (Route::Outside, ALL_ON, nothing()),
+        (Route::Id("k"), Dialects::default(), nothing()),
+        (Route::Peers("k"), Dialects::default(), nothing()),
+        (Route::Members("k", "r"), Dialects::default(), nothing()),
+        (Route::Health, Dialects::default(), nothing()),
+        (Route::Page(""), Dialects::default(), nothing()),
+        (Route::Register, Dialects::default(), nothing()),
+        (Route::File("x"), Dialects::default(), nothing()),
+        (Route::Outside, Dialects::default(), nothing()),
     ] {
         assert_eq!(decide(&request("GET", GOOD), route, dialects), decision, "{route:?} {dialects:?}");
     }
@@ -105,7 +107,7 @@ fn http_1_0_opens_no_websocket() {
     let mut head = request("GET", GOOD);
     head.version = Version::HTTP_10;
     head.set_connection_type(ConnectionType::Upgrade);
-    assert_eq!(decide(&head, Route::Socket, ALL_ON), Some(Err(NoUpgrade)));
+    assert_eq!(decide(&head, Route::Socket, Dialects::default()), Some(Err(NoUpgrade)));
 }
 
 #[test]

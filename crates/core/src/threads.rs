@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -143,13 +143,6 @@ impl Threads {
     /// The panics of the threads of each name.
     pub fn panics(&self) -> BTreeMap<String, u64> {
         self.0.table.lock().iter().map(|(name, state)| (name.clone(), state.panics)).collect()
-    }
-}
-
-impl Panic {
-    /// Panics again, without another report.
-    pub fn resume(self) -> ! {
-        resume_unwind(Box::new(self.0))
     }
 }
 

@@ -3,7 +3,6 @@
 //! A thread that has panicked is down until it is restarted, so the server is not ready during that time. A thread that cannot be
 //! restarted, or that panics too often, is a failure: the server stops, and its service manager can start it again.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -146,16 +145,6 @@ impl Threads {
     }
 }
 
-impl From<Box<dyn Any + Send>> for Panic {
-    fn from(payload: Box<dyn Any + Send>) -> Self {
-        let text = payload.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let text = text.unwrap_or_else(|| "no text".to_owned());
-        // It may have a text of a client in it.
-        Panic(text.escape_debug().take(MAX_TEXT).collect())
-    }
-}
-
 /// A runtime for the thread that calls it.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().max_blocking_threads(MAX_BLOCKING).build()
@@ -163,7 +152,12 @@ pub fn runtime() -> io::Result<Runtime> {
 
 /// Calls code that may panic, such as a hook of an embedding program. Locks of this crate outlive a panic: none is poisoned.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(Panic::from)
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref().copied()).unwrap_or("no text");
+        // It may have a text of a client in it.
+        Panic(text.escape_debug().take(MAX_TEXT).collect())
+    })
 }
 
 /// Starts a thread that belongs to no broker: its owner has to notice its end.

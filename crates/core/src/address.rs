@@ -1,41 +1,29 @@
 //! Tells addresses of the Internet from others, so that nobody has this machine send into its own network.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// True if an address may be that of a client somewhere in the Internet. Documentation's addresses may: nobody has them.
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
+        IpAddr::V4(address) => match address.octets() {
+            // This network, and what is reserved.
+            [0 | 224.., ..] => false,
+            // RFC 6598: between a provider and its customers.
+            [100, 64..128, ..] => false,
+            // RFC 2544: between machines that are measured.
+            [198, 18..20, ..] => false,
+            // Services of clouds for their own machines, such as metadata, that are not link-local: Azure's, and Oracle's in the
+            // block of RFC 6890 that no host has.
+            [168, 63, 129, 16] | [192, 0, 0, _] => false,
+            _ => !address.is_loopback() && !address.is_private() && !address.is_link_local(),
+        },
+        IpAddr::V6(address) => match address.segments() {
+            // 6to4 and Teredo addresses lead to the IPv4 address that they hold.
+            [0x2002, ..] | [0x2001, 0, ..] => false,
+            // Only 2000::/3 is assigned.
+            [first, ..] => first & 0xE000 == 0x2000,
+        },
     }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, ..] = address.octets();
-    let is_this_network = a == 0;
-    // RFC 6598: between a provider and its customers.
-    let is_shared = a == 100 && (64..128).contains(&b);
-    // RFC 2544: between machines that are measured.
-    let is_benchmark = a == 198 && (18..20).contains(&b);
-    let is_reserved = a >= 224;
-    // Services of clouds for their own machines, such as metadata, that are not link-local: Azure's, and Oracle's in the block of
-    // RFC 6890 that no host has.
-    let is_of_cloud =
-        address == Ipv4Addr::new(168, 63, 129, 16) || address.octets().starts_with(&[192, 0, 0]);
-    !(is_this_network
-        || is_shared
-        || is_benchmark
-        || is_reserved
-        || is_of_cloud
-        || address.is_loopback()
-        || address.is_private()
-        || address.is_link_local())
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    // Only 2000::/3 is assigned. 6to4 and Teredo addresses lead to the IPv4 address that they hold.
-    let [a, b, ..] = address.segments();
-    a & 0xE000 == 0x2000 && a != 0x2002 && !(a == 0x2001 && b == 0)
 }
 
 #[cfg(test)]

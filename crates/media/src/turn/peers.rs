@@ -1,6 +1,6 @@
 //! The peers that clients may reach outside of this process.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use peerbroker_core::address::is_public;
 
@@ -54,12 +54,9 @@ impl Peers {
 /// True if an address is that of a host in a local network. Link-local ones are not: the metadata of clouds is there.
 fn is_private(peer: IpAddr) -> bool {
     match peer {
-        IpAddr::V4(peer) => {
-            let [a, b, ..] = peer.octets();
-            // RFC 6598: between a provider and its customers.
-            peer.is_private() || a == 100 && (64..128).contains(&b)
-        }
-        IpAddr::V6(peer) => Ipv6Addr::is_unique_local(&peer),
+        // RFC 6598: between a provider and its customers.
+        IpAddr::V4(peer) => peer.is_private() || matches!(peer.octets(), [100, 64..128, ..]),
+        IpAddr::V6(peer) => peer.is_unique_local(),
     }
 }
 

@@ -88,7 +88,7 @@ impl ConnectionLimiter {
             None => self.acquire(prefix, &mut known)?,
         };
         // A new permit may be dropped below, which locks `known` again.
-        let spent = known.opens.try_charge_one(self.config.load().address_limits.opens_per_second, now);
+        let spent = known.opens.try_charge(1, self.config.load().address_limits.opens_per_second, now);
         drop(known);
         spent
             .map(|()| Some(permit))

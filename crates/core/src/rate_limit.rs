@@ -33,11 +33,6 @@ impl RateLimit {
         Duration::from_micros(spent(before).saturating_sub(now + BURST))
     }
 
-    /// Charges one event at `now` milliseconds, or returns how much too early it is.
-    pub fn try_charge_one(&self, per_second: u32, now: u64) -> Result<(), Duration> {
-        self.try_charge(1, per_second, now)
-    }
-
     /// Charges `count` events at `now` milliseconds, or none of them: then it returns how much too early they are.
     pub fn try_charge(&self, count: u32, per_second: u32, now: u64) -> Result<(), Duration> {
         if per_second == 0 {
@@ -89,12 +84,12 @@ mod tests {
     #[test]
     fn a_burst_is_ten_times_the_rate_and_the_rate_applies_after_it() {
         let limit = RateLimit::default();
-        let came = (0..100).filter(|_| limit.try_charge_one(5, 0).is_ok()).count();
+        let came = (0..100).filter(|_| limit.try_charge(1, 5, 0).is_ok()).count();
         assert_eq!(came, 50);
-        assert_eq!(limit.try_charge_one(5, 0), Err(Duration::from_millis(200)));
-        assert_eq!(limit.try_charge_one(5, 199), Err(Duration::from_millis(1)));
-        assert_eq!(limit.try_charge_one(5, 200), Ok(()));
-        assert!(limit.try_charge_one(5, 200).is_err());
+        assert_eq!(limit.try_charge(1, 5, 0), Err(Duration::from_millis(200)));
+        assert_eq!(limit.try_charge(1, 5, 199), Err(Duration::from_millis(1)));
+        assert_eq!(limit.try_charge(1, 5, 200), Ok(()));
+        assert!(limit.try_charge(1, 5, 200).is_err());
         assert!(!limit.is_rested(10_199));
         assert!(limit.is_rested(10_200));
     }
@@ -129,7 +124,7 @@ mod tests {
     fn zero_turns_the_rate_limit_off() {
         let limit = RateLimit::default();
         assert_eq!(limit.charge(u32::MAX, 0, 0), Duration::ZERO);
-        assert_eq!(limit.try_charge_one(0, 0), Ok(()));
+        assert_eq!(limit.try_charge(1, 0, 0), Ok(()));
         assert!(limit.is_rested(0));
     }
 }

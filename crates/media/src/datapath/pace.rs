@@ -51,7 +51,7 @@ impl Pace {
     pub(crate) async fn charge(&mut self, bytes: usize, sender: Sender) -> Result<(), Duration> {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         match sender {
-            Sender::Stranger => self.rate.try_charge_one(OF_STRANGER, now)?,
+            Sender::Stranger => self.rate.try_charge(1, OF_STRANGER, now)?,
             Sender::Client { bytes_per_second } => {
                 let pause = self.rate.charge(cost(bytes, 1), bytes_per_second, now);
                 if !pause.is_zero() {
@@ -82,9 +82,9 @@ impl UnverifiedSourceLimiter {
     pub(crate) fn admit(&self, address: IpAddr, now: u64) -> bool {
         let prefix = AddressPrefix::of(address);
         if let Some(known) = self.0.get(&prefix) {
-            return known.try_charge_one(PER_SECOND, now).is_ok();
+            return known.try_charge(1, PER_SECOND, now).is_ok();
         }
-        self.0.len() < MAX && self.0.entry(prefix).or_default().try_charge_one(PER_SECOND, now).is_ok()
+        self.0.len() < MAX && self.0.entry(prefix).or_default().try_charge(1, PER_SECOND, now).is_ok()
     }
 
     /// Forgets addresses whose full burst is available again.

@@ -96,7 +96,7 @@ impl Call {
         let before = outcome.send.len();
         outcome.send.retain(|datagram| {
             datagram.is_own
-                || free.try_charge_one(FREE_CHECKS, now).is_ok()
+                || free.try_charge(1, FREE_CHECKS, now).is_ok()
                 || self.charge(1, datagram.bytes.len(), limits, now)
         });
         outcome.too_much = (before - outcome.send.len()) as u64;

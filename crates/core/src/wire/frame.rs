@@ -115,22 +115,16 @@ impl Frame {
 
     fn seal(mut buf: Vec<u8>, opcode: Opcode) -> Self {
         let len = buf.len() - HEADROOM;
-        let mut header = [0; HEADROOM];
-        let used = if let Ok(short @ ..126) = u8::try_from(len) {
-            header[1] = short;
-            2
-        } else if let Ok(medium) = u16::try_from(len) {
-            header[1] = 126;
-            header[2..4].copy_from_slice(&medium.to_be_bytes());
-            4
-        } else {
-            header[1] = 127;
-            header[2..].copy_from_slice(&(len as u64).to_be_bytes());
-            HEADROOM
+        // The last two bytes of this are a medium length, and its last byte is a short one.
+        buf[2..HEADROOM].copy_from_slice(&(len as u64).to_be_bytes());
+        let (start, first) = match len {
+            0..126 => (8, len as u8),
+            126..0x1_0000 => (6, 126),
+            _ => (0, 127),
         };
-        header[0] = FIN | opcode as u8;
-        buf[HEADROOM - used..HEADROOM].copy_from_slice(&header[..used]);
-        Frame { buf: Buffer::Own(buf), start: (HEADROOM - used) as u8, opcode: Some(opcode) }
+        buf[start] = FIN | opcode as u8;
+        buf[start + 1] = first;
+        Frame { buf: Buffer::Own(buf), start: start as u8, opcode: Some(opcode) }
     }
 
     /// Header and payload, as they go over the wire.

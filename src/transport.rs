@@ -66,7 +66,7 @@ impl Disconnect {
     pub(crate) fn close(self) -> Frame {
         match self {
             Disconnect::Closed(code) => Frame::close(code.map(|code| (code, ""))),
-            end => Frame::close(end.reason().close()),
+            end => Frame::close(end.reason().ending().close()),
         }
     }
 }

@@ -214,7 +214,7 @@ impl<'a> Guard<'a> {
         }
         let Some((mut outbox, ended)) = self.uninstall(why) else { return Vec::new() };
         let unsent = outbox.take_unsent(false);
-        outbox.push_unbounded(Outgoing::notice(Frame::close(why.close())));
+        outbox.push_unbounded(Outgoing::notice(Frame::close(why.ending().close())));
         outbox.flush();
         outbox.wake_task();
         self.rare().leaving.push(Leaving { ended, outbox, is_told: false });

@@ -84,7 +84,7 @@ pub(super) async fn refuse<S: Socket>(
     told: Option<Frame>,
     reason: Refusal,
 ) {
-    for frame in told.into_iter().chain([Frame::close(reason.close())]) {
+    for frame in told.into_iter().chain([Frame::close(reason.ending().close())]) {
         outbox.push_unbounded(Outgoing::notice(frame));
     }
     let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);

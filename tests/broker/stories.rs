@@ -41,7 +41,7 @@ fn blocked(behind: usize) -> Socket {
 }
 
 fn closed(why: CloseReason) -> Heard {
-    Heard::Close(why.close().map(|(code, _)| code))
+    Heard::Close(why.ending().code)
 }
 
 fn last(socket: &Socket) -> Option<Heard> {

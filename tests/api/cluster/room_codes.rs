@@ -197,7 +197,7 @@ fn of_two_hosts_that_got_one_code_in_an_outage_the_later_one_is_told() {
     wait_until("a later time", || held.elapsed() > Duration::from_millis(2));
     let _second = hold(1, &second_id);
     nodes.redis.start_again();
-    second.expect_closed_with(CloseReason::Outranked.close().map(|(code, _)| code));
+    second.expect_closed_with(CloseReason::Outranked.ending().code);
     first.expect_quiet();
 }
 

@@ -235,7 +235,7 @@ impl World {
         if !dead {
             parting.peer.with_last_outbox(|outbox| {
                 if parting.ended.reason == CloseReason::Left {
-                    outbox.push_unbounded(Outgoing::notice(Frame::close(CloseReason::Left.close())));
+                    outbox.push_unbounded(Outgoing::notice(Frame::close(CloseReason::Left.ending().close())));
                 }
                 outbox.flush();
             });

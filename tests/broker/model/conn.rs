@@ -70,7 +70,7 @@ pub(super) fn frame_len(text_len: usize) -> usize {
 }
 
 pub(super) fn close_of(why: CloseReason) -> Item {
-    let (code, reason) = match why.close() {
+    let (code, reason) = match why.ending().close() {
         Some((code, reason)) => (Some(code), reason.len() + 2),
         None => (None, 0),
     };

@@ -70,11 +70,6 @@ impl Ending {
 }
 
 impl CloseReason {
-    /// Close code and reason, for the close frame.
-    pub fn close(self) -> Option<(u16, &'static str)> {
-        self.ending().close()
-    }
-
     /// The limit that the connection has reached, if it was one.
     pub fn limit(self) -> Option<Limit> {
         match self {
@@ -145,11 +140,6 @@ impl Refusal {
             }
             _ => text.into(),
         }
-    }
-
-    /// Close code and reason, for the close frame behind the text.
-    pub fn close(self) -> Option<(u16, &'static str)> {
-        self.ending().close()
     }
 }
 

@@ -215,7 +215,7 @@ mod tests {
     fn name(notice: Option<Notice>) -> String {
         match notice {
             Some(Notice::Event(event)) => match &*event {
-                Event::LimitHit { limit, .. } => limit.label().to_owned(),
+                Event::LimitHit { limit, .. } => limit.row().label.to_owned(),
                 event => format!("{event:?}"),
             },
             Some(Notice::Missed(missed)) => format!("missed {missed}"),
@@ -253,7 +253,7 @@ mod tests {
         let kept: Vec<String> =
             std::iter::from_fn(|| slow.try_next()).map(|notice| name(Some(notice))).collect();
         assert_eq!(kept.len(), CLIENT_EVENTS);
-        assert_eq!(kept[CLIENT_EVENTS - 3..], newest.map(Limit::label));
+        assert_eq!(kept[CLIENT_EVENTS - 3..], newest.map(|limit| limit.row().label));
     }
 
     #[test]

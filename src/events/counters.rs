@@ -231,7 +231,7 @@ impl Counters {
     /// counts as `token_refused`.
     pub fn hits_by_limit(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counted = Limit::ALL.iter().filter(|limit| **limit != Limit::WebhookRequests);
-        counted.map(|limit| (limit.label(), self.total(Count::LimitHits(*limit))))
+        counted.map(|limit| (limit.row().label, self.total(Count::LimitHits(*limit))))
     }
 
     /// Answers to HTTP requests of clients, by the class of their status.

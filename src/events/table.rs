@@ -284,8 +284,8 @@ table! {
         log Debug("the call of {:?} to {:?} of the key {:?} has failed: {why}", peers.caller, peers.callee, peers.key)
         with call(peers), reason: Some(why), data: &[("reason", why.label().into())];
     Event::LimitHit { limit, key, address } => live "limit"
-        log Debug("limit reached{}: {}{}", from(*address), limit.label(), named("key", key))
-        with client(), key: key.as_ref(), address: *address, reason: Some(&limit.label());
+        log Debug("limit reached{}: {}{}", from(*address), limit.row().label, named("key", key))
+        with client(), key: key.as_ref(), address: *address, reason: Some(&limit.row().label);
 
     Event::PeerKicked { peer: PeerAddress { key, realm, id }, connection, by } =>
         live "kicked" webhook PeerKicked

@@ -72,7 +72,7 @@ fn refused_number(number: usize, refusal: AppRefusal) -> String {
 
 fn limit_hits(server: &TestServer) -> u64 {
     let hits =
-        server.node().counters().hits_by_limit().find(|(label, _)| *label == Limit::AppMessages.label());
+        server.node().counters().hits_by_limit().find(|(label, _)| *label == Limit::AppMessages.row().label);
     hits.unwrap().1
 }
 

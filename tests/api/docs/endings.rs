@@ -94,7 +94,7 @@ fn the_table_of_webhooks_has_each_event() {
 type RequestRow = (String, String, Option<String>, bool);
 
 fn request_row(ending: RequestEnding) -> RequestRow {
-    let limit = ending.limit.map(|limit| limit.label().to_owned());
+    let limit = ending.limit.map(|limit| limit.row().label.to_owned());
     (ending.label.to_owned(), ending.text.to_owned(), limit, ending.retry)
 }
 

@@ -76,13 +76,6 @@ table! {
     WebhookRequests: "webhook_requests", None, Scope::Node;
 }
 
-impl Limit {
-    /// The name for programs, such as the label of a metric.
-    pub const fn label(self) -> &'static str {
-        self.row().label
-    }
-}
-
 labels! {
     /// The extent of a limit: one node, or the whole cluster.
     pub enum Scope {
@@ -101,11 +94,14 @@ mod tests {
 
     #[test]
     fn a_limit_has_a_label_and_a_number_of_its_own() {
-        let labels: HashSet<_> = Limit::ALL.iter().map(|limit| limit.label()).collect();
+        let labels: HashSet<_> = Limit::ALL.iter().map(|limit| limit.row().label).collect();
         assert_eq!(labels.len(), Limit::ALL.len());
         for (number, limit) in Limit::ALL.iter().enumerate() {
             assert_eq!(*limit as usize, number);
-            assert!(limit.label().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{limit:?}");
+            assert!(
+                limit.row().label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{limit:?}"
+            );
         }
     }
 }

@@ -61,23 +61,15 @@ fn quoted(text: &str, word: &str) -> Option<String> {
 
 /// Asks the server if it serves; without a scheme in the URL, also over TLS.
 pub(super) async fn health(server: &Server) -> Finding {
-    let asked = async |secure| Server { secure, ..server.clone() }.get("/healthz").await;
-    let is_well = |answer: &Result<Response, NoAnswer>| {
-        answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::OK)
-    };
-    let mut answer = asked(server.target.secure.unwrap_or(false)).await;
-    if !is_well(&answer)
-        && server.target.secure.is_none()
-        && let Ok(over_tls) = asked(true).await
-    {
-        answer = Ok(over_tls);
+    let mut found = None;
+    for secure in server.target.secure.map_or(vec![false, true], |secure| vec![secure]) {
+        match (Server { secure, ..server.clone() }).get("/healthz").await {
+            Ok(answer) if answer.status == StatusCode::OK => return ok("the server serves"),
+            Ok(answer) => found = Some(format!("/healthz answers {}", answer.shown())),
+            Err(error) => found = found.or_else(|| Some(error.to_string())),
+        }
     }
-    let found = match &answer {
-        _ if is_well(&answer) => return ok("the server serves"),
-        Ok(answer) => format!("/healthz answers {}", answer.shown()),
-        Err(error) => error.to_string(),
-    };
-    failed(found, "Look at the log of the server.")
+    failed(found.unwrap_or_default(), "Look at the log of the server.")
 }
 
 /// The server's text for a GET of the WebSocket's path, which names the URL for clients.

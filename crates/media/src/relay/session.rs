@@ -153,25 +153,21 @@ impl Session {
     /// The outcome of a call that nothing was carried for. `only_relayed` is true if it had no other path, and `displaced` if it
     /// made room for another one.
     pub(super) fn outcome(&self, only_relayed: bool, displaced: bool) -> CallOutcome {
-        let [offerer, answerer] = &self.sides;
-        let (absent, missing) = match (offerer.has_come, answerer.has_come) {
-            (true, true) if only_relayed => return CallOutcome::Unknown,
-            (true, true) => return CallOutcome::Direct,
-            (true, false) => (CallFailure::CalleeAbsent, [Some(answerer), None]),
-            (false, true) => (CallFailure::CallerAbsent, [Some(offerer), None]),
-            (false, false) => (CallFailure::BothAbsent, [Some(offerer), Some(answerer)]),
+        let has_waited = self.last_heard().saturating_sub(self.begun) >= WAITS;
+        let (absent, has_failed) = match self.sides.each_ref().map(|side| side.has_come) {
+            [true, true] if only_relayed => return CallOutcome::Unknown,
+            [true, true] => return CallOutcome::Direct,
+            [true, false] => (CallFailure::CalleeAbsent, has_waited),
+            [false, true] => (CallFailure::CallerAbsent, has_waited),
+            [false, false] => (CallFailure::BothAbsent, only_relayed),
         };
         if displaced {
             return limited(only_relayed);
         }
-        let has_failed = match absent {
-            CallFailure::BothAbsent => only_relayed,
-            _ => self.last_heard().saturating_sub(self.begun) >= WAITS,
-        };
         if !has_failed {
             return CallOutcome::Unknown;
         }
-        let is_refused = missing.into_iter().flatten().any(|side| side.is_refused);
+        let is_refused = self.sides.iter().any(|side| !side.has_come && side.is_refused);
         CallOutcome::Failed(if is_refused { CallFailure::Address } else { absent })
     }
 
@@ -200,7 +196,7 @@ impl Session {
             // Never longer than the request, whoever sent it.
             address.unanswered = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
             // The address over UDP will prove itself first, and its check shall not wait for its repetition then.
-            if !from.is_tcp() || !side.holds_over_udp() {
+            if !from.is_tcp() || side.held.as_ref().is_none_or(|held| held.0.is_tcp()) {
                 side.hold(from, bytes);
             }
             if side.is_turn_of(from, now.saturating_sub(begun), now) {
@@ -214,9 +210,7 @@ impl Session {
             let answer = stun::revoked(&request.message, self.side(end.other()).pwd());
             return answer.map(|answer| Outcome::reply(from, answer)).ok_or(Dropped::Unknown);
         }
-        if request.nominates() && side.role == Some(Role::Controlling) {
-            side.choose(from);
-        }
+        side.choose(request);
         match self.side(end.other()).way(now) {
             Some(to) => {
                 self.cross(request.transaction, from, end.other());
@@ -224,8 +218,9 @@ impl Session {
             }
             None => self.side_mut(end).hold(from, bytes),
         }
-        let asking = self.side_mut(end).note_asking(now);
-        if now.saturating_sub(asking) > WAKE_AFTER {
+        let asking = &mut self.side_mut(end).asking;
+        *asking = now.min(*asking);
+        if now.saturating_sub(*asking) > WAKE_AFTER {
             outcome.wake = self.side_mut(end.other()).wake(now).map(|times| (end.other(), times));
         }
         Ok(outcome)
@@ -309,14 +304,10 @@ impl Session {
             let Some(to) = self.side(end.other()).way(now) else { continue };
             let side = self.side_mut(end);
             let is_proved = |at| side.addresses.iter().any(|address| address.at == at && address.is_proved());
-            let is_ready = side.held.as_ref().is_some_and(|held| is_proved(held.0));
-            if let Some((from, bytes)) = side.held.take_if(|_| is_ready).map(|held| *held) {
+            if let Some((from, bytes)) = side.held.take_if(|held| is_proved(held.0)).map(|held| *held) {
                 if let Some(check) = Stun::parse(from, &bytes) {
-                    if check.nominates() && side.role == Some(Role::Controlling) {
-                        side.choose(from);
-                    }
-                    let transaction = check.transaction;
-                    self.cross(transaction, from, end.other());
+                    side.choose(&check);
+                    self.cross(check.transaction, from, end.other());
                 }
                 outcome.send.push(Outgoing { to, bytes: bytes.into_vec().into(), is_own: false });
             }
@@ -431,15 +422,11 @@ impl Side {
         self.credentials.get(self.ufrag_len.into()..).unwrap_or_default()
     }
 
-    /// Records a check. Returns the time of the first since the other side was heard.
-    fn note_asking(&mut self, now: u64) -> u64 {
-        self.asking = self.asking.min(now);
-        self.asking
-    }
-
-    /// The side that decides has chosen an address.
-    fn choose(&mut self, at: Endpoint) {
-        self.addresses.iter_mut().for_each(|address| address.is_current = address.at == at);
+    /// Chooses the address of a check, if its client decides about the path and nominates it.
+    fn choose(&mut self, check: &Stun<'_>) {
+        if check.nominates() && self.role == Some(Role::Controlling) {
+            self.addresses.iter_mut().for_each(|address| address.is_current = address.at == check.from);
+        }
     }
 
     /// Records that a check came from an address. Returns the address that it replaces.
@@ -472,10 +459,6 @@ impl Side {
             return;
         }
         self.held = Some(Box::new((from, check.into())));
-    }
-
-    fn holds_over_udp(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| !held.0.is_tcp())
     }
 
     /// The address that datagrams for this side go to.

@@ -33,7 +33,7 @@ pub(super) struct OfKey {
 pub(super) struct Call {
     pub(super) number: u32,
     pub(super) session: Mutex<Session>,
-    /// The ids of its clients, and of their connection.
+    /// The ids of the offerer, of the answerer and of the connection in one text, because there are many calls.
     names: Box<str>,
     realm: RealmKind,
     pub(super) only_relayed: bool,
@@ -58,10 +58,12 @@ impl Call {
         share: Share<OfKey>,
         load: Load,
     ) -> Self {
+        let names: Vec<&str> =
+            [parties.offerer, parties.answerer].into_iter().chain(parties.connection).collect();
         Call {
             number,
             session: Mutex::new(session),
-            names: names(parties),
+            names: names.join(BETWEEN).into(),
             realm: parties.realm,
             only_relayed: parties.only_relayed,
             rate: RateLimit::default(),
@@ -134,6 +136,7 @@ impl Call {
     /// Records carried bytes. True if they are the first.
     pub(super) fn carries(&self, bytes: usize, from: Transport, to: Transport, now: u64) -> bool {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let bit = |transport| if transport == Transport::Udp { UDP } else { TCP };
         let over = bit(from) | bit(to);
         if self.over.load(Ordering::Relaxed) & over == over {
             return false;
@@ -170,16 +173,3 @@ impl Call {
 /// The bits of the transports.
 const UDP: u8 = 1;
 const TCP: u8 = 2;
-
-fn bit(transport: Transport) -> u8 {
-    match transport {
-        Transport::Udp => UDP,
-        Transport::Tcp | Transport::BrokerTcp => TCP,
-    }
-}
-
-/// The ids of the offerer, of the answerer and of the connection in one text, because there are many calls.
-fn names(Parties { offerer, answerer, connection, .. }: Parties<'_>) -> Box<str> {
-    let names: Vec<&str> = [offerer, answerer].into_iter().chain(connection).collect();
-    names.join(BETWEEN).into()
-}

@@ -36,7 +36,7 @@ impl TrafficCounters {
     }
 
     pub(crate) fn dropped(&self, why: Dropped, packets: u64) {
-        if let Some(counter) = self.dropped.get(why as usize) {
+        if let Some(counter) = self.dropped.get(why as usize).filter(|_| packets > 0) {
             counter.add(packets);
         }
     }

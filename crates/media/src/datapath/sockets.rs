@@ -347,10 +347,7 @@ fn read_batch(service: &impl Service, port: &Arc<Port>, buffers: &mut [[u8; JOIN
             service.receive(port, Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
         }
     }
-    let lost = gathered.map_or(0, Gathered::end);
-    if lost > 0 {
-        service.note_full(lost);
-    }
+    service.note_full(gathered.map_or(0, Gathered::end));
     Ok(count)
 }
 

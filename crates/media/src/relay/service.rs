@@ -186,9 +186,7 @@ impl Service {
                 port.map_or_else(|| datagrams().count(), |port| burst::send_all(port, address, bytes, size))
             }
         };
-        if lost > 0 {
-            self.counters.dropped(Dropped::Full, lost as u64);
-        }
+        self.counters.dropped(Dropped::Full, lost as u64);
         (lost, crowded)
     }
 }

@@ -235,9 +235,7 @@ impl Server {
 
     /// Counts datagrams for which there was no room.
     pub(super) fn note_full(&self, datagrams: u64) {
-        if datagrams > 0 {
-            self.traffic.dropped(Dropped::Full, datagrams);
-        }
+        self.traffic.dropped(Dropped::Full, datagrams);
     }
 
     /// Counts what was dropped.

@@ -87,10 +87,8 @@ impl BoundRelay {
             counters: calls.add_thread(),
         };
         let of_broker = service(&sockets.ports());
-        if let Err(error) = sockets.start("relay", &threads, service) {
-            log::error!("there is no relay: {error}");
-            return None;
-        }
+        let started = sockets.start("relay", &threads, service);
+        started.inspect_err(|error| log::error!("there is no relay: {error}")).ok()?;
         // Clients reach a port that the operator has named at each address.
         let named = tcp_port.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
         let other_tcp = named.map_or_else(OnceLock::new, OnceLock::from);

@@ -68,10 +68,8 @@ impl BoundTurn {
         let peers = Peers::new(own, private, loopback);
         let threads = context.threads.clone();
         let server = Arc::new(Server::new(context, only_stun, peers, relayed));
-        if let Err(error) = sockets.start("turn", &threads, |_| Arc::clone(&server)) {
-            log::error!("there is no TURN server: {error}");
-            return None;
-        }
+        let started = sockets.start("turn", &threads, |_| Arc::clone(&server));
+        started.inspect_err(|error| log::error!("there is no TURN server: {error}")).ok()?;
         Some(Turn { server, sockets })
     }
 }

@@ -24,7 +24,8 @@ pub(crate) struct Port {
     socket: UdpSocket,
     /// `None` where the system refuses an option that quinn-udp needs, as wine does: then datagrams go one by one.
     state: Option<UdpSocketState>,
-    bound: SocketAddr,
+    /// The address that it is bound to.
+    pub(crate) bound: SocketAddr,
 }
 
 impl Port {
@@ -72,11 +73,6 @@ impl Port {
         // A connected socket receives from its peer only, and nothing comes from the port itself.
         self.socket.connect(self.bound)?;
         ports::reuse_address(&SockRef::from(&self.socket))
-    }
-
-    /// The address that it is bound to.
-    pub(crate) fn bound(&self) -> SocketAddr {
-        self.bound
     }
 
     /// The number of datagrams of `size` bytes that one system call can send.

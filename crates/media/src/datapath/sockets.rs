@@ -110,7 +110,7 @@ impl Sockets {
         loop {
             let udp = bind_threads(addresses).map_err(bad)?;
             let of_thread = udp.first().into_iter().flat_map(|ports| ports.iter());
-            let addresses: Vec<_> = of_thread.map(|port| advertised(port.bound())).collect();
+            let addresses: Vec<_> = of_thread.map(|port| advertised(port.bound)).collect();
             let bound = addresses.iter().map(|address| address.bound);
             let listen = |address| listen(address).map_err(|error| (address, error));
             match bound.filter(|_| with_tcp).map(listen).collect() {
@@ -184,7 +184,7 @@ impl Sockets {
     pub(crate) fn keep(&self, clients: impl IntoIterator<Item = SocketAddr>) -> HashSet<SocketAddr> {
         let (mut kept, mut without) = (Vec::new(), HashSet::new());
         for client in clients {
-            let port = self.all_ports().find(|port| port.bound().is_ipv4() == client.is_ipv4());
+            let port = self.all_ports().find(|port| port.bound.is_ipv4() == client.is_ipv4());
             let socket = port.filter(|_| kept.len() < MAX_OF_CLIENTS).and_then(|port| {
                 let failed = |error: &_| log::debug!("there is no socket for the client {client}: {error}");
                 port.of_client(client).inspect_err(failed).ok()
@@ -202,7 +202,7 @@ impl Sockets {
     pub(crate) fn leave(&self) {
         for port in self.all_ports() {
             if let Err(error) = port.leave() {
-                log::warn!("cannot leave UDP port {} to the next server: {error}", port.bound());
+                log::warn!("cannot leave UDP port {} to the next server: {error}", port.bound);
             }
         }
         for listener in &self.tcp {
@@ -287,7 +287,7 @@ fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io:
         let ports = addresses.iter_mut().map(|address| {
             let port = Port::bind(*address).map_err(|error| (*address, error))?;
             // The others share the port that the system chose.
-            *address = port.bound();
+            *address = port.bound;
             Ok(Arc::new(port))
         });
         of_threads.push(ports.collect::<Result<_, _>>()?);
@@ -312,7 +312,7 @@ pub(crate) struct Joined<'a> {
 async fn read(service: impl Service, port: Arc<Port>) {
     let reader = match port.reader() {
         Ok(reader) => reader,
-        Err(error) => return log::error!("UDP port {} is not served any more: {error}", port.bound()),
+        Err(error) => return log::error!("UDP port {} is not served any more: {error}", port.bound),
     };
     loop {
         let read = || BUFFERS.with_borrow_mut(|buffers| read_batch(&service, &port, buffers));
@@ -323,7 +323,7 @@ async fn read(service: impl Service, port: Arc<Port>) {
             // So Windows tells that a client has closed the port to which a datagram went. Others must not wait for that.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
-                log::debug!("cannot read UDP port {}: {error}", port.bound());
+                log::debug!("cannot read UDP port {}: {error}", port.bound);
                 sleep(PAUSE).await;
             }
         }
@@ -377,7 +377,7 @@ mod tests {
         let port = Arc::new(Port::bind(([127, 0, 0, 1], 0).into()).unwrap());
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..5 * BATCH {
-            sender.send_to(&[7; 100], port.bound()).unwrap();
+            sender.send_to(&[7; 100], port.bound).unwrap();
         }
         let service = Counting::default();
         tokio::spawn(read(service.clone(), Arc::clone(&port)));

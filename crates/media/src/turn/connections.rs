@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -40,7 +41,9 @@ pub(super) struct OfTurn<'a> {
 
 impl Drop for OfTurn<'_> {
     fn drop(&mut self) {
-        self.server.leave(&self.client.id);
+        if let Some(allocation) = self.server.allocation_of(&self.client.id) {
+            self.server.remove(&allocation);
+        }
     }
 }
 
@@ -78,7 +81,7 @@ impl Protocol for OfTurn<'_> {
 impl Server {
     /// Handles a datagram at a port of the TURN server or of a relay.
     fn receive_at(self: &Arc<Self>, port: &Arc<Port>, from: SocketAddr, datagram: &[u8]) {
-        let id = ClientId { address: from, ingress: Ingress::Port(port.bound()) };
+        let id = ClientId { address: from, ingress: Ingress::Port(port.bound) };
         Server::receive(self, &Client { id, sink: ReplySink::Port(Arc::clone(port)) }, datagram);
     }
 
@@ -112,7 +115,8 @@ impl Server {
         address: SocketAddr,
     ) {
         let outbox = Outbox::of::<OfTurn<'_>>();
-        let id = ClientId { address, ingress: self.new_ingress() };
+        let ingress = Ingress::Connection(self.last_connection.fetch_add(1, Ordering::Relaxed));
+        let id = ClientId { address, ingress };
         let client = Client { id, sink: ReplySink::Connection(Arc::clone(&outbox)) };
         let (connection, halves) = (OfTurn { server: self, client }, tokio::io::split(stream));
         if let Err(error) = streams::serve(&connection, halves, &outbox, Instant::now(), read).await {

@@ -43,11 +43,6 @@ pub(super) struct RelayedAddresses {
 }
 
 impl RelayedAddresses {
-    /// True if a peer can be reached outside of this process.
-    pub(super) fn are_real(&self) -> bool {
-        self.ports.is_some()
-    }
-
     /// A free address of a family, with its socket unless it is virtual; its port is even if that is wanted.
     pub(super) fn find(
         &self,

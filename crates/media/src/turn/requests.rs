@@ -249,7 +249,7 @@ impl Server {
             return Err(WRONG_FAMILY);
         }
         // A virtual address has only other clients of this server as peers.
-        if self.addresses.are_real() && !self.peers.may_permit(peer.ip()) {
+        if self.addresses.ports.is_some() && !self.peers.may_permit(peer.ip()) {
             return Err(TurnRefusal::Peer.into());
         }
         Ok(peer)

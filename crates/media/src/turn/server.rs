@@ -46,7 +46,7 @@ pub(crate) struct Server {
     by_client: DashMap<ClientId, Arc<Allocation>>,
     pub(super) by_relayed: DashMap<SocketAddr, Arc<Allocation>>,
     pub(super) connections: Connections,
-    last_connection: AtomicU64,
+    pub(super) last_connection: AtomicU64,
     pub(super) tls: OnceLock<TlsAcceptor>,
     /// True if it makes no more allocations.
     pub(super) has_retired: AtomicBool,
@@ -92,11 +92,6 @@ impl Server {
             tls: OnceLock::new(),
             has_retired: AtomicBool::new(false),
         }
-    }
-
-    /// A new connection's way in.
-    pub(super) fn new_ingress(&self) -> Ingress {
-        Ingress::Connection(self.last_connection.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -304,13 +299,6 @@ impl Server {
             self.by_relayed.remove_if(&allocation.relayed, |_, other| is_it(other)),
         );
         drop(removed);
-    }
-
-    /// Ends the allocation of a client whose connection has ended.
-    pub(super) fn leave(&self, client: &ClientId) {
-        if let Some(allocation) = self.allocation_of(client) {
-            self.remove(&allocation);
-        }
     }
 
     /// All allocations.

@@ -243,16 +243,12 @@ impl Calls {
             // They only keep a way through a NAT open.
             MessageClass::Indication => Ok(Outcome::default()),
         });
-        match handled {
-            Ok(Outcome { send, too_much, .. }) => {
-                counters.dropped(Dropped::TooMuch, too_much);
-                send
-            }
-            Err(why) => {
-                counters.dropped(why, 1);
-                Vec::new()
-            }
-        }
+        let Outcome { send, too_much, .. } = handled.unwrap_or_else(|why| {
+            counters.dropped(why, 1);
+            Outcome::default()
+        });
+        counters.dropped(Dropped::TooMuch, too_much);
+        send
     }
 
     fn on_request<'a>(&self, request: &Stun<'a>, counters: &TrafficCounters) -> Handled<'a> {

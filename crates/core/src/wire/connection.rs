@@ -1,7 +1,7 @@
 //! Connections, links, realms and nodes, as all layers name them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::tables::labels;
 
@@ -40,8 +40,7 @@ impl AddressPrefix {
         match address.to_canonical() {
             IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),
             IpAddr::V6(address) => {
-                let prefix = address.to_bits() & (u128::MAX << (128 - bits));
-                AddressPrefix(Ipv6Addr::from_bits(prefix).octets())
+                AddressPrefix((address.to_bits() & (u128::MAX << (128 - bits))).to_be_bytes())
             }
         }
     }

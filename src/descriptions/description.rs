@@ -50,13 +50,9 @@ impl<'a> Description<'a> {
     /// The text with additional candidates, otherwise unchanged. A candidate is a line without its `a=` and its end.
     pub(super) fn with_candidates(&self, candidates: &[String]) -> String {
         let (before, after) = self.text.split_at_checked(self.end_of_media).unwrap_or((self.text, ""));
-        let mut text = String::with_capacity(self.text.len() + 80);
-        text.push_str(before);
-        for candidate in candidates {
-            text.extend(["a=", candidate, self.line_end]);
-        }
-        text.push_str(after);
-        text
+        let lines: String =
+            candidates.iter().flat_map(|candidate| ["a=", candidate, self.line_end]).collect();
+        [before, &lines, after].concat()
     }
 }
 

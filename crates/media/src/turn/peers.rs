@@ -28,22 +28,15 @@ impl Peers {
     /// there: see [`accept`](Self::accept).
     pub(super) fn may_permit(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.is_own(peer) || self.is_allowed(peer) && !(self.knows_local && !self.loopback && is_local(peer))
+        let is_own = self.own.iter().any(|own| own.ip() == peer);
+        is_own || self.is_allowed(peer) && !(self.knows_local && !self.loopback && is_local(peer))
     }
 
     /// True if a datagram may leave for an address, or come from there.
     pub(super) fn accept(&self, peer: SocketAddr) -> bool {
-        let ip = peer.ip().to_canonical();
-        let is_own = if self.loopback {
-            self.own.contains(&SocketAddr::new(ip, peer.port()))
-        } else {
-            self.is_own(ip)
-        };
-        peer.port() != 0 && !is_own && self.is_allowed(ip)
-    }
-
-    fn is_own(&self, peer: IpAddr) -> bool {
-        self.own.iter().any(|own| own.ip() == peer)
+        let (ip, port) = (peer.ip().to_canonical(), peer.port());
+        let is_own = self.own.iter().any(|own| own.ip() == ip && (!self.loopback || own.port() == port));
+        port != 0 && !is_own && self.is_allowed(ip)
     }
 
     fn is_allowed(&self, peer: IpAddr) -> bool {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use peerbroker_core::media_api::Dropped;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -136,7 +137,7 @@ impl Service for Arc<Server> {
     }
 
     fn note_full(&self, datagrams: u64) {
-        Server::note_full(self, datagrams);
+        self.traffic.dropped(Dropped::Full, datagrams);
     }
 
     async fn serve(&self, stream: TcpStream, address: SocketAddr) {

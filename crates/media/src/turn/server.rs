@@ -38,7 +38,7 @@ pub(crate) struct Server {
     pub(super) peers: Peers,
     pub(super) addresses: RelayedAddresses,
     quotas: Quotas,
-    traffic: TrafficCounters,
+    pub(super) traffic: TrafficCounters,
     /// The totals that nothing else knows.
     pub(super) counted: Mutex<TurnTotals>,
     unused: Mutex<Unused>,
@@ -149,7 +149,7 @@ impl Server {
             _ => return Err(Dropped::Unknown),
         };
         client.send(&answer).map(|queued| {
-            self.note_full(queued.dropped as u64);
+            self.traffic.dropped(Dropped::Full, queued.dropped as u64);
             None
         })
     }
@@ -204,7 +204,7 @@ impl Server {
     fn count(&self, sent: Result<Queued, Dropped>, bytes: &[u8]) -> Sent {
         let Queued { crowded, dropped } = sent?;
         self.traffic.passed(1, bytes.len());
-        self.note_full(dropped as u64);
+        self.traffic.dropped(Dropped::Full, dropped as u64);
         Ok(crowded)
     }
 
@@ -226,11 +226,6 @@ impl Server {
             let charged = self.charge_key(allocation, bytes, now);
             charged.and_then(|()| self.deliver(allocation, peer, false, bytes, now))
         });
-    }
-
-    /// Counts datagrams for which there was no room.
-    pub(super) fn note_full(&self, datagrams: u64) {
-        self.traffic.dropped(Dropped::Full, datagrams);
     }
 
     /// Counts what was dropped.

@@ -124,7 +124,7 @@ pub enum Question {
     Page {
         /// The key.
         key: String,
-        /// `None` for all kinds.
+        /// The number of a [`RealmKind`]; `None` for all kinds.
         realm: Option<u8>,
         /// The last id of the page before.
         after: Option<String>,
@@ -204,7 +204,7 @@ pub enum NodeAnswer {
     Ids(Vec<String>),
     /// A number.
     Number(u64),
-    /// Kinds of realms, see [`realm_of`].
+    /// The numbers of kinds of realms, see [`RealmKind`].
     Realms(Vec<u8>),
     /// JSON, which may have more fields in a newer version.
     Text(String),
@@ -330,22 +330,8 @@ impl OwnedName {
 
 fn number(entity: Entity) -> u8 {
     match entity {
-        Entity::Peer(RealmKind::PeerJs) => 0,
-        Entity::Peer(RealmKind::Guests) => 1,
+        Entity::Peer(kind) => kind.number(),
         Entity::Room => 2,
         Entity::Alias => 3,
-    }
-}
-
-/// The number of a kind of realm in a packet.
-pub fn realm_number(kind: RealmKind) -> u8 {
-    number(Entity::Peer(kind))
-}
-
-/// The kind of realm of a number. `None` in a newer version.
-pub fn realm_of(number: u8) -> Option<RealmKind> {
-    match ENTITIES.get(usize::from(number))? {
-        Entity::Peer(kind) => Some(*kind),
-        Entity::Room | Entity::Alias => None,
     }
 }

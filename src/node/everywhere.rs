@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{Node, tenant};
 use crate::cluster::Whereabouts;
-use crate::cluster::packet::{NodeAnswer, Question, realm_number, realm_of};
+use crate::cluster::packet::{NodeAnswer, Question};
 use crate::dialect::{peerjs, server};
 use crate::events::{Count, Outcome, PeerAddress};
 use crate::router::{Holder, Routed};
@@ -130,8 +130,8 @@ impl Node {
         let limit = limit.min(MAX_PAGE);
         let mut ids = Vec::new();
         if let Some(membership) = &self.membership {
-            let (key, after) = (key.to_owned(), after.map(str::to_owned));
-            let question = Question::Page { key, realm: kind.map(realm_number), after, limit: limit as u64 };
+            let (key, realm, after) = (key.to_owned(), kind.map(RealmKind::number), after.map(str::to_owned));
+            let question = Question::Page { key, realm, after, limit: limit as u64 };
             // First, because the answers of the others include peers that move there from here during the call.
             for answer in self.listings.ask(membership, question).await {
                 if let NodeAnswer::Ids(of_node) = answer {
@@ -197,7 +197,7 @@ impl Node {
         let answers = self.ask_others(|| Question::Kick { key: key.to_owned(), id: id.to_string() });
         for answer in answers.await {
             if let NodeAnswer::Realms(realms) = answer {
-                kicked.extend(realms.into_iter().filter_map(realm_of).map(|realm| (realm, None)));
+                kicked.extend(realms.into_iter().filter_map(RealmKind::of_number).map(|realm| (realm, None)));
             }
         }
         kicked
@@ -253,11 +253,13 @@ impl Node {
     pub(super) fn answer(&self, question: Question) -> NodeAnswer {
         let entries = |limit: u64| usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         match question {
-            Question::Page { key, realm, after, limit } => NodeAnswer::Ids(match realm.map(realm_of) {
-                // A kind of a newer version has no peers here.
-                Some(None) => Vec::new(),
-                kind => self.own_page(&key, kind.flatten(), after.as_deref(), entries(limit)),
-            }),
+            Question::Page { key, realm, after, limit } => {
+                NodeAnswer::Ids(match realm.map(RealmKind::of_number) {
+                    // A kind of a newer version has no peers here.
+                    Some(None) => Vec::new(),
+                    kind => self.own_page(&key, kind.flatten(), after.as_deref(), entries(limit)),
+                })
+            }
             Question::Peers { key, after, limit } => {
                 let ids = self.own_page(&key, None, after.as_deref(), entries(limit));
                 text(&self.own_peers(&key, &ids))
@@ -265,7 +267,7 @@ impl Node {
             Question::Peer { key, id } => text(&self.own_peers(&key, &[id])),
             Question::Kick { key, id } => {
                 let kicked = self.own_kick(&key, &id).into_iter();
-                NodeAnswer::Realms(kicked.map(|(realm, _)| realm_number(realm)).collect())
+                NodeAnswer::Realms(kicked.map(|(realm, _)| realm.number()).collect())
             }
             Question::Stats => text(&self.own_report()),
             Question::Send { key, text } => NodeAnswer::Number(self.own_send(&key, &text) as u64),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::tables::labels;
+use super::tables::{labels, numbers};
 
 /// The credentials of the ICE checks of one side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ labels! {
         Guests = "guest",
     }
 }
+
+numbers!(RealmKind: PeerJs = 0, Guests = 1);
 
 /// The kind of a connection. It decides whether a connection that takes an id over gets OPEN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

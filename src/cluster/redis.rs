@@ -109,7 +109,7 @@ impl RedisBackplane {
         self.record(&CLAIM, &claim.name)
             .arg(owner_text(claim.owner))
             .arg(&claim.token[..])
-            .arg(link_text(claim.link))
+            .arg(claim.link.label())
             .arg(claim.over.map(owner_text).unwrap_or_default())
             .arg(self.deadline().map(|time| time.to_string()).unwrap_or_default())
     }
@@ -249,7 +249,7 @@ impl Backplane for RedisBackplane {
             self.record(&REGISTER, &one.name)
                 .arg(owner_text(one.owner))
                 .arg(&one.token[..])
-                .arg(link_text(one.link))
+                .arg(one.link.label())
                 .arg(one.over.map(owner_text).unwrap_or_default())
                 .arg(fence)
                 .arg(one.since)
@@ -347,13 +347,6 @@ fn owner_text(owner: Owner) -> String {
     format!("{}:{}", owner.node, owner.connection.get())
 }
 
-fn link_text(link: Link) -> &'static str {
-    match link {
-        Link::Socket => "socket",
-        Link::Stream => "stream",
-    }
-}
-
 fn node_of(text: &str) -> Option<NodeId> {
     u64::from_str_radix(text, 16).ok().map(NodeId::new)
 }
@@ -365,7 +358,7 @@ fn owner_of(text: &str) -> Option<Owner> {
 
 /// Kinds of a newer version count as WebSockets: a stream never takes one over.
 fn link_of(text: &str) -> Link {
-    if text == "stream" { Link::Stream } else { Link::Socket }
+    if text == Link::Stream.label() { Link::Stream } else { Link::Socket }
 }
 
 /// The answer of a script about a record. True if this connection had it before, or a connection with the same token lost it.

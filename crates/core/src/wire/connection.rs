@@ -103,14 +103,16 @@ labels! {
 
 numbers!(RealmKind: PeerJs = 0, Guests = 1);
 
-/// The kind of a connection. It decides whether a connection that takes an id over gets OPEN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// A WebSocket.
-    Socket,
-    /// An HTTP response without end: PeerJS 0.3.x without a WebSocket. Its client renews it or moves to a
-    /// WebSocket, and is not greeted again then.
-    Stream,
+labels! {
+    /// The kind of a connection. It decides whether a connection that takes an id over gets OPEN. Records in
+    /// Redis have the labels.
+    pub enum Link {
+        /// A WebSocket.
+        Socket = "socket",
+        /// An HTTP response without end: PeerJS 0.3.x without a WebSocket. Its client renews it or moves to a
+        /// WebSocket, and is not greeted again then.
+        Stream = "stream",
+    }
 }
 
 /// The version that a client gives. Stored inline, because nearly every connection has one.

@@ -103,11 +103,6 @@ impl<'a> Request<'a> {
             id => Ok(id),
         }
     }
-
-    /// The id of the request, for an answer that refuses it.
-    fn valid_id(&self) -> Option<&'a str> {
-        self.id(()).ok().flatten()
-    }
 }
 
 /// The list of all members, with the data of each.
@@ -122,18 +117,14 @@ pub fn members<'a>(
             if number > 0 {
                 out.push(b',');
             }
-            listed(out, id, data);
+            out.extend_from_slice(b"{\"id\":");
+            json::write_string(out, id);
+            raw(out, "data", data);
+            out.push(b'}');
         }
         out.push(b']');
         raw(out, "request", request);
     })
-}
-
-fn listed(out: &mut Vec<u8>, id: &str, data: Option<&str>) {
-    out.extend_from_slice(b"{\"id\":");
-    json::write_string(out, id);
-    raw(out, "data", data);
-    out.push(b'}');
 }
 
 /// The bytes of one member in a list.
@@ -189,7 +180,7 @@ pub fn refused(kind: Kind, request: &Request<'_>, refusal: RoomRefusal) -> Frame
         if let Some(room) = room.filter(|_| !kind.is_about_ids()) {
             text(out, "room", room);
         }
-        raw(out, "request", request.valid_id());
+        raw(out, "request", request.id(()).ok().flatten());
         json::reason(out, refusal.ending().label, &refusal.text());
     })
 }

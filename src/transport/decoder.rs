@@ -158,7 +158,7 @@ impl Decoder {
 
     /// Parses a header and checks it before its payload arrives.
     fn header(&self, bytes: &[u8]) -> Result<Option<Header>, Disconnect> {
-        let begun = self.message().map_or(0, |message| message.payload.len());
+        let begun = self.message().map_or(0, |message| message.payload.bytes().len());
         let header = Header::parse(bytes, self.limits.max_message_bytes - begun)?;
         let fits = |header: &Header| {
             header.is_control() || (header.opcode == opcode::CONTINUATION) == self.message().is_some()
@@ -194,7 +194,7 @@ impl PartialMessage {
     /// Appends the part of the frame that is in `input`, and returns its size in bytes.
     fn receive(&mut self, input: &[u8], max: usize) -> Result<usize, Disconnect> {
         let Some(frame) = &mut self.frame else { return Ok(0) };
-        let max_len = if frame.fin { self.payload.len() + frame.missing } else { max };
+        let max_len = if frame.fin { self.payload.bytes().len() + frame.missing } else { max };
         let taken = frame.missing.min(input.len());
         unmask(self.payload.push(&input[..taken], max_len)?, frame.mask);
         frame.mask.rotate_left(taken % 4);
@@ -321,9 +321,5 @@ impl MessageBuffer {
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
     }
 }

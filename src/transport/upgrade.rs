@@ -131,7 +131,7 @@ impl Socket for UpgradedSocket {
     fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>> {
         if let Some(handshake) = self.handshake.take() {
             let mut early = handshake.early?;
-            if early.len() > 0 {
+            if !early.bytes().is_empty() {
                 return Poll::Ready(self.decoder.feed(early.bytes_mut(), on_event));
             }
         }

@@ -13,11 +13,10 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use actix_http::body::{BodySize, BoxBody, MessageBody};
-use actix_http::error::PayloadError;
 use actix_http::{Payload, Request, Response};
 use actix_web::dev::{Service, ServiceResponse};
 use bytes::Bytes;
-use futures_core::Stream;
+use futures_util::stream::{StreamExt as _, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -298,31 +297,21 @@ where
     if let (Some(ActiveRequest(connection)), payload) = (&active, request.payload())
         && !matches!(payload, Payload::None)
     {
-        let body = RequestBody { body: payload.take(), connection: Rc::clone(connection) };
-        *payload = Payload::Stream { payload: Box::pin(body) };
+        let (connection, mut body) = (Rc::clone(connection), payload.take());
+        // The connection reads it only as fast as the handler asks for it.
+        let paced = poll_fn(move |cx| {
+            let next = body.poll_next_unpin(cx);
+            if next.is_pending() {
+                connection.want_body();
+            }
+            next
+        });
+        *payload = Payload::Stream { payload: Box::pin(paced) };
     }
     let response = service.call(request);
     async move {
         let response: Response<BoxBody> = response.await?.into();
         Ok(response.map_body(|_, body| ResponseBody { body, _active: active }))
-    }
-}
-
-/// The body of a request. The connection reads it only as fast as the handler asks for it.
-struct RequestBody {
-    body: Payload,
-    connection: Rc<ConnectionState>,
-}
-
-impl Stream for RequestBody {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = Pin::new(&mut self.body).poll_next(cx);
-        if next.is_pending() {
-            self.connection.want_body();
-        }
-        next
     }
 }
 

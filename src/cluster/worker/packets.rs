@@ -222,7 +222,10 @@ impl<B: Backplane> Worker<B> {
                 else {
                     return;
                 };
-                let relayed = self.relayed_answer(&sender, &to, kind, payload);
+                // An answer to a call of this node gets the candidates of its relay.
+                let relayed = self.peer_of(&to).and_then(|(realm, id)| {
+                    self.node.upgrade()?.relayed_answer(&sender, &realm.address(&id), kind, payload)
+                });
                 let frame = Frame::of_text(relayed.as_deref().unwrap_or(payload));
                 let message = Outgoing::foreign(sender, kind, frame, receipt);
                 flushes.extend(self.accept(&to, ConnId::new(connection), message));
@@ -262,18 +265,6 @@ impl<B: Backplane> Worker<B> {
             Packet::RoomsMissed => self.list_rooms(from),
             Packet::Echo { number } => self.notes.echo_heard.set(number.max(self.notes.echo_heard.get())),
         }
-    }
-
-    /// An answer to a call of this node, with the candidates of its relay.
-    fn relayed_answer(
-        &self,
-        from: &PeerId,
-        to: &NameRef<'_>,
-        kind: MessageKind,
-        text: &str,
-    ) -> Option<String> {
-        let (realm, id) = self.peer_of(to)?;
-        self.node.upgrade()?.relayed_answer(from, &realm.address(&id), kind, text)
     }
 
     /// Gives a message to its connection, or reports that this is not here. A message for an opening connection waits

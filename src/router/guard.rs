@@ -621,11 +621,7 @@ impl<'a> Guard<'a> {
         }
         self.end_reservation(now);
         self.sweep_remote(now);
-        self.note_due(now);
-    }
-
-    /// Records whether the sweeper has to visit soon again.
-    fn note_due(&self, now: u64) {
+        // Whether the sweeper has to visit soon again.
         let crowded = self.conn.as_ref().is_some_and(|conn| conn.crowded.is_some());
         let unrested = self.conn.is_none() && !self.slot.is_rested(|| now);
         self.slot.set_due(crowded || self.reserved().is_some() || unrested || self.remote().is_some());

@@ -1,11 +1,8 @@
 //! A frame on its way to a peer, with its sender and its outcome.
 
-use std::fmt;
-
 use crate::wire::{Frame, MessageKind, PeerId};
 
 /// A frame on its way to a client.
-#[derive(Debug)]
 pub struct Outgoing {
     /// The frame.
     pub frame: Frame,
@@ -98,11 +95,5 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         self.settle(ForwardOutcome::Dropped);
-    }
-}
-
-impl fmt::Debug for Receipt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receipt")
     }
 }

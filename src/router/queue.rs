@@ -196,7 +196,7 @@ impl Queue {
     pub(super) fn drain(mut self, room: &Room) -> (VecDeque<Outgoing>, Reservation) {
         // They leave one room and enter the other, even if that is full.
         self.end_search(usize::MAX, room);
-        let reservation = room.reserved(self.cost());
+        let reservation = Reservation { budget: Arc::clone(&room.waiting), bytes: self.cost() };
         (self.messages, reservation)
     }
 }
@@ -205,7 +205,7 @@ fn give_back(outgoing: &Outgoing, is_sought: bool, room: &Room) {
     let cost = outgoing.frame.len() + OVERHEAD;
     match outgoing.from() {
         Some(from) if is_sought => room.give_back_sought(from, cost),
-        _ => room.give_back(cost),
+        _ => room.waiting.give_back(cost),
     }
 }
 
@@ -268,10 +268,6 @@ impl Room {
         self.waiting.take(bytes, total - self.for_sought(total))
     }
 
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.waiting.give_back(bytes);
-    }
-
     /// Takes bytes of `total` for a message whose recipient is sought.
     pub(super) fn take_for_sought(&self, from: &PeerId, bytes: usize, total: usize) -> bool {
         let max = self.for_sought(total);
@@ -297,11 +293,6 @@ impl Room {
                 shares.senders.remove(from);
             }
         }
-    }
-
-    /// Has bytes that were taken given back by a guard.
-    pub(super) fn reserved(&self, bytes: usize) -> Reservation {
-        Reservation { budget: Arc::clone(&self.waiting), bytes }
     }
 
     fn shares(&self) -> MutexGuard<'_, Shares> {

@@ -105,21 +105,6 @@ impl RedisBackplane {
         )
     }
 
-    fn claim_call(&self, claim: &Claim) -> Call {
-        self.record(&CLAIM, &claim.name)
-            .arg(owner_text(claim.owner))
-            .arg(&claim.token[..])
-            .arg(claim.link.label())
-            .arg(claim.over.map(owner_text).unwrap_or_default())
-            .arg(self.deadline().map(|time| time.to_string()).unwrap_or_default())
-    }
-
-    /// The time limit of a call that is made now, by the server's clock.
-    fn deadline(&self) -> Option<u64> {
-        let (time, said) = self.time.get()?;
-        Some(time + millis(said.elapsed() + self.settings.timeout))
-    }
-
     /// All nodes; `None` if the node that asks has no lease. Notes the server's time.
     fn members(&self, answer: Value) -> Result<Option<Vec<Member>>, Unavailable> {
         if answer == Value::Nil {
@@ -208,11 +193,16 @@ impl Backplane for RedisBackplane {
 
     async fn claim(&self, store: u64, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
         let mut calls = Vec::with_capacity(claims.len() * 2);
+        // The time limit of calls that are made now, by the server's clock.
+        let deadline = |(time, said): (u64, Instant)| time + millis(said.elapsed() + self.settings.timeout);
+        let deadline = self.time.get().map(|known| deadline(known).to_string()).unwrap_or_default();
         for claim in &claims {
             if let Some(limit) = claim.limit {
                 calls.push(self.clients(&claim.name.key, claim.owner.node, "add").arg(limit));
             }
-            calls.push(self.claim_call(claim));
+            let record = self.record(&CLAIM, &claim.name).arg(owner_text(claim.owner)).arg(&claim.token[..]);
+            let over = claim.over.map(owner_text).unwrap_or_default();
+            calls.push(record.arg(claim.link.label()).arg(over).arg(&deadline));
         }
         let mut answers = self.commands.run_on(Some(store), calls).await?.into_iter();
         let mut next =

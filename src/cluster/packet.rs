@@ -300,14 +300,19 @@ impl<'a> Batch<'a> {
 impl Name {
     /// The same, borrowed.
     pub fn as_ref(&self) -> NameRef<'_> {
-        NameRef { key: self.key.as_str(), entity: number(self.entity), name: &self.name }
+        NameRef::new(&self.key, self.entity, &self.name)
     }
 }
 
 impl<'a> NameRef<'a> {
     /// A name of its parts.
     pub fn new(key: &'a ApiKey, entity: Entity, name: &'a str) -> Self {
-        NameRef { key: key.as_str(), entity: number(entity), name }
+        let entity = match entity {
+            Entity::Peer(kind) => kind.number(),
+            Entity::Room => 2,
+            Entity::Alias => 3,
+        };
+        NameRef { key: key.as_str(), entity, name }
     }
 
     /// The same, for a question.
@@ -325,13 +330,5 @@ impl OwnedName {
     /// The same, borrowed.
     pub fn borrowed(&self) -> NameRef<'_> {
         NameRef { key: &self.key, entity: self.entity, name: &self.name }
-    }
-}
-
-fn number(entity: Entity) -> u8 {
-    match entity {
-        Entity::Peer(kind) => kind.number(),
-        Entity::Room => 2,
-        Entity::Alias => 3,
     }
 }

@@ -6,7 +6,6 @@ mod syntax;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -45,8 +44,7 @@ pub struct ConfigFile {
 impl ConfigFile {
     /// Reads and parses a file.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let is_regular = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        let stamp = is_regular.then(|| Stamp::of(path)).flatten();
+        let stamp = path.is_file().then(|| Stamp::of(path)).flatten();
         let text = secret_file::read(path, MAX_BYTES).map_err(|error| {
             let path = path.display();
             Error::raw(ErrorKind::Io, format!("cannot read the configuration file {path}: {error}\n"))

@@ -1,7 +1,6 @@
 //! Files with secrets, and the configuration file. They may be pipes: with `<(…)`, a shell keeps a secret out of the file system.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -30,7 +29,7 @@ pub(super) fn of_flag(flag: &str, path: &Path) -> Result<String, Failure> {
 
 /// Reads a text of at most `max` bytes: a file each time, a pipe only at the first call.
 pub(super) fn read(path: &Path, max: u64) -> Result<String, FileError> {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+    if path.is_file() {
         return files::read_text(path, max);
     }
     let mut pipes = PIPES.lock();

@@ -3,12 +3,10 @@
 pub(crate) mod admin;
 mod background;
 mod call_drain;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "runtime/no_ended_calls.rs")]
 mod ended_calls;
 mod log_events;
 mod mistakes;
-#[cfg(not(target_os = "linux"))]
-mod no_ended_calls;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -4,10 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Runtime;
-#[cfg(target_os = "linux")]
 use super::ended_calls;
-#[cfg(not(target_os = "linux"))]
-use super::no_ended_calls as ended_calls;
 use crate::clock::millis;
 use crate::events::counted;
 

@@ -30,20 +30,14 @@ pub struct Stops {
     brk: CtrlBreak,
 }
 
-/// A key that stops the server.
-#[derive(PartialEq, Eq)]
-pub enum Key {
-    C,
-    Break,
-}
-
 impl Stops {
     pub fn listen() -> io::Result<Self> {
         Ok(Stops { c: ctrl_c()?, brk: ctrl_break()? })
     }
 
-    pub async fn next(&mut self) -> Key {
-        tokio::select! { _ = self.c.recv() => Key::C, _ = self.brk.recv() => Key::Break }
+    /// The key that was pressed with Ctrl.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! { _ = self.c.recv() => "C", _ = self.brk.recv() => "Break" }
     }
 }
 

@@ -231,11 +231,6 @@ impl Config {
         keys.into_iter().map(built_in).chain(own).collect()
     }
 
-    /// True if a key comes from the configuration.
-    pub fn is_built_in(&self, key: &ApiKey) -> bool {
-        self.built_in_keys().iter().any(|built_in| built_in.key == *key)
-    }
-
     /// True if an address is that of a trusted proxy.
     pub(crate) fn is_proxy(&self, address: &IpAddr) -> bool {
         self.proxied && self.trusted_proxies.iter().any(|network| network.contains(address))

@@ -208,9 +208,7 @@ impl Admin {
 
     /// All keys, including disabled and built-in ones; oldest first.
     pub(crate) fn all_keys(&self) -> Result<Vec<Key>, KeyError> {
-        let stored = self.store.all()?;
-        let mut keys = self.built_in_beside(&stored);
-        keys.extend(stored);
+        let mut keys = self.with_built_in(self.store.all()?);
         keys.iter_mut().for_each(|key| self.node.complete_key(key));
         Ok(keys)
     }
@@ -293,9 +291,7 @@ impl Admin {
         for (key, what) in known.replace(&stored) {
             self.emit(&key, || what);
         }
-        let mut keys = self.built_in_beside(&stored);
-        keys.extend(stored);
-        self.node.replace_keys(keys);
+        self.node.replace_keys(self.with_built_in(stored));
         self.has_read_keys.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -361,16 +357,17 @@ impl Admin {
         self.node.config().load().built_in_keys().into_iter().find(|built_in| built_in.key == *key)
     }
 
-    /// The keys of the flags. Stored keys override them.
-    fn built_in_beside(&self, stored: &[Key]) -> Vec<Key> {
+    /// The keys of the flags, and those that are stored, which override them.
+    fn with_built_in(&self, stored: Vec<Key>) -> Vec<Key> {
         let mut keys = self.node.config().load().built_in_keys();
         keys.retain(|key| !stored.iter().any(|stored| stored.key == key.key));
+        keys.extend(stored);
         keys
     }
 
     fn explain(&self, error: KeyError) -> AdminError {
         match error {
-            KeyError::Unknown(key) if self.node.config().load().is_built_in(&key) => AdminError::BuiltIn(key),
+            KeyError::Unknown(key) if self.built_in(&key).is_some() => AdminError::BuiltIn(key),
             error => error.into(),
         }
     }

@@ -75,15 +75,9 @@ pub struct RedisAddress {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-impl From<&str> for RedisAddress {
-    fn from(url: &str) -> Self {
-        RedisAddress { url: url.to_owned(), ..RedisAddress::default() }
-    }
-}
-
-impl From<&String> for RedisAddress {
-    fn from(url: &String) -> Self {
-        url.as_str().into()
+impl<T: AsRef<str> + ?Sized> From<&T> for RedisAddress {
+    fn from(url: &T) -> Self {
+        RedisAddress { url: url.as_ref().to_owned(), ..RedisAddress::default() }
     }
 }
 

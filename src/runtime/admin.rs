@@ -138,17 +138,13 @@ pub(crate) struct InvalidSignup {
 }
 
 /// The reason why no key was registered.
-#[derive(Debug, thiserror::Error)]
 pub(crate) enum SignupError {
     /// The address has reached its limit.
-    #[error("too many from this address")]
     TooMany(LimitExceeded),
     /// The limit of registered keys is reached.
-    #[error("all places are taken")]
     Full,
-    /// The key could not be added.
-    #[error(transparent)]
-    AdminError(#[from] AdminError),
+    /// The store failed.
+    Keys(KeyError),
 }
 
 impl SignupRequest {
@@ -387,7 +383,7 @@ impl Admin {
             ..Settings::default()
         };
         let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
-        let registered = self.store.register(key.clone(), bounds.limit).map_err(AdminError::from);
+        let registered = self.store.register(key.clone(), bounds.limit).map_err(SignupError::Keys);
         if !matches!(registered, Ok(true)) && counted == SignupCount::Counted {
             // If this fails, the address may register one key less that day.
             let _ = self.store.discount_signup(&address_text(address));
@@ -407,7 +403,7 @@ impl Admin {
     fn count_signup(&self, address: Option<IpAddr>, most: u32, now: u64) -> Result<SignupCount, SignupError> {
         let counted = match most {
             0 => SignupCount::Elsewhere,
-            _ => self.store.count_signup(&address_text(address), most).map_err(AdminError::from)?,
+            _ => self.store.count_signup(&address_text(address), most).map_err(SignupError::Keys)?,
         };
         let checked = match counted {
             SignupCount::Counted => Ok(()),

@@ -104,7 +104,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
             let why = "This server has no free keys left. Ask its operator, or try again another day: unused keys may become free.";
             no_key(StatusCode::SERVICE_UNAVAILABLE, why)
         }
-        Ok(Err(SignupError::AdminError(error))) => {
+        Ok(Err(SignupError::Keys(error))) => {
             log::error!("cannot register a key: {error}");
             no_key(StatusCode::INTERNAL_SERVER_ERROR, NOT_STORED)
         }

@@ -84,46 +84,6 @@ pub(crate) struct LogFilter {
     seconds: Option<u64>,
 }
 
-/// The log and its temporary filter.
-struct LogLevel {
-    control: Option<Arc<dyn LogControl>>,
-    /// The text, and the time at which it ends.
-    temporary: Mutex<Option<(String, Option<u64>)>>,
-}
-
-impl LogLevel {
-    fn filter(&self, now: u64) -> Result<LogFilter, LogError> {
-        let configured = self.control.as_ref().ok_or(LogError::Unsupported)?.configured();
-        let (filter, until) = self.temporary.lock().clone().unwrap_or_else(|| (configured.clone(), None));
-        let seconds = until.map(|until| until.saturating_sub(now).div_ceil(1000));
-        Ok(LogFilter { filter, configured, seconds })
-    }
-
-    /// Filters by another text, until a time if one is given; `None` ends that.
-    fn set(&self, filter: Option<String>, until: Option<u64>) -> Result<(), LogError> {
-        let control = self.control.as_ref().ok_or(LogError::Unsupported)?;
-        let mut temporary = self.temporary.lock();
-        let set = caught(|| control.set_temporary(filter.as_deref()));
-        set.map_err(|panic| LogError::Failed(panic.to_string()))?.map_err(LogError::Invalid)?;
-        *temporary = filter.map(|filter| (filter, until));
-        Ok(())
-    }
-
-    /// Ends a filter whose time is over. True if one ended.
-    fn sweep(&self, now: u64) -> bool {
-        let until = self.temporary.lock().as_ref().and_then(|(_, until)| *until);
-        if until.is_none_or(|until| until > now) {
-            return false;
-        }
-        if let Err(error) = self.set(None, None) {
-            // Not tried again: it would fail each time.
-            *self.temporary.lock() = None;
-            log::error!("{error}; its filter may not be the configured one");
-        }
-        true
-    }
-}
-
 /// The form: the name of an app, and the origin of its pages.
 pub(crate) struct SignupRequest {
     name: String,
@@ -186,7 +146,9 @@ pub(crate) struct Admin {
     /// The keys as they were last stored. Held while keys are written or activated, so that the last written state is the
     /// active one.
     writing: Mutex<KnownKeys>,
-    log: LogLevel,
+    log: Option<Arc<dyn LogControl>>,
+    /// The filter that the API has set, and the time at which it ends.
+    temporary_filter: Mutex<Option<(String, Option<u64>)>>,
 }
 
 impl Admin {
@@ -198,7 +160,8 @@ impl Admin {
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             has_read_keys: AtomicBool::new(false),
             writing: Mutex::default(),
-            log: LogLevel { control: log, temporary: Mutex::default() },
+            log,
+            temporary_filter: Mutex::default(),
         }
     }
 
@@ -314,18 +277,28 @@ impl Admin {
         Ok(())
     }
 
-    /// Forgets addresses whose full burst is available again.
+    /// Forgets addresses whose full burst is available again, and ends a filter of the log whose time is over.
     pub(crate) fn sweep(&self, now: u64) {
         self.signups.sweep(now);
         self.wrong_tokens.sweep(now);
-        if self.log.sweep(now) {
+        let until = self.temporary_filter.lock().as_ref().and_then(|(_, until)| *until);
+        if until.is_some_and(|until| until <= now) {
+            if let Err(error) = self.filter_log(None, None) {
+                // Not tried again: it would fail each time.
+                *self.temporary_filter.lock() = None;
+                log::error!("{error}; its filter may not be the configured one");
+            }
             self.node.events().emit(|| Event::LogFilter { by: None, filter: None, seconds: None });
         }
     }
 
     /// The filter of the log.
     pub(crate) fn log(&self) -> Result<LogFilter, LogError> {
-        self.log.filter(self.node.clock().now())
+        let configured = self.log.as_ref().ok_or(LogError::Unsupported)?.configured();
+        let temporary = self.temporary_filter.lock().clone();
+        let (filter, until) = temporary.unwrap_or_else(|| (configured.clone(), None));
+        let seconds = until.map(|until| until.saturating_sub(self.node.clock().now()).div_ceil(1000));
+        Ok(LogFilter { filter, configured, seconds })
     }
 
     /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured filter.
@@ -336,8 +309,18 @@ impl Admin {
         seconds: Option<u32>,
     ) -> Result<(), LogError> {
         let until = seconds.map(|seconds| self.node.clock().now() + u64::from(seconds) * 1000);
-        self.log.set(filter.clone(), until)?;
+        self.filter_log(filter.clone(), until)?;
         self.node.events().emit(|| Event::LogFilter { by: Some(by), filter, seconds });
+        Ok(())
+    }
+
+    /// Filters the log by another text, until a time if one is given; `None` ends that.
+    fn filter_log(&self, filter: Option<String>, until: Option<u64>) -> Result<(), LogError> {
+        let log = self.log.as_ref().ok_or(LogError::Unsupported)?;
+        let mut temporary = self.temporary_filter.lock();
+        let set = caught(|| log.set_temporary(filter.as_deref()));
+        set.map_err(|panic| LogError::Failed(panic.to_string()))?.map_err(LogError::Invalid)?;
+        *temporary = filter.map(|filter| (filter, until));
         Ok(())
     }
 

@@ -28,14 +28,15 @@ pub use crate::events::WebhookEvent;
 pub use crate::wire::Dialect;
 pub use client_options::ClientOptions;
 pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
-pub use ice::{IceConfig, InvalidSecret, OwnIceServers, TurnCredentials, TurnSecret};
+pub use ice::{IceConfig, OwnIceServers, TurnCredentials, TurnSecret};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{
     AcmeConfig, AcmeName, AcmeStore, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName,
-    InvalidToken, LETS_ENCRYPT, Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
+    LETS_ENCRYPT, Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
-pub use proxies::{InvalidProxySecret, ProxySecret};
+pub use proxies::ProxySecret;
+pub use secret::InvalidSecret;
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]

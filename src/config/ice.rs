@@ -8,7 +8,7 @@ use ring::hmac;
 
 #[cfg(doc)]
 use super::RelayConfig;
-use super::secret::{Hidden, MAX_SECRET, STRONG, is_secret};
+use super::secret::{Hidden, InvalidSecret, STRONG};
 
 /// The answer to `GET {path}{key}/ice`, beside the servers of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +52,6 @@ impl Default for IceConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnSecret(Hidden<String>);
 
-/// The error of a text that cannot be a TURN secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a secret has up to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
-)]
-pub struct InvalidSecret;
-
 /// The credentials that a client shows to a TURN server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnCredentials {
@@ -71,7 +64,7 @@ pub struct TurnCredentials {
 impl TurnSecret {
     /// Accepts texts that fit into a configuration file of coturn.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
-        is_secret(text, 1).then(|| TurnSecret(Hidden(text.to_owned()))).ok_or(InvalidSecret)
+        Hidden::parse(text, "secret", 1).map(TurnSecret)
     }
 
     /// True if it is so short that a client could find it by trying, with its own credentials.
@@ -121,7 +114,7 @@ mod tests {
     #[test]
     fn a_secret_that_no_file_could_have_is_refused_and_none_is_shown() {
         for bad in ["", "0123456789 abcdef", "0123456789abcdéf", &"x".repeat(4097)] {
-            assert_eq!(TurnSecret::parse(bad), Err(InvalidSecret), "{bad:?}");
+            assert!(TurnSecret::parse(bad).is_err(), "{bad:?}");
         }
         let secret = TurnSecret::random();
         assert_ne!(secret, TurnSecret::random());

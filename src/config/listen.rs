@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 
-use super::secret::{Hidden, MAX_SECRET, STRONG, is_secret};
+use super::secret::{Hidden, InvalidSecret, STRONG};
 use super::{DEFAULT_HOST, DEFAULT_PORT, RedisAddress};
 
 /// The addresses and protocols of the server.
@@ -110,17 +110,10 @@ impl ApiTokens {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminToken(Hidden<String>);
 
-/// The error of a text that cannot be an admin token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a token has {STRONG} to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
-)]
-pub struct InvalidToken;
-
 impl AdminToken {
     /// Accepts texts that fit into a header and are long enough not to be guessed.
-    pub fn parse(text: &str) -> Result<Self, InvalidToken> {
-        is_secret(text, STRONG).then(|| AdminToken(Hidden(text.to_owned()))).ok_or(InvalidToken)
+    pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
+        Hidden::parse(text, "token", STRONG).map(AdminToken)
     }
 
     /// The token.

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
-use super::secret::{Hidden, MAX_SECRET, STRONG, is_secret};
+use super::secret::{Hidden, InvalidSecret, STRONG};
 
 /// Loopback and private networks, where an operator's own proxy usually is.
 const TRUSTED: &[&str] =
@@ -18,17 +18,10 @@ pub(super) fn trusted_by_default() -> Vec<IpNet> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySecret(Hidden<String>);
 
-/// The error of a text that cannot be the secret of a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a secret has {STRONG} to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
-)]
-pub struct InvalidProxySecret;
-
 impl ProxySecret {
     /// Accepts texts that fit into a header and are long enough not to be guessed.
-    pub fn parse(text: &str) -> Result<Self, InvalidProxySecret> {
-        is_secret(text, STRONG).then(|| ProxySecret(Hidden(text.to_owned()))).ok_or(InvalidProxySecret)
+    pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
+        Hidden::parse(text, "secret", STRONG).map(ProxySecret)
     }
 
     /// The secret.

@@ -28,7 +28,7 @@ pub use crate::events::WebhookEvent;
 pub use crate::wire::Dialect;
 pub use client_options::ClientOptions;
 pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
-pub use ice::{IceConfig, OwnIceServers, TurnCredentials, TurnSecret};
+pub use ice::{IceConfig, OwnIceServers, TurnSecret};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{
     AcmeConfig, AcmeName, AcmeStore, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName,

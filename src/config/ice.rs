@@ -52,15 +52,6 @@ impl Default for IceConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnSecret(Hidden<String>);
 
-/// The credentials that a client shows to a TURN server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TurnCredentials {
-    /// `expiry:key`: seconds since 1970 at which the credentials end, and the API key of the client.
-    pub username: String,
-    /// The password for it.
-    pub credential: String,
-}
-
 impl TurnSecret {
     /// Accepts texts that fit into a configuration file of coturn.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
@@ -82,11 +73,11 @@ impl TurnSecret {
         &self.0.0
     }
 
-    /// Credentials of an API key until `expiry`, in seconds since 1970.
-    pub fn credentials(&self, key: &str, expiry: u64) -> TurnCredentials {
+    /// The username of a client of an API key until `expiry`, in seconds since 1970, and the password for it.
+    pub fn credentials(&self, key: &str, expiry: u64) -> (String, String) {
         let username = format!("{expiry}:{key}");
         let credential = self.credential(&username);
-        TurnCredentials { username, credential }
+        (username, credential)
     }
 
     /// The password of a username: its HMAC-SHA1, in Base64 (draft-uberti-behave-turn-rest-00, section 2.2).
@@ -104,10 +95,7 @@ mod tests {
     fn credentials_are_those_that_coturn_expects() {
         let secret = TurnSecret::parse("0123456789abcdef0123456789abcdef").unwrap();
         // printf 1735689600:peerjs | openssl dgst -sha1 -hmac 0123456789abcdef0123456789abcdef -binary | base64
-        let expected = TurnCredentials {
-            username: "1735689600:peerjs".to_owned(),
-            credential: "XooFo5KLJawITxUueayB0WI+YJg=".to_owned(),
-        };
+        let expected = ("1735689600:peerjs".to_owned(), "XooFo5KLJawITxUueayB0WI+YJg=".to_owned());
         assert_eq!(secret.credentials("peerjs", 1_735_689_600), expected);
     }
 

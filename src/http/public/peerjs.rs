@@ -227,12 +227,8 @@ fn listed(config: &IceConfig, own: &OwnIceServers, here: &ClientOptions, key: &s
     }
     // Without credentials, browsers throw an error.
     if let Some(secret) = config.turn_secret.as_ref().filter(|_| !turn.is_empty()) {
-        let credentials = secret.credentials(key, now.saturating_add(config.ttl.as_secs()));
-        servers.push(json!({
-            "urls": turn,
-            "username": credentials.username,
-            "credential": credentials.credential,
-        }));
+        let (username, credential) = secret.credentials(key, now.saturating_add(config.ttl.as_secs()));
+        servers.push(json!({ "urls": turn, "username": username, "credential": credential }));
     }
     servers
 }

@@ -14,7 +14,6 @@ use crate::config::{
 use crate::events::{Event, Events, Notice};
 use crate::http::admin::{ClientPort, Ops};
 use crate::http::public::{self, Mounted};
-use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
@@ -38,13 +37,7 @@ pub struct PeerBroker {
 
 /// Builds a [`PeerBroker`].
 #[derive(Default)]
-pub struct Builder {
-    config: Config,
-    events: Events,
-    clock: Option<Clock>,
-    keys: Option<Arc<dyn KeyStore>>,
-    components: Components,
-}
+pub struct Builder(Components);
 
 impl PeerBroker {
     /// A broker with the default configuration and no hooks.
@@ -230,14 +223,14 @@ impl Default for PeerBroker {
 impl Builder {
     /// Replaces the configuration.
     pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.0.config = config;
         self
     }
 
     /// Adds a hook that is called for each event, in order, on its own thread. A hook never delays clients. If it lags by
     /// thousands of events, it loses the oldest ones and gets [`Notice::Missed`]. You may add any number of hooks.
     pub fn on_event(self, mut hook: impl FnMut(&Notice) + Send + 'static) -> Self {
-        let followed = self.events.follow("hook", move |notices| {
+        let followed = self.0.events.follow("hook", move |notices| {
             for notice in notices {
                 if let Err(panic) = caught(|| hook(notice)) {
                     log::error!("a hook for events has {panic}; it is called again for the next one");
@@ -294,7 +287,7 @@ impl Builder {
     /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in the session of
     /// the sender: if the hook blocks, all clients of that worker wait. You may add any number of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
-        self.components.on_message.push(Box::new(move |client, message| {
+        self.0.on_message.push(Box::new(move |client, message| {
             if let Err(panic) = caught(|| hook(client, message)) {
                 log::error!("a hook for messages has {panic}");
             }
@@ -305,7 +298,7 @@ impl Builder {
     /// Adds a hook that is called for each text that a PeerJS client sends on its connection, before it is read: heartbeats, and
     /// texts that the broker ignores, are among them. As for [`on_message`](Self::on_message), it must not block.
     pub fn on_text(mut self, hook: impl Fn(Client<'_>, ConnId, &str) + Send + Sync + 'static) -> Self {
-        self.components.on_text.push(Box::new(move |client, connection, text| {
+        self.0.on_text.push(Box::new(move |client, connection, text| {
             if let Err(panic) = caught(|| hook(client, connection, text)) {
                 log::error!("a hook for texts has {panic}");
             }
@@ -321,7 +314,7 @@ impl Builder {
         F: Future<Output = Option<String>> + Send + 'static,
     {
         let hook = Arc::new(hook);
-        self.components.on_app_message = Some(Box::new(move |message| {
+        self.0.on_app_message = Some(Box::new(move |message| {
             let hook = Arc::clone(&hook);
             Some(Box::pin(async move { Ok(hook(message).await) }))
         }));
@@ -332,58 +325,58 @@ impl Builder {
     /// is called again if a peer has the id, or if the text is not a valid id, and must not block. After a hundred calls
     /// the client gets a UUID.
     pub fn generate_id(mut self, generate: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        self.components.generate_id = Some(Box::new(generate));
+        self.0.generate_id = Some(Box::new(generate));
         self
     }
 
     /// Adds the keys of a store to the built-in key. Changes in the store become active within a second.
     pub fn keys(mut self, store: Arc<dyn KeyStore>) -> Self {
-        self.keys = Some(store);
+        self.0.keys = Some(store);
         self
     }
 
     /// Makes the broker a node of a cluster: all nodes that share a Redis or Valkey are one broker. Call
     /// [`PeerBroker::leave`] when the program stops.
     pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
-        self.components.cluster = Some(cluster);
+        self.0.cluster = Some(cluster);
         self
     }
 
     /// Relays calls that cannot go directly. Clients need no changes.
     pub fn relay(mut self, relay: BoundRelay) -> Self {
-        self.components.relay = Some(relay);
+        self.0.relay = Some(relay);
         self
     }
 
     /// Tells clients of STUN and TURN servers that this program runs itself, before those of [`Config::ice`].
     pub fn own_ice_servers(mut self, own: OwnIceServers) -> Self {
-        self.components.own_ice = own;
+        self.0.own_ice = own;
         self
     }
 
     /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](crate::config::IceConfig)
     /// is not set, the broker makes one.
     pub fn turn(mut self, turn: BoundTurn) -> Self {
-        self.components.turn = Some(turn);
+        self.0.turn = Some(turn);
         self
     }
 
     /// Lets the operator's API change the log of this program. Without it, `/api/log` answers 501.
     pub fn log(mut self, log: Arc<dyn LogControl>) -> Self {
-        self.components.log = Some(log);
+        self.0.log = Some(log);
         self
     }
 
     /// Replaces the clock. A [manual](Clock::manual) clock moves only when the program moves it: call [`Node::sweep`] after
     /// each step.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = Some(clock);
+        self.0.clock = Some(clock);
         self
     }
 
     /// Starts the broker, unless no connection to the Redis of its [cluster](Self::cluster) can be made from its address.
     pub fn try_build(self) -> Result<PeerBroker, BadRedis> {
-        if let Some(cluster) = &self.components.cluster {
+        if let Some(cluster) = &self.0.cluster {
             let BackplaneAddress::Redis(address) = &cluster.backplane;
             address.check()?;
         }
@@ -392,8 +385,6 @@ impl Builder {
 
     /// Starts the broker. Errors of the [cluster](Self::cluster) are logged: its node is not ready, and serves local clients only.
     pub fn build(self) -> PeerBroker {
-        let clock = self.clock.unwrap_or_else(Clock::system);
-        let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
-        PeerBroker { runtime: Runtime::start(self.config, self.events, clock, keys, self.components) }
+        PeerBroker { runtime: Runtime::start(self.0) }
     }
 }

@@ -28,6 +28,7 @@ use crate::cluster::{self, Membership};
 use crate::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use crate::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use crate::keys::KeyStore;
+use crate::keys::memory::MemoryKeys;
 use crate::limits::ConnectionLimiter;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AskApp, Node, OnMessage, OnText};
@@ -94,9 +95,15 @@ pub(crate) struct ConfigurationStats {
     pub(crate) error: Option<String>,
 }
 
-/// The optional parts of a broker.
+/// The parts of a broker that the program chooses.
 #[derive(Default)]
 pub(crate) struct Components {
+    pub(crate) config: Config,
+    pub(crate) events: Events,
+    /// The clock of the system if there is none.
+    pub(crate) clock: Option<Clock>,
+    /// In memory if there is none.
+    pub(crate) keys: Option<Arc<dyn KeyStore>>,
     pub(crate) on_message: Vec<OnMessage>,
     pub(crate) on_text: Vec<OnText>,
     pub(crate) on_app_message: Option<AskApp>,
@@ -109,15 +116,11 @@ pub(crate) struct Components {
 }
 
 impl Runtime {
-    pub(crate) fn start(
-        config: Config,
-        events: Events,
-        clock: Clock,
-        store: Arc<dyn KeyStore>,
-        components: Components,
-    ) -> Arc<Self> {
+    pub(crate) fn start(components: Components) -> Arc<Self> {
+        let clock = components.clock.unwrap_or_else(Clock::system);
+        let store = components.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
         let is_live = !clock.is_manual();
-        let config = LiveConfig::new(config);
+        let (config, events) = (LiveConfig::new(components.config), components.events);
         let membership = components.cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let addresses = ConnectionLimiter::new(config.clone());
         let node = Node::new(config.clone(), clock, events.clone(), membership)

@@ -108,9 +108,6 @@ mod tests {
     use super::super::state::ClientPort;
     use super::*;
     use crate::clock::Clock;
-    use crate::config::Config;
-    use crate::events::Events;
-    use crate::keys::memory::MemoryKeys;
     use crate::runtime::{Components, Runtime};
 
     async fn read(reader: Reader) -> (serde_json::Value, Reader) {
@@ -122,10 +119,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_reader_gets_fewer_messages_and_no_event_is_lost_uncounted() {
-        let (clock, store) = (Clock::manual(), Arc::new(MemoryKeys::new()));
+        let clock = Clock::manual();
         let recent = Arc::new(Recent::new(clock.clone()));
-        let parts = Components::default();
-        let runtime = Runtime::start(Config::default(), Events::default(), clock, store, parts);
+        let runtime = Runtime::start(Components { clock: Some(clock), ..Components::default() });
         let clients = ClientPort { name: None, port: 0, is_secure: false };
         let ops = Arc::new(Ops { runtime, clients, samples: Samples::default(), recent });
         let (samples, end) = (ops.samples.admit().unwrap(), Instant::now() + LIFETIME);

@@ -376,13 +376,9 @@ pub fn is_stun_url(text: &str) -> bool {
 }
 
 pub fn is_turn_url(text: &str) -> bool {
-    match text.split_once(':') {
-        Some(("turn" | "turns", rest)) => match rest.split_once('?') {
-            Some((place, query)) => is_place(place) && matches!(query, "transport=udp" | "transport=tcp"),
-            None => is_place(rest),
-        },
-        _ => false,
-    }
+    let Some(("turn" | "turns", rest)) = text.split_once(':') else { return false };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, "transport=udp"));
+    is_place(place) && matches!(query, "transport=udp" | "transport=tcp")
 }
 
 /// True for a host with or without a port (RFC 7065, section 3.1). IPv6 is in brackets.

@@ -18,7 +18,6 @@ mod stdio;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use peerbroker::keys::KeyStore;
@@ -48,7 +47,9 @@ fn main() -> ExitCode {
     let (style, given) = (Style { format, quiet: cli.draft.quiet }, cli.given.clone());
     let ended = match &cli.command {
         None => serve(cli, style),
-        Some(Command::Config(_)) => show(&cli),
+        Some(Command::Config(_)) => {
+            cli.settings().and_then(|settings| print(cli.effective().as_file(&settings.config.keys)))
+        }
         Some(Command::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli)
@@ -72,12 +73,6 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code)
         }
     }
-}
-
-/// Prints the settings, if they are valid.
-fn show(cli: &Cli) -> Result<(), Failure> {
-    let settings = cli.settings()?;
-    print(cli.effective().as_file(&settings.config.keys))
 }
 
 fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
@@ -109,7 +104,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let runtime = actix_web::rt::System::new();
     // Before all slow steps: until there is a handler, SIGHUP ends the process.
     let cannot_listen = |error| failed(format!("cannot listen for signals: {error}"));
-    let hangups = runtime.block_on(async { Hangups::listen() }).map_err(cannot_listen)?;
+    let mut hangups = runtime.block_on(async { Hangups::listen() }).map_err(cannot_listen)?;
     let has_predecessor = listen.reuse_port || !sockets.is_empty();
     let mut awaited = PendingResources::default();
     let store = open_keys(&settings, has_predecessor.then_some(&mut awaited))?;
@@ -160,7 +155,10 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     runtime.block_on(async {
         let stops = Stops::listen().map_err(cannot_listen)?;
-        actix_web::rt::spawn(pass_on(hangups, reload));
+        actix_web::rt::spawn(async move {
+            // An error means that the thread has ended.
+            while hangups.next().await && reload.send(()).is_ok() {}
+        });
         actix_web::rt::spawn(process::report(broker.clone()));
         let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience, has_relays));
         let stop = async move {
@@ -211,12 +209,6 @@ fn open_keys(
         );
     }
     Ok(Some(store))
-}
-
-/// Asks for a reload at each SIGHUP.
-async fn pass_on(mut hangups: Hangups, reload: Sender<()>) {
-    // An error means that the thread has ended.
-    while hangups.next().await && reload.send(()).is_ok() {}
 }
 
 /// Time in which the same signal counts once: a process group and its launcher, such as npm's, may both pass it on.

@@ -217,7 +217,9 @@ impl Server {
         let address = main.socket.local_addr()?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = listener(sockets.ops, &ops.host, ops.port, Some(listen.backlog), OPS)?;
-            Ok::<_, StartError>((listener, broker.ops(ops.tokens.clone(), client_port(listen, address))))
+            let name = listen.acme.as_ref().and_then(|acme| Some(acme.names.first()?.in_url()));
+            let clients = ClientPort { name, port: address.port(), is_secure: listen.is_secure() };
+            Ok::<_, StartError>((listener, broker.ops(ops.tokens.clone(), clients)))
         });
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         let mounted = broker.mounted(tls.is_some(), lan_host);
@@ -395,12 +397,6 @@ fn watch_lag(runtime: &Arc<Runtime>) {
 
 fn actix_builder() -> ServerBuilder {
     ActixServer::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS)
-}
-
-/// The name and port at which clients find the server, for the dashboard.
-fn client_port(listen: &Listen, address: SocketAddr) -> ClientPort {
-    let name = listen.acme.as_ref().and_then(|acme| Some(acme.names.first()?.in_url()));
-    ClientPort { name, port: address.port(), is_secure: listen.is_secure() }
 }
 
 fn check_reuse_port(listen: &Listen) -> Result<(), StartError> {

@@ -82,6 +82,7 @@ impl Listener {
         backlog: Option<u16>,
         flags: Flags,
     ) -> Result<Self, StartError> {
+        use io::ErrorKind::{AddrInUse, PermissionDenied};
         let mut host = host;
         let open = |address| {
             let socket = bind(address, reuse_port)?;
@@ -89,7 +90,7 @@ impl Listener {
         };
         let bound = match open(resolve(host, port, flags)?) {
             // The machine has no IPv6.
-            Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
+            Err(error) if host == DEFAULT_HOST && !matches!(error.kind(), AddrInUse | PermissionDenied) => {
                 log::info!("cannot listen on ::, so the server listens on 0.0.0.0, for IPv4 only: {error}");
                 host = "0.0.0.0";
                 open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
@@ -97,9 +98,9 @@ impl Listener {
             bound => bound,
         };
         let socket = bound.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse if reuse_port => StartError::PortNotShared(port, flags.port),
-            io::ErrorKind::AddrInUse => StartError::PortInUse(port, flags.port),
-            io::ErrorKind::PermissionDenied => StartError::NoPermission(port, flags.port),
+            AddrInUse if reuse_port => StartError::PortNotShared(port, flags.port),
+            AddrInUse => StartError::PortInUse(port, flags.port),
+            PermissionDenied => StartError::NoPermission(port, flags.port),
             _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
         })?;
         let socket = socket.into();
@@ -212,10 +213,6 @@ pub(super) fn resolve(host: &str, port: u16, flags: Flags) -> Result<SocketAddr,
         .to_socket_addrs()
         .and_then(|mut addresses| addresses.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(|error| StartError::Host { flag: flags.host, host: host.to_owned(), error })
-}
-
-fn in_use_or_forbidden(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
 fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {

@@ -111,7 +111,13 @@ fn table_of(key: &Key) -> String {
     let defaults = of(&Settings::default());
     settings.retain(|name, value| defaults.get(name) != Some(value));
     if let Some(Value::Table(auth)) = settings.get_mut("auth") {
-        hide_secrets(auth);
+        // A secret that signs tokens, and a URL whose query may hold one.
+        if auth.get("kind").and_then(Value::as_str) == Some("secret") {
+            auth.insert("value".to_owned(), HIDDEN.into());
+        }
+        if auth.get("url").and_then(Value::as_str).is_some_and(|url| url.contains('?')) {
+            auth.insert("url".to_owned(), HIDDEN.into());
+        }
     }
     if let Some(Value::Table(webhook)) = settings.get_mut("webhook") {
         webhook.insert("secrets".to_owned(), vec![HIDDEN].into());
@@ -119,14 +125,4 @@ fn table_of(key: &Key) -> String {
     let name = Some(("name".to_owned(), key.name.as_str().into())).filter(|_| !key.name.is_empty());
     let lines = [("key".to_owned(), key.key.as_str().into())].into_iter().chain(name).chain(settings);
     lines.map(|(name, value): (String, Value)| format!("{name} = {value}\n")).collect()
-}
-
-/// Hides a secret that signs tokens, and a URL whose query may hold one.
-fn hide_secrets(auth: &mut Table) {
-    if auth.get("kind").and_then(Value::as_str) == Some("secret") {
-        auth.insert("value".to_owned(), HIDDEN.into());
-    }
-    if auth.get("url").and_then(Value::as_str).is_some_and(|url| url.contains('?')) {
-        auth.insert("url".to_owned(), HIDDEN.into());
-    }
 }

@@ -17,10 +17,6 @@ const EXAMPLE: &str = include_str!("../../../deploy/peerbroker.toml");
 const DATA_DIR: &str = "#data_dir = \"/var/lib/peerbroker\"";
 const OPS_PORT: &str = "#ops_port = 9001";
 
-const CONFIG: &str = "peerbroker.toml";
-const TOKEN: &str = "admin.token";
-const DATA: &str = "data";
-
 /// As many as nobody can guess: 190 bits.
 const TOKEN_CHARS: usize = 32;
 
@@ -28,7 +24,7 @@ const TOKEN_CHARS: usize = 32;
 pub fn run(dir: &Path) -> Result<String, Failure> {
     let is_here = dir == Path::new(".");
     let at = |name: &str| if is_here { PathBuf::from(name) } else { dir.join(name) };
-    let [config, token, data] = [CONFIG, TOKEN, DATA].map(at);
+    let [config, token, data] = ["peerbroker.toml", "admin.token", "data"].map(at);
     for path in [&config, &token, &data] {
         if fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));

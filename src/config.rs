@@ -347,12 +347,6 @@ pub struct LiveConfig {
 }
 
 impl LiveConfig {
-    /// Starts with a configuration.
-    pub fn new(config: Config) -> Self {
-        let media = Arc::new(ArcSwap::from_pointee(media_limits(&config)));
-        LiveConfig { config: Arc::new(ArcSwap::from_pointee(config)), media }
-    }
-
     /// The current configuration. Do not hold it across an await.
     pub fn load(&self) -> Guard<Arc<Config>> {
         self.config.load()
@@ -389,7 +383,8 @@ fn media_limits(config: &Config) -> MediaLimits {
 
 impl From<Config> for LiveConfig {
     fn from(config: Config) -> Self {
-        LiveConfig::new(config)
+        let media = Arc::new(ArcSwap::from_pointee(media_limits(&config)));
+        LiveConfig { config: Arc::new(ArcSwap::from_pointee(config)), media }
     }
 }
 
@@ -421,7 +416,7 @@ mod tests {
 
     #[test]
     fn an_update_that_another_one_overtakes_loses_neither() {
-        let live = LiveConfig::new(Config::default());
+        let live = LiveConfig::from(Config::default());
         let (overtaking, mut calls) = (live.clone(), 0);
         live.update(|config| {
             calls += 1;

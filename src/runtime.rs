@@ -120,7 +120,7 @@ impl Runtime {
         let clock = components.clock.unwrap_or_else(Clock::system);
         let store = components.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
         let is_live = !clock.is_manual();
-        let (config, events) = (LiveConfig::new(components.config), components.events);
+        let (config, events) = (LiveConfig::from(components.config), components.events);
         let membership = components.cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let addresses = ConnectionLimiter::new(config.clone());
         let node = Node::new(config.clone(), clock, events.clone(), membership)

@@ -458,7 +458,7 @@ mod tests {
     use std::thread;
 
     fn admin() -> Admin {
-        let config = LiveConfig::new(Config { default_key: false, ..Config::default() });
+        let config = LiveConfig::from(Config { default_key: false, ..Config::default() });
         let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
         Admin::new(node, Arc::new(MemoryKeys::new()), None)
     }

@@ -79,8 +79,7 @@ impl Reloader {
 
     /// Changes nothing if anything is wrong.
     fn try_to_reload(&mut self) -> Result<(Vec<String>, Vec<String>), String> {
-        let Reread { new, in_force, mut changed, pending } =
-            self.cli.reread().map_err(|error| error.in_one_line())?;
+        let Reread { new, in_force, mut changed, pending } = self.cli.reread()?;
         // All of the file has to be right, so that a restart works too.
         checked(&new)?;
         let settings = checked(&in_force)?;

@@ -47,12 +47,12 @@ impl Cli {
         Self::of(&args, variable).map_err(|error| NotRead { error, log_format: log_format(&args) })
     }
 
-    /// Reads them again for a server that runs with these settings.
-    pub fn reread(&self) -> Result<Reread, NotRead> {
-        let new = Self::read()?;
+    /// Reads them again for a server that runs with these settings. The error has one line, for its log.
+    pub fn reread(&self) -> Result<Reread, String> {
+        let in_one_line = |error: Error| text_of(&error).replace('\n', " ");
+        let new = Self::of(&Vec::from_iter(env::args_os()), variable).map_err(in_one_line)?;
         let given = new.given.with_fixed_of(&self.given);
-        let in_force = Cli::server(given, new.file.clone());
-        let in_force = in_force.map_err(|error| NotRead { error, log_format: self.draft.log_format })?;
+        let in_force = Cli::server(given, new.file.clone()).map_err(in_one_line)?;
         let [before, now, after_restart] = [self, &in_force, &new].map(Cli::effective);
         let differences = before.differences(&now);
         let mut changed: Vec<String> = differences.map(|(old, new)| old.changed_to(new)).collect();
@@ -90,19 +90,10 @@ impl Cli {
 }
 
 impl NotRead {
-    /// The error in one line, for the log of a running server.
-    pub fn in_one_line(&self) -> String {
-        self.text().replace('\n', " ")
-    }
-
-    fn text(&self) -> String {
-        self.error.to_string().trim_start_matches("error: ").trim().to_owned()
-    }
-
     /// Prints the text in the format of the log, in colours where they are wanted, and returns the exit code.
     pub fn print(&self, in_json: impl Fn(&str)) -> u8 {
         if self.log_format == LogFormat::Json && self.error.use_stderr() {
-            in_json(&self.text());
+            in_json(&text_of(&self.error));
         } else {
             // If the output is closed, there is nobody to tell.
             let _ = self.error.print();
@@ -113,6 +104,11 @@ impl NotRead {
             _ => u8::try_from(self.error.exit_code()).unwrap_or(1),
         }
     }
+}
+
+/// The text of an error, without the word in front.
+fn text_of(error: &Error) -> String {
+    error.to_string().trim_start_matches("error: ").trim().to_owned()
 }
 
 /// The format of the log, however wrong other flags are: clap says nothing about those that follow a wrong one. Commands print

@@ -184,9 +184,6 @@ enum Method {
 
 type Row = RowOf<KeySettings>;
 
-const METHODS: &[(&str, Method)] =
-    &[("none", Method::None), ("jwt", Method::Jwt), ("webhook", Method::Webhook)];
-
 /// The settings that one flag each gives, in the order of the help.
 static PLAIN: LazyLock<Vec<RowOf<Change>>> = LazyLock::new(|| PlainSetting::ALL.iter().map(row).collect());
 
@@ -197,7 +194,7 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| vec![
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),
         "Pages that may use the key, as in https://example.org or https://*.example.org; may be repeated", "").at_most(1).unset("all"),
-    Row::new("auth", |k| &mut k.auth, choice("METHOD", METHODS.iter().copied()),
+    Row::new("auth", |k| &mut k.auth, choice("METHOD", [("none", Method::None), ("jwt", Method::Jwt), ("webhook", Method::Webhook)]),
         "Proof that a client owns its id: none, jwt or webhook", "none: the first client to claim an id owns it; jwt: the token is a JSON Web Token for the id; webhook: the server asks your URL").unset("none"),
     Row::new("jwt_secret_file", |k| &mut k.jwt_secret_file, path("FILE"),
         "With --auth jwt: file with the HS256 secret that signs tokens, 32 bytes or more", "").excludes(&["jwt_key_file", "jwks_file", "auth_url"]),

@@ -102,9 +102,8 @@ impl PendingResources {
 
     /// The names of those that have to wait.
     fn relays(&self) -> String {
-        let relays = [("TURN", self.turn.is_some()), ("the relay", self.relay.is_some())];
-        let names: Vec<&str> = relays.iter().filter(|(_, waits)| *waits).map(|(name, _)| *name).collect();
-        names.join(" and ")
+        let names = [self.turn.as_ref().map(|_| "TURN"), self.relay.as_ref().map(|_| "the relay")];
+        names.into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 }
 

@@ -17,9 +17,7 @@ The exit code is 0 if nothing is wrong, though there may be warnings; 1 if a che
 pub(super) fn with_values(command: ClapCommand) -> ClapCommand {
     command
         .mut_arg("key", |arg| arg.value_parser(|text: &str| key(text).map(|key| key.to_string())))
-        .mut_arg("idle", |arg| arg.value_parser(idle))
-}
-
-fn idle(text: &str) -> Result<u64, String> {
-    (number(&SECONDS, 1..=3600).parse)(text.as_ref())
+        .mut_arg("idle", |arg| {
+            arg.value_parser(|text: &str| (number::<u64>(&SECONDS, 1..=3600).parse)(text.as_ref()))
+        })
 }

@@ -2,8 +2,8 @@
 //! which addresses are reached. Each request has a timeout, and each answer a limit.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
@@ -229,14 +229,8 @@ pub(crate) fn trust(path: &Path) -> Result<ClientConfig, Box<dyn Error>> {
 
 /// The error with its sources. The outermost message of hyper is only "client error".
 pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
+    let errors = iter::successors(Some(error), |&error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

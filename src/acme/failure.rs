@@ -1,7 +1,5 @@
 //! Failed orders of certificates, in words that say what to do.
 
-use std::fmt::Write as _;
-
 use instant_acme::{ChallengeType, Error, Problem};
 
 use super::schedule::FailureKind;
@@ -182,12 +180,9 @@ fn kind(problem: &Problem) -> String {
 
 /// The texts of a problem.
 fn text(problem: &Problem) -> String {
-    let mut text = problem.detail.clone().unwrap_or_else(|| kind(problem));
-    for detail in problem.subproblems.iter().filter_map(|problem| problem.detail.as_deref()) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "; {detail}");
-    }
-    plain(&text)
+    let mut texts = vec![problem.detail.clone().unwrap_or_else(|| kind(problem))];
+    texts.extend(problem.subproblems.iter().filter_map(|problem| problem.detail.clone()));
+    plain(&texts.join("; "))
 }
 
 /// A text of another machine: short, in one line, and without a full stop.

@@ -211,7 +211,13 @@ impl Answers {
     fn keep(&self, hash: Hash, answer: &Verdict) {
         let (mut known, now) = (self.known.lock(), Instant::now());
         if known.len() >= MAX_ANSWERS && !known.contains_key(&hash) {
-            make_room(&mut known, now);
+            known.retain(|_, known| now < known.until);
+            // If none has expired, the one that expires next gives way.
+            if known.len() >= MAX_ANSWERS
+                && let Some(next) = known.iter().min_by_key(|(_, known)| known.until).map(|(hash, _)| *hash)
+            {
+                known.remove(&next);
+            }
         }
         let until = now + if answer.is_ok() { YES_TTL } else { NO_TTL };
         known.insert(hash, Known { answer: answer.clone(), until });
@@ -220,18 +226,6 @@ impl Answers {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.known.lock().len()
-    }
-}
-
-/// Drops expired answers. If there are none, drops the one that expires next.
-fn make_room(known: &mut HashMap<Hash, Known>, now: Instant) {
-    known.retain(|_, known| now < known.until);
-    if known.len() < MAX_ANSWERS {
-        return;
-    }
-    let next = known.iter().min_by_key(|(_, known)| known.until).map(|(hash, _)| *hash);
-    if let Some(next) = next {
-        known.remove(&next);
     }
 }
 

@@ -90,7 +90,37 @@ impl RedisStore {
         redis::from_redis_value(answer).map_err(|error| failed(&error))
     }
 
-    async fn look(&self) -> Result<Option<Vec<u8>>, StoreError> {
+    /// Writes a certificate, which Redis deletes when it expires: a private key must not outlive its use.
+    async fn put(&self, known: &Known, only_if_absent: bool) -> Result<(), StoreError> {
+        let expires = Certificate::parse(known.pem.as_bytes()).map_or(0, |parsed| parsed.validity.to);
+        let left = expires.saturating_mul(1000).saturating_sub(Clock::system().unix_millis());
+        let call = Call::script(&PUT, self.certificate.clone()).arg(left).arg(u8::from(only_if_absent));
+        let call = call.arg("version").arg(&known.version).arg("pem").arg(&known.pem);
+        let _: bool = self.ask("keep the certificate", call).await?;
+        if let Some(known) = self.known.borrow_mut().as_mut() {
+            known.is_stored = true;
+        }
+        Ok(())
+    }
+
+    /// Takes or keeps the lock, or releases it. False if another node has it.
+    async fn lease(&self, lease: Duration) -> Result<bool, StoreError> {
+        let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        self.ask("lock the order", Call::script(&LOCK, self.lock.clone()).arg(&self.holder).arg(lease)).await
+    }
+}
+
+#[async_trait(?Send)]
+impl CertificateStore for RedisStore {
+    fn place(&self) -> String {
+        "Redis".to_owned()
+    }
+
+    fn look_interval(&self) -> Duration {
+        LOOK_INTERVAL
+    }
+
+    async fn certificate(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let what = "read the certificate";
         let known = self.known.borrow().clone();
         if let Some(known) = known.as_ref().filter(|known| !known.is_stored) {
@@ -124,40 +154,6 @@ impl RedisStore {
                 Ok(Some(pem.into_bytes()))
             }
         }
-    }
-
-    /// Writes a certificate, which Redis deletes when it expires: a private key must not outlive its use.
-    async fn put(&self, known: &Known, only_if_absent: bool) -> Result<(), StoreError> {
-        let expires = Certificate::parse(known.pem.as_bytes()).map_or(0, |parsed| parsed.validity.to);
-        let left = expires.saturating_mul(1000).saturating_sub(Clock::system().unix_millis());
-        let call = Call::script(&PUT, self.certificate.clone()).arg(left).arg(u8::from(only_if_absent));
-        let call = call.arg("version").arg(&known.version).arg("pem").arg(&known.pem);
-        let _: bool = self.ask("keep the certificate", call).await?;
-        if let Some(known) = self.known.borrow_mut().as_mut() {
-            known.is_stored = true;
-        }
-        Ok(())
-    }
-
-    /// Takes or keeps the lock, or releases it. False if another node has it.
-    async fn lease(&self, lease: Duration) -> Result<bool, StoreError> {
-        let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
-        self.ask("lock the order", Call::script(&LOCK, self.lock.clone()).arg(&self.holder).arg(lease)).await
-    }
-}
-
-#[async_trait(?Send)]
-impl CertificateStore for RedisStore {
-    fn place(&self) -> String {
-        "Redis".to_owned()
-    }
-
-    fn look_interval(&self) -> Duration {
-        LOOK_INTERVAL
-    }
-
-    async fn certificate(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.look().await
     }
 
     async fn keep_certificate(&self, pem: &str) -> Result<(), StoreError> {

@@ -89,9 +89,9 @@ pub(crate) fn app(
         .app_data(web::Data::new(description))
         .route("/", web::get().to(show_root))
         .route("/dashboard/{file:.*}", web::get().to(send_file))
-        .route("/api", web::get().to(show_index))
-        .route("/api/", web::get().to(show_index))
-        .route(DESCRIPTION, web::get().to(show_description))
+        .route("/api", web::get().to(show::<Index>))
+        .route("/api/", web::get().to(show::<Index>))
+        .route(DESCRIPTION, web::get().to(show::<openapi::OpenApi>))
         .default_service(web::to(not_found))
         .wrap(from_fn(access::guard))
         .wrap(
@@ -112,12 +112,9 @@ async fn show_root(ops: web::Data<Ops>, index: web::Data<Index>, request: HttpRe
     response
 }
 
-async fn show_index(index: web::Data<Index>) -> web::Json<web::Data<Index>> {
-    web::Json(index)
-}
-
-async fn show_description(api: web::Data<openapi::OpenApi>) -> web::Json<web::Data<openapi::OpenApi>> {
-    web::Json(api)
+/// Something that the app has made at its start.
+async fn show<T: Serialize>(made: web::Data<T>) -> web::Json<web::Data<T>> {
+    web::Json(made)
 }
 
 async fn send_file(request: HttpRequest) -> Reply {

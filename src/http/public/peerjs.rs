@@ -2,7 +2,7 @@
 //! time-limited credentials.
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
-use rand::RngExt as _;
+use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -155,14 +155,12 @@ fn random(style: IdStyle) -> String {
     match style {
         IdStyle::Uuid => Uuid::new_v4().to_string(),
         IdStyle::Short => {
-            let mut letter = || ALPHABET.get(rng.random_range(..ALPHABET.len())).copied();
-            (0..SHORT).filter_map(|_| letter()).map(char::from).collect()
+            (0..SHORT).filter_map(|_| ALPHABET.choose(&mut rng)).map(|&letter| char::from(letter)).collect()
         }
         IdStyle::Words => {
             let words: Vec<&str> = WORDS.lines().collect();
-            let mut word = || words.get(rng.random_range(..words.len())).copied();
-            let chosen: Vec<&str> = (0..WORDS_PER_ID).filter_map(|_| word()).collect();
-            chosen.join("-")
+            let chosen = (0..WORDS_PER_ID).filter_map(|_| words.choose(&mut rng).copied());
+            chosen.collect::<Vec<_>>().join("-")
         }
     }
 }

@@ -8,8 +8,6 @@ mod line;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::files::FileError;
-
 pub(crate) use crate::config::RedisAddress;
 #[cfg(feature = "redis")]
 pub(crate) use {connection::Call, line::Line};
@@ -53,37 +51,12 @@ pub enum BadRedis {
     /// Certificates without TLS.
     #[error("{CA}, {CERT} and {KEY} are for TLS: give --redis a URL that begins with rediss")]
     NoTls,
-    /// A file cannot be read.
-    #[error("cannot read {flag} {path}: {error}", path = .path.display())]
-    Unreadable {
-        /// The flag that names the file.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The error of the system.
-        error: FileError,
-    },
-    /// A file has no certificate.
-    #[error("{flag} {path} has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'", path = .path.display())]
-    NoCertificate {
-        /// The flag that names the file.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
+    /// A file cannot be read, has no certificate, or does not fit the other one.
+    #[error("{0}")]
+    File(String),
     /// A file has no private key.
     #[error("{KEY} {} has no private key: it must be a PEM file (PKCS#8, PKCS#1 or SEC1) without a passphrase", .0.display())]
     NoKey(PathBuf),
-    /// The key is that of another certificate, or of a kind that is not supported.
-    #[error("{CERT} {cert} and {KEY} {key} cannot be used together: {error}", cert = .cert.display(), key = .key.display())]
-    NoPair {
-        /// The file of the certificate.
-        cert: PathBuf,
-        /// The file of the key.
-        key: PathBuf,
-        /// Its error.
-        error: String,
-    },
     /// The program has to be built with the feature.
     #[error("this program was built without Redis: enable the feature `redis` of peerbroker")]
     NotBuiltIn,

@@ -192,27 +192,25 @@ fn read_pair(cert: &Path, key: &Path) -> Result<ClientTlsConfig, BadRedis> {
     let chain = chain(CERT, cert, &client_cert)?;
     let private = PrivateKeyDer::from_pem_slice(&client_key).map_err(|_| BadRedis::NoKey(key.to_owned()))?;
     // Otherwise the first connection would fail, and each later one.
-    tls::certified_key(chain, private).map_err(|error| BadRedis::NoPair {
-        cert: cert.to_owned(),
-        key: key.to_owned(),
-        error: error.to_string(),
+    tls::certified_key(chain, private).map_err(|error| {
+        let (cert, key) = (cert.display(), key.display());
+        BadRedis::File(format!("{CERT} {cert} and {KEY} {key} cannot be used together: {error}"))
     })?;
     Ok(ClientTlsConfig { client_cert, client_key })
 }
 
 fn chain(flag: &'static str, path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadRedis> {
     let chain: Option<Vec<_>> = CertificateDer::pem_slice_iter(pem).map(Result::ok).collect();
-    let none = || BadRedis::NoCertificate { flag, path: path.to_owned() };
-    chain.filter(|chain| !chain.is_empty()).ok_or_else(none)
+    chain.filter(|chain| !chain.is_empty()).ok_or_else(|| {
+        let why = "has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'";
+        BadRedis::File(format!("{flag} {} {why}", path.display()))
+    })
 }
 
 fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, BadRedis> {
     // Never a pipe: it could be read once only.
-    files::read_regular(path, MAX_BYTES).map_err(|error| BadRedis::Unreadable {
-        flag,
-        path: path.to_owned(),
-        error,
-    })
+    files::read_regular(path, MAX_BYTES)
+        .map_err(|error| BadRedis::File(format!("cannot read {flag} {}: {error}", path.display())))
 }
 
 /// A command, and the one key that it is about.

@@ -64,11 +64,10 @@ impl Target {
         let target = match kind {
             "cluster" => {
                 let nodes = each_host(base, hosts, "")?;
-                let builder = ClusterClient::builder(nodes).tcp_settings(tcp());
-                let builder = match certificates {
-                    Some(certificates) => builder.certs(certificates),
-                    None => builder,
-                };
+                let mut builder = ClusterClient::builder(nodes).tcp_settings(tcp());
+                if let Some(certificates) = certificates {
+                    builder = builder.certs(certificates);
+                }
                 builder.build().map(Target::Cluster)
             }
             "sentinel" if fragment.is_empty() => return Err(BadRedis::NoMaster),
@@ -332,16 +331,13 @@ async fn spread(connection: &ClusterConnection, calls: &mut [Call]) -> Vec<Redis
         let command = call.take();
         by_key.entry(&call.key).or_default().push((at, command));
     }
-    let in_turn = |commands: Vec<(usize, Cmd)>| {
-        let mut connection = connection.clone();
-        async move {
-            let mut answers = Vec::with_capacity(commands.len());
-            for (at, command) in commands {
-                let answer = connection.req_packed_command(&command).await;
-                answers.push((at, answer.and_then(Value::extract_error)));
-            }
-            answers
+    let in_turn = async |commands: Vec<(usize, Cmd)>| {
+        let (mut connection, mut answers) = (connection.clone(), Vec::with_capacity(commands.len()));
+        for (at, command) in commands {
+            let answer = connection.req_packed_command(&command).await;
+            answers.push((at, answer.and_then(Value::extract_error)));
         }
+        answers
     };
     let answers = join_all(by_key.into_values().map(in_turn)).await;
     let in_order: BTreeMap<_, _> = answers.into_iter().flatten().collect();

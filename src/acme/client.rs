@@ -31,8 +31,8 @@ impl AcmeClient {
     pub(super) fn new(ca: Option<&Path>) -> Result<Self, AcmeError> {
         let http = match ca {
             Some(path) => {
-                let unusable = |why| AcmeError::Ca { path: path.to_owned(), why };
-                HttpClient::with_tls(trust(path).map_err(|error| unusable(error.to_string()))?, BOUNDS)
+                let trusted = trust(path).map_err(|why| AcmeError::Ca(path.to_owned(), why.to_string()))?;
+                HttpClient::with_tls(trusted, BOUNDS)
             }
             None => HttpClient::new(BOUNDS).map_err(AcmeError::Tls)?,
         };

@@ -31,13 +31,8 @@ pub enum AcmeError {
     #[error("cannot start a thread for --acme: {0}")]
     Thread(#[from] io::Error),
     /// The file of authorities cannot be used.
-    #[error("cannot use --acme_ca {path}: {why}", path = .path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// The error in it.
-        why: String,
-    },
+    #[error("cannot use --acme_ca {}: {}", .0.display(), .1)]
+    Ca(PathBuf, String),
     /// The TLS library refuses its input.
     #[error("cannot set up TLS for --acme: {0}")]
     Tls(rustls::Error),

@@ -131,9 +131,7 @@ impl Acme {
             let https_port = if self.config.http_port == Some(80) { context.port } else { HTTPS_PORT };
             let (names, responses) = (self.config.names.clone(), Rc::clone(&responses));
             match listener.try_clone() {
-                Ok(listener) => {
-                    spawn_local(HttpPort { responses, names, https_port }.serve(listener));
-                }
+                Ok(listener) => drop(spawn_local(HttpPort { responses, names, https_port }.serve(listener))),
                 Err(error) => log::error!("HTTP-01 is not possible: {error}"),
             }
         }
@@ -259,15 +257,12 @@ impl Acme {
 
     /// Shows a certificate. True if it has changed.
     fn adopt(&mut self, pem: &[u8]) -> bool {
-        let certificate = match Certificate::parse(pem) {
-            Ok(certificate) => certificate,
-            Err(why) => {
-                if self.certificates.set_problem(Some(why.clone())) {
-                    log::warn!("{} cannot be used: {why}. A new certificate is ordered", self.store.place());
-                }
-                return false;
+        let parsed = Certificate::parse(pem).inspect_err(|why| {
+            if self.certificates.set_problem(Some(why.clone())) {
+                log::warn!("{} cannot be used: {why}. A new certificate is ordered", self.store.place());
             }
-        };
+        });
+        let Ok(certificate) = parsed else { return false };
         if self.current.as_ref().is_some_and(|current| current.certified.cert == certificate.certified.cert) {
             return false;
         }

@@ -90,9 +90,8 @@ impl ConnectionLimiter {
         // A new permit may be dropped below, which locks `known` again.
         let spent = known.opens.try_charge(1, self.config.load().address_limits.opens_per_second, now);
         drop(known);
-        spent
-            .map(|()| Some(permit))
-            .map_err(|retry_after| LimitExceeded { limit: Limit::OpensPerSecond, retry_after })
+        spent.map_err(|retry_after| LimitExceeded { limit: Limit::OpensPerSecond, retry_after })?;
+        Ok(Some(permit))
     }
 
     fn acquire(
@@ -102,10 +101,8 @@ impl ConnectionLimiter {
     ) -> Result<ConnectionPermit, LimitExceeded> {
         let max = self.config.load().address_limits.connections;
         if max > 0 && known.open >= max {
-            return Err(LimitExceeded {
-                limit: Limit::ConnectionsPerAddress,
-                retry_after: Duration::from_secs(10),
-            });
+            let retry_after = Duration::from_secs(10);
+            return Err(LimitExceeded { limit: Limit::ConnectionsPerAddress, retry_after });
         }
         known.open += 1;
         Ok(ConnectionPermit(Arc::new(PermitInner { addresses: Arc::clone(self), prefix })))
@@ -173,10 +170,7 @@ impl GuessLimiter {
 
     /// Checks whether a guess may be compared at `now` milliseconds.
     pub(crate) fn check(&self, source: GuessSource, now: u64) -> Result<(), LimitExceeded> {
-        let Some(wrong) = self.wrong.get(&source) else {
-            return Ok(());
-        };
-        match wrong.charge(0, PER_SECOND, now) {
+        match self.wrong.get(&source).map_or(Duration::ZERO, |wrong| wrong.charge(0, PER_SECOND, now)) {
             Duration::ZERO => Ok(()),
             retry_after => Err(LimitExceeded { limit: self.limit, retry_after }),
         }
@@ -219,10 +213,8 @@ impl SignupLimiter {
     /// Checks whether an address may register a key at `now` milliseconds.
     pub(crate) fn check(&self, address: Option<IpAddr>, now: u64) -> Result<(), LimitExceeded> {
         let max = self.max();
-        let Some(mut signups) = self.signups.get_mut(&address.map(AddressPrefix::of)).filter(|_| max > 0)
-        else {
-            return Ok(());
-        };
+        let signups = self.signups.get_mut(&address.map(AddressPrefix::of));
+        let Some(mut signups) = signups.filter(|_| max > 0) else { return Ok(()) };
         signups.retain(|at| is_recent(*at, now));
         match signups.front() {
             Some(oldest) if signups.len() as u64 >= u64::from(max) => Err(LimitExceeded {

@@ -60,10 +60,8 @@ pub(super) async fn send_to_peer(
         }
         Sent::Lost(reason) => {
             let limit = reason.limit().map_or("the key is not active any more", |limit| limit.row().label);
-            Err(Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                format!("too much waits for this client: {limit}"),
-            ))
+            let why = format!("too much waits for this client: {limit}");
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, why))
         }
     }
 }

@@ -92,10 +92,8 @@ impl LiveSample {
     fn take(runtime: &Runtime) -> Self {
         let counters = runtime.events.counters();
         let dropped = DropReason::ALL.into_iter().map(Outcome::Dropped);
-        let (relay, turn) = (
-            runtime.node.relay().map(|relay| relay.calls().totals()),
-            runtime.turn().map(|turn| turn.totals()),
-        );
+        let relay = runtime.node.relay().map(|relay| relay.calls().totals());
+        let turn = runtime.turn().map(|turn| turn.totals());
         let process = process();
         LiveSample {
             uptime: millis(runtime.started.elapsed()),

@@ -172,7 +172,7 @@ async fn run(shared: &Shared) {
         Ok(sender) => sender,
         Err(error) => return log::error!("no events are sent to webhooks: {error}"),
     };
-    let worker = Worker {
+    let mut worker = Worker {
         shared,
         sender,
         requests: JoinSet::new(),
@@ -182,7 +182,22 @@ async fn run(shared: &Shared) {
         next_log: 0,
         next_forget: 0,
     };
-    worker.run().await;
+    while !shared.has_ended.load(Ordering::SeqCst) {
+        while let Some((consumer, delivery)) = worker.take() {
+            worker.begin(consumer, delivery);
+        }
+        worker.forget();
+        let due = shared.queues.lock().next_due();
+        let wake = [due, worker.log_losses()].into_iter().flatten().min();
+        tokio::select! {
+            () = shared.changed.notified() => {}
+            Some(ended) = worker.requests.join_next_with_id() => match ended {
+                Ok((id, answer)) => worker.end(id, answer),
+                Err(error) => worker.end(error.id(), Attempt::failed(error.to_string())),
+            },
+            () = shared.clock.sleep_until(wake.unwrap_or(u64::MAX)), if wake.is_some() => {}
+        }
+    }
 }
 
 struct Worker<'a> {
@@ -209,26 +224,6 @@ struct Known {
 }
 
 impl Worker<'_> {
-    async fn run(mut self) {
-        while !self.shared.has_ended.load(Ordering::SeqCst) {
-            while let Some((consumer, delivery)) = self.take() {
-                self.begin(consumer, delivery);
-            }
-            self.forget();
-            let due = self.shared.queues.lock().next_due();
-            let wake = [due, self.log_losses()].into_iter().flatten().min();
-            let clock = &self.shared.clock;
-            tokio::select! {
-                () = self.shared.changed.notified() => {}
-                Some(ended) = self.requests.join_next_with_id() => match ended {
-                    Ok((id, answer)) => self.end(id, answer),
-                    Err(error) => self.end(error.id(), Attempt::failed(error.to_string())),
-                },
-                () = clock.sleep_until(wake.unwrap_or(u64::MAX)), if wake.is_some() => {}
-            }
-        }
-    }
-
     // Not inline in a condition: its lock would be held for as long as the event is worked on.
     fn take(&self) -> Option<(Consumer, Delivery)> {
         self.shared.queues.lock().take(self.shared.clock.now())

@@ -174,11 +174,6 @@ impl Queue {
         }
     }
 
-    /// True if nothing waits, is on its way, or will have to come.
-    fn is_unused(&self) -> bool {
-        self.load.events == 0 && self.connections.is_empty()
-    }
-
     fn wait(&mut self, delivery: Delivery, due: u64) {
         self.waiting.insert((due, delivery.number), delivery);
     }
@@ -336,7 +331,8 @@ impl Queues {
         let noted = queue.next_due(self.bounds.requests);
         let changed = change(queue);
         let due = queue.next_due(self.bounds.requests);
-        if queue.is_unused() {
+        // Nothing waits, is on its way, or will have to come.
+        if queue.load.events == 0 && queue.connections.is_empty() {
             self.endpoints.remove(consumer);
         }
         if let Some(noted) = noted {

@@ -115,11 +115,7 @@ pub(crate) fn cached(request: &HttpRequest, name: &str, content: Cow<'static, [u
     };
     let mut response = if is_cached { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.content_type(files::content_type(Path::new(name))).insert_header(header::ETag(tag));
-    match content {
-        _ if is_cached => response.finish(),
-        Cow::Borrowed(content) => response.body(content),
-        Cow::Owned(content) => response.body(content),
-    }
+    if is_cached { response.finish() } else { response.body(content) }
 }
 
 /// True if there is a built-in page of this name, for a path in place of its file.

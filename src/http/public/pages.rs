@@ -93,10 +93,13 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
         "peerjs.mjs" => preset(mounted, request, &PEERJS, "client.mjs"),
         "rooms.js" => rooms_script(request),
         "rooms.mjs" | "rooms.d.ts" => with(cached(request, name, Static::get(name)?.data), [NO_CACHE]),
-        _ => [PEERJS, PEERJS_READABLE]
-            .iter()
-            .find(|library| unchanged_name(library) == name)
-            .map(|library| unchanged(request, library))?,
+        _ => {
+            // The published build, byte by byte.
+            let mut libraries = [PEERJS, PEERJS_READABLE].into_iter();
+            let Library { file, text, .. } = libraries.find(|library| unchanged_name(library) == name)?;
+            let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
+            with(cached(request, file, text.as_bytes().into()), [for_ever])
+        }
     };
     // Lets pages that isolate themselves (`Cross-Origin-Embedder-Policy`) load the script.
     let for_all = (header::CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin");
@@ -131,12 +134,6 @@ fn rooms_script(request: &HttpRequest) -> HttpResponse {
         Static::get("rooms.mjs").map(|file| String::from_utf8_lossy(&file.data).replace("\nexport ", "\n"));
     let text = Values::default().with_html("rooms", module.unwrap_or_default()).part("rooms.js");
     with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
-}
-
-/// The published build, byte by byte.
-fn unchanged(request: &HttpRequest, library: &Library) -> HttpResponse {
-    let response = cached(request, library.file, library.text.as_bytes().into());
-    with(response, [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")])
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The form on the landing page that registers a key, and the answers to it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::StatusCode, web};
@@ -94,7 +93,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
             let seconds = too_many.seconds();
             let why = format!(
                 "Your address has registered the maximum number of keys for 24 hours. The next one is possible in {}.",
-                in_words(Duration::from_secs(seconds))
+                in_words(seconds)
             );
             let mut response = no_key(StatusCode::TOO_MANY_REQUESTS, &why);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -179,8 +178,8 @@ fn removal(runtime: &Runtime) -> String {
 }
 
 /// Rounds up.
-fn in_words(duration: Duration) -> String {
-    let minutes = duration.as_secs().div_ceil(60);
+fn in_words(seconds: u64) -> String {
+    let minutes = seconds.div_ceil(60);
     match minutes.div_ceil(60) {
         ..=1 if minutes == 1 => "a minute".to_owned(),
         ..=1 => format!("{minutes} minutes"),
@@ -202,7 +201,7 @@ mod tests {
             (3601, "2 hours"),
             (86_400, "24 hours"),
         ] {
-            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+            assert_eq!(in_words(seconds), words);
         }
     }
 

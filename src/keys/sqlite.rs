@@ -110,11 +110,9 @@ impl KeyStore for SqliteKeys {
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
         let mut database = self.0.lock();
         let added = database.write(|transaction| {
+            let select = "SELECT COUNT(*) FROM keys WHERE registered";
             // Reads all keys.
-            let registered = || {
-                let select = "SELECT COUNT(*) FROM keys WHERE registered";
-                transaction.query_row(select, [], |row| row.get::<_, usize>(0))
-            };
+            let registered = || transaction.query_row(select, [], |row| row.get::<_, usize>(0));
             let is_full = most > 0 && registered()? >= most;
             Ok(if is_full { None } else { Some(insert(transaction, &key)?) })
         })?;

@@ -49,9 +49,7 @@ async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Cred
     match session::open_stream(&runtime.node, credentials, connect, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
-            if let Some(connection) = connection {
-                body.connection = Some(Rc::clone(connection));
-            }
+            body.connection = connection.cloned();
             HttpResponse::Ok()
                 .content_type("application/octet-stream")
                 .insert_header(NO_STORE)

@@ -56,10 +56,10 @@ endif
 build-tests:
 	$(LINTED) cargo test --locked --workspace --no-run
 
-# Most tests wait for something, so nextest runs twice as many at once as there are cores. `cargo test` runs the same ones, later.
+# Most tests wait for something, so nextest runs three times as many at once as there are cores. `cargo test` runs the same ones, later.
 test-rust:
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		$(LINTED) cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) && \
+		$(LINTED) cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 3 )) && \
 			$(LINTED) cargo test --locked --workspace --doc; \
 	else $(LINTED) cargo test --locked --workspace; fi
 	PROPTEST_CASES=1000 $(LINTED) cargo test --locked --workspace --quiet --test broker every_interleaving

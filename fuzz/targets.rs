@@ -184,7 +184,7 @@ pub fn requests(input: &[u8]) {
     let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let seen = |proxied| {
         let config = Config { proxied, ..Config::default() };
-        let address = |peer| forwarded::proxy_chain(&config, &map, Some(SocketAddr::new(peer, 1))).client;
+        let address = |peer| forwarded::proxy_chain(&config, &map, SocketAddr::new(peer, 1)).client;
         [stranger, IpAddr::V4(Ipv4Addr::LOCALHOST)].map(address)
     };
     assert_eq!(seen(false), [stranger, IpAddr::V4(Ipv4Addr::LOCALHOST)]);

@@ -87,7 +87,7 @@ pub(super) fn bounds(runtime: &Runtime) -> MessageLimits {
 
 /// The page and the address that a request comes from.
 pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> Source {
-    Source { origin: origin(head.headers()), address: Some(forwarded::client_address(runtime, head)) }
+    Source { origin: origin(head.headers()), address: forwarded::client_address(runtime, head) }
 }
 
 /// Tells the operator of a mistake in a request.

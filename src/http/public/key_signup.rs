@@ -84,7 +84,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
         }
     };
     let runtime = Arc::clone(&mounted.runtime);
-    let address = Some(forwarded::client_address(&runtime, request.head()));
+    let address = forwarded::client_address(&runtime, request.head());
     let registered = web::block(move || runtime.admin.register(address, app)).await;
     let no_key = |status, why: &str| form.again(mounted, request, status, why);
     match registered {

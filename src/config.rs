@@ -122,11 +122,8 @@ impl Dialects {
 
 impl FromIterator<Dialect> for Dialects {
     fn from_iter<I: IntoIterator<Item = Dialect>>(dialects: I) -> Self {
-        let mut offered = [false; Dialect::ALL.len()];
-        for dialect in dialects {
-            offered.get_mut(dialect as usize).into_iter().for_each(|is_on| *is_on = true);
-        }
-        Dialects(offered)
+        let offered = Vec::from_iter(dialects);
+        Dialects(Dialect::ALL.map(|dialect| offered.contains(&dialect)))
     }
 }
 

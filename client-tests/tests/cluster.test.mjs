@@ -58,7 +58,10 @@ onStage('a page of a node that is killed comes back on another, under its id', a
   assert.equal(await alice.reconnect(), 'alice');
 
   // A last candidate of the first connection may have been on its way, and then bob is told that it is in doubt.
-  const again = () => bob.connect('alice').catch(() => bob.connect('alice'));
+  const again = () => bob.connect('alice').catch((error) => {
+    assert.match(String(error), /error peer-unavailable/);
+    return bob.connect('alice');
+  });
   for (const [client, connect] of [[bob, again], [clara, () => clara.connect('alice')]]) {
     const line = await connect();
     assert.equal(await line.echo('welcome back'), 'welcome back');

@@ -239,7 +239,7 @@ pub struct OwnedName {
     name: String,
 }
 
-/// In the order of their numbers.
+/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 4.
 const ENTITIES: &[Entity] =
     &[Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::Room, Entity::Alias];
 

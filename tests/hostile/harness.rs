@@ -146,6 +146,7 @@ impl Attack {
 pub struct Ended<'a> {
     attack: &'a Attack,
     target: Target,
+    /// They stay connected until the memory is measured.
     _bystanders: Bystanders,
     cpu: Duration,
     time: Duration,

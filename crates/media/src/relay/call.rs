@@ -136,7 +136,10 @@ impl Call {
     /// Records carried bytes. True if they are the first.
     pub(super) fn carries(&self, bytes: usize, from: Transport, to: Transport, now: u64) -> bool {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        let bit = |transport| if transport == Transport::Udp { UDP } else { TCP };
+        let bit = |transport| match transport {
+            Transport::Udp => UDP,
+            Transport::Tcp | Transport::BrokerTcp => TCP,
+        };
         let over = bit(from) | bit(to);
         if self.over.load(Ordering::Relaxed) & over == over {
             return false;

@@ -199,8 +199,11 @@ fn expiries(world: &World, fates: &Fates, found: &mut Vec<String>) {
                 sent.at < one.at && !(single && told)
             };
             let any = lost.iter().filter(|message| is_new(message)).count();
-            let enough = if single { any > 0 } else { any > number };
-            if !enough && !is_in_doubt(world, from, to, one.at) {
+            let in_doubt = |one: &Arrival| is_in_doubt(world, from, to, one.at);
+            // Those that were told in doubt may have lost nothing.
+            let told = || all[..number].iter().filter(|one| !in_doubt(one)).count();
+            let enough = if single { any > 0 } else { any > told() };
+            if !enough && !in_doubt(one) {
                 found.push(format!(
                     "#{} heard EXPIRE {} for {to}, and nothing new was lost",
                     one.conn,

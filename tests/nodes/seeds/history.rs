@@ -29,9 +29,11 @@ pub fn history(world: &World, why: &[String]) -> String {
     }
     lines.sort_by_key(|(at, _)| *at);
     let start = lines.first().map(|(at, _)| at.at);
-    // First, because reports of failures are cut at the end.
+    // The faults first, and then the round in which they were found, because reports of failures are cut at the end.
     let mut text: String = why.iter().map(|why| format!("WRONG: {why}\n")).collect();
-    for (at, what) in &lines {
+    let begun = world.rounds.last().map(|round| round.from);
+    let (before, last): (Vec<_>, Vec<_>) = lines.iter().partition(|(at, _)| Some(*at) < begun);
+    for (at, what) in last.into_iter().chain(before) {
         let since = start.map_or(0.0, |start| (at.at - start).as_secs_f64());
         let _ = writeln!(text, "{since:8.3} {what}");
     }

@@ -1,7 +1,7 @@
 //! The server: binds its ports, serves, and drains.
 
+mod accept;
 mod error;
-mod first_bytes;
 mod inherited;
 mod listener;
 mod secure;
@@ -16,49 +16,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::Framed;
-use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Request, h1};
 use actix_server::{Server as ActixServer, ServerBuilder};
 use actix_service::{ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use rustls::ServerConfig;
-use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::config::Listen;
 use crate::embed::PeerBroker;
-use crate::events::{Event, Mistake};
+use crate::events::Event;
 use crate::http::admin::{self, ClientPort, Ops};
-use crate::http::public::handshake::{refuse_connection, upgrade};
-use crate::http::public::{self, Mounted, endpoint};
+use crate::http::public::handshake::upgrade;
+use crate::http::public::{self, Mounted};
 use crate::lan::lan_address;
-use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
 use crate::tls::{RenewalContext, Source};
-use crate::transport::connection::{Connection, REQUEST_TIMEOUT, handle, is_tls};
-use crate::transport::tls_stream::{TlsStream, is_http};
+use crate::transport::connection::{Connection, REQUEST_TIMEOUT, handle};
+use crate::transport::tls_stream::TlsStream;
+use accept::{accept_plain, accept_tls};
 pub use error::StartError;
-use first_bytes::on_first_bytes;
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
 use turns::{Turns, in_turns};
 
-/// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
-/// a download over a slow network would look stuck for minutes.
-const SEND_BUFFER: usize = 256 << 10;
 /// The names of the listeners in the log lines of actix-server.
 const NAME: &str = "peerbroker";
 const OPS_NAME: &str = "peerbroker's API";
 /// Most HTTP connections of a worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
-
-/// The answer of actix-http to a head that is late, for clients that send nothing.
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// Time for the first bytes of a client, and then for its TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// New connections that a worker serves before the others get their turn: 200 to 400 µs of work. With one handshake of TLS, others
 /// would wait for half as long, but an open would cost a tenth more while many come.
@@ -97,68 +85,6 @@ macro_rules! http_over {
             $(.$more($with))?
             .h1(apply_fn_factory(map_config($app, |()| AppConfig::default()), handle))
     };
-}
-
-/// Counts an accepted connection, or refuses it. Returns its address, too.
-fn admit(
-    io: &TcpStream,
-    runtime: &Runtime,
-) -> Result<(Option<ConnectionPermit>, Option<SocketAddr>), LimitExceeded> {
-    // Answers are written whole, so waiting for more data only delays them.
-    if let Err(error) = io.set_nodelay(true) {
-        log::debug!("cannot set TCP_NODELAY: {error}");
-    }
-    if let Err(error) = SockRef::from(io).set_send_buffer_size(SEND_BUFFER) {
-        log::debug!("cannot set SO_SNDBUF: {error}");
-    }
-    let address = io.peer_addr().ok();
-    Ok((endpoint::count_connection(runtime, address)?, address))
-}
-
-/// Counts a connection over plain TCP, or refuses it. `has_calls` says that it may be one of the relay.
-async fn accept_plain(
-    io: TcpStream,
-    runtime: Arc<Runtime>,
-    turns: Turns,
-    has_calls: bool,
-) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
-    match admit(&io, &runtime) {
-        Ok((permit, address)) => {
-            if let Err(silent) = turns.begin(io.readable(), REQUEST_TIMEOUT).await {
-                let _ = io.try_write(TOO_LATE);
-                return Err(io::Error::from(silent).into());
-            }
-            let take = on_first_bytes(&runtime, is_tls, Mistake::TlsOnPlainPort, has_calls);
-            Ok((Connection::new(io, permit).on_first_bytes(take), address))
-        }
-        Err(too_many) => {
-            refuse_connection(&io, too_many).await;
-            Err(refused().into())
-        }
-    }
-}
-
-/// Counts a connection, or refuses it, and makes its TLS handshake.
-async fn accept_tls(
-    io: TcpStream,
-    config: Arc<ServerConfig>,
-    runtime: Arc<Runtime>,
-    turns: Turns,
-) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
-    // Before the handshake, which costs the most CPU.
-    let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
-    let accepting = async {
-        turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await?;
-        let take = on_first_bytes(&runtime, is_http, Mistake::HttpOnTlsPort, true);
-        timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(io, config, take)).await
-    };
-    let io = secure::counted(accepting.await, address, &runtime)?;
-    let (io, permit) = secure::take_turn(io, address, permit, &runtime).await.ok_or_else(refused)?;
-    Ok((Connection::new(io, permit), address))
-}
-
-fn refused() -> io::Error {
-    io::ErrorKind::QuotaExceeded.into()
 }
 
 /// A server that has bound its ports and does not serve yet.
@@ -333,7 +259,7 @@ impl Server {
             in_turns(fn_service(plain))
                 .and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
         })?;
-        Ok(Some(Serving::start(kept, builder.run())))
+        Ok(Some(Serving::start(vec![kept], builder.run())))
     }
 
     fn start(self) -> io::Result<(Serving, Option<Renewal>)> {
@@ -373,7 +299,7 @@ impl Server {
                 })?
             }
         };
-        Ok((Serving::start(kept, builder.run()), renewal))
+        Ok((Serving::start(vec![kept], builder.run()), renewal))
     }
 }
 

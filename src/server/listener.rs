@@ -44,7 +44,11 @@ const DEFAULT_SPREAD: Duration = Duration::from_secs(10);
 /// The same for clients that wait until the next server starts: as long as accepted connections may take to open.
 const INHERITED_SPREAD: Duration = Duration::from_secs(1);
 
-/// A listening socket.
+/// Size of the kernel's send buffer of each connection. The kernel reports progress when a third of it is free. With a buffer of
+/// megabytes, a download over a slow network would look stuck for minutes.
+const SEND_BUFFER: usize = 256 << 10;
+
+/// A listening socket. What its kind and its [`Origin`] need from bind to close is here, and nowhere else.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) origin: Origin,
@@ -103,14 +107,24 @@ impl Listener {
             PermissionDenied => StartError::NoPermission(port, flags.port),
             _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
         })?;
-        let socket = socket.into();
-        Ok(Listener { socket, origin: if reuse_port { Origin::Shared } else { Origin::Own } })
+        Ok(Listener::new(socket.into(), if reuse_port { Origin::Shared } else { Origin::Own }))
+    }
+
+    /// Sets options that each accepted connection inherits, so that it costs no system call.
+    fn new(socket: TcpListener, origin: Origin) -> Self {
+        let options = SockRef::from(&socket);
+        // Answers are written whole, so waiting for more data only delays them.
+        let set = options.set_tcp_nodelay(true).and_then(|()| options.set_send_buffer_size(SEND_BUFFER));
+        if let Err(error) = set {
+            log::debug!("cannot set the options of a listener: {error}");
+        }
+        Listener { socket, origin }
     }
 
     /// One that the server was started with.
     pub(super) fn inherited(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Listener { socket, origin: Origin::Inherited })
+        Ok(Listener::new(socket, Origin::Inherited))
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {
@@ -152,26 +166,25 @@ impl Listener {
         }
     }
 
-    /// Takes no more connections. The server of `handle` still gets those that the kernel has accepted for it, or the next
-    /// server gets them.
-    pub(super) async fn leave(&self, handle: &ServerHandle) {
-        if self.origin == Origin::Shared {
-            match ignore_new_connections(&self.socket) {
-                Ok(()) => sleep(HANDSHAKE).await,
-                Err(error) => log::warn!("the next server may lose a connection: {error}"),
-            }
-        }
-        handle.pause().await;
-        sleep(PAUSING).await;
+    /// Has clients that connect now try again a little later, if the next server is there for them by then. True if it has: the
+    /// connections that the kernel has begun for this one need [`HANDSHAKE`].
+    fn postpone_clients(&self) -> bool {
+        self.origin == Origin::Shared
+            && ignore_new_connections(&self.socket)
+                .inspect_err(|error| log::warn!("the next server may lose a connection: {error}"))
+                .is_ok()
+    }
+
+    /// Takes no more connections. The kernel would continue to accept them. Clients that reconnect at once find another server if
+    /// they are refused. Only Linux can do that.
+    fn close(&self) {
         if self.origin != Origin::Inherited {
-            // The kernel would continue to accept connections. Clients that reconnect at once find another server if they are
-            // refused. Only Linux can do that.
             let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
         }
     }
 
     /// True if another server accepts connections at this address.
-    pub(super) async fn has_successor(&self) -> bool {
+    async fn has_successor(&self) -> bool {
         let Ok(mut address) = self.socket.local_addr() else { return false };
         if address.ip().is_unspecified() {
             address.set_ip(IpAddr::from(Ipv4Addr::LOCALHOST));
@@ -230,17 +243,42 @@ fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A listener, and the server that accepts from it.
+/// A server, and the listeners from which it accepts.
 pub(super) struct Serving {
-    listener: Listener,
+    listeners: Vec<Listener>,
     handle: ServerHandle,
     /// Ready when the server has ended.
     pub(super) serving: JoinHandle<io::Result<()>>,
 }
 
 impl Serving {
-    pub(super) fn start(listener: Listener, server: Server) -> Self {
-        Serving { listener, handle: server.handle(), serving: actix_web::rt::spawn(server) }
+    pub(super) fn start(listeners: Vec<Listener>, server: Server) -> Self {
+        Serving { listeners, handle: server.handle(), serving: actix_web::rt::spawn(server) }
+    }
+
+    /// Takes no more connections. The server still gets those that the kernel has accepted for it, or the next server gets them.
+    async fn leave(&self) {
+        let postponed = self.listeners.iter().filter(|listener| listener.postpone_clients()).count();
+        if postponed > 0 {
+            sleep(HANDSHAKE).await;
+        }
+        self.handle.pause().await;
+        sleep(PAUSING).await;
+        self.listeners.iter().for_each(Listener::close);
+    }
+
+    /// True if no other server gets the listeners of this one.
+    fn is_last(&self) -> bool {
+        self.listeners.iter().all(|listener| listener.origin == Origin::Own)
+    }
+
+    /// Time over which clients are closed if no flag sets it: the longest of its listeners.
+    async fn spread(&self, runtime: &Runtime) -> Duration {
+        let mut longest = Duration::ZERO;
+        for listener in &self.listeners {
+            longest = longest.max(suitable(runtime, listener).await);
+        }
+        longest
     }
 
     /// Ends the server. Not gracefully: all sessions have ended, and idle keep-alive connections need no wait.
@@ -255,14 +293,14 @@ impl Serving {
 pub(super) async fn drain(runtime: &Runtime, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
     // The next server answers for the API. Without one, this one answers until its end that it is not ready.
     let leave_api = async {
-        if let Some(ops) = ops.filter(|ops| ops.listener.origin != Origin::Own) {
-            ops.listener.leave(&ops.handle).await;
+        if let Some(ops) = ops.filter(|ops| !ops.is_last()) {
+            ops.leave().await;
         }
     };
-    tokio::join!(main.listener.leave(&main.handle), leave_api);
+    tokio::join!(main.leave(), leave_api);
     let window = match given {
         Some(given) => given,
-        None => suitable(runtime, &main.listener).await,
+        None => main.spread(runtime).await,
     };
     if !window.is_zero() {
         let clients = counted(runtime.connections() as u64, "client", "clients");
@@ -283,7 +321,7 @@ pub(super) async fn drain(runtime: &Runtime, main: &Serving, ops: Option<&Servin
     }
 }
 
-/// Time over which clients are closed if no flag sets it. A client that is closed early gains something only if it finds another
+/// Time over which clients of a listener are closed. A client that is closed early gains something only if it finds another
 /// server. Without one, all are closed at once, so that the next server can start sooner.
 async fn suitable(runtime: &Runtime, listener: &Listener) -> Duration {
     match listener.origin {

@@ -14,7 +14,6 @@ use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_http::{Method, Request, RequestHead, StatusCode, Uri, Version, h1, ws};
 use actix_web::HttpResponse;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::endpoint::{self, SocketEndpoint};
@@ -271,14 +270,6 @@ where
     let runtime = &mounted.runtime;
     let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(runtime));
     accepted.endpoint.serve(socket, &mounted, request);
-}
-
-/// Tells a client that its address has too many connections, if the socket takes the answer at once.
-pub(crate) async fn refuse_connection(io: &TcpStream, too_many: LimitExceeded) {
-    let sent = io.writable().await.and_then(|()| io.try_write(&Refused::too_many(too_many).into_bytes()));
-    if let Err(error) = sent {
-        log::debug!("cannot send a refusal: {error}");
-    }
 }
 
 async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: Refused) {

@@ -1,0 +1,146 @@
+//! New connections: counted towards the limits of their address, or refused; then their first bytes, and their TLS handshake.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use rustls::ServerConfig;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::secure;
+use super::turns::Turns;
+use crate::events::Mistake;
+use crate::http::public::endpoint;
+use crate::http::public::handshake::Refused;
+use crate::limits::ConnectionPermit;
+use crate::runtime::Runtime;
+use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
+use crate::transport::tls_stream::{TlsStream, is_http};
+use crate::transport::upgrade::Upgradable;
+
+/// The answer of actix-http to a head that is late, for clients that send nothing.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Time for the first bytes of a client, and then for its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection as a listener gives it. All that a kind of connection must say is here and in [`Upgradable`].
+pub(super) trait Accepted: Upgradable + AsyncRead + AsyncWrite + Unpin + 'static {
+    /// The address by which limits, logs and `--trusted_proxy` know the client. A kind whose clients have no address gives the
+    /// loopback address, because they are on this machine. `None` if the client has ended the connection: it is nobody's.
+    fn client(&self) -> Option<SocketAddr>;
+
+    /// The TCP connection, if it is one: the relay serves these at the same port.
+    fn as_tcp(&self) -> Option<&TcpStream>;
+
+    /// Ready when there is something to read.
+    fn readable(&self) -> impl Future<Output = io::Result<()>>;
+}
+
+impl Accepted for TcpStream {
+    fn client(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
+    }
+
+    fn as_tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+
+    fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        TcpStream::readable(self)
+    }
+}
+
+/// Counts a plain connection, or refuses it. Returns its client's address, too. `has_calls` says that it may be one of the relay.
+pub(super) async fn accept_plain<T: Accepted>(
+    mut io: T,
+    runtime: Arc<Runtime>,
+    turns: Turns,
+    has_calls: bool,
+) -> Result<(Connection<T>, Option<SocketAddr>), DispatchError> {
+    let address = io.client();
+    match endpoint::count_connection(&runtime, address) {
+        Ok(permit) => {
+            if let Err(silent) = turns.begin(io.readable(), REQUEST_TIMEOUT).await {
+                refuse(&mut io, TOO_LATE).await;
+                return Err(io::Error::from(silent).into());
+            }
+            let take = on_first_bytes(&runtime, is_tls, Mistake::TlsOnPlainPort, has_calls);
+            Ok((Connection::new(io, permit).on_first_bytes(take), address))
+        }
+        Err(too_many) => {
+            refuse(&mut io, &Refused::too_many(too_many).into_bytes()).await;
+            Err(refused().into())
+        }
+    }
+}
+
+/// Counts a connection, or refuses it, and makes its TLS handshake. Returns its client's address, too.
+pub(super) async fn accept_tls(
+    io: TcpStream,
+    config: Arc<ServerConfig>,
+    runtime: Arc<Runtime>,
+    turns: Turns,
+) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
+    let address = io.client();
+    // Before the handshake, which costs the most CPU.
+    let permit: Option<ConnectionPermit> =
+        endpoint::count_connection(&runtime, address).map_err(|_| refused())?;
+    let accepting = async {
+        turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await?;
+        let take = on_first_bytes(&runtime, is_http, Mistake::HttpOnTlsPort, true);
+        timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(io, config, take)).await
+    };
+    let io = secure::counted(accepting.await, address, &runtime)?;
+    let (io, permit) = secure::take_turn(io, address, permit, &runtime).await.ok_or_else(refused)?;
+    Ok((Connection::new(io, permit), address))
+}
+
+fn refused() -> io::Error {
+    io::ErrorKind::QuotaExceeded.into()
+}
+
+/// Answers a client before its first request. The socket is empty, so it takes the answer at once.
+async fn refuse(io: &mut (impl AsyncWrite + Unpin), answer: &[u8]) {
+    if let Err(error) = io.write(answer).await {
+        log::debug!("cannot send a refusal: {error}");
+    }
+}
+
+/// Reports the `mistake` of a client that speaks a protocol which the port does not: `is_wrong` tells how it begins. With
+/// `has_calls`, gives the relay the connections that are its own, and is true for them. On these, each datagram has its length in
+/// front (RFC 4571).
+fn on_first_bytes<T: Accepted>(
+    runtime: &Arc<Runtime>,
+    is_wrong: fn(&[u8]) -> bool,
+    mistake: fn(u16) -> Mistake,
+    has_calls: bool,
+) -> impl FnOnce(&T, &[u8]) -> bool + use<T> {
+    let runtime = Arc::clone(runtime);
+    move |io, first| {
+        let tcp = io.as_tcp();
+        if is_wrong(first) {
+            let port = tcp.and_then(|tcp| tcp.local_addr().ok()).map_or(0, |local| local.port());
+            let address = io.client().map(|address| address.ip().to_canonical());
+            runtime.client_mistake(mistake(port), None, address);
+        }
+        has_calls && tcp.is_some_and(|tcp| take_call(tcp, first, &runtime))
+    }
+}
+
+/// Serves a connection of the relay, on this worker. True if it is one.
+fn take_call(io: &TcpStream, read: &[u8], runtime: &Runtime) -> bool {
+    let relay = runtime.node.relay().filter(|relay| read.first().is_some_and(|first| relay.takes(*first)));
+    let Some(relay) = relay else { return false };
+    // HTTP and TLS own the other handle, and close it. The task begins after that, so the connection is counted once.
+    match SockRef::from(io).try_clone().and_then(|socket| TcpStream::from_std(socket.into())) {
+        Ok(stream) => drop(actix_web::rt::spawn(relay.serve(stream, read))),
+        Err(error) => log::debug!("cannot give a connection to the relay: {error}"),
+    }
+    true
+}

@@ -17,7 +17,6 @@ use super::turns::Turns;
 use crate::events::Mistake;
 use crate::http::public::endpoint;
 use crate::http::public::handshake::Refused;
-use crate::limits::ConnectionPermit;
 use crate::runtime::Runtime;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
 use crate::transport::tls_stream::{TlsStream, is_http};
@@ -29,7 +28,7 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nC
 /// Time for the first bytes of a client, and then for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection as a listener gives it. All that a kind of connection must say is here and in [`Upgradable`].
+/// A connection as a listener gives it. A new kind of connection implements this and [`Upgradable`].
 pub(super) trait Accepted: Upgradable + AsyncRead + AsyncWrite + Unpin + 'static {
     /// The address by which limits, logs and `--trusted_proxy` know the client. A kind whose clients have no address gives the
     /// loopback address, because they are on this machine. `None` if the client has ended the connection: it is nobody's.
@@ -89,8 +88,7 @@ pub(super) async fn accept_tls(
 ) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
     let address = io.client();
     // Before the handshake, which costs the most CPU.
-    let permit: Option<ConnectionPermit> =
-        endpoint::count_connection(&runtime, address).map_err(|_| refused())?;
+    let permit = endpoint::count_connection(&runtime, address).map_err(|_| refused())?;
     let accepting = async {
         turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await?;
         let take = on_first_bytes(&runtime, is_http, Mistake::HttpOnTlsPort, true);

@@ -48,7 +48,7 @@ const INHERITED_SPREAD: Duration = Duration::from_secs(1);
 /// megabytes, a download over a slow network would look stuck for minutes.
 const SEND_BUFFER: usize = 256 << 10;
 
-/// A listening socket. What its kind and its [`Origin`] need from bind to close is here, and nowhere else.
+/// A listening socket. Its methods do all that depends on its kind or its [`Origin`], from bind to close.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) origin: Origin,
@@ -166,8 +166,8 @@ impl Listener {
         }
     }
 
-    /// Has clients that connect now try again a little later, if the next server is there for them by then. True if it has: the
-    /// connections that the kernel has begun for this one need [`HANDSHAKE`].
+    /// Lets clients that connect from now on wait for the next server. True if they do: then the connections that the kernel has
+    /// begun for this one need [`HANDSHAKE`].
     fn postpone_clients(&self) -> bool {
         self.origin == Origin::Shared
             && ignore_new_connections(&self.socket)
@@ -258,6 +258,7 @@ impl Serving {
 
     /// Takes no more connections. The server still gets those that the kernel has accepted for it, or the next server gets them.
     async fn leave(&self) {
+        // `any` would leave the others out.
         let postponed = self.listeners.iter().filter(|listener| listener.postpone_clients()).count();
         if postponed > 0 {
             sleep(HANDSHAKE).await;
@@ -267,9 +268,9 @@ impl Serving {
         self.listeners.iter().for_each(Listener::close);
     }
 
-    /// True if no other server gets the listeners of this one.
-    fn is_last(&self) -> bool {
-        self.listeners.iter().all(|listener| listener.origin == Origin::Own)
+    /// True if the next server may take clients at a listener before this server has ended.
+    fn may_have_successor(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.origin != Origin::Own)
     }
 
     /// Time over which clients are closed if no flag sets it: the longest of its listeners.
@@ -293,7 +294,7 @@ impl Serving {
 pub(super) async fn drain(runtime: &Runtime, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
     // The next server answers for the API. Without one, this one answers until its end that it is not ready.
     let leave_api = async {
-        if let Some(ops) = ops.filter(|ops| !ops.is_last()) {
+        if let Some(ops) = ops.filter(|ops| ops.may_have_successor()) {
             ops.leave().await;
         }
     };
@@ -329,5 +330,23 @@ async fn suitable(runtime: &Runtime, listener: &Listener) -> Duration {
         _ if runtime.node.membership().is_some_and(|membership| membership.has_others()) => DEFAULT_SPREAD,
         Origin::Shared if listener.has_successor().await => DEFAULT_SPREAD,
         Origin::Shared | Origin::Own => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn connections_inherit_the_options_of_their_listener() {
+        let listener = Listener::bind("127.0.0.1", 0, false, Some(8), MAIN).unwrap();
+        listener.socket.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.socket.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.socket.accept().unwrap();
+        assert!(connection.nodelay().unwrap());
+        let (inherited, set) = (SockRef::from(&connection), SockRef::from(&listener.socket));
+        assert_eq!(inherited.send_buffer_size().unwrap(), set.send_buffer_size().unwrap());
     }
 }

@@ -29,12 +29,12 @@ export const reaches = (host, phase, times = 1) =>
     [phase, times],
   );
 
-/** Follows the first player on the screen until it returns to its starting place. */
-export async function circles(host) {
-  const extent = await within('a full circle', host.evaluate(async () => {
+/** Follows the player with this colour on the screen until it is back where it was. */
+export async function circles(host, number) {
+  const extent = await within(`a full circle of player ${number}`, host.evaluate(async (number) => {
     const canvas = document.querySelector('#arena');
     const context = canvas.getContext('2d');
-    const colour = getComputedStyle(canvas).getPropertyValue('--player-1').trim();
+    const colour = getComputedStyle(canvas).getPropertyValue(`--player-${number}`).trim();
     const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 
     function headAt() {
@@ -63,6 +63,6 @@ export async function circles(host) {
     }
     const range = (values) => Math.max(...values) - Math.min(...values);
     return Math.max(range(seen.map(({ x }) => x)), range(seen.map(({ y }) => y)));
-  }));
+  }, number));
   assert.ok(extent < 300, `it went ${extent} far`);
 }

@@ -91,21 +91,23 @@ visit('a finger or a key that is held goes round in a circle', async (visit) => 
   // The test itself reads the canvas.
   visit.tolerate(/willReadFrequently/);
   const host = await open(visit, urlOf(await visit.server(), PARTY));
-  const anna = await join(visit, await localLink(host), 'Anna', desktop);
-  await says(host, 'connected', '1 player');
+  const link = await localLink(host);
+  const [anna, ben] = [await join(visit, link, 'Anna', desktop), await join(visit, link, 'Ben', desktop)];
+  await says(host, 'connected', '2 players');
 
   await anna.keyboard.down('ArrowLeft');
   await anna.locator('#left.held').waitFor();
-  await circles(host);
+  await ben.locator('#right').hover();
+  await ben.mouse.down();
+  await ben.locator('#right.held').waitFor();
+  // They stand in places without a wall nearby until the countdown ends, and steer by then.
+  await host.locator('#start').click();
+  await Promise.all([circles(host, 1), circles(host, 2)]);
+
   await anna.keyboard.up('ArrowLeft');
   await anna.locator('#left:not(.held)').waitFor();
-
-  await anna.locator('#right').hover();
-  await anna.mouse.down();
-  await anna.locator('#right.held').waitFor();
-  await circles(host);
-  await anna.mouse.up();
-  await anna.locator('#right:not(.held)').waitFor();
+  await ben.mouse.up();
+  await ben.locator('#right:not(.held)').waitFor();
 });
 
 visit('dots are eaten, walls and others are bounced off, and who is away stands still', async (visit) => {

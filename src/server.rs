@@ -48,10 +48,9 @@ const OPS_NAME: &str = "peerbroker's API";
 /// Most HTTP connections of a worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
 
-/// New connections that a worker serves before the others get their turn: 200 to 400 µs of work. With one handshake of TLS, others
-/// would wait for half as long, but an open would cost a tenth more while many come.
+/// New connections that a worker serves before the others get their turn: some 120 µs of work.
 const PLAIN_PER_TURN: usize = 4;
-const TLS_PER_TURN: usize = 2;
+const TLS_PER_TURN: usize = 1;
 
 /// Time between two measurements of a worker. A block that is longer is never missed. Each wakes an idle worker, which costs some
 /// 70 µs.

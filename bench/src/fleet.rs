@@ -4,11 +4,16 @@ mod peer;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 
@@ -33,6 +38,8 @@ pub struct Fleet {
     events: Events,
     peers: Vec<Peer>,
     arrivals: Vec<Arrival>,
+    /// Ends waits.
+    alarm: Option<OwnedFd>,
     scratch: Box<[u8]>,
     opened: usize,
     lost: usize,
@@ -60,9 +67,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SOURCES: usize = 16;
 const SCRATCH: usize = 256 << 10;
 const EVENTS: usize = 4096;
-/// In a storm, the load generator has time for other peers after so many.
-const EVENTS_OF_A_STORM: usize = 2;
 const PREFIX: char = 'p';
+/// The event of the alarm, which is no peer's.
+const ALARM: Token = Token(usize::MAX);
 
 impl Fleet {
     pub fn new(target: Target) -> Result<Self> {
@@ -74,15 +81,16 @@ impl Fleet {
             events: Events::with_capacity(EVENTS),
             peers: Vec::new(),
             arrivals: Vec::new(),
+            alarm: None,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             opened: 0,
             lost: 0,
         })
     }
 
-    /// Peers `s0`, `s1`, … that come beside those of another fleet: each turn handles few of them.
+    /// Peers `s0`, `s1`, … that come beside those of another fleet.
     pub fn storm(target: Target) -> Result<Self> {
-        Ok(Fleet { prefix: 's', events: Events::with_capacity(EVENTS_OF_A_STORM), ..Fleet::new(target)? })
+        Ok(Fleet { prefix: 's', ..Fleet::new(target)? })
     }
 
     /// Lets each peer resume the TLS session that the one with its number has had.
@@ -200,6 +208,17 @@ impl Fleet {
         self.peers[peer].reads = false;
     }
 
+    /// From now on, waits end at every `interval` too. A timeout has milliseconds only.
+    pub fn set_alarm(&mut self, interval: Duration) -> Result<()> {
+        let alarm = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+        let interval = interval.try_into()?;
+        let times = Itimerspec { it_interval: interval, it_value: interval };
+        timerfd_settime(&alarm, TimerfdTimerFlags::empty(), &times)?;
+        self.poll.registry().register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;
+        self.alarm = Some(alarm);
+        Ok(())
+    }
+
     /// Waits for events for at most `timeout`, and handles them. Returns the messages that arrived.
     pub fn turn(&mut self, timeout: Duration) -> Result<&[Arrival]> {
         self.arrivals.clear();
@@ -208,6 +227,10 @@ impl Fleet {
             polled => polled?,
         }
         for event in &self.events {
+            if let Some(alarm) = self.alarm.as_ref().filter(|_| event.token() == ALARM) {
+                // It goes off again once it was read. An event may be older than the last read.
+                let _ = rustix::io::read(alarm, &mut [0; 8]);
+            }
             let Some(peer) = self.peers.get_mut(event.token().0) else { continue };
             if peer.phase == Phase::Gone || !peer.reads {
                 continue;

@@ -48,6 +48,10 @@ const INHERITED_SPREAD: Duration = Duration::from_secs(1);
 /// megabytes, a download over a slow network would look stuck for minutes.
 const SEND_BUFFER: usize = 256 << 10;
 
+/// Maximum unsent bytes in the kernel's send buffer (tcp(7), `TCP_NOTSENT_LOWAT`). Nothing can overtake them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NOT_SENT: u32 = 16 << 10;
+
 /// A listening socket. Its methods do all that depends on its kind or its [`Origin`], from bind to close.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
@@ -115,6 +119,8 @@ impl Listener {
         let options = SockRef::from(&socket);
         // Answers are written whole, so waiting for more data only delays them.
         let set = options.set_tcp_nodelay(true).and_then(|()| options.set_send_buffer_size(SEND_BUFFER));
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let set = set.and_then(|()| options.set_tcp_notsent_lowat(NOT_SENT));
         if let Err(error) = set {
             log::debug!("cannot set the options of a listener: {error}");
         }
@@ -348,5 +354,7 @@ mod tests {
         assert!(connection.nodelay().unwrap());
         let (inherited, set) = (SockRef::from(&connection), SockRef::from(&listener.socket));
         assert_eq!(inherited.send_buffer_size().unwrap(), set.send_buffer_size().unwrap());
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(inherited.tcp_notsent_lowat().unwrap(), NOT_SENT);
     }
 }

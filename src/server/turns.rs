@@ -15,7 +15,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 /// Connections that a worker accepts before the others get their turn.
-const ACCEPTS_PER_TURN: u32 = 2;
+const ACCEPTS_PER_TURN: u32 = 4;
 
 /// The turns in which the new connections of a worker are served: a few, and then the others.
 ///

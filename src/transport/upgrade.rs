@@ -28,10 +28,6 @@ const SCRATCH: usize = 64 << 10;
 /// Size of the kernel's send buffer. Linux doubles it for its bookkeeping (socket(7), `SO_SNDBUF`).
 const SEND_BUFFER: usize = 64 << 10;
 
-/// Maximum unsent bytes in the kernel's send buffer (tcp(7), `TCP_NOTSENT_LOWAT`).
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const NOT_SENT: u32 = 16 << 10;
-
 thread_local! {
     static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
@@ -64,13 +60,9 @@ pub(crate) trait Upgradable: Sized {
 }
 
 /// Keeps the kernel's send queue short. Nothing can overtake its bytes, so on a slow network a ping would
-/// wait behind them. Signaling needs no larger window.
+/// wait behind them. Signaling needs no larger window. The listener has limited the unsent ones.
 fn shorten_send_queue(tcp: &TcpStream) {
-    let socket = SockRef::from(tcp);
-    let set = socket.set_send_buffer_size(SEND_BUFFER);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let set = set.and_then(|()| socket.set_tcp_notsent_lowat(NOT_SENT));
-    if let Err(error) = set {
+    if let Err(error) = SockRef::from(tcp).set_send_buffer_size(SEND_BUFFER) {
         log::debug!("cannot shorten a send queue: {error}");
     }
 }

@@ -111,8 +111,8 @@ fn messages(run: &Run) -> Vec<Row> {
     };
     per_pace(&mut rows, "CPU of the nodes per message", "µs", ServerRun::message_us);
     // With more in flight, a single server writes many messages at once, so the two cannot be compared.
-    for row in rows.iter_mut().take(2) {
-        row.must = at_most(ratio(across(row.values, f64::max), row.values[0]), 3.0, "× peerbroker");
+    for (row, limit) in rows.iter_mut().zip([3.0, 2.4]) {
+        row.must = at_most(ratio(across(row.values, f64::max), row.values[0]), limit, "× peerbroker");
     }
     per_pace(&mut rows, "CPU of Redis per message", "µs", ServerRun::redis_us);
     let per_core = of(run, |server| Some(1e6 / server.redis_us(MANY)?));

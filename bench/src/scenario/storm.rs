@@ -1,15 +1,19 @@
 //! Everybody comes at once, while others exchange messages.
 
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::exchange::{Pairs, Timetable};
 use super::opens::open_cost;
 use crate::fleet::{Fleet, Target};
-use crate::measured::{Pace, Storm};
+use crate::measured::Storm;
 use crate::servers::Servers;
-use crate::statistics::{index_of, p99};
+use crate::statistics::p99;
 
 /// The pairs that were there before, and the messages per second of all of them.
 const PAIRS: usize = 50;
@@ -19,38 +23,81 @@ const CALM: Duration = Duration::from_secs(2);
 /// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Those who come.
+struct Crowd {
+    fleet: Fleet,
+    seconds: f64,
+    /// CPU time of the server per second.
+    busy: f64,
+}
+
 pub fn run(fleet: &mut Fleet, server: &Servers, target: Target, peers: usize) -> Result<Storm> {
     let cost = open_cost(fleet, server, 2 * PAIRS)?;
     fleet.leave(0)?;
+    // Alone, because the load generator needs time for the pairs too.
+    let mut crowd = come(server, target.clone(), peers)?;
+    let (seconds, busy, failed) = (crowd.seconds, crowd.busy, crowd.fleet.lost());
+    crowd.fleet.leave(0)?;
     fleet.open(2 * PAIRS)?;
     let mut pairs = Pairs::new(0, PAIRS);
-    let calm = pairs.exchange(fleet, server, Pace::PerSecond(PER_SECOND), CALM)?;
-    let mut storm = Fleet::storm(target)?;
-    let (start, before) = (Instant::now(), server.cpu()?);
+    let calm_end = Instant::now() + CALM;
+    let calm_p99_us = exchange_while(fleet, &mut pairs, || Instant::now() < calm_end)?;
+    let is_over = AtomicBool::new(false);
+    let (crowd, storm_p99_us) = thread::scope(|scope| {
+        let pairs = scope.spawn(|| exchange_while(fleet, &mut pairs, || !is_over.load(Ordering::Relaxed)));
+        // The pairs measure the server, so they do not wait for those who come.
+        let crowd = yield_to_others().and_then(|()| come(server, target, peers));
+        is_over.store(true, Ordering::Relaxed);
+        (crowd, pairs.join().expect("the pairs panicked"))
+    });
+    ensure!(fleet.lost() == 0, "the server ended {} older connections", fleet.lost());
+    Ok(Storm {
+        peers,
+        failed: failed + crowd?.fleet.lost(),
+        seconds,
+        busy,
+        open_us: cost.cpu_us,
+        calm_p99_us,
+        storm_p99_us: storm_p99_us?,
+    })
+}
+
+/// Returns the 99th percentile of the latency.
+fn exchange_while(fleet: &mut Fleet, pairs: &mut Pairs, goes_on: impl Fn() -> bool) -> Result<f64> {
     let (mut latencies, mut timetable) = (Vec::new(), Timetable::new(PER_SECOND));
-    while storm.opened() + storm.lost() < peers {
+    // After the timetable, so that a message is due whenever it goes off.
+    fleet.set_alarm(Duration::from_secs_f64(1.0 / PER_SECOND))?;
+    while goes_on() {
         pairs.send_due(fleet, &mut timetable);
-        pairs.arrived(fleet, Duration::ZERO, &mut latencies, |_, _, _| {})?;
-        storm.turn(Duration::ZERO)?;
+        pairs.arrived(fleet, Duration::from_millis(100), &mut latencies, |_, _, _| {})?;
+    }
+    pairs.drain(fleet, &mut latencies)?;
+    Ok(p99(latencies))
+}
+
+/// Opens all peers as fast as the server lets them in.
+fn come(server: &Servers, target: Target, peers: usize) -> Result<Crowd> {
+    let mut fleet = Fleet::storm(target)?;
+    let (start, before) = (Instant::now(), server.cpu()?);
+    while fleet.opened() + fleet.lost() < peers {
+        fleet.turn(Duration::ZERO)?;
         // Clients that the load generator left waiting would be too slow for the server.
-        if storm.len() < peers && storm.is_calm() {
-            storm.connect()?;
+        if fleet.len() < peers && fleet.is_calm() {
+            fleet.connect()?;
         }
-        let open = storm.opened();
+        let open = fleet.opened();
         ensure!(start.elapsed() < PATIENCE, "only {open} of {peers} peers opened within {PATIENCE:?}");
     }
     let seconds = start.elapsed().as_secs_f64();
     let busy = (server.cpu()? - before).as_secs_f64() / seconds;
-    pairs.drain(fleet, &mut latencies)?;
-    ensure!(fleet.lost() == 0, "the server ended {} older connections", fleet.lost());
-    let calm_p99_us = index_of(99.0).and_then(|index| calm.latency_us.get(index).copied());
-    Ok(Storm {
-        peers,
-        failed: storm.lost(),
-        seconds,
-        busy,
-        open_us: cost.cpu_us,
-        calm_p99_us: calm_p99_us.unwrap_or_default(),
-        storm_p99_us: p99(latencies),
-    })
+    Ok(Crowd { fleet, seconds, busy })
+}
+
+/// From now on, this thread runs only while no other one wants its core.
+fn yield_to_others() -> Result<()> {
+    let this = fs::read_link("/proc/thread-self")?;
+    let id = this.file_name().context("this thread has no id")?;
+    let chrt = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(id).status();
+    ensure!(chrt.context("chrt is missing: install util-linux")?.success(), "chrt cannot change a thread");
+    Ok(())
 }

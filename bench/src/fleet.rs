@@ -38,7 +38,7 @@ pub struct Fleet {
     events: Events,
     peers: Vec<Peer>,
     arrivals: Vec<Arrival>,
-    /// Ends waits.
+    /// A timer that ends waits.
     alarm: Option<OwnedFd>,
     scratch: Box<[u8]>,
     opened: usize,
@@ -230,6 +230,7 @@ impl Fleet {
             if let Some(alarm) = self.alarm.as_ref().filter(|_| event.token() == ALARM) {
                 // It goes off again once it was read. An event may be older than the last read.
                 let _ = rustix::io::read(alarm, &mut [0; 8]);
+                continue;
             }
             let Some(peer) = self.peers.get_mut(event.token().0) else { continue };
             if peer.phase == Phase::Gone || !peer.reads {

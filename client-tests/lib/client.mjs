@@ -35,7 +35,7 @@ export class Client extends Page {
   /** `new Peer(id, …)` and at once `connect(to)`; resolves when the data connection is open. */
   async openWith(to, server, id) {
     const number = await this.ask('startAndDial', { id, to, options: at(server) });
-    await this.must('line open');
+    await this.must(`line ${number} open`);
     return this.#line(number);
   }
 
@@ -70,7 +70,7 @@ export class Client extends Page {
     return this.ask('stay');
   }
 
-  /** Starts a data connection without waiting. */
+  /** Starts a data connection without waiting; resolves with its number, n: it tells 'line n open'. */
   dial(to, options) {
     return this.ask('dial', { to, options });
   }

@@ -65,17 +65,22 @@ window.harness = (() => {
   /** Opens a data connection; the number is for `echo`. */
   async function connect({ to, options }) {
     const number = dial({ to, options });
-    await must('line open');
+    await must(opened(number));
     return number;
   }
 
   function dial({ to, options = undefined }) {
     const line = latest = peer.connect(to, options);
-    line.on('open', () => record('line open'));
-    line.on('data', (value) => record('data', value));
+    const number = lines.push(line) - 1;
+    line.on('open', () => record(opened(number)));
+    line.on('data', (value) => record(heard(number), value));
     line.on('close', () => record('line close'));
-    return lines.push(line) - 1;
+    return number;
   }
+
+  // Each data connection has events of its own: one that a test has given up may still open.
+  const opened = (number) => `line ${number} open`;
+  const heard = (number) => `line ${number} data`;
 
   /** Resolves when ICE gathering is complete for every dialled connection. */
   const gathered = () => Promise.all(lines.map(({ peerConnection }) => new Promise((done) => {
@@ -89,7 +94,7 @@ window.harness = (() => {
   /** Sends a value and returns the echo of the other side. */
   async function echo({ number, value }) {
     lines[number].send(value);
-    return must('data');
+    return must(heard(number));
   }
 
   /** The same with bytes, compared here: a megabyte need not travel to the test. */

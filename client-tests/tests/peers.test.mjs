@@ -130,11 +130,11 @@ everyClient('reaches a peer that comes a little later', {}, async (stage) => {
   const [alice, bob] = [await stage.client(), await stage.client()];
   await alice.open(server, 'alice');
 
-  await alice.dial('bob');
+  const number = await alice.dial('bob');
   await alice.frame('sent', 'CANDIDATE');
   await bob.open(server, 'bob');
 
-  await alice.must('line open');
+  await alice.must(`line ${number} open`);
   assert.equal(await bob.must('connection'), 'alice');
   assert.equal(alice.received('EXPIRE').length, 0);
 });

@@ -1,7 +1,8 @@
 //! Admission in turns. While everybody comes at once, the clients that are there are served between two handshakes.
 
 use std::cell::{Cell, RefCell};
-use std::future::ready;
+use std::future::{poll_fn, ready};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{self, Context, Poll};
@@ -36,8 +37,23 @@ impl Turns {
         let _turn = self.0.acquire().await;
         // The runtime looks for input before it continues this task.
         yield_now().await;
+        // The recipients of messages in that input go first.
+        requeue().await;
         Ok(())
     }
+}
+
+/// Lets those tasks run first that can run now. The runtime does not look for input.
+async fn requeue() {
+    let mut is_requeued = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut is_requeued, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A service that a worker calls a few times only before it serves the others.
@@ -83,9 +99,10 @@ impl<R, S: Service<R>> Service<R> for InTurns<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, poll_fn};
+    use std::future::pending;
 
     use actix_service::fn_service;
+    use tokio::sync::Notify;
     use tokio::task::{JoinSet, LocalSet};
 
     use super::*;
@@ -112,6 +129,40 @@ mod tests {
                 }
                 after_each_turn.dedup();
                 assert_eq!(after_each_turn, [0, 2, 4, 6, 7]);
+            })
+            .await;
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn recipients_of_messages_are_served_before_a_handshake() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::net::UnixStream;
+
+        LocalSet::new()
+            .run_until(async {
+                let (turns, served) = (Turns::of(1), Rc::new(RefCell::new(Vec::new())));
+                let (mut sender, mut session) = UnixStream::pair().unwrap();
+                let (queue, recipient) = (Rc::new(Notify::new()), Rc::clone(&served));
+                let queued = Rc::clone(&queue);
+                spawn(async move {
+                    loop {
+                        queued.notified().await;
+                        recipient.borrow_mut().push("message");
+                    }
+                });
+                spawn(async move {
+                    while session.read_u8().await.is_ok() {
+                        queue.notify_one();
+                    }
+                });
+                // Each handshake begins while a message waits in the socket.
+                for _ in 0..3 {
+                    sender.write_u8(0).await.unwrap();
+                    turns.begin(ready(()), LIMIT).await.unwrap();
+                    served.borrow_mut().push("handshake");
+                }
+                assert_eq!(*served.borrow(), ["message", "handshake"].repeat(3));
             })
             .await;
     }

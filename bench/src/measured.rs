@@ -131,7 +131,7 @@ pub struct Storm {
     pub busy: f64,
     /// CPU time of an open when few come.
     pub open_us: f64,
-    /// 99th percentile of the latency of the others before …
+    /// 99th percentile of the latency of the others before; the median of some storms …
     pub calm_p99_us: f64,
     /// … and meanwhile.
     pub storm_p99_us: f64,

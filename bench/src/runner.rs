@@ -72,8 +72,8 @@ pub struct ServerRun {
     pub returning: Vec<Returning>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rooms: Vec<Room>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stalled: Option<Stalled>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stalled: Vec<Stalled>,
 }
 
 /// Paths of the benchmark.

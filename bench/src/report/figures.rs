@@ -1,6 +1,6 @@
 //! One number per measure from the rounds of a run.
 
-use crate::measured::{Exchange, Opens, Pace, Resident, Returning, Room, Settled, Storm};
+use crate::measured::{Exchange, Opens, Pace, Resident, Returning, Room, Settled, Stalled, Storm};
 use crate::runner::ServerRun;
 use crate::statistics::{index_of, median};
 
@@ -93,6 +93,11 @@ impl ServerRun {
     /// The median of a number of storms.
     pub(super) fn of_storms(&self, number: impl Fn(&Storm) -> f64) -> Option<f64> {
         median(self.storms.iter().map(number))
+    }
+
+    /// The median of a number of floods.
+    pub(super) fn of_stalled(&self, number: impl Fn(&Stalled) -> f64) -> Option<f64> {
+        median(self.stalled.iter().map(number))
     }
 
     /// The median of a number of clients that came back.

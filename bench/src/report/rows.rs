@@ -244,9 +244,9 @@ fn endurance(run: &Run) -> Vec<Row> {
     let after = Figures::of(run, |server| Some(server.after_round(10)? / crate::MB));
     let two = Figures::of(run, |server| Some(server.after_round(2)? / crate::MB));
     let growth = ratio(after.ours, two.ours);
-    let grown = Figures::of(run, |server| Some(server.stalled.as_ref()?.growth_bytes as f64 / crate::MB));
-    let reading = Figures::of(run, |server| Some(server.stalled.as_ref()?.reading_p99_us));
-    let stalled = Figures::of(run, |server| Some(server.stalled.as_ref()?.stalled_p99_us));
+    let grown = Figures::of(run, |server| server.of_stalled(|flood| flood.growth_bytes as f64 / crate::MB));
+    let reading = Figures::of(run, |server| server.of_stalled(|flood| flood.reading_p99_us));
+    let stalled = Figures::of(run, |server| server.of_stalled(|flood| flood.stalled_p99_us));
     let kept = ratio(stalled.ours, reading.ours);
     vec![
         two.row("memory after 2 rounds of 10,000 connects", "MB"),

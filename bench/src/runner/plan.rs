@@ -52,7 +52,7 @@ const TO_SATURATION: Scenario = Messages("--in-flight 1,4,16,64 --seconds 1.2");
 const LONE: Scenario = Lone("--pairs 1 --in-flight 1 --seconds 1");
 const TO_15_000: Scenario = Crowd(
     "--steps 1000,10000,15000 --opens-at 100,15000 --beating 10000 \
-     --beats 10000x10,2000x1 --seconds 2",
+     --beats 10000x10,10000x10,10000x10,2000x1 --seconds 2",
 );
 
 const TO_10_000: Scenario = Crowd("--steps 1000,10000 --opens-at 100 --beating 0");
@@ -74,7 +74,9 @@ impl Plan {
             plan.add(&[Kind::Tls], Storm);
         }
         plan.add(&Kind::COMPARED, Churn);
-        plan.add(&[Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer], Stalled);
+        for _ in 0..3 {
+            plan.add(&[Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer], Stalled);
+        }
         plan
     }
 
@@ -164,7 +166,7 @@ impl Step {
             Storm => record.storms.push(run_load(&load, &run("storm", ""), PATIENCE)?),
             Returning => record.returning.push(run_load(&load, &run("returning", ""), PATIENCE)?),
             Room => record.rooms.push(run_load(&load, &run("room", ""), PATIENCE)?),
-            Stalled => record.stalled = Some(run_load(&load, &run("stalled", ""), PATIENCE)?),
+            Stalled => record.stalled.push(run_load(&load, &run("stalled", ""), PATIENCE)?),
         }
         Ok(())
     }

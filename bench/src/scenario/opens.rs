@@ -12,7 +12,7 @@ use crate::statistics::percentiles;
 
 /// Peers that connect and leave while the cost of an open is measured, and how often.
 const BATCH: usize = 100;
-const BATCHES: usize = 10;
+const BATCHES: usize = 30;
 /// Clients that open while none of the others does.
 const ONE_BY_ONE: usize = 300;
 /// Time for which a server works on after the last answer.

@@ -404,8 +404,8 @@ impl LocalNode for Node {
         kind: MessageKind,
         text: &str,
     ) -> Option<String> {
+        let relay = self.relay()?;
         let mode = self.relay_mode(to.key.as_str());
-        let relay = self.relay().filter(|_| mode != RelayMode::Off)?;
-        descriptions::relayed_answer(relay, from, to, kind, mode, text)
+        (mode != RelayMode::Off).then(|| descriptions::relayed_answer(relay, from, to, kind, mode, text))?
     }
 }

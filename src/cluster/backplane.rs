@@ -212,7 +212,7 @@ pub trait Backplane: 'static {
     fn locate(&self, all: Vec<Locate>) -> impl Future<Output = Result<Vec<Option<Owner>>>>;
 
     /// Appends batches to inboxes, in this order. False for an inbox that does not exist: its node is dead.
-    fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> impl Future<Output = Result<Vec<bool>>>;
+    fn append(&self, all: &[(NodeId, Vec<u8>)]) -> impl Future<Output = Result<Vec<bool>>>;
 
     /// Reads the batches behind a position; the default position is before the first. If there are none, waits for up to
     /// `wait`, and may return none.

@@ -22,6 +22,8 @@ pub struct Outbound {
     /// Batches whose headers are not filled in yet.
     pub(super) pieces: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// The size of the last batch, which the next one will have too.
+    usual: usize,
     /// The number of batches without a packet that have followed.
     closing: u8,
 }
@@ -53,7 +55,9 @@ impl Outbound {
     pub fn push(&mut self, packet: &Packet<'_>) {
         self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
-            self.pieces.push_back(vec![0; packet::HEADER]);
+            let mut piece = Vec::with_capacity(self.usual);
+            piece.resize(packet::HEADER, 0);
+            self.pieces.push_back(piece);
         }
         if let Some(piece) = self.pieces.back_mut() {
             let before = piece.len();
@@ -78,6 +82,7 @@ impl Outbound {
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
     pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
         let mut batch = self.pieces.pop_front()?;
+        self.usual = batch.len();
         self.bytes -= batch.len() - packet::HEADER;
         self.last_number += 1;
         packet::set_header(&mut batch, from, self.last_number);

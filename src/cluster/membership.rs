@@ -22,7 +22,7 @@ use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
 use crate::rooms::{News, OtherNodes};
-use crate::router::{ClaimedId, Cluster, Outgoing, Peer, Realm};
+use crate::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, Peer, Realm};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Refusal, Token, numbers};
 
 /// Longest time that a node that stops takes to leave.
@@ -369,6 +369,11 @@ impl Membership {
         drop(state);
         self.sending.notify_one();
         true
+    }
+
+    /// Tells a node the outcome of its message.
+    pub(super) fn report(&self, to: NodeId, recipient: NameRef<'_>, ticket: u64, outcome: ForwardOutcome) {
+        self.say(to, &Packet::Settled { to: recipient, ticket, outcome: outcome.number() });
     }
 
     /// Says something to a node, if both live.

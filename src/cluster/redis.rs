@@ -1,10 +1,10 @@
 //! The backplane on Redis or Valkey.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use redis::streams::StreamReadReply;
 use redis::{FromRedisValue, Script, Value};
 
 use super::backplane::{
@@ -20,6 +20,10 @@ const CLAIMED: u64 = 1 << 42;
 
 /// Most batches that one read returns.
 const MAX_READ: usize = 256;
+
+/// The answer to `XREAD`: streams by their keys, entries by their ids, fields by their names. The type of the redis crate copies
+/// all batches.
+type Streams = Vec<HashMap<String, Vec<HashMap<String, HashMap<String, Value>>>>>;
 
 /// The entry that every inbox begins with, to exist at all.
 const FIRST_ENTRY: &str = "0-1";
@@ -282,12 +286,12 @@ impl Backplane for RedisBackplane {
         answers.into_iter().map(located).collect()
     }
 
-    async fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> Result<Vec<bool>, Unavailable> {
-        let call = |(node, batch): (NodeId, Vec<u8>)| {
-            let add = Call::command("XADD", self.inbox(node)).arg("NOMKSTREAM");
-            add.arg("MAXLEN").arg("~").arg(self.settings.max_inbox).arg("*").arg("b").arg(batch)
+    async fn append(&self, all: &[(NodeId, Vec<u8>)]) -> Result<Vec<bool>, Unavailable> {
+        let call = |(node, batch): &(NodeId, Vec<u8>)| {
+            let add = Call::command("XADD", self.inbox(*node)).arg("NOMKSTREAM");
+            add.arg("MAXLEN").arg("~").arg(self.settings.max_inbox).arg("*").arg("b").arg(&batch[..])
         };
-        let answers = self.commands.run(all.into_iter().map(call).collect()).await?;
+        let answers = self.commands.run(all.iter().map(call).collect()).await?;
         Ok(answers.into_iter().map(|answer| answer != Value::Nil).collect())
     }
 
@@ -300,15 +304,15 @@ impl Backplane for RedisBackplane {
             command.arg("BLOCK").arg(millis(wait));
         }
         command.arg("STREAMS").arg(&key).arg(after);
-        let read: Option<StreamReadReply> = from(self.reader.block(Call::raw(command, key), wait).await?)?;
-        let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|stream| stream.ids);
+        let read: Option<Streams> = from(self.reader.block(Call::raw(command, key), wait).await?)?;
+        let entries = read.into_iter().flatten().flat_map(HashMap::into_values).flatten().flatten();
         // An entry of another kind is passed on without bytes, because its position counts.
-        let entry = |mut entry: redis::streams::StreamId| Entry {
-            batch: match entry.map.remove("b") {
+        let entry = |(id, mut fields): (String, HashMap<String, Value>)| Entry {
+            batch: match fields.remove("b") {
                 Some(Value::BulkString(batch)) => batch,
                 _ => Vec::new(),
             },
-            position: Position(entry.id),
+            position: Position(id),
         };
         Ok(entries.map(entry).collect())
     }

@@ -227,10 +227,15 @@ impl<B: Backplane> Worker<B> {
         self.node.upgrade()?.realm(peer.key.as_str(), peer.realm)
     }
 
+    /// The realm of the peer of a packet, if this node has it.
+    fn realm_of(&self, name: &NameRef<'_>) -> Option<Arc<Realm>> {
+        let Entity::Peer(kind) = name.entity()? else { return None };
+        self.node.upgrade()?.realm(name.key, kind)
+    }
+
     /// The peer of a packet, if this node has its realm.
     fn peer_of(&self, name: &NameRef<'_>) -> Option<(Arc<Realm>, PeerId)> {
-        let Entity::Peer(kind) = name.entity()? else { return None };
-        Some((self.node.upgrade()?.realm(name.key, kind)?, PeerId::parse(name.name).ok()?))
+        Some((self.realm_of(name)?, PeerId::parse(name.name).ok()?))
     }
 
     fn is_dead(&self, node: NodeId) -> bool {

@@ -259,8 +259,8 @@ impl Realm {
     }
 
     /// Settles a message that was [forwarded](super::Cluster::forward).
-    pub fn settle(&self, id: &PeerId, ticket: u64, outcome: ForwardOutcome) {
-        self.with_existing(id.as_str(), |guard| guard.settle_sent(ticket, outcome));
+    pub fn settle(&self, id: &str, ticket: u64, outcome: ForwardOutcome) {
+        self.with_existing(id, |guard| guard.settle_sent(ticket, outcome));
     }
 
     /// A node has left, and with it the answers about messages that it had; `None` means all nodes.

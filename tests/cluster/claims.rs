@@ -235,7 +235,7 @@ pub async fn no_question_has_no_answer(stage: &impl Stage) {
     assert_eq!(claim_all(&a, vec![]).await.expect("an answer"), []);
     assert_eq!(a.register(vec![]).await.expect("an answer"), []);
     assert_eq!(a.locate(vec![]).await.expect("an answer"), []);
-    assert_eq!(a.append(vec![]).await.expect("an answer"), [false; 0]);
+    assert_eq!(a.append(&[]).await.expect("an answer"), [false; 0]);
     a.release(vec![]).await.expect("an answer");
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use peerbroker::cluster::{Backplane as _, Entry, Position};
+use peerbroker::wire::NodeId;
 
 use crate::on_every_backplane;
 use crate::stage::{LONG, Stage, batches, node};
@@ -18,13 +19,17 @@ on_every_backplane! {
     inboxes_are_apart
 }
 
+fn to_one(batches: &[Vec<u8>]) -> Vec<(NodeId, Vec<u8>)> {
+    batches.iter().map(|batch| (node(1), batch.clone())).collect()
+}
+
 pub async fn batches_are_read_in_their_order_and_byte_for_byte(stage: &impl Stage) {
     let (a, b) = (stage.connect(), stage.connect());
     a.join(node(1), "a", LONG).await.expect("a lease");
     assert_eq!(batches(&a, node(1)).await, [[0u8; 0]; 0]);
     let all: Vec<u8> = (0..=255).collect();
     let sent = vec![all, vec![], vec![0; 100_000], b"\r\n$-1\r\n".to_vec()];
-    let there = b.append(sent.iter().map(|batch| (node(1), batch.clone())).collect()).await;
+    let there = b.append(&to_one(&sent)).await;
     assert_eq!(there.expect("an answer"), [true; 4]);
     assert_eq!(batches(&a, node(1)).await, sent);
 }
@@ -32,7 +37,7 @@ pub async fn batches_are_read_in_their_order_and_byte_for_byte(stage: &impl Stag
 pub async fn reading_goes_on_behind_a_position(stage: &impl Stage) {
     let a = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
-    let append = |number: u8| a.append(vec![(node(1), vec![number])]);
+    let append = async |number: u8| a.append(&[(node(1), vec![number])]).await;
     append(1).await.expect("an answer");
     append(2).await.expect("an answer");
     let first = a.read(node(1), &Position::default(), LONG).await.expect("batches");
@@ -49,7 +54,7 @@ pub async fn many_batches_are_read_in_parts_without_a_gap(stage: &impl Stage) {
     let a = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     let sent: Vec<Vec<u8>> = (0..1000u32).map(|number| number.to_le_bytes().to_vec()).collect();
-    a.append(sent.iter().map(|batch| (node(1), batch.clone())).collect()).await.expect("an answer");
+    a.append(&to_one(&sent)).await.expect("an answer");
     let mut read: Vec<Entry> = Vec::new();
     while read.len() < sent.len() {
         let after = read.last().map(|entry| entry.position.clone()).unwrap_or_default();
@@ -67,7 +72,7 @@ pub async fn a_reader_waits_for_a_batch(stage: &impl Stage) {
     let append = async {
         // A round trip, so that the reader most likely waits by now. If not, the test shows less.
         b.join(node(2), "b", LONG).await.expect("a lease");
-        b.append(vec![(node(1), vec![7])]).await.expect("an answer");
+        b.append(&[(node(1), vec![7])]).await.expect("an answer");
     };
     let (read, ()) = tokio::join!(a.read(node(1), &none, LONG), append);
     assert_eq!(read.expect("batches").into_iter().map(|entry| entry.batch).collect::<Vec<_>>(), [[7]]);
@@ -85,7 +90,7 @@ pub async fn a_reader_without_a_batch_gets_none(stage: &impl Stage) {
 pub async fn batches_up_to_a_position_are_removed(stage: &impl Stage) {
     let a = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
-    a.append((1..=4).map(|number| (node(1), vec![number])).collect()).await.expect("an answer");
+    a.append(&(1..=4).map(|number| (node(1), vec![number])).collect::<Vec<_>>()).await.expect("an answer");
     let entries = a.read(node(1), &Position::default(), LONG).await.expect("batches");
     a.trim(node(1), &Position::default()).await.expect("an answer");
     assert_eq!(batches(&a, node(1)).await.len(), 4);
@@ -94,7 +99,7 @@ pub async fn batches_up_to_a_position_are_removed(stage: &impl Stage) {
     a.trim(node(1), &entries[3].position).await.expect("an answer");
     assert_eq!(batches(&a, node(1)).await, [[0u8; 0]; 0]);
     // An inbox that is empty is there all the same, and goes on behind its last position.
-    assert_eq!(a.append(vec![(node(1), vec![5])]).await.expect("an answer"), [true]);
+    assert_eq!(a.append(&[(node(1), vec![5])]).await.expect("an answer"), [true]);
     let rest = a.read(node(1), &entries[3].position, LONG).await.expect("batches");
     assert_eq!(rest.into_iter().map(|entry| entry.batch).collect::<Vec<_>>(), [[5]]);
     a.trim(node(9), &entries[3].position).await.expect("an answer");
@@ -106,7 +111,7 @@ pub async fn a_node_that_is_dead_or_unknown_takes_no_batches(stage: &impl Stage)
     a.join(node(2), "b", LONG).await.expect("a lease");
     a.leave(node(2)).await.expect("an answer");
     let sent = [(1, 1), (2, 1), (3, 1), (1, 2)].map(|(to, batch)| (node(to), vec![batch]));
-    assert_eq!(a.append(sent.to_vec()).await.expect("an answer"), [true, false, false, true]);
+    assert_eq!(a.append(&sent).await.expect("an answer"), [true, false, false, true]);
     assert_eq!(batches(&a, node(1)).await, [[1], [2]]);
     assert_eq!(batches(&a, node(3)).await, [[0u8; 0]; 0]);
 }
@@ -115,7 +120,7 @@ pub async fn inboxes_are_apart(stage: &impl Stage) {
     let (a, b) = (stage.connect(), stage.connect());
     a.join(node(1), "a", LONG).await.expect("a lease");
     b.join(node(2), "b", LONG).await.expect("a lease");
-    a.append(vec![(node(2), vec![2]), (node(1), vec![1])]).await.expect("an answer");
+    a.append(&[(node(2), vec![2]), (node(1), vec![1])]).await.expect("an answer");
     assert_eq!(batches(&a, node(1)).await, [[1]]);
     assert_eq!(batches(&b, node(2)).await, [[2]]);
 }

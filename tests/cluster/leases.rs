@@ -65,9 +65,9 @@ pub async fn a_node_that_leaves_is_dead_at_once(stage: &impl Stage) {
     let a = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     a.join(node(2), "b", LONG).await.expect("a lease");
-    assert_eq!(a.append(vec![(node(1), vec![1])]).await.expect("an answer"), [true]);
+    assert_eq!(a.append(&[(node(1), vec![1])]).await.expect("an answer"), [true]);
     a.leave(node(1)).await.expect("an answer");
-    assert_eq!(a.append(vec![(node(1), vec![2])]).await.expect("an answer"), [false]);
+    assert_eq!(a.append(&[(node(1), vec![2])]).await.expect("an answer"), [false]);
     assert_eq!(batches(&a, node(1)).await, [[0u8; 0]; 0]);
     assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
     let expected = [(node(1), "a".to_owned(), false), (node(2), "b".to_owned(), true)];
@@ -77,7 +77,7 @@ pub async fn a_node_that_leaves_is_dead_at_once(stage: &impl Stage) {
 pub async fn a_repeated_join_is_the_same_life(stage: &impl Stage) {
     let a = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
-    a.append(vec![(node(1), vec![1])]).await.expect("an answer");
+    a.append(&[(node(1), vec![1])]).await.expect("an answer");
     // Its first answer may have been lost.
     a.join(node(1), "a", LONG).await.expect("a lease");
     assert_eq!(members(&a, node(1)).await, [(node(1), "a".to_owned(), true)]);

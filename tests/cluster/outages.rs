@@ -48,7 +48,7 @@ async fn a_server_that_is_killed_and_comes_back_empty() {
     for _ in 0..2 {
         ask(&a).await.expect_err("no server");
         ends(a.read(node(1), &Position::default(), Duration::ZERO)).await.expect_err("no server");
-        ends(a.append(vec![(node(1), vec![1])])).await.expect_err("no server");
+        ends(a.append(&[(node(1), vec![1])])).await.expect_err("no server");
     }
     server.start_again();
     assert_eq!(ends(located(&a, peer("x"))).await, None);
@@ -113,7 +113,7 @@ async fn a_server_that_is_restarted_with_its_data() {
     let a = settings(&server).connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     granted(&a, claim("x", owner(1, 1), 1)).await;
-    a.append(vec![(node(1), vec![1]), (node(1), vec![2])]).await.expect("an answer");
+    a.append(&[(node(1), vec![1]), (node(1), vec![2])]).await.expect("an answer");
     let read = a.read(node(1), &Position::default(), LONG).await.expect("batches");
     let generation = a.generation();
     redis::cmd("SAVE").exec(&mut server.client()).expect("a file");
@@ -246,7 +246,7 @@ async fn a_read_that_waits_ends_with_its_server() {
         ends(read).await.expect("a task").expect_err("no server");
         server.start_again();
         a.join(node(1), "a", LONG).await.or(a.join(node(1), "a", LONG).await).expect("a lease");
-        a.append(vec![(node(1), vec![1])]).await.expect("an answer");
+        a.append(&[(node(1), vec![1])]).await.expect("an answer");
         assert_eq!(batches(&*a, node(1)).await, [[1]]);
     };
     LocalSet::new().run_until(test).await;
@@ -280,7 +280,7 @@ async fn a_read_that_waits_delays_no_other_call() {
         blocked(&server, 1).await;
         // Each would run into its bound behind the read.
         granted(&*a, claim("x", owner(1, 1), 1)).await;
-        a.append(vec![(node(1), vec![1])]).await.expect("an answer");
+        a.append(&[(node(1), vec![1])]).await.expect("an answer");
         assert_eq!(ends(read).await.expect("a task").expect("a batch").len(), 1);
     };
     LocalSet::new().run_until(test).await;
@@ -300,7 +300,7 @@ async fn calls_and_reads_have_one_connection_each() {
     let before = connections();
     assert!(before.is_some());
     for number in 0..5 {
-        a.append(vec![(node(1), vec![number])]).await.expect("an answer");
+        a.append(&[(node(1), vec![number])]).await.expect("an answer");
         a.read(node(1), &Position::default(), LONG).await.expect("a batch");
         // Also after a read that has waited in vain.
         a.read(node(2), &Position::default(), Duration::from_millis(1)).await.expect("an answer");

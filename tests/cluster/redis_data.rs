@@ -153,7 +153,7 @@ async fn an_inbox_that_nobody_reads_loses_its_oldest_batches() {
     a.join(node(1), "a", LONG).await.expect("a lease");
     for round in 0..10u8 {
         let sent = (0..100u8).map(|number| (node(1), vec![round, number]));
-        a.append(sent.collect()).await.expect("an answer");
+        a.append(&sent.collect::<Vec<_>>()).await.expect("an answer");
     }
     let left = batches(&a, node(1)).await;
     assert!((100..=256).contains(&left.len()), "{} batches", left.len());
@@ -250,12 +250,12 @@ async fn every_key_has_the_prefix_and_brokers_with_other_prefixes_are_apart() {
     let (a, b) = (with("a").connect(), with("{b}").connect());
     a.join(node(1), "a", LONG).await.expect("a lease");
     granted(&a, Claim { limit: Some(9), ..claim("x", owner(1, 1), 1) }).await;
-    a.append(vec![(node(1), vec![1])]).await.expect("an answer");
+    a.append(&[(node(1), vec![1])]).await.expect("an answer");
     let all = keys(&mut server.client());
     assert_eq!(all.len(), 4, "{all:?}");
     assert!(all.iter().all(|key| key.starts_with("a:")), "{all:?}");
     assert_eq!(located(&b, peer("x")).await, None);
-    assert_eq!(b.append(vec![(node(1), vec![1])]).await.expect("an answer"), [false]);
+    assert_eq!(b.append(&[(node(1), vec![1])]).await.expect("an answer"), [false]);
 }
 
 #[tokio::test]
@@ -266,7 +266,7 @@ async fn an_error_of_the_server_about_one_call_costs_no_connection() {
     let generation = a.generation();
     let inbox = format!("peerbroker:inbox:{}", node(2));
     let _: () = server.client().set(inbox, "of another program").expect("an answer");
-    let error = a.append(vec![(node(2), vec![1])]).await.expect_err("no stream");
+    let error = a.append(&[(node(2), vec![1])]).await.expect_err("no stream");
     assert!(error.to_string().contains("WRONGTYPE"), "{error}");
     assert_eq!(members(&a, node(1)).await.len(), 1);
     assert_eq!(a.generation(), generation);

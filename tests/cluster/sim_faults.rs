@@ -146,7 +146,7 @@ async fn a_failover_loses_what_was_written_last() {
     let a = store.connect();
     store.set_latency(Duration::ZERO..Duration::ZERO);
     a.join(node(1), "a", LONG).await.expect("a lease");
-    a.append(vec![(node(1), vec![1])]).await.expect("an answer");
+    a.append(&[(node(1), vec![1])]).await.expect("an answer");
     granted(&a, claim("x", owner(1, 1), 1)).await;
     a.count(&key("peerjs"), node(1), 3).await.expect("an answer");
     tokio::time::advance(Duration::from_millis(500)).await;
@@ -154,7 +154,7 @@ async fn a_failover_loses_what_was_written_last() {
     a.locate(vec![mark]).await.expect("an answer");
     a.release(vec![(peer("x"), owner(1, 1))]).await.expect("an answer");
     granted(&a, claim("y", owner(1, 2), 1)).await;
-    a.append(vec![(node(1), vec![2])]).await.expect("an answer");
+    a.append(&[(node(1), vec![2])]).await.expect("an answer");
     a.join(node(2), "b", LONG).await.expect("a lease");
 
     store.failover(Duration::from_millis(300));
@@ -165,7 +165,7 @@ async fn a_failover_loses_what_was_written_last() {
     assert_eq!(a.renew(node(2), LONG).await.expect("an answer"), Renewal::Lost);
     assert_eq!(granted(&a, claim("z", owner(1, 3), 1)).await.waiting, []);
     // A reader that had read the lost batch does not miss the next one.
-    a.append(vec![(node(1), vec![3])]).await.expect("an answer");
+    a.append(&[(node(1), vec![3])]).await.expect("an answer");
     let next = a.read(node(1), &Position("2".to_owned()), Duration::ZERO).await.expect("batches");
     assert_eq!(next.into_iter().map(|entry| entry.batch).collect::<Vec<_>>(), [[3]]);
 }
@@ -176,9 +176,9 @@ async fn appends_alone_can_be_lost() {
     let a = store.connect();
     store.set_latency(Duration::ZERO..Duration::ZERO);
     a.join(node(1), "a", LONG).await.expect("a lease");
-    a.append(vec![(node(1), vec![1])]).await.expect("an answer");
+    a.append(&[(node(1), vec![1])]).await.expect("an answer");
     tokio::time::advance(Duration::from_millis(500)).await;
-    a.append(vec![(node(1), vec![2])]).await.expect("an answer");
+    a.append(&[(node(1), vec![2])]).await.expect("an answer");
     granted(&a, claim("x", owner(1, 1), 1)).await;
     store.lose_appends(Duration::from_millis(300));
     assert_eq!(batches(&a, node(1)).await, [[1]]);
@@ -191,7 +191,7 @@ async fn chaos_repeats_batches_and_loses_calls_at_its_rates() {
     let a = store.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     store.set_chaos(Chaos { duplicate: 1.0, ..Chaos::default() });
-    a.append(vec![(node(1), vec![1]), (node(1), vec![2])]).await.expect("an answer");
+    a.append(&[(node(1), vec![1]), (node(1), vec![2])]).await.expect("an answer");
     assert_eq!(batches(&a, node(1)).await, [[1], [1], [2], [2]]);
     store.set_chaos(Chaos { refuse: 0.1, lose_request: 0.1, lose_reply: 0.1, ..Chaos::default() });
     let mut failed = 0;
@@ -210,7 +210,8 @@ async fn an_inbox_that_nobody_reads_is_bounded() {
     store.set_max_inbox(10);
     let a = store.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
-    a.append((0..100).map(|number| (node(1), vec![number])).collect()).await.expect("an answer");
+    let all: Vec<_> = (0..100).map(|number| (node(1), vec![number])).collect();
+    a.append(&all).await.expect("an answer");
     assert_eq!(batches(&a, node(1)).await, (90..100).map(|number| vec![number]).collect::<Vec<Vec<u8>>>());
     assert_eq!(store.batches(node(1)), 10);
 }

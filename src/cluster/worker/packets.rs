@@ -51,7 +51,7 @@ impl<B: Backplane> Worker<B> {
         }
         let mut may_be_there = false;
         loop {
-            match self.backplane.append(batches.clone()).await {
+            match self.backplane.append(&batches).await {
                 Ok(arrived) => {
                     let refused = batches.iter().zip(arrived).filter(|(_, arrived)| !arrived);
                     for ((to, batch), _) in refused {
@@ -217,18 +217,21 @@ impl<B: Backplane> Worker<B> {
     fn handle(self: &Rc<Self>, from: NodeId, packet: Packet<'_>, flushes: &mut Vec<Flush>) {
         match packet {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
-                let receipt = self.receipt(from, &to, ticket);
                 let (Ok(sender), Some(kind)) = (PeerId::of_sender(sender), MessageKind::of_number(kind))
                 else {
-                    return;
+                    return self.shared.report(from, to, ticket, ForwardOutcome::Dropped);
+                };
+                let is_call = kind == MessageKind::Call;
+                let Some((realm, id)) = (if is_call { self.called(&to) } else { self.peer_of(&to) }) else {
+                    return self.shared.report(from, to, ticket, ForwardOutcome::NotHere);
                 };
                 // An answer to a call of this node gets the candidates of its relay.
-                let relayed = self.peer_of(&to).and_then(|(realm, id)| {
-                    self.node.upgrade()?.relayed_answer(&sender, &realm.address(&id), kind, payload)
-                });
+                let node = self.node.upgrade();
+                let relayed =
+                    node.and_then(|node| node.relayed_answer(&sender, &realm.address(&id), kind, payload));
                 let frame = Frame::of_text(relayed.as_deref().unwrap_or(payload));
-                let message = Outgoing::foreign(sender, kind, frame, receipt);
-                flushes.extend(self.accept(&to, ConnId::new(connection), message));
+                let message = Outgoing::foreign(sender, kind, frame, self.receipt(from, &to, ticket));
+                flushes.extend(self.accept(&realm, &id, ConnId::new(connection), message));
             }
             Packet::Notice { to, connection, payload } => {
                 if let Some((realm, id)) = self.peer_of(&to) {
@@ -269,15 +272,10 @@ impl<B: Backplane> Worker<B> {
 
     /// Gives a message to its connection, or reports that this is not here. A message for an opening connection waits
     /// for it: the next message to it must not overtake this one.
-    fn accept(&self, to: &NameRef<'_>, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
-        let is_call = matches!(message.message, Some((_, MessageKind::Call)));
-        let Some((realm, id)) = (if is_call { self.called(to) } else { self.peer_of(to) }) else {
-            message.settle(ForwardOutcome::NotHere);
-            return None;
-        };
-        let peer = || realm.address(&id);
+    fn accept(&self, realm: &Realm, id: &PeerId, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
+        let peer = || realm.address(id);
         if self.notes.parked.borrow().is_empty() {
-            match realm.accept(&id, connection, message) {
+            match realm.accept(id, connection, message) {
                 Ok(flush) => return flush,
                 Err(refused) => message = refused,
             }
@@ -290,7 +288,7 @@ impl<B: Backplane> Worker<B> {
         }
         drop(parked);
         // It may have been registered a moment ago.
-        accept_or_refuse(&realm, &id, connection, message)
+        accept_or_refuse(realm, id, connection, message)
     }
 
     /// Gives parked messages to connections that are open now.
@@ -312,8 +310,8 @@ impl<B: Backplane> Worker<B> {
 
     /// The outcome of a message of this node is known.
     fn settle(&self, to: &NameRef<'_>, ticket: u64, outcome: u8) {
-        if let (Some((realm, id)), Some(outcome)) = (self.peer_of(to), ForwardOutcome::of_number(outcome)) {
-            realm.settle(&id, ticket, outcome);
+        if let (Some(realm), Some(outcome)) = (self.realm_of(to), ForwardOutcome::of_number(outcome)) {
+            realm.settle(to.name, ticket, outcome);
         }
     }
 
@@ -341,10 +339,7 @@ impl<B: Backplane> Worker<B> {
 
     fn receipt(&self, from: NodeId, to: &NameRef<'_>, ticket: u64) -> Receipt {
         let (membership, name) = (Arc::clone(&self.shared), to.to_owned_name());
-        Receipt::new(move |outcome| {
-            let outcome = outcome.number();
-            membership.say(from, &Packet::Settled { to: name.borrowed(), ticket, outcome });
-        })
+        Receipt::new(move |outcome| membership.report(from, name.borrowed(), ticket, outcome))
     }
 
     async fn answer(&self, from: NodeId, question: Question) -> NodeAnswer {

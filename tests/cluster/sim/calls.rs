@@ -78,9 +78,10 @@ impl Backplane for SimBackplane {
         self.call(change).await
     }
 
-    async fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> Result<Vec<bool>, Unavailable> {
+    async fn append(&self, all: &[(NodeId, Vec<u8>)]) -> Result<Vec<bool>, Unavailable> {
         let duplicate = self.shared.chaos.get().duplicate;
         let twice: Vec<bool> = all.iter().map(|_| self.shared.happens(duplicate)).collect();
+        let all = all.to_vec();
         let change = move |store: &mut Store, now| {
             let append = |((node, batch), twice): (&(NodeId, Vec<u8>), bool)| {
                 let there = store.append(now, *node, batch);

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants test-hostile test-instructions soak test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -43,7 +43,7 @@ test: setup test-rust test-hostile test-instructions test-browser
 
 # For every night: CI leaves these out because they take long.
 test-all: export THOROUGH = 1
-test-all: test lint-bench lint-features test-simulation mutants test-systems soak
+test-all: test lint-bench lint-features test-simulation mutants two-versions test-package test-systems soak
 
 # Random tests draw from the fixed seed in .cargo/config.toml, and the one of the broker draws more than in `make check`.
 # All with --workspace: otherwise packages have other features, and are compiled once more. With CLIPPY_COMPILES=1, clippy's
@@ -100,6 +100,10 @@ soak: build
 # With three releases of PeerJS, and the pairs of browsers and networks that differ most; THOROUGH=1 for all.
 test-browser: build client-tests/node_modules/.package-lock.json
 	cd client-tests && PEERBROKER_BIN="$(PROGRAM)" npm test
+
+# Real nodes of this version and of one that has more.
+two-versions:
+	scripts/two-versions.sh
 
 # The Debian package, in target/debian.
 package: dist

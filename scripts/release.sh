@@ -72,7 +72,11 @@ for target in "${targets[@]}"; do
   if [ "$target" = "$host" ]; then
     built=()
     program="$builds/${PROFILE/#dev/debug}/peerbroker"
-    cargo build --profile "$PROFILE" --locked
+    if [ "$PROFILE" = dist ]; then
+      make --silent dist
+    else
+      cargo build --profile "$PROFILE" --locked
+    fi
   else
     built=(--target "$target")
     program="$(scripts/cross.sh "$target" "$PROFILE")"

@@ -28,6 +28,7 @@ pub const ALL: &[Scenario] = &[
     ("open, register and close over TLS, in full", || opens(&Connection::Tls)),
     ("open, register and close over TLS, resumed", || opens(&Connection::TlsResumed)),
     ("twenty messages kept for a peer that comes", kept),
+    ("sweep of 500 peers", sweep),
     ("datagram through the relay", relayed),
     ("datagram through a channel of TURN", channel),
 ];
@@ -151,6 +152,13 @@ fn kept() -> Cost {
         }
         late.expect_closed_by_us(Some(1000));
     })
+}
+
+fn sweep() -> Cost {
+    let mut server = Connection::Plain.start();
+    let _peers: Vec<RawClient> = (0..500).map(|n| server.program.client(&format!("peer-{n}"))).collect();
+    // Somewhat longer than the interval of the sweeper: most rounds have one sweep, in the only thread that does anything.
+    server.count(1, |_| sleep(Duration::from_millis(300)))
 }
 
 fn relayed() -> Cost {

@@ -44,7 +44,7 @@ impl Kind {
     pub const ALL: [Kind; 6] =
         [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick, Kind::Tls, Kind::TwoWorkers];
 
-    /// The servers in tables and charts.
+    /// The servers in tables.
     pub const COMPARED: [Kind; 4] = [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick];
 
     /// A server by itself, and the nodes of clusters.

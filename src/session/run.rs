@@ -22,8 +22,8 @@ use crate::wire::{CloseReason, Frame, GOING_AWAY, Limit};
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;
 
-/// Longest pause of a client above its rate limit before we check if it has left.
-const MAX_PAUSE: Duration = Duration::from_millis(250);
+/// Interval at which we check if a client above its rate limit has left during its pause.
+const DEPARTURE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The client said LEAVE to everybody, or the broker took the id away and said why in the outbox.
 const LEFT: Disconnect = Disconnect::ByServer(CloseReason::Left);
@@ -231,7 +231,7 @@ impl<S, H: ProtocolHandler> Drop for ActiveSession<S, H> {
 
 /// The pause of a client above its rate limit, cut into parts so that we notice when it leaves.
 fn pause_for(excess: Duration, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-    let pause = excess.min(MAX_PAUSE);
+    let pause = excess.min(DEPARTURE_CHECK_INTERVAL);
     if pause.is_zero() { None } else { Some(Box::pin(node.clock().sleep(pause))) }
 }
 

@@ -25,8 +25,8 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// Time for which an ended stream counts as open: its client opens the next one.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Pause before another node is sought a second time; then twice as long each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Delay before another node is sought a second time; then twice as long each time.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Time for which a POST waits for its client's stream or WebSocket.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,10 +128,10 @@ async fn until_elsewhere(node: &Node, entry: &Entry) {
     if node.membership().is_none() {
         return std::future::pending().await;
     }
-    let mut pause = FIRST_PAUSE;
+    let mut delay = FIRST_RETRY_DELAY;
     while !node.is_elsewhere(&entry.realm.address(&entry.id)).await {
-        node.clock().sleep(pause).await;
-        pause *= 2;
+        node.clock().sleep(delay).await;
+        delay *= 2;
     }
 }
 
@@ -149,7 +149,7 @@ impl Sender {
     /// Handles it here, or where the client is.
     async fn post_somewhere(&self, node: &Node, text: &str) -> Posted {
         let Entry { realm, id, token, messages_per_second, .. } = &self.entry;
-        let mut pause = FIRST_PAUSE;
+        let mut delay = FIRST_RETRY_DELAY;
         loop {
             if let Some(peer) = Peer::find(realm, id, token) {
                 return handle(node, &peer, &self.handler, *messages_per_second, text);
@@ -157,10 +157,10 @@ impl Sender {
             let Some(membership) = node.membership() else { return Posted::Absent };
             match membership.post(realm, id, token, text).await {
                 // Its client is between two streams.
-                Posted::Absent => node.clock().sleep(pause).await,
+                Posted::Absent => node.clock().sleep(delay).await,
                 posted => return posted,
             }
-            pause *= 2;
+            delay *= 2;
         }
     }
 }

@@ -31,8 +31,8 @@ fn pair(id: &str) -> [(String, String); 2] {
     ["peer.connected", "peer.disconnected"].map(|kind| (kind.to_owned(), id.to_owned()))
 }
 
-/// Longer than any pause before the second attempt.
-const FIRST_PAUSE: Duration = Duration::from_secs(7);
+/// Longer than any delay before the second attempt.
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(7);
 
 #[test]
 fn a_connection_is_announced_and_its_end_as_well_on_both_transports() {
@@ -102,7 +102,7 @@ fn an_event_that_fails_comes_again_with_its_id_and_before_the_end_of_its_connect
     receiver.answers("200 OK");
     drop(other);
     server.wait_until_gone("bob");
-    server.advance(FIRST_PAUSE);
+    server.advance(FIRST_RETRY_DELAY);
     wait_until("both pairs to be delivered", || server.webhooks().delivered == 5);
     let told = receiver.all();
     let of_alice: Vec<_> = told.iter().filter(|told| told.event["data"]["id"] == "alice").collect();
@@ -241,7 +241,7 @@ fn joining_and_leaving_a_room_is_announced_by_name_and_coming_back_is_not() {
     bob.reset();
     // Its id is free before the room knows that it is away.
     wait_until("both ends of bob", || server.told_about("bob").len() == 4);
-    server.advance(FIRST_PAUSE * 2);
+    server.advance(FIRST_RETRY_DELAY * 2);
     next_is("room.left");
     wait_until("the last event to be delivered", || server.webhooks().delivered == 7);
 }

@@ -10,7 +10,7 @@ use crate::raw_client::RawClient;
 use crate::wire::{FIN, opcode};
 
 /// The pause between two rounds, so that the pair stays below its rate limit.
-const PAUSE: Duration = Duration::from_millis(15);
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(15);
 /// One round in this many opens a new client.
 const NEWCOMER_EVERY: usize = 20;
 
@@ -50,7 +50,7 @@ impl Bystanders {
             if last {
                 break;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(BETWEEN_ROUNDS);
         }
         longest
     }

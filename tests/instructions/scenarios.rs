@@ -35,7 +35,7 @@ pub const ALL: &[Scenario] = &[
 
 /// Time in which the thread of a port goes to sleep. Otherwise it depends on the machine's load whether it finds the next datagram
 /// before that, which costs a fifth less.
-const PAUSE: Duration = Duration::from_micros(500);
+const TO_SLEEP: Duration = Duration::from_micros(500);
 
 /// A datagram of media.
 const DATAGRAM: [u8; 1_200] = [0x80; 1_200];
@@ -183,7 +183,7 @@ fn relayed() -> Cost {
     server.count(200, |_| {
         send();
         while b.receive() != DATAGRAM {}
-        sleep(PAUSE);
+        sleep(TO_SLEEP);
     })
 }
 
@@ -196,6 +196,6 @@ fn channel() -> Cost {
     server.count(200, |_| {
         one.send(&DATAGRAM);
         other.receive();
-        sleep(PAUSE);
+        sleep(TO_SLEEP);
     })
 }

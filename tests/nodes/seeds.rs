@@ -22,7 +22,7 @@ const REGRESSIONS: &[u64] = &[];
 const SEEDS: u64 = 10;
 
 /// The number that run at the same time, each with its own nodes. They wait more than they compute.
-const AT_ONCE: usize = 4;
+const SEEDS_IN_PARALLEL: usize = 4;
 
 /// The variable for one seed.
 const SEED: &str = "PEERBROKER_SEED";
@@ -40,10 +40,11 @@ fn no_random_failure_gives_an_id_two_owners_or_loses_or_doubles_or_reorders_a_me
         Some(seed) => vec![seed],
         None => REGRESSIONS.iter().copied().chain(first..first + number(NUMBER).unwrap_or(SEEDS)).collect(),
     };
-    let at_once = number(THREADS).and_then(|number| usize::try_from(number).ok()).unwrap_or(AT_ONCE);
+    let in_parallel =
+        number(THREADS).and_then(|number| usize::try_from(number).ok()).unwrap_or(SEEDS_IN_PARALLEL);
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        for _ in 0..at_once {
+        for _ in 0..in_parallel {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = catch_unwind(AssertUnwindSafe(|| run(script::play(*seed))));

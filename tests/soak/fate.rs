@@ -18,14 +18,14 @@ pub struct Heard {
 }
 
 /// Most messages in one write, so that they arrive together on a busy machine, too.
-const AT_ONCE: usize = 20;
+const BATCH_SIZE: usize = 20;
 
 /// Sends this many messages of this length, numbered from 0.
 pub fn send(from: &mut RawClient, dst: &str, count: usize, length: usize) {
     let padding = "x".repeat(length);
     let message = |number: usize| wire::text(&offer(dst, &format!(r#"[{number},"{padding}"]"#)));
-    for begin in (0..count).step_by(AT_ONCE) {
-        let batch: Vec<u8> = (begin..count.min(begin + AT_ONCE)).flat_map(message).collect();
+    for begin in (0..count).step_by(BATCH_SIZE) {
+        let batch: Vec<u8> = (begin..count.min(begin + BATCH_SIZE)).flat_map(message).collect();
         from.send_raw(batch);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{FIRST_PAUSE, server_for, started};
+use super::{FIRST_RETRY_DELAY, server_for, started};
 use crate::harness::receiver::{Receiver, Says, ok};
 use crate::harness::wait_until;
 
@@ -28,7 +28,7 @@ fn while_an_endpoint_hangs_pairs_are_dropped_whole_and_the_others_come_later() {
     let deadline = Instant::now() + Duration::from_secs(120);
     while server.webhooks().waiting > 0 {
         assert!(Instant::now() < deadline, "{:?}", server.webhooks());
-        server.advance(FIRST_PAUSE);
+        server.advance(FIRST_RETRY_DELAY);
         thread::sleep(Duration::from_millis(5));
     }
     let totals = server.webhooks();

@@ -19,7 +19,7 @@ const MESSAGE_OVERHEAD: u64 = 60;
 const OF_STRANGER: u32 = 10;
 
 /// Messages that are handled before other connections get their turn.
-const AT_ONCE: u32 = 32;
+const MESSAGES_PER_TURN: u32 = 32;
 
 /// The bytes that messages or datagrams are charged as.
 pub(crate) fn cost(bytes: usize, messages: u64) -> u32 {
@@ -60,7 +60,7 @@ impl Pace {
             }
         }
         self.handled = self.handled.wrapping_add(1);
-        if self.handled.is_multiple_of(AT_ONCE) {
+        if self.handled.is_multiple_of(MESSAGES_PER_TURN) {
             yield_now().await;
         }
         Ok(())
@@ -137,7 +137,7 @@ mod tests {
         };
         // Ends when the flood yields for the first time.
         assert!(timeout(Duration::ZERO, flood).await.is_err());
-        assert_eq!(handled, AT_ONCE);
+        assert_eq!(handled, MESSAGES_PER_TURN);
     }
 
     #[test]

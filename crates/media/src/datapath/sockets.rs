@@ -33,8 +33,8 @@ const SEND_BUFFER: usize = 1 << 16;
 /// Bytes in that buffer that are not on their way yet, on Linux. Others wait in our outbox, where the oldest can be dropped.
 pub(crate) const UNSENT: usize = 1 << 12;
 
-/// Pause after an error of a socket.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Delay before a socket is tried again after an error.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The service behind the ports of one thread.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
@@ -257,7 +257,7 @@ async fn accept(service: impl Service, listener: TcpListener) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
             Err(error) => {
                 log::debug!("cannot accept a connection: {error}");
-                sleep(PAUSE).await;
+                sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -324,7 +324,7 @@ async fn read(service: impl Service, port: Arc<Port>) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
                 log::debug!("cannot read UDP port {}: {error}", port.bound);
-                sleep(PAUSE).await;
+                sleep(RETRY_DELAY).await;
             }
         }
     }

@@ -31,11 +31,11 @@ const MAX_WAITING: usize = 64 << 10;
 const CROWDED: usize = MAX_WAITING / 2;
 
 /// Most time for which one message waits.
-const MAX_PAUSE: Duration = Duration::from_millis(100);
+const MAX_WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
 
-/// Pauses after which senders no longer wait for an outbox, until its client reads. So a client that reads nothing delays its senders
+/// Waits in vain after which senders no longer wait for an outbox, until its client reads. So a client that reads nothing delays its senders
 /// by two seconds at most: they may have other recipients.
-const MAX_VAIN_PAUSES: u32 = 17;
+const MAX_VAIN_WAITS: u32 = 17;
 
 /// Time after which a client that has sent to another recipient waits for a crowded one. A client with several recipients
 /// does not wait: the slowest one would slow all of them.
@@ -87,7 +87,7 @@ pub(crate) struct Outbox {
     filled: Notify,
     emptied: Notify,
     /// Pauses since its client has read something.
-    vain_pauses: AtomicU32,
+    vain_waits: AtomicU32,
 }
 
 impl Outbox {
@@ -98,7 +98,7 @@ impl Outbox {
             end_of_first: P::end_of_first,
             filled: Notify::new(),
             emptied: Notify::new(),
-            vain_pauses: AtomicU32::default(),
+            vain_waits: AtomicU32::default(),
         })
     }
 
@@ -127,7 +127,7 @@ impl Outbox {
     async fn take(&self, at_once: usize) -> BytesMut {
         loop {
             if let Some(taken) = self.try_take(at_once) {
-                self.vain_pauses.store(0, Ordering::Relaxed);
+                self.vain_waits.store(0, Ordering::Relaxed);
                 return taken;
             }
             self.filled.notified().await;
@@ -155,9 +155,12 @@ impl Outbox {
     /// Waits until it is not crowded, but not for long.
     async fn until_room(&self) {
         let emptied = self.emptied.notified();
-        let is_hopeful = self.vain_pauses.load(Ordering::Relaxed) < MAX_VAIN_PAUSES;
-        if is_hopeful && self.waiting.lock().len() > CROWDED && timeout(MAX_PAUSE, emptied).await.is_err() {
-            self.vain_pauses.fetch_add(1, Ordering::Relaxed);
+        let is_hopeful = self.vain_waits.load(Ordering::Relaxed) < MAX_VAIN_WAITS;
+        if is_hopeful
+            && self.waiting.lock().len() > CROWDED
+            && timeout(MAX_WAIT_FOR_ROOM, emptied).await.is_err()
+        {
+            self.vain_waits.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -218,8 +221,8 @@ pub(crate) trait Protocol {
         first.map_or(sent.len(), |first| first.end)
     }
 
-    /// Bytes that are written at once. A longer message goes alone.
-    const AT_ONCE: usize;
+    /// Most bytes of one write. A longer message goes alone.
+    const MAX_WRITE: usize;
 
     /// Handles a message. `None` ends the connection.
     fn receive(&self, message: &[u8]) -> Option<Received>;
@@ -301,7 +304,7 @@ fn poll_read(
 async fn write<P: Protocol>(outbox: &Outbox, writer: impl AsyncWrite) -> io::Result<()> {
     let mut writer = pin!(writer);
     loop {
-        let mut taken = outbox.take(P::AT_ONCE).await;
+        let mut taken = outbox.take(P::MAX_WRITE).await;
         while !taken.is_empty() {
             let count = timeout(P::TO_READ, writer.write(&taken)).await??;
             if count == 0 {
@@ -340,7 +343,7 @@ mod tests {
     impl Protocol for ToOutboxes<'_> {
         const TO_PROVE: Duration = Duration::from_secs(600);
         const TO_READ: Duration = Duration::from_secs(600);
-        const AT_ONCE: usize = 10 * MESSAGE;
+        const MAX_WRITE: usize = 10 * MESSAGE;
 
         fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
             Ok((bytes.len() >= MESSAGE).then_some(Framed { message: 0..MESSAGE, end: MESSAGE }))
@@ -414,7 +417,7 @@ mod tests {
         }
         let mut left = 60 - room as u8..60;
         for count in [10, 10, 10, 10, 10, room - 50] {
-            let part = outbox.take(ToOutboxes::AT_ONCE).await;
+            let part = outbox.take(ToOutboxes::MAX_WRITE).await;
             let expected: Vec<u8> = left.by_ref().take(count).flat_map(|number| [number; MESSAGE]).collect();
             assert!(part == expected);
         }

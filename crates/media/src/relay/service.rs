@@ -213,7 +213,7 @@ impl Drop for OfCall<'_> {
 impl Protocol for OfCall<'_> {
     const TO_PROVE: Duration = Duration::from_secs(5);
     const TO_READ: Duration = SILENT;
-    const AT_ONCE: usize = sockets::UNSENT;
+    const MAX_WRITE: usize = sockets::UNSENT;
 
     fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
         let Some((length, after)) = bytes.split_first_chunk() else { return Ok(None) };

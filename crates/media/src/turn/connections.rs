@@ -52,7 +52,7 @@ impl Protocol for OfTurn<'_> {
     const TO_PROVE: Duration = IDLE_TIMEOUT;
     const TO_READ: Duration = IDLE_TIMEOUT;
     /// One message: TLS makes a record of each write, and some clients read only the first message of a record.
-    const AT_ONCE: usize = 0;
+    const MAX_WRITE: usize = 0;
 
     fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
         let Some(head) = bytes.first_chunk::<CHANNEL_HEADER>() else { return Ok(None) };

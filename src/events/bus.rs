@@ -136,10 +136,10 @@ impl Events {
     }
 
     /// Waits until every follower has handled [`Event::Stopped`], so that nothing is missing in a log, but at most for
-    /// `patience`.
-    pub fn wait_for_followers(&self, patience: Duration) {
+    /// `timeout`.
+    pub fn wait_for_followers(&self, timeout: Duration) {
         // A follower that blocks for longer is left behind.
-        let end = Instant::now() + patience;
+        let end = Instant::now() + timeout;
         self.0.followers.read().iter().for_each(|follower| follower.wait_until_stopped(end));
     }
 

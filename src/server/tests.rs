@@ -18,11 +18,11 @@ async fn client() -> DuplexStream {
     client
 }
 
-/// The bytes that the server sends until it is silent for `patience`. `None` if it ends the connection.
-async fn received(client: &mut DuplexStream, patience: Duration) -> Option<String> {
+/// The bytes that the server sends until it sends nothing for `silence`. `None` if it ends the connection.
+async fn received(client: &mut DuplexStream, silence: Duration) -> Option<String> {
     let mut received = Vec::new();
     loop {
-        match timeout(patience, client.read_buf(&mut received)).await {
+        match timeout(silence, client.read_buf(&mut received)).await {
             Ok(Ok(0)) if received.is_empty() => return None,
             Ok(Ok(0)) | Err(_) => return Some(String::from_utf8(received).expect("text")),
             Ok(read) => drop(read.expect("a read")),

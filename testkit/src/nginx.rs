@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::directory::Directory;
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::ports::free_port;
 use crate::tools::need;
 
@@ -42,7 +42,7 @@ impl Nginx {
             .spawn()
             .unwrap();
         let mut nginx = Nginx { child, directory, address };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(address).is_err() {
             let has_ended = nginx.child.try_wait().unwrap().is_some();
             assert!(!has_ended && Instant::now() < deadline, "nginx does not listen: {}", nginx.log());

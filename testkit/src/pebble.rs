@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::ports::free_ports;
 use crate::raw_client::RawClient;
 use crate::tools::{fixture, need};
@@ -127,7 +127,7 @@ impl Pebble {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.pebble = Some(command.spawn().unwrap());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let address: SocketAddr = ([127, 0, 0, 1], self.management_port).into();
         while std::net::TcpStream::connect(address).is_err() {
             assert!(Instant::now() < deadline, "pebble does not start: {}", self.log());

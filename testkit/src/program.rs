@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::api::Api;
-use crate::http_client::{HttpConnection, PATIENCE, Response};
+use crate::http_client::{HttpConnection, Response, TIMEOUT};
 use crate::raw_client::RawClient;
 use crate::tools::built_program;
 
@@ -122,11 +122,11 @@ impl Program {
 
     /// The next line of stdout.
     pub fn expect_line(&mut self) -> String {
-        self.expect_line_within(PATIENCE)
+        self.expect_line_within(TIMEOUT)
     }
 
-    fn expect_line_within(&mut self, patience: Duration) -> String {
-        let line = self.lines.recv_timeout(patience).expect("a line of stdout");
+    fn expect_line_within(&mut self, timeout: Duration) -> String {
+        let line = self.lines.recv_timeout(timeout).expect("a line of stdout");
         self.seen.push(line.clone());
         line
     }
@@ -153,7 +153,7 @@ impl Program {
 
     /// Waits until the log has this text.
     pub fn expect_log(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.stderr().contains(text) {
             assert!(Instant::now() < deadline, "the log has no {text:?}: {}", self.stderr());
             thread::sleep(Duration::from_millis(2));
@@ -176,7 +176,7 @@ impl Program {
             // The signal is on its way to every thread when `kill` ends.
             let is_stopped =
                 |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             let stats = || {
                 fs::read_dir(format!("/proc/{pid}/task"))
                     .unwrap()
@@ -191,7 +191,7 @@ impl Program {
 
     /// Waits until the program has ended by itself.
     pub fn wait(&mut self) -> Ended {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;

@@ -15,7 +15,7 @@ use crate::tools::find;
 pub const USER: &str = "peerbroker:secret";
 
 /// For everything that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct RedisServer {
     port: u16,
@@ -71,7 +71,7 @@ impl RedisServer {
         command.current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.spawn().expect("redis-server");
         let pid = process.id().to_string();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while Instant::now() < until && process.try_wait().expect("a child").is_none() {
             // Another server may have the port: then this one ends, and the one that answers is not ours.
             if self.pid_that_answers().as_ref() == Some(&pid) {
@@ -90,7 +90,7 @@ impl RedisServer {
         let password = self.options.iter().skip_while(|option| *option != "--requirepass").nth(1);
         let user = password.map(|password| format!(":{password}@")).unwrap_or_default();
         let client = Client::open(format!("redis://{user}127.0.0.1:{}", self.port)).expect("an address");
-        let mut connection = client.get_connection_with_timeout(PATIENCE).ok()?;
+        let mut connection = client.get_connection_with_timeout(TIMEOUT).ok()?;
         let info: String = redis::cmd("INFO").arg("server").query(&mut connection).ok()?;
         info.lines().find_map(|line| line.strip_prefix("process_id:")).map(str::to_owned)
     }
@@ -125,7 +125,7 @@ impl RedisServer {
     /// A connection of the test's own.
     pub fn client(&self) -> Connection {
         let client = Client::open(self.url()).expect("an address");
-        client.get_connection_with_timeout(PATIENCE).expect("a connection")
+        client.get_connection_with_timeout(TIMEOUT).expect("a connection")
     }
 
     /// Stops it at once, and leaves its files.

@@ -10,7 +10,7 @@ use stun_types::message::{
     MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
 };
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time after which a client sends again what may be lost.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -67,7 +67,7 @@ impl Side {
     pub fn new(relay: SocketAddr, own: &'static str, other: &'static str) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         socket.connect(relay).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Side { socket, own, other }
     }
 
@@ -172,7 +172,7 @@ impl Side {
 
     /// Calls `send` again and again until a datagram comes that `is_it`.
     fn until(&self, send: impl Fn() -> std::io::Result<usize>, is_it: impl Fn(&[u8]) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         self.socket.set_read_timeout(Some(AGAIN)).unwrap();
         let mut buffer = [0; 2048];
         'again: loop {
@@ -184,7 +184,7 @@ impl Side {
                 }
             }
         }
-        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     }
 }
 
@@ -194,7 +194,7 @@ pub struct Line(pub TcpStream);
 impl Line {
     pub fn open(relay: SocketAddr) -> Self {
         let stream = TcpStream::connect(relay).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Line(stream)
     }
 

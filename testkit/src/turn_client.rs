@@ -19,7 +19,7 @@ use turn_types::message::{ALLOCATE, CHANNEL_BIND};
 use super::http_client::connect;
 use super::program::Program;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 const CHANNEL: u16 = 0x4001;
 /// The secret of the servers under test.
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -53,7 +53,7 @@ impl Datagrams {
     }
 
     pub fn over(connected: UdpSocket) -> Self {
-        connected.set_read_timeout(Some(PATIENCE)).unwrap();
+        connected.set_read_timeout(Some(TIMEOUT)).unwrap();
         Datagrams(connected)
     }
 }

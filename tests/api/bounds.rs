@@ -10,7 +10,7 @@ use peerbroker::wire::PeerId;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::http_client::PATIENCE;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::messages::{ID_TAKEN, expired, offer, relayed_offer};
 use crate::harness::wire::opcode;
 use crate::harness::{
@@ -25,8 +25,8 @@ fn client_that_reads_late(server: &TestServer, id: &str) -> RawClient {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
     socket.connect(&server.address.into()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+    socket.set_write_timeout(Some(TIMEOUT)).unwrap();
     let mut client = RawClient::over(socket.into(), id);
     client.ends_its_side = server.transport == Transport::Actix;
     client.send_raw(RawClient::handshake(&server.target(id, &token_of(id))));
@@ -188,8 +188,8 @@ fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 128 << 10;
-            config.limits.alive_timeout = PATIENCE * 100_000;
-            config.close_timeout = PATIENCE;
+            config.limits.alive_timeout = TIMEOUT * 100_000;
+            config.close_timeout = TIMEOUT;
         },
         |server| {
             let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
@@ -280,8 +280,8 @@ fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
     on_own_with(
         |config| {
             config.limits.outbox_bytes = 100_000;
-            config.limits.ping_interval = PATIENCE * 1000;
-            config.limits.alive_timeout = PATIENCE * 10_000;
+            config.limits.ping_interval = TIMEOUT * 1000;
+            config.limits.alive_timeout = TIMEOUT * 10_000;
         },
         |server| {
             let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
@@ -392,7 +392,7 @@ fn a_takeover_loses_nothing_that_the_old_socket_did_not_read() {
         |config| {
             config.limits.outbox_bytes = 64 << 20;
             config.limits.queue_bytes = 64 << 20;
-            config.close_timeout = PATIENCE;
+            config.close_timeout = TIMEOUT;
         },
         |server| {
             let (mut old, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));

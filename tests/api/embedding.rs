@@ -13,7 +13,7 @@ use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
 use serde_json::json;
 
 use crate::harness::api::Api;
-use crate::harness::http_client::{HttpConnection, PATIENCE};
+use crate::harness::http_client::{HttpConnection, TIMEOUT};
 use crate::harness::messages::{expired, message, offer, relayed_offer};
 use crate::harness::wire::opcode;
 use crate::harness::{RawClient, Told, on_both, wait_until};
@@ -278,7 +278,7 @@ fn a_hook_that_panics_in_the_sweep_ends_neither_expiry_nor_pings() {
     let api = Api { address: api.unwrap(), headers: String::new() };
     let until_soon = json!({"filter": "debug", "seconds": 1});
     assert_eq!(api.call("PUT", "/api/log", Some(&until_soon)).status, 200);
-    panicked.recv_timeout(PATIENCE).expect("the filter ends");
+    panicked.recv_timeout(TIMEOUT).expect("the filter ends");
     let mut a = client(address, "", "a");
     a.send(offer("nobody", "1"));
     let (mut has_expired, mut is_pinged) = (false, false);
@@ -303,7 +303,7 @@ fn a_hook_that_panics_is_called_for_the_next_event() {
         .build();
     let (address, end) = serve(&broker);
     let clients = ["a", "b"].map(|id| client(address, "", id));
-    let ids = [(); 2].map(|()| seen.recv_timeout(PATIENCE).expect("a call"));
+    let ids = [(); 2].map(|()| seen.recv_timeout(TIMEOUT).expect("a call"));
     assert_eq!(ids, ["a", "b"]);
     drop(clients);
     end();
@@ -357,7 +357,7 @@ fn a_hook_sees_each_text_and_the_program_sends_its_own() {
     let texts = [r#"{"type":"HEARTBEAT"}"#, r#"{"type":"unknown"}"#, "no JSON"];
     for text in texts {
         a.send(text);
-        assert_eq!(seen.recv_timeout(PATIENCE).unwrap(), format!("peerjs a {text}"));
+        assert_eq!(seen.recv_timeout(TIMEOUT).unwrap(), format!("peerjs a {text}"));
     }
     let tenant = broker.node().tenant("peerjs").unwrap();
     let [here, absent] = ["a", "b"].map(|id| PeerId::parse(id).unwrap());

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 pub use testkit::raw_client::RawClient;
 pub use testkit::{api, http_client, messages, raw_client, relay_client, turn_client, wire};
 
-use http_client::PATIENCE;
+use http_client::TIMEOUT;
 
 /// Threads of a server that serve connections.
 const WORKERS: usize = 2;
@@ -100,7 +100,7 @@ pub fn on_own_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer)) 
 
 /// Waits for a condition, and fails after a timeout.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !happened() {
         assert!(Instant::now() < deadline, "waited for {what}");
         thread::sleep(Duration::from_millis(1));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerbroker::wire::CloseReason;
 
-use crate::harness::http_client::PATIENCE;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, expired, offer, relayed_offer};
 use crate::harness::wire::opcode;
 use crate::harness::{
@@ -344,7 +344,7 @@ fn across_takeovers_nothing_is_lost_doubled_or_out_of_order() {
     const COUNT: usize = 3000;
     on_both_with(
         |config| {
-            config.close_timeout = PATIENCE;
+            config.close_timeout = TIMEOUT;
             config.limits.queue_messages = COUNT;
         },
         |server| {

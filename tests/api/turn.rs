@@ -13,7 +13,7 @@ use turn_types::attribute::XorPeerAddress;
 
 use crate::harness::http_client::connect;
 use crate::harness::turn_client::{
-    Datagrams, Line, PATIENCE, SECRET, Stream, TurnClient, USERNAME, allocate_request, in_pieces, tcp,
+    Datagrams, Line, SECRET, Stream, TIMEOUT, TurnClient, USERNAME, allocate_request, in_pieces, tcp,
 };
 use crate::harness::{RawClient, TestServer};
 use crate::tls::{listen as tls_listen, trust};
@@ -161,7 +161,7 @@ fn real_addresses_reach_peers_outside_and_only_permitted_ones_reach_the_client()
     let _server = with(turn, None, Listen::default());
     let mut client = TurnClient::allocate(Datagrams::to(at));
     let [peer, other] = [(); 2].map(|()| UdpSocket::bind((LOCALHOST, 0)).unwrap());
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(TIMEOUT)).unwrap();
     assert!(client.bind(peer.local_addr().unwrap()));
     client.send(b"question");
     let mut buffer = [0; 100];

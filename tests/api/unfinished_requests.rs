@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::http_client::{PATIENCE, connect, is_reset};
+use crate::harness::http_client::{TIMEOUT, connect, is_reset};
 use crate::harness::legacy::post;
 use crate::harness::messages::{HEARTBEAT, offer, relayed_offer};
 use crate::harness::ops::with_api;
@@ -18,7 +18,7 @@ const CHUNKED: &str = "Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 fn drip_until_cut_off(what: &str, mut stream: TcpStream) {
     let mut received = [0; 4096];
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
+    while begin.elapsed() < TIMEOUT {
         stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         match stream.read(&mut received) {
             Ok(0) => return,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::directory::Directory;
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::program::{Program, command, run};
 use crate::raw_client::RawClient;
 use crate::wire::opcode;
@@ -145,7 +145,7 @@ fn a_refused_order_says_what_to_do_and_leaves_the_server_up() {
     let Some(pebble) = Pebble::start(blocked) else { return };
     let mut program = start(&pebble, &["--acme", "broker.test", "--acme_http_port", "0", "--ops_port", "0"]);
     let api = program.expect_api().0;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let error = loop {
         let stats = api.get("/api/stats").json;
         // The self-signed certificate stands in.
@@ -264,7 +264,7 @@ fn changed_files_are_shown_to_new_clients_and_nobody_is_closed() {
         fs::copy(fixtures.join(from), &new).unwrap();
         fs::rename(new, to).unwrap();
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while view::shown(program.address).0 == first {
         assert!(Instant::now() < deadline, "the old certificate is shown");
     }

@@ -7,7 +7,7 @@ use rustls::ClientConnection;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::program::{Ended, Program};
 use crate::raw_client::RawClient;
 
@@ -31,7 +31,7 @@ fn line<'a>(log: &'a [String], text: &str) -> &'a str {
 /// Sends bytes as they are, and reads the answer.
 fn raw(program: &Program, bytes: &[u8]) -> String {
     let mut tcp = TcpStream::connect(program.address).unwrap();
-    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    tcp.set_read_timeout(Some(TIMEOUT)).unwrap();
     tcp.write_all(bytes).unwrap();
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).unwrap();
@@ -162,7 +162,7 @@ fn a_client_that_does_not_trust_the_certificate_is_logged() {
         let name = ServerName::try_from("localhost").unwrap();
         let mut client = ClientConnection::new(testkit::tls::trusting(other), name).unwrap();
         let mut tcp = TcpStream::connect(program.address).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_read_timeout(Some(TIMEOUT)).unwrap();
         let error = client.complete_io(&mut tcp).expect_err("an unknown authority");
         assert!(error.to_string().contains("UnknownIssuer"), "{error}");
         program.expect_log("does not trust the certificate");

@@ -22,7 +22,7 @@ use crate::directory::Directory;
 use crate::program::{Program, command, run};
 
 /// Longer than the program's own bound, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The result of an examination.
 pub struct Examined {
@@ -86,7 +86,7 @@ fn output(args: &[&str]) -> (Option<i32>, String) {
         stdout.read_to_string(&mut text).unwrap();
         read.send(text)
     });
-    let Ok(text) = text.recv_timeout(PATIENCE) else {
+    let Ok(text) = text.recv_timeout(TIMEOUT) else {
         child.kill().unwrap();
         panic!("the doctor does not end: {args:?}");
     };

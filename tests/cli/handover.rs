@@ -16,7 +16,7 @@ use rustls::ClientConfig;
 
 use crate::api::Api;
 use crate::directory::Directory;
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::program::{Program, command, run};
 use load::Load;
 use testkit::ports::free_ports;
@@ -149,7 +149,7 @@ fn a_second_signal_ends_a_long_drain() {
     let mut client = program.client("a");
     program.signal("-TERM");
     // The port is closed when the drain has begun.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while std::net::TcpStream::connect(program.address).is_ok() {
         assert!(Instant::now() < deadline);
         thread::sleep(Duration::from_millis(1));
@@ -172,7 +172,7 @@ fn a_relay_and_the_keys_go_to_the_next_server_when_the_first_has_ended() {
     let mut next = start_at(old.address.port(), &flags);
     assert_eq!(old.stop().status.code(), Some(0));
     let api = Api { address: ([127, 0, 0, 1], ops).into(), headers: String::new() };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let stats = api.get("/api/stats").json;
         if !stats["relay"].is_null() && !stats["turn"].is_null() {
@@ -213,7 +213,7 @@ fn systemd_is_told_of_the_start_and_the_end() {
     std::fs::create_dir_all(directory.at("")).unwrap();
     let path = directory.arg("notify");
     let told = UnixDatagram::bind(&path).unwrap();
-    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    told.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut program = Program::start_with_env(&[], &[("NOTIFY_SOCKET", &path)]);
     let expect = |line: &str| loop {
         let mut text = [0; 1000];

@@ -7,7 +7,7 @@ use peerbroker::keys::{Key, KeyStore as _, Settings};
 use peerbroker::wire::ApiKey;
 
 use crate::directory::Directory;
-use crate::http_client::{HttpConnection, PATIENCE, Response};
+use crate::http_client::{HttpConnection, Response, TIMEOUT};
 use crate::program::{Program, run};
 
 const LOST: &str =
@@ -172,7 +172,7 @@ fn registered_keys_that_nobody_uses_are_removed() {
     // Even after registration is closed.
     let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "7"]);
     let listed = || run(&["keys", "list", "--data_dir", &data_dir], &[]).stdout.join("\n");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while listed().contains("\nold ") {
         assert!(Instant::now() < deadline, "{}", listed());
         std::thread::sleep(Duration::from_millis(10));
@@ -196,7 +196,7 @@ fn with_a_ttl_of_zero_every_key_stays() {
     let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "0"]);
     // The server reads changes after it has deleted unused keys, so the keys that it knows now have stayed.
     store.add(goes.clone()).unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut client = program.connect(&format!("/peerjs?key={}&id=a&token=t", goes.key));
         if client.expect_text().contains("OPEN") {

@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::http_client::{HttpConnection, PATIENCE};
+use crate::http_client::{HttpConnection, TIMEOUT};
 use crate::program::Program;
 
 fn tell(stdin: &mut ChildStdin, command: &Value) {
@@ -22,7 +22,7 @@ fn lines(stdout: BufReader<ChildStdout>) -> Receiver<String> {
 }
 
 fn hear(lines: &Receiver<String>) -> Value {
-    let line = lines.recv_timeout(PATIENCE).expect("a line of stdout");
+    let line = lines.recv_timeout(TIMEOUT).expect("a line of stdout");
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::flow::{ShutDown, connect_with_small_segments, ended, pull, push};
 use crate::harness::{Target, accepted};
-use crate::http_client::{PATIENCE, connect, connect_with_small_buffer};
+use crate::http_client::{TIMEOUT, connect, connect_with_small_buffer};
 use crate::raw_client::RawClient;
 use crate::wire::{self, FIN, Frame, opcode};
 
@@ -190,11 +190,11 @@ pub fn self_takeover(target: &mut Target) {
     let mut holder: Option<RawClient> = None;
     for takeover in 0..400 {
         let stream = connect_with_small_segments(target.address);
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
         let mut next = accepted(stream, ATTACKER, "me", "t");
         next.expect_open();
         drop(holder.replace(next));
-        let sent = push(&sender, &bytes, Instant::now() + PATIENCE);
+        let sent = push(&sender, &bytes, Instant::now() + TIMEOUT);
         assert_eq!(sent, bytes.len(), "bytes that the server reads before takeover {takeover}");
         // The pong proves that the server has handled the message.
         while client.next_frame("a pong").expect("a connection").opcode() != opcode::PONG {}

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::flow::push;
 use crate::harness::{Target, handshake};
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::program::{Program, command};
 
 pub fn descriptors(target: &mut Target) {
@@ -98,7 +98,7 @@ pub fn kills(target: &mut Target) {
             (0..).map_while(add).try_for_each(|key| stored.send(key))
         });
         for _ in 0..KEYS_BEFORE_KILL {
-            promised.push(keys.recv_timeout(PATIENCE).expect("another key is stored"));
+            promised.push(keys.recv_timeout(TIMEOUT).expect("another key is stored"));
         }
         // The kills hit different moments of a write.
         thread::sleep(began.elapsed() / KEYS_BEFORE_KILL * round / 4);

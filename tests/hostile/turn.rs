@@ -16,7 +16,7 @@ use crate::program::Program;
 use crate::turn_client::{self, Datagrams, SECRET, Stream, TurnClient, USERNAME, allocate_request, tcp};
 
 /// Time in which the server must give something up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The address of the TURN server, as pages learn it.
 pub fn turn_of(target: &Target) -> SocketAddr {
@@ -132,7 +132,7 @@ pub fn slow_readers(target: &mut Target) {
         pair.talk();
         slow.push((stream, client));
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while allocations(target) > 3 {
         assert!(Instant::now() < deadline, "those who do not read keep their connections");
         pair.talk();
@@ -186,7 +186,7 @@ fn send_garbage(turn: SocketAddr, count: usize) {
             stream
         })
         .collect();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     assert!(connections.iter().all(|stream| ended(stream, deadline)), "all of them end");
     pair.talk();
 }

@@ -8,7 +8,7 @@ use rustls::client::Resumption;
 use testkit::messages::{message, offer};
 use testkit::program::Program;
 use testkit::raw_client::RawClient;
-use testkit::relay_client::{PATIENCE, Side, payload, relay_in};
+use testkit::relay_client::{Side, TIMEOUT, payload, relay_in};
 use testkit::tls;
 use testkit::tools::fixture;
 use testkit::turn_client::{Datagrams, SECRET, TurnClient, turn_of};
@@ -177,9 +177,9 @@ fn relayed() -> Cost {
     b.socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
     let begun = Instant::now();
     while send() > 0 && b.socket.recv(&mut [0; 2048]).is_err() {
-        assert!(begun.elapsed() < PATIENCE, "nothing passes");
+        assert!(begun.elapsed() < TIMEOUT, "nothing passes");
     }
-    b.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    b.socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     server.count(200, |_| {
         send();
         while b.receive() != DATAGRAM {}

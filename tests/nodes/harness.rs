@@ -17,7 +17,7 @@ pub use client::{Client, Seen};
 pub use cluster::Cluster;
 
 /// Longest time of anything before a test fails. Far more than it takes on an idle machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time between two looks at a condition.
 pub const LOOK: Duration = Duration::from_millis(5);
@@ -44,7 +44,7 @@ pub async fn becomes(bound: Duration, mut happened: impl AsyncFnMut() -> bool) -
 
 /// Waits for a condition, and fails after a bound.
 pub async fn until(what: &str, happened: impl AsyncFnMut() -> bool) {
-    assert!(becomes(PATIENCE, happened).await, "waited for {what}");
+    assert!(becomes(TIMEOUT, happened).await, "waited for {what}");
 }
 
 /// A process that ends with its test.

@@ -12,7 +12,7 @@ use turn_types::message::REFRESH;
 
 use crate::Stage;
 use crate::fate::{Heard, check, send};
-use crate::http_client::{HttpConnection, PATIENCE, connect_with_small_buffer};
+use crate::http_client::{HttpConnection, TIMEOUT, connect_with_small_buffer};
 use crate::messages::message;
 use crate::raw_client::RawClient;
 use crate::relay_client::{Side, payload, relay_in};
@@ -237,7 +237,7 @@ fn turn(stage: &Stage) {
 fn reload(stage: &Stage) {
     let origin = format!("https://{}.example", new_id());
     stage.configure(&origin);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let allowed = || {
         let response =
             HttpConnection::open(stage.address).request("GET", "/", &format!("Origin: {origin}\r\n"));

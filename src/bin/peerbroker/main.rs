@@ -106,8 +106,8 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let cannot_listen = |error| failed(format!("cannot listen for signals: {error}"));
     let mut hangups = runtime.block_on(async { Hangups::listen() }).map_err(cannot_listen)?;
     let has_predecessor = listen.reuse_port || !sockets.is_empty();
-    let mut awaited = PendingResources::default();
-    let store = open_keys(&settings, has_predecessor.then_some(&mut awaited))?;
+    let mut pending = PendingResources::default();
+    let store = open_keys(&settings, has_predecessor.then_some(&mut pending))?;
     // As Node does: the usual soft limit of 1024 files would limit clients to 1000.
     if let Err(error) = process::raise_file_limit() {
         log::warn!("cannot raise the limit of open files: {error}");
@@ -126,14 +126,14 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     if let Some(relay) = &settings.relay {
         match BoundRelay::bind(relay.clone()) {
             Ok(relay) => builder = builder.relay(relay),
-            Err(error) if has_predecessor && error.is_in_use() => awaited.relay = Some(relay.clone()),
+            Err(error) if has_predecessor && error.is_in_use() => pending.relay = Some(relay.clone()),
             Err(error) => return Err(error.into()),
         }
     }
     if let Some(turn) = &settings.turn {
         match BoundTurn::bind(turn.clone()) {
             Ok(turn) => builder = builder.turn(turn),
-            Err(error) if has_predecessor && error.is_in_use() => awaited.turn = Some(turn.clone()),
+            Err(error) if has_predecessor && error.is_in_use() => pending.turn = Some(turn.clone()),
             // The operator has not asked for it, and calls do not need it.
             Err(error) if turn.only_stun => log::warn!("{error}. So pages have no STUN server here"),
             Err(error) => return Err(error.into()),
@@ -142,12 +142,12 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let broker = builder.build();
     let mut server = Server::bind_with(&broker, listen, sockets)?;
     let (has_relays, relays) = tokio::sync::oneshot::channel::<()>();
-    if awaited.is_a_relay() {
+    if pending.is_a_relay() {
         // Ready at the drop.
         server = server.begin_when(async { drop(relays.await) });
     }
     process::follow(&broker, listen)?;
-    let patience = listen.relay_drain();
+    let relay_drain = listen.relay_drain();
     let parent = parent.map(|parent| parent.follow(&broker)).transpose()?;
     if parent.is_none() {
         console::follow(broker.events(), style, settings.clone())?;
@@ -160,7 +160,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
             while hangups.next().await && reload.send(()).is_ok() {}
         });
         actix_web::rt::spawn(process::report(broker.clone()));
-        let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience, has_relays));
+        let taking = actix_web::rt::spawn(pending.take(broker.clone(), relay_drain, has_relays));
         let stop = async move {
             match parent {
                 // Signals for a whole group of processes, such as that of Ctrl-C, are for the parent to decide on. An error
@@ -178,10 +178,10 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
 }
 
 /// Opens the stored keys. Warns if another server uses the same ones without being a node of the same cluster, or if there
-/// is no key for any client. With `awaited`, the predecessor may use them for a while.
+/// is no key for any client. With `pending`, the predecessor may use them for a while.
 fn open_keys(
     settings: &Settings,
-    awaited: Option<&mut PendingResources>,
+    pending: Option<&mut PendingResources>,
 ) -> Result<Option<Arc<dyn KeyStore>>, Failure> {
     let (store, place): (Arc<dyn KeyStore>, String) = match &settings.stored_keys {
         StoredKeys::InMemory => return Ok(None),
@@ -193,8 +193,8 @@ fn open_keys(
                     "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of \
                      them, or give each a directory of its own"
                 );
-                match awaited {
-                    Some(awaited) => awaited.keys = Some((Arc::clone(&store), warning)),
+                match pending {
+                    Some(pending) => pending.keys = Some((Arc::clone(&store), warning)),
                     None => log::warn!("{warning}"),
                 }
             }

@@ -33,8 +33,8 @@ impl PendingResources {
     /// it has the ports of relay and TURN.
     pub async fn take(mut self, broker: PeerBroker, relay_drain: Duration, has_relays: Sender<()>) {
         let mut has_relays = Some(has_relays);
-        let patience = PREDECESSOR_TIMEOUT + relay_drain;
-        let (relays, deadline) = (self.relays(), Instant::now() + patience);
+        let timeout = PREDECESSOR_TIMEOUT + relay_drain;
+        let (relays, deadline) = (self.relays(), Instant::now() + timeout);
         if !relays.is_empty() {
             log::info!(
                 "{relays}: the server before this one still has the port, so this one begins when that one stops"
@@ -67,7 +67,7 @@ impl PendingResources {
         if !relays.is_empty() {
             log::error!(
                 "{relays}: another program has the port for {} minutes, so there is none",
-                patience.as_secs() / 60
+                timeout.as_secs() / 60
             );
         }
     }

@@ -17,7 +17,7 @@ use crate::wire::{Frame, Opcode};
 
 /// Time for which a test waits for anything, by the runtime's clock. That stands still while any task can run, and
 /// otherwise moves on at once.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The input of one read.
 #[derive(Debug)]
@@ -202,7 +202,7 @@ impl MockClient {
 
     /// The next output; `None` is the end of the session.
     pub(super) async fn next(&mut self) -> Option<Output> {
-        timeout(PATIENCE, self.output.recv()).await.expect("a frame or the end")
+        timeout(TIMEOUT, self.output.recv()).await.expect("a frame or the end")
     }
 
     pub(super) async fn expect(&mut self, output: Output) {

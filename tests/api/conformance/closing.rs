@@ -4,7 +4,7 @@ use super::{
     Case, End, ME, NORMAL, NOT_UTF8, PROTOCOL, Way, case, echo, filler, first, good, read_until_close,
     run_all, send, to_me, whole,
 };
-use crate::harness::http_client::PATIENCE;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::wire::close;
 use crate::harness::wire::opcode::{CLOSE, CONTINUATION, PING, TEXT};
 use crate::harness::{TestServer, Transport, on_both};
@@ -87,7 +87,7 @@ fn a_close_code_that_may_be_sent_comes_back_and_any_other_is_a_failure() {
 /// frame sends no other.
 #[test]
 fn after_a_bad_close_frame_no_other_is_waited_for() {
-    let server = TestServer::start(Transport::Own, |config| config.close_timeout = 10 * PATIENCE);
+    let server = TestServer::start(Transport::Own, |config| config.close_timeout = 10 * TIMEOUT);
     let closes = [
         ("7.3.2", close(None, b"a"), PROTOCOL),
         ("7.5.1", close(Some(NORMAL), b"\xed\xa0\x80"), NOT_UTF8),

@@ -18,7 +18,7 @@ pub const HEAD_START: Duration = Duration::from_secs(1);
 /// The grace period in which an ended stream counts as open.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// Time that a POST waits for its client.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum POSTs that wait for one id.
 pub const MAX_WAITING: usize = 64;
 

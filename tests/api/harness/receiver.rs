@@ -11,7 +11,7 @@ use peerbroker::keys::{Webhook, WebhookSecret};
 use serde_json::Value;
 
 use super::TestServer;
-use super::http_client::PATIENCE;
+use super::http_client::TIMEOUT;
 
 pub const SECRET: &str = "whsec_c2VjcmV0LW9mLXdlYmhvb2tzLWluLXRlc3Rz";
 
@@ -78,7 +78,7 @@ impl Receiver {
 
     /// The next request, whatever was answered.
     pub fn next(&self) -> Told {
-        self.told.lock().unwrap().recv_timeout(PATIENCE).expect("a request")
+        self.told.lock().unwrap().recv_timeout(TIMEOUT).expect("a request")
     }
 
     /// The next request about a client: its type and the client's id.

@@ -4,7 +4,7 @@ use peerbroker::keys::Change;
 use peerbroker::wire::CloseReason;
 
 use crate::harness::guests::{OFFER, join, offered, problem};
-use crate::harness::http_client::PATIENCE;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::keys::{
     INVALID_KEY, Keys, enabled, on_both_with_keys, on_both_with_keys_and, on_own_with_keys, plain_key,
 };
@@ -155,7 +155,7 @@ fn messages_that_a_slow_client_of_a_revoked_key_did_not_read_are_dropped() {
         on_both_with_keys_and(
             |config| {
                 config.limits.outbox_bytes = 64 << 20;
-                config.close_timeout = PATIENCE;
+                config.close_timeout = TIMEOUT;
             },
             &[plain_key("one")],
             |server, keys| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use peerbroker::events::Count;
 use peerbroker::wire::CloseReason;
 
-use crate::harness::http_client::PATIENCE;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};
 use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, error, expired, offer, relayed_offer};
 use crate::harness::{TestServer, Told, Transport, on_both, on_both_with, on_own, token_of, wait_until};
@@ -218,7 +218,7 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 1000;
-            config.limits.alive_timeout = PATIENCE * 100_000;
+            config.limits.alive_timeout = TIMEOUT * 100_000;
         },
         |server| {
             let mut b = server.client("b");
@@ -281,7 +281,7 @@ fn a_stream_in_its_head_start_does_not_hold_up_the_end_of_the_server() {
 
 #[test]
 fn a_stream_within_its_grace_does_not_hold_up_the_end_of_the_server() {
-    let mut server = TestServer::start(Transport::Own, |config| config.close_timeout = PATIENCE);
+    let mut server = TestServer::start(Transport::Own, |config| config.close_timeout = TIMEOUT);
     let a = server.stream("a");
     leave(&server, a);
     server.begin_stop();

@@ -7,7 +7,7 @@ use std::thread;
 use peerbroker::router::PendingRegistration;
 use peerbroker::wire::{PeerId, Token};
 
-use crate::harness::legacy::{HEAD_START, MAX_WAITING, MS, PATIENCE};
+use crate::harness::legacy::{CLIENT_TIMEOUT, HEAD_START, MAX_WAITING, MS};
 use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
 use crate::harness::{TestServer, on_both, on_own, on_own_with, token_of};
 
@@ -43,7 +43,7 @@ fn a_post_whose_client_does_not_come_is_refused_and_never_relayed() {
     on_own(|server| {
         let mut b = server.client("b");
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
-        server.advance(PATIENCE - MS);
+        server.advance(CLIENT_TIMEOUT - MS);
         server.settle();
         server.advance(MS);
         let refused = held.response(false);
@@ -58,7 +58,7 @@ fn a_post_whose_client_does_not_come_is_refused_and_never_relayed() {
 fn a_post_waits_until_its_timeout() {
     on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
-        server.advance(PATIENCE - MS);
+        server.advance(CLIENT_TIMEOUT - MS);
         server.settle();
         let _a = server.client("a");
         assert_eq!(held.response(false).status, 200);
@@ -73,7 +73,7 @@ fn a_post_with_another_token_than_the_holders_is_never_relayed() {
         for id in ["a", "s"] {
             let target = server.post_target_with(id, "another token", "offer");
             let mut forged = server.begin_post_at(&target, &offer("b", r#""forged""#));
-            server.advance(PATIENCE);
+            server.advance(CLIENT_TIMEOUT);
             assert_eq!(forged.response(false).status, 401);
         }
         b.expect_nothing("b");
@@ -159,7 +159,7 @@ fn posts_with_wrong_tokens_take_no_place_of_the_owner() {
         stream.expect_open();
         assert_eq!(post.response(false).status, 200);
         stream.expect(relayed_offer("a", "a", "1"));
-        server.advance(PATIENCE);
+        server.advance(CLIENT_TIMEOUT);
         for mut http in held {
             assert_eq!(http.response(false).status, 401);
         }
@@ -172,7 +172,7 @@ fn a_client_that_stops_waiting_makes_room() {
         let mut held: Vec<_> = (0..MAX_WAITING).map(|_| begin_post_unsettled(server, "a")).collect();
         server.settle();
         assert_eq!(server.post("a", "offer", &offer("b", "1")).status, 429);
-        server.advance(PATIENCE);
+        server.advance(CLIENT_TIMEOUT);
         for http in &mut held {
             assert_eq!(http.response(false).status, 401);
         }
@@ -195,7 +195,7 @@ fn nobody_is_left_waiting_once_all_are_answered() {
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         let gone = server.begin_post("a", "offer", &offer("b", "2"));
         drop(gone);
-        server.advance(PATIENCE);
+        server.advance(CLIENT_TIMEOUT);
         assert_eq!(held.response(false).status, 401);
         server.settle();
         let (id, token) = (PeerId::parse("a").unwrap(), Token::parse("t").unwrap());

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use crate::harness::http_client::PATIENCE;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::StreamClient;
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::wire::opcode;
@@ -82,7 +82,7 @@ fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
 fn in_a_ping_pong_of_stream_and_websocket_nothing_is_lost_doubled_or_out_of_order() {
     const COUNT: usize = 300;
     on_own_with(
-        |config| config.close_timeout = PATIENCE,
+        |config| config.close_timeout = TIMEOUT,
         |server| {
             let (mut stream, mut b) = (server.stream("a"), server.client("b"));
             thread::scope(|scope| {

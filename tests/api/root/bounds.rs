@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::harness::guests::{OFFER, call, join, offered, problem};
-use crate::harness::http_client::PATIENCE;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::wire::opcode;
 use crate::harness::{
     RawClient, TestServer, Transport, messages, on_both, on_both_with, on_own, on_own_with, wait_until,
@@ -94,8 +94,8 @@ fn guest_that_reads_late(server: &TestServer) -> RawClient {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
     socket.connect(&server.address.into()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+    socket.set_write_timeout(Some(TIMEOUT)).unwrap();
     let mut guest = RawClient::over(socket.into(), "slow");
     guest.ends_its_side = server.transport == Transport::Actix;
     guest.send_raw(RawClient::handshake("/"));
@@ -126,9 +126,9 @@ fn with_small_outboxes(test: impl Fn(&TestServer)) {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 128 << 10;
-            config.limits.alive_timeout = PATIENCE * 100_000;
+            config.limits.alive_timeout = TIMEOUT * 100_000;
             config.messages_per_second = 0;
-            config.close_timeout = PATIENCE;
+            config.close_timeout = TIMEOUT;
         },
         test,
     );

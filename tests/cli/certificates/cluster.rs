@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use redis::Commands as _;
 
 use super::{expect_trusted, view};
-use crate::http_client::{PATIENCE, connect};
+use crate::http_client::{TIMEOUT, connect};
 use crate::program::{Program, command, run};
 use crate::redis_server::RedisServer;
 use testkit::pebble::{Behaviour, Pebble};
@@ -34,7 +34,7 @@ fn older() -> String {
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE * 3;
+    let deadline = Instant::now() + TIMEOUT * 3;
     while !is_so() {
         assert!(Instant::now() < deadline, "waited until {what}");
         std::thread::sleep(Duration::from_millis(20));
@@ -50,7 +50,7 @@ struct Tries {
 impl Tries {
     fn watch(redis: &RedisServer, lock: &str) -> Self {
         let mut monitor = connect(([127, 0, 0, 1], redis.port()).into());
-        monitor.set_read_timeout(Some(PATIENCE)).unwrap();
+        monitor.set_read_timeout(Some(TIMEOUT)).unwrap();
         monitor.write_all(b"MONITOR\r\n").unwrap();
         let mut commands = BufReader::new(monitor);
         let mut accepted = String::new();
@@ -60,7 +60,7 @@ impl Tries {
     }
 
     fn wait_for(self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let is_try = |line: &String| line.contains(r#""HGET""#) && line.contains(&self.lock);
         let lines = self.commands.lines().map(|line| {
             assert!(Instant::now() < deadline, "no attempts");

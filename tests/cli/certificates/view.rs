@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use testkit::tls::trusting_everybody;
 use x509_parser::parse_x509_certificate;
 
-use crate::http_client::{PATIENCE, connect};
+use crate::http_client::{TIMEOUT, connect};
 
 /// The certificate that a port shows, and its issuer.
 pub fn shown(address: SocketAddr) -> (CertificateDer<'static>, String) {
@@ -24,7 +24,7 @@ pub fn shown(address: SocketAddr) -> (CertificateDer<'static>, String) {
 
 /// Waits until a port shows a certificate of pebble that is not this one.
 pub fn wait_for_new(address: SocketAddr, old: Option<&CertificateDer<'_>>) -> CertificateDer<'static> {
-    let deadline = Instant::now() + PATIENCE * 3;
+    let deadline = Instant::now() + TIMEOUT * 3;
     loop {
         let (certificate, issuer) = shown(address);
         if issuer.contains("Pebble") && Some(&certificate) != old {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::program::Program;
 use crate::redis_server::RedisServer;
 
@@ -70,7 +70,7 @@ impl Nodes {
 }
 
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !happened() {
         assert!(Instant::now() < deadline, "waited until {what}");
         thread::sleep(Duration::from_millis(5));

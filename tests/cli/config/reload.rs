@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::{PLACE, start_with};
 use crate::api::Api;
 use crate::directory::Directory;
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::program::{Program, command};
 
 /// Asks until something is so.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         thread::sleep(Duration::from_millis(5));

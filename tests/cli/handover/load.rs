@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 
-use crate::http_client::PATIENCE;
+use crate::http_client::TIMEOUT;
 use crate::raw_client::RawClient;
 
 /// Threads that connect.
@@ -48,7 +48,7 @@ impl Load {
 
     /// Waits until so many more clients have opened, or one has failed.
     pub fn go_on(&self, more: usize) {
-        let (deadline, goal) = (Instant::now() + PATIENCE, self.opened.load(Ordering::SeqCst) + more);
+        let (deadline, goal) = (Instant::now() + TIMEOUT, self.opened.load(Ordering::SeqCst) + more);
         while self.opened.load(Ordering::SeqCst) < goal && !self.threads.iter().any(JoinHandle::is_finished) {
             assert!(Instant::now() < deadline, "clients that open");
             thread::sleep(Duration::from_millis(1));

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::wire::{self, FIN, Frame, opcode};
 
 /// An observation of a client.
@@ -153,7 +153,7 @@ impl Client {
 
     /// The next that is seen.
     pub async fn next(&self) -> Seen {
-        let next = self.try_next(PATIENCE).await;
+        let next = self.try_next(TIMEOUT).await;
         next.unwrap_or_else(|| panic!("{} sees nothing after {:?}", self.id, self.seen()))
     }
 

@@ -101,7 +101,7 @@ impl Cluster {
         thread_local!(static NUMBER: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
         let mut sent: Vec<String> = Vec::new();
         let mut last = None;
-        becomes(super::PATIENCE, async || {
+        becomes(super::TIMEOUT, async || {
             let expired = from.seen().iter().filter(|(_, seen)| *seen == Seen::Expire(to.id.clone())).count();
             if last != Some(expired) {
                 last = Some(expired);

@@ -8,7 +8,7 @@ use super::fate::Fates;
 use super::world::{OwnEnd, World};
 use crate::harness::client::Stamp;
 use crate::harness::node::Node;
-use crate::harness::{PATIENCE, Seen, becomes};
+use crate::harness::{Seen, TIMEOUT, becomes};
 
 /// Time in which a node must take part again once Redis answers.
 const BACK: Duration = Duration::from_secs(3);
@@ -25,7 +25,7 @@ pub async fn heal(world: &mut World) -> Result<(), String> {
     let guards: Vec<usize> =
         (0..3).filter_map(|node| world.open(node, &format!("guard{round}-{node}"), "t")).collect();
     answered(world).await?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut mesh = Mesh::default();
     loop {
         let open: Vec<usize> = (0..world.conns.len()).filter(|conn| world.conns[*conn].is_open()).collect();
@@ -48,11 +48,11 @@ pub async fn heal(world: &mut World) -> Result<(), String> {
     becomes(BACK, async || world.cluster.nodes.iter().all(Node::is_back)).await;
     // Known only now: a node notices late.
     world.note_outages();
-    if !becomes(PATIENCE, async || Fates::of(world).missing(world).is_empty()).await {
+    if !becomes(TIMEOUT, async || Fates::of(world).missing(world).is_empty()).await {
         return Ok(());
     }
     for (number, node) in world.cluster.nodes.iter().enumerate() {
-        if !node.stats_become(PATIENCE, |stats| stats["queued_bytes"] == 0).await {
+        if !node.stats_become(TIMEOUT, |stats| stats["queued_bytes"] == 0).await {
             let stats = node.stats().await;
             return Err(format!(
                 "node {number} still has {} bytes of queued messages",
@@ -65,7 +65,7 @@ pub async fn heal(world: &mut World) -> Result<(), String> {
             world.end(guard, OwnEnd::Close);
         }
     }
-    let ended = becomes(PATIENCE, async || {
+    let ended = becomes(TIMEOUT, async || {
         world.conns.iter().all(|conn| conn.own_end.is_none() || conn.client.has_ended())
     })
     .await;
@@ -76,7 +76,7 @@ pub async fn heal(world: &mut World) -> Result<(), String> {
 
 async fn answered(world: &World) -> Result<(), String> {
     let silent = || world.conns.iter().position(|conn| conn.own_end.is_none() && !conn.has_answer());
-    if becomes(PATIENCE, async || silent().is_none()).await {
+    if becomes(TIMEOUT, async || silent().is_none()).await {
         return Ok(());
     }
     Err(format!("#{} got no answer", silent().unwrap_or_default()))

@@ -86,7 +86,7 @@ pub(crate) struct Outbox {
     end_of_first: fn(&[u8]) -> usize,
     filled: Notify,
     emptied: Notify,
-    /// Pauses since its client has read something.
+    /// Waits in vain since its client has read something.
     vain_waits: AtomicU32,
 }
 
@@ -229,7 +229,7 @@ pub(crate) trait Protocol {
 
     /// Asked when [`TO_PROVE`](Self::TO_PROVE) is over, about a client that is silent since then: the time to ask again. `None`
     /// ends the connection.
-    fn patience(&self, silent_since: Instant) -> Option<Instant>;
+    fn ask_again_at(&self, silent_since: Instant) -> Option<Instant>;
 }
 
 /// Serves a connection that was `opened` then until it ends. `read` has its first bytes.
@@ -276,7 +276,7 @@ async fn receive<P: Protocol>(
             tokio::select! {
                 count = poll_fn(|cx| poll_read(cx, reader.as_mut(), &mut unread)) => break count?,
                 () = &mut ask => {
-                    let next = protocol.patience(silent_since).ok_or(io::ErrorKind::TimedOut)?;
+                    let next = protocol.ask_again_at(silent_since).ok_or(io::ErrorKind::TimedOut)?;
                     ask.as_mut().reset(next);
                 }
             }
@@ -357,7 +357,7 @@ mod tests {
             Some(Received { sender: Sender::Client { bytes_per_second: 0 }, passed })
         }
 
-        fn patience(&self, _: Instant) -> Option<Instant> {
+        fn ask_again_at(&self, _: Instant) -> Option<Instant> {
             None
         }
     }

@@ -238,7 +238,7 @@ impl Protocol for OfCall<'_> {
         Some(Received { sender, passed: self.service.handle(from, datagram) })
     }
 
-    fn patience(&self, silent_since: Instant) -> Option<Instant> {
+    fn ask_again_at(&self, silent_since: Instant) -> Option<Instant> {
         let (end, now) = (silent_since + SILENT, Instant::now());
         let calls = &self.service.calls;
         let next = if calls.is_client(self.from) {

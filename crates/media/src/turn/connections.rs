@@ -74,7 +74,7 @@ impl Protocol for OfTurn<'_> {
         Server::receive(self.server, &self.client, message)
     }
 
-    fn patience(&self, _: Instant) -> Option<Instant> {
+    fn ask_again_at(&self, _: Instant) -> Option<Instant> {
         self.server.allocation_of(&self.client.id).map(|_| Instant::now() + IDLE_TIMEOUT)
     }
 }

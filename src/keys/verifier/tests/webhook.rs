@@ -43,8 +43,8 @@ fn tls_client(roots: RootCertStore) -> ClientConfig {
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
-fn custom(url: &str, roots: RootCertStore, patience: Duration) -> Verifier {
-    let webhook = Webhook::custom(url, tls_client(roots), patience).unwrap();
+fn custom(url: &str, roots: RootCertStore, timeout: Duration) -> Verifier {
+    let webhook = Webhook::custom(url, tls_client(roots), timeout).unwrap();
     Verifier(Method::Webhook(Box::new(webhook)))
 }
 

@@ -101,9 +101,9 @@ pub(crate) fn end(other: &str, whom: &str) -> Frame {
 }
 
 /// The messages that tell a client the new candidates of the relay.
-pub(crate) fn candidates(relay: &Relay, wake: &CandidateNudge) -> impl Iterator<Item = Frame> {
-    relay.candidates(wake.times).into_iter().map(|candidate| {
-        let payload = peerjs::candidate(&candidate, &wake.connection);
-        peerjs::forward(peerjs::Kind::Candidate, &wake.other, &wake.whom, Some(&payload))
+pub(crate) fn candidates(relay: &Relay, nudge: &CandidateNudge) -> impl Iterator<Item = Frame> {
+    relay.candidates(nudge.times).into_iter().map(|candidate| {
+        let payload = peerjs::candidate(&candidate, &nudge.connection);
+        peerjs::forward(peerjs::Kind::Candidate, &nudge.other, &nudge.whom, Some(&payload))
     })
 }

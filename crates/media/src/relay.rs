@@ -74,11 +74,11 @@ impl BoundRelay {
     ) -> Option<(Relay, Receiver<CandidateNudge>)> {
         let BoundRelay { config: RelayConfig { private, tcp, tcp_port, .. }, sockets } = self;
         let own = sockets.addresses.iter().flat_map(|address| [address.bound, address.told]).collect();
-        let (wakes, woken) = sync_channel(MAX_NUDGES);
+        let (nudges, nudged) = sync_channel(MAX_NUDGES);
         let connections = Connections::new(Arc::clone(&context.host));
         let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });
         let (threads, turn) = (context.threads.clone(), turn.and_then(Turn::for_relay));
-        let calls = Arc::new(Calls::new(context, own, private, wakes));
+        let calls = Arc::new(Calls::new(context, own, private, nudges));
         let service = |ports: &Ports| Service {
             ports: Arc::clone(ports),
             streams: Arc::clone(&streams),
@@ -92,7 +92,7 @@ impl BoundRelay {
         // Clients reach a port that the operator has named at each address.
         let named = tcp_port.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
         let other_tcp = named.map_or_else(OnceLock::new, OnceLock::from);
-        Some((Relay { service: of_broker, tcp, other_tcp, sockets }, woken))
+        Some((Relay { service: of_broker, tcp, other_tcp, sockets }, nudged))
     }
 }
 

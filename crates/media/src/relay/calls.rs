@@ -55,7 +55,7 @@ pub struct Calls {
     next_number: AtomicU32,
     /// The times at which calls have to look after their addresses.
     timer: Timer,
-    wakes: SyncSender<CandidateNudge>,
+    nudges: SyncSender<CandidateNudge>,
     /// Of each thread.
     counters: Mutex<Vec<Arc<TrafficCounters>>>,
     /// The totals that nothing else knows.
@@ -69,7 +69,7 @@ impl Calls {
         context: MediaContext,
         own: Vec<SocketAddr>,
         private: bool,
-        wakes: SyncSender<CandidateNudge>,
+        nudges: SyncSender<CandidateNudge>,
     ) -> Self {
         Calls {
             context,
@@ -87,7 +87,7 @@ impl Calls {
             // Random, so that other clients cannot predict it.
             next_number: AtomicU32::new(rand::random()),
             timer: Timer::default(),
-            wakes,
+            nudges,
             counters: Mutex::default(),
             counted: Mutex::default(),
             has_retired: AtomicBool::new(false),
@@ -314,9 +314,9 @@ impl Calls {
 
     /// Records the new owners of addresses, and charges the datagrams. Leaves those that may be sent.
     fn settle<'a>(&self, call: &Arc<Call>, end: End, mut outcome: Outcome<'a>, now: u64) -> Outcome<'a> {
-        if let Some(nudge) = outcome.wake.and_then(|(whom, times)| call.nudge(whom, times)) {
+        if let Some(nudge) = outcome.nudge.and_then(|(whom, times)| call.nudge(whom, times)) {
             // If there is no room, the receiver is far behind.
-            let _ = self.wakes.try_send(nudge);
+            let _ = self.nudges.try_send(nudge);
         }
         outcome.given_up.iter().for_each(|address| self.forget(call, *address));
         if let Some(proved) = outcome.proved {

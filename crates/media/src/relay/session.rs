@@ -21,7 +21,7 @@ pub(super) const KEEP_OPEN: std::ops::Range<u64> = 11_000..14_000;
 const WAITS: u64 = 5_000;
 
 /// Milliseconds that a client checks this path without an answer before the other one is told to come.
-const WAKE_AFTER: u64 = 1_000;
+const NUDGE_AFTER: u64 = 1_000;
 
 /// A side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ pub(super) struct Outcome<'a> {
     /// The addresses that are no client's any more.
     pub(super) given_up: Vec<Endpoint>,
     /// The side that has to be told to come, and the number of times that it was.
-    pub(super) wake: Option<(End, u8)>,
+    pub(super) nudge: Option<(End, u8)>,
     /// Datagrams above a limit, which are not sent.
     pub(super) too_much: u64,
 }
@@ -220,8 +220,8 @@ impl Session {
         }
         let asking = &mut self.side_mut(end).asking;
         *asking = now.min(*asking);
-        if now.saturating_sub(*asking) > WAKE_AFTER {
-            outcome.wake = self.side_mut(end.other()).wake(now).map(|times| (end.other(), times));
+        if now.saturating_sub(*asking) > NUDGE_AFTER {
+            outcome.nudge = self.side_mut(end.other()).nudge(now).map(|times| (end.other(), times));
         }
         Ok(outcome)
     }
@@ -358,8 +358,8 @@ const BEGINNING: u64 = 30_000;
 const LATELY: u64 = 5_000;
 
 /// Least milliseconds between two nudges of one client, and the most nudges.
-const WAKE_AGAIN: u64 = 3_000;
-const MAX_WAKES: u8 = 8;
+const NUDGE_AGAIN: u64 = 3_000;
+const MAX_NUDGES: u8 = 8;
 
 /// A side.
 struct Side {
@@ -377,8 +377,8 @@ struct Side {
     /// The time of its first check since the other side was heard.
     asking: u64,
     /// The number of times that it was told to come, and the last such time.
-    wakes: u8,
-    woken: u64,
+    nudges: u8,
+    nudged: u64,
     /// True if it knows that the call ends.
     is_told: bool,
 }
@@ -408,8 +408,8 @@ impl Side {
             addresses: Vec::new(),
             held: None,
             asking: NEVER,
-            wakes: 0,
-            woken: 0,
+            nudges: 0,
+            nudged: 0,
             is_told: false,
         }
     }
@@ -520,13 +520,13 @@ impl Side {
     }
 
     /// Records that it is told to come. Returns the number of times, unless that was just now, or often enough.
-    fn wake(&mut self, now: u64) -> Option<u8> {
-        let is_time = self.wakes == 0 || now.saturating_sub(self.woken) >= WAKE_AGAIN;
-        let may = is_time && self.wakes < MAX_WAKES;
+    fn nudge(&mut self, now: u64) -> Option<u8> {
+        let is_time = self.nudges == 0 || now.saturating_sub(self.nudged) >= NUDGE_AGAIN;
+        let may = is_time && self.nudges < MAX_NUDGES;
         may.then(|| {
-            self.wakes += 1;
-            self.woken = now;
-            self.wakes
+            self.nudges += 1;
+            self.nudged = now;
+            self.nudges
         })
     }
 }

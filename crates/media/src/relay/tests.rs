@@ -264,16 +264,16 @@ fn a_client_that_is_needed_and_has_given_its_way_up_is_told_to_come() {
     let [caller, callee] = world.call("a", "b");
     world.prove(&caller);
     goes_directly(&world, [&caller, &callee], 60);
-    let mut woken = Vec::new();
+    let mut nudged = Vec::new();
     // The direct path has died, and the caller checks eight times a second.
     for _ in 0..400 {
         world.advance(Duration::from_millis(125));
         world.send(caller.at, &caller.check(false));
-        woken.extend(world.woken.try_iter());
+        nudged.extend(world.nudged.try_iter());
     }
-    assert_eq!(woken.len(), 8);
-    for (wake, times) in woken.iter().zip(1..) {
-        assert_eq!((&*wake.whom, &*wake.other, &*wake.connection, wake.times), ("b", "a", "1", times));
+    assert_eq!(nudged.len(), 8);
+    for (nudge, times) in nudged.iter().zip(1..) {
+        assert_eq!((&*nudge.whom, &*nudge.other, &*nudge.connection, nudge.times), ("b", "a", "1", times));
     }
     world.join(&caller, &callee);
     world.send(caller.at, b"\x80x");
@@ -323,7 +323,7 @@ fn a_client_that_is_there_is_not_told_to_come() {
             world.send(callee.at, &callee.answer(&check));
         }
     }
-    assert_eq!(world.woken.try_iter().count(), 0);
+    assert_eq!(world.nudged.try_iter().count(), 0);
 }
 
 #[test]

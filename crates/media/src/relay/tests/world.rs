@@ -37,7 +37,7 @@ pub(super) struct World {
     /// True if the key allows no other path than the relay.
     pub(super) only_relayed: Cell<bool>,
     /// Clients that were told to come.
-    pub(super) woken: Receiver<CandidateNudge>,
+    pub(super) nudged: Receiver<CandidateNudge>,
     key: ApiKey,
     pub(super) realm: Cell<RealmKind>,
     /// The client that has left.
@@ -122,7 +122,7 @@ impl World {
         // Times have a past.
         clock.advance(Duration::from_secs(1000));
         let ports = vec![addr("198.51.100.1:3478").address()];
-        let (wakes, woken) = std::sync::mpsc::sync_channel(8);
+        let (nudges, nudged) = std::sync::mpsc::sync_channel(8);
         let (told, own) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
         let host: Arc<dyn Host> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));
         let context = MediaContext {
@@ -131,12 +131,12 @@ impl World {
             clock: clock.clone(),
             threads: Threads::default(),
         };
-        let calls = Arc::new(Calls::new(context, ports, false, wakes));
+        let calls = Arc::new(Calls::new(context, ports, false, nudges));
         let counters = calls.add_thread();
         let key = ApiKey::parse("k").unwrap();
         let (realm, absent, sent) = (Cell::new(RealmKind::PeerJs), RefCell::default(), RefCell::default());
         let only_relayed = Cell::default();
-        World { calls, counters, host, clock, told, own, only_relayed, woken, key, realm, absent, sent }
+        World { calls, counters, host, clock, told, own, only_relayed, nudged, key, realm, absent, sent }
     }
 
     pub(super) fn host(&self) -> Arc<dyn Host> {

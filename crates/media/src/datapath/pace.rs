@@ -16,7 +16,7 @@ const MESSAGE_OVERHEAD: u64 = 60;
 /// Messages per second of a connection whose client has proved nothing; bursts of ten times that. An allocation takes three.
 /// Chromium sends up to twenty checks a second until the relay has answered one. One connection alone cannot use up the
 /// budget of its address ([`UnverifiedSourceLimiter`]).
-const OF_STRANGER: u32 = 10;
+const UNVERIFIED_PER_SECOND: u32 = 10;
 
 /// Messages that are handled before other connections get their turn.
 const MESSAGES_PER_TURN: u32 = 32;
@@ -29,8 +29,8 @@ pub(crate) fn cost(bytes: usize, messages: u64) -> u32 {
 /// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// No known client.
-    Stranger,
+    /// One that has proved nothing.
+    Unverified,
     /// A client that has proved itself, with its rate limit; 0 means no limit.
     Client { bytes_per_second: u32 },
 }
@@ -51,7 +51,7 @@ impl Pace {
     pub(crate) async fn charge(&mut self, bytes: usize, sender: Sender) -> Result<(), Duration> {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         match sender {
-            Sender::Stranger => self.rate.try_charge(1, OF_STRANGER, now)?,
+            Sender::Unverified => self.rate.try_charge(1, UNVERIFIED_PER_SECOND, now)?,
             Sender::Client { bytes_per_second } => {
                 let pause = self.rate.charge(cost(bytes, 1), bytes_per_second, now);
                 if !pause.is_zero() {
@@ -73,7 +73,7 @@ const PER_SECOND: u32 = 100;
 /// Most addresses that are remembered. A flood from more than these is dropped.
 const MAX: usize = 100_000;
 
-/// Counts datagrams of strangers by address.
+/// Counts datagrams of senders that have proved nothing, by address.
 #[derive(Default)]
 pub(crate) struct UnverifiedSourceLimiter(DashMap<AddressPrefix, RateLimit>);
 
@@ -118,11 +118,11 @@ mod tests {
     async fn a_stranger_over_its_budget_is_not_read_any_more() {
         let mut pace = Pace::new();
         for _ in 0..100 {
-            assert_eq!(pace.charge(20, Sender::Stranger).await, Ok(()));
+            assert_eq!(pace.charge(20, Sender::Unverified).await, Ok(()));
         }
-        assert!(pace.charge(20, Sender::Stranger).await.is_err());
+        assert!(pace.charge(20, Sender::Unverified).await.is_err());
         sleep(Duration::from_millis(100)).await;
-        assert_eq!(pace.charge(20, Sender::Stranger).await, Ok(()));
+        assert_eq!(pace.charge(20, Sender::Unverified).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -142,12 +142,12 @@ mod tests {
 
     #[test]
     fn a_stranger_has_a_rate_limit_of_its_own_and_is_forgotten() {
-        let strangers = UnverifiedSourceLimiter::default();
+        let limiter = UnverifiedSourceLimiter::default();
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
-        assert_eq!((0..2000).filter(|_| strangers.admit(one, 0)).count(), 1000);
-        assert!(strangers.admit(other, 0));
-        assert!(!strangers.admit(one, 9) && strangers.admit(one, 10));
-        strangers.sweep(10_010);
-        assert!(strangers.0.is_empty());
+        assert_eq!((0..2000).filter(|_| limiter.admit(one, 0)).count(), 1000);
+        assert!(limiter.admit(other, 0));
+        assert!(!limiter.admit(one, 9) && limiter.admit(one, 10));
+        limiter.sweep(10_010);
+        assert!(limiter.0.is_empty());
     }
 }

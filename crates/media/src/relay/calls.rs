@@ -51,7 +51,7 @@ pub struct Calls {
     loads: Loads,
     /// The order in which calls are evicted when there are too many.
     ranking: Mutex<Ranking<u32>>,
-    strangers: UnverifiedSourceLimiter,
+    unverified: UnverifiedSourceLimiter,
     next_number: AtomicU32,
     /// The times at which calls have to look after their addresses.
     timer: Timer,
@@ -83,7 +83,7 @@ impl Calls {
             shares: Shares::default(),
             loads: Loads::default(),
             ranking: Mutex::default(),
-            strangers: UnverifiedSourceLimiter::default(),
+            unverified: UnverifiedSourceLimiter::default(),
             // Random, so that other clients cannot predict it.
             next_number: AtomicU32::new(rand::random()),
             timer: Timer::default(),
@@ -255,14 +255,14 @@ impl Calls {
         let (from, now) = (request.from, self.context.clock.now());
         if !self.may_be_client(from) {
             // A call that fails without it says why.
-            if self.admits_stranger(from, now)
+            if self.admits_unverified(from, now)
                 && let Some((call, end)) = self.named(request)
             {
                 call.session.lock().refuse(end, request);
             }
             return Err(Dropped::Address);
         }
-        if self.known(from).is_none() && !self.admits_stranger(from, now) {
+        if self.known(from).is_none() && !self.admits_unverified(from, now) {
             return Err(Dropped::TooMuch);
         }
         if request.username().is_none() {
@@ -295,7 +295,7 @@ impl Calls {
 
     fn on_response<'a>(&self, response: &Stun<'a>) -> Handled<'a> {
         let (now, known) = (self.context.clock.now(), self.known(response.from));
-        if known.is_none() && !self.admits_stranger(response.from, now) {
+        if known.is_none() && !self.admits_unverified(response.from, now) {
             return Err(Dropped::TooMuch);
         }
         // An answer to our own check names its call. So a client may use the same address for another call.
@@ -381,17 +381,17 @@ impl Calls {
     }
 
     /// Counts a datagram of an address that has proved nothing. False if it is too many.
-    fn admits_stranger(&self, from: Endpoint, now: u64) -> bool {
+    fn admits_unverified(&self, from: Endpoint, now: u64) -> bool {
         let ip = from.address().ip();
         // A proxy of this machine has one address for all of its clients. Each connection has a rate limit in any case.
-        from.is_tcp() && ip.is_loopback() || self.strangers.admit(ip, now)
+        from.is_tcp() && ip.is_loopback() || self.unverified.admit(ip, now)
     }
 
     /// Forgets calls that are over, offers without an answer, and those of clients that are not here.
     pub fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
         let now = self.context.clock.now();
         self.offers.sweep(now, is_here);
-        self.strangers.sweep(now);
+        self.unverified.sweep(now);
         let all = self.all();
         let is_over = |call: &&Arc<Call>| call.session.lock().is_over(now);
         all.iter().filter(is_over).for_each(|call| self.remove(call, false));

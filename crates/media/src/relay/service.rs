@@ -229,9 +229,9 @@ impl Protocol for OfCall<'_> {
     fn receive(&self, datagram: &[u8]) -> Option<Received> {
         let (from, calls) = (self.from, &self.service.calls);
         let rate = calls.rate_of(from);
-        let sender = rate.map_or(Sender::Stranger, |bytes_per_second| Sender::Client { bytes_per_second });
+        let sender = rate.map_or(Sender::Unverified, |bytes_per_second| Sender::Client { bytes_per_second });
         let mut answers = self.answers.lock();
-        if sender == Sender::Stranger && answers.is_none() {
+        if sender == Sender::Unverified && answers.is_none() {
             *answers = calls.keep_early_check(from, datagram);
         }
         drop(answers);

@@ -42,7 +42,7 @@ pub(crate) struct Server {
     /// The totals that nothing else knows.
     pub(super) counted: Mutex<TurnTotals>,
     unused: Mutex<Unused>,
-    strangers: UnverifiedSourceLimiter,
+    unverified: UnverifiedSourceLimiter,
     by_client: DashMap<ClientId, Arc<Allocation>>,
     pub(super) by_relayed: DashMap<SocketAddr, Arc<Allocation>>,
     pub(super) connections: Connections,
@@ -85,7 +85,7 @@ impl Server {
             traffic: TrafficCounters::default(),
             counted: Mutex::default(),
             unused: Mutex::default(),
-            strangers: UnverifiedSourceLimiter::default(),
+            unverified: UnverifiedSourceLimiter::default(),
             by_client: DashMap::new(),
             by_relayed: DashMap::new(),
             last_connection: AtomicU64::new(0),
@@ -113,7 +113,7 @@ impl Server {
                 let charged = allocation.rate.try_charge(cost(bytes.len(), 1), bytes_per_second, now);
                 (Some(Sender::Client { bytes_per_second }), charged.map_err(|_| Dropped::TooMuch))
             }
-            None if self.strangers.admit(client.id.address.ip(), now) => (Some(Sender::Stranger), Ok(())),
+            None if self.unverified.admit(client.id.address.ip(), now) => (Some(Sender::Unverified), Ok(())),
             None => (None, Err(Dropped::Stranger)),
         };
         let passed =
@@ -329,7 +329,7 @@ impl Server {
             }
         }
         self.quotas.sweep(now, |key| self.context.host.limits_of(key));
-        self.strangers.sweep(now);
+        self.unverified.sweep(now);
     }
 
     /// Allocations in both maps.

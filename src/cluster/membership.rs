@@ -353,8 +353,8 @@ impl Membership {
         millis(self.config.lease)
     }
 
-    /// Gives a node a packet, if both live and it has room for one more.
-    fn hand_over<'a>(&self, to: NodeId, packet: impl FnOnce() -> Packet<'a>) -> bool {
+    /// Appends a packet to those for a node, if both live and it has room for one more.
+    fn append<'a>(&self, to: NodeId, packet: impl FnOnce() -> Packet<'a>) -> bool {
         let mut state = self.state.lock();
         if !self.is_alive(&state) || state.is_gone(to) {
             return false;
@@ -407,7 +407,7 @@ impl Cluster for Membership {
         let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
         let (to, connection) = (name_of(to), owner.connection.get());
         let (from, kind) = (from.as_str(), kind.number());
-        self.hand_over(owner.node, || Packet::Message { to, connection, ticket, from, kind, payload })
+        self.append(owner.node, || Packet::Message { to, connection, ticket, from, kind, payload })
     }
 
     fn doubt(&self, node: NodeId) {
@@ -457,7 +457,7 @@ impl OtherNodes for Membership {
     }
 
     fn deliver(&self, to: NodeId, key: &ApiKey, message: &News<'_>) {
-        self.hand_over(to, || packet_of(key, message));
+        self.append(to, || packet_of(key, message));
     }
 
     fn digest(&self, token: &Token) -> TokenDigest {

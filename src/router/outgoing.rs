@@ -12,7 +12,7 @@ pub struct Outgoing {
     pub(super) receipt: Option<Receipt>,
 }
 
-/// The outcome of a message that another node handed over.
+/// The outcome of a message that another node forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardOutcome {
     /// The kernel has it, on its way to the client.

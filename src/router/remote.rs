@@ -157,10 +157,10 @@ impl Guard<'_> {
         self.lose_sent(|sent| sent.owner != owner);
         let remote = self.remote_or_new();
         (remote.place, remote.used) = (Place::At(owner), now);
-        self.hand_over_queue(now);
+        self.forward_queue(now);
     }
 
-    fn hand_over_queue(&mut self, now: u64) {
+    fn forward_queue(&mut self, now: u64) {
         let Some(Place::At(owner)) = self.remote().map(|remote| remote.place) else { return };
         let realm = self.realm;
         let Some(mut queue) = self.queue.take() else { return };
@@ -296,7 +296,7 @@ impl Guard<'_> {
         }
     }
 
-    /// Called by the sweeper. Asks again, hands over messages that had no room, and forgets an unused place.
+    /// Called by the sweeper. Asks again, forwards messages that had no room, and forgets an unused place.
     pub(super) fn sweep_remote(&mut self, now: u64) {
         let Some(remote) = self.remote_mut() else { return };
         let idle = now.saturating_sub(remote.used);
@@ -313,7 +313,7 @@ impl Guard<'_> {
             return;
         }
         self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
-        self.hand_over_queue(now);
+        self.forward_queue(now);
         self.doubt_silent(now);
     }
 

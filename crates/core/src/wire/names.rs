@@ -102,7 +102,7 @@ impl PeerId {
         !self.0.is_empty() && !self.0.starts_with(MARK)
     }
 
-    /// The sender of a message that another node has handed over.
+    /// The sender of a message that another node has forwarded.
     pub fn of_sender(text: &str) -> Result<Self, InvalidName> {
         match text.strip_prefix(MARK) {
             Some(id) => PeerId::parse(id).map(|id| id.in_rooms()),

@@ -621,7 +621,7 @@ impl<'a> Guard<'a> {
         }
         self.end_reservation(now);
         self.sweep_remote(now);
-        // Whether the sweeper has to visit soon again.
+        // The sweeper has to visit soon again as long as something is left to do.
         let crowded = self.conn.as_ref().is_some_and(|conn| conn.crowded.is_some());
         let unrested = self.conn.is_none() && !self.slot.is_rested(|| now);
         self.slot.set_due(crowded || self.reserved().is_some() || unrested || self.remote().is_some());

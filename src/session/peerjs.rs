@@ -41,7 +41,7 @@ pub(crate) fn redirect<S: Socket>(
     }
 }
 
-/// Decides on a claim.
+/// Decides on the credentials of a client.
 pub(super) async fn admit(
     node: &Node,
     Credentials { key, id, token, version }: Credentials,

@@ -1,4 +1,4 @@
-//! Which bytes are STUN or TURN, and the answer to a question for one's own address.
+//! Tells the bytes of STUN and TURN from others, and answers a question for one's own address.
 
 use std::net::SocketAddr;
 

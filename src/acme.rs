@@ -29,7 +29,7 @@ use crate::tls::{Certificates, RenewalContext, Source};
 use challenge_responses::ChallengeResponses;
 use client::AcmeClient;
 use failure::{ChallengeKind, Failure, names, span};
-use file_store::Directory;
+use file_store::FileStore;
 use http01::HttpPort;
 use schedule::{FailureKind, Schedule};
 use store::{Certificate, CertificateStore, StoreError};
@@ -330,7 +330,7 @@ fn seconds(clock: &Clock) -> u64 {
 /// Does not connect yet.
 fn open_store(config: &AcmeConfig) -> Result<Box<dyn CertificateStore>, AcmeError> {
     Ok(match &config.store {
-        AcmeStore::Directory(dir) => Box::new(Directory::open(dir, &config.directory)?),
+        AcmeStore::Directory(dir) => Box::new(FileStore::open(dir, &config.directory)?),
         #[cfg(feature = "redis")]
         AcmeStore::Redis(address) => Box::new(redis::RedisStore::open(address, config)?),
         #[cfg(not(feature = "redis"))]

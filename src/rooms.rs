@@ -9,7 +9,7 @@
 //!
 //! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
 //!
-//! Locks are taken in this order: a `Presence`, a `Room`, a slot of the router or the `Directory`.
+//! Locks are taken in this order: a `Presence`, a `Room`, a slot of the router or the `RemoteMembers`.
 
 mod limits;
 mod neighbours;
@@ -64,7 +64,7 @@ impl Rooms {
 
     /// True if nothing has to be remembered.
     pub fn is_empty(&self) -> bool {
-        self.store.is_empty() && self.neighbours.directory.lock().is_empty()
+        self.store.is_empty() && self.neighbours.members.lock().is_empty()
     }
 
     /// The number of rooms.
@@ -242,7 +242,7 @@ impl Rooms {
     ) -> usize {
         let mut sent = members.deliver_to_others(from, sender, message.share(), flushes);
         for (node, heard) in sent.nodes {
-            if self.neighbours.directory.lock().has_left(node) {
+            if self.neighbours.members.lock().has_left(node) {
                 // Its members are absent, and may come to any node.
                 for id in members.of_node(node) {
                     let routed = self.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
@@ -331,7 +331,7 @@ impl Rooms {
     /// A connection has got its id. Its peer may be in rooms from before.
     pub fn opened(&self, peer: &Peer) {
         let mut flushes = Vec::new();
-        let is_elsewhere = || self.neighbours.directory.lock().has_peer(peer.id());
+        let is_elsewhere = || self.neighbours.members.lock().has_peer(peer.id());
         if self.store.presence(peer.id()).is_some() || self.is_watched(peer.id()) || is_elsewhere() {
             self.enter(peer, &mut flushes, |_| {});
         }
@@ -483,7 +483,7 @@ impl Rooms {
         match *news {
             News::Member(MemberNews { room, id, token, number, data }) => {
                 if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
-                    self.neighbours.directory.lock().add(node, &name, &id, token);
+                    self.neighbours.members.lock().add(node, &name, &id, token);
                     let watched = name.watched();
                     self.store.with_room(None, name, |members| {
                         members.note_elsewhere(&id, (node, number), data, flushes);
@@ -531,12 +531,12 @@ impl Rooms {
 
     /// Another node begins to list all its members.
     pub fn begin_list(&self, node: NodeId) {
-        self.neighbours.directory.lock().begin_list(node);
+        self.neighbours.members.lock().begin_list(node);
     }
 
     /// Another node has listed all its members: it does not have others any more.
     pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
-        let unnamed = self.neighbours.directory.lock().of_node(node, |is_named| !is_named);
+        let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
         unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, false, flushes));
     }
 
@@ -546,7 +546,7 @@ impl Rooms {
         let reclaim =
             if has_left { millis(self.router.live_config().load().limits.reclaim_timeout) } else { 0 };
         let until = self.router.clock().now().saturating_add(reclaim);
-        self.neighbours.directory.lock().note_left(node, until);
+        self.neighbours.members.lock().note_left(node, until);
         if reclaim == 0 {
             self.sweep_left();
         }
@@ -554,20 +554,20 @@ impl Rooms {
 
     fn sweep_left(&self) {
         let (gone, mut flushes) =
-            (self.neighbours.directory.lock().take_left(self.router.clock().now()), Vec::new());
+            (self.neighbours.members.lock().take_left(self.router.clock().now()), Vec::new());
         for node in gone {
-            let all = self.neighbours.directory.lock().of_node(node, |_| true);
+            let all = self.neighbours.members.lock().of_node(node, |_| true);
             all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, false, &mut flushes));
         }
     }
 
     /// The other nodes with members.
     pub fn nodes(&self) -> Vec<NodeId> {
-        self.neighbours.directory.lock().nodes()
+        self.neighbours.members.lock().nodes()
     }
 
     fn forget(&self, node: NodeId, room: &str, id: &PeerId, for_good: bool, flushes: &mut Vec<Flush>) {
-        self.neighbours.directory.lock().remove(node, room, id.as_str());
+        self.neighbours.members.lock().remove(node, room, id.as_str());
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
         members.forget_elsewhere(id, node, for_good, flushes);

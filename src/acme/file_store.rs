@@ -25,19 +25,19 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A directory for one ACME server, so that certificates of a staging server are never taken for others.
-pub(super) struct Directory {
+pub(super) struct FileStore {
     dir: PathBuf,
     /// Open while this process has the right to order.
     lock: RefCell<Option<File>>,
 }
 
-impl Directory {
+impl FileStore {
     /// Opens the directory of an ACME server, and creates it if it does not exist.
     pub(super) fn open(parent: &Path, url: &str) -> Result<Self, StoreError> {
         let dir = parent.join(dir_name(url));
         let made = files::private_dir().recursive(true).create(&dir);
         made.map_err(|error| StoreError::directory("create", &dir, error))?;
-        Ok(Directory { dir, lock: RefCell::default() })
+        Ok(FileStore { dir, lock: RefCell::default() })
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -66,7 +66,7 @@ impl Directory {
 }
 
 #[async_trait(?Send)]
-impl CertificateStore for Directory {
+impl CertificateStore for FileStore {
     fn place(&self) -> String {
         self.dir.join(CERTIFICATE).display().to_string()
     }
@@ -170,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn files_are_private_and_a_half_written_one_does_no_harm() {
         let parent = parent("files");
-        let store = Directory::open(&parent, "https://ca.example/dir").unwrap();
+        let store = FileStore::open(&parent, "https://ca.example/dir").unwrap();
         assert!(store.read(CERTIFICATE).unwrap().is_none() && store.account().await.unwrap().is_none());
         let path = store.dir.join(CERTIFICATE);
         // A process died while it wrote.
@@ -202,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn one_process_orders_at_a_time() {
         let parent = parent("lock");
-        let [one, other] = [0, 1].map(|_| Directory::open(&parent, "https://ca.example/dir").unwrap());
+        let [one, other] = [0, 1].map(|_| FileStore::open(&parent, "https://ca.example/dir").unwrap());
         assert!(one.lock().await.unwrap() && !other.lock().await.unwrap());
         one.unlock(Duration::ZERO).await;
         assert!(other.lock().await.unwrap());
@@ -213,7 +213,7 @@ mod tests {
     fn an_unusable_directory_is_an_error_that_names_it() {
         let parent = parent("unusable");
         fs::write(&parent, "a file").unwrap();
-        let Err(error) = Directory::open(&parent, "https://ca.example/dir") else { panic!("opened") };
+        let Err(error) = FileStore::open(&parent, "https://ca.example/dir") else { panic!("opened") };
         assert!(error.to_string().contains(parent.to_str().unwrap()), "{error}");
         fs::remove_file(&parent).unwrap();
     }

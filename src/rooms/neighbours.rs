@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::others::{Directory, GoneNews, MemberNews, News, OpenedNews, OtherNodes, TokenDigest};
+use super::others::{GoneNews, MemberNews, News, OpenedNews, OtherNodes, RemoteMembers, TokenDigest};
 use super::room::{Room, RoomGuard};
 use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
 
@@ -14,14 +14,14 @@ pub(super) struct Neighbours {
     pub(super) key: ApiKey,
     nodes: Option<Arc<dyn OtherNodes>>,
     /// The members of the other nodes.
-    pub(super) directory: Mutex<Directory>,
+    pub(super) members: Mutex<RemoteMembers>,
     /// The number of the latest news of a member of this node.
     latest: AtomicU64,
 }
 
 impl Neighbours {
     pub(super) fn new(key: ApiKey, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
-        Neighbours { key, nodes, directory: Mutex::default(), latest: AtomicU64::default() }
+        Neighbours { key, nodes, members: Mutex::default(), latest: AtomicU64::default() }
     }
 
     pub(super) fn digest(&self, token: &Token) -> TokenDigest {
@@ -52,7 +52,7 @@ impl Neighbours {
     /// The rooms in which a client is on other nodes. If another client had its id, those nodes are told.
     pub(super) fn rooms_of(&self, id: &PeerId, token: TokenDigest) -> Vec<RoomName> {
         let Some(nodes) = &self.nodes else { return Vec::new() };
-        let (rooms, has_stranger) = self.directory.lock().of_peer(id, token);
+        let (rooms, has_stranger) = self.members.lock().of_peer(id, token);
         if has_stranger {
             nodes.tell(&self.key, &News::Opened(OpenedNews { id: id.as_str(), token }));
         }

@@ -92,7 +92,7 @@ pub struct MessageNews<'a> {
 
 /// The members of other nodes, as each node has told.
 #[derive(Default)]
-pub(super) struct Directory {
+pub(super) struct RemoteMembers {
     nodes: BTreeMap<NodeId, HashMap<PeerId, Listed>>,
     /// Nodes that are gone, and the time until which their members may come to others.
     left: BTreeMap<NodeId, u64>,
@@ -105,7 +105,7 @@ struct Listed {
     rooms: HashMap<RoomName, bool>,
 }
 
-impl Directory {
+impl RemoteMembers {
     pub(super) fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }

@@ -51,7 +51,7 @@ pub(crate) struct Claimant<'a> {
 pub(super) struct Webhook {
     url: Uri,
     client: Arc<HttpClient>,
-    answers: Answers,
+    answers: AnswerCache,
 }
 
 /// The body of the request.
@@ -76,7 +76,7 @@ struct WebhookAnswer {
 impl Webhook {
     pub(super) fn new(url: &str) -> Result<Self, BadAuth> {
         let client = CLIENT.clone()?;
-        Ok(Webhook { url: parse_url(url).map_err(BadAuth::Url)?, client, answers: Answers::default() })
+        Ok(Webhook { url: parse_url(url).map_err(BadAuth::Url)?, client, answers: AnswerCache::default() })
     }
 
     /// A webhook with other root certificates or another timeout.
@@ -162,7 +162,7 @@ pub(super) type Hash = [u8; 32];
 /// The private rooms of a client that may have its id.
 pub(super) type Verdict = Result<RoomRights, Denied>;
 
-pub(super) struct Answers {
+pub(super) struct AnswerCache {
     known: Mutex<HashMap<Hash, Known>>,
     asked: SingleFlight<Hash, Verdict>,
     permits: Semaphore,
@@ -173,14 +173,14 @@ struct Known {
     until: Instant,
 }
 
-impl Default for Answers {
+impl Default for AnswerCache {
     fn default() -> Self {
         let permits = Semaphore::new(MAX_QUESTIONS);
-        Answers { known: Mutex::default(), asked: SingleFlight::default(), permits }
+        AnswerCache { known: Mutex::default(), asked: SingleFlight::default(), permits }
     }
 }
 
-impl Answers {
+impl AnswerCache {
     /// Returns the cached answer, or asks the webhook. Clients with the same question wait for one answer.
     pub(super) async fn find<F: Future<Output = Verdict>>(
         &self,
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn questions_without_a_waiting_client_are_dropped() {
-        let answers = Answers::default();
+        let answers = AnswerCache::default();
         for number in 0..u8::MAX {
             let asked = answers.find([number; 32], pending);
             assert!(tokio::time::timeout(Duration::from_millis(1), asked).await.is_err());

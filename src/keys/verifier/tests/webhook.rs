@@ -13,7 +13,7 @@ use tokio::time::{advance, sleep, timeout};
 
 use super::server::{Reply, Server, answer};
 use super::*;
-use crate::keys::verifier::webhook::{Answers, MAX_ANSWERS, MAX_QUESTIONS, Verdict};
+use crate::keys::verifier::webhook::{AnswerCache, MAX_ANSWERS, MAX_QUESTIONS, Verdict};
 use crate::wire::RoomRight;
 
 /// A verifier with a long timeout, because a machine that runs tests may be busy.
@@ -273,19 +273,19 @@ fn hash(number: usize) -> [u8; 32] {
 }
 
 /// Asks and answers a question.
-async fn answered(answers: &Answers, number: usize, answer: Verdict) {
+async fn answered(answers: &AnswerCache, number: usize, answer: Verdict) {
     let given = answers.find(hash(number), async || answer.clone()).await;
     assert_eq!(given, answer, "it was not known");
 }
 
 /// The answer, if no question is needed for it.
-async fn known(answers: &Answers, number: usize) -> Option<Verdict> {
+async fn known(answers: &AnswerCache, number: usize) -> Option<Verdict> {
     timeout(Duration::ZERO, answers.find(hash(number), pending)).await.ok()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_yes_counts_for_half_a_minute_and_a_no_for_two_seconds() {
-    let answers = Answers::default();
+    let answers = AnswerCache::default();
     answered(&answers, 1, Ok(RoomRights::default())).await;
     answered(&answers, 2, Err(Denied::TimedOut)).await;
     advance(Duration::from_millis(1_999)).await;
@@ -300,7 +300,7 @@ async fn a_yes_counts_for_half_a_minute_and_a_no_for_two_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn only_so_many_questions_are_open_at_once() {
-    let answers = Answers::default();
+    let answers = AnswerCache::default();
     let mut open: Vec<_> =
         (0..MAX_QUESTIONS).map(|number| Box::pin(answers.find(hash(number), pending))).collect();
     for question in &mut open {
@@ -316,7 +316,7 @@ async fn only_so_many_questions_are_open_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn only_so_many_answers_are_kept_and_a_no_goes_first() {
-    let answers = Answers::default();
+    let answers = AnswerCache::default();
     answered(&answers, 0, Err(Denied::Refused(403))).await;
     for number in 1..=MAX_ANSWERS {
         answered(&answers, number, Ok(RoomRights::default())).await;
@@ -329,7 +329,7 @@ async fn only_so_many_answers_are_kept_and_a_no_goes_first() {
 
 #[tokio::test(start_paused = true)]
 async fn clients_that_wait_for_an_answer_do_not_make_it_count_longer() {
-    let answers = Answers::default();
+    let answers = AnswerCache::default();
     let slow = async || {
         sleep(Duration::from_secs(1)).await;
         Err(Denied::TimedOut)

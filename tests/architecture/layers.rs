@@ -191,8 +191,18 @@ impl Layer {
 }
 
 /// The layers of the program; all others are the library's.
-pub const PROGRAM: &[&str] =
-    &["main", "reload", "backup_command", "keys_command", "process", "predecessor", "console", "cli"];
+pub const PROGRAM: &[&str] = &[
+    "main",
+    "reload",
+    "backup_command",
+    "init_command",
+    "keys_command",
+    "process",
+    "predecessor",
+    "console",
+    "cli",
+    "stdio",
+];
 
 /// The other crates of the workspace: the front of each, and its layers.
 pub const CRATES: &[(&str, &str)] = &[

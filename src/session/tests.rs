@@ -120,7 +120,7 @@ fn offer(dst: &str) -> String {
     format!(r#"{{"type":"OFFER","dst":"{dst}","payload":{{"sdp":"…"}}}}"#)
 }
 
-fn relayed_offer(src: &str, dst: &str) -> String {
+fn forwarded_offer(src: &str, dst: &str) -> String {
     format!(r#"{{"type":"OFFER","src":"{src}","dst":"{dst}","payload":{{"sdp":"…"}}}}"#)
 }
 

@@ -20,13 +20,13 @@ pub fn offer(dst: &str, payload: &str) -> String {
 }
 
 /// The [`message`] as the recipient gets it.
-pub fn relayed(kind: &str, src: &str, dst: &str, payload: &str) -> String {
+pub fn forwarded(kind: &str, src: &str, dst: &str, payload: &str) -> String {
     let (src, dst) = (quoted(src), quoted(dst));
     format!(r#"{{"type":"{kind}","src":{src},"dst":{dst},"payload":{payload}}}"#)
 }
 
-pub fn relayed_offer(src: &str, dst: &str, payload: &str) -> String {
-    relayed("OFFER", src, dst, payload)
+pub fn forwarded_offer(src: &str, dst: &str, payload: &str) -> String {
+    forwarded("OFFER", src, dst, payload)
 }
 
 /// The notice that messages of `sender` to `absent` have expired.

@@ -1,6 +1,6 @@
 //! Admission and refusal of clients.
 
-use crate::harness::messages::{HEARTBEAT, ID_TAKEN, error, offer, relayed_offer};
+use crate::harness::messages::{HEARTBEAT, ID_TAKEN, error, forwarded_offer, offer};
 use crate::harness::{RawClient, Told, on_own, on_own_with, wait_until, wire};
 
 const INCOMPLETE: &str = "No id, token, or key supplied to websocket server";
@@ -162,8 +162,8 @@ fn a_message_sent_with_the_handshake_is_handled_after_registration() {
         a.send_raw(bytes);
         a.expect_accepted();
         a.expect_open();
-        a.expect(relayed_offer("a", "a", r#""to myself""#));
-        b.expect(relayed_offer("a", "b", r#""early""#));
+        a.expect(forwarded_offer("a", "a", r#""to myself""#));
+        b.expect(forwarded_offer("a", "b", r#""early""#));
     });
 }
 
@@ -178,7 +178,7 @@ fn half_a_message_sent_with_the_handshake_is_completed_later() {
         a.expect_accepted();
         a.expect_open();
         a.send_raw(&frame[9..]);
-        a.expect(relayed_offer("a", "a", r#""in two pieces""#));
+        a.expect(forwarded_offer("a", "a", r#""in two pieces""#));
     });
 }
 

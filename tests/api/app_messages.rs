@@ -9,7 +9,7 @@ use peerbroker::{Config, PeerBroker};
 use serde_json::{Value, json};
 
 use crate::harness::keys::{key, on_own_with_keys_and, plain_key};
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::receiver::{Receiver, Says, ok};
 use crate::harness::{RawClient, TestServer, Transport};
 
@@ -150,9 +150,9 @@ fn the_messages_of_a_client_keep_their_order_and_nobody_else_waits_for_them() {
     ask(&mut b, 99);
     assert_eq!(receiver.next_message(), ("b".to_owned(), json!(99)));
     a.send(offer("b", "1"));
-    b.expect(relayed_offer("a", "b", "1"));
+    b.expect(forwarded_offer("a", "b", "1"));
     b.send(offer("a", "1"));
-    a.expect(relayed_offer("b", "a", "1"));
+    a.expect(forwarded_offer("b", "a", "1"));
     assert!(receiver.has_no_message());
 
     receiver.says(Says::Echo);

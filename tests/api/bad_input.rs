@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 
-use crate::harness::messages::{HEARTBEAT, expired, message, offer, relayed_offer};
+use crate::harness::messages::{HEARTBEAT, expired, forwarded_offer, message, offer};
 use crate::harness::wire::{self, FIN, opcode};
 use crate::harness::{RawClient, TestServer, on_both, on_both_with, on_own};
 
@@ -16,7 +16,7 @@ fn expect_ignored(server: &TestServer, texts: &[&str]) {
         a.expect_nothing("a");
     }
     a.send(offer("bystander", "1"));
-    bystander.expect(relayed_offer("a", "bystander", "1"));
+    bystander.expect(forwarded_offer("a", "bystander", "1"));
     bystander.expect_nothing("bystander");
     assert_eq!(server.node().queued_bytes(), 0);
 }
@@ -122,12 +122,12 @@ fn deep_nesting_is_only_a_payload() {
         for (open, middle, close) in [("[", "", "]"), (r#"{"a":"#, "1", "}")] {
             let deep = format!("{}{middle}{}", open.repeat(10_000), close.repeat(10_000));
             a.send(offer("b", &deep));
-            b.expect(relayed_offer("a", "b", &deep));
+            b.expect(forwarded_offer("a", "b", &deep));
             a.send(&deep);
             a.send(format!(r#"{{"type":{deep},"dst":"b"}}"#));
             a.send(format!(r#"{{"type":"OFFER","dst":{deep}}}"#));
             a.send(format!(r#"{{"type":"OFFER","ignored":{deep},"dst":"b","payload":1}}"#));
-            b.expect(relayed_offer("a", "b", "1"));
+            b.expect(forwarded_offer("a", "b", "1"));
             a.send(open.repeat(100_000));
         }
         a.expect_nothing("a");
@@ -229,7 +229,7 @@ fn ids_that_mean_something_to_javascript_are_only_ids() {
         for (n, from) in ids.iter().enumerate() {
             let to = ids[(n + 1) % ids.len()];
             clients[n].send(offer(to, "1"));
-            clients[(n + 1) % ids.len()].expect(relayed_offer(from, to, "1"));
+            clients[(n + 1) % ids.len()].expect(forwarded_offer(from, to, "1"));
         }
     });
 }
@@ -280,7 +280,7 @@ fn thousands_of_sockets_that_never_speak_harm_nobody() {
         let silent: Vec<_> = (0..count).map(|_| server.http()).collect();
         let mut a = server.client("a");
         a.send(offer("bystander", "1"));
-        bystander.expect(relayed_offer("a", "bystander", "1"));
+        bystander.expect(forwarded_offer("a", "bystander", "1"));
         drop(silent);
         assert_eq!(server.get("/peerjs/id").status, 200);
     });
@@ -342,7 +342,7 @@ fn a_flood_of_heartbeats_and_nonsense_holds_up_nobody() {
         let flood = [wire::text(HEARTBEAT), wire::text("nonsense"), wire::text(&message("X", "b", "1"))];
         flooder.send_raw(flood.concat().repeat(20_000));
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         flooder.expect_nothing("flooder");
     });
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use crate::harness::http_client::TIMEOUT;
-use crate::harness::messages::{ID_TAKEN, expired, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, expired, forwarded_offer, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{
     RawClient, TestServer, Transport, on_both, on_both_with, on_own, on_own_with, token_of, wait_until, wire,
@@ -55,7 +55,7 @@ fn messages_beyond_the_queue_limit_of_a_peer_expire_at_once() {
             // A new conversation, with its own timeout.
             a.send(offer("b", "4"));
             a.expect_nothing("a");
-            server.client("b").expect(relayed_offer("a", "b", "4"));
+            server.client("b").expect(forwarded_offer("a", "b", "4"));
             server.advance(Duration::from_secs(6));
             a.expect_nothing("a");
         },
@@ -78,9 +78,9 @@ fn an_overflow_expires_the_conversation_of_its_sender_alone() {
             c.expect_nothing("c");
             a.expect_nothing("a");
             let mut b = server.client("b");
-            b.expect(relayed_offer("a", "b", "1"));
-            b.expect(relayed_offer("a", "b", "2"));
-            b.expect(relayed_offer("c", "b", "5"));
+            b.expect(forwarded_offer("a", "b", "1"));
+            b.expect(forwarded_offer("a", "b", "2"));
+            b.expect(forwarded_offer("c", "b", "5"));
         },
     );
 }
@@ -95,7 +95,7 @@ fn a_thousand_messages_wait_for_one_peer_and_no_more() {
         a.expect_nothing("a");
         let mut b = server.client("b");
         for n in 0..1000 {
-            b.expect(relayed_offer("a", "b", &n.to_string()));
+            b.expect(forwarded_offer("a", "b", &n.to_string()));
         }
         drop(b);
         server.wait_until_gone("b");
@@ -136,7 +136,7 @@ fn the_bytes_that_wait_for_all_peers_are_bounded() {
             c.send(offer("two", &payload(2, 100)));
             c.expect_nothing("c");
             let mut one = server.client("one");
-            one.expect(relayed_offer("a", "one", &payload(1, 6000)));
+            one.expect(forwarded_offer("a", "one", &payload(1, 6000)));
             one.expect_nothing("one");
             c.send(offer("three", &payload(3, 6000)));
             c.expect_nothing("c");
@@ -164,7 +164,7 @@ fn fill(sender: &mut RawClient, id: &str, to: &str) -> usize {
     for sent in 0..2000 {
         sender.send(offer(to, &payload(sent, 32 << 10)));
         sender.send(offer(id, "\"told\""));
-        let told = relayed_offer(id, id, "\"told\"");
+        let told = forwarded_offer(id, id, "\"told\"");
         let answer = sender.expect_text();
         if answer != told {
             assert_eq!(answer, expired(to, id));
@@ -208,14 +208,14 @@ fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
                     opcode::PING => continue,
                     _ => {}
                 }
-                let wanted = relayed_offer("a", "slow", &payload(got, 32 << 10));
+                let wanted = forwarded_offer("a", "slow", &payload(got, 32 << 10));
                 assert_eq!(String::from_utf8(frame.payload).unwrap(), wanted);
                 got += 1;
             };
             assert_eq!(close.payload[..2], 4003_u16.to_be_bytes());
             assert!(got < sent);
             let mut slow = server.client("slow");
-            slow.expect(relayed_offer("a", "slow", "\"behind the flood\""));
+            slow.expect(forwarded_offer("a", "slow", "\"behind the flood\""));
             slow.expect_nothing("slow");
             a.expect_nothing("a");
         },
@@ -236,7 +236,7 @@ fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
             let mut thief = server.begin("slow", "another token");
             thief.expect_accepted();
             // The ping comes before all unsent frames, and its answer keeps the id.
-            let wanted = relayed_offer("friend", "slow", "\"from a friend\"");
+            let wanted = forwarded_offer("friend", "slow", "\"from a friend\"");
             let (mut pinged, mut friendly) = (false, false);
             while !pinged || !friendly {
                 let frame = slow.next_frame("the ping and the message of a friend").expect("both");
@@ -265,11 +265,11 @@ fn a_client_that_is_flooded_is_read_before_it_reads_and_afterwards() {
             for round in 0..10 {
                 fill(&mut a, "a", "slow");
                 slow.send(offer("friend", &round.to_string()));
-                friend.expect(relayed_offer("slow", "friend", &round.to_string()));
+                friend.expect(forwarded_offer("slow", "friend", &round.to_string()));
                 slow.ping(b"all");
                 while slow.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
                 slow.send(offer("friend", "\"again\""));
-                friend.expect(relayed_offer("slow", "friend", "\"again\""));
+                friend.expect(forwarded_offer("slow", "friend", "\"again\""));
             }
         },
     );
@@ -322,7 +322,7 @@ fn messages_in_the_outbox_of_a_dead_socket_wait_for_the_next_one() {
             let missed: usize = number.parse().unwrap();
             assert!(missed < count);
             for n in missed + 1..count {
-                again.expect(relayed_offer("a", "slow", &payload(n, 64 << 10)));
+                again.expect(forwarded_offer("a", "slow", &payload(n, 64 << 10)));
             }
             again.expect_nothing("slow");
         },
@@ -339,7 +339,7 @@ fn a_slow_reader_holds_up_nobody_else() {
             for n in 0..40 {
                 a.send(offer("slow", &payload(n, 256 << 10)));
                 a.send(offer("b", &n.to_string()));
-                b.expect(relayed_offer("a", "b", &n.to_string()));
+                b.expect(forwarded_offer("a", "b", &n.to_string()));
             }
             assert!(server.realm().contains("slow"));
             drop(slow);
@@ -409,13 +409,13 @@ fn a_takeover_loses_nothing_that_the_old_socket_did_not_read() {
                     assert_eq!(frame.payload[..2], 4001_u16.to_be_bytes());
                     break;
                 }
-                let wanted = relayed_offer("a", "slow", &payload(got, 64 << 10));
+                let wanted = forwarded_offer("a", "slow", &payload(got, 64 << 10));
                 assert_eq!(String::from_utf8(frame.payload).unwrap(), wanted);
                 got += 1;
             }
             assert!(got < count);
             for n in got..count {
-                new.expect(relayed_offer("a", "slow", &payload(n, 64 << 10)));
+                new.expect(forwarded_offer("a", "slow", &payload(n, 64 << 10)));
             }
             new.expect_nothing("slow");
         },

@@ -255,7 +255,7 @@ fn peerjs_and_calls_never_meet() {
         a.expect_quiet();
         // Not even with the id of the other.
         let mut same = server.client(&id);
-        same.expect(crate::harness::messages::relayed_offer("peer", &id, "1"));
+        same.expect(crate::harness::messages::forwarded_offer("peer", &id, "1"));
         a.send(call("x", &id, ""));
         a.expect(r#"{"action":"x","data":{}}"#);
         same.expect_nothing(&id);

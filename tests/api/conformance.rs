@@ -19,7 +19,7 @@ mod framing;
 mod limits;
 mod utf8;
 
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::wire::{self, FIN, Frame, opcode};
 use crate::harness::{RawClient, TestServer, Transport, on_both};
 
@@ -186,7 +186,7 @@ fn to_me(text: &str) -> String {
 }
 
 fn echo(text: &str) -> Frame {
-    let payload = relayed_offer(ME, ME, &format!("\"{text}\"")).into_bytes();
+    let payload = forwarded_offer(ME, ME, &format!("\"{text}\"")).into_bytes();
     Frame { first: FIN | opcode::TEXT, payload }
 }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::harness::api::Api;
 use crate::harness::http_client::{HttpConnection, TIMEOUT};
-use crate::harness::messages::{expired, message, offer, relayed_offer};
+use crate::harness::messages::{expired, forwarded_offer, message, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{RawClient, Told, on_both, wait_until};
 
@@ -75,7 +75,7 @@ fn two_brokers_of_one_app_do_not_know_each_others_peers() {
     with_app(|address, [one, two]| {
         let (mut a, mut b) = (client(address, "/one", "a"), client(address, "/two", "a"));
         a.send(offer("a", "1"));
-        a.expect(relayed_offer("a", "a", "1"));
+        a.expect(forwarded_offer("a", "a", "1"));
         b.expect_nothing("a");
         assert_eq!((one.node().peers(), two.node().peers()), (1, 1));
         drop(a);
@@ -93,7 +93,7 @@ fn all_workers_share_one_broker() {
         for (n, from) in ids.iter().enumerate() {
             let to = (n + 1) % ids.len();
             clients[n].send(offer(&ids[to], "1"));
-            clients[to].expect(relayed_offer(from, &ids[to], "1"));
+            clients[to].expect(forwarded_offer(from, &ids[to], "1"));
         }
     });
 }

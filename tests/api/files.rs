@@ -12,7 +12,7 @@ use peerbroker::config::MountPath;
 use peerbroker::{Config, Listen, PeerBroker, Server, StartError};
 
 use crate::harness::http_client::Response;
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{TestServer, Transport, on_both_with, on_own, on_own_with};
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
@@ -250,7 +250,7 @@ fn the_broker_works_beside_the_files() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         assert_eq!(server.get("/app.js").text(), "app");
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 

@@ -1,6 +1,6 @@
 //! Responses over HTTP.
 
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{TestServer, Transport, on_own, on_own_with};
 use peerbroker::config::{Dialect, Dialects, MountPath};
 
@@ -445,6 +445,6 @@ fn the_broker_goes_on_beside_http() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         assert_eq!(server.get("/peerjs/id").status, 200);
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::keys::{Keys, key, on_own_with_keys};
 use crate::harness::legacy::post;
-use crate::harness::messages::{ID_TAKEN, error, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, error, forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer};
 
 const SECRET: &str = "a secret of thirty-two bytes or more";
@@ -55,7 +55,7 @@ fn a_token_for_an_id_gives_the_id() {
         a.expect(OPEN);
         b.expect(OPEN);
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -144,7 +144,7 @@ fn streams_and_posts_need_a_token_as_well() {
         };
         // A new token with the same subject is the same owner.
         assert_eq!(send(&token("a", 2), 1), 200);
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         assert_eq!(send(&token("b", 1), 2), 401);
         assert_eq!(send("nonsense", 3), 401);
         b.expect_nothing("b");
@@ -173,7 +173,7 @@ fn a_changed_secret_applies_to_the_next_client() {
         keys.change("app", Change { auth: Some(auth), ..Change::default() });
         expect_refused(come(server, "b", &token("b", 1)), &error(INVALID));
         here.send(offer("a", "1"));
-        here.expect(relayed_offer("a", "a", "1"));
+        here.expect(forwarded_offer("a", "a", "1"));
     });
 }
 

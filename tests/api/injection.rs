@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::harness::http_client::Response;
 use crate::harness::keys::{INVALID_KEY, api_key, key, plain_key};
 use crate::harness::legacy::post;
-use crate::harness::messages::{error, offer, relayed_offer};
+use crate::harness::messages::{error, forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, Transport, token_of};
 
 const HOSTILE: [&str; 24] = [
@@ -97,7 +97,7 @@ fn a_key_that_is_there_is_exactly_that_one() {
             let mut client = come(server, text, "a");
             client.expect_open();
             assert_eq!(posted(server, text, "a", "offer", &offer("a", "1")).status, 200, "{text}");
-            client.expect(relayed_offer("a", "a", "1"));
+            client.expect(forwarded_offer("a", "a", "1"));
             assert_eq!(get(server, text, "peers").text(), r#"["a"]"#, "{text}");
             assert_eq!(get(server, text, "peers?limit=1").text(), r#"["a"]"#, "{text}");
             store.remove(&api_key(text)).unwrap();
@@ -119,9 +119,9 @@ fn any_text_as_an_id_names_exactly_that_id() {
             let mut client = come(server, "one", text);
             client.expect_open();
             bystander.send(offer(text, "1"));
-            client.expect(relayed_offer("bystander", text, "1"));
+            client.expect(forwarded_offer("bystander", text, "1"));
             assert_eq!(posted(server, "one", text, "offer", &offer("bystander", "2")).status, 200, "{text}");
-            bystander.expect(relayed_offer(text, "bystander", "2"));
+            bystander.expect(forwarded_offer(text, "bystander", "2"));
             let listed: Vec<String> = serde_json::from_slice(&get(server, "one", "peers").body).unwrap();
             assert_eq!(listed, ["bystander", text]);
             let page = format!("peers?after={}", encoded(text));

@@ -11,7 +11,7 @@ use crate::harness::keys::{
     FULL, INVALID_KEY, key, on_both_with_keys, on_own_with_keys, on_own_with_keys_and, plain_key,
 };
 use crate::harness::legacy::{HEAD_START, post};
-use crate::harness::messages::{LEAVE, error, expired, message, offer, relayed, relayed_offer};
+use crate::harness::messages::{LEAVE, error, expired, forwarded, forwarded_offer, message, offer};
 
 fn limit(limit: usize) -> Change {
     Change { concurrent_limit: Some(limit), ..Change::default() }
@@ -31,9 +31,9 @@ fn the_same_ids_under_two_keys_are_different_peers() {
         a1.send(offer("b", "1"));
         a2.send(offer("b", "2"));
         a.send(offer("b", "3"));
-        b1.expect(relayed_offer("a", "b", "1"));
-        b2.expect(relayed_offer("a", "b", "2"));
-        b.expect(relayed_offer("a", "b", "3"));
+        b1.expect(forwarded_offer("a", "b", "1"));
+        b2.expect(forwarded_offer("a", "b", "2"));
+        b.expect(forwarded_offer("a", "b", "3"));
         for (client, id) in
             [(&mut a1, "a"), (&mut b1, "b"), (&mut a2, "a"), (&mut b2, "b"), (&mut a, "a"), (&mut b, "b")]
         {
@@ -42,7 +42,7 @@ fn the_same_ids_under_two_keys_are_different_peers() {
         let mut again = server.client_of("two", "a");
         assert_eq!(a2.expect_close(), Some(4001));
         again.send(offer("b", "4"));
-        b2.expect(relayed_offer("a", "b", "4"));
+        b2.expect(forwarded_offer("a", "b", "4"));
         a1.expect_nothing("a");
         a.expect_nothing("a");
     });
@@ -71,7 +71,7 @@ fn queued_messages_wait_only_under_their_own_key() {
         a1.expect_nothing("a");
         server.client_of("two", "b").expect_nothing("b");
         server.client("b").expect_nothing("b");
-        server.client_of("one", "b").expect(relayed_offer("a", "b", "1"));
+        server.client_of("one", "b").expect(forwarded_offer("a", "b", "1"));
         a1.send(offer("c", "1"));
         a1.expect_nothing("a");
         server.advance(server.node().config().load().limits.expire_timeout);
@@ -96,13 +96,13 @@ fn streams_and_posts_stay_within_their_key() {
             let target = server.post_target_of(key, "a", "offer");
             assert_eq!(server.begin_post_at(&target, &body).response(false).status, 200);
         }
-        b2.expect(relayed_offer("a", "b", r#""two""#));
+        b2.expect(forwarded_offer("a", "b", r#""two""#));
         b2.expect_nothing("b");
         for (key, stream) in [("one", &mut one), ("two", &mut two)] {
             let target = server.post_target_of(key, "a", "candidate");
             let body = message("CANDIDATE", "a", &format!("{key:?}"));
             assert_eq!(server.begin_post_at(&target, &body).response(false).status, 200);
-            stream.expect(relayed("CANDIDATE", "a", "a", &format!("{key:?}")));
+            stream.expect(forwarded("CANDIDATE", "a", "a", &format!("{key:?}")));
         }
     });
 }
@@ -166,7 +166,7 @@ fn the_limit_of_a_key_can_be_changed_while_its_clients_are_here() {
         server.newcomer_of("one", "c").expect_refused(error(FULL));
         keys.change("one", limit(1));
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         server.newcomer_of("one", "c").expect_refused(error(FULL));
         b.send(LEAVE);
         b.expect_closed_with(Some(1000));
@@ -217,7 +217,7 @@ fn a_stored_key_with_the_text_of_the_built_in_one_says_what_that_may_do() {
             keys.remove("peerjs");
             let mut b = server.client("b");
             a.send(offer("b", "1"));
-            b.expect(relayed_offer("a", "b", "1"));
+            b.expect(forwarded_offer("a", "b", "1"));
             assert_eq!(server.get("/peerjs/peers").text(), r#"["a","b"]"#);
         },
     );

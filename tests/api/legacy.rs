@@ -13,7 +13,7 @@ mod urls;
 use std::time::Duration;
 
 use crate::harness::legacy::{FILLER, HEAD_START, MS};
-use crate::harness::messages::{ID_TAKEN, KINDS, error, expired, message, offer, relayed, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, KINDS, error, expired, forwarded, forwarded_offer, message, offer};
 use crate::harness::{on_both, on_both_with};
 
 const EXPIRE: Duration = Duration::from_secs(5);
@@ -68,12 +68,12 @@ fn a_browser_without_websockets_offers_and_answers_through_http_alone() {
     on_both(|server| {
         let (mut a, mut b) = (server.stream("a"), server.stream("b"));
         assert_eq!(server.post("a", "offer", &offer("b", r#"{"sdp":1}"#)).text(), "OK");
-        b.expect(relayed_offer("a", "b", r#"{"sdp":1}"#));
+        b.expect(forwarded_offer("a", "b", r#"{"sdp":1}"#));
         assert_eq!(server.post("b", "answer", &message("ANSWER", "a", "2")).status, 200);
-        a.expect(relayed("ANSWER", "b", "a", "2"));
+        a.expect(forwarded("ANSWER", "b", "a", "2"));
         for (from, to, heard) in [("a", "b", &mut b), ("b", "a", &mut a)] {
             assert_eq!(server.post(from, "candidate", &message("CANDIDATE", to, "3")).status, 200);
-            heard.expect(relayed("CANDIDATE", from, to, "3"));
+            heard.expect(forwarded("CANDIDATE", from, to, "3"));
         }
         assert_eq!(server.post("a", "leave", r#"{"type":"LEAVE","dst":"b"}"#).status, 200);
         b.expect(r#"{"type":"LEAVE","src":"a","dst":"b"}"#);
@@ -86,9 +86,9 @@ fn a_stream_and_a_websocket_exchange_messages_both_ways() {
         let (mut old, mut new) = (server.stream("old"), server.client("new"));
         for kind in KINDS {
             assert_eq!(server.post("old", &kind.to_lowercase(), &message(kind, "new", "1")).status, 200);
-            new.expect(relayed(kind, "old", "new", "1"));
+            new.expect(forwarded(kind, "old", "new", "1"));
             new.send(message(kind, "old", "2"));
-            old.expect(relayed(kind, "new", "old", "2"));
+            old.expect(forwarded(kind, "new", "old", "2"));
         }
         old.expect_nothing(server, "old");
         new.expect_nothing("new");
@@ -106,9 +106,9 @@ fn messages_sent_at_once_arrive_in_order_one_line_per_chunk() {
         b.expect_nothing("b");
         c.send(offer("a", "1"));
         for n in 0..4 {
-            a.expect(relayed_offer("b", "a", &payload(n)));
+            a.expect(forwarded_offer("b", "a", &payload(n)));
         }
-        a.expect(relayed_offer("c", "a", "1"));
+        a.expect(forwarded_offer("c", "a", "1"));
     });
 }
 
@@ -117,13 +117,13 @@ fn a_payload_with_line_breaks_is_one_line_and_can_forge_none() {
     on_both(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         b.send(offer("a", "{\n\"x\":\r\n1 }"));
-        let forged = relayed_offer("somebody else", "a", "2");
+        let forged = forwarded_offer("somebody else", "a", "2");
         b.send(offer("a", &format!("[\n{forged}\n]")));
         b.send(message("CANDIDATE", "a", "\n3\n"));
         // The harness expects one line in each chunk.
-        a.expect(relayed_offer("b", "a", "{ \"x\":\r 1 }"));
-        a.expect(relayed_offer("b", "a", &format!("[ {forged} ]")));
-        assert_eq!(a.next_line().unwrap().replace(' ', ""), relayed("CANDIDATE", "b", "a", "3"));
+        a.expect(forwarded_offer("b", "a", "{ \"x\":\r 1 }"));
+        a.expect(forwarded_offer("b", "a", &format!("[ {forged} ]")));
+        assert_eq!(a.next_line().unwrap().replace(' ', ""), forwarded("CANDIDATE", "b", "a", "3"));
     });
 }
 
@@ -135,8 +135,8 @@ fn queued_messages_of_a_stream_follow_its_open() {
         b.send(message("CANDIDATE", "a", "2"));
         b.expect_nothing("b");
         let mut a = server.stream("a");
-        a.expect(relayed_offer("b", "a", "1"));
-        a.expect(relayed("CANDIDATE", "b", "a", "2"));
+        a.expect(forwarded_offer("b", "a", "1"));
+        a.expect(forwarded("CANDIDATE", "b", "a", "2"));
         a.expect_nothing(server, "a");
         assert_eq!(server.node().queued_bytes(), 0);
     });

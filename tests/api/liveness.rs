@@ -7,7 +7,7 @@ use std::time::Duration;
 use peerbroker::events::Count;
 use peerbroker::wire::CloseReason;
 
-use crate::harness::messages::{HEARTBEAT, LEAVE, offer, relayed_offer};
+use crate::harness::messages::{HEARTBEAT, LEAVE, forwarded_offer, offer};
 use crate::harness::wire::{self, FIN, opcode};
 use crate::harness::{RawClient, TestServer, Told, on_both, on_both_with, on_own, on_own_with, wait_until};
 
@@ -133,7 +133,7 @@ fn the_id_of_a_timed_out_client_is_free_at_once_and_others_are_not_told() {
         server.advance(MS);
         let mut a = server.client_with_token("a", "another token");
         b.send(offer("a", "1"));
-        a.expect(relayed_offer("b", "a", "1"));
+        a.expect(forwarded_offer("b", "a", "1"));
         b.expect_nothing("b");
     });
 }
@@ -194,7 +194,7 @@ fn a_client_that_ends_its_sending_direction_is_gone_after_what_it_sent() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(offer("b", "1"));
         a.shutdown_write();
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         server.wait_until_gone("a");
         a.expect_end();
     });
@@ -220,7 +220,7 @@ fn the_peers_of_a_page_that_goes_away_hear_leave_where_their_key_wants_it() {
             for (code, is_told) in [(None, false), (Some(1001), true)] {
                 let mut a = server.client("a");
                 a.send(offer("b", "1"));
-                b.expect(relayed_offer("a", "b", "1"));
+                b.expect(forwarded_offer("a", "b", "1"));
                 a.expect_closed_by_us(code);
                 server.wait_until_gone("a");
                 if is_told {
@@ -233,7 +233,7 @@ fn the_peers_of_a_page_that_goes_away_hear_leave_where_their_key_wants_it() {
     on_both(|server| {
         let [mut a, mut b] = [server.client("a"), server.client("b")];
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         a.expect_closed_by_us(Some(1001));
         server.wait_until_gone("a");
         b.expect_nothing("b");

@@ -15,7 +15,7 @@ use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 use crate::harness::api::Api;
 use crate::harness::guests::{call, join, respond};
 use crate::harness::keys::plain_key;
-use crate::harness::messages::{message, relayed};
+use crate::harness::messages::{forwarded, message};
 use crate::harness::ops::with_api_on;
 use crate::harness::receiver::Receiver;
 use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
@@ -54,9 +54,9 @@ fn with_relay_and_api(configure: impl FnOnce(&mut Config)) -> (TestServer, Api, 
 fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
     let line = candidate(relay);
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
-    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
+    b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
     b.send(message("ANSWER", "a", &payload("answer", "bufrag", &[])));
-    a.expect(relayed("ANSWER", "b", "a", &payload("answer", "bufrag", &[&line])));
+    a.expect(forwarded("ANSWER", "b", "a", &payload("answer", "bufrag", &[&line])));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_relay_may_do_without_tcp() {
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
     let line = format!("a=candidate:1 1 udp 255 {} {} typ host", address.ip(), address.port());
-    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
+    b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
     assert!(TcpStream::connect(address).is_err());
 }
 
@@ -323,7 +323,7 @@ fn a_client_that_is_needed_is_told_another_candidate() {
     ] {
         let payload =
             format!(r#"{{"candidate":{{"candidate":"{told}","sdpMLineIndex":0}},"connectionId":"dc_1"}}"#);
-        b.expect(relayed("CANDIDATE", "a", "b", &payload));
+        b.expect(forwarded("CANDIDATE", "a", "b", &payload));
     }
 }
 
@@ -340,7 +340,7 @@ fn other_messages_and_descriptions_without_ice_are_not_touched() {
         ("ANSWER", &payload("answer", "bufrag", &[])),
     ] {
         a.send(message(kind, "b", payload));
-        b.expect(relayed(kind, "a", "b", payload));
+        b.expect(forwarded(kind, "a", "b", payload));
     }
 }
 
@@ -349,7 +349,7 @@ fn a_key_may_have_no_relay() {
     let (server, _) = with_relay(RelayMode::Off);
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[REAL])));
-    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[REAL])));
+    b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[REAL])));
 }
 
 #[test]
@@ -357,10 +357,10 @@ fn a_key_may_have_all_calls_relayed_and_addresses_withheld() {
     let (server, relay) = with_relay(RelayMode::Always);
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[REAL])));
-    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&candidate(relay)])));
+    b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&candidate(relay)])));
     a.send(message("CANDIDATE", "b", &format!(r#"{{"candidate":{{"candidate":"{REAL}"}}}}"#)));
     a.send(message("LEAVE", "b", "1"));
-    b.expect(relayed("LEAVE", "a", "b", "1"));
+    b.expect(forwarded("LEAVE", "a", "b", "1"));
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn what_browsers_forgive_tells_no_address_either() {
     for line in [r"a=\tcandidate:", "a= candidate:", "A=:candidate:", "a=candidate "] {
         let real = REAL.replacen("a=candidate:", line, 1);
         a.send(message("OFFER", "b", &payload("offer", "aufrag", &[&real])));
-        b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&candidate_lines])));
+        b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&candidate_lines])));
     }
     let mut host = server.guest("host");
     let room = host.create_room();
@@ -411,7 +411,7 @@ fn offers_end_with_their_client() {
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     let offer = |more: &[&str]| payload("offer", "aufrag", more);
     a.send(message("OFFER", "b", &offer(&[])));
-    b.expect(relayed("OFFER", "a", "b", &offer(&[&line])));
+    b.expect(forwarded("OFFER", "a", "b", &offer(&[&line])));
     a.send(r#"{"type":"LEAVE"}"#);
     a.expect_closed_with(Some(1000));
     server.wait_until_gone("a");
@@ -420,7 +420,7 @@ fn offers_end_with_their_client() {
     // Somebody else has the id by now, or the same client with another description.
     let mut a = server.client("a");
     b.send(message("ANSWER", "a", &payload("answer", "bufrag", &[])));
-    a.expect(relayed("ANSWER", "b", "a", &payload("answer", "bufrag", &[])));
+    a.expect(forwarded("ANSWER", "b", "a", &payload("answer", "bufrag", &[])));
 }
 
 #[test]

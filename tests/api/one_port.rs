@@ -8,7 +8,7 @@ use peerbroker::config::{ApiTokens, ListenOps, RelayConfig};
 use peerbroker::{BoundRelay, Config, Listen, PeerBroker};
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
-use crate::harness::messages::{message, relayed};
+use crate::harness::messages::{forwarded, message};
 use crate::harness::relay_client::{Line, Side, candidate, payload};
 use crate::harness::{RawClient, TestServer};
 use crate::tls;
@@ -47,9 +47,9 @@ fn candidates(relay: SocketAddr, port: u16) -> String {
 
 fn call_of(a: &mut RawClient, b: &mut RawClient, told: &str) {
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
-    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[told])));
+    b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[told])));
     b.send(message("ANSWER", "a", &payload("answer", "bufrag", &[])));
-    a.expect(relayed("ANSWER", "b", "a", &payload("answer", "bufrag", &[told])));
+    a.expect(forwarded("ANSWER", "b", "a", &payload("answer", "bufrag", &[told])));
 }
 
 fn binding() -> Vec<u8> {

@@ -3,7 +3,7 @@
 //!
 //! Some run on both transports: each decodes frames.
 
-use crate::harness::messages::{message, offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, message, offer};
 use crate::harness::wire::{self, FIN, MASKED, opcode};
 use crate::harness::{on_both, on_own};
 
@@ -96,7 +96,7 @@ fn messages_before_a_violation_are_handled_and_those_after_it_are_not() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         let bytes = [wire::text(&offer("b", "1")), wire::frame(FIN | 0x3, b""), wire::text(&offer("b", "2"))];
         a.send_raw(bytes.concat());
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         assert_eq!(a.expect_close(), Some(PROTOCOL));
         server.wait_until_gone("a");
         b.expect_nothing("b");
@@ -140,7 +140,7 @@ fn frames_before_a_close_are_handled_and_those_behind_it_are_not() {
             wire::frame(FIN | opcode::PING, b"late"),
         ];
         a.send_raw(bytes.concat());
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         assert_eq!(a.expect_close(), Some(1000));
         a.expect_end();
         b.expect_nothing("b");
@@ -188,9 +188,9 @@ fn a_message_in_fragments_is_put_together() {
         let whole = offer("a", "\"é in pieces €😀\"");
         for pieces in [2, 3, 7, whole.len()] {
             a.send_raw(fragments(opcode::TEXT, whole.as_bytes(), pieces).concat());
-            a.expect(relayed_offer("a", "a", "\"é in pieces €😀\""));
+            a.expect(forwarded_offer("a", "a", "\"é in pieces €😀\""));
             a.send_raw(fragments(opcode::BINARY, whole.as_bytes(), pieces).concat());
-            a.expect(relayed_offer("a", "a", "\"é in pieces €😀\""));
+            a.expect(forwarded_offer("a", "a", "\"é in pieces €😀\""));
         }
     });
 }
@@ -212,7 +212,7 @@ fn empty_fragments_and_control_frames_between_fragments_are_handled() {
         ];
         a.send_raw(bytes.concat());
         assert_eq!(a.expect_pong(), b"between");
-        a.expect(relayed_offer("a", "a", "1"));
+        a.expect(forwarded_offer("a", "a", "1"));
         a.expect_nothing("a");
     });
 }
@@ -239,9 +239,9 @@ fn bytes_may_come_one_by_one() {
         for byte in bytes.concat() {
             a.send_raw([byte]);
         }
-        a.expect(relayed_offer("a", "a", &payload));
+        a.expect(forwarded_offer("a", "a", &payload));
         assert_eq!(a.expect_pong(), b"one by one");
-        a.expect(relayed_offer("a", "a", "2"));
+        a.expect(forwarded_offer("a", "a", "2"));
     });
 }
 
@@ -252,7 +252,7 @@ fn frames_of_one_segment_are_handled_in_order() {
         let frames: Vec<Vec<u8>> = (0..1000).map(|n| wire::text(&offer("b", &n.to_string()))).collect();
         a.send_raw(frames.concat());
         for n in 0..1000 {
-            b.expect(relayed_offer("a", "b", &n.to_string()));
+            b.expect(forwarded_offer("a", "b", &n.to_string()));
         }
     });
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::messages::{KINDS, expired, message, offer, relayed, relayed_offer};
+use crate::harness::messages::{KINDS, expired, forwarded, forwarded_offer, message, offer};
 use crate::harness::{on_own, on_own_with};
 
 const MS: Duration = Duration::from_millis(1);
@@ -18,7 +18,7 @@ fn queued_messages_follow_the_open_of_their_recipient() {
         a.expect_nothing("a");
         let mut b = server.client("b");
         for (n, kind) in KINDS.iter().enumerate() {
-            b.expect(relayed(kind, "a", "b", &n.to_string()));
+            b.expect(forwarded(kind, "a", "b", &n.to_string()));
         }
         b.expect_nothing("b");
         assert_eq!(server.node().queued_bytes(), 0);
@@ -37,8 +37,8 @@ fn messages_of_all_senders_are_delivered_in_order_of_arrival() {
         }
         let mut b = server.client("b");
         for n in 0..3 {
-            b.expect(relayed_offer("a", "b", &format!("{n}")));
-            b.expect(relayed_offer("c", "b", &format!("{n}")));
+            b.expect(forwarded_offer("a", "b", &format!("{n}")));
+            b.expect(forwarded_offer("c", "b", &format!("{n}")));
         }
     });
 }
@@ -51,7 +51,7 @@ fn queued_messages_are_delivered_to_the_next_client_with_any_token() {
         server.wait_until_gone("b");
         a.send(offer("b", "1"));
         a.expect_nothing("a");
-        server.client_with_token("b", "second").expect(relayed_offer("a", "b", "1"));
+        server.client_with_token("b", "second").expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -62,7 +62,7 @@ fn queued_messages_are_delivered_once() {
         a.send(offer("b", "1"));
         a.expect_nothing("a");
         let mut b = server.client("b");
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         drop(b);
         server.wait_until_gone("b");
         server.client("b").expect_nothing("b");
@@ -77,7 +77,7 @@ fn messages_outlive_their_sender() {
         a.expect_nothing("a");
         drop(a);
         server.wait_until_gone("a");
-        server.client("b").expect(relayed_offer("a", "b", "1"));
+        server.client("b").expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -96,7 +96,7 @@ fn a_refused_registration_gets_nothing_of_what_waits() {
             }
             drop(c);
             server.wait_until_gone("c");
-            server.client("b").expect(relayed_offer("a", "b", "1"));
+            server.client("b").expect(forwarded_offer("a", "b", "1"));
         },
     );
 }
@@ -131,7 +131,7 @@ fn after_an_expiry_a_later_message_starts_anew() {
         }
         a.send(offer("b", "4"));
         a.expect_nothing("a");
-        server.client("b").expect(relayed_offer("a", "b", "4"));
+        server.client("b").expect(forwarded_offer("a", "b", "4"));
     });
 }
 
@@ -142,7 +142,7 @@ fn a_delivery_before_the_expiry_means_no_expire() {
         a.send(offer("b", "1"));
         a.expect_nothing("a");
         server.advance(EXPIRE - MS);
-        server.client("b").expect(relayed_offer("a", "b", "1"));
+        server.client("b").expect(forwarded_offer("a", "b", "1"));
         server.advance(EXPIRE);
         a.expect_nothing("a");
     });
@@ -177,7 +177,7 @@ fn each_sender_has_a_clock_of_its_own() {
         server.advance(MS);
         a.expect(expired("b", "a"));
         c.expect_nothing("c");
-        server.client("b").expect(relayed_offer("c", "b", "2"));
+        server.client("b").expect(forwarded_offer("c", "b", "2"));
         server.advance(EXPIRE);
         c.expect_nothing("c");
     });
@@ -266,7 +266,7 @@ fn peers_are_not_told_when_another_leaves() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         drop(b);
         server.wait_until_gone("b");
         a.expect_nothing("a");

@@ -1,6 +1,6 @@
 //! Messages between connected peers.
 
-use crate::harness::messages::{HEARTBEAT, KINDS, LEAVE, message, offer, relayed, relayed_offer};
+use crate::harness::messages::{HEARTBEAT, KINDS, LEAVE, forwarded, forwarded_offer, message, offer};
 use crate::harness::{on_own, on_own_with};
 
 #[test]
@@ -9,10 +9,10 @@ fn offers_answers_and_candidates_are_relayed() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for kind in KINDS {
             a.send(message(kind, "b", r#"{"sdp":{"type":"offer"},"connectionId":"dc_1"}"#));
-            b.expect(relayed(kind, "a", "b", r#"{"sdp":{"type":"offer"},"connectionId":"dc_1"}"#));
+            b.expect(forwarded(kind, "a", "b", r#"{"sdp":{"type":"offer"},"connectionId":"dc_1"}"#));
         }
         b.send(message("ANSWER", "a", "1"));
-        a.expect(relayed("ANSWER", "b", "a", "1"));
+        a.expect(forwarded("ANSWER", "b", "a", "1"));
     });
 }
 
@@ -22,7 +22,7 @@ fn src_is_always_the_senders_id() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for forged in [r#""src":"c","#, r#""src":null,"#, r#""src":{"x":1},"#, r#""src":"b","src":"c","#] {
             a.send(format!(r#"{{{forged}"type":"OFFER","dst":"b","payload":1}}"#));
-            b.expect(relayed_offer("a", "b", "1"));
+            b.expect(forwarded_offer("a", "b", "1"));
         }
     });
 }
@@ -52,7 +52,7 @@ fn any_json_value_is_a_payload() {
             r#"{"type":"LEAVE","dst":"c","src":"d"}"#,
         ] {
             a.send(offer("b", payload));
-            b.expect(relayed_offer("a", "b", payload));
+            b.expect(forwarded_offer("a", "b", payload));
         }
     });
 }
@@ -80,7 +80,7 @@ fn the_payload_goes_through_as_the_senders_bytes() {
             "{ \"spaces\" :\t[ 1 , 2 ]\n}",
         ] {
             a.send(offer("b", payload));
-            b.expect(relayed_offer("a", "b", payload));
+            b.expect(forwarded_offer("a", "b", payload));
         }
     });
 }
@@ -90,11 +90,11 @@ fn of_duplicate_members_the_last_counts() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(r#"{"type":"LEAVE","dst":"c","payload":1,"type":"OFFER","payload":2,"dst":"b"}"#);
-        b.expect(relayed_offer("a", "b", "2"));
+        b.expect(forwarded_offer("a", "b", "2"));
         a.send(r#"{"type":"OFFER","dst":"b","dst":null}"#);
         a.send(r#"{"type":"OFFER","type":5,"dst":"b"}"#);
         a.send(offer("b", "3"));
-        b.expect(relayed_offer("a", "b", "3"));
+        b.expect(forwarded_offer("a", "b", "3"));
     });
 }
 
@@ -103,7 +103,7 @@ fn names_and_dst_are_unescaped_first() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("bé\"\\/"));
         a.send(r#"{"t\u0079pe":"OFF\u0045R","\u0064st":"b\u00e9\"\\\/","pa\u0079load":1}"#);
-        b.expect(relayed_offer("a", "bé\"\\/", "1"));
+        b.expect(forwarded_offer("a", "bé\"\\/", "1"));
     });
 }
 
@@ -112,9 +112,9 @@ fn a_peer_may_send_to_itself() {
     on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("a", "1"));
-        a.expect(relayed_offer("a", "a", "1"));
+        a.expect(forwarded_offer("a", "a", "1"));
         a.send(message("LEAVE", "a", "2"));
-        a.expect(relayed("LEAVE", "a", "a", "2"));
+        a.expect(forwarded("LEAVE", "a", "a", "2"));
     });
 }
 
@@ -160,7 +160,7 @@ fn leave_with_a_dst_is_relayed_to_it_and_the_sender_stays() {
         a.send(r#"{"type":"LEAVE","dst":"b"}"#);
         b.expect(r#"{"type":"LEAVE","src":"a","dst":"b"}"#);
         a.send(message("LEAVE", "b", r#"{"x":1}"#));
-        b.expect(relayed("LEAVE", "a", "b", r#"{"x":1}"#));
+        b.expect(forwarded("LEAVE", "a", "b", r#"{"x":1}"#));
         a.expect_nothing("a");
     });
 }
@@ -212,7 +212,7 @@ fn order_between_two_peers_is_kept() {
                 a.send(offer("b", payload));
             }
             for payload in &sent {
-                b.expect(relayed_offer("a", "b", payload));
+                b.expect(forwarded_offer("a", "b", payload));
             }
         }
     });
@@ -223,7 +223,7 @@ fn messages_go_to_dst_only() {
     on_own(|server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("B"));
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         a.expect_nothing("a");
         c.expect_nothing("B");
     });
@@ -234,7 +234,7 @@ fn a_binary_message_of_json_is_treated_as_text() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send_binary(offer("b", r#""é""#).as_bytes());
-        b.expect(relayed_offer("a", "b", r#""é""#));
+        b.expect(forwarded_offer("a", "b", r#""é""#));
     });
 }
 
@@ -243,7 +243,7 @@ fn the_sender_hears_nothing_of_what_was_delivered() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(offer("b", "1"));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         server.advance(std::time::Duration::from_secs(6));
         a.expect_nothing("a");
     });
@@ -256,7 +256,7 @@ fn messages_of_every_length_of_header_arrive_whole() {
         for len in [0, 1, 60, 61, 100, 125, 126, 65_400, 65_536, 70_000, 500_000, 1_000_000] {
             let payload = format!("\"{}\"", "x".repeat(len));
             a.send(offer("b", &payload));
-            b.expect(relayed_offer("a", "b", &payload));
+            b.expect(forwarded_offer("a", "b", &payload));
         }
     });
 }
@@ -275,8 +275,10 @@ fn many_peers_talk_to_each_other_at_once() {
             }
             for (client, to) in clients.iter_mut().zip(&ids) {
                 let mut got: Vec<String> = ids.iter().map(|_| client.expect_text()).collect();
-                let mut wanted: Vec<String> =
-                    ids.iter().map(|from| relayed_offer(from, to, &format!("\"{from} to {to}\""))).collect();
+                let mut wanted: Vec<String> = ids
+                    .iter()
+                    .map(|from| forwarded_offer(from, to, &format!("\"{from} to {to}\"")))
+                    .collect();
                 got.sort();
                 wanted.sort();
                 assert_eq!(got, wanted);

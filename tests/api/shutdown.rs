@@ -13,7 +13,7 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::api::Api;
 use crate::harness::http_client::connect;
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{TestServer, Told, Transport, on_both, wait_until};
 
 #[test]
@@ -200,9 +200,9 @@ fn a_draining_server_is_not_ready_and_serves_connections_that_it_has() {
     late.expect_open();
     assert_eq!(http.request("GET", "/peerjs/id", "").status, 200);
     a.send(offer("b", "1"));
-    b.expect(relayed_offer("a", "b", "1"));
+    b.expect(forwarded_offer("a", "b", "1"));
     a.send(offer("late", "2"));
-    late.expect(relayed_offer("a", "late", "2"));
+    late.expect(forwarded_offer("a", "late", "2"));
 
     let close = |server: &TestServer| {
         server.advance(Duration::from_secs(1));

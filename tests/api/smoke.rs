@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::messages::{KINDS, expired, message, offer, relayed};
+use crate::harness::messages::{KINDS, expired, forwarded, message, offer};
 use crate::harness::on_both;
 
 #[test]
@@ -11,9 +11,9 @@ fn smoke_two_clients_call_each_other_and_hang_up() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for kind in KINDS.into_iter().chain(["LEAVE"]) {
             a.send(message(kind, "b", r#"{"sdp":"v=0"}"#));
-            b.expect(relayed(kind, "a", "b", r#"{"sdp":"v=0"}"#));
+            b.expect(forwarded(kind, "a", "b", r#"{"sdp":"v=0"}"#));
             b.send(message(kind, "a", r#"{"sdp":"v=1"}"#));
-            a.expect(relayed(kind, "b", "a", r#"{"sdp":"v=1"}"#));
+            a.expect(forwarded(kind, "b", "a", r#"{"sdp":"v=1"}"#));
         }
         a.expect_closed_by_us(Some(1000));
         server.wait_until_gone("a");
@@ -28,7 +28,7 @@ fn smoke_an_absent_peer_gets_what_waits_or_its_sender_hears_that_it_expired() {
         a.send(offer("b", "1"));
         a.send(offer("c", "2"));
         a.expect_nothing("a");
-        server.client("b").expect(relayed("OFFER", "a", "b", "1"));
+        server.client("b").expect(forwarded("OFFER", "a", "b", "1"));
         server.advance(Duration::from_secs(5));
         a.expect(expired("c", "a"));
         a.expect_nothing("a");

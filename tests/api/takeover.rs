@@ -9,7 +9,7 @@ use std::time::Duration;
 use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::TIMEOUT;
-use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, expired, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, expired, forwarded_offer, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{
     RawClient, TestServer, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire,
@@ -27,9 +27,9 @@ fn the_same_token_takes_the_id_over_at_once_with_an_open_of_its_own() {
         let (mut old, mut b) = (server.client("a"), server.client("b"));
         let mut new = server.client("a");
         b.send(offer("a", "1"));
-        new.expect(relayed_offer("b", "a", "1"));
+        new.expect(forwarded_offer("b", "a", "1"));
         new.send(offer("b", "2"));
-        b.expect(relayed_offer("a", "b", "2"));
+        b.expect(forwarded_offer("a", "b", "2"));
         assert_eq!(old.expect_close(), Some(4001));
         assert_eq!(server.realm().len(), 2);
     });
@@ -127,7 +127,7 @@ fn takeover_after_takeover_leaves_one_connection() {
             old.expect_closed_with(Some(4001));
         }
         b.send(offer("a", "1"));
-        last.expect(relayed_offer("b", "a", "1"));
+        last.expect(forwarded_offer("b", "a", "1"));
         assert_eq!(server.realm().len(), 2);
     });
 }
@@ -184,7 +184,7 @@ fn a_holder_that_does_not_answer_loses_its_id() {
         // Both have the same address, so it does not wait for the holder to come back.
         newcomer.expect_open();
         b.send(offer("a", "1"));
-        newcomer.expect(relayed_offer("b", "a", "1"));
+        newcomer.expect(forwarded_offer("b", "a", "1"));
         assert!(server.told_about("a").contains(&Told::Disconnected("a".into(), CloseReason::Evicted)));
         assert_eq!(server.realm().len(), 2);
     });
@@ -218,7 +218,7 @@ fn an_id_is_kept_for_a_holder_that_did_not_answer_and_comes_back() {
             b.send(offer("a", "1"));
             server.advance(RECLAIM - Duration::from_secs(6));
             let mut back = server.client("a");
-            back.expect(relayed_offer("b", "a", "1"));
+            back.expect(forwarded_offer("b", "a", "1"));
             newcomer.expect(ID_TAKEN);
             newcomer.expect_closed_with(None);
         },
@@ -316,8 +316,8 @@ fn messages_sent_between_two_connections_wait_for_the_second() {
         b.expect_nothing("b");
         let mut a = server.client("a");
         b.send(offer("a", "2"));
-        a.expect(relayed_offer("b", "a", "1"));
-        a.expect(relayed_offer("b", "a", "2"));
+        a.expect(forwarded_offer("b", "a", "1"));
+        a.expect(forwarded_offer("b", "a", "2"));
     });
 }
 

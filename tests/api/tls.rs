@@ -9,7 +9,7 @@ pub use testkit::tls::{trust, trust_by};
 use testkit::tools::fixture as file;
 
 use crate::harness::legacy::post;
-use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, Transport, token_of};
 
 pub(crate) fn listen(key: &str, cert: &str) -> Listen {
@@ -56,7 +56,7 @@ fn peers_talk_over_tls() {
     for len in [1, 1000, 20_000, 900_000] {
         let payload = format!("\"{}\"", "x".repeat(len));
         a.send(offer("b", &payload));
-        b.expect(relayed_offer("a", "b", &payload));
+        b.expect(forwarded_offer("a", "b", &payload));
     }
     b.ping(b"over tls");
     assert_eq!(b.expect_pong(), b"over tls");
@@ -64,7 +64,7 @@ fn peers_talk_over_tls() {
         a.send(offer("b", &n.to_string()));
     }
     for n in 0..200 {
-        b.expect(relayed_offer("a", "b", &n.to_string()));
+        b.expect(forwarded_offer("a", "b", &n.to_string()));
     }
     a.expect_closed_by_us(Some(1000));
     server.wait_until_gone("a");
@@ -111,7 +111,7 @@ fn takeover_refusal_and_waiting_work_over_tls() {
     a.send(offer("b", "1"));
     a.expect_nothing("a");
     let mut b = client(&server, "b");
-    b.expect(relayed_offer("a", "b", "1"));
+    b.expect(forwarded_offer("a", "b", "1"));
     let mut newcomer = begin(&server, "b", "another token");
     b.expect_ping();
     b.pong(b"");
@@ -121,7 +121,7 @@ fn takeover_refusal_and_waiting_work_over_tls() {
     let mut again = client(&server, "b");
     b.expect_closed_with(Some(4001));
     a.send(offer("b", "2"));
-    again.expect(relayed_offer("a", "b", "2"));
+    again.expect(forwarded_offer("a", "b", "2"));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_slow_reader_over_tls_gets_everything_in_order() {
     }
     a.expect_nothing("a");
     for n in 0..200 {
-        slow.expect(relayed_offer("a", "slow", &payload(n)));
+        slow.expect(forwarded_offer("a", "slow", &payload(n)));
     }
 }
 

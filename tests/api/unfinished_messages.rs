@@ -2,7 +2,7 @@
 //!
 //! Some run on both transports: each collects fragments.
 
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::wire::{self, opcode};
 use crate::harness::{RawClient, TestServer, on_both_with, on_own_with};
 
@@ -62,7 +62,7 @@ fn all_unfinished_messages_together_are_bounded() {
             for piece in wire::frame(wire::FIN | opcode::TEXT, offer("me", &payload).as_bytes()).chunks(100) {
                 me.send_raw(piece);
             }
-            me.expect(relayed_offer("me", "me", &payload));
+            me.expect(forwarded_offer("me", "me", &payload));
             // Finished and abandoned messages no longer count.
             first.send_raw(first_rest);
             me.expect_text();

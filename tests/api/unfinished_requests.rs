@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::http_client::{TIMEOUT, connect, is_reset};
 use crate::harness::legacy::post;
-use crate::harness::messages::{HEARTBEAT, offer, relayed_offer};
+use crate::harness::messages::{HEARTBEAT, forwarded_offer, offer};
 use crate::harness::ops::with_api;
 use crate::harness::{RawClient, TestServer, Transport, on_own, token_of};
 use crate::tls;
@@ -129,7 +129,7 @@ fn requests_that_are_sent_ahead_are_answered_one_after_the_other() {
                 );
             }
             for _ in 0..20 {
-                b.expect(relayed_offer("a", "b", &format!("\"{}\"", "x".repeat(5000))));
+                b.expect(forwarded_offer("a", "b", &format!("\"{}\"", "x".repeat(5000))));
             }
         }
     }

@@ -137,7 +137,7 @@ fn what_a_client_has_not_got_goes_to_the_connection_that_takes_over() {
             let mut second = world.begin("b", "t");
             second.expect(Output::Handshake).await;
             expect_open(&mut second).await;
-            second.expect_text(&relayed_offer("a", "b")).await;
+            second.expect_text(&forwarded_offer("a", "b")).await;
             first.read_on();
             first.expect_closed_with(Some(4001)).await;
         },

@@ -131,7 +131,7 @@ fn what_a_broken_connection_did_not_get_waits_for_the_next_one() {
             b.break_writing();
             b.expect_end().await;
             let mut b = world.client("b").await;
-            b.expect_text(&relayed_offer("a", "b")).await;
+            b.expect_text(&forwarded_offer("a", "b")).await;
         },
     );
 }

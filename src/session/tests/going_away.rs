@@ -27,9 +27,9 @@ fn peers_that_it_has_sent_to_or_heard_from_get_leave_and_no_others() {
         let [mut called, mut caller] = [world.client("called").await, world.client("caller").await];
         let mut stranger = world.client("stranger").await;
         a.send(offer("called"));
-        called.expect_text(&relayed_offer("a", "called")).await;
+        called.expect_text(&forwarded_offer("a", "called")).await;
         caller.send(offer("a"));
-        a.expect_text(&relayed_offer("caller", "a")).await;
+        a.expect_text(&forwarded_offer("caller", "a")).await;
         // LEAVE is no exchange: they have nothing to close.
         stranger.send(r#"{"type":"LEAVE","dst":"a"}"#);
         a.expect_text(&leave_of("stranger", "a")).await;
@@ -51,7 +51,7 @@ fn a_caller_whose_offer_has_waited_gets_leave_too() {
         caller.send(offer("a"));
         caller.expect_nothing().await;
         let mut a = world.client("a").await;
-        a.expect_text(&relayed_offer("caller", "a")).await;
+        a.expect_text(&forwarded_offer("caller", "a")).await;
         goes_away(&mut a).await;
         caller.expect_text(&leave_of("a", "caller")).await;
     });
@@ -70,7 +70,7 @@ fn an_end_that_is_no_page_going_away_says_nothing() {
         for end in ends {
             let a = world.client("a").await;
             a.send(offer("b"));
-            b.expect_text(&relayed_offer("a", "b")).await;
+            b.expect_text(&forwarded_offer("a", "b")).await;
             a.end(end);
             b.expect_nothing().await;
             assert!(!world.is_here("a"), "{end:?}");
@@ -85,7 +85,7 @@ fn without_the_setting_a_page_goes_away_in_silence() {
         async |world| {
             let [mut a, mut b] = [world.client("a").await, world.client("b").await];
             a.send(offer("b"));
-            b.expect_text(&relayed_offer("a", "b")).await;
+            b.expect_text(&forwarded_offer("a", "b")).await;
             goes_away(&mut a).await;
             b.expect_nothing().await;
         },
@@ -97,7 +97,7 @@ fn an_older_connection_says_nothing_and_its_successor_speaks_for_both() {
     run(on, async |world| {
         let [mut old, mut b] = [world.client("a").await, world.client("b").await];
         old.send(offer("b"));
-        b.expect_text(&relayed_offer("a", "b")).await;
+        b.expect_text(&forwarded_offer("a", "b")).await;
         let mut new = world.client("a").await;
         old.expect(Output::Close(Some(4001))).await;
         old.end(Disconnect::Closed(Some(1001)));
@@ -115,7 +115,7 @@ fn leave_is_on_its_way_before_another_client_has_the_id() {
     run(on, async |world| {
         let [mut a, mut b] = [world.client("a").await, world.client("b").await];
         a.send(offer("b"));
-        b.expect_text(&relayed_offer("a", "b")).await;
+        b.expect_text(&forwarded_offer("a", "b")).await;
         // The page is reloaded: the new one has another token.
         a.end(Disconnect::Closed(Some(1001)));
         let mut reloaded = world.begin("a", "another");
@@ -124,7 +124,7 @@ fn leave_is_on_its_way_before_another_client_has_the_id() {
         reloaded.expect(Output::Handshake).await;
         expect_open(&mut reloaded).await;
         b.expect_text(&leave_of("a", "b")).await;
-        b.expect_text(&relayed_offer("a", "b")).await;
+        b.expect_text(&forwarded_offer("a", "b")).await;
     });
 }
 
@@ -141,7 +141,7 @@ fn of_very_many_peers_those_hear_it_that_were_silent_for_less_long() {
         let in_order = (0..MAX_CONTACTS).chain([0, 1]).chain(MAX_CONTACTS..MAX_CONTACTS + 2);
         for number in in_order {
             a.send(offer(&name(number)));
-            peers[number].expect_text(&relayed_offer("a", &name(number))).await;
+            peers[number].expect_text(&forwarded_offer("a", &name(number))).await;
         }
         goes_away(&mut a).await;
         for (number, peer) in peers.iter_mut().enumerate() {

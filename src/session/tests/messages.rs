@@ -10,9 +10,9 @@ fn a_message_reaches_its_recipient_as_text_or_bytes() {
         async |world| {
             let (mut a, mut b) = (world.client("a").await, world.client("b").await);
             a.send(offer("b"));
-            b.expect_text(&relayed_offer("a", "b")).await;
+            b.expect_text(&forwarded_offer("a", "b")).await;
             b.comes(Input::Binary(offer("a").into_bytes()));
-            a.expect_text(&relayed_offer("b", "a")).await;
+            a.expect_text(&forwarded_offer("b", "a")).await;
             a.expect_nothing().await;
             b.expect_nothing().await;
         },
@@ -28,10 +28,10 @@ fn messages_of_one_read_arrive_in_order() {
             let messages = ["b", "a", "b", "nobody", "b"].map(offer).to_vec();
             a.comes(Input::Texts(messages));
             for _ in 0..3 {
-                b.expect_text(&relayed_offer("a", "b")).await;
+                b.expect_text(&forwarded_offer("a", "b")).await;
             }
             b.expect_nothing().await;
-            a.expect_text(&relayed_offer("a", "a")).await;
+            a.expect_text(&forwarded_offer("a", "a")).await;
             a.expect_nothing().await;
         },
     );
@@ -80,7 +80,7 @@ fn a_client_that_does_not_read_gets_all_when_it_goes_on() {
             b.expect_nothing().await;
             b.read_on();
             for _ in 0..3 {
-                b.expect_text(&relayed_offer("a", "b")).await;
+                b.expect_text(&forwarded_offer("a", "b")).await;
             }
         },
     );
@@ -95,7 +95,7 @@ fn a_message_to_an_absent_peer_waits_for_it_and_then_expires() {
             a.send(offer("b"));
             world.advance(4 * SECOND).await;
             let mut b = world.client("b").await;
-            b.expect_text(&relayed_offer("a", "b")).await;
+            b.expect_text(&forwarded_offer("a", "b")).await;
             a.send(offer("c"));
             world.advance(4 * SECOND).await;
             a.expect_nothing().await;
@@ -116,7 +116,7 @@ fn a_client_that_sends_too_much_is_not_read_for_a_while() {
             a.comes(Input::Texts(vec![offer("a"); 12]));
             a.send(offer("a"));
             for _ in 0..12 {
-                a.expect_text(&relayed_offer("a", "a")).await;
+                a.expect_text(&forwarded_offer("a", "a")).await;
             }
             for _ in 0..7 {
                 world.advance(SECOND / 4).await;
@@ -125,7 +125,7 @@ fn a_client_that_sends_too_much_is_not_read_for_a_while() {
             a.expect_nothing().await;
             world.advance(SECOND / 4).await;
             assert_eq!(a.unread(), 0);
-            a.expect_text(&relayed_offer("a", "a")).await;
+            a.expect_text(&forwarded_offer("a", "a")).await;
         },
     );
 }

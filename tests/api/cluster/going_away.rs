@@ -1,7 +1,7 @@
 //! The page of a client goes away while its peers, or its next connection, are on other nodes.
 
 use super::{Degraded, Nodes};
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::wait_until;
 
 const LEAVE: &str = r#"{"type":"LEAVE","src":"a","dst":"b"}"#;
@@ -16,13 +16,13 @@ fn a_peer_on_another_node_hears_leave_as_sender_and_as_recipient() {
     let mut b = nodes[1].client("b");
     let mut sender = nodes[0].client("a");
     sender.send(offer("b", "1"));
-    b.expect(relayed_offer("a", "b", "1"));
+    b.expect(forwarded_offer("a", "b", "1"));
     sender.expect_closed_by_us(Some(1001));
     b.expect(LEAVE);
 
     let mut recipient = nodes[0].client("a");
     b.send(offer("a", "2"));
-    recipient.expect(relayed_offer("b", "a", "2"));
+    recipient.expect(forwarded_offer("b", "a", "2"));
     recipient.expect_closed_by_us(Some(1001));
     b.expect(LEAVE);
     b.expect_nothing("b");
@@ -33,7 +33,7 @@ fn a_connection_that_was_replaced_by_one_on_another_node_says_nothing() {
     let nodes = start();
     let (mut old, mut b) = (nodes[0].client("a"), nodes[1].client("b"));
     old.send(offer("b", "1"));
-    b.expect(relayed_offer("a", "b", "1"));
+    b.expect(forwarded_offer("a", "b", "1"));
     let mut new = nodes[1].client("a");
     assert_eq!(old.expect_close(), Some(4001));
     old.close(Some(1001));
@@ -42,6 +42,6 @@ fn a_connection_that_was_replaced_by_one_on_another_node_says_nothing() {
     // On the way of that LEAVE.
     let mut c = nodes[0].client("c");
     c.send(offer("b", "2"));
-    b.expect(relayed_offer("c", "b", "2"));
+    b.expect(forwarded_offer("c", "b", "2"));
     new.expect_nothing("a");
 }

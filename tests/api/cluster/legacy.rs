@@ -2,7 +2,7 @@
 
 use super::Nodes;
 use crate::harness::legacy::StreamClient;
-use crate::harness::messages::{message, offer, relayed, relayed_offer};
+use crate::harness::messages::{forwarded, forwarded_offer, message, offer};
 use crate::harness::{TestServer, wait_until};
 
 /// A stream that began anew, after the time in which its WebSocket could come.
@@ -18,10 +18,10 @@ fn a_post_on_any_node_reaches_its_recipient_on_any_other() {
     let (mut a, mut b) = (stream(&nodes[0], "a"), nodes[2].client("b"));
     for (n, node) in [1, 2, 0, 1, 1].into_iter().enumerate() {
         assert_eq!(nodes[node].post("a", "offer", &offer("b", &n.to_string())).status, 200);
-        b.expect(relayed_offer("a", "b", &n.to_string()));
+        b.expect(forwarded_offer("a", "b", &n.to_string()));
     }
     b.send(message("ANSWER", "a", "1"));
-    a.expect(relayed("ANSWER", "b", "a", "1"));
+    a.expect(forwarded("ANSWER", "b", "a", "1"));
     assert_eq!(nodes[1].post("a", "offer", "nothing").status, 400);
     assert_eq!(nodes[1].post("a", "leave", r#"{"type":"LEAVE"}"#).status, 200);
     a.expect_end();
@@ -34,7 +34,7 @@ fn a_post_waits_for_a_stream_that_opens_on_another_node_in_a_moment() {
     let mut early = nodes[1].begin_post("a", "offer", &offer("b", "1"));
     let _a = stream(&nodes[0], "a");
     assert_eq!(early.response(false).status, 200);
-    b.expect(relayed_offer("a", "b", "1"));
+    b.expect(forwarded_offer("a", "b", "1"));
 }
 
 #[test]
@@ -52,15 +52,15 @@ fn a_stream_goes_on_on_another_node_without_a_second_open() {
     let nodes = Nodes::start(3);
     let (mut first, mut b) = (stream(&nodes[0], "a"), nodes[2].client("b"));
     b.send(offer("a", "1"));
-    first.expect(relayed_offer("b", "a", "1"));
+    first.expect(forwarded_offer("b", "a", "1"));
     let mut second = nodes[1].begin_stream("a", 1);
     first.expect_end();
     b.send(offer("a", "2"));
-    second.expect(relayed_offer("b", "a", "2"));
+    second.expect(forwarded_offer("b", "a", "2"));
     let mut third = nodes[0].begin_stream("a", 2);
     second.expect_end();
     b.send(offer("a", "3"));
-    third.expect(relayed_offer("b", "a", "3"));
+    third.expect(forwarded_offer("b", "a", "3"));
 }
 
 #[test]

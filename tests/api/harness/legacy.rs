@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::http_client::{HttpConnection, Response, connect_with_small_buffer};
-use super::messages::{message, relayed};
+use super::messages::{forwarded, message};
 use super::{RawClient, TestServer, token_of, wait_until};
 
 pub const MS: Duration = Duration::from_millis(1);
@@ -83,7 +83,7 @@ impl StreamClient {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);
         let marker = format!("\"marker {}\"", MARKERS.fetch_add(1, Ordering::Relaxed));
         assert_eq!(server.post(id, "candidate", &message("CANDIDATE", id, &marker)).status, 200);
-        self.expect(relayed("CANDIDATE", id, id, &marker));
+        self.expect(forwarded("CANDIDATE", id, id, &marker));
     }
 }
 

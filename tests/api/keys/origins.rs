@@ -126,7 +126,7 @@ fn streams_and_posts_from_elsewhere_are_401() {
         }
         here.expect_nothing("a");
         assert_eq!(begin_post(server, "offer", &line(ADMITTED[1]), &body).0, 200);
-        here.expect(crate::harness::messages::relayed_offer("a", "a", "1"));
+        here.expect(crate::harness::messages::forwarded_offer("a", "a", "1"));
     });
 }
 

@@ -9,7 +9,7 @@ use crate::harness::keys::{
     INVALID_KEY, Keys, enabled, on_both_with_keys, on_both_with_keys_and, on_own_with_keys, plain_key,
 };
 use crate::harness::legacy::{HEAD_START, post};
-use crate::harness::messages::{error, message, offer, relayed_offer};
+use crate::harness::messages::{error, forwarded_offer, message, offer};
 use crate::harness::{TestServer, Told, wait_until};
 
 /// The two ways in which a key ends, and how it comes back.
@@ -142,7 +142,7 @@ fn the_queue_of_a_revoked_key_is_dropped_and_its_bytes_are_refunded() {
             again(keys);
             server.client_of("one", "b").expect_nothing("b");
             let mut b = server.client_of("two", "b");
-            b.expect(relayed_offer("a", "b", "2"));
+            b.expect(forwarded_offer("a", "b", "2"));
             b.expect_nothing("b");
             assert_eq!(server.node().queued_bytes(), 0);
         });
@@ -192,7 +192,7 @@ fn another_name_or_limit_sends_nobody_away() {
         keys.change("one", Change { concurrent_limit: Some(3), ..Change::default() });
         keys.change("one", Change { allow_discovery: Some(true), ..Change::default() });
         keys.change("one", Change { messages_per_second: Some(7), ..Change::default() });
-        server.client_of("one", "b").expect(relayed_offer("a", "b", "1"));
+        server.client_of("one", "b").expect(forwarded_offer("a", "b", "1"));
         a.expect_nothing("a");
         guest.expect_quiet();
     });

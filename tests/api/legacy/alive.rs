@@ -12,7 +12,7 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};
-use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, error, expired, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, error, expired, forwarded_offer, offer};
 use crate::harness::{TestServer, Told, Transport, on_both, on_both_with, on_own, token_of, wait_until};
 
 const PING: Duration = Duration::from_secs(20);
@@ -81,7 +81,7 @@ fn a_stream_that_has_ended_is_renewed_within_its_grace_without_an_open_on_the_ow
             b.expect_nothing("b");
             server.advance(GRACE - MS);
             a = server.renewed("a", number);
-            a.expect(relayed_offer("b", "a", &number.to_string()));
+            a.expect(forwarded_offer("b", "a", &number.to_string()));
             // Another end starts another grace period.
             server.advance(MS);
         }
@@ -99,7 +99,7 @@ fn a_websocket_that_follows_an_ended_stream_within_its_grace_gets_no_second_open
         b.send(offer("a", "1"));
         b.expect_nothing("b");
         let mut client = server.upgraded("a");
-        client.expect(relayed_offer("b", "a", "1"));
+        client.expect(forwarded_offer("b", "a", "1"));
         server.advance(GRACE);
         client.expect_nothing("a");
     });
@@ -147,8 +147,8 @@ fn unsent_messages_of_an_ended_stream_wait_for_the_next_connection_on_the_own_fo
         server.advance(GRACE);
         server.wait_until_gone("a");
         let mut a = server.client_with_token("a", "another token");
-        a.expect(relayed_offer("b", "a", "1"));
-        a.expect(relayed_offer("b", "a", "2"));
+        a.expect(forwarded_offer("b", "a", "1"));
+        a.expect(forwarded_offer("b", "a", "2"));
         a.expect_nothing("a");
     });
 }
@@ -228,7 +228,7 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
                 &server.post_target("a", "id?i=0"),
             );
             let mut a = server.greeted(stream);
-            let told = relayed_offer("b", "b", "1");
+            let told = forwarded_offer("b", "b", "1");
             let (mut sent, mut expiries) = (0, 0);
             let slow = || server.node().counters().total(Count::Closed(CloseReason::SlowReader));
             wait_until("the end of its patience", || {
@@ -244,7 +244,7 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
             assert!(!server.realm().contains("a"));
             let (mut got, mut last) = (0, None);
             while let Some(line) = a.next_line() {
-                let number = (0..sent).find(|n| line == relayed_offer("b", "a", &payload(*n)));
+                let number = (0..sent).find(|n| line == forwarded_offer("b", "a", &payload(*n)));
                 assert!(number.is_some() && number > last, "{number:?} behind {last:?}");
                 (got, last) = (got + 1, number);
             }

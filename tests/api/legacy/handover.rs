@@ -3,7 +3,7 @@
 use peerbroker::wire::CloseReason;
 
 use crate::harness::legacy::{HEAD_START, MS, StreamClient};
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{TestServer, Told, on_own, wait_until};
 
 /// Expects one event for each connection of `id` and one for each of its ends, `ends` in any order.
@@ -40,12 +40,12 @@ fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
     on_own(|server| {
         let (mut stream, mut b) = (server.stream("a"), server.client("b"));
         b.send(offer("a", "1"));
-        stream.expect(relayed_offer("b", "a", "1"));
+        stream.expect(forwarded_offer("b", "a", "1"));
         let mut client = server.upgraded("a");
         client.expect_nothing("a");
         stream.expect_end();
         b.send(offer("a", "2"));
-        client.expect(relayed_offer("b", "a", "2"));
+        client.expect(forwarded_offer("b", "a", "2"));
         drop(client);
         server.wait_until_gone("a");
         expect_told(server, "a", 2, vec![CloseReason::Replaced, CloseReason::Left]);
@@ -86,7 +86,7 @@ fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
             stream.expect_end();
             stream = renewed;
             b.send(offer("a", &number.to_string()));
-            stream.expect(relayed_offer("b", "a", &number.to_string()));
+            stream.expect(forwarded_offer("b", "a", &number.to_string()));
         }
         assert_eq!(server.realm().len(), 2);
         let leave = server.post("a", "leave", r#"{"type":"LEAVE"}"#);

@@ -8,7 +8,7 @@ use peerbroker::router::PendingRegistration;
 use peerbroker::wire::{PeerId, Token};
 
 use crate::harness::legacy::{CLIENT_TIMEOUT, HEAD_START, MAX_WAITING, MS};
-use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, forwarded_offer, offer};
 use crate::harness::{TestServer, on_both, on_own, on_own_with, token_of};
 
 #[test]
@@ -19,7 +19,7 @@ fn a_post_before_the_websocket_waits_for_it_and_is_relayed() {
         b.expect_nothing("b");
         let mut a = server.client("a");
         assert_eq!(held.response(false).text(), "OK");
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         a.expect_nothing("a");
     });
 }
@@ -33,7 +33,7 @@ fn a_post_before_the_stream_is_registered_waits_for_it() {
         b.expect_nothing("b");
         let mut stream = server.greeted(stream);
         assert_eq!(held.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
         stream.expect_nothing(server, "a");
     });
 }
@@ -62,7 +62,7 @@ fn a_post_waits_until_its_timeout() {
         server.settle();
         let _a = server.client("a");
         assert_eq!(held.response(false).status, 200);
-        server.client("b").expect(relayed_offer("a", "b", "1"));
+        server.client("b").expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -121,7 +121,7 @@ fn waiting_posts_are_relayed_after_the_open_of_their_client() {
     on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("a", r#""to myself""#));
         let mut a = server.client("a");
-        a.expect(relayed_offer("a", "a", r#""to myself""#));
+        a.expect(forwarded_offer("a", "a", r#""to myself""#));
         assert_eq!(held.response(false).status, 200);
     });
 }
@@ -158,7 +158,7 @@ fn posts_with_wrong_tokens_take_no_place_of_the_owner() {
         server.advance(HEAD_START);
         stream.expect_open();
         assert_eq!(post.response(false).status, 200);
-        stream.expect(relayed_offer("a", "a", "1"));
+        stream.expect(forwarded_offer("a", "a", "1"));
         server.advance(CLIENT_TIMEOUT);
         for mut http in held {
             assert_eq!(http.response(false).status, 401);
@@ -222,7 +222,7 @@ fn posts_of_many_clients_wait_beside_each_other() {
                 assert_eq!(http.response(false).status, 200);
             }
             let mut got: Vec<String> = ids.iter().map(|_| b.expect_text()).collect();
-            let mut wanted: Vec<String> = ids.iter().map(|id| relayed_offer(id, "b", "1")).collect();
+            let mut wanted: Vec<String> = ids.iter().map(|id| forwarded_offer(id, "b", "1")).collect();
             got.sort();
             wanted.sort();
             assert_eq!(got, wanted);

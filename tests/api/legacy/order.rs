@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::StreamClient;
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{RawClient, on_own, on_own_with, token_of};
 
@@ -25,7 +25,7 @@ fn unsent_messages_of_a_stream_move_to_the_next_stream() {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
         b.expect_nothing("b");
-        a.expect(relayed_offer("b", "a", "0"));
+        a.expect(forwarded_offer("b", "a", "0"));
         let mut renewed = server.begin_stream("a", 1);
         let mut got: Vec<usize> = rest(a);
         while got.last() != Some(&5) {
@@ -42,7 +42,7 @@ fn unsent_messages_of_a_stream_move_to_the_websocket() {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
         b.expect_nothing("b");
-        a.expect(relayed_offer("b", "a", "0"));
+        a.expect(forwarded_offer("b", "a", "0"));
         let mut client = server.upgraded("a");
         let mut got = rest(a);
         while got.last() != Some(&5) {

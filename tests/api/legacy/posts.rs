@@ -4,7 +4,7 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::Response;
 use crate::harness::legacy::post;
-use crate::harness::messages::{HEARTBEAT, LEAVE, message, offer, relayed, relayed_offer};
+use crate::harness::messages::{HEARTBEAT, LEAVE, forwarded, forwarded_offer, message, offer};
 use crate::harness::{TestServer, Told, on_own, on_own_with, wait_until};
 
 fn post_bytes(server: &TestServer, id: &str, body: &[u8]) -> Response {
@@ -47,7 +47,7 @@ fn the_message_says_what_it_is_and_not_the_address() {
         let (_a, mut b) = (server.client("a"), server.client("b"));
         for word in ["offer", "answer", "candidate", "leave"] {
             assert_eq!(server.post("a", word, &message("ANSWER", "b", "1")).status, 200);
-            b.expect(relayed("ANSWER", "a", "b", "1"));
+            b.expect(forwarded("ANSWER", "a", "b", "1"));
         }
     });
 }
@@ -57,7 +57,7 @@ fn the_sender_of_a_post_is_the_client_that_posted_it() {
     on_own(|server| {
         let (_a, mut b) = (server.client("a"), server.client("b"));
         server.post("a", "offer", r#"{"type":"OFFER","src":"forged","dst":"b","payload":1,"more":2}"#);
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -70,7 +70,7 @@ fn many_posts_go_through_one_connection() {
         for n in 0..5 {
             http.send(post(&target, "", offer("b", &n.to_string()).as_bytes()));
             assert_eq!(http.response(false).status, 200);
-            b.expect(relayed_offer("a", "b", &n.to_string()));
+            b.expect(forwarded_offer("a", "b", &n.to_string()));
         }
         // The same without waiting for the responses.
         let pipelined: Vec<u8> =
@@ -78,7 +78,7 @@ fn many_posts_go_through_one_connection() {
         http.send(pipelined);
         for n in 5..9 {
             assert_eq!(http.response(false).status, 200);
-            b.expect(relayed_offer("a", "b", &n.to_string()));
+            b.expect(forwarded_offer("a", "b", &n.to_string()));
         }
     });
 }
@@ -95,7 +95,7 @@ fn a_body_may_come_in_chunks() {
             http.send(format!("{:x}\r\n{part}\r\n", part.len()));
         }
         assert_eq!(http.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -170,7 +170,7 @@ fn a_post_is_a_sign_of_life() {
             server.post("a", "offer", &body);
             server.advance(std::time::Duration::from_millis(19_999));
             if body.contains("OFFER") {
-                a.expect(relayed_offer("a", "a", "1"));
+                a.expect(forwarded_offer("a", "a", "1"));
             }
             a.expect_nothing("a");
         }
@@ -208,7 +208,7 @@ fn a_body_waits_with_its_client_while_the_post_is_held() {
         b.expect_nothing("b");
         http.send(rest);
         assert_eq!(http.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 

@@ -6,7 +6,7 @@ use peerbroker::Config;
 
 use crate::harness::http_client::HttpConnection;
 use crate::harness::legacy::MS;
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, on_own_with, wire};
 
 fn rate(per_second: u32) -> impl Fn(&mut Config) {
@@ -17,7 +17,7 @@ fn rate(per_second: u32) -> impl Fn(&mut Config) {
 fn post_and_hear(server: &TestServer, a: &str, b: &mut RawClient, numbers: impl IntoIterator<Item = usize>) {
     for n in numbers {
         assert_eq!(server.post(a, "offer", &offer("b", &n.to_string())).status, 200, "{n}");
-        b.expect(relayed_offer(a, "b", &n.to_string()));
+        b.expect(forwarded_offer(a, "b", &n.to_string()));
     }
 }
 
@@ -25,7 +25,7 @@ fn post_and_hear(server: &TestServer, a: &str, b: &mut RawClient, numbers: impl 
 fn send_at_once(server: &TestServer, a: &mut RawClient, b: &mut RawClient, count: usize) {
     let burst: Vec<u8> = (0..count).flat_map(|n| wire::text(&offer("b", &n.to_string()))).collect();
     a.send_raw(burst);
-    (0..count).for_each(|n| b.expect(relayed_offer("a", "b", &n.to_string())));
+    (0..count).for_each(|n| b.expect(forwarded_offer("a", "b", &n.to_string())));
     // The server charges the messages after it has delivered them.
     server.settle();
 }
@@ -34,7 +34,7 @@ fn send_at_once(server: &TestServer, a: &mut RawClient, b: &mut RawClient, count
 fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient, payload: &str) {
     server.advance(500 * MS);
     assert_eq!(held.response(false).status, 200);
-    b.expect(relayed_offer("a", "b", payload));
+    b.expect(forwarded_offer("a", "b", payload));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_post_above_the_rate_limit_of_its_client_waits_and_posts_of_others_do_not() 
         b.expect_nothing("b");
         server.advance(MS);
         assert_eq!(held.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "21"));
+        b.expect(forwarded_offer("a", "b", "21"));
         // The held post was on credit as well.
         let held = server.begin_post("a", "offer", &offer("b", "22"));
         b.expect_nothing("b");
@@ -78,7 +78,7 @@ fn a_post_that_would_wait_for_more_than_five_seconds_is_429() {
         b.expect_nothing("b");
         server.advance(MS);
         assert_eq!(held.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "17"));
+        b.expect(forwarded_offer("a", "b", "17"));
     });
 }
 
@@ -96,13 +96,13 @@ fn a_socket_and_its_posts_share_one_rate_limit() {
         let mut d = server.client("d");
         post_and_hear(server, "d", &mut b, 0..20);
         d.send(offer("b", "20"));
-        b.expect(relayed_offer("d", "b", "20"));
+        b.expect(forwarded_offer("d", "b", "20"));
         server.settle();
         d.send(offer("b", "21"));
         server.settle();
         b.expect_nothing("b");
         server.advance(500 * MS);
-        b.expect(relayed_offer("d", "b", "21"));
+        b.expect(forwarded_offer("d", "b", "21"));
     });
 }
 

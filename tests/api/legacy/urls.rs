@@ -3,7 +3,7 @@
 use peerbroker::config::{Dialect, Dialects, MountPath};
 
 use crate::harness::legacy::{HEAD_START, post};
-use crate::harness::messages::{message, offer, relayed, relayed_offer};
+use crate::harness::messages::{forwarded, forwarded_offer, message, offer};
 use crate::harness::{TestServer, on_own, on_own_with, token_of};
 
 const WORDS: [&str; 5] = ["id?i=0", "offer", "answer", "candidate", "leave"];
@@ -72,7 +72,7 @@ fn parts_at_their_bounds_are_taken() {
         let mut stream = server.greeted(stream);
         let target = server.post_target_with(&id, &token, "offer");
         assert_eq!(server.begin_post_at(&target, &offer(&id, "1")).response(false).status, 200);
-        stream.expect(relayed_offer(&id, &id, "1"));
+        stream.expect(forwarded_offer(&id, &id, "1"));
     });
 }
 
@@ -82,9 +82,9 @@ fn id_and_token_are_percent_decoded_once() {
         for id in ["a b", "ünï/ç%41?#&=+", "日本", "100%"] {
             let (mut stream, mut b) = (server.stream(id), server.client("b"));
             b.send(offer(id, "1"));
-            stream.expect(relayed_offer("b", id, "1"));
+            stream.expect(forwarded_offer("b", id, "1"));
             assert_eq!(server.post(id, "offer", &offer("b", "2")).status, 200);
-            b.expect(relayed_offer(id, "b", "2"));
+            b.expect(forwarded_offer(id, "b", "2"));
             // The WebSocket's URL has the same id and token in another encoding.
             server.upgraded(id).expect_nothing(id);
             stream.expect_end();
@@ -101,7 +101,7 @@ fn a_doubled_path_is_understood() {
             let mut stream = server.greeted(stream);
             let posted = server.begin_post_at(&at("offer"), &offer("a", "1")).response(false);
             assert_eq!(posted.status, 200);
-            stream.expect(relayed_offer("a", "a", "1"));
+            stream.expect(forwarded_offer("a", "a", "1"));
         }
     });
 }
@@ -111,7 +111,7 @@ fn a_peer_that_is_called_as_the_key_is_posted_for_as_any_other() {
     on_own(|server| {
         let mut stream = server.stream("peerjs");
         assert_eq!(server.post("peerjs", "candidate", &message("CANDIDATE", "peerjs", "1")).status, 200);
-        stream.expect(relayed("CANDIDATE", "peerjs", "peerjs", "1"));
+        stream.expect(forwarded("CANDIDATE", "peerjs", "peerjs", "1"));
     });
 }
 
@@ -122,7 +122,7 @@ fn streams_and_posts_hang_below_the_mount_path() {
         |server| {
             let mut stream = server.stream("a");
             assert_eq!(server.post("a", "offer", &offer("a", "1")).status, 200);
-            stream.expect(relayed_offer("a", "a", "1"));
+            stream.expect(forwarded_offer("a", "a", "1"));
             for word in WORDS {
                 assert_eq!(status(server, &format!("/peerjs/a/t/{word}")), 404);
             }

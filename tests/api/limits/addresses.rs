@@ -6,7 +6,7 @@ use peerbroker::Config;
 
 use crate::harness::http_client::Response;
 use crate::harness::legacy::{GRACE, HEAD_START, post};
-use crate::harness::messages::{LEAVE, error, offer, relayed_offer};
+use crate::harness::messages::{LEAVE, error, forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, Transport, on_own_with, token_of, wait_until};
 
 const HERE: &str = "X-Forwarded-For: 192.0.2.1\r\n";
@@ -87,7 +87,7 @@ fn connections_of_every_kind_count_towards_the_limit_of_an_address() {
         // Other addresses and connected clients are still served.
         let mut other = client_from(server, THERE, "other");
         a.send(offer("other", "1"));
-        other.expect(relayed_offer("a", "other", "1"));
+        other.expect(forwarded_offer("a", "other", "1"));
         b.expect_nothing("b");
         assert_eq!(server.realm().len(), 3);
     });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, on_both_with, token_of, wait_until};
 
 const LIMIT: u32 = 100;
@@ -68,7 +68,7 @@ fn of_ten_thousand_connections_from_one_address_a_hundred_get_in_and_others_are_
                 while !over.load(Ordering::SeqCst) || served == 0 {
                     let mut b = come("b");
                     a.send(offer("b", &served.to_string()));
-                    b.expect(relayed_offer("a", "b", &served.to_string()));
+                    b.expect(forwarded_offer("a", "b", &served.to_string()));
                     drop(b);
                     server.wait_until_gone("b");
                     served += 1;
@@ -125,9 +125,9 @@ fn at_a_hundred_times_the_rate_a_flood_is_not_read_on_and_others_are_served_mean
                 for n in 0..u64::from(RATE) {
                     let payload = n.to_string();
                     a.send(offer("b", &payload));
-                    b.expect(relayed_offer("a", "b", &payload));
+                    b.expect(forwarded_offer("a", "b", &payload));
                     b.send(offer("a", &payload));
-                    a.expect(relayed_offer("b", "a", &payload));
+                    a.expect(forwarded_offer("b", "a", &payload));
                 }
                 let mut late = server.begin("late", &token_of("late"));
                 late.expect_accepted();

@@ -13,7 +13,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::harness::guests::call;
 use crate::harness::keys::{key, on_both_with_keys, on_own_with_keys};
-use crate::harness::messages::{HEARTBEAT, ID_TAKEN, offer, relayed_offer};
+use crate::harness::messages::{HEARTBEAT, ID_TAKEN, forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, Transport, on_both_with, on_own_with, wait_until, wire};
 
 const MS: Duration = Duration::from_millis(1);
@@ -35,7 +35,7 @@ fn patient_rate(per_second: u32) -> impl Fn(&mut Config) {
 fn send_and_hear(a: &mut RawClient, b: &mut RawClient, numbers: impl IntoIterator<Item = usize>) {
     for n in numbers {
         a.send(offer("b", &n.to_string()));
-        b.expect(relayed_offer("a", "b", &n.to_string()));
+        b.expect(forwarded_offer("a", "b", &n.to_string()));
     }
 }
 
@@ -62,14 +62,14 @@ fn after_a_burst_of_ten_times_the_rate_nothing_is_read_until_time_has_passed() {
         a.send_raw(burst);
         server.settle();
         b.send(offer("c", "1"));
-        c.expect(relayed_offer("b", "c", "1"));
+        c.expect(forwarded_offer("b", "c", "1"));
         server.advance(499 * MS);
         server.settle();
         c.send(offer("b", "\"before\""));
-        b.expect(relayed_offer("c", "b", "\"before\""));
+        b.expect(forwarded_offer("c", "b", "\"before\""));
         server.advance(MS);
         for n in 21..25 {
-            b.expect(relayed_offer("a", "b", &n.to_string()));
+            b.expect(forwarded_offer("a", "b", &n.to_string()));
         }
     });
 }
@@ -83,9 +83,9 @@ fn a_client_that_reconnects_during_its_rate_limit_pause_keeps_waiting() {
         again.send(offer("b", "21"));
         server.settle();
         c.send(offer("b", "\"before\""));
-        b.expect(relayed_offer("c", "b", "\"before\""));
+        b.expect(forwarded_offer("c", "b", "\"before\""));
         server.advance(500 * MS);
-        b.expect(relayed_offer("a", "b", "21"));
+        b.expect(forwarded_offer("a", "b", "21"));
     });
 }
 
@@ -97,12 +97,12 @@ fn a_client_above_its_rate_limit_delays_nobody_and_still_receives() {
         a.send(offer("b", "21"));
         for n in 0..5 {
             c.send(offer("a", &n.to_string()));
-            a.expect(relayed_offer("c", "a", &n.to_string()));
+            a.expect(forwarded_offer("c", "a", &n.to_string()));
             b.send(offer("c", &n.to_string()));
-            c.expect(relayed_offer("b", "c", &n.to_string()));
+            c.expect(forwarded_offer("b", "c", &n.to_string()));
         }
         server.advance(500 * MS);
-        b.expect(relayed_offer("a", "b", "21"));
+        b.expect(forwarded_offer("a", "b", "21"));
     });
 }
 
@@ -121,7 +121,7 @@ fn nothing_is_lost_or_comes_in_another_order() {
             scope.spawn(|| {
                 let filler = "x".repeat(500);
                 for n in 0..count {
-                    b.expect(relayed_offer("a", "b", &format!("\"{n} {filler}\"")));
+                    b.expect(forwarded_offer("a", "b", &format!("\"{n} {filler}\"")));
                     got.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -147,7 +147,7 @@ fn a_client_counts_as_alive_during_its_rate_limit_pause() {
             let burst: Vec<u8> = (0..40).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
             a.send_raw(burst);
             for n in 0..40 {
-                a.expect(relayed_offer("a", "a", &n.to_string()));
+                a.expect(forwarded_offer("a", "a", &n.to_string()));
             }
             for _ in 0..25 {
                 lives_on(server, "a");
@@ -171,7 +171,7 @@ fn a_client_can_be_closed_during_its_rate_limit_pause() {
             let burst: Vec<u8> = (0..40).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
             a.send_raw(burst);
             for n in 0..40 {
-                a.expect(relayed_offer("a", "a", &n.to_string()));
+                a.expect(forwarded_offer("a", "a", &n.to_string()));
             }
             keys.remove("one");
             a.expect_closed_with(Some(4004));
@@ -188,7 +188,7 @@ fn heartbeats_count() {
         server.settle();
         b.expect_nothing("b");
         server.advance(Duration::from_secs(1));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -205,7 +205,7 @@ fn pings_and_pongs_count() {
         server.settle();
         b.expect_nothing("b");
         server.advance(Duration::from_secs(1));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -221,7 +221,7 @@ fn fragments_count() {
         server.settle();
         b.expect_nothing("b");
         server.advance(Duration::from_secs(1));
-        b.expect(relayed_offer("a", "b", "1"));
+        b.expect(forwarded_offer("a", "b", "1"));
     });
 }
 
@@ -236,7 +236,7 @@ fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
             range.flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect()
         };
         a.send_raw(messages(0..40));
-        (0..40).for_each(|n| a.expect(relayed_offer("a", "a", &n.to_string())));
+        (0..40).for_each(|n| a.expect(forwarded_offer("a", "a", &n.to_string())));
         a.send_raw(messages(40..50));
         leave(a);
         // The wait would be half a minute.
@@ -275,7 +275,7 @@ fn the_rate_limit_is_a_setting_of_the_key_and_applies_to_each_client() {
             let mut c = server.client_of("one", "c");
             for n in 0..11 {
                 c.send(offer("b", &n.to_string()));
-                b.expect(relayed_offer("c", "b", &n.to_string()));
+                b.expect(forwarded_offer("c", "b", &n.to_string()));
             }
             let (mut free, mut other) = (server.client("a"), server.client("b"));
             send_and_hear(&mut free, &mut other, 0..100);

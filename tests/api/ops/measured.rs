@@ -16,7 +16,7 @@ use super::metrics::scrape;
 use crate::harness::api::Api;
 use crate::harness::http_client::{connect, connect_with_small_buffer};
 use crate::harness::keys::plain_key;
-use crate::harness::messages::{expired, offer, relayed_offer};
+use crate::harness::messages::{expired, forwarded_offer, offer};
 use crate::harness::ops::{with_api, with_everything};
 use crate::harness::{RawClient, TestServer, token_of, wait_until};
 use crate::tls::trust;
@@ -68,7 +68,7 @@ fn a_slow_readers_outbox_counts_while_it_is_full_and_its_peak_for_a_minute_more(
     };
     let [held, peak] = outbox();
     assert!(held > 1e6 && peak >= held, "{held} {peak}");
-    (0..messages).for_each(|_| slow.expect(relayed_offer("a", "slow", &payload)));
+    (0..messages).for_each(|_| slow.expect(forwarded_offer("a", "slow", &payload)));
     wait_until("an empty outbox", || outbox()[0] == 0.0);
     server.advance(Duration::from_secs(60));
     assert_eq!(outbox(), [0.0, peak]);

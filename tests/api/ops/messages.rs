@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::keys::plain_key;
-use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::ops::with_api;
 use crate::harness::{RawClient, TestServer};
 
@@ -60,7 +60,7 @@ fn a_message_reaches_all_clients_of_its_key_and_no_others() {
         client.expect_nothing(id);
     }
     other.send(offer("a", "1"));
-    other.expect(relayed_offer("a", "a", "1"));
+    other.expect(forwarded_offer("a", "a", "1"));
     api.post("/api/keys/unknown/messages", &json!(1)).problem(404);
 }
 

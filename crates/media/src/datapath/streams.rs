@@ -123,10 +123,10 @@ impl Outbox {
         Queued { crowded, dropped }
     }
 
-    /// Takes messages, as soon as there are any: one, and more up to `at_once` bytes.
-    async fn take(&self, at_once: usize) -> BytesMut {
+    /// Takes messages, as soon as there are any: one, and more up to `max_bytes` bytes.
+    async fn take(&self, max_bytes: usize) -> BytesMut {
         loop {
-            if let Some(taken) = self.try_take(at_once) {
+            if let Some(taken) = self.try_take(max_bytes) {
                 self.vain_waits.store(0, Ordering::Relaxed);
                 return taken;
             }
@@ -134,12 +134,12 @@ impl Outbox {
         }
     }
 
-    fn try_take(&self, at_once: usize) -> Option<BytesMut> {
+    fn try_take(&self, max_bytes: usize) -> Option<BytesMut> {
         let mut waiting = self.waiting.lock();
         let mut end = 0;
         while let Some(rest) = waiting.get(end..).filter(|rest| !rest.is_empty()) {
             let next = end + (self.end_of_first)(rest);
-            if end > 0 && next > at_once {
+            if end > 0 && next > max_bytes {
                 break;
             }
             end = next;

@@ -298,13 +298,11 @@ impl Store<'_> {
 /// Sends batches one after the other to an inbox whose reader is already waiting.
 async fn carry(backplane: RedisBackplane, count: usize, batch: Vec<u8>) -> Result<()> {
     let inbox = backplane.new_node();
+    let batches = [(inbox, batch)];
     backplane.join(inbox, "reader", LEASE).await?;
     let mut position = Position::default();
     for _ in 0..count {
-        let (read, _) = try_join!(
-            backplane.read(inbox, &position, PATIENCE),
-            backplane.append(vec![(inbox, batch.clone())])
-        )?;
+        let (read, _) = try_join!(backplane.read(inbox, &position, PATIENCE), backplane.append(&batches))?;
         ensure!(read.len() == 1, "{} batches came instead of one", read.len());
         position = read[0].position.clone();
     }

@@ -405,7 +405,7 @@ impl LocalNode for Node {
         text: &str,
     ) -> Option<String> {
         let relay = self.relay()?;
-        let mode = self.relay_mode(to.key.as_str());
-        (mode != RelayMode::Off).then(|| descriptions::relayed_answer(relay, from, to, kind, mode, text))?
+        let mode = Some(self.relay_mode(to.key.as_str())).filter(|mode| *mode != RelayMode::Off)?;
+        descriptions::relayed_answer(relay, from, to, kind, mode, text)
     }
 }

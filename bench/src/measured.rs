@@ -131,9 +131,9 @@ pub struct Storm {
     pub busy: f64,
     /// CPU time of an open when few come.
     pub open_us: f64,
-    /// 99th percentile of the latency of the others before; the median of some storms …
+    /// 99th percentile of the latency of the others before a storm: the median of several storms.
     pub calm_p99_us: f64,
-    /// … and meanwhile.
+    /// The same during a storm.
     pub storm_p99_us: f64,
 }
 

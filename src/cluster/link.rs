@@ -22,8 +22,8 @@ pub struct Outbound {
     /// Batches whose headers are not filled in yet.
     pub(super) pieces: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// The size of the last batch, which the next one will have too.
-    usual: usize,
+    /// The size of the last batch. The next one gets as much memory at once, because the load is often the same.
+    last_len: usize,
     /// The number of batches without a packet that have followed.
     closing: u8,
 }
@@ -55,7 +55,7 @@ impl Outbound {
     pub fn push(&mut self, packet: &Packet<'_>) {
         self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
-            let mut piece = Vec::with_capacity(self.usual);
+            let mut piece = Vec::with_capacity(self.last_len);
             piece.resize(packet::HEADER, 0);
             self.pieces.push_back(piece);
         }
@@ -82,7 +82,7 @@ impl Outbound {
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
     pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
         let mut batch = self.pieces.pop_front()?;
-        self.usual = batch.len();
+        self.last_len = batch.len();
         self.bytes -= batch.len() - packet::HEADER;
         self.last_number += 1;
         packet::set_header(&mut batch, from, self.last_number);

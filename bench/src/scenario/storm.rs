@@ -20,7 +20,7 @@ const PAIRS: usize = 50;
 const PER_SECOND: f64 = 2000.0;
 /// Time for which the pairs are measured alone, before each storm.
 const CALM: Duration = Duration::from_secs(1);
-/// Storms beside the pairs. Whatever else the machine does for ten milliseconds is the 99th percentile of one.
+/// Storms beside the pairs. Another process that takes the core for ten milliseconds decides the 99th percentile of one storm.
 const STORMS: usize = 3;
 /// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);

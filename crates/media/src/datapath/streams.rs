@@ -123,7 +123,7 @@ impl Outbox {
         Queued { crowded, dropped }
     }
 
-    /// Takes messages, as soon as there are any: one, and more up to `max_bytes` bytes.
+    /// Takes messages, as soon as there are any: one, and more up to `max_bytes`.
     async fn take(&self, max_bytes: usize) -> BytesMut {
         loop {
             if let Some(taken) = self.try_take(max_bytes) {

@@ -17,7 +17,9 @@ use crate::wire::Frame;
 /// Both are raw text: [`string`] reads the name. `None` if `text` is not a JSON
 /// object.
 pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
-    let mut scanner = Scanner { text, at: 0 };
+    // Many messages have no other escapes, and then a quote always ends a string.
+    let only_ends_lines = escapes_only(text.as_bytes(), |byte| (byte == b'n') | (byte == b'r'));
+    let mut scanner = Scanner { text, at: 0, only_ends_lines };
     if scanner.next_token()? != b'{' {
         return None;
     }
@@ -192,6 +194,8 @@ type OpenBrackets = SmallVec<[u8; 16]>;
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// The only escapes are the two of a session description, `\n` and `\r`, and there are no control characters.
+    only_ends_lines: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -311,34 +315,30 @@ impl<'a> Scanner<'a> {
 
     /// Consumes the rest of a string and its closing quote.
     fn string(&mut self) -> Option<()> {
+        if self.only_ends_lines {
+            self.at += memchr(b'"', self.rest())? + 1;
+            return Some(());
+        }
         let start = self.at;
         self.at += end_of_string(self.rest())? + 1;
         let closed = self.text.get(start..self.at)?;
+        let simple = |byte: u8| matches!(byte, b'n' | b'r' | b't' | b'"' | b'\\' | b'/');
         // The second check is exact, and slower.
-        let is_valid = is_plainly_valid(closed.as_bytes())
+        let is_valid = escapes_only(closed.as_bytes(), simple)
             || serde_json::from_str::<&RawValue>(self.text.get(start - 1..self.at)?).is_ok();
         is_valid.then_some(())
     }
 }
 
-/// True if a string with its closing quote has no control character and only simple escapes. It returns false for some
-/// valid strings.
-fn is_plainly_valid(closed: &[u8]) -> bool {
-    // The only escapes of a session description. Fewer of them are found faster.
-    let ends_line = |byte: u8| (byte == b'n') | (byte == b'r');
-    let simple =
-        |byte: u8| ends_line(byte) | (byte == b't') | (byte == b'"') | (byte == b'\\') | (byte == b'/');
-    escapes_only(closed, ends_line) || escapes_only(closed, simple)
-}
-
-/// True if there is no control character, and a backslash only in front of a byte that is `simple`. It has no branch per byte,
-/// so the compiler vectorizes it.
-fn escapes_only(closed: &[u8], simple: impl Fn(u8) -> bool) -> bool {
-    let following = closed.get(1..).unwrap_or_default();
-    let wrong = closed.iter().zip(following).fold(0, |wrong: u8, (&byte, &next)| {
-        wrong | u8::from(byte < b' ') | u8::from((byte == b'\\') & !simple(next))
-    });
-    wrong == 0
+/// True if there is no control character before the last byte, and a backslash only in front of a byte that is `simple`. It has no
+/// branch per byte, so the compiler vectorizes it.
+fn escapes_only(bytes: &[u8], simple: impl Fn(u8) -> bool) -> bool {
+    let following = bytes.get(1..).unwrap_or_default();
+    let (lowest, wrong) =
+        bytes.iter().zip(following).fold((b' ', 0), |(lowest, wrong): (u8, u8), (&byte, &next)| {
+            (lowest.min(byte), wrong | u8::from((byte == b'\\') & !simple(next)))
+        });
+    lowest == b' ' && wrong == 0
 }
 
 #[cfg(test)]

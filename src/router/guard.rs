@@ -159,10 +159,10 @@ impl<'a> Guard<'a> {
         self.conn.as_mut().filter(|holder| holder.id == conn)
     }
 
-    /// A flush for the holder, unless a flush is already promised.
+    /// A flush for the holder. `None` if one is promised already, or if the socket's own task writes: that is woken.
     pub(super) fn promise_flush(&mut self) -> Option<Flush> {
-        let promised = std::mem::replace(&mut self.conn.as_mut()?.outbox.flush_promised, true);
-        (!promised).then(|| Flush(Arc::clone(self.slot)))
+        let is_left = self.conn.as_mut()?.outbox.promise_flush();
+        is_left.then(|| Flush(Arc::clone(self.slot)))
     }
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.

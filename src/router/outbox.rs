@@ -66,7 +66,7 @@ pub struct Outbox {
     limit: usize,
     writer: Option<Box<dyn Writer>>,
     task: Option<Waker>,
-    pub(super) flush_promised: bool,
+    flush_promised: bool,
     broken: bool,
     // The socket was full at the last try.
     blocked: bool,
@@ -247,6 +247,15 @@ impl Outbox {
     /// Notes that the socket has room again.
     pub fn unblock(&mut self) {
         self.progressed |= mem::take(&mut self.blocked);
+    }
+
+    /// True if the caller has to flush soon. Without a writer, wakes the socket's own task.
+    pub(super) fn promise_flush(&mut self) -> bool {
+        if self.writer.is_none() {
+            self.wake_task();
+            return false;
+        }
+        !mem::replace(&mut self.flush_promised, true)
     }
 
     /// Writes as much as the socket takes now.

@@ -31,7 +31,7 @@ impl Drop for Flush {
 /// The outcome of routing a message.
 pub enum Routed {
     /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
-    /// batch, so that a batch is written together. `None` if a flush is already promised.
+    /// batch, so that a batch is written together. `None` if nothing is left to do.
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,

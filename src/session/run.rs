@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::admission::{ConnectRequest, Entry, Rejection, Source};
 use super::admit::{admit, farewell};
@@ -28,9 +28,17 @@ const DEPARTURE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// The client said LEAVE to everybody, or the broker took the id away and said why in the outbox.
 const LEFT: Disconnect = Disconnect::ByServer(CloseReason::Left);
 
+/// The flushes that sessions of a worker have left to do.
+#[derive(Default)]
+struct Unflushed {
+    flushes: Vec<Flush>,
+    /// The time of the first read, if it is sampled.
+    begun: Option<Instant>,
+}
+
 thread_local! {
-    /// Shared by the sessions of a worker, which are polled one after another, so that none allocates for a message.
-    static FLUSHES: Cell<Vec<Flush>> = const { Cell::new(Vec::new()) };
+    // Sessions of a worker are polled one after another.
+    static UNFLUSHED: Cell<Unflushed> = const { Cell::new(Unflushed { flushes: Vec::new(), begun: None }) };
 }
 
 /// Serves one client of a WebSocket until it is gone, in its protocol.
@@ -77,6 +85,8 @@ struct ActiveSession<S, H: ProtocolHandler> {
     messages_per_second: u32,
     /// The pause of a client above its rate limit: nothing is read until it ends.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// This session flushes for all of its worker.
+    is_flusher: bool,
     socket: S,
     // Dropped last.
     session: OpenSession,
@@ -93,10 +103,18 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
         handler.on_open(&lease);
         // A client that reconnects during its rate-limit pause keeps waiting.
         let pause = pause_for(lease.charge(0, messages_per_second), &session);
-        ActiveSession { present: Some((lease, handler)), messages_per_second, pause, socket, session }
+        ActiveSession {
+            present: Some((lease, handler)),
+            messages_per_second,
+            pause,
+            is_flusher: false,
+            socket,
+            session,
+        }
     }
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
+        self.flush();
         let ActiveSession { present, socket, .. } = self;
         let Some((lease, _)) = present else { return Poll::Ready(LEFT) };
         let sent = lease.with_outbox(|outbox| {
@@ -112,21 +130,31 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             Some(Poll::Ready(Err(_))) => return Poll::Ready(Disconnect::Gone),
             Some(_) => {}
         }
-        let mut flushes = FLUSHES.take();
-        let polled = self.poll_reads(cx, &mut flushes);
-        flushes.clear();
-        FLUSHES.set(flushes);
+        let mut unflushed = UNFLUSHED.take();
+        let is_first = unflushed.flushes.is_empty();
+        let polled = self.poll_reads(cx, &mut unflushed);
+        self.is_flusher = is_first && !unflushed.flushes.is_empty();
+        UNFLUSHED.set(unflushed);
+        if self.is_flusher {
+            // The runtime polls this session again behind all those that can run now.
+            cx.waker().wake_by_ref();
+        }
         polled
     }
 
-    /// Reads, handles what came, and flushes its recipients.
-    fn poll_reads(&mut self, cx: &mut task::Context<'_>, flushes: &mut Vec<Flush>) -> Poll<Disconnect> {
+    /// Reads, and handles what came.
+    fn poll_reads(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        Unflushed { flushes, begun }: &mut Unflushed,
+    ) -> Poll<Disconnect> {
         let &mut ActiveSession {
             ref mut present,
             messages_per_second,
             ref mut pause,
             ref mut socket,
             ref session,
+            ..
         } = self;
         let Some((lease, handler)) = present else { return Poll::Ready(LEFT) };
         for _ in 0..READS_PER_TURN {
@@ -140,11 +168,9 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 *pause = pause_for(lease.charge(0, messages_per_second), session);
             }
             let mut context = Context { peer: lease, node: session, flushes };
-            let pending = handler.poll_pending(cx, &mut context);
-            flushes.drain(..).for_each(Flush::flush);
-            ready!(pending);
+            ready!(handler.poll_pending(cx, &mut context));
             let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
-            let (counters, mut begun) = (session.counters(), None);
+            let counters = session.counters();
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Checked for each event: the client may have lost its id.
                 if !lease.is_current() {
@@ -154,8 +180,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                     lease.heard();
                 }
                 if let Some(len) = event.message_len() {
-                    if messages == 0 {
-                        begun = counters.sample();
+                    if flushes.is_empty() && messages == 0 {
+                        *begun = counters.sample();
                     }
                     messages += 1;
                     bytes += len as u64;
@@ -173,10 +199,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }
-            // Messages of one read to one recipient are written together.
-            let begun = begun.filter(|_| !flushes.is_empty());
-            flushes.drain(..).for_each(Flush::flush);
-            begun.into_iter().for_each(|begun| counters.latency.record(begun.elapsed()));
+            begun.take_if(|_| flushes.is_empty());
             if let Err(disconnect) = received {
                 return Poll::Ready(disconnect);
             }
@@ -214,8 +237,24 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
 }
 
 impl<S, H: ProtocolHandler> ActiveSession<S, H> {
+    /// Flushes for all sessions of this worker, if this one has to.
+    ///
+    /// First those read that can, and then one of them flushes for all: messages of several senders to one recipient are written
+    /// together, and the kernel's code for reading stays in the processor's cache, and then that for writing.
+    fn flush(&mut self) {
+        if !std::mem::take(&mut self.is_flusher) {
+            return;
+        }
+        let mut unflushed = UNFLUSHED.take();
+        unflushed.flushes.drain(..).for_each(Flush::flush);
+        let begun = unflushed.begun.take();
+        begun.into_iter().for_each(|begun| self.session.counters().latency.record(begun.elapsed()));
+        UNFLUSHED.set(unflushed);
+    }
+
     /// Gives the id back.
     fn depart(&mut self, end: Disconnect) -> Option<Departure> {
+        self.flush();
         let (lease, handler) = self.present.take()?;
         let departure = handler.depart(lease, end)?;
         self.session.events().emit(|| Happened::PeerDisconnected(departure.ended.clone()));

@@ -115,6 +115,9 @@ pub(crate) trait Socket {
     /// Writes the outbox to the connection. Ready when the kernel has taken everything.
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>>;
 
+    /// What is sent from now on may wait for [`poll_shutdown`](Self::poll_shutdown).
+    fn begin_shutdown(&mut self) {}
+
     /// Shuts the sending direction down. The outbox must be dropped before.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }

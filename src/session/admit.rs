@@ -209,6 +209,9 @@ pub(super) async fn farewell<S: Socket>(
 ) {
     let close_timeout = node.config().load().close_timeout;
     let goodbye = async {
+        if closed_by_client {
+            socket.begin_shutdown();
+        }
         // If the last message is cut off because a successor has it, there will be no close frame.
         let said = poll_fn(|cx| send(cx, socket)).await.is_ok();
         if said && !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {

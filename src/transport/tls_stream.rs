@@ -63,6 +63,8 @@ pub(crate) struct TlsStream<T> {
     /// `unsent` has tickets for the client's next connection, which go with the first data: a write of their own costs more
     /// than they do.
     has_tickets: bool,
+    /// The last data goes with the end, in one write.
+    is_ending: bool,
     /// This side has said that it sends no more.
     is_closed: bool,
 }
@@ -124,6 +126,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
             unsent: Vec::new(),
             end: End::Open,
             has_tickets: false,
+            is_ending: false,
             is_closed: false,
         });
         let done = poll_fn(|cx| stream.poll_handshake(cx)).await;
@@ -286,6 +289,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         }
         self.incomplete = incomplete;
         made?;
+        if self.is_ending && !self.is_closed {
+            return Ok(());
+        }
         // The next record or a flush writes the rest.
         if let Poll::Ready(sent) = self.poll_send(cx) { sent } else { Ok(()) }
     }
@@ -324,6 +330,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
 impl<T> TlsStream<T> {
     pub(crate) fn get_ref(&self) -> &T {
         &self.io
+    }
+
+    /// The shutdown follows at once, so what is written may wait for it.
+    pub(crate) fn end(&mut self) {
+        self.is_ending = true;
     }
 
     pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
@@ -429,7 +440,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
+        if !self.is_ending {
+            ready!(self.poll_send(cx))?;
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
@@ -496,6 +509,15 @@ mod tests {
         stream.incomplete.capacity() + stream.unread.capacity() + stream.unsent.capacity()
     }
 
+    async fn nothing_has_come(client: &mut client::TlsStream<DuplexStream>) -> bool {
+        let mut wire = [0; 1];
+        poll_fn(|cx| {
+            let mut buf = ReadBuf::new(&mut wire);
+            Poll::Ready(Pin::new(&mut client.get_mut().0).poll_read(cx, &mut buf).is_pending())
+        })
+        .await
+    }
+
     #[tokio::test]
     async fn data_of_every_size_comes_whole_and_an_idle_connection_keeps_no_buffer() {
         let sizes = [1, 100, MAX_RECORD - 1, MAX_RECORD, MAX_RECORD + 1, 100_000];
@@ -553,18 +575,28 @@ mod tests {
         let (mut client, mut server) = pair(1 << 20, &TLS13).await;
         client.write_all(b"ask").await.unwrap();
         server.read_exact(&mut [0; 3]).await.unwrap();
-        let mut wire = [0; 4096];
-        let nothing = poll_fn(|cx| {
-            let mut buf = ReadBuf::new(&mut wire);
-            Poll::Ready(Pin::new(&mut client.get_mut().0).poll_read(cx, &mut buf).is_pending())
-        });
-        assert!(nothing.await);
+        assert!(nothing_has_come(&mut client).await);
         server.write_all(b"answer").await.unwrap();
         let mut got = [0; 6];
         client.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"answer");
         assert_eq!(client.get_ref().1.tls13_tickets_received(), 2);
         assert_eq!(kept(&server), 0);
+    }
+
+    #[tokio::test]
+    async fn the_last_data_goes_with_the_end() {
+        for size in [3, 2 * MAX_RECORD + 5] {
+            let (mut client, mut server) = pair(1 << 20, &TLS13).await;
+            server.end();
+            server.write_all(&vec![7; size]).await.unwrap();
+            server.flush().await.unwrap();
+            assert!(size > MAX_RECORD || nothing_has_come(&mut client).await);
+            server.shutdown().await.unwrap();
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, vec![7; size]);
+        }
     }
 
     #[tokio::test]

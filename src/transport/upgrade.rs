@@ -182,6 +182,12 @@ impl Socket for UpgradedSocket {
         }
     }
 
+    fn begin_shutdown(&mut self) {
+        if let Io::Tls(tls) = &mut self.io {
+            tls.end();
+        }
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
             // The drop of the outbox and its writer has done this.

@@ -1,8 +1,9 @@
 //! Everybody comes at once, while others exchange messages.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,28 +45,45 @@ pub fn run(fleet: &mut Fleet, server: &Servers, target: Target, peers: usize) ->
     let mut pairs = Pairs::new(0, PAIRS);
     let (mut calm_p99_us, mut storm_p99_us) = (Vec::new(), Vec::new());
     for _ in 0..STORMS {
-        let calm_end = Instant::now() + CALM;
-        calm_p99_us.push(exchange_while(fleet, &mut pairs, || Instant::now() < calm_end)?);
-        let is_over = AtomicBool::new(false);
-        let (crowd, p99_us) = thread::scope(|scope| {
-            let pairs =
-                scope.spawn(|| exchange_while(fleet, &mut pairs, || !is_over.load(Ordering::Relaxed)));
-            let crowd = scope.spawn(|| {
-                // The pairs measure the server, so they do not wait for those who come.
-                let crowd = yield_to_others().and_then(|()| come(server, target.clone(), peers));
-                is_over.store(true, Ordering::Relaxed);
-                crowd
-            });
-            (crowd.join().expect("the crowd panicked"), pairs.join().expect("the pairs panicked"))
-        });
-        let mut crowd = crowd?;
+        let come = || come(server, target.clone(), peers);
+        let (calm, storm, mut crowd) = exchange_before_and_in_storm(fleet, &mut pairs, come)?;
+        calm_p99_us.push(calm);
+        storm_p99_us.push(storm);
         failed += crowd.fleet.lost();
-        storm_p99_us.push(p99_us?);
         crowd.fleet.leave(0)?;
     }
     ensure!(fleet.lost() == 0, "the server ended {} older connections", fleet.lost());
     let (calm_p99_us, storm_p99_us) = median(calm_p99_us).zip(median(storm_p99_us)).context("no storm")?;
     Ok(Storm { peers, failed, seconds, busy, open_us: cost.cpu_us, calm_p99_us, storm_p99_us })
+}
+
+/// Returns the 99th percentile of the latency before those `come`, and that meanwhile.
+fn exchange_before_and_in_storm(
+    fleet: &mut Fleet,
+    pairs: &mut Pairs,
+    come: impl FnOnce() -> Result<Crowd> + Send,
+) -> Result<(f64, f64, Crowd)> {
+    let (is_over, (begin, begun)) = (&AtomicBool::new(false), mpsc::channel());
+    thread::scope(|scope| {
+        let pairs = scope.spawn(move || {
+            go_before_others()?;
+            let calm_end = Instant::now() + CALM;
+            let calm = exchange_while(fleet, pairs, || Instant::now() < calm_end)?;
+            begin.send(())?;
+            let storm = exchange_while(fleet, pairs, || !is_over.load(Ordering::Relaxed))?;
+            anyhow::Ok((calm, storm))
+        });
+        let crowd = scope.spawn(move || {
+            // The pairs measure the server, so they do not wait for those who come.
+            yield_to_others()?;
+            begun.recv().context("the pairs have ended")?;
+            come()
+        });
+        let crowd = crowd.join().expect("the crowd panicked");
+        is_over.store(true, Ordering::Relaxed);
+        let (calm, storm) = pairs.join().expect("the pairs panicked")?;
+        Ok((calm, storm, crowd?))
+    })
 }
 
 /// Returns the 99th percentile of the latency.
@@ -99,11 +117,26 @@ fn come(server: &Servers, target: Target, peers: usize) -> Result<Crowd> {
     Ok(Crowd { fleet, seconds, busy })
 }
 
-/// From now on, this thread runs only while no other one wants its core.
+/// From now on, this thread runs whenever it can, if this user may ask for that: a message that waits here would be too slow for the
+/// server.
+fn go_before_others() -> Result<()> {
+    if !schedule(["--fifo", "--pid", "1"])? {
+        eprintln!("without a right (CAP_SYS_NICE), other processes delay the pairs in a storm");
+    }
+    Ok(())
+}
+
+/// From now on, this thread runs only while no other one wants its core. The scheduler keeps to that between two ticks only if the
+/// other one is before all.
 fn yield_to_others() -> Result<()> {
+    ensure!(schedule(["--idle", "--pid", "0"])?, "chrt cannot change a thread");
+    Ok(())
+}
+
+/// True if this thread has the policy now.
+fn schedule(policy: [&str; 3]) -> Result<bool> {
     let this = fs::read_link("/proc/thread-self")?;
     let id = this.file_name().context("this thread has no id")?;
-    let chrt = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(id).status();
-    ensure!(chrt.context("chrt is missing: install util-linux")?.success(), "chrt cannot change a thread");
-    Ok(())
+    let chrt = Command::new("chrt").args(policy).arg(id).stderr(Stdio::null()).status();
+    Ok(chrt.context("chrt is missing: install util-linux")?.success())
 }

@@ -6,18 +6,20 @@ mod inherited;
 mod listener;
 mod secure;
 mod turns;
+mod workers;
 
 use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::{HttpService, KeepAlive, Request, h1};
-use actix_server::{Server as ActixServer, ServerBuilder};
 use actix_service::{ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::AppConfig;
@@ -40,13 +42,12 @@ use accept::{accept_plain, accept_tls};
 pub use error::StartError;
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
-use turns::{Turns, in_turns};
+use turns::Turns;
+use workers::Workers;
 
-/// The names of the listeners in the log lines of actix-server.
-const NAME: &str = "peerbroker";
-const OPS_NAME: &str = "peerbroker's API";
-/// Most HTTP connections of a worker. WebSockets do not count.
-const MAX_HTTP_CONNECTIONS: usize = 25_000;
+/// The name of the threads that serve clients, and of the one that serves the API.
+const WORKER: &str = "worker";
+const API: &str = "api";
 
 /// New connections that a worker serves before the others get their turn: some 120 µs of work.
 const PLAIN_PER_TURN: usize = 4;
@@ -195,28 +196,23 @@ impl Server {
         let ready = self.may_begin.take().filter(|_| self.listener.may_have_predecessor());
         let mut main = None;
         let serve = async {
-            let (main, _) = match ready {
+            match ready {
                 None => {
-                    let main = main.insert(self.start()?);
+                    main = Some(self.start()?);
                     events.emit(started);
-                    main
                 }
                 Some(ready) => {
                     // Before, because this tells the operator to stop the other server.
                     events.emit(started);
                     self.listener.until_ready_or_alone(ready).await;
-                    main.insert(self.start()?)
+                    main = Some(self.start()?);
                 }
-            };
-            tokio::select! {
-                biased;
-                ended = &mut main.serving => ended.unwrap_or_else(|error| Err(io::Error::other(error))),
-                never = runtime.hear_of_ended_calls(address) => match never {},
             }
+            Ok::<_, io::Error>(runtime.hear_of_ended_calls(address).await)
         };
         let failure = tokio::select! {
             biased;
-            ended = serve => return ended,
+            Err(error) = serve => return Err(error),
             // A failure counts even if the server is stopped in the same moment.
             why = events.threads().failed() => Some(why),
             () = stop => None,
@@ -237,28 +233,24 @@ impl Server {
         };
         tokio::join!(runtime.drain_calls(relay_drain, address), close);
         // Only now, because calls at this port are connections of the workers.
-        let served = match main {
-            Some(main) => main.end().await,
-            None => Ok(()),
-        };
-        if let Some(api) = api {
-            let _ = api.end().await;
+        for serving in main.into_iter().chain(api) {
+            serving.workers.end().await;
         }
         events.emit(|| Event::Stopped);
-        failure.map_or(served, |why| Err(io::Error::other(why)))
+        failure.map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 
     /// Starts the server of the API, a separate one, so that it can report the other one's end.
     fn start_api(&mut self) -> io::Result<Option<Serving>> {
         let Some((listener, ops)) = self.ops.take() else { return Ok(None) };
         let (kept, runtime) = (listener.try_clone()?, Arc::clone(&self.mounted.runtime));
-        let builder = actix_builder().workers(1).listen(OPS_NAME, listener.socket, move || {
+        let threads = runtime.events.threads().clone();
+        let workers = Workers::start(&threads, API, 1, listener.socket, move || {
             let (runtime, turns) = (Arc::clone(&runtime), Turns::of(PLAIN_PER_TURN));
             let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), false);
-            in_turns(fn_service(plain))
-                .and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
+            fn_service(plain).and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
         })?;
-        Ok(Some(Serving::start(vec![kept], builder.run())))
+        Ok(Some(Serving { listeners: vec![kept], workers }))
     }
 
     fn start(self) -> io::Result<(Serving, Option<Renewal>)> {
@@ -267,10 +259,6 @@ impl Server {
             listener.listen(listen.backlog)?;
         }
         let kept = listener.try_clone()?;
-        let mut builder = actix_builder();
-        if listen.workers > 0 {
-            builder = builder.workers(listen.workers);
-        }
         let runtime = &mounted.runtime;
         let listener = listener.socket;
         let (tls, source) = tls.unzip();
@@ -278,27 +266,30 @@ impl Server {
         let renewal =
             source.map(|source| (source.renew)(RenewalContext { events, clock, port: address.port() }));
         let renewal = renewal.transpose()?;
-        let builder = match tls {
-            None => builder.listen(NAME, listener, move || {
+        let threads = runtime.events.threads().clone();
+        let count = NonZeroUsize::new(listen.workers).map_or_else(available_parallelism, Ok);
+        let count = count.map_or(2, NonZeroUsize::get);
+        let workers = match tls {
+            None => Workers::start(&threads, WORKER, count, listener, move || {
                 watch_lag(&mounted.runtime);
                 let (runtime, turns) = (Arc::clone(&mounted.runtime), Turns::of(PLAIN_PER_TURN));
                 let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), true);
-                in_turns(fn_service(plain)).and_then(http_service!(Connection<TcpStream>, mounted))
+                fn_service(plain).and_then(http_service!(Connection<TcpStream>, mounted))
             })?,
             Some(tls) => {
                 let tls = Arc::new(tls);
-                builder.listen(NAME, listener, move || {
+                Workers::start(&threads, WORKER, count, listener, move || {
                     watch_lag(&mounted.runtime);
                     let (tls, runtime) = (Arc::clone(&tls), Arc::clone(&mounted.runtime));
                     let turns = Turns::of(TLS_PER_TURN);
                     let secure =
                         move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone());
                     let http = http_service!(Connection<Box<TlsStream<TcpStream>>>, mounted);
-                    in_turns(fn_service(secure)).and_then(http)
+                    fn_service(secure).and_then(http)
                 })?
             }
         };
-        Ok((Serving::start(vec![kept], builder.run()), renewal))
+        Ok((Serving { listeners: vec![kept], workers }, renewal))
     }
 }
 
@@ -318,10 +309,6 @@ fn watch_lag(runtime: &Arc<Runtime>) {
             worker.note(&runtime.events.counters().worker_lag, due.elapsed());
         }
     });
-}
-
-fn actix_builder() -> ServerBuilder {
-    ActixServer::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS)
 }
 
 fn check_reuse_port(listen: &Listen) -> Result<(), StartError> {

@@ -4,25 +4,20 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::time::Duration;
 
-use actix_server::{Server, ServerHandle};
 use peerbroker_core::ports;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::StartError;
+use super::workers::Workers;
 use crate::config::DEFAULT_HOST;
 use crate::events::counted;
 use crate::runtime::Runtime;
 use crate::system;
 
-/// Time within which the thread that accepts connections hears that it shall pause: far more than it takes. It logs an
-/// error if its listener ends before.
-const PAUSING: Duration = Duration::from_millis(50);
-
-/// Time limit for a TCP handshake that has begun when the server leaves its port. With [`PAUSING`] less than the second after
-/// which clients try again (RFC 6298, section 2).
+/// Time limit for a TCP handshake that has begun when the server leaves its port. Less than the second after which clients try
+/// again (RFC 6298, section 2).
 const HANDSHAKE: Duration = Duration::from_millis(800);
 
 /// Interval at which a server that waits looks for the one before it.
@@ -249,19 +244,13 @@ fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A server, and the listeners from which it accepts.
+/// The workers that serve, and the listeners from which they accept.
 pub(super) struct Serving {
-    listeners: Vec<Listener>,
-    handle: ServerHandle,
-    /// Ready when the server has ended.
-    pub(super) serving: JoinHandle<io::Result<()>>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) workers: Workers,
 }
 
 impl Serving {
-    pub(super) fn start(listeners: Vec<Listener>, server: Server) -> Self {
-        Serving { listeners, handle: server.handle(), serving: actix_web::rt::spawn(server) }
-    }
-
     /// Takes no more connections. The server still gets those that the kernel has accepted for it, or the next server gets them.
     async fn leave(&self) {
         // `any` would leave the others out.
@@ -269,8 +258,7 @@ impl Serving {
         if postponed > 0 {
             sleep(HANDSHAKE).await;
         }
-        self.handle.pause().await;
-        sleep(PAUSING).await;
+        self.workers.leave().await;
         self.listeners.iter().for_each(Listener::close);
     }
 
@@ -286,12 +274,6 @@ impl Serving {
             longest = longest.max(suitable(runtime, listener).await);
         }
         longest
-    }
-
-    /// Ends the server. Not gracefully: all sessions have ended, and idle keep-alive connections need no wait.
-    pub(super) async fn end(self) -> io::Result<()> {
-        self.handle.stop(false).await;
-        self.serving.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 }
 

@@ -53,8 +53,8 @@ pub const LAYERS: &[Layer] = &[
     // The layers that speak HTTP.
     layer(
         "server",
-        "embed http runtime acme transport limits tls config events lan system ports",
-        "actix_codec actix_http actix_server actix_service actix_web log rustls socket2 thiserror tokio",
+        "embed http runtime acme transport limits tls config events lan system threads ports",
+        "actix_codec actix_http actix_service actix_web log rustls socket2 thiserror tokio",
     ),
     layer(
         "embed",

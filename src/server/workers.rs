@@ -1,0 +1,286 @@
+//! The threads that serve connections.
+//!
+//! The first of them accepts all connections, in turns with its other work, and gives each worker its share. A thread that only
+//! accepts would interrupt a worker for each connection, which takes a fifth of the time of an open.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::net::{TcpListener as StdListener, TcpStream as StdStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_service::{Service, ServiceFactory};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{spawn_local, yield_now};
+use tokio::time::sleep;
+
+use crate::threads::Threads;
+
+/// Most HTTP connections for each worker. WebSockets do not count.
+const MAX_HTTP_CONNECTIONS: usize = 25_000;
+
+/// Connections that are accepted before others get their turn.
+const ACCEPTS_PER_TURN: usize = 4;
+
+/// Time to the next attempt when the system has no more files or memory.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// The workers of a server. Their connections end with it.
+pub(super) struct Workers {
+    /// True until no more connections are accepted. Its receiver is dropped then.
+    accepting: watch::Sender<bool>,
+    /// True until all connections have to end. Each has a receiver.
+    serving: watch::Sender<bool>,
+}
+
+/// A connection for another worker.
+type Passed = (StdStream, OwnedSemaphorePermit);
+
+impl Workers {
+    /// Starts this many threads, which make a service each, and serve the connections of a listener.
+    pub(super) fn start<F>(
+        threads: &Threads,
+        name: &str,
+        count: usize,
+        listener: StdListener,
+        make: impl Fn() -> F + Clone + Send + 'static,
+    ) -> io::Result<Self>
+    where
+        F: ServiceFactory<TcpStream, Config = ()>,
+        F::Service: 'static,
+    {
+        let (accepting, accepts) = watch::channel(true);
+        let (serving, serves) = watch::channel(true);
+        let mut others = Vec::new();
+        for _ in 1..count {
+            let (pass, mut passed) = unbounded_channel();
+            others.push(pass);
+            let (make, serves) = (make.clone(), serves.clone());
+            threads.once_async(name, async move || {
+                let Some(worker) = Worker::new(make(), &serves).await else { return };
+                while let Some((connection, permit)) = passed.recv().await {
+                    match TcpStream::from_std(connection) {
+                        Ok(connection) => worker.serve(connection, permit),
+                        Err(error) => log::error!("cannot serve a connection: {error}"),
+                    }
+                }
+                until_false(serves).await;
+            })?;
+        }
+        let failed = threads.clone();
+        threads.once_async(name, async move || {
+            let Some(worker) = Worker::new(make(), &serves).await else { return };
+            match TcpListener::from_std(listener) {
+                Ok(listener) => tokio::select! {
+                    biased;
+                    () = until_false(accepts) => {}
+                    never = worker.accept(listener, others) => match never {},
+                },
+                Err(error) => failed.fail(format!("cannot accept connections: {error}")),
+            }
+            until_false(serves).await;
+        })?;
+        Ok(Workers { accepting, serving })
+    }
+
+    /// Accepts no more connections.
+    pub(super) async fn leave(&self) {
+        self.accepting.send_replace(false);
+        self.accepting.closed().await;
+    }
+
+    /// Ends all connections.
+    pub(super) async fn end(self) {
+        self.leave().await;
+        self.serving.send_replace(false);
+        self.serving.closed().await;
+    }
+}
+
+/// Ready when the value is false, or its sender is gone.
+async fn until_false(mut value: watch::Receiver<bool>) {
+    let _ = value.wait_for(|value| !value).await;
+}
+
+/// The worker of this thread.
+struct Worker<S> {
+    service: Rc<S>,
+    serves: watch::Receiver<bool>,
+}
+
+impl<S: Service<TcpStream> + 'static> Worker<S> {
+    async fn new(
+        factory: impl ServiceFactory<TcpStream, Config = (), Service = S>,
+        serves: &watch::Receiver<bool>,
+    ) -> Option<Self> {
+        let service = Rc::new(factory.new_service(()).await.ok()?);
+        Some(Worker { service, serves: serves.clone() })
+    }
+
+    fn serve(&self, connection: TcpStream, permit: OwnedSemaphorePermit) {
+        let (service, serves) = (Rc::clone(&self.service), self.serves.clone());
+        spawn_local(async move {
+            if poll_fn(|cx| service.poll_ready(cx)).await.is_ok() {
+                // It has told what went wrong.
+                let _ = service.call(connection).await;
+            }
+            drop((permit, serves));
+        });
+    }
+
+    /// Accepts connections, each for the next worker.
+    async fn accept(&self, listener: TcpListener, others: Vec<UnboundedSender<Passed>>) -> Infallible {
+        let workers = others.len() + 1;
+        let room = Arc::new(Semaphore::new(workers * MAX_HTTP_CONNECTIONS));
+        let mut count = 0;
+        loop {
+            if count % ACCEPTS_PER_TURN == 0 {
+                // The runtime looks for input before it continues this task.
+                yield_now().await;
+            }
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { continue };
+            match listener.accept().await {
+                Ok((connection, _)) => {
+                    match others.get(count % workers) {
+                        None => self.serve(connection, permit),
+                        // It ends only with its server.
+                        Some(other) => drop(connection.into_std().map(|passed| other.send((passed, permit)))),
+                    }
+                    count = count.wrapping_add(1);
+                }
+                Err(error) if is_of_client(&error) => {}
+                Err(error) => {
+                    log::error!("cannot accept a connection: {error}");
+                    sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+}
+
+/// True if the client has left before it was accepted.
+fn is_of_client(error: &io::Error) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::ready;
+    use std::io::Read as _;
+    use std::net::Ipv4Addr;
+
+    use actix_service::fn_service;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    fn listener() -> StdListener {
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    }
+
+    fn clients(count: usize, listener: &StdListener) -> Vec<StdStream> {
+        let address = listener.local_addr().unwrap();
+        (0..count).map(|_| StdStream::connect(address).unwrap()).collect()
+    }
+
+    /// Workers that send each client the name of their thread, and keep the connection.
+    fn start(threads: &Threads, count: usize, listener: StdListener) -> Workers {
+        let greet = |mut connection: TcpStream| async move {
+            let thread = format!("{:?}\n", std::thread::current().id());
+            connection.write_all(thread.as_bytes()).await?;
+            std::future::pending::<io::Result<()>>().await
+        };
+        Workers::start(threads, "worker", count, listener, move || fn_service(greet)).unwrap()
+    }
+
+    fn line(mut client: &StdStream) -> String {
+        let mut byte = [0];
+        let bytes = std::iter::from_fn(|| (client.read(&mut byte).unwrap() == 1).then_some(byte[0]));
+        String::from_utf8(bytes.take_while(|byte| *byte != b'\n').collect()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn others_are_served_after_a_few_connections() {
+        LocalSet::new()
+            .run_until(async {
+                let listener = listener();
+                let _clients = clients(11, &listener);
+                let (turn, accepted) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
+                let others = Rc::clone(&turn);
+                spawn_local(async move {
+                    loop {
+                        others.set(others.get() + 1);
+                        yield_now().await;
+                    }
+                });
+                let seen = Rc::clone(&accepted);
+                let service = fn_service(move |_| {
+                    seen.borrow_mut().push(turn.get());
+                    ready(Ok::<_, ()>(()))
+                });
+                let (_serving, serves) = watch::channel(true);
+                let worker = Worker::new(service, &serves).await.unwrap();
+                let listener = TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    never = worker.accept(listener, Vec::new()) => match never {},
+                    () = async { while accepted.borrow().len() < 11 { yield_now().await } } => {}
+                }
+                let accepted = accepted.borrow();
+                let in_turns: Vec<usize> = accepted.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+                assert!(in_turns.iter().all(|count| *count <= ACCEPTS_PER_TURN), "{in_turns:?}");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn each_worker_has_its_share_until_the_server_ends() {
+        let (threads, listener) = (Threads::default(), listener());
+        let kept = listener.try_clone().unwrap();
+        let workers = start(&threads, 3, listener);
+        let before = clients(9, &kept);
+        let mut served: Vec<String> = before.iter().map(line).collect();
+        served.sort();
+        assert_eq!(served.chunk_by(|a, b| a == b).map(<[_]>::len).collect::<Vec<_>>(), [3, 3, 3]);
+
+        workers.leave().await;
+        let late = clients(1, &kept);
+        assert_eq!(kept.accept().unwrap().1, late[0].local_addr().unwrap());
+
+        workers.end().await;
+        assert!(before.iter().all(|client| line(client).is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_still_accepts_ends_too() {
+        let (threads, listener) = (Threads::default(), listener());
+        let kept = listener.try_clone().unwrap();
+        let workers = start(&threads, 2, listener);
+        let clients = clients(2, &kept);
+        clients.iter().for_each(|client| assert!(!line(client).is_empty()));
+        workers.end().await;
+        assert!(clients.iter().all(|client| line(client).is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_a_failure() {
+        let threads = Threads::default();
+        let make = || fn_service(|_: TcpStream| ready(Ok::<_, ()>(())));
+        let make = move || {
+            assert!(std::thread::current().name() != Some("worker"), "no service");
+            make()
+        };
+        let workers = Workers::start(&threads, "worker", 2, listener(), make).unwrap();
+        assert!(threads.failed().await.contains("no service"));
+        // Nobody waits for it.
+        workers.end().await;
+    }
+}

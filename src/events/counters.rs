@@ -46,8 +46,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Counters {
     cells: Box<[Cells]>,
-    /// The time of messages through this server, of one read in 64: from the read of a message until all messages of
-    /// that read are written, or left to their recipients' own tasks.
+    /// The time of messages through this server, of one read in 64: from the read of a message until all messages of that read
+    /// are written, or left to their recipients' own tasks. Of reads whose messages are written together, only of the first.
     pub latency: Histogram,
     /// The most bytes in the outbox of one client whose socket was full.
     pub largest_outbox: Peak,

@@ -159,10 +159,11 @@ impl<'a> Guard<'a> {
         self.conn.as_mut().filter(|holder| holder.id == conn)
     }
 
-    /// A flush for the holder. `None` if one is promised already, or if the socket's own task writes: that is woken.
+    /// A flush for the holder, unless a flush is already promised.
     pub(super) fn promise_flush(&mut self) -> Option<Flush> {
-        let is_left = self.conn.as_mut()?.outbox.promise_flush();
-        is_left.then(|| Flush(Arc::clone(self.slot)))
+        let outbox = &mut self.conn.as_mut()?.outbox;
+        let (promised, writes) = (std::mem::replace(&mut outbox.flush_promised, true), outbox.has_writer());
+        (!promised).then(|| Flush { slot: Arc::clone(self.slot), writes })
     }
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.

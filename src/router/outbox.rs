@@ -66,7 +66,7 @@ pub struct Outbox {
     limit: usize,
     writer: Option<Box<dyn Writer>>,
     task: Option<Waker>,
-    flush_promised: bool,
+    pub(super) flush_promised: bool,
     broken: bool,
     // The socket was full at the last try.
     blocked: bool,
@@ -249,13 +249,9 @@ impl Outbox {
         self.progressed |= mem::take(&mut self.blocked);
     }
 
-    /// True if the caller has to flush soon. Without a writer, wakes the socket's own task.
-    pub(super) fn promise_flush(&mut self) -> bool {
-        if self.writer.is_none() {
-            self.wake_task();
-            return false;
-        }
-        !mem::replace(&mut self.flush_promised, true)
+    /// True if a flush writes. Otherwise it only wakes the socket's own task.
+    pub(super) fn has_writer(&self) -> bool {
+        self.writer.is_some()
     }
 
     /// Writes as much as the socket takes now.

@@ -8,9 +8,17 @@ use crate::events::Outcome;
 use crate::wire::{DropReason, MessageKind};
 
 /// A recipient with unflushed frames. Dropping it flushes.
-pub struct Flush(pub(super) Arc<Slot>);
+pub struct Flush {
+    pub(super) slot: Arc<Slot>,
+    pub(super) writes: bool,
+}
 
 impl Flush {
+    /// False if it only wakes the task of the recipient's socket.
+    pub fn writes(&self) -> bool {
+        self.writes
+    }
+
     /// Writes the recipient's outbox, as far as its socket has room.
     pub fn flush(self) {
         drop(self);
@@ -19,10 +27,10 @@ impl Flush {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        if let Some(conn) = &mut self.0.lock().conn {
+        if let Some(conn) = &mut self.slot.lock().conn {
             conn.outbox.flush();
             if conn.outbox.is_blocked() {
-                self.0.set_backlog(true);
+                self.slot.set_backlog(true);
             }
         }
     }
@@ -31,7 +39,7 @@ impl Drop for Flush {
 /// The outcome of routing a message.
 pub enum Routed {
     /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
-    /// batch, so that a batch is written together. `None` if nothing is left to do.
+    /// batch, so that a batch is written together. `None` if a flush is already promised.
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,

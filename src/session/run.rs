@@ -32,8 +32,16 @@ const LEFT: Disconnect = Disconnect::ByServer(CloseReason::Left);
 #[derive(Default)]
 struct Unflushed {
     flushes: Vec<Flush>,
-    /// The time of the first read, if it is sampled.
+    /// The time of the first read that left one, if it is sampled.
     begun: Option<Instant>,
+}
+
+impl Unflushed {
+    /// Notes the time since the first read.
+    fn note_latency(&mut self, node: &Node) {
+        let begun = self.begun.take();
+        begun.into_iter().for_each(|begun| node.counters().latency.record(begun.elapsed()));
+    }
 }
 
 thread_local! {
@@ -131,14 +139,18 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             Some(_) => {}
         }
         let mut unflushed = UNFLUSHED.take();
-        let is_first = unflushed.flushes.is_empty();
+        let of_others = unflushed.flushes.len();
         let polled = self.poll_reads(cx, &mut unflushed);
-        self.is_flusher = is_first && !unflushed.flushes.is_empty();
-        UNFLUSHED.set(unflushed);
-        if self.is_flusher {
+        // Tasks of recipients write behind all sessions that read now, so they need not be woken later.
+        unflushed.flushes.extract_if(of_others.., |flush| !flush.writes()).for_each(Flush::flush);
+        if unflushed.flushes.is_empty() {
+            unflushed.note_latency(&self.session);
+        } else if of_others == 0 {
+            self.is_flusher = true;
             // The runtime polls this session again behind all those that can run now.
             cx.waker().wake_by_ref();
         }
+        UNFLUSHED.set(unflushed);
         polled
     }
 
@@ -247,8 +259,7 @@ impl<S, H: ProtocolHandler> ActiveSession<S, H> {
         }
         let mut unflushed = UNFLUSHED.take();
         unflushed.flushes.drain(..).for_each(Flush::flush);
-        let begun = unflushed.begun.take();
-        begun.into_iter().for_each(|begun| self.session.counters().latency.record(begun.elapsed()));
+        unflushed.note_latency(&self.session);
         UNFLUSHED.set(unflushed);
     }
 

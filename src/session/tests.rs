@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::node::Node;
 use crate::transport::Disconnect;
-use mock::{Input, MockClient, MockSocket, Output, idle, mock};
+use mock::{Input, MockClient, MockSocket, Output, direct_mock, idle, mock};
 
 const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 const LEAVE: &str = r#"{"type":"LEAVE"}"#;

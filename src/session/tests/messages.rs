@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::session::run::READS_PER_TURN;
+use crate::wire::Frame;
 
 #[test]
 fn a_message_reaches_its_recipient_as_text_or_bytes() {
@@ -33,6 +34,35 @@ fn messages_of_one_read_arrive_in_order() {
             b.expect_nothing().await;
             a.expect_text(&forwarded_offer("a", "a")).await;
             a.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn sessions_read_before_one_of_them_writes_for_all() {
+    run(
+        |_| {},
+        async |world| {
+            let (socket, mut c) = direct_mock();
+            world.serve_peer(socket, request("key=peerjs&id=c&token=t"));
+            idle().await;
+            while let Some(Output::Written(_)) = c.already() {}
+            let (a, b) = (world.client("a").await, world.client("b").await);
+            let forwarded = |from: &[&str]| {
+                let frames = from.iter().map(|from| {
+                    let frame = Frame::of_text(&forwarded_offer(from, "c"));
+                    frame.as_bytes().to_vec()
+                });
+                Output::Written(frames.collect::<Vec<_>>().concat())
+            };
+            a.send(offer("c"));
+            b.send(offer("c"));
+            c.expect(forwarded(&["a", "b"])).await;
+            // The end of a session does not take its last messages along.
+            a.send(offer("c"));
+            a.end(Disconnect::Closed(None));
+            c.expect(forwarded(&["a"])).await;
+            assert_eq!(c.already(), None);
         },
     );
 }

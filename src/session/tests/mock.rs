@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::router::Outbox;
+use crate::router::{Outbox, Writer};
 use crate::transport::{Disconnect, Event, Socket};
 use crate::wire::{Frame, Opcode};
 
@@ -42,6 +42,8 @@ pub(super) enum Output {
     Close(Option<u16>),
     /// The end of the server's sending direction.
     Shutdown,
+    /// All bytes of one write, by any session.
+    Written(Vec<u8>),
 }
 
 /// State that a socket and its client share.
@@ -72,6 +74,19 @@ impl Shared {
 pub(super) struct MockSocket {
     shared: Rc<Shared>,
     output: UnboundedSender<Output>,
+    /// Senders write for themselves.
+    is_direct: bool,
+}
+
+struct MockWriter(UnboundedSender<Output>);
+
+impl Writer for MockWriter {
+    fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = bytes.iter().flat_map(|part| part.to_vec()).collect();
+        let len = bytes.len();
+        let _ = self.0.send(Output::Written(bytes));
+        Ok(len)
+    }
 }
 
 /// The client's end.
@@ -82,8 +97,14 @@ pub(super) struct MockClient {
 
 pub(super) fn mock() -> (MockSocket, MockClient) {
     let (shared, (sender, output)) = (Rc::<Shared>::default(), unbounded_channel());
-    let socket = MockSocket { shared: Rc::clone(&shared), output: sender };
+    let socket = MockSocket { shared: Rc::clone(&shared), output: sender, is_direct: false };
     (socket, MockClient { shared, output })
+}
+
+/// One into which all sessions write, as over plain TCP.
+pub(super) fn direct_mock() -> (MockSocket, MockClient) {
+    let (socket, client) = mock();
+    (MockSocket { is_direct: true, ..socket }, client)
 }
 
 impl MockSocket {
@@ -103,7 +124,8 @@ impl MockSocket {
 
 impl Socket for MockSocket {
     fn open_outbox(&mut self, limit: usize) -> Outbox {
-        let mut outbox = Outbox::direct(limit, None);
+        let writer = self.is_direct.then(|| Box::new(MockWriter(self.output.clone())) as _);
+        let mut outbox = Outbox::direct(limit, writer);
         outbox.push_opening(Frame::raw(b"HTTP/1.1 101\r\n\r\n".to_vec()));
         outbox
     }
@@ -140,6 +162,9 @@ impl Socket for MockSocket {
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
         if self.shared.is_broken.get() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.is_direct {
+            outbox.flush();
         }
         while let Some(frame) = outbox.front() {
             if self.shared.is_full.get() {
@@ -230,7 +255,12 @@ impl MockClient {
     /// Expects that nothing has arrived, and nothing will before something happens.
     pub(super) async fn expect_nothing(&mut self) {
         idle().await;
-        assert_eq!(self.output.try_recv().ok(), None);
+        assert_eq!(self.already(), None);
+    }
+
+    /// Output that has arrived.
+    pub(super) fn already(&mut self) -> Option<Output> {
+        self.output.try_recv().ok()
     }
 }
 

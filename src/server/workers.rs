@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{spawn_local, yield_now};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::threads::Threads;
 
@@ -25,6 +25,9 @@ const MAX_HTTP_CONNECTIONS: usize = 25_000;
 
 /// Connections that are accepted before others get their turn.
 const ACCEPTS_PER_TURN: usize = 4;
+
+/// Time for workers to hear what they shall do. One that is blocked does not hold the server up.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Time to the next attempt when the system has no more files or memory.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
@@ -59,9 +62,9 @@ impl Workers {
         for _ in 1..count {
             let (pass, mut passed) = unbounded_channel();
             others.push(pass);
-            let (make, serves) = (make.clone(), serves.clone());
+            let (make, serves, failed) = (make.clone(), serves.clone(), threads.clone());
             threads.once_async(name, async move || {
-                let Some(worker) = Worker::new(make(), &serves).await else { return };
+                let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
                 while let Some((connection, permit)) = passed.recv().await {
                     match TcpStream::from_std(connection) {
                         Ok(connection) => worker.serve(connection, permit),
@@ -73,7 +76,7 @@ impl Workers {
         }
         let failed = threads.clone();
         threads.once_async(name, async move || {
-            let Some(worker) = Worker::new(make(), &serves).await else { return };
+            let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
             match TcpListener::from_std(listener) {
                 Ok(listener) => tokio::select! {
                     biased;
@@ -90,14 +93,14 @@ impl Workers {
     /// Accepts no more connections.
     pub(super) async fn leave(&self) {
         self.accepting.send_replace(false);
-        self.accepting.closed().await;
+        let _ = timeout(HEARD_WITHIN, self.accepting.closed()).await;
     }
 
     /// Ends all connections.
     pub(super) async fn end(self) {
         self.leave().await;
         self.serving.send_replace(false);
-        self.serving.closed().await;
+        let _ = timeout(HEARD_WITHIN, self.serving.closed()).await;
     }
 }
 
@@ -116,9 +119,13 @@ impl<S: Service<TcpStream> + 'static> Worker<S> {
     async fn new(
         factory: impl ServiceFactory<TcpStream, Config = (), Service = S>,
         serves: &watch::Receiver<bool>,
+        threads: &Threads,
     ) -> Option<Self> {
-        let service = Rc::new(factory.new_service(()).await.ok()?);
-        Some(Worker { service, serves: serves.clone() })
+        let Ok(service) = factory.new_service(()).await else {
+            threads.fail("a worker cannot make its service".to_owned());
+            return None;
+        };
+        Some(Worker { service: Rc::new(service), serves: serves.clone() })
     }
 
     fn serve(&self, connection: TcpStream, permit: OwnedSemaphorePermit) {
@@ -174,6 +181,7 @@ mod tests {
     use std::future::ready;
     use std::io::Read as _;
     use std::net::Ipv4Addr;
+    use std::sync::Barrier;
 
     use actix_service::fn_service;
     use tokio::io::AsyncWriteExt as _;
@@ -228,7 +236,7 @@ mod tests {
                     ready(Ok::<_, ()>(()))
                 });
                 let (_serving, serves) = watch::channel(true);
-                let worker = Worker::new(service, &serves).await.unwrap();
+                let worker = Worker::new(service, &serves, &Threads::default()).await.unwrap();
                 let listener = TcpListener::from_std(listener).unwrap();
                 tokio::select! {
                     never = worker.accept(listener, Vec::new()) => match never {},
@@ -268,6 +276,29 @@ mod tests {
         clients.iter().for_each(|client| assert!(!line(client).is_empty()));
         workers.end().await;
         assert!(clients.iter().all(|client| line(client).is_empty()));
+    }
+
+    /// The clock of the test stands still, and moves on when the test waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_is_blocked_does_not_hold_up_the_end() {
+        let (threads, listener) = (Threads::default(), listener());
+        let kept = listener.try_clone().unwrap();
+        let [entered, unblocked] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
+        let barriers = [&entered, &unblocked].map(Arc::clone);
+        let make = move || {
+            let barriers = barriers.clone();
+            fn_service(move |_: TcpStream| {
+                for barrier in &barriers {
+                    barrier.wait();
+                }
+                ready(Ok::<_, ()>(()))
+            })
+        };
+        let workers = Workers::start(&threads, "worker", 1, listener, make).unwrap();
+        let _clients = clients(1, &kept);
+        entered.wait();
+        workers.end().await;
+        unblocked.wait();
     }
 
     #[tokio::test]

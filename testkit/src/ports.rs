@@ -1,7 +1,7 @@
 //! Ports for servers that cannot take port 0, or that come back at the same one.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 
 /// Below those that systems give to clients and for port 0. One of these could become the source of any connection, even of one to
 /// itself, while no server listens there.
@@ -16,16 +16,18 @@ pub fn free_port() -> u16 {
 
 /// Ports that were free a moment ago, all different.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| bound());
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
+    let sockets = [(); N].map(|()| bound());
+    sockets.map(|(listener, _)| listener.local_addr().expect("an address").port())
 }
 
-fn bound() -> TcpListener {
+/// For TCP and UDP: a relay needs both.
+fn bound() -> (TcpListener, UdpSocket) {
     loop {
         let random = RandomState::new().hash_one(()) % COUNT;
         let port = FIRST + u16::try_from(random).expect("a small number");
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener;
+        let address = ("127.0.0.1", port);
+        if let (Ok(listener), Ok(socket)) = (TcpListener::bind(address), UdpSocket::bind(address)) {
+            return (listener, socket);
         }
     }
 }

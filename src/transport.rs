@@ -115,7 +115,7 @@ pub(crate) trait Socket {
     /// Writes the outbox to the connection. Ready when the kernel has taken everything.
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>>;
 
-    /// What is sent from now on may wait for [`poll_shutdown`](Self::poll_shutdown).
+    /// Tells the socket that [`poll_shutdown`](Self::poll_shutdown) follows at once. Frames that are sent before may wait for it.
     fn begin_shutdown(&mut self) {}
 
     /// Shuts the sending direction down. The outbox must be dropped before.

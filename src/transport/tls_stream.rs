@@ -332,7 +332,7 @@ impl<T> TlsStream<T> {
         &self.io
     }
 
-    /// The shutdown follows at once, so what is written may wait for it.
+    /// Keeps the last data back for the shutdown, which follows at once.
     pub(crate) fn end(&mut self) {
         self.is_ending = true;
     }

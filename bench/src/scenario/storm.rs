@@ -57,7 +57,7 @@ pub fn run(fleet: &mut Fleet, server: &Servers, target: Target, peers: usize) ->
     Ok(Storm { peers, failed, seconds, busy, open_us: cost.cpu_us, calm_p99_us, storm_p99_us })
 }
 
-/// Returns the 99th percentile of the latency before those `come`, and that meanwhile.
+/// Returns the 99th percentiles of the latency before the crowd comes and meanwhile, and the crowd.
 fn exchange_before_and_in_storm(
     fleet: &mut Fleet,
     pairs: &mut Pairs,
@@ -126,8 +126,8 @@ fn go_before_others() -> Result<()> {
     Ok(())
 }
 
-/// From now on, this thread runs only while no other one wants its core. The scheduler keeps to that between two ticks only if the
-/// other one is before all.
+/// From now on, this thread runs only while no other one wants its core. Until the scheduler's next tick, only a thread that goes
+/// before all others interrupts it.
 fn yield_to_others() -> Result<()> {
     ensure!(schedule(["--idle", "--pid", "0"])?, "chrt cannot change a thread");
     Ok(())

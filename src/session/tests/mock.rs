@@ -74,7 +74,7 @@ impl Shared {
 pub(super) struct MockSocket {
     shared: Rc<Shared>,
     output: UnboundedSender<Output>,
-    /// Senders write for themselves.
+    /// Other sessions write into it too.
     is_direct: bool,
 }
 

@@ -16,7 +16,7 @@ use crate::http_client::TIMEOUT;
 use crate::ports::free_ports;
 use crate::raw_client::RawClient;
 use crate::tools::{fixture, need};
-use crate::{tls, tools};
+use crate::{signal, tls, tools};
 
 /// The behaviour of the ACME server.
 pub struct Behaviour {
@@ -145,8 +145,7 @@ impl Pebble {
 
     /// Stops or continues it, without a word to its clients.
     pub fn signal(&self, name: &str) {
-        let pid = self.pebble.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+        signal::send(name, self.pebble.as_ref().unwrap().id());
     }
 
     pub fn url(&self) -> String {

@@ -1,6 +1,5 @@
 //! The program under test. The drop ends it.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::api::Api;
 use crate::http_client::{HttpConnection, Response, TIMEOUT};
 use crate::raw_client::RawClient;
+use crate::signal;
 use crate::tools::built_program;
 
 /// Time for a start. Under valgrind and beside other tests, it takes longer than anything else. A program that ends is noticed at once.
@@ -170,23 +170,7 @@ impl Program {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-        if name == "-STOP" {
-            // The signal is on its way to every thread when `kill` ends.
-            let is_stopped =
-                |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
-            let deadline = Instant::now() + TIMEOUT;
-            let stats = || {
-                fs::read_dir(format!("/proc/{pid}/task"))
-                    .unwrap()
-                    .map(|task| task.unwrap().path().join("stat"))
-            };
-            while !stats().all(|stat| fs::read_to_string(stat).map_or(true, is_stopped)) {
-                assert!(Instant::now() < deadline, "the program does not stop");
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
+        signal::send(name, self.id());
     }
 
     /// Waits until the program has ended by itself.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use redis::{Client, Connection};
 
 use crate::ports::free_ports;
+use crate::signal;
 use crate::tools::find;
 
 /// The user of docs/CLUSTER.md, with its password.
@@ -141,10 +142,8 @@ impl RedisServer {
         assert!(self.try_start(), "redis-server does not start: {}", self.log());
     }
 
-    /// `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
-        let pid = self.process.as_ref().expect("a running server").id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill").success());
+        signal::send(name, self.process.as_ref().expect("a running server").id());
     }
 
     fn log(&self) -> String {

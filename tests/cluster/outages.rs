@@ -138,13 +138,13 @@ async fn a_server_that_is_stalled_and_goes_on() {
     a.join(node(1), "a", LONG).await.expect("a lease");
     batches(&a, node(1)).await;
     let generation = a.generation();
-    server.signal("STOP");
+    server.signal("-STOP");
     // On connections that are open, and on new ones to a process that accepts none.
     for _ in 0..2 {
         ask(&a).await.expect_err("no answer");
         ends(a.read(node(1), &Position::default(), Duration::from_millis(1))).await.expect_err("no answer");
     }
-    server.signal("CONT");
+    server.signal("-CONT");
     recovers(&a).await;
     assert_ne!(a.generation(), generation);
     assert_eq!(batches(&a, node(1)).await, [[0u8; 0]; 0]);
@@ -155,7 +155,7 @@ async fn calls_at_the_same_time_all_end_at_a_stalled_server() {
     let server = RedisServer::start();
     let a = Rc::new(settings(&server).connect());
     let all = async {
-        server.signal("STOP");
+        server.signal("-STOP");
         let calls: Vec<JoinHandle<_>> = (0..100)
             .map(|_| {
                 let a = Rc::clone(&a);
@@ -165,7 +165,7 @@ async fn calls_at_the_same_time_all_end_at_a_stalled_server() {
         for call in calls {
             call.await.expect("a task").expect_err("no answer");
         }
-        server.signal("CONT");
+        server.signal("-CONT");
         recovers(&a).await;
     };
     LocalSet::new().run_until(all).await;

@@ -9,6 +9,7 @@ pub mod redis;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use testkit::signal;
 use tokio::runtime;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
@@ -56,8 +57,7 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success(), "{name}");
+        signal::send(name, self.0.id());
     }
 
     /// Waits until it has ended, for whatever reason.

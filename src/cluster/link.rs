@@ -119,7 +119,7 @@ mod tests {
                 ticket,
                 from: "y",
                 kind: 0,
-                payload: &payload,
+                payload: payload.as_bytes(),
             });
         }
         let (mut numbers, mut tickets) = (Vec::new(), Vec::new());

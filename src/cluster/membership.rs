@@ -404,9 +404,8 @@ impl Cluster for Membership {
 
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
         let Some((from, kind)) = &message.message else { return false };
-        let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
         let (to, connection) = (name_of(to), owner.connection.get());
-        let (from, kind) = (from.as_str(), kind.number());
+        let (from, kind, payload) = (from.as_str(), kind.number(), message.frame.payload());
         self.append(owner.node, || Packet::Message { to, connection, ticket, from, kind, payload })
     }
 

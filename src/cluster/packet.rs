@@ -11,7 +11,7 @@
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
 use crate::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews};
@@ -41,8 +41,9 @@ pub enum Packet<'a> {
         from: &'a str,
         /// The number of its [`MessageKind`](crate::wire::MessageKind).
         kind: u8,
-        /// The text for the recipient.
-        payload: &'a str,
+        /// The text for the recipient. As bytes, because its writer has checked it before.
+        #[serde(serialize_with = "serialize_bytes")]
+        payload: &'a [u8],
     },
     /// The outcome of a message of the reader.
     Settled {
@@ -250,6 +251,11 @@ pub struct Batch<'a> {
     /// Grows by one with each batch of this writer to this reader, from 1 on.
     pub number: u64,
     packets: &'a [u8],
+}
+
+/// As a text of as many bytes, which older versions write.
+fn serialize_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// Fills in the header of a batch, which begins with room for it.

@@ -54,7 +54,7 @@ fn packets_have_the_bytes_that_they_had() {
     let question = Question::Yield(name.as_ref().to_owned_name(), 3, CloseReason::Outranked.number());
     let kind = MessageKind::Candidate.number();
     let message =
-        Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: "{}" };
+        Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: b"{}" };
     let refused = NodeAnswer::NotJoined(RoomCodeError::Full.number());
     let posted = NodeAnswer::Posted(Posted::TooMuch.number());
     let expected: [(Packet<'_>, &[u8]); 4] = [

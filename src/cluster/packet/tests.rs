@@ -16,7 +16,7 @@ fn name(text: &str) -> NameRef<'_> {
 fn a_batch_gives_back_what_was_written() {
     let node = NodeId::new(7);
     let packets = [
-        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: "{}" },
+        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: b"{}" },
         Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
         Packet::Reset,
     ];
@@ -59,7 +59,9 @@ fn fields_that_an_older_version_did_not_write_are_empty() {
     }
     let mut bytes = Vec::new();
     let (to, from, payload) = (name("x"), "y", "{}");
-    write(&Packet::Message { to, connection: 3, ticket: 9, from, kind: 1, payload }, &mut bytes);
+    let message =
+        Packet::Message { to, connection: 3, ticket: 9, from, kind: 1, payload: payload.as_bytes() };
+    write(&message, &mut bytes);
     let (newer, _) = postcard::take_from_bytes(&bytes[4..]).unwrap();
     let (number, text, maybe) = (0, "", None);
     let expected =
@@ -80,7 +82,7 @@ fn bytes_of_the_first_version_are_understood() {
     let batch = Batch::read(bytes).unwrap();
     assert_eq!((batch.from, batch.number), (NodeId::new(7), 5));
     let packets = [
-        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: "{}" },
+        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: b"{}" },
         Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
         Packet::Reset,
     ];

@@ -11,9 +11,9 @@ use tokio::time::{sleep, timeout};
 
 use super::{End, Parked, RETRY_DELAY, Worker};
 use crate::cluster::link::Arrival;
-use crate::cluster::membership::name_of_peer;
+use crate::cluster::membership::{name_of, name_of_peer};
 use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Question};
-use crate::cluster::{Backplane, Entry, Position};
+use crate::cluster::{Backplane, Entity, Entry, Position};
 use crate::events::ClusterEvent;
 use crate::rooms::News;
 use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt};
@@ -29,6 +29,37 @@ const TRIM_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_PARKED: usize = 4096;
 
 numbers!(ForwardOutcome: Delivered = 0, NotHere = 1, Dropped = 2);
+
+/// What the packets of one read have in common.
+#[derive(Default)]
+struct Arriving {
+    /// Connections to be written to, once all packets are handled.
+    flushes: Vec<Flush>,
+    /// The realm of the packet before, which is often that of the next one.
+    realm: Option<Arc<Realm>>,
+}
+
+impl Arriving {
+    /// As [`Worker::realm_of`].
+    fn realm_of(&mut self, worker: &Worker<impl Backplane>, name: &NameRef<'_>) -> Option<Arc<Realm>> {
+        let is_of = |realm: &Arc<Realm>| {
+            name.entity() == Some(Entity::Peer(realm.kind())) && name.key == realm.key().as_str()
+        };
+        if !self.realm.as_ref().is_some_and(is_of) {
+            self.realm = worker.realm_of(name);
+        }
+        self.realm.clone()
+    }
+
+    /// As [`Worker::peer_of`].
+    fn peer_of(
+        &mut self,
+        worker: &Worker<impl Backplane>,
+        name: &NameRef<'_>,
+    ) -> Option<(Arc<Realm>, PeerId)> {
+        Some((self.realm_of(worker, name)?, PeerId::parse(name.name).ok()?))
+    }
+}
 
 impl<B: Backplane> Worker<B> {
     /// Sends for as long as the node lives.
@@ -106,7 +137,7 @@ impl<B: Backplane> Worker<B> {
     fn take_back(&self, batch: &[u8]) {
         for packet in Batch::read(batch).iter().flat_map(Batch::packets) {
             if let Packet::Message { to, ticket, .. } = packet {
-                self.settle(&to, ticket, ForwardOutcome::NotHere.number());
+                settle(self.realm_of(&to), &to, ticket, ForwardOutcome::NotHere.number());
             }
         }
     }
@@ -130,16 +161,16 @@ impl<B: Backplane> Worker<B> {
                     if entries.is_empty() {
                         continue;
                     }
-                    let mut flushes = Vec::new();
+                    let mut arriving = Arriving::default();
                     for Entry { position, batch } in entries {
                         if !self.shared.is_alive(&self.shared.state.lock()) {
                             // Others believe that we are dead, and have told their clients so.
                             return End::Lost;
                         }
-                        self.arrive(&batch, &mut flushes);
+                        self.arrive(&batch, &mut arriving);
                         self.notes.position.replace(position);
                     }
-                    flushes.into_iter().for_each(Flush::flush);
+                    arriving.flushes.into_iter().for_each(Flush::flush);
                     self.trim(node);
                 }
                 Err(error) => {
@@ -183,7 +214,7 @@ impl<B: Backplane> Worker<B> {
         });
     }
 
-    fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {
+    fn arrive(self: &Rc<Self>, bytes: &[u8], arriving: &mut Arriving) {
         let Some(batch) = Batch::read(bytes) else {
             return log::debug!("something in the inbox is no batch");
         };
@@ -210,38 +241,49 @@ impl<B: Backplane> Worker<B> {
             Arrival::Next => {}
         }
         for packet in batch.packets() {
-            self.handle(from, packet, flushes);
+            self.handle(from, packet, arriving);
         }
     }
 
-    fn handle(self: &Rc<Self>, from: NodeId, packet: Packet<'_>, flushes: &mut Vec<Flush>) {
+    fn handle(self: &Rc<Self>, from: NodeId, packet: Packet<'_>, arriving: &mut Arriving) {
         match packet {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
-                let (Ok(sender), Some(kind)) = (PeerId::of_sender(sender), MessageKind::of_number(kind))
+                let (Ok(sender), Some(kind), Ok(text)) =
+                    (PeerId::of_sender(sender), MessageKind::of_number(kind), str::from_utf8(payload))
                 else {
                     return self.shared.report(from, to, ticket, ForwardOutcome::Dropped);
                 };
                 let is_call = kind == MessageKind::Call;
-                let Some((realm, id)) = (if is_call { self.called(&to) } else { self.peer_of(&to) }) else {
+                let peer = if is_call { self.called(&to) } else { arriving.peer_of(self, &to) };
+                let Some((realm, id)) = peer else {
                     return self.shared.report(from, to, ticket, ForwardOutcome::NotHere);
                 };
                 // An answer to a call of this node gets the candidates of its relay.
-                let node = self.node.upgrade();
-                let relayed =
-                    node.and_then(|node| node.relayed_answer(&sender, &realm.address(&id), kind, payload));
-                let frame = Frame::of_text(relayed.as_deref().unwrap_or(payload));
-                let message = Outgoing::foreign(sender, kind, frame, self.receipt(from, &to, ticket));
-                flushes.extend(self.accept(&realm, &id, ConnId::new(connection), message));
+                let (node, address) = (self.node.upgrade(), realm.address(&id));
+                let relayed = node.and_then(|node| node.relayed_answer(&sender, &address, kind, text));
+                let frame = Frame::of_text(relayed.as_deref().unwrap_or(text));
+                let membership = Arc::clone(&self.shared);
+                let receipt = if is_call {
+                    // It was called by another name than its id.
+                    let name = to.to_owned_name();
+                    Receipt::new(move |outcome| membership.report(from, name.borrowed(), ticket, outcome))
+                } else {
+                    Receipt::new(move |outcome| membership.report(from, name_of(&address), ticket, outcome))
+                };
+                let message = Outgoing::foreign(sender, kind, frame, receipt);
+                arriving.flushes.extend(self.accept(&realm, &id, ConnId::new(connection), message));
             }
             Packet::Notice { to, connection, payload } => {
-                if let Some((realm, id)) = self.peer_of(&to) {
+                if let Some((realm, id)) = arriving.peer_of(self, &to) {
                     let notice = Frame::of_text(payload);
-                    flushes.extend(realm.accept_notice(&id, ConnId::new(connection), notice));
+                    arriving.flushes.extend(realm.accept_notice(&id, ConnId::new(connection), notice));
                 }
             }
-            Packet::Settled { to, ticket, outcome } => self.settle(&to, ticket, outcome),
+            Packet::Settled { to, ticket, outcome } => {
+                settle(arriving.realm_of(self, &to), &to, ticket, outcome)
+            }
             Packet::Appeared { name, connection } => {
-                if let Some((realm, id)) = self.peer_of(&name) {
+                if let Some((realm, id)) = arriving.peer_of(self, &name) {
                     realm.appeared(&id, Owner { node: from, connection: ConnId::new(connection) });
                 }
             }
@@ -254,17 +296,25 @@ impl<B: Backplane> Worker<B> {
             }
             Packet::Answer { number, answer } => self.answered(from, number, answer),
             Packet::Doubt { name } => {
-                self.notes.doubted.borrow_mut().extend(self.peer_of(&name).map(|(_, id)| id));
+                self.notes.doubted.borrow_mut().extend(arriving.peer_of(self, &name).map(|(_, id)| id));
             }
             Packet::Reset => {
                 self.lose_node(Some(from));
                 self.list_rooms(from);
             }
-            Packet::RoomMember(key, news) => self.hear_of_room(from, key, &News::Member(news), flushes),
-            Packet::RoomGone(key, news) => self.hear_of_room(from, key, &News::Gone(news), flushes),
-            Packet::RoomOpened(key, news) => self.hear_of_room(from, key, &News::Opened(news), flushes),
-            Packet::RoomMessage(key, news) => self.hear_of_room(from, key, &News::Message(news), flushes),
-            Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, flushes),
+            Packet::RoomMember(key, news) => {
+                self.hear_of_room(from, key, &News::Member(news), &mut arriving.flushes)
+            }
+            Packet::RoomGone(key, news) => {
+                self.hear_of_room(from, key, &News::Gone(news), &mut arriving.flushes)
+            }
+            Packet::RoomOpened(key, news) => {
+                self.hear_of_room(from, key, &News::Opened(news), &mut arriving.flushes)
+            }
+            Packet::RoomMessage(key, news) => {
+                self.hear_of_room(from, key, &News::Message(news), &mut arriving.flushes)
+            }
+            Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, &mut arriving.flushes),
             Packet::RoomsMissed => self.list_rooms(from),
             Packet::Echo { number } => self.notes.echo_heard.set(number.max(self.notes.echo_heard.get())),
         }
@@ -308,13 +358,6 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// The outcome of a message of this node is known.
-    fn settle(&self, to: &NameRef<'_>, ticket: u64, outcome: u8) {
-        if let (Some(realm), Some(outcome)) = (self.realm_of(to), ForwardOutcome::of_number(outcome)) {
-            realm.settle(to.name, ticket, outcome);
-        }
-    }
-
     /// Results that came before this node's life ended are valid: other packets are not for this life.
     pub(super) async fn read_last_results(self: &Rc<Self>, node: NodeId) {
         loop {
@@ -330,16 +373,11 @@ impl<B: Backplane> Worker<B> {
                 }
                 for packet in batch.packets() {
                     if let Packet::Settled { to, ticket, outcome } = packet {
-                        self.settle(&to, ticket, outcome);
+                        settle(self.realm_of(&to), &to, ticket, outcome);
                     }
                 }
             }
         }
-    }
-
-    fn receipt(&self, from: NodeId, to: &NameRef<'_>, ticket: u64) -> Receipt {
-        let (membership, name) = (Arc::clone(&self.shared), to.to_owned_name());
-        Receipt::new(move |outcome| membership.report(from, name.borrowed(), ticket, outcome))
     }
 
     async fn answer(&self, from: NodeId, question: Question) -> NodeAnswer {
@@ -394,4 +432,11 @@ fn accept_or_refuse(realm: &Realm, to: &PeerId, connection: ConnId, message: Out
         refused.settle(ForwardOutcome::NotHere);
         None
     })
+}
+
+/// The outcome of a message of this node is known.
+fn settle(realm: Option<Arc<Realm>>, to: &NameRef<'_>, ticket: u64, outcome: u8) {
+    if let (Some(realm), Some(outcome)) = (realm, ForwardOutcome::of_number(outcome)) {
+        realm.settle(to.name, ticket, outcome);
+    }
 }

@@ -142,6 +142,8 @@ pub struct Storm {
 pub struct Returning {
     pub peers: usize,
     pub resumed: usize,
+    /// CPU time of an open with a full handshake.
+    pub full_us: f64,
     /// CPU time of an open that resumes.
     pub open_us: f64,
     /// CPU time of a signature and a key exchange by themselves.

@@ -69,7 +69,7 @@ impl Plan {
         for _ in 0..3 {
             plan.add(&Kind::COMPARED, TO_15_000);
             plan.add(&[Kind::Tls], TO_10_000);
-            plan.add(&[Kind::Tls], Returning);
+            plan.add(&[Kind::Tls, Kind::TlsRsa], Returning);
             plan.add(&Kind::COMPARED, Storm);
             plan.add(&[Kind::Tls], Storm);
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rcgen::{CertificateParams, KeyPair};
 
 use super::Places;
 use super::child::{LOAD_CORE, Running, SERVER_CORE};
@@ -27,8 +28,10 @@ pub enum Kind {
     PeerjsServer,
     /// The minimal work of any message server; not a real one.
     Yardstick,
-    /// peerbroker over TLS.
+    /// peerbroker over TLS, with a P-256 certificate.
     Tls,
+    /// The same with RSA of 2,048 bits.
+    TlsRsa,
     /// peerbroker with two workers on two cores.
     TwoWorkers,
     /// peerbroker with Redis, without other nodes.
@@ -41,8 +44,15 @@ pub enum Kind {
 
 impl Kind {
     /// The servers of the comparison.
-    pub const ALL: [Kind; 6] =
-        [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick, Kind::Tls, Kind::TwoWorkers];
+    pub const ALL: [Kind; 7] = [
+        Kind::Peerbroker,
+        Kind::ActixWs,
+        Kind::PeerjsServer,
+        Kind::Yardstick,
+        Kind::Tls,
+        Kind::TlsRsa,
+        Kind::TwoWorkers,
+    ];
 
     /// The servers in tables.
     pub const COMPARED: [Kind; 4] = [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick];
@@ -57,6 +67,7 @@ impl Kind {
             Kind::PeerjsServer => "peerjs-server",
             Kind::Yardstick => "yardstick",
             Kind::Tls => "peerbroker, TLS",
+            Kind::TlsRsa => "peerbroker, TLS with RSA",
             Kind::TwoWorkers => "peerbroker, 2 workers",
             Kind::OneNode => "1 node",
             Kind::TwoNodes => "2 nodes",
@@ -90,6 +101,7 @@ pub(super) struct Stage {
     /// The directory of this package's programs.
     programs: PathBuf,
     tls: Option<Certificate>,
+    tls_rsa: Option<Certificate>,
 }
 
 /// A server that is ready, or all nodes of a cluster.
@@ -120,8 +132,16 @@ impl Stage {
         if kinds.contains(&Kind::PeerjsServer) {
             ensure!(peerjs.exists(), "npm's peer is missing: run `npm ci` in bench/node, or `make bench`");
         }
-        let tls = kinds.contains(&Kind::Tls).then(Certificate::make).transpose()?;
-        Ok(Stage { server: places.server.clone(), redis: places.redis.clone(), peerjs, programs, tls })
+        let tls = kinds.contains(&Kind::Tls).then(Certificate::p256).transpose()?;
+        let tls_rsa = kinds.contains(&Kind::TlsRsa).then(Certificate::rsa).transpose()?;
+        Ok(Stage {
+            server: places.server.clone(),
+            redis: places.redis.clone(),
+            peerjs,
+            programs,
+            tls,
+            tls_rsa,
+        })
     }
 
     pub(super) fn load(&self) -> PathBuf {
@@ -148,7 +168,11 @@ impl Stage {
     /// Starts a server and waits until it has admitted a peer; or a Redis with its nodes, until all are ready.
     pub(super) fn start(&self, kind: Kind) -> Result<Server> {
         let start = Instant::now();
-        let certificate = if kind == Kind::Tls { self.tls.as_ref() } else { None };
+        let certificate = match kind {
+            Kind::Tls => self.tls.as_ref(),
+            Kind::TlsRsa => self.tls_rsa.as_ref(),
+            _ => None,
+        };
         let mut server = Server {
             processes: Vec::new(),
             addresses: Vec::new(),
@@ -254,14 +278,24 @@ pub(super) fn free_address() -> Result<SocketAddr> {
 }
 
 impl Certificate {
+    fn p256() -> Result<Self> {
+        Certificate::make("p256", &KeyPair::generate()?)
+    }
+
+    /// With a key of the tests, because ring makes none.
+    fn rsa() -> Result<Self> {
+        let key = include_str!("../../../tests/fixtures/tls/rsa-pkcs8.key");
+        Certificate::make("rsa", &KeyPair::from_pem(key)?)
+    }
+
     /// A new certificate for loopback, in a temporary directory that its drop removes.
-    fn make() -> Result<Self> {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-        let directory = std::env::temp_dir().join(format!("peerbroker-bench-{}", std::process::id()));
+    fn make(name: &str, key_pair: &KeyPair) -> Result<Self> {
+        let made = CertificateParams::new(["127.0.0.1".to_owned()])?.self_signed(key_pair)?;
+        let directory = std::env::temp_dir().join(format!("peerbroker-bench-{}-{name}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
-        fs::write(&certificate, made.cert.pem())?;
-        fs::write(&key, made.signing_key.serialize_pem())?;
+        fs::write(&certificate, made.pem())?;
+        fs::write(&key, key_pair.serialize_pem())?;
         Ok(Certificate { certificate, key })
     }
 }

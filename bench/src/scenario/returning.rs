@@ -18,6 +18,9 @@ const FEW: usize = 100;
 const EXCHANGES: u32 = 3000;
 
 pub fn run(server: &Servers, target: Target, peers: usize) -> Result<Returning> {
+    let mut newcomers = Fleet::new(target.clone())?;
+    let full = open_cost(&mut newcomers, server, FEW)?;
+    newcomers.leave(0)?;
     let mut fleet = Fleet::new(target)?.keep_sessions();
     // The first time, nobody has a session.
     open_cost(&mut fleet, server, FEW)?;
@@ -28,6 +31,7 @@ pub fn run(server: &Servers, target: Target, peers: usize) -> Result<Returning> 
     Ok(Returning {
         peers,
         resumed: fleet.resumed(),
+        full_us: full.cpu_us,
         open_us: cost.cpu_us,
         sign_and_exchange_us: sign_and_exchange_us()?,
     })

@@ -213,7 +213,14 @@ impl Store<'_> {
         let mut link = Outbound::default();
         for ticket in 0..messages as u64 {
             let (connection, kind) = (1, 0);
-            link.push(&Packet::Message { to: name, connection, ticket, from: &from, kind, payload: &text });
+            link.push(&Packet::Message {
+                to: name,
+                connection,
+                ticket,
+                from: &from,
+                kind,
+                payload: text.as_bytes(),
+            });
         }
         link.next_batch(node(0)).context("an empty batch")
     }

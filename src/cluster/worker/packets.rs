@@ -30,7 +30,7 @@ const MAX_PARKED: usize = 4096;
 
 numbers!(ForwardOutcome: Delivered = 0, NotHere = 1, Dropped = 2);
 
-/// What the packets of one read have in common.
+/// The state that the packets of one read share.
 #[derive(Default)]
 struct Arriving {
     /// Connections to be written to, once all packets are handled.

@@ -206,6 +206,21 @@ streaming('keeps its place while it renews its stream', async (stage) => {
   assert.equal(await bob.count('disconnected'), 0);
 });
 
+// It drops its former stream with all that it has not read when the next one begins.
+streaming('hears over HTTP alone what came while its page was busy, though it renews its stream', async (stage) => {
+  const server = await stage.server();
+  const [alice, bob] = [await stage.client(), await stage.client()];
+  await watchTransports(bob);
+  await alice.open(server, 'alice');
+  await bob.open(await stage.httpOnlyProxy(server), 'bob');
+
+  const renewal = hurry(bob, 25_000, 2_000);
+  const lines = await Promise.all([alice.connect('bob'), alice.connect('bob')]);
+
+  assert.equal(await renewal, 1);
+  for (const [i, line] of lines.entries()) assert.equal(await line.echo(`line ${i}`), `line ${i}`);
+});
+
 streaming('takes nothing from one with a wrong token', async (stage) => {
   const server = await stage.server();
   const proxy = await stage.httpOnlyProxy(server);

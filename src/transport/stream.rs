@@ -27,6 +27,13 @@ const PADDING: usize = 2048;
 /// every 50 ms at most. So if two messages came at once, it would read the second late or never.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Number of fillers between the last message and the end of a stream. A page that was busy reads as many lines before it drops the
+/// stream, and with it all that it has not read.
+const LAST_FILLERS: u32 = 10;
+
+/// Time from the takeover by a client's next stream to the head of that one's answer, at which the client drops the former stream.
+pub(crate) const HANDOVER: Duration = MESSAGE_INTERVAL.saturating_mul(LAST_FILLERS);
+
 /// Makes the client read one more line: a busy browser sends one progress event for several lines. It begins a line, which
 /// [`FILLER_END`] ends before the next message, so fillers alone never add up to lines that the client would have to read, too.
 const FILLER: Bytes = Bytes::from_static(b" ");
@@ -77,6 +84,8 @@ struct FillerSchedule {
     unread: usize,
     delay: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Fillers before the end of the stream.
+    last: u32,
     /// A line has begun.
     is_within_line: bool,
 }
@@ -124,9 +133,9 @@ impl StreamState {
     fn next(&mut self) -> Poll<Option<Bytes>> {
         let taken = self.peer.as_ref().and_then(|peer| peer.with_last_outbox(take_line));
         match taken.or_else(|| self.refusal.pop_front().map(|line| Poll::Ready(Some(line)))) {
-            Some(next) => next,
-            None if self.ended => Poll::Ready(None),
-            None => Poll::Pending,
+            Some(Poll::Ready(next)) => Poll::Ready(next),
+            _ if self.ended => Poll::Ready(None),
+            _ => Poll::Pending,
         }
     }
 }
@@ -254,24 +263,25 @@ impl Stream for StreamBody {
         let next = state.next();
         // Tell the socket that a message was written, or that the body waits.
         state.socket.take().into_iter().for_each(Waker::wake);
-        match next {
-            Poll::Ready(Some(line)) => {
-                this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
-                Poll::Ready(Some(Ok(this.fillers.before(line))))
-            }
+        let chunk = match next {
+            Poll::Ready(Some(line)) => this.fillers.before(line),
             Poll::Pending => {
                 state.body = Some(cx.waker().clone());
                 ready!(this.fillers.poll_due(cx));
-                // Otherwise the browser could report a message up to 50 ms late, because it has just reported a filler. A client
-                // that renews its stream meanwhile would never read it.
-                this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
-                Poll::Ready(Some(Ok(FILLER)))
+                FILLER
             }
             Poll::Ready(None) => {
                 state.ended = true;
-                Poll::Ready(None)
+                if !this.fillers.take_last() {
+                    return Poll::Ready(None);
+                }
+                FILLER
             }
-        }
+        };
+        // Behind a filler, too: otherwise the browser could report a message up to 50 ms late, because it has just reported the
+        // filler. A client that renews its stream meanwhile would never read it.
+        this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
+        Poll::Ready(Some(Ok(chunk)))
     }
 }
 
@@ -279,9 +289,17 @@ impl FillerSchedule {
     /// Notes that a message is sent now. Returns what to send.
     fn before(&mut self, message: Bytes) -> Bytes {
         self.unread += 1;
+        self.last = LAST_FILLERS;
         self.delay = Some(Duration::ZERO);
         self.timer = None;
         if mem::take(&mut self.is_within_line) { [FILLER_END, &*message].concat().into() } else { message }
+    }
+
+    /// True if one more filler is to be sent before the end of the stream.
+    fn take_last(&mut self) -> bool {
+        let is_one_left = self.last > 0;
+        self.last = self.last.saturating_sub(1);
+        is_one_left
     }
 
     /// Pending forever if no message was sent.
@@ -345,6 +363,27 @@ mod tests {
         say(&socket, "4\n");
         assert_eq!(next(&mut body).await, (100, "{}\n4\n".into()));
         assert_eq!(next(&mut body).await, (100, FILLER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_with_messages_ends_behind_fillers_and_one_without_at_once() {
+        for messages in [&["1\n", "2\n"][..], &[]] {
+            let (socket, mut body) = stream(std::future::pending());
+            messages.iter().for_each(|line| say(&socket, line));
+            drop(socket);
+            assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
+            let begun = Instant::now();
+            for line in messages {
+                assert_eq!(next(&mut body).await.1, line);
+            }
+            let mut fillers = 0;
+            while let Some(filler) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
+                assert_eq!(filler, Ok(FILLER));
+                fillers += 1;
+            }
+            assert_eq!(fillers, if messages.is_empty() { 0 } else { LAST_FILLERS });
+            assert!(messages.is_empty() || begun.elapsed() >= HANDOVER);
+        }
     }
 
     /// Reads a stream as PeerJS 0.3 does: one line for each event of the browser, and a line that has not ended at the next one.

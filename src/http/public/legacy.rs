@@ -8,6 +8,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, rt};
 use tokio::select;
+use tokio::time::sleep;
 
 use super::handler::{NO_STORE, NOSNIFF, bare, decode, plain, read_body};
 use super::routes::Post;
@@ -16,6 +17,7 @@ use crate::limits::LimitExceeded;
 use crate::runtime::Runtime;
 use crate::session::{self, Credentials, Posted};
 use crate::transport::connection::ConnectionState;
+use crate::transport::stream::HANDOVER;
 use crate::wire::{HandshakeRefusal, Refusal};
 
 pub(super) async fn answer(
@@ -49,6 +51,9 @@ async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Cred
     match session::open_stream(&runtime.node, credentials, connect, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
+            if renewed {
+                sleep(HANDOVER).await;
+            }
             body.connection = connection.cloned();
             HttpResponse::Ok()
                 .content_type("application/octet-stream")

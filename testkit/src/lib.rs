@@ -20,6 +20,7 @@ pub mod signal;
 pub mod tls;
 pub mod tools;
 pub mod turn_client;
+pub mod wait;
 pub mod wire;
 
 pub use tools::need;

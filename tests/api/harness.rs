@@ -10,7 +10,7 @@ pub mod receiver;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::rt::System;
 use actix_web::{App, HttpServer};
@@ -25,9 +25,8 @@ use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server, TurnUr
 use tokio::sync::oneshot;
 
 pub use testkit::raw_client::RawClient;
+pub use testkit::wait::wait_until;
 pub use testkit::{api, http_client, messages, raw_client, relay_client, turn_client, wire};
-
-use http_client::TIMEOUT;
 
 /// Threads of a server that serve connections.
 const WORKERS: usize = 2;
@@ -96,15 +95,6 @@ pub fn on_own(test: impl Fn(&TestServer)) {
 /// The same with a changed configuration.
 pub fn on_own_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer)) {
     test(&TestServer::start(Transport::Own, configure));
-}
-
-/// Waits for a condition, and fails after a timeout.
-pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !happened() {
-        assert!(Instant::now() < deadline, "waited for {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 impl TestServer {

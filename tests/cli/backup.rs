@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cluster::nodes::wait_until;
 use crate::directory::Directory;
 use crate::program::{Ended, Program, run};
+use testkit::wait::wait_until;
 
 fn backup(directory: &Directory, to: &str) -> Ended {
     run(&["backup", "--data_dir", &directory.arg("data"), &directory.arg(to)], &[])

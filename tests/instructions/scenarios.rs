@@ -14,7 +14,7 @@ use testkit::tools::fixture;
 use testkit::turn_client::{Datagrams, SECRET, TurnClient, turn_of};
 use testkit::wire;
 
-use crate::callgrind::{Callgrind, Cost};
+use crate::callgrind::{Callgrind, Cost, wait_until_asleep};
 
 /// A name, and a function that counts.
 type Scenario = (&'static str, fn() -> Cost);
@@ -32,10 +32,6 @@ pub const ALL: &[Scenario] = &[
     ("datagram through the relay", relayed),
     ("datagram through a channel of TURN", channel),
 ];
-
-/// Time in which the thread of a port goes to sleep. Otherwise it depends on the machine's load whether it finds the next datagram
-/// before that, which costs a fifth less.
-const TO_SLEEP: Duration = Duration::from_micros(500);
 
 /// A datagram of media.
 const DATAGRAM: [u8; 1_200] = [0x80; 1_200];
@@ -157,8 +153,9 @@ fn kept() -> Cost {
 fn sweep() -> Cost {
     let mut server = Connection::Plain.start();
     let _peers: Vec<RawClient> = (0..500).map(|n| server.program.client(&format!("peer-{n}"))).collect();
-    // Somewhat longer than the interval of the sweeper: most rounds have one sweep, in the only thread that does anything.
-    server.count(1, |_| sleep(Duration::from_millis(300)))
+    // Shorter than the interval of the sweeper, because a busy machine takes long to dump: some rounds have one sweep, in the
+    // only thread that does anything.
+    server.count(1, |_| sleep(Duration::from_millis(100)))
 }
 
 fn relayed() -> Cost {
@@ -180,10 +177,10 @@ fn relayed() -> Cost {
         assert!(begun.elapsed() < TIMEOUT, "nothing passes");
     }
     b.socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
-    server.count(200, |_| {
+    server.count(100, |program| {
         send();
         while b.receive() != DATAGRAM {}
-        sleep(TO_SLEEP);
+        wait_until_asleep(program);
     })
 }
 
@@ -193,9 +190,9 @@ fn channel() -> Cost {
     let turn = turn_of(&server.program);
     let [mut one, mut other] = [(); 2].map(|()| TurnClient::allocate(Datagrams::to(turn)));
     assert!(one.bind(other.relayed) && other.bind(one.relayed), "channels");
-    server.count(200, |_| {
+    server.count(100, |program| {
         one.send(&DATAGRAM);
         other.receive();
-        sleep(TO_SLEEP);
+        wait_until_asleep(program);
     })
 }

@@ -1,14 +1,11 @@
 //! Nodes of one cluster under test. The drop ends them.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::http_client::TIMEOUT;
 use crate::program::Program;
 use crate::redis_server::RedisServer;
+use testkit::wait::wait_until;
 
 /// Arguments for a lease that ends during a test, and not because the machine is busy.
 pub const SHORT_LEASE: &[&str] = &["--cluster_lease", "4000"];
@@ -20,7 +17,7 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Nodes that know each other: `a`, `b` and so on.
+    /// Nodes that joined in the order of their names, `a`, `b` and so on, and know each other.
     pub fn start(count: usize, args: &[&str]) -> Self {
         let redis = RedisServer::start();
         let url = redis.url();
@@ -34,7 +31,9 @@ impl Nodes {
                 ("PEERBROKER_DRAIN_TIMEOUT", "100"),
             ];
             let mut program = Program::start_with_env(&[&own, args].concat(), &env);
-            apis.push(program.expect_api().0);
+            let (api, _) = program.expect_api();
+            wait_until("the node has joined", || api.get("/api/stats").json["cluster"]["state"] == "up");
+            apis.push(api);
             programs.push(program);
         }
         let nodes = Nodes { redis, programs, apis };
@@ -42,7 +41,7 @@ impl Nodes {
             nodes.apis.iter().all(|api| {
                 let cluster = api.get("/api/stats").json["cluster"].take();
                 let alive = cluster["nodes"].as_array().unwrap().iter().filter(|node| node["alive"] == true);
-                cluster["state"] == "up" && alive.count() == count
+                alive.count() == count
             })
         });
         nodes
@@ -66,13 +65,5 @@ impl Nodes {
     /// Stops a node, and returns its log.
     pub fn log_of(&mut self, node: usize) -> String {
         self.programs[node].stop().stderr
-    }
-}
-
-pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !happened() {
-        assert!(Instant::now() < deadline, "waited until {what}");
-        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -4,9 +4,10 @@ use std::thread;
 
 use testkit::wire::opcode;
 
-use super::nodes::{Nodes, SHORT_LEASE, wait_until};
+use super::nodes::{Nodes, SHORT_LEASE};
 use crate::program::Program;
 use crate::redis_server::RedisServer;
+use testkit::wait::wait_until;
 
 #[test]
 fn the_log_tells_of_the_cluster() {

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::done;
-use crate::cluster::nodes::wait_until;
 use crate::directory::Directory;
 use crate::program::Program;
+use testkit::wait::wait_until;
 
 #[test]
 fn the_audit_has_what_the_command_does_and_no_change_twice() {

@@ -9,9 +9,9 @@ use std::os::unix::net::UnixStream;
 use serde_json::{Value, json};
 
 use super::{Directory, done, keys, listed, refused};
-use crate::cluster::nodes::wait_until;
 use crate::program::{Program, command, run};
 use crate::redis_server::RedisServer;
+use testkit::wait::wait_until;
 
 const SECRET: &str = "hushhush-hushhush-hushhush-hushhush";
 

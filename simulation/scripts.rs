@@ -5,6 +5,7 @@ use std::time::Duration;
 use peerbroker::config::Degraded;
 
 use crate::history::{History, What};
+use crate::sim::Fault;
 use crate::world::{World, play};
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -50,9 +51,9 @@ fn a_store_that_hangs_for_longer_than_a_lease_gives_no_id_to_a_stranger() {
         world.pass(40).await;
         world.open_at(0, "a", HOLDER);
         world.pass(20).await;
-        world.store.set_fault(crate::sim::Fault::Stalled);
+        world.store.set_fault(Fault::Stalled);
         storm(world, 120).await;
-        world.store.set_fault(crate::sim::Fault::None);
+        world.store.set_fault(Fault::None);
         storm(world, 200).await;
     });
     assert_eq!((opened(&history, HOLDER), opened(&history, STRANGER)), (1, 0), "{history}");
@@ -145,5 +146,59 @@ fn a_node_with_a_long_lease_releases_its_ids_at_whichever_moment_it_leaves() {
             });
             assert!(left.is_empty(), "at step {moment}");
         }
+    }
+}
+
+#[test]
+fn of_many_clients_in_an_outage_each_older_one_keeps_its_id() {
+    // More than a node registers at once: the last ones are registered later than other nodes' first.
+    let ids: Vec<&'static str> = (0..900).map(|number| &*format!("id{number}").leak()).collect();
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.store.set_latency(Duration::from_millis(50)..Duration::from_millis(60));
+        world.pass(40).await;
+        world.store.set_fault(Fault::Refused);
+        world.pass(120).await;
+        for (node, token) in [(0, HOLDER), (1, STRANGER)] {
+            ids.iter().for_each(|id| world.open_at(node, id, token));
+            world.pass(2).await;
+        }
+        world.store.set_fault(Fault::None);
+        world.pass(400).await;
+    });
+    assert_eq!((opened(&history, HOLDER), opened(&history, STRANGER)), (900, 900));
+    let ended = (1..=1800).filter(|conn| has_ended(&history, *conn));
+    assert!(ended.eq(901..=1800), "{history}");
+}
+
+#[test]
+fn a_client_whose_id_was_registered_in_the_end_keeps_it() {
+    // The other client leaves while its node is asked whether it lives: in some of these runs in between.
+    for (seed, moment) in (11..18).flat_map(|seed| (20..36).map(move |moment| (seed, moment))) {
+        let mut owners = Vec::new();
+        let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {
+            world.store.set_latency(Duration::from_millis(20)..Duration::from_millis(150));
+            world.pass(80).await;
+            world.set_fault(0, Fault::Refused);
+            world.pass(120).await;
+            world.open_at(0, "a", HOLDER);
+            world.pass(1).await;
+            world.open_at(1, "a", STRANGER);
+            world.pass(40).await;
+            world.set_fault(0, Fault::None);
+            world.pass(moment).await;
+            let stranger = world.store.owners().first().map(|(_, held)| held.owner);
+            world.close_at(1);
+            for _ in 0..200 {
+                let owner = world.store.owners().first().map(|(_, held)| held.owner);
+                owners.push(owner.filter(|owner| Some(*owner) != stranger));
+                world.pass(1).await;
+                if world.has_left(0) {
+                    break;
+                }
+            }
+        });
+        assert_eq!((opened(&history, HOLDER), opened(&history, STRANGER)), (1, 1), "{history}");
+        let is_told = has_ended(&history, 1);
+        assert!(!is_told || owners.last() == Some(&None), "{seed}, {moment}: {history}");
     }
 }

@@ -68,6 +68,23 @@ impl World {
         }
     }
 
+    /// A fault of the connection of a node to the store.
+    pub fn set_fault(&self, index: usize, fault: Fault) {
+        self.nodes[index].as_ref().unwrap().backplane.set_fault(fault);
+    }
+
+    /// True if a node has no clients.
+    pub fn has_left(&self, index: usize) -> bool {
+        self.clients.borrow().iter().all(|client| client.node != index)
+    }
+
+    /// The clients of a node leave.
+    pub fn close_at(&mut self, index: usize) {
+        let gone: Vec<Client> =
+            self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
+        gone.into_iter().for_each(|client| drop(client.lease.part(CloseReason::Left, false)));
+    }
+
     pub fn kill(&mut self, index: usize) {
         let Some(node) = self.nodes[index].take() else {
             let node = self.start(index);

@@ -151,7 +151,7 @@ impl Realm {
             link: conn.link,
             info: conn.info.clone(),
             messages: slot.messages.load(Relaxed),
-            age: self.router.now().saturating_sub(conn.opened),
+            opened: conn.opened,
             fence: conn.fence,
         })
     }
@@ -309,8 +309,8 @@ pub struct Holder {
     pub info: ConnectionInfo,
     /// The number of messages that it has sent.
     pub messages: u64,
-    /// Time for which it has had the id, in milliseconds.
-    pub age: u64,
+    /// The time since which it has had the id, by the broker's clock.
+    pub opened: u64,
     /// The fence of its claim; 0 if it has none.
     pub fence: u64,
 }

@@ -1,6 +1,8 @@
 //! Redis that is gone, slow, or has lost its data.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
 
 use crate::harness::proxy::Mode;
 use crate::harness::{Client, Cluster, Seen, run, until};
@@ -58,6 +60,8 @@ fn of_two_clients_that_got_an_id_in_an_outage_the_older_one_keeps_it() {
         let older = cluster.open(0, "x", "token").await;
         let mut newer = Vec::new();
         for node in [1, 2] {
+            // Older and newer are told apart by milliseconds.
+            sleep(Duration::from_millis(2)).await;
             newer.push(cluster.open(node, "x", &format!("token{node}")).await);
         }
         cluster.redis.revive_empty().await;

@@ -49,6 +49,18 @@ impl Clock {
         }
     }
 
+    /// The same of a time of this clock, to about a millisecond whenever it is asked.
+    pub fn unix_millis_at(&self, at: u64) -> u64 {
+        match &self.0 {
+            Source::System(start) => {
+                let created = SystemTime::now().checked_sub(start.elapsed()).unwrap_or(UNIX_EPOCH);
+                let time = created + Duration::from_millis(at);
+                time.duration_since(UNIX_EPOCH).map(millis).unwrap_or_default()
+            }
+            Source::Manual(_) => at,
+        }
+    }
+
     /// Waits, from the first poll on.
     pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
         let clock = self.clone();

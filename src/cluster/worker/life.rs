@@ -226,13 +226,12 @@ impl<B: Backplane> Worker<B> {
         for realm in self.realms() {
             let holders: Vec<Holder> = realm.holders().into_iter().filter(|holder| wanted(holder)).collect();
             for some in holders.chunks(REGISTER_BATCH) {
-                let now = self.shared.clock.unix_millis();
                 // Clients that have left since are released, and others may have their ids.
                 let held = some.iter().filter(|holder| realm.is_held_by(&holder.id, holder.connection));
                 let registration = |holder: &Holder| {
                     let name = name_of_peer(&realm.address(&holder.id));
                     let owner = Owner { node, connection: holder.connection };
-                    let since = now.saturating_sub(holder.age);
+                    let since = self.shared.clock.unix_millis_at(holder.opened);
                     let of_socket =
                         self.registration(name, owner, holder.token.as_str(), holder.fence, since);
                     Registration { link: holder.link, ..of_socket }
@@ -303,30 +302,36 @@ impl<B: Backplane> Worker<B> {
         self.tell_former(name, granted.former, CloseReason::Outranked);
     }
 
-    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage.
-    async fn contest(self: Rc<Self>, registration: Registration, owner: Owner) {
+    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage, or leave
+    /// while it is asked, and ours be registered in the meantime. So the directory has the last word.
+    async fn contest(self: Rc<Self>, registration: Registration, winner: Owner) {
         let Some((realm, id)) = self.peer_of(&registration.name.as_ref()) else { return };
         let Owner { node, connection } = registration.owner;
-        let is_alive = if self.is_ours(owner.node) {
-            !self.is_gone(&realm, &id, owner)
+        let is_alive = if self.is_ours(winner.node) {
+            !self.is_gone(&realm, &id, winner)
         } else {
-            self.is_alive_there(&realm, &registration.name, owner).await
+            self.is_alive_there(&realm, &registration.name, winner).await
         };
-        if self.node() != Some(node) || !realm.is_held_by(&id, connection) {
+        let is_held = || self.node() == Some(node) && realm.is_held_by(&id, connection);
+        if !is_held() {
             return;
         }
-        if is_alive {
-            self.notes.lost_ids.update(|lost| lost + 1);
-            return realm.yield_id(&id, connection, CloseReason::Outranked);
-        }
-        if self.opens(&realm.address(&id)) {
+        if !is_alive && self.opens(&realm.address(&id)) {
             // A client that takes over here, unless it leaves.
-            return self.notes.doubtful.set(true);
+            self.notes.doubted.borrow_mut().insert(id);
+            return;
         }
-        let again = Registration { over: Some(owner), ..registration };
-        if self.register(vec![again]).await.is_none_or(|lost| !lost.is_empty()) {
+        let over = (!is_alive).then_some(winner);
+        match self.register(vec![Registration { over, ..registration }]).await.as_deref() {
+            Some([]) => {}
+            Some([(_, owner)]) if is_alive && *owner == winner => {
+                if is_held() {
+                    self.notes.lost_ids.update(|lost| lost + 1);
+                    realm.yield_id(&id, connection, CloseReason::Outranked);
+                }
+            }
             // It is tried again.
-            self.notes.doubtful.set(true);
+            _ => drop(self.notes.doubted.borrow_mut().insert(id)),
         }
     }
 

@@ -52,6 +52,7 @@ window.harness = (() => {
   }
 
   function welcome({ clientUsername, ...offer }) {
+    record('offered', clientUsername);
     const peer = meet(clientUsername, false);
     peer.on('signal', (response) => send({ action: 'offerResponse', clientUsername, response }));
     peer.signal(offer);
@@ -64,7 +65,12 @@ window.harness = (() => {
     peer.on('signal', (offer) => send({ action: 'joinRoom', room, username, offer }));
   }
 
-  const start = () => send({ action: 'startGame' });
+  /** Starts the game. That has no answer, but the mistake behind it has one. */
+  async function start() {
+    send({ action: 'startGame' });
+    send({ action: 'offerResponse', clientUsername: 'nobody', response: {} });
+    await must('refused');
+  }
 
   /** Closes the socket first, then the connections, so that the server knows before the other side does. */
   async function leave() {

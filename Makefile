@@ -178,7 +178,7 @@ pictures: build client-tests/node_modules/.package-lock.json
 # Not --locked: the lock file of the benchmark follows the server's dependencies.
 COMPARE = cd bench && cargo build --release && cargo run --release --quiet --bin compare --
 
-# Side by side with npm's peer and others, some ten minutes; docs/BENCHMARKS.md says how.
+# Side by side with npm's peer and others, some 13 minutes; docs/BENCHMARKS.md says how.
 bench: dist bench/node/node_modules/.package-lock.json
 	$(COMPARE) full
 

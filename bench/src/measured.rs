@@ -138,16 +138,27 @@ pub struct Storm {
 }
 
 /// Clients that came back with their TLS sessions.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Returning {
     pub peers: usize,
     pub resumed: usize,
+    /// Of all turns.
+    pub handshakes: Vec<Handshakes>,
+}
+
+/// CPU times of opens with TLS and without, and of their cryptography, measured one after the other.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Handshakes {
     /// CPU time of an open with a full handshake.
     pub full_us: f64,
     /// CPU time of an open that resumes.
-    pub open_us: f64,
-    /// CPU time of a signature and a key exchange by themselves.
-    pub sign_and_exchange_us: f64,
+    pub resumed_us: f64,
+    /// CPU time of an open without TLS.
+    pub plain_us: f64,
+    /// CPU time of a signature by itself.
+    pub sign_us: f64,
+    /// CPU time of a key exchange by itself.
+    pub exchange_us: f64,
 }
 
 /// A room, and pairs of its members.

@@ -21,7 +21,7 @@ pub fn comparison(run: &Run) -> Chapter {
     Chapter {
         name: "numbers",
         data: "run.json",
-        table: table::table(Kind::COMPARED, &rows),
+        table: table::table(Kind::COMPARED.map(Kind::name), &rows),
         rest: String::new(),
     }
 }

@@ -64,8 +64,8 @@ pub struct ServerRun {
     pub settled: Vec<Settled>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crowds: Vec<Crowd>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub churn: Option<Churn>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub churns: Vec<Churn>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub storms: Vec<Storm>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -17,6 +17,42 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
+/// A figure of a server in each round, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds(Vec<f64>);
+
+impl Rounds {
+    /// The figure of the median round.
+    pub fn median(&self) -> Option<f64> {
+        median(self.0.iter().copied())
+    }
+
+    /// The median of the ratios to a figure of the same rounds. A machine is slower in some rounds than in others, and then for
+    /// both.
+    pub fn ratio(&self, to: &Rounds) -> Option<f64> {
+        let ratios = self.0.iter().zip(&to.0).map(|(value, to)| value / to);
+        median(ratios.filter(|ratio| ratio.is_finite()))
+    }
+
+    /// Another figure of the same rounds.
+    pub fn with(&self, other: &Rounds, figure: impl Fn(f64, f64) -> f64) -> Rounds {
+        self.0.iter().zip(&other.0).map(|(one, other)| figure(*one, *other)).collect()
+    }
+}
+
+impl FromIterator<f64> for Rounds {
+    fn from_iter<T: IntoIterator<Item = f64>>(values: T) -> Self {
+        Rounds(values.into_iter().collect())
+    }
+}
+
+/// A figure of a whole run.
+impl From<Option<f64>> for Rounds {
+    fn from(value: Option<f64>) -> Self {
+        value.into_iter().collect()
+    }
+}
+
 /// The values in microseconds at [`PERCENTILES`]; empty if nothing was measured.
 pub fn percentiles(mut times: Vec<Duration>) -> Vec<f64> {
     times.sort_unstable();
@@ -44,6 +80,15 @@ mod tests {
         assert_eq!(median([]), None);
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn a_slow_round_is_slow_for_both() {
+        let of = |values: [f64; 3]| Rounds::from_iter(values);
+        let (ours, theirs) = (of([1.0, 4.0, 1.5]), of([1.0, 4.0, 3.0]));
+        assert_eq!(ours.ratio(&theirs), Some(1.0));
+        assert_eq!(ours.median(), Some(1.5));
+        assert_eq!(ours.ratio(&Rounds::default()), None);
     }
 
     #[test]

@@ -90,6 +90,12 @@ enum Scenario {
     Returning {
         #[arg(long, default_value_t = 10_000)]
         peers: usize,
+        /// Address of a server without TLS, for comparison
+        #[arg(long, value_name = "ADDRESS")]
+        plain: SocketAddr,
+        /// Its process id
+        #[arg(long, value_name = "PID")]
+        plain_pid: u32,
     },
     /// All peers are in one room, and send to all in turn
     Room {
@@ -133,7 +139,11 @@ fn main() -> Result<()> {
         Scenario::Churn { peers, rounds } => print(&churn::run(&mut fleet, server, peers, rounds)?),
         Scenario::Opens { peers } => print(&opens::run(&mut fleet, server, peers)?),
         Scenario::Storm { peers } => print(&storm::run(&mut fleet, server, target, peers)?),
-        Scenario::Returning { peers } => print(&returning::run(server, target, peers)?),
+        Scenario::Returning { peers, plain, plain_pid } => {
+            let mut without_tls = Fleet::new(Target { addresses: vec![plain], tls: None })?;
+            let plain = Servers { nodes: vec![Process(plain_pid)], redis: None };
+            print(&returning::run(server, target, (&plain, &mut without_tls), peers)?)
+        }
         Scenario::Room { members, seconds } => {
             print(&room::run(&mut fleet, server, members, Duration::from_secs_f64(seconds))?)
         }

@@ -1,13 +1,13 @@
 //! The costs of nodes that share a Redis.
 
 use super::document::Chapter;
-use super::rows::{Row, at_least, at_most, ratio};
+use super::rows::{Row, at_least, at_most};
 use super::sizing::sizing;
 use super::table::{aligned, number, table, thousands};
 use crate::directory::Directory;
 use crate::measured::{Opens, Pace};
 use crate::runner::{Kind, Run, ServerRun};
-use crate::statistics::index_of;
+use crate::statistics::{Rounds, index_of};
 
 /// Messages in flight of each pair.
 const IN_FLIGHT: [usize; 4] = [1, 4, 16, 64];
@@ -19,7 +19,7 @@ pub fn cluster(run: &Run) -> Chapter {
     Chapter {
         name: "cluster",
         data: "cluster.json",
-        table: table(Kind::CLUSTER, &rows(run)),
+        table: table(Kind::CLUSTER.map(Kind::name), &rows(run)),
         rest: run.directory.as_ref().map(capacity).unwrap_or_default(),
     }
 }
@@ -85,8 +85,8 @@ fn capacity(directory: &Directory) -> String {
     )
 }
 
-fn of(run: &Run, figure: impl Fn(&ServerRun) -> Option<f64>) -> [Option<f64>; 4] {
-    Kind::CLUSTER.map(|kind| run.of(kind).and_then(&figure))
+fn of(run: &Run, figure: impl Fn(&ServerRun) -> Rounds) -> [Rounds; 4] {
+    Kind::CLUSTER.map(|kind| run.of(kind).map(&figure).unwrap_or_default())
 }
 
 /// The worse of the two setups in which messages go from node to node.
@@ -103,57 +103,55 @@ fn rows(run: &Run) -> Vec<Row> {
 
 fn messages(run: &Run) -> Vec<Row> {
     let mut rows = Vec::new();
-    let per_pace = |rows: &mut Vec<Row>, what: &str, unit, figure: fn(&ServerRun, Pace) -> Option<f64>| {
-        for count in IN_FLIGHT {
-            let values = of(run, |server| figure(server, Pace::InFlight(count)));
-            rows.push(Row::new(format!("{what}, {count} in flight"), unit, values));
-        }
-    };
-    per_pace(&mut rows, "CPU of the nodes per message", "µs", ServerRun::message_us);
     // With more in flight, a single server writes many messages at once, so the two cannot be compared.
-    for (row, limit) in rows.iter_mut().zip([3.0, 2.4]) {
-        row.must = at_most(ratio(across(row.values, f64::max), row.values[0]), limit, "× peerbroker");
+    let limits = [(Some(3.0), None), (Some(2.4), Some(2.0)), (None, None), (None, None)];
+    for (count, (must, aim)) in IN_FLIGHT.into_iter().zip(limits) {
+        let values = of(run, |server| server.message_us(Pace::InFlight(count)));
+        let times = across(values.each_ref().map(|nodes| nodes.ratio(&values[0])), f64::max);
+        let claim = |limit: Option<f64>| at_most(times, limit?, "× peerbroker");
+        rows.push(Row {
+            must: claim(must),
+            aim: claim(aim),
+            ..Row::of_rounds(format!("CPU of the nodes per message, {count} in flight"), "µs", &values)
+        });
     }
-    per_pace(&mut rows, "CPU of Redis per message", "µs", ServerRun::redis_us);
-    let per_core = of(run, |server| Some(1e6 / server.redis_us(MANY)?));
+    for count in IN_FLIGHT {
+        let values = of(run, |server| server.redis_us(Pace::InFlight(count)));
+        rows.push(Row::of_rounds(format!("CPU of Redis per message, {count} in flight"), "µs", &values));
+    }
+    let per_core = of(run, |server| server.redis_us(MANY)).map(|redis| Some(1e6 / redis.median()?));
     let per_core = [None, None, per_core[2], per_core[3]];
     rows.push(Row {
         must: at_least(across(per_core, f64::min), 50_000.0, "/s"),
         ..Row::new("messages a second for which a core of Redis is enough, 64 in flight", "/s", per_core)
     });
     let measured = of(run, |server| server.per_second(MANY));
-    rows.push(Row::new("messages a second, all nodes on one core, 64 in flight", "/s", measured));
+    rows.push(Row::of_rounds("messages a second, all nodes on one core, 64 in flight", "/s", &measured));
     for percentile in [50.0, 99.0] {
         let name = format!("p{percentile} latency");
         let lone = of(run, |server| server.lone_us(percentile));
-        rows.push(Row::new(format!("{name}, 1 pair, 1 in flight"), "µs", lone));
-        let all = of(run, |server| server.latency_us(Pace::InFlight(1), percentile));
-        rows.push(Row::new(format!("{name}, 100 pairs, 1 in flight"), "µs", all));
-        let all = of(run, |server| server.latency_us(Pace::InFlight(4), percentile));
-        rows.push(Row::new(format!("{name}, 100 pairs, 4 in flight"), "µs", all));
+        rows.push(Row::of_rounds(format!("{name}, 1 pair, 1 in flight"), "µs", &lone));
+        for count in [1, 4] {
+            let all = of(run, |server| server.latency_us(Pace::InFlight(count), percentile));
+            rows.push(Row::of_rounds(format!("{name}, 100 pairs, {count} in flight"), "µs", &all));
+        }
     }
     rows
 }
 
 fn opens(run: &Run) -> Vec<Row> {
     let row = |measure: &str, unit, number: fn(&Opens) -> Option<f64>| {
-        Row::new(measure, unit, of(run, |server| server.of_opens(number)))
+        Row::of_rounds(measure, unit, &of(run, |server| server.of_opens(number)))
     };
-    let latency = |opens: &Opens, percentile| opens.latency_us.get(index_of(percentile)?).copied();
+    fn latency(opens: &Opens, percentile: f64) -> Option<f64> {
+        opens.latency_us.get(index_of(percentile)?).copied()
+    }
     vec![
         row("CPU of the nodes per open", "µs", |opens| Some(opens.cost.cpu_us)),
         row("CPU of Redis per open and leave", "µs", |opens| Some(opens.cost.redis.as_ref()?.cpu_us)),
         row("opens a second, 32 at once", "/s", |opens| Some(opens.per_second)),
-        Row::new(
-            "p50 latency of an open, one by one",
-            "µs",
-            of(run, |server| server.of_opens(|opens| latency(opens, 50.0))),
-        ),
-        Row::new(
-            "p99 latency of an open, one by one",
-            "µs",
-            of(run, |server| server.of_opens(|opens| latency(opens, 99.0))),
-        ),
+        row("p50 latency of an open, one by one", "µs", |opens| latency(opens, 50.0)),
+        row("p99 latency of an open, one by one", "µs", |opens| latency(opens, 99.0)),
         row("memory of Redis per client, 10,000 clients", "B", |opens| opens.redis_bytes),
     ]
 }

@@ -1,8 +1,10 @@
-//! One number per measure from the rounds of a run.
+//! The figures of the rounds of a run.
 
-use crate::measured::{Exchange, Opens, Pace, Resident, Returning, Room, Settled, Stalled, Storm};
+use crate::measured::{
+    Churn, Exchange, Handshakes, Opens, Pace, Resident, Returning, Room, Settled, Stalled, Storm,
+};
 use crate::runner::ServerRun;
-use crate::statistics::{index_of, median};
+use crate::statistics::{Rounds, index_of, median};
 
 impl ServerRun {
     fn exchanges(&self, pace: Pace) -> impl Iterator<Item = &Exchange> {
@@ -10,13 +12,13 @@ impl ServerRun {
     }
 
     /// CPU time of the server per message, in microseconds.
-    pub(super) fn message_us(&self, pace: Pace) -> Option<f64> {
-        median(self.exchanges(pace).map(|exchange| exchange.cpu_us))
+    pub(super) fn message_us(&self, pace: Pace) -> Rounds {
+        self.exchanges(pace).map(|exchange| exchange.cpu_us).collect()
     }
 
     /// Messages that arrived per second.
-    pub(super) fn per_second(&self, pace: Pace) -> Option<f64> {
-        median(self.exchanges(pace).map(|exchange| exchange.per_second))
+    pub(super) fn per_second(&self, pace: Pace) -> Rounds {
+        self.exchanges(pace).map(|exchange| exchange.per_second).collect()
     }
 
     fn latencies(&self, pace: Pace, percentile: f64) -> impl Iterator<Item = f64> {
@@ -24,9 +26,9 @@ impl ServerRun {
         self.exchanges(pace).filter_map(move |exchange| exchange.latency_us.get(index?).copied())
     }
 
-    /// Latency in microseconds, of the median round.
-    pub(super) fn latency_us(&self, pace: Pace, percentile: f64) -> Option<f64> {
-        median(self.latencies(pace, percentile))
+    /// Latency in microseconds.
+    pub(super) fn latency_us(&self, pace: Pace, percentile: f64) -> Rounds {
+        self.latencies(pace, percentile).collect()
     }
 
     /// The same, of the best round.
@@ -35,19 +37,19 @@ impl ServerRun {
     }
 
     /// CPU time of Redis per message, in microseconds.
-    pub(super) fn redis_us(&self, pace: Pace) -> Option<f64> {
-        median(self.exchanges(pace).filter_map(|exchange| Some(exchange.redis.as_ref()?.cpu_us)))
+    pub(super) fn redis_us(&self, pace: Pace) -> Rounds {
+        self.exchanges(pace).filter_map(|exchange| Some(exchange.redis.as_ref()?.cpu_us)).collect()
     }
 
     /// Latency of the messages of one pair, in microseconds.
-    pub(super) fn lone_us(&self, percentile: f64) -> Option<f64> {
+    pub(super) fn lone_us(&self, percentile: f64) -> Rounds {
         let lone = self.lone.iter().flatten();
-        median(lone.filter_map(|exchange| exchange.latency_us.get(index_of(percentile)?).copied()))
+        lone.filter_map(|exchange| exchange.latency_us.get(index_of(percentile)?).copied()).collect()
     }
 
-    /// The median of a number of opens.
-    pub(super) fn of_opens(&self, number: impl Fn(&Opens) -> Option<f64>) -> Option<f64> {
-        median(self.opens.iter().filter_map(number))
+    /// A number of each round's opens.
+    pub(super) fn of_opens(&self, number: impl Fn(&Opens) -> Option<f64>) -> Rounds {
+        self.opens.iter().filter_map(number).collect()
     }
 
     /// The outages of Redis in seconds, ascending, with the medians of a number of each.
@@ -60,15 +62,15 @@ impl ServerRun {
     }
 
     /// CPU time of the server per open with this many peers, in microseconds.
-    pub(super) fn open_us(&self, peers: usize) -> Option<f64> {
+    pub(super) fn open_us(&self, peers: usize) -> Rounds {
         let opens = self.crowds.iter().flat_map(|crowd| &crowd.opens);
-        median(opens.filter(|open| open.peers == peers).map(|open| open.cpu_us))
+        opens.filter(|open| open.peers == peers).map(|open| open.cpu_us).collect()
     }
 
     /// CPU time of the server per heartbeat at this rate, in microseconds.
-    pub(super) fn heartbeat_us(&self, per_second: f64) -> Option<f64> {
+    pub(super) fn heartbeat_us(&self, per_second: f64) -> Rounds {
         let beats = self.crowds.iter().flat_map(|crowd| &crowd.heartbeats);
-        median(beats.filter(|beat| beat.per_second == per_second).map(|beat| beat.cpu_us))
+        beats.filter(|beat| beat.per_second == per_second).map(|beat| beat.cpu_us).collect()
     }
 
     /// Growth of some memory with each idle peer, up to this many peers.
@@ -90,38 +92,44 @@ impl ServerRun {
         Some(self.growth(peers, |resident| resident.kernel_bytes)? / 2.0)
     }
 
-    /// The median of a number of storms.
-    pub(super) fn of_storms(&self, number: impl Fn(&Storm) -> f64) -> Option<f64> {
-        median(self.storms.iter().map(number))
+    /// A number of each round's storm.
+    pub(super) fn of_storms(&self, number: impl Fn(&Storm) -> f64) -> Rounds {
+        self.storms.iter().map(number).collect()
     }
 
-    /// The median of a number of floods.
-    pub(super) fn of_stalled(&self, number: impl Fn(&Stalled) -> f64) -> Option<f64> {
-        median(self.stalled.iter().map(number))
+    /// A number of each round's flood.
+    pub(super) fn of_stalled(&self, number: impl Fn(&Stalled) -> f64) -> Rounds {
+        self.stalled.iter().map(number).collect()
     }
 
-    /// The median of a number of clients that came back.
-    pub(super) fn of_returning(&self, number: impl Fn(&Returning) -> f64) -> Option<f64> {
-        median(self.returning.iter().map(number))
+    /// A number of each round's clients that came back.
+    pub(super) fn of_returning(&self, number: impl Fn(&Returning) -> f64) -> Rounds {
+        self.returning.iter().map(number).collect()
     }
 
-    /// The median of a number of rooms.
-    pub(super) fn of_rooms(&self, number: impl Fn(&Room) -> f64) -> Option<f64> {
-        median(self.rooms.iter().map(number))
+    /// A number of the handshakes in all rounds.
+    pub(super) fn of_handshakes(&self, number: impl Fn(&Handshakes) -> f64) -> Rounds {
+        self.returning.iter().flat_map(|all| &all.handshakes).map(number).collect()
+    }
+
+    /// A number of each round's room.
+    pub(super) fn of_rooms(&self, number: impl Fn(&Room) -> f64) -> Rounds {
+        self.rooms.iter().map(number).collect()
     }
 
     /// Resident bytes before the first peer of the measurement.
-    pub(super) fn base_bytes(&self) -> Option<f64> {
-        median(self.base_bytes.iter().map(|bytes| *bytes as f64))
+    pub(super) fn base_bytes(&self) -> Rounds {
+        self.base_bytes.iter().map(|bytes| *bytes as f64).collect()
     }
 
     /// Milliseconds from the start of the process to the first OPEN.
-    pub(super) fn start_ms(&self) -> Option<f64> {
-        median(self.start_ms.iter().copied())
+    pub(super) fn start_ms(&self) -> Rounds {
+        self.start_ms.iter().copied().collect()
     }
 
     /// Resident bytes after a round in which all peers connected and left; the first round is 1.
-    pub(super) fn after_round(&self, round: usize) -> Option<f64> {
-        Some(*self.churn.as_ref()?.bytes_after.get(round.checked_sub(1)?)? as f64)
+    pub(super) fn after_round(&self, round: usize) -> Rounds {
+        let bytes = |churn: &Churn| churn.bytes_after.get(round.checked_sub(1)?).map(|bytes| *bytes as f64);
+        self.churns.iter().filter_map(bytes).collect()
     }
 }

@@ -1,22 +1,36 @@
 //! All measures, with their required limits and their goals.
 
-use crate::measured::{Pace, Returning, Storm};
+use crate::measured::{Handshakes, Pace, Storm};
 use crate::runner::{Kind, Run, ServerRun};
+use crate::statistics::Rounds;
 
 /// One measure.
 pub struct Row {
     pub measure: String,
     pub unit: &'static str,
     /// Of each of the compared servers.
-    pub values: [Option<f64>; 4],
+    pub values: Vec<Option<f64>>,
     pub must: Option<Claim>,
     pub aim: Option<Claim>,
 }
 
 impl Row {
     /// A row without limits.
-    pub(super) fn new(measure: impl Into<String>, unit: &'static str, values: [Option<f64>; 4]) -> Self {
-        Row { measure: measure.into(), unit, values, must: None, aim: None }
+    pub(super) fn new<const N: usize>(
+        measure: impl Into<String>,
+        unit: &'static str,
+        values: [Option<f64>; N],
+    ) -> Self {
+        Row { measure: measure.into(), unit, values: values.into(), must: None, aim: None }
+    }
+
+    /// A row of the medians of rounds, without limits.
+    pub(super) fn of_rounds<const N: usize>(
+        measure: impl Into<String>,
+        unit: &'static str,
+        rounds: &[Rounds; N],
+    ) -> Self {
+        Row::new(measure, unit, rounds.each_ref().map(Rounds::median))
     }
 }
 
@@ -50,10 +64,6 @@ pub(super) fn at_least(value: Option<f64>, limit: f64, of: &'static str) -> Opti
     value.map(|value| Claim { value, limit, least: true, of })
 }
 
-pub(super) fn ratio(value: Option<f64>, to: Option<f64>) -> Option<f64> {
-    Some(value? / to?).filter(|ratio| ratio.is_finite())
-}
-
 const ONE: Pace = Pace::InFlight(1);
 const FOUR: Pace = Pace::InFlight(4);
 /// The fixed rate at which latencies are compared.
@@ -62,26 +72,30 @@ const STEADY: Pace = Pace::PerSecond(10_000.0);
 const YARDSTICK: &str = "× yardstick";
 const PEERJS_BEST: &str = "× peerjs-server's best";
 
-/// Figures of each of [`Kind::COMPARED`], and of the server that they are compared with.
-struct Figures {
-    all: [Option<f64>; 4],
-    ours: Option<f64>,
-    yardstick: Option<f64>,
-}
+/// Figures of each of [`Kind::COMPARED`].
+struct Figures([Rounds; 4]);
 
 impl Figures {
-    fn of(run: &Run, figure: impl Fn(&ServerRun) -> Option<f64>) -> Self {
-        let all = Kind::COMPARED.map(|kind| run.of(kind).and_then(&figure));
-        let [ours, _, _, yardstick] = all;
-        Figures { all, ours, yardstick }
+    fn of<R: Into<Rounds>>(run: &Run, figure: impl Fn(&ServerRun) -> R) -> Self {
+        Figures(Kind::COMPARED.map(|kind| of(run, kind, &figure)))
+    }
+
+    fn ours(&self) -> &Rounds {
+        &self.0[0]
     }
 
     fn to_yardstick(&self) -> Option<f64> {
-        ratio(self.ours, self.yardstick)
+        self.0[0].ratio(&self.0[3])
     }
 
-    fn row(&self, measure: &'static str, unit: &'static str) -> Row {
-        Row::new(measure, unit, self.all)
+    fn row(&self, measure: impl Into<String>, unit: &'static str) -> Row {
+        Row::of_rounds(measure, unit, &self.0)
+    }
+
+    /// A row of figures that are in bytes.
+    fn in_megabytes(&self, measure: &'static str) -> Row {
+        let megabytes = |bytes: &Rounds| bytes.median().map(|bytes| bytes / crate::MB);
+        Row::new(measure, "MB", self.0.each_ref().map(megabytes))
     }
 
     /// A row with ratios to the yardstick.
@@ -89,6 +103,11 @@ impl Figures {
         let claim = |limit| at_most(self.to_yardstick(), limit, YARDSTICK);
         Row { must: claim(must), aim: claim(aim), ..self.row(measure, "µs") }
     }
+}
+
+/// A figure of a server, if it took part.
+fn of<R: Into<Rounds>>(run: &Run, kind: Kind, figure: impl Fn(&ServerRun) -> R) -> Rounds {
+    run.of(kind).map(|server| figure(server).into()).unwrap_or_default()
 }
 
 /// A row with one value: peerbroker compared with itself in another setup.
@@ -111,26 +130,29 @@ fn messages(run: &Run) -> Vec<Row> {
     let cpu = |pace| Figures::of(run, |server| server.message_us(pace));
     let latency = |measure, percentile| {
         let figures = Figures::of(run, |server| server.latency_us(STEADY, percentile));
-        let peerjs = run.of(Kind::PeerjsServer);
-        let best = peerjs.and_then(|server| server.best_latency_us(STEADY, percentile));
+        let best = run.of(Kind::PeerjsServer).and_then(|server| server.best_latency_us(STEADY, percentile));
+        let to_best = figures.ours().median().zip(best).map(|(ours, best)| ours / best);
         Row {
-            must: at_most(ratio(figures.ours, best), 1.0, PEERJS_BEST),
+            must: at_most(to_best, 1.0, PEERJS_BEST),
             // Smaller differences cannot be measured between cores.
             aim: at_most(figures.to_yardstick(), 1.1, YARDSTICK),
             ..figures.row(measure, "µs")
         }
     };
-    let one = run.of(Kind::Peerbroker).and_then(|server| server.message_us(FOUR));
-    let two = run.of(Kind::TwoWorkers).and_then(|server| server.message_us(FOUR));
-    let scaling = |limit| at_least(ratio(one, two), limit, "× 1 worker");
-    let of_rooms = run
-        .of(Kind::Peerbroker)
-        .and_then(|server| server.of_rooms(|room| room.delivery_us / room.message_us));
+    let four = |kind| of(run, kind, |server| server.message_us(FOUR));
+    let times = four(Kind::Peerbroker).ratio(&four(Kind::TwoWorkers));
+    let scaling = |limit| at_least(times, limit, "× 1 worker");
+    let of_rooms =
+        of(run, Kind::Peerbroker, |server| server.of_rooms(|room| room.delivery_us / room.message_us));
     let throughput = Figures::of(run, |server| server.per_second(FOUR));
     vec![
         cpu(ONE).by_yardstick("CPU per message, 1 in flight", 1.3, 1.2),
         cpu(FOUR).by_yardstick("CPU per message, 4 in flight", 1.25, 1.2),
-        own("CPU per delivery in a room of 500", at_most(of_rooms, 1.3, "× forwarded message"), None),
+        own(
+            "CPU per delivery in a room of 500",
+            at_most(of_rooms.median(), 1.3, "× forwarded message"),
+            None,
+        ),
         throughput.row("messages a second on one core, 4 in flight", "/s"),
         latency("p50 latency at 10,000 messages/s", 50.0),
         latency("p99 latency at 10,000 messages/s", 99.0),
@@ -140,18 +162,19 @@ fn messages(run: &Run) -> Vec<Row> {
 
 fn crowd(run: &Run) -> Vec<Row> {
     let memory = Figures::of(run, |server| server.bytes_per_peer(10_000));
+    let ours = memory.ours().median();
     let in_all = Figures::of(run, |server| {
         Some(20_000.0 * (server.bytes_per_peer(15_000)? + server.kernel_bytes_per_peer(15_000)?) / crate::MB)
     });
     let open = |peers| Figures::of(run, |server| server.open_us(peers));
     let (few, many) = (open(100), open(15_000));
-    let growth = ratio(many.ours, few.ours);
+    let growth = many.ours().ratio(few.ours());
     let beats = |rate| Figures::of(run, |server| server.heartbeat_us(rate));
     let fast = beats(10_000.0);
     vec![
         Row {
-            must: at_most(memory.ours, 1400.0, "B"),
-            aim: at_most(memory.ours, 1200.0, "B"),
+            must: at_most(ours, 1400.0, "B"),
+            aim: at_most(ours, 1200.0, "B"),
             ..memory.row("memory per idle peer, 10,000 peers", "B")
         },
         in_all.row("memory of 20,000 idle peers, the kernel's included", "MB"),
@@ -168,51 +191,62 @@ fn crowd(run: &Run) -> Vec<Row> {
 }
 
 fn tls(run: &Run) -> Vec<Row> {
-    let of = |figure: &dyn Fn(&ServerRun) -> Option<f64>| run.of(Kind::Tls).and_then(figure);
-    let plain = |figure: &dyn Fn(&ServerRun) -> Option<f64>| run.of(Kind::Peerbroker).and_then(figure);
     let message = |measure, pace| {
-        let figure = |server: &ServerRun| server.message_us(pace);
-        let times = ratio(of(&figure), plain(&figure));
+        let cpu = |kind| of(run, kind, |server| server.message_us(pace));
+        let times = cpu(Kind::Tls).ratio(&cpu(Kind::Peerbroker));
         own(measure, at_most(times, 1.5, "× plain"), at_most(times, 1.3, "× plain"))
     };
-    let memory = |server: &ServerRun| server.bytes_per_peer(10_000);
-    let (full, resumed) = (
-        of(&|server| server.of_returning(|all| all.full_us)),
-        of(&|server| server.of_returning(|all| all.open_us)),
-    );
-    let rsa =
-        |figure: fn(&Returning) -> f64| run.of(Kind::TlsRsa).and_then(|server| server.of_returning(figure));
-    let (rsa_full, rsa_resumed) = (rsa(|all| all.full_us), rsa(|all| all.open_us));
-    let handshake = full.zip(plain(&|server| server.open_us(100))).map(|(tls, plain)| tls - plain);
-    let least = of(&|server| server.of_returning(|all| all.sign_and_exchange_us));
-    let share = of(&|server| server.of_returning(|all| 100.0 * all.resumed as f64 / all.peers as f64));
+    let memory = |kind| of(run, kind, |server| server.bytes_per_peer(10_000));
+    let idle = memory(Kind::Tls);
+    let handshakes =
+        |kind, figure: fn(&Handshakes) -> f64| of(run, kind, |server| server.of_handshakes(figure));
+    let handshake = handshakes(Kind::Tls, |all| all.full_us - all.plain_us);
+    let work = handshake.ratio(&handshakes(Kind::Tls, |all| all.sign_us + all.exchange_us));
+    let least = handshakes(Kind::Tls, |all| all.plain_us + all.exchange_us);
+    let share =
+        of(run, Kind::Tls, |server| server.of_returning(|all| 100.0 * all.resumed as f64 / all.peers as f64));
+    let share = share.median();
     let single = |measure, unit, value| Row::new(measure, unit, [value, None, None, None]);
-    let work = ratio(handshake, least);
-    let resumption = |measure, resumed, full| {
-        let times = ratio(resumed, full);
-        Row {
-            must: at_most(times, 0.5, "× full"),
-            aim: at_most(times, 0.35, "× full"),
-            ..single(measure, "µs", resumed)
-        }
+    let opens = |kind, measures: [&'static str; 2]| {
+        let full = handshakes(kind, |all| all.full_us);
+        let resumed = handshakes(kind, |all| all.resumed_us);
+        let times = resumed.ratio(&full);
+        [
+            single(measures[0], "µs", full.median()),
+            Row {
+                must: at_most(times, 0.5, "× full"),
+                aim: at_most(times, 0.35, "× full"),
+                ..single(measures[1], "µs", resumed.median())
+            },
+        ]
     };
+    let [with_p256, resumed_with_p256] =
+        opens(Kind::Tls, ["TLS: CPU per open, full handshake", "TLS: CPU per open, resumed"]);
+    let [with_rsa, resumed_with_rsa] = opens(
+        Kind::TlsRsa,
+        [
+            "TLS with RSA of 2,048 bits: CPU per open, full handshake",
+            "TLS with RSA of 2,048 bits: CPU per open, resumed",
+        ],
+    );
     vec![
         message("TLS: CPU per message, 1 in flight", ONE),
         message("TLS: CPU per message, 4 in flight", FOUR),
         Row {
-            must: at_most(of(&memory), 5000.0, "B"),
-            aim: at_most(ratio(of(&memory), plain(&memory)), 1.5, "× plain"),
-            ..single("TLS: memory per idle peer, 10,000 peers", "B", of(&memory))
+            must: at_most(idle.median(), 5000.0, "B"),
+            aim: at_most(idle.ratio(&memory(Kind::Peerbroker)), 1.5, "× plain"),
+            ..single("TLS: memory per idle peer, 10,000 peers", "B", idle.median())
         },
-        single("TLS: CPU per open, full handshake", "µs", full),
+        with_p256,
         Row {
             must: at_most(work, 1.6, "× signature and key exchange"),
             aim: at_most(work, 1.3, "× signature and key exchange"),
-            ..single("TLS: CPU of a full handshake, without the open", "µs", handshake)
+            ..single("TLS: CPU of a full handshake, without the open", "µs", handshake.median())
         },
-        resumption("TLS: CPU per open, resumed", resumed, full),
-        single("TLS with RSA of 2,048 bits: CPU per open, full handshake", "µs", rsa_full),
-        resumption("TLS with RSA of 2,048 bits: CPU per open, resumed", rsa_resumed, rsa_full),
+        resumed_with_p256,
+        single("TLS: CPU of a plain open and a key exchange", "µs", least.median()),
+        with_rsa,
+        resumed_with_rsa,
         Row {
             must: at_least(share, 95.0, "%"),
             ..single("TLS: 10,000 clients come back: resumed", "%", share)
@@ -223,28 +257,32 @@ fn tls(run: &Run) -> Vec<Row> {
 fn storm(run: &Run) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, kind) in [("10,000 at once", Kind::Peerbroker), ("TLS: 10,000 at once", Kind::Tls)] {
-        let of = |number: fn(&Storm) -> f64| {
-            let mut figures = Figures::of(run, |server| server.of_storms(number)).all;
-            figures[0] = run.of(kind).and_then(|server| server.of_storms(number));
-            if kind == Kind::Tls { [figures[0], None, None, None] } else { figures }
+        let figures = |number: fn(&Storm) -> f64| {
+            let ours = of(run, kind, |server| server.of_storms(number));
+            let [_, others @ ..] = match kind {
+                Kind::Tls => Default::default(),
+                _ => Figures::of(run, |server| server.of_storms(number)).0,
+            };
+            let [actix, peerjs, yardstick] = others;
+            Figures([ours, actix, peerjs, yardstick])
         };
-        let (seconds, failed) = (of(|storm| storm.seconds), of(|storm| storm.failed as f64));
-        let times = of(|storm| storm.seconds / (storm.peers as f64 * storm.open_us / 1e6))[0];
-        let waiting = of(|storm| storm.storm_p99_us);
-        let longer = ratio(waiting[0], of(|storm| storm.calm_p99_us)[0]);
+        let failed = figures(|storm| storm.failed as f64);
+        let times = figures(|storm| storm.seconds / (storm.peers as f64 * storm.open_us / 1e6));
+        let waiting = figures(|storm| storm.storm_p99_us);
+        let longer = waiting.ours().ratio(figures(|storm| storm.calm_p99_us).ours());
         rows.extend([
             Row {
-                must: at_most(times, 1.2, "× CPU of as many opens"),
-                ..Row::new(format!("{name}: all are in"), "s", seconds)
+                must: at_most(times.ours().median(), 1.2, "× CPU of as many opens"),
+                ..figures(|storm| storm.seconds).row(format!("{name}: all are in"), "s")
             },
             Row {
-                must: at_most(failed[0], 0.0, "clients"),
-                ..Row::new(format!("{name}: not let in"), "", failed)
+                must: at_most(failed.ours().median(), 0.0, "clients"),
+                ..failed.row(format!("{name}: not let in"), "")
             },
             Row {
                 must: at_most(longer, 3.0, "× before"),
                 aim: at_most(longer, 1.5, "× before"),
-                ..Row::new(format!("{name}: p99 of pairs that were there"), "µs", waiting)
+                ..waiting.row(format!("{name}: p99 of pairs that were there"), "µs")
             },
         ]);
     }
@@ -252,35 +290,36 @@ fn storm(run: &Run) -> Vec<Row> {
 }
 
 fn endurance(run: &Run) -> Vec<Row> {
-    let after = Figures::of(run, |server| Some(server.after_round(10)? / crate::MB));
-    let two = Figures::of(run, |server| Some(server.after_round(2)? / crate::MB));
-    let growth = ratio(after.ours, two.ours);
-    let grown = Figures::of(run, |server| server.of_stalled(|flood| flood.growth_bytes as f64 / crate::MB));
+    let after = Figures::of(run, |server| server.after_round(10));
+    let two = Figures::of(run, |server| server.after_round(2));
+    let growth = after.ours().ratio(two.ours());
+    let grown = Figures::of(run, |server| server.of_stalled(|flood| flood.growth_bytes as f64));
     let reading = Figures::of(run, |server| server.of_stalled(|flood| flood.reading_p99_us));
     let stalled = Figures::of(run, |server| server.of_stalled(|flood| flood.stalled_p99_us));
-    let kept = ratio(stalled.ours, reading.ours);
     vec![
-        two.row("memory after 2 rounds of 10,000 connects", "MB"),
+        two.in_megabytes("memory after 2 rounds of 10,000 connects"),
         Row {
             must: at_most(growth, 1.1, "× round 2"),
             aim: at_most(growth, 1.02, "× round 2"),
-            ..after.row("memory after 10 rounds of 10,000 connects", "MB")
+            ..after.in_megabytes("memory after 10 rounds of 10,000 connects")
         },
-        Row { must: at_most(grown.ours, 8.0, "MB"), ..grown.row("growth by 1 GB to a stalled reader", "MB") },
+        Row {
+            must: at_most(grown.ours().median().map(|bytes| bytes / crate::MB), 8.0, "MB"),
+            ..grown.in_megabytes("growth by 1 GB to a stalled reader")
+        },
         reading.row("p99 of other pairs while the reader reads", "µs"),
         Row {
-            must: at_most(kept, 1.2, "× while it reads"),
+            must: at_most(stalled.ours().ratio(reading.ours()), 1.2, "× while it reads"),
             ..stalled.row("p99 of other pairs while it is stalled", "µs")
         },
     ]
 }
 
 fn program(run: &Run) -> Vec<Row> {
-    let megabytes = |bytes: f64| bytes / crate::MB;
     vec![
         Figures::of(run, ServerRun::start_ms).row("start-up, to the first OPEN", "ms"),
-        Figures::of(run, |server| server.base_bytes().map(megabytes)).row("memory without peers", "MB"),
-        Figures::of(run, |server| server.binary_bytes.map(|bytes| megabytes(bytes as f64)))
-            .row("size of the program", "MB"),
+        Figures::of(run, ServerRun::base_bytes).in_megabytes("memory without peers"),
+        Figures::of(run, |server| server.binary_bytes.map(|bytes| bytes as f64))
+            .in_megabytes("size of the program"),
     ]
 }

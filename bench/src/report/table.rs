@@ -1,20 +1,15 @@
 //! Markdown tables that are readable in a terminal too.
 
 use super::rows::{Claim, Row};
-use crate::runner::Kind;
 
-/// The table of all measures of some servers. Without aims there is no column for them.
-pub fn table(kinds: [Kind; 4], rows: &[Row]) -> String {
-    let has_aims = rows.iter().any(|row| row.aim.is_some());
-    let claims = if has_aims { &["must", "aim"][..] } else { &["must"] };
-    let mut cells = vec![vec!["measure".to_owned(), "unit".to_owned()]];
-    cells[0].extend(kinds.iter().map(|kind| kind.name().to_owned()));
-    cells[0].extend(claims.iter().map(|claim| (*claim).to_owned()));
+/// The table of all measures of servers with these names.
+pub fn table<const N: usize>(servers: [&str; N], rows: &[Row]) -> String {
+    let header = ["measure", "unit"].into_iter().chain(servers).chain(["must", "aim"]);
+    let mut cells = vec![header.map(str::to_owned).collect::<Vec<_>>()];
     for row in rows {
         let mut line = vec![row.measure.clone(), row.unit.to_owned()];
         line.extend(row.values.iter().map(|value| value.map_or_else(|| "–".to_owned(), number)));
-        let claims = [row.must, row.aim].into_iter().take(claims.len());
-        line.extend(claims.map(|claim| claim.map_or_else(String::new, Claim::text)));
+        line.extend([row.must, row.aim].map(|claim| claim.map_or_else(String::new, Claim::text)));
         cells.push(line);
     }
     aligned(&cells)

@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 
+use crate::process;
+
 /// The core of the measured servers.
 pub(super) const SERVER_CORE: &str = "0";
 /// The core of the load generator, and of the Redis of a cluster.
@@ -83,12 +85,5 @@ fn pinned(cores: &str, program: &Path, args: &[String]) -> Command {
 pub fn pin_to_load_core() -> Result<()> {
     let cores = thread::available_parallelism()?.get();
     ensure!(cores >= 2, "two cores are needed, one for the server and one for the load; here is {cores}");
-    let this = std::process::id().to_string();
-    let pinned = Command::new("taskset")
-        .args(["--cpu-list", "--pid", LOAD_CORE, &this])
-        .stdout(Stdio::null())
-        .status()
-        .context("taskset is missing: install util-linux")?;
-    ensure!(pinned.success(), "taskset cannot use core {LOAD_CORE}");
-    Ok(())
+    process::this().pin(LOAD_CORE)
 }

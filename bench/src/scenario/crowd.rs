@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::exchange::Timetable;
-use super::opens::open_cost;
+use super::opens::{BATCHES, open_cost};
 use super::{micros, settled};
 use crate::fleet::Fleet;
 use crate::measured::{Crowd, Heartbeats, Resident};
@@ -64,7 +64,7 @@ pub fn run(fleet: &mut Fleet, server: &Servers, plan: &Plan) -> Result<Crowd> {
             warm = true;
         }
         while let Some(at) = opens_at.next_if(|at| *at <= peers) {
-            crowd.opens.push(open_cost(fleet, server, at)?);
+            crowd.opens.push(open_cost(fleet, server, at, BATCHES)?);
             fleet.open(peers)?;
         }
         if peers == plan.beating {

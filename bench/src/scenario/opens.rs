@@ -10,9 +10,9 @@ use crate::measured::{OpenCost, Opens};
 use crate::servers::Servers;
 use crate::statistics::percentiles;
 
-/// Peers that connect and leave while the cost of an open is measured, and how often.
+/// Peers that connect and leave while the cost of an open is measured, and how often by default.
 const BATCH: usize = 100;
-const BATCHES: usize = 30;
+pub(super) const BATCHES: usize = 30;
 /// Clients that open while none of the others does.
 const ONE_BY_ONE: usize = 300;
 /// Time for which a server works on after the last answer.
@@ -20,7 +20,7 @@ const AFTERWARDS: Duration = Duration::from_millis(50);
 
 /// Opens and leaves with few clients, and then opens `peers` of them.
 pub fn run(fleet: &mut Fleet, server: &Servers, peers: usize) -> Result<Opens> {
-    let cost = open_cost(fleet, server, BATCH)?;
+    let cost = open_cost(fleet, server, BATCH, BATCHES)?;
     let few = fleet.len();
     let mut times = Vec::with_capacity(ONE_BY_ONE);
     for count in few..few + ONE_BY_ONE {
@@ -39,7 +39,12 @@ pub fn run(fleet: &mut Fleet, server: &Servers, peers: usize) -> Result<Opens> {
 }
 
 /// The cost of an open with `peers` peers, plus or minus half a batch.
-pub(super) fn open_cost(fleet: &mut Fleet, server: &Servers, peers: usize) -> Result<OpenCost> {
+pub(super) fn open_cost(
+    fleet: &mut Fleet,
+    server: &Servers,
+    peers: usize,
+    batches: usize,
+) -> Result<OpenCost> {
     let few = peers - BATCH / 2;
     if fleet.len() > few {
         fleet.leave(few)?;
@@ -47,7 +52,7 @@ pub(super) fn open_cost(fleet: &mut Fleet, server: &Servers, peers: usize) -> Re
     fleet.open(few)?;
     let mut cpu = Duration::ZERO;
     let work = server.redis.as_ref().map(|redis| redis.work()).transpose()?;
-    for _ in 0..BATCHES {
+    for _ in 0..batches {
         fleet.idle(Duration::from_millis(20))?;
         let before = server.cpu()?;
         fleet.open(few + BATCH)?;
@@ -59,9 +64,9 @@ pub(super) fn open_cost(fleet: &mut Fleet, server: &Servers, peers: usize) -> Re
     let redis = match (&server.redis, &work) {
         (Some(redis), Some(before)) => {
             fleet.idle(AFTERWARDS)?;
-            Some(redis.work()?.since(before, BATCH * BATCHES))
+            Some(redis.work()?.since(before, BATCH * batches))
         }
         _ => None,
     };
-    Ok(OpenCost { peers, cpu_us: micros(cpu) / (BATCH * BATCHES) as f64, redis })
+    Ok(OpenCost { peers, cpu_us: micros(cpu) / (BATCH * batches) as f64, redis })
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::exchange::{Pairs, Timetable};
-use super::opens::open_cost;
+use super::opens::{BATCHES, open_cost};
 use crate::fleet::{Fleet, Target};
 use crate::measured::Storm;
 use crate::servers::Servers;
@@ -35,7 +35,7 @@ struct Crowd {
 }
 
 pub fn run(fleet: &mut Fleet, server: &Servers, target: Target, peers: usize) -> Result<Storm> {
-    let cost = open_cost(fleet, server, 2 * PAIRS)?;
+    let cost = open_cost(fleet, server, 2 * PAIRS, BATCHES)?;
     fleet.leave(0)?;
     // Alone, because the load generator needs time for the pairs too.
     let mut crowd = come(server, target.clone(), peers)?;

@@ -3,6 +3,7 @@
 import { after } from 'node:test';
 import { launchChromium } from './chromium.mjs';
 import { START, launchFirefox } from './firefox.mjs';
+import { useSmallCameras } from './video.mjs';
 import { within } from './within.mjs';
 
 const launchers = {
@@ -44,10 +45,15 @@ after(async () => {
 async function startChromium() {
   // Another name for this machine that is not a secure context, as on a LAN.
   const browser = await launchChromium({ 'lan.test': '127.0.0.1' });
-  const shared = await browser.newContext({ ignoreHTTPSErrors: true });
+  const newContext = async (options) => {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+    await context.addInitScript(useSmallCameras);
+    return context;
+  };
+  const shared = await newContext();
   return {
     // Not `browser.newPage`, whose pages end with their context: without windows, Chromium does not tell them before.
-    newPage: async (context) => (context ? await browser.newContext({ ignoreHTTPSErrors: true, ...context }) : shared).newPage(),
+    newPage: async (context) => (context ? await newContext(context) : shared).newPage(),
     close: () => browser.close(),
   };
 }

@@ -44,7 +44,7 @@ window.harness = (() => {
     connection.ontrack = ({ track, streams: [stream] }) => {
       if (track.kind === 'video') show(stream);
     };
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 240 } });
     for (const track of stream.getTracks()) connection.addTrack(track, stream);
   }
 

@@ -20,8 +20,7 @@ import { takeDown } from './take-down.mjs';
  * @param {(stage: Stage) => Promise<void>} run
  */
 export function everyClient(behaviour, { firefox = false, unless = () => false }, run) {
-  for (const [version, release] of chosenReleases()) {
-    if (unless(release)) continue;
+  for (const [version, release] of chosenReleases(unless)) {
     testWith(behaviour, { browser: 'chromium', version, release }, run);
   }
   if (firefox) {

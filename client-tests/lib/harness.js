@@ -134,7 +134,7 @@ window.harness = (() => {
     });
   }
 
-  const camera = () => navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+  const camera = () => navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 240 } });
 
   async function call(to) {
     watch(peer.call(to, await camera()));

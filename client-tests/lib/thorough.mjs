@@ -1,6 +1,6 @@
 // Cases that run every night, and not for every change.
 
-// Every change is tested with three releases of PeerJS in Chromium. A start of Firefox costs as much as ten tests, so there it is
+// Every change is tested with one release of PeerJS for each behaviour, in Chromium. A start of Firefox costs as much as ten tests, so there it is
 // tested where browsers differ most: signalling and data (peers), a lost network (lost), a closed tab (going-away), a path that
 // dies (restarts), and the relay and TURN over UDP and TCP (matrix, relay, turn).
 
@@ -8,12 +8,6 @@
 export const isThorough = Boolean(process.env.THOROUGH);
 
 const PAIRS = [['chromium', 'chromium'], ['firefox', 'chromium'], ['chromium', 'firefox'], ['firefox', 'firefox']];
-
-/**
- * Colours of a screen: both, or otherwise one for desktops and the other for phones.
- * @param {{ isMobile?: boolean }} screen
- */
-export const coloursOf = ({ isMobile }) => (isThorough ? ['light', 'dark'] : [isMobile ? 'dark' : 'light']);
 
 /** Caller and callee: each pair, or otherwise Chromium alone. */
 export const browserPairs = isThorough ? PAIRS : PAIRS.slice(0, 1);

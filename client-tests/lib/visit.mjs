@@ -34,6 +34,16 @@ function handheld(name, width, height) {
 /** The screens of behaviour that is the same on all. Layout is tested on each. */
 export const screens = isThorough ? [desktop, phone] : [phone];
 
+/** The screens with their colours on which everybody can use each page: a computer's in light ones, or all. */
+export const appearances = (isThorough ? [desktop, phone] : [desktop]).flatMap((screen) =>
+  (isThorough ? ['light', 'dark'] : ['light']).map((colorScheme) => ({
+    ...screen,
+    name: `${screen.name}, ${colorScheme}`,
+    colorScheme,
+    reducedMotion: 'reduce',
+  })),
+);
+
 /** Chromium's console messages about a stopped server, or a file that the test blocks. */
 export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
 

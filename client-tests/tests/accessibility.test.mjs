@@ -1,146 +1,143 @@
 // Every built-in page in its states: axe-core finds nothing serious, Tab reaches everything, and nothing sticks out.
-// On a computer in light colours and on a phone in dark ones; with THOROUGH=1, on both in both.
+// On a computer in light colours; with THOROUGH=1, on a phone and in dark colours, too.
 
 import { hasten, recordPhases, reaches } from '../lib/arena.mjs';
 import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
 import { localLink, says } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
-import { coloursOf, isThorough } from '../lib/thorough.mjs';
+import { isThorough } from '../lib/thorough.mjs';
 import { talking } from '../lib/video.mjs';
-import { desktop, phone, urlOf, visit } from '../lib/visit.mjs';
+import { appearances, urlOf, visit } from '../lib/visit.mjs';
 
 const REGISTRATION = ['--registration', 'open', '--no_default_key'];
 
-for (const size of [desktop, phone]) {
-  for (const colorScheme of coloursOf(size)) {
-    const device = { ...size, name: `${size.name}, ${colorScheme}`, colorScheme, reducedMotion: 'reduce' };
-    const pages = (what, run) => visit(`everybody can use ${what} (${device.name})`, run);
+for (const device of appearances) {
+  const pages = (what, run) => visit(`everybody can use ${what} (${device.name})`, run);
 
-    pages('the landing page and its test', async (visit) => {
-      const page = await visit.open(device, urlOf(await visit.server(['--relay', '127.0.0.1:0', '--relay_private']), '/', 'lan.test'));
-      await usable(page, device, 'landing page');
+  pages('the landing page and its test', async (visit) => {
+    const page = await visit.open(device, urlOf(await visit.server(['--relay', '127.0.0.1:0', '--relay_private']), '/', 'lan.test'));
+    await usable(page, device, 'landing page');
 
-      await page.locator('#test-broker')[device.press]();
-      await page.locator('#test-summary[data-state="ok"]').waitFor();
-      await page.getByRole('button', { name: 'Test the relay' })[device.press]();
-      await page.locator('#test-summary:has-text("through the relay")').waitFor();
-      if (device.isMobile) await page.locator('.computer summary').tap();
-      await usable(page, device, 'landing page after the test');
-    });
+    await page.locator('#test-broker')[device.press]();
+    await page.locator('#test-summary[data-state="ok"]').waitFor();
+    await page.getByRole('button', { name: 'Test the relay' })[device.press]();
+    await page.locator('#test-summary:has-text("through the relay")').waitFor();
+    if (device.isMobile) await page.locator('.computer summary').tap();
+    await usable(page, device, 'landing page after the test');
+  });
 
-    pages('the registration of a key', async (visit) => {
-      const page = await visit.open(device, urlOf(await visit.server(REGISTRATION), '/'));
-      visit.tolerate(/status of 422/);
-      await usable(page, device, 'form');
-      for (const origin of ['https://*.example.org', 'https://example.org']) {
-        await page.getByLabel('Name of your app').fill('My game');
-        await page.getByLabel('Address of its pages').fill(origin);
-        const answered = page.waitForEvent('domcontentloaded');
-        await page.getByRole('button', { name: 'Get a key' })[device.press]();
-        await answered;
-        await usable(page, device, origin);
-      }
-      await page.locator('#key').waitFor();
-    });
+  pages('the registration of a key', async (visit) => {
+    const page = await visit.open(device, urlOf(await visit.server(REGISTRATION), '/'));
+    visit.tolerate(/status of 422/);
+    await usable(page, device, 'form');
+    for (const origin of ['https://*.example.org', 'https://example.org']) {
+      await page.getByLabel('Name of your app').fill('My game');
+      await page.getByLabel('Address of its pages').fill(origin);
+      const answered = page.waitForEvent('domcontentloaded');
+      await page.getByRole('button', { name: 'Get a key' })[device.press]();
+      await answered;
+      await usable(page, device, origin);
+    }
+    await page.locator('#key').waitFor();
+  });
 
-    pages('the documentation', async (visit) => {
-      const page = await visit.open(device, urlOf(await visit.server(), '/broker/docs/'));
-      await usable(page, device, 'list');
-      await page.getByLabel('Search all documents').fill('certificate');
-      await page.locator('#results a').first().waitFor();
-      await usable(page, device, 'results');
-      const links = await page.locator('.document h3 > a:not(.section-link)').evaluateAll((all) => all.map(({ href }) => href));
-      for (const [index, link] of links.entries()) {
-        await page.goto(link);
-        // They have the same elements and colours: a few of them are enough for a change, and one in the dark.
-        if (isThorough || index < (device.isMobile ? 1 : 5)) await accessible(page, link);
-        await fits(page, device);
-      }
-    });
+  pages('the documentation', async (visit) => {
+    const page = await visit.open(device, urlOf(await visit.server(), '/broker/docs/'));
+    await usable(page, device, 'list');
+    await page.getByLabel('Search all documents').fill('certificate');
+    await page.locator('#results a').first().waitFor();
+    await usable(page, device, 'results');
+    const links = await page.locator('.document h3 > a:not(.section-link)').evaluateAll((all) => all.map(({ href }) => href));
+    for (const [index, link] of links.entries()) {
+      await page.goto(link);
+      // They have the same elements and colours: a few of them are enough for a change.
+      if (isThorough || index < 5) await accessible(page, link);
+      await fits(page, device);
+    }
+  });
 
-    pages('the slides and their remote', async (visit) => {
-      const server = await visit.server();
-      const presenter = await visit.open(device, urlOf(server, '/broker/slides/', 'lan.test'));
-      await presenter.locator('#qr svg').waitFor();
-      await usable(presenter, device, 'presenter');
-      const remote = await visit.open(device, await presenter.locator('#join-link').getAttribute('href'));
-      await says(presenter, 'connected', '1 phone connected');
-      await says(remote, 'connected', 'Connected');
-      await usable(presenter, device, 'presenter with a phone');
-      await usable(remote, device, 'remote');
-    });
+  pages('the slides and their remote', async (visit) => {
+    const server = await visit.server();
+    const presenter = await visit.open(device, urlOf(server, '/broker/slides/', 'lan.test'));
+    await presenter.locator('#qr svg').waitFor();
+    await usable(presenter, device, 'presenter');
+    const remote = await visit.open(device, await presenter.locator('#join-link').getAttribute('href'));
+    await says(presenter, 'connected', '1 phone connected');
+    await says(remote, 'connected', 'Connected');
+    await usable(presenter, device, 'presenter with a phone');
+    await usable(remote, device, 'remote');
+  });
 
-    pages('the party game', async (visit) => {
-      const server = await visit.server();
-      const host = await visit.page(device);
-      await hasten(host);
-      await host.goto(urlOf(server, '/broker/party/?seconds=5', 'lan.test'));
-      await host.locator('#qr svg').waitFor();
-      await recordPhases(host);
-      await usable(host, device, 'room');
-      const player = await visit.open(device, await host.locator('#join-link').getAttribute('href'));
-      await usable(player, device, 'form');
-      await player.locator('#name').fill('Anna');
-      await player.locator('#take-seat')[device.press]();
-      await says(player, 'connected', 'You are red');
-      await usable(player, device, 'controller');
-      for (let colour = 8; colour >= 1; colour -= 1) {
-        await player.evaluate((own) => (document.body.dataset.colour = own), String(colour));
-        await accessible(player, `controller with colour ${colour}`);
-      }
-      await host.locator('#start')[device.press]();
-      await reaches(host, 'over');
-      await usable(host, device, 'after the game');
-      await usable(player, device, 'controller after the game');
-    });
+  pages('the party game', async (visit) => {
+    const server = await visit.server();
+    const host = await visit.page(device);
+    await hasten(host);
+    await host.goto(urlOf(server, '/broker/party/?seconds=5', 'lan.test'));
+    await host.locator('#qr svg').waitFor();
+    await recordPhases(host);
+    await usable(host, device, 'room');
+    const player = await visit.open(device, await host.locator('#join-link').getAttribute('href'));
+    await usable(player, device, 'form');
+    await player.locator('#name').fill('Anna');
+    await player.locator('#take-seat')[device.press]();
+    await says(player, 'connected', 'You are red');
+    await usable(player, device, 'controller');
+    for (let colour = 8; colour >= 1; colour -= 1) {
+      await player.evaluate((own) => (document.body.dataset.colour = own), String(colour));
+      await accessible(player, `controller with colour ${colour}`);
+    }
+    await host.locator('#start')[device.press]();
+    await reaches(host, 'over');
+    await usable(host, device, 'after the game');
+    await usable(player, device, 'controller after the game');
+  });
 
-    pages('the call', async (visit) => {
-      const server = await visit.server();
-      const anna = await visit.open(device, urlOf(server, '/broker/call/'));
-      await says(anna, 'ready', 'Waiting for a call');
-      await usable(anna, device, 'waiting');
-      const ben = await visit.open(device, await localLink(anna));
-      await anna.locator('[data-name="accept"]').waitFor();
-      await usable(anna, device, 'incoming');
-      await usable(ben, device, 'ringing');
-      await anna.locator('[data-name="accept"]')[device.press]();
-      await talking(anna);
-      await usable(anna, device, 'in a call');
-      for (const button of ['#mute', '#camera']) await anna.locator(button)[device.press]();
-      await ben.locator('#remote-note', { hasText: 'Their camera and microphone are off' }).waitFor();
-      await usable(anna, device, 'muted');
-      await usable(ben, device, 'with somebody who is muted');
-    });
+  pages('the call', async (visit) => {
+    const server = await visit.server();
+    const anna = await visit.open(device, urlOf(server, '/broker/call/'));
+    await says(anna, 'ready', 'Waiting for a call');
+    await usable(anna, device, 'waiting');
+    const ben = await visit.open(device, await localLink(anna));
+    await anna.locator('[data-name="accept"]').waitFor();
+    await usable(anna, device, 'incoming');
+    await usable(ben, device, 'ringing');
+    await anna.locator('[data-name="accept"]')[device.press]();
+    await talking(anna);
+    await usable(anna, device, 'in a call');
+    for (const button of ['#mute', '#camera']) await anna.locator(button)[device.press]();
+    await ben.locator('#remote-note', { hasText: 'Their camera and microphone are off' }).waitFor();
+    await usable(anna, device, 'muted');
+    await usable(ben, device, 'with somebody who is muted');
+  });
 
-    pages('the lobby', async (visit) => {
-      const server = await visit.server();
-      const anna = await visit.open(device, urlOf(server, '/broker/lobby/', 'lan.test'));
-      await usable(anna, device, 'form');
-      await anna.locator('#name').fill('Anna');
-      await anna.keyboard.press('Enter');
-      await says(anna, 'ready', 'Nobody else is here');
-      await usable(anna, device, 'alone');
-      await anna.locator('#call')[device.press]();
-      await anna.locator('#problem').waitFor();
-      await usable(anna, device, 'without a camera');
-      const ben = await visit.open(device, new URL(new URL(anna.url()).hash, urlOf(server, '/broker/lobby/')).href);
-      await ben.locator('#name').fill('Ben');
-      await ben.keyboard.press('Enter');
-      await ben.locator('#call')[device.press]();
-      await ben.locator('#people .in-call').waitFor();
-      await ben.locator('#message').fill('hello');
-      await ben.keyboard.press('Enter');
-      await anna.locator('#messages .message').waitFor();
-      await usable(anna, device, 'with somebody in the call');
-      await usable(ben, device, 'in the call');
-    });
+  pages('the lobby', async (visit) => {
+    const server = await visit.server();
+    const anna = await visit.open(device, urlOf(server, '/broker/lobby/', 'lan.test'));
+    await usable(anna, device, 'form');
+    await anna.locator('#name').fill('Anna');
+    await anna.keyboard.press('Enter');
+    await says(anna, 'ready', 'Nobody else is here');
+    await usable(anna, device, 'alone');
+    await anna.locator('#call')[device.press]();
+    await anna.locator('#problem').waitFor();
+    await usable(anna, device, 'without a camera');
+    const ben = await visit.open(device, new URL(new URL(anna.url()).hash, urlOf(server, '/broker/lobby/')).href);
+    await ben.locator('#name').fill('Ben');
+    await ben.keyboard.press('Enter');
+    await ben.locator('#call')[device.press]();
+    await ben.locator('#people .in-call').waitFor();
+    await ben.locator('#message').fill('hello');
+    await ben.keyboard.press('Enter');
+    await anna.locator('#messages .message').waitFor();
+    await usable(anna, device, 'with somebody in the call');
+    await usable(ben, device, 'in the call');
+  });
 
-    pages('a demo that asks for a key', async (visit) => {
-      const page = await visit.open(device, urlOf(await visit.server(['--no_default_key']), '/broker/call/?key=unknown'));
-      await page.locator('#key-problem').waitFor();
-      await usable(page, device, 'key');
-    });
-  }
+  pages('a demo that asks for a key', async (visit) => {
+    const page = await visit.open(device, urlOf(await visit.server(['--no_default_key']), '/broker/call/?key=unknown'));
+    await page.locator('#key-problem').waitFor();
+    await usable(page, device, 'key');
+  });
 }
 
 async function usable(page, device, what) {

@@ -11,8 +11,8 @@ import { TOKEN, dashboardOf, goTo, isLive, logIn, shows, startWithDashboard } fr
 import { fits } from '../lib/layout.mjs';
 import { PeerSocket } from '../lib/peer-socket.mjs';
 import { startServer } from '../lib/server.mjs';
-import { coloursOf, isThorough } from '../lib/thorough.mjs';
-import { UNREACHABLE, desktop, phone, screens, visit } from '../lib/visit.mjs';
+import { isThorough } from '../lib/thorough.mjs';
+import { UNREACHABLE, appearances, desktop, screens, visit } from '../lib/visit.mjs';
 import { PATIENCE, within } from '../lib/within.mjs';
 
 for (const device of screens) {
@@ -420,61 +420,58 @@ visit('a key is made and removed by keyboard alone', async (visit) => {
   await page.getByRole('button', { name: 'Remove chess' }).waitFor({ state: 'detached' });
 });
 
-for (const size of [desktop, phone]) {
-  for (const colorScheme of coloursOf(size)) {
-    const device = { ...size, name: `${size.name}, ${colorScheme}`, colorScheme, reducedMotion: 'reduce' };
-    visit(`everybody can use the dashboard (${device.name})`, async (visit) => {
-      visit.tolerate(/status of 401/);
-      const { server, url, api } = await startWithDashboard(visit, ['--relay', '127.0.0.1:0', '--relay_private']);
-      await api('POST', '/api/keys', { key: 'a-key-with-a-very-long-name-that-has-to-be-broken-somewhere', name: 'My chess club', origins: ['https://chess.example.org'] });
-      const client = await visit.client(await visit.site());
-      await client.open(server, 'anna');
-      await client.start(server, 'ben', { key: 'peerjss' });
-      // Before the page is there: the list of rooms is made anew after news of a room.
-      const data = { name: 'A name that is so long that the table has to break it somewhere', colour: 'mediumaquamarine' };
-      await member(server, 'cleo', 'a-room-with-a-name-that-is-as-long-as-the-name-of-a-room-can-be', data);
-      const page = await visit.open(device, url);
-      await page.getByLabel('Admin token').waitFor();
-      await usable(page, device, 'login');
-      await page.getByLabel('Admin token').fill(TOKEN);
-      await page.keyboard.press('Enter');
-      await isLive(page);
-      await page.getByText('A client asked for the key').waitFor();
-      await usable(page, device, 'overview');
-      await goTo(page, device, 'Keys');
-      await page.getByRole('button', { name: /^Remove a-key/ }).waitFor();
-      await usable(page, device, 'keys');
-      for (const name of ['New key', /^Change a-key/, /^Disable a-key/]) {
-        await page.getByRole('button', { name })[device.press]();
-        await page.getByRole('dialog').waitFor();
-        await accessible(page, String(name));
-        await fits(page, device);
-        await page.keyboard.press('Escape');
-        await page.getByRole('dialog').waitFor({ state: 'detached' });
-      }
-      await page.getByRole('link', { name: 'Clients of peerjs' })[device.press]();
-      await page.getByRole('button', { name: 'Kick anna' }).waitFor();
-      await usable(page, device, 'clients');
-      await page.getByRole('button', { name: 'Details anna' })[device.press]();
+for (const device of appearances) {
+  visit(`everybody can use the dashboard (${device.name})`, async (visit) => {
+    visit.tolerate(/status of 401/);
+    const { server, url, api } = await startWithDashboard(visit, ['--relay', '127.0.0.1:0', '--relay_private']);
+    await api('POST', '/api/keys', { key: 'a-key-with-a-very-long-name-that-has-to-be-broken-somewhere', name: 'My chess club', origins: ['https://chess.example.org'] });
+    const client = await visit.client(await visit.site());
+    await client.open(server, 'anna');
+    await client.start(server, 'ben', { key: 'peerjss' });
+    // Before the page is there: the list of rooms is made anew after news of a room.
+    const data = { name: 'A name that is so long that the table has to break it somewhere', colour: 'mediumaquamarine' };
+    await member(server, 'cleo', 'a-room-with-a-name-that-is-as-long-as-the-name-of-a-room-can-be', data);
+    const page = await visit.open(device, url);
+    await page.getByLabel('Admin token').waitFor();
+    await usable(page, device, 'login');
+    await page.getByLabel('Admin token').fill(TOKEN);
+    await page.keyboard.press('Enter');
+    await isLive(page);
+    await page.getByText('A client asked for the key').waitFor();
+    await usable(page, device, 'overview');
+    await goTo(page, device, 'Keys');
+    await page.getByRole('button', { name: /^Remove a-key/ }).waitFor();
+    await usable(page, device, 'keys');
+    for (const name of ['New key', /^Change a-key/, /^Disable a-key/]) {
+      await page.getByRole('button', { name })[device.press]();
       await page.getByRole('dialog').waitFor();
-      await accessible(page, 'details');
+      await accessible(page, String(name));
+      await fits(page, device);
       await page.keyboard.press('Escape');
-      await page.getByRole('link', { name: 'Rooms' })[device.press]();
-      await page.getByRole('link', { name: /^a-room/ }).waitFor();
-      await usable(page, device, 'rooms');
-      await page.getByRole('link', { name: /^a-room/ })[device.press]();
-      await page.getByText('mediumaquamarine').waitFor();
-      await usable(page, device, 'members');
-      await goTo(page, device, 'Test');
-      await page.getByLabel('Key').fill('peerjs');
-      await page.getByRole('button', { name: 'Test', exact: true })[device.press]();
-      await page.locator('#test-summary[data-state="ok"]').waitFor();
-      await usable(page, device, 'test');
-      await goTo(page, device, 'Health');
-      await page.getByText('Ready for clients').waitFor();
-      await usable(page, device, 'health');
-    });
-  }
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+    }
+    await page.getByRole('link', { name: 'Clients of peerjs' })[device.press]();
+    await page.getByRole('button', { name: 'Kick anna' }).waitFor();
+    await usable(page, device, 'clients');
+    await page.getByRole('button', { name: 'Details anna' })[device.press]();
+    await page.getByRole('dialog').waitFor();
+    await accessible(page, 'details');
+    await page.keyboard.press('Escape');
+    await page.getByRole('link', { name: 'Rooms' })[device.press]();
+    await page.getByRole('link', { name: /^a-room/ }).waitFor();
+    await usable(page, device, 'rooms');
+    await page.getByRole('link', { name: /^a-room/ })[device.press]();
+    await page.getByText('mediumaquamarine').waitFor();
+    await usable(page, device, 'members');
+    await goTo(page, device, 'Test');
+    await page.getByLabel('Key').fill('peerjs');
+    await page.getByRole('button', { name: 'Test', exact: true })[device.press]();
+    await page.locator('#test-summary[data-state="ok"]').waitFor();
+    await usable(page, device, 'test');
+    await goTo(page, device, 'Health');
+    await page.getByText('Ready for clients').waitFor();
+    await usable(page, device, 'health');
+  });
 }
 
 /** A client that is in a room. */

@@ -13,13 +13,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use testkit::tools::cases;
+
 use crate::harness::run;
 
 /// Seeds that failed once.
 const REGRESSIONS: &[u64] = &[];
 
-/// The number of other seeds that run.
-const SEEDS: u64 = 10;
+/// The number of other seeds that run for every change, and every night.
+const SEEDS: u64 = 4;
+const NIGHTLY_SEEDS: u64 = 10;
 
 /// The number that run at the same time, each with its own nodes. They wait more than they compute.
 const SEEDS_IN_PARALLEL: usize = 4;
@@ -38,7 +41,11 @@ fn no_random_failure_gives_an_id_two_owners_or_loses_or_doubles_or_reorders_a_me
     let first = number(FIRST).unwrap_or(1);
     let seeds: Vec<u64> = match number(SEED) {
         Some(seed) => vec![seed],
-        None => REGRESSIONS.iter().copied().chain(first..first + number(NUMBER).unwrap_or(SEEDS)).collect(),
+        None => REGRESSIONS
+            .iter()
+            .copied()
+            .chain(first..first + number(NUMBER).unwrap_or(cases(SEEDS, NIGHTLY_SEEDS)))
+            .collect(),
     };
     let in_parallel =
         number(THREADS).and_then(|number| usize::try_from(number).ok()).unwrap_or(SEEDS_IN_PARALLEL);

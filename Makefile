@@ -39,30 +39,24 @@ check:
 	cargo clippy --locked --lib --bins --test smoke -- -D warnings
 	cargo test --locked --quiet $(CRATES) --lib --bins --test architecture --test dialect --test broker --test smoke
 
-test: setup test-rust test-hostile test-instructions test-browser
+# What fails is run once more by itself: see scripts/test.mjs.
+test: setup node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
+	@node scripts/test.mjs
 
 # For every night: CI leaves these out because they take long.
 test-all: export THOROUGH = 1
-test-all: test lint-bench lint-features test-simulation mutants two-versions test-package test-systems soak
+test-all: test lint-bench lint-features test-random test-simulation mutants two-versions test-package test-systems soak
 
-# Random tests draw from the fixed seed in .cargo/config.toml, and the one of the broker draws more than in `make check`.
-# All with --workspace: otherwise packages have other features, and are compiled once more. With CLIPPY_COMPILES=1, clippy's
-# compiler makes them, which lints the program and the tests on the way, and rustdoc lints the documentation before it runs its
-# examples; `cargo clippy` and `cargo doc` would check all packages by themselves.
-ifdef CLIPPY_COMPILES
-LINTED = RUSTC_WORKSPACE_WRAPPER=clippy-driver RUSTFLAGS='-D warnings' RUSTDOC=$(CURDIR)/scripts/rustdoc-lint.sh
-endif
+# Cargo with clippy's compiler, if CLIPPY_COMPILES=1. All with --workspace: otherwise packages have other features, and are compiled
+# once more.
+LINTED = scripts/linted.sh
 
 build-tests:
 	$(LINTED) cargo test --locked --workspace --no-run
 
-# Most tests wait for something, so nextest runs three times as many at once as there are cores. `cargo test` runs the same ones, later.
-test-rust:
-	@if cargo nextest --version >/dev/null 2>&1; then \
-		$(LINTED) cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 3 )) && \
-			$(LINTED) cargo test --locked --workspace --doc; \
-	else $(LINTED) cargo test --locked --workspace; fi
-	PROPTEST_CASES=1000 $(LINTED) cargo test --locked --workspace --quiet --test broker every_interleaving
+# All but attacks and counts. Random tests draw from the fixed seed in .cargo/config.toml.
+test-rust: setup
+	@node scripts/test.mjs rust $(if $(ARGS),-- $(ARGS),example)
 
 # The random tests with a new seed, for every night. A find is written to a file of proptest-regressions: see CONTRIBUTING.md.
 RANDOM_CASES = 200000
@@ -80,37 +74,39 @@ test-simulation:
 	SIMULATION_SEEDS=$(SIMULATION_SEEDS) cargo test --release --locked --package simulation
 
 # Faults of the cluster that its tests have to find, some ten minutes. Some of them: make mutants ARGS='no-fence'
-mutants:
+mutants: setup
 	scripts/mutants-cluster.sh $(ARGS)
 
 # Attacks on the release binary, with bounds on its memory and on how long others wait: two minutes.
 # Some of them: make test-hostile ARGS='ping_flood self_takeover'
-test-hostile: build
-	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test --locked --workspace --test hostile -- $(ARGS)
+test-hostile: setup
+	@node scripts/test.mjs attack -- $(ARGS)
 
 # Instructions and allocations for each message, connection and datagram, against a baseline: under a minute, and no clock.
 # To save a new baseline: make test-instructions ARGS=--save
-test-instructions: build
-	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test --locked --workspace --test instructions -- $(ARGS)
+test-instructions: setup
+	@node scripts/test.mjs count -- $(ARGS)
 
 # Ordinary life on the release binary, three minutes of it. For an hour: make soak ARGS='--minutes 60'
-soak: build
+soak: setup build
 	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test --locked --workspace --test soak -- $(or $(ARGS),--minutes 3)
 
-# With three releases of PeerJS, and the pairs of browsers and networks that differ most; THOROUGH=1 for all.
-test-browser: build client-tests/node_modules/.package-lock.json
-	cd client-tests && PEERBROKER_BIN="$(PROGRAM)" npm test
+# Apps of the npm packages are compiled with the root's TypeScript.
+test-browser: setup node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
+	@node scripts/test.mjs browser -- $(ARGS)
 
 # Real nodes of this version and of one that has more.
-two-versions:
+two-versions: setup
 	scripts/two-versions.sh
 
 # The Debian package, in target/debian.
 package: dist
+	@scripts/setup.sh package
 	scripts/package.sh
 
 # Installs it into a container with systemd, upgrades it while clients connect, removes it. Needs root, and a minute once it is built.
 test-package: dist client-tests/node_modules/.package-lock.json
+	@scripts/setup.sh package
 	cd client-tests && node fetch-clients.mjs
 	scripts/test-package.sh
 
@@ -121,27 +117,24 @@ test-systems: client-tests/node_modules/.package-lock.json
 	$(LINTED) scripts/test-systems.sh $(ARGS)
 
 # The npm packages for this machine, in target/npm.
-npm: dist
+npm: dist setup
 	node scripts/npm.mjs "$$(node -p 'process.platform + "-" + process.arch')=target/dist/peerbroker"
 
-ifdef CLIPPY_COMPILES
+# With CLIPPY_COMPILES=1, the builds of the tests have linted the workspace.
 lint: lint-fast
-	$(LINTED) cargo check --locked --no-default-features --lib
-else
-lint: lint-fast
+ifndef CLIPPY_COMPILES
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --no-default-features --lib -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked $(CRATES) --no-deps --document-private-items
 endif
 
-# For every night: each of the features alone.
+# For every night: no feature, and each of them alone.
 lint-features:
-	@for feature in acme media redis sqlite; do \
-		cargo clippy --locked --no-default-features --features $$feature --lib -- -D warnings || exit 1; \
+	@for feature in '' acme media redis sqlite; do \
+		cargo clippy --locked --no-default-features --features "$$feature" --lib -- -D warnings || exit 1; \
 	done
 
 # Lint without a compiler. The advisories are a repository on GitHub, which not every machine reaches.
-lint-fast: lint-scripts vendor/node_modules/.package-lock.json
+lint-fast: setup lint-scripts vendor/node_modules/.package-lock.json
 	cargo fmt --check --all
 	cargo fmt --check --manifest-path bench/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
@@ -164,8 +157,7 @@ FUZZ_TARGETS = decoder handshake json dialects requests tokens
 FUZZ_SECONDS = 60
 
 fuzz:
-	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
-		{ echo 'make fuzz needs a nightly toolchain and cargo-fuzz: see CONTRIBUTING.md' >&2; exit 1; }
+	@scripts/setup.sh fuzz
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/found/$$target && \
 		cargo +nightly fuzz run -s none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
@@ -183,18 +175,18 @@ bench: dist bench/node/node_modules/.package-lock.json
 	$(COMPARE) full
 
 # Nodes with a Redis between them, and a Redis with millions of records: some six minutes.
-bench-cluster: dist
+bench-cluster: setup dist
 	$(COMPARE) cluster
 
 # Calls through the relay, beside coturn and a bare loop: some five minutes.
-bench-relays: dist
+bench-relays: setup dist
 	$(COMPARE) relays
 
-# npm's packages of a folder, installed anew when its lock file changes.
+# npm's packages of a folder, installed anew when its lock file changes. npm is of the set-up.
 INSTALL = npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json
 
-node_modules/.package-lock.json: package-lock.json
+node_modules/.package-lock.json: package-lock.json | setup
 	$(INSTALL)
 
-%/node_modules/.package-lock.json: %/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json | setup
 	cd $* && $(INSTALL)

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 profile="${PROFILE:-dist}"
 program="${PEERBROKER_BIN:-${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}/peerbroker}"
 made=target/package
-cargo deb --version >/dev/null 2>&1 || { echo 'cargo-deb is missing: cargo install --locked cargo-deb' >&2; exit 1; }
+cargo deb --version >/dev/null 2>&1 || { echo 'cargo-deb is missing: scripts/setup.sh package installs it' >&2; exit 1; }
 [ -x "$program" ] || { echo "$program is missing: make dist" >&2; exit 1; }
 
 rm -rf "$made"

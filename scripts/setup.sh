@@ -1,12 +1,20 @@
 #!/usr/bin/env bash
-# Installs missing packages that the tests need. Without the rights to do so, it lists them. `scripts/setup.sh systems` also installs
-# the tools of scripts/cross.sh and scripts/test-systems.sh.
+# Installs missing packages that the tests need. Without the rights to do so, it lists them. An argument adds the tools of one
+# purpose: `systems` (scripts/cross.sh, scripts/test-systems.sh), `package` (scripts/package.sh, scripts/test-package.sh) or `fuzz`.
 set -euo pipefail
+
+purpose="${1:-}"
+case "$purpose" in
+  '' | systems | package | fuzz) ;;
+  *) echo "error: $purpose: expected systems, package or fuzz" >&2; exit 2 ;;
+esac
 
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl wget:wget chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables certutil:libnss3-tools valgrind:valgrind)
-if [ "${1:-}" = systems ]; then
+if [ "$purpose" = systems ]; then
   needs+=(x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 wine:wine qemu-aarch64-static:qemu-user-static buildah:buildah podman:podman runc:runc zip:zip)
+elif [ "$purpose" = package ]; then
+  needs+=(systemd-nspawn:systemd-container mmdebstrap:mmdebstrap)
 fi
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server turnserver:coturn haproxy)
@@ -57,12 +65,13 @@ if ! command -v cargo >/dev/null; then
   exit 1
 fi
 
-# Tools of cargo, in target/tools/bin, where the Makefile finds them. PyPI has built ones; cargo builds them in minutes.
+# Tools of cargo, in target/tools/bin, where the Makefile finds them. PyPI has some of them built, with the given hash; cargo builds
+# the others in minutes.
 cargo_tool() {
-  local tool="cargo-$1" version="$2" hash="$3" work
+  local tool="cargo-$1" version="$2" hash="${3:-}" work
   PATH="$root/target/tools/bin:$PATH" command -v "$tool" >/dev/null && return
   mkdir -p "$root/target/tools/bin"
-  if [ "$(uname -sm)" = 'Linux x86_64' ] && python3 -m pip --version >/dev/null 2>&1; then
+  if [ -n "$hash" ] && [ "$(uname -sm)" = 'Linux x86_64' ] && python3 -m pip --version >/dev/null 2>&1; then
     work="$(mktemp -d)"
     echo "astral-dev-toolchain-$tool==$version --hash=sha256:$hash" >"$work/wanted"
     if python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: --dest "$work" -r "$work/wanted"; then
@@ -78,8 +87,15 @@ cargo_tool() {
 cargo_tool deny 0.20.2 ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
 cargo_tool nextest 0.9.148 76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968
 
+case "$purpose" in
+  package) cargo_tool deb 3.8.0 ;;
+  fuzz)
+    rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal
+    cargo_tool fuzz 0.13.2
+    ;;
+esac
 # zig is a linker for musl and macOS.
-if [ "${1:-}" = systems ]; then
+if [ "$purpose" = systems ]; then
   rustup target add aarch64-unknown-linux-musl x86_64-unknown-linux-musl x86_64-pc-windows-gnu aarch64-apple-darwin x86_64-apple-darwin
   [ -x "$root/target/tools/zig/bin/cargo-zigbuild" ] ||
     python3 -m pip install --quiet --target "$root/target/tools/zig" ziglang==0.17.1 cargo-zigbuild==0.24.0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian package into a container with systemd, uses it, upgrades it while clients connect, and removes it:
-# `make test-package`. Needs root, cargo-deb, systemd-nspawn and mmdebstrap; where they are missing it says so, and fails.
+# `make test-package`. Needs root, and what `scripts/setup.sh package` installs; where it is missing it says so, and fails.
 #
 # The first run makes the container's files in target/package-root.tar, which takes a minute or more.
 set -euo pipefail

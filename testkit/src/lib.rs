@@ -16,6 +16,7 @@ pub mod raw_client;
 pub mod redis_server;
 pub mod relay_client;
 pub mod room_views;
+pub mod rows;
 pub mod signal;
 pub mod tls;
 pub mod tools;

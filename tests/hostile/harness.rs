@@ -193,14 +193,19 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    pub const HEAD: &'static str = "attack                      peak MiB   left    CPU s  time s   wait ms";
+    pub const HEAD: &'static str =
+        "attack                                  peak MiB   left    CPU s  time s   wait ms";
+
+    pub fn name(&self) -> &'static str {
+        self.attack.name
+    }
 
     pub fn print(&self) {
         let Row { attack, peak, left, cpu, time, longest, failures } = self;
         let (cpu, time, wait) = (cpu.as_secs_f64(), time.as_secs_f64(), millis(*longest));
         let verdict = if failures.is_empty() { "held" } else { "BROKE" };
         println!(
-            "{:<26} {peak:>5} ({:>3}) {left:>6} {cpu:>8.1} {time:>7.1} {wait:>9}  {verdict}",
+            "{:<38} {peak:>5} ({:>3}) {left:>6} {cpu:>8.1} {time:>7.1} {wait:>9}  {verdict}",
             attack.name, attack.peak_mib
         );
         if !failures.is_empty() {

@@ -9,13 +9,15 @@ mod scenarios;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::panic::catch_unwind;
 use std::process::{Command, ExitCode};
 
 use serde::{Deserialize, Serialize};
 
 use callgrind::Cost;
+use testkit::need;
+use testkit::rows::{Arguments, verdict};
 use testkit::tools::{lacks, root};
-use testkit::{need, program};
 
 /// The part by which counts may be above the baseline.
 const TOLERANCE: f64 = 0.03;
@@ -31,20 +33,11 @@ struct Baseline {
 }
 
 fn main() -> ExitCode {
-    // nextest asks for the tests of each binary, and gets none: these run one after another.
-    if std::env::args().any(|argument| argument == "--list") {
-        return ExitCode::SUCCESS;
-    }
-    if std::env::var_os(program::PROGRAM).is_none() {
-        println!("skipped: `make test-instructions` counts, and names the program in {}", program::PROGRAM);
-        return ExitCode::SUCCESS;
-    }
+    let Some(arguments) = Arguments::read("test-instructions") else { return ExitCode::SUCCESS };
     if need("valgrind").is_none() {
         return ExitCode::SUCCESS;
     }
-    let (flags, wanted): (Vec<String>, Vec<String>) =
-        std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
-    let saves = flags.iter().any(|flag| flag == "--save");
+    let saves = arguments.has("--save");
     let path = root().join(BASELINE);
     let mut baseline: Baseline =
         serde_json::from_str(&fs::read_to_string(&path).expect("the baseline")).expect("JSON");
@@ -58,12 +51,15 @@ fn main() -> ExitCode {
         "{:<44} {:>12} {:>10} {:>8} {:>6} {:>7}",
         "", "instructions", "baseline", "", "alloc.", "before"
     );
-    let mut is_worse = false;
-    for (name, measure) in scenarios::ALL {
-        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part)) {
+    let (mut counted, mut failed) = (0, Vec::new());
+    for (name, measure) in scenarios::ALL.iter().filter(|(name, _)| arguments.wants(name)) {
+        counted += 1;
+        // A panic says itself what is wrong, and the other rows are counted all the same.
+        let Ok(cost) = catch_unwind(measure) else {
+            assert!(!saves, "{name} was not counted, so nothing is saved");
+            failed.push(*name);
             continue;
-        }
-        let cost = measure();
+        };
         let before = baseline.costs.insert((*name).to_owned(), cost).unwrap_or_default();
         let worse = cost.instructions > before.instructions * (1.0 + TOLERANCE)
             || cost.allocations > before.allocations * (1.0 + TOLERANCE) + ALLOCATIONS;
@@ -76,20 +72,18 @@ fn main() -> ExitCode {
             before.allocations,
             if worse { "  WORSE" } else { "" }
         );
-        is_worse |= worse;
+        failed.extend(worse.then_some(*name));
     }
     let counts_allocations = baseline.costs.values().any(|cost| cost.allocations > 0.0);
     assert!(counts_allocations, "no function of the allocator was found: see `ALLOCATORS`");
     if saves {
         baseline.compiler = compiler;
         fs::write(path, serde_json::to_string_pretty(&baseline).expect("JSON") + "\n").expect("the baseline");
-        return ExitCode::SUCCESS;
-    }
-    if is_worse {
+        failed.clear();
+    } else if !failed.is_empty() {
         println!("If that is meant: make test-instructions ARGS=--save, and the commit says why.");
-        return ExitCode::FAILURE;
     }
-    ExitCode::SUCCESS
+    verdict(counted, &failed)
 }
 
 fn compiler() -> String {

@@ -38,8 +38,8 @@ function startBuilds(kinds) {
   const targets = new Set(kinds.flatMap(({ builds }) => builds));
   const start = async (target) => {
     const log = new Log(target);
-    // Rust tests mostly wait. So the tests are built first, and run beside the build of the program.
-    const nice = target === 'build' && targets.size > 1 ? ['nice'] : [];
+    // The program goes first: browsers take the longest, and Rust tests mostly wait, so those can still run beside them.
+    const nice = target === 'build-tests' && targets.size > 1 ? ['nice'] : [];
     const [program, ...words] = [...nice, 'make', '--no-print-directory', target];
     const code = await log.run(program, words);
     if (code !== 0) log.print();

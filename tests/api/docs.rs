@@ -10,6 +10,5 @@ mod flags;
 mod limits;
 mod metrics;
 mod pages;
-mod promql;
 mod references;
 mod statistics;

@@ -74,6 +74,8 @@ pub(crate) struct Runtime {
     pub(crate) silent_proxy: Once,
     /// Done when the log has said that the `X-Forwarded-For` of an untrusted address is ignored.
     pub(crate) ignored_proxy: Once,
+    /// Done when the operator was told that a proxy cuts the path of PeerJS clients.
+    pub(crate) cut_path: Once,
     /// The certificates of the TLS port, if a server has one.
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// The bearer tokens of the API.
@@ -147,6 +149,7 @@ impl Runtime {
             generate_id: components.generate_id,
             silent_proxy: Once::new(),
             ignored_proxy: Once::new(),
+            cut_path: Once::new(),
             certificates: OnceLock::new(),
             api_tokens: ArcSwap::default(),
             reloads: Mutex::default(),

@@ -15,6 +15,6 @@ pub(crate) use crate::cluster::Posted;
 pub(crate) use crate::dialect::peerjs::is_posted_to;
 pub(crate) use admission::{ConnectRequest, Credentials, Source};
 pub(crate) use guest::Guest;
-pub(crate) use peerjs::{PeerJs, redirect};
+pub(crate) use peerjs::{PeerJs, turn_away};
 pub(crate) use run::serve;
 pub(crate) use stream::{open_stream, sender, take_posts_of_others};

@@ -239,6 +239,11 @@ pub enum Mistake {
     CorsRefused,
     /// The list of the peers of a key that does not allow it.
     DiscoveryOff(ApiKey),
+    /// A PeerJS client at the path of the server, where it is served: a proxy has cut the rest off.
+    CutPath {
+        /// The path of the server.
+        path: String,
+    },
     /// A message at the root that does nothing.
     UnusedMessage {
         /// Its action; `None` if it is not a JSON object with one.

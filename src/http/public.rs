@@ -113,17 +113,19 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
 /// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path, or a 404.
 fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     let config = mounted.runtime.config();
+    let is_cut = routes::is_cut_id_request(&mounted.path, request.path());
     let is_wrong = || {
         // PeerJS 0.3.x posts to `{key}/{id}/{token}/id`.
         let post = routes::find_post(&mounted.path, request.path());
-        routes::is_id_request(request.path())
+        (is_cut || routes::is_id_request(request.path()))
             && post.is_none_or(|post| post.token == config.key.as_str())
             && !html::prefers_html(request)
     };
     if config.pages && routes::is_icon(&mounted.path, request.path()) {
         pages::icon(request)
     } else if config.dialects.has(Dialect::PeerJs) && is_wrong() {
-        not_found::note(mounted, request.head());
+        let note = if is_cut { not_found::note_cut } else { not_found::note };
+        note(mounted, request.head());
         peerjs::id_at_wrong_path(mounted)
     } else {
         not_found::page(mounted, request)

@@ -230,6 +230,10 @@ fn line_of_mistake(ClientMistake { mistake, origin, address }: &ClientMistake) -
              a stored one"
                 .to_owned(),
         ),
+        Mistake::CutPath { path } => (
+            format!("sent a request of PeerJS to {path:?}"),
+            "it is served, but a proxy in front cuts the path: have it pass …/peerjs unchanged (logged once)".to_owned(),
+        ),
         Mistake::UnusedMessage { action, similar, is_off } => {
             unused_message(action.as_deref(), *similar, *is_off)
         }
@@ -312,6 +316,10 @@ fn line_of_refusal<'a>(refused: &'a Refused, keys: impl FnOnce() -> Vec<Key> + '
         Refusal::LimitReached => (
             format!("asked for the key {shown_key}, which has as many clients as it may"),
             "--concurrent_limit sets how many".to_owned(),
+        ),
+        Refusal::PeerJsOff => (
+            "opened the WebSocket of PeerJS, which is off".to_owned(),
+            "--dialects leaves PeerJS out".to_owned(),
         ),
         Refusal::Incomplete | Refusal::InvalidId(_) | Refusal::InvalidToken(_) | Refusal::MalformedKey(_) => {
             (format!("was refused: {}", refused.reason.text()), "is it a PeerJS client?".to_owned())

@@ -65,6 +65,11 @@ impl Credentials {
         Ok(Credentials { version: ClientVersion::parse(&version), ..Credentials::check(&key, &id, &token)? })
     }
 
+    /// True if a query has an id and a token, valid or not. At the root only PeerJS sends both.
+    pub(crate) fn are_in(query: &str) -> bool {
+        values(query, ["id", "token"]).iter().all(|value| !value.is_empty())
+    }
+
     /// Checks the lengths and characters of the values.
     pub(crate) fn check(key: &str, id: &str, token: &str) -> Result<Self, Refusal> {
         if key.is_empty() || id.is_empty() || token.is_empty() {

@@ -23,17 +23,17 @@ use crate::wire::{
 /// It has the tenant of its key, which may be removed before its client has gone.
 pub(crate) struct PeerJs(pub(super) Arc<Tenant>);
 
-/// Tells a client whose path is wrong the path of this server, and closes its connection. Without an answer on its
-/// WebSocket it would only report a lost server.
-pub(crate) fn redirect<S: Socket>(
+/// Tells a client that is not served at its address why, and closes its connection. Without an answer on its WebSocket it would
+/// only report a lost server.
+pub(crate) fn turn_away<S: Socket>(
     mut socket: S,
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,
-    path: &str,
+    refusal: Refusal,
+    told: &str,
 ) -> impl Future<Output = ()> + use<S> {
     let session = OpenSession::new(node, permit);
-    let refusal = Refusal::WrongPath;
-    let told = peerjs::error(&format!("{}: this broker is at {path}", refusal.text()));
+    let told = peerjs::error(told);
     async move {
         Rejection::of(refusal, &query).note(&session, &source);
         let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);

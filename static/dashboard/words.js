@@ -75,6 +75,7 @@ const REFUSED = {
   limit_reached: 'the key has reached its client limit',
   unavailable: 'its node cannot reach the cluster',
   wrong_path: 'it used a wrong path',
+  peerjs_off: 'PeerJS is off',
   closing: 'the server stops',
 };
 

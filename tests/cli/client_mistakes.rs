@@ -77,6 +77,21 @@ fn a_wrong_path_is_logged_with_the_right_one() {
 }
 
 #[test]
+fn a_proxy_that_cuts_the_path_is_logged_once() {
+    let log = log_of(&[], |program| {
+        for id in ["alice", "bob"] {
+            assert_eq!(program.get("/id").status, 200);
+            let target = format!("/?key=peerjs&id={id}&token=hushhush&version=1.5.5");
+            program.connect(&target).expect_open();
+        }
+    });
+    let line = line(&log, r#"sent a request of PeerJS to "/""#);
+    assert!(line.contains("a proxy in front cuts the path: have it pass …/peerjs unchanged"), "{line}");
+    assert!(!log.concat().contains("not here"), "{log:#?}");
+    assert!(!log.concat().contains("hushhush"), "{log:#?}");
+}
+
+#[test]
 fn a_websocket_without_its_upgrade_is_logged_with_the_words_of_the_404() {
     let log = log_of(&[], |program| {
         let answer = program.get("/peerjs?key=peerjs&id=a&token=hushhush");

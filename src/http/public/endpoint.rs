@@ -16,6 +16,7 @@ use crate::runtime::Runtime;
 use crate::session::{self, ConnectRequest, Guest, PeerJs, Source};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
+use crate::wire::Refusal;
 
 /// An endpoint that opens WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub(super) enum SocketEndpoint {
     Peers,
     /// The mount path itself, for room codes and calls.
     Root,
+    /// The mount path, for PeerJS clients: a proxy in front has cut the path.
+    CutPath,
+    /// The mount path, for PeerJS clients of a server without PeerJS: without a refusal they would wait for ever.
+    PeerJsOff,
     /// Any other path, for PeerJS clients with a wrong one: they are told the right one.
     WrongPath,
 }
@@ -33,10 +38,18 @@ impl SocketEndpoint {
     pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
         let node = &mounted.runtime.node;
         match self {
-            SocketEndpoint::Peers => drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request))),
+            SocketEndpoint::Peers | SocketEndpoint::CutPath => {
+                drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request)));
+            }
             SocketEndpoint::Root => drop(rt::spawn(session::serve::<_, Guest>(socket, node, request))),
+            SocketEndpoint::PeerJsOff => {
+                let refusal = Refusal::PeerJsOff;
+                drop(rt::spawn(session::turn_away(socket, node, request, refusal, &refusal.text())));
+            }
             SocketEndpoint::WrongPath => {
-                drop(rt::spawn(session::redirect(socket, node, request, mounted.path.shown())))
+                let refusal = Refusal::WrongPath;
+                let told = format!("{}: this broker is at {}", refusal.text(), mounted.path.shown());
+                drop(rt::spawn(session::turn_away(socket, node, request, refusal, &told)));
             }
         }
     }

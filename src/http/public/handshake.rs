@@ -52,8 +52,10 @@ pub(super) fn open(
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
     };
-    if accepted.endpoint == SocketEndpoint::WrongPath {
-        not_found::note(mounted, head);
+    match accepted.endpoint {
+        SocketEndpoint::WrongPath => not_found::note(mounted, head),
+        SocketEndpoint::CutPath => not_found::note_cut(mounted, head),
+        SocketEndpoint::Peers | SocketEndpoint::Root | SocketEndpoint::PeerJsOff => {}
     }
     let query = head.uri.query().unwrap_or_default();
     let request = endpoint::connect_request(runtime, query, head, connection);
@@ -67,9 +69,12 @@ pub(crate) fn decide(
     dialects: Dialects,
 ) -> Option<Result<Accepted, HandshakeRefusal>> {
     let asks_for_websocket = asks_for_websocket(head.headers());
+    let (peerjs, query) = (dialects.has(Dialect::PeerJs), head.uri.query().unwrap_or_default());
     let endpoint = match route {
-        Route::Socket if dialects.has(Dialect::PeerJs) => Some(SocketEndpoint::Peers),
-        _ if dialects.has(Dialect::PeerJs) && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
+        Route::Socket if peerjs => Some(SocketEndpoint::Peers),
+        _ if peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
+        Route::Root if Credentials::are_in(query) && peerjs => Some(SocketEndpoint::CutPath),
+        Route::Root if Credentials::are_in(query) => Some(SocketEndpoint::PeerJsOff),
         Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Root),
         _ => None,
     };

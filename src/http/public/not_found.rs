@@ -37,6 +37,14 @@ pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
     endpoint::mistake(&mounted.runtime, head, mistake);
 }
 
+/// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served nevertheless.
+pub(super) fn note_cut(mounted: &Mounted, head: &RequestHead) {
+    mounted.runtime.cut_path.call_once(|| {
+        let path = mounted.path.shown().to_owned();
+        endpoint::mistake(&mounted.runtime, head, Mistake::CutPath { path });
+    });
+}
+
 /// The 404 for people.
 fn framed(mounted: &Mounted, request: &HttpRequest, options: ClientOptions) -> HttpResponse {
     let has_key = mounted.runtime.config().default_key;
@@ -130,7 +138,7 @@ fn link(mounted: &Mounted, path: &str) -> String {
 /// the token into paths: `{key}/{id}/{token}/offer`.
 pub(super) fn shown(path: &str) -> String {
     let mut segments: Vec<&str> = path.split('/').collect();
-    let is_last = |segment: &&str| *segment == "id" || session::is_posted_to(segment);
+    let is_last = |segment: &&str| *segment == routes::ID || session::is_posted_to(segment);
     let last = segments.iter().rposition(is_last).unwrap_or_default();
     if let Some([_root, .., _key, _id, token, _word]) = segments.get_mut(..=last) {
         *token = "…";

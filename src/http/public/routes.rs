@@ -33,6 +33,9 @@ pub(crate) enum Route<'a> {
 /// The last segment of the WebSocket's path. It does not depend on the key.
 const SOCKET: &str = "peerjs";
 
+/// The last segment of a request for an id.
+pub(super) const ID: &str = "id";
+
 /// Finds the route of a path below a mount path.
 ///
 /// A wrong `path` is the most common mistake: with `path: "/peerjs"` against a server at `/`, a client requests
@@ -77,9 +80,14 @@ pub(crate) fn is_icon(mount: &MountPath, path: &str) -> bool {
 
 /// True if a path ends as that of a request for an id, with a key.
 pub(crate) fn is_id_request(path: &str) -> bool {
-    let key =
-        path.strip_suffix('/').unwrap_or(path).strip_suffix("/id").and_then(|path| path.rsplit('/').next());
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let key = path.strip_suffix(ID).and_then(|path| path.strip_suffix('/')?.rsplit('/').next());
     key.is_some_and(|key| !key.is_empty())
+}
+
+/// True if a path is that of a request for an id whose key a proxy has cut off.
+pub(crate) fn is_cut_id_request(mount: &MountPath, path: &str) -> bool {
+    path.strip_prefix(mount.as_str()).is_some_and(|below| below.strip_suffix('/').unwrap_or(below) == ID)
 }
 
 /// A POST of PeerJS 0.3.x. Key, id and token are percent-encoded.
@@ -97,7 +105,7 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     let below = path.strip_prefix(mount.as_str())?;
     let below = below.strip_suffix('/').unwrap_or(below);
     let (rest, word) = below.rsplit_once('/')?;
-    let is_stream = word == "id";
+    let is_stream = word == ID;
     if !is_stream && !session::is_posted_to(word) {
         return None;
     }
@@ -111,7 +119,7 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
 fn resource(path: &str) -> Option<Route<'_>> {
     match path.split_once('/')? {
         ("", _) => None,
-        (key, "id") => Some(Route::Id(key)),
+        (key, ID) => Some(Route::Id(key)),
         (key, "peers") => Some(Route::Peers(key)),
         (key, "ice") => Some(Route::Ice(key)),
         (key, rest) => {

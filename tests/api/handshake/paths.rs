@@ -2,7 +2,8 @@
 
 use peerbroker::config::{Dialect, Dialects, MountPath};
 
-use crate::harness::{Transport, on_own, on_own_with};
+use crate::harness::messages::error;
+use crate::harness::{Transport, on_both_with, on_own, on_own_with};
 
 #[test]
 fn a_handshake_elsewhere_is_refused() {
@@ -48,6 +49,62 @@ fn a_peerjs_client_at_a_wrong_path_is_told_the_right_one() {
             },
         );
     }
+}
+
+/// Apache with `ProxyPass /peerjs ws://127.0.0.1:9000/`, or nginx with `location /peerjs { proxy_pass http://127.0.0.1:9000/; }`.
+#[test]
+fn a_peerjs_client_whose_proxy_cuts_the_path_is_served() {
+    for (mount, targets) in [("/", &["/"][..]), ("/myapp", &["/myapp", "/myapp/"])] {
+        on_both_with(
+            |config| config.path = MountPath::parse(mount).unwrap(),
+            |server| {
+                let mut bob = server.client("bob");
+                for path in targets {
+                    let query = "key=peerjs&id=alice&token=t&version=1.5.5";
+                    let mut alice = server.begin_at(&format!("{path}?{query}"));
+                    alice.expect_accepted();
+                    alice.expect_open();
+                    alice.send(r#"{"type":"OFFER","dst":"bob","payload":{}}"#);
+                    bob.expect(r#"{"type":"OFFER","src":"alice","dst":"bob","payload":{}}"#);
+                    drop(alice);
+                    server.wait_until_gone("alice");
+                    // A refusal is one of PeerJS, too.
+                    let mut stranger =
+                        server.begin_at(&format!("{path}?{}", query.replace("peerjs", "none")));
+                    stranger.expect_accepted();
+                    stranger.expect_refused(error("Invalid key provided"));
+                    let mut incomplete = server.begin_at(&format!("{path}?id=alice&token=t"));
+                    incomplete.expect_accepted();
+                    incomplete.expect_refused(error("No id, token, or key supplied to websocket server"));
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn a_client_at_the_root_that_lacks_an_id_or_a_token_is_a_guest() {
+    on_own(|server| {
+        for query in
+            ["", "?key=peerjs", "?id=alice", "?token=t", "?key=peerjs&id=alice&token=", "?id=&token=t"]
+        {
+            server.guest_at("guest", &format!("/{query}")).create_room();
+        }
+        assert!(server.realm().is_empty());
+    });
+}
+
+#[test]
+fn at_the_root_of_a_server_without_peerjs_a_peerjs_client_is_refused() {
+    on_both_with(
+        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
+        |server| {
+            let mut client = server.begin_at("/?key=peerjs&id=alice&token=t&version=1.5.5");
+            client.expect_accepted();
+            client.expect_refused(error("This server does not speak PeerJS"));
+            server.host();
+        },
+    );
 }
 
 #[test]

@@ -116,6 +116,8 @@ table! {
     Unavailable: "unavailable", Some(1013), "Server is not available at the moment", true;
     /// A PeerJS client opened a WebSocket at a path that this server does not have. The text goes on with the right path.
     WrongPath: "wrong_path", None, "Wrong path", false;
+    /// A PeerJS client opened a WebSocket at the root of a server whose dialects lack PeerJS.
+    PeerJsOff: "peerjs_off", None, "This server does not speak PeerJS", false;
     /// The server stops.
     Closing: "closing", CloseReason::Shutdown.ending().code, "Server is stopping", true;
 }

@@ -60,6 +60,29 @@ fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
 }
 
 #[test]
+fn at_the_root_an_id_and_a_token_are_those_of_peerjs() {
+    let all = Dialects::default();
+    let without = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]);
+    let only = Dialects::from_iter([Dialect::PeerJs]);
+    let target = "/?key=peerjs&id=alice&token=t&version=1.5.5";
+    for (target, dialects, endpoint) in [
+        (target, all, SocketEndpoint::CutPath),
+        (target, only, SocketEndpoint::CutPath),
+        (target, without, SocketEndpoint::PeerJsOff),
+        // It is PeerJS that says what is wrong.
+        ("/?id=%00&token=t", all, SocketEndpoint::CutPath),
+        ("/", all, SocketEndpoint::Root),
+        ("/?key=peerjs", all, SocketEndpoint::Root),
+        ("/?id=alice", all, SocketEndpoint::Root),
+        ("/?token=t", without, SocketEndpoint::Root),
+    ] {
+        let mut head = request("GET", GOOD);
+        head.uri = target.parse().unwrap();
+        assert_eq!(decide(&head, Route::Root, dialects), accepted(endpoint, None), "{target} {dialects:?}");
+    }
+}
+
+#[test]
 fn the_first_fault_of_a_handshake_is_its_refusal() {
     let without = |name: &str| {
         let lines: Vec<&str> = GOOD.lines().filter(|line| !line.starts_with(name)).collect();

@@ -17,16 +17,18 @@ pub(crate) mod routes;
 
 use std::sync::Arc;
 
+use actix_web::dev::{Service, ServiceRequest};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::path::{self, decode};
 use crate::config::Dialect;
 use crate::events::{Count, Event, Mistake, Refused};
 use crate::session::{ConnectRequest, Source};
 use crate::transport::actix_ws;
 use crate::wire::Refusal;
-use handler::{bare, decode, plain};
+use handler::{bare, plain};
 use handshake::Accepted;
 use routes::Route;
 
@@ -35,7 +37,12 @@ pub(crate) use handler::Mounted;
 /// Mounts the broker in an actix-web app, WebSocket included.
 pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
     let scope = mounted.path.as_str().trim_end_matches('/').to_owned();
-    app.service(web::scope(&scope).default_service(handler(mounted)));
+    // The server of the program has merged them before; here, the server is that of an app.
+    let merge = |mut request: ServiceRequest, service: &_| {
+        path::merge_slashes(request.head_mut());
+        Service::call(service, request)
+    };
+    app.service(web::scope(&scope).wrap_fn(merge).default_service(handler(mounted)));
 }
 
 /// Answers every request below the mount path. A separate server also uses it for all other paths.

@@ -1,7 +1,8 @@
 //! Responses over HTTP.
 
+use crate::harness::legacy::post;
 use crate::harness::messages::{forwarded_offer, offer};
-use crate::harness::{TestServer, Transport, on_own, on_own_with};
+use crate::harness::{TestServer, Transport, on_both_with, on_own, on_own_with};
 use peerbroker::config::{Dialect, Dialects, MountPath};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -174,6 +175,49 @@ fn a_final_slash_does_not_matter() {
     });
 }
 
+/// nginx with `location /a { proxy_pass http://127.0.0.1:9000/; }`, and clients that join paths.
+#[test]
+fn repeated_slashes_are_one_in_every_path() {
+    for mount in ["/", "/myapp"] {
+        on_both_with(path(mount), |server| {
+            let root = match (mount, server.transport) {
+                ("/", _) => "/",
+                (_, Transport::Own) => "//myapp//",
+                // Outside the path of an embedded broker, the app answers.
+                (_, Transport::Actix) => "/myapp//",
+            };
+            for (target, status) in [
+                ("/", 200),
+                ("/peerjs//id", 200),
+                ("//peerjs/id//", 200),
+                ("/peerjs//peers", 401),
+                ("//healthz", 200),
+                ("/broker//docs//TLS", 200),
+                ("//peerjs.js", 200),
+                ("//broker//none", 404),
+            ] {
+                assert_eq!(server.get(&format!("{root}{target}")).status, status, "{root}{target}");
+            }
+            let (mut bob, mut clients) = (server.client("bob"), Vec::new());
+            for (n, socket) in ["/peerjs", "//peerjs//", "//peerjs//peerjs"].into_iter().enumerate() {
+                let id = format!("alice{n}");
+                let mut alice = server.begin_at(&format!("{root}{socket}?key=peerjs&id={id}&token=t"));
+                alice.expect_accepted();
+                alice.expect_open();
+                alice.send(r#"{"type":"OFFER","dst":"bob","payload":{}}"#);
+                bob.expect(format!(r#"{{"type":"OFFER","src":"{id}","dst":"bob","payload":{{}}}}"#));
+                clients.push(alice);
+            }
+            // PeerJS 0.3.x.
+            let body = r#"{"type":"OFFER","dst":"bob","payload":{}}"#;
+            let mut http = server.http();
+            http.send(post(&format!("{root}/peerjs//alice0/t//offer"), "", body.as_bytes()));
+            assert_eq!(http.response(false).status, 200);
+            bob.expect(r#"{"type":"OFFER","src":"alice0","dst":"bob","payload":{}}"#);
+        });
+    }
+}
+
 #[test]
 fn every_spelling_of_a_mount_path_is_the_same() {
     for spelling in ["x", "/x", "/x/", "//x//"] {
@@ -274,7 +318,7 @@ fn other_paths_and_other_methods_are_nothing_here() {
             ("GET", "/peerjs/i%64"),
             ("GET", "/peerjs/id/x"),
             ("GET", "/peerjs/ID"),
-            ("GET", "//id"),
+            ("GET", "/x/id/y"),
             ("POST", "/peerjs/id"),
             ("PUT", "/"),
             ("DELETE", "/peerjs/peers"),

@@ -13,7 +13,8 @@ use actix_web::{Error, HttpRequest, HttpResponse, http::Method, web};
 use futures_util::stream;
 use mime::Mime;
 
-use super::handler::{NO_CACHE, NOSNIFF, decode, with};
+use super::handler::{NO_CACHE, NOSNIFF, with};
+use crate::http::path::decode;
 use crate::system;
 
 /// The file that is served for a directory.

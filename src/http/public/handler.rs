@@ -49,16 +49,6 @@ pub(super) fn value<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     form_urlencoded::parse(form).find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
-/// Decodes percent-escapes. `None` if one is malformed, or the result is not UTF-8.
-pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
-    let is_complete =
-        |escape: &str| escape.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    if !text.split('%').skip(1).all(is_complete) {
-        return None;
-    }
-    percent_encoding::percent_decode_str(text).decode_utf8().ok()
-}
-
 pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
     let (scheme, token) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -22,6 +22,7 @@ use super::routes::{self, Route};
 use super::{forwarded, not_found};
 use crate::config::{Dialect, Dialects};
 use crate::events::Count;
+use crate::http::path;
 use crate::limits::LimitExceeded;
 use crate::session::{ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
@@ -257,10 +258,11 @@ impl Refused {
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers the handshake and starts the session as a separate task, so that the task of HTTP can end.
-pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, request: Request, framed: Framed<T, h1::Codec>)
+pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, mut request: Request, framed: Framed<T, h1::Codec>)
 where
     T: Upgradable + AsyncWrite + Unpin + 'static,
 {
+    path::merge_slashes(request.head_mut());
     let connection = request.conn_data::<Rc<ConnectionState>>();
     // actix-http also hands over CONNECT requests.
     let not_found = || Refused::new(HandshakeRefusal::NotFound, &mounted, request.head(), mounted.secure);

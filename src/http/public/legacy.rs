@@ -10,9 +10,10 @@ use actix_web::{HttpRequest, HttpResponse, rt};
 use tokio::select;
 use tokio::time::sleep;
 
-use super::handler::{NO_STORE, NOSNIFF, bare, decode, plain, read_body};
+use super::handler::{NO_STORE, NOSNIFF, bare, plain, read_body};
 use super::routes::Post;
 use super::{endpoint, handshake::status_of};
+use crate::http::path::decode;
 use crate::limits::LimitExceeded;
 use crate::runtime::Runtime;
 use crate::session::{self, Credentials, Posted};

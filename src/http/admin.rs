@@ -14,6 +14,7 @@ mod rooms;
 mod samples;
 mod state;
 mod stats;
+mod target;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::web::ReqData;
 use actix_web::{App, Error, HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,6 +33,7 @@ use utoipa_actix_web::AppExt as _;
 
 use problem::Problem;
 use state::Reply;
+use target::Target;
 
 pub(crate) use state::{ClientPort, Ops};
 
@@ -58,7 +61,6 @@ pub(crate) fn app(
         .app_data(web::Data::from(ops))
         .app_data(problem::for_json(web::JsonConfig::default().limit(MAX_BODY)))
         .app_data(problem::for_query())
-        .app_data(problem::for_path())
         .service(keys::list_keys)
         .service(keys::add_key)
         .service(keys::show_key)
@@ -103,8 +105,13 @@ pub(crate) fn app(
 }
 
 /// The dashboard for browsers, the index for programs.
-async fn show_root(ops: web::Data<Ops>, index: web::Data<Index>, request: HttpRequest) -> HttpResponse {
-    let mut response = match dashboard::is_page(&request) {
+async fn show_root(
+    ops: web::Data<Ops>,
+    index: web::Data<Index>,
+    request: HttpRequest,
+    target: ReqData<Target>,
+) -> HttpResponse {
+    let mut response = match dashboard::is_page(&request, &target) {
         true => dashboard::page(&ops, &request),
         false => HttpResponse::Ok().json(index),
     };
@@ -117,10 +124,10 @@ async fn show<T: Serialize>(made: web::Data<T>) -> web::Json<web::Data<T>> {
     web::Json(made)
 }
 
-async fn send_file(request: HttpRequest) -> Reply {
-    match dashboard::file(&request) {
+async fn send_file(request: HttpRequest, target: ReqData<Target>) -> Reply {
+    match dashboard::file(&request, &target) {
         Some(response) => Ok(response),
-        None => not_found(request).await,
+        None => not_found(request, target).await,
     }
 }
 
@@ -177,10 +184,10 @@ impl Modify for Bearer {
     }
 }
 
-async fn not_found(request: HttpRequest) -> Reply {
+async fn not_found(request: HttpRequest, target: ReqData<Target>) -> Reply {
     Err(Problem::not_found(format!(
         "there is no {} {} here; GET / lists what is",
         request.method(),
-        request.path()
+        target.path()
     )))
 }

@@ -11,6 +11,7 @@ mod metrics;
 mod mistakes;
 mod search;
 mod session;
+mod spellings;
 mod tokens;
 
 use serde_json::{Value, json};

@@ -78,3 +78,11 @@ fn a_module_is_in_a_file_of_its_name() {
         assert!(!path.ends_with("mod.rs"), "{}: call it after its module", path.display());
     }
 }
+
+/// actix-web decodes a path twice, so a guard that decodes it once would allow another name than a handler gets.
+#[test]
+fn only_one_file_of_the_api_reads_a_path() {
+    let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let places = sources.naming(&[["web", "Path"], ["dev", "Path"]]);
+    assert!(places.is_empty(), "src/http/admin/target.rs reads paths, not actix_web::web::Path: {places:?}");
+}

@@ -12,7 +12,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::{Data, Json};
+use actix_web::web::{Data, Json, ReqData};
 use actix_web::{Error, HttpRequest, HttpResponse, delete, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use super::dashboard;
 use super::problem::Problem;
 use super::state::{Ops, Reply};
-use super::tokens;
+use super::target::Target;
 use crate::config::{AdminToken, ApiTokens};
 use crate::keys::{KeyToken, unix_time};
 use crate::limits::GuessSource;
@@ -60,14 +60,11 @@ const COOKIE: &str = "peerbroker_session";
 /// Lifetime of a session, in seconds.
 const LIFETIME: u64 = 12 * 60 * 60;
 
-/// The paths of health and readiness.
-const PROBES: &[&str] = &["/healthz", "/readyz"];
-
 /// The path at which browsers log in.
-const LOGIN: &str = "/api/session";
+const LOGIN: &[&str] = &["api", "session"];
 
 /// The path of the metrics.
-const METRICS: &str = "/metrics";
+const METRICS: &[&str] = &["metrics"];
 
 /// The requests that a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +75,11 @@ enum Scope {
 }
 
 impl Scope {
-    fn check(self, method: &Method, path: &str) -> Result<(), Problem> {
+    fn check(self, method: &Method, target: &Target) -> Result<(), Problem> {
         let is_read = method.is_safe();
         let forbidden = match self {
-            Scope::Read if !is_read && path != LOGIN => ONLY_READS,
-            Scope::Metrics if !is_read || path != METRICS => ONLY_METRICS,
+            Scope::Read if !is_read && !target.is(LOGIN) => ONLY_READS,
+            Scope::Metrics if !is_read || !target.is(METRICS) => ONLY_METRICS,
             _ => return Ok(()),
         };
         Err(Problem::forbidden(forbidden))
@@ -91,40 +88,42 @@ impl Scope {
 
 pub(super) async fn guard<B: MessageBody>(
     ops: Data<Ops>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    check(&ops, &request)?;
+    let target = Target::take(&mut request)?;
+    check(&ops, &request, &target)?;
     let answered = timeout(REQUEST_TIMEOUT, next.call(request)).await;
     answered.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?
 }
 
-fn check(ops: &Ops, request: &ServiceRequest) -> Result<(), Problem> {
-    if PROBES.contains(&request.path()) {
+fn check(ops: &Ops, request: &ServiceRequest, target: &Target) -> Result<(), Problem> {
+    // Health and readiness.
+    if target.is(&["healthz"]) || target.is(&["readyz"]) {
         return Ok(());
     }
     // Without its data the dashboard is an empty page, so any page may link to it.
-    let is_page = dashboard::is_page(request.request());
+    let is_page = dashboard::is_page(request.request(), target);
     if !is_page {
         check_site(request.headers())?;
     }
     let tokens = ops.runtime.api_tokens.load();
-    let is_login = request.method() == Method::POST && request.path() == LOGIN;
-    if tokens.has_login() && (is_page || dashboard::is_file(request.request()) || is_login) {
+    let is_login = request.method() == Method::POST && target.is(LOGIN);
+    if tokens.has_login() && (is_page || dashboard::is_file(request.request(), target) || is_login) {
         return Ok(());
     }
     let given = request.headers().get(header::AUTHORIZATION).map(bearer);
     if let Some(token) = given.and_then(|given| std::str::from_utf8(given).ok())
         && let Some(key) = KeyToken::key_of(token)
     {
-        return check_key_token(ops, request, &key, token);
+        return check_key_token(ops, request, target, &key, token);
     }
     let scope = match given.filter(|_| tokens.is_some()) {
         Some(given) => check_guess(ops, &tokens, request.request(), given).map(|(_, scope)| scope),
         None => check_session(&tokens, request),
     };
     match scope {
-        Ok(scope) => scope.check(request.method(), request.path()),
+        Ok(scope) => scope.check(request.method(), target),
         // Without an admin token, local programs may do all.
         Err(_) if tokens.admin.is_none() && check_local(request).is_ok() => Ok(()),
         Err(_) if !tokens.is_some() => check_local(request),
@@ -139,14 +138,20 @@ fn bearer(header: &HeaderValue) -> &[u8] {
 }
 
 /// Checks a token of a key, which allows a part of the API for that key.
-fn check_key_token(ops: &Ops, request: &ServiceRequest, key: &ApiKey, token: &str) -> Result<(), Problem> {
+fn check_key_token(
+    ops: &Ops,
+    request: &ServiceRequest,
+    target: &Target,
+    key: &ApiKey,
+    token: &str,
+) -> Result<(), Problem> {
     let scopes = limited(ops, request.request(), || {
         let tenant = ops.runtime.node.tenant(key.as_str())?;
         let policy = tenant.policy();
         let known = policy.settings().tokens.iter().find(|known| known.is(token))?;
         Some(known.scopes.clone())
     })?;
-    let needed = tokens::needed(request.method(), request.match_pattern().as_deref(), request.path());
+    let needed = target.needed(request.method());
     if needed.is_some_and(|(scope, of)| of == *key && scopes.contains(&scope)) {
         return Ok(());
     }
@@ -269,12 +274,17 @@ pub(super) struct Login {
     responses((status = NO_CONTENT, description = "the session has begun"), Problem)
 )]
 #[post("/api/session")]
-pub(super) async fn log_in(ops: Data<Ops>, request: HttpRequest, login: Json<Login>) -> Reply {
+pub(super) async fn log_in(
+    ops: Data<Ops>,
+    request: HttpRequest,
+    target: ReqData<Target>,
+    login: Json<Login>,
+) -> Reply {
     let mut response = HttpResponse::NoContent();
     let tokens = ops.runtime.api_tokens.load();
     if tokens.has_login() {
         let (token, scope) = check_guess(&ops, &tokens, &request, login.token.as_bytes())?;
-        scope.check(request.method(), LOGIN)?;
+        scope.check(request.method(), &target)?;
         let value = value(token, unix_time().saturating_add(LIFETIME));
         response.insert_header((header::SET_COOKIE, cookie(&request, &value, LIFETIME)?));
     }

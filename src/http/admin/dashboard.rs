@@ -4,10 +4,11 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 
 use super::state::Ops;
+use super::target::Target;
 use crate::http::public::pages::{self, PageValues};
 
-/// The path of the files, with a slash at its end.
-const PATH: &str = "/dashboard/";
+/// The first segment of the paths of the files.
+const FOLDER: &str = "dashboard";
 
 /// Files of the pages for clients that the dashboard uses too.
 const SHARED: &[&str] = &[
@@ -24,13 +25,13 @@ const SHARED: &[&str] = &[
 ];
 
 /// True if a browser requests the page itself.
-pub(super) fn is_page(request: &HttpRequest) -> bool {
-    request.path() == "/" && is_read(request) && pages::prefers_html(request)
+pub(super) fn is_page(request: &HttpRequest, target: &Target) -> bool {
+    target.is(&[""]) && is_read(request) && pages::prefers_html(request)
 }
 
 /// True if a request is for a file of the page.
-pub(super) fn is_file(request: &HttpRequest) -> bool {
-    request.path().starts_with(PATH) && is_read(request)
+pub(super) fn is_file(request: &HttpRequest, target: &Target) -> bool {
+    target.below(FOLDER).is_some() && is_read(request)
 }
 
 fn is_read(request: &HttpRequest) -> bool {
@@ -54,8 +55,8 @@ pub(super) fn page(ops: &Ops, request: &HttpRequest) -> HttpResponse {
 }
 
 /// One of its files, if there is one of this name.
-pub(super) fn file(request: &HttpRequest) -> Option<HttpResponse> {
-    let name = request.path().strip_prefix(PATH)?;
+pub(super) fn file(request: &HttpRequest, target: &Target) -> Option<HttpResponse> {
+    let name = &*target.below(FOLDER)?;
     let content = match pages::of_dashboard(name) {
         Some(content) if name != "index.html" => content,
         _ => SHARED.contains(&name).then(|| pages::find(name))??.1,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::header, patch, post};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::Problem;
 use super::state::{JsonResult, Ops, Page, Reply, Search, actor, blocking, cut_to_page};
+use super::target::OfKey;
 use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
 use crate::node::Tenant;
 use crate::runtime::Runtime;
@@ -124,8 +125,7 @@ pub(super) async fn add_key(ops: Data<Ops>, request: HttpRequest, body: Body) ->
     responses((status = OK, body = ShownKey, description = "the key"), Problem)
 )]
 #[get("/api/keys/{key}")]
-pub(super) async fn show_key(ops: Data<Ops>, key: Path<String>) -> JsonResult<ShownKey> {
-    let key = parse_key(&key)?;
+pub(super) async fn show_key(ops: Data<Ops>, OfKey { key, names: [] }: OfKey) -> JsonResult<ShownKey> {
     blocking(ops, move |runtime| to_shown(runtime, &runtime.admin.one_key(&key)?)).await.map(Json)
 }
 
@@ -140,10 +140,10 @@ pub(super) async fn show_key(ops: Data<Ops>, key: Path<String>) -> JsonResult<Sh
 pub(super) async fn change_key(
     ops: Data<Ops>,
     request: HttpRequest,
-    key: Path<String>,
+    OfKey { key, names: [] }: OfKey,
     body: Body,
 ) -> JsonResult<ShownKey> {
-    let (actor, key) = (actor(&request), parse_key(&key)?);
+    let actor = actor(&request);
     let change: Change = read(Value::Object(body.into_inner()))?;
     let shown = blocking(ops, move |runtime| {
         let changed = runtime.admin.change_key(actor, &key, change)?;
@@ -159,15 +159,14 @@ pub(super) async fn change_key(
     responses((status = NO_CONTENT, description = "the key is removed"), Problem)
 )]
 #[delete("/api/keys/{key}")]
-pub(super) async fn remove_key(ops: Data<Ops>, request: HttpRequest, key: Path<String>) -> Reply {
-    let (actor, key) = (actor(&request), parse_key(&key)?);
+pub(super) async fn remove_key(
+    ops: Data<Ops>,
+    request: HttpRequest,
+    OfKey { key, names: [] }: OfKey,
+) -> Reply {
+    let actor = actor(&request);
     blocking(ops, move |runtime| Ok(runtime.admin.remove_key(actor, &key)?)).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Reads the key of a path. An invalid key gets the same 404 as an unknown one.
-pub(super) fn parse_key(key: &str) -> Result<ApiKey, Problem> {
-    ApiKey::parse(key).map_err(|_| Problem::not_found("there is no such key"))
 }
 
 /// The tenant of a key. A disabled key has none, and an unknown key is an error.

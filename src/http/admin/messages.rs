@@ -1,15 +1,15 @@
 //! Messages of the app's server to its clients.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, post};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::keys::parse_key;
 use super::problem::Problem;
 use super::state::{Ops, Reply};
+use super::target::OfKey;
 use crate::node::{Sent, is_of_connection};
 use crate::wire::PeerId;
 
@@ -41,12 +41,11 @@ pub(super) struct Waiting {
 pub(super) async fn send_to_peer(
     ops: Data<Ops>,
     request: HttpRequest,
-    path: Path<(String, String)>,
+    OfKey { key, names: [id] }: OfKey<1>,
     Query(Waiting { wait }): Query<Waiting>,
     body: Payload,
 ) -> Reply {
-    let (key, id) = path.into_inner();
-    let (key, node) = (parse_key(&key)?, &ops.runtime.node);
+    let node = &ops.runtime.node;
     let payload = payload(&ops, &request, body).await?;
     let sent = match PeerId::parse(&id) {
         Ok(id) => node.send(&key, &id, &payload, wait).await,
@@ -77,10 +76,10 @@ pub(super) async fn send_to_peer(
 pub(super) async fn send_to_all(
     ops: Data<Ops>,
     request: HttpRequest,
-    key: Path<String>,
+    OfKey { key, names: [] }: OfKey,
     body: Payload,
 ) -> Reply {
-    let (key, node) = (parse_key(&key)?, &ops.runtime.node);
+    let node = &ops.runtime.node;
     let payload = payload(&ops, &request, body).await?;
     if node.tenant(key.as_str()).is_none() {
         return Err(Problem::not_found("there is no such key, or it is disabled"));
@@ -100,11 +99,9 @@ pub(super) async fn send_to_all(
 pub(super) async fn send_to_room(
     ops: Data<Ops>,
     request: HttpRequest,
-    path: Path<(String, String)>,
+    OfKey { key, names: [room] }: OfKey<1>,
     body: Payload,
 ) -> Reply {
-    let (key, room) = path.into_inner();
-    let key = parse_key(&key)?;
     let payload = payload(&ops, &request, body).await?;
     match ops.runtime.node.send_to_room(&key, &room, &payload) {
         0 => Err(Problem::not_found("nobody is in such a room")),

@@ -1,13 +1,14 @@
 //! Operations on the peers of a key.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::keys::{parse_key, tenant};
+use super::keys::tenant;
 use super::problem::Problem;
 use super::state::{JsonResult, Ops, Page, Reply, Search, actor};
+use super::target::OfKey;
 use crate::node::PeerReport;
 use crate::wire::PeerId;
 
@@ -31,8 +32,12 @@ pub(super) struct PeerPage {
     responses((status = OK, body = PeerPage, description = "one page of clients"), Problem)
 )]
 #[get("/api/keys/{key}/peers")]
-pub(super) async fn list_peers(ops: Data<Ops>, key: Path<String>, page: Query<Page>) -> JsonResult<PeerPage> {
-    let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
+pub(super) async fn list_peers(
+    ops: Data<Ops>,
+    OfKey { key, names: [] }: OfKey,
+    page: Query<Page>,
+) -> JsonResult<PeerPage> {
+    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
     tenant(ops.clone(), key.clone()).await?;
     let fits = |peer: &PeerReport| {
         search.is_in(&peer.id) || peer.address.is_some_and(|address| search.begins(&address.to_string()))
@@ -69,9 +74,11 @@ pub(super) async fn list_peers(ops: Data<Ops>, key: Path<String>, page: Query<Pa
     responses((status = OK, body = PeerReport, description = "the client"), Problem)
 )]
 #[get("/api/keys/{key}/peers/{id}")]
-pub(super) async fn show_peer(ops: Data<Ops>, path: Path<(String, String)>) -> JsonResult<PeerReport> {
-    let (key, id) = path.into_inner();
-    let (key, id) = (parse_key(&key)?, PeerId::parse(&id).map_err(|_| absent())?);
+pub(super) async fn show_peer(
+    ops: Data<Ops>,
+    OfKey { key, names: [id] }: OfKey<1>,
+) -> JsonResult<PeerReport> {
+    let id = PeerId::parse(&id).map_err(|_| absent())?;
     // A PeerJS client and a guest may have the same id, and in an outage clients of two nodes.
     let peer = ops.runtime.node.peers_called(key.as_str(), &id).await.into_iter().next();
     peer.map(Json).ok_or_else(absent)
@@ -88,9 +95,12 @@ fn absent() -> Problem {
     responses((status = NO_CONTENT, description = "the client is disconnected"), Problem)
 )]
 #[delete("/api/keys/{key}/peers/{id}")]
-pub(super) async fn kick_peer(ops: Data<Ops>, request: HttpRequest, path: Path<(String, String)>) -> Reply {
-    let (actor, (key, id)) = (actor(&request), path.into_inner());
-    let (key, id) = (parse_key(&key)?, PeerId::parse(&id).map_err(|_| absent())?);
+pub(super) async fn kick_peer(
+    ops: Data<Ops>,
+    request: HttpRequest,
+    OfKey { key, names: [id] }: OfKey<1>,
+) -> Reply {
+    let (actor, id) = (actor(&request), PeerId::parse(&id).map_err(|_| absent())?);
     match ops.runtime.admin.kick(actor, &key, &id).await {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(absent()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::error::{JsonPayloadError, QueryPayloadError};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError, web};
 use serde::Serialize;
@@ -88,11 +88,6 @@ pub(super) fn for_query() -> web::QueryConfig {
         };
         Problem::new(StatusCode::BAD_REQUEST, detail).into()
     })
-}
-
-pub(super) fn for_path() -> web::PathConfig {
-    web::PathConfig::default()
-        .error_handler(|error: PathError, _| Problem::new(StatusCode::BAD_REQUEST, error.to_string()).into())
 }
 
 impl ResponseError for Problem {

@@ -1,14 +1,15 @@
 //! The rooms of a key, and their members.
 
 use actix_web::get;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Query};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::keys::{parse_key, tenant};
+use super::keys::tenant;
 use super::problem::Problem;
 use super::state::{JsonResult, Ops, Page, Search, cut_to_page};
+use super::target::OfKey;
 
 /// A room.
 #[derive(Serialize, ToSchema)]
@@ -55,8 +56,12 @@ pub(super) struct MemberPage {
     responses((status = OK, body = RoomPage, description = "one page of rooms"), Problem)
 )]
 #[get("/api/keys/{key}/rooms")]
-pub(super) async fn list_rooms(ops: Data<Ops>, key: Path<String>, page: Query<Page>) -> JsonResult<RoomPage> {
-    let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
+pub(super) async fn list_rooms(
+    ops: Data<Ops>,
+    OfKey { key, names: [] }: OfKey,
+    page: Query<Page>,
+) -> JsonResult<RoomPage> {
+    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
     let rooms = rooms.into_iter().flat_map(|rooms| rooms.behind(page.after.as_deref()));
     let rooms = rooms.filter(|(name, _)| search.is_in(name)).map(|(name, members)| Room { name, members });
@@ -73,11 +78,10 @@ pub(super) async fn list_rooms(ops: Data<Ops>, key: Path<String>, page: Query<Pa
 #[get("/api/keys/{key}/rooms/{name}/members")]
 pub(super) async fn list_members(
     ops: Data<Ops>,
-    path: Path<(String, String)>,
+    OfKey { key, names: [name] }: OfKey<1>,
     page: Query<Page>,
 ) -> JsonResult<MemberPage> {
-    let (key, name) = path.into_inner();
-    let (key, limit, search) = (parse_key(&key)?, page.limit()?, Search::new(page.search.as_deref()));
+    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
     let members = rooms.into_iter().flat_map(|rooms| rooms.members_behind(&name, page.after.as_deref()));
     let member = |(id, data): (_, Option<String>)| {

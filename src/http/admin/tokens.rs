@@ -1,17 +1,14 @@
 //! Tokens that may do a part of the API, for one key.
 
-use actix_web::http::Method;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse, delete, post};
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::keys::parse_key;
 use super::problem::Problem;
 use super::state::{Ops, Reply, actor, blocking};
+use super::target::OfKey;
 use crate::keys::{KeyToken, TokenChange, TokenScope};
-use crate::wire::ApiKey;
 
 /// A token that is added.
 #[derive(Deserialize, ToSchema)]
@@ -42,10 +39,10 @@ struct AddedToken {
 pub(super) async fn add_token(
     ops: Data<Ops>,
     request: HttpRequest,
-    key: Path<String>,
+    OfKey { key, names: [] }: OfKey,
     body: Json<NewToken>,
 ) -> Reply {
-    let (actor, key, NewToken { name, scopes }) = (actor(&request), parse_key(&key)?, body.into_inner());
+    let (actor, NewToken { name, scopes }) = (actor(&request), body.into_inner());
     let (token, text) = KeyToken::new(&key, &name, scopes);
     blocking(ops, move |runtime| Ok(runtime.admin.change_token(actor, &key, TokenChange::Add(token))?))
         .await?;
@@ -62,34 +59,10 @@ pub(super) async fn add_token(
 pub(super) async fn remove_token(
     ops: Data<Ops>,
     request: HttpRequest,
-    path: Path<(String, String)>,
+    OfKey { key, names: [name] }: OfKey<1>,
 ) -> Reply {
-    let (actor, (key, name)) = (actor(&request), path.into_inner());
-    let key = parse_key(&key)?;
+    let actor = actor(&request);
     blocking(ops, move |runtime| Ok(runtime.admin.change_token(actor, &key, TokenChange::Remove(name))?))
         .await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// The scope that a request needs, and its key. `None` if tokens of keys may not send it.
-pub(super) fn needed(method: &Method, pattern: Option<&str>, path: &str) -> Option<(TokenScope, ApiKey)> {
-    let scope = match (method.as_str(), pattern?) {
-        (
-            "POST",
-            "/api/keys/{key}/messages"
-            | "/api/keys/{key}/peers/{id}/messages"
-            | "/api/keys/{key}/rooms/{name}/messages",
-        ) => TokenScope::Messages,
-        (
-            "GET" | "HEAD",
-            "/api/keys/{key}/peers"
-            | "/api/keys/{key}/peers/{id}"
-            | "/api/keys/{key}/rooms"
-            | "/api/keys/{key}/rooms/{name}/members",
-        ) => TokenScope::PeersRead,
-        ("DELETE", "/api/keys/{key}/peers/{id}") => TokenScope::Kick,
-        _ => return None,
-    };
-    let key = percent_decode_str(path.split('/').nth(3)?).decode_utf8().ok()?;
-    Some((scope, ApiKey::parse(&key).ok()?))
 }

@@ -137,8 +137,8 @@ pub(crate) struct GuessLimiter {
     wrong: DashMap<GuessSource, RateLimit>,
 }
 
-/// An address, or all clients of a proxy at that address. So guesses through a proxy do not lock out an operator who
-/// connects directly.
+/// An address, or all clients of a proxy at that address. So guesses through a proxy do not count for an operator who connects
+/// directly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct GuessSource {
     /// `None` for loopback, where a program can choose from 16 million addresses.
@@ -168,7 +168,7 @@ impl GuessLimiter {
         GuessLimiter { limit, wrong: DashMap::new() }
     }
 
-    /// Checks whether a guess may be compared at `now` milliseconds.
+    /// Checks whether a source may guess at `now` milliseconds.
     pub(crate) fn check(&self, source: GuessSource, now: u64) -> Result<(), LimitExceeded> {
         match self.wrong.get(&source).map_or(Duration::ZERO, |wrong| wrong.charge(0, PER_SECOND, now)) {
             Duration::ZERO => Ok(()),

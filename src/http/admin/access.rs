@@ -16,6 +16,7 @@ use actix_web::web::{Data, Json, ReqData};
 use actix_web::{Error, HttpRequest, HttpResponse, delete, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
 use ring::hmac;
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
@@ -118,17 +119,36 @@ fn check(ops: &Ops, request: &ServiceRequest, target: &Target) -> Result<(), Pro
     {
         return check_key_token(ops, request, target, &key, token);
     }
-    let scope = match given.filter(|_| tokens.is_some()) {
-        Some(given) => check_guess(ops, &tokens, request.request(), given).map(|(_, scope)| scope),
+    let checked = match given {
+        Some(given) => find(&tokens, given).map(|(_, scope)| scope).ok_or(Refused::WrongToken),
         None => check_session(&tokens, request),
     };
-    match scope {
-        Ok(scope) => scope.check(request.method(), target),
+    let refused = match checked {
+        Ok(scope) => return scope.check(request.method(), target),
+        Err(refused) => refused,
+    };
+    if tokens.admin.is_none() {
+        let local = check_local(request);
         // Without an admin token, local programs may do all.
-        Err(_) if tokens.admin.is_none() && check_local(request).is_ok() => Ok(()),
-        Err(_) if !tokens.is_some() => check_local(request),
-        Err(problem) => Err(problem),
+        if local.is_ok() || !tokens.is_some() {
+            return local;
+        }
     }
+    Err(match refused {
+        Refused::WrongToken => wrong_token(ops, request.request()),
+        Refused::NoToken => unauthorized(),
+        Refused::OtherSite => Problem::forbidden(OTHER_SITE),
+    })
+}
+
+/// The reason why the token or the session of a request allows nothing.
+enum Refused {
+    /// There is none, or the session has ended.
+    NoToken,
+    /// It is wrong, so it may be a guess.
+    WrongToken,
+    /// It is right, but a page of another site may have asked for a change.
+    OtherSite,
 }
 
 /// The token of a header; empty if it is no bearer token.
@@ -145,12 +165,13 @@ fn check_key_token(
     key: &ApiKey,
     token: &str,
 ) -> Result<(), Problem> {
-    let scopes = limited(ops, request.request(), || {
+    let known = || {
         let tenant = ops.runtime.node.tenant(key.as_str())?;
         let policy = tenant.policy();
         let known = policy.settings().tokens.iter().find(|known| known.is(token))?;
         Some(known.scopes.clone())
-    })?;
+    };
+    let scopes = known().ok_or_else(|| wrong_token(ops, request.request()))?;
     let needed = target.needed(request.method());
     if needed.is_some_and(|(scope, of)| of == *key && scopes.contains(&scope)) {
         return Ok(());
@@ -168,31 +189,32 @@ fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
     is_allowed.then_some(()).ok_or_else(|| Problem::forbidden(OTHER_SITE))
 }
 
-/// Checks a token that a caller gave. Returns it with what it allows.
-fn check_guess<'a>(
-    ops: &Ops,
-    tokens: &'a ApiTokens,
-    request: &HttpRequest,
-    given: &[u8],
-) -> Result<(&'a AdminToken, Scope), Problem> {
-    limited(ops, request, || {
-        // Compares all tokens, each in constant time, so that the time reveals nothing about them.
-        let is_right = |token: &AdminToken| bool::from(given.ct_eq(token.as_str().as_bytes()));
-        scopes(tokens).filter(|(token, _)| is_right(token)).reduce(|first, _| first)
-    })
+/// The token that equals a given one, with what it allows. Hashes of all tokens are compared, in constant time: the time reveals
+/// neither the length of a token nor which one is right.
+fn find<'a>(tokens: &'a ApiTokens, given: &[u8]) -> Option<(&'a AdminToken, Scope)> {
+    let hash = |text: &[u8]| digest(&SHA256, text);
+    let given = hash(given);
+    let is_right =
+        |token: &AdminToken| bool::from(given.as_ref().ct_eq(hash(token.as_str().as_bytes()).as_ref()));
+    scopes(tokens).filter(|(token, _)| is_right(token)).reduce(|first, _| first)
 }
 
-/// Looks for the meaning of a token, and counts wrong ones. Above the rate limit of wrong tokens, no token is compared. If the
-/// right one still passed, the limit would not limit guesses.
-fn limited<T>(ops: &Ops, request: &HttpRequest, find: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+/// Counts a wrong token, in a header, a cookie or a login, and refuses it. The right one is never refused: others of the same
+/// address, such as clients of a proxy, cannot keep an operator out. So what makes guessing hopeless is the length of a token; the
+/// limit bounds the work for guesses.
+fn wrong_token(ops: &Ops, request: &HttpRequest) -> Problem {
     let (runtime, address) = (&ops.runtime, request.peer_addr().map(|peer| peer.ip()));
     let (guesser, now) = (GuessSource::new(address, is_forwarded(request.headers())), runtime.now());
-    let checked = runtime.admin.wrong_tokens.check(guesser, now);
-    checked.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, address))?;
-    find().ok_or_else(|| {
-        runtime.admin.wrong_tokens.count_wrong(guesser, now);
-        unauthorized()
-    })
+    match runtime.admin.wrong_tokens.check(guesser, now) {
+        Ok(()) => {
+            runtime.admin.wrong_tokens.count_wrong(guesser, now);
+            unauthorized()
+        }
+        Err(too_many) => {
+            runtime.events.limit_hit(too_many.limit, None, address);
+            too_many.into()
+        }
+    }
 }
 
 fn unauthorized() -> Problem {
@@ -209,14 +231,13 @@ fn scopes(tokens: &ApiTokens) -> impl Iterator<Item = (&AdminToken, Scope)> {
 const BEARER: &[u8] = b"Bearer ";
 
 /// A browser sends its cookie for every page. So a change is accepted only if a page of this server asks for it.
-fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, Problem> {
+fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, Refused> {
     let headers = request.headers();
-    let found = scopes(tokens).find(|(token, _)| has_session(token, headers));
-    let (_, scope) = found.ok_or_else(unauthorized)?;
+    let scope = find_session(tokens, headers, unix_time())?;
     let is_ours =
         headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") || is_own_origin(headers);
     let is_allowed = request.method().is_safe() || is_ours;
-    is_allowed.then_some(scope).ok_or_else(|| Problem::forbidden(OTHER_SITE))
+    is_allowed.then_some(scope).ok_or(Refused::OtherSite)
 }
 
 /// True if the page that asks is one of the host that it asks. Browsers send no `Sec-Fetch-Site` over plain HTTP to another
@@ -283,7 +304,8 @@ pub(super) async fn log_in(
     let mut response = HttpResponse::NoContent();
     let tokens = ops.runtime.api_tokens.load();
     if tokens.has_login() {
-        let (token, scope) = check_guess(&ops, &tokens, &request, login.token.as_bytes())?;
+        let found = find(&tokens, login.token.as_bytes());
+        let (token, scope) = found.ok_or_else(|| wrong_token(&ops, &request))?;
         scope.check(request.method(), &target)?;
         let value = value(token, unix_time().saturating_add(LIFETIME));
         response.insert_header((header::SET_COOKIE, cookie(&request, &value, LIFETIME)?));
@@ -302,11 +324,26 @@ pub(super) async fn log_out(request: HttpRequest) -> Reply {
     Ok(HttpResponse::NoContent().insert_header((header::SET_COOKIE, none)).finish())
 }
 
-/// True if the request has a cookie of a session that has not ended.
-fn has_session(token: &AdminToken, headers: &HeaderMap) -> bool {
+/// Cookies of one request that are looked at: others may be guesses.
+const MAX_COOKIES: usize = 4;
+
+/// What the session of a request allows. The cookie of one that has ended is no guess.
+fn find_session(tokens: &ApiTokens, headers: &HeaderMap, now: u64) -> Result<Scope, Refused> {
     let lines = headers.get_all(header::COOKIE).filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.any(|(name, value)| name == COOKIE && is_valid(token, value, unix_time()))
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    // Empty after a logout.
+    let given = pairs.filter(|(name, value)| *name == COOKIE && !value.is_empty()).map(|(_, value)| value);
+    let mut refused = Refused::NoToken;
+    for value in given.take(MAX_COOKIES) {
+        // Tries all tokens, as for a token itself.
+        let signed = scopes(tokens).filter_map(|(token, scope)| Some((expiry(token, value)?, scope)));
+        match signed.reduce(|first, _| first) {
+            Some((expires, scope)) if expires > now => return Ok(scope),
+            Some(_) => {}
+            None => refused = Refused::WrongToken,
+        }
+    }
+    Err(refused)
 }
 
 fn cookie(request: &HttpRequest, value: &str, max_age: u64) -> Result<HeaderValue, Problem> {
@@ -324,11 +361,12 @@ fn value(token: &AdminToken, expires: u64) -> String {
     format!("{expires}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-fn is_valid(token: &AdminToken, value: &str, now: u64) -> bool {
-    let Some((expires, tag)) = value.split_once('.') else { return false };
-    let (Ok(expires), Ok(tag)) = (expires.parse::<u64>(), URL_SAFE_NO_PAD.decode(tag)) else { return false };
+/// The second at which the session of a cookie expires, if the token has signed it.
+fn expiry(token: &AdminToken, value: &str) -> Option<u64> {
+    let (expires, tag) = value.split_once('.')?;
+    let (expires, tag) = (expires.parse::<u64>().ok()?, URL_SAFE_NO_PAD.decode(tag).ok()?);
     // ring compares in constant time.
-    expires > now && hmac::verify(&key(token), signed(expires).as_bytes(), &tag).is_ok()
+    hmac::verify(&key(token), signed(expires).as_bytes(), &tag).is_ok().then_some(expires)
 }
 
 fn key(token: &AdminToken) -> hmac::Key {
@@ -383,13 +421,22 @@ mod tests {
         AdminToken::parse(text).unwrap()
     }
 
+    /// What a cookie of this value allows at a second, on a server with this admin token. An error tells if it counts as a guess.
+    fn session(admin: &AdminToken, value: &str, now: u64) -> Result<Scope, bool> {
+        let tokens = ApiTokens { admin: Some(admin.clone()), ..ApiTokens::default() };
+        let request =
+            TestRequest::default().insert_header((header::COOKIE, format!("a=b; {COOKIE}={value}")));
+        let found = find_session(&tokens, request.to_http_request().headers(), now);
+        found.map_err(|refused| matches!(refused, Refused::WrongToken))
+    }
+
     #[test]
     fn a_session_ends_with_its_time_and_with_its_token() {
         let (token, other) = (token("a-token-of-the-operator"), token("a-token-of-another-one"));
         let value = value(&token, 1000);
-        assert!(is_valid(&token, &value, 999));
-        assert!(!is_valid(&token, &value, 1000), "it has expired");
-        assert!(!is_valid(&other, &value, 999), "the token has changed");
+        assert_eq!(session(&token, &value, 999), Ok(Scope::All));
+        assert_eq!(session(&token, &value, 1000), Err(false), "it has expired, and is no guess");
+        assert_eq!(session(&other, &value, 999), Err(true), "the token has changed");
     }
 
     #[test]
@@ -398,9 +445,20 @@ mod tests {
         let value = value(&token, 1000);
         let (_, tag) = value.split_once('.').unwrap();
         let cut = &value[..value.len() - 1];
-        for other in [&format!("2000.{tag}"), &format!("01000.{tag}x"), cut, "1000.", "1000", ".", "", "x.y"]
-        {
-            assert!(!is_valid(&token, other, 0), "{other}");
+        for other in [&format!("2000.{tag}"), &format!("01000.{tag}x"), cut, "1000.", "1000", ".", "x.y"] {
+            assert_eq!(session(&token, other, 0), Err(true), "{other}");
         }
+        assert_eq!(session(&token, "", 0), Err(false), "after a logout");
+    }
+
+    #[test]
+    fn more_cookies_than_a_browser_sends_are_not_tried() {
+        let token = token("a-token-of-the-operator");
+        let value = value(&token, 1000);
+        let with = |guesses: usize| {
+            session(&token, &format!("{}{value}", format!("1.x; {COOKIE}=").repeat(guesses)), 0)
+        };
+        assert_eq!(with(MAX_COOKIES - 1), Ok(Scope::All));
+        assert_eq!(with(MAX_COOKIES), Err(true));
     }
 }

@@ -143,7 +143,7 @@ impl From<AdminError> for Problem {
 
 impl From<LimitExceeded> for Problem {
     fn from(too_many: LimitExceeded) -> Self {
-        let detail = "too many wrong tokens from this address: wait, or use another address";
+        let detail = "too many wrong tokens from this address: wait, or send the right one";
         let retry_after = Some(too_many.seconds());
         Problem { retry_after, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }

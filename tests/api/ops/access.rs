@@ -6,6 +6,7 @@ use peerbroker::config::{AdminToken, ApiTokens};
 use serde_json::json;
 
 use crate::harness::api::Api;
+use crate::harness::keys::plain_key;
 use crate::harness::ops::{with_api, with_tokens};
 use crate::harness::{on_own, wait_until};
 
@@ -156,19 +157,50 @@ fn wrong_tokens_are_slowed_down_and_nobody_elsewhere_waits() {
     for _ in 0..51 {
         wrong.get("/api/stats").problem(401);
     }
-    for refused in [wrong.get("/api/stats"), right.get("/api/stats")] {
-        assert!(refused.problem(429).contains("too many wrong tokens"));
-        assert_eq!(refused.response.header("retry-after").as_deref(), Some("1"));
-    }
+    let refused = wrong.get("/api/stats");
+    assert!(refused.problem(429).contains("too many wrong tokens"));
+    assert_eq!(refused.response.header("retry-after").as_deref(), Some("1"));
+    // The right token is right, whoever shares its address.
+    assert_eq!(right.get("/api/stats").status, 200);
     // Requests through a proxy and direct ones are counted separately.
-    let line = format!("X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer {TOKEN}");
-    assert_eq!(api.with_header(&line).get("/api/stats").status, 200);
+    let proxied = api.clone().with_header("X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer wrong");
+    proxied.get("/api/stats").problem(401);
     server.advance(Duration::from_millis(200));
-    assert_eq!(right.get("/api/stats").status, 200);
     wrong.get("/api/stats").problem(401);
-    right.get("/api/stats").problem(429);
-    server.advance(Duration::from_millis(200));
-    assert_eq!(right.get("/api/stats").status, 200);
+    wrong.get("/api/stats").problem(429);
+}
+
+/// A token in a header, a forged cookie, a login, and a token of a key.
+#[test]
+fn each_carrier_of_a_wrong_token_counts_and_none_of_a_right_one() {
+    let (server, api) = with_api(&[plain_key("one")], Some(TOKEN), |_| {});
+    let right = api.clone().with_token(TOKEN);
+    let cookie = |value: &str| api.clone().with_header(&format!("Cookie: peerbroker_session={value}"));
+    let log_in = |token: &str| api.post("/api/session", &json!({ "token": token }));
+    let added = right.post("/api/keys/one/tokens", &json!({"name": "own", "scopes": ["peers:read"]}));
+    let of_key = api.clone().with_token(added.json["token"].as_str().unwrap());
+    let session = log_in(TOKEN).response.header("set-cookie").unwrap();
+    let session = session.split(';').next().unwrap().rsplit_once('=').unwrap().1;
+    let wrong: [&dyn Fn() -> u16; 4] = [
+        &|| api.clone().with_token("wrong").get("/api/stats").status,
+        &|| cookie("9999999999.AAAA").get("/api/stats").status,
+        &|| log_in("wrong").status,
+        &|| api.clone().with_token("pbk_b25l_x").get("/api/keys/one/peers").status,
+    ];
+    for guess in wrong {
+        assert_eq!((0..51).map(|_| guess()).filter(|status| *status == 401).count(), 51);
+        for other in wrong {
+            assert_eq!(other(), 429);
+        }
+        assert_eq!(right.get("/api/stats").status, 200);
+        assert_eq!(cookie(session).get("/api/stats").status, 200);
+        assert_eq!(log_in(TOKEN).status, 204);
+        assert_eq!(of_key.get("/api/keys/one/peers").status, 200);
+        // No token, and the cookie after a logout.
+        api.get("/api/stats").problem(401);
+        cookie("").get("/api/stats").problem(401);
+        server.advance(Duration::from_secs(60));
+    }
 }
 
 #[test]

@@ -104,12 +104,11 @@ fn wrong_logins_are_slowed_down_and_those_who_are_logged_in_go_on() {
     for _ in 0..51 {
         log_in(&api, "wrong").problem(401);
     }
-    for refused in
-        [log_in(&api, "wrong"), log_in(&api, TOKEN), api.clone().with_token(TOKEN).get("/api/stats")]
-    {
-        refused.problem(429);
-        assert_eq!(refused.response.header("retry-after").as_deref(), Some("1"));
-    }
+    let refused = log_in(&api, "wrong");
+    refused.problem(429);
+    assert_eq!(refused.response.header("retry-after").as_deref(), Some("1"));
+    assert_eq!(log_in(&api, TOKEN).status, 204);
+    assert_eq!(api.clone().with_token(TOKEN).get("/api/stats").status, 200);
     assert_eq!(browser.get("/api/stats").status, 200);
 }
 

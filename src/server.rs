@@ -31,7 +31,7 @@ use crate::config::Listen;
 use crate::embed::PeerBroker;
 use crate::events::Event;
 use crate::http::admin::{self, ClientPort, Ops};
-use crate::http::edge::handle;
+use crate::http::edge;
 use crate::http::public::handshake::upgrade;
 use crate::http::public::{self, Mounted};
 use crate::lan::lan_address;
@@ -62,6 +62,7 @@ const LAG_INTERVAL: Duration = Duration::from_millis(500);
 macro_rules! http_service {
     ($io:ty, $mounted:ident) => {{
         let (sockets, pages) = (Arc::clone(&$mounted), Arc::clone(&$mounted));
+        let runtime = Arc::clone(&$mounted.runtime);
         let upgrade = move |(request, framed): (Request, Framed<$io, h1::Codec>)| {
             let mounted = Arc::clone(&sockets);
             async move {
@@ -72,19 +73,22 @@ macro_rules! http_service {
         let app = App::new()
             .configure(|app| public::configure(app, Arc::clone(&pages)))
             .default_service(public::handler(pages));
-        http_over!($io, app, upgrade(fn_service(upgrade)))
+        http_over!($io, app, runtime, upgrade(fn_service(upgrade)))
     }};
 }
 
 macro_rules! http_over {
-    ($io:ty, $app:expr $(, $more:ident($with:expr))?) => {
+    ($io:ty, $app:expr, $runtime:ident $(, $more:ident($with:expr))?) => {
         HttpService::build()
             .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.state())))
-            .keep_alive(KeepAlive::Timeout(REQUEST_TIMEOUT))
+            // `Connection` ends those that are idle.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(REQUEST_TIMEOUT)
             .client_disconnect_timeout(REQUEST_TIMEOUT)
             $(.$more($with))?
-            .h1(apply_fn_factory(map_config($app, |()| AppConfig::default()), handle))
+            .h1(apply_fn_factory(map_config($app, |()| AppConfig::default()), move |request, service: &_| {
+                edge::handle(&$runtime, request, service)
+            }))
     };
 }
 
@@ -248,8 +252,13 @@ impl Server {
         let threads = runtime.events.threads().clone();
         let workers = Workers::start(&threads, API, 1, listener.socket, move || {
             let (runtime, turns) = (Arc::clone(&runtime), Turns::of(PLAIN_PER_TURN));
-            let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), false);
-            fn_service(plain).and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
+            let accepting = Arc::clone(&runtime);
+            let plain = move |io| accept_plain(io, Arc::clone(&accepting), turns.clone(), false);
+            fn_service(plain).and_then(http_over!(
+                Connection<TcpStream>,
+                admin::app(Arc::clone(&ops)),
+                runtime
+            ))
         })?;
         Ok(Some(Serving { listeners: vec![kept], workers }))
     }

@@ -28,8 +28,29 @@ use crate::router::Writer;
 /// Time for which a client may read nothing of a response.
 const STALL: Duration = Duration::from_secs(10);
 
-/// Time limit for a client to start its next request, and then to send the complete head.
+/// Time limit for a client to start its first request, and for each complete head.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time for which a connection may be idle between two requests.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct IdleTime {
+    told: Duration,
+    /// The value of `Keep-Alive` that tells the client.
+    pub(crate) keep_alive: &'static str,
+}
+
+/// As in Node.
+const OF_CLIENTS: IdleTime = IdleTime { told: Duration::from_secs(5), keep_alive: "timeout=5" };
+
+/// Balancers send the next request on a connection that is as old as theirs may be: 60 s for most, and 600 s on Google Cloud.
+const OF_PROXIES: IdleTime = IdleTime { told: Duration::from_secs(620), keep_alive: "timeout=620" };
+
+/// An idle connection ends this much later than its client was told, so that a request that is on its way then is answered.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
+
+/// Most connections of each worker that may be idle for as long as those of proxies. They are a tenth of all that it may have, so
+/// they cannot keep others out.
+const MAX_KEPT: usize = 2500;
 
 /// A connection below HTTP.
 pub(crate) struct Connection<T> {
@@ -73,19 +94,20 @@ impl<T> Connection<T> {
         stall.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Ready when the next request is overdue, independent of HTTP's own timeouts. The timer is not reset for each
-    /// request; it checks the state when it fires.
+    /// Ready when the next request is overdue. HTTP's own timeout is for the first head only. The timer is not reset for each
+    /// request; it checks the state when it fires, and so often that no head has more than its time.
     fn poll_request_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let request_timer = self.request_timer.get_or_insert_with(|| Box::pin(sleep(REQUEST_TIMEOUT)));
         loop {
             ready!(request_timer.as_mut().poll(cx));
             let now = Instant::now();
             let is_waiting = !self.is_writing && !self.state.is_handling();
-            let due = if is_waiting { self.state.waiting_since.get() } else { now } + REQUEST_TIMEOUT;
+            let latest = now + REQUEST_TIMEOUT;
+            let due = if is_waiting { self.state.due() } else { latest };
             if due <= now {
                 return Poll::Ready(());
             }
-            request_timer.as_mut().reset(due);
+            request_timer.as_mut().reset(due.min(latest));
         }
     }
 }
@@ -109,7 +131,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.poll_request_timeout(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            // HTTP ends an idle connection in good order, as if its client had, and TLS with a goodbye.
+            let ended = if this.state.is_idle() { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) };
+            return Poll::Ready(ended);
         }
         if this.is_writing {
             return this.state.pause_reading(cx);
@@ -173,11 +197,42 @@ pub(crate) struct ConnectionState {
     /// The time at which the server began to wait for a request: after the last response, or at the first byte of a head.
     waiting_since: Cell<Instant>,
     head_begun: Cell<bool>,
+    has_answered: Cell<bool>,
+    kept: RefCell<Option<Kept>>,
     /// Bytes that HTTP may still read before it must handle its input.
     readable: Cell<usize>,
     ended: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     watcher: RefCell<Option<Waker>>,
+}
+
+/// A connection that may be idle for as long as one of a proxy.
+struct Kept {
+    may_stay: Box<dyn Fn() -> bool>,
+    _place: Place,
+}
+
+/// One of the [`MAX_KEPT`] places of a worker.
+struct Place;
+
+thread_local! {
+    static PLACES_TAKEN: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Place {
+    fn take() -> Option<Self> {
+        let taken = PLACES_TAKEN.get();
+        (taken < MAX_KEPT).then(|| {
+            PLACES_TAKEN.set(taken + 1);
+            Place
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        PLACES_TAKEN.set(PLACES_TAKEN.get().saturating_sub(1));
+    }
 }
 
 /// Marks a request as being handled, until HTTP has the complete response.
@@ -190,6 +245,8 @@ impl ConnectionState {
             active_requests: Cell::default(),
             waiting_since: Cell::new(Instant::now()),
             head_begun: Cell::default(),
+            has_answered: Cell::default(),
+            kept: RefCell::default(),
             readable: Cell::new(READ_SIZE),
             ended: Cell::default(),
             reader: RefCell::default(),
@@ -200,6 +257,31 @@ impl ConnectionState {
     /// Counts the connection towards the limit of its address.
     pub(crate) fn permit(&self) -> Option<&ConnectionPermit> {
         self.permit.as_ref()
+    }
+
+    /// Lets the connection be idle for as long as one of a proxy, while `may_stay` is true and the worker has a place.
+    pub(crate) fn keep_while(&self, may_stay: impl Fn() -> bool + 'static) {
+        let mut kept = self.kept.borrow_mut();
+        if kept.is_none() {
+            *kept = Place::take().map(|place| Kept { may_stay: Box::new(may_stay), _place: place });
+        }
+    }
+
+    /// Time for which the connection may be idle.
+    pub(crate) fn idle_time(&self) -> &'static IdleTime {
+        let is_kept = self.kept.borrow().as_ref().is_some_and(|kept| (kept.may_stay)());
+        if is_kept { &OF_PROXIES } else { &OF_CLIENTS }
+    }
+
+    /// True between two requests.
+    fn is_idle(&self) -> bool {
+        self.has_answered.get() && !self.head_begun.get()
+    }
+
+    /// The time at which the next request is overdue.
+    fn due(&self) -> Instant {
+        let time = if self.is_idle() { self.idle_time().told + IN_FLIGHT } else { REQUEST_TIMEOUT };
+        self.waiting_since.get() + time
     }
 
     /// Ready when the client has closed its side.
@@ -280,6 +362,7 @@ impl Drop for ActiveRequest {
         let requests = &self.0.active_requests;
         requests.set(requests.get().saturating_sub(1));
         self.0.head_begun.set(false);
+        self.0.has_answered.set(true);
         self.0.restart_request_timeout();
         self.0.resume_reading();
     }
@@ -427,9 +510,41 @@ mod tests {
             assert!(timeout(REQUEST_TIMEOUT * 10, read(&mut connection)).await.is_err());
             drop(active);
         }
+        assert!(timeout(OF_CLIENTS.told + IN_FLIGHT - MS, read(&mut connection)).await.is_err());
+        assert_eq!(timeout(2 * MS, read(&mut connection)).await.expect("an end").unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_after_a_long_pause_has_no_more_time_than_the_first() {
+        let (mut client, server) = duplex(16);
+        let mut connection = Connection::new(server, None);
+        connection.state().keep_while(|| true);
+        drop(connection.state().handle());
+        assert!(timeout(Duration::from_secs(601), read(&mut connection)).await.is_err());
+        client.write_all(b"half").await.unwrap();
+        assert_eq!(read(&mut connection).await.unwrap(), 4);
         assert!(timeout(REQUEST_TIMEOUT - MS, read(&mut connection)).await.is_err());
         let failed = timeout(2 * MS, read(&mut connection)).await.expect("an end").unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_worker_keeps_so_many_connections_and_no_more() {
+        let connections: Vec<_> = (0..MAX_KEPT + 1).map(|_| ConnectionState::new(None)).collect();
+        connections.iter().for_each(|connection| connection.keep_while(|| true));
+        let are_kept = connections.iter().filter(|connection| connection.idle_time() == &OF_PROXIES).count();
+        assert_eq!(are_kept, MAX_KEPT);
+        drop(connections);
+        let next = ConnectionState::new(None);
+        next.keep_while(|| true);
+        assert_eq!(next.idle_time(), &OF_PROXIES);
+    }
+
+    #[test]
+    fn a_client_is_told_the_time_that_holds() {
+        for time in [OF_CLIENTS, OF_PROXIES] {
+            assert_eq!(time.keep_alive, format!("timeout={}", time.told.as_secs()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

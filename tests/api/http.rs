@@ -310,6 +310,27 @@ fn the_icon_that_browsers_ask_for_is_there() {
 }
 
 #[test]
+fn a_client_of_a_trusted_proxy_is_told_a_longer_time() {
+    let told = |response: &crate::harness::http_client::Response| response.header("keep-alive");
+    for (proxied, expected) in [(false, "timeout=5"), (true, "timeout=620")] {
+        on_own_with(
+            |config| config.proxied = proxied,
+            |server| {
+                let mut connection = server.http();
+                for (target, headers) in
+                    [("/peerjs/id", ""), ("/nothing", ""), ("/", "Accept: text/html\r\n")]
+                {
+                    let answer = connection.request("GET", target, headers);
+                    assert_eq!(told(&answer).as_deref(), Some(expected), "{target}");
+                }
+                let last = connection.request("GET", "/peerjs/id", "Connection: close\r\n");
+                assert_eq!((told(&last), last.header("connection").as_deref()), (None, Some("close")));
+            },
+        );
+    }
+}
+
+#[test]
 fn other_paths_and_other_methods_are_nothing_here() {
     on_own(|server| {
         for (method, target) in [

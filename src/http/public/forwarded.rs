@@ -112,6 +112,12 @@ pub(crate) fn proxy_chain(config: &Config, headers: &HeaderMap, peer: SocketAddr
     ProxyChain { client, proxies: named.max(1), is_client_named: named > 0 }
 }
 
+/// True if a request comes from a trusted proxy.
+pub(crate) fn is_by_proxy(config: &Config, head: &RequestHead) -> bool {
+    let is_proxy = head.peer_addr.is_some_and(|peer| config.is_proxy(&peer.ip().to_canonical()));
+    is_proxy && has_secret(config, head.headers())
+}
+
 /// True if a request has the secret of the proxies, or needs none.
 fn has_secret(config: &Config, headers: &HeaderMap) -> bool {
     let mut given = headers.get_all(HeaderName::from_static("x-proxy-secret"));

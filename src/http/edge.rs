@@ -37,6 +37,11 @@ where
     let answered = connection::handle(request, service);
     async move {
         let mut response = answered.await?;
+        if asked == ConnectionType::Upgrade {
+            // Nothing was upgraded: actix-http hands those requests to another service. It would answer `Connection: upgrade`, and
+            // end the connection.
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        }
         let stays = response.head().connection_type() != ConnectionType::Close;
         if let Some(connection) = connection.filter(|_| stays && asked == ConnectionType::KeepAlive) {
             // As Node does, so that clients with a pool send no request at the moment of the end.

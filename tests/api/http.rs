@@ -1,7 +1,9 @@
 //! Responses over HTTP.
 
+use crate::harness::http_client::HttpConnection;
 use crate::harness::legacy::post;
 use crate::harness::messages::{forwarded_offer, offer};
+use crate::harness::ops::with_api;
 use crate::harness::{TestServer, Transport, on_both_with, on_own, on_own_with};
 use peerbroker::config::{Dialect, Dialects, MountPath};
 
@@ -327,6 +329,26 @@ fn a_client_of_a_trusted_proxy_is_told_a_longer_time() {
                 assert_eq!((told(&last), last.header("connection").as_deref()), (None, Some("close")));
             },
         );
+    }
+}
+
+/// As curl with `--http2` and clients in Java send it.
+#[test]
+fn an_upgrade_that_is_ignored_is_not_in_the_answer() {
+    let (server, api) = with_api(&[], None, |_| {});
+    let asking =
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n";
+    for (address, target) in
+        [(server.address, "/peerjs/id"), (server.address, "/nothing"), (api.address, "/readyz")]
+    {
+        let plain = HttpConnection::open(address).request("GET", target, "Connection: close\r\n");
+        let mut connection = HttpConnection::open(address);
+        let answer = connection.request("GET", target, asking);
+        assert_eq!(answer.status, plain.status, "{target}");
+        for name in ["connection", "keep-alive", "upgrade"] {
+            assert_eq!(answer.header(name), plain.header(name), "{target}: {name}");
+        }
+        connection.expect_end();
     }
 }
 

@@ -19,7 +19,7 @@ const STYLES = [['uuid', 'Random UUIDs'], ['short', 'Eight letters and digits'],
 const FIRST = [
   ['name', 'Name', 'text', '', 'For people, usually the name of an app.'],
   [['concurrent_limit', 'Client limit', 'number', 5000], ['messages_per_second', 'Messages per second and client', 'number', 200, '0: no limit']],
-  ['origins', 'Pages that may use it', 'lines', [], 'One origin per line, as https://example.org or https://*.example.org. Empty: all pages.'],
+  ['origins', 'Pages that may use it', 'lines', [], 'One origin per line, as https://example.org, https://*.example.org, or app://. of an app. null lets in all sites, because each can open a sandboxed frame. Empty: all pages.'],
   ['allow_no_origin', 'Programs without an origin may use it too', 'check', false],
 ];
 const MORE = [

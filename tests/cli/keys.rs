@@ -61,6 +61,23 @@ fn add_prints_the_key_alone_and_then_what_a_client_needs() {
 }
 
 #[test]
+fn origins_that_pages_of_others_have_too_are_taken_and_said_to_be_so() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "k"]);
+    let told = |args: &[&str]| {
+        let ended = keys(&directory, args);
+        assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
+        ended.stderr
+    };
+    let null = "--origin null lets in pages of every site, because each may open a sandboxed frame, whose origin is null\n";
+    assert_eq!(told(&["add", "-k", "app", "--origin=app://.", "--origin=null"]), null);
+    assert_eq!(shown(&directory, "app")["origins"], json!(["app://.", "null"]));
+    assert!(told(&["set", "k", "--origin=file://"]).starts_with("--origin file:// lets in every HTML file "));
+    assert_eq!(told(&["set", "k", "--name", "the origins stay"]), "");
+    assert_eq!(told(&["set", "k", "--origin=app://.", "--origin=capacitor://localhost"]), "");
+}
+
+#[test]
 fn a_new_key_has_the_defaults_that_the_help_tells() {
     let directory = Directory::new();
     assert_eq!(done(&directory, &["add", "--key", "mykey"])[0], "mykey");

@@ -534,7 +534,8 @@ fn values_that_peerjs_server_starts_with_are_taken_with_a_warning() {
     ] {
         one_warning(args, &[], words);
     }
-    assert_eq!(warnings(&["--cors", "null", "https://*.a.test"], &[]), [""; 0]);
+    let fine = ["null", "https://*.a.test", "app://.", "capacitor://localhost", "file://"];
+    assert_eq!(warnings(&[&["--cors"], &fine[..]].concat(), &[]), [""; 0]);
     let mut program = Program::start_command(command(&["--host", "127.0.0.1"]).env("PORT", "0abc"));
     assert_eq!(program.get("/peerjs/id").status, 200);
     expect(&program.stop().stderr, &["PORT \"0abc\" is taken as 0"]);

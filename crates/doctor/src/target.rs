@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use url::Url;
+use url::{Position, Url};
 
 use super::DoctorFailed;
 
@@ -89,10 +89,16 @@ impl fmt::Display for Target {
     }
 }
 
-/// The origin of a page, from its URL.
+/// The origin of a page, from its URL. Apps have schemes of their own; pages without an address have the origin `null`.
 pub(super) fn origin(text: &str) -> Result<String, DoctorFailed> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.map(|url| url.origin().ascii_serialization()).ok_or_else(|| DoctorFailed::Origin(text.to_owned()))
+    if text == "null" {
+        return Ok(text.to_owned());
+    }
+    let url = Url::parse(text).ok().filter(|url| url.has_authority());
+    match url.as_ref().map(Url::scheme) {
+        None | Some("ftp" | "ws" | "wss") => Err(DoctorFailed::Origin(text.to_owned())),
+        Some(_) => Ok(url.iter().map(|url| &url[..Position::AfterPort]).collect()),
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +158,10 @@ mod tests {
     fn the_origin_of_a_page_needs_no_path() {
         assert_eq!(origin("https://a.example/game?x").unwrap(), "https://a.example");
         assert_eq!(origin("http://a.example:8080").unwrap(), "http://a.example:8080");
-        for text in ["a.example", "*", "file:///x", ""] {
+        for (text, sent) in [("app://./x", "app://."), ("file:///x", "file://"), ("null", "null")] {
+            assert_eq!(origin(text).unwrap(), sent);
+        }
+        for text in ["a.example", "*", "wss://a.example", "localhost:3000", ""] {
             assert!(origin(text).is_err(), "{text}");
         }
     }

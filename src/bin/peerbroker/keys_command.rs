@@ -8,7 +8,7 @@ use std::path::{Path, absolute};
 
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
-use peerbroker::keys::{Change, Key, KeyError, KeyStore, KeyToken, Settings, TokenChange};
+use peerbroker::keys::{Change, Key, KeyError, KeyStore, KeyToken, Origin, Settings, TokenChange};
 use peerbroker::wire::ApiKey;
 
 use audit::Audit;
@@ -43,8 +43,10 @@ fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(),
                     "no setting to change was given; `peerbroker keys set --help` lists the options",
                 ));
             }
+            let origins = change.origins.clone().unwrap_or_default();
             let changed = existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?;
             audit.note("changed", &changed);
+            warn_of_shared_origins(&origins);
             format!("Changed:\n{}", shown::details(&changed))
         }
         KeysCommand::Enable(OneKey { key }) => switch(cli, key, true, audit)?,
@@ -69,7 +71,13 @@ fn add(cli: &Cli, key: Option<ApiKey>, settings: &KeySettings, audit: &Audit<'_>
     let added = shown::added(&key);
     open(cli)?.add(key.clone())?;
     audit.note("added", &key);
+    warn_of_shared_origins(&key.settings.origins);
     Ok(added)
+}
+
+/// Says on stderr which given origins are also those of other people's pages.
+fn warn_of_shared_origins(origins: &[Origin]) {
+    origins.iter().filter_map(Origin::shared_with).for_each(|why| eprintln!("--origin {why}"));
 }
 
 fn token(cli: &Cli, command: &TokenCommand, audit: &Audit<'_>) -> Result<String, Failure> {

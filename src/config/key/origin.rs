@@ -10,19 +10,31 @@ use utoipa::{PartialSchema, ToSchema};
 /// Maximum bytes of an origin in a request. The longest DNS name has 253.
 pub const MAX_ORIGIN_BYTES: usize = 300;
 
+/// The origin of pages without an address, such as sandboxed frames.
+const NULL: &str = "null";
+
 /// An origin of pages: `https://example.org`, with a port unless it is the default of the scheme. A pattern like
-/// `https://*.example.org` matches all subdomains at any depth, but not `example.org` itself. Origins are compared
-/// in the form that browsers send.
+/// `https://*.example.org` matches all subdomains at any depth, but not `example.org` itself. Apps have schemes of their
+/// own, as in `app://.`; pages without an address have the origin `null`. Origins are compared in the form that browsers send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin {
     text: String,
-    /// True if it matches several origins.
-    is_pattern: bool,
+    compared: Compared,
+}
+
+/// The comparison of an origin with the one of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compared {
+    Exactly,
+    /// Chromium sends the host of an app's scheme in lower case, WebKit as the app writes it.
+    IgnoringCase,
+    /// A star matches subdomains.
+    AsPattern,
 }
 
 /// Schemes that people write, and that no page has: browsers load none from them, or give it the origin `null`.
-const NO_PAGES: &[&str] = &["ftp", "ftps", "sftp", "file", "ws", "wss", "data", "blob"];
+const NO_PAGES: &[&str] = &["ftp", "ftps", "sftp", "ws", "wss", "data", "blob"];
 
 /// The error of a text that is no valid origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,55 +64,83 @@ impl Origin {
     /// Parses an origin, in upper or lower case, with or without a final slash and the default port of the scheme.
     pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
         let text = text.to_ascii_lowercase();
+        if text == NULL {
+            return Ok(Origin::exact(NULL));
+        }
         let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
         if NO_PAGES.contains(&scheme) {
             return Err(InvalidOrigin::NoPages);
         }
-        let default_port = match scheme {
-            "https" => ":443",
-            "http" => ":80",
-            _ => "",
+        let (is_of_app, default_port) = match scheme {
+            "https" => (false, ":443"),
+            "http" => (false, ":80"),
+            _ => (true, ""),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let authority = authority.strip_suffix(default_port).unwrap_or(authority);
-        let host = authority.strip_prefix("*.").unwrap_or(authority);
+        let parent = authority.strip_prefix("*.");
+        let host = parent.unwrap_or(authority);
+        let compared = match parent {
+            Some(_) => Compared::AsPattern,
+            None if is_of_app => Compared::IgnoringCase,
+            None => Compared::Exactly,
+        };
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        // An app's host is a name that the app chose, such as `.`; files have none.
+        let has_name = compared == Compared::IgnoringCase || !host.is_empty() && !host.starts_with('.');
         let valid = !scheme.is_empty()
             && scheme.chars().all(is_scheme)
-            && !host.is_empty()
-            && !host.starts_with(['.', ':'])
+            && has_name
+            && !host.starts_with(':')
             && host.chars().all(is_host);
-        let origin =
-            || Origin { text: format!("{scheme}://{authority}"), is_pattern: host.len() < authority.len() };
+        let origin = || Origin { text: format!("{scheme}://{authority}"), compared };
         valid.then(origin).ok_or(InvalidOrigin::Malformed)
     }
 
     /// A text that matches the same text only, even if no browser sends it: peerjs-server compares all values of `--cors` so.
     pub fn exact(text: &str) -> Self {
-        Origin { text: text.to_owned(), is_pattern: false }
+        Origin { text: text.to_owned(), compared: Compared::Exactly }
     }
 
-    /// The origin of a page: its address without the path.
+    /// The origin of a page: its address without the path. Pages that share their origin with pages of others have none.
     pub fn of_page(address: &str) -> Result<Self, InvalidOrigin> {
         let (scheme, rest) = address.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let origin = Origin::parse(&format!("{scheme}://{authority}"))?;
-        if origin.is_pattern { Err(InvalidOrigin::Malformed) } else { Ok(origin) }
+        if authority.is_empty() || origin.compared == Compared::AsPattern {
+            return Err(InvalidOrigin::Malformed);
+        }
+        Ok(origin)
     }
 
     /// True if it matches the `Origin` header of a request.
     pub fn matches(&self, origin: &str) -> bool {
-        match self.text.split_once("*.").filter(|_| self.is_pattern) {
-            None => self.text == origin,
-            // The star matches DNS labels only, so no `/`, `@` or port can slip in.
-            Some((scheme, parent)) => {
-                let host = origin.strip_prefix(scheme);
-                let below = host.and_then(|host| host.strip_suffix(parent)?.strip_suffix('.'));
-                below.is_some_and(|names| {
-                    !names.is_empty() && names.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-                })
-            }
+        match self.compared {
+            Compared::Exactly => self.text == origin,
+            Compared::IgnoringCase => self.text.eq_ignore_ascii_case(origin),
+            Compared::AsPattern => self.has_below(origin),
+        }
+    }
+
+    /// True if the pattern matches. The star matches DNS labels only, so no `/`, `@` or port can slip in.
+    fn has_below(&self, origin: &str) -> bool {
+        let below = self.text.split_once("*.").and_then(|(scheme, parent)| {
+            origin.strip_prefix(scheme)?.strip_suffix(parent)?.strip_suffix('.')
+        });
+        below.is_some_and(|names| {
+            !names.is_empty() && names.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        })
+    }
+
+    /// A sentence about an origin that pages of others have too.
+    pub fn shared_with(&self) -> Option<&'static str> {
+        match &*self.text {
+            NULL => Some(
+                "null lets in pages of every site, because each may open a sandboxed frame, whose origin is null",
+            ),
+            "file://" => Some("file:// lets in every HTML file that a user opens, wherever it came from"),
+            _ => None,
         }
     }
 
@@ -165,6 +205,33 @@ mod tests {
     }
 
     #[test]
+    fn apps_have_schemes_and_hosts_of_their_own() {
+        for text in ["app://.", "app://-", "ionic://localhost", "tauri://localhost:1420", "my+app.x://"] {
+            let allowed = origin(text);
+            assert!(allowed.matches(text) && allowed.shared_with().is_none(), "{text}");
+            for other in ["app://", "app://..", "app://a", "http://localhost", "https://.", "null", "file://"]
+            {
+                assert!(!allowed.matches(other), "{text} {other}");
+            }
+        }
+        assert!(origin("MyApp://Bundle/").matches("myapp://Bundle"));
+    }
+
+    #[test]
+    fn files_and_pages_without_an_address_match_the_origins_that_they_send() {
+        for (texts, sent, others) in [
+            (["null", "NULL"], "null", ["Null", "file://"]),
+            (["file://", "file:///"], "file://", ["null", "file:///"]),
+        ] {
+            for text in texts {
+                assert!(origin(text).matches(sent), "{text}");
+                assert!(origin(text).shared_with().unwrap().starts_with(&format!("{sent} lets in ")));
+                assert!(!others.iter().any(|other| origin(text).matches(other)), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn an_exact_text_matches_only_itself() {
         for text in ["example.org", "*.example.org", "https://a.test,https://b.test", "https://Example.org/x"]
         {
@@ -201,8 +268,8 @@ mod tests {
     #[test]
     fn an_invalid_origin_is_refused() {
         for (why, texts) in [
-            (InvalidOrigin::NoScheme, &["", "example.org", "*", "null", "https:example.org"][..]),
-            (InvalidOrigin::NoPages, &["ftp://example.org", "WSS://example.org", "file:///index.html"]),
+            (InvalidOrigin::NoScheme, &["", "example.org", "*", "nul", "https:example.org"][..]),
+            (InvalidOrigin::NoPages, &["ftp://example.org", "WSS://example.org", "ftps://a.test"]),
             (
                 InvalidOrigin::Malformed,
                 &[
@@ -214,6 +281,12 @@ mod tests {
                     "://a",
                     "https://*.*.a",
                     "https://:8080",
+                    "https://.",
+                    "https:///",
+                    "app://*.",
+                    "app://:1",
+                    "app://./index.html",
+                    "file:///index.html",
                 ],
             ),
         ] {
@@ -236,6 +309,7 @@ mod tests {
             ("http://[::1]:9000/", "http://[::1]:9000"),
             ("https://a.example/*", "https://a.example"),
             ("capacitor://localhost", "capacitor://localhost"),
+            ("app://./index.html", "app://."),
         ] {
             assert_eq!(Origin::of_page(address).map(String::from), Ok(origin.to_owned()), "{address}");
         }

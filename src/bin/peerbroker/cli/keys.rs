@@ -193,7 +193,7 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| vec![
     Row::new("name", |k| &mut k.change.name, parsed("NAME", |text| check_name(text).map(|()| text.to_owned())),
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),
-        "Pages that may use the key, as in https://example.org or https://*.example.org; may be repeated", "").at_most(1).unset("all"),
+        "Pages that may use the key, as in https://example.org or https://*.example.org; may be repeated", "An app has an origin of its own, as in app://. or capacitor://localhost. `null` is the origin of files, and of sandboxed frames, which pages of every site can open.").at_most(1).unset("all"),
     Row::new("auth", |k| &mut k.auth, choice("METHOD", [("none", Method::None), ("jwt", Method::Jwt), ("webhook", Method::Webhook)]),
         "Proof that a client owns its id: none, jwt or webhook", "none: the first client to claim an id owns it; jwt: the token is a JSON Web Token for the id; webhook: the server asks your URL").unset("none"),
     Row::new("jwt_secret_file", |k| &mut k.jwt_secret_file, path("FILE"),

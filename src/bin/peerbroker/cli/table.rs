@@ -109,7 +109,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("allow_rooms", |d| &mut d.config.allow_rooms, switch(),
                 "Let clients use [rooms](PROTOCOL.md#rooms)", "").live().of(KEY).odd(odd::switch),
             Row::new("cors", |d| &mut d.cors, kind("ORIGIN", cors, |origin: &Option<Origin>| origin.as_ref().map_or("*".to_owned(), Origin::to_string)),
-                "Pages that may read HTTP answers", "By their origin, as in https://example.org, or https://*.example.org for all subdomains; `*` means all.").unset("all").common().live().odd(odd::origin),
+                "Pages that may read HTTP answers", "By their origin, as in https://example.org, or https://*.example.org for all subdomains; an app has one of its own, as in app://. or capacitor://localhost. `*` means all; `null` means files, and sandboxed frames, which pages of every site can open.").unset("all").common().live().odd(odd::origin),
             Row::new("registration", |d| &mut d.config.registration.open, choice("open|closed", [("open", true), ("closed", false)]),
                 "`open` lets anybody register a key, through a form on the landing page", "See [registration](KEYS.md#registration).").live(),
             Row::new("registrations_per_day", |d| &mut d.config.registration.per_day, number(&COUNT, ANY),

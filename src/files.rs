@@ -1,28 +1,15 @@
 //! Reads files that operators name, up to a size, and creates private ones. A path may lead to an endless device or a pipe.
+//! A byte order mark in front of a file is skipped.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::system;
+pub use peerbroker_core::bounded_read::FileError;
+use peerbroker_core::bounded_read::read_all;
 
-/// The reason why a file cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// An error of the system.
-    #[error(transparent)]
-    System(#[from] io::Error),
-    /// The path is a directory, a device or a pipe.
-    #[error("it is not a regular file")]
-    NotRegular,
-    /// The file is longer than this many bytes.
-    #[error("it has more than {0} bytes")]
-    TooLong(u64),
-    /// The file is not text.
-    #[error("it is not UTF-8 text")]
-    NotText,
-}
+use crate::system;
 
 /// Identifies the version of a file, also if a link leads to another file now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,12 +78,6 @@ pub fn private_dir() -> DirBuilder {
 /// Keeps the names in a directory over a power cut.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     system::sync_dir(dir)
-}
-
-fn read_all(from: impl Read, max: u64) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
-    from.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max { Err(FileError::TooLong(max)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("single_flight", "", "parking_lot tokio::sync"),
     layer("lan", "", "gethostname"),
-    layer("files", "system", "thiserror"),
+    layer("files", "system bounded_read", ""),
     // The differences between Unix and Windows.
     layer("system", "", "libc listenfd rustix::event rustix::fs"),
     // The media plane, or its stand-in.
@@ -170,12 +170,13 @@ pub const LAYERS: &[Layer] = &[
         "bytes dashmap log parking_lot quinn_udp socket2 stun_types thiserror tokio",
     ),
     // The crate that the others share.
-    layer("peerbroker_core", "media_api threads clock rate_limit address ports wire", ""),
+    layer("peerbroker_core", "media_api threads clock rate_limit address bounded_read ports wire", ""),
     layer("media_api", "threads clock wire", "arc_swap"),
     layer("threads", "", "log parking_lot thiserror tokio::runtime tokio::sync tokio::task tokio::test"),
     layer("clock", "", "tokio::sync tokio::time"),
     layer("rate_limit", "", ""),
     layer("address", "", ""),
+    layer("bounded_read", "", "thiserror"),
     layer("ports", "", "socket2"),
     layer("wire", "", "thiserror"),
 ];
@@ -207,7 +208,7 @@ pub const PROGRAM: &[&str] = &[
 /// The other crates of the workspace: the front of each, and its layers.
 pub const CRATES: &[(&str, &str)] = &[
     ("peerbroker_media", "relay turn datapath"),
-    ("peerbroker_core", "media_api threads clock rate_limit address ports wire"),
+    ("peerbroker_core", "media_api threads clock rate_limit address bounded_read ports wire"),
 ];
 
 /// The only layers that may know actix.

@@ -145,6 +145,44 @@ fn one_port_for_clients_and_the_api_says_so() {
 }
 
 #[test]
+fn files_may_begin_with_a_byte_order_mark() {
+    const TOKEN: &str = "a-secret-of-sixteen-or-more";
+    let directory = Directory::new();
+    let marked = |name: &str, text: &str| directory.file(name, &format!("\u{feff}{text}"));
+    let of_fixture = |name: &str| marked(name, &fs::read_to_string(fixture(name)).unwrap());
+    let config = format!(
+        "sslkey = '{}'\nsslcert = '{}'\nops_port = 0\nadmin_token_file = '{}'\n",
+        of_fixture("ec-pkcs8.key"),
+        of_fixture("ec-chain.pem"),
+        marked("token", TOKEN)
+    );
+    let mut program = Program::start(&["--config", &marked("p.toml", &config)]);
+    let (api, _) = program.expect_api();
+    assert_eq!(api.with_token(TOKEN).get("/api/stats").status, 200);
+    let url = format!("https://localhost:{}", program.address.port());
+    let examined = run(&["doctor", &url, "--ca", &of_fixture("root.pem")], &[]);
+    assert_eq!(examined.status.code(), Some(0), "{:?} {}", examined.stdout, examined.stderr);
+
+    let key_set = marked("keys.jwks", &fs::read_to_string(fixture("../jwt/jwks.json")).unwrap());
+    let data_dir = directory.arg("data");
+    let keys = |args: &[&str]| {
+        let ended = run(&[&["keys"], args, &["--data_dir", &data_dir]].concat(), &[]);
+        assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
+        ended.stdout.join("\n")
+    };
+    keys(&["add", "-k", "a", "--jwks_file", &key_set]);
+    keys(&[
+        "add",
+        "-k",
+        "b",
+        "--jwt_key_file",
+        &marked("ed.pem", &fs::read_to_string(fixture("../jwt/ed.pem")).unwrap()),
+    ]);
+    let export = marked("export.json", &keys(&["export"]));
+    assert_eq!(keys(&["import", "--replace", &export]), "Imported 2 keys.");
+}
+
+#[test]
 fn a_certificate_of_version_1_says_so_and_how_to_make_another() {
     let args = ["--sslkey", &fixture("ec-sec1.key"), "--sslcert", &fixture("version1.pem")];
     for more in [&[][..], &["--check_config"]] {

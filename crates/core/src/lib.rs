@@ -17,6 +17,7 @@
 )]
 
 pub mod address;
+pub mod bounded_read;
 pub mod clock;
 pub mod media_api;
 pub mod ports;

@@ -1,11 +1,11 @@
 //! Checks if browsers accept a certificate: its chain, its names, its dates.
 
 use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use peerbroker_core::bounded_read::{FileError, read_all};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -36,7 +36,8 @@ impl Trust {
     pub(super) fn load(ca: Option<&Path>) -> Result<Self, DoctorFailed> {
         let mut anchors = webpki_roots::TLS_SERVER_ROOTS.to_vec();
         let Some(path) = ca else { return Ok(Trust { anchors, own: Vec::new() }) };
-        let pem = read(path).map_err(|error| DoctorFailed::Ca(path.to_owned(), error))?;
+        let pem = File::open(path).map_err(FileError::from).and_then(|file| read_all(file, MAX_CA_BYTES));
+        let pem = pem.map_err(|error| DoctorFailed::Ca(path.to_owned(), error))?;
         let no_certificate = || DoctorFailed::NoCertificate(path.to_owned());
         let own: Vec<CertificateDer<'static>> =
             CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|_| no_certificate())?;
@@ -45,15 +46,6 @@ impl Trust {
         }
         if own.is_empty() { Err(no_certificate()) } else { Ok(Trust { anchors, own }) }
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut pem = Vec::new();
-    File::open(path)?.take(MAX_CA_BYTES + 1).read_to_end(&mut pem)?;
-    if pem.len() as u64 > MAX_CA_BYTES {
-        return Err(io::Error::other(format!("it has more than {MAX_CA_BYTES} bytes")));
-    }
-    Ok(pem)
 }
 
 /// True if the chain is the certificate that a broker with `--acme` shows before it has one: self-signed, without a

@@ -26,6 +26,7 @@ use std::time::Duration;
 use certificate::Trust;
 use http::{NoAnswer, Response, Server};
 use hyper::StatusCode;
+use peerbroker_core::bounded_read::FileError;
 use report::{Finding, Report, failed, ok, skipped};
 use socket::Socket;
 use target::Target;
@@ -88,7 +89,7 @@ pub enum DoctorFailed {
     Origin(String),
     /// The file of authorities cannot be read, or is too long.
     #[error("cannot read --ca {}: {}", .0.display(), .1)]
-    Ca(PathBuf, io::Error),
+    Ca(PathBuf, FileError),
     /// The file of authorities is not a PEM file, or has no certificate.
     #[error("--ca {} has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'", .0.display())]
     NoCertificate(PathBuf),

@@ -1,7 +1,7 @@
 // Copies what the pages load from node_modules to dist/, and prints each
-// script's SRI value, which src/http/embedded.rs has.
+// script's SRI value, which src/http/public/html.rs has.
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 
 const scripts = {
   'peerjs.js': 'node_modules/peerjs/dist/peerjs.js',
@@ -39,14 +39,18 @@ const licenses = {
   'util-deprecate': 'node_modules/util-deprecate/LICENSE',
 };
 
+// Maps are not served, because they are larger than all scripts. Developer tools warn of a map that is named and missing.
+const MAP = /^\/\/# sourceMappingURL=.*$\n?/m;
+
 const here = (path) => new URL(path, import.meta.url);
 
 await rm(here('dist'), { recursive: true, force: true });
 await mkdir(here('dist'));
 
 for (const [target, source] of Object.entries(scripts)) {
-  await copyFile(here(source), here(`dist/${target}`));
-  const hash = createHash('sha384').update(await readFile(here(source))).digest('base64');
+  const script = (await readFile(here(source), 'utf8')).replace(MAP, '');
+  await writeFile(here(`dist/${target}`), script);
+  const hash = createHash('sha384').update(script).digest('base64');
   console.log(`${target}  sha384-${hash}`);
 }
 

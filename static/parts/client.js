@@ -1,5 +1,5 @@
 /*! PeerJS {{version}} (MIT), preset to the broker that serves this file: `new Peer()` connects there.
- *  The unchanged build is beside it: {{plain}}, integrity {{integrity}} */
+ *  The build without a preset is beside it: {{plain}}, integrity {{integrity}} */
 {{library}}
 (() => {
   {{preset.js}}

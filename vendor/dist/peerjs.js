@@ -4712,4 +4712,3 @@ window.peerjs = {
 /** @deprecated Should use peerjs namespace */ window.Peer = (0, $11967427976ce06d$export$ecd1fc136c422448);
 
 })();
-//# sourceMappingURL=peerjs.js.map

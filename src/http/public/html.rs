@@ -16,7 +16,7 @@ use crate::config::{ClientOptions, Dialect};
 #[folder = "static/"]
 pub(super) struct Static;
 
-/// A published build of a library that the pages use.
+/// A published build of a library that the pages use, without the name of its source map.
 pub(super) struct Library {
     pub(super) file: &'static str,
     pub(super) text: &'static str,
@@ -38,11 +38,11 @@ macro_rules! vendored {
 pub(super) const PEERJS_VERSION: &str = "1.5.5";
 
 pub(super) const PEERJS: Library =
-    vendored!("peerjs.min.js", "sha384-x0YgkOr/3UOZP2CRDxGW9e0Q+2Qjyr3uJrm4xU32Y7ZCNAo7Cc7bjhrZMi/dwczu");
+    vendored!("peerjs.min.js", "sha384-xSYA4ssQq8Yhz/Q1+3vKEeT4lDqURUEp1xRPmwcOjnk1DscU9fCDjifAraFhWPmQ");
 
 /// The same release, not minified.
 pub(super) const PEERJS_READABLE: Library =
-    vendored!("peerjs.js", "sha384-JZYCWB8nNc19LOH+qWXVtd4yoj+iRdKZu/qnRcFHld1b5YBOcy5NOxqmaMVDx8sA");
+    vendored!("peerjs.js", "sha384-wBK0FNOkLGym0CCY2ePxqPX20marLejkiCBjz8AZ2VYiAi8cJUS7qrZ2QRAzpNoU");
 
 pub(super) const QRCODE: Library =
     vendored!("qrcode.js", "sha384-e9EFD6BGC90bkW9aDV5xbbBfzwN7G8YImHao2lfLVKV/hPB0E0go+H3I64h7oHtA");
@@ -224,6 +224,19 @@ mod tests {
             let hash = STANDARD.encode(digest(&SHA384, library.text.as_bytes()));
             assert_eq!(format!("sha384-{hash}"), library.integrity, "{}", library.file);
         }
+    }
+
+    #[test]
+    fn no_file_names_a_source_map() {
+        let libraries = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER]
+            .map(|Library { file, text, .. }| (file.into(), text.into()));
+        let own = Static::iter().filter_map(|name| {
+            let text = String::from_utf8_lossy(&Static::get(&name)?.data).into_owned();
+            Some((name, text))
+        });
+        let named: Vec<_> =
+            libraries.into_iter().chain(own).filter(|(_, text)| text.contains("sourceMappingURL=")).collect();
+        assert!(named.is_empty(), "{:?}", named.iter().map(|(name, _)| name).collect::<Vec<_>>());
     }
 
     #[test]

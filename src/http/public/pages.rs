@@ -94,9 +94,9 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
         "rooms.js" => rooms_script(request),
         "rooms.mjs" | "rooms.d.ts" => with(cached(request, name, Static::get(name)?.data), [NO_CACHE]),
         _ => {
-            // The published build, byte by byte.
+            // The published build, without a preset.
             let mut libraries = [PEERJS, PEERJS_READABLE].into_iter();
-            let Library { file, text, .. } = libraries.find(|library| unchanged_name(library) == name)?;
+            let Library { file, text, .. } = libraries.find(|library| plain_name(library) == name)?;
             let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
             with(cached(request, file, text.as_bytes().into()), [for_ever])
         }
@@ -107,23 +107,21 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
 }
 
 /// `peerjs-1.5.5.min.js`: a name with the version, because the file never changes.
-fn unchanged_name(library: &Library) -> String {
+fn plain_name(library: &Library) -> String {
     library.file.replacen("peerjs", &format!("peerjs-{PEERJS_VERSION}"), 1)
 }
 
 fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> HttpResponse {
     let has_key = mounted.runtime.config().default_key;
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
-    // The source map is not embedded, so requests of browsers for it would fail.
-    let code = library.text.rsplit_once("//# sourceMappingURL").map_or(library.text, |(code, _)| code);
     let has_ice = peerjs::has_servers(mounted, request);
     let values = Values::default()
         .with_html("version", PEERJS_VERSION.to_owned())
-        .with_html("plain", unchanged_name(library))
+        .with_html("plain", plain_name(library))
         .with_html("integrity", library.integrity.to_owned())
         .with_html("key", serde_json::json!(key).to_string())
         .with_html("has_ice_servers", has_ice.to_string())
-        .with_html("library", code.to_owned());
+        .with_html("library", library.text.to_owned());
     let text = values.part(template).into_bytes();
     with(cached(request, template, text.into()), [NO_CACHE])
 }

@@ -70,7 +70,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "runtime",
         "webhooks session node cluster limits keys tls config events media media_api threads clock wire",
-        "arc_swap log parking_lot rand rustls serde serde_json strsim thiserror tokio::io tokio::net tokio::time utoipa",
+        "arc_swap log parking_lot rand rustls serde serde_json socket2 strsim thiserror tokio utoipa",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(

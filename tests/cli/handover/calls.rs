@@ -1,11 +1,18 @@
 //! Relayed calls while servers take over from each other: they go on, new ones are relayed by the new server, and a call that has
 //! to end is told to both clients.
 
+use std::env;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixSocketAddr, UnixStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 
 use testkit::messages::message;
 use testkit::ports::free_ports;
 use testkit::relay_client::{Line, Side, payload, relay_in};
+use testkit::tools::lacks;
 use testkit::turn_client::{Datagrams, SECRET, TurnClient, tcp};
 
 use super::{UPDATES, start_at, start_with_socket};
@@ -201,6 +208,57 @@ fn the_next_server_tells_clients_that_the_old_one_ends_their_calls() {
     next.expect_log("1 pair of clients heard that the server before this one ends their relayed calls");
     call.sides.iter().for_each(Side::expect_revoked);
     expect_end_of_drain(old, 8);
+}
+
+/// A user of nobody, for connections that are not the server's own.
+const STRANGER: u32 = 12345;
+
+/// The variable with the name of the socket for a stranger.
+const SOCKET_OF_SERVER: &str = "TEST_SOCKET_OF_SERVER";
+
+/// The socket on which the server at an address hears which calls end.
+fn connect_to_calls(address: &str) -> io::Result<UnixStream> {
+    let name = format!("peerbroker-calls-{address}");
+    UnixStream::connect_addr(&UnixSocketAddr::from_abstract_name(name)?)
+}
+
+#[test]
+fn connections_of_another_user_hold_up_no_end_of_calls() {
+    let server = Program::start(&[]);
+    let mut clients = UFRAGS[0].map(|id| server.client(id));
+    let address = server.address.to_string();
+    let mut strangers = Command::new(env::current_exe().expect("this test"));
+    strangers.args([
+        "--exact",
+        "handover::calls::child_of_another_user_that_connects",
+        "--ignored",
+        "--nocapture",
+    ]);
+    strangers.env(SOCKET_OF_SERVER, &address).stdin(Stdio::piped()).stdout(Stdio::piped()).uid(STRANGER);
+    let mut strangers = match strangers.spawn() {
+        Ok(strangers) => strangers,
+        Err(error) => return lacks(&format!("cannot start a program of another user: {error}")),
+    };
+    let output = BufReader::new(strangers.stdout.take().expect("piped"));
+    assert!(output.lines().map_while(Result::ok).any(|line| line == "connected"));
+    let [one, other] = UFRAGS[0];
+    let report = format!(r#"[["peerjs",["{one}","{other}"]]]"#);
+    connect_to_calls(&address).unwrap().write_all(report.as_bytes()).unwrap();
+    expect_leave(&mut clients);
+    drop(strangers.stdin.take());
+    strangers.wait().unwrap();
+}
+
+#[test]
+#[ignore = "the child of the test above, which lets it end"]
+fn child_of_another_user_that_connects() {
+    let Some(address) = env::var_os(SOCKET_OF_SERVER) else { return };
+    let connections: Vec<_> =
+        (0..100).map(|_| connect_to_calls(address.to_str().unwrap()).unwrap()).collect();
+    // Not through `println!`, which the test would catch.
+    writeln!(io::stdout(), "connected").unwrap();
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    drop(connections);
 }
 
 fn clients_stay_until_the_next_server_can_relay(mut old: Program, next: &Program) {

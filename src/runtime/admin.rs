@@ -147,7 +147,7 @@ pub(crate) struct Admin {
     /// active one.
     writing: Mutex<KnownKeys>,
     log: Option<Arc<dyn LogControl>>,
-    /// The filter that the API has set, and the time at which it ends.
+    /// The filter that the API has set, and the time at which it ends. Held while the log gets another filter, so that both agree.
     temporary_filter: Mutex<Option<(String, Option<u64>)>>,
 }
 
@@ -281,15 +281,21 @@ impl Admin {
     pub(crate) fn sweep(&self, now: u64) {
         self.signups.sweep(now);
         self.wrong_tokens.sweep(now);
-        let until = self.temporary_filter.lock().as_ref().and_then(|(_, until)| *until);
-        if until.is_some_and(|until| until <= now) {
-            if let Err(error) = self.filter_log(None, None) {
-                // Not tried again: it would fail each time.
-                *self.temporary_filter.lock() = None;
-                log::error!("{error}; its filter may not be the configured one");
-            }
-            self.node.events().emit(|| Event::LogFilter { by: None, filter: None, seconds: None });
+        if let Err(error) = self.end_filter(now) {
+            log::error!("{error}; its filter may not be the configured one");
         }
+    }
+
+    /// Ends the filter of the log if its time is over.
+    fn end_filter(&self, now: u64) -> Result<(), LogError> {
+        let mut temporary = self.temporary_filter.lock();
+        if !temporary.as_ref().is_some_and(|(_, until)| until.is_some_and(|until| until <= now)) {
+            return Ok(());
+        }
+        // Also if it fails. It is not tried again, because it would fail each time.
+        *temporary = None;
+        self.node.events().emit(|| Event::LogFilter { by: None, filter: None, seconds: None });
+        self.filter_log(None)
     }
 
     /// The filter of the log.
@@ -309,19 +315,18 @@ impl Admin {
         seconds: Option<u32>,
     ) -> Result<(), LogError> {
         let until = seconds.map(|seconds| self.node.clock().now() + u64::from(seconds) * 1000);
-        self.filter_log(filter.clone(), until)?;
+        let mut temporary = self.temporary_filter.lock();
+        self.filter_log(filter.as_deref())?;
+        *temporary = filter.clone().map(|filter| (filter, until));
         self.node.events().emit(|| Event::LogFilter { by: Some(by), filter, seconds });
         Ok(())
     }
 
-    /// Filters the log by another text, until a time if one is given; `None` ends that.
-    fn filter_log(&self, filter: Option<String>, until: Option<u64>) -> Result<(), LogError> {
+    /// Filters the log by another text, or by the configured one.
+    fn filter_log(&self, filter: Option<&str>) -> Result<(), LogError> {
         let log = self.log.as_ref().ok_or(LogError::Unsupported)?;
-        let mut temporary = self.temporary_filter.lock();
-        let set = caught(|| log.set_temporary(filter.as_deref()));
-        set.map_err(|panic| LogError::Failed(panic.to_string()))?.map_err(LogError::Invalid)?;
-        *temporary = filter.map(|filter| (filter, until));
-        Ok(())
+        let set = caught(|| log.set_temporary(filter));
+        set.map_err(|panic| LogError::Failed(panic.to_string()))?.map_err(LogError::Invalid)
     }
 
     fn check_webhook(&self, webhook: &Webhook) -> Result<(), BadWebhook> {
@@ -457,10 +462,41 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
+    /// A log that can be filtered.
+    struct AnyLog;
+
+    impl LogControl for AnyLog {
+        fn configured(&self) -> String {
+            "info".to_owned()
+        }
+
+        fn set_temporary(&self, _: Option<&str>) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
     fn admin() -> Admin {
         let config = LiveConfig::from(Config { default_key: false, ..Config::default() });
         let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
-        Admin::new(node, Arc::new(MemoryKeys::new()), None)
+        Admin::new(node, Arc::new(MemoryKeys::new()), Some(Arc::new(AnyLog)))
+    }
+
+    #[test]
+    fn a_filter_that_is_set_while_another_one_ends_stays() {
+        let admin = admin();
+        for _ in 0..2_000 {
+            admin.set_log(Actor::Elsewhere, Some("warn".to_owned()), Some(0)).unwrap();
+            let together = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    together.wait();
+                    admin.sweep(u64::MAX);
+                });
+                together.wait();
+                admin.set_log(Actor::Elsewhere, Some("debug".to_owned()), None).unwrap();
+            });
+            assert_eq!(admin.log().unwrap().filter, "debug", "the end of an older filter ended it");
+        }
     }
 
     /// A key that cannot be used, because there is no relay.

@@ -66,13 +66,13 @@ impl SqliteKeys {
     ///
     /// Locks the directory itself. A lock on the database would be lost: SQLite has its own, and closing any handle of the
     /// file ends them all (fcntl(2)).
-    pub fn lock_directory(&self) -> Result<bool, KeyError> {
+    pub fn lock_directory(&self) -> bool {
         let mut database = self.0.lock();
         let dir = database.path.parent().unwrap_or(&database.path);
-        let Ok(lock) = File::open(dir) else { return Ok(true) };
+        let Ok(lock) = File::open(dir) else { return true };
         let locked = lock.try_lock();
         database.lock = Some(lock);
-        Ok(!matches!(locked, Err(TryLockError::WouldBlock)))
+        !matches!(locked, Err(TryLockError::WouldBlock))
     }
 }
 

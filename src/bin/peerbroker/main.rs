@@ -188,7 +188,7 @@ fn open_keys(
         StoredKeys::Redis(redis) => (Arc::new(RedisKeys::open(redis.clone())?), "--redis …".to_owned()),
         StoredKeys::Directory(dir) => {
             let (store, dir) = (Arc::new(SqliteKeys::open(dir)?), dir.display());
-            if !store.lock_directory()? {
+            if !store.lock_directory() {
                 let warning = format!(
                     "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of \
                      them, or give each a directory of its own"

@@ -74,7 +74,7 @@ impl PendingResources {
 
     fn look(&mut self, broker: &PeerBroker) {
         if let Some((keys, _)) = &self.keys
-            && keys.lock_directory().unwrap_or(false)
+            && keys.lock_directory()
         {
             self.keys = None;
         }

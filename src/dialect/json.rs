@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
-use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::wire::Frame;
@@ -44,17 +43,80 @@ pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str))
 
 /// True if the raw name of a member means `wanted`.
 pub(crate) fn is_name(written: &str, wanted: &str) -> bool {
-    string(written).is_some_and(|name| name == wanted)
+    known_name(written, &[wanted]).is_some()
 }
+
+/// The one of `known` that the raw name of a member means.
+pub(crate) fn known_name<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    let inner = written.strip_prefix('"')?.strip_suffix('"')?;
+    let is_escaped = memchr(b'\\', inner.as_bytes()).is_some();
+    known.iter().copied().find(|&name| if is_escaped { means(inner, name).is_some() } else { inner == name })
+}
+
+/// `Some` if a string with escapes means `wanted`. It builds no text: a message may have very many names.
+fn means(mut written: &str, mut wanted: &str) -> Option<()> {
+    while let Some((plain, escape)) = written.split_once('\\') {
+        wanted = wanted.strip_prefix(plain)?;
+        let (char, rest) = unescaped(escape)?;
+        wanted = wanted.strip_prefix(char)?;
+        written = rest;
+    }
+    (written == wanted).then_some(())
+}
+
+/// The character of an escape, which follows its backslash, and the text behind it. `None` for a lone surrogate, too.
+fn unescaped(escape: &str) -> Option<(char, &str)> {
+    let unit = |text: &str| {
+        let digits = text.get(..4).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let rest = escape.get(1..)?;
+    let char = match escape.as_bytes().first()? {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => {
+            let (first, rest) = (unit(rest)?, rest.get(4..)?);
+            if let Some(char) = char::from_u32(first.into()) {
+                return Some((char, rest));
+            }
+            let rest = rest.strip_prefix("\\u")?;
+            let char = char::decode_utf16([first, unit(rest)?]).next()?.ok()?;
+            return Some((char, rest.get(4..)?));
+        }
+        &quoted @ (b'"' | b'\\' | b'/') => quoted.into(),
+        _ => return None,
+    };
+    Some((char, rest))
+}
+
+/// Bytes behind an escaped quote that are looked at one by one, because more quotes follow it soon, as in JSON within a string.
+const NEAR: usize = 32;
 
 /// The end of the string whose quote was just opened.
 pub(crate) fn end_of_string(bytes: &[u8]) -> Option<usize> {
-    let mut end = memchr(b'"', bytes)?;
-    // A quote after an odd number of backslashes is escaped, and does not end the string.
-    while bytes.get(..end)?.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1 {
-        end += 1 + memchr(b'"', bytes.get(end + 1..)?)?;
+    let mut at = 0;
+    loop {
+        let part = bytes.get(at..)?;
+        let quote = memchr(b'"', part)?;
+        // A quote after an odd number of backslashes is escaped, and does not end the string.
+        let backslashes = part.get(..quote)?.iter().rev().take_while(|&&byte| byte == b'\\').count();
+        at += quote;
+        if backslashes % 2 == 0 {
+            return Some(at);
+        }
+        at += 1;
+        let near = at + NEAR;
+        while at < near {
+            match bytes.get(at)? {
+                b'"' => return Some(at),
+                b'\\' => at += 2,
+                _ => at += 1,
+            }
+        }
     }
-    Some(end)
 }
 
 /// The text of a JSON string, unescaped. `None` for other values, and for a string with a lone
@@ -321,13 +383,28 @@ impl<'a> Scanner<'a> {
         }
         let start = self.at;
         self.at += end_of_string(self.rest())? + 1;
-        let closed = self.text.get(start..self.at)?;
-        let simple = |byte: u8| matches!(byte, b'n' | b'r' | b't' | b'"' | b'\\' | b'/');
+        let closed = self.text.as_bytes().get(start..self.at)?;
+        let simple = |byte: u8| matches!(byte, b'b' | b'f' | b'n' | b'r' | b't' | b'"' | b'\\' | b'/');
         // The second check is exact, and slower.
-        let is_valid = escapes_only(closed.as_bytes(), simple)
-            || serde_json::from_str::<&RawValue>(self.text.get(start - 1..self.at)?).is_ok();
-        is_valid.then_some(())
+        (escapes_only(closed, simple) || is_valid(closed)).then_some(())
     }
+}
+
+/// True if the bytes of a string have no control character, and only the escapes of JSON (RFC 8259, section 7).
+fn is_valid(mut bytes: &[u8]) -> bool {
+    if bytes.iter().fold(b' ', |lowest, &byte| lowest.min(byte)) < b' ' {
+        return false;
+    }
+    while let Some((_, escape)) =
+        bytes.iter().position(|&byte| byte == b'\\').and_then(|at| bytes.split_at_checked(at + 1))
+    {
+        bytes = match escape {
+            [b'u', a, b, c, d, rest @ ..] if [a, b, c, d].iter().all(|hex| hex.is_ascii_hexdigit()) => rest,
+            [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => rest,
+            _ => return false,
+        };
+    }
+    true
 }
 
 /// True if there is no control character before the last byte, and a backslash only in front of a byte that is `simple`. It has no
@@ -345,6 +422,7 @@ fn escapes_only(bytes: &[u8], simple: impl Fn(u8) -> bool) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::value::RawValue;
 
     fn is_object(text: &str) -> bool {
         members(text, |_, _| {}).is_some()
@@ -388,6 +466,19 @@ mod tests {
         let text = " { \"a\" : 1e400 ,\n\"\\u0061\":{ \"b\": [ ] } , \"\":\"\\\"\\\\\" } ";
         members(text, |name, value| found.push((name, value))).unwrap();
         assert_eq!(found, [("\"a\"", "1e400"), ("\"\\u0061\"", "{ \"b\": [ ] }"), ("\"\"", "\"\\\"\\\\\"")]);
+    }
+
+    #[test]
+    fn a_string_ends_at_the_first_quote_that_is_not_escaped() {
+        for part in ["", "a", "\\\\", "\\\"", "\\\"\\\\", "\\\\\\\"", "é\\\"a", "\\n"] {
+            for times in [1, 2, 7, 8, 31, 32, 33, 1000] {
+                let string = part.repeat(times);
+                let text = format!("{string}\"{string}\"");
+                assert_eq!(end_of_string(text.as_bytes()), Some(string.len()), "{times} × {part:?}");
+                assert_eq!(end_of_string(string.as_bytes()), None, "{times} × {part:?}");
+                assert!(is_object(&format!("{{\"{string}\":\"{string}\"}}")), "{times} × {part:?}");
+            }
+        }
     }
 
     #[test]
@@ -452,7 +543,17 @@ mod tests {
         let all = r#"\"\\\/\b\f\n\r\t\u0041\u00e9\u00E9\ud83d\ude42"#;
         let is_name = |written: &str, wanted: &str| is_name(&format!("\"{written}\""), wanted);
         assert!(is_name(all, "\"\\/\u{8}\u{c}\n\r\tAéé🙂"));
-        for none in [r"\ud83d", r"\ude42", r"\ud83dx", r"\ud83d\n", r"\ud83d\ud83d", r"\u00g9", r"\q", "\\"] {
+        for none in [
+            r"\ud83d",
+            r"\ude42",
+            r"\ud83dx",
+            r"\ud83d\n",
+            r"\ud83d\ud83d",
+            r"\u00g9",
+            r"\u+0e9",
+            r"\q",
+            "\\",
+        ] {
             assert!(
                 !is_name(none, none)
                     && !is_name(none, "x")

@@ -78,7 +78,8 @@ pub fn decode(text: &str) -> Command<'_> {
     }
     // The last of duplicate members counts, as in JavaScript.
     let (mut kind, mut dst, mut payload) = (None, None, None);
-    let is_object = json::members(text, |name, value| match json::string(name).as_deref() {
+    let names = ["type", "dst", "payload"];
+    let is_object = json::members(text, |name, value| match json::known_name(name, &names) {
         Some("type") => kind = Some(value),
         Some("dst") => dst = Some(value),
         Some("payload") => payload = Some(value),

@@ -74,7 +74,8 @@ impl<'a> Request<'a> {
     /// Reads a text that [`decode`](super::peerjs::decode) has found to be such a request or message.
     pub fn parse(text: &'a str) -> Self {
         let mut request = Request::default();
-        json::members(text, |name, value| match json::string(name).as_deref() {
+        let names = ["room", "data", "payload", "ids", "dst", "request"];
+        json::members(text, |name, value| match json::known_name(name, &names) {
             Some("room") => request.room = json::string(value),
             Some("data") => request.data = Some(value),
             Some("payload") => request.payload = Some(value),

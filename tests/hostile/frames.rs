@@ -29,9 +29,18 @@ pub fn escaped_names(target: &mut Target) {
         while client.next_frame("a pong").expect("a connection").opcode() != opcode::PONG {}
         server.cpu().expect("the CPU time of the server") - before
     };
-    let (plain, escaped) = (cpu(r#""ab":0,"#), cpu(r#""\n":0,"#));
-    println!("    8 MiB of plain names: {plain:?} of CPU time, with escapes: {escaped:?}");
-    assert!(escaped < 4 * plain + SECOND / 20, "{escaped:?} for escaped names, {plain:?} for plain ones");
+    for escape in [r"\n", r"\u0061", r#"\""#, r"\\q"] {
+        for times in [1, 100] {
+            let name = escape.repeat(times);
+            let plain = cpu(&format!(r#""{}":0,"#, "a".repeat(name.len())));
+            let escaped = cpu(&format!(r#""{name}":0,"#));
+            println!("    8 MiB of plain names: {plain:?} of CPU time, of {times} {escape}: {escaped:?}");
+            assert!(
+                escaped < 12 * plain + SECOND / 20,
+                "{escaped:?} for names of {times} {escape}, {plain:?} for plain ones"
+            );
+        }
+    }
 }
 
 pub fn ping_flood(target: &mut Target) {

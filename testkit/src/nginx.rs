@@ -3,12 +3,11 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use crate::directory::Directory;
-use crate::http_client::TIMEOUT;
 use crate::ports::free_port;
 use crate::tools::need;
+use crate::wait::look_for;
 
 pub struct Nginx {
     child: Child,
@@ -42,12 +41,11 @@ impl Nginx {
             .spawn()
             .unwrap();
         let mut nginx = Nginx { child, directory, address };
-        let deadline = Instant::now() + TIMEOUT;
-        while TcpStream::connect(address).is_err() {
-            let has_ended = nginx.child.try_wait().unwrap().is_some();
-            assert!(!has_ended && Instant::now() < deadline, "nginx does not listen: {}", nginx.log());
-            std::thread::yield_now();
-        }
+        let has_ended = look_for(|| match nginx.child.try_wait().unwrap() {
+            None => TcpStream::connect(address).is_ok().then_some(false),
+            Some(_) => Some(true),
+        });
+        assert_eq!(has_ended, Some(false), "nginx does not listen: {}", nginx.log());
         Some(nginx)
     }
 

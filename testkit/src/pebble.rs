@@ -6,16 +6,15 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::http_client::TIMEOUT;
 use crate::ports::free_ports;
 use crate::raw_client::RawClient;
 use crate::tools::{fixture, need};
+use crate::wait::look_for;
 use crate::{signal, tls, tools};
 
 /// The behaviour of the ACME server.
@@ -127,12 +126,9 @@ impl Pebble {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.pebble = Some(command.spawn().unwrap());
-        let deadline = Instant::now() + TIMEOUT;
         let address: SocketAddr = ([127, 0, 0, 1], self.management_port).into();
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "pebble does not start: {}", self.log());
-            std::thread::yield_now();
-        }
+        let connection = look_for(|| std::net::TcpStream::connect(address).ok());
+        assert!(connection.is_some(), "pebble does not start: {}", self.log());
     }
 
     /// Ends it: it can be reached no more, and forgets everything.

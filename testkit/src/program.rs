@@ -7,13 +7,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::api::Api;
 use crate::http_client::{HttpConnection, Response, TIMEOUT};
 use crate::raw_client::RawClient;
 use crate::signal;
 use crate::tools::built_program;
+use crate::wait::{look_for, wait_for};
 
 /// Time for a start. Under valgrind and beside other tests, it takes longer than anything else. A program that ends is noticed at once.
 const START: Duration = Duration::from_secs(120);
@@ -153,11 +154,8 @@ impl Program {
 
     /// Waits until the log has this text.
     pub fn expect_log(&self, text: &str) {
-        let deadline = Instant::now() + TIMEOUT;
-        while !self.stderr().contains(text) {
-            assert!(Instant::now() < deadline, "the log has no {text:?}: {}", self.stderr());
-            thread::sleep(Duration::from_millis(2));
-        }
+        let found = look_for(|| self.stderr().contains(text).then_some(()));
+        assert!(found.is_some(), "the log has no {text:?}: {}", self.stderr());
     }
 
     fn stderr(&self) -> String {
@@ -175,14 +173,7 @@ impl Program {
 
     /// Waits until the program has ended by itself.
     pub fn wait(&mut self) -> Ended {
-        let deadline = Instant::now() + TIMEOUT;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "the program does not end");
-            thread::sleep(Duration::from_millis(2));
-        };
+        let status = wait_for("the program to end", || self.child.try_wait().unwrap());
         self.reader_of_stderr.take().expect("waited for once").join().unwrap();
         let stderr = self.stderr();
         let stdout = std::mem::take(&mut self.seen).into_iter().chain(self.lines.iter()).collect();

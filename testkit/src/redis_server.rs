@@ -4,19 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
 
+use crate::http_client::TIMEOUT;
 use crate::ports::free_ports;
 use crate::signal;
 use crate::tools::find;
+use crate::wait::look_for;
 
 /// The user of docs/CLUSTER.md, with its password.
 pub const USER: &str = "peerbroker:secret";
-
-/// For everything that a test waits for.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct RedisServer {
     port: u16,
@@ -72,14 +70,14 @@ impl RedisServer {
         command.current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.spawn().expect("redis-server");
         let pid = process.id().to_string();
-        let until = Instant::now() + TIMEOUT;
-        while Instant::now() < until && process.try_wait().expect("a child").is_none() {
-            // Another server may have the port: then this one ends, and the one that answers is not ours.
-            if self.pid_that_answers().as_ref() == Some(&pid) {
-                self.process = Some(process);
-                return true;
-            }
-            std::thread::yield_now();
+        // Another server may have the port: then this one ends, and the one that answers is not ours.
+        let answers = look_for(|| match process.try_wait().expect("a child") {
+            None => (self.pid_that_answers().as_ref() == Some(&pid)).then_some(true),
+            Some(_) => Some(false),
+        });
+        if answers == Some(true) {
+            self.process = Some(process);
+            return true;
         }
         let _ = process.kill();
         let _ = process.wait();

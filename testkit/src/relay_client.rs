@@ -10,7 +10,7 @@ use stun_types::message::{
     MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
 };
 
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::http_client::TIMEOUT;
 
 /// Time after which a client sends again what may be lost.
 const AGAIN: Duration = Duration::from_millis(100);

@@ -2,11 +2,8 @@
 
 use std::fs;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
-/// Longest time until a process has stopped.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::wait::wait_until;
 
 /// Sends a signal, named as `kill` names it: `-TERM`. A process that gets `-STOP` has stopped when this returns.
 pub fn send(name: &str, process: u32) {
@@ -14,11 +11,7 @@ pub fn send(name: &str, process: u32) {
     assert!(killed.success(), "kill {name} {process}");
     if name == "-STOP" {
         // One thread takes the signal when it gets a processor. Until then, the others run on.
-        let deadline = Instant::now() + TIMEOUT;
-        while !has_stopped(process) {
-            assert!(Instant::now() < deadline, "process {process} does not stop");
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("the process to stop", || has_stopped(process));
     }
 }
 

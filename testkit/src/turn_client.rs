@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,10 +15,9 @@ use stun_types::message::{
 use turn_types::attribute::{ChannelNumber, RequestedTransport, XorPeerAddress, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND};
 
-use super::http_client::connect;
+use super::http_client::{TIMEOUT, connect};
 use super::program::Program;
 
-pub const TIMEOUT: Duration = Duration::from_secs(10);
 const CHANNEL: u16 = 0x4001;
 /// The secret of the servers under test.
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";

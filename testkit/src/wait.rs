@@ -5,11 +5,27 @@ use std::time::{Duration, Instant};
 
 use crate::http_client::TIMEOUT;
 
+/// Longest time that a test waits for a condition. Longer than for one answer, because a condition may need several on a busy machine.
+const PATIENCE: Duration = TIMEOUT.saturating_mul(3);
+
 /// Waits for a condition, and fails after a timeout.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !happened() {
-        assert!(Instant::now() < deadline, "not within {TIMEOUT:?}: {what}");
+    wait_for(what, || happened().then_some(()));
+}
+
+/// Waits for a value, and fails after a timeout.
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    look_for(look).unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+/// Waits for a value. `None` after a timeout.
+pub fn look_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = look();
+        if found.is_some() || Instant::now() >= deadline {
+            return found;
+        }
         sleep(Duration::from_millis(1));
     }
 }

@@ -11,9 +11,9 @@ use stun_types::attribute::AttributeStaticType as _;
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 use turn_types::attribute::XorPeerAddress;
 
-use crate::harness::http_client::connect;
+use crate::harness::http_client::{TIMEOUT, connect};
 use crate::harness::turn_client::{
-    Datagrams, Line, SECRET, Stream, TIMEOUT, TurnClient, USERNAME, allocate_request, in_pieces, tcp,
+    Datagrams, Line, SECRET, Stream, TurnClient, USERNAME, allocate_request, in_pieces, tcp,
 };
 use crate::harness::{RawClient, TestServer};
 use crate::tls::{listen as tls_listen, trust};

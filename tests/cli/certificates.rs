@@ -7,16 +7,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Instant;
 
 use crate::directory::Directory;
-use crate::http_client::TIMEOUT;
 use crate::program::{Program, command, run};
 use crate::raw_client::RawClient;
 use crate::wire::opcode;
 use testkit::pebble::{Behaviour, Pebble};
 use testkit::ports::free_ports;
 use testkit::tls::trusting_everybody;
+use testkit::wait::{wait_for, wait_until};
 
 /// A program that gets certificates from this server.
 fn start(pebble: &Pebble, more: &[&str]) -> Program {
@@ -145,16 +144,12 @@ fn a_refused_order_says_what_to_do_and_leaves_the_server_up() {
     let Some(pebble) = Pebble::start(blocked) else { return };
     let mut program = start(&pebble, &["--acme", "broker.test", "--acme_http_port", "0", "--ops_port", "0"]);
     let api = program.expect_api().0;
-    let deadline = Instant::now() + TIMEOUT;
-    let error = loop {
+    let error = wait_for("an error", || {
         let stats = api.get("/api/stats").json;
         // The self-signed certificate stands in.
         assert!(stats["certificate"]["expires"].is_u64(), "{stats}");
-        if let Some(error) = stats["certificate"]["error"].as_str() {
-            break error.to_owned();
-        }
-        assert!(Instant::now() < deadline, "no error");
-    };
+        stats["certificate"]["error"].as_str().map(str::to_owned)
+    });
     assert!(error.contains("the ACME server refuses the order"), "{error}");
     assert!(error.contains("Check the names in --acme (broker.test)"), "{error}");
     assert!(!view::shown(program.address).1.contains("Pebble"));
@@ -264,10 +259,7 @@ fn changed_files_are_shown_to_new_clients_and_nobody_is_closed() {
         fs::copy(fixtures.join(from), &new).unwrap();
         fs::rename(new, to).unwrap();
     }
-    let deadline = Instant::now() + TIMEOUT;
-    while view::shown(program.address).0 == first {
-        assert!(Instant::now() < deadline, "the old certificate is shown");
-    }
+    wait_until("the new certificate", || view::shown(program.address).0 != first);
     client.ping(b"still here");
     assert_eq!(client.expect_pong(), b"still here");
     let log = program.stop().stderr;

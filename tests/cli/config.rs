@@ -6,6 +6,7 @@ use std::fs;
 
 use crate::directory::Directory;
 use crate::program::{Program, command, run};
+use testkit::wait::wait_until;
 
 /// A program whose settings are in a file, which is not changed.
 fn start_with(file: &str) -> Program {
@@ -54,7 +55,7 @@ fn a_pipe_may_be_the_file_and_the_file_of_a_token() {
     let api = api.with_token("0123456789abcdef");
     // Neither is read again: that would wait for a writer.
     program.signal("-HUP");
-    reload::until("a reload", || !api.get("/api/stats").json["configuration"]["reloaded"].is_null());
+    wait_until("a reload", || !api.get("/api/stats").json["configuration"]["reloaded"].is_null());
     assert_eq!(api.get("/api/keys").status, 200);
 }
 

@@ -9,8 +9,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 
@@ -21,6 +19,7 @@ use crate::program::{Program, command, run};
 use load::Load;
 use testkit::ports::free_ports;
 use testkit::tls::trusting_everybody;
+use testkit::wait::wait_until;
 
 /// Opens before, between and after the steps of an update.
 const SOME: usize = 200;
@@ -149,11 +148,7 @@ fn a_second_signal_ends_a_long_drain() {
     let mut client = program.client("a");
     program.signal("-TERM");
     // The port is closed when the drain has begun.
-    let deadline = Instant::now() + TIMEOUT;
-    while std::net::TcpStream::connect(program.address).is_ok() {
-        assert!(Instant::now() < deadline);
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("the port to be closed", || std::net::TcpStream::connect(program.address).is_err());
     client.expect_nothing("a");
     program.signal("-INT");
     assert_eq!(program.wait().status.code(), Some(130));
@@ -172,15 +167,10 @@ fn a_relay_and_the_keys_go_to_the_next_server_when_the_first_has_ended() {
     let mut next = start_at(old.address.port(), &flags);
     assert_eq!(old.stop().status.code(), Some(0));
     let api = Api { address: ([127, 0, 0, 1], ops).into(), headers: String::new() };
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
+    wait_until("the relay and TURN to begin", || {
         let stats = api.get("/api/stats").json;
-        if !stats["relay"].is_null() && !stats["turn"].is_null() {
-            break;
-        }
-        assert!(Instant::now() < deadline, "no relay: {stats}");
-        thread::sleep(Duration::from_millis(10));
-    }
+        !stats["relay"].is_null() && !stats["turn"].is_null()
+    });
     let log = next.stop().stderr;
     assert!(log.contains("TURN and the relay: the server before this one still has the port"), "{log}");
     assert!(log.contains("the relay: the port is free"), "{log}");

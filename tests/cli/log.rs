@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::ops::start;
 use crate::program::{Program, run};
+use testkit::wait::wait_until;
 
 /// The active filter of a program with these arguments.
 fn filter(args: &[&str], env: &[(&str, &str)]) -> Value {
@@ -51,7 +52,7 @@ fn the_api_changes_the_filter_and_the_audit_says_so() {
     // A second is over when the server says so.
     let timed = put(json!({"filter": "info", "seconds": 1}));
     assert_eq!((&timed.json["filter"], &timed.json["seconds"]), (&json!("info"), &json!(1)));
-    crate::config::reload::until("the end of the filter", || {
+    wait_until("the end of the filter", || {
         let log = api.get("/api/log").json;
         log["filter"] == log["configured"]
     });

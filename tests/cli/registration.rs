@@ -1,14 +1,13 @@
 //! The flags of registration, and the lifetime of registered keys.
 
-use std::time::{Duration, Instant};
-
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Key, KeyStore as _, Settings};
 use peerbroker::wire::ApiKey;
 
 use crate::directory::Directory;
-use crate::http_client::{HttpConnection, Response, TIMEOUT};
+use crate::http_client::{HttpConnection, Response};
 use crate::program::{Program, run};
+use testkit::wait::wait_until;
 
 const LOST: &str =
     "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them";
@@ -172,11 +171,7 @@ fn registered_keys_that_nobody_uses_are_removed() {
     // Even after registration is closed.
     let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "7"]);
     let listed = || run(&["keys", "list", "--data_dir", &data_dir], &[]).stdout.join("\n");
-    let deadline = Instant::now() + TIMEOUT;
-    while listed().contains("\nold ") {
-        assert!(Instant::now() < deadline, "{}", listed());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the old key to be removed", || !listed().contains("\nold "));
     let left: Vec<String> = store.all().unwrap().iter().map(|key| key.key.to_string()).collect();
     assert_eq!(left, ["an-operators", "old-but-used", "new"]);
     let stderr = program.stop().stderr;
@@ -196,14 +191,10 @@ fn with_a_ttl_of_zero_every_key_stays() {
     let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "0"]);
     // The server reads changes after it has deleted unused keys, so the keys that it knows now have stayed.
     store.add(goes.clone()).unwrap();
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
+    wait_until("the key to be active", || {
         let mut client = program.connect(&format!("/peerjs?key={}&id=a&token=t", goes.key));
-        if client.expect_text().contains("OPEN") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "the key is not active");
-    }
+        client.expect_text().contains("OPEN")
+    });
     assert_eq!(store.get(&stays.key).unwrap().map(|key| key.created), Some(1));
     assert!(!program.stop().stderr.contains("it is removed"));
 }

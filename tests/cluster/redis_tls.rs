@@ -8,8 +8,9 @@ use peerbroker::BadRedis;
 use peerbroker::cluster::redis::RedisSettings;
 use peerbroker::cluster::{Backplane as _, Unavailable};
 use peerbroker::config::RedisAddress;
+use testkit::wait::wait_until;
 
-use crate::redis_urls::{cluster, info, until};
+use crate::redis_urls::{cluster, info};
 use crate::server::RedisServer;
 use crate::stage::{Stage as _, claim, granted, located, owner, peer};
 
@@ -108,7 +109,9 @@ async fn certificates_count_for_sentinels_and_their_master() {
     let mut watcher = sentinel.client();
     let watch = ["MONITOR", "main", "127.0.0.1", &master.tls_port().to_string(), "1"];
     redis::cmd("SENTINEL").arg(&watch).exec(&mut watcher).expect("an answer");
-    until("the Sentinel sees the master", || info(&mut watcher, &["INFO", "sentinel"]).contains("status=ok"));
+    wait_until("the Sentinel sees the master", || {
+        info(&mut watcher, &["INFO", "sentinel"]).contains("status=ok")
+    });
     let url = format!("rediss-sentinel://localhost:{}#main", sentinel.tls_port());
     reaches(&at(url.clone(), Some("redis-ca.pem"), None)).await.expect("access");
     reaches(&at(url, None, None)).await.expect_err("strangers");

@@ -9,20 +9,12 @@ use peerbroker::cluster::redis::RedisSettings;
 use peerbroker::config::{ClusterConfig, Degraded};
 use peerbroker::wire::{Link, PeerId, Refusal, Token};
 use redis::Connection;
+use testkit::wait::wait_until;
 use tokio::time::timeout;
 
 use crate::server::{RedisServer, USER};
 use crate::stage::{Stage as _, claim, granted, located, owner, peer};
 use crate::{claims, inboxes, leases, limits, marks, registrations};
-
-/// Polls a server until it says so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::yield_now();
-    }
-}
 
 pub fn info(client: &mut Connection, command: &[&str]) -> String {
     redis::cmd(command[0]).arg(&command[1..]).query(client).unwrap_or_default()
@@ -75,7 +67,7 @@ async fn a_master_is_found_through_sentinels_by_the_documented_user_also_after_a
     let to_first = ["127.0.0.1", &first.port().to_string()].map(str::to_owned);
     let mut replica = access(&second).expect("access");
     redis::cmd("REPLICAOF").arg(&to_first).exec(&mut replica).expect("an answer");
-    until("the replica follows", || {
+    wait_until("the replica follows", || {
         info(&mut replica, &["INFO", "replication"]).contains("master_link_status:up")
     });
 
@@ -89,7 +81,7 @@ async fn a_master_is_found_through_sentinels_by_the_documented_user_also_after_a
     {
         redis::cmd("SENTINEL").arg(&["SET", "main", name, value]).exec(&mut watcher).expect("an answer");
     }
-    until("the Sentinel sees both", || {
+    wait_until("the Sentinel sees both", || {
         info(&mut watcher, &["INFO", "sentinel"]).contains("status=ok")
             && info(&mut watcher, &["INFO", "sentinel"]).contains("slaves=1")
     });
@@ -101,7 +93,7 @@ async fn a_master_is_found_through_sentinels_by_the_documented_user_also_after_a
     let (generation, store) = (a.generation(), a.store());
     redis::cmd("WAIT").arg(&[1, 10_000]).exec(&mut access(&first).expect("access")).expect("an answer");
     first.kill();
-    until("another master", || says(&second, &["INFO", "replication"], "role:master"));
+    wait_until("another master", || says(&second, &["INFO", "replication"], "role:master"));
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         match a.claim(a.store(), vec![claim("y", owner(1, 2), 1)]).await {
@@ -161,7 +153,7 @@ pub fn cluster(options: &[&str]) -> [RedisServer; 2] {
     redis::cmd("CLUSTER").arg(&meet).exec(&mut one.client()).expect("an answer");
     for server in &servers {
         let mut client = server.client();
-        until("the nodes know each other", || {
+        wait_until("the nodes know each other", || {
             let info = info(&mut client, &["CLUSTER", "INFO"]);
             info.contains("cluster_state:ok")
                 && info.contains("cluster_known_nodes:2")

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 
+use testkit::http_client::TIMEOUT;
 use testkit::messages::{message, offer};
 use testkit::program::Program;
 use testkit::raw_client::RawClient;
-use testkit::relay_client::{Side, TIMEOUT, payload, relay_in};
+use testkit::relay_client::{Side, payload, relay_in};
 use testkit::tls;
 use testkit::tools::fixture;
 use testkit::turn_client::{Datagrams, SECRET, TurnClient, turn_of};

@@ -1,9 +1,11 @@
 //! Keys in Redis: many nodes, and Redis that is gone.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use peerbroker::keys::{Change, KeyError, KeyStore, SignupCount};
+
+use testkit::wait::wait_for;
 
 use crate::redis_server::RedisServer;
 use crate::{key, keys_in, made_at};
@@ -100,13 +102,7 @@ fn a_store_fails_while_redis_is_gone_and_works_when_it_is_back() {
     server.kill();
     assert!(matches!(store.all().unwrap_err(), KeyError::Store(_)));
     server.start_again();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let version = loop {
-        if let Ok(version) = store.version() {
-            break version;
-        }
-        assert!(Instant::now() < deadline, "Redis is back");
-    };
+    let version = wait_for("Redis to be back", || store.version().ok());
     assert_ne!(version, before, "it lost the keys");
     assert_eq!(store.all().unwrap(), []);
     // Its scripts are gone as well.

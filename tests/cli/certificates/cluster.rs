@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use redis::Commands as _;
 
@@ -14,6 +13,7 @@ use crate::program::{Program, command, run};
 use crate::redis_server::RedisServer;
 use testkit::pebble::{Behaviour, Pebble};
 use testkit::ports::free_ports;
+use testkit::wait::wait_until;
 
 /// The authority of the ACME server, which a node needs for orders.
 const CA: (&str, &str) = ("--acme_ca", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/root.pem"));
@@ -31,14 +31,6 @@ fn start(redis: &RedisServer, pebble: &Pebble, http_port: u16, more: &[&str]) ->
 fn older() -> String {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
     ["ec-pkcs8.key", "ec-chain.pem"].map(|name| fs::read_to_string(fixtures.join(name)).unwrap()).concat()
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT * 3;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The attempts of nodes to take a lock.
@@ -60,13 +52,12 @@ impl Tries {
     }
 
     fn wait_for(self, count: usize) {
-        let deadline = Instant::now() + TIMEOUT;
         let is_try = |line: &String| line.contains(r#""HGET""#) && line.contains(&self.lock);
-        let lines = self.commands.lines().map(|line| {
-            assert!(Instant::now() < deadline, "no attempts");
-            line.unwrap()
+        let (mut lines, mut seen) = (self.commands.lines().map(Result::unwrap), 0);
+        wait_until("attempts", || {
+            seen += usize::from(lines.next().is_some_and(|line| is_try(&line)));
+            seen == count
         });
-        assert_eq!(lines.filter(is_try).take(count).count(), count);
     }
 }
 
@@ -78,7 +69,7 @@ fn one_of_two_nodes_orders_and_a_third_one_takes_what_is_there() {
     let orders = [CA.0, CA.1];
     let mut nodes = [pebble.http_port, other_port].map(|port| start(&redis, &pebble, port, &orders));
     let certificate = view::wait_for_new(nodes[0].address, None);
-    until("the nodes show the same certificate", || view::shown(nodes[1].address).0 == certificate);
+    wait_until("the nodes show the same certificate", || view::shown(nodes[1].address).0 == certificate);
     for node in &nodes {
         expect_trusted(&pebble, node, &["broker.test"]);
     }
@@ -95,10 +86,10 @@ fn one_of_two_nodes_orders_and_a_third_one_takes_what_is_there() {
     };
     let key = keys(&mut client).remove(0);
     let _: () = client.del(&key).unwrap();
-    until("the certificate is in Redis again", || keys(&mut client) == [key.clone()]);
+    wait_until("the certificate is in Redis again", || keys(&mut client) == [key.clone()]);
     // A failover may bring back an older one: that of another key, which is older than any of pebble.
     let _: () = client.hset_multiple(&key, &[("version", "old"), ("pem", &older())]).unwrap();
-    until("the newer one is back", || client.hget::<_, _, String>(&key, "version").unwrap() != "old");
+    wait_until("the newer one is back", || client.hget::<_, _, String>(&key, "version").unwrap() != "old");
     assert_eq!(view::shown(nodes[0].address).0, certificate);
     // It goes with the certificate.
     let seconds: i64 = client.ttl(&key).unwrap();
@@ -167,19 +158,19 @@ fn a_node_that_loses_the_lock_in_mid_order_gives_the_order_up() {
     let mut client = redis.client();
     let locks =
         |client: &mut redis::Connection| -> Vec<String> { client.keys("peerbroker:acme:lock:*").unwrap() };
-    until("it has the lock", || !locks(&mut client).is_empty());
+    wait_until("it has the lock", || !locks(&mut client).is_empty());
     let lock = locks(&mut client).remove(0);
     // As after a pause of the node that was longer than its lease.
     let _: () = client.hset(&lock, "holder", "another node").unwrap();
     let problem = || api.get("/api/stats").json["certificate"]["error"].to_string();
-    until("the order is given up", || problem().contains("another node may order"));
+    wait_until("the order is given up", || problem().contains("another node may order"));
     assert_eq!(client.hget(&lock, "holder"), Ok("another node".to_owned()));
     pebble.signal("-CONT");
     // The other node orders, and both have the certificate.
     let _: () = client.del(&lock).unwrap();
     let second = start(&redis, &pebble, pebble.http_port, &[CA.0, CA.1]);
     let certificate = view::wait_for_new(second.address, None);
-    until("both show it", || view::shown(first.address).0 == certificate);
+    wait_until("both show it", || view::shown(first.address).0 == certificate);
     assert_eq!(pebble.orders(), 1, "{}", pebble.log());
 }
 
@@ -191,10 +182,10 @@ fn a_refused_order_is_not_repeated_by_the_next_node() {
     let [one, other] = free_ports();
     let mut first = start(&redis, &pebble, one, &[CA.0, CA.1, "--ops_port", "0"]);
     let api = first.expect_api().0;
-    until("the order is refused", || api.get("/api/stats").json["certificate"]["error"].is_string());
+    wait_until("the order is refused", || api.get("/api/stats").json["certificate"]["error"].is_string());
     let mut client = redis.client();
     let locks: Vec<String> = client.keys("peerbroker:acme:lock:*").unwrap();
-    until("the lock lasts for the pause", || client.ttl::<_, i64>(&locks[0]).unwrap() >= 300);
+    wait_until("the lock lasts for the pause", || client.ttl::<_, i64>(&locks[0]).unwrap() >= 300);
     let tries = Tries::watch(&redis, &locks[0]);
     let mut second = start(&redis, &pebble, other, &[CA.0, CA.1]);
     tries.wait_for(3);

@@ -3,14 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rustls::ClientConnection;
 use rustls_pki_types::CertificateDer;
 use testkit::tls::trusting_everybody;
+use testkit::wait::wait_for;
 use x509_parser::parse_x509_certificate;
 
-use crate::http_client::{TIMEOUT, connect};
+use crate::http_client::connect;
 
 /// The certificate that a port shows, and its issuer.
 pub fn shown(address: SocketAddr) -> (CertificateDer<'static>, String) {
@@ -24,15 +24,10 @@ pub fn shown(address: SocketAddr) -> (CertificateDer<'static>, String) {
 
 /// Waits until a port shows a certificate of pebble that is not this one.
 pub fn wait_for_new(address: SocketAddr, old: Option<&CertificateDer<'_>>) -> CertificateDer<'static> {
-    let deadline = Instant::now() + TIMEOUT * 3;
-    loop {
+    wait_for("a new certificate", || {
         let (certificate, issuer) = shown(address);
-        if issuer.contains("Pebble") && Some(&certificate) != old {
-            return certificate;
-        }
-        assert!(Instant::now() < deadline, "no new certificate: {issuer}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+        (issuer.contains("Pebble") && Some(&certificate) != old).then_some(certificate)
+    })
 }
 
 /// True if a handshake for a protocol works, as a validator would make one.

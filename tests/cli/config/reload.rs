@@ -1,25 +1,14 @@
 //! Reloads: by SIGHUP, and because the file has changed.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::{PLACE, start_with};
 use crate::api::Api;
 use crate::directory::Directory;
-use crate::http_client::TIMEOUT;
 use crate::program::{Program, command};
-
-/// Asks until something is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
+use testkit::wait::wait_until;
 
 fn configuration(api: &Api) -> Value {
     api.get("/api/stats").json["configuration"].clone()
@@ -68,9 +57,9 @@ fn a_hangup_puts_settings_in_force_and_closes_nobody() {
          [[api_key]]\nkey = 'game'\n",
     );
     live.program.signal("-HUP");
-    until("the new token", || live.api.get("/api/stats").status == 401);
+    wait_until("the new token", || live.api.get("/api/stats").status == 401);
     live.api = live.api.with_token("0123456789abcdef");
-    until("the reload", || !configuration(&live.api)["reloaded"].is_null());
+    wait_until("the reload", || !configuration(&live.api)["reloaded"].is_null());
     assert!(live.allows("https://b.example") && !live.allows("https://a.example"));
     assert_eq!(live.api.get("/api/log").json["filter"], "info");
     live.program.connect("/peerjs?key=game&id=x&token=t").expect_open();
@@ -101,7 +90,7 @@ fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
     let mut live = Live::start("cors = ['https://a.example']\n");
     let _client = live.program.client("a");
     live.write("cors = ['https://b.example']\n");
-    until("the new origin", || live.allows("https://b.example"));
+    wait_until("the new origin", || live.allows("https://b.example"));
     // Wrong as a file, as a value, together with others, and gone.
     for (text, words) in [
         ("prot = 1\n", "line 4: unknown setting"),
@@ -114,7 +103,7 @@ fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
         ("cors = ['https://c.example']\nsslkey = '/nowhere'\n", "must be used together"),
     ] {
         live.write(text);
-        until(words, || {
+        wait_until(words, || {
             configuration(&live.api)["error"].as_str().is_some_and(|error| error.contains(words))
         });
         assert!(live.allows("https://b.example") && !live.allows("https://c.example"), "{text}");
@@ -124,13 +113,13 @@ fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     live.write(&format!("admin_token_file = '{pipe}'\n"));
     let is_refused = |error: &str| error.contains("it is not a regular file");
-    until("the refusal", || configuration(&live.api)["error"].as_str().is_some_and(is_refused));
+    wait_until("the refusal", || configuration(&live.api)["error"].as_str().is_some_and(is_refused));
     fs::remove_file(live.directory.at("p.toml")).unwrap();
     let is_gone = |error: &str| error.contains("cannot read the configuration file");
-    until("the error", || configuration(&live.api)["error"].as_str().is_some_and(is_gone));
+    wait_until("the error", || configuration(&live.api)["error"].as_str().is_some_and(is_gone));
     live.write("cors = ['https://c.example']\n");
-    until("the new origin", || live.allows("https://c.example"));
-    until("the end of the error", || configuration(&live.api)["error"].is_null());
+    wait_until("the new origin", || live.allows("https://c.example"));
+    wait_until("the end of the error", || configuration(&live.api)["error"].is_null());
     assert!(!configuration(&live.api)["failed"].is_null());
     let ended = live.program.stop();
     assert!(ended.stderr.contains("the previous configuration stays active: "), "{}", ended.stderr);
@@ -153,10 +142,10 @@ fn a_flag_still_overrides_the_file_after_a_reload() {
     assert_eq!(program.get("/peerjs/peers").status, 401);
     replace(&directory, "p.toml", "cors = ['https://b.example']\nallow_discovery = true\n");
     program.signal("-HUP");
-    until("discovery", || program.get("/peerjs/peers").status == 200);
+    wait_until("discovery", || program.get("/peerjs/peers").status == 200);
     let response = program.request("/", "Origin: https://flag.example\r\n");
     assert_eq!(response.header("access-control-allow-origin").as_deref(), Some("https://flag.example"));
-    until("the reload in the statistics", || !configuration(&api)["reloaded"].is_null());
+    wait_until("the reload in the statistics", || !configuration(&api)["reloaded"].is_null());
 }
 
 #[test]
@@ -168,12 +157,14 @@ fn a_hangup_without_a_file_rereads_the_files_that_flags_name() {
     let _client = program.client("a");
     fs::write(&token, "fedcba9876543210").unwrap();
     program.signal("-HUP");
-    until("the new token", || api.clone().with_token("fedcba9876543210").get("/api/stats").status == 200);
+    wait_until("the new token", || {
+        api.clone().with_token("fedcba9876543210").get("/api/stats").status == 200
+    });
     assert_eq!(api.clone().with_token("0123456789abcdef").get("/api/stats").status, 401);
     fs::write(&token, "short").unwrap();
     program.signal("-HUP");
     let api = api.with_token("fedcba9876543210");
-    until("the error", || configuration(&api)["error"].is_string());
+    wait_until("the error", || configuration(&api)["error"].is_string());
     assert_eq!(api.get("/api/keys/peerjs/peers").json["peers"].as_array().unwrap().len(), 1);
     let ended = program.stop();
     assert!(ended.stderr.contains("the secret in admin_token_file changed"), "{}", ended.stderr);
@@ -186,7 +177,7 @@ fn limits_that_shrink_leave_those_who_are_connected() {
     let (mut a, _b) = (live.program.client("a"), live.program.client("b"));
     live.write("concurrent_limit = 1\n");
     live.program.signal("-HUP");
-    until("the reload", || !configuration(&live.api)["reloaded"].is_null());
+    wait_until("the reload", || !configuration(&live.api)["reloaded"].is_null());
     live.program.connect("/peerjs?key=peerjs&id=c&token=t").expect_text();
     a.send(r#"{"type":"OFFER","dst":"b","payload":{}}"#);
     assert_eq!(live.api.get("/api/keys/peerjs").json["clients"], json!(2));
@@ -207,11 +198,11 @@ fn a_hangup_rereads_the_certificate() {
     let api = api.with_token("0123456789abcdef");
     replace(&directory, "cert.pem", "no certificate");
     program.signal("-HUP");
-    until("a reload", || !configuration(&api)["reloaded"].is_null());
+    wait_until("a reload", || !configuration(&api)["reloaded"].is_null());
     // When the second one has failed, the first one is over.
     fs::write(&token, "short").unwrap();
     program.signal("-HUP");
-    until("the error", || configuration(&api)["error"].is_string());
+    wait_until("the error", || configuration(&api)["error"].is_string());
     let ended = program.stop();
     assert!(ended.stderr.contains("the previous certificate stays in use: --sslcert "), "{}", ended.stderr);
 }

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 
-use crate::http_client::TIMEOUT;
 use crate::raw_client::RawClient;
+use testkit::wait::wait_until;
 
 /// Threads that connect.
 const THREADS: usize = 4;
@@ -48,11 +47,10 @@ impl Load {
 
     /// Waits until so many more clients have opened, or one has failed.
     pub fn go_on(&self, more: usize) {
-        let (deadline, goal) = (Instant::now() + TIMEOUT, self.opened.load(Ordering::SeqCst) + more);
-        while self.opened.load(Ordering::SeqCst) < goal && !self.threads.iter().any(JoinHandle::is_finished) {
-            assert!(Instant::now() < deadline, "clients that open");
-            thread::sleep(Duration::from_millis(1));
-        }
+        let goal = self.opened.load(Ordering::SeqCst) + more;
+        wait_until("clients to open", || {
+            self.opened.load(Ordering::SeqCst) >= goal || self.threads.iter().any(JoinHandle::is_finished)
+        });
     }
 
     /// Stops, and says how many have opened. Fails if a single one has not.

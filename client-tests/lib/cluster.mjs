@@ -7,10 +7,9 @@ import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { headOf } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
-import { within } from './within.mjs';
+import { until, within } from './within.mjs';
 
 const COUNT = 3;
 
@@ -120,14 +119,6 @@ function answers(path) {
 
 /** Waits until a server is a node of its cluster. */
 export const joined = (node) => until('a node to join', () => / joined \(/.test(node.transcript()));
-
-async function until(what, happens) {
-  let over = false;
-  const poll = async () => {
-    while (!over && !await happens()) await pause(10);
-  };
-  await within(what, poll()).finally(() => { over = true; });
-}
 
 /** Sends each request to the next node that accepts connections. */
 async function startBalancer(nodes, sockets) {

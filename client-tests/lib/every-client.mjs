@@ -11,6 +11,7 @@ import { chosenReleases, releases } from './releases.mjs';
 import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
+import { LIMIT } from './within.mjs';
 
 /**
  * Options: `firefox`, to run in Firefox too (1.5.5 only); `unless(release)`, to leave out releases
@@ -38,7 +39,7 @@ function testWith(behaviour, setting, run) {
 }
 
 function testOn(behaviour, setting, run) {
-  test(behaviour, { timeout: 60_000 }, async (t) => {
+  test(behaviour, { timeout: LIMIT }, async (t) => {
     const stage = new Stage(setting);
     t.after(() => stage.clear());
     try {

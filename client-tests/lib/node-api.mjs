@@ -12,11 +12,11 @@ import express4 from 'express4';
 import { WebSocketServer } from 'ws';
 import { PeerSocket, endSockets } from './peer-socket.mjs';
 import { selfSigned } from './server.mjs';
-import { within } from './within.mjs';
+import { LIMIT, within } from './within.mjs';
 
 /** @param {string} name @param {{ PeerServer: any, ExpressPeerServer: any }} api */
 export function testApi(name, { PeerServer, ExpressPeerServer }) {
-  const it = (behaviour, run) => test(`${name}: ${behaviour}`, { timeout: 60_000 }, run);
+  const it = (behaviour, run) => test(`${name}: ${behaviour}`, { timeout: LIMIT }, run);
   const servers = [];
 
   afterEach(() => {

@@ -12,7 +12,7 @@ import { originOn, startPagesOn } from './network/programs.mjs';
 import { Page } from './page.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
-import { within } from './within.mjs';
+import { LIMIT, within } from './within.mjs';
 
 /** Runs in a page of the server before its own scripts. */
 const SPY = `${readFileSync(join(import.meta.dirname, 'way.js'))}
@@ -27,7 +27,7 @@ const SPY = `${readFileSync(join(import.meta.dirname, 'way.js'))}
 
 /** Runs a test in a fresh network, or skips it with the reason why there can be none. */
 export function onNetwork(behaviour, lay, run) {
-  test(behaviour, { skip: noNetworks, timeout: 180_000 }, async (t) => {
+  test(behaviour, { skip: noNetworks, timeout: LIMIT }, async (t) => {
     const stage = new NetworkStage(lay(), (text) => t.diagnostic(text));
     t.after(() => stage.clear());
     try {

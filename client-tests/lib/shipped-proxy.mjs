@@ -7,10 +7,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { listensOn } from './network/programs.mjs';
 import { selfSigned } from './server.mjs';
-import { PATIENCE, within } from './within.mjs';
+import { until, within } from './within.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -177,17 +176,8 @@ export async function freePort() {
 }
 
 /** Ready when something listens there. */
-export async function listens(port) {
-  const deadline = Date.now() + PATIENCE;
-  while (Date.now() < deadline) {
-    const socket = net.connect(port, '127.0.0.1');
-    try {
-      await once(socket, 'connect');
-      return;
-    } catch {
-      await sleep(20);
-    } finally {
-      socket.destroy();
-    }
-  }
-}
+export const listens = (port) => until(`port ${port} to be open`, async () => {
+  const socket = net.connect(port, '127.0.0.1');
+  const opened = once(socket, 'connect').then(() => true, () => false);
+  return opened.finally(() => socket.destroy());
+});

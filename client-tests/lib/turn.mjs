@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { promisify } from 'node:util';
 import { find } from './shipped-proxy.mjs';
+import { LIMIT } from './within.mjs';
 
 const SECRET = '0123456789abcdef0123456789abcdef';
 
@@ -21,6 +22,6 @@ export function onlyThrough(...urls) {
 /** Lets coturn's client send messages between two allocations; resolves with what it says about them. */
 export async function runCoturnClient(port, { secret = SECRET, flags = [], address = '127.0.0.1' } = {}) {
   const words = ['-W', secret, '-u', 'peerjs', '-c', '-y', '-m', '2', '-n', '20', '-l', '500', '-p', `${port}`, ...flags, address];
-  const { stdout } = await promisify(execFile)(find('turnutils_uclient'), words, { timeout: 60_000 });
+  const { stdout } = await promisify(execFile)(find('turnutils_uclient'), words, { timeout: LIMIT });
   return stdout;
 }

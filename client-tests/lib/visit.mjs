@@ -11,7 +11,7 @@ import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
 import { isThorough } from './thorough.mjs';
-import { PATIENCE } from './within.mjs';
+import { LIMIT, PATIENCE } from './within.mjs';
 
 /**
  * A screen, with what a person does to a button on it.
@@ -51,7 +51,7 @@ export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
 const OURS = ['127.0.0.1', 'lan.test'];
 
 export function visit(behaviour, run) {
-  test(behaviour, { timeout: 120_000 }, async (t) => {
+  test(behaviour, { timeout: LIMIT }, async (t) => {
     const visit = new Visit();
     t.after(() => visit.clear());
     try {

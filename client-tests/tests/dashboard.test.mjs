@@ -13,7 +13,7 @@ import { PeerSocket } from '../lib/peer-socket.mjs';
 import { startServer } from '../lib/server.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { UNREACHABLE, appearances, desktop, screens, visit } from '../lib/visit.mjs';
-import { PATIENCE, within } from '../lib/within.mjs';
+import { LIMIT, PATIENCE, within } from '../lib/within.mjs';
 
 for (const device of screens) {
   visit(`the token opens the dashboard, and a reload keeps it open until the logout (${device.name})`, async (visit) => {
@@ -490,7 +490,7 @@ async function usable(page, device, what) {
 }
 
 if (isThorough) {
-  test('Firefox shows the dashboard, and keeps the login', { timeout: 60_000 }, async (t) => {
+  test('Firefox shows the dashboard, and keeps the login', { timeout: LIMIT }, async (t) => {
     const server = await startServer(['--ops_port', '0', '--admin_token', TOKEN]);
     t.after(() => server.stop());
     const { url } = await dashboardOf(server);

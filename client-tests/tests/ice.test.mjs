@@ -6,13 +6,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { passwordOf, startCoturn } from '../lib/coturn.mjs';
 import { Page } from '../lib/page.mjs';
 import { startServer } from '../lib/server.mjs';
 import { takeDown } from '../lib/take-down.mjs';
 import { browsers } from '../lib/thorough.mjs';
-import { within } from '../lib/within.mjs';
+import { LIMIT, until } from '../lib/within.mjs';
 
 const SCRIPTS = ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs'];
 const RELAY_ONLY = { config: { iceTransportPolicy: 'relay' } };
@@ -82,9 +81,7 @@ ice('what /ice tells is refused when its time is over', 'chromium', async (stage
   const { iceServers: [told], ttl } = await (await fetch(`${urlOf(server)}/peerjs/ice`)).json();
   assert.equal(ttl, 1);
   const end = 1000 * (Number(told.username.split(':')[0]) + 1);
-  await within('the credentials to end', (async () => {
-    while (Date.now() <= end) await sleep(50);
-  })());
+  await until('the credentials to end', () => Date.now() > end);
 
   assert.deepEqual(await page.run(gathered, told), []);
 });
@@ -96,9 +93,7 @@ ice('a page that stays open gets new credentials before its next connection', 'c
   await alice.run(opened, { id: 'alice', options: RELAY_ONLY });
   await alice.run(exchanged, 'bob');
   const first = await alice.run(() => window.peer.options.config.iceServers[0].username);
-  await within('the credentials to end', (async () => {
-    while (Date.now() <= 1000 * (Number(first.split(':')[0]) + 1)) await sleep(50);
-  })());
+  await until('the credentials to end', () => Date.now() > 1000 * (Number(first.split(':')[0]) + 1));
 
   assert.deepEqual(await alice.run(exchanged, 'bob'), { answer: 'hello, and back', local: 'relay', remote: 'relay' });
   assert.notEqual(await alice.run(() => window.peer.options.config.iceServers[0].username), first);
@@ -178,7 +173,7 @@ ice('the five lines of docs/CALLS.md give a page its servers', 'chromium', async
 
 /** States a behaviour, and stops all that it started. */
 function ice(behaviour, browser, run) {
-  test(behaviour, { timeout: 120_000 }, async (t) => {
+  test(behaviour, { timeout: LIMIT }, async (t) => {
     const stage = new Stage(browser);
     t.after(() => stage.clear());
     try {

@@ -6,10 +6,11 @@ import { MOVES, Network, noNetworks } from '../lib/network.mjs';
 import { ask, reachByTcp, startEcho } from '../lib/network/programs.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { browsers, isThorough } from '../lib/thorough.mjs';
+import { LIMIT } from '../lib/within.mjs';
 
 /** Runs a test in a network where every machine answers. */
 function inNetwork(behaviour, lay, run) {
-  test(behaviour, { skip: noNetworks, timeout: 60_000 }, async (t) => {
+  test(behaviour, { skip: noNetworks, timeout: LIMIT }, async (t) => {
     const network = lay();
     t.after(() => network.stop());
     await Promise.all([network.a, network.b, network.server].map(startEcho));

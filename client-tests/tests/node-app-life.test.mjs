@@ -12,9 +12,9 @@ import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
 import { killAll, Run } from '../lib/run.mjs';
 import { binary, plainEnvironment } from '../lib/server.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { within } from '../lib/within.mjs';
+import { LIMIT, until, within } from '../lib/within.mjs';
 
-const it = (behaviour, run, options = {}) => test(behaviour, { timeout: 60_000, ...options }, run);
+const it = (behaviour, run, options = {}) => test(behaviour, { timeout: LIMIT, ...options }, run);
 const folder = installPackage();
 
 afterEach(() => {
@@ -47,12 +47,7 @@ function portOf(pid) {
 }
 
 /** Waits for the kernel, which tells nobody of the end of a process that is no child. */
-async function gone(pid) {
-  const look = async () => {
-    while (isProgram(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
-  };
-  await within(`the end of process ${pid}`, look());
-}
+const gone = (pid) => until(`the end of process ${pid}`, () => !isProgram(pid));
 
 /** An app in a process of its own, which prints its port. */
 async function startApp(code) {

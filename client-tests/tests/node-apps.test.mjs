@@ -13,12 +13,12 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { baseOf, endServer, text } from '../lib/node-api.mjs';
 import { loadPackage, source } from '../lib/npm-package.mjs';
 import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
-import { within } from '../lib/within.mjs';
+import { LIMIT, within } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
 const require = createRequire(import.meta.url);
 const servers = [];
-const it = (behaviour, run) => test(behaviour, { timeout: 60_000 }, run);
+const it = (behaviour, run) => test(behaviour, { timeout: LIMIT }, run);
 
 afterEach(() => {
   endSockets();

@@ -11,7 +11,7 @@ import { onNetwork } from '../lib/on-network.mjs';
 import { startServer } from '../lib/server.mjs';
 import { SHIPPED_FOR_TCP, startShippedProxy } from '../lib/shipped-proxy.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { within } from '../lib/within.mjs';
+import { LIMIT, within } from '../lib/within.mjs';
 
 const NAME = 'broker.test';
 
@@ -106,7 +106,7 @@ for (const kind of isThorough ? SHIPPED_FOR_TCP : []) {
 const QUESTION = Buffer.from('0014' + '00010000' + '2112a442' + '0123456789abcdef01234567', 'hex');
 
 for (const kind of SHIPPED_FOR_TCP) {
-  test(`${kind} passes HTTPS and the relay's clients on`, { timeout: 60_000 }, async (t) => {
+  test(`${kind} passes HTTPS and the relay's clients on`, { timeout: LIMIT }, async (t) => {
     const server = await startServer(['--relay', '127.0.0.1:0'], { tls: true });
     t.after(() => server.stop());
     const proxy = await startShippedProxy(kind, server);

@@ -7,7 +7,7 @@ import { Network } from '../lib/network.mjs';
 import { launchOn } from '../lib/network/browsers.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { browserPairs, browsers, isThorough } from '../lib/thorough.mjs';
-import { within } from '../lib/within.mjs';
+import { until, within } from '../lib/within.mjs';
 
 const withRelay = (stage, ...flags) => stage.server(['--relay', stage.network.address, ...flags]);
 
@@ -30,9 +30,7 @@ describe('with a relay', { concurrency: 2 }, () => {
     stage.network.cutDirectPath();
     const { alice, line } = await connected(stage, server, { caller: plain, callee: plain });
     stage.network.mendDirectPath();
-    await within('the direct path', (async () => {
-      while (await isRelayed(alice, stage)) await pause(250);
-    })());
+    await until('the direct path', async () => !(await isRelayed(alice, stage)));
     // Chromium's own clock decides when it gives up a way that it does not use.
     await pause(60_000);
     assert.ok(!(await isRelayed(alice, stage)));

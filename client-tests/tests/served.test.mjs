@@ -15,7 +15,7 @@ import { startReverseProxy } from '../lib/reverse-proxy.mjs';
 import { selfSigned, startServer } from '../lib/server.mjs';
 import { takeDown } from '../lib/take-down.mjs';
 import { browsers } from '../lib/thorough.mjs';
-import { within } from '../lib/within.mjs';
+import { LIMIT, within } from '../lib/within.mjs';
 
 const SCRIPTS = ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs'];
 
@@ -189,7 +189,7 @@ served('a page may load the script in its own way, and is told if it cannot work
 
 /** States a behaviour, and stops all that it started. */
 function served(behaviour, browser, run) {
-  test(behaviour, { timeout: 60_000 }, async (t) => {
+  test(behaviour, { timeout: LIMIT }, async (t) => {
     const stage = new Stage(browser);
     t.after(() => stage.clear());
     try {

@@ -11,7 +11,7 @@ import { newPage } from '../lib/browser.mjs';
 import { Keys } from '../lib/keys.mjs';
 import { startShippedProxy } from '../lib/shipped-proxy.mjs';
 import { selfSigned, startServer } from '../lib/server.mjs';
-import { within } from '../lib/within.mjs';
+import { LIMIT, within } from '../lib/within.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
 const peerjs = readFileSync(join(root, 'client-tests/clients/1.5.5/peerjs.js'), 'utf8');
@@ -39,7 +39,7 @@ after(async () => {
 
 /** Makes a mistake in a page, and waits until the page says this. */
 function mistake(name, says, run, { secure = false } = {}) {
-  test(`${name}: ${says}`, { timeout: 60_000 }, async () => {
+  test(`${name}: ${says}`, { timeout: LIMIT }, async () => {
     assert.ok(quotes.includes(says), `docs/TROUBLESHOOTING.md has no row for: ${says}`);
     const shape = new RegExp(says.split('…').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*'));
     // A page of its own: other pages accept every certificate.

@@ -10,6 +10,7 @@ import { startServer } from '../lib/server.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
 import { browserPairs, isThorough } from '../lib/thorough.mjs';
 import { onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
+import { LIMIT } from '../lib/within.mjs';
 
 const PORT = 5349;
 
@@ -107,7 +108,7 @@ for (const [way, flags, at] of /** @type {any[][]} */ ([
   ['over TLS', ['-t', '-S'], 'turn'],
   ['over TLS at the port of HTTPS', ['-t', '-S'], 'https'],
 ])) {
-  test(`coturn's client sends messages ${way}`, { timeout: 90_000 }, async (t) => {
+  test(`coturn's client sends messages ${way}`, { timeout: LIMIT }, async (t) => {
     const port = await freePort();
     const server = await startServer(turnFlags(`127.0.0.1:${port}`), { tls: true });
     t.after(() => server.stop());
@@ -120,7 +121,7 @@ for (const [way, flags, at] of /** @type {any[][]} */ ([
   });
 }
 
-test('coturn\'s client with another secret gets no address', { timeout: 90_000 }, async (t) => {
+test('coturn\'s client with another secret gets no address', { timeout: LIMIT }, async (t) => {
   const port = await freePort();
   const server = await startServer(turnFlags(`127.0.0.1:${port}`));
   t.after(() => server.stop());

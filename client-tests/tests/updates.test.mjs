@@ -2,11 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { browserPairs, isThorough } from '../lib/thorough.mjs';
-import { within } from '../lib/within.mjs';
+import { until, within } from '../lib/within.mjs';
 
 const [CALLS, UPDATES] = isThorough ? [20, 10] : [4, 2];
 
@@ -18,9 +17,7 @@ const PORT = '9000';
 const flags = (stage) => ['--relay', stage.network.address, '--port', PORT];
 
 /** Waits until the log has a line. */
-const logged = (server, text) => within(`the log to say ${text}`, (async () => {
-  while (!server.errors.some((line) => line.includes(text))) await pause(20);
-})());
+const logged = (server, text) => until(`the log to say ${text}`, () => server.errors.some((line) => line.includes(text)));
 
 async function pair(stage, server, { caller = 'chromium', callee = 'chromium' } = {}) {
   const [alice, bob] = [await stage.client('a', { browser: caller }), await stage.client('b', { browser: callee })];

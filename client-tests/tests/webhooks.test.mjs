@@ -7,12 +7,11 @@ import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { onStage } from '../lib/every-client.mjs';
 import { SECRET, startReceiver } from '../lib/receiver.mjs';
 import { startServer } from '../lib/server.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
-import { PATIENCE, within } from '../lib/within.mjs';
+import { LIMIT, until, within } from '../lib/within.mjs';
 
 const root = new URL('../', import.meta.url);
 
@@ -46,7 +45,7 @@ onStage('the receiver of the documentation hears of a page that comes and goes',
 const servers = [];
 after(() => Promise.all(servers.map((server) => server.stop())));
 
-test('a receiver that is killed, comes back and gets slow hears of every connection once', { timeout: 120_000 }, async () => {
+test('a receiver that is killed, comes back and gets slow hears of every connection once', { timeout: LIMIT }, async () => {
   let receiver = await startReceiver();
   const { port } = receiver;
   const server = await startServer(receiver.flags);
@@ -108,12 +107,4 @@ async function connect(server, id) {
   // OPEN is the first frame.
   if (head.length === 0) await within(`${id} to be open`, once(socket, 'data'));
   return socket;
-}
-
-async function until(what, happened) {
-  const deadline = Date.now() + PATIENCE;
-  while (!happened()) {
-    assert.ok(Date.now() < deadline, `waited for ${what}`);
-    await pause(20);
-  }
 }

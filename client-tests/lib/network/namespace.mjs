@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PATIENCE } from '../within.mjs';
 
 const PREFIX = 'peerbroker';
 let count = 0;
@@ -139,5 +140,5 @@ function isRunning(pid) {
 export const ip = (...words) => run('ip', words);
 
 function run(program, words, input = '') {
-  return execFileSync(program, words, { input, encoding: 'utf8', stdio: 'pipe', timeout: 10_000 });
+  return execFileSync(program, words, { input, encoding: 'utf8', stdio: 'pipe', timeout: PATIENCE });
 }

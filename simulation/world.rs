@@ -45,6 +45,8 @@ const PROBING: usize = 100;
 struct NodeHandle {
     node: Arc<Node>,
     realm: Arc<Realm>,
+    /// Its own: a pause is a gap.
+    clock: Clock,
     backplane: SimBackplane,
     pause: Rc<Pause>,
     tasks: JoinHandle<()>,
@@ -75,7 +77,6 @@ pub struct World {
     lease: Duration,
     degraded: Degraded,
     pub store: SimStore,
-    clock: Clock,
     history: Rc<RefCell<History>>,
     nodes: Vec<Option<NodeHandle>>,
     clients: Rc<RefCell<Vec<Client>>>,
@@ -118,7 +119,6 @@ impl World {
             lease,
             degraded,
             store,
-            clock: Clock::manual(),
             history: Rc::new(RefCell::new(history)),
             nodes: Vec::new(),
             clients: Rc::default(),
@@ -145,10 +145,12 @@ impl World {
         config.limits.probe_timeout = Duration::from_millis(500);
         config.limits.alive_timeout = Duration::from_secs(600);
         config.limits.reclaim_timeout = Duration::from_secs(1);
-        let membership = Membership::new(cluster, self.clock.clone());
+        let clock = Clock::manual();
+        clock.advance(STEP * u32::try_from(self.steps.get()).unwrap());
+        let membership = Membership::new(cluster, clock.clone());
         let node = Arc::new(Node::with_notice(
             config,
-            self.clock.clone(),
+            clock.clone(),
             Events::default(),
             Some(Arc::clone(&membership)),
             expire,
@@ -160,7 +162,8 @@ impl World {
         let weak: std::sync::Weak<Node> = Arc::downgrade(&node);
         local.spawn_local(membership.run(weak, backplane.clone()));
         let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
-        NodeHandle { node, realm, backplane, pause, tasks, opening: Vec::new(), is_out: Cell::new(false) }
+        let (opening, is_out) = (Vec::new(), Cell::new(false));
+        NodeHandle { node, realm, clock, backplane, pause, tasks, opening, is_out }
     }
 
     fn note(&self, what: What) {
@@ -206,7 +209,10 @@ impl World {
     pub async fn pass(&mut self, steps: usize) {
         for _ in 0..steps {
             self.steps.set(self.steps.get() + 1);
-            self.clock.advance(STEP);
+            for node in self.nodes.iter().flatten() {
+                let pass = if node.pause.paused.get() { Clock::add_gap } else { Clock::advance };
+                pass(&node.clock, STEP);
+            }
             sleep(STEP).await;
             if self.steps.get().is_multiple_of(SWEEP) {
                 for node in self.nodes.iter().flatten().filter(|node| !node.pause.paused.get()) {

@@ -53,6 +53,9 @@ const STEP: Duration = Duration::from_millis(50);
 /// Time limit for a client to open its WebSocket after its connection is accepted: some round trips.
 const OPENING: Duration = Duration::from_secs(1);
 
+/// A shorter gap of the clock is not in the log: a machine with too much to do has some.
+const LONG_GAP: Duration = Duration::from_secs(3);
+
 /// The parts of a broker. Built once, before any worker starts.
 pub(crate) struct Runtime {
     pub(crate) config: LiveConfig,
@@ -205,6 +208,13 @@ impl Runtime {
     /// Does all timed work that is due.
     pub(crate) fn sweep(&self) {
         let now = self.now();
+        if let Some(gap) = self.node.clock().take_gap().filter(|gap| *gap >= LONG_GAP) {
+            log::warn!(
+                "this process did not run for {:.1} s: it was stopped, or its machine was suspended or overloaded. No timeout of clients \
+                 counts this time",
+                gap.as_secs_f64()
+            );
+        }
         self.node.sweep();
         if let Some(turn) = self.turn() {
             turn.sweep();

@@ -74,7 +74,8 @@ pub struct Membership {
 pub(super) struct State {
     /// The present life.
     pub(super) node: Option<NodeId>,
-    /// The end of its lease, by our own clock. Never later than by that of the backplane.
+    /// The end of its lease, by [`Clock::elapsed`]: the other nodes' time runs while this process is stopped. Never later than by the
+    /// clock of the backplane.
     pub(super) good_until: u64,
     /// Joined, and all ids that were here are registered.
     pub(super) is_up: bool,
@@ -331,12 +332,12 @@ impl Membership {
 
     /// True if this node has a lease that was renewed in time.
     pub(super) fn is_alive(&self, state: &State) -> bool {
-        state.node.is_some() && self.clock.now() < state.good_until
+        state.node.is_some() && self.clock.elapsed() < state.good_until
     }
 
     /// True if the lease is being renewed. A node that failed to renew it for half its time takes no new ids.
     fn is_renewed(&self, state: &State) -> bool {
-        state.node.is_some() && self.clock.now() < state.good_until.saturating_sub(self.lease() / 2)
+        state.node.is_some() && self.clock.elapsed() < state.good_until.saturating_sub(self.lease() / 2)
     }
 
     pub(super) fn may_claim(&self, state: &State) -> bool {

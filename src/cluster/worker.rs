@@ -116,8 +116,8 @@ struct Notes {
     given_back: RefCell<Vec<Name>>,
     /// Dead nodes of which nobody has been told.
     gone: RefCell<Vec<NodeId>>,
-    /// By our clock, no names are claimed until then: after an outage, the other nodes register theirs first. `None` during
-    /// the outage.
+    /// No names are claimed until then, by [`Clock::elapsed`](crate::clock::Clock::elapsed): after an outage, the other nodes register
+    /// theirs first. `None` during the outage.
     settled_from: Cell<Option<u64>>,
     /// Ids that clients of this node lost after an outage, and that no event has reported yet.
     lost_ids: Cell<usize>,

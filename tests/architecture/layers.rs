@@ -166,14 +166,14 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "datapath",
-        "media_api threads rate_limit ports wire",
+        "media_api threads clock rate_limit ports wire",
         "bytes dashmap log parking_lot quinn_udp socket2 stun_types thiserror tokio",
     ),
     // The crate that the others share.
     layer("peerbroker_core", "media_api threads clock rate_limit address bounded_read ports wire", ""),
     layer("media_api", "threads clock wire", "arc_swap"),
     layer("threads", "", "log parking_lot thiserror tokio::runtime tokio::sync tokio::task tokio::test"),
-    layer("clock", "", "tokio::sync tokio::time"),
+    layer("clock", "", "parking_lot rustix::time tokio::sync tokio::test tokio::time"),
     layer("rate_limit", "", ""),
     layer("address", "", ""),
     layer("bounded_read", "", "thiserror"),

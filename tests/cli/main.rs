@@ -20,6 +20,7 @@ mod output;
 mod registration;
 mod signals;
 mod stdio;
+mod stopped;
 mod webhooks;
 mod windows;
 

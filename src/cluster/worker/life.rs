@@ -50,7 +50,7 @@ impl<B: Backplane> Worker<B> {
                 return None;
             }
             let node = self.backplane.new_node();
-            let began = self.shared.clock.now();
+            let began = self.shared.clock.elapsed();
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
                     self.notes.inbound.take();
@@ -92,9 +92,9 @@ impl<B: Backplane> Worker<B> {
             if self.is_closed() {
                 return End::Closed;
             }
-            let asked = self.shared.clock.now();
+            let asked = self.shared.clock.elapsed();
             let renewed = self.backplane.renew(node, self.shared.config.lease).await;
-            let now = self.shared.clock.now();
+            let now = self.shared.clock.elapsed();
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
                     self.shared.state.lock().good_until = asked + self.shared.lease();
@@ -195,7 +195,7 @@ impl<B: Backplane> Worker<B> {
     /// Registers clients that were opened in an outage; all clients, if the backplane may have lost some.
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
         let generation = self.backplane.generation();
-        let now = self.shared.clock.now();
+        let now = self.shared.clock.elapsed();
         let is_due = now.saturating_sub(self.notes.reconciled.get()) >= RECONCILE;
         let all = is_due || self.notes.doubtful.get() || generation != self.notes.generation.get();
         self.notes.doubtful.set(false);
@@ -346,7 +346,7 @@ impl<B: Backplane> Worker<B> {
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
         self.begin_outage();
         self.notes.settled_from.set(None);
-        let is_late = self.shared.clock.now() >= self.shared.state.lock().good_until;
+        let is_late = self.shared.clock.elapsed() >= self.shared.state.lock().good_until;
         // Otherwise the backplane lost it, and no other node could validly claim its names.
         if is_late {
             self.notes.lapsed.set(self.highest_fence());
@@ -392,7 +392,7 @@ impl<B: Backplane> Worker<B> {
 
     /// True if the other nodes have had the time to register their names.
     fn is_settled(&self) -> bool {
-        let now = self.shared.clock.now();
+        let now = self.shared.clock.elapsed();
         let from = self.notes.settled_from.get().unwrap_or_else(|| {
             now + match self.shared.config.degraded {
                 Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),

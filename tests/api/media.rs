@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use peerbroker::config::{RelayConfig, WebhookEvent};
@@ -281,13 +282,18 @@ fn empty_frames_and_a_flood_of_a_stranger_end_its_connection() {
 
 #[test]
 fn a_connection_that_proves_nothing_is_closed() {
-    let (_server, relay) = with_relay(RelayMode::Fallback);
+    let (server, relay) = with_relay(RelayMode::Fallback);
     let mut silent = Line::open(relay);
     let mut curious = Line::open(relay);
     curious.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish());
     curious.receive();
-    silent.expect_end();
-    curious.expect_end();
+    thread::scope(|scope| {
+        let ends = scope.spawn(|| [&mut silent, &mut curious].map(Line::expect_end));
+        wait_until("both are closed", || {
+            server.advance(Duration::from_secs(1));
+            ends.is_finished()
+        });
+    });
 }
 
 #[test]

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use parking_lot::Mutex;
+use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::media_api::{Host, Permit};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::pace::{Pace, Sender};
 use super::shares::Share;
@@ -227,9 +228,12 @@ pub(crate) trait Protocol {
     /// Handles a message. `None` ends the connection.
     fn receive(&self, message: &[u8]) -> Option<Received>;
 
+    /// The clock of all times below.
+    fn clock(&self) -> &Clock;
+
     /// Asked when [`TO_PROVE`](Self::TO_PROVE) is over, about a client that is silent since then: the time to ask again. `None`
     /// ends the connection.
-    fn ask_again_at(&self, silent_since: Instant) -> Option<Instant>;
+    fn ask_again_at(&self, silent_since: u64) -> Option<u64>;
 }
 
 /// Serves a connection that was `opened` then until it ends. `read` has its first bytes.
@@ -237,22 +241,23 @@ pub(crate) async fn serve<P: Protocol>(
     protocol: &P,
     (reader, writer): (impl AsyncRead, impl AsyncWrite),
     outbox: &Outbox,
-    opened: Instant,
+    opened: u64,
     read: BytesMut,
 ) -> io::Result<()> {
     tokio::select! {
         ended = receive(protocol, reader, opened, read) => ended,
-        ended = write::<P>(outbox, writer) => ended,
+        ended = write(protocol, outbox, writer) => ended,
     }
 }
 
 async fn receive<P: Protocol>(
     protocol: &P,
     reader: impl AsyncRead,
-    opened: Instant,
+    opened: u64,
     mut unread: BytesMut,
 ) -> io::Result<()> {
-    let (mut reader, mut ask) = (pin!(reader), pin!(sleep_until(opened + P::TO_PROVE)));
+    let clock = protocol.clock();
+    let (mut reader, mut ask) = (pin!(reader), pin!(clock.sleep_until(opened + millis(P::TO_PROVE))));
     let (mut pace, mut recipients) = (Pace::new(), Recipients::default());
     loop {
         while let Some(Framed { message, end }) = P::first(&unread)? {
@@ -271,13 +276,13 @@ async fn receive<P: Protocol>(
         }
         // Returns the memory of handled bytes.
         unread = BytesMut::from(&unread[..]);
-        let silent_since = Instant::now();
+        let silent_since = clock.now();
         let count = loop {
             tokio::select! {
                 count = poll_fn(|cx| poll_read(cx, reader.as_mut(), &mut unread)) => break count?,
                 () = &mut ask => {
                     let next = protocol.ask_again_at(silent_since).ok_or(io::ErrorKind::TimedOut)?;
-                    ask.as_mut().reset(next);
+                    ask.set(clock.sleep_until(next));
                 }
             }
         };
@@ -301,18 +306,30 @@ fn poll_read(
     })
 }
 
-async fn write<P: Protocol>(outbox: &Outbox, writer: impl AsyncWrite) -> io::Result<()> {
+async fn write<P: Protocol>(protocol: &P, outbox: &Outbox, writer: impl AsyncWrite) -> io::Result<()> {
     let mut writer = pin!(writer);
     loop {
         let mut taken = outbox.take(P::MAX_WRITE).await;
         while !taken.is_empty() {
-            let count = timeout(P::TO_READ, writer.write(&taken)).await??;
+            let count = in_time(protocol, writer.write(&taken)).await?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             taken.advance(count);
         }
-        timeout(P::TO_READ, writer.flush()).await??;
+        in_time(protocol, writer.flush()).await?;
+    }
+}
+
+/// The result of a write, unless the client does not read for too long.
+async fn in_time<P: Protocol, T>(
+    protocol: &P,
+    written: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    tokio::select! {
+        biased;
+        written = written => written,
+        () = protocol.clock().sleep(P::TO_READ) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
@@ -330,13 +347,14 @@ mod tests {
     /// Passes messages of one size to outboxes in turn.
     struct ToOutboxes<'a> {
         to: &'a [Arc<Outbox>],
+        clock: Clock,
         passed: AtomicUsize,
         lost: AtomicUsize,
     }
 
     impl<'a> ToOutboxes<'a> {
         fn new(to: &'a [Arc<Outbox>]) -> Self {
-            ToOutboxes { to, passed: AtomicUsize::new(0), lost: AtomicUsize::new(0) }
+            ToOutboxes { to, clock: Clock::manual(), passed: AtomicUsize::new(0), lost: AtomicUsize::new(0) }
         }
     }
 
@@ -357,7 +375,11 @@ mod tests {
             Some(Received { sender: Sender::Client { bytes_per_second: 0 }, passed })
         }
 
-        fn ask_again_at(&self, _: Instant) -> Option<Instant> {
+        fn clock(&self) -> &Clock {
+            &self.clock
+        }
+
+        fn ask_again_at(&self, _: u64) -> Option<u64> {
             None
         }
     }
@@ -371,7 +393,7 @@ mod tests {
         let (from, none) = (ToOutboxes::new(&outboxes), ToOutboxes::new(&outboxes));
         let (began, nothing) = (Instant::now(), Outbox::of::<ToOutboxes<'_>>());
         let sends = async {
-            let ended = serve(&from, (&bytes[..], sink()), &nothing, began, BytesMut::new()).await;
+            let ended = serve(&from, (&bytes[..], sink()), &nothing, 0, BytesMut::new()).await;
             ended.map(|()| began.elapsed())
         };
         let (_, writer) = split(ours);
@@ -387,7 +409,7 @@ mod tests {
         };
         // Its own messages never come, and that does not end it.
         let (unread, _silent) = duplex(1);
-        let receives = serve(&none, (unread, writer), &outboxes[0], began, BytesMut::new());
+        let receives = serve(&none, (unread, writer), &outboxes[0], 0, BytesMut::new());
         let took = tokio::select! {
             took = sends => took.unwrap(),
             _ = receives => panic!("the recipient has left"),
@@ -438,8 +460,8 @@ mod tests {
         let (began, nothing) = (Instant::now(), Outbox::of::<ToOutboxes<'_>>());
         let (unread, _silent) = duplex(1);
         tokio::select! {
-            ended = serve(&from, (&bytes[..], sink()), &nothing, began, BytesMut::new()) => ended.unwrap(),
-            _ = serve(&none, (unread, sink()), &outboxes[1], began, BytesMut::new()) => panic!("it has left"),
+            ended = serve(&from, (&bytes[..], sink()), &nothing, 0, BytesMut::new()) => ended.unwrap(),
+            _ = serve(&none, (unread, sink()), &outboxes[1], 0, BytesMut::new()) => panic!("it has left"),
         }
         assert_eq!((began.elapsed(), from.lost.into_inner()), (Duration::ZERO, 500 - MAX_WAITING / MESSAGE));
     }

@@ -10,6 +10,7 @@ use std::sync::mpsc::SyncSender;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
+use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
     CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals,
 };
@@ -182,6 +183,11 @@ impl Calls {
         if let CallOutcome::Failed(why) = outcome {
             self.context.host.call_failed(parties, why);
         }
+    }
+
+    /// The source of time.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.context.clock
     }
 
     /// Waits until a call has to look after its addresses.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::media_api::Dropped;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::calls::Calls;
 use super::endpoint::{Endpoint, Outgoing, Transport};
@@ -105,7 +106,7 @@ impl Service {
         read: BytesMut,
     ) {
         let Some(_place) = self.streams.connections.admit(from, MAX_CONNECTIONS) else { return };
-        let opened = Instant::now();
+        let opened = self.calls.clock().now();
         let greeting = timeout(OfCall::TO_PROVE, greeting(&mut stream, read)).await;
         let Ok(Some((language, read))) = greeting else { return };
         match (language, &self.turn) {
@@ -123,7 +124,7 @@ impl Service {
         &self,
         stream: (impl AsyncRead, impl AsyncWrite),
         from: Endpoint,
-        opened: Instant,
+        opened: u64,
         read: BytesMut,
     ) {
         let outbox = Outbox::of::<OfCall<'_>>();
@@ -238,8 +239,12 @@ impl Protocol for OfCall<'_> {
         Some(Received { sender, passed: self.service.handle(from, datagram) })
     }
 
-    fn ask_again_at(&self, silent_since: Instant) -> Option<Instant> {
-        let (end, now) = (silent_since + SILENT, Instant::now());
+    fn clock(&self) -> &Clock {
+        self.service.calls.clock()
+    }
+
+    fn ask_again_at(&self, silent_since: u64) -> Option<u64> {
+        let (end, now) = (silent_since + CONSENT, self.clock().now());
         let calls = &self.service.calls;
         let next = if calls.is_client(self.from) {
             Some(end)
@@ -249,7 +254,7 @@ impl Protocol for OfCall<'_> {
             let mut answers = self.answers.lock();
             let offer = answers.take();
             *answers = offer.filter(|offer| calls.offers.waits(offer));
-            offer.map(|_| end.min(now + Self::TO_PROVE))
+            offer.map(|_| end.min(now + millis(Self::TO_PROVE)))
         };
         next.filter(|next| *next > now)
     }

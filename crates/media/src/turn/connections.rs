@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::media_api::Dropped;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::client::{CHANNEL_HEADER, Client, ClientId, Ingress, ReplySink};
 use super::relayed::MAX_DATAGRAM;
@@ -74,8 +75,12 @@ impl Protocol for OfTurn<'_> {
         Server::receive(self.server, &self.client, message)
     }
 
-    fn ask_again_at(&self, _: Instant) -> Option<Instant> {
-        self.server.allocation_of(&self.client.id).map(|_| Instant::now() + IDLE_TIMEOUT)
+    fn clock(&self) -> &Clock {
+        &self.server.context.clock
+    }
+
+    fn ask_again_at(&self, _: u64) -> Option<u64> {
+        self.server.allocation_of(&self.client.id).map(|_| self.clock().now() + millis(IDLE_TIMEOUT))
     }
 }
 
@@ -120,7 +125,8 @@ impl Server {
         let id = ClientId { address, ingress };
         let client = Client { id, sink: ReplySink::Connection(Arc::clone(&outbox)) };
         let (connection, halves) = (OfTurn { server: self, client }, tokio::io::split(stream));
-        if let Err(error) = streams::serve(&connection, halves, &outbox, Instant::now(), read).await {
+        let opened = self.context.clock.now();
+        if let Err(error) = streams::serve(&connection, halves, &outbox, opened, read).await {
             log::debug!("the TURN connection of {address} has ended: {error}");
         }
     }

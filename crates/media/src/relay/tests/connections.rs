@@ -15,7 +15,7 @@ use peerbroker_core::threads::Threads;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, advance, timeout};
+use tokio::time::{advance, timeout};
 
 use super::world::{Client, World, binding};
 use crate::datapath::streams::Connections;
@@ -43,15 +43,22 @@ fn connect(world: &World, client: &Client) -> DuplexStream {
         turn: None,
         counters: Arc::clone(&world.counters),
     };
-    let from = client.at;
+    let (from, opened) = (client.at, world.clock.now());
     tokio::spawn(async move {
-        service.serve_call(tokio::io::split(far), from, Instant::now(), BytesMut::new()).await;
+        service.serve_call(tokio::io::split(far), from, opened, BytesMut::new()).await;
     });
     near
 }
 
 fn framed(check: &[u8]) -> Vec<u8> {
     [&(check.len() as u16).to_be_bytes()[..], check].concat()
+}
+
+/// Time passes, for timers too, after tasks have run.
+async fn pass(world: &World, time: Duration) {
+    advance(Duration::from_millis(1)).await;
+    world.clock.advance(time);
+    advance(time).await;
 }
 
 /// A client checks once a second, as browsers do. True if it is still connected afterwards.
@@ -75,8 +82,14 @@ async fn a_client_that_answers_late_keeps_the_connection_on_which_it_checks() {
     world.advance(Duration::from_secs(2));
     let [challenge] = &world.received(host.at)[..] else { panic!("no challenge") };
     stream.write_all(&framed(&host.answer(challenge))).await.unwrap();
-    advance(Duration::from_secs(10)).await;
+    pass(&world, Duration::from_secs(10)).await;
     assert!(world.calls.is_client(host.at));
+    // Time in which this process does not run.
+    world.clock.add_gap(Duration::from_secs(3600));
+    advance(Duration::from_secs(3600)).await;
+    assert!(world.calls.is_client(host.at));
+    pass(&world, Duration::from_secs(3600)).await;
+    assert!(!world.calls.is_client(host.at));
 }
 
 #[test]
@@ -180,6 +193,7 @@ async fn a_check_without_a_waiting_offer_or_its_password_keeps_no_connection() {
         let mut stream = connect(&world, &client);
         let check = framed(&client.check_with("not the password", false));
         stream.write_all(&check).await.unwrap();
+        pass(&world, Duration::from_secs(5)).await;
         let mut rest = Vec::new();
         let ended = timeout(Duration::from_secs(6), stream.read_to_end(&mut rest)).await;
         assert!(matches!(ended, Ok(Ok(0))), "{username:?}: {ended:?} {rest:?}");

@@ -30,6 +30,7 @@ async fn a_connection_without_an_allocation_ends_whatever_it_asks() {
     let ask = async {
         while client.write_all(&binding()).await.is_ok() {
             sleep(Duration::from_secs(1)).await;
+            world.clock.advance(Duration::from_secs(1));
         }
     };
     let begin = Instant::now();
@@ -45,7 +46,11 @@ async fn an_allocation_keeps_its_connection_and_ends_with_it() {
     let shown = world.client("192.0.2.1:5000");
     let talk = async {
         client.write_all(&shown.allocate_request()).await.unwrap();
-        sleep(10 * IDLE_TIMEOUT).await;
+        for _ in 0..10 {
+            sleep(IDLE_TIMEOUT).await;
+            world.clock.advance(IDLE_TIMEOUT);
+        }
+        sleep(IDLE_TIMEOUT).await;
         assert_eq!(world.allocations(), 1);
         drop(client);
     };
@@ -82,6 +87,8 @@ async fn a_client_that_does_not_read_loses_datagrams_and_then_its_connection() {
         for _ in 0..1000 {
             other.send_channel(0x4000, &[7; 1000]);
         }
+        sleep(Duration::from_secs(1)).await;
+        world.clock.advance(IDLE_TIMEOUT);
         client
     };
     let ((), _client) = tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address()), flood);

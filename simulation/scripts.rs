@@ -97,6 +97,19 @@ fn a_client_whose_node_hangs_while_the_store_is_lost_keeps_its_id_as_well() {
 }
 
 #[test]
+fn a_node_that_was_paused_for_longer_than_its_lease_knows_that_before_it_can_ask() {
+    play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.pass(40).await;
+        assert!(world.is_up(0));
+        world.pause_for(0, 2 * LEASE);
+        world.pass(10).await;
+        world.set_fault(0, Fault::Stalled);
+        world.pass(150).await;
+        assert!(!world.is_up(0));
+    });
+}
+
+#[test]
 fn a_node_that_is_slow_keeps_the_ids_of_its_clients() {
     let history = play(World::new(1, Duration::from_secs(20), Degraded::Allow), async |world| {
         world.pass(40).await;

@@ -73,6 +73,12 @@ impl World {
         self.nodes[index].as_ref().unwrap().backplane.set_fault(fault);
     }
 
+    /// True if a node believes that it takes part.
+    pub fn is_up(&self, index: usize) -> bool {
+        let node = self.nodes[index].as_ref().unwrap();
+        node.node.membership().is_some_and(|membership| membership.view().is_up)
+    }
+
     /// True if a node has no clients.
     pub fn has_left(&self, index: usize) -> bool {
         self.clients.borrow().iter().all(|client| client.node != index)

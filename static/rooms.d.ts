@@ -54,8 +54,8 @@ export interface RoomEvents<Data = any> {
   joined: { id: string; data: Data };
   updated: { id: string; data: Data };
   left: { id: string; data: Data };
-  /** `from` is missing if the app's server sent it to the room; `isPrivate`: it is for this member only. */
-  message: { from?: string; payload: any; isPrivate: boolean };
+  /** `from` is a member, or null for the app's server; `isPrivate`: it is for this member only. */
+  message: { from: string | null; payload: any; isPrivate: boolean };
   /** This member has left, or could not come back: then there is an `error`. */
   closed: { error?: RoomError };
 }

@@ -10,6 +10,9 @@ const CONNECT_WAIT = 15_000;
 /** A member that comes back is refused only because many do so at once. */
 const PASSING = new Set(['too_fast', 'key_too_fast']);
 
+/** Most messages that wait until their senders are known. The server keeps no more for a client that is away. */
+const MOST_HELD = 1000;
+
 let requests = 0;
 
 /** A request that failed. `type` is the name of the server's refusal, or `disconnected` or `no_answer`. */
@@ -41,6 +44,10 @@ class Room extends EventTarget {
   #hasEntered = false;
   #isClosed = false;
   #requests = new Map();
+  /** Messages that came before the list or the news that names their sender. */
+  #held = [];
+  /** The page has had the time to listen. */
+  #isHeard = false;
 
   constructor(peer, name, data) {
     super();
@@ -122,6 +129,10 @@ class Room extends EventTarget {
       await this.#request('ROOM-JOIN', { data: this.#data });
       this.#hasEntered = true;
       this.tell('entered');
+      setTimeout(() => {
+        this.#isHeard = true;
+        this.#tellHeld();
+      });
     } catch (error) {
       if (error.type === 'disconnected') return;
       if (this.#hasEntered && PASSING.has(error.type)) {
@@ -146,6 +157,7 @@ class Room extends EventTarget {
     this.#peer.off('close', this.#ended);
     this.#socket?.off('message', this.#hear);
     this.members.clear();
+    this.#held = [];
     this.tell('closed', { error });
   }
 
@@ -180,11 +192,22 @@ class Room extends EventTarget {
     if (type === 'ROOM-MEMBERS') this.#list(message.members);
     else if (type === 'ROOM-JOINED' || type === 'ROOM-UPDATED') this.#put(message);
     else if (type === 'ROOM-LEFT') this.#drop(message.id);
-    else if (type === 'ROOM-MESSAGE' || type === 'SERVER-MESSAGE') {
-      this.tell('message', { from: message.src, payload, isPrivate: 'dst' in message });
-    }
+    else if (type === 'ROOM-MESSAGE') this.#tellMessage({ from: message.src, payload, isPrivate: 'dst' in message });
+    else if (type === 'SERVER-MESSAGE') this.#tellMessage({ from: null, payload, isPrivate: false });
     this.#answer(request);
   };
+
+  #tellMessage(message) {
+    const isKnown = message.from === null || this.members.has(message.from);
+    if (this.#isHeard && isKnown) this.tell('message', message);
+    else if (this.#held.length < MOST_HELD) this.#held.push(message);
+  }
+
+  #tellHeld() {
+    const held = this.#held;
+    this.#held = [];
+    held.forEach((message) => this.#tellMessage(message));
+  }
 
   /** Tells the differences to the members before: after a reconnect these are the changes meanwhile. */
   #list(members) {
@@ -198,6 +221,7 @@ class Room extends EventTarget {
     const isOther = JSON.stringify(this.members.get(id)) !== JSON.stringify(data);
     this.members.set(id, data);
     if (id !== this.#peer.id && (isNew || isOther)) this.tell(isNew ? 'joined' : 'updated', { id, data });
+    if (isNew) this.#tellHeld();
   }
 
   #drop(id) {

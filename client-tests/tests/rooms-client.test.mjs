@@ -288,7 +288,7 @@ onStage('a message of the app to a room has no sender', async (stage) => {
 
   assert.equal((await api('POST', '/api/keys/peerjs/rooms/lobby/messages', 'it begins')).status, 202);
 
-  assert.deepEqual(await client.must('message'), { from: undefined, payload: 'it begins', isPrivate: false });
+  assert.deepEqual(await client.must('message'), { from: null, payload: 'it begins', isPrivate: false });
 });
 
 onStage('a refusal rejects with its name, and a room is joined as soon as the peer is open', async (stage) => {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::datapath::shares::{Share, Shares};
 
@@ -20,14 +21,15 @@ pub(super) struct Most {
     pub(super) of_address: usize,
 }
 
-/// Counts the entries of clients and addresses.
+/// Counts the entries of clients and addresses, and their bytes.
 #[derive(Default)]
-pub(super) struct Loads(Shares<u64>);
+pub(super) struct Loads(Shares<u64, AtomicUsize>);
 
 /// An entry of a client. It counts until it is dropped.
 pub(super) struct Load {
-    client: Share,
-    address: Option<Share>,
+    client: Share<AtomicUsize>,
+    address: Option<Share<AtomicUsize>>,
+    bytes: usize,
 }
 
 impl Loads {
@@ -36,13 +38,14 @@ impl Loads {
         let load = Load {
             client: self.0.add(offerer.client),
             address: offerer.address.map(|digest| self.0.add(digest)),
+            bytes: 0,
         };
         (load.client.count() <= most.of_client && load.of_address() <= most.of_address).then_some(load)
     }
 
     /// Forgets clients and addresses without entries.
     pub(super) fn sweep(&self) {
-        self.0.sweep(|()| false);
+        self.0.sweep(|_| false);
     }
 }
 
@@ -52,8 +55,38 @@ impl Load {
         self.client.count() + self.of_address()
     }
 
+    /// Charges so many bytes more to its client and its address.
+    pub(super) fn charge(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        for owner in self.owners() {
+            owner.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The bytes that its client and its address have together.
+    pub(super) fn weight_in_bytes(&self) -> usize {
+        self.owners().map(|owner| owner.load(Ordering::Relaxed)).sum()
+    }
+
+    fn owners(&self) -> impl Iterator<Item = &AtomicUsize> {
+        [Some(&self.client), self.address.as_ref()].into_iter().flatten().map(|share| &**share)
+    }
+
     fn of_address(&self) -> usize {
         self.address.as_ref().map_or(0, Share::count)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for owner in self.owners() {
+            owner.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
     }
 }
 

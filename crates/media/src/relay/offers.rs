@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use peerbroker_core::media_api::Parties;
@@ -26,8 +27,20 @@ const MOST: Most = Most { of_client: 256, of_address: 10_000 };
 /// Longest id of a connection. Those of PeerJS have some 20 bytes.
 const MAX_CONNECTION: usize = 128;
 
-/// Most offers in all, of some 400 bytes each.
+/// Most offers in all.
 const MAX: usize = 100_000;
+
+/// Most bytes of all offers.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Bytes of an offer beside its texts.
+const OVERHEAD: usize = 512;
+
+/// Longest check that is kept. Those of browsers have some 130 bytes.
+const MAX_CHECK: usize = 512;
+
+/// Clients whose offers the sweeper visits under one lock. Every offer, answer and check of an unknown client needs it, too.
+const SWEPT_AT_ONCE: usize = 64;
 
 /// The digest of the client that made an offer, and the number of the offer.
 pub(super) type OfferId = (u64, u64);
@@ -48,6 +61,8 @@ struct Waiting {
     offers: BTreeMap<OfferId, Offer>,
     /// By the digest of the username fragment. The password decides.
     by_ufrag: HashMap<u64, OfferId>,
+    /// Of all offers.
+    bytes: usize,
     digests: RandomState,
     next_number: u64,
     /// By their numbers: the oldest of equals is the first to go.
@@ -63,7 +78,7 @@ pub(super) struct Offer {
     key: ApiKey,
     realm: RealmKind,
     /// The id of its client.
-    id: Box<str>,
+    id: Arc<str>,
     /// Since when its client is not here.
     absent: Option<u64>,
     answerer: Box<str>,
@@ -102,18 +117,19 @@ impl Offers {
         }
         let mut waiting = self.waiting.lock();
         let mut of_client = waiting.offers.range_mut(all_of(offerer.client));
-        if let Some((id, earlier)) = of_client.find(|(_, earlier)| earlier.is_for(parties)) {
-            let (id, ufrag) = (*id, std::mem::take(&mut earlier.ufrag));
-            (earlier.ufrag, earlier.pwd) = (credentials.ufrag.into(), credentials.pwd.into());
-            earlier.at = now;
-            waiting.forget_ufrag(&ufrag, id);
-            waiting.note_ufrag(credentials.ufrag, id);
-            return true;
+        if let Some((&id, earlier)) = of_client.find(|(_, earlier)| earlier.is_for(parties)) {
+            if earlier.credentials() == credentials {
+                earlier.at = now;
+                return true;
+            }
+            waiting.remove(id);
+        } else {
+            self.asked.add(1);
         }
-        self.asked.add(1);
-        let Some(load) = self.loads.add(offerer, MOST) else { return false };
-        let weight = load.weight();
-        if waiting.offers.len() >= MAX {
+        let Some(mut load) = self.loads.add(offerer, MOST) else { return false };
+        load.charge(OVERHEAD + bytes(parties, credentials));
+        let weight = load.weight_in_bytes();
+        while waiting.offers.len() >= MAX || waiting.bytes + load.bytes() > MAX_BYTES {
             if !waiting.make_room(weight) {
                 return false;
             }
@@ -137,6 +153,7 @@ impl Offers {
             at: now,
             load,
         };
+        waiting.bytes += offer.load.bytes();
         waiting.offers.insert(id, offer);
         true
     }
@@ -157,15 +174,25 @@ impl Offers {
     pub(super) fn keep_check(&self, check: &Stun<'_>) -> Option<OfferId> {
         let username = check.username()?;
         let (ufrag, _) = username.username().split_once(':')?;
-        let mut waiting = self.waiting.lock();
+        let mut guard = self.waiting.lock();
+        let waiting = &mut *guard;
         let id = *waiting.by_ufrag.get(&waiting.digests.hash_one(ufrag))?;
         let offer = waiting.offers.get_mut(&id)?;
-        check.is_proved_by(&offer.pwd).then(|| {
-            let [udp, tcp] = &mut offer.early_checks;
-            let kept = if check.from.is_tcp() { tcp } else { udp };
-            *kept = Some(Box::new((check.from, check.bytes.into())));
-            id
-        })
+        if !check.is_proved_by(&offer.pwd) || check.bytes.len() > MAX_CHECK {
+            return None;
+        }
+        let [udp, tcp] = &mut offer.early_checks;
+        let kept = if check.from.is_tcp() { tcp } else { udp };
+        if kept.is_none() {
+            // The longest: a later one takes its place.
+            if waiting.bytes + MAX_CHECK > MAX_BYTES {
+                return None;
+            }
+            offer.load.charge(MAX_CHECK);
+            waiting.bytes += MAX_CHECK;
+        }
+        *kept = Some(Box::new((check.from, check.bytes.into())));
+        Some(id)
     }
 
     /// True if an offer waits for its answer.
@@ -178,22 +205,27 @@ impl Offers {
         self.waiting.lock().offers.range(all_of(client)).next().is_some()
     }
 
-    /// Forgets offers that are too old for an answer, and those of clients that have left.
+    /// Forgets offers that are too old for an answer, and those of clients that have left. Asks about them without the lock.
     pub(super) fn sweep(&self, now: u64, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
-        let mut waiting = self.waiting.lock();
-        let Waiting { offers, by_ufrag, ranking, .. } = &mut *waiting;
-        let before = offers.len();
-        offers.retain(|_, Offer { key, realm, id, absent, at, .. }| {
-            *absent = (!is_here(key, *realm, id)).then(|| absent.unwrap_or(now));
-            let has_left = absent.is_some_and(|since| now.saturating_sub(since) >= ABSENT);
-            !has_left && now.saturating_sub(*at) <= ANSWER_TIMEOUT
-        });
-        self.unanswered.add((before - offers.len()) as u64);
-        by_ufrag.retain(|_, id| offers.contains_key(id));
-        ranking.sweep(offers.len(), |(_, id)| offers.contains_key(id));
-        drop(waiting);
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let clients = self.waiting.lock().clients_from(from);
+            next = clients.last().and_then(|last| last.client.checked_add(1));
+            let of_client = |one: &Offering| (one.client, is_here(&one.key, one.realm, &one.id));
+            let here: Vec<(u64, bool)> = clients.iter().map(of_client).collect();
+            self.unanswered.add(self.waiting.lock().forget_old(&here, now));
+        }
+        self.waiting.lock().sweep_ranking();
         self.loads.sweep();
     }
+}
+
+/// A client with offers.
+struct Offering {
+    client: u64,
+    key: ApiKey,
+    realm: RealmKind,
+    id: Arc<str>,
 }
 
 impl Waiting {
@@ -209,21 +241,122 @@ impl Waiting {
         }
     }
 
-    /// Evicts an offer of a client that has at least as many as an offerer of that weight.
+    /// Evicts an offer of a client whose offers, with those of its address, have at least as many bytes as those of the newcomer.
     fn make_room(&mut self, weight: usize) -> bool {
-        let weigh = |(_, id): &(u64, OfferId)| self.offers.get(id).map(|offer| offer.load.weight());
+        let weigh = |(_, id): &(u64, OfferId)| self.offers.get(id).map(|offer| offer.load.weight_in_bytes());
         let taken = self.ranking.give_way(weight, weigh);
         taken.and_then(|(_, id)| self.remove(id)).is_some()
     }
 
+    fn sweep_ranking(&mut self) {
+        let Waiting { offers, ranking, .. } = self;
+        ranking.sweep(offers.len(), |(_, id)| offers.contains_key(id));
+    }
+
+    /// The next clients with offers.
+    fn clients_from(&self, client: u64) -> Vec<Offering> {
+        let (mut clients, mut next) = (Vec::new(), Some(client));
+        while let Some(from) = next.filter(|_| clients.len() < SWEPT_AT_ONCE)
+            && let Some(((client, _), offer)) = self.offers.range((from, 0)..).next()
+        {
+            let Offer { key, realm, id, .. } = offer;
+            clients.push(Offering { client: *client, key: key.clone(), realm: *realm, id: Arc::clone(id) });
+            next = client.checked_add(1);
+        }
+        clients
+    }
+
+    /// Forgets old offers of clients, of which it is known if they are here. Returns their number.
+    fn forget_old(&mut self, clients: &[(u64, bool)], now: u64) -> u64 {
+        let mut old = Vec::new();
+        for &(client, is_here) in clients {
+            for (id, Offer { absent, at, .. }) in self.offers.range_mut(all_of(client)) {
+                *absent = (!is_here).then(|| absent.unwrap_or(now));
+                let has_left = absent.is_some_and(|since| now.saturating_sub(since) >= ABSENT);
+                if has_left || now.saturating_sub(*at) > ANSWER_TIMEOUT {
+                    old.push(*id);
+                }
+            }
+        }
+        old.iter().filter(|id| self.remove(**id).is_some()).count() as u64
+    }
+
     fn remove(&mut self, id: OfferId) -> Option<Offer> {
         let offer = self.offers.remove(&id)?;
+        self.bytes -= offer.load.bytes();
         self.forget_ufrag(&offer.ufrag, id);
         Some(offer)
     }
 }
 
+/// Bytes of the texts of an offer.
+fn bytes(parties: Parties<'_>, IceCredentials { ufrag, pwd }: IceCredentials<'_>) -> usize {
+    let connection = parties.connection.map_or(0, str::len);
+    parties.offerer.len() + parties.answerer.len() + connection + ufrag.len() + pwd.len()
+}
+
 /// All offers of a client.
 fn all_of(client: u64) -> RangeInclusive<OfferId> {
     (client, 0)..=(client, u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CREDENTIALS: IceCredentials<'static> = IceCredentials { ufrag: "ufrag", pwd: "pwd" };
+
+    fn note(offers: &Offers, offerer: Offerer, id: &str, to: &str) -> bool {
+        let key = ApiKey::parse("peerjs").expect("a key");
+        let parties = Parties {
+            key: &key,
+            realm: RealmKind::PeerJs,
+            offerer: id,
+            answerer: to,
+            connection: None,
+            only_relayed: false,
+        };
+        offers.note(offerer, parties, CREDENTIALS, 0)
+    }
+
+    #[test]
+    fn offers_have_a_bound_of_bytes_and_the_heaviest_address_gives_way() {
+        const ADDRESSES: u64 = 20;
+        let (offers, long) = (Offers::default(), "x".repeat(512));
+        // More offers, but fewer bytes, than any other address.
+        let school = |n: u64| Offerer { client: 1 + n, address: Some(0) };
+        assert!((0..3000).all(|n| note(&offers, school(n), "pupil", &n.to_string())));
+        for n in 0..256 * 200 {
+            let client = 1_000_000 + n / 256;
+            let attacker = Offerer { client, address: Some(1 + client % ADDRESSES) };
+            note(&offers, attacker, &long, &format!("{n:x<512}"));
+        }
+        let waiting = offers.waiting.lock();
+        assert!(waiting.bytes <= MAX_BYTES && waiting.bytes > MAX_BYTES / 10 * 9, "{}", waiting.bytes);
+        assert_eq!(waiting.bytes, waiting.offers.values().map(|offer| offer.load.bytes()).sum::<usize>());
+        assert_eq!((0..3000).filter(|n| waiting.offers.range(all_of(1 + n)).next().is_some()).count(), 3000);
+    }
+
+    #[test]
+    fn offers_are_not_locked_while_the_sweeper_asks_who_is_here() {
+        let offers = Offers::default();
+        let clients = 3 * SWEPT_AT_ONCE as u64;
+        for client in 0..clients {
+            assert!(note(&offers, Offerer { client, address: None }, &client.to_string(), "callee"));
+        }
+        let asked = std::cell::Cell::new(0);
+        let is_even = |_: &ApiKey, _, id: &str| {
+            assert!(offers.waiting.try_lock().is_some(), "another thread may make an offer");
+            asked.set(asked.get() + 1);
+            id.parse::<u64>().is_ok_and(|id| id.is_multiple_of(2))
+        };
+        offers.sweep(0, is_even);
+        offers.sweep(ABSENT, is_even);
+        assert_eq!(asked.get(), 2 * clients);
+        assert!((0..clients).all(|client| offers.has(client) == client.is_multiple_of(2)));
+        assert_eq!(offers.unanswered.get(), clients / 2);
+        offers.sweep(ANSWER_TIMEOUT + 1, |_, _, _| true);
+        assert!((0..clients).all(|client| !offers.has(client)));
+        assert_eq!(offers.waiting.lock().bytes, 0);
+    }
 }

@@ -140,8 +140,7 @@ impl Node {
 
     /// Hands messages of clients to the app over to this server of it; ignored if there is one.
     pub(crate) fn serve_app(&self, ask: AskApp) {
-        let (clock, threads) = (self.clock().clone(), self.events().threads().clone());
-        let _ = self.app.set(AppMessages::new(ask, clock, threads));
+        let _ = self.app.set(AppMessages::new(ask, self.clock().clone(), self.events().clone()));
     }
 
     /// Hands a message of a client over to the app's server. Its payload and its id are JSON text.

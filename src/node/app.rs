@@ -2,8 +2,10 @@
 //!
 //! The app gets the messages of one client one after another, so they keep their order. Those of other clients do not wait for them.
 //! No message is repeated: its client hears of a failure, and knows best if it should.
+//!
+//! A client or a key with few messages always finds a place: where there is none, the one with the most gives up its latest message.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,9 +18,8 @@ use tokio::task::{JoinSet, spawn_local};
 
 use crate::clock::{Clock, millis};
 use crate::dialect::{peerjs, server};
-use crate::events::PeerAddress;
+use crate::events::{Events, PeerAddress};
 use crate::router::Peer;
-use crate::threads::Threads;
 use crate::wire::{ApiKey, AppRefusal, ConnId, PeerId};
 
 /// Most bytes of a payload.
@@ -64,7 +65,7 @@ pub(crate) type AskApp = Box<dyn Fn(AppMessage) -> Option<Answering> + Send + Sy
 pub(super) struct AppMessages {
     ask: AskApp,
     shared: Arc<Shared>,
-    threads: Threads,
+    events: Events,
     /// The first message of each client that has none.
     begun: OnceLock<UnboundedSender<Waiting>>,
 }
@@ -90,9 +91,9 @@ struct Waiting {
 }
 
 impl AppMessages {
-    pub(super) fn new(ask: AskApp, clock: Clock, threads: Threads) -> Self {
+    pub(super) fn new(ask: AskApp, clock: Clock, events: Events) -> Self {
         let shared = Shared { clock, inbox: Mutex::default(), next_log: Mutex::default() };
-        AppMessages { ask, shared: Arc::new(shared), threads, begun: OnceLock::new() }
+        AppMessages { ask, shared: Arc::new(shared), events, begun: OnceLock::new() }
     }
 
     /// Takes a message. The client gets the answer, or hears that there is none, if it is still connected.
@@ -115,8 +116,15 @@ impl AppMessages {
         });
         let answering = answering.ok_or(AppRefusal::Off)?;
         let until = self.shared.clock.now().saturating_add(millis(TIMEOUT));
-        let first =
-            self.shared.inbox.lock().add(Waiting { peer: peer.clone(), request, until, answering })?;
+        let waiting = Waiting { peer: peer.clone(), request, until, answering };
+        let Added { first, evicted } = self.shared.inbox.lock().add(waiting)?;
+        if let Some(Waiting { peer, request, .. }) = evicted {
+            let refusal = AppRefusal::TooMany;
+            if let Some(limit) = refusal.ending().limit {
+                self.events.limit_hit(limit, Some(peer.realm().key()), peer.address());
+            }
+            drop(peer.reply(server::refused(request.as_deref(), refusal)));
+        }
         match first.map(|first| self.begun().send(first)) {
             // The thread could not be started.
             Some(Err(SendError(first))) => {
@@ -131,7 +139,7 @@ impl AppMessages {
         self.begun.get_or_init(|| {
             let (sender, begun) = unbounded_channel();
             let shared = Arc::clone(&self.shared);
-            if let Err(error) = self.threads.once_async("app-messages", move || run(shared, begun)) {
+            if let Err(error) = self.events.threads().once_async("app-messages", move || run(shared, begun)) {
                 log::error!("cannot start the thread of messages to the app, so it gets none: {error}");
             }
             sender
@@ -205,28 +213,58 @@ impl Shared {
     }
 }
 
+/// The outcome of adding a message.
+#[derive(Default)]
+struct Added {
+    /// The message, if it can be handed over at once.
+    first: Option<Waiting>,
+    /// The message of another client that has given way.
+    evicted: Option<Waiting>,
+}
+
 impl Inbox {
-    /// Adds a message. Gives it back if it can be handed over at once.
-    fn add(&mut self, waiting: Waiting) -> Result<Option<Waiting>, AppRefusal> {
+    /// Adds a message. If there is no place, a client with more of them loses its latest one.
+    fn add(&mut self, waiting: Waiting) -> Result<Added, AppRefusal> {
         let client = address(&waiting.peer);
-        let (mut of_key, mut total) = (0, 0);
+        let mut of_keys: BTreeMap<&ApiKey, usize> = BTreeMap::new();
         for (other, behind) in &self.0 {
-            let messages = behind.len() + 1;
-            total += messages;
-            if other.key == client.key {
-                of_key += messages;
-            }
+            *of_keys.entry(&other.key).or_default() += behind.len() + 1;
         }
         let of_client = self.0.get(&client).map_or(0, |behind| behind.len() + 1);
-        if of_client >= MAX_OF_CLIENT || of_key >= MAX_OF_KEY || total >= MAX_TOTAL {
+        let of_key = of_keys.get(&client.key).copied().unwrap_or_default();
+        if of_client >= MAX_OF_CLIENT {
             return Err(AppRefusal::TooMany);
+        }
+        // Of a key, the client that has more than this gives way.
+        let crowded = if of_key >= MAX_OF_KEY {
+            Some((client.key.clone(), of_client + 1))
+        } else if of_keys.values().sum::<usize>() >= MAX_TOTAL {
+            let (heaviest, messages) = of_keys.iter().max_by_key(|(_, messages)| **messages).unzip();
+            let is_own = heaviest == Some(&&client.key);
+            let has_more = is_own || messages.is_some_and(|messages| *messages > of_key + 1);
+            let heaviest = heaviest.filter(|_| has_more).ok_or(AppRefusal::TooMany)?;
+            Some(((*heaviest).clone(), if is_own { of_client + 1 } else { 1 }))
+        } else {
+            None
+        };
+        let mut added = Added::default();
+        if let Some((key, most)) = crowded {
+            added.evicted = Some(self.evict(&key, most).ok_or(AppRefusal::TooMany)?);
         }
         if let Some(behind) = self.0.get_mut(&client) {
             behind.push_back(waiting);
-            return Ok(None);
+        } else {
+            self.0.insert(client, VecDeque::new());
+            added.first = Some(waiting);
         }
-        self.0.insert(client, VecDeque::new());
-        Ok(Some(waiting))
+        Ok(added)
+    }
+
+    /// Takes out the latest message of the client of a key with the most, if it has more than so many.
+    fn evict(&mut self, key: &ApiKey, most: usize) -> Option<Waiting> {
+        let of_key = self.0.iter_mut().filter(|(client, _)| client.key == *key);
+        let (_, behind) = of_key.max_by_key(|(_, behind)| behind.len())?;
+        if behind.len() + 1 > most { behind.pop_back() } else { None }
     }
 
     /// The app is done with a message of a client. Returns the next one.

@@ -1,6 +1,8 @@
 //! The rooms and presences of a key by their names, and when the sweeper visits a presence.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -20,8 +22,8 @@ pub(super) struct Store {
     clock: Clock,
     rooms: DashMap<RoomName, Arc<Room>>,
     presences: DashMap<PeerId, Arc<Presence>>,
-    /// Presences that the sweeper has to visit, and when.
-    due: Mutex<VecDeque<(u64, PeerId)>>,
+    /// Presences that the sweeper has to visit, and when; the earliest first. The reclaim timeout may have become shorter.
+    due: Mutex<BinaryHeap<Reverse<(u64, PeerId)>>>,
 }
 
 impl Store {
@@ -128,13 +130,17 @@ impl Store {
 
     /// Has the sweeper visit a presence.
     pub(super) fn visit(&self, at: u64, id: &PeerId) {
-        self.due.lock().push_back((at, id.clone()));
+        self.due.lock().push(Reverse((at, id.clone())));
     }
 
     /// The next presence that the sweeper has to visit by now.
     pub(super) fn next_visit(&self, now: u64) -> Option<(PeerId, Arc<Presence>)> {
         loop {
-            let (_, id) = self.due.lock().pop_front_if(|(at, _)| *at <= now)?;
+            let id = {
+                let mut due = self.due.lock();
+                let next = due.peek_mut().filter(|next| next.0.0 <= now)?;
+                PeekMut::pop(next).0.1
+            };
             if let Some(presence) = self.presence(&id) {
                 return Some((id, presence));
             }

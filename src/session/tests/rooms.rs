@@ -115,6 +115,31 @@ fn a_client_that_comes_back_with_its_token_gets_the_list_and_others_notice_nothi
 }
 
 #[test]
+fn after_a_shorter_reclaim_timeout_members_leave_in_time() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            let c = world.client("c").await;
+            c.send(join("r"));
+            a.expect_text(&change("JOINED", "r", "c")).await;
+            b.leave();
+            idle().await;
+            world.node.config().update(|config| {
+                let mut config = config.clone();
+                config.limits.reclaim_timeout = SECOND;
+                config
+            });
+            c.leave();
+            world.advance(SECOND).await;
+            a.expect_text(&change("LEFT", "r", "c")).await;
+            world.advance(9 * SECOND).await;
+            a.expect_text(&change("LEFT", "r", "b")).await;
+        },
+    );
+}
+
+#[test]
 fn a_takeover_keeps_the_rooms_of_its_client() {
     run(
         |_| {},

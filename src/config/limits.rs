@@ -77,7 +77,7 @@ impl Default for Limits {
             queue_total_bytes: 64 << 20,
             outbox_bytes: 2 << 20,
             room_deliveries_per_second: 1000,
-            room_key_deliveries_per_second: 100_000,
+            room_key_deliveries_per_second: 300_000,
             room_codes: 10_000,
             room_code_players: 64,
             room_code_timeout: Duration::from_secs(24 * 60 * 60),
@@ -97,5 +97,18 @@ pub struct AddressLimits {
 impl Default for AddressLimits {
     fn default() -> Self {
         AddressLimits { connections: 1000, opens_per_second: 50 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_default_each_of_500_members_of_a_room_may_send_to_all_others_every_second() {
+        const MEMBERS: u32 = 500;
+        let limits = Limits::default();
+        assert!(limits.room_deliveries_per_second >= MEMBERS - 1);
+        assert!(limits.room_key_deliveries_per_second >= MEMBERS * (MEMBERS - 1));
     }
 }

@@ -42,7 +42,6 @@ pub(crate) struct Entry {
     pub(crate) realm: Arc<Realm>,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
-    pub(crate) messages_per_second: u32,
     /// True if its peers hear LEAVE when its page goes away.
     pub(crate) leaves_on_close: bool,
     pub(crate) info: ConnectionInfo,

@@ -32,13 +32,13 @@ const REST: Duration = Duration::from_millis(50);
 /// A client that waits longer for its id is told so.
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 
-/// Registers a client, or tells it the reason of the refusal. An admitted client comes with its rate limit per second.
+/// Registers a client, or tells it the reason of the refusal.
 pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
     mut socket: S,
     node: OpenSession,
     source: Source,
     entry: impl Future<Output = Result<(Entry, H), Rejection>>,
-) -> Option<(S, OpenSession, IdLease, H, u32)> {
+) -> Option<(S, OpenSession, IdLease, H)> {
     let mut outbox = socket.open_outbox(node.config().load().limits.outbox_bytes);
     let rejection = match entry.await {
         Err(rejection) => rejection,
@@ -58,7 +58,7 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
                             link: S::LINK,
                         })
                     });
-                    return Some((socket, node, lease, handler, entry.messages_per_second));
+                    return Some((socket, node, lease, handler));
                 }
                 Err(reason) => {
                     if reason.is_told() {

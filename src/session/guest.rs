@@ -20,7 +20,7 @@ use crate::dialect::{Object, calls, room_codes, root};
 use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
-use crate::node::Node;
+use crate::node::{Node, Tenant};
 use crate::rendezvous::{CallAlias, Guests, HostedRoom, PlayerName, RoomCodeError};
 use crate::wire::{ApiKey, ConnId, Frame, Limit, MessageKind, PeerId, Refusal, Token};
 
@@ -38,6 +38,7 @@ const CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A guest's room, names and alias.
 pub(crate) struct Guest {
+    tenant: Arc<Tenant>,
     guests: Arc<Guests>,
     guesser: Option<GuessSource>,
     hosting: Option<Box<Hosting>>,
@@ -104,7 +105,6 @@ fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Guest), Re
         realm: Arc::clone(&guests.realm),
         id: fresh_id()?,
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
-        messages_per_second: policy.settings().messages_per_second,
         leaves_on_close: false,
         info: source.info(None),
         begins_anew: false,
@@ -112,7 +112,7 @@ fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Guest), Re
     let guesser = GuessSource::remote(source.address);
     let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
     let (introduced, has_unused) = (false, false);
-    Ok((entry, Guest { guests, guesser, hosting, playing, calling, introduced, has_unused, waiting }))
+    Ok((entry, Guest { tenant, guests, guesser, hosting, playing, calling, introduced, has_unused, waiting }))
 }
 
 fn fresh_id() -> Result<PeerId, Refusal> {
@@ -126,6 +126,10 @@ fn random() -> String {
 impl ProtocolHandler for Guest {
     async fn enter(node: &Node, query: &str, source: &Source) -> Result<(Entry, Self), Rejection> {
         admit(node, query, source).map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
+    }
+
+    fn messages_per_second(&self) -> u32 {
+        self.tenant.policy().settings().messages_per_second
     }
 
     fn refusal(refusal: Refusal) -> Frame {

@@ -20,6 +20,9 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
         source: &Source,
     ) -> impl Future<Output = Result<(Entry, Self), Rejection>>;
 
+    /// The rate limit of the client's messages, as its key has it now.
+    fn messages_per_second(&self) -> u32;
+
     /// The first frame for a client that got its id.
     fn greeting() -> Option<Frame> {
         None

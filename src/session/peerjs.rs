@@ -10,7 +10,6 @@ use super::open::OpenSession;
 use crate::descriptions::MediaMessage;
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
 use crate::dialect::{rooms, server};
-use crate::keys::Settings;
 use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, Requester};
@@ -54,10 +53,10 @@ pub(super) async fn admit(
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let (token, rooms) = policy.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
     tenant.note_use();
-    let &Settings { messages_per_second, leave_on_close: leaves_on_close, .. } = policy.settings();
+    let leaves_on_close = policy.settings().leave_on_close;
     let realm = tenant.peers();
     let info = ConnectionInfo { rooms, ..source.info(version) };
-    let entry = Entry { realm, id, token, messages_per_second, leaves_on_close, info, begins_anew: false };
+    let entry = Entry { realm, id, token, leaves_on_close, info, begins_anew: false };
     Ok((entry, PeerJs(tenant)))
 }
 
@@ -68,6 +67,10 @@ impl ProtocolHandler for PeerJs {
             Err(reason) => Err(reason),
         };
         admitted.map_err(|reason| Rejection::of(reason, query))
+    }
+
+    fn messages_per_second(&self) -> u32 {
+        self.0.policy().settings().messages_per_second
     }
 
     fn greeting() -> Option<Frame> {

@@ -77,8 +77,8 @@ where
     let admission = Box::pin(admit(socket, OpenSession::new(node, permit), source, entry));
     async move {
         // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
-        let Some((socket, session, lease, handler, messages_per_second)) = admission.await else { return };
-        let mut active = ActiveSession::new(socket, session, lease, handler, messages_per_second);
+        let Some((socket, session, lease, handler)) = admission.await else { return };
+        let mut active = ActiveSession::new(socket, session, lease, handler);
         let end = poll_fn(|cx| active.poll(cx)).await;
         if let Some(goodbye) = active.goodbye(end) {
             goodbye.await;
@@ -90,7 +90,6 @@ where
 struct ActiveSession<S, H: ProtocolHandler> {
     // Taken when the client leaves: the handler is dropped with the id.
     present: Option<(IdLease, H)>,
-    messages_per_second: u32,
     /// The pause of a client above its rate limit: nothing is read until it ends.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// This session flushes for all of its worker.
@@ -101,24 +100,11 @@ struct ActiveSession<S, H: ProtocolHandler> {
 }
 
 impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
-    fn new(
-        socket: S,
-        session: OpenSession,
-        lease: IdLease,
-        mut handler: H,
-        messages_per_second: u32,
-    ) -> Self {
+    fn new(socket: S, session: OpenSession, lease: IdLease, mut handler: H) -> Self {
         handler.on_open(&lease);
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = pause_for(lease.charge(0, messages_per_second), &session);
-        ActiveSession {
-            present: Some((lease, handler)),
-            messages_per_second,
-            pause,
-            is_flusher: false,
-            socket,
-            session,
-        }
+        let pause = pause_for(lease.charge(0, handler.messages_per_second()), &session);
+        ActiveSession { present: Some((lease, handler)), pause, is_flusher: false, socket, session }
     }
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
@@ -160,14 +146,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
         cx: &mut task::Context<'_>,
         Unflushed { flushes, begun }: &mut Unflushed,
     ) -> Poll<Disconnect> {
-        let &mut ActiveSession {
-            ref mut present,
-            messages_per_second,
-            ref mut pause,
-            ref mut socket,
-            ref session,
-            ..
-        } = self;
+        let ActiveSession { present, pause, socket, session, .. } = self;
         let Some((lease, handler)) = present else { return Poll::Ready(LEFT) };
         for _ in 0..READS_PER_TURN {
             while let Some(waiting) = pause {
@@ -177,7 +156,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 }
                 // We stopped reading, so silence proves nothing.
                 lease.heard();
-                *pause = pause_for(lease.charge(0, messages_per_second), session);
+                *pause = pause_for(lease.charge(0, handler.messages_per_second()), session);
             }
             let mut context = Context { peer: lease, node: session, flushes };
             ready!(handler.poll_pending(cx, &mut context));
@@ -207,7 +186,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
-            let excess = lease.charge(frames, messages_per_second);
+            let excess = lease.charge(frames, handler.messages_per_second());
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }

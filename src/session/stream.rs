@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::select;
 
 use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source};
-use super::handler::Context;
+use super::handler::{Context, ProtocolHandler as _};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use crate::cluster::Posted;
@@ -102,7 +102,7 @@ pub(crate) async fn sender(node: &Node, credentials: Credentials, source: &Sourc
     let posting = PostPermit::begin(&entry.realm, &entry.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
     match Peer::find(&entry.realm, &entry.id, &entry.token) {
-        Some(peer) if !wait_for_turn(node, &peer, entry.messages_per_second).await => {
+        Some(peer) if !wait_for_turn(node, &peer, handler.messages_per_second()).await => {
             return Err(too_much(Limit::MessagesPerSecond));
         }
         None if node.membership().is_none() => return Err(Posted::Absent),
@@ -148,11 +148,11 @@ impl Sender {
 
     /// Handles it here, or where the client is.
     async fn post_somewhere(&self, node: &Node, text: &str) -> Posted {
-        let Entry { realm, id, token, messages_per_second, .. } = &self.entry;
+        let Entry { realm, id, token, .. } = &self.entry;
         let mut delay = FIRST_RETRY_DELAY;
         loop {
             if let Some(peer) = Peer::find(realm, id, token) {
-                return handle(node, &peer, &self.handler, *messages_per_second, text);
+                return handle(node, &peer, &self.handler, text);
             }
             let Some(membership) = node.membership() else { return Posted::Absent };
             match membership.post(realm, id, token, text).await {
@@ -176,20 +176,20 @@ pub(crate) fn take_posts_of_others(node: &Arc<Node>) {
 async fn take(node: Weak<Node>, peer: Peer, text: String) -> Posted {
     let Some(node) = node.upgrade() else { return Posted::Absent };
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
-    let messages_per_second = tenant.policy().settings().messages_per_second;
-    if !wait_for_turn(&node, &peer, messages_per_second).await {
+    let handler = PeerJs(tenant);
+    if !wait_for_turn(&node, &peer, handler.messages_per_second()).await {
         return Posted::TooMuch;
     }
     if !peer.is_current() {
         return Posted::Absent;
     }
-    handle(&node, &peer, &PeerJs(tenant), messages_per_second, &text)
+    handle(&node, &peer, &handler, &text)
 }
 
-fn handle(node: &Node, peer: &Peer, handler: &PeerJs, messages_per_second: u32, text: &str) -> Posted {
+fn handle(node: &Node, peer: &Peer, handler: &PeerJs, text: &str) -> Posted {
     peer.heard();
     peer.count_messages(1, text.len() as u64);
-    peer.charge(1, messages_per_second);
+    peer.charge(1, handler.messages_per_second());
     let command = decode(text);
     if matches!(command, Command::Nothing) {
         return Posted::Nothing;

@@ -161,6 +161,27 @@ fn a_client_that_sends_too_much_is_not_read_for_a_while() {
 }
 
 #[test]
+fn a_new_rate_applies_to_clients_that_are_here() {
+    run(
+        |_| {},
+        async |world| {
+            let a = world.client("a").await;
+            a.comes(Input::Texts(vec![HEARTBEAT.to_owned(); 100]));
+            a.send(HEARTBEAT);
+            idle().await;
+            assert_eq!(a.unread(), 0);
+            let mut key = world.node.tenant("peerjs").unwrap().policy().key().clone();
+            key.settings.messages_per_second = 1;
+            world.node.put_key(key);
+            a.comes(Input::Texts(vec![HEARTBEAT.to_owned(); 12]));
+            a.send(HEARTBEAT);
+            idle().await;
+            assert_eq!(a.unread(), 1);
+        },
+    );
+}
+
+#[test]
 fn pings_count_towards_the_rate() {
     run(
         |config| config.messages_per_second = 1,

@@ -269,9 +269,6 @@ impl Rooms {
         ids: &[PeerId],
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        if ids.len() > MAX_WATCHED {
-            return Err(RoomRefusal::TooManyWatched);
-        }
         let &mut Requester { peer, ref mut flushes, .. } = requester;
         for id in ids {
             if id == peer.id() {

@@ -221,22 +221,29 @@ fn fulfil(
         data => Ok(data),
     };
     let existing = || tenant.existing_rooms().ok_or(RoomRefusal::NotMember);
-    let (are_on, most) = {
+    let (are_on, most, messages_per_second) = {
         let policy = tenant.policy();
-        (policy.settings().allow_rooms, policy.settings().room_members)
+        let settings = policy.settings();
+        (settings.allow_rooms, settings.room_members, settings.messages_per_second)
     };
     let Context { peer, flushes, .. } = context;
+    // Each id is a question of its own, so it counts as a message.
+    let ids = || {
+        let ids = request.ids(MAX_WATCHED)?;
+        peer.charge(u32::try_from(ids.len()).unwrap_or(u32::MAX), messages_per_second);
+        Ok(ids)
+    };
     let requester = &mut Requester { peer, request: request.id(RoomRefusal::InvalidRequest)?, flushes };
     match kind {
         // A client can always leave.
         rooms::Kind::Leave => existing()?.leave(requester, name()?.as_str()),
-        rooms::Kind::Unwatch => tenant.rooms().unwatch(requester, &request.ids()?),
+        rooms::Kind::Unwatch => tenant.rooms().unwatch(requester, &ids()?),
         _ if !are_on => Err(RoomRefusal::Off),
         rooms::Kind::Join => tenant.rooms().join(requester, name()?, data()?, most),
         rooms::Kind::Update => existing()?.update(requester, name()?.as_str(), data()?),
         rooms::Kind::Send => {
             existing()?.send(requester, name()?.as_str(), request.dst.as_deref(), request.payload)
         }
-        rooms::Kind::Watch => tenant.rooms().watch(requester, &request.ids()?, most),
+        rooms::Kind::Watch => tenant.rooms().watch(requester, &ids()?, most),
     }
 }

@@ -489,6 +489,32 @@ fn a_client_hears_nothing_of_ids_that_it_watches_no_longer_and_nothing_is_left_o
 }
 
 #[test]
+fn each_id_of_a_request_to_watch_counts_towards_the_rate() {
+    run(
+        |config| config.messages_per_second = 1,
+        async |world| {
+            let mut a = world.client("a").await;
+            for kind in ["WATCH", "UNWATCH"] {
+                a.send(format!(
+                    r#"{{"type":"PRESENCE-{kind}","ids":["b","c","d","e","f","g"],"request":1}}"#
+                ));
+            }
+            idle().await;
+            let answers = std::iter::from_fn(|| a.already()).count();
+            assert_eq!(answers, 6 + 2);
+            // Two requests and twelve ids are four more than a burst.
+            a.send(HEARTBEAT);
+            for _ in 0..3 {
+                world.advance(SECOND).await;
+                assert_eq!(a.unread(), 1);
+            }
+            world.advance(SECOND).await;
+            assert_eq!(a.unread(), 0);
+        },
+    );
+}
+
+#[test]
 fn requests_to_watch_beyond_a_limit_or_without_sense_are_refused() {
     run(
         |config| config.room_members = 1,

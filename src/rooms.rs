@@ -19,6 +19,7 @@ mod room;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::millis;
 use crate::dialect::{rooms, server};
@@ -42,6 +43,20 @@ pub struct Rooms {
     neighbours: Neighbours,
     limits: RoomLimits,
 }
+
+/// The end of a connection, for the rooms of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The client does not come back.
+    ForGood,
+    /// Its page goes away, or is loaded again: then it comes back at once.
+    PageGone,
+    /// It may come back.
+    Lost,
+}
+
+/// Time that a page needs to be loaded again.
+const RELOAD_TIME: Duration = Duration::from_secs(1);
 
 /// The part of a peer that sends a request, and the recipients that it fills.
 pub struct Requester<'a> {
@@ -334,20 +349,36 @@ impl Rooms {
         }
     }
 
-    /// A connection has lost its id. If it is not `for_good`, its peer stays in its rooms for the reclaim timeout.
-    pub fn departed(&self, peer: &Peer, for_good: bool) {
+    /// Tells a client of changes for which it had no room when they happened.
+    pub fn catch_up(&self, peer: &Peer, flushes: &mut Vec<Flush>) {
+        let Some(presence) = self.store.presence(peer.id()) else { return };
+        let guard = presence.lock(peer.id(), flushes);
+        if guard.state.is_of(peer) {
+            for room in &guard.state.rooms {
+                room.lock().catch_up(guard.id, STATE_PART, guard.flushes);
+            }
+        }
+    }
+
+    /// A connection has lost its id. Its peer stays in its rooms while it may come back.
+    pub fn departed(&self, peer: &Peer, parting: Parting) {
         let mut flushes = Vec::new();
         let Some(presence) = self.store.presence(peer.id()) else { return };
         let mut guard = presence.lock(peer.id(), &mut flushes);
         if guard.state.is_retired || !guard.state.is_of(peer) {
             return;
         }
-        let reclaim = millis(self.router.live_config().load().limits.reclaim_timeout);
-        if for_good || reclaim == 0 {
+        let reclaim = self.router.live_config().load().limits.reclaim_timeout;
+        let patience = millis(match parting {
+            Parting::ForGood => Duration::ZERO,
+            Parting::PageGone => reclaim.min(RELOAD_TIME),
+            Parting::Lost => reclaim,
+        });
+        if patience == 0 {
             self.remove_from_all(&mut guard, true);
             self.store.retire_if_unused(&mut guard);
         } else {
-            let until = self.router.clock().now().saturating_add(reclaim);
+            let until = self.router.clock().now().saturating_add(patience);
             guard.state.away_until = Some(until);
             self.store.visit(until, peer.id());
         }

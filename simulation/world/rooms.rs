@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use peerbroker::node::Node;
-use peerbroker::rooms::Requester;
+use peerbroker::rooms::{Parting, Requester};
 use peerbroker::router::{Departure, Peer};
 use peerbroker::wire::RoomName;
 
@@ -97,7 +97,7 @@ pub(super) fn opened(node: &Node, peer: &Peer) {
 /// A session has ended.
 pub(super) fn depart(node: &Node, departure: Departure, for_good: bool) {
     if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) {
-        rooms.departed(&departure.peer, for_good);
+        rooms.departed(&departure.peer, if for_good { Parting::ForGood } else { Parting::Lost });
     }
 }
 

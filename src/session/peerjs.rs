@@ -12,11 +12,12 @@ use crate::dialect::peerjs::{self, Command, Envelope, Kind};
 use crate::dialect::{rooms, server};
 use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node, Tenant};
-use crate::rooms::{MAX_DATA_BYTES, Requester};
+use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester};
 use crate::router::{ConnectionInfo, Departure, IdLease, Peer};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{
-    AppRefusal, CloseReason, DropReason, Frame, MessageKind, Refusal, RoomName, RoomRefusal, is_goodbye,
+    AppRefusal, CloseReason, DropReason, Frame, GOING_AWAY, MessageKind, NORMAL, PeerId, Refusal, RoomName,
+    RoomRefusal, Token,
 };
 
 /// It has the tenant of its key, which may be removed before its client has gone.
@@ -97,7 +98,7 @@ impl ProtocolHandler for PeerJs {
     fn depart(self, lease: IdLease, end: Disconnect) -> Option<Departure> {
         let departure = part(lease, end)?;
         if let Some(rooms) = self.0.existing_rooms() {
-            rooms.departed(&departure.peer, is_for_good(&departure, end));
+            rooms.departed(&departure.peer, parting(&departure, end));
         }
         Some(departure)
     }
@@ -180,18 +181,18 @@ fn send_to_app(context: &mut Context<'_>, text: &str) {
     }
 }
 
-/// True if the client has said goodbye, or may not come back.
-fn is_for_good(departure: &Departure, end: Disconnect) -> bool {
+/// The rooms of a client that says goodbye, or may not come back, do not wait for it.
+fn parting(departure: &Departure, end: Disconnect) -> Parting {
+    let ended_by = |reason| match reason {
+        CloseReason::Left | CloseReason::Kicked | CloseReason::KeyRevoked => Parting::ForGood,
+        _ => Parting::Lost,
+    };
     match end {
-        _ if !departure.by_session => {
-            matches!(
-                departure.ended.reason,
-                CloseReason::Left | CloseReason::Kicked | CloseReason::KeyRevoked
-            )
-        }
-        Disconnect::Closed(code) => is_goodbye(code),
-        Disconnect::ByServer(reason) => reason == CloseReason::Left,
-        Disconnect::Gone => false,
+        _ if !departure.by_session => ended_by(departure.ended.reason),
+        Disconnect::Closed(Some(NORMAL)) => Parting::ForGood,
+        Disconnect::Closed(Some(GOING_AWAY)) => Parting::PageGone,
+        Disconnect::ByServer(CloseReason::Left) => Parting::ForGood,
+        Disconnect::Closed(_) | Disconnect::ByServer(_) | Disconnect::Gone => Parting::Lost,
     }
 }
 

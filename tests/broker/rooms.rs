@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker::config::Limits;
-use peerbroker::rooms::{Requester, Rooms};
+use peerbroker::rooms::{Parting, Requester, Rooms};
 use peerbroker::router::{IdLease, Outbox};
 use peerbroker::wire::{CloseReason, PeerId, RoomName, RoomRefusal};
 use proptest::collection::vec;
@@ -68,7 +68,7 @@ impl Client {
     /// As its session does when it ends.
     fn depart(self, rooms: &Rooms, for_good: bool) {
         let departure = self.lease.part(CloseReason::Left, !for_good).expect("the end of its lease");
-        rooms.departed(&departure.peer, for_good);
+        rooms.departed(&departure.peer, if for_good { Parting::ForGood } else { Parting::Lost });
     }
 
     fn read_all(&self) {

@@ -12,8 +12,8 @@ mod tables;
 
 pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
 pub use endings::{
-    AppRefusal, CloseReason, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, Refusal, RequestEnding,
-    RoomRefusal, is_close_code, is_goodbye,
+    AppRefusal, CloseReason, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL, Refusal,
+    RequestEnding, RoomRefusal, is_close_code,
 };
 pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};

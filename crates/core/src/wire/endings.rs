@@ -22,7 +22,11 @@ pub struct Ending {
     pub retry: bool,
 }
 
-/// The code of browsers when a page goes away (RFC 6455, section 7.4.1). Their `close()` sends none.
+/// The code of a client that does not come back (RFC 6455, section 7.4.1). `peer.disconnect()` sends none, and may be followed by
+/// `peer.reconnect()`.
+pub const NORMAL: u16 = 1000;
+
+/// The code of browsers when a page goes away, or is loaded again (RFC 6455, section 7.4.1). Their `close()` sends none.
 pub const GOING_AWAY: u16 = 1001;
 
 table! {
@@ -256,12 +260,6 @@ table! {
     BadKey: "bad_websocket_key", 400, Some("Sec-WebSocket-Key must be 16 bytes in base64\n"), false;
     /// The address of the client has too many connections, or opens too many.
     TooManyConnections: "too_many_connections", 429, Some("Too many connections from this address\n"), true;
-}
-
-/// True if a client that closes with this code does not come back. Browsers send 1001 for a page that goes away, and no code
-/// for `peer.disconnect()`, after which it may come back with `peer.reconnect()`.
-pub fn is_goodbye(code: Option<u16>) -> bool {
-    matches!(code, Some(1000 | GOING_AWAY))
 }
 
 /// True if a close frame of a client may have this code: those of RFC 6455, section 7.4, and of IANA's registry, and

@@ -24,8 +24,10 @@ use std::time::Duration;
 use crate::clock::millis;
 use crate::dialect::{rooms, server};
 use crate::events::{Event, PeerAddress};
-use crate::router::{Flush, Peer, Realm, Router};
-use crate::wire::{ApiKey, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
+use crate::router::{Flush, Peer, Realm, Router, STATE_PART};
+use crate::wire::{
+    ApiKey, ConnId, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
+};
 use limits::RoomLimits;
 use neighbours::Neighbours;
 use presence::{PresenceGuard, State};
@@ -143,7 +145,7 @@ impl Rooms {
                 self.limits.check_list(members, peer.id(), data)?;
                 self.limits.charge(guard.presence, members.len())?;
                 self.admit(guard, members, peer, data);
-                guard.flushes.extend(members.list(peer, request));
+                guard.flushes.extend(members.answer_with_list(peer, request));
                 Ok(())
             })
         });
@@ -212,10 +214,11 @@ impl Rooms {
         let (peer, request) = (requester.peer, requester.request);
         self.as_member(requester, name, |guard, room| {
             guard.state.check_speaker(room.name())?;
-            let members = room.lock();
+            let mut members = room.lock();
             let (from, sender) = (guard.id, &guard.presence.sender);
             let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
             if let Some(dst) = dst {
+                members.catch_up_before_message(guard.flushes);
                 let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
                 self.limits.charge(guard.presence, 1)?;
                 match member.here() {
@@ -227,7 +230,7 @@ impl Rooms {
                 }
             } else {
                 self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
-                self.send_to_all(&members, (from, sender), message, guard.flushes);
+                self.send_to_all(&mut members, (from, sender), message, guard.flushes);
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             guard.flushes.extend(done(peer, request, room));
@@ -241,16 +244,16 @@ impl Rooms {
         let Some(room) = self.store.named_room(name) else { return 0 };
         // Declared first, so it is written once the room is unlocked.
         let mut flushes = Vec::new();
-        let (members, app) = (room.lock(), PeerId::server());
+        let (mut members, app) = (room.lock(), PeerId::server());
         let message = Frame::of_text(&server::message(Some(room.name().as_str()), payload));
-        let lost = self.send_to_all(&members, (&app, &app), message, &mut flushes);
+        let lost = self.send_to_all(&mut members, (&app, &app), message, &mut flushes);
         members.len().saturating_sub(lost)
     }
 
     /// Sends a message to all members but its sender. Returns the number of those that do not get it.
     fn send_to_all(
         &self,
-        members: &RoomGuard<'_>,
+        members: &mut RoomGuard<'_>,
         (from, sender): (&PeerId, &PeerId),
         mut message: Frame,
         flushes: &mut Vec<Flush>,
@@ -319,7 +322,7 @@ impl Rooms {
             }
             self.limits.charge(guard.presence, 1)?;
             self.admit(guard, members, peer, None);
-            guard.flushes.extend(members.list(peer, None));
+            guard.flushes.extend(members.answer_with_list(peer, None));
             Ok(())
         })
     }
@@ -422,7 +425,7 @@ impl Rooms {
                 members.set_data(peer.id(), None, guard.flushes);
             }
             self.neighbours.tell_of_member(&mut members, peer.id());
-            guard.flushes.extend(members.list(peer, None));
+            members.catch_up(peer.id(), STATE_PART, guard.flushes);
             drop(members);
             guard.state.rooms.push(room);
         }

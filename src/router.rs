@@ -23,7 +23,7 @@ mod state;
 
 pub use cluster::Cluster;
 pub use lease::{Departure, IdLease, Peer, PendingRegistration, PostPermit};
-pub use outbox::{Outbox, Writer};
+pub use outbox::{Outbox, STATE_PART, Writer};
 pub use outgoing::{ForwardOutcome, Outgoing, Receipt};
 pub use realm::{Backlog, Holder};
 pub use remote::Located;

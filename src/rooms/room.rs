@@ -1,6 +1,7 @@
 //! One room: its members, and the frames that they get.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -8,8 +9,17 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::others::TokenDigest;
 use crate::dialect::rooms::{self, Change};
-use crate::router::{Flush, Peer, Routed};
+use crate::router::{Flush, Peer, Routed, STATE_PART};
 use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
+
+/// The part of an outbox that state may fill just before a message, which it should not follow.
+const STATE_PART_BEFORE_MESSAGE: usize = STATE_PART / 2;
+
+/// Changes that a client has missed come as a list if they had more bytes than the list, and than this.
+const FEW_CHANGES: usize = 4096;
+
+/// Bytes of a frame about one member, beside the member and its room.
+const CHANGE_OVERHEAD: usize = 320;
 
 /// A room.
 pub(super) struct Room {
@@ -26,6 +36,12 @@ struct Members {
     by_id: BTreeMap<PeerId, Member>,
     /// Bytes of the list of all members.
     bytes: usize,
+    /// The number of its latest change.
+    latest: u64,
+    /// The number of the latest change by which a member has gone.
+    latest_end: u64,
+    /// A connected member of this node may have missed changes.
+    may_lag: bool,
     /// The room is no longer in the map. Look the name up again.
     is_retired: bool,
 }
@@ -43,6 +59,10 @@ pub(super) struct Member {
     pub(super) own: Option<Own>,
     /// The other nodes that have told of it, the latest last. Two nodes have it for a while after it has moved.
     elsewhere: Vec<Place>,
+    /// The number of the change by which it came.
+    joined: u64,
+    /// The number of its latest change.
+    changed: u64,
 }
 
 /// A member of this node.
@@ -55,6 +75,8 @@ pub(super) struct Own {
     pub(super) told: u64,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
+    /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.
+    heard: u64,
     /// Another node has told of it while it was away here.
     has_moved: bool,
 }
@@ -93,6 +115,14 @@ impl Room {
         self.watched.as_ref()
     }
 
+    /// The frame about a change of a member.
+    fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Frame {
+        match self.watched {
+            Some(_) => rooms::presence(id.as_str(), !matches!(change, Change::Left)),
+            None => rooms::changed(change, self.name.as_str(), id.as_str(), data),
+        }
+    }
+
     pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
         RoomGuard { room: self, members: self.members.lock() }
     }
@@ -100,7 +130,8 @@ impl Room {
 
 impl Own {
     pub(super) fn new(peer: &Peer, token: TokenDigest, data: Option<&str>) -> Self {
-        Own { peer: peer.clone(), token, told: 0, data: data.map(Box::from), has_moved: false }
+        let data = data.map(Box::from);
+        Own { peer: peer.clone(), token, told: 0, data, heard: 0, has_moved: false }
     }
 }
 
@@ -137,6 +168,10 @@ impl RoomGuard<'_> {
         self.members.by_id.get(id)
     }
 
+    fn own(&self, id: &PeerId) -> Option<&Own> {
+        self.get(id.as_str())?.own.as_ref()
+    }
+
     /// The part of a member that is on this node.
     pub(super) fn own_mut(&mut self, id: &PeerId) -> Option<&mut Own> {
         self.members.by_id.get_mut(id)?.own.as_mut()
@@ -152,7 +187,7 @@ impl RoomGuard<'_> {
 
     // Changes. All other members of this node hear of each.
 
-    /// Adds a member of this node, or sets its data.
+    /// Adds a member of this node, or sets its data. It gets the list later.
     pub(super) fn admit(&mut self, own: Own, flushes: &mut Vec<Flush>) {
         let id = own.peer.id().clone();
         self.alter(&id, flushes, |member| member.own = Some(own));
@@ -238,18 +273,90 @@ impl RoomGuard<'_> {
         change.is_some()
     }
 
-    /// Tells all other members of this node of a change. A member whose outbox has no room for it is closed, and gets the list
-    /// when it comes back; so does one that has no connection now.
-    fn tell_change(&self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
-        let (name, data) = (self.room.name.as_str(), self.get(id.as_str()).and_then(Member::data));
-        let mut frame = match (self.room.watched(), change) {
-            (Some(watched), _) if watched != id => return,
-            (Some(watched), change) => rooms::presence(watched.as_str(), !matches!(change, Change::Left)),
-            (None, change) => rooms::changed(change, name, id.as_str(), data),
-        };
-        for own in self.others(id).filter_map(|(_, member)| member.own.as_ref()) {
-            flushes.extend(own.peer.reply(frame.share()));
+    /// Numbers a change, and tells all other members of this node that have heard everything before it. The others
+    /// [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
+    fn tell_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
+        let room = self.room;
+        if room.watched().is_some_and(|watched| watched != id) {
+            return;
         }
+        let Members { by_id, latest, latest_end, may_lag, .. } = &mut *self.members;
+        let before = *latest;
+        *latest += 1;
+        let mut frame = room.change(change, id, by_id.get(id).and_then(Member::data));
+        match by_id.get_mut(id) {
+            None => *latest_end = *latest,
+            Some(member) => {
+                member.changed = *latest;
+                if matches!(change, Change::Joined) {
+                    member.joined = *latest;
+                }
+            }
+        }
+        for (other, member) in by_id.iter_mut() {
+            let Some(own) = member.own.as_mut().filter(|own| own.heard == before) else { continue };
+            if other == id {
+                own.heard = *latest;
+                continue;
+            }
+            let frame = frame.share();
+            let bytes = frame.len();
+            match own.peer.tell_state(iter::once(frame), bytes, STATE_PART) {
+                None => *may_lag = true,
+                Some(flush) => {
+                    own.heard = *latest;
+                    flushes.extend(flush);
+                }
+            }
+        }
+    }
+
+    /// Tells a member of the changes that it has missed, if its client has room for them now. Of each other member it hears the
+    /// latest change only, or a new list if that is shorter, or if somebody has gone.
+    pub(super) fn catch_up(&mut self, id: &PeerId, part: usize, flushes: &mut Vec<Flush>) {
+        let latest = self.members.latest;
+        let is_watched = self.room.watched() == Some(id);
+        let Some(own) = self.own(id).filter(|own| own.heard < latest && !is_watched) else { return };
+        let (state, peer) = (self.missed(id, own.heard), own.peer.clone());
+        let bytes = state.iter().map(Frame::len).sum();
+        match peer.tell_state(state.into_iter(), bytes, part) {
+            None => self.members.may_lag = true,
+            Some(flush) => {
+                flushes.extend(flush);
+                self.own_mut(id).into_iter().for_each(|own| own.heard = latest);
+            }
+        }
+    }
+
+    /// As [`catch_up`](Self::catch_up), for all members that get a message, so that it does not come before the changes in front of it.
+    /// Only to a client for whom very much waits it does.
+    pub(super) fn catch_up_before_message(&mut self, flushes: &mut Vec<Flush>) {
+        if !self.members.may_lag {
+            return;
+        }
+        let latest = self.members.latest;
+        let lags = |own: &Own| own.heard < latest && own.peer.is_current();
+        let own = self.iter().filter(|(_, member)| member.own.as_ref().is_some_and(lags));
+        let lagging: Vec<PeerId> = own.map(|(id, _)| id.clone()).collect();
+        self.members.may_lag = false;
+        lagging.iter().for_each(|id| self.catch_up(id, STATE_PART_BEFORE_MESSAGE, flushes));
+    }
+
+    /// The changes behind one, for a member.
+    fn missed(&self, to: &PeerId, heard: u64) -> Vec<Frame> {
+        let of_others = || self.others(to).filter(|(_, member)| member.changed > heard);
+        let bytes: usize = of_others().map(|(id, member)| member.bytes(id) + CHANGE_OVERHEAD).sum();
+        let Members { latest_end, bytes: of_list, .. } = *self.members;
+        if heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
+            return vec![self.list(to, None)];
+        }
+        let mut changes: Vec<_> = of_others().collect();
+        changes.sort_unstable_by_key(|(_, member)| member.changed);
+        let frame = |(id, member): (&PeerId, &Member)| {
+            let change = if member.joined > heard { Change::Joined } else { Change::Updated };
+            self.room.change(change, id, member.data())
+        };
+        changes.into_iter().map(frame).collect()
     }
 
     /// Bytes of the list if a member joins with these data, or gets them.
@@ -267,27 +374,32 @@ impl RoomGuard<'_> {
         true
     }
 
-    /// Gives a member the list of all members.
-    pub(super) fn list(&self, to: &Peer, request: Option<&str>) -> Option<Flush> {
-        let frame = match self.room.watched() {
-            Some(watched) if watched == to.id() => return None,
-            Some(watched) => rooms::presence(watched.as_str(), self.contains(watched)),
+    /// Answers a member with the list of all members.
+    pub(super) fn answer_with_list(&mut self, to: &Peer, request: Option<&str>) -> Option<Flush> {
+        let (list, latest) = (self.list(to.id(), request), self.members.latest);
+        self.own_mut(to.id()).into_iter().for_each(|own| own.heard = latest);
+        to.reply(list)
+    }
+
+    fn list(&self, to: &PeerId, request: Option<&str>) -> Frame {
+        match self.room.watched() {
+            Some(watched) => rooms::presence(watched.as_str(), watched == to || self.contains(watched)),
             None => {
                 let members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
                 rooms::members(self.room.name.as_str(), members, request)
             }
-        };
-        to.reply(frame)
+        }
     }
 
     /// Sends a message to all other members of this node. The result tells the way to those of other nodes.
     pub(super) fn deliver_to_others(
-        &self,
+        &mut self,
         from: &PeerId,
         sender: &PeerId,
         mut message: Frame,
         flushes: &mut Vec<Flush>,
     ) -> Sent {
+        self.catch_up_before_message(flushes);
         let mut sent = Sent::default();
         for (id, member) in self.others(from) {
             if let Some(own) = member.here() {
@@ -314,13 +426,14 @@ impl RoomGuard<'_> {
     /// Sends a message from another node to the members of this one of which that node had heard. `except` is sorted: those get
     /// it from a third node.
     pub(super) fn deliver_here(
-        &self,
+        &mut self,
         from: &PeerId,
         mut message: Frame,
         heard: u64,
         except: &[&str],
         flushes: &mut Vec<Flush>,
     ) {
+        self.catch_up_before_message(flushes);
         let sender = from.in_rooms();
         for (id, member) in self.others(from) {
             // One that is not here any more, which its sender does not know yet, is sought.

@@ -323,6 +323,22 @@ impl<'a> Guard<'a> {
         self.promise_flush()
     }
 
+    /// Tells a connection of state, in frames of so many bytes, if it holds the id and at most one `part`th of its outbox is full
+    /// with that. Otherwise its session is woken once there is room.
+    pub(super) fn tell_state(
+        &mut self,
+        conn: ConnId,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        bytes: usize,
+        part: usize,
+    ) -> Option<Option<Flush>> {
+        if !self.holder(conn)?.outbox.push_state(frames, bytes, part) {
+            self.note_crowded(self.now());
+            return None;
+        }
+        Some(self.promise_flush())
+    }
+
     /// Notes that the holder's outbox is full, or starts with queued messages: the sweeper watches it.
     fn note_crowded(&mut self, now: u64) {
         if let Some(conn) = &mut self.conn {

@@ -166,6 +166,17 @@ impl Peer {
         self.realm.with(&self.slot, |guard| guard.notify_connection(self.conn, frame))
     }
 
+    /// Tells this client of state, in frames of so many bytes. `None` if it has no room for them in one `part`th of its outbox: then
+    /// its session is [told](Outbox::take_owed_state) once it has; or if it has lost its id.
+    pub fn tell_state(
+        &self,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        bytes: usize,
+        part: usize,
+    ) -> Option<Option<Flush>> {
+        self.realm.with(&self.slot, |guard| guard.tell_state(self.conn, frames, bytes, part))
+    }
+
     /// Works on the outbox; `None` once the id was taken away.
     pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
         self.realm.with(&self.slot, |guard| guard.holder(self.conn).map(|holder| act(&mut holder.outbox)))

@@ -44,6 +44,9 @@ pub(super) struct Shed {
 // Charged for each frame besides its bytes, to bound many tiny frames too.
 const OVERHEAD: usize = 256;
 
+/// State may fill one of so many parts of an outbox. Messages and answers have the rest.
+pub const STATE_PART: usize = 4;
+
 // Most frames in one system call. More are rare.
 const GATHER: usize = 16;
 
@@ -72,6 +75,9 @@ pub struct Outbox {
     blocked: bool,
     /// The socket took something after it was full.
     pub(super) progressed: bool,
+    /// The KiB of state, rounded up, of which the client has not been told, because too much waits here. Its session is woken
+    /// once there is room.
+    owed_kib: u16,
     /// Written frames are in the kernel, not in a library's buffer. So progress is a sign of life: the kernel has room again only
     /// after the client's TCP has acknowledged.
     pub(super) direct: bool,
@@ -216,7 +222,48 @@ impl Outbox {
         self.line.as_ref().map_or(0, |line| line.behind + line.frames.front().map_or(0, cost))
     }
 
-    fn bound(&self) -> usize {
+    /// True if this much more leaves at most one `part`th of the outbox full.
+    fn has_room(&self, part: usize, bytes: usize) -> bool {
+        let line = self.line.as_ref().filter(|line| !line.frames.is_empty());
+        line.is_none_or(|line| line.behind + bytes <= self.bound(part))
+    }
+
+    /// Adds frames of state, of so many bytes, if they leave at most one `part`th of the outbox full. Otherwise the session is woken
+    /// once there is room for them in the part for state.
+    pub(super) fn push_state(
+        &mut self,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        bytes: usize,
+        part: usize,
+    ) -> bool {
+        let bytes = bytes + frames.len() * OVERHEAD;
+        if !self.has_room(part, bytes) {
+            self.flush();
+            if !self.has_room(part, bytes) {
+                let kib = u16::try_from(bytes / 1024 + 1).unwrap_or(u16::MAX);
+                self.owed_kib = if self.owed_kib == 0 { kib } else { kib.min(self.owed_kib) };
+                return false;
+            }
+        }
+        frames.for_each(|frame| self.push_unbounded(Outgoing::notice(frame)));
+        true
+    }
+
+    /// True, once, if the client has to be told of state, and there is room for it now.
+    pub fn take_owed_state(&mut self) -> bool {
+        let is_due = self.is_state_due();
+        if is_due {
+            self.owed_kib = 0;
+        }
+        is_due
+    }
+
+    fn is_state_due(&self) -> bool {
+        self.owed_kib > 0 && self.has_room(STATE_PART, usize::from(self.owed_kib) * 1024)
+    }
+
+    /// The bytes that may be behind the first frame. Only a `part`th of the limit counts.
+    fn bound(&self, part: usize) -> usize {
         // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we cannot tell
         // whether the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
@@ -226,7 +273,7 @@ impl Outbox {
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {
         let line = self.line.as_ref().filter(|line| !line.frames.is_empty());
-        line.is_some_and(|line| line.behind + cost(outgoing) > self.bound())
+        line.is_some_and(|line| line.behind + cost(outgoing) > self.bound(1))
     }
 
     /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
@@ -272,7 +319,7 @@ impl Outbox {
             }
         }
         self.writer = Some(writer);
-        if self.broken || !self.is_empty() {
+        if self.broken || !self.is_empty() || self.is_state_due() {
             self.wake_task();
         } else {
             self.emptied();
@@ -321,6 +368,9 @@ impl Outbox {
         if self.is_empty() {
             self.emptied();
         }
+        if self.is_state_due() {
+            self.wake_task();
+        }
     }
 
     /// Takes out the unwritten frames. Unless the connection is dead, a partly written frame stays, and so do the first
@@ -362,7 +412,7 @@ impl Outbox {
     /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
     pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
         let (mut refused, mut gone) = (false, Vec::new());
-        let (bound, mut behind) = (self.bound(), self.line().behind);
+        let (bound, mut behind) = (self.bound(1), self.line().behind);
         let mut senders = self.lightest_first(&outgoing).into_iter();
         loop {
             let overflows = behind + cost(&outgoing) > bound;

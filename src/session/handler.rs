@@ -39,6 +39,9 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     /// The client has got its id, and the greeting.
     fn on_open(&mut self, _peer: &Peer) {}
 
+    /// The client has room for state of which it was not told.
+    fn on_room(&mut self, _context: &mut Context<'_>) {}
+
     /// Gives the id back.
     fn depart(self, lease: IdLease, end: Disconnect) -> Option<Departure> {
         drop(self);

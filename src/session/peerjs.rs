@@ -95,6 +95,12 @@ impl ProtocolHandler for PeerJs {
         }
     }
 
+    fn on_room(&mut self, context: &mut Context<'_>) {
+        if let Some(rooms) = self.0.existing_rooms() {
+            rooms.catch_up(context.peer, context.flushes);
+        }
+    }
+
     fn depart(self, lease: IdLease, end: Disconnect) -> Option<Departure> {
         let departure = part(lease, end)?;
         if let Some(rooms) = self.0.existing_rooms() {

@@ -109,20 +109,26 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
         self.flush();
-        let ActiveSession { present, socket, .. } = self;
-        let Some((lease, _)) = present else { return Poll::Ready(LEFT) };
+        let ActiveSession { present, socket, session, .. } = self;
+        let Some((lease, handler)) = present else { return Poll::Ready(LEFT) };
+        let mut owes_state = false;
         let sent = lease.with_outbox(|outbox| {
             outbox.set_task(cx.waker());
             let sent = socket.poll_send(cx, outbox);
             if sent.is_pending() {
                 outbox.block();
             }
+            owes_state = outbox.take_owed_state();
             sent
         });
         match sent {
             None => return Poll::Ready(LEFT),
             Some(Poll::Ready(Err(_))) => return Poll::Ready(Disconnect::Gone),
             Some(_) => {}
+        }
+        if owes_state {
+            let mut flushes = Vec::new();
+            handler.on_room(&mut Context { peer: lease, node: session, flushes: &mut flushes });
         }
         let mut unflushed = UNFLUSHED.take();
         let of_others = unflushed.flushes.len();

@@ -21,7 +21,7 @@ use crate::{House, peer};
 /// The rooms in which each member may be.
 const ROOMS_OF_EACH: usize = 2;
 const RECLAIM: u64 = 10_000;
-/// Less than a few frames: slow members are closed soon.
+/// Less than a few frames: slow members are behind soon.
 const OUTBOX: usize = 2000;
 
 fn limits() -> Limits {
@@ -40,6 +40,10 @@ fn views(id: &str, socket: &Socket) -> RoomViews {
     let mut views = RoomViews::new(id);
     for text in socket.texts().iter().filter(|text| text.starts_with('{')) {
         views.hear(text).unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+    if socket.was_full() {
+        // A client that was behind may hear a message before the changes in front of it.
+        views.orders.values_mut().for_each(|order| order.retain(|text| !text.contains("ROOM-UPDATED")));
     }
     views
 }
@@ -71,9 +75,13 @@ impl Client {
         rooms.departed(&departure.peer, if for_good { Parting::ForGood } else { Parting::Lost });
     }
 
-    fn read_all(&self) {
+    /// Reads everything, also what it has missed, which its session tells it then.
+    fn read_all(&self, rooms: &Rooms) {
         self.socket.set_room(usize::MAX);
         let _ = self.lease.with_outbox(Outbox::flush);
+        while self.lease.with_outbox(Outbox::take_owed_state) == Some(true) {
+            rooms.catch_up(&self.lease, &mut Vec::new());
+        }
     }
 }
 
@@ -259,14 +267,14 @@ impl World {
                 }
             }
             Step::Block { id, room } => self.client(id).into_iter().for_each(|one| one.socket.set_room(room)),
-            Step::Read { id } => self.client(id).into_iter().for_each(Client::read_all),
+            Step::Read { id } => self.client(id).into_iter().for_each(|client| client.read_all(&rooms)),
             Step::Pass { millis } => self.house.pass(millis),
         }
     }
 
     /// Everybody reads, and newcomers compare their lists with the views of the members.
     fn check(mut self) {
-        self.all().for_each(Client::read_all);
+        self.all().for_each(|client| client.read_all(&self.rooms));
         let observers: Vec<Client> = self.names.iter().map(|room| self.observe(room)).collect();
         let mut of_clients: BTreeMap<&str, RoomViews> = BTreeMap::new();
         for client in self.all().filter(|client| client.lease.is_current()) {

@@ -31,6 +31,8 @@ type OnHeard = Box<dyn FnMut(&Heard) + Send>;
 struct Wire {
     /// Bytes that the kernel still takes.
     room: usize,
+    /// It has refused bytes.
+    was_full: bool,
     broken: bool,
     /// The start of an incomplete frame.
     partial: Vec<u8>,
@@ -47,7 +49,14 @@ impl Socket {
     /// A socket that takes this many bytes and then blocks.
     pub fn with_room(room: usize) -> Self {
         let (partial, heard) = (Vec::new(), Vec::new());
-        Socket(Arc::new(Mutex::new(Wire { room, broken: false, partial, heard, on_heard: None })))
+        Socket(Arc::new(Mutex::new(Wire {
+            room,
+            was_full: false,
+            broken: false,
+            partial,
+            heard,
+            on_heard: None,
+        })))
     }
 
     pub fn on_heard(self, on_heard: impl FnMut(&Heard) + Send + 'static) -> Self {
@@ -64,6 +73,11 @@ impl Socket {
 
     pub fn set_room(&self, room: usize) {
         self.0.lock().unwrap().room = room;
+    }
+
+    /// True if it has ever refused bytes.
+    pub fn was_full(&self) -> bool {
+        self.0.lock().unwrap().was_full
     }
 
     /// Makes every later write fail.
@@ -98,6 +112,7 @@ impl Writer for Socket {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if wire.room == 0 {
+            wire.was_full = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         assert!(bytes.iter().any(|slice| !slice.is_empty()), "an empty write");

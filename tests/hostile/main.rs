@@ -138,6 +138,7 @@ const ATTACKS: &[Attack] = &[
         "joins, leaves and connections that begin and end in a room of 200 that do not read, for 3 s"
     )
     .peak_mib(250),
+    attack!(rooms::changes_for_a_slow_member, "2,000 changes of 1 KB at once to a member that reads 1 MB/s"),
     attack!(rooms::data_at_its_bound, "12 lists for each of 100 members with 1 KB of data that do not read")
         .flags(SOON_GONE)
         .peak_mib(300),

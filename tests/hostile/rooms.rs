@@ -228,6 +228,64 @@ pub fn data_at_its_bound(target: &mut Target) {
     expect_rooms(target, 0);
 }
 
+/// A member that reads slowly is not closed. It hears the latest change in the end.
+pub fn changes_for_a_slow_member(target: &mut Target) {
+    const CHANGES: usize = 2000;
+    /// Pauses after so many bytes make 1 MB a second.
+    const CHUNK: usize = 16_000;
+    among_friends(target, || {
+        let (_stream, mut slow) = open(connect_with_small_segments(target.address), FRIENDS, "slow");
+        slow.send_raw(join("r"));
+        let (stream, _client) = attacker(target, 0);
+        push(&stream, &join("r"), Instant::now() + SECOND);
+        target.settle();
+        let burst: Vec<u8> = (0..CHANGES).flat_map(|n| request("UPDATE", "r", &data(n))).collect();
+        thread::scope(|scope| {
+            scope.spawn(|| push(&stream, &burst, Instant::now() + 20 * SECOND));
+            let (mut views, mut read, mut heard) = (RoomViews::new("slow"), 0, 0);
+            let last = format!("\"{} xx", CHANGES - 1);
+            loop {
+                let frame = slow.next_frame("the last change").expect("the slow member is not cut off");
+                assert!(matches!(frame.opcode(), opcode::TEXT | opcode::PING), "{:?}", frame.payload);
+                read += frame.payload.len();
+                if read > CHUNK {
+                    thread::sleep(SECOND * 16 / 1000);
+                    read = 0;
+                }
+                let text = String::from_utf8(frame.payload).expect("UTF-8");
+                if !text.is_empty() {
+                    views.hear(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+                    heard += 1;
+                }
+                if text.contains(&last) {
+                    break;
+                }
+            }
+            assert!(heard < CHANGES, "what waits for a slow member is put together");
+        });
+    });
+}
+
+/// As many watched ids as a key may have: each costs little more than its text.
+pub fn many_watched_ids(target: &mut Target) {
+    const WATCHERS: usize = 1000;
+    const WATCHED: usize = 100;
+    let watch = |n: usize, ids: std::ops::Range<usize>| {
+        let ids: Vec<String> = ids.map(|id| format!("\"{n:x<12}-{id}\"")).collect();
+        wire::text(&format!(r#"{{"type":"PRESENCE-WATCH","ids":[{}],"request":1}}"#, ids.join(",")))
+    };
+    let mut watchers: Vec<_> = (0..WATCHERS).map(|n| attacker(target, n)).collect();
+    for (n, (stream, client)) in watchers.iter_mut().enumerate() {
+        push(stream, &watch(n, 0..WATCHED), Instant::now() + SECOND);
+        (0..WATCHED).for_each(|_| drop(client.expect_text()));
+        assert_eq!(client.expect_text(), r#"{"type":"PRESENCE-OK","request":1}"#);
+    }
+    let (stream, mut late) = attacker(target, WATCHERS);
+    push(&stream, &watch(WATCHERS, 0..1), Instant::now() + SECOND);
+    let refused = late.expect_text();
+    assert!(refused.contains("key_too_many_watched"), "{refused}");
+}
+
 /// Each attacker watches as many ids as it may, of which one comes and goes as fast as it can.
 pub fn watched_ids(target: &mut Target) {
     const WATCHERS: usize = 300;

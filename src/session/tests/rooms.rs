@@ -223,24 +223,118 @@ fn a_stranger_that_gets_the_id_is_not_in_the_rooms_of_the_client_before() {
 }
 
 #[test]
-fn a_member_that_has_no_room_for_a_change_is_closed_and_gets_the_list_when_it_comes_back() {
+fn a_stranger_that_gets_the_id_gets_no_message_of_a_room_that_waited_for_its_member() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            b.leave();
+            idle().await;
+            a.send(say("r", 1));
+            a.send(r#"{"type":"ROOM-SEND","room":"r","dst":"b","payload":2}"#);
+            // This one is for the id, whoever has it.
+            a.send(offer("b"));
+            idle().await;
+            let mut stranger = world.begin("b", "another");
+            stranger.expect(Output::Handshake).await;
+            expect_open(&mut stranger).await;
+            stranger.expect_text(&forwarded_offer("a", "b")).await;
+            stranger.expect_nothing().await;
+            a.expect_text(&change("LEFT", "r", "b")).await;
+        },
+    );
+}
+
+fn update(n: u32) -> String {
+    format!(r#"{{"type":"ROOM-UPDATE","room":"r","data":{n}}}"#)
+}
+
+fn updated(n: u32) -> String {
+    format!(r#"{{"type":"ROOM-UPDATED","room":"r","id":"a","data":{n}}}"#)
+}
+
+#[test]
+fn a_member_that_is_behind_hears_only_the_latest_data_of_each_other_one() {
+    run(
+        |config| config.limits = Limits { outbox_bytes: 8000, ..Limits::default() },
+        async |world| {
+            let (a, mut b) = pair(&world).await;
+            b.stop_reading();
+            let last = 200;
+            (0..=last).for_each(|n| a.send(update(n)));
+            a.send(say("r", 7));
+            idle().await;
+            b.read_on();
+            // A quarter of the outbox has room for these. A message comes behind the changes in front of it.
+            let mut next = 0;
+            while let Some(Output::Text(text)) = b.next().await {
+                if text != updated(next) {
+                    assert_eq!(text, updated(last));
+                    break;
+                }
+                next += 1;
+            }
+            assert!((3..20).contains(&next), "{next}");
+            b.expect_text(&said("r", "a", 7)).await;
+            // From now on it hears every change again.
+            a.send(update(1));
+            a.send(update(2));
+            b.expect_text(&updated(1)).await;
+            b.expect_text(&updated(2)).await;
+            b.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_member_that_has_missed_the_end_of_another_one_gets_the_list() {
     run(
         |config| config.limits = Limits { outbox_bytes: 2000, ..Limits::default() },
         async |world| {
-            let (mut a, b) = pair(&world).await;
+            let (a, mut b) = pair(&world).await;
+            let c = world.client("c").await;
             b.stop_reading();
-            for n in 0..10 {
-                a.send(format!(r#"{{"type":"ROOM-UPDATE","room":"r","data":{n}}}"#));
+            for _ in 0..10 {
+                c.send(join("r"));
+                c.send(r#"{"type":"ROOM-LEAVE","room":"r"}"#);
             }
+            a.send(update(5));
             idle().await;
+            b.read_on();
+            b.expect_text(&change("JOINED", "r", "c")).await;
+            let list = r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a","data":5},{"id":"b"}]}"#;
+            let mut heard = Vec::new();
+            while let Some(Output::Text(text)) = b.next().await {
+                heard.push(text);
+                if heard.last().is_some_and(|text| text == list) {
+                    break;
+                }
+            }
+            assert!(heard.len() < 5, "{heard:?}");
+            b.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_member_that_takes_nothing_of_the_changes_is_closed() {
+    run(
+        |config| config.limits = Limits { outbox_bytes: 2000, ..Limits::default() },
+        async |world| {
+            let (a, b) = pair(&world).await;
+            b.stop_reading();
+            (0..20).for_each(|n| a.send(update(n)));
+            world.advance(4 * SECOND).await;
+            assert!(world.is_here("b"));
+            world.advance(2 * SECOND).await;
             assert!(!world.is_here("b"));
             b.break_writing();
             let mut back = world.begin("b", "t");
             back.expect(Output::Handshake).await;
             expect_open(&mut back).await;
-            let list = r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a","data":9},{"id":"b"}]}"#;
+            let list = r#"{"type":"ROOM-MEMBERS","room":"r","members":[{"id":"a","data":19},{"id":"b"}]}"#;
             back.expect_text(list).await;
-            a.expect_nothing().await;
+            back.expect_nothing().await;
         },
     );
 }

@@ -139,7 +139,7 @@ impl Rooms {
                 return Err(RoomRefusal::TooManyRooms);
             }
             self.store.with_room(known, name, |members| {
-                if !members.contains(peer.id()) && members.len() >= most {
+                if !members.contains(peer.id()) && !members.has_place_for(peer, most) {
                     return Err(RoomRefusal::Full);
                 }
                 self.limits.check_list(members, peer.id(), data)?;

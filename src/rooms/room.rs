@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::others::TokenDigest;
 use crate::dialect::rooms::{self, Change};
 use crate::router::{Flush, Peer, Routed, STATE_PART};
-use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
+use crate::wire::{AddressPrefix, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = STATE_PART / 2;
@@ -73,6 +73,8 @@ pub(super) struct Own {
     pub(super) token: TokenDigest,
     /// The number of the news with which the other nodes have heard that it is here.
     pub(super) told: u64,
+    /// The address of its client. `None` for loopback.
+    address: Option<AddressPrefix>,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
     /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.
@@ -130,8 +132,8 @@ impl Room {
 
 impl Own {
     pub(super) fn new(peer: &Peer, token: TokenDigest, data: Option<&str>) -> Self {
-        let data = data.map(Box::from);
-        Own { peer: peer.clone(), token, told: 0, data, heard: 0, has_moved: false }
+        let (address, data) = (AddressPrefix::of_remote(peer.address()), data.map(Box::from));
+        Own { peer: peer.clone(), token, told: 0, address, data, heard: 0, has_moved: false }
     }
 }
 
@@ -158,6 +160,21 @@ impl RoomGuard<'_> {
     pub(super) fn behind(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
         let behind = id.map_or(Bound::Unbounded, Bound::Excluded);
         self.members.by_id.range::<str, _>((behind, Bound::Unbounded))
+    }
+
+    /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which it has few on this node.
+    pub(super) fn has_place_for(&self, newcomer: &Peer, most: usize) -> bool {
+        let free = most.saturating_sub(self.len());
+        if free > most / 10 {
+            return true;
+        }
+        let address = AddressPrefix::of_remote(newcomer.address());
+        let is_from_there = |member: &&Member| {
+            let own = member.own.as_ref();
+            address.is_some() && own.is_some_and(|own| own.address == address)
+        };
+        let few = (most / 100).max(1);
+        free > 0 && self.members.by_id.values().filter(is_from_there).count() < few
     }
 
     pub(super) fn contains(&self, id: &PeerId) -> bool {

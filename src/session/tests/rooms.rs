@@ -381,6 +381,75 @@ fn a_message_for_one_member_is_refused_if_too_much_waits_for_that_one() {
 }
 
 #[test]
+fn messages_that_wait_for_a_member_stay_when_a_later_one_is_refused() {
+    run(
+        |config| config.limits.queue_messages = 10,
+        async |world| {
+            let (mut a, b) = pair(&world).await;
+            b.leave();
+            idle().await;
+            for n in 0..12 {
+                a.send(format!(r#"{{"type":"ROOM-SEND","room":"r","dst":"b","payload":{n},"request":{n}}}"#));
+                if n < 10 {
+                    a.expect_text(&format!(r#"{{"type":"ROOM-OK","room":"r","request":{n}}}"#)).await;
+                } else {
+                    let Output::Text(answer) = a.next().await.unwrap() else { panic!("no text") };
+                    assert!(answer.contains("member_busy"), "{answer}");
+                }
+            }
+            let app = world.node.tenant("peerjs").unwrap().existing_rooms().unwrap();
+            assert_eq!(app.send_from_server("r", "1"), 1, "it is lost for b only");
+            a.expect_text(r#"{"type":"SERVER-MESSAGE","room":"r","payload":1}"#).await;
+            let mut back = world.begin("b", "t");
+            back.expect(Output::Handshake).await;
+            expect_open(&mut back).await;
+            for n in 0..10 {
+                let message =
+                    format!(r#"{{"type":"ROOM-MESSAGE","room":"r","src":"a","dst":"b","payload":{n}}}"#);
+                back.expect_text(&message).await;
+            }
+            back.expect_text(&members("r", &["a", "b"])).await;
+            back.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn the_last_tenth_of_a_room_is_kept_for_addresses_with_few_members_in_it() {
+    run(
+        |config| config.room_members = 20,
+        async |world| {
+            let enter = async |id: &str, address: &str| {
+                let (socket, mut client) = mock();
+                let source = Source { origin: None, address: Some(address.parse().unwrap()) };
+                let query = format!("key=peerjs&id={id}&token=t");
+                world.serve_peer(socket, ConnectRequest { query, source, permit: None });
+                client.expect(Output::Handshake).await;
+                expect_open(&mut client).await;
+                client.send(join("r"));
+                let Output::Text(answer) = client.next().await.unwrap() else { panic!("no text") };
+                (client, answer)
+            };
+            let full = refused("r", "room_full", "The room is full");
+            let mut crowd = Vec::new();
+            for n in 0..18 {
+                let (client, answer) = enter(&format!("a{n}"), "203.0.113.1").await;
+                assert_ne!(answer, full, "{n}");
+                crowd.push(client);
+            }
+            // They also count while they are away.
+            crowd.iter().for_each(MockClient::leave);
+            assert_eq!(enter("a18", "203.0.113.1").await.1, full);
+            let _one = enter("b", "203.0.113.2").await;
+            assert_eq!(enter("c", "203.0.113.2").await.1, full);
+            let (_other, answer) = enter("d", "203.0.113.3").await;
+            assert_ne!(answer, full);
+            assert_eq!(enter("e", "203.0.113.4").await.1, full);
+        },
+    );
+}
+
+#[test]
 fn a_list_is_never_longer_than_a_client_in_sixteen_rooms_can_get() {
     run(
         |config| config.limits.outbox_bytes = 400_000,

@@ -359,7 +359,7 @@ impl<'a> Guard<'a> {
             return Err(DropReason::KeyRevoked);
         }
         let now = router.now();
-        let must_not_be_lost = outgoing.kept_from().is_some();
+        let expires = outgoing.expires_for().is_some();
         let is_sought = self.is_sought();
         let queue = self.queue.get_or_insert_default();
         let kept = queue.keep(outgoing, end, now, &router.config().limits, &realm.room, is_sought);
@@ -371,7 +371,7 @@ impl<'a> Guard<'a> {
             }
             Err(Overflow { reason, lost }) => {
                 self.count_all(lost, Outcome::Dropped(reason));
-                router.counters().add(Count::Expired, u64::from(must_not_be_lost));
+                router.counters().add(Count::Expired, u64::from(expires));
                 self.note_limit(reason);
                 Err(reason)
             }
@@ -400,7 +400,7 @@ impl<'a> Guard<'a> {
     /// gets the slot.
     pub(super) fn carry_over(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
         for outgoing in unsent {
-            let from = outgoing.kept_from().cloned();
+            let from = outgoing.expires_for().cloned();
             // The batch is lost as a whole.
             if from.as_ref().is_some_and(|from| self.senders_to_notify.contains(from)) {
                 self.count(outgoing.counted(), Outcome::Expired);

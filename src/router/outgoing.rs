@@ -61,6 +61,11 @@ impl Outgoing {
         self.message.as_ref().filter(|(_, kind)| kind.waits()).map(|(from, _)| from)
     }
 
+    /// The sender that hears EXPIRE if this message is lost, and loses its other ones for the recipient with it.
+    pub(super) fn expires_for(&self) -> Option<&PeerId> {
+        self.kept_from().filter(|from| from.is_client())
+    }
+
     /// The sender of a message about a connection with the recipient.
     pub(super) fn contact(&self) -> Option<&PeerId> {
         self.message.as_ref().filter(|(_, kind)| kind.connects()).map(|(from, _)| from)

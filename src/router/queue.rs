@@ -15,7 +15,8 @@ const OVERHEAD: usize = 512;
 /// The messages that wait for one absent peer.
 ///
 /// The messages of one sender are a batch with one clock, which starts with the first of them. A batch is delivered as a
-/// whole and in order, or expires as a whole.
+/// whole and in order, or expires as a whole. If one message has no room, the batch is lost with it, because its sender hears EXPIRE
+/// for the recipient. Messages of rooms and of the app are refused one by one instead: those that were accepted stay.
 #[derive(Default)]
 pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
@@ -39,7 +40,7 @@ pub(super) enum QueueEnd {
     Back,
 }
 
-/// A bound was reached. All waiting messages of the sender are gone, and this one too.
+/// A bound was reached, and the message is lost. If it is about a connection, all waiting ones of its sender are, too.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overflow {
     /// The bound that it hit.
@@ -74,7 +75,7 @@ impl Queue {
         };
         if let Some(reason) = refused {
             let mut lost = Vec::new();
-            if let Some(from) = outgoing.kept_from() {
+            if let Some(from) = outgoing.expires_for() {
                 lost = self.drop_batch(from, room);
             }
             lost.extend(outgoing.counted());

@@ -71,7 +71,7 @@ impl Guard<'_> {
             remote.place = Place::Unknown;
         }
         if matches!(kept, Routed::Dropped(_)) {
-            if remote.has_sent(from) {
+            if from.is_client() && remote.has_sent(from) {
                 // The sender is told of a loss that includes its messages at another node.
                 remote.told.insert(from.clone(), remote.last_ticket);
             }
@@ -201,7 +201,7 @@ impl Guard<'_> {
             return;
         };
         if outcome == ForwardOutcome::NotHere {
-            let from = sent.outgoing.kept_from();
+            let from = sent.outgoing.expires_for();
             let told = from.and_then(|from| remote.told.get(from)).is_some_and(|until| ticket <= *until);
             sent.returned = !told;
             (remote.over, remote.place) = (Some(sent.owner), Place::Recalled);
@@ -217,11 +217,11 @@ impl Guard<'_> {
         self.end_recall();
     }
 
-    /// A message is lost. If it waits, its sender has to be told, and loses its other messages that wait here. But if
+    /// A message is lost. If its sender has to be told, it also loses its other messages that wait here. But if
     /// the node that had the message is gone, no later message can overtake it: the others keep waiting.
     fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason, is_gone: bool) {
         self.count(outgoing.kind(), Outcome::Dropped(reason));
-        let (Some(from), Some(remote)) = (outgoing.kept_from(), self.remote_mut()) else { return };
+        let (Some(from), Some(remote)) = (outgoing.expires_for(), self.remote_mut()) else { return };
         if remote.told.get(from).is_some_and(|until| ticket <= *until) {
             return;
         }

@@ -211,7 +211,9 @@ impl Guard<'_> {
         {
             match outcome {
                 ForwardOutcome::Delivered => self.count(outgoing.kind(), Outcome::Delivered),
-                _ => self.lose(ticket, &outgoing, DropReason::OutboxFull, false),
+                // Its sender has heard EXPIRE for it already.
+                ForwardOutcome::NotHere => self.count(outgoing.kind(), Outcome::Expired),
+                ForwardOutcome::Dropped => self.lose(ticket, &outgoing, DropReason::OutboxFull, false),
             }
         }
         self.end_recall();
@@ -243,6 +245,11 @@ impl Guard<'_> {
     /// Once all returned messages are here, they wait again, in front, and the peer is sought again.
     fn end_recall(&mut self) {
         let Some(remote) = self.remote_mut() else { return };
+        // Losses count as one only with messages that are still there.
+        if let Some(oldest) = remote.sent.front().map(|sent| sent.ticket).filter(|_| !remote.told.is_empty())
+        {
+            remote.told.retain(|_, until| oldest <= *until);
+        }
         if remote.sent.iter().any(|sent| !sent.returned) {
             return;
         }

@@ -433,6 +433,7 @@ async fn open(
                     greeting: None,
                     info: ConnectionInfo::default(),
                     keeps_contacts: false,
+                    hears_room: &|_, _| true,
                     claim: claimed.claim,
                 };
                 let outcome = IdLease::register(realm, request, &mut outbox);

@@ -30,7 +30,7 @@ use crate::wire::{
 };
 use limits::RoomLimits;
 use neighbours::Neighbours;
-use presence::{PresenceGuard, State};
+use presence::{Presence, PresenceGuard, State};
 use room::{Member, Own, Room, RoomGuard};
 use store::Store;
 
@@ -115,6 +115,26 @@ impl Rooms {
         let Some(room) = self.store.named_room(room) else { return Vec::new() };
         let of_member = |(id, member): (&PeerId, &Member)| (id.to_string(), member.data().map(str::to_owned));
         room.lock().behind(after).map(of_member).collect()
+    }
+
+    /// True if the client with this token is a member of rooms under this id, on any node.
+    pub fn has_member(&self, id: &PeerId, token: &Token) -> bool {
+        let is_here = |presence: Arc<Presence>| {
+            let state = presence.lock_state();
+            state.token.as_ref() == Some(token) && !state.rooms.is_empty()
+        };
+        self.store.presence(id).is_some_and(is_here) || {
+            let digest = self.neighbours.digest(token);
+            !self.neighbours.members.lock().of_peer(id, digest).0.is_empty()
+        }
+    }
+
+    /// True if a message of a room, which was sent to the member of an id, is for the client that has the id on this connection.
+    pub fn is_for(&self, id: &PeerId, connection: ConnId, message: &Frame) -> bool {
+        let peer = Peer::find_with(&self.peers, id, |_| true);
+        let proof = peer.filter(|peer| peer.connection() == connection).and_then(|peer| peer.proof());
+        // Otherwise the connection does not get it anyway.
+        proof.is_none_or(|(token, rights)| self.has_member(id, &token) && may_hear(rights.as_ref(), message))
     }
 
     // Requests of members.
@@ -699,6 +719,11 @@ impl Requester<'_> {
             self.flushes.extend(self.peer.reply(rooms::done_ids(request)));
         }
     }
+}
+
+/// True if a client with these rights may enter the room of a message.
+pub fn may_hear(rights: Option<&RoomRights>, message: &Frame) -> bool {
+    rights.is_none_or(|rights| rooms::room_of(message).is_some_and(|room| rights.right_in(&room).is_some()))
 }
 
 /// Answers a request that has no other answer, if the client wants one.

@@ -165,6 +165,12 @@ pub fn message(room: &str, src: &str, dst: Option<&str>, payload: Option<&str>) 
     })
 }
 
+/// The room of a message for its members.
+pub fn room_of(message: &Frame) -> Option<String> {
+    let text = std::str::from_utf8(message.payload()).ok()?;
+    Request::parse(text).room.map(Cow::into_owned)
+}
+
 /// A client with a watched id is online, or not.
 pub fn presence(id: &str, is_online: bool) -> Frame {
     json::frame("PRESENCE", CAPACITY, |out| {

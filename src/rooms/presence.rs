@@ -50,6 +50,11 @@ impl Presence {
         Presence { state: Mutex::default(), sender: id.in_rooms(), rate: RateLimit::default() }
     }
 
+    /// For reading only.
+    pub(super) fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
     pub(super) fn lock<'a>(
         self: &'a Arc<Self>,
         id: &'a PeerId,

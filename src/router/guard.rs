@@ -441,6 +441,16 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// Drops the messages of rooms that wait for another client than the one that comes. Their senders are not told.
+    fn drop_of_rooms(&mut self, hears: impl Fn(&Frame) -> bool) {
+        let realm = self.realm;
+        if let Some(queue) = &mut self.queue {
+            let dropped = queue.drop_of_rooms(&realm.room, hears);
+            self.note_queue();
+            self.count_all(dropped, Outcome::Expired);
+        }
+    }
+
     /// Takes all queued messages, for the new holder.
     pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Reservation)> {
         let (messages, reservation) = self.drain_queue()?;
@@ -531,13 +541,23 @@ impl<'a> Guard<'a> {
     /// Gives the id to a new connection, or tells why not. The same token takes the id over from an older connection.
     pub(super) fn register(
         &mut self,
-        RegisterRequest { token, link, mut greeting, info, keeps_contacts, claim, .. }: RegisterRequest<'_>,
+        RegisterRequest {
+            token,
+            link,
+            mut greeting,
+            info,
+            keeps_contacts,
+            hears_room,
+            claim,
+            ..
+        }: RegisterRequest<'_>,
         outbox: &mut Outbox,
     ) -> Result<ConnId, RegisterRefusal> {
         let realm = self.realm;
         let now = realm.router.now();
         let conn = claim.map_or_else(|| realm.router.next_connection(), |claim| claim.connection);
         let mut contacts = None;
+        let takes_over = self.conn.is_some();
         let since = match &self.conn {
             _ if realm.router.is_closing() => return Err(RegisterRefusal::Closing),
             _ if realm.quota.is_revoked() => return Err(RegisterRefusal::Revoked),
@@ -567,6 +587,7 @@ impl<'a> Guard<'a> {
         let begun = self.revoke().into_iter().rev();
         self.carry_over(begun, QueueEnd::Front);
         self.end_remote();
+        self.drop_of_rooms(|frame| hears_room(frame, takes_over));
         let waited = self.take_queue();
         let mut contacts = keeps_contacts.then(|| contacts.unwrap_or_default());
         let mut outbox = std::mem::take(outbox);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::outgoing::Outgoing;
 use crate::config::Limits;
-use crate::wire::{DropReason, MessageKind, PeerId};
+use crate::wire::{DropReason, Frame, MessageKind, PeerId};
 
 // Charged for each message besides its bytes: about the memory of a message that is the only one for its recipient. So
 // many tiny messages are bounded too.
@@ -126,6 +126,12 @@ impl Queue {
     /// Takes out everything of one sender that must not be lost.
     pub(super) fn drop_batch(&mut self, from: &PeerId, room: &Room) -> Vec<MessageKind> {
         self.drop_if(|outgoing| outgoing.kept_from() == Some(from), room)
+    }
+
+    /// Takes out the messages of rooms that are for another client than the one that comes.
+    pub(super) fn drop_of_rooms(&mut self, room: &Room, hears: impl Fn(&Frame) -> bool) -> Vec<MessageKind> {
+        let is_of_room = |outgoing: &Outgoing| outgoing.kind() == Some(MessageKind::Room);
+        self.drop_if(|outgoing| is_of_room(outgoing) && !hears(&outgoing.frame), room)
     }
 
     fn drop_if(&mut self, goes: impl Fn(&Outgoing) -> bool, room: &Room) -> Vec<MessageKind> {

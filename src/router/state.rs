@@ -30,7 +30,6 @@ pub enum RegisterRefusal {
 }
 
 /// A client that asks for an id.
-#[derive(Debug)]
 pub struct RegisterRequest<'a> {
     /// The id.
     pub id: &'a PeerId,
@@ -44,6 +43,9 @@ pub struct RegisterRequest<'a> {
     pub info: ConnectionInfo,
     /// True if the peers with which it exchanges messages are remembered, for [`Peer::take_contacts`](super::Peer::take_contacts).
     pub keeps_contacts: bool,
+    /// Tells if a message of a room that waits for the id is for this client. The flag says that it takes the id over from its own
+    /// earlier connection.
+    pub hears_room: &'a dyn Fn(&Frame, bool) -> bool,
     /// Its claim to the id, which all nodes know. `None` outside of a cluster, or while the others cannot be reached.
     pub claim: Option<ClaimedId>,
 }

@@ -16,6 +16,7 @@ use crate::clock::millis;
 use crate::cluster::{ClaimedName, OpenRequest};
 use crate::events::{Connected, Count, Event};
 use crate::node::Node;
+use crate::rooms::may_hear;
 use crate::router::{ConnectionInfo, IdLease, Outbox, Outgoing, RegisterRefusal, RegisterRequest};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{Frame, Limit, Refusal};
@@ -43,7 +44,7 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
     let rejection = match entry.await {
         Err(rejection) => rejection,
         Ok((entry, handler)) => {
-            match Waiting::new::<H>(&mut socket, &mut outbox, &node).register(&entry, H::greeting).await {
+            match Waiting::new::<H>(&mut socket, &mut outbox, &node).register(&entry, &handler).await {
                 Ok(lease) => {
                     socket.on_registered(&lease);
                     node.events().emit(|| {
@@ -108,11 +109,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
         Waiting { socket, outbox, node, notice: H::waiting, told_at: Some(told_at) }
     }
 
-    async fn register(
-        mut self,
-        entry: &Entry,
-        greeting: impl Fn() -> Option<Frame>,
-    ) -> Result<IdLease, Refusal> {
+    async fn register<H: ProtocolHandler>(mut self, entry: &Entry, handler: &H) -> Result<IdLease, Refusal> {
         let Entry { realm, id, token, info, leaves_on_close, begins_anew, .. } = entry;
         let mut probed = false;
         loop {
@@ -120,9 +117,20 @@ impl<'a, S: Socket> Waiting<'a, S> {
                 None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {
                     let (link, claim) = (S::LINK, claimed.claim);
-                    let greeting = greeting().filter(|_| *begins_anew || !claimed.continues_stream);
-                    let (info, keeps_contacts) = (info.clone(), *leaves_on_close);
-                    let request = RegisterRequest { id, token, link, greeting, info, keeps_contacts, claim };
+                    let greeting = H::greeting().filter(|_| *begins_anew || !claimed.continues_stream);
+                    let is_member = handler.is_member(id, token);
+                    let request = RegisterRequest {
+                        id,
+                        token,
+                        link,
+                        greeting,
+                        info: info.clone(),
+                        keeps_contacts: *leaves_on_close,
+                        hears_room: &|message, takes_over| {
+                            (takes_over || is_member) && may_hear(info.rooms.as_ref(), message)
+                        },
+                        claim,
+                    };
                     let outcome = IdLease::register(realm, request, self.outbox);
                     if outcome.is_ok() {
                         claimed.registered();

@@ -9,7 +9,7 @@ use crate::descriptions::MediaMessage;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, Peer};
 use crate::transport::Disconnect;
-use crate::wire::{Frame, MessageKind, Refusal};
+use crate::wire::{Frame, MessageKind, PeerId, Refusal, Token};
 
 /// The protocol that a client speaks.
 pub(crate) trait ProtocolHandler: Sized + 'static {
@@ -30,6 +30,11 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
 
     /// Tells a client the reason of its refusal.
     fn refusal(refusal: Refusal) -> Frame;
+
+    /// True if the client with this token is a member of rooms under this id.
+    fn is_member(&self, _id: &PeerId, _token: &Token) -> bool {
+        false
+    }
 
     /// Tells a client that it still waits for its id.
     fn waiting() -> Option<Frame> {

@@ -85,6 +85,10 @@ impl ProtocolHandler for PeerJs {
         }
     }
 
+    fn is_member(&self, id: &PeerId, token: &Token) -> bool {
+        self.0.existing_rooms().is_some_and(|rooms| rooms.has_member(id, token))
+    }
+
     fn waiting() -> Option<Frame> {
         Some(peerjs::waiting())
     }

@@ -325,7 +325,7 @@ impl<B: Backplane> Worker<B> {
     fn accept(&self, realm: &Realm, id: &PeerId, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
         let peer = || realm.address(id);
         if self.notes.parked.borrow().is_empty() {
-            match realm.accept(id, connection, message) {
+            match self.hand_over(realm, id, connection, message) {
                 Ok(flush) => return flush,
                 Err(refused) => message = refused,
             }
@@ -338,7 +338,39 @@ impl<B: Backplane> Worker<B> {
         }
         drop(parked);
         // It may have been registered a moment ago.
-        accept_or_refuse(realm, id, connection, message)
+        self.accept_or_refuse(realm, id, connection, message)
+    }
+
+    /// Gives a message to its connection. One of a room is dropped, if the id is not that of the member any more to which it was sent.
+    fn hand_over(
+        &self,
+        realm: &Realm,
+        id: &PeerId,
+        connection: ConnId,
+        message: Outgoing,
+    ) -> Result<Option<Flush>, Outgoing> {
+        let is_of_room = message.message.as_ref().is_some_and(|(_, kind)| *kind == MessageKind::Room);
+        if is_of_room
+            && let Some(rooms) = self.node.upgrade().and_then(|node| node.rooms(realm.key().as_str()))
+            && !rooms.is_for(id, connection, &message.frame)
+        {
+            return Ok(None);
+        }
+        realm.accept(id, connection, message)
+    }
+
+    /// Gives a message to its connection, or reports that this is not here.
+    fn accept_or_refuse(
+        &self,
+        realm: &Realm,
+        to: &PeerId,
+        connection: ConnId,
+        message: Outgoing,
+    ) -> Option<Flush> {
+        self.hand_over(realm, to, connection, message).unwrap_or_else(|mut refused| {
+            refused.settle(ForwardOutcome::NotHere);
+            None
+        })
     }
 
     /// Gives parked messages to connections that are open now.
@@ -352,7 +384,7 @@ impl<B: Backplane> Worker<B> {
         self.notes.parked.replace(waiting);
         for Parked { to, connection, mut message } in ready {
             match self.realm(&to) {
-                Some(realm) => drop(accept_or_refuse(&realm, &to.id, connection, message)),
+                Some(realm) => drop(self.accept_or_refuse(&realm, &to.id, connection, message)),
                 None => message.settle(ForwardOutcome::NotHere),
             }
         }
@@ -424,14 +456,6 @@ impl<B: Backplane> Worker<B> {
         }
         if realm.is_held_by(&id, connection) { NodeAnswer::Yes } else { NodeAnswer::No }
     }
-}
-
-/// Gives a message to its connection, or reports that this is not here.
-fn accept_or_refuse(realm: &Realm, to: &PeerId, connection: ConnId, message: Outgoing) -> Option<Flush> {
-    realm.accept(to, connection, message).unwrap_or_else(|mut refused| {
-        refused.settle(ForwardOutcome::NotHere);
-        None
-    })
 }
 
 /// The outcome of a message of this node is known.

@@ -116,6 +116,34 @@ fn a_client_that_comes_back_without_a_room_in_its_token_is_not_in_it_any_more() 
 }
 
 #[test]
+fn a_client_that_comes_back_without_a_room_in_its_token_gets_no_message_that_waited_for_it_there() {
+    on_own_with_keys(&[private_rooms_by_token()], |server, _| {
+        let both = json!({ "hall": "join", "lobby": "join" });
+        let (mut a, mut b) = (enter(server, "a", &both), enter(server, "b", &both));
+        for room in ["hall", "lobby"] {
+            a.send(request("JOIN", room));
+            a.expect(list(room, &["a"]));
+            b.send(request("JOIN", room));
+            b.expect(list(room, &["a", "b"]));
+            a.expect(change("JOINED", room, "b"));
+        }
+        drop(b);
+        crate::harness::wait_until("b to be gone", || {
+            server.node().tenant("app").is_none_or(|tenant| !tenant.has_peer("b"))
+        });
+        for room in ["lobby", "hall"] {
+            a.send(format!(r#"{{"type":"ROOM-SEND","room":"{room}","payload":"to {room}","request":1}}"#));
+            a.expect(format!(r#"{{"type":"ROOM-OK","room":"{room}","request":1}}"#));
+        }
+        let mut again = enter(server, "b", &json!({ "hall": "listen" }));
+        again.expect(r#"{"type":"ROOM-MESSAGE","room":"hall","src":"a","payload":"to hall"}"#);
+        again.expect(list("hall", &["a", "b"]));
+        a.expect(change("LEFT", "lobby", "b"));
+        again.expect_nothing("b");
+    });
+}
+
+#[test]
 fn without_the_setting_the_claim_limits_nothing() {
     on_own_with_tokens(|server, _| {
         let mut a = enter(server, "a", &json!({ "news": "listen" }));

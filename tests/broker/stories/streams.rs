@@ -23,6 +23,7 @@ fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
         keeps_contacts: false,
+        hears_room: &|_, _| true,
         claim: None,
     };
     match IdLease::register(
@@ -172,6 +173,7 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
         keeps_contacts: false,
+        hears_room: &|_, _| true,
         claim: None,
     };
     let refused = IdLease::register(&house.realm, newcomer, &mut stream.outbox(1000));

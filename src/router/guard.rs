@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
-use super::queue::{Overflow, QueueEnd, Reservation};
+use super::queue::{Drained, Overflow, QueueEnd};
 use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
@@ -452,23 +452,23 @@ impl<'a> Guard<'a> {
     }
 
     /// Takes all queued messages, for the new holder.
-    pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Reservation)> {
-        let (messages, reservation) = self.drain_queue()?;
+    pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Drained)> {
+        let (messages, room) = self.drain_queue()?;
         for outgoing in &messages {
             self.count(outgoing.counted(), Outcome::Delivered);
             self.realm.router.counters().add(Count::Sent, outgoing.frame.len() as u64);
         }
-        Some((messages, reservation))
+        Some((messages, room))
     }
 
     /// Drops all queued messages. The senders are not told.
     pub(super) fn drop_queue(&mut self) {
-        let Some((messages, _reservation)) = self.drain_queue() else { return };
+        let Some((messages, _room)) = self.drain_queue() else { return };
         let kinds = messages.iter().filter_map(Outgoing::kind).collect();
         self.count_all(kinds, Outcome::Dropped(DropReason::KeyRevoked));
     }
 
-    fn drain_queue(&mut self) -> Option<(VecDeque<Outgoing>, Reservation)> {
+    fn drain_queue(&mut self) -> Option<(VecDeque<Outgoing>, Drained)> {
         self.slot.set_waiting_since(None);
         Some(self.queue.take()?.drain(&self.realm.room))
     }
@@ -594,11 +594,11 @@ impl<'a> Guard<'a> {
         if let Some(greeting) = greeting {
             outbox.push_opening(greeting);
         }
-        if let Some((messages, reservation)) = waited {
+        if let Some((messages, room)) = waited {
             if let Some(contacts) = &mut contacts {
                 messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.note(from));
             }
-            outbox.preload(messages, reservation);
+            outbox.preload(messages, room);
         }
         let holder = Conn {
             id: conn,

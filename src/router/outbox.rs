@@ -7,7 +7,7 @@ use std::mem;
 use std::task::Waker;
 
 use super::outgoing::{ForwardOutcome, Outgoing};
-use super::queue::Reservation;
+use super::queue::Drained;
 use crate::wire::{Frame, MessageKind, Opcode, PeerId};
 
 /// The sending side of a socket, for any thread.
@@ -94,7 +94,7 @@ struct Line {
     // Cost of all frames but the first.
     behind: usize,
     // Queued messages raise the bound until the outbox was empty once.
-    waited: Option<Reservation>,
+    waited: Option<Drained>,
 }
 
 impl Line {
@@ -211,10 +211,10 @@ impl Outbox {
 
     /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
     /// this outbox was empty once.
-    pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, reservation: Reservation) {
+    pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, waited: Drained) {
         let line = self.line();
         messages.into_iter().for_each(|outgoing| line.push(outgoing));
-        line.waited = Some(reservation);
+        line.waited = Some(waited);
     }
 
     /// Bytes that are not written yet, overhead included.
@@ -268,7 +268,8 @@ impl Outbox {
         // whether the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
-        limit + self.line.as_ref().and_then(|line| line.waited.as_ref()).map_or(0, |waited| waited.bytes)
+        limit / part
+            + self.line.as_ref().and_then(|line| line.waited.as_ref()).map_or(0, |waited| waited.bytes)
     }
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {
@@ -321,7 +322,8 @@ impl Outbox {
         self.writer = Some(writer);
         if self.broken || !self.is_empty() || self.is_state_due() {
             self.wake_task();
-        } else {
+        }
+        if !self.broken && self.is_empty() {
             self.emptied();
         }
     }

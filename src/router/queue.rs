@@ -151,10 +151,10 @@ impl Queue {
     }
 
     fn take(&mut self, outgoing: &Outgoing, total: usize, room: &Room) -> bool {
-        let cost = outgoing.frame.len() + OVERHEAD;
+        let cost = cost(outgoing);
         match outgoing.from() {
             Some(from) if self.is_sought && room.take_for_sought(from, cost, total) => true,
-            _ => (!self.is_sought || self.end_search(total, room)) && room.take(cost, total),
+            _ => (!self.is_sought || self.end_search(total, room)) && room.take([outgoing], total),
         }
     }
 
@@ -163,17 +163,13 @@ impl Queue {
         if !self.is_sought {
             return true;
         }
-        let has_room = room.take(self.cost(), total);
+        let has_room = room.take(&self.messages, total);
         if has_room {
-            self.messages.iter().for_each(|outgoing| give_back(outgoing, true, room));
+            let of_sought = self.messages.iter().filter_map(|outgoing| Some((outgoing.from()?, outgoing)));
+            of_sought.for_each(|(from, outgoing)| room.give_back_sought(from, cost(outgoing)));
             self.is_sought = false;
         }
         has_room
-    }
-
-    /// The share of this queue in the budget.
-    fn cost(&self) -> usize {
-        self.bytes + self.messages.len() * OVERHEAD
     }
 
     /// The senders of messages that must not be lost.
@@ -200,20 +196,24 @@ impl Queue {
     }
 
     /// All messages in order of arrival, and their share of the budget.
-    pub(super) fn drain(mut self, room: &Room) -> (VecDeque<Outgoing>, Reservation) {
+    pub(super) fn drain(mut self, room: &Room) -> (VecDeque<Outgoing>, Drained) {
         // They leave one room and enter the other, even if that is full.
         self.end_search(usize::MAX, room);
-        let reservation = Reservation { budget: Arc::clone(&room.waiting), bytes: self.cost() };
-        (self.messages, reservation)
+        let charged = self.messages.iter().map(|outgoing| outgoing.frame.leave_queue() + OVERHEAD).sum();
+        let bytes = self.bytes + self.messages.len() * OVERHEAD;
+        (self.messages, Drained { account: Arc::clone(&room.waiting), charged, bytes })
     }
 }
 
 fn give_back(outgoing: &Outgoing, is_sought: bool, room: &Room) {
-    let cost = outgoing.frame.len() + OVERHEAD;
     match outgoing.from() {
-        Some(from) if is_sought => room.give_back_sought(from, cost),
-        _ => room.waiting.give_back(cost),
+        Some(from) if is_sought => room.give_back_sought(from, cost(outgoing)),
+        _ => room.waiting.give_back(outgoing.frame.leave_queue() + OVERHEAD),
     }
+}
+
+fn cost(outgoing: &Outgoing) -> usize {
+    outgoing.frame.len() + OVERHEAD
 }
 
 /// Takes a message out of the batch of its sender.
@@ -236,8 +236,29 @@ pub(super) struct Budget(AtomicUsize);
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<Budget>,
+    bytes: usize,
+}
+
+/// The bytes that wait of one realm, and of all.
+#[derive(Debug)]
+pub(super) struct Account {
+    own: Budget,
+    all: Arc<Budget>,
+}
+
+/// The bytes that messages took of an account when they waited. Dropping it gives them back.
+#[derive(Debug)]
+pub(super) struct Drained {
+    account: Arc<Account>,
+    /// Less than all their bytes, if others share them that still wait.
+    charged: usize,
+    /// All their bytes.
     pub(super) bytes: usize,
 }
+
+/// A realm has at most so many times the bytes that are still free. So alone it has seven eighths, and with `n` greedy realms, each has
+/// 7 shares of `7 n + 1`, once what waited too long is gone.
+const MOST_OF_FREE: usize = 7;
 
 /// Room for the messages of a realm that wait.
 ///
@@ -246,7 +267,7 @@ pub(super) struct Reservation {
 /// an eighth of what is still free for its realm, and leaves an eighth to other realms. With `n` greedy senders, everybody finds
 /// one share in `n + 8`.
 pub(super) struct Room {
-    waiting: Arc<Budget>,
+    waiting: Arc<Account>,
     sought: Arc<Budget>,
     shares: Mutex<Shares>,
     is_cluster: bool,
@@ -261,8 +282,8 @@ struct Shares {
 
 impl Room {
     pub(super) fn new(waiting: &Arc<Budget>, sought: &Arc<Budget>, is_cluster: bool) -> Self {
-        let (waiting, sought) = (Arc::clone(waiting), Arc::clone(sought));
-        Room { waiting, sought, shares: Mutex::default(), is_cluster }
+        let waiting = Arc::new(Account { own: Budget::default(), all: Arc::clone(waiting) });
+        Room { waiting, sought: Arc::clone(sought), shares: Mutex::default(), is_cluster }
     }
 
     /// The part of `total` for messages whose recipients are sought.
@@ -270,9 +291,23 @@ impl Room {
         if self.is_cluster { total / 4 } else { 0 }
     }
 
-    /// Takes bytes of `total` for messages to absent peers.
-    pub(super) fn take(&self, bytes: usize, total: usize) -> bool {
-        self.waiting.take(bytes, total - self.for_sought(total))
+    /// Takes room of `total` for messages to absent peers. Bytes that they share with others that wait cost nothing.
+    fn take<'a>(&self, messages: impl IntoIterator<Item = &'a Outgoing> + Clone, total: usize) -> bool {
+        let mut charged = 0;
+        for outgoing in messages.clone() {
+            charged += outgoing.frame.enter_queue() + OVERHEAD;
+        }
+        if self.waiting.take(charged, total - self.for_sought(total)) {
+            return true;
+        }
+        let mut free = 0;
+        for outgoing in messages {
+            free += outgoing.frame.leave_queue() + OVERHEAD;
+        }
+        // Another thread may have relied on these bytes, or left them to this one.
+        self.waiting.add(charged.saturating_sub(free));
+        self.waiting.give_back(free.saturating_sub(charged));
+        false
     }
 
     /// Takes bytes of `total` for a message whose recipient is sought.
@@ -307,6 +342,35 @@ impl Room {
     }
 }
 
+impl Account {
+    /// Takes bytes, unless more than `max` would be in use of all, or this realm would have too much of it.
+    fn take(&self, bytes: usize, max: usize) -> bool {
+        let own = self.own.add(bytes) + bytes;
+        let has_room = self.all.take(bytes, max.saturating_sub(own.div_ceil(MOST_OF_FREE)));
+        if !has_room {
+            self.own.give_back(bytes);
+        }
+        has_room
+    }
+
+    /// Takes bytes, even if there is no room.
+    fn add(&self, bytes: usize) {
+        self.own.add(bytes);
+        self.all.add(bytes);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.own.give_back(bytes);
+        self.all.give_back(bytes);
+    }
+}
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        self.account.give_back(self.charged);
+    }
+}
+
 impl Budget {
     pub(super) fn used(&self) -> usize {
         self.0.load(Ordering::Relaxed)
@@ -316,6 +380,11 @@ impl Budget {
     pub(super) fn take(&self, bytes: usize, max: usize) -> bool {
         let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= max);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    /// Takes bytes, even if there is no room. Returns those in use before.
+    fn add(&self, bytes: usize) -> usize {
+        self.0.fetch_add(bytes, Ordering::Relaxed)
     }
 
     /// Gives bytes back.

@@ -24,6 +24,11 @@ impl Queue {
     }
 }
 
+/// The total of which one key alone may use so many bytes: seven times as many as stay free.
+fn of_one_key(bytes: usize) -> usize {
+    bytes + bytes.div_ceil(7)
+}
+
 impl Model {
     /// Queues unsent messages that must not be lost.
     pub(super) fn keep_all(&mut self, to: &str, unsent: Vec<Item>, in_front: bool) -> Losses {
@@ -55,7 +60,7 @@ impl Model {
         let bytes: usize = queue.items.iter().map(|item| item.len).sum();
         let fits = queue.items.len() < self.limits.queue_messages
             && bytes + item.len <= self.limits.queue_bytes
-            && total + item.len + QUEUE_OVERHEAD <= self.limits.queue_total_bytes;
+            && of_one_key(total + item.len + QUEUE_OVERHEAD) <= self.limits.queue_total_bytes;
         let kept = item.from.clone().zip(item.message);
         if !fits {
             let Some((from, no)) = kept else { return Err(Vec::new()) };

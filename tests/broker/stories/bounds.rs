@@ -2,12 +2,12 @@
 
 use peerbroker::config::Limits;
 use peerbroker::events::{Count, Outcome};
-use peerbroker::router::Routed;
-use peerbroker::wire::{CloseReason, DropReason, MessageKind};
+use peerbroker::router::{Realm, Routed};
+use peerbroker::wire::{CloseReason, DropReason, MessageKind, PeerId};
 
 use super::{blocked, house, house_with, messages};
 use crate::socket::Socket;
-use crate::{offer, send, text};
+use crate::{offer, peer, send, tenant, text};
 
 /// The reason for a lost message.
 fn dropped(routed: Routed) -> Option<DropReason> {
@@ -17,13 +17,87 @@ fn dropped(routed: Routed) -> Option<DropReason> {
     }
 }
 
+/// The total of which one key alone may use so many bytes: seven eighths.
+fn of_one_key(bytes: usize) -> usize {
+    bytes * 8 / 7
+}
+
+#[test]
+fn a_key_that_fills_the_queues_leaves_room_for_others_and_they_share_equally_in_the_end() {
+    const TOTAL: usize = 8 << 20;
+    let house = house_with(|limits| (limits.queue_total_bytes, limits.queue_messages) = (TOTAL, usize::MAX));
+    let other = tenant(&house.broker, "another key", 100).peers();
+    let payload = "x".repeat(1000);
+    let bytes = text(&payload).len() + 512;
+    // The messages of a key that wait when nothing more has room.
+    let fill = |realm: &Realm, at: usize| {
+        let sent = (0..).take_while(|number| {
+            let (frame, to) = (text(&payload), format!("absent-{at}-{}", number % 100));
+            let routed = realm.route(&peer("a").in_rooms(), &to, MessageKind::Room, frame);
+            matches!(routed, Routed::Queued)
+        });
+        sent.count() * bytes
+    };
+    let near = |is: usize, share: usize| assert!(is.abs_diff(share) < 8 * bytes, "{is} is not near {share}");
+    near(fill(&house.realm, 0), TOTAL / 8 * 7);
+    house.pass(2500);
+    near(fill(&other, 1), TOTAL / 8 / 8 * 7);
+    // The messages of the first key have expired.
+    house.pass(2500);
+    near(fill(&other, 2), TOTAL / 8 * 7 - TOTAL / 8 / 8 * 7);
+    house.pass(2500);
+    // Its first ones have expired since, so 15 of 64 parts are free.
+    near(fill(&house.realm, 3), TOTAL / 64 * 15 / 8 * 7);
+    house.pass(2500);
+    assert!(house.broker.queued_bytes() <= TOTAL);
+    house.pass(5000);
+    assert_eq!(house.broker.queued_bytes(), 0);
+}
+
+#[test]
+fn a_message_for_many_absent_peers_takes_its_bytes_once() {
+    let house = house();
+    let mut frame = text(&"x".repeat(60_000));
+    for number in 0..75 {
+        let to = format!("absent-{number}");
+        let routed = house.realm.route(&peer("a"), &to, MessageKind::Room, frame.share());
+        assert!(matches!(routed, Routed::Queued));
+    }
+    assert_eq!(house.broker.queued_bytes(), frame.len() + 75 * 512);
+    let lease = house.connect("absent-0", "s", &blocked(0));
+    assert_eq!(house.broker.queued_bytes(), frame.len() + 75 * 512);
+    drop(lease);
+    for number in 1..75 {
+        drop(house.connect(&format!("absent-{number}"), "s", &Socket::open()));
+    }
+    assert_eq!(house.broker.queued_bytes(), frame.len() + 512);
+    house.pass(5000);
+    assert_eq!(house.broker.queued_bytes(), 0);
+}
+
+#[test]
+fn messages_of_rooms_and_of_the_app_are_refused_one_by_one() {
+    for kind in [MessageKind::Room, MessageKind::Server] {
+        let house = house_with(|limits| limits.queue_messages = 10);
+        let from = if kind == MessageKind::Room { peer("a").in_rooms() } else { PeerId::server() };
+        let fates: Vec<bool> = (0..12)
+            .map(|number| house.realm.route(&from, "b", kind, text(&number.to_string())))
+            .map(|routed| matches!(routed, Routed::Queued))
+            .collect();
+        assert_eq!(fates, [[true; 10].as_slice(), &[false; 2]].concat());
+        let socket = Socket::open();
+        let _b = house.connect("b", "s", &socket);
+        assert_eq!(messages(&socket), (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn an_overflow_expires_that_conversation_only() {
     type SetLimit = fn(&mut Limits);
     let bounds: [(SetLimit, DropReason); 3] = [
         (|limits| limits.queue_messages = 3, DropReason::QueueMessages),
         (|limits| limits.queue_bytes = 45, DropReason::QueueBytes),
-        (|limits| limits.queue_total_bytes = 3 * 512 + 45, DropReason::QueueTotalBytes),
+        (|limits| limits.queue_total_bytes = of_one_key(3 * 512 + 45), DropReason::QueueTotalBytes),
     ];
     for (bound, reason) in bounds {
         let house = house_with(bound);
@@ -47,7 +121,7 @@ fn an_overflow_expires_that_conversation_only() {
 
 #[test]
 fn the_total_is_shared_by_all_recipients_and_given_back() {
-    let house = house_with(|limits| limits.queue_total_bytes = 2 * 512 + 100);
+    let house = house_with(|limits| limits.queue_total_bytes = of_one_key(2 * 512 + 100));
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);
     offer(&a, "b", "x");

@@ -11,6 +11,7 @@
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A whole server-to-client WebSocket frame, encoded once: header and payload in one piece.
 ///
@@ -30,7 +31,15 @@ pub struct Frame {
 enum Buffer {
     /// For one client, as nearly all are.
     Own(Vec<u8>),
-    Shared(Arc<Vec<u8>>),
+    Shared(Arc<Shared>),
+}
+
+/// Bytes that several frames share.
+#[derive(Debug)]
+struct Shared {
+    bytes: Vec<u8>,
+    /// The number of queues in which one of the frames waits.
+    queues: AtomicUsize,
 }
 
 impl Deref for Buffer {
@@ -39,7 +48,7 @@ impl Deref for Buffer {
     fn deref(&self) -> &Vec<u8> {
         match self {
             Buffer::Own(bytes) => bytes,
-            Buffer::Shared(bytes) => bytes,
+            Buffer::Shared(shared) => &shared.bytes,
         }
     }
 }
@@ -98,12 +107,29 @@ impl Frame {
 
     /// The same frame for another client. All of them share the bytes.
     pub fn share(&mut self) -> Self {
-        let bytes = match mem::replace(&mut self.buf, Buffer::Own(Vec::new())) {
-            Buffer::Own(bytes) => Arc::new(bytes),
-            Buffer::Shared(bytes) => bytes,
+        let shared = match mem::replace(&mut self.buf, Buffer::Own(Vec::new())) {
+            Buffer::Own(bytes) => Arc::new(Shared { bytes, queues: AtomicUsize::new(0) }),
+            Buffer::Shared(shared) => shared,
         };
-        self.buf = Buffer::Shared(Arc::clone(&bytes));
-        Frame { buf: Buffer::Shared(bytes), ..*self }
+        self.buf = Buffer::Shared(Arc::clone(&shared));
+        Frame { buf: Buffer::Shared(shared), ..*self }
+    }
+
+    /// Notes that the frame waits in one more queue. Returns the bytes that it adds to what waits: none if it shares those of a frame
+    /// that waits already.
+    pub fn enter_queue(&self) -> usize {
+        match &self.buf {
+            Buffer::Shared(shared) if shared.queues.fetch_add(1, Ordering::Relaxed) > 0 => 0,
+            _ => self.len(),
+        }
+    }
+
+    /// Notes that the frame has left a queue. Returns the bytes that do not wait any more.
+    pub fn leave_queue(&self) -> usize {
+        match &self.buf {
+            Buffer::Shared(shared) if shared.queues.fetch_sub(1, Ordering::Relaxed) > 1 => 0,
+            _ => self.len(),
+        }
     }
 
     fn control(opcode: Opcode, payload: &[u8]) -> Self {
@@ -182,6 +208,18 @@ mod tests {
             assert_eq!((one.as_bytes(), one.opcode()), (frame.as_bytes(), Some(Opcode::Text)));
             assert_eq!(one.as_bytes().as_ptr(), frame.as_bytes().as_ptr());
         }
+    }
+
+    #[test]
+    fn bytes_that_frames_share_wait_once() {
+        let mut frame = Frame::of_text("to many");
+        let len = frame.len();
+        assert_eq!((frame.enter_queue(), frame.leave_queue()), (len, len));
+        let others = [frame.share(), frame.share()];
+        assert_eq!(others.each_ref().map(Frame::enter_queue), [len, 0]);
+        assert_eq!(frame.enter_queue(), 0);
+        assert_eq!(others.each_ref().map(Frame::leave_queue), [0, 0]);
+        assert_eq!((frame.leave_queue(), frame.enter_queue()), (len, len));
     }
 
     #[test]

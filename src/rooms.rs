@@ -4,12 +4,11 @@
 //! in its rooms, and others do not notice. Each room has one lock, under which it changes and under which all its frames go
 //! into outboxes. So all members hear one order, and each list is followed by exactly the changes after it.
 //!
-//! Clients that watch an id are in a room of that id, in which they see nobody else. So the same holds for what they hear, also
-//! across nodes.
+//! Clients that watch an id hear when its client comes and goes: see [`Watches`].
 //!
 //! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
 //!
-//! Locks are taken in this order: a `Presence`, a `Room`, a slot of the router or the `RemoteMembers`.
+//! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
 
 mod limits;
 mod neighbours;
@@ -17,6 +16,8 @@ mod others;
 mod presence;
 mod room;
 mod store;
+mod watched_ids;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,15 +34,19 @@ use neighbours::Neighbours;
 use presence::{Presence, PresenceGuard, State};
 use room::{Member, Own, Room, RoomGuard};
 use store::Store;
+use watches::Watches;
 
-pub use limits::{MAX_DATA_BYTES, MAX_ROOMS, MAX_WATCHED};
+pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
 pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, TokenDigest};
+pub use watched_ids::MAX_WATCHED;
+pub use watches::MAX_WATCHED_OF_KEY;
 
 /// The rooms of the PeerJS clients of one key. An empty room does not exist.
 pub struct Rooms {
     peers: Arc<Realm>,
     router: Arc<Router>,
     store: Store,
+    watches: Watches,
     neighbours: Neighbours,
     limits: RoomLimits,
 }
@@ -76,35 +81,35 @@ impl Rooms {
         let store = Store::new(router.clock().clone());
         let neighbours = Neighbours::new(peers.key().clone(), others);
         let limits = RoomLimits::new(Arc::clone(&router));
-        Rooms { peers, router, store, neighbours, limits }
+        Rooms { peers, router, store, watches: Watches::default(), neighbours, limits }
     }
 
     /// True if nothing has to be remembered.
     pub fn is_empty(&self) -> bool {
-        self.store.is_empty() && self.neighbours.members.lock().is_empty()
+        self.store.is_empty() && self.watches.is_empty() && self.neighbours.members.lock().is_empty()
     }
 
     /// The number of rooms.
     pub fn len(&self) -> usize {
-        self.store.named_rooms().len()
+        self.store.all_rooms().len()
     }
 
     /// The number of memberships of this node's clients.
     pub fn own_members(&self) -> usize {
         let of_room =
             |room: &Arc<Room>| room.lock().iter().filter(|(_, member)| member.own.is_some()).count();
-        self.store.named_rooms().iter().map(of_room).sum()
+        self.store.all_rooms().iter().map(of_room).sum()
     }
 
     /// The ids of the members of a room, sorted by their bytes.
     pub fn members(&self, room: &str) -> Vec<PeerId> {
-        let room = self.store.named_room(room);
+        let room = self.store.room(room);
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
     /// The rooms behind a name, sorted by their bytes, each with its number of members.
     pub fn behind(&self, after: Option<&str>) -> impl Iterator<Item = (String, usize)> + use<> {
-        let mut rooms = self.store.named_rooms();
+        let mut rooms = self.store.all_rooms();
         rooms.retain(|room| after.is_none_or(|after| room.name().as_str() > after));
         rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
         rooms.into_iter().map(|room| (room.name().to_string(), room.lock().len()))
@@ -112,7 +117,7 @@ impl Rooms {
 
     /// The members of a room behind an id, sorted by their bytes, each with its data as JSON text.
     pub fn members_behind(&self, room: &str, after: Option<&str>) -> Vec<(String, Option<String>)> {
-        let Some(room) = self.store.named_room(room) else { return Vec::new() };
+        let Some(room) = self.store.room(room) else { return Vec::new() };
         let of_member = |(id, member): (&PeerId, &Member)| (id.to_string(), member.data().map(str::to_owned));
         room.lock().behind(after).map(of_member).collect()
     }
@@ -125,7 +130,8 @@ impl Rooms {
         };
         self.store.presence(id).is_some_and(is_here) || {
             let digest = self.neighbours.digest(token);
-            !self.neighbours.members.lock().of_peer(id, digest).0.is_empty()
+            let (rooms, _) = self.neighbours.members.lock().of_peer(id, digest);
+            rooms.iter().any(|room| room.watched().is_none())
         }
     }
 
@@ -155,7 +161,7 @@ impl Rooms {
                 state.check_speaker(&name)?;
             }
             let known = state.room(name.as_str()).cloned();
-            if known.is_none() && state.joined() >= MAX_ROOMS {
+            if known.is_none() && state.rooms.len() >= MAX_ROOMS {
                 return Err(RoomRefusal::TooManyRooms);
             }
             self.store.with_room(known, name, |members| {
@@ -261,7 +267,7 @@ impl Rooms {
     /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those for whom too much
     /// waits.
     pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
-        let Some(room) = self.store.named_room(name) else { return 0 };
+        let Some(room) = self.store.room(name) else { return 0 };
         // Declared first, so it is written once the room is unlocked.
         let mut flushes = Vec::new();
         let (mut members, app) = (room.lock(), PeerId::server());
@@ -316,8 +322,8 @@ impl Rooms {
             // Before, so that the answer is right at once, and after, because it may have come in between.
             self.seek_watched(id, flushes);
             let watched = self.enter(peer, flushes, |guard| self.watch_one(guard, peer, id, most));
-            watched.unwrap_or(Ok(()))?;
             self.seek_watched(id, flushes);
+            watched.unwrap_or(Ok(())).inspect_err(|_| self.store.visit_soon(id))?;
         }
         requester.confirm_ids();
         Ok(())
@@ -325,40 +331,100 @@ impl Rooms {
 
     fn watch_one(
         &self,
-        guard: &mut PresenceGuard<'_>,
+        PresenceGuard { id: own, presence, state, flushes }: &mut PresenceGuard<'_>,
         peer: &Peer,
         id: &PeerId,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        let name = RoomName::of_watched(id);
-        let known = guard.state.room(name.as_str()).cloned();
-        if known.is_none() && guard.state.watches(peer.id()) >= MAX_WATCHED {
+        let is_new = !state.watched.contains(id.as_str());
+        if is_new && state.watched.len() >= MAX_WATCHED {
             return Err(RoomRefusal::TooManyWatched);
         }
-        self.store.with_room(known, name, |members| {
-            let watchers = members.len() - usize::from(members.contains(id));
-            if !members.contains(peer.id()) && watchers >= most {
-                return Err(RoomRefusal::Full);
+        let mut watches = self.watches.lock();
+        if is_new {
+            watches.check_room(id, most)?;
+        }
+        self.limits.charge(presence, 1)?;
+        if is_new {
+            if state.watched.is_empty() {
+                presence.watch_on(peer);
             }
-            self.limits.charge(guard.presence, 1)?;
-            self.admit(guard, members, peer, None);
-            guard.flushes.extend(members.answer_with_list(peer, None));
-            Ok(())
-        })
+            state.watched.push(id.as_str());
+            watches.add(id.as_str(), presence);
+            self.neighbours.tell_of_watched(id.as_str(), own, state.digest);
+        }
+        flushes.extend(peer.reply(rooms::presence(id.as_str(), watches.is_online(id.as_str()))));
+        Ok(())
     }
 
     /// Has a peer watch ids no longer.
     pub fn unwatch(&self, requester: &mut Requester<'_>, ids: &[PeerId]) -> Result<(), RoomRefusal> {
-        for id in ids.iter().filter(|id| *id != requester.peer.id()) {
-            let watched = RoomName::of_watched(id);
-            // An id that it does not watch needs nothing.
-            let _ = self.as_member(requester, watched.as_str(), |guard, room| {
-                self.part(guard, room);
-                Ok(())
-            });
+        let &mut Requester { peer, ref mut flushes, .. } = requester;
+        if let Some(presence) = self.store.presence(peer.id()) {
+            let mut guard = presence.lock(peer.id(), flushes);
+            if guard.state.is_of(peer) {
+                // An id that it does not watch needs nothing.
+                ids.iter().for_each(|id| self.stop_watching(&mut guard, id.as_str(), true));
+                self.store.retire_if_unused(&mut guard);
+            }
         }
         requester.confirm_ids();
         Ok(())
+    }
+
+    fn stop_watching(&self, guard: &mut PresenceGuard<'_>, id: &str, for_good: bool) {
+        if !guard.state.watched.remove(id) {
+            return;
+        }
+        let is_unwatched = self.watches.lock().remove(id, guard.presence);
+        self.neighbours.tell_unwatched(id, guard.id, for_good);
+        if let Ok(id) = PeerId::parse(id)
+            && is_unwatched
+        {
+            self.store.visit_soon(&id);
+        }
+    }
+
+    /// Tells a client of all ids that it watches.
+    fn tell_of_all_watched(&self, guard: &mut PresenceGuard<'_>, peer: &Peer) {
+        let watches = self.watches.lock();
+        guard.presence.watch_on(peer);
+        let frame = |id: &str| rooms::presence(id, watches.is_online(id));
+        let frames: Vec<Frame> = guard.state.watched.iter().map(frame).collect();
+        let bytes = frames.iter().map(Frame::len).sum();
+        guard.flushes.extend(guard.presence.hear_all(frames.into_iter(), bytes));
+    }
+
+    // The ids that others watch.
+
+    /// The holder of an id is online for those that watch it.
+    fn show(&self, guard: &mut PresenceGuard<'_>) {
+        if !std::mem::replace(&mut guard.state.is_shown, true) {
+            let mut watches = self.watches.lock();
+            self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
+            watches.set_here(guard.id, true, guard.flushes);
+            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, guard.state.digest);
+        }
+    }
+
+    /// The holder of an id is not online on this node any more, and nowhere if that is `for_good`.
+    fn hide(&self, guard: &mut PresenceGuard<'_>, for_good: bool) {
+        if std::mem::take(&mut guard.state.is_shown) {
+            let mut watches = self.watches.lock();
+            self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
+            watches.set_here(guard.id, false, guard.flushes);
+            if for_good {
+                watches.set_places(guard.id, guard.flushes, Vec::clear);
+            }
+            self.neighbours.tell_unwatched(guard.id.as_str(), guard.id, for_good);
+        }
+    }
+
+    /// Shows the client of an id on this node to those that begin to watch it.
+    fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
+        if let Some(peer) = Peer::find_with(&self.peers, id, |_| true) {
+            self.enter(&peer, flushes, |guard| self.show(guard));
+        }
     }
 
     // Connections that come and go.
@@ -367,7 +433,7 @@ impl Rooms {
     pub fn opened(&self, peer: &Peer) {
         let mut flushes = Vec::new();
         let is_elsewhere = || self.neighbours.members.lock().has_peer(peer.id());
-        if self.store.presence(peer.id()).is_some() || self.is_watched(peer.id()) || is_elsewhere() {
+        if self.store.presence(peer.id()).is_some() || self.watches.is_watched(peer.id()) || is_elsewhere() {
             self.enter(peer, &mut flushes, |_| {});
         }
     }
@@ -375,10 +441,13 @@ impl Rooms {
     /// Tells a client of changes for which it had no room when they happened.
     pub fn catch_up(&self, peer: &Peer, flushes: &mut Vec<Flush>) {
         let Some(presence) = self.store.presence(peer.id()) else { return };
-        let guard = presence.lock(peer.id(), flushes);
+        let mut guard = presence.lock(peer.id(), flushes);
         if guard.state.is_of(peer) {
             for room in &guard.state.rooms {
                 room.lock().catch_up(guard.id, STATE_PART, guard.flushes);
+            }
+            if presence.has_missed() && !guard.state.watched.is_empty() {
+                self.tell_of_all_watched(&mut guard, peer);
             }
         }
     }
@@ -428,6 +497,20 @@ impl Rooms {
         let mut known = std::mem::take(&mut state.rooms);
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
+        let digest = state.digest;
+        for id in elsewhere.iter().filter_map(RoomName::watched).filter(|id| id != peer.id()) {
+            if !state.watched.contains(id.as_str()) {
+                state.watched.push(id.as_str());
+                self.watches.lock().add(id.as_str(), guard.presence);
+            }
+        }
+        for id in guard.state.watched.iter() {
+            self.neighbours.tell_of_watched(id, guard.id, digest);
+        }
+        if !guard.state.watched.is_empty() {
+            self.limits.charge_on_credit(guard.presence, guard.state.watched.len());
+            self.tell_of_all_watched(guard, peer);
+        }
         for room in known {
             if guard.state.right_in(room.name()).is_err() {
                 self.remove(guard, &room, true);
@@ -439,7 +522,7 @@ impl Rooms {
             {
                 continue;
             }
-            self.limits.charge_on_credit(guard.presence, &members);
+            self.limits.charge_on_credit(guard.presence, members.len());
             // It may have been more than a listener before.
             if guard.state.check_speaker(room.name()).is_err() {
                 members.set_data(peer.id(), None, guard.flushes);
@@ -449,30 +532,10 @@ impl Rooms {
             drop(members);
             guard.state.rooms.push(room);
         }
-        if self.is_watched(peer.id()) {
-            self.admit_watched(guard, peer);
-        }
-    }
-
-    fn is_watched(&self, id: &PeerId) -> bool {
-        self.store.room(RoomName::of_watched(id).as_str()).is_some()
-    }
-
-    /// Makes the holder of an id online for those that watch it.
-    fn admit_watched(&self, guard: &mut PresenceGuard<'_>, peer: &Peer) {
-        let watched = RoomName::of_watched(peer.id());
-        if guard.state.room(watched.as_str()).is_none() {
-            self.store.with_room(None, watched, |members| {
-                self.limits.charge_on_credit(guard.presence, members);
-                self.admit(guard, members, peer, None);
-            });
-        }
-    }
-
-    /// Does the same for an id on this node that somebody begins to watch.
-    fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
-        if let Some(peer) = Peer::find_with(&self.peers, id, |_| true) {
-            self.enter(&peer, flushes, |guard| self.admit_watched(guard, &peer));
+        if guard.state.is_shown {
+            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, digest);
+        } else if self.watches.is_watched(peer.id()) {
+            self.show(guard);
         }
     }
 
@@ -493,23 +556,11 @@ impl Rooms {
             if guard.state.away_until.is_some_and(|until| until <= now) {
                 self.remove_from_all(&mut guard, false);
             }
-            self.leave_unwatched(&mut guard);
+            if guard.state.is_shown && !self.watches.is_watched(guard.id) {
+                self.hide(&mut guard, true);
+            }
             self.store.retire_if_unused(&mut guard);
         }
-    }
-
-    /// Takes an id out of the room of those that watch it, if nobody does.
-    fn leave_unwatched(&self, PresenceGuard { id, state, flushes, .. }: &mut PresenceGuard<'_>) {
-        state.rooms.retain(|room| {
-            let mut members = room.lock();
-            let is_unwatched = room.watched() == Some(*id) && members.len() == 1;
-            if is_unwatched {
-                members.remove(id, true, flushes);
-                self.neighbours.tell_gone(room, id, true);
-                self.store.retire_if_empty(&mut members);
-            }
-            !is_unwatched
-        });
     }
 
     // The other nodes.
@@ -527,6 +578,20 @@ impl Rooms {
                 }
             }
         }
+        for (id, presence) in self.store.all_presences() {
+            let state = presence.lock_state();
+            let token = state.digest;
+            let mut list = |watched: &str| {
+                let (room, number) = (RoomName::of_watched(watched), self.neighbours.next_number());
+                let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
+                each(&self.neighbours.key, &News::Member(news));
+            };
+            state.watched.iter().for_each(&mut list);
+            // One that has moved is away here.
+            if state.is_shown && (state.away_until.is_none() || !self.watches.lock().is_elsewhere(&id)) {
+                list(id.as_str());
+            }
+        }
     }
 
     /// Another node has told something about its members.
@@ -534,13 +599,22 @@ impl Rooms {
         match *news {
             News::Member(MemberNews { room, id, token, number, data }) => {
                 if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
-                    self.neighbours.members.lock().add(node, &name, &id, token);
-                    let watched = name.watched();
-                    self.store.with_room(None, name, |members| {
-                        members.note_elsewhere(&id, (node, number), data, flushes);
-                    });
-                    if let Some(watched) = watched {
-                        self.seek_watched(&watched, flushes);
+                    let is_new = self.neighbours.members.lock().add(node, &name, &id, token);
+                    match name.watched() {
+                        None => self.store.with_room(None, name, |members| {
+                            members.note_elsewhere(&id, (node, number), data, flushes);
+                        }),
+                        Some(watched) if watched == id => {
+                            self.watches.lock().set_places(&id, flushes, |places| {
+                                places.retain(|place| *place != node);
+                                places.push(node);
+                            });
+                        }
+                        Some(watched) if is_new => {
+                            self.watches.lock().add_elsewhere(&watched, 1);
+                            self.seek_watched(&watched, flushes);
+                        }
+                        Some(_) => {}
                     }
                 }
             }
@@ -548,7 +622,7 @@ impl Rooms {
                 if let Ok(id) = PeerId::parse(id) {
                     // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
-                        self.end_absence(&id, node, flushes, |_, known| known.name().as_str() == room);
+                        self.end_absence(&id, node, flushes, |_, known| known == room);
                     }
                     self.forget(node, room, &id, for_good, flushes);
                     if for_good {
@@ -573,10 +647,22 @@ impl Rooms {
 
     /// After an outage, an id may have a client on two nodes. If one of them parts, the other one is still a member.
     fn repeat_connected(&self, room: &str, id: &PeerId) {
+        if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
+            return self.repeat_watched(&watched, id);
+        }
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
         if members.own_mut(id).is_some_and(|own| own.peer.is_current()) {
             self.neighbours.tell_of_member(&mut members, id);
+        }
+    }
+
+    fn repeat_watched(&self, watched: &PeerId, id: &PeerId) {
+        let Some(presence) = self.store.presence(id) else { return };
+        let state = presence.lock_state();
+        let is_there = if watched == id { state.is_shown } else { state.watched.contains(watched.as_str()) };
+        if is_there && state.peer.as_ref().is_some_and(Peer::is_current) {
+            self.neighbours.tell_of_watched(watched.as_str(), id, state.digest);
         }
     }
 
@@ -618,7 +704,18 @@ impl Rooms {
     }
 
     fn forget(&self, node: NodeId, room: &str, id: &PeerId, for_good: bool, flushes: &mut Vec<Flush>) {
-        self.neighbours.members.lock().remove(node, room, id.as_str());
+        let was_known = self.neighbours.members.lock().remove(node, room, id.as_str());
+        if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
+            if watched == *id {
+                self.watches.lock().set_places(id, flushes, |places| {
+                    let is_latest = places.last() == Some(&node);
+                    places.retain(|place| *place != node && !(for_good && is_latest));
+                });
+            } else if was_known && self.watches.lock().add_elsewhere(&watched, -1) {
+                self.store.visit_soon(&watched);
+            }
+            return;
+        }
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
         members.forget_elsewhere(id, node, for_good, flushes);
@@ -631,7 +728,7 @@ impl Rooms {
         id: &PeerId,
         node: NodeId,
         flushes: &mut Vec<Flush>,
-        ends: impl Fn(&State, &Room) -> bool,
+        ends: impl Fn(&State, &str) -> bool,
     ) {
         let Some(presence) = self.store.presence(id) else { return };
         let mut guard = presence.lock(id, flushes);
@@ -639,12 +736,20 @@ impl Rooms {
             return;
         }
         let rooms = std::mem::take(&mut guard.state.rooms);
-        let (gone, stay) = rooms.into_iter().partition(|room| ends(&guard.state, room));
+        let (gone, stay) = rooms.into_iter().partition(|room| ends(&guard.state, room.name().as_str()));
         guard.state.rooms = stay;
         let gone: Vec<Arc<Room>> = gone;
         for room in gone {
             room.lock().forget_former(guard.id, node, guard.flushes);
             self.remove(&mut guard, &room, false);
+        }
+        let ends_watch = |id: &str| ends(&guard.state, RoomName::of_watched(id).as_str());
+        let unwatched: Vec<String> =
+            guard.state.watched.iter().filter(|id| ends_watch(id)).map(str::to_owned).collect();
+        let is_hidden = ends_watch(guard.id.as_str());
+        unwatched.iter().for_each(|id| self.stop_watching(&mut guard, id, false));
+        if is_hidden {
+            self.hide(&mut guard, false);
         }
         self.store.retire_if_unused(&mut guard);
     }
@@ -684,6 +789,9 @@ impl Rooms {
         for room in std::mem::take(&mut guard.state.rooms) {
             self.remove(guard, &room, for_good);
         }
+        let watched: Vec<String> = guard.state.watched.iter().map(str::to_owned).collect();
+        watched.iter().for_each(|id| self.stop_watching(guard, id, for_good));
+        self.hide(guard, for_good);
     }
 
     /// Takes a peer out of one of its rooms, for good.
@@ -699,17 +807,15 @@ impl Rooms {
             self.emit(room, guard.id, |peer, room| Event::RoomLeft { peer, room });
         }
         if members.remove(guard.id, for_good, guard.flushes) {
-            self.limits.charge_on_credit(guard.presence, &members);
+            self.limits.charge_on_credit(guard.presence, members.len());
         }
-        self.neighbours.tell_gone(room, guard.id, for_good);
+        self.neighbours.tell_gone(room.name(), guard.id, for_good);
         self.store.retire_if_empty(&mut members);
     }
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
     fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
-        if room.watched().is_none() {
-            self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
-        }
+        self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
     }
 }
 

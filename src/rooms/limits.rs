@@ -11,9 +11,6 @@ use crate::wire::{PeerId, RoomRefusal};
 /// Most rooms in which one client is.
 pub const MAX_ROOMS: usize = 16;
 
-/// Most ids that one client watches.
-pub const MAX_WATCHED: usize = 100;
-
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
 
@@ -61,9 +58,9 @@ impl RoomLimits {
         })
     }
 
-    /// Charges a member for news of it to all others. It cannot be refused, so it is on credit.
-    pub(super) fn charge_on_credit(&self, presence: &Presence, members: &RoomGuard<'_>) {
-        presence.rate.charge(cost(members.len()), self.rates().0, self.router.clock().now());
+    /// Charges a peer for news of it to so many others. It cannot be refused, so it is on credit.
+    pub(super) fn charge_on_credit(&self, presence: &Presence, deliveries: usize) {
+        presence.rate.charge(cost(deliveries), self.rates().0, self.router.clock().now());
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::others::{GoneNews, MemberNews, News, OpenedNews, OtherNodes, RemoteMembers, TokenDigest};
-use super::room::{Room, RoomGuard};
+use super::room::RoomGuard;
 use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
 
 /// The other nodes, and what they have told. Outside a cluster there are none.
@@ -31,7 +31,7 @@ impl Neighbours {
     /// Tells of a member of this node, under the lock of its room.
     pub(super) fn tell_of_member(&self, members: &mut RoomGuard<'_>, id: &PeerId) {
         let Some(nodes) = &self.nodes else { return };
-        let number = self.latest.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.next_number();
         let room = members.room.name().as_str();
         if let Some(own) = members.own_mut(id) {
             own.told = number;
@@ -41,12 +41,33 @@ impl Neighbours {
         }
     }
 
-    /// Tells that a peer is no member of this node any more, under the lock of its room.
-    pub(super) fn tell_gone(&self, room: &Room, id: &PeerId, for_good: bool) {
+    /// Tells that a peer of this node watches an id, or that it is the one that others watch.
+    pub(super) fn tell_of_watched(&self, watched: &str, id: &PeerId, token: TokenDigest) {
         if let Some(nodes) = &self.nodes {
-            let gone = GoneNews { room: room.name().as_str(), id: id.as_str(), for_good };
+            let (room, number) = (RoomName::of_watched(watched), self.next_number());
+            let member = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
+            nodes.tell(&self.key, &News::Member(member));
+        }
+    }
+
+    /// Tells that a peer of this node does not watch an id any more, or is not to be watched.
+    pub(super) fn tell_unwatched(&self, watched: &str, id: &PeerId, for_good: bool) {
+        if self.nodes.is_some() {
+            self.tell_gone(&RoomName::of_watched(watched), id, for_good);
+        }
+    }
+
+    /// Tells that a peer is no member of this node any more, under the lock of its room.
+    pub(super) fn tell_gone(&self, room: &RoomName, id: &PeerId, for_good: bool) {
+        if let Some(nodes) = &self.nodes {
+            let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good };
             nodes.tell(&self.key, &News::Gone(gone));
         }
+    }
+
+    /// A number that is greater than those before.
+    pub(super) fn next_number(&self) -> u64 {
+        self.latest.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The rooms in which a client is on other nodes. If another client had its id, those nodes are told.

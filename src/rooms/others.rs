@@ -110,19 +110,20 @@ impl RemoteMembers {
         self.nodes.is_empty()
     }
 
-    /// Notes a member.
-    pub(super) fn add(&mut self, node: NodeId, room: &RoomName, id: &PeerId, token: TokenDigest) {
+    /// Notes a member. False if it is known.
+    pub(super) fn add(&mut self, node: NodeId, room: &RoomName, id: &PeerId, token: TokenDigest) -> bool {
         let new = || Listed { token, rooms: HashMap::new() };
         let listed = self.nodes.entry(node).or_default().entry(id.clone()).or_insert_with(new);
         listed.token = token;
-        listed.rooms.insert(room.clone(), true);
+        listed.rooms.insert(room.clone(), true).is_none()
     }
 
-    /// Forgets a member.
-    pub(super) fn remove(&mut self, node: NodeId, room: &str, id: &str) {
-        let Some(peers) = self.nodes.get_mut(&node) else { return };
+    /// Forgets a member. False if it is not known.
+    pub(super) fn remove(&mut self, node: NodeId, room: &str, id: &str) -> bool {
+        let Some(peers) = self.nodes.get_mut(&node) else { return false };
+        let mut was_known = false;
         if let Some(listed) = peers.get_mut(id) {
-            listed.rooms.remove(room);
+            was_known = listed.rooms.remove(room).is_some();
             if listed.rooms.is_empty() {
                 peers.remove(id);
             }
@@ -130,6 +131,7 @@ impl RemoteMembers {
         if peers.is_empty() {
             self.nodes.remove(&node);
         }
+        was_known
     }
 
     /// A list of all members of a node begins.

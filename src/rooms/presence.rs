@@ -1,14 +1,17 @@
 //! A peer that is in rooms: which, and on which connection.
 
+use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::others::TokenDigest;
 use super::room::Room;
+use super::watched_ids::WatchedIds;
 use crate::rate_limit::RateLimit;
-use crate::router::{Flush, Peer};
-use crate::wire::{PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
+use crate::router::{Flush, Peer, STATE_PART};
+use crate::wire::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
 
 /// Everything that one peer does in rooms happens under its lock.
 pub(super) struct Presence {
@@ -17,6 +20,10 @@ pub(super) struct Presence {
     pub(super) sender: PeerId,
     /// The rate limit of its deliveries.
     pub(super) rate: RateLimit,
+    /// The connection that hears of the ids that it watches. Locked behind those.
+    watching: Mutex<Option<Peer>>,
+    /// It had no room to hear of one: it has to hear of all.
+    has_missed: AtomicBool,
 }
 
 /// A presence under its lock.
@@ -39,6 +46,9 @@ pub(super) struct State {
     /// The rooms that it may enter. `None` if they are not private.
     pub(super) rights: Option<RoomRights>,
     pub(super) rooms: Vec<Arc<Room>>,
+    pub(super) watched: WatchedIds,
+    /// Those that watch its id know that it is online on this node.
+    pub(super) is_shown: bool,
     /// The connection has ended, and the memberships end at this time.
     pub(super) away_until: Option<u64>,
     /// The presence is no longer in the map. Look the id up again.
@@ -47,7 +57,43 @@ pub(super) struct State {
 
 impl Presence {
     pub(super) fn new(id: &PeerId) -> Self {
-        Presence { state: Mutex::default(), sender: id.in_rooms(), rate: RateLimit::default() }
+        Presence {
+            state: Mutex::default(),
+            sender: id.in_rooms(),
+            rate: RateLimit::default(),
+            watching: Mutex::default(),
+            has_missed: AtomicBool::default(),
+        }
+    }
+
+    /// From now on this connection hears of the ids that it watches.
+    pub(super) fn watch_on(&self, peer: &Peer) {
+        *self.watching.lock() = Some(peer.clone());
+        self.has_missed.store(false, Ordering::Relaxed);
+    }
+
+    /// Tells its client of an id that it watches. If there is no room for that now, it has to hear of all of them later.
+    pub(super) fn hear_presence(&self, frame: Frame) -> Option<Flush> {
+        let bytes = frame.len();
+        self.hear_all(iter::once(frame), bytes)
+    }
+
+    /// As [`hear_presence`](Self::hear_presence), of several ids.
+    pub(super) fn hear_all(
+        &self,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        bytes: usize,
+    ) -> Option<Flush> {
+        let peer = self.watching.lock();
+        let told = peer.as_ref().filter(|_| !self.has_missed())?.tell_state(frames, bytes, STATE_PART);
+        if told.is_none() {
+            self.has_missed.store(true, Ordering::Relaxed);
+        }
+        told.flatten()
+    }
+
+    pub(super) fn has_missed(&self) -> bool {
+        self.has_missed.load(Ordering::Relaxed)
     }
 
     /// For reading only.
@@ -70,23 +116,16 @@ impl State {
         self.peer.as_ref().is_some_and(|own| own.connection() == peer.connection())
     }
 
-    /// The number of rooms that it has joined.
-    pub(super) fn joined(&self) -> usize {
-        self.rooms.iter().filter(|room| room.watched().is_none()).count()
+    /// True if it has to be remembered.
+    pub(super) fn is_used(&self) -> bool {
+        !self.rooms.is_empty() || !self.watched.is_empty() || self.is_shown
     }
 
-    /// The number of ids that it watches, for the peer of this id.
-    pub(super) fn watches(&self, own: &PeerId) -> usize {
-        self.rooms.iter().filter(|room| room.watched().is_some_and(|id| id != own)).count()
-    }
-
-    /// The right of the client in a room. A proof that does not list it is refused. Everybody may watch an id.
+    /// The right of the client in a room. A proof that does not list it is refused.
     pub(super) fn right_in(&self, room: &RoomName) -> Result<RoomRight, RoomRefusal> {
         match &self.rights {
-            Some(rights) if room.watched().is_none() => {
-                rights.right_in(room.as_str()).ok_or(RoomRefusal::Private)
-            }
-            _ => Ok(RoomRight::Join),
+            Some(rights) => rights.right_in(room.as_str()).ok_or(RoomRefusal::Private),
+            None => Ok(RoomRight::Join),
         }
     }
 

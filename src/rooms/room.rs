@@ -24,8 +24,6 @@ const CHANGE_OVERHEAD: usize = 320;
 /// A room.
 pub(super) struct Room {
     name: RoomName,
-    /// The id that the other members watch: they see nobody else.
-    watched: Option<PeerId>,
     members: Mutex<Members>,
 }
 
@@ -106,23 +104,16 @@ pub(super) struct Sent {
 
 impl Room {
     pub(super) fn new(name: RoomName) -> Self {
-        Room { watched: name.watched(), name, members: Mutex::default() }
+        Room { name, members: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &RoomName {
         &self.name
     }
 
-    pub(super) fn watched(&self) -> Option<&PeerId> {
-        self.watched.as_ref()
-    }
-
     /// The frame about a change of a member.
     fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Frame {
-        match self.watched {
-            Some(_) => rooms::presence(id.as_str(), !matches!(change, Change::Left)),
-            None => rooms::changed(change, self.name.as_str(), id.as_str(), data),
-        }
+        rooms::changed(change, self.name.as_str(), id.as_str(), data)
     }
 
     pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
@@ -294,9 +285,6 @@ impl RoomGuard<'_> {
     /// [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
     fn tell_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
         let room = self.room;
-        if room.watched().is_some_and(|watched| watched != id) {
-            return;
-        }
         let Members { by_id, latest, latest_end, may_lag, .. } = &mut *self.members;
         let before = *latest;
         *latest += 1;
@@ -332,8 +320,7 @@ impl RoomGuard<'_> {
     /// latest change only, or a new list if that is shorter, or if somebody has gone.
     pub(super) fn catch_up(&mut self, id: &PeerId, part: usize, flushes: &mut Vec<Flush>) {
         let latest = self.members.latest;
-        let is_watched = self.room.watched() == Some(id);
-        let Some(own) = self.own(id).filter(|own| own.heard < latest && !is_watched) else { return };
+        let Some(own) = self.own(id).filter(|own| own.heard < latest) else { return };
         let (state, peer) = (self.missed(id, own.heard), own.peer.clone());
         let bytes = state.iter().map(Frame::len).sum();
         match peer.tell_state(state.into_iter(), bytes, part) {
@@ -365,7 +352,7 @@ impl RoomGuard<'_> {
         let bytes: usize = of_others().map(|(id, member)| member.bytes(id) + CHANGE_OVERHEAD).sum();
         let Members { latest_end, bytes: of_list, .. } = *self.members;
         if heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
-            return vec![self.list(to, None)];
+            return vec![self.list(None)];
         }
         let mut changes: Vec<_> = of_others().collect();
         changes.sort_unstable_by_key(|(_, member)| member.changed);
@@ -393,19 +380,14 @@ impl RoomGuard<'_> {
 
     /// Answers a member with the list of all members.
     pub(super) fn answer_with_list(&mut self, to: &Peer, request: Option<&str>) -> Option<Flush> {
-        let (list, latest) = (self.list(to.id(), request), self.members.latest);
+        let (list, latest) = (self.list(request), self.members.latest);
         self.own_mut(to.id()).into_iter().for_each(|own| own.heard = latest);
         to.reply(list)
     }
 
-    fn list(&self, to: &PeerId, request: Option<&str>) -> Frame {
-        match self.room.watched() {
-            Some(watched) => rooms::presence(watched.as_str(), watched == to || self.contains(watched)),
-            None => {
-                let members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
-                rooms::members(self.room.name.as_str(), members, request)
-            }
-        }
+    fn list(&self, request: Option<&str>) -> Frame {
+        let members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
+        rooms::members(self.room.name.as_str(), members, request)
     }
 
     /// Sends a message to all other members of this node. The result tells the way to those of other nodes.

@@ -44,15 +44,8 @@ impl Store {
         self.rooms.iter().map(|room| Arc::clone(&room)).collect()
     }
 
-    /// A room that clients can name: not that of those that watch an id.
-    pub(super) fn named_room(&self, name: &str) -> Option<Arc<Room>> {
-        self.room(name).filter(|room| room.watched().is_none())
-    }
-
-    pub(super) fn named_rooms(&self) -> Vec<Arc<Room>> {
-        let mut rooms = self.all_rooms();
-        rooms.retain(|room| room.watched().is_none());
-        rooms
+    pub(super) fn all_presences(&self) -> Vec<(PeerId, Arc<Presence>)> {
+        self.presences.iter().map(|presence| (presence.key().clone(), Arc::clone(&presence))).collect()
     }
 
     pub(super) fn presence(&self, id: &PeerId) -> Option<Arc<Presence>> {
@@ -103,12 +96,6 @@ impl Store {
 
     pub(super) fn retire_if_empty(&self, members: &mut RoomGuard<'_>) {
         let room = members.room;
-        if let Some(watched) =
-            room.watched().filter(|watched| members.len() == 1 && members.contains(watched))
-        {
-            // Under the lock of a room, no presence is locked.
-            self.visit(self.clock.now(), watched);
-        }
         if members.retire_if_empty() {
             self.rooms.remove_if(room.name().as_str(), |_, there| Arc::ptr_eq(there, room));
         }
@@ -116,7 +103,7 @@ impl Store {
 
     /// Forgets a presence without rooms, once its rate limit is rested: joining and leaving must give no new burst.
     pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
-        if !guard.state.rooms.is_empty() {
+        if guard.state.is_used() {
             return;
         }
         let now = self.clock.now();
@@ -126,6 +113,11 @@ impl Store {
         } else {
             self.visit(now + REST, guard.id);
         }
+    }
+
+    /// Has the sweeper visit a presence soon, whose lock may not be taken now.
+    pub(super) fn visit_soon(&self, id: &PeerId) {
+        self.visit(self.clock.now(), id);
     }
 
     /// Has the sweeper visit a presence.

@@ -142,6 +142,7 @@ const ATTACKS: &[Attack] = &[
     attack!(rooms::data_at_its_bound, "12 lists for each of 100 members with 1 KB of data that do not read")
         .flags(SOON_GONE)
         .peak_mib(300),
+    attack!(rooms::many_watched_ids, "100,000 watched ids of 1,000 clients"),
     attack!(
         rooms::watched_ids,
         "30,000 watched ids, of which one comes and goes 200 times, with 300 that watch it"

@@ -189,6 +189,9 @@ table! {
     InvalidIds: "invalid_ids", "The ids to watch are an array of valid ids", false, None;
     /// The client watches as many ids as it may.
     TooManyWatched: "too_many_watched", "You watch too many ids", false, Some(Limit::WatchedIds);
+    /// The clients of the key watch as many ids as they may.
+    KeyTooManyWatched: "key_too_many_watched", "Too many ids are watched with this key", true,
+        Some(Limit::KeyWatchedIds);
     /// The room has as many members as it may.
     Full: "room_full", "The room is full", true, Some(Limit::RoomMembers);
     /// The list of the room's members has as many bytes as it may.

@@ -44,6 +44,8 @@ table! {
     RoomsPerClient: "rooms_per_client", None, Scope::Node;
     /// Ids that one client watches.
     WatchedIds: "watched_ids", None, Scope::Node;
+    /// The same of all clients of a key.
+    KeyWatchedIds: "key_watched_ids", None, Scope::Node;
     /// Members of one room.
     RoomMembers: "room_members", Some("room_members"), Scope::Cluster;
     /// Bytes of the list of a room's members.

@@ -120,7 +120,7 @@ shown!(RoomName);
 
 impl RoomName {
     /// The room of an id and those that watch it. No client can name it: [`parse`](Self::parse) takes no control characters.
-    pub fn of_watched(id: &PeerId) -> Self {
+    pub fn of_watched(id: &str) -> Self {
         RoomName(format!("{MARK}{id}").into())
     }
 
@@ -132,7 +132,7 @@ impl RoomName {
     /// A name from another node.
     pub fn of_node(text: &str) -> Result<Self, InvalidName> {
         match text.strip_prefix(MARK) {
-            Some(id) => PeerId::parse(id).map(|id| RoomName::of_watched(&id)),
+            Some(id) => PeerId::parse(id).map(|id| RoomName::of_watched(id.as_str())),
             None => RoomName::parse(text),
         }
     }

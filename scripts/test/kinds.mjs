@@ -32,6 +32,8 @@ function fail(code) {
 const JUNIT = join(root, 'target/nextest/default/junit.xml');
 /** nextest's exit code if tests failed. */
 const TESTS_FAILED = 100;
+/** Every night, also what .config/nextest.toml leaves out. */
+const WHICH = process.env.THOROUGH ? ['--ignore-default-filter'] : [];
 /** Most tests wait for something, so as many run at once for each core. */
 const PER_CORE = 3;
 
@@ -45,7 +47,7 @@ const rust = {
   async run(log, words) {
     rmSync(JUNIT, { force: true });
     const threads = String(availableParallelism() * PER_CORE);
-    const code = await cargo(log, ['nextest', 'run', ...WORKSPACE, '--test-threads', threads, ...words]);
+    const code = await cargo(log, ['nextest', 'run', ...WORKSPACE, ...WHICH, '--test-threads', threads, ...words]);
     if (code !== 0 && code !== TESTS_FAILED) fail(code);
     const cases = readFileSync(JUNIT, 'utf8').matchAll(/<testcase ([^>]*?)(?:\/>|>(.*?)<\/testcase>)/gs);
     return Array.from(cases, ([, attributes, inside = '']) => {
@@ -57,7 +59,7 @@ const rust = {
   async again(name, log) {
     const [binary, test] = name.split(' ');
     const filter = `binary_id(=${binary}) & test(=${test})`;
-    return (await cargo(log, ['nextest', 'run', ...WORKSPACE, '--test-threads', '1', '-E', filter])) === 0;
+    return (await cargo(log, ['nextest', 'run', ...WORKSPACE, ...WHICH, '--test-threads', '1', '-E', filter])) === 0;
   },
 };
 

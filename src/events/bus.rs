@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -27,7 +27,7 @@ struct Inner {
     counters: Counters,
     followers: RwLock<Vec<Arc<Follower>>>,
     lost: Arc<Lost>,
-    witness: OnceLock<Box<Witness>>,
+    witnesses: RwLock<Vec<Box<Witness>>>,
     threads: Threads,
 }
 
@@ -52,16 +52,16 @@ impl Default for Events {
     fn default() -> Self {
         let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
         let (counters, followers, lost) = (Counters::default(), RwLock::default(), Arc::default());
-        let (witness, threads) = (OnceLock::new(), Threads::default());
-        Events(Arc::new(Inner { clients, server, counters, followers, lost, witness, threads }))
+        let (witnesses, threads) = (RwLock::default(), Threads::default());
+        Events(Arc::new(Inner { clients, server, counters, followers, lost, witnesses, threads }))
     }
 }
 
 impl Events {
     /// Sends an event to every subscriber, and never waits. The event is made only if there are subscribers.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        let Inner { clients, followers, witness, .. } = &*self.0;
-        if clients.receiver_count() > 0 || witness.get().is_some() || !followers.read().is_empty() {
+        let Inner { clients, followers, witnesses, .. } = &*self.0;
+        if clients.receiver_count() > 0 || !witnesses.read().is_empty() || !followers.read().is_empty() {
             self.send(event());
         }
     }
@@ -69,9 +69,7 @@ impl Events {
     // Apart from `emit`, of which the program has a copy for each place where something happens.
     fn send(&self, event: Event) {
         let event = Arc::new(event);
-        if let Some(see) = self.0.witness.get() {
-            see(&event);
-        }
+        self.0.witnesses.read().iter().for_each(|see| see(&event));
         let is_about_clients = event.row(|row| row.is_about_clients);
         for follower in &*self.0.followers.read() {
             follower.tell(&event, is_about_clients);
@@ -81,10 +79,10 @@ impl Events {
         let _ = ring.send(event);
     }
 
-    /// Calls `see` for each event from now on, on the thread where it happens: so it misses none, and has to be fast. There is
-    /// one witness: later ones are ignored.
-    pub(crate) fn set_witness(&self, see: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
-        let _ = self.0.witness.set(Box::new(see));
+    /// Calls `see` for each event from now on, on the thread where it happens: so it misses none. It has to be fast, and must not ask
+    /// the broker for anything, because a lock of a peer may be held.
+    pub fn witness(&self, see: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
+        self.0.witnesses.write().push(Box::new(see));
     }
 
     /// Counts that a limit was reached, and tells every subscriber.
@@ -279,7 +277,7 @@ mod tests {
         let seen = Arc::new(AtomicUsize::new(0));
         let slow = events.subscribe();
         let count = Arc::clone(&seen);
-        events.set_witness(move |_| {
+        events.witness(move |_| {
             count.fetch_add(1, Ordering::SeqCst);
         });
         for _ in 0..2 * CLIENT_EVENTS {

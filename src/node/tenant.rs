@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, RoomCodes};
 use crate::rooms::{OtherNodes, Rooms};
-use crate::router::{ClientQuota, Realm, Routed, Router};
+use crate::router::{ClientQuota, Peer, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
 /// Precision of the time of the last use, in seconds.
@@ -176,6 +176,25 @@ impl Tenant {
     pub fn send(&self, id: &PeerId, text: &str) -> bool {
         let peers = self.existing(RealmKind::PeerJs).filter(|peers| peers.contains(id.as_str()));
         peers.is_some_and(|peers| matches!(send(&peers, id, text), Routed::Delivered(_)))
+    }
+
+    /// As [`send`](Self::send), to one connection: a text for one that has lost its id is dropped.
+    pub fn send_to_connection(&self, id: &str, connection: u64, text: &str) -> bool {
+        let sent = self
+            .connection(id, connection)
+            .and_then(|peer| peer.deliver_here(&PeerId::server(), MessageKind::Server, Frame::of_text(text)));
+        matches!(sent, Some(Routed::Delivered(_)))
+    }
+
+    /// Ends a connection of a PeerJS client, but not its successor.
+    pub fn kick_connection(&self, id: &str, connection: u64) {
+        if let Some(peer) = self.connection(id, connection) {
+            peer.dismiss(CloseReason::Kicked);
+        }
+    }
+
+    fn connection(&self, id: &str, connection: u64) -> Option<Peer> {
+        Peer::of_connection(&self.existing(RealmKind::PeerJs)?, id, connection)
     }
 
     /// Sends a text to all PeerJS clients that are here. Returns their number.

@@ -17,10 +17,12 @@ use super::queue::{Drained, Overflow, QueueEnd};
 use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
-use super::state::{Conn, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State};
+use super::state::{
+    Conn, ConnectionInfo, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
+};
 use crate::clock::millis;
 use crate::config::Limits;
-use crate::events::{Count, Disconnected, Event, Outcome};
+use crate::events::{Connected, Count, Disconnected, Event, Outcome};
 use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId};
 
 pub(super) struct Guard<'a> {
@@ -614,6 +616,20 @@ impl<'a> Guard<'a> {
             crowded: None,
             arrival: 0,
         };
+        // Before the greeting is written: whoever is told of clients hears of this one before the client itself does.
+        realm.router.events.emit(|| {
+            let (peer, token) = (realm.address(&self.slot.id), token.clone());
+            let Conn { id: connection, info, .. } = &holder;
+            let ConnectionInfo { address, version: client_version, .. } = info.clone();
+            Event::PeerConnected(Connected {
+                peer,
+                connection: *connection,
+                token,
+                address,
+                client_version,
+                link,
+            })
+        });
         self.install(holder, now);
         self.announce(token, true);
         if realm.quota.is_revoked() {

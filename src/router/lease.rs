@@ -55,6 +55,13 @@ impl Peer {
         Some(Peer { realm: Arc::clone(realm), slot, conn })
     }
 
+    /// A connection, if it holds an id.
+    pub fn of_connection(realm: &Arc<Realm>, id: &str, connection: u64) -> Option<Peer> {
+        let slot = realm.find(id)?;
+        let conn = slot.lock().conn.as_ref().map(|holder| holder.id).filter(|id| id.get() == connection)?;
+        Some(Peer { realm: Arc::clone(realm), slot, conn })
+    }
+
     /// Dismisses the stream that holds an id with this token, if there is one: its client starts again.
     pub fn end_stream(realm: &Arc<Realm>, id: &PeerId, token: &Token) {
         if realm.is_streamed(id, token)
@@ -158,6 +165,13 @@ impl Peer {
     pub fn deliver(&self, from: &PeerId, kind: MessageKind, frame: Frame) -> Routed {
         let message = Outgoing::message(from.clone(), kind, frame);
         self.realm.with_live(Arc::clone(&self.slot), |guard| guard.deliver(from, kind, message))
+    }
+
+    /// Sends this connection a message of another peer. `None` if it has lost its id.
+    pub fn deliver_here(&self, from: &PeerId, kind: MessageKind, frame: Frame) -> Option<Routed> {
+        let message = Outgoing::message(from.clone(), kind, frame);
+        self.realm
+            .with(&self.slot, |guard| guard.is_held_by(self.conn).then(|| guard.deliver(from, kind, message)))
     }
 
     /// Sends a frame to this client. All answers to one batch of input are written together: when the [`Flush`] is

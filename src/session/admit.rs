@@ -14,10 +14,10 @@ use super::handler::ProtocolHandler;
 use super::open::OpenSession;
 use crate::clock::millis;
 use crate::cluster::{ClaimedName, OpenRequest};
-use crate::events::{Connected, Count, Event};
+use crate::events::Count;
 use crate::node::Node;
 use crate::rooms::may_hear;
-use crate::router::{ConnectionInfo, IdLease, Outbox, Outgoing, RegisterRefusal, RegisterRequest};
+use crate::router::{IdLease, Outbox, Outgoing, RegisterRefusal, RegisterRequest};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{Frame, Limit, Refusal};
 
@@ -47,18 +47,6 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
             match Waiting::new::<H>(&mut socket, &mut outbox, &node).register(&entry, &handler).await {
                 Ok(lease) => {
                     socket.on_registered(&lease);
-                    node.events().emit(|| {
-                        let ConnectionInfo { address, version: client_version, .. } = entry.info;
-                        let (peer, connection) = (lease.realm().address(lease.id()), lease.connection());
-                        Event::PeerConnected(Connected {
-                            peer,
-                            connection,
-                            token: entry.token.clone(),
-                            address,
-                            client_version,
-                            link: S::LINK,
-                        })
-                    });
                     return Some((socket, node, lease, handler));
                 }
                 Err(reason) => {

@@ -31,7 +31,7 @@ impl Webhooks {
     pub(crate) fn start(node: &Arc<Node>) -> Self {
         let (shared, started) = (Arc::new(Shared::new(node)), Once::new());
         let webhooks = Webhooks(Arc::clone(&shared));
-        node.events().set_witness(move |event| {
+        node.events().witness(move |event| {
             if shared.queue(event) {
                 started.call_once(|| start(&shared));
                 shared.changed.notify_one();

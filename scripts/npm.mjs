@@ -26,7 +26,11 @@ for (const [name, pinned] of Object.entries({ peerbroker: version, ...optionalDe
 }
 if (positionals.length === 0) fail('no program: give PLATFORM=PROGRAM, for example linux-x64=target/dist/peerbroker');
 
-const folders = [stage('peerbroker', (folder) => cpSync(main, folder, { recursive: true }))];
+const folders = [stage('peerbroker', (folder) => {
+  cpSync(main, folder, { recursive: true });
+  // In a module, the same words import the types that other libraries have for modules.
+  copyFileSync(join(folder, 'lib/index.d.ts'), join(folder, 'lib/index.d.mts'));
+})];
 for (const argument of positionals) {
   const [platform, program] = argument.split(/=(.*)/s);
   if (!program) fail(`${argument}: expected PLATFORM=PROGRAM`);

@@ -287,6 +287,97 @@ export function testApi(name, { PeerServer, ExpressPeerServer }) {
     assert.throws(() => express5().use('/', peers), /server/i);
   });
 
+  it('the case of a resource does not count, and HEAD is answered', async () => {
+    const { base } = await start();
+    const answer = await fetch(`${base}peerjs/id`, { method: 'HEAD' });
+    assert.deepEqual([answer.status, await answer.text()], [200, '']);
+    assert.equal((await fetch(`${base}peerjs/ID`)).status, 200);
+  });
+
+  it('it is an app of Express: what is added before it is mounted comes first, and the rest behind', async () => {
+    const app = express5();
+    const server = http.createServer(app);
+    servers.push(server.listen(0, '127.0.0.1'));
+    await once(server, 'listening');
+    const peers = ExpressPeerServer(server, { path: '/signal', proxied: true });
+    const seen = [];
+    peers.use((req, _, next) => {
+      seen.push([req.ip, req.protocol, req.path]);
+      next();
+    });
+    app.use('/peers', peers);
+    peers.get('/rooms', (_, res) => res.json(['kitchen']));
+    const headers = { 'X-Forwarded-For': '203.0.113.9', 'X-Forwarded-Proto': 'https' };
+    assert.equal((await fetch(`${baseOf(server)}peers/signal/peerjs/id`, { headers })).status, 200);
+    assert.deepEqual(seen, [['203.0.113.9', 'https', '/signal/peerjs/id']]);
+    assert.deepEqual(await json(`${baseOf(server)}peers/rooms`), ['kitchen']);
+  });
+
+  it('a page that is open is in the list of the app, with an open socket', async () => {
+    const { peers, base } = await start();
+    const members = new Set();
+    peers.on('connection', (client) => client.getSocket().readyState === 1 && members.add(client.getId()));
+    for (let number = 0; number < 20; number += 1) {
+      const client = new PeerSocket(base, { id: `client-${number}` });
+      const known = new Promise((resolve) => client.socket.once('message', () => resolve([...members])));
+      assert.ok((await within('OPEN', known)).includes(`client-${number}`));
+    }
+  });
+
+  it('getLastPing is the time of a heartbeat', async () => {
+    const { peers, base } = await start();
+    const heard = once(peers, 'message');
+    const [alice, client] = await connected(peers, PeerSocket.open(base, { id: 'alice' }));
+    const before = client.getLastPing();
+    assert.ok(Math.abs(Date.now() - before) < 60_000);
+    // The clock has milliseconds.
+    while (Date.now() <= before) await new Promise(setImmediate);
+    alice.send({ type: 'HEARTBEAT' });
+    await within('the heartbeat', heard);
+    // `peer` notes it behind its event.
+    await new Promise(setImmediate);
+    assert.ok(client.getLastPing() > before);
+    client.setLastPing(5);
+    assert.equal(client.getLastPing(), 5);
+  });
+
+  it('its own tests: the frames of refused clients, and the id of a client that has left is free', async () => {
+    const { base } = await start({ key: 'testKey', concurrent_limit: 1 });
+    const refused = async (options) => {
+      const socket = new PeerSocket(base, options);
+      const { payload } = await socket.frame('ERROR');
+      await socket.end();
+      return payload.msg;
+    };
+    for (const options of [{ id: null, token: null, key: null }, { id: null, token: null, key: 'testKey' }, { id: '1', token: null, key: 'testKey' }]) {
+      assert.equal(await refused(options), 'No id, token, or key supplied to websocket server');
+    }
+    assert.equal(await refused({ id: 'userId', token: 'userToken', key: 'notValidKey' }), 'Invalid key provided');
+    const first = await PeerSocket.open(base, { id: '1', token: '1', key: 'testKey' });
+    assert.equal(await refused({ id: '2', token: '2', key: 'testKey' }), 'Server has reached its concurrent user limit');
+    await first.close();
+    await PeerSocket.open(base, { id: '3', token: '3', key: 'testKey' });
+  });
+
+  it('its own tests: the root is that of app.json', async () => {
+    const { base } = await start();
+    assert.deepEqual(await json(base), {
+      name: 'PeerJS Server',
+      description: 'A server side element to broker connections between PeerJS clients.',
+      website: 'https://peerjs.com/',
+    });
+  });
+
+  it('its own tests: answers reflect any origin, or those of a list', async () => {
+    const origins = ['8a3c', '91be', '77aa'];
+    const seen = async (base) => {
+      const answers = await Promise.all(origins.map((origin) => fetch(`${base}peerjs/id`, { headers: { origin } })));
+      return answers.map(({ headers }) => headers.get('access-control-allow-origin'));
+    };
+    assert.deepEqual(await seen((await start()).base), origins);
+    assert.deepEqual(await seen((await start({ corsOptions: { origin: origins.slice(0, 2) } })).base), ['8a3c', '91be', null]);
+  });
+
   for (const kind of ['a server for its path', 'noServer']) {
     it(`createWebSocketServer with ${kind}`, async () => {
       let sockets;

@@ -8,10 +8,11 @@ import { binary } from './server.mjs';
 
 /** The package as source. */
 export const source = resolve(import.meta.dirname, '../../npm/peerbroker');
+const libraries = resolve(import.meta.dirname, '../node_modules');
 export const platform = `${process.platform}-${process.arch}`;
 
-/** A folder whose `node_modules` has the package, and the libraries of these tests for the apps that use it. */
-export function installPackage() {
+/** A folder whose `node_modules` has the package, with one of the versions of Express that these tests have, and `ws` for the app. */
+export function installPackage({ express = 'express' } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'peerbroker-app-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const modules = join(folder, 'node_modules');
@@ -19,10 +20,11 @@ export function installPackage() {
   mkdirSync(program, { recursive: true });
   symlinkSync(binary, join(program, 'peerbroker'));
   cpSync(source, join(modules, 'peerbroker'), { recursive: true });
+  for (const [name, from] of [['express', express], ['cors', 'cors'], ['ws', 'ws']]) symlinkSync(join(libraries, from), join(modules, name));
   return folder;
 }
 
 /** The package in this process. */
-export function loadPackage() {
-  return createRequire(join(installPackage(), 'app.js'))('peerbroker');
+export function loadPackage(options = {}) {
+  return createRequire(join(installPackage(options), 'app.js'))('peerbroker');
 }

@@ -3,4 +3,4 @@
 import { testApi } from '../lib/node-api.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
 
-testApi('peerbroker', loadPackage());
+for (const express of ['express', 'express4']) testApi(`peerbroker with ${express}`, loadPackage({ express }));

@@ -37,6 +37,12 @@ function isProgram(pid) {
   }
 }
 
+/** The most memory that a process has had, in MiB. */
+function peakOf(pid) {
+  const [, kibibytes] = readFileSync(`/proc/${pid}/status`, 'utf8').match(/^VmHWM:\s+(\d+) kB$/m);
+  return Math.round(Number(kibibytes) / 1024);
+}
+
 /** The loopback port at which a process listens. */
 function portOf(pid) {
   const links = readdirSync(`/proc/${pid}/fd`).map((file) => readlinkSync(`/proc/${pid}/fd/${file}`));
@@ -162,6 +168,43 @@ it('a taken port without a listener ends the app, as without peerbroker', async 
   assert.match(app.errors.join('\n'), /EADDRINUSE/);
   await endServer(taken);
 });
+
+// Bytes of a message, and the number of messages that the program reads at once, see --messages_per_second.
+const LARGE = 400_000;
+const BURST = 2000;
+
+for (const createsServer of [false, true]) {
+  const how = createsServer ? 'with createWebSocketServer' : 'in the usual way';
+
+  it(`${how}, neither a fast sender nor a client that does not read fills the memory of the app`, async () => {
+    const { app, base } = await startApp(`${createsServer ? "const { WebSocketServer } = require('ws');" : ''}
+      const server = http.createServer();
+      const app = require('express')();
+      ${createsServer ? 'const createWebSocketServer = (options) => new WebSocketServer(options);' : 'const createWebSocketServer = undefined;'}
+      app.use('/', ExpressPeerServer(server, { createWebSocketServer }));
+      server.on('request', app);
+      server.listen(0, '127.0.0.1', () => console.log('port ' + server.address().port));
+    `);
+    const [sender, sleeper, talker] = await Promise.all(['sender', 'sleeper', 'talker'].map((id) => PeerSocket.open(base, { id })));
+    sleeper.socket.pause();
+    const before = peakOf(app.pid);
+    const all = async (from, count, message) => {
+      const text = JSON.stringify({ ...message, payload: 'x'.repeat(LARGE) });
+      for (let sent = 0; sent < count; sent += 1) {
+        from.send(text);
+        if (sent % 20 === 0) await new Promise(setImmediate);
+      }
+      from.send({ type: 'ANSWER', dst: from.id });
+      await from.frame('ANSWER');
+    };
+    await within('all messages', Promise.all([
+      all(Object.assign(sender, { id: 'sender' }), BURST + 800, { type: 'chat' }),
+      all(Object.assign(talker, { id: 'talker' }), 600, { type: 'OFFER', dst: 'sleeper' }),
+    ]), 100_000);
+    const grown = peakOf(app.pid) - before;
+    assert.ok(grown < 100, `the app has grown by ${grown} MiB`);
+  }, { timeout: 120_000 });
+}
 
 it('memory does not grow over a thousand connections', async () => {
   const { app, base } = await startApp(`${BARE}

@@ -153,8 +153,6 @@ it('a router mounts it, and an app in an app in any order', async () => {
   inner.use('/b', ExpressPeerServer(server, { path: '/c' }));
   app.use('/a', inner);
   await listen(server);
-  // A router does not say its path, so clients learn theirs first.
-  assert.match(await text(`${baseOf(server, '/routed/deep')}peerjs/id`), /^[0-9a-f-]{36}$/);
   await reaches(baseOf(server, '/routed/deep'));
   await reaches(baseOf(server, '/a/b/c'));
 });
@@ -266,23 +264,79 @@ it('options that the program refuses are an error event with its sentence, and a
   assert.equal((await fetch(baseOf(server))).status, 503);
 });
 
+it('the socket of a client can send, close and tell its end, and says what it cannot do', async () => {
+  const { server, peers } = await alone();
+  for (const end of ['close', 'terminate']) {
+    const came = once(peers, 'connection');
+    const alice = await PeerSocket.open(baseOf(server), { id: 'alice' });
+    const [client] = await within('connection', came);
+    const socket = client.getSocket();
+    assert.deepEqual([socket.readyState, socket.OPEN, socket.CLOSED], [1, 1, 3]);
+    assert.throws(() => client.setSocket(null), /setSocket cannot replace one/);
+    socket.send('{"type":"text"}');
+    await alice.frame('text');
+    const closed = Promise.all([once(socket, 'close'), once(peers, 'disconnect')]);
+    socket[end]();
+    assert.equal(socket.readyState, 2);
+    assert.equal(await alice.end(), 4005);
+    await within('the end', closed);
+    assert.equal(socket.readyState, 3);
+    // Nobody gets it.
+    client.send({ type: 'late' });
+  }
+});
+
+it('an app in place of its server is an error, at once where it can be', async () => {
+  const app = express5();
+  for (const wrong of [app, {}, null]) {
+    assert.throws(() => express5().use('/', ExpressPeerServer(wrong)), /ExpressPeerServer got .*: give it the http.Server of your app/);
+  }
+  const router = express5.Router();
+  router.use(ExpressPeerServer(app));
+  app.use('/routed', router);
+  const told = new Promise((resolve) => app.use((error, _, __, next) => (resolve(error), next(error))));
+  const server = await listen(app);
+  assert.equal((await fetch(`${baseOf(server)}routed/peerjs/id`)).status, 500);
+  assert.match((await told).message, /ExpressPeerServer got /);
+  const bare = await listen(http.createServer(ExpressPeerServer(undefined)));
+  assert.match(await (await fetch(baseOf(bare))).text(), /ExpressPeerServer got no server/);
+});
+
 it('an option of no meaning is refused with a sentence', () => {
   assert.throws(() => ExpressPeerServer(http.createServer(), { proxied: 'my proxy' }), /proxied: "my proxy" is no address/);
 });
 
 it('addresses of clients behind proxies are those of Express', () => {
-  const { clientAddress, trusts } = require(`${source}/lib/addresses.js`);
+  const { clientAddress } = require(`${source}/lib/addresses.js`);
   const addressOf = createRequire(require.resolve('express'))('proxy-addr');
-  const compiled = { false: () => false, true: () => true, 1: (_, hop) => hop < 1, 2: (_, hop) => hop < 2 };
   for (const proxied of [false, true, 1, 2, 'loopback', 'loopback, 203.0.113.0/24', ['uniquelocal', '::1'], 'linklocal']) {
-    const names = typeof proxied === 'string' ? proxied.split(', ') : proxied;
-    const trusted = compiled[String(proxied)] ?? names;
+    const isTrusted = express5().set('trust proxy', proxied).get('trust proxy fn');
     for (const remoteAddress of ['127.0.0.1', '::ffff:127.0.0.1', '::1', '203.0.113.7', '10.0.0.1', 'fe80::1']) {
       for (const forwarded of [undefined, '198.51.100.1', '198.51.100.1, 203.0.113.9', '1.1.1.1,10.0.0.2, 127.0.0.1', '::1']) {
         const req = { headers: forwarded ? { 'x-forwarded-for': forwarded } : {}, socket: { remoteAddress }, connection: { remoteAddress } };
-        const theirs = addressOf(req, trusted).replace('::ffff:', '');
-        assert.equal(clientAddress(req, trusts(proxied)), theirs, JSON.stringify({ proxied, remoteAddress, forwarded }));
+        const theirs = addressOf(req, isTrusted).replace('::ffff:', '');
+        assert.equal(clientAddress(req, isTrusted), theirs, JSON.stringify({ proxied, remoteAddress, forwarded }));
       }
+    }
+  }
+});
+
+it('addresses with ports, as Azure and IIS write them, are read, and others end the search', () => {
+  const { clientAddress } = require(`${source}/lib/addresses.js`);
+  const isTrusted = express5().set('trust proxy', 'loopback, uniquelocal').get('trust proxy fn');
+  for (const [forwarded, address] of [
+    ['203.0.113.9:51515', '203.0.113.9'],
+    ['[2001:db8::1]:443', '2001:db8::1'],
+    ['[2001:db8::1]', '2001:db8::1'],
+    ['2001:db8::1', '2001:db8::1'],
+    ['203.0.113.9:1, 10.0.0.1:2', '203.0.113.9'],
+    ['198.51.100.1, 203.0.113.9:1, [fd00::1]:2', '203.0.113.9'],
+    ['[::ffff:203.0.113.9]:1', '203.0.113.9'],
+    ['203.0.113.9, unknown, 10.0.0.1', '10.0.0.1'],
+    ['', '127.0.0.1'],
+  ]) {
+    for (const remoteAddress of ['127.0.0.1', undefined]) {
+      assert.equal(clientAddress({ headers: { 'x-forwarded-for': forwarded }, socket: { remoteAddress } }, isTrusted), address);
     }
   }
 });

@@ -1,4 +1,4 @@
-// The npm packages, packed and installed without a registry: `npx peerbroker` is like the program, and apps find the API.
+// The npm packages, packed and installed from a registry of this machine: `npx peerbroker` is like the program, and apps find the API.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { connectTwoPages } from '../lib/demos.mjs';
+import { startRegistry } from '../lib/registry.mjs';
 import { killAll, Run } from '../lib/run.mjs';
 import { binary, plainEnvironment, runCommand } from '../lib/server.mjs';
 import { visit } from '../lib/visit.mjs';
@@ -17,15 +18,17 @@ const stage = mkdtempSync(join(tmpdir(), 'peerbroker-npm-'));
 const installed = join(stage, 'installed');
 const withoutProgram = join(stage, 'without-program');
 const withStub = join(stage, 'with-stub');
+const withPeer = join(stage, 'with-peer');
+const [asPeer4, asPeer5] = ['as-peer-4', 'as-peer-5'].map((name) => join(stage, name));
 
 // On a busy machine npm takes long to compress the program, in milliseconds.
 const COMPRESSION = 120_000;
 
 // Those of an outer npm would choose another folder.
+/** @type {Record<string, string>} */
 const environment = {
   ...Object.fromEntries(Object.entries(plainEnvironment()).filter(([name]) => !/^npm_/i.test(name))),
   npm_config_cache: join(stage, 'cache'),
-  npm_config_offline: 'true',
   npm_config_update_notifier: 'false',
 };
 
@@ -37,10 +40,21 @@ setInterval(() => {}, 60_000);
 console.log('the launcher is ' + process.ppid);
 `;
 
+let registry;
+
 before(async () => {
   const pack = [join(root, 'scripts/npm.mjs'), '--output', join(stage, 'packages'), `${platform}=${binary}`];
-  const [main, program] = await succeeds(process.execPath, pack);
-  await Promise.all([install(installed, main, program), install(withoutProgram, main)]);
+  registry = await startRegistry(await succeeds(process.execPath, pack));
+  environment.npm_config_registry = registry.url;
+  const types = ['@types/cors', '@types/node', '@types/ws', 'ws@8'];
+  await Promise.all([
+    install(installed, 'peerbroker'),
+    install(withoutProgram, 'peerbroker', '--omit=optional'),
+    install(asPeer4, 'peer@npm:peerbroker', 'express@4', '@types/express@4', ...types),
+    install(asPeer5, 'peer@npm:peerbroker', 'express@5', '@types/express@5', ...types),
+    // Its types are those of Express 4.
+    install(withPeer, 'peer', 'express@4', '@types/express@4', ...types),
+  ]);
   const folder = join(withStub, 'node_modules/@peerbroker', platform, 'bin');
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'peerbroker'), STUB, { mode: 0o755 });
@@ -49,7 +63,10 @@ before(async () => {
 
 afterEach(killAll);
 
-after(() => rmSync(stage, { recursive: true, force: true }));
+after(() => {
+  registry?.server.close();
+  rmSync(stage, { recursive: true, force: true });
+});
 
 test('npx runs the program with its arguments, output and exit code', async () => {
   const npx = (...words) => ended('npx', ['--no-install', 'peerbroker', ...words], { cwd: installed });
@@ -174,34 +191,91 @@ for (const [name, file, first] of [
   });
 }
 
-test('apps in TypeScript have types, for CommonJS and ESM, with and without Express', async () => {
-  const app = `
-    import http from 'node:http';
-    import express from 'express';
-    import { ExpressPeerServer, PeerServer, type IClient, type IConfig, type IMessage } from 'peerbroker';
-    const options: Partial<IConfig> = { path: '/app', proxied: true, generateClientId: () => 'id', corsOptions: { origin: [/x/, 'y'] } };
-    const app = express();
-    const server = http.createServer(app);
-    const peers = ExpressPeerServer(server, options);
-    app.use('/peerjs', peers);
-    app.use(peers);
-    peers.on('connection', (client: IClient) => client.send({ type: 'hello', id: client.getId() + client.id + client.getToken() }));
-    peers.on('message', (client, message: IMessage) => message.type === 'OFFER' && client.getSocket()?.close());
-    peers.on('error', (error) => console.log(error.message));
-    PeerServer({ port: 9000, ssl: { key: 'k', cert: Buffer.from('c') } }, (started) => started.close());
-    PeerServer().once('disconnect', (client: IClient) => console.log(client.id));
-    // @ts-expect-error: a number
-    PeerServer({ port: 'a port' });
-  `;
-  for (const ending of ['cts', 'mts']) writeFileSync(join(installed, `typed.${ending}`), app);
-  const types = (folder) => join(root, folder, 'node_modules/@types');
-  const compilerOptions = {
-    strict: true, noEmit: true, target: 'es2022', module: 'node16', moduleResolution: 'node16', esModuleInterop: true, types: ['node'],
-    typeRoots: [types('.')], paths: { express: [join(types('client-tests'), 'express/index.d.ts')] },
+// What apps write with `peer`, which has the types of this file.
+const TYPED = `
+  import http from 'node:http';
+  import express from 'express';
+  import { WebSocketServer, type ServerOptions, type WebSocket } from 'ws';
+  import { ExpressPeerServer, MessageType, PeerServer, type IClient, type IConfig, type IMessage, type PeerServerEvents } from 'peer';
+
+  const options: Partial<IConfig> = {
+    path: '/app', key: 'k', proxied: true, allow_discovery: true, cleanup_out_msgs: 1000, generateClientId: () => 'id',
+    corsOptions: { origin: [/x/, 'y'] }, createWebSocketServer: (given: ServerOptions) => new WebSocketServer({ ...given, maxPayload: 9 }),
   };
-  writeFileSync(join(installed, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['typed.cts', 'typed.mts'] }));
-  const { code, output } = await ended(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', installed]);
-  assert.deepEqual([code, output], [0, []]);
+  const app = express();
+  const server = http.createServer(app);
+  const peers: express.Express & PeerServerEvents = ExpressPeerServer(server, options);
+  peers.use((req, _, next) => { console.log(req.ip, req.protocol); next(); });
+  peers.get('/rooms', (_, res) => { res.json([]); });
+  peers.set('title', 'x');
+  app.use('/peerjs', peers);
+  app.use(peers);
+  express.Router().use('/:room', peers);
+  peers.on('connection', (client: IClient) => {
+    const socket: WebSocket | null = client.getSocket();
+    if (socket?.readyState === socket?.OPEN) client.send({ type: 'hello', id: client.getId() + client.getToken() });
+    socket?.on('close', () => client.setLastPing(client.getLastPing() + 1));
+  });
+  peers.on('message', (client, message: IMessage) => {
+    const type: MessageType = message.type;
+    const payload: string | undefined = message.payload;
+    if (type === MessageType.OFFER || type === MessageType.ID_TAKEN) client.getSocket()?.close(4000, payload);
+  });
+  peers.on('disconnect', ({ getId }) => console.log(getId()));
+  peers.on('error', (error: Error) => console.log(error.message));
+  PeerServer({ port: 9000, ssl: { key: 'k', cert: 'c' } }, (started) => { started.close(); });
+  PeerServer().listen(9001);
+  export class Fake implements IClient {
+    getId() { return 'id'; }
+    getToken() { return 'token'; }
+    getSocket() { return null; }
+    setSocket(_: WebSocket | null) {}
+    getLastPing() { return 1; }
+    setLastPing(_: number) {}
+    send<T>(_: T) {}
+  }
+  // @ts-expect-error: a number
+  PeerServer({ port: 'a port' });
+  // @ts-expect-error: no such event
+  peers.on('something', (client: IClient) => client.send(1));
+`;
+
+const NODE16 = { module: 'node16', moduleResolution: 'node16' };
+// As `nest new` writes it.
+const NEST = {
+  module: 'nodenext', moduleResolution: 'nodenext', resolvePackageJsonExports: true, emitDecoratorMetadata: true, experimentalDecorators: true,
+  strict: false, strictNullChecks: true, isolatedModules: true, target: 'es2023',
+};
+
+for (const [name, endings, compilerOptions] of /** @type {[string, string[], any][]} */ ([
+  ['node16', ['mts', 'cts'], NODE16],
+  ['nodenext', ['mts', 'cts'], { module: 'nodenext', moduleResolution: 'nodenext' }],
+  ['bundler', ['mts', 'ts'], { module: 'esnext', moduleResolution: 'bundler' }],
+  ['NestJS', ['ts'], NEST],
+  ['the strictest', ['mts'], { ...NODE16, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, verbatimModuleSyntax: true, skipLibCheck: false }],
+])) {
+  test(`apps in TypeScript compile with peer and with peerbroker: ${name}`, async () => {
+    // Those of `peer` are for modules only, and use types that it does not install.
+    const forPeer = compilerOptions.skipLibCheck === false ? [] : endings.filter((ending) => ending === 'mts');
+    for (const [folder, used] of /** @type {[string, string[]][]} */ ([[withPeer, forPeer], [asPeer4, endings], [asPeer5, endings]])) {
+      if (used.length === 0) continue;
+      const files = used.map((ending) => `typed.${ending}`);
+      for (const file of files) writeFileSync(join(folder, file), TYPED);
+      const config = { strict: true, noEmit: true, target: 'es2022', esModuleInterop: true, skipLibCheck: true, types: ['node'], ...compilerOptions };
+      writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: config, files }));
+      const { code, output } = await ended(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder]);
+      assert.deepEqual([code, output], [0, []], folder);
+    }
+  });
+}
+
+test('the launcher needs no library', async () => {
+  const alone = join(stage, 'alone');
+  for (const name of ['peerbroker', '@peerbroker']) {
+    cpSync(join(installed, 'node_modules', name), join(alone, 'node_modules', name), { recursive: true });
+  }
+  const { code, output } = await ended(process.execPath, [launcher(alone), '--version']);
+  assert.deepEqual([code, output], [0, (await runCommand('--version')).split('\n').slice(0, -1)]);
 });
 
 test('packages of a wrong version, platform or program are refused', async () => {
@@ -237,7 +311,7 @@ function run(program, words, options = {}) {
 
 async function install(folder, ...packages) {
   mkdirSync(folder);
-  await succeeds('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', ...packages]);
+  await succeeds('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', '--prefer-dedupe', ...packages]);
 }
 
 async function ended(program, words, options) {

@@ -27,7 +27,7 @@ pub const LAYERS: &[Layer] = &[
     layer("backup_command", "cli peerbroker", ""),
     layer("init_command", "cli peerbroker", "rand toml"),
     layer("keys_command", "console cli process peerbroker", "jiff serde serde_json"),
-    layer("stdio", "console cli peerbroker", "log serde serde_json tokio::sync"),
+    layer("stdio", "console cli peerbroker", "log parking_lot serde serde_json tokio::sync"),
     layer(
         "console",
         "cli peerbroker",

@@ -1,48 +1,25 @@
-// The address of a client behind proxies, by the option `proxied`, whose values are those of Express's `trust proxy`.
+// The address of a client behind proxies.
 'use strict';
 
-const { BlockList, isIP } = require('node:net');
+const { isIP } = require('node:net');
 
-const NETWORKS = {
-  loopback: ['127.0.0.0/8', '::1/128'],
-  linklocal: ['169.254.0.0/16', 'fe80::/10'],
-  uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
-};
+const LOOPBACK = '127.0.0.1';
 
-/** @returns {(address: string, hop: number) => boolean} */
-function trusts(proxied) {
-  if (typeof proxied === 'function') return proxied;
-  if (typeof proxied === 'number') return (_, hop) => hop < proxied;
-  if (typeof proxied === 'boolean' || !proxied) return () => Boolean(proxied);
-  const list = new BlockList();
-  for (const name of [proxied].flat().flatMap((names) => names.split(',')).map((text) => text.trim())) {
-    for (const network of NETWORKS[name] ?? [name]) {
-      const [address, bits = isIP(address) === 6 ? 128 : 32] = network.split('/');
-      if (!isIP(address)) throw new Error(`proxied: ${JSON.stringify(name)} is no address, no network and no name of networks`);
-      list.addSubnet(address, Number(bits), family(address));
-    }
-  }
-  return (address) => list.check(address, family(address));
-}
-
-function family(address) {
-  return isIP(address) === 6 ? 'ipv6' : 'ipv4';
-}
-
+/** As Express's `req.ip`, also where proxies write ports, and where the app listens at a Unix socket. */
 function clientAddress(req, isTrusted) {
-  const forwarded = String(req.headers['x-forwarded-for'] ?? '').split(',').map((text) => text.trim());
-  // IPv4 comes as IPv6 to a server that listens on both.
-  let address = plain(req.socket.remoteAddress ?? '');
-  for (let hop = 0; forwarded.length > 0 && isTrusted(address, hop); hop += 1) {
-    const next = plain(forwarded.pop());
-    if (!isIP(next)) break;
+  const forwarded = String(req.headers['x-forwarded-for'] ?? '').split(',').reverse();
+  let address = bare(req.socket.remoteAddress ?? LOOPBACK);
+  for (const [hop, next] of forwarded.map(bare).entries()) {
+    if (!isTrusted(address, hop) || !isIP(next)) break;
     address = next;
   }
   return address;
 }
 
-function plain(address) {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '');
+/** Without a port, and without what IPv6 adds to an address of IPv4. */
+function bare(text) {
+  const [, v4, v6] = text.match(/^\s*(?:([\d.]+):\d+|\[([^\]]+)\](?::\d+)?)\s*$/) ?? [];
+  return (v4 ?? v6 ?? text).trim().replace(/^::ffff:(?=\d+\.)/i, '');
 }
 
-module.exports = { clientAddress, trusts };
+module.exports = { clientAddress, LOOPBACK };

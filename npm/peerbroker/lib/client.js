@@ -13,6 +13,8 @@ class Client {
     this.token = token;
     /** @type {Socket | null} */
     this.socket = null;
+    /** The last sign of life, which the connection notes. */
+    this.sign = { at: Date.now() };
   }
 
   getId() {
@@ -36,17 +38,27 @@ class Client {
     throw new Error('the program of peerbroker has the sockets of clients, so setSocket cannot replace one');
   }
 
+  /** The time at which the client sent something, as `Date.now()` has it. */
   getLastPing() {
-    throw new Error('the program of peerbroker looks after silent clients, so there is no getLastPing: set alive_timeout');
+    return this.sign.at;
   }
 
-  setLastPing() {
-    throw new Error('the program of peerbroker looks after silent clients, so there is no setLastPing: set alive_timeout');
+  setLastPing(at) {
+    this.sign.at = at;
   }
 }
 
 /** A connection of a client. The program has the real one: no frame of it is read here. */
 class Socket extends EventEmitter {
+  // As those of WebSockets.
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSING = 2;
+  static CLOSED = 3;
+  CONNECTING = 0;
+  OPEN = 1;
+  CLOSING = 2;
+  CLOSED = 3;
   #program;
   #id;
 
@@ -55,18 +67,17 @@ class Socket extends EventEmitter {
     this.#program = program;
     this.#id = id;
     this.connection = connection;
-    // As those of WebSockets: open, closing, closed.
-    this.readyState = 1;
+    this.readyState = Socket.OPEN;
   }
 
   send(text) {
-    if (this.readyState === 1) this.#program.tell({ do: 'send', id: this.#id, text: String(text) });
+    if (this.readyState === Socket.OPEN) this.#tell({ do: 'send', text: String(text) });
   }
 
   close() {
-    if (this.readyState !== 1) return;
-    this.readyState = 2;
-    this.#program.tell({ do: 'close', id: this.#id, connection: this.connection });
+    if (this.readyState !== Socket.OPEN) return;
+    this.readyState = Socket.CLOSING;
+    this.#tell({ do: 'close' });
   }
 
   terminate() {
@@ -75,8 +86,13 @@ class Socket extends EventEmitter {
 
   /** Notes the end of the connection. */
   end() {
-    this.readyState = 3;
+    if (this.readyState === Socket.CLOSED) return;
+    this.readyState = Socket.CLOSED;
     this.emit('close');
+  }
+
+  #tell(command) {
+    this.#program.tell({ ...command, id: this.#id, connection: this.connection });
   }
 }
 

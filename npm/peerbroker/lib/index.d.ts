@@ -1,18 +1,8 @@
-import type { EventEmitter } from 'node:events';
-import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
-import type { Server as HttpsServer, ServerOptions } from 'node:https';
-
-export type Origin = boolean | string | RegExp | (string | RegExp)[];
-
-/** As the options of npm's `cors`. */
-export interface CorsOptions {
-  origin?: Origin | ((origin: string | undefined, callback: (error: Error | null, origin?: Origin) => void) => void);
-  methods?: string | string[];
-  allowedHeaders?: string | string[];
-  exposedHeaders?: string | string[];
-  credentials?: boolean;
-  maxAge?: number;
-}
+import type { CorsOptions } from 'cors';
+import type { Express } from 'express';
+import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpsServer, ServerOptions as HttpsOptions } from 'node:https';
+import type { ServerOptions, WebSocket, WebSocketServer } from 'ws';
 
 export interface IConfig {
   /** Of `PeerServer` only. All addresses by default. */
@@ -31,28 +21,31 @@ export interface IConfig {
   readonly concurrent_limit: number;
   /** Lets clients list the ids of all others. */
   readonly allow_discovery: boolean;
-  /** The proxies in front, as in Express's setting `trust proxy`. */
+  /** The proxies in front, as in Express's setting `trust proxy`. By default, that setting of the app that mounts it. */
   readonly proxied: boolean | number | string | string[] | ((address: string, hop: number) => boolean);
-  /** Options of `https.createServer`. Of `PeerServer` only. */
-  readonly ssl?: ServerOptions;
+  /** Ignored: messages expire on time. */
+  readonly cleanup_out_msgs: number;
+  /** Of `PeerServer` only. */
+  readonly ssl?: HttpsOptions;
   readonly corsOptions: CorsOptions;
   readonly generateClientId?: () => string | Promise<string>;
   /** For a server of the library `ws`. Without it, connections need no such library. */
-  readonly createWebSocketServer?: (options: { path: string; server: HttpServer | HttpsServer }) => EventEmitter;
+  readonly createWebSocketServer?: (options: ServerOptions) => WebSocketServer;
 }
 
-/** Clients may send other types too. */
-export type MessageType =
-  | 'OPEN'
-  | 'LEAVE'
-  | 'CANDIDATE'
-  | 'OFFER'
-  | 'ANSWER'
-  | 'EXPIRE'
-  | 'HEARTBEAT'
-  | 'ID-TAKEN'
-  | 'ERROR'
-  | (string & {});
+/** Those of PeerJS. Clients may send others too. */
+export declare const MessageType: {
+  readonly OPEN: 'OPEN';
+  readonly LEAVE: 'LEAVE';
+  readonly CANDIDATE: 'CANDIDATE';
+  readonly OFFER: 'OFFER';
+  readonly ANSWER: 'ANSWER';
+  readonly EXPIRE: 'EXPIRE';
+  readonly HEARTBEAT: 'HEARTBEAT';
+  readonly ID_TAKEN: 'ID-TAKEN';
+  readonly ERROR: 'ERROR';
+};
+export type MessageType = (typeof MessageType)[keyof typeof MessageType] | (string & {});
 
 export interface IMessage {
   readonly type: MessageType;
@@ -61,21 +54,20 @@ export interface IMessage {
   readonly payload?: any;
 }
 
-/** The connection of a client. */
-export interface ClientSocket extends EventEmitter {
-  readonly readyState: number;
-  send(text: string): void;
-  /** The client is told close code 4005. */
-  close(): void;
-  terminate(): void;
-}
-
 export interface IClient {
-  readonly id: string;
-  readonly token: string;
   getId(): string;
   getToken(): string;
-  getSocket(): ClientSocket | null;
+  /**
+   * The connection. The program of peerbroker has the real one, so only `readyState`, `send`, `close` (the client is told close code 4005),
+   * `terminate` and the event `close` exist.
+   */
+  getSocket(): WebSocket | null;
+  /** Throws. */
+  setSocket(socket: WebSocket | null): void;
+  /** The time of the last sign of life, as `Date.now()` has it. */
+  getLastPing(): number;
+  /** Changes what `getLastPing` returns. The program knows by itself which clients live. */
+  setLastPing(lastPing: number): void;
   /** Sends anything that JSON can hold, as it is. */
   send<T>(data: T): void;
 }
@@ -89,12 +81,8 @@ export interface PeerServerEvents {
   on(event: 'error', listener: (error: Error) => void): this;
 }
 
-export interface PeerServerHandler extends Omit<EventEmitter, 'on'>, PeerServerEvents {
-  (req: IncomingMessage, res: ServerResponse, next?: (error?: any) => void): void;
-}
-
-export function ExpressPeerServer(server: HttpServer | HttpsServer, options?: Partial<IConfig>): PeerServerHandler;
-export function PeerServer(
+export declare function ExpressPeerServer(server: HttpServer | HttpsServer, options?: Partial<IConfig>): Express & PeerServerEvents;
+export declare function PeerServer(
   options?: Partial<IConfig>,
   callback?: (server: HttpServer | HttpsServer) => void,
-): PeerServerHandler;
+): Express & PeerServerEvents;

@@ -1,3 +1,3 @@
 import api from './index.js';
 
-export const { ExpressPeerServer, PeerServer } = api;
+export const { ExpressPeerServer, MessageType, PeerServer } = api;

@@ -10,6 +10,10 @@ const SHORTEST_PAUSE = 100;
 const LONGEST_PAUSE = 10_000;
 const START_TIMEOUT = 30_000;
 const STOP_TIMEOUT = 10_000;
+// The longest time for which a client waits until the app has heard of it.
+const HEARD_TIMEOUT = 500;
+// The longest time for which lines are handled while connections wait.
+const TURN = 10;
 
 class Program {
   /**
@@ -26,6 +30,9 @@ class Program {
     this.ended = ended;
     this.wanted = 'none';
     this.wasReady = false;
+    /** Those that wait until the app has heard, by the number of their question. @type {Map<number, () => void>} */
+    this.hearing = new Map();
+    this.asked = 0;
     this.start();
   }
 
@@ -35,8 +42,10 @@ class Program {
     this.begun = Date.now();
     this.address = null;
     this.isWanting = false;
+    this.isLagging = false;
     this.serving ??= deferred();
-    const child = spawn(this.path, this.args, { env: { ...process.env, ...this.environment }, stdio: 'pipe', windowsHide: true });
+    const env = { ...process.env, ...this.environment };
+    const child = spawn(this.path, this.args, { env, stdio: 'pipe', windowsHide: true });
     this.child = child;
     // The app lives as long as its own servers. The program sees its stdin end when the app is gone.
     child.unref();
@@ -61,6 +70,7 @@ class Program {
   hear(line) {
     if (line.event === 'started') this.address = line.address;
     else if (line.event === 'wanted') this.isWanting = true;
+    else if (line.event === 'synced') return this.haveHeard(line.number);
     else return this.told(line);
     // Not before it obeys: no text of the first client may be lost.
     if (!this.address || !this.isWanting) return;
@@ -71,6 +81,7 @@ class Program {
   end(child, how, byItself) {
     if (this.child !== child) return;
     this.child = null;
+    this.haveHeard(this.asked);
     const { serving } = this;
     this.serving = null;
     const error = new Error(`peerbroker ${how}`);
@@ -108,12 +119,44 @@ class Program {
     this.tell({ do: 'texts', wanted });
   }
 
+  /** Resolves when the app has heard of all that has happened until now; soon, and then at once, while the app is too slow for that. */
+  async heard() {
+    if (!this.child || this.isLagging) return;
+    const number = (this.asked += 1);
+    this.tell({ do: 'sync', number });
+    await new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        // The pipe is read before this: perhaps only the app was busy.
+        setImmediate(() => {
+          if (!this.hearing.delete(number)) return;
+          this.isLagging = true;
+          resolve(null);
+        });
+      }, HEARD_TIMEOUT);
+      this.hearing.set(number, () => {
+        clearTimeout(timer);
+        resolve(null);
+      });
+    });
+  }
+
+  haveHeard(number) {
+    // It has answered the last question.
+    if (number === this.asked) this.isLagging = false;
+    for (const [asked, resolve] of this.hearing) {
+      if (asked > number) return;
+      this.hearing.delete(asked);
+      resolve();
+    }
+  }
+
   /** Ends it, and all connections of clients with it. */
   stop() {
     const { child, serving } = this;
     clearTimeout(this.restart);
     this.child = null;
     this.serving = null;
+    this.haveHeard(this.asked);
     serving?.reject(new Error('peerbroker is stopped'));
     if (!child) return;
     child.stdin.end();
@@ -131,25 +174,41 @@ function deferred() {
   return it;
 }
 
-/** Not readline, for which more characters than "\n" end a line. */
+/**
+ * Not readline, for which more characters than "\n" end a line. While the app is busy with lines, others wait in the pipe, and
+ * connections get their turns.
+ */
 function eachLine(stream, handle) {
   const decoder = new StringDecoder('utf8');
   let parts = [];
-  stream.on('data', (bytes) => {
-    const [first, ...others] = decoder.write(bytes).split('\n');
-    parts.push(first);
-    for (const next of others) {
-      const line = parts.join('');
-      parts = [next];
+  let lines = [];
+  const work = () => {
+    const end = performance.now() + TURN;
+    let done = 0;
+    do {
       try {
-        handle(line);
+        handle(lines[done++]);
       } catch (error) {
         // A fault of a listener of the app, which may go on: then with the next line.
         process.nextTick(() => {
           throw error;
         });
       }
+    } while (done < lines.length && performance.now() < end);
+    lines = lines.slice(done);
+    if (lines.length > 0) setImmediate(work);
+    else stream.resume();
+  };
+  stream.on('data', (bytes) => {
+    const [first, ...others] = decoder.write(bytes).split('\n');
+    parts.push(first);
+    for (const next of others) {
+      lines.push(parts.join(''));
+      parts = [next];
     }
+    if (lines.length === 0) return;
+    stream.pause();
+    work();
   });
 }
 

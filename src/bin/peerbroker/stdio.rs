@@ -1,15 +1,16 @@
 //! `--stdio`: one JSON object on each line, commands on stdin and events on stdout. For clients of the built-in key that speak PeerJS.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead as _, Read as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicU8, Ordering};
 
+use parking_lot::{Condvar, Mutex};
 use peerbroker::PeerBroker;
-use peerbroker::events::{Event, Notice, PeerAddress};
+use peerbroker::events::{Event, PeerAddress};
 use peerbroker::router::Holder;
-use peerbroker::wire::{CloseReason, ConnId, PeerId, RealmKind};
+use peerbroker::wire::{ConnId, RealmKind};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -20,15 +21,37 @@ use crate::console::write_out;
 /// Longest command: the parent is trusted, but memory must not follow a text that never ends.
 const MAX_COMMAND: u64 = 64 << 20;
 
-/// Bytes of texts of clients that wait until the parent reads them. Further ones are lost to it.
+/// Bytes of lines that wait until the parent reads them. Further ones are lost to it.
 const MAX_WAITING: usize = 16 << 20;
+
+/// The part of them that texts of clients leave free, so that clients still come and go.
+const MAX_TEXTS: usize = MAX_WAITING - (1 << 20);
+
+/// After a loss, texts are lost until fewer bytes wait: the parent misses one long piece instead of many short ones.
+const MOST_AFTER_LOSS: usize = MAX_WAITING / 2;
+
+/// Bytes that are printed at once.
+const MAX_PRINTED: usize = 64 << 10;
 
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 enum Command {
-    Send { id: String, text: String },
-    Close { id: String, connection: u64 },
-    Texts { wanted: Wanted },
+    Send {
+        id: String,
+        connection: u64,
+        text: String,
+    },
+    Close {
+        id: String,
+        connection: u64,
+    },
+    Texts {
+        wanted: Wanted,
+    },
+    /// Answered behind all that has happened until now.
+    Sync {
+        number: u64,
+    },
 }
 
 /// The texts of clients that the parent wants to see.
@@ -59,9 +82,15 @@ enum Line<'a> {
     },
     /// From now on, the parent sees the texts that it wants.
     Wanted,
-    /// All clients, after events were lost.
+    /// The parent has read all that happened before it asked.
+    Synced {
+        number: u64,
+    },
+    /// All clients, after texts and events were lost. Those that follow may be part of it already.
     Clients {
         clients: Vec<Client<'a>>,
+        lost_texts: u64,
+        lost_events: u64,
     },
 }
 
@@ -72,64 +101,147 @@ struct Client<'a> {
     connection: u64,
 }
 
+/// What the parent has not read yet, in the order in which it happened.
+#[derive(Default)]
+struct Pipe {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<Printed>,
+    /// Of these lines, and of those that are being printed.
+    bytes: usize,
+    lost_texts: u64,
+    lost_events: u64,
+}
+
+enum Printed {
+    Line(String),
+    /// Those of the moment at which it is printed.
+    Clients {
+        lost_texts: u64,
+        lost_events: u64,
+    },
+}
+
+impl Pipe {
+    /// An answer to the parent, which it waits for.
+    fn answer(&self, answer: &Line<'_>) {
+        self.push(&mut self.waiting.lock(), line(answer));
+    }
+
+    /// A client comes or goes.
+    fn event(&self, event: &Line<'_>) {
+        let line = line(event);
+        let mut waiting = self.waiting.lock();
+        if waiting.bytes + line.len() > MAX_WAITING {
+            waiting.lost_events += 1;
+        } else {
+            self.push(&mut waiting, line);
+        }
+    }
+
+    /// A text of a client.
+    fn text(&self, text: &Line<'_>) {
+        let line = line(text);
+        let mut waiting = self.waiting.lock();
+        if waiting.has_lost() || waiting.bytes + line.len() > MAX_TEXTS {
+            waiting.lost_texts += 1;
+        } else {
+            self.push(&mut waiting, line);
+        }
+    }
+
+    fn push(&self, waiting: &mut Waiting, line: String) {
+        waiting.bytes += line.len();
+        waiting.lines.push_back(Printed::Line(line));
+        self.changed.notify_one();
+    }
+
+    /// Waits for lines, and takes some of them.
+    fn take(&self) -> Taken {
+        let mut waiting = self.waiting.lock();
+        self.changed.wait_while(&mut waiting, |waiting| waiting.lines.is_empty());
+        let mut taken = Taken::default();
+        while taken.lines.len() < MAX_PRINTED {
+            match waiting.lines.pop_front() {
+                Some(Printed::Line(line)) => taken.lines.push_str(&line),
+                Some(Printed::Clients { lost_texts, lost_events }) => {
+                    taken.lost = Some((lost_texts, lost_events));
+                    break;
+                }
+                None => break,
+            }
+        }
+        taken
+    }
+
+    /// The parent has read them, or the kernel has.
+    fn printed(&self, bytes: usize) {
+        let mut waiting = self.waiting.lock();
+        waiting.bytes -= bytes;
+        if waiting.has_lost() && waiting.bytes <= MOST_AFTER_LOSS {
+            let (lost_texts, lost_events) =
+                (std::mem::take(&mut waiting.lost_texts), std::mem::take(&mut waiting.lost_events));
+            waiting.lines.push_back(Printed::Clients { lost_texts, lost_events });
+        }
+    }
+}
+
+impl Waiting {
+    fn has_lost(&self) -> bool {
+        self.lost_texts > 0 || self.lost_events > 0
+    }
+}
+
+#[derive(Default)]
+struct Taken {
+    lines: String,
+    /// If all clients follow: the texts and events that were lost.
+    lost: Option<(u64, u64)>,
+}
+
 /// The parent's ends of stdin and stdout, before the broker is built.
 pub struct Parent {
     key: String,
     /// A [`Wanted`].
     wanted: Arc<AtomicU8>,
-    waiting: Arc<AtomicUsize>,
-    text: Sender<String>,
-    texts: Receiver<String>,
+    pipe: Arc<Pipe>,
 }
 
 impl Parent {
     pub fn new(key: &str) -> Self {
-        let (text, texts) = channel();
         let wanted = Arc::new(AtomicU8::new(Wanted::None as u8));
-        Parent { key: key.to_owned(), wanted, waiting: Arc::default(), text, texts }
+        Parent { key: key.to_owned(), wanted, pipe: Arc::default() }
     }
 
     /// Puts the texts that the parent wants where a thread prints them, because a hook must not wait for stdout.
     pub fn on_text(&self) -> impl Fn(peerbroker::Client<'_>, ConnId, &str) + Send + Sync + use<> {
-        let (key, wanted) = (self.key.clone(), Arc::clone(&self.wanted));
-        let (waiting, sender) = (Arc::clone(&self.waiting), self.text.clone());
+        let (key, wanted, pipe) = (self.key.clone(), Arc::clone(&self.wanted), Arc::clone(&self.pipe));
         move |client, connection, text| {
             let wanted = wanted.load(Ordering::Relaxed);
             let is_wanted = wanted == Wanted::All as u8 || wanted == Wanted::Broken as u8 && !is_object(text);
-            if !is_wanted || client.key != key {
-                return;
-            }
-            let line = line(&Line::Text { id: client.id.as_str(), connection: connection.get(), text });
-            if waiting.fetch_add(line.len(), Ordering::Relaxed) > MAX_WAITING {
-                waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                log::warn!("stdout was read too slowly: a message of {:?} is lost to its reader", client.id);
-            } else {
-                // An error means that the program ends.
-                let _ = sender.send(line);
+            if is_wanted && client.key == key {
+                pipe.text(&Line::Text { id: client.id.as_str(), connection: connection.get(), text });
             }
         }
     }
 
     /// Tells the parent of clients, and obeys it from now on. Ready when stdin has ended.
     pub fn follow(self, broker: &PeerBroker) -> Result<oneshot::Receiver<()>, Failure> {
-        let Parent { key, wanted, waiting, texts, .. } = self;
+        let Parent { key, wanted, pipe } = self;
         let cannot_start = |error| failed(format!("cannot start a thread for stdin or stdout: {error}"));
-        let (told, of) = (broker.clone(), key.clone());
-        broker
-            .events()
-            .follow("stdio", move |notices| notices.iter().for_each(|notice| tell(&told, &of, notice)))
-            .map_err(cannot_start)?;
-        let print_texts = move || {
-            for line in &texts {
-                write_out(&line);
-                waiting.fetch_sub(line.len(), Ordering::Relaxed);
-            }
-        };
-        broker.keep_thread("texts", print_texts).map_err(cannot_start)?;
+        let (told, of) = (Arc::clone(&pipe), key.clone());
+        // Texts and events of a client happen on its own thread, so the pipe has them in their order.
+        broker.events().witness(move |event| tell(&told, &of, event));
+        let (printed, asked, of) = (Arc::clone(&pipe), broker.clone(), key.clone());
+        broker.keep_thread("stdout", move || print(&printed, &asked, &of)).map_err(cannot_start)?;
         let (end, ended) = oneshot::channel();
         let (obeyed, mut end) = (broker.clone(), Some(end));
         let obey = move || {
-            obey(&obeyed, &key, &wanted);
+            obey(&obeyed, &key, &wanted, &pipe);
             drop(end.take());
         };
         broker.keep_thread("stdin", obey).map_err(cannot_start)?;
@@ -141,25 +253,39 @@ fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-fn tell(broker: &PeerBroker, key: &str, notice: &Notice) {
-    let Notice::Event(event) = notice else { return tell_all(broker, key) };
+fn tell(pipe: &Pipe, key: &str, event: &Event) {
     let is_ours = |peer: &PeerAddress| peer.key.as_str() == key && peer.realm == RealmKind::PeerJs;
-    match &**event {
-        Event::Started { address, .. } => write_out(&line(&Line::Started { address: *address })),
+    match event {
+        Event::Started { address, .. } => pipe.answer(&Line::Started { address: *address }),
         Event::PeerConnected(new) if is_ours(&new.peer) => {
             let (id, token, connection) = (new.peer.id.as_str(), new.token.as_str(), new.connection.get());
-            write_out(&line(&Line::Connected(Client { id, token, connection })));
+            pipe.event(&Line::Connected(Client { id, token, connection }));
         }
-        // A replaced client is connected still.
-        Event::PeerDisconnected(gone) if is_ours(&gone.peer) && gone.reason != CloseReason::Replaced => {
+        Event::PeerDisconnected(gone) if is_ours(&gone.peer) => {
             let (id, connection) = (gone.peer.id.as_str(), gone.connection.get());
-            write_out(&line(&Line::Disconnected { id, connection }));
+            pipe.event(&Line::Disconnected { id, connection });
         }
         _ => {}
     }
 }
 
-fn tell_all(broker: &PeerBroker, key: &str) {
+fn print(pipe: &Pipe, broker: &PeerBroker, key: &str) {
+    loop {
+        let Taken { lines, lost } = pipe.take();
+        if !lines.is_empty() {
+            write_out(&lines);
+        }
+        if let Some((lost_texts, lost_events)) = lost {
+            log::warn!(
+                "stdout was read too slowly: {lost_texts} messages of clients and {lost_events} events are lost to its reader"
+            );
+            write_out(&all_clients(broker, key, lost_texts, lost_events));
+        }
+        pipe.printed(lines.len());
+    }
+}
+
+fn all_clients(broker: &PeerBroker, key: &str, lost_texts: u64, lost_events: u64) -> String {
     let tenant = broker.node().tenant(key);
     let realm = tenant.and_then(|tenant| tenant.existing(RealmKind::PeerJs));
     let holders = realm.map(|realm| realm.holders()).unwrap_or_default();
@@ -168,39 +294,90 @@ fn tell_all(broker: &PeerBroker, key: &str) {
         token: token.as_str(),
         connection: connection.get(),
     });
-    write_out(&line(&Line::Clients { clients: clients.collect() }));
+    line(&Line::Clients { clients: clients.collect(), lost_texts, lost_events })
 }
 
 /// Obeys commands until stdin ends.
-fn obey(broker: &PeerBroker, key: &str, wanted: &AtomicU8) {
+fn obey(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pipe) {
     let (mut stdin, mut line) = (io::stdin().lock(), Vec::new());
     while let Ok(1..) = (&mut stdin).take(MAX_COMMAND).read_until(b'\n', &mut line) {
         match serde_json::from_slice(&line) {
             Ok(Command::Texts { wanted: now }) => {
                 wanted.store(now as u8, Ordering::Relaxed);
-                write_out(&self::line(&Line::Wanted));
+                pipe.answer(&Line::Wanted);
             }
-            Ok(Command::Send { id, text }) => {
-                if let (Some(tenant), Ok(id)) = (broker.node().tenant(key), PeerId::parse(&id)) {
-                    tenant.send(&id, &text);
+            Ok(Command::Sync { number }) => pipe.answer(&Line::Synced { number }),
+            Ok(Command::Send { id, connection, text }) => {
+                if let Some(tenant) = broker.node().tenant(key) {
+                    tenant.send_to_connection(&id, connection, &text);
                 }
             }
-            Ok(Command::Close { id, connection }) => close(broker, key, &id, connection),
+            Ok(Command::Close { id, connection }) => {
+                if let Some(tenant) = broker.node().tenant(key) {
+                    tenant.kick_connection(&id, connection);
+                }
+            }
             Err(error) => log::error!("a command on stdin is not understood: {error}"),
         }
         line.clear();
     }
 }
 
-/// Closes a connection, but not its successor.
-fn close(broker: &PeerBroker, key: &str, id: &str, connection: u64) {
-    let tenant = broker.node().tenant(key);
-    let Some(realm) = tenant.and_then(|tenant| tenant.existing(RealmKind::PeerJs)) else { return };
-    if realm.present(id).is_some_and(|holder| holder.connection.get() == connection) {
-        realm.dismiss_id(id, CloseReason::Kicked);
-    }
-}
-
 fn line(line: &Line<'_>) -> String {
     serde_json::to_string(line).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of lines until all clients are told, and the losses that are told with them.
+    fn read(pipe: &Pipe) -> (usize, (u64, u64)) {
+        let mut lines = 0;
+        loop {
+            let taken = pipe.take();
+            lines += taken.lines.lines().count();
+            pipe.printed(taken.lines.len());
+            if let Some(lost) = taken.lost {
+                return (lines, lost);
+            }
+        }
+    }
+
+    #[test]
+    fn events_fit_behind_texts_until_the_pipe_is_full() {
+        let pipe = Pipe::default();
+        let (id, text) = ("i", "x".repeat(1 << 20));
+        for connection in 0..20 {
+            pipe.text(&Line::Text { id, connection, text: &text });
+        }
+        let event = Line::Disconnected { id: &"i".repeat(1000), connection: 1 };
+        for _ in 0..3000 {
+            pipe.event(&event);
+        }
+        pipe.answer(&Line::Wanted);
+        let events = pipe.waiting.lock().lines.len() - 14 - 1;
+        assert!(pipe.waiting.lock().bytes <= MAX_WAITING + 100);
+        assert_eq!(read(&pipe), (14 + events + 1, (6, 3000 - events as u64)));
+        // Nothing more is lost now.
+        pipe.event(&event);
+        pipe.text(&Line::Text { id, connection: 1, text: "x" });
+        assert_eq!(pipe.take().lines.lines().count(), 2);
+    }
+
+    #[test]
+    fn after_a_loss_texts_are_lost_until_half_is_read() {
+        let pipe = Pipe::default();
+        let text = "x".repeat(1 << 20);
+        let send = || pipe.text(&Line::Text { id: "i", connection: 1, text: &text });
+        (0..15).for_each(|_| send());
+        assert!(pipe.waiting.lock().has_lost());
+        let waiting = pipe.waiting.lock().lines.len();
+        for _ in 0..3 {
+            pipe.printed(pipe.take().lines.len());
+        }
+        send();
+        assert_eq!(pipe.waiting.lock().lines.len(), waiting - 3);
+        assert_eq!(read(&pipe), (waiting - 3, (2, 0)));
+    }
 }

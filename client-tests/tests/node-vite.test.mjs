@@ -1,0 +1,31 @@
+// The recipe for Vite in docs/USE.md: a dev server with the broker.
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createServer } from 'vite';
+import { everyClient } from '../lib/every-client.mjs';
+import { installPackage } from '../lib/npm-package.mjs';
+
+const [, recipe] = readFileSync(resolve(import.meta.dirname, '../../docs/USE.md'), 'utf8').match(/```js\n(\/\/ vite.config.js\n[^]*?)```/);
+
+everyClient('a dev server of Vite with the broker connects two pages', { unless: (release) => release.streams }, async (stage) => {
+  const root = installPackage();
+  const configFile = join(root, 'vite.config.mjs');
+  writeFileSync(configFile, recipe);
+  writeFileSync(join(root, 'index.html'), '<title>mine</title>');
+  const vite = await createServer({ root, configFile, logLevel: 'error', server: { host: '127.0.0.1', port: 0 } });
+  await vite.listen();
+  try {
+    const { port } = /** @type {any} */ (vite.httpServer.address());
+    const [host, page] = ['127.0.0.1', await fetch(`http://127.0.0.1:${port}/`)];
+    assert.match(await page.text(), /<title>mine<\/title>/);
+    const peers = [await stage.client(), await stage.client()];
+    const ids = [];
+    for (const peer of peers) ids.push(await peer.open({ host, port }, undefined, { path: '/peerjs' }));
+    const line = await peers[0].connect(ids[1]);
+    assert.equal(await line.echo('hello'), 'hello');
+  } finally {
+    await vite.close();
+  }
+});

@@ -1,0 +1,322 @@
+// A program with its clients: what `ExpressPeerServer` serves.
+'use strict';
+
+const { randomBytes } = require('node:crypto');
+const http = require('node:http');
+const net = require('node:net');
+const { clientAddress, LOOPBACK } = require('./addresses.js');
+const { bridge } = require('./bridge.js');
+const { Client, Socket } = require('./client.js');
+const { Program } = require('./program.js');
+
+const WEBSOCKET = 'peerjs';
+// The settings of the program among the options, with the unit of a number.
+const SETTINGS = { allow_discovery: '', concurrent_limit: '', expire_timeout: 'ms', alive_timeout: 'ms' };
+const IDS_TRIED = 100;
+// Those of this hop, and those that this process sets itself.
+const OWN_HEADERS = /^(connection|keep-alive|transfer-encoding|date|access-control-.*|vary)$/i;
+const FORWARDED = /^(forwarded|x-forwarded-for)$/i;
+// Of a body, which no request has that goes on.
+const OF_BODY = /^(content-length|transfer-encoding|expect|upgrade)$/;
+
+class Broker {
+  /** @param {any} app is the Express app, which emits its events */
+  constructor(app, server, options) {
+    this.app = app;
+    this.server = server;
+    this.options = options;
+    this.key = options.key ?? 'peerjs';
+    this.path = joined(options.path ?? '/');
+    /** @type {Map<string, InstanceType<typeof Client>>} */
+    this.clients = new Map();
+    /** The client of each connection that has not ended. @type {Map<number, InstanceType<typeof Client>>} */
+    this.connections = new Map();
+    /** The last signs of life on connections, by id and token of their client. */
+    this.signs = new Map();
+    /** The places where apps have mounted it. @type {{ parent: any, paths: any[] }[]} */
+    this.mounts = [];
+    this.agent = new http.Agent({ keepAlive: true });
+    // Other users of this machine reach the program's port too: without this, it believes nothing about addresses.
+    this.secret = randomBytes(32).toString('hex');
+    const environment = { PEERBROKER_PROXY_SECRET: this.secret };
+    this.program = new Program(argumentsOf(options, this.key), environment, (line) => this.told(line), (why) => this.ended(why));
+    this.listenFor();
+  }
+
+  // The life of the program.
+
+  start() {
+    this.program.start();
+  }
+
+  stop() {
+    this.program.stop();
+  }
+
+  ended(why) {
+    this.connections.clear();
+    for (const client of [...this.clients.values()]) this.gone(client);
+    if (why && !this.fail(why)) process.emitWarning(why.message);
+  }
+
+  /** Emits an error, if there is a listener: without one, it would end the app. */
+  fail(error) {
+    return this.app.listenerCount('error') > 0 && this.app.emit('error', error);
+  }
+
+  // Clients and their texts.
+
+  told(line) {
+    if (line.event === 'connected') {
+      this.connected(line);
+    } else if (line.event === 'disconnected') {
+      const client = this.connections.get(line.connection);
+      this.connections.delete(line.connection);
+      // Otherwise a newer connection has replaced it.
+      if (client?.socket.connection === line.connection) this.gone(client);
+    } else if (line.event === 'text') {
+      const client = this.connections.get(line.connection);
+      if (client && this.clients.get(client.id) === client) this.heard(client, line.text);
+    } else if (line.event === 'clients') {
+      this.compare(line.clients);
+    }
+  }
+
+  /** Some texts and events are lost, and these clients are here. */
+  compare(clients) {
+    const present = new Map(clients.map((client) => [client.id, client]));
+    const open = new Set(clients.map(({ connection }) => connection));
+    for (const connection of [...this.connections.keys()]) if (!open.has(connection)) this.connections.delete(connection);
+    for (const client of [...this.clients.values()]) if (present.get(client.id)?.token !== client.token) this.gone(client);
+    for (const client of clients) this.connected(client);
+  }
+
+  connected({ id, token, connection }) {
+    const known = this.clients.get(id);
+    // It was among all clients, which were told meanwhile.
+    if (known?.socket.connection >= connection) return;
+    if (known && known.token !== token) this.gone(known);
+    const client = this.clients.get(id) ?? new Client(id, token);
+    client.socket?.end();
+    client.socket = new Socket(this.program, id, connection);
+    client.sign = this.signs.get(name(id, token)) ?? { at: Date.now() };
+    this.clients.set(id, client);
+    this.connections.set(connection, client);
+    this.app.emit('connection', client);
+  }
+
+  gone(client) {
+    this.clients.delete(client.id);
+    // A successor with another token may be told before its end.
+    this.connections.delete(client.socket.connection);
+    client.socket.end();
+    this.app.emit('disconnect', client);
+  }
+
+  heard(client, text) {
+    let message;
+    try {
+      message = JSON.parse(text);
+      if (typeof message !== 'object' || message === null) throw new SyntaxError(`no JSON object: ${text.slice(0, 100)}`);
+    } catch (error) {
+      return this.fail(error);
+    }
+    message.src = client.id;
+    try {
+      this.app.emit('message', client, message);
+    } catch (error) {
+      if (!this.fail(error)) throw error;
+    }
+  }
+
+  /** Texts of clients are passed on only to those that listen. */
+  listenFor() {
+    const { app } = this;
+    const want = (messages, errors) => this.program.want(messages ? 'all' : errors ? 'broken' : 'none');
+    const count = (event, added) => event === added || app.listenerCount(event) > 0;
+    app.on('newListener', (event) => want(count('message', event), count('error', event)));
+    app.on('removeListener', () => want(count('message'), count('error')));
+  }
+
+  // HTTP.
+
+  /** Tells the program who the client is, and proves who tells it. */
+  proxyHeaders(req) {
+    return { 'x-forwarded-for': clientAddress(req, this.app.get('trust proxy fn')), 'x-proxy-secret': this.secret };
+  }
+
+  async newId() {
+    for (let tried = 0; tried < IDS_TRIED; tried += 1) {
+      const id = String(await this.options.generateClientId());
+      if (!this.clients.has(id)) return id;
+    }
+    throw new Error(`generateClientId has made ${IDS_TRIED} ids that other clients have`);
+  }
+
+  async forward(req, res, path) {
+    const headers = Object.fromEntries(Object.entries(req.headers).filter(([name]) => !FORWARDED.test(name) && !OF_BODY.test(name)));
+    Object.assign(headers, this.proxyHeaders(req), { connection: 'keep-alive' });
+    const answer = await this.ask({ host: LOOPBACK, path: path + split(req.url).search, headers, method: req.method, agent: this.agent });
+    res.statusCode = answer.statusCode;
+    for (const [name, value] of Object.entries(answer.headers)) if (!OWN_HEADERS.test(name)) res.setHeader(name, value);
+    answer.on('error', () => res.destroy());
+    answer.pipe(res);
+  }
+
+  async ask(options, times = 3) {
+    const port = await this.program.port();
+    try {
+      return await new Promise((resolve, reject) => http.request({ ...options, port }, resolve).on('error', reject).end());
+    } catch (error) {
+      if (times === 1) throw error;
+      // A moment after its death, the program is not known to be dead.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return this.ask(options, times - 1);
+    }
+  }
+
+  // WebSockets.
+
+  /** The path of WebSockets below the app. */
+  get route() {
+    return this.path + WEBSOCKET;
+  }
+
+  /** Those of WebSockets on the server, as far as the mounts of Express apps tell them. */
+  get routes() {
+    const paths = this.mounts.flatMap(({ parent, paths }) => paths.map((path) => parent.path() + path));
+    return paths.map((path) => joined(path, this.path) + WEBSOCKET);
+  }
+
+  /** An Express app has mounted it. */
+  mount(parent, mountpath) {
+    // The others are patterns.
+    const paths = [mountpath].flat().filter((path) => typeof path === 'string');
+    this.mounts.push({ parent, paths });
+    if (!this.sockets && paths.length > 0) this.createServer({ path: this.routes[0], server: this.server });
+  }
+
+  /** With an option of that name, an app has a server of its own for WebSockets. */
+  createServer(options) {
+    const { createWebSocketServer } = this.options;
+    if (!createWebSocketServer) return;
+    this.sockets = createWebSocketServer(options);
+    this.sockets.on('error', (error) => this.fail(error));
+    this.sockets.on('connection', (socket, req) => {
+      const heard = () => this.program.heard();
+      const headers = this.proxyHeaders(req);
+      const url = async () => `ws://${LOOPBACK}:${await this.program.port()}/${WEBSOCKET}${split(req.url).search}`;
+      socket.on('message', this.lifeOf(req, socket));
+      bridge(socket, url, headers, heard).catch((error) => {
+        this.fail(error);
+        socket.terminate();
+      });
+    });
+  }
+
+  /** Notes signs of life of a connection with what it returns. */
+  lifeOf(req, socket) {
+    const query = new URLSearchParams(split(req.url).search);
+    const [of, sign] = [name(query.get('id'), query.get('token')), { at: Date.now() }];
+    this.signs.set(of, sign);
+    socket.on('close', () => {
+      if (this.signs.get(of) === sign) this.signs.delete(of);
+    });
+    return () => {
+      sign.at = Date.now();
+    };
+  }
+
+  /** Takes an upgrade that has come to the app. */
+  take(req, socket, head) {
+    if (!this.options.createWebSocketServer) return this.upgrade(req, socket, head);
+    // Its path was not known, so this server listens to none.
+    if (!this.sockets) this.createServer({ noServer: true });
+    this.sockets.handleUpgrade(req, socket, head, (one) => this.sockets.emit('connection', one, req));
+  }
+
+  /** Passes the connection on as it is. */
+  async upgrade(req, socket, head) {
+    socket.on('error', () => socket.destroy());
+    let port;
+    try {
+      port = await this.program.port();
+    } catch {
+      return socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    }
+    if (socket.destroyed) return;
+    const upstream = net.connect(port, LOOPBACK);
+    upstream.setNoDelay(true);
+    socket.setNoDelay(true);
+    socket.setTimeout(0);
+    upstream.on('error', () => socket.destroy());
+    upstream.on('close', () => socket.destroySoon());
+    socket.on('close', () => upstream.destroy());
+    const isAlive = this.lifeOf(req, socket);
+    upstream.write(this.head(req), 'latin1');
+    let answer = await nextOf(upstream);
+    while (!answer.includes('\r\n\r\n')) answer = Buffer.concat([answer, await nextOf(upstream)]);
+    const end = answer.indexOf('\r\n\r\n') + 4;
+    socket.write(answer.subarray(0, end));
+    if (/^HTTP\/1.1 101/.test(answer.toString('latin1'))) {
+      socket.on('data', isAlive);
+      upstream.write(head);
+      socket.pipe(upstream);
+      const first = end < answer.length ? answer.subarray(end) : await nextOf(upstream);
+      // The app hears of a client before the client hears that it is connected.
+      await this.program.heard();
+      socket.write(first);
+    } else {
+      // A client that is refused may not send requests of its own, in which it could name any address.
+      socket.write(answer.subarray(end));
+      upstream.end();
+    }
+    upstream.pipe(socket);
+  }
+
+  head(req) {
+    const lines = [`GET /${WEBSOCKET}${split(req.url).search} HTTP/1.1`];
+    for (let at = 0; at < req.rawHeaders.length; at += 2) {
+      if (!FORWARDED.test(req.rawHeaders[at])) lines.push(`${req.rawHeaders[at]}: ${req.rawHeaders[at + 1]}`);
+    }
+    for (const [name, value] of Object.entries(this.proxyHeaders(req))) lines.push(`${name}: ${value}`);
+    return `${lines.join('\r\n')}\r\n\r\n`;
+  }
+}
+
+function argumentsOf(options, key) {
+  const given = Object.entries(SETTINGS).filter(([name]) => options[name] !== undefined);
+  return [
+    ...['--stdio', '--quiet', `--host=${LOOPBACK}`, '--port=0', '--path=/', '--pages=false', '--dialects=peerjs'],
+    // This process names the client.
+    ...['--proxied', `--trusted_proxy=${LOOPBACK}`, `--key=${key}`],
+    ...given.map(([name, unit]) => `--${name}=${options[name]}${typeof options[name] === 'number' ? unit : ''}`),
+  ];
+}
+
+/** The next bytes of a stream, which is paused until somebody asks again. Waits for ever if it ends. */
+function nextOf(stream) {
+  return new Promise((resolve) => {
+    stream.once('data', (bytes) => {
+      stream.pause();
+      resolve(bytes);
+    });
+    stream.resume();
+  });
+}
+
+function name(id, token) {
+  return JSON.stringify([id, token]);
+}
+
+/** Paths joined, with slashes around. */
+function joined(...paths) {
+  return `/${paths.join('/')}/`.replace(/\/+/g, '/');
+}
+
+function split(url) {
+  const at = url.indexOf('?');
+  return at < 0 ? { pathname: url, search: '' } : { pathname: url.slice(0, at), search: url.slice(at) };
+}
+
+module.exports = { Broker, joined, split };

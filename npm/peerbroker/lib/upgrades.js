@@ -1,0 +1,132 @@
+// The part of a server that all brokers of it share: each upgrade goes to one broker, to the listeners of others, or to the app as if
+// it were none.
+'use strict';
+
+const { once } = require('node:events');
+const { ServerResponse } = require('node:http');
+const tls = require('node:tls');
+const { split } = require('./broker.js');
+
+/** @type {WeakMap<object, Set<any>>} */
+const BROKERS = new WeakMap();
+
+/** Upgrades that are shown to the app, to see if it has a broker there. @type {WeakMap<object, (broker: any) => void>} */
+const SOUGHT = new WeakMap();
+
+/** @param {import('node:http').Server} server */
+function share(server, broker) {
+  let brokers = BROKERS.get(server);
+  if (!brokers) {
+    brokers = new Set();
+    BROKERS.set(server, brokers);
+    watch(server, brokers);
+  }
+  brokers.add(broker);
+}
+
+function watch(server, brokers) {
+  const { close, emit } = server;
+  const nothing = () => {};
+  // All listeners get all upgrades, and `ws` ends those that are not its own: so others never see ours.
+  server.emit = function (event, ...args) {
+    if (event !== 'upgrade') return emit.call(this, event, ...args);
+    route(...args).catch(() => args[1].destroy());
+    return true;
+  };
+  const route = async (req, socket, head) => {
+    const { pathname } = split(req.url);
+    const others = () => server.listenerCount('upgrade') > 1 && emit.call(server, 'upgrade', req, socket, head);
+    const own = [...brokers].find((broker) => broker.routes.includes(pathname));
+    // The app has a server of its own for these.
+    if (own?.sockets) return others();
+    if (own) return own.take(req, socket, head);
+    // Node leaves errors of upgrades to their listeners.
+    socket.on('error', () => socket.destroy());
+    if (isWebSocket(req) && [...brokers].some((broker) => pathname.endsWith(broker.route))) {
+      const { broker, response } = await seek(server, req, socket);
+      if (broker) return broker.take(req, socket, head);
+      if (!others()) serve(response, socket);
+    } else if (!others()) {
+      await serveAsPlain(server, req, socket, head);
+    }
+  };
+  // Node asks for a listener, and with it leaves upgrades of others alone.
+  server.on('upgrade', nothing);
+  // Its event 'close' comes only when all connections are closed, and those of clients stay open for as long as they like.
+  server.close = function (...args) {
+    for (const broker of brokers) broker.stop();
+    return close.apply(this, args);
+  };
+  server.on('listening', () => {
+    for (const broker of brokers) broker.start();
+  });
+  server.on('error', (error) => {
+    const heard = [...brokers].filter((broker) => broker.fail(error));
+    // As if no broker listened.
+    if (heard.length === 0 && server.listenerCount('error') === 1) throw error;
+  });
+}
+
+function isWebSocket(req) {
+  return /^websocket$/i.test(req.headers.upgrade ?? '') && req.method === 'GET';
+}
+
+/**
+ * Routers, Connect and patterns do not say where they have mounted something, but their requests come there. So the app gets the
+ * upgrade as a request.
+ * @returns {Promise<{ broker?: any, response?: ServerResponse }>} the broker, or the response that the app has begun
+ */
+function seek(server, req, socket) {
+  return new Promise((resolve) => {
+    const { url } = req;
+    const response = new ServerResponse(req);
+    response.writeHead = function (...args) {
+      response.writeHead = ServerResponse.prototype.writeHead;
+      SOUGHT.delete(req);
+      response.shouldKeepAlive = false;
+      resolve({ response });
+      return response.writeHead.apply(this, args);
+    };
+    SOUGHT.set(req, (broker) => {
+      SOUGHT.delete(req);
+      // Routers have cut their own path off.
+      req.url = url;
+      resolve({ broker });
+    });
+    socket.once('close', () => SOUGHT.delete(req));
+    server.emit('request', req, response);
+  });
+}
+
+/** True if the request is an upgrade that was sought for this broker, which takes it. */
+function isSought(req, broker) {
+  const found = split(req.url).pathname === broker.route ? SOUGHT.get(req) : undefined;
+  found?.(broker);
+  return Boolean(found);
+}
+
+/** Sends a response that the app has begun. */
+function serve(response, socket) {
+  response.on('finish', () => socket.destroySoon());
+  response.assignSocket(socket);
+}
+
+/**
+ * Nobody wants the upgrade, so the server reads it again as the last request of its connection, without one. RFC 9110, section 7.8: it
+ * may ignore upgrades.
+ */
+async function serveAsPlain(server, req, socket, head) {
+  const lines = [`${req.method} ${req.url} HTTP/${req.httpVersion}`, 'Connection: close'];
+  for (let at = 0; at < req.rawHeaders.length; at += 2) {
+    const [name, value] = [req.rawHeaders[at], req.rawHeaders[at + 1]];
+    if (!/^(connection|upgrade|http2-settings)$/i.test(name)) lines.push(`${name}: ${value}`);
+  }
+  // Earlier requests of the connection are answered first.
+  while (socket._httpMessage) await once(socket._httpMessage, 'close');
+  if (socket.destroyed) return;
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
+  socket.setTimeout(0);
+  server.emit(server instanceof tls.Server ? 'secureConnection' : 'connection', socket);
+}
+
+module.exports = { isSought, share };

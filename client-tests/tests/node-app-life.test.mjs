@@ -56,14 +56,14 @@ function portOf(pid) {
 const gone = (pid) => until(`the end of process ${pid}`, () => !isProgram(pid));
 
 /** An app in a process of its own, which prints its port. */
-async function startApp(code) {
+async function startApp(code, environment = {}) {
   const file = join(folder, 'app.js');
   writeFileSync(file, `
     const http = require('node:http');
     const { ExpressPeerServer, PeerServer } = require('peerbroker');
     ${code}
   `);
-  const app = new Run(process.execPath, [file], { cwd: folder, env: plainEnvironment(), stdin: 'pipe' });
+  const app = new Run(process.execPath, [file], { cwd: folder, env: { ...plainEnvironment(), ...environment }, stdin: 'pipe' });
   const [, port] = await app.line(/^port (\d+)$/);
   return { app, base: `http://127.0.0.1:${port}/` };
 }
@@ -167,6 +167,31 @@ it('a taken port without a listener ends the app, as without peerbroker', async 
   assert.equal((await app.end()).code, 1);
   assert.match(app.errors.join('\n'), /EADDRINUSE/);
   await endServer(taken);
+});
+
+it('one of several workers warns that their peers do not meet', async () => {
+  const workers = `
+    const cluster = require('node:cluster');
+    if (cluster.isPrimary) {
+      let listening = 0;
+      cluster.on('listening', () => (listening += 1) === Number(process.env.WORKERS) && console.log('port 0'));
+      for (let worker = 0; worker < Number(process.env.WORKERS); worker += 1) cluster.fork();
+    } else {
+      ${BARE.replace("console.log('port ' + server.address().port)", '{}')}
+    }
+  `;
+  const warnings = async (code, environment) => {
+    const { app } = await startApp(code, environment);
+    app.kill();
+    await app.end();
+    return app.errors.filter((line) => /PEERBROKER_WORKERS.*peers of different workers do not meet: run one process, or set PEERBROKER_REDIS/.test(line)).length;
+  };
+  assert.equal(await warnings(workers, { WORKERS: '3' }), 1);
+  assert.equal(await warnings(workers, { WORKERS: '1' }), 0);
+  assert.equal(await warnings(workers, { WORKERS: '2', PEERBROKER_REDIS: 'redis://127.0.0.1:1' }), 0);
+  // As pm2 sets it, for workers of `cluster` and for processes.
+  assert.equal(await warnings(BARE, { NODE_APP_INSTANCE: '0' }), 0);
+  assert.equal(await warnings(BARE, { NODE_APP_INSTANCE: '1' }), 1);
 });
 
 // Bytes of a message, and the number of messages that the program reads at once, see --messages_per_second.

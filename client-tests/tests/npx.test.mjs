@@ -155,7 +155,8 @@ test('without a program for this platform, the launcher names the other ways', a
   const unknown = await ended(process.execPath, ['-r', other, launcher(installed)]);
 
   assert.deepEqual([missing.code, missing.errors], [1, [
-    `error: the package @peerbroker/${platform} is missing: install peerbroker again without --omit=optional, ${ways}`,
+    `error: the package @peerbroker/${platform} is missing: npm leaves it out with --omit=optional, or if the lock file was written on another `
+      + `platform (https://github.com/npm/cli/issues/4828). Delete node_modules and package-lock.json and install again, ${ways}`,
   ]]);
   assert.deepEqual([unknown.code, unknown.errors], [1, [
     `error: npm has no program of peerbroker for sunos-${process.arch}: ${ways}`,
@@ -276,6 +277,27 @@ test('the launcher needs no library', async () => {
   }
   const { code, output } = await ended(process.execPath, [launcher(alone), '--version']);
   assert.deepEqual([code, output], [0, (await runCommand('--version')).split('\n').slice(0, -1)]);
+});
+
+// Electron reads files in its archive, but starts no programs there: here the archive is a folder.
+test('in Electron, the program beside the archive is used, and if it is missing, an error says how to unpack it', async () => {
+  const [archive, beside] = ['app.asar', 'app.asar.unpacked'].map((name) => join(stage, 'electron', name));
+  cpSync(join(installed, 'node_modules'), join(archive, 'node_modules'), { recursive: true });
+  const program = join('node_modules/@peerbroker', platform, 'bin/peerbroker');
+  cpSync(join(archive, program), join(beside, program));
+  writeFileSync(join(archive, program), 'packed');
+  const app = join(archive, 'app.js');
+  writeFileSync(app, "const { ExpressPeerServer } = require('peerbroker');" + WORD.replace('const server', 'let peers; const server').replace(
+    "server.on('request', ExpressPeerServer(server, { path: '/app' }));",
+    "server.on('request', (peers = ExpressPeerServer(server, { path: '/app' }))); peers.on('error', (error) => console.log(error.message));",
+  ));
+  assert.match((await ended(process.execPath, [app])).output.join('\n'), /^id [0-9a-f-]{36}$/);
+  // The first error is told later, and the second one is thrown.
+  for (const spoil of [() => rmSync(beside, { recursive: true }), () => writeFileSync(beside, 'a file')]) {
+    spoil();
+    const { output } = await ended(process.execPath, [app]);
+    assert.match(output[0], /^peerbroker cannot be started \(.*ENO(ENT|TDIR).*\)\. Have Electron’s packager unpack it, with asarUnpack: /);
+  }
 });
 
 test('packages of a wrong version, platform or program are refused', async () => {

@@ -1,6 +1,7 @@
 // A program with its clients: what `ExpressPeerServer` serves.
 'use strict';
 
+const cluster = require('node:cluster');
 const { randomBytes } = require('node:crypto');
 const http = require('node:http');
 const net = require('node:net');
@@ -41,6 +42,7 @@ class Broker {
     const environment = { PEERBROKER_PROXY_SECRET: this.secret };
     this.program = new Program(argumentsOf(options, this.key), environment, (line) => this.told(line), (why) => this.ended(why));
     this.listenFor();
+    warnOfWorkers();
   }
 
   // The life of the program.
@@ -292,6 +294,21 @@ function argumentsOf(options, key) {
     ...['--proxied', `--trusted_proxy=${LOOPBACK}`, `--key=${key}`],
     ...given.map(([name, unit]) => `--${name}=${options[name]}${typeof options[name] === 'number' ? unit : ''}`),
   ];
+}
+
+let hasWarned = false;
+
+/** Each worker has a program of its own. One of them says so: of pm2 the second instance, which restarts keep; else the second worker. */
+function warnOfWorkers() {
+  const { NODE_APP_INSTANCE: instance, PEERBROKER_REDIS: redis } = process.env;
+  const isSecond = instance === undefined ? cluster.worker?.id === 2 : instance === '1';
+  if (!isSecond || redis || hasWarned) return;
+  hasWarned = true;
+  process.emitWarning(
+    'each worker of this app has a peerbroker of its own, and peers of different workers do not meet: run one process, or set '
+      + 'PEERBROKER_REDIS to the address of a Redis, which connects them',
+    { code: 'PEERBROKER_WORKERS' },
+  );
 }
 
 /** The next bytes of a stream, which is paused until somebody asks again. Waits for ever if it ends. */

@@ -3,7 +3,7 @@
 
 const { spawn } = require('node:child_process');
 const { StringDecoder } = require('node:string_decoder');
-const { findProgram } = require('./find.js');
+const { findProgram, startHint } = require('./find.js');
 
 // In milliseconds. A program that dies again and again is started ever later.
 const SHORTEST_PAUSE = 100;
@@ -45,7 +45,15 @@ class Program {
     this.isLagging = false;
     this.serving ??= deferred();
     const env = { ...process.env, ...this.environment };
-    const child = spawn(this.path, this.args, { env, stdio: 'pipe', windowsHide: true });
+    let child;
+    try {
+      child = spawn(this.path, this.args, { env, stdio: 'pipe', windowsHide: true });
+    } catch (error) {
+      // Later, so that the app has its listeners.
+      const failed = (this.child = /** @type {any} */ ({}));
+      setImmediate(() => this.end(failed, this.cannotStart(error), true));
+      return;
+    }
     this.child = child;
     // The app lives as long as its own servers. The program sees its stdin end when the app is gone.
     child.unref();
@@ -58,13 +66,17 @@ class Program {
       lastWords = `${lastWords}${words}`.slice(-2000);
     });
     eachLine(child.stdout, (line) => this.child === child && this.hear(JSON.parse(line)));
-    child.once('error', ({ message }) => this.end(child, `cannot be started (${message})`, true));
+    child.once('error', (error) => this.end(child, this.cannotStart(error), true));
     // Not at 'exit': its last lines come first.
     child.once('close', (code, signal) => {
       const how = signal ? `was ended by ${signal}` : `has ended with code ${code}`;
       this.end(child, `${how}${lastWords && `: ${lastWords.trim()}`}`, code !== null);
     });
     this.tell({ do: 'texts', wanted: this.wanted });
+  }
+
+  cannotStart({ message }) {
+    return `cannot be started (${message})${startHint(this.path)}`;
   }
 
   hear(line) {
@@ -109,7 +121,7 @@ class Program {
   }
 
   tell(command) {
-    if (this.child?.stdin.writable) this.child.stdin.write(`${JSON.stringify(command)}\n`);
+    if (this.child?.stdin?.writable) this.child.stdin.write(`${JSON.stringify(command)}\n`);
   }
 
   /** @param {string} wanted are texts of clients: all, broken or none */
@@ -159,9 +171,9 @@ class Program {
     this.haveHeard(this.asked);
     serving?.reject(new Error('peerbroker is stopped'));
     if (!child) return;
-    child.stdin.end();
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT).unref();
-    child.once('close', () => clearTimeout(timer));
+    child.stdin?.end();
+    const timer = setTimeout(() => child.kill?.('SIGKILL'), STOP_TIMEOUT).unref();
+    child.once?.('close', () => clearTimeout(timer));
     this.ended();
   }
 }

@@ -16,6 +16,10 @@ class FakePeer extends EventEmitter {
   /** @type {any[]} */
   sent = [];
 
+  call() {
+    throw new Error('no test calls');
+  }
+
   /** @param {any} message */
   hears(message) {
     this.socket.emit('message', { room: 'lobby', ...message });

@@ -1,4 +1,4 @@
-//! What the servers of this program do with every request before its handler, and with the answer.
+//! Work on every request before its handler, and on the answer, in the servers of this program.
 
 use std::rc::Rc;
 use std::sync::Arc;

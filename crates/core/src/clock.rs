@@ -11,7 +11,7 @@ use tokio::sync::watch;
 ///
 /// [`now`](Self::now) is the time in which this process ran. All timeouts of clients use it: while the process is stopped (SIGSTOP, `docker
 /// pause`, a suspended machine), clients are not read, so their silence proves nothing. [`elapsed`](Self::elapsed) is the time of
-/// everybody else. What others lend for a time uses it, such as a lease.
+/// everybody else. A lease uses it, because others lend it.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -146,7 +146,7 @@ const GAP: u64 = 1000;
 /// Readings between two ticks take no lock.
 const TICK: u64 = 50;
 
-/// The time for which the clock stands still after a gap. What came meanwhile is read before anybody is judged.
+/// The time for which the clock stands still after a gap. Sessions read what came meanwhile before a client is judged.
 const SETTLE: u64 = 500;
 
 /// Gaps whose times are known, for [`Clock::unix_millis_at`].

@@ -30,7 +30,7 @@ function ExpressPeerServer(server, options = {}) {
   const broker = isServer(server) ? new Broker(app, server, options) : null;
   if (broker) share(server, broker);
   let isReady = false;
-  // What the app adds before it mounts this comes first.
+  // Middleware that the app adds before it mounts this comes first.
   const prepare = () => {
     if (!isReady) app.use(routesOf(broker));
     isReady = true;

@@ -101,7 +101,7 @@ struct Client<'a> {
     connection: u64,
 }
 
-/// What the parent has not read yet, in the order in which it happened.
+/// Lines that the parent has not read yet, in the order in which they happened.
 #[derive(Default)]
 struct Pipe {
     waiting: Mutex<Waiting>,

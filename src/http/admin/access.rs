@@ -327,7 +327,7 @@ pub(super) async fn log_out(request: HttpRequest) -> Reply {
 /// Cookies of one request that are looked at: others may be guesses.
 const MAX_COOKIES: usize = 4;
 
-/// What the session of a request allows. The cookie of one that has ended is no guess.
+/// The scope of the session of a request. The cookie of one that has ended is no guess.
 fn find_session(tokens: &ApiTokens, headers: &HeaderMap, now: u64) -> Result<Scope, Refused> {
     let lines = headers.get_all(header::COOKIE).filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -421,7 +421,7 @@ mod tests {
         AdminToken::parse(text).unwrap()
     }
 
-    /// What a cookie of this value allows at a second, on a server with this admin token. An error tells if it counts as a guess.
+    /// The scope of a cookie of this value at a second, on a server with this admin token. An error tells if it counts as a guess.
     fn session(admin: &AdminToken, value: &str, now: u64) -> Result<Scope, bool> {
         let tokens = ApiTokens { admin: Some(admin.clone()), ..ApiTokens::default() };
         let request =

@@ -146,7 +146,7 @@ mod tests {
         fn no_path_has_two_meanings(path in "(/|/api/keys/)[%/fo6025]{0,20}(/peers)?") {
             if let Ok(target) = Target::parse(&path) {
                 prop_assert_eq!(Target::parse(&target.path()).unwrap(), target.clone());
-                // What actix-web decodes, once or twice, is no more than that.
+                // actix-web decodes once or twice, and gives no more than that.
                 let encoded = target.path();
                 let escapes = encoded.split('%').skip(1);
                 prop_assert!(escapes.into_iter().all(|rest| rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)));

@@ -4,7 +4,7 @@
 //! in its rooms, and others do not notice. Each room has one lock, under which it changes and under which all its frames go
 //! into outboxes. So all members hear one order, and each list is followed by exactly the changes after it.
 //!
-//! Clients that watch an id hear when its client comes and goes: see [`Watches`].
+//! Clients that watch an id hear when its client comes and goes: see `rooms/watches.rs`.
 //!
 //! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
 //!

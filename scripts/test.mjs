@@ -38,10 +38,7 @@ function startBuilds(kinds) {
   const targets = new Set(kinds.flatMap(({ builds }) => builds));
   const start = async (target) => {
     const log = new Log(target);
-    // The program goes first: browsers take the longest, and Rust tests mostly wait, so those can still run beside them.
-    const nice = target === 'build-tests' && targets.size > 1 ? ['nice'] : [];
-    const [program, ...words] = [...nice, 'make', '--no-print-directory', target];
-    const code = await log.run(program, words);
+    const code = await log.run('make', ['--no-print-directory', target]);
     if (code !== 0) log.print();
     say(`make ${target}: ${code === 0 ? 'done' : 'failed'}`);
     return code === 0;

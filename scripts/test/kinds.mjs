@@ -35,7 +35,7 @@ const TESTS_FAILED = 100;
 /** Every night, also what .config/nextest.toml leaves out. */
 const WHICH = process.env.THOROUGH ? ['--ignore-default-filter'] : [];
 /** Most tests wait for something, so as many run at once for each core. */
-const PER_CORE = 3;
+const PER_CORE = 4;
 
 /** @type {Kind} */
 const rust = {

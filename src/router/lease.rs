@@ -109,11 +109,24 @@ impl Peer {
         self.slot.is_held_by(self.conn)
     }
 
-    /// The client gave a sign of life.
+    /// The client gave a sign of life, which ends all probes.
     pub fn heard(&self) {
         if self.is_current() {
             self.slot.heard(self.realm.router.now());
+            self.slot.answer_probes();
         }
+    }
+
+    /// The same, but it gave that sign perhaps before it was probed, so it is no answer.
+    pub fn heard_unprobed(&self) {
+        if self.is_current() {
+            self.slot.heard(self.realm.router.now());
+        }
+    }
+
+    /// True if somebody waits to learn whether the client is alive.
+    pub fn is_probed(&self) -> bool {
+        self.slot.is_probed()
     }
 
     /// The client has sent messages with this many bytes of text.

@@ -87,7 +87,16 @@ impl Slot {
     /// The holder gave a sign of life.
     pub(super) fn heard(&self, now: u64) {
         self.heard.store(now, Relaxed);
-        if self.probed.load(Relaxed) {
+    }
+
+    /// True if a client waits to learn whether the holder is alive.
+    pub(super) fn is_probed(&self) -> bool {
+        self.probed.load(Ordering::SeqCst)
+    }
+
+    /// Wakes the clients that wait to learn whether the holder is alive, if there are any.
+    pub(super) fn answer_probes(&self) {
+        if self.is_probed() {
             self.end_probes(&mut self.lock());
         }
     }

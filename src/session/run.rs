@@ -166,15 +166,14 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             }
             let mut context = Context { peer: lease, node: session, flushes };
             ready!(handler.poll_pending(cx, &mut context));
-            let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
+            let (mut left, mut messages, mut bytes, mut frames) = (false, 0, 0, 0);
             let counters = session.counters();
+            // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
+            let is_probed = lease.is_probed();
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Checked for each event: the client may have lost its id.
                 if !lease.is_current() {
                     return ControlFlow::Break(());
-                }
-                if !std::mem::replace(&mut heard, true) {
-                    lease.heard();
                 }
                 if let Some(len) = event.message_len() {
                     if flushes.is_empty() && messages == 0 {
@@ -203,9 +202,12 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             if left || !lease.is_current() {
                 return Poll::Ready(LEFT);
             }
-            if !heard {
-                // Part of a frame is a sign of life as well.
+            // Part of a frame is a sign of life as well. A probe ends when all that came is handled: its asker would be refused the id
+            // of a client that leaves.
+            if is_probed {
                 lease.heard();
+            } else {
+                lease.heard_unprobed();
             }
             *pause = pause_for(excess, session);
         }

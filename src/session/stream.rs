@@ -187,16 +187,18 @@ async fn take(node: Weak<Node>, peer: Peer, text: String) -> Posted {
 }
 
 fn handle(node: &Node, peer: &Peer, handler: &PeerJs, text: &str) -> Posted {
-    peer.heard();
     peer.count_messages(1, text.len() as u64);
     peer.charge(1, handler.messages_per_second());
     let command = decode(text);
     if matches!(command, Command::Nothing) {
+        peer.heard();
         return Posted::Nothing;
     }
     let mut context = Context { peer, node, flushes: &mut Vec::new() };
     if handler.obey(&command, text, &mut context).is_break() {
         peer.dismiss(CloseReason::Left);
     }
+    // Not before: somebody who waits for the id of a client that leaves would be refused.
+    peer.heard();
     Posted::Done
 }

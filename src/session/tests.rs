@@ -34,10 +34,16 @@ struct World {
 
 impl World {
     fn new(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::with_hook(configure, |_| {})
+    }
+
+    /// The same with a hook, which is called with each text before it is read.
+    fn with_hook(configure: impl FnOnce(&mut Config), hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let (clock, built_in) = (Clock::manual(), config.built_in_keys());
-        let node = Arc::new(Node::new(config, clock.clone(), Events::default(), None));
+        let node = Node::new(config, clock.clone(), Events::default(), None);
+        let node = Arc::new(node.with_hooks(Vec::new(), vec![Box::new(move |_, _, text| hook(text))]));
         built_in.into_iter().for_each(|key| node.put_key(key));
         World { node, clock }
     }

@@ -1,7 +1,17 @@
 //! Sessions end, and give back what they hold.
 
+use std::sync::{Mutex, OnceLock};
+
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
 use super::*;
-use crate::wire::CloseReason;
+use crate::wire::{CloseReason, PeerId};
+
+/// A probe of the client `a`.
+fn probe(node: &Node) -> oneshot::Receiver<()> {
+    node.tenant("peerjs").unwrap().peers().probe(&PeerId::parse("a").unwrap()).unwrap()
+}
 
 #[test]
 fn a_client_that_gives_signs_of_life_stays_and_a_silent_one_is_dropped() {
@@ -39,6 +49,59 @@ fn leave_ends_the_session_and_gives_the_id_back() {
             again.expect(Output::Handshake).await;
             expect_open(&mut again).await;
             again.expect_nothing().await;
+        },
+    );
+}
+
+/// Otherwise a thread that waits for the id asks before it is free, and is told that it is taken.
+#[test]
+fn a_probe_waits_until_all_is_handled_that_its_client_has_sent() {
+    run(
+        |_| {},
+        async |_| {
+            let open = Arc::<Mutex<Option<oneshot::Receiver<()>>>>::default();
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let (of_hook, seen_by_hook) = (Arc::clone(&open), Arc::clone(&seen));
+            let world = World::with_hook(
+                |_| {},
+                move |text| {
+                    let state = of_hook.lock().unwrap().as_mut().map(|probe| probe.try_recv());
+                    seen_by_hook.lock().unwrap().push((text.to_owned(), state));
+                },
+            );
+            let mut a = world.client("a").await;
+            *open.lock().unwrap() = Some(probe(&world.node));
+            a.expect(Output::Ping).await;
+            a.comes(Input::Texts(vec![HEARTBEAT.to_owned(), LEAVE.to_owned()]));
+            a.expect_closed_with(Some(1000)).await;
+            let and_the_probe_waits = |text: &str| (text.to_owned(), Some(Err(TryRecvError::Empty)));
+            assert_eq!(*seen.lock().unwrap(), [HEARTBEAT, LEAVE].map(and_the_probe_waits));
+            assert_eq!(open.lock().unwrap().as_mut().unwrap().try_recv(), Err(TryRecvError::Closed));
+        },
+    );
+}
+
+#[test]
+fn what_was_read_before_a_probe_does_not_answer_it() {
+    run(
+        |_| {},
+        async |_| {
+            let (open, node) = (Arc::<Mutex<Option<_>>>::default(), Arc::<OnceLock<Arc<Node>>>::default());
+            let (of_hook, node_of_hook) = (Arc::clone(&open), Arc::clone(&node));
+            let world = World::with_hook(
+                |_| {},
+                move |_| *of_hook.lock().unwrap() = Some(probe(node_of_hook.get().unwrap())),
+            );
+            node.set(Arc::clone(&world.node)).ok().unwrap();
+            let mut a = world.client("a").await;
+            a.send(HEARTBEAT);
+            a.expect(Output::Ping).await;
+            a.expect_nothing().await;
+            let mut probe = open.lock().unwrap().take().unwrap();
+            assert_eq!(probe.try_recv(), Err(TryRecvError::Empty));
+            a.comes(Input::Pong);
+            a.expect_nothing().await;
+            assert_eq!(probe.try_recv(), Err(TryRecvError::Closed));
         },
     );
 }

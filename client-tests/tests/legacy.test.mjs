@@ -1,8 +1,12 @@
 // PeerJS 0.3: an HTTP stream beside the WebSocket, and instead of it where WebSockets are blocked.
 
 import assert from 'node:assert/strict';
+import { after } from 'node:test';
 import { everyClient } from '../lib/every-client.mjs';
 import { hurry, reportEachLine, watchTransports } from '../lib/http-watch.mjs';
+import { PeerSocket, endSockets } from '../lib/peer-socket.mjs';
+
+after(endSockets);
 
 const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 
@@ -76,6 +80,18 @@ streaming('hears over HTTP alone all that comes at once', async (stage) => {
   const lines = await Promise.all([1, 2, 3, 4, 5].map(() => alice.connect('bob')));
 
   for (const [i, line] of lines.entries()) assert.equal(await line.echo(`line ${i}`), `line ${i}`);
+});
+
+streaming('is reached over HTTP alone by a friend while another floods it', async (stage) => {
+  const server = await stage.server();
+  const [alice, bob] = [await stage.client(), await stage.client()];
+  await bob.open(await stage.httpOnlyProxy(server), 'bob');
+  await alice.open(server, 'alice');
+  const flooder = await PeerSocket.open(`http://127.0.0.1:${server.port}/`, { id: 'flooder' });
+  for (let i = 0; i < 600; i += 1) flooder.send({ type: 'OFFER', dst: 'bob', payload: { i } });
+
+  // The flood takes longer than a test may.
+  await talk(alice, bob);
 });
 
 // Chromium reports everything that arrived meanwhile as one event, and the client reads one line per event.

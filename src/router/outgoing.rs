@@ -71,6 +71,12 @@ impl Outgoing {
         self.message.as_ref().filter(|(_, kind)| kind.connects()).map(|(from, _)| from)
     }
 
+    /// The owner of its turn: the sender of a message about a connection. Of all others the order counts, such as those of rooms.
+    pub(super) fn turn(&self) -> Option<PeerId> {
+        let about_connections = |kind: MessageKind| kind.connects() || kind == MessageKind::Leave;
+        self.message.as_ref().filter(|(_, kind)| about_connections(*kind)).map(|(from, _)| from.clone())
+    }
+
     /// True if it came from another node.
     pub(super) fn is_foreign(&self) -> bool {
         self.receipt.is_some()

@@ -41,7 +41,7 @@ pub(crate) async fn open_stream(
     let (key, id) = (Some(credentials.key.clone()), Some(credentials.id.clone()));
     let entry = peerjs::admit(node, credentials, &source).await;
     let entry = entry.inspect_err(|&reason| Rejection { reason, key, id }.note(node, &source))?;
-    let (socket, body) = stream(node.clock().sleep(GRACE));
+    let (socket, body) = stream(node.clock(), GRACE);
     Ok((body, serve(socket, Arc::clone(node), source, permit, entry, renewed)))
 }
 

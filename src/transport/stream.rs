@@ -9,7 +9,7 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -17,15 +17,22 @@ use tokio::time::{Sleep, sleep};
 
 use super::connection::ConnectionState;
 use super::{Disconnect, OnEvent, Socket};
+use crate::clock::{Clock, millis};
 use crate::router::{Outbox, Peer};
 use crate::wire::{Frame, Link, Opcode};
 
 /// Number of zeros in the first line.
 const PADDING: usize = 2048;
 
-/// Time between two messages. The client reads one line for each progress event of its browser, and Chromium sends one
-/// every 50 ms at most. So if two messages came at once, it would read the second late or never.
+/// Time between two messages. The client reads one line for each progress event of its browser, however many have come, and
+/// Chromium sends one every 50 ms at most. So if two messages came at once, it would read the second late or never.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The same while many wait. Some lines come late for the event of their own then, and the fillers behind them make up for those.
+const CROWDED_INTERVAL: Duration = Duration::from_millis(60);
+
+/// More messages than these are many: those of two connections at once.
+const CROWDED: usize = 16;
 
 /// Number of fillers between the last message and the end of a stream. A page that was busy reads as many lines before it drops the
 /// stream, and with it all that it has not read.
@@ -59,7 +66,8 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 /// grace period in which the client opens the next stream.
 pub(crate) struct StreamSocket {
     state: Rc<RefCell<StreamState>>,
-    since: Instant,
+    clock: Clock,
+    since: u64,
     /// The grace period after the body is gone.
     grace: Pin<Box<dyn Future<Output = ()>>>,
     /// The next `poll_recv` reports a sign of life.
@@ -97,6 +105,8 @@ struct StreamState {
     peer: Option<Peer>,
     /// Messages for a client that was refused.
     refusal: VecDeque<Bytes>,
+    /// Messages that waited behind the last line.
+    behind: usize,
     /// No more messages follow.
     ended: bool,
     /// The body was dropped, because the client left.
@@ -105,8 +115,8 @@ struct StreamState {
     body: Option<Waker>,
 }
 
-/// Creates both sides. The client counts as gone when the body was dropped and `grace` is ready.
-pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket, StreamBody) {
+/// Creates both sides. The client counts as gone for a `grace` period after the body was dropped.
+pub(crate) fn stream(clock: &Clock, grace: Duration) -> (StreamSocket, StreamBody) {
     let state = Rc::<RefCell<StreamState>>::default();
     let body = StreamBody {
         state: Rc::clone(&state),
@@ -115,8 +125,8 @@ pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket
         pause: None,
         fillers: FillerSchedule::default(),
     };
-    let grace = Box::pin(grace);
-    (StreamSocket { state, since: Instant::now(), grace, alive: false }, body)
+    let grace = Box::pin(clock.sleep(grace));
+    (StreamSocket { state, clock: clock.clone(), since: clock.now(), grace, alive: false }, body)
 }
 
 impl StreamState {
@@ -131,7 +141,12 @@ impl StreamState {
 
     /// The next line, or the end. Pending if there is none yet.
     fn next(&mut self) -> Poll<Option<Bytes>> {
-        let taken = self.peer.as_ref().and_then(|peer| peer.with_last_outbox(take_line));
+        let take = |outbox: &mut Outbox| (take_line(outbox), outbox.len());
+        let taken = self.peer.as_ref().and_then(|peer| peer.with_last_outbox(take));
+        let taken = taken.map(|(line, behind)| {
+            self.behind = behind;
+            line
+        });
         match taken.or_else(|| self.refusal.pop_front().map(|line| Poll::Ready(Some(line)))) {
             Some(Poll::Ready(next)) => Poll::Ready(next),
             _ if self.ended => Poll::Ready(None),
@@ -140,9 +155,11 @@ impl StreamState {
     }
 }
 
-/// Takes the first message out of the outbox. It counts as written then. Ready with nothing at the end.
+/// Takes the message out of the outbox whose turn it is. It counts as written then. Ready with nothing at the end.
 fn take_line(outbox: &mut Outbox) -> Poll<Option<Bytes>> {
-    while let Some(frame) = outbox.front().filter(|_| !outbox.is_broken()) {
+    loop {
+        outbox.give_turn();
+        let Some(frame) = outbox.front().filter(|_| !outbox.is_broken()) else { break };
         let (opcode, len) = (frame.opcode(), frame.len());
         let line = (opcode == Some(Opcode::Text)).then(|| line(frame));
         outbox.advance(len);
@@ -201,7 +218,7 @@ impl Socket for StreamSocket {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
-        self.alive = self.since.elapsed() < MAX_AGE;
+        self.alive = self.clock.now().saturating_sub(self.since) < millis(MAX_AGE);
         let mut state = self.state.borrow_mut();
         state.socket = Some(cx.waker().clone());
         if state.peer.is_none() {
@@ -280,7 +297,8 @@ impl Stream for StreamBody {
         };
         // Behind a filler, too: otherwise the browser could report a message up to 50 ms late, because it has just reported the
         // filler. A client that renews its stream meanwhile would never read it.
-        this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
+        let interval = if state.behind > CROWDED { CROWDED_INTERVAL } else { MESSAGE_INTERVAL };
+        this.pause = Some(Box::pin(sleep(interval)));
         Poll::Ready(Some(Ok(chunk)))
     }
 }
@@ -349,7 +367,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn fillers_follow_as_many_as_messages_then_ever_more_slowly_and_do_not_end() {
-        let (socket, mut body) = stream(std::future::pending());
+        let (socket, mut body) = stream(&Clock::manual(), Duration::ZERO);
         assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
         ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
         assert_eq!(next(&mut body).await, (0, "1\n".into()));
@@ -368,7 +386,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_with_messages_ends_behind_fillers_and_one_without_at_once() {
         for messages in [&["1\n", "2\n"][..], &[]] {
-            let (socket, mut body) = stream(std::future::pending());
+            let (socket, mut body) = stream(&Clock::manual(), Duration::ZERO);
             messages.iter().for_each(|line| say(&socket, line));
             drop(socket);
             assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
@@ -447,7 +465,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_without_messages_has_no_fillers() {
-        let (_socket, mut body) = stream(std::future::pending());
+        let (_socket, mut body) = stream(&Clock::manual(), Duration::ZERO);
         assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
         let nothing = tokio::time::timeout(Duration::from_secs(60), next(&mut body)).await;
         assert!(nothing.is_err());

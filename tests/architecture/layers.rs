@@ -92,7 +92,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "transport",
-        "router limits wire",
+        "router limits clock wire",
         "actix_codec actix_http actix_web actix_ws bytes bytestring futures_core futures_sink futures_util log rustls socket2 thiserror tokio tokio_rustls",
     ),
     // The state that all sessions share: keys with their clients.

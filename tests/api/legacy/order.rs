@@ -54,6 +54,24 @@ fn unsent_messages_of_a_stream_move_to_the_websocket() {
 }
 
 #[test]
+fn a_friend_waits_for_its_turn_and_not_until_a_flood_is_over() {
+    const FLOOD: usize = 40;
+    on_own(|server| {
+        let mut a = server.stream("a");
+        let [mut flooder, mut friend] = ["flooder", "friend"].map(|id| server.client(id));
+        (0..FLOOD).for_each(|n| flooder.send(offer("a", &n.to_string())));
+        flooder.expect_nothing("flooder");
+        (FLOOD..FLOOD + 3).for_each(|n| friend.send(offer("a", &n.to_string())));
+        friend.expect_nothing("friend");
+        let got: Vec<usize> = (0..FLOOD + 3).map(|_| number(&a.next_line().unwrap())).collect();
+        let (of_flood, of_friend): (Vec<usize>, Vec<usize>) = got.iter().partition(|n| **n < FLOOD);
+        assert!(of_flood.is_sorted() && of_friend.is_sorted(), "each sender's are in order: {got:?}");
+        let behind = got.iter().rev().take_while(|n| **n < FLOOD).count();
+        assert!(behind > FLOOD / 2, "{got:?}");
+    });
+}
+
+#[test]
 fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
     // A renewal takes a second.
     const COUNT: usize = 12;

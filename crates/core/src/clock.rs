@@ -261,7 +261,7 @@ pub fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::Barrier;
     use std::thread;
 
     use proptest::prelude::*;
@@ -325,13 +325,17 @@ mod tests {
 
     #[test]
     fn threads_that_find_a_gap_together_see_no_time_go_back() {
-        let (running, elapsed, over) = (Running::default(), AtomicU64::new(0), AtomicBool::new(false));
+        const THREADS: usize = 4;
+        let (running, elapsed, start) = (Running::default(), AtomicU64::new(0), Barrier::new(THREADS));
         // The latest time that any thread has seen.
         let seen = AtomicU64::new(0);
         thread::scope(|scope| {
-            for _ in 0..3 {
+            for _ in 0..THREADS {
                 scope.spawn(|| {
-                    while !over.load(Ordering::SeqCst) {
+                    start.wait();
+                    for step in 0..1_000_000_u64 {
+                        let length = if step % 7 == 0 { 2 * GAP } else { step % TICK };
+                        elapsed.fetch_add(length, Ordering::SeqCst);
                         let before = seen.load(Ordering::SeqCst);
                         let now = running.now(|| elapsed.load(Ordering::SeqCst));
                         assert!(before <= now, "{now} after {before}");
@@ -339,12 +343,6 @@ mod tests {
                     }
                 });
             }
-            for step in 0..20_000_u64 {
-                let length = if step % 7 == 0 { 2 * GAP } else { step % TICK };
-                elapsed.fetch_add(length, Ordering::SeqCst);
-                thread::yield_now();
-            }
-            over.store(true, Ordering::SeqCst);
         });
     }
 

@@ -12,8 +12,8 @@ import { Log, OUTPUTS, root } from './log.mjs';
  * @property {string} title
  * @property {number} minutes about, on two cores, beside the others of its time
  * @property {string[]} builds targets of the Makefile
- * @property {'cargo' | 'browsers' | 'alone'} lane kinds of one lane run one after the other; the first two run beside each other, and
- *   then the third, which measures
+ * @property {'rust' | 'examples' | 'browsers' | 'alone'} lane kinds of one lane run one after the other; lanes run beside each other,
+ *   but `alone`, which measures, after the others
  * @property {RegExp} [hides] lines of the output that say nothing of a failure
  * @property {(log: import('./log.mjs').Log, words: string[]) => Promise<Test[]>} run with words that choose tests
  * @property {(name: string, log: import('./log.mjs').Log) => Promise<boolean>} again true if it passes
@@ -41,9 +41,9 @@ const PER_CORE = 4;
 const rust = {
   name: 'rust',
   title: 'Rust tests',
-  minutes: 6,
+  minutes: 3,
   builds: ['build-tests'],
-  lane: 'cargo',
+  lane: 'rust',
   async run(log, words) {
     rmSync(JUNIT, { force: true });
     const threads = String(availableParallelism() * PER_CORE);
@@ -78,7 +78,7 @@ const example = {
   title: 'examples of the documentation',
   minutes: 0,
   builds: ['build-tests'],
-  lane: 'cargo',
+  lane: 'examples',
   run: runExamples,
   // All of them: rustdoc cannot run one by its name, which has spaces.
   again: async (name, log) => (await runExamples(log)).some((test) => test.name === name && test.outcome === 'passed'),
@@ -87,7 +87,9 @@ const example = {
 const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /** Files of browser tests that run at once: they mostly wait, too. */
-const FILES_AT_ONCE = 5;
+const FILES_AT_ONCE = 7;
+/** The files that take the longest begin first, so that no file runs alone at the end. */
+const LONGEST = ['relay', 'party', 'pages', 'call', 'dashboard', 'turn', 'matrix', 'accessibility', 'relay-dialects', 'restarts', 'npx'];
 const BROWSERS = 'client-tests';
 
 /** Runs a file of browser tests. @returns {Promise<Test[]>} */
@@ -101,6 +103,11 @@ async function runFile(file, words, log) {
   // A file that does not load has no tests, and one that hangs at its end has no failed one.
   if (code !== 0 && !tests.some(({ outcome }) => outcome === 'failed')) tests.push({ name: `${file} `, outcome: 'failed' });
   return tests;
+}
+
+function longestFirst(files) {
+  const long = LONGEST.map((name) => `${name}.test.mjs`);
+  return [...long, ...files.filter((file) => !long.includes(file))];
 }
 
 /** @type {Kind} */
@@ -117,7 +124,7 @@ const browser = {
     if (code !== 0) fail(code);
     const isFile = (word) => word.endsWith('.test.mjs');
     const named = words.filter(isFile).map((word) => basename(word));
-    const files = named.length > 0 ? named : readdirSync(join(root, BROWSERS, 'tests')).filter(isFile);
+    const files = named.length > 0 ? named : longestFirst(readdirSync(join(root, BROWSERS, 'tests')).filter(isFile));
     const all = [];
     const work = async () => {
       for (let file = files.shift(); file; file = files.shift()) {

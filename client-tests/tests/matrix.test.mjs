@@ -30,10 +30,13 @@ const KINDS = {
   'call demo': callDemo,
 };
 
-/** The cells that run always: data and media, the oldest release and the one that most pages have, both browsers. */
+/**
+ * The cells that run always: data and media, the oldest release and the one that most pages have, both browsers. Media over TCP is in
+ * relay.test.mjs.
+ */
 const ALWAYS = {
   'two symmetric NATs': { '0.3.14, data': [CC], '1.5.5, media': [FC], 'party game': [CC] },
-  'no UDP for the caller': { '1.5.5, media': [CC] },
+  'no UDP for the caller': { '1.5.5, data': [CC] },
   'direct path cut in mid-call': { '1.5.5, data': [CC] },
 };
 

@@ -59,23 +59,19 @@ async function runAll(kind, words, builds, { tests, broken }) {
     return;
   }
   const began = Date.now();
-  const log = new Log(kind.name, { isShown: kind.lane === 'alone' });
+  const log = new Log(kind.name, { isShown: kind.isShown });
   try {
     const all = await kind.run(log, words);
     const failed = all.filter(isFailed);
     tests.push(...all.map((test) => ({ ...test, kind })));
-    if (failed.length > 0 && kind.lane !== 'alone') log.print(kind.hides);
+    if (failed.length > 0 && !kind.isShown) log.print(kind.hides);
     const seconds = Math.round((Date.now() - began) / 1000);
     say(`${kind.title}: ${many(all.length, 'test')}, ${failed.length} failed, ${seconds} s`);
   } catch (error) {
-    if (kind.lane !== 'alone') log.print();
+    if (!kind.isShown) log.print();
     say(`${kind.title}: ${error.message}`);
     broken.push(`FAILED ${kind.title}: ${error.message}`);
   }
-}
-
-async function runInTurn(kinds, words, builds, results) {
-  for (const kind of kinds) await runAll(kind, words, builds, results);
 }
 
 /** Runs a test that failed until it passes. Resolves with the number of that run, or with none. */
@@ -95,10 +91,9 @@ async function test(kinds, words) {
   say(`${kinds.map(({ title }) => title).join(', ')}: on two cores about ${minutes} minutes, and up to eight more for builds.`);
   const builds = startBuilds(kinds);
   const [tests, flaky, red] = [[], [], []];
-  const runLane = (lane) => runInTurn(kinds.filter((kind) => kind.lane === lane), words, builds, { tests, broken: red });
-  // What measures runs alone.
-  await Promise.all([runLane('rust'), runLane('examples'), runLane('browsers'), ...builds.values()]);
-  await runLane('alone');
+  const run = (kind) => runAll(kind, words, builds, { tests, broken: red });
+  await Promise.all([...kinds.filter(({ isAlone }) => !isAlone).map(run), ...builds.values()]);
+  for (const kind of kinds.filter(({ isAlone }) => isAlone)) await run(kind);
 
   for (const failed of tests.filter(isFailed)) {
     const run = await runAgain(failed);

@@ -12,8 +12,8 @@ import { Log, OUTPUTS, root } from './log.mjs';
  * @property {string} title
  * @property {number} minutes about, on two cores, beside the others of its time
  * @property {string[]} builds targets of the Makefile
- * @property {'rust' | 'examples' | 'browsers' | 'alone'} lane kinds of one lane run one after the other; lanes run beside each other,
- *   but `alone`, which measures, after the others
+ * @property {boolean} [isAlone] it measures times, so it runs when all others have ended; these run beside each other
+ * @property {boolean} [isShown] its output is a table, which is printed at once
  * @property {RegExp} [hides] lines of the output that say nothing of a failure
  * @property {(log: import('./log.mjs').Log, words: string[]) => Promise<Test[]>} run with words that choose tests
  * @property {(name: string, log: import('./log.mjs').Log) => Promise<boolean>} again true if it passes
@@ -43,7 +43,6 @@ const rust = {
   title: 'Rust tests',
   minutes: 3,
   builds: ['build-tests'],
-  lane: 'rust',
   async run(log, words) {
     rmSync(JUNIT, { force: true });
     const threads = String(availableParallelism() * PER_CORE);
@@ -78,7 +77,6 @@ const example = {
   title: 'examples of the documentation',
   minutes: 0,
   builds: ['build-tests'],
-  lane: 'examples',
   run: runExamples,
   // All of them: rustdoc cannot run one by its name, which has spaces.
   again: async (name, log) => (await runExamples(log)).some((test) => test.name === name && test.outcome === 'passed'),
@@ -117,7 +115,6 @@ const browser = {
   // Beside the Rust tests.
   minutes: 0,
   builds: ['build'],
-  lane: 'browsers',
   hides: /^\s*(✔|﹣)/,
   async run(log, words) {
     const code = await log.run('npm', ['run', 'pretest'], { cwd: BROWSERS });
@@ -145,14 +142,14 @@ const browser = {
 };
 
 /** @returns {Kind} a kind whose binary prints a table: see testkit/src/rows.rs. */
-function table(name, title, minutes, binary) {
+function table(name, title, binary, more) {
   const run = (log, words) => cargo(log, ['test', ...WORKSPACE, '--test', binary, '--', ...words], { env: PROGRAM });
   return {
     name,
     title,
-    minutes,
     builds: ['build', 'build-tests'],
-    lane: 'alone',
+    isShown: true,
+    ...more,
     async run(log, words) {
       const code = await run(log, words);
       if (log.lines.some((line) => line.startsWith('skipped: '))) return [{ name: binary, outcome: 'skipped' }];
@@ -168,8 +165,9 @@ function table(name, title, minutes, binary) {
   };
 }
 
-const count = table('count', 'counts of instructions', 1, 'instructions');
-const attack = table('attack', 'attacks', 2, 'hostile');
+// They count what one processor does, and take the cheapest of ten rounds: beside two more of themselves, they differ by less than 1 %.
+const count = table('count', 'counts of instructions', 'instructions', { minutes: 1 });
+const attack = table('attack', 'attacks', 'hostile', { minutes: 2, isAlone: true });
 
 /** @type {Record<string, Kind>} */
 export const KINDS = { rust, example, browser, count, attack };

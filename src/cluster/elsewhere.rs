@@ -82,6 +82,13 @@ impl Membership {
         self.config.degraded == Degraded::Allow
     }
 
+    /// Asks a peer of any node for a sign of life. A peer that cannot be asked is taken for alive.
+    pub fn peer_is_alive(&self, realm: &Arc<Realm>, id: &PeerId) -> impl Future<Output = bool> + use<> {
+        let (realm, id) = (Arc::clone(realm), id.clone());
+        let answered = self.request(|reply| Request::AskPeer(realm, id, reply));
+        async move { answered.await.unwrap_or(true) }
+    }
+
     /// Finds the node that has a peer.
     pub fn find_peer(&self, peer: &PeerAddress) -> impl Future<Output = Whereabouts> + use<> {
         self.find(name_of_peer(peer))
@@ -98,13 +105,14 @@ impl Membership {
     }
 
     /// Has a player join a room that is not on this node, by its code, as [`RoomCodes::code`](crate::rendezvous::RoomCodes::code) gives
-    /// it. Without a name, only asks if the room exists.
+    /// it. Without a name, only asks if the room exists. `patience` is the time for which the holder of the name may be silent.
     pub async fn join(
         self: Arc<Self>,
         key: ApiKey,
         code: String,
         name: Option<String>,
         player: PeerId,
+        patience: Duration,
     ) -> Joined {
         let room = Name { key: key.clone(), entity: Entity::Room, name: code.clone() };
         let node = match self.find(room).await {
@@ -118,7 +126,7 @@ impl Membership {
         let seat = RemoteSeat { membership: Arc::clone(&self), node, seat: number };
         let (key, player) = (key.to_string(), player.to_string());
         let question = Question::Join { key, code, name, player, seat: number };
-        match self.ask(node, question, JOIN_TIMEOUT).await {
+        match self.ask(node, question, JOIN_TIMEOUT + patience).await {
             Some(NodeAnswer::Joined { name, host }) => {
                 PeerId::parse(&host).map_or(Joined::Unavailable, |host| Joined::In { seat, name, host })
             }

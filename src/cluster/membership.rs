@@ -122,6 +122,8 @@ pub(super) enum Request {
     Ask(NodeId, Question, Duration, oneshot::Sender<NodeAnswer>),
     /// Asks the directory which node has a name.
     Find(Name, oneshot::Sender<Whereabouts>),
+    /// Asks a peer of any node for a sign of life.
+    AskPeer(Arc<Realm>, PeerId, oneshot::Sender<bool>),
     /// Claims a name that is in [`State::held`].
     Hold(Name, oneshot::Sender<Holding>),
 }

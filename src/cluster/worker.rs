@@ -311,6 +311,7 @@ impl<B: Backplane> Worker<B> {
             Request::Find(name, reply) => {
                 send(timeout(DIRECTORY_TIMEOUT, self.find(name)).await.ok(), reply);
             }
+            Request::AskPeer(realm, id, reply) => send(Some(self.peer_is_alive(&realm, &id).await), reply),
             Request::Hold(name, reply) => {
                 send(timeout(DIRECTORY_TIMEOUT, self.claim_held(&name)).await.ok(), reply);
             }

@@ -23,7 +23,7 @@ use super::state::{
 use crate::clock::millis;
 use crate::config::Limits;
 use crate::events::{Connected, Count, Disconnected, Event, Outcome};
-use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId};
+use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind};
 
 pub(super) struct Guard<'a> {
     pub(super) realm: &'a Realm,
@@ -202,8 +202,10 @@ impl<'a> Guard<'a> {
     pub(super) fn displace(&mut self, why: CloseReason) -> Vec<Outgoing> {
         let limits = &self.realm.router.config().limits;
         let (timeout, reclaim) = (millis(limits.probe_timeout), millis(limits.reclaim_timeout));
+        // The broker chooses the ids and tokens of guests anew, so none of them can come back for its id.
         if why.is_reclaimable()
             && reclaim > 0
+            && self.realm.kind() == RealmKind::PeerJs
             && let Some(token) = self.conn.as_ref().map(|holder| holder.token.clone())
         {
             // The waiting clients have already waited for a slow link; their total wait does not grow.

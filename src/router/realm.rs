@@ -80,6 +80,17 @@ impl Realm {
         self.with_id(id, |guard| guard.probe())
     }
 
+    /// Asks the holder of an id for a sign of life. True if it gave one, or too many wait for it to ask.
+    pub async fn is_alive(&self, id: &PeerId) -> bool {
+        if self.contains(id.as_str())
+            && let Some(answered) = self.probe(id)
+        {
+            // An error means the end of the probe, too.
+            let _ = answered.await;
+        }
+        self.contains(id.as_str())
+    }
+
     // Periodic work.
 
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes. Cheap

@@ -2,6 +2,7 @@
 //! find it by a room code or an alias.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use tokio::time::timeout;
 
 use super::admission::{Entry, Rejection, Source, tenant, values};
-use super::handler::{Context, ProtocolHandler};
+use super::handler::{Context, ProtocolHandler, part};
+use crate::clock::millis;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
 use crate::dialect::room_codes::Problem;
@@ -21,8 +23,14 @@ use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Node, Tenant};
-use crate::rendezvous::{CallAlias, Guests, HostedRoom, PlayerName, RoomCodeError};
-use crate::wire::{ApiKey, ConnId, Frame, Limit, MessageKind, PeerId, Refusal, Token};
+use crate::rendezvous::{
+    CallAlias, Guests, Hold, HostedRoom, NameHolder, PlayerName, RoomCodeError, Seating,
+};
+use crate::router::{Departure, IdLease};
+use crate::transport::Disconnect;
+use crate::wire::{
+    ApiKey, CloseReason, ConnId, Frame, GOING_AWAY, Limit, MessageKind, PeerId, Refusal, Token,
+};
 
 /// Characters of an id or a token that we choose. As hard to guess as a UUID.
 const ID_LEN: usize = 21;
@@ -35,6 +43,15 @@ const MAX_SHOWN_ACTION: usize = 64;
 
 /// Time for which a client waits for other nodes.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time for which a player waits for the host of its room. Nothing is read from it meanwhile.
+const HOST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Interval at which it is checked whether the host is back.
+const HOST_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Interval at which a client from which nothing is read counts as heard. Shorter than a probe.
+const HEARING_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A guest's room, names and alias.
 pub(crate) struct Guest {
@@ -56,19 +73,32 @@ pub(crate) struct Guest {
 /// A host's room.
 struct Hosting {
     room: HostedRoom,
-    /// In a cluster: dropped with the room.
-    _code: Option<HeldName>,
+    /// In a cluster, its code: dropped with the room.
+    code: Option<Hold>,
 }
 
 /// A command that waits for other nodes, and the later messages of its client.
 struct Waiting {
     answer: Pin<Box<dyn Future<Output = Continuation>>>,
+    /// The time until the client counts as heard again.
+    hearing: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// Texts of the same read: nothing is read while a command waits.
     backlog: VecDeque<String>,
 }
 
 /// The rest of a command that has waited.
 type Continuation = Box<dyn FnOnce(&mut Guest, &mut Context<'_>)>;
+
+/// A command to join a room.
+struct Join<'a> {
+    room: &'a str,
+    username: Option<String>,
+    offer: Option<&'a Object<'a>>,
+    /// All of it, for when it has to wait.
+    text: &'a str,
+    /// The end of its wait for the host, by the broker's clock.
+    until: u64,
+}
 
 /// A player's name in a room.
 enum Seat {
@@ -136,9 +166,30 @@ impl ProtocolHandler for Guest {
         room_codes::error(&refusal.text())
     }
 
+    /// The room of a host that was lost waits for it. A page that is reloaded closes its connection with 1001, as one that goes away.
+    fn depart(mut self, lease: IdLease, end: Disconnect) -> Option<Departure> {
+        let hosting = self.hosting.take();
+        drop(self);
+        let departure = part(lease, end);
+        if let Some(Hosting { room, code }) = hosting.map(|hosting| *hosting)
+            && departure.as_ref().is_some_and(|departure| may_come_back(departure, end))
+        {
+            room.wait_for_host(code);
+        }
+        departure
+    }
+
     fn poll_pending(&mut self, cx: &mut task::Context<'_>, context: &mut Context<'_>) -> Poll<()> {
         while let Some(waiting) = &mut self.waiting {
-            let resume = ready!(waiting.answer.as_mut().poll(cx));
+            let Poll::Ready(resume) = waiting.answer.as_mut().poll(cx) else {
+                // We do not read meanwhile, so silence proves nothing.
+                loop {
+                    context.peer.heard();
+                    let sleep = || Box::pin(context.node.clock().sleep(HEARING_INTERVAL)) as Pin<Box<_>>;
+                    ready!(waiting.hearing.get_or_insert_with(sleep).as_mut().poll(cx));
+                    waiting.hearing = None;
+                }
+            };
             let mut backlog = std::mem::take(&mut waiting.backlog);
             self.waiting = None;
             resume(self, context);
@@ -266,16 +317,22 @@ impl Guest {
         match command {
             room_codes::Command::Create => {
                 // A host has one room: the one before is closed first.
-                self.hosting = None;
-                let host = context.peer.id();
+                let was_host = self.hosting.take().is_some();
+                let (host, address) = (context.peer.id(), context.peer.address());
+                // A host that wants another room was not lost.
+                if !was_host && let Some((room, code)) = self.guests.room_codes.reopen(host, address) {
+                    self.host(Hosting { room, code }, context);
+                    return Ok(());
+                }
                 match context.node.membership() {
                     None => {
-                        let room = self.guests.room_codes.create(host)?;
-                        self.host(Hosting { room, _code: None }, context);
+                        let room = self.guests.room_codes.create(host, address)?;
+                        self.host(Hosting { room, code: None }, context);
                     }
                     Some(membership) => {
                         let (membership, guests) = (Arc::clone(membership), Arc::clone(&self.guests));
-                        let opened = open_room(membership, guests, host.clone(), context.peer.connection());
+                        let (host, connection) = (host.clone(), context.peer.connection());
+                        let opened = open_room(membership, guests, host, address, connection);
                         self.wait(async move {
                             let opened = timeout(CLUSTER_TIMEOUT * 2, opened).await.unwrap_or(Err(None));
                             move |guest: &mut Guest, context: &mut Context<'_>| match opened {
@@ -289,14 +346,9 @@ impl Guest {
             }
             room_codes::Command::Join { room, username, offer } => {
                 self.check_guesses(context.node)?;
-                if !self.guests.room_codes.contains(&room) {
-                    return self.join_elsewhere(&room, username.filter(|_| offer.is_some()), text, context);
-                }
-                let username = username.ok_or(Problem::NoUsername)?;
-                let offer = offer.ok_or(Problem::NoOffer)?;
-                let (playing, host) = self.guests.room_codes.join(&room, &username, context.peer.id())?;
-                let offer = room_codes::offer(&offer, playing.name());
-                self.take_seat(Seat::Here(playing), &host, offer, context)?;
+                let until = context.node.clock().now().saturating_add(millis(HOST_TIMEOUT));
+                let join = Join { room: &room, username, offer: offer.as_ref(), text, until };
+                self.join(join, &NameHolder::Unasked, context)?;
             }
             room_codes::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?)?;
@@ -320,7 +372,7 @@ impl Guest {
         answer: impl Future<Output = F> + 'static,
     ) {
         let answer = Box::pin(async { Box::new(answer.await) as Continuation });
-        self.waiting = Some(Box::new(Waiting { answer, backlog: VecDeque::new() }));
+        self.waiting = Some(Box::new(Waiting { answer, hearing: None, backlog: VecDeque::new() }));
     }
 
     fn host(&mut self, hosting: Hosting, context: &mut Context<'_>) {
@@ -351,28 +403,103 @@ impl Guest {
         hosting.ok_or(if plays { Problem::NotTheHost } else { Problem::WrongRoom })
     }
 
-    /// Joins a room that is not on this node. `name` is missing if the client has not sent all fields.
+    /// Joins a room of this node or another one.
+    fn join(
+        &mut self,
+        join: Join<'_>,
+        holder: &NameHolder,
+        context: &mut Context<'_>,
+    ) -> Result<(), Problem> {
+        if !self.guests.room_codes.contains(join.room) {
+            return self.join_elsewhere(join, context);
+        }
+        let username = join.username.as_ref().ok_or(Problem::NoUsername)?;
+        let offer = join.offer.ok_or(Problem::NoOffer)?;
+        match self.guests.room_codes.join(join.room, username, context.peer.id(), holder) {
+            // It was lost a moment ago.
+            Ok(Seating::In(_, host)) if !self.guests.realm.contains(host.as_str()) => {
+                self.wait_for_host(&join, context)
+            }
+            Ok(Seating::In(playing, host)) => {
+                let offer = room_codes::offer(offer, playing.name());
+                self.take_seat(Seat::Here(playing), &host, offer, context)
+            }
+            Ok(Seating::Held(holder)) => {
+                self.ask_holder(holder, &join, context);
+                Ok(())
+            }
+            Err(RoomCodeError::HostAway) => self.wait_for_host(&join, context),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Continues to join, when something is known of the holder of the name.
+    fn join_again(&mut self, text: &str, until: u64, holder: &NameHolder, context: &mut Context<'_>) {
+        if let root::Command::RoomCodes(room_codes::Command::Join { room, username, offer }) =
+            root::decode(text)
+        {
+            let join = Join { room: &room, username, offer: offer.as_ref(), text, until };
+            let joined = self.join(join, holder, context);
+            complain(joined, context);
+        }
+    }
+
+    /// Asks the holder of a name for a sign of life: it may be the player itself, which has lost its network.
+    fn ask_holder(&mut self, holder: PeerId, join: &Join<'_>, context: &Context<'_>) {
+        let (realm, membership) = (Arc::clone(&self.guests.realm), context.node.membership().cloned());
+        let (text, until) = (join.text.to_owned(), join.until);
+        self.wait(async move {
+            let is_alive = match membership {
+                Some(membership) => membership.peer_is_alive(&realm, &holder).await,
+                None => realm.is_alive(&holder).await,
+            };
+            let holder = if is_alive { NameHolder::Alive } else { NameHolder::Gone(holder) };
+            move |guest: &mut Guest, context: &mut Context<'_>| {
+                guest.join_again(&text, until, &holder, context);
+            }
+        });
+    }
+
+    /// Waits for a host that was lost. Players hear nothing of that.
+    fn wait_for_host(&mut self, join: &Join<'_>, context: &Context<'_>) -> Result<(), Problem> {
+        let (clock, until) = (context.node.clock().clone(), join.until);
+        if clock.now() >= until {
+            return Err(Problem::WrongRoom);
+        }
+        let text = join.text.to_owned();
+        self.wait(async move {
+            clock.sleep(HOST_INTERVAL).await;
+            move |guest: &mut Guest, context: &mut Context<'_>| {
+                guest.join_again(&text, until, &NameHolder::Unasked, context);
+            }
+        });
+        Ok(())
+    }
+
+    /// Joins a room that is not on this node.
     fn join_elsewhere(
         &mut self,
-        room: &str,
-        name: Option<String>,
-        text: &str,
+        Join { room, username, offer, text, until }: Join<'_>,
         context: &Context<'_>,
     ) -> Result<(), Problem> {
+        // Without all fields, it only asks if there is the room.
+        let name = username.filter(|_| offer.is_some());
         let (Some(membership), Some(code)) = (context.node.membership(), self.guests.room_codes.code(room))
         else {
             return Err(self.wrong_code(context.node));
         };
         let (key, player) = (self.guests.realm.key().clone(), context.peer.id().clone());
-        let joined = Arc::clone(membership).join(key, code, name, player);
+        let patience = self.guests.realm.probe_timeout();
+        let joined = Arc::clone(membership).join(key, code, name, player, patience);
         let text = text.to_owned();
         self.wait(async move {
             let joined = joined.await;
             move |guest: &mut Guest, context: &mut Context<'_>| {
-                if let root::Command::RoomCodes(room_codes::Command::Join { username, offer, .. }) =
+                if let root::Command::RoomCodes(room_codes::Command::Join { room, username, offer }) =
                     root::decode(&text)
                 {
-                    let joined = guest.joined(joined, username.is_some(), offer.as_ref(), context);
+                    let join = Join { room: &room, username, offer: offer.as_ref(), text: &text, until };
+                    let joined = guest.joined(joined, &join, context);
                     complain(joined, context);
                 }
             }
@@ -380,22 +507,17 @@ impl Guest {
         Ok(())
     }
 
-    fn joined(
-        &mut self,
-        joined: Joined,
-        has_username: bool,
-        offer: Option<&Object<'_>>,
-        context: &mut Context<'_>,
-    ) -> Result<(), Problem> {
-        match (joined, offer) {
+    fn joined(&mut self, joined: Joined, join: &Join<'_>, context: &mut Context<'_>) -> Result<(), Problem> {
+        match (joined, join.offer) {
             (Joined::In { seat, name, host }, Some(offer)) => {
                 self.take_seat(Seat::There(seat), &host, room_codes::offer(offer, &name), context)
             }
+            (Joined::Refused(RoomCodeError::HostAway), _) => self.wait_for_host(join, context),
             (Joined::Refused(RoomCodeError::NoRoom), _) => Err(self.wrong_code(context.node)),
             (Joined::Refused(error), _) => Err(error.into()),
             // Not the client's fault, so it does not count.
             (Joined::Unavailable, _) => Err(Problem::WrongRoom),
-            _ if !has_username => Err(Problem::NoUsername),
+            _ if join.username.is_none() => Err(Problem::NoUsername),
             _ => Err(Problem::NoOffer),
         }
     }
@@ -420,6 +542,18 @@ impl Guest {
 }
 
 /// Tells a client a problem.
+/// False if the client has said goodbye, or was sent away.
+fn may_come_back(departure: &Departure, end: Disconnect) -> bool {
+    use CloseReason::{KeyRevoked, Kicked, Left, Shutdown};
+    let is_lost = |reason| !matches!(reason, Left | Kicked | KeyRevoked | Shutdown);
+    match end {
+        _ if !departure.by_session => is_lost(departure.ended.reason),
+        Disconnect::ByServer(reason) => is_lost(reason),
+        Disconnect::Closed(code) => code == Some(GOING_AWAY),
+        Disconnect::Gone => true,
+    }
+}
+
 fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
     let Err(problem) = done else { return };
     match problem {
@@ -433,7 +567,7 @@ fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
 impl From<RoomCodeError> for Problem {
     fn from(error: RoomCodeError) -> Self {
         match error {
-            RoomCodeError::NoRoom => Problem::WrongRoom,
+            RoomCodeError::NoRoom | RoomCodeError::HostAway => Problem::WrongRoom,
             RoomCodeError::NoPlayer => Problem::NoPlayer,
             RoomCodeError::Full => Problem::RoomFull,
             RoomCodeError::TooMany => Problem::TooManyRooms,
@@ -446,15 +580,18 @@ async fn open_room(
     membership: Arc<Membership>,
     guests: Arc<Guests>,
     host: PeerId,
+    address: Option<IpAddr>,
     connection: ConnId,
 ) -> Result<Hosting, Option<RoomCodeError>> {
     loop {
-        let room = guests.room_codes.create(&host).map_err(Some)?;
+        let room = guests.room_codes.create(&host, address).map_err(Some)?;
         let (code, claimed) = membership.hold(&guests.realm, Entity::Room, room.code(), &host, connection);
         match claimed.await {
             Holding::Taken => {}
             Holding::Unavailable if !membership.allows_unclaimed() => return Err(None),
-            Holding::Granted | Holding::Unavailable => return Ok(Hosting { room, _code: Some(code) }),
+            Holding::Granted | Holding::Unavailable => {
+                return Ok(Hosting { room, code: Some(Box::new(code)) });
+            }
         }
     }
 }

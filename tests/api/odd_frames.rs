@@ -264,7 +264,8 @@ fn odd_frames_harm_nobody(transport: Transport) {
         pair.expect_served();
         odd.reset();
         wait_until("the odd one to be gone", || server.guests().len() == 4);
-        assert_eq!(server.room_codes().len(), 1);
+        // It shares its address with another host, so its own room does not wait for it.
+        wait_until("the end of its room", || server.room_codes().len() == 1);
         Ok(())
     });
     if let Err(error) = result {

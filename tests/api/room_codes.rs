@@ -1,6 +1,7 @@
 //! Room codes: a computer hosts a room, phones join it.
 
 mod bounds;
+mod lost_hosts;
 mod names;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, problem, respond};
@@ -246,7 +247,7 @@ fn a_host_that_disconnects_frees_its_room_and_its_place_in_the_client_limit() {
         |server| {
             let (mut host, room) = server.host();
             let mut player = server.player(&mut host, &room, "anna");
-            host.reset();
+            host.expect_closed_by_us(None);
             wait_until("the end of the room", || server.room_codes().is_empty());
             server.wait_for_guests(1);
             player.expect_problem(join(&room, "anna", OFFER), "wrong room");

@@ -35,7 +35,7 @@ fn a_host_that_starts_twice_is_found_under_its_code() {
         host.send(START_GAME);
         host.expect_quiet();
         // The room still ends with its host.
-        host.reset();
+        host.expect_closed_by_us(None);
         wait_until("the end of the room", || server.room_codes().is_empty());
     });
 }

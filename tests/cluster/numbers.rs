@@ -38,14 +38,19 @@ fn numbers_in_packets_never_change() {
     for (number, posted) in (0..).zip(posted) {
         assert_eq!((Posted::of_number(number), posted.number()), (Some(posted), number));
     }
-    let errors =
-        [RoomCodeError::NoRoom, RoomCodeError::NoPlayer, RoomCodeError::Full, RoomCodeError::TooMany];
+    let errors = [
+        RoomCodeError::NoRoom,
+        RoomCodeError::NoPlayer,
+        RoomCodeError::Full,
+        RoomCodeError::TooMany,
+        RoomCodeError::HostAway,
+    ];
     for (number, error) in (0..).zip(errors) {
         assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
     let unknown = (MessageKind::of_number(8), CloseReason::of_number(13), Posted::of_number(5));
-    assert_eq!((unknown, RoomCodeError::of_number(4)), ((None, None, None), None));
+    assert_eq!((unknown, RoomCodeError::of_number(5)), ((None, None, None), None));
 }
 
 #[test]

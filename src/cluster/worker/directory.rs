@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::{RETRY_DELAY, Worker};
+use super::{DIRECTORY_TIMEOUT, RETRY_DELAY, Worker};
 use crate::clock::millis;
 use crate::cluster::membership::{
     Ask, ClaimedName, OpenRequest, Opening, PendingName, digest, name_of, name_of_peer,
@@ -132,6 +132,22 @@ impl<B: Backplane> Worker<B> {
     /// True if the owner of a record is certainly not there: its node is dead, or is this one and knows better.
     pub(super) fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
         self.is_dead(owner.node) || (self.is_ours(owner.node) && !realm.is_held_by(id, owner.connection))
+    }
+
+    /// Asks a peer of any node for a sign of life. A peer that cannot be asked is taken for alive.
+    pub(super) async fn peer_is_alive(&self, realm: &Realm, id: &PeerId) -> bool {
+        if realm.contains(id.as_str()) {
+            return realm.is_alive(id).await;
+        }
+        let name = name_of_peer(&realm.address(id));
+        let located = self.locate([(name.clone(), None)].into_iter(), Duration::ZERO);
+        match timeout(DIRECTORY_TIMEOUT, located).await.ok().flatten().as_deref() {
+            None => true,
+            Some([Some(owner)]) => {
+                !self.is_gone(realm, id, *owner) && self.is_alive_there(realm, &name, *owner).await
+            }
+            Some(_) => false,
+        }
     }
 
     /// Asks another node whether the client of a connection is alive. A node that does not answer is taken for alive.

@@ -9,7 +9,7 @@ use super::{RETRY_DELAY, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Granted, Name, Owner, TokenDigest};
-use crate::rendezvous::{Guests, RoomCodeError};
+use crate::rendezvous::{Guests, NameHolder, RoomCodeError, Seating};
 use crate::router::{Peer, Realm};
 use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId};
 
@@ -107,14 +107,19 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Lets a player of another node into a room of this one.
-    pub(super) fn let_in(&self, from: NodeId, question: &Question) -> NodeAnswer {
+    pub(super) async fn let_in(&self, from: NodeId, question: &Question) -> NodeAnswer {
         let Question::Join { key, code, name, player, seat } = question else { return NodeAnswer::No };
-        let joined = match (self.guests(key), PeerId::parse(player)) {
-            (Some(guests), Ok(player)) => guests.room_codes.join(code, name, &player),
-            _ => Err(RoomCodeError::NoRoom),
-        };
+        let no_room = NodeAnswer::NotJoined(RoomCodeError::NoRoom.number());
+        let (Some(guests), Ok(player)) = (self.guests(key), PeerId::parse(player)) else { return no_room };
+        let mut joined = guests.room_codes.join(code, name, &player, &NameHolder::Unasked);
+        if let Ok(Seating::Held(holder)) = joined {
+            let is_alive = self.peer_is_alive(&guests.realm, &holder).await;
+            let holder = if is_alive { NameHolder::Alive } else { NameHolder::Gone(holder) };
+            joined = guests.room_codes.join(code, name, &player, &holder);
+        }
         match joined {
-            Ok((playing, host)) => {
+            Ok(Seating::Held(_)) => no_room,
+            Ok(Seating::In(playing, host)) => {
                 let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
                 self.notes.seats.borrow_mut().insert((from, *seat), playing);
                 NodeAnswer::Joined { name, host }

@@ -421,7 +421,7 @@ impl<B: Backplane> Worker<B> {
                 NodeAnswer::Yes
             }
             Question::Post { name, token, text } => self.take_post(&name, token, text).await,
-            join @ Question::Join { .. } => self.let_in(from, &join),
+            join @ Question::Join { .. } => self.let_in(from, &join).await,
             Question::Part { seat } => {
                 self.notes.seats.borrow_mut().remove(&(from, seat));
                 NodeAnswer::Yes

@@ -47,8 +47,8 @@ fn a_code_is_wrong_if_no_node_has_it_or_its_host_has_left() {
     for code in ["ABCD", "", "toolong-for-any-code", "A B", "\u{1}"] {
         player.expect_problem(join(code, "anna", OFFER), "wrong room");
     }
-    let (host, room) = nodes[0].host();
-    drop(host);
+    let (mut host, room) = nodes[0].host();
+    host.expect_closed_by_us(None);
     wait_until("the room to be gone", || nodes[0].room_codes().is_empty());
     player.expect_problem(join(&room, "anna", OFFER), "wrong room");
     player.expect_quiet();
@@ -99,6 +99,8 @@ fn names_are_given_once_and_kept_for_players_of_other_nodes() {
     host.expect(offered("anna"));
     let mut other = nodes[2].guest("other");
     other.send(join(&room, "anna", OFFER));
+    anna.expect_ping();
+    anna.pong(b"");
     let longer = host.expect_text();
     assert!(longer.contains(r#","clientUsername":"anna"#) && longer != offered("anna"), "{longer}");
 
@@ -113,6 +115,46 @@ fn names_are_given_once_and_kept_for_players_of_other_nodes() {
     host.expect(offered("anna"));
     host.send(respond("anna", ANSWER));
     anna.expect(ANSWER);
+}
+
+#[test]
+fn a_player_that_lost_its_network_gets_its_name_back_on_any_node() {
+    let nodes = Nodes::start_with(3, Degraded::Allow, |config| {
+        config.limits.probe_timeout = Duration::from_millis(500);
+    });
+    let (mut host, room) = nodes[0].host();
+    for (lost, back) in [(1, 2), (1, 0), (0, 2)] {
+        let name = format!("anna {lost} {back}");
+        let mut old = nodes[lost].guest("old");
+        old.send(join(&room, &name, OFFER));
+        host.expect(offered(&name));
+        let mut new = nodes[back].guest("new");
+        new.send(join(&room, &name, OFFER));
+        old.expect_ping();
+        host.expect(offered(&name));
+        host.send(respond(&name, ANSWER));
+        new.expect(ANSWER);
+        assert_eq!(old.expect_close(), CloseReason::Evicted.ending().code);
+    }
+}
+
+#[test]
+fn players_of_other_nodes_wait_for_a_host_that_was_lost() {
+    let nodes = Nodes::start(2);
+    let (host, room) = nodes[0].host();
+    host.reset();
+    nodes[0].wait_until_hostless(&room);
+    let mut player = nodes[1].guest("anna");
+    player.send(join(&room, "anna", OFFER));
+    let (mut host, again) = nodes[0].host();
+    assert_eq!(again, room);
+    host.expect(offered("anna"));
+    host.send(respond("anna", ANSWER));
+    player.expect(ANSWER);
+    // The code is free for other nodes when the room ends.
+    host.expect_closed_by_us(None);
+    wait_until("the room to be gone", || nodes[0].room_codes().is_empty());
+    player.expect_problem(join(&room, "anna", OFFER), "wrong room");
 }
 
 #[test]

@@ -18,7 +18,8 @@ fn the_exchanges_happen_as_they_are_written() {
             eprintln!("{} on the transport {transport:?}", block.at(0));
             let mut play = Play::new(transport, |config| block.configure(config), &block.random());
             for (number, line) in block.lines.iter().enumerate() {
-                play.line(line.trim(), &block.at(number + 1));
+                let next = block.lines.get(number + 1).map_or("", |next| next.trim());
+                play.line(line.trim(), next, &block.at(number + 1));
             }
             play.finish(&block.at(block.lines.len() + 1));
         }

@@ -56,6 +56,11 @@ impl TestServer {
         (caller, id)
     }
 
+    /// Waits until the server knows that the host of a room was lost.
+    pub fn wait_until_hostless(&self, room: &str) {
+        wait_until("a host to be missed", || self.room_codes().is_waiting(room));
+    }
+
     pub fn guests(&self) -> Arc<Realm> {
         Arc::clone(&self.root_tenant().guests().realm)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use peerbroker::keys::KeyStore as _;
 
@@ -40,6 +41,9 @@ fn come_and_go(server: &TestServer, name: &str, over: &AtomicBool) -> usize {
     admitted
 }
 
+/// Time for which a room waits for a host that was lost.
+const RECLAIM: Duration = Duration::from_secs(10);
+
 fn play(server: &TestServer, over: &AtomicBool) {
     while !over.load(Ordering::SeqCst) {
         let mut guest = server.begin_guest("guest", &server.root_of("one"));
@@ -76,6 +80,8 @@ fn a_key_that_goes_on_and_off_under_load_leaves_nothing_behind() {
         bystander.expect_nothing("bystander");
         server.client_of("one", "last").expect_nothing("last");
         wait_until("nobody", || server.tenant("one").is_empty());
+        // Those whose hosts were lost wait for them.
+        server.advance(RECLAIM);
         wait_until("no room", || server.tenant("one").guests().room_codes.is_empty());
         assert_eq!(server.node().peers(), 1);
         keys.remove("one");

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
+use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, problem, respond};
 use crate::harness::{TestServer, on_own, on_own_with, wait_until};
 
 const ROOM: Duration = Duration::from_secs(10);
+/// `--reclaim_timeout`.
+const RECLAIM: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
 /// Rooms with a timeout shorter than the ping interval.
@@ -19,12 +21,12 @@ fn rooms_of_a_key_are_limited() {
         |config| config.limits.room_codes = 2,
         |server| {
             let (mut first, _) = server.host();
-            let (second, _) = server.host();
+            let (mut second, _) = server.host();
             let mut third = server.guest("third");
             third.expect_problem(r#"{"action":"createRoom"}"#, "too many rooms");
             // A host's second room replaces its first, so the number stays.
             first.create_room();
-            second.reset();
+            second.expect_closed_by_us(None);
             wait_until("the end of a room", || server.room_codes().len() == 1);
             third.create_room();
             first.expect_quiet();
@@ -38,12 +40,14 @@ fn players_of_a_room_are_limited() {
         |config| config.limits.room_code_players = 2,
         |server| {
             let (mut host, room) = server.host();
-            let anna = server.player(&mut host, &room, "anna");
+            let mut anna = server.player(&mut host, &room, "anna");
             let mut bert = server.player(&mut host, &room, "bert");
             let mut cleo = server.guest("cleo");
-            for name in ["cleo", "anna"] {
-                cleo.expect_problem(join(&room, name, OFFER), "room full");
-            }
+            cleo.expect_problem(join(&room, "cleo", OFFER), "room full");
+            cleo.send(join(&room, "anna", OFFER));
+            anna.expect_ping();
+            anna.pong(b"");
+            cleo.expect(problem("room full"));
             host.expect_quiet();
             anna.reset();
             server.wait_for_guests(3);
@@ -181,7 +185,10 @@ fn a_room_does_not_outlive_a_host_that_is_dropped_for_its_silence() {
         server.advance(Duration::from_secs(30));
         player.expect_ping();
         assert_eq!(host.expect_close(), None);
-        wait_until("the end of the room", || server.room_codes().is_empty());
+        // It was lost, and had time to come back.
+        server.wait_until_hostless(&room);
+        server.advance(RECLAIM);
+        assert!(server.room_codes().is_empty());
         player.expect_problem(join(&room, "anna", OFFER), "wrong room");
     });
 }

@@ -1,7 +1,23 @@
 //! Names of players: how they are taken, kept, and returned.
 
+use std::time::Duration;
+
+use peerbroker::wire::CloseReason;
+
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
-use crate::harness::{RawClient, on_own, wait_until};
+use crate::harness::{RawClient, on_own, on_own_with, wait_until};
+
+/// `--probe_timeout`.
+const PROBE: Duration = Duration::from_secs(3);
+/// A client from which nothing is read counts as heard at this interval.
+const HEARING: Duration = Duration::from_millis(250);
+const MS: Duration = Duration::from_millis(1);
+
+/// The holder of a name is asked whether it lives.
+fn lives(holder: &mut RawClient) {
+    holder.expect_ping();
+    holder.pong(b"");
+}
 
 /// The name of the next player, as the host gets it.
 fn next_name(host: &mut RawClient) -> String {
@@ -63,6 +79,7 @@ fn a_name_in_use_is_made_longer_until_it_is_free() {
         for _ in 0..40 {
             let mut other = server.guest("another anna");
             other.send(join(&room, "anna", OFFER));
+            lives(&mut first);
             let name = next_name(&mut host);
             let appended = name.strip_prefix("anna").unwrap();
             assert!(!appended.is_empty(), "{names:?}");
@@ -84,13 +101,92 @@ fn a_name_of_full_length_in_use_is_still_made_longer() {
     on_own(|server| {
         let (mut host, room) = server.host();
         let long = "z".repeat(20);
-        let _first = server.player(&mut host, &room, &long);
+        let mut first = server.player(&mut host, &room, &long);
         let mut second = server.guest("second");
         second.send(join(&room, &long, OFFER));
+        lives(&mut first);
         let name = next_name(&mut host);
         assert!(name.starts_with(&long) && name.len() > 20, "{name}");
         host.send(respond(&name, ANSWER));
         second.expect(ANSWER);
+    });
+}
+
+#[test]
+fn a_player_that_lost_its_network_comes_back_before_the_start_under_its_name() {
+    on_own(|server| {
+        let (mut host, room) = server.host();
+        let mut lost = server.player(&mut host, &room, "anna");
+        let mut again = server.guest("anna again");
+        again.send(join(&room, "anna", OFFER));
+        lost.expect_ping();
+        host.expect_quiet();
+        server.advance(PROBE - MS);
+        host.expect_quiet();
+        server.advance(MS);
+        host.expect(offered("anna"));
+        host.send(respond("anna", ANSWER));
+        again.expect(ANSWER);
+        lost.expect_closed_with(CloseReason::Evicted.ending().code);
+        // The end of the lost connection does not free the name.
+        server.wait_for_guests(2);
+        host.send(respond("anna", ANSWER));
+        again.expect(ANSWER);
+    });
+}
+
+#[test]
+fn a_lost_player_of_a_full_room_comes_back() {
+    on_own_with(
+        |config| config.limits.room_code_players = 1,
+        |server| {
+            let (mut host, room) = server.host();
+            let mut lost = server.player(&mut host, &room, "anna");
+            let mut again = server.guest("anna again");
+            again.send(join(&room, "anna", OFFER));
+            lost.expect_ping();
+            server.advance(PROBE);
+            host.expect(offered("anna"));
+        },
+    );
+}
+
+#[test]
+fn players_that_ask_for_the_names_of_each_other_are_both_alive() {
+    on_own(|server| {
+        let (mut host, room) = server.host();
+        let mut players = [("anna", "bert"), ("bert", "anna")]
+            .map(|(name, wanted)| (server.player(&mut host, &room, name), wanted));
+        for (player, wanted) in &mut players {
+            player.send(join(&room, wanted, OFFER));
+        }
+        // Nothing is read from either, so neither pong is.
+        for (player, _) in &mut players {
+            player.expect_ping();
+            player.pong(b"");
+        }
+        server.advance(HEARING);
+        for _ in 0..2 {
+            let name = next_name(&mut host);
+            assert_eq!(name.len(), "anna+".len(), "{name}");
+        }
+        server.advance(PROBE);
+        players.iter_mut().for_each(|(player, _)| player.expect_quiet());
+    });
+}
+
+#[test]
+fn a_name_whose_holder_leaves_while_it_is_asked_is_free() {
+    on_own(|server| {
+        let (mut host, room) = server.host();
+        let mut leaving = server.player(&mut host, &room, "anna");
+        let mut other = server.guest("other");
+        other.send(join(&room, "anna", OFFER));
+        leaving.expect_ping();
+        leaving.close(None);
+        host.expect(offered("anna"));
+        host.send(respond("anna", ANSWER));
+        other.expect(ANSWER);
     });
 }
 

@@ -19,6 +19,7 @@ const FULL: &str = "Server has reached its concurrent user limit";
 const ALIVE: Duration = Duration::from_secs(60);
 const PING: Duration = Duration::from_secs(20);
 const STALL: Duration = Duration::from_secs(5);
+const RECLAIM: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
@@ -160,6 +161,8 @@ fn a_host_that_stops_reading_is_closed_and_its_room_with_it() {
         (0..500).for_each(|_| player.send(&frame));
         wait_until("its outbox to be full", || player.expect_text() == problem("wrong room"));
         expect_slow_reader(server, &mut player, &frame, slow);
+        // It may come back, as after any loss.
+        server.advance(RECLAIM);
         wait_until("the end of the room", || server.room_codes().is_empty());
     });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::config::Limits;
-use peerbroker::rendezvous::{HostedRoom, PlayerName, RoomCodeError, RoomCodes};
+use peerbroker::rendezvous::{HostedRoom, NameHolder, PlayerName, RoomCodeError, RoomCodes, Seating};
 
 use crate::{House, peer};
 
@@ -24,17 +24,18 @@ fn rooms() -> (House, Arc<RoomCodes>) {
 }
 
 fn host(rooms: &Arc<RoomCodes>) -> HostedRoom {
-    rooms.create(&peer("host")).unwrap_or_else(|error| panic!("{error:?}"))
+    rooms.create(&peer("host"), None).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 fn player(rooms: &Arc<RoomCodes>, hosting: &HostedRoom, name: &str) -> PlayerName {
-    let (playing, host) = rooms.join(hosting.code(), name, &peer(name)).unwrap_or_else(|e| panic!("{e:?}"));
+    let joined = rooms.join(hosting.code(), name, &peer(name), &NameHolder::Alive);
+    let Seating::In(playing, host) = joined.unwrap_or_else(|e| panic!("{e:?}")) else { panic!("it is held") };
     assert_eq!(host, peer("host"));
     playing
 }
 
 fn problem(rooms: &Arc<RoomCodes>, code: &str, name: &str) -> Option<RoomCodeError> {
-    rooms.join(code, name, &peer("somebody")).err()
+    rooms.join(code, name, &peer("somebody"), &NameHolder::Unasked).err()
 }
 
 #[test]
@@ -80,16 +81,16 @@ fn no_more_rooms_than_the_limit() {
     let (_house, rooms) = house_with(|limits| limits.room_codes = 2);
     let one = host(&rooms);
     let _two = host(&rooms);
-    assert_eq!(rooms.create(&peer("third")).err(), Some(RoomCodeError::TooMany));
+    assert_eq!(rooms.create(&peer("third"), None).err(), Some(RoomCodeError::TooMany));
     drop(one);
     let _three = host(&rooms);
-    assert_eq!(rooms.create(&peer("fourth")).err(), Some(RoomCodeError::TooMany));
+    assert_eq!(rooms.create(&peer("fourth"), None).err(), Some(RoomCodeError::TooMany));
 }
 
 #[test]
 fn no_room_at_all_with_a_limit_of_zero() {
     let (_house, rooms) = house_with(|limits| limits.room_codes = 0);
-    assert_eq!(rooms.create(&peer("host")).err(), Some(RoomCodeError::TooMany));
+    assert_eq!(rooms.create(&peer("host"), None).err(), Some(RoomCodeError::TooMany));
 }
 
 #[test]
@@ -155,8 +156,7 @@ fn the_host_of_a_removed_room_does_not_affect_a_new_room_with_the_same_code() {
     assert!(!playing.is_room_open());
     drop((hosting, playing));
     assert_eq!(again.player("anna"), Ok(Some(peer("anna"))));
-    let (_bert, at) = rooms.join(again.code(), "bert", &peer("bert")).ok().unwrap();
-    assert_eq!(at, peer("host"));
+    let _bert = player(&rooms, &again, "bert");
 }
 
 #[test]

@@ -52,7 +52,8 @@ impl Play {
         Play { clients: BTreeMap::new(), server, app, words: Words::new(random) }
     }
 
-    pub(super) fn line(&mut self, line: &str, at: &str) {
+    /// Plays a line. `next` is the one after it.
+    pub(super) fn line(&mut self, line: &str, next: &str, at: &str) {
         if line.is_empty() || line.starts_with('#') {
             return;
         }
@@ -100,7 +101,13 @@ impl Play {
                 assert_eq!(said, self.words.hear(wanted, &said), "{at}");
                 actor.heard(wanted);
             }
-            Some((">", says)) => actor.say(&self.words.fill(says), at),
+            Some((">", says)) => {
+                actor.say(&self.words.fill(says));
+                // A client whose message has another one pinged waits for its pong.
+                if !next.ends_with(" < ping") {
+                    actor.sync(at);
+                }
+            }
             Some(("falls", "silent")) => actor.takes_part = false,
             Some(("breaks", "off")) => {
                 let guests = self.server.guests().len();
@@ -145,7 +152,7 @@ impl Play {
 }
 
 impl Actor {
-    fn say(&mut self, says: &str, at: &str) {
+    fn say(&mut self, says: &str) {
         let (word, rest) = says.split_once(' ').unwrap_or((says, ""));
         match word {
             "ping" => self.client.ping(rest.as_bytes()),
@@ -157,7 +164,6 @@ impl Actor {
             }
             _ => self.client.send(says),
         }
-        self.sync(at);
     }
 
     fn heard(&mut self, wanted: &str) {

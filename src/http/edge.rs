@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use actix_http::{ConnectionType, Request, RequestHead, Response};
+use actix_http::header::{HeaderName, HeaderValue};
+use actix_http::{ConnectionType, Request, Response};
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceResponse};
 
@@ -27,7 +27,6 @@ where
     path::merge_slashes(request.head_mut());
     let connection = request.conn_data::<Rc<ConnectionState>>().map(Rc::clone);
     if let Some(connection) = &connection
-        && !announces_body(request.head())
         && forwarded::is_by_proxy(&runtime.config(), request.head())
     {
         let runtime = Arc::clone(runtime);
@@ -51,10 +50,4 @@ where
         }
         Ok(response)
     }
-}
-
-/// True if a body may follow, which may never come: then the connection is not idle, and ends soon.
-fn announces_body(head: &RequestHead) -> bool {
-    head.headers.contains_key(TRANSFER_ENCODING)
-        || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }

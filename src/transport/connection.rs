@@ -199,6 +199,8 @@ pub(crate) struct ConnectionState {
     head_begun: Cell<bool>,
     has_answered: Cell<bool>,
     kept: RefCell<Option<Kept>>,
+    /// Nobody has read to the end of a request's body, so it may never come.
+    owes_body: Cell<bool>,
     /// Bytes that HTTP may still read before it must handle its input.
     readable: Cell<usize>,
     ended: Cell<bool>,
@@ -247,6 +249,7 @@ impl ConnectionState {
             head_begun: Cell::default(),
             has_answered: Cell::default(),
             kept: RefCell::default(),
+            owes_body: Cell::default(),
             readable: Cell::new(READ_SIZE),
             ended: Cell::default(),
             reader: RefCell::default(),
@@ -267,9 +270,10 @@ impl ConnectionState {
         }
     }
 
-    /// Time for which the connection may be idle.
+    /// Time for which the connection may be idle. A connection that waits for a body is not idle, and ends soon.
     pub(crate) fn idle_time(&self) -> &'static IdleTime {
-        let is_kept = self.kept.borrow().as_ref().is_some_and(|kept| (kept.may_stay)());
+        let is_kept =
+            !self.owes_body.get() && self.kept.borrow().as_ref().is_some_and(|kept| (kept.may_stay)());
         if is_kept { &OF_PROXIES } else { &OF_CLIENTS }
     }
 
@@ -377,19 +381,23 @@ where
     S: Service<Request, Response = ServiceResponse<BoxBody>>,
 {
     let active = request.conn_data::<Rc<ConnectionState>>().map(ConnectionState::handle);
-    if let (Some(ActiveRequest(connection)), payload) = (&active, request.payload())
-        && !matches!(payload, Payload::None)
-    {
-        let (connection, mut body) = (Rc::clone(connection), payload.take());
-        // The connection reads it only as fast as the handler asks for it.
-        let paced = poll_fn(move |cx| {
-            let next = body.poll_next_unpin(cx);
-            if next.is_pending() {
-                connection.want_body();
-            }
-            next
-        });
-        *payload = Payload::Stream { payload: Box::pin(paced) };
+    if let (Some(ActiveRequest(connection)), payload) = (&active, request.payload()) {
+        // The body of the request before, if it had one, ended in front of this head.
+        connection.owes_body.set(!matches!(payload, Payload::None));
+        if connection.owes_body.get() {
+            let (connection, mut body) = (Rc::clone(connection), payload.take());
+            // The connection reads it only as fast as the handler asks for it.
+            let paced = poll_fn(move |cx| {
+                let next = body.poll_next_unpin(cx);
+                match &next {
+                    Poll::Pending => connection.want_body(),
+                    Poll::Ready(None) => connection.owes_body.set(false),
+                    Poll::Ready(Some(_)) => {}
+                }
+                next
+            });
+            *payload = Payload::Stream { payload: Box::pin(paced) };
+        }
     }
     let response = service.call(request);
     async move {

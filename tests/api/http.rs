@@ -332,6 +332,42 @@ fn a_client_of_a_trusted_proxy_is_told_a_longer_time() {
     }
 }
 
+#[test]
+fn a_connection_of_a_trusted_proxy_is_kept_once_the_body_of_its_request_was_read() {
+    on_own_with(
+        |config| config.proxied = true,
+        |server| {
+            let told = |connection: &mut HttpConnection, target: &str, rest: &str| {
+                connection.send(format!("POST {target} HTTP/1.1\r\nHost: server.test\r\n{rest}"));
+                connection.response(false).header("keep-alive").expect("a time")
+            };
+            let _a = server.client("a");
+            let offer = server.post_target("a", "offer");
+            let bodies = [
+                "Content-Length: 14\r\n\r\n{\"type\":\"ANY\"}",
+                "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                "Content-Length: 0\r\n\r\n",
+            ];
+            let mut posting = bodies.map(|body| (server.http(), body));
+            for (connection, body) in &mut posting {
+                assert_eq!(told(connection, &offer, body), "timeout=620", "{body}");
+            }
+            let heads = ["Content-Length: 1\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"];
+            let silent = heads.map(|head| {
+                let mut connection = server.http();
+                assert_eq!(told(&mut connection, "/nothing", bodies[2]), "timeout=620");
+                assert_eq!(told(&mut connection, "/nothing", head), "timeout=5", "{head}");
+                connection
+            });
+            silent.into_iter().for_each(|mut connection| connection.expect_end());
+            // The others are older than those that have ended, and are still there.
+            for (connection, body) in &mut posting {
+                assert_eq!(told(connection, &offer, body), "timeout=620", "{body}");
+            }
+        },
+    );
+}
+
 /// As curl with `--http2` and clients in Java send it.
 #[test]
 fn an_upgrade_that_is_ignored_is_not_in_the_answer() {

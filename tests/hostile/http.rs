@@ -16,12 +16,14 @@ const GIVEN_UP: Duration = Duration::from_secs(30);
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n";
 
 pub fn silent_bodies(target: &mut Target) {
-    let request = HEALTH.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let silent: Vec<TcpStream> = (0..1100).map(|_| target.connect()).collect();
-    for connection in &silent {
+    let silent = HEALTH.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+    // Half of the connections are kept as those of proxies before.
+    let requests = [&silent, &[HEALTH, &silent].concat()];
+    let connections: Vec<TcpStream> = (0..1100).map(|_| target.connect()).collect();
+    for (connection, request) in connections.iter().zip(requests.into_iter().cycle()) {
         push(connection, request.as_bytes(), Instant::now() + SECOND);
     }
-    expect_all_ended(&silent, GIVEN_UP);
+    expect_all_ended(&connections, GIVEN_UP);
 }
 
 pub fn dripping_heads(target: &mut Target) {

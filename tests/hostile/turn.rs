@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -142,8 +143,7 @@ pub fn slow_readers(target: &mut Target) {
 }
 
 pub fn garbage(target: &mut Target) {
-    let turn = turn_of(target);
-    send_garbage(turn, 2000);
+    let plain = turn_of(target);
     // With a certificate, the port takes TLS as well.
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let turn = free.expect("a free port");
@@ -151,7 +151,11 @@ pub fn garbage(target: &mut Target) {
     let (key, cert) = (format!("{tls}/ec-pkcs8.key"), format!("{tls}/ec-chain.pem"));
     let flags = ["--turn", &turn.to_string(), "--turn_secret", SECRET, "--sslkey", &key, "--sslcert", &cert];
     let _program = Program::start(&flags);
-    send_garbage(turn, 500);
+    // Both at once: what is not closed at once has ten seconds.
+    thread::scope(|scope| {
+        scope.spawn(|| send_garbage(plain, 2000));
+        send_garbage(turn, 500);
+    });
 }
 
 fn send_garbage(turn: SocketAddr, count: usize) {

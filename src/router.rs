@@ -24,7 +24,7 @@ mod state;
 pub use cluster::Cluster;
 pub use lease::{Departure, IdLease, Peer, PendingRegistration, PostPermit};
 pub use outbox::{Outbox, STATE_PART, Writer};
-pub use outgoing::{ForwardOutcome, Outgoing, Receipt};
+pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
 pub use realm::{Backlog, Holder};
 pub use remote::Located;
 pub use routed::{Flush, Routed};

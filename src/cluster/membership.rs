@@ -337,6 +337,12 @@ impl Membership {
         state.node.is_some() && self.clock.elapsed() < state.good_until
     }
 
+    /// True if this is still a life of the node, as far as the others can know.
+    pub(super) fn is_in_life(&self, life: Option<NodeId>) -> bool {
+        let state = self.state.lock();
+        state.node == life && self.is_alive(&state)
+    }
+
     /// True if the lease is being renewed. A node that failed to renew it for half its time takes no new ids.
     fn is_renewed(&self, state: &State) -> bool {
         state.node.is_some() && self.clock.elapsed() < state.good_until.saturating_sub(self.lease() / 2)

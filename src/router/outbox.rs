@@ -95,12 +95,15 @@ struct Line {
     behind: usize,
     // Queued messages raise the bound until the outbox was empty once.
     waited: Option<Drained>,
+    // A message of another node was added, which may be late.
+    has_foreign: bool,
     // Owners of turns that had theirs in the present round.
     had_turn: HashSet<Option<PeerId>>,
 }
 
 impl Line {
     fn push(&mut self, outgoing: Outgoing) {
+        self.has_foreign |= outgoing.is_foreign();
         if !self.frames.is_empty() {
             self.behind += cost(&outgoing);
         }
@@ -128,6 +131,22 @@ impl Line {
         if let Some(frame) = self.frames.remove(at) {
             self.had_turn.insert(frame.turn());
             self.frames.push_front(frame);
+            self.recount();
+        }
+    }
+
+    // Drops messages, of those that are written next, whose senders have heard that they are lost.
+    fn drop_late(&mut self) {
+        if !self.has_foreign {
+            return;
+        }
+        let begun = self.begun();
+        if self.frames.iter().take(GATHER).skip(begun).any(Outgoing::is_late) {
+            let mut place = 0;
+            self.frames.retain(|outgoing| {
+                place += 1;
+                place <= begun || !outgoing.is_late()
+            });
             self.recount();
         }
     }
@@ -330,7 +349,12 @@ impl Outbox {
         let Some(mut writer) = self.writer.take() else { return self.wake_task() };
         while !self.is_empty() && !self.broken {
             let mut slices = Self::slices();
-            match writer.write(self.gather(&mut slices)) {
+            let bytes = self.gather(&mut slices);
+            if bytes.is_empty() {
+                // All were late.
+                break;
+            }
+            match writer.write(bytes) {
                 Ok(0) => self.broken = true,
                 Ok(count) => self.note_written(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -364,8 +388,10 @@ impl Outbox {
     }
 
     /// The first frame that is not fully written.
-    pub fn front(&self) -> Option<&Frame> {
-        self.line.as_ref()?.frames.front().map(|outgoing| &outgoing.frame)
+    pub fn front(&mut self) -> Option<&Frame> {
+        let line = self.line.as_mut()?;
+        line.drop_late();
+        line.frames.front().map(|outgoing| &outgoing.frame)
     }
 
     /// Moves the frame to the front whose turn it is: senders of offers take turns, each with its own messages in order, so that many
@@ -388,8 +414,9 @@ impl Outbox {
 
     /// The bytes to write next, for one vectored write.
     #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "used is at most GATHER"))]
-    pub fn gather<'s, 'a>(&'a self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
-        let Some(line) = &self.line else { return &[] };
+    pub fn gather<'s, 'a>(&'a mut self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
+        let Some(line) = &mut self.line else { return &[] };
+        line.drop_late();
         let used = line.frames.len().min(GATHER);
         for (slice, outgoing) in slices.iter_mut().zip(&line.frames) {
             *slice = IoSlice::new(outgoing.frame.as_bytes());
@@ -553,7 +580,8 @@ mod tests {
         let mut next = || {
             outbox.give_turn();
             let text = String::from_utf8(outbox.front()?.payload().to_vec()).unwrap();
-            outbox.advance(outbox.front()?.len());
+            let len = outbox.front()?.len();
+            outbox.advance(len);
             Some(text)
         };
         let order: Vec<String> = std::iter::from_fn(&mut next).collect();

@@ -23,8 +23,17 @@ pub enum ForwardOutcome {
     Dropped,
 }
 
+/// Reports the outcome of a message to the node that has forwarded it. It may be called under the lock of a slot.
+pub trait Reporter: Send {
+    /// Called once.
+    fn report(&self, outcome: ForwardOutcome);
+
+    /// False if that node has given the message up by now, and has told its sender so.
+    fn is_awaited(&self) -> bool;
+}
+
 /// Tells another node the outcome of its message: once, and [`ForwardOutcome::Dropped`] by default.
-pub struct Receipt(Option<Box<dyn FnOnce(ForwardOutcome) + Send>>);
+pub struct Receipt(Option<Box<dyn Reporter>>);
 
 impl Outgoing {
     /// A frame of the broker itself. It is lost with the connection, unless the same client takes over.
@@ -82,6 +91,12 @@ impl Outgoing {
         self.receipt.is_some()
     }
 
+    /// True if its sender has heard already that it is lost, as after a pause of this process: it must not be delivered any more.
+    pub(super) fn is_late(&self) -> bool {
+        let reporter = self.receipt.as_ref().and_then(|receipt| receipt.0.as_ref());
+        reporter.is_some_and(|reporter| !reporter.is_awaited())
+    }
+
     /// Tells the outcome to the node that the message belongs to, if that is another one.
     pub fn settle(&mut self, outcome: ForwardOutcome) {
         if let Some(receipt) = &mut self.receipt.take() {
@@ -91,14 +106,14 @@ impl Outgoing {
 }
 
 impl Receipt {
-    /// A receipt that calls `answer` once. It may be called under the lock of a slot.
-    pub fn new(answer: impl FnOnce(ForwardOutcome) + Send + 'static) -> Self {
-        Receipt(Some(Box::new(answer)))
+    /// A receipt of this reporter.
+    pub fn new(reporter: impl Reporter + 'static) -> Self {
+        Receipt(Some(Box::new(reporter)))
     }
 
     fn settle(&mut self, outcome: ForwardOutcome) {
-        if let Some(answer) = self.0.take() {
-            answer(outcome);
+        if let Some(reporter) = self.0.take() {
+            reporter.report(outcome);
         }
     }
 }

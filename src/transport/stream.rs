@@ -159,7 +159,10 @@ impl StreamState {
 fn take_line(outbox: &mut Outbox) -> Poll<Option<Bytes>> {
     loop {
         outbox.give_turn();
-        let Some(frame) = outbox.front().filter(|_| !outbox.is_broken()) else { break };
+        if outbox.is_broken() {
+            break;
+        }
+        let Some(frame) = outbox.front() else { break };
         let (opcode, len) = (frame.opcode(), frame.len());
         let line = (opcode == Some(Opcode::Text)).then(|| line(frame));
         outbox.advance(len);

@@ -11,12 +11,12 @@ use tokio::time::{sleep, timeout};
 
 use super::{End, Parked, RETRY_DELAY, Worker};
 use crate::cluster::link::Arrival;
-use crate::cluster::membership::{name_of, name_of_peer};
+use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
-use crate::events::ClusterEvent;
+use crate::events::{ClusterEvent, PeerAddress};
 use crate::rooms::News;
-use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt};
+use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
 use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, numbers};
 
 /// Time for which one read waits for a batch.
@@ -29,6 +29,35 @@ const TRIM_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_PARKED: usize = 4096;
 
 numbers!(ForwardOutcome: Delivered = 0, NotHere = 1, Dropped = 2);
+
+/// A message that another node has forwarded and waits for, as long as it believes in the life of this node that got it.
+struct Forwarded {
+    membership: Arc<Membership>,
+    life: Option<NodeId>,
+    from: NodeId,
+    recipient: Named,
+    ticket: u64,
+}
+
+/// The name by which another node knows the recipient of a message.
+enum Named {
+    Peer(PeerAddress),
+    AsCalled(OwnedName),
+}
+
+impl Reporter for Forwarded {
+    fn report(&self, outcome: ForwardOutcome) {
+        let recipient = match &self.recipient {
+            Named::Peer(address) => name_of(address),
+            Named::AsCalled(name) => name.borrowed(),
+        };
+        self.membership.report(self.from, recipient, self.ticket, outcome);
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.membership.is_in_life(self.life)
+    }
+}
 
 /// The state that the packets of one read share.
 #[derive(Default)]
@@ -262,14 +291,11 @@ impl<B: Backplane> Worker<B> {
                 let (node, address) = (self.node.upgrade(), realm.address(&id));
                 let relayed = node.and_then(|node| node.relayed_answer(&sender, &address, kind, text));
                 let frame = Frame::of_text(relayed.as_deref().unwrap_or(text));
-                let membership = Arc::clone(&self.shared);
-                let receipt = if is_call {
-                    // It was called by another name than its id.
-                    let name = to.to_owned_name();
-                    Receipt::new(move |outcome| membership.report(from, name.borrowed(), ticket, outcome))
-                } else {
-                    Receipt::new(move |outcome| membership.report(from, name_of(&address), ticket, outcome))
-                };
+                // It may have been called by another name than its id.
+                let recipient =
+                    if is_call { Named::AsCalled(to.to_owned_name()) } else { Named::Peer(address) };
+                let (membership, life) = (Arc::clone(&self.shared), self.node());
+                let receipt = Receipt::new(Forwarded { membership, life, from, recipient, ticket });
                 let message = Outgoing::foreign(sender, kind, frame, receipt);
                 arriving.flushes.extend(self.accept(&realm, &id, ConnId::new(connection), message));
             }

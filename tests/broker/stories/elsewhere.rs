@@ -1,10 +1,13 @@
 //! Peers of other nodes, and ids that nobody has: what a node of a cluster keeps of them.
 
-use peerbroker::config::Limits;
-use peerbroker::router::{Located, Routed};
-use peerbroker::wire::DropReason;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::messages;
+use peerbroker::config::Limits;
+use peerbroker::router::{ForwardOutcome, Located, Outgoing, Receipt, Reporter, Routed};
+use peerbroker::wire::{DropReason, MessageKind};
+
+use super::{blocked, messages};
 use crate::socket::Socket;
 use crate::{House, offer, peer, send, text};
 
@@ -17,6 +20,50 @@ fn node(set: impl FnOnce(&mut Limits)) -> House {
 /// True if a message is kept until its recipient is found.
 fn is_sought(routed: &Routed) -> bool {
     matches!(routed, Routed::Queued)
+}
+
+/// The node of a sender, which may have told it that its messages are lost.
+#[derive(Clone)]
+struct Forwarder {
+    waits: Arc<AtomicBool>,
+    outcomes: Arc<Mutex<Vec<ForwardOutcome>>>,
+}
+
+impl Reporter for Forwarder {
+    fn report(&self, outcome: ForwardOutcome) {
+        self.outcomes.lock().unwrap().push(outcome);
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_message_that_another_node_has_given_up_is_not_written_any_more() {
+    let house = node(|_| {});
+    let (a, socket) = (house.connect("a", "s", &Socket::open()), blocked(3));
+    let b = house.connect("b", "t", &socket);
+    let forwarder = Forwarder { waits: Arc::new(true.into()), outcomes: Arc::default() };
+    let accept = |message: &str| {
+        let receipt = Receipt::new(forwarder.clone());
+        let message = Outgoing::foreign(peer("far"), MessageKind::Offer, text(message), receipt);
+        drop(house.realm.accept(&peer("b"), b.connection(), message));
+    };
+    // Three bytes of it are written.
+    accept("begun");
+    accept("late");
+    offer(&a, "b", "from here");
+    forwarder.waits.store(false, Ordering::Relaxed);
+    accept("late as well");
+    socket.set_room(usize::MAX);
+    b.with_outbox(|outbox| {
+        outbox.unblock();
+        outbox.flush();
+    });
+    assert_eq!(messages(&socket), ["begun", "from here"]);
+    let outcomes = forwarder.outcomes.lock().unwrap().clone();
+    assert_eq!(outcomes, [ForwardOutcome::Dropped, ForwardOutcome::Dropped, ForwardOutcome::Delivered]);
 }
 
 #[test]

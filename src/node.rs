@@ -79,7 +79,7 @@ pub struct Message<'a> {
 }
 
 /// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that worker; in a cluster,
-/// for a message that a client has posted on another node, all packets from other nodes.
+/// for a message that a client has posted on another node, the other messages that were posted there.
 pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
 
 /// Called as [`OnMessage`], for every text on a connection of a PeerJS client.
@@ -125,6 +125,11 @@ impl Node {
     /// Calls these hooks for each message from a peer to another, and for each text of a PeerJS client.
     pub(crate) fn with_hooks(self, on_message: Vec<OnMessage>, on_text: Vec<OnText>) -> Self {
         Node { on_message, on_text, ..self }
+    }
+
+    /// True if a message of a client may wait for the app.
+    pub(crate) fn has_hooks(&self) -> bool {
+        !self.on_message.is_empty() || !self.on_text.is_empty()
     }
 
     /// Passes a message to the hooks before it is delivered.

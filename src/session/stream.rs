@@ -1,5 +1,6 @@
 //! A PeerJS 0.3.x client without a WebSocket, or before it has one: it receives over an HTTP stream and sends by POST.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Time for which a POST waits for its client's stream or WebSocket.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most texts of other nodes that wait for the app's hooks.
+const MAX_WAITING_FOR_HOOKS: usize = 64;
 
 /// Opens a stream and returns its session. `renewed` means that it continues an earlier stream.
 pub(crate) async fn open_stream(
@@ -169,11 +173,36 @@ impl Sender {
 pub(crate) fn take_posts_of_others(node: &Arc<Node>) {
     let Some(membership) = node.membership() else { return };
     // Weak, because the membership is a part of the sessions.
-    let node = Arc::downgrade(node);
-    membership.on_post(Box::new(move |peer, text| Box::pin(take(Weak::clone(&node), peer, text))));
+    let (node, hooks) = (Arc::downgrade(node), Arc::new(HookThread::default()));
+    membership.on_post(Box::new(move |peer, text| {
+        Box::pin(take(Weak::clone(&node), Arc::clone(&hooks), peer, text))
+    }));
 }
 
-async fn take(node: Weak<Node>, peer: Peer, text: String) -> Posted {
+/// Texts that wait for the app's hooks, which may be slow. Otherwise they would be handled on the thread that renews this node's lease.
+#[derive(Default)]
+struct HookThread {
+    waiting: AtomicUsize,
+    /// One text at a time, in their order.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl HookThread {
+    async fn run(&self, work: impl FnOnce() -> Posted + Send + 'static) -> Posted {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING_FOR_HOOKS {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Posted::TooMuch;
+        }
+        let turn = self.turn.lock().await;
+        let done = tokio::task::spawn_blocking(work).await;
+        drop(turn);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        // A hook has panicked.
+        done.unwrap_or(Posted::Unknown)
+    }
+}
+
+async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: Peer, text: String) -> Posted {
     let Some(node) = node.upgrade() else { return Posted::Absent };
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let handler = PeerJs(tenant);
@@ -182,6 +211,9 @@ async fn take(node: Weak<Node>, peer: Peer, text: String) -> Posted {
     }
     if !peer.is_current() {
         return Posted::Absent;
+    }
+    if node.has_hooks() {
+        return hooks.run(move || handle(&node, &peer, &handler, &text)).await;
     }
     handle(&node, &peer, &handler, &text)
 }

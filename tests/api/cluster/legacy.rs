@@ -1,6 +1,11 @@
 //! PeerJS 0.3.x over HTTP behind a load balancer: each request of a client may be on another node.
 
+use std::sync::{Mutex, mpsc};
+
+use peerbroker::{Config, PeerBroker};
+
 use super::Nodes;
+use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::StreamClient;
 use crate::harness::messages::{forwarded, forwarded_offer, message, offer};
 use crate::harness::{TestServer, wait_until};
@@ -45,6 +50,30 @@ fn a_post_with_another_token_is_not_handled_by_the_node_of_the_stream() {
     assert_eq!(nodes[1].begin_post_at(&target, &offer("b", "1")).response(false).status, 401);
     b.expect_nothing("b");
     a.expect_nothing(&nodes[0], "a");
+}
+
+#[test]
+fn a_hook_that_waits_for_a_post_of_another_node_delays_nothing_else_between_nodes() {
+    let (began, begins) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    let builder = PeerBroker::builder().config(Config::default()).on_message(move |client, _| {
+        if client.id.as_str() == "a" {
+            began.send(()).unwrap();
+            released.lock().unwrap().recv_timeout(TIMEOUT).unwrap();
+        }
+    });
+    let mut nodes = Nodes::start(1);
+    nodes.push(TestServer::start_node_of(builder, nodes.cluster()));
+    let _a = stream(&nodes[1], "a");
+    let (mut b, mut c) = (nodes[1].client("b"), nodes[0].client("c"));
+    let mut post = nodes[0].begin_post("a", "offer", &offer("c", "1"));
+    begins.recv_timeout(TIMEOUT).unwrap();
+    c.send(offer("b", "2"));
+    b.expect(forwarded_offer("c", "b", "2"));
+    release.send(()).unwrap();
+    assert_eq!(post.response(false).status, 200);
+    c.expect(forwarded_offer("a", "c", "1"));
 }
 
 #[test]

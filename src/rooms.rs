@@ -19,6 +19,7 @@ mod store;
 mod watched_ids;
 mod watches;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,12 +33,12 @@ use crate::wire::{
 use limits::RoomLimits;
 use neighbours::Neighbours;
 use presence::{Presence, PresenceGuard, State};
-use room::{Member, Own, Room, RoomGuard};
+use room::{Member, Onward, Own, Room, RoomGuard};
 use store::Store;
 use watches::Watches;
 
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
-pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, TokenDigest};
+pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, PrivateNews, TokenDigest};
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
 
@@ -49,6 +50,12 @@ pub struct Rooms {
     watches: Watches,
     neighbours: Neighbours,
     limits: RoomLimits,
+}
+
+/// Members of this node that a list has still to tell another node. It is read in steps, so that a long one fills no link.
+pub struct OwnMembers {
+    rooms: Vec<Arc<Room>>,
+    presences: Vec<(PeerId, Arc<Presence>)>,
 }
 
 /// The end of a connection, for the rooms of its client.
@@ -87,6 +94,50 @@ impl Rooms {
     /// True if nothing has to be remembered.
     pub fn is_empty(&self) -> bool {
         self.store.is_empty() && self.watches.is_empty() && self.neighbours.members.lock().is_empty()
+    }
+
+    /// Says what contradicts itself: for tests, while nothing else happens.
+    pub fn contradiction(&self) -> Option<String> {
+        let latest = self.neighbours.latest_number();
+        for room in self.store.all_rooms() {
+            let members = room.lock();
+            if let Some(contradiction) = members.contradiction(latest) {
+                return Some(contradiction);
+            }
+            let known = self.neighbours.members.lock();
+            for (id, _) in members.iter() {
+                if let Some(node) = members.nodes_of(id).find(|node| !known.has(*node, room.name(), id)) {
+                    return Some(format!("room {}: {id} of {node:?} is not listed", room.name()));
+                }
+            }
+        }
+        for node in self.nodes() {
+            for (name, id) in self.neighbours.members.lock().of_node(node, |_| true) {
+                let is_member =
+                    |room: Arc<Room>| room.lock().nodes_of(&id).any(|of_member| of_member == node);
+                if name.watched().is_none() && !self.store.room(name.as_str()).is_some_and(is_member) {
+                    return Some(format!("room {name}: {id} of {node:?} is no member"));
+                }
+            }
+        }
+        let mut of_presences = HashSet::new();
+        for (id, presence) in self.store.all_presences() {
+            // Not locked any more when a room is.
+            let rooms = presence.lock_state().rooms.clone();
+            for room in rooms {
+                if !room.lock().get(id.as_str()).is_some_and(Member::is_here) {
+                    return Some(format!("room {}: {id} is no member of this node", room.name()));
+                }
+                of_presences.insert((room.name().clone(), id.clone()));
+            }
+        }
+        self.store.all_rooms().iter().find_map(|room| {
+            let members = room.lock();
+            let has_presence = |id: &PeerId| of_presences.contains(&(room.name().clone(), id.clone()));
+            let mut here = members.iter().filter(|(_, member)| member.is_here());
+            let (id, _) = here.find(|(id, _)| !has_presence(id))?;
+            Some(format!("room {}: {id} has no presence in it", room.name()))
+        })
     }
 
     /// The number of rooms.
@@ -247,16 +298,23 @@ impl Rooms {
                 members.catch_up_before_message(guard.flushes);
                 let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
                 self.limits.charge(guard.presence, 1)?;
-                match member.here() {
-                    Some(own) => own.deliver(sender, message, guard.flushes)?,
-                    None => {
+                match (member.here(), member.node()) {
+                    (Some(own), _) => own.deliver(sender, message, guard.flushes)?,
+                    (None, Some((node, heard))) if !self.neighbours.members.lock().has_left(node) => {
+                        // The way of messages to all, so that none overtakes another.
+                        let (room, from, to) = (room.name().as_str(), from.as_str(), dst);
+                        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
+                        let private = PrivateNews { room, from, to, heard, text };
+                        self.neighbours.deliver(&[(node, News::Private(private))])?;
+                    }
+                    (None, _) => {
                         let routed = self.peers.route(sender, dst, MessageKind::Room, message);
                         room::accepted(routed, guard.flushes)?;
                     }
                 }
             } else {
                 self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
-                self.send_to_all(&mut members, (from, sender), message, guard.flushes);
+                self.send_to_all(&mut members, (from, sender), message, guard.flushes)?;
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             guard.flushes.extend(done(peer, request, room));
@@ -272,36 +330,57 @@ impl Rooms {
         let mut flushes = Vec::new();
         let (mut members, app) = (room.lock(), PeerId::server());
         let message = Frame::of_text(&server::message(Some(room.name().as_str()), payload));
-        let lost = self.send_to_all(&mut members, (&app, &app), message, &mut flushes);
-        members.len().saturating_sub(lost)
+        let sent = self.send_to_all(&mut members, (&app, &app), message, &mut flushes);
+        sent.map_or(0, |lost| members.len().saturating_sub(lost))
     }
 
-    /// Sends a message to all members but its sender. Returns the number of those that do not get it.
+    /// Sends a message to all members but its sender, or to none if too much waits for another node. Returns the number of those that
+    /// do not get it.
     fn send_to_all(
         &self,
         members: &mut RoomGuard<'_>,
         (from, sender): (&PeerId, &PeerId),
         mut message: Frame,
         flushes: &mut Vec<Flush>,
-    ) -> usize {
-        let mut sent = members.deliver_to_others(from, sender, message.share(), flushes);
-        for (node, heard) in sent.nodes {
-            if self.neighbours.members.lock().has_left(node) {
-                // Its members are absent, and may come to any node.
-                for id in members.of_node(node) {
-                    let routed = self.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
-                    sent.lost += usize::from(room::accepted(routed, flushes).is_err());
-                }
-                continue;
-            }
-            let Ok(text) = std::str::from_utf8(message.payload()) else { continue };
-            let moving = sent.moving.iter().filter(|(_, by)| *by != Some(node));
-            let except = moving.map(|(id, _)| id.as_str()).collect();
-            let (room, from) = (members.room.name().as_str(), from.as_str());
-            let onward = News::Message(MessageNews { room, from, heard, except, text });
-            self.neighbours.deliver(node, &onward);
+    ) -> Result<usize, RoomRefusal> {
+        let onward = members.onward(from);
+        let mut lost = 0;
+        if !onward.nodes.is_empty() {
+            lost = self.send_onward(members, &onward, (from, sender), &mut message, flushes)?;
         }
-        sent.lost
+        Ok(lost + members.deliver_to_others(from, sender, message, flushes))
+    }
+
+    /// Sends a message to the members of other nodes: all of these take it, or none.
+    fn send_onward(
+        &self,
+        members: &RoomGuard<'_>,
+        onward: &Onward,
+        (from, sender): (&PeerId, &PeerId),
+        message: &mut Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Result<usize, RoomRefusal> {
+        let (left, there): (Vec<_>, Vec<_>) = {
+            let known = self.neighbours.members.lock();
+            onward.nodes.iter().partition(|(node, _)| known.has_left(**node))
+        };
+        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(0) };
+        let (room, from) = (members.room.name().as_str(), from.as_str());
+        let news = |(node, heard): (&NodeId, &u64)| {
+            let moving = onward.moving.iter().filter(|(_, by)| *by != Some(*node));
+            let except = moving.map(|(id, _)| id.as_str()).collect();
+            (*node, News::Message(MessageNews { room, from, heard: *heard, except, text }))
+        };
+        self.neighbours.deliver(&there.into_iter().map(news).collect::<Vec<_>>())?;
+        let mut lost = 0;
+        for (node, _) in left {
+            // Its members are absent, and may come to any node.
+            for id in members.of_node(*node) {
+                let routed = self.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
+                lost += usize::from(room::accepted(routed, flushes).is_err());
+            }
+        }
+        Ok(lost)
     }
 
     // Requests of those that watch ids.
@@ -351,7 +430,7 @@ impl Rooms {
             }
             state.watched.push(id.as_str());
             watches.add(id.as_str(), presence);
-            self.neighbours.tell_of_watched(id.as_str(), own, state.digest);
+            self.neighbours.tell_of_watched(id.as_str(), own, state);
         }
         flushes.extend(peer.reply(rooms::presence(id.as_str(), watches.is_online(id.as_str()))));
         Ok(())
@@ -377,7 +456,7 @@ impl Rooms {
             return;
         }
         let is_unwatched = self.watches.lock().remove(id, guard.presence);
-        self.neighbours.tell_unwatched(id, guard.id, for_good);
+        self.neighbours.tell_unwatched(id, guard.id, for_good, Vec::new());
         if let Ok(id) = PeerId::parse(id)
             && is_unwatched
         {
@@ -403,7 +482,7 @@ impl Rooms {
             let mut watches = self.watches.lock();
             self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
             watches.set_here(guard.id, true, guard.flushes);
-            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, guard.state.digest);
+            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, &guard.state);
         }
     }
 
@@ -413,10 +492,13 @@ impl Rooms {
             let mut watches = self.watches.lock();
             self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
             watches.set_here(guard.id, false, guard.flushes);
+            let mut former = Vec::new();
             if for_good {
-                watches.set_places(guard.id, guard.flushes, Vec::clear);
+                watches.set_places(guard.id, guard.flushes, |places| {
+                    former.extend(places.drain(..).map(|(node, number)| (node.get(), number)));
+                });
             }
-            self.neighbours.tell_unwatched(guard.id.as_str(), guard.id, for_good);
+            self.neighbours.tell_unwatched(guard.id.as_str(), guard.id, for_good, former);
         }
     }
 
@@ -493,11 +575,11 @@ impl Rooms {
         let state = &mut *guard.state;
         state.digest = self.neighbours.digest(&token);
         (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
+        state.announced = self.neighbours.next_number();
         state.rights = rights;
         let mut known = std::mem::take(&mut state.rooms);
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
-        let digest = state.digest;
         for id in elsewhere.iter().filter_map(RoomName::watched).filter(|id| id != peer.id()) {
             if !state.watched.contains(id.as_str()) {
                 state.watched.push(id.as_str());
@@ -505,7 +587,7 @@ impl Rooms {
             }
         }
         for id in guard.state.watched.iter() {
-            self.neighbours.tell_of_watched(id, guard.id, digest);
+            self.neighbours.tell_of_watched(id, guard.id, &guard.state);
         }
         if !guard.state.watched.is_empty() {
             self.limits.charge_on_credit(guard.presence, guard.state.watched.len());
@@ -533,7 +615,7 @@ impl Rooms {
             guard.state.rooms.push(room);
         }
         if guard.state.is_shown {
-            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, digest);
+            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, &guard.state);
         } else if self.watches.is_watched(peer.id()) {
             self.show(guard);
         }
@@ -565,33 +647,44 @@ impl Rooms {
 
     // The other nodes.
 
-    /// Lists all members of this node, for a node that does not know them. It hears later changes in order with the list.
-    pub fn list_own(&self, mut each: impl FnMut(&ApiKey, &News<'_>)) {
-        for room in self.store.all_rooms() {
+    /// A list of all members of this node, for a node that does not know them. It hears later changes in order with the list.
+    pub fn list_own(&self) -> OwnMembers {
+        let (mut rooms, mut presences) = (self.store.all_rooms(), self.store.all_presences());
+        // In an order that no hash decides.
+        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
+        presences.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        OwnMembers { rooms, presences }
+    }
+
+    /// Continues a list: with one more room, or with all that one more client watches. False at its end.
+    pub fn list_more(&self, list: &mut OwnMembers, mut each: impl FnMut(&ApiKey, &News<'_>)) -> bool {
+        let key = &self.neighbours.key;
+        if let Some(room) = list.rooms.pop() {
             let members = room.lock();
             for (id, member) in members.iter() {
                 // One that has moved is away here.
-                if let Some(&Own { token, told: number, ref data, .. }) = member.here() {
-                    let (room, data) = (room.name().as_str(), data.as_deref());
-                    let news = MemberNews { room, id: id.as_str(), token, number, data };
-                    each(&self.neighbours.key, &News::Member(news));
+                if let Some(own) = member.here() {
+                    let (room, data) = (room.name().as_str(), own.data.as_deref());
+                    let (token, number) = (own.token, own.announced());
+                    each(key, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
                 }
             }
+            return true;
         }
-        for (id, presence) in self.store.all_presences() {
-            let state = presence.lock_state();
-            let token = state.digest;
-            let mut list = |watched: &str| {
-                let (room, number) = (RoomName::of_watched(watched), self.neighbours.next_number());
-                let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
-                each(&self.neighbours.key, &News::Member(news));
-            };
-            state.watched.iter().for_each(&mut list);
-            // One that has moved is away here.
-            if state.is_shown && (state.away_until.is_none() || !self.watches.lock().is_elsewhere(&id)) {
-                list(id.as_str());
-            }
+        let Some((id, presence)) = list.presences.pop() else { return false };
+        let state = presence.lock_state();
+        let (token, number) = (state.digest, state.announced);
+        let mut watched = |watched: &str| {
+            let room = RoomName::of_watched(watched);
+            let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
+            each(key, &News::Member(news));
+        };
+        state.watched.iter().for_each(&mut watched);
+        // One that has moved is away here.
+        if state.is_shown && (state.away_until.is_none() || !self.watches.lock().is_elsewhere(&id)) {
+            watched(id.as_str());
         }
+        true
     }
 
     /// Another node has told something about its members.
@@ -606,8 +699,11 @@ impl Rooms {
                         }),
                         Some(watched) if watched == id => {
                             self.watches.lock().set_places(&id, flushes, |places| {
-                                places.retain(|place| *place != node);
-                                places.push(node);
+                                // A list that repeats what is known does not change which node had it last.
+                                if !places.iter().any(|place| place.0 == node && place.1 >= number) {
+                                    places.retain(|place| place.0 != node);
+                                    places.push((node, number));
+                                }
                             });
                         }
                         Some(watched) if is_new => {
@@ -618,13 +714,13 @@ impl Rooms {
                     }
                 }
             }
-            News::Gone(GoneNews { room, id, for_good }) => {
+            News::Gone(GoneNews { room, id, for_good, ref former }) => {
                 if let Ok(id) = PeerId::parse(id) {
                     // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
                         self.end_absence(&id, node, flushes, |_, known| known == room);
                     }
-                    self.forget(node, room, &id, for_good, flushes);
+                    self.forget(node, room, &id, former, flushes);
                     if for_good {
                         self.repeat_connected(room, &id);
                     }
@@ -642,6 +738,12 @@ impl Rooms {
                     room.lock().deliver_here(&from, message, heard, except, flushes);
                 }
             }
+            News::Private(PrivateNews { room, from, heard, to, text }) => {
+                if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
+                    let message = Frame::of_text(text);
+                    room.lock().deliver_to(to, &from.in_rooms(), message, heard, flushes);
+                }
+            }
         }
     }
 
@@ -652,17 +754,19 @@ impl Rooms {
         }
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
-        if members.own_mut(id).is_some_and(|own| own.peer.is_current()) {
+        if let Some(own) = members.own_mut(id).filter(|own| own.peer.is_current()) {
+            own.announce_again();
             self.neighbours.tell_of_member(&mut members, id);
         }
     }
 
     fn repeat_watched(&self, watched: &PeerId, id: &PeerId) {
         let Some(presence) = self.store.presence(id) else { return };
-        let state = presence.lock_state();
+        let mut state = presence.lock_state();
         let is_there = if watched == id { state.is_shown } else { state.watched.contains(watched.as_str()) };
         if is_there && state.peer.as_ref().is_some_and(Peer::is_current) {
-            self.neighbours.tell_of_watched(watched.as_str(), id, state.digest);
+            state.announced = self.neighbours.next_number();
+            self.neighbours.tell_of_watched(watched.as_str(), id, &state);
         }
     }
 
@@ -674,17 +778,17 @@ impl Rooms {
     /// Another node has listed all its members: it does not have others any more.
     pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
         let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
-        unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, false, flushes));
+        unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &[], flushes));
     }
 
-    /// Members of a node that is dead have gone, unless they are on another one by now. If it has left as planned, they have the
-    /// reclaim timeout to come back to another node.
-    pub fn lose_node(&self, node: NodeId, has_left: bool) {
-        let reclaim =
-            if has_left { millis(self.router.live_config().load().limits.reclaim_timeout) } else { 0 };
-        let until = self.router.clock().now().saturating_add(reclaim);
+    /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
+    /// one, which lost its lease. Then they have gone. If it has left as planned, that is the reclaim timeout.
+    pub fn lose_node(&self, node: NodeId, has_left: bool, lease: Duration) {
+        let reclaim = self.router.live_config().load().limits.reclaim_timeout;
+        let patience = millis(if has_left { reclaim } else { lease });
+        let until = self.router.clock().now().saturating_add(patience);
         self.neighbours.members.lock().note_left(node, until);
-        if reclaim == 0 {
+        if patience == 0 {
             self.sweep_left();
         }
     }
@@ -694,7 +798,7 @@ impl Rooms {
             (self.neighbours.members.lock().take_left(self.router.clock().now()), Vec::new());
         for node in gone {
             let all = self.neighbours.members.lock().of_node(node, |_| true);
-            all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, false, &mut flushes));
+            all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &[], &mut flushes));
         }
     }
 
@@ -703,13 +807,16 @@ impl Rooms {
         self.neighbours.members.lock().nodes()
     }
 
-    fn forget(&self, node: NodeId, room: &str, id: &PeerId, for_good: bool, flushes: &mut Vec<Flush>) {
+    fn forget(&self, node: NodeId, room: &str, id: &PeerId, former: &[(u64, u64)], flushes: &mut Vec<Flush>) {
         let was_known = self.neighbours.members.lock().remove(node, room, id.as_str());
         if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
             if watched == *id {
                 self.watches.lock().set_places(id, flushes, |places| {
-                    let is_latest = places.last() == Some(&node);
-                    places.retain(|place| *place != node && !(for_good && is_latest));
+                    places.retain(|(place, number)| {
+                        let is_former =
+                            |(node, until): &(u64, u64)| *place == NodeId::new(*node) && number <= until;
+                        *place != node && !former.iter().any(is_former)
+                    });
                 });
             } else if was_known && self.watches.lock().add_elsewhere(&watched, -1) {
                 self.store.visit_soon(&watched);
@@ -718,8 +825,24 @@ impl Rooms {
         }
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
-        members.forget_elsewhere(id, node, for_good, flushes);
+        self.with_places(&mut members, id, |members| members.forget_elsewhere(id, node, former, flushes));
         self.store.retire_if_empty(&mut members);
+    }
+
+    /// Changes a member. Other nodes that are none of its places any more are not remembered either.
+    fn with_places<R>(
+        &self,
+        members: &mut RoomGuard<'_>,
+        id: &PeerId,
+        act: impl FnOnce(&mut RoomGuard<'_>) -> R,
+    ) -> R {
+        let before: Vec<NodeId> = members.nodes_of(id).collect();
+        let result = act(members);
+        let gone = before.into_iter().filter(|node| !members.nodes_of(id).any(|other| other == *node));
+        for node in gone {
+            self.neighbours.members.lock().remove(node, members.room.name().as_str(), id.as_str());
+        }
+        result
     }
 
     /// A peer that is away on this node will not come back to some of its rooms, as another node has told.
@@ -740,7 +863,10 @@ impl Rooms {
         guard.state.rooms = stay;
         let gone: Vec<Arc<Room>> = gone;
         for room in gone {
-            room.lock().forget_former(guard.id, node, guard.flushes);
+            let flushes = &mut *guard.flushes;
+            self.with_places(&mut room.lock(), guard.id, |members| {
+                members.forget_former(guard.id, node, flushes);
+            });
             self.remove(&mut guard, &room, false);
         }
         let ends_watch = |id: &str| ends(&guard.state, RoomName::of_watched(id).as_str());
@@ -806,10 +932,12 @@ impl Rooms {
         if members.is_last_here(guard.id) {
             self.emit(room, guard.id, |peer, room| Event::RoomLeft { peer, room });
         }
-        if members.remove(guard.id, for_good, guard.flushes) {
+        let former = if for_good { members.former(guard.id) } else { Vec::new() };
+        let flushes = &mut *guard.flushes;
+        if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, for_good, flushes)) {
             self.limits.charge_on_credit(guard.presence, members.len());
         }
-        self.neighbours.tell_gone(room.name(), guard.id, for_good);
+        self.neighbours.tell_gone(room.name(), guard.id, for_good, former);
         self.store.retire_if_empty(&mut members);
     }
 

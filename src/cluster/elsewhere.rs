@@ -141,7 +141,8 @@ impl Membership {
     pub async fn post(&self, realm: &Realm, id: &PeerId, token: &Token, text: &str) -> Posted {
         let name = name_of_peer(&realm.address(id));
         let Whereabouts::At(node) = self.find(name.clone()).await else { return Posted::Absent };
-        if self.state.lock().links.get(&node).is_some_and(|link| !link.has_room()) {
+        let source = (realm.key().as_str(), id.as_str());
+        if self.state.lock().links.get(&node).is_some_and(|link| !link.has_room(source)) {
             return Posted::TooMuch;
         }
         let (name, token) = (name.as_ref().to_owned_name(), digest(token.as_str()));

@@ -1,6 +1,7 @@
 //! One direction between two nodes: packets in order, in numbered batches.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::packet::{self, Packet};
 use crate::wire::NodeId;
@@ -8,24 +9,48 @@ use crate::wire::NodeId;
 /// Most bytes of one batch, about.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Most bytes of messages that wait to be sent to one node. Further messages stay in the queues of their recipients.
+/// Most bytes of messages that wait to be sent to one node. Further messages to peers stay in the queues of their recipients, and those
+/// to rooms are refused.
 const LINK_BYTES: usize = 8 * 1024 * 1024;
+
+/// One source may fill this part of what is free, so there is always room for the others, and they wait for little of it.
+const SHARE: usize = 8;
+
+/// Most bytes with news about members of rooms. A node that cannot be told of a change needs the whole list, so they have more room than
+/// messages.
+const NEWS_BYTES: usize = 2 * LINK_BYTES;
+
+/// A list of members leaves the rest of the room to changes and messages.
+const LIST_BYTES: usize = LINK_BYTES / 4;
 
 /// Batches without a packet that follow the last packet. If the last batch is lost, the reader notices it by them, and
 /// not by a message much later, which it would take for lost too.
 const CLOSING_BATCHES: u8 = 2;
 
+/// What sends messages: a client to others, or all members of a room. Its key, and its id or name.
+pub type Source<'a> = (&'a str, &'a str);
+
 /// The packets that wait for another node.
 #[derive(Debug, Default)]
 pub struct Outbound {
     last_number: u64,
-    /// Batches whose headers are not filled in yet.
-    pub(super) pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Piece>,
     bytes: usize,
+    /// The bytes of messages of each source, by its digest, in all pieces but the first: usually there is no other one.
+    of_sources: HashMap<u64, usize>,
+    digests: RandomState,
     /// The size of the last batch. The next one gets as much memory at once, because the load is often the same.
     last_len: usize,
     /// The number of batches without a packet that have followed.
     closing: u8,
+}
+
+/// A batch whose header is not filled in yet.
+#[derive(Debug, Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    /// What is counted in [`Outbound::of_sources`].
+    of_sources: Vec<(u64, usize)>,
 }
 
 /// The number of the last batch that came from another node.
@@ -46,31 +71,76 @@ pub enum Arrival {
 }
 
 impl Outbound {
-    /// True if there is room for a message.
-    pub fn has_room(&self) -> bool {
-        self.bytes < LINK_BYTES
+    /// True if there is room for a message of a source.
+    pub fn has_room(&self, source: Source<'_>) -> bool {
+        if self.pieces.len() < 2 {
+            return true;
+        }
+        let of_source = self.of_sources.get(&self.digests.hash_one(source)).copied().unwrap_or_default();
+        of_source < LINK_BYTES.saturating_sub(self.bytes) / SHARE
     }
 
-    /// Adds a packet. Packets other than messages are few, and always have room.
-    pub fn push(&mut self, packet: &Packet<'_>) {
+    /// True if there is room for a change of members of rooms.
+    pub fn has_room_for_news(&self) -> bool {
+        self.bytes < NEWS_BYTES
+    }
+
+    /// True if there is room for more of a list of members of rooms.
+    pub fn has_room_for_list(&self) -> bool {
+        self.bytes < LIST_BYTES
+    }
+
+    /// Adds a message.
+    pub fn push_message(&mut self, source: Source<'_>, packet: &Packet<'_>) {
+        let bytes = self.push(packet);
+        if self.pieces.len() > 1
+            && let Some(piece) = self.pieces.back_mut()
+        {
+            let digest = self.digests.hash_one(source);
+            *self.of_sources.entry(digest).or_default() += bytes;
+            match piece.of_sources.last_mut() {
+                Some((last, sum)) if *last == digest => *sum += bytes,
+                _ => piece.of_sources.push((digest, bytes)),
+            }
+        }
+    }
+
+    /// Adds a packet, and returns its bytes. Packets other than messages and news are few, and always have room.
+    pub fn push(&mut self, packet: &Packet<'_>) -> usize {
         self.closing = 0;
-        if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
-            let mut piece = Vec::with_capacity(self.last_len);
-            piece.resize(packet::HEADER, 0);
-            self.pieces.push_back(piece);
+        if self.pieces.back().is_none_or(|piece| piece.bytes.len() >= BATCH_BYTES) {
+            let mut bytes = Vec::with_capacity(self.last_len);
+            bytes.resize(packet::HEADER, 0);
+            self.pieces.push_back(Piece { bytes, of_sources: Vec::new() });
         }
-        if let Some(piece) = self.pieces.back_mut() {
-            let before = piece.len();
-            packet::write(packet, piece);
-            self.bytes += piece.len() - before;
+        let Some(Piece { bytes, .. }) = self.pieces.back_mut() else { return 0 };
+        let before = bytes.len();
+        packet::write(packet, bytes);
+        let written = bytes.len() - before;
+        self.bytes += written;
+        written
+    }
+
+    /// True if its bytes, and those of its sources, are those of its batches.
+    pub fn is_counted_right(&self) -> bool {
+        let bytes: usize = self.pieces.iter().map(|piece| piece.bytes.len() - packet::HEADER).sum();
+        let mut of_sources = HashMap::new();
+        for (source, bytes) in self.pieces.iter().flat_map(|piece| &piece.of_sources) {
+            *of_sources.entry(*source).or_default() += *bytes;
         }
+        bytes == self.bytes && of_sources == self.of_sources
+    }
+
+    /// The batches that were not sent.
+    pub fn into_unsent(self) -> impl Iterator<Item = Vec<u8>> {
+        self.pieces.into_iter().map(|piece| piece.bytes)
     }
 
     /// Adds a batch without a packet, if nothing was sent lately. Call it now and then.
     pub fn close(&mut self) {
         if self.pieces.is_empty() && self.last_number > 0 && self.closing < CLOSING_BATCHES {
             self.closing += 1;
-            self.pieces.push_back(vec![0; packet::HEADER]);
+            self.pieces.push_back(Piece { bytes: vec![0; packet::HEADER], of_sources: Vec::new() });
         }
     }
 
@@ -81,7 +151,15 @@ impl Outbound {
 
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
     pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
-        let mut batch = self.pieces.pop_front()?;
+        let Piece { bytes: mut batch, of_sources } = self.pieces.pop_front()?;
+        for (source, bytes) in of_sources {
+            if let Some(sum) = self.of_sources.get_mut(&source) {
+                *sum = sum.saturating_sub(bytes);
+                if *sum == 0 {
+                    self.of_sources.remove(&source);
+                }
+            }
+        }
         self.last_len = batch.len();
         self.bytes -= batch.len() - packet::HEADER;
         self.last_number += 1;
@@ -133,6 +211,31 @@ mod tests {
         }
         assert_eq!(numbers, [1, 2, 3]);
         assert_eq!(tickets, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_source_that_floods_leaves_most_of_the_link_to_others() {
+        let mut outbound = Outbound::default();
+        let (key, payload) = (key(), "x".repeat(16 * 1024));
+        let fill = |outbound: &mut Outbound, source: &str| {
+            let to = packet::NameRef::new(&key, crate::cluster::Entity::Room, "x");
+            let (connection, ticket, from, kind, payload) = (1, 1, source, 0, payload.as_bytes());
+            let before = outbound.bytes;
+            while outbound.has_room(("k", source)) {
+                let message = Packet::Message { to, connection, ticket, from, kind, payload };
+                outbound.push_message(("k", source), &message);
+            }
+            assert!(outbound.is_counted_right());
+            outbound.bytes - before
+        };
+        let floods: Vec<usize> = (0..8).map(|source| fill(&mut outbound, &source.to_string())).collect();
+        assert!(floods.iter().all(|bytes| *bytes < LINK_BYTES / 6), "{floods:?}");
+        assert!(outbound.has_room(("k", "another")));
+        // What is sent makes room again, for each.
+        while outbound.next_batch(NodeId::new(1)).is_some() {
+            assert!(outbound.is_counted_right());
+        }
+        assert!((0..8).all(|source| outbound.has_room(("k", &*source.to_string()))));
     }
 
     #[test]

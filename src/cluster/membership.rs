@@ -332,6 +332,25 @@ impl Membership {
         yielded
     }
 
+    /// Says what contradicts itself: for tests, while nothing else happens.
+    pub fn contradiction(&self) -> Option<String> {
+        let state = self.state.lock();
+        let dead = state.dead.iter().find_map(|node| {
+            let what = if state.links.contains_key(node) {
+                "has a link"
+            } else if state.told.contains(node) {
+                "is told of rooms"
+            } else if state.silent.contains(node) {
+                "is called silent"
+            } else {
+                return None;
+            };
+            Some(format!("{node:?} is dead, and {what}"))
+        });
+        let link = || state.links.iter().find(|(_, link)| !link.is_counted_right());
+        dead.or_else(|| Some(format!("the bytes for {:?} are not counted right", link()?.0)))
+    }
+
     /// True if this node has a lease that was renewed in time.
     pub(super) fn is_alive(&self, state: &State) -> bool {
         state.node.is_some() && self.clock.elapsed() < state.good_until
@@ -360,24 +379,6 @@ impl Membership {
 
     pub(super) fn lease(&self) -> u64 {
         millis(self.config.lease)
-    }
-
-    /// Appends a packet to those for a node, if both live and it has room for one more.
-    fn append<'a>(&self, to: NodeId, packet: impl FnOnce() -> Packet<'a>) -> bool {
-        let mut state = self.state.lock();
-        if !self.is_alive(&state) || state.is_gone(to) {
-            return false;
-        }
-        let link = state.links.entry(to).or_default();
-        if !link.has_room() {
-            return false;
-        }
-        let packet = packet();
-        link.push(&packet);
-        state.handed_over += u64::from(matches!(packet, Packet::Message { .. }));
-        drop(state);
-        self.sending.notify_one();
-        true
     }
 
     /// Tells a node the outcome of its message.
@@ -413,9 +414,22 @@ impl Cluster for Membership {
 
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
         let Some((from, kind)) = &message.message else { return false };
+        let mut state = self.state.lock();
+        if !self.is_alive(&state) || state.is_gone(owner.node) {
+            return false;
+        }
+        let link = state.links.entry(owner.node).or_default();
+        let source = (to.key.as_str(), from.as_str());
+        if !link.has_room(source) {
+            return false;
+        }
         let (to, connection) = (name_of(to), owner.connection.get());
         let (from, kind, payload) = (from.as_str(), kind.number(), message.frame.payload());
-        self.append(owner.node, || Packet::Message { to, connection, ticket, from, kind, payload })
+        link.push_message(source, &Packet::Message { to, connection, ticket, from, kind, payload });
+        state.handed_over += 1;
+        drop(state);
+        self.sending.notify_one();
+        true
     }
 
     fn doubt(&self, node: NodeId) {
@@ -458,14 +472,33 @@ impl OtherNodes for Membership {
         told.retain(|node| {
             // A node for which too much waits gets the list later.
             let link = (!dead.contains(node)).then(|| links.entry(*node).or_default());
-            link.filter(|link| link.has_room()).map(|link| link.push(&packet)).is_some()
+            link.filter(|link| link.has_room_for_news()).map(|link| link.push(&packet)).is_some()
         });
         drop(state);
         self.sending.notify_one();
     }
 
-    fn deliver(&self, to: NodeId, key: &ApiKey, message: &News<'_>) {
-        self.append(to, || packet_of(key, message));
+    fn deliver(&self, key: &ApiKey, messages: &[(NodeId, News<'_>)]) -> bool {
+        let mut state = self.state.lock();
+        if !self.is_alive(&state) {
+            // For the other nodes, the members of this one are gone.
+            return true;
+        }
+        let is_full = |(to, news): &(NodeId, News<'_>)| {
+            state.links.get(to).is_some_and(|link| !link.has_room((key.as_str(), news.room())))
+        };
+        if messages.iter().any(is_full) {
+            return false;
+        }
+        for (to, news) in messages {
+            if !state.dead.contains(to) {
+                let link = state.links.entry(*to).or_default();
+                link.push_message((key.as_str(), news.room()), &packet_of(key, news));
+            }
+        }
+        drop(state);
+        self.sending.notify_one();
+        true
     }
 
     fn digest(&self, token: &Token) -> TokenDigest {
@@ -481,6 +514,7 @@ pub(super) fn packet_of<'a>(key: &'a ApiKey, news: &News<'a>) -> Packet<'a> {
         News::Gone(news) => Packet::RoomGone(key, news),
         News::Opened(news) => Packet::RoomOpened(key, news),
         News::Message(news) => Packet::RoomMessage(key, news),
+        News::Private(news) => Packet::RoomPrivate(key, news),
     }
 }
 

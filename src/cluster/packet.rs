@@ -14,7 +14,7 @@ mod tests;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
-use crate::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews};
+use crate::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews, PrivateNews};
 use crate::wire::{ApiKey, NodeId, RealmKind};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
@@ -111,6 +111,8 @@ pub enum Packet<'a> {
     },
     /// The writer did not know the key of some members of the reader's rooms, and wants the list again.
     RoomsMissed,
+    /// A message for one member of the reader: see [`News`](crate::rooms::News).
+    RoomPrivate(&'a str, #[serde(borrow)] PrivateNews<'a>),
 }
 
 /// A question to one node, or to all.

@@ -7,7 +7,7 @@ mod packets;
 mod rooms;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -26,7 +26,7 @@ use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use super::turns::Turns;
 use crate::events::{ClusterEvent, Event, PeerAddress};
 use crate::rendezvous::{Guests, PlayerName};
-use crate::rooms::Rooms;
+use crate::rooms::{OwnMembers, Rooms};
 use crate::router::{Outgoing, Realm, Router};
 use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
 
@@ -84,6 +84,9 @@ struct Worker<B> {
     notes: Notes,
 }
 
+/// Rooms whose members another node has still to hear, each with what is left of it.
+type MemberList = Vec<(OwnMembers, Arc<Rooms>)>;
+
 /// The worker's own state. It outlives a life of the node.
 #[derive(Default)]
 struct Notes {
@@ -129,6 +132,8 @@ struct Notes {
     seats: RefCell<HashMap<(NodeId, u64), PlayerName>>,
     /// Unknown keys of which other nodes have told members of rooms.
     missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
+    /// What lists of members have still to tell other nodes.
+    lists: RefCell<BTreeMap<NodeId, MemberList>>,
 }
 
 /// A message for a connection that is being opened.

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::others::{GoneNews, MemberNews, News, OpenedNews, OtherNodes, RemoteMembers, TokenDigest};
+use super::presence::State;
 use super::room::RoomGuard;
-use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
+use crate::wire::{ApiKey, NodeId, PeerId, RoomName, RoomRefusal, Token};
 
 /// The other nodes, and what they have told. Outside a cluster there are none.
 pub(super) struct Neighbours {
@@ -31,10 +32,9 @@ impl Neighbours {
     /// Tells of a member of this node, under the lock of its room.
     pub(super) fn tell_of_member(&self, members: &mut RoomGuard<'_>, id: &PeerId) {
         let Some(nodes) = &self.nodes else { return };
-        let number = self.next_number();
         let room = members.room.name().as_str();
         if let Some(own) = members.own_mut(id) {
-            own.told = number;
+            let number = own.announce(|| self.next_number());
             let (token, data) = (own.token, own.data.as_deref());
             let member = MemberNews { room, id: id.as_str(), token, number, data };
             nodes.tell(&self.key, &News::Member(member));
@@ -42,27 +42,32 @@ impl Neighbours {
     }
 
     /// Tells that a peer of this node watches an id, or that it is the one that others watch.
-    pub(super) fn tell_of_watched(&self, watched: &str, id: &PeerId, token: TokenDigest) {
+    pub(super) fn tell_of_watched(&self, watched: &str, id: &PeerId, state: &State) {
         if let Some(nodes) = &self.nodes {
-            let (room, number) = (RoomName::of_watched(watched), self.next_number());
+            let (room, token, number) = (RoomName::of_watched(watched), state.digest, state.announced);
             let member = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
             nodes.tell(&self.key, &News::Member(member));
         }
     }
 
     /// Tells that a peer of this node does not watch an id any more, or is not to be watched.
-    pub(super) fn tell_unwatched(&self, watched: &str, id: &PeerId, for_good: bool) {
+    pub(super) fn tell_unwatched(&self, watched: &str, id: &PeerId, for_good: bool, former: Vec<(u64, u64)>) {
         if self.nodes.is_some() {
-            self.tell_gone(&RoomName::of_watched(watched), id, for_good);
+            self.tell_gone(&RoomName::of_watched(watched), id, for_good, former);
         }
     }
 
     /// Tells that a peer is no member of this node any more, under the lock of its room.
-    pub(super) fn tell_gone(&self, room: &RoomName, id: &PeerId, for_good: bool) {
+    pub(super) fn tell_gone(&self, room: &RoomName, id: &PeerId, for_good: bool, former: Vec<(u64, u64)>) {
         if let Some(nodes) = &self.nodes {
-            let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good };
+            let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good, former };
             nodes.tell(&self.key, &News::Gone(gone));
         }
+    }
+
+    /// The number of the latest news.
+    pub(super) fn latest_number(&self) -> u64 {
+        self.latest.load(Ordering::Relaxed)
     }
 
     /// A number that is greater than those before.
@@ -80,10 +85,9 @@ impl Neighbours {
         rooms
     }
 
-    /// Hands a message over to a node.
-    pub(super) fn deliver(&self, to: NodeId, message: &News<'_>) {
-        if let Some(nodes) = &self.nodes {
-            nodes.deliver(to, &self.key, message);
-        }
+    /// Hands a message over to nodes: to all of them, or to none if too much waits for one.
+    pub(super) fn deliver(&self, messages: &[(NodeId, News<'_>)]) -> Result<(), RoomRefusal> {
+        let taken = self.nodes.as_ref().is_none_or(|nodes| nodes.deliver(&self.key, messages));
+        if taken { Ok(()) } else { Err(RoomRefusal::ClusterBusy) }
     }
 }

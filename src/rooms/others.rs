@@ -18,8 +18,9 @@ pub trait OtherNodes: Send + Sync + 'static {
     /// Tells all other nodes something. It is in order with what they are told later.
     fn tell(&self, key: &ApiKey, news: &News<'_>);
 
-    /// Hands a message over to a node.
-    fn deliver(&self, to: NodeId, key: &ApiKey, message: &News<'_>);
+    /// Hands a message over to nodes: to all of them, or to none. False if too much waits for one of them. A node that is gone takes
+    /// everything: its members are gone too.
+    fn deliver(&self, key: &ApiKey, messages: &[(NodeId, News<'_>)]) -> bool;
 
     /// The digest of a token.
     fn digest(&self, token: &Token) -> TokenDigest;
@@ -36,6 +37,21 @@ pub enum News<'a> {
     Opened(OpenedNews<'a>),
     /// A message of a member for all members of the reader.
     Message(MessageNews<'a>),
+    /// A message of a member for one member of the reader.
+    Private(PrivateNews<'a>),
+}
+
+impl News<'_> {
+    /// The room. An id, if a client has opened it.
+    pub fn room(&self) -> &str {
+        match self {
+            News::Member(news) => news.room,
+            News::Gone(news) => news.room,
+            News::Opened(news) => news.id,
+            News::Message(news) => news.room,
+            News::Private(news) => news.room,
+        }
+    }
 }
 
 /// See [`News::Member`]. New fields of news go to the end, because nodes of several versions exchange them.
@@ -47,14 +63,15 @@ pub struct MemberNews<'a> {
     pub id: &'a str,
     /// Of its token: with the same one it stays in the room when it comes to another node.
     pub token: TokenDigest,
-    /// Greater than that of earlier news of the room.
+    /// Greater than that of earlier news of the room, if the member has come to the writer now. Later news of the same member have the
+    /// same number.
     pub number: u64,
     /// Its data, as JSON text.
     pub data: Option<&'a str>,
 }
 
 /// See [`News::Gone`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoneNews<'a> {
     /// The room.
     pub room: &'a str,
@@ -62,6 +79,9 @@ pub struct GoneNews<'a> {
     pub id: &'a str,
     /// True if it parted, and not only from this node: another node may still expect it back.
     pub for_good: bool,
+    /// If it parted: the nodes on which it was before it came to the writer, and the numbers of their news of it. Nobody needs to hear
+    /// what it was there.
+    pub former: Vec<(u64, u64)>,
 }
 
 /// See [`News::Opened`].
@@ -87,6 +107,21 @@ pub struct MessageNews<'a> {
     #[serde(borrow)]
     pub except: Vec<&'a str>,
     /// The text for the members.
+    pub text: &'a str,
+}
+
+/// See [`News::Private`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivateNews<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The sender.
+    pub from: &'a str,
+    /// The number of the writer's news of the recipient. Of another client that has come to its id since, it has none.
+    pub heard: u64,
+    /// The recipient.
+    pub to: &'a str,
+    /// The text for it.
     pub text: &'a str,
 }
 
@@ -134,6 +169,11 @@ impl RemoteMembers {
         was_known
     }
 
+    /// True if a node has told of a member.
+    pub(super) fn has(&self, node: NodeId, room: &RoomName, id: &PeerId) -> bool {
+        self.nodes.get(&node).and_then(|peers| peers.get(id)).is_some_and(|of| of.rooms.contains_key(room))
+    }
+
     /// A list of all members of a node begins.
     pub(super) fn begin_list(&mut self, node: NodeId) {
         let peers = self.nodes.get_mut(&node).into_iter().flat_map(HashMap::values_mut);
@@ -147,6 +187,8 @@ impl RemoteMembers {
             let rooms = listed.rooms.iter().filter(|(_, is_named)| wanted(**is_named));
             members.extend(rooms.map(|(room, _)| (room.clone(), id.clone())));
         }
+        // In an order that no hash decides.
+        members.sort_unstable();
         members
     }
 
@@ -178,6 +220,9 @@ impl RemoteMembers {
     pub(super) fn of_peer(&self, id: &PeerId, token: TokenDigest) -> (Vec<RoomName>, bool) {
         let listed = self.nodes.values().filter_map(|peers| peers.get(id));
         let (own, others): (Vec<&Listed>, Vec<&Listed>) = listed.partition(|listed| listed.token == token);
-        (own.iter().flat_map(|listed| listed.rooms.keys().cloned()).collect(), !others.is_empty())
+        let mut rooms: Vec<RoomName> = own.iter().flat_map(|listed| listed.rooms.keys().cloned()).collect();
+        // In an order that no hash decides.
+        rooms.sort_unstable();
+        (rooms, !others.is_empty())
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct State {
     pub(super) watched: WatchedIds,
     /// Those that watch its id know that it is online on this node.
     pub(super) is_shown: bool,
+    /// The number that its news of watched ids have: new with each connection, so that other nodes know where it was last.
+    pub(super) announced: u64,
     /// The connection has ended, and the memberships end at this time.
     pub(super) away_until: Option<u64>,
     /// The presence is no longer in the map. Look the id up again.

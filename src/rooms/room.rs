@@ -34,6 +34,8 @@ struct Members {
     by_id: BTreeMap<PeerId, Member>,
     /// Bytes of the list of all members.
     bytes: usize,
+    /// The number of their places on other nodes.
+    places: usize,
     /// The number of its latest change.
     latest: u64,
     /// The number of the latest change by which a member has gone.
@@ -67,10 +69,13 @@ pub(super) struct Member {
 pub(super) struct Own {
     /// Its connection, or the last one.
     pub(super) peer: Peer,
-    /// Of its token.
+    /// The digest of its token.
     pub(super) token: TokenDigest,
-    /// The number of the news with which the other nodes have heard that it is here.
-    pub(super) told: u64,
+    /// The number of the news by which the other nodes know that it has come here; 0 if they have not heard of it. It stays when its data
+    /// change, so a message that is on its way meanwhile is for it.
+    came: u64,
+    /// The number that its news have now: greater than `came` if it was told again that it is here.
+    announced: u64,
     /// The address of its client. `None` for loopback.
     address: Option<AddressPrefix>,
     /// Its public data, as JSON text.
@@ -84,22 +89,20 @@ pub(super) struct Own {
 /// A member of another node, as that node has told.
 struct Place {
     node: NodeId,
-    /// The number of that news.
+    /// The number of the news by which it came there. News with the same number change its data only.
     number: u64,
     data: Option<Box<str>>,
     /// The member was there before it came here.
     is_former: bool,
 }
 
-/// The way of a message to all members, beyond those that have it.
+/// The way of a message to the members of other nodes.
 #[derive(Default)]
-pub(super) struct Sent {
+pub(super) struct Onward {
     /// The nodes that deliver it to members, and the number of the latest news that this one has of the room from each.
     pub(super) nodes: BTreeMap<NodeId, u64>,
     /// Members of two nodes, and the one that delivers it to each; `None` is this one.
     pub(super) moving: Vec<(PeerId, Option<NodeId>)>,
-    /// The number of members that do not get it: too much waits for them.
-    pub(super) lost: usize,
 }
 
 impl Room {
@@ -124,13 +127,71 @@ impl Room {
 impl Own {
     pub(super) fn new(peer: &Peer, token: TokenDigest, data: Option<&str>) -> Self {
         let (address, data) = (AddressPrefix::of_remote(peer.address()), data.map(Box::from));
-        Own { peer: peer.clone(), token, told: 0, address, data, heard: 0, has_moved: false }
+        let (came, announced, heard) = (0, 0, 0);
+        Own { peer: peer.clone(), token, came, announced, address, data, heard, has_moved: false }
+    }
+
+    /// This part replaces another one of the same member, which other nodes may know.
+    fn follow(&mut self, before: &Own) {
+        self.came = before.came;
+        if self.peer.connection() == before.peer.connection() && !before.has_moved {
+            self.announced = before.announced;
+        }
+    }
+
+    /// The number of the news of this member, for which there is a new one if the member has come now.
+    pub(super) fn announce(&mut self, next: impl FnOnce() -> u64) -> u64 {
+        if self.announced == 0 {
+            self.announced = next();
+            self.came = if self.came == 0 { self.announced } else { self.came };
+        }
+        self.announced
+    }
+
+    /// The other nodes have to hear again that it is here.
+    pub(super) fn announce_again(&mut self) {
+        self.announced = 0;
+    }
+
+    /// The number that its news have.
+    pub(super) fn announced(&self) -> u64 {
+        self.announced
     }
 }
 
 impl RoomGuard<'_> {
     pub(super) fn len(&self) -> usize {
         self.members.by_id.len()
+    }
+
+    /// Says what contradicts itself in it. `latest` is the number of the latest news of this node.
+    pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
+        let Members { by_id, bytes, places, latest: changed, .. } = &*self.members;
+        let wrong = |what: &str, id: &PeerId| Some(format!("room {}: {id}: {what}", self.room.name));
+        if *bytes != by_id.iter().map(|(id, member)| member.bytes(id)).sum::<usize>() {
+            return Some(format!("room {}: bytes of the list", self.room.name));
+        }
+        if *places != by_id.values().map(|member| member.elsewhere.len()).sum::<usize>() {
+            return Some(format!("room {}: places of members", self.room.name));
+        }
+        by_id.iter().find_map(|(id, member)| {
+            if member.own.is_none() && member.elsewhere.is_empty() {
+                return wrong("is nowhere", id);
+            }
+            if member.joined > member.changed || member.changed > *changed {
+                return wrong("numbers of changes", id);
+            }
+            let own = member.own.as_ref()?;
+            if own.came > own.announced || own.announced > latest || own.heard > *changed {
+                return wrong("numbers of news", id);
+            }
+            None
+        })
+    }
+
+    /// The other nodes that have told of a member.
+    pub(super) fn nodes_of(&self, id: &PeerId) -> impl Iterator<Item = NodeId> {
+        self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere).map(|place| place.node)
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -196,9 +257,12 @@ impl RoomGuard<'_> {
     // Changes. All other members of this node hear of each.
 
     /// Adds a member of this node, or sets its data. It gets the list later.
-    pub(super) fn admit(&mut self, own: Own, flushes: &mut Vec<Flush>) {
+    pub(super) fn admit(&mut self, mut own: Own, flushes: &mut Vec<Flush>) {
         let id = own.peer.id().clone();
-        self.alter(&id, flushes, |member| member.own = Some(own));
+        self.alter(&id, flushes, |member| {
+            member.own.iter().for_each(|before| own.follow(before));
+            member.own = Some(own);
+        });
     }
 
     /// Sets the data of a member of this node. False if it has them already.
@@ -208,7 +272,7 @@ impl RoomGuard<'_> {
         })
     }
 
-    /// Adds a member of another node, or sets its data.
+    /// Adds a member of another node, or sets its data. A list that repeats what is known does not change which node had it last.
     pub(super) fn note_elsewhere(
         &mut self,
         id: &PeerId,
@@ -217,6 +281,11 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) {
         self.alter(id, flushes, |member| {
+            let known = member.elsewhere.iter_mut().find(|place| place.node == node);
+            if let Some(known) = known.filter(|known| known.number >= number) {
+                known.data = data.map(Box::from);
+                return;
+            }
             member.elsewhere.retain(|place| place.node != node);
             member.elsewhere.push(Place { node, number, data: data.map(Box::from), is_former: false });
             // If it is connected here, that news is late, or both nodes have a client in an outage.
@@ -243,27 +312,38 @@ impl RoomGuard<'_> {
         }
     }
 
-    /// Another node does not have a member any more. If it has parted there, it is not where it was before either.
+    /// Another node does not have a member any more, and it is not where it was before either.
     pub(super) fn forget_elsewhere(
         &mut self,
         id: &PeerId,
         node: NodeId,
-        for_good: bool,
+        former: &[(u64, u64)],
         flushes: &mut Vec<Flush>,
     ) {
         self.alter(id, flushes, |member| {
-            let is_latest = member.elsewhere.last().is_some_and(|place| place.node == node);
-            member.elsewhere.retain(|place| place.node != node && !(for_good && is_latest));
+            member.elsewhere.retain(|place| {
+                let is_former =
+                    |(node, number): &(u64, u64)| place.node == NodeId::new(*node) && place.number <= *number;
+                place.node != node && !former.iter().any(is_former)
+            });
         });
+    }
+
+    /// The nodes on which a member was before it came here, with the numbers of their news.
+    pub(super) fn former(&self, id: &PeerId) -> Vec<(u64, u64)> {
+        let places = self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere);
+        places.filter(|place| place.is_former).map(|place| (place.node.get(), place.number)).collect()
     }
 
     /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
     fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
-        let Members { by_id, bytes, .. } = &mut *self.members;
+        let Members { by_id, bytes, places, .. } = &mut *self.members;
         let before = by_id.get(id).map(|member| member.data().map(Box::<str>::from));
         *bytes -= by_id.get(id).map_or(0, |member| member.bytes(id));
         let member = by_id.entry(id.clone()).or_default();
+        *places -= member.elsewhere.len();
         act(member);
+        *places += member.elsewhere.len();
         let has_gone = member.own.is_none() && member.elsewhere.is_empty();
         let change = match before {
             None => (!has_gone).then_some(Change::Joined),
@@ -373,6 +453,7 @@ impl RoomGuard<'_> {
     pub(super) fn come_back(&mut self, mut own: Own) -> bool {
         let Some(member) = self.members.by_id.get_mut(own.peer.id()) else { return false };
         own.data = member.data().map(Box::from);
+        member.own.iter().for_each(|before| own.follow(before));
         member.own = Some(own);
         member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
         true
@@ -390,30 +471,36 @@ impl RoomGuard<'_> {
         rooms::members(self.room.name.as_str(), members, request)
     }
 
-    /// Sends a message to all other members of this node. The result tells the way to those of other nodes.
+    /// The way of a message to all other members that this node does not deliver.
+    pub(super) fn onward(&self, from: &PeerId) -> Onward {
+        let mut onward = Onward::default();
+        if self.members.places == 0 {
+            return onward;
+        }
+        for (id, member) in self.others(from) {
+            let node = member.node();
+            if let Some((node, number)) = node {
+                let heard = onward.nodes.entry(node).or_default();
+                *heard = number.max(*heard);
+            }
+            if member.own.iter().len() + member.elsewhere.len() > 1 {
+                onward.moving.push((id.clone(), node.map(|(node, _)| node)));
+            }
+        }
+        onward
+    }
+
+    /// Sends a message to all other members of this node. Returns the number of those that do not get it: too much waits for them.
     pub(super) fn deliver_to_others(
         &mut self,
         from: &PeerId,
         sender: &PeerId,
         mut message: Frame,
         flushes: &mut Vec<Flush>,
-    ) -> Sent {
+    ) -> usize {
         self.catch_up_before_message(flushes);
-        let mut sent = Sent::default();
-        for (id, member) in self.others(from) {
-            if let Some(own) = member.here() {
-                sent.lost += usize::from(own.deliver(sender, message.share(), flushes).is_err());
-            }
-            let node = member.node();
-            if let Some((node, number)) = node {
-                let heard = sent.nodes.entry(node).or_default();
-                *heard = number.max(*heard);
-            }
-            if member.own.iter().len() + member.elsewhere.len() > 1 {
-                sent.moving.push((id.clone(), node.map(|(node, _)| node)));
-            }
-        }
-        sent
+        let own = self.others(from).filter_map(|(_, member)| member.here());
+        own.filter(|own| own.deliver(sender, message.share(), flushes).is_err()).count()
     }
 
     /// The members whose messages a node delivers.
@@ -436,13 +523,32 @@ impl RoomGuard<'_> {
         let sender = from.in_rooms();
         for (id, member) in self.others(from) {
             // One that is not here any more, which its sender does not know yet, is sought.
-            if let Some(own) = member.own.as_ref().filter(|own| own.told <= heard)
+            if let Some(own) = member.own.as_ref().filter(|own| own.came <= heard)
                 && except.binary_search(&id.as_str()).is_err()
             {
                 // Nobody is told if it has too much to read.
                 let _ = own.deliver(&sender, message.share(), flushes);
             }
         }
+    }
+
+    /// As [`deliver_here`](Self::deliver_here), for one member. False if it is not the one that is meant, or not here any more.
+    pub(super) fn deliver_to(
+        &mut self,
+        to: &str,
+        sender: &PeerId,
+        message: Frame,
+        heard: u64,
+        flushes: &mut Vec<Flush>,
+    ) -> bool {
+        self.catch_up_before_message(flushes);
+        let own = self.get(to).and_then(|member| member.own.as_ref());
+        let own = own.filter(|own| own.came <= heard);
+        own.is_some_and(|own| {
+            // Its sender has got its answer.
+            let _ = own.deliver(sender, message, flushes);
+            true
+        })
     }
 
     fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {
@@ -456,7 +562,7 @@ impl Member {
     }
 
     /// The node that delivers its messages, if that is another one, and the number of that node's news of it.
-    fn node(&self) -> Option<(NodeId, u64)> {
+    pub(super) fn node(&self) -> Option<(NodeId, u64)> {
         let place = self.elsewhere.last().filter(|_| self.here().is_none());
         place.map(|place| (place.node, place.number))
     }
@@ -468,6 +574,11 @@ impl Member {
             (None, Some(place), _) => place.data.as_deref(),
             (None, None, None) => None,
         }
+    }
+
+    /// True if it is on this node, or was and may come back.
+    pub(super) fn is_here(&self) -> bool {
+        self.own.is_some()
     }
 
     /// The member, if this node delivers its messages.

@@ -31,8 +31,8 @@ pub(super) struct WatchesGuard<'a>(MutexGuard<'a, Table>);
 #[derive(Default)]
 struct Table {
     entries: HashMap<u64, Entry>,
-    /// The other nodes on which the client of an id is online, the latest last.
-    places: HashMap<u64, Vec<NodeId>>,
+    /// The other nodes on which the client of an id is online, each with the number of that news, the latest last.
+    places: HashMap<u64, Vec<(NodeId, u64)>>,
     digests: RandomState,
     /// Ids that clients of this node watch, each as often as it is watched.
     total: usize,
@@ -137,7 +137,7 @@ impl WatchesGuard<'_> {
         &mut self,
         id: &PeerId,
         flushes: &mut Vec<Flush>,
-        act: impl FnOnce(&mut Vec<NodeId>),
+        act: impl FnOnce(&mut Vec<(NodeId, u64)>),
     ) {
         self.change(id, flushes, |_, places| act(places));
     }
@@ -147,7 +147,7 @@ impl WatchesGuard<'_> {
         &mut self,
         id: &PeerId,
         flushes: &mut Vec<Flush>,
-        act: impl FnOnce(&mut Entry, &mut Vec<NodeId>),
+        act: impl FnOnce(&mut Entry, &mut Vec<(NodeId, u64)>),
     ) {
         let digest = self.0.digest(id.as_str());
         let was_online = self.0.is_online(digest);

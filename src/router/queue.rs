@@ -191,6 +191,20 @@ impl Queue {
         self.messages.len()
     }
 
+    /// True if its bytes, and the messages of its batches, are those of its messages.
+    pub(super) fn is_counted_right(&self) -> bool {
+        let bytes: usize = self.messages.iter().map(|outgoing| outgoing.frame.len()).sum();
+        let of =
+            |from: &PeerId| self.messages.iter().filter(|outgoing| outgoing.from() == Some(from)).count();
+        bytes == self.bytes && self.batches.iter().all(|(from, batch)| of(from) == batch.messages)
+    }
+
+    /// The bytes that it has charged for a recipient that is sought.
+    pub(super) fn sought_bytes(&self) -> usize {
+        let charged = self.messages.iter().filter(|outgoing| self.is_sought && outgoing.from().is_some());
+        charged.map(cost).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
@@ -335,6 +349,11 @@ impl Room {
                 shares.senders.remove(from);
             }
         }
+    }
+
+    /// The bytes that are charged for recipients that are sought.
+    pub(super) fn sought_bytes(&self) -> usize {
+        self.shares().realm
     }
 
     fn shares(&self) -> MutexGuard<'_, Shares> {

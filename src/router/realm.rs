@@ -91,6 +91,36 @@ impl Realm {
         self.contains(id.as_str())
     }
 
+    /// Says what contradicts itself: for tests, while nothing else happens.
+    pub fn contradiction(&self) -> Option<String> {
+        let slots = self.slots_that(|_| true);
+        let held = slots.iter().filter(|slot| slot.is_held()).count();
+        if held != self.len() {
+            return Some(format!("{held} ids are held, and {} are counted", self.len()));
+        }
+        let wrong = slots.iter().find_map(|slot| {
+            let state = slot.lock();
+            let what = if state.retired {
+                "is retired, and in the map"
+            } else if state.conn.is_some() != slot.is_held() {
+                "its holder is not the one that is read without the lock"
+            } else if state.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+                "has an empty queue"
+            } else if !state.queue.as_ref().is_none_or(|queue| queue.is_counted_right()) {
+                "the bytes of its queue are not counted right"
+            } else {
+                return None;
+            };
+            Some(format!("{}: {what}", slot.id))
+        });
+        let of_sought =
+            slots.iter().map(|slot| slot.lock().queue.as_ref().map_or(0, |queue| queue.sought_bytes()));
+        let (of_sought, charged) = (of_sought.sum::<usize>(), self.room.sought_bytes());
+        wrong.or_else(|| {
+            (of_sought != charged).then(|| format!("{of_sought} bytes are sought, and {charged} are charged"))
+        })
+    }
+
     // Periodic work.
 
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes. Cheap

@@ -54,6 +54,7 @@ impl<B: Backplane> Worker<B> {
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
                     self.notes.inbound.take();
+                    self.notes.lists.take();
                     self.notes.position.replace(Position::default());
                     self.notes.echo_heard.set(self.notes.echo_sent.get());
                     self.notes.generation.set(self.backplane.generation());
@@ -357,6 +358,7 @@ impl<B: Backplane> Worker<B> {
             (state.node, state.good_until) = (None, 0);
             state.links.clear();
             state.silent.clear();
+            state.told.clear();
             state.dead.insert(node);
         }
         // The nodes of these players believe that this node is dead.

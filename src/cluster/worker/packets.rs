@@ -10,7 +10,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::{End, Parked, RETRY_DELAY, Worker};
-use crate::cluster::link::Arrival;
+use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
@@ -95,7 +95,9 @@ impl<B: Backplane> Worker<B> {
     pub(super) async fn send(self: &Rc<Self>, node: NodeId) -> Infallible {
         loop {
             self.shared.sending.notified().await;
-            while self.send_turn(node).await {}
+            while self.send_turn(node).await {
+                self.continue_lists();
+            }
         }
     }
 
@@ -143,11 +145,12 @@ impl<B: Backplane> Worker<B> {
             }
             state.silent.remove(&dead);
             state.told.remove(&dead);
+            self.notes.lists.borrow_mut().remove(&dead);
             let member = state.members.iter().find(|member| member.node == dead).cloned();
             (state.links.remove(&dead), member)
         };
         let was_known = link.is_some() || member.as_ref().is_some_and(|member| member.alive);
-        for unsent in link.into_iter().flat_map(|link| link.pieces) {
+        for unsent in link.into_iter().flat_map(Outbound::into_unsent) {
             self.take_back(&unsent);
         }
         // Those that died before this one joined are no news.
@@ -339,6 +342,9 @@ impl<B: Backplane> Worker<B> {
             }
             Packet::RoomMessage(key, news) => {
                 self.hear_of_room(from, key, &News::Message(news), &mut arriving.flushes)
+            }
+            Packet::RoomPrivate(key, news) => {
+                self.hear_of_room(from, key, &News::Private(news), &mut arriving.flushes)
             }
             Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, &mut arriving.flushes),
             Packet::RoomsMissed => self.list_rooms(from),

@@ -1,12 +1,13 @@
 //! Members of rooms: this node tells the others its own, and hears theirs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Worker;
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Member};
-use crate::rooms::News;
+use crate::rooms::{News, Rooms};
 use crate::router::Flush;
 use crate::wire::NodeId;
 
@@ -27,7 +28,8 @@ impl<B: Backplane> Worker<B> {
             let is_unknown =
                 |node: &NodeId| !alive.contains(node) && !self.notes.inbound.borrow().contains_key(node);
             for node in rooms.nodes().into_iter().filter(is_unknown) {
-                rooms.lose_node(node, members.iter().any(|member| member.node == node && member.left));
+                let has_left = members.iter().any(|member| member.node == node && member.left);
+                rooms.lose_node(node, has_left, self.shared.config.lease);
             }
         }
         self.ask_for_missed();
@@ -43,15 +45,43 @@ impl<B: Backplane> Worker<B> {
         nodes.into_iter().for_each(|node| self.shared.say(node, &Packet::RoomsMissed));
     }
 
-    /// Tells a node all members of this one, and from now on each change.
+    /// Tells a node all members of this one, in pieces, and from now on each change.
     pub(super) fn list_rooms(&self, to: NodeId) {
         let Some(node) = self.node.upgrade() else { return };
-        self.shared.state.lock().told.insert(to);
-        self.shared.say(to, &Packet::RoomList { is_end: false });
-        for rooms in node.all_rooms() {
-            rooms.list_own(|key, news| self.shared.say(to, &packet_of(key, news)));
+        {
+            let mut state = self.shared.state.lock();
+            if state.node == Some(to) || state.dead.contains(&to) {
+                return;
+            }
+            state.told.insert(to);
         }
-        self.shared.say(to, &Packet::RoomList { is_end: true });
+        self.shared.say(to, &Packet::RoomList { is_end: false });
+        let own = |rooms: Arc<Rooms>| (rooms.list_own(), rooms);
+        self.notes.lists.borrow_mut().insert(to, node.all_rooms().into_iter().map(own).collect());
+        self.continue_lists();
+    }
+
+    /// Continues the lists for nodes to which little waits to be sent.
+    pub(super) fn continue_lists(&self) {
+        self.notes.lists.borrow_mut().retain(|to, list| {
+            while let Some((own, rooms)) = list.last_mut() {
+                {
+                    let state = self.shared.state.lock();
+                    if !state.told.contains(to) {
+                        // It could not be told of a change, and gets a new list.
+                        return false;
+                    }
+                    if state.links.get(to).is_some_and(|link| !link.has_room_for_list()) {
+                        return true;
+                    }
+                }
+                if !rooms.list_more(own, |key, news| self.shared.say(*to, &packet_of(key, news))) {
+                    list.pop();
+                }
+            }
+            self.shared.say(*to, &Packet::RoomList { is_end: true });
+            false
+        });
     }
 
     pub(super) fn hear_of_room(&self, from: NodeId, key: &str, news: &News<'_>, flushes: &mut Vec<Flush>) {

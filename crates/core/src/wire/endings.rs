@@ -199,6 +199,8 @@ table! {
         Some(Limit::RoomListBytes);
     /// Too much waits for the recipient of a message.
     MemberBusy: "member_busy", "Too much waits for this member", true, None;
+    /// Too much waits for another node with members of the room.
+    ClusterBusy: "cluster_busy", "Too much waits for members on other servers", true, None;
     /// The client causes too many frames for others.
     TooFast: "too_fast", "Too many messages to this room", true, Some(Limit::RoomDeliveries);
     /// All clients of the key together do.

@@ -44,7 +44,7 @@ pub fn check(history: &History) -> Vec<String> {
     check_end(history, &spans, &messages, &mut faults);
     rooms::check(history, &spans, &mut faults);
     for (at, what) in &history.events {
-        if matches!(what, What::Refused { why: "NO ANSWER", .. }) {
+        if matches!(what, What::Refused { why: "NO ANSWER", .. } | What::Contradiction { .. }) {
             faults.push(format!("{at}: {what:?}"));
         }
     }

@@ -53,10 +53,11 @@ pub enum What {
         room: &'static str,
         data: Option<String>,
     },
-    /// A member of a room has sent the message of this number to all.
+    /// A member of a room has sent the message of this number to all, or to one, and it was accepted.
     Told {
         conn: Conn,
         room: &'static str,
+        to: Option<&'static str>,
         number: u32,
     },
     /// A client got a frame of a room.
@@ -67,6 +68,11 @@ pub enum What {
     /// Something was done to a node, or to the backplane (`None`).
     Fault {
         node: Option<usize>,
+        what: String,
+    },
+    /// The state of a node contradicts itself.
+    Contradiction {
+        node: usize,
         what: String,
     },
     /// All faults have ended.

@@ -29,11 +29,14 @@ impl Socket {
         let (mut rest, mut texts) = (&bytes[..], Vec::new());
         while let [first, len, behind @ ..] = rest {
             let (len, behind) = match (*len, behind) {
-                (126, [high, low, behind @ ..]) => (u16::from_be_bytes([*high, *low]), behind),
-                (short, behind) => (u16::from(short), behind),
+                (126, [high, low, behind @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])), behind),
+                (127, [0, 0, 0, 0, len @ ..]) => {
+                    let (len, behind) = len.split_first_chunk().expect("a length");
+                    (usize::try_from(u32::from_be_bytes(*len)).unwrap(), behind)
+                }
+                (short, behind) => (usize::from(short), behind),
             };
-            assert!(len < 0x7F00, "the simulation sends no long frames");
-            let (payload, next) = behind.split_at(usize::from(len));
+            let (payload, next) = behind.split_at(len);
             if first & 0xF == 1 {
                 texts.push(String::from_utf8(payload.to_vec()).unwrap());
             }

@@ -3,6 +3,7 @@
 mod faults;
 pub mod moves;
 mod rng;
+mod room_scripts;
 mod rooms;
 mod tasks;
 
@@ -145,6 +146,9 @@ impl World {
         config.limits.probe_timeout = Duration::from_millis(500);
         config.limits.alive_timeout = Duration::from_secs(600);
         config.limits.reclaim_timeout = Duration::from_secs(1);
+        // The clients of the simulation are never too fast.
+        (config.limits.room_deliveries_per_second, config.limits.room_key_deliveries_per_second) =
+            (1_000_000, 100_000_000);
         let clock = Clock::manual();
         clock.advance(STEP * u32::try_from(self.steps.get()).unwrap());
         let membership = Membership::new(cluster, clock.clone());
@@ -221,6 +225,22 @@ impl World {
             }
             self.note_outages();
             self.listen();
+            self.check_invariants();
+        }
+    }
+
+    /// What the nodes know does not contradict itself.
+    fn check_invariants(&self) {
+        for (index, handle) in self.nodes.iter().enumerate() {
+            let Some(NodeHandle { node, realm, .. }) = handle else { continue };
+            let contradictions = [
+                realm.contradiction(),
+                node.membership().and_then(|membership| membership.contradiction()),
+                rooms::contradiction(node),
+            ];
+            for what in contradictions.into_iter().flatten() {
+                self.note(What::Contradiction { node: index, what });
+            }
         }
     }
 

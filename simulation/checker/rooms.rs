@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::{Span, is_by_itself};
-use crate::history::{Conn, History, What};
+use super::{Span, is_by_itself, outages};
+use crate::history::{Conn, History, Millis, What};
 use crate::room_views::{RoomViews, View, without_one_order};
 use crate::world::NODES;
 
@@ -19,29 +19,41 @@ struct Member<'a> {
     heard: BTreeSet<u32>,
     /// The last one of each sender in each room.
     last: HashMap<(Conn, String), u32>,
+    /// The rooms that it left, and when.
+    left: Vec<(&'static str, Millis)>,
 }
 
 impl<'a> Member<'a> {
     fn new(span: &'a Span) -> Self {
         let views = RoomViews::new(span.id);
-        Member { span, views, listed: HashMap::new(), heard: BTreeSet::new(), last: HashMap::new() }
+        let (listed, heard, last, left) = (HashMap::new(), BTreeSet::new(), HashMap::new(), Vec::new());
+        Member { span, views, listed, heard, last, left }
     }
 }
 
-/// A message to a room.
+/// A message to a room, or to one member.
 struct Told {
     place: usize,
+    at: Millis,
     by: Conn,
+    room: &'static str,
+    to: Option<&'static str>,
+    /// The connections that have to hear it, if they stay and nothing fails.
+    due: Vec<Conn>,
 }
+
+/// Time in which a message arrives, and in which a client that came is known to all.
+const ARRIVAL: Millis = 3_000;
 
 pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>) {
     let mut members: BTreeMap<Conn, Member<'_>> =
         spans.iter().map(|span| (span.conn, Member::new(span))).collect();
     let mut told: HashMap<u32, Told> = HashMap::new();
     let mut receivers: BTreeMap<u32, Vec<Conn>> = BTreeMap::new();
-    for (place, (_, what)) in history.events.iter().enumerate() {
-        if let What::Told { conn, number, .. } = what {
-            told.insert(*number, Told { place, by: *conn });
+    for (place, (at, what)) in history.events.iter().enumerate() {
+        if let What::Told { conn, room, to, number } = what {
+            let (at, by, to, due) = (*at, *conn, *to, Vec::new());
+            told.insert(*number, Told { place, at, by, room, to, due });
         }
     }
     for (place, (at, what)) in history.events.iter().enumerate() {
@@ -60,6 +72,11 @@ pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>)
                     && let Some(message) = told.get(&number)
                 {
                     receivers.entry(number).or_default().push(*conn);
+                    if message.to.is_some_and(|to| to != member.span.id) {
+                        faults.push(format!(
+                            "{at}: connection {conn} hears {number}, which is for another one"
+                        ));
+                    }
                     if !member.heard.insert(number) && !may_hear_twice(history, spans, member.span, place) {
                         faults.push(format!("{at}: connection {conn} hears {number} twice"));
                     }
@@ -76,20 +93,75 @@ pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>)
             }
             What::Set { conn, room, data } => {
                 let Some(member) = members.get_mut(conn) else { continue };
+                if data.is_none() {
+                    member.left.push((room, *at));
+                }
                 match data {
                     Some(data) => drop(member.views.own_data.insert((*room).to_owned(), Some(data.clone()))),
                     None => drop(member.views.of_rooms.remove(*room)),
                 }
             }
+            What::Told { number, .. } => {
+                if let Some(message) = told.get_mut(number) {
+                    message.due = due(&members, message);
+                }
+            }
             _ => {}
         }
     }
+    check_arrival(history, &members, &told, faults);
     if !history.events.iter().any(|(_, what)| matches!(what, What::Fault { .. })) {
         check_without_faults(&members, &receivers, faults);
     }
     members.retain(|_, member| member.span.ended == usize::MAX);
     check_views(history, &members, faults);
     check_last_messages(history, &members, &receivers, faults);
+}
+
+/// The connections that see the sender of a message in its room, and are seen by it.
+fn due(members: &BTreeMap<Conn, Member<'_>>, message: &Told) -> Vec<Conn> {
+    let view = |member: &Member<'_>| member.views.of_rooms.get(message.room).cloned();
+    let Some((sender, seen)) = members.get(&message.by).and_then(|by| Some((by.span.id, view(by)?))) else {
+        return Vec::new();
+    };
+    let is_due = |member: &Member<'_>| {
+        let is_meant = message.to.is_none_or(|to| to == member.span.id);
+        let sees = view(member).is_some_and(|view| view.contains_key(sender));
+        is_meant && sees && seen.contains_key(member.span.id) && member.span.opened < message.place
+    };
+    let due = members.iter().filter(|(conn, member)| **conn != message.by && is_due(member));
+    due.map(|(conn, _)| *conn).collect()
+}
+
+/// Between two faults, each accepted message arrives at all that were in the room then and have stayed.
+fn check_arrival(
+    history: &History,
+    members: &BTreeMap<Conn, Member<'_>>,
+    told: &HashMap<u32, Told>,
+    faults: &mut Vec<String>,
+) {
+    let outages: Vec<(Millis, Millis)> = (0..NODES).flat_map(|node| outages(history, node)).collect();
+    for (number, message) in told {
+        let until = message.at + ARRIVAL;
+        if outages.iter().any(|(begin, end)| *begin <= until && message.at <= *end) {
+            continue;
+        }
+        let has_stayed = |member: &Member<'_>| {
+            let left = member
+                .left
+                .iter()
+                .any(|(room, at)| *room == message.room && (message.at..until).contains(at));
+            member.span.until > until && !left
+        };
+        let missing = message.due.iter().filter(|conn| {
+            members.get(conn).is_some_and(|member| has_stayed(member) && !member.heard.contains(number))
+        });
+        let missing: Vec<_> = missing.collect();
+        if !missing.is_empty() {
+            let (at, by) = (message.at, message.by);
+            faults.push(format!("{at}: message {number} of connection {by} did not come to {missing:?}"));
+        }
+    }
 }
 
 /// True if a client has moved to this connection from another node, and a node has been by itself since: the old node may still
@@ -157,7 +229,7 @@ fn check_last_messages(
 ) {
     let settled = history.events.iter().skip_while(|(_, what)| !matches!(what, What::Settled));
     for (_, what) in settled {
-        let What::Told { conn, room, number } = what else { continue };
+        let What::Told { conn, room, to: None, number } = what else { continue };
         let in_room = members.iter().filter(|(_, member)| member.views.of_rooms.contains_key(*room));
         let expected: Vec<Conn> = in_room.map(|(other, _)| *other).filter(|other| other != conn).collect();
         let mut got = receivers.get(number).cloned().unwrap_or_default();

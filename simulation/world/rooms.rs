@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use peerbroker::node::Node;
-use peerbroker::rooms::{Parting, Requester};
+use peerbroker::rooms::{MAX_DATA_BYTES, Parting, Requester};
 use peerbroker::router::{Departure, Peer};
 use peerbroker::wire::RoomName;
 
-use super::{Client, PROBING, World, note};
+use super::{Client, IDS, PROBING, World, note};
 use crate::history::What;
 
 const ROOMS: [&str; 2] = ["blue", "red"];
@@ -17,7 +17,7 @@ const MOST: usize = 100;
 impl World {
     pub(super) fn act_in_a_room(&mut self) {
         let (act, room, pick) = (self.rng.below(10), ROOMS[self.rng.below(ROOMS.len())], self.rng.below(100));
-        let burst = 1 + self.rng.below(3);
+        let (burst, to) = (1 + self.rng.below(3), IDS[self.rng.below(IDS.len())]);
         let clients = self.clients.borrow();
         let able: Vec<&Client> = clients.iter().filter(|client| self.is_running(client.node)).collect();
         if able.is_empty() {
@@ -25,10 +25,14 @@ impl World {
         }
         let client = able[pick % able.len()];
         match act {
-            0..=3 => self.join(client, room, self.numbers),
-            4 => self.leave_room(client, room),
-            5 | 6 => self.update(client, room, self.numbers),
-            _ => (1..=burst as u32).for_each(|next| self.tell(client, room, self.numbers + next)),
+            0..=2 => self.join(client, room, self.numbers),
+            3 => self.leave_room(client, room),
+            4 | 5 => self.update(client, room, self.numbers),
+            act => (1..=burst as u32).for_each(|next| {
+                // Private ones and those to all in turns, whose order is one.
+                let is_private = act == 6 || act == 7 && next % 2 == 1;
+                self.tell(client, room, is_private.then_some(to), self.numbers + next);
+            }),
         }
         self.numbers += 3;
     }
@@ -38,16 +42,25 @@ impl World {
         for client in self.clients.borrow().iter() {
             for room in ROOMS {
                 self.numbers += 1;
-                self.tell(client, room, self.numbers);
+                self.tell(client, room, None, self.numbers);
             }
         }
         self.pass(PROBING).await;
     }
 
-    fn join(&self, client: &Client, room: &'static str, number: u32) {
-        let (name, data) = (RoomName::parse(room).unwrap(), data(number));
+    pub(super) fn join(&self, client: &Client, room: &'static str, number: u32) {
+        self.join_with(client, room, &data(number));
+    }
+
+    /// With as much data as a member may have.
+    pub(super) fn join_long(&self, client: &Client, room: &'static str, number: u32) {
+        self.join_with(client, room, &long_data(number, MAX_DATA_BYTES));
+    }
+
+    fn join_with(&self, client: &Client, room: &'static str, data: &str) {
+        let name = RoomName::parse(room).unwrap();
         let rooms = self.node_of(client).tenant("key").unwrap().rooms();
-        ask(client, |requester| rooms.join(requester, name, Some(&data), MOST)).unwrap();
+        ask(client, |requester| rooms.join(requester, name, Some(data), MOST)).unwrap();
     }
 
     fn leave_room(&self, client: &Client, room: &'static str) {
@@ -58,7 +71,7 @@ impl World {
         }
     }
 
-    fn update(&self, client: &Client, room: &'static str, number: u32) {
+    pub(super) fn update(&self, client: &Client, room: &'static str, number: u32) {
         let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
         let data = data(number);
         if ask(client, |requester| rooms.update(requester, room, Some(&data))).is_ok() {
@@ -66,11 +79,34 @@ impl World {
         }
     }
 
-    fn tell(&self, client: &Client, room: &'static str, number: u32) {
+    pub(super) fn tell(&self, client: &Client, room: &'static str, to: Option<&'static str>, number: u32) {
+        self.tell_text(client, room, to, number, &data(number));
+    }
+
+    pub(super) fn tell_long(&self, client: &Client, room: &'static str, number: u32) {
+        self.tell_text(client, room, None, number, &long_data(number, 16 * 1024));
+    }
+
+    fn tell_text(
+        &self,
+        client: &Client,
+        room: &'static str,
+        to: Option<&'static str>,
+        number: u32,
+        text: &str,
+    ) {
         let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
-        if ask(client, |requester| rooms.send(requester, room, None, Some(&data(number)))).is_ok() {
-            note(&self.history, &self.steps, What::Told { conn: client.conn, room, number });
+        if ask(client, |requester| rooms.send(requester, room, to, Some(text))).is_ok() {
+            note(&self.history, &self.steps, What::Told { conn: client.conn, room, to, number });
         }
+    }
+
+    /// The members of rooms, as a node knows them.
+    pub(super) fn members_of(&self, node: usize, names: &[&str]) -> Vec<Vec<String>> {
+        let node = &self.nodes[node].as_ref().expect("a node").node;
+        let rooms = node.tenant("key").unwrap().rooms();
+        let of = |room: &&str| rooms.members(room).iter().map(ToString::to_string).collect();
+        names.iter().map(of).collect()
     }
 
     fn node_of(&self, client: &Client) -> &Node {
@@ -80,6 +116,11 @@ impl World {
 
 fn data(number: u32) -> String {
     format!("{{\"n\":{number}}}")
+}
+
+fn long_data(number: u32, len: usize) -> String {
+    let short = format!("{{\"n\":{number},\"x\":\"\"}}");
+    short.replace("\"\"", &format!("\"{}\"", "x".repeat(len - short.len())))
 }
 
 fn ask<R>(client: &Client, act: impl FnOnce(&mut Requester<'_>) -> R) -> R {
@@ -99,6 +140,10 @@ pub(super) fn depart(node: &Node, departure: Departure, for_good: bool) {
     if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) {
         rooms.departed(&departure.peer, if for_good { Parting::ForGood } else { Parting::Lost });
     }
+}
+
+pub(super) fn contradiction(node: &Node) -> Option<String> {
+    node.tenant("key")?.existing_rooms()?.contradiction()
 }
 
 pub(super) fn members(node: &Node) -> BTreeMap<&'static str, Vec<String>> {

@@ -1,0 +1,235 @@
+//! Rooms across nodes at exact moments: runs that are always the same.
+
+use std::time::Duration;
+
+use peerbroker::config::Degraded;
+
+use super::{STEP, World, play};
+use crate::checker::check;
+use crate::history::{Conn, History, What};
+use crate::sim::Fault;
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Longer than a message takes.
+const ARRIVAL: usize = 40;
+
+impl World {
+    /// Clients of these ids, one on each node, are in the room.
+    async fn meet(&mut self, ids: &[&'static str]) {
+        self.pass(40).await;
+        for (node, id) in ids.iter().enumerate() {
+            self.open_at(node, id, 0);
+        }
+        self.pass(20).await;
+        for id in ids {
+            self.join_as(id, "blue");
+        }
+        self.pass(20).await;
+    }
+
+    fn with_client(&mut self, id: &str, act: impl FnOnce(&World, &super::Client, u32)) {
+        self.numbers += 1;
+        let clients = self.clients.borrow();
+        let client = clients.iter().find(|client| client.id == id).expect("a client");
+        act(self, client, self.numbers);
+    }
+
+    fn join_as(&mut self, id: &str, room: &'static str) {
+        self.with_client(id, |world, client, number| world.join(client, room, number));
+    }
+
+    fn update_as(&mut self, id: &str) {
+        self.with_client(id, |world, client, number| world.update(client, "blue", number));
+    }
+
+    fn tell_as(&mut self, id: &str, to: Option<&'static str>) {
+        self.with_client(id, |world, client, number| world.tell(client, "blue", to, number));
+    }
+}
+
+/// The numbers of the messages that were accepted, and that a connection has heard.
+fn told_and_heard(history: &History, by: Conn) -> (Vec<u32>, Vec<u32>) {
+    let number = |text: &str| {
+        let frame: serde_json::Value = serde_json::from_str(text).unwrap();
+        let number = frame["payload"]["n"].as_u64().filter(|_| frame["type"] == "ROOM-MESSAGE");
+        number.map(|number| u32::try_from(number).unwrap())
+    };
+    let (mut told, mut heard) = (Vec::new(), Vec::new());
+    for (_, what) in &history.events {
+        match what {
+            What::Told { number, .. } => told.push(*number),
+            What::Heard { conn, text } if *conn == by => heard.extend(number(text)),
+            _ => {}
+        }
+    }
+    (told, heard)
+}
+
+fn has_left(history: &History) -> bool {
+    let is_left = |what: &What| matches!(what, What::Heard { text, .. } if text.contains("ROOM-LEFT"));
+    history.events.iter().any(|(_, what)| is_left(what))
+}
+
+fn assert_fine(history: &History) {
+    let faults = check(history);
+    assert!(faults.is_empty(), "{history}\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_member_that_changes_its_data_or_joins_again_loses_no_message() {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.meet(&["a", "b", "c"]).await;
+        for step in 0..100 {
+            (0..5).for_each(|_| world.tell_as("a", None));
+            match step % 4 {
+                0 => world.update_as("b"),
+                1 => world.join_as("b", "blue"),
+                // It takes its own connection over.
+                2 => world.open_at(1, "b", 0),
+                _ => {}
+            }
+            world.pass(1).await;
+        }
+        world.pass(ARRIVAL).await;
+        world.sum_up();
+    });
+    assert_fine(&history);
+    // Each of its connections has heard a part.
+    let of_b = history.events.iter().filter_map(|(_, what)| match what {
+        What::Opened { conn, id: "b", .. } => Some(*conn),
+        _ => None,
+    });
+    let heard: Vec<u32> = of_b.flat_map(|conn| told_and_heard(&history, conn).1).collect();
+    let (told, by_c) = told_and_heard(&history, 3);
+    assert_eq!((told.len(), &by_c), (500, &told));
+    assert_eq!(heard, told);
+}
+
+#[test]
+fn private_messages_and_those_to_all_keep_their_order_on_the_way_to_another_node() {
+    for seed in 1..20 {
+        let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {
+            world.meet(&["a", "b", "c"]).await;
+            for _ in 0..40 {
+                world.tell_as("a", Some("b"));
+                world.tell_as("a", None);
+                world.pass(1).await;
+            }
+            world.pass(ARRIVAL).await;
+            world.sum_up();
+        });
+        assert_fine(&history);
+        let (told, heard) = told_and_heard(&history, 2);
+        assert_eq!(heard, told, "seed {seed}\n{history}");
+    }
+}
+
+#[test]
+fn nobody_leaves_a_room_when_the_store_restarts_or_hangs_for_longer_than_a_lease() {
+    for is_stalled in [false, true] {
+        let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+            world.meet(&["a", "b", "c"]).await;
+            if is_stalled {
+                world.store.set_fault(Fault::Stalled);
+                world.pass(120).await;
+                world.store.set_fault(Fault::None);
+            } else {
+                world.store.wipe();
+            }
+            world.pass(400).await;
+            world.sum_up();
+        });
+        assert!(!has_left(&history), "{history}");
+        let members = history.members.iter().map(|of| of["blue"].len());
+        assert_eq!(members.collect::<Vec<_>>(), [3, 3, 3], "{history}");
+    }
+}
+
+#[test]
+fn members_of_a_node_that_is_dead_leave_after_a_lease() {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.meet(&["a", "b", "c"]).await;
+        world.kill(1);
+        let leases = 3 * LEASE.as_millis() / STEP.as_millis();
+        world.pass(usize::try_from(leases).unwrap()).await;
+        world.sum_up();
+    });
+    let members = history.members.iter().map(|of| of["blue"].join(" "));
+    assert_eq!(members.collect::<Vec<_>>(), ["a c", "a c"], "{history}");
+}
+
+#[test]
+fn a_flood_in_one_room_is_refused_in_time_and_leaves_the_link_to_others() {
+    const FLOOD: usize = 2000;
+    let mut sent = 0;
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.meet(&["a", "b"]).await;
+        for (node, id) in [(0, "c"), (1, "d")] {
+            world.open_at(node, id, 0);
+        }
+        world.pass(20).await;
+        for id in ["c", "d"] {
+            world.join_as(id, "red");
+        }
+        world.pass(20).await;
+        for _ in 0..20 {
+            // More than the link takes.
+            for _ in 0..FLOOD / 20 {
+                world.with_client("a", |world, client, number| world.tell_long(client, "blue", number));
+            }
+            for _ in 0..5 {
+                world.with_client("c", |world, client, number| world.tell(client, "red", None, number));
+                sent += 1;
+            }
+        }
+        world.pass(10 * ARRIVAL).await;
+        world.sum_up();
+    });
+    assert_fine(&history);
+    let of = |room: &str| {
+        let numbers = history.events.iter().filter_map(|(_, what)| match what {
+            What::Told { room: of, number, .. } if *of == room => Some(*number),
+            _ => None,
+        });
+        numbers.collect::<Vec<_>>()
+    };
+    assert_eq!(of("red").len(), sent, "another room is refused nothing");
+    assert_eq!(told_and_heard(&history, 4).1, of("red"));
+    assert!((10..FLOOD).contains(&of("blue").len()), "{} were accepted", of("blue").len());
+    assert_eq!(told_and_heard(&history, 2).1, of("blue"));
+}
+
+#[test]
+fn a_node_that_comes_learns_of_more_members_than_a_link_holds_while_they_change() {
+    const CLIENTS: usize = 560;
+    let name = |text: String| -> &'static str { text.leak() };
+    let ids: Vec<&'static str> = (0..CLIENTS).map(|number| name(format!("id{number}"))).collect();
+    // Each room has forty members, and each client is in sixteen.
+    let rooms: Vec<&'static str> =
+        (0..CLIENTS * 16 / 40).map(|number| name(format!("room{number}"))).collect();
+    let mut known = Vec::new();
+    play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.pass(40).await;
+        world.kill(1);
+        ids.iter().for_each(|id| world.open_at(0, id, 0));
+        world.pass(20).await;
+        for (at, id) in ids.iter().enumerate() {
+            for place in at * 16..(at + 1) * 16 {
+                let room = rooms[place % rooms.len()];
+                world.with_client(id, |world, client, number| world.join_long(client, room, number));
+            }
+        }
+        world.pass(20).await;
+        world.kill(1);
+        for step in 0..160 {
+            let id = ids[step % ids.len()];
+            let room = rooms[(step % ids.len()) * 16 % rooms.len()];
+            world.with_client(id, |world, client, number| world.join_long(client, room, number));
+            world.pass(1).await;
+        }
+        known = [0, 1].map(|node| world.members_of(node, &rooms)).to_vec();
+    });
+    assert_eq!(known[0].iter().map(Vec::len).sum::<usize>(), CLIENTS * 16);
+    assert_eq!(known[0], known[1]);
+}

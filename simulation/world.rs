@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// What the nodes know does not contradict itself.
+    /// Notes each contradiction in the state of a node.
     fn check_invariants(&self) {
         for (index, handle) in self.nodes.iter().enumerate() {
             let Some(NodeHandle { node, realm, .. }) = handle else { continue };

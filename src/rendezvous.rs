@@ -126,7 +126,7 @@ pub struct PlayerName {
     generation: u64,
 }
 
-/// What became of a join.
+/// The result of a join.
 pub enum Seating {
     /// The player has this name, and this is the host.
     In(PlayerName, PeerId),
@@ -134,7 +134,7 @@ pub enum Seating {
     Held(PeerId),
 }
 
-/// What is known of the peer that has the wanted name.
+/// The state of the peer that has the wanted name, as far as it is known.
 #[derive(Clone, Debug)]
 pub enum NameHolder {
     /// Nobody has asked it.

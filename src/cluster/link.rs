@@ -27,7 +27,7 @@ const LIST_BYTES: usize = LINK_BYTES / 4;
 /// not by a message much later, which it would take for lost too.
 const CLOSING_BATCHES: u8 = 2;
 
-/// What sends messages: a client to others, or all members of a room. Its key, and its id or name.
+/// The source of messages: a client that sends to others, or a room with all its members. Its key, and its id or name.
 pub type Source<'a> = (&'a str, &'a str);
 
 /// The packets that wait for another node.
@@ -49,7 +49,7 @@ pub struct Outbound {
 #[derive(Debug, Default)]
 struct Piece {
     bytes: Vec<u8>,
-    /// What is counted in [`Outbound::of_sources`].
+    /// Its part of [`Outbound::of_sources`].
     of_sources: Vec<(u64, usize)>,
 }
 
@@ -231,7 +231,7 @@ mod tests {
         let floods: Vec<usize> = (0..8).map(|source| fill(&mut outbound, &source.to_string())).collect();
         assert!(floods.iter().all(|bytes| *bytes < LINK_BYTES / 6), "{floods:?}");
         assert!(outbound.has_room(("k", "another")));
-        // What is sent makes room again, for each.
+        // Each batch that is sent makes room again, for all sources.
         while outbound.next_batch(NodeId::new(1)).is_some() {
             assert!(outbound.is_counted_right());
         }

@@ -132,7 +132,7 @@ struct Notes {
     seats: RefCell<HashMap<(NodeId, u64), PlayerName>>,
     /// Unknown keys of which other nodes have told members of rooms.
     missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
-    /// What lists of members have still to tell other nodes.
+    /// The rest of each list of members that is on its way to another node.
     lists: RefCell<BTreeMap<NodeId, MemberList>>,
 }
 

@@ -532,7 +532,7 @@ impl RoomGuard<'_> {
         }
     }
 
-    /// As [`deliver_here`](Self::deliver_here), for one member. False if it is not the one that is meant, or not here any more.
+    /// As [`deliver_here`](Self::deliver_here), for one member.
     pub(super) fn deliver_to(
         &mut self,
         to: &str,
@@ -540,15 +540,13 @@ impl RoomGuard<'_> {
         message: Frame,
         heard: u64,
         flushes: &mut Vec<Flush>,
-    ) -> bool {
+    ) {
         self.catch_up_before_message(flushes);
         let own = self.get(to).and_then(|member| member.own.as_ref());
-        let own = own.filter(|own| own.came <= heard);
-        own.is_some_and(|own| {
+        if let Some(own) = own.filter(|own| own.came <= heard) {
             // Its sender has got its answer.
             let _ = own.deliver(sender, message, flushes);
-            true
-        })
+        }
     }
 
     fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak test-browser package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -40,19 +40,22 @@ check:
 	cargo test --locked --quiet $(CRATES) --lib --bins --test architecture --test dialect --test broker --test smoke
 
 # What fails is run once more by itself: see scripts/test.mjs.
-test: setup node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
+test: setup
 	@node scripts/test.mjs
 
 # For every night: CI leaves these out because they take long.
 test-all: export THOROUGH = 1
 test-all: test lint-bench lint-features test-random test-simulation mutants two-versions test-package test-systems soak
 
-# Cargo with clippy's compiler, if CLIPPY_COMPILES=1. All with --workspace: otherwise packages have other features, and are compiled
-# once more.
+# Cargo with clippy's compiler, if CLIPPY_COMPILES=1.
 LINTED = scripts/linted.sh
 
+# What the tests are built of, and with which features; scripts/test/kinds.mjs has the same. With others, packages are compiled once
+# more. Without jemalloc, which takes half a minute.
+TESTED = --locked --workspace --no-default-features --features peerbroker/program
+
 build-tests:
-	$(LINTED) cargo test --locked --workspace --no-run
+	$(LINTED) cargo test $(TESTED) --no-run
 
 # All but attacks and counts. Random tests draw from the fixed seed in .cargo/config.toml.
 test-rust: setup
@@ -89,11 +92,13 @@ test-instructions: setup
 
 # Ordinary life on the release binary, three minutes of it. For an hour: make soak ARGS='--minutes 60'
 soak: setup build
-	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test --locked --workspace --test soak -- $(or $(ARGS),--minutes 3)
+	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test $(TESTED) --test soak -- $(or $(ARGS),--minutes 3)
+
+test-browser: setup
+	@node scripts/test.mjs browser -- $(ARGS)
 
 # Apps of the npm packages are compiled with the root's TypeScript.
-test-browser: setup node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
-	@node scripts/test.mjs browser -- $(ARGS)
+browser-libraries: node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
 
 # Real nodes of this version and of one that has more.
 two-versions: setup

@@ -23,9 +23,6 @@ const BUSY = 2;
 const FLAKY = join(root, 'target/flaky.txt');
 const SUMMARY = join(OUTPUTS, 'summary.txt');
 
-/** The niceness of a build beside the program's. */
-const BESIDE = '5';
-
 const since = Date.now();
 
 function say(line) {
@@ -37,16 +34,14 @@ const many = (count, what) => `${count.toLocaleString('en')} ${what}${count === 
 const isFailed = ({ outcome }) => outcome === 'failed';
 
 /**
- * Starts the builds that these kinds need. Each resolves with true if it is done. The program comes first, because browsers wait for
- * it. The tests are compiled beside both with a quarter of the processors: with what is left over, they would be ready when the
- * browsers have ended.
+ * Starts the builds that these kinds need, beside each other. Each resolves with true if it is done. The program and the tests are
+ * ready at about the same time, and what uses them mostly waits, so it fills the processors together.
  */
 function startBuilds(kinds) {
   const targets = new Set(kinds.flatMap(({ builds }) => builds));
   const start = async (target) => {
     const log = new Log(target);
-    const isSecond = target !== 'build' && targets.has('build');
-    const code = await log.run('nice', ['-n', isSecond ? BESIDE : '0', 'make', '--no-print-directory', target]);
+    const code = await log.run('make', ['--no-print-directory', target]);
     if (code !== 0) log.print();
     say(`make ${target}: ${code === 0 ? 'done' : 'failed'}`);
     return code === 0;

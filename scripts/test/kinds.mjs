@@ -21,8 +21,8 @@ import { Log, OUTPUTS, root } from './log.mjs';
 
 const PROGRAM = { PEERBROKER_BIN: join(root, 'target/release/peerbroker') };
 const cargo = (log, words, options) => log.run('scripts/linted.sh', ['cargo', ...words], options);
-// All with --workspace: otherwise packages have other features, and are compiled once more.
-const WORKSPACE = ['--locked', '--workspace'];
+// As TESTED in the Makefile: with others, packages have other features, and are compiled once more.
+const TESTED = ['--locked', '--workspace', '--no-default-features', '--features', 'peerbroker/program'];
 
 function fail(code) {
   throw new Error(`could not run (exit code ${code})`);
@@ -46,7 +46,7 @@ const rust = {
   async run(log, words) {
     rmSync(JUNIT, { force: true });
     const threads = String(availableParallelism() * PER_CORE);
-    const code = await cargo(log, ['nextest', 'run', ...WORKSPACE, ...WHICH, '--test-threads', threads, ...words]);
+    const code = await cargo(log, ['nextest', 'run', ...TESTED, ...WHICH, '--test-threads', threads, ...words]);
     if (code !== 0 && code !== TESTS_FAILED) fail(code);
     const cases = readFileSync(JUNIT, 'utf8').matchAll(/<testcase ([^>]*?)(?:\/>|>(.*?)<\/testcase>)/gs);
     return Array.from(cases, ([, attributes, inside = '']) => {
@@ -58,13 +58,13 @@ const rust = {
   async again(name, log) {
     const [binary, test] = name.split(' ');
     const filter = `binary_id(=${binary}) & test(=${test})`;
-    return (await cargo(log, ['nextest', 'run', ...WORKSPACE, ...WHICH, '--test-threads', '1', '-E', filter])) === 0;
+    return (await cargo(log, ['nextest', 'run', ...TESTED, ...WHICH, '--test-threads', '1', '-E', filter])) === 0;
   },
 };
 
 /** Runs all examples of the documentation. @returns {Promise<Test[]>} */
 async function runExamples(log) {
-  const code = await cargo(log, ['test', ...WORKSPACE, '--doc']);
+  const code = await cargo(log, ['test', ...TESTED, '--doc']);
   const found = log.lines.map((line) => line.match(/^test (.*) \.\.\. (ok|FAILED|ignored)$/)).filter(Boolean);
   if (found.length === 0) fail(code);
   const outcomes = { ok: 'passed', FAILED: 'failed', ignored: 'skipped' };
@@ -114,7 +114,7 @@ const browser = {
   title: 'browser tests',
   // Beside the Rust tests.
   minutes: 0,
-  builds: ['build'],
+  builds: ['build', 'browser-libraries'],
   hides: /^\s*(✔|﹣)/,
   async run(log, words) {
     const code = await log.run('npm', ['run', 'pretest'], { cwd: BROWSERS });
@@ -143,7 +143,7 @@ const browser = {
 
 /** @returns {Kind} a kind whose binary prints a table: see testkit/src/rows.rs. */
 function table(name, title, binary, more) {
-  const run = (log, words) => cargo(log, ['test', ...WORKSPACE, '--test', binary, '--', ...words], { env: PROGRAM });
+  const run = (log, words) => cargo(log, ['test', ...TESTED, '--test', binary, '--', ...words], { env: PROGRAM });
   return {
     name,
     title,

@@ -10,6 +10,7 @@
 //!
 //! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
 
+mod handover;
 mod limits;
 mod neighbours;
 mod others;
@@ -30,6 +31,7 @@ use crate::router::{Flush, Peer, Realm, Router, STATE_PART};
 use crate::wire::{
     ApiKey, ConnId, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
 };
+use handover::Waiting;
 use limits::RoomLimits;
 use neighbours::Neighbours;
 use presence::{Presence, PresenceGuard, State};
@@ -296,21 +298,13 @@ impl Rooms {
             let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
             if let Some(dst) = dst {
                 members.catch_up_before_message(guard.flushes);
-                let member = members.get(dst).ok_or(RoomRefusal::NoSuchMember)?;
+                if members.get(dst).is_none() {
+                    return Err(RoomRefusal::NoSuchMember);
+                }
                 self.limits.charge(guard.presence, 1)?;
-                match (member.here(), member.node()) {
-                    (Some(own), _) => own.deliver(sender, message, guard.flushes)?,
-                    (None, Some((node, heard))) if !self.neighbours.members.lock().has_left(node) => {
-                        // The way of messages to all, so that none overtakes another.
-                        let (room, from, to) = (room.name().as_str(), from.as_str(), dst);
-                        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
-                        let private = PrivateNews { room, from, to, heard, text };
-                        self.neighbours.deliver(&[(node, News::Private(private))])?;
-                    }
-                    (None, _) => {
-                        let routed = self.peers.route(sender, dst, MessageKind::Room, message);
-                        room::accepted(routed, guard.flushes)?;
-                    }
+                match self.moving(&mut members, from, Some(dst)).pop() {
+                    Some(id) => self.hold(&mut members, &id, (from, sender), message, guard.flushes),
+                    None => self.send_to_one(&mut members, (from, sender), dst, message, guard.flushes)?,
                 }
             } else {
                 self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
@@ -334,6 +328,29 @@ impl Rooms {
         sent.map_or(0, |lost| members.len().saturating_sub(lost))
     }
 
+    /// Sends a message to a member.
+    fn send_to_one(
+        &self,
+        members: &mut RoomGuard<'_>,
+        (from, sender): (&PeerId, &PeerId),
+        to: &str,
+        message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Result<(), RoomRefusal> {
+        let member = members.get(to).ok_or(RoomRefusal::NoSuchMember)?;
+        match (member.here(), member.node()) {
+            (Some(own), _) => own.deliver(sender, message, flushes),
+            (None, Some((node, heard))) if !self.neighbours.members.lock().has_left(node) => {
+                // The way of messages to all, so that none overtakes another.
+                let (room, from) = (members.room.name().as_str(), from.as_str());
+                let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
+                let private = PrivateNews { room, from, to, heard, text };
+                self.neighbours.deliver(&[(node, News::Private(private))])
+            }
+            (None, _) => room::accepted(self.peers.route(sender, to, MessageKind::Room, message), flushes),
+        }
+    }
+
     /// Sends a message to all members but its sender, or to none if too much waits for another node. Returns the number of those that
     /// do not get it.
     fn send_to_all(
@@ -343,10 +360,14 @@ impl Rooms {
         mut message: Frame,
         flushes: &mut Vec<Flush>,
     ) -> Result<usize, RoomRefusal> {
+        let moving = self.moving(members, from, None);
         let onward = members.onward(from);
         let mut lost = 0;
         if !onward.nodes.is_empty() {
             lost = self.send_onward(members, &onward, (from, sender), &mut message, flushes)?;
+        }
+        for id in moving {
+            self.hold(members, &id, (from, sender), message.share(), flushes);
         }
         Ok(lost + members.deliver_to_others(from, sender, message, flushes))
     }
@@ -381,6 +402,54 @@ impl Rooms {
             }
         }
         Ok(lost)
+    }
+
+    // Members that have moved.
+
+    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one.
+    fn moving(&self, members: &mut RoomGuard<'_>, from: &PeerId, only: Option<&str>) -> Vec<PeerId> {
+        let room = members.room;
+        members.moving(from, only, |id, handover| self.neighbours.ask_to_settle(room.name(), id, handover))
+    }
+
+    /// Keeps a message for a member that has moved, so that it does not overtake those that its old node has.
+    fn hold(
+        &self,
+        members: &mut RoomGuard<'_>,
+        id: &PeerId,
+        (from, sender): (&PeerId, &PeerId),
+        message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) {
+        let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+        if !members.handover_mut(id.as_str()).is_none_or(|handover| handover.wait(waiting)) {
+            self.end_handover(members, id, flushes);
+        }
+    }
+
+    /// Sends the messages that waited for the end of a member's move.
+    fn end_handover(&self, members: &mut RoomGuard<'_>, id: &PeerId, flushes: &mut Vec<Flush>) {
+        for Waiting { from, sender, mut message } in members.end_handover(id.as_str()) {
+            let who = (&from, &sender);
+            let sent = self.send_to_one(members, who, id.as_str(), message.share(), flushes);
+            if sent == Err(RoomRefusal::ClusterBusy) {
+                // It was accepted. Now it waits for the link.
+                let routed = self.peers.route(&sender, id.as_str(), MessageKind::Room, message);
+                // If too much waits for the member too, nobody is told, as of a message to all.
+                let _ = room::accepted(routed, flushes);
+            }
+        }
+    }
+
+    /// A node on which a member was has no message for it any more.
+    pub fn settled(&self, node: NodeId, room: &str, id: &str, flushes: &mut Vec<Flush>) {
+        let (Some(room), Ok(id)) = (self.store.room(room), PeerId::parse(id)) else { return };
+        let mut members = room.lock();
+        let Some(handover) = members.handover_mut(id.as_str()) else { return };
+        // It may have been on several nodes, one after the other.
+        if handover.answered(node) && !self.neighbours.ask_to_settle(room.name(), &id, handover) {
+            self.end_handover(&mut members, &id, flushes);
+        }
     }
 
     // Requests of those that watch ids.
@@ -630,6 +699,14 @@ impl Rooms {
         self.sweep_left();
         let now = self.router.clock().now();
         let mut flushes = Vec::new();
+        while let Some((room, id)) = self.neighbours.next_overdue(now) {
+            if let Some(room) = self.store.room(room.as_str()) {
+                let mut members = room.lock();
+                if members.handover_mut(id.as_str()).is_some_and(|handover| handover.is_over(now)) {
+                    self.end_handover(&mut members, &id, &mut flushes);
+                }
+            }
+        }
         while let Some((id, presence)) = self.store.next_visit(now) {
             let mut guard = presence.lock(&id, &mut flushes);
             if guard.state.is_retired {
@@ -722,7 +799,7 @@ impl Rooms {
                     }
                     self.forget(node, room, &id, former, flushes);
                     if for_good {
-                        self.repeat_connected(room, &id);
+                        self.repeat_connected(&id, |known| known == room);
                     }
                 }
             }
@@ -730,6 +807,7 @@ impl Rooms {
                 if let Ok(id) = PeerId::parse(id) {
                     let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
                     self.end_absence(&id, node, flushes, |state, _| is_stranger(state));
+                    self.repeat_connected(&id, |_| true);
                 }
             }
             News::Message(MessageNews { room, from, heard, ref except, text }) => {
@@ -747,27 +825,27 @@ impl Rooms {
         }
     }
 
-    /// After an outage, an id may have a client on two nodes. If one of them parts, the other one is still a member.
-    fn repeat_connected(&self, room: &str, id: &PeerId) {
-        if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
-            return self.repeat_watched(&watched, id);
-        }
-        let Some(room) = self.store.room(room) else { return };
-        let mut members = room.lock();
-        if let Some(own) = members.own_mut(id).filter(|own| own.peer.is_current()) {
-            own.announce_again();
-            self.neighbours.tell_of_member(&mut members, id);
-        }
-    }
-
-    fn repeat_watched(&self, watched: &PeerId, id: &PeerId) {
+    /// After an outage, an id may have clients on two nodes. Where another node's news end the absence of one of them, the other one may
+    /// be forgotten too: it is still a member.
+    fn repeat_connected(&self, id: &PeerId, is_meant: impl Fn(&str) -> bool) {
         let Some(presence) = self.store.presence(id) else { return };
         let mut state = presence.lock_state();
-        let is_there = if watched == id { state.is_shown } else { state.watched.contains(watched.as_str()) };
-        if is_there && state.peer.as_ref().is_some_and(Peer::is_current) {
-            state.announced = self.neighbours.next_number();
-            self.neighbours.tell_of_watched(watched.as_str(), id, &state);
+        if !state.peer.as_ref().is_some_and(Peer::is_current) {
+            return;
         }
+        for room in state.rooms.iter().filter(|room| is_meant(room.name().as_str())) {
+            let mut members = room.lock();
+            members.own_mut(id).into_iter().for_each(Own::announce_again);
+            self.neighbours.tell_of_member(&mut members, id);
+        }
+        let is_meant = |id: &str| is_meant(RoomName::of_watched(id).as_str());
+        let shown = state.is_shown.then(|| id.as_str());
+        let watched = state.watched.iter().chain(shown).filter(|id| is_meant(id));
+        let watched: Vec<String> = watched.map(str::to_owned).collect();
+        if !watched.is_empty() {
+            state.announced = self.neighbours.next_number();
+        }
+        watched.iter().for_each(|watched| self.neighbours.tell_of_watched(watched, id, &state));
     }
 
     /// Another node begins to list all its members.

@@ -107,6 +107,46 @@ fn a_member_that_changes_its_data_or_joins_again_loses_no_message() {
 }
 
 #[test]
+fn a_member_that_moves_hears_each_sender_in_order() {
+    for seed in 1..20 {
+        let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {
+            // Each node has a sender: b comes from one, and goes to one.
+            world.meet(&["a", "b", "c"]).await;
+            world.open_at(1, "d", 0);
+            world.pass(20).await;
+            world.join_as("d", "blue");
+            world.pass(20).await;
+            for step in 0..120 {
+                for id in ["a", "c", "d"] {
+                    world.tell_as(id, (step % 3 == 0).then_some("b"));
+                }
+                if step % 20 == 10 {
+                    world.open_at(step / 20 % 3, "b", 0);
+                }
+                world.pass(1).await;
+            }
+            world.pass(ARRIVAL).await;
+            world.sum_up();
+        });
+        assert_fine(&history);
+        let of_b = history.events.iter().filter_map(|(_, what)| match what {
+            What::Opened { conn, id: "b", .. } => Some(*conn),
+            _ => None,
+        });
+        let heard: Vec<u32> = of_b.flat_map(|conn| told_and_heard(&history, conn).1).collect();
+        for sender in [1, 3, 4] {
+            let by = |number: &&u32| {
+                history.events.iter().any(|(_, what)| {
+                matches!(what, What::Told { conn, number: told, .. } if *conn == sender && told == *number)
+            })
+            };
+            let (heard, told) = (heard.iter().filter(by), told_and_heard(&history, 0).0);
+            assert!(heard.eq(told.iter().filter(by)), "seed {seed}, connection {sender}\n{history}");
+        }
+    }
+}
+
+#[test]
 fn private_messages_and_those_to_all_keep_their_order_on_the_way_to_another_node() {
     for seed in 1..20 {
         let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {

@@ -113,6 +113,21 @@ pub enum Packet<'a> {
     RoomsMissed,
     /// A message for one member of the reader: see [`News`](crate::rooms::News).
     RoomPrivate(&'a str, #[serde(borrow)] PrivateNews<'a>),
+    /// A member of a room has moved away from the reader, which answers when it has no message for it any more.
+    RoomMoved(Place<'a>),
+    /// The writer has no message for a member that has moved away from it.
+    RoomSettled(Place<'a>),
+}
+
+/// The place of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// The room.
+    pub room: &'a str,
+    /// The member.
+    pub id: &'a str,
 }
 
 /// A question to one node, or to all.

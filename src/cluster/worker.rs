@@ -132,6 +132,8 @@ struct Notes {
     seats: RefCell<HashMap<(NodeId, u64), PlayerName>>,
     /// Unknown keys of which other nodes have told members of rooms.
     missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
+    /// Members that have moved away and for whom this node may have messages: the node that asks, the key, the room and the id.
+    unsettled: RefCell<Vec<(NodeId, String, String, String)>>,
     /// The rest of each list of members that is on its way to another node.
     lists: RefCell<BTreeMap<NodeId, MemberList>>,
 }

@@ -1,10 +1,12 @@
 //! This node's part in what the nodes of a cluster tell each other about members of rooms.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::handover::Handover;
 use super::others::{GoneNews, MemberNews, News, OpenedNews, OtherNodes, RemoteMembers, TokenDigest};
 use super::presence::State;
 use super::room::RoomGuard;
@@ -16,13 +18,21 @@ pub(super) struct Neighbours {
     nodes: Option<Arc<dyn OtherNodes>>,
     /// The members of the other nodes.
     pub(super) members: Mutex<RemoteMembers>,
+    /// Members of rooms whose messages wait until their old node answers, and the times at which that ends in any case.
+    moving: Mutex<BTreeSet<(u64, RoomName, PeerId)>>,
     /// The number of the latest news of a member of this node.
     latest: AtomicU64,
 }
 
 impl Neighbours {
     pub(super) fn new(key: ApiKey, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
-        Neighbours { key, nodes, members: Mutex::default(), latest: AtomicU64::default() }
+        Neighbours {
+            key,
+            nodes,
+            members: Mutex::default(),
+            moving: Mutex::default(),
+            latest: AtomicU64::default(),
+        }
     }
 
     pub(super) fn digest(&self, token: &Token) -> TokenDigest {
@@ -83,6 +93,23 @@ impl Neighbours {
             nodes.tell(&self.key, &News::Opened(OpenedNews { id: id.as_str(), token }));
         }
         rooms
+    }
+
+    /// Asks the nodes that a member has left if they have messages for it. False if none of them can be asked.
+    pub(super) fn ask_to_settle(&self, room: &RoomName, id: &PeerId, handover: &mut Handover) -> bool {
+        let Some(nodes) = &self.nodes else { return false };
+        let is_asked = handover.ask(|node| nodes.ask_to_settle(&self.key, room.as_str(), id, node));
+        if is_asked {
+            self.moving.lock().insert((handover.until(), room.clone(), id.clone()));
+        }
+        is_asked
+    }
+
+    /// Takes out a member whose old node has not answered in time.
+    pub(super) fn next_overdue(&self, now: u64) -> Option<(RoomName, PeerId)> {
+        let mut moving = self.moving.lock();
+        let is_due = moving.first().is_some_and(|(until, ..)| *until <= now);
+        is_due.then(|| moving.pop_first()).flatten().map(|(_, room, id)| (room, id))
     }
 
     /// Hands a message over to nodes: to all of them, or to none if too much waits for one.

@@ -22,6 +22,10 @@ pub trait OtherNodes: Send + Sync + 'static {
     /// everything: its members are gone too.
     fn deliver(&self, key: &ApiKey, messages: &[(NodeId, News<'_>)]) -> bool;
 
+    /// Asks a node, or this one, to answer with [`Rooms::settled`](super::Rooms::settled) once it has no message for a peer that it would
+    /// hand over to another node. Returns the node, if it can be asked.
+    fn ask_to_settle(&self, key: &ApiKey, room: &str, id: &PeerId, node: Option<NodeId>) -> Option<NodeId>;
+
     /// The digest of a token.
     fn digest(&self, token: &Token) -> TokenDigest;
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::handover::{Handover, Waiting};
 use super::others::TokenDigest;
+use crate::clock::Clock;
 use crate::dialect::rooms::{self, Change};
 use crate::router::{Flush, Peer, Routed, STATE_PART};
 use crate::wire::{AddressPrefix, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
@@ -24,6 +26,7 @@ const CHANGE_OVERHEAD: usize = 320;
 /// A room.
 pub(super) struct Room {
     name: RoomName,
+    clock: Clock,
     members: Mutex<Members>,
 }
 
@@ -36,6 +39,8 @@ struct Members {
     bytes: usize,
     /// The number of their places on other nodes.
     places: usize,
+    /// The number of those that have moved lately.
+    handovers: usize,
     /// The number of its latest change.
     latest: u64,
     /// The number of the latest change by which a member has gone.
@@ -59,6 +64,8 @@ pub(super) struct Member {
     pub(super) own: Option<Own>,
     /// The other nodes that have told of it, the latest last. Two nodes have it for a while after it has moved.
     elsewhere: Vec<Place>,
+    /// Its latest move, while that is new.
+    handover: Option<Box<Handover>>,
     /// The number of the change by which it came.
     joined: u64,
     /// The number of its latest change.
@@ -101,13 +108,13 @@ struct Place {
 pub(super) struct Onward {
     /// The nodes that deliver it to members, and the number of the latest news that this one has of the room from each.
     pub(super) nodes: BTreeMap<NodeId, u64>,
-    /// Members of two nodes, and the one that delivers it to each; `None` is this one.
+    /// Members of two nodes, and the one that delivers it to each; `None` is this one, now or later.
     pub(super) moving: Vec<(PeerId, Option<NodeId>)>,
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName) -> Self {
-        Room { name, members: Mutex::default() }
+    pub(super) fn new(name: RoomName, clock: Clock) -> Self {
+        Room { name, clock, members: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &RoomName {
@@ -166,13 +173,16 @@ impl RoomGuard<'_> {
 
     /// Says what contradicts itself in it. `latest` is the number of the latest news of this node.
     pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
-        let Members { by_id, bytes, places, latest: changed, .. } = &*self.members;
+        let Members { by_id, bytes, places, handovers, latest: changed, .. } = &*self.members;
         let wrong = |what: &str, id: &PeerId| Some(format!("room {}: {id}: {what}", self.room.name));
         if *bytes != by_id.iter().map(|(id, member)| member.bytes(id)).sum::<usize>() {
             return Some(format!("room {}: bytes of the list", self.room.name));
         }
         if *places != by_id.values().map(|member| member.elsewhere.len()).sum::<usize>() {
             return Some(format!("room {}: places of members", self.room.name));
+        }
+        if *handovers != by_id.values().filter(|member| member.handover.is_some()).count() {
+            return Some(format!("room {}: members that have moved", self.room.name));
         }
         by_id.iter().find_map(|(id, member)| {
             if member.own.is_none() && member.elsewhere.is_empty() {
@@ -337,12 +347,13 @@ impl RoomGuard<'_> {
 
     /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
     fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
-        let Members { by_id, bytes, places, .. } = &mut *self.members;
+        let Members { by_id, bytes, places, handovers, .. } = &mut *self.members;
         let before = by_id.get(id).map(|member| member.data().map(Box::<str>::from));
         *bytes -= by_id.get(id).map_or(0, |member| member.bytes(id));
         let member = by_id.entry(id.clone()).or_default();
         *places -= member.elsewhere.len();
-        act(member);
+        *handovers -= usize::from(member.handover.is_some());
+        member.change_place(&self.room.clock, act);
         *places += member.elsewhere.len();
         let has_gone = member.own.is_none() && member.elsewhere.is_empty();
         let change = match before {
@@ -354,6 +365,7 @@ impl RoomGuard<'_> {
             by_id.remove(id);
         } else {
             *bytes += member.bytes(id);
+            *handovers += usize::from(member.handover.is_some());
         }
         if let Some(change) = change {
             self.tell_change(id, change, flushes);
@@ -451,12 +463,60 @@ impl RoomGuard<'_> {
 
     /// A member has a new connection on this node, and keeps its data. False if it is none.
     pub(super) fn come_back(&mut self, mut own: Own) -> bool {
-        let Some(member) = self.members.by_id.get_mut(own.peer.id()) else { return false };
+        let Members { by_id, handovers, .. } = &mut *self.members;
+        let Some(member) = by_id.get_mut(own.peer.id()) else { return false };
         own.data = member.data().map(Box::from);
         member.own.iter().for_each(|before| own.follow(before));
-        member.own = Some(own);
-        member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
+        *handovers -= usize::from(member.handover.is_some());
+        member.change_place(&self.room.clock, |member| {
+            member.own = Some(own);
+            member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
+        });
+        *handovers += usize::from(member.handover.is_some());
         true
+    }
+
+    // Members that have moved.
+
+    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one. `ask` asks a node to
+    /// answer when it has no message for a member any more, if it can be asked.
+    pub(super) fn moving(
+        &mut self,
+        from: &PeerId,
+        only: Option<&str>,
+        ask: impl Fn(&PeerId, &mut Handover) -> bool,
+    ) -> Vec<PeerId> {
+        let Members { by_id, handovers, .. } = &mut *self.members;
+        let mut moving = Vec::new();
+        if *handovers == 0 {
+            return moving;
+        }
+        let now = self.room.clock.now();
+        for (id, member) in by_id.iter_mut() {
+            let is_meant = only.map_or(id != from, |only| id.as_str() == only);
+            let Some(handover) = member.handover.as_mut().filter(|_| is_meant) else { continue };
+            if handover.is_asked() || (!handover.is_over(now) && ask(id, handover)) {
+                moving.push(id.clone());
+            } else {
+                member.handover = None;
+                *handovers -= 1;
+            }
+        }
+        moving
+    }
+
+    /// The move of a member, if messages wait for its end.
+    pub(super) fn handover_mut(&mut self, id: &str) -> Option<&mut Handover> {
+        let handover = self.members.by_id.get_mut(id)?.handover.as_mut();
+        handover.filter(|handover| handover.is_asked()).map(Box::as_mut)
+    }
+
+    /// The move of a member has ended. Returns the messages that waited for that.
+    pub(super) fn end_handover(&mut self, id: &str) -> Vec<Waiting> {
+        let Members { by_id, handovers, .. } = &mut *self.members;
+        let handover = by_id.get_mut(id).and_then(|member| member.handover.take());
+        *handovers -= usize::from(handover.is_some());
+        handover.map(|handover| handover.into_waiting()).unwrap_or_default()
     }
 
     /// Answers a member with the list of all members.
@@ -478,6 +538,10 @@ impl RoomGuard<'_> {
             return onward;
         }
         for (id, member) in self.others(from) {
+            if member.waits() {
+                onward.moving.push((id.clone(), None));
+                continue;
+            }
             let node = member.node();
             if let Some((node, number)) = node {
                 let heard = onward.nodes.entry(node).or_default();
@@ -499,13 +563,14 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) -> usize {
         self.catch_up_before_message(flushes);
-        let own = self.others(from).filter_map(|(_, member)| member.here());
+        let own = self.others(from).filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
         own.filter(|own| own.deliver(sender, message.share(), flushes).is_err()).count()
     }
 
     /// The members whose messages a node delivers.
     pub(super) fn of_node(&self, node: NodeId) -> impl Iterator<Item = &PeerId> {
-        let is_of_node = move |member: &Member| member.node().is_some_and(|(its, _)| its == node);
+        let is_of_node =
+            move |member: &Member| !member.waits() && member.node().is_some_and(|(its, _)| its == node);
         self.iter().filter(move |(_, member)| is_of_node(member)).map(|(id, _)| id)
     }
 
@@ -557,6 +622,32 @@ impl RoomGuard<'_> {
 impl Member {
     fn bytes(&self, id: &PeerId) -> usize {
         rooms::member_bytes(id.as_str(), self.data())
+    }
+
+    /// Changes it, and notes if another node delivers its messages from now on.
+    fn change_place(&mut self, clock: &Clock, act: impl FnOnce(&mut Member)) {
+        let before = self.place();
+        act(self);
+        if let (Some(before), Some(place)) = (before, self.place())
+            && before != place
+        {
+            let now = clock.now();
+            let known = self.handover.take().filter(|known| known.is_asked() || !known.is_over(now));
+            self.handover.insert(known.unwrap_or_else(|| Box::new(Handover::new(now)))).leave(before);
+        }
+    }
+
+    /// The node that delivers its messages: `None` is this one.
+    fn place(&self) -> Option<Option<NodeId>> {
+        match self.here() {
+            Some(_) => Some(None),
+            None => self.elsewhere.last().map(|place| Some(place.node)),
+        }
+    }
+
+    /// True if its messages wait until its old node has none for it.
+    fn waits(&self) -> bool {
+        self.handover.as_ref().is_some_and(|handover| handover.is_asked())
     }
 
     /// The node that delivers its messages, if that is another one, and the number of that node's news of it.

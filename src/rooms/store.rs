@@ -81,7 +81,7 @@ impl Store {
     ) -> R {
         loop {
             let room = known.clone().unwrap_or_else(|| {
-                let new = || Arc::new(Room::new(name.clone()));
+                let new = || Arc::new(Room::new(name.clone(), self.clock.clone()));
                 Arc::clone(&self.rooms.entry(name.clone()).or_insert_with(new))
             });
             let mut members = room.lock();

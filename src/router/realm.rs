@@ -66,6 +66,11 @@ impl Realm {
         })
     }
 
+    /// True if no message for an id waits here, or is on its way to another node.
+    pub fn is_idle(&self, id: &str) -> bool {
+        self.with_existing(id, |guard| guard.is_idle()).unwrap_or(true)
+    }
+
     /// Sends a notice of another node to a connection.
     pub fn accept_notice(&self, to: &PeerId, connection: ConnId, notice: Frame) -> Option<Flush> {
         self.with_existing(to.as_str(), |guard| guard.notify_connection(connection, notice)).flatten()

@@ -345,7 +345,7 @@ impl Guard<'_> {
     }
 
     /// True if no message for the peer is here or on its way.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.queue.is_none() && self.remote().is_none_or(|remote| remote.sent.is_empty())
     }
 

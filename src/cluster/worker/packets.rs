@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::{End, Parked, RETRY_DELAY, Worker};
 use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
-use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Question};
+use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Place, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
 use crate::events::{ClusterEvent, PeerAddress};
 use crate::rooms::News;
@@ -200,6 +200,7 @@ impl<B: Backplane> Worker<B> {
                             return End::Lost;
                         }
                         self.arrive(&batch, &mut arriving);
+                        self.answer_settled();
                         self.notes.position.replace(position);
                     }
                     arriving.flushes.into_iter().for_each(Flush::flush);
@@ -345,6 +346,12 @@ impl<B: Backplane> Worker<B> {
             }
             Packet::RoomPrivate(key, news) => {
                 self.hear_of_room(from, key, &News::Private(news), &mut arriving.flushes)
+            }
+            Packet::RoomMoved(place) => self.settle(from, place),
+            Packet::RoomSettled(Place { key, room, id }) => {
+                if let Some(rooms) = self.node.upgrade().and_then(|node| node.rooms(key)) {
+                    rooms.settled(from, room, id, &mut arriving.flushes);
+                }
             }
             Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, &mut arriving.flushes),
             Packet::RoomsMissed => self.list_rooms(from),

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::Worker;
 use crate::cluster::membership::packet_of;
-use crate::cluster::packet::Packet;
+use crate::cluster::packet::{Packet, Place};
 use crate::cluster::{Backplane, Member};
 use crate::rooms::{News, Rooms};
 use crate::router::Flush;
-use crate::wire::NodeId;
+use crate::wire::{NodeId, RealmKind};
 
 /// Most unknown keys that are remembered: nodes learn of keys within seconds.
 const MAX_MISSED: usize = 1024;
+
+/// Most members that have moved away and for whom this node has messages. Nodes wait for the answer for a second at most.
+const MAX_UNSETTLED: usize = 4096;
 
 impl<B: Backplane> Worker<B> {
     /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.
@@ -94,6 +97,28 @@ impl<B: Backplane> Worker<B> {
                 }
             }
         }
+    }
+
+    /// Tells a node when this one has no message for a member that has moved away.
+    pub(super) fn settle(&self, from: NodeId, place: Place<'_>) {
+        let mut unsettled = self.notes.unsettled.borrow_mut();
+        // Otherwise the node that asks does not wait for the answer.
+        if unsettled.len() < MAX_UNSETTLED {
+            let Place { key, room, id } = place;
+            unsettled.push((from, key.to_owned(), room.to_owned(), id.to_owned()));
+        }
+    }
+
+    /// Answers for the members for whom this node has no message any more. What it hands over is settled by a batch.
+    pub(super) fn answer_settled(&self) {
+        self.notes.unsettled.borrow_mut().retain(|(from, key, room, id)| {
+            let realm = self.node.upgrade().and_then(|node| node.realm(key, RealmKind::PeerJs));
+            let is_settled = realm.is_none_or(|realm| realm.is_idle(id));
+            if is_settled {
+                self.shared.say(*from, &Packet::RoomSettled(Place { key, room, id }));
+            }
+            !is_settled
+        });
     }
 
     pub(super) fn hear_list_of_rooms(&self, from: NodeId, is_end: bool, flushes: &mut Vec<Flush>) {

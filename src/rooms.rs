@@ -429,7 +429,9 @@ impl Rooms {
 
     /// Sends the messages that waited for the end of a member's move.
     fn end_handover(&self, members: &mut RoomGuard<'_>, id: &PeerId, flushes: &mut Vec<Flush>) {
-        for Waiting { from, sender, mut message } in members.end_handover(id.as_str()) {
+        let waiting = members.end_handover(id.as_str());
+        members.catch_up_before_message(flushes);
+        for Waiting { from, sender, mut message } in waiting {
             let who = (&from, &sender);
             let sent = self.send_to_one(members, who, id.as_str(), message.share(), flushes);
             if sent == Err(RoomRefusal::ClusterBusy) {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::backplane::{Entity, Member, Name, Owner, TokenDigest};
 use super::link::Outbound;
-use super::packet::{NameRef, NodeAnswer, Packet, Place, Question};
+use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use super::turns::Turns;
 use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
@@ -504,8 +504,8 @@ impl OtherNodes for Membership {
     fn ask_to_settle(&self, key: &ApiKey, room: &str, id: &PeerId, node: Option<NodeId>) -> Option<NodeId> {
         let mut state = self.state.lock();
         let node = node.or(state.node).filter(|node| self.is_alive(&state) && !state.is_gone(*node))?;
-        let place = Place { key: key.as_str(), room, id: id.as_str() };
-        state.links.entry(node).or_default().push(&Packet::RoomMoved(place));
+        let member = MovedMember { key: key.as_str(), room, id: id.as_str() };
+        state.links.entry(node).or_default().push(&Packet::RoomMoved(member));
         drop(state);
         self.sending.notify_one();
         Some(node)

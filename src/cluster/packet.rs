@@ -114,14 +114,14 @@ pub enum Packet<'a> {
     /// A message for one member of the reader: see [`News`](crate::rooms::News).
     RoomPrivate(&'a str, #[serde(borrow)] PrivateNews<'a>),
     /// A member of a room has moved away from the reader, which answers when it has no message for it any more.
-    RoomMoved(Place<'a>),
+    RoomMoved(MovedMember<'a>),
     /// The writer has no message for a member that has moved away from it.
-    RoomSettled(Place<'a>),
+    RoomSettled(MovedMember<'a>),
 }
 
-/// The place of a member.
+/// A member that has moved to another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place<'a> {
+pub struct MovedMember<'a> {
     /// The key.
     pub key: &'a str,
     /// The room.

@@ -69,13 +69,9 @@ impl Handover {
         self.asked.is_some()
     }
 
-    /// A node has no message for the member any more. False if another one was asked.
+    /// A node has no message for the member any more. False if that node was not asked.
     pub(super) fn answered(&mut self, node: NodeId) -> bool {
-        let is_meant = self.asked == Some(node);
-        if is_meant {
-            self.asked = None;
-        }
-        is_meant
+        self.asked.take_if(|asked| *asked == node).is_some()
     }
 
     /// Adds a message. False if too many wait.

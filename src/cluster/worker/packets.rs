@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::{End, Parked, RETRY_DELAY, Worker};
 use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
-use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Place, Question};
+use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
 use crate::events::{ClusterEvent, PeerAddress};
 use crate::rooms::News;
@@ -347,8 +347,8 @@ impl<B: Backplane> Worker<B> {
             Packet::RoomPrivate(key, news) => {
                 self.hear_of_room(from, key, &News::Private(news), &mut arriving.flushes)
             }
-            Packet::RoomMoved(place) => self.settle(from, place),
-            Packet::RoomSettled(Place { key, room, id }) => {
+            Packet::RoomMoved(member) => self.settle(from, member),
+            Packet::RoomSettled(MovedMember { key, room, id }) => {
                 if let Some(rooms) = self.node.upgrade().and_then(|node| node.rooms(key)) {
                     rooms.settled(from, room, id, &mut arriving.flushes);
                 }

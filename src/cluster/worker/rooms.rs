@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use crate::cluster::membership::packet_of;
-use crate::cluster::packet::{Packet, Place};
+use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, Member};
 use crate::rooms::{News, Rooms};
 use crate::router::Flush;
@@ -100,11 +100,11 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Tells a node when this one has no message for a member that has moved away.
-    pub(super) fn settle(&self, from: NodeId, place: Place<'_>) {
+    pub(super) fn settle(&self, from: NodeId, member: MovedMember<'_>) {
         let mut unsettled = self.notes.unsettled.borrow_mut();
         // Otherwise the node that asks does not wait for the answer.
         if unsettled.len() < MAX_UNSETTLED {
-            let Place { key, room, id } = place;
+            let MovedMember { key, room, id } = member;
             unsettled.push((from, key.to_owned(), room.to_owned(), id.to_owned()));
         }
     }
@@ -115,7 +115,7 @@ impl<B: Backplane> Worker<B> {
             let realm = self.node.upgrade().and_then(|node| node.realm(key, RealmKind::PeerJs));
             let is_settled = realm.is_none_or(|realm| realm.is_idle(id));
             if is_settled {
-                self.shared.say(*from, &Packet::RoomSettled(Place { key, room, id }));
+                self.shared.say(*from, &Packet::RoomSettled(MovedMember { key, room, id }));
             }
             !is_settled
         });

@@ -44,6 +44,9 @@ export const appearances = (isThorough ? [desktop, phone] : [desktop]).flatMap((
   })),
 );
 
+/** The screens on which the layout of a page is tested. */
+export const layouts = isThorough ? [desktop, phone, smallPhone] : [phone];
+
 /** Chromium's console messages about a stopped server, or a file that the test blocks. */
 export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
 
@@ -63,6 +66,9 @@ export function visit(behaviour, run) {
     }
   });
 }
+
+/** A visit that is made every night only: what it sees are details of one page, which changes rarely, or another way to the same. */
+export const visitAtNight = isThorough ? visit : () => {};
 
 class Visit {
   #servers = [];

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { localLink, says, scan } from '../lib/demos.mjs';
 import { fits, scrollsToItsEnd } from '../lib/layout.mjs';
 import { camerasOff, hasPrompted, hearing, recordPrompts, refuse, talking } from '../lib/video.mjs';
-import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { UNREACHABLE, desktop, layouts, phone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
 const CALL = '/broker/call/';
@@ -30,7 +30,7 @@ for (const [form, linkOf] of /** @type {any[][]} */ ([
   ['in the hash', (link) => link],
   ['in the query', (link) => link.replace('#', '?call=')],
 ])) {
-  visit(`with the id ${form} the call comes about, and ends when one hangs up`, async (visit) => {
+  visitAtNight(`with the id ${form} the call comes about, and ends when one hangs up`, async (visit) => {
     const anna = await wait(visit, urlOf(await visit.server(), CALL));
     const link = linkOf(await localLink(anna));
 
@@ -66,7 +66,7 @@ visit('a call can be declined, and come again', async (visit) => {
   await talking(ben);
 });
 
-visit('a caller who gives up is missed', async (visit) => {
+visitAtNight('a caller who gives up is missed', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const link = await localLink(anna);
   const ben = await visit.open(phone, link);
@@ -125,7 +125,7 @@ visit('a call that nobody accepts ends', async (visit) => {
   await prompts(anna, 'You missed a call');
 });
 
-visit('what one turns off, the other is told', async (visit) => {
+visitAtNight('what one turns off, the other is told', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const ben = await talk(visit, anna, await localLink(anna));
 
@@ -140,7 +140,7 @@ visit('what one turns off, the other is told', async (visit) => {
   }
 });
 
-visit('muted and camera off are to be seen at a glance on both sides', async (visit) => {
+visitAtNight('muted and camera off are to be seen at a glance on both sides', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const ben = await talk(visit, anna, await localLink(anna));
   const signs = async (page) => {
@@ -164,7 +164,7 @@ visit('muted and camera off are to be seen at a glance on both sides', async (vi
   assert.deepEqual(await signs(ben), { own: nothing, theirs: nothing });
 });
 
-visit('an incoming call rings once the page was touched, until it is answered', async (visit) => {
+visitAtNight('an incoming call rings once the page was touched, until it is answered', async (visit) => {
   const server = await visit.server();
   const anna = await visit.page(desktop);
   await anna.addInitScript(() => {
@@ -203,7 +203,7 @@ visit('an incoming call rings once the page was touched, until it is answered', 
   }
 });
 
-visit('at a loopback address the page shows its link, and copies it', async (visit) => {
+visitAtNight('at a loopback address the page shows its link, and copies it', async (visit) => {
   const server = await visit.server();
   const anna = await visit.page({ ...desktop, permissions: ['clipboard-read', 'clipboard-write'] });
   await anna.goto(urlOf(server, CALL));
@@ -216,7 +216,7 @@ visit('at a loopback address the page shows its link, and copies it', async (vis
   assert.equal(await anna.evaluate(() => navigator.clipboard.readText()), link);
 });
 
-visit('a call by keyboard alone', async (visit) => {
+visitAtNight('a call by keyboard alone', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const ben = await visit.open(desktop, await localLink(anna));
   const focused = (page, name) => page.locator(':focus', { hasText: name }).waitFor();
@@ -254,7 +254,7 @@ visit('a client as tutorials write them calls the page, and gets no frame that i
   assert.match(await ask('story'), /^id [\w-]{21}, moving picture, moving picture$/);
 });
 
-visit('the page calls a client as tutorials write them', async (visit) => {
+visitAtNight('the page calls a client as tutorials write them', async (visit) => {
   const server = await visit.server();
   const { id, ask } = await tutorial(visit, server);
   const anna = await visit.open(desktop, urlOf(server, `${CALL}#${id}`));
@@ -296,7 +296,7 @@ visit('without a camera it goes on with sound only, or with nothing to send', as
   await anna.locator('#remote-note', { hasText: /^Their camera and microphone are off$/ }).waitFor();
 });
 
-visit('who accepts without a camera is heard', async (visit) => {
+visitAtNight('who accepts without a camera is heard', async (visit) => {
   const server = await visit.server();
   const anna = await visit.page(desktop);
   await anna.addInitScript(refuse, ['video']);
@@ -329,7 +329,7 @@ visit('over http in a LAN the page says that HTTPS is needed, and one can still 
   await cleo.locator('#https-note', { hasText: 'This server has no TLS here: set up HTTPS.' }).waitFor();
 });
 
-visit('over http, where a proxy has https too, the page leads there', async (visit) => {
+visitAtNight('over http, where a proxy has https too, the page leads there', async (visit) => {
   const server = await visit.server();
   const ben = await visit.page(phone);
   // A proxy at the ports 80 and 443, which only root may open.
@@ -371,7 +371,7 @@ visit('when the broker dies a call goes on, and a hang-up is heard', async (visi
   await talk(visit, anna, await localLink(anna));
 });
 
-visit('when the broker dies before the answer both sides say so', async (visit) => {
+visitAtNight('when the broker dies before the answer both sides say so', async (visit) => {
   const server = await visit.server();
   const anna = await wait(visit, urlOf(server, CALL));
   const ben = await visit.open(phone, await localLink(anna));
@@ -385,7 +385,7 @@ visit('when the broker dies before the answer both sides say so', async (visit) 
 });
 
 for (const flags of [['--dialects', 'peerjs'], ['--concurrent_limit', '0']]) {
-  visit(`a broker that gives no id is named (${flags.join(' ')})`, async (visit) => {
+  visitAtNight(`a broker that gives no id is named (${flags.join(' ')})`, async (visit) => {
     const server = await visit.server(flags);
     const anna = await visit.page(phone);
     visit.tolerate(UNREACHABLE);
@@ -454,7 +454,7 @@ visit('candidates that come before the description are kept', async (visit) => {
   assert.equal(state, 'hung up');
 });
 
-visit('candidates that come before the offer are kept', async (visit) => {
+visitAtNight('candidates that come before the offer are kept', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const ben = await visit.page(phone);
   await ben.addInitScript(() => {
@@ -476,7 +476,7 @@ visit('candidates that come before the offer are kept', async (visit) => {
   await talking(ben);
 });
 
-for (const device of [desktop, phone, smallPhone]) {
+for (const device of layouts) {
   visit(`nothing sticks out of a call, and every button can be hit (${device.name})`, async (visit) => {
     const server = await visit.server();
     const shown = await visit.open(device, urlOf(server, CALL, 'lan.test'));

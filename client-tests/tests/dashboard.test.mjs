@@ -12,7 +12,7 @@ import { fits } from '../lib/layout.mjs';
 import { PeerSocket } from '../lib/peer-socket.mjs';
 import { startServer } from '../lib/server.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { UNREACHABLE, appearances, desktop, screens, visit } from '../lib/visit.mjs';
+import { UNREACHABLE, appearances, desktop, screens, visit, visitAtNight } from '../lib/visit.mjs';
 import { LIMIT, PATIENCE, within } from '../lib/within.mjs';
 
 for (const device of screens) {
@@ -132,7 +132,7 @@ for (const device of screens) {
   });
 }
 
-visit('a button works whose row changes between press and release', async (visit) => {
+visitAtNight('a button works whose row changes between press and release', async (visit) => {
   const { server, url, api } = await startWithDashboard(visit);
   await api('POST', '/api/keys', { key: 'chess' });
   const page = await logIn(visit, desktop, url, '#/keys');
@@ -149,7 +149,7 @@ visit('a button works whose row changes between press and release', async (visit
   await page.getByRole('dialog').getByText('The key and its settings are deleted').waitFor();
 });
 
-visit('a key of the configuration file has its name, and cannot be changed', async (visit) => {
+visitAtNight('a key of the configuration file has its name, and cannot be changed', async (visit) => {
   const folder = mkdtempSync(join(tmpdir(), 'peerbroker-config-'));
   const file = join(folder, 'peerbroker.toml');
   writeFileSync(file, '[[api_key]]\nkey = "chess"\nname = "My chess club"\n');
@@ -210,7 +210,7 @@ visit('a token of a key is shown once, works, and is removed', async (visit) => 
   assert.equal(await send(), 401);
 });
 
-visit('a wrong setting says in the dialog what is wrong with it', async (visit) => {
+visitAtNight('a wrong setting says in the dialog what is wrong with it', async (visit) => {
   visit.tolerate(/status of 4(09|22)/);
   const { url } = await startWithDashboard(visit);
   const page = await logIn(visit, desktop, url, '#/keys');
@@ -231,7 +231,7 @@ visit('a wrong setting says in the dialog what is wrong with it', async (visit) 
   await page.getByRole('button', { name: 'Change chess' }).waitFor();
 });
 
-visit('a chart has a gap where a number is missing', async (visit) => {
+visitAtNight('a chart has a gap where a number is missing', async (visit) => {
   const { url } = await startWithDashboard(visit, [], { token: null });
   const page = await visit.open(desktop, url);
 
@@ -283,7 +283,7 @@ for (const device of screens) {
   });
 }
 
-visit('a key has limits of its own for the relay, and later those of the server', async (visit) => {
+visitAtNight('a key has limits of its own for the relay, and later those of the server', async (visit) => {
   const { url, api } = await startWithDashboard(visit);
   await api('POST', '/api/keys', { key: 'chess' });
   const page = await logIn(visit, desktop, url, '#/keys');
@@ -330,7 +330,7 @@ visit('the test of a key says what a client sees', async (visit) => {
   }
 });
 
-visit('very many clients come in pages, and a search finds one of them', async (visit) => {
+visitAtNight('very many clients come in pages, and a search finds one of them', async (visit) => {
   const { server, url } = await startWithDashboard(visit);
   const other = await visit.page(desktop);
   await other.goto(`http://127.0.0.1:${server.port}/broker/`);
@@ -379,7 +379,7 @@ async function startAgain(visit, port, page) {
   return dashboardOf(server, token);
 }
 
-visit('a key is made and removed by keyboard alone', async (visit) => {
+visitAtNight('a key is made and removed by keyboard alone', async (visit) => {
   const { url } = await startWithDashboard(visit);
   visit.tolerate(/status of 401/);
   const page = await visit.open(desktop, url);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { localLink, says } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
 import { talking } from '../lib/video.mjs';
-import { desktop, phone, urlOf, visit } from '../lib/visit.mjs';
+import { desktop, phone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 
 const KEY = '50% ü/&#';
 
@@ -68,7 +68,7 @@ for (const [demo, ready, join] of /** @type {any[][]} */ ([
   });
 }
 
-visit('a demo says that a key is for pages of other sites', async (visit) => {
+visitAtNight('a demo says that a key is for pages of other sites', async (visit) => {
   const keys = visit.keys();
   await keys.add('elsewhere', '--origin', 'https://elsewhere.test');
   const server = await visit.server(keys.flags);
@@ -78,7 +78,7 @@ visit('a demo says that a key is for pages of other sites', async (visit) => {
   await page.locator('#key-problem', { hasText: `The broker does not let pages of ${urlOf(server, '')} use this key.` }).waitFor();
 });
 
-visit('a wrong key in a link to a phone keeps the room while another one is entered', async (visit) => {
+visitAtNight('a wrong key in a link to a phone keeps the room while another one is entered', async (visit) => {
   const keys = visit.keys();
   await keys.add(KEY);
   const server = await visit.server(keys.flags);

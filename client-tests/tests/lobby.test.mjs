@@ -5,7 +5,7 @@ import { localLink, says, scan } from '../lib/demos.mjs';
 import { startProxy } from '../lib/frozen-proxy.mjs';
 import { fits, scrollsToItsEnd } from '../lib/layout.mjs';
 import { refuse } from '../lib/video.mjs';
-import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
 const LOBBY = '/broker/lobby/';
@@ -67,7 +67,7 @@ visit('a phone scans the code, and both see each other come, chat and go', async
   assert.equal(await anna.locator('#people li').count(), 1);
 });
 
-visit('a call that is asked for before the lobby is entered begins then', async (visit) => {
+visitAtNight('a call that is asked for before the lobby is entered begins then', async (visit) => {
   const page = await visit.open(desktop, urlOf(await visit.server(), LOBBY));
   await page.getByLabel('Your name').fill('Anna');
   // In one step of the page, which cannot have an answer of the broker between.
@@ -152,7 +152,7 @@ visit('without a camera one can watch, and an insecure page says why', async (vi
   await clara.locator('#problem', { hasText: 'Camera and microphone need HTTPS' }).waitFor();
 });
 
-visit('a lobby that is full, or not allowed, says so', async (visit) => {
+visitAtNight('a lobby that is full, or not allowed, says so', async (visit) => {
   const server = await visit.server(['--room_members', '1']);
   const anna = await enter(visit, desktop, `${urlOf(server, LOBBY)}#here`, 'Anna');
   const ben = await visit.open(phone, `${urlOf(server, LOBBY)}#here`);

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { fits } from '../lib/layout.mjs';
-import { desktop, phone, smallPhone, visit } from '../lib/visit.mjs';
+import { layouts, phone, visit } from '../lib/visit.mjs';
 
-for (const device of [desktop, phone, smallPhone]) {
+for (const device of layouts) {
   visit(`a wrong path is a page that leads to the right one (${device.name})`, async (visit) => {
     visit.tolerate(/404/);
     const server = await visit.server(['--path', '/myapp']);

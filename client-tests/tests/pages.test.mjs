@@ -7,7 +7,7 @@ import { startCoturn } from '../lib/coturn.mjs';
 import { fits } from '../lib/layout.mjs';
 import { startPages } from '../lib/pages.mjs';
 import { optionsIn } from '../lib/snippet.mjs';
-import { UNREACHABLE, desktop, phone, screens, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { UNREACHABLE, desktop, layouts, phone, screens, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
 const BROWSERS_ACCEPT = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
@@ -61,7 +61,7 @@ for (const { where, flags, path } of places) {
   }
 }
 
-visit('the snippet is right without JavaScript, and the page says what is missing', async (visit) => {
+visitAtNight('the snippet is right without JavaScript, and the page says what is missing', async (visit) => {
   const server = await visit.server(['--path', '/myapp', '--key', ODD_KEY]);
   const page = await visit.open(phone, urlOf(server, '/myapp/'), { javaScript: false });
 
@@ -124,7 +124,7 @@ for (const device of screens) {
 }
 
 for (const [when, flags, javaScript] of [['there is a built-in key', [], true], ['there is no script', ['--no_default_key'], false]]) {
-  visit(`nobody is asked for a key where ${when}`, async (visit) => {
+  visitAtNight(`nobody is asked for a key where ${when}`, async (visit) => {
     const server = await visit.server(flags);
     const page = await visit.open(phone, urlOf(server, '/'), { javaScript });
 
@@ -140,7 +140,7 @@ visit('behind a proxy without WebSockets the test stops at the first of them', a
   await failTheTest(page, phone, { at: 'peer-a', after: ['id'], says: /A proxy in front of it must forward WebSocket upgrades/ });
 });
 
-visit('behind a proxy that lets one WebSocket through the test stops at the second', async (visit) => {
+visitAtNight('behind a proxy that lets one WebSocket through the test stops at the second', async (visit) => {
   const proxy = await visit.proxy(await visit.server(), { sockets: 1 });
   const page = await visit.open(desktop, urlOf(proxy, '/'));
 
@@ -148,7 +148,7 @@ visit('behind a proxy that lets one WebSocket through the test stops at the seco
   await failTheTest(page, desktop, { at: 'peer-b', after: ['id', 'peer-a'], says: /could not be opened/ });
 });
 
-visit('when the socket breaks at the offer the test stops at the introduction', async (visit) => {
+visitAtNight('when the socket breaks at the offer the test stops at the introduction', async (visit) => {
   const proxy = await visit.proxy(await visit.server(), { talk: false });
   const page = await visit.open(desktop, urlOf(proxy, '/'));
 
@@ -156,7 +156,7 @@ visit('when the socket breaks at the offer the test stops at the introduction', 
   await failTheTest(page, desktop, { at: 'introduce', after: ['id', 'peer-a', 'peer-b'], says: /or was closed/ });
 });
 
-visit('where something else answers the test says so', async (visit) => {
+visitAtNight('where something else answers the test says so', async (visit) => {
   const server = await visit.server();
   const page = await visit.page(desktop);
   await page.route('**/peerjs/id', (route) => route.fulfill({ body: '<h1>Welcome to nginx!</h1>' }));
@@ -173,14 +173,14 @@ visit('at a loopback address the main button is one that works there', async (vi
   await page.locator('#test-summary[data-state="ok"]').waitFor();
 });
 
-visit('where phones reach the broker, the main button is for them', async (visit) => {
+visitAtNight('where phones reach the broker, the main button is for them', async (visit) => {
   const page = await visit.open(desktop, urlOf(await visit.server(), '/', 'lan.test'));
 
   assert.deepEqual(await mainButtons(page), ['Try it with your phone']);
 });
 
 for (const [flags, button] of /** @type {any[][]} */ ([[[], 'Test this broker'], [['--registration', 'open'], 'Get a key']])) {
-  visit(`without a built-in key the main button is “${button}” (${flags.join(' ') || 'closed registration'})`, async (visit) => {
+  visitAtNight(`without a built-in key the main button is “${button}” (${flags.join(' ') || 'closed registration'})`, async (visit) => {
     const server = await visit.server(['--no_default_key', ...flags]);
     const page = await visit.open(desktop, urlOf(server, '/', 'lan.test'));
 
@@ -190,7 +190,7 @@ for (const [flags, button] of /** @type {any[][]} */ ([[[], 'Test this broker'],
   });
 }
 
-visit('a phone joins a game, or says what to type into a computer', async (visit) => {
+visitAtNight('a phone joins a game, or says what to type into a computer', async (visit) => {
   const server = await visit.server(['--path', '/myapp']);
   const page = await visit.open(phone, urlOf(server, '/myapp/', 'lan.test'));
 
@@ -285,7 +285,7 @@ visit('the documentation is searched without a request for each key, and its sec
   assert.ok(await flags.evaluate((table) => table.scrollWidth <= table.clientWidth), 'all columns of the flags are shown');
 });
 
-visit('on a phone the list of documents folds away, and wide tables scroll', async (visit) => {
+visitAtNight('on a phone the list of documents folds away, and wide tables scroll', async (visit) => {
   const page = await visit.open(phone, urlOf(await visit.server(), '/broker/docs/CONFIG'));
   const documents = page.getByRole('navigation', { name: 'All documents' });
 
@@ -342,7 +342,7 @@ visit('the page leads to each demo', async (visit) => {
   }
 });
 
-visit('without the PeerJS library the test says so', async (visit) => {
+visitAtNight('without the PeerJS library the test says so', async (visit) => {
   const server = await visit.server();
   const page = await visit.page(phone);
   await page.route('**/peerjs.min.js', (route) => route.abort());
@@ -353,7 +353,7 @@ visit('without the PeerJS library the test says so', async (visit) => {
 });
 
 for (const [origin, host] of [['a secure', '127.0.0.1'], ['an insecure', 'lan.test']]) {
-  visit(`the snippet can be copied at ${origin} origin`, async (visit) => {
+  visitAtNight(`the snippet can be copied at ${origin} origin`, async (visit) => {
     const server = await visit.server();
     const page = await visit.page({ ...desktop, permissions: ['clipboard-read', 'clipboard-write'] });
     await page.goto(urlOf(server, '/', host));
@@ -368,7 +368,7 @@ for (const [origin, host] of [['a secure', '127.0.0.1'], ['an insecure', 'lan.te
   });
 }
 
-for (const device of [desktop, phone, smallPhone]) {
+for (const device of layouts) {
   visit(`nothing sticks out and every button can be hit (${device.name})`, async (visit) => {
     const server = await visit.server();
     const page = await visit.open(device, urlOf(server, '/'));
@@ -459,7 +459,7 @@ visit('with a key whose calls are always relayed, the test says so', async (visi
   assert.match(await page.locator('#test-summary').innerText(), /The data went through the relay\.$/);
 });
 
-visit('the relay can be tested only where there is one', async (visit) => {
+visitAtNight('the relay can be tested only where there is one', async (visit) => {
   for (const flags of [[], [...RELAY, '--relay_mode', 'off']]) {
     const page = await visit.open(desktop, urlOf(await visit.server(flags), '/'));
     assert.equal(await page.locator('#test-broker').isVisible(), true);
@@ -468,7 +468,7 @@ visit('the relay can be tested only where there is one', async (visit) => {
   }
 });
 
-visit('a relay that nobody reaches fails its test, which says what to check', async (visit) => {
+visitAtNight('a relay that nobody reaches fails its test, which says what to check', async (visit) => {
   // Like a relay behind a NAT that forwards nothing to it.
   const page = await visit.open(desktop, urlOf(await visit.server([...RELAY, '--relay_public', '127.0.0.2']), '/'));
   await page.getByRole('button', { name: 'Test the relay' }).click();
@@ -477,7 +477,7 @@ visit('a relay that nobody reaches fails its test, which says what to check', as
   await passTheTest(page, desktop);
 });
 
-visit('the test takes the ICE servers of the broker, and says so if it needs one', async (visit) => {
+visitAtNight('the test takes the ICE servers of the broker, and says so if it needs one', async (visit) => {
   const coturn = await visit.started(startCoturn());
   visit.tolerate(/asks turn:127\.0\.0\.1:/);
   const page = await visit.page(desktop);

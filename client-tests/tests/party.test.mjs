@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { circles, hasten, reaches, recordPhases } from '../lib/arena.mjs';
 import { localLink, says, scan } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
-import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { isThorough } from '../lib/thorough.mjs';
+import { UNREACHABLE, desktop, layouts, phone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
 const PARTY = '/broker/party/';
@@ -17,7 +18,7 @@ const places = [
   { where: 'over TLS', flags: [], path: '/', tls: true },
 ];
 
-for (const { where, flags, path, tls } of places) {
+for (const { where, flags, path, tls } of isThorough ? places : places.slice(0, 1)) {
   visit(`${where} a phone scans the code and joins`, async (visit) => {
     const server = await visit.server(flags, { tls });
     const host = await open(visit, urlOf(server, `${path}broker/party/`, 'lan.test'));
@@ -61,7 +62,7 @@ visit('three phones play a round, there is a winner, and they play again', async
   assert.deepEqual(phases, ['countdown', 'round', 'over', 'countdown', 'round', 'over']);
 });
 
-visit('a tie names all who share the win, and each of them is told with whom', async (visit) => {
+visitAtNight('a tie names all who share the win, and each of them is told with whom', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), SHORT));
   const [anna, ben] = await joinAll(visit, host, ['Anna', 'Ben', 'Cleo']);
   // Everybody but Cleo, who came third, finds one golden dot.
@@ -87,7 +88,7 @@ visit('a tie names all who share the win, and each of them is told with whom', a
   assert.equal(await host.locator('#start').innerText(), 'Play again');
 });
 
-visit('a finger or a key that is held goes round in a circle', async (visit) => {
+visitAtNight('a finger or a key that is held goes round in a circle', async (visit) => {
   // The test itself reads the canvas.
   visit.tolerate(/willReadFrequently/);
   const host = await open(visit, urlOf(await visit.server(), PARTY));
@@ -110,7 +111,7 @@ visit('a finger or a key that is held goes round in a circle', async (visit) => 
   await ben.locator('#right:not(.held)').waitFor();
 });
 
-visit('dots are eaten, walls and others are bounced off, and who is away stands still', async (visit) => {
+visitAtNight('dots are eaten, walls and others are bounced off, and who is away stands still', async (visit) => {
   const page = await open(visit, urlOf(await visit.server(), PARTY));
 
   const seen = await page.evaluate(async () => {
@@ -134,7 +135,7 @@ visit('dots are eaten, walls and others are bounced off, and who is away stands 
   assert.equal(seen.dots, 10);
 });
 
-visit('a name that is taken gets an ending, and the phone says which', async (visit) => {
+visitAtNight('a name that is taken gets an ending, and the phone says which', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), PARTY));
   const [, other] = await joinAll(visit, host, ['Anna', 'Anna']);
 
@@ -143,7 +144,7 @@ visit('a name that is taken gets an ending, and the phone says which', async (vi
   assert.deepEqual((await scoresOf(host)).map(({ name }) => name), ['Anna', inForce]);
 });
 
-visit('a long name is cut, and an empty one is asked for', async (visit) => {
+visitAtNight('a long name is cut, and an empty one is asked for', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), PARTY));
   const anna = await visit.open(phone, await localLink(host));
 
@@ -155,7 +156,7 @@ visit('a long name is cut, and an empty one is asked for', async (visit) => {
   await anna.locator('#my-name', { hasText: /^Anna of the twenty-o$/ }).waitFor();
 });
 
-visit('a code in small letters will do, and a wrong one does not', async (visit) => {
+visitAtNight('a code in small letters will do, and a wrong one does not', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), PARTY));
   const code = await host.locator('#room-code').innerText();
   const wrong = code === 'AAAA' ? 'BBBB' : 'AAAA';
@@ -197,7 +198,7 @@ visit('a player who is back after the start keeps colour and points; nobody new 
   await says(anna, 'connected', 'You are red');
 });
 
-visit('in the middle of a round a phone that was reloaded plays on', async (visit) => {
+visitAtNight('in the middle of a round a phone that was reloaded plays on', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), LONG));
   const [anna, ben] = await joinAll(visit, host, ['Anna', 'Ben']);
   await host.locator('#start').click();
@@ -211,7 +212,7 @@ visit('in the middle of a round a phone that was reloaded plays on', async (visi
   await says(host, 'connected', '2 players, 1 away');
 });
 
-visit('who leaves before the start is forgotten, and the name is free', async (visit) => {
+visitAtNight('who leaves before the start is forgotten, and the name is free', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), PARTY));
   const [anna, ben] = await joinAll(visit, host, ['Anna', 'Ben']);
 
@@ -240,7 +241,7 @@ visit('a phone that falls silent is away until it is heard again', async (visit)
   await says(anna, 'connected', 'You are red');
 });
 
-visit('the ninth player is told that the room is full', async (visit) => {
+visitAtNight('the ninth player is told that the room is full', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), PARTY));
   const link = await localLink(host);
   const crowd = await visit.open(desktop, link);
@@ -305,7 +306,7 @@ visit('without the broker the round goes on, and a new room is opened only when 
   await says(another, 'connected', 'You are green');
 });
 
-visit('after the round a new room lets others join, and those who are here move there', async (visit) => {
+visitAtNight('after the round a new room lets others join, and those who are here move there', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), SHORT));
   const [anna] = await joinAll(visit, host, ['Anna']);
   const code = await host.locator('#room-code').innerText();
@@ -324,7 +325,7 @@ visit('after the round a new room lets others join, and those who are here move 
   assert.deepEqual((await scoresOf(host)).map(({ name }) => name).sort(), ['Anna', 'Ben']);
 });
 
-visit('a phone that loses the broker while it waits is still in', async (visit) => {
+visitAtNight('a phone that loses the broker while it waits is still in', async (visit) => {
   const server = await visit.server();
   const proxy = await visit.proxy(server);
   const host = await open(visit, urlOf(server, PARTY));
@@ -346,7 +347,7 @@ const roomless = [
 ];
 
 for (const { flags, silent, problem } of roomless) {
-  visit(`a broker that opens no room is named (${flags.join(' ')})`, async (visit) => {
+  visitAtNight(`a broker that opens no room is named (${flags.join(' ')})`, async (visit) => {
     const server = await visit.server(flags);
     const host = await visit.page(phone);
     visit.tolerate(UNREACHABLE);
@@ -365,7 +366,7 @@ for (const { flags, silent, problem } of roomless) {
   });
 }
 
-visit('without the simple-peer library the page says so', async (visit) => {
+visitAtNight('without the simple-peer library the page says so', async (visit) => {
   const page = await visit.page(phone);
   await page.route('**/simplepeer.min.js', (route) => route.abort());
   visit.tolerate(UNREACHABLE);
@@ -375,7 +376,7 @@ visit('without the simple-peer library the page says so', async (visit) => {
   await fits(page, phone);
 });
 
-for (const device of [desktop, phone, smallPhone]) {
+for (const device of layouts) {
   visit(`nothing sticks out of screen and controller, and every button can be hit (${device.name})`, async (visit) => {
     const server = await visit.server();
     for (const [at, address] of [['round', LONG], ['over', SHORT]]) {

@@ -6,7 +6,7 @@ import { everyClient } from '../lib/every-client.mjs';
 import { fits } from '../lib/layout.mjs';
 import { optionsIn } from '../lib/snippet.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { desktop, phone, screens, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { desktop, layouts, phone, screens, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 
 const OPEN = ['--registration', 'open'];
 const FOREIGN = 'This origin may not use the key';
@@ -75,7 +75,7 @@ for (const device of screens) {
   }
 }
 
-visit('a reload of the result shows the same key and makes no second one', async (visit) => {
+visitAtNight('a reload of the result shows the same key and makes no second one', async (visit) => {
   const server = await visit.server([...OPEN, '--registrations_per_day', '2']);
   const page = await visit.open(desktop, urlOf(server, '/'));
   await fillIn(page, desktop, 'My game', 'https://example.org');
@@ -92,7 +92,7 @@ visit('a reload of the result shows the same key and makes no second one', async
   assert.notEqual(await page.locator('#key').innerText(), key);
 });
 
-visit('an address that is not http is refused by the field before it is sent', async (visit) => {
+visitAtNight('an address that is not http is refused by the field before it is sent', async (visit) => {
   const server = await visit.server(OPEN);
   const page = await visit.open(desktop, urlOf(server, '/'));
   const origin = page.getByLabel('Address of its pages');
@@ -105,7 +105,7 @@ visit('an address that is not http is refused by the field before it is sent', a
   await page.locator('#register-origin:focus').waitFor();
 });
 
-for (const device of [desktop, phone, smallPhone]) {
+for (const device of layouts) {
   visit(`nothing sticks out, however long names and origins are (${device.name})`, async (visit) => {
     const server = await visit.server([...OPEN, '--registrations_per_day', '1']);
     const page = await visit.open(device, urlOf(server, '/broker/'));
@@ -126,7 +126,7 @@ for (const device of [desktop, phone, smallPhone]) {
   });
 }
 
-visit('key and snippet can be copied', async (visit) => {
+visitAtNight('key and snippet can be copied', async (visit) => {
   const server = await visit.server(OPEN);
   const page = await visit.page({ ...desktop, permissions: ['clipboard-read', 'clipboard-write'] });
   await page.goto(urlOf(server, '/'));

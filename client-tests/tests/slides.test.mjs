@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { localLink, says, scan } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
-import { UNREACHABLE, desktop, phone, screens, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { isThorough } from '../lib/thorough.mjs';
+import { UNREACHABLE, desktop, layouts, phone, screens, smallPhone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 
 const SLIDES = '/broker/slides/';
 const TITLES = [
@@ -21,7 +22,7 @@ const places = [
   { where: 'over TLS', flags: [], path: '/', tls: true },
 ];
 
-for (const { where, flags, path, tls } of places) {
+for (const { where, flags, path, tls } of isThorough ? places : places.slice(0, 1)) {
   visit(`${where} a phone scans the code and turns the slides`, async (visit) => {
     const server = await visit.server(flags, { tls });
     const presenter = await present(visit, urlOf(server, `${path}broker/slides/`, 'lan.test'));
@@ -41,7 +42,7 @@ for (const { where, flags, path, tls } of places) {
   });
 }
 
-visit('the remote ends where the slides do', async (visit) => {
+visitAtNight('the remote ends where the slides do', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
   const remote = await join(visit, await localLink(presenter));
 
@@ -55,7 +56,7 @@ visit('the remote ends where the slides do', async (visit) => {
   await presenter.locator('#live-facts', { hasText: 'did not touch the broker' }).waitFor();
 });
 
-visit('the slides turn by key and button, and the phone hears of it', async (visit) => {
+visitAtNight('the slides turn by key and button, and the phone hears of it', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
   const remote = await join(visit, await localLink(presenter));
 
@@ -81,7 +82,7 @@ visit('a phone asks which slide is shown, and need not be told when it comes', a
   await shows(presenter, await join(visit, await localLink(presenter)), 1);
 });
 
-visit('two phones turn the same slides, and one may leave', async (visit) => {
+visitAtNight('two phones turn the same slides, and one may leave', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
   const link = await localLink(presenter);
   const anna = await join(visit, link);
@@ -120,7 +121,7 @@ visit('a presentation that is reloaded keeps id and slide, and its phones come b
   await shows(presenter, anna, 3);
 });
 
-visit('a phone that is reloaded comes back as the same one', async (visit) => {
+visitAtNight('a phone that is reloaded comes back as the same one', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
   const remote = await join(visit, await localLink(presenter));
 
@@ -171,7 +172,7 @@ visit('when the broker comes back so do both sides, and another phone can join',
   await shows(presenter, anna, 2);
 });
 
-visit('a phone without a broker says so, and how to get on', async (visit) => {
+visitAtNight('a phone without a broker says so, and how to get on', async (visit) => {
   const server = await visit.server();
   const presenter = await present(visit, urlOf(server, SLIDES));
   const remote = await join(visit, await localLink(presenter));
@@ -196,7 +197,7 @@ visit('a phone whose presentation is closed says so', async (visit) => {
   await fits(remote, phone);
 });
 
-visit('a link to a presentation that never was says so', async (visit) => {
+visitAtNight('a link to a presentation that never was says so', async (visit) => {
   const server = await visit.server(['--expire_timeout', '500']);
   const remote = await visit.open(phone, urlOf(server, `${SLIDES}#remote=nobody`));
 
@@ -206,7 +207,7 @@ visit('a link to a presentation that never was says so', async (visit) => {
 });
 
 for (const id of ['', '-', 'a/b']) {
-  visit(`a link that lost its end says so (${JSON.stringify(id)})`, async (visit) => {
+  visitAtNight(`a link that lost its end says so (${JSON.stringify(id)})`, async (visit) => {
     const remote = await visit.open(smallPhone, urlOf(await visit.server(), `${SLIDES}#remote=${encodeURIComponent(id)}`));
 
     await problem(remote, 'link', /Scan the code on the presentation’s screen again/);
@@ -215,7 +216,7 @@ for (const id of ['', '-', 'a/b']) {
   });
 }
 
-visit('opened as localhost the code leads to the address in the network', async (visit) => {
+visitAtNight('opened as localhost the code leads to the address in the network', async (visit) => {
   const server = await visit.server();
   const presenter = await visit.page(desktop);
   // The output of a server that listens on all addresses.
@@ -232,7 +233,7 @@ visit('opened as localhost the code leads to the address in the network', async 
   assert.equal(link.href, await presenter.locator('#join-link').getAttribute('href'));
 });
 
-visit('a server that no phone can reach offers a second window instead', async (visit) => {
+visitAtNight('a server that no phone can reach offers a second window instead', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
 
   assert.equal(await presenter.locator('#qr').isVisible(), false);
@@ -244,7 +245,7 @@ visit('a server that no phone can reach offers a second window instead', async (
 });
 
 for (const device of screens) {
-  visit(`without the PeerJS library the page says so (${device.name})`, async (visit) => {
+  visitAtNight(`without the PeerJS library the page says so (${device.name})`, async (visit) => {
     const server = await visit.server();
     const page = await visit.page(device);
     await page.route('**/peerjs.min.js', (route) => route.abort());
@@ -259,7 +260,7 @@ for (const device of screens) {
   });
 }
 
-visit('without the QR library the link is still there to be sent', async (visit) => {
+visitAtNight('without the QR library the link is still there to be sent', async (visit) => {
   const server = await visit.server();
   const presenter = await visit.page(desktop);
   await presenter.route('**/qrcode.js', (route) => route.abort());
@@ -270,7 +271,7 @@ visit('without the QR library the link is still there to be sent', async (visit)
   await join(visit, await presenter.locator('#join-link').getAttribute('href'));
 });
 
-for (const device of [desktop, phone, smallPhone]) {
+for (const device of layouts) {
   visit(`nothing sticks out of presentation and remote, and every button can be hit (${device.name})`, async (visit) => {
     const presenter = await present(visit, urlOf(await visit.server(), SLIDES, 'lan.test'), device);
     await presenter.locator('#join summary')[device.press]();

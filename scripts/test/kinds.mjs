@@ -12,7 +12,7 @@ import { Log, OUTPUTS, root } from './log.mjs';
  * @property {string} title
  * @property {number} minutes about, on two cores, beside the others of its time
  * @property {string[]} builds targets of the Makefile
- * @property {boolean} [isAlone] it measures times, so it runs when all others have ended; these run beside each other
+ * @property {boolean} [isAlone] it measures, so it runs when all others have ended; these run beside each other
  * @property {boolean} [isShown] its output is a table, which is printed at once
  * @property {RegExp} [hides] lines of the output that say nothing of a failure
  * @property {(log: import('./log.mjs').Log, words: string[]) => Promise<Test[]>} run with words that choose tests
@@ -165,8 +165,7 @@ function table(name, title, binary, more) {
   };
 }
 
-// They count what one processor does, and take the cheapest of ten rounds: beside two more of themselves, they differ by less than 1 %.
-const count = table('count', 'counts of instructions', 'instructions', { minutes: 1 });
+const count = table('count', 'counts of instructions', 'instructions', { minutes: 1, isAlone: true });
 const attack = table('attack', 'attacks', 'hostile', { minutes: 2, isAlone: true });
 
 /** @type {Record<string, Kind>} */

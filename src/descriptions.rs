@@ -15,7 +15,7 @@ use crate::dialect::peerjs;
 use crate::events::PeerAddress;
 use crate::keys::RelayMode;
 use crate::media::Relay;
-use crate::router::Peer;
+use crate::router::PeerHandle;
 use crate::wire::{Frame, IceCredentials, MessageKind, PeerId, RealmKind};
 use description::Description;
 pub(crate) use withheld::without_addresses;
@@ -34,9 +34,9 @@ pub(crate) enum MediaMessage<'a> {
 }
 
 /// The text of a message as its recipient may have it. `None` if nothing is left of it.
-pub(crate) fn relayed<'a>(
+pub(crate) fn prepare_for_relay<'a>(
     relay: &Relay,
-    from: &Peer,
+    from: &PeerHandle,
     to: &str,
     message: impl FnOnce() -> MediaMessage<'a>,
     mode: RelayMode,

@@ -18,7 +18,7 @@ use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AppMessage, Client, Message, Node};
-use crate::redis_link::BadRedis;
+use crate::redis_link::{BadRedis, check_redis};
 use crate::runtime::admin::LogControl;
 use crate::runtime::{Components, Runtime};
 use crate::threads::caught;
@@ -378,7 +378,7 @@ impl Builder {
     pub fn try_build(self) -> Result<PeerBroker, BadRedis> {
         if let Some(cluster) = &self.0.cluster {
             let BackplaneAddress::Redis(address) = &cluster.backplane;
-            address.check()?;
+            check_redis(address)?;
         }
         Ok(self.build())
     }

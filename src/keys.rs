@@ -6,7 +6,6 @@ mod policy;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-mod token;
 pub(crate) mod verifier;
 
 use std::time::Duration;
@@ -16,8 +15,9 @@ use crate::wire::ApiKey;
 pub(crate) use crate::config::key::unix_time;
 pub use crate::config::key::{
     Auth, Change, IdStyle, InvalidName, InvalidOrigin, InvalidWebhookSecret, JwtKey, Key, KeyToken,
-    MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin, Place, PlainSetting, RANDOM_KEY_CHARS, RelayMode,
-    Settings, TokenChange, TokenError, TokenScope, Webhook, WebhookSecret, check_name, escaped, random_key,
+    MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin, PlainSetting, RANDOM_KEY_CHARS, RelayMode,
+    SettingKind, Settings, TokenChange, TokenError, TokenScope, Webhook, WebhookSecret, check_name, escaped,
+    random_key,
 };
 pub use policy::Policy;
 

@@ -39,11 +39,8 @@
 #[cfg_attr(not(feature = "acme"), path = "acme/absent.rs")]
 mod acme;
 pub mod cluster;
-pub mod config;
 mod descriptions;
-pub mod dialect;
 mod embed;
-pub mod events;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -52,14 +49,10 @@ pub mod fuzzing;
 mod http;
 pub mod keys;
 mod lan;
-mod limits;
 mod media;
 pub mod node;
 mod outbound;
 mod redis_link;
-pub mod rendezvous;
-pub mod rooms;
-pub mod router;
 mod runtime;
 mod server;
 mod session;
@@ -78,10 +71,12 @@ pub use lan::{interface_address, lan_address};
 pub use media::BadMediaAddress;
 pub use media::{BoundRelay, BoundTurn};
 pub use node::{AppMessage, Client, Message};
+pub(crate) use peerbroker_broker::limits;
+pub use peerbroker_broker::{config, dialect, events, rendezvous, rooms, router};
 pub use peerbroker_core::media_api::TurnUrls;
-pub(crate) use peerbroker_core::{address, rate_limit, threads};
+pub(crate) use peerbroker_core::{address, threads};
 pub use peerbroker_core::{clock, wire};
-pub use redis_link::BadRedis;
+pub use redis_link::{BadRedis, check_redis};
 pub use runtime::admin::LogControl;
 pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use tls::{CertifiedHosts, TlsError, certified_hosts};

@@ -25,7 +25,7 @@ use crate::limits::{GuessLimiter, Quota};
 use crate::media::Relay;
 use crate::rendezvous::Guests;
 use crate::rooms::{OtherNodes, Rooms};
-use crate::router::{Backlog, Cluster, ExpireNotice, Peer, Realm, Routed, Router};
+use crate::router::{Backlog, Cluster, ExpireNotice, PeerHandle, Realm, Routed, Router};
 use crate::wire::{ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId, RealmKind};
 use app::AppMessages;
 use listings::Listings;
@@ -138,7 +138,7 @@ impl Node {
     }
 
     /// Passes a text of a PeerJS client to the hooks before it is read.
-    pub(crate) fn note_text(&self, peer: &Peer, text: &str) {
+    pub(crate) fn note_text(&self, peer: &PeerHandle, text: &str) {
         let client = Client { key: peer.key(), id: peer.id() };
         self.on_text.iter().for_each(|hook| hook(client, peer.connection(), text));
     }
@@ -151,7 +151,7 @@ impl Node {
     /// Hands a message of a client over to the app's server. Its payload and its id are JSON text.
     pub(crate) fn send_to_app(
         &self,
-        peer: &Peer,
+        peer: &PeerHandle,
         payload: Option<&str>,
         request: Option<&str>,
     ) -> Result<(), AppRefusal> {
@@ -168,17 +168,18 @@ impl Node {
         self.relay.get()
     }
 
-    /// The text of a message as its recipient may have it, where the key has its calls relayed. `None` if nothing is left of it.
-    pub(crate) fn relayed<'a>(
+    /// Registers the offers and answers of a message with the relay, where the key has its calls relayed, and returns the text as its
+    /// recipient may have it. `None` if nothing is left of it.
+    pub(crate) fn prepare_for_relay<'a>(
         &self,
-        from: &Peer,
+        from: &PeerHandle,
         to: &str,
         message: impl FnOnce() -> MediaMessage<'a>,
         text: &'a str,
     ) -> Option<Cow<'a, str>> {
         // The rest costs time, and most servers have no relay.
         let Some(relay) = self.relay() else { return Some(text.into()) };
-        descriptions::relayed(relay, from, to, message, self.relay_mode(from.key()), text)
+        descriptions::prepare_for_relay(relay, from, to, message, self.relay_mode(from.key()), text)
     }
 
     fn relay_mode(&self, key: &str) -> RelayMode {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 pub(crate) use crate::config::RedisAddress;
 #[cfg(feature = "redis")]
+pub use connection::check_redis;
+#[cfg(feature = "redis")]
 pub(crate) use {connection::Call, line::Line};
 
 /// Prefix of all keys in Redis. Nodes with the same prefix, on the same server, are one broker.
@@ -65,10 +67,8 @@ pub enum BadRedis {
     Unusable(PathBuf),
 }
 
+/// Fails: this build has no Redis.
 #[cfg(not(feature = "redis"))]
-impl RedisAddress {
-    /// Fails: this build has no Redis.
-    pub fn check(&self) -> Result<(), BadRedis> {
-        Err(BadRedis::NotBuiltIn)
-    }
+pub fn check_redis(_: &RedisAddress) -> Result<(), BadRedis> {
+    Err(BadRedis::NotBuiltIn)
 }

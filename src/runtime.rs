@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use peerbroker_core::media_api::{
-    CallFailure, Carried, Host, KeyLimits, MediaContext, Parties, Permit, TurnUrls,
+    CallFailure, Carried, KeyLimits, MediaContext, MediaHost, Parties, Permit, TurnUrls,
 };
 use rand::seq::SliceRandom as _;
 use serde::Serialize;
@@ -415,7 +415,7 @@ impl Clients {
     }
 }
 
-impl Host for Clients {
+impl MediaHost for Clients {
     fn admit(&self, address: IpAddr) -> Option<Permit> {
         let permit = self.addresses.connect(Some(address)).ok()?;
         Some(Box::new(permit))

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use crate::router::{Outbox, Peer};
+use crate::router::{Outbox, PeerHandle};
 use crate::wire::{CloseReason, Frame, Link};
 
 pub(crate) use decoder::MessageLimits;
@@ -96,7 +96,7 @@ pub(crate) trait Socket {
     fn open_outbox(&mut self, limit: usize) -> Outbox;
 
     /// The session calls this after it registered the connection as `peer`.
-    fn on_registered(&mut self, _peer: &Peer) {}
+    fn on_registered(&mut self, _peer: &PeerHandle) {}
 
     /// Reads once and passes each complete event to `on_event`, oldest first. `Ok` means that
     /// something was read and that there may be more. Stops early when `on_event` breaks.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use peerbroker::node::Node;
 use peerbroker::rooms::{MAX_DATA_BYTES, Parting, Requester};
-use peerbroker::router::{Departure, Peer};
+use peerbroker::router::{Departure, PeerHandle};
 use peerbroker::wire::RoomName;
 
 use super::{Client, IDS, PROBING, World, note};
@@ -129,7 +129,7 @@ fn ask<R>(client: &Client, act: impl FnOnce(&mut Requester<'_>) -> R) -> R {
 }
 
 /// A session has begun.
-pub(super) fn opened(node: &Node, peer: &Peer) {
+pub(super) fn opened(node: &Node, peer: &PeerHandle) {
     if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) {
         rooms.opened(peer);
     }

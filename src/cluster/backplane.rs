@@ -22,8 +22,8 @@ pub use crate::wire::Owner;
 pub enum Entity {
     /// A peer of a realm: the name is its id.
     Peer(RealmKind),
-    /// A room: the name is its code.
-    Room,
+    /// A room code.
+    RoomCode,
     /// A guest that can be called: the name is its alias.
     Alias,
 }
@@ -51,7 +51,7 @@ pub struct Claim {
     /// The kind of the connection.
     pub link: Link,
     /// An owner that is known to be dead, and counts as none.
-    pub over: Option<Owner>,
+    pub known_dead: Option<Owner>,
     /// Most clients of the key on all nodes; `None` if this name does not count as a client.
     pub limit: Option<usize>,
 }
@@ -95,7 +95,7 @@ pub struct Registration {
     /// As in [`Claim`].
     pub link: Link,
     /// As in [`Claim`].
-    pub over: Option<Owner>,
+    pub known_dead: Option<Owner>,
     /// The fence that the connection got with its claim; 0 if it was opened without the backplane.
     pub fence: u64,
     /// The time at which the connection was opened, in milliseconds since 1970.
@@ -128,7 +128,7 @@ pub struct Locate {
     /// The node that asks, and has messages for the owner.
     pub asker: NodeId,
     /// As in [`Claim`].
-    pub over: Option<Owner>,
+    pub known_dead: Option<Owner>,
     /// If the name has no owner, the asker is recorded as waiting for this long; see [`Granted::waiting`].
     pub mark: Duration,
 }

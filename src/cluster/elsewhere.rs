@@ -114,7 +114,7 @@ impl Membership {
         player: PeerId,
         patience: Duration,
     ) -> Joined {
-        let room = Name { key: key.clone(), entity: Entity::Room, name: code.clone() };
+        let room = Name { key: key.clone(), entity: Entity::RoomCode, name: code.clone() };
         let node = match self.find(room).await {
             Whereabouts::At(node) => node,
             Whereabouts::NotElsewhere => return Joined::Refused(RoomCodeError::NoRoom),

@@ -190,7 +190,7 @@ mod tests {
         let mut outbound = Outbound::default();
         let (payload, key) = ("x".repeat(BATCH_BYTES / 2), key());
         for ticket in 0..5 {
-            let to = packet::NameRef::new(&key, crate::cluster::Entity::Room, "x");
+            let to = packet::NameRef::new(&key, crate::cluster::Entity::RoomCode, "x");
             outbound.push(&Packet::Message {
                 to,
                 connection: 1,
@@ -218,7 +218,7 @@ mod tests {
         let mut outbound = Outbound::default();
         let (key, payload) = (key(), "x".repeat(16 * 1024));
         let fill = |outbound: &mut Outbound, source: &str| {
-            let to = packet::NameRef::new(&key, crate::cluster::Entity::Room, "x");
+            let to = packet::NameRef::new(&key, crate::cluster::Entity::RoomCode, "x");
             let (connection, ticket, from, kind, payload) = (1, 1, source, 0, payload.as_bytes());
             let before = outbound.bytes;
             while outbound.has_room(("k", source)) {

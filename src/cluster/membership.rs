@@ -22,7 +22,7 @@ use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
 use crate::rooms::{News, OtherNodes};
-use crate::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, Peer, Realm};
+use crate::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Refusal, Token, numbers};
 
 /// Longest time that a node that stops takes to leave.
@@ -92,7 +92,7 @@ pub(super) struct State {
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,
     /// Nodes that know the members of this one's rooms, and are told each change.
-    pub(super) told: BTreeSet<NodeId>,
+    pub(super) room_subscribers: BTreeSet<NodeId>,
     /// Nodes that owe answers, and are asked for a sign of life.
     pub(super) doubted: HashSet<NodeId>,
     /// Those that have not answered, and were silent since.
@@ -168,7 +168,7 @@ pub enum Posted {
     /// It was handled.
     Done,
     /// It is not a message.
-    Nothing,
+    Ignored,
     /// The client is not registered with this token.
     Absent,
     /// The client has sent too much.
@@ -177,10 +177,10 @@ pub enum Posted {
     Unknown,
 }
 
-numbers!(Posted: Done = 0, Nothing = 1, Absent = 2, TooMuch = 3, Unknown = 4);
+numbers!(Posted: Done = 0, Ignored = 1, Absent = 2, TooMuch = 3, Unknown = 4);
 
 /// Handles a text of a client that has a connection here and posted it on another node.
-pub type OnPost = Box<dyn Fn(Peer, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;
+pub type OnPost = Box<dyn Fn(PeerHandle, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;
 
 impl State {
     /// The other nodes that live.
@@ -338,7 +338,7 @@ impl Membership {
         let dead = state.dead.iter().find_map(|node| {
             let what = if state.links.contains_key(node) {
                 "has a link"
-            } else if state.told.contains(node) {
+            } else if state.room_subscribers.contains(node) {
                 "is told of rooms"
             } else if state.silent.contains(node) {
                 "is called silent"
@@ -399,14 +399,14 @@ impl Membership {
 }
 
 impl Cluster for Membership {
-    fn locate(&self, peer: PeerAddress, from: &PeerId, over: Option<Owner>) {
+    fn locate(&self, peer: PeerAddress, from: &PeerId, known_dead: Option<Owner>) {
         let mut state = self.state.lock();
         if state.has_left {
             return;
         }
         let line = state.asks.line(&peer.key).line(from);
         if line.len() < MAX_ASKS {
-            line.push_back((peer, over));
+            line.push_back((peer, known_dead));
         }
         drop(state);
         self.locating.notify_one();
@@ -465,11 +465,11 @@ impl OtherNodes for Membership {
         let mut state = self.state.lock();
         if !self.is_alive(&state) {
             // They get the whole list when this node is back.
-            state.told.clear();
+            state.room_subscribers.clear();
             return;
         }
-        let State { told, links, dead, .. } = &mut *state;
-        told.retain(|node| {
+        let State { room_subscribers, links, dead, .. } = &mut *state;
+        room_subscribers.retain(|node| {
             // A node for which too much waits gets the list later.
             let link = (!dead.contains(node)).then(|| links.entry(*node).or_default());
             link.filter(|link| link.has_room_for_news()).map(|link| link.push(&packet)).is_some()

@@ -259,7 +259,7 @@ pub struct OwnedName {
 
 /// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 4.
 const ENTITIES: &[Entity] =
-    &[Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::Room, Entity::Alias];
+    &[Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::RoomCode, Entity::Alias];
 
 /// A batch of one node to another.
 pub struct Batch<'a> {
@@ -332,7 +332,7 @@ impl<'a> NameRef<'a> {
     pub fn new(key: &'a ApiKey, entity: Entity, name: &'a str) -> Self {
         let entity = match entity {
             Entity::Peer(kind) => kind.number(),
-            Entity::Room => 2,
+            Entity::RoomCode => 2,
             Entity::Alias => 3,
         };
         NameRef { key: key.as_str(), entity, name }

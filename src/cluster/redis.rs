@@ -99,7 +99,7 @@ impl RedisBackplane {
         let entity = match name.entity {
             Entity::Peer(RealmKind::PeerJs) => "peer",
             Entity::Peer(RealmKind::Guests) => "guest",
-            Entity::Room => "room",
+            Entity::RoomCode => "room",
             Entity::Alias => "alias",
         };
         let key = name.key.as_str();
@@ -205,8 +205,8 @@ impl Backplane for RedisBackplane {
                 calls.push(self.clients(&claim.name.key, claim.owner.node, "add").arg(limit));
             }
             let record = self.record(&CLAIM, &claim.name).arg(owner_text(claim.owner)).arg(&claim.token[..]);
-            let over = claim.over.map(owner_text).unwrap_or_default();
-            calls.push(record.arg(claim.link.label()).arg(over).arg(&deadline));
+            let known_dead = claim.known_dead.map(owner_text).unwrap_or_default();
+            calls.push(record.arg(claim.link.label()).arg(known_dead).arg(&deadline));
         }
         let mut answers = self.commands.run_on(Some(store), calls).await?.into_iter();
         let mut next =
@@ -244,7 +244,7 @@ impl Backplane for RedisBackplane {
                 .arg(owner_text(one.owner))
                 .arg(&one.token[..])
                 .arg(one.link.label())
-                .arg(one.over.map(owner_text).unwrap_or_default())
+                .arg(one.known_dead.map(owner_text).unwrap_or_default())
                 .arg(fence)
                 .arg(one.since)
                 .arg(former.unwrap_or_default())
@@ -279,7 +279,7 @@ impl Backplane for RedisBackplane {
         let call = |one: &Locate| {
             self.record(&LOCATE, &one.name)
                 .arg(one.asker.to_string())
-                .arg(one.over.map(owner_text).unwrap_or_default())
+                .arg(one.known_dead.map(owner_text).unwrap_or_default())
                 .arg(if one.mark.is_zero() { 0 } else { millis(one.mark) })
         };
         let answers = self.commands.run(all.iter().map(call).collect()).await?;

@@ -19,7 +19,7 @@ use tokio::task::{JoinSet, spawn_local};
 use crate::clock::{Clock, millis};
 use crate::dialect::{peerjs, server};
 use crate::events::{Events, PeerAddress};
-use crate::router::Peer;
+use crate::router::PeerHandle;
 use crate::wire::{ApiKey, AppRefusal, ConnId, PeerId};
 
 /// Most bytes of a payload.
@@ -82,7 +82,7 @@ struct Shared {
 struct Inbox(HashMap<PeerAddress, VecDeque<Waiting>>);
 
 struct Waiting {
-    peer: Peer,
+    peer: PeerHandle,
     request: Option<String>,
     /// The time at which its client is told that there is no answer.
     until: u64,
@@ -99,7 +99,7 @@ impl AppMessages {
     /// Takes a message. The client gets the answer, or hears that there is none, if it is still connected.
     pub(super) fn take(
         &self,
-        peer: &Peer,
+        peer: &PeerHandle,
         payload: Option<&str>,
         request: Option<&str>,
     ) -> Result<(), AppRefusal> {
@@ -277,6 +277,6 @@ impl Inbox {
     }
 }
 
-fn address(peer: &Peer) -> PeerAddress {
+fn address(peer: &PeerHandle) -> PeerAddress {
     peer.realm().address(peer.id())
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, RoomCodes};
 use crate::rooms::{OtherNodes, Rooms};
-use crate::router::{ClientQuota, Peer, Realm, Routed, Router};
+use crate::router::{ClientQuota, PeerHandle, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
 /// Precision of the time of the last use, in seconds.
@@ -193,8 +193,8 @@ impl Tenant {
         }
     }
 
-    fn connection(&self, id: &str, connection: u64) -> Option<Peer> {
-        Peer::of_connection(&self.existing(RealmKind::PeerJs)?, id, connection)
+    fn connection(&self, id: &str, connection: u64) -> Option<PeerHandle> {
+        PeerHandle::of_connection(&self.existing(RealmKind::PeerJs)?, id, connection)
     }
 
     /// Sends a text to all PeerJS clients that are here. Returns their number.
@@ -207,7 +207,7 @@ impl Tenant {
         self.quota.revoke();
         for realm in self.existing_realms() {
             realm.close(CloseReason::KeyRevoked);
-            realm.empty();
+            realm.drop_queues();
         }
     }
 

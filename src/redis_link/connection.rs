@@ -36,24 +36,22 @@ pub(super) enum Target {
     Sentinel(SentinelClient),
 }
 
-impl RedisAddress {
-    /// Checks the form of the URL, and the files.
-    pub fn check(&self) -> Result<(), BadRedis> {
-        Target::of(self).map(drop)
-    }
-
-    /// The files; `None` if none are set.
-    fn certificates(&self) -> Result<Option<TlsCertificates>, BadRedis> {
-        let root_cert = self.ca.as_deref().map(read_ca).transpose()?;
-        let client_tls = self.client.as_ref().map(|(cert, key)| read_pair(cert, key)).transpose()?;
-        let any = root_cert.is_some() || client_tls.is_some();
-        Ok(any.then_some(TlsCertificates { client_tls, root_cert }))
-    }
+/// Checks the form of the URL, and the files.
+pub fn check_redis(address: &RedisAddress) -> Result<(), BadRedis> {
+    Target::of(address).map(drop)
 }
 
 impl Target {
+    /// The files; `None` if none are set.
+    fn certificates(address: &RedisAddress) -> Result<Option<TlsCertificates>, BadRedis> {
+        let root_cert = address.ca.as_deref().map(read_ca).transpose()?;
+        let client_tls = address.client.as_ref().map(|(cert, key)| read_pair(cert, key)).transpose()?;
+        let any = root_cert.is_some() || client_tls.is_some();
+        Ok(any.then_some(TlsCertificates { client_tls, root_cert }))
+    }
+
     pub(super) fn of(address: &RedisAddress) -> Result<Self, BadRedis> {
-        let (certificates, url) = (address.certificates()?, &address.url);
+        let (certificates, url) = (Target::certificates(address)?, &address.url);
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (base, kind) = scheme.split_once(['-', '+']).unwrap_or((scheme, ""));
         if certificates.is_some() && !matches!(base, "rediss" | "valkeys") {

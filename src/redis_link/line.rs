@@ -10,7 +10,7 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::connection::{Call, Connection, Target};
+use super::connection::{Call, Connection, Target, check_redis};
 use super::{BadRedis, Unavailable};
 use crate::config::RedisAddress;
 
@@ -45,7 +45,7 @@ struct Identity {
 impl Line {
     /// Does not connect yet. `timeout` is the limit of each call, connecting included.
     pub(crate) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
-        address.check()?;
+        check_redis(address)?;
         let address = Mutex::new(address.clone());
         Ok(Line { address, open: RefCell::new(None), made: Cell::new(0), identity: None, timeout })
     }

@@ -233,7 +233,7 @@ impl ProtocolHandler for Guest {
                     context.send(&called, MessageKind::Call, frame, said);
                 }
             }
-            root::Command::Calls(calls::Command::Nothing) | root::Command::Nothing => {}
+            root::Command::Calls(calls::Command::Ignored) | root::Command::Ignored => {}
         }
         ControlFlow::Continue(())
     }
@@ -564,17 +564,6 @@ fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
     context.reply(room_codes::error(problem.label()));
 }
 
-impl From<RoomCodeError> for Problem {
-    fn from(error: RoomCodeError) -> Self {
-        match error {
-            RoomCodeError::NoRoom | RoomCodeError::HostAway => Problem::WrongRoom,
-            RoomCodeError::NoPlayer => Problem::NoPlayer,
-            RoomCodeError::Full => Problem::RoomFull,
-            RoomCodeError::TooMany => Problem::TooManyRooms,
-        }
-    }
-}
-
 /// Opens a room for a host, with a code that no other node has. Without an error, the other nodes cannot be asked.
 async fn open_room(
     membership: Arc<Membership>,
@@ -585,7 +574,8 @@ async fn open_room(
 ) -> Result<Hosting, Option<RoomCodeError>> {
     loop {
         let room = guests.room_codes.create(&host, address).map_err(Some)?;
-        let (code, claimed) = membership.hold(&guests.realm, Entity::Room, room.code(), &host, connection);
+        let (code, claimed) =
+            membership.hold(&guests.realm, Entity::RoomCode, room.code(), &host, connection);
         match claimed.await {
             Holding::Taken => {}
             Holding::Unavailable if !membership.allows_unclaimed() => return Err(None),

@@ -7,7 +7,7 @@ use std::task::{self, Poll};
 use super::admission::{Entry, Rejection, Source};
 use crate::descriptions::MediaMessage;
 use crate::node::Node;
-use crate::router::{Departure, Flush, IdLease, Peer};
+use crate::router::{Departure, Flush, IdLease, PeerHandle};
 use crate::transport::Disconnect;
 use crate::wire::{Frame, MessageKind, PeerId, Refusal, Token};
 
@@ -42,7 +42,7 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     }
 
     /// The client has got its id, and the greeting.
-    fn on_open(&mut self, _peer: &Peer) {}
+    fn on_open(&mut self, _peer: &PeerHandle) {}
 
     /// The client has room for state of which it was not told.
     fn on_room(&mut self, _context: &mut Context<'_>) {}
@@ -74,7 +74,7 @@ pub(super) fn part(lease: IdLease, end: Disconnect) -> Option<Departure> {
 
 /// The dependencies of a handler.
 pub(crate) struct Context<'a> {
-    pub(super) peer: &'a Peer,
+    pub(super) peer: &'a PeerHandle,
     pub(super) node: &'a Node,
     /// Flushed once per read, so that a batch for one recipient is written together.
     pub(super) flushes: &'a mut Vec<Flush>,
@@ -95,7 +95,7 @@ impl Context<'_> {
         message: MediaMessage<'_>,
     ) -> bool {
         let text = std::str::from_utf8(frame.payload()).unwrap_or_default();
-        let Some(text) = self.node.relayed(self.peer, to, || message, text) else { return true };
+        let Some(text) = self.node.prepare_for_relay(self.peer, to, || message, text) else { return true };
         let frame = match text {
             Cow::Borrowed(_) => frame,
             Cow::Owned(text) => Frame::of_text(&text),

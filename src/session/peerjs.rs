@@ -13,7 +13,7 @@ use crate::dialect::{rooms, server};
 use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester};
-use crate::router::{ConnectionInfo, Departure, IdLease, Peer};
+use crate::router::{ConnectionInfo, Departure, IdLease, PeerHandle};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{
     AppRefusal, CloseReason, DropReason, Frame, GOING_AWAY, MessageKind, NORMAL, PeerId, Refusal, RoomName,
@@ -93,7 +93,7 @@ impl ProtocolHandler for PeerJs {
         Some(peerjs::waiting())
     }
 
-    fn on_open(&mut self, peer: &Peer) {
+    fn on_open(&mut self, peer: &PeerHandle) {
         if let Some(rooms) = self.0.existing_rooms() {
             rooms.opened(peer);
         }
@@ -143,7 +143,7 @@ impl PeerJs {
             Command::Leave => return ControlFlow::Break(()),
             Command::Room(kind) => request(context, &self.0, *kind, text),
             Command::App => send_to_app(context, text),
-            Command::Heartbeat | Command::Nothing => {}
+            Command::Heartbeat | Command::Ignored => {}
         }
         ControlFlow::Continue(())
     }
@@ -162,7 +162,7 @@ fn forward(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope
             Kind::Candidate => MediaMessage::Candidate,
             Kind::Leave => MediaMessage::Other,
         };
-        node.relayed(peer, dst, message, payload)
+        node.prepare_for_relay(peer, dst, message, payload)
     });
     // The recipient may not have this one, such as a candidate with the address of its sender.
     if matches!(relayed, Some(None)) {

@@ -15,7 +15,7 @@ use crate::dialect::peerjs::{Command, decode};
 use crate::events::Count;
 use crate::limits::ConnectionPermit;
 use crate::node::Node;
-use crate::router::{Peer, PendingRegistration, PostPermit};
+use crate::router::{PeerHandle, PendingRegistration, PostPermit};
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
 use crate::wire::{CloseReason, Limit, Refusal};
@@ -60,7 +60,7 @@ async fn serve(
     let entry = Entry { begins_anew: !renewed, ..entry };
     let Entry { realm, id, token, .. } = &entry;
     if !(renewed && (realm.is_streamed(id, token) || node.is_elsewhere(&realm.address(id)).await)) {
-        Peer::end_stream(realm, id, token);
+        PeerHandle::end_stream(realm, id, token);
         let Some(websocket) = PendingRegistration::wait(realm, id, token) else {
             node.counters().add(Count::LimitHits(Limit::WaitingPosts), 1);
             return log::debug!("too many streams wait for one id");
@@ -105,7 +105,7 @@ pub(crate) async fn sender(node: &Node, credentials: Credentials, source: &Sourc
     }
     let posting = PostPermit::begin(&entry.realm, &entry.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
-    match Peer::find(&entry.realm, &entry.id, &entry.token) {
+    match PeerHandle::find(&entry.realm, &entry.id, &entry.token) {
         Some(peer) if !wait_for_turn(node, &peer, handler.messages_per_second()).await => {
             return Err(too_much(Limit::MessagesPerSecond));
         }
@@ -116,7 +116,7 @@ pub(crate) async fn sender(node: &Node, credentials: Credentials, source: &Sourc
 }
 
 /// Waits while the client is above its rate limit. False if that would take too long.
-async fn wait_for_turn(node: &Node, peer: &Peer, messages_per_second: u32) -> bool {
+async fn wait_for_turn(node: &Node, peer: &PeerHandle, messages_per_second: u32) -> bool {
     let pause = peer.charge(0, messages_per_second);
     if pause > CLIENT_TIMEOUT {
         return false;
@@ -155,7 +155,7 @@ impl Sender {
         let Entry { realm, id, token, .. } = &self.entry;
         let mut delay = FIRST_RETRY_DELAY;
         loop {
-            if let Some(peer) = Peer::find(realm, id, token) {
+            if let Some(peer) = PeerHandle::find(realm, id, token) {
                 return handle(node, &peer, &self.handler, text);
             }
             let Some(membership) = node.membership() else { return Posted::Absent };
@@ -202,7 +202,7 @@ impl HookThread {
     }
 }
 
-async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: Peer, text: String) -> Posted {
+async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: String) -> Posted {
     let Some(node) = node.upgrade() else { return Posted::Absent };
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let handler = PeerJs(tenant);
@@ -218,13 +218,13 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: Peer, text: String
     handle(&node, &peer, &handler, &text)
 }
 
-fn handle(node: &Node, peer: &Peer, handler: &PeerJs, text: &str) -> Posted {
+fn handle(node: &Node, peer: &PeerHandle, handler: &PeerJs, text: &str) -> Posted {
     peer.count_messages(1, text.len() as u64);
     peer.charge(1, handler.messages_per_second());
     let command = decode(text);
-    if matches!(command, Command::Nothing) {
+    if matches!(command, Command::Ignored) {
         peer.heard();
-        return Posted::Nothing;
+        return Posted::Ignored;
     }
     let mut context = Context { peer, node, flushes: &mut Vec::new() };
     if handler.obey(&command, text, &mut context).is_break() {

@@ -211,27 +211,27 @@ pub(crate) struct ConnectionState {
 /// A connection that may be idle for as long as one of a proxy.
 struct Kept {
     may_stay: Box<dyn Fn() -> bool>,
-    _place: Place,
+    _permit: IdlePermit,
 }
 
 /// One of the [`MAX_KEPT`] places of a worker.
-struct Place;
+struct IdlePermit;
 
 thread_local! {
     static PLACES_TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
-impl Place {
+impl IdlePermit {
     fn take() -> Option<Self> {
         let taken = PLACES_TAKEN.get();
         (taken < MAX_KEPT).then(|| {
             PLACES_TAKEN.set(taken + 1);
-            Place
+            IdlePermit
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for IdlePermit {
     fn drop(&mut self) {
         PLACES_TAKEN.set(PLACES_TAKEN.get().saturating_sub(1));
     }
@@ -266,7 +266,7 @@ impl ConnectionState {
     pub(crate) fn keep_while(&self, may_stay: impl Fn() -> bool + 'static) {
         let mut kept = self.kept.borrow_mut();
         if kept.is_none() {
-            *kept = Place::take().map(|place| Kept { may_stay: Box::new(may_stay), _place: place });
+            *kept = IdlePermit::take().map(|permit| Kept { may_stay: Box::new(may_stay), _permit: permit });
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::{Sleep, sleep};
 use super::connection::ConnectionState;
 use super::{Disconnect, OnEvent, Socket};
 use crate::clock::{Clock, millis};
-use crate::router::{Outbox, Peer};
+use crate::router::{Outbox, PeerHandle};
 use crate::wire::{Frame, Link, Opcode};
 
 /// Number of zeros in the first line.
@@ -102,7 +102,7 @@ struct FillerSchedule {
 #[derive(Default)]
 struct StreamState {
     /// The peer whose messages the stream sends.
-    peer: Option<Peer>,
+    peer: Option<PeerHandle>,
     /// Messages for a client that was refused.
     refusal: VecDeque<Bytes>,
     /// Messages that waited behind the last line.
@@ -194,7 +194,7 @@ impl Socket for StreamSocket {
         Outbox::new(limit.min(MAX_WAITING), None)
     }
 
-    fn on_registered(&mut self, peer: &Peer) {
+    fn on_registered(&mut self, peer: &PeerHandle) {
         self.state.borrow_mut().peer = Some(peer.clone());
     }
 

@@ -81,7 +81,7 @@ fn the_client_for_rooms_is_a_script_a_module_and_types() {
 #[test]
 fn without_the_dialect_of_peerjs_there_is_no_client() {
     on_own_with(
-        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
+        |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
             for script in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs", "rooms.d.ts"]) {
                 assert_eq!(server.get(&format!("/{script}")).status, 404, "{script}");

@@ -272,7 +272,7 @@ fn a_request_for_an_id_at_a_wrong_path_gets_one() {
     }
     let without = TestServer::start(Transport::Own, |config| {
         path("/x")(config);
-        config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]);
+        config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]);
     });
     assert_eq!(without.get("/peerjs/id").status, 404);
 }

@@ -144,7 +144,7 @@ fn servers_of_an_embedding_program_come_first() {
 #[test]
 fn without_peerjs_there_is_no_such_endpoint() {
     on_own_with(
-        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
+        |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
             assert_eq!(server.get("/peerjs/ice").status, 404);
         },

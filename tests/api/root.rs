@@ -65,8 +65,8 @@ fn a_player_that_starts_twice_is_found_under_its_name() {
 fn only_the_dialects_that_are_on_are_understood() {
     for (dialects, rooms, calls) in [
         (Dialects::from_iter([Dialect::PeerJs, Dialect::Calls]), false, true),
-        (Dialects::from_iter([Dialect::PeerJs, Dialect::Rooms]), true, false),
-        (Dialects::from_iter([Dialect::Rooms]), true, false),
+        (Dialects::from_iter([Dialect::PeerJs, Dialect::RoomCodes]), true, false),
+        (Dialects::from_iter([Dialect::RoomCodes]), true, false),
     ] {
         on_own_with(
             |config| config.dialects = dialects,
@@ -111,7 +111,7 @@ fn without_a_dialect_there_is_no_websocket_at_the_root() {
 #[test]
 fn without_peerjs_only_the_root_is_a_websocket() {
     on_own_with(
-        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
+        |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
             assert_eq!(server.begin("a", "t").expect_response().status, 404);
             assert_eq!(server.get("/peerjs/id").status, 404);

@@ -1,88 +1,180 @@
-//! Checks design rules that neither the compiler nor a lint can check: the allowed imports, circles of modules, where threads
-//! start, and where close codes stand.
-//!
-//! Checks every path in the code of `src` and of `crates`, not only `use` items. Ignores comments and strings.
+//! Design rules that the compiler cannot check. The lower layers are crates; these are about the modules of this one, and about names
+//! that only some files may use.
 
-mod circles;
-mod close_codes;
-mod layers;
-mod names;
-mod scan;
-mod self_check;
-mod sources;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use std::path::Path;
+/// The top-level modules of `src`, from high to low: each may use those below it, and the crates.
+const LAYERS: &[&str] = &[
+    // The layers that speak HTTP.
+    "server",
+    "embed",
+    "http",
+    // The parts of a broker, put together, and everything that changes them while they run.
+    "runtime",
+    // A certificate from an ACME server, and events to the endpoints of others.
+    "acme",
+    "webhooks",
+    // One connected client.
+    "session",
+    "transport",
+    // The state that all sessions share, and that of many nodes.
+    "node",
+    "cluster",
+    "descriptions",
+    // Keys and their stores.
+    "keys",
+    // Connections to others, and what they need.
+    "outbound",
+    "redis_link",
+    "tls",
+    "single_flight",
+    "lan",
+    "files",
+    "system",
+    "media",
+];
 
-use circles::{Modules, knots};
-use close_codes::close_codes;
-use layers::{ACTIX, LAYERS};
-use names::is_test;
-use sources::Sources;
+/// Names that only some files may use, by the beginnings of their paths.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("actix_", &["src/server", "src/embed.rs", "src/http", "src/transport", "src/bin/peerbroker/"]),
+    ("instant_acme::", &["src/acme"]),
+    ("use redis::", &["src/acme/redis", "src/cluster/redis", "src/keys/redis", "src/redis_link"]),
+    ("rusqlite::", &["src/keys/sqlite"]),
+    // A thread that is started elsewhere has no name, or nobody sees its panic.
+    ("thread::spawn", &["crates/core/src/threads.rs"]),
+    ("thread::Builder", &["crates/core/src/threads.rs"]),
+    // actix-web decodes a path twice, so a guard that decodes it once would allow another name than a handler gets.
+    ("web::Path", &["src/http/admin/target.rs"]),
+];
 
-#[test]
-fn every_import_goes_the_way_of_the_design() {
-    let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let violations = sources.violations();
-    assert!(violations.is_empty(), "imports against the design:\n{}", violations.join("\n"));
+/// A source file, without its comments and its tests.
+struct Source {
+    path: String,
+    lines: Vec<(usize, String)>,
 }
 
-/// A thread that is started elsewhere has no name, or nobody sees its panic.
-#[test]
-fn threads_are_started_in_one_place() {
-    let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let elsewhere = sources.naming(&[["thread", "spawn"], ["thread", "Builder"]]);
-    let elsewhere: Vec<&String> =
-        elsewhere.iter().filter(|place| !place.starts_with("crates/core/src/threads.rs")).collect();
-    assert!(
-        sources
-            .naming(&[["thread", "Builder"]])
-            .iter()
-            .any(|place| place.starts_with("crates/core/src/threads.rs"))
-    );
-    assert!(elsewhere.is_empty(), "threads are not started by crates/core/src/threads.rs: {elsewhere:?}");
-}
-
-#[test]
-fn the_table_of_layers_has_no_way_back_up() {
-    for (at, layer) in LAYERS.iter().enumerate() {
-        for used in layer.layers() {
-            let below = LAYERS[at + 1..].iter().any(|lower| lower.name == used);
-            assert!(below, "{} uses {used}, which does not stand below it", layer.name);
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src")];
+    for part in fs::read_dir(root.join("crates")).expect("the crates") {
+        folders.push(part.expect("a crate").path().join("src"));
+    }
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path: PathBuf = entry.expect("an entry").path();
+            let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
+            if path.is_dir() && !is_test {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+                let name = path.strip_prefix(root).expect("a path below the root").display().to_string();
+                sources.push(Source::read(name, &fs::read_to_string(path).expect("a source in UTF-8")));
+            }
         }
-        let actix = layer.external().any(|path| path.starts_with("actix"));
-        assert!(!actix || ACTIX.contains(&layer.name), "{} may not know actix", layer.name);
+    }
+    assert!(sources.len() > 200, "the sources were found");
+    sources
+}
+
+impl Source {
+    fn read(path: String, text: &str) -> Self {
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned());
+        Source { path, lines: lines.enumerate().map(|(at, line)| (at + 1, line)).collect() }
+    }
+
+    /// The top-level module that it is in. `None` for the front of the library, the program and the other crates.
+    fn layer(&self) -> Option<&str> {
+        let name = self.path.strip_prefix("src/")?.split(['/', '.']).next()?;
+        (name != "lib" && name != "bin").then_some(name)
+    }
+
+    /// The places of a name that is not the end of a longer one.
+    fn naming(&self, name: &str) -> Vec<String> {
+        let named = |line: &str| {
+            let is_whole = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            line.match_indices(name).any(|(at, _)| is_whole(at))
+        };
+        let lines = self.lines.iter().filter(|(_, line)| named(line));
+        lines.map(|(at, line)| format!("{}:{at}: {}", self.path, line.trim())).collect()
     }
 }
 
+fn wrong_uses(source: &Source) -> Vec<String> {
+    let Some(layer) = source.layer() else { return Vec::new() };
+    let Some(rank) = LAYERS.iter().position(|known| *known == layer) else {
+        return vec![format!("{}: no layer of the table", source.path)];
+    };
+    let above = LAYERS[..rank].iter().flat_map(|above| source.naming(&format!("crate::{above}")));
+    above.collect()
+}
+
+fn misplaced(source: &Source) -> Vec<String> {
+    let not_there = |places: &&[&str]| !places.iter().any(|place| source.path.starts_with(place));
+    let confined = CONFINED.iter().filter(|(_, places)| not_there(places));
+    confined.flat_map(|(name, _)| source.naming(name)).collect()
+}
+
+/// Literal close codes of WebSockets. 1000 and 4096 are other numbers too.
+fn close_codes(source: &Source) -> Vec<String> {
+    if source.path.starts_with("crates/core/src/wire") {
+        return Vec::new();
+    }
+    let is_code = |word: &str| {
+        let digits = word.trim_end_matches("_u16").replace('_', "");
+        digits.parse().is_ok_and(|code: u16| matches!(code, 1001..=1015 | 4000..=4999) && code != 4096)
+    };
+    let has_code = |line: &str| {
+        // Texts may name codes.
+        let code = line.split('"').step_by(2);
+        code.into_iter().any(|part| part.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_code))
+    };
+    let lines = source.lines.iter().filter(|(_, line)| has_code(line));
+    lines.map(|(at, line)| format!("{}:{at}: {}", source.path, line.trim())).collect()
+}
+
+fn assert_none(what: &str, check: impl Fn(&Source) -> Vec<String>) {
+    let found: Vec<String> = sources().iter().flat_map(check).collect();
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
 #[test]
-fn no_module_imports_in_a_circle() {
-    let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let modules = Modules::read(sources.files.iter().map(|(path, text)| (path.as_path(), text.as_str())));
-    let knots: String =
-        knots(&modules.uses()).iter().map(|knot| format!("{:?}:\n{}\n", knot.modules, knot.text)).collect();
-    assert!(knots.is_empty(), "modules that import each other in a circle:\n{knots}");
+fn a_layer_uses_those_below_it() {
+    assert_none("imports against the design", wrong_uses);
+}
+
+#[test]
+fn names_are_used_where_they_belong() {
+    assert_none("names in other files than theirs", misplaced);
 }
 
 #[test]
 fn close_codes_stand_in_the_table_of_endings_only() {
-    let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let others =
-        sources.files.iter().filter(|(path, _)| !path.starts_with("crates/core/src/wire") && !is_test(path));
-    let found: Vec<String> = others.flat_map(|(path, text)| close_codes(path, text)).collect();
-    assert!(found.is_empty(), "close codes outside of crates/core/src/wire:\n{}", found.join("\n"));
+    assert_none("close codes outside of crates/core/src/wire", close_codes);
 }
 
 #[test]
 fn a_module_is_in_a_file_of_its_name() {
-    for path in Sources::read(Path::new(env!("CARGO_MANIFEST_DIR"))).files.keys() {
-        assert!(!path.ends_with("mod.rs"), "{}: call it after its module", path.display());
-    }
+    assert_none("call it after its module", |source| {
+        source.path.ends_with("/mod.rs").then(|| source.path.clone()).into_iter().collect()
+    });
 }
 
-/// actix-web decodes a path twice, so a guard that decodes it once would allow another name than a handler gets.
 #[test]
-fn only_one_file_of_the_api_reads_a_path() {
-    let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let places = sources.naming(&[["web", "Path"], ["dev", "Path"]]);
-    assert!(places.is_empty(), "src/http/admin/target.rs reads paths, not actix_web::web::Path: {places:?}");
+fn each_rule_can_be_broken() {
+    let source = |path: &str, text: &str| Source::read(path.to_owned(), text);
+    let broken = |path: &str, text: &str| {
+        let source = source(path, text);
+        [wrong_uses(&source), misplaced(&source), close_codes(&source)].concat().len()
+    };
+    assert_eq!(broken("src/node/tenant.rs", "use crate::session::Hooks;"), 1);
+    assert_eq!(broken("src/node/tenant.rs", "use crate::keys::Key; // crate::session"), 0);
+    assert_eq!(broken("src/odd.rs", ""), 1);
+    assert_eq!(broken("src/session/run.rs", "use actix_web::App;"), 1);
+    assert_eq!(broken("src/keys/memory.rs", "fn f() -> rusqlite::Result<()>;"), 1);
+    assert_eq!(broken("src/keys/sqlite.rs", "fn f() -> rusqlite::Result<()>;"), 0);
+    assert_eq!(broken("crates/media/src/turn.rs", "std::thread::spawn(f);"), 1);
+    assert_eq!(broken("src/session.rs", "const GONE: u16 = 4_002; const SIZE: usize = 4096;"), 1);
+    assert_eq!(broken("src/session.rs", "log(\"4002\"); #[cfg(test)]\nmod tests { 4002 }"), 0);
 }

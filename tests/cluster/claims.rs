@@ -92,19 +92,19 @@ pub async fn a_websocket_takes_over_a_stream(stage: &impl Stage) {
 pub async fn a_dead_owner_counts_as_none_but_only_that_one(stage: &impl Stage) {
     let a = stage.connect();
     let dead = granted(&a, claim("x", owner(1, 1), 1)).await;
-    for over in [owner(1, 2), owner(2, 1)] {
-        let wrong = Claim { over: Some(over), ..claim("x", owner(3, 1), 2) };
+    for known_dead in [owner(1, 2), owner(2, 1)] {
+        let wrong = Claim { known_dead: Some(known_dead), ..claim("x", owner(3, 1), 2) };
         assert_eq!(outcome(&a, wrong).await, ClaimOutcome::Taken(owner(1, 1)));
     }
-    let over = Claim { over: Some(owner(1, 1)), ..claim("x", owner(3, 1), 2) };
-    let next = granted(&a, over.clone()).await;
+    let known_dead = Claim { known_dead: Some(owner(1, 1)), ..claim("x", owner(3, 1), 2) };
+    let next = granted(&a, known_dead.clone()).await;
     assert_eq!(next.replaced, None);
     assert!(next.fence > dead.fence);
     // A node that learns of the death later finds another owner.
-    let late = Claim { owner: owner(4, 1), token: [3; 16], ..over };
+    let late = Claim { owner: owner(4, 1), token: [3; 16], ..known_dead };
     assert_eq!(outcome(&a, late).await, ClaimOutcome::Taken(owner(3, 1)));
     // A dead WebSocket does not keep a stream away.
-    let stream = Claim { link: Link::Stream, over: Some(owner(3, 1)), ..claim("x", owner(4, 2), 2) };
+    let stream = Claim { link: Link::Stream, known_dead: Some(owner(3, 1)), ..claim("x", owner(4, 2), 2) };
     granted(&a, stream).await;
 }
 
@@ -143,7 +143,7 @@ pub async fn answers_come_in_the_order_of_the_questions(stage: &impl Stage) {
     let questions = ["c", "none", "taken", "a"].map(|id| peerbroker::cluster::Locate {
         name: peer(id),
         asker: crate::stage::node(3),
-        over: None,
+        known_dead: None,
         mark: Duration::ZERO,
     });
     let owners = a.locate(questions.to_vec()).await.expect("an answer");
@@ -202,7 +202,7 @@ pub fn odd_names() -> Vec<Name> {
         "A",
     ];
     let entities =
-        [Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::Room, Entity::Alias];
+        [Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::RoomCode, Entity::Alias];
     let mut names = Vec::new();
     for text in keys {
         for entity in entities {

@@ -121,7 +121,7 @@ pub async fn names_without_a_limit_do_not_count(stage: &impl Stage) {
 pub async fn names_of_rooms_and_aliases_do_not_count(stage: &impl Stage) {
     let a = stage.connect();
     granted(&a, limited("a", 1, 9)).await;
-    for entity in [Entity::Room, Entity::Alias] {
+    for entity in [Entity::RoomCode, Entity::Alias] {
         let name = Name { entity, ..peer("a") };
         granted(&a, Claim { name: name.clone(), ..claim("", owner(1, 1), 1) }).await;
         assert_eq!(clients(&a).await, 1);

@@ -61,8 +61,8 @@ pub async fn an_owned_name_takes_no_marks(stage: &impl Stage) {
 }
 
 /// Asks with a dead owner.
-async fn mark_over(backplane: &impl Backplane, id: &str, asker: u64, over: peerbroker::cluster::Owner) {
-    let question = Locate { name: peer(id), asker: node(asker), over: Some(over), mark: LONG };
+async fn mark_over(backplane: &impl Backplane, id: &str, asker: u64, known_dead: peerbroker::cluster::Owner) {
+    let question = Locate { name: peer(id), asker: node(asker), known_dead: Some(known_dead), mark: LONG };
     assert_eq!(backplane.locate(vec![question]).await.expect("an answer"), [None]);
 }
 
@@ -74,8 +74,8 @@ pub async fn a_dead_owner_s_name_takes_marks(stage: &impl Stage) {
     }
     // To others it is still the owner.
     assert_eq!(mark(&a, peer("x"), 2, LONG).await, Some(owner(5, 1)));
-    let over = Claim { over: Some(owner(5, 1)), ..claim("x", owner(6, 1), 2) };
-    assert_eq!(granted(&a, over).await.waiting, [node(1)]);
+    let known_dead = Claim { known_dead: Some(owner(5, 1)), ..claim("x", owner(6, 1), 2) };
+    assert_eq!(granted(&a, known_dead).await.waiting, [node(1)]);
     assert_eq!(granted(&a, claim("y", owner(6, 2), 1)).await.waiting, [node(1)]);
 }
 

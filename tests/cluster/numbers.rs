@@ -34,7 +34,7 @@ fn numbers_in_packets_never_change() {
         let why = CloseReason::of_number(number).expect("a reason");
         assert_eq!((why.ending().label, why.number()), (label, number));
     }
-    let posted = [Posted::Done, Posted::Nothing, Posted::Absent, Posted::TooMuch, Posted::Unknown];
+    let posted = [Posted::Done, Posted::Ignored, Posted::Absent, Posted::TooMuch, Posted::Unknown];
     for (number, posted) in (0..).zip(posted) {
         assert_eq!((Posted::of_number(number), posted.number()), (Some(posted), number));
     }

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peerbroker::BadRedis;
 use peerbroker::cluster::redis::RedisSettings;
 use peerbroker::cluster::{Backplane as _, Unavailable};
 use peerbroker::config::RedisAddress;
+use peerbroker::{BadRedis, check_redis};
 use testkit::wait::wait_until;
 
 use crate::redis_urls::{cluster, info};
@@ -135,11 +135,11 @@ fn files_that_are_no_certificates_are_refused_before_a_connection() {
         ("rediss-sentinel://h#m", None, Some(("redis.pem", "ec-pkcs8.key")), "cannot be used together"),
         ("rediss://:hush@h/x", root, pair, "expected redis://"),
     ] {
-        let error = at(url.to_owned(), ca, client).check().expect_err(words).to_string();
+        let error = check_redis(&at(url.to_owned(), ca, client)).expect_err(words).to_string();
         assert!(error.contains(words) && !error.contains("hush"), "{url}: {error}");
     }
     for url in ["rediss://h", "valkeys://h", "rediss-cluster://a,b", "rediss+sentinel://:p@a,b/1#m"] {
-        let checked: Result<(), BadRedis> = at(url.to_owned(), root, pair).check();
+        let checked: Result<(), BadRedis> = check_redis(&at(url.to_owned(), root, pair));
         checked.unwrap_or_else(|error| panic!("{url}: {error}"));
     }
 }

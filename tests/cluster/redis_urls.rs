@@ -46,7 +46,7 @@ fn question() -> peerbroker::cluster::Locate {
     peerbroker::cluster::Locate {
         name: peer("x"),
         asker: crate::stage::node(1),
-        over: None,
+        known_dead: None,
         mark: Duration::ZERO,
     }
 }

@@ -115,8 +115,8 @@ pub async fn a_connection_that_has_lost_its_name_rightly_loses_it_with_the_older
 ) {
     let a = stage.connect();
     let first = granted(&a, claim("x", owner(1, 1), 1)).await;
-    let over = Claim { over: Some(owner(1, 1)), ..claim("x", owner(2, 2), 2) };
-    granted(&a, over).await;
+    let known_dead = Claim { known_dead: Some(owner(1, 1)), ..claim("x", owner(2, 2), 2) };
+    granted(&a, known_dead).await;
     let back = Registration { fence: first.fence, ..registration("x", owner(1, 1), 1, 5) };
     assert_eq!(registered(&a, back.clone()).await, RegisterOutcome::Lost(owner(2, 2)));
     let renamed = Registration { owner: owner(3, 1), former: Some(node(1)), ..back };
@@ -175,15 +175,15 @@ pub async fn a_dead_owner_loses_to_any_registration(stage: &impl Stage) {
     let dead = granted(&a, claim("x", owner(1, 1), 1)).await;
     let one = registration("x", owner(2, 2), 2, 5);
     assert_eq!(registered(&a, one.clone()).await, RegisterOutcome::Lost(owner(1, 1)));
-    let over = Registration { over: Some(owner(1, 1)), ..one };
-    let won = kept(&a, over.clone()).await;
+    let known_dead = Registration { known_dead: Some(owner(1, 1)), ..one };
+    let won = kept(&a, known_dead.clone()).await;
     assert_eq!(won.replaced, None);
     assert!(won.fence > dead.fence);
     // The dead one comes back under a new name, and has lost.
     let back =
         Registration { fence: dead.fence, former: Some(node(1)), ..registration("x", owner(4, 1), 1, 1) };
     assert_eq!(registered(&a, back).await, RegisterOutcome::Lost(owner(2, 2)));
-    let late = Registration { owner: owner(3, 3), token: [3; 16], ..over };
+    let late = Registration { owner: owner(3, 3), token: [3; 16], ..known_dead };
     assert_eq!(registered(&a, late).await, RegisterOutcome::Lost(owner(2, 2)));
 }
 

@@ -150,7 +150,7 @@ async fn a_failover_loses_what_was_written_last() {
     granted(&a, claim("x", owner(1, 1), 1)).await;
     a.count(&key("peerjs"), node(1), 3).await.expect("an answer");
     tokio::time::advance(Duration::from_millis(500)).await;
-    let mark = Locate { name: peer("z"), asker: node(7), over: None, mark: LONG };
+    let mark = Locate { name: peer("z"), asker: node(7), known_dead: None, mark: LONG };
     a.locate(vec![mark]).await.expect("an answer");
     a.release(vec![(peer("x"), owner(1, 1))]).await.expect("an answer");
     granted(&a, claim("y", owner(1, 2), 1)).await;

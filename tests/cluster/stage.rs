@@ -56,15 +56,15 @@ pub fn owner(node: u64, connection: u64) -> Owner {
 
 /// A claim of a WebSocket, of a name that does not count.
 pub fn claim(id: &str, owner: Owner, token: u8) -> Claim {
-    Claim { name: peer(id), owner, token: [token; 16], link: Link::Socket, over: None, limit: None }
+    Claim { name: peer(id), owner, token: [token; 16], link: Link::Socket, known_dead: None, limit: None }
 }
 
 /// A registration of a WebSocket that had no claim.
 pub fn registration(id: &str, owner: Owner, token: u8, since: u64) -> Registration {
     let name = peer(id);
     let token = [token; 16];
-    let (link, over, former) = (Link::Socket, None, None);
-    Registration { name, owner, token, link, over, fence: 0, since, former, late: false }
+    let (link, known_dead, former) = (Link::Socket, None, None);
+    Registration { name, owner, token, link, known_dead, fence: 0, since, former, late: false }
 }
 
 /// Claims in the store that is there.
@@ -74,7 +74,7 @@ pub async fn claim_all(
 ) -> Result<Vec<ClaimOutcome>, Unavailable> {
     // A node joins before it claims.
     if backplane.store() == 0 {
-        let question = Locate { name: peer(""), asker: node(9999), over: None, mark: Duration::ZERO };
+        let question = Locate { name: peer(""), asker: node(9999), known_dead: None, mark: Duration::ZERO };
         backplane.locate(vec![question]).await?;
     }
     backplane.claim(backplane.store(), claims).await
@@ -117,7 +117,7 @@ pub async fn located(backplane: &impl Backplane, name: Name) -> Option<Owner> {
 
 /// Asks who owns a name, and waits for this long if nobody does.
 pub async fn mark(backplane: &impl Backplane, name: Name, asker: u64, mark: Duration) -> Option<Owner> {
-    let question = Locate { name, asker: node(asker), over: None, mark };
+    let question = Locate { name, asker: node(asker), known_dead: None, mark };
     let mut owners = backplane.locate(vec![question]).await.expect("an answer");
     assert_eq!(owners.len(), 1);
     owners.remove(0)

@@ -171,7 +171,7 @@ proptest! {
             (Some("\"LEAVE\""), None | Some("null" | "\"\"")) => {
                 prop_assert!(matches!(peerjs::decode(&text), Command::Leave));
             }
-            _ => prop_assert!(matches!(peerjs::decode(&text), Command::Nothing)),
+            _ => prop_assert!(matches!(peerjs::decode(&text), Command::Ignored)),
         }
     }
 
@@ -182,13 +182,13 @@ proptest! {
         payload in json(),
     ) {
         let text = format!(r#"{{"type":"{kind}","dst":{dst},"payload":{payload}}}"#);
-        prop_assert!(matches!(peerjs::decode(&text), Command::Nothing), "{}", text);
+        prop_assert!(matches!(peerjs::decode(&text), Command::Ignored), "{}", text);
     }
 
     #[test]
     fn only_the_five_types_mean_anything(kind in json(), dst in id()) {
         let text = format!(r#"{{"type":{kind},"dst":{}}}"#, json_string(&dst));
-        let understood = !matches!(peerjs::decode(&text), Command::Nothing);
+        let understood = !matches!(peerjs::decode(&text), Command::Ignored);
         let known = serde_json::from_str::<String>(&kind)
             .is_ok_and(|kind| ["OFFER", "ANSWER", "CANDIDATE", "LEAVE", "HEARTBEAT"].contains(&&*kind));
         prop_assert_eq!(understood, known, "{}", text);
@@ -198,13 +198,13 @@ proptest! {
     fn text_that_is_not_an_object_is_not_a_command(value in json(), space in white_space()) {
         let value = if value.starts_with('{') { format!("[{value}]") } else { value };
         let text = format!("{space}{value}{space}");
-        prop_assert!(matches!(peerjs::decode(&text), Command::Nothing));
+        prop_assert!(matches!(peerjs::decode(&text), Command::Ignored));
     }
 
     #[test]
     fn text_after_an_object_makes_it_invalid(behind in "[^ \t\r\n]{1,3}", payload in json()) {
         let text = format!(r#"{{"type":"OFFER","dst":"a","payload":{payload}}}{behind}"#);
-        prop_assert!(matches!(peerjs::decode(&text), Command::Nothing));
+        prop_assert!(matches!(peerjs::decode(&text), Command::Ignored));
     }
 
     #[test]
@@ -251,7 +251,7 @@ proptest! {
 
 fn check_any(text: &str) {
     let command = peerjs::decode(text);
-    if !matches!(command, Command::Nothing) {
+    if !matches!(command, Command::Ignored) {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         assert!(text.starts_with('{') && text.ends_with('}'), "{text:?} gave {command:?}");
         // serde_json accepts raw control characters in names that it reads as bytes. Names are not
@@ -303,7 +303,7 @@ fn a_null_payload_is_a_payload() {
 fn a_lone_surrogate_is_nobody_as_a_destination_and_untouched_as_a_payload() {
     for dst in [r#""\ud800""#, r#""a\udc00b""#, r#""\ud800\ud800""#] {
         let text = format!(r#"{{"type":"OFFER","dst":{dst}}}"#);
-        assert!(matches!(peerjs::decode(&text), Command::Nothing), "{text}");
+        assert!(matches!(peerjs::decode(&text), Command::Ignored), "{text}");
     }
     let text = r#"{"type":"OFFER","dst":"b","\ud800":1,"payload":{"\udc00":"\ud800","a":"\ud83d\ude00"}}"#;
     assert_relayed(text, Kind::Offer, "a", "b", Some(r#"{"\udc00":"\ud800","a":"\ud83d\ude00"}"#));

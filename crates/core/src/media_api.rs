@@ -29,7 +29,7 @@ pub type LiveLimits<T = MediaLimits> = Arc<ArcSwap<T>>;
 pub type Permit = Box<dyn Send + Sync>;
 
 /// The questions of the media plane to its broker. Never asked for each datagram.
-pub trait Host: Send + Sync {
+pub trait MediaHost: Send + Sync {
     /// Counts a connection. `None` if its address has too many.
     fn admit(&self, address: IpAddr) -> Option<Permit>;
 
@@ -56,7 +56,7 @@ pub trait Host: Send + Sync {
 #[derive(Clone)]
 pub struct MediaContext {
     /// Answers what they ask.
-    pub host: Arc<dyn Host>,
+    pub host: Arc<dyn MediaHost>,
     /// Their limits.
     pub limits: LiveLimits,
     /// The broker's time.

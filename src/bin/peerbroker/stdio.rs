@@ -46,7 +46,7 @@ enum Command {
         connection: u64,
     },
     Texts {
-        wanted: Wanted,
+        wanted: TextFilter,
     },
     /// Answered behind all that has happened until now.
     Sync {
@@ -57,7 +57,7 @@ enum Command {
 /// The texts of clients that the parent wants to see.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Wanted {
+enum TextFilter {
     All,
     /// Those that are no JSON objects.
     Broken,
@@ -206,14 +206,14 @@ struct Taken {
 /// The parent's ends of stdin and stdout, before the broker is built.
 pub struct Parent {
     key: String,
-    /// A [`Wanted`].
+    /// A [`TextFilter`].
     wanted: Arc<AtomicU8>,
     pipe: Arc<Pipe>,
 }
 
 impl Parent {
     pub fn new(key: &str) -> Self {
-        let wanted = Arc::new(AtomicU8::new(Wanted::None as u8));
+        let wanted = Arc::new(AtomicU8::new(TextFilter::None as u8));
         Parent { key: key.to_owned(), wanted, pipe: Arc::default() }
     }
 
@@ -222,7 +222,8 @@ impl Parent {
         let (key, wanted, pipe) = (self.key.clone(), Arc::clone(&self.wanted), Arc::clone(&self.pipe));
         move |client, connection, text| {
             let wanted = wanted.load(Ordering::Relaxed);
-            let is_wanted = wanted == Wanted::All as u8 || wanted == Wanted::Broken as u8 && !is_object(text);
+            let is_wanted =
+                wanted == TextFilter::All as u8 || wanted == TextFilter::Broken as u8 && !is_object(text);
             if is_wanted && client.key == key {
                 pipe.text(&Line::Text { id: client.id.as_str(), connection: connection.get(), text });
             }

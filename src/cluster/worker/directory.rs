@@ -60,7 +60,7 @@ impl<B: Backplane> Worker<B> {
     ) -> Opening {
         let name = name_of_peer(&realm.address(id));
         let mut claimed = self.begin_opening(realm, id, &name).await;
-        let (mut over, mut probed, mut counted) = (None, None, false);
+        let (mut known_dead, mut probed, mut counted) = (None, None, false);
         loop {
             if !self.wait_until_up().await {
                 return self.shared.by_itself();
@@ -73,7 +73,7 @@ impl<B: Backplane> Worker<B> {
                 owner: Owner { node, connection },
                 token: digest(token.as_str()),
                 link: *link,
-                over,
+                known_dead,
                 limit: Some(realm.limit()),
             };
             match self.claim(claim).await {
@@ -97,7 +97,7 @@ impl<B: Backplane> Worker<B> {
                     if self.is_gone(realm, id, owner)
                         || (self.is_ours(owner.node) && realm.is_open_to(id, *address)) =>
                 {
-                    over = Some(owner);
+                    known_dead = Some(owner);
                 }
                 Some(ClaimOutcome::Elsewhere(_)) => return Err(Refusal::Elsewhere),
                 Some(ClaimOutcome::Taken(owner)) if self.is_ours(owner.node) => return Ok(None),
@@ -107,7 +107,7 @@ impl<B: Backplane> Worker<B> {
                     if self.is_alive_there(realm, &name, owner).await {
                         return Err(Refusal::IdTaken);
                     }
-                    over = Some(owner);
+                    known_dead = Some(owner);
                 }
             }
         }
@@ -302,7 +302,7 @@ impl<B: Backplane> Worker<B> {
         // The second time over those that turn out to be gone.
         for is_last in [false, true] {
             let mut again = Vec::new();
-            let names = asks.iter().map(|(peer, over)| (name_of_peer(peer), *over));
+            let names = asks.iter().map(|(peer, known_dead)| (name_of_peer(peer), *known_dead));
             let Some(mut owners) = self.locate(names, mark).await else { return };
             self.seek_aliases(&asks, &mut owners).await;
             for ((peer, _), owner) in asks.into_iter().zip(owners) {
@@ -332,7 +332,8 @@ impl<B: Backplane> Worker<B> {
         if sought.is_empty() {
             return;
         }
-        let alias = |(peer, over): &Ask| (Name { entity: Entity::Alias, ..name_of_peer(peer) }, *over);
+        let alias =
+            |(peer, known_dead): &Ask| (Name { entity: Entity::Alias, ..name_of_peer(peer) }, *known_dead);
         let names = sought.iter().map(|(ask, _)| alias(ask));
         let located = self.locate(names, Duration::ZERO).await.unwrap_or_default();
         for ((_, owner), found) in sought.into_iter().zip(located) {
@@ -375,7 +376,7 @@ impl<B: Backplane> Worker<B> {
         mark: Duration,
     ) -> Option<Vec<Option<Owner>>> {
         let asker = self.node()?;
-        let questions = names.map(|(name, over)| Locate { name, asker, over, mark }).collect();
+        let questions = names.map(|(name, known_dead)| Locate { name, asker, known_dead, mark }).collect();
         let located = self.backplane.locate(questions).await;
         located.inspect_err(|error| log::debug!("cannot find names: {error}")).ok()
     }

@@ -10,13 +10,13 @@ use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Granted, Name, Owner, TokenDigest};
 use crate::rendezvous::{Guests, NameHolder, RoomCodeError, Seating};
-use crate::router::{Peer, Realm};
+use crate::router::{PeerHandle, Realm};
 use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId};
 
 impl<B: Backplane> Worker<B> {
     /// Claims a name that a guest holds.
     pub(super) async fn claim_held(&self, name: &Name) -> Holding {
-        let mut over = None;
+        let mut known_dead = None;
         loop {
             if !self.wait_until_up().await {
                 return Holding::Unavailable;
@@ -28,7 +28,8 @@ impl<B: Backplane> Worker<B> {
             let owner = Owner { node, connection: held.connection };
             // The id of a guest is random, so no other client takes its names over.
             let token = digest(held.guest.as_str());
-            let claim = Claim { name: name.clone(), owner, token, link: Link::Socket, over, limit: None };
+            let claim =
+                Claim { name: name.clone(), owner, token, link: Link::Socket, known_dead, limit: None };
             let epoch = self.shared.state.lock().epoch;
             match self.claim(claim).await {
                 // One answer was lost: that is no outage yet.
@@ -41,9 +42,10 @@ impl<B: Backplane> Worker<B> {
                 }
                 // If two have held it on this node, its present holder is right.
                 Some(ClaimOutcome::Taken(owner))
-                    if over != Some(owner) && (self.is_dead(owner.node) || self.is_ours(owner.node)) =>
+                    if known_dead != Some(owner)
+                        && (self.is_dead(owner.node) || self.is_ours(owner.node)) =>
                 {
-                    over = Some(owner);
+                    known_dead = Some(owner);
                 }
                 Some(_) => return Holding::Taken,
             }
@@ -132,7 +134,7 @@ impl<B: Backplane> Worker<B> {
     pub(super) async fn take_post(&self, name: &OwnedName, token: TokenDigest, text: String) -> NodeAnswer {
         let holder = || {
             let (realm, id) = self.peer_of(&name.borrowed())?;
-            Peer::find_with(&realm, &id, |known| digest(known.as_str()) == token)
+            PeerHandle::find_with(&realm, &id, |known| digest(known.as_str()) == token)
         };
         let posted = match (holder(), self.shared.on_post.get()) {
             (Some(peer), Some(handle)) => handle(peer, text).await,

@@ -62,7 +62,7 @@ impl<B: Backplane> Worker<B> {
                     {
                         let mut state = self.shared.state.lock();
                         state.node = Some(node);
-                        state.told.clear();
+                        state.room_subscribers.clear();
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
@@ -259,9 +259,9 @@ impl<B: Backplane> Worker<B> {
         fence: u64,
         since: u64,
     ) -> Registration {
-        let (token, link, over) = (digest(token), Link::Socket, None);
+        let (token, link, known_dead) = (digest(token), Link::Socket, None);
         let (former, late) = (self.notes.former.get(), fence <= self.notes.lapsed.get());
-        Registration { name, owner, token, link, over, fence, since, former, late }
+        Registration { name, owner, token, link, known_dead, fence, since, former, late }
     }
 
     /// Registers names. Returns the lost ones, and the winner of each. `None` if the backplane did not answer.
@@ -283,7 +283,7 @@ impl<B: Backplane> Worker<B> {
                     RegisterOutcome::Lost(owner)
                         if !is_last && (self.is_dead(owner.node) || !is_peer && self.is_ours(owner.node)) =>
                     {
-                        asked.push(Registration { over: Some(owner), ..registration });
+                        asked.push(Registration { known_dead: Some(owner), ..registration });
                     }
                     RegisterOutcome::Lost(owner) => lost.push((registration, owner)),
                 }
@@ -322,8 +322,8 @@ impl<B: Backplane> Worker<B> {
             self.notes.doubted.borrow_mut().insert(id);
             return;
         }
-        let over = (!is_alive).then_some(winner);
-        match self.register(vec![Registration { over, ..registration }]).await.as_deref() {
+        let known_dead = (!is_alive).then_some(winner);
+        match self.register(vec![Registration { known_dead, ..registration }]).await.as_deref() {
             Some([]) => {}
             Some([(_, owner)]) if is_alive && *owner == winner => {
                 if is_held() {
@@ -358,7 +358,7 @@ impl<B: Backplane> Worker<B> {
             (state.node, state.good_until) = (None, 0);
             state.links.clear();
             state.silent.clear();
-            state.told.clear();
+            state.room_subscribers.clear();
             state.dead.insert(node);
         }
         // The nodes of these players believe that this node is dead.

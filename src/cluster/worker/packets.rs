@@ -17,7 +17,7 @@ use crate::cluster::{Backplane, Entity, Entry, Position};
 use crate::events::{ClusterEvent, PeerAddress};
 use crate::rooms::News;
 use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
-use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, numbers};
+use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
 
 /// Time for which one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);
@@ -27,8 +27,6 @@ const TRIM_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Most messages that wait for opening connections.
 const MAX_PARKED: usize = 4096;
-
-numbers!(ForwardOutcome: Delivered = 0, NotHere = 1, Dropped = 2);
 
 /// A message that another node has forwarded and waits for, as long as it believes in the life of this node that got it.
 struct Forwarded {
@@ -144,7 +142,7 @@ impl<B: Backplane> Worker<B> {
                 return;
             }
             state.silent.remove(&dead);
-            state.told.remove(&dead);
+            state.room_subscribers.remove(&dead);
             self.notes.lists.borrow_mut().remove(&dead);
             let member = state.members.iter().find(|member| member.node == dead).cloned();
             (state.links.remove(&dead), member)

@@ -22,8 +22,8 @@ impl<B: Backplane> Worker<B> {
     pub(super) fn share_rooms(&self, own: NodeId, members: &[Member]) {
         let alive: Vec<NodeId> =
             members.iter().filter(|member| member.alive).map(|member| member.node).collect();
-        let told = self.shared.state.lock().told.clone();
-        let untold = alive.iter().filter(|node| **node != own && !told.contains(node));
+        let subscribers = self.shared.state.lock().room_subscribers.clone();
+        let untold = alive.iter().filter(|node| **node != own && !subscribers.contains(node));
         untold.for_each(|node| self.list_rooms(*node));
         let listed = self.node.upgrade().into_iter().flat_map(|node| node.all_rooms());
         for rooms in listed {
@@ -56,7 +56,7 @@ impl<B: Backplane> Worker<B> {
             if state.node == Some(to) || state.dead.contains(&to) {
                 return;
             }
-            state.told.insert(to);
+            state.room_subscribers.insert(to);
         }
         self.shared.say(to, &Packet::RoomList { is_end: false });
         let own = |rooms: Arc<Rooms>| (rooms.list_own(), rooms);
@@ -70,7 +70,7 @@ impl<B: Backplane> Worker<B> {
             while let Some((own, rooms)) = list.last_mut() {
                 {
                     let state = self.shared.state.lock();
-                    if !state.told.contains(to) {
+                    if !state.room_subscribers.contains(to) {
                         // It could not be told of a change, and gets a new list.
                         return false;
                     }
@@ -130,7 +130,7 @@ impl<B: Backplane> Worker<B> {
             }
         }
         // A node that is new need not wait for the next list of nodes.
-        if !self.shared.state.lock().told.contains(&from) {
+        if !self.shared.state.lock().room_subscribers.contains(&from) {
             self.list_rooms(from);
         }
     }

@@ -150,7 +150,7 @@ impl Values {
             .with("own_socket_origin", &origin.replacen("http", "ws", 1))
             .with("key_query", &key_query)
             .with("peerjs_hidden", hidden(config.dialects.has(Dialect::PeerJs)))
-            .with("rooms_hidden", hidden(config.dialects.has(Dialect::Rooms)))
+            .with("rooms_hidden", hidden(config.dialects.has(Dialect::RoomCodes)))
             .with("calls_hidden", hidden(config.dialects.has(Dialect::Calls)))
             .with("host", &host)
             .with("port", &port.to_string())

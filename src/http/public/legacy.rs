@@ -99,7 +99,7 @@ async fn forward(
 fn answer_to(outcome: Posted) -> HttpResponse {
     match outcome {
         Posted::Done => bare(StatusCode::OK),
-        Posted::Nothing => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
+        Posted::Ignored => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
         Posted::Absent => bare(StatusCode::UNAUTHORIZED),
         Posted::TooMuch => bare(StatusCode::TOO_MANY_REQUESTS),
         Posted::Unknown => bare(StatusCode::SERVICE_UNAVAILABLE),

@@ -32,7 +32,7 @@ pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
         method: head.method.to_string(),
         path: shown(path),
         mount: mounted.path.shown().to_owned(),
-        hint: place(mounted, path).map(|place| place.text),
+        hint: advice(mounted, path).map(|advice| advice.text),
     };
     endpoint::mistake(&mounted.runtime, head, mistake);
 }
@@ -94,32 +94,32 @@ const ON_THE_API: &str = "The dashboard, the metrics and the API have a port of 
 /// The reason why this path leads nowhere, if that is clear.
 fn hint(mounted: &Mounted, path: &str) -> Option<String> {
     let is_outside = routes::find(&mounted.path, path) == Route::Outside;
-    let place = place(mounted, path).map(|place| place.text);
-    place.or_else(|| is_outside.then(|| OUTSIDE.to_owned()))
+    let advice = advice(mounted, path).map(|advice| advice.text);
+    advice.or_else(|| is_outside.then(|| OUTSIDE.to_owned()))
 }
 
-/// The place of something that a client or a person looks for in a wrong way.
-struct Place {
+/// Advice about something that a client or a person looks for in a wrong way.
+struct Advice {
     text: String,
     /// The path of the page, if it is one of this port.
     path: Option<String>,
 }
 
-fn place(mounted: &Mounted, path: &str) -> Option<Place> {
+fn advice(mounted: &Mounted, path: &str) -> Option<Advice> {
     if routes::find(&mounted.path, path) == Route::Socket {
-        return Some(Place { text: NO_UPGRADE.to_owned(), path: None });
+        return Some(Advice { text: NO_UPGRADE.to_owned(), path: None });
     }
     let below = path.strip_prefix(mounted.path.as_str()).or_else(|| path.strip_prefix('/'))?;
     let name = below.trim_end_matches('/');
     let first = name.split('/').next().unwrap_or_default();
     if matches!(first, "dashboard" | "metrics" | "api" | "readyz") {
-        return Some(Place { text: ON_THE_API.to_owned(), path: None });
+        return Some(Advice { text: ON_THE_API.to_owned(), path: None });
     }
     let name = name.strip_prefix("broker/").unwrap_or(name);
     let is_here = mounted.runtime.config().pages && is_page(name);
     is_here.then(|| {
         let path = format!("{}broker/{name}", mounted.path.as_str());
-        Place { text: format!("That page is at {path} here."), path: Some(path) }
+        Advice { text: format!("That page is at {path} here."), path: Some(path) }
     })
 }
 
@@ -130,7 +130,7 @@ fn is_page(name: &str) -> bool {
 
 /// A link to the page that a person looks for.
 fn link(mounted: &Mounted, path: &str) -> String {
-    let path = place(mounted, path).and_then(|place| place.path).map(|path| html::escape(&path));
+    let path = advice(mounted, path).and_then(|advice| advice.path).map(|path| html::escape(&path));
     path.map_or_else(String::new, |path| format!(r#"<a class="button" href="{path}">Open {path}</a>"#))
 }
 

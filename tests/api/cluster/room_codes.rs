@@ -187,7 +187,7 @@ fn no_two_nodes_have_a_room_with_the_same_code() {
     let hold = |node: usize, connection: u64| {
         let (realm, host) = (nodes[node].guests(), PeerId::parse(&format!("host-{connection}")).unwrap());
         let (held, claimed) =
-            membership(&nodes[node]).hold(&realm, Entity::Room, "ABCD", &host, ConnId::new(connection));
+            membership(&nodes[node]).hold(&realm, Entity::RoomCode, "ABCD", &host, ConnId::new(connection));
         (held, actix_web::rt::System::new().block_on(claimed))
     };
     let (first, claimed) = hold(0, 1);
@@ -230,7 +230,7 @@ fn of_two_hosts_that_got_one_code_in_an_outage_the_later_one_is_told() {
     let hold = |node: usize, host: &str| {
         let (realm, host) = (nodes[node].guests(), PeerId::parse(host).unwrap());
         let membership = membership(&nodes[node]);
-        let (held, claimed) = membership.hold(&realm, Entity::Room, "ABCD", &host, ConnId::new(1));
+        let (held, claimed) = membership.hold(&realm, Entity::RoomCode, "ABCD", &host, ConnId::new(1));
         assert_eq!(actix_web::rt::System::new().block_on(claimed), Holding::Unavailable);
         held
     };

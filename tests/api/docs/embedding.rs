@@ -170,7 +170,7 @@ fn the_table_of_events_has_the_events_and_fields_of_the_code() {
 /// The variants of `Event` with their fields, read from its source.
 fn events() -> BTreeMap<String, Vec<String>> {
     let body = |head: &str| -> Vec<String> {
-        let body = lines("src/events/event.rs").skip_while(|line| line != head).skip(1);
+        let body = lines("crates/broker/src/events/event.rs").skip_while(|line| line != head).skip(1);
         let items = body.take_while(|line| line != "}").map(|line| line.trim().to_owned());
         items.filter(|line| !line.starts_with("//")).collect()
     };

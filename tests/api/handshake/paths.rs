@@ -97,7 +97,7 @@ fn a_client_at_the_root_that_lacks_an_id_or_a_token_is_a_guest() {
 #[test]
 fn at_the_root_of_a_server_without_peerjs_a_peerjs_client_is_refused() {
     on_both_with(
-        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
+        |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
             let mut client = server.begin_at("/?key=peerjs&id=alice&token=t&version=1.5.5");
             client.expect_accepted();
@@ -119,7 +119,7 @@ fn only_a_complete_handshake_of_peerjs_at_a_wrong_path_is_accepted() {
         }
     });
     on_own_with(
-        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
+        |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
             let target = "/x/peerjs?key=peerjs&id=a&token=t";
             assert_eq!(server.begin_at(target).expect_response().status, 404);

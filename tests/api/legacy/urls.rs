@@ -170,7 +170,7 @@ fn a_final_slash_in_the_path_of_discovery_does_not_matter() {
 #[test]
 fn without_peerjs_there_are_no_streams_and_no_posts() {
     on_own_with(
-        |config| config.dialects = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]),
+        |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
             for word in WORDS {
                 let response = server.begin_post_at(&format!("/peerjs/a/t/{word}"), "{}").response(false);

@@ -24,7 +24,7 @@ impl Model {
                 let mut unsent = self.dismiss(old, CloseReason::Replaced);
                 // Its OPEN, pings and pongs were for the old connection only.
                 unsent.retain(|item| !item.own);
-                self.carry_over(id, unsent, false, &mut losses);
+                self.enqueue_all(id, unsent, false, &mut losses);
                 self.conns[old].rank
             }
             None if self.is_reserved_from(id, token) => return Entry::Reserved,
@@ -44,7 +44,7 @@ impl Model {
             }
         }
         begun.reverse();
-        self.carry_over(id, begun, true, &mut losses);
+        self.enqueue_all(id, begun, true, &mut losses);
         let queue = self.queues.remove(id).unwrap_or_default();
         if self.reserved.remove(id).is_some() {
             self.probes.remove(id);
@@ -184,7 +184,7 @@ impl Model {
                 self.probes.remove(&id);
                 self.conns[conn].stage = Stage::Departure(CloseReason::Left);
                 let unsent = self.conns[conn].take_unsent(dead);
-                let losses = self.keep_all(&id, unsent, false);
+                let losses = self.enqueue_unsent(&id, unsent, false);
                 self.tell(losses, choose);
                 if !dead {
                     self.conns[conn].push(close_of(CloseReason::Left));
@@ -204,7 +204,7 @@ impl Model {
         let undelivered = self.conns[conn].take_unsent(true);
         let came_back = undelivered.iter().any(|item| item.message.is_some());
         assert!(!came_back || !self.holders.contains_key(&id), "a successor has it already");
-        let losses = self.keep_all(&id, undelivered, true);
+        let losses = self.enqueue_unsent(&id, undelivered, true);
         self.tell(losses, choose);
     }
 
@@ -261,6 +261,6 @@ impl Model {
         self.counts.slow_readers += 1;
         let id = self.conns[conn].id.clone();
         let unsent = self.dismiss(conn, CloseReason::SlowReader);
-        self.keep_all(&id, unsent, false)
+        self.enqueue_unsent(&id, unsent, false)
     }
 }

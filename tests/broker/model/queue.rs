@@ -31,15 +31,15 @@ fn of_one_key(bytes: usize) -> usize {
 
 impl Model {
     /// Queues unsent messages that must not be lost.
-    pub(super) fn keep_all(&mut self, to: &str, unsent: Vec<Item>, in_front: bool) -> Losses {
+    pub(super) fn enqueue_unsent(&mut self, to: &str, unsent: Vec<Item>, in_front: bool) -> Losses {
         let kept = unsent.into_iter().filter(|item| item.message.is_some());
         let mut losses = Losses::new();
-        self.carry_over(to, kept.collect(), in_front, &mut losses);
+        self.enqueue_all(to, kept.collect(), in_front, &mut losses);
         losses
     }
 
     /// Queues unsent messages. After a loss, later messages of the same sender are lost too.
-    pub(super) fn carry_over(&mut self, to: &str, unsent: Vec<Item>, in_front: bool, losses: &mut Losses) {
+    pub(super) fn enqueue_all(&mut self, to: &str, unsent: Vec<Item>, in_front: bool, losses: &mut Losses) {
         for item in unsent {
             let (from, no) = (item.from.clone(), item.message);
             let lost_before = |(_, sender, _): &&mut (String, String, _)| Some(sender) == from.as_ref();

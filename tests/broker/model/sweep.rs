@@ -64,7 +64,7 @@ impl Model {
                 losses.extend(self.dismiss_slow_reader(holder));
             } else if let Some(why) = why {
                 let unsent = self.dismiss(holder, why);
-                losses.extend(self.keep_all(id, unsent, false));
+                losses.extend(self.enqueue_unsent(id, unsent, false));
             } else if since(conn.last_heard) >= ping && since(conn.last_pinged.max(conn.last_heard)) >= ping {
                 self.conns[holder].last_pinged = self.now;
                 self.conns[holder].ping();

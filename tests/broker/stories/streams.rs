@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use peerbroker::router::{
-    ConnectionInfo, IdLease, Peer, PendingRegistration, RegisterRefusal, RegisterRequest,
+    ConnectionInfo, IdLease, PeerHandle, PendingRegistration, RegisterRefusal, RegisterRequest,
 };
 use peerbroker::wire::{CloseReason, Link, Token};
 
@@ -97,15 +97,15 @@ fn a_stream_is_one_for_its_own_token_alone() {
     assert!(house.realm.is_streamed(&peer("a"), &token("t")));
     assert!(!house.realm.is_streamed(&peer("a"), &token("other")));
     assert!(!house.realm.is_streamed(&peer("b"), &token("t")));
-    assert!(Peer::find(&house.realm, &peer("a"), &token("t")).is_some());
-    assert!(Peer::find(&house.realm, &peer("a"), &token("other")).is_none());
-    Peer::end_stream(&house.realm, &peer("a"), &token("other"));
+    assert!(PeerHandle::find(&house.realm, &peer("a"), &token("t")).is_some());
+    assert!(PeerHandle::find(&house.realm, &peer("a"), &token("other")).is_none());
+    PeerHandle::end_stream(&house.realm, &peer("a"), &token("other"));
     assert!(stream.is_current());
-    Peer::end_stream(&house.realm, &peer("a"), &token("t"));
+    PeerHandle::end_stream(&house.realm, &peer("a"), &token("t"));
     assert!(!stream.is_current() && house.realm.is_empty());
     assert_eq!(last(&socket), Some(closed(CloseReason::Replaced)));
     let socket = connect(&house, Link::Socket, "t", &Socket::open());
-    Peer::end_stream(&house.realm, &peer("a"), &token("t"));
+    PeerHandle::end_stream(&house.realm, &peer("a"), &token("t"));
     assert!(socket.is_current() && !house.realm.is_streamed(&peer("a"), &token("t")));
 }
 

@@ -220,7 +220,7 @@ impl Store {
     pub fn claim(&mut self, now: Micros, claim: &Claim) -> ClaimOutcome {
         let record = self.record(now, &claim.name);
         let next_fence = now.max(record.held.as_ref().map_or(0, |held| held.fence + 1));
-        let mut held = record.held.filter(|held| Some(held.owner) != claim.over);
+        let mut held = record.held.filter(|held| Some(held.owner) != claim.known_dead);
         let mine = Held {
             owner: claim.owner,
             token: claim.token,
@@ -283,7 +283,7 @@ impl Store {
         let record = self.record(now, &one.name);
         let old = record.held.as_ref().map_or(0, |held| held.fence);
         let mut fence = if one.fence == 0 { CLAIMED.saturating_sub(one.since).max(1) } else { one.fence };
-        let held = record.held.filter(|held| Some(held.owner) != one.over);
+        let held = record.held.filter(|held| Some(held.owner) != one.known_dead);
         let former = one.former.map(|node| Owner { node, ..one.owner });
         let mine = |fence| Held {
             owner: one.owner,
@@ -341,7 +341,7 @@ impl Store {
 
     pub fn locate(&mut self, now: Micros, one: &Locate) -> Option<Owner> {
         let mut record = self.record(now, &one.name);
-        if let Some(held) = record.held.as_ref().filter(|held| Some(held.owner) != one.over) {
+        if let Some(held) = record.held.as_ref().filter(|held| Some(held.owner) != one.known_dead) {
             return Some(held.owner);
         }
         let mark = one.mark.as_micros() as Micros;

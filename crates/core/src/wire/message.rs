@@ -9,7 +9,7 @@ labels! {
         /// PeerJS, at `{path}peerjs` and over HTTP.
         PeerJs = "peerjs",
         /// Room codes, at the root.
-        Rooms = "rooms",
+        RoomCodes = "rooms",
         /// One-to-one calls, at the root.
         Calls = "calls",
     }
@@ -20,7 +20,7 @@ impl Dialect {
     pub fn is_at_root(self) -> bool {
         match self {
             Dialect::PeerJs => false,
-            Dialect::Rooms | Dialect::Calls => true,
+            Dialect::RoomCodes | Dialect::Calls => true,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use parking_lot::Mutex;
 use peerbroker_core::clock::{Clock, millis};
-use peerbroker_core::media_api::{Host, Permit};
+use peerbroker_core::media_api::{MediaHost, Permit};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -49,12 +49,12 @@ thread_local! {
 
 /// Counts connections: all of a server, and those of each address.
 pub(crate) struct Connections {
-    host: Arc<dyn Host>,
+    host: Arc<dyn MediaHost>,
     open: Share,
 }
 
 impl Connections {
-    pub(crate) fn new(host: Arc<dyn Host>) -> Self {
+    pub(crate) fn new(host: Arc<dyn MediaHost>) -> Self {
         Connections { host, open: Share::default() }
     }
 

@@ -10,7 +10,7 @@ use peerbroker_core::wire::{ApiKey, RealmKind};
 
 use super::endpoint::Transport;
 use super::load::{Load, Ranking};
-use super::session::{End, Outcome, Session};
+use super::session::{CallSide, IceSession, Outcome};
 use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::pace::cost;
 use crate::datapath::shares::Share;
@@ -32,7 +32,7 @@ pub(super) struct OfKey {
 /// One call.
 pub(super) struct Call {
     pub(super) number: u32,
-    pub(super) session: Mutex<Session>,
+    pub(super) session: Mutex<IceSession>,
     /// The ids of the offerer, of the answerer and of the connection in one text, because there are many calls.
     names: Box<str>,
     realm: RealmKind,
@@ -53,7 +53,7 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(
         number: u32,
-        session: Session,
+        session: IceSession,
         parties: Parties<'_>,
         share: Share<OfKey>,
         load: Load,
@@ -92,9 +92,9 @@ impl Call {
     }
 
     /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.
-    pub(super) fn let_pass(&self, end: End, outcome: &mut Outcome<'_>, limits: &RelayLimits, now: u64) {
+    pub(super) fn let_pass(&self, end: CallSide, outcome: &mut Outcome<'_>, limits: &RelayLimits, now: u64) {
         let [offerer, answerer] = &self.checks;
-        let free = if end == End::Offerer { offerer } else { answerer };
+        let free = if end == CallSide::Offerer { offerer } else { answerer };
         let before = outcome.send.len();
         outcome.send.retain(|datagram| {
             datagram.is_own
@@ -110,14 +110,14 @@ impl Call {
     }
 
     /// Tells a client to come, if it can be told.
-    pub(super) fn nudge(&self, whom: End, times: u8) -> Option<CandidateNudge> {
+    pub(super) fn nudge(&self, whom: CallSide, times: u8) -> Option<CandidateNudge> {
         let Parties { offerer, answerer, connection, .. } = self.parties();
         // Rooms have no message for a candidate.
         let connection = connection.filter(|_| self.realm == RealmKind::PeerJs)?.into();
         let (offerer, answerer) = (offerer.into(), answerer.into());
         let (whom, other) = match whom {
-            End::Offerer => (offerer, answerer),
-            End::Answerer => (answerer, offerer),
+            CallSide::Offerer => (offerer, answerer),
+            CallSide::Answerer => (answerer, offerer),
         };
         Some(CandidateNudge { key: self.key.clone(), whom, other, connection, times })
     }

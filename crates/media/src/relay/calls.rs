@@ -21,7 +21,7 @@ use super::call::{Call, OfKey};
 use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::load::{Load, Loads, Most, Offerer, Ranking};
 use super::offers::{OfferId, Offers};
-use super::session::{self, End, Handled, Outcome, Session};
+use super::session::{self, CallSide, Handled, IceSession, Outcome};
 use super::stun::Stun;
 use super::timer::Timer;
 use crate::datapath::counters::TrafficCounters;
@@ -44,10 +44,10 @@ pub struct Calls {
     pub(super) offers: Offers,
     by_number: DashMap<u32, Arc<Call>>,
     /// By the digest of the username: the text would take more memory than the rest. The password decides in any case.
-    by_username: DashMap<u64, (Arc<Call>, End)>,
+    by_username: DashMap<u64, (Arc<Call>, CallSide)>,
     digests: RandomState,
     /// The addresses that have proved themselves.
-    by_address: DashMap<Endpoint, (Arc<Call>, End)>,
+    by_address: DashMap<Endpoint, (Arc<Call>, CallSide)>,
     shares: Shares<ApiKey, OfKey>,
     loads: Loads,
     /// The order in which calls are evicted when there are too many.
@@ -154,9 +154,9 @@ impl Calls {
         let (number, now) = (self.next_number.fetch_add(1, Ordering::Relaxed), self.context.clock.now());
         self.ranking.lock().add(load.weight(), number);
         share.ranking.lock().add(load.weight(), number);
-        let session = Session::new(number, offer, answer, now);
+        let session = IceSession::new(number, offer, answer, now);
         let call = Arc::new(Call::new(number, session, parties, share, load));
-        for (name, end) in names.into_iter().zip([End::Offerer, End::Answerer]) {
+        for (name, end) in names.into_iter().zip([CallSide::Offerer, CallSide::Answerer]) {
             self.by_username.insert(name, (Arc::clone(&call), end));
         }
         self.by_number.insert(number, Arc::clone(&call));
@@ -287,14 +287,18 @@ impl Calls {
     }
 
     /// Finds the call of a check by its username, and hands the check to it.
-    fn on_check<'a>(&self, check: &Stun<'a>, now: u64) -> Result<(Arc<Call>, End, Outcome<'a>), Dropped> {
+    fn on_check<'a>(
+        &self,
+        check: &Stun<'a>,
+        now: u64,
+    ) -> Result<(Arc<Call>, CallSide, Outcome<'a>), Dropped> {
         let (call, end) = self.named(check).ok_or(Dropped::Unknown)?;
         let outcome = call.session.lock().on_request(end, check, now)?;
         Ok((call, end, outcome))
     }
 
     /// The call that a check names, and the side that it says to come from.
-    fn named(&self, check: &Stun<'_>) -> Option<(Arc<Call>, End)> {
+    fn named(&self, check: &Stun<'_>) -> Option<(Arc<Call>, CallSide)> {
         let named = self.by_username.get(&self.digests.hash_one(check.username()?.username()))?;
         Some(named.clone())
     }
@@ -306,7 +310,7 @@ impl Calls {
         }
         // An answer to our own check names its call. So a client may use the same address for another call.
         let named = self.call(session::number_in(&response.transaction));
-        let named = named.iter().flat_map(|call| [(call, End::Offerer), (call, End::Answerer)]);
+        let named = named.iter().flat_map(|call| [(call, CallSide::Offerer), (call, CallSide::Answerer)]);
         let mut last = Dropped::Unknown;
         for (call, end) in named.chain(known.iter().map(|(call, end)| (call, *end))) {
             let handled = call.session.lock().on_response(end, response, now);
@@ -319,7 +323,7 @@ impl Calls {
     }
 
     /// Records the new owners of addresses, and charges the datagrams. Leaves those that may be sent.
-    fn settle<'a>(&self, call: &Arc<Call>, end: End, mut outcome: Outcome<'a>, now: u64) -> Outcome<'a> {
+    fn settle<'a>(&self, call: &Arc<Call>, end: CallSide, mut outcome: Outcome<'a>, now: u64) -> Outcome<'a> {
         if let Some(nudge) = outcome.nudge.and_then(|(whom, times)| call.nudge(whom, times)) {
             // If there is no room, the receiver is far behind.
             let _ = self.nudges.try_send(nudge);
@@ -336,7 +340,7 @@ impl Calls {
     }
 
     /// Finds the destination of datagrams that are not STUN: `packets` with `bytes` together.
-    pub(super) fn way(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
+    pub(super) fn route(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
         let (call, end) = self.known(from).ok_or(Dropped::Unknown)?;
         let now = self.context.clock.now();
         let to = call.session.lock().on_data(end, from, now)?;
@@ -375,7 +379,7 @@ impl Calls {
         }
     }
 
-    fn known(&self, from: Endpoint) -> Option<(Arc<Call>, End)> {
+    fn known(&self, from: Endpoint) -> Option<(Arc<Call>, CallSide)> {
         self.by_address.get(&from).map(|known| known.clone())
     }
 
@@ -418,7 +422,8 @@ impl Calls {
         let carried = call.carried(session.last_heard());
         let outcome = session.outcome(call.only_relayed, displaced);
         let addresses: Vec<Endpoint> = session.addresses().collect();
-        let names = [End::Offerer, End::Answerer].map(|end| self.digests.hash_one(session.username_of(end)));
+        let names = [CallSide::Offerer, CallSide::Answerer]
+            .map(|end| self.digests.hash_one(session.username_of(end)));
         drop(session);
         addresses.into_iter().for_each(|address| self.forget(call, address));
         for name in names {

@@ -151,8 +151,8 @@ impl Service {
 
     fn forward(&self, from: Endpoint, bytes: &[u8], size: usize) -> Option<Passed> {
         let packets = bytes.len().div_ceil(size) as u64;
-        let way = self.calls.way(from, packets, bytes.len());
-        let to = way.inspect_err(|why| self.counters.dropped(*why, packets)).ok()?;
+        let route = self.calls.route(from, packets, bytes.len());
+        let to = route.inspect_err(|why| self.counters.dropped(*why, packets)).ok()?;
         Some(Passed { to: to.address(), crowded: self.relay(to, bytes, size, packets) })
     }
 

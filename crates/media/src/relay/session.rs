@@ -25,16 +25,16 @@ const NUDGE_AFTER: u64 = 1_000;
 
 /// A side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum End {
+pub(super) enum CallSide {
     Offerer,
     Answerer,
 }
 
-impl End {
-    pub(super) fn other(self) -> End {
+impl CallSide {
+    pub(super) fn other(self) -> CallSide {
         match self {
-            End::Offerer => End::Answerer,
-            End::Answerer => End::Offerer,
+            CallSide::Offerer => CallSide::Answerer,
+            CallSide::Answerer => CallSide::Offerer,
         }
     }
 }
@@ -50,7 +50,7 @@ pub(super) struct Outcome<'a> {
     /// The addresses that are no client's any more.
     pub(super) given_up: Vec<Endpoint>,
     /// The side that has to be told to come, and the number of times that it was.
-    pub(super) nudge: Option<(End, u8)>,
+    pub(super) nudge: Option<(CallSide, u8)>,
     /// Datagrams above a limit, which are not sent.
     pub(super) too_much: u64,
 }
@@ -71,7 +71,7 @@ pub(super) fn limited(only_relayed: bool) -> CallOutcome {
 }
 
 /// One call.
-pub(super) struct Session {
+pub(super) struct IceSession {
     /// Part of the transactions of our own checks, so that answers from unknown addresses find their call.
     number: u32,
     sides: [Side; 2],
@@ -89,17 +89,17 @@ pub(super) struct Session {
 struct Crossing {
     transaction: Transaction,
     asker: Endpoint,
-    asked: End,
+    asked: CallSide,
 }
 
-impl Session {
+impl IceSession {
     pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
         let (sides, crossings) = ([Side::new(offer), Side::new(answer)], Vec::new());
-        Session { number, sides, crossings, begun: now, left: now, carried: NEVER, is_ending: false }
+        IceSession { number, sides, crossings, begun: now, left: now, carried: NEVER, is_ending: false }
     }
 
     /// The name that a check of `end` has.
-    pub(super) fn username_of(&self, end: End) -> String {
+    pub(super) fn username_of(&self, end: CallSide) -> String {
         [self.side(end.other()).ufrag(), ":", self.side(end).ufrag()].concat()
     }
 
@@ -135,7 +135,7 @@ impl Session {
 
     /// True if a client of a call that ends was not told yet.
     pub(super) fn is_awaited(&self, now: u64) -> bool {
-        let is_there = |side: &Side| side.addresses.iter().any(|address| address.agrees(now));
+        let is_there = |side: &Side| side.addresses.iter().any(|address| address.has_consent(now));
         self.is_ending
             && self.is_carried(now)
             && self.sides.iter().any(|side| !side.is_told && is_there(side))
@@ -172,21 +172,21 @@ impl Session {
     }
 
     /// A check of `end` from an address that may not be used.
-    pub(super) fn refuse(&mut self, end: End, check: &Stun<'_>) {
+    pub(super) fn refuse(&mut self, end: CallSide, check: &Stun<'_>) {
         if !self.side(end).is_refused && check.is_proved_by(self.side(end.other()).pwd()) {
             self.side_mut(end).is_refused = true;
         }
     }
 
     /// A check of `end`, from an address that may not be its own.
-    pub(super) fn on_request<'a>(&mut self, end: End, request: &Stun<'a>, now: u64) -> Handled<'a> {
+    pub(super) fn on_request<'a>(&mut self, end: CallSide, request: &Stun<'a>, now: u64) -> Handled<'a> {
         let Stun { from, bytes, .. } = *request;
         if !request.is_proved_by(self.side(end.other()).pwd()) {
             return Err(Dropped::Forged);
         }
-        let Session { number, begun, is_ending, .. } = *self;
+        let IceSession { number, begun, is_ending, .. } = *self;
         let mut outcome = Outcome::default();
-        self.side_mut(end.other()).asking = NEVER;
+        self.side_mut(end.other()).unanswered_since = NEVER;
         let username = self.username_of(end.other());
         let side = self.side_mut(end);
         side.role = request.role().or(side.role);
@@ -211,16 +211,16 @@ impl Session {
             return answer.map(|answer| Outcome::reply(from, answer)).ok_or(Dropped::Unknown);
         }
         side.choose(request);
-        match self.side(end.other()).way(now) {
+        match self.side(end.other()).route(now) {
             Some(to) => {
-                self.cross(request.transaction, from, end.other());
+                self.note_relayed(request.transaction, from, end.other());
                 outcome.send.push(Outgoing { to, bytes: bytes.into(), is_own: false });
             }
             None => self.side_mut(end).hold(from, bytes),
         }
-        let asking = &mut self.side_mut(end).asking;
-        *asking = now.min(*asking);
-        if now.saturating_sub(*asking) > NUDGE_AFTER {
+        let unanswered_since = &mut self.side_mut(end).unanswered_since;
+        *unanswered_since = now.min(*unanswered_since);
+        if now.saturating_sub(*unanswered_since) > NUDGE_AFTER {
             outcome.nudge = self.side_mut(end.other()).nudge(now).map(|times| (end.other(), times));
         }
         Ok(outcome)
@@ -229,7 +229,7 @@ impl Session {
     /// Checks addresses: those that have waited for the end of the head start, and those that consent, to keep their path open.
     pub(super) fn on_time(&mut self, now: u64) -> Vec<Outgoing<'static>> {
         let (number, age) = (self.number, now.saturating_sub(self.begun));
-        let names = [End::Offerer, End::Answerer].map(|end| self.username_of(end.other()));
+        let names = [CallSide::Offerer, CallSide::Answerer].map(|end| self.username_of(end.other()));
         let sides = self.sides.iter_mut().zip(names);
         let checks = sides.flat_map(|(side, username)| {
             let due: Vec<Endpoint> = side.due(age, now).collect();
@@ -245,14 +245,14 @@ impl Session {
     }
 
     /// The connection of an address is closed.
-    pub(super) fn leave(&mut self, end: End, from: Endpoint) {
+    pub(super) fn leave(&mut self, end: CallSide, from: Endpoint) {
         let closed = self.side_mut(end).addresses.extract_if(.., |address| address.at == from);
         let heard = closed.map(|address| address.heard).max();
         self.left = self.left.max(heard.unwrap_or_default());
     }
 
     /// An answer of `end`: to our own check, or to one that was relayed.
-    pub(super) fn on_response<'a>(&mut self, end: End, response: &Stun<'a>, now: u64) -> Handled<'a> {
+    pub(super) fn on_response<'a>(&mut self, end: CallSide, response: &Stun<'a>, now: u64) -> Handled<'a> {
         if !response.is_proved_by(self.side(end).pwd()) {
             return Err(Dropped::Forged);
         }
@@ -266,7 +266,7 @@ impl Session {
             address.consented = now;
             let comes = !std::mem::replace(&mut side.has_come, true);
             outcome.joins = comes && self.side(end.other()).has_come;
-            self.side_mut(end.other()).asking = NEVER;
+            self.side_mut(end.other()).unanswered_since = NEVER;
             self.release_held(now, &mut outcome);
             return Ok(outcome);
         }
@@ -278,43 +278,43 @@ impl Session {
             // Most calls never have one again.
             self.crossings = Vec::new();
         }
-        self.side_mut(end.other()).asking = NEVER;
+        self.side_mut(end.other()).unanswered_since = NEVER;
         outcome.send.push(Outgoing { to: crossing.asker, bytes: response.bytes.into(), is_own: false });
         Ok(outcome)
     }
 
     /// Returns the destination of a datagram of `end` that is not STUN.
-    pub(super) fn on_data(&mut self, end: End, from: Endpoint, now: u64) -> Result<Endpoint, Dropped> {
+    pub(super) fn on_data(&mut self, end: CallSide, from: Endpoint, now: u64) -> Result<Endpoint, Dropped> {
         let address = self.side_mut(end).address(from).filter(|address| address.is_proved());
         let address = address.ok_or(Dropped::Unknown)?;
-        if !address.agrees(now) {
+        if !address.has_consent(now) {
             return Err(Dropped::NoWay);
         }
         address.heard = now;
         let other = self.side_mut(end.other());
-        other.asking = NEVER;
-        let to = other.way(now).ok_or(Dropped::NoWay)?;
+        other.unanswered_since = NEVER;
+        let to = other.route(now).ok_or(Dropped::NoWay)?;
         self.carried = now;
         Ok(to)
     }
 
     /// Relays the check that waited for an address.
     fn release_held(&mut self, now: u64, outcome: &mut Outcome<'_>) {
-        for end in [End::Offerer, End::Answerer] {
-            let Some(to) = self.side(end.other()).way(now) else { continue };
+        for end in [CallSide::Offerer, CallSide::Answerer] {
+            let Some(to) = self.side(end.other()).route(now) else { continue };
             let side = self.side_mut(end);
             let is_proved = |at| side.addresses.iter().any(|address| address.at == at && address.is_proved());
             if let Some((from, bytes)) = side.held.take_if(|held| is_proved(held.0)).map(|held| *held) {
                 if let Some(check) = Stun::parse(from, &bytes) {
                     side.choose(&check);
-                    self.cross(check.transaction, from, end.other());
+                    self.note_relayed(check.transaction, from, end.other());
                 }
                 outcome.send.push(Outgoing { to, bytes: bytes.into_vec().into(), is_own: false });
             }
         }
     }
 
-    fn cross(&mut self, transaction: Transaction, asker: Endpoint, asked: End) {
+    fn note_relayed(&mut self, transaction: Transaction, asker: Endpoint, asked: CallSide) {
         // A client that repeats its check may do so from another address.
         self.crossings.retain(|crossing| crossing.transaction != transaction);
         if self.crossings.len() >= MAX_CROSSINGS {
@@ -326,14 +326,14 @@ impl Session {
         self.crossings.push(Crossing { transaction, asker, asked });
     }
 
-    fn side(&self, end: End) -> &Side {
+    fn side(&self, end: CallSide) -> &Side {
         let [offerer, answerer] = &self.sides;
-        if end == End::Offerer { offerer } else { answerer }
+        if end == CallSide::Offerer { offerer } else { answerer }
     }
 
-    fn side_mut(&mut self, end: End) -> &mut Side {
+    fn side_mut(&mut self, end: CallSide) -> &mut Side {
         let [offerer, answerer] = &mut self.sides;
-        if end == End::Offerer { offerer } else { answerer }
+        if end == CallSide::Offerer { offerer } else { answerer }
     }
 }
 
@@ -375,7 +375,7 @@ struct Side {
     /// Its last check, which waits for an address of the other side.
     held: Option<Box<(Endpoint, Box<[u8]>)>>,
     /// The time of its first check since the other side was heard.
-    asking: u64,
+    unanswered_since: u64,
     /// The number of times that it was told to come, and the last such time.
     nudges: u8,
     nudged: u64,
@@ -407,7 +407,7 @@ impl Side {
             is_refused: false,
             addresses: Vec::new(),
             held: None,
-            asking: NEVER,
+            unanswered_since: NEVER,
             nudges: 0,
             nudged: 0,
             is_told: false,
@@ -437,7 +437,7 @@ impl Side {
         }
         let mut replaced = None;
         if self.addresses.len() >= MAX_ADDRESSES {
-            let silent = self.addresses.iter().position(|address| !address.agrees(now));
+            let silent = self.addresses.iter().position(|address| !address.has_consent(now));
             replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
         }
         // Most sides have one.
@@ -462,19 +462,20 @@ impl Side {
     }
 
     /// The address that datagrams for this side go to.
-    fn way(&self, now: u64) -> Option<Endpoint> {
-        let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
+    fn route(&self, now: u64) -> Option<Endpoint> {
+        let agreed = || self.addresses.iter().filter(|address| address.has_consent(now));
         let current = agreed().find(|address| address.is_current);
-        let speaks = |address: &&Address| address.speaks(now);
+        let is_alive = |address: &&Address| address.is_alive(now);
         let latest = || agreed().max_by_key(|address| address.heard);
-        current.filter(speaks).or_else(latest).map(|address| address.at)
+        current.filter(is_alive).or_else(latest).map(|address| address.at)
     }
 
     /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP. The second
     /// address family is for those that do not answer in the first: Firefox often uses neither if both begin to work at once.
     fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
-        let is_better =
-            |address: &Address| address.speaks(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4());
+        let is_better = |address: &Address| {
+            address.is_alive(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4())
+        };
         let transport = if self.is_of_second_family(at) { Transport::Tcp } else { at.transport };
         age >= transport.head_start() && !self.has_udp(is_better)
     }
@@ -487,11 +488,11 @@ impl Side {
 
     /// The addresses that have to be checked now.
     fn due(&self, age: u64, now: u64) -> impl Iterator<Item = Endpoint> {
-        let needs_tcp = !self.has_udp(|address| address.agrees(now));
+        let needs_tcp = !self.has_udp(|address| address.has_consent(now));
         let is_kept = move |address: &Address| needs_tcp || !address.at.is_tcp();
         let due = self.addresses.iter().filter(move |address| match address.is_proved() {
             false => self.is_turn_of(address.at, age, now),
-            true => address.agrees(now) && !address.agrees_lately(now) && is_kept(address),
+            true => address.has_consent(now) && !address.consented_lately(now) && is_kept(address),
         });
         due.map(|address| address.at)
     }
@@ -539,16 +540,16 @@ impl Address {
         self.consented != NEVER
     }
 
-    fn speaks(&self, now: u64) -> bool {
+    fn is_alive(&self, now: u64) -> bool {
         now.saturating_sub(self.heard) <= SILENT
     }
 
-    fn agrees_lately(&self, now: u64) -> bool {
+    fn consented_lately(&self, now: u64) -> bool {
         now.saturating_sub(self.consented) < LATELY
     }
 
     /// True if its client wants to receive there.
-    fn agrees(&self, now: u64) -> bool {
+    fn has_consent(&self, now: u64) -> bool {
         self.is_proved() && now.saturating_sub(self.consented) <= CONSENT
     }
 }

@@ -9,7 +9,7 @@ use peerbroker_core::rate_limit::RateLimit;
 use stun_types::message::{IntegrityKey, TransactionId};
 
 use super::client::Client;
-use super::quotas::Place;
+use super::quotas::AllocationPermit;
 use super::relayed::RelayedSocket;
 
 /// Lifetime of a permission and a channel, in milliseconds (RFC 8656, sections 9 and 12).
@@ -50,7 +50,7 @@ pub(super) struct Allocation {
     pub(super) relayed: SocketAddr,
     /// Its socket, unless the address is virtual.
     pub(super) socket: Option<RelayedSocket>,
-    pub(super) place: Place,
+    pub(super) place: AllocationPermit,
     pub(super) rate: RateLimit,
     pub(super) created: u64,
     /// The time of its last relayed datagram; 0 before the first.

@@ -23,7 +23,7 @@ pub(super) struct Quotas {
 }
 
 /// The place of one allocation. Its drop gives it back.
-pub(super) struct Place {
+pub(super) struct AllocationPermit {
     _all: Share,
     pub(super) of_key: Share<KeyTraffic>,
     of_address: Share,
@@ -38,8 +38,8 @@ impl Quotas {
         own: KeyLimits,
         address: IpAddr,
         limits: TurnLimits,
-    ) -> Result<Place, TurnRefusal> {
-        let place = Place {
+    ) -> Result<AllocationPermit, TurnRefusal> {
+        let place = AllocationPermit {
             _all: self.all.clone(),
             of_key: self.by_key.add(key.to_owned()),
             of_address: self.by_address.add(AddressPrefix::of(address)),

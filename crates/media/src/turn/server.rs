@@ -19,7 +19,7 @@ use super::client::{Client, ClientId, Ingress};
 use super::eviction::Unused;
 use super::nonce::Nonces;
 use super::peers::Peers;
-use super::quotas::{Place, Quotas};
+use super::quotas::{AllocationPermit, Quotas};
 use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
 use crate::datapath::counters::TrafficCounters;
 use crate::datapath::pace::{Sender, UnverifiedSourceLimiter, cost};
@@ -247,7 +247,12 @@ impl Server {
     }
 
     /// A place for an allocation of a key and a client's address; if necessary that of an unused one.
-    pub(super) fn place(&self, key: &str, address: IpAddr, now: u64) -> Result<Place, TurnRefusal> {
+    pub(super) fn place(
+        &self,
+        key: &str,
+        address: IpAddr,
+        now: u64,
+    ) -> Result<AllocationPermit, TurnRefusal> {
         if self.has_retired.load(Ordering::Relaxed) {
             return Err(TurnRefusal::Capacity);
         }

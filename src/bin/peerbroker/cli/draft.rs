@@ -9,7 +9,7 @@ use peerbroker::config::{
 use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
-use super::values::{LogFormat, Place};
+use super::values::{LogFormat, TurnAddresses};
 
 /// The values of all settings: first the defaults, then what was given. [`settings`](super::Cli::settings) checks them together.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Draft {
     /// Its backplane is at `redis`.
     pub(super) cluster: ClusterConfig,
     pub(super) relay: RelayConfig,
-    pub(super) turn: Vec<Place>,
+    pub(super) turn: Vec<TurnAddresses>,
     pub(super) turn_ports: Option<RangeInclusive<u16>>,
     pub(super) turn_secret_file: Option<PathBuf>,
     pub(super) webhook_secret_file: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use clap::{Arg, ArgMatches, Args, Command as ClapCommand, Error, FromArgMatches, Subcommand};
 use peerbroker::keys::{
-    Auth, Change, IdStyle, JwtKey, Origin, Place, PlainSetting, RANDOM_KEY_CHARS, RelayMode, Settings,
+    Auth, Change, IdStyle, JwtKey, Origin, PlainSetting, RANDOM_KEY_CHARS, RelayMode, SettingKind, Settings,
     TokenScope, Webhook, WebhookSecret, check_name,
 };
 use peerbroker::wire::ApiKey;
@@ -214,33 +214,33 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| vec![
         "Send no events of its clients", "").at_most(0).excludes(&["webhook"]).unset(""),
 ]);
 
-fn row(&PlainSetting { name, help, place, .. }: &PlainSetting) -> RowOf<Change> {
+fn row(&PlainSetting { name, help, kind, .. }: &PlainSetting) -> RowOf<Change> {
     let help = help.trim().trim_end_matches('.');
     let style = || choice("STYLE", IdStyle::ALL.map(|style| (style.label(), style)));
     let mode = || choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode)));
-    let row = match place {
-        Place::Switch(at) => RowOf::new(name, at, switch(), help, ""),
-        Place::Count(at) => RowOf::new(name, at, number::<usize>(&COUNT, ANY), help, ""),
-        Place::Rate(at) => RowOf::new(name, at, number::<u32>(&COUNT, ANY), help, ""),
-        Place::Ids(at) => RowOf::new(name, at, style(), help, ""),
-        Place::Relay(at) => RowOf::new(name, at, mode(), help, ""),
-        Place::OwnCount(at) => RowOf::new(name, at, or_server::<usize>(&COUNT), help, OF_SERVER),
-        Place::OwnRate(at) => RowOf::new(name, at, or_server::<u32>(&BYTE_RATE), help, OF_SERVER),
+    let row = match kind {
+        SettingKind::Switch(at) => RowOf::new(name, at, switch(), help, ""),
+        SettingKind::Count(at) => RowOf::new(name, at, number::<usize>(&COUNT, ANY), help, ""),
+        SettingKind::Rate(at) => RowOf::new(name, at, number::<u32>(&COUNT, ANY), help, ""),
+        SettingKind::Ids(at) => RowOf::new(name, at, style(), help, ""),
+        SettingKind::Relay(at) => RowOf::new(name, at, mode(), help, ""),
+        SettingKind::OwnCount(at) => RowOf::new(name, at, or_server::<usize>(&COUNT), help, OF_SERVER),
+        SettingKind::OwnRate(at) => RowOf::new(name, at, or_server::<u32>(&BYTE_RATE), help, OF_SERVER),
     };
     // As peerjs-server has it.
     if name == "concurrent_limit" { row.short('c') } else { row }
 }
 
 /// The value of a setting in words.
-fn words(place: Place, text: String) -> String {
-    match (place, &*text) {
+fn words(kind: SettingKind, text: String) -> String {
+    match (kind, &*text) {
         (_, SERVER) => "as the server has it".to_owned(),
-        (Place::Switch(_), yes) => if yes == "true" { "yes" } else { "no" }.to_owned(),
-        (Place::Rate(_) | Place::OwnRate(_), "0") => "no limit".to_owned(),
-        (Place::Rate(_), _) => text + " per second and client",
-        (Place::OwnRate(_), _) => text + " bytes per second",
-        (Place::Count(_) | Place::OwnCount(_), _) => text + " at most",
-        (Place::Ids(_) | Place::Relay(_), _) => text,
+        (SettingKind::Switch(_), yes) => if yes == "true" { "yes" } else { "no" }.to_owned(),
+        (SettingKind::Rate(_) | SettingKind::OwnRate(_), "0") => "no limit".to_owned(),
+        (SettingKind::Rate(_), _) => text + " per second and client",
+        (SettingKind::OwnRate(_), _) => text + " bytes per second",
+        (SettingKind::Count(_) | SettingKind::OwnCount(_), _) => text + " at most",
+        (SettingKind::Ids(_) | SettingKind::Relay(_), _) => text,
     }
 }
 
@@ -292,7 +292,7 @@ impl KeySettings {
     pub fn shown(settings: &Settings) -> impl Iterator<Item = (&'static str, String)> {
         let mut change = settings.clone().into();
         PlainSetting::ALL.iter().zip(PLAIN.iter()).filter(|(setting, _)| !setting.label.is_empty()).map(
-            move |(setting, row)| (setting.label, words(setting.place, (row.texts)(&mut change).concat())),
+            move |(setting, row)| (setting.label, words(setting.kind, (row.texts)(&mut change).concat())),
         )
     }
 

@@ -20,7 +20,7 @@ use super::draft::Draft;
 use super::failure::{Failure, ensure, failed, wrong};
 use super::given::Source;
 use super::secret_file;
-use super::values::{Place, StoredKeys};
+use super::values::{StoredKeys, TurnAddresses};
 
 /// Directory of the accounts and certificates of --acme, in the data directory.
 pub const ACME_DIR: &str = "acme";
@@ -141,7 +141,7 @@ impl Draft {
         if redis.url.is_empty() {
             return Ok(None);
         }
-        redis.check().map_err(wrong)?;
+        peerbroker::check_redis(&redis).map_err(wrong)?;
         let mut cluster = ClusterConfig { backplane: BackplaneAddress::Redis(redis), ..self.cluster.clone() };
         if cluster.node_name.is_empty() {
             let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
@@ -293,10 +293,10 @@ impl Draft {
         let port = relay_port.map_or(TurnConfig::DEFAULT_PORT, TurnConfig::port_beside);
         let listen = match (self.turn.as_slice(), relay) {
             ([], None) => return Ok(None),
-            ([] | [Place::Auto], Some(relay)) => {
+            ([] | [TurnAddresses::Auto], Some(relay)) => {
                 relay.listen.iter().map(|at| SocketAddr::new(at.ip(), port)).collect()
             }
-            ([Place::Auto], None) => {
+            ([TurnAddresses::Auto], None) => {
                 let found = interface_address(false).or_else(|| interface_address(true));
                 let none = || {
                     wrong(
@@ -306,9 +306,9 @@ impl Draft {
                 vec![SocketAddr::new(found.ok_or_else(none)?, port)]
             }
             (places, _) => {
-                let at = |place: &Place| match place {
-                    Place::Auto => Err(twice("turn")),
-                    Place::At(ip, given) => Ok(SocketAddr::new(*ip, given.unwrap_or(port))),
+                let at = |place: &TurnAddresses| match place {
+                    TurnAddresses::Auto => Err(twice("turn")),
+                    TurnAddresses::At(ip, given) => Ok(SocketAddr::new(*ip, given.unwrap_or(port))),
                 };
                 addresses("turn", places.iter().map(at).collect::<Result<_, _>>()?)?
             }

@@ -16,8 +16,8 @@ use super::row::{KEY, NODE, Need, Row};
 use super::values::{
     ANY, BYTE_RATE, BYTES, COUNT, DAYS, Kind, LogFormat, MILLIS, SECONDS, address, api_key, choice, cors,
     is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, network, number,
-    off_switch, parse_filter, parsed, path, place, port, ports, relay, show_place, switch, text, text_if,
-    time,
+    off_switch, parse_filter, parsed, path, port, ports, relay, show_turn_addresses, switch, text, text_if,
+    time, turn_addresses,
 };
 
 /// The group of the flags that are no settings, too.
@@ -34,7 +34,7 @@ const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
 const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());
 const WEBHOOK: Need = Need("--webhook", |draft| !draft.config.webhooks.operator.url.is_empty());
-const ROOMS: Need = Need("rooms in --dialects", |draft| draft.dialects.contains(&Dialect::Rooms));
+const ROOMS: Need = Need("rooms in --dialects", |draft| draft.dialects.contains(&Dialect::RoomCodes));
 const OPS: Need = Need("--ops_port", |draft| draft.ops_port.is_some());
 
 /// About a year: longer times are surely mistakes.
@@ -162,7 +162,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Rate of one relayed call, both directions together; bursts up to ten times that; 0 means no limit", "").live(),
             Row::new("relay_key_bytes_per_second", |d| &mut d.config.relay_limits.key_bytes_per_second, number(&BYTE_RATE, ANY),
                 "Rate of all relayed calls of one key; bursts up to ten times that; 0 means no limit", "").live(),
-            Row::new("turn", |d| &mut d.turn, Kind { alone: Some("auto"), ..kind("ADDRESS", place, show_place) },
+            Row::new("turn", |d| &mut d.turn, Kind { alone: Some("auto"), ..kind("ADDRESS", turn_addresses, show_turn_addresses) },
                 "Address of a TURN server, as in 198.51.100.7 or [2001:db8::7]:5349, for UDP, TCP and TLS", "One of IPv4, one of IPv6, or both. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is 5349, or the relay's + 1871. With a certificate, TLS works at this port and at --port. The variable may be `auto`. See [TURN](CALLS.md#turn).").at_most(2).unset("the relay's addresses").of(NODE),
             Row::new("turn_ports", |d| &mut d.turn_ports, kind("MIN-MAX", ports, |ports: &RangeInclusive<u16>| format!("{}-{}", ports.start(), ports.end())),
                 "UDP ports that the TURN server relays at, as in 50000-59999", "").unset("none; clients reach each other inside this process").of(NODE),

@@ -225,7 +225,7 @@ pub enum LogFormat {
 
 /// The addresses of a TURN server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TurnAddresses {
     /// At the addresses of the relay, or of the interface that leads out.
     Auto,
     At(IpAddr, Option<u16>),
@@ -300,30 +300,30 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
 }
 
 /// The address of a TURN server.
-pub(super) fn place(text: &str) -> Result<Place, String> {
+pub(super) fn turn_addresses(text: &str) -> Result<TurnAddresses, String> {
     if text == "auto" {
-        return Ok(Place::Auto);
+        return Ok(TurnAddresses::Auto);
     }
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let with_port = text.parse().ok().map(|at: SocketAddr| Place::At(at.ip(), Some(at.port())));
-    with_port.or_else(|| bare.parse().ok().map(|ip| Place::At(ip, None))).ok_or_else(|| {
+    let with_port = text.parse().ok().map(|at: SocketAddr| TurnAddresses::At(at.ip(), Some(at.port())));
+    with_port.or_else(|| bare.parse().ok().map(|ip| TurnAddresses::At(ip, None))).ok_or_else(|| {
         "expected auto, or an IP address with or without a port, as in 198.51.100.7:5349 or [2001:db8::7]:5349"
             .to_owned()
     })
 }
 
-pub(super) fn show_place(place: &Place) -> String {
-    match place {
-        Place::Auto => "auto".to_owned(),
-        Place::At(ip, None) => ip.to_string(),
-        Place::At(ip, Some(port)) => SocketAddr::new(*ip, *port).to_string(),
+pub(super) fn show_turn_addresses(addresses: &TurnAddresses) -> String {
+    match addresses {
+        TurnAddresses::Auto => "auto".to_owned(),
+        TurnAddresses::At(ip, None) => ip.to_string(),
+        TurnAddresses::At(ip, Some(port)) => SocketAddr::new(*ip, *port).to_string(),
     }
 }
 
 /// The address of a relay.
 pub(super) fn relay(text: &str) -> Result<SocketAddr, String> {
-    match place(text.strip_prefix("udp://").unwrap_or(text)) {
-        Ok(Place::At(ip, port)) => Ok(SocketAddr::new(ip, port.unwrap_or(RelayConfig::DEFAULT_PORT))),
+    match turn_addresses(text.strip_prefix("udp://").unwrap_or(text)) {
+        Ok(TurnAddresses::At(ip, port)) => Ok(SocketAddr::new(ip, port.unwrap_or(RelayConfig::DEFAULT_PORT))),
         _ => Err(
             "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478"
                 .to_owned(),

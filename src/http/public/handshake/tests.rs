@@ -33,7 +33,7 @@ fn accepted(endpoint: SocketEndpoint, protocol: Option<&str>) -> Option<Result<A
 #[test]
 fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
     let dialects = |peerjs: bool, rooms: bool, calls: bool| {
-        let offered = [(Dialect::PeerJs, peerjs), (Dialect::Rooms, rooms), (Dialect::Calls, calls)];
+        let offered = [(Dialect::PeerJs, peerjs), (Dialect::RoomCodes, rooms), (Dialect::Calls, calls)];
         offered.into_iter().filter_map(|(dialect, is_on)| is_on.then_some(dialect)).collect::<Dialects>()
     };
     let (peers, root) = (accepted(SocketEndpoint::Peers, None), accepted(SocketEndpoint::Root, None));
@@ -62,7 +62,7 @@ fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
 #[test]
 fn at_the_root_an_id_and_a_token_are_those_of_peerjs() {
     let all = Dialects::default();
-    let without = Dialects::from_iter([Dialect::Rooms, Dialect::Calls]);
+    let without = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]);
     let only = Dialects::from_iter([Dialect::PeerJs]);
     let target = "/?key=peerjs&id=alice&token=t&version=1.5.5";
     for (target, dialects, endpoint) in [

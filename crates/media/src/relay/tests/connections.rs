@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use dashmap::DashMap;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    CallFailure, Carried, Host, KeyLimits, LiveLimits, MediaContext, Parties, Permit, RelayConfig,
+    CallFailure, Carried, KeyLimits, LiveLimits, MediaContext, MediaHost, Parties, Permit, RelayConfig,
 };
 use peerbroker_core::threads::Threads;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -118,7 +118,7 @@ fn connections_to_both_ports_from_one_address_are_two_clients() {
 fn relay(most: usize) -> (Relay, Arc<AtomicUsize>) {
     struct Counting(Arc<AtomicUsize>, usize);
 
-    impl Host for Counting {
+    impl MediaHost for Counting {
         fn admit(&self, _: IpAddr) -> Option<Permit> {
             (self.0.fetch_add(1, Ordering::SeqCst) < self.1).then(|| Box::new(()) as Permit)
         }

@@ -18,8 +18,8 @@ use crate::relay::calls::Calls;
 use crate::relay::endpoint::{Endpoint, Outgoing, Transport};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    CallFailure, CallOutcome, CandidateNudge, Carried, Host, KeyLimits, MediaContext, MediaLimits, Parties,
-    Permit, RelayLimits,
+    CallFailure, CallOutcome, CandidateNudge, Carried, KeyLimits, MediaContext, MediaHost, MediaLimits,
+    Parties, Permit, RelayLimits,
 };
 use peerbroker_core::threads::Threads;
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
@@ -28,7 +28,7 @@ use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 pub(super) struct World {
     pub(super) calls: Arc<Calls>,
     pub(super) counters: Arc<TrafficCounters>,
-    host: Arc<dyn Host>,
+    host: Arc<dyn MediaHost>,
     pub(super) clock: Clock,
     /// The host was told this of calls.
     pub(super) told: Arc<Mutex<Vec<String>>>,
@@ -48,7 +48,7 @@ pub(super) struct World {
 /// A host that remembers what it was told of calls.
 struct Told(Arc<Mutex<Vec<String>>>, Arc<Mutex<KeyLimits>>);
 
-impl Host for Told {
+impl MediaHost for Told {
     fn admit(&self, _: IpAddr) -> Option<Permit> {
         None
     }
@@ -124,7 +124,7 @@ impl World {
         let ports = vec![addr("198.51.100.1:3478").address()];
         let (nudges, nudged) = std::sync::mpsc::sync_channel(8);
         let (told, own) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
-        let host: Arc<dyn Host> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));
+        let host: Arc<dyn MediaHost> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));
         let context = MediaContext {
             host: Arc::clone(&host),
             limits: Arc::new(Arc::new(limits).into()),
@@ -139,7 +139,7 @@ impl World {
         World { calls, counters, host, clock, told, own, only_relayed, nudged, key, realm, absent, sent }
     }
 
-    pub(super) fn host(&self) -> Arc<dyn Host> {
+    pub(super) fn host(&self) -> Arc<dyn MediaHost> {
         Arc::clone(&self.host)
     }
 
@@ -264,7 +264,7 @@ impl World {
             self.sent(self.calls.on_stun(&self.counters, from, bytes));
             return;
         }
-        match self.calls.way(from, 1, bytes.len()) {
+        match self.calls.route(from, 1, bytes.len()) {
             Ok(to) => self.sent(vec![Outgoing { to, bytes: bytes.into(), is_own: false }]),
             Err(why) => self.counters.dropped(why, 1),
         }

@@ -30,7 +30,8 @@ use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    CallFailure, Carried, Host, KeyLimits, MediaContext, MediaLimits, Parties, Permit, TurnLimits, TurnTotals,
+    CallFailure, Carried, KeyLimits, MediaContext, MediaHost, MediaLimits, Parties, Permit, TurnLimits,
+    TurnTotals,
 };
 use peerbroker_core::threads::Threads;
 
@@ -68,7 +69,7 @@ pub(in crate::turn) struct Client {
 /// A host that has one key, which it may refuse, and more.
 struct Keys(Arc<AtomicBool>, Arc<Mutex<KeyLimits>>);
 
-impl Host for Keys {
+impl MediaHost for Keys {
     fn admit(&self, _: IpAddr) -> Option<Permit> {
         None
     }

@@ -1,0 +1,80 @@
+//! The protocol of one-to-one calls: each client gets an id, and clients send messages to ids.
+//!
+//! Frames are `{"action", "data"}`. `data` is forwarded as its sender's own JSON text, except for the
+//! member `remoteId`.
+
+use std::borrow::Cow;
+
+use super::json::{self, Object, WriteValue};
+use crate::wire::Frame;
+
+/// A command of a client.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// The client asks for an id, by which others can reach it.
+    Start,
+    /// Send a message to another client.
+    Send(Message<'a>),
+    /// Malformed messages are ignored.
+    Ignored,
+}
+
+/// A message from one client to another.
+#[derive(Debug)]
+pub struct Message<'a> {
+    frame: Object<'a>,
+    data: Object<'a>,
+    /// The id of the recipient.
+    pub to: Cow<'a, str>,
+    /// Its kind, as far as the server knows.
+    pub kind: Kind,
+}
+
+/// The messages of calls that the server distinguishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The offer of a call.
+    Offer,
+    /// The answer to an offer.
+    Answer,
+    /// All that is forwarded as it is.
+    Other,
+}
+
+/// The actions that the protocol names. Clients may have others.
+pub(super) const ACTIONS: &[&str] = &["start", "offer", "answer", "iceCandidate"];
+
+/// Decodes a frame with any action that no other dialect knows.
+pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
+    if action == "start" {
+        return Command::Start;
+    }
+    let Some(data) = frame.object("data") else { return Command::Ignored };
+    let kind = match action {
+        "offer" => Kind::Offer,
+        "answer" => Kind::Answer,
+        _ => Kind::Other,
+    };
+    match data.string("remoteId") {
+        Some(to) => Command::Send(Message { frame, data, to, kind }),
+        None => Command::Ignored,
+    }
+}
+
+/// Tells a client its id.
+pub fn started(id: &str) -> Frame {
+    Frame::of_text(&format!(r#"{{"action":"start","id":{}}}"#, serde_json::Value::from(id)))
+}
+
+impl Message<'_> {
+    /// The frame for the recipient. Only offers name their sender: the recipient needs that id for its answer, and
+    /// knows the senders of other messages.
+    pub fn frame(&self, sender: &str) -> Frame {
+        let remote_id: Option<WriteValue<'_>> =
+            if self.kind == Kind::Offer { Some(&|out| json::write_string(out, sender)) } else { None };
+        let data = |out: &mut Vec<u8>| self.data.write_with(out, "remoteId", remote_id);
+        Frame::text(self.frame.len() + sender.len(), |out| {
+            self.frame.write_with(out, "data", Some(&data));
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! The WebSocket at the root of a server accepts two dialects. The action of a frame selects one.
+
+use std::borrow::Cow;
+
+use super::json::Object;
+use super::{calls, room_codes};
+use crate::wire::Dialect;
+
+/// A command of a client, in its dialect.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// A command for room codes.
+    RoomCodes(room_codes::Command<'a>),
+    /// A command for one-to-one calls.
+    Calls(calls::Command<'a>),
+    /// Frames that are not JSON objects with an action are ignored.
+    Ignored,
+}
+
+impl Command<'_> {
+    /// The dialect of the command, unless it does nothing.
+    pub fn dialect(&self) -> Option<Dialect> {
+        match self {
+            Command::RoomCodes(_) => Some(Dialect::RoomCodes),
+            Command::Calls(calls::Command::Ignored) | Command::Ignored => None,
+            Command::Calls(_) => Some(Dialect::Calls),
+        }
+    }
+}
+
+/// The actions that a protocol names.
+fn actions_of(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::PeerJs => &[],
+        Dialect::RoomCodes => room_codes::ACTIONS,
+        Dialect::Calls => calls::ACTIONS,
+    }
+}
+
+/// Most edits between a misspelt action and the right one.
+const MAX_EDITS: usize = 2;
+
+/// The action of a text frame, if it is a JSON object with one.
+pub fn action(text: &str) -> Option<Cow<'_, str>> {
+    Object::parse(text)?.string("action")
+}
+
+/// Longest action that is compared with others.
+const MAX_ACTION: usize = 32;
+
+/// The action that is most similar to this one, if any is.
+pub fn similar_action(action: &str) -> Option<&'static str> {
+    if action.len() > MAX_ACTION {
+        return None;
+    }
+    let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &action.to_lowercase());
+    Dialect::ALL
+        .into_iter()
+        .flat_map(actions_of)
+        .copied()
+        .min_by_key(edits)
+        .filter(|known| edits(known) <= MAX_EDITS)
+}
+
+/// Decodes one text frame.
+pub fn decode(text: &str) -> Command<'_> {
+    let Some(frame) = Object::parse(text) else { return Command::Ignored };
+    let Some(action) = frame.string("action") else { return Command::Ignored };
+    // Calls are the last: with a remote id, any action is one of theirs.
+    match room_codes::decode(&action, &frame) {
+        Some(command) => Command::RoomCodes(command),
+        None => Command::Calls(calls::decode(&action, frame)),
+    }
+}

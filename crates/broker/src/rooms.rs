@@ -1,0 +1,1046 @@
+//! Rooms: names under which peers of a key see each other, with small public data, and send to all at once.
+//!
+//! A peer is a member, not one of its connections: a client that comes back with its token within the reclaim timeout is still
+//! in its rooms, and others do not notice. Each room has one lock, under which it changes and under which all its frames go
+//! into outboxes. So all members hear one order, and each list is followed by exactly the changes after it.
+//!
+//! Clients that watch an id hear when its client comes and goes: see `rooms/watches.rs`.
+//!
+//! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
+//!
+//! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
+
+mod handover;
+mod limits;
+mod neighbours;
+mod others;
+mod presence;
+mod room;
+mod store;
+mod watched_ids;
+mod watches;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::millis;
+use crate::dialect::{rooms, server};
+use crate::events::{Event, PeerAddress};
+use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
+use crate::wire::{
+    ApiKey, ConnId, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
+};
+use handover::Waiting;
+use limits::RoomLimits;
+use neighbours::Neighbours;
+use presence::{Presence, PresenceGuard, State};
+use room::{Member, Onward, Own, Room, RoomGuard};
+use store::Store;
+use watches::Watches;
+
+pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
+pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, PrivateNews, TokenDigest};
+pub use watched_ids::MAX_WATCHED;
+pub use watches::MAX_WATCHED_OF_KEY;
+
+/// The rooms of the PeerJS clients of one key. An empty room does not exist.
+pub struct Rooms {
+    peers: Arc<Realm>,
+    router: Arc<Router>,
+    store: Store,
+    watches: Watches,
+    neighbours: Neighbours,
+    limits: RoomLimits,
+}
+
+/// Members of this node that a list has still to tell another node. It is read in steps, so that a long one fills no link.
+pub struct OwnMembers {
+    rooms: Vec<Arc<Room>>,
+    presences: Vec<(PeerId, Arc<Presence>)>,
+}
+
+/// The end of a connection, for the rooms of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The client does not come back.
+    ForGood,
+    /// Its page goes away, or is loaded again: then it comes back at once.
+    PageGone,
+    /// It may come back.
+    Lost,
+}
+
+/// Time that a page needs to be loaded again.
+const RELOAD_TIME: Duration = Duration::from_secs(1);
+
+/// The part of a peer that sends a request, and the recipients that it fills.
+pub struct Requester<'a> {
+    /// The connection.
+    pub peer: &'a PeerHandle,
+    /// The id of the request, as JSON text, for the answer.
+    pub request: Option<&'a str>,
+    /// Flushed by the caller, so that a batch for one recipient is written together.
+    pub flushes: &'a mut Vec<Flush>,
+}
+
+impl Rooms {
+    /// No room yet.
+    pub fn new(peers: Arc<Realm>, router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Self {
+        let store = Store::new(router.clock().clone());
+        let neighbours = Neighbours::new(peers.key().clone(), others);
+        let limits = RoomLimits::new(Arc::clone(&router));
+        Rooms { peers, router, store, watches: Watches::default(), neighbours, limits }
+    }
+
+    /// True if nothing has to be remembered.
+    pub fn is_empty(&self) -> bool {
+        self.store.is_empty() && self.watches.is_empty() && self.neighbours.members.lock().is_empty()
+    }
+
+    /// Says what contradicts itself: for tests, while nothing else happens.
+    pub fn contradiction(&self) -> Option<String> {
+        let latest = self.neighbours.latest_number();
+        for room in self.store.all_rooms() {
+            let members = room.lock();
+            if let Some(contradiction) = members.contradiction(latest) {
+                return Some(contradiction);
+            }
+            let known = self.neighbours.members.lock();
+            for (id, _) in members.iter() {
+                if let Some(node) = members.nodes_of(id).find(|node| !known.has(*node, room.name(), id)) {
+                    return Some(format!("room {}: {id} of {node:?} is not listed", room.name()));
+                }
+            }
+        }
+        for node in self.nodes() {
+            for (name, id) in self.neighbours.members.lock().of_node(node, |_| true) {
+                let is_member =
+                    |room: Arc<Room>| room.lock().nodes_of(&id).any(|of_member| of_member == node);
+                if name.watched().is_none() && !self.store.room(name.as_str()).is_some_and(is_member) {
+                    return Some(format!("room {name}: {id} of {node:?} is no member"));
+                }
+            }
+        }
+        let mut of_presences = HashSet::new();
+        for (id, presence) in self.store.all_presences() {
+            // Not locked any more when a room is.
+            let rooms = presence.lock_state().rooms.clone();
+            for room in rooms {
+                if !room.lock().get(id.as_str()).is_some_and(Member::is_here) {
+                    return Some(format!("room {}: {id} is no member of this node", room.name()));
+                }
+                of_presences.insert((room.name().clone(), id.clone()));
+            }
+        }
+        self.store.all_rooms().iter().find_map(|room| {
+            let members = room.lock();
+            let has_presence = |id: &PeerId| of_presences.contains(&(room.name().clone(), id.clone()));
+            let mut here = members.iter().filter(|(_, member)| member.is_here());
+            let (id, _) = here.find(|(id, _)| !has_presence(id))?;
+            Some(format!("room {}: {id} has no presence in it", room.name()))
+        })
+    }
+
+    /// The number of rooms.
+    pub fn len(&self) -> usize {
+        self.store.all_rooms().len()
+    }
+
+    /// The number of memberships of this node's clients.
+    pub fn own_members(&self) -> usize {
+        let of_room =
+            |room: &Arc<Room>| room.lock().iter().filter(|(_, member)| member.own.is_some()).count();
+        self.store.all_rooms().iter().map(of_room).sum()
+    }
+
+    /// The ids of the members of a room, sorted by their bytes.
+    pub fn members(&self, room: &str) -> Vec<PeerId> {
+        let room = self.store.room(room);
+        room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
+    }
+
+    /// The rooms behind a name, sorted by their bytes, each with its number of members.
+    pub fn behind(&self, after: Option<&str>) -> impl Iterator<Item = (String, usize)> + use<> {
+        let mut rooms = self.store.all_rooms();
+        rooms.retain(|room| after.is_none_or(|after| room.name().as_str() > after));
+        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
+        rooms.into_iter().map(|room| (room.name().to_string(), room.lock().len()))
+    }
+
+    /// The members of a room behind an id, sorted by their bytes, each with its data as JSON text.
+    pub fn members_behind(&self, room: &str, after: Option<&str>) -> Vec<(String, Option<String>)> {
+        let Some(room) = self.store.room(room) else { return Vec::new() };
+        let of_member = |(id, member): (&PeerId, &Member)| (id.to_string(), member.data().map(str::to_owned));
+        room.lock().behind(after).map(of_member).collect()
+    }
+
+    /// True if the client with this token is a member of rooms under this id, on any node.
+    pub fn has_member(&self, id: &PeerId, token: &Token) -> bool {
+        let is_here = |presence: Arc<Presence>| {
+            let state = presence.lock_state();
+            state.token.as_ref() == Some(token) && !state.rooms.is_empty()
+        };
+        self.store.presence(id).is_some_and(is_here) || {
+            let digest = self.neighbours.digest(token);
+            let (rooms, _) = self.neighbours.members.lock().of_peer(id, digest);
+            rooms.iter().any(|room| room.watched().is_none())
+        }
+    }
+
+    /// True if a message of a room, which was sent to the member of an id, is for the client that has the id on this connection.
+    pub fn is_for(&self, id: &PeerId, connection: ConnId, message: &Frame) -> bool {
+        let peer = PeerHandle::find_with(&self.peers, id, |_| true);
+        let proof = peer.filter(|peer| peer.connection() == connection).and_then(|peer| peer.proof());
+        // Otherwise the connection does not get it anyway.
+        proof.is_none_or(|(token, rights)| self.has_member(id, &token) && may_hear(rights.as_ref(), message))
+    }
+
+    // Requests of members.
+
+    /// Has a peer join a room with `most` members, or gives it the list again and sets its data.
+    pub fn join(
+        &self,
+        requester: &mut Requester<'_>,
+        name: RoomName,
+        data: Option<&str>,
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
+        let &mut Requester { peer, request, ref mut flushes } = requester;
+        let joined = self.enter(peer, flushes, |guard| {
+            let state = &guard.state;
+            state.right_in(&name)?;
+            if data.is_some() {
+                state.check_speaker(&name)?;
+            }
+            let known = state.room(name.as_str()).cloned();
+            if known.is_none() && state.rooms.len() >= MAX_ROOMS {
+                return Err(RoomRefusal::TooManyRooms);
+            }
+            self.store.with_room(known, name, |members| {
+                if !members.contains(peer.id()) && !members.has_place_for(peer, most) {
+                    return Err(RoomRefusal::Full);
+                }
+                self.limits.check_list(members, peer.id(), data)?;
+                self.limits.charge(guard.presence, members.len())?;
+                self.admit(guard, members, peer, data);
+                guard.flushes.extend(members.answer_with_list(peer, request));
+                Ok(())
+            })
+        });
+        // A client that has lost its id gets no answer.
+        joined.unwrap_or(Ok(()))
+    }
+
+    /// Makes a connection a member.
+    fn admit(
+        &self,
+        guard: &mut PresenceGuard<'_>,
+        members: &mut RoomGuard<'_>,
+        peer: &PeerHandle,
+        data: Option<&str>,
+    ) {
+        let (room, is_new) = (members.room, !members.contains(guard.id));
+        members.admit(Own::new(peer, guard.state.digest, data), guard.flushes);
+        if guard.state.room(room.name().as_str()).is_none() {
+            guard.state.rooms.push(Arc::clone(room));
+        }
+        if is_new {
+            self.emit(room, guard.id, |peer, room| Event::RoomJoined { peer, room });
+        }
+        self.neighbours.tell_of_member(members, guard.id);
+    }
+
+    /// Has a peer part from a room.
+    pub fn leave(&self, requester: &mut Requester<'_>, name: &str) -> Result<(), RoomRefusal> {
+        let (peer, request) = (requester.peer, requester.request);
+        self.as_member(requester, name, |guard, room| {
+            self.part(guard, room);
+            guard.flushes.extend(done(peer, request, room));
+            Ok(())
+        })
+    }
+
+    /// Sets the data of a member.
+    pub fn update(
+        &self,
+        requester: &mut Requester<'_>,
+        name: &str,
+        data: Option<&str>,
+    ) -> Result<(), RoomRefusal> {
+        let (peer, request) = (requester.peer, requester.request);
+        self.as_member(requester, name, |guard, room| {
+            guard.state.check_speaker(room.name())?;
+            let mut members = room.lock();
+            self.limits.check_list(&members, guard.id, data)?;
+            self.limits.charge(guard.presence, members.len())?;
+            if members.set_data(guard.id, data, guard.flushes) {
+                self.neighbours.tell_of_member(&mut members, guard.id);
+            }
+            guard.flushes.extend(done(peer, request, room));
+            Ok(())
+        })
+    }
+
+    /// Sends a message of a member to another one, or to all others.
+    pub fn send(
+        &self,
+        requester: &mut Requester<'_>,
+        name: &str,
+        dst: Option<&str>,
+        payload: Option<&str>,
+    ) -> Result<(), RoomRefusal> {
+        let (peer, request) = (requester.peer, requester.request);
+        self.as_member(requester, name, |guard, room| {
+            guard.state.check_speaker(room.name())?;
+            let mut members = room.lock();
+            let (from, sender) = (guard.id, &guard.presence.sender);
+            let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
+            if let Some(dst) = dst {
+                members.catch_up_before_message(guard.flushes);
+                if members.get(dst).is_none() {
+                    return Err(RoomRefusal::NoSuchMember);
+                }
+                self.limits.charge(guard.presence, 1)?;
+                match self.moving(&mut members, from, Some(dst)).pop() {
+                    Some(id) => self.hold(&mut members, &id, (from, sender), message, guard.flushes),
+                    None => self.send_to_one(&mut members, (from, sender), dst, message, guard.flushes)?,
+                }
+            } else {
+                self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
+                self.send_to_all(&mut members, (from, sender), message, guard.flushes)?;
+            }
+            // Under the lock of the room, so that it tells the place of the message in the order.
+            guard.flushes.extend(done(peer, request, room));
+            Ok(())
+        })
+    }
+
+    /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those for whom too much
+    /// waits.
+    pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
+        let Some(room) = self.store.room(name) else { return 0 };
+        // Declared first, so it is written once the room is unlocked.
+        let mut flushes = Vec::new();
+        let (mut members, app) = (room.lock(), PeerId::server());
+        let message = Frame::of_text(&server::message(Some(room.name().as_str()), payload));
+        let sent = self.send_to_all(&mut members, (&app, &app), message, &mut flushes);
+        sent.map_or(0, |lost| members.len().saturating_sub(lost))
+    }
+
+    /// Sends a message to a member.
+    fn send_to_one(
+        &self,
+        members: &mut RoomGuard<'_>,
+        (from, sender): (&PeerId, &PeerId),
+        to: &str,
+        message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Result<(), RoomRefusal> {
+        let member = members.get(to).ok_or(RoomRefusal::NoSuchMember)?;
+        match (member.here(), member.node()) {
+            (Some(own), _) => own.deliver(sender, message, flushes),
+            (None, Some((node, heard))) if !self.neighbours.members.lock().has_left(node) => {
+                // The way of messages to all, so that none overtakes another.
+                let (room, from) = (members.room.name().as_str(), from.as_str());
+                let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
+                let private = PrivateNews { room, from, to, heard, text };
+                self.neighbours.deliver(&[(node, News::Private(private))])
+            }
+            (None, _) => room::accepted(self.peers.route(sender, to, MessageKind::Room, message), flushes),
+        }
+    }
+
+    /// Sends a message to all members but its sender, or to none if too much waits for another node. Returns the number of those that
+    /// do not get it.
+    fn send_to_all(
+        &self,
+        members: &mut RoomGuard<'_>,
+        (from, sender): (&PeerId, &PeerId),
+        mut message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Result<usize, RoomRefusal> {
+        let moving = self.moving(members, from, None);
+        let onward = members.onward(from);
+        let mut lost = 0;
+        if !onward.nodes.is_empty() {
+            lost = self.send_onward(members, &onward, (from, sender), &mut message, flushes)?;
+        }
+        for id in moving {
+            self.hold(members, &id, (from, sender), message.share(), flushes);
+        }
+        Ok(lost + members.deliver_to_others(from, sender, message, flushes))
+    }
+
+    /// Sends a message to the members of other nodes: all of these take it, or none.
+    fn send_onward(
+        &self,
+        members: &RoomGuard<'_>,
+        onward: &Onward,
+        (from, sender): (&PeerId, &PeerId),
+        message: &mut Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Result<usize, RoomRefusal> {
+        let (left, there): (Vec<_>, Vec<_>) = {
+            let known = self.neighbours.members.lock();
+            onward.nodes.iter().partition(|(node, _)| known.has_left(**node))
+        };
+        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(0) };
+        let (room, from) = (members.room.name().as_str(), from.as_str());
+        let news = |(node, heard): (&NodeId, &u64)| {
+            let moving = onward.moving.iter().filter(|(_, by)| *by != Some(*node));
+            let except = moving.map(|(id, _)| id.as_str()).collect();
+            (*node, News::Message(MessageNews { room, from, heard: *heard, except, text }))
+        };
+        self.neighbours.deliver(&there.into_iter().map(news).collect::<Vec<_>>())?;
+        let mut lost = 0;
+        for (node, _) in left {
+            // Its members are absent, and may come to any node.
+            for id in members.of_node(*node) {
+                let routed = self.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
+                lost += usize::from(room::accepted(routed, flushes).is_err());
+            }
+        }
+        Ok(lost)
+    }
+
+    // Members that have moved.
+
+    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one.
+    fn moving(&self, members: &mut RoomGuard<'_>, from: &PeerId, only: Option<&str>) -> Vec<PeerId> {
+        let room = members.room;
+        members.moving(from, only, |id, handover| self.neighbours.ask_to_settle(room.name(), id, handover))
+    }
+
+    /// Keeps a message for a member that has moved, so that it does not overtake those that its old node has.
+    fn hold(
+        &self,
+        members: &mut RoomGuard<'_>,
+        id: &PeerId,
+        (from, sender): (&PeerId, &PeerId),
+        message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) {
+        let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+        if !members.handover_mut(id.as_str()).is_none_or(|handover| handover.wait(waiting)) {
+            self.end_handover(members, id, flushes);
+        }
+    }
+
+    /// Sends the messages that waited for the end of a member's move.
+    fn end_handover(&self, members: &mut RoomGuard<'_>, id: &PeerId, flushes: &mut Vec<Flush>) {
+        let waiting = members.end_handover(id.as_str());
+        members.catch_up_before_message(flushes);
+        for Waiting { from, sender, mut message } in waiting {
+            let who = (&from, &sender);
+            let sent = self.send_to_one(members, who, id.as_str(), message.share(), flushes);
+            if sent == Err(RoomRefusal::ClusterBusy) {
+                // It was accepted. Now it waits for the link.
+                let routed = self.peers.route(&sender, id.as_str(), MessageKind::Room, message);
+                // If too much waits for the member too, nobody is told, as of a message to all.
+                let _ = room::accepted(routed, flushes);
+            }
+        }
+    }
+
+    /// A node on which a member was has no message for it any more.
+    pub fn settled(&self, node: NodeId, room: &str, id: &str, flushes: &mut Vec<Flush>) {
+        let (Some(room), Ok(id)) = (self.store.room(room), PeerId::parse(id)) else { return };
+        let mut members = room.lock();
+        let Some(handover) = members.handover_mut(id.as_str()) else { return };
+        // It may have been on several nodes, one after the other.
+        if handover.answered(node) && !self.neighbours.ask_to_settle(room.name(), &id, handover) {
+            self.end_handover(&mut members, &id, flushes);
+        }
+    }
+
+    // Requests of those that watch ids.
+
+    /// Has a peer watch ids, each of which `most` peers may watch.
+    pub fn watch(
+        &self,
+        requester: &mut Requester<'_>,
+        ids: &[PeerId],
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
+        let &mut Requester { peer, ref mut flushes, .. } = requester;
+        for id in ids {
+            if id == peer.id() {
+                flushes.extend(peer.reply(rooms::presence(id.as_str(), true)));
+                continue;
+            }
+            // Before, so that the answer is right at once, and after, because it may have come in between.
+            self.seek_watched(id, flushes);
+            let watched = self.enter(peer, flushes, |guard| self.watch_one(guard, peer, id, most));
+            self.seek_watched(id, flushes);
+            watched.unwrap_or(Ok(())).inspect_err(|_| self.store.visit_soon(id))?;
+        }
+        requester.confirm_ids();
+        Ok(())
+    }
+
+    fn watch_one(
+        &self,
+        PresenceGuard { id: own, presence, state, flushes }: &mut PresenceGuard<'_>,
+        peer: &PeerHandle,
+        id: &PeerId,
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
+        let is_new = !state.watched.contains(id.as_str());
+        if is_new && state.watched.len() >= MAX_WATCHED {
+            return Err(RoomRefusal::TooManyWatched);
+        }
+        let mut watches = self.watches.lock();
+        if is_new {
+            watches.check_room(id, most)?;
+        }
+        self.limits.charge(presence, 1)?;
+        if is_new {
+            if state.watched.is_empty() {
+                presence.watch_on(peer);
+            }
+            state.watched.push(id.as_str());
+            watches.add(id.as_str(), presence);
+            self.neighbours.tell_of_watched(id.as_str(), own, state);
+        }
+        flushes.extend(peer.reply(rooms::presence(id.as_str(), watches.is_online(id.as_str()))));
+        Ok(())
+    }
+
+    /// Has a peer watch ids no longer.
+    pub fn unwatch(&self, requester: &mut Requester<'_>, ids: &[PeerId]) -> Result<(), RoomRefusal> {
+        let &mut Requester { peer, ref mut flushes, .. } = requester;
+        if let Some(presence) = self.store.presence(peer.id()) {
+            let mut guard = presence.lock(peer.id(), flushes);
+            if guard.state.is_of(peer) {
+                // An id that it does not watch needs nothing.
+                ids.iter().for_each(|id| self.stop_watching(&mut guard, id.as_str(), true));
+                self.store.retire_if_unused(&mut guard);
+            }
+        }
+        requester.confirm_ids();
+        Ok(())
+    }
+
+    fn stop_watching(&self, guard: &mut PresenceGuard<'_>, id: &str, for_good: bool) {
+        if !guard.state.watched.remove(id) {
+            return;
+        }
+        let is_unwatched = self.watches.lock().remove(id, guard.presence);
+        self.neighbours.tell_unwatched(id, guard.id, for_good, Vec::new());
+        if let Ok(id) = PeerId::parse(id)
+            && is_unwatched
+        {
+            self.store.visit_soon(&id);
+        }
+    }
+
+    /// Tells a client of all ids that it watches.
+    fn tell_of_all_watched(&self, guard: &mut PresenceGuard<'_>, peer: &PeerHandle) {
+        let watches = self.watches.lock();
+        guard.presence.watch_on(peer);
+        let frame = |id: &str| rooms::presence(id, watches.is_online(id));
+        let frames: Vec<Frame> = guard.state.watched.iter().map(frame).collect();
+        let bytes = frames.iter().map(Frame::len).sum();
+        guard.flushes.extend(guard.presence.hear_all(frames.into_iter(), bytes));
+    }
+
+    // The ids that others watch.
+
+    /// The holder of an id is online for those that watch it.
+    fn show(&self, guard: &mut PresenceGuard<'_>) {
+        if !std::mem::replace(&mut guard.state.is_shown, true) {
+            let mut watches = self.watches.lock();
+            self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
+            watches.set_here(guard.id, true, guard.flushes);
+            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, &guard.state);
+        }
+    }
+
+    /// The holder of an id is not online on this node any more, and nowhere if that is `for_good`.
+    fn hide(&self, guard: &mut PresenceGuard<'_>, for_good: bool) {
+        if std::mem::take(&mut guard.state.is_shown) {
+            let mut watches = self.watches.lock();
+            self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
+            watches.set_here(guard.id, false, guard.flushes);
+            let mut former = Vec::new();
+            if for_good {
+                watches.set_places(guard.id, guard.flushes, |places| {
+                    former.extend(places.drain(..).map(|(node, number)| (node.get(), number)));
+                });
+            }
+            self.neighbours.tell_unwatched(guard.id.as_str(), guard.id, for_good, former);
+        }
+    }
+
+    /// Shows the client of an id on this node to those that begin to watch it.
+    fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
+        if let Some(peer) = PeerHandle::find_with(&self.peers, id, |_| true) {
+            self.enter(&peer, flushes, |guard| self.show(guard));
+        }
+    }
+
+    // Connections that come and go.
+
+    /// A connection has got its id. Its peer may be in rooms from before.
+    pub fn opened(&self, peer: &PeerHandle) {
+        let mut flushes = Vec::new();
+        let is_elsewhere = || self.neighbours.members.lock().has_peer(peer.id());
+        if self.store.presence(peer.id()).is_some() || self.watches.is_watched(peer.id()) || is_elsewhere() {
+            self.enter(peer, &mut flushes, |_| {});
+        }
+    }
+
+    /// Tells a client of changes for which it had no room when they happened.
+    pub fn catch_up(&self, peer: &PeerHandle, flushes: &mut Vec<Flush>) {
+        let Some(presence) = self.store.presence(peer.id()) else { return };
+        let mut guard = presence.lock(peer.id(), flushes);
+        if guard.state.is_of(peer) {
+            for room in &guard.state.rooms {
+                room.lock().catch_up(guard.id, STATE_PART, guard.flushes);
+            }
+            if presence.has_missed() && !guard.state.watched.is_empty() {
+                self.tell_of_all_watched(&mut guard, peer);
+            }
+        }
+    }
+
+    /// A connection has lost its id. Its peer stays in its rooms while it may come back.
+    pub fn departed(&self, peer: &PeerHandle, parting: Parting) {
+        let mut flushes = Vec::new();
+        let Some(presence) = self.store.presence(peer.id()) else { return };
+        let mut guard = presence.lock(peer.id(), &mut flushes);
+        if guard.state.is_retired || !guard.state.is_of(peer) {
+            return;
+        }
+        let reclaim = self.router.live_config().load().limits.reclaim_timeout;
+        let patience = millis(match parting {
+            Parting::ForGood => Duration::ZERO,
+            Parting::PageGone => reclaim.min(RELOAD_TIME),
+            Parting::Lost => reclaim,
+        });
+        if patience == 0 {
+            self.remove_from_all(&mut guard, true);
+            self.store.retire_if_unused(&mut guard);
+        } else {
+            let until = self.router.clock().now().saturating_add(patience);
+            guard.state.away_until = Some(until);
+            self.store.visit(until, peer.id());
+        }
+    }
+
+    /// Makes a presence that of a connection. Its client may have been in rooms on another node. A stranger that has got the id
+    /// is not in the rooms of the one before, and a client whose proof does not list a room any more is not in it.
+    fn adopt(
+        &self,
+        guard: &mut PresenceGuard<'_>,
+        peer: &PeerHandle,
+        (token, rights): (Token, Option<RoomRights>),
+    ) {
+        if guard.state.is_of(peer) {
+            return;
+        }
+        if guard.state.token.as_ref() != Some(&token) {
+            self.remove_from_all(guard, true);
+        }
+        let state = &mut *guard.state;
+        state.digest = self.neighbours.digest(&token);
+        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
+        state.announced = self.neighbours.next_number();
+        state.rights = rights;
+        let mut known = std::mem::take(&mut state.rooms);
+        let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
+        known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
+        for id in elsewhere.iter().filter_map(RoomName::watched).filter(|id| id != peer.id()) {
+            if !state.watched.contains(id.as_str()) {
+                state.watched.push(id.as_str());
+                self.watches.lock().add(id.as_str(), guard.presence);
+            }
+        }
+        for id in guard.state.watched.iter() {
+            self.neighbours.tell_of_watched(id, guard.id, &guard.state);
+        }
+        if !guard.state.watched.is_empty() {
+            self.limits.charge_on_credit(guard.presence, guard.state.watched.len());
+            self.tell_of_all_watched(guard, peer);
+        }
+        for room in known {
+            if guard.state.right_in(room.name()).is_err() {
+                self.remove(guard, &room, true);
+                continue;
+            }
+            let mut members = room.lock();
+            if guard.state.room(room.name().as_str()).is_some()
+                || !members.come_back(Own::new(peer, guard.state.digest, None))
+            {
+                continue;
+            }
+            self.limits.charge_on_credit(guard.presence, members.len());
+            // It may have been more than a listener before.
+            if guard.state.check_speaker(room.name()).is_err() {
+                members.set_data(peer.id(), None, guard.flushes);
+            }
+            self.neighbours.tell_of_member(&mut members, peer.id());
+            members.catch_up(peer.id(), STATE_PART, guard.flushes);
+            drop(members);
+            guard.state.rooms.push(room);
+        }
+        if guard.state.is_shown {
+            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, &guard.state);
+        } else if self.watches.is_watched(peer.id()) {
+            self.show(guard);
+        }
+    }
+
+    /// Ends memberships whose peers did not come back.
+    pub fn sweep(&self) {
+        if self.router.is_closing() {
+            // Its members go to other nodes, which wait for them.
+            return;
+        }
+        self.sweep_left();
+        let now = self.router.clock().now();
+        let mut flushes = Vec::new();
+        while let Some((room, id)) = self.neighbours.next_overdue(now) {
+            if let Some(room) = self.store.room(room.as_str()) {
+                let mut members = room.lock();
+                if members.handover_mut(id.as_str()).is_some_and(|handover| handover.is_over(now)) {
+                    self.end_handover(&mut members, &id, &mut flushes);
+                }
+            }
+        }
+        while let Some((id, presence)) = self.store.next_visit(now) {
+            let mut guard = presence.lock(&id, &mut flushes);
+            if guard.state.is_retired {
+                continue;
+            }
+            if guard.state.away_until.is_some_and(|until| until <= now) {
+                self.remove_from_all(&mut guard, false);
+            }
+            if guard.state.is_shown && !self.watches.is_watched(guard.id) {
+                self.hide(&mut guard, true);
+            }
+            self.store.retire_if_unused(&mut guard);
+        }
+    }
+
+    // The other nodes.
+
+    /// A list of all members of this node, for a node that does not know them. It hears later changes in order with the list.
+    pub fn list_own(&self) -> OwnMembers {
+        let (mut rooms, mut presences) = (self.store.all_rooms(), self.store.all_presences());
+        // In an order that no hash decides.
+        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
+        presences.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        OwnMembers { rooms, presences }
+    }
+
+    /// Continues a list: with one more room, or with all that one more client watches. False at its end.
+    pub fn list_more(&self, list: &mut OwnMembers, mut each: impl FnMut(&ApiKey, &News<'_>)) -> bool {
+        let key = &self.neighbours.key;
+        if let Some(room) = list.rooms.pop() {
+            let members = room.lock();
+            for (id, member) in members.iter() {
+                // One that has moved is away here.
+                if let Some(own) = member.here() {
+                    let (room, data) = (room.name().as_str(), own.data.as_deref());
+                    let (token, number) = (own.token, own.announced());
+                    each(key, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
+                }
+            }
+            return true;
+        }
+        let Some((id, presence)) = list.presences.pop() else { return false };
+        let state = presence.lock_state();
+        let (token, number) = (state.digest, state.announced);
+        let mut watched = |watched: &str| {
+            let room = RoomName::of_watched(watched);
+            let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
+            each(key, &News::Member(news));
+        };
+        state.watched.iter().for_each(&mut watched);
+        // One that has moved is away here.
+        if state.is_shown && (state.away_until.is_none() || !self.watches.lock().is_elsewhere(&id)) {
+            watched(id.as_str());
+        }
+        true
+    }
+
+    /// Another node has told something about its members.
+    pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
+        match *news {
+            News::Member(MemberNews { room, id, token, number, data }) => {
+                if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
+                    let is_new = self.neighbours.members.lock().add(node, &name, &id, token);
+                    match name.watched() {
+                        None => self.store.with_room(None, name, |members| {
+                            members.note_elsewhere(&id, (node, number), data, flushes);
+                        }),
+                        Some(watched) if watched == id => {
+                            self.watches.lock().set_places(&id, flushes, |places| {
+                                // A list that repeats what is known does not change which node had it last.
+                                if !places.iter().any(|place| place.0 == node && place.1 >= number) {
+                                    places.retain(|place| place.0 != node);
+                                    places.push((node, number));
+                                }
+                            });
+                        }
+                        Some(watched) if is_new => {
+                            self.watches.lock().add_elsewhere(&watched, 1);
+                            self.seek_watched(&watched, flushes);
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+            News::Gone(GoneNews { room, id, for_good, ref former }) => {
+                if let Ok(id) = PeerId::parse(id) {
+                    // Before it is forgotten, so that the event of its end comes from that node alone.
+                    if for_good {
+                        self.end_absence(&id, node, flushes, |_, known| known == room);
+                    }
+                    self.forget(node, room, &id, former, flushes);
+                    if for_good {
+                        self.repeat_connected(&id, |known| known == room);
+                    }
+                }
+            }
+            News::Opened(OpenedNews { id, token }) => {
+                if let Ok(id) = PeerId::parse(id) {
+                    let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
+                    self.end_absence(&id, node, flushes, |state, _| is_stranger(state));
+                    self.repeat_connected(&id, |_| true);
+                }
+            }
+            News::Message(MessageNews { room, from, heard, ref except, text }) => {
+                if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
+                    let message = Frame::of_text(text);
+                    room.lock().deliver_here(&from, message, heard, except, flushes);
+                }
+            }
+            News::Private(PrivateNews { room, from, heard, to, text }) => {
+                if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
+                    let message = Frame::of_text(text);
+                    room.lock().deliver_to(to, &from.in_rooms(), message, heard, flushes);
+                }
+            }
+        }
+    }
+
+    /// After an outage, an id may have clients on two nodes. Where another node's news end the absence of one of them, the other one may
+    /// be forgotten too: it is still a member.
+    fn repeat_connected(&self, id: &PeerId, is_meant: impl Fn(&str) -> bool) {
+        let Some(presence) = self.store.presence(id) else { return };
+        let mut state = presence.lock_state();
+        if !state.peer.as_ref().is_some_and(PeerHandle::is_current) {
+            return;
+        }
+        for room in state.rooms.iter().filter(|room| is_meant(room.name().as_str())) {
+            let mut members = room.lock();
+            members.own_mut(id).into_iter().for_each(Own::announce_again);
+            self.neighbours.tell_of_member(&mut members, id);
+        }
+        let is_meant = |id: &str| is_meant(RoomName::of_watched(id).as_str());
+        let shown = state.is_shown.then(|| id.as_str());
+        let watched = state.watched.iter().chain(shown).filter(|id| is_meant(id));
+        let watched: Vec<String> = watched.map(str::to_owned).collect();
+        if !watched.is_empty() {
+            state.announced = self.neighbours.next_number();
+        }
+        watched.iter().for_each(|watched| self.neighbours.tell_of_watched(watched, id, &state));
+    }
+
+    /// Another node begins to list all its members.
+    pub fn begin_list(&self, node: NodeId) {
+        self.neighbours.members.lock().begin_list(node);
+    }
+
+    /// Another node has listed all its members: it does not have others any more.
+    pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
+        let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
+        unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &[], flushes));
+    }
+
+    /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
+    /// one, which lost its lease. Then they have gone. If it has left as planned, that is the reclaim timeout.
+    pub fn lose_node(&self, node: NodeId, has_left: bool, lease: Duration) {
+        let reclaim = self.router.live_config().load().limits.reclaim_timeout;
+        let patience = millis(if has_left { reclaim } else { lease });
+        let until = self.router.clock().now().saturating_add(patience);
+        self.neighbours.members.lock().note_left(node, until);
+        if patience == 0 {
+            self.sweep_left();
+        }
+    }
+
+    fn sweep_left(&self) {
+        let (gone, mut flushes) =
+            (self.neighbours.members.lock().take_left(self.router.clock().now()), Vec::new());
+        for node in gone {
+            let all = self.neighbours.members.lock().of_node(node, |_| true);
+            all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &[], &mut flushes));
+        }
+    }
+
+    /// The other nodes with members.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.neighbours.members.lock().nodes()
+    }
+
+    fn forget(&self, node: NodeId, room: &str, id: &PeerId, former: &[(u64, u64)], flushes: &mut Vec<Flush>) {
+        let was_known = self.neighbours.members.lock().remove(node, room, id.as_str());
+        if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
+            if watched == *id {
+                self.watches.lock().set_places(id, flushes, |places| {
+                    places.retain(|(place, number)| {
+                        let is_former =
+                            |(node, until): &(u64, u64)| *place == NodeId::new(*node) && number <= until;
+                        *place != node && !former.iter().any(is_former)
+                    });
+                });
+            } else if was_known && self.watches.lock().add_elsewhere(&watched, -1) {
+                self.store.visit_soon(&watched);
+            }
+            return;
+        }
+        let Some(room) = self.store.room(room) else { return };
+        let mut members = room.lock();
+        self.with_places(&mut members, id, |members| members.forget_elsewhere(id, node, former, flushes));
+        self.store.retire_if_empty(&mut members);
+    }
+
+    /// Changes a member. Other nodes that are none of its places any more are not remembered either.
+    fn with_places<R>(
+        &self,
+        members: &mut RoomGuard<'_>,
+        id: &PeerId,
+        act: impl FnOnce(&mut RoomGuard<'_>) -> R,
+    ) -> R {
+        let before: Vec<NodeId> = members.nodes_of(id).collect();
+        let result = act(members);
+        let gone = before.into_iter().filter(|node| !members.nodes_of(id).any(|other| other == *node));
+        for node in gone {
+            self.neighbours.members.lock().remove(node, members.room.name().as_str(), id.as_str());
+        }
+        result
+    }
+
+    /// A peer that is away on this node will not come back to some of its rooms, as another node has told.
+    fn end_absence(
+        &self,
+        id: &PeerId,
+        node: NodeId,
+        flushes: &mut Vec<Flush>,
+        ends: impl Fn(&State, &str) -> bool,
+    ) {
+        let Some(presence) = self.store.presence(id) else { return };
+        let mut guard = presence.lock(id, flushes);
+        if guard.state.away_until.is_none() {
+            return;
+        }
+        let rooms = std::mem::take(&mut guard.state.rooms);
+        let (gone, stay) = rooms.into_iter().partition(|room| ends(&guard.state, room.name().as_str()));
+        guard.state.rooms = stay;
+        let gone: Vec<Arc<Room>> = gone;
+        for room in gone {
+            let flushes = &mut *guard.flushes;
+            self.with_places(&mut room.lock(), guard.id, |members| {
+                members.forget_former(guard.id, node, flushes);
+            });
+            self.remove(&mut guard, &room, false);
+        }
+        let ends_watch = |id: &str| ends(&guard.state, RoomName::of_watched(id).as_str());
+        let unwatched: Vec<String> =
+            guard.state.watched.iter().filter(|id| ends_watch(id)).map(str::to_owned).collect();
+        let is_hidden = ends_watch(guard.id.as_str());
+        unwatched.iter().for_each(|id| self.stop_watching(&mut guard, id, false));
+        if is_hidden {
+            self.hide(&mut guard, false);
+        }
+        self.store.retire_if_unused(&mut guard);
+    }
+
+    // Members of this node.
+
+    /// Works on the presence of a connection. `None` if it has lost its id.
+    fn enter<R>(
+        &self,
+        peer: &PeerHandle,
+        flushes: &mut Vec<Flush>,
+        act: impl FnOnce(&mut PresenceGuard<'_>) -> R,
+    ) -> Option<R> {
+        self.store.with_presence(peer.id(), flushes, |guard| {
+            // Behind the lock: a newer connection that is registered since finds this presence.
+            self.adopt(guard, peer, peer.proof()?);
+            Some(act(guard))
+        })
+    }
+
+    /// Works on a room in which the peer is.
+    fn as_member(
+        &self,
+        Requester { peer, flushes, .. }: &mut Requester<'_>,
+        name: &str,
+        act: impl FnOnce(&mut PresenceGuard<'_>, &Arc<Room>) -> Result<(), RoomRefusal>,
+    ) -> Result<(), RoomRefusal> {
+        let presence = self.store.presence(peer.id()).ok_or(RoomRefusal::NotMember)?;
+        let mut guard = presence.lock(peer.id(), flushes);
+        let room = guard.state.room(name).filter(|_| guard.state.is_of(peer)).cloned();
+        let done = act(&mut guard, &room.ok_or(RoomRefusal::NotMember)?);
+        self.store.retire_if_unused(&mut guard);
+        done
+    }
+
+    fn remove_from_all(&self, guard: &mut PresenceGuard<'_>, for_good: bool) {
+        for room in std::mem::take(&mut guard.state.rooms) {
+            self.remove(guard, &room, for_good);
+        }
+        let watched: Vec<String> = guard.state.watched.iter().map(str::to_owned).collect();
+        watched.iter().for_each(|id| self.stop_watching(guard, id, for_good));
+        self.hide(guard, for_good);
+    }
+
+    /// Takes a peer out of one of its rooms, for good.
+    fn part(&self, guard: &mut PresenceGuard<'_>, room: &Arc<Room>) {
+        guard.state.rooms.retain(|known| !Arc::ptr_eq(known, room));
+        self.remove(guard, room, true);
+    }
+
+    /// Takes a member of this node out of a room. If it has gone with that, the others are told.
+    fn remove(&self, guard: &mut PresenceGuard<'_>, room: &Arc<Room>, for_good: bool) {
+        let mut members = room.lock();
+        if members.is_last_here(guard.id) {
+            self.emit(room, guard.id, |peer, room| Event::RoomLeft { peer, room });
+        }
+        let former = if for_good { members.former(guard.id) } else { Vec::new() };
+        let flushes = &mut *guard.flushes;
+        if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, for_good, flushes)) {
+            self.limits.charge_on_credit(guard.presence, members.len());
+        }
+        self.neighbours.tell_gone(room.name(), guard.id, for_good, former);
+        self.store.retire_if_empty(&mut members);
+    }
+
+    /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
+    fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
+        self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
+    }
+}
+
+impl Requester<'_> {
+    fn confirm_ids(&mut self) {
+        if let Some(request) = self.request {
+            self.flushes.extend(self.peer.reply(rooms::done_ids(request)));
+        }
+    }
+}
+
+/// True if a client with these rights may enter the room of a message.
+pub fn may_hear(rights: Option<&RoomRights>, message: &Frame) -> bool {
+    rights.is_none_or(|rights| rooms::room_of(message).is_some_and(|room| rights.right_in(&room).is_some()))
+}
+
+/// Answers a request that has no other answer, if the client wants one.
+fn done(peer: &PeerHandle, request: Option<&str>, room: &Room) -> Option<Flush> {
+    peer.reply(rooms::done(room.name().as_str(), request?))
+}

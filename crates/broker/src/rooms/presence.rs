@@ -1,0 +1,146 @@
+//! A peer that is in rooms: which, and on which connection.
+
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::others::TokenDigest;
+use super::room::Room;
+use super::watched_ids::WatchedIds;
+use crate::rate_limit::RateLimit;
+use crate::router::{Flush, PeerHandle, STATE_PART};
+use crate::wire::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
+
+/// Everything that one peer does in rooms happens under its lock.
+pub(super) struct Presence {
+    state: Mutex<State>,
+    /// The sender of its messages.
+    pub(super) sender: PeerId,
+    /// The rate limit of its deliveries.
+    pub(super) rate: RateLimit,
+    /// The connection that hears of the ids that it watches. Locked behind those.
+    watching: Mutex<Option<PeerHandle>>,
+    /// It had no room to hear of one: it has to hear of all.
+    has_missed: AtomicBool,
+}
+
+/// A presence under its lock.
+pub(super) struct PresenceGuard<'a> {
+    pub(super) id: &'a PeerId,
+    pub(super) presence: &'a Arc<Presence>,
+    pub(super) state: MutexGuard<'a, State>,
+    /// The recipients that have got something.
+    pub(super) flushes: &'a mut Vec<Flush>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The connection that has the id, or had it last. `None` before the first join.
+    pub(super) peer: Option<PeerHandle>,
+    /// The token of that connection.
+    pub(super) token: Option<Token>,
+    /// Of the token, for the other nodes.
+    pub(super) digest: TokenDigest,
+    /// The rooms that it may enter. `None` if they are not private.
+    pub(super) rights: Option<RoomRights>,
+    pub(super) rooms: Vec<Arc<Room>>,
+    pub(super) watched: WatchedIds,
+    /// Those that watch its id know that it is online on this node.
+    pub(super) is_shown: bool,
+    /// The number that its news of watched ids have: new with each connection, so that other nodes know where it was last.
+    pub(super) announced: u64,
+    /// The connection has ended, and the memberships end at this time.
+    pub(super) away_until: Option<u64>,
+    /// The presence is no longer in the map. Look the id up again.
+    pub(super) is_retired: bool,
+}
+
+impl Presence {
+    pub(super) fn new(id: &PeerId) -> Self {
+        Presence {
+            state: Mutex::default(),
+            sender: id.in_rooms(),
+            rate: RateLimit::default(),
+            watching: Mutex::default(),
+            has_missed: AtomicBool::default(),
+        }
+    }
+
+    /// From now on this connection hears of the ids that it watches.
+    pub(super) fn watch_on(&self, peer: &PeerHandle) {
+        *self.watching.lock() = Some(peer.clone());
+        self.has_missed.store(false, Ordering::Relaxed);
+    }
+
+    /// Tells its client of an id that it watches. If there is no room for that now, it has to hear of all of them later.
+    pub(super) fn hear_presence(&self, frame: Frame) -> Option<Flush> {
+        let bytes = frame.len();
+        self.hear_all(iter::once(frame), bytes)
+    }
+
+    /// As [`hear_presence`](Self::hear_presence), of several ids.
+    pub(super) fn hear_all(
+        &self,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        bytes: usize,
+    ) -> Option<Flush> {
+        let peer = self.watching.lock();
+        let told = peer.as_ref().filter(|_| !self.has_missed())?.tell_state(frames, bytes, STATE_PART);
+        if told.is_none() {
+            self.has_missed.store(true, Ordering::Relaxed);
+        }
+        told.flatten()
+    }
+
+    pub(super) fn has_missed(&self) -> bool {
+        self.has_missed.load(Ordering::Relaxed)
+    }
+
+    /// For reading only.
+    pub(super) fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) fn lock<'a>(
+        self: &'a Arc<Self>,
+        id: &'a PeerId,
+        flushes: &'a mut Vec<Flush>,
+    ) -> PresenceGuard<'a> {
+        PresenceGuard { id, presence: self, state: self.state.lock(), flushes }
+    }
+}
+
+impl State {
+    /// True if it is the presence of this connection.
+    pub(super) fn is_of(&self, peer: &PeerHandle) -> bool {
+        self.peer.as_ref().is_some_and(|own| own.connection() == peer.connection())
+    }
+
+    /// True if it has to be remembered.
+    pub(super) fn is_used(&self) -> bool {
+        !self.rooms.is_empty() || !self.watched.is_empty() || self.is_shown
+    }
+
+    /// The right of the client in a room. A proof that does not list it is refused.
+    pub(super) fn right_in(&self, room: &RoomName) -> Result<RoomRight, RoomRefusal> {
+        match &self.rights {
+            Some(rights) => rights.right_in(room.as_str()).ok_or(RoomRefusal::Private),
+            None => Ok(RoomRight::Join),
+        }
+    }
+
+    /// Refuses a client that may only listen in a room.
+    pub(super) fn check_speaker(&self, room: &RoomName) -> Result<(), RoomRefusal> {
+        match self.right_in(room)? {
+            RoomRight::Join => Ok(()),
+            RoomRight::Listen => Err(RoomRefusal::ListenOnly),
+        }
+    }
+
+    /// The room of this name, if the peer is in it.
+    pub(super) fn room(&self, name: &str) -> Option<&Arc<Room>> {
+        self.rooms.iter().find(|room| room.name().as_str() == name)
+    }
+}

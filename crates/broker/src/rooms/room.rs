@@ -1,0 +1,698 @@
+//! One room: its members, and the frames that they get.
+
+use std::collections::BTreeMap;
+use std::iter;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::handover::{Handover, Waiting};
+use super::others::TokenDigest;
+use crate::clock::Clock;
+use crate::dialect::rooms::{self, Change};
+use crate::router::{Flush, PeerHandle, Routed, STATE_PART};
+use crate::wire::{AddressPrefix, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
+
+/// The part of an outbox that state may fill just before a message, which it should not follow.
+const STATE_PART_BEFORE_MESSAGE: usize = STATE_PART / 2;
+
+/// Changes that a client has missed come as a list if they had more bytes than the list, and than this.
+const FEW_CHANGES: usize = 4096;
+
+/// Bytes of a frame about one member, beside the member and its room.
+const CHANGE_OVERHEAD: usize = 320;
+
+/// A room.
+pub(super) struct Room {
+    name: RoomName,
+    clock: Clock,
+    members: Mutex<Members>,
+}
+
+/// The part of a room that its lock guards.
+#[derive(Default)]
+struct Members {
+    /// Sorted, so that lists are the same for everybody.
+    by_id: BTreeMap<PeerId, Member>,
+    /// Bytes of the list of all members.
+    bytes: usize,
+    /// The number of their places on other nodes.
+    places: usize,
+    /// The number of those that have moved lately.
+    handovers: usize,
+    /// The number of its latest change.
+    latest: u64,
+    /// The number of the latest change by which a member has gone.
+    latest_end: u64,
+    /// A connected member of this node may have missed changes.
+    may_lag: bool,
+    /// The room is no longer in the map. Look the name up again.
+    is_retired: bool,
+}
+
+/// A room under its lock.
+pub(super) struct RoomGuard<'a> {
+    pub(super) room: &'a Arc<Room>,
+    members: MutexGuard<'a, Members>,
+}
+
+/// A peer in a room.
+#[derive(Default)]
+pub(super) struct Member {
+    /// On this node.
+    pub(super) own: Option<Own>,
+    /// The other nodes that have told of it, the latest last. Two nodes have it for a while after it has moved.
+    elsewhere: Vec<RemotePart>,
+    /// Its latest move, while that is new.
+    handover: Option<Box<Handover>>,
+    /// The number of the change by which it came.
+    joined: u64,
+    /// The number of its latest change.
+    changed: u64,
+}
+
+/// A member of this node.
+pub(super) struct Own {
+    /// Its connection, or the last one.
+    pub(super) peer: PeerHandle,
+    /// The digest of its token.
+    pub(super) token: TokenDigest,
+    /// The number of the news by which the other nodes know that it has come here; 0 if they have not heard of it. It stays when its data
+    /// change, so a message that is on its way meanwhile is for it.
+    came: u64,
+    /// The number that its news have now: greater than `came` if it was told again that it is here.
+    announced: u64,
+    /// The address of its client. `None` for loopback.
+    address: Option<AddressPrefix>,
+    /// Its public data, as JSON text.
+    pub(super) data: Option<Box<str>>,
+    /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.
+    heard: u64,
+    /// Another node has told of it while it was away here.
+    has_moved: bool,
+}
+
+/// A member of another node, as that node has told.
+struct RemotePart {
+    node: NodeId,
+    /// The number of the news by which it came there. News with the same number change its data only.
+    number: u64,
+    data: Option<Box<str>>,
+    /// The member was there before it came here.
+    is_former: bool,
+}
+
+/// The way of a message to the members of other nodes.
+#[derive(Default)]
+pub(super) struct Onward {
+    /// The nodes that deliver it to members, and the number of the latest news that this one has of the room from each.
+    pub(super) nodes: BTreeMap<NodeId, u64>,
+    /// Members of two nodes, and the one that delivers it to each; `None` is this one, now or later.
+    pub(super) moving: Vec<(PeerId, Option<NodeId>)>,
+}
+
+impl Room {
+    pub(super) fn new(name: RoomName, clock: Clock) -> Self {
+        Room { name, clock, members: Mutex::default() }
+    }
+
+    pub(super) fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    /// The frame about a change of a member.
+    fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Frame {
+        rooms::changed(change, self.name.as_str(), id.as_str(), data)
+    }
+
+    pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
+        RoomGuard { room: self, members: self.members.lock() }
+    }
+}
+
+impl Own {
+    pub(super) fn new(peer: &PeerHandle, token: TokenDigest, data: Option<&str>) -> Self {
+        let (address, data) = (AddressPrefix::of_remote(peer.address()), data.map(Box::from));
+        let (came, announced, heard) = (0, 0, 0);
+        Own { peer: peer.clone(), token, came, announced, address, data, heard, has_moved: false }
+    }
+
+    /// This part replaces another one of the same member, which other nodes may know.
+    fn follow(&mut self, before: &Own) {
+        self.came = before.came;
+        if self.peer.connection() == before.peer.connection() && !before.has_moved {
+            self.announced = before.announced;
+        }
+    }
+
+    /// The number of the news of this member, for which there is a new one if the member has come now.
+    pub(super) fn announce(&mut self, next: impl FnOnce() -> u64) -> u64 {
+        if self.announced == 0 {
+            self.announced = next();
+            self.came = if self.came == 0 { self.announced } else { self.came };
+        }
+        self.announced
+    }
+
+    /// The other nodes have to hear again that it is here.
+    pub(super) fn announce_again(&mut self) {
+        self.announced = 0;
+    }
+
+    /// The number that its news have.
+    pub(super) fn announced(&self) -> u64 {
+        self.announced
+    }
+}
+
+impl RoomGuard<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.members.by_id.len()
+    }
+
+    /// Says what contradicts itself in it. `latest` is the number of the latest news of this node.
+    pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
+        let Members { by_id, bytes, places, handovers, latest: changed, .. } = &*self.members;
+        let wrong = |what: &str, id: &PeerId| Some(format!("room {}: {id}: {what}", self.room.name));
+        if *bytes != by_id.iter().map(|(id, member)| member.bytes(id)).sum::<usize>() {
+            return Some(format!("room {}: bytes of the list", self.room.name));
+        }
+        if *places != by_id.values().map(|member| member.elsewhere.len()).sum::<usize>() {
+            return Some(format!("room {}: places of members", self.room.name));
+        }
+        if *handovers != by_id.values().filter(|member| member.handover.is_some()).count() {
+            return Some(format!("room {}: members that have moved", self.room.name));
+        }
+        by_id.iter().find_map(|(id, member)| {
+            if member.own.is_none() && member.elsewhere.is_empty() {
+                return wrong("is nowhere", id);
+            }
+            if member.joined > member.changed || member.changed > *changed {
+                return wrong("numbers of changes", id);
+            }
+            let own = member.own.as_ref()?;
+            if own.came > own.announced || own.announced > latest || own.heard > *changed {
+                return wrong("numbers of news", id);
+            }
+            None
+        })
+    }
+
+    /// The other nodes that have told of a member.
+    pub(super) fn nodes_of(&self, id: &PeerId) -> impl Iterator<Item = NodeId> {
+        self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere).map(|place| place.node)
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.members.is_retired
+    }
+
+    /// True if nobody is left: from now on the room is retired.
+    pub(super) fn retire_if_empty(&mut self) -> bool {
+        self.members.is_retired = self.members.by_id.is_empty();
+        self.members.is_retired
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Member)> {
+        self.members.by_id.iter()
+    }
+
+    /// The members behind an id.
+    pub(super) fn behind(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
+        let behind = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.members.by_id.range::<str, _>((behind, Bound::Unbounded))
+    }
+
+    /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which it has few on this node.
+    pub(super) fn has_place_for(&self, newcomer: &PeerHandle, most: usize) -> bool {
+        let free = most.saturating_sub(self.len());
+        if free > most / 10 {
+            return true;
+        }
+        let address = AddressPrefix::of_remote(newcomer.address());
+        let is_from_there = |member: &&Member| {
+            let own = member.own.as_ref();
+            address.is_some() && own.is_some_and(|own| own.address == address)
+        };
+        let few = (most / 100).max(1);
+        free > 0 && self.members.by_id.values().filter(is_from_there).count() < few
+    }
+
+    pub(super) fn contains(&self, id: &PeerId) -> bool {
+        self.members.by_id.contains_key(id)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Member> {
+        self.members.by_id.get(id)
+    }
+
+    fn own(&self, id: &PeerId) -> Option<&Own> {
+        self.get(id.as_str())?.own.as_ref()
+    }
+
+    /// The part of a member that is on this node.
+    pub(super) fn own_mut(&mut self, id: &PeerId) -> Option<&mut Own> {
+        self.members.by_id.get_mut(id)?.own.as_mut()
+    }
+
+    /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
+    pub(super) fn is_last_here(&self, id: &PeerId) -> bool {
+        let member = self.get(id.as_str());
+        member.is_some_and(|member| {
+            member.own.as_ref().is_some_and(|own| !own.has_moved || member.elsewhere.is_empty())
+        })
+    }
+
+    // Changes. All other members of this node hear of each.
+
+    /// Adds a member of this node, or sets its data. It gets the list later.
+    pub(super) fn admit(&mut self, mut own: Own, flushes: &mut Vec<Flush>) {
+        let id = own.peer.id().clone();
+        self.alter(&id, flushes, |member| {
+            member.own.iter().for_each(|before| own.follow(before));
+            member.own = Some(own);
+        });
+    }
+
+    /// Sets the data of a member of this node. False if it has them already.
+    pub(super) fn set_data(&mut self, id: &PeerId, data: Option<&str>, flushes: &mut Vec<Flush>) -> bool {
+        self.alter(id, flushes, |member| {
+            member.own.iter_mut().for_each(|own| own.data = data.map(Box::from));
+        })
+    }
+
+    /// Adds a member of another node, or sets its data. A list that repeats what is known does not change which node had it last.
+    pub(super) fn note_elsewhere(
+        &mut self,
+        id: &PeerId,
+        (node, number): (NodeId, u64),
+        data: Option<&str>,
+        flushes: &mut Vec<Flush>,
+    ) {
+        self.alter(id, flushes, |member| {
+            let known = member.elsewhere.iter_mut().find(|place| place.node == node);
+            if let Some(known) = known.filter(|known| known.number >= number) {
+                known.data = data.map(Box::from);
+                return;
+            }
+            member.elsewhere.retain(|place| place.node != node);
+            member.elsewhere.push(RemotePart { node, number, data: data.map(Box::from), is_former: false });
+            // If it is connected here, that news is late, or both nodes have a client in an outage.
+            member.own.iter_mut().for_each(|own| own.has_moved |= !own.peer.is_current());
+        });
+    }
+
+    /// This node does not expect a member back. One that has parted for good is a member no more, whatever other nodes have
+    /// told. False if the others notice nothing.
+    pub(super) fn remove(&mut self, id: &PeerId, for_good: bool, flushes: &mut Vec<Flush>) -> bool {
+        self.alter(id, flushes, |member| {
+            member.own = None;
+            member.elsewhere.retain(|_| !for_good);
+        })
+    }
+
+    /// Another node has told that a member has parted, or that a stranger has its id. Nobody needs to hear its data from that node, or
+    /// from one where it was before it was here: that one hears the same.
+    pub(super) fn forget_former(&mut self, id: &PeerId, node: NodeId, flushes: &mut Vec<Flush>) {
+        if self.is_last_here(id) {
+            self.alter(id, flushes, |member| {
+                member.elsewhere.retain(|place| place.node != node && !place.is_former)
+            });
+        }
+    }
+
+    /// Another node does not have a member any more, and it is not where it was before either.
+    pub(super) fn forget_elsewhere(
+        &mut self,
+        id: &PeerId,
+        node: NodeId,
+        former: &[(u64, u64)],
+        flushes: &mut Vec<Flush>,
+    ) {
+        self.alter(id, flushes, |member| {
+            member.elsewhere.retain(|place| {
+                let is_former =
+                    |(node, number): &(u64, u64)| place.node == NodeId::new(*node) && place.number <= *number;
+                place.node != node && !former.iter().any(is_former)
+            });
+        });
+    }
+
+    /// The nodes on which a member was before it came here, with the numbers of their news.
+    pub(super) fn former(&self, id: &PeerId) -> Vec<(u64, u64)> {
+        let places = self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere);
+        places.filter(|place| place.is_former).map(|place| (place.node.get(), place.number)).collect()
+    }
+
+    /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
+    fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
+        let Members { by_id, bytes, places, handovers, .. } = &mut *self.members;
+        let before = by_id.get(id).map(|member| member.data().map(Box::<str>::from));
+        *bytes -= by_id.get(id).map_or(0, |member| member.bytes(id));
+        let member = by_id.entry(id.clone()).or_default();
+        *places -= member.elsewhere.len();
+        *handovers -= usize::from(member.handover.is_some());
+        member.change_place(&self.room.clock, act);
+        *places += member.elsewhere.len();
+        let has_gone = member.own.is_none() && member.elsewhere.is_empty();
+        let change = match before {
+            None => (!has_gone).then_some(Change::Joined),
+            Some(_) if has_gone => Some(Change::Left),
+            Some(before) => (before.as_deref() != member.data()).then_some(Change::Updated),
+        };
+        if has_gone {
+            by_id.remove(id);
+        } else {
+            *bytes += member.bytes(id);
+            *handovers += usize::from(member.handover.is_some());
+        }
+        if let Some(change) = change {
+            self.tell_change(id, change, flushes);
+        }
+        change.is_some()
+    }
+
+    /// Numbers a change, and tells all other members of this node that have heard everything before it. The others
+    /// [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
+    fn tell_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
+        let room = self.room;
+        let Members { by_id, latest, latest_end, may_lag, .. } = &mut *self.members;
+        let before = *latest;
+        *latest += 1;
+        let mut frame = room.change(change, id, by_id.get(id).and_then(Member::data));
+        match by_id.get_mut(id) {
+            None => *latest_end = *latest,
+            Some(member) => {
+                member.changed = *latest;
+                if matches!(change, Change::Joined) {
+                    member.joined = *latest;
+                }
+            }
+        }
+        for (other, member) in by_id.iter_mut() {
+            let Some(own) = member.own.as_mut().filter(|own| own.heard == before) else { continue };
+            if other == id {
+                own.heard = *latest;
+                continue;
+            }
+            let frame = frame.share();
+            let bytes = frame.len();
+            match own.peer.tell_state(iter::once(frame), bytes, STATE_PART) {
+                None => *may_lag = true,
+                Some(flush) => {
+                    own.heard = *latest;
+                    flushes.extend(flush);
+                }
+            }
+        }
+    }
+
+    /// Tells a member of the changes that it has missed, if its client has room for them now. Of each other member it hears the
+    /// latest change only, or a new list if that is shorter, or if somebody has gone.
+    pub(super) fn catch_up(&mut self, id: &PeerId, part: usize, flushes: &mut Vec<Flush>) {
+        let latest = self.members.latest;
+        let Some(own) = self.own(id).filter(|own| own.heard < latest) else { return };
+        let (state, peer) = (self.missed(id, own.heard), own.peer.clone());
+        let bytes = state.iter().map(Frame::len).sum();
+        match peer.tell_state(state.into_iter(), bytes, part) {
+            None => self.members.may_lag = true,
+            Some(flush) => {
+                flushes.extend(flush);
+                self.own_mut(id).into_iter().for_each(|own| own.heard = latest);
+            }
+        }
+    }
+
+    /// As [`catch_up`](Self::catch_up), for all members that get a message, so that it does not come before the changes in front of it.
+    /// Only to a client for whom very much waits it does.
+    pub(super) fn catch_up_before_message(&mut self, flushes: &mut Vec<Flush>) {
+        if !self.members.may_lag {
+            return;
+        }
+        let latest = self.members.latest;
+        let lags = |own: &Own| own.heard < latest && own.peer.is_current();
+        let own = self.iter().filter(|(_, member)| member.own.as_ref().is_some_and(lags));
+        let lagging: Vec<PeerId> = own.map(|(id, _)| id.clone()).collect();
+        self.members.may_lag = false;
+        lagging.iter().for_each(|id| self.catch_up(id, STATE_PART_BEFORE_MESSAGE, flushes));
+    }
+
+    /// The changes behind one, for a member.
+    fn missed(&self, to: &PeerId, heard: u64) -> Vec<Frame> {
+        let of_others = || self.others(to).filter(|(_, member)| member.changed > heard);
+        let bytes: usize = of_others().map(|(id, member)| member.bytes(id) + CHANGE_OVERHEAD).sum();
+        let Members { latest_end, bytes: of_list, .. } = *self.members;
+        if heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
+            return vec![self.list(None)];
+        }
+        let mut changes: Vec<_> = of_others().collect();
+        changes.sort_unstable_by_key(|(_, member)| member.changed);
+        let frame = |(id, member): (&PeerId, &Member)| {
+            let change = if member.joined > heard { Change::Joined } else { Change::Updated };
+            self.room.change(change, id, member.data())
+        };
+        changes.into_iter().map(frame).collect()
+    }
+
+    /// Bytes of the list if a member joins with these data, or gets them.
+    pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
+        let before = self.get(id.as_str()).map_or(0, |member| member.bytes(id));
+        self.members.bytes - before + rooms::member_bytes(id.as_str(), data)
+    }
+
+    /// A member has a new connection on this node, and keeps its data. False if it is none.
+    pub(super) fn come_back(&mut self, mut own: Own) -> bool {
+        let Members { by_id, handovers, .. } = &mut *self.members;
+        let Some(member) = by_id.get_mut(own.peer.id()) else { return false };
+        own.data = member.data().map(Box::from);
+        member.own.iter().for_each(|before| own.follow(before));
+        *handovers -= usize::from(member.handover.is_some());
+        member.change_place(&self.room.clock, |member| {
+            member.own = Some(own);
+            member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
+        });
+        *handovers += usize::from(member.handover.is_some());
+        true
+    }
+
+    // Members that have moved.
+
+    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one. `ask` asks a node to
+    /// answer when it has no message for a member any more, if it can be asked.
+    pub(super) fn moving(
+        &mut self,
+        from: &PeerId,
+        only: Option<&str>,
+        ask: impl Fn(&PeerId, &mut Handover) -> bool,
+    ) -> Vec<PeerId> {
+        let Members { by_id, handovers, .. } = &mut *self.members;
+        let mut moving = Vec::new();
+        if *handovers == 0 {
+            return moving;
+        }
+        let now = self.room.clock.now();
+        for (id, member) in by_id.iter_mut() {
+            let is_meant = only.map_or(id != from, |only| id.as_str() == only);
+            let Some(handover) = member.handover.as_mut().filter(|_| is_meant) else { continue };
+            if handover.is_asked() || (!handover.is_over(now) && ask(id, handover)) {
+                moving.push(id.clone());
+            } else {
+                member.handover = None;
+                *handovers -= 1;
+            }
+        }
+        moving
+    }
+
+    /// The move of a member, if messages wait for its end.
+    pub(super) fn handover_mut(&mut self, id: &str) -> Option<&mut Handover> {
+        let handover = self.members.by_id.get_mut(id)?.handover.as_mut();
+        handover.filter(|handover| handover.is_asked()).map(Box::as_mut)
+    }
+
+    /// The move of a member has ended. Returns the messages that waited for that.
+    pub(super) fn end_handover(&mut self, id: &str) -> Vec<Waiting> {
+        let Members { by_id, handovers, .. } = &mut *self.members;
+        let handover = by_id.get_mut(id).and_then(|member| member.handover.take());
+        *handovers -= usize::from(handover.is_some());
+        handover.map(|handover| handover.into_waiting()).unwrap_or_default()
+    }
+
+    /// Answers a member with the list of all members.
+    pub(super) fn answer_with_list(&mut self, to: &PeerHandle, request: Option<&str>) -> Option<Flush> {
+        let (list, latest) = (self.list(request), self.members.latest);
+        self.own_mut(to.id()).into_iter().for_each(|own| own.heard = latest);
+        to.reply(list)
+    }
+
+    fn list(&self, request: Option<&str>) -> Frame {
+        let members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
+        rooms::members(self.room.name.as_str(), members, request)
+    }
+
+    /// The way of a message to all other members that this node does not deliver.
+    pub(super) fn onward(&self, from: &PeerId) -> Onward {
+        let mut onward = Onward::default();
+        if self.members.places == 0 {
+            return onward;
+        }
+        for (id, member) in self.others(from) {
+            if member.waits() {
+                onward.moving.push((id.clone(), None));
+                continue;
+            }
+            let node = member.node();
+            if let Some((node, number)) = node {
+                let heard = onward.nodes.entry(node).or_default();
+                *heard = number.max(*heard);
+            }
+            if member.own.iter().len() + member.elsewhere.len() > 1 {
+                onward.moving.push((id.clone(), node.map(|(node, _)| node)));
+            }
+        }
+        onward
+    }
+
+    /// Sends a message to all other members of this node. Returns the number of those that do not get it: too much waits for them.
+    pub(super) fn deliver_to_others(
+        &mut self,
+        from: &PeerId,
+        sender: &PeerId,
+        mut message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> usize {
+        self.catch_up_before_message(flushes);
+        let own = self.others(from).filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
+        own.filter(|own| own.deliver(sender, message.share(), flushes).is_err()).count()
+    }
+
+    /// The members whose messages a node delivers.
+    pub(super) fn of_node(&self, node: NodeId) -> impl Iterator<Item = &PeerId> {
+        let is_of_node =
+            move |member: &Member| !member.waits() && member.node().is_some_and(|(its, _)| its == node);
+        self.iter().filter(move |(_, member)| is_of_node(member)).map(|(id, _)| id)
+    }
+
+    /// Sends a message from another node to the members of this one of which that node had heard. `except` is sorted: those get
+    /// it from a third node.
+    pub(super) fn deliver_here(
+        &mut self,
+        from: &PeerId,
+        mut message: Frame,
+        heard: u64,
+        except: &[&str],
+        flushes: &mut Vec<Flush>,
+    ) {
+        self.catch_up_before_message(flushes);
+        let sender = from.in_rooms();
+        for (id, member) in self.others(from) {
+            // One that is not here any more, which its sender does not know yet, is sought.
+            if let Some(own) = member.own.as_ref().filter(|own| own.came <= heard)
+                && except.binary_search(&id.as_str()).is_err()
+            {
+                // Nobody is told if it has too much to read.
+                let _ = own.deliver(&sender, message.share(), flushes);
+            }
+        }
+    }
+
+    /// As [`deliver_here`](Self::deliver_here), for one member.
+    pub(super) fn deliver_to(
+        &mut self,
+        to: &str,
+        sender: &PeerId,
+        message: Frame,
+        heard: u64,
+        flushes: &mut Vec<Flush>,
+    ) {
+        self.catch_up_before_message(flushes);
+        let own = self.get(to).and_then(|member| member.own.as_ref());
+        if let Some(own) = own.filter(|own| own.came <= heard) {
+            // Its sender has got its answer.
+            let _ = own.deliver(sender, message, flushes);
+        }
+    }
+
+    fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {
+        self.iter().filter(move |(other, _)| *other != id)
+    }
+}
+
+impl Member {
+    fn bytes(&self, id: &PeerId) -> usize {
+        rooms::member_bytes(id.as_str(), self.data())
+    }
+
+    /// Changes it, and notes if another node delivers its messages from now on.
+    fn change_place(&mut self, clock: &Clock, act: impl FnOnce(&mut Member)) {
+        let before = self.place();
+        act(self);
+        if let (Some(before), Some(place)) = (before, self.place())
+            && before != place
+        {
+            let now = clock.now();
+            let known = self.handover.take().filter(|known| known.is_asked() || !known.is_over(now));
+            self.handover.insert(known.unwrap_or_else(|| Box::new(Handover::new(now)))).leave(before);
+        }
+    }
+
+    /// The node that delivers its messages: `None` is this one.
+    fn place(&self) -> Option<Option<NodeId>> {
+        match self.here() {
+            Some(_) => Some(None),
+            None => self.elsewhere.last().map(|place| Some(place.node)),
+        }
+    }
+
+    /// True if its messages wait until its old node has none for it.
+    fn waits(&self) -> bool {
+        self.handover.as_ref().is_some_and(|handover| handover.is_asked())
+    }
+
+    /// The node that delivers its messages, if that is another one, and the number of that node's news of it.
+    pub(super) fn node(&self) -> Option<(NodeId, u64)> {
+        let place = self.elsewhere.last().filter(|_| self.here().is_none());
+        place.map(|place| (place.node, place.number))
+    }
+
+    /// Its public data, as JSON text: those of the node that delivers its messages.
+    pub(super) fn data(&self) -> Option<&str> {
+        match (self.here(), self.elsewhere.last(), &self.own) {
+            (Some(own), ..) | (None, None, Some(own)) => own.data.as_deref(),
+            (None, Some(place), _) => place.data.as_deref(),
+            (None, None, None) => None,
+        }
+    }
+
+    /// True if it is on this node, or was and may come back.
+    pub(super) fn is_here(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// The member, if this node delivers its messages.
+    pub(super) fn here(&self) -> Option<&Own> {
+        self.own.as_ref().filter(|own| !own.has_moved)
+    }
+}
+
+impl Own {
+    /// Sends a message to this member. While it is away, the message waits for it.
+    pub(super) fn deliver(
+        &self,
+        sender: &PeerId,
+        message: Frame,
+        flushes: &mut Vec<Flush>,
+    ) -> Result<(), RoomRefusal> {
+        accepted(self.peer.deliver(sender, MessageKind::Room, message), flushes)
+    }
+}
+
+/// The answer to the sender of a message for one member.
+pub(super) fn accepted(routed: Routed, flushes: &mut Vec<Flush>) -> Result<(), RoomRefusal> {
+    match routed.promise(flushes) {
+        // With the key, its senders go too.
+        Ok(()) | Err(DropReason::KeyRevoked) => Ok(()),
+        Err(_) => Err(RoomRefusal::MemberBusy),
+    }
+}

@@ -1,0 +1,33 @@
+//! The holders of ids, and the messages for them.
+//!
+//! Plain Rust: no runtime, no HTTP, no JSON. A session registers a peer in a [`Realm`], routes ready-made frames to ids,
+//! and is told what happened. Time comes from a [`Clock`](crate::clock::Clock) and passes only in [`Realm::sweep`], so tests drive both.
+//!
+//! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`] with its `slots`; `routed`; `guard`, a slot under its
+//! lock; what a realm does; [`PeerHandle`] and what else belongs to a client.
+
+mod cluster;
+mod contacts;
+mod guard;
+mod lease;
+mod outbox;
+mod outgoing;
+mod queue;
+mod realm;
+mod remote;
+mod routed;
+mod shared;
+mod slot;
+mod slots;
+mod state;
+
+pub use cluster::Cluster;
+pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
+pub use outbox::{Outbox, STATE_PART, Writer};
+pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
+pub use realm::{Backlog, Holder};
+pub use remote::Located;
+pub use routed::{Flush, Routed};
+pub use shared::{ExpireNotice, Router};
+pub use slots::{ClientQuota, Realm};
+pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};

@@ -1,0 +1,717 @@
+//! A slot under its lock.
+//!
+//! Everything that changes a slot goes through [`Realm::with`], [`Realm::with_id`] or [`Realm::with_live`]. When they end, the slot is retired if
+//! nothing is left of it, it is unlocked, and the senders that lost something here are told.
+
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::outbox::{Outbox, Shed};
+use super::outgoing::{ForwardOutcome, Outgoing};
+use super::queue::{Drained, Overflow, QueueEnd};
+use super::routed::{Flush, Routed, drop_message};
+use super::slot::{Slot, ping_interval};
+use super::slots::Realm;
+use super::state::{
+    Conn, ConnectionInfo, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
+};
+use crate::clock::millis;
+use crate::config::Limits;
+use crate::events::{Connected, Count, Disconnected, Event, Outcome};
+use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind};
+
+pub(super) struct Guard<'a> {
+    pub(super) realm: &'a Realm,
+    pub(super) slot: &'a Arc<Slot>,
+    state: MutexGuard<'a, State>,
+    /// Senders that lost all their messages that waited here, and have to be told.
+    pub(super) senders_to_notify: Vec<PeerId>,
+}
+
+// The only ways to a guard.
+impl Realm {
+    /// Works on a slot under its lock. It may be retired: then it has no holder and no queue.
+    pub(super) fn with<R>(&self, slot: &Arc<Slot>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        Guard::lock(self, slot).act(act)
+    }
+
+    /// Works on the slot of an id under its lock. Afterwards the slot remains only if it is not vacant.
+    pub(super) fn with_id<R>(&self, id: &PeerId, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        self.with_live(self.find_or_create(id), act)
+    }
+
+    /// Works on a slot that was just found, or on its successor if it was retired since.
+    pub(super) fn with_live<R>(&self, mut slot: Arc<Slot>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        loop {
+            let guard = Guard::lock(self, &slot);
+            if !guard.retired {
+                return guard.act(act);
+            }
+            drop(guard);
+            slot = self.find_or_create(&slot.id);
+        }
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl<'a> Guard<'a> {
+    fn lock(realm: &'a Realm, slot: &'a Arc<Slot>) -> Self {
+        Guard { realm, slot, state: slot.lock(), senders_to_notify: Vec::new() }
+    }
+
+    /// Retires the slot if it is vacant, and unlocks it. Returns the senders that have to be told.
+    fn unlock(mut self) -> Vec<PeerId> {
+        self.note_backlog();
+        self.bound_memory();
+        self.retire_if_vacant();
+        self.senders_to_notify
+    }
+
+    /// Marks a client that reads slowly, so that a scrape finds it without a lock of each slot.
+    fn note_backlog(&self) {
+        if let Some(conn) = self.conn.as_ref().filter(|conn| conn.outbox.is_blocked()) {
+            self.slot.set_backlog(true);
+            self.realm.router.counters().largest_outbox.note(conn.outbox.held() as u64);
+        }
+    }
+
+    // Under the slot's lock: a thread that finds the slot retired must find the map without it.
+    fn retire_if_vacant(&mut self) {
+        if self.retired || !self.is_vacant() {
+            return;
+        }
+        if !self.slot.is_rested(|| self.realm.router.now()) {
+            return self.slot.set_due(true);
+        }
+        self.retired = true;
+        self.realm.remove(self.slot);
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.realm.router.now()
+    }
+
+    fn act<R>(mut self, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let (realm, slot) = (self.realm, self.slot);
+        let result = act(&mut self);
+        self.seek_if_waiting();
+        let senders_to_notify = self.unlock();
+        Guard::tell(realm, &slot.id, senders_to_notify);
+        result
+    }
+
+    /// Tells senders that all their waiting messages for a peer are gone. That may fill their outboxes, where other
+    /// senders then lose messages. A list, and not a recursion: an attacker could make the chain long.
+    fn tell(realm: &Realm, absent: &PeerId, senders_to_notify: Vec<PeerId>) {
+        if senders_to_notify.is_empty() {
+            return;
+        }
+        let mut untold = vec![(absent.clone(), senders_to_notify)];
+        while let Some((absent, senders_to_notify)) = untold.pop() {
+            for sender in senders_to_notify.into_iter().filter(PeerId::is_client) {
+                let notice = (realm.router.expire_notice)(absent.as_str(), sender.as_str());
+                let (to, from) = (|| realm.address(&absent), || sender.clone());
+                realm.router.events.emit(|| Event::Expired { to: to(), from: from() });
+                let slot = realm.find(sender.as_str()).filter(|slot| slot.is_held());
+                let Some(slot) = slot else {
+                    // It may have moved to another node.
+                    if let Some(cluster) = &realm.router.cluster {
+                        cluster.notify(realm.address(&sender), notice);
+                    }
+                    continue;
+                };
+                let mut guard = Guard::lock(realm, &slot);
+                guard.notify(notice);
+                if let Some(conn) = &mut guard.conn {
+                    conn.outbox.flush();
+                }
+                guard.seek_if_waiting();
+                untold.push((sender, guard.unlock()));
+            }
+        }
+    }
+
+    // The connection that holds the id.
+
+    /// True if this connection holds the id.
+    pub(super) fn is_held_by(&self, conn: ConnId) -> bool {
+        self.conn.as_ref().is_some_and(|holder| holder.id == conn)
+    }
+
+    /// This connection, if it holds the id.
+    pub(super) fn holder(&mut self, conn: ConnId) -> Option<&mut Conn> {
+        self.conn.as_mut().filter(|holder| holder.id == conn)
+    }
+
+    /// A flush for the holder, unless a flush is already promised.
+    pub(super) fn promise_flush(&mut self) -> Option<Flush> {
+        let outbox = &mut self.conn.as_mut()?.outbox;
+        let (promised, writes) = (std::mem::replace(&mut outbox.flush_promised, true), outbox.has_writer());
+        (!promised).then(|| Flush { slot: Arc::clone(self.slot), writes })
+    }
+
+    /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.
+    pub(super) fn install(&mut self, conn: Conn, now: u64) {
+        self.slot.set_holder(conn.id, conn.contacts.is_some(), now);
+        self.end_reservation(u64::MAX);
+        let last_token = self.rare.as_mut().and_then(|rare| rare.last_token.take());
+        if last_token.is_some_and(|last| last != conn.token) {
+            self.slot.rate.forgive(now);
+        }
+        self.slot.set_due(false);
+        self.realm.router.counters().add(Count::Opened, 1);
+        let conn = self.conn.insert(conn);
+        let begins_with = conn.outbox.held();
+        conn.note_sent(begins_with, now);
+        let outbox = &mut conn.outbox;
+        outbox.flush();
+        if outbox.has_waited() {
+            self.note_crowded(now);
+        }
+    }
+
+    /// Takes the id away from its holder and sends it a close frame. Unwritten messages are queued for the next holder.
+    pub(super) fn dismiss(&mut self, why: CloseReason) {
+        if self.conn.is_some() {
+            self.realm.release();
+        }
+        let unsent = self.displace(why);
+        self.enqueue_unsent(unsent, QueueEnd::Back);
+    }
+
+    /// As [`dismiss`](Self::dismiss), for a takeover: the new connection inherits the place in the quota. Returns unwritten
+    /// frames.
+    pub(super) fn displace(&mut self, why: CloseReason) -> Vec<Outgoing> {
+        let limits = &self.realm.router.config().limits;
+        let (timeout, reclaim) = (millis(limits.probe_timeout), millis(limits.reclaim_timeout));
+        // The broker chooses the ids and tokens of guests anew, so none of them can come back for its id.
+        if why.is_reclaimable()
+            && reclaim > 0
+            && self.realm.kind() == RealmKind::PeerJs
+            && let Some(token) = self.conn.as_ref().map(|holder| holder.token.clone())
+        {
+            // The waiting clients have already waited for a slow link; their total wait does not grow.
+            let probe = self.first_probe().filter(|_| why == CloseReason::Evicted);
+            let waited =
+                probe.map_or(0, |probe| self.now().saturating_sub(probe.asked).saturating_sub(timeout));
+            let until = self.now().saturating_add(reclaim.saturating_sub(waited));
+            // Its user reloads the page and comes from the same address, unlike most strangers.
+            let open_to = self.surely_silent().filter(|_| why == CloseReason::Evicted);
+            self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
+        }
+        let Some((mut outbox, ended)) = self.uninstall(why) else { return Vec::new() };
+        let unsent = outbox.take_unsent(false);
+        outbox.push_unbounded(Outgoing::notice(Frame::close(why.ending().close())));
+        outbox.flush();
+        outbox.wake_task();
+        self.rare().leaving.push(Leaving { ended, outbox, is_told: false });
+        unsent
+    }
+
+    /// Takes the id back from a holder whose session ends. `dead` means that the connection is broken.
+    pub(super) fn vacate(&mut self, why: CloseReason, dead: bool) {
+        let Some((mut outbox, ended)) = self.uninstall(why) else { return };
+        self.realm.release();
+        let unsent = outbox.take_unsent(dead);
+        self.rare().leaving.push(Leaving { ended, outbox, is_told: false });
+        self.enqueue_unsent(unsent, QueueEnd::Back);
+    }
+
+    fn uninstall(&mut self, why: CloseReason) -> Option<(Outbox, Disconnected)> {
+        let conn = self.conn.take()?;
+        let ended = Disconnected {
+            peer: self.realm.address(&self.slot.id),
+            connection: conn.id,
+            reason: why,
+            duration: Duration::from_millis(self.now().saturating_sub(conn.opened)),
+            messages: self.slot.messages.load(Relaxed),
+            bytes: self.slot.bytes.load(Relaxed),
+        };
+        self.slot.clear_holder();
+        self.slot.end_probes(&mut self.state);
+        self.slot.set_due(self.reserved().is_some());
+        if !self.slot.rate.is_new() {
+            self.rare().last_token = Some(conn.token);
+        }
+        self.realm.router.counters().add(Count::Closed(why), 1);
+        if conn.fence != 0 && !self.keep_claim(conn.id) {
+            self.release_claim(conn.id);
+        }
+        Some((conn.outbox, ended))
+    }
+
+    /// Gives a claim back, so that the id is free on all nodes.
+    fn release_claim(&self, connection: ConnId) {
+        if let Some(cluster) = &self.realm.router.cluster {
+            cluster.release(self.realm.address(&self.slot.id), connection);
+        }
+    }
+
+    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id.
+    pub(super) fn end_reservation(&mut self, now: u64) {
+        if let Some(claimed) = self.take_reservation(now) {
+            self.release_claim(claimed);
+        }
+    }
+
+    /// Gives the id up to a client's newer connection on another node.
+    pub(super) fn yield_id(&mut self, connection: ConnId, why: CloseReason) {
+        if self.is_held_by(connection) {
+            self.dismiss(why);
+            // A partly written message goes to the new connection too.
+            let begun = self.revoke();
+            self.enqueue_unsent(begun.into_iter().rev(), QueueEnd::Front);
+        }
+        if self.is_reserved_by(connection) {
+            self.end_reservation(u64::MAX);
+        }
+    }
+
+    /// Adds a frame to the holder's outbox. False if it was refused. Other senders may lose their frames there.
+    pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
+        let router = &self.realm.router;
+        let Some(conn) = &mut self.conn else { return false };
+        let bytes = outgoing.kind().map(|_| outgoing.frame.len());
+        if let (Some(contacts), Some(from)) = (&mut conn.contacts, outgoing.contact()) {
+            contacts.note(from);
+        }
+        let shed = conn.outbox.push(outgoing);
+        if let Some(bytes) = bytes.filter(|_| shed.as_ref().is_none_or(|shed| !shed.refused)) {
+            router.counters().add(Count::Sent, bytes as u64);
+            conn.note_sent(bytes, router.about_now());
+        }
+        let Some(Shed { refused, crowded, senders_to_notify, expired, lost }) = shed else { return true };
+        if refused || crowded {
+            self.note_crowded(self.now());
+            self.realm.router.counters().add(Count::Expired, expired as u64);
+            self.senders_to_notify.extend(senders_to_notify);
+        }
+        if !lost.is_empty() {
+            self.note_limit(DropReason::OutboxFull);
+            self.count_all(lost, Outcome::Dropped(DropReason::OutboxFull));
+        }
+        !refused
+    }
+
+    /// Sends the holder a notice of the broker. A client that does not even read its own answers is dismissed.
+    pub(super) fn notify(&mut self, notice: Frame) {
+        if self.conn.is_some() && !self.push(Outgoing::notice(notice)) {
+            self.dismiss(CloseReason::SlowReader);
+        }
+    }
+
+    /// Sends a connection a notice of the broker, if it holds the id.
+    pub(super) fn notify_connection(&mut self, conn: ConnId, notice: Frame) -> Option<Flush> {
+        if !self.is_held_by(conn) {
+            return None;
+        }
+        self.notify(notice);
+        self.promise_flush()
+    }
+
+    /// Tells a connection of state, in frames of so many bytes, if it holds the id and at most one `part`th of its outbox is full
+    /// with that. Otherwise its session is woken once there is room.
+    pub(super) fn tell_state(
+        &mut self,
+        conn: ConnId,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        bytes: usize,
+        part: usize,
+    ) -> Option<Option<Flush>> {
+        if !self.holder(conn)?.outbox.push_state(frames, bytes, part) {
+            self.note_crowded(self.now());
+            return None;
+        }
+        Some(self.promise_flush())
+    }
+
+    /// Notes that the holder's outbox is full, or starts with queued messages: the sweeper watches it.
+    fn note_crowded(&mut self, now: u64) {
+        if let Some(conn) = &mut self.conn {
+            conn.crowded.get_or_insert(now);
+            self.slot.set_due(true);
+        }
+    }
+
+    // The queue of an absent peer, and the senders that lose messages there.
+
+    /// Keeps a message for the next holder. Its sender is not told if that fails.
+    pub(super) fn enqueue(&mut self, outgoing: Outgoing, end: QueueEnd) -> Result<(), DropReason> {
+        let (realm, kind) = (self.realm, outgoing.counted());
+        let router = &realm.router;
+        if realm.quota.is_revoked() {
+            // No peer can register any more to get it.
+            self.count(kind, Outcome::Dropped(DropReason::KeyRevoked));
+            return Err(DropReason::KeyRevoked);
+        }
+        let now = router.now();
+        let expires = outgoing.expires_for().is_some();
+        let is_sought = self.is_sought();
+        let queue = self.queue.get_or_insert_default();
+        let kept = queue.enqueue(outgoing, end, now, &router.config().limits, &realm.budget, is_sought);
+        self.note_queue();
+        match kept {
+            Ok(()) => {
+                self.count(kind, Outcome::Queued);
+                Ok(())
+            }
+            Err(Overflow { reason, lost }) => {
+                self.count_all(lost, Outcome::Dropped(reason));
+                router.counters().add(Count::Expired, u64::from(expires));
+                self.note_limit(reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Keeps the messages of an outbox that must not be lost. The rest is dropped with its connection.
+    pub(super) fn enqueue_unsent(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
+        let kept = unsent.into_iter().filter_map(|mut outgoing| {
+            if outgoing.sender_if_reliable().is_none() {
+                self.realm.router.count(outgoing.counted(), Outcome::Dropped(DropReason::Disconnected));
+                return None;
+            }
+            if outgoing.is_foreign() {
+                // Its own node keeps it, with the others of its sender.
+                outgoing.settle(ForwardOutcome::NotHere);
+                return None;
+            }
+            Some(outgoing)
+        });
+        let kept: Vec<Outgoing> = kept.collect();
+        self.enqueue_all(kept, end);
+    }
+
+    /// Keeps all messages of an outbox for the next connection of the same client, which takes them before any other
+    /// gets the slot.
+    pub(super) fn enqueue_all(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
+        for outgoing in unsent {
+            let from = outgoing.expires_for().cloned();
+            // The batch is lost as a whole.
+            if from.as_ref().is_some_and(|from| self.senders_to_notify.contains(from)) {
+                self.count(outgoing.counted(), Outcome::Expired);
+                continue;
+            }
+            match self.enqueue(outgoing, end) {
+                // With the key, its senders go too.
+                Ok(()) | Err(DropReason::KeyRevoked) => {}
+                Err(_) => self.senders_to_notify.extend(from),
+            }
+        }
+    }
+
+    /// Takes out the batches that have waited too long at `now`.
+    fn expire(&mut self, now: u64, limits: &Limits) {
+        let Some(began) = now.checked_sub(millis(limits.expire_timeout)) else { return };
+        let realm = self.realm;
+        let router = &realm.router;
+        let Some(queue) = &mut self.queue else { return };
+        let expired = queue.expire(began, &realm.budget);
+        self.note_queue();
+        for (sender, messages) in expired {
+            if messages.iter().any(|kind| kind.waits()) {
+                router.counters().add(Count::Expired, 1);
+                self.senders_to_notify.push(sender);
+            }
+            self.count_all(messages, Outcome::Expired);
+        }
+    }
+
+    /// Drops everything that one sender has waiting here, without telling it.
+    pub(super) fn drop_batch(&mut self, sender: &PeerId, outcome: Outcome) {
+        let realm = self.realm;
+        if let Some(queue) = &mut self.queue {
+            let dropped = queue.drop_batch(sender, &realm.budget);
+            self.note_queue();
+            self.count_all(dropped, outcome);
+        }
+    }
+
+    /// Drops the messages of rooms that wait for another client than the one that comes. Their senders are not told.
+    fn drop_of_rooms(&mut self, hears: impl Fn(&Frame) -> bool) {
+        let realm = self.realm;
+        if let Some(queue) = &mut self.queue {
+            let dropped = queue.drop_of_rooms(&realm.budget, hears);
+            self.note_queue();
+            self.count_all(dropped, Outcome::Expired);
+        }
+    }
+
+    /// Takes all queued messages, for the new holder.
+    pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Drained)> {
+        let (messages, room) = self.drain_queue()?;
+        for outgoing in &messages {
+            self.count(outgoing.counted(), Outcome::Delivered);
+            self.realm.router.counters().add(Count::Sent, outgoing.frame.len() as u64);
+        }
+        Some((messages, room))
+    }
+
+    /// Drops all queued messages. The senders are not told.
+    pub(super) fn drop_queue(&mut self) {
+        let Some((messages, _room)) = self.drain_queue() else { return };
+        let kinds = messages.iter().filter_map(Outgoing::kind).collect();
+        self.count_all(kinds, Outcome::Dropped(DropReason::KeyRevoked));
+    }
+
+    fn drain_queue(&mut self) -> Option<(VecDeque<Outgoing>, Drained)> {
+        self.slot.set_waiting_since(None);
+        Some(self.queue.take()?.drain(&self.realm.budget))
+    }
+
+    pub(super) fn note_queue(&mut self) {
+        self.slot.set_waiting_since(self.queue.as_ref().and_then(|queue| queue.oldest()));
+        if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+            self.queue = None;
+        }
+    }
+
+    pub(super) fn note_limit(&self, reason: DropReason) {
+        if let Some(limit) = reason.limit() {
+            self.realm.router.events.limit_hit(limit, Some(&self.realm.key), None);
+        }
+    }
+
+    pub(super) fn count(&self, kind: Option<MessageKind>, outcome: Outcome) {
+        self.realm.router.count(kind, outcome);
+    }
+
+    pub(super) fn count_all(&self, kinds: Vec<MessageKind>, outcome: Outcome) {
+        kinds.into_iter().for_each(|kind| self.count(Some(kind), outcome));
+    }
+
+    // Messages for the holder.
+
+    /// Delivers a message to the holder, or keeps it, or forwards it to another node.
+    pub(super) fn deliver(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
+        if self.conn.is_some() {
+            if !self.push(message) {
+                self.note_own_loss(kind, from);
+                return Routed::Dropped(DropReason::OutboxFull);
+            }
+            self.count(Some(kind), Outcome::Delivered);
+            return Routed::Delivered(self.promise_flush());
+        }
+        if self.realm.router.cluster.is_some() {
+            return self.deliver_elsewhere(from, kind, message);
+        }
+        if !kind.waits() {
+            return drop_message(self.realm, kind, DropReason::Absent);
+        }
+        self.enqueue_for(from, kind, message)
+    }
+
+    /// Keeps a message until its recipient comes, or is found.
+    pub(super) fn enqueue_for(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
+        match self.enqueue(message, QueueEnd::Back) {
+            Ok(()) => Routed::Queued,
+            // With the key, its senders go too.
+            Err(DropReason::KeyRevoked) => Routed::Dropped(DropReason::KeyRevoked),
+            Err(reason) => {
+                self.note_own_loss(kind, from);
+                Routed::Dropped(reason)
+            }
+        }
+    }
+
+    /// Emits an event: a sender lost its waiting messages. Its session tells the client.
+    fn note_own_loss(&self, kind: MessageKind, from: &PeerId) {
+        if kind.waits() && from.is_client() {
+            let to = || self.realm.address(&self.slot.id);
+            self.realm.router.events.emit(|| Event::Expired { to: to(), from: from.clone() });
+        }
+    }
+
+    // Registration, and probes of the holder.
+
+    /// Gives the id to a new connection, or tells why not. The same token takes the id over from an older connection.
+    pub(super) fn register(
+        &mut self,
+        RegisterRequest {
+            token,
+            link,
+            mut greeting,
+            info,
+            keeps_contacts,
+            hears_room,
+            claim,
+            ..
+        }: RegisterRequest<'_>,
+        outbox: &mut Outbox,
+    ) -> Result<ConnId, RegisterRefusal> {
+        let realm = self.realm;
+        let now = realm.router.now();
+        let conn = claim.map_or_else(|| realm.router.next_connection(), |claim| claim.connection);
+        let mut contacts = None;
+        let takes_over = self.conn.is_some();
+        let since = match &self.conn {
+            _ if realm.router.is_closing() => return Err(RegisterRefusal::Closing),
+            _ if realm.quota.is_revoked() => return Err(RegisterRefusal::Revoked),
+            Some(holder) if holder.token != *token => return Err(RegisterRefusal::Taken),
+            // A newer connection of the client was faster.
+            Some(holder) if holder.id > conn => return Err(RegisterRefusal::Elsewhere),
+            // The client's WebSocket registered first.
+            Some(holder) if (link, holder.link) == (Link::Stream, Link::Socket) => {
+                return Err(RegisterRefusal::Elsewhere);
+            }
+            Some(holder) => {
+                greeting = greeting.filter(|_| holder.link != Link::Stream);
+                let since = holder.since;
+                contacts = self.conn.as_mut().and_then(|holder| holder.contacts.take());
+                let unsent = self.displace(CloseReason::Replaced);
+                // Pings and pongs were for the old connection.
+                let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
+                self.enqueue_all(texts, QueueEnd::Back);
+                since
+            }
+            None if self.is_reserved_from(token, info.address, now) => return Err(RegisterRefusal::Reserved),
+            None if !realm.acquire() => return Err(RegisterRefusal::Full),
+            None => conn.get(),
+        };
+        // Through the queue, so that its limits apply: a client that keeps taking over from itself and reads nothing must
+        // not collect more than an absent one.
+        let begun = self.revoke().into_iter().rev();
+        self.enqueue_all(begun, QueueEnd::Front);
+        self.end_remote();
+        self.drop_of_rooms(|frame| hears_room(frame, takes_over));
+        let waited = self.take_queue();
+        let mut contacts = keeps_contacts.then(|| contacts.unwrap_or_default());
+        let mut outbox = std::mem::take(outbox);
+        if let Some(greeting) = greeting {
+            outbox.push_opening(greeting);
+        }
+        if let Some((messages, room)) = waited {
+            if let Some(contacts) = &mut contacts {
+                messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.note(from));
+            }
+            outbox.preload(messages, room);
+        }
+        let holder = Conn {
+            id: conn,
+            token: token.clone(),
+            outbox,
+            fence: claim.map_or(0, |claim| claim.fence),
+            since,
+            link,
+            info,
+            contacts,
+            opened: now,
+            pinged: 0,
+            crowded: None,
+            arrival: 0,
+        };
+        // Before the greeting is written: whoever is told of clients hears of this one before the client itself does.
+        realm.router.events.emit(|| {
+            let (peer, token) = (realm.address(&self.slot.id), token.clone());
+            let Conn { id: connection, info, .. } = &holder;
+            let ConnectionInfo { address, version: client_version, .. } = info.clone();
+            Event::PeerConnected(Connected {
+                peer,
+                connection: *connection,
+                token,
+                address,
+                client_version,
+                link,
+            })
+        });
+        self.install(holder, now);
+        self.announce(token, true);
+        if realm.quota.is_revoked() {
+            // The key was revoked since, and the revocation did not find this peer.
+            self.dismiss(CloseReason::KeyRevoked);
+        }
+        Ok(conn)
+    }
+
+    /// Asks the holder for a sign of life, or waits for the owner for whom the id is reserved. `None` if too many
+    /// clients wait already.
+    pub(super) fn probe(&mut self) -> Option<oneshot::Receiver<()>> {
+        if self.conn.is_none() && self.reserved().is_none() {
+            return Some(oneshot::channel().1);
+        }
+        let now = self.now();
+        let limits = &self.realm.router.config().limits;
+        let (probe, reclaim) = (millis(limits.probe_timeout), millis(limits.reclaim_timeout));
+        let timing = self.conn.as_ref().map(|conn| conn.time_probe(now, probe, reclaim));
+        // A reservation ends by itself.
+        let timing = timing.unwrap_or(ProbeTiming { asked: now, due: u64::MAX, undelayed: false });
+        let (receiver, first) = self.ask(timing)?;
+        let slot = self.slot;
+        if let Some(conn) = &mut self.conn {
+            // Before the ping, because its answer may be heard before this function ends.
+            slot.set_probed(true);
+            if first {
+                // Only bytes that it takes from now on are an answer.
+                conn.note_progress(now);
+                conn.outbox.push_ping();
+                conn.outbox.flush();
+            }
+        }
+        Some(receiver)
+    }
+
+    // Periodic work.
+
+    pub(super) fn sweep(&mut self, now: u64, limits: &Limits) {
+        self.expire(now, limits);
+        if let Some(why) = self.check_holder(now, limits) {
+            self.dismiss(why);
+        }
+        self.end_reservation(now);
+        self.sweep_remote(now);
+        // The sweeper has to visit soon again as long as something is left to do.
+        let crowded = self.conn.as_ref().is_some_and(|conn| conn.crowded.is_some());
+        let unrested = self.conn.is_none() && !self.slot.is_rested(|| now);
+        self.slot.set_due(crowded || self.reserved().is_some() || unrested || self.remote().is_some());
+    }
+
+    /// Pings a silent holder. Returns the reason to dismiss it, if there is one.
+    fn check_holder(&mut self, now: u64, limits: &Limits) -> Option<CloseReason> {
+        let slot = self.slot;
+        if self.conn.as_mut().is_some_and(|conn| conn.note_progress(now) && conn.outbox.direct) {
+            slot.heard.store(now, Relaxed);
+            slot.end_probes(&mut self.state);
+        }
+        let probe = self.first_probe();
+        let Some(conn) = &mut self.conn else {
+            slot.set_probed(false);
+            return None;
+        };
+        let heard = slot.heard.load(Relaxed);
+        let silent = now.saturating_sub(heard);
+        if silent >= millis(limits.alive_timeout) {
+            return Some(CloseReason::TimedOut);
+        }
+        if probe.is_some_and(|probe| probe.due <= now) {
+            return Some(CloseReason::Evicted);
+        }
+        if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= millis(limits.stall_timeout)) {
+            return Some(CloseReason::SlowReader);
+        }
+        let ping = ping_interval(limits);
+        if silent >= ping && now.saturating_sub(conn.pinged.max(heard)) >= ping {
+            conn.pinged = now;
+            conn.outbox.push_ping();
+            conn.outbox.flush();
+        }
+        None
+    }
+}

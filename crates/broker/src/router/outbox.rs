@@ -1,0 +1,591 @@
+//! Frames that wait for one connection.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, IoSlice};
+use std::mem;
+use std::task::Waker;
+
+use super::outgoing::{ForwardOutcome, Outgoing};
+use super::queue::Drained;
+use crate::wire::{Frame, MessageKind, Opcode, PeerId};
+
+/// The sending side of a socket, for any thread.
+pub trait Writer: Send {
+    /// Writes as much as the kernel takes without waiting. A full socket is [`io::ErrorKind::WouldBlock`].
+    fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// A sender's share of an outbox, in bytes.
+#[derive(Default)]
+struct Share {
+    /// All, with the frame that is pushed.
+    all: usize,
+    /// Behind the first frame: this counts for the bound.
+    behind: usize,
+}
+
+/// The frames that a full outbox dropped to make room for a new one.
+#[derive(Debug, Default)]
+pub(super) struct Shed {
+    /// The frame is not in the outbox, and all messages of its sender there are gone.
+    pub(super) refused: bool,
+    /// Messages that wait were lost.
+    pub(super) crowded: bool,
+    /// Other senders that lost all their messages there, and have to be told. If the frame was refused and does not
+    /// wait, its own sender too: it lost earlier messages that do.
+    pub(super) senders_to_notify: Vec<PeerId>,
+    /// The number of senders that lost waiting messages, the frame's own included.
+    pub(super) expired: usize,
+    /// The messages that were lost, the refused one included.
+    pub(super) lost: Vec<MessageKind>,
+}
+
+// Charged for each frame besides its bytes, to bound many tiny frames too.
+const OVERHEAD: usize = 256;
+
+/// State may fill one of so many parts of an outbox. Messages and answers have the rest.
+pub const STATE_PART: usize = 4;
+
+// Most frames in one system call. More are rare.
+const GATHER: usize = 16;
+
+thread_local! {
+    /// The line of the outbox that was emptied last. An idle peer owns none, and most frames find an empty outbox.
+    static SPARE: Cell<Option<Box<Line>>> = const { Cell::new(None) };
+}
+
+/// Most frames for which a spare line has room.
+const MAX_SPARE: usize = 64;
+
+/// The frames that wait to be written to one socket, in order.
+///
+/// With a [`Writer`], the thread that adds a frame also flushes it. The socket's own task is woken only if the socket is
+/// full. Without one (TLS, actix-ws) a flush wakes that task, and it takes the frames from here.
+#[derive(Default)]
+pub struct Outbox {
+    /// Boxed, and absent after all was written: most clients are idle.
+    line: Option<Box<Line>>,
+    limit: usize,
+    writer: Option<Box<dyn Writer>>,
+    task: Option<Waker>,
+    pub(super) flush_promised: bool,
+    broken: bool,
+    // The socket was full at the last try.
+    blocked: bool,
+    /// The socket took something after it was full.
+    pub(super) progressed: bool,
+    /// The KiB of state, rounded up, of which the client has not been told, because too much waits here. Its session is woken
+    /// once there is room.
+    owed_kib: u16,
+    /// Written frames are in the kernel, not in a library's buffer. So progress is a sign of life: the kernel has room again only
+    /// after the client's TCP has acknowledged.
+    pub(super) direct: bool,
+}
+
+/// The frames of an outbox.
+#[derive(Default)]
+struct Line {
+    frames: VecDeque<Outgoing>,
+    // Bytes of the first frame that are already written.
+    written: usize,
+    // Frames at the front that belong to this connection only.
+    opening: usize,
+    // Cost of all frames but the first.
+    behind: usize,
+    // Queued messages raise the bound until the outbox was empty once.
+    waited: Option<Drained>,
+    // A message of another node was added, which may be late.
+    has_foreign: bool,
+    // Owners of turns that had theirs in the present round.
+    had_turn: HashSet<Option<PeerId>>,
+}
+
+impl Line {
+    fn push(&mut self, outgoing: Outgoing) {
+        self.has_foreign |= outgoing.is_foreign();
+        if !self.frames.is_empty() {
+            self.behind += cost(&outgoing);
+        }
+        self.frames.push_back(outgoing);
+    }
+
+    // Frames at the front that must stay there.
+    fn begun(&self) -> usize {
+        usize::from(self.written > 0).max(self.opening).min(self.frames.len())
+    }
+
+    // Moves the first frame to the front whose owner had no turn in this round.
+    fn give_turn(&mut self) {
+        let begun = self.begun();
+        if begun > 0 || self.frames.is_empty() {
+            return;
+        }
+        let next = |had: &HashSet<Option<PeerId>>, frames: &VecDeque<Outgoing>| {
+            frames.iter().position(|outgoing| !had.contains(&outgoing.turn()))
+        };
+        let at = next(&self.had_turn, &self.frames).unwrap_or_else(|| {
+            self.had_turn.clear();
+            0
+        });
+        if let Some(frame) = self.frames.remove(at) {
+            self.had_turn.insert(frame.turn());
+            self.frames.push_front(frame);
+            self.recount();
+        }
+    }
+
+    // Drops messages, of those that are written next, whose senders have heard that they are lost.
+    fn drop_late(&mut self) {
+        if !self.has_foreign {
+            return;
+        }
+        let begun = self.begun();
+        if self.frames.iter().take(GATHER).skip(begun).any(Outgoing::is_late) {
+            let mut place = 0;
+            self.frames.retain(|outgoing| {
+                place += 1;
+                place <= begun || !outgoing.is_late()
+            });
+            self.recount();
+        }
+    }
+
+    fn recount(&mut self) {
+        self.behind = self.frames.iter().skip(1).map(cost).sum();
+    }
+
+    fn note_written(&mut self, count: usize) {
+        self.written += count;
+        while let Some(mut sent) = self.frames.pop_front_if(|first| self.written >= first.frame.len()) {
+            self.written -= sent.frame.len();
+            self.opening = self.opening.saturating_sub(1);
+            self.behind -= self.frames.front().map_or(0, cost);
+            sent.settle(ForwardOutcome::Delivered);
+        }
+        if self.frames.is_empty() {
+            self.written = 0;
+        }
+    }
+}
+
+impl Outbox {
+    /// An empty outbox that holds at most `limit` bytes beyond the frame that is being written.
+    pub fn new(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
+        Outbox { limit, direct: writer.is_some(), writer, ..Outbox::default() }
+    }
+
+    /// As [`new`](Self::new), for a socket whose own task writes straight to the kernel.
+    pub fn direct(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
+        Outbox { direct: true, ..Outbox::new(limit, writer) }
+    }
+
+    /// True if all was written.
+    pub fn is_empty(&self) -> bool {
+        self.line.as_ref().is_none_or(|line| line.frames.is_empty())
+    }
+
+    /// True if queued messages were preloaded that are not all written.
+    pub(super) fn has_waited(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.waited.is_some() && !line.frames.is_empty())
+    }
+
+    fn line(&mut self) -> &mut Line {
+        self.line.get_or_insert_with(|| SPARE.take().unwrap_or_default())
+    }
+
+    /// True if writing has failed for good.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Sets the waker of the socket's own task, for when that task has to write.
+    pub fn set_task(&mut self, waker: &Waker) {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            self.task = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn wake_task(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Adds a frame. If the bound is reached even after a flush, the senders with the most data here lose all of it
+    /// until the frame fits.
+    pub(super) fn push(&mut self, outgoing: Outgoing) -> Option<Shed> {
+        if self.overflows(&outgoing) {
+            self.flush();
+            if self.overflows(&outgoing) {
+                return Some(self.push_crowded(outgoing));
+            }
+        }
+        self.push_unbounded(outgoing);
+        None
+    }
+
+    /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything else
+    /// first. Does nothing if a ping is there already.
+    pub(super) fn push_ping(&mut self) {
+        let line = self.line();
+        let begun = line.begun();
+        if line.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
+            return;
+        }
+        line.frames.insert(begun, Outgoing::notice(Frame::ping()));
+        line.recount();
+    }
+
+    /// Adds a frame regardless of the bound: for the first and the last frames of a connection.
+    pub fn push_unbounded(&mut self, outgoing: Outgoing) {
+        self.line().push(outgoing);
+    }
+
+    /// Adds one of the first frames of a connection, such as the response to its handshake. It never moves to another
+    /// connection. Only frames of this kind may be in front of it.
+    pub fn push_opening(&mut self, frame: Frame) {
+        let line = self.line();
+        line.opening += 1;
+        line.push(Outgoing::notice(frame));
+    }
+
+    /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
+    /// this outbox was empty once.
+    pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, waited: Drained) {
+        let line = self.line();
+        messages.into_iter().for_each(|outgoing| line.push(outgoing));
+        line.waited = Some(waited);
+    }
+
+    /// Bytes that are not written yet, overhead included.
+    pub(super) fn held(&self) -> usize {
+        self.line.as_ref().map_or(0, |line| line.behind + line.frames.front().map_or(0, cost))
+    }
+
+    /// True if this much more leaves at most one `part`th of the outbox full.
+    fn has_room(&self, part: usize, bytes: usize) -> bool {
+        let line = self.line.as_ref().filter(|line| !line.frames.is_empty());
+        line.is_none_or(|line| line.behind + bytes <= self.bound(part))
+    }
+
+    /// Adds frames of state, of so many bytes, if they leave at most one `part`th of the outbox full. Otherwise the session is woken
+    /// once there is room for them in the part for state.
+    pub(super) fn push_state(
+        &mut self,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        bytes: usize,
+        part: usize,
+    ) -> bool {
+        let bytes = bytes + frames.len() * OVERHEAD;
+        if !self.has_room(part, bytes) {
+            self.flush();
+            if !self.has_room(part, bytes) {
+                let kib = u16::try_from(bytes / 1024 + 1).unwrap_or(u16::MAX);
+                self.owed_kib = if self.owed_kib == 0 { kib } else { kib.min(self.owed_kib) };
+                return false;
+            }
+        }
+        frames.for_each(|frame| self.push_unbounded(Outgoing::notice(frame)));
+        true
+    }
+
+    /// True, once, if the client has to be told of state, and there is room for it now.
+    pub fn take_owed_state(&mut self) -> bool {
+        let is_due = self.is_state_due();
+        if is_due {
+            self.owed_kib = 0;
+        }
+        is_due
+    }
+
+    fn is_state_due(&self) -> bool {
+        self.owed_kib > 0 && self.has_room(STATE_PART, usize::from(self.owed_kib) * 1024)
+    }
+
+    /// The bytes that may be behind the first frame. Only a `part`th of the limit counts.
+    fn bound(&self, part: usize) -> usize {
+        // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we cannot tell
+        // whether the client is slow.
+        let untried = self.writer.is_none() && !self.blocked;
+        let limit = if untried { 2 * self.limit } else { self.limit };
+        limit / part
+            + self.line.as_ref().and_then(|line| line.waited.as_ref()).map_or(0, |waited| waited.bytes)
+    }
+
+    fn overflows(&self, outgoing: &Outgoing) -> bool {
+        let line = self.line.as_ref().filter(|line| !line.frames.is_empty());
+        line.is_some_and(|line| line.behind + cost(outgoing) > self.bound(1))
+    }
+
+    /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// True if the kernel, or a library, has taken everything.
+    pub(super) fn is_drained(&self) -> bool {
+        self.is_empty() && !self.blocked
+    }
+
+    /// Notes that the socket's own task could not write everything.
+    pub fn block(&mut self) {
+        self.blocked |= !self.is_empty();
+    }
+
+    /// Notes that the socket has room again.
+    pub fn unblock(&mut self) {
+        self.progressed |= mem::take(&mut self.blocked);
+    }
+
+    /// True if a flush writes. Otherwise it only wakes the socket's own task.
+    pub(super) fn has_writer(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Writes as much as the socket takes now.
+    pub fn flush(&mut self) {
+        self.flush_promised = false;
+        let Some(mut writer) = self.writer.take() else { return self.wake_task() };
+        while !self.is_empty() && !self.broken {
+            let mut slices = Self::slices();
+            let bytes = self.gather(&mut slices);
+            if bytes.is_empty() {
+                // All were late.
+                break;
+            }
+            match writer.write(bytes) {
+                Ok(0) => self.broken = true,
+                Ok(count) => self.note_written(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    break;
+                }
+                Err(_) => self.broken = true,
+            }
+        }
+        self.writer = Some(writer);
+        if self.broken || !self.is_empty() || self.is_state_due() {
+            self.wake_task();
+        }
+        if !self.broken && self.is_empty() {
+            self.emptied();
+        }
+    }
+
+    fn emptied(&mut self) {
+        let Some(mut line) = self.line.take() else { return };
+        if line.frames.capacity() <= MAX_SPARE {
+            *line = Line { frames: mem::take(&mut line.frames), ..Line::default() };
+            SPARE.set(Some(line));
+        }
+    }
+
+    fn note_written(&mut self, count: usize) {
+        self.line().note_written(count);
+        self.unblock();
+    }
+
+    /// The first frame that is not fully written.
+    pub fn front(&mut self) -> Option<&Frame> {
+        let line = self.line.as_mut()?;
+        line.drop_late();
+        line.frames.front().map(|outgoing| &outgoing.frame)
+    }
+
+    /// Moves the frame to the front whose turn it is: senders of offers take turns, each with its own messages in order, so that many
+    /// of one do not delay another's. All other frames share one turn. For a socket that sends a few frames a second, before each.
+    pub fn give_turn(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.give_turn();
+        }
+    }
+
+    /// The number of frames.
+    pub fn len(&self) -> usize {
+        self.line.as_ref().map_or(0, |line| line.frames.len())
+    }
+
+    /// Room for what [`gather`](Self::gather) finds.
+    pub fn slices<'a>() -> [IoSlice<'a>; GATHER] {
+        [IoSlice::new(&[]); GATHER]
+    }
+
+    /// The bytes to write next, for one vectored write.
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "used is at most GATHER"))]
+    pub fn gather<'s, 'a>(&'a mut self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
+        let Some(line) = &mut self.line else { return &[] };
+        line.drop_late();
+        let used = line.frames.len().min(GATHER);
+        for (slice, outgoing) in slices.iter_mut().zip(&line.frames) {
+            *slice = IoSlice::new(outgoing.frame.as_bytes());
+        }
+        let mut used = &mut slices[..used];
+        IoSlice::advance_slices(&mut used, line.written);
+        used
+    }
+
+    /// Notes that the socket's own task has written `count` more bytes.
+    pub fn advance(&mut self, count: usize) {
+        self.note_written(count);
+        if self.is_empty() {
+            self.emptied();
+        }
+        if self.is_state_due() {
+            self.wake_task();
+        }
+    }
+
+    /// Takes out the unwritten frames. Unless the connection is dead, a partly written frame stays, and so do the first
+    /// frames of the connection: a close frame can still follow them.
+    pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
+        self.broken |= dead;
+        let Some(line) = &mut self.line else { return Vec::new() };
+        if dead {
+            (line.written, line.opening) = (0, 0);
+        }
+        let unsent = line.frames.drain(line.begun()..).collect();
+        line.recount();
+        line.waited = None;
+        unsent
+    }
+
+    /// Takes out a partly written message, for another connection of the client. This connection is cut off, because
+    /// nothing can follow half a message.
+    pub(super) fn revoke(&mut self) -> Option<Outgoing> {
+        let line = self.line.as_ref().filter(|line| line.written > 0)?;
+        line.frames.front()?.sender_if_reliable()?;
+        let message = self.take_unsent(true).into_iter().next();
+        self.wake_task();
+        message
+    }
+
+    /// Takes out the unwritten messages of a connection that has ended, if they must not be lost.
+    pub(super) fn take_undelivered(&mut self) -> Vec<Outgoing> {
+        let mut undelivered = self.take_unsent(true);
+        undelivered.retain(|outgoing| outgoing.sender_if_reliable().is_some());
+        undelivered
+    }
+
+    // Room in a full outbox: a flood is lost for its senders, and the recipient stays connected.
+
+    /// Adds a frame to a full outbox. The senders with the most data here lose all of it, so that no batch arrives with
+    /// a gap.
+    ///
+    /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
+    pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
+        let (mut refused, mut gone) = (false, Vec::new());
+        let (bound, mut behind) = (self.bound(1), self.line().behind);
+        let mut senders = self.lightest_first(&outgoing).into_iter();
+        loop {
+            let overflows = behind + cost(&outgoing) > bound;
+            if !overflows && behind <= bound / 4 * 3 {
+                break;
+            }
+            // With no sender left, the frames are the broker's answers to this client.
+            let heaviest = senders.next_back();
+            let is_its_own = heaviest.as_ref().map(|(sender, _)| sender) == outgoing.from();
+            if is_its_own && !overflows {
+                break;
+            }
+            if let Some((sender, share)) = heaviest {
+                behind = behind.saturating_sub(share.behind);
+                gone.push(sender);
+            }
+            if is_its_own {
+                refused = true;
+                break;
+            }
+        }
+        let own = outgoing.sender_if_reliable().filter(|_| refused).cloned();
+        let mut shed = self.shed(&gone);
+        if refused {
+            shed.push(outgoing);
+        } else {
+            self.push_unbounded(outgoing);
+        }
+        let crowded = shed.iter().any(|outgoing| outgoing.sender_if_reliable().is_some());
+        // Other nodes tell their own senders.
+        let kept = shed.iter().filter(|outgoing| !outgoing.is_foreign());
+        let kept: HashSet<&PeerId> = kept.filter_map(Outgoing::sender_if_reliable).collect();
+        let expired = kept.len();
+        // The session of the frame's own sender tells it.
+        gone.retain(|sender| kept.contains(sender) && own.as_ref() != Some(sender));
+        Shed {
+            refused,
+            crowded,
+            senders_to_notify: gone,
+            expired,
+            lost: shed.iter().filter_map(Outgoing::counted).collect(),
+        }
+    }
+
+    /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes first.
+    fn lightest_first(&self, outgoing: &Outgoing) -> Vec<(PeerId, Share)> {
+        let mut shares: HashMap<&PeerId, Share> = HashMap::new();
+        let waiting = self.line.iter().flat_map(|line| line.frames.iter().enumerate().skip(line.begun()));
+        let waiting = waiting.map(|(at, outgoing)| (at > 0, outgoing));
+        for (counts, outgoing) in waiting.chain([(false, outgoing)]) {
+            if let Some(from) = outgoing.from() {
+                let share = shares.entry(from).or_default();
+                share.all += cost(outgoing);
+                share.behind += if counts { cost(outgoing) } else { 0 };
+            }
+        }
+        let mut senders: Vec<_> = shares.into_iter().map(|(from, share)| (from.clone(), share)).collect();
+        let own = outgoing.from();
+        senders
+            .sort_unstable_by(|(a, x), (b, y)| (x.all, own != Some(a), a).cmp(&(y.all, own != Some(b), b)));
+        senders
+    }
+
+    /// Takes out the frames of some senders, except a partly written one.
+    fn shed(&mut self, senders: &[PeerId]) -> Vec<Outgoing> {
+        let senders: HashSet<&PeerId> = senders.iter().collect();
+        let line = self.line();
+        let (stays, shed): (Vec<_>, Vec<_>) = line
+            .frames
+            .drain(line.begun()..)
+            .partition(|outgoing| outgoing.from().is_none_or(|from| !senders.contains(from)));
+        line.frames.extend(stays);
+        line.recount();
+        shed
+    }
+}
+
+fn cost(outgoing: &Outgoing) -> usize {
+    outgoing.frame.len() + OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(from: &str, kind: MessageKind, text: &str) -> Outgoing {
+        Outgoing::message(PeerId::parse(from).unwrap(), kind, Frame::of_text(text))
+    }
+
+    #[test]
+    fn senders_of_offers_take_turns_and_all_other_frames_keep_their_order() {
+        let mut outbox = Outbox::new(1 << 20, None);
+        outbox.push_opening(Frame::of_text("open"));
+        for text in ["a1", "a2", "a3", "a4"] {
+            outbox.push(message("a", MessageKind::Offer, text));
+        }
+        outbox.push(Outgoing::notice(Frame::of_text("list of a room")));
+        outbox.push(message("b", MessageKind::Candidate, "b1"));
+        outbox.push(message("c", MessageKind::Room, "to the room"));
+        outbox.push(message("b", MessageKind::Leave, "b2"));
+        let mut next = || {
+            outbox.give_turn();
+            let text = String::from_utf8(outbox.front()?.payload().to_vec()).unwrap();
+            let len = outbox.front()?.len();
+            outbox.advance(len);
+            Some(text)
+        };
+        let order: Vec<String> = std::iter::from_fn(&mut next).collect();
+        assert_eq!(order, ["open", "a1", "list of a room", "b1", "a2", "to the room", "b2", "a3", "a4"]);
+        assert_eq!(outbox.len(), 0);
+    }
+}

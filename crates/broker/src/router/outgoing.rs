@@ -1,0 +1,128 @@
+//! A frame on its way to a peer, with its sender and its outcome.
+
+use crate::wire::{Frame, MessageKind, PeerId, numbers};
+
+/// A frame on its way to a client.
+pub struct Outgoing {
+    /// The frame.
+    pub frame: Frame,
+    /// Its sender, on this node or another, and its kind. `None` for a frame of the broker itself.
+    pub message: Option<(PeerId, MessageKind)>,
+    /// Of a message from another node, which keeps it until it hears the outcome.
+    pub(super) receipt: Option<Receipt>,
+}
+
+/// The outcome of a message that another node forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardOutcome {
+    /// The kernel has it, on its way to the client.
+    Delivered,
+    /// The connection that it was for has ended, and does not get it.
+    NotHere,
+    /// It was dropped, because the client reads too slowly, or because it does not wait.
+    Dropped,
+}
+
+numbers!(ForwardOutcome: Delivered = 0, NotHere = 1, Dropped = 2);
+
+/// Reports the outcome of a message to the node that has forwarded it. It may be called under the lock of a slot.
+pub trait Reporter: Send {
+    /// Called once.
+    fn report(&self, outcome: ForwardOutcome);
+
+    /// False if that node has given the message up by now, and has told its sender so.
+    fn is_awaited(&self) -> bool;
+}
+
+/// Tells another node the outcome of its message: once, and [`ForwardOutcome::Dropped`] by default.
+pub struct Receipt(Option<Box<dyn Reporter>>);
+
+impl Outgoing {
+    /// A frame of the broker itself. It is lost with the connection, unless the same client takes over.
+    pub fn notice(frame: Frame) -> Self {
+        Outgoing { frame, message: None, receipt: None }
+    }
+
+    /// A message of a peer.
+    #[inline]
+    pub fn message(from: PeerId, kind: MessageKind, frame: Frame) -> Self {
+        Outgoing { frame, message: Some((from, kind)), receipt: None }
+    }
+
+    /// A message of another node, which hears the outcome through the receipt.
+    pub fn foreign(from: PeerId, kind: MessageKind, frame: Frame, receipt: Receipt) -> Self {
+        Outgoing { frame, message: Some((from, kind)), receipt: Some(receipt) }
+    }
+
+    pub(super) fn from(&self) -> Option<&PeerId> {
+        self.message.as_ref().map(|(from, _)| from)
+    }
+
+    pub(super) fn kind(&self) -> Option<MessageKind> {
+        self.message.as_ref().map(|(_, kind)| *kind)
+    }
+
+    /// Its kind, if this node counts it. The node of its sender does.
+    pub(super) fn counted(&self) -> Option<MessageKind> {
+        self.kind().filter(|_| !self.is_foreign())
+    }
+
+    /// The sender of a message that must not be lost: if the connection ends before it was written, it waits for the
+    /// client's next one.
+    pub(super) fn sender_if_reliable(&self) -> Option<&PeerId> {
+        self.message.as_ref().filter(|(_, kind)| kind.waits()).map(|(from, _)| from)
+    }
+
+    /// The sender that hears EXPIRE if this message is lost, and loses its other ones for the recipient with it.
+    pub(super) fn expires_for(&self) -> Option<&PeerId> {
+        self.sender_if_reliable().filter(|from| from.is_client())
+    }
+
+    /// The sender of a message about a connection with the recipient.
+    pub(super) fn contact(&self) -> Option<&PeerId> {
+        self.message.as_ref().filter(|(_, kind)| kind.connects()).map(|(from, _)| from)
+    }
+
+    /// The owner of its turn: the sender of a message about a connection. Of all others the order counts, such as those of rooms.
+    pub(super) fn turn(&self) -> Option<PeerId> {
+        let about_connections = |kind: MessageKind| kind.connects() || kind == MessageKind::Leave;
+        self.message.as_ref().filter(|(_, kind)| about_connections(*kind)).map(|(from, _)| from.clone())
+    }
+
+    /// True if it came from another node.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.receipt.is_some()
+    }
+
+    /// True if its sender has heard already that it is lost, as after a pause of this process: it must not be delivered any more.
+    pub(super) fn is_late(&self) -> bool {
+        let reporter = self.receipt.as_ref().and_then(|receipt| receipt.0.as_ref());
+        reporter.is_some_and(|reporter| !reporter.is_awaited())
+    }
+
+    /// Tells the outcome to the node that the message belongs to, if that is another one.
+    pub fn settle(&mut self, outcome: ForwardOutcome) {
+        if let Some(receipt) = &mut self.receipt.take() {
+            receipt.settle(outcome);
+        }
+    }
+}
+
+impl Receipt {
+    /// A receipt of this reporter.
+    pub fn new(reporter: impl Reporter + 'static) -> Self {
+        Receipt(Some(Box::new(reporter)))
+    }
+
+    fn settle(&mut self, outcome: ForwardOutcome) {
+        if let Some(reporter) = self.0.take() {
+            reporter.report(outcome);
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.settle(ForwardOutcome::Dropped);
+    }
+}

@@ -1,5 +1,5 @@
 // Every built-in page in its states: axe-core finds nothing serious, Tab reaches everything, and nothing sticks out.
-// On a computer in light colours; with THOROUGH=1, on a phone and in dark colours, too.
+// On a computer in light colours; with THOROUGH=1, on a phone and in dark colours, and the demos, too.
 
 import { hasten, recordPhases, reaches } from '../lib/arena.mjs';
 import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
@@ -7,12 +7,13 @@ import { localLink, says } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { talking } from '../lib/video.mjs';
-import { appearances, urlOf, visit } from '../lib/visit.mjs';
+import { appearances, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 
 const REGISTRATION = ['--registration', 'open', '--no_default_key'];
 
 for (const device of appearances) {
-  const pages = (what, run) => visit(`everybody can use ${what} (${device.name})`, run);
+  const pages = (what, run, at = visit) => at(`everybody can use ${what} (${device.name})`, run);
+  const demo = (what, run) => pages(what, run, visitAtNight);
 
   pages('the landing page and its test', async (visit) => {
     const page = await visit.open(device, urlOf(await visit.server(['--relay', '127.0.0.1:0', '--relay_private']), '/', 'lan.test'));
@@ -56,7 +57,7 @@ for (const device of appearances) {
     }
   });
 
-  pages('the slides and their remote', async (visit) => {
+  demo('the slides and their remote', async (visit) => {
     const server = await visit.server();
     const presenter = await visit.open(device, urlOf(server, '/broker/slides/', 'lan.test'));
     await presenter.locator('#qr svg').waitFor();
@@ -68,7 +69,7 @@ for (const device of appearances) {
     await usable(remote, device, 'remote');
   });
 
-  pages('the party game', async (visit) => {
+  demo('the party game', async (visit) => {
     const server = await visit.server();
     const host = await visit.page(device);
     await hasten(host);
@@ -92,7 +93,7 @@ for (const device of appearances) {
     await usable(player, device, 'controller after the game');
   });
 
-  pages('the call', async (visit) => {
+  demo('the call', async (visit) => {
     const server = await visit.server();
     const anna = await visit.open(device, urlOf(server, '/broker/call/'));
     await says(anna, 'ready', 'Waiting for a call');
@@ -110,7 +111,7 @@ for (const device of appearances) {
     await usable(ben, device, 'with somebody who is muted');
   });
 
-  pages('the lobby', async (visit) => {
+  demo('the lobby', async (visit) => {
     const server = await visit.server();
     const anna = await visit.open(device, urlOf(server, '/broker/lobby/', 'lan.test'));
     await usable(anna, device, 'form');
@@ -133,7 +134,7 @@ for (const device of appearances) {
     await usable(ben, device, 'in the call');
   });
 
-  pages('a demo that asks for a key', async (visit) => {
+  demo('a demo that asks for a key', async (visit) => {
     const page = await visit.open(device, urlOf(await visit.server(['--no_default_key']), '/broker/call/?key=unknown'));
     await page.locator('#key-problem').waitFor();
     await usable(page, device, 'key');

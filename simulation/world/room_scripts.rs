@@ -66,6 +66,15 @@ fn told_and_heard(history: &History, by: Conn) -> (Vec<u32>, Vec<u32>) {
     (told, heard)
 }
 
+/// The numbers of the messages that the connections of an id have heard, one after the other.
+fn heard_by_all_of(history: &History, id: &str) -> Vec<u32> {
+    let conns = history.events.iter().filter_map(|(_, what)| match what {
+        What::Opened { conn, id: of_conn, .. } if *of_conn == id => Some(*conn),
+        _ => None,
+    });
+    conns.flat_map(|conn| told_and_heard(history, conn).1).collect()
+}
+
 fn has_left(history: &History) -> bool {
     let is_left = |what: &What| matches!(what, What::Heard { text, .. } if text.contains("ROOM-LEFT"));
     history.events.iter().any(|(_, what)| is_left(what))
@@ -95,12 +104,7 @@ fn a_member_that_changes_its_data_or_joins_again_loses_no_message() {
         world.sum_up();
     });
     assert_fine(&history);
-    // Each of its connections has heard a part.
-    let of_b = history.events.iter().filter_map(|(_, what)| match what {
-        What::Opened { conn, id: "b", .. } => Some(*conn),
-        _ => None,
-    });
-    let heard: Vec<u32> = of_b.flat_map(|conn| told_and_heard(&history, conn).1).collect();
+    let heard = heard_by_all_of(&history, "b");
     let (told, by_c) = told_and_heard(&history, 3);
     assert_eq!((told.len(), &by_c), (500, &told));
     assert_eq!(heard, told);
@@ -129,11 +133,7 @@ fn a_member_that_moves_hears_each_sender_in_order() {
             world.sum_up();
         });
         assert_fine(&history);
-        let of_b = history.events.iter().filter_map(|(_, what)| match what {
-            What::Opened { conn, id: "b", .. } => Some(*conn),
-            _ => None,
-        });
-        let heard: Vec<u32> = of_b.flat_map(|conn| told_and_heard(&history, conn).1).collect();
+        let heard = heard_by_all_of(&history, "b");
         for sender in [1, 3, 4] {
             let by = |number: &&u32| {
                 history.events.iter().any(|(_, what)| {

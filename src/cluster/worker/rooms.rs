@@ -109,7 +109,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Answers for the members for whom this node has no message any more. What it hands over is settled by a batch.
+    /// Answers for the members for whom this node has no message any more. Called after each batch: one settles each message that this
+    /// node hands over.
     pub(super) fn answer_settled(&self) {
         self.notes.unsettled.borrow_mut().retain(|(from, key, room, id)| {
             let realm = self.node.upgrade().and_then(|node| node.realm(key, RealmKind::PeerJs));

@@ -47,15 +47,14 @@ test: setup
 test-all: export THOROUGH = 1
 test-all: test lint-bench lint-features test-random test-simulation mutants two-versions test-package test-systems soak
 
-# Cargo with clippy's compiler, if CLIPPY_COMPILES=1.
-LINTED = scripts/linted.sh
+# Cargo with the compiler of the tests, so that the program that they start is the one of a release, and packages are compiled once.
+WITH_TESTS = scripts/with-tests.sh
 
-# What the tests are built of, and with which features; scripts/test/kinds.mjs has the same. With others, packages are compiled once
-# more. Without jemalloc, which takes half a minute.
-TESTED = --locked --workspace --no-default-features --features peerbroker/program
+# What is built; scripts/test/kinds.mjs has the same. With less, packages have fewer features, and are compiled once more.
+TESTED = --locked --release --workspace
 
 build-tests:
-	$(LINTED) cargo test $(TESTED) --no-run
+	$(WITH_TESTS) cargo test $(TESTED) --no-run
 
 # All but attacks and counts. Random tests draw from the fixed seed in .cargo/config.toml.
 test-rust: setup
@@ -91,8 +90,8 @@ test-instructions: setup
 	@node scripts/test.mjs count -- $(ARGS)
 
 # Ordinary life on the release binary, three minutes of it. For an hour: make soak ARGS='--minutes 60'
-soak: setup build
-	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test $(TESTED) --test soak -- $(or $(ARGS),--minutes 3)
+soak: setup
+	PEERBROKER_BIN="$(PROGRAM)" $(WITH_TESTS) cargo test $(TESTED) --test soak -- $(or $(ARGS),--minutes 3)
 
 test-browser: setup
 	@node scripts/test.mjs browser -- $(ARGS)
@@ -119,7 +118,7 @@ test-package: dist client-tests/node_modules/.package-lock.json
 # build. Some of them: make test-systems ARGS=windows
 test-systems: client-tests/node_modules/.package-lock.json
 	@scripts/setup.sh systems
-	$(LINTED) scripts/test-systems.sh $(ARGS)
+	$(WITH_TESTS) scripts/test-systems.sh $(ARGS)
 
 # The npm packages for this machine, in target/npm.
 npm: dist setup

@@ -23,9 +23,6 @@ const BUSY = 2;
 const FLAKY = join(root, 'target/flaky.txt');
 const SUMMARY = join(OUTPUTS, 'summary.txt');
 
-/** The niceness of a build beside the program's, whose last package takes minutes of one processor: so it begins first. */
-const BESIDE = '5';
-
 const since = Date.now();
 
 function say(line) {
@@ -41,8 +38,7 @@ function startBuilds(kinds) {
   const targets = new Set(kinds.flatMap(({ builds }) => builds));
   const start = async (target) => {
     const log = new Log(target);
-    const isSecond = target !== 'build' && targets.has('build');
-    const code = await log.run('nice', ['-n', isSecond ? BESIDE : '0', 'make', '--no-print-directory', target]);
+    const code = await log.run('make', ['--no-print-directory', target]);
     if (code !== 0) log.print();
     say(`make ${target}: ${code === 0 ? 'done' : 'failed'}`);
     return code === 0;
@@ -88,12 +84,11 @@ async function runAgain({ kind, name }) {
 async function test(kinds, words) {
   for (const file of [FLAKY, SUMMARY]) rmSync(file, { force: true });
   const minutes = kinds.reduce((sum, kind) => sum + kind.minutes, 0);
-  say(`${kinds.map(({ title }) => title).join(', ')}: on two cores about ${minutes} minutes, and up to eight more for builds.`);
+  say(`${kinds.map(({ title }) => title).join(', ')}: on two cores about ${minutes} minutes, and up to six more for builds.`);
   const builds = startBuilds(kinds);
   const [tests, flaky, red] = [[], [], []];
   const run = (kind) => runAll(kind, words, builds, { tests, broken: red });
-  // They are ready at about the same time. Tests beside a build would make it later, and what waits for it too; together, tests that
-  // mostly wait fill the processors.
+  // Tests beside a build would make it later, and what waits for it too; together, tests that mostly wait fill the processors.
   await Promise.all(builds.values());
   await Promise.all(kinds.filter(({ isAlone }) => !isAlone).map(run));
   for (const kind of kinds.filter(({ isAlone }) => isAlone)) await run(kind);

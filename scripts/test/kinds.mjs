@@ -20,9 +20,9 @@ import { Log, OUTPUTS, root } from './log.mjs';
  */
 
 const PROGRAM = { PEERBROKER_BIN: join(root, 'target/release/peerbroker') };
-const cargo = (log, words, options) => log.run('scripts/linted.sh', ['cargo', ...words], options);
-// As TESTED in the Makefile: with others, packages have other features, and are compiled once more.
-const TESTED = ['--locked', '--workspace', '--no-default-features', '--features', 'peerbroker/program'];
+const cargo = (log, words, options) => log.run('scripts/with-tests.sh', ['cargo', ...words], options);
+// As TESTED in the Makefile: with less, packages have fewer features, and are compiled once more.
+const TESTED = ['--locked', '--release', '--workspace'];
 
 function fail(code) {
   throw new Error(`could not run (exit code ${code})`);
@@ -114,7 +114,7 @@ const browser = {
   title: 'browser tests',
   // Beside the Rust tests.
   minutes: 0,
-  builds: ['build', 'browser-libraries'],
+  builds: ['build-tests', 'browser-libraries'],
   hides: /^\s*(✔|﹣)/,
   async run(log, words) {
     const code = await log.run('npm', ['run', 'pretest'], { cwd: BROWSERS });
@@ -147,7 +147,7 @@ function table(name, title, binary, more) {
   return {
     name,
     title,
-    builds: ['build', 'build-tests'],
+    builds: ['build-tests'],
     isShown: true,
     ...more,
     async run(log, words) {

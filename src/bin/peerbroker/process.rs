@@ -21,6 +21,6 @@ pub use windows::*;
 ///
 /// It is built for the page size of the machine that builds it: set `JEMALLOC_SYS_WITH_LG_PAGE` for machines with larger pages. With
 /// musl it has no thread for this, and returns memory while something is allocated. `.cargo/config.toml` has its settings.
-#[cfg(all(target_os = "linux", feature = "jemalloc"))]
+#[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,6 +1,6 @@
 //! Frames that wait for one connection.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::mem;
@@ -51,12 +51,17 @@ pub const STATE_PART: usize = 4;
 const GATHER: usize = 16;
 
 thread_local! {
-    /// The line of the outbox that was emptied last. An idle peer owns none, and most frames find an empty outbox.
-    static SPARE: Cell<Option<Box<Line>>> = const { Cell::new(None) };
+    /// The lines of the outboxes that were emptied last. An idle peer owns none, and most frames find an empty outbox: those of a message
+    /// to a room find as many as it has members.
+    #[expect(clippy::vec_box, reason = "an outbox owns the box")]
+    static SPARE: RefCell<Vec<Box<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Most spare lines of a thread.
+const MAX_SPARES: usize = 64;
+
 /// Most frames for which a spare line has room.
-const MAX_SPARE: usize = 64;
+const MAX_SPARE_FRAMES: usize = 32;
 
 /// The frames that wait to be written to one socket, in order.
 ///
@@ -108,6 +113,14 @@ impl Line {
             self.behind += cost(&outgoing);
         }
         self.frames.push_back(outgoing);
+    }
+
+    // Makes it that of another outbox.
+    fn clear(&mut self) {
+        self.frames.clear();
+        (self.written, self.opening, self.behind) = (0, 0, 0);
+        (self.waited, self.has_foreign) = (None, false);
+        self.had_turn.clear();
     }
 
     // Frames at the front that must stay there.
@@ -191,7 +204,7 @@ impl Outbox {
     }
 
     fn line(&mut self) -> &mut Line {
-        self.line.get_or_insert_with(|| SPARE.take().unwrap_or_default())
+        self.line.get_or_insert_with(|| SPARE.with_borrow_mut(Vec::pop).unwrap_or_default())
     }
 
     /// True if writing has failed for good.
@@ -376,9 +389,13 @@ impl Outbox {
 
     fn emptied(&mut self) {
         let Some(mut line) = self.line.take() else { return };
-        if line.frames.capacity() <= MAX_SPARE {
-            *line = Line { frames: mem::take(&mut line.frames), ..Line::default() };
-            SPARE.set(Some(line));
+        if line.frames.capacity().max(line.had_turn.capacity()) <= MAX_SPARE_FRAMES {
+            line.clear();
+            SPARE.with_borrow_mut(|spares| {
+                if spares.len() < MAX_SPARES {
+                    spares.push(line);
+                }
+            });
         }
     }
 

@@ -115,6 +115,8 @@ struct Notes {
     releasing: RefCell<JoinSet<()>>,
     /// Claims that got no answer, to be given back.
     abandoned: RefCell<Vec<(Name, Owner)>>,
+    /// Ids whose registration got no answer, and the connection. It may have displaced a connection that only the answer names.
+    unanswered: RefCell<BTreeMap<Name, ConnId>>,
     /// Names whose claims were given back; other nodes have to be told.
     given_back: RefCell<Vec<Name>>,
     /// Dead nodes of which nobody has been told.

@@ -99,12 +99,12 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let message = MessageNews { room, from: "y", heard: 3, except: vec!["x"], text: "t" };
     let opened = [[11, 1, b'k', 1, b'x'].as_slice(), &token].concat();
     let told = [[9, 1, b'k', 1, b'r', 1, b'x'].as_slice(), &token, &[3, 1, 2, b'{', b'}']].concat();
-    let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)] };
+    let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)], number: 4 };
     let private = PrivateNews { room, from: "y", heard: 3, to: "x", text: "t" };
     let moved = MovedMember { key: "k", room, id };
     let expected: [(Packet<'_>, &[u8]); 7] = [
         (Packet::RoomMember("k", member), &told),
-        (Packet::RoomGone("k", gone), b"\x0a\x01k\x01r\x01x\x01\x01\x07\x03"),
+        (Packet::RoomGone("k", gone), b"\x0a\x01k\x01r\x01x\x01\x01\x07\x03\x04"),
         (Packet::RoomPrivate("k", private), b"\x0f\x01k\x01r\x01y\x03\x01x\x01t"),
         (Packet::RoomOpened("k", OpenedNews { id, token }), &opened),
         (Packet::RoomMessage("k", message), b"\x0c\x01k\x01r\x01y\x03\x01\x01x\x01t"),

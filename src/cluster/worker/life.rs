@@ -20,7 +20,7 @@ use crate::cluster::{
 use crate::config::Degraded;
 use crate::events::ClusterEvent;
 use crate::router::{Holder, Realm};
-use crate::wire::{CloseReason, Link, NodeId};
+use crate::wire::{CloseReason, ConnId, Link, NodeId};
 
 /// Interval at which a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
@@ -166,10 +166,16 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Tells all nodes, this one too, the names that a claim of ours may have taken from them.
+    /// Tells all nodes, this one too, the names that a claim or a registration of ours may have taken from them, and that we do not have
+    /// any more.
     fn tell_given_back(&self) {
         let members = self.shared.state.lock().members.clone();
-        for name in self.notes.given_back.take() {
+        let has_left = |name: &Name, connection: &mut ConnId| {
+            !self.peer_of(&name.as_ref()).is_some_and(|(realm, id)| realm.is_held_by(&id, *connection))
+        };
+        let mut displaced = self.notes.given_back.take();
+        displaced.extend(self.notes.unanswered.borrow_mut().extract_if(.., has_left).map(|(name, _)| name));
+        for name in displaced {
             let doubt = Packet::Doubt { name: name.as_ref() };
             for member in members.iter().filter(|member| member.alive) {
                 self.shared.say(member.node, &doubt);
@@ -275,8 +281,14 @@ impl<B: Backplane> Worker<B> {
             if asked.is_empty() {
                 break;
             }
-            let outcomes = self.backplane.register(asked.clone()).await.ok()?;
+            let Ok(outcomes) = self.backplane.register(asked.clone()).await else {
+                let ids = asked.into_iter().filter(|one| matches!(one.name.entity, Entity::Peer(_)));
+                let unanswered = ids.map(|one| (one.name, one.owner.connection));
+                self.notes.unanswered.borrow_mut().extend(unanswered);
+                return None;
+            };
             for (registration, outcome) in std::mem::take(&mut asked).into_iter().zip(outcomes) {
+                self.notes.unanswered.borrow_mut().remove(&registration.name);
                 let is_peer = matches!(registration.name.entity, Entity::Peer(_));
                 match outcome {
                     RegisterOutcome::Kept(granted) => self.note_kept(&registration, granted),

@@ -339,7 +339,7 @@ impl Rooms {
     ) -> Result<(), RoomRefusal> {
         let member = members.get(to).ok_or(RoomRefusal::NoSuchMember)?;
         match (member.here(), member.node()) {
-            (Some(own), _) => own.deliver(sender, message, flushes),
+            (Some(own), _) => room::deliver(&own.peer, sender, message, flushes),
             (None, Some((node, heard))) if !self.neighbours.members.lock().has_left(node) => {
                 // The way of messages to all, so that none overtakes another.
                 let (room, from) = (members.room.name().as_str(), from.as_str());
@@ -793,13 +793,13 @@ impl Rooms {
                     }
                 }
             }
-            News::Gone(GoneNews { room, id, for_good, ref former }) => {
+            News::Gone(GoneNews { room, id, for_good, ref former, number }) => {
                 if let Ok(id) = PeerId::parse(id) {
                     // Before it is forgotten, so that the event of its end comes from that node alone.
                     if for_good {
                         self.end_absence(&id, node, flushes, |_, known| known == room);
                     }
-                    self.forget(node, room, &id, former, flushes);
+                    self.forget((node, number), room, &id, former, flushes);
                     if for_good {
                         self.repeat_connected(&id, |known| known == room);
                     }
@@ -858,7 +858,7 @@ impl Rooms {
     /// Another node has listed all its members: it does not have others any more.
     pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
         let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
-        unnamed.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &[], flushes));
+        unnamed.iter().for_each(|(room, id)| self.forget((node, 0), room.as_str(), id, &[], flushes));
     }
 
     /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
@@ -878,7 +878,7 @@ impl Rooms {
             (self.neighbours.members.lock().take_left(self.router.clock().now()), Vec::new());
         for node in gone {
             let all = self.neighbours.members.lock().of_node(node, |_| true);
-            all.iter().for_each(|(room, id)| self.forget(node, room.as_str(), id, &[], &mut flushes));
+            all.iter().for_each(|(room, id)| self.forget((node, 0), room.as_str(), id, &[], &mut flushes));
         }
     }
 
@@ -887,7 +887,15 @@ impl Rooms {
         self.neighbours.members.lock().nodes()
     }
 
-    fn forget(&self, node: NodeId, room: &str, id: &PeerId, former: &[(u64, u64)], flushes: &mut Vec<Flush>) {
+    /// Another node does not have a member any more, as its news of this number says; 0 if it sent none.
+    fn forget(
+        &self,
+        (node, number): (NodeId, u64),
+        room: &str,
+        id: &PeerId,
+        former: &[(u64, u64)],
+        flushes: &mut Vec<Flush>,
+    ) {
         let was_known = self.neighbours.members.lock().remove(node, room, id.as_str());
         if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
             if watched == *id {
@@ -905,7 +913,9 @@ impl Rooms {
         }
         let Some(room) = self.store.room(room) else { return };
         let mut members = room.lock();
-        self.with_places(&mut members, id, |members| members.forget_elsewhere(id, node, former, flushes));
+        self.with_places(&mut members, id, |members| {
+            members.forget_elsewhere(id, (node, number), former, flushes);
+        });
         self.store.retire_if_empty(&mut members);
     }
 
@@ -1013,12 +1023,27 @@ impl Rooms {
             self.emit(room, guard.id, |peer, room| Event::RoomLeft { peer, room });
         }
         let former = if for_good { members.former(guard.id) } else { Vec::new() };
+        let number = self.neighbours.next_number();
+        if !for_good {
+            members.depart(guard.id, number, self.late_until());
+        }
         let flushes = &mut *guard.flushes;
         if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, for_good, flushes)) {
             self.limits.charge_on_credit(guard.presence, members.len());
         }
-        self.neighbours.tell_gone(room.name(), guard.id, for_good, former);
+        self.neighbours.tell_gone(room.name(), guard.id, for_good, former, number);
+        // What waits for it would come behind newer messages, if it has joined on another node by then.
+        let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
+        if let Some(peer) = absent.filter(|_| !members.contains(guard.id)) {
+            peer.drop_of_rooms(|message| rooms::room_of(message).is_none_or(|of| of != room.name().as_str()));
+        }
         self.store.retire_if_empty(&mut members);
+    }
+
+    /// The time by which no message arrives any more that is sent now.
+    fn late_until(&self) -> u64 {
+        let expire = self.router.live_config().load().limits.expire_timeout;
+        self.router.clock().now().saturating_add(millis(expire))
     }
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.

@@ -20,7 +20,7 @@ pub(super) struct Neighbours {
     pub(super) members: Mutex<RemoteMembers>,
     /// Members of rooms whose messages wait until their old node answers, and the times at which that ends in any case.
     moving: Mutex<BTreeSet<(u64, RoomName, PeerId)>>,
-    /// The number of the latest news of a member of this node.
+    /// The number of the latest news of this node.
     latest: AtomicU64,
 }
 
@@ -63,14 +63,21 @@ impl Neighbours {
     /// Tells that a peer of this node does not watch an id any more, or is not to be watched.
     pub(super) fn tell_unwatched(&self, watched: &str, id: &PeerId, for_good: bool, former: Vec<(u64, u64)>) {
         if self.nodes.is_some() {
-            self.tell_gone(&RoomName::of_watched(watched), id, for_good, former);
+            self.tell_gone(&RoomName::of_watched(watched), id, for_good, former, 0);
         }
     }
 
     /// Tells that a peer is no member of this node any more, under the lock of its room.
-    pub(super) fn tell_gone(&self, room: &RoomName, id: &PeerId, for_good: bool, former: Vec<(u64, u64)>) {
+    pub(super) fn tell_gone(
+        &self,
+        room: &RoomName,
+        id: &PeerId,
+        for_good: bool,
+        former: Vec<(u64, u64)>,
+        number: u64,
+    ) {
         if let Some(nodes) = &self.nodes {
-            let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good, former };
+            let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good, former, number };
             nodes.tell(&self.key, &News::Gone(gone));
         }
     }

@@ -86,6 +86,8 @@ pub struct GoneNews<'a> {
     /// If it parted: the nodes on which it was before it came to the writer, and the numbers of their news of it. Nobody needs to hear
     /// what it was there.
     pub former: Vec<(u64, u64)>,
+    /// Greater than that of earlier news of the room. 0 for a watched id.
+    pub number: u64,
 }
 
 /// See [`News::Opened`].
@@ -104,8 +106,8 @@ pub struct MessageNews<'a> {
     pub room: &'a str,
     /// The sender.
     pub from: &'a str,
-    /// The number of the writer's latest news of members of the reader. It does not know those of later news, who get the
-    /// message from the node on which they were before, if they were members.
+    /// The number of the latest news that the writer has of the room from the reader. It does not know members of later news, who get the
+    /// message from the node on which they were before; and those that have left with later news are sought by the reader.
     pub heard: u64,
     /// Members of the reader that get it from another node, sorted.
     #[serde(borrow)]

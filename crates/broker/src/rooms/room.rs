@@ -1,6 +1,7 @@
 //! One room: its members, and the frames that they get.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::iter;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -37,8 +38,11 @@ struct Members {
     by_id: BTreeMap<PeerId, Member>,
     /// Bytes of the list of all members.
     bytes: usize,
-    /// The number of their places on other nodes.
-    places: usize,
+    /// The other nodes that have some of them.
+    nodes: BTreeMap<NodeId, NodePart>,
+    /// Those that were on this node and are on another one, for messages that were sent before their node heard so; the first one left
+    /// first.
+    departed: VecDeque<Departed>,
     /// The number of those that have moved lately.
     handovers: usize,
     /// The number of its latest change.
@@ -101,6 +105,26 @@ struct RemotePart {
     data: Option<Box<str>>,
     /// The member was there before it came here.
     is_former: bool,
+}
+
+/// The part of another node in a room.
+#[derive(Default)]
+struct NodePart {
+    /// The number of its members.
+    members: usize,
+    /// The number of its latest news of the room.
+    heard: u64,
+}
+
+/// A member that has moved to another node, and did not come back here in time.
+struct Departed {
+    /// Its last connection here.
+    peer: PeerHandle,
+    /// The number of the news by which it came, and that by which it left.
+    came: u64,
+    left: u64,
+    /// No message is older by then.
+    until: u64,
 }
 
 /// The way of a message to the members of other nodes.
@@ -173,12 +197,15 @@ impl RoomGuard<'_> {
 
     /// Says what contradicts itself in it. `latest` is the number of the latest news of this node.
     pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
-        let Members { by_id, bytes, places, handovers, latest: changed, .. } = &*self.members;
+        let Members { by_id, bytes, nodes, handovers, latest: changed, .. } = &*self.members;
         let wrong = |what: &str, id: &PeerId| Some(format!("room {}: {id}: {what}", self.room.name));
         if *bytes != by_id.iter().map(|(id, member)| member.bytes(id)).sum::<usize>() {
             return Some(format!("room {}: bytes of the list", self.room.name));
         }
-        if *places != by_id.values().map(|member| member.elsewhere.len()).sum::<usize>() {
+        let mut places: BTreeMap<NodeId, usize> = BTreeMap::new();
+        let all = by_id.values().flat_map(|member| &member.elsewhere);
+        all.for_each(|place| *places.entry(place.node).or_default() += 1);
+        if !nodes.iter().map(|(node, part)| (*node, part.members)).eq(places) {
             return Some(format!("room {}: places of members", self.room.name));
         }
         if *handovers != by_id.values().filter(|member| member.handover.is_some()).count() {
@@ -301,6 +328,28 @@ impl RoomGuard<'_> {
             // If it is connected here, that news is late, or both nodes have a client in an outage.
             member.own.iter_mut().for_each(|own| own.has_moved |= !own.peer.is_current());
         });
+        self.note_heard(node, number);
+    }
+
+    fn note_heard(&mut self, node: NodeId, number: u64) {
+        // Nothing is sent to a node without members.
+        if let Some(part) = self.members.nodes.get_mut(&node) {
+            part.heard = part.heard.max(number);
+        }
+    }
+
+    /// A member did not come back to this node in time, and leaves it with the news of this number. If another node has it, messages for
+    /// it go on to there until a time.
+    pub(super) fn depart(&mut self, id: &PeerId, left: u64, until: u64) {
+        self.forget_departed();
+        let Some(member) = self.get(id.as_str()).filter(|member| member.node().is_some()) else { return };
+        let departed = member.own.as_ref().map(|own| (own.peer.clone(), own.came));
+        self.members.departed.extend(departed.map(|(peer, came)| Departed { peer, came, left, until }));
+    }
+
+    fn forget_departed(&mut self) {
+        let now = self.room.clock.now();
+        while self.members.departed.pop_front_if(|first| first.until <= now).is_some() {}
     }
 
     /// This node does not expect a member back. One that has parted for good is a member no more, whatever other nodes have
@@ -326,7 +375,7 @@ impl RoomGuard<'_> {
     pub(super) fn forget_elsewhere(
         &mut self,
         id: &PeerId,
-        node: NodeId,
+        (node, number): (NodeId, u64),
         former: &[(u64, u64)],
         flushes: &mut Vec<Flush>,
     ) {
@@ -337,6 +386,7 @@ impl RoomGuard<'_> {
                 place.node != node && !former.iter().any(is_former)
             });
         });
+        self.note_heard(node, number);
     }
 
     /// The nodes on which a member was before it came here, with the numbers of their news.
@@ -347,14 +397,24 @@ impl RoomGuard<'_> {
 
     /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
     fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
-        let Members { by_id, bytes, places, handovers, .. } = &mut *self.members;
+        let Members { by_id, bytes, nodes, handovers, .. } = &mut *self.members;
         let before = by_id.get(id).map(|member| member.data().map(Box::<str>::from));
         *bytes -= by_id.get(id).map_or(0, |member| member.bytes(id));
         let member = by_id.entry(id.clone()).or_default();
-        *places -= member.elsewhere.len();
+        let left: Vec<NodeId> = member.elsewhere.iter().map(|place| place.node).collect();
         *handovers -= usize::from(member.handover.is_some());
         member.change_place(&self.room.clock, act);
-        *places += member.elsewhere.len();
+        for place in &member.elsewhere {
+            nodes.entry(place.node).or_default().members += 1;
+        }
+        for node in left {
+            if let Entry::Occupied(mut part) = nodes.entry(node) {
+                part.get_mut().members -= 1;
+                if part.get().members == 0 {
+                    part.remove();
+                }
+            }
+        }
         let has_gone = member.own.is_none() && member.elsewhere.is_empty();
         let change = match before {
             None => (!has_gone).then_some(Change::Joined),
@@ -534,7 +594,8 @@ impl RoomGuard<'_> {
     /// The way of a message to all other members that this node does not deliver.
     pub(super) fn onward(&self, from: &PeerId) -> Onward {
         let mut onward = Onward::default();
-        if self.members.places == 0 {
+        let nodes = &self.members.nodes;
+        if nodes.is_empty() {
             return onward;
         }
         for (id, member) in self.others(from) {
@@ -543,9 +604,8 @@ impl RoomGuard<'_> {
                 continue;
             }
             let node = member.node();
-            if let Some((node, number)) = node {
-                let heard = onward.nodes.entry(node).or_default();
-                *heard = number.max(*heard);
+            if let Some((node, _)) = node {
+                onward.nodes.insert(node, nodes.get(&node).map_or(0, |part| part.heard));
             }
             if member.own.iter().len() + member.elsewhere.len() > 1 {
                 onward.moving.push((id.clone(), node.map(|(node, _)| node)));
@@ -564,7 +624,7 @@ impl RoomGuard<'_> {
     ) -> usize {
         self.catch_up_before_message(flushes);
         let own = self.others(from).filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
-        own.filter(|own| own.deliver(sender, message.share(), flushes).is_err()).count()
+        own.filter(|own| deliver(&own.peer, sender, message.share(), flushes).is_err()).count()
     }
 
     /// The members whose messages a node delivers.
@@ -585,14 +645,16 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) {
         self.catch_up_before_message(flushes);
+        self.forget_departed();
         let sender = from.in_rooms();
-        for (id, member) in self.others(from) {
+        let here = self.iter().filter_map(|(_, member)| member.own.as_ref());
+        let here = here.filter(|own| own.came <= heard).map(|own| &own.peer);
+        let departed = self.members.departed.iter().filter(|member| member.is_known_by(heard));
+        for peer in here.chain(departed.map(|member| &member.peer)) {
             // One that is not here any more, which its sender does not know yet, is sought.
-            if let Some(own) = member.own.as_ref().filter(|own| own.came <= heard)
-                && except.binary_search(&id.as_str()).is_err()
-            {
+            if peer.id() != from && except.binary_search(&peer.id().as_str()).is_err() {
                 // Nobody is told if it has too much to read.
-                let _ = own.deliver(&sender, message.share(), flushes);
+                let _ = deliver(peer, &sender, message.share(), flushes);
             }
         }
     }
@@ -607,10 +669,13 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) {
         self.catch_up_before_message(flushes);
-        let own = self.get(to).and_then(|member| member.own.as_ref());
-        if let Some(own) = own.filter(|own| own.came <= heard) {
+        self.forget_departed();
+        let here = self.get(to).and_then(|member| member.own.as_ref()).filter(|own| own.came <= heard);
+        let departed = self.members.departed.iter().filter(|member| member.is_known_by(heard));
+        let mut peers = here.map(|own| &own.peer).into_iter().chain(departed.map(|member| &member.peer));
+        if let Some(peer) = peers.find(|peer| peer.id().as_str() == to) {
             // Its sender has got its answer.
-            let _ = own.deliver(sender, message, flushes);
+            let _ = deliver(peer, sender, message, flushes);
         }
     }
 
@@ -676,16 +741,21 @@ impl Member {
     }
 }
 
-impl Own {
-    /// Sends a message to this member. While it is away, the message waits for it.
-    pub(super) fn deliver(
-        &self,
-        sender: &PeerId,
-        message: Frame,
-        flushes: &mut Vec<Flush>,
-    ) -> Result<(), RoomRefusal> {
-        accepted(self.peer.deliver(sender, MessageKind::Room, message), flushes)
+impl Departed {
+    /// True if a node that had heard news up to a number knows it, and still believes it here.
+    fn is_known_by(&self, heard: u64) -> bool {
+        (self.came..self.left).contains(&heard)
     }
+}
+
+/// Sends a message to a member that is here, or was. While it is away, the message waits for it.
+pub(super) fn deliver(
+    peer: &PeerHandle,
+    sender: &PeerId,
+    message: Frame,
+    flushes: &mut Vec<Flush>,
+) -> Result<(), RoomRefusal> {
+    accepted(peer.deliver(sender, MessageKind::Room, message), flushes)
 }
 
 /// The answer to the sender of a message for one member.

@@ -445,8 +445,8 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Drops the messages of rooms that wait for another client than the one that comes. Their senders are not told.
-    fn drop_of_rooms(&mut self, hears: impl Fn(&Frame) -> bool) {
+    /// Drops the messages of rooms that wait and that the client does not hear. Their senders are not told.
+    pub(super) fn drop_of_rooms(&mut self, hears: impl Fn(&Frame) -> bool) {
         let realm = self.realm;
         if let Some(queue) = &mut self.queue {
             let dropped = queue.drop_of_rooms(&realm.budget, hears);

@@ -189,6 +189,14 @@ impl PeerHandle {
         self.realm.with_live(Arc::clone(&self.slot), |guard| guard.deliver(from, kind, message))
     }
 
+    /// Drops the messages of rooms that wait for the id and that its client does not hear any more. Their senders are not told.
+    pub fn drop_of_rooms(&self, hears: impl Fn(&Frame) -> bool) {
+        // Another slot than that of the connection, if nothing was left of the id in between.
+        if let Some(slot) = self.realm.find(self.id().as_str()) {
+            self.realm.with(&slot, |guard| guard.drop_of_rooms(hears));
+        }
+    }
+
     /// Sends this connection a message of another peer. `None` if it has lost its id.
     pub fn deliver_here(&self, from: &PeerId, kind: MessageKind, frame: Frame) -> Option<Routed> {
         let message = Outgoing::message(from.clone(), kind, frame);

@@ -128,7 +128,7 @@ impl Queue {
         self.drop_if(|outgoing| outgoing.sender_if_reliable() == Some(from), budget)
     }
 
-    /// Takes out the messages of rooms that are for another client than the one that comes.
+    /// Takes out the messages of rooms that the client does not hear.
     pub(super) fn drop_of_rooms(
         &mut self,
         budget: &QueueBudget,

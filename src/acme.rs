@@ -1,48 +1,64 @@
 //! A certificate that the server orders and renews (ACME, RFC 8555).
 
+mod certificate;
 mod challenge_responses;
 mod client;
 mod failure;
-mod file_store;
 mod http01;
 mod order;
-#[cfg(feature = "redis")]
-mod redis;
 mod schedule;
 mod store;
 
 use std::fmt::Display;
+use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{io, thread};
 
 use tokio::sync::oneshot::{Sender, channel};
 use tokio::task::spawn_local;
 
 use crate::clock::Clock;
-use crate::config::{AcmeConfig, AcmeStore};
+use crate::config::AcmeConfig;
 use crate::events::Event;
-use crate::threads;
 use crate::tls::{Certificates, RenewalContext, Source};
+use certificate::Certificate;
 use challenge_responses::ChallengeResponses;
 use client::AcmeClient;
 use failure::{ChallengeKind, Failure, names, span};
-use file_store::FileStore;
 use http01::HttpPort;
-use schedule::{FailureKind, Schedule};
-use store::{Certificate, CertificateStore, StoreError};
-
-pub use store::AcmeError;
+use schedule::Schedule;
+use store::{Store, StoreError};
 
 /// The port of HTTPS.
 const HTTPS_PORT: u16 = 443;
 
+/// Interval at which the store is read for a certificate of another process.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// An error that prevents certificates by ACME.
+#[derive(Debug, thiserror::Error)]
+pub enum AcmeError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file of authorities cannot be used.
+    #[error("cannot use --acme_ca {}: {}", .0.display(), .1)]
+    Ca(PathBuf, String),
+    /// The TLS library refuses its input.
+    #[error("cannot set up TLS for --acme: {0}")]
+    Tls(rustls::Error),
+    /// No certificate can be made for the names.
+    #[error("cannot make a certificate for the names of --acme: {0}")]
+    Provisional(String),
+}
+
 /// A certificate by ACME, and all that renews it.
 struct Acme {
     config: AcmeConfig,
-    store: Box<dyn CertificateStore>,
+    store: Store,
     client: AcmeClient,
     certificates: Arc<Certificates>,
     schedule: Schedule,
@@ -64,7 +80,7 @@ pub(crate) fn open<E: Display>(
     bind: impl FnOnce(u16) -> Result<TcpListener, E>,
 ) -> Result<Source, AcmeError> {
     let client = AcmeClient::new(config.ca.as_deref())?;
-    let store = open_store(config)?;
+    let store = Store::open(&config.dir, &config.directory)?;
     let provisional = challenge_responses::provisional(&config.names).map_err(AcmeError::Provisional)?;
     let certificates = Certificates::new(provisional);
     let mut acme = Acme {
@@ -77,10 +93,7 @@ pub(crate) fn open<E: Display>(
         http: None,
         ask_at: 0,
     };
-    let is_stored = acme.adopt_before_start()?;
-    // Its connection has ended with the runtime.
-    acme.store = open_store(config)?;
-    if !is_stored {
+    if !acme.adopt_stored()? {
         log::warn!(
             "there is no certificate for {} yet: clients refuse the self-signed one that stands in until the ACME server {} \
              has given one",
@@ -88,10 +101,7 @@ pub(crate) fn open<E: Display>(
             config.directory
         );
     }
-    let consequence = match config.store {
-        AcmeStore::Directory(_) => "HTTP-01 is not possible, only TLS-ALPN-01",
-        AcmeStore::Redis(_) => "this node answers no validation, so orders of the cluster may fail",
-    };
+    let consequence = "HTTP-01 is not possible, only TLS-ALPN-01";
     let bind = |port| bind(port).inspect_err(|error| log::warn!("{consequence}: {error}")).ok();
     acme.http = config.http_port.and_then(bind);
     let path = acme.current.as_ref().map(|_| acme.store.place());
@@ -114,18 +124,11 @@ impl Acme {
     }
 
     async fn run(&mut self, context: &RenewalContext) {
-        let is_shared = matches!(self.config.store, AcmeStore::Redis(_));
-        let shared = match is_shared.then(|| open_store(&self.config)).transpose() {
-            Ok(shared) => shared,
-            Err(error) => return log::error!("the certificate is not renewed: {error}"),
+        let kinds: &[ChallengeKind] = match &self.http {
+            Some(_) => &ChallengeKind::ALL,
+            None => &[ChallengeKind::TlsAlpn01],
         };
-        let kinds = match (is_shared, &self.http) {
-            // The validator may reach any node, but only this one would have the certificate of TLS-ALPN-01.
-            (true, _) => [ChallengeKind::Http01].as_slice(),
-            (false, Some(_)) => &ChallengeKind::ALL,
-            (false, None) => &[ChallengeKind::TlsAlpn01],
-        };
-        let responses = ChallengeResponses::new(kinds, Arc::clone(&self.certificates), shared);
+        let responses = ChallengeResponses::new(kinds, Arc::clone(&self.certificates));
         if let Some(listener) = &self.http {
             // With another HTTP port, something in front maps the ports.
             let https_port = if self.config.http_port == Some(80) { context.port } else { HTTPS_PORT };
@@ -137,7 +140,7 @@ impl Acme {
         }
         let clock = &context.clock;
         loop {
-            match self.adopt_stored().await {
+            match self.adopt_stored() {
                 Ok(true) => self.tell_loaded(context),
                 Ok(false) => {}
                 Err(error) => log::debug!("{error}"),
@@ -150,46 +153,38 @@ impl Acme {
             if next <= now && self.attempt(&responses, context).await {
                 continue;
             }
-            let pause = Duration::from_secs(next.saturating_sub(now))
-                .clamp(Duration::from_secs(1), self.store.look_interval());
-            clock.sleep(pause).await;
+            let pause = Duration::from_secs(next.saturating_sub(now));
+            clock.sleep(pause.clamp(Duration::from_secs(1), LOOK_INTERVAL)).await;
         }
     }
 
-    /// Orders a certificate, stores it and shows it. False if another process orders, or pauses after a refusal.
+    /// Orders a certificate, stores it and shows it. False if another process orders.
     async fn attempt(&mut self, responses: &Rc<ChallengeResponses>, context: &RenewalContext) -> bool {
-        let ordered = match self.store.lock().await {
+        let ordered = match self.store.lock() {
             Ok(true) => self.locked(responses, seconds(&context.clock)).await,
             Ok(false) => return false,
             Err(error) => Err(error.into()),
         };
-        let mut pause = 0;
-        if let Err(failure) = ordered {
-            let until_next = self.failed(&failure, &context.clock);
-            // An ACME server counts the refusals of all nodes together.
-            if failure.kind() == FailureKind::Refused {
-                pause = until_next;
+        match ordered {
+            Ok(()) => {
+                self.tell_loaded(context);
+                self.ask_at = 0;
             }
-        } else {
-            self.tell_loaded(context);
-            self.ask_at = 0;
+            Err(failure) => self.failed(&failure, &context.clock),
         }
-        self.store.unlock(Duration::from_secs(pause)).await;
+        self.store.unlock();
         true
     }
 
     /// Orders a certificate while no other process does.
     async fn locked(&mut self, responses: &Rc<ChallengeResponses>, now: u64) -> Result<(), Failure> {
         // Another process may have ordered while this one waited.
-        if self.adopt_stored().await? && self.schedule.next() > now {
+        if self.adopt_stored()? && self.schedule.next() > now {
             return Ok(());
         }
         log::info!("orders a certificate for {} from {}", names(&self.config), self.config.directory);
-        let pem = tokio::select! {
-            pem = self.order_with_account(responses) => pem?,
-            () = self.store.lost() => return Err(StoreError::LostLock.into()),
-        };
-        let kept = self.store.keep_certificate(&pem).await;
+        let pem = self.order_with_account(responses).await?;
+        let kept = self.store.keep_certificate(&pem);
         // It is shown even if it could not be stored.
         self.adopt(pem.as_bytes());
         self.schedule.ordered = Some(now);
@@ -201,7 +196,7 @@ impl Acme {
         match self.order(responses).await {
             Err(failure) if failure.is_about_account() => {
                 log::warn!("{failure}. A new account is made");
-                self.store.forget_account().await?;
+                self.store.forget_account()?;
                 self.order(responses).await
             }
             ordered => ordered,
@@ -210,7 +205,7 @@ impl Acme {
 
     /// Orders with one challenge after another.
     async fn order(&self, responses: &Rc<ChallengeResponses>) -> Result<String, Failure> {
-        let account = order::account(&self.config, &*self.store, self.client.clone()).await?;
+        let account = order::account(&self.config, &self.store, self.client.clone()).await?;
         let replaces = self.current.as_ref().filter(|_| self.schedule.window.is_some());
         let replaces = replaces.and_then(Certificate::identifier);
         let mut kinds = responses.kinds.iter().peekable();
@@ -228,31 +223,9 @@ impl Acme {
         }
     }
 
-    /// Shows the stored certificate before the port opens.
-    fn adopt_before_start(&mut self) -> Result<bool, AcmeError> {
-        // A thread of its own: the caller may be in a runtime.
-        let adopted = thread::scope(|scope| {
-            let adopting = scope.spawn(|| {
-                let runtime = threads::runtime()?;
-                let adopted = runtime.block_on(self.adopt_stored());
-                // A drop would wait for a slow DNS.
-                runtime.shutdown_background();
-                Ok(adopted)
-            });
-            adopting.join().unwrap_or_else(|_| Err(io::Error::other("it has ended")))
-        })?;
-        match adopted {
-            Err(error) if error.is_outage() => {
-                log::warn!("{error}. The server tries it again");
-                Ok(false)
-            }
-            adopted => Ok(adopted?),
-        }
-    }
-
     /// Shows the stored certificate. True if it has changed.
-    async fn adopt_stored(&mut self) -> Result<bool, StoreError> {
-        Ok(self.store.certificate().await?.is_some_and(|pem| self.adopt(&pem)))
+    fn adopt_stored(&mut self) -> Result<bool, StoreError> {
+        Ok(self.store.certificate()?.is_some_and(|pem| self.adopt(&pem)))
     }
 
     /// Shows a certificate. True if it has changed.
@@ -283,12 +256,12 @@ impl Acme {
     async fn ask_for_window(&mut self) -> u64 {
         let certificate = self.current.as_ref().and_then(Certificate::identifier);
         // Without an account, nobody asks: only an order makes one.
-        let (Some(certificate), Ok(Some(_))) = (certificate, self.store.account().await) else {
+        let (Some(certificate), Ok(Some(_))) = (certificate, self.store.account()) else {
             self.schedule.window = None;
             return order::MAX_WINDOW_AGE;
         };
         let asking = async {
-            let account = order::account(&self.config, &*self.store, self.client.clone()).await?;
+            let account = order::account(&self.config, &self.store, self.client.clone()).await?;
             order::window(&account, &certificate, &self.config).await
         };
         match asking.await {
@@ -304,8 +277,8 @@ impl Acme {
         }
     }
 
-    /// Counts a failure and logs it. Returns the seconds until the next attempt.
-    fn failed(&mut self, failure: &Failure, clock: &Clock) -> u64 {
+    /// Counts a failure and logs it.
+    fn failed(&mut self, failure: &Failure, clock: &Clock) {
         let now = seconds(clock);
         self.schedule.failed(failure.kind(), now, self.client.take_retry_after());
         let pause = self.schedule.next().saturating_sub(now);
@@ -315,7 +288,6 @@ impl Acme {
         };
         self.certificates.set_problem(Some(failure.to_string()));
         log::error!("{what}: {failure}. Next attempt in {}", span(pause));
-        pause
     }
 
     fn tell_loaded(&self, context: &RenewalContext) {
@@ -325,17 +297,6 @@ impl Acme {
 
 fn seconds(clock: &Clock) -> u64 {
     clock.unix_millis() / 1000
-}
-
-/// Does not connect yet.
-fn open_store(config: &AcmeConfig) -> Result<Box<dyn CertificateStore>, AcmeError> {
-    Ok(match &config.store {
-        AcmeStore::Directory(dir) => Box::new(FileStore::open(dir, &config.directory)?),
-        #[cfg(feature = "redis")]
-        AcmeStore::Redis(address) => Box::new(redis::RedisStore::open(address, config)?),
-        #[cfg(not(feature = "redis"))]
-        AcmeStore::Redis(_) => return Err(crate::redis_link::BadRedis::NotBuiltIn.into()),
-    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::failure::{ChallengeKind, Failure};
-use super::store::CertificateStore;
 use crate::config::AcmeName;
 use crate::tls::{self, Certificates};
 
@@ -24,8 +23,6 @@ pub(super) struct ChallengeResponses {
     /// Key authorizations by token.
     files: RefCell<HashMap<String, String>>,
     certificates: Arc<Certificates>,
-    /// Has those of all nodes of a cluster.
-    shared: Option<Box<dyn CertificateStore>>,
 }
 
 /// A response. The drop takes it back.
@@ -37,16 +34,12 @@ pub(super) struct ChallengeResponse {
 }
 
 impl ChallengeResponses {
-    pub(super) fn new(
-        kinds: &'static [ChallengeKind],
-        certificates: Arc<Certificates>,
-        shared: Option<Box<dyn CertificateStore>>,
-    ) -> Rc<Self> {
-        Rc::new(ChallengeResponses { kinds, files: RefCell::default(), certificates, shared })
+    pub(super) fn new(kinds: &'static [ChallengeKind], certificates: Arc<Certificates>) -> Rc<Self> {
+        Rc::new(ChallengeResponses { kinds, files: RefCell::default(), certificates })
     }
 
     /// Answers a challenge until the returned value is dropped.
-    pub(super) async fn give(
+    pub(super) fn give(
         self: &Rc<Self>,
         kind: ChallengeKind,
         name: &AcmeName,
@@ -55,9 +48,6 @@ impl ChallengeResponses {
     ) -> Result<ChallengeResponse, Failure> {
         let name = match kind {
             ChallengeKind::Http01 => {
-                if let Some(shared) = &self.shared {
-                    shared.share(token, authorization.as_str()).await?;
-                }
                 self.files.borrow_mut().insert(token.to_owned(), authorization.as_str().to_owned());
                 token.to_owned()
             }
@@ -72,12 +62,8 @@ impl ChallengeResponses {
     }
 
     /// The content of the file for a token.
-    pub(super) async fn file(&self, token: &str) -> Option<String> {
-        let own = self.files.borrow().get(token).cloned();
-        match (own, &self.shared) {
-            (None, Some(shared)) => shared.shared(token).await,
-            (own, _) => own,
-        }
+    pub(super) fn file(&self, token: &str) -> Option<String> {
+        self.files.borrow().get(token).cloned()
     }
 }
 

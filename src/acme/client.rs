@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use hyper::http::uri::Scheme;
 use instant_acme::{BodyWrapper, BytesResponse, Error};
 
-use super::store::AcmeError;
+use super::AcmeError;
 use crate::outbound::{Bounds, HttpClient, Reach, retry_after, trust};
 
 const BOUNDS: Bounds =

@@ -86,7 +86,7 @@ impl HttpPort {
     async fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if let Some(token) = path.strip_prefix(CHALLENGES) {
-            return match self.responses.file(token).await {
+            return match self.responses.file(token) {
                 Some(file) => response(StatusCode::OK, file),
                 None => response(StatusCode::NOT_FOUND, "no such challenge\n".to_owned()),
             };
@@ -135,7 +135,7 @@ mod tests {
         let names: Vec<AcmeName> = ["example.org", "www.example.org", "2001:db8::7"]
             .map(|name| AcmeName::parse(name).unwrap())
             .into();
-        let responses = ChallengeResponses::new(&[], Certificates::new(provisional(&names).unwrap()), None);
+        let responses = ChallengeResponses::new(&[], Certificates::new(provisional(&names).unwrap()));
         HttpPort { responses, names, https_port }
     }
 

@@ -10,9 +10,10 @@ use instant_acme::{
 };
 use tokio::time::timeout;
 
+use super::certificate::Certificate;
 use super::challenge_responses::{ChallengeResponse, ChallengeResponses};
 use super::failure::{ChallengeKind, Failure};
-use super::store::{Certificate, CertificateStore, StoredAccount};
+use super::store::{Store, StoredAccount};
 use crate::config::{AcmeConfig, AcmeName};
 
 /// Time limit for the ACME server to validate, and to issue. Let's Encrypt needs seconds.
@@ -28,14 +29,14 @@ const SHORT_LIVED: &str = "shortlived";
 /// The stored account, or a new one.
 pub(super) async fn account(
     config: &AcmeConfig,
-    store: &dyn CertificateStore,
+    store: &Store,
     http: impl HttpClient,
 ) -> Result<Account, Failure> {
     let failed = |error| Failure::of(error, "the account", config);
     let builder = Account::builder_with_http(Box::new(http));
     let contact = config.email.as_ref().map(|email| format!("mailto:{email}"));
     let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-    let (account, credentials) = match store.account().await? {
+    let (account, credentials) = match store.account()? {
         Some(stored) => {
             let account = builder.from_credentials(stored.credentials).await.map_err(failed)?;
             if stored.email == config.email {
@@ -43,7 +44,7 @@ pub(super) async fn account(
             }
             account.update_contacts(&contact).await.map_err(failed)?;
             // Credentials cannot be copied, so they are read once more.
-            let Some(stored) = store.account().await? else { return Ok(account) };
+            let Some(stored) = store.account()? else { return Ok(account) };
             (account, stored.credentials)
         }
         None => {
@@ -52,7 +53,7 @@ pub(super) async fn account(
             builder.create(&new, config.directory.clone(), None).await.map_err(failed)?
         }
     };
-    store.keep_account(&StoredAccount { email: config.email.clone(), credentials }).await?;
+    store.keep_account(&StoredAccount { email: config.email.clone(), credentials })?;
     Ok(account)
 }
 
@@ -157,7 +158,7 @@ async fn answer(
             return Err(Failure::NoChallenge { name: name.to_string(), kind, todo });
         };
         let key = challenge.key_authorization();
-        given.push(responses.give(kind, name, &challenge.token, &key).await?);
+        given.push(responses.give(kind, name, &challenge.token, &key)?);
         challenge.set_ready().await.map_err(failed)?;
     }
     Ok(given)

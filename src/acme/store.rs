@@ -1,121 +1,24 @@
-//! The account, the certificate and their stores, with errors at the start of the server.
+//! Keeps the account and the certificate in a directory.
 
-use std::io;
+use std::cell::RefCell;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use instant_acme::{AccountCredentials, CertificateIdentifier};
+use instant_acme::AccountCredentials;
 use ring::digest::{SHA256, digest};
-use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
-use webpki::EndEntityCert;
 
-use crate::config::AcmeName;
-use crate::files::FileError;
-use crate::redis_link::BadRedis;
-use crate::tls::{self, Validity};
+use crate::files::{self, FileError};
+use crate::system;
 
-/// An error that prevents certificates by ACME.
-#[derive(Debug, thiserror::Error)]
-pub enum AcmeError {
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The address of the Redis cannot be used.
-    #[error(transparent)]
-    Redis(#[from] BadRedis),
-    /// The system gives no thread.
-    #[error("cannot start a thread for --acme: {0}")]
-    Thread(#[from] io::Error),
-    /// The file of authorities cannot be used.
-    #[error("cannot use --acme_ca {}: {}", .0.display(), .1)]
-    Ca(PathBuf, String),
-    /// The TLS library refuses its input.
-    #[error("cannot set up TLS for --acme: {0}")]
-    Tls(rustls::Error),
-    /// No certificate can be made for the names.
-    #[error("cannot make a certificate for the names of --acme: {0}")]
-    Provisional(String),
-}
+const ACCOUNT: &str = "account.json";
+/// The private key and the chain. They are one file, so that they always fit.
+const CERTIFICATE: &str = "certificate.pem";
+const LOCK: &str = "lock";
 
-/// The store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The directory.
-    #[error("cannot {what} {path}: {error}. The server keeps its ACME account and certificate there", path = .path.display())]
-    Directory {
-        /// The failed operation.
-        what: &'static str,
-        /// The file or the directory.
-        path: PathBuf,
-        /// Its error.
-        error: FileError,
-    },
-    /// The Redis of a cluster.
-    #[error(
-        "cannot {what} in Redis: {why}. The nodes of a cluster keep their ACME account and certificate there"
-    )]
-    Redis {
-        /// The failed operation.
-        what: &'static str,
-        /// Its error.
-        why: String,
-    },
-    /// Another node orders.
-    #[error("this node was too slow, so another node may order")]
-    LostLock,
-}
-
-impl StoreError {
-    /// True if it may pass without an operator.
-    pub(super) fn is_outage(&self) -> bool {
-        !matches!(self, StoreError::Directory { .. })
-    }
-
-    pub(super) fn directory(what: &'static str, path: &Path, error: io::Error) -> Self {
-        StoreError::Directory { what, path: path.to_owned(), error: error.into() }
-    }
-}
-
-/// A certificate as it is stored: its key and its chain in one PEM text.
-pub(super) struct Certificate {
-    pub(super) certified: CertifiedKey,
-    pub(super) validity: Validity,
-}
-
-impl Certificate {
-    pub(super) fn parse(pem: &[u8]) -> Result<Self, String> {
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| format!("its key: {error}"))?;
-        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(|error| format!("its chain: {error}"))?;
-        let first = chain.first().ok_or_else(|| "it has no certificate".to_owned())?;
-        let validity = Validity::of(first).ok_or_else(|| "its dates cannot be read".to_owned())?;
-        let certified = tls::certified_key(chain, key).map_err(|error| error.to_string())?;
-        Ok(Certificate { certified, validity })
-    }
-
-    /// The first of these names that the certificate is not for.
-    pub(super) fn lacks<'a>(&self, names: &'a [AcmeName]) -> Option<&'a AcmeName> {
-        let certificate = self.certified.cert.first().and_then(|first| EndEntityCert::try_from(first).ok());
-        let covers =
-            |name: &AcmeName| certificate.as_ref().is_some_and(|it| tls::covers(it, &name.to_string()));
-        names.iter().find(|name| !covers(name))
-    }
-
-    /// The name of the certificate for ARI (RFC 9773, section 4.1).
-    pub(super) fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
-        let identifier = CertificateIdentifier::try_from(self.certified.cert.first()?).ok()?;
-        Some(identifier.into_owned())
-    }
-}
-
-/// The first bytes of the digest of a text, in hexadecimal.
-pub(super) fn hex_digest(text: &str, bytes: usize) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
-}
+/// Most bytes of a file. A chain of certificates has a few KB.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The account at the ACME server.
 #[derive(Serialize, Deserialize)]
@@ -124,41 +27,206 @@ pub(super) struct StoredAccount {
     pub(super) credentials: AccountCredentials,
 }
 
-/// Keeps the account and the certificate, for one process or for many. Every wait has a bound.
-#[async_trait(?Send)]
-pub(super) trait CertificateStore: Send {
-    /// The place of the certificate, for people.
-    fn place(&self) -> String;
+/// The store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {path}: {error}. The server keeps its ACME account and certificate there", path = .path.display())]
+pub struct StoreError {
+    /// The failed operation.
+    what: &'static str,
+    /// The file or the directory.
+    path: PathBuf,
+    /// Its error.
+    error: FileError,
+}
 
-    /// Interval at which to look for a certificate of another process.
-    fn look_interval(&self) -> Duration;
+impl StoreError {
+    fn new(what: &'static str, path: &Path, error: impl Into<FileError>) -> Self {
+        StoreError { what, path: path.to_owned(), error: error.into() }
+    }
+}
+
+/// A directory for one ACME server, so that certificates of a staging server are never taken for others. Processes of one machine may
+/// share it.
+pub(super) struct Store {
+    dir: PathBuf,
+    /// Open while this process has the right to order.
+    lock: RefCell<Option<File>>,
+}
+
+impl Store {
+    /// Opens the directory of an ACME server, and creates it if it does not exist.
+    pub(super) fn open(parent: &Path, url: &str) -> Result<Self, StoreError> {
+        let dir = parent.join(dir_name(url));
+        let made = files::private_dir().recursive(true).create(&dir);
+        made.map_err(|error| StoreError::new("create", &dir, error))?;
+        Ok(Store { dir, lock: RefCell::default() })
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.dir.join(name);
+        match files::read_regular(&path, MAX_BYTES) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(FileError::System(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::new("read", &path, error)),
+        }
+    }
+
+    /// Writes a file that is there as a whole or not at all, even after a power cut.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (path, new) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+        let written = || {
+            // A file of an earlier run may have other rights.
+            remove(&new)?;
+            let mut file = files::new_private().open(&new)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            files::sync_dir(&self.dir)
+        };
+        written().map_err(|error| StoreError::new("write", &path, error))
+    }
+
+    /// The place of the certificate, for people.
+    pub(super) fn place(&self) -> String {
+        self.dir.join(CERTIFICATE).display().to_string()
+    }
 
     /// The key and the chain, if there are any.
-    async fn certificate(&self) -> Result<Option<Vec<u8>>, StoreError>;
+    pub(super) fn certificate(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(CERTIFICATE)
+    }
 
-    async fn keep_certificate(&self, pem: &str) -> Result<(), StoreError>;
+    pub(super) fn keep_certificate(&self, pem: &str) -> Result<(), StoreError> {
+        self.write(CERTIFICATE, pem.as_bytes())
+    }
 
     /// The account, if there is one that can be read.
-    async fn account(&self) -> Result<Option<StoredAccount>, StoreError>;
+    pub(super) fn account(&self) -> Result<Option<StoredAccount>, StoreError> {
+        let Some(json) = self.read(ACCOUNT)? else { return Ok(None) };
+        let account = serde_json::from_slice(&json).inspect_err(|error| {
+            let path = self.dir.join(ACCOUNT);
+            log::warn!("{} cannot be read, so a new ACME account is made: {error}", path.display());
+        });
+        Ok(account.ok())
+    }
 
-    async fn keep_account(&self, account: &StoredAccount) -> Result<(), StoreError>;
+    pub(super) fn keep_account(&self, account: &StoredAccount) -> Result<(), StoreError> {
+        let json = serde_json::to_vec(account).map_err(io::Error::other);
+        let json = json.map_err(|error| StoreError::new("write", &self.dir.join(ACCOUNT), error));
+        self.write(ACCOUNT, &json?)
+    }
 
-    async fn forget_account(&self) -> Result<(), StoreError>;
+    pub(super) fn forget_account(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(ACCOUNT);
+        remove(&path).map_err(|error| StoreError::new("remove", &path, error))
+    }
 
-    /// Takes the right to order, which one process has at a time. It ends with the process, at once or soon after. False if
-    /// another one has it.
-    async fn lock(&self) -> Result<bool, StoreError>;
+    /// Takes the right to order, which one process has at a time. The system gives it back if the process dies. False if another one has
+    /// it.
+    pub(super) fn lock(&self) -> Result<bool, StoreError> {
+        // One of an attempt that has panicked.
+        drop(self.lock.take());
+        let path = self.dir.join(LOCK);
+        let file = system::private_file().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| StoreError::new("create", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => {
+                self.lock.replace(Some(file));
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(StoreError::new("lock", &path, error)),
+        }
+    }
 
-    /// Keeps the right to order until it is lost.
-    async fn lost(&self);
+    /// Gives the right to order back.
+    pub(super) fn unlock(&self) {
+        drop(self.lock.take());
+    }
+}
 
-    /// Gives the right to order back. If the ACME server has refused the order, other machines must not ask it before
-    /// this one's pause is over.
-    async fn unlock(&self, pause: Duration);
+/// The first bytes of the digest of a text, in hexadecimal.
+fn hex_digest(text: &str, bytes: usize) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+}
 
-    /// Lets all nodes of a cluster answer a challenge with this key authorization, for some minutes.
-    async fn share(&self, token: &str, authorization: &str) -> Result<(), StoreError>;
+/// Removes a file, if it exists.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
 
-    /// The key authorization of a token that a node shares. A client of the HTTP port chose the token.
-    async fn shared(&self, token: &str) -> Option<String>;
+/// A name that people recognise, with a digest, because several URLs may read alike.
+fn dir_name(url: &str) -> String {
+    let readable: String = url
+        .trim_start_matches("https://")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .take(80)
+        .collect();
+    format!("{}-{}", readable.trim_matches(['-', '.']), hex_digest(url, 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn parent(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("peerbroker-acme-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn files_are_private_and_a_half_written_one_does_no_harm() {
+        let parent = parent("files");
+        let store = Store::open(&parent, "https://ca.example/dir").unwrap();
+        assert!(store.read(CERTIFICATE).unwrap().is_none() && store.account().unwrap().is_none());
+        let path = store.dir.join(CERTIFICATE);
+        // A process died while it wrote.
+        fs::write(path.with_extension("pem.new"), "half").unwrap();
+        store.write(CERTIFICATE, b"first").unwrap();
+        store.write(CERTIFICATE, b"second").unwrap();
+        assert_eq!(store.read(CERTIFICATE).unwrap().unwrap(), b"second");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        fs::write(store.dir.join(ACCOUNT), "{").unwrap();
+        assert!(store.account().unwrap().is_none());
+        store.forget_account().unwrap();
+        store.forget_account().unwrap();
+        fs::remove_dir_all(&parent).unwrap();
+    }
+
+    #[test]
+    fn each_acme_server_has_a_directory_of_its_own() {
+        let names =
+            ["https://a.example/dir", "https://a.example/dir/", "https://a.example-dir", "https://../.."];
+        let mut dirs: Vec<String> = names.into_iter().map(dir_name).collect();
+        assert!(dirs[0].starts_with("a.example-dir-"), "{dirs:?}");
+        assert!(dirs.iter().all(|dir| !dir.contains('/') && !dir.starts_with('.')), "{dirs:?}");
+        dirs.sort();
+        dirs.dedup();
+        assert_eq!(dirs.len(), names.len());
+    }
+
+    #[test]
+    fn one_process_orders_at_a_time() {
+        let parent = parent("lock");
+        let [one, other] = [0, 1].map(|_| Store::open(&parent, "https://ca.example/dir").unwrap());
+        assert!(one.lock().unwrap() && !other.lock().unwrap());
+        one.unlock();
+        assert!(other.lock().unwrap());
+        fs::remove_dir_all(&parent).unwrap();
+    }
+
+    #[test]
+    fn an_unusable_directory_is_an_error_that_names_it() {
+        let parent = parent("unusable");
+        fs::write(&parent, "a file").unwrap();
+        let Err(error) = Store::open(&parent, "https://ca.example/dir") else { panic!("opened") };
+        assert!(error.to_string().contains(parent.to_str().unwrap()), "{error}");
+        fs::remove_file(&parent).unwrap();
+    }
 }

@@ -188,7 +188,6 @@ async fn a_server_that_refuses_every_nonce_is_at_fault_itself() {
     let answers = ChallengeResponses::new(
         &[],
         Certificates::new(challenge_responses::provisional(&config.names).unwrap()),
-        None,
     );
     let account = server.account().await;
     let ordered = order::order(&config, &account, ChallengeKind::Http01, &answers, None).await;

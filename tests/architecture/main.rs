@@ -39,7 +39,7 @@ const LAYERS: &[&str] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("actix_", &["src/server", "src/embed.rs", "src/http", "src/transport", "src/bin/peerbroker/"]),
     ("instant_acme::", &["src/acme"]),
-    ("use redis::", &["src/acme/redis", "src/cluster/redis", "src/keys/redis", "src/redis_link"]),
+    ("use redis::", &["src/cluster/redis", "src/keys/redis", "src/redis_link"]),
     ("rusqlite::", &["src/keys/sqlite"]),
     // A thread that is started elsewhere has no name, or nobody sees its panic.
     ("thread::spawn", &["crates/core/src/threads.rs"]),

@@ -1,6 +1,5 @@
 //! Certificates that change while the program runs: from files, and from a real ACME server.
 
-mod cluster;
 mod view;
 
 use std::fs;
@@ -269,7 +268,11 @@ fn changed_files_are_shown_to_new_clients_and_nobody_is_closed() {
 #[test]
 fn flags_that_cannot_go_together_are_named() {
     for (args, words) in [
-        (&["--acme", "broker.test"][..], "--acme needs --data_dir or --redis"),
+        (&["--acme", "broker.test"][..], "--acme needs --data_dir"),
+        (
+            &["--acme", "broker.test", "--data_dir", "d", "--redis", "redis://127.0.0.1"],
+            "--acme cannot be used with --redis",
+        ),
         (
             &["--acme", "broker.test", "--data_dir", "d", "--sslcert", "c", "--sslkey", "k"],
             "--acme cannot be used with --sslcert",

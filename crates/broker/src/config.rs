@@ -31,8 +31,8 @@ pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
 pub use ice::{IceConfig, OwnIceServers, TurnSecret};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{
-    AcmeConfig, AcmeName, AcmeStore, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName,
-    LETS_ENCRYPT, Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
+    AcmeConfig, AcmeName, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT,
+    Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
 pub use proxies::ProxySecret;

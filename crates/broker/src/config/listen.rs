@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls_pki_types::ServerName;
 
 use super::secret::{Hidden, InvalidSecret, STRONG};
-use super::{DEFAULT_HOST, DEFAULT_PORT, RedisAddress};
+use super::{DEFAULT_HOST, DEFAULT_PORT};
 
 /// The addresses and protocols of the server.
 #[derive(Clone, Debug)]
@@ -164,25 +164,15 @@ pub struct AcmeConfig {
     pub http_port: Option<u16>,
     /// PEM file with the authorities that may certify the ACME server; `None` stands for the public ones.
     pub ca: Option<PathBuf>,
-    /// The store of the account and the certificate.
-    pub store: AcmeStore,
-}
-
-/// A store of an ACME account, and of the certificate with its private key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AcmeStore {
-    /// In a directory of this machine.
-    Directory(PathBuf),
-    /// In the Redis of a cluster: one node orders, and all of them have the certificate. Only HTTP-01 works.
-    Redis(RedisAddress),
+    /// The directory of the account and the certificate, with its private key.
+    pub dir: PathBuf,
 }
 
 impl AcmeConfig {
     /// A certificate of Let's Encrypt for these names, kept in this directory.
     pub fn new(names: Vec<AcmeName>, dir: PathBuf) -> Self {
         let http_port = Some(DEFAULT_ACME_HTTP_PORT);
-        let (directory, store) = (LETS_ENCRYPT.to_owned(), AcmeStore::Directory(dir));
-        AcmeConfig { names, email: None, directory, http_port, ca: None, store }
+        AcmeConfig { names, email: None, directory: LETS_ENCRYPT.to_owned(), http_port, ca: None, dir }
     }
 }
 

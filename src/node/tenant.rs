@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
+use crate::dialect::rooms::PeerJsRooms;
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, RoomCodes};
 use crate::rooms::{OtherNodes, Rooms};
@@ -116,7 +117,7 @@ impl Tenant {
         self.activate(&mut realms);
         let peers = Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)));
         Arc::clone(realms.rooms.get_or_insert_with(|| {
-            Arc::new(Rooms::new(peers, Arc::clone(&self.router), self.others.clone()))
+            Arc::new(Rooms::new(&PeerJsRooms, peers, Arc::clone(&self.router), self.others.clone()))
         }))
     }
 

@@ -14,9 +14,10 @@ use super::handler::ProtocolHandler;
 use super::open::OpenSession;
 use crate::clock::millis;
 use crate::cluster::{ClaimedName, OpenRequest};
+use crate::dialect::rooms::PeerJsRooms;
 use crate::events::Count;
 use crate::node::Node;
-use crate::rooms::may_hear;
+use crate::rooms::RoomDialect as _;
 use crate::router::{IdLease, Outbox, Outgoing, RegisterRefusal, RegisterRequest};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{Frame, Limit, Refusal};
@@ -115,7 +116,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
                         info: info.clone(),
                         keeps_contacts: *leaves_on_close,
                         hears_room: &|message, takes_over| {
-                            (takes_over || is_member) && may_hear(info.rooms.as_ref(), message)
+                            (takes_over || is_member) && PeerJsRooms.may_hear(info.rooms.as_ref(), message)
                         },
                         claim,
                     };

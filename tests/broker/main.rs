@@ -6,6 +6,7 @@ mod rooms;
 mod socket;
 mod stories;
 mod stress;
+mod topics;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -8,9 +8,13 @@
 //!
 //! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
 //!
+//! No frame is written here: a [`RoomDialect`] turns what members hear into its own, once for all that hear it.
+//!
 //! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
 
+mod dialect;
 mod handover;
+mod hearing;
 mod limits;
 mod neighbours;
 mod others;
@@ -25,27 +29,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::millis;
-use crate::dialect::{rooms, server};
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
 use crate::wire::{
     ApiKey, ConnId, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
 };
 use handover::Waiting;
+use hearing::Hearing;
 use limits::RoomLimits;
 use neighbours::Neighbours;
-use presence::{Presence, PresenceGuard, State};
+use presence::{Presence, PresenceGuard};
 use room::{Member, Onward, Own, Room, RoomGuard};
 use store::Store;
 use watches::Watches;
 
+pub use dialect::{Change, RoomDialect, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
 pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, PrivateNews, TokenDigest};
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
 
-/// The rooms of the PeerJS clients of one key. An empty room does not exist.
+/// The rooms of the clients of one key that speak a dialect. An empty room does not exist.
 pub struct Rooms {
+    dialect: &'static dyn RoomDialect,
     peers: Arc<Realm>,
     router: Arc<Router>,
     store: Store,
@@ -86,11 +92,17 @@ pub struct Requester<'a> {
 
 impl Rooms {
     /// No room yet.
-    pub fn new(peers: Arc<Realm>, router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Self {
-        let store = Store::new(router.clock().clone());
+    pub fn new(
+        dialect: &'static dyn RoomDialect,
+        peers: Arc<Realm>,
+        router: Arc<Router>,
+        others: Option<Arc<dyn OtherNodes>>,
+    ) -> Self {
+        let store = Store::new(router.clock().clone(), dialect);
         let neighbours = Neighbours::new(peers.key().clone(), others);
         let limits = RoomLimits::new(Arc::clone(&router));
-        Rooms { peers, router, store, watches: Watches::default(), neighbours, limits }
+        let watches = Watches::new(dialect);
+        Rooms { dialect, peers, router, store, watches, neighbours, limits }
     }
 
     /// True if nothing has to be remembered.
@@ -193,7 +205,9 @@ impl Rooms {
         let peer = PeerHandle::find_with(&self.peers, id, |_| true);
         let proof = peer.filter(|peer| peer.connection() == connection).and_then(|peer| peer.proof());
         // Otherwise the connection does not get it anyway.
-        proof.is_none_or(|(token, rights)| self.has_member(id, &token) && may_hear(rights.as_ref(), message))
+        proof.is_none_or(|(token, rights)| {
+            self.has_member(id, &token) && self.dialect.may_hear(rights.as_ref(), message)
+        })
     }
 
     // Requests of members.
@@ -256,7 +270,7 @@ impl Rooms {
         let (peer, request) = (requester.peer, requester.request);
         self.as_member(requester, name, |guard, room| {
             self.part(guard, room);
-            guard.flushes.extend(done(peer, request, room));
+            guard.flushes.extend(self.done(peer, request, room));
             Ok(())
         })
     }
@@ -277,7 +291,7 @@ impl Rooms {
             if members.set_data(guard.id, data, guard.flushes) {
                 self.neighbours.tell_of_member(&mut members, guard.id);
             }
-            guard.flushes.extend(done(peer, request, room));
+            guard.flushes.extend(self.done(peer, request, room));
             Ok(())
         })
     }
@@ -295,7 +309,7 @@ impl Rooms {
             guard.state.check_speaker(room.name())?;
             let mut members = room.lock();
             let (from, sender) = (guard.id, &guard.presence.sender);
-            let message = rooms::message(room.name().as_str(), from.as_str(), dst, payload);
+            let message = members.message(Some(from), dst, payload);
             if let Some(dst) = dst {
                 members.catch_up_before_message(guard.flushes);
                 if members.get(dst).is_none() {
@@ -311,7 +325,7 @@ impl Rooms {
                 self.send_to_all(&mut members, (from, sender), message, guard.flushes)?;
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
-            guard.flushes.extend(done(peer, request, room));
+            guard.flushes.extend(self.done(peer, request, room));
             Ok(())
         })
     }
@@ -323,7 +337,7 @@ impl Rooms {
         // Declared first, so it is written once the room is unlocked.
         let mut flushes = Vec::new();
         let (mut members, app) = (room.lock(), PeerId::server());
-        let message = Frame::of_text(&server::message(Some(room.name().as_str()), payload));
+        let message = members.message(None, None, Some(payload));
         let sent = self.send_to_all(&mut members, (&app, &app), message, &mut flushes);
         sent.map_or(0, |lost| members.len().saturating_sub(lost))
     }
@@ -466,7 +480,7 @@ impl Rooms {
         let &mut Requester { peer, ref mut flushes, .. } = requester;
         for id in ids {
             if id == peer.id() {
-                flushes.extend(peer.reply(rooms::presence(id.as_str(), true)));
+                flushes.extend(self.dialect.presence(id.as_str(), true).and_then(|frame| peer.reply(frame)));
                 continue;
             }
             // Before, so that the answer is right at once, and after, because it may have come in between.
@@ -475,7 +489,7 @@ impl Rooms {
             self.seek_watched(id, flushes);
             watched.unwrap_or(Ok(())).inspect_err(|_| self.store.visit_soon(id))?;
         }
-        requester.confirm_ids();
+        self.confirm_ids(requester);
         Ok(())
     }
 
@@ -503,7 +517,8 @@ impl Rooms {
             watches.add(id.as_str(), presence);
             self.neighbours.tell_of_watched(id.as_str(), own, state);
         }
-        flushes.extend(peer.reply(rooms::presence(id.as_str(), watches.is_online(id.as_str()))));
+        let frame = self.dialect.presence(id.as_str(), watches.is_online(id.as_str()));
+        flushes.extend(frame.and_then(|frame| peer.reply(frame)));
         Ok(())
     }
 
@@ -518,7 +533,7 @@ impl Rooms {
                 self.store.retire_if_unused(&mut guard);
             }
         }
-        requester.confirm_ids();
+        self.confirm_ids(requester);
         Ok(())
     }
 
@@ -539,8 +554,8 @@ impl Rooms {
     fn tell_of_all_watched(&self, guard: &mut PresenceGuard<'_>, peer: &PeerHandle) {
         let watches = self.watches.lock();
         guard.presence.watch_on(peer);
-        let frame = |id: &str| rooms::presence(id, watches.is_online(id));
-        let frames: Vec<Frame> = guard.state.watched.iter().map(frame).collect();
+        let frame = |id: &str| self.dialect.presence(id, watches.is_online(id));
+        let frames: Vec<Frame> = guard.state.watched.iter().filter_map(frame).collect();
         let bytes = frames.iter().map(Frame::len).sum();
         guard.flushes.extend(guard.presence.hear_all(frames.into_iter(), bytes));
     }
@@ -768,86 +783,7 @@ impl Rooms {
 
     /// Another node has told something about its members.
     pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
-        match *news {
-            News::Member(MemberNews { room, id, token, number, data }) => {
-                if let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) {
-                    let is_new = self.neighbours.members.lock().add(node, &name, &id, token);
-                    match name.watched() {
-                        None => self.store.with_room(None, name, |members| {
-                            members.note_elsewhere(&id, (node, number), data, flushes);
-                        }),
-                        Some(watched) if watched == id => {
-                            self.watches.lock().set_places(&id, flushes, |places| {
-                                // A list that repeats what is known does not change which node had it last.
-                                if !places.iter().any(|place| place.0 == node && place.1 >= number) {
-                                    places.retain(|place| place.0 != node);
-                                    places.push((node, number));
-                                }
-                            });
-                        }
-                        Some(watched) if is_new => {
-                            self.watches.lock().add_elsewhere(&watched, 1);
-                            self.seek_watched(&watched, flushes);
-                        }
-                        Some(_) => {}
-                    }
-                }
-            }
-            News::Gone(GoneNews { room, id, for_good, ref former, number }) => {
-                if let Ok(id) = PeerId::parse(id) {
-                    // Before it is forgotten, so that the event of its end comes from that node alone.
-                    if for_good {
-                        self.end_absence(&id, node, flushes, |_, known| known == room);
-                    }
-                    self.forget((node, number), room, &id, former, flushes);
-                    if for_good {
-                        self.repeat_connected(&id, |known| known == room);
-                    }
-                }
-            }
-            News::Opened(OpenedNews { id, token }) => {
-                if let Ok(id) = PeerId::parse(id) {
-                    let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
-                    self.end_absence(&id, node, flushes, |state, _| is_stranger(state));
-                    self.repeat_connected(&id, |_| true);
-                }
-            }
-            News::Message(MessageNews { room, from, heard, ref except, text }) => {
-                if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
-                    let message = Frame::of_text(text);
-                    room.lock().deliver_here(&from, message, heard, except, flushes);
-                }
-            }
-            News::Private(PrivateNews { room, from, heard, to, text }) => {
-                if let (Some(room), Ok(from)) = (self.store.room(room), PeerId::of_sender(from)) {
-                    let message = Frame::of_text(text);
-                    room.lock().deliver_to(to, &from.in_rooms(), message, heard, flushes);
-                }
-            }
-        }
-    }
-
-    /// After an outage, an id may have clients on two nodes. Where another node's news end the absence of one of them, the other one may
-    /// be forgotten too: it is still a member.
-    fn repeat_connected(&self, id: &PeerId, is_meant: impl Fn(&str) -> bool) {
-        let Some(presence) = self.store.presence(id) else { return };
-        let mut state = presence.lock_state();
-        if !state.peer.as_ref().is_some_and(PeerHandle::is_current) {
-            return;
-        }
-        for room in state.rooms.iter().filter(|room| is_meant(room.name().as_str())) {
-            let mut members = room.lock();
-            members.own_mut(id).into_iter().for_each(Own::announce_again);
-            self.neighbours.tell_of_member(&mut members, id);
-        }
-        let is_meant = |id: &str| is_meant(RoomName::of_watched(id).as_str());
-        let shown = state.is_shown.then(|| id.as_str());
-        let watched = state.watched.iter().chain(shown).filter(|id| is_meant(id));
-        let watched: Vec<String> = watched.map(str::to_owned).collect();
-        if !watched.is_empty() {
-            state.announced = self.neighbours.next_number();
-        }
-        watched.iter().for_each(|watched| self.neighbours.tell_of_watched(watched, id, &state));
+        Hearing { rooms: self, node, flushes }.hear(news);
     }
 
     /// Another node begins to list all its members.
@@ -858,7 +794,8 @@ impl Rooms {
     /// Another node has listed all its members: it does not have others any more.
     pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
         let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
-        unnamed.iter().for_each(|(room, id)| self.forget((node, 0), room.as_str(), id, &[], flushes));
+        let mut hearing = Hearing { rooms: self, node, flushes };
+        unnamed.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[]));
     }
 
     /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
@@ -878,45 +815,14 @@ impl Rooms {
             (self.neighbours.members.lock().take_left(self.router.clock().now()), Vec::new());
         for node in gone {
             let all = self.neighbours.members.lock().of_node(node, |_| true);
-            all.iter().for_each(|(room, id)| self.forget((node, 0), room.as_str(), id, &[], &mut flushes));
+            let mut hearing = Hearing { rooms: self, node, flushes: &mut flushes };
+            all.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[]));
         }
     }
 
     /// The other nodes with members.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.neighbours.members.lock().nodes()
-    }
-
-    /// Another node does not have a member any more, as its news of this number says; 0 if it sent none.
-    fn forget(
-        &self,
-        (node, number): (NodeId, u64),
-        room: &str,
-        id: &PeerId,
-        former: &[(u64, u64)],
-        flushes: &mut Vec<Flush>,
-    ) {
-        let was_known = self.neighbours.members.lock().remove(node, room, id.as_str());
-        if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
-            if watched == *id {
-                self.watches.lock().set_places(id, flushes, |places| {
-                    places.retain(|(place, number)| {
-                        let is_former =
-                            |(node, until): &(u64, u64)| *place == NodeId::new(*node) && number <= until;
-                        *place != node && !former.iter().any(is_former)
-                    });
-                });
-            } else if was_known && self.watches.lock().add_elsewhere(&watched, -1) {
-                self.store.visit_soon(&watched);
-            }
-            return;
-        }
-        let Some(room) = self.store.room(room) else { return };
-        let mut members = room.lock();
-        self.with_places(&mut members, id, |members| {
-            members.forget_elsewhere(id, (node, number), former, flushes);
-        });
-        self.store.retire_if_empty(&mut members);
     }
 
     /// Changes a member. Other nodes that are none of its places any more are not remembered either.
@@ -933,41 +839,6 @@ impl Rooms {
             self.neighbours.members.lock().remove(node, members.room.name().as_str(), id.as_str());
         }
         result
-    }
-
-    /// A peer that is away on this node will not come back to some of its rooms, as another node has told.
-    fn end_absence(
-        &self,
-        id: &PeerId,
-        node: NodeId,
-        flushes: &mut Vec<Flush>,
-        ends: impl Fn(&State, &str) -> bool,
-    ) {
-        let Some(presence) = self.store.presence(id) else { return };
-        let mut guard = presence.lock(id, flushes);
-        if guard.state.away_until.is_none() {
-            return;
-        }
-        let rooms = std::mem::take(&mut guard.state.rooms);
-        let (gone, stay) = rooms.into_iter().partition(|room| ends(&guard.state, room.name().as_str()));
-        guard.state.rooms = stay;
-        let gone: Vec<Arc<Room>> = gone;
-        for room in gone {
-            let flushes = &mut *guard.flushes;
-            self.with_places(&mut room.lock(), guard.id, |members| {
-                members.forget_former(guard.id, node, flushes);
-            });
-            self.remove(&mut guard, &room, false);
-        }
-        let ends_watch = |id: &str| ends(&guard.state, RoomName::of_watched(id).as_str());
-        let unwatched: Vec<String> =
-            guard.state.watched.iter().filter(|id| ends_watch(id)).map(str::to_owned).collect();
-        let is_hidden = ends_watch(guard.id.as_str());
-        unwatched.iter().for_each(|id| self.stop_watching(&mut guard, id, false));
-        if is_hidden {
-            self.hide(&mut guard, false);
-        }
-        self.store.retire_if_unused(&mut guard);
     }
 
     // Members of this node.
@@ -1035,9 +906,21 @@ impl Rooms {
         // What waits for it would come behind newer messages, if it has joined on another node by then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
         if let Some(peer) = absent.filter(|_| !members.contains(guard.id)) {
-            peer.drop_of_rooms(|message| rooms::room_of(message).is_none_or(|of| of != room.name().as_str()));
+            let is_of_another = |of: String| of != room.name().as_str();
+            peer.drop_of_rooms(|message| self.dialect.room_of(message).is_none_or(is_of_another));
         }
         self.store.retire_if_empty(&mut members);
+    }
+
+    /// Answers a request about a room that has no other answer, if the client wants one.
+    fn done(&self, peer: &PeerHandle, request: Option<&str>, room: &Room) -> Option<Flush> {
+        peer.reply(self.dialect.done(Some(room.name().as_str()), request?)?)
+    }
+
+    /// As [`done`](Self::done), about ids.
+    fn confirm_ids(&self, requester: &mut Requester<'_>) {
+        let answer = requester.request.and_then(|request| self.dialect.done(None, request));
+        requester.flushes.extend(answer.and_then(|answer| requester.peer.reply(answer)));
     }
 
     /// The time by which no message arrives any more that is sent now.
@@ -1050,22 +933,4 @@ impl Rooms {
     fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
         self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
     }
-}
-
-impl Requester<'_> {
-    fn confirm_ids(&mut self) {
-        if let Some(request) = self.request {
-            self.flushes.extend(self.peer.reply(rooms::done_ids(request)));
-        }
-    }
-}
-
-/// True if a client with these rights may enter the room of a message.
-pub fn may_hear(rights: Option<&RoomRights>, message: &Frame) -> bool {
-    rights.is_none_or(|rights| rooms::room_of(message).is_some_and(|room| rights.right_in(&room).is_some()))
-}
-
-/// Answers a request that has no other answer, if the client wants one.
-fn done(peer: &PeerHandle, request: Option<&str>, room: &Room) -> Option<Flush> {
-    peer.reply(rooms::done(room.name().as_str(), request?))
 }

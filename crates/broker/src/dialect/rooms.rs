@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 
 use super::json::{self, raw, text};
+use super::server;
+use crate::rooms::{Change, RoomDialect, Said};
 use crate::wire::{Frame, PeerId, RoomRefusal, labels};
 
 /// Most bytes of the id of a request, as JSON text.
@@ -26,18 +28,6 @@ labels! {
         Watch = "PRESENCE-WATCH",
         /// Hear it no longer.
         Unwatch = "PRESENCE-UNWATCH",
-    }
-}
-
-labels! {
-    /// A change of a member, which others hear. The labels are its types on the wire.
-    pub enum Change {
-        /// It has joined.
-        Joined = "ROOM-JOINED",
-        /// It has other data now.
-        Updated = "ROOM-UPDATED",
-        /// It has gone.
-        Left = "ROOM-LEFT",
     }
 }
 
@@ -116,77 +106,84 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The list of all members, with the data of each.
-pub fn members<'a>(
-    room: &str,
-    members: impl Iterator<Item = (&'a str, Option<&'a str>)>,
-    request: Option<&str>,
-) -> Frame {
-    frame("ROOM-MEMBERS", room, |out| {
-        out.extend_from_slice(b",\"members\":[");
-        for (number, (id, data)) in members.enumerate() {
-            if number > 0 {
-                out.push(b',');
+/// What PeerJS clients hear of rooms.
+#[derive(Debug)]
+pub struct PeerJsRooms;
+
+impl RoomDialect for PeerJsRooms {
+    fn said(&self, Said { room, from, to, payload, .. }: Said<'_>) -> Frame {
+        let Some(from) = from else {
+            return Frame::of_text(&server::message(Some(room), payload.unwrap_or("null")));
+        };
+        frame("ROOM-MESSAGE", room, |out| {
+            text(out, "src", from);
+            if let Some(to) = to {
+                text(out, "dst", to);
             }
-            out.extend_from_slice(b"{\"id\":");
-            json::write_string(out, id);
+            raw(out, "payload", payload);
+        })
+    }
+
+    fn members(
+        &self,
+        room: &str,
+        members: &mut dyn Iterator<Item = (&str, Option<&str>)>,
+        request: Option<&str>,
+    ) -> Option<Frame> {
+        Some(frame("ROOM-MEMBERS", room, |out| {
+            out.extend_from_slice(b",\"members\":[");
+            for (number, (id, data)) in members.enumerate() {
+                if number > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(b"{\"id\":");
+                json::write_string(out, id);
+                raw(out, "data", data);
+                out.push(b'}');
+            }
+            out.push(b']');
+            raw(out, "request", request);
+        }))
+    }
+
+    fn member_bytes(&self, id: &str, data: Option<&str>) -> usize {
+        let is_plain = |byte: u8| byte != b'"' && byte != b'\\';
+        let escapes = id.bytes().filter(|byte| !is_plain(*byte)).count();
+        let of_data = data.map_or(0, |data| r#","data":"#.len() + data.len());
+        r#"{"id":""},"#.len() + id.len() + escapes + of_data
+    }
+
+    fn changed(&self, change: Change, room: &str, id: &str, data: Option<&str>) -> Option<Frame> {
+        let kind = match change {
+            Change::Joined => "ROOM-JOINED",
+            Change::Updated => "ROOM-UPDATED",
+            Change::Left => "ROOM-LEFT",
+        };
+        Some(frame(kind, room, |out| {
+            text(out, "id", id);
             raw(out, "data", data);
-            out.push(b'}');
-        }
-        out.push(b']');
-        raw(out, "request", request);
-    })
-}
+        }))
+    }
 
-/// The bytes of one member in a list.
-pub fn member_bytes(id: &str, data: Option<&str>) -> usize {
-    let is_plain = |byte: u8| byte != b'"' && byte != b'\\';
-    let escapes = id.bytes().filter(|byte| !is_plain(*byte)).count();
-    let of_data = data.map_or(0, |data| r#","data":"#.len() + data.len());
-    r#"{"id":""},"#.len() + id.len() + escapes + of_data
-}
+    fn presence(&self, id: &str, is_online: bool) -> Option<Frame> {
+        Some(json::frame("PRESENCE", CAPACITY, |out| {
+            text(out, "id", id);
+            raw(out, "online", Some(if is_online { "true" } else { "false" }));
+        }))
+    }
 
-/// A member has changed. One that has left has no data.
-pub fn changed(change: Change, room: &str, id: &str, data: Option<&str>) -> Frame {
-    frame(change.label(), room, |out| {
-        text(out, "id", id);
-        raw(out, "data", data);
-    })
-}
+    fn done(&self, room: Option<&str>, request: &str) -> Option<Frame> {
+        let request = |out: &mut Vec<u8>| raw(out, "request", Some(request));
+        Some(match room {
+            Some(room) => frame("ROOM-OK", room, request),
+            None => json::frame("PRESENCE-OK", CAPACITY, request),
+        })
+    }
 
-/// A message of a member. `dst` is the recipient, unless it is for all.
-pub fn message(room: &str, src: &str, dst: Option<&str>, payload: Option<&str>) -> Frame {
-    frame("ROOM-MESSAGE", room, |out| {
-        text(out, "src", src);
-        if let Some(dst) = dst {
-            text(out, "dst", dst);
-        }
-        raw(out, "payload", payload);
-    })
-}
-
-/// The room of a message for its members.
-pub fn room_of(message: &Frame) -> Option<String> {
-    let text = std::str::from_utf8(message.payload()).ok()?;
-    Request::parse(text).room.map(Cow::into_owned)
-}
-
-/// A client with a watched id is online, or not.
-pub fn presence(id: &str, is_online: bool) -> Frame {
-    json::frame("PRESENCE", CAPACITY, |out| {
-        text(out, "id", id);
-        raw(out, "online", Some(if is_online { "true" } else { "false" }));
-    })
-}
-
-/// The answer to a request that has no other answer.
-pub fn done(room: &str, request: &str) -> Frame {
-    frame("ROOM-OK", room, |out| raw(out, "request", Some(request)))
-}
-
-/// The answer to a request about ids.
-pub fn done_ids(request: &str) -> Frame {
-    json::frame("PRESENCE-OK", CAPACITY, |out| raw(out, "request", Some(request)))
+    fn room_of(&self, message: &Frame) -> Option<String> {
+        let text = std::str::from_utf8(message.payload()).ok()?;
+        Request::parse(text).room.map(Cow::into_owned)
+    }
 }
 
 /// Refuses a request. A name or an id that cannot be valid is not repeated.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::dialect::{Change, RoomDialect, Said};
 use super::handover::{Handover, Waiting};
 use super::others::TokenDigest;
 use crate::clock::Clock;
-use crate::dialect::rooms::{self, Change};
 use crate::router::{Flush, PeerHandle, Routed, STATE_PART};
 use crate::wire::{AddressPrefix, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 
@@ -27,6 +27,7 @@ const CHANGE_OVERHEAD: usize = 320;
 /// A room.
 pub(super) struct Room {
     name: RoomName,
+    dialect: &'static dyn RoomDialect,
     clock: Clock,
     members: Mutex<Members>,
 }
@@ -137,8 +138,8 @@ pub(super) struct Onward {
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName, clock: Clock) -> Self {
-        Room { name, clock, members: Mutex::default() }
+    pub(super) fn new(name: RoomName, dialect: &'static dyn RoomDialect, clock: Clock) -> Self {
+        Room { name, dialect, clock, members: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &RoomName {
@@ -146,8 +147,13 @@ impl Room {
     }
 
     /// The frame about a change of a member.
-    fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Frame {
-        rooms::changed(change, self.name.as_str(), id.as_str(), data)
+    fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Option<Frame> {
+        self.dialect.changed(change, self.name.as_str(), id.as_str(), data)
+    }
+
+    /// The bytes of a member in a list.
+    fn bytes_of(&self, (id, member): (&PeerId, &Member)) -> usize {
+        self.dialect.member_bytes(id.as_str(), member.data())
     }
 
     pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
@@ -199,7 +205,7 @@ impl RoomGuard<'_> {
     pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
         let Members { by_id, bytes, nodes, handovers, latest: changed, .. } = &*self.members;
         let wrong = |what: &str, id: &PeerId| Some(format!("room {}: {id}: {what}", self.room.name));
-        if *bytes != by_id.iter().map(|(id, member)| member.bytes(id)).sum::<usize>() {
+        if *bytes != by_id.iter().map(|member| self.room.bytes_of(member)).sum::<usize>() {
             return Some(format!("room {}: bytes of the list", self.room.name));
         }
         let mut places: BTreeMap<NodeId, usize> = BTreeMap::new();
@@ -399,7 +405,7 @@ impl RoomGuard<'_> {
     fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
         let Members { by_id, bytes, nodes, handovers, .. } = &mut *self.members;
         let before = by_id.get(id).map(|member| member.data().map(Box::<str>::from));
-        *bytes -= by_id.get(id).map_or(0, |member| member.bytes(id));
+        *bytes -= by_id.get(id).map_or(0, |member| self.room.bytes_of((id, member)));
         let member = by_id.entry(id.clone()).or_default();
         let left: Vec<NodeId> = member.elsewhere.iter().map(|place| place.node).collect();
         *handovers -= usize::from(member.handover.is_some());
@@ -424,7 +430,7 @@ impl RoomGuard<'_> {
         if has_gone {
             by_id.remove(id);
         } else {
-            *bytes += member.bytes(id);
+            *bytes += self.room.bytes_of((id, member));
             *handovers += usize::from(member.handover.is_some());
         }
         if let Some(change) = change {
@@ -452,11 +458,10 @@ impl RoomGuard<'_> {
         }
         for (other, member) in by_id.iter_mut() {
             let Some(own) = member.own.as_mut().filter(|own| own.heard == before) else { continue };
-            if other == id {
+            let Some(frame) = frame.as_mut().filter(|_| other != id).map(Frame::share) else {
                 own.heard = *latest;
                 continue;
-            }
-            let frame = frame.share();
+            };
             let bytes = frame.len();
             match own.peer.tell_state(iter::once(frame), bytes, STATE_PART) {
                 None => *may_lag = true,
@@ -501,10 +506,10 @@ impl RoomGuard<'_> {
     /// The changes behind one, for a member.
     fn missed(&self, to: &PeerId, heard: u64) -> Vec<Frame> {
         let of_others = || self.others(to).filter(|(_, member)| member.changed > heard);
-        let bytes: usize = of_others().map(|(id, member)| member.bytes(id) + CHANGE_OVERHEAD).sum();
+        let bytes: usize = of_others().map(|member| self.room.bytes_of(member) + CHANGE_OVERHEAD).sum();
         let Members { latest_end, bytes: of_list, .. } = *self.members;
         if heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
-            return vec![self.list(None)];
+            return self.list(None).into_iter().collect();
         }
         let mut changes: Vec<_> = of_others().collect();
         changes.sort_unstable_by_key(|(_, member)| member.changed);
@@ -512,13 +517,13 @@ impl RoomGuard<'_> {
             let change = if member.joined > heard { Change::Joined } else { Change::Updated };
             self.room.change(change, id, member.data())
         };
-        changes.into_iter().map(frame).collect()
+        changes.into_iter().filter_map(frame).collect()
     }
 
     /// Bytes of the list if a member joins with these data, or gets them.
     pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
-        let before = self.get(id.as_str()).map_or(0, |member| member.bytes(id));
-        self.members.bytes - before + rooms::member_bytes(id.as_str(), data)
+        let before = self.get(id.as_str()).map_or(0, |member| self.room.bytes_of((id, member)));
+        self.members.bytes - before + self.room.dialect.member_bytes(id.as_str(), data)
     }
 
     /// A member has a new connection on this node, and keeps its data. False if it is none.
@@ -583,12 +588,18 @@ impl RoomGuard<'_> {
     pub(super) fn answer_with_list(&mut self, to: &PeerHandle, request: Option<&str>) -> Option<Flush> {
         let (list, latest) = (self.list(request), self.members.latest);
         self.own_mut(to.id()).into_iter().for_each(|own| own.heard = latest);
-        to.reply(list)
+        to.reply(list?)
     }
 
-    fn list(&self, request: Option<&str>) -> Frame {
-        let members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
-        rooms::members(self.room.name.as_str(), members, request)
+    fn list(&self, request: Option<&str>) -> Option<Frame> {
+        let mut members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
+        self.room.dialect.members(self.room.name.as_str(), &mut members, request)
+    }
+
+    /// The frame of a message: from a member or the app's server, to one member or all.
+    pub(super) fn message(&self, from: Option<&PeerId>, to: Option<&str>, payload: Option<&str>) -> Frame {
+        let (room, from, members) = (self.room.name.as_str(), from.map(PeerId::as_str), self.len());
+        self.room.dialect.said(Said { room, from, to, payload, members })
     }
 
     /// The way of a message to all other members that this node does not deliver.
@@ -614,7 +625,7 @@ impl RoomGuard<'_> {
         onward
     }
 
-    /// Sends a message to all other members of this node. Returns the number of those that do not get it: too much waits for them.
+    /// Sends a message to all members of this node, to its sender only if the dialect echoes. Returns the number of those that do not get it: too much waits for them.
     pub(super) fn deliver_to_others(
         &mut self,
         from: &PeerId,
@@ -623,7 +634,9 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) -> usize {
         self.catch_up_before_message(flushes);
-        let own = self.others(from).filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
+        let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.dialect.echoes();
+        let own = self.iter().filter(hears);
+        let own = own.filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
         own.filter(|own| deliver(&own.peer, sender, message.share(), flushes).is_err()).count()
     }
 
@@ -685,10 +698,6 @@ impl RoomGuard<'_> {
 }
 
 impl Member {
-    fn bytes(&self, id: &PeerId) -> usize {
-        rooms::member_bytes(id.as_str(), self.data())
-    }
-
     /// Changes it, and notes if another node delivers its messages from now on.
     fn change_place(&mut self, clock: &Clock, act: impl FnOnce(&mut Member)) {
         let before = self.place();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use super::dialect::RoomDialect;
 use super::presence::{Presence, PresenceGuard};
 use super::room::{Room, RoomGuard};
 use crate::clock::Clock;
@@ -19,6 +20,7 @@ const REST: u64 = 1000;
 
 /// Nothing in it is empty: a room goes with its last member, and a presence with its last room.
 pub(super) struct Store {
+    dialect: &'static dyn RoomDialect,
     clock: Clock,
     rooms: DashMap<RoomName, Arc<Room>>,
     presences: DashMap<PeerId, Arc<Presence>>,
@@ -27,8 +29,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(clock: Clock) -> Self {
-        Store { clock, rooms: DashMap::new(), presences: DashMap::new(), due: Mutex::default() }
+    pub(super) fn new(clock: Clock, dialect: &'static dyn RoomDialect) -> Self {
+        Store { dialect, clock, rooms: DashMap::new(), presences: DashMap::new(), due: Mutex::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,7 +83,7 @@ impl Store {
     ) -> R {
         loop {
             let room = known.clone().unwrap_or_else(|| {
-                let new = || Arc::new(Room::new(name.clone(), self.clock.clone()));
+                let new = || Arc::new(Room::new(name.clone(), self.dialect, self.clock.clone()));
                 Arc::clone(&self.rooms.entry(name.clone()).or_insert_with(new))
             });
             let mut members = room.lock();

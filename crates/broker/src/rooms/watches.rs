@@ -12,20 +12,25 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::dialect::RoomDialect;
 use super::presence::Presence;
-use crate::dialect::rooms;
 use crate::router::Flush;
-use crate::wire::{NodeId, PeerId, RoomRefusal};
+use crate::wire::{Frame, NodeId, PeerId, RoomRefusal};
 
 /// Most of all clients of a key on one node.
 pub const MAX_WATCHED_OF_KEY: usize = 100_000;
 
 /// The watched ids of one key.
-#[derive(Default)]
-pub(super) struct Watches(Mutex<Table>);
+pub(super) struct Watches {
+    dialect: &'static dyn RoomDialect,
+    table: Mutex<Table>,
+}
 
 /// The watched ids under their lock. It is taken behind that of a presence, and before that of a slot.
-pub(super) struct WatchesGuard<'a>(MutexGuard<'a, Table>);
+pub(super) struct WatchesGuard<'a> {
+    dialect: &'static dyn RoomDialect,
+    table: MutexGuard<'a, Table>,
+}
 
 /// By digests: 64 bits with a key of this process.
 #[derive(Default)]
@@ -62,17 +67,21 @@ enum Watchers {
 }
 
 impl Watches {
+    pub(super) fn new(dialect: &'static dyn RoomDialect) -> Self {
+        Watches { dialect, table: Mutex::default() }
+    }
+
     pub(super) fn lock(&self) -> WatchesGuard<'_> {
-        WatchesGuard(self.0.lock())
+        WatchesGuard { dialect: self.dialect, table: self.table.lock() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().entries.is_empty()
+        self.table.lock().entries.is_empty()
     }
 
     /// True if somebody watches an id.
     pub(super) fn is_watched(&self, id: &PeerId) -> bool {
-        let table = self.0.lock();
+        let table = self.table.lock();
         table.entries.get(&table.digest(id.as_str())).is_some_and(Entry::is_watched)
     }
 }
@@ -80,17 +89,17 @@ impl Watches {
 impl WatchesGuard<'_> {
     /// True if the client of an id is online on any node.
     pub(super) fn is_online(&self, id: &str) -> bool {
-        self.0.is_online(self.0.digest(id))
+        self.table.is_online(self.table.digest(id))
     }
 
     /// True if the client of an id is online on another node.
     pub(super) fn is_elsewhere(&self, id: &PeerId) -> bool {
-        self.0.places.contains_key(&self.0.digest(id.as_str()))
+        self.table.places.contains_key(&self.table.digest(id.as_str()))
     }
 
     /// The number of clients that watch an id.
     pub(super) fn watchers(&self, id: &PeerId) -> usize {
-        let entry = self.0.entries.get(&self.0.digest(id.as_str()));
+        let entry = self.table.entries.get(&self.table.digest(id.as_str()));
         entry.map_or(0, |entry| entry.watchers.as_slice().len() + entry.elsewhere as usize)
     }
 
@@ -99,32 +108,32 @@ impl WatchesGuard<'_> {
         if self.watchers(id) >= most {
             return Err(RoomRefusal::Full);
         }
-        if self.0.total >= MAX_WATCHED_OF_KEY { Err(RoomRefusal::KeyTooManyWatched) } else { Ok(()) }
+        if self.table.total >= MAX_WATCHED_OF_KEY { Err(RoomRefusal::KeyTooManyWatched) } else { Ok(()) }
     }
 
     /// A client of this node watches an id from now on.
     pub(super) fn add(&mut self, id: &str, watcher: &Arc<Presence>) {
-        let digest = self.0.digest(id);
-        self.0.entries.entry(digest).or_default().watchers.push(watcher);
-        self.0.total += 1;
+        let digest = self.table.digest(id);
+        self.table.entries.entry(digest).or_default().watchers.push(watcher);
+        self.table.total += 1;
     }
 
     /// A client of this node does not watch an id any more. True if nobody does.
     pub(super) fn remove(&mut self, id: &str, watcher: &Arc<Presence>) -> bool {
-        let digest = self.0.digest(id);
-        let Some(entry) = self.0.entries.get_mut(&digest) else { return true };
+        let digest = self.table.digest(id);
+        let Some(entry) = self.table.entries.get_mut(&digest) else { return true };
         if entry.watchers.remove(watcher) {
-            self.0.total -= 1;
+            self.table.total -= 1;
         }
-        self.0.retire_if_unused(digest)
+        self.table.retire_if_unused(digest)
     }
 
     /// As many more clients of other nodes watch an id, or fewer. True if nobody does.
     pub(super) fn add_elsewhere(&mut self, id: &PeerId, more: i32) -> bool {
-        let digest = self.0.digest(id.as_str());
-        let entry = self.0.entries.entry(digest).or_default();
+        let digest = self.table.digest(id.as_str());
+        let entry = self.table.entries.entry(digest).or_default();
         entry.elsewhere = entry.elsewhere.saturating_add_signed(more);
-        self.0.retire_if_unused(digest)
+        self.table.retire_if_unused(digest)
     }
 
     /// The client of an id is online on this node from now on, or is not any more.
@@ -149,9 +158,9 @@ impl WatchesGuard<'_> {
         flushes: &mut Vec<Flush>,
         act: impl FnOnce(&mut Entry, &mut Vec<(NodeId, u64)>),
     ) {
-        let digest = self.0.digest(id.as_str());
-        let was_online = self.0.is_online(digest);
-        let Table { entries, places, .. } = &mut *self.0;
+        let digest = self.table.digest(id.as_str());
+        let was_online = self.table.is_online(digest);
+        let Table { entries, places, .. } = &mut *self.table;
         let entry = entries.entry(digest).or_default();
         let mut of_id = places.remove(&digest).unwrap_or_default();
         act(entry, &mut of_id);
@@ -160,12 +169,13 @@ impl WatchesGuard<'_> {
             places.insert(digest, of_id);
         }
         if is_online != was_online {
-            let mut frame = rooms::presence(id.as_str(), is_online);
+            let mut frame = self.dialect.presence(id.as_str(), is_online);
             for watcher in entry.watchers.as_slice() {
-                flushes.extend(watcher.hear_presence(frame.share()));
+                let frame = frame.as_mut().map(Frame::share);
+                flushes.extend(frame.and_then(|frame| watcher.hear_presence(frame)));
             }
         }
-        self.0.retire_if_unused(digest);
+        self.table.retire_if_unused(digest);
     }
 }
 
@@ -234,10 +244,11 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::rooms::PeerJsRooms;
 
     #[test]
     fn an_id_that_nobody_watches_leaves_nothing() {
-        let (watches, id) = (Watches::default(), PeerId::parse("b").unwrap());
+        let (watches, id) = (Watches::new(&PeerJsRooms), PeerId::parse("b").unwrap());
         let watchers = ["x", "y", "z"].map(|id| Arc::new(Presence::new(&PeerId::parse(id).unwrap())));
         let mut table = watches.lock();
         watchers.iter().for_each(|watcher| table.add("b", watcher));
@@ -249,7 +260,7 @@ mod tests {
         table.set_here(&id, true, &mut Vec::new());
         assert!(table.add_elsewhere(&id, -1) && table.is_online("b"));
         table.set_here(&id, false, &mut Vec::new());
-        assert!(!table.is_online("b") && table.0.entries.is_empty() && table.0.total == 0);
+        assert!(!table.is_online("b") && table.table.entries.is_empty() && table.table.total == 0);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use keys::{KeySettings, KeysCommand, OneKey, TokenCommand};
 pub use read::{Reread, unknown_variables};
 pub use secret_file::refuse_new_pipes;
 pub use settings::{ACME_DIR, Settings};
-pub use values::{LogFormat, StoredKeys, parse_filter};
+pub use values::{LogFormat, parse_filter};
 
 /// The values of the command line, the variables and the configuration file.
 #[derive(Default)]

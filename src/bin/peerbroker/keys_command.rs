@@ -4,18 +4,16 @@ mod audit;
 mod exported;
 mod shown;
 
-use std::path::{Path, absolute};
+use std::path::Path;
 
-use peerbroker::keys::redis::RedisKeys;
-use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 use peerbroker::keys::{Change, Key, KeyError, KeyStore, KeyToken, Origin, Settings, TokenChange};
 use peerbroker::wire::ApiKey;
 
 use audit::Audit;
 
-use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, StoredKeys, TokenCommand, failed, wrong};
+use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, TokenCommand, failed, wrong};
 use crate::console::{print, printable};
-use crate::process::{self, SYSLOG};
+use crate::process::SYSLOG;
 
 /// Runs a command and prints its result. The system's log gets a line for each change.
 pub fn run(command: &KeysCommand, cli: &Cli) -> Result<(), Failure> {
@@ -152,50 +150,12 @@ fn unknown(cli: &Cli, key: &ApiKey) -> Failure {
     failed(format!("there is no stored key {key}{}", cli.home_of(key)))
 }
 
-/// Opens existing keys: a wrong path is an error and does not create a directory.
 fn existing(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {
-    match cli.keys_to_edit() {
-        // If existence cannot be checked, opening gives the better error.
-        StoredKeys::Directory(dir) if matches!(dir.join(FILE_NAME).try_exists(), Ok(false)) => {
-            Err(failed(format!(
-                "there is no {FILE_NAME} in --data_dir {}: check the path, or add a first key with `peerbroker keys add`",
-                dir.display()
-            )))
-        }
-        _ => open(cli),
-    }
+    cli.keys_to_edit().open_to_edit(false)
 }
 
 fn open(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {
-    match cli.keys_to_edit() {
-        StoredKeys::InMemory => Err(wrong(
-            "--data_dir is missing: give that of the server, or its --config, or --redis, the URL of its cluster, if the server has \
-             --keys redis",
-        )),
-        StoredKeys::Directory(dir) => {
-            let is_new = matches!(dir.try_exists(), Ok(false));
-            let keys =
-                SqliteKeys::open(&dir).map_err(|error| failed(format!("{error}{}", other_owner(&dir))))?;
-            if is_new {
-                eprintln!(
-                    "Created --data_dir {}: the server accepts its keys if it was started with this directory",
-                    absolute(&dir)?.display()
-                );
-            }
-            Ok(Box::new(keys))
-        }
-        StoredKeys::Redis(redis) => Ok(Box::new(RedisKeys::open(redis).map_err(wrong)?)),
-    }
-}
-
-/// The advice if the directory belongs to another user than that of this command.
-fn other_owner(dir: &Path) -> String {
-    match (process::owner(dir), process::user()) {
-        (Some(owner), Some(own)) if owner != own && own != 0 => {
-            format!(". The directory belongs to user {owner}: run the command with sudo, or as this user")
-        }
-        _ => String::new(),
-    }
+    cli.keys_to_edit().open_to_edit(true)
 }
 
 #[cfg(test)]

@@ -15,22 +15,22 @@ mod predecessor;
 mod process;
 mod reload;
 mod stdio;
+mod stored_keys;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerbroker::keys::KeyStore;
-use peerbroker::keys::redis::RedisKeys;
-use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
 
-use cli::{Cli, Command, Failure, LogFormat, Settings, StoredKeys, failed, wrong};
+use cli::{Cli, Command, Failure, LogFormat, Settings, failed, wrong};
 use console::{Log, Style, print};
 use predecessor::PendingResources;
 use process::{Hangups, Stops};
 use reload::Reloader;
 use stdio::Parent;
+use stored_keys::OpenKeys;
 
 /// Time for which a stalled reader of stdout or stderr can delay the end of the program.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -85,9 +85,7 @@ fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
 
 /// Runs all checks that create and change nothing.
 fn check(cli: &Cli, settings: &Settings, style: Style) -> Result<(), Failure> {
-    if let StoredKeys::Directory(dir) = &settings.stored_keys {
-        SqliteKeys::check(dir)?;
-    }
+    settings.stored_keys.check()?;
     Server::check(&settings.listen)?;
     let no_file = if cli.file.is_none() { " No file was read: --config names one." } else { "" };
     style.print(&format!("The configuration is valid.{no_file}"));
@@ -177,30 +175,12 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     Ok(())
 }
 
-/// Opens the stored keys. Warns if another server uses the same ones without being a node of the same cluster, or if there
-/// is no key for any client. With `pending`, the predecessor may use them for a while.
+/// Opens the stored keys, and warns if there is no key for any client. With `pending`, the predecessor may use them for a while.
 fn open_keys(
     settings: &Settings,
     pending: Option<&mut PendingResources>,
 ) -> Result<Option<Arc<dyn KeyStore>>, Failure> {
-    let (store, place): (Arc<dyn KeyStore>, String) = match &settings.stored_keys {
-        StoredKeys::InMemory => return Ok(None),
-        StoredKeys::Redis(redis) => (Arc::new(RedisKeys::open(redis.clone())?), "--redis …".to_owned()),
-        StoredKeys::Directory(dir) => {
-            let (store, dir) = (Arc::new(SqliteKeys::open(dir)?), dir.display());
-            if !store.lock_directory() {
-                let warning = format!(
-                    "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of \
-                     them, or give each a directory of its own"
-                );
-                match pending {
-                    Some(pending) => pending.keys = Some((Arc::clone(&store), warning)),
-                    None => log::warn!("{warning}"),
-                }
-            }
-            (store, format!("--data_dir {dir}"))
-        }
-    };
+    let Some(OpenKeys { store, place }) = settings.stored_keys.open(pending)? else { return Ok(None) };
     let Settings { config, .. } = settings;
     let has_own_keys = config.default_key || !config.keys.is_empty();
     if !has_own_keys && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use gethostname::gethostname;
 use peerbroker::config::{
-    AcmeConfig, AcmeStore, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps,
-    MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
+    AcmeConfig, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps, MAX_ACME_NAMES,
+    RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
 };
 use peerbroker::keys::WebhookSecret;
 use peerbroker::wire::ApiKey;
@@ -20,7 +20,8 @@ use super::draft::Draft;
 use super::failure::{Failure, ensure, failed, wrong};
 use super::given::Source;
 use super::secret_file;
-use super::values::{StoredKeys, TurnAddresses};
+use super::values::TurnAddresses;
+use crate::stored_keys::StoredKeys;
 
 /// Directory of the accounts and certificates of --acme, in the data directory.
 pub const ACME_DIR: &str = "acme";
@@ -151,18 +152,8 @@ impl Draft {
     }
 
     fn stored_keys(&self, cluster: Option<&ClusterConfig>) -> Result<StoredKeys, Failure> {
-        match (self.keys_in_redis, &self.data_dir, cluster.map(|cluster| &cluster.backplane)) {
-            (false, None, _) => Ok(StoredKeys::InMemory),
-            (false, Some(dir), _) => Ok(StoredKeys::Directory(dir.clone())),
-            (true, Some(dir), _) => Err(wrong(format!(
-                "--keys redis cannot be used with --data_dir {}: keys are stored in one place, so leave one of the two out",
-                dir.display()
-            ))),
-            (true, None, None) => Err(wrong(
-                "--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share",
-            )),
-            (true, None, Some(BackplaneAddress::Redis(redis))) => Ok(StoredKeys::Redis(redis.clone())),
-        }
+        let redis = cluster.map(|ClusterConfig { backplane: BackplaneAddress::Redis(redis), .. }| redis);
+        StoredKeys::of_server(self.keys_in_redis, self.data_dir.as_ref(), redis)
     }
 
     fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
@@ -185,22 +176,17 @@ impl Draft {
             ensure(file.is_none(), format!("--acme cannot be used with --{flag}: {why}"))?;
         }
         let http_port = self.acme.http_port.filter(|port| *port != 0);
-        let store = match (cluster.map(|cluster| &cluster.backplane), &self.data_dir) {
-            (Some(_), _) if http_port.is_none() => {
-                return Err(wrong(
-                    "--acme with --redis needs an --acme_http_port: the ACME server may come to any node, and only answers \
-                     to HTTP-01 are shared",
-                ));
-            }
-            (Some(BackplaneAddress::Redis(redis)), _) => AcmeStore::Redis(redis.clone()),
-            (None, Some(dir)) => AcmeStore::Directory(dir.join(ACME_DIR)),
-            (None, None) => {
-                return Err(wrong(
-                    "--acme needs --data_dir or --redis: the certificate and its key are kept there, so that a restart orders \
-                     no other",
-                ));
-            }
+        ensure(
+            cluster.is_none(),
+            "--acme cannot be used with --redis: the ACME server may come to any node. End TLS in front of the nodes, or give \
+             all of them the same --sslkey and --sslcert",
+        )?;
+        let Some(data_dir) = &self.data_dir else {
+            return Err(wrong(
+                "--acme needs --data_dir: the certificate and its key are kept there, so that a restart orders no other",
+            ));
         };
+        let dir = data_dir.join(ACME_DIR);
         let (mut names, mut seen) = (self.acme.names.clone(), HashSet::new());
         names.retain(|name| seen.insert(name.clone()));
         let given = names.len();
@@ -213,7 +199,7 @@ impl Draft {
                 )));
             }
         }
-        Ok(Some(AcmeConfig { names, http_port, store, ..self.acme.clone() }))
+        Ok(Some(AcmeConfig { names, http_port, dir, ..self.acme.clone() }))
     }
 
     /// The servers that clients are told, and the secret for their credentials.

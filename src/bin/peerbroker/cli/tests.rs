@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::row::Row;
 use super::table::ROWS;
 use super::*;
+use crate::stored_keys::StoredKeys;
 
 /// The flags, without the environment.
 pub(crate) fn parsed(args: &[&str]) -> Cli {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use env_filter::Filter;
 use ipnet::IpNet;
-use peerbroker::config::{RedisAddress, RelayConfig};
+use peerbroker::config::RelayConfig;
 use peerbroker::keys::Origin;
 use peerbroker::wire::ApiKey;
 
@@ -186,6 +186,15 @@ pub fn choice<T: Clone + PartialEq + Send + Sync + 'static>(
     Kind { choices, ..kind(value_name, parse, show) }
 }
 
+impl<T: Clone + Send + Sync + 'static> Kind<T> {
+    /// Also takes the word of an earlier version.
+    pub fn formerly(self, word: &'static str, value: T) -> Self {
+        let parse = self.parse;
+        let with_former = move |text: &OsStr| if text == word { Ok(value.clone()) } else { parse(text) };
+        Kind { parse: Box::new(with_former), ..self }
+    }
+}
+
 /// A flag that may stand alone.
 pub fn switch() -> Kind<bool> {
     Kind { alone: Some("true"), ..parsed("true|false", yes_or_no) }
@@ -229,17 +238,6 @@ pub(super) enum TurnAddresses {
     /// At the addresses of the relay, or of the interface that leads out.
     Auto,
     At(IpAddr, Option<u16>),
-}
-
-/// The place of stored keys.
-#[derive(Clone, PartialEq, Eq)]
-pub enum StoredKeys {
-    /// In memory: they are lost when the server stops.
-    InMemory,
-    /// In a database in this directory.
-    Directory(PathBuf),
-    /// In this Redis.
-    Redis(RedisAddress),
 }
 
 /// Parses a filter of the log. The error names the expected syntax.

@@ -1,0 +1,128 @@
+//! The places of stored keys, and all that the program does with each of them: another place is a variant here, a field of the draft,
+//! and its row in the table of flags.
+
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+
+use peerbroker::config::RedisAddress;
+use peerbroker::keys::KeyStore;
+use peerbroker::keys::redis::RedisKeys;
+use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+
+use crate::cli::{Failure, failed, wrong};
+use crate::predecessor::PendingResources;
+use crate::process;
+
+/// The place of stored keys.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoredKeys {
+    /// In memory: they are lost when the server stops.
+    InMemory,
+    /// In a database in this directory.
+    Directory(PathBuf),
+    /// In this Redis.
+    Redis(RedisAddress),
+}
+
+/// Stored keys for a server.
+pub struct OpenKeys {
+    pub store: Arc<dyn KeyStore>,
+    /// The flag that names their place.
+    pub place: String,
+}
+
+impl StoredKeys {
+    /// Those of a server with these settings.
+    pub fn of_server(
+        in_redis: bool,
+        data_dir: Option<&PathBuf>,
+        redis: Option<&RedisAddress>,
+    ) -> Result<Self, Failure> {
+        match (in_redis, data_dir, redis) {
+            (false, None, _) => Ok(StoredKeys::InMemory),
+            (false, Some(dir), _) => Ok(StoredKeys::Directory(dir.clone())),
+            (true, Some(dir), _) => Err(wrong(format!(
+                "--keys redis cannot be used with --data_dir {}: keys are stored in one place, so leave one of the two out",
+                dir.display()
+            ))),
+            (true, None, None) => Err(wrong(
+                "--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share",
+            )),
+            (true, None, Some(redis)) => Ok(StoredKeys::Redis(redis.clone())),
+        }
+    }
+
+    /// Runs all checks that create and change nothing.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self {
+            StoredKeys::Directory(dir) => Ok(SqliteKeys::check(dir)?),
+            StoredKeys::InMemory | StoredKeys::Redis(_) => Ok(()),
+        }
+    }
+
+    /// Opens them for a server, if any are stored. Warns if another server uses the same ones without being a node of the same cluster.
+    /// With `pending`, the predecessor may use them for a while.
+    pub fn open(&self, pending: Option<&mut PendingResources>) -> Result<Option<OpenKeys>, Failure> {
+        Ok(match self {
+            StoredKeys::InMemory => None,
+            StoredKeys::Redis(redis) => {
+                let store = Arc::new(RedisKeys::open(redis.clone())?);
+                Some(OpenKeys { store, place: "--redis …".to_owned() })
+            }
+            StoredKeys::Directory(dir) => {
+                let (store, dir) = (Arc::new(SqliteKeys::open(dir)?), dir.display());
+                if !store.lock_directory() {
+                    let warning = format!(
+                        "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one \
+                         of them, or give each a directory of its own"
+                    );
+                    match pending {
+                        Some(pending) => pending.keys = Some((Arc::clone(&store), warning)),
+                        None => log::warn!("{warning}"),
+                    }
+                }
+                Some(OpenKeys { store, place: format!("--data_dir {dir}") })
+            }
+        })
+    }
+
+    /// Opens them for `peerbroker keys`. Unless they are `new`, a wrong path is an error and does not create a directory.
+    pub fn open_to_edit(self, new: bool) -> Result<Box<dyn KeyStore>, Failure> {
+        match self {
+            StoredKeys::InMemory => Err(wrong(
+                "--data_dir is missing: give that of the server, or its --config, or --redis, the URL of its cluster, if the \
+                 server has --keys redis",
+            )),
+            // If existence cannot be checked, opening gives the better error.
+            StoredKeys::Directory(dir) if !new && matches!(dir.join(FILE_NAME).try_exists(), Ok(false)) => {
+                Err(failed(format!(
+                    "there is no {FILE_NAME} in --data_dir {}: check the path, or add a first key with `peerbroker keys add`",
+                    dir.display()
+                )))
+            }
+            StoredKeys::Directory(dir) => {
+                let is_missing = matches!(dir.try_exists(), Ok(false));
+                let keys = SqliteKeys::open(&dir)
+                    .map_err(|error| failed(format!("{error}{}", other_owner(&dir))))?;
+                if is_missing {
+                    eprintln!(
+                        "Created --data_dir {}: the server accepts its keys if it was started with this directory",
+                        absolute(&dir)?.display()
+                    );
+                }
+                Ok(Box::new(keys))
+            }
+            StoredKeys::Redis(redis) => Ok(Box::new(RedisKeys::open(redis).map_err(wrong)?)),
+        }
+    }
+}
+
+/// The advice if the directory belongs to another user than that of this command.
+fn other_owner(dir: &Path) -> String {
+    match (process::owner(dir), process::user()) {
+        (Some(owner), Some(own)) if owner != own && own != 0 => {
+            format!(". The directory belongs to user {owner}: run the command with sudo, or as this user")
+        }
+        _ => String::new(),
+    }
+}

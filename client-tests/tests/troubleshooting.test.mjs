@@ -114,7 +114,7 @@ mistake('no script of PeerJS', 'Peer is not defined', async (page) => {
   await open(page, undefined, {});
 });
 
-mistake('a server without PeerJS', 'Failed to load resource: the server responded with a status of 404 (Not Found)', peerAt(['--dialects', 'rooms,calls']));
+mistake('a server without PeerJS', 'Failed to load resource: the server responded with a status of 404 (Not Found)', peerAt(['--dialects', 'room_codes,calls']));
 mistake('a wrong path', 'Wrong path: this broker is at …', peerAt(['--path', '/myapp']));
 mistake('a wrong path with an id', 'Wrong path: this broker is at …', peerAt(['--path', '/myapp'], {}, { id: 'a' }));
 mistake('a wrong key', 'Invalid key provided', peerAt([], { key: 'nope' }));

@@ -75,11 +75,11 @@ labels! {
         /// Its address may not be used: a private one, for example, or one too many.
         Address = "address",
         /// Its sender has proved nothing, and sends too much.
-        Stranger = "stranger",
+        Unverified = "unverified",
         /// The client of TURN has not permitted the peer, or has no such channel.
         Permission = "permission",
         /// Its recipient is not there, may not be reached, or has not agreed lately.
-        NoWay = "no_way",
+        NoRoute = "no_route",
         /// A limit of bytes per second.
         TooMuch = "too_much",
         /// A socket or a connection had no room.
@@ -273,8 +273,8 @@ impl RelayTotals {
 
     /// Datagrams that it dropped, by reason.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        use Dropped::{Address, Forged, Full, NoWay, TooMuch, Unknown};
-        self.traffic.dropped_as([Unknown, Forged, Address, NoWay, TooMuch, Full]).into_iter()
+        use Dropped::{Address, Forged, Full, NoRoute, TooMuch, Unknown};
+        self.traffic.dropped_as([Unknown, Forged, Address, NoRoute, TooMuch, Full]).into_iter()
     }
 }
 
@@ -431,8 +431,8 @@ impl TurnTotals {
 
     /// Datagrams that it dropped, by reason.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        use Dropped::{Full, NoWay, Permission, Stranger, TooMuch, Unknown};
-        self.traffic.dropped_as([Unknown, Stranger, Permission, NoWay, TooMuch, Full]).into_iter()
+        use Dropped::{Full, NoRoute, Permission, TooMuch, Unknown, Unverified};
+        self.traffic.dropped_as([Unknown, Unverified, Permission, NoRoute, TooMuch, Full]).into_iter()
     }
 }
 

@@ -9,7 +9,7 @@ labels! {
         /// PeerJS, at `{path}peerjs` and over HTTP.
         PeerJs = "peerjs",
         /// Room codes, at the root.
-        RoomCodes = "rooms",
+        RoomCodes = "room_codes",
         /// One-to-one calls, at the root.
         Calls = "calls",
     }

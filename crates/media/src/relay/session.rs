@@ -288,12 +288,12 @@ impl IceSession {
         let address = self.side_mut(end).address(from).filter(|address| address.is_proved());
         let address = address.ok_or(Dropped::Unknown)?;
         if !address.has_consent(now) {
-            return Err(Dropped::NoWay);
+            return Err(Dropped::NoRoute);
         }
         address.heard = now;
         let other = self.side_mut(end.other());
         other.unanswered_since = NEVER;
-        let to = other.route(now).ok_or(Dropped::NoWay)?;
+        let to = other.route(now).ok_or(Dropped::NoRoute)?;
         self.carried = now;
         Ok(to)
     }

@@ -114,7 +114,7 @@ impl Server {
                 (Some(Sender::Client { bytes_per_second }), charged.map_err(|_| Dropped::TooMuch))
             }
             None if self.unverified.admit(client.id.address.ip(), now) => (Some(Sender::Unverified), Ok(())),
-            None => (None, Err(Dropped::Stranger)),
+            None => (None, Err(Dropped::Unverified)),
         };
         let passed =
             self.settle(may_send.and_then(|()| self.handle(client, allocation.as_ref(), bytes, now)));
@@ -181,7 +181,7 @@ impl Server {
             (None, Some(socket)) if self.peers.accept(peer) => {
                 self.count(socket.send(peer, bytes).then(Queued::default).ok_or(Dropped::Full), bytes)?
             }
-            _ => return Err(Dropped::NoWay),
+            _ => return Err(Dropped::NoRoute),
         };
         from.note_use(now);
         Ok((!is_stun(bytes)).then_some(Passed { to: peer, crowded }))
@@ -219,7 +219,7 @@ impl Server {
     pub(super) fn receive_from_peer(&self, allocation: &Allocation, peer: SocketAddr, bytes: &[u8]) {
         let (peer, now) = (canonical(peer), self.now());
         self.settle(if !self.peers.accept(peer) {
-            Err(Dropped::NoWay)
+            Err(Dropped::NoRoute)
         } else if !allocation.rights.lock().permits(peer.ip(), now) {
             Err(Dropped::Permission)
         } else {

@@ -64,7 +64,7 @@ fn what_nobody_has_at_a_virtual_address_goes_nowhere() {
         a.send(peer, b"x");
     }
     assert_eq!(world.sent_by_sockets(), 0);
-    assert_eq!(world.dropped("no_way"), 5);
+    assert_eq!(world.dropped("no_route"), 5);
 }
 
 #[test]

@@ -34,7 +34,8 @@ const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
 const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());
 const WEBHOOK: Need = Need("--webhook", |draft| !draft.config.webhooks.operator.url.is_empty());
-const ROOMS: Need = Need("rooms in --dialects", |draft| draft.dialects.contains(&Dialect::RoomCodes));
+const ROOM_CODES: Need =
+    Need("room_codes in --dialects", |draft| draft.dialects.contains(&Dialect::RoomCodes));
 const OPS: Need = Need("--ops_port", |draft| draft.ops_port.is_some());
 
 /// About a year: longer times are surely mistakes.
@@ -77,7 +78,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("sslcert", |d| &mut d.sslcert, path("FILE"),
                 "Certificate and chain (PEM), with --sslkey", "It may be the file of --sslkey. A change of the files [needs no restart](TLS.md#files).").common().of(NODE),
             Row::new("acme", |d| &mut d.acme.names, parsed("NAME", AcmeName::parse),
-                "Get and renew a certificate for these host names and IP addresses by itself; needs --data_dir or --redis", "You accept the terms of the ACME server, which is Let's Encrypt by default. Port 80 or port 443 must be open to the internet. It cannot be used with --sslcert. See [a certificate by itself](TLS.md#a-certificate-by-itself)."),
+                "Get and renew a certificate for these host names and IP addresses by itself; needs --data_dir", "You accept the terms of the ACME server, which is Let's Encrypt by default. Port 80 or port 443 must be open to the internet. It cannot be used with --sslcert, and is [not for many nodes](TLS.md#many-nodes). See [a certificate by itself](TLS.md#a-certificate-by-itself)."),
             Row::new("acme_email", |d| &mut d.acme.email, text_if("ADDRESS", is_email, "one mail address, as in admin@example.org"),
                 "Mail address that the ACME server may write to", "").needs(&ACME),
             Row::new("acme_directory", |d| &mut d.acme.directory, text_if("URL", is_acme_directory, format!("the https:// URL of a directory, as in {}", LETS_ENCRYPT)),
@@ -240,16 +241,16 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Time that an id is kept for its token after its client was closed with 4002 or 4003; 0 turns it off", "So a client on a slow network can come back before a client at another address takes its id.").live(),
         ]),
         group("Rooms and calls", vec![
-            Row::new("dialects", |d| &mut d.dialects, choice("LIST", Dialect::ALL.map(|dialect| (dialect.label(), dialect))),
+            Row::new("dialects", |d| &mut d.dialects, choice("LIST", Dialect::ALL.map(|dialect| (dialect.label(), dialect))).formerly("rooms", Dialect::RoomCodes),
                 "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#room-codes) and [one-to-one calls](PROTOCOL.md#calls) at the root", "").commas().live(),
             Row::new("root_key", |d| &mut d.config.root_key, api_key(),
                 "Key for clients [at the root](PROTOCOL.md#the-root) that send none", "").unset("that of --key").live(),
             Row::new("room_codes", |d| &mut d.config.limits.room_codes, number(&COUNT, ANY),
-                "Room codes at a time", "").formerly("rooms").needs(&ROOMS).live(),
+                "Room codes at a time", "").formerly("rooms").needs(&ROOM_CODES).live(),
             Row::new("room_code_players", |d| &mut d.config.limits.room_code_players, number(&COUNT, ANY),
-                "Players of one room code", "").formerly("room_players").needs(&ROOMS).live(),
+                "Players of one room code", "").formerly("room_players").needs(&ROOM_CODES).live(),
             Row::new("room_code_timeout", |d| &mut d.config.limits.room_code_timeout, time(&MILLIS, TIME),
-                "Time after which an inactive room code is removed", "A join, an answer or a start counts as activity.").formerly("room_timeout").needs(&ROOMS).live(),
+                "Time after which an inactive room code is removed", "A join, an answer or a start counts as activity.").formerly("room_timeout").needs(&ROOM_CODES).live(),
         ]),
         group("API", vec![
             Row::new("ops_port", |d| &mut d.ops_port, port(),

@@ -20,7 +20,7 @@ fn requests_without_credentials_leave_nothing_behind_and_are_answered_up_to_a_ra
         answered += usize::from(client.answer().is_some());
     }
     assert_eq!(answered, 1000, "a burst of one address, whatever its ports");
-    assert_eq!((world.allocations(), world.dropped("stranger")), (0, 2000));
+    assert_eq!((world.allocations(), world.dropped("unverified")), (0, 2000));
     assert_eq!(world.server.known(), 0);
     assert!(world.client("192.0.2.2:1").allocate().code().is_none(), "others are served");
 }

@@ -57,7 +57,7 @@ async fn clients_reach_each_other_and_no_other_port_of_the_server() {
     for port in [22, 53, 3478, 3479, 40_199] {
         a.send((at_b.ip(), port).into(), b"x");
     }
-    assert_eq!(world.dropped("no_way"), 5);
+    assert_eq!(world.dropped("no_route"), 5);
 }
 
 #[tokio::test]

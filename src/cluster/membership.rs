@@ -460,13 +460,13 @@ impl Cluster for Membership {
 }
 
 impl OtherNodes for Membership {
-    fn tell(&self, key: &ApiKey, news: &News<'_>) {
+    fn tell(&self, key: &ApiKey, news: &News<'_>) -> bool {
         let packet = packet_of(key, news);
         let mut state = self.state.lock();
         if !self.is_alive(&state) {
             // They get the whole list when this node is back.
             state.room_subscribers.clear();
-            return;
+            return false;
         }
         let State { room_subscribers, links, dead, .. } = &mut *state;
         room_subscribers.retain(|node| {
@@ -474,8 +474,10 @@ impl OtherNodes for Membership {
             let link = (!dead.contains(node)).then(|| links.entry(*node).or_default());
             link.filter(|link| link.has_room_for_news()).map(|link| link.push(&packet)).is_some()
         });
+        let are_told = state.others().all(|node| state.room_subscribers.contains(&node));
         drop(state);
         self.sending.notify_one();
+        are_told
     }
 
     fn deliver(&self, key: &ApiKey, messages: &[(NodeId, News<'_>)]) -> bool {

@@ -542,7 +542,8 @@ impl Rooms {
             return;
         }
         let is_unwatched = self.watches.lock().remove(id, guard.presence);
-        self.neighbours.tell_unwatched(id, guard.id, for_good, Vec::new());
+        // Where it was before does not count for those that watch.
+        let _ = self.neighbours.tell_unwatched(id, guard.id, for_good, Vec::new());
         if let Ok(id) = PeerId::parse(id)
             && is_unwatched
         {
@@ -580,11 +581,11 @@ impl Rooms {
             watches.set_here(guard.id, false, guard.flushes);
             let mut former = Vec::new();
             if for_good {
-                watches.set_places(guard.id, guard.flushes, |places| {
-                    former.extend(places.drain(..).map(|(node, number)| (node.get(), number)));
-                });
+                former.extend(watches.places(guard.id).iter().map(|(node, number)| (node.get(), *number)));
             }
-            self.neighbours.tell_unwatched(guard.id.as_str(), guard.id, for_good, former);
+            if self.neighbours.tell_unwatched(guard.id.as_str(), guard.id, for_good, former) && for_good {
+                watches.set_places(guard.id, guard.flushes, Vec::clear);
+            }
         }
     }
 
@@ -898,11 +899,12 @@ impl Rooms {
         if !for_good {
             members.depart(guard.id, number, self.late_until());
         }
-        let flushes = &mut *guard.flushes;
-        if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, for_good, flushes)) {
+        let are_told = self.neighbours.tell_gone(room.name(), guard.id, for_good, former, number);
+        // A node that does not hear that it has parted for good may have it, and would not say so again.
+        let (is_nowhere, flushes) = (for_good && are_told, &mut *guard.flushes);
+        if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, is_nowhere, flushes)) {
             self.limits.charge_on_credit(guard.presence, members.len());
         }
-        self.neighbours.tell_gone(room.name(), guard.id, for_good, former, number);
         // What waits for it would come behind newer messages, if it has joined on another node by then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
         if let Some(peer) = absent.filter(|_| !members.contains(guard.id)) {

@@ -60,14 +60,18 @@ impl Neighbours {
         }
     }
 
-    /// Tells that a peer of this node does not watch an id any more, or is not to be watched.
-    pub(super) fn tell_unwatched(&self, watched: &str, id: &PeerId, for_good: bool, former: Vec<(u64, u64)>) {
-        if self.nodes.is_some() {
-            self.tell_gone(&RoomName::of_watched(watched), id, for_good, former, 0);
-        }
+    /// Tells that a peer of this node does not watch an id any more, or is not to be watched. False if a node is not told.
+    pub(super) fn tell_unwatched(
+        &self,
+        watched: &str,
+        id: &PeerId,
+        for_good: bool,
+        former: Vec<(u64, u64)>,
+    ) -> bool {
+        self.nodes.is_none() || self.tell_gone(&RoomName::of_watched(watched), id, for_good, former, 0)
     }
 
-    /// Tells that a peer is no member of this node any more, under the lock of its room.
+    /// Tells that a peer is no member of this node any more, under the lock of its room. False if a node is not told.
     pub(super) fn tell_gone(
         &self,
         room: &RoomName,
@@ -75,11 +79,11 @@ impl Neighbours {
         for_good: bool,
         former: Vec<(u64, u64)>,
         number: u64,
-    ) {
-        if let Some(nodes) = &self.nodes {
+    ) -> bool {
+        self.nodes.as_ref().is_none_or(|nodes| {
             let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good, former, number };
-            nodes.tell(&self.key, &News::Gone(gone));
-        }
+            nodes.tell(&self.key, &News::Gone(gone))
+        })
     }
 
     /// The number of the latest news.

@@ -15,8 +15,9 @@ pub type TokenDigest = [u8; 16];
 /// Every node knows the members of all nodes. Each tells the others about its own members only, in order, and again all of
 /// them to a node that is new or has missed something. So a node that dies takes its members with it.
 pub trait OtherNodes: Send + Sync + 'static {
-    /// Tells all other nodes something. It is in order with what they are told later.
-    fn tell(&self, key: &ApiKey, news: &News<'_>);
+    /// Tells all other nodes something. It is in order with what they are told later. False if one of them is not told: it gets the list
+    /// of all members later.
+    fn tell(&self, key: &ApiKey, news: &News<'_>) -> bool;
 
     /// Hands a message over to nodes: to all of them, or to none. False if too much waits for one of them. A node that is gone takes
     /// everything: its members are gone too.

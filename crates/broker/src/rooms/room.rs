@@ -358,12 +358,12 @@ impl RoomGuard<'_> {
         while self.members.departed.pop_front_if(|first| first.until <= now).is_some() {}
     }
 
-    /// This node does not expect a member back. One that has parted for good is a member no more, whatever other nodes have
-    /// told. False if the others notice nothing.
-    pub(super) fn remove(&mut self, id: &PeerId, for_good: bool, flushes: &mut Vec<Flush>) -> bool {
+    /// This node does not expect a member back. If it is nowhere, it is a member no more, whatever other nodes have told. False if the
+    /// others notice nothing.
+    pub(super) fn remove(&mut self, id: &PeerId, is_nowhere: bool, flushes: &mut Vec<Flush>) -> bool {
         self.alter(id, flushes, |member| {
             member.own = None;
-            member.elsewhere.retain(|_| !for_good);
+            member.elsewhere.retain(|_| !is_nowhere);
         })
     }
 

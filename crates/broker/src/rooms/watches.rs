@@ -97,6 +97,11 @@ impl WatchesGuard<'_> {
         self.table.places.contains_key(&self.table.digest(id.as_str()))
     }
 
+    /// The other nodes on which the client of an id is online.
+    pub(super) fn places(&self, id: &PeerId) -> &[(NodeId, u64)] {
+        self.table.places.get(&self.table.digest(id.as_str())).map_or(&[], Vec::as_slice)
+    }
+
     /// The number of clients that watch an id.
     pub(super) fn watchers(&self, id: &PeerId) -> usize {
         let entry = self.table.entries.get(&self.table.digest(id.as_str()));

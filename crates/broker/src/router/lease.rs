@@ -126,10 +126,10 @@ impl PeerHandle {
         }
     }
 
-    /// The same, but it gave that sign perhaps before it was probed, so it is no answer.
+    /// The same, but it gave that sign perhaps before it was probed, so it is no answer. Every message does this, so the clock is not read.
     pub fn heard_unprobed(&self) {
         if self.is_current() {
-            self.slot.heard(self.realm.router.now());
+            self.slot.heard(self.realm.router.about_now());
         }
     }
 

@@ -41,7 +41,7 @@ const PER_CORE = 4;
 const rust = {
   name: 'rust',
   title: 'Rust tests',
-  minutes: 7,
+  minutes: 5,
   builds: ['build-tests'],
   async run(log, words) {
     rmSync(JUNIT, { force: true });

@@ -905,7 +905,7 @@ impl Rooms {
         if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, is_nowhere, flushes)) {
             self.limits.charge_on_credit(guard.presence, members.len());
         }
-        // What waits for it would come behind newer messages, if it has joined on another node by then.
+        // A message that waits would come behind newer ones, if the member has joined on another node by then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
         if let Some(peer) = absent.filter(|_| !members.contains(guard.id)) {
             let is_of_another = |of: String| of != room.name().as_str();

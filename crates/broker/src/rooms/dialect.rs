@@ -1,4 +1,4 @@
-//! What the members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
+//! The frames that members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
 
 use crate::wire::{Frame, RoomRights};
 

@@ -1,4 +1,4 @@
-//! What another node tells about its members, and what that changes here.
+//! News of another node about its members, and their effect here.
 
 use std::sync::Arc;
 

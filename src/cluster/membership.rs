@@ -513,6 +513,10 @@ impl OtherNodes for Membership {
         Some(node)
     }
 
+    fn is_own(&self, node: NodeId) -> bool {
+        self.state.lock().node == Some(node)
+    }
+
     fn digest(&self, token: &Token) -> TokenDigest {
         digest(token.as_str())
     }

@@ -39,7 +39,7 @@ use hearing::Hearing;
 use limits::RoomLimits;
 use neighbours::Neighbours;
 use presence::{Presence, PresenceGuard};
-use room::{Member, Onward, Own, Room, RoomGuard};
+use room::{Member, Onward, Own, RemotePart, Room, RoomGuard};
 use store::Store;
 use watches::Watches;
 
@@ -894,15 +894,15 @@ impl Rooms {
         if members.is_last_here(guard.id) {
             self.emit(room, guard.id, |peer, room| Event::RoomLeft { peer, room });
         }
-        let former = if for_good { members.former(guard.id) } else { Vec::new() };
-        let number = self.neighbours.next_number();
+        let (former, number) = (members.former(guard.id), self.neighbours.next_number());
         if !for_good {
             members.depart(guard.id, number, self.late_until());
         }
         let are_told = self.neighbours.tell_gone(room.name(), guard.id, for_good, former, number);
-        // A node that does not hear that it has parted for good may have it, and would not say so again.
-        let (is_nowhere, flushes) = (for_good && are_told, &mut *guard.flushes);
-        if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, is_nowhere, flushes)) {
+        // A node that does not hear this may have it, and would not say so again.
+        let stays_at = |place: &RemotePart| !are_told || !(for_good || place.is_former);
+        let flushes = &mut *guard.flushes;
+        if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, stays_at, flushes)) {
             self.limits.charge_on_credit(guard.presence, members.len());
         }
         // A message that waits would come behind newer ones, if the member has joined on another node by then.

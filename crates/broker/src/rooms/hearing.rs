@@ -72,14 +72,24 @@ impl Hearing<'_> {
 
     fn gone(&mut self, &GoneNews { room, id, for_good, ref former, number }: &GoneNews<'_>) {
         let Ok(id) = PeerId::parse(id) else { return };
+        let ends_here = for_good || self.was_here_before(room, &id, former);
         // Before it is forgotten, so that the event of its end comes from that node alone.
-        if for_good {
+        if ends_here {
             self.end_absence(&id, |_, known| known == room);
         }
         self.forget(number, room, &id, former);
-        if for_good {
+        if ends_here {
             self.repeat_connected(&id, |known| known == room);
         }
+    }
+
+    /// True if a member has gone on the node to which it came from this one, and has not come back here since.
+    fn was_here_before(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
+        let here = former.iter().find(|(node, _)| self.rooms.neighbours.is_own(NodeId::new(*node)));
+        let Some((_, known)) = here else { return false };
+        let Some(room) = self.rooms.store.room(room) else { return false };
+        let mut members = room.lock();
+        members.own_mut(id).is_some_and(|own| own.announced() <= *known)
     }
 
     /// The node does not have a member any more, as its news of this number says; 0 if it sent none.

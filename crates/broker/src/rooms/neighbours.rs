@@ -86,6 +86,11 @@ impl Neighbours {
         })
     }
 
+    /// True if a node is this one.
+    pub(super) fn is_own(&self, node: NodeId) -> bool {
+        self.nodes.as_ref().is_some_and(|nodes| nodes.is_own(node))
+    }
+
     /// The number of the latest news.
     pub(super) fn latest_number(&self) -> u64 {
         self.latest.load(Ordering::Relaxed)

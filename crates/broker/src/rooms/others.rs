@@ -27,6 +27,9 @@ pub trait OtherNodes: Send + Sync + 'static {
     /// hand over to another node. Returns the node, if it can be asked.
     fn ask_to_settle(&self, key: &ApiKey, room: &str, id: &PeerId, node: Option<NodeId>) -> Option<NodeId>;
 
+    /// True if a node is this one.
+    fn is_own(&self, node: NodeId) -> bool;
+
     /// The digest of a token.
     fn digest(&self, token: &Token) -> TokenDigest;
 }
@@ -84,8 +87,8 @@ pub struct GoneNews<'a> {
     pub id: &'a str,
     /// True if it parted, and not only from this node: another node may still expect it back.
     pub for_good: bool,
-    /// If it parted: the nodes on which it was before it came to the writer, and the numbers of their news of it. Nobody needs to hear
-    /// what it was there.
+    /// The nodes on which it was before it came to the writer, and the numbers of their news of it. They do not expect it back either:
+    /// its client knew of the writer last.
     pub former: Vec<(u64, u64)>,
     /// Greater than that of earlier news of the room. 0 for a watched id.
     pub number: u64,

@@ -99,13 +99,13 @@ pub(super) struct Own {
 }
 
 /// A member of another node, as that node has told.
-struct RemotePart {
+pub(super) struct RemotePart {
     node: NodeId,
     /// The number of the news by which it came there. News with the same number change its data only.
     number: u64,
     data: Option<Box<str>>,
     /// The member was there before it came here.
-    is_former: bool,
+    pub(super) is_former: bool,
 }
 
 /// The part of another node in a room.
@@ -358,12 +358,17 @@ impl RoomGuard<'_> {
         while self.members.departed.pop_front_if(|first| first.until <= now).is_some() {}
     }
 
-    /// This node does not expect a member back. If it is nowhere, it is a member no more, whatever other nodes have told. False if the
-    /// others notice nothing.
-    pub(super) fn remove(&mut self, id: &PeerId, is_nowhere: bool, flushes: &mut Vec<Flush>) -> bool {
+    /// This node does not expect a member back, and knows it on some of the other nodes that have told of it. False if the others notice
+    /// nothing.
+    pub(super) fn remove(
+        &mut self,
+        id: &PeerId,
+        stays_at: impl Fn(&RemotePart) -> bool,
+        flushes: &mut Vec<Flush>,
+    ) -> bool {
         self.alter(id, flushes, |member| {
             member.own = None;
-            member.elsewhere.retain(|_| !is_nowhere);
+            member.elsewhere.retain(stays_at);
         })
     }
 

@@ -796,7 +796,7 @@ impl Rooms {
     pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
         let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
         let mut hearing = Hearing { rooms: self, node, flushes };
-        unnamed.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[]));
+        unnamed.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
     }
 
     /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
@@ -817,7 +817,7 @@ impl Rooms {
         for node in gone {
             let all = self.neighbours.members.lock().of_node(node, |_| true);
             let mut hearing = Hearing { rooms: self, node, flushes: &mut flushes };
-            all.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[]));
+            all.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
         }
     }
 
@@ -891,16 +891,20 @@ impl Rooms {
     /// Takes a member of this node out of a room. If it has gone with that, the others are told.
     fn remove(&self, guard: &mut PresenceGuard<'_>, room: &Arc<Room>, for_good: bool) {
         let mut members = room.lock();
-        if members.is_last_here(guard.id) {
+        let is_last = members.is_last_here(guard.id);
+        if is_last {
             self.emit(room, guard.id, |peer, room| Event::RoomLeft { peer, room });
         }
-        let (former, number) = (members.former(guard.id), self.neighbours.next_number());
+        // If it has moved on, the places before it are not the business of this node.
+        let ends_former = for_good || is_last;
+        let former = if ends_former { members.former(guard.id) } else { Vec::new() };
+        let number = self.neighbours.next_number();
         if !for_good {
             members.depart(guard.id, number, self.late_until());
         }
         let are_told = self.neighbours.tell_gone(room.name(), guard.id, for_good, former, number);
         // A node that does not hear this may have it, and would not say so again.
-        let stays_at = |place: &RemotePart| !are_told || !(for_good || place.is_former);
+        let stays_at = |place: &RemotePart| !(are_told && (for_good || ends_former && place.is_former));
         let flushes = &mut *guard.flushes;
         if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, stays_at, flushes)) {
             self.limits.charge_on_credit(guard.presence, members.len());

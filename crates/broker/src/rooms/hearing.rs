@@ -77,7 +77,7 @@ impl Hearing<'_> {
         if ends_here {
             self.end_absence(&id, |_, known| known == room);
         }
-        self.forget(number, room, &id, former);
+        self.forget(number, room, &id, former, for_good);
         if ends_here {
             self.repeat_connected(&id, |known| known == room);
         }
@@ -89,11 +89,21 @@ impl Hearing<'_> {
         let Some((_, known)) = here else { return false };
         let Some(room) = self.rooms.store.room(room) else { return false };
         let mut members = room.lock();
-        members.own_mut(id).is_some_and(|own| own.announced() <= *known)
+        let has_moved_on = !members.is_only_at(id, self.node, former);
+        members
+            .own_mut(id)
+            .is_some_and(|own| own.announced() <= *known && (own.peer.is_current() || !has_moved_on))
     }
 
     /// The node does not have a member any more, as its news of this number says; 0 if it sent none.
-    pub(super) fn forget(&mut self, number: u64, room: &str, id: &PeerId, former: &[(u64, u64)]) {
+    pub(super) fn forget(
+        &mut self,
+        number: u64,
+        room: &str,
+        id: &PeerId,
+        former: &[(u64, u64)],
+        for_good: bool,
+    ) {
         let (rooms, node) = (self.rooms, self.node);
         let was_known = rooms.neighbours.members.lock().remove(node, room, id.as_str());
         if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
@@ -113,6 +123,8 @@ impl Hearing<'_> {
         let Some(room) = rooms.store.room(room) else { return };
         let mut members = room.lock();
         rooms.with_places(&mut members, id, |members| {
+            // If it has moved on, it leaves its former places in time.
+            let former = if for_good || members.is_only_at(id, node, former) { former } else { &[] };
             members.forget_elsewhere(id, (node, number), former, self.flushes);
         });
         rooms.store.retire_if_empty(&mut members);

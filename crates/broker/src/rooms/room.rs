@@ -391,13 +391,15 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) {
         self.alter(id, flushes, |member| {
-            member.elsewhere.retain(|place| {
-                let is_former =
-                    |(node, number): &(u64, u64)| place.node == NodeId::new(*node) && place.number <= *number;
-                place.node != node && !former.iter().any(is_former)
-            });
+            member.elsewhere.retain(|place| place.node != node && !place.is_one_of(former));
         });
         self.note_heard(node, number);
+    }
+
+    /// True if no other node has told of a member than this one, and those where it was before.
+    pub(super) fn is_only_at(&self, id: &PeerId, node: NodeId, former: &[(u64, u64)]) -> bool {
+        let mut places = self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere);
+        places.all(|place| place.node == node || place.is_one_of(former))
     }
 
     /// The nodes on which a member was before it came here, with the numbers of their news.
@@ -752,6 +754,13 @@ impl Member {
     /// The member, if this node delivers its messages.
     pub(super) fn here(&self) -> Option<&Own> {
         self.own.as_ref().filter(|own| !own.has_moved)
+    }
+}
+
+impl RemotePart {
+    /// True if it is one of these nodes, up to the number of its news.
+    fn is_one_of(&self, former: &[(u64, u64)]) -> bool {
+        former.iter().any(|(node, number)| self.node == NodeId::new(*node) && self.number <= *number)
     }
 }
 

@@ -158,6 +158,12 @@ impl PeerBroker {
         self.runtime.begin_turn(turn);
     }
 
+    /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that of its family: see
+    /// [`RelayConfig::public`](crate::config::RelayConfig::public).
+    pub fn tell_media_addresses(&self, public: &[IpAddr]) {
+        self.runtime.tell_media_addresses(public);
+    }
+
     /// The URLs of the TURN server, or the STUN server, that clients are told, if there is one.
     pub fn turn_urls(&self) -> Option<TurnUrls> {
         self.runtime.turn().map(Turn::urls)

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use gethostname::gethostname;
 
+use crate::address::is_public;
+
 /// This machine's address on the local network, if it has one. Phones on the same network can reach it.
 pub fn lan_address() -> Option<IpAddr> {
     interface_address(false)
@@ -22,6 +24,15 @@ pub fn interface_address(ipv6: bool) -> Option<IpAddr> {
     socket.connect((somewhere, 9)).ok()?;
     let address = socket.local_addr().ok()?.ip();
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+/// A public address of an interface of this machine, of IPv4 or of IPv6: that of the interface that leads out, or another one.
+pub fn public_address(ipv6: bool) -> Option<IpAddr> {
+    let is_wanted = |ip: &IpAddr| ip.is_ipv6() == ipv6 && is_public(*ip);
+    interface_address(ipv6).filter(is_wanted).or_else(|| {
+        let all = if_addrs::get_if_addrs().unwrap_or_default();
+        all.iter().map(|interface| interface.ip()).filter(is_wanted).min()
+    })
 }
 
 /// True if an address is one of this machine.

@@ -66,13 +66,14 @@ pub use acme::AcmeError;
 pub use config::{ClientOptions, Config, Listen};
 pub use embed::{Builder, PeerBroker};
 pub use keys::verifier::{BadAuth, check_auth};
-pub use lan::{interface_address, lan_address};
+pub use lan::{interface_address, lan_address, public_address};
 #[cfg(feature = "media")]
 pub use media::BadMediaAddress;
 pub use media::{BoundRelay, BoundTurn};
 pub use node::{AppMessage, Client, Message};
 pub(crate) use peerbroker_broker::limits;
 pub use peerbroker_broker::{config, dialect, events, rendezvous, rooms, router};
+pub use peerbroker_core::address::is_public;
 pub use peerbroker_core::media_api::TurnUrls;
 pub(crate) use peerbroker_core::{address, threads};
 pub use peerbroker_core::{clock, wire};

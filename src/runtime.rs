@@ -348,6 +348,16 @@ impl Runtime {
         self.name_relay_at();
     }
 
+    /// Tells clients other addresses of the relay and of the TURN server.
+    pub(crate) fn tell_media_addresses(&self, public: &[IpAddr]) {
+        if let Some(relay) = self.node.relay() {
+            relay.tell(public);
+        }
+        if let Some(turn) = self.turn() {
+            turn.tell(public);
+        }
+    }
+
     /// A server at this address gives the relay its connections, also a relay that begins later. Clients are told the address,
     /// unless they go through a proxy of HTTP, which passes on nothing else.
     pub(crate) fn relay_at(&self, server: SocketAddr) {

@@ -44,6 +44,8 @@ absent! {
     pub(crate) Relay {
         calls() -> &Calls;
         candidates(u8) -> Vec<String>;
+        addresses() -> Vec<SocketAddr>;
+        tell(&[IpAddr]) -> ();
         name_broker(SocketAddr) -> ();
         takes(u8) -> bool;
         serve(impl Sized, &[u8]) -> Ready<()>;
@@ -67,6 +69,8 @@ absent! {
     /// A TURN server that is running.
     pub(crate) Turn {
         urls() -> TurnUrls;
+        addresses() -> Vec<SocketAddr>;
+        tell(&[IpAddr]) -> ();
         is_turn(u8) -> bool;
         serve_tls(Arc<rustls::ServerConfig>) -> ();
         serve(impl Sized, SocketAddr) -> Ready<()>;

@@ -41,8 +41,8 @@ function sections(stats) {
   return [
     section('Server', [ready(), facts(serverFacts(stats))]),
     cluster && section('Cluster', [facts(clusterFacts(cluster)), nodes(cluster)]),
-    relay && section('Relay', [facts(numbers(relay))]),
-    turn && section('STUN and TURN', [facts(numbers(turn))]),
+    relay && section('Relay', [facts(mediaFacts(relay))]),
+    turn && section('STUN and TURN', [facts(mediaFacts(turn))]),
     section('Why clients were refused', [reasons(stats.refused, refusedWords, 'Nobody was refused since the start.')]),
     section('Why connections ended', [reasons(stats.closed, (label) => `The client ${closedWords(label)}`, 'No connection has ended since the start.')]),
     section('What became of messages', [messages(stats.messages)]),
@@ -90,6 +90,8 @@ function nodes({ nodes: all }) {
   const head = ['Node', 'State', 'Clients', 'Version'].map((column) => h('th', { scope: 'col' }, column));
   return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, all.map(row))));
 }
+
+const mediaFacts = (part) => ({ 'Clients find it at': h('code', {}, part.addresses.join(' and ')), ...numbers(part) });
 
 /** The numbers of a part of the server by their names; reasons only if there were any. */
 function numbers(part) {

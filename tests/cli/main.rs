@@ -1,6 +1,7 @@
 //! The program as operators use it: flags, environment, output, signals, exit codes.
 
 mod backup;
+mod calls;
 mod certificates;
 mod client_mistakes;
 mod cluster;

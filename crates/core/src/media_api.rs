@@ -110,10 +110,10 @@ impl Traffic {
 /// The addresses of a relay: those that it binds, and those that clients are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayConfig {
-    /// The addresses to bind: at most one of IPv4 and one of IPv6, and none of them unspecified, because clients expect
-    /// datagrams from the address that they know.
+    /// The addresses to bind: at most one of IPv4 and one of IPv6. An unspecified one stands for all addresses of this machine, and
+    /// needs a `public` one of its family.
     pub listen: Vec<SocketAddr>,
-    /// The addresses that clients are told instead, for a machine behind a NAT that leads its ports here: at most one of each
+    /// The addresses that clients are told instead, as for a machine behind a NAT that leads its ports here: at most one of each
     /// family.
     pub public: Vec<IpAddr>,
     /// True to take TCP connections at the same addresses as well, for networks without UDP. The broker's port takes them too.
@@ -322,10 +322,9 @@ pub struct EndedCalls {
 /// The addresses of a TURN server: those that it binds, and those that clients are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnConfig {
-    /// The addresses to bind for UDP and TCP: at most one of IPv4 and one of IPv6, and none of them unspecified.
+    /// The addresses to bind for UDP and TCP, as [`RelayConfig::listen`].
     pub listen: Vec<SocketAddr>,
-    /// The addresses that clients are told instead, for a machine behind a NAT that leads its ports here: at most one of each
-    /// family.
+    /// The addresses that clients are told instead, as [`RelayConfig::public`].
     pub public: Vec<IpAddr>,
     /// True if it answers STUN only, over UDP: pages then learn their address from it, and nothing is relayed.
     pub only_stun: bool,

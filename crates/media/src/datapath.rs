@@ -1,5 +1,6 @@
 //! The datapath of relay and TURN: sockets and their threads, connections, pace, limits, and the check for STUN.
 
+pub(crate) mod addresses;
 pub(crate) mod burst;
 pub(crate) mod counters;
 pub(crate) mod of_key;

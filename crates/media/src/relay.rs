@@ -18,7 +18,7 @@ mod stun;
 mod tests;
 mod timer;
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 
@@ -62,7 +62,7 @@ impl BoundRelay {
 
     /// The addresses that clients are told: at most one of each family.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.addresses.iter().map(|address| address.told).collect()
+        self.sockets.addresses.told()
     }
 
     /// Starts the threads. If they cannot start, there is no relay, and the log says so. A TURN server may share the ports. The
@@ -73,7 +73,7 @@ impl BoundRelay {
         turn: Option<&Turn>,
     ) -> Option<(Relay, Receiver<CandidateNudge>)> {
         let BoundRelay { config: RelayConfig { private, tcp, tcp_port, .. }, sockets } = self;
-        let own = sockets.addresses.iter().flat_map(|address| [address.bound, address.told]).collect();
+        let own = sockets.addresses.clone();
         let (nudges, nudged) = sync_channel(MAX_NUDGES);
         let connections = Connections::new(Arc::clone(&context.host));
         let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });
@@ -105,7 +105,17 @@ impl Relay {
     /// The candidates that lead here: lines of a description without their `a=` and their end. Those for each number of `times`
     /// differ, because browsers ignore known candidates.
     pub fn candidates(&self, times: u8) -> Vec<String> {
-        candidates::lines(&self.sockets.addresses, self.tcp, self.other_tcp.get().copied(), times)
+        candidates::lines(&self.sockets.addresses.all(), self.tcp, self.other_tcp.get().copied(), times)
+    }
+
+    /// The addresses that clients are told: at most one of each family.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.addresses.told()
+    }
+
+    /// Tells clients other addresses from now on, in place of those of their families.
+    pub fn tell(&self, public: &[IpAddr]) {
+        self.sockets.tell(public);
     }
 
     /// Tells clients from now on the address of a broker that gives connections to [`serve`](Self::serve), unless the operator has
@@ -136,7 +146,7 @@ impl Relay {
     pub fn retire(&self, tell: impl FnMut(EndedCalls) -> bool) {
         let mut clients = self.calls().retire();
         if let Some(turn) = &self.service.turn {
-            clients.extend(self.sockets.addresses.iter().flat_map(|address| turn.clients_at(address.bound)));
+            clients.extend(self.sockets.bound().into_iter().flat_map(|address| turn.clients_at(address)));
         }
         self.calls().end(Some(&self.sockets.keep(clients)), tell);
     }

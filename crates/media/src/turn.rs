@@ -18,7 +18,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -55,7 +55,7 @@ impl BoundTurn {
 
     /// The addresses that clients are told: at most one of each family.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.addresses.iter().map(|address| address.told).collect()
+        self.sockets.addresses.told()
     }
 
     /// Starts the threads. If they cannot start, there is no server, and the log says so.
@@ -63,9 +63,8 @@ impl BoundTurn {
         let BoundTurn { config, sockets } = self;
         let TurnConfig { only_stun, ports, private, loopback, .. } = config;
         let addresses = sockets.addresses.clone();
-        let own = addresses.iter().flat_map(|address| [address.bound, address.told]).collect();
+        let peers = Peers::new(addresses.clone(), private, loopback);
         let relayed = RelayedAddresses { addresses, ports };
-        let peers = Peers::new(own, private, loopback);
         let threads = context.threads.clone();
         let server = Arc::new(Server::new(context, only_stun, peers, relayed));
         let started = sockets.start("turn", &threads, |_| Arc::clone(&server));
@@ -77,16 +76,26 @@ impl BoundTurn {
 impl Turn {
     /// The URLs that clients are told now.
     pub fn urls(&self) -> TurnUrls {
-        let told = || self.sockets.addresses.iter().map(|address| address.told);
-        let stun = told().map(|address| format!("stun:{address}")).collect();
+        let told = self.sockets.addresses.told();
+        let stun = told.iter().map(|address| format!("stun:{address}")).collect();
         if self.server.only_stun {
             return TurnUrls { stun, ..TurnUrls::default() };
         }
         let over = |transport: &'static str| {
-            told().map(move |address| format!("turn:{address}?transport={transport}"))
+            told.iter().map(move |address| format!("turn:{address}?transport={transport}"))
         };
-        let tls_port = self.server.tls.get().and(told().next()).map(|address| address.port());
+        let tls_port = self.server.tls.get().and(told.first()).map(SocketAddr::port);
         TurnUrls { stun, turn: over("udp").chain(over("tcp")).collect(), tls_port }
+    }
+
+    /// The addresses that clients are told: at most one of each family.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.addresses.told()
+    }
+
+    /// Tells clients other addresses from now on, in place of those of their families.
+    pub fn tell(&self, public: &[IpAddr]) {
+        self.sockets.tell(public);
     }
 
     /// Serves TLS on its TCP port too.
@@ -129,7 +138,7 @@ impl Turn {
     /// Makes no more allocations, and prepares to [leave the ports](Self::leave_ports). Call it once.
     pub fn retire(&self) {
         self.server.has_retired.store(true, Ordering::Relaxed);
-        let clients = self.sockets.addresses.iter().flat_map(|address| self.server.clients_at(address.bound));
+        let clients = self.sockets.bound().into_iter().flat_map(|address| self.server.clients_at(address));
         // A client without a socket notices it by its own timeout: TURN has no message for that.
         self.sockets.keep(clients);
     }

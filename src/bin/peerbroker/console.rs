@@ -46,11 +46,14 @@ impl Style {
     }
 
     fn started(self, settings: &Settings, address: SocketAddr, ops_address: Option<SocketAddr>) -> String {
-        let Settings { config, listen, given_path, .. } = settings;
+        let Settings { config, listen, given_path, calls, .. } = settings;
         let start = start_line(listen, address, given_path);
-        let mut lines = self.line(&start, || json::started(config, listen, address));
+        let mut lines = self.line(&start, || json::started(settings, address));
         if self.format == LogFormat::Text && !self.quiet {
             lines += &hints(config, listen, address);
+            if let Some(words) = calls.words(Some(address), config.proxied) {
+                lines += &format!("  Calls:   {words}\n");
+            }
             lines.push('\n');
         }
         if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {

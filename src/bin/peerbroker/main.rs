@@ -7,6 +7,7 @@
 )]
 
 mod backup_command;
+mod calls;
 mod cli;
 mod console;
 mod init_command;
@@ -22,8 +23,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerbroker::keys::KeyStore;
-use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
+use peerbroker::{InheritedSockets, PeerBroker, Server};
 
+use calls::CallSettings;
 use cli::{Cli, Command, Failure, LogFormat, Settings, failed, wrong};
 use console::{Log, Style, print};
 use predecessor::PendingResources;
@@ -47,9 +49,9 @@ fn main() -> ExitCode {
     let (style, given) = (Style { format, quiet: cli.draft.quiet }, cli.given.clone());
     let ended = match &cli.command {
         None => serve(cli, style),
-        Some(Command::Config(_)) => {
-            cli.settings().and_then(|settings| print(cli.effective().as_file(&settings.config.keys)))
-        }
+        Some(Command::Config(_)) => cli.settings().and_then(|settings| {
+            print(cli.effective().as_file(&settings.config.keys) + &calls_comment(settings.calls))
+        }),
         Some(Command::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli)
@@ -77,10 +79,20 @@ fn main() -> ExitCode {
 
 fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
     let log = console::start_log(style, cli.draft.log.as_deref());
-    let settings = cli.settings()?;
-    let warnings = cli::unknown_variables().into_iter().chain(cli.warnings()).chain(settings.warnings());
+    let mut settings = cli.settings()?;
+    let of_calls = settings.calls.find_addresses();
+    let warnings =
+        cli::unknown_variables().into_iter().chain(cli.warnings()).chain(settings.warnings()).chain(of_calls);
     warnings.for_each(|warning| log::warn!("{warning}"));
     if cli.check_config { check(&cli, &settings, style) } else { run(cli, settings, style, log) }
+}
+
+/// Where calls are relayed, as a comment of a configuration file.
+fn calls_comment(mut calls: CallSettings) -> String {
+    let warnings = calls.find_addresses();
+    let comment = |text: String| format!("# {text}\n");
+    let words = calls.words(None, false).map(|words| format!("calls: {words}"));
+    words.into_iter().chain(warnings).map(comment).collect()
 }
 
 /// Runs all checks that create and change nothing.
@@ -121,22 +133,8 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     if let Some(cluster) = &settings.cluster {
         builder = builder.cluster(cluster.clone());
     }
-    if let Some(relay) = &settings.relay {
-        match BoundRelay::bind(relay.clone()) {
-            Ok(relay) => builder = builder.relay(relay),
-            Err(error) if has_predecessor && error.is_in_use() => pending.relay = Some(relay.clone()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if let Some(turn) = &settings.turn {
-        match BoundTurn::bind(turn.clone()) {
-            Ok(turn) => builder = builder.turn(turn),
-            Err(error) if has_predecessor && error.is_in_use() => pending.turn = Some(turn.clone()),
-            // The operator has not asked for it, and calls do not need it.
-            Err(error) if turn.only_stun => log::warn!("{error}. So pages have no STUN server here"),
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let mut calls = settings.calls.clone();
+    builder = calls.bind(builder, has_predecessor.then_some(&mut pending))?;
     let broker = builder.build();
     let mut server = Server::bind_with(&broker, listen, sockets)?;
     let (has_relays, relays) = tokio::sync::oneshot::channel::<()>();
@@ -148,7 +146,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let relay_drain = listen.relay_drain();
     let parent = parent.map(|parent| parent.follow(&broker)).transpose()?;
     if parent.is_none() {
-        console::follow(broker.events(), style, settings.clone())?;
+        console::follow(broker.events(), style, Settings { calls: calls.clone(), ..settings.clone() })?;
     }
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     runtime.block_on(async {
@@ -158,6 +156,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
             while hangups.next().await && reload.send(()).is_ok() {}
         });
         actix_web::rt::spawn(process::report(broker.clone()));
+        actix_web::rt::spawn(calls.follow_names(broker.clone()));
         let taking = actix_web::rt::spawn(pending.take(broker.clone(), relay_drain, has_relays));
         let stop = async move {
             match parent {

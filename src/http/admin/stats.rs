@@ -1,6 +1,7 @@
 //! Statistics of the broker, the mistakes of its clients, and its health, which needs no token and reveals no secrets.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, http::StatusCode};
@@ -92,6 +93,8 @@ pub(super) struct Stats {
 /// A relay, and its totals since its start.
 #[derive(Serialize, ToSchema)]
 struct RelayStats {
+    /// The addresses that clients are told, for UDP and, unless that is off, for TCP.
+    addresses: Vec<String>,
     /// Calls that it knows now, whether they need it or not.
     calls: usize,
     /// Offers of calls, with those of an ICE restart.
@@ -122,8 +125,8 @@ struct RelayStats {
     dropped: BTreeMap<&'static str, u64>,
 }
 
-impl From<RelayTotals> for RelayStats {
-    fn from(totals: RelayTotals) -> Self {
+impl RelayStats {
+    fn new(addresses: &[SocketAddr], totals: RelayTotals) -> Self {
         let (mut ended, mut transports, mut failures) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (outcome, count) in totals.ended() {
             let (label, detail) = outcome.labels();
@@ -135,6 +138,7 @@ impl From<RelayTotals> for RelayStats {
             };
         }
         RelayStats {
+            addresses: addresses.iter().map(SocketAddr::to_string).collect(),
             calls: totals.calls,
             asked: totals.asked,
             offered: totals.offered,
@@ -167,6 +171,8 @@ struct CertificateStats {
 /// A TURN server, and its totals since its start.
 #[derive(Serialize, ToSchema)]
 struct TurnStats {
+    /// The addresses that clients are told.
+    addresses: Vec<String>,
     /// Allocations that it has now.
     allocations: usize,
     /// Allocations that it has given.
@@ -185,12 +191,13 @@ struct TurnStats {
     dropped: BTreeMap<&'static str, u64>,
 }
 
-impl From<TurnTotals> for TurnStats {
-    fn from(totals: TurnTotals) -> Self {
+impl TurnStats {
+    fn new(addresses: &[SocketAddr], totals: TurnTotals) -> Self {
         let (refused, dropped) = (totals.refused().collect(), totals.dropped().collect());
         let TurnTotals { allocations, allocated, displaced: reclaimed, traffic, .. } = totals;
         let Traffic { packets, bytes, bindings, .. } = traffic;
-        TurnStats { allocations, allocated, reclaimed, packets, bytes, bindings, refused, dropped }
+        let addresses = addresses.iter().map(SocketAddr::to_string).collect();
+        TurnStats { addresses, allocations, allocated, reclaimed, packets, bytes, bindings, refused, dropped }
     }
 }
 
@@ -286,7 +293,10 @@ pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
             timed_out: closed(CloseReason::TimedOut),
             evicted: closed(CloseReason::Evicted),
             expired: counters.total(Count::Expired),
-            relay: runtime.node.relay().map(|relay| relay.calls().totals().into()),
+            relay: runtime
+                .node
+                .relay()
+                .map(|relay| RelayStats::new(&relay.addresses(), relay.calls().totals())),
             failed_calls,
             configuration: runtime.reloads.lock().clone(),
             certificate: runtime.certificates.get().map(|certificates| CertificateStats {
@@ -294,7 +304,7 @@ pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
                 error: certificates.problem(),
                 handshakes: certificates.handshakes.totals().collect(),
             }),
-            turn: runtime.turn().map(|turn| turn.totals().into()),
+            turn: runtime.turn().map(|turn| TurnStats::new(&turn.addresses(), turn.totals())),
             webhooks: runtime.webhooks.totals(),
             cluster,
         })

@@ -190,6 +190,12 @@ pub(super) fn has_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
     is_on && !servers(mounted, request, "").is_empty()
 }
 
+/// The addresses of the relay, for people; empty if there is none.
+pub(super) fn relay_at(mounted: &Mounted) -> String {
+    let addresses = mounted.runtime.node.relay().map(|relay| relay.addresses()).unwrap_or_default();
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 /// True if calls of the key in the query, or of the built-in key, can go through a relay of this server.
 pub(super) fn has_relay(mounted: &Mounted, request: &HttpRequest) -> bool {
     let is_on = setting(mounted, request, |key| key.relay != RelayMode::Off).unwrap_or(true);

@@ -1,7 +1,8 @@
 //! A UDP port, as one thread has it.
 
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use peerbroker_core::ports;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
@@ -26,6 +27,8 @@ pub(crate) struct Port {
     state: Option<UdpSocketState>,
     /// The address that it is bound to.
     pub(crate) bound: SocketAddr,
+    /// Clients are told another address than this one: what they get leaves from elsewhere.
+    is_former: AtomicBool,
 }
 
 impl Port {
@@ -56,7 +59,17 @@ impl Port {
         let state = UdpSocketState::new(UdpSockRef::from(&socket));
         let state =
             state.inspect_err(|why| log::debug!("UDP port {bound} takes datagrams one by one: {why}")).ok();
-        Ok(Port { socket, state, bound })
+        Ok(Port { socket, state, bound, is_former: AtomicBool::new(false) })
+    }
+
+    /// True if datagrams to clients of a family leave here.
+    pub(crate) fn sends(&self, is_ipv4: bool) -> bool {
+        self.bound.is_ipv4() == is_ipv4 && !self.is_former.load(Ordering::Relaxed)
+    }
+
+    /// Clients are told another address from now on.
+    pub(super) fn set_former(&self) {
+        self.is_former.store(true, Ordering::Relaxed);
     }
 
     /// Fails if a server receives at an address. Sockets of [one client](Self::of_client) and ports that were
@@ -70,8 +83,17 @@ impl Port {
 
     /// Leaves the address to the next server. Received datagrams can still be read, and all can still be sent.
     pub(super) fn leave(&self) -> io::Result<()> {
-        // A connected socket receives from its peer only, and nothing comes from the port itself.
-        self.socket.connect(self.bound)?;
+        // A connected socket receives from its peer only, and nothing comes from the port itself, nor from an address of documentation
+        // (RFC 5737 and 3849), which leaves the interface that leads out as the source.
+        let nobody: SocketAddr = match self.bound {
+            SocketAddr::V4(at) if at.ip().is_unspecified() => (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
+            SocketAddr::V6(at) if at.ip().is_unspecified() => {
+                (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into()
+            }
+            bound => bound,
+        };
+        // Without a way out, all clients are on this machine.
+        self.socket.connect(nobody).or_else(|_| self.socket.connect(self.bound))?;
         ports::reuse_address(&SockRef::from(&self.socket))
     }
 

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
+use super::addresses::{Address, Addresses, is_local};
 use super::burst::Gathered;
 use super::port::Port;
 
@@ -58,21 +59,13 @@ pub(crate) struct Sockets {
     /// Those of each thread.
     udp: Vec<Ports>,
     tcp: Vec<TcpListener>,
-    /// At most one of each family.
-    pub(crate) addresses: Vec<Address>,
+    pub(crate) addresses: Addresses,
     /// The sockets of single clients.
     of_clients: watch::Sender<Vec<Arc<Port>>>,
 }
 
 /// Most clients that get a socket of their own. Linux before 6.13 compares each datagram for the port with all of them.
 const MAX_OF_CLIENTS: usize = 4096;
-
-/// An address of a server: the one that it has bound, and the one that clients are told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Address {
-    pub(crate) bound: SocketAddr,
-    pub(crate) told: SocketAddr,
-}
 
 /// The reason why a relay or a TURN server cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +85,7 @@ impl BadMediaAddress {
 
 impl Sockets {
     /// Binds each address for UDP once for each thread, and for TCP too if wanted, with the same port. Clients are told the
-    /// `public` one of its family in its place, if there is one.
+    /// `public` one of its family in its place, which an unspecified one needs.
     pub(crate) fn bind(
         what: &'static str,
         addresses: &[SocketAddr],
@@ -101,20 +94,39 @@ impl Sockets {
     ) -> Result<Self, BadMediaAddress> {
         let bad = |(address, error)| BadMediaAddress { what, address, error };
         let is_ours = addresses.iter().any(|given| given.port() == 0);
-        let advertised = |bound: SocketAddr| {
-            let of_family = public.iter().find(|public| public.is_ipv4() == bound.is_ipv4());
-            let told = SocketAddr::new(of_family.copied().unwrap_or(bound.ip()), bound.port());
-            Address { bound, told }
+        let of_family = |address: &SocketAddr| public.iter().find(|ip| ip.is_ipv4() == address.is_ipv4());
+        if let Some(unnamed) = addresses.iter().find(|at| at.ip().is_unspecified() && of_family(at).is_none())
+        {
+            let why =
+                io::Error::new(io::ErrorKind::InvalidInput, "no address is named that clients are told");
+            return Err(bad((*unnamed, why)));
+        }
+        // A client expects datagrams from the address that it was told. From a socket at all addresses they leave with the one of the
+        // interface that leads to the client.
+        let exact = |at: &SocketAddr| {
+            let told = of_family(at).filter(|told| at.ip().is_unspecified() && is_local(**told));
+            told.filter(|_| ports::CAN_BE_SHARED).map(|told| SocketAddr::new(*told, at.port()))
         };
+        let wanted: Vec<_> = addresses.iter().flat_map(|at| exact(at).into_iter().chain([*at])).collect();
         let mut tries = TRIES;
         loop {
-            let udp = bind_threads(addresses).map_err(bad)?;
-            let of_thread = udp.first().into_iter().flat_map(|ports| ports.iter());
-            let addresses: Vec<_> = of_thread.map(|port| advertised(port.bound)).collect();
-            let bound = addresses.iter().map(|address| address.bound);
-            let listen = |address| listen(address).map_err(|error| (address, error));
-            match bound.filter(|_| with_tcp).map(listen).collect() {
-                Ok(tcp) => return Ok(Sockets { udp, tcp, addresses, of_clients: watch::Sender::default() }),
+            let udp = bind_threads(&wanted).map_err(bad)?;
+            let bound: Vec<_> =
+                udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound).collect();
+            let own = addresses.iter().filter_map(|at| {
+                let bound = bound.iter().find(|bound| bound.is_ipv4() == at.is_ipv4()).copied()?;
+                let told = SocketAddr::new(of_family(at).copied().unwrap_or(bound.ip()), bound.port());
+                Some(Address { bound, told, is_everywhere: at.ip().is_unspecified() })
+            });
+            let own: Vec<_> = own.collect();
+            // Over TCP, the kernel answers with the address to which a client came.
+            let of_tcp = bound.iter().filter(|bound| addresses.iter().any(|at| at.ip() == bound.ip()));
+            let listen = |address: &SocketAddr| listen(*address).map_err(|error| (*address, error));
+            match of_tcp.filter(|_| with_tcp).map(listen).collect() {
+                Ok(tcp) => {
+                    let (addresses, of_clients) = (Addresses::new(own), watch::Sender::default());
+                    return Ok(Sockets { udp, tcp, addresses, of_clients });
+                }
                 Err((_, error)) if is_ours && tries > 1 && error.kind() == io::ErrorKind::AddrInUse => {
                     tries -= 1
                 }
@@ -184,7 +196,7 @@ impl Sockets {
     pub(crate) fn keep(&self, clients: impl IntoIterator<Item = SocketAddr>) -> HashSet<SocketAddr> {
         let (mut kept, mut without) = (Vec::new(), HashSet::new());
         for client in clients {
-            let port = self.all_ports().find(|port| port.bound.is_ipv4() == client.is_ipv4());
+            let port = self.all_ports().find(|port| port.sends(client.is_ipv4()));
             let socket = port.filter(|_| kept.len() < MAX_OF_CLIENTS).and_then(|port| {
                 let failed = |error: &_| log::debug!("there is no socket for the client {client}: {error}");
                 port.of_client(client).inspect_err(failed).ok()
@@ -209,6 +221,28 @@ impl Sockets {
             // Ends all clones: a close would not.
             let _ = SockRef::from(listener).shutdown(Shutdown::Both);
         }
+    }
+
+    /// Tells clients other addresses from now on, in place of those of their families.
+    pub(crate) fn tell(&self, public: &[IpAddr]) {
+        self.addresses.tell(public);
+        let told = self.addresses.told();
+        let is_beside = |at: &SocketAddr| {
+            self.ports().iter().any(|other| {
+                other.bound.ip().is_unspecified()
+                    && other.bound.is_ipv4() == at.is_ipv4()
+                    && other.bound != *at
+            })
+        };
+        let is_told = |at: &SocketAddr| told.iter().any(|told| told.ip() == at.ip());
+        self.all_ports()
+            .filter(|port| is_beside(&port.bound) && !is_told(&port.bound))
+            .for_each(|port| port.set_former());
+    }
+
+    /// The addresses of its UDP sockets.
+    pub(crate) fn bound(&self) -> Vec<SocketAddr> {
+        self.ports().iter().map(|port| port.bound).collect()
     }
 
     fn all_ports(&self) -> impl Iterator<Item = &Arc<Port>> {
@@ -284,10 +318,14 @@ fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io:
     }
     let mut of_threads = Vec::new();
     for _ in 0..threads {
+        // All of a family, and all threads, share the port that the system chose.
+        let mut chosen: Vec<SocketAddr> = Vec::new();
         let ports = addresses.iter_mut().map(|address| {
+            let of_family = chosen.iter().find(|chosen| chosen.is_ipv4() == address.is_ipv4());
+            of_family.filter(|_| address.port() == 0).into_iter().for_each(|at| address.set_port(at.port()));
             let port = Port::bind(*address).map_err(|error| (*address, error))?;
-            // The others share the port that the system chose.
             *address = port.bound;
+            chosen.push(port.bound);
             Ok(Arc::new(port))
         });
         of_threads.push(ports.collect::<Result<_, _>>()?);

@@ -24,6 +24,7 @@ use super::offers::{OfferId, Offers};
 use super::session::{self, CallSide, Handled, IceSession, Outcome};
 use super::stun::Stun;
 use super::timer::Timer;
+use crate::datapath::addresses::Addresses;
 use crate::datapath::counters::TrafficCounters;
 use crate::datapath::pace::UnverifiedSourceLimiter;
 use crate::datapath::shares::{Share, Shares};
@@ -38,7 +39,7 @@ const MAX_PER_CLIENT: usize = 512;
 /// The calls of a relay.
 pub struct Calls {
     context: MediaContext,
-    own: Vec<SocketAddr>,
+    own: Addresses,
     /// True if clients may have private addresses.
     private: bool,
     pub(super) offers: Offers,
@@ -68,7 +69,7 @@ pub struct Calls {
 impl Calls {
     pub(super) fn new(
         context: MediaContext,
-        own: Vec<SocketAddr>,
+        own: Addresses,
         private: bool,
         nudges: SyncSender<CandidateNudge>,
     ) -> Self {
@@ -387,7 +388,7 @@ impl Calls {
         let address = from.address();
         // Over TCP, nobody forges an address, and a proxy may have a private one.
         let is_allowed = from.is_tcp() || self.private || is_public(address.ip());
-        address.port() != 0 && is_allowed && !self.own.contains(&address)
+        address.port() != 0 && is_allowed && !self.own.has(address)
     }
 
     /// Counts a datagram of an address that has proved nothing. False if it is too many.

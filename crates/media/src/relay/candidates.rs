@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::datapath::sockets::Address;
+use crate::datapath::addresses::Address;
 
 /// Priorities, below all of a client's own (RFC 8445, section 5.1.2.1): over UDP, over TCP at the relay's port, and over TCP at
 /// another one. They are so far apart that there are some for every time.
@@ -19,7 +19,11 @@ pub(super) fn lines(addresses: &[Address], tcp: bool, other: Option<SocketAddr>,
     let over_tcp = told().filter(|_| tcp).map(|told| (TCP, told));
     let other = other.filter(|other| tcp && other.port() != 0);
     let at_other = addresses.iter().filter_map(|address| {
-        let port = other.filter(|other| listens_at(other.ip(), address.bound.ip()))?.port();
+        let is_there = |other: &SocketAddr| {
+            listens_at(other.ip(), address.bound.ip())
+                || address.is_everywhere && other.ip() == address.told.ip()
+        };
+        let port = other.filter(is_there)?.port();
         let told = SocketAddr::new(address.told.ip(), port);
         (told != address.told).then_some((OTHER_TCP, told))
     });
@@ -47,7 +51,7 @@ mod tests {
     use super::*;
 
     fn address(bound: &str, told: &str) -> Address {
-        Address { bound: bound.parse().unwrap(), told: told.parse().unwrap() }
+        Address { bound: bound.parse().unwrap(), told: told.parse().unwrap(), is_everywhere: false }
     }
 
     /// Transport, priority and address of each line.

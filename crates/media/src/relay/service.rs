@@ -183,7 +183,7 @@ impl Service {
             }
             Transport::Udp => {
                 // From the port of the recipient's family.
-                let port = self.ports.iter().find(|port| port.bound.is_ipv4() == address.is_ipv4());
+                let port = self.ports.iter().find(|port| port.sends(address.is_ipv4()));
                 port.map_or_else(|| datagrams().count(), |port| burst::send_all(port, address, bytes, size))
             }
         };

@@ -1,14 +1,16 @@
 //! The peers that clients may reach outside of this process.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use peerbroker_core::address::is_public;
+
+use crate::datapath::addresses::{Addresses, is_local};
 
 /// The addresses that clients may send to.
 #[derive(Debug)]
 pub(super) struct Peers {
     /// The known addresses of this machine.
-    own: Vec<SocketAddr>,
+    own: Addresses,
     /// True if private addresses are allowed, as in a local network.
     private: bool,
     /// True if this machine is allowed, except its ports in `own`.
@@ -18,7 +20,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(own: Vec<SocketAddr>, private: bool, loopback: bool) -> Self {
+    pub(super) fn new(own: Addresses, private: bool, loopback: bool) -> Self {
         // With `ip_nonlocal_bind` every address could be bound. No machine has this one (RFC 5737).
         let knows_local = !is_local(Ipv4Addr::new(192, 0, 2, 1).into());
         Peers { own, private, loopback, knows_local }
@@ -28,14 +30,14 @@ impl Peers {
     /// there: see [`accept`](Self::accept).
     pub(super) fn may_permit(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        let is_own = self.own.iter().any(|own| own.ip() == peer);
-        is_own || self.is_allowed(peer) && !(self.knows_local && !self.loopback && is_local(peer))
+        self.own.has_ip(peer)
+            || self.is_allowed(peer) && !(self.knows_local && !self.loopback && is_local(peer))
     }
 
     /// True if a datagram may leave for an address, or come from there.
     pub(super) fn accept(&self, peer: SocketAddr) -> bool {
         let (ip, port) = (peer.ip().to_canonical(), peer.port());
-        let is_own = self.own.iter().any(|own| own.ip() == ip && (!self.loopback || own.port() == port));
+        let is_own = if self.loopback { self.own.has((ip, port).into()) } else { self.own.has_ip(ip) };
         port != 0 && !is_own && self.is_allowed(ip)
     }
 
@@ -53,16 +55,12 @@ fn is_private(peer: IpAddr) -> bool {
     }
 }
 
-fn is_local(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn peers(private: bool) -> Peers {
-        Peers::new(vec!["203.0.113.1:3479".parse().unwrap()], private, false)
+        Peers::new(Addresses::of("203.0.113.1:3479"), private, false)
     }
 
     #[test]
@@ -125,7 +123,7 @@ mod tests {
             }
             assert!(!peers.accept("[::ffff:203.0.113.1]:22".parse().unwrap()));
         }
-        let loopback = Peers::new(vec!["127.0.0.1:3479".parse().unwrap()], true, true);
+        let loopback = Peers::new(Addresses::of("127.0.0.1:3479"), true, true);
         assert!(loopback.accept("127.0.0.1:5000".parse().unwrap()));
         assert!(!loopback.accept("127.0.0.1:3479".parse().unwrap()));
     }

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::answers::Refused;
-use crate::datapath::sockets::Address;
+use crate::datapath::addresses::Addresses;
 
 /// The ports of virtual addresses: those that no service has by default (RFC 6335, section 6).
 const VIRTUAL: RangeInclusive<u16> = 49152..=65535;
@@ -36,8 +36,7 @@ const NO_FAMILY: Refused = Refused::saying(
 
 /// The source of relayed addresses.
 pub(super) struct RelayedAddresses {
-    /// Our own addresses: at most one of each family.
-    pub(super) addresses: Vec<Address>,
+    pub(super) addresses: Addresses,
     /// The ports of sockets; `None` if addresses are virtual.
     pub(super) ports: Option<RangeInclusive<u16>>,
 }
@@ -50,7 +49,7 @@ impl RelayedAddresses {
         even: bool,
         is_taken: impl Fn(&SocketAddr) -> bool,
     ) -> Result<(SocketAddr, Option<UdpSocket>), Refused> {
-        let own = self.addresses.iter().find(|own| own.told.is_ipv4() == is_ipv4).ok_or(NO_FAMILY)?;
+        let own = self.addresses.of_family(is_ipv4).ok_or(NO_FAMILY)?;
         let ports = shuffled(self.ports.as_ref().unwrap_or(&VIRTUAL));
         let fits = |port: &u16| *port != own.told.port() && !(even && port % 2 == 1);
         let addresses = ports.filter(fits).map(|port| SocketAddr::new(own.told.ip(), port));

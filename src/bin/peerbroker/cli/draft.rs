@@ -9,7 +9,7 @@ use peerbroker::config::{
 use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
-use super::values::{LogFormat, TurnAddresses};
+use super::values::{LogFormat, MediaAddress, PublicHost};
 
 /// The values of all settings: first the defaults, then what was given. [`settings`](super::Cli::settings) checks them together.
 #[derive(Clone, Debug)]
@@ -31,8 +31,11 @@ pub struct Draft {
     pub(super) keys_in_redis: bool,
     /// Its backplane is at `redis`.
     pub(super) cluster: ClusterConfig,
+    pub(super) relay_at: Vec<MediaAddress>,
+    pub(super) relay_public: Vec<PublicHost>,
+    /// Its addresses are those of `relay_at` and `relay_public`.
     pub(super) relay: RelayConfig,
-    pub(super) turn: Vec<TurnAddresses>,
+    pub(super) turn: Vec<MediaAddress>,
     pub(super) turn_ports: Option<RangeInclusive<u16>>,
     pub(super) turn_secret_file: Option<PathBuf>,
     pub(super) webhook_secret_file: Option<PathBuf>,
@@ -65,6 +68,8 @@ impl Default for Draft {
             redis_key: None,
             keys_in_redis: false,
             cluster: ClusterConfig::new("", ""),
+            relay_at: Vec::new(),
+            relay_public: Vec::new(),
             relay: RelayConfig {
                 listen: Vec::new(),
                 public: Vec::new(),

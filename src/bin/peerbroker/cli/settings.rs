@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use gethostname::gethostname;
@@ -12,7 +12,7 @@ use peerbroker::config::{
 };
 use peerbroker::keys::WebhookSecret;
 use peerbroker::wire::ApiKey;
-use peerbroker::{BadWebhook, Config, Listen, check_webhook, interface_address};
+use peerbroker::{BadWebhook, Config, Listen, check_webhook};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::Cli;
@@ -20,7 +20,8 @@ use super::draft::Draft;
 use super::failure::{Failure, ensure, failed, wrong};
 use super::given::Source;
 use super::secret_file;
-use super::values::TurnAddresses;
+use super::values::{MediaAddress, PublicHost};
+use crate::calls::CallSettings;
 use crate::stored_keys::StoredKeys;
 
 /// Directory of the accounts and certificates of --acme, in the data directory.
@@ -35,10 +36,8 @@ pub struct Settings {
     pub given_path: String,
     /// The cluster that the node is in, if it is in one.
     pub cluster: Option<ClusterConfig>,
-    /// The relay for calls that cannot go directly, if there is one.
-    pub relay: Option<RelayConfig>,
-    /// The TURN server, or the STUN server of the relay, if there is one.
-    pub turn: Option<TurnConfig>,
+    /// The relay and the TURN server.
+    pub calls: CallSettings,
     /// The place of stored keys.
     pub stored_keys: StoredKeys,
 }
@@ -88,16 +87,14 @@ impl Cli {
         }
         let listen = Listen { tls, acme, ops, ..draft.listen.clone() };
         let stored_keys = draft.stored_keys(cluster.as_ref())?;
-        let relay = draft.relay()?;
-        let turn = draft.turn(relay.as_ref())?;
+        let calls = draft.calls(listen.acme.as_ref())?;
         let given_path = self.given.last("path").map(|path| path.to_string_lossy());
         Ok(Settings {
             config,
             listen,
             given_path: given_path.map_or("/".into(), |path| path.into_owned()),
             cluster,
-            relay,
-            turn,
+            calls,
             stored_keys,
         })
     }
@@ -256,48 +253,47 @@ impl Draft {
         Ok(Some(ops))
     }
 
-    /// The relay, if there is to be one. Its public and private addresses are those of the TURN server, too.
-    fn relay(&self) -> Result<Option<RelayConfig>, Failure> {
-        let RelayConfig { listen, public, private, .. } = &self.relay;
-        if is_twice(public) {
-            return Err(twice("relay_public"));
+    /// The relay and the TURN server, if there is to be one. The public and private addresses of both are the same.
+    fn calls(&self, acme: Option<&AcmeConfig>) -> Result<CallSettings, Failure> {
+        let (mut public, mut names) = (Vec::new(), Vec::new());
+        for host in &self.relay_public {
+            match host {
+                PublicHost::Address(ip) => public.push(*ip),
+                PublicHost::Name(name) => names.push(name.clone()),
+            }
         }
-        if listen.is_empty() {
-            let has_turn = !self.turn.is_empty();
-            ensure(has_turn || public.is_empty(), "--relay_public needs --relay or --turn")?;
-            ensure(has_turn || !private, "--relay_private needs --relay or --turn")?;
-            return Ok(None);
+        let has_any = !self.relay_at.is_empty() || !self.turn.is_empty();
+        let too_many = "--relay_public takes one host name, or one address of each family";
+        ensure(!is_twice(&public) && names.len() <= 1, too_many)?;
+        ensure(has_any || self.relay_public.is_empty(), "--relay_public needs --relay or --turn")?;
+        ensure(has_any || !self.relay.private, "--relay_private needs --relay or --turn")?;
+        let relay = match self.relay_at.as_slice() {
+            [] => None,
+            at => {
+                let listen = listen_at("relay", at, RelayConfig::DEFAULT_PORT)?;
+                Some(RelayConfig { listen, public: public.clone(), ..self.relay.clone() })
+            }
+        };
+        let is_everywhere = self.relay_at.iter().chain(&self.turn).all(|at| *at == MediaAddress::All);
+        if let Some(acme) = acme.filter(|_| is_everywhere && self.relay_public.is_empty()) {
+            names.extend(acme.names.iter().map(ToString::to_string));
         }
-        Ok(Some(RelayConfig { listen: addresses("relay", listen.clone())?, ..self.relay.clone() }))
+        let turn = self.turn(relay.as_ref(), public)?;
+        Ok(CallSettings { relay, turn, names, may_lack_a_family: is_everywhere })
     }
 
     /// The TURN server, or the STUN server of a relay, if the flags ask for one.
-    fn turn(&self, relay: Option<&RelayConfig>) -> Result<Option<TurnConfig>, Failure> {
+    fn turn(&self, relay: Option<&RelayConfig>, public: Vec<IpAddr>) -> Result<Option<TurnConfig>, Failure> {
         let only_stun = self.turn.is_empty();
         ensure(!only_stun || self.turn_ports.is_none(), "--turn_ports needs --turn")?;
         let relay_port = relay.and_then(|relay| relay.listen.first()).map(SocketAddr::port);
         let port = relay_port.map_or(TurnConfig::DEFAULT_PORT, TurnConfig::port_beside);
         let listen = match (self.turn.as_slice(), relay) {
             ([], None) => return Ok(None),
-            ([] | [TurnAddresses::Auto], Some(relay)) => {
+            ([] | [MediaAddress::All], Some(relay)) => {
                 relay.listen.iter().map(|at| SocketAddr::new(at.ip(), port)).collect()
             }
-            ([TurnAddresses::Auto], None) => {
-                let found = interface_address(false).or_else(|| interface_address(true));
-                let none = || {
-                    wrong(
-                        "--turn: this machine has no address that leads out; name one, as in --turn 198.51.100.7",
-                    )
-                };
-                vec![SocketAddr::new(found.ok_or_else(none)?, port)]
-            }
-            (places, _) => {
-                let at = |place: &TurnAddresses| match place {
-                    TurnAddresses::Auto => Err(twice("turn")),
-                    TurnAddresses::At(ip, given) => Ok(SocketAddr::new(*ip, given.unwrap_or(port))),
-                };
-                addresses("turn", places.iter().map(at).collect::<Result<_, _>>()?)?
-            }
+            (at, _) => listen_at("turn", at, port)?,
         };
         let is_same =
             |relay: &RelayConfig| relay.listen.iter().any(|at| at.port() != 0 && listen.contains(at));
@@ -306,8 +302,7 @@ impl Draft {
             "--turn and --relay have the same port: give --turn another one, because Chromium drops what a relay sends \
              from the port of a page's TURN server",
         )?;
-        let RelayConfig { public, private, .. } = self.relay.clone();
-        let ports = self.turn_ports.clone();
+        let (private, ports) = (self.relay.private, self.turn_ports.clone());
         Ok(Some(TurnConfig { listen, public, only_stun, ports, private, loopback: false }))
     }
 }
@@ -329,20 +324,21 @@ fn is_twice(addresses: &[IpAddr]) -> bool {
         || addresses.iter().filter(|ip| ip.is_ipv6()).count() > 1
 }
 
-fn twice(flag: &str) -> Failure {
-    wrong(format!("--{flag} takes one IPv4 address, one IPv6 address, or one of each"))
-}
-
-/// At most one address of each family. Instead of an unspecified one, that of the interface that leads out.
-fn addresses(flag: &str, mut given: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Failure> {
-    for at in given.iter_mut().filter(|at| at.ip().is_unspecified()) {
-        let ip = at.ip();
-        at.set_ip(interface_address(ip.is_ipv6()).ok_or_else(|| {
-            wrong(format!("--{flag} {ip}: this machine has no address that leads out; name one"))
-        })?);
+/// The addresses to bind: at most one of each family.
+fn listen_at(flag: &str, given: &[MediaAddress], port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let mut listen = Vec::new();
+    for at in given {
+        match at {
+            MediaAddress::All => listen.extend([
+                SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+                SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+            ]),
+            MediaAddress::At(ip, given) => listen.push(SocketAddr::new(*ip, given.unwrap_or(port))),
+        }
     }
-    let ips: Vec<IpAddr> = given.iter().map(SocketAddr::ip).collect();
-    if is_twice(&ips) { Err(twice(flag)) } else { Ok(given) }
+    let ips: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).collect();
+    let twice = || wrong(format!("--{flag} takes one IPv4 address, one IPv6 address, or one of each"));
+    if is_twice(&ips) { Err(twice()) } else { Ok(listen) }
 }
 
 /// True if listeners on the two hosts need different ports.

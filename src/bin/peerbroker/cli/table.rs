@@ -14,10 +14,10 @@ use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
-    ANY, BYTE_RATE, BYTES, COUNT, DAYS, Kind, LogFormat, MILLIS, SECONDS, address, api_key, choice, cors,
-    is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, network, number,
-    off_switch, parse_filter, parsed, path, port, ports, relay, show_turn_addresses, switch, text, text_if,
-    time, turn_addresses,
+    ANY, BYTE_RATE, BYTES, COUNT, DAYS, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
+    is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, media_address,
+    network, number, off_switch, parse_filter, parsed, path, port, ports, public_host, show_media_address,
+    show_public_host, switch, text, text_if, time,
 };
 
 /// The group of the flags that are no settings, too.
@@ -27,9 +27,8 @@ const PROXIED: Need = Need("--proxied", |draft| draft.config.proxied);
 const ACME: Need = Need("--acme", |draft| !draft.acme.names.is_empty());
 const REGISTRATION: Need = Need("--registration open", |draft| draft.config.registration.open);
 const REDIS: Need = Need("--redis", |draft| !draft.redis.url.is_empty());
-const MEDIA: Need =
-    Need("--relay or --turn", |draft| !draft.relay.listen.is_empty() || !draft.turn.is_empty());
-const RELAY: Need = Need("--relay", |draft| !draft.relay.listen.is_empty());
+const MEDIA: Need = Need("--relay or --turn", |draft| !draft.relay_at.is_empty() || !draft.turn.is_empty());
+const RELAY: Need = Need("--relay", |draft| !draft.relay_at.is_empty());
 const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
 const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());
@@ -141,10 +140,10 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "What happens to new clients while Redis cannot be reached", "`allow`: they get their ids; of two clients with one id, one loses it when Redis is back. `refuse`: they are refused.").needs(&REDIS),
         ]),
         group("Calls that cannot go directly", vec![
-            Row::new("relay", |d| &mut d.relay.listen, parsed("ADDRESS", relay),
-                "Address of a relay for calls that cannot go directly, as in 198.51.100.7 or [2001:db8::7]:3478", "One of IPv4, one of IPv6, or both, for UDP and TCP. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is 3478 unless another one is given. The same port answers STUN. See [the relay](CALLS.md).").at_most(2).of(NODE),
-            Row::new("relay_public", |d| &mut d.relay.public, parsed("ADDRESS", address),
-                "Address of the relay that clients are told, if a NAT stands in front of it", "").at_most(2).of(NODE),
+            Row::new("relay", |d| &mut d.relay_at, Kind { alone: Some("all"), ..kind("ADDRESS", media_address, show_media_address) },
+                "Relay calls that cannot go directly, at all addresses of this machine, or at one of IPv4, one of IPv6 or both, as in 198.51.100.7 or [2001:db8::7]:3478", "UDP and TCP port 3478, unless another one is given. The port answers STUN too. Clients are told the best address that is known: see [the relay](CALLS.md).").at_most(2).common().of(NODE),
+            Row::new("relay_public", |d| &mut d.relay_public, kind("HOST", public_host, show_public_host),
+                "Address or host name at which clients find the relay and the TURN server, if a NAT stands in front of it", "A name is looked up every minute.").at_most(2).unset("a name of --acme, a public address of this machine, or that of the interface that leads out").of(NODE),
             Row::new("relay_mode", |d| &mut d.config.relay, choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode))),
                 "What the relay does for calls of the built-in key: fallback carries those that cannot go directly, always carries all and withholds addresses, off none", "").live().of(KEY),
             Row::new("relay_tcp", |d| &mut d.relay.tcp, switch(),
@@ -163,8 +162,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Rate of one relayed call, both directions together; bursts up to ten times that; 0 means no limit", "").live(),
             Row::new("relay_key_bytes_per_second", |d| &mut d.config.relay_limits.key_bytes_per_second, number(&BYTE_RATE, ANY),
                 "Rate of all relayed calls of one key; bursts up to ten times that; 0 means no limit", "").live(),
-            Row::new("turn", |d| &mut d.turn, Kind { alone: Some("auto"), ..kind("ADDRESS", turn_addresses, show_turn_addresses) },
-                "Address of a TURN server, as in 198.51.100.7 or [2001:db8::7]:5349, for UDP, TCP and TLS", "One of IPv4, one of IPv6, or both. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is 5349, or the relay's + 1871. With a certificate, TLS works at this port and at --port. The variable may be `auto`. See [TURN](CALLS.md#turn).").at_most(2).unset("the relay's addresses").of(NODE),
+            Row::new("turn", |d| &mut d.turn, Kind { alone: Some("all"), ..kind("ADDRESS", media_address, show_media_address) },
+                "Address of a TURN server, as in 198.51.100.7 or [2001:db8::7]:5349, for UDP, TCP and TLS", "One of IPv4, one of IPv6, or both. Alone, it takes the relay's, or all of this machine. The port is 5349, or the relay's + 1871. With a certificate, TLS works at this port and at --port. See [TURN](CALLS.md#turn).").at_most(2).of(NODE),
             Row::new("turn_ports", |d| &mut d.turn_ports, kind("MIN-MAX", ports, |ports: &RangeInclusive<u16>| format!("{}-{}", ports.start(), ports.end())),
                 "UDP ports that the TURN server relays at, as in 50000-59999", "").unset("none; clients reach each other inside this process").of(NODE),
             Row::new("turn_allocations", |d| &mut d.config.turn_limits.allocations, number(&COUNT, ANY),

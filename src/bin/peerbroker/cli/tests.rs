@@ -149,11 +149,11 @@ fn the_table_of_flags_in_the_docs_is_that_of_the_settings() {
 
 #[test]
 fn the_defaults_shown_are_those_of_the_library() {
-    let Settings { config, listen, given_path, cluster, relay, turn, stored_keys } =
+    let Settings { config, listen, given_path, cluster, calls, stored_keys } =
         settings(&["--port", "9000", "--path", "/"]);
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
-    assert_eq!((given_path.as_str(), cluster, relay, turn), ("/", None, None, None));
+    assert_eq!((given_path.as_str(), cluster, calls.is_empty()), ("/", None, true));
     assert!(stored_keys == StoredKeys::InMemory);
 }
 
@@ -203,7 +203,7 @@ fn a_turn_server_without_a_secret_and_a_secret_that_none_can_have_are_errors() {
 
 #[test]
 fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
-    let relay = |flags: &[&str]| settings(flags).relay.unwrap();
+    let relay = |flags: &[&str]| settings(flags).calls.relay.unwrap();
     let found = relay(&["--relay", "198.51.100.7", "[2001:db8::7]:5000", "--relay_public", "203.0.113.1"]);
     let [v4, v6] = &found.listen[..] else { panic!("{found:?}") };
     assert_eq!(
@@ -219,6 +219,8 @@ fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
     for (flags, error) in [
         (&["--relay", "10.0.0.1", "10.0.0.2"][..], "takes one IPv4 address"),
         (&["--relay_public", "10.0.0.1"], "--relay_public needs --relay or --turn"),
+        (&["--relay", "--relay_public", "a.test", "b.test"], "--relay_public takes one host name"),
+        (&["--relay", "--relay_public", "10.0.0.1", "10.0.0.2"], "--relay_public takes one host name"),
         (&["--relay_private"], "--relay_private needs --relay or --turn"),
     ] {
         let Err(found) = parsed(flags).settings() else { panic!("{flags:?}") };
@@ -227,11 +229,65 @@ fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
     for wrong in ["example.org", "10.0.0.1:", "10.0.0.1:99999", "tcp://10.0.0.1"] {
         assert!(try_parsed(&["--relay", wrong]).is_err(), "{wrong}");
     }
+    for wrong in ["0.0.0.0", "10.0.0.1:3478", "10.0.0.256", "a..test", "https://a.test"] {
+        assert!(try_parsed(&["--relay", "--relay_public", wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_relay_without_an_address_is_at_all_of_them_and_clients_are_told_the_best_one() {
+    let calls = |flags: &[&str]| {
+        let mut calls = settings(flags).calls;
+        let warnings = calls.find_addresses().join("\n");
+        (calls, warnings)
+    };
+    let listen = |flags: &[&str]| {
+        let listen = settings(flags).calls.relay.unwrap().listen;
+        listen.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for alone in [&["--relay"][..], &["--relay=true"], &["--relay", "--port", "9001"]] {
+        assert_eq!(listen(alone), ["0.0.0.0:3478", "[::]:3478"], "{alone:?}");
+    }
+    let turn = settings(&["--turn"]).calls.turn.unwrap();
+    assert_eq!(turn.listen, ["0.0.0.0:5349".parse().unwrap(), "[::]:5349".parse().unwrap()]);
+
+    // The operator's word wins, and a family that he does not name has no address.
+    let (named, warnings) = calls(&["--relay", "--relay_public", "203.0.113.7"]);
+    let relay = named.relay.as_ref().unwrap();
+    assert_eq!(relay.listen, ["0.0.0.0:3478".parse().unwrap()]);
+    assert_eq!((relay.public.as_slice(), relay.private), (&["203.0.113.7".parse().unwrap()][..], false));
+    assert_eq!(warnings, "");
+    let words = |broker: &str, proxied| named.words(broker.parse().ok(), proxied).unwrap();
+    let at = "relayed at 203.0.113.7, UDP and TCP 3478";
+    assert_eq!(words("[::]:9000", false), format!("{at}, TCP 9000; STUN at UDP 5349"));
+    assert_eq!(words("127.0.0.1:9000", false), format!("{at}; STUN at UDP 5349"));
+    assert_eq!(words("[::]:9000", true), format!("{at}; STUN at UDP 5349"));
+
+    // A name is looked up, and clients of a private address are served there.
+    let (local, warnings) = calls(&["--relay", "--relay_public", "localhost"]);
+    let relay = local.relay.unwrap();
+    assert!(relay.private && relay.public.iter().all(|ip| ip.is_loopback()), "{relay:?}");
+    assert!(warnings.contains("it serves no browser of another machine"), "{warnings}");
+    let (unknown, warnings) = calls(&["--turn", "--relay_public", "broker.invalid"]);
+    assert!(warnings.contains("the address of broker.invalid yet"), "{warnings}");
+    assert!(!unknown.turn.unwrap().public.is_empty(), "something is told meanwhile");
+
+    // Without another word, that of the certificate, but not where the operator has named the address.
+    let acme = ["--acme", "broker.invalid", "--data_dir", "/tmp"];
+    assert_eq!(settings(&[&["--relay"], &acme[..]].concat()).calls.names, ["broker.invalid"]);
+    assert!(settings(&[&["--relay", "198.51.100.7"], &acme[..]].concat()).calls.names.is_empty());
+    let public = ["--relay", "--relay_public", "203.0.113.7"];
+    assert!(settings(&[&public[..], &acme[..]].concat()).calls.names.is_empty());
+
+    // The interface that leads out may have a private address: then the log says for whom that is enough.
+    let (own, warnings) = calls(&["--relay"]);
+    let is_private = own.relay.unwrap().private;
+    assert_eq!(is_private, warnings.contains("--relay_public"), "{warnings}");
 }
 
 #[test]
 fn turn_has_the_addresses_of_the_relay_and_a_port_of_its_own() {
-    let turn = |flags: &[&str]| settings(flags).turn.unwrap();
+    let turn = |flags: &[&str]| settings(flags).calls.turn.unwrap();
     let at = |flags: &[&str]| turn(flags).listen.iter().map(ToString::to_string).collect::<Vec<_>>();
     let relay = ["--relay", "198.51.100.7", "[2001:db8::7]:5000"];
     assert_eq!(at(&relay), ["198.51.100.7:5349", "[2001:db8::7]:5349"]);

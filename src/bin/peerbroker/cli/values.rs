@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use env_filter::Filter;
 use ipnet::IpNet;
-use peerbroker::config::RelayConfig;
 use peerbroker::keys::Origin;
 use peerbroker::wire::ApiKey;
 
@@ -232,12 +231,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// The addresses of a TURN server.
+/// An address of the relay or of the TURN server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TurnAddresses {
-    /// At the addresses of the relay, or of the interface that leads out.
-    Auto,
+pub(super) enum MediaAddress {
+    /// All addresses of this machine.
+    All,
     At(IpAddr, Option<u16>),
+}
+
+/// The address of the relay and of the TURN server that clients are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PublicHost {
+    Address(IpAddr),
+    Name(String),
 }
 
 /// Parses a filter of the log. The error names the expected syntax.
@@ -297,41 +303,49 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The address of a TURN server.
-pub(super) fn turn_addresses(text: &str) -> Result<TurnAddresses, String> {
-    if text == "auto" {
-        return Ok(TurnAddresses::Auto);
+/// An address of the relay or of the TURN server. A flag that stands alone, and `true` in a file, mean all.
+pub(super) fn media_address(text: &str) -> Result<MediaAddress, String> {
+    if matches!(text, "all" | "auto" | "true") {
+        return Ok(MediaAddress::All);
     }
+    let text = text.strip_prefix("udp://").unwrap_or(text);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let with_port = text.parse().ok().map(|at: SocketAddr| TurnAddresses::At(at.ip(), Some(at.port())));
-    with_port.or_else(|| bare.parse().ok().map(|ip| TurnAddresses::At(ip, None))).ok_or_else(|| {
-        "expected auto, or an IP address with or without a port, as in 198.51.100.7:5349 or [2001:db8::7]:5349"
+    let with_port = text.parse().ok().map(|at: SocketAddr| MediaAddress::At(at.ip(), Some(at.port())));
+    with_port.or_else(|| bare.parse().ok().map(|ip| MediaAddress::At(ip, None))).ok_or_else(|| {
+        "expected nothing, for all addresses of this machine, or an IP address with or without a port, as in 198.51.100.7:3478 \
+         or [2001:db8::7]:3478"
             .to_owned()
     })
 }
 
-pub(super) fn show_turn_addresses(addresses: &TurnAddresses) -> String {
-    match addresses {
-        TurnAddresses::Auto => "auto".to_owned(),
-        TurnAddresses::At(ip, None) => ip.to_string(),
-        TurnAddresses::At(ip, Some(port)) => SocketAddr::new(*ip, *port).to_string(),
+pub(super) fn show_media_address(address: &MediaAddress) -> String {
+    match address {
+        MediaAddress::All => "all".to_owned(),
+        MediaAddress::At(ip, None) => ip.to_string(),
+        MediaAddress::At(ip, Some(port)) => SocketAddr::new(*ip, *port).to_string(),
     }
 }
 
-/// The address of a relay.
-pub(super) fn relay(text: &str) -> Result<SocketAddr, String> {
-    match turn_addresses(text.strip_prefix("udp://").unwrap_or(text)) {
-        Ok(TurnAddresses::At(ip, port)) => Ok(SocketAddr::new(ip, port.unwrap_or(RelayConfig::DEFAULT_PORT))),
-        _ => Err(
-            "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478"
-                .to_owned(),
-        ),
-    }
+pub(super) fn public_host(text: &str) -> Result<PublicHost, String> {
+    let address = text.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified()).map(PublicHost::Address);
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_name =
+        text.trim_end_matches('.').split('.').all(is_label) && !last.bytes().all(|b| b.is_ascii_digit());
+    let name = is_name.then(|| PublicHost::Name(text.to_owned()));
+    address.or(name).ok_or_else(|| {
+        "expected an IP address or a host name without a port, as in 198.51.100.7 or broker.example.com"
+            .to_owned()
+    })
 }
 
-pub(super) fn address(text: &str) -> Result<IpAddr, &'static str> {
-    let address = text.parse().ok().filter(|address: &IpAddr| !address.is_unspecified());
-    address.ok_or("expected an IP address, as in 198.51.100.7")
+pub(super) fn show_public_host(host: &PublicHost) -> String {
+    match host {
+        PublicHost::Address(ip) => ip.to_string(),
+        PublicHost::Name(name) => name.clone(),
+    }
 }
 
 /// The ports of relayed addresses.

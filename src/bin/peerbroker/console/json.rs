@@ -8,10 +8,10 @@ use log::kv::{self, Key, Value as Kv, VisitSource};
 use peerbroker::events::{Event, PeerAddress};
 use peerbroker::keys::escaped;
 use peerbroker::wire::ConnId;
-use peerbroker::{Config, Listen};
 use serde_json::{Map, Value, json};
 
 use super::text::{client_options, url};
+use crate::cli::Settings;
 
 pub(super) type Fields = Map<String, Value>;
 
@@ -62,10 +62,13 @@ impl<'kvs> VisitSource<'kvs> for LogFields {
 }
 
 /// The fields of the line of a server that listens.
-pub(super) fn started(config: &Config, listen: &Listen, address: SocketAddr) -> Fields {
+pub(super) fn started(settings: &Settings, address: SocketAddr) -> Fields {
+    let Settings { config, listen, calls, .. } = settings;
     // The address of a proxy is not known here.
     let url = (!config.proxied).then(|| url(&client_options(config, listen, address), listen));
-    fields_of(json!({"event": "started", "address": address, "path": config.path.as_str(), "url": url}))
+    let calls = calls.words(Some(address), config.proxied);
+    let path = config.path.as_str();
+    fields_of(json!({"event": "started", "address": address, "path": path, "url": url, "calls": calls}))
 }
 
 /// The fields of the line of its API.

@@ -13,6 +13,7 @@ use stun_types::message::{
     MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
 };
 
+use crate::datapath::addresses::Addresses;
 use crate::datapath::counters::TrafficCounters;
 use crate::relay::calls::Calls;
 use crate::relay::endpoint::{Endpoint, Outgoing, Transport};
@@ -121,7 +122,7 @@ impl World {
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(1000));
-        let ports = vec![addr("198.51.100.1:3478").address()];
+        let ports = Addresses::of("198.51.100.1:3478");
         let (nudges, nudged) = std::sync::mpsc::sync_channel(8);
         let (told, own) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
         let host: Arc<dyn MediaHost> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));

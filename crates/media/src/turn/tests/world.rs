@@ -21,7 +21,7 @@ use turn_types::attribute::{
 use turn_types::channel::ChannelData;
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
 
-use crate::datapath::sockets::Address;
+use crate::datapath::addresses::{Address, Addresses};
 use crate::datapath::streams::{Framed, Outbox, Protocol as _};
 use crate::turn::client::{Client as Id, ClientId, Ingress, ReplySink};
 use crate::turn::connections::OfTurn;
@@ -127,7 +127,8 @@ impl World {
         clock.advance(Duration::from_secs(10_000));
         let told = addr("203.0.113.1:3479");
         let bound = if ports.is_some() { addr("127.0.0.1:3479") } else { told };
-        let addresses = RelayedAddresses { addresses: vec![Address { bound, told }], ports };
+        let own = Addresses::new(vec![Address { bound, told, is_everywhere: false }]);
+        let addresses = RelayedAddresses { addresses: own, ports };
         let (admits, of_key) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<_>>::default());
         let context = MediaContext {
             host: Arc::new(Keys(Arc::clone(&admits), Arc::clone(&of_key))),
@@ -135,7 +136,7 @@ impl World {
             clock: clock.clone(),
             threads: Threads::default(),
         };
-        let peers = Peers::new(vec![told], false, false);
+        let peers = Peers::new(Addresses::of("203.0.113.1:3479"), false, false);
         let server = Server::new(context, only_stun, peers, addresses);
         World { server: Arc::new(server), clock, admits, own: of_key }
     }

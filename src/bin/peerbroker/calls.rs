@@ -1,0 +1,232 @@
+//! The addresses at which clients find the relay and the TURN server: what they are, and the words about them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use peerbroker::config::{RelayConfig, TurnConfig};
+use peerbroker::{BoundRelay, BoundTurn, Builder, PeerBroker, interface_address, is_public, public_address};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::cli::Failure;
+use crate::predecessor::PendingResources;
+
+/// Interval between two looks at the names of the relay.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The relay and the TURN server, as the flags name them.
+#[derive(Clone, Debug, Default)]
+pub struct CallSettings {
+    /// The relay for calls that cannot go directly, if there is one.
+    pub relay: Option<RelayConfig>,
+    /// The TURN server, or the STUN server of the relay, if there is one.
+    pub turn: Option<TurnConfig>,
+    /// The names at which clients find both: that of `--relay_public`, or those of `--acme`.
+    pub names: Vec<String>,
+    /// A family without an address that clients can be told is left out.
+    pub may_lack_a_family: bool,
+}
+
+/// The addresses of one family, and what is wrong with it.
+struct Told {
+    ip: IpAddr,
+    /// The operator has named it, or a name that leads to it.
+    is_named: bool,
+}
+
+impl CallSettings {
+    pub fn is_empty(&self) -> bool {
+        self.relay.is_none() && self.turn.is_none()
+    }
+
+    /// Finds the addresses that clients are told. Returns warnings. It looks up names, and so it blocks.
+    pub fn find_addresses(&mut self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.is_empty() {
+            return warnings;
+        }
+        let listen: Vec<SocketAddr> = self.listen().copied().collect();
+        let mut named: Vec<IpAddr> = self.public().to_vec();
+        for name in &self.names {
+            match look_up(name) {
+                Ok(found) => named.extend(found),
+                Err(why) => warnings.push(format!(
+                    "clients of the relay are not told the address of {name} yet, because {why}. It is looked up again every minute"
+                )),
+            }
+        }
+        let families = [false, true].map(|ipv6| {
+            let of_family = |ip: &&IpAddr| ip.is_ipv6() == ipv6;
+            let bound = listen.iter().map(SocketAddr::ip).find(|ip| ip.is_ipv6() == ipv6)?;
+            let told = |ip: IpAddr, is_named| Some(Told { ip, is_named });
+            match named.iter().find(of_family) {
+                Some(ip) => told(*ip, true),
+                None if !bound.is_unspecified() => told(bound, true),
+                // The operator has said where clients come, and this family is not there.
+                None if !named.is_empty() && self.may_lack_a_family => None,
+                None => {
+                    public_address(ipv6).or_else(|| interface_address(ipv6)).and_then(|ip| told(ip, false))
+                }
+            }
+        });
+        let mut told: Vec<Told> = families.into_iter().flatten().collect();
+        if told.is_empty() {
+            told.push(Told { ip: Ipv4Addr::LOCALHOST.into(), is_named: false });
+        }
+        warnings.extend(warning(&told));
+        self.tell(&told.iter().map(|told| told.ip).collect::<Vec<_>>());
+        warnings
+    }
+
+    /// Sets the addresses that clients are told. Families without one are left out.
+    fn tell(&mut self, told: &[IpAddr]) {
+        let has_family = |at: &SocketAddr| told.iter().any(|ip| ip.is_ipv4() == at.is_ipv4());
+        if let Some(relay) = &mut self.relay {
+            relay.listen.retain(has_family);
+            relay.public = told.to_vec();
+            // They reach no client with a public address.
+            relay.private |= !told.iter().any(|ip| is_public(*ip));
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.listen.retain(has_family);
+            turn.public = told.to_vec();
+        }
+    }
+
+    /// Binds the ports for a broker, and notes those that the system chose. With `pending`, the predecessor may have them for a while.
+    pub fn bind(
+        &mut self,
+        mut builder: Builder,
+        mut pending: Option<&mut PendingResources>,
+    ) -> Result<Builder, Failure> {
+        if let Some(relay) = &mut self.relay {
+            match (BoundRelay::bind(relay.clone()), &mut pending) {
+                (Ok(bound), _) => {
+                    set_ports(&mut relay.listen, &bound.addresses());
+                    builder = builder.relay(bound);
+                }
+                (Err(error), Some(pending)) if error.is_in_use() => pending.relay = Some(relay.clone()),
+                (Err(error), _) => return Err(error.into()),
+            }
+        }
+        if let Some(turn) = &mut self.turn {
+            match (BoundTurn::bind(turn.clone()), &mut pending) {
+                (Ok(bound), _) => {
+                    set_ports(&mut turn.listen, &bound.addresses());
+                    builder = builder.turn(bound);
+                }
+                (Err(error), Some(pending)) if error.is_in_use() => pending.turn = Some(turn.clone()),
+                // The operator has not asked for it, and calls do not need it.
+                (Err(error), _) if turn.only_stun => {
+                    log::warn!("{error}. So pages have no STUN server here");
+                    self.turn = None;
+                }
+                (Err(error), _) => return Err(error.into()),
+            }
+        }
+        Ok(builder)
+    }
+
+    fn listen(&self) -> impl Iterator<Item = &SocketAddr> {
+        let (relay, turn) = (self.relay.as_ref(), self.turn.as_ref());
+        let of_relay = relay.into_iter().flat_map(|relay| &relay.listen);
+        of_relay.chain(turn.into_iter().flat_map(|turn| &turn.listen))
+    }
+
+    /// The addresses that clients are told.
+    fn public(&self) -> &[IpAddr] {
+        let of_relay = self.relay.as_ref().map(|relay| &relay.public);
+        of_relay.or(self.turn.as_ref().map(|turn| &turn.public)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Looks up the names again from time to time, and tells clients where they lead. A name that leads nowhere keeps its address.
+    pub async fn follow_names(mut self, broker: PeerBroker) {
+        while !self.names.is_empty() && !self.is_empty() {
+            sleep(LOOKUP_INTERVAL).await;
+            let names = self.names.clone();
+            let looked_up = spawn_blocking(move || {
+                names.iter().flat_map(|name| look_up(name).unwrap_or_default()).collect()
+            });
+            let Ok(found): Result<Vec<IpAddr>, _> = looked_up.await else { return };
+            let mut told = self.public().to_vec();
+            for ip in &mut told {
+                let of_family = found.iter().find(|found| found.is_ipv4() == ip.is_ipv4());
+                *ip = of_family.copied().unwrap_or(*ip);
+            }
+            if told != self.public() {
+                log::info!("clients find the relay at {} from now on", list(told.iter()));
+                self.tell(&told);
+            }
+            // A relay may have begun since.
+            broker.tell_media_addresses(&told);
+        }
+    }
+
+    /// The words for people: where calls are relayed. `broker` is the address of the server, once it is known.
+    pub fn words(&self, broker: Option<SocketAddr>, is_proxied: bool) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(relay) = &self.relay {
+            let mut words = format!("relayed at {}, {}", self.hosts(), ports(&relay.listen, relay.tcp));
+            let is_told = |at: &SocketAddr| at.ip().is_unspecified() || relay.public.contains(&at.ip());
+            let port = relay.tcp_port.or(broker.filter(|at| !is_proxied && is_told(at)).map(|at| at.port()));
+            if let Some(port) = port.filter(|port| relay.tcp && *port != 0) {
+                words += &format!(", TCP {port}");
+            }
+            parts.push(words);
+        }
+        if let Some(turn) = &self.turn {
+            let (what, tcp) = if turn.only_stun { ("STUN", false) } else { ("TURN", true) };
+            let at = if self.relay.is_some() { String::new() } else { format!("{}, ", self.hosts()) };
+            parts.push(format!("{what} at {at}{}", ports(&turn.listen, tcp)));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    fn hosts(&self) -> String {
+        list(self.public().iter())
+    }
+}
+
+fn set_ports(listen: &mut [SocketAddr], bound: &[SocketAddr]) {
+    for at in listen {
+        let of_family = bound.iter().find(|bound| bound.is_ipv4() == at.is_ipv4());
+        of_family.into_iter().for_each(|bound| at.set_port(bound.port()));
+    }
+}
+
+/// The warning about the addresses that clients are told, if there is one.
+fn warning(told: &[Told]) -> Option<String> {
+    let all = list(told.iter().map(|told| &told.ip));
+    if told.iter().all(|told| told.ip.is_loopback()) {
+        return Some(format!(
+            "clients find the relay at {all} only, so it serves no browser of another machine. --relay_public names an address \
+             that they can reach"
+        ));
+    }
+    let is_private = told.iter().all(|told| !is_public(told.ip) && !told.is_named);
+    is_private.then(|| {
+        format!(
+            "clients find the relay at {all}, a private address: only those of the same network reach it. On the internet, behind a \
+             NAT, name the public address, as in --relay_public 198.51.100.7"
+        )
+    })
+}
+
+/// The addresses of a name, those of the internet first.
+fn look_up(name: &str) -> Result<Vec<IpAddr>, String> {
+    let found = (name, 0).to_socket_addrs().map_err(|error| format!("it cannot be looked up: {error}"))?;
+    let mut found: Vec<IpAddr> = found.map(|at| at.ip()).collect();
+    found.sort_by_key(|ip| !is_public(*ip));
+    if found.is_empty() { Err("it has none".to_owned()) } else { Ok(found) }
+}
+
+fn list<'a>(ips: impl Iterator<Item = &'a IpAddr>) -> String {
+    ips.map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn ports(listen: &[SocketAddr], tcp: bool) -> String {
+    let mut ports: Vec<u16> = listen.iter().map(SocketAddr::port).collect();
+    ports.dedup();
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    format!("{} {}", if tcp { "UDP and TCP" } else { "UDP" }, ports.join(" and "))
+}

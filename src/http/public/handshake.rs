@@ -281,6 +281,7 @@ where
 
 async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: Refused) {
     let FramedParts { mut io, write_buf, .. } = framed.into_parts();
+    let why = refused.why;
     let sent = async {
         // Answers to earlier requests of this connection.
         io.write_all(&write_buf).await?;
@@ -288,6 +289,6 @@ async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: Re
         io.shutdown().await
     };
     if let Ok(Err(error)) = timeout(REFUSAL_TIMEOUT, sent).await {
-        log::debug!("cannot send a refusal: {error}");
+        log::debug!(refusal = why.ending().label; "a client did not take the refusal {}: {error}", why.ending().label);
     }
 }

@@ -9,7 +9,7 @@ import { onNetwork } from '../lib/on-network.mjs';
 import { browserPairs, browsers, isThorough } from '../lib/thorough.mjs';
 import { until, within } from '../lib/within.mjs';
 
-const withRelay = (stage, ...flags) => stage.server(['--relay', stage.network.address, ...flags]);
+const withRelay = (stage, ...flags) => stage.server(['--relay', ...flags]);
 
 /** Two clients with a data connection. */
 async function connected(stage, server, { caller = {}, callee = {} } = {}) {

@@ -24,7 +24,8 @@ fn it_listens_at_all_addresses_and_says_which_one_clients_are_told() {
     program
         .expect_log("clients find the relay at 127.0.0.1 only, so it serves no browser of another machine");
     let broker = program.address.port();
-    let landing = HttpConnection::open(([127, 0, 0, 1], broker).into()).request("GET", "/", "Accept: text/html\r\n");
+    let landing =
+        HttpConnection::open(([127, 0, 0, 1], broker).into()).request("GET", "/", "Accept: text/html\r\n");
     let (_, at) =
         landing.text().split_once("cannot go directly, at 127.0.0.1:").expect("the landing page says it");
     let port: u16 = at.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();

@@ -23,6 +23,8 @@ pub struct CallSettings {
     pub turn: Option<TurnConfig>,
     /// The names at which clients find both: that of `--relay_public`, or those of `--acme`.
     pub names: Vec<String>,
+    /// The address of `--host`, if clients come to it.
+    pub host: Option<IpAddr>,
     /// A family without an address that clients can be told is left out.
     pub may_lack_a_family: bool,
 }
@@ -55,14 +57,18 @@ impl CallSettings {
                 )),
             }
         }
+        let has_name = !named.is_empty();
+        if !has_name {
+            named.extend(self.host);
+        }
         let families = [false, true].map(|ipv6| {
             let of_family = |ip: &&IpAddr| ip.is_ipv6() == ipv6;
             let bound = listen.iter().map(SocketAddr::ip).find(|ip| ip.is_ipv6() == ipv6)?;
             let told = |ip: IpAddr, is_named| Some(Told { ip, is_named });
             match named.iter().find(of_family) {
-                Some(ip) => told(*ip, true),
+                Some(ip) => told(*ip, has_name),
                 None if !bound.is_unspecified() => told(bound, true),
-                // The operator has said where clients come, and this family is not there.
+                // Clients come to the other family only.
                 None if !named.is_empty() && self.may_lack_a_family => None,
                 None => {
                     public_address(ipv6).or_else(|| interface_address(ipv6)).and_then(|ip| told(ip, false))

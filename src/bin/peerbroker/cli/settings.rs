@@ -279,7 +279,11 @@ impl Draft {
             names.extend(acme.names.iter().map(ToString::to_string));
         }
         let turn = self.turn(relay.as_ref(), public)?;
-        Ok(CallSettings { relay, turn, names, may_lack_a_family: is_everywhere })
+        let host =
+            self.listen.host.parse().ok().filter(|host: &IpAddr| {
+                !self.config.proxied && !host.is_unspecified() && !host.is_loopback()
+            });
+        Ok(CallSettings { relay, turn, names, host, may_lack_a_family: is_everywhere })
     }
 
     /// The TURN server, or the STUN server of a relay, if the flags ask for one.

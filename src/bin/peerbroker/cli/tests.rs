@@ -279,6 +279,12 @@ fn a_relay_without_an_address_is_at_all_of_them_and_clients_are_told_the_best_on
     let public = ["--relay", "--relay_public", "203.0.113.7"];
     assert!(settings(&[&public[..], &acme[..]].concat()).calls.names.is_empty());
 
+    // Else the address at which clients find the broker itself.
+    let host = ["--relay", "--host", "198.51.100.9"];
+    assert_eq!(calls(&host).0.relay.unwrap().public, ["198.51.100.9".parse::<std::net::IpAddr>().unwrap()]);
+    let proxied = settings(&[&host[..], &["--proxied"]].concat()).calls;
+    assert_eq!(proxied.host, None, "those of a proxy do not come to it");
+
     // The interface that leads out may have a private address: then the log says for whom that is enough.
     let (own, warnings) = calls(&["--relay"]);
     let is_private = own.relay.unwrap().private;

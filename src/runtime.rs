@@ -426,7 +426,7 @@ impl Clients {
 }
 
 impl MediaHost for Clients {
-    fn admit(&self, address: IpAddr) -> Option<Permit> {
+    fn admit_connection(&self, address: IpAddr) -> Option<Permit> {
         let permit = self.addresses.connect(Some(address)).ok()?;
         Some(Box::new(permit))
     }

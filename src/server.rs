@@ -43,7 +43,7 @@ use accept::{accept_plain, accept_tls};
 pub use error::StartError;
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
-use turns::Turns;
+use turns::HandshakeTurns;
 use workers::Workers;
 
 /// The name of the threads that serve clients, and of the one that serves the API.
@@ -251,7 +251,7 @@ impl Server {
         let (kept, runtime) = (listener.try_clone()?, Arc::clone(&self.mounted.runtime));
         let threads = runtime.events.threads().clone();
         let workers = Workers::start(&threads, API, 1, listener.socket, move || {
-            let (runtime, turns) = (Arc::clone(&runtime), Turns::of(PLAIN_PER_TURN));
+            let (runtime, turns) = (Arc::clone(&runtime), HandshakeTurns::of(PLAIN_PER_TURN));
             let accepting = Arc::clone(&runtime);
             let plain = move |io| accept_plain(io, Arc::clone(&accepting), turns.clone(), false);
             fn_service(plain).and_then(http_over!(
@@ -282,7 +282,7 @@ impl Server {
         let workers = match tls {
             None => Workers::start(&threads, WORKER, count, listener, move || {
                 watch_lag(&mounted.runtime);
-                let (runtime, turns) = (Arc::clone(&mounted.runtime), Turns::of(PLAIN_PER_TURN));
+                let (runtime, turns) = (Arc::clone(&mounted.runtime), HandshakeTurns::of(PLAIN_PER_TURN));
                 let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), true);
                 fn_service(plain).and_then(http_service!(Connection<TcpStream>, mounted))
             })?,
@@ -291,7 +291,7 @@ impl Server {
                 Workers::start(&threads, WORKER, count, listener, move || {
                     watch_lag(&mounted.runtime);
                     let (tls, runtime) = (Arc::clone(&tls), Arc::clone(&mounted.runtime));
-                    let turns = Turns::of(TLS_PER_TURN);
+                    let turns = HandshakeTurns::of(TLS_PER_TURN);
                     let secure =
                         move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone());
                     let http = http_service!(Connection<Box<TlsStream<TcpStream>>>, mounted);

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::secure;
-use super::turns::Turns;
+use super::turns::HandshakeTurns;
 use crate::events::Mistake;
 use crate::http::public::endpoint;
 use crate::http::public::handshake::Refused;
@@ -59,7 +59,7 @@ impl Accepted for TcpStream {
 pub(super) async fn accept_plain<T: Accepted>(
     mut io: T,
     runtime: Arc<Runtime>,
-    turns: Turns,
+    turns: HandshakeTurns,
     has_calls: bool,
 ) -> Result<(Connection<T>, Option<SocketAddr>), DispatchError> {
     let address = io.client();
@@ -84,7 +84,7 @@ pub(super) async fn accept_tls(
     io: TcpStream,
     config: Arc<ServerConfig>,
     runtime: Arc<Runtime>,
-    turns: Turns,
+    turns: HandshakeTurns,
 ) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
     let address = io.client();
     // Before the handshake, which costs the most CPU.

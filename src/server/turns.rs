@@ -16,12 +16,12 @@ use tokio::time::timeout;
 /// Clients send their first bytes whenever the network lets them, so hundreds may have come when the worker looks. It would make
 /// all their handshakes before it looks again.
 #[derive(Clone)]
-pub(super) struct Turns(Rc<Semaphore>);
+pub(super) struct HandshakeTurns(Rc<Semaphore>);
 
-impl Turns {
-    /// Turns for so many connections.
+impl HandshakeTurns {
+    /// HandshakeTurns for so many connections.
     pub(super) fn of(connections: usize) -> Self {
-        Turns(Rc::new(Semaphore::new(connections)))
+        HandshakeTurns(Rc::new(Semaphore::new(connections)))
     }
 
     /// Waits for the first bytes of a connection, at most for `limit`, and then for its turn.
@@ -65,7 +65,7 @@ mod tests {
     async fn others_are_served_after_a_few_handshakes() {
         LocalSet::new()
             .run_until(async {
-                let (turns, begun) = (Turns::of(2), Rc::new(Cell::new(0)));
+                let (turns, begun) = (HandshakeTurns::of(2), Rc::new(Cell::new(0)));
                 let mut clients = JoinSet::new();
                 for _ in 0..7 {
                     let (turns, begun) = (turns.clone(), Rc::clone(&begun));
@@ -93,7 +93,7 @@ mod tests {
 
         LocalSet::new()
             .run_until(async {
-                let (turns, served) = (Turns::of(1), Rc::new(RefCell::new(Vec::new())));
+                let (turns, served) = (HandshakeTurns::of(1), Rc::new(RefCell::new(Vec::new())));
                 let (mut sender, mut session) = UnixStream::pair().unwrap();
                 let (queue, recipient) = (Rc::new(Notify::new()), Rc::clone(&served));
                 let queued = Rc::clone(&queue);
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_takes_no_turn_and_times_out() {
-        let turns = Turns::of(1);
+        let turns = HandshakeTurns::of(1);
         let silent = turns.begin(pending::<()>(), LIMIT);
         let others = async {
             for _ in 0..3 {

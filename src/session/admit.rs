@@ -35,7 +35,7 @@ const REST: Duration = Duration::from_millis(50);
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 
 /// Registers a client, or tells it the reason of the refusal.
-pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
+pub(super) async fn admit_session<S: Socket, H: ProtocolHandler>(
     mut socket: S,
     node: OpenSession,
     source: Source,

@@ -9,7 +9,7 @@ use std::task::{self, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::admission::{ConnectRequest, Entry, Rejection, Source};
-use super::admit::{admit, farewell};
+use super::admit::{admit_session, farewell};
 use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
 use crate::events::{Count, Event as Happened};
@@ -74,7 +74,7 @@ where
     H: ProtocolHandler,
     F: Future<Output = Result<(Entry, H), Rejection>>,
 {
-    let admission = Box::pin(admit(socket, OpenSession::new(node, permit), source, entry));
+    let admission = Box::pin(admit_session(socket, OpenSession::new(node, permit), source, entry));
     async move {
         // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
         let Some((socket, session, lease, handler)) = admission.await else { return };

@@ -237,7 +237,7 @@ impl Rooms {
                 }
                 self.limits.check_list(members, peer.id(), data)?;
                 self.limits.charge(guard.presence, members.len())?;
-                self.admit(guard, members, peer, data);
+                self.add_member(guard, members, peer, data);
                 guard.flushes.extend(members.answer_with_list(peer, request));
                 Ok(())
             })
@@ -247,7 +247,7 @@ impl Rooms {
     }
 
     /// Makes a connection a member.
-    fn admit(
+    fn add_member(
         &self,
         guard: &mut PresenceGuard<'_>,
         members: &mut RoomGuard<'_>,
@@ -255,7 +255,7 @@ impl Rooms {
         data: Option<&str>,
     ) {
         let (room, is_new) = (members.room, !members.contains(guard.id));
-        members.admit(Own::new(peer, guard.state.digest, data), guard.flushes);
+        members.set_own(Own::new(peer, guard.state.digest, data), guard.flushes);
         if guard.state.room(room.name().as_str()).is_none() {
             guard.state.rooms.push(Arc::clone(room));
         }

@@ -31,7 +31,7 @@ pub type Permit = Box<dyn Send + Sync>;
 /// The questions of the media plane to its broker. Never asked for each datagram.
 pub trait MediaHost: Send + Sync {
     /// Counts a connection. `None` if its address has too many.
-    fn admit(&self, address: IpAddr) -> Option<Permit>;
+    fn admit_connection(&self, address: IpAddr) -> Option<Permit>;
 
     /// Notes that a call goes through the relay for the first time.
     fn call_relayed(&self, call: Parties<'_>);

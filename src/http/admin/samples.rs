@@ -39,7 +39,7 @@ impl Samples {
     }
 
     /// Lets one more reader in, if there is room. It gets all later samples.
-    pub(super) fn admit(&self) -> Option<watch::Receiver<LiveSample>> {
+    pub(super) fn subscribe(&self) -> Option<watch::Receiver<LiveSample>> {
         // Of several readers that come together, only one may get the last place.
         let _history = self.history.lock();
         (self.latest.receiver_count() < MAX_READERS).then(|| self.latest.subscribe())

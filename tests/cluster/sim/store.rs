@@ -237,7 +237,7 @@ impl Store {
                 None,
                 false,
             );
-            self.admit(now, claim, None);
+            self.take_claim(now, claim, None);
             return ClaimOutcome::Granted(granted);
         }
         match held {
@@ -246,10 +246,10 @@ impl Store {
                 ClaimOutcome::Elsewhere(held.owner)
             }
             Some(held) => {
-                self.admit(now, claim, None);
+                self.take_claim(now, claim, None);
                 ClaimOutcome::Granted(self.own(now, &claim.name, mine, Some((held.owner, held.link)), true))
             }
-            None => match self.admit(now, claim, claim.limit) {
+            None => match self.take_claim(now, claim, claim.limit) {
                 Some(nodes) => ClaimOutcome::Full(nodes),
                 None => ClaimOutcome::Granted(self.own(now, &claim.name, mine, None, true)),
             },
@@ -257,7 +257,7 @@ impl Store {
     }
 
     /// Counts a client if it counts, and the limit allows it. If not: the nodes that have all others.
-    fn admit(&mut self, now: Micros, claim: &Claim, limit: Option<usize>) -> Option<Vec<NodeId>> {
+    fn take_claim(&mut self, now: Micros, claim: &Claim, limit: Option<usize>) -> Option<Vec<NodeId>> {
         claim.limit?;
         let nodes = self.clients.get(&claim.name.key).cloned().unwrap_or_default();
         if limit.is_some_and(|limit| nodes.values().sum::<usize>() >= limit) {

@@ -300,7 +300,7 @@ impl RoomGuard<'_> {
     // Changes. All other members of this node hear of each.
 
     /// Adds a member of this node, or sets its data. It gets the list later.
-    pub(super) fn admit(&mut self, mut own: Own, flushes: &mut Vec<Flush>) {
+    pub(super) fn set_own(&mut self, mut own: Own, flushes: &mut Vec<Flush>) {
         let id = own.peer.id().clone();
         self.alter(&id, flushes, |member| {
             member.own.iter().for_each(|before| own.follow(before));

@@ -54,13 +54,13 @@ thread_local! {
     /// The lines of the outboxes that were emptied last. An idle peer owns none, and most frames find an empty outbox: those of a message
     /// to a room find as many as it has members.
     #[expect(clippy::vec_box, reason = "an outbox owns the box")]
-    static SPARE: RefCell<Vec<Box<Line>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<FrameQueue>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Most spare lines of a thread.
 const MAX_SPARES: usize = 64;
 
-/// Most frames for which a spare line has room.
+/// Most frames for which a spare queue has room.
 const MAX_SPARE_FRAMES: usize = 32;
 
 /// The frames that wait to be written to one socket, in order.
@@ -70,7 +70,7 @@ const MAX_SPARE_FRAMES: usize = 32;
 #[derive(Default)]
 pub struct Outbox {
     /// Boxed, and absent after all was written: most clients are idle.
-    line: Option<Box<Line>>,
+    queue: Option<Box<FrameQueue>>,
     limit: usize,
     writer: Option<Box<dyn Writer>>,
     task: Option<Waker>,
@@ -90,7 +90,7 @@ pub struct Outbox {
 
 /// The frames of an outbox.
 #[derive(Default)]
-struct Line {
+struct FrameQueue {
     frames: VecDeque<Outgoing>,
     // Bytes of the first frame that are already written.
     written: usize,
@@ -106,7 +106,7 @@ struct Line {
     had_turn: HashSet<Option<PeerId>>,
 }
 
-impl Line {
+impl FrameQueue {
     fn push(&mut self, outgoing: Outgoing) {
         self.has_foreign |= outgoing.is_foreign();
         if !self.frames.is_empty() {
@@ -195,16 +195,16 @@ impl Outbox {
 
     /// True if all was written.
     pub fn is_empty(&self) -> bool {
-        self.line.as_ref().is_none_or(|line| line.frames.is_empty())
+        self.queue.as_ref().is_none_or(|queue| queue.frames.is_empty())
     }
 
     /// True if queued messages were preloaded that are not all written.
     pub(super) fn has_waited(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| line.waited.is_some() && !line.frames.is_empty())
+        self.queue.as_ref().is_some_and(|queue| queue.waited.is_some() && !queue.frames.is_empty())
     }
 
-    fn line(&mut self) -> &mut Line {
-        self.line.get_or_insert_with(|| SPARE.with_borrow_mut(Vec::pop).unwrap_or_default())
+    fn queue(&mut self) -> &mut FrameQueue {
+        self.queue.get_or_insert_with(|| SPARE.with_borrow_mut(Vec::pop).unwrap_or_default())
     }
 
     /// True if writing has failed for good.
@@ -241,45 +241,45 @@ impl Outbox {
     /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything else
     /// first. Does nothing if a ping is there already.
     pub(super) fn push_ping(&mut self) {
-        let line = self.line();
-        let begun = line.begun();
-        if line.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
+        let queue = self.queue();
+        let begun = queue.begun();
+        if queue.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
             return;
         }
-        line.frames.insert(begun, Outgoing::notice(Frame::ping()));
-        line.recount();
+        queue.frames.insert(begun, Outgoing::notice(Frame::ping()));
+        queue.recount();
     }
 
     /// Adds a frame regardless of the bound: for the first and the last frames of a connection.
     pub fn push_unbounded(&mut self, outgoing: Outgoing) {
-        self.line().push(outgoing);
+        self.queue().push(outgoing);
     }
 
     /// Adds one of the first frames of a connection, such as the response to its handshake. It never moves to another
     /// connection. Only frames of this kind may be in front of it.
     pub fn push_opening(&mut self, frame: Frame) {
-        let line = self.line();
-        line.opening += 1;
-        line.push(Outgoing::notice(frame));
+        let queue = self.queue();
+        queue.opening += 1;
+        queue.push(Outgoing::notice(frame));
     }
 
     /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
     /// this outbox was empty once.
     pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, waited: Drained) {
-        let line = self.line();
-        messages.into_iter().for_each(|outgoing| line.push(outgoing));
-        line.waited = Some(waited);
+        let queue = self.queue();
+        messages.into_iter().for_each(|outgoing| queue.push(outgoing));
+        queue.waited = Some(waited);
     }
 
     /// Bytes that are not written yet, overhead included.
     pub(super) fn held(&self) -> usize {
-        self.line.as_ref().map_or(0, |line| line.behind + line.frames.front().map_or(0, cost))
+        self.queue.as_ref().map_or(0, |queue| queue.behind + queue.frames.front().map_or(0, cost))
     }
 
     /// True if this much more leaves at most one `part`th of the outbox full.
     fn has_room(&self, part: usize, bytes: usize) -> bool {
-        let line = self.line.as_ref().filter(|line| !line.frames.is_empty());
-        line.is_none_or(|line| line.behind + bytes <= self.bound(part))
+        let queue = self.queue.as_ref().filter(|queue| !queue.frames.is_empty());
+        queue.is_none_or(|queue| queue.behind + bytes <= self.bound(part))
     }
 
     /// Adds frames of state, of so many bytes, if they leave at most one `part`th of the outbox full. Otherwise the session is woken
@@ -323,12 +323,12 @@ impl Outbox {
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
         limit / part
-            + self.line.as_ref().and_then(|line| line.waited.as_ref()).map_or(0, |waited| waited.bytes)
+            + self.queue.as_ref().and_then(|queue| queue.waited.as_ref()).map_or(0, |waited| waited.bytes)
     }
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {
-        let line = self.line.as_ref().filter(|line| !line.frames.is_empty());
-        line.is_some_and(|line| line.behind + cost(outgoing) > self.bound(1))
+        let queue = self.queue.as_ref().filter(|queue| !queue.frames.is_empty());
+        queue.is_some_and(|queue| queue.behind + cost(outgoing) > self.bound(1))
     }
 
     /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
@@ -388,40 +388,40 @@ impl Outbox {
     }
 
     fn emptied(&mut self) {
-        let Some(mut line) = self.line.take() else { return };
-        if line.frames.capacity().max(line.had_turn.capacity()) <= MAX_SPARE_FRAMES {
-            line.clear();
+        let Some(mut queue) = self.queue.take() else { return };
+        if queue.frames.capacity().max(queue.had_turn.capacity()) <= MAX_SPARE_FRAMES {
+            queue.clear();
             SPARE.with_borrow_mut(|spares| {
                 if spares.len() < MAX_SPARES {
-                    spares.push(line);
+                    spares.push(queue);
                 }
             });
         }
     }
 
     fn note_written(&mut self, count: usize) {
-        self.line().note_written(count);
+        self.queue().note_written(count);
         self.unblock();
     }
 
     /// The first frame that is not fully written.
     pub fn front(&mut self) -> Option<&Frame> {
-        let line = self.line.as_mut()?;
-        line.drop_late();
-        line.frames.front().map(|outgoing| &outgoing.frame)
+        let queue = self.queue.as_mut()?;
+        queue.drop_late();
+        queue.frames.front().map(|outgoing| &outgoing.frame)
     }
 
     /// Moves the frame to the front whose turn it is: senders of offers take turns, each with its own messages in order, so that many
     /// of one do not delay another's. All other frames share one turn. For a socket that sends a few frames a second, before each.
     pub fn give_turn(&mut self) {
-        if let Some(line) = &mut self.line {
-            line.give_turn();
+        if let Some(queue) = &mut self.queue {
+            queue.give_turn();
         }
     }
 
     /// The number of frames.
     pub fn len(&self) -> usize {
-        self.line.as_ref().map_or(0, |line| line.frames.len())
+        self.queue.as_ref().map_or(0, |queue| queue.frames.len())
     }
 
     /// Room for what [`gather`](Self::gather) finds.
@@ -432,14 +432,14 @@ impl Outbox {
     /// The bytes to write next, for one vectored write.
     #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "used is at most GATHER"))]
     pub fn gather<'s, 'a>(&'a mut self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
-        let Some(line) = &mut self.line else { return &[] };
-        line.drop_late();
-        let used = line.frames.len().min(GATHER);
-        for (slice, outgoing) in slices.iter_mut().zip(&line.frames) {
+        let Some(queue) = &mut self.queue else { return &[] };
+        queue.drop_late();
+        let used = queue.frames.len().min(GATHER);
+        for (slice, outgoing) in slices.iter_mut().zip(&queue.frames) {
             *slice = IoSlice::new(outgoing.frame.as_bytes());
         }
         let mut used = &mut slices[..used];
-        IoSlice::advance_slices(&mut used, line.written);
+        IoSlice::advance_slices(&mut used, queue.written);
         used
     }
 
@@ -458,21 +458,21 @@ impl Outbox {
     /// frames of the connection: a close frame can still follow them.
     pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
         self.broken |= dead;
-        let Some(line) = &mut self.line else { return Vec::new() };
+        let Some(queue) = &mut self.queue else { return Vec::new() };
         if dead {
-            (line.written, line.opening) = (0, 0);
+            (queue.written, queue.opening) = (0, 0);
         }
-        let unsent = line.frames.drain(line.begun()..).collect();
-        line.recount();
-        line.waited = None;
+        let unsent = queue.frames.drain(queue.begun()..).collect();
+        queue.recount();
+        queue.waited = None;
         unsent
     }
 
     /// Takes out a partly written message, for another connection of the client. This connection is cut off, because
     /// nothing can follow half a message.
     pub(super) fn revoke(&mut self) -> Option<Outgoing> {
-        let line = self.line.as_ref().filter(|line| line.written > 0)?;
-        line.frames.front()?.sender_if_reliable()?;
+        let queue = self.queue.as_ref().filter(|queue| queue.written > 0)?;
+        queue.frames.front()?.sender_if_reliable()?;
         let message = self.take_unsent(true).into_iter().next();
         self.wake_task();
         message
@@ -493,7 +493,7 @@ impl Outbox {
     /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
     pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
         let (mut refused, mut gone) = (false, Vec::new());
-        let (bound, mut behind) = (self.bound(1), self.line().behind);
+        let (bound, mut behind) = (self.bound(1), self.queue().behind);
         let mut senders = self.lightest_first(&outgoing).into_iter();
         loop {
             let overflows = behind + cost(&outgoing) > bound;
@@ -541,7 +541,7 @@ impl Outbox {
     /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes first.
     fn lightest_first(&self, outgoing: &Outgoing) -> Vec<(PeerId, Share)> {
         let mut shares: HashMap<&PeerId, Share> = HashMap::new();
-        let waiting = self.line.iter().flat_map(|line| line.frames.iter().enumerate().skip(line.begun()));
+        let waiting = self.queue.iter().flat_map(|queue| queue.frames.iter().enumerate().skip(queue.begun()));
         let waiting = waiting.map(|(at, outgoing)| (at > 0, outgoing));
         for (counts, outgoing) in waiting.chain([(false, outgoing)]) {
             if let Some(from) = outgoing.from() {
@@ -560,13 +560,13 @@ impl Outbox {
     /// Takes out the frames of some senders, except a partly written one.
     fn shed(&mut self, senders: &[PeerId]) -> Vec<Outgoing> {
         let senders: HashSet<&PeerId> = senders.iter().collect();
-        let line = self.line();
-        let (stays, shed): (Vec<_>, Vec<_>) = line
+        let queue = self.queue();
+        let (stays, shed): (Vec<_>, Vec<_>) = queue
             .frames
-            .drain(line.begun()..)
+            .drain(queue.begun()..)
             .partition(|outgoing| outgoing.from().is_none_or(|from| !senders.contains(from)));
-        line.frames.extend(stays);
-        line.recount();
+        queue.frames.extend(stays);
+        queue.recount();
         shed
     }
 }

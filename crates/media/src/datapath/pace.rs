@@ -79,7 +79,7 @@ pub(crate) struct UnverifiedSourceLimiter(DashMap<AddressPrefix, RateLimit>);
 
 impl UnverifiedSourceLimiter {
     /// Counts a datagram at `now` milliseconds. False if it is too many.
-    pub(crate) fn admit(&self, address: IpAddr, now: u64) -> bool {
+    pub(crate) fn allows(&self, address: IpAddr, now: u64) -> bool {
         let prefix = AddressPrefix::of(address);
         if let Some(known) = self.0.get(&prefix) {
             return known.try_charge(1, PER_SECOND, now).is_ok();
@@ -144,9 +144,9 @@ mod tests {
     fn a_stranger_has_a_rate_limit_of_its_own_and_is_forgotten() {
         let limiter = UnverifiedSourceLimiter::default();
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
-        assert_eq!((0..2000).filter(|_| limiter.admit(one, 0)).count(), 1000);
-        assert!(limiter.admit(other, 0));
-        assert!(!limiter.admit(one, 9) && limiter.admit(one, 10));
+        assert_eq!((0..2000).filter(|_| limiter.allows(one, 0)).count(), 1000);
+        assert!(limiter.allows(other, 0));
+        assert!(!limiter.allows(one, 9) && limiter.allows(one, 10));
         limiter.sweep(10_010);
         assert!(limiter.0.is_empty());
     }

@@ -59,12 +59,12 @@ impl Connections {
     }
 
     /// A place for a connection, unless there are `max` or its address has too many. The drop gives it back.
-    pub(crate) fn admit(&self, from: SocketAddr, max: usize) -> Option<(Share, Permit)> {
-        Some((self.admit_counted(max)?, self.host.admit(from.ip())?))
+    pub(crate) fn take_place(&self, from: SocketAddr, max: usize) -> Option<(Share, Permit)> {
+        Some((self.take_counted_place(max)?, self.host.admit_connection(from.ip())?))
     }
 
     /// A place for a connection that somebody else has counted for its address, unless there are `max`.
-    pub(crate) fn admit_counted(&self, max: usize) -> Option<Share> {
+    pub(crate) fn take_counted_place(&self, max: usize) -> Option<Share> {
         let place = self.open.clone();
         (place.count() <= max).then_some(place)
     }

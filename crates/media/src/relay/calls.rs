@@ -148,7 +148,7 @@ impl Calls {
             // The same two sides have described something else, and their path stays.
             return true;
         }
-        let Some((share, load)) = self.admit(parties.key, offerer) else {
+        let Some((share, load)) = self.reserve_call(parties.key, offerer) else {
             self.refuse(parties);
             return false;
         };
@@ -215,7 +215,7 @@ impl Calls {
 
     /// Counts a call, within the limits of the configuration. If there is no room, it replaces an unused call of a client that has
     /// at least as many.
-    fn admit(&self, key: &ApiKey, offerer: Offerer) -> Option<(Share<OfKey>, Load)> {
+    fn reserve_call(&self, key: &ApiKey, offerer: Offerer) -> Option<(Share<OfKey>, Load)> {
         let limits = self.limits();
         // Half: then one address alone does not leave others without the relay, and a school has enough.
         let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
@@ -395,7 +395,7 @@ impl Calls {
     fn admits_unverified(&self, from: Endpoint, now: u64) -> bool {
         let ip = from.address().ip();
         // A proxy of this machine has one address for all of its clients. Each connection has a rate limit in any case.
-        from.is_tcp() && ip.is_loopback() || self.unverified.admit(ip, now)
+        from.is_tcp() && ip.is_loopback() || self.unverified.allows(ip, now)
     }
 
     /// Forgets calls that are over, offers without an answer, and those of clients that are not here.

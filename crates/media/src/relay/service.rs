@@ -105,7 +105,7 @@ impl Service {
         from: SocketAddr,
         read: BytesMut,
     ) {
-        let Some(_place) = self.streams.connections.admit(from, MAX_CONNECTIONS) else { return };
+        let Some(_place) = self.streams.connections.take_place(from, MAX_CONNECTIONS) else { return };
         let opened = self.calls.clock().now();
         let greeting = timeout(OfCall::TO_PROVE, greeting(&mut stream, read)).await;
         let Ok(Some((language, read))) = greeting else { return };

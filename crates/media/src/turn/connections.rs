@@ -108,7 +108,7 @@ impl Server {
         read: BytesMut,
         from: SocketAddr,
     ) {
-        if let Some(_place) = self.connections.admit_counted(self.max_connections()) {
+        if let Some(_place) = self.connections.take_counted_place(self.max_connections()) {
             self.serve_stream(stream, read, from).await;
         }
     }
@@ -147,7 +147,7 @@ impl Service for Arc<Server> {
     }
 
     async fn serve(&self, stream: TcpStream, address: SocketAddr) {
-        let Some(_place) = self.connections.admit(address, self.max_connections()) else { return };
+        let Some(_place) = self.connections.take_place(address, self.max_connections()) else { return };
         let mut first = [0];
         let Ok(Ok(1)) = timeout(IDLE_TIMEOUT, stream.peek(&mut first)).await else { return };
         if first != [TLS] {

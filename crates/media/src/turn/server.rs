@@ -113,7 +113,7 @@ impl Server {
                 let charged = allocation.rate.try_charge(cost(bytes.len(), 1), bytes_per_second, now);
                 (Some(Sender::Client { bytes_per_second }), charged.map_err(|_| Dropped::TooMuch))
             }
-            None if self.unverified.admit(client.id.address.ip(), now) => (Some(Sender::Unverified), Ok(())),
+            None if self.unverified.allows(client.id.address.ip(), now) => (Some(Sender::Unverified), Ok(())),
             None => (None, Err(Dropped::Unverified)),
         };
         let passed =

@@ -119,7 +119,7 @@ fn relay(most: usize) -> (Relay, Arc<AtomicUsize>) {
     struct Counting(Arc<AtomicUsize>, usize);
 
     impl MediaHost for Counting {
-        fn admit(&self, _: IpAddr) -> Option<Permit> {
+        fn admit_connection(&self, _: IpAddr) -> Option<Permit> {
             (self.0.fetch_add(1, Ordering::SeqCst) < self.1).then(|| Box::new(()) as Permit)
         }
 

@@ -50,7 +50,7 @@ pub(super) struct World {
 struct Told(Arc<Mutex<Vec<String>>>, Arc<Mutex<KeyLimits>>);
 
 impl MediaHost for Told {
-    fn admit(&self, _: IpAddr) -> Option<Permit> {
+    fn admit_connection(&self, _: IpAddr) -> Option<Permit> {
         None
     }
 

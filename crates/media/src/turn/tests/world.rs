@@ -70,7 +70,7 @@ pub(in crate::turn) struct Client {
 struct Keys(Arc<AtomicBool>, Arc<Mutex<KeyLimits>>);
 
 impl MediaHost for Keys {
-    fn admit(&self, _: IpAddr) -> Option<Permit> {
+    fn admit_connection(&self, _: IpAddr) -> Option<Permit> {
         None
     }
 

@@ -1,4 +1,4 @@
-// Measures the close codes that browsers send when a page goes away: the table of docs/PROTOCOL.md. `npm run close-codes`.
+// Measures the close codes that browsers send when a page goes away: docs/PROTOCOL.md has them. `npm run close-codes`.
 // WebKit takes part if Debian's webkit2gtk-driver and xvfb are installed.
 
 import assert from 'node:assert/strict';

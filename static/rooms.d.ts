@@ -12,12 +12,19 @@ export interface PeerOfRooms {
   call(id: string, stream: MediaStream, options?: any): any;
 }
 
+/** Values that a room cannot carry: JSON would lose them. Send files over `peer.connect(id)`. */
+export type NotJson = bigint | symbol | ((...args: any[]) => unknown) | Blob | ArrayBuffer | ArrayBufferView | ReadonlyMap<any, any> | ReadonlySet<any>;
+
+/** A value that arrives as it was sent: JSON only. This type does not look into objects; another value rejects with a `TypeError`. */
+export type JsonOnly<Value> = Value extends NotJson ? never : Value;
+
 /**
  * Joins a room, once the peer is open. Rejects with a `RoomError` if the server refuses, or has no rooms, as peerjs-server.
+ * Rejects with a `TypeError` if an argument cannot be right.
  * The room survives reconnects of the peer; reconnecting is left to the page.
  * @param data Small public data of this member: JSON of up to 1024 bytes.
  */
-export declare function joinRoom<Data = any>(peer: PeerOfRooms, name: string, data?: Data): Promise<Room<Data>>;
+export declare function joinRoom<Data = any>(peer: PeerOfRooms, name: string, data?: JsonOnly<Data>): Promise<Room<Data>>;
 
 export interface Room<Data = any> {
   readonly name: string;
@@ -28,16 +35,19 @@ export interface Room<Data = any> {
     listener: (event: RoomEvents<Data>[Type]) => void,
     options?: AddEventListenerOptions,
   ): this;
-  /** Sends to all others, or to one member. Rejects with a `RoomError` if the server refuses or the connection is lost. */
-  send(payload: unknown, to?: string): Promise<void>;
+  /**
+   * Sends to all others, or to one member. Rejects with a `RoomError` if the server refuses, the connection is lost, or the message is
+   * `too_big` (by default 1 MiB), and with a `TypeError` if the payload is not JSON.
+   */
+  send<Payload>(payload: JsonOnly<Payload>, to?: string): Promise<void>;
   /** Changes the data of this member. */
-  update(data: Data): Promise<void>;
+  update(data: JsonOnly<Data>): Promise<void>;
   leave(): Promise<void>;
   /**
    * Calls all members that call this too, now or later: each sends its stream to each. The call ends with the room.
    * A page that answers calls itself leaves those with `metadata.room` alone.
    */
-  callEverybody(stream: MediaStream, data?: Data): Promise<Call<Data>>;
+  callEverybody(stream: MediaStream, data?: JsonOnly<Data>): Promise<Call<Data>>;
 }
 
 /** A call: a room of those who take part. */
@@ -65,7 +75,7 @@ export interface CallEvents<Data = any> extends RoomEvents<Data> {
   stream: { id: string; stream: MediaStream };
 }
 
-/** `type` is `disconnected`, `no_answer`, or the name of a refusal, such as `room_full`. */
+/** `type` is `disconnected`, `no_answer`, `too_big`, or the name of a refusal, such as `room_full`. */
 export declare class RoomError extends Error {
   readonly type: string;
 }

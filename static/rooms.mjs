@@ -10,12 +10,21 @@ const CONNECT_WAIT = 15_000;
 /** A member that comes back is refused only because many do so at once. */
 const PASSING = new Set(['too_fast', 'key_too_fast']);
 
+/** The largest message in bytes: the server that serves this file writes its `--max_message_bytes` here. */
+const MOST_BYTES = 1_048_576;
+
+/** Objects that JSON can hold. It would write `{}` for a Blob, a Map and the like. */
+const JSON_OBJECTS = /^\[object (Object|Array|String|Number|Boolean)\]$/;
+
+/** Most characters of a wrong value in the text of an error. */
+const SHOWN = 40;
+
 /** Most messages that wait until their senders are known. The server keeps no more for a client that is away. */
 const MOST_HELD = 1000;
 
 let requests = 0;
 
-/** A request that failed. `type` is the name of the server's refusal, or `disconnected` or `no_answer`. */
+/** A request that failed. `type` is the name of the server's refusal, or `disconnected`, `no_answer` or `too_big`. */
 export class RoomError extends Error {
   constructor(type, message) {
     super(message);
@@ -25,13 +34,39 @@ export class RoomError extends Error {
 }
 
 /** @type {typeof import('./rooms.js').joinRoom} */
-export const joinRoom = (peer, name, data) => entered(new Room(peer, name, data));
+export const joinRoom = async (peer, name, data) => entered(new Room(peer, name, data));
 
 /** @template {Room} Kind @param {Kind} room @returns {Promise<Kind>} */
 function entered(room) {
   return new Promise((resolve, reject) => {
     room.on('entered', () => resolve(room), { once: true });
     room.on('closed', ({ error }) => reject(error), { once: true });
+  });
+}
+
+/** A wrong value, for the text of an error. */
+function shown(value) {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, SHOWN));
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const kind = Object.prototype.toString.call(value).slice('[object '.length, -1);
+  return `${/^[AEIO]/.test(kind) ? 'an' : 'a'} ${kind}`;
+}
+
+function isJson(value, holder) {
+  if (typeof value === 'number') return Number.isFinite(value);
+  // JSON leaves such a member of an object out, and writes null for it in an array.
+  if (value === undefined) return !Array.isArray(holder);
+  if (typeof value === 'object') return value === null || JSON_OBJECTS.test(Object.prototype.toString.call(value));
+  return typeof value === 'string' || typeof value === 'boolean';
+}
+
+/** A message as PeerJS writes it. Throws if another value would arrive than the one that is sent. */
+function textOf(message) {
+  return JSON.stringify(message, function (name, value) {
+    if (isJson(value, this)) return value;
+    throw new TypeError(`A room carries JSON only, but "${name}" is ${shown(value)}`);
   });
 }
 
@@ -51,6 +86,10 @@ class Room extends EventTarget {
 
   constructor(peer, name, data) {
     super();
+    const isPeer = typeof peer?.on === 'function' && typeof peer.call === 'function';
+    if (!isPeer) throw new TypeError(`joinRoom(peer, name) needs a Peer of PeerJS, not ${shown(peer)}`);
+    if (typeof name !== 'string') throw new TypeError(`The name of a room is a string, not ${shown(name)}`);
+    textOf({ data });
     this.name = name;
     this.#peer = peer;
     this.#data = data;
@@ -66,7 +105,8 @@ class Room extends EventTarget {
     return this;
   }
 
-  send(payload, to) {
+  async send(payload, to) {
+    if (to !== undefined && typeof to !== 'string') throw new TypeError(`The id of a member is a string, not ${shown(to)}`);
     return this.#request('ROOM-SEND', { payload, dst: to });
   }
 
@@ -86,7 +126,7 @@ class Room extends EventTarget {
   }
 
   /** The call is a room of its own, so all know who takes part, and nobody calls others. */
-  callEverybody(stream, data = this.#data) {
+  async callEverybody(stream, data = this.#data) {
     const call = new Call(this.#peer, `${this.name}:call`, data, stream);
     this.on('closed', () => call.leave(), { once: true });
     return entered(call);
@@ -163,16 +203,23 @@ class Room extends EventTarget {
 
   #request(type, content = {}) {
     return new Promise((resolve, reject) => {
+      // Never that of a request that the page sends itself.
+      const request = `rooms.js ${(requests += 1)}`;
+      const message = { type, room: this.name, request, ...content };
+      const bytes = new TextEncoder().encode(textOf(message)).length;
+      // The server would close the connection.
+      if (bytes > MOST_BYTES) {
+        reject(new RoomError('too_big', `The message has ${bytes} bytes, and the server takes at most ${MOST_BYTES} (--max_message_bytes)`));
+        return;
+      }
       if (this.#isClosed || !this.#isOpen) {
         reject(new RoomError('disconnected', 'There is no connection to the server'));
         return;
       }
-      // Never that of a request that the page sends itself.
-      const request = `rooms.js ${(requests += 1)}`;
       const silence = `The server did not answer ${type}. Rooms need peerbroker: peerjs-server ignores such messages`;
       const timer = setTimeout(() => this.#answer(request, new RoomError('no_answer', silence)), ANSWER_WAIT);
       this.#requests.set(request, { resolve, reject, timer });
-      this.#peer.socket.send({ type, room: this.name, request, ...content });
+      this.#peer.socket.send(message);
     });
   }
 

@@ -224,6 +224,84 @@ onStage('a call goes on after a member was away for too long, whoever has the sm
   }
 });
 
+/** How a call that is given this ends: its error, without the numbers of a size. */
+const outcome = async ([what, how]) => {
+  const circular = { name: 'itself' };
+  circular.self = circular;
+  /** @type {import('../../static/rooms.js').Room} */
+  const room = window.room;
+  const peer = window.harness.thePeer();
+  const values = {
+    Blob: new Blob(['x']), ArrayBuffer: new ArrayBuffer(2), Uint8Array: new Uint8Array(2), Map: new Map(), Set: new Set(), RegExp: /x/,
+    Promise: Promise.resolve(), function: () => {}, symbol: Symbol('x'), bigint: 1n, NaN: NaN, circular, hole: [undefined],
+    large: 'ä'.repeat(900), number: 5, peer, text: 'lobby', nothing: undefined, null: null,
+  };
+  const value = values[what];
+  const { joinRoom } = window.rooms;
+  const calls = {
+    send: () => room.send(value),
+    // @ts-expect-error: the types say so too.
+    'send directly': () => room.send(new Map()),
+    'send inside': () => room.send({ list: [{ at: value }] }),
+    'send to': () => room.send('x', value),
+    update: () => room.update(value),
+    'join with': () => joinRoom(peer, 'other', value),
+    'join room': () => joinRoom(peer, value),
+    'join as': () => joinRoom(value, 'lobby'),
+    call: () => room.callEverybody(new MediaStream(), value),
+  };
+  return calls[how]().then(() => 'none', ({ name, type, message }) => [name, type, message].filter(Boolean).join(': '));
+};
+
+onStage('what a room cannot carry, and wrong arguments, are told in errors that say what is wrong', async (stage) => {
+  const server = await stage.server(['--max_message_bytes', '1000']);
+  const { client: anna } = await entered(stage, server, 'anna', { version: '1.5.5' });
+  const { client: bert } = await entered(stage, server, 'bert', { version: '1.5.5' });
+  await anna.run(async (url) => (window.rooms = await import(url)), urlOf(server, 'rooms.mjs'));
+  const json = (name, what) => `TypeError: A room carries JSON only, but "${name}" is ${what}`;
+  const large = /^RoomError: too_big: The message has 18\d\d bytes, and the server takes at most 1000 \(--max_message_bytes\)$/;
+
+  for (const [value, how, expected] of /** @type {[string, string, string | RegExp][]} */ ([
+    ['Blob', 'send', json('payload', 'a Blob')],
+    ['ArrayBuffer', 'send', json('payload', 'an ArrayBuffer')],
+    ['Uint8Array', 'send', json('payload', 'a Uint8Array')],
+    ['Map', 'send', json('payload', 'a Map')],
+    ['Set', 'send', json('payload', 'a Set')],
+    ['RegExp', 'send', json('payload', 'a RegExp')],
+    ['Promise', 'send', json('payload', 'a Promise')],
+    ['function', 'send', json('payload', 'a function')],
+    ['symbol', 'send', json('payload', 'Symbol(x)')],
+    ['bigint', 'send', json('payload', '1n')],
+    ['circular', 'send', /^TypeError: .*(circular|cyclic)/i],
+    ['hole', 'send', json('0', 'undefined')],
+    ['Map', 'send directly', json('payload', 'a Map')],
+    ['Blob', 'send inside', json('at', 'a Blob')],
+    ['NaN', 'send inside', json('at', 'NaN')],
+    ['Map', 'update', json('data', 'a Map')],
+    ['Map', 'join with', json('data', 'a Map')],
+    ['Map', 'call', json('data', 'a Map')],
+    ['large', 'send', large],
+    ['large', 'send inside', large],
+    ['large', 'update', large],
+    ['number', 'send to', 'TypeError: The id of a member is a string, not 5'],
+    ['null', 'send to', 'TypeError: The id of a member is a string, not null'],
+    ['number', 'join room', 'TypeError: The name of a room is a string, not 5'],
+    ['nothing', 'join room', 'TypeError: The name of a room is a string, not undefined'],
+    ['nothing', 'join as', 'TypeError: joinRoom(peer, name) needs a Peer of PeerJS, not undefined'],
+    ['text', 'join as', 'TypeError: joinRoom(peer, name) needs a Peer of PeerJS, not "lobby"'],
+  ])) {
+    const told = await anna.run(outcome, [value, how]);
+    if (typeof expected === 'string') assert.equal(told, expected, `${how} ${value}`);
+    else assert.match(told, expected, `${how} ${value}`);
+  }
+
+  // All that JSON can hold arrives as it is, on the same connection.
+  const payload = { text: 'ä', list: [1, -2.5, null, true, []], nested: { deep: {} } };
+  await anna.run(send, [payload]);
+  assert.deepEqual((await bert.must('message')).payload, payload);
+  assert.equal(await anna.count('disconnected'), 0);
+});
+
 everyClient('joins a room in the event with which the peer opens', {}, async (stage) => {
   const server = await stage.server([]);
   await entered(stage, server, 'anna');

@@ -58,6 +58,19 @@ fn the_unchanged_client_has_its_version_in_its_name_and_may_be_cached_forever() 
 }
 
 #[test]
+fn the_client_for_rooms_has_the_limit_of_a_message() {
+    on_own_with(
+        |config| config.max_message_bytes = 2000,
+        |server| {
+            for name in ["rooms.js", "rooms.mjs"] {
+                let response = server.get(&format!("/{name}"));
+                assert!(response.text().contains("\nconst MOST_BYTES = 2000;\n"), "{name}");
+            }
+        },
+    );
+}
+
+#[test]
 fn the_client_for_rooms_is_a_script_a_module_and_types() {
     on_own(|server| {
         for (name, kind, exports) in [

@@ -92,8 +92,9 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
         "peerjs.js" => preset(mounted, request, &PEERJS_READABLE, "client.js"),
         "peerjs.min.js" => preset(mounted, request, &PEERJS, "client.js"),
         "peerjs.mjs" => preset(mounted, request, &PEERJS, "client.mjs"),
-        "rooms.js" => rooms_script(request),
-        "rooms.mjs" | "rooms.d.ts" => with(cached(request, name, Static::get(name)?.data), [NO_CACHE]),
+        "rooms.js" => rooms_script(mounted, request),
+        "rooms.mjs" => with(cached(request, name, rooms_module(mounted).into_bytes().into()), [NO_CACHE]),
+        "rooms.d.ts" => with(cached(request, name, Static::get(name)?.data), [NO_CACHE]),
         _ => {
             // The published build, without a preset.
             let mut libraries = [PEERJS, PEERJS_READABLE].into_iter();
@@ -127,11 +128,17 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
     with(cached(request, template, text.into()), [NO_CACHE])
 }
 
+/// The client for rooms, which refuses messages that this server would close the connection for.
+fn rooms_module(mounted: &Mounted) -> String {
+    let limit = mounted.runtime.config().max_message_bytes;
+    let module = Static::get("rooms.mjs").map(|file| String::from_utf8_lossy(&file.data).into_owned());
+    module.unwrap_or_default().replacen("MOST_BYTES = 1_048_576;", &format!("MOST_BYTES = {limit};"), 1)
+}
+
 /// The module for rooms as a script, which sets globals.
-fn rooms_script(request: &HttpRequest) -> HttpResponse {
-    let module =
-        Static::get("rooms.mjs").map(|file| String::from_utf8_lossy(&file.data).replace("\nexport ", "\n"));
-    let text = Values::default().with_html("rooms", module.unwrap_or_default()).part("rooms.js");
+fn rooms_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+    let module = rooms_module(mounted).replace("\nexport ", "\n");
+    let text = Values::default().with_html("rooms", module).part("rooms.js");
     with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
 }
 

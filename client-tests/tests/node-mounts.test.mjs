@@ -88,6 +88,37 @@ for (const [version, express] of [['4', express4], ['5', express5]]) {
     });
   }
 
+  it(`Express ${version}: the scripts of clients are below the mount, for pages of every origin`, async () => {
+    const app = express();
+    const server = http.createServer(app);
+    const router = express.Router();
+    router.use('/deep', ExpressPeerServer(server, { path: '/er', key: 'mine' }));
+    app.use('/peers', router);
+    app.get('/peerjs.js', (_, res) => res.send('the app’s own'));
+    await listen(server);
+    const fetched = (name) => fetch(`${baseOf(server)}${name}`, { headers: { origin: 'https://page.test' } });
+    for (const [name, content] of [
+      ['peerjs.js', 'presetPeer(window.peerjs.Peer, document.currentScript?.src, "mine"'],
+      ['peerjs.min.js', 'presetPeer('],
+      ['peerjs.mjs', 'export '],
+      ['peerjs-1.5.5.min.js', 'peerjs'],
+      ['rooms.js', 'Object.assign(window, { joinRoom'],
+      ['rooms.mjs', 'export const joinRoom'],
+      ['rooms.d.ts', 'export declare function joinRoom'],
+    ]) {
+      const answer = await fetched(`peers/deep/er/${name}`);
+      assert.equal(answer.status, 200, name);
+      assert.deepEqual(
+        ['access-control-allow-origin', 'cross-origin-resource-policy'].map((header) => answer.headers.get(header)),
+        ['https://page.test', 'cross-origin'],
+      );
+      assert.match(answer.headers.get('content-type'), name.endsWith('.ts') ? /^text\/plain/ : /^text\/javascript/);
+      assert.ok((await answer.text()).includes(content), name);
+    }
+    for (const name of ['peers/deep/peerjs.js', 'peers/deep/er/other.js', 'peers/deep/er/broker/']) assert.equal((await fetched(name)).status, 404, name);
+    assert.equal(await text(`${baseOf(server)}peerjs.js`), 'the app’s own');
+  });
+
   it(`Express ${version}: made-up tenants do not close the next one’s, and tenants share the ids`, async () => {
     const app = express();
     const server = http.createServer(app);

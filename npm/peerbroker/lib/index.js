@@ -20,6 +20,9 @@ const MessageType = Object.freeze({
   ERROR: 'ERROR',
 });
 
+// The scripts for pages, below its path as those of the program.
+const CLIENTS = /^\/(peerjs(-[\d.]+)?(\.min)?\.js|peerjs\.mjs|rooms\.(js|mjs|d\.ts))$/;
+
 /**
  * An Express app, for `app.use` or as the listener for requests of a server.
  * @param {import('node:http').Server} server
@@ -75,6 +78,7 @@ function routesOf(broker) {
   const below = express.Router();
   below.use(cors(corsOptions));
   below.get('/', guarded((req, res) => broker.forward(req, res, '/')));
+  below.get(CLIENTS, guarded((req, res) => broker.forward(req, res, req.path)));
   below.get(['/:key/id', '/:key/peers', '/:key/ice'], guarded(async (req, res) => {
     const { key } = req.params;
     const resource = req.path.match(/[^/]+(?=\/?$)/)[0].toLowerCase();

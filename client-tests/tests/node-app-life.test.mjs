@@ -169,6 +169,28 @@ it('a taken port without a listener ends the app, as without peerbroker', async 
   await endServer(taken);
 });
 
+for (const [how, handler] of [
+  ['its error event', "peers.on('error', told)"],
+  ['uncaughtException', "process.on('uncaughtException', told)"],
+]) {
+  it(`an app that handles a taken port with ${how} goes on, as with peer`, async () => {
+    const taken = http.createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = /** @type {any} */ (taken.address());
+    const { app } = await startApp(`
+      console.log('port 0');
+      const peers = PeerServer({ port: ${port}, host: '127.0.0.1' });
+      // The timer fires only if something else keeps the app.
+      const told = ({ code }) => setTimeout(() => console.log('goes on after ' + code), 100).unref();
+      ${handler};
+    `);
+    await app.line(/^goes on after EADDRINUSE$/);
+    app.kill();
+    await app.end();
+    await endServer(taken);
+  });
+}
+
 it('one of several workers warns that their peers do not meet', async () => {
   const workers = `
     const cluster = require('node:cluster');

@@ -23,6 +23,9 @@ const MessageType = Object.freeze({
 // The scripts for pages, below its path as those of the program.
 const CLIENTS = /^\/(peerjs(-[\d.]+)?(\.min)?\.js|peerjs\.mjs|rooms\.(js|mjs|d\.ts))$/;
 
+// In milliseconds: as long as a timer can be.
+const LONGEST = 2 ** 31 - 1;
+
 /**
  * An Express app, for `app.use` or as the listener for requests of a server.
  * @param {import('node:http').Server} server
@@ -60,6 +63,8 @@ function PeerServer(options = {}, callback = undefined) {
   const { ssl, port = 9000, host = '::' } = options;
   const app = express();
   const server = ssl && Object.keys(ssl).length > 0 ? https.createServer(ssl, app) : http.createServer(app);
+  // As with `peer`, whose timers go on: an app that handles a taken port goes on too.
+  server.once('error', () => server.listening || setInterval(() => {}, LONGEST));
   const peers = ExpressPeerServer(server, options);
   app.use(peers);
   server.listen(port, host, () => callback?.(server));

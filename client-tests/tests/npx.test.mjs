@@ -62,6 +62,7 @@ before(async () => {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'peerbroker'), STUB, { mode: 0o755 });
   cpSync(join(installed, 'node_modules/peerbroker'), join(withStub, 'node_modules/peerbroker'), { recursive: true });
+  cpSync(join(installed, 'node_modules/.bin/peerbroker'), join(withStub, 'node_modules/.bin/peerbroker'), { verbatimSymlinks: true });
 });
 
 afterEach(killAll);
@@ -121,6 +122,17 @@ test('the program reads the stdin of the launcher', async () => {
   assert.equal(code, 0);
   assert.ok((await runCommand('keys', 'list', '--data_dir', to)).includes(key));
 });
+
+for (const signal of ['SIGTERM', 'SIGHUP', 'SIGKILL']) {
+  test(`the program stops when npx ends by ${signal}, of which the launcher hears nothing`, async () => {
+    const npx = run('npx', ['--no-install', 'peerbroker'], { cwd: withStub });
+    await npx.line(/^the launcher is/);
+    npx.signal(signal);
+    // The program has the output until its end.
+    assert.deepEqual(await npx.end(), { code: null, signal });
+    assert.deepEqual(npx.output.slice(1), ['SIGTERM']);
+  });
+}
 
 test('each signal reaches the program', async () => {
   const stub = run(process.execPath, [launcher(withStub)]);

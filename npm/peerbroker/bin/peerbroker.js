@@ -3,9 +3,13 @@
 'use strict';
 
 const { spawn } = require('node:child_process');
+const { readFileSync } = require('node:fs');
 const { constants } = require('node:os');
 const { isatty } = require('node:tty');
 const { findProgram, OTHER_WAYS } = require('../lib/find.js');
+
+// In milliseconds.
+const LOOK_EVERY = 500;
 
 const isWindows = process.platform === 'win32';
 
@@ -30,6 +34,27 @@ for (const signal of forwarded) {
   });
 }
 
+/** The process that started this one, and that which started the `sh` between npm and this one. */
+function ancestors() {
+  let npm;
+  try {
+    [, npm] = readFileSync(`/proc/${process.ppid}/stat`, 'utf8').match(/^\d+ \(sh\) \S (\d+)/);
+  } catch {
+    // There is no such file, or no shell: macOS has one that becomes the launcher.
+  }
+  return `${process.ppid} ${npm}`;
+}
+
+/** npm forwards signals to its shell at most, which ends without the launcher. Nobody is told of that, so this looks. */
+function endWithNpm() {
+  const before = ancestors();
+  const timer = setInterval(() => {
+    if (ancestors() === before) return;
+    clearInterval(timer);
+    program.kill('SIGTERM');
+  }, LOOK_EVERY);
+}
+
 let path;
 try {
   path = findProgram();
@@ -38,6 +63,7 @@ try {
 }
 const program = spawn(path, process.argv.slice(2), { stdio: 'inherit' });
 program.once('error', ({ message }) => fail(`cannot start ${path} (${message}): ${OTHER_WAYS}`));
+if (process.env.npm_lifecycle_event && !isWindows) endWithNpm();
 program.once('exit', (code, signal) => {
   if (!signal) process.exit(code);
   process.removeAllListeners(signal);

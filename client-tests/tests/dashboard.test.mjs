@@ -12,7 +12,7 @@ import { fits } from '../lib/layout.mjs';
 import { PeerSocket } from '../lib/peer-socket.mjs';
 import { startServer } from '../lib/server.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { UNREACHABLE, appearances, desktop, screens, visit, visitAtNight } from '../lib/visit.mjs';
+import { UNREACHABLE, appearances, desktop, phone, screens, visit, visitAtNight } from '../lib/visit.mjs';
 import { LIMIT, PATIENCE, within } from '../lib/within.mjs';
 
 for (const device of screens) {
@@ -208,6 +208,32 @@ visit('a token of a key is shown once, works, and is removed', async (visit) => 
   await dialog.getByRole('button', { name: 'Remove shop' }).click();
   await dialog.locator('[data-token="shop"]').waitFor({ state: 'detached' });
   assert.equal(await send(), 401);
+});
+
+visit('on a desk the two fields of a row in the form of a key stand at one height', async (visit) => {
+  const { url } = await startWithDashboard(visit);
+  const page = await logIn(visit, desktop, url, '#/keys');
+  await page.getByRole('button', { name: 'New key' }).click();
+  await page.getByRole('dialog').locator('summary').click();
+  const rows = await page.getByRole('dialog').locator('.pair').evaluateAll((pairs) => {
+    const ends = (pair, part) => [...pair.querySelectorAll(part)].map((each) => Math.round(each.getBoundingClientRect().bottom));
+    return pairs.map((pair) => [ends(pair, 'label'), ends(pair, 'input')]);
+  });
+  assert.equal(rows.length, 2);
+  for (const [first, second] of rows.flat()) assert.equal(first, second);
+});
+
+visit('on a phone the lists of the overview scroll in their own boxes', async (visit) => {
+  const { url } = await startWithDashboard(visit);
+  const page = await logIn(visit, phone, url);
+  const boxes = await page.evaluate(() => ['.events', '.mistakes', '.failed-calls'].map((name) => {
+    const list = document.querySelector(name);
+    // As many as the page keeps. The next tick shows those of the server again.
+    list.replaceChildren(...Array.from({ length: 100 }, () => Object.assign(document.createElement('li'), { textContent: 'something has happened' })));
+    list.closest('[hidden]')?.removeAttribute('hidden');
+    return [name, list.scrollHeight > list.clientHeight, list.clientHeight < window.innerHeight, list.tabIndex];
+  }));
+  assert.deepEqual(boxes, [['.events', true, true, 0], ['.mistakes', true, true, 0], ['.failed-calls', true, true, 0]]);
 });
 
 visitAtNight('a wrong setting says in the dialog what is wrong with it', async (visit) => {

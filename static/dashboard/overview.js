@@ -144,7 +144,7 @@ function showEvents(list) {
 /** The outcomes of calls, and the last failed ones, of a server with a relay. `ask()` fetches them again. */
 function callList() {
   const counts = h('dl', { class: 'outcomes' });
-  const list = h('ul', { class: 'failed-calls' });
+  const list = h('ul', { class: 'failed-calls', tabindex: '0', 'aria-label': 'Failed calls' });
   const element = h('section', { 'aria-labelledby': 'calls-title', 'data-calls': '', hidden: true }, h('h2', { id: 'calls-title' }, 'Calls'), counts, list);
   let failed = [];
 
@@ -179,7 +179,7 @@ function callList() {
 
 /** A list of the mistakes of clients. `ask()` fetches them again. */
 function mistakeList() {
-  const element = h('ul', { class: 'mistakes' }, h('li', { class: 'empty' }, 'Asking…'));
+  const element = h('ul', { class: 'mistakes', tabindex: '0', 'aria-labelledby': 'mistakes-title' }, h('li', { class: 'empty' }, 'Asking…'));
   let mistakes;
 
   async function ask() {

@@ -1,3 +1,6 @@
+const LARGE = { facingMode: 'user', width: { ideal: 1280 }, height: { ideal: 720 } };
+const SMALL = { ...LARGE, width: { ideal: 640 }, height: { ideal: 360 } };
+
 /** Asks for the camera, the microphone or both; rejects with a `MediaProblem`. */
 export async function openMedia(wanted) {
   if (!wanted.audio && !wanted.video) return new MediaStream();
@@ -7,11 +10,16 @@ export async function openMedia(wanted) {
   try {
     return await navigator.mediaDevices.getUserMedia({
       audio: wanted.audio,
-      video: wanted.video && { facingMode: 'user', width: { ideal: 1280 }, height: { ideal: 720 } },
+      video: wanted.video && LARGE,
     });
   } catch (error) {
     throw new MediaProblem(REASONS[error.name] ?? 'unsupported');
   }
+}
+
+/** Makes the camera's picture small, or large again. A camera that cannot keeps its picture. */
+export async function resizePicture(stream, isSmall) {
+  await Promise.all(stream.getVideoTracks().map((track) => track.applyConstraints(isSmall ? SMALL : LARGE).catch(() => {})));
 }
 
 export function stopMedia(stream) {

@@ -45,14 +45,25 @@ export async function camerasOff(...pages) {
   }
 }
 
-/** Makes each camera one of 320 × 240: every picture is encoded in software for each member of a call. Runs in the page. */
+/**
+ * Makes each camera one of 320 × 240: every picture is encoded in software for each member of a call. `window.picture` is what the page
+ * last asked for. Runs in the page.
+ */
 export function useSmallCameras() {
   // Pages without a secure context have none.
   if (!window.MediaDevices) return;
   const { getUserMedia } = MediaDevices.prototype;
+  const { applyConstraints } = MediaStreamTrack.prototype;
+  const small = (wanted) => {
+    window.picture = wanted;
+    return { ...Object(wanted), width: 320, height: 240 };
+  };
   MediaDevices.prototype.getUserMedia = function (wanted) {
     if (!wanted?.video) return getUserMedia.call(this, wanted);
-    return getUserMedia.call(this, { ...wanted, video: { ...Object(wanted.video), width: 320, height: 240 } });
+    return getUserMedia.call(this, { ...wanted, video: small(wanted.video) });
+  };
+  MediaStreamTrack.prototype.applyConstraints = function (wanted) {
+    return applyConstraints.call(this, small(wanted));
   };
 }
 

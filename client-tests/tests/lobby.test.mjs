@@ -35,6 +35,24 @@ async function sees(page, ...names) {
   }
 }
 
+/** The width of the picture that a page asks its camera for. */
+const pictureOf = (page) => page.evaluate(() => window.picture.width.ideal);
+
+/** Checks that the tiles of a call leave nothing of the stage empty but gaps, and that no tile is outside. */
+async function fillsTheStage(page) {
+  const { empty, outside } = await page.evaluate(() => {
+    const list = document.querySelector('#people');
+    const stage = list.closest('section').getBoundingClientRect();
+    const area = ({ width, height }) => width * height;
+    const tiles = [...list.children].map((tile) => tile.getBoundingClientRect());
+    const height = stage.bottom - list.getBoundingClientRect().top;
+    const covered = tiles.map(area).reduce((sum, each) => sum + each);
+    return { empty: 1 - covered / area({ width: stage.width, height }), outside: tiles.filter(({ bottom, right }) => bottom > stage.bottom + 1 || right > stage.right + 1).length };
+  });
+  assert.ok(empty < 0.15, `${Math.round(empty * 100)} % of the stage are empty`);
+  assert.equal(outside, 0);
+}
+
 async function say(page, device, text) {
   await page.getByLabel('Message to everybody').fill(text);
   await page.getByRole('button', { name: 'Send' })[device.press]();
@@ -87,12 +105,22 @@ visit('everybody calls everybody, on phones as on desks', async (visit) => {
   const pages = /** @type {any[][]} */ ([[anna, desktop], [ben, phone], [clara, smallPhone]]);
   const dora = await enter(visit, desktop, link, 'Dora');
 
-  for (const [page, device] of pages) await page.getByRole('button', { name: 'Join the call' })[device.press]();
+  for (const [page, device] of pages) {
+    await page.getByRole('button', { name: 'Join the call' })[device.press]();
+    await page.locator('#hang-up').waitFor();
+    // To each of many goes a picture of its own, so it is a small one.
+    assert.equal(await pictureOf(page), page === clara ? 640 : 1280);
+  }
 
   await sees(anna, 'Anna', 'Ben', 'Clara');
   await sees(ben, 'Anna', 'Ben', 'Clara');
   await sees(clara, 'Anna', 'Ben', 'Clara');
   for (const [page, device] of pages) await fits(page, device);
+  for (const [page] of pages) assert.equal(await pictureOf(page), 640);
+  for (const [width, height] of [[1280, 800], [1920, 1080], [820, 1180]]) {
+    await anna.setViewportSize({ width, height });
+    await fillsTheStage(anna);
+  }
   assert.equal(await dora.locator('#people .in-call').count(), 0);
 
   await ben.getByRole('button', { name: 'Mute' }).tap();
@@ -104,6 +132,7 @@ visit('everybody calls everybody, on phones as on desks', async (visit) => {
   for (const page of [anna, clara]) await tile(page, 'Ben').and(page.locator(':not(.in-call)')).waitFor();
   assert.equal(await ben.getByRole('button', { name: 'Join the call' }).isVisible(), true);
   await sees(anna, 'Clara');
+  assert.equal(await pictureOf(anna), 1280);
 
   await ben.getByRole('button', { name: 'Join the call' }).tap();
   await sees(anna, 'Ben');

@@ -1,8 +1,11 @@
 import { keepAwake } from '../awake.js';
 import { httpsAdvice } from '../https.js';
 import { showSwitch } from '../icons.js';
-import { openMedia, stopMedia } from '../media.js';
+import { openMedia, resizePicture, stopMedia } from '../media.js';
 import { hideProblem, showProblem } from './problem.js';
+
+// A camera sends its picture to each of the others by itself: to so many, a small one.
+const MANY = 2;
 
 const element = (id) => document.getElementById(id);
 
@@ -14,6 +17,7 @@ export class GroupCall {
   #call;
   #stream;
   #streams = new Map();
+  #isSmall = false;
 
   constructor(people) {
     this.#people = people;
@@ -56,6 +60,7 @@ export class GroupCall {
   async #begin() {
     const call = (this.#call = await this.#room.callEverybody(this.#stream, this.#media));
     for (const change of ['joined', 'updated']) call.on(change, ({ id }) => this.#show(id));
+    for (const change of ['joined', 'left']) call.on(change, () => this.#fitPicture());
     call.on('stream', ({ id, stream }) => {
       this.#streams.set(id, stream);
       this.#show(id);
@@ -67,6 +72,14 @@ export class GroupCall {
     call.on('closed', () => this.#ended());
     this.#streams.set(this.#people.ownId, this.#stream);
     for (const id of call.members.keys()) this.#show(id);
+    this.#fitPicture();
+  }
+
+  #fitPicture() {
+    const isSmall = this.#call.members.size > MANY;
+    if (isSmall === this.#isSmall) return;
+    this.#isSmall = isSmall;
+    resizePicture(this.#stream, isSmall);
   }
 
   #ended() {
@@ -74,6 +87,7 @@ export class GroupCall {
     for (const id of this.#streams.keys()) this.#people.picture(id);
     this.#streams.clear();
     this.#stream = this.#call = undefined;
+    this.#isSmall = false;
     this.#showButtons(true);
   }
 

@@ -1,6 +1,31 @@
 import { icon } from '../icons.js';
 
-const list = document.querySelector('#people');
+const list = /** @type {HTMLElement} */ (document.querySelector('#people'));
+
+// The shape of a picture, the widest one that does not cut faces off, and the gap between tiles in pixels.
+const SHAPE = 4 / 3;
+const WIDEST = 2;
+const GAP = 12;
+
+/** Finds the columns with which the pictures are largest: their number depends on the shape of the stage. */
+function layOut() {
+  const { clientWidth, clientHeight } = list;
+  const count = list.childElementCount;
+  let largest = 0;
+  for (let columns = 1; columns <= count; columns += 1) {
+    const rows = Math.ceil(count / columns);
+    const [width, height] = [(clientWidth + GAP) / columns - GAP, (clientHeight + GAP) / rows - GAP];
+    const size = Math.min(width, height * SHAPE);
+    if (columns > 1 && size <= largest) continue;
+    largest = size;
+    list.style.setProperty('--columns', String(columns));
+    list.style.setProperty('--rows', String(rows));
+    list.style.setProperty('--widest', `${Math.max(width, height * WIDEST)}px`);
+  }
+}
+
+new ResizeObserver(layOut).observe(list);
+new MutationObserver(layOut).observe(list, { childList: true });
 
 /** Members of a room choose their data themselves. */
 export const nameOf = (data) => (typeof data?.name === 'string' && data.name.trim().slice(0, 30)) || 'Somebody';

@@ -1,4 +1,8 @@
-// The search in the documentation: the server sends the text of all sections once, and this page looks in it.
+// The documentation: its examples with the address of this broker and a button to copy them, and the search. The server sends the text
+// of all sections once, and this page looks in it.
+
+import { enableCopy } from './copy.js';
+import { broker } from './settings.js';
 
 const MOST_RESULTS = 30;
 const BEFORE = 60;
@@ -9,6 +13,9 @@ const field = /** @type {HTMLInputElement} */ (element('search'));
 const article = /** @type {HTMLElement} */ (document.querySelector('.document'));
 
 let sections;
+
+showOwnAddress();
+article.querySelectorAll('pre').forEach(addCopy);
 
 element('search-form').hidden = false;
 element('search-form').addEventListener('submit', (event) => {
@@ -23,6 +30,34 @@ element('results').addEventListener('click', (event) => {
   field.value = '';
   search();
 });
+
+/** The browser knows the address best: a proxy may have changed it. Addresses without quotes are those of shells and logs. */
+function showOwnAddress() {
+  const { host, port, path, secure } = broker;
+  const options = `host: '${host}', port: ${port}, path: '${path}'${secure ? ', secure: true' : ''}`;
+  const texts = document.createTreeWalker(article, NodeFilter.SHOW_TEXT, ({ parentElement }) =>
+    parentElement?.closest('code') ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_SKIP);
+  while (texts.nextNode()) {
+    const { data } = /** @type {Text} */ (texts.currentNode);
+    const own = data
+      .replace(/(["'])(http|ws):\/\/localhost:9000\//g, (_, quote, scheme) => quote + location.origin.replace(/^http/, scheme) + path)
+      .replace(/host: 'localhost', port: 9000/g, () => options);
+    if (own !== data) texts.currentNode.textContent = own;
+  }
+}
+
+function addCopy(block) {
+  const button = document.createElement('button');
+  button.className = 'button small';
+  button.type = 'button';
+  button.textContent = 'Copy';
+  button.setAttribute('aria-live', 'polite');
+  const frame = document.createElement('div');
+  frame.className = 'code';
+  block.replaceWith(frame);
+  frame.append(block, button);
+  enableCopy(button, () => block.textContent.trimEnd());
+}
 
 /** Resolves to the sections of all documents, each with its text. */
 async function load() {

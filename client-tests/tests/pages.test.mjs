@@ -285,17 +285,60 @@ visit('the documentation is searched without a request for each key, and its sec
   assert.ok(await flags.evaluate((table) => table.scrollWidth <= table.clientWidth), 'all columns of the flags are shown');
 });
 
-visitAtNight('on a phone the list of documents folds away, and wide tables scroll', async (visit) => {
+visit('examples of the documentation have the address of the page, and a button copies them', async (visit) => {
+  const server = await visit.server(['--path', '/myapp'], { tls: true });
+  const page = await visit.open(desktop, urlOf(server, '/myapp/broker/docs/USE', 'lan.test'));
+  const here = `https://lan.test:${server.port}/myapp/`;
+  const code = await page.locator('.document code').allTextContents();
+  for (const part of [`"${here}peerjs.js"`, `"${here}rooms.js"`, `'${here}peerjs.mjs'`]) assert.ok(code.some((text) => text.includes(part)), part);
+  assert.deepEqual(code.filter((text) => /["']\w+:\/\/localhost:9000/.test(text)), []);
+
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  const block = page.locator('.code').first();
+  await block.getByRole('button', { name: 'Copy' }).click();
+  await block.getByRole('button', { name: 'Copied' }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `<script src="${here}peerjs.js"></script>`);
+  assert.equal(await page.locator('.document pre').count(), await page.locator('.document .code button').count());
+
+  await page.goto(urlOf(server, '/myapp/broker/docs/TROUBLESHOOTING', 'lan.test'));
+  await page.getByText(`new Peer({ host: 'lan.test', port: ${server.port}, path: '/myapp/', secure: true, debug: 2 })`).waitFor();
+});
+
+visit('on a phone a row of the settings is a card with its explanation, and blocks of code have a button', async (visit) => {
+  const server = await visit.server();
+  const page = await visit.open(phone, urlOf(server, '/broker/docs/CONFIG'));
+  const row = page.locator('.rows tr', { has: page.locator('td:first-child', { hasText: '--max_message_bytes' }) });
+  const cells = await row.evaluate((card) => {
+    const shown = [...card.children].sort((one, other) => one.getBoundingClientRect().top - other.getBoundingClientRect().top);
+    return {
+      texts: shown.map(({ textContent }) => textContent),
+      labels: shown.map((cell) => getComputedStyle(cell, '::before').content),
+      width: Math.max(...shown.map((cell) => cell.getBoundingClientRect().right)),
+    };
+  });
+  assert.equal(cells.texts[0], '--max_message_bytes');
+  assert.ok(cells.texts.some((text) => text.startsWith('Largest message')));
+  for (const label of ['"Variable"', '"Default"', '"Unit"']) assert.ok(cells.labels.includes(label), label);
+  assert.ok(cells.width <= phone.viewport.width);
+  await fits(page, phone);
+});
+
+visit('no header of a table in the documentation is empty', async (visit) => {
+  const server = await visit.server();
+  const page = await visit.page(desktop);
+  for (const name of ['CONFIG', 'LIMITS', 'SECURITY', 'USE']) {
+    await page.goto(urlOf(server, `/broker/docs/${name}`));
+    const heads = await page.locator('.document thead:visible').evaluateAll((all) => all.map((head) => [...head.querySelectorAll('th')].map(({ textContent }) => textContent.trim())));
+    assert.ok(heads.length > 0, name);
+    for (const names of heads) assert.ok(names.length > 0 && names.every(Boolean), `${name}: ${names}`);
+  }
+});
+
+visitAtNight('on a phone the list of documents folds away', async (visit) => {
   const page = await visit.open(phone, urlOf(await visit.server(), '/broker/docs/CONFIG'));
   const documents = page.getByRole('navigation', { name: 'All documents' });
 
   assert.equal(await documents.isVisible(), false);
-  const table = page.locator('#flags ~ .wide').nth(1);
-  const [isWide, shadows] = await table.evaluate((wide) => [wide.scrollWidth > wide.clientWidth, getComputedStyle(wide).backgroundAttachment]);
-  assert.ok(isWide);
-  assert.match(shadows, /^local, local, scroll, scroll/);
-  await table.getByText('TCP port').first().scrollIntoViewIfNeeded();
-  await fits(page, phone);
   await page.locator('.all-documents summary').tap();
   await documents.getByRole('link', { name: 'Security' }).tap();
   await page.waitForURL(/\/docs\/SECURITY$/);

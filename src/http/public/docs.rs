@@ -141,7 +141,7 @@ impl Document {
         let title = document.unwrap_or_else(|| name.to_owned());
         let mut html = String::with_capacity(text.len() * 2);
         let mut anchor = None;
-        let shown = events.into_iter().flat_map(|event| {
+        let shown = name_cells(events).into_iter().flat_map(|event| {
             let link = section_link(&event, &mut anchor, name);
             link.into_iter().chain([shown(event, name)])
         });
@@ -188,6 +188,48 @@ fn anchor(title: &str, taken: &mut HashMap<String, usize>) -> String {
     if *times == 0 { anchor } else { format!("{anchor}-{times}") }
 }
 
+/// Most columns of a table that a phone shows as a table. It shows the rows of others as cards.
+const NARROW: usize = 3;
+
+/// Names the column of each cell, for cards, and leaves no header cell empty: people who hear a table would hear a header without a name.
+fn name_cells(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
+    let (mut shown, mut columns, mut column) = (Vec::with_capacity(events.len()), Vec::new(), 0);
+    let mut events = events.into_iter().peekable();
+    let mut in_head = false;
+    while let Some(event) = events.next() {
+        match &event {
+            Event::Start(Tag::TableHead) => (in_head, columns) = (true, Vec::new()),
+            Event::End(TagEnd::TableHead) => in_head = false,
+            Event::Start(Tag::TableRow) => column = 0,
+            Event::Start(Tag::TableCell) if in_head => {
+                columns.push(String::new());
+                if events.next_if(|next| matches!(next, Event::End(TagEnd::TableCell))).is_some() {
+                    shown.push(Event::Html("<td></td>".into()));
+                    continue;
+                }
+            }
+            Event::Start(Tag::TableCell) => {
+                let name = columns.get(column).map(|name| escape(name)).unwrap_or_default();
+                column += 1;
+                shown.push(Event::Html(format!(r#"<td data-column="{name}">"#).into()));
+                continue;
+            }
+            Event::End(TagEnd::TableCell) if !in_head => {
+                shown.push(Event::Html("</td>".into()));
+                continue;
+            }
+            event if in_head => {
+                if let (Some(name), Some(text)) = (columns.last_mut(), plain(event)) {
+                    name.push_str(text);
+                }
+            }
+            _ => {}
+        }
+        shown.push(event);
+    }
+    shown
+}
+
 /// An event as this server shows it. Blocks that may be too wide scroll, also by keyboard.
 fn shown<'a>(event: Event<'a>, document: &str) -> Event<'a> {
     match event {
@@ -206,7 +248,10 @@ fn shown<'a>(event: Event<'a>, document: &str) -> Event<'a> {
         Event::Start(Tag::CodeBlock(_)) => Event::Html(r#"<pre tabindex="0"><code>"#.into()),
         Event::End(TagEnd::CodeBlock) => Event::Html("</code></pre>\n".into()),
         // Without alignments, which would become `style` attributes: the policy of the pages forbids those.
-        Event::Start(Tag::Table(_)) => Event::Html(r#"<div class="wide" tabindex="0"><table>"#.into()),
+        Event::Start(Tag::Table(columns)) => {
+            let class = if columns.len() > NARROW { r#" class="rows""# } else { "" };
+            Event::Html(format!(r#"<div class="wide" tabindex="0"><table{class}>"#).into())
+        }
         Event::End(TagEnd::Table) => Event::Html("</tbody></table></div>\n".into()),
         event => event,
     }
@@ -237,7 +282,8 @@ mod tests {
     #[test]
     fn a_document_is_rendered_with_the_anchors_and_links_of_this_server() {
         let text = "# The *title* & more\n\nFirst `wo_rds`\nof it.\n\n## One, two\n\n[a](#one-two-1) [b](PROTOCOL.md#c) \
-                    [d](../d/e.rs) ![f](f/g.svg) [k](BENCHMARKS.md) [h](https://h.test/i.md#j)\n\n## One two\n\n    <code>\n\n|k|l|\n|-:|-|\n|m|n|\n";
+                    [d](../d/e.rs) ![f](f/g.svg) [k](BENCHMARKS.md) [h](https://h.test/i.md#j)\n\n## One two\n\n    <code>\n\n|k `l`|\n|-:|\n|m|\n\n\
+                    ||o|p|\n|-|-|-|\n|q||r|\n\n|s|t|u|v|\n|-|-|-|-|\n|w|x|y|z|\n";
         let Document { title, summary, contents, sections, html, .. } = Document::render("Start", "A", text);
         assert_eq!((title.as_str(), summary.as_str()), ("The title & more", "First wo_rds of it."));
         assert_eq!(
@@ -249,7 +295,7 @@ mod tests {
             json!([
                 { "document": title, "title": title, "href": "docs/A#the-title--more", "text": "First wo_rds of it." },
                 { "document": title, "title": "One, two", "href": "docs/A#one-two", "text": "a b d f k h" },
-                { "document": title, "title": "One two", "href": "docs/A#one-two-1", "text": "<code> k l m n" },
+                { "document": title, "title": "One two", "href": "docs/A#one-two-1", "text": "<code> k l m o p q r s t u v w x y z" },
             ])
         );
         for part in [
@@ -262,8 +308,11 @@ mod tests {
             r#"<pre tabindex="0"><code>&lt;code&gt;"#,
             "First <code>wo_<wbr>rds</code>",
             r##"<h2 id="one-two-1">One two <a class="section-link" href="docs/A#one-two-1" "##,
-            "<th>k</th>",
-            "<td>m</td>",
+            r#"<table><thead><tr><th>k <code>l</code></th></tr></thead><tbody>"#,
+            r#"<tr><td data-column="k l">m</td></tr>"#,
+            r#"<table><thead><tr><td></td><th>o</th><th>p</th></tr></thead><tbody>"#,
+            r#"<tr><td data-column="">q</td><td data-column="o"></td><td data-column="p">r</td></tr>"#,
+            r#"<table class="rows"><thead><tr><th>s</th>"#,
         ] {
             assert!(html.contains(part), "{part} in {html}");
         }

@@ -53,9 +53,9 @@ fn the_path_may_come_from_the_environment_and_the_flag_beats_it() {
 /// The variables of all settings.
 fn variables() -> Vec<String> {
     let page = include_str!("../../docs/CONFIG.md");
-    let rows =
-        page.lines().filter(|line| line.starts_with("| `--")).filter_map(|line| line.split('`').nth(3));
-    rows.filter(|name| name.starts_with("PEERBROKER_")).map(str::to_owned).collect()
+    let flags = page.lines().filter_map(|line| line.strip_prefix("| `--")?.split('`').next());
+    let settings = flags.filter(|name| !["check_config", "help", "version"].contains(name));
+    settings.map(|name| format!("PEERBROKER_{}", name.to_uppercase())).collect()
 }
 
 #[test]

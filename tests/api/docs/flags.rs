@@ -5,16 +5,21 @@ use std::process::Command;
 
 use crate::docs::pages::{code_spans, lines, pages};
 
+/// Flags without a variable. The variables of all others follow from their names, as the page says.
+const NO_SETTINGS: [&str; 3] = ["--check_config", "--help", "--version"];
+
 #[test]
 fn the_table_of_flags_is_that_of_the_help() {
     let documented: BTreeSet<Flag> = table_of("docs/CONFIG.md", "## Flags")
         .map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let bare = |cell: &str| Some(cell.replace('`', "")).filter(|text| text != "–");
+            let bare = |cell: &str| Some(cell.replace('`', "")).filter(|text| !text.is_empty());
             let names: Vec<&str> = cells[1].split(", ").map(|name| name.trim_matches('`')).collect();
             let long = names[0].to_owned();
             let short = names.get(1).map(|&name| name.to_owned());
-            Flag { long, short, variable: bare(cells[2]), default: bare(cells[3]) }
+            let variable =
+                (!NO_SETTINGS.contains(&&*long)).then(|| long.to_uppercase().replace("--", "PEERBROKER_"));
+            Flag { long, short, variable, default: bare(cells[2]) }
         })
         .collect();
     assert_eq!(documented, flags_of_the_help(&[]));

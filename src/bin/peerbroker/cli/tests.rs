@@ -8,7 +8,7 @@ use peerbroker::config::TurnConfig;
 use peerbroker::{Config, Listen};
 use proptest::prelude::*;
 
-use super::row::Row;
+use super::row::{ALL_NODES, Row};
 use super::table::ROWS;
 use super::*;
 use crate::stored_keys::StoredKeys;
@@ -111,25 +111,24 @@ fn values_may_have_units() {
 
 /// The table of flags in `docs/CONFIG.md`.
 fn markdown() -> String {
-    let code = |text: &str| if text.is_empty() { "–".to_owned() } else { format!("`{text}`") };
+    let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
     let rows = ROWS.iter().map(|row| {
         let short = row.short.map(|short| format!(", `-{short}`")).unwrap_or_default();
         let default = code(&row.default(&mut Draft::default()).unwrap_or_default());
         let has_unit = matches!(row.value_name, "MS" | "S" | "DAYS" | "BYTES" | "BYTES/S");
-        let unit = if has_unit { row.value_name.to_lowercase() } else { "–".to_owned() };
-        let live = if row.is_live { "yes" } else { "–" };
+        let unit = has_unit.then(|| row.value_name.to_lowercase());
+        let live = row.is_live.then(|| "live".to_owned());
+        let scope = (row.scope != ALL_NODES).then(|| row.scope.to_owned());
+        let kind: Vec<String> = [unit, live, scope].into_iter().flatten().collect();
         let more = if row.more.is_empty() { String::new() } else { format!(". {}", row.more) };
-        let (name, variable, help, scope) = (row.name, row.variable(), row.help, row.scope);
-        format!(
-            "| `--{name}`{short} | `{variable}` | {default} | {unit} | {live} | {scope} | {help}{more} |\n"
-        )
+        let (name, help, kind) = (row.name, row.help, kind.join(", "));
+        format!("| `--{name}`{short} | {default} | {kind} | {help}{more} |\n")
     });
-    let head =
-        "| Flag | Variable | Default | Unit | Live | Scope | |\n|---|---|---|---|---|---|---|\n".to_owned();
+    let head = "| Flag | Default | Unit, live, scope | |\n|---|---|---|---|\n".to_owned();
     let others = "\
-        | `--check_config` | – | – | – | – | – | Check the flags, the TLS files, the stored keys and the directory of --static_dir, and exit. Creates and changes nothing; the port is not checked |\n\
-        | `--help`, `-h` | – | – | – | – | – | Print the flags; `-h` is shorter |\n\
-        | `--version`, `-V` | – | – | – | – | – | Print the version |\n";
+        | `--check_config` | | | Check the flags, the TLS files, the stored keys and --static_dir, and exit. Changes nothing; does not try the port |\n\
+        | `--help`, `-h` | | | Print the flags; `-h` is shorter |\n\
+        | `--version`, `-V` | | | Print the version |\n";
     rows.fold(head, |text, row| text + &row) + others
 }
 
@@ -138,7 +137,7 @@ fn markdown() -> String {
 fn the_table_of_flags_in_the_docs_is_that_of_the_settings() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIG.md");
     let page = fs::read_to_string(path).unwrap();
-    let start = page.find("| Flag | Variable |").unwrap();
+    let start = page.find("| Flag | Default |").unwrap();
     let end = page[start..].find("\n\n").map_or(page.len(), |end| start + end + 1);
     if env::var_os("UPDATE").is_some() {
         fs::write(path, [&page[..start], &markdown(), &page[end..]].concat()).unwrap();

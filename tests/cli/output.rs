@@ -8,12 +8,17 @@ use crate::program::{Program, command, run};
 
 #[test]
 fn the_first_line_says_where_it_listens() {
-    let mut program = Program::start(&["--path", "/x/"]);
-    let port = program.address.port();
-    let ended = program.stop();
-    assert_eq!(ended.stdout[0], format!("Started PeerServer on 127.0.0.1, port: {port}, path: /x/"));
-    let hint = format!("new Peer({{host: \"127.0.0.1\", port: {port}, path: \"/x/\", key: \"peerjs\"}})");
-    assert!(ended.stdout.iter().any(|line| line.contains(&hint)), "{:?}", ended.stdout);
+    for given in ["/x", "x", "/x/"] {
+        let mut program = Program::start(&["--path", given]);
+        let port = program.address.port();
+        let ended = program.stop();
+        let line = format!("Started PeerServer on 127.0.0.1, port: {port}, path: /x");
+        assert_eq!(ended.stdout[0], line, "--path {given}");
+        let hint = format!("new Peer({{host: \"127.0.0.1\", port: {port}, path: \"/x/\", key: \"peerjs\"}})");
+        assert!(ended.stdout.iter().any(|line| line.contains(&hint)), "{:?}", ended.stdout);
+        let shown = run(&["config", "show", "--path", given], &[]).stdout;
+        assert!(shown.iter().any(|line| line.starts_with("path = \"/x\" ")), "{shown:?}");
+    }
 }
 
 /// The lines of stdout of a program that has started.

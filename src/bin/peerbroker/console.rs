@@ -46,8 +46,8 @@ impl Style {
     }
 
     fn started(self, settings: &Settings, address: SocketAddr, ops_address: Option<SocketAddr>) -> String {
-        let Settings { config, listen, given_path, calls, .. } = settings;
-        let start = start_line(listen, address, given_path);
+        let Settings { config, listen, calls, .. } = settings;
+        let start = start_line(listen, address, &config.path);
         let mut lines = self.line(&start, || json::started(settings, address));
         if self.format == LogFormat::Text && !self.quiet {
             lines += &hints(config, listen, address);

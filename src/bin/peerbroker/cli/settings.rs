@@ -32,8 +32,6 @@ pub const ACME_DIR: &str = "acme";
 pub struct Settings {
     pub config: Config,
     pub listen: Listen,
-    /// The mount path as the user wrote it, for the start line.
-    pub given_path: String,
     /// The cluster that the node is in, if it is in one.
     pub cluster: Option<ClusterConfig>,
     /// The relay and the TURN server.
@@ -88,15 +86,7 @@ impl Cli {
         let listen = Listen { tls, acme, ops, ..draft.listen.clone() };
         let stored_keys = draft.stored_keys(cluster.as_ref())?;
         let calls = draft.calls(listen.acme.as_ref())?;
-        let given_path = self.given.last("path").map(|path| path.to_string_lossy());
-        Ok(Settings {
-            config,
-            listen,
-            given_path: given_path.map_or("/".into(), |path| path.into_owned()),
-            cluster,
-            calls,
-            stored_keys,
-        })
+        Ok(Settings { config, listen, cluster, calls, stored_keys })
     }
 
     /// The place of the keys that `peerbroker keys` edits. A URL on the command line wins.

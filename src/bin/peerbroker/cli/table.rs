@@ -54,7 +54,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "TCP port; 0: a free one", "The start line shows it.").short('p').fallback("PORT").common().commands(&["doctor"]).of(NODE).odd(odd::port),
             Row::new("host", |d| &mut d.listen.host, text("HOST"),
                 "Address or name to listen on", "`::` is IPv6 and IPv4. Of a name, the first address counts.").short('H').common().of(NODE).odd(odd::host),
-            Row::new("path", |d| &mut d.config.path, parsed("PATH", MountPath::parse),
+            Row::new("path", |d| &mut d.config.path, kind("PATH", MountPath::parse, |path| path.shown().to_owned()),
                 "Mount path", "Slashes around it are optional.").fallback("PEERSERVER_PATH").common().odd(odd::path),
             Row::new("static_dir", |d| &mut d.config.static_dir, path("DIR"),
                 "Directory with the files of your app", "[Served](OPERATING.md#serving-your-app) below the path.").common().live().of(NODE),

@@ -148,11 +148,11 @@ fn the_table_of_flags_in_the_docs_is_that_of_the_settings() {
 
 #[test]
 fn the_defaults_shown_are_those_of_the_library() {
-    let Settings { config, listen, given_path, cluster, calls, stored_keys } =
+    let Settings { config, listen, cluster, calls, stored_keys } =
         settings(&["--port", "9000", "--path", "/"]);
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
-    assert_eq!((given_path.as_str(), cluster, calls.is_empty()), ("/", None, true));
+    assert_eq!((cluster, calls.is_empty()), (None, true));
     assert!(stored_keys == StoredKeys::InMemory);
 }
 
@@ -364,7 +364,7 @@ fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
     assert!(all.config.allow_discovery && all.config.proxied);
     assert!(!settings(&["--allow_discovery", "false"]).config.allow_discovery);
     assert_eq!(all.config.limits.concurrent_limit, 3);
-    assert_eq!(all.given_path, "/x/");
+    assert_eq!(all.config.path.shown(), "/x");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 
-use peerbroker::config::ApiTokens;
+use peerbroker::config::{ApiTokens, MountPath};
 use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_address};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -32,9 +32,9 @@ pub fn printable(id: &str) -> String {
 }
 
 /// The start line of peerjs-server.
-pub(super) fn start_line(listen: &Listen, bound: SocketAddr, given_path: &str) -> String {
+pub(super) fn start_line(listen: &Listen, bound: SocketAddr, path: &MountPath) -> String {
     let host = if bound.ip().is_unspecified() { bound.ip().to_string() } else { listen.host.clone() };
-    format!("Started PeerServer on {host}, port: {}, path: {given_path}", bound.port())
+    format!("Started PeerServer on {host}, port: {}, path: {}", bound.port(), path.shown())
 }
 
 /// The hosts at which clients find a server.

@@ -156,7 +156,7 @@ fn a_key_has_the_relays_limits_of_the_server_until_it_has_its_own_and_again_late
     let directory = Directory::new();
     let told = |args: &[&str]| done(&directory, args).into_iter().find(|line| line.starts_with("Call rate"));
     done(&directory, &["add", "-k", "k"]);
-    let rates = |rate: &str| Some(format!("Call rate  {rate}"));
+    let rates = |rate: &str| Some(format!("Call rate       {rate}"));
     assert_eq!(told(&["show", "k"]), rates("as the server has it"));
     assert_eq!(
         told(&["set", "k", "--relay_bytes_per_second", "10Mbit/s"]),
@@ -232,15 +232,16 @@ fn show_tells_all_of_one_key() {
         &directory,
         &["add", "-k", "k", "--name", "My game", "--origin", "https://a.test", "--allow_no_origin"],
     );
-    let text = done(&directory, &["show", "k"]).join("\n");
-    for part in [
-        "Key        k",
-        "My game",
-        "enabled",
-        "https://a.test; and clients without an Origin",
-        "5000 at most",
-    ] {
+    let lines = done(&directory, &["show", "k"]);
+    let text = lines.join("\n");
+    for part in ["Key             k\n", "My game", "enabled", "5000 at most"] {
         assert!(text.contains(part), "{part:?} in {text}");
+    }
+    let column = lines[0].find(" k").unwrap() + 1;
+    let origins = lines.iter().position(|line| line.contains("https://a.test")).unwrap();
+    assert_eq!(lines[origins + 1].trim(), "and clients without an Origin");
+    for line in &lines {
+        assert!(line[..column].ends_with("  ") && !line[column..].starts_with(' '), "{column}: {line:?}");
     }
 }
 

@@ -74,7 +74,7 @@ fn the_webhook_of_a_key_is_set_with_its_secret_and_taken_away_and_the_secret_is_
         let ended = keys(&directory, &[&["set", "game"], args].concat());
         assert_eq!(ended.status.code(), Some(code), "{args:?}: {}", ended.stderr);
     }
-    assert!(shown(&["set", "game", "--no_webhook"]).contains("Webhook    none"));
+    assert!(shown(&["set", "game", "--no_webhook"]).contains("Webhook         none"));
 }
 
 #[test]

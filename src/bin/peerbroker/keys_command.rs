@@ -4,10 +4,12 @@ mod audit;
 mod exported;
 mod shown;
 
+use std::io;
 use std::path::Path;
 
 use peerbroker::keys::{Change, Key, KeyError, KeyStore, KeyToken, Origin, Settings, TokenChange};
 use peerbroker::wire::ApiKey;
+use terminal_size::{Width, terminal_size_of};
 
 use audit::Audit;
 
@@ -25,7 +27,7 @@ fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(),
         KeysCommand::Add { key, settings } => add(cli, key.clone(), settings, audit)?,
         KeysCommand::List { json } => {
             let keys = existing(cli)?.all()?;
-            if *json { shown::json(&keys)? } else { shown::table(&keys) }
+            if *json { shown::json(&keys)? } else { shown::list(&keys, terminal_width()) }
         }
         KeysCommand::Show { key: OneKey { key }, json } => {
             let found = existing(cli)?.get(key)?.ok_or_else(|| unknown(cli, key))?;
@@ -59,6 +61,12 @@ fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(),
         KeysCommand::Token(command) => token(cli, command, audit)?,
     };
     print(text)
+}
+
+/// The columns of the terminal that stdout is; `None` if it is none.
+fn terminal_width() -> Option<usize> {
+    let (Width(columns), _) = terminal_size_of(io::stdout())?;
+    Some(columns.into())
 }
 
 fn add(cli: &Cli, key: Option<ApiKey>, settings: &KeySettings, audit: &Audit<'_>) -> Result<String, Failure> {

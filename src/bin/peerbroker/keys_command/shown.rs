@@ -37,12 +37,25 @@ pub(super) fn number(keys: usize) -> String {
     format!("{keys} {}", if keys == 1 { "key" } else { "keys" })
 }
 
-/// A table with one line for each key.
-pub(super) fn table(keys: &[Key]) -> String {
+/// The headings of the table.
+const HEADINGS: [&str; 7] = ["KEY", "NAME", "STATE", "AUTH", "ORIGINS", "CREATED", "LAST USED"];
+
+/// A table with one line for each key, or a few lines for each key if the table is wider than the terminal.
+pub(super) fn list(keys: &[Key], terminal: Option<usize>) -> String {
     if keys.is_empty() {
         return "There are no keys.\n".to_owned();
     }
-    let headings = ["KEY", "NAME", "STATE", "AUTH", "ORIGINS", "CREATED", "LAST USED"].map(str::to_owned);
+    let table = table(keys);
+    let width = table.lines().map(|line| line.chars().count()).max();
+    if terminal.is_none() || width <= terminal {
+        return table;
+    }
+    let block = |key: &Key| labelled(HEADINGS.into_iter().zip(cells(key)));
+    keys.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
+fn table(keys: &[Key]) -> String {
+    let headings = HEADINGS.map(str::to_owned);
     let lines: Vec<[String; 7]> = std::iter::once(headings).chain(keys.iter().map(cells)).collect();
     let widths = lines.iter().fold([0; 7], |mut widths, line| {
         widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
@@ -90,8 +103,8 @@ pub(super) fn details(key: &Key) -> String {
     let origins = match settings.origins.as_slice() {
         [] => "any".to_owned(),
         origins => {
-            let others = if settings.allow_no_origin { "; and clients without an Origin" } else { "" };
-            origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(", ") + others
+            let others = settings.allow_no_origin.then_some("and clients without an Origin");
+            origins.iter().map(Origin::as_str).chain(others).collect::<Vec<_>>().join("\n")
         }
     };
     let auth = match &settings.auth {
@@ -116,8 +129,19 @@ pub(super) fn details(key: &Key) -> String {
         ("Origins", origins),
         ("Auth", auth),
     ];
-    let lines = head.into_iter().chain(KeySettings::shown(settings)).chain([("Webhook", webhook)]);
-    lines.map(|(label, value)| format!("{label:10} {value}").trim_end().to_owned() + "\n").collect()
+    labelled(head.into_iter().chain(KeySettings::shown(settings)).chain([("Webhook", webhook)]))
+}
+
+/// A line for each value, in two columns. Further lines of a value are below its first one.
+fn labelled(values: impl Iterator<Item = (&'static str, String)>) -> String {
+    let values = Vec::from_iter(values);
+    let width = values.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    let lines = values.iter().flat_map(|(label, value)| {
+        let labels = std::iter::once(*label).chain(std::iter::repeat(""));
+        // A value without text has a line, too.
+        labels.zip(value.split('\n')).map(move |(label, line)| format!("{label:width$}  {line}"))
+    });
+    lines.map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 fn state(key: &Key) -> &'static str {
@@ -128,4 +152,31 @@ fn state(key: &Key) -> &'static str {
 fn date(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%MZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use peerbroker::keys::Settings;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_wider_than_the_terminal_has_a_line_for_each_value() {
+        let settings = Settings {
+            origins: vec![Origin::parse("https://game.example.org").unwrap()],
+            ..Settings::default()
+        };
+        let keys = [
+            Key::new(None, "My game of the year", settings),
+            Key::new(ApiKey::parse("k").ok(), "", Settings::default()),
+        ];
+        let is_table = |text: &str| text.starts_with("KEY  ") && text.lines().count() == 3;
+        assert!(is_table(&list(&keys, None)) && is_table(&list(&keys, Some(200))));
+        let text = list(&keys, Some(80));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(
+            text.contains("ORIGINS    https://game.example.org\n") && text.contains("\n\nKEY        k\n"),
+            "{text}"
+        );
+    }
 }

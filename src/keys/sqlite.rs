@@ -40,16 +40,20 @@ impl SqliteKeys {
         Ok(SqliteKeys(Mutex::new(Database { connection, path, ids, own_changes: 0, lock: None })))
     }
 
-    /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Creates and changes nothing.
-    pub fn check(dir: &Path) -> Result<(), KeyError> {
+    /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Returns the number of keys; `None` if
+    /// there is no database yet, or an empty one. Creates and changes nothing.
+    pub fn check(dir: &Path) -> Result<Option<usize>, KeyError> {
         let path = dir.join(FILE_NAME);
         if file::is_absent(&path) {
-            return at(dir, file::may_be_made(dir).map_err(Problem::Directory));
+            return at(dir, file::may_be_made(dir).map(|()| None).map_err(Problem::Directory));
         }
         let read = || {
             let connection = file::open_unchanged(&path)?;
             // A file of format 0 is empty, and gets its tables when the server opens it.
-            if file::format_of(&connection)? > 0 { all_of(&connection).map(drop) } else { Ok(()) }
+            let has_tables = file::format_of(&connection)? > 0;
+            has_tables
+                .then(|| file::examine(&connection).and_then(|()| Ok(all_of(&connection)?.len())))
+                .transpose()
         };
         at(&path, read())
     }
@@ -58,7 +62,7 @@ impl SqliteKeys {
     /// during the copy, which has the keys of one moment.
     pub fn backup(dir: &Path, to: &Path) -> Result<(), KeyError> {
         file::copy(&dir.join(FILE_NAME), &to.join(FILE_NAME))?;
-        Self::check(to)
+        Self::check(to).map(drop)
     }
 
     /// Marks the directory as that of a server until the drop. False if another server is known to have marked it: some

@@ -81,6 +81,47 @@ fn nothing_is_overwritten_and_what_fails_leaves_nothing() {
 }
 
 #[test]
+fn a_check_reads_the_backup_and_counts_its_keys() {
+    let directory = Directory::new();
+    let (data_dir, copy) = (directory.arg("data"), directory.arg("copy"));
+    for key in ["one", "two"] {
+        let added = run(&["keys", "add", "--key", key, "--data_dir", &data_dir], &[]);
+        assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    }
+    assert_eq!(backup(&directory, "copy").status.code(), Some(0));
+    let files = || fs::read_dir(&copy).unwrap().count();
+    let before = files();
+    let checked = run(&["backup", "--check", &copy], &[]);
+    assert_eq!(checked.status.code(), Some(0), "{}", checked.stderr);
+    assert_eq!(checked.stdout, [format!("{copy} is a backup with 2 keys, which can all be read.")]);
+    assert_eq!(files(), before);
+    // The check of the flags says what it has found, too.
+    let flags = run(&["--check_config", "--data_dir", &copy], &[]);
+    assert!(flags.stdout.concat().ends_with(&format!("--data_dir {copy} has 2 keys.")), "{:?}", flags.stdout);
+    let missing = run(&["--check_config", "--data_dir", &directory.arg("missing")], &[]);
+    assert!(missing.stdout.concat().contains("missing has no keys yet"), "{:?}", missing.stdout);
+
+    fs::create_dir(directory.at("empty")).unwrap();
+    fs::create_dir(directory.at("blank")).unwrap();
+    fs::write(directory.at("blank/peerbroker.db"), "").unwrap();
+    fs::create_dir(directory.at("damaged")).unwrap();
+    let mut database = fs::read(directory.at("copy/peerbroker.db")).unwrap();
+    let page = database.len() / 2;
+    database[page..].fill(0xaa);
+    fs::write(directory.at("damaged/peerbroker.db"), &database).unwrap();
+    for (name, why) in [
+        ("missing", "cannot read"),
+        ("empty", "cannot read"),
+        ("blank", "is empty"),
+        ("damaged", "damaged/peerbroker.db: "),
+    ] {
+        let checked = run(&["backup", "--check", &directory.arg(name)], &[]);
+        assert_eq!(checked.status.code(), Some(1), "{name}: {:?}", checked.stdout);
+        assert!(checked.stderr.contains(why), "{name}: {}", checked.stderr);
+    }
+}
+
+#[test]
 fn the_directory_may_come_from_the_environment_and_must_come() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");

@@ -44,6 +44,16 @@ pub fn run(data_dir: Option<&Path>, to: &Path) -> Result<String, Failure> {
     ))
 }
 
+/// Checks a backup, and changes nothing. Returns the text to print.
+pub fn check(backup: &Path) -> Result<String, Failure> {
+    let dir = backup.display();
+    let found = fs::metadata(backup.join(FILE_NAME)).map_err(cannot("read", &backup.join(FILE_NAME)));
+    let keys = found.and_then(|_| Ok(SqliteKeys::check(backup)?))?;
+    let keys = keys.ok_or_else(|| failed(format!("{dir} is no backup: its {FILE_NAME} is empty")))?;
+    let keys = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
+    Ok(format!("{dir} is a backup with {keys}, which can all be read.\n"))
+}
+
 /// The error of a file that cannot be copied or written.
 fn cannot(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
     move |error| failed(format!("cannot {what} {}: {error}", path.display()))

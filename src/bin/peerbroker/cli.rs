@@ -55,6 +55,7 @@ const COMPLETIONS: &str = "\
 /// The text below `peerbroker backup --help`.
 const BACKUP: &str = "\
   peerbroker backup --data_dir data backup-of-today
+  peerbroker backup --check backup-of-today
 
 The backup is a data directory itself. To restore it, stop the server, put the backup in the place of its data
 directory, and start the server. Keys in Redis: `peerbroker keys export`.";
@@ -82,11 +83,15 @@ pub enum Command {
     Doctor(Box<peerbroker_doctor::Args>),
 
     /// Copy the data directory while a server uses it
-    #[command(after_help = BACKUP, override_usage = "peerbroker backup --data_dir <DIR> <NEW_DIR>")]
+    #[command(after_help = BACKUP, override_usage = "peerbroker backup --data_dir <DIR> <NEW_DIR>\n       peerbroker backup --check <DIR>")]
     Backup {
         /// Directory to create, which only you can read
         #[arg(value_name = "NEW_DIR")]
         to: PathBuf,
+
+        /// Check that this directory is a backup whose keys can be read, and count them
+        #[arg(long)]
+        check: bool,
     },
 
     /// Print the completions of flags for a shell

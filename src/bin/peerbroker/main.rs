@@ -62,7 +62,8 @@ fn main() -> ExitCode {
             Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
         },
         Some(Command::Init { dir }) => init_command::run(dir).and_then(print),
-        Some(Command::Backup { to }) => {
+        Some(Command::Backup { to, check: true }) => backup_command::check(to).and_then(print),
+        Some(Command::Backup { to, check: false }) => {
             backup_command::run(cli.draft.data_dir.as_deref(), to).and_then(print)
         }
         Some(Command::Completions { shell }) => print(cli::completions(*shell)),
@@ -97,10 +98,11 @@ fn calls_comment(mut calls: CallSettings) -> String {
 
 /// Runs all checks that create and change nothing.
 fn check(cli: &Cli, settings: &Settings, style: Style) -> Result<(), Failure> {
-    settings.stored_keys.check()?;
+    let stored = settings.stored_keys.check()?;
     Server::check(&settings.listen)?;
     let no_file = if cli.file.is_none() { " No file was read: --config names one." } else { "" };
-    style.print(&format!("The configuration is valid.{no_file}"));
+    let stored = stored.map(|stored| format!(" {stored}")).unwrap_or_default();
+    style.print(&format!("The configuration is valid.{no_file}{stored}"));
     Ok(())
 }
 

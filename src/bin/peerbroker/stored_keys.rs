@@ -52,12 +52,15 @@ impl StoredKeys {
         }
     }
 
-    /// Runs all checks that create and change nothing.
-    pub fn check(&self) -> Result<(), Failure> {
-        match self {
-            StoredKeys::Directory(dir) => Ok(SqliteKeys::check(dir)?),
-            StoredKeys::InMemory | StoredKeys::Redis(_) => Ok(()),
-        }
+    /// Runs all checks that create and change nothing. Returns what is stored, if that is in a directory.
+    pub fn check(&self) -> Result<Option<String>, Failure> {
+        let StoredKeys::Directory(dir) = self else { return Ok(None) };
+        let found = match SqliteKeys::check(dir)? {
+            None => "has no keys yet, and the server makes the database".to_owned(),
+            Some(1) => "has 1 key".to_owned(),
+            Some(keys) => format!("has {keys} keys"),
+        };
+        Ok(Some(format!("--data_dir {} {found}.", dir.display())))
     }
 
     /// Opens them for a server, if any are stored. Warns if another server uses the same ones without being a node of the same cluster.

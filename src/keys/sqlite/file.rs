@@ -60,6 +60,8 @@ pub enum Problem {
     Moved,
     #[error("another process kept it locked")]
     Locked,
+    #[error("it is damaged: {0}")]
+    Damaged(String),
     #[error("a newer version of peerbroker wrote it, in format {found}; this one knows {known}")]
     Newer { found: usize, known: usize },
     #[error("the key {key} in it cannot be read: {error}")]
@@ -155,6 +157,12 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Problem> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     format_of(&connection)?;
     Ok(connection)
+}
+
+/// Looks at all pages, tables and indices.
+pub(super) fn examine(connection: &Connection) -> Result<(), Problem> {
+    let found: String = connection.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(Problem::Damaged(found.replace('\n', " "))) }
 }
 
 /// The number of [`MIGRATIONS`] that were applied.

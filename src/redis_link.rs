@@ -40,10 +40,15 @@ pub enum Unavailable {
 pub enum BadRedis {
     /// It is not a URL, or has parts that it may not have.
     #[error(
-        "invalid value for '--redis <URL>': {0}: expected redis://[[user]:password@]host[:port][/database], rediss:// for \
+        "invalid value '{url}' for '--redis <URL>': {why}: expected redis://[[user]:password@]host[:port][/database], rediss:// for \
          TLS, unix:///path, redis-cluster://host,host or redis-sentinel://host,host#master"
     )]
-    Malformed(String),
+    Malformed {
+        /// The URL without what may be a password.
+        url: String,
+        /// The reason.
+        why: String,
+    },
     /// A Sentinel watches many masters, and the URL does not say which.
     #[error(
         "invalid value for '--redis <URL>': the URL of a Sentinel ends with the name of its master, as in \

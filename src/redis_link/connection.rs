@@ -81,7 +81,7 @@ impl Target {
         target.map_err(|error| match &address.ca {
             // The files were read before, so this error can only be about the authority.
             Some(ca) if error.to_string().contains(BAD_ANCHOR) => BadRedis::Unusable(ca.clone()),
-            _ => malformed(error),
+            _ => malformed(url, &error),
         })
     }
 
@@ -113,9 +113,33 @@ impl Target {
     }
 }
 
-fn malformed(error: RedisError) -> BadRedis {
-    // Its text contains no part of the URL, which may have a password in it.
-    BadRedis::Malformed(error.to_string())
+fn malformed(url: &str, error: &RedisError) -> BadRedis {
+    BadRedis::Malformed { url: shown(url), why: plain(error) }
+}
+
+/// A URL without user, password and query: somebody may have written a password anywhere in them.
+pub(super) fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let hidden = if host.len() < rest.len() { "…@" } else { "" };
+    match rest.find('?') {
+        // An '@' in the query, or a '?' in the password.
+        Some(query) if query < rest.len() - host.len() => format!("{scheme}…"),
+        Some(_) => format!("{scheme}{hidden}{}?…", host.split('?').next().unwrap_or_default()),
+        None => format!("{scheme}{hidden}{host}"),
+    }
+}
+
+/// The text of an error without the names of the crate, and without the quotes that it adds.
+pub(super) fn plain(error: &RedisError) -> String {
+    match (error.kind(), error.code(), error.detail()) {
+        (ErrorKind::Server(_), Some(code), Some(detail)) => format!("{code} {detail}"),
+        // An error without a description begins with its kind.
+        (kind, ..) => {
+            error.to_string().replace(&format!(" - {kind:?}"), "").trim_start_matches(": ").to_owned()
+        }
+    }
 }
 
 /// Small requests, each of which is waited for.
@@ -125,7 +149,7 @@ fn tcp() -> TcpSettings {
 
 /// The parameters of a connection, with RESP3: it tells a client at once that a connection has ended.
 fn info(url: &str) -> Result<ConnectionInfo, BadRedis> {
-    let info: ConnectionInfo = url.parse().map_err(malformed)?;
+    let info: ConnectionInfo = url.parse().map_err(|error| malformed(url, &error))?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
         tls::install_default_provider();
     }
@@ -360,6 +384,25 @@ mod tests {
         let infos = each_host("redis", "u%40:p%2C@a,b:1,[::1],[::1]:2/3", ":26379").unwrap();
         let expected = ["a:26379", "b:1", "::1:26379", "::1:2"].map(|at| format!("{at} u@ p, 3 RESP3"));
         assert_eq!(shown(&infos), expected);
+    }
+
+    #[test]
+    fn a_shown_url_has_no_part_of_a_password() {
+        for (url, expected) in [
+            ("redis://h", "redis://h"),
+            ("redis://h:1/2", "redis://h:1/2"),
+            ("h:6379", "h:6379"),
+            ("redis://:hush@h", "redis://…@h"),
+            ("rediss://user:hu/sh@hush@h:1/2", "rediss://…@h:1/2"),
+            ("redis://hush@h", "redis://…@h"),
+            ("hush@h", "…@h"),
+            ("redis-sentinel://:hush@a,b/1#m", "redis-sentinel://…@a,b/1#m"),
+            ("unix:///a/b?db=1&pass=hush", "unix:///a/b?…"),
+            ("unix:///a/b?pass=hu@sh", "unix://…"),
+            ("redis://:hu?sh@h", "redis://…"),
+        ] {
+            assert_eq!(super::shown(url), expected);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::connection::{Call, Connection, Target, check_redis};
+use super::connection::{Call, Connection, Target, check_redis, plain, shown};
 use super::{BadRedis, Unavailable};
 use crate::config::RedisAddress;
 
@@ -31,6 +31,8 @@ pub(crate) struct Line {
     /// If wanted, the processes to which the last connection led, and the number of times that they changed.
     identity: Option<Identity>,
     timeout: Duration,
+    /// The URL, as people may see it.
+    url: String,
 }
 
 #[derive(Default)]
@@ -46,8 +48,8 @@ impl Line {
     /// Does not connect yet. `timeout` is the limit of each call, connecting included.
     pub(crate) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
         check_redis(address)?;
-        let address = Mutex::new(address.clone());
-        Ok(Line { address, open: RefCell::new(None), made: Cell::new(0), identity: None, timeout })
+        let (address, url) = (Mutex::new(address.clone()), shown(&address.url));
+        Ok(Line { address, open: RefCell::new(None), made: Cell::new(0), identity: None, timeout, url })
     }
 
     /// Notices when a connection leads to another server than the one before.
@@ -106,7 +108,7 @@ impl Line {
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
-            Ok(Err(error)) => (is_broken(&error), error.into()),
+            Ok(Err(error)) => (is_broken(&error), self.explained(&error)),
             Err(_) => (true, self.silent()),
         };
         if broken && let Some(used) = used {
@@ -117,13 +119,15 @@ impl Line {
 
     /// Runs a call that blocks for up to `wait`. No other call may use this line.
     pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
-        timeout(self.timeout, self.connection()).await.map_err(|_| self.silent())??;
+        let explained = |error: RedisError| self.explained(&error);
+        let connected = timeout(self.timeout, self.connection()).await;
+        connected.map_err(|_| self.silent())?.map_err(explained)?;
         let Some(mut open) = self.open.take() else {
             return Err(Unavailable::NoAnswer("another call uses the connection".to_owned()));
         };
         // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
         let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
-        let mut answers = answers.map_err(|_| self.silent())??;
+        let mut answers = answers.map_err(|_| self.silent())?.map_err(explained)?;
         self.open.replace(Some(open));
         Ok(answers.pop().unwrap_or(Value::Nil))
     }
@@ -165,7 +169,38 @@ impl Line {
     }
 
     fn silent(&self) -> Unavailable {
-        Unavailable::NoAnswer(format!("no answer within {:?}", self.timeout))
+        let is_tls = ["rediss", "valkeys"].iter().any(|scheme| self.url.starts_with(scheme));
+        let advice = if is_tls { ". Does it speak TLS at this port?" } else { "" };
+        Unavailable::NoAnswer(format!("no answer of Redis at {} within {:?}{advice}", self.url, self.timeout))
+    }
+
+    /// The error for people.
+    fn explained(&self, error: &RedisError) -> Unavailable {
+        let (url, text) = (&self.url, plain(error));
+        let refused =
+            |why: &str| Unavailable::LoginRefused(format!("Redis at {url} refused the login ({why}"));
+        // The crate wraps errors of servers into others.
+        if text.contains("NOAUTH") {
+            return refused(
+                "NOAUTH): it wants a password. Put it into the URL, as in redis://:password@host:port",
+            );
+        }
+        if text.contains("WRONGPASS") {
+            return refused(
+                "WRONGPASS): check the user and the password in the URL, as in redis://user:password@host:port",
+            );
+        }
+        if error.kind() == ErrorKind::AuthenticationFailed {
+            return refused(&format!("{text}): check the user and the password in the URL"));
+        }
+        let advice = if error.is_connection_refusal() || text.contains("Connection refused") {
+            ". Check that it runs, and its host and port in the URL"
+        } else if text.contains("failed to lookup address") {
+            ". Check its host in the URL"
+        } else {
+            ""
+        };
+        Unavailable::NoAnswer(format!("Redis at {url}: {text}{advice}"))
     }
 }
 
@@ -178,20 +213,6 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 fn eviction(info: &str) -> Option<String> {
     let policy = field(info, "maxmemory_policy:")?;
     (field(info, "maxmemory:")? != "0" && policy != "noeviction").then(|| policy.to_owned())
-}
-
-/// The error for people.
-impl From<RedisError> for Unavailable {
-    fn from(error: RedisError) -> Self {
-        let text = error.to_string();
-        let said = ["WRONGPASS", "NOAUTH"].into_iter().find_map(|code| text.get(text.find(code)?..));
-        let refused = match said {
-            Some(said) => said.trim_end_matches('.'),
-            None if error.kind() == ErrorKind::AuthenticationFailed => &text,
-            None => return Unavailable::NoAnswer(text),
-        };
-        Unavailable::LoginRefused(format!("Redis refused the login ({refused})"))
-    }
 }
 
 /// True if the connection can serve no other call. Most refusals of a server concern one call; but a server that may not

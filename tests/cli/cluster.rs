@@ -44,6 +44,47 @@ fn the_password_of_redis_is_in_no_help_no_error_and_no_log() {
 }
 
 #[test]
+fn an_error_of_redis_names_its_url_and_says_what_to_do() {
+    let redis = RedisServer::with(&["--requirepass", "hush-hush"]);
+    let at = format!("127.0.0.1:{}", redis.port());
+    let free = testkit::ports::free_port();
+    for (url, words) in [
+        (
+            format!("redis://{at}"),
+            vec![format!("Redis at redis://{at} refused the login (NOAUTH)"), "Put it into the URL".into()],
+        ),
+        (
+            format!("redis://:hush-hush-not@{at}"),
+            vec![
+                format!("Redis at redis://…@{at} refused the login (WRONGPASS)"),
+                "check the user and the password".into(),
+            ],
+        ),
+        (
+            format!("redis://:hush-hush@127.0.0.1:{free}"),
+            vec![
+                format!("Redis at redis://…@127.0.0.1:{free}: Connection refused"),
+                "Check that it runs".into(),
+            ],
+        ),
+    ] {
+        let ended = run(&["keys", "list", "--redis", &url], &[]);
+        assert_eq!(ended.status.code(), Some(1), "{url}: {}", ended.stderr);
+        let mut program = Program::start(&["--redis", &url]);
+        program.expect_log(&words[0]);
+        let log = program.stop().stderr;
+        for text in [&ended.stderr, &log] {
+            for words in &words {
+                assert!(text.contains(words.as_str()), "{words} in {text}");
+            }
+            assert!(!text.contains('"') && !text.contains(PASSWORD), "{text}");
+        }
+    }
+    let ended = run(&["keys", "list", "--redis", &format!("redis://:hush-hush@{at}")], &[]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
 fn keys_in_redis_need_a_redis_and_no_directory() {
     for (args, words) in [
         (&["--keys", "redis"][..], "--keys redis needs --redis"),

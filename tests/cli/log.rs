@@ -15,8 +15,8 @@ fn filter(args: &[&str], env: &[(&str, &str)]) -> Value {
 #[test]
 fn the_filter_comes_from_the_flag_its_variable_or_that_of_rust() {
     let rust = ("RUST_LOG", "debug");
-    assert_eq!(filter(&[], &[]), "warn,peerbroker=info,actix_http=off");
-    assert_eq!(filter(&["--quiet"], &[]), "warn,peerbroker::audit=info,actix_http=off");
+    assert_eq!(filter(&[], &[]), "warn,peerbroker=info,actix_http=off,redis=off");
+    assert_eq!(filter(&["--quiet"], &[]), "warn,peerbroker::audit=info,actix_http=off,redis=off");
     assert_eq!(filter(&[], &[rust]), "debug");
     assert_eq!(filter(&[], &[rust, ("PEERBROKER_LOG", "info")]), "info");
     assert_eq!(filter(&["--log", "warn"], &[rust, ("PEERBROKER_LOG", "info")]), "warn");
@@ -35,7 +35,7 @@ fn the_api_changes_the_filter_and_the_audit_says_so() {
     let put = |body: Value| api.call("PUT", "/api/log", Some(&body));
     let changed = put(json!({"filter": "warn,peerbroker=debug"}));
     assert_eq!((changed.status, &changed.json["filter"]), (200, &json!("warn,peerbroker=debug")));
-    assert_eq!(changed.json["configured"], "warn,peerbroker=info,actix_http=off");
+    assert_eq!(changed.json["configured"], "warn,peerbroker=info,actix_http=off,redis=off");
     let seen = program.client("seen");
     program.expect_log("\"seen\" of the key \"peerjs\" connected");
     for (body, status) in [

@@ -69,9 +69,11 @@ fn a_refused_login_and_a_redis_that_evicts_are_named() {
     let redis = RedisServer::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
     let mut wrong =
         Program::start(&["--redis", &format!("redis://peerbroker:wrong@127.0.0.1:{}", redis.port())]);
-    wrong.expect_log("Redis refused the login (WRONGPASS");
+    wrong.expect_log("refused the login (WRONGPASS)");
     let log = wrong.stop().stderr;
     let line = log.lines().find(|line| line.contains("refused the login")).unwrap();
+    assert!(line.contains(&format!("Redis at redis://…@127.0.0.1:{} refused", redis.port())), "{line}");
+    assert!(!line.contains('"') && !log.contains("wrong@"), "{log}");
     assert!(line.ends_with("; serving local clients only"), "{line}");
     let mut right = Program::start(&["--redis", &redis.url_of_user()]);
     right.expect_log("(maxmemory-policy allkeys-lru)");

@@ -140,6 +140,8 @@ pub struct Member {
     pub node: NodeId,
     /// Its name, for people.
     pub name: String,
+    /// The machine and the address where it is, for people; empty if it is unknown.
+    pub place: String,
     /// True if its lease has not ended.
     pub alive: bool,
     /// True if it has left as planned.

@@ -55,6 +55,8 @@ pub struct RedisSettings {
     pub prefix: String,
     /// The time limit of each call, connecting included. A read may take that much longer than its wait.
     pub timeout: Duration,
+    /// The place of the node, for people.
+    pub place: String,
     /// About as many unread batches stay in the inbox of a node that does not read. The oldest are lost then.
     pub max_inbox: usize,
 }
@@ -62,7 +64,8 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// Those by default.
     pub fn new(redis: impl Into<RedisAddress>) -> Self {
-        RedisSettings { redis: redis.into(), prefix: PREFIX.to_owned(), timeout: TIMEOUT, max_inbox: 10_000 }
+        let (prefix, place) = (PREFIX.to_owned(), String::new());
+        RedisSettings { redis: redis.into(), prefix, timeout: TIMEOUT, place, max_inbox: 10_000 }
     }
 }
 
@@ -115,15 +118,15 @@ impl RedisBackplane {
             return Ok(None);
         }
         let member = |parts: &[String]| match parts {
-            [node, name, state] => {
+            [node, name, place, state] => {
                 let (alive, left) = (state == "1", state == "left");
-                Some(Member { node: node_of(node)?, name: name.clone(), alive, left })
+                Some(Member { node: node_of(node)?, name: name.clone(), place: place.clone(), alive, left })
             }
             _ => None,
         };
         parsed(answer, |parts| {
             let (now, all) = parts.split_first()?;
-            let mut members: Vec<Member> = all.chunks(3).map(member).collect::<Option<_>>()?;
+            let mut members: Vec<Member> = all.chunks(4).map(member).collect::<Option<_>>()?;
             members.sort_by_key(|member| member.node);
             self.time.set(Some((now.parse().ok()?, Instant::now())));
             Some(members)
@@ -168,7 +171,7 @@ impl Backplane for RedisBackplane {
         self.commands.ask(inbox).await?;
         // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
         // script has to be loaded, or the keys are on two servers, the second call is carried out first.
-        let lease = self.lease(node, "join", lease).arg(name);
+        let lease = self.lease(node, "join", lease).arg(name).arg(&self.settings.place);
         let answer = self.commands.ask(lease).await?;
         if let Some(policy) = self.commands.take_eviction() {
             log::warn!(

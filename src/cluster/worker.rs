@@ -119,6 +119,8 @@ struct Notes {
     unanswered: RefCell<BTreeMap<Name, ConnId>>,
     /// Names whose claims were given back; other nodes have to be told.
     given_back: RefCell<Vec<Name>>,
+    /// Living nodes with the name of this one, and since when this node knows each. The time is `None` once it was told.
+    namesakes: RefCell<BTreeMap<NodeId, Option<u64>>>,
     /// Dead nodes of which nobody has been told.
     gone: RefCell<Vec<NodeId>>,
     /// No names are claimed until then, by [`Clock::elapsed`](crate::clock::Clock::elapsed): after an outage, the other nodes register

@@ -1,5 +1,6 @@
--- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, and `l` if it has left.
--- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name.
+-- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, its place, `a`, and
+-- `l` if it has left. A node of an older version has no place.
+-- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name, the place.
 local KNOWN = 3600000
 local node, what, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -19,7 +20,7 @@ local own = known[node]
 if what == 'join' then
   -- Alive: the same join, because its first answer was lost.
   if own and own.e <= now then return false end
-  own = {v = 1, e = now + lease, n = ARGV[4]}
+  own = {v = 1, e = now + lease, n = ARGV[4], a = ARGV[5]}
   known[node] = own
 elseif not own or own.e <= now then
   -- A lease that has ended never goes on.
@@ -36,6 +37,7 @@ local answer = {string.format('%.0f', now)}
 for name, member in pairs(known) do
   answer[#answer + 1] = name
   answer[#answer + 1] = member.n
+  answer[#answer + 1] = member.a or ''
   answer[#answer + 1] = member.e > now and '1' or member.l and 'left' or '0'
 end
 return answer

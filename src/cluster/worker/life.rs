@@ -148,6 +148,7 @@ impl<B: Backplane> Worker<B> {
                 self.tell(|| ClusterEvent::NodeJoined { name: member.name.clone(), life: member.node });
             }
         }
+        self.note_namesakes(own, &members);
         for life in self.notes.gone.take() {
             let member = members.iter().chain(&before).find(|member| member.node == life);
             let left = member.is_some_and(|member| member.left);
@@ -156,6 +157,31 @@ impl<B: Backplane> Worker<B> {
                 life,
                 left,
             });
+        }
+    }
+
+    /// Tells of other nodes with the name of this one. An earlier life of this node, which was killed, lives until its lease ends. The
+    /// next server of a node has its name, and its place too.
+    fn note_namesakes(&self, own: NodeId, members: &[Member]) {
+        let (name, now) = (&self.shared.config.node_name, self.shared.clock.elapsed());
+        let own_place = members.iter().find(|member| member.node == own).map(|member| member.place.clone());
+        let own_place = own_place.unwrap_or_default();
+        let is_namesake = |member: &&Member| {
+            let is_next = !own_place.is_empty() && member.place == own_place;
+            member.alive && member.node != own && member.name == *name && !is_next
+        };
+        let namesakes: Vec<&Member> = members.iter().filter(is_namesake).collect();
+        let mut known = self.notes.namesakes.borrow_mut();
+        known.retain(|node, _| namesakes.iter().any(|member| member.node == *node));
+        for member in namesakes {
+            let since = known.entry(member.node).or_insert(Some(now));
+            if since.take_if(|since| now.saturating_sub(*since) > self.shared.lease()).is_some() {
+                let places = [&own_place, &member.place].map(|place| match place.as_str() {
+                    "" => "an unknown place".to_owned(),
+                    place => place.to_owned(),
+                });
+                self.tell(|| ClusterEvent::SameName { name: name.clone(), life: member.node, places });
+            }
         }
     }
 

@@ -55,6 +55,45 @@ fn nodes_that_were_gone_before_are_no_news() {
 }
 
 #[test]
+fn two_nodes_with_one_name_hear_of_each_other_with_their_addresses() {
+    let mut nodes = Nodes::start(1, SHORT_LEASE);
+    let url = nodes.redis.url();
+    let args = [&["--redis", &url, "--node_name", "a", "--ops_port", "0"], SHORT_LEASE].concat();
+    let mut other = Program::start(&args);
+    let told = |program: &mut Program| {
+        program.expect_log("two nodes have the name a: this one, at ");
+        let log = program.stop().stderr;
+        let line = log.lines().find(|line| line.contains("two nodes have the name")).unwrap().to_owned();
+        assert!(
+            line.contains(" WARN ") && line.ends_with("Give each its own --node_name, or none"),
+            "{line}"
+        );
+        let places = line.split_once("this one, at ").unwrap().1.split_once(". Give").unwrap().0.to_owned();
+        let (own, other) = places.split_once(", and one at ").unwrap();
+        (own.to_owned(), other.to_owned())
+    };
+    // Both are told before one stops.
+    nodes.programs[0].expect_log("two nodes have the name a");
+    let (second, first) = told(&mut other);
+    assert!([&first, &second].iter().all(|place| place.contains("(127.0.0.1, process ")), "{first} {second}");
+    assert_ne!(first, second);
+    assert_eq!(told(&mut nodes.programs[0]), (first, second));
+}
+
+/// Its former life has the name too, until its lease ends.
+#[test]
+fn a_node_that_was_killed_and_comes_back_is_not_warned_of_itself() {
+    let mut nodes = Nodes::start(2, SHORT_LEASE);
+    nodes.programs[1].signal("-KILL");
+    let url = nodes.redis.url();
+    let args = [&["--redis", &url, "--node_name", "b", "--ops_port", "0"], SHORT_LEASE].concat();
+    let mut again = Program::start_with_env(&args, &[("RUST_LOG", "info")]);
+    again.expect_log("node b died: its ids are free");
+    let logs = [again.stop().stderr, nodes.log_of(0)];
+    assert!(!logs.concat().contains("two nodes have the name"), "{logs:?}");
+}
+
+#[test]
 fn a_planned_stop_is_no_warning_and_a_node_that_joins_names_the_others() {
     let mut nodes = Nodes::start(2, &[]);
     let second = nodes.log_of(1);

@@ -161,6 +161,7 @@ impl Store {
             node: *node,
             name: lease.name.clone(),
             alive: lease.end > now,
+            place: String::new(),
             left: lease.left,
         };
         Renewal::Renewed(self.leases.iter().map(member).collect())

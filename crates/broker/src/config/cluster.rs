@@ -11,6 +11,8 @@ pub struct ClusterConfig {
     pub backplane: BackplaneAddress,
     /// The name of this node, for people. Nodes with the same name are still different nodes.
     pub node_name: String,
+    /// The machine and the address of this node, for people: two nodes with the same name are told apart by it.
+    pub place: String,
     /// Time for which the ids of a dead node stay taken for others than their owners.
     pub lease: Duration,
     /// The policy for new clients while the backplane cannot be reached.
@@ -48,6 +50,7 @@ impl ClusterConfig {
         ClusterConfig {
             backplane: backplane.into(),
             node_name: node_name.to_owned(),
+            place: String::new(),
             lease: Self::DEFAULT_LEASE,
             degraded: Degraded::Allow,
         }

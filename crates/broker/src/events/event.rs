@@ -301,6 +301,15 @@ pub enum ClusterEvent {
         /// True if it was stopped as planned.
         left: bool,
     },
+    /// Another node has the name of this one, and neither is the next server of the other.
+    SameName {
+        /// The name.
+        name: String,
+        /// The life of the other node.
+        life: NodeId,
+        /// The machine and the address of each, this node first.
+        places: [String; 2],
+    },
     /// A packet of another node is lost: the senders of messages in doubt get EXPIRE.
     BatchLost {
         /// The life of the other node.

@@ -333,6 +333,11 @@ table! {
         log Warn("node {} died: its ids are free", or(name, UNNAMED).escape_debug())
         with cluster("node_gone", &format_args!("the node {} has died", or(name, UNNAMED))),
         life: Some(life), fields: &[("name", or(name, "").into())], data: &[("gone", name.to_value())];
+    Event::Cluster { what: ClusterEvent::SameName { name, life, places: [own, other] } } => live "cluster"
+        log Warn("two nodes have the name {}: this one, at {}, and one at {}. Give each its own --node_name, or none",
+            name.escape_debug(), own.escape_debug(), other.escape_debug())
+        with cluster("same_name", &format_args!("another node has the name {name} too")),
+        life: Some(life), fields: &[("name", name.into())];
     Event::Cluster { what: ClusterEvent::BatchLost { life } } => live "cluster"
         log Warn("something that the node {life} said is lost: senders of messages in doubt get EXPIRE")
         with cluster("batch_lost", &"messages of another node are lost"), life: Some(life);

@@ -12,7 +12,7 @@ use peerbroker::config::{
 };
 use peerbroker::keys::WebhookSecret;
 use peerbroker::wire::ApiKey;
-use peerbroker::{BadWebhook, Config, Listen, check_webhook};
+use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::Cli;
@@ -135,7 +135,22 @@ impl Draft {
             let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
             cluster.node_name = format!("{}-{random}", gethostname().to_string_lossy());
         }
+        cluster.place = self.place();
         Ok(Some(cluster))
+    }
+
+    /// The machine and the address of this server, for people. Two servers have the same only if one is the next server of the other.
+    fn place(&self) -> String {
+        let (host, machine) = (&self.listen.host, gethostname());
+        let is_any = host.parse().is_ok_and(|host: IpAddr| host.is_unspecified());
+        let host =
+            lan_address().filter(|_| is_any).map_or_else(|| host.clone(), |address| address.to_string());
+        let at = match self.listen.port {
+            0 => format!("{host}, process {}", std::process::id()),
+            port if host.contains(':') => format!("[{host}]:{port}"),
+            port => format!("{host}:{port}"),
+        };
+        format!("{} ({at})", machine.to_string_lossy())
     }
 
     fn stored_keys(&self, cluster: Option<&ClusterConfig>) -> Result<StoredKeys, Failure> {

@@ -216,6 +216,10 @@ fn line_of_mistake(ClientMistake { mistake, origin, address }: &ClientMistake) -
             let hint = "harmless, unless you expected a file in --static_dir";
             ("asked for a path that is not here".to_owned(), hint.to_owned())
         }
+        Mistake::NoWebSocket { path, served } => (
+            format!("asked for a WebSocket at {path:?}, where there is none"),
+            format!("the one of this broker is at {served:?}: does a proxy in front, or a dev server, change the path?"),
+        ),
         Mistake::CorsRefused => {
             who = self::who(None, None, *address).join(", ");
             let origin = origin.as_deref().map(shown).unwrap_or_default();

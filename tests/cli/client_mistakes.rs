@@ -76,6 +76,23 @@ fn a_wrong_path_is_logged_with_the_right_one() {
     assert!(line(&log, "asked for a path that is not here").contains("/wp-login.php"));
 }
 
+/// A dev server with `rewrite: path => path.replace(/^\/peer/, '')` makes `/js` of `/peerjs`.
+#[test]
+fn a_websocket_at_a_path_without_one_is_logged_with_the_path_that_is_served() {
+    let log = log_of(&["--path", "/app"], |program| {
+        for path in ["/app/js", "/app/js", "/app/somewhere"] {
+            let mut client = RawClient::connect(program.address, "a");
+            client.send_raw(RawClient::handshake(&format!("{path}?key=peerjs&id=a&token=hushhush")));
+            assert_eq!(client.expect_response().status, 404);
+        }
+    });
+    for path in ["/app/js", "/app/somewhere"] {
+        let line = line(&log, &format!("asked for a WebSocket at {path:?}"));
+        assert!(line.contains(r#"the one of this broker is at "/app/peerjs""#), "{line}");
+    }
+    assert!(!log.concat().contains("harmless") && !log.concat().contains("hushhush"), "{log:#?}");
+}
+
 #[test]
 fn a_proxy_that_cuts_the_path_is_logged_once() {
     let log = log_of(&[], |program| {

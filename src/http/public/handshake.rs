@@ -206,7 +206,11 @@ impl Refused {
     pub(super) fn new(why: HandshakeRefusal, mounted: &Mounted, head: &RequestHead, is_secure: bool) -> Self {
         let text = why.ending().text.map_or_else(
             || {
-                not_found::note(mounted, head);
+                if asks_for_websocket(head.headers()) {
+                    not_found::note_socket(mounted, head);
+                } else {
+                    not_found::note(mounted, head);
+                }
                 let options = forwarded::client_options_of(mounted, head, is_secure);
                 not_found::text(mounted, head.method.as_str(), head.uri.path(), &options).into()
             },

@@ -7,7 +7,7 @@ use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
-use crate::config::ClientOptions;
+use crate::config::{ClientOptions, Dialect};
 use crate::events::Mistake;
 use crate::session;
 
@@ -34,6 +34,14 @@ pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
         mount: mounted.path.shown().to_owned(),
         hint: advice(mounted, path).map(|advice| advice.text),
     };
+    endpoint::mistake(&mounted.runtime, head, mistake);
+}
+
+/// Tells the operator that a client opens a WebSocket at a path that has none.
+pub(super) fn note_socket(mounted: &Mounted, head: &RequestHead) {
+    let has_peerjs = mounted.runtime.config().dialects.has(Dialect::PeerJs);
+    let served = if has_peerjs { routes::socket(&mounted.path) } else { mounted.path.shown().to_owned() };
+    let mistake = Mistake::NoWebSocket { path: shown(head.uri.path()), served };
     endpoint::mistake(&mounted.runtime, head, mistake);
 }
 

@@ -67,6 +67,11 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     }
 }
 
+/// The path of the WebSocket of PeerJS below a mount path.
+pub(super) fn socket(mount: &MountPath) -> String {
+    format!("{mount}{SOCKET}")
+}
+
 /// True if a path has the last segment of the WebSocket's path.
 pub(crate) fn ends_like_the_socket(path: &str) -> bool {
     path.trim_end_matches('/').rsplit('/').next() == Some(SOCKET)

@@ -235,6 +235,13 @@ pub enum Mistake {
         /// The reason, if it is another one than the path of the client.
         hint: Option<String>,
     },
+    /// A WebSocket is opened at a path that has none. Pages and crawlers do not do that, so a proxy or a client has a wrong path.
+    NoWebSocket {
+        /// The path of the request, shortened, and without a token.
+        path: String,
+        /// The path of the WebSocket.
+        served: String,
+    },
     /// A page of an origin that `--cors` does not list. Its browser does not let it read the answer.
     CorsRefused,
     /// The list of the peers of a key that does not allow it.

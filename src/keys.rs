@@ -20,6 +20,7 @@ pub use crate::config::key::{
     random_key,
 };
 pub use policy::Policy;
+pub(crate) use policy::Proof;
 
 /// A failed operation on a key.
 #[derive(Debug, thiserror::Error)]

@@ -109,7 +109,7 @@ everyClient('without a good token it gets no id, and who has it is undisturbed',
     const mallory = await stage.client();
     // Releases treat an undefined option as a token.
     await mallory.start(server, 'alice', token && { token });
-    await refused(mallory, NOT_VALID, what);
+    await refused(mallory, what === 'expired' ? 'The token has expired' : NOT_VALID, what);
   }
 
   await bob.open(server, 'bob', { token: await tokenFor('bob') });

@@ -1,8 +1,8 @@
 //! The policy of one key: its settings, and the verifier of its tokens.
 
-use super::verifier::{Claimant, Verified, Verifier};
+use super::verifier::{Claimant, Denied, OddClaim, Verified, Verifier};
 use super::{Key, RelayMode, Settings};
-use crate::wire::{ApiKey, PeerId, RoomRights, Token};
+use crate::wire::{PeerId, RoomRights, Token};
 
 /// The present rights of a key. Replaced as a whole when the key changes; its tenant leads to the active one.
 pub struct Policy {
@@ -12,8 +12,15 @@ pub struct Policy {
     verifier: Option<Verifier>,
 }
 
-/// A token is not valid.
-pub(crate) struct NotValid;
+/// The proof of a client that may have its id.
+pub(crate) struct Proof {
+    /// The broker registers the id under it.
+    pub(crate) token: Token,
+    /// The rooms that the client may enter, if they are private.
+    pub(crate) rooms: Option<RoomRights>,
+    /// A claim that is surely wrong.
+    pub(crate) odd: Option<OddClaim>,
+}
 
 impl Policy {
     /// Reads the files that verify tokens, so do not call it on a worker's thread. The log says why a key cannot be used.
@@ -52,21 +59,19 @@ impl Policy {
         self.key.settings == key.settings && self.key.name == key.name
     }
 
-    /// The token under which the broker registers the id, if the client may have it, and the rooms that it may enter, if they
-    /// are private. A denial is logged.
-    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<(Token, Option<RoomRights>)> {
-        let verified = self.verifier.as_ref()?.verify(claimant).await;
+    /// The proof of a client that may have its id. The log has each denial, at the level debug.
+    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Result<Proof, Denied> {
+        let verified = self.verifier.as_ref().ok_or(Denied::Unusable)?.verify(claimant).await;
         let Claimant { key, id, .. } = claimant;
         let verified = verified.inspect_err(|denied| log::debug!("key {key:?}: {id:?} is denied: {denied}"));
-        let Verified { token, rooms } = verified.ok()?;
-        Some((token, self.key.settings.private_rooms.then_some(rooms)))
+        let Verified { token, rooms, odd } = verified?;
+        Ok(Proof { token, rooms: self.key.settings.private_rooms.then_some(rooms), odd })
     }
 
     /// The id in a token; `None` if tokens of this key name none, `Err` if the token is not valid.
-    pub(crate) async fn id_of(&self, token: &str) -> Result<Option<PeerId>, NotValid> {
-        let verifier = self.verifier.as_ref().ok_or(NotValid)?;
-        let key: &ApiKey = &self.key.key;
-        let id = verifier.id_of(key, token).await;
-        id.inspect_err(|denied| log::debug!("key {key:?}: a token is denied: {denied}")).map_err(|_| NotValid)
+    pub(crate) async fn id_of(&self, token: &str) -> Result<Option<PeerId>, Denied> {
+        let key = &self.key.key;
+        let id = self.verifier.as_ref().ok_or(Denied::Unusable)?.id_of(key, token).await;
+        id.inspect_err(|denied| log::debug!("key {key:?}: a token is denied: {denied}"))
     }
 }

@@ -1,6 +1,7 @@
 //! Verifies that a client owns the id that it asks for: by a JSON Web Token, or with a webhook of the key's owner.
 
 mod error;
+mod hint;
 mod jwks;
 mod jwt;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::wire::{ApiKey, PeerId, RoomRights, Token};
 
 pub use error::BadAuth;
 pub(crate) use error::Denied;
+pub(crate) use hint::OddClaim;
 pub(crate) use webhook::Claimant;
 
 /// Decides whether a client owns an id. Each key has its own, which is replaced when the key's settings change.
@@ -37,12 +39,14 @@ enum Method {
 }
 
 /// The proof of a client that owns its id.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Verified {
     /// The broker keeps the id under it. A later connection with the same token is the same owner.
     pub(crate) token: Token,
     /// The private rooms that the proof lists.
     pub(crate) rooms: RoomRights,
+    /// A claim that is surely wrong.
+    pub(crate) odd: Option<OddClaim>,
 }
 
 /// Checks whether these settings can verify clients, with the code that does so later. It may read a file and block, so
@@ -74,15 +78,16 @@ impl Verifier {
             _ => RoomRights::default(),
         };
         let Some(keys) = self.keys().await else {
-            return Ok(Verified { token: Token::clone(token), rooms: asked });
+            return Ok(Verified { token: Token::clone(token), rooms: asked, odd: None });
         };
         let claims = jwt::read(token.as_str(), &keys)?;
-        let token = match claims.check(key, id, now())? {
+        let now = now();
+        let token = match claims.check(key, id, now)? {
             // A new token with the same subject is the same owner.
             TakeoverBy::Subject => Token::of_subject(id),
             TakeoverBy::Token => Token::clone(token),
         };
-        Ok(Verified { token, rooms: claims.rooms })
+        Ok(Verified { token, odd: claims.odd(now), rooms: claims.rooms })
     }
 
     /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens with subjects.
@@ -102,6 +107,13 @@ impl Verifier {
             Method::Jwt(keys) => Some(Arc::clone(keys)),
             Method::Jwks(jwks) => Some(jwks.keys(Instant::now()).await),
         }
+    }
+}
+
+impl Denied {
+    /// What this token has instead, shortened, and advice.
+    pub(crate) fn hint(&self, token: &str, key: &ApiKey) -> String {
+        hint::of(self, token, key, now())
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::events::{ClientMistake, Event, Mistake, Notice, Refused, counted};
 use crate::keys::Key;
-use crate::wire::{ApiKey, Refusal};
+use crate::wire::{ApiKey, PeerId, Refusal};
 
 /// Interval at which the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;
@@ -220,6 +220,14 @@ fn line_of_mistake(ClientMistake { mistake, origin, address }: &ClientMistake) -
             format!("asked for a WebSocket at {path:?}, where there is none"),
             format!("the one of this broker is at {served:?}: does a proxy in front, or a dev server, change the path?"),
         ),
+        Mistake::TokenRefused { key, id, why, hint } => {
+            who = self::who(id.as_ref().map(PeerId::as_str), origin.as_deref(), *address).join(", ");
+            (format!("has no valid token for the key {}: {why}", shown(key.as_str())), hint.clone())
+        }
+        Mistake::OddToken { key, id, what, hint } => {
+            who = self::who(Some(id.as_str()), origin.as_deref(), *address).join(", ");
+            (format!("has a token for the key {} {what}", shown(key.as_str())), hint.clone())
+        }
         Mistake::CorsRefused => {
             who = self::who(None, None, *address).join(", ");
             let origin = origin.as_deref().map(shown).unwrap_or_default();
@@ -309,10 +317,6 @@ fn line_of_refusal<'a>(refused: &'a Refused, keys: impl FnOnce() -> Vec<Key> + '
                 "`peerbroker keys set` with --allow_no_origin lets programs use a key".to_owned(),
             ),
         },
-        Refusal::TokenRefused => (
-            format!("has no valid token for its id and the key {shown_key}"),
-            "the key asks for verified identities; RUST_LOG=peerbroker=debug says what is wrong".to_owned(),
-        ),
         Refusal::IdTaken => (
             format!("asked for the id {}, which another client of the key {shown_key} has", shown(id?)),
             "does the same page run twice?".to_owned(),
@@ -328,8 +332,10 @@ fn line_of_refusal<'a>(refused: &'a Refused, keys: impl FnOnce() -> Vec<Key> + '
         Refusal::Incomplete | Refusal::InvalidId(_) | Refusal::InvalidToken(_) | Refusal::MalformedKey(_) => {
             (format!("was refused: {}", refused.reason.text()), "is it a PeerJS client?".to_owned())
         }
-        // The path is in another event. The other refusals are not mistakes.
+        // The path, and what is wrong with a token, are in other events. The other refusals are not mistakes.
         Refusal::InvalidKey
+        | Refusal::TokenRefused
+        | Refusal::TokenExpired
         | Refusal::WrongPath
         | Refusal::Elsewhere
         | Refusal::Gone
@@ -378,7 +384,6 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::keys::Settings;
-    use crate::wire::PeerId;
 
     fn line(what: &str) -> Line<'static> {
         let hint = Box::new(|| "do better".to_owned());
@@ -485,6 +490,8 @@ mod tests {
             let is_mistake = !matches!(
                 reason,
                 Refusal::WrongPath
+                    | Refusal::TokenRefused
+                    | Refusal::TokenExpired
                     | Refusal::Elsewhere
                     | Refusal::Gone
                     | Refusal::Closing

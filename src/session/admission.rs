@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::events::{Count, Event, Refused};
+use crate::events::{ClientMistake, Count, Event, Mistake, Refused};
 use crate::keys::unix_time;
 use crate::limits::ConnectionPermit;
 use crate::node::{Node, Tenant};
@@ -84,6 +84,14 @@ impl Credentials {
 }
 
 impl Source {
+    /// Tells the operator of a mistake of the client.
+    pub(super) fn note_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
+        node.events().emit(|| {
+            let (Source { origin, address }, mistake) = (self.clone(), mistake());
+            Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address }))
+        });
+    }
+
     /// Details about a connection that opens now.
     pub(super) fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
         ConnectionInfo { since: unix_time(), address: self.address, version, rooms: None }

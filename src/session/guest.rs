@@ -21,6 +21,7 @@ use crate::dialect::room_codes::Problem;
 use crate::dialect::{Object, calls, room_codes, root};
 use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::keys::Auth;
+use crate::keys::verifier::Denied;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Node, Tenant};
 use crate::rendezvous::{
@@ -127,6 +128,13 @@ fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Guest), Re
     let policy = tenant.policy();
     if policy.settings().auth != Auth::None {
         // These dialects have no way to prove an identity.
+        let denied = Denied::Tokenless;
+        source.note_mistake(node, || Mistake::TokenRefused {
+            id: None,
+            why: denied.to_string(),
+            hint: denied.hint("", &key),
+            key,
+        });
         return Err(Refusal::TokenRefused);
     }
     tenant.note_use();

@@ -10,7 +10,9 @@ use super::open::OpenSession;
 use crate::descriptions::MediaMessage;
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
 use crate::dialect::{rooms, server};
-use crate::keys::verifier::Claimant;
+use crate::events::Mistake;
+use crate::keys::Proof;
+use crate::keys::verifier::{Claimant, Denied};
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester};
 use crate::router::{ConnectionInfo, Departure, IdLease, PeerHandle};
@@ -52,7 +54,24 @@ pub(super) async fn admit(
     let tenant = tenant(node, &key, origin)?;
     let policy = tenant.policy_full();
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
-    let (token, rooms) = policy.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
+    let verified = policy.verify(&claimant).await;
+    let Proof { token, rooms, odd } = verified.map_err(|denied| {
+        source.note_mistake(node, || Mistake::TokenRefused {
+            key: key.clone(),
+            id: Some(id.clone()),
+            why: denied.to_string(),
+            hint: denied.hint(token.as_str(), &key),
+        });
+        if denied == Denied::Expired { Refusal::TokenExpired } else { Refusal::TokenRefused }
+    })?;
+    if let Some(odd) = odd {
+        source.note_mistake(node, || Mistake::OddToken {
+            key: key.clone(),
+            id: id.clone(),
+            what: odd.what(),
+            hint: odd.hint(),
+        });
+    }
     tenant.note_use();
     let leaves_on_close = policy.settings().leave_on_close;
     let realm = tenant.peers();

@@ -69,6 +69,7 @@ const REFUSED = {
   invalid_key: 'there is no such key, or it is disabled',
   foreign_origin: 'its page may not use the key',
   token_refused: 'it did not prove that the id is its own',
+  token_expired: 'its token has expired',
   id_taken: 'another client has this id',
   elsewhere: 'it has a WebSocket already',
   gone: 'it left before it got an id',

@@ -2,13 +2,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rustls::ClientConnection;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
 
+use crate::directory::Directory;
 use crate::http_client::TIMEOUT;
-use crate::program::{Ended, Program};
+use crate::program::{Ended, Program, run};
 use crate::raw_client::RawClient;
 
 /// Runs a program while clients make mistakes, and returns the lines of its log.
@@ -91,6 +95,81 @@ fn a_websocket_at_a_path_without_one_is_logged_with_the_path_that_is_served() {
         assert!(line.contains(r#"the one of this broker is at "/app/peerjs""#), "{line}");
     }
     assert!(!log.concat().contains("harmless") && !log.concat().contains("hushhush"), "{log:#?}");
+}
+
+const SECRET: &str = "hushhush-hushhush-hushhush-hushhush";
+
+fn signed(header: &Header, secret: &str, claims: &Value) -> String {
+    encode(header, claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+}
+
+#[test]
+fn a_token_that_is_refused_or_odd_is_logged_with_the_reason() {
+    let directory = Directory::new();
+    let (data, file) = (directory.arg("data"), directory.file("secret", SECRET));
+    let args = ["keys", "add", "-k", "game", "--data_dir", &data, "--jwt_secret_file", &file];
+    assert_eq!(run(&args, &[]).status.code(), Some(0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let (hour, good) = (now + 3600, Header::default());
+    let by_us = |claims: Value| signed(&good, SECRET, &claims);
+    let refused = [
+        (by_us(json!({"sub": "a", "exp": now - 5 * 3600})), "has expired", "it expired 5 h ago"),
+        (
+            by_us(json!({"sub": "a", "exp": hour, "aud": "chess"})),
+            "audience",
+            r#"its aud is "chess", and has to be "game""#,
+        ),
+        (by_us(json!({"sub": "a", "exp": hour.to_string()})), "a wrong type", "its exp is a text: "),
+        (by_us(json!({"sub": "a"})), "has no expiry", "add exp"),
+        (by_us(json!({"sub": "bob", "exp": hour})), "is another id", r#"its sub is "bob""#),
+        (
+            by_us(json!({"sub": "a", "exp": hour, "nbf": hour})),
+            "not valid yet",
+            "60 min from now: the clock of its issuer, or of this machine, is wrong",
+        ),
+        (
+            signed(&good, "another secret of thirty-two bytes", &json!({"sub": "a", "exp": hour})),
+            "signature",
+            "another secret",
+        ),
+        (
+            signed(&Header::new(Algorithm::HS512), SECRET, &json!({"sub": "a", "exp": hour})),
+            "another algorithm",
+            r#"its alg is "HS512""#,
+        ),
+        ("x7tyf3h2k1".to_owned(), "is not a JSON Web Token", "does the page pass `token` to Peer?"),
+    ];
+    let odd = [
+        (by_us(json!({"sub": "a", "exp": hour * 1000})), "is in milliseconds", "divide by 1000"),
+        (
+            by_us(json!({"sub": "a", "exp": hour * 3, "iat": hour})),
+            "issued in the future",
+            "60 min from now: the clock",
+        ),
+    ];
+    let log = log_of(&["--data_dir", &data], |program| {
+        for (token, reason, _) in &refused {
+            let mut client = program.connect(&format!("/peerjs?key=game&id=a&token={token}"));
+            let is_expired = *reason == "has expired";
+            let told = if is_expired { "The token has expired" } else { "Invalid token provided" };
+            assert!(client.expect_text().contains(told), "{reason}");
+            client.expect_closed_with(None);
+        }
+        for (token, ..) in &odd {
+            program.connect(&format!("/peerjs?key=game&id=a&token={token}")).expect_open();
+        }
+        // The same again is counted.
+        program.connect(&format!("/peerjs?key=game&id=a&token={}", refused[0].0)).expect_text();
+    });
+    for (token, reason, detail) in refused.iter().chain(&odd) {
+        let line = line(&log, reason);
+        assert!(
+            line.contains(r#"for the key "game""#) && line.contains(r#"(id "a", from 127.0.0.1)"#),
+            "{line}"
+        );
+        assert!(line.contains(detail), "{detail}: {line}");
+        assert!(!log.concat().contains(token.as_str()), "{log:#?}");
+    }
 }
 
 #[test]

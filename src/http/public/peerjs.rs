@@ -10,6 +10,8 @@ use super::handler::{Mounted, NO_STORE, bare, bearer, json as json_answer, origi
 use super::legacy::too_many_requests;
 use super::{endpoint, forwarded};
 use crate::config::{ClientOptions, IceConfig, OwnIceServers};
+use crate::events::Mistake;
+use crate::keys::verifier::Denied;
 use crate::keys::{IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
 use crate::wire::{PeerId, RealmKind};
@@ -65,7 +67,7 @@ pub(super) async fn new_id(
         match policy.id_of(token).await {
             Ok(Some(owned)) => id = owned.to_string(),
             Ok(None) => {}
-            Err(_) => return bare(StatusCode::UNAUTHORIZED),
+            Err(denied) => return token_refused(runtime, policy, request, &denied),
         }
     }
     let mut response = HttpResponse::Ok();
@@ -73,6 +75,15 @@ pub(super) async fn new_id(
         response.insert_header(UNKNOWN_KEY);
     }
     answer_with_id(&mut response, id)
+}
+
+/// Answers a request with a token that is not valid. The log says why.
+fn token_refused(runtime: &Runtime, policy: &Policy, request: &HttpRequest, denied: &Denied) -> HttpResponse {
+    let key = policy.key().key.clone();
+    let (why, hint) = (denied.to_string(), denied.hint(bearer(request).unwrap_or_default(), &key));
+    let mistake = Mistake::TokenRefused { key, id: None, why, hint };
+    endpoint::mistake(runtime, request.head(), mistake);
+    bare(StatusCode::UNAUTHORIZED)
 }
 
 /// Answers a client with a wrong path as one with a wrong key: PeerJS shows no text of a 404, but that of the ERROR on the WebSocket that
@@ -175,9 +186,9 @@ pub(super) async fn ice_servers(mounted: &Mounted, policy: &Policy, request: &Ht
         return too_many_requests(too_many);
     }
     if let Some(token) = bearer(request)
-        && policy.id_of(token).await.is_err()
+        && let Err(denied) = policy.id_of(token).await
     {
-        return bare(StatusCode::UNAUTHORIZED);
+        return token_refused(runtime, policy, request, &denied);
     }
     let servers = servers(mounted, request, policy.key().key.as_str());
     let answer = json!({ "iceServers": servers, "ttl": runtime.config().ice.ttl.as_secs() });

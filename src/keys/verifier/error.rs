@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::files::FileError;
 use crate::wire::InvalidName;
 
-/// The reason why a client does not own an id. It is for the log; all clients get the same refusal. No variant holds text
-/// of a token.
+/// The reason why a client does not own an id. It is for the log; a client is told only that its token has expired. No variant
+/// holds text of a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Denied {
     #[error("the token is invalid: {0}")]
@@ -44,6 +44,10 @@ pub(crate) enum Denied {
     EveryId,
     #[error("the subject of the token (sub) is not a valid id: {0}")]
     UnusableSubject(InvalidName),
+    #[error("the settings of the key cannot be used")]
+    Unusable,
+    #[error("clients of the root have no tokens")]
+    Tokenless,
     #[error("too many webhook requests are running")]
     Overloaded,
     #[error("the webhook did not answer in time")]

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::error::Denied;
+use super::hint::{OddClaim, is_in_milliseconds};
 use super::verifying_keys::VerifyingKeys;
 use crate::wire::{ApiKey, PeerId, RoomRights};
 
@@ -25,6 +26,9 @@ pub(super) struct Claims {
     aud: Option<Audience>,
     #[serde(default, deserialize_with = "present")]
     sub: Option<String>,
+    /// Decides nothing, so it may be anything.
+    #[serde(default)]
+    iat: serde_json::Value,
     /// The private rooms that the token allows.
     #[serde(default, deserialize_with = "rooms")]
     pub(super) rooms: RoomRights,
@@ -87,6 +91,15 @@ impl Claims {
             Subject::Prefix(prefix) if id.as_str().starts_with(prefix) => Ok(TakeoverBy::Token),
             Subject::Exactly(_) | Subject::Prefix(_) => Err(Denied::Subject),
         }
+    }
+
+    /// A claim that is surely wrong, though the token is valid.
+    pub(super) fn odd(&self, now: f64) -> Option<OddClaim> {
+        let ahead = self.iat.as_f64().map(|issued| issued - now).filter(|ahead| *ahead > LEEWAY);
+        if self.exp.is_some_and(is_in_milliseconds) {
+            return Some(OddClaim::ExpiryInMilliseconds);
+        }
+        ahead.map(OddClaim::IssuedLater)
     }
 
     /// The ids that the token allows, if it is valid for this key at this time (seconds since 1970).

@@ -242,6 +242,28 @@ pub enum Mistake {
         /// The path of the WebSocket.
         served: String,
     },
+    /// A token does not prove that an id is the client's.
+    TokenRefused {
+        /// The key.
+        key: ApiKey,
+        /// The id that the client wanted, if it named one.
+        id: Option<PeerId>,
+        /// The reason, without text of the token.
+        why: String,
+        /// Details of the token, shortened, and advice.
+        hint: String,
+    },
+    /// A token proves that an id is the client's, and has a claim that is surely wrong.
+    OddToken {
+        /// The key.
+        key: ApiKey,
+        /// The id of the client.
+        id: PeerId,
+        /// What is wrong with it, to be read after "a token".
+        what: &'static str,
+        /// The consequence, and advice.
+        hint: String,
+    },
     /// A page of an origin that `--cors` does not list. Its browser does not let it read the answer.
     CorsRefused,
     /// The list of the peers of a key that does not allow it.

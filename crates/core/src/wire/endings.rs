@@ -108,6 +108,8 @@ table! {
     ForeignOrigin: "foreign_origin", None, "This origin may not use the key", false;
     /// The token does not prove that the id is the client's. The client is not told why: that is for the operator's log.
     TokenRefused: "token_refused", None, "Invalid token provided", false;
+    /// The token was valid, and has expired. Only its owner has it, so the client is told.
+    TokenExpired: "token_expired", None, "The token has expired", false;
     /// A live connection with another token holds the id.
     IdTaken: "id_taken", None, "ID is taken", true;
     /// The client of a stream already has a WebSocket, where it gets OPEN or the refusal.

@@ -96,6 +96,56 @@ fn a_subject_is_an_id_or_how_it_begins() {
     assert_eq!(decide(json!({ "exp": NOW }), "alice"), Err(Denied::NoSubject));
 }
 
+/// The hint for the operator, of a token that nobody has signed.
+fn hint(denied: Denied, claims: &str) -> String {
+    let token = format!("{}.{}.", encode(r#"{"alg":"HS256","kid":"k1"}"#), encode(claims));
+    crate::keys::verifier::hint::of(&denied, &token, &key(), NOW)
+}
+
+#[test]
+fn a_hint_says_what_the_token_has_instead_in_a_bounded_line() {
+    for (denied, claims, words) in [
+        (Denied::Expired, r#"{"exp":1699999960}"#, "it expired 40 s ago"),
+        (Denied::Expired, r#"{"exp":1699000000}"#, "it expired 12 days ago"),
+        (Denied::NotYet, r#"{"nbf":1700000300}"#, "it is valid only 5 min from now: the clock of its issuer"),
+        (Denied::NotYet, r#"{"nbf":1700000000000}"#, "its nbf is in milliseconds"),
+        (Denied::Audience, r#"{"aud":["a","b"]}"#, r#"its aud is ["a","b"], and has to be "peerjs""#),
+        (
+            Denied::Claims,
+            r#"{"exp":"1700000060"}"#,
+            r#"its exp is a text: "1700000060", and has to be a number"#,
+        ),
+        (Denied::Claims, r#"{"exp":null}"#, "its exp is empty: null"),
+        (Denied::Claims, r#"{"exp":1,"aud":["peerjs",1]}"#, "its aud is a list: "),
+        (Denied::Claims, r#"{"exp":1,"sub":7}"#, "its sub is a number: 7"),
+        (Denied::Claims, r#"[]"#, "JSON object"),
+        (Denied::UnknownKeyId, "{}", r#"its kid is "k1""#),
+        (Denied::Subject, r#"{"sub":"a\u202eb\n"}"#, r#"its sub is "a\u202eb\n""#),
+    ] {
+        let hint = hint(denied, claims);
+        assert!(hint.contains(words), "{claims}: {hint}");
+    }
+    let long = format!(r#"{{"sub":"{}"}}"#, "x".repeat(5000));
+    assert!(hint(Denied::Subject, &long).len() < 100);
+    // Garbage of a stranger.
+    for token in ["", "..", "a.b.c", "%.%.%"] {
+        let hint = crate::keys::verifier::hint::of(&Denied::Expired, token, &key(), NOW);
+        assert!(hint.contains("ago"), "{hint}");
+    }
+}
+
+#[test]
+fn claims_that_are_surely_wrong_are_found_in_valid_tokens() {
+    let odd = |claims: Value| serde_json::from_value::<Claims>(claims).unwrap().odd(NOW);
+    assert_eq!(odd(json!({ "exp": NOW + 3600.0, "iat": NOW })), None);
+    assert_eq!(odd(json!({ "exp": NOW + 3600.0, "iat": NOW + 30.0 })), None, "clocks may differ");
+    assert_eq!(odd(json!({ "exp": NOW + 3600.0, "iat": "yesterday" })), None);
+    assert_eq!(odd(json!({ "exp": NOW + 3600.0, "iat": NOW + 31.0 })), Some(OddClaim::IssuedLater(31.0)));
+    assert_eq!(odd(json!({ "exp": NOW * 1000.0 })), Some(OddClaim::ExpiryInMilliseconds));
+    // In the year 3000, as somebody may write who wants no end.
+    assert_eq!(odd(json!({ "exp": 32_503_680_000_u64 })), None);
+}
+
 proptest! {
     #[test]
     fn a_token_allows_what_it_says_and_nothing_else(

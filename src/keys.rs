@@ -63,6 +63,10 @@ pub trait KeyStore: Send + Sync {
     /// Removes the registered keys that were unused since `before`, in seconds since 1970, and returns them. Keys
     /// that were never used count from their creation.
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError>;
+    /// True if other processes may change the keys.
+    fn is_shared(&self) -> bool {
+        true
+    }
     /// A number that changes whenever this or another process adds, changes or removes a key. Must be cheap: it is
     /// called twice a second.
     fn version(&self) -> Result<u64, KeyError>;

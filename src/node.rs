@@ -3,6 +3,7 @@
 mod app;
 mod everywhere;
 mod listings;
+mod lookout;
 mod tenant;
 
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ use crate::router::{Backlog, Cluster, ExpireNotice, PeerHandle, Realm, Routed, R
 use crate::wire::{ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId, RealmKind};
 use app::AppMessages;
 use listings::Listings;
+use lookout::Lookout;
 use tenant::ActiveTenants;
 
 pub use app::AppMessage;
@@ -50,6 +52,7 @@ pub struct Node {
     on_message: Vec<OnMessage>,
     on_text: Vec<OnText>,
     app: OnceLock<AppMessages>,
+    lookout: OnceLock<Arc<Lookout>>,
     /// Wrong guesses at room codes.
     pub(crate) wrong_codes: GuessLimiter,
     /// Bytes of unfinished messages of all connections.
@@ -117,6 +120,7 @@ impl Node {
             on_message: Vec::new(),
             on_text: Vec::new(),
             app: OnceLock::new(),
+            lookout: OnceLock::new(),
             wrong_codes: GuessLimiter::new(Limit::WrongRoomCodes),
             sessions: AtomicUsize::new(0),
         }
@@ -275,6 +279,19 @@ impl Node {
     /// The tenant of a key, if there is such a key.
     pub fn tenant(&self, key: &str) -> Option<Arc<Tenant>> {
         self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
+    }
+
+    /// The tenant of a key that a client names. If there is none, the store is looked at again first.
+    pub(crate) async fn tenant_of_client(&self, key: &str) -> Option<Arc<Tenant>> {
+        if let (None, Some(lookout)) = (self.tenant(key), self.lookout.get()) {
+            lookout.wait_for_next().await;
+        }
+        self.tenant(key)
+    }
+
+    /// Lets clients with unknown keys wait for looks at the store, which the caller makes from now on.
+    pub(crate) fn look_out(&self) -> Arc<Lookout> {
+        Arc::clone(self.lookout.get_or_init(Arc::default))
     }
 
     /// The active configuration.

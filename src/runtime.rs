@@ -38,7 +38,6 @@ use crate::threads::caught;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
 use crate::wire::{CloseReason, PeerId};
-use background::KeyWatch;
 use mistakes::Mistakes;
 
 pub(crate) use background::repeat;
@@ -181,9 +180,7 @@ impl Runtime {
             let threads = runtime.events.threads();
             let interval = |runtime: &Runtime| runtime.config().limits.sweep_interval();
             background::repeat(threads, "sweeper", &runtime, interval, Runtime::sweep);
-            let mut watch = KeyWatch::default();
-            let look = move |runtime: &Runtime| watch.look(&runtime.admin);
-            background::repeat(threads, "key-watch", &runtime, |_| KeyWatch::INTERVAL, look);
+            background::watch_keys(&runtime);
         }
         runtime
     }

@@ -143,7 +143,7 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key: &str) -> HttpResponse {
     let Some(key) = decode(key) else { return bare(StatusCode::BAD_REQUEST) };
     let runtime = &mounted.runtime;
-    let policy = runtime.node.tenant(&key).map(|tenant| tenant.policy_full());
+    let policy = runtime.node.tenant_of_client(&key).await.map(|tenant| tenant.policy_full());
     match (route, policy) {
         (_, Some(policy)) if !peerjs::admits(mounted, policy.settings(), request) => {
             let Source { origin, address } = endpoint::source(runtime, request.head());

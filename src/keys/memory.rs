@@ -37,6 +37,10 @@ impl KeyStore for MemoryKeys {
         Ok(self.state.lock().keys.get(key).cloned())
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
         let mut state = self.state.lock();
         if most > 0 && state.keys.values().filter(|key| key.registered).count() >= most {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::keys::KeyError;
+use crate::runtime::Runtime;
 use crate::runtime::admin::Admin;
 use crate::threads::{Threads, caught};
 
@@ -28,6 +29,23 @@ pub(crate) fn repeat<T: Send + Sync + 'static>(
     });
 }
 
+/// Follows the store of keys until the owner is gone. Clients whose keys are unknown wait for its next look, if other processes
+/// may add keys.
+pub(super) fn watch_keys(runtime: &Arc<Runtime>) {
+    let (owner, mut watch) = (Arc::downgrade(runtime), KeyWatch::default());
+    let is_shared = runtime.admin.store.is_shared();
+    let lookout = if is_shared { runtime.node.look_out() } else { Arc::default() };
+    start(runtime.events.threads(), "key-watch", move || {
+        while owner.strong_count() > 0 {
+            lookout.wait(KeyWatch::INTERVAL);
+            if let Some(runtime) = owner.upgrade() {
+                watch.look(&runtime.admin);
+                lookout.end();
+            }
+        }
+    });
+}
+
 /// Starts a thread without which the server cannot go on.
 pub(super) fn start(threads: &Threads, name: &str, work: impl FnMut() + Send + 'static) {
     if let Err(error) = threads.keep(name, work) {
@@ -40,19 +58,20 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Activates changes of the store, and stores which keys were used.
 #[derive(Default)]
-pub(super) struct KeyWatch {
+struct KeyWatch {
     version: Option<u64>,
-    until_housekeeping: Duration,
+    /// The time of the last housekeeping.
+    kept_house: Option<Instant>,
     /// The last time failed, so the log has the reason.
     has_failed: bool,
 }
 
 impl KeyWatch {
-    /// Interval between calls of [`look`](Self::look).
-    pub(super) const INTERVAL: Duration = Duration::from_millis(500);
+    /// Longest interval between calls of [`look`](Self::look).
+    const INTERVAL: Duration = Duration::from_millis(500);
 
     /// Logs the first of failures that follow each other.
-    pub(super) fn look(&mut self, admin: &Admin) {
+    fn look(&mut self, admin: &Admin) {
         // The store may be an embedding program's.
         let looked = caught(|| self.try_to_look(admin));
         let looked = looked.unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
@@ -65,9 +84,8 @@ impl KeyWatch {
     }
 
     fn try_to_look(&mut self, admin: &Admin) -> Result<(), KeyError> {
-        self.until_housekeeping = self.until_housekeeping.saturating_sub(Self::INTERVAL);
-        if self.until_housekeeping.is_zero() {
-            self.until_housekeeping = HOUSEKEEPING_INTERVAL;
+        if self.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
+            self.kept_house = Some(Instant::now());
             admin.keep_house()?;
         }
         let version = Some(admin.store.version()?);

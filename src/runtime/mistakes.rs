@@ -352,7 +352,12 @@ fn hint_for_key(asked: &ApiKey, keys: &[Key]) -> String {
     let edits = |key: &&&str| strsim::osa_distance(&key.to_lowercase(), &asked.to_lowercase());
     let near = enabled.iter().min_by_key(edits).filter(|key| edits(key) <= MAX_EDITS);
     match (enabled.as_slice(), near) {
-        _ if keys.iter().any(|key| key.key.as_str() == asked) => "that key is disabled".to_owned(),
+        _ if keys.iter().any(|key| key.key.as_str() == asked && !key.settings.enabled) => {
+            "that key is disabled".to_owned()
+        }
+        _ if enabled.contains(&asked) => {
+            "that key became active a moment later, so the client may come again".to_owned()
+        }
         ([], _) => "there is no active key: `peerbroker keys add` makes one".to_owned(),
         ([only], _) => format!("the key here is {}", shown(only)),
         (_, Some(near)) => format!("did it mean {}?", shown(near)),
@@ -462,6 +467,7 @@ mod tests {
         assert_eq!(hint("nothing alike", &[key("peerjs", true)]), r#"the key here is "peerjs""#);
         assert_eq!(hint("My-Gmae", &game()), r#"did it mean "my-game"?"#);
         assert_eq!(hint("old", &game()), "that key is disabled");
+        assert!(hint("my-game", &game()).starts_with("that key became active a moment later"));
         assert!(hint("peerjs", &game()).starts_with("does the page pass no `key`?"));
         assert_eq!(hint("nothing alike", &game()), "`peerbroker keys list` shows the keys");
         assert!(hint("peerjs", &[]).starts_with("there is no active key"));

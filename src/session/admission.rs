@@ -117,8 +117,8 @@ impl Rejection {
 }
 
 /// The tenant of a key that may be used from an origin.
-pub(super) fn tenant(node: &Node, key: &ApiKey, origin: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
-    let tenant = node.tenant(key.as_str()).ok_or(Refusal::InvalidKey)?;
+pub(super) async fn tenant(node: &Node, key: &ApiKey, origin: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
+    let tenant = node.tenant_of_client(key.as_str()).await.ok_or(Refusal::InvalidKey)?;
     if !tenant.policy().settings().admits(origin) {
         return Err(Refusal::ForeignOrigin);
     }

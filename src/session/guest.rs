@@ -118,13 +118,13 @@ impl Seat {
 }
 
 /// Decides on a client, which gets a fresh id. The key is the one in the query, or that of the root.
-fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
+async fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
     let [key] = values(query, ["key"]);
     let key = match &*key {
         "" => node.config().load().root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };
-    let tenant = tenant(node, &key, source.origin.as_deref())?;
+    let tenant = tenant(node, &key, source.origin.as_deref()).await?;
     let policy = tenant.policy();
     if policy.settings().auth != Auth::None {
         // These dialects have no way to prove an identity.
@@ -163,7 +163,8 @@ fn random() -> String {
 
 impl ProtocolHandler for Guest {
     async fn enter(node: &Node, query: &str, source: &Source) -> Result<(Entry, Self), Rejection> {
-        admit(node, query, source).map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
+        let admitted = admit(node, query, source).await;
+        admitted.map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
     }
 
     fn messages_per_second(&self) -> u32 {

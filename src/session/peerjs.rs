@@ -51,7 +51,7 @@ pub(super) async fn admit(
 ) -> Result<(Entry, PeerJs), Refusal> {
     let Source { origin, address } = source;
     let origin = origin.as_deref();
-    let tenant = tenant(node, &key, origin)?;
+    let tenant = tenant(node, &key, origin).await?;
     let policy = tenant.policy_full();
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let verified = policy.verify(&claimant).await;

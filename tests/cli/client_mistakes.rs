@@ -5,10 +5,14 @@ use std::net::TcpStream;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use peerbroker::keys::sqlite::SqliteKeys;
+use peerbroker::keys::{Change, Key, KeyStore as _, Settings};
+use peerbroker::wire::ApiKey;
 use rustls::ClientConnection;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
+use testkit::wait::wait_until;
 
 use crate::directory::Directory;
 use crate::http_client::TIMEOUT;
@@ -169,6 +173,28 @@ fn a_token_that_is_refused_or_odd_is_logged_with_the_reason() {
         );
         assert!(line.contains(detail), "{detail}: {line}");
         assert!(!log.concat().contains(token.as_str()), "{log:#?}");
+    }
+}
+
+/// A key that another process adds, and a client that comes at once.
+#[test]
+fn a_key_is_active_for_a_client_that_comes_in_the_moment_after_it_was_added() {
+    let directory = Directory::new();
+    let data = directory.arg("data");
+    let program = Program::start(&["--data_dir", &data]);
+    let store = SqliteKeys::open(data.as_ref()).unwrap();
+    for number in 0..5 {
+        let key = format!("key-{number}");
+        store.add(Key::new(ApiKey::parse(&key).ok(), "", Settings::default())).unwrap();
+        program.connect(&format!("/peerjs?key={key}&id=a&token=t")).expect_open();
+        let key = ApiKey::parse(&key).unwrap();
+        store.change(&key, Change { enabled: Some(false), ..Change::default() }).unwrap();
+        wait_until("the key is disabled", || {
+            let answer = program.get(&format!("/{key}/id"));
+            answer.header("x-peerbroker-key").is_some()
+        });
+        store.change(&key, Change { enabled: Some(true), ..Change::default() }).unwrap();
+        program.connect(&format!("/peerjs?key={key}&id=b&token=t")).expect_open();
     }
 }
 

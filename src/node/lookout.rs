@@ -1,0 +1,62 @@
+//! A client whose key is unknown waits until the store of keys was looked at again: another process may have added the key a
+//! moment ago.
+
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Pause between two looks. All clients that come meanwhile share the next one, so guesses of keys cost the store ten looks a
+/// second at most.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Time for which a client waits if the store does not answer.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// The looks of one thread at the store.
+#[derive(Default)]
+pub(crate) struct Lookout {
+    state: Mutex<State>,
+    wanted: Condvar,
+    /// The number of the last look that has ended.
+    ended: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    is_wanted: bool,
+    /// The number of the last look that has begun.
+    begun: u64,
+}
+
+impl Lookout {
+    /// Waits for the end of a look that begins later.
+    pub(super) async fn wait_for_next(&self) {
+        let mut ended = self.ended.subscribe();
+        let begun = {
+            let mut state = self.state.lock();
+            state.is_wanted = true;
+            state.begun
+        };
+        self.wanted.notify_one();
+        // Without an answer in time, the key is unknown.
+        let _ = timeout(LONGEST, ended.wait_for(|number| *number > begun)).await;
+    }
+
+    /// Waits for an interval, or until a client wants a look. Then one begins.
+    pub(crate) fn wait(&self, interval: Duration) {
+        thread::sleep(PAUSE);
+        let mut state = self.state.lock();
+        let rest = interval.saturating_sub(PAUSE);
+        self.wanted.wait_while_for(&mut state, |state| !state.is_wanted, rest);
+        state.is_wanted = false;
+        state.begun += 1;
+    }
+
+    /// The look has ended, and what it found is active.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(self.state.lock().begun);
+    }
+}

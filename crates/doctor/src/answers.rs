@@ -4,11 +4,12 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use super::http::{NoAnswer, Response, Server};
-use super::report::{Finding, failed, ok, skipped, warning};
+use super::http::{NoAnswer, Response, Server, header, shown};
+use super::report::Finding;
+use super::target::Target;
 
 /// Paths that tutorials and set-ups use.
-const USUAL_PATHS: &[&str] = &["/", "/peerjs/", "/myapp/", "/peerbroker/", "/broker/"];
+const USUAL_PATHS: [&str; 5] = ["/", "/peerjs/", "/myapp/", "/peerbroker/", "/broker/"];
 /// In the JSON of every broker at its path.
 const ABOUT: &str = "\"PeerJS Server\"";
 /// The header of an id that a peerbroker gives at a wrong path.
@@ -42,12 +43,11 @@ impl Told {
         let (_, text) = text.split_once("This is a peerbroker")?;
         let (_, options) = text.split_once("new Peer(")?;
         let (_, port) = options.split_once(" port: ")?;
-        let digits = port.split(|c: char| !c.is_ascii_digit()).next()?;
         Some(Told {
             path: quoted(text, "Its path is ")?,
             key: quoted(text, "its key is "),
             host: quoted(options, "host: ")?,
-            port: digits.parse().ok()?,
+            port: port.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?,
             secure: options.contains("secure: true"),
         })
     }
@@ -61,21 +61,22 @@ fn quoted(text: &str, word: &str) -> Option<String> {
 
 /// Asks the server if it serves; without a scheme in the URL, also over TLS.
 pub(super) async fn health(server: &Server) -> Finding {
-    let mut found = None;
+    let mut found = String::new();
     for secure in server.target.secure.map_or(vec![false, true], |secure| vec![secure]) {
         match (Server { secure, ..server.clone() }).get("/healthz").await {
-            Ok(answer) if answer.status == StatusCode::OK => return ok("the server serves"),
-            Ok(answer) => found = Some(format!("/healthz answers {}", answer.shown())),
-            Err(error) => found = found.or_else(|| Some(error.to_string())),
+            Ok(answer) if answer.status() == StatusCode::OK => return ok!("the server serves"),
+            Ok(answer) => found = format!("/healthz answers {}", shown(&answer)),
+            Err(error) if found.is_empty() => found = error.to_string(),
+            Err(_) => {}
         }
     }
-    failed(found.unwrap_or_default(), "Look at the log of the server.")
+    failed!("{found}" => "Look at the log of the server.")
 }
 
 /// The server's text for a GET of the WebSocket's path, which names the URL for clients.
 pub(super) async fn told(server: &Server) -> Option<Told> {
-    let answer = server.get(&server.path("peerjs")).await.ok()?;
-    Told::read(&answer.body)
+    let answer = server.get(&server.target.socket_path()).await.ok()?;
+    Told::read(answer.body())
 }
 
 /// Checks if a broker answers at the given path, and tries others if not. `answer` is the response to the request for an id. Returns
@@ -84,31 +85,25 @@ pub(super) async fn path(server: Server, answer: Response) -> Result<(Finding, (
     let asked = &server.target.path;
     if is_of_broker(&answer) {
         let page = server.get(asked).await;
-        let found = if page.is_ok_and(|page| page.body.contains(ABOUT)) {
-            format!("a PeerJS broker answers at the path {asked}")
+        let finding = if page.is_ok_and(|page| page.body().contains(ABOUT)) {
+            ok!("a PeerJS broker answers at the path {asked}")
         } else {
-            format!(
+            ok!(
                 "a PeerJS broker answers below the path {asked}; {asked} itself shows something else, which clients do not need"
             )
         };
-        return Ok((ok(found), (server, answer)));
+        return Ok((finding, (server, answer)));
     }
-    let told = told_path(&answer);
-    let usual = USUAL_PATHS.iter().map(|path| (*path).to_owned());
-    for path in told.into_iter().chain(usual).filter(|path| path != asked) {
-        let mut other = server.clone();
-        other.target.path.clone_from(&path);
+    let usual = USUAL_PATHS.map(str::to_owned);
+    for path in told_path(&answer).into_iter().chain(usual).filter(|path| path != asked) {
+        let other = Server { target: Target { path, ..server.target.clone() }, ..server.clone() };
         let Ok(answer) = other.get(&other.path_of_key("id")).await else { continue };
         if is_of_broker(&answer) {
+            let path = &other.target.path;
             // A URL without a path does not mean that the broker should be at /.
-            let or = match &**asked {
-                "/" => String::new(),
-                _ => format!(", or start the broker with --path {asked}"),
-            };
-            let finding = failed(
-                format!("no broker answers at the path {asked}, but one does at {path}"),
-                format!("Set path: '{path}' in the client's options{or}. The next checks use {path}."),
-            );
+            let or = if asked == "/" { "" } else { &format!(", or start the broker with --path {asked}") };
+            let finding = failed!("no broker answers at the path {asked}, but one does at {path}" =>
+                "Set path: '{path}' in the client's options{or}. The next checks use {path}.");
             return Ok((finding, (other, answer)));
         }
     }
@@ -116,118 +111,90 @@ pub(super) async fn path(server: Server, answer: Response) -> Result<(Finding, (
 }
 
 fn no_broker(server: &Server, answer: &Response) -> Finding {
-    let (path, mount, shown) = (server.path_of_key("id"), &server.target.path, answer.shown());
+    let (path, mount, shown) = (server.path_of_key("id"), &server.target.path, shown(answer));
     if let Some(own) = told_path(answer) {
-        return failed(
-            format!(
-                "a broker answers {path}, but its path is {own}, and nothing that is sent there arrives there"
-            ),
-            "The proxy in front changes the path: have it pass the path unchanged (nginx: no / behind the port in proxy_pass). docs/PROXY.md.",
-        );
+        return failed!(
+            "a broker answers {path}, but its path is {own}, and nothing that is sent there arrives there" =>
+            "The proxy in front changes the path: have it pass the path unchanged (nginx: no / behind the port in proxy_pass). \
+             docs/PROXY.md.");
     }
     // Only the API answers with a problem (RFC 9457).
-    if answer.header("content-type").starts_with("application/problem+json") {
-        return failed(
-            format!("port {} is that of the broker's API, not the one for clients", server.target.port),
-            "Give the doctor the port of --port, which is 9000 by default. --ops_port is for operators only.",
-        );
+    if header(answer, "content-type").starts_with("application/problem+json") {
+        return failed!("port {} is that of the broker's API, not the one for clients", server.target.port =>
+            "Give the doctor the port of --port, which is 9000 by default. --ops_port is for operators only.");
     }
-    match answer.status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed(
-            format!("a proxy answers {path} with {shown}: it does not reach the broker"),
+    match answer.status() {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed!(
+            "a proxy answers {path} with {shown}: it does not reach the broker" =>
             "Check that the broker runs, and that the proxy leads to its host and port (nginx: proxy_pass; the log of the proxy says \
-             what fails). In containers, 127.0.0.1 is the proxy's own container.",
-        ),
-        status if status.is_redirection() => failed(
-            format!("{path} is redirected to {}", answer.header("location")),
-            "Use that address in clients and here. WebSockets do not follow redirects.",
-        ),
-        StatusCode::UNAUTHORIZED => failed(
-            format!("a proxy wants a password for {path}"),
-            "Leave the broker's path out of the password protection: PeerJS cannot send one.",
-        ),
-        status if status.is_success() || answer.body.trim_start().starts_with('<') => failed(
-            format!("another site answers {path} with {shown}, not a PeerJS broker"),
-            format!(
-                "Check the host and the port. If a proxy or a web server is there, have it pass {mount} on to the broker."
-            ),
-        ),
-        _ => failed(
-            format!("no PeerJS broker answers at {mount}, nor at the usual paths: {path} gives {shown}"),
-            "Check host, port and path. The broker prints its path when it starts.",
-        ),
+             what fails). In containers, 127.0.0.1 is the proxy's own container."),
+        status if status.is_redirection() => {
+            failed!("{path} is redirected to {}", header(answer, "location") =>
+            "Use that address in clients and here. WebSockets do not follow redirects.")
+        }
+        StatusCode::UNAUTHORIZED => failed!("a proxy wants a password for {path}" =>
+            "Leave the broker's path out of the password protection: PeerJS cannot send one."),
+        status if status.is_success() || answer.body().trim_start().starts_with('<') => failed!(
+            "another site answers {path} with {shown}, not a PeerJS broker" =>
+            "Check the host and the port. If a proxy or a web server is there, have it pass {mount} on to the broker."),
+        _ => failed!("no PeerJS broker answers at {mount}, nor at the usual paths: {path} gives {shown}" =>
+            "Check host, port and path. The broker prints its path when it starts."),
     }
 }
 
 /// The path of a peerbroker, in its answer to a request for an id at another path.
 fn told_path(answer: &Response) -> Option<String> {
-    match answer.header(RIGHT_PATH) {
-        "" => Told::read(&answer.body).map(|told| told.path),
+    match header(answer, RIGHT_PATH) {
+        "" => Told::read(answer.body()).map(|told| told.path),
         path => Some(path.to_owned()),
     }
 }
 
 /// True if an answer to the question for an id is that of a broker at this path: an id, or the refusal of a page.
 fn is_of_broker(answer: &Response) -> bool {
-    if !answer.header(RIGHT_PATH).is_empty() {
-        return false;
-    }
-    let body = answer.body.trim();
+    let body = answer.body().trim();
     let is_word = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '<' | '{' | '[');
-    match answer.status {
-        StatusCode::OK => (1..=MAX_ID_BYTES).contains(&body.len()) && body.chars().all(is_word),
-        StatusCode::FORBIDDEN => body == "Forbidden",
-        _ => false,
-    }
+    header(answer, RIGHT_PATH).is_empty()
+        && match answer.status() {
+            StatusCode::OK => (1..=MAX_ID_BYTES).contains(&body.len()) && body.chars().all(is_word),
+            status => status == StatusCode::FORBIDDEN && body == "Forbidden",
+        }
 }
 
 /// Compares the clocks, right after an answer.
 pub(super) fn clock(answer: &Response) -> Finding {
-    let Ok(theirs) = rfc2822::DateTimeParser::new().parse_timestamp(answer.header("date")) else {
-        return skipped("the server does not say its time");
+    let Ok(theirs) = rfc2822::DateTimeParser::new().parse_timestamp(header(answer, "date")) else {
+        return skipped!("the server does not say its time");
     };
     let (ours, theirs) = (Timestamp::now().as_second(), theirs.as_second());
     let (apart, which) = (theirs.abs_diff(ours), if theirs > ours { "ahead of" } else { "behind" });
     if apart <= MAX_SKEW {
-        return ok("the clocks of the server and of this machine agree");
+        return ok!("the clocks of the server and of this machine agree");
     }
-    warning(
-        format!("the server's clock is {apart} s {which} the one of this machine"),
-        "Set the wrong one with NTP (timedatectl set-ntp true). Credentials of TURN, tokens and certificates depend on the time.",
-    )
+    warning!("the server's clock is {apart} s {which} the one of this machine" =>
+        "Set the wrong one with NTP (timedatectl set-ntp true). Credentials of TURN, tokens and certificates depend on the time.")
 }
 
 /// Checks if the server has the key. `answer` is that to the question for an id.
 pub(super) fn key(server: &Server, answer: &Response, told: Option<&Told>) -> Finding {
     let key = &server.target.key;
+    let own = match told {
+        Some(Told { key: Some(own), .. }) => format!("Its built-in key is '{own}'. "),
+        Some(_) => "It has no built-in key. ".to_owned(),
+        None => String::new(),
+    };
     match (&server.origin, told) {
-        (Some(origin), _) if answer.status == StatusCode::FORBIDDEN => failed(
-            format!(
-                "pages of {origin} may not use the key '{key}': they get 403, and PeerJS reports a server error"
-            ),
-            format!(
-                "Add the page: peerbroker keys set {key} --origin {origin} (with the key's other origins)."
-            ),
-        ),
-        (None, _) if answer.status == StatusCode::FORBIDDEN => failed(
-            format!("the key '{key}' is for pages of certain origins only"),
-            "Run the doctor with --origin and the address of your page.",
-        ),
-        _ if answer.header("x-peerbroker-key") == "unknown" => {
-            let own = match told {
-                Some(Told { key: Some(own), .. }) => format!("Its built-in key is '{own}'. "),
-                Some(_) => "It has no built-in key. ".to_owned(),
-                None => String::new(),
-            };
-            failed(
-                format!("the server has no key '{key}', or it is disabled"),
-                format!(
-                    "{own}Give the key of your client with --key; `peerbroker keys list` shows the stored ones."
-                ),
-            )
-        }
-        (_, Some(_)) => ok(format!("the server has the key '{key}'")),
-        (_, None) => skipped("this server says only to a WebSocket whether it has the key"),
+        (Some(origin), _) if answer.status() == StatusCode::FORBIDDEN => failed!(
+            "pages of {origin} may not use the key '{key}': they get 403, and PeerJS reports a server error" =>
+            "Add the page: peerbroker keys set {key} --origin {origin} (with the key's other origins)."),
+        (None, _) if answer.status() == StatusCode::FORBIDDEN => failed!(
+            "the key '{key}' is for pages of certain origins only" =>
+            "Run the doctor with --origin and the address of your page."),
+        _ if header(answer, "x-peerbroker-key") == "unknown" => failed!(
+            "the server has no key '{key}', or it is disabled" =>
+            "{own}Give the key of your client with --key; `peerbroker keys list` shows the stored ones."),
+        (_, Some(_)) => ok!("the server has the key '{key}'"),
+        (_, None) => skipped!("this server says only to a WebSocket whether it has the key"),
     }
 }
 
@@ -241,69 +208,54 @@ pub(super) async fn cors(server: &Server, mut answer: Response) -> Result<Findin
             (ANY_PAGE, "pages of any origin".to_owned())
         }
     };
-    let allowed = answer.headers.get_all("access-control-allow-origin").iter();
+    let allowed = answer.headers().get_all("access-control-allow-origin").iter();
     let allowed: Vec<&str> = allowed.filter_map(|value| value.to_str().ok()).collect();
     Ok(match allowed.as_slice() {
-        [one] if *one == "*" || *one == page => ok(format!("{pages} may read the answers")),
-        [_, _, ..] => failed(
-            "the answer has Access-Control-Allow-Origin twice, so browsers refuse it",
-            "The broker sets this header. Take it out of the proxy in front (nginx: add_header).",
-        ),
+        [one] if *one == "*" || *one == page => ok!("{pages} may read the answers"),
+        [_, _, ..] => failed!("the answer has Access-Control-Allow-Origin twice, so browsers refuse it" =>
+            "The broker sets this header. Take it out of the proxy in front (nginx: add_header)."),
         _ if server.origin.is_none() => {
-            skipped("only pages of certain origins may use the server: name yours with --origin to check it")
+            skipped!("only pages of certain origins may use the server: name yours with --origin to check it")
         }
-        _ => failed(
-            format!("browsers do not let {pages} read the answers: their console has an error about CORS"),
-            format!(
-                "Start the broker with --cors {page} beside its other origins. A proxy must not remove the header."
-            ),
-        ),
+        _ => failed!("browsers do not let {pages} read the answers: their console has an error about CORS" =>
+            "Start the broker with --cors {page} beside its other origins. A proxy must not remove the header."),
     })
 }
 
 /// Checks if the server knows under which address clients reach it.
 pub(super) fn proxy(server: &Server, told: Option<&Told>) -> Finding {
     let Some(Told { host, port, secure, .. }) = told else {
-        return skipped("only a peerbroker tells under which address clients reach it");
+        return skipped!("only a peerbroker tells under which address clients reach it");
     };
-    let bare_host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_host = bare_host.eq_ignore_ascii_case(&server.target.host);
-    let is_scheme = *secure == server.secure;
-    if is_host && is_scheme && *port == server.target.port {
-        return ok("the server knows the address under which clients reach it");
-    }
-    let header = match (is_host, is_scheme) {
+    let is_host = host.trim_matches(['[', ']']).eq_ignore_ascii_case(&server.target.host);
+    let header = match (is_host, *secure == server.secure) {
+        (true, true) if *port == server.target.port => {
+            return ok!("the server knows the address under which clients reach it");
+        }
         (true, true) => "X-Forwarded-Host with the port",
         (true, false) => "X-Forwarded-Proto",
         (false, true) => "X-Forwarded-Host",
         (false, false) => "X-Forwarded-Host and X-Forwarded-Proto",
     };
     let scheme = if *secure { "https" } else { "http" };
-    warning(
-        format!(
-            "the server believes that clients reach it at {scheme}://{host}:{port}: so its pages and its peerjs.js lead there"
-        ),
-        format!(
-            "Start the broker with --proxied, and have the proxy in front set {header}, and X-Forwarded-For too: without it, all \
-             clients share the limits of one address (docs/PROXY.md)."
-        ),
-    )
+    warning!(
+        "the server believes that clients reach it at {scheme}://{host}:{port}: so its pages and its peerjs.js lead there" =>
+        "Start the broker with --proxied, and have the proxy in front set {header}, and X-Forwarded-For too: without it, all \
+         clients share the limits of one address (docs/PROXY.md).")
 }
 
 /// Checks if clients may list the ids of all peers. Two peers of ours are connected.
-pub(super) async fn discovery(server: &Server, ours: &[&str]) -> Result<Finding, Finding> {
+pub(super) async fn discovery(server: &Server, ours: [&String; 2]) -> Result<Finding, Finding> {
     let answer = server.get(&server.path_of_key("peers")).await?;
-    let ids: Option<Vec<String>> = serde_json::from_str(&answer.body).ok();
-    Ok(match (answer.status, ids) {
-        (StatusCode::OK, Some(ids)) if ours.iter().all(|id| ids.iter().any(|known| known == id)) => {
-            ok(format!("clients may list the ids of all peers of the key: {} now", ids.len()))
+    let ids: Option<Vec<String>> = serde_json::from_str(answer.body()).ok();
+    Ok(match (answer.status(), ids) {
+        (StatusCode::OK, Some(ids)) if ours.iter().all(|id| ids.contains(id)) => {
+            ok!("clients may list the ids of all peers of the key: {} now", ids.len())
         }
-        (StatusCode::OK, Some(_)) => warning(
-            "the list of peers lacks a peer that is connected",
-            "Several servers seem to be behind this address that do not know each other: make them a cluster (docs/CLUSTER.md).",
-        ),
-        (StatusCode::UNAUTHORIZED, _) => ok("off: clients cannot list the ids of other peers"),
-        _ => skipped(format!("the server has no list of peers ({})", answer.shown())),
+        (StatusCode::OK, Some(_)) => warning!("the list of peers lacks a peer that is connected" =>
+            "Several servers seem to be behind this address that do not know each other: make them a cluster (docs/CLUSTER.md)."),
+        (StatusCode::UNAUTHORIZED, _) => ok!("off: clients cannot list the ids of other peers"),
+        _ => skipped!("the server has no list of peers ({})", shown(&answer)),
     })
 }
 
@@ -314,29 +266,20 @@ pub(super) async fn acme(server: &Server, port: u16) -> Finding {
     http.address.set_port(port);
     (http.target.port, http.secure, http.origin) = (port, false, None);
     match http.get(CHALLENGE).await {
-        Ok(answer) if answer.body.trim() == UNKNOWN_CHALLENGE => failed(
-            format!("{FOUND}. Port {port} leads to it, as the ACME server needs it"),
+        Ok(answer) if answer.body().trim() == UNKNOWN_CHALLENGE => failed!(
+            "{FOUND}. Port {port} leads to it, as the ACME server needs it" =>
             "Wait for a minute. If nothing changes, the log of the broker says why the ACME server gives none, and so does \
-             certificate.error of GET /api/stats.",
-        ),
-        Ok(answer) => failed(
-            format!("{FOUND}. At port {port} another program answers the ACME server ({})", answer.shown()),
-            format!(
-                "Stop that program, or have it pass /.well-known/acme-challenge/ on to the broker's --acme_http_port. Or let port 443 \
-                 of {host} lead to the broker without a proxy that ends TLS."
-            ),
-        ),
-        Err(error @ NoAnswer::NotHttp(_)) => failed(
-            format!("{FOUND}. At port {port} {error}"),
-            format!("Let port {port} of {host} lead to the broker's --acme_http_port."),
-        ),
-        Err(error) => failed(
-            format!("{FOUND}. At port {port} {error}"),
-            format!(
-                "Open TCP port {port} of {host} to the internet in every firewall, and let it lead to the broker's --acme_http_port; or \
-                 let port 443 lead to the broker's --port. Check that DNS has the address of this machine."
-            ),
-        ),
+             certificate.error of GET /api/stats."),
+        Ok(answer) => {
+            failed!("{FOUND}. At port {port} another program answers the ACME server ({})", shown(&answer) =>
+            "Stop that program, or have it pass /.well-known/acme-challenge/ on to the broker's --acme_http_port. Or let port 443 of \
+             {host} lead to the broker without a proxy that ends TLS.")
+        }
+        Err(error @ NoAnswer::NotHttp(_)) => failed!("{FOUND}. At port {port} {error}" =>
+            "Let port {port} of {host} lead to the broker's --acme_http_port."),
+        Err(error) => failed!("{FOUND}. At port {port} {error}" =>
+            "Open TCP port {port} of {host} to the internet in every firewall, and let it lead to the broker's --acme_http_port; or \
+             let port 443 lead to the broker's --port. Check that DNS has the address of this machine."),
     }
 }
 

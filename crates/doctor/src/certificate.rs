@@ -14,7 +14,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::x509::X509Name;
 
 use super::DoctorFailed;
-use super::report::{Finding, Named, failed, ok, warning};
+use super::report::{Finding, Named};
 
 /// Most bytes of the file of authorities.
 const MAX_CA_BYTES: u64 = 1 << 20;
@@ -62,18 +62,21 @@ pub(super) fn is_provisional(chain: &[CertificateDer<'_>]) -> bool {
 /// The findings of a browser about a chain that a server of this name shows: issuer, name and dates.
 pub(super) fn judge(chain: &[CertificateDer<'_>], host: &str, trust: &Trust) -> Vec<Named> {
     let Some((first, others)) = chain.split_first() else {
-        return vec![("chain", failed("the server shows no certificate", "Give it one: docs/TLS.md."))];
+        return vec![("chain", failed!("the server shows no certificate" => "Give it one: docs/TLS.md."))];
     };
     let (Ok((_, parsed)), Ok(certificate)) = (parse_x509_certificate(first), EndEntityCert::try_from(first))
     else {
-        return vec![("chain", failed("the server's certificate cannot be read", "Make or copy it again."))];
+        return vec![(
+            "chain",
+            failed!("the server's certificate cannot be read" => "Make or copy it again."),
+        )];
     };
     let now = Timestamp::now().as_second();
     // An expired certificate still has an issuer, which may be wrong too.
     let (from, to) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
     let then = if to < from { now } else { now.clamp(from, to) };
     let chain = if trust.own.contains(first) {
-        ok("the certificate is that of --ca")
+        ok!("the certificate is that of --ca")
     } else {
         issuer(&certificate, &parsed, others, trust, then)
     };
@@ -88,11 +91,10 @@ fn issuer(
     then: i64,
 ) -> Finding {
     if parsed.subject() == parsed.issuer() {
-        return failed(
-            "the certificate is self-signed: browsers refuse it, and a WebSocket does not ask the user",
+        return failed!(
+            "the certificate is self-signed: browsers refuse it, and a WebSocket does not ask the user" =>
             "Get a certificate that browsers trust, for example with --acme. In a local network, make every device trust it \
-             (docs/TLS.md), and run the doctor with --ca.",
-        );
+             (docs/TLS.md), and run the doctor with --ca.");
     }
     let of = common_name(parsed.issuer());
     let last = others.last().and_then(|last| Some(parse_x509_certificate(last).ok()?.1));
@@ -100,59 +102,44 @@ fn issuer(
     let then = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(then).unwrap_or(0)));
     let (usage, all) = (KeyUsage::server_auth(), ALL_VERIFICATION_ALGS);
     match certificate.verify_for_usage(all, &trust.anchors, others, then, usage, None, None) {
-        Ok(_) => ok(format!("the certificate is from {of}, and its chain is complete")),
-        Err(_) if of.contains("(STAGING)") || root.contains("(STAGING)") => failed(
-            "the certificate is from the staging server of Let's Encrypt, which no browser trusts",
-            "Start the broker without --acme_directory (certbot: without --staging), so that it orders a real one.",
-        ),
-        Err(webpki::Error::UnknownIssuer) if others.is_empty() => failed(
-            format!(
-                "the server shows its own certificate alone; that of its issuer {of} is missing or not trusted"
-            ),
-            format!(
-                "Give the server the whole chain: with certbot that is fullchain.pem, not cert.pem. If {of} is an authority of your own, \
-                 every device has to trust it: run the doctor with --ca."
-            ),
-        ),
-        Err(webpki::Error::UnknownIssuer) => failed(
-            format!("the chain ends at {root}, which is not a public authority"),
-            format!(
-                "If {root} is an authority of your own, every device has to trust it: run the doctor with --ca. Otherwise get a \
-                 certificate from a public one, for example with --acme."
-            ),
-        ),
-        Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => failed(
-            "another certificate of the chain has expired, or is not valid yet",
-            "Give the server the chain that its authority has today: renew the certificate.",
-        ),
-        Err(error) => failed(
-            format!("the certificate cannot be used by a server ({error:?})"),
-            "Get another one, for example with --acme.",
-        ),
+        Ok(_) => ok!("the certificate is from {of}, and its chain is complete"),
+        Err(_) if of.contains("(STAGING)") || root.contains("(STAGING)") => failed!(
+            "the certificate is from the staging server of Let's Encrypt, which no browser trusts" =>
+            "Start the broker without --acme_directory (certbot: without --staging), so that it orders a real one."),
+        Err(webpki::Error::UnknownIssuer) if others.is_empty() => failed!(
+            "the server shows its own certificate alone; that of its issuer {of} is missing or not trusted" =>
+            "Give the server the whole chain: with certbot that is fullchain.pem, not cert.pem. If {of} is an authority of your own, \
+             every device has to trust it: run the doctor with --ca."),
+        Err(webpki::Error::UnknownIssuer) => {
+            failed!("the chain ends at {root}, which is not a public authority" =>
+            "If {root} is an authority of your own, every device has to trust it: run the doctor with --ca. Otherwise get a \
+             certificate from a public one, for example with --acme.")
+        }
+        Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => failed!(
+            "another certificate of the chain has expired, or is not valid yet" =>
+            "Give the server the chain that its authority has today: renew the certificate."),
+        Err(error) => failed!("the certificate cannot be used by a server ({error:?})" =>
+            "Get another one, for example with --acme."),
     }
 }
 
 fn name(certificate: &EndEntityCert<'_>, host: &str) -> Finding {
     let Ok(name) = ServerName::try_from(host) else {
-        return failed(format!("{host} is no name for a certificate"), "Use a host name or an address.");
+        return failed!("{host} is no name for a certificate" => "Use a host name or an address.");
     };
     match certificate.verify_is_valid_for_subject_name(&name) {
-        Ok(()) => ok(format!("the certificate is for {host}")),
+        Ok(()) => ok!("the certificate is for {host}"),
         Err(webpki::Error::CertNotValidForName(context)) if !context.presented.is_empty() => {
             // webpki writes `DnsName("example.org")` and `IpAddress(192.0.2.1)`.
             let bare = |name: &String| {
                 name.split_once('(').map_or(&**name, |(_, name)| name).trim_matches(['"', ')']).to_owned()
             };
-            let names: Vec<String> = context.presented.iter().map(bare).collect();
-            failed(
-                format!("the certificate is for {}, not for {host}", names.join(", ")),
-                format!("Use one of these names in clients, or get a certificate for {host}."),
-            )
+            let names = context.presented.iter().map(bare).collect::<Vec<_>>().join(", ");
+            failed!("the certificate is for {names}, not for {host}" =>
+                "Use one of these names in clients, or get a certificate for {host}.")
         }
-        Err(_) => failed(
-            "the certificate names no host (subjectAltName), so browsers refuse it",
-            format!("Make it again with '-addext subjectAltName=DNS:{host}' of openssl, or use --acme."),
-        ),
+        Err(_) => failed!("the certificate names no host (subjectAltName), so browsers refuse it" =>
+            "Make it again with '-addext subjectAltName=DNS:{host}' of openssl, or use --acme."),
     }
 }
 
@@ -161,23 +148,20 @@ fn dates(from: i64, to: i64, now: i64) -> Finding {
                          'certbot renew', and make sure that the server loads the new file.";
     let left = to.saturating_sub(now);
     let soon = SOON.min(to.saturating_sub(from) / 3);
+    let [first, last] = [from, to].map(|seconds| match Timestamp::from_second(seconds) {
+        Ok(time) => time.strftime("%Y-%m-%d").to_string(),
+        Err(_) => "?".to_owned(),
+    });
     if now < from {
-        failed(
-            format!("the certificate is not valid before {}", date(from)),
-            "Check the clock of this machine and that of the machine that made the certificate.",
-        )
+        failed!("the certificate is not valid before {first}" =>
+            "Check the clock of this machine and that of the machine that made the certificate.")
     } else if left < 0 {
-        failed(format!("the certificate has expired on {}", date(to)), RENEW)
+        failed!("the certificate has expired on {last}" => "{RENEW}")
     } else if left < soon {
-        warning(format!("the certificate expires soon, on {}", date(to)), RENEW)
+        warning!("the certificate expires soon, on {last}" => "{RENEW}")
     } else {
-        ok(format!("the certificate is valid until {}", date(to)))
+        ok!("the certificate is valid until {last}")
     }
-}
-
-fn date(seconds: i64) -> String {
-    Timestamp::from_second(seconds)
-        .map_or_else(|_| "?".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
 fn common_name(name: &X509Name<'_>) -> String {

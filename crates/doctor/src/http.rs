@@ -8,14 +8,13 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{self, HeaderMap};
-use hyper::{Request, StatusCode};
+use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::report::{Finding, failed};
+use super::report::Finding;
 use super::target::Target;
 use super::tls;
 
@@ -44,11 +43,7 @@ pub(super) struct Server {
 }
 
 /// The answer to a request.
-pub(super) struct Response {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
-}
+pub(super) type Response = hyper::Response<String>;
 
 /// The reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +59,7 @@ pub(super) enum NoAnswer {
 
 impl From<NoAnswer> for Finding {
     fn from(error: NoAnswer) -> Self {
-        failed(error.to_string(), "Run the doctor again.")
+        failed!("{error}" => "Run the doctor again.")
     }
 }
 
@@ -77,11 +72,6 @@ impl Server {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))
-    }
-
-    /// A path below the mount path.
-    pub(super) fn path(&self, below: &str) -> String {
-        format!("{}{below}", self.target.path)
     }
 
     /// The path of a resource of the key.
@@ -112,22 +102,19 @@ impl Server {
         tokio::spawn(connection);
         let (head, body) = sender.send_request(request.body(Empty::<Bytes>::new())?).await?.into_parts();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await?.to_bytes();
-        let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Response { status: head.status, headers: head.headers, body })
+        Ok(Response::from_parts(head, String::from_utf8_lossy(&body).into_owned()))
     }
 }
 
-impl Response {
-    /// The text of a header; empty if it is not there.
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
+/// The text of a header; empty if it is not there.
+pub(super) fn header<'a, B>(answer: &'a hyper::Response<B>, name: &str) -> &'a str {
+    answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
 
-    /// The status, and the program that sent it, as in `404 from nginx`.
-    pub(super) fn shown(&self) -> String {
-        match self.header("server") {
-            "" => self.status.as_u16().to_string(),
-            program => format!("{} from {program}", self.status.as_u16()),
-        }
+/// The status, and the program that sent it, as in `404 from nginx`.
+pub(super) fn shown(answer: &Response) -> String {
+    match (answer.status().as_u16(), header(answer, "server")) {
+        (status, "") => status.to_string(),
+        (status, program) => format!("{status} from {program}"),
     }
 }

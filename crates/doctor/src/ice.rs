@@ -1,18 +1,21 @@
 //! The STUN and TURN servers that the broker names: checks if clients can use them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::slice;
 
 use futures_util::future::join_all;
 use hyper::StatusCode;
 use jiff::Timestamp;
 use peerbroker_core::address::is_public;
 use serde::Deserialize;
+use serde_json::Value;
 use stun_types::message::LongTermCredentials;
+use url::Url;
 
 use super::certificate::{Trust, judge};
-use super::http::Server;
+use super::http::{Server, shown};
 use super::reach::resolve;
-use super::report::{Finding, Named, failed, ok, skipped, warning};
+use super::report::{Finding, Named};
 use super::stun::{Line, Transport, Trouble};
 
 /// Most servers that are asked.
@@ -27,16 +30,10 @@ struct Configuration {
 
 #[derive(Deserialize)]
 struct IceServer {
-    urls: Urls,
+    /// One text, or a list.
+    urls: Value,
     username: Option<String>,
     credential: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Urls {
-    One(String),
-    Many(Vec<String>),
 }
 
 /// One URL of a STUN or TURN server (RFC 7064, RFC 7065).
@@ -57,38 +54,35 @@ pub(super) async fn ice(server: &Server, trust: &Trust) -> Vec<Named> {
     };
     let mut examined = Vec::new();
     for IceServer { urls, username, credential } in servers {
-        let urls = match urls {
-            Urls::One(url) => vec![url],
-            Urls::Many(urls) => urls,
-        };
         let credentials =
             username.zip(credential).map(|(username, password)| LongTermCredentials::new(username, password));
         let broker = server.address.ip();
-        examined.extend(urls.into_iter().map(|url| examine(url, credentials.clone(), trust, broker)));
+        let urls = urls.as_array().map_or(slice::from_ref(&urls), Vec::as_slice).iter();
+        let texts = urls.map(|url| url.as_str().map_or_else(|| url.to_string(), str::to_owned));
+        examined.extend(texts.map(|text| examine(text, credentials.clone(), trust, broker)));
     }
     examined.truncate(MAX_SERVERS);
-    let found = match examined.len() {
-        0 => "the server names no STUN or TURN server: calls between some networks need one (docs/CALLS.md)"
-            .to_owned(),
-        count => format!("the server names URLs of STUN and TURN servers: {count}"),
+    let ice = match examined.len() {
+        0 => ok!(
+            "the server names no STUN or TURN server: calls between some networks need one (docs/CALLS.md)"
+        ),
+        count => ok!("the server names URLs of STUN and TURN servers: {count}"),
     };
-    let mut findings = vec![("ice", ok(found))];
+    let mut findings = vec![("ice", ice)];
     findings.extend(join_all(examined).await);
     findings
 }
 
 async fn ice_servers(server: &Server) -> Result<Vec<IceServer>, Finding> {
     let answer = server.get(&server.path_of_key("ice")).await?;
-    match (answer.status, serde_json::from_str(&answer.body)) {
+    match (answer.status(), serde_json::from_str(answer.body())) {
         (StatusCode::OK, Ok(Configuration { servers })) => Ok(servers),
-        (StatusCode::FORBIDDEN, _) => Err(skipped("ICE servers are turned off for this key")),
+        (StatusCode::FORBIDDEN, _) => Err(skipped!("ICE servers are turned off for this key")),
         (StatusCode::NOT_FOUND, _) => {
-            Err(skipped("this server names no STUN or TURN servers: pages have to"))
+            Err(skipped!("this server names no STUN or TURN servers: pages have to"))
         }
-        _ => Err(failed(
-            format!("the list of STUN and TURN servers cannot be read ({})", answer.shown()),
-            "Open the URL of the broker with KEY/ice behind its path in a browser, and look at the log of the server and of its proxy.",
-        )),
+        _ => Err(failed!("the list of STUN and TURN servers cannot be read ({})", shown(&answer) =>
+            "Open the URL of the broker with KEY/ice behind its path in a browser, and look at the log of the server and of its proxy.")),
     }
 }
 
@@ -99,9 +93,9 @@ async fn examine(
     broker: IpAddr,
 ) -> Named {
     let Some(url) = IceUrl::parse(&text, credentials) else {
-        let found = format!("'{text}' is no URL of a STUN or TURN server");
-        let advice = "Correct --stun_url or --turn_url, as in turn:turn.example.org:3478?transport=udp.";
-        return ("ice", failed(found, advice));
+        let finding = failed!("'{text}' is no URL of a STUN or TURN server" =>
+            "Correct --stun_url or --turn_url, as in turn:turn.example.org:3478?transport=udp.");
+        return ("ice", finding);
     };
     let check = if url.is_turn { "turn" } else { "stun" };
     (check, url.examine(trust, broker).await.into())
@@ -109,50 +103,58 @@ async fn examine(
 
 impl IceUrl {
     fn parse(text: &str, credentials: Option<LongTermCredentials>) -> Option<Self> {
-        let (scheme, rest) = text.split_once(':')?;
-        let (is_turn, secure) = match scheme {
+        // With the slashes, it has the syntax of other URLs.
+        let url = Url::parse(&text.replacen(':', "://", 1)).ok()?;
+        let (is_turn, secure) = match url.scheme() {
             "stun" => (false, false),
             "stuns" => (false, true),
             "turn" => (true, false),
             "turns" => (true, true),
             _ => return None,
         };
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let transport = match (secure, query) {
-            (true, "" | "transport=tcp") => Transport::Tls,
-            (false, "" | "transport=udp") => Transport::Udp,
-            (false, "transport=tcp") => Transport::Tcp,
+        let transport = match (secure, url.query()) {
+            (true, None | Some("transport=tcp")) => Transport::Tls,
+            (false, None | Some("transport=udp")) => Transport::Udp,
+            (false, Some("transport=tcp")) => Transport::Tcp,
             _ => return None,
         };
-        let (host, port) = match place.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-            _ => (place, if secure { 5349 } else { 3478 }),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let text = text.to_owned();
-        (!host.is_empty()).then_some(IceUrl { text, credentials, is_turn, transport, host, port })
+        let host = url.host_str().filter(|host| !host.is_empty())?.trim_matches(['[', ']']).to_owned();
+        let port = url.port().unwrap_or(if secure { 5349 } else { 3478 });
+        Some(IceUrl { text: text.to_owned(), credentials, is_turn, transport, host, port })
     }
 
     async fn examine(&self, trust: &Trust, broker: IpAddr) -> Result<Finding, Finding> {
         let IceUrl { text, host, .. } = self;
-        let addresses = resolve(host, self.port).await.map_err(|why| {
-            let advice = format!("Check the spelling of {host}, or make a DNS record for it.");
-            failed(format!("{text}: {why}"), advice)
-        })?;
-        let is_allowed = |address: &SocketAddr| may_name(broker, address.ip());
-        if !addresses.iter().any(is_allowed) {
+        let addresses = resolve(host, self.port).await.map_err(
+            |why| failed!("{text}: {why}" => "Check the spelling of {host}, or make a DNS record for it."),
+        )?;
+        let is_allowed = |address: &&SocketAddr| may_name(broker, address.ip());
+        if !addresses.iter().any(|address| is_allowed(&address)) {
             let shown: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
-            return Err(failed(
-                format!("{text} is at {}, which only its own network reaches: not asked", shown.join(", ")),
-                "Name a server at a public address in the broker's flags, or examine the broker at its private address.",
-            ));
+            return Err(
+                failed!("{text} is at {}, which only its own network reaches: not asked", shown.join(", ") =>
+                "Name a server at a public address in the broker's flags (its own: --relay_public), or examine the broker at its \
+                 private address."),
+            );
         }
-        let mut trouble = Trouble::Silent;
+        let mut trouble = Trouble::NoRoute;
         // Browsers use any that works; two are usually one of each family.
-        for address in addresses.into_iter().filter(is_allowed).take(2) {
-            match self.ask(address, trust).await {
+        for address in addresses.iter().filter(is_allowed).take(2) {
+            match self.ask(*address, trust).await {
                 Ok(finding) => return Ok(finding),
-                Err(last) => trouble = last,
+                Err(Trouble::NoRoute) => {}
+                Err(last) => {
+                    let has_tcp = || async { Line::open(*address, host, Transport::Tcp).await.is_ok() };
+                    if self.transport == Transport::Udp && matches!(last, Trouble::Silent) && has_tcp().await
+                    {
+                        return Err(
+                            failed!("{text} does not answer, though TCP port {0} is open there", self.port =>
+                            "Open UDP port {0} too, in the firewall of its machine and in the security group of its provider: UDP \
+                             needs a rule of its own.", self.port),
+                        );
+                    }
+                    trouble = last;
+                }
             }
         }
         Err(self.explained(&trouble))
@@ -169,61 +171,45 @@ impl IceUrl {
         }
         if !self.is_turn {
             let mapped = line.bind().await?;
-            return Ok(ok(format!("{text} answers: it sees this machine at {}", mapped.ip())));
+            return Ok(ok!("{text} answers: it sees this machine at {}", mapped.ip()));
         }
         let Some(credentials) = self.credentials.clone() else {
-            let found = format!("{text} has no username and credential, which browsers demand");
-            return Ok(failed(found, "Set --turn_secret."));
+            return Ok(
+                failed!("{text} has no username and credential, which browsers demand" => "Set --turn_secret."),
+            );
         };
         let relayed = line.allocate(credentials).await?;
         if may_name(address.ip(), relayed.ip()) {
-            return Ok(ok(format!("{text} relays at {relayed}")));
+            return Ok(ok!("{text} relays at {relayed}"));
         }
-        Ok(warning(
-            format!("{text} relays at {}, which only its own network reaches", relayed.ip()),
-            "Tell the TURN server its public address (coturn: external-ip; the broker: --relay_public).",
-        ))
+        Ok(warning!("{text} relays at {}, which only its own network reaches", relayed.ip() =>
+            "Tell the TURN server its public address (coturn: external-ip; the broker: --relay_public)."))
     }
 
     fn explained(&self, trouble: &Trouble) -> Finding {
-        let IceUrl { text, port, .. } = self;
-        let protocol = if self.transport == Transport::Udp { "UDP" } else { "TCP" };
+        let (IceUrl { text, port, .. }, protocol) = (self, self.transport.protocol());
         match trouble {
-            Trouble::Silent => failed(
-                format!("{text} does not answer"),
-                format!(
-                    "Open {protocol} port {port} in every firewall before that server, and check that it listens there."
-                ),
-            ),
-            Trouble::Closed => failed(
-                format!("{text} is closed"),
-                format!(
-                    "Nothing listens at {protocol} port {port} there. Start the server, or correct its address in the broker's flags."
-                ),
-            ),
-            Trouble::Error { code: 401, .. } if self.credentials.as_ref().is_some_and(are_over) => failed(
-                format!("{text} refuses the credentials, which have ended already"),
-                "Set the clock of the broker's machine, and a longer --turn_ttl.",
-            ),
-            Trouble::Error { code: 401, .. } => failed(
-                format!("{text} refuses the credentials"),
-                "The broker's --turn_secret and the secret of the TURN server (coturn: use-auth-secret and static-auth-secret) must be the \
-                 same, and the clocks of both must be right.",
-            ),
-            Trouble::Error { code: code @ (486 | 508), reason } => failed(
-                format!("{text} is full ({code} {reason})"),
-                "Raise the limits of the TURN server (the broker: --turn_allocations and its likes; coturn: user-quota, total-quota), and \
-                 check that its ports are open.",
-            ),
-            Trouble::Error { code, reason } => {
-                failed(format!("{text} refuses ({code} {reason})"), "Look at the log of that server.")
+            Trouble::NoRoute => skipped!("this machine has no network to {text}"),
+            Trouble::Silent => failed!("{text} does not answer" =>
+                "Open {protocol} port {port} in every firewall before that server, and check that it listens there."),
+            Trouble::Closed => failed!("{text} is closed" =>
+                "Nothing listens at {protocol} port {port} there. Start the server, or correct its address in the broker's flags."),
+            Trouble::Error { code: 401, .. } if self.credentials.as_ref().is_some_and(are_over) => failed!(
+                "{text} refuses the credentials, which have ended already" =>
+                "Set the clock of the broker's machine, and a longer --turn_ttl."),
+            Trouble::Error { code: 401, .. } => failed!("{text} refuses the credentials" =>
+                "The broker's --turn_secret and the secret of the TURN server (coturn: use-auth-secret and static-auth-secret) must be \
+                 the same, and the clocks of both must be right."),
+            Trouble::Error { code: code @ (486 | 508), reason } => {
+                failed!("{text} is full ({code} {reason})" =>
+                "Raise the limits of the TURN server (the broker: --turn_allocations and its likes; coturn: user-quota, total-quota), \
+                 and check that its ports are open.")
             }
-            Trouble::Broken(error) => failed(
-                format!("{text} fails ({error})"),
-                format!(
-                    "Check that a STUN or TURN server listens at {protocol} port {port}, and not another program."
-                ),
-            ),
+            Trouble::Error { code, reason } => {
+                failed!("{text} refuses ({code} {reason})" => "Look at the log of that server.")
+            }
+            Trouble::Broken(error) => failed!("{text} fails ({error})" =>
+                "Check that a STUN or TURN server listens at {protocol} port {port}, and not another program."),
         }
     }
 }
@@ -290,10 +276,7 @@ mod tests {
         ] {
             let server = server.parse().unwrap();
             assert_eq!(may_name(public, server), is_asked, "{server}");
-            assert!(
-                may_name("127.0.0.1".parse().unwrap(), server)
-                    && may_name("fd00::2".parse().unwrap(), server)
-            );
+            assert!(["127.0.0.1", "fd00::2"].iter().all(|own| may_name(own.parse().unwrap(), server)));
         }
     }
 

@@ -7,13 +7,14 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+#[macro_use]
+mod report;
 mod answers;
 mod certificate;
 mod http;
 mod ice;
 mod peers;
 mod reach;
-mod report;
 mod socket;
 mod stun;
 mod target;
@@ -27,7 +28,7 @@ use certificate::Trust;
 use http::{NoAnswer, Response, Server};
 use hyper::StatusCode;
 use peerbroker_core::bounded_read::FileError;
-use report::{Finding, Report, failed, ok, skipped};
+use report::{Finding, Report};
 use socket::Socket;
 use target::Target;
 use tokio::runtime;
@@ -120,9 +121,9 @@ pub fn run(args: &Args, port: u16) -> Result<bool, DoctorFailed> {
     runtime.block_on(async {
         let time = TIMEOUT + Duration::from_secs(args.idle.unwrap_or(0));
         if timeout(time, examine(args, &target, origin, &trust, &mut report)).await.is_err() {
-            let found = format!("the checks are not done within {} s", time.as_secs());
-            let advice = "The server answers very slowly: look at its load and at the network.";
-            report.add("time", failed(found, advice));
+            let finding = failed!("the checks are not done within {} s", time.as_secs() =>
+                "The server answers very slowly: look at its load and at the network.");
+            report.add("time", finding);
         }
     });
     // Does not wait for a look-up that hangs in the system's resolver.
@@ -162,9 +163,7 @@ async fn examine(
         return None;
     }
     examine_peers(&server, report).await?;
-    for (check, finding) in ice::ice(&server, trust).await {
-        report.add(check, finding);
-    }
+    report.add_all(ice::ice(&server, trust).await);
     if let Some(seconds) = args.idle {
         report.say(&format!("Waiting for {seconds} s"));
         report.add("idle", peers::idle(&server, seconds).await);
@@ -182,13 +181,13 @@ async fn examine_tls(
     const WITHOUT: &str = "Pages from https:// cannot use a broker without TLS";
     let target = &server.target;
     if target.secure == Some(false) {
-        report.add("tls", skipped(format!("not with http://. {WITHOUT}")));
+        report.add("tls", skipped!("not with http://. {WITHOUT}"));
         return Some(false);
     }
     let (finding, chain) = match tls::examine(target, server.address).await {
         Ok(examined) => examined,
         Err(None) if target.secure.is_none() => {
-            report.add("tls", skipped(format!("the server does not use TLS here. {WITHOUT}")));
+            report.add("tls", skipped!("the server does not use TLS here. {WITHOUT}"));
             return Some(false);
         }
         Err(Some(failure)) => return report.take("tls", Err(failure)),
@@ -198,9 +197,7 @@ async fn examine_tls(
     if certificate::is_provisional(&chain) {
         report.add("acme", answers::acme(server, acme_http_port).await);
     } else {
-        for (check, finding) in certificate::judge(&chain, &target.host, trust) {
-            report.add(check, finding);
-        }
+        report.add_all(certificate::judge(&chain, &target.host, trust));
     }
     Some(true)
 }
@@ -209,19 +206,12 @@ async fn examine_tls(
 async fn speaks_no_tls(server: &Server) -> Finding {
     let Target { port, path, .. } = &server.target;
     if server.get(path).await.is_err() {
-        return failed(
-            format!("port {port} does not speak TLS"),
-            "Check that this is the port of the broker or of its proxy, and not that of another program.",
-        );
+        return failed!("port {port} does not speak TLS" =>
+            "Check that this is the port of the broker or of its proxy, and not that of another program.");
     }
-    failed(
-        format!("port {port} speaks plain HTTP, without TLS"),
-        format!(
-            "Give the broker a certificate (--acme, or --sslcert and --sslkey: docs/TLS.md), or put a proxy with one in front of it. \
-             Without TLS it is {}, and only pages from http:// can use it.",
-            server.target.url(false)
-        ),
-    )
+    failed!("port {port} speaks plain HTTP, without TLS" =>
+        "Give the broker a certificate (--acme, or --sslcert and --sslkey: docs/TLS.md), or put a proxy with one in front of it. Without \
+         TLS it is {}, and only pages from http:// can use it.", server.target.url(false))
 }
 
 /// Asks for an id.
@@ -229,39 +219,34 @@ async fn first_answer(server: &Server) -> Result<(Finding, Response), Finding> {
     let answer = server.get(&server.path_of_key("id")).await;
     // Ports for TLS answer plain HTTP with 400, or close the connection.
     let may_be_for_tls = match &answer {
-        Ok(answer) => answer.status == StatusCode::BAD_REQUEST,
+        Ok(answer) => answer.status() == StatusCode::BAD_REQUEST,
         Err(error) => !matches!(error, NoAnswer::Timeout),
     };
     let Server { target, address, secure, .. } = server;
     if may_be_for_tls && !secure && tls::examine(target, *address).await.is_ok() {
-        return Err(failed(
-            format!("port {} speaks TLS, not plain HTTP", target.port),
-            format!("Use {} here, and secure: true in the client's options.", target.url(true)),
-        ));
+        return Err(failed!("port {} speaks TLS, not plain HTTP", target.port =>
+            "Use {} here, and secure: true in the client's options.", target.url(true)));
     }
-    let answer = answer.map_err(|error| {
-        let advice = match error {
-            NoAnswer::Timeout => {
-                "The port is open, but the program behind it does not answer: look at its load and at its log, or restart it."
-            }
-            _ => "Check that this is the port of the broker, and not that of another program.",
-        };
-        failed(error.to_string(), advice)
+    let answer = answer.map_err(|error| match error {
+        NoAnswer::Timeout => failed!("{error}" =>
+            "The port is open, but the program behind it does not answer: look at its load and at its log, or restart it."),
+        _ => failed!("{error}" => "Check that this is the port of the broker, and not that of another program."),
     })?;
-    Ok((ok("the server answers over HTTP"), answer))
+    Ok((ok!("the server answers over HTTP"), answer))
 }
 
-/// Two clients. `None` if none can open.
+/// Two clients. `None` if no client can open.
 async fn examine_peers(server: &Server, report: &mut Report) -> Option<()> {
-    let opened = ok("a WebSocket opens, and the server admits a client");
+    let opened = ok!("a WebSocket opens, and the server admits a client");
     let mut first = report.take("websocket", Socket::open(server).await.map(|socket| (opened, socket)))?;
     if let Ok(mut second) = Socket::open(server).await {
         report.add("peers", peers::exchange(&mut first, &mut second).await);
-        report.add("discovery", answers::discovery(server, &[&first.id, &second.id]).await);
+        report.add("discovery", answers::discovery(server, [&first.id, &second.id]).await);
         second.close().await;
     } else {
-        let advice = "Look at the limits of the key and of one address (docs/LIMITS.md), and at the log of the server.";
-        report.add("peers", failed("a second client cannot open beside the first one", advice));
+        let finding = failed!("a second client cannot open beside the first one" =>
+            "Look at the limits of the key and of one address (docs/LIMITS.md), and at the log of the server.");
+        report.add("peers", finding);
     }
     first.close().await;
     Some(())

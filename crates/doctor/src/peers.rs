@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::http::Server;
-use super::report::{Finding, failed, ok, warning};
+use super::report::Finding;
 use super::socket::{Ending, Frame, Socket};
 
 /// A slower round trip gets a warning: a call needs several of them.
-const SLOW: Duration = Duration::from_millis(500);
+const SLOW_MILLIS: u128 = 500;
 /// Most other messages that are skipped while one is expected.
 const MAX_OTHERS: usize = 16;
 
@@ -27,14 +27,12 @@ pub(super) async fn exchange(one: &mut Socket, other: &mut Socket) -> Result<Fin
     pass(other, one, "ANSWER", Some(&payload)).await?;
     let took = started.elapsed();
     pass(one, other, "LEAVE", None).await?;
-    let found = format!("two peers reach each other, there and back in {} ms", took.as_millis());
-    if took <= SLOW {
-        return Ok(ok(found));
+    let took = took.as_millis();
+    if took <= SLOW_MILLIS {
+        return Ok(ok!("two peers reach each other, there and back in {took} ms"));
     }
-    Ok(warning(
-        found,
-        "Calls begin slowly. Look at the load of the server, at the network, and at the distance between server and clients.",
-    ))
+    Ok(warning!("two peers reach each other, there and back in {took} ms" =>
+        "Calls begin slowly. Look at the load of the server, at the network, and at the distance between server and clients."))
 }
 
 /// Sends a message, and expects it unchanged at the other side.
@@ -59,24 +57,16 @@ async fn pass(
             if is_same && src.as_ref() == Some(&from.id) {
                 return Ok(());
             }
-            failed(
-                format!("{kind} arrives, but changed"),
-                "Something between the clients and the server changes messages: look for a proxy that rewrites or filters.",
-            )
+            failed!("{kind} arrives, but changed" =>
+                "Something between the clients and the server changes messages: look for a proxy that rewrites or filters.")
         }
-        Err(Ending::Timeout) => failed(
-            format!("{kind} does not arrive at the other peer"),
+        Err(Ending::Timeout) => failed!("{kind} does not arrive at the other peer" =>
             "If several servers are behind this address, they must be a cluster (docs/CLUSTER.md): here each seems to know its own \
-             clients only. A single server: run the doctor again, and look at its log.",
-        ),
-        Err(Ending::Closed(why)) => failed(
-            format!("the server closes a client that sends {kind} ({why})"),
-            "Look at the log of the server.",
-        ),
-        Err(Ending::Cut) => failed(
-            format!("a connection breaks while {kind} is under way"),
-            "A proxy or a firewall in front breaks WebSockets: allow them there.",
-        ),
+             clients only. A single server: run the doctor again, and look at its log."),
+        Err(Ending::Closed(why)) => failed!("the server closes a client that sends {kind} ({why})" =>
+            "Look at the log of the server."),
+        Err(Ending::Cut) => failed!("a connection breaks while {kind} is under way" =>
+            "A proxy or a firewall in front breaks WebSockets: allow them there."),
     })
 }
 
@@ -94,38 +84,32 @@ async fn arrival(to: &mut Socket, kind: &str) -> Result<Frame, Ending> {
 /// its answers to pings, like a page whose timers the browser throttles, and one with the heartbeats of PeerJS.
 pub(super) async fn idle(server: &Server, seconds: u64) -> Finding {
     let (Ok(silent), Ok(beating)) = (Socket::open(server).await, Socket::open(server).await) else {
-        return failed("the two WebSockets for it do not open", "Run the doctor again.");
+        return failed!("the two WebSockets for it do not open" => "Run the doctor again.");
     };
     let time = Duration::from_secs(seconds);
-    match tokio::join!(watch(silent, time, false), watch(beating, time, true)) {
-        (None, None) => ok(format!("connections stay open for {seconds} s, a silent one too")),
-        (Some((after, Ending::Closed(why))), None) => warning(
-            format!("the server closes a silent client after {after} s ({why})"),
-            "PeerJS 1.0 and later send a heartbeat every 5 s. Browsers throttle it in pages that nobody sees, which then lose their \
-             connection.",
-        ),
-        (Some((after, _)), None) => warning(
-            format!("something in front of the server cuts silent connections after {after} s"),
-            format!(
-                "{} Heartbeats of PeerJS keep connections open, but browsers throttle them in pages that nobody sees.",
-                raise(after)
-            ),
-        ),
-        (_, Some((after, Ending::Closed(why)))) => failed(
-            format!("the server closes a client after {after} s ({why})"),
-            "Look at the log of the server.",
-        ),
-        (_, Some((after, _))) => {
-            failed(format!("something in front of the server cuts connections after {after} s"), raise(after))
-        }
-    }
-}
-
-fn raise(after: u64) -> String {
-    format!(
+    let endings = tokio::join!(watch(silent, time, false), watch(beating, time, true));
+    let after = match &endings {
+        (_, Some((after, _))) | (Some((after, _)), None) => *after,
+        (None, None) => return ok!("connections stay open for {seconds} s, a silent one too"),
+    };
+    let raise = format!(
         "Raise its timeout for silent connections, now {after} s, to two minutes (nginx: proxy_read_timeout 120s; HAProxy: timeout \
          tunnel; the idle timeout of a load balancer)."
-    )
+    );
+    match endings {
+        (Some((_, Ending::Closed(why))), None) => {
+            warning!("the server closes a silent client after {after} s ({why})" =>
+            "PeerJS 1.0 and later send a heartbeat every 5 s. Browsers throttle it in pages that nobody sees, which then lose their \
+             connection.")
+        }
+        (_, None) => warning!("something in front of the server cuts silent connections after {after} s" =>
+            "{raise} Heartbeats of PeerJS keep connections open, but browsers throttle them in pages that nobody sees."),
+        (_, Some((_, Ending::Closed(why)))) => {
+            failed!("the server closes a client after {after} s ({why})" =>
+            "Look at the log of the server.")
+        }
+        _ => failed!("something in front of the server cuts connections after {after} s" => "{raise}"),
+    }
 }
 
 /// Waits until the connection ends, or the time is up. Returns after how many seconds it was cut, and how.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::report::{Finding, failed, ok, skipped, warning};
+use super::report::Finding;
 use super::target::Target;
 
 /// The timeout of a question to DNS. Resolvers of systems try several servers.
@@ -36,16 +36,14 @@ pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, St
 pub(super) async fn dns(target: &Target) -> Result<(Finding, Vec<SocketAddr>), Finding> {
     let Target { host, port, .. } = target;
     if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok((skipped(format!("{address} needs no DNS")), vec![(address, *port).into()]));
+        return Ok((skipped!("{address} needs no DNS"), vec![(address, *port).into()]));
     }
     let addresses = resolve(host, *port).await.map_err(|why| {
-        let advice = format!(
-            "Check the spelling of {host}. If it is right, make an A record (IPv4) or an AAAA record (IPv6) of it that leads to \
-             the server; a new record may need some minutes."
-        );
-        failed(why, advice)
+        failed!("{why}" =>
+            "Check the spelling of {host}. If it is right, make an A record (IPv4) or an AAAA record (IPv6) of it that leads to the \
+             server; a new record may need some minutes.")
     })?;
-    Ok((ok(format!("{host} is {}", list(&addresses))), addresses))
+    Ok((ok!("{host} is {}", list(&addresses)), addresses))
 }
 
 /// Connects to all addresses at the same time. Returns the first that answers, in the order of DNS.
@@ -76,43 +74,34 @@ fn judged(target: &Target, tried: &[Tried]) -> Result<(Finding, SocketAddr), Fin
             tried.as_ref().err().filter(|error| !address.ip().is_loopback() && !has_no_route(error))?;
         Some((address.ip(), error))
     });
-    let Some((address, error)) = dead else { return Ok((ok(found), first)) };
+    let Some((address, error)) = dead else { return Ok((ok!("{found}"), first)) };
     let (family, record) = if address.is_ipv6() { ("IPv6", "AAAA") } else { ("IPv4", "A") };
-    let finding = warning(
-        format!("{found}, but its {family} address {address} {}", word(error)),
-        format!(
-            "Clients lose time there before they try the other address, and some have {family} only. Let the server and its \
-             firewall accept port {port} at this address, or remove the {record} record."
-        ),
-    );
+    let finding = warning!("{found}, but its {family} address {address} {}", word(error) =>
+        "Clients lose time there before they try the other address, and some have {family} only. Let the server and its firewall \
+         accept port {port} at this address, or remove the {record} record.");
     Ok((finding, first))
 }
 
-fn unreachable(target: &Target, tried: &[Tried]) -> Finding {
-    let Target { host, port, .. } = target;
+fn unreachable(Target { host, port, .. }: &Target, tried: &[Tried]) -> Finding {
     let errors = || tried.iter().filter_map(|(address, tried)| Some((address, tried.as_ref().err()?)));
-    let each: Vec<String> =
-        errors().map(|(address, error)| format!("{} {}", address.ip(), word(error))).collect();
+    let each: Vec<_> = errors().map(|(address, error)| format!("{} {}", address.ip(), word(error))).collect();
     let found = format!("no connection to port {port}: {}", each.join(", "));
     let has = |kind| errors().any(|(_, error)| error.kind() == kind);
-    let advice = if has(io::ErrorKind::ConnectionRefused) {
-        format!(
+    if has(io::ErrorKind::ConnectionRefused) {
+        failed!("{found}" =>
             "Nothing listens at port {port} of {host}. Check that the broker runs, and that its --port is {port}: without one it is \
-             9000. In a container, publish the port. If the broker has --host 127.0.0.1, only its own machine reaches it."
-        )
-    } else if has(io::ErrorKind::TimedOut) {
-        format!(
-            "A firewall drops the packets, or the machine is off. Open TCP port {port} in the firewall of the machine and in that of \
-             its provider, and check that DNS has the right address."
-        )
+             9000. In a container, publish the port. If the broker has --host 127.0.0.1, only its own machine reaches it.")
+    } else if has(io::ErrorKind::TimedOut) || has(io::ErrorKind::HostUnreachable) {
+        failed!("{found}" =>
+            "A firewall stops the packets, or the machine is off. Open TCP port {port} in the firewall of the machine and in that of \
+             its provider, and check that DNS has the right address.")
     } else {
-        "This machine has no network to that address. Run the doctor on another one.".to_owned()
-    };
-    failed(found, advice)
+        failed!("{found}" => "This machine has no network to that address. Run the doctor on another one.")
+    }
 }
 
 /// True if this machine has no route to an address, which proves nothing about the server.
-fn has_no_route(error: &io::Error) -> bool {
+pub(super) fn has_no_route(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable)
 }
 
@@ -140,45 +129,31 @@ mod tests {
     const SILENT: Result<Duration, io::ErrorKind> = Err(io::ErrorKind::TimedOut);
     const NO_WAY: Result<Duration, io::ErrorKind> = Err(io::ErrorKind::NetworkUnreachable);
 
-    fn of(tried: Vec<(&str, Result<Duration, io::ErrorKind>)>) -> (State, String, String) {
-        let target = Target::parse("https://b.example.com", None).unwrap();
-        let tried: Vec<Tried> = tried
-            .into_iter()
-            .map(|(ip, tried)| ((ip.parse::<IpAddr>().unwrap(), 443).into(), tried.map_err(io::Error::from)))
-            .collect();
-        let finding = Finding::from(judged(&target, &tried).map(|(finding, _)| finding));
-        (finding.state, finding.found, finding.advice.unwrap_or_default())
-    }
-
     #[test]
-    fn an_address_of_a_family_that_does_not_answer_is_a_warning() {
-        for (v6, v4, family, record) in [
-            (SILENT, CONNECTED, "its IPv6 address 2001:db8::1 does not answer", "the AAAA record"),
-            (CONNECTED, REFUSED, "its IPv4 address 192.0.2.1 refuses", "the A record"),
+    fn addresses_are_judged_together() {
+        use State::{Failed, Ok, Warning};
+        let (v6, v4) = ("2001:db8::1", "192.0.2.1");
+        for (tried, expected, words) in [
+            (&[(v6, SILENT), (v4, CONNECTED)][..], Warning, "its IPv6 address 2001:db8::1 does not answer"),
+            (&[(v6, SILENT), (v4, CONNECTED)], Warning, "remove the AAAA record"),
+            (&[(v6, CONNECTED), (v4, REFUSED)], Warning, "its IPv4 address 192.0.2.1 refuses"),
+            (&[(v6, CONNECTED), (v4, REFUSED)], Warning, "remove the A record"),
+            // What this machine cannot reach says nothing about the server.
+            (&[(v6, NO_WAY), (v4, CONNECTED)], Ok, "port 443 answers at 192.0.2.1 (0 ms)"),
+            (&[(v6, NO_WAY)], Failed, "no network"),
+            // A server may listen at one of the addresses of `localhost`.
+            (&[("::1", REFUSED), ("127.0.0.1", CONNECTED)], Ok, "answers at 127.0.0.1"),
+            (&[(v4, REFUSED)], Failed, "Nothing listens at port 443"),
+            (&[(v4, SILENT)], Failed, "does not answer within 5 s"),
+            (&[(v4, SILENT)], Failed, "firewall"),
         ] {
-            let (state, found, advice) = of(vec![("2001:db8::1", v6), ("192.0.2.1", v4)]);
-            assert_eq!(state, State::Warning);
-            assert!(found.contains(family) && advice.contains(record), "{found} {advice}");
+            let target = Target::parse("https://b.test", None).unwrap();
+            let address = |ip: &str| (ip.parse::<IpAddr>().unwrap(), 443).into();
+            let tried: Vec<Tried> =
+                tried.iter().map(|(ip, tried)| (address(ip), tried.map_err(io::Error::from))).collect();
+            let finding = Finding::from(judged(&target, &tried).map(|(finding, _)| finding));
+            let said = format!("{} {}", finding.found, finding.advice.unwrap_or_default());
+            assert!(finding.state == expected && said.contains(words), "{words} in {said}");
         }
-    }
-
-    #[test]
-    fn what_this_machine_cannot_reach_says_nothing_about_the_server() {
-        let (state, found, _) = of(vec![("2001:db8::1", NO_WAY), ("192.0.2.1", CONNECTED)]);
-        assert_eq!((state, &*found), (State::Ok, "port 443 answers at 192.0.2.1 (0 ms)"));
-        let (state, _, advice) = of(vec![("2001:db8::1", NO_WAY)]);
-        assert!(state == State::Failed && advice.contains("no network"), "{advice}");
-        // A server may listen at one of the addresses of `localhost`.
-        let (state, ..) = of(vec![("::1", REFUSED), ("127.0.0.1", CONNECTED)]);
-        assert_eq!(state, State::Ok);
-    }
-
-    #[test]
-    fn a_port_that_is_closed_and_one_behind_a_firewall_are_told_apart() {
-        let (state, _, advice) = of(vec![("192.0.2.1", REFUSED)]);
-        assert!(state == State::Failed && advice.contains("Nothing listens at port 443"), "{advice}");
-        let (state, found, advice) = of(vec![("192.0.2.1", SILENT)]);
-        assert!(state == State::Failed && found.contains("does not answer within 5 s"), "{found}");
-        assert!(advice.contains("firewall"), "{advice}");
     }
 }

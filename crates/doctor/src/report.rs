@@ -2,15 +2,18 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 /// The checks that every whole run has, in their order. Those of a certificate depend on TLS.
 const CHECKS: &str = "dns tcp tls http clock path key cors proxy websocket peers discovery ice";
-
 /// Those of a run with `--quick`.
 const QUICK_CHECKS: &str = "dns tcp health";
+/// The documentation for those whose server does not show it.
+const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/");
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum State {
     Ok,
     /// Clients can connect, but something should be changed.
@@ -20,8 +23,10 @@ pub(super) enum State {
 }
 
 /// The result of a check.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
+    /// The name of the check; the report sets it.
+    pub(super) check: &'static str,
     pub(super) state: State,
     /// One sentence with the finding.
     pub(super) found: String,
@@ -32,21 +37,21 @@ pub(super) struct Finding {
 /// A finding with the name of its check.
 pub(super) type Named = (&'static str, Finding);
 
-pub(super) fn ok(found: impl Into<String>) -> Finding {
-    Finding { state: State::Ok, found: found.into(), advice: None }
+/// A finding and its advice, if there is one: two formats with `=>` between them.
+macro_rules! finding {
+    ($state:ident $found:literal $(, $of:expr)* $(=> $advice:literal $(, $with:expr)*)?) => {
+        $crate::report::Finding {
+            check: "",
+            state: $crate::report::State::$state,
+            found: format!($found $(, $of)*),
+            advice: None$(.or(Some(format!($advice $(, $with)*))))?,
+        }
+    };
 }
-
-pub(super) fn warning(found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { state: State::Warning, found: found.into(), advice: Some(advice.into()) }
-}
-
-pub(super) fn failed(found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { state: State::Failed, ..warning(found, advice) }
-}
-
-pub(super) fn skipped(why: impl Into<String>) -> Finding {
-    Finding { state: State::Skipped, ..ok(why) }
-}
+macro_rules! ok { ($($text:tt)*) => { finding!(Ok $($text)*) }; }
+macro_rules! warning { ($($text:tt)*) => { finding!(Warning $($text)*) }; }
+macro_rules! failed { ($($text:tt)*) => { finding!(Failed $($text)*) }; }
+macro_rules! skipped { ($($text:tt)*) => { finding!(Skipped $($text)*) }; }
 
 impl Finding {
     pub(super) fn has_failed(&self) -> bool {
@@ -61,30 +66,15 @@ impl From<Result<Finding, Finding>> for Finding {
     }
 }
 
-impl State {
-    /// The name in JSON; the mark in the text, and its colour (ECMA-48, SGR).
-    fn shown(self) -> (&'static str, &'static str, u8) {
-        match self {
-            State::Ok => ("ok", "ok  ", 32),
-            State::Warning => ("warning", "warn", 33),
-            State::Failed => ("failed", "FAIL", 31),
-            State::Skipped => ("skipped", "skip", 2),
-        }
-    }
-}
-
 /// The findings so far. In text, each is printed at once.
 pub(super) struct Report {
-    findings: Vec<Named>,
+    findings: Vec<Finding>,
     is_silent: bool,
     /// The checks that a run has.
     checks: &'static str,
     /// The URL of the documentation, with the end of its pages.
     docs: (String, &'static str),
 }
-
-/// The documentation for those whose server does not show it.
-const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/");
 
 impl Report {
     pub(super) fn new(is_silent: bool, is_quick: bool) -> Self {
@@ -112,20 +102,29 @@ impl Report {
 
     /// Adds a finding. True unless it has failed.
     pub(super) fn add(&mut self, check: &'static str, finding: impl Into<Finding>) -> bool {
-        let mut finding = finding.into();
-        finding.found = self.with_urls(&finding.found);
-        finding.advice = finding.advice.map(|advice| self.with_urls(&advice));
-        let (_, mark, colour) = finding.state.shown();
+        let Finding { state, found, advice, .. } = finding.into();
+        let (found, advice) = (self.with_urls(&found), advice.map(|advice| self.with_urls(&advice)));
+        // The colours are those of ECMA-48 (SGR).
+        let (mark, colour) = match state {
+            State::Ok => ("ok  ", 32),
+            State::Warning => ("warn", 33),
+            State::Failed => ("FAIL", 31),
+            State::Skipped => ("skip", 2),
+        };
         let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let mark = if has_colour { format!("\x1b[{colour}m{mark}\x1b[0m") } else { mark.to_owned() };
-        // Texts of the server may be part of it.
-        self.say(&format!("{mark} {check:<11} {}", printable(&finding.found)));
-        if let Some(advice) = &finding.advice {
+        self.say(&format!("{mark} {check:<11} {}", printable(&found)));
+        if let Some(advice) = &advice {
             self.say(&format!("{:17}-> {}", "", printable(advice)));
         }
-        let is_well = !finding.has_failed();
-        self.findings.push((check, finding));
-        is_well
+        self.findings.push(Finding { check, state, found, advice });
+        state != State::Failed
+    }
+
+    pub(super) fn add_all(&mut self, findings: Vec<Named>) {
+        for (check, finding) in findings {
+            self.add(check, finding);
+        }
     }
 
     /// Adds the finding of a check that finds something for the next ones. `None` ends the examination.
@@ -145,13 +144,13 @@ impl Report {
     /// Names the checks that were not done because an earlier one failed, and prints the end. True if no check has failed.
     pub(super) fn finish(mut self, url: &str) -> bool {
         let failed =
-            self.findings.iter().rev().find(|(_, finding)| finding.has_failed()).map(|(check, _)| *check);
-        let is_done = |check: &&str| self.findings.iter().any(|(done, _)| done == check);
-        let left: Vec<&str> = self.checks.split(' ').filter(|check| !is_done(check)).collect();
+            self.findings.iter().rev().find(|finding| finding.has_failed()).map(|failed| failed.check);
+        let is_left = |check: &&str| !self.findings.iter().any(|finding| finding.check == *check);
+        let left: Vec<&str> = self.checks.split(' ').filter(is_left).collect();
         if let Some(failed) = failed.filter(|_| !left.is_empty()) {
-            self.add("rest", skipped(format!("not checked, because of {failed}: {}", left.join(", "))));
+            self.add("rest", skipped!("not checked, because of {failed}: {}", left.join(", ")));
         }
-        let count = |state| self.findings.iter().filter(|(_, finding)| finding.state == state).count();
+        let count = |state| self.findings.iter().filter(|finding| finding.state == state).count();
         self.say(&match (count(State::Failed), count(State::Warning)) {
             (0, 0) => "Nothing is wrong.".to_owned(),
             (0, warnings) => format!("Clients can connect. Warnings: {warnings}."),
@@ -159,11 +158,7 @@ impl Report {
             (failed, warnings) => format!("Failed: {failed}. Warnings: {warnings}."),
         });
         if self.is_silent {
-            let checks = self.findings.iter().map(|(check, Finding { state, found, advice })| {
-                json!({ "check": check, "state": state.shown().0, "found": found, "advice": advice })
-            });
-            let checks: Vec<Value> = checks.collect();
-            print(&json!({ "url": url, "ok": failed.is_none(), "checks": checks }).to_string());
+            print(&json!({ "url": url, "ok": failed.is_none(), "checks": self.findings }).to_string());
         }
         failed.is_none()
     }
@@ -181,7 +176,7 @@ fn print(line: &str) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// A text of the server without control characters, which could change how the terminal looks.
+/// A text, part of which may be the server's, without control characters: they could change how the terminal looks.
 fn printable(text: &str) -> String {
     let escape = |c: char| match c {
         '\'' | '"' | '\\' => c.to_string(),

@@ -1,10 +1,8 @@
 //! A client of the broker: a WebSocket that has got OPEN.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper::header::LOCATION;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,11 +13,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use uuid::Uuid;
 
-use super::http::{AGENT, Server, Stream};
-use super::report::{Finding, failed};
+use super::http::{AGENT, Server, Stream, TIMEOUT, header};
+use super::report::Finding;
 
-/// The timeout of each step: the handshake, OPEN, a message.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of a message that is received.
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
@@ -55,7 +51,7 @@ impl Socket {
         let id = format!("doctor-{id}");
         let query = format!("key={}&id={id}&token={token}", server.target.encoded_key());
         let host = server.target.authority(server.secure);
-        let url = format!("ws://{host}{}?{query}", server.path("peerjs")).parse().map_err(broken)?;
+        let url = format!("ws://{host}{}?{query}", server.target.socket_path()).parse().map_err(broken)?;
         let mut request = ClientRequestBuilder::new(url).with_header("User-Agent", AGENT);
         if let Some(origin) = &server.origin {
             request = request.with_header("Origin", origin);
@@ -71,10 +67,8 @@ impl Socket {
             })
         };
         let unanswered = |_| {
-            failed(
-                "there is no answer to the handshake of a WebSocket",
-                "Plain requests are answered, so a proxy or a firewall in front holds WebSockets up: allow them there.",
-            )
+            failed!("there is no answer to the handshake of a WebSocket" =>
+                "Plain requests are answered, so a proxy or a firewall in front holds WebSockets up: allow them there.")
         };
         let (socket, _) = timeout(TIMEOUT, opening).await.map_err(unanswered)??;
         let mut client = Socket { id, socket };
@@ -87,14 +81,12 @@ impl Socket {
             Err(Ending::Closed(why)) => why,
             Err(Ending::Cut) => return Err(broken("it ends without a close frame")),
             Err(Ending::Timeout) => {
-                return Err(failed(
-                    "the WebSocket opens, but the server's first message does not arrive",
-                    "A proxy in front seems to buffer: it must pass the bytes of a WebSocket on at once (nginx: proxy_buffering off, and \
-                     Upgrade headers as in docs/DEPLOY.md).",
-                ));
+                return Err(failed!("the WebSocket opens, but the server's first message does not arrive" =>
+                    "A proxy in front seems to buffer: it must pass the bytes of a WebSocket on at once (nginx: proxy_buffering off, \
+                     and Upgrade headers as in docs/DEPLOY.md)."));
             }
         };
-        Err(failed(format!("the server refuses the client: {text}"), after_refusal(&text)))
+        Err(failed!("the server refuses the client: {text}" => "{}", after_refusal(&text)))
     }
 
     pub(super) async fn send(&mut self, text: String) -> Result<(), Ending> {
@@ -135,45 +127,33 @@ impl Socket {
 }
 
 fn broken(error: impl Display) -> Finding {
-    failed(
-        format!("no WebSocket opens ({error})"),
-        "Plain requests are answered, so a proxy or a firewall in front breaks WebSockets: allow them there.",
-    )
+    failed!("no WebSocket opens ({error})" =>
+        "Plain requests are answered, so a proxy or a firewall in front breaks WebSockets: allow them there.")
 }
 
 /// The finding for a handshake that is answered over HTTP.
 fn answered(server: &Server, answer: &Response<Option<Vec<u8>>>) -> Finding {
-    let (path, status) = (server.path("peerjs"), answer.status());
+    let (path, status) = (server.target.socket_path(), answer.status());
     let found = format!("the handshake of a WebSocket at {path} is answered with {}", status.as_u16());
     match status {
         StatusCode::TOO_MANY_REQUESTS => {
             let text = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-            failed(
-                format!("{found}: {}", text.trim()),
-                "Wait for a minute and try again. If all clients get it, the broker sees them all as one address: it lacks --proxied, or \
-                 the proxy does not set X-Forwarded-For (docs/PROXY.md).",
-            )
+            failed!("{found}: {}", text.trim() =>
+                "Wait for a minute and try again. If all clients get it, the broker sees them all as one address: it lacks --proxied, \
+                 or the proxy does not set X-Forwarded-For (docs/PROXY.md).")
         }
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed(
-            found,
-            "The proxy in front passes WebSockets to another place than plain requests: lead both to the broker.",
-        ),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            failed(found, "A proxy in front protects this path. Leave it open: PeerJS sends no password.")
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            failed!("{found}" =>
+            "The proxy in front passes WebSockets to another place than plain requests: lead both to the broker.")
         }
-        status if status.is_redirection() => {
-            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            failed(
-                format!("{found}, to {}", location.unwrap_or_default()),
-                "WebSockets do not follow redirects: use that address in clients.",
-            )
-        }
-        _ => failed(
-            format!("{found}: the headers of the upgrade do not arrive"),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed!("{found}" =>
+            "A proxy in front protects this path. Leave it open: PeerJS sends no password."),
+        status if status.is_redirection() => failed!("{found}, to {}", header(answer, "location") =>
+            "WebSockets do not follow redirects: use that address in clients."),
+        _ => failed!("{found}: the headers of the upgrade do not arrive" =>
             "Have the proxy in front pass Upgrade and Connection. nginx: proxy_http_version 1.1; proxy_set_header Upgrade \
              $http_upgrade; proxy_set_header Connection upgrade; in every location that leads to the broker. Apache: \
-             mod_proxy_wstunnel, or upgrade=websocket.",
-        ),
+             mod_proxy_wstunnel, or upgrade=websocket."),
     }
 }
 

@@ -18,6 +18,7 @@ use turn_types::attribute::{Lifetime, RequestedTransport, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, REFRESH};
 
 use super::http::Stream;
+use super::reach::has_no_route;
 use super::tls;
 
 /// Wait of each copy of a datagram for its answer (RFC 8489, section 6.2.1, with fewer copies).
@@ -37,9 +38,18 @@ pub(super) enum Transport {
     Tls,
 }
 
+impl Transport {
+    /// The protocol that firewalls see.
+    pub(super) fn protocol(self) -> &'static str {
+        if self == Transport::Udp { "UDP" } else { "TCP" }
+    }
+}
+
 /// The reason why a server gives no answer that helps.
 #[derive(Debug)]
 pub(super) enum Trouble {
+    /// This machine has no network of that address family.
+    NoRoute,
     /// No answer comes.
     Silent,
     /// Nothing listens there.
@@ -65,21 +75,21 @@ impl Line {
     ) -> Result<(Self, Vec<CertificateDer<'static>>), Trouble> {
         let opening = async {
             let mut chain = Vec::new();
-            let line = match transport {
+            let stream: Box<dyn Stream> = match transport {
                 Transport::Udp => {
                     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                     let socket = UdpSocket::bind(any).await?;
                     socket.connect(address).await?;
-                    Line::Datagrams(socket)
+                    return Ok::<_, io::Error>((Line::Datagrams(socket), chain));
                 }
-                Transport::Tcp => Line::Stream(Box::new(TcpStream::connect(address).await?)),
+                Transport::Tcp => Box::new(TcpStream::connect(address).await?),
                 Transport::Tls => {
                     let stream = tls::connect(address, host, &[]).await?;
                     chain = tls::chain(&stream);
-                    Line::Stream(Box::new(stream))
+                    Box::new(stream)
                 }
             };
-            Ok::<_, io::Error>((line, chain))
+            Ok((Line::Stream(stream), chain))
         };
         Ok(timeout(STREAM_TIMEOUT, opening).await.map_err(io::Error::from)??)
     }
@@ -87,9 +97,9 @@ impl Line {
     /// Asks for the address of this machine as the server sees it.
     pub(super) async fn bind(&mut self) -> Result<SocketAddr, Trouble> {
         let answer = self.ask(begin(BINDING).finish()).await?;
-        let answer = parse(&answer)?;
+        let answer = Message::from_bytes(&answer).map_err(nonsense)?;
         accepted(&answer)?;
-        let mapped: XorMappedAddress = answer.attribute().map_err(|_| nonsense())?;
+        let mapped: XorMappedAddress = answer.attribute().map_err(nonsense)?;
         Ok(mapped.addr(answer.transaction_id()))
     }
 
@@ -97,19 +107,19 @@ impl Line {
     pub(super) async fn allocate(&mut self, credentials: LongTermCredentials) -> Result<SocketAddr, Trouble> {
         let mut auth = LongTermClientAuth::new();
         auth.set_credentials(credentials);
-        let mut refusal = nonsense();
+        let mut refusal = Trouble::Silent;
         // The first answer demands credentials. Its nonce may be stale at once, if the server was restarted.
         for _ in 0..3 {
             let mut request = begin(ALLOCATE);
             add(request.add_attribute(&RequestedTransport::new(UDP)))?;
             let answer = self.ask(add(auth.sign_outgoing_message(request))?.finish()).await?;
-            let answer = parse(&answer)?;
+            let answer = Message::from_bytes(&answer).map_err(nonsense)?;
             let validated = auth.validate_incoming_message(&answer);
             refusal = match accepted(&answer) {
                 Err(refusal) => refusal,
-                Ok(()) if validated.is_err() => return Err(nonsense()),
                 Ok(()) => {
-                    let relayed: XorRelayedAddress = answer.attribute().map_err(|_| nonsense())?;
+                    validated.map_err(nonsense)?;
+                    let relayed: XorRelayedAddress = answer.attribute().map_err(nonsense)?;
                     let mut goodbye = begin(REFRESH);
                     add(goodbye.add_attribute(&Lifetime::new(0)))?;
                     // If that is lost, the allocation expires.
@@ -126,10 +136,7 @@ impl Line {
 
     /// Sends a request, and waits for its answer.
     async fn ask(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
-        let waits = match self {
-            Line::Datagrams(_) => WAITS,
-            Line::Stream(_) => &[STREAM_TIMEOUT],
-        };
+        let waits = if matches!(self, Line::Datagrams(_)) { WAITS } else { &[STREAM_TIMEOUT] };
         for wait in waits {
             if let Ok(answer) = timeout(*wait, self.exchange(&request)).await {
                 return Ok(answer?);
@@ -182,20 +189,16 @@ fn add<T, E: std::fmt::Display>(added: Result<T, E>) -> Result<T, Trouble> {
     added.map_err(|error| Trouble::Broken(error.to_string()))
 }
 
-fn parse(answer: &[u8]) -> Result<Message<'_>, Trouble> {
-    Message::from_bytes(answer).map_err(|_| nonsense())
-}
-
 /// The error of an answer, if it has one.
 fn accepted(answer: &Message<'_>) -> Result<(), Trouble> {
     if answer.has_class(MessageClass::Success) {
         return Ok(());
     }
-    let error: ErrorCode = answer.attribute().map_err(|_| nonsense())?;
+    let error: ErrorCode = answer.attribute().map_err(nonsense)?;
     Err(Trouble::Error { code: error.code(), reason: error.reason().to_owned() })
 }
 
-fn nonsense() -> Trouble {
+fn nonsense<E>(_: E) -> Trouble {
     Trouble::Broken("the answer makes no sense".to_owned())
 }
 
@@ -203,7 +206,9 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Trouble::Closed,
-            io::ErrorKind::TimedOut => Trouble::Silent,
+            // Some firewalls say of a host that it cannot be reached.
+            io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => Trouble::Silent,
+            _ if has_no_route(&error) => Trouble::NoRoute,
             _ => Trouble::Broken(error.to_string()),
         }
     }

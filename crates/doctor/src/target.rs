@@ -30,7 +30,10 @@ impl Target {
     /// Reads a URL, also without its scheme, and also that of a WebSocket or of an id.
     pub(super) fn parse(text: &str, key: Option<&str>) -> Result<Self, DoctorFailed> {
         let text = text.trim();
-        let bad = || DoctorFailed::Target(text.to_owned());
+        Target::read(text, key).ok_or_else(|| DoctorFailed::Target(text.to_owned()))
+    }
+
+    fn read(text: &str, key: Option<&str>) -> Option<Self> {
         let has_scheme = text.contains("://");
         let whole = match text.parse::<Ipv6Addr>() {
             Ok(address) => format!("https://[{address}]"),
@@ -38,29 +41,26 @@ impl Target {
             Err(_) => format!("https://{text}"),
         };
         // PeerJS sends no user and no password.
-        let url = Url::parse(&whole).ok().filter(|url| url.username().is_empty()).ok_or_else(bad)?;
+        let url = Url::parse(&whole).ok().filter(|url| url.username().is_empty())?;
         let is_socket = matches!(url.scheme(), "ws" | "wss");
         let secure = match url.scheme() {
             "http" | "ws" => Some(false),
             // A port alone does not decide the scheme, except the one of HTTPS.
             "https" | "wss" => (has_scheme || url.port().is_none()).then_some(true),
-            _ => return Err(bad()),
+            _ => return None,
         };
-        let host = url.host_str().ok_or_else(bad)?.trim_matches(['[', ']']).to_owned();
-        let asked =
-            url.query_pairs().filter(|(name, _)| name == "key").last().map(|(_, key)| key.into_owned());
-        let mut segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
-        let mut of_path = None;
-        if let [.., key, "id" | "peers" | "ice"] = segments.as_slice() {
-            of_path = Some(percent_decode_str(key).decode_utf8_lossy().into_owned());
-            segments.truncate(segments.len().saturating_sub(2));
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        let mut asked = url.query_pairs().filter(|(name, _)| name == "key").last().map(|(_, key)| key);
+        let mut segments: Vec<&str> = url.path_segments()?.filter(|segment| !segment.is_empty()).collect();
+        if let [mount @ .., key, "id" | "peers" | "ice"] = segments.as_slice() {
+            asked = asked.or(Some(percent_decode_str(key).decode_utf8_lossy()));
+            segments = mount.to_vec();
         } else if (is_socket || asked.is_some()) && segments.last() == Some(&SOCKET) {
             segments.pop();
         }
-        let mut path = "/".to_owned();
-        segments.iter().for_each(|segment| path.extend([segment, "/"]));
-        let key = key.map(str::to_owned).or(asked).or(of_path).unwrap_or_else(|| DEFAULT_KEY.to_owned());
-        Ok(Target { secure, host, port: url.port_or_known_default().ok_or_else(bad)?, path, key })
+        let path = segments.iter().fold("/".to_owned(), |path, segment| path + segment + "/");
+        let key = key.or(asked.as_deref()).unwrap_or(DEFAULT_KEY).to_owned();
+        Some(Target { secure, host, port: url.port_or_known_default()?, path, key })
     }
 
     /// The host as in `Host` and URLs, with its port unless that is the scheme's.
@@ -74,6 +74,11 @@ impl Target {
     /// The key as one segment of a path, or as a value of a query.
     pub(super) fn encoded_key(&self) -> String {
         utf8_percent_encode(&self.key, NON_ALPHANUMERIC).to_string()
+    }
+
+    /// The path of the WebSocket.
+    pub(super) fn socket_path(&self) -> String {
+        format!("{}{SOCKET}", self.path)
     }
 
     /// The URL below which clients find the broker.
@@ -91,13 +96,12 @@ impl fmt::Display for Target {
 
 /// The origin of a page, from its URL. Apps have schemes of their own; pages without an address have the origin `null`.
 pub(super) fn origin(text: &str) -> Result<String, DoctorFailed> {
-    if text == "null" {
-        return Ok(text.to_owned());
-    }
-    let url = Url::parse(text).ok().filter(|url| url.has_authority());
-    match url.as_ref().map(Url::scheme) {
-        None | Some("ftp" | "ws" | "wss") => Err(DoctorFailed::Origin(text.to_owned())),
-        Some(_) => Ok(url.iter().map(|url| &url[..Position::AfterPort]).collect()),
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| url.has_authority() && !matches!(url.scheme(), "ftp" | "ws" | "wss"));
+    match url {
+        Some(url) => Ok(url[..Position::AfterPort].to_owned()),
+        None if text == "null" => Ok(text.to_owned()),
+        None => Err(DoctorFailed::Origin(text.to_owned())),
     }
 }
 
@@ -108,24 +112,17 @@ mod tests {
     #[test]
     fn a_url_is_what_a_person_would_paste() {
         let table = [
-            ("https://b.example.com", Some(true), "b.example.com", 443, "/", "peerjs"),
-            ("http://b.example.com", Some(false), "b.example.com", 80, "/", "peerjs"),
-            ("https://b.example.com/x", Some(true), "b.example.com", 443, "/x/", "peerjs"),
-            ("https://b.example.com/x/y/", Some(true), "b.example.com", 443, "/x/y/", "peerjs"),
-            (" b.example.com ", Some(true), "b.example.com", 443, "/", "peerjs"),
-            ("B.example.com:9000", None, "b.example.com", 9000, "/", "peerjs"),
+            ("https://b.test", Some(true), "b.test", 443, "/", "peerjs"),
+            ("http://b.test", Some(false), "b.test", 80, "/", "peerjs"),
+            ("https://b.test/x", Some(true), "b.test", 443, "/x/", "peerjs"),
+            ("https://b.test/x/y/", Some(true), "b.test", 443, "/x/y/", "peerjs"),
+            (" b.test ", Some(true), "b.test", 443, "/", "peerjs"),
+            ("B.test:9000", None, "b.test", 9000, "/", "peerjs"),
             ("localhost:9000/myapp", None, "localhost", 9000, "/myapp/", "peerjs"),
             ("192.0.2.1:9000", None, "192.0.2.1", 9000, "/", "peerjs"),
             ("[2001:db8::1]:9000", None, "2001:db8::1", 9000, "/", "peerjs"),
             ("::1", Some(true), "::1", 443, "/", "peerjs"),
-            (
-                "wss://b.example.com/x/peerjs?key=k%20y&id=a&token=t",
-                Some(true),
-                "b.example.com",
-                443,
-                "/x/",
-                "k y",
-            ),
+            ("wss://b.test/x/peerjs?key=k%20y&id=a&token=t", Some(true), "b.test", 443, "/x/", "k y"),
             ("ws://localhost:9000/peerjs", Some(false), "localhost", 9000, "/", "peerjs"),
             // A mount path of this name is common.
             ("http://localhost:9000/peerjs", Some(false), "localhost", 9000, "/peerjs/", "peerjs"),
@@ -136,13 +133,9 @@ mod tests {
             let (path, key) = (path.to_owned(), key.to_owned());
             assert_eq!(target, Target { secure, host: host.to_owned(), port, path, key }, "{text}");
         }
-        for text in ["", "ftp://b.example.com", "mailto:a@b", "https://", "b.example.com:99999", "a b"] {
+        for text in ["", "ftp://b.test", "mailto:a@b", "https://", "b.test:99999", "a b", "a@b.test"] {
             assert!(Target::parse(text, None).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_key_that_is_given_wins_over_the_one_of_the_url() {
         assert_eq!(Target::parse("ws://h/peerjs?key=a", Some("b/c")).unwrap().encoded_key(), "b%2Fc");
     }
 
@@ -156,12 +149,12 @@ mod tests {
 
     #[test]
     fn the_origin_of_a_page_needs_no_path() {
-        assert_eq!(origin("https://a.example/game?x").unwrap(), "https://a.example");
-        assert_eq!(origin("http://a.example:8080").unwrap(), "http://a.example:8080");
+        assert_eq!(origin("https://a.test/game?x").unwrap(), "https://a.test");
+        assert_eq!(origin("http://a.test:8080").unwrap(), "http://a.test:8080");
         for (text, sent) in [("app://./x", "app://."), ("file:///x", "file://"), ("null", "null")] {
             assert_eq!(origin(text).unwrap(), sent);
         }
-        for text in ["a.example", "*", "wss://a.example", "localhost:3000", ""] {
+        for text in ["a.test", "*", "wss://a.test", "localhost:3000", ""] {
             assert!(origin(text).is_err(), "{text}");
         }
     }

@@ -3,24 +3,20 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, Error, ProtocolVersion, SignatureScheme,
-};
+use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::report::{Finding, failed, ok};
+use super::http::TIMEOUT;
+use super::report::Finding;
 use super::target::Target;
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects, and makes a handshake.
 pub(super) async fn connect(
@@ -51,53 +47,51 @@ pub(super) async fn examine(
     address: SocketAddr,
 ) -> Result<(Finding, Vec<CertificateDer<'static>>), Option<Finding>> {
     let handshake = timeout(TIMEOUT, connect(address, &target.host, &["http/1.1"])).await.map_err(|_| {
-        failed(
-            format!("port {} does not answer a handshake of TLS within {} s", target.port, TIMEOUT.as_secs()),
+        failed!("port {} does not answer a handshake of TLS within {} s", target.port, TIMEOUT.as_secs() =>
             "Check that this is the port of the broker. If it is, look at the machine: the program may hang, or a firewall may let \
-             only the connection through.",
-        )
+             only the connection through.")
     })?;
     let stream = handshake.map_err(|error| explained(target, &error))?;
     let version = match stream.get_ref().1.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
         _ => "TLS 1.2",
     };
-    Ok((ok(format!("the server speaks {version}")), chain(&stream)))
+    Ok((ok!("the server speaks {version}"), chain(&stream)))
 }
 
 fn explained(target: &Target, error: &io::Error) -> Option<Finding> {
     Some(match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
         Some(Error::InvalidMessage(_)) => return None,
-        Some(Error::PeerIncompatible(_) | Error::AlertReceived(AlertDescription::ProtocolVersion)) => failed(
-            "the server speaks only TLS 1.1 or older, which browsers refuse",
-            "Switch TLS 1.2 and 1.3 on in the proxy in front of the broker (nginx: ssl_protocols TLSv1.2 TLSv1.3). The broker itself speaks \
-             both.",
-        ),
-        Some(Error::AlertReceived(AlertDescription::UnrecognisedName)) => failed(
-            format!("the server has no certificate for {}", target.host),
-            "Add the name to the site of the proxy in front of the broker, or to --acme.",
-        ),
-        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => failed(
-            "the server does not speak HTTP/1.1 over TLS, which WebSockets need",
-            "Allow HTTP/1.1 in the proxy in front of the broker.",
-        ),
-        Some(error) => failed(
-            format!("the handshake of TLS failed ({error})"),
-            "Look at the log of the program that ends TLS: the broker, or the proxy in front of it.",
-        ),
+        Some(Error::PeerIncompatible(_) | Error::AlertReceived(AlertDescription::ProtocolVersion)) => {
+            failed!(
+            "the server speaks only TLS 1.1 or older, which browsers refuse" =>
+            "Switch TLS 1.2 and 1.3 on in the proxy in front of the broker (nginx: ssl_protocols TLSv1.2 TLSv1.3). The broker itself \
+             speaks both.")
+        }
+        Some(Error::AlertReceived(AlertDescription::UnrecognisedName)) => failed!(
+            "the server has no certificate for {}", target.host =>
+            "Add the name to the site of the proxy in front of the broker, or to --acme."),
+        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => failed!(
+            "the server does not speak HTTP/1.1 over TLS, which WebSockets need" =>
+            "Allow HTTP/1.1 in the proxy in front of the broker."),
+        Some(error) => failed!(
+            "the handshake of TLS failed ({error})" =>
+            "Look at the log of the program that ends TLS: the broker, or the proxy in front of it."),
         None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             return None;
         }
-        None => failed(
-            format!("the handshake of TLS failed ({error})"),
-            "Check that this is the port of the broker.",
-        ),
+        None => {
+            failed!("the handshake of TLS failed ({error})" => "Check that this is the port of the broker.")
+        }
     })
 }
 
 /// Accepts every certificate, but checks that the server has its key.
 #[derive(Debug)]
 struct Anybody(CryptoProvider);
+
+type Verified = Result<HandshakeSignatureValid, Error>;
+type Signed = DigitallySignedStruct;
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -111,22 +105,12 @@ impl ServerCertVerifier for Anybody {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    fn verify_tls12_signature(&self, text: &[u8], of: &CertificateDer<'_>, signed: &Signed) -> Verified {
+        verify_tls12_signature(text, of, signed, &self.0.signature_verification_algorithms)
     }
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    fn verify_tls13_signature(&self, text: &[u8], of: &CertificateDer<'_>, signed: &Signed) -> Verified {
+        verify_tls13_signature(text, of, signed, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -68,6 +68,18 @@ fn a_relay_answers_stun() {
     examined.expect("peers", "ok", &[]);
 }
 
+/// Firewalls and providers have a rule for each protocol.
+#[test]
+fn a_port_that_is_open_for_tcp_alone_is_told() {
+    let port = free_port();
+    let _tcp = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let _udp = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+    let program = Program::start(&["--stun_url", &format!("stun:127.0.0.1:{port}")]);
+    let examined = examine(&[&url(&program)]);
+    let found = format!("does not answer, though TCP port {port} is open");
+    examined.expect("stun", "failed", &[&found, &format!("Open UDP port {port} too")]);
+}
+
 #[test]
 fn a_turn_server_at_another_port_is_told() {
     let port = free_port();

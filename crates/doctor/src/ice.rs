@@ -222,7 +222,7 @@ fn are_over(credentials: &LongTermCredentials) -> bool {
 
 /// True if a server may name this address. One in the Internet must name no address that leads into another network, such as that of
 /// this machine.
-fn may_name(server: IpAddr, address: IpAddr) -> bool {
+pub(super) fn may_name(server: IpAddr, address: IpAddr) -> bool {
     is_public(address) || !is_public(server)
 }
 

@@ -15,6 +15,7 @@ mod http;
 mod ice;
 mod peers;
 mod reach;
+mod relay;
 mod socket;
 mod stun;
 mod target;
@@ -235,13 +236,16 @@ async fn first_answer(server: &Server) -> Result<(Finding, Response), Finding> {
     Ok((ok!("the server answers over HTTP"), answer))
 }
 
-/// Two clients. `None` if no client can open.
+/// Two clients, and the relay that their offers name. `None` if no client can open.
 async fn examine_peers(server: &Server, report: &mut Report) -> Option<()> {
     let opened = ok!("a WebSocket opens, and the server admits a client");
     let mut first = report.take("websocket", Socket::open(server).await.map(|socket| (opened, socket)))?;
     if let Ok(mut second) = Socket::open(server).await {
-        report.add("peers", peers::exchange(&mut first, &mut second).await);
+        let is_good = report.add("peers", peers::exchange(&mut first, &mut second).await);
         report.add("discovery", answers::discovery(server, [&first.id, &second.id]).await);
+        if is_good {
+            report.add_all(relay::relay(&mut first, &mut second, server.address.ip()).await);
+        }
         second.close().await;
     } else {
         let finding = failed!("a second client cannot open beside the first one" =>

@@ -70,7 +70,8 @@ async fn pass(
     })
 }
 
-async fn arrival(to: &mut Socket, kind: &str) -> Result<Frame, Ending> {
+/// The next message of a kind.
+pub(super) async fn arrival(to: &mut Socket, kind: &str) -> Result<Frame, Ending> {
     for _ in 0..MAX_OTHERS {
         let frame = to.next().await?;
         if frame.kind == kind {

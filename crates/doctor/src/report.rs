@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 /// The checks that every whole run has, in their order. Those of a certificate depend on TLS.
-const CHECKS: &str = "dns tcp tls http clock path key cors proxy websocket peers discovery ice";
+const CHECKS: &str = "dns tcp tls http clock path key cors proxy websocket peers discovery relay ice";
 /// Those of a run with `--quick`.
 const QUICK_CHECKS: &str = "dns tcp health";
 /// The documentation for those whose server does not show it.

@@ -26,6 +26,8 @@ const WAITS: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(1),
 /// The timeout of a connection, and of an answer on it.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER: usize = 20;
+/// Bytes of the length in front of a framed message.
+const LENGTH: usize = 2;
 /// Most bytes of an answer.
 const MAX_BYTES: usize = 2048;
 /// UDP, as the number of a protocol (RFC 8656, section 18.8): the one that browsers request.
@@ -36,6 +38,8 @@ pub(super) enum Transport {
     Udp,
     Tcp,
     Tls,
+    /// TCP, with the length of each message in front (RFC 4571), as in ICE.
+    FramedTcp,
 }
 
 impl Transport {
@@ -63,7 +67,7 @@ pub(super) enum Trouble {
 /// A way to a server.
 pub(super) enum Line {
     Datagrams(UdpSocket),
-    Stream(Box<dyn Stream>),
+    Stream { stream: Box<dyn Stream>, is_framed: bool },
 }
 
 impl Line {
@@ -82,14 +86,14 @@ impl Line {
                     socket.connect(address).await?;
                     return Ok::<_, io::Error>((Line::Datagrams(socket), chain));
                 }
-                Transport::Tcp => Box::new(TcpStream::connect(address).await?),
+                Transport::Tcp | Transport::FramedTcp => Box::new(TcpStream::connect(address).await?),
                 Transport::Tls => {
                     let stream = tls::connect(address, host, &[]).await?;
                     chain = tls::chain(&stream);
                     Box::new(stream)
                 }
             };
-            Ok((Line::Stream(stream), chain))
+            Ok((Line::Stream { stream, is_framed: transport == Transport::FramedTcp }, chain))
         };
         Ok(timeout(STREAM_TIMEOUT, opening).await.map_err(io::Error::from)??)
     }
@@ -157,9 +161,14 @@ impl Line {
                     }
                 }
             }
-            Line::Stream(stream) => {
-                stream.write_all(request).await?;
+            Line::Stream { stream, is_framed } => {
+                let length = u16::try_from(request.len()).map_err(io::Error::other)?.to_be_bytes();
+                let front: &[u8] = if *is_framed { &length } else { &[] };
+                stream.write_all(&[front, request].concat()).await?;
                 stream.flush().await?;
+                if *is_framed {
+                    stream.read_exact(&mut [0; LENGTH]).await?;
+                }
                 let mut header = [0; HEADER];
                 stream.read_exact(&mut header).await?;
                 let length = usize::from(u16::from_be_bytes([header[2], header[3]]));

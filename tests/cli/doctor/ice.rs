@@ -3,6 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use super::authority::{Authority, Wanted};
+use super::fake::{http, serve};
 use super::{examine, url};
 use crate::program::Program;
 
@@ -66,6 +67,52 @@ fn a_relay_answers_stun() {
     examined.expect_failed(&[]);
     examined.expect("stun", "ok", &["answers"]);
     examined.expect("peers", "ok", &[]);
+}
+
+#[test]
+fn the_relay_is_asked_at_each_address_that_clients_are_told() {
+    let relay = format!("127.0.0.1:{}", free_port());
+    let program = Program::start(&["--relay", &relay, "--relay_private"]);
+    let examined = examine(&[&url(&program)]);
+    let text = examined.json.to_string();
+    for found in [
+        format!("the relay at {relay} answers over UDP: it sees this machine at 127.0.0.1"),
+        format!("the relay at {relay} answers over TCP"),
+        format!("the relay at {} answers over TCP", program.address),
+    ] {
+        assert!(text.contains(&found), "{found} in {text}");
+    }
+    examine(&[&url(&Program::start(&[]))]).expect("relay", "skipped", &["no relay"]);
+    let off = Program::start(&["--relay", &relay_beside(&relay), "--relay_mode", "off"]);
+    examine(&[&url(&off)]).expect("relay", "skipped", &["no relay for calls of this key"]);
+}
+
+/// Another free port.
+fn relay_beside(relay: &str) -> String {
+    let mut others = std::iter::repeat_with(|| format!("127.0.0.1:{}", free_port()));
+    others.find(|other| other != relay).unwrap()
+}
+
+#[test]
+fn a_relay_behind_a_nat_that_forwards_nothing_is_told() {
+    // Clients are told an address of this machine where nothing listens, as where a firewall is in front.
+    let relay = format!("127.0.0.1:{}", free_port());
+    let flags =
+        ["--relay", &relay, "--relay_public", "127.0.0.2", "--relay_private", "--relay_tcp_port", "0"];
+    let program = Program::start(&flags);
+    let examined = examine(&[&url(&program)]);
+    let port = relay.split_once(':').unwrap().1;
+    let advice = format!("Open UDP and TCP port {port}");
+    examined.expect("relay", "failed", &["127.0.0.2", "is closed for UDP", &advice, "--relay_public"]);
+}
+
+#[test]
+fn a_port_for_the_relay_that_another_program_has_is_told() {
+    let (relay, other) = (format!("127.0.0.1:{}", free_port()), serve(|_| http("400 Bad Request", "", "")));
+    let port = other.port().to_string();
+    let program = Program::start(&["--relay", &relay, "--relay_private", "--relay_tcp_port", &port]);
+    let examined = examine(&[&url(&program)]);
+    examined.expect("relay", "failed", &[&format!("TCP port {port}"), "--relay_tcp_port"]);
 }
 
 /// Firewalls and providers have a rule for each protocol.

@@ -1,0 +1,144 @@
+//! The relay: checks if clients reach it at each address that the server adds to the offer of a call.
+
+use std::net::{IpAddr, SocketAddr};
+
+use futures_util::future::join_all;
+use peerbroker_core::address::is_public;
+use serde_json::{Value, json};
+
+use super::ice::may_name;
+use super::peers::arrival;
+use super::report::{Finding, Named};
+use super::socket::Socket;
+use super::stun::{Line, Transport, Trouble};
+
+/// Most addresses that are asked.
+const MAX_CANDIDATES: usize = 16;
+/// A session description with the least that a server needs to add its relay.
+const DESCRIPTION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n\
+                           c=IN IP4 0.0.0.0\r\na=ice-ufrag:doctor\r\na=ice-pwd:peerbroker/doctor/peerbroker\r\na=mid:0\r\n";
+
+/// A way to the relay.
+type Candidate = (Transport, SocketAddr);
+
+/// Checks the relay that the server at the address `broker` names to clients.
+pub(super) async fn relay(one: &mut Socket, other: &mut Socket, broker: IpAddr) -> Vec<Named> {
+    let sdp = described(one, other).await.unwrap_or_default();
+    judged(sdp.lines().filter_map(candidate).take(MAX_CANDIDATES).collect(), broker).await
+}
+
+/// The description in an offer of a call, as it arrives.
+async fn described(one: &mut Socket, other: &mut Socket) -> Option<String> {
+    let description = json!({ "type": "offer", "sdp": DESCRIPTION });
+    let payload = json!({ "type": "data", "connectionId": "dc_doctor_relay", "sdp": description });
+    one.send(json!({ "type": "OFFER", "dst": other.id, "payload": payload }).to_string()).await.ok()?;
+    let arrived: Value = serde_json::from_str(arrival(other, "OFFER").await.ok()?.payload?.get()).ok()?;
+    Some(arrived.pointer("/sdp/sdp")?.as_str()?.to_owned())
+}
+
+/// Reads a line of a description (RFC 8839, section 5.1; RFC 6544).
+fn candidate(line: &str) -> Option<Candidate> {
+    let mut words = line.strip_prefix("a=candidate:")?.split(' ').skip(2);
+    let transport = if words.next()? == "udp" { Transport::Udp } else { Transport::FramedTcp };
+    let (ip, port): (IpAddr, _) = (words.nth(1)?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((transport, (ip, port).into()))
+}
+
+/// Asks the relay at each of its addresses.
+async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Vec<Named> {
+    if candidates.is_empty() {
+        return vec![("relay", skipped!("the server offers no relay for calls of this key"))];
+    }
+    let (may, must_not): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|(_, at)| may_name(broker, at.ip()));
+    let asked = join_all(may.into_iter().map(async |way| (way, ask(way).await))).await;
+    let named = must_not.first().map(|(_, at)| {
+        failed!("the server names {} as the address of its relay, which only its own network reaches", at.ip() =>
+            "Name the public address with --relay_public. A NAT in front must forward UDP and TCP port {} to the server \
+             (docs/CALLS.md).", at.port())
+    });
+    let judged = asked.iter().map(|(way, answer)| match answer {
+        Ok(seen) => {
+            let (protocol, at) = (way.0.protocol(), way.1);
+            ok!("the relay at {at} answers over {protocol}: it sees this machine at {}", seen.ip())
+        }
+        // Many NATs do not forward packets from inside to their public address.
+        Err(_) if broker.is_loopback() && is_public(way.1.ip()) => skipped!(
+            "the relay at {} does not answer its own machine, as behind many NATs: run the doctor on another one", way.1),
+        Err(trouble) => {
+            let has_other = asked.iter().any(|(other, answer)| other.1.ip() == way.1.ip() && answer.is_ok());
+            explained(*way, trouble, has_other)
+        }
+    });
+    named.into_iter().chain(judged).map(|finding| ("relay", finding)).collect()
+}
+
+async fn ask((transport, at): Candidate) -> Result<SocketAddr, Trouble> {
+    Line::open(at, "", transport).await?.0.bind().await
+}
+
+/// The finding for a way that does not work. `has_other` says that another one leads to the relay at the same address.
+fn explained((transport, at): Candidate, trouble: &Trouble, has_other: bool) -> Finding {
+    let (protocol, port, is_udp) = (transport.protocol(), at.port(), transport == Transport::Udp);
+    let found = match trouble {
+        Trouble::NoRoute => return skipped!("this machine has no network to the relay at {at}"),
+        Trouble::Silent => format!("the relay at {at} does not answer over {protocol}"),
+        Trouble::Closed => format!("the relay at {at} is closed for {protocol}"),
+        Trouble::Broken(error) if !is_udp => {
+            return failed!("another program than the relay answers at TCP port {port} of {} ({error})", at.ip() =>
+                "If a proxy has that port, name the port that leads to the relay with --relay_tcp_port, or 0 for none (docs/CALLS.md).");
+        }
+        Trouble::Broken(why) | Trouble::Error { reason: why, .. } => {
+            format!("the relay at {at} fails over {protocol} ({why})")
+        }
+    };
+    match (has_other, is_udp) {
+        (true, true) => failed!("{found}, but over TCP" =>
+            "Open UDP port {port} too, in the firewall of the machine and in the security group of its provider: UDP needs a rule of \
+             its own. A NAT in front must forward UDP too. Until then, calls are relayed over TCP, which is slower. If this machine has a \
+             private address in the network of the server, only --relay_private is missing."),
+        (true, false) => failed!("{found}, but another way to it works" =>
+            "Open TCP port {port} too, in the firewall of the machine and in the security group of its provider, for clients whose \
+             network blocks UDP. Or announce it to no client: --relay_tcp=false, or --relay_tcp_port 0 for the broker's own port."),
+        (false, _) => failed!("{found}" =>
+            "Open UDP and TCP port {port} in the firewall of the machine and in the security group of its provider. A NAT in front \
+             must forward it, and --relay_public must be the public address of the NAT. In a container, publish the port for both."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::State;
+
+    #[test]
+    fn advice_depends_on_what_else_works() {
+        let public = "203.0.113.7:3478".parse().unwrap();
+        let of = |transport, at, trouble, has_other| {
+            let finding = explained((transport, at), &trouble, has_other);
+            (finding.state, finding.advice.unwrap_or_default())
+        };
+        for (at, transport, trouble, has_other, state, words) in [
+            (public, Transport::Udp, Trouble::Silent, true, State::Failed, "Open UDP port 3478 too"),
+            (public, Transport::Udp, Trouble::Silent, true, State::Failed, "--relay_private"),
+            (public, Transport::FramedTcp, Trouble::Closed, true, State::Failed, "Open TCP port 3478 too"),
+            (public, Transport::Udp, Trouble::Closed, false, State::Failed, "Open UDP and TCP port 3478"),
+            (public, Transport::FramedTcp, Trouble::Silent, false, State::Failed, "--relay_public"),
+            (public, Transport::FramedTcp, Trouble::Broken(String::new()), true, State::Failed, "_tcp_port"),
+            (public, Transport::Udp, Trouble::NoRoute, true, State::Skipped, ""),
+        ] {
+            let (found, advice) = of(transport, at, trouble, has_other);
+            assert!(found == state && advice.contains(words), "{advice}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_private_address_of_a_public_broker_is_not_asked() {
+        let way = candidate("a=candidate:1 1 udp 255 10.0.0.7 3478 typ host").unwrap();
+        let findings = judged(vec![way], "203.0.113.1".parse().unwrap()).await;
+        let [(_, Finding { state: State::Failed, advice: Some(advice), .. })] = &findings[..] else {
+            panic!("{findings:?}");
+        };
+        assert!(advice.contains("--relay_public"), "{advice}");
+    }
+}

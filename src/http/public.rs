@@ -146,9 +146,10 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
     let policy = runtime.node.tenant_of_client(&key).await.map(|tenant| tenant.policy_full());
     match (route, policy) {
         (_, Some(policy)) if !peerjs::admits(mounted, policy.settings(), request) => {
-            let Source { origin, address } = endpoint::source(runtime, request.head());
+            let Source { origin, address, is_doctor } = endpoint::source(runtime, request.head());
             let key = Some(policy.key().key.clone());
-            let refused = Refused { reason: Refusal::ForeignOrigin, key, id: None, origin, address };
+            let refused =
+                Refused { reason: Refusal::ForeignOrigin, key, id: None, origin, address, is_doctor };
             runtime.events.emit(|| Event::Refused(Box::new(refused)));
             bare(StatusCode::FORBIDDEN)
         }

@@ -91,7 +91,7 @@ impl Mistakes {
         for event in notices.iter().filter_map(Notice::event) {
             let line = match event {
                 Event::ClientMistake(mistake) => Some(line_of_mistake(mistake)),
-                Event::Refused(refused) => line_of_refusal(refused, &keys),
+                Event::Refused(refused) if !refused.is_doctor => line_of_refusal(refused, &keys),
                 _ => None,
             };
             if let Some(line) = line {
@@ -298,7 +298,7 @@ fn is_of_peerjs(path: &str) -> bool {
 
 /// The line for a refusal that is a mistake. `keys` reads all keys, which may take a while.
 fn line_of_refusal<'a>(refused: &'a Refused, keys: impl FnOnce() -> Vec<Key> + 'a) -> Option<Line<'a>> {
-    let Refused { reason, key, id, origin, address } = refused;
+    let Refused { reason, key, id, origin, address, .. } = refused;
     let id = id.as_ref().map(|id| id.as_str());
     let who = who(id, origin.as_deref(), *address).join(", ");
     let shown_key = key.as_ref().map(|key| shown(key.as_str())).unwrap_or_default();
@@ -481,6 +481,7 @@ mod tests {
             id: PeerId::parse("alice").ok(),
             origin: Some("http://localhost:3000".to_owned()),
             address: "192.0.2.7".parse().ok(),
+            is_doctor: false,
         };
         let text = |reason| {
             let refused = refused(reason);

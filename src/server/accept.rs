@@ -122,7 +122,7 @@ fn on_first_bytes<T: Accepted>(
     let runtime = Arc::clone(runtime);
     move |io, first| {
         let tcp = io.as_tcp();
-        if is_wrong(first) {
+        if is_wrong(first) && !endpoint::names_doctor(first) {
             let port = tcp.and_then(|tcp| tcp.local_addr().ok()).map_or(0, |local| local.port());
             let address = io.client().map(|address| address.ip().to_canonical());
             runtime.client_mistake(mistake(port), None, address);

@@ -26,6 +26,8 @@ pub(crate) struct Source {
     /// The origin of its page, if it named one.
     pub(crate) origin: Option<String>,
     pub(crate) address: Option<IpAddr>,
+    /// True if it is `peerbroker doctor`.
+    pub(crate) is_doctor: bool,
 }
 
 /// A client that asks to be served.
@@ -110,8 +112,8 @@ impl Rejection {
         let Rejection { reason, key, id } = self;
         node.counters().add(Count::Refused(reason), 1);
         node.events().emit(|| {
-            let Source { origin, address } = source.clone();
-            Event::Refused(Box::new(Refused { reason, key, id, origin, address }))
+            let Source { origin, address, is_doctor } = source.clone();
+            Event::Refused(Box::new(Refused { reason, key, id, origin, address, is_doctor }))
         });
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn admit(
     Credentials { key, id, token, version }: Credentials,
     source: &Source,
 ) -> Result<(Entry, PeerJs), Refusal> {
-    let Source { origin, address } = source;
+    let Source { origin, address, .. } = source;
     let origin = origin.as_deref();
     let tenant = tenant(node, &key, origin).await?;
     let policy = tenant.policy_full();

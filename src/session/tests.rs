@@ -108,7 +108,7 @@ impl World {
 }
 
 fn request(query: &str) -> ConnectRequest {
-    let source = Source { origin: None, address: None };
+    let source = Source { origin: None, address: None, is_doctor: false };
     ConnectRequest { query: query.to_owned(), source, permit: None }
 }
 

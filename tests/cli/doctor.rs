@@ -7,7 +7,8 @@ mod fake;
 mod ice;
 mod proxies;
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -297,6 +298,47 @@ fn a_key_without_room_for_a_second_client_is_told() {
     let _first = program.client("a");
     let examined = examine(&[&url(&program)]);
     examined.expect("websocket", "failed", &["concurrent user limit", "--concurrent_limit"]);
+}
+
+/// Operators read advice about clients in the log and on the dashboard.
+#[test]
+fn its_requests_are_no_mistakes_of_clients() {
+    let data = Directory::new();
+    let (dir, secret) = (data.arg("keys"), data.file("secret", "hushhush-hushhush-hushhush-hushhush"));
+    for more in [&["proven", "--jwt_secret_file", &secret][..], &["mine", "--origin", "https://game.example"]]
+    {
+        let added = run(&[&["keys", "add", "--data_dir", &dir, "--key"], more].concat(), &[]);
+        assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    }
+    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let tls = ["--sslkey", key.to_str().unwrap(), "--sslcert", cert.to_str().unwrap()];
+    for flags in [&["--path", "/x"][..], &tls] {
+        let flags =
+            [flags, &["--data_dir", &dir, "--ops_port", "0", "--cors", "https://game.example"]].concat();
+        let mut program = Program::start(&flags);
+        let (api, _) = program.expect_api();
+        let (place, plain) = (program.address.to_string(), url(&program));
+        for args in [
+            &[&*place][..],
+            &[&plain],
+            &[&place, "--key", "nope"],
+            &[&place, "--key", "proven"],
+            &[&place, "--key", "mine", "--origin", "https://other.example"],
+        ] {
+            examine(args);
+        }
+        // Mistakes are noted in their order, and that of a real client is one.
+        let client = TcpStream::connect(program.address).unwrap();
+        if flags.contains(&"--sslkey") {
+            (&client).write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            program.expect_log("speaks plain HTTP to the TLS port");
+        } else {
+            (&client).write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").unwrap();
+            program.expect_log("speaks TLS to the plain port");
+        }
+        let mistakes = api.get("/api/mistakes").json["mistakes"].take();
+        assert_eq!(mistakes.as_array().unwrap().len(), 1, "{mistakes}");
+    }
 }
 
 #[test]

@@ -22,7 +22,8 @@ use super::tls;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of an answer's body.
 const MAX_BODY_BYTES: usize = 256 << 10;
-/// Sent as `User-Agent`, so that operators recognize these requests.
+/// Sent as `User-Agent` and among the protocols of TLS: operators recognize these requests, and a peerbroker does not take them for
+/// mistakes of clients.
 pub(super) const AGENT: &str = concat!("peerbroker-doctor/", env!("CARGO_PKG_VERSION"));
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -67,7 +68,7 @@ impl Server {
     /// Connects to it.
     pub(super) async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         if self.secure {
-            return Ok(Box::new(tls::connect(self.address, &self.target.host, &["http/1.1"]).await?));
+            return Ok(Box::new(tls::connect(self.address, &self.target.host, tls::OF_HTTP).await?));
         }
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;

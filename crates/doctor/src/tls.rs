@@ -14,9 +14,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::http::TIMEOUT;
+use super::http::{AGENT, TIMEOUT};
 use super::report::Finding;
 use super::target::Target;
+
+/// The protocols of a connection for HTTP. No server chooses the second one, which only names this program.
+pub(super) const OF_HTTP: &[&str] = &["http/1.1", AGENT];
 
 /// Connects, and makes a handshake.
 pub(super) async fn connect(
@@ -46,7 +49,7 @@ pub(super) async fn examine(
     target: &Target,
     address: SocketAddr,
 ) -> Result<(Finding, Vec<CertificateDer<'static>>), Option<Finding>> {
-    let handshake = timeout(TIMEOUT, connect(address, &target.host, &["http/1.1"])).await.map_err(|_| {
+    let handshake = timeout(TIMEOUT, connect(address, &target.host, OF_HTTP)).await.map_err(|_| {
         failed!("port {} does not answer a handshake of TLS within {} s", target.port, TIMEOUT.as_secs() =>
             "Check that this is the port of the broker. If it is, look at the machine: the program may hang, or a firewall may let \
              only the connection through.")

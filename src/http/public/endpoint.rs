@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_http::RequestHead;
+use actix_http::header::USER_AGENT;
 use actix_web::{HttpRequest, rt};
+use memchr::memmem;
 
 use super::forwarded;
 use super::handler::{Mounted, origin};
@@ -17,6 +19,9 @@ use crate::session::{self, ConnectRequest, Guest, PeerJs, Source};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
 use crate::wire::Refusal;
+
+/// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
+const DOCTOR: &[u8] = b"peerbroker-doctor/";
 
 /// An endpoint that opens WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,13 +105,26 @@ pub(super) fn bounds(runtime: &Runtime) -> MessageLimits {
 
 /// The page and the address that a request comes from.
 pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> Source {
-    Source { origin: origin(head.headers()), address: forwarded::client_address(runtime, head) }
+    let (origin, address) = (origin(head.headers()), forwarded::client_address(runtime, head));
+    Source { origin, address, is_doctor: is_of_doctor(head) }
 }
 
-/// Tells the operator of a mistake in a request.
+/// True if `peerbroker doctor` sent this request.
+pub(super) fn is_of_doctor(head: &RequestHead) -> bool {
+    head.headers().get(USER_AGENT).is_some_and(|agent| names_doctor(agent.as_bytes()))
+}
+
+/// True if `peerbroker doctor` sent these bytes. It also tries what must fail, so the operator needs no advice about it.
+pub(crate) fn names_doctor(bytes: &[u8]) -> bool {
+    memmem::find(bytes, DOCTOR).is_some()
+}
+
+/// Tells the operator of a client's mistake in a request.
 pub(super) fn mistake(runtime: &Runtime, head: &RequestHead, mistake: Mistake) {
-    let Source { origin, address } = source(runtime, head);
-    runtime.client_mistake(mistake, origin, address);
+    let Source { origin, address, is_doctor } = source(runtime, head);
+    if !is_doctor {
+        runtime.client_mistake(mistake, origin, address);
+    }
 }
 
 #[cfg(test)]

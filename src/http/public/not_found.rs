@@ -47,6 +47,9 @@ pub(super) fn note_socket(mounted: &Mounted, head: &RequestHead) {
 
 /// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served nevertheless.
 pub(super) fn note_cut(mounted: &Mounted, head: &RequestHead) {
+    if endpoint::is_of_doctor(head) {
+        return;
+    }
     mounted.runtime.cut_path.call_once(|| {
         let path = mounted.path.shown().to_owned();
         endpoint::mistake(&mounted.runtime, head, Mistake::CutPath { path });

@@ -208,6 +208,8 @@ pub struct Refused {
     pub origin: Option<String>,
     /// The address of the client, if it is known.
     pub address: Option<IpAddr>,
+    /// True if it is `peerbroker doctor`, which also tries what must fail.
+    pub is_doctor: bool,
 }
 
 /// A request that cannot work, and its sender.

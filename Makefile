@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays bench-report
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -171,20 +171,24 @@ fuzz:
 pictures: build client-tests/node_modules/.package-lock.json
 	cd client-tests && npm run pictures
 
-# Not --locked: the lock file of the benchmark follows the server's dependencies.
+# Not --locked: the lock file of the benchmark follows the server's dependencies. ARGS=--once measures each step once, and writes nothing.
 COMPARE = cd bench && cargo build --release && cargo run --release --quiet --bin compare --
 
 # Side by side with npm's peer and others, some 13 minutes; docs/BENCHMARKS.md says how.
 bench: dist bench/node/node_modules/.package-lock.json
-	$(COMPARE) full
+	$(COMPARE) full $(ARGS)
 
-# Nodes with a Redis between them, and a Redis with millions of records: some six minutes.
+# Nodes with a Redis between them: some five minutes.
 bench-cluster: setup dist
-	$(COMPARE) cluster
+	$(COMPARE) cluster $(ARGS)
 
 # Calls through the relay, beside coturn and a bare loop: some five minutes.
 bench-relays: setup dist
-	$(COMPARE) relays
+	$(COMPARE) relays $(ARGS)
+
+# Writes the figures of the last runs into README and docs again.
+bench-report:
+	cd bench && cargo run --quiet --bin compare -- report
 
 # npm's packages of a folder, installed anew when its lock file changes. npm is of the set-up.
 INSTALL = npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json

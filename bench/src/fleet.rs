@@ -15,10 +15,10 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use rustls::ClientConfig;
-use rustls::client::Resumption;
 
 use crate::link::Link;
-use peer::{Peer, Phase};
+pub use peer::Peer;
+use peer::Phase;
 
 /// The servers to which the peers connect.
 #[derive(Clone)]
@@ -32,8 +32,6 @@ pub struct Target {
 pub struct Fleet {
     target: Target,
     prefix: char,
-    /// The TLS sessions of peers that keep them, for their next connection.
-    sessions: Option<Vec<Arc<ClientConfig>>>,
     poll: Poll,
     events: Events,
     peers: Vec<Peer>,
@@ -41,8 +39,10 @@ pub struct Fleet {
     /// A timer that ends waits.
     alarm: Option<OwnedFd>,
     scratch: Box<[u8]>,
-    opened: usize,
-    lost: usize,
+    /// Peers that have got their OPEN.
+    pub opened: usize,
+    /// Peers whose connection the server has closed unexpectedly.
+    pub lost: usize,
 }
 
 /// Messages that one peer received at once.
@@ -53,16 +53,10 @@ pub struct Arrival {
     pub at: Instant,
 }
 
-impl Target {
-    fn address(&self, peer: usize) -> SocketAddr {
-        self.addresses[(peer / 2 + peer % 2) % self.addresses.len()]
-    }
-}
-
 /// Maximum concurrent handshakes.
 const OPENING: usize = 32;
 /// Time limit for all peers together to open or to leave.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Loopback addresses of the clients; several, so that there are enough ports for all rounds.
 const SOURCES: usize = 16;
 const SCRATCH: usize = 256 << 10;
@@ -76,7 +70,6 @@ impl Fleet {
         Ok(Fleet {
             target,
             prefix: PREFIX,
-            sessions: None,
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
             peers: Vec::new(),
@@ -93,33 +86,13 @@ impl Fleet {
         Ok(Fleet { prefix: 's', ..Fleet::new(target)? })
     }
 
-    /// Lets each peer resume the TLS session that the one with its number has had.
-    pub fn keep_sessions(mut self) -> Self {
-        self.sessions = Some(Vec::new());
-        self
-    }
-
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.peers.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.peers.is_empty()
-    }
-
-    /// Peers that have got their OPEN.
-    pub fn opened(&self) -> usize {
-        self.opened
     }
 
     /// Peers that have resumed a TLS session.
     pub fn resumed(&self) -> usize {
-        self.peers.iter().filter(|peer| peer.is_resumed()).count()
-    }
-
-    /// Peers whose connection the server has closed unexpectedly.
-    pub fn lost(&self) -> usize {
-        self.lost
+        self.peers.iter().filter(|peer| peer.link.is_resumed()).count()
     }
 
     /// The id of a peer.
@@ -146,22 +119,13 @@ impl Fleet {
     pub fn connect(&mut self) -> Result<()> {
         let index = self.peers.len();
         let source = Ipv4Addr::new(127, 0, 0, 2 + (index % SOURCES) as u8);
-        let address = self.target.address(index);
-        let tls = match (&mut self.sessions, &self.target.tls) {
-            (Some(sessions), Some(tls)) => {
-                if index == sessions.len() {
-                    let mut own = (**tls).clone();
-                    own.resumption = Resumption::in_memory_sessions(1);
-                    sessions.push(Arc::new(own));
-                }
-                sessions.get(index)
-            }
-            (_, tls) => tls.as_ref(),
-        };
-        let mut link = Link::connect(address, SocketAddr::from((source, 0)), tls)?;
+        let addresses = &self.target.addresses;
+        let address = addresses[(index / 2 + index % 2) % addresses.len()];
+        let id = format!("{}{index}", self.prefix);
+        let mut link = Link::connect(address, (source, 0).into(), &id, self.target.tls.as_ref())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(link.stream(), Token(index), interest)?;
-        self.peers.push(Peer::new(link, &format!("{}{index}", self.prefix), address));
+        self.poll.registry().register(&mut link.stream, Token(index), interest)?;
+        self.peers.push(Peer::new(link, &id, address));
         Ok(())
     }
 
@@ -189,23 +153,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Appends a frame to the output of a peer; [`flush`](Self::flush) sends it.
-    pub fn queue(&mut self, peer: usize, frame: &[u8]) {
-        self.peers[peer].queue(frame);
-    }
-
-    pub fn flush(&mut self, peer: usize) {
-        self.peers[peer].flush();
-    }
-
-    /// Bytes that a peer has not sent yet.
-    pub fn backlog(&self, peer: usize) -> usize {
-        self.peers[peer].backlog()
-    }
-
-    /// Makes a peer stop reading.
-    pub fn stop_reading(&mut self, peer: usize) {
-        self.peers[peer].reads = false;
+    pub fn peer(&mut self, index: usize) -> &mut Peer {
+        &mut self.peers[index]
     }
 
     /// From now on, waits end at every `interval` too. A timeout has milliseconds only.

@@ -1,25 +1,37 @@
-//! Shared code of the benchmark's programs: frames, a fleet of peers, the kernel's accounting of
-//! the server, and the reports.
-//!
-//! `load` drives one server and measures it; `compare` starts the servers one after the other,
-//! runs `load` against each, and reports; `yardstick` and `actix_ws_server` are two of the servers.
+//! The benchmark's load generator, the servers that it compares, and its report. `compare` is its program; `yardstick`,
+//! `forwarder` and `actix_ws_server` are servers.
 
 #![forbid(unsafe_code)]
 
 pub mod calls;
-pub mod directory;
+pub mod figures;
 pub mod fleet;
 pub mod link;
-pub mod measured;
 pub mod payload;
-pub mod process;
-pub mod redis;
+pub mod plan;
+pub mod relays;
 pub mod report;
-pub mod runner;
+pub mod rows;
 pub mod scenario;
 pub mod servers;
-pub mod statistics;
 pub mod ws;
 
-/// The bytes of one mebibyte, as a number to divide by.
-pub const MB: f64 = (1 << 20) as f64;
+use std::fmt;
+
+/// The pace of messages or datagrams.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// Each pair always has this many in flight.
+    InFlight(usize),
+    /// This many per second of all pairs together, sent even without answers.
+    PerSecond(f64),
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pace::InFlight(count) => write!(f, "{count} in flight"),
+            Pace::PerSecond(rate) => write!(f, "{rate} a second"),
+        }
+    }
+}

@@ -18,16 +18,8 @@ const SDP: &str = "v=0\\r\\no=- 4611731400430051336 2 IN IP4 127.0.0.1\\r\\ns=-\
 pub fn signal(from: usize, to: &str, bytes: usize) -> String {
     let kind = if from.is_multiple_of(2) { "OFFER" } else { "ANSWER" };
     let around = envelope(kind, from, to, "").len();
-    let lines = SDP.split_inclusive("\\r\\n").cycle();
-    let mut sdp = String::new();
-    for line in lines {
-        if around + sdp.len() + line.len() > bytes {
-            break;
-        }
-        sdp.push_str(line);
-    }
-    let rest = bytes.saturating_sub(around + sdp.len());
-    sdp.extend(std::iter::repeat_n('x', rest));
+    let room = bytes.saturating_sub(around);
+    let sdp = SDP.repeat(room / SDP.len()) + &"x".repeat(room % SDP.len());
     envelope(kind, from, to, &sdp)
 }
 
@@ -45,19 +37,4 @@ fn envelope(kind: &str, from: usize, to: &str, sdp: &str) -> String {
          \"type\":\"data\",\"connectionId\":\"dc_{from}\",\"label\":\"dc_{from}\",\"reliable\":false,\
          \"serialization\":\"binary\"}},\"dst\":\"{to}\"}}"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signal_is_json_of_the_length_that_was_asked_for() {
-        for bytes in [300, OFFER_BYTES, 16 << 10] {
-            let text = signal(1, "p0", bytes);
-            assert_eq!(text.len(), bytes.max(envelope("ANSWER", 1, "p0", "").len()));
-            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(json["dst"], "p0");
-        }
-    }
 }

@@ -1,27 +1,243 @@
-//! Turns the measurements of a run into tables of the documentation.
+//! Writes the figures of the recorded runs into the documents. A test of the server's package compiles this file too, and checks that
+//! the documents are as this leaves them.
+//!
+//! A figure stands in a document as `<!-- figure: NAME -->1.2 KB<!-- end -->`; [`figures`] has the names. The tables of `BENCHMARKS.md`
+//! are figures with the names of their runs.
 
-mod cluster;
-mod document;
-mod figures;
-mod relays;
-mod rows;
-mod sizing;
-mod table;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
-pub use cluster::{cluster, directory};
-pub use document::Chapter;
-pub use relays::relays;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
-use crate::runner::{Kind, Run};
+/// The documents with figures.
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "docs/ARCHITECTURE.md",
+    "docs/BENCHMARKS.md",
+    "docs/CLUSTER.md",
+    "docs/EMBEDDING.md",
+    "docs/OPERATING.md",
+];
 
-/// The comparison with other servers.
-pub fn comparison(run: &Run) -> Chapter {
-    let mut rows = rows::rows(run);
-    rows.retain(|row| row.values.iter().any(Option::is_some));
-    Chapter {
-        name: "numbers",
-        data: "run.json",
-        table: table::table(Kind::COMPARED.map(Kind::name), &rows),
-        rest: String::new(),
+/// The recorded numbers of a run, as `docs/benchmarks/` has them.
+#[derive(Serialize, Deserialize)]
+pub struct Recorded {
+    /// The date, the machine, and the versions.
+    pub about: String,
+    /// The names of the servers.
+    pub columns: Vec<String>,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Row {
+    pub measure: String,
+    pub unit: String,
+    /// Of each of the servers.
+    pub values: Vec<Option<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub must: Option<Claim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aim: Option<Claim>,
+}
+
+/// A limit for a value.
+#[derive(Serialize, Deserialize)]
+pub struct Claim {
+    pub value: f64,
+    /// The unit of the value, or what it is a multiple of.
+    pub of: String,
+    #[serde(flatten)]
+    pub limit: Limit,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// All documents with figures, by their paths, with the text that they should have.
+pub fn documents(root: &Path) -> Result<Vec<(&'static str, String)>> {
+    let figures = figures(root)?;
+    let document = |name: &'static str| {
+        let text = fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"))?;
+        Ok((name, filled(&text, &figures).with_context(|| format!("in {name}"))?))
+    };
+    DOCUMENTS.into_iter().map(document).collect()
+}
+
+/// All figures by the names in their markers.
+fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
+    let recorded = |name: &str| -> Result<Recorded> {
+        let path = root.join("docs/benchmarks").join(name);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("in {name}"))
+    };
+    let (run, cluster, relays) = (recorded("run.json")?, recorded("cluster.json")?, recorded("relays.json")?);
+
+    let ours = |measure: &str| run.value(measure, "peerbroker");
+    let peerjs = |measure: &str| run.value(measure, "peerjs-server");
+    let (one, four) = ("CPU per message, 1 in flight", "CPU per message, 4 in flight");
+    let per_second = "messages a second on one core, 4 in flight";
+    let open = ours("CPU per open at 100 peers")?;
+    let open_tls = ours("TLS: CPU per open, full handshake")?;
+    let beat = ours("CPU per heartbeat, 10,000 peers, 2,000/s, one by one")?;
+    let idle = "memory per idle peer, 10,000 peers";
+    let (idle_tls, kernel) =
+        (ours("TLS: memory per idle peer, 10,000 peers")?, ours("kernel's memory per idle peer")?);
+    let gib = f64::from(1 << 30);
+
+    let (stored, message) =
+        ("memory of Redis per client, 10,000 clients", "CPU of Redis per message, 64 in flight");
+    let voice = "CPU per datagram of 172 bytes, 4 in flight";
+    let slow_voice = relays.value("CPU per datagram of 172 bytes, 50 a second and direction", "relay")?;
+    let video = relays.value("CPU per datagram of 1200 bytes, 4 in flight", "relay")?;
+    let call = "memory per further call, from 1,000 to 5,000 calls";
+    let datagram = |way: &str| Ok::<_, anyhow::Error>(micros(relays.value(voice, way)?));
+    let memory_of_call = |way: &str| Ok::<_, anyhow::Error>(kilobytes(relays.value(call, way)?));
+
+    Ok(BTreeMap::from([
+        ("run.json", run.table()),
+        ("cluster.json", cluster.table()),
+        ("relays.json", relays.table()),
+        // Clients.
+        ("idle client", kilobytes(ours(idle)?)),
+        ("idle client, TLS", kilobytes(idle_tls)),
+        ("idle client, kernel", kilobytes(kernel)),
+        ("idle client, actix-ws", kilobytes(run.value(idle, "actix-ws form")?)),
+        ("idle client, peerjs-server", kilobytes(peerjs(idle)?)),
+        ("idle clients in a GiB", at_least(gib / (ours(idle)? + kernel))),
+        ("idle clients in a GiB, TLS", at_least(gib / (idle_tls + kernel))),
+        // Messages: one by one, and under load.
+        ("message", micros(ours(one)?)),
+        ("message under load", micros(ours(four)?)),
+        ("message, peerjs-server", micros(peerjs(one)?)),
+        ("message under load, peerjs-server", micros(peerjs(four)?)),
+        ("message, TLS", number(ours("TLS: CPU per message, 1 in flight")?)),
+        ("messages a second", at_least(1e6 / ours(one)?)),
+        ("messages a second under load", at_least(ours(per_second)?)),
+        ("messages a second under load, peerjs-server", at_least(peerjs(per_second)?)),
+        // Opens and heartbeats.
+        ("open", micros(open)),
+        ("open, TLS", micros(open_tls)),
+        ("opens a second", at_least(1e6 / open)),
+        ("opens a second, TLS", at_least(1e6 / open_tls)),
+        ("heartbeat", micros(beat)),
+        ("clients with a heartbeat", at_least(5e6 / beat)),
+        // The Redis of a cluster.
+        ("open and leave, Redis", micros(cluster.value("CPU of Redis per open and leave", "3 nodes")?)),
+        ("client, Redis", format!("{:.0} bytes", cluster.value(stored, "3 nodes")?)),
+        ("message under load, Redis", micros(cluster.value(message, "3 nodes")?)),
+        // Relayed calls: voice has 100 datagrams a second, video 420.
+        ("call", memory_of_call("relay")?),
+        ("call, TURN", memory_of_call("TURN")?),
+        ("call, coturn", memory_of_call("coturn")?),
+        ("calls in a GiB", at_least(gib / relays.value(call, "relay")?)),
+        ("datagram", micros(slow_voice)),
+        ("datagram under load", datagram("relay")?),
+        ("datagram under load, TURN", datagram("TURN")?),
+        ("datagram under load, coturn", datagram("coturn")?),
+        ("datagram of video", micros(video)),
+        ("voice calls", at_least(1e6 / slow_voice / 100.0)),
+        ("voice calls under load", at_least(1e6 / relays.value(voice, "relay")? / 100.0)),
+        ("video calls", at_least(1e6 / video / 420.0)),
+    ]))
+}
+
+/// A document with the figures in its marks.
+fn filled(text: &str, figures: &BTreeMap<&str, String>) -> Result<String> {
+    let mut parts = text.split("<!-- figure: ");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once(" -->").context("a mark without an end")?;
+        let figure = figures.get(name).with_context(|| format!("there is no figure {name:?}"))?;
+        let (_, rest) = rest.split_once("<!-- end -->").with_context(|| format!("no end of {name:?}"))?;
+        filled += &format!("<!-- figure: {name} -->{figure}<!-- end -->{rest}");
     }
+    Ok(filled)
+}
+
+impl Recorded {
+    fn value(&self, measure: &str, server: &str) -> Result<f64> {
+        let column = self.columns.iter().position(|column| column == server);
+        let row = self.rows.iter().find(|row| row.measure == measure);
+        let value = row.zip(column).and_then(|(row, column)| *row.values.get(column)?);
+        value.with_context(|| format!("there is no {measure:?} of {server}"))
+    }
+
+    /// As a Markdown table.
+    pub fn table(&self) -> String {
+        let columns = self.columns.join("|");
+        let marks = "-:|".repeat(self.columns.len() + 1);
+        let mut table = format!("\n{}\n\n|measure|unit|{columns}|limits|\n|-|{marks}-|\n", self.about);
+        for Row { measure, unit, values, must, aim } in &self.rows {
+            let values: Vec<String> =
+                values.iter().map(|value| value.map_or_else(String::new, number)).collect();
+            // Mostly, both are for the same value.
+            let is_same =
+                must.iter().zip(aim).any(|(must, aim)| must.value == aim.value && must.of == aim.of);
+            let limits = match (must, aim) {
+                (Some(must), Some(aim)) if is_same => {
+                    format!("{} must {}, aim {}", must.subject(), must.limit(), aim.limit())
+                }
+                _ => {
+                    let must = must.iter().map(|must| format!("{} must {}", must.subject(), must.limit()));
+                    let aim = aim.iter().map(|aim| format!("{} aim {}", aim.subject(), aim.limit()));
+                    must.chain(aim).collect::<Vec<_>>().join("; ")
+                }
+            };
+            table += &format!("|{measure}|{unit}|{}|{limits}|\n", values.join("|"));
+        }
+        table + "\n"
+    }
+}
+
+impl Claim {
+    fn subject(&self) -> String {
+        format!("{} {}:", number(self.value), self.of)
+    }
+
+    fn limit(&self) -> String {
+        let (sign, limit, holds) = match self.limit {
+            Limit::AtMost(limit) => ('≤', limit, self.value <= limit),
+            Limit::AtLeast(limit) => ('≥', limit, self.value >= limit),
+        };
+        format!("{sign} {limit} {}", if holds { '✓' } else { '✗' })
+    }
+}
+
+/// Three significant digits.
+fn number(value: f64) -> String {
+    match value.abs() {
+        1000.0.. => thousands(value),
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn micros(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1} µs") } else { format!("{value:.0} µs") }
+}
+
+fn kilobytes(bytes: f64) -> String {
+    if bytes < 10_000.0 { format!("{:.1} KB", bytes / 1e3) } else { format!("{:.0} KB", bytes / 1e3) }
+}
+
+/// A count for which there is enough: its first two digits.
+fn at_least(value: f64) -> String {
+    let unit = 10_f64.powf(value.log10().floor() - 1.0);
+    thousands((value / unit).floor() * unit)
+}
+
+fn thousands(value: f64) -> String {
+    let mut text = format!("{value:.0}");
+    for at in (1..text.len()).rev().filter(|at| (text.len() - at).is_multiple_of(3)).collect::<Vec<_>>() {
+        text.insert(at, ',');
+    }
+    text
 }

@@ -1,23 +1,46 @@
 //! The scenarios: load on a server, and its measurements.
 
-pub mod churn;
+pub mod cluster;
 pub mod crowd;
 pub mod exchange;
-pub mod opens;
-pub mod returning;
+pub mod handshakes;
 pub mod room;
 pub mod stalled;
 pub mod storm;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
+use crate::figures::micros;
 use crate::fleet::Fleet;
-use crate::servers::Servers;
+use crate::servers::Server;
+
+/// Peers that connect and leave while the cost of an open is measured.
+const BATCH: usize = 100;
+
+/// CPU time of an open in microseconds, with `peers` peers, plus or minus half a batch.
+fn open_us(fleet: &mut Fleet, server: &Server, peers: usize, batches: usize) -> Result<f64> {
+    let few = peers - BATCH / 2;
+    if fleet.count() > few {
+        fleet.leave(few)?;
+    }
+    fleet.open(few)?;
+    let mut cpu = Duration::ZERO;
+    for _ in 0..batches {
+        fleet.idle(Duration::from_millis(20))?;
+        let before = server.cpu()?;
+        fleet.open(few + BATCH)?;
+        // The work of the server after the last OPEN counts too.
+        fleet.idle(Duration::from_millis(5))?;
+        cpu += server.cpu()? - before;
+        fleet.leave(few)?;
+    }
+    Ok(micros(cpu) / (BATCH * batches) as f64)
+}
 
 /// Resident memory once it has stopped changing, or after two seconds.
-fn settled(fleet: &mut Fleet, server: &Servers) -> Result<u64> {
+fn settled(fleet: &mut Fleet, server: &Server) -> Result<f64> {
     let deadline = Instant::now() + Duration::from_secs(2);
     let mut before = server.resident()?;
     let mut calm = 0;
@@ -27,9 +50,10 @@ fn settled(fleet: &mut Fleet, server: &Servers) -> Result<u64> {
         calm = if now == before { calm + 1 } else { 0 };
         before = now;
     }
-    Ok(before)
+    Ok(before as f64)
 }
 
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
+fn ensure_none_lost(fleet: &Fleet) -> Result<()> {
+    ensure!(fleet.lost == 0, "the server ended {} connections", fleet.lost);
+    Ok(())
 }

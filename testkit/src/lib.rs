@@ -1,4 +1,4 @@
-//! Clients, servers and tools for the tests: what more than one binary of tests uses.
+//! Clients, servers and tools for the tests and the benchmark: what more than one program of these uses.
 
 pub mod api;
 pub mod directory;
@@ -8,8 +8,6 @@ pub mod messages;
 pub mod nginx;
 pub mod pebble;
 pub mod ports;
-// Shared with the benchmark, which builds none of this crate.
-#[path = "../../bench/src/process.rs"]
 pub mod process;
 pub mod program;
 pub mod raw_client;

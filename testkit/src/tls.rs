@@ -36,7 +36,11 @@ fn trusting_by(provider: CryptoProvider, root: CertificateDer<'_>) -> Arc<Client
 
 /// Accepts every certificate.
 #[derive(Debug)]
-struct Anybody(CryptoProvider);
+struct Anybody {
+    provider: CryptoProvider,
+    /// True if signatures need not be right either.
+    believes: bool,
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -56,7 +60,10 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        if self.believes {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -65,17 +72,30 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        if self.believes {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
 pub fn trusting_everybody() -> Arc<ClientConfig> {
+    accepting(false)
+}
+
+/// For the benchmark: a check of a signature would cost its load generator more than a handshake costs the server.
+pub fn believing_everything() -> Arc<ClientConfig> {
+    accepting(true)
+}
+
+fn accepting(believes: bool) -> Arc<ClientConfig> {
     let provider = rustls::crypto::ring::default_provider();
     let builder = ClientConfig::builder_with_provider(Arc::new(provider.clone()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
-    Arc::new(builder.with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth())
+    let anybody = Arc::new(Anybody { provider, believes });
+    Arc::new(builder.with_custom_certificate_verifier(anybody).with_no_client_auth())
 }

@@ -1,130 +1,91 @@
 //! Runs the servers side by side and compares them. `make bench` and others build its requirements and run it.
 
-use std::fs::File;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
-use clap::{Parser, Subcommand};
-use peerbroker_bench::directory;
-use peerbroker_bench::report::{self, Chapter};
-use peerbroker_bench::runner::{self, Places, Plan, Run};
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+use peerbroker_bench::figures::Run;
+use peerbroker_bench::plan::Plan;
+use peerbroker_bench::report::{self, Recorded};
+use peerbroker_bench::rows;
+use peerbroker_bench::servers::{LOAD_CORE, Places, pin};
 
 #[derive(Parser)]
-#[command(version, about)]
+#[command(about)]
 struct Cli {
-    /// The program of the server [default: that of `make dist`]
-    #[arg(long, global = true, value_name = "FILE")]
-    server: Option<PathBuf>,
-    #[command(subcommand)]
     task: Task,
+    /// The program of the server [default: that of `make dist`]
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Measure only steps with this in their name, such as `peerbroker: messages`, and write nothing
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Measure each step once, and write nothing
+    #[arg(long)]
+    once: bool,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Copy, ValueEnum)]
 enum Task {
-    /// Compare all servers in everything, and write docs/BENCHMARKS.md
-    Full {
-        /// Write to a copy of docs instead
-        #[arg(long, value_name = "DIR")]
-        docs: Option<PathBuf>,
-        /// Measure only servers and scenarios that are shown with this in their name, such as `TLS: everybody at once`, and
-        /// write nothing
-        #[arg(long, value_name = "NAME", conflicts_with = "docs")]
-        only: Option<String>,
-    },
-    /// Measure nodes that share a Redis, and write docs/BENCHMARKS.md
-    Cluster {
-        /// Write to a copy of docs instead
-        #[arg(long, value_name = "DIR")]
-        docs: Option<PathBuf>,
-    },
-    /// Measure calls through the relay, and write docs/BENCHMARKS.md
-    Relays {
-        /// Write to a copy of docs instead
-        #[arg(long, value_name = "DIR")]
-        docs: Option<PathBuf>,
-    },
-    /// Measure a Redis with many records, without nodes, and print it
-    Directory {
-        /// Numbers of records
-        #[arg(long, value_delimiter = ',', default_value = "100000,1000000,3000000")]
-        records: Vec<usize>,
-        /// Numbers of nodes
-        #[arg(long, value_delimiter = ',', default_value = "3,30,300")]
-        nodes: Vec<usize>,
-        /// Messages in a batch
-        #[arg(long, value_delimiter = ',', default_value = "1,4,16,64")]
-        batches: Vec<usize>,
-        /// Numbers of nodes that send at the same time, each to another
-        #[arg(long, value_delimiter = ',', default_value = "1,30")]
-        links: Vec<usize>,
-    },
-    /// Write docs/BENCHMARKS.md again from the data of the last runs
+    /// Compare all servers, and write docs/benchmarks/run.json and the documents
+    Full,
+    /// Measure nodes that share a Redis, and write docs/benchmarks/cluster.json and the documents
+    Cluster,
+    /// Measure calls through the relay, and write docs/benchmarks/relays.json and the documents
+    Relays,
+    /// Write the figures of the last runs into the documents again
     Report,
 }
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
-    let root = package.parent().context("the package is not below the server's")?.to_owned();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("bench is a part of the repository")?;
+    let (mut plan, file, rows): (Plan, &str, fn(&Run, String) -> Recorded) = match cli.task {
+        Task::Full => (Plan::comparison(), "run.json", rows::comparison),
+        Task::Cluster => (Plan::cluster(), "cluster.json", rows::cluster),
+        Task::Relays => (Plan::relays(), "relays.json", rows::relays),
+        Task::Report => return write_documents(root),
+    };
+    let is_whole = cli.only.is_none() && !cli.once;
+    if let Some(part) = cli.only {
+        plan = plan.only(&part)?;
+    }
+    if cli.once {
+        plan = plan.once();
+    }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let server = cli.server.unwrap_or_else(|| target.join("dist/peerbroker"));
-    // As `scripts/setup.sh` unpacks them, or installed.
-    let unpacked = root.join("target/proxies/usr/bin/redis-server");
-    let redis = if unpacked.exists() { unpacked } else { PathBuf::from("redis-server") };
-    let unpacked = root.join("target/proxies/usr/bin/turnserver");
-    let coturn = if unpacked.exists() { unpacked } else { PathBuf::from("/usr/bin/turnserver") };
-    let places = Places { package, server, redis, coturn };
-    match cli.task {
-        Task::Full { only: Some(name), .. } => {
-            let run = measure(&places, &Plan::full().only(&name)?)?;
-            println!("{}", report::comparison(&run).text(&run));
-            complete(&run)?;
-        }
-        Task::Full { docs, only: None } => {
-            let run = measure(&places, &Plan::full())?;
-            publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::comparison)?;
-        }
-        Task::Cluster { docs } => {
-            let run = measure(&places, &Plan::cluster())?;
-            publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::cluster)?;
-        }
-        Task::Relays { docs } => {
-            let run = measure(&places, &Plan::relays())?;
-            publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::relays)?;
-        }
-        Task::Directory { records, nodes, batches, links } => {
-            runner::pin_to_load_core()?;
-            let plan = directory::Plan { records, nodes, batches, links };
-            println!("{}", report::directory(&runner::run_directory(&places, &plan)?));
-        }
-        Task::Report => {
-            let docs = root.join("docs");
-            let stored = |name: &str| -> Result<Run> {
-                let file = File::open(docs.join("benchmarks").join(name));
-                Ok(serde_json::from_reader(file.with_context(|| format!("there is no {name} yet"))?)?)
-            };
-            publish(&docs, &stored("run.json")?, report::comparison)?;
-            publish(&docs, &stored("cluster.json")?, report::cluster)?;
-            publish(&docs, &stored("relays.json")?, report::relays)?;
-        }
+    let places = Places {
+        server: cli.server.unwrap_or_else(|| target.join("dist/peerbroker")),
+        peerjs: root.join("bench/node/node_modules/.bin/peerjs"),
+    };
+    rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
+    let about = Command::new(root.join("bench/machine.sh")).output().context("cannot start machine.sh")?;
+    let (start, about) = (Instant::now(), String::from_utf8(about.stdout)?);
+    pin(LOAD_CORE)?;
+    let run = plan.run(&places)?;
+    let recorded = rows(&run, format!("{about} It took {} s.", start.elapsed().as_secs()));
+    println!("{}", recorded.table());
+    if is_whole {
+        fs::write(root.join("docs/benchmarks").join(file), json(&recorded)?)?;
+        write_documents(root)?;
     }
     Ok(())
 }
 
-fn measure(places: &Places, plan: &Plan) -> Result<Run> {
-    rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    runner::pin_to_load_core()?;
-    runner::run(places, plan)
+/// A row in each line.
+fn json(recorded: &Recorded) -> Result<String> {
+    let rows: Vec<String> = recorded.rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    let about = serde_json::to_string(&recorded.about)?;
+    let columns = serde_json::to_string(&recorded.columns)?;
+    Ok(format!("{{\"about\":{about},\n\"columns\":{columns},\n\"rows\":[\n{}\n]}}\n", rows.join(",\n")))
 }
 
-fn complete(run: &Run) -> Result<()> {
-    ensure!(run.failures.is_empty(), "not everything was measured:\n{}", run.failures.join("\n"));
+fn write_documents(root: &Path) -> Result<()> {
+    for (name, text) in report::documents(root)? {
+        fs::write(root.join(name), text)?;
+    }
     Ok(())
-}
-
-fn publish(docs: &Path, run: &Run, chapter: fn(&Run) -> Chapter) -> Result<()> {
-    let chapter = chapter(run);
-    println!("{}", chapter.text(run));
-    complete(run)?;
-    chapter.write(docs, run)
 }

@@ -4,16 +4,15 @@
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
 
 use anyhow::Result;
 use clap::Parser;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use std::os::fd::AsRawFd as _;
 
 #[derive(Parser)]
-#[command(version, about)]
 struct Cli {
     #[arg(long)]
     port: u16,
@@ -35,48 +34,51 @@ fn main() -> Result<()> {
     sized.set_recv_buffer_size(BUFFER).and(sized.set_send_buffer_size(BUFFER))?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(0), Interest::READABLE)?;
-    let (mut calls, mut ways) = (HashMap::new(), HashMap::new());
-    let mut buffers = vec![[0; JOINED]; BATCH];
     // It has the kernel join datagrams.
     let state = (!one_by_one).then(|| UdpSocketState::new(UdpSockRef::from(&socket))).transpose()?;
+    let (mut calls, mut ways) = (HashMap::new(), HashMap::new());
+    let (mut buffers, mut metas) = (vec![[0; JOINED]; BATCH], [RecvMeta::default(); BATCH]);
     loop {
         match poll.poll(&mut Events::with_capacity(1), None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             polled => polled?,
         }
-        let Some(state) = &state else {
-            let buffer = &mut buffers[0];
-            while let Ok((count, from)) = socket.recv_from(buffer) {
-                match ways.get(&from) {
-                    // A full buffer loses it.
-                    Some(to) => drop(socket.send_to(&buffer[..count], to)),
-                    None => join(&mut calls, &mut ways, from, &buffer[..count]),
-                }
-            }
-            continue;
-        };
-        loop {
-            let mut metas = [RecvMeta::default(); BATCH];
-            let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
-            let mut slices: [IoSliceMut<'_>; BATCH] =
-                std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-            let Ok(count) = state.recv(UdpSockRef::from(&socket), &mut slices, &mut metas) else { break };
+        while let Ok(count) = receive(&socket, state.as_ref(), &mut buffers, &mut metas) {
             for (meta, buffer) in metas.iter().zip(&buffers).take(count) {
                 let bytes = &buffer[..meta.len];
-                match ways.get(&meta.addr) {
-                    Some(to) => send(&socket, state, *to, bytes, meta.stride),
-                    None => join(&mut calls, &mut ways, meta.addr, bytes),
+                match (ways.get(&meta.addr), &state) {
+                    // A full buffer loses it.
+                    (Some(to), Some(state)) => {
+                        let segment_size = (meta.len > meta.stride).then_some(meta.stride);
+                        let destination = *to;
+                        let transmit =
+                            Transmit { destination, ecn: None, contents: bytes, segment_size, src_ip: None };
+                        let _ = state.try_send(UdpSockRef::from(&socket), &transmit);
+                    }
+                    (Some(to), None) => drop(socket.send_to(bytes, to)),
+                    (None, _) => join(&mut calls, &mut ways, meta.addr, bytes),
                 }
             }
         }
     }
 }
 
-fn send(socket: &UdpSocket, state: &UdpSocketState, to: SocketAddr, bytes: &[u8], size: usize) {
-    let segment_size = (bytes.len() > size).then_some(size);
-    let transmit = Transmit { destination: to, ecn: None, contents: bytes, segment_size, src_ip: None };
-    // A full buffer loses it.
-    let _ = state.try_send(UdpSockRef::from(socket), &transmit);
+/// The number of datagrams, or of joined ones. Only one without a state.
+fn receive(
+    socket: &UdpSocket,
+    state: Option<&UdpSocketState>,
+    buffers: &mut [[u8; JOINED]],
+    metas: &mut [RecvMeta; BATCH],
+) -> io::Result<usize> {
+    let Some(state) = state else {
+        let (len, addr) = socket.recv_from(&mut buffers[0])?;
+        (metas[0].len, metas[0].addr) = (len, addr);
+        return Ok(1);
+    };
+    let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
+    let mut slices: [IoSliceMut<'_>; BATCH] =
+        std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+    state.recv(UdpSockRef::from(socket), &mut slices, metas)
 }
 
 type Calls = HashMap<Vec<u8>, SocketAddr>;

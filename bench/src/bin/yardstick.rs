@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use peerbroker_bench::ws;
+use peerbroker_bench::ws::{self, Inbox};
+use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
 #[derive(Parser)]
-#[command(version, about)]
 struct Cli {
     #[arg(long)]
     port: u16,
@@ -28,8 +28,7 @@ const SCRATCH: usize = 256 << 10;
 struct Yardstick {
     poll: Poll,
     listener: TcpListener,
-    conns: Vec<Option<Conn>>,
-    free: Vec<usize>,
+    conns: Slab<Conn>,
     ids: HashMap<String, usize>,
     /// Connections with new output in this turn.
     unflushed: Vec<usize>,
@@ -38,7 +37,7 @@ struct Yardstick {
 struct Conn {
     stream: TcpStream,
     id: String,
-    inbox: Vec<u8>,
+    inbox: Inbox,
     outbox: Vec<u8>,
 }
 
@@ -57,14 +56,7 @@ impl Yardstick {
         let mut listener = TcpListener::from_std(socket.into());
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Yardstick {
-            poll,
-            listener,
-            conns: Vec::new(),
-            free: Vec::new(),
-            ids: HashMap::new(),
-            unflushed: Vec::new(),
-        })
+        Ok(Yardstick { poll, listener, conns: Slab::new(), ids: HashMap::new(), unflushed: Vec::new() })
     }
 
     fn run(mut self) -> Result<()> {
@@ -88,7 +80,7 @@ impl Yardstick {
             }
             // One write per connection for the output of this turn.
             for index in std::mem::take(&mut self.unflushed) {
-                if let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut) {
+                if let Some(conn) = self.conns.get_mut(index) {
                     conn.flush();
                 }
             }
@@ -98,25 +90,22 @@ impl Yardstick {
     fn accept(&mut self) -> Result<()> {
         while let Ok((mut stream, _)) = self.listener.accept() {
             stream.set_nodelay(true)?;
-            let index = self.free.pop().unwrap_or_else(|| {
-                self.conns.push(None);
-                self.conns.len() - 1
-            });
+            let entry = self.conns.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut stream, Token(index), interest)?;
-            let conn = Conn { stream, id: String::new(), inbox: Vec::new(), outbox: Vec::new() };
-            self.conns[index] = Some(conn);
+            self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
+            entry.insert(Conn { stream, id: String::new(), inbox: Inbox::default(), outbox: Vec::new() });
         }
         Ok(())
     }
 
     fn receive(&mut self, index: usize, scratch: &mut [u8]) {
-        let Some(mut conn) = self.conns[index].take() else { return };
-        loop {
+        while let Some(conn) = self.conns.get_mut(index) {
             let alive = match conn.stream.read(scratch) {
                 Ok(0) => false,
                 Ok(count) => {
-                    let alive = self.take(index, &mut conn, &mut scratch[..count]);
+                    let mut inbox = std::mem::take(&mut conn.inbox);
+                    let alive = inbox.take(&mut scratch[..count], |input| self.understand(index, input));
+                    self.conns[index].inbox = inbox;
                     if alive && count == scratch.len() {
                         continue;
                     }
@@ -124,65 +113,44 @@ impl Yardstick {
                 }
                 Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             };
-            if alive {
-                self.conns[index] = Some(conn);
-            } else {
-                self.ids.remove(&conn.id);
-                self.free.push(index);
+            if !alive {
+                self.ids.remove(&self.conns.remove(index).id);
             }
             return;
         }
     }
 
-    /// Handles input; false if the client closes.
-    fn take(&mut self, index: usize, conn: &mut Conn, input: &mut [u8]) -> bool {
-        if conn.inbox.is_empty() {
-            let (used, alive) = self.understand(index, conn, input);
-            conn.inbox.extend_from_slice(&input[used..]);
-            return alive;
-        }
-        let mut inbox = std::mem::take(&mut conn.inbox);
-        inbox.extend_from_slice(input);
-        let (used, alive) = self.understand(index, conn, &mut inbox);
-        if used < inbox.len() {
-            inbox.drain(..used);
-            conn.inbox = inbox;
-        }
-        alive
-    }
-
-    fn understand(&mut self, index: usize, conn: &mut Conn, input: &mut [u8]) -> (usize, bool) {
-        let mut used = 0;
+    /// Returns how much of the input it has handled; false if the client closes.
+    fn understand(&mut self, index: usize, input: &mut [u8]) -> (usize, bool) {
+        let (conn, mut used) = (&mut self.conns[index], 0);
         if conn.id.is_empty() {
-            let Some(end) = find(input, b"\r\n\r\n") else { return (0, true) };
+            let Some(end) = ws::end_of_head(input) else { return (0, true) };
             conn.id = id(&input[..end]);
             self.ids.insert(conn.id.clone(), index);
             conn.greet();
-            used = end + 4;
+            used = end;
         }
-        while let Some(header) = ws::whole_frame(&input[used..]) {
-            let payload = &mut input[used + header.header_len..][..header.payload_len];
-            used += header.frame_len();
-            match header.opcode {
-                ws::TEXT => {
-                    ws::unmask(payload, header.mask.unwrap_or_default());
-                    self.relay(&conn.id, payload);
-                }
-                ws::CLOSE => return (used, false),
-                _ => {}
+        while let Some((header, at)) = ws::whole_frame(&input[used..]) {
+            let payload = &mut input[used..][at.clone()];
+            used += at.end;
+            if header.opcode == ws::TEXT {
+                ws::unmask(payload, header.mask.unwrap_or_default());
+                self.relay(index, payload);
+            } else if header.opcode == ws::CLOSE {
+                return (used, false);
             }
         }
         (used, true)
     }
 
-    fn relay(&mut self, from: &str, payload: &[u8]) {
+    fn relay(&mut self, from: usize, payload: &[u8]) {
         let Some(&to) = dst(payload).and_then(|dst| self.ids.get(dst)) else { return };
-        let Some(recipient) = &mut self.conns[to] else { return };
+        let Some((sender, recipient)) = self.conns.get2_mut(from, to) else { return };
         let [members @ .., _] = payload else { return };
         if recipient.outbox.is_empty() {
             self.unflushed.push(to);
         }
-        let parts = [members, b",\"src\":\"", from.as_bytes(), b"\"}"];
+        let parts = [members, b",\"src\":\"", sender.id.as_bytes(), b"\"}"];
         ws::push_server_frame(&mut recipient.outbox, ws::TEXT, &parts);
     }
 }
@@ -211,11 +179,11 @@ impl Conn {
     }
 }
 
-/// The id in the query of a request; a generated name for a client without one.
+/// The id in the query of a request, which the load generator always has.
 fn id(head: &[u8]) -> String {
     let head = String::from_utf8_lossy(head);
     let id = head.split_once("id=").and_then(|(_, rest)| rest.split(['&', ' ']).next());
-    id.filter(|id| !id.is_empty()).unwrap_or("nobody").to_owned()
+    id.unwrap_or("nobody").to_owned()
 }
 
 /// The recipient. The load generator writes it at the end, so this searches backwards.
@@ -225,8 +193,4 @@ fn dst(payload: &[u8]) -> Option<&str> {
     let rest = &payload[at + NAME.len()..];
     let end = rest.iter().position(|byte| *byte == b'"')?;
     std::str::from_utf8(&rest[..end]).ok()
-}
-
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
 }

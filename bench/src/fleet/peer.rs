@@ -4,15 +4,15 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 
 use crate::link::Link;
-use crate::ws;
+use crate::ws::{self, Inbox};
 
-pub(super) struct Peer {
-    link: Link,
+pub struct Peer {
+    pub(super) link: Link,
     pub(super) phase: Phase,
     pub(super) leaving: bool,
-    pub(super) reads: bool,
-    /// The start of an incomplete frame.
-    inbox: Vec<u8>,
+    /// False if it has stopped reading.
+    pub reads: bool,
+    inbox: Inbox,
     outbox: Vec<u8>,
     sent: usize,
 }
@@ -41,26 +41,29 @@ impl Peer {
             phase: Phase::Upgrading,
             leaving: false,
             reads: true,
-            inbox: Vec::new(),
+            inbox: Inbox::default(),
             outbox: request.into_bytes(),
             sent: 0,
         }
     }
 
-    pub(super) fn is_resumed(&self) -> bool {
-        self.link.is_resumed()
-    }
-
-    pub(super) fn queue(&mut self, frame: &[u8]) {
+    /// Appends a frame to its output.
+    pub fn queue(&mut self, frame: &[u8]) {
         self.outbox.extend_from_slice(frame);
     }
 
-    pub(super) fn backlog(&self) -> usize {
+    pub fn send(&mut self, frame: &[u8]) {
+        self.queue(frame);
+        self.flush();
+    }
+
+    /// Bytes that it has not sent yet.
+    pub fn backlog(&self) -> usize {
         self.outbox.len() - self.sent
     }
 
     /// Sends what the kernel takes now.
-    pub(super) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         while self.sent < self.outbox.len() {
             match self.link.write(&self.outbox[self.sent..]) {
                 Ok(0) => break,
@@ -78,10 +81,9 @@ impl Peer {
     pub(super) fn leave(&mut self, with_a_close_frame: bool) {
         self.leaving = true;
         if with_a_close_frame {
-            self.queue(&ws::client_frame(ws::CLOSE, &1001_u16.to_be_bytes()));
-            self.flush();
+            self.send(&ws::client_frame(ws::CLOSE, &1001_u16.to_be_bytes()));
         } else {
-            let _ = self.link.stream().shutdown(Shutdown::Write);
+            let _ = self.link.stream.shutdown(Shutdown::Write);
         }
     }
 
@@ -92,7 +94,7 @@ impl Peer {
             match self.link.read(scratch) {
                 Ok(0) => self.phase = Phase::Gone,
                 Ok(count) => {
-                    messages += self.take(&scratch[..count]);
+                    messages += self.take(&mut scratch[..count]);
                     if count == scratch.len() || !self.link.short_read_is_last() {
                         continue;
                     }
@@ -108,19 +110,10 @@ impl Peer {
         messages
     }
 
-    fn take(&mut self, bytes: &[u8]) -> usize {
-        if self.inbox.is_empty() {
-            let (used, messages) = self.understand(bytes);
-            self.inbox.extend_from_slice(&bytes[used..]);
-            return messages;
-        }
+    fn take(&mut self, bytes: &mut [u8]) -> usize {
         let mut inbox = std::mem::take(&mut self.inbox);
-        inbox.extend_from_slice(bytes);
-        let (used, messages) = self.understand(&inbox);
-        if used < inbox.len() {
-            inbox.drain(..used);
-            self.inbox = inbox;
-        }
+        let messages = inbox.take(bytes, |bytes| self.understand(bytes));
+        self.inbox = inbox;
         messages
     }
 
@@ -128,21 +121,21 @@ impl Peer {
     fn understand(&mut self, bytes: &[u8]) -> (usize, usize) {
         let (mut used, mut messages) = (0, 0);
         if self.phase == Phase::Upgrading {
-            let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return (0, 0) };
+            let Some(end) = ws::end_of_head(bytes) else { return (0, 0) };
             let accepted = bytes.starts_with(b"HTTP/1.1 101");
             self.phase = if accepted { Phase::Greeting } else { Phase::Gone };
-            used = end + 4;
+            used = end;
         }
-        while let Some(header) = ws::whole_frame(&bytes[used..]) {
-            let payload = &bytes[used + header.header_len..][..header.payload_len];
-            used += header.frame_len();
+        while let Some((header, at)) = ws::whole_frame(&bytes[used..]) {
+            let payload = &bytes[used..][at.clone()];
+            used += at.end;
             match (header.opcode, self.phase) {
                 (ws::TEXT, Phase::Greeting) if payload == br#"{"type":"OPEN"}"# => self.phase = Phase::Open,
                 (ws::TEXT, Phase::Open) => messages += 1,
                 (ws::PING, _) => self.queue(&ws::client_frame(ws::PONG, payload)),
                 // The server's close frame, or its answer to ours. Its EOF follows.
                 (ws::CLOSE, _) if self.leaving => {
-                    let _ = self.link.stream().shutdown(Shutdown::Write);
+                    let _ = self.link.stream.shutdown(Shutdown::Write);
                 }
                 _ => self.phase = Phase::Gone,
             }

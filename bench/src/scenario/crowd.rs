@@ -1,97 +1,94 @@
 //! Many idle peers: the cost of each, and the cost of one more.
 
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::exchange::Timetable;
-use super::opens::{BATCHES, open_cost};
-use super::{micros, settled};
+use super::{open_us, settled};
+use crate::figures::{Record, micros};
 use crate::fleet::Fleet;
-use crate::measured::{Crowd, Heartbeats, Resident};
 use crate::payload;
-use crate::process::kernel_bytes;
-use crate::servers::Servers;
+use crate::scenario::exchange::Timetable;
+use crate::servers::Server;
 use crate::ws;
+use testkit::process::kernel_bytes;
 
-/// The parameters of the scenario.
-pub struct Plan {
-    /// Memory is read at these numbers of peers, in this order.
-    pub steps: Vec<usize>,
-    /// The cost of an open is measured around these numbers of peers; each must be at or after a step.
-    pub opens_at: Vec<usize>,
-    /// Number of peers that send heartbeats.
-    pub beating: usize,
-    /// The rates of heartbeats, one after the other.
-    pub beats: Vec<Beats>,
-    pub beat_time: Duration,
-}
+const SOME: usize = 10_000;
+const MANY: usize = 15_000;
+const BEAT_TIME: Duration = Duration::from_secs(2);
 
-/// The rate of heartbeats.
-#[derive(Clone, Copy, Debug)]
-pub struct Beats {
-    /// Heartbeats per second of all peers together.
-    pub per_second: f64,
-    /// This many peers send at the same moment, so that the server wakes up once for all of them.
-    pub at_once: usize,
-}
-
-impl FromStr for Beats {
-    type Err = anyhow::Error;
-
-    /// `RATExCOUNT`.
-    fn from_str(text: &str) -> Result<Self> {
-        let (rate, count) = text.split_once('x').context("a rate and how many at once: 10000x10")?;
-        Ok(Beats { per_second: rate.parse()?, at_once: count.parse()? })
+/// All that idle peers cost.
+pub fn all(server: &mut Server, record: &mut Record) -> Result<()> {
+    let mut fleet = server.fleet()?;
+    let base = (warm_up(&mut fleet, server)?, kernel_bytes()? as f64);
+    record.add("CPU per open at 100 peers", open_us(&mut fleet, server, 100, BATCHES)?);
+    memory_of_some(&mut fleet, server, base.0, record)?;
+    for _ in 0..3 {
+        record.add(FAST_BEATS, beat(&mut fleet, server, 10_000.0, 10)?);
     }
+    record.add(SLOW_BEATS, beat(&mut fleet, server, 2_000.0, 1)?);
+    fleet.open(MANY)?;
+    settled(&mut fleet, server)?;
+    // Both ends of each connection are on this machine.
+    record.add("kernel's memory per idle peer", (kernel_bytes()? as f64 - base.1) / 2.0 / MANY as f64);
+    record.add("CPU per open at 15,000 peers", open_us(&mut fleet, server, MANY, BATCHES)?);
+    Ok(())
 }
 
-pub fn run(fleet: &mut Fleet, server: &Servers, plan: &Plan) -> Result<Crowd> {
-    let resident = |fleet: &mut Fleet| {
-        let bytes = settled(fleet, server)?;
-        Ok::<_, anyhow::Error>(Resident { peers: fleet.len(), bytes, kernel_bytes: kernel_bytes()? })
-    };
-    let mut crowd = Crowd { memory: vec![resident(fleet)?], opens: Vec::new(), heartbeats: Vec::new() };
-    let mut opens_at = plan.opens_at.iter().copied().peekable();
-    let mut warm = false;
-    for &peers in &plan.steps {
-        fleet.open(peers)?;
-        crowd.memory.push(resident(fleet)?);
-        if !warm {
-            // After peers have connected and left, and a JIT has compiled the server's code.
-            fleet.leave(0)?;
-            warm = true;
-        }
-        while let Some(at) = opens_at.next_if(|at| *at <= peers) {
-            crowd.opens.push(open_cost(fleet, server, at, BATCHES)?);
-            fleet.open(peers)?;
-        }
-        if peers == plan.beating {
-            for &beats in &plan.beats {
-                crowd.heartbeats.push(beat(fleet, server, beats, plan.beat_time)?);
-            }
-        }
+pub const MEMORY: &str = "memory per idle peer, 10,000 peers";
+pub const FAST_BEATS: &str = "CPU per heartbeat, 10,000 peers, 10,000/s, 10 at once";
+pub const SLOW_BEATS: &str = "CPU per heartbeat, 10,000 peers, 2,000/s, one by one";
+const BATCHES: usize = 30;
+
+/// Only their memory.
+pub fn memory(server: &mut Server, record: &mut Record) -> Result<()> {
+    let mut fleet = server.fleet()?;
+    let base = warm_up(&mut fleet, server)?;
+    memory_of_some(&mut fleet, server, base, record)
+}
+
+/// All peers connect and leave, repeatedly. Memory must not grow.
+pub fn churn(server: &mut Server, record: &mut Record) -> Result<()> {
+    let mut fleet = server.fleet()?;
+    for round in 1..=10 {
+        fleet.open(SOME)?;
+        fleet.leave(0)?;
+        record.add(format!("memory after {round} rounds of 10,000 connects"), settled(&mut fleet, server)?);
     }
-    Ok(crowd)
+    Ok(())
 }
 
-fn beat(fleet: &mut Fleet, server: &Servers, beats: Beats, time: Duration) -> Result<Heartbeats> {
+/// Lets peers connect and leave, after which a JIT has compiled the server's code. Returns the memory before.
+fn warm_up(fleet: &mut Fleet, server: &Server) -> Result<f64> {
+    let base = settled(fleet, server)?;
+    fleet.open(1000)?;
+    settled(fleet, server)?;
+    fleet.leave(0)?;
+    Ok(base)
+}
+
+fn memory_of_some(fleet: &mut Fleet, server: &Server, base: f64, record: &mut Record) -> Result<()> {
+    fleet.open(SOME)?;
+    record.add(MEMORY, (settled(fleet, server)? - base) / SOME as f64);
+    Ok(())
+}
+
+/// CPU time of a heartbeat in microseconds. `at_once` peers send theirs at the same moment, so the server wakes up once for all of
+/// them.
+fn beat(fleet: &mut Fleet, server: &Server, per_second: f64, at_once: usize) -> Result<f64> {
     let frame = ws::client_frame(ws::TEXT, payload::HEARTBEAT.as_bytes());
     let (cpu, start) = (server.cpu()?, Instant::now());
-    let mut timetable = Timetable::new(beats.per_second / beats.at_once as f64);
+    let mut timetable = Timetable::new(per_second / at_once as f64);
     let mut sent = 0;
-    while start.elapsed() < time {
+    while start.elapsed() < BEAT_TIME {
         while timetable.next_due().is_some() {
-            for _ in 0..beats.at_once {
-                let peer = sent % fleet.len();
-                fleet.queue(peer, &frame);
-                fleet.flush(peer);
+            for _ in 0..at_once {
+                let peer = sent % fleet.count();
+                fleet.peer(peer).send(&frame);
                 sent += 1;
             }
         }
         fleet.turn(Duration::ZERO)?;
     }
-    let cpu = server.cpu()? - cpu;
-    Ok(Heartbeats { peers: fleet.len(), per_second: beats.per_second, cpu_us: micros(cpu) / sent as f64 })
+    Ok(micros(server.cpu()? - cpu) / sent as f64)
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::exchange::{Pairs, Timetable};
+use crate::figures::{Record, median};
 use crate::fleet::Fleet;
-use crate::measured::Stalled;
 use crate::payload;
-use crate::servers::Servers;
-use crate::statistics::{median, p99};
+use crate::servers::Server;
 use crate::ws;
 
+/// Bytes to the stalled reader.
+const BYTES: u64 = 1_000_000_000;
 /// Bytes of each message to the reader.
 const MESSAGE: usize = 16 << 10;
 /// Bytes per second to the reader.
@@ -31,17 +32,19 @@ const MAX_BACKLOG: usize = 64 << 10;
 const SENDER: usize = 0;
 const READER: usize = 1;
 
-pub fn run(fleet: &mut Fleet, server: &Servers, bytes: u64) -> Result<Stalled> {
+pub fn run(server: &mut Server, record: &mut Record) -> Result<()> {
+    let mut fleet = server.fleet()?;
     fleet.open(2 + 2 * PAIRS)?;
     let mut pairs = Pairs::new(2, PAIRS);
-    flood(fleet, &mut pairs, bytes / 8)?;
-    let reading_p99_us = flood(fleet, &mut pairs, bytes / 2)?;
-    fleet.stop_reading(READER);
+    flood(&mut fleet, &mut pairs, BYTES / 8)?;
+    record.add("p99 of other pairs while the reader reads", flood(&mut fleet, &mut pairs, BYTES / 2)?);
+    fleet.peer(READER).reads = false;
     let before = server.resident()?;
     server.forget_peak()?;
-    let stalled_p99_us = flood(fleet, &mut pairs, bytes)?;
-    let growth_bytes = server.peak_resident()?.saturating_sub(before);
-    Ok(Stalled { sent_bytes: bytes, growth_bytes, reading_p99_us, stalled_p99_us })
+    record.add("p99 of other pairs while it is stalled", flood(&mut fleet, &mut pairs, BYTES)?);
+    let growth = server.peak_resident()?.saturating_sub(before);
+    record.add("growth by 1 GB to a stalled reader", growth as f64);
+    Ok(())
 }
 
 /// Floods the reader, and returns the 99th percentile of the latency of the others, in microseconds.
@@ -49,24 +52,22 @@ fn flood(fleet: &mut Fleet, pairs: &mut Pairs, bytes: u64) -> Result<f64> {
     let text = payload::signal(SENDER, &Fleet::id(READER), MESSAGE);
     let frame = ws::client_frame(ws::TEXT, text.as_bytes());
     let (deadline, mut begun) = (Instant::now() + PATIENCE, Instant::now());
-    let (mut latencies, mut percentiles, mut sent) = (Vec::new(), Vec::new(), 0);
+    let (mut percentiles, mut sent) = (Vec::new(), 0);
     let mut flood = Timetable::new(BYTES_PER_SECOND / frame.len() as f64);
     let mut others = Timetable::new(PER_SECOND);
     while sent < bytes {
-        if fleet.backlog(SENDER) < MAX_BACKLOG && flood.next_due().is_some() {
-            fleet.queue(SENDER, &frame);
-            fleet.flush(SENDER);
+        if fleet.peer(SENDER).backlog() < MAX_BACKLOG && flood.next_due().is_some() {
+            fleet.peer(SENDER).send(&frame);
             sent += frame.len() as u64;
         }
-        pairs.send_due(fleet, &mut others);
-        pairs.arrived(fleet, Duration::ZERO, &mut latencies, |_, _, _| {})?;
+        pairs.send_due(fleet, &mut others, Duration::ZERO)?;
         if begun.elapsed() >= SLICE {
-            percentiles.push(p99(std::mem::take(&mut latencies)));
+            percentiles.push(pairs.take_p99());
             begun = Instant::now();
         }
         ensure!(Instant::now() < deadline, "the server took {sent} of {bytes} bytes in {PATIENCE:?}");
     }
-    pairs.drain(fleet, &mut latencies)?;
-    percentiles.push(p99(latencies));
+    pairs.drain(fleet)?;
+    percentiles.push(pairs.take_p99());
     Ok(median(percentiles).unwrap_or_default())
 }

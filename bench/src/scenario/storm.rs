@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::exchange::{Pairs, Timetable};
-use super::opens::{BATCHES, open_cost};
+use super::{ensure_none_lost, open_us};
+use crate::figures::{Record, median};
 use crate::fleet::{Fleet, Target};
-use crate::measured::Storm;
-use crate::servers::Servers;
-use crate::statistics::{median, p99};
+use crate::servers::Server;
 
+const PEERS: usize = 10_000;
+const BATCHES: usize = 30;
 /// The pairs that were there before, and the messages per second of all of them.
 const PAIRS: usize = 50;
 const PER_SECOND: f64 = 2000.0;
@@ -26,47 +27,49 @@ const STORMS: usize = 3;
 /// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Those who come.
-struct Crowd {
-    fleet: Fleet,
-    seconds: f64,
-    /// CPU time of the server per second.
-    busy: f64,
-}
-
-pub fn run(fleet: &mut Fleet, server: &Servers, target: Target, peers: usize) -> Result<Storm> {
-    let cost = open_cost(fleet, server, 2 * PAIRS, BATCHES)?;
+pub fn run(server: &mut Server, record: &mut Record) -> Result<()> {
+    let server: &Server = server;
+    let mut fleet = server.fleet()?;
+    let open_us = open_us(&mut fleet, server, 2 * PAIRS, BATCHES)?;
     fleet.leave(0)?;
     // Alone, because the load generator needs time for the pairs too.
-    let mut crowd = come(server, target.clone(), peers)?;
-    let (seconds, busy, mut failed) = (crowd.seconds, crowd.busy, crowd.fleet.lost());
-    crowd.fleet.leave(0)?;
+    let (mut crowd, seconds) = come(server.target.clone())?;
+    let mut failed = crowd.lost;
+    crowd.leave(0)?;
     fleet.open(2 * PAIRS)?;
     let mut pairs = Pairs::new(0, PAIRS);
     let (mut calm_p99_us, mut storm_p99_us) = (Vec::new(), Vec::new());
     for _ in 0..STORMS {
-        let come = || come(server, target.clone(), peers);
-        let (calm, storm, mut crowd) = exchange_before_and_in_storm(fleet, &mut pairs, come)?;
+        let come = || Ok(come(server.target.clone())?.0);
+        let (calm, storm, mut crowd) = exchange_before_and_in_storm(&mut fleet, &mut pairs, come)?;
         calm_p99_us.push(calm);
         storm_p99_us.push(storm);
-        failed += crowd.fleet.lost();
-        crowd.fleet.leave(0)?;
+        failed += crowd.lost;
+        crowd.leave(0)?;
     }
-    ensure!(fleet.lost() == 0, "the server ended {} older connections", fleet.lost());
-    let (calm_p99_us, storm_p99_us) = median(calm_p99_us).zip(median(storm_p99_us)).context("no storm")?;
-    Ok(Storm { peers, failed, seconds, busy, open_us: cost.cpu_us, calm_p99_us, storm_p99_us })
+    ensure_none_lost(&fleet)?;
+    let (calm, storm) = median(calm_p99_us).zip(median(storm_p99_us)).context("no storm")?;
+    record.add("10,000 at once: all are in", seconds);
+    record.add("10,000 at once: times the CPU of as many opens", seconds / (PEERS as f64 * open_us / 1e6));
+    record.add("10,000 at once: not let in", failed as f64);
+    record.add("10,000 at once: p99 of pairs before", calm);
+    record.add("10,000 at once: p99 of pairs that were there", storm);
+    Ok(())
 }
 
 /// Returns the 99th percentiles of the latency before the crowd comes and meanwhile, and the crowd.
 fn exchange_before_and_in_storm(
     fleet: &mut Fleet,
     pairs: &mut Pairs,
-    come: impl FnOnce() -> Result<Crowd> + Send,
-) -> Result<(f64, f64, Crowd)> {
+    come: impl FnOnce() -> Result<Fleet> + Send,
+) -> Result<(f64, f64, Fleet)> {
     let (is_over, (begin, begun)) = (&AtomicBool::new(false), mpsc::channel());
     thread::scope(|scope| {
         let pairs = scope.spawn(move || {
-            go_before_others()?;
+            // This thread runs whenever it can: a message that waits here would be too slow for the server.
+            if !schedule(["--fifo", "--pid", "1"])? {
+                eprintln!("without a right (CAP_SYS_NICE), other processes delay the pairs in a storm");
+            }
             let calm_end = Instant::now() + CALM;
             let calm = exchange_while(fleet, pairs, || Instant::now() < calm_end)?;
             begin.send(())?;
@@ -74,8 +77,9 @@ fn exchange_before_and_in_storm(
             anyhow::Ok((calm, storm))
         });
         let crowd = scope.spawn(move || {
-            // The pairs measure the server, so they do not wait for those who come.
-            yield_to_others()?;
+            // This one only while no other wants its core: the pairs do not wait for those who come. Until the scheduler's next tick,
+            // only a thread that goes before all others interrupts it.
+            ensure!(schedule(["--idle", "--pid", "0"])?, "chrt cannot change a thread");
             begun.recv().context("the pairs have ended")?;
             come()
         });
@@ -88,49 +92,30 @@ fn exchange_before_and_in_storm(
 
 /// Returns the 99th percentile of the latency.
 fn exchange_while(fleet: &mut Fleet, pairs: &mut Pairs, goes_on: impl Fn() -> bool) -> Result<f64> {
-    let (mut latencies, mut timetable) = (Vec::new(), Timetable::new(PER_SECOND));
+    let mut timetable = Timetable::new(PER_SECOND);
     // After the timetable, so that a message is due whenever it goes off.
     fleet.set_alarm(Duration::from_secs_f64(1.0 / PER_SECOND))?;
     while goes_on() {
-        pairs.send_due(fleet, &mut timetable);
-        pairs.arrived(fleet, Duration::from_millis(100), &mut latencies, |_, _, _| {})?;
+        pairs.send_due(fleet, &mut timetable, Duration::from_millis(100))?;
     }
-    pairs.drain(fleet, &mut latencies)?;
-    Ok(p99(latencies))
+    pairs.drain(fleet)?;
+    Ok(pairs.take_p99())
 }
 
-/// Opens all peers as fast as the server lets them in.
-fn come(server: &Servers, target: Target, peers: usize) -> Result<Crowd> {
+/// Opens all peers as fast as the server lets them in. Returns them and the seconds that this took.
+fn come(target: Target) -> Result<(Fleet, f64)> {
     let mut fleet = Fleet::storm(target)?;
-    let (start, before) = (Instant::now(), server.cpu()?);
-    while fleet.opened() + fleet.lost() < peers {
+    let start = Instant::now();
+    while fleet.opened + fleet.lost < PEERS {
         fleet.turn(Duration::ZERO)?;
         // Clients that the load generator left waiting would be too slow for the server.
-        if fleet.len() < peers && fleet.is_calm() {
+        if fleet.count() < PEERS && fleet.is_calm() {
             fleet.connect()?;
         }
-        let open = fleet.opened();
-        ensure!(start.elapsed() < PATIENCE, "only {open} of {peers} peers opened within {PATIENCE:?}");
+        let open = fleet.opened;
+        ensure!(start.elapsed() < PATIENCE, "only {open} of {PEERS} peers opened within {PATIENCE:?}");
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let busy = (server.cpu()? - before).as_secs_f64() / seconds;
-    Ok(Crowd { fleet, seconds, busy })
-}
-
-/// From now on, this thread runs whenever it can, if this user may ask for that: a message that waits here would be too slow for the
-/// server.
-fn go_before_others() -> Result<()> {
-    if !schedule(["--fifo", "--pid", "1"])? {
-        eprintln!("without a right (CAP_SYS_NICE), other processes delay the pairs in a storm");
-    }
-    Ok(())
-}
-
-/// From now on, this thread runs only while no other one wants its core. Until the scheduler's next tick, only a thread that goes
-/// before all others interrupts it.
-fn yield_to_others() -> Result<()> {
-    ensure!(schedule(["--idle", "--pid", "0"])?, "chrt cannot change a thread");
-    Ok(())
+    Ok((fleet, start.elapsed().as_secs_f64()))
 }
 
 /// True if this thread has the policy now.

@@ -1,19 +1,13 @@
 //! Resources of a process, as reported by the kernel.
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 /// A running process, by its id.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
-
-/// This process.
-pub fn this() -> Process {
-    Process(std::process::id())
-}
 
 /// Memory of the kernel's objects: sockets, files, and their entries in epoll.
 pub fn kernel_bytes() -> Result<u64> {
@@ -67,25 +61,6 @@ impl Process {
 
     pub fn forget_peak(self) -> Result<()> {
         fs::write(self.path("clear_refs"), "5").context("cannot reset the peak of resident memory")
-    }
-
-    /// The cores on which it may run, as `taskset` has them.
-    pub fn cores(self) -> Result<String> {
-        let name = "Cpus_allowed_list:";
-        let status = self.read("status")?;
-        let cores = status.lines().find_map(|line| line.strip_prefix(name));
-        Ok(cores.with_context(|| format!("no {name}"))?.trim().to_owned())
-    }
-
-    /// Lets its main thread, and threads that this starts, run on these cores only.
-    pub fn pin(self, cores: &str) -> Result<()> {
-        let pinned = Command::new("taskset")
-            .args(["--cpu-list", "--pid", cores, &self.0.to_string()])
-            .stdout(Stdio::null())
-            .status()
-            .context("taskset is missing: install util-linux")?;
-        ensure!(pinned.success(), "taskset cannot use the cores {cores}");
-        Ok(())
     }
 
     fn field(self, file: &str, name: &str) -> Result<u64> {

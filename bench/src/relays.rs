@@ -1,0 +1,145 @@
+//! The relay for calls, beside a bare loop and a TURN server.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+
+use anyhow::{Context as _, Result};
+use testkit::ports::free_port;
+use testkit::tools::find;
+use testkit::turn_client::SECRET;
+use testkit::wait::wait_until;
+
+use crate::Pace;
+use crate::calls::{Calls, Way};
+use crate::figures::Record;
+use crate::servers::{Places, Running, beside_us};
+
+/// A program that passes datagrams on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relay {
+    Peerbroker,
+    Forwarder,
+    /// The same without batches.
+    OneByOne,
+    /// Our TURN server, with virtual addresses. Both clients of a call use it.
+    Turn,
+    /// One client of a call uses it.
+    Coturn,
+    /// Both do.
+    CoturnTwice,
+}
+
+/// Bytes of the datagrams.
+pub const VOICE: usize = 172;
+pub const VIDEO: usize = 1200;
+/// 50 datagrams per second in each direction of each call.
+pub const STEADY: Pace = Pace::PerSecond(20_000.0);
+/// Datagrams in flight of each call, or a steady rate.
+pub const PACES: [Pace; 3] = [Pace::InFlight(1), Pace::InFlight(4), STEADY];
+/// Datagrams in a row, as video sends them.
+pub const BURST: usize = 20;
+
+const CALLS: usize = 200;
+/// Calls between two reads of memory: the first calls need more than later ones. Each needs two sockets of the load generator.
+const SOME_CALLS: usize = 1_000;
+const MANY_CALLS: usize = 5_000;
+
+impl Relay {
+    pub const ALL: [Relay; 6] = [
+        Relay::Peerbroker,
+        Relay::Forwarder,
+        Relay::OneByOne,
+        Relay::Turn,
+        Relay::Coturn,
+        Relay::CoturnTwice,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Relay::Peerbroker => "relay",
+            Relay::Forwarder => "bare loop",
+            Relay::OneByOne => "without batches",
+            Relay::Turn => "TURN",
+            Relay::Coturn => "coturn",
+            Relay::CoturnTwice => "coturn, twice",
+        }
+    }
+
+    /// Starts one, and says how calls go through it.
+    fn start(self, places: &Places) -> Result<(Running, Way)> {
+        let (broker, port) = (SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), free_port());
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let ours = format!("--port {} --messages_per_second 0", broker.port());
+        let (program, args, way) = match self {
+            Relay::Peerbroker => (
+                places.server.clone(),
+                format!("{ours} --relay {at} --relay_private --relay_bytes_per_second 0"),
+                Way::Relay { broker },
+            ),
+            Relay::Turn => (
+                places.server.clone(),
+                format!(
+                    "{ours} --turn {at} --turn_secret {SECRET} --turn_bytes_per_second 0 \
+                     --turn_allocations 20000 --turn_allocations_per_key 20000"
+                ),
+                Way::Turn { server: at, both: true },
+            ),
+            Relay::Forwarder | Relay::OneByOne => (
+                beside_us("forwarder")?,
+                format!("--port {port}{}", if self == Relay::OneByOne { " --one-by-one" } else { "" }),
+                Way::Forwarder { at },
+            ),
+            Relay::Coturn | Relay::CoturnTwice => (
+                find("turnserver").context("turnserver is missing: `make setup` gets it")?,
+                format!(
+                    "-n --no-cli --use-auth-secret --static-auth-secret {SECRET} --realm turn --no-tls --no-dtls \
+                     --no-tcp --no-tcp-relay --allow-loopback-peers --listening-ip 127.0.0.1 \
+                     --relay-ip 127.0.0.1 --listening-port {port} --min-port 20000 --max-port 60000 \
+                     --log-file /dev/null --pidfile /dev/null"
+                ),
+                Way::Turn { server: at, both: self == Relay::CoturnTwice },
+            ),
+        };
+        let server = Running::start("0", &program, &args)?;
+        wait_until("the port is bound", || UdpSocket::bind(at).is_err());
+        if matches!(way, Way::Relay { .. }) {
+            // The port of the relay is bound before the server listens.
+            wait_until("the broker listens", || TcpStream::connect(broker).is_ok());
+        }
+        Ok((server, way))
+    }
+
+    pub fn datagrams<const SIZE: usize>(self, places: &Places, record: &mut Record) -> Result<()> {
+        let (server, way) = self.start(places)?;
+        let mut calls = Calls::begin(way, 0..CALLS)?;
+        for pace in PACES {
+            record.add(cpu(SIZE, pace), calls.cpu_us(server.process(), pace, 1, SIZE)?);
+        }
+        Ok(())
+    }
+
+    pub fn bursts(self, places: &Places, record: &mut Record) -> Result<()> {
+        let (server, way) = self.start(places)?;
+        let mut calls = Calls::begin(way, 0..CALLS)?;
+        record.add(IN_A_ROW, calls.cpu_us(server.process(), STEADY, BURST, VIDEO)?);
+        Ok(())
+    }
+
+    pub fn memory(self, places: &Places, record: &mut Record) -> Result<()> {
+        let (server, way) = self.start(places)?;
+        let _first = Calls::begin(way, 0..SOME_CALLS)?;
+        let before = server.process().resident()?;
+        let _more = Calls::begin(way, SOME_CALLS..MANY_CALLS)?;
+        let grown = server.process().resident()?.saturating_sub(before);
+        record.add(MEMORY, grown as f64 / (MANY_CALLS - SOME_CALLS) as f64);
+        Ok(())
+    }
+}
+
+pub const IN_A_ROW: &str = "CPU per datagram of 1200 bytes, 20 in a row";
+pub const MEMORY: &str = "memory per further call, from 1,000 to 5,000 calls";
+
+/// The name of a figure.
+pub fn cpu(size: usize, pace: Pace) -> String {
+    let pace = if pace == STEADY { "50 a second and direction".to_owned() } else { pace.to_string() };
+    format!("CPU per datagram of {size} bytes, {pace}")
+}

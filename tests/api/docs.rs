@@ -6,6 +6,7 @@ mod deploy;
 mod embedding;
 mod endings;
 mod examples;
+mod figures;
 mod flags;
 mod limits;
 mod metrics;

@@ -86,10 +86,13 @@ impl Credentials {
 }
 
 impl Source {
-    /// Tells the operator of a mistake of the client.
+    /// Tells the operator of a mistake of the client, unless that is the doctor.
     pub(super) fn note_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
+        if self.is_doctor {
+            return;
+        }
         node.events().emit(|| {
-            let (Source { origin, address }, mistake) = (self.clone(), mistake());
+            let (Source { origin, address, .. }, mistake) = (self.clone(), mistake());
             Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address }))
         });
     }

@@ -391,7 +391,7 @@ fn a_line_that_is_no_toml_says_what_to_write() {
         ("proxied = yes", "write proxied = true"),
         ("expire_timeout = 10s", "write expire_timeout = \"10s\""),
         ("[[api_key]]\nkey = 'a'\nenabled = 'no'", "line 3: enabled: expected true or false"),
-        ("relay = 3478", "expected nothing, for all addresses of this machine, or an IP address"),
+        ("relay = 3478", "expected an IP address with or without a port"),
     ] {
         expect(&of_file(text), &["error: ", words]);
     }

@@ -312,8 +312,8 @@ pub(super) fn media_address(text: &str) -> Result<MediaAddress, String> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let with_port = text.parse().ok().map(|at: SocketAddr| MediaAddress::At(at.ip(), Some(at.port())));
     with_port.or_else(|| bare.parse().ok().map(|ip| MediaAddress::At(ip, None))).ok_or_else(|| {
-        "expected nothing, for all addresses of this machine, or an IP address with or without a port, as in 198.51.100.7:3478 \
-         or [2001:db8::7]:3478"
+        "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478, or true for all addresses of \
+         this machine"
             .to_owned()
     })
 }

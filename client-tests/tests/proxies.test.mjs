@@ -6,7 +6,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { test } from 'node:test';
 import { SHIPPED, startShippedProxy } from '../lib/shipped-proxy.mjs';
-import { startServer } from '../lib/server.mjs';
+import { runCommand, selfSigned, startServer } from '../lib/server.mjs';
 import { within } from '../lib/within.mjs';
 
 /** Headers of a client that claims another address. */
@@ -68,6 +68,17 @@ for (const kind of SHIPPED) {
       assert.ok(body.includes(`data-port="${proxy.port}"`) || body.includes(`>${proxy.port}<`), body);
       assert.ok(!body.includes('evil.test'), body);
     });
+  });
+}
+
+for (const kind of SHIPPED) {
+  test(`${kind}: in front of a server with a relay, the doctor finds nothing wrong`, async () => {
+    await behind(kind, async ({ server, proxy }) => {
+      // As `--relay` alone, but for the port.
+      await server.line(/^ *Calls: +relayed at /);
+      const found = await runCommand('doctor', `https://127.0.0.1:${proxy.port}/`, '--ca', selfSigned().cert);
+      assert.match(found, /ok +relay .* answers over UDP/);
+    }, { flags: ['--relay', '0.0.0.0:0'] });
   });
 }
 

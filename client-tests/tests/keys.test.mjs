@@ -8,6 +8,7 @@ import { isThorough } from '../lib/thorough.mjs';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const FOREIGN = 'This origin may not use the key';
 const NOT_VALID = 'Invalid token provided';
+const EXPIRED = 'The token has expired';
 
 const honoursKey = { unless: (release) => !release.honoursKey };
 const inFirefoxToo = { ...honoursKey, firefox: isThorough };
@@ -109,7 +110,7 @@ everyClient('without a good token it gets no id, and who has it is undisturbed',
     const mallory = await stage.client();
     // Releases treat an undefined option as a token.
     await mallory.start(server, 'alice', token && { token });
-    await refused(mallory, what === 'expired' ? 'The token has expired' : NOT_VALID, what);
+    await refused(mallory, what === 'expired' ? EXPIRED : NOT_VALID, what);
   }
 
   await bob.open(server, 'bob', { token: await tokenFor('bob') });
@@ -186,9 +187,9 @@ onStage('a stream and a message need a token for the id', async (stage) => {
   await bob.open(server, 'bob', { token: await tokenFor('bob') });
   const below = `http://127.0.0.1:${server.port}/peerjs/alice`;
 
-  for (const token of [await tokenFor('alice', -3_600), await tokenFor('mallory')]) {
+  for (const [token, text] of [[await tokenFor('alice', -3_600), EXPIRED], [await tokenFor('mallory'), NOT_VALID]]) {
     const stream = await mallory.run(post, { url: `${below}/${token}/id?i=0` });
-    assert.deepEqual(stream, { status: 401, text: NOT_VALID });
+    assert.deepEqual(stream, { status: 401, text });
     const message = { type: 'LEAVE', dst: 'bob' };
     assert.equal((await mallory.run(post, { url: `${below}/${token}/leave`, message })).status, 401);
   }

@@ -52,7 +52,7 @@ fn no_seed_breaks_a_promise_of_the_cluster() {
 fn no_seed_breaks_a_promise_of_rooms() {
     try_seeds(
         Subject::Rooms,
-        &[927, 3297, 3317, 3804, 4171, 9950, 11944, 21007, 27191, 31163, 36354, 45144],
+        &[927, 3297, 3317, 3804, 4171, 9950, 11944, 21007, 27191, 31163, 36354, 45144, 60024],
         25,
     );
 }

@@ -283,10 +283,13 @@ impl Node {
 
     /// The tenant of a key that a client names. If there is none, the store is looked at again first.
     pub(crate) async fn tenant_of_client(&self, key: &str) -> Option<Arc<Tenant>> {
-        if let (None, Some(lookout)) = (self.tenant(key), self.lookout.get()) {
-            lookout.wait_for_next().await;
+        let known = self.tenant(key);
+        if let (None, Some(lookout)) = (&known, self.lookout.get()) {
+            // Boxed, so that the future of a client with a known key stays small.
+            Box::pin(lookout.wait_for_next()).await;
+            return self.tenant(key);
         }
-        self.tenant(key)
+        known
     }
 
     /// Lets clients with unknown keys wait for looks at the store, which the caller makes from now on.

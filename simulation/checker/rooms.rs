@@ -121,10 +121,22 @@ fn due(members: &BTreeMap<Conn, Member<'_>>, message: &Told) -> Vec<Conn> {
     let is_due = |member: &Member<'_>| {
         let is_meant = message.to.is_none_or(|to| to == member.span.id);
         let sees = view(member).is_some_and(|view| view.contains_key(sender));
-        is_meant && sees && seen.contains_key(member.span.id) && member.span.opened < message.place
+        let is_seen = seen.contains_key(member.span.id) && !may_be_a_stranger(members, member, message.at);
+        is_meant && sees && is_seen && member.span.opened < message.place
     };
     let due = members.iter().filter(|(conn, member)| **conn != message.by && is_due(member));
     due.map(|(conn, _)| *conn).collect()
+}
+
+/// True if others may still see, by the id of a member, the stranger who had the id before. A message to that one is for nobody else.
+fn may_be_a_stranger(members: &BTreeMap<Conn, Member<'_>>, member: &Member<'_>, at: Millis) -> bool {
+    let own = member.span;
+    let of_id = || members.values().map(|other| other.span).filter(|other| other.id == own.id);
+    let strangers = of_id().filter(|other| other.token != own.token && other.opened < own.opened);
+    let Some(last) = strangers.map(|stranger| stranger.opened).max() else { return false };
+    let came =
+        of_id().filter(|other| other.token == own.token && other.opened > last).map(|other| other.from);
+    came.min().is_some_and(|came| at < came + ARRIVAL)
 }
 
 /// Between two faults, each accepted message arrives at all that were in the room then and have stayed.

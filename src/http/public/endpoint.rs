@@ -111,7 +111,7 @@ pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> Source {
 
 /// True if `peerbroker doctor` sent this request.
 pub(super) fn is_of_doctor(head: &RequestHead) -> bool {
-    head.headers().get(USER_AGENT).is_some_and(|agent| names_doctor(agent.as_bytes()))
+    head.headers().get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(DOCTOR))
 }
 
 /// True if `peerbroker doctor` sent these bytes. It also tries what must fail, so the operator needs no advice about it.

@@ -172,7 +172,7 @@ impl Calls {
         let offload = UdpSocketState::new(UdpSockRef::from(&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?))?;
         let events = Events::with_capacity(EVENTS);
         let mut calls = Calls { poll, events, sides, received: 0, next: 0, offload };
-        // What came while they began is no answer.
+        // Datagrams that came while they began are no answers.
         while calls.turn(Duration::from_millis(50), None)? > 0 {}
         Ok(calls)
     }

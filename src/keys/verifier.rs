@@ -111,7 +111,7 @@ impl Verifier {
 }
 
 impl Denied {
-    /// What this token has instead, shortened, and advice.
+    /// The value in this token, shortened, and advice.
     pub(crate) fn hint(&self, token: &str, key: &ApiKey) -> String {
         hint::of(self, token, key, now())
     }

@@ -138,7 +138,7 @@ mod tests {
             (&[(v6, SILENT), (v4, CONNECTED)], Warning, "remove the AAAA record"),
             (&[(v6, CONNECTED), (v4, REFUSED)], Warning, "its IPv4 address 192.0.2.1 refuses"),
             (&[(v6, CONNECTED), (v4, REFUSED)], Warning, "remove the A record"),
-            // What this machine cannot reach says nothing about the server.
+            // An address that this machine cannot reach says nothing about the server.
             (&[(v6, NO_WAY), (v4, CONNECTED)], Ok, "port 443 answers at 192.0.2.1 (0 ms)"),
             (&[(v6, NO_WAY)], Failed, "no network"),
             // A server may listen at one of the addresses of `localhost`.

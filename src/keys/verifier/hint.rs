@@ -23,7 +23,7 @@ pub(crate) enum OddClaim {
 }
 
 impl OddClaim {
-    /// What is wrong, to be read after "a token".
+    /// The oddity, to be read after "a token".
     pub(crate) fn what(self) -> &'static str {
         match self {
             OddClaim::ExpiryInMilliseconds => "whose expiry (exp) is in milliseconds",
@@ -54,7 +54,7 @@ pub(super) fn is_in_milliseconds(time: f64) -> bool {
     time > MOST_SECONDS
 }
 
-/// What this token has instead, shortened, and advice.
+/// The value in this token, shortened, and advice.
 pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String {
     let mut parts = token.split('.').map(object);
     let (header, claims) = (parts.next().flatten(), parts.next().flatten());

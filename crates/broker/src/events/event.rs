@@ -261,7 +261,7 @@ pub enum Mistake {
         key: ApiKey,
         /// The id of the client.
         id: PeerId,
-        /// What is wrong with it, to be read after "a token".
+        /// Its oddity, to be read after "a token".
         what: &'static str,
         /// The consequence, and advice.
         hint: String,

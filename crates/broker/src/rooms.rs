@@ -120,7 +120,8 @@ impl Rooms {
             }
             let known = self.neighbours.members.lock();
             for (id, _) in members.iter() {
-                if let Some(node) = members.nodes_of(id).find(|node| !known.has(*node, room.name(), id)) {
+                let is_unknown = |node: &NodeId| known.token_of(*node, room.name().as_str(), id).is_none();
+                if let Some(node) = members.nodes_of(id).find(is_unknown) {
                     return Some(format!("room {}: {id} of {node:?} is not listed", room.name()));
                 }
             }

@@ -72,35 +72,28 @@ impl Hearing<'_> {
 
     fn gone(&mut self, &GoneNews { room, id, for_good, ref former, number }: &GoneNews<'_>) {
         let Ok(id) = PeerId::parse(id) else { return };
-        let former = if self.pass_on(room, &id, former) { &former[..] } else { &[] };
         let ends_here = for_good || self.was_here_before(room, &id, former);
         // Before it is forgotten, so that the event of its end comes from that node alone.
         if ends_here {
             self.end_absence(&id, |_, known| known == room);
         }
+        let former = if self.confirm_gone(room, &id, former) { &former[..] } else { &[] };
         self.forget(number, room, &id, former, for_good);
         if ends_here {
             self.repeat_connected(&id, |known| known == room);
         }
     }
 
-    /// Tells the nodes on which a member was before that it has gone, as they may never hear it from the node of its last connection: if
-    /// one still has the member, it says so again. False if too much waits for one of them.
-    fn pass_on(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
-        let neighbours = &self.rooms.neighbours;
-        let Ok(name) = RoomName::of_node(room) else { return false };
-        let members = neighbours.members.lock();
-        let known = former.iter().map(|place| (NodeId::new(place.0), place));
-        let known = known.filter(|(node, _)| members.has(*node, &name, id));
-        let gone = |place: &(u64, u64)| GoneNews {
-            room,
-            id: id.as_str(),
-            for_good: false,
-            former: vec![*place],
-            number: 0,
-        };
-        let news: Vec<_> = known.map(|(node, place)| (node, News::Gone(gone(place)))).collect();
-        drop(members);
+    /// Has the nodes on which a member was before say so again if its client is still there: they may never hear from the node of its last
+    /// connection that it has gone. False if too much waits for one of them.
+    fn confirm_gone(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
+        let (neighbours, id_text) = (&self.rooms.neighbours, id.as_str());
+        let mut news = Vec::new();
+        for (node, _) in former {
+            let node = NodeId::new(*node);
+            let token = neighbours.members.lock().token_of(node, room, id);
+            news.extend(token.map(|token| (node, News::Opened(OpenedNews { id: id_text, token }))));
+        }
         neighbours.deliver(&news).is_ok()
     }
 
@@ -108,14 +101,6 @@ impl Hearing<'_> {
     fn was_here_before(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
         let here = former.iter().find(|(node, _)| self.rooms.neighbours.is_own(NodeId::new(*node)));
         let Some((_, known)) = here else { return false };
-        if *room == *RoomName::of_watched(id.as_str()).as_str() {
-            let presence = self.rooms.store.presence(id);
-            return presence.is_some_and(|presence| {
-                let state = presence.lock_state();
-                let is_current = state.peer.as_ref().is_some_and(PeerHandle::is_current);
-                is_current && state.is_shown && state.announced <= *known
-            });
-        }
         let Some(room) = self.rooms.store.room(room) else { return false };
         let mut members = room.lock();
         let has_moved_on = !members.is_only_at(id, self.node, former);

@@ -179,9 +179,10 @@ impl RemoteMembers {
         was_known
     }
 
-    /// True if a node has told of a member.
-    pub(super) fn has(&self, node: NodeId, room: &RoomName, id: &PeerId) -> bool {
-        self.nodes.get(&node).and_then(|peers| peers.get(id)).is_some_and(|of| of.rooms.contains_key(room))
+    /// The digest of the token of a member, if a node has told of it.
+    pub(super) fn token_of(&self, node: NodeId, room: &str, id: &PeerId) -> Option<TokenDigest> {
+        let listed = self.nodes.get(&node)?.get(id)?;
+        listed.rooms.contains_key(room).then_some(listed.token)
     }
 
     /// A list of all members of a node begins.

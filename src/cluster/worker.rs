@@ -84,9 +84,6 @@ struct Worker<B> {
     notes: Notes,
 }
 
-/// Rooms whose members another node has still to hear, each with what is left of it.
-type MemberList = Vec<(OwnMembers, Arc<Rooms>)>;
-
 /// The worker's own state. It outlives a life of the node.
 #[derive(Default)]
 struct Notes {
@@ -139,7 +136,7 @@ struct Notes {
     /// Members that have moved away and for whom this node may have messages: the node that asks, the key, the room and the id.
     unsettled: RefCell<Vec<(NodeId, String, String, String)>>,
     /// The rest of each list of members that is on its way to another node.
-    lists: RefCell<BTreeMap<NodeId, MemberList>>,
+    lists: RefCell<BTreeMap<NodeId, Vec<OwnMembers>>>,
 }
 
 /// A message for a connection that is being opened.

@@ -12,10 +12,14 @@
 //!
 //! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
 
+mod contradiction;
+mod delivery;
 mod dialect;
 mod handover;
 mod hearing;
 mod limits;
+mod listing;
+mod member;
 mod neighbours;
 mod others;
 mod presence;
@@ -24,27 +28,26 @@ mod store;
 mod watched_ids;
 mod watches;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::millis;
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
-use crate::wire::{
-    ApiKey, ConnId, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
-};
-use handover::Waiting;
+use crate::wire::{ConnId, Frame, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
+use delivery::Delivery;
 use hearing::Hearing;
 use limits::RoomLimits;
+use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
 use presence::{Presence, PresenceGuard};
-use room::{Member, Onward, Own, RemotePart, Room, RoomGuard};
+use room::{Room, RoomGuard};
 use store::Store;
 use watches::Watches;
 
 pub use dialect::{Change, RoomDialect, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
+pub use listing::OwnMembers;
 pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, PrivateNews, TokenDigest};
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
@@ -58,12 +61,6 @@ pub struct Rooms {
     watches: Watches,
     neighbours: Neighbours,
     limits: RoomLimits,
-}
-
-/// Members of this node that a list has still to tell another node. It is read in steps, so that a long one fills no link.
-pub struct OwnMembers {
-    rooms: Vec<Arc<Room>>,
-    presences: Vec<(PeerId, Arc<Presence>)>,
 }
 
 /// The end of a connection, for the rooms of its client.
@@ -112,47 +109,7 @@ impl Rooms {
 
     /// Says what contradicts itself: for tests, while nothing else happens.
     pub fn contradiction(&self) -> Option<String> {
-        let latest = self.neighbours.latest_number();
-        for room in self.store.all_rooms() {
-            let members = room.lock();
-            if let Some(contradiction) = members.contradiction(latest) {
-                return Some(contradiction);
-            }
-            let known = self.neighbours.members.lock();
-            for (id, _) in members.iter() {
-                let is_unknown = |node: &NodeId| known.token_of(*node, room.name().as_str(), id).is_none();
-                if let Some(node) = members.nodes_of(id).find(is_unknown) {
-                    return Some(format!("room {}: {id} of {node:?} is not listed", room.name()));
-                }
-            }
-        }
-        for node in self.nodes() {
-            for (name, id) in self.neighbours.members.lock().of_node(node, |_| true) {
-                let is_member =
-                    |room: Arc<Room>| room.lock().nodes_of(&id).any(|of_member| of_member == node);
-                if name.watched().is_none() && !self.store.room(name.as_str()).is_some_and(is_member) {
-                    return Some(format!("room {name}: {id} of {node:?} is no member"));
-                }
-            }
-        }
-        let mut of_presences = HashSet::new();
-        for (id, presence) in self.store.all_presences() {
-            // Not locked any more when a room is.
-            let rooms = presence.lock_state().rooms.clone();
-            for room in rooms {
-                if !room.lock().get(id.as_str()).is_some_and(Member::is_here) {
-                    return Some(format!("room {}: {id} is no member of this node", room.name()));
-                }
-                of_presences.insert((room.name().clone(), id.clone()));
-            }
-        }
-        self.store.all_rooms().iter().find_map(|room| {
-            let members = room.lock();
-            let has_presence = |id: &PeerId| of_presences.contains(&(room.name().clone(), id.clone()));
-            let mut here = members.iter().filter(|(_, member)| member.is_here());
-            let (id, _) = here.find(|(id, _)| !has_presence(id))?;
-            Some(format!("room {}: {id} has no presence in it", room.name()))
-        })
+        contradiction::contradiction(self)
     }
 
     /// The number of rooms.
@@ -317,13 +274,10 @@ impl Rooms {
                     return Err(RoomRefusal::NoSuchMember);
                 }
                 self.limits.charge(guard.presence, 1)?;
-                match self.moving(&mut members, from, Some(dst)).pop() {
-                    Some(id) => self.hold(&mut members, &id, (from, sender), message, guard.flushes),
-                    None => self.send_to_one(&mut members, (from, sender), dst, message, guard.flushes)?,
-                }
+                self.delivery(&mut members, guard.flushes).to_member((from, sender), dst, message)?;
             } else {
                 self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
-                self.send_to_all(&mut members, (from, sender), message, guard.flushes)?;
+                self.delivery(&mut members, guard.flushes).to_all((from, sender), message)?;
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             guard.flushes.extend(self.done(peer, request, room));
@@ -339,123 +293,16 @@ impl Rooms {
         let mut flushes = Vec::new();
         let (mut members, app) = (room.lock(), PeerId::server());
         let message = members.message(None, None, Some(payload));
-        let sent = self.send_to_all(&mut members, (&app, &app), message, &mut flushes);
+        let sent = self.delivery(&mut members, &mut flushes).to_all((&app, &app), message);
         sent.map_or(0, |lost| members.len().saturating_sub(lost))
     }
 
-    /// Sends a message to a member.
-    fn send_to_one(
-        &self,
-        members: &mut RoomGuard<'_>,
-        (from, sender): (&PeerId, &PeerId),
-        to: &str,
-        message: Frame,
-        flushes: &mut Vec<Flush>,
-    ) -> Result<(), RoomRefusal> {
-        let member = members.get(to).ok_or(RoomRefusal::NoSuchMember)?;
-        match (member.here(), member.node()) {
-            (Some(own), _) => room::deliver(&own.peer, sender, message, flushes),
-            (None, Some((node, heard))) if !self.neighbours.members.lock().has_left(node) => {
-                // The way of messages to all, so that none overtakes another.
-                let (room, from) = (members.room.name().as_str(), from.as_str());
-                let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
-                let private = PrivateNews { room, from, to, heard, text };
-                self.neighbours.deliver(&[(node, News::Private(private))])
-            }
-            (None, _) => room::accepted(self.peers.route(sender, to, MessageKind::Room, message), flushes),
-        }
-    }
-
-    /// Sends a message to all members but its sender, or to none if too much waits for another node. Returns the number of those that
-    /// do not get it.
-    fn send_to_all(
-        &self,
-        members: &mut RoomGuard<'_>,
-        (from, sender): (&PeerId, &PeerId),
-        mut message: Frame,
-        flushes: &mut Vec<Flush>,
-    ) -> Result<usize, RoomRefusal> {
-        let moving = self.moving(members, from, None);
-        let onward = members.onward(from);
-        let mut lost = 0;
-        if !onward.nodes.is_empty() {
-            lost = self.send_onward(members, &onward, (from, sender), &mut message, flushes)?;
-        }
-        for id in moving {
-            self.hold(members, &id, (from, sender), message.share(), flushes);
-        }
-        Ok(lost + members.deliver_to_others(from, sender, message, flushes))
-    }
-
-    /// Sends a message to the members of other nodes: all of these take it, or none.
-    fn send_onward(
-        &self,
-        members: &RoomGuard<'_>,
-        onward: &Onward,
-        (from, sender): (&PeerId, &PeerId),
-        message: &mut Frame,
-        flushes: &mut Vec<Flush>,
-    ) -> Result<usize, RoomRefusal> {
-        let (left, there): (Vec<_>, Vec<_>) = {
-            let known = self.neighbours.members.lock();
-            onward.nodes.iter().partition(|(node, _)| known.has_left(**node))
-        };
-        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(0) };
-        let (room, from) = (members.room.name().as_str(), from.as_str());
-        let news = |(node, heard): (&NodeId, &u64)| {
-            let moving = onward.moving.iter().filter(|(_, by)| *by != Some(*node));
-            let except = moving.map(|(id, _)| id.as_str()).collect();
-            (*node, News::Message(MessageNews { room, from, heard: *heard, except, text }))
-        };
-        self.neighbours.deliver(&there.into_iter().map(news).collect::<Vec<_>>())?;
-        let mut lost = 0;
-        for (node, _) in left {
-            // Its members are absent, and may come to any node.
-            for id in members.of_node(*node) {
-                let routed = self.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
-                lost += usize::from(room::accepted(routed, flushes).is_err());
-            }
-        }
-        Ok(lost)
-    }
-
-    // Members that have moved.
-
-    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one.
-    fn moving(&self, members: &mut RoomGuard<'_>, from: &PeerId, only: Option<&str>) -> Vec<PeerId> {
-        let room = members.room;
-        members.moving(from, only, |id, handover| self.neighbours.ask_to_settle(room.name(), id, handover))
-    }
-
-    /// Keeps a message for a member that has moved, so that it does not overtake those that its old node has.
-    fn hold(
-        &self,
-        members: &mut RoomGuard<'_>,
-        id: &PeerId,
-        (from, sender): (&PeerId, &PeerId),
-        message: Frame,
-        flushes: &mut Vec<Flush>,
-    ) {
-        let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
-        if !members.handover_mut(id.as_str()).is_none_or(|handover| handover.wait(waiting)) {
-            self.end_handover(members, id, flushes);
-        }
-    }
-
-    /// Sends the messages that waited for the end of a member's move.
-    fn end_handover(&self, members: &mut RoomGuard<'_>, id: &PeerId, flushes: &mut Vec<Flush>) {
-        let waiting = members.end_handover(id.as_str());
-        members.catch_up_before_message(flushes);
-        for Waiting { from, sender, mut message } in waiting {
-            let who = (&from, &sender);
-            let sent = self.send_to_one(members, who, id.as_str(), message.share(), flushes);
-            if sent == Err(RoomRefusal::ClusterBusy) {
-                // It was accepted. Now it waits for the link.
-                let routed = self.peers.route(&sender, id.as_str(), MessageKind::Room, message);
-                // If too much waits for the member too, nobody is told, as of a message to all.
-                let _ = room::accepted(routed, flushes);
-            }
-        }
+    fn delivery<'a, 'room>(
+        &'a self,
+        members: &'a mut RoomGuard<'room>,
+        flushes: &'a mut Vec<Flush>,
+    ) -> Delivery<'a, 'room> {
+        Delivery { rooms: self, members, flushes }
     }
 
     /// A node on which a member was has no message for it any more.
@@ -465,7 +312,7 @@ impl Rooms {
         let Some(handover) = members.handover_mut(id.as_str()) else { return };
         // It may have been on several nodes, one after the other.
         if handover.answered(node) && !self.neighbours.ask_to_settle(room.name(), &id, handover) {
-            self.end_handover(&mut members, &id, flushes);
+            self.delivery(&mut members, flushes).end_handover(&id);
         }
     }
 
@@ -722,7 +569,7 @@ impl Rooms {
             if let Some(room) = self.store.room(room.as_str()) {
                 let mut members = room.lock();
                 if members.handover_mut(id.as_str()).is_some_and(|handover| handover.is_over(now)) {
-                    self.end_handover(&mut members, &id, &mut flushes);
+                    self.delivery(&mut members, &mut flushes).end_handover(&id);
                 }
             }
         }
@@ -742,46 +589,6 @@ impl Rooms {
     }
 
     // The other nodes.
-
-    /// A list of all members of this node, for a node that does not know them. It hears later changes in order with the list.
-    pub fn list_own(&self) -> OwnMembers {
-        let (mut rooms, mut presences) = (self.store.all_rooms(), self.store.all_presences());
-        // In an order that no hash decides.
-        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
-        presences.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        OwnMembers { rooms, presences }
-    }
-
-    /// Continues a list: with one more room, or with all that one more client watches. False at its end.
-    pub fn list_more(&self, list: &mut OwnMembers, mut each: impl FnMut(&ApiKey, &News<'_>)) -> bool {
-        let key = &self.neighbours.key;
-        if let Some(room) = list.rooms.pop() {
-            let members = room.lock();
-            for (id, member) in members.iter() {
-                // One that has moved is away here.
-                if let Some(own) = member.here() {
-                    let (room, data) = (room.name().as_str(), own.data.as_deref());
-                    let (token, number) = (own.token, own.announced());
-                    each(key, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
-                }
-            }
-            return true;
-        }
-        let Some((id, presence)) = list.presences.pop() else { return false };
-        let state = presence.lock_state();
-        let (token, number) = (state.digest, state.announced);
-        let mut watched = |watched: &str| {
-            let room = RoomName::of_watched(watched);
-            let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
-            each(key, &News::Member(news));
-        };
-        state.watched.iter().for_each(&mut watched);
-        // One that has moved is away here.
-        if state.is_shown && (state.away_until.is_none() || !self.watches.lock().is_elsewhere(&id)) {
-            watched(id.as_str());
-        }
-        true
-    }
 
     /// Another node has told something about its members.
     pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {

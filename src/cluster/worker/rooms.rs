@@ -1,13 +1,12 @@
 //! Members of rooms: this node tells the others its own, and hears theirs.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::Worker;
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, Member};
-use crate::rooms::{News, Rooms};
+use crate::rooms::{News, OwnMembers};
 use crate::router::Flush;
 use crate::wire::{NodeId, RealmKind};
 
@@ -59,15 +58,14 @@ impl<B: Backplane> Worker<B> {
             state.room_subscribers.insert(to);
         }
         self.shared.say(to, &Packet::RoomList { is_end: false });
-        let own = |rooms: Arc<Rooms>| (rooms.list_own(), rooms);
-        self.notes.lists.borrow_mut().insert(to, node.all_rooms().into_iter().map(own).collect());
+        self.notes.lists.borrow_mut().insert(to, node.all_rooms().into_iter().map(OwnMembers::of).collect());
         self.continue_lists();
     }
 
     /// Continues the lists for nodes to which little waits to be sent.
     pub(super) fn continue_lists(&self) {
         self.notes.lists.borrow_mut().retain(|to, list| {
-            while let Some((own, rooms)) = list.last_mut() {
+            while let Some(own) = list.last_mut() {
                 {
                     let state = self.shared.state.lock();
                     if !state.room_subscribers.contains(to) {
@@ -78,7 +76,7 @@ impl<B: Backplane> Worker<B> {
                         return true;
                     }
                 }
-                if !rooms.list_more(own, |key, news| self.shared.say(*to, &packet_of(key, news))) {
+                if !own.tell_more(|key, news| self.shared.say(*to, &packet_of(key, news))) {
                     list.pop();
                 }
             }

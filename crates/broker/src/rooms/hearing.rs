@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Rooms;
+use super::member::Own;
 use super::others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
 use super::presence::State;
-use super::room::{Own, Room};
+use super::room::Room;
 use crate::router::{Flush, PeerHandle};
 use crate::wire::{Frame, NodeId, PeerId, RoomName};
 

@@ -10,10 +10,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::dialect::{Change, RoomDialect, Said};
 use super::handover::{Handover, Waiting};
-use super::others::TokenDigest;
+use super::member::{Departed, Member, Own, RemotePart, deliver};
 use crate::clock::Clock;
-use crate::router::{Flush, PeerHandle, Routed, STATE_PART};
-use crate::wire::{AddressPrefix, DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
+use crate::router::{Flush, PeerHandle, STATE_PART};
+use crate::wire::{AddressPrefix, Frame, NodeId, PeerId, RoomName};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = STATE_PART / 2;
@@ -62,52 +62,6 @@ pub(super) struct RoomGuard<'a> {
     members: MutexGuard<'a, Members>,
 }
 
-/// A peer in a room.
-#[derive(Default)]
-pub(super) struct Member {
-    /// On this node.
-    pub(super) own: Option<Own>,
-    /// The other nodes that have told of it, the latest last. Two nodes have it for a while after it has moved.
-    elsewhere: Vec<RemotePart>,
-    /// Its latest move, while that is new.
-    handover: Option<Box<Handover>>,
-    /// The number of the change by which it came.
-    joined: u64,
-    /// The number of its latest change.
-    changed: u64,
-}
-
-/// A member of this node.
-pub(super) struct Own {
-    /// Its connection, or the last one.
-    pub(super) peer: PeerHandle,
-    /// The digest of its token.
-    pub(super) token: TokenDigest,
-    /// The number of the news by which the other nodes know that it has come here; 0 if they have not heard of it. It stays when its data
-    /// change, so a message that is on its way meanwhile is for it.
-    came: u64,
-    /// The number that its news have now: greater than `came` if it was told again that it is here.
-    announced: u64,
-    /// The address of its client. `None` for loopback.
-    address: Option<AddressPrefix>,
-    /// Its public data, as JSON text.
-    pub(super) data: Option<Box<str>>,
-    /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.
-    heard: u64,
-    /// Another node has told of it while it was away here.
-    has_moved: bool,
-}
-
-/// A member of another node, as that node has told.
-pub(super) struct RemotePart {
-    node: NodeId,
-    /// The number of the news by which it came there. News with the same number change its data only.
-    number: u64,
-    data: Option<Box<str>>,
-    /// The member was there before it came here.
-    pub(super) is_former: bool,
-}
-
 /// The part of another node in a room.
 #[derive(Default)]
 struct NodePart {
@@ -115,17 +69,6 @@ struct NodePart {
     members: usize,
     /// The number of its latest news of the room.
     heard: u64,
-}
-
-/// A member that has moved to another node, and did not come back here in time.
-struct Departed {
-    /// Its last connection here.
-    peer: PeerHandle,
-    /// The number of the news by which it came, and that by which it left.
-    came: u64,
-    left: u64,
-    /// No message is older by then.
-    until: u64,
 }
 
 /// The way of a message to the members of other nodes.
@@ -161,41 +104,6 @@ impl Room {
     }
 }
 
-impl Own {
-    pub(super) fn new(peer: &PeerHandle, token: TokenDigest, data: Option<&str>) -> Self {
-        let (address, data) = (AddressPrefix::of_remote(peer.address()), data.map(Box::from));
-        let (came, announced, heard) = (0, 0, 0);
-        Own { peer: peer.clone(), token, came, announced, address, data, heard, has_moved: false }
-    }
-
-    /// This part replaces another one of the same member, which other nodes may know.
-    fn follow(&mut self, before: &Own) {
-        self.came = before.came;
-        if self.peer.connection() == before.peer.connection() && !before.has_moved {
-            self.announced = before.announced;
-        }
-    }
-
-    /// The number of the news of this member, for which there is a new one if the member has come now.
-    pub(super) fn announce(&mut self, next: impl FnOnce() -> u64) -> u64 {
-        if self.announced == 0 {
-            self.announced = next();
-            self.came = if self.came == 0 { self.announced } else { self.came };
-        }
-        self.announced
-    }
-
-    /// The other nodes have to hear again that it is here.
-    pub(super) fn announce_again(&mut self) {
-        self.announced = 0;
-    }
-
-    /// The number that its news have.
-    pub(super) fn announced(&self) -> u64 {
-        self.announced
-    }
-}
-
 impl RoomGuard<'_> {
     pub(super) fn len(&self) -> usize {
         self.members.by_id.len()
@@ -225,7 +133,7 @@ impl RoomGuard<'_> {
                 return wrong("numbers of changes", id);
             }
             let own = member.own.as_ref()?;
-            if own.came > own.announced || own.announced > latest || own.heard > *changed {
+            if own.came > own.announced() || own.announced() > latest || own.heard > *changed {
                 return wrong("numbers of news", id);
             }
             None
@@ -701,91 +609,5 @@ impl RoomGuard<'_> {
 
     fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {
         self.iter().filter(move |(other, _)| *other != id)
-    }
-}
-
-impl Member {
-    /// Changes it, and notes if another node delivers its messages from now on.
-    fn change_place(&mut self, clock: &Clock, act: impl FnOnce(&mut Member)) {
-        let before = self.place();
-        act(self);
-        if let (Some(before), Some(place)) = (before, self.place())
-            && before != place
-        {
-            let now = clock.now();
-            let known = self.handover.take().filter(|known| known.is_asked() || !known.is_over(now));
-            self.handover.insert(known.unwrap_or_else(|| Box::new(Handover::new(now)))).leave(before);
-        }
-    }
-
-    /// The node that delivers its messages: `None` is this one.
-    fn place(&self) -> Option<Option<NodeId>> {
-        match self.here() {
-            Some(_) => Some(None),
-            None => self.elsewhere.last().map(|place| Some(place.node)),
-        }
-    }
-
-    /// True if its messages wait until its old node has none for it.
-    fn waits(&self) -> bool {
-        self.handover.as_ref().is_some_and(|handover| handover.is_asked())
-    }
-
-    /// The node that delivers its messages, if that is another one, and the number of that node's news of it.
-    pub(super) fn node(&self) -> Option<(NodeId, u64)> {
-        let place = self.elsewhere.last().filter(|_| self.here().is_none());
-        place.map(|place| (place.node, place.number))
-    }
-
-    /// Its public data, as JSON text: those of the node that delivers its messages.
-    pub(super) fn data(&self) -> Option<&str> {
-        match (self.here(), self.elsewhere.last(), &self.own) {
-            (Some(own), ..) | (None, None, Some(own)) => own.data.as_deref(),
-            (None, Some(place), _) => place.data.as_deref(),
-            (None, None, None) => None,
-        }
-    }
-
-    /// True if it is on this node, or was and may come back.
-    pub(super) fn is_here(&self) -> bool {
-        self.own.is_some()
-    }
-
-    /// The member, if this node delivers its messages.
-    pub(super) fn here(&self) -> Option<&Own> {
-        self.own.as_ref().filter(|own| !own.has_moved)
-    }
-}
-
-impl RemotePart {
-    /// True if it is one of these nodes, up to the number of its news.
-    fn is_one_of(&self, former: &[(u64, u64)]) -> bool {
-        former.iter().any(|(node, number)| self.node == NodeId::new(*node) && self.number <= *number)
-    }
-}
-
-impl Departed {
-    /// True if a node that had heard news up to a number knows it, and still believes it here.
-    fn is_known_by(&self, heard: u64) -> bool {
-        (self.came..self.left).contains(&heard)
-    }
-}
-
-/// Sends a message to a member that is here, or was. While it is away, the message waits for it.
-pub(super) fn deliver(
-    peer: &PeerHandle,
-    sender: &PeerId,
-    message: Frame,
-    flushes: &mut Vec<Flush>,
-) -> Result<(), RoomRefusal> {
-    accepted(peer.deliver(sender, MessageKind::Room, message), flushes)
-}
-
-/// The answer to the sender of a message for one member.
-pub(super) fn accepted(routed: Routed, flushes: &mut Vec<Flush>) -> Result<(), RoomRefusal> {
-    match routed.promise(flushes) {
-        // With the key, its senders go too.
-        Ok(()) | Err(DropReason::KeyRevoked) => Ok(()),
-        Err(_) => Err(RoomRefusal::MemberBusy),
     }
 }

@@ -6,13 +6,13 @@
 
 mod backplane;
 mod elsewhere;
+mod fair_queue;
 pub mod link;
 mod membership;
 pub mod packet;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod thread;
-mod turns;
 mod worker;
 
 pub use backplane::{

@@ -15,9 +15,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::backplane::{Entity, Member, Name, Owner, TokenDigest};
+use super::fair_queue::FairQueue;
 use super::link::Outbound;
 use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
-use super::turns::Turns;
 use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
@@ -100,7 +100,7 @@ pub(super) struct State {
     /// Messages that other nodes got.
     handed_over: u64,
     /// Peers that are sought. Keys take turns, and the senders of a key.
-    pub(super) asks: Turns<ApiKey, Turns<PeerId, VecDeque<Ask>>>,
+    pub(super) asks: FairQueue<ApiKey, FairQueue<PeerId, VecDeque<Ask>>>,
     pub(super) notices: HashMap<PeerAddress, Vec<Frame>>,
     pub(super) releases: Vec<(Name, Owner)>,
     pub(super) requests: Vec<Request>,
@@ -404,9 +404,9 @@ impl Cluster for Membership {
         if state.has_left {
             return;
         }
-        let line = state.asks.line(&peer.key).line(from);
-        if line.len() < MAX_ASKS {
-            line.push_back((peer, known_dead));
+        let queue = state.asks.of(&peer.key).of(from);
+        if queue.len() < MAX_ASKS {
+            queue.push_back((peer, known_dead));
         }
         drop(state);
         self.locating.notify_one();

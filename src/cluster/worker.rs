@@ -20,10 +20,10 @@ use tokio::time::timeout;
 use tokio::{join, select};
 
 use super::backplane::{Backplane, Claim, ClaimOutcome, Entity, Name, Owner, Position};
+use super::fair_queue::FairQueue;
 use super::link::Inbound;
 use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
-use super::turns::Turns;
 use crate::events::{ClusterEvent, Event, PeerAddress};
 use crate::rendezvous::{Guests, PlayerName};
 use crate::rooms::{OwnMembers, Rooms};
@@ -194,7 +194,7 @@ impl Membership {
             (state.has_left, state.is_up, state.is_out) = (true, false, true);
             (state.node, state.good_until) = (None, 0);
             state.links.clear();
-            state.asks = Turns::default();
+            state.asks = FairQueue::default();
             state.notices.clear();
             state.releases.clear();
             take(&mut state.requests)

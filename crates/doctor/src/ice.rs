@@ -16,7 +16,7 @@ use super::certificate::{Trust, judge};
 use super::http::{Server, shown};
 use super::reach::resolve;
 use super::report::{Finding, Named};
-use super::stun::{Line, Transport, Trouble};
+use super::stun::{Connection, Transport, Trouble};
 
 /// Most servers that are asked.
 const MAX_SERVERS: usize = 16;
@@ -144,7 +144,7 @@ impl IceUrl {
                 Ok(finding) => return Ok(finding),
                 Err(Trouble::NoRoute) => {}
                 Err(last) => {
-                    let has_tcp = || async { Line::open(*address, host, Transport::Tcp).await.is_ok() };
+                    let has_tcp = || async { Connection::open(*address, host, Transport::Tcp).await.is_ok() };
                     if self.transport == Transport::Udp && matches!(last, Trouble::Silent) && has_tcp().await
                     {
                         return Err(
@@ -162,7 +162,7 @@ impl IceUrl {
 
     async fn ask(&self, address: SocketAddr, trust: &Trust) -> Result<Finding, Trouble> {
         let IceUrl { text, host, .. } = self;
-        let (mut line, chain) = Line::open(address, host, self.transport).await?;
+        let (mut connection, chain) = Connection::open(address, host, self.transport).await?;
         if self.transport == Transport::Tls {
             let judged = judge(&chain, host, trust).into_iter().map(|(_, finding)| finding);
             if let Some(bad) = judged.into_iter().find(Finding::has_failed) {
@@ -170,7 +170,7 @@ impl IceUrl {
             }
         }
         if !self.is_turn {
-            let mapped = line.bind().await?;
+            let mapped = connection.bind().await?;
             return Ok(ok!("{text} answers: it sees this machine at {}", mapped.ip()));
         }
         let Some(credentials) = self.credentials.clone() else {
@@ -178,7 +178,7 @@ impl IceUrl {
                 failed!("{text} has no username and credential, which browsers demand" => "Set --turn_secret."),
             );
         };
-        let relayed = line.allocate(credentials).await?;
+        let relayed = connection.allocate(credentials).await?;
         if may_name(address.ip(), relayed.ip()) {
             return Ok(ok!("{text} relays at {relayed}"));
         }

@@ -10,7 +10,7 @@ use super::ice::may_name;
 use super::peers::arrival;
 use super::report::{Finding, Named};
 use super::socket::Socket;
-use super::stun::{Line, Transport, Trouble};
+use super::stun::{Connection, Transport, Trouble};
 
 /// Most addresses that are asked.
 const MAX_CANDIDATES: usize = 16;
@@ -74,7 +74,7 @@ async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Vec<Named> {
 }
 
 async fn ask((transport, at): Candidate) -> Result<SocketAddr, Trouble> {
-    Line::open(at, "", transport).await?.0.bind().await
+    Connection::open(at, "", transport).await?.0.bind().await
 }
 
 /// The finding for a way that does not work. `has_other` says that another one leads to the relay at the same address.

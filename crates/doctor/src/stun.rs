@@ -65,12 +65,12 @@ pub(super) enum Trouble {
 }
 
 /// A way to a server.
-pub(super) enum Line {
+pub(super) enum Connection {
     Datagrams(UdpSocket),
     Stream { stream: Box<dyn Stream>, is_framed: bool },
 }
 
-impl Line {
+impl Connection {
     /// Opens a way to a server. Also returns the certificates that the server has shown over TLS.
     pub(super) async fn open(
         address: SocketAddr,
@@ -84,7 +84,7 @@ impl Line {
                     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                     let socket = UdpSocket::bind(any).await?;
                     socket.connect(address).await?;
-                    return Ok::<_, io::Error>((Line::Datagrams(socket), chain));
+                    return Ok::<_, io::Error>((Connection::Datagrams(socket), chain));
                 }
                 Transport::Tcp | Transport::FramedTcp => Box::new(TcpStream::connect(address).await?),
                 Transport::Tls => {
@@ -93,7 +93,7 @@ impl Line {
                     Box::new(stream)
                 }
             };
-            Ok((Line::Stream { stream, is_framed: transport == Transport::FramedTcp }, chain))
+            Ok((Connection::Stream { stream, is_framed: transport == Transport::FramedTcp }, chain))
         };
         Ok(timeout(STREAM_TIMEOUT, opening).await.map_err(io::Error::from)??)
     }
@@ -140,7 +140,7 @@ impl Line {
 
     /// Sends a request, and waits for its answer.
     async fn ask(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
-        let waits = if matches!(self, Line::Datagrams(_)) { WAITS } else { &[STREAM_TIMEOUT] };
+        let waits = if matches!(self, Connection::Datagrams(_)) { WAITS } else { &[STREAM_TIMEOUT] };
         for wait in waits {
             if let Ok(answer) = timeout(*wait, self.exchange(&request)).await {
                 return Ok(answer?);
@@ -151,7 +151,7 @@ impl Line {
 
     async fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         match self {
-            Line::Datagrams(socket) => {
+            Connection::Datagrams(socket) => {
                 socket.send(request).await?;
                 loop {
                     let mut answer = Vec::with_capacity(MAX_BYTES);
@@ -161,7 +161,7 @@ impl Line {
                     }
                 }
             }
-            Line::Stream { stream, is_framed } => {
+            Connection::Stream { stream, is_framed } => {
                 let length = u16::try_from(request.len()).map_err(io::Error::other)?.to_be_bytes();
                 let front: &[u8] = if *is_framed { &length } else { &[] };
                 stream.write_all(&[front, request].concat()).await?;

@@ -15,11 +15,11 @@ use tokio::time::{sleep, timeout};
 
 use super::{DIRECTORY_TIMEOUT, RETRY_DELAY, Worker};
 use crate::clock::millis;
+use crate::cluster::fair_queue::Queue as _;
 use crate::cluster::membership::{
     Ask, ClaimedName, OpenRequest, Opening, PendingName, digest, name_of, name_of_peer,
 };
 use crate::cluster::packet::{NodeAnswer, Packet, Question};
-use crate::cluster::turns::Line as _;
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, Whereabouts};
 use crate::events::PeerAddress;
 use crate::router::{ClaimedId, Located, Realm};

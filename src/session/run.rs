@@ -45,7 +45,8 @@ impl Unflushed {
 }
 
 thread_local! {
-    // Sessions of a worker are polled one after another.
+    // Sessions of a worker are polled one after another; the first that leaves flushes is polled again behind the others, and flushes for
+    // all: see `ActiveSession::flush`. If it ends before, its `Drop` does.
     static UNFLUSHED: Cell<Unflushed> = const { Cell::new(Unflushed { flushes: Vec::new(), begun: None }) };
 }
 

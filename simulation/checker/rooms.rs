@@ -152,12 +152,11 @@ fn check_arrival(
         if outages.iter().any(|(begin, end)| *begin <= until && message.at <= *end) {
             continue;
         }
+        // If it has left and joined again, the sender may still know it from before.
+        let since = message.at.saturating_sub(ARRIVAL);
         let has_stayed = |member: &Member<'_>| {
-            let left = member
-                .left
-                .iter()
-                .any(|(room, at)| *room == message.room && (message.at..until).contains(at));
-            member.span.until > until && !left
+            let mut left = member.left.iter().filter(|(room, _)| *room == message.room);
+            member.span.until > until && !left.any(|(_, at)| (since..until).contains(at))
         };
         let missing = message.due.iter().filter(|conn| {
             members.get(conn).is_some_and(|member| has_stayed(member) && !member.heard.contains(number))

@@ -1,11 +1,12 @@
 //! One connected client, from admission to goodbye.
 
 mod admission;
-mod admit;
+mod farewell;
 mod guest;
 mod handler;
 mod open;
 mod peerjs;
+mod register;
 mod run;
 mod stream;
 #[cfg(test)]

@@ -145,7 +145,7 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
     let runtime = &mounted.runtime;
     let policy = runtime.node.tenant_of_client(&key).await.map(|tenant| tenant.policy_full());
     match (route, policy) {
-        (_, Some(policy)) if !peerjs::admits(mounted, policy.settings(), request) => {
+        (_, Some(policy)) if !peerjs::allows_origin(mounted, policy.settings(), request) => {
             let Source { origin, address, is_doctor } = endpoint::source(runtime, request.head());
             let key = Some(policy.key().key.clone());
             let refused =

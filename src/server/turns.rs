@@ -1,4 +1,4 @@
-//! Admission in turns. While everybody comes at once, the clients that are there are served between two handshakes.
+//! Handshakes in turns. While everybody comes at once, the clients that are there are served between two handshakes.
 
 use std::future::poll_fn;
 use std::mem;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 pub(super) struct HandshakeTurns(Rc<Semaphore>);
 
 impl HandshakeTurns {
-    /// HandshakeTurns for so many connections.
+    /// Serves so many connections at once.
     pub(super) fn of(connections: usize) -> Self {
         HandshakeTurns(Rc::new(Semaphore::new(connections)))
     }

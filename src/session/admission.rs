@@ -124,7 +124,7 @@ impl Rejection {
 /// The tenant of a key that may be used from an origin.
 pub(super) async fn tenant(node: &Node, key: &ApiKey, origin: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
     let tenant = node.tenant_of_client(key.as_str()).await.ok_or(Refusal::InvalidKey)?;
-    if !tenant.policy().settings().admits(origin) {
+    if !tenant.policy().settings().allows_origin(origin) {
         return Err(Refusal::ForeignOrigin);
     }
     Ok(tenant)

@@ -9,7 +9,7 @@ use crate::descriptions::MediaMessage;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, PeerHandle};
 use crate::transport::Disconnect;
-use crate::wire::{Frame, MessageKind, PeerId, Refusal, Token};
+use crate::wire::{Frame, MessageKind, PeerId, Refusal, RoomRights, Token};
 
 /// The protocol that a client speaks.
 pub(crate) trait ProtocolHandler: Sized + 'static {
@@ -33,6 +33,11 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
 
     /// True if the client with this token is a member of rooms under this id.
     fn is_member(&self, _id: &PeerId, _token: &Token) -> bool {
+        false
+    }
+
+    /// True if a client with these rights may hear a message of a room that waited for its id.
+    fn may_hear(&self, _rights: Option<&RoomRights>, _message: &Frame) -> bool {
         false
     }
 

@@ -4,22 +4,23 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant};
-use super::admit::refuse;
+use super::farewell::refuse;
 use super::handler::{Context, ProtocolHandler, part};
 use super::open::OpenSession;
 use crate::descriptions::MediaMessage;
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
-use crate::dialect::{rooms, server};
+use crate::dialect::rooms::{self, PeerJsRooms};
+use crate::dialect::server;
 use crate::events::Mistake;
 use crate::keys::Proof;
 use crate::keys::verifier::{Claimant, Denied};
 use crate::node::{Client, Message, Node, Tenant};
-use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester};
+use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester, RoomDialect as _};
 use crate::router::{ConnectionInfo, Departure, IdLease, PeerHandle};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{
     AppRefusal, CloseReason, DropReason, Frame, GOING_AWAY, MessageKind, NORMAL, PeerId, Refusal, RoomName,
-    RoomRefusal, Token,
+    RoomRefusal, RoomRights, Token,
 };
 
 /// It has the tenant of its key, which may be removed before its client has gone.
@@ -106,6 +107,10 @@ impl ProtocolHandler for PeerJs {
 
     fn is_member(&self, id: &PeerId, token: &Token) -> bool {
         self.0.existing_rooms().is_some_and(|rooms| rooms.has_member(id, token))
+    }
+
+    fn may_hear(&self, rights: Option<&RoomRights>, message: &Frame) -> bool {
+        PeerJsRooms.may_hear(rights, message)
     }
 
     fn waiting() -> Option<Frame> {

@@ -9,9 +9,10 @@ use std::task::{self, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::admission::{ConnectRequest, Entry, Rejection, Source};
-use super::admit::{admit_session, farewell};
+use super::farewell::farewell;
 use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
+use super::register::register_session;
 use crate::events::{Count, Event as Happened};
 use crate::limits::ConnectionPermit;
 use crate::node::Node;
@@ -75,7 +76,7 @@ where
     H: ProtocolHandler,
     F: Future<Output = Result<(Entry, H), Rejection>>,
 {
-    let admission = Box::pin(admit_session(socket, OpenSession::new(node, permit), source, entry));
+    let admission = Box::pin(register_session(socket, OpenSession::new(node, permit), source, entry));
     async move {
         // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
         let Some((socket, session, lease, handler)) = admission.await else { return };
@@ -253,6 +254,7 @@ impl<S, H: ProtocolHandler> ActiveSession<S, H> {
 
     /// Gives the id back.
     fn depart(&mut self, end: Disconnect) -> Option<Departure> {
+        // If it was to flush for all, nobody else would.
         self.flush();
         let (lease, handler) = self.present.take()?;
         let departure = handler.depart(lease, end)?;

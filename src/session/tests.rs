@@ -66,7 +66,7 @@ impl World {
 
     /// Moves the clock, does all timed work that is due, and lets the sessions continue.
     async fn advance(&self, by: Duration) {
-        // Node that are about to wait read the clock first.
+        // Sessions that are about to wait read the clock first.
         idle().await;
         self.clock.advance(by);
         self.node.sweep();

@@ -31,10 +31,10 @@ pub(super) fn about() -> HttpResponse {
 
 /// True if the page that sends the request may use a key with these settings.
 /// Browsers omit `Origin` on same-origin requests, so a request without it counts as one from this server's own page.
-pub(super) fn admits(mounted: &Mounted, settings: &Settings, request: &HttpRequest) -> bool {
+pub(super) fn allows_origin(mounted: &Mounted, settings: &Settings, request: &HttpRequest) -> bool {
     match origin(request.headers()) {
-        Some(origin) => settings.admits(Some(&origin)),
-        None => settings.admits(None) || settings.admits(Some(&own_origin(mounted, request))),
+        Some(origin) => settings.allows_origin(Some(&origin)),
+        None => settings.allows_origin(None) || settings.allows_origin(Some(&own_origin(mounted, request))),
     }
 }
 

@@ -334,7 +334,7 @@ impl Settings {
 
     /// True if a request from this origin may use the key. An origin longer than [`MAX_ORIGIN_BYTES`] may not, so that
     /// nothing has to store it.
-    pub fn admits(&self, origin: Option<&str>) -> bool {
+    pub fn allows_origin(&self, origin: Option<&str>) -> bool {
         match origin {
             Some(origin) if origin.len() > MAX_ORIGIN_BYTES => false,
             _ if self.origins.is_empty() => true,

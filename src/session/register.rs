@@ -1,41 +1,30 @@
-//! From a handshake to an id, or to a refusal; and the end of every connection that is not broken.
+//! A client whose credentials are good gets its id, or hears why not.
 
 use std::future::poll_fn;
-use std::io;
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{self, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
-
 use super::admission::{Entry, Rejection, Source};
+use super::farewell::refuse;
 use super::handler::ProtocolHandler;
 use super::open::OpenSession;
 use crate::clock::millis;
 use crate::cluster::{ClaimedName, OpenRequest};
-use crate::dialect::rooms::PeerJsRooms;
 use crate::events::Count;
 use crate::node::Node;
-use crate::rooms::RoomDialect as _;
-use crate::router::{IdLease, Outbox, Outgoing, RegisterRefusal, RegisterRequest};
-use crate::transport::{Disconnect, Socket};
+use crate::router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
+use crate::transport::Socket;
 use crate::wire::{Frame, Limit, Refusal};
 
 /// Interval of the check if a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Reads at full speed while a connection closes. A well-behaved client needs fewer.
-const FREE_READS: usize = 4;
-
-/// Pause between further reads: their input is ignored, so a flood must not cost much.
-const REST: Duration = Duration::from_millis(50);
-
 /// A client that waits longer for its id is told so.
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 
 /// Registers a client, or tells it the reason of the refusal.
-pub(super) async fn admit_session<S: Socket, H: ProtocolHandler>(
+pub(super) async fn register_session<S: Socket, H: ProtocolHandler>(
     mut socket: S,
     node: OpenSession,
     source: Source,
@@ -64,21 +53,6 @@ pub(super) async fn admit_session<S: Socket, H: ProtocolHandler>(
     let told = reason.is_told().then(|| H::refusal(reason));
     refuse(&mut socket, outbox, &node, told, reason).await;
     None
-}
-
-/// Closes the connection of a client that gets no id.
-pub(super) async fn refuse<S: Socket>(
-    socket: &mut S,
-    mut outbox: Outbox,
-    node: &Node,
-    told: Option<Frame>,
-    reason: Refusal,
-) {
-    for frame in told.into_iter().chain([Frame::close(reason.ending().close())]) {
-        outbox.push_unbounded(Outgoing::notice(frame));
-    }
-    let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
-    farewell(socket, send, node, false).await;
 }
 
 /// A client that waits for its id.
@@ -116,7 +90,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
                         info: info.clone(),
                         keeps_contacts: *leaves_on_close,
                         hears_room: &|message, takes_over| {
-                            (takes_over || is_member) && PeerJsRooms.may_hear(info.rooms.as_ref(), message)
+                            (takes_over || is_member) && handler.may_hear(info.rooms.as_ref(), message)
                         },
                         claim,
                     };
@@ -194,44 +168,4 @@ impl<'a, S: Socket> Waiting<'a, S> {
     async fn send(&mut self) {
         let _ = poll_fn(|cx| self.socket.poll_send(cx, self.outbox)).await;
     }
-}
-
-/// Sends the last frames with `send`, waits for the client's close frame unless it came already, and ends the connection.
-/// Closing a socket with unread input resets it, and the client may lose the last frames.
-pub(super) async fn farewell<S: Socket>(
-    socket: &mut S,
-    mut send: impl FnMut(&mut task::Context<'_>, &mut S) -> Poll<io::Result<()>>,
-    node: &Node,
-    closed_by_client: bool,
-) {
-    let close_timeout = node.config().load().close_timeout;
-    let goodbye = async {
-        if closed_by_client {
-            socket.begin_shutdown();
-        }
-        // If the last message is cut off because a successor has it, there will be no close frame.
-        let said = poll_fn(|cx| send(cx, socket)).await.is_ok();
-        if said && !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {
-            return None;
-        }
-        drop(send);
-        poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
-        while next_disconnect(socket).await != Disconnect::Gone {}
-        Some(())
-    };
-    // A client that does not answer is cut off.
-    let _ = timeout(close_timeout, goodbye).await;
-}
-
-async fn next_disconnect<S: Socket>(socket: &mut S) -> Disconnect {
-    for reads in 0_usize.. {
-        if reads >= FREE_READS {
-            sleep(REST).await;
-        }
-        let received = poll_fn(|cx| socket.poll_recv(cx, &mut |_| ControlFlow::Continue(()))).await;
-        if let Err(disconnect) = received {
-            return disconnect;
-        }
-    }
-    Disconnect::Gone
 }

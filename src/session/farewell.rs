@@ -1,0 +1,75 @@
+//! The end of every connection that is not broken.
+
+use std::future::poll_fn;
+use std::io;
+use std::ops::ControlFlow;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::node::Node;
+use crate::router::{Outbox, Outgoing};
+use crate::transport::{Disconnect, Socket};
+use crate::wire::{Frame, Refusal};
+
+/// Reads at full speed while a connection closes. A well-behaved client needs fewer.
+const FREE_READS: usize = 4;
+
+/// Pause between further reads: their input is ignored, so a flood must not cost much.
+const REST: Duration = Duration::from_millis(50);
+
+/// Closes the connection of a client that gets no id.
+pub(super) async fn refuse<S: Socket>(
+    socket: &mut S,
+    mut outbox: Outbox,
+    node: &Node,
+    told: Option<Frame>,
+    reason: Refusal,
+) {
+    for frame in told.into_iter().chain([Frame::close(reason.ending().close())]) {
+        outbox.push_unbounded(Outgoing::notice(frame));
+    }
+    let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
+    farewell(socket, send, node, false).await;
+}
+
+/// Sends the last frames with `send`, waits for the client's close frame unless it came already, and ends the connection.
+/// Closing a socket with unread input resets it, and the client may lose the last frames.
+pub(super) async fn farewell<S: Socket>(
+    socket: &mut S,
+    mut send: impl FnMut(&mut task::Context<'_>, &mut S) -> Poll<io::Result<()>>,
+    node: &Node,
+    closed_by_client: bool,
+) {
+    let close_timeout = node.config().load().close_timeout;
+    let goodbye = async {
+        if closed_by_client {
+            socket.begin_shutdown();
+        }
+        // If the last message is cut off because a successor has it, there will be no close frame.
+        let said = poll_fn(|cx| send(cx, socket)).await.is_ok();
+        if said && !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {
+            return None;
+        }
+        drop(send);
+        poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
+        while next_disconnect(socket).await != Disconnect::Gone {}
+        Some(())
+    };
+    // A client that does not answer is cut off.
+    let _ = timeout(close_timeout, goodbye).await;
+}
+
+async fn next_disconnect<S: Socket>(socket: &mut S) -> Disconnect {
+    for reads in 0_usize.. {
+        if reads >= FREE_READS {
+            sleep(REST).await;
+        }
+        let received = poll_fn(|cx| socket.poll_recv(cx, &mut |_| ControlFlow::Continue(()))).await;
+        if let Err(disconnect) = received {
+            return disconnect;
+        }
+    }
+    Disconnect::Gone
+}

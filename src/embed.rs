@@ -327,7 +327,7 @@ impl Builder {
         self
     }
 
-    /// Makes the ids that the server gives to clients without one, instead of [`Config::id_style`]; it gets the key. It
+    /// Makes the ids that the server gives to clients without one, instead of [`Settings::id_style`](crate::keys::Settings::id_style); it gets the key. It
     /// is called again if a peer has the id, or if the text is not a valid id, and must not block. After a hundred calls
     /// the client gets a UUID.
     pub fn generate_id(mut self, generate: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {

@@ -367,7 +367,7 @@ impl Admin {
         // Registration sets nothing else.
         let settings = Settings {
             origins: vec![app.origin],
-            concurrent_limit: config.limits.concurrent_limit,
+            concurrent_limit: config.key_settings.concurrent_limit,
             ..Settings::default()
         };
         let key = Key { registered: true, ..Key::new(None, &app.name, settings) };

@@ -39,7 +39,8 @@ impl World {
 
     /// The same with a hook, which is called with each text before it is read.
     fn with_hook(configure: impl FnOnce(&mut Config), hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        let mut config = Config { messages_per_second: 0, ..Config::default() };
+        let mut config = Config::default();
+        config.key_settings.messages_per_second = 0;
         configure(&mut config);
         let (clock, built_in) = (Clock::manual(), config.built_in_keys());
         let node = Node::new(config, clock.clone(), Events::default(), None);

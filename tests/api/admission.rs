@@ -72,7 +72,7 @@ fn an_id_that_is_taken_is_refused_and_the_holder_stays() {
 #[test]
 fn an_id_that_is_taken_is_refused_before_the_limit_is_looked_at() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 1,
+        |config| config.key_settings.concurrent_limit = 1,
         |server| {
             let mut holder = server.client("a");
             let mut newcomer = server.begin("a", "another token");
@@ -87,7 +87,7 @@ fn an_id_that_is_taken_is_refused_before_the_limit_is_looked_at() {
 #[test]
 fn the_limit_refuses_newcomers_but_no_takeover() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 2,
+        |config| config.key_settings.concurrent_limit = 2,
         |server| {
             let (mut a, _b) = (server.client("a"), server.client("b"));
             let mut c = server.connect_with_query("key=peerjs&id=c&token=t");
@@ -103,7 +103,7 @@ fn the_limit_refuses_newcomers_but_no_takeover() {
 #[test]
 fn a_place_that_was_given_back_can_be_taken_again() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 1,
+        |config| config.key_settings.concurrent_limit = 1,
         |server| {
             let mut a = server.client("a");
             a.close(None);
@@ -117,7 +117,7 @@ fn a_place_that_was_given_back_can_be_taken_again() {
 #[test]
 fn a_limit_of_zero_refuses_everybody() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 0,
+        |config| config.key_settings.concurrent_limit = 0,
         |server| {
             let mut client = server.connect_with_query("key=peerjs&id=a&token=t");
             expect_refused(&mut client, &error(FULL));
@@ -128,7 +128,7 @@ fn a_limit_of_zero_refuses_everybody() {
 #[test]
 fn a_refused_socket_holds_no_place_and_is_in_no_list() {
     on_own_with(
-        |config| config.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true,
         |server| {
             let mut refused = server.connect_with_query("key=wrong&id=a&token=t");
             refused.expect(error(WRONG_KEY));
@@ -317,7 +317,7 @@ fn a_refused_socket_that_does_not_answer_its_close_is_cut_off() {
 #[test]
 fn the_limit_holds_when_many_come_at_once() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 10,
+        |config| config.key_settings.concurrent_limit = 10,
         |server| {
             let mut clients: Vec<RawClient> =
                 (0..50).map(|n| server.begin(&format!("peer-{n}"), "t")).collect();

@@ -11,7 +11,7 @@ const SORTED: [&str; 7] = ["10", "9", "Z", "a", "a b&c=d+e%", "b", "ü"];
 const MOST: usize = 1000;
 
 fn on_own_with_discovery(test: impl Fn(&TestServer)) {
-    on_own_with(|config| config.allow_discovery = true, test);
+    on_own_with(|config| config.key_settings.allow_discovery = true, test);
 }
 
 fn ids(server: &TestServer, query: &str) -> Vec<String> {
@@ -128,7 +128,7 @@ fn a_page_has_the_peers_of_its_key_alone() {
 #[test]
 fn the_members_of_a_room_are_listed_where_discovery_is_on() {
     on_own_with(
-        |config| config.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true,
         |server| {
             let (mut b, mut a) = (server.client("b"), server.client("a"));
             for client in [&mut b, &mut a] {

@@ -204,7 +204,7 @@ fn a_limit_that_is_changed_while_clients_are_connected_counts_at_once() {
     let (address, stop) = serve(&broker);
     let _a = client(address, "", "a");
     let mut config = Config::clone(&broker.config());
-    config.limits.concurrent_limit = 1;
+    config.key_settings.concurrent_limit = 1;
     config.pages = false;
     broker.reconfigure(config).unwrap();
     let mut b = begin(address, "/peerjs?key=peerjs&id=b&token=t");

@@ -148,7 +148,8 @@ impl TestServer {
         configure: impl FnOnce(&mut Config),
     ) -> Self {
         // The clock stands still, so a client above its rate limit would wait forever.
-        let mut config = Config { messages_per_second: 0, ..Config::default() };
+        let mut config = Config::default();
+        config.key_settings.messages_per_second = 0;
         configure(&mut config);
         let clock = Clock::manual();
         let broker = builder.config(config).clock(clock.clone()).build();

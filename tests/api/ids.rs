@@ -25,7 +25,8 @@ fn style_of(id: &str) -> &'static str {
 fn a_key_says_how_the_ids_of_its_clients_look() {
     let short = key("short", Change { id_style: Some(IdStyle::Short), ..Change::default() });
     let plain = key("plain", Change::default());
-    let (server, api) = with_api(&[short, plain], None, |config| config.id_style = IdStyle::Words);
+    let (server, api) =
+        with_api(&[short, plain], None, |config| config.key_settings.id_style = IdStyle::Words);
     let style = |key: &str| style_of(server.get(&format!("/{key}/id")).text());
     for (key, wanted) in [("peerjs", "words"), ("unknown", "words"), ("short", "short"), ("plain", "uuid")] {
         assert_eq!(style(key), wanted, "{key}");

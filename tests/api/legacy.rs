@@ -197,7 +197,7 @@ fn a_stream_takes_the_id_of_a_holder_that_does_not_answer() {
 #[test]
 fn streams_count_for_the_limit_and_hear_of_it() {
     on_both_with(
-        |config| config.limits.concurrent_limit = 1,
+        |config| config.key_settings.concurrent_limit = 1,
         |server| {
             let mut a = server.stream("a");
             let mut refused = server.begin("b", "t");
@@ -222,7 +222,7 @@ fn streams_count_for_the_limit_and_hear_of_it() {
 #[test]
 fn a_stream_stands_in_the_list_of_peers_where_it_registered_first() {
     on_both_with(
-        |config| config.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true,
         |server| {
             let (_b, mut a, _c) = (server.client("b"), server.stream("a"), server.client("c"));
             let listed = || assert_eq!(server.get("/peerjs/peers").text(), r#"["b","a","c"]"#);

@@ -214,7 +214,7 @@ fn the_id_of_a_client_that_is_gone_is_free_for_any_token() {
 fn the_peers_of_a_page_that_goes_away_hear_leave_where_their_key_wants_it() {
     let leave = r#"{"type":"LEAVE","src":"a","dst":"b"}"#;
     on_both_with(
-        |config| config.leave_on_close = true,
+        |config| config.key_settings.leave_on_close = true,
         |server| {
             let mut b = server.client("b");
             for (code, is_told) in [(None, false), (Some(1001), true)] {

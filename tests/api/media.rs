@@ -42,7 +42,7 @@ fn bound() -> (BoundRelay, SocketAddr) {
 /// A server with a relay, and the address of that.
 fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
     let (relay, address) = bound();
-    (TestServer::start_with_relay(relay, |config| config.relay = mode), address)
+    (TestServer::start_with_relay(relay, |config| config.key_settings.relay = mode), address)
 }
 
 /// The same with the API.

@@ -84,7 +84,7 @@ fn messages_outlive_their_sender() {
 #[test]
 fn a_refused_registration_gets_nothing_of_what_waits() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 2,
+        |config| config.key_settings.concurrent_limit = 2,
         |server| {
             let (mut a, c) = (server.client("a"), server.client("c"));
             a.send(offer("b", "1"));

@@ -164,8 +164,8 @@ fn the_answer_has_the_snippet_with_the_key() {
 fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
     let configure = |config: &mut Config| {
         open(config);
-        config.limits.concurrent_limit = 7;
-        config.allow_discovery = true;
+        config.key_settings.concurrent_limit = 7;
+        config.key_settings.allow_discovery = true;
     };
     on_own_with_keys_and(configure, &[], |server, keys| {
         let body = filled("  My game  ", "HTTPS://A.test:443/")

@@ -243,7 +243,7 @@ fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
 #[test]
 fn a_host_that_disconnects_frees_its_room_and_its_place_in_the_client_limit() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 2,
+        |config| config.key_settings.concurrent_limit = 2,
         |server| {
             let (mut host, room) = server.host();
             let mut player = server.player(&mut host, &room, "anna");

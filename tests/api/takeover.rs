@@ -108,7 +108,7 @@ fn a_takeover_restarts_the_clock() {
 #[test]
 fn a_takeover_keeps_its_place_in_the_list() {
     on_own_with(
-        |config| config.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true,
         |server| {
             let _others = [server.client("b"), server.client("a"), server.client("c")];
             let _again = server.client("b");

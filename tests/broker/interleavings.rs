@@ -19,10 +19,11 @@ use world::World;
 const IDS: [&str; 4] = ["a", "b_c", "a_b", "c"];
 const TOKENS: [&str; 2] = ["s", "t"];
 
+const CLIENTS: usize = 3;
+
 /// Small, so that every limit is reached often.
 fn limits() -> Limits {
     Limits {
-        concurrent_limit: 3,
         expire_timeout: Duration::from_millis(5000),
         alive_timeout: Duration::from_millis(60_000),
         ping_interval: Duration::from_millis(20_000),

@@ -34,21 +34,26 @@ struct House {
 
 impl House {
     fn new(limits: Limits) -> Self {
-        Self::with(limits, None)
+        Self::for_clients(Settings::default().concurrent_limit, limits)
+    }
+
+    /// With room for so many clients.
+    fn for_clients(clients: usize, limits: Limits) -> Self {
+        Self::with(clients, limits, None)
     }
 
     /// In a cluster whose other nodes never answer.
     fn in_cluster(limits: Limits) -> Self {
         let config = ClusterConfig::new("redis://127.0.0.1", "alone");
-        Self::with(limits, Some(Membership::new(config, Clock::manual())))
+        let clients = Settings::default().concurrent_limit;
+        Self::with(clients, limits, Some(Membership::new(config, Clock::manual())))
     }
 
-    fn with(limits: Limits, membership: Option<Arc<Membership>>) -> Self {
+    fn with(clients: usize, limits: Limits, membership: Option<Arc<Membership>>) -> Self {
         let clock = Clock::manual();
         let config = Config { limits, ..Config::default() };
         let broker = Node::with_notice(config, clock.clone(), Events::default(), membership, expired);
-        let limit = broker.config().load().limits.concurrent_limit;
-        let realm = tenant(&broker, "peerjs", limit).peers();
+        let realm = tenant(&broker, "peerjs", clients).peers();
         House { broker, realm, clock }
     }
 

@@ -75,6 +75,8 @@ struct Probe {
 
 #[derive(Clone)]
 pub struct Model {
+    /// Maximum clients.
+    clients: usize,
     limits: Limits,
     pub now: u64,
     pub conns: Vec<Conn>,
@@ -105,8 +107,9 @@ impl PartialEq for Model {
 }
 
 impl Model {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(clients: usize, limits: Limits) -> Self {
         Model {
+            clients,
             limits,
             now: 0,
             conns: Vec::new(),

@@ -173,7 +173,7 @@ struct World {
 impl World {
     /// Rooms, and as many members of each.
     fn new(limits: Limits, rooms: usize, crowd: usize) -> Self {
-        let house = House::new(limits);
+        let house = House::for_clients(2 * rooms * crowd, limits);
         let names = (0..rooms).map(|room| format!("room {room}")).collect();
         let clients = std::iter::repeat_with(Vec::new).take(rooms * crowd).collect();
         let rooms = house.broker.tenant("peerjs").unwrap().rooms();
@@ -362,7 +362,7 @@ fn ten_thousand_members_of_a_thousand_rooms_hear_lists_and_exactly_the_changes_a
     const ROOMS: usize = 1000;
     const CROWD: usize = 10;
     const STEPS: usize = 20_000;
-    let limits = Limits { concurrent_limit: 2 * ROOMS * CROWD, outbox_bytes: 2 << 20, ..limits() };
+    let limits = Limits { outbox_bytes: 2 << 20, ..limits() };
     let mut world = World::new(limits, ROOMS, CROWD);
     for id in 0..ROOMS * CROWD {
         world.take(Step::Connect { id, token: true });

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use peerbroker_core::media_api::{LiveLimits, MediaLimits};
 
 use crate::wire::ApiKey;
-use key::{IdStyle, Key, Origin, RelayMode, Settings, Webhook};
+use key::{Key, Origin, Settings, Webhook};
 
 pub use crate::events::WebhookEvent;
 pub use crate::wire::Dialect;
@@ -48,16 +48,12 @@ pub struct Config {
     pub key: ApiKey,
     /// True if [`key`](Self::key) is accepted, in addition to the keys of [`Builder::keys`](crate::Builder::keys).
     pub default_key: bool,
+    /// Its settings, and those of [`root_key`](Self::root_key).
+    pub key_settings: Settings,
     /// More built-in keys, with settings of their own. One with the text of [`key`](Self::key) replaces its settings.
     pub keys: Vec<Key>,
     /// Registration of keys by anyone who can reach the server.
     pub registration: KeySignup,
-    /// True if `GET {path}{key}/peers` lists the ids of all peers.
-    pub allow_discovery: bool,
-    /// True if clients may use rooms.
-    pub allow_rooms: bool,
-    /// Maximum members of one room.
-    pub room_members: usize,
     /// True if trusted proxies give the address of a client, and the host and scheme of its request, in headers.
     pub proxied: bool,
     /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
@@ -81,15 +77,6 @@ pub struct Config {
     pub unfinished_total_bytes: usize,
     /// Time limit for a client to answer a close frame.
     pub close_timeout: Duration,
-    /// Rate limit of messages per second for each client of the built-in key; bursts of ten times that. 0 turns it
-    /// off.
-    pub messages_per_second: u32,
-    /// True if the peers of a PeerJS client of the built-in key hear LEAVE when its page goes away.
-    pub leave_on_close: bool,
-    /// The form of the ids that the server gives to clients of the built-in key.
-    pub id_style: IdStyle,
-    /// The relay mode of the built-in key.
-    pub relay: RelayMode,
     /// Limits per address.
     pub address_limits: AddressLimits,
     /// Limits and timeouts of the broker.
@@ -208,23 +195,15 @@ impl Config {
 
     /// The keys of the configuration, with their settings.
     pub fn built_in_keys(&self) -> Vec<Key> {
-        let settings = Settings {
-            allow_discovery: self.allow_discovery,
-            allow_rooms: self.allow_rooms,
-            room_members: self.room_members,
-            concurrent_limit: self.limits.concurrent_limit,
-            messages_per_second: self.messages_per_second,
-            leave_on_close: self.leave_on_close,
-            id_style: self.id_style,
-            relay: self.relay,
-            ..Settings::default()
-        };
         let mut keys =
             if self.default_key { vec![self.key.clone(), self.root_key().clone()] } else { Vec::new() };
         keys.dedup();
         keys.retain(|key| !self.keys.iter().any(|own| own.key == *key));
-        let built_in =
-            |key| Key { created: 0, built_in: true, ..Key::new(Some(key), "built in", settings.clone()) };
+        let built_in = |key| Key {
+            created: 0,
+            built_in: true,
+            ..Key::new(Some(key), "built in", self.key_settings.clone())
+        };
         let own = self.keys.iter().cloned().map(|key| Key { created: 0, built_in: true, ..key });
         keys.into_iter().map(built_in).chain(own).collect()
     }
@@ -249,18 +228,14 @@ impl Config {
 impl Default for Config {
     #[cfg_attr(not(test), expect(clippy::unreachable, reason = "a constant that a test parses"))]
     fn default() -> Self {
-        // The built-in key has the defaults of a stored one.
-        let key = Settings::default();
         Config {
             path: MountPath::default(),
             // The default key of PeerJS clients.
             key: ApiKey::parse("peerjs").unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
+            key_settings: Settings::default(),
             keys: Vec::new(),
             registration: KeySignup::default(),
-            allow_discovery: key.allow_discovery,
-            allow_rooms: key.allow_rooms,
-            room_members: key.room_members,
             proxied: false,
             trusted_proxies: proxies::trusted_by_default(),
             proxy_secret: None,
@@ -272,10 +247,6 @@ impl Default for Config {
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             unfinished_total_bytes: 256 << 20,
             close_timeout: Duration::from_secs(5),
-            messages_per_second: key.messages_per_second,
-            leave_on_close: key.leave_on_close,
-            id_style: key.id_style,
-            relay: key.relay,
             address_limits: AddressLimits::default(),
             relay_limits: RelayLimits::default(),
             turn_limits: TurnLimits::default(),
@@ -421,9 +392,10 @@ mod tests {
             if calls == 1 {
                 overtaking.update(|config| Config { default_key: false, ..config.clone() });
             }
-            Config { allow_discovery: true, ..config.clone() }
+            let key_settings = Settings { allow_discovery: true, ..Settings::default() };
+            Config { key_settings, ..config.clone() }
         });
         let config = live.load();
-        assert_eq!((config.default_key, config.allow_discovery, calls), (false, true, 2));
+        assert_eq!((config.default_key, config.key_settings.allow_discovery, calls), (false, true, 2));
     }
 }

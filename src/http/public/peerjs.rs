@@ -51,7 +51,7 @@ pub(super) async fn new_id(
     policy: Option<&Policy>,
     request: &HttpRequest,
 ) -> HttpResponse {
-    let style = policy.map_or(runtime.config().id_style, |policy| policy.settings().id_style);
+    let style = policy.map_or(runtime.config().key_settings.id_style, |policy| policy.settings().id_style);
     let is_taken = async |id: &str| match (PeerId::parse(id), policy) {
         (Err(_), _) => true,
         (Ok(id), Some(policy)) => runtime.node.has_peer(&policy.key().key, &id).await,

@@ -42,7 +42,7 @@ fn a_client_with_a_bad_query_hears_why_it_is_refused() {
 #[test]
 fn a_client_beyond_the_limit_is_refused() {
     run(
-        |config| config.limits.concurrent_limit = 1,
+        |config| config.key_settings.concurrent_limit = 1,
         async |world| {
             let a = world.client("a").await;
             let mut b = world.begin("b", "t");

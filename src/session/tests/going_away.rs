@@ -11,7 +11,7 @@ fn leave_of(src: &str, dst: &str) -> String {
 }
 
 fn on(config: &mut Config) {
-    config.leave_on_close = true;
+    config.key_settings.leave_on_close = true;
 }
 
 /// Ends a client as a page does that goes away.

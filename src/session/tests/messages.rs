@@ -139,7 +139,7 @@ fn a_message_to_an_absent_peer_waits_for_it_and_then_expires() {
 #[test]
 fn a_client_that_sends_too_much_is_not_read_for_a_while() {
     run(
-        |config| config.messages_per_second = 1,
+        |config| config.key_settings.messages_per_second = 1,
         async |world| {
             let mut a = world.client("a").await;
             // A burst of ten is fine, and two more are on credit.
@@ -184,7 +184,7 @@ fn a_new_rate_applies_to_clients_that_are_here() {
 #[test]
 fn pings_count_towards_the_rate() {
     run(
-        |config| config.messages_per_second = 1,
+        |config| config.key_settings.messages_per_second = 1,
         async |world| {
             let mut a = world.client("a").await;
             for _ in 0..12 {
@@ -202,7 +202,7 @@ fn pings_count_towards_the_rate() {
 #[test]
 fn a_client_that_leaves_while_it_is_not_read_is_noticed() {
     run(
-        |config| config.messages_per_second = 1,
+        |config| config.key_settings.messages_per_second = 1,
         async |world| {
             let mut a = world.client("a").await;
             a.comes(Input::Texts(vec![HEARTBEAT.to_owned(); 60]));
@@ -232,7 +232,7 @@ fn a_message_that_may_not_wait_expires_at_once() {
 #[test]
 fn a_client_that_is_not_read_is_not_taken_for_silent() {
     let configure = |config: &mut Config| {
-        config.messages_per_second = 1;
+        config.key_settings.messages_per_second = 1;
         config.limits.alive_timeout = 10 * SECOND;
     };
     run(configure, async |world| {

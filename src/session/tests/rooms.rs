@@ -417,7 +417,7 @@ fn messages_that_wait_for_a_member_stay_when_a_later_one_is_refused() {
 #[test]
 fn the_last_tenth_of_a_room_is_kept_for_addresses_with_few_members_in_it() {
     run(
-        |config| config.room_members = 20,
+        |config| config.key_settings.room_members = 20,
         async |world| {
             let enter = async |id: &str, address: &str| {
                 let (socket, mut client) = mock();
@@ -480,7 +480,7 @@ fn a_list_is_never_longer_than_a_client_in_sixteen_rooms_can_get() {
 #[test]
 fn requests_beyond_a_limit_or_without_sense_are_refused() {
     run(
-        |config| (config.room_members, config.limits.room_deliveries_per_second) = (2, 1),
+        |config| (config.key_settings.room_members, config.limits.room_deliveries_per_second) = (2, 1),
         async |world| {
             let (mut a, mut b) = pair(&world).await;
             let mut c = world.client("c").await;
@@ -677,7 +677,7 @@ fn a_client_hears_nothing_of_ids_that_it_watches_no_longer_and_nothing_is_left_o
 #[test]
 fn each_id_of_a_request_to_watch_counts_towards_the_rate() {
     run(
-        |config| config.messages_per_second = 1,
+        |config| config.key_settings.messages_per_second = 1,
         async |world| {
             let mut a = world.client("a").await;
             for kind in ["WATCH", "UNWATCH"] {
@@ -703,7 +703,7 @@ fn each_id_of_a_request_to_watch_counts_towards_the_rate() {
 #[test]
 fn requests_to_watch_beyond_a_limit_or_without_sense_are_refused() {
     run(
-        |config| config.room_members = 1,
+        |config| config.key_settings.room_members = 1,
         async |world| {
             let (mut a, mut b) = (world.client("a").await, world.client("b").await);
             let refused = |label: &str, text: &str| {

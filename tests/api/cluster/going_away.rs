@@ -7,7 +7,7 @@ use crate::harness::wait_until;
 const LEAVE: &str = r#"{"type":"LEAVE","src":"a","dst":"b"}"#;
 
 fn start() -> Nodes {
-    Nodes::start_with(2, Degraded::Allow, |config| config.leave_on_close = true)
+    Nodes::start_with(2, Degraded::Allow, |config| config.key_settings.leave_on_close = true)
 }
 
 #[test]

@@ -11,6 +11,7 @@ use actix_web::{App, HttpServer, web};
 use peerbroker::clock::Clock;
 use peerbroker::config::Limits;
 use peerbroker::events::{Event, Notice};
+use peerbroker::keys::Settings;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 
 use crate::docs::pages::lines;
@@ -62,7 +63,7 @@ async fn a_broker_is_served_by_itself() {
     let broker = PeerBroker::builder()
         .config(Config {
             limits: Limits { expire_timeout: Duration::from_secs(2), ..Limits::default() },
-            allow_discovery: true,
+            key_settings: Settings { allow_discovery: true, ..Settings::default() },
             ..Config::default()
         })
         .build();
@@ -144,13 +145,13 @@ async fn a_subscriber_hears_of_the_end_of_the_server() {
 #[test]
 fn settings_change_while_the_broker_runs() {
     let broker = PeerBroker::new();
-    let before = broker.config().limits.concurrent_limit;
+    let before = broker.config().key_settings.concurrent_limit;
     let mut config = Config::clone(&broker.config());
-    config.limits.concurrent_limit = 10;
+    config.key_settings.concurrent_limit = 10;
     config.pages = false;
     broker.reconfigure(config).unwrap();
     assert_ne!(before, 10);
-    assert_eq!((broker.config().limits.concurrent_limit, broker.config().pages), (10, false));
+    assert_eq!((broker.config().key_settings.concurrent_limit, broker.config().pages), (10, false));
 }
 
 #[test]

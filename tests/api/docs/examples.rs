@@ -74,9 +74,9 @@ impl Block {
     fn configure(&self, config: &mut Config) {
         for setting in &self.settings {
             match setting.split_once('=').unwrap_or((setting, "")) {
-                ("allow_discovery", "") => config.allow_discovery = true,
-                ("concurrent_limit", count) => config.limits.concurrent_limit = count.parse().unwrap(),
-                ("leave_on_close", "") => config.leave_on_close = true,
+                ("allow_discovery", "") => config.key_settings.allow_discovery = true,
+                ("concurrent_limit", count) => config.key_settings.concurrent_limit = count.parse().unwrap(),
+                ("leave_on_close", "") => config.key_settings.leave_on_close = true,
                 ("max_message_bytes", count) => config.max_message_bytes = count.parse().unwrap(),
                 ("room_code_players", count) => config.limits.room_code_players = count.parse().unwrap(),
                 ("root_key", key) => config.root_key = Some(ApiKey::parse(key).unwrap()),

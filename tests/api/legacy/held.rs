@@ -208,7 +208,7 @@ fn nobody_is_left_waiting_once_all_are_answered() {
 #[test]
 fn posts_of_many_clients_wait_beside_each_other() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 100,
+        |config| config.key_settings.concurrent_limit = 100,
         |server| {
             let mut b = server.client("b");
             let ids: Vec<String> = (0..20).map(|n| format!("a{n}")).collect();

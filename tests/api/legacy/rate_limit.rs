@@ -10,7 +10,7 @@ use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, on_own_with, wire};
 
 fn rate(per_second: u32) -> impl Fn(&mut Config) {
-    move |config| config.messages_per_second = per_second
+    move |config| config.key_settings.messages_per_second = per_second
 }
 
 /// Posts messages to `b` one by one, each after the previous one has arrived.

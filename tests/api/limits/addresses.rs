@@ -123,7 +123,7 @@ fn a_place_comes_back_when_a_client_is_refused() {
     on_own_with(
         |config| {
             connections(1)(config);
-            config.limits.concurrent_limit = 0;
+            config.key_settings.concurrent_limit = 0;
         },
         |server| {
             for _ in 0..3 {

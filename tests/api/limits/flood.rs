@@ -97,7 +97,7 @@ const FILLER: usize = 500;
 fn at_a_hundred_times_the_rate_a_flood_is_not_read_on_and_others_are_served_meanwhile() {
     on_both_with(
         |config| {
-            config.messages_per_second = RATE;
+            config.key_settings.messages_per_second = RATE;
             config.limits.alive_timeout = Duration::from_secs(1_000_000);
             config.limits.ping_interval = Duration::from_secs(1_000_000);
         },

@@ -19,13 +19,13 @@ use crate::harness::{RawClient, TestServer, Transport, on_both_with, on_own_with
 const MS: Duration = Duration::from_millis(1);
 
 fn rate(per_second: u32) -> impl Fn(&mut Config) {
-    move |config| config.messages_per_second = per_second
+    move |config| config.key_settings.messages_per_second = per_second
 }
 
 /// The same with a long alive timeout.
 fn patient_rate(per_second: u32) -> impl Fn(&mut Config) {
     move |config| {
-        config.messages_per_second = per_second;
+        config.key_settings.messages_per_second = per_second;
         config.limits.alive_timeout = Duration::from_secs(1_000_000);
         config.limits.ping_interval = Duration::from_secs(1_000_000);
     }
@@ -138,7 +138,7 @@ fn a_client_counts_as_alive_during_its_rate_limit_pause() {
     let alive = Duration::from_secs(10);
     on_both_with(
         |config| {
-            config.messages_per_second = 1;
+            config.key_settings.messages_per_second = 1;
             config.limits.alive_timeout = alive;
         },
         |server| {

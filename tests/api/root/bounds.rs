@@ -25,7 +25,7 @@ const MS: Duration = Duration::from_millis(1);
 #[test]
 fn all_clients_of_a_key_share_its_limit() {
     on_own_with(
-        |config| config.limits.concurrent_limit = 3,
+        |config| config.key_settings.concurrent_limit = 3,
         |server| {
             let (mut host, room) = server.host();
             let player = server.player(&mut host, &room, "anna");
@@ -128,7 +128,7 @@ fn with_small_outboxes(test: impl Fn(&TestServer)) {
         |config| {
             config.limits.outbox_bytes = 128 << 10;
             config.limits.alive_timeout = TIMEOUT * 100_000;
-            config.messages_per_second = 0;
+            config.key_settings.messages_per_second = 0;
             config.close_timeout = TIMEOUT;
         },
         test,

@@ -14,7 +14,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::expected::expect;
 use super::wish::{Step, Wish};
-use super::{IDS, TOKENS, limits};
+use super::{CLIENTS, IDS, TOKENS, limits};
 use crate::model::{Chooser, ConnNo, Counts, Entry, Message, Model, Routing, Stage};
 use crate::socket::{Heard, Socket};
 use crate::{House, peer, send, text};
@@ -49,8 +49,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         World {
-            house: House::new(limits()),
-            possible: vec![Model::new(limits())],
+            house: House::for_clients(CLIENTS, limits()),
+            possible: vec![Model::new(CLIENTS, limits())],
             conns: Vec::new(),
             probes: Vec::new(),
             log: Arc::default(),

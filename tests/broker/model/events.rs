@@ -28,7 +28,7 @@ impl Model {
                 self.conns[old].rank
             }
             None if self.is_reserved_from(id, token) => return Entry::Reserved,
-            None if self.registered() >= self.limits.concurrent_limit => return Entry::Full,
+            None if self.registered() >= self.clients => return Entry::Full,
             None => {
                 self.next_rank += 1;
                 self.next_rank

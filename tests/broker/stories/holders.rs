@@ -2,14 +2,15 @@
 
 use peerbroker::Config;
 use peerbroker::clock::Clock;
+use peerbroker::config::Limits;
 use peerbroker::events::Events;
 use peerbroker::node::Node;
 use peerbroker::router::{IdLease, Outgoing, RegisterRefusal, Routed};
 use peerbroker::wire::{ApiKey, CloseReason};
 
-use super::{asked, closed, house, house_with, is_pending, last, messages};
+use super::{asked, closed, house, is_pending, last, messages};
 use crate::socket::Socket;
-use crate::{offer, peer, register, send, tenant, text};
+use crate::{House, offer, peer, register, send, tenant, text};
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
@@ -80,7 +81,7 @@ fn another_token_is_refused_and_gets_nothing() {
 
 #[test]
 fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
-    let house = house_with(|limits| limits.concurrent_limit = 2);
+    let house = House::for_clients(2, Limits::default());
     let a = house.connect("a", "s", &Socket::open());
     let _b = house.connect("b", "s", &Socket::open());
     offer(&a, "c", "waiting");
@@ -100,7 +101,7 @@ fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
 
 #[test]
 fn a_client_limit_of_zero_refuses_everybody() {
-    let house = house_with(|limits| limits.concurrent_limit = 0);
+    let house = House::for_clients(0, Limits::default());
     assert!(matches!(house.try_connect("a", "s", &Socket::open()), Err(RegisterRefusal::Full)));
     assert!(house.realm.is_empty());
 }

@@ -4,12 +4,13 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use peerbroker::config::Limits;
 use peerbroker::router::{
     ConnectionInfo, IdLease, PeerHandle, PendingRegistration, RegisterRefusal, RegisterRequest,
 };
 use peerbroker::wire::{CloseReason, Link, Token};
 
-use super::{blocked, closed, house, house_with, last};
+use super::{blocked, closed, house, last};
 use crate::socket::Socket;
 use crate::{House, offer, peer, text};
 
@@ -132,7 +133,7 @@ fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() 
 
 #[test]
 fn a_refusal_at_the_limit_does_not_end_the_wait_for_an_id_and_an_announced_refusal_does() {
-    let house = house_with(|limits| limits.concurrent_limit = 1);
+    let house = House::for_clients(1, Limits::default());
     let _b = house.connect("b", "s", &Socket::open());
     let mut waiting = PendingRegistration::wait(&house.realm, &peer("a"), &token("t")).unwrap();
     assert!(matches!(house.try_connect("a", "t", &Socket::open()), Err(RegisterRefusal::Full)));

@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use super::key::Settings;
-
 /// Limits and timeouts of the broker.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Maximum clients of the built-in key.
-    pub concurrent_limit: usize,
     /// Time for which messages wait for an absent peer before their sender is told that they expired.
     pub expire_timeout: Duration,
     /// A client that was silent for this long is disconnected.
@@ -65,7 +61,6 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            concurrent_limit: Settings::default().concurrent_limit,
             expire_timeout: Duration::from_millis(5000),
             alive_timeout: Duration::from_millis(60_000),
             ping_interval: Duration::from_millis(20_000),

@@ -361,9 +361,9 @@ fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
     assert_eq!(all.config.key.as_str(), "123");
     assert_eq!(all.config.cors, ["http://a", "http://b", "http://c"].map(|text| text.parse().unwrap()));
     assert_eq!(settings(&["--cors", "http://a", "*"]).config.cors, []);
-    assert!(all.config.allow_discovery && all.config.proxied);
-    assert!(!settings(&["--allow_discovery", "false"]).config.allow_discovery);
-    assert_eq!(all.config.limits.concurrent_limit, 3);
+    assert!(all.config.key_settings.allow_discovery && all.config.proxied);
+    assert!(!settings(&["--allow_discovery", "false"]).config.key_settings.allow_discovery);
+    assert_eq!(all.config.key_settings.concurrent_limit, 3);
     assert_eq!(all.config.path.shown(), "/x");
 }
 

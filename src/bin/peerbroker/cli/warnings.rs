@@ -48,7 +48,7 @@ impl Cli {
                     .to_owned(),
             );
         }
-        if config.limits.concurrent_limit == 0 {
+        if config.key_settings.concurrent_limit == 0 {
             warnings.push(
                 "no client can connect: --concurrent_limit 0 refuses every client. There is no value for \"no limit\": give a \
                  large number"

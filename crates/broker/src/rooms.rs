@@ -274,10 +274,10 @@ impl Rooms {
                     return Err(RoomRefusal::NoSuchMember);
                 }
                 self.limits.charge(guard.presence, 1)?;
-                self.delivery(&mut members, guard.flushes).to_member((from, sender), dst, message)?;
+                self.delivery(&mut members, guard.flushes).send_to((from, sender), dst, message)?;
             } else {
                 self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
-                self.delivery(&mut members, guard.flushes).to_all((from, sender), message)?;
+                self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message)?;
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             guard.flushes.extend(self.done(peer, request, room));
@@ -293,7 +293,7 @@ impl Rooms {
         let mut flushes = Vec::new();
         let (mut members, app) = (room.lock(), PeerId::server());
         let message = members.message(None, None, Some(payload));
-        let sent = self.delivery(&mut members, &mut flushes).to_all((&app, &app), message);
+        let sent = self.delivery(&mut members, &mut flushes).send_to_all((&app, &app), message);
         sent.map_or(0, |lost| members.len().saturating_sub(lost))
     }
 

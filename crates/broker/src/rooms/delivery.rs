@@ -18,7 +18,7 @@ pub(super) struct Delivery<'a, 'room> {
 
 impl Delivery<'_, '_> {
     /// Sends a message to a member, behind earlier ones if that has moved.
-    pub(super) fn to_member(
+    pub(super) fn send_to(
         &mut self,
         who: (&PeerId, &PeerId),
         to: &str,
@@ -57,7 +57,7 @@ impl Delivery<'_, '_> {
 
     /// Sends a message to all members but its sender, or to none if too much waits for another node. Returns the number of those that
     /// do not get it.
-    pub(super) fn to_all(
+    pub(super) fn send_to_all(
         &mut self,
         (from, sender): (&PeerId, &PeerId),
         mut message: Frame,

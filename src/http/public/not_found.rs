@@ -16,13 +16,25 @@ const MAX_SHOWN_CHARS: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     note(mounted, request.head());
+    let (method, path) = (request.method().as_str(), request.path());
     let options = forwarded::client_options(mounted, request);
-    if mounted.runtime.config().pages && html::prefers_html(request) {
-        return framed(mounted, request, options);
+    if !mounted.runtime.config().pages || !html::prefers_html(request) {
+        let text = text(mounted, method, path, &options);
+        // The text contains the host, and the key of a cache in front may lack it.
+        return with(plain(StatusCode::NOT_FOUND, text), [NO_STORE, NOSNIFF]);
     }
-    let text = text(mounted, request.method().as_str(), request.path(), &options);
-    // The text contains the host, and the key of a cache in front may lack it.
-    with(plain(StatusCode::NOT_FOUND, text), [NO_STORE, NOSNIFF])
+    let has_key = mounted.runtime.config().default_key;
+    let options = if has_key { options } else { ClientOptions { key: String::new(), ..options } };
+    let (hint, page) = advice(mounted, path).unwrap_or_default();
+    let page = page.map(|page| html::escape(&page));
+    let link = page.map(|page| format!(r#"<a class="button" href="{page}">Open {page}</a>"#));
+    let values = Values::of(mounted, options)
+        .with("request", &format!("{method} {}", shown(path)))
+        .with("hint", &hint)
+        .with_html("place", link.unwrap_or_default());
+    let client = values.part(if has_key { "snippet.html" } else { "key-needed.html" });
+    let values = values.with_html("client", client);
+    html::framed(StatusCode::NOT_FOUND, "Not found", values.part("not-found.html"), values)
 }
 
 /// Tells the operator that a client requests a path without content.
@@ -32,7 +44,8 @@ pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
         method: head.method.to_string(),
         path: shown(path),
         mount: mounted.path.shown().to_owned(),
-        hint: advice(mounted, path).map(|advice| advice.text),
+        // The log names the right path instead.
+        hint: advice(mounted, path).map(|(text, _)| text).filter(|text| text != OUTSIDE),
     };
     endpoint::mistake(&mounted.runtime, head, mistake);
 }
@@ -56,26 +69,9 @@ pub(super) fn note_cut(mounted: &Mounted, head: &RequestHead) {
     });
 }
 
-/// The 404 for people.
-fn framed(mounted: &Mounted, request: &HttpRequest, options: ClientOptions) -> HttpResponse {
-    let has_key = mounted.runtime.config().default_key;
-    let options = if has_key { options } else { ClientOptions { key: String::new(), ..options } };
-    let asked = format!("{} {}", request.method(), shown(request.path()));
-    let values = Values::of(mounted, options)
-        .with("request", &asked)
-        .with("hint", &hint(mounted, request.path()).unwrap_or_default())
-        .with_html("place", link(mounted, request.path()));
-    let client = if has_key { "snippet.html" } else { "key-needed.html" };
-    let client = values.part(client);
-    let values = values.with_html("client", client);
-    html::framed(StatusCode::NOT_FOUND, "Not found", values.part("not-found.html"), values)
-}
-
 /// The text of the 404: the request, this server's path and key, and the correct client options.
 pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &ClientOptions) -> String {
-    let path_shown = shown(path);
-    let mount = mounted.path.as_str();
-    let hint = hint(mounted, path).map(|hint| format!("{hint}\n")).unwrap_or_default();
+    let hint = advice(mounted, path).map(|(hint, _)| format!("{hint}\n")).unwrap_or_default();
     let config = mounted.runtime.config();
     let (key, client) = if config.default_key {
         (format!("and its key is {:?}", config.key.as_str()), options.to_string())
@@ -85,11 +81,13 @@ pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &Client
         ("and it has no built-in key: clients need one from its operator".to_owned(), client)
     };
     format!(
-        "404: {method} {path_shown} was not found.\n\
+        "404: {method} {} was not found.\n\
          {hint}\n\
-         This is a peerbroker, a server for PeerJS. Its path is {mount:?} {key}.\n\
+         This is a peerbroker, a server for PeerJS. Its path is {:?} {key}.\n\
          A client finds it with\n\n\
-         \x20   new Peer({client})\n"
+         \x20   new Peer({client})\n",
+        shown(path),
+        mounted.path.as_str()
     )
 }
 
@@ -102,47 +100,25 @@ const OUTSIDE: &str = "This server only answers below its path. If your browser 
 const ON_THE_API: &str = "The dashboard, the metrics and the API have a port of their own: start the server with --ops_port, and look \
     there. The server prints the address when it starts.";
 
-/// The reason why this path leads nowhere, if that is clear.
-fn hint(mounted: &Mounted, path: &str) -> Option<String> {
-    let is_outside = routes::find(&mounted.path, path) == Route::Outside;
-    let advice = advice(mounted, path).map(|advice| advice.text);
-    advice.or_else(|| is_outside.then(|| OUTSIDE.to_owned()))
-}
-
-/// Advice about something that a client or a person looks for in a wrong way.
-struct Advice {
-    text: String,
-    /// The path of the page, if it is one of this port.
-    path: Option<String>,
-}
-
-fn advice(mounted: &Mounted, path: &str) -> Option<Advice> {
-    if routes::find(&mounted.path, path) == Route::Socket {
-        return Some(Advice { text: NO_UPGRADE.to_owned(), path: None });
-    }
-    let below = path.strip_prefix(mounted.path.as_str()).or_else(|| path.strip_prefix('/'))?;
+/// The reason why a path leads nowhere, if that is clear, and the path of the page that a person looks for.
+fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
+    let (route, mount) = (routes::find(&mounted.path, path), mounted.path.as_str());
+    let below = path.strip_prefix(mount).or_else(|| path.strip_prefix('/')).unwrap_or_default();
     let name = below.trim_end_matches('/');
-    let first = name.split('/').next().unwrap_or_default();
-    if matches!(first, "dashboard" | "metrics" | "api" | "readyz") {
-        return Some(Advice { text: ON_THE_API.to_owned(), path: None });
-    }
-    let name = name.strip_prefix("broker/").unwrap_or(name);
-    let is_here = mounted.runtime.config().pages && is_page(name);
-    is_here.then(|| {
-        let path = format!("{}broker/{name}", mounted.path.as_str());
-        Advice { text: format!("That page is at {path} here."), path: Some(path) }
-    })
-}
-
-/// True if there is a page of this name below `{path}broker/`.
-fn is_page(name: &str) -> bool {
-    name == "docs" || name.strip_prefix("docs/").is_some_and(documents::has) || html::has_page(name)
-}
-
-/// A link to the page that a person looks for.
-fn link(mounted: &Mounted, path: &str) -> String {
-    let path = advice(mounted, path).and_then(|advice| advice.path).map(|path| html::escape(&path));
-    path.map_or_else(String::new, |path| format!(r#"<a class="button" href="{path}">Open {path}</a>"#))
+    let page = name.strip_prefix("broker/").unwrap_or(name);
+    let is_page =
+        || page == "docs" || page.strip_prefix("docs/").is_some_and(documents::has) || html::has_page(page);
+    let text = match name.split('/').next() {
+        _ if route == Route::Socket => NO_UPGRADE,
+        Some("dashboard" | "metrics" | "api" | "readyz") => ON_THE_API,
+        _ if mounted.runtime.config().pages && is_page() => {
+            let page = format!("{mount}broker/{page}");
+            return Some((format!("That page is at {page} here."), Some(page)));
+        }
+        _ if route == Route::Outside => OUTSIDE,
+        _ => return None,
+    };
+    Some((text.to_owned(), None))
 }
 
 /// A path as pages and the log may show it: short, without control characters, and without a token. PeerJS 0.3.x puts

@@ -1,0 +1,230 @@
+//! The table of mistakes. A row has the event that shows a mistake, the words after "a client" in the log and on the dashboard, and
+//! a hint. A client that is told too gets the text of `wire/endings.rs`, or of `src/http/public/not_found.rs`.
+
+use crate::events::{Event, Mistake};
+use crate::keys::Key;
+use crate::wire::Refusal;
+
+/// Longest text of a client in a line.
+const MAX_SHOWN_CHARS: usize = 128;
+
+/// Edits that make two keys look alike.
+const MAX_EDITS: usize = 2;
+
+/// One mistake in words.
+pub(super) struct Line<'a> {
+    /// The request of the client. Lines with the same text are counted together.
+    pub(super) what: String,
+    /// Text that identifies the client in the log.
+    pub(super) who: String,
+    /// The probable cause, and a hint. It may take a while, so it is computed only if the mistake is logged.
+    pub(super) hint: Box<dyn FnOnce() -> String + 'a>,
+}
+
+enum Seen<'a> {
+    Sent(&'a Mistake),
+    Refused(Refusal),
+}
+
+/// The rows of what is no mistake, and of each mistake: how it is seen, its words, and its hint, both as `format!` takes them.
+macro_rules! table {
+    ($seen:ident by $who:ident: $none:pat => None; $($row:pat $(if $condition:expr)? => $what:tt $hint:tt;)*) => {
+        match $seen {
+            $none => None,
+            $($row $(if $condition)? => {
+                Some(Line { what: format! $what, who: $who, hint: Box::new(move || format! $hint) })
+            })*
+        }
+    };
+}
+
+/// The mistake of an event, if it is one. `keys` reads all keys.
+pub(super) fn line<'a>(event: &'a Event, keys: &'a impl Fn() -> Vec<Key>) -> Option<Line<'a>> {
+    use Mistake::*;
+    use Refusal::*;
+    use Seen::{Refused, Sent};
+    let (seen, key, id, origin, address) = match event {
+        Event::ClientMistake(sent) => {
+            let id = match &sent.mistake {
+                Mistake::TokenRefused { id, .. } => id.as_ref(),
+                OddToken { id, .. } => Some(id),
+                _ => None,
+            };
+            (Sent(&sent.mistake), "", id, &sent.origin, sent.address)
+        }
+        Event::Refused(refused) if !refused.is_doctor => {
+            let key = refused.key.as_ref().map_or("", |key| key.as_str());
+            (Refused(refused.reason), key, refused.id.as_ref(), &refused.origin, refused.address)
+        }
+        _ => return None,
+    };
+    let id = id.map(|id| shown(id.as_str())).unwrap_or_default();
+    let page = origin.as_deref().map(shown).unwrap_or_default();
+    let address = address.map(|address| format!("from {address}"));
+    // Crawlers ask for anything, so their requests are one mistake, and the client's text has the latest one. That of `CorsRefused`
+    // lacks the page, which its words have.
+    let (latest, of_page) = match seen {
+        Sent(NotFound { method, path, hint: None, .. }) if !is_of_peerjs(path) => {
+            (format!("{method} {path:?}"), &*page)
+        }
+        Sent(CorsRefused) => (String::new(), ""),
+        _ => (String::new(), &*page),
+    };
+    let parts = [("id ", &*id), ("", &address.unwrap_or_default()), ("a page of ", of_page), ("", &latest)];
+    let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
+    let who = parts.map(|(name, text)| format!("{name}{text}")).collect::<Vec<_>>().join(", ");
+    table! { seen by who:
+        // The path, and what is wrong with a token, are in other events. The other refusals are not mistakes.
+        Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Unavailable | Closing) => None;
+
+        Sent(NotFound { .. }) if !latest.is_empty() =>
+            ("asked for a path that is not here")
+            ("harmless, unless you expected a file in --static_dir");
+        Sent(NotFound { method, path, hint: Some(hint), .. }) =>
+            ("asked for {path:?} ({method}), which is not here")
+            ("{}", inside_line(hint));
+        Sent(NotFound { method, path, mount, .. }) =>
+            ("asked for {path:?} ({method}), which is not here")
+            ("the path of this broker is {mount:?}: does the client pass another `path`?");
+        Sent(NoWebSocket { path, served }) =>
+            ("asked for a WebSocket at {path:?}, where there is none")
+            ("the one of this broker is at {served:?}: does a proxy in front, or a dev server, change the path?");
+        Sent(CutPath { path }) =>
+            ("sent a request of PeerJS to {path:?}")
+            ("it is served, but a proxy in front cuts the path: have it pass …/peerjs unchanged (logged once)");
+        Refused(PeerJsOff) =>
+            ("opened the WebSocket of PeerJS, which is off")
+            ("--dialects leaves PeerJS out");
+        Refused(reason @ (Incomplete | InvalidId(_) | InvalidToken(_) | MalformedKey(_))) =>
+            ("was refused: {}", reason.text())
+            ("is it a PeerJS client?");
+
+        Refused(InvalidKey) =>
+            ("asked for the key {key:?}")
+            ("{}", hint_for_key(key, &keys()));
+        Refused(LimitReached) =>
+            ("asked for the key {key:?}, which has as many clients as it may")
+            ("--concurrent_limit sets how many");
+        Refused(ForeignOrigin) if page.is_empty() =>
+            ("may not use the key {key:?} without an Origin")
+            ("`peerbroker keys set` with --allow_no_origin lets programs use a key");
+        Refused(ForeignOrigin) =>
+            ("may not use the key {key:?} from the origin {page}")
+            ("`peerbroker keys set` with --origin sets the origins of a key");
+        Sent(CorsRefused) =>
+            ("may not read answers on pages of {page}")
+            ("add that origin to --cors. Without --cors, pages of all origins may read answers");
+        Sent(DiscoveryOff(key)) =>
+            ("asked for the list of the peers of the key {key:?}, which is off")
+            ("--allow_discovery turns it on for the built-in key, and `peerbroker keys set` with --allow_discovery for \
+              a stored one");
+        Refused(IdTaken) =>
+            ("asked for the id {id}, which another client of the key {key:?} has")
+            ("does the same page run twice?");
+        Sent(Mistake::TokenRefused { key, why, hint, .. }) =>
+            ("has no valid token for the key {key:?}: {why}")
+            ("{hint}");
+        Sent(OddToken { key, what, hint, .. }) =>
+            ("has a token for the key {key:?} {what}")
+            ("{hint}");
+
+        Sent(UnusedMessage { action: None, .. }) =>
+            ("sent a message at the root that is not JSON with an \"action\"")
+            ("the root speaks the protocols of rooms and calls, and PeerJS clients connect to …/peerjs");
+        Sent(UnusedMessage { action: Some(action), is_off: true, .. }) =>
+            ("sent the action {action:?} at the root, which does nothing")
+            ("--dialects leaves its protocol out");
+        Sent(UnusedMessage { action: Some(action), similar: Some(similar), .. }) if similar != action =>
+            ("sent the action {action:?} at the root, which does nothing")
+            ("did it mean \"{similar}\"?");
+        Sent(UnusedMessage { action: Some(action), .. }) =>
+            ("sent the action {action:?} at the root, which does nothing")
+            ("rooms have no such action, and messages of calls need data.remoteId");
+
+        Sent(CertificateRefused) =>
+            ("does not trust the certificate")
+            ("browsers trust one of a public authority, for the host name in the address: see TLS in the documentation");
+        Sent(TlsOnPlainPort(port)) =>
+            ("speaks TLS to the plain port {port}")
+            ("`secure: true` or https:// without --sslkey and --sslcert?");
+        Sent(HttpOnTlsPort(port)) =>
+            ("speaks plain HTTP to the TLS port {port}")
+            ("http://, ws:// or `secure: false`, where it has to be https://, wss:// or `secure: true`?");
+    }
+}
+
+/// A sentence after a colon.
+fn inside_line(sentence: &str) -> String {
+    let mut chars = sentence.trim_end_matches('.').chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// True if a path is one that PeerJS asks for, below a wrong path.
+fn is_of_peerjs(path: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let is_script = matches!(last, "peerjs.js" | "peerjs.min.js" | "peerjs.mjs" | "rooms.js" | "rooms.mjs");
+    is_script || matches!(last, "id" | "peers" | "peerjs")
+}
+
+fn hint_for_key(asked: &str, keys: &[Key]) -> String {
+    let enabled: Vec<&str> =
+        keys.iter().filter(|key| key.settings.enabled).map(|key| key.key.as_str()).collect();
+    let edits = |key: &&&str| strsim::osa_distance(&key.to_lowercase(), &asked.to_lowercase());
+    let near = enabled.iter().min_by_key(edits).filter(|key| edits(key) <= MAX_EDITS);
+    let hint = match (enabled.as_slice(), near) {
+        _ if keys.iter().any(|key| key.key.as_str() == asked && !key.settings.enabled) => {
+            "that key is disabled"
+        }
+        _ if enabled.contains(&asked) => {
+            "that key became active a moment later, so the client may come again"
+        }
+        ([], _) => "there is no active key: `peerbroker keys add` makes one",
+        ([only], _) => return format!("the key here is {only:?}"),
+        (_, Some(near)) => return format!("did it mean {near:?}?"),
+        // PeerJS sends its default if the page passes no key.
+        _ if asked == "peerjs" => "does the page pass no `key`? `peerbroker keys list` shows the keys",
+        _ => "`peerbroker keys list` shows the keys",
+    };
+    hint.to_owned()
+}
+
+/// A text of a client, as `{:?}` writes it, cut to a readable length.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Settings;
+    use crate::wire::ApiKey;
+
+    #[test]
+    fn a_wrong_key_is_compared_with_active_ones() {
+        let key = |text, enabled| {
+            Key::new(ApiKey::parse(text).ok(), "", Settings { enabled, ..Settings::default() })
+        };
+        let (one, game) = ([key("peerjs", true)], [("my-game", true), ("another-app", true), ("old", false)]);
+        let game = game.map(|(text, enabled)| key(text, enabled));
+        for (asked, keys, hint) in [
+            ("peerjss", &one[..], r#"the key here is "peerjs""#),
+            ("nothing alike", &one, r#"the key here is "peerjs""#),
+            ("My-Gmae", &game, r#"did it mean "my-game"?"#),
+            ("old", &game, "that key is disabled"),
+            ("my-game", &game, "that key became active a moment later"),
+            ("peerjs", &game, "does the page pass no `key`?"),
+            ("nothing alike", &game, "`peerbroker keys list` shows the keys"),
+            ("peerjs", &[], "there is no active key"),
+        ] {
+            assert!(hint_for_key(asked, keys).starts_with(hint), "{asked}: {}", hint_for_key(asked, keys));
+        }
+    }
+
+    #[test]
+    fn a_long_text_of_a_client_is_cut() {
+        assert!(shown(&"x".repeat(100_000)).len() < 200);
+    }
+}

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use peerbroker::clock::Clock;
 use peerbroker::config::{ApiTokens, ListenOps};
 use peerbroker::events::{Event, Notice};
 use peerbroker::wire::{CloseReason, PeerId, Refusal};
@@ -202,15 +203,30 @@ fn an_event_tells_what_a_client_was_and_did() {
 fn a_limit_that_is_changed_while_clients_are_connected_counts_at_once() {
     let broker = PeerBroker::new();
     let (address, stop) = serve(&broker);
-    let _a = client(address, "", "a");
+    let _clients: Vec<_> = (0..10).map(|n| client(address, "", &format!("peer-{n}"))).collect();
     let mut config = Config::clone(&broker.config());
-    config.key_settings.concurrent_limit = 1;
+    config.key_settings.concurrent_limit = 10;
     config.pages = false;
     broker.reconfigure(config).unwrap();
     let mut b = begin(address, "/peerjs?key=peerjs&id=b&token=t");
     b.expect_accepted();
     b.expect(r#"{"type":"ERROR","payload":{"msg":"Server has reached its concurrent user limit"}}"#);
-    assert_eq!(broker.node().peers(), 1);
+    assert_eq!((broker.node().peers(), broker.config().pages), (10, false));
+    stop();
+}
+
+#[test]
+fn time_passes_when_a_test_says_so() {
+    let clock = Clock::manual();
+    let broker = PeerBroker::builder().clock(clock.clone()).build();
+    let (address, stop) = serve(&broker);
+    let mut a = client(address, "", "a");
+    a.send(offer("b", "1"));
+    a.expect_nothing("a");
+    clock.advance(Duration::from_secs(6));
+    broker.node().sweep();
+    a.expect(expired("b", "a"));
+    drop(a);
     stop();
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use testkit::need;
 use testkit::tools::lacks;
 
-use crate::docs::flags::flags_of_the_help;
+use crate::docs::flags::long_flags;
 use crate::docs::pages::read;
 use crate::docs::references::below;
 use crate::harness::{TestServer, Transport};
@@ -25,17 +25,17 @@ fn deploy_lines() -> Vec<(String, String)> {
 
 #[test]
 fn the_flags_and_variables_of_the_files_exist() {
-    let known = flags_of_the_help(&[]);
-    let flags: BTreeSet<&str> = known.iter().map(|flag| &*flag.long).collect();
-    let variables: BTreeSet<&str> = known.iter().filter_map(|flag| flag.variable.as_deref()).collect();
+    let flags: BTreeSet<String> = long_flags(&[]).collect();
     let mut found = BTreeSet::new();
     for (file, line) in deploy_lines() {
         let is_command = ["peerbroker --", "command: [", "args: ["].iter().any(|start| line.contains(start));
         for word in line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)) {
             let exists = match word {
                 _ if word.starts_with("--") && is_command => flags.contains(word),
-                _ if word.starts_with("PEERBROKER_") => variables.contains(word),
-                _ => continue,
+                _ => match word.strip_prefix("PEERBROKER_") {
+                    Some(name) => flags.contains(&format!("--{}", name.to_lowercase())),
+                    None => continue,
+                },
             };
             assert!(exists, "{file}: there is no {word}: {line}");
             found.insert(file.clone());

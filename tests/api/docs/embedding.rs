@@ -1,22 +1,18 @@
-//! The snippets and the table of events of docs/EMBEDDING.md.
+//! Snippets and the table of events of docs/EMBEDDING.md. Other snippets are in `tests/api/embedding.rs`.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, HttpServer, web};
-use peerbroker::clock::Clock;
 use peerbroker::config::Limits;
 use peerbroker::events::{Event, Notice};
 use peerbroker::keys::Settings;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 
-use crate::docs::pages::lines;
+use crate::docs::pages::{read, rows, spans};
 use crate::harness::RawClient;
-use crate::harness::messages::{expired, offer};
 
 #[actix_web::test]
 async fn an_app_closes_its_broker_before_it_stops() {
@@ -32,7 +28,14 @@ async fn an_app_closes_its_broker_before_it_stops() {
     let server = server.run();
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
-    let mut client = web::block(move || registered(address)).await.unwrap();
+    let client = web::block(move || {
+        let mut client = RawClient::connect(address, "alice");
+        client.send_raw(RawClient::handshake("/myapp/peerjs?key=peerjs&id=alice&token=secret"));
+        client.expect_accepted();
+        client.expect_open();
+        client
+    });
+    let mut client = client.await.unwrap();
     let goodbye = thread::spawn(move || client.expect_closed_with(Some(1001)));
 
     broker.close();
@@ -85,43 +88,6 @@ async fn ids_are_those_of_the_program() {
 }
 
 #[actix_web::test]
-async fn time_passes_when_a_test_says_so() {
-    let clock = Clock::manual();
-    let broker = PeerBroker::builder().clock(clock.clone()).build();
-    let server = HttpServer::new({
-        let broker = broker.clone();
-        move || App::new().configure(broker.mount("/myapp"))
-    });
-    let server = server.bind("127.0.0.1:0").unwrap().disable_signals();
-    let address = server.addrs()[0];
-    let server = server.run();
-    let handle = server.handle();
-    let serving = actix_web::rt::spawn(server);
-    let client = web::block(move || {
-        let mut alice = registered(address);
-        alice.send(offer("bob", "1"));
-        alice.expect_quiet();
-        alice
-    });
-    let mut alice = client.await.unwrap();
-
-    clock.advance(Duration::from_secs(6));
-    broker.node().sweep();
-    web::block(move || alice.expect(expired("bob", "alice"))).await.unwrap();
-    handle.stop(false).await;
-    serving.await.unwrap().unwrap();
-}
-
-/// A client of the app at `/myapp`.
-fn registered(address: SocketAddr) -> RawClient {
-    let mut client = RawClient::connect(address, "alice");
-    client.send_raw(RawClient::handshake("/myapp/peerjs?key=peerjs&id=alice&token=secret"));
-    client.expect_accepted();
-    client.expect_open();
-    client
-}
-
-#[actix_web::test]
 async fn a_subscriber_hears_of_the_end_of_the_server() {
     let broker = PeerBroker::new();
     let mut events = broker.events().subscribe();
@@ -142,57 +108,18 @@ async fn a_subscriber_hears_of_the_end_of_the_server() {
     drop(broker);
 }
 
-#[test]
-fn settings_change_while_the_broker_runs() {
-    let broker = PeerBroker::new();
-    let before = broker.config().key_settings.concurrent_limit;
-    let mut config = Config::clone(&broker.config());
-    config.key_settings.concurrent_limit = 10;
-    config.pages = false;
-    broker.reconfigure(config).unwrap();
-    assert_ne!(before, 10);
-    assert_eq!((broker.config().key_settings.concurrent_limit, broker.config().pages), (10, false));
-}
-
+/// The variants of `Event` are read from its source. Their fields stand there, too.
 #[test]
 fn the_table_of_events_has_the_events_and_fields_of_the_code() {
-    let table = lines("docs/EMBEDDING.md").skip_while(|line| line != "### Events");
-    let rows = table.skip(1).take_while(|line| !line.starts_with('#')).filter(|line| line.starts_with("| `"));
-    let spans = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    let documented: BTreeMap<String, Vec<String>> = rows
-        .map(|row| {
-            let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
-            (spans(cells[0]).remove(0), spans(cells[2]))
-        })
-        .collect();
-    assert_eq!(documented, events());
-}
-
-/// The variants of `Event` with their fields, read from its source.
-fn events() -> BTreeMap<String, Vec<String>> {
-    let body = |head: &str| -> Vec<String> {
-        let body = lines("crates/broker/src/events/event.rs").skip_while(|line| line != head).skip(1);
-        let items = body.take_while(|line| line != "}").map(|line| line.trim().to_owned());
-        items.filter(|line| !line.starts_with("//")).collect()
-    };
-    let name = |line: &str| line.split([':', '(', ',', ' ']).next().unwrap().to_owned();
-    let mut events = BTreeMap::<String, Vec<String>>::new();
-    let mut last = String::new();
-    for line in body("pub enum Event {") {
-        match line.split_once('(') {
-            _ if line == "}," => {}
-            Some((event, inner)) => {
-                let inner = inner.trim_start_matches("Box<").trim_end_matches([',', ')', '>']);
-                let fields = body(&format!("pub struct {inner} {{"));
-                let fields = fields.iter().map(|field| name(field.trim_start_matches("pub "))).collect();
-                events.insert(event.to_owned(), fields);
-            }
-            None if line.contains(':') => events.get_mut(&last).unwrap().push(name(&line)),
-            None => {
-                last = name(&line);
-                events.insert(last.clone(), Vec::new());
-            }
-        }
+    let source = read("crates/broker/src/events/event.rs");
+    let (_, variants) = source.split_once("pub enum Event {").unwrap();
+    let variants =
+        variants.split("\n}\n").next().unwrap().lines().filter_map(|line| line.strip_prefix("    "));
+    let variants = variants.filter(|line| line.starts_with(char::is_uppercase));
+    let known = variants.map(|line| line.split(['(', ' ', ',']).next().unwrap().to_owned());
+    let rows = rows("docs/EMBEDDING.md", "### Events");
+    assert_eq!(rows.iter().flat_map(|row| spans(&row[0])).collect::<Vec<_>>(), known.collect::<Vec<_>>());
+    for field in rows.iter().flat_map(|row| spans(&row[2])) {
+        assert!(source.contains(&format!(" {field}: ")), "no event has {field}");
     }
-    events
 }

@@ -1,77 +1,54 @@
-//! The tables of endings in docs/PROTOCOL.md are those of the code.
+//! The tables of endings and events in the documents, and the words and the form of the dashboard, have the rows of the code.
 
 use peerbroker::config::WebhookEvent;
 use peerbroker::events::CallFailure;
 use peerbroker::keys::Settings;
 use peerbroker::wire::{AppRefusal, CloseReason, HandshakeRefusal, Refusal, RequestEnding, RoomRefusal};
 
-use crate::docs::pages::lines;
+use crate::docs::pages::{read, rows, spans};
 
-/// Name, close code or status, text, and whether to come back.
-type Row = (String, Option<u16>, String, bool);
-
-fn row(label: &str, code: Option<u16>, text: &str, retry: bool) -> Row {
-    (label.to_owned(), code, text.trim_end().to_owned(), retry)
+/// The cells of a row, but for its explanation.
+fn row(label: &str, [second, third]: [&str; 2], retry: bool) -> [String; 4] {
+    let cell = |text: &str| if text.is_empty() { "–".to_owned() } else { text.trim_end().to_owned() };
+    [format!("`{label}`"), cell(second), cell(third), if retry { "yes" } else { "no" }.to_owned()]
 }
 
-/// The rows of the table in the section with this heading.
-fn documented(heading: &str, code: usize, text: usize) -> Vec<Row> {
-    let section = lines("docs/PROTOCOL.md")
-        .skip_while(|line| line != heading)
-        .skip(1)
-        .take_while(|line| !line.starts_with('#'));
-    let rows = section.filter(|line| line.starts_with("| `"));
-    rows.map(|line| {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 5, "{line}");
-        let number = Some(cells[code]).filter(|cell| *cell != "none");
-        let number = number.map(|number| number.parse().unwrap_or_else(|error| panic!("{error}: {line}")));
-        let text = if cells[text] == "–" { "" } else { cells[text] };
-        let retry = match cells[4] {
-            "yes" => true,
-            "no" => false,
-            other => panic!("{other}: {line}"),
-        };
-        row(cells[0].trim_matches('`'), number, text, retry)
-    })
-    .collect()
+fn of_request(RequestEnding { label, text, retry, limit }: RequestEnding) -> [String; 4] {
+    let limit = limit.map(|limit| format!("`{}`", limit.row().label)).unwrap_or_default();
+    row(label, [text, &limit], retry)
 }
 
 #[test]
-fn the_reasons_of_closes_are_those_of_the_code() {
-    let known = CloseReason::ALL.map(CloseReason::ending);
-    let known = known.map(|row| self::row(row.label, row.code, row.text, row.retry));
-    assert_eq!(documented("### The end of a connection", 1, 2), known);
+fn the_tables_of_endings_are_those_of_the_code() {
+    let code = |code: Option<u16>| code.map_or("none".to_owned(), |code| code.to_string());
+    let closes = CloseReason::ALL.map(CloseReason::ending);
+    let closes = closes.map(|it| row(it.label, [&code(it.code), it.text], it.retry));
+    let refusals = Refusal::ALL.map(Refusal::ending);
+    let refusals = refusals.map(|it| row(it.label, [it.text, &code(it.code)], it.retry));
+    let handshakes = HandshakeRefusal::ALL.map(HandshakeRefusal::ending);
+    let handshakes =
+        handshakes.map(|it| row(it.label, [&it.status.to_string(), it.text.unwrap_or_default()], it.retry));
+    for (heading, known) in [
+        ("### The end of a connection", closes.to_vec()),
+        ("### Refused clients", refusals.to_vec()),
+        ("### Refused handshakes", handshakes.to_vec()),
+        ("### Refused requests", RoomRefusal::ALL.map(|it| of_request(it.ending())).to_vec()),
+        ("### Refused messages to the app", AppRefusal::ALL.map(|it| of_request(it.ending())).to_vec()),
+    ] {
+        let rows = rows("docs/PROTOCOL.md", heading).into_iter();
+        let documented = rows.map(|row| [0, 1, 2, 4].map(|column| row[column].clone()));
+        assert_eq!(documented.collect::<Vec<_>>(), known, "{heading}");
+    }
 }
 
 #[test]
-fn the_refusals_of_clients_are_those_of_the_code() {
-    let known = Refusal::ALL.map(Refusal::ending);
-    let known = known.map(|row| self::row(row.label, row.code, row.text, row.retry));
-    assert_eq!(documented("### Refused clients", 2, 1), known);
-}
-
-#[test]
-fn the_refusals_of_handshakes_are_those_of_the_code() {
-    let known = HandshakeRefusal::ALL.map(HandshakeRefusal::ending);
-    let known =
-        known.map(|row| self::row(row.label, Some(row.status), row.text.unwrap_or_default(), row.retry));
-    assert_eq!(documented("### Refused handshakes", 1, 2), known);
-}
-
-#[test]
-fn the_dashboard_has_words_for_each_reason() {
-    let words = std::fs::read_to_string("static/dashboard/words.js").expect("the words of the dashboard");
+fn the_dashboard_has_words_for_each_reason_and_a_place_for_each_setting_of_a_key() {
+    let (words, form) = (read("static/dashboard/words.js"), read("static/dashboard/key-form.js"));
     let closed = CloseReason::ALL.map(|reason| reason.ending().label);
     let refused = Refusal::ALL.map(|reason| reason.ending().label);
     for label in closed.into_iter().chain(refused).chain(CallFailure::ALL.map(CallFailure::label)) {
         assert!(words.contains(&format!("\n  {label}: '")), "{label}");
     }
-}
-
-#[test]
-fn the_form_of_the_dashboard_has_each_setting_of_a_key() {
-    let form = std::fs::read_to_string("static/dashboard/key-form.js").expect("the form");
     // The list of keys has a button for `enabled`, and a dialog for `tokens`.
     for name in Settings::NAMES.iter().filter(|name| !["enabled", "tokens"].contains(name)) {
         assert!(form.contains(&format!("'{name}'")), "{name}");
@@ -80,44 +57,9 @@ fn the_form_of_the_dashboard_has_each_setting_of_a_key() {
 
 #[test]
 fn the_table_of_webhooks_has_each_event() {
-    let rows: Vec<String> = lines("docs/WEBHOOKS.md").filter(|line| line.starts_with("| `")).collect();
-    for event in WebhookEvent::ALL {
-        let cell = format!("`{}`", event.label());
-        assert!(
-            rows.iter().any(|row| row.split('|').nth(1).is_some_and(|first| first.contains(&cell))),
-            "{cell}"
-        );
+    let documented: Vec<String> =
+        rows("docs/WEBHOOKS.md", "").iter().flat_map(|row| spans(&row[0])).collect();
+    for event in WebhookEvent::ALL.map(WebhookEvent::label) {
+        assert!(documented.iter().any(|documented| documented == event), "{event}");
     }
-}
-
-/// The row of a request that is refused: name, text, limit, and whether to try again.
-type RequestRow = (String, String, Option<String>, bool);
-
-fn request_row(ending: RequestEnding) -> RequestRow {
-    let limit = ending.limit.map(|limit| limit.row().label.to_owned());
-    (ending.label.to_owned(), ending.text.to_owned(), limit, ending.retry)
-}
-
-fn documented_requests(heading: &str) -> Vec<RequestRow> {
-    let section = lines("docs/PROTOCOL.md")
-        .skip_while(|line| line != heading)
-        .skip(1)
-        .take_while(|line| !line.starts_with('#'));
-    section
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| {
-            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-            let plain = |cell: &str| cell.trim_matches('`').to_owned();
-            let limit = Some(cells[2]).filter(|cell| *cell != "–").map(plain);
-            (plain(cells[0]), cells[1].to_owned(), limit, cells[4] == "yes")
-        })
-        .collect()
-}
-
-#[test]
-fn the_refusals_of_requests_are_those_of_the_code() {
-    let known = RoomRefusal::ALL.map(|refusal| request_row(refusal.ending()));
-    assert_eq!(documented_requests("### Refused requests"), known);
-    let known = AppRefusal::ALL.map(|refusal| request_row(refusal.ending()));
-    assert_eq!(documented_requests("### Refused messages to the app"), known);
 }

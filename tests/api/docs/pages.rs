@@ -1,7 +1,11 @@
-//! The pages and their content: blocks of code, prose, text in backticks.
+//! The pages and their content: blocks of code, prose, text in backticks, tables.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
+
+use testkit::need;
 
 /// A block of code in a page: the text after its language, and its lines.
 pub struct Block {
@@ -74,9 +78,43 @@ pub fn prose(page: &str) -> impl Iterator<Item = (usize, String)> {
 }
 
 pub fn code_spans(page: &str) -> impl Iterator<Item = (usize, String)> {
-    prose(page).flat_map(|(number, line)| {
-        let spans: Vec<_> =
-            line.split('`').skip(1).step_by(2).map(|span| (number, span.to_owned())).collect();
-        spans
-    })
+    prose(page).flat_map(|(number, line)| spans(&line).into_iter().map(move |span| (number, span)))
+}
+
+/// The texts in backticks.
+pub fn spans(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The rows of all tables below this heading, or with this head in the first column; of all tables if it is empty.
+pub fn rows(page: &str, of: &str) -> Vec<Vec<String>> {
+    let (mut heading, mut head, mut rows) = (String::new(), None, Vec::new());
+    for (_, line) in prose(page) {
+        let Some(row) = line.strip_prefix('|').and_then(|row| row.strip_suffix('|')) else {
+            head = None;
+            heading = if line.starts_with('#') { line } else { heading };
+            continue;
+        };
+        let cells = row.replace(r"\|", "\0");
+        let cells: Vec<String> = cells.split('|').map(|cell| cell.trim().replace('\0', "|")).collect();
+        match &head {
+            None => head = Some(cells[0].clone()),
+            Some(head) if !row.starts_with("--") && ["", &heading, head].contains(&of) => rows.push(cells),
+            Some(_) => {}
+        }
+    }
+    assert!(!rows.is_empty(), "{page} has no table {of:?}");
+    rows
+}
+
+/// Runs a tool in a directory of the project, which has to accept its input.
+pub fn tool(name: &str, arguments: &[&str], directory: &str, input: &str) {
+    let Some(program) = need(name) else { return };
+    let mut command = Command::new(program);
+    let command = command.args(arguments).current_dir(root().join(directory)).stdin(Stdio::piped());
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    running.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = running.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
 }

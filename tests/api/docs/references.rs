@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::contract_table::rust_tests;
-use crate::docs::pages::{blocks, code_spans, lines, pages, prose, read, root};
+use crate::docs::pages::{blocks, code_spans, pages, prose, read, root, rows, spans};
 
 #[test]
 fn references_of_the_pages_exist() {
@@ -30,51 +30,31 @@ fn references_of_the_pages_exist() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// The last column cites tests: a Rust test by its name, a test in a browser by its title or a part of it, where `…` stands for
+/// what it fills in.
 #[test]
-fn the_tests_of_the_threats_are_there() {
-    check_cited_tests("docs/SECURITY.md", "| Threat ");
-}
-
-#[test]
-fn the_tests_of_the_mistakes_are_there() {
-    check_cited_tests("tests/MISTAKES.md", "| Mistake ");
-}
-
-/// Checks that each row of the tables with this head cites tests in its last column, and that these exist. A Rust test is cited
-/// by its name, a test in a browser by its title or a part of it, where `…` stands for what it fills in.
-fn check_cited_tests(page: &str, head: &str) {
+fn the_tests_of_the_threats_and_of_the_mistakes_are_there() {
     let rust = rust_tests();
     let browser: Vec<String> =
         below("client-tests/tests", ".mjs").into_iter().map(|name| read(&name)).collect();
-    let exists = |test: &str| {
+    let exists = |test: &String| {
         if !test.contains(' ') {
             return rust.contains(test);
         }
         let mut lines = browser.iter().flat_map(|source| source.lines()).map(str::trim);
         lines.any(|line| !line.starts_with("//") && test.split('…').all(|part| line.contains(part)))
     };
-    let mut is_inside = false;
-    let mut rows = 0;
-    for line in lines(page) {
-        is_inside = line.starts_with(head) || is_inside && line.starts_with('|');
-        if !is_inside || line.starts_with(head) || line.starts_with("|--") {
-            continue;
-        }
-        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
-        assert_eq!(cells.len(), 4, "{line}");
-        let tests: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "{page}: a row without a test: {line}");
-        for test in tests {
-            assert!(exists(test), "{page}: {test} is no test");
-        }
-        rows += 1;
+    let threats = rows("docs/SECURITY.md", "Threat");
+    for row in threats.into_iter().chain(rows("tests/MISTAKES.md", "Mistake")) {
+        let tests = spans(&row[3]);
+        assert!(!tests.is_empty() && row.len() == 4, "a row without a test: {row:?}");
+        assert!(tests.iter().all(exists), "no such test: {tests:?}");
     }
-    assert!(rows > 0, "{page} has no table {head:?}");
 }
 
 #[test]
 fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
-    let sources = [read("tests/api/docs/embedding.rs"), read("examples/embed.rs")];
+    let sources = ["tests/api/docs/embedding.rs", "tests/api/embedding.rs", "examples/embed.rs"].map(read);
     for block in pages().iter().flat_map(|page| blocks(page, "rust")) {
         let wanted: Vec<&str> = block.lines.iter().map(|line| line.trim()).collect();
         let found = sources.iter().any(|source| {
@@ -113,20 +93,9 @@ fn links(page: &str) -> impl Iterator<Item = (usize, String)> {
 
 /// True if a text in backticks names a file of the project, except for build results.
 fn is_path(span: &str) -> bool {
-    let directories = [
-        "src/",
-        "tests/",
-        "docs/",
-        "static/",
-        "client-tests/",
-        "deploy/",
-        "examples/",
-        "npm/",
-        "vendor/",
-        "scripts/",
-    ];
+    let directories = "src/ tests/ docs/ static/ client-tests/ deploy/ examples/ npm/ vendor/ scripts/";
     let made = ["vendor/dist", "client-tests/clients"];
-    directories.iter().any(|directory| span.starts_with(directory))
+    directories.split(' ').any(|directory| span.starts_with(directory))
         && !made.iter().any(|made| span.starts_with(made))
         && !span.contains(['*', '{', ' '])
 }

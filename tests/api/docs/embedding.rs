@@ -1,4 +1,4 @@
-//! Snippets and the table of events of docs/EMBEDDING.md. Other snippets are in `tests/api/embedding.rs`.
+//! Snippets of docs/EMBEDDING.md. Others are in `tests/api/embedding.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -11,7 +11,6 @@ use peerbroker::events::{Event, Notice};
 use peerbroker::keys::Settings;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 
-use crate::docs::pages::{read, rows, spans};
 use crate::harness::RawClient;
 
 #[actix_web::test]
@@ -106,20 +105,4 @@ async fn a_subscriber_hears_of_the_end_of_the_server() {
     // It ends while the broker is here, so by the event.
     actix_web::rt::time::timeout(Duration::from_secs(20), follower).await.unwrap().unwrap();
     drop(broker);
-}
-
-/// The variants of `Event` are read from its source. Their fields stand there, too.
-#[test]
-fn the_table_of_events_has_the_events_and_fields_of_the_code() {
-    let source = read("crates/broker/src/events/event.rs");
-    let (_, variants) = source.split_once("pub enum Event {").unwrap();
-    let variants =
-        variants.split("\n}\n").next().unwrap().lines().filter_map(|line| line.strip_prefix("    "));
-    let variants = variants.filter(|line| line.starts_with(char::is_uppercase));
-    let known = variants.map(|line| line.split(['(', ' ', ',']).next().unwrap().to_owned());
-    let rows = rows("docs/EMBEDDING.md", "### Events");
-    assert_eq!(rows.iter().flat_map(|row| spans(&row[0])).collect::<Vec<_>>(), known.collect::<Vec<_>>());
-    for field in rows.iter().flat_map(|row| spans(&row[2])) {
-        assert!(source.contains(&format!(" {field}: ")), "no event has {field}");
-    }
 }

@@ -50,7 +50,7 @@ impl Cli {
             (!config.default_key && !has_own_keys && !has_stored_keys && !is_open && !has_api,
                 "no client can connect: --no_default_key disables the built-in key, and there are no others. Add keys with \
                  --data_dir and `peerbroker keys add`, or leave --no_default_key out".to_owned()),
-            (limits.concurrent_limit == 0,
+            (config.key_settings.concurrent_limit == 0,
                 "no client can connect: --concurrent_limit 0 refuses every client. There is no value for \"no limit\": give a \
                  large number".to_owned()),
             (given.has("ping_interval") && limits.ping_interval > third,

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use written::*;
 
-const KINDS: [Kind; 4] = [Kind::Offer, Kind::Answer, Kind::Candidate, Kind::Leave];
+const KINDS: [Kind; 4] = Kind::ALL;
 
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig {

@@ -109,11 +109,14 @@ fn origins_may_be_given_in_every_form() {
             assert_eq!(response.header("access-control-allow-origin").is_some(), allowed, "{args:?}");
         }
     }
+    let response =
+        Program::start(&["--cors", "http://a.test", "*"]).request("/peerjs/id", "Origin: http://b.test\r\n");
+    assert_eq!(response.header("access-control-allow-origin").as_deref(), Some("http://b.test"));
 }
 
 #[test]
 fn key_limit_and_times_are_kept() {
-    let args = ["-k", "123", "-c", "2", "-t", "100", "--alive_timeout", "600000"];
+    let args = ["-k", "123", "-c", "2", "-t", "100", "--alive-timeout", "600000"];
     let program = Program::start(&args);
     let mut wrong = program.connect("/peerjs?key=peerjs&id=a&token=t");
     wrong.expect(r#"{"type":"ERROR","payload":{"msg":"Invalid key provided"}}"#);
@@ -162,27 +165,31 @@ fn ipv4_and_ipv6_are_served_by_default() {
 #[test]
 fn a_wrong_value_ends_with_2_and_names_its_flag() {
     let long = "k".repeat(129);
-    for (args, name) in [
-        (&["--port", "x"][..], "--port"),
-        (&["--port", "65536"], "--port"),
-        (&["--port=-1"], "--port"),
-        (&["--port="], "--port"),
-        (&["--reclaim_timeout", "soon"], "--reclaim_timeout"),
-        (&["--ping_interval=-3"], "--ping_interval"),
-        (&["--probe_timeout", ""], "--probe_timeout"),
-        (&["--relay_private=maybe"], "--relay_private"),
-        (&["--reuse_port=2"], "--reuse_port"),
-        (&["--key", &long], "--key"),
-        (&["--key", "a\nb"], "--key"),
-        (&["--max_message_bytes", "0"], "--max_message_bytes"),
-        (&["--queue_messages", "x"], "--queue_messages"),
-        (&["--workers", "9999"], "--workers"),
-        (&["--log_format", "xml"], "--log_format"),
-        (&["--no_such_flag"], "--no_such_flag"),
+    for (args, words) in [
+        (&["--port", "x"][..], "expected a port from 0 to 65535"),
+        (&["--port", "65536"], "expected a port from 0 to 65535"),
+        (&["--port=-1"], "expected a port from 0 to 65535"),
+        (&["--port="], "expected a port from 0 to 65535"),
+        (&["--reclaim_timeout", "soon"], "expected milliseconds from 0"),
+        (&["--ping_interval=-3"], "expected milliseconds from 1"),
+        (&["--room_code_timeout", "0"], "expected milliseconds from 1"),
+        (&["--probe_timeout", ""], "expected milliseconds from 1"),
+        (&["--relay_private=maybe"], "expected true or false"),
+        (&["--reuse_port=2"], "expected true or false"),
+        (&["--key", &long], "1 to 128 bytes"),
+        (&["--key", "a\nb"], "1 to 128 bytes"),
+        (&["--root_key="], "1 to 128 bytes"),
+        (&["--max_message_bytes", "0"], "expected bytes of 1 or more"),
+        (&["--queue_messages", "x"], "expected a whole number of 0 or more"),
+        (&["--room_codes=-1"], "expected a whole number of 0 or more"),
+        (&["--workers", "9999"], "expected a whole number from 0 to 1024"),
+        (&["--log_format", "xml"], "expected text or json"),
+        (&["--no_such_flag"], "unexpected argument"),
     ] {
         let ended = run(args, &[]);
         assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(name), "{args:?}: {}", ended.stderr);
+        let (name, _) = args[0].split_once('=').unwrap_or((args[0], ""));
+        assert!(ended.stderr.contains(name) && ended.stderr.contains(words), "{args:?}: {}", ended.stderr);
         assert!(ended.stdout.is_empty(), "{args:?}: {:?}", ended.stdout);
     }
     for name in ["PORT", "PEERBROKER_PORT", "PEERBROKER_EXPIRE_TIMEOUT"] {

@@ -36,22 +36,11 @@ const MAX_PRINTED: usize = 64 << 10;
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 enum Command {
-    Send {
-        id: String,
-        connection: u64,
-        text: String,
-    },
-    Close {
-        id: String,
-        connection: u64,
-    },
-    Texts {
-        wanted: TextFilter,
-    },
-    /// Answered behind all that has happened until now.
-    Sync {
-        number: u64,
-    },
+    Send { id: String, connection: u64, text: String },
+    Close { id: String, connection: u64 },
+    Texts { wanted: TextFilter },
+    // Answered behind all that has happened until now.
+    Sync { number: u64 },
 }
 
 /// The texts of clients that the parent wants to see.
@@ -67,31 +56,16 @@ enum TextFilter {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
-    Started {
-        address: SocketAddr,
-    },
+    Started { address: SocketAddr },
     Connected(Client<'a>),
-    Disconnected {
-        id: &'a str,
-        connection: u64,
-    },
-    Text {
-        id: &'a str,
-        connection: u64,
-        text: &'a str,
-    },
-    /// From now on, the parent sees the texts that it wants.
+    Disconnected { id: &'a str, connection: u64 },
+    Text { id: &'a str, connection: u64, text: &'a str },
+    // From now on, the parent sees the texts that it wants.
     Wanted,
-    /// The parent has read all that happened before it asked.
-    Synced {
-        number: u64,
-    },
-    /// All clients, after texts and events were lost. Those that follow may be part of it already.
-    Clients {
-        clients: Vec<Client<'a>>,
-        lost_texts: u64,
-        lost_events: u64,
-    },
+    // The parent has read all that happened before it asked.
+    Synced { number: u64 },
+    // All clients, after texts and events were lost. Those that follow may be part of it already.
+    Clients { clients: Vec<Client<'a>>, lost_texts: u64, lost_events: u64 },
 }
 
 #[derive(Serialize)]
@@ -110,21 +84,15 @@ struct Pipe {
 
 #[derive(Default)]
 struct Waiting {
-    lines: VecDeque<Printed>,
+    /// After lost ones, all clients of the moment at which they are printed follow.
+    lines: VecDeque<Result<String, Lost>>,
     /// Of these lines, and of those that are being printed.
     bytes: usize,
-    lost_texts: u64,
-    lost_events: u64,
+    lost: Lost,
 }
 
-enum Printed {
-    Line(String),
-    /// Those of the moment at which it is printed.
-    Clients {
-        lost_texts: u64,
-        lost_events: u64,
-    },
-}
+/// The numbers of texts and of events that were lost to the parent.
+type Lost = (u64, u64);
 
 impl Pipe {
     /// An answer to the parent, which it waits for.
@@ -137,7 +105,7 @@ impl Pipe {
         let line = line(event);
         let mut waiting = self.waiting.lock();
         if waiting.bytes + line.len() > MAX_WAITING {
-            waiting.lost_events += 1;
+            waiting.lost.1 += 1;
         } else {
             self.push(&mut waiting, line);
         }
@@ -147,8 +115,8 @@ impl Pipe {
     fn text(&self, text: &Line<'_>) {
         let line = line(text);
         let mut waiting = self.waiting.lock();
-        if waiting.has_lost() || waiting.bytes + line.len() > MAX_TEXTS {
-            waiting.lost_texts += 1;
+        if waiting.lost != (0, 0) || waiting.bytes + line.len() > MAX_TEXTS {
+            waiting.lost.0 += 1;
         } else {
             self.push(&mut waiting, line);
         }
@@ -156,51 +124,34 @@ impl Pipe {
 
     fn push(&self, waiting: &mut Waiting, line: String) {
         waiting.bytes += line.len();
-        waiting.lines.push_back(Printed::Line(line));
+        waiting.lines.push_back(Ok(line));
         self.changed.notify_one();
     }
 
-    /// Waits for lines, and takes some of them.
-    fn take(&self) -> Taken {
+    /// Waits for lines, and takes some of them. If all clients follow, it also returns the losses.
+    fn take(&self) -> (String, Option<Lost>) {
         let mut waiting = self.waiting.lock();
         self.changed.wait_while(&mut waiting, |waiting| waiting.lines.is_empty());
-        let mut taken = Taken::default();
-        while taken.lines.len() < MAX_PRINTED {
+        let mut taken = String::new();
+        while taken.len() < MAX_PRINTED {
             match waiting.lines.pop_front() {
-                Some(Printed::Line(line)) => taken.lines.push_str(&line),
-                Some(Printed::Clients { lost_texts, lost_events }) => {
-                    taken.lost = Some((lost_texts, lost_events));
-                    break;
-                }
+                Some(Ok(line)) => taken.push_str(&line),
+                Some(Err(lost)) => return (taken, Some(lost)),
                 None => break,
             }
         }
-        taken
+        (taken, None)
     }
 
     /// The parent has read them, or the kernel has.
     fn printed(&self, bytes: usize) {
         let mut waiting = self.waiting.lock();
         waiting.bytes -= bytes;
-        if waiting.has_lost() && waiting.bytes <= MOST_AFTER_LOSS {
-            let (lost_texts, lost_events) =
-                (std::mem::take(&mut waiting.lost_texts), std::mem::take(&mut waiting.lost_events));
-            waiting.lines.push_back(Printed::Clients { lost_texts, lost_events });
+        if waiting.lost != (0, 0) && waiting.bytes <= MOST_AFTER_LOSS {
+            let lost = std::mem::take(&mut waiting.lost);
+            waiting.lines.push_back(Err(lost));
         }
     }
-}
-
-impl Waiting {
-    fn has_lost(&self) -> bool {
-        self.lost_texts > 0 || self.lost_events > 0
-    }
-}
-
-#[derive(Default)]
-struct Taken {
-    lines: String,
-    /// If all clients follow: the texts and events that were lost.
-    lost: Option<(u64, u64)>,
 }
 
 /// The parent's ends of stdin and stdout, before the broker is built.
@@ -272,7 +223,7 @@ fn tell(pipe: &Pipe, key: &str, event: &Event) {
 
 fn print(pipe: &Pipe, broker: &PeerBroker, key: &str) {
     loop {
-        let Taken { lines, lost } = pipe.take();
+        let (lines, lost) = pipe.take();
         if !lines.is_empty() {
             write_out(&lines);
         }
@@ -302,23 +253,20 @@ fn all_clients(broker: &PeerBroker, key: &str, lost_texts: u64, lost_events: u64
 fn obey(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pipe) {
     let (mut stdin, mut line) = (io::stdin().lock(), Vec::new());
     while let Ok(1..) = (&mut stdin).take(MAX_COMMAND).read_until(b'\n', &mut line) {
-        match serde_json::from_slice(&line) {
-            Ok(Command::Texts { wanted: now }) => {
+        match (serde_json::from_slice(&line), broker.node().tenant(key)) {
+            (Ok(Command::Texts { wanted: now }), _) => {
                 wanted.store(now as u8, Ordering::Relaxed);
                 pipe.answer(&Line::Wanted);
             }
-            Ok(Command::Sync { number }) => pipe.answer(&Line::Synced { number }),
-            Ok(Command::Send { id, connection, text }) => {
-                if let Some(tenant) = broker.node().tenant(key) {
-                    tenant.send_to_connection(&id, connection, &text);
-                }
+            (Ok(Command::Sync { number }), _) => pipe.answer(&Line::Synced { number }),
+            (Ok(Command::Send { id, connection, text }), Some(tenant)) => {
+                tenant.send_to_connection(&id, connection, &text);
             }
-            Ok(Command::Close { id, connection }) => {
-                if let Some(tenant) = broker.node().tenant(key) {
-                    tenant.kick_connection(&id, connection);
-                }
+            (Ok(Command::Close { id, connection }), Some(tenant)) => {
+                tenant.kick_connection(&id, connection);
             }
-            Err(error) => log::error!("a command on stdin is not understood: {error}"),
+            (Ok(_), None) => {}
+            (Err(error), _) => log::error!("a command on stdin is not understood: {error}"),
         }
         line.clear();
     }
@@ -333,13 +281,13 @@ mod tests {
     use super::*;
 
     /// The number of lines until all clients are told, and the losses that are told with them.
-    fn read(pipe: &Pipe) -> (usize, (u64, u64)) {
+    fn read(pipe: &Pipe) -> (usize, Lost) {
         let mut lines = 0;
         loop {
-            let taken = pipe.take();
-            lines += taken.lines.lines().count();
-            pipe.printed(taken.lines.len());
-            if let Some(lost) = taken.lost {
+            let (taken, lost) = pipe.take();
+            lines += taken.lines().count();
+            pipe.printed(taken.len());
+            if let Some(lost) = lost {
                 return (lines, lost);
             }
         }
@@ -359,26 +307,13 @@ mod tests {
         pipe.answer(&Line::Wanted);
         let events = pipe.waiting.lock().lines.len() - 14 - 1;
         assert!(pipe.waiting.lock().bytes <= MAX_WAITING + 100);
-        assert_eq!(read(&pipe), (14 + events + 1, (6, 3000 - events as u64)));
+        // After a loss, texts are lost until half is read.
+        (0..3).for_each(|_| pipe.printed(pipe.take().0.len()));
+        pipe.text(&Line::Text { id, connection: 20, text: &text });
+        assert_eq!(read(&pipe), (11 + events + 1, (7, 3000 - events as u64)));
         // Nothing more is lost now.
         pipe.event(&event);
         pipe.text(&Line::Text { id, connection: 1, text: "x" });
-        assert_eq!(pipe.take().lines.lines().count(), 2);
-    }
-
-    #[test]
-    fn after_a_loss_texts_are_lost_until_half_is_read() {
-        let pipe = Pipe::default();
-        let text = "x".repeat(1 << 20);
-        let send = || pipe.text(&Line::Text { id: "i", connection: 1, text: &text });
-        (0..15).for_each(|_| send());
-        assert!(pipe.waiting.lock().has_lost());
-        let waiting = pipe.waiting.lock().lines.len();
-        for _ in 0..3 {
-            pipe.printed(pipe.take().lines.len());
-        }
-        send();
-        assert_eq!(pipe.waiting.lock().lines.len(), waiting - 3);
-        assert_eq!(read(&pipe), (waiting - 3, (2, 0)));
+        assert_eq!(pipe.take().0.lines().count(), 2);
     }
 }

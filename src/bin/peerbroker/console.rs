@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use peerbroker::events::{Event, Events, Notice, PeerAddress};
 use peerbroker::wire::CloseReason;
+use serde_json::Value;
 
 use crate::cli::{Failure, LogFormat, Settings, failed};
 use text::{api_line, hints, start_line};
@@ -27,18 +28,18 @@ pub struct Style {
 impl Style {
     /// Prints a line on stdout.
     pub fn print(self, text: &str) {
-        write_out(&self.line(text, json::Fields::new));
+        write_out(&self.line(text, || Value::Null));
     }
 
     /// Prints the error that ends the program on stderr.
     pub fn print_error(self, text: &str) {
         match self.format {
             LogFormat::Text => eprintln!("error: {text}"),
-            LogFormat::Json => eprint!("{}", json::line("ERROR", text, json::Fields::new())),
+            LogFormat::Json => eprint!("{}", json::line("ERROR", text, Value::Null)),
         }
     }
 
-    fn line(self, text: &str, fields: impl FnOnce() -> json::Fields) -> String {
+    fn line(self, text: &str, fields: impl FnOnce() -> Value) -> String {
         match self.format {
             LogFormat::Text => format!("{text}\n"),
             LogFormat::Json => json::line("INFO", text, fields()),

@@ -13,26 +13,31 @@ use serde_json::{Map, Value, json};
 use super::text::{client_options, url};
 use crate::cli::Settings;
 
-pub(super) type Fields = Map<String, Value>;
-
 /// The target of the lines on stdout.
 const CONSOLE: &str = "peerbroker::console";
 /// The field of the log that is JSON itself.
 const SETTINGS: &str = "settings";
 
-/// A line of stdout.
-pub(super) fn line(level: &str, message: &str, fields: Fields) -> String {
+/// A line of stdout, with fields of an object.
+pub(super) fn line(level: &str, message: &str, fields: Value) -> String {
     line_of(level, CONSOLE, message, fields)
 }
 
-fn line_of(level: &str, target: &str, message: &str, fields: Fields) -> String {
+fn line_of(level: &str, target: &str, message: &str, fields: Value) -> String {
     let time = Timestamp::now().round(Unit::Millisecond).unwrap_or_default();
     let time = format!("{time:.3}");
-    let mut line = fields_of(json!({"time": time, "level": level, "target": target, "message": message}));
-    for (name, value) in fields {
-        line.entry(name).or_insert(value);
+    let line = json!({"time": time, "level": level, "target": target, "message": message});
+    escaped(&with(line, fields).to_string()) + "\n"
+}
+
+/// An object with the members of another one that it has not itself.
+fn with(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        for (name, value) in more {
+            object.entry(name).or_insert(value);
+        }
     }
-    escaped(&Value::Object(line).to_string()) + "\n"
+    object
 }
 
 /// A line of the log, with its fields.
@@ -40,11 +45,11 @@ pub(super) fn record(record: &Record<'_>) -> String {
     let mut fields = LogFields::default();
     // The visitor never fails.
     let _ = record.key_values().visit(&mut fields);
-    line_of(record.level().as_str(), record.target(), &record.args().to_string(), fields.0)
+    line_of(record.level().as_str(), record.target(), &record.args().to_string(), fields.0.into())
 }
 
 #[derive(Default)]
-struct LogFields(Fields);
+struct LogFields(Map<String, Value>);
 
 impl<'kvs> VisitSource<'kvs> for LogFields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Kv<'kvs>) -> Result<(), kv::Error> {
@@ -62,53 +67,42 @@ impl<'kvs> VisitSource<'kvs> for LogFields {
 }
 
 /// The fields of the line of a server that listens.
-pub(super) fn started(settings: &Settings, address: SocketAddr) -> Fields {
+pub(super) fn started(settings: &Settings, address: SocketAddr) -> Value {
     let Settings { config, listen, calls, .. } = settings;
     // The address of a proxy is not known here.
     let url = (!config.proxied).then(|| url(&client_options(config, listen, address), listen));
     let calls = calls.words(Some(address), config.proxied);
     let path = config.path.as_str();
-    fields_of(json!({"event": "started", "address": address, "path": path, "url": url, "calls": calls}))
+    json!({"event": "started", "address": address, "path": path, "url": url, "calls": calls})
 }
 
 /// The fields of the line of its API.
-pub(super) fn api_started(address: SocketAddr) -> Fields {
-    fields_of(json!({"event": "api_started", "address": address}))
+pub(super) fn api_started(address: SocketAddr) -> Value {
+    json!({"event": "api_started", "address": address})
 }
 
 /// The fields of the line for an event.
-pub(super) fn fields(event: &Event) -> Fields {
+pub(super) fn fields(event: &Event) -> Value {
     match event {
-        Event::PeerConnected(connected) => {
-            let mut fields = about("connected", &connected.peer, connected.connection);
-            fields.insert("address".to_owned(), json!(connected.address));
-            fields.insert("version".to_owned(), json!(connected.client_version.as_ref().map(|v| v.as_str())));
-            fields
+        Event::PeerConnected(new) => {
+            let version = new.client_version.as_ref().map(|version| version.as_str());
+            let more = json!({"address": new.address, "version": version});
+            about("connected", &new.peer, new.connection, more)
         }
         Event::PeerDisconnected(gone) => {
-            let mut fields = about("disconnected", &gone.peer, gone.connection);
-            fields.extend(fields_of(json!({
-                "reason": gone.reason.ending().label,
-                "duration_ms": u64::try_from(gone.duration.as_millis()).unwrap_or(u64::MAX),
-                "messages": gone.messages,
-                "bytes": gone.bytes,
-            })));
-            fields
+            let duration = u64::try_from(gone.duration.as_millis()).unwrap_or(u64::MAX);
+            let (reason, messages, bytes) = (gone.reason.ending().label, gone.messages, gone.bytes);
+            let more =
+                json!({"reason": reason, "duration_ms": duration, "messages": messages, "bytes": bytes});
+            about("disconnected", &gone.peer, gone.connection, more)
         }
-        Event::Stopped => fields_of(json!({"event": "stopped"})),
-        _ => Fields::new(),
+        Event::Stopped => json!({"event": "stopped"}),
+        _ => Value::Null,
     }
 }
 
-fn about(event: &str, peer: &PeerAddress, connection: ConnId) -> Fields {
+fn about(event: &str, peer: &PeerAddress, connection: ConnId, more: Value) -> Value {
     let (key, id) = (peer.key.as_str(), peer.id.as_str());
     let (realm, connection_id) = (peer.realm.label(), connection.get());
-    fields_of(json!({"event": event, "key": key, "id": id, "realm": realm, "connection_id": connection_id}))
-}
-
-fn fields_of(json: Value) -> Fields {
-    match json {
-        Value::Object(fields) => fields,
-        _ => Fields::new(),
-    }
+    with(json!({"event": event, "key": key, "id": id, "realm": realm, "connection_id": connection_id}), more)
 }

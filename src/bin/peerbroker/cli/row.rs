@@ -83,28 +83,28 @@ pub struct Invalid {
 pub trait Slot<T> {
     const IS_LIST: bool = false;
     fn put(&mut self, values: Vec<T>);
-    fn values(&self) -> Vec<&T>;
+    fn values(&self) -> &[T];
 }
 
 impl<T> Slot<T> for T {
-    fn put(&mut self, values: Vec<T>) {
-        if let Some(last) = values.into_iter().next_back() {
+    fn put(&mut self, mut values: Vec<T>) {
+        if let Some(last) = values.pop() {
             *self = last;
         }
     }
 
-    fn values(&self) -> Vec<&T> {
-        vec![self]
+    fn values(&self) -> &[T] {
+        std::slice::from_ref(self)
     }
 }
 
 impl<T> Slot<T> for Option<T> {
-    fn put(&mut self, values: Vec<T>) {
-        *self = values.into_iter().next_back();
+    fn put(&mut self, mut values: Vec<T>) {
+        *self = values.pop();
     }
 
-    fn values(&self) -> Vec<&T> {
-        self.iter().collect()
+    fn values(&self) -> &[T] {
+        self.as_slice()
     }
 }
 
@@ -115,9 +115,16 @@ impl<T> Slot<T> for Vec<T> {
         *self = values;
     }
 
-    fn values(&self) -> Vec<&T> {
-        self.iter().collect()
+    fn values(&self) -> &[T] {
+        self
     }
+}
+
+/// Makes the methods that set fields of a row.
+macro_rules! setters {
+    ($($name:ident($($value:ident: $type:ty)?) => $($field:ident = $to:expr),+;)*) => {
+        $(pub fn $name(self $(, $value: $type)?) -> Self { RowOf { $($field: $to,)+ ..self } })*
+    };
 }
 
 impl<D: 'static> RowOf<D> {
@@ -164,70 +171,28 @@ impl<D: 'static> RowOf<D> {
             odd: None,
             set: Box::new(set),
             texts: Box::new(move |draft| {
-                Slot::<T>::values(at(draft)).into_iter().map(&show).filter(|text| !text.is_empty()).collect()
+                Slot::<T>::values(at(draft)).iter().map(&show).filter(|text| !text.is_empty()).collect()
             }),
         }
     }
 
-    pub fn short(self, short: char) -> Self {
-        RowOf { short: Some(short), ..self }
-    }
-
-    pub fn unset(self, words: &'static str) -> Self {
-        RowOf { unset: Some(words), ..self }
-    }
-
-    pub fn formerly(self, name: &'static str) -> Self {
-        RowOf { formerly: Some(name), ..self }
-    }
-
-    pub fn fallback(self, variable: &'static str) -> Self {
-        RowOf { fallback: Some(variable), ..self }
-    }
-
-    /// Commas separate the values, and a flag takes one text.
-    pub fn commas(self) -> Self {
-        RowOf { separator: ',', most: 1, ..self }
-    }
-
-    pub fn at_most(self, most: usize) -> Self {
-        RowOf { most, ..self }
-    }
-
-    pub fn of(self, scope: &'static str) -> Self {
-        RowOf { scope, ..self }
-    }
-
-    pub fn live(self) -> Self {
-        RowOf { is_live: true, ..self }
-    }
-
-    pub fn secret(self) -> Self {
-        RowOf { is_secret: true, ..self }
-    }
-
-    pub fn common(self) -> Self {
-        RowOf { is_common: true, ..self }
-    }
-
-    pub fn excludes(self, flags: &'static [&'static str]) -> Self {
-        RowOf { excludes: flags, ..self }
-    }
-
-    pub fn with(self, flag: &'static str) -> Self {
-        RowOf { with: Some(flag), ..self }
-    }
-
-    pub fn needs(self, need: &'static Need) -> Self {
-        RowOf { needs: Some(need), ..self }
-    }
-
-    pub fn commands(self, names: &'static [&'static str]) -> Self {
-        RowOf { commands: names, ..self }
-    }
-
-    pub fn odd(self, odd: fn(&str) -> Option<Odd>) -> Self {
-        RowOf { odd: Some(odd), ..self }
+    setters! {
+        short(letter: char) => short = Some(letter);
+        unset(words: &'static str) => unset = Some(words);
+        formerly(name: &'static str) => formerly = Some(name);
+        fallback(variable: &'static str) => fallback = Some(variable);
+        // Commas separate the values, and a flag takes one text.
+        commas() => separator = ',', most = 1;
+        at_most(values: usize) => most = values;
+        of(scope: &'static str) => scope = scope;
+        live() => is_live = true;
+        secret() => is_secret = true;
+        common() => is_common = true;
+        excludes(flags: &'static [&'static str]) => excludes = flags;
+        with(flag: &'static str) => with = Some(flag);
+        needs(need: &'static Need) => needs = Some(need);
+        commands(names: &'static [&'static str]) => commands = names;
+        odd(odd: fn(&str) -> Option<Odd>) => odd = Some(odd);
     }
 
     /// The default, as people read it: the value in `defaults`.
@@ -290,25 +255,14 @@ impl<D: 'static> RowOf<D> {
     }
 }
 
-/// Markdown without its links, and without sentences that are only a link.
+/// Markdown without its links.
 pub fn plain(markdown: &str) -> String {
-    let mut text = String::new();
-    let mut rest = markdown;
-    while let Some((before, link, after)) = next_link(rest) {
-        match (before.strip_suffix("See "), after.strip_prefix('.')) {
-            (Some(before), Some(after)) => (text, rest) = (text + before.trim_end(), after),
-            _ => (text, rest) = (text + before + link, after),
-        }
+    if let Some((head, tail)) = markdown.split_once("](")
+        && let (Some((before, link)), Some((_, after))) = (head.rsplit_once('['), tail.split_once(')'))
+    {
+        return [before, link, &plain(after)].concat();
     }
-    text + rest
-}
-
-/// The text before the first link, the text of the link, and the rest.
-fn next_link(text: &str) -> Option<(&str, &str, &str)> {
-    let (head, tail) = text.split_once("](")?;
-    let (before, link) = head.rsplit_once('[')?;
-    let (_, after) = tail.split_once(')')?;
-    Some((before, link, after))
+    markdown.to_owned()
 }
 
 /// A variable of the process. An empty one counts as unset: compose files cannot leave one out.

@@ -44,13 +44,15 @@ fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(),
                 ));
             }
             let origins = change.origins.clone().unwrap_or_default();
-            let changed = existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?;
-            audit.note("changed", &changed);
+            let changed = changed(cli, audit, key, change)?;
             warn_of_shared_origins(&origins);
             format!("Changed:\n{}", shown::details(&changed))
         }
-        KeysCommand::Enable(OneKey { key }) => switch(cli, key, true, audit)?,
-        KeysCommand::Disable(OneKey { key }) => switch(cli, key, false, audit)?,
+        KeysCommand::Enable(OneKey { key }) | KeysCommand::Disable(OneKey { key }) => {
+            let enabled = matches!(command, KeysCommand::Enable(_));
+            changed(cli, audit, key, Change { enabled: Some(enabled), ..Change::default() })?;
+            format!("{} {}.\n", if enabled { "Enabled" } else { "Disabled" }, shown::name_of(key))
+        }
         KeysCommand::Export { file } => return export(cli, file),
         KeysCommand::Import { file, replace } => import(cli, file, *replace, audit)?,
         KeysCommand::Remove(OneKey { key }) => {
@@ -90,14 +92,11 @@ fn token(cli: &Cli, command: &TokenCommand, audit: &Audit<'_>) -> Result<String,
     let (TokenCommand::Add { key: OneKey { key }, .. }
     | TokenCommand::List(OneKey { key })
     | TokenCommand::Remove { key: OneKey { key }, .. }) = command;
-    let store = existing(cli)?;
-    let tokens = store.get(key)?.ok_or_else(|| unknown(cli, key))?.settings.tokens;
+    let tokens = existing(cli)?.get(key)?.ok_or_else(|| unknown(cli, key))?.settings.tokens;
     let change = |change: TokenChange| -> Result<(), Failure> {
         change.check(&tokens)?;
         let whole = Change { token: Some(change.clone()), ..Change::default() };
-        let changed = store.change(key, whole).map_err(|error| explained(cli, error))?;
-        audit.note("changed", &changed);
-        Ok(change.check_done(&changed.settings.tokens)?)
+        Ok(change.check_done(&changed(cli, audit, key, whole)?.settings.tokens)?)
     };
     match command {
         TokenCommand::Add { name, scope, .. } => {
@@ -140,10 +139,10 @@ fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<St
     Ok(format!("Imported {number}.\n"))
 }
 
-fn switch(cli: &Cli, key: &ApiKey, enabled: bool, audit: &Audit<'_>) -> Result<String, Failure> {
-    let change = Change { enabled: Some(enabled), ..Change::default() };
-    audit.note("changed", &existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?);
-    Ok(format!("{} {}.\n", if enabled { "Enabled" } else { "Disabled" }, shown::name_of(key)))
+fn changed(cli: &Cli, audit: &Audit<'_>, key: &ApiKey, change: Change) -> Result<Key, Failure> {
+    let changed = existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?;
+    audit.note("changed", &changed);
+    Ok(changed)
 }
 
 /// The failure of a change. If the key is not stored, it says where it is.

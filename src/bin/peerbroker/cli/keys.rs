@@ -372,13 +372,4 @@ mod tests {
             assert_eq!(told.trim_matches('`'), default, "--{name} in docs/KEYS.md");
         }
     }
-
-    #[test]
-    fn a_change_has_the_given_settings_only() {
-        let line = KeySettings::augment_args(ClapCommand::new("set"));
-        let matches = line.get_matches_from(["set", "--concurrent-limit", "7", "--origin", "https://a.test"]);
-        let change = KeySettings::from_arg_matches(&matches).unwrap().change().unwrap();
-        let origins = Some(vec![Origin::parse("https://a.test").unwrap()]);
-        assert_eq!(change, Change { concurrent_limit: Some(7), origins, ..Change::default() });
-    }
 }

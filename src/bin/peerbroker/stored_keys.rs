@@ -35,12 +35,12 @@ impl StoredKeys {
     /// Those of a server with these settings.
     pub fn of_server(
         in_redis: bool,
-        data_dir: Option<&PathBuf>,
-        redis: Option<&RedisAddress>,
+        data_dir: Option<PathBuf>,
+        redis: Option<RedisAddress>,
     ) -> Result<Self, Failure> {
         match (in_redis, data_dir, redis) {
             (false, None, _) => Ok(StoredKeys::InMemory),
-            (false, Some(dir), _) => Ok(StoredKeys::Directory(dir.clone())),
+            (false, Some(dir), _) => Ok(StoredKeys::Directory(dir)),
             (true, Some(dir), _) => Err(wrong(format!(
                 "--keys redis cannot be used with --data_dir {}: keys are stored in one place, so leave one of the two out",
                 dir.display()
@@ -48,7 +48,7 @@ impl StoredKeys {
             (true, None, None) => Err(wrong(
                 "--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share",
             )),
-            (true, None, Some(redis)) => Ok(StoredKeys::Redis(redis.clone())),
+            (true, None, Some(redis)) => Ok(StoredKeys::Redis(redis)),
         }
     }
 

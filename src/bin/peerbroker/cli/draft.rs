@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use peerbroker::config::{
-    AcmeConfig, ApiTokens, ClusterConfig, DEFAULT_OPS_HOST, Dialect, ListenOps, RedisAddress, RelayConfig,
+    AcmeConfig, AcmeName, ApiTokens, ClusterConfig, DEFAULT_OPS_HOST, Dialect, ListenOps, RedisAddress,
+    RelayConfig,
 };
 use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
-use super::values::{LogFormat, MediaAddress, PublicHost};
+use super::values::{LogFormat, MediaAddress};
 
 /// The values of all settings: first the defaults, then what was given. [`settings`](super::Cli::settings) checks them together.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub struct Draft {
     /// Its backplane is at `redis`.
     pub(super) cluster: ClusterConfig,
     pub(super) relay_at: Vec<MediaAddress>,
-    pub(super) relay_public: Vec<PublicHost>,
+    pub(super) relay_public: Vec<AcmeName>,
     /// Its addresses are those of `relay_at` and `relay_public`.
     pub(super) relay: RelayConfig,
     pub(super) turn: Vec<MediaAddress>,

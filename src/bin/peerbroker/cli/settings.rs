@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use gethostname::gethostname;
 use peerbroker::config::{
-    AcmeConfig, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps, MAX_ACME_NAMES,
-    RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
+    AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps,
+    MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
 };
 use peerbroker::keys::WebhookSecret;
 use peerbroker::wire::ApiKey;
@@ -20,7 +20,7 @@ use super::draft::Draft;
 use super::failure::{Failure, ensure, failed, wrong};
 use super::given::Source;
 use super::secret_file;
-use super::values::{MediaAddress, PublicHost};
+use super::values::MediaAddress;
 use crate::calls::CallSettings;
 use crate::stored_keys::StoredKeys;
 
@@ -84,7 +84,8 @@ impl Cli {
             )));
         }
         let listen = Listen { tls, acme, ops, ..draft.listen.clone() };
-        let stored_keys = draft.stored_keys(cluster.as_ref())?;
+        let redis = (!draft.redis.url.is_empty()).then(|| draft.redis());
+        let stored_keys = StoredKeys::of_server(draft.keys_in_redis, draft.data_dir.clone(), redis)?;
         let calls = draft.calls(listen.acme.as_ref())?;
         Ok(Settings { config, listen, cluster, calls, stored_keys })
     }
@@ -153,19 +154,15 @@ impl Draft {
         format!("{} ({at})", machine.to_string_lossy())
     }
 
-    fn stored_keys(&self, cluster: Option<&ClusterConfig>) -> Result<StoredKeys, Failure> {
-        let redis = cluster.map(|ClusterConfig { backplane: BackplaneAddress::Redis(redis), .. }| redis);
-        StoredKeys::of_server(self.keys_in_redis, self.data_dir.as_ref(), redis)
-    }
-
     fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
-        let missing = match (self.sslkey.clone(), self.sslcert.clone()) {
-            (Some(key), Some(cert)) => return Ok(Some(TlsFiles { key, cert })),
-            (None, None) => return Ok(None),
-            (Some(_), None) => "sslcert",
-            (None, Some(_)) => "sslkey",
-        };
-        Err(failed(format!("--sslkey and --sslcert must be used together: --{missing} is missing")))
+        let missing =
+            |flag| failed(format!("--sslkey and --sslcert must be used together: --{flag} is missing"));
+        match (self.sslkey.clone(), self.sslcert.clone()) {
+            (Some(key), Some(cert)) => Ok(Some(TlsFiles { key, cert })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(missing("sslcert")),
+            (None, Some(_)) => Err(missing("sslkey")),
+        }
     }
 
     /// The certificate by ACME, if there is to be one.
@@ -263,8 +260,8 @@ impl Draft {
         let (mut public, mut names) = (Vec::new(), Vec::new());
         for host in &self.relay_public {
             match host {
-                PublicHost::Address(ip) => public.push(*ip),
-                PublicHost::Name(name) => names.push(name.clone()),
+                AcmeName::Ip(ip) => public.push(*ip),
+                AcmeName::Host(name) => names.push(name.clone()),
             }
         }
         let has_any = !self.relay_at.is_empty() || !self.turn.is_empty();

@@ -17,7 +17,7 @@ use super::values::{
     ANY, BYTE_RATE, BYTES, COUNT, DAYS, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
     is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, media_address,
     network, number, off_switch, parse_filter, parsed, path, port, ports, public_host, show_media_address,
-    show_public_host, switch, text, text_if, time,
+    switch, text, text_if, time,
 };
 
 /// The group of the flags that are no settings, too.
@@ -142,7 +142,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         group("Calls that cannot go directly", vec![
             Row::new("relay", |d| &mut d.relay_at, Kind { alone: Some("all"), ..kind("ADDRESS", media_address, show_media_address) },
                 "Relay calls that cannot go directly", "At all addresses, or one of IPv4, one of IPv6 or both, as in 198.51.100.7 or [2001:db8::7]:3478. UDP and TCP port 3478 by default, also for STUN. Clients are told [the best address](CALLS.md).").at_most(2).common().of(NODE),
-            Row::new("relay_public", |d| &mut d.relay_public, kind("HOST", public_host, show_public_host),
+            Row::new("relay_public", |d| &mut d.relay_public, parsed("HOST", public_host),
                 "Address or host name at which clients find the relay and TURN, if behind a NAT", "A name is looked up every minute.").at_most(2).unset("a name of --acme, a public address of this machine, or that of the interface that leads out").of(NODE),
             Row::new("relay_mode", |d| &mut d.config.key_settings.relay, choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode))),
                 "Which calls of the built-in key are relayed: fallback those that cannot go directly, always all, hiding addresses, off none", "").live().of(KEY),

@@ -1,13 +1,14 @@
 //! The kinds of values: how each is read and shown. An error says what is accepted.
 
 use std::ffi::OsStr;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use env_filter::Filter;
 use ipnet::IpNet;
+use peerbroker::config::AcmeName as HostName;
 use peerbroker::keys::Origin;
 use peerbroker::wire::ApiKey;
 
@@ -239,13 +240,6 @@ pub(super) enum MediaAddress {
     At(IpAddr, Option<u16>),
 }
 
-/// The address of the relay and of the TURN server that clients are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PublicHost {
-    Address(IpAddr),
-    Name(String),
-}
-
 /// Parses a filter of the log. The error names the expected syntax.
 pub fn parse_filter(text: &str) -> Result<Filter, String> {
     let mut filter = env_filter::Builder::new();
@@ -326,26 +320,13 @@ pub(super) fn show_media_address(address: &MediaAddress) -> String {
     }
 }
 
-pub(super) fn public_host(text: &str) -> Result<PublicHost, String> {
-    let address = text.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified()).map(PublicHost::Address);
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    let is_name =
-        text.trim_end_matches('.').split('.').all(is_label) && !last.bytes().all(|b| b.is_ascii_digit());
-    let name = is_name.then(|| PublicHost::Name(text.to_owned()));
-    address.or(name).ok_or_else(|| {
-        "expected an IP address or a host name without a port, as in 198.51.100.7 or broker.example.com"
-            .to_owned()
-    })
-}
-
-pub(super) fn show_public_host(host: &PublicHost) -> String {
-    match host {
-        PublicHost::Address(ip) => ip.to_string(),
-        PublicHost::Name(name) => name.clone(),
-    }
+/// The address of the relay and of the TURN server that clients are told.
+pub(super) fn public_host(text: &str) -> Result<HostName, &'static str> {
+    let host = HostName::parse(text.trim_end_matches('.')).ok();
+    let host = host.filter(|host| !matches!(host, HostName::Ip(ip) if ip.is_unspecified()));
+    host.ok_or(
+        "expected an IP address or a host name without a port, as in 198.51.100.7 or broker.example.com",
+    )
 }
 
 /// The ports of relayed addresses.
@@ -395,15 +376,12 @@ pub fn is_turn_url(text: &str) -> bool {
 
 /// True for a host with or without a port (RFC 7065, section 3.1). IPv6 is in brackets.
 fn is_place(text: &str) -> bool {
-    let is_port =
-        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0);
-    if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        let is_port = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
-        return address.parse::<Ipv6Addr>().is_ok() && is_port;
-    }
-    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let is_host = |c: u8| c.is_ascii_alphanumeric() || b"-._".contains(&c);
-    !host.is_empty() && host.bytes().all(is_host) && port.is_none_or(is_port)
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, port),
+        _ => (text, "3478"),
+    };
+    let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0);
+    is_port && host.starts_with('[') == host.contains(':') && HostName::parse(host).is_ok()
 }
 
 /// The name that is surely meant, if there is one.
@@ -422,39 +400,18 @@ mod tests {
         for good in ["stun:example.org", "stun:192.0.2.1:3478", "stuns:[2001:db8::1]:5349", "stun:[::1]"] {
             assert!(is_stun_url(good), "{good}");
         }
-        for bad in [
-            "",
-            "stun:",
-            "stun",
-            "example.org:3478",
-            "stun://example.org",
-            "stun::3478",
-            "stun:a:0",
-            "stun:a:65536",
-            "stun:a:+1",
-            "stun:a:",
-            "stun:2001:db8::1",
-            "stun:[::g]",
-            "stun:[::1]1",
-            "stun:a b",
-            "turn:example.org",
-            "stun:example.org?transport=udp",
-            "stun:a,stun:b",
-            "STUN:example.org",
-        ] {
+        let bad = "stun: stun example.org:3478 stun://example.org stun::3478 stun:a:0 stun:a:65536 stun:a:+1 stun:a: \
+                   stun:2001:db8::1 stun:2001:db8::1:3478 stun:[::g] stun:[::1]1 stun:[a] turn:example.org \
+                   stun:example.org?transport=udp stun:a,stun:b STUN:example.org";
+        for bad in bad.split(' ').chain(["", "stun:a b"]) {
             assert!(!is_stun_url(bad), "{bad}");
         }
         for good in ["turn:example.org", "turn:a.test:3478?transport=udp", "turns:[::1]:443?transport=tcp"] {
             assert!(is_turn_url(good), "{good}");
         }
-        for bad in [
-            "stun:example.org",
-            "turn:a?transport=tls",
-            "turn:a?",
-            "turn:a?x=1",
-            "turn:user@a",
-            "turn:?transport=udp",
-        ] {
+        for bad in "stun:example.org turn:a?transport=tls turn:a? turn:a?x=1 turn:user@a turn:?transport=udp"
+            .split(' ')
+        {
             assert!(!is_turn_url(bad), "{bad}");
         }
     }

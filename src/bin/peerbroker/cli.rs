@@ -27,7 +27,7 @@ pub use failure::{Failure, failed, wrong};
 pub use given::Given;
 pub use help::{completions, manual};
 pub use keys::{KeySettings, KeysCommand, OneKey, TokenCommand};
-pub use read::{Reread, unknown_variables};
+pub use read::{Reread, print, unknown_variables};
 pub use secret_file::refuse_new_pipes;
 pub use settings::{ACME_DIR, Settings};
 pub use values::{LogFormat, parse_filter};

@@ -40,9 +40,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
-        Err(not_read) => {
+        Err(error) => {
             let style = Style { format: LogFormat::Json, quiet: false };
-            return ExitCode::from(not_read.print(|error| style.print_error(error)));
+            return ExitCode::from(cli::print(&error, |text| style.print_error(text)));
         }
     };
     let format = if cli.command.is_some() { LogFormat::Text } else { cli.draft.log_format };

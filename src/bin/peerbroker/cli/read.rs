@@ -34,23 +34,16 @@ pub struct Reread {
     pub pending: Vec<String>,
 }
 
-/// Flags that cannot be read, or that ask for a text such as the help.
-pub struct NotRead {
-    error: Error,
-    log_format: LogFormat,
-}
-
 impl Cli {
-    /// Reads flags, environment and configuration file.
-    pub fn read() -> Result<Self, NotRead> {
-        let args: Vec<OsString> = env::args_os().collect();
-        Self::of(&args, variable).map_err(|error| NotRead { error, log_format: log_format(&args) })
+    /// Reads flags, environment and configuration file. The error may be a text that the flags ask for, such as the help.
+    pub fn read() -> Result<Self, Error> {
+        Self::of(&Vec::from_iter(env::args_os()), variable)
     }
 
     /// Reads them again for a server that runs with these settings. The error has one line, for its log.
     pub fn reread(&self) -> Result<Reread, String> {
         let in_one_line = |error: Error| text_of(&error).replace('\n', " ");
-        let new = Self::of(&Vec::from_iter(env::args_os()), variable).map_err(in_one_line)?;
+        let new = Self::read().map_err(in_one_line)?;
         let given = new.given.with_fixed_of(&self.given);
         let in_force = Cli::server(given, new.file.clone()).map_err(in_one_line)?;
         let [before, now, after_restart] = [self, &in_force, &new].map(Cli::effective);
@@ -89,20 +82,18 @@ impl Cli {
     }
 }
 
-impl NotRead {
-    /// Prints the text in the format of the log, in colours where they are wanted, and returns the exit code.
-    pub fn print(&self, in_json: impl Fn(&str)) -> u8 {
-        if self.log_format == LogFormat::Json && self.error.use_stderr() {
-            in_json(&text_of(&self.error));
-        } else {
-            // If the output is closed, there is nobody to tell.
-            let _ = self.error.print();
-        }
-        match self.error.kind() {
-            // A file, as everywhere.
-            ErrorKind::Io => 1,
-            _ => u8::try_from(self.error.exit_code()).unwrap_or(1),
-        }
+/// Prints an error or the text that the flags ask for, in colours where they are wanted. Returns the exit code.
+pub fn print(error: &Error, in_json: impl Fn(&str)) -> u8 {
+    if error.use_stderr() && log_format() == LogFormat::Json {
+        in_json(&text_of(error));
+    } else {
+        // If the output is closed, there is nobody to tell.
+        let _ = error.print();
+    }
+    match error.kind() {
+        // A file, as everywhere.
+        ErrorKind::Io => 1,
+        _ => u8::try_from(error.exit_code()).unwrap_or(1),
     }
 }
 
@@ -113,9 +104,9 @@ fn text_of(error: &Error) -> String {
 
 /// The format of the log, however wrong other flags are: clap says nothing about those that follow a wrong one. Commands print
 /// text.
-fn log_format(args: &[OsString]) -> LogFormat {
+fn log_format() -> LogFormat {
     let args: Vec<String> =
-        args.iter().skip(1).map(|arg| arg.to_string_lossy().replacen('=', " ", 1)).collect();
+        env::args_os().skip(1).map(|arg| arg.to_string_lossy().replacen('=', " ", 1)).collect();
     if args.first().is_some_and(|first| command(&[]).find_subcommand(first).is_some()) {
         return LogFormat::Text;
     }

@@ -49,12 +49,14 @@ impl Live {
 
 #[test]
 fn a_hangup_puts_settings_in_force_and_closes_nobody() {
-    let mut live = Live::start("cors = ['https://a.example']\n[[api_key]]\nkey = 'old'\n");
+    let mut live = Live::start(
+        "cors = ['https://a.example']\nbacklog = 7\n[[api_key]]\nkey = 'old'\n[[api_key]]\nkey = 'kept'\n",
+    );
     let (mut a, mut b) = (live.program.client("a"), live.program.client("b"));
     live.write(
         "cors = ['https://b.example']\nqueue_messages = 7\nworkers = 1\nturn_secret = 'hushhushhushhush'\n\
          redis = 'redis://:hushhush@127.0.0.1'\nadmin_token = '0123456789abcdef'\nlog = 'info'\n\
-         [[api_key]]\nkey = 'game'\n",
+         [[api_key]]\nkey = 'game'\n[[api_key]]\nkey = 'kept'\nname = 'new'\n",
     );
     live.program.signal("-HUP");
     wait_until("the new token", || live.api.get("/api/stats").status == 401);
@@ -75,7 +77,8 @@ fn a_hangup_puts_settings_in_force_and_closes_nobody() {
         "queue_messages 1000 → 7",
         "admin_token changed",
         "log not set → info",
-        "key \"old\" removed, key \"game\" added",
+        "key \"old\" removed, key \"game\" added, key \"kept\" changed",
+        "backlog needs a restart; 7 stays",
         "workers needs a restart; 0 stays",
         "turn_secret changed",
         "redis needs a restart; not set stays",

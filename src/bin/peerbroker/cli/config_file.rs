@@ -1,7 +1,6 @@
 //! The configuration file: TOML. Its settings have the names of the flags, and each `[[api_key]]` table is a key.
 
 mod keys;
-mod names;
 mod syntax;
 
 use std::ffi::OsString;
@@ -18,10 +17,11 @@ use toml::de::{DeTable, DeValue};
 use super::given::{Given, Source};
 use super::row::Row;
 use super::secret_file;
+use super::table::ROWS;
 use super::values::most_alike;
-use names::{API_KEY, line_of, place, row_of};
 
-pub(super) use names::settings_of_files;
+/// The tables with keys. `key` is the setting of `--key`.
+const API_KEY: &str = "api_key";
 
 /// Replaces a secret in the output of `config show`.
 pub(super) const HIDDEN: &str = "(hidden)";
@@ -143,6 +143,26 @@ fn text_of(name: &str, value: &DeValue<'_>) -> Result<OsString, String> {
             .map_err(|_| format!("{name} is too large")),
         _ => Err(format!("{name} takes a text in quotes, a whole number, true or false")),
     }
+}
+
+/// The settings that a file may have: all but its own place.
+pub(super) fn settings_of_files() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().filter(|row| row.name != "config")
+}
+
+/// The setting with this name, with `_` or `-`.
+fn row_of(name: &str) -> Option<&'static Row> {
+    let name = name.replace('-', "_");
+    settings_of_files().find(|row| row.names().any(|known| known == name))
+}
+
+fn place(path: &Path, line: usize) -> String {
+    format!("{}, line {line}", path.display())
+}
+
+/// The line of a byte, from 1.
+fn line_of(text: &str, byte: usize) -> usize {
+    1 + text.bytes().take(byte).filter(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]

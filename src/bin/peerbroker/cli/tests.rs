@@ -6,9 +6,8 @@ use std::{env, fs};
 
 use peerbroker::config::TurnConfig;
 use peerbroker::{Config, Listen};
-use proptest::prelude::*;
 
-use super::row::{ALL_NODES, Row};
+use super::row::ALL_NODES;
 use super::table::ROWS;
 use super::*;
 use crate::stored_keys::StoredKeys;
@@ -50,35 +49,6 @@ fn the_names_in_rows_are_those_of_rows() {
         for name in row.names() {
             let names = ROWS.iter().flat_map(|other| other.names());
             assert_eq!(names.filter(|other| *other == name).count(), 1, "{name}");
-        }
-    }
-}
-
-/// Texts that a setting takes, in the units that it knows.
-fn texts_for(row: &Row) -> BoxedStrategy<String> {
-    let units: &[&str] = match row.value_name {
-        "MS" | "S" | "DAYS" => &["", "ms", "s", "m", "h", "d"],
-        "BYTES" => &["", "B", "kB", "KB", "KiB", "MB", "MiB", "GB", "GiB"],
-        "BYTES/S" => &["", "bit/s", "kbit/s", "Mbit/s", "B/s", "KiB/s", "MB/s"],
-        _ => &[""],
-    };
-    (0..100_000_u64, proptest::sample::select(units))
-        .prop_map(|(number, unit)| format!("{number}{unit}"))
-        .boxed()
-}
-
-proptest! {
-    #[test]
-    fn a_value_that_is_taken_is_shown_as_a_text_that_means_the_same(
-        (at, text) in (0..ROWS.len()).prop_flat_map(|at| (Just(at), texts_for(&ROWS[at]))),
-    ) {
-        let row = &ROWS[at];
-        let (mut draft, mut again) = (Draft::default(), Draft::default());
-        if (row.set)(&mut draft, &[OsString::from(&text)]).is_ok() {
-            let shown = (row.texts)(&mut draft);
-            let texts: Vec<OsString> = shown.iter().map(OsString::from).collect();
-            prop_assert!((row.set)(&mut again, &texts).is_ok(), "{} {text} {shown:?}", row.name);
-            prop_assert_eq!(shown, (row.texts)(&mut again), "{} {}", row.name, text);
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::de::IntoDeserializer as _;
 use toml::de::{DeTable, DeValue, Error};
 use toml::{Spanned, Table, Value};
 
-use super::names::{API_KEY, line_of, place, row_of};
+use super::{API_KEY, line_of, place, row_of};
 use crate::cli::values::most_alike;
 
 /// Settings of keys that may hold a secret.

@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, Error};
 
-use super::names::row_of;
+use super::row_of;
 use crate::cli::row::Row;
 
 /// The error, with the line as it has to be, if that is clear.

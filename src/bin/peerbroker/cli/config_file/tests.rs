@@ -1,5 +1,7 @@
 //! Tests of the configuration file: its mistakes, its reloads, and that `config show` writes a file with the same settings.
 
+use std::collections::BTreeMap;
+
 use peerbroker::keys::Settings;
 use peerbroker::wire::ApiKey;
 use proptest::collection::vec;
@@ -88,40 +90,29 @@ fn a_mistake_names_the_line_and_what_is_expected() {
         ("[[api_key]]\nname = 'a'", "line 1: this [[api_key]] has no key"),
         ("[[api_key]]\nkey = 5", "line 2: key takes a text in quotes"),
         ("[[api_key]]\nkey = ''", "line 2: key: "),
-        (
-            "[[api_key]]\nkey = 'a'\n[[api_key]]\nkey = 'a'",
-            "line 3: there are two [[api_key]] tables for the key \"a\"",
-        ),
-        ("[[api_key]]\nkey = 'a'\ncolour = 1", "line 3: unknown setting \"colour\": a key has key, "),
-        (
-            "[[api_key]]\nkey = 'a'\norigin = 'x'",
-            "line 3: unknown setting \"origin\" of a key: did you mean origins?",
-        ),
-        (
-            "[[api_key]]\nkey = 'a'\nenabled = 'x'",
-            "line 3: enabled: expected true or false, not string \"x\"",
-        ),
-        ("[[api_key]]\nkey = 'a'\nwebhook = {secrets = 'x'}", "line 3: webhook: expected a list. "),
-        (
-            "\n[[api_key]]\nkey = 'a'\nops_port = 1",
-            "line 4: ops_port is a setting of the server, and all below [[api_key]] belongs to a key: write it above line 2",
-        ),
-        (
-            "[[api_key]]\nkey = 'a'\nrelay = '198.51.100.7'",
-            "The setting relay of the server stands above line 1",
-        ),
-        (
-            "[[api_key]]\nkey = 'a'\n[api_key.auth]\nmethod = 'webhook'\nurl = 'https://a'\nconcurrent_limit = 3",
-            "line 6: concurrent_limit is no setting of auth",
-        ),
-        ("[[api_key]]\nkey = 'a'\nname = \"\\u0007\"", "line 1: a name has at most"),
-        (
-            "[[api_key]]\nkey = 'a'\nauth = {method = 'jwt', kind = 'secret', value = '(hidden)'}",
-            "line 1: auth: ",
-        ),
-        ("[[api_key]]\nkey = 'a'\norigins = ['x']", "line 3: "),
     ] {
         let error = file(text).err().expect(text);
+        assert!(error.contains(words), "{text:?}: {error}");
+    }
+    let below = "ops_port is a setting of the server, and all below [[api_key]] belongs to a key: write it above line 2";
+    for (text, words) in [
+        ("[[api_key]]\nkey = 'a'", "line 4: there are two [[api_key]] tables for the key \"a\""),
+        ("colour = 1", "line 4: unknown setting \"colour\": a key has key, "),
+        ("origin = 'x'", "line 4: unknown setting \"origin\" of a key: did you mean origins?"),
+        ("enabled = 'x'", "line 4: enabled: expected true or false, not string \"x\""),
+        ("webhook = {secrets = 'x'}", "line 4: webhook: expected a list. "),
+        ("ops_port = 1", below),
+        ("relay = '198.51.100.7'", "The setting relay of the server stands above line 2"),
+        (
+            "[api_key.auth]\nmethod = 'webhook'\nurl = 'https://a'\nconcurrent_limit = 3",
+            "line 7: concurrent_limit is no setting of auth",
+        ),
+        ("name = \"\\u0007\"", "line 2: a name has at most"),
+        ("auth = {method = 'jwt', kind = 'secret', value = '(hidden)'}", "line 2: auth: "),
+        ("origins = ['x']", "line 4: "),
+    ] {
+        let text = format!("\n[[api_key]]\nkey = 'a'\n{text}");
+        let error = file(&text).err().expect(&text);
         assert!(error.contains(words), "{text:?}: {error}");
     }
 }
@@ -145,62 +136,54 @@ fn a_setting_below_an_empty_line_of_a_key_warns_if_the_server_has_it_too() {
     }
 }
 
-#[test]
-fn a_reload_names_the_keys_that_are_different() {
-    let keys = |text: &str| file(text).unwrap().keys;
-    let old = keys("[[api_key]]\nkey = 'a'\n[[api_key]]\nkey = 'b'\n[[api_key]]\nkey = 'c'");
-    let new = keys("[[api_key]]\nkey = 'd'\n[[api_key]]\nkey = 'b'\n[[api_key]]\nkey = 'c'\nenabled = false");
-    assert_eq!(key_differences(&old, &new), [r#"key "a" removed"#, r#"key "d" added"#, r#"key "c" changed"#]);
-    assert!(key_differences(&new, &new).is_empty());
-}
-
-#[test]
-fn what_needs_a_restart_keeps_the_value_of_the_old_file() {
-    let given = |text: &str| file(text).unwrap().given;
-    let (old, new) = (given("port = 1\nroom_codes = 1\nhost = 'a'"), given("port = 2\nroom_codes = 2"));
-    let values = |given: Given| {
-        let draft = given.draft(&ROWS, Draft::default()).unwrap();
-        (draft.listen.port, draft.listen.host, draft.config.limits.room_codes)
-    };
-    assert_eq!(values(new.with_fixed_of(&old)), (1, "a".to_owned(), 2));
-    assert_eq!(values(new.with_fixed_of(&Given::default())), (9000, "::".to_owned(), 2));
-}
-
 fn shown(cli: &Cli, keys: &[Key]) -> ConfigFile {
     let text = cli.effective().as_file(keys);
     file(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// The number of a setting, and texts of which it takes some.
+fn setting(at: usize) -> (Just<usize>, &'static str) {
+    let texts = match ROWS[at].value_name {
+        "N" => "[0-9]{1,5}",
+        "MS" | "S" | "DAYS" => "[0-9]{1,5}(ms|s|m|h|d)?",
+        "BYTES" => "[0-9]{1,5}([kKM]?B|[KMG]iB)?",
+        "BYTES/S" => "[0-9]{1,5}([kM]?bit/s|B/s|KiB/s|MB/s)?",
+        "ORIGIN" => "https://[a-z]{1,5}\\.example( https://[a-z]{1,5}\\.example)?",
+        _ => TEXTS,
+    };
+    (Just(at), texts)
+}
+
+const TEXTS: &str = "0?[0-9]{1,3}|true|[a-z'\"\\\\ #=\u{e9}\u{2028}]{1,20}";
+
 proptest! {
     // Each case parses hundreds of flags several times.
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn what_config_show_prints_gives_the_same_settings(
-        rate in any::<u32>(),
-        pages in any::<bool>(),
-        texts in vec("(0?[0-9]{1,3}|true|[a-z'\"\\\\ #=\u{e9}\u{2028}]{1,20})", 3),
+        given in vec((0..ROWS.len()).prop_flat_map(setting), 1..30),
+        (key, name) in (TEXTS, TEXTS),
         origins in vec("https://[a-z]{1,5}\\.example", 0..3),
         limit in 0..i64::MAX as usize,
         url in "https://[a-z]{1,5}\\.example/[a-z]{0,3}",
     ) {
-        let [key, node_name, name] = &texts[..] else { unreachable!() };
-        let mut flags = vec![
-            format!("--messages_per_second={rate}"),
-            format!("--pages={pages}"),
-            format!("--key={key}"),
-            format!("--node_name={node_name}"),
-        ];
-        flags.extend(origins.iter().map(|origin| format!("--cors={origin}")));
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let cli = parsed(&flags);
+        let is_taken = |(row, text): &(&Row, String)| {
+            let is_alone = row.excludes.is_empty() && row.with.is_none() && row.name != "config";
+            let is_odd = row.odd.is_some_and(|odd| odd(text).is_some());
+            let set = (row.set)(&mut Draft::default(), &row.split(text.into()));
+            is_alone && !is_odd && !row.is_secret && set.is_ok()
+        };
+        let given = BTreeMap::from_iter(given).into_iter().map(|(at, text)| (&ROWS[at], text)).filter(is_taken);
+        let flags: Vec<String> = given.map(|(row, text)| format!("--{}={text}", row.name)).collect();
+        let cli = parsed(&flags.iter().map(String::as_str).collect::<Vec<_>>());
         let settings = Settings {
             concurrent_limit: limit,
             origins: origins.iter().map(|origin| origin.parse().unwrap()).collect(),
             auth: peerbroker::keys::Auth::Webhook { url },
             ..Settings::default()
         };
-        let key = ApiKey::parse(key).unwrap();
-        let keys = [Key { created: 0, built_in: true, ..Key::new(Some(key), name, settings) }];
+        let key = ApiKey::parse(&key).unwrap();
+        let keys = [Key { created: 0, built_in: true, ..Key::new(Some(key), &name, settings) }];
         let read = shown(&cli, &keys);
         let read_args = args(&read);
         let again = parsed(&read_args.iter().map(String::as_str).collect::<Vec<_>>());

@@ -45,7 +45,7 @@ pub(super) fn list(keys: &[Key], terminal: Option<usize>) -> String {
     if keys.is_empty() {
         return "There are no keys.\n".to_owned();
     }
-    let table = table(keys);
+    let table = columns([HEADINGS.map(str::to_owned)].into_iter().chain(keys.iter().map(cells)));
     let width = table.lines().map(|line| line.chars().count()).max();
     if terminal.is_none() || width <= terminal {
         return table;
@@ -54,14 +54,14 @@ pub(super) fn list(keys: &[Key], terminal: Option<usize>) -> String {
     keys.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
-fn table(keys: &[Key]) -> String {
-    let headings = HEADINGS.map(str::to_owned);
-    let lines: Vec<[String; 7]> = std::iter::once(headings).chain(keys.iter().map(cells)).collect();
-    let widths = lines.iter().fold([0; 7], |mut widths, line| {
+/// A table. All but the last column are padded.
+fn columns<const N: usize>(lines: impl Iterator<Item = [String; N]>) -> String {
+    let lines = Vec::from_iter(lines);
+    let widths = lines.iter().fold([0; N], |mut widths, line| {
         widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
         widths
     });
-    let padded = |line: &[String; 7]| {
+    let padded = |line: &[String; N]| {
         let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
@@ -134,14 +134,14 @@ pub(super) fn details(key: &Key) -> String {
 
 /// A line for each value, in two columns. Further lines of a value are below its first one.
 fn labelled(values: impl Iterator<Item = (&'static str, String)>) -> String {
-    let values = Vec::from_iter(values);
-    let width = values.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
-    let lines = values.iter().flat_map(|(label, value)| {
-        let labels = std::iter::once(*label).chain(std::iter::repeat(""));
+    columns(values.flat_map(|(label, value)| {
+        let labels = std::iter::once(label).chain(std::iter::repeat(""));
         // A value without text has a line, too.
-        labels.zip(value.split('\n')).map(move |(label, line)| format!("{label:width$}  {line}"))
-    });
-    lines.map(|line| line.trim_end().to_owned() + "\n").collect()
+        labels
+            .zip(value.split('\n'))
+            .map(|(label, line)| [label, line].map(str::to_owned))
+            .collect::<Vec<_>>()
+    }))
 }
 
 fn state(key: &Key) -> &'static str {

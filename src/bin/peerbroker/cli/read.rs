@@ -63,8 +63,9 @@ impl Cli {
         if let Some(error) = long_with_one_hyphen(args, &line) {
             return Err(error);
         }
-        let args = with_empty_values(with_words_for_help(args));
-        let matches = line.clone().try_get_matches_from(&args).map_err(|error| explained(error, &line))?;
+        let args = with_words_for_help(args);
+        let lenient = if args.iter().any(is_help) { line.clone() } else { with_empty_values(line.clone()) };
+        let matches = lenient.try_get_matches_from(&args).map_err(|error| explained(error, &line))?;
         let command = matches.subcommand().map(|_| Command::from_arg_matches(&matches)).transpose()?;
         let is_check = matches!(command, Some(Command::Config(ConfigCommand::Check)));
         let (name, flags) = matches.subcommand().unwrap_or(("", &matches));
@@ -195,26 +196,17 @@ fn with_words_for_help(args: &[OsString]) -> Vec<OsString> {
     }
 }
 
-/// The arguments with an empty text for each value that is missing, if peerjs-server has the flag: it starts with that.
-fn with_empty_values(args: Vec<OsString>) -> Vec<OsString> {
-    let is_flag = |arg: &OsString| arg.to_string_lossy().starts_with('-');
-    if !args.get(1).is_some_and(is_flag) {
-        return args;
-    }
-    let takes_value = |arg: &OsString| {
-        let arg = arg.to_string_lossy();
-        ROWS.iter().filter(|row| row.odd.is_some() && !row.is_switch()).any(|row| {
-            let is_long = arg.strip_prefix("--").is_some_and(|name| name.replace('-', "_") == row.name);
-            is_long || row.short.is_some_and(|short| *arg == format!("-{short}"))
-        })
-    };
-    let next = args.iter().skip(1).map(Some).chain([None]);
-    let pairs = args.iter().zip(next);
-    let whole = pairs.flat_map(|(arg, next)| {
-        let is_missing = takes_value(arg) && next.is_none_or(is_flag);
-        [Some(arg.clone()), is_missing.then(OsString::new)]
-    });
-    whole.flatten().collect()
+/// The command line with an empty text for each value that is missing, if peerjs-server has the flag: it starts with that. The help
+/// does not say so.
+fn with_empty_values(line: ClapCommand) -> ClapCommand {
+    let rows = ROWS.iter().filter(|row| row.odd.is_some() && !row.is_switch());
+    rows.fold(line, |line, row| {
+        line.mut_arg(row.name, |arg| arg.num_args(0..=row.most).default_missing_value(""))
+    })
+}
+
+fn is_help(arg: &OsString) -> bool {
+    arg == "-h" || arg == "--help"
 }
 
 /// A warning for each variable that looks like one of this program and is unknown.

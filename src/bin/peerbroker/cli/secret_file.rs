@@ -1,22 +1,15 @@
 //! Files with secrets, and the configuration file. They may be pipes: with `<(…)`, a shell keeps a secret out of the file system.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use parking_lot::Mutex;
 use peerbroker::files::{self, FileError};
 
 use super::failure::{Failure, failed};
 
-/// The texts of pipes. A pipe can be read once only, and a reload needs its text again.
-static PIPES: LazyLock<Mutex<Pipes>> = LazyLock::new(Mutex::default);
-
-#[derive(Default)]
-struct Pipes {
-    texts: HashMap<PathBuf, String>,
-    are_refused: bool,
-}
+/// The texts of pipes, and true if further ones are refused. A pipe can be read once only, and a reload needs its text again.
+static PIPES: Mutex<(BTreeMap<PathBuf, String>, bool)> = Mutex::new((BTreeMap::new(), false));
 
 /// Longest file with a token, a secret or a public key: as long as the body of an API request.
 const MAX_BYTES: u64 = 64 << 10;
@@ -32,19 +25,19 @@ pub(super) fn read(path: &Path, max: u64) -> Result<String, FileError> {
     if path.is_file() {
         return files::read_text(path, max);
     }
-    let mut pipes = PIPES.lock();
-    if let Some(text) = pipes.texts.get(path) {
+    let (texts, are_refused) = &mut *PIPES.lock();
+    if let Some(text) = texts.get(path) {
         return Ok(text.clone());
     }
-    if pipes.are_refused && path.exists() {
+    if *are_refused && path.exists() {
         return Err(FileError::NotRegular);
     }
     let text = files::read_text(path, max)?;
-    pipes.texts.insert(path.to_owned(), text.clone());
+    texts.insert(path.to_owned(), text.clone());
     Ok(text)
 }
 
 /// From now on, unread pipes are errors: a running server must not wait for their writers.
 pub fn refuse_new_pipes() {
-    PIPES.lock().are_refused = true;
+    PIPES.lock().1 = true;
 }

@@ -67,7 +67,7 @@ impl ConfigFile {
         for (name, value) in settings {
             let span = name.span();
             if name.get_ref() == API_KEY {
-                let mut keys = keys::Reader::new(path, text);
+                let mut keys = keys::Reader { path, text, first: 0, warnings: Vec::new() };
                 file.keys = keys.read(value).map_err(|(span, why)| at(span, &why))?;
                 file.warnings = keys.warnings;
                 continue;

@@ -82,17 +82,15 @@ impl Given {
     pub(super) fn draft<D: 'static>(&self, rows: &[RowOf<D>], mut draft: D) -> Result<D, Error> {
         for row in rows {
             let Some((_, texts)) = self.0.get(row.name) else { continue };
-            let (named, mut others) = (self.named(row), rows.iter());
-            if let Some(other) =
-                others.find(|other| row.excludes.contains(&other.name) && self.has(other.name))
-            {
-                let other = self.named(other);
-                return Err(wrong(format!("the argument '{named}' cannot be used with '{other}'")));
-            }
-            if let Some(other) =
-                rows.iter().find(|other| row.with == Some(other.name) && !self.has(other.name))
-            {
-                return Err(wrong(format!("'{named}' needs '{}'", other.flag())));
+            let named = self.named(row);
+            for other in rows {
+                if row.excludes.contains(&other.name) && self.has(other.name) {
+                    let other = self.named(other);
+                    return Err(wrong(format!("the argument '{named}' cannot be used with '{other}'")));
+                }
+                if row.with == Some(other.name) && !self.has(other.name) {
+                    return Err(wrong(format!("'{named}' needs '{}'", other.flag())));
+                }
             }
             let invalid = |Invalid { text, why }| {
                 let value = if row.is_secret { String::new() } else { format!("'{text}' ") };

@@ -26,28 +26,23 @@ type Entry = (Range<usize>, String, Range<usize>);
 
 /// Reads the keys of a file.
 pub(super) struct Reader<'a> {
-    path: &'a Path,
-    text: &'a str,
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
     /// The line of the first table.
-    first: usize,
+    pub(super) first: usize,
     pub(super) warnings: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
-        Reader { path, text, first: 0, warnings: Vec::new() }
-    }
-
+impl Reader<'_> {
     pub(super) fn read(&mut self, value: Spanned<DeValue<'_>>) -> Result<Vec<Key>, Misplaced> {
+        let no_table = |span| (span, format!("keys are tables that begin with [[{API_KEY}]]"));
         let span = value.span();
         let DeValue::Array(tables) = value.into_inner() else { return Err(no_table(span)) };
+        self.first = tables.iter().next().map_or(0, |table| line_of(self.text, table.span().start));
         let mut keys: Vec<Key> = Vec::new();
         for table in tables {
             let span = table.span();
             let DeValue::Table(table) = table.into_inner() else { return Err(no_table(span)) };
-            if self.first == 0 {
-                self.first = line_of(self.text, span.start);
-            }
             let key = self.key(span.clone(), table)?;
             if keys.iter().any(|other| other.key == key.key) {
                 return Err((span, format!("there are two [[{API_KEY}]] tables for the key {:?}", key.key)));
@@ -69,7 +64,7 @@ impl<'a> Reader<'a> {
         let inner = table.iter().filter_map(|(name, value)| {
             Some((name.get_ref().to_string(), entries_of(value.get_ref().as_table()?)))
         });
-        let inner: Vec<_> = inner.collect();
+        let inner = Vec::from_iter(inner);
         self.check_names(&key, &entries)?;
         let rest = Spanned::new(span.clone(), DeValue::Table(table));
         let change = Change::deserialize(rest.into_deserializer()).map_err(|error| {
@@ -168,8 +163,4 @@ fn check_inner(settings: &Settings, inner: &[(String, Vec<Entry>)]) -> Result<()
         }
     }
     Ok(())
-}
-
-fn no_table(span: Range<usize>) -> Misplaced {
-    (span, format!("keys are tables that begin with [[{API_KEY}]]"))
 }

@@ -2,7 +2,6 @@
 //! them; every flag may also be spelt with hyphens, set in the environment and in a file: [`table`] has them all.
 
 mod config_file;
-mod doctor;
 mod draft;
 mod effective;
 mod failure;
@@ -60,6 +59,15 @@ const BACKUP: &str = "\
 The backup is a data directory itself. To restore it, stop the server, put the backup in the place of its data
 directory, and start the server. Keys in Redis: `peerbroker keys export`.";
 
+/// The text below `peerbroker doctor --help`.
+const DOCTOR: &str = "\
+The exit code is 0 if nothing is wrong, though there may be warnings; 1 if a check failed; 2 for wrong arguments.
+
+  peerbroker doctor https://broker.example.com
+  peerbroker doctor localhost:9000 --key my-game --origin https://game.example.org
+  peerbroker doctor broker.example.com --idle 90
+  peerbroker doctor --quick      as the health check of a container";
+
 /// Commands that run instead of the server.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -79,7 +87,7 @@ pub enum Command {
     Config(ConfigCommand),
 
     /// Examine a broker from outside, and report errors with advice
-    #[command(after_help = doctor::HELP)]
+    #[command(after_help = DOCTOR)]
     Doctor(Box<peerbroker_doctor::Args>),
 
     /// Copy the data directory while a server uses it

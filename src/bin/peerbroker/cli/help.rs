@@ -7,10 +7,11 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command as ClapCommand, Subcommand as _};
 use clap_complete::Shell;
 
+use super::Command;
 use super::draft::Draft;
 use super::row::{ALL_NODES, Row, plain};
 use super::table::{BASICS, ROWS};
-use super::{Command, doctor};
+use super::values::{SECONDS, key, number};
 use crate::process::LACKS;
 
 /// The text below `-h`.
@@ -82,13 +83,22 @@ fn with_args(text: Text) -> ClapCommand {
     };
     Command::augment_subcommands(base)
         .mut_subcommand("config", |command| command.args(of_config))
-        .mut_subcommand("doctor", doctor::with_values)
+        .mut_subcommand("doctor", with_values)
         .mut_subcommands(of_others)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Signalling server for PeerJS and WebRTC. Drop-in replacement for peerjs-server")
         .allow_negative_numbers(true)
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
+}
+
+/// The doctor's command, whose values are read as those of other commands.
+fn with_values(command: ClapCommand) -> ClapCommand {
+    command
+        .mut_arg("key", |arg| arg.value_parser(|text: &str| key(text).map(|key| key.to_string())))
+        .mut_arg("idle", |arg| {
+            arg.value_parser(|text: &str| (number::<u64>(&SECONDS, 1..=3600).parse)(text.as_ref()))
+        })
 }
 
 fn arg(row: &'static Row, text: Text) -> Arg {

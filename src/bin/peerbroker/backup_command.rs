@@ -85,17 +85,16 @@ fn copy_tree(from: &Path, to: &Path, depth: u32) -> Result<(), Failure> {
     for entry in entries {
         let entry = entry.map_err(cannot("copy", from))?;
         let (path, copy) = (entry.path(), to.join(entry.file_name()));
-        match fs::metadata(&path) {
-            Ok(kind) if kind.is_dir() && depth > 0 => copy_tree(&path, &copy, depth - 1)?,
-            Ok(kind) if kind.is_file() => match copy_file(&path, &copy) {
-                // The server has renamed it since.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                ended => ended.map_err(cannot("copy", &path))?,
-            },
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(cannot("copy", &path)(error));
-            }
-            _ => {}
+        let copied = match fs::metadata(&path) {
+            Ok(kind) if kind.is_dir() && depth > 0 => Ok(copy_tree(&path, &copy, depth - 1)?),
+            Ok(kind) if kind.is_file() => copy_file(&path, &copy),
+            found => found.map(drop),
+        };
+        // The server may have renamed it since.
+        if let Err(error) = copied
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(cannot("copy", &path)(error));
         }
     }
     sync(to)

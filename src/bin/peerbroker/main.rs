@@ -49,9 +49,9 @@ fn main() -> ExitCode {
     let (style, given) = (Style { format, quiet: cli.draft.quiet }, cli.given.clone());
     let ended = match &cli.command {
         None => serve(cli, style),
-        Some(Command::Config(_)) => cli.settings().and_then(|settings| {
-            print(cli.effective().as_file(&settings.config.keys) + &calls_comment(settings.calls))
-        }),
+        Some(Command::Config(_)) => cli
+            .settings()
+            .and_then(|settings| print(cli.as_file(&settings.config.keys) + &calls_comment(settings.calls))),
         Some(Command::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli)

@@ -20,12 +20,9 @@ pub(super) struct Setting {
     source: Option<Source>,
 }
 
-/// All settings, in the order of `--help`.
-pub struct Effective(pub(super) Vec<Setting>);
-
 impl Cli {
-    /// All settings as text.
-    pub fn effective(&self) -> Effective {
+    /// All settings as text, in the order of `--help`.
+    pub(super) fn effective(&self) -> Vec<Setting> {
         let mut draft = self.draft.clone();
         let setting = |row: &'static Row| {
             let source = self.given.source(row.name).cloned();
@@ -33,25 +30,23 @@ impl Cli {
             let values = if is_unset { Vec::new() } else { (row.texts)(&mut draft) };
             Setting { row, values, source }
         };
-        Effective(settings_of_files().map(setting).collect())
-    }
-}
-
-impl Effective {
-    /// The settings that are different in `new`, before and after.
-    pub(super) fn differences<'a>(
-        &'a self,
-        new: &'a Self,
-    ) -> impl Iterator<Item = (&'a Setting, &'a Setting)> {
-        self.0.iter().zip(&new.0).filter(|(old, new)| old.values != new.values)
+        settings_of_files().map(setting).collect()
     }
 
-    /// The settings as a configuration file. The file gives the same settings, except for secrets.
+    /// The settings and some keys as a configuration file. The file gives the same settings, except for secrets.
     pub fn as_file(&self, keys: &[Key]) -> String {
-        let settings = self.0.iter().map(|setting| format!("{setting}\n"));
+        let settings = self.effective().into_iter().map(|setting| format!("{setting}\n"));
         let keys = keys.iter().map(|key| format!("\n[[api_key]]\n{}", table_of(key)));
         settings.chain(keys).collect()
     }
+}
+
+/// The settings that are different, before and after.
+pub(super) fn differences<'a>(
+    old: &'a [Setting],
+    new: &'a [Setting],
+) -> impl Iterator<Item = (&'a Setting, &'a Setting)> {
+    old.iter().zip(new).filter(|(old, new)| old.values != new.values)
 }
 
 impl Setting {

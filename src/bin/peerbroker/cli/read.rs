@@ -9,6 +9,7 @@ use clap::{Command as ClapCommand, Error, FromArgMatches as _};
 
 use super::config_file::{ConfigFile, key_differences};
 use super::draft::Draft;
+use super::effective::differences;
 use super::given::{Given, Variables};
 use super::help::{CHECK_CONFIG, command};
 use super::row::variable;
@@ -47,12 +48,11 @@ impl Cli {
         let given = new.given.with_fixed_of(&self.given);
         let in_force = Cli::server(given, new.file.clone()).map_err(in_one_line)?;
         let [before, now, after_restart] = [self, &in_force, &new].map(Cli::effective);
-        let differences = before.differences(&now);
-        let mut changed: Vec<String> = differences.map(|(old, new)| old.changed_to(new)).collect();
+        let mut changed: Vec<String> =
+            differences(&before, &now).map(|(old, new)| old.changed_to(new)).collect();
         let keys = |cli: &Cli| cli.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default();
         changed.extend(key_differences(&keys(self), &keys(&in_force)));
-        let pending = now
-            .differences(&after_restart)
+        let pending = differences(&now, &after_restart)
             .map(|(old, _)| format!("{} needs a restart; {} stays", old.row.name, old.in_words()))
             .collect();
         Ok(Reread { new, in_force, changed, pending })

@@ -257,13 +257,10 @@ impl Draft {
 
     /// The relay and the TURN server, if there is to be one. The public and private addresses of both are the same.
     fn calls(&self, acme: Option<&AcmeConfig>) -> Result<CallSettings, Failure> {
-        let (mut public, mut names) = (Vec::new(), Vec::new());
-        for host in &self.relay_public {
-            match host {
-                AcmeName::Ip(ip) => public.push(*ip),
-                AcmeName::Host(name) => names.push(name.clone()),
-            }
-        }
+        let address = |host: &AcmeName| if let AcmeName::Ip(ip) = host { Some(*ip) } else { None };
+        let public: Vec<IpAddr> = self.relay_public.iter().filter_map(address).collect();
+        let hosts = self.relay_public.iter().filter(|host| address(host).is_none());
+        let mut names: Vec<String> = hosts.map(ToString::to_string).collect();
         let has_any = !self.relay_at.is_empty() || !self.turn.is_empty();
         let too_many = "--relay_public takes one host name, or one address of each family";
         ensure(!is_twice(&public) && names.len() <= 1, too_many)?;

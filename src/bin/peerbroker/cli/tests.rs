@@ -70,7 +70,7 @@ fn values_may_have_units() {
     ] {
         let cli = parsed(&[&format!("--{flag}={text}")]);
         let effective = cli.effective();
-        let shown = effective.0.iter().find(|setting| setting.row.name == flag).unwrap();
+        let shown = effective.iter().find(|setting| setting.row.name == flag).unwrap();
         assert_eq!(shown.values, [plain], "{flag} {text}");
     }
     for (flag, text, accepted) in [

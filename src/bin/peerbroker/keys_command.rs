@@ -15,19 +15,16 @@ use audit::Audit;
 
 use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, TokenCommand, failed, wrong};
 use crate::console::{print, printable};
-use crate::process::SYSLOG;
 
-/// Runs a command and prints its result. The system's log gets a line for each change.
-pub fn run(command: &KeysCommand, cli: &Cli) -> Result<(), Failure> {
-    run_noting(command, cli, &Audit(Path::new(SYSLOG)))
-}
-
-fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(), Failure> {
+/// Runs a command and prints its result. The system's log, a socket, gets a line for each change.
+pub fn run(command: &KeysCommand, cli: &Cli, log: &Path) -> Result<(), Failure> {
+    let audit = &Audit(log);
     let text = match command {
         KeysCommand::Add { key, settings } => add(cli, key.clone(), settings, audit)?,
         KeysCommand::List { json } => {
             let keys = existing(cli)?.all()?;
-            if *json { shown::json(&keys)? } else { shown::list(&keys, terminal_width()) }
+            let columns = terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns.into());
+            if *json { shown::json(&keys)? } else { shown::list(&keys, columns) }
         }
         KeysCommand::Show { key: OneKey { key }, json } => {
             let found = existing(cli)?.get(key)?.ok_or_else(|| unknown(cli, key))?;
@@ -57,18 +54,12 @@ fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(),
         KeysCommand::Import { file, replace } => import(cli, file, *replace, audit)?,
         KeysCommand::Remove(OneKey { key }) => {
             existing(cli)?.remove(key).map_err(|error| explained(cli, error))?;
-            audit.removed(key);
+            audit.write(format_args!("removed the key {key:?}"));
             format!("Removed {}.\n", shown::name_of(key))
         }
         KeysCommand::Token(command) => token(cli, command, audit)?,
     };
     print(text)
-}
-
-/// The columns of the terminal that stdout is; `None` if it is none.
-fn terminal_width() -> Option<usize> {
-    let (Width(columns), _) = terminal_size_of(io::stdout())?;
-    Some(columns.into())
 }
 
 fn add(cli: &Cli, key: Option<ApiKey>, settings: &KeySettings, audit: &Audit<'_>) -> Result<String, Failure> {
@@ -168,22 +159,23 @@ fn open(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixDatagram;
-    use std::{env, fs, process};
+    use std::{fs, process};
 
-    use super::*;
+    use testkit::directory::Directory;
+
+    use super::run as run_command;
     use crate::cli::{Command, parsed};
 
     #[test]
     fn the_log_of_the_system_hears_who_changed_which_key() {
-        let dir = env::temp_dir().join(format!("peerbroker-audit-{}", process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let (socket, data) = (dir.join("log"), dir.join("data").display().to_string());
+        let dir = Directory::new();
+        let (socket, data) = (dir.at("log"), dir.arg("data"));
         let log = UnixDatagram::bind(&socket).unwrap();
         log.set_nonblocking(true).unwrap();
         let run = |args: &[&str]| {
             let cli = parsed(&[&["keys"], args, &["--data_dir", &data]].concat());
             let Some(Command::Keys(command)) = &cli.command else { panic!("a command for keys") };
-            run_noting(command, &cli, &Audit(&socket))
+            run_command(command, &cli, &socket)
         };
         let lines = || {
             let mut buffer = vec![0; 1 << 16];
@@ -193,7 +185,7 @@ mod tests {
             });
             lines.collect::<Vec<_>>()
         };
-        let export = dir.join("keys.json").display().to_string();
+        let export = dir.arg("keys.json");
         run(&["add", "--key", "k", "--auth_url", "https://a.test/?s=secret"]).unwrap();
         let added = lines().concat();
         let head = format!("<86>peerbroker[{}]: ", process::id());
@@ -218,6 +210,5 @@ mod tests {
         assert!(lines().is_empty(), "nothing was changed");
         fs::remove_file(&socket).unwrap();
         run(&["add", "--key", "k"]).unwrap();
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

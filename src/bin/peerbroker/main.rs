@@ -18,6 +18,7 @@ mod reload;
 mod stdio;
 mod stored_keys;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +33,6 @@ use predecessor::PendingResources;
 use process::{Hangups, Stops};
 use reload::Reloader;
 use stdio::Parent;
-use stored_keys::OpenKeys;
 
 /// Time for which a stalled reader of stdout or stderr can delay the end of the program.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             .and_then(|settings| print(cli.as_file(&settings.config.keys) + &calls_comment(settings.calls))),
         Some(Command::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
-            keys_command::run(command, &cli)
+            keys_command::run(command, &cli, Path::new(process::SYSLOG))
         }
         Some(Command::Doctor(args)) => match peerbroker_doctor::run(args, cli.draft.listen.port) {
             Ok(true) => Ok(()),
@@ -181,7 +181,7 @@ fn open_keys(
     settings: &Settings,
     pending: Option<&mut PendingResources>,
 ) -> Result<Option<Arc<dyn KeyStore>>, Failure> {
-    let Some(OpenKeys { store, place }) = settings.stored_keys.open(pending)? else { return Ok(None) };
+    let Some((store, place)) = settings.stored_keys.open(pending)? else { return Ok(None) };
     let Settings { config, .. } = settings;
     let has_own_keys = config.default_key || !config.keys.is_empty();
     if !has_own_keys && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {

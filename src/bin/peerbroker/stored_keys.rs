@@ -24,12 +24,8 @@ pub enum StoredKeys {
     Redis(RedisAddress),
 }
 
-/// Stored keys for a server.
-pub struct OpenKeys {
-    pub store: Arc<dyn KeyStore>,
-    /// The flag that names their place.
-    pub place: String,
-}
+/// A store of keys for a server, and the flag that names its place.
+type OpenKeys = (Arc<dyn KeyStore>, String);
 
 impl StoredKeys {
     /// Those of a server with these settings.
@@ -70,7 +66,7 @@ impl StoredKeys {
             StoredKeys::InMemory => None,
             StoredKeys::Redis(redis) => {
                 let store = Arc::new(RedisKeys::open(redis.clone())?);
-                Some(OpenKeys { store, place: "--redis …".to_owned() })
+                Some((store, "--redis …".to_owned()))
             }
             StoredKeys::Directory(dir) => {
                 let (store, dir) = (Arc::new(SqliteKeys::open(dir)?), dir.display());
@@ -84,7 +80,7 @@ impl StoredKeys {
                         None => log::warn!("{warning}"),
                     }
                 }
-                Some(OpenKeys { store, place: format!("--data_dir {dir}") })
+                Some((store, format!("--data_dir {dir}")))
             }
         })
     }

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process;
 
 use peerbroker::keys::Key;
-use peerbroker::wire::ApiKey;
 
 use crate::process::{user, write_syslog};
 
@@ -24,11 +23,7 @@ impl Audit<'_> {
         self.write(format_args!("{done} the key {:?}: {}", key.key, key.described()));
     }
 
-    pub(super) fn removed(&self, key: &ApiKey) {
-        self.write(format_args!("removed the key {key:?}"));
-    }
-
-    fn write(&self, what: impl Display) {
+    pub(super) fn write(&self, what: impl Display) {
         let line = format!("<{PRIORITY}>peerbroker[{}]: {} {what}", process::id(), who());
         let _ = write_syslog(self.0, line.as_bytes());
     }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use peerbroker::files;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 
-use crate::cli::{ACME_DIR, Failure, failed, wrong};
+use crate::cli::{ACME_DIR, Failure, cannot, failed, wrong};
+use crate::stored_keys::number;
 
 /// Makes the backup beside its final place, so that a partial backup never has the final name.
 ///
@@ -50,13 +51,7 @@ pub fn check(backup: &Path) -> Result<String, Failure> {
     let found = fs::metadata(backup.join(FILE_NAME)).map_err(cannot("read", &backup.join(FILE_NAME)));
     let keys = found.and_then(|_| Ok(SqliteKeys::check(backup)?))?;
     let keys = keys.ok_or_else(|| failed(format!("{dir} is no backup: its {FILE_NAME} is empty")))?;
-    let keys = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
-    Ok(format!("{dir} is a backup with {keys}, which can all be read.\n"))
-}
-
-/// The error of a file that cannot be copied or written.
-fn cannot(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
-    move |error| failed(format!("cannot {what} {}: {error}", path.display()))
+    Ok(format!("{dir} is a backup with {}, which can all be read.\n", number(keys)))
 }
 
 /// Beside `to`, because a directory can only be renamed within its file system.

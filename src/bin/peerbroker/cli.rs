@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 pub use draft::Draft;
-pub use failure::{Failure, failed, wrong};
+pub use failure::{Failure, cannot, failed, wrong};
 pub use given::Given;
 pub use help::{completions, manual};
 pub use keys::{KeySettings, KeysCommand, OneKey, TokenCommand};

@@ -8,7 +8,7 @@ use peerbroker::files;
 use rand::distr::{Alphanumeric, SampleString as _};
 use toml::Value;
 
-use crate::cli::{Failure, failed};
+use crate::cli::{Failure, cannot, failed};
 
 /// The settings that most people need, as comments.
 const EXAMPLE: &str = include_str!("../../../deploy/peerbroker.toml");
@@ -34,8 +34,8 @@ pub fn run(dir: &Path) -> Result<String, Failure> {
     let settings = EXAMPLE
         .replace(DATA_DIR, &format!("data_dir = {}", text_of(&data)?))
         .replace(OPS_PORT, &format!("ops_port = 9001\nadmin_token_file = {}", text_of(&token)?));
-    DirBuilder::new().recursive(true).create(dir).map_err(|error| cannot(dir, &error))?;
-    files::private_dir().create(&data).map_err(|error| cannot(&data, &error))?;
+    DirBuilder::new().recursive(true).create(dir).map_err(cannot("create", dir))?;
+    files::private_dir().create(&data).map_err(cannot("create", &data))?;
     let secret = Alphanumeric.sample_string(&mut rand::rng(), TOKEN_CHARS) + "\n";
     write(&token, &files::new_private(), &secret)?;
     write(&config, OpenOptions::new().write(true).create_new(true), &settings)?;
@@ -52,7 +52,7 @@ pub fn run(dir: &Path) -> Result<String, Failure> {
 
 /// An absolute path as TOML has it.
 fn text_of(path: &Path) -> Result<Value, Failure> {
-    let whole = absolute(path).map_err(|error| cannot(path, &error))?;
+    let whole = absolute(path).map_err(cannot("create", path))?;
     let text =
         whole.to_str().ok_or_else(|| failed(format!("the name of {} is not UTF-8", whole.display())))?;
     Ok(text.into())
@@ -62,7 +62,7 @@ fn write(path: &Path, options: &OpenOptions, text: &str) -> Result<(), Failure> 
     let file = options.open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(path),
-        _ => cannot(path, &error),
+        _ => cannot("create", path)(error),
     })
 }
 
@@ -71,8 +71,4 @@ fn exists(path: &Path) -> Failure {
         "{} exists already, and is not overwritten: give another directory, as in 'peerbroker init broker'",
         path.display()
     ))
-}
-
-fn cannot(path: &Path, error: &io::Error) -> Failure {
-    failed(format!("cannot create {}: {error}", path.display()))
 }

@@ -15,6 +15,7 @@ use audit::Audit;
 
 use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, TokenCommand, failed, wrong};
 use crate::console::{print, printable};
+use crate::stored_keys::number;
 
 /// Runs a command and prints its result. The system's log, a socket, gets a line for each change.
 pub fn run(command: &KeysCommand, cli: &Cli, log: &Path) -> Result<(), Failure> {
@@ -119,7 +120,7 @@ fn export(cli: &Cli, file: &Path) -> Result<(), Failure> {
 fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<String, Failure> {
     // First: an invalid file must not create the directory.
     let keys = exported::read(file)?;
-    let number = shown::number(keys.len());
+    let number = number(keys.len());
     open(cli)?.import(keys.clone(), replace).map_err(|error| match error {
         KeyError::Exists(key) => failed(format!(
             "the key {key} exists already, so nothing was imported; --replace overwrites keys that exist"

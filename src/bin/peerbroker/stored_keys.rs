@@ -53,8 +53,7 @@ impl StoredKeys {
         let StoredKeys::Directory(dir) = self else { return Ok(None) };
         let found = match SqliteKeys::check(dir)? {
             None => "has no keys yet, and the server makes the database".to_owned(),
-            Some(1) => "has 1 key".to_owned(),
-            Some(keys) => format!("has {keys} keys"),
+            Some(keys) => format!("has {}", number(keys)),
         };
         Ok(Some(format!("--data_dir {} {found}.", dir.display())))
     }
@@ -114,6 +113,11 @@ impl StoredKeys {
             StoredKeys::Redis(redis) => Ok(Box::new(RedisKeys::open(redis).map_err(wrong)?)),
         }
     }
+}
+
+/// As in "1 key" and "2 keys".
+pub fn number(keys: usize) -> String {
+    format!("{keys} {}", if keys == 1 { "key" } else { "keys" })
 }
 
 /// The advice if the directory belongs to another user than that of this command.

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::io;
+use std::path::Path;
 
 /// The reason why a command failed. It names flags; [`reworded`](super::Given::reworded) names their sources instead.
 #[derive(Debug)]
@@ -19,6 +21,11 @@ pub fn wrong(text: impl Display) -> Failure {
 /// A file that cannot be used, or whatever else stops a command.
 pub fn failed(text: impl Display) -> Failure {
     Failure { text: text.to_string(), exit_code: 1 }
+}
+
+/// A file that cannot be written, copied or read, for `map_err`.
+pub fn cannot(what: &str, path: &Path) -> impl Fn(io::Error) -> Failure {
+    move |error| failed(format!("cannot {what} {}: {error}", path.display()))
 }
 
 /// A wrong combination, unless all is fine.

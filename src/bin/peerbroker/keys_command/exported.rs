@@ -12,8 +12,8 @@ use peerbroker::files;
 use peerbroker::keys::{Auth, JwtKey, Key, check_name};
 use peerbroker::{check_auth, check_webhook};
 
-use super::shown;
-use crate::cli::{Failure, failed};
+use crate::cli::{Failure, cannot, failed};
+use crate::stored_keys::number;
 
 /// The name of a file that means stdout or stdin.
 pub(super) const STDIO: &str = "-";
@@ -38,7 +38,7 @@ pub(super) fn json(keys: &[Key]) -> serde_json::Result<String> {
 
 /// Writes a new file. A partly written file is removed.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let cannot = |error| failed(format!("cannot write {}: {error}", path.display()));
+    let cannot = cannot("write", path);
     let file = files::new_private().open(path);
     let mut file = file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
@@ -62,7 +62,7 @@ pub(super) fn summary(keys: &[Key]) -> String {
         0 => "none of them has a secret".to_owned(),
         secrets => format!("with the secret of {secrets}: whoever can read it can sign tokens or events"),
     };
-    format!("Exported {}, {secrets}.", shown::number(keys.len()))
+    format!("Exported {}, {secrets}.", number(keys.len()))
 }
 
 /// Reads and checks all keys. They have to be valid for `peerbroker keys add`.

@@ -32,11 +32,6 @@ pub(super) fn json_of_one(key: &Key) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&key.public_json()?)? + "\n")
 }
 
-/// As in "1 key" and "2 keys".
-pub(super) fn number(keys: usize) -> String {
-    format!("{keys} {}", if keys == 1 { "key" } else { "keys" })
-}
-
 /// The headings of the table.
 const HEADINGS: [&str; 7] = ["KEY", "NAME", "STATE", "AUTH", "ORIGINS", "CREATED", "LAST USED"];
 

@@ -84,7 +84,7 @@ struct Pipe {
 
 #[derive(Default)]
 struct Waiting {
-    /// After lost ones, all clients of the moment at which they are printed follow.
+    /// A loss is printed with a list of all clients at that moment.
     lines: VecDeque<Result<String, Lost>>,
     /// Of these lines, and of those that are being printed.
     bytes: usize,

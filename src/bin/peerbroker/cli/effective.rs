@@ -41,7 +41,7 @@ impl Cli {
     }
 }
 
-/// The settings that are different, before and after.
+/// The settings whose values are different, before and after.
 pub(super) fn differences<'a>(
     old: &'a [Setting],
     new: &'a [Setting],

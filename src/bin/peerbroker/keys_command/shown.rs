@@ -49,7 +49,7 @@ pub(super) fn list(keys: &[Key], terminal: Option<usize>) -> String {
     keys.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
-/// A table. All but the last column are padded.
+/// A table, whose cells have the width of their column.
 fn columns<const N: usize>(lines: impl Iterator<Item = [String; N]>) -> String {
     let lines = Vec::from_iter(lines);
     let widths = lines.iter().fold([0; N], |mut widths, line| {

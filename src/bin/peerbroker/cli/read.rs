@@ -129,50 +129,41 @@ const VERBOSE: &[&str] = &["--verbose", "--debug", "-v", "-vv", "-d"];
 
 /// The error, reworded if clap took a text without a flag for a command, or does not know a flag of many programs.
 fn explained(error: Error, command: &ClapCommand) -> Error {
-    let conflict = |message| command.clone().error(ErrorKind::ArgumentConflict, message);
-    if let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
-        && error.kind() == ErrorKind::UnknownArgument
-    {
-        return match &**flag {
-            flag if VERBOSE.contains(&flag) => {
-                conflict(format!("unexpected argument '{flag}': '--log debug' makes the log longer"))
-            }
-            file if is_toml(file) => conflict(file_without_flag(file)),
-            _ => error,
-        };
-    }
-    let Some(ContextValue::String(text)) = error.get(ContextKind::InvalidSubcommand) else { return error };
-    let instead = match error.get(ContextKind::PriorArg) {
-        Some(ContextValue::String(flag)) => Some(flag.clone()),
-        Some(ContextValue::Strings(flags)) => Some(flags.join(" ")),
+    let about = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(" ")),
         _ => None,
     };
-    conflict(match instead {
-        _ if SERVE.contains(&&**text) => format!(
-            "unexpected argument '{text}': the server starts without a command, as in 'peerbroker --port 9000', so leave \
-             '{text}' out"
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    let flag = about(ContextKind::InvalidArg).filter(|_| is_unknown);
+    let (word, flags) = (about(ContextKind::InvalidSubcommand), about(ContextKind::PriorArg));
+    let text = flag.as_ref().or(word.as_ref()).map_or("", |text| text);
+    let advice = match flags {
+        _ if is_unknown && VERBOSE.contains(&text) => "'--log debug' makes the log longer".to_owned(),
+        _ if Path::new(text).extension().is_some_and(|extension| extension == "toml") => {
+            format!("a configuration file follows its flag, as in '--config {text}'")
+        }
+        _ if word.is_none() => return error,
+        _ if SERVE.contains(&text) => format!(
+            "the server starts without a command, as in 'peerbroker --port 9000', so leave '{text}' out"
         ),
-        _ if is_toml(text) => file_without_flag(text),
         Some(flags) if command.find_subcommand(text).is_some() => {
-            format!("the command '{text}' must come first, as in 'peerbroker {text} … {flags}'")
+            let message =
+                format!("the command '{text}' must come first, as in 'peerbroker {text} … {flags}'");
+            return conflict(command, message);
         }
-        _ if text.parse::<u16>().is_ok() => {
-            format!("unexpected argument '{text}': a port follows its flag, as in '--port {text}'")
+        _ if text.parse::<u16>().is_ok() => format!("a port follows its flag, as in '--port {text}'"),
+        Some(_) => {
+            "every value follows its flag; quote a value with spaces, and leave out what belongs to no flag"
+                .to_owned()
         }
-        Some(_) => format!(
-            "unexpected argument '{text}': every value follows its flag; quote a value with spaces, and leave out \
-             what belongs to no flag"
-        ),
         None => return error,
-    })
+    };
+    conflict(command, format!("unexpected argument '{text}': {advice}"))
 }
 
-fn is_toml(text: &str) -> bool {
-    Path::new(text).extension().is_some_and(|extension| extension == "toml")
-}
-
-fn file_without_flag(file: &str) -> String {
-    format!("unexpected argument '{file}': a configuration file follows its flag, as in '--config {file}'")
+fn conflict(command: &ClapCommand, message: String) -> Error {
+    command.clone().error(ErrorKind::ArgumentConflict, message)
 }
 
 /// The error of a long flag with one hyphen: clap would take `-port` for `-p ort`, and `-host` for `-h`.
@@ -183,7 +174,7 @@ fn long_with_one_hyphen(args: &[OsString], command: &ClapCommand) -> Option<Erro
         ROWS.iter().any(|row| row.names().any(|known| known == name)).then_some(flag)
     })?;
     let message = format!("unexpected argument '-{flag}': a long flag has two hyphens, as in '--{flag}'");
-    Some(command.clone().error(ErrorKind::ArgumentConflict, message))
+    Some(conflict(command, message))
 }
 
 /// The arguments with `help` and `version` as first words read as the flags.

@@ -7,16 +7,12 @@ import { within } from '../within.mjs';
 
 /** In its namespace a machine has every port to itself. */
 const PAGES = 8000;
-const ECHO = ['7001', '7002'];
 
 /** Where the pages of `startPagesOn` are for a host. */
 export const originOn = (network, host) => `http://${network.addressFor(host)}:${PAGES}`;
 
 /** Serves the pages of `startPages` on the server of a network. */
 export const startPagesOn = (network) => start(network.server, 'serve.mjs', network.listen, PAGES);
-
-/** Starts to answer `ask`. */
-export const startEcho = (machine) => start(machine, 'echo.mjs', machine.at, ...ECHO);
 
 /** Runs a script of this folder until its machine goes, or we do. */
 async function start(machine, script, ...words) {
@@ -28,35 +24,6 @@ async function start(machine, script, ...words) {
   died.catch(() => {});
   await within(`${script} to start`, Promise.race([once(child, 'message'), died]));
 }
-
-/**
- * Asks the echo at each address over UDP, all from one socket, until the last one has answered three times. Returns for each
- * address the ports from which it was asked, one for each port of the echo.
- */
-export const ask = (machine, ...addresses) => run(machine, async ({ addresses, ports }) => {
-  const socket = require('node:dgram').createSocket('udp4');
-  const answers = addresses.map(() => new Map());
-  // The first datagrams may be lost while the addresses of a cable are resolved. Having no way is no failure.
-  const send = () => addresses.forEach((to) => ports.forEach((port) => socket.send('?', port, to, () => {})));
-  const again = setInterval(send, 100);
-  await new Promise((done) => {
-    let rounds = 0;
-    socket.on('message', (text, { address, port }) => {
-      const at = addresses.indexOf(address);
-      answers[at].set(port, Number(text));
-      const isLast = at === addresses.length - 1 && port === ports.at(-1);
-      if (isLast && (rounds += 1) === 3) done();
-    });
-  });
-  clearInterval(again);
-  socket.close();
-  return answers.map((byPort) => [...byPort.values()]);
-}, { addresses, ports: ECHO.map(Number) });
-
-/** Connects to the echo at an address over TCP. */
-export const reachByTcp = (machine, address) => run(machine, ({ address, port }) => new Promise((done) => {
-  require('node:net').connect(port, address).on('connect', () => done(true));
-}), { address, port: Number(ECHO[0]) });
 
 /** Ready when something listens at a port of a machine. */
 export const listensOn = (machine, address, port) => run(machine, ({ address, port }) => new Promise((done) => {

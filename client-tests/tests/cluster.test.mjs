@@ -18,17 +18,6 @@ onStage('eight pages spread over all nodes connect with each other', async (stag
   }
 });
 
-everyClient('connects with a page on another node', {}, async (stage) => {
-  const { nodes } = await stage.cluster();
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await alice.open(nodes[0], 'alice');
-  await bob.open(nodes[2], 'bob');
-
-  const line = await alice.connect('bob');
-
-  assert.equal(await line.echo('hello'), 'hello');
-});
-
 onStage('a page on one node calls a page on another while a third node is killed', async (stage) => {
   const cluster = await stage.cluster();
   const [alice, bob, dora] = [await stage.client(RELEASE), await stage.client(RELEASE), await stage.client(RELEASE)];

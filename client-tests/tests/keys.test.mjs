@@ -31,18 +31,6 @@ everyClient('a page of the origin that a key names opens, and one of another nev
   for (const foreign of [named, nameless]) assert.equal(await foreign.count('open'), 0);
 });
 
-onStage('a page of another origin is told so over HTTP, and one of its own gets an id', async (stage) => {
-  const { server, ours, theirs } = await withOrigin(stage);
-  const [own, foreign] = [await stage.client('1.5.5', ours), await stage.client('1.5.5', theirs)];
-  const url = `http://127.0.0.1:${server.port}/app/id`;
-
-  assert.equal((await foreign.run(get, url)).status, 403);
-  const { status, text } = await own.run(get, url);
-
-  assert.equal(status, 200);
-  assert.match(text, UUID);
-});
-
 // Browsers send no `Origin` on same-origin requests.
 onStage('a page that the server itself serves gets an id, if the key names its origin', async (stage) => {
   const ours = await stage.site();
@@ -58,37 +46,6 @@ onStage('a page that the server itself serves gets an id, if the key names its o
 
   assert.equal(status, 200, text);
   assert.match(text, UUID);
-});
-
-onStage('rooms are for pages of the origin that the key names', async (stage) => {
-  const { server, ours, theirs } = await withOrigin(stage);
-  const url = `${server.socketUrl}?key=app`;
-  const [host, player] = [await stage.page('rooms', ours), await stage.page('rooms', ours)];
-  const [rival, intruder] = [await stage.page('rooms', theirs), await stage.page('rooms', theirs)];
-  const room = await host.ask('host', url);
-
-  await rival.ask('ask', url);
-  await intruder.ask('join', { url, room, username: 'MALLORY' });
-
-  for (const foreign of [rival, intruder]) {
-    assert.deepEqual(await foreign.next('refused', 'room'), { name: 'refused', detail: FOREIGN });
-    await foreign.must('socket closed');
-  }
-  await player.ask('join', { url, room, username: 'ANNA' });
-  assert.equal(await host.must('connected'), 'ANNA');
-  await player.must('connected');
-  await host.ask('say', { to: 'ANNA', text: 'hello' });
-  assert.equal(await player.must('heard'), 'host: hello');
-});
-
-everyClient('with a token for its id it opens and talks', { firefox: isThorough }, async (stage) => {
-  const { server, tokenFor } = await withTokens(stage);
-  const [alice, bob] = [await stage.client(), await stage.client()];
-
-  assert.equal(await bob.open(server, 'bob', { token: await tokenFor('bob') }), 'bob');
-  assert.equal(await alice.open(server, 'alice', { token: await tokenFor('alice') }), 'alice');
-
-  await talk(alice, bob, 'bob');
 });
 
 everyClient('without a good token it gets no id, and who has it is undisturbed', { firefox: isThorough }, async (stage) => {
@@ -136,19 +93,6 @@ everyClient('with another token for its id it takes that over, while its old con
   assert.equal(server.output.filter((line) => line === 'Client connected: alice').length, 2);
 });
 
-everyClient('with another token for its id it takes that over from an older page', {}, async (stage) => {
-  const { server, tokenFor } = await withTokens(stage, ['--probe_timeout', '60000']);
-  const [older, newer, bob] = [await stage.client(), await stage.client(), await stage.client()];
-  await older.open(server, 'alice', { token: await tokenFor('alice') });
-
-  assert.equal(await newer.open(server, 'alice', { token: await tokenFor('alice', 7_200) }), 'alice');
-
-  await older.next('disconnected');
-  await bob.open(server, 'bob', { token: await tokenFor('bob') });
-  await talk(bob, newer, 'alice');
-  assert.equal(await older.count('connection'), 0);
-});
-
 everyClient('opens and talks over HTTP alone with a token for its id', streams, async (stage) => {
   const { server, tokenFor } = await withTokens(stage);
   const proxy = await stage.httpOnlyProxy(server);
@@ -161,41 +105,6 @@ everyClient('opens and talks over HTTP alone with a token for its id', streams, 
   await talk(bob, alice, 'alice');
 
   for (const client of [alice, bob]) assert.equal(await client.count('socket open'), 0);
-});
-
-everyClient('opens on both of its transports with a token for its id', streams, async (stage) => {
-  const { server, tokenFor } = await withTokens(stage);
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  for (const client of [alice, bob]) await watchTransports(client);
-  await bob.open(server, 'bob', { token: await tokenFor('bob') });
-  await alice.open(server, 'alice', { token: await tokenFor('alice') });
-  for (const client of [alice, bob]) {
-    await client.must('socket open');
-    assert.equal(await client.must('stream'), '0');
-  }
-
-  await talk(alice, bob, 'bob');
-
-  for (const client of [alice, bob]) assert.equal(await client.count('open'), 1);
-});
-
-onStage('a stream and a message need a token for the id', async (stage) => {
-  const { server, tokenFor } = await withTokens(stage);
-  const version = '0.3.24';
-  const [alice, bob, mallory] = [await stage.client(version), await stage.client(version), await stage.client(version)];
-  await alice.open(server, 'alice', { token: await tokenFor('alice') });
-  await bob.open(server, 'bob', { token: await tokenFor('bob') });
-  const below = `http://127.0.0.1:${server.port}/peerjs/alice`;
-
-  for (const [token, text] of [[await tokenFor('alice', -3_600), EXPIRED], [await tokenFor('mallory'), NOT_VALID]]) {
-    const stream = await mallory.run(post, { url: `${below}/${token}/id?i=0` });
-    assert.deepEqual(stream, { status: 401, text });
-    const message = { type: 'LEAVE', dst: 'bob' };
-    assert.equal((await mallory.run(post, { url: `${below}/${token}/leave`, message })).status, 401);
-  }
-
-  await talk(bob, alice, 'alice');
-  assert.equal(bob.received('LEAVE').length, 0);
 });
 
 everyClient('two apps with a key each have the same ids, and each reaches its own', inFirefoxToo, async (stage) => {
@@ -246,25 +155,6 @@ everyClient('a key comes, goes and comes back while the server runs', inFirefoxT
   assert.equal(await stranger.count('disconnected'), 0);
 });
 
-onStage('a host loses its socket when its key is disabled, not its players', async (stage) => {
-  const keys = stage.keys();
-  await keys.add('app');
-  const server = await stage.server(keys.flags);
-  const url = `${server.socketUrl}?key=app`;
-  const [host, player, late] = [await stage.page('rooms'), await stage.page('rooms'), await stage.page('rooms')];
-  const room = await host.ask('host', url);
-  await player.ask('join', { url, room, username: 'ANNA' });
-  await Promise.all([host.must('connected'), player.must('connected')]);
-
-  await keys.disable('app');
-  await Promise.all([host.next('socket closed'), player.next('socket closed')]);
-
-  await late.ask('join', { url, room, username: 'BEN' });
-  assert.deepEqual(await late.next('refused'), { name: 'refused', detail: 'Invalid key provided' });
-  await host.ask('say', { to: 'ANNA', text: 'still here' });
-  assert.equal(await player.must('heard'), 'host: still here');
-});
-
 /** A server with a key for the pages of one of two sites. */
 async function withOrigin(stage) {
   const [ours, theirs] = [await stage.site(), await stage.site()];
@@ -308,11 +198,5 @@ async function talk(from, to, id) {
 
 const get = async (url) => {
   const answer = await fetch(url);
-  return { status: answer.status, text: await answer.text() };
-};
-
-const post = async ({ url, message }) => {
-  const headers = { 'Content-Type': 'application/json' };
-  const answer = await fetch(url, { method: 'POST', headers, body: message && JSON.stringify(message) });
   return { status: answer.status, text: await answer.text() };
 };

@@ -60,17 +60,6 @@ streaming('opens and talks over HTTP alone', async (stage) => {
   }
 });
 
-streaming('talks over HTTP alone with one that has a WebSocket', async (stage) => {
-  const server = await stage.server();
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await bob.open(await stage.httpOnlyProxy(server), 'bob');
-  await alice.open(server, 'alice');
-
-  await talk(alice, bob);
-
-  for (const client of [alice, bob]) assert.equal(await client.count('open'), 1);
-});
-
 streaming('hears over HTTP alone all that comes at once', async (stage) => {
   const server = await stage.server();
   const [alice, bob] = [await stage.client(), await stage.client()];
@@ -114,20 +103,6 @@ streaming('hears over HTTP alone what comes while its page is busy, once and aga
   });
 
   await talk(alice, bob);
-});
-
-streaming('gets its id back over HTTP alone when it reloads after a lost network', async (stage) => {
-  const server = await stage.server(['--reclaim_timeout', '600000']);
-  const proxy = await stage.proxy(server);
-  const [before, reloaded, bob] = [await stage.client(), await stage.client(), await stage.client()];
-  await before.open(proxy, 'alice', { token: 'first' });
-  proxy.freeze();
-
-  assert.equal(await reloaded.open(await stage.httpOnlyProxy(server), 'alice', { token: 'second' }), 'alice');
-
-  await bob.open(server, 'bob');
-  const line = await bob.connect('alice');
-  assert.equal(await line.echo('back again'), 'back again');
 });
 
 streaming('goes over to its WebSocket when that comes late', async (stage) => {
@@ -237,20 +212,6 @@ streaming('hears over HTTP alone what came while its page was busy, though it re
   for (const [i, line] of lines.entries()) assert.equal(await line.echo(`line ${i}`), `line ${i}`);
 });
 
-streaming('takes nothing from one with a wrong token', async (stage) => {
-  const server = await stage.server();
-  const proxy = await stage.httpOnlyProxy(server);
-  const [alice, bob, mallory] = [await stage.client(), await stage.client(), await stage.client()];
-  await bob.open(proxy, 'bob', { token: 'bobs' });
-  await alice.open(proxy, 'alice', { token: 'alices' });
-
-  const url = `http://127.0.0.1:${server.port}/peerjs/alice`;
-  assert.equal(await mallory.run(post, { url: `${url}/guessed/leave`, message: { type: 'LEAVE', dst: 'bob' } }), 401);
-  assert.equal(await mallory.run(post, { url: `${url}/alices/candidate`, message: { type: 'CANDIDATE', dst: 'bob', payload: {} } }), 200);
-
-  await talk(alice, bob);
-});
-
 /** Sends both ways, over connections opened by either side. */
 async function talk(alice, bob) {
   const there = await alice.connect(await name(bob));
@@ -267,12 +228,6 @@ async function opens(client) {
 }
 
 const name = (client) => client.run(() => window.log.details('open')[0]);
-
-const post = async ({ url, message }) => {
-  const headers = { 'Content-Type': 'application/json' };
-  const { status } = await fetch(url, { method: 'POST', headers, body: JSON.stringify(message) });
-  return status;
-};
 
 const place = ({ host, port }) => ({ host, port, path: '/', config: { iceServers: [] } });
 

@@ -107,14 +107,6 @@ for (const order of ['before', 'after']) {
   });
 }
 
-it('an upgrade that nobody takes is answered', async () => {
-  const app = express5();
-  const server = http.createServer(app);
-  app.use('/peerjs', ExpressPeerServer(server));
-  await listen(server);
-  assert.match(await handshake(`${baseOf(server).replace('http', 'ws')}other`), /404/);
-});
-
 it('a refused handshake is answered, and no request after it goes on', async () => {
   const { server } = await alone();
   const { port } = /** @type {any} */ (server.address());
@@ -136,25 +128,6 @@ it('a wrong key gets no id and no list over HTTP', async () => {
     assert.deepEqual([answer.status, await answer.text()], [401, 'Invalid key provided']);
     assert.equal(answer.headers.get('access-control-allow-origin'), 'https://a.example');
   }
-});
-
-it('a bare server serves it', async () => {
-  const { server } = await alone({ path: '/signal' });
-  await reaches(baseOf(server, '/signal'));
-  assert.equal((await fetch(baseOf(server))).status, 404);
-});
-
-it('a router mounts it, and an app in an app in any order', async () => {
-  const app = express5();
-  const server = http.createServer(app);
-  const [router, inner] = [express5.Router(), express5()];
-  router.use('/deep', ExpressPeerServer(server));
-  app.use('/routed', router);
-  inner.use('/b', ExpressPeerServer(server, { path: '/c' }));
-  app.use('/a', inner);
-  await listen(server);
-  await reaches(baseOf(server, '/routed/deep'));
-  await reaches(baseOf(server, '/a/b/c'));
 });
 
 it('behind other handlers of Express, which read bodies and set headers', async () => {

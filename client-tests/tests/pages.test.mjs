@@ -10,8 +10,6 @@ import { optionsIn } from '../lib/snippet.mjs';
 import { UNREACHABLE, desktop, layouts, phone, screens, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
-const BROWSERS_ACCEPT = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
-
 const ODD_KEY = '50% ü/&#';
 const places = [
   { where: 'at /', flags: [], path: '/', key: 'peerjs' },
@@ -19,22 +17,6 @@ const places = [
 ];
 
 for (const { where, flags, path } of places) {
-  visit(`${where} programs get JSON, and browsers the page`, async (visit) => {
-    const server = await visit.server(flags);
-    const get = (below, accept) => fetch(urlOf(server, path + below), { headers: { accept } });
-
-    for (const accept of ['*/*', 'application/json']) {
-      const answer = await get('', accept);
-      assert.equal((await answer.json()).name, 'PeerJS Server');
-      assert.match(answer.headers.get('vary'), /accept/i);
-    }
-    for (const answer of [await get('', BROWSERS_ACCEPT), await get('broker/', BROWSERS_ACCEPT), await get('broker/', '*/*')]) {
-      assert.equal(answer.status, 200);
-      assert.equal(answer.headers.get('content-type'), 'text/html; charset=utf-8');
-      assert.match(await answer.text(), /<title>peerbroker is running<\/title>/);
-    }
-  });
-
   for (const device of screens) {
     visit(`${where} the snippet is what a PeerJS client needs (${device.name})`, async (visit) => {
       const server = await visit.server(flags);
@@ -461,16 +443,6 @@ visit('a file that the browser has is not sent again', async (visit) => {
 
   assert.equal(first.headers.get('content-type'), 'text/css; charset=utf-8');
   assert.equal(again.status, 304);
-});
-
-visit('with --pages false there is JSON for everybody, and no page', async (visit) => {
-  const server = await visit.server(['--pages', 'false']);
-  const get = (path) => fetch(urlOf(server, path), { headers: { accept: BROWSERS_ACCEPT } });
-
-  assert.equal((await (await get('/')).json()).name, 'PeerJS Server');
-  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/lobby/', '/broker/docs/', '/broker/docs/OPERATING', '/broker/docs/index.json', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
-    assert.equal((await get(path)).status, 404, path);
-  }
 });
 
 const RELAY = ['--relay', '127.0.0.1:0', '--relay_private'];

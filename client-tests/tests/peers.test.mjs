@@ -14,13 +14,6 @@ everyClient('opens with an id that the server gives', { firefox: true }, async (
   assert.match(await alice.open(server), UUID);
 });
 
-everyClient('opens with an id of its own', { firefox: true }, async (stage) => {
-  const server = await stage.server();
-  const alice = await stage.client();
-
-  assert.equal(await alice.open(server, 'alice'), 'alice');
-});
-
 everyClient('is refused an id that is taken, and its holder is undisturbed', { firefox: true }, async (stage) => {
   const server = await stage.server();
   const [holder, intruder, bob] = [await stage.client(), await stage.client(), await stage.client()];
@@ -35,26 +28,6 @@ everyClient('is refused an id that is taken, and its holder is undisturbed', { f
   const line = await bob.connect('alice');
   assert.equal(await line.echo('still you?'), 'still you?');
   assert.deepEqual(await holder.must('connection'), 'bob');
-});
-
-const honoursKey = { unless: (release) => !release.honoursKey };
-
-everyClient('opens with the right key', honoursKey, async (stage) => {
-  const server = await stage.server(['--key', 'sesame']);
-  const alice = await stage.client();
-
-  assert.equal(await alice.open(server, 'alice', { key: 'sesame' }), 'alice');
-});
-
-everyClient('hears an error for a wrong key', honoursKey, async (stage) => {
-  const server = await stage.server(['--key', 'sesame']);
-  const alice = await stage.client();
-
-  await alice.start(server, 'alice', { key: 'barley' });
-  const answer = await alice.next('open', 'error');
-
-  assert.equal(answer.name, 'error');
-  assert.match(answer.detail, /^(invalid-key|server-error)$/);
 });
 
 async function twoClients(stage) {
@@ -75,14 +48,6 @@ everyClient('exchanges data as json', { firefox: true }, async (stage) => {
   assert.equal(await bob.must('connection'), 'alice');
 });
 
-everyClient('exchanges strings as they are', { firefox: true }, async (stage) => {
-  const [alice] = await twoClients(stage);
-
-  const line = await alice.connect('bob', { serialization: stage.release.asIs, reliable: true });
-
-  assert.equal(await line.echo('plain'), 'plain');
-});
-
 everyClient('exchanges bytes, a few and a megabyte', { firefox: true }, async (stage) => {
   const [alice] = await twoClients(stage);
 
@@ -90,16 +55,6 @@ everyClient('exchanges bytes, a few and a megabyte', { firefox: true }, async (s
 
   assert.ok(await line.echoBytes(300), '300 bytes');
   assert.ok(await line.echoBytes(1 << 20), '1 MiB');
-});
-
-everyClient('reaches a peer in both directions of calling', {}, async (stage) => {
-  const [alice, bob] = await twoClients(stage);
-
-  const there = await alice.connect('bob');
-  const back = await bob.connect('alice');
-
-  assert.equal(await there.echo('to bob'), 'to bob');
-  assert.equal(await back.echo('to alice'), 'to alice');
 });
 
 everyClient('sees and is seen in a call', { firefox: true }, async (stage) => {
@@ -153,15 +108,6 @@ everyClient('hears once that a peer is absent', {}, async (stage) => {
   assert.deepEqual(alice.received('EXPIRE').map((frame) => frame.src), ['nobody', 'nobody-else']);
   assert.equal(await alice.count('error'), 2);
   assert.equal(await alice.count('disconnected'), 0);
-});
-
-everyClient('lists all peers where discovery is on', {}, async (stage) => {
-  const server = await stage.server(['--allow_discovery']);
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await alice.open(server, 'alice');
-  await bob.open(server, 'bob');
-
-  assert.deepEqual(await alice.list(), ['alice', 'bob']);
 });
 
 everyClient('lists nobody where discovery is off', {}, async (stage) => {

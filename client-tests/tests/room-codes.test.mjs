@@ -28,42 +28,6 @@ onStage('players may join all at once', async (stage) => {
   for (const [i, player] of players.entries()) await talk(host, player, names[i]);
 });
 
-onStage('a second player of the same name gets another one', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const first = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, first, 'ANNA');
-
-  const second = await join(stage, { url, room, username: 'ANNA' });
-  await second.must('connected');
-  const name = await host.must('connected');
-
-  assert.match(name, /^ANNA[a-z0-9]+$/);
-  await talk(host, second, name);
-  await talk(host, first, 'ANNA');
-});
-
-onStage('a name ends after 20 characters', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-
-  const player = await join(stage, { url, room, username: 'ANNA-OF-THE-TWENTY-AND-MORE' });
-
-  await meet(host, player, 'ANNA-OF-THE-TWENTY-A');
-  await talk(host, player, 'ANNA-OF-THE-TWENTY-A');
-});
-
-onStage('a name is free again when its player leaves before the start', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const before = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, before, 'ANNA');
-  await before.ask('leave');
-  await host.must('lost');
-
-  const after = await join(stage, { url, room, username: 'ANNA' });
-
-  await meet(host, after, 'ANNA');
-  await talk(host, after, 'ANNA');
-});
-
 onStage('after the start a player comes back by name, and a stranger does not come in', async (stage) => {
   const { host, url, room } = await openRoom(stage);
   const [anna, ben] = [await join(stage, { url, room, username: 'ANNA' }), await join(stage, { url, room, username: 'BEN' })];
@@ -79,46 +43,6 @@ onStage('after the start a player comes back by name, and a stranger does not co
   const stranger = await join(stage, { url, room, username: 'DORA' });
   assert.equal(await stranger.must('refused'), 'no player');
   await talk(host, ben, 'BEN');
-});
-
-onStage('after the start a new page takes the place of one that is still there', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const older = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, older, 'ANNA');
-  await host.ask('start');
-
-  const newer = await join(stage, { url, room, username: 'ANNA' });
-
-  await meet(host, newer, 'ANNA');
-  await talk(host, newer, 'ANNA');
-});
-
-onStage('a code is taken in any case, and a wrong one refused', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const wrong = room === 'AAAA' ? 'BBBB' : 'AAAA';
-
-  const player = await join(stage, { url, room: wrong, username: 'ANNA' });
-  assert.equal(await player.must('refused'), 'wrong room');
-
-  await player.ask('join', { room: room.toLowerCase(), username: 'ANNA' });
-  await meet(host, player, 'ANNA');
-  await talk(host, player, 'ANNA');
-});
-
-onStage('a host takes the room along, and nobody else', async (stage) => {
-  const { host, url, room } = await openRoom(stage);
-  const player = await join(stage, { url, room, username: 'ANNA' });
-  await meet(host, player, 'ANNA');
-
-  await host.ask('leave');
-  await player.must('lost');
-
-  // The player asks on its existing socket.
-  await player.ask('join', { room, username: 'ANNA' });
-  assert.equal(await player.must('refused'), 'wrong room');
-  assert.equal(await player.count('socket closed'), 0);
-  const late = await join(stage, { url, room, username: 'BEN' });
-  assert.equal(await late.must('refused'), 'wrong room');
 });
 
 async function openRoom(stage) {

@@ -106,18 +106,6 @@ fn a_websocket_that_follows_an_ended_stream_within_its_grace_gets_no_second_open
 }
 
 #[test]
-fn after_the_grace_a_client_is_greeted_anew_on_the_own_form() {
-    on_own(|server| {
-        let a = server.stream("a");
-        leave(server, a);
-        server.advance(GRACE);
-        server.wait_until_gone("a");
-        let stream = server.begin_stream("a", 1);
-        server.greeted(stream).expect_nothing(server, "a");
-    });
-}
-
-#[test]
 fn unsent_messages_of_an_ended_stream_expire_after_its_grace_period_on_the_own_form() {
     on_own(|server| {
         let (a, mut b) = (server.stream("a"), server.client("b"));
@@ -133,23 +121,6 @@ fn unsent_messages_of_an_ended_stream_expire_after_its_grace_period_on_the_own_f
         server.advance(MS);
         b.expect(expired("a", "b"));
         assert_eq!(server.node().queued_bytes(), 0);
-    });
-}
-
-#[test]
-fn unsent_messages_of_an_ended_stream_wait_for_the_next_connection_on_the_own_form() {
-    on_own(|server| {
-        let (a, mut b) = (server.stream("a"), server.client("b"));
-        leave(server, a);
-        b.send(offer("a", "1"));
-        b.send(offer("a", "2"));
-        b.expect_nothing("b");
-        server.advance(GRACE);
-        server.wait_until_gone("a");
-        let mut a = server.client_with_token("a", "another token");
-        a.expect(forwarded_offer("b", "a", "1"));
-        a.expect(forwarded_offer("b", "a", "2"));
-        a.expect_nothing("a");
     });
 }
 

@@ -53,19 +53,6 @@ fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
 }
 
 #[test]
-fn a_websocket_that_follows_a_websocket_is_greeted_though_a_stream_was_first() {
-    on_own(|server| {
-        let mut stream = server.stream("a");
-        let mut first = server.upgraded("a");
-        first.expect_nothing("a");
-        stream.expect_end();
-        let mut second = server.client("a");
-        first.expect_closed_with(Some(4001));
-        second.expect_nothing("a");
-    });
-}
-
-#[test]
 fn a_stream_beside_an_open_websocket_ends_without_a_word() {
     on_own(|server| {
         let mut client = server.client("a");

@@ -2,14 +2,12 @@
 //!
 //! Some run on both transports: a stream that ends is seen below HTTP.
 
-use std::thread;
-
 use peerbroker::router::PendingRegistration;
 use peerbroker::wire::{PeerId, Token};
 
 use crate::harness::legacy::{CLIENT_TIMEOUT, HEAD_START, MAX_WAITING, MS};
 use crate::harness::messages::{ID_TAKEN, forwarded_offer, offer};
-use crate::harness::{TestServer, on_both, on_own, on_own_with, token_of};
+use crate::harness::{TestServer, on_both, on_own, token_of};
 
 #[test]
 fn a_post_before_the_websocket_waits_for_it_and_is_relayed() {
@@ -21,20 +19,6 @@ fn a_post_before_the_websocket_waits_for_it_and_is_relayed() {
         assert_eq!(held.response(false).text(), "OK");
         b.expect(forwarded_offer("a", "b", "1"));
         a.expect_nothing("a");
-    });
-}
-
-#[test]
-fn a_post_before_the_stream_is_registered_waits_for_it() {
-    on_own(|server| {
-        let mut b = server.client("b");
-        let stream = server.begin_stream("a", 0);
-        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
-        b.expect_nothing("b");
-        let mut stream = server.greeted(stream);
-        assert_eq!(held.response(false).status, 200);
-        b.expect(forwarded_offer("a", "b", "1"));
-        stream.expect_nothing(server, "a");
     });
 }
 
@@ -95,24 +79,6 @@ fn a_post_is_refused_as_soon_as_its_client_is() {
         client.expect(ID_TAKEN);
         assert_eq!(held.response(false).status, 401);
         b.expect_nothing("b");
-    });
-}
-
-#[test]
-fn a_refusal_with_another_token_refuses_no_post() {
-    on_own(|server| {
-        // Both wait for an id that a third client holds.
-        let mut holder = server.client_with_token("a", "third");
-        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
-        let mut other = server.begin("a", "second");
-        holder.expect_ping();
-        holder.pong(b"");
-        other.expect_accepted();
-        other.expect(ID_TAKEN);
-        holder.expect_closed_by_us(None);
-        server.wait_until_gone("a");
-        let _a = server.client("a");
-        assert_eq!(held.response(false).status, 200);
     });
 }
 
@@ -203,32 +169,6 @@ fn nobody_is_left_waiting_once_all_are_answered() {
             std::iter::from_fn(|| PendingRegistration::wait(&server.realm(), &id, &token)).collect();
         assert_eq!(waiting.len(), MAX_WAITING);
     });
-}
-
-#[test]
-fn posts_of_many_clients_wait_beside_each_other() {
-    on_own_with(
-        |config| config.key_settings.concurrent_limit = 100,
-        |server| {
-            let mut b = server.client("b");
-            let ids: Vec<String> = (0..20).map(|n| format!("a{n}")).collect();
-            let mut held: Vec<_> = ids.iter().map(|id| begin_post_unsettled(server, id)).collect();
-            server.settle();
-            let clients: Vec<_> = thread::scope(|scope| {
-                let clients: Vec<_> = ids.iter().map(|id| scope.spawn(|| server.client(id))).collect();
-                clients.into_iter().map(|client| client.join().unwrap()).collect()
-            });
-            for http in &mut held {
-                assert_eq!(http.response(false).status, 200);
-            }
-            let mut got: Vec<String> = ids.iter().map(|_| b.expect_text()).collect();
-            let mut wanted: Vec<String> = ids.iter().map(|id| forwarded_offer(id, "b", "1")).collect();
-            got.sort();
-            wanted.sort();
-            assert_eq!(got, wanted);
-            drop(clients);
-        },
-    );
 }
 
 #[test]

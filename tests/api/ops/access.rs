@@ -128,9 +128,17 @@ fn without_an_admin_token_local_programs_may_do_all() {
 }
 
 #[test]
-fn the_api_is_nowhere_on_the_main_port() {
+fn the_api_and_the_dashboard_are_nowhere_on_the_main_port() {
     on_own(|server| {
-        for path in ["/api/keys", "/api/stats", "/api/openapi.json"] {
+        for path in [
+            "/api/keys",
+            "/api/stats",
+            "/api/openapi.json",
+            "/dashboard/main.js",
+            "/broker/dashboard/main.js",
+            "/broker/dashboard/index.html",
+            "/broker/dashboard/",
+        ] {
             assert_eq!(server.get(path).status, 404, "{path}");
         }
     });

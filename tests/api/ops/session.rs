@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use crate::harness::api::{Answer, Api};
-use crate::harness::on_own;
 use crate::harness::ops::with_api;
 
 const TOKEN: &str = "a-token-of-the-operator";
@@ -98,21 +97,6 @@ fn a_cookie_changes_nothing_unless_a_page_of_this_server_asks() {
 }
 
 #[test]
-fn wrong_logins_are_slowed_down_and_those_who_are_logged_in_go_on() {
-    let (_server, api) = with_api(&[], Some(TOKEN), |_| {});
-    let browser = api.clone().with_header(&cookie_line(&api));
-    for _ in 0..51 {
-        log_in(&api, "wrong").problem(401);
-    }
-    let refused = log_in(&api, "wrong");
-    refused.problem(429);
-    assert_eq!(refused.response.header("retry-after").as_deref(), Some("1"));
-    assert_eq!(log_in(&api, TOKEN).status, 204);
-    assert_eq!(api.clone().with_token(TOKEN).get("/api/stats").status, 200);
-    assert_eq!(browser.get("/api/stats").status, 200);
-}
-
-#[test]
 fn without_a_token_the_dashboard_works_in_browsers_of_this_machine_only() {
     let (_server, api) = with_api(&[], None, |_| {});
     let page = |lines: &str| api.clone().with_header(&format!("Host: localhost:9001\r\n{lines}"));
@@ -180,18 +164,4 @@ fn browsers_get_the_dashboard_and_programs_the_index() {
     let program = api.with_token(TOKEN).get("/");
     assert!(program.json["operations"]["/api/live"]["GET"].is_string(), "{program:?}");
     assert_eq!(program.response.header("cache-control").as_deref(), Some("no-store"));
-}
-
-#[test]
-fn the_dashboard_is_nowhere_on_the_main_port() {
-    on_own(|server| {
-        for path in [
-            "/dashboard/main.js",
-            "/broker/dashboard/main.js",
-            "/broker/dashboard/index.html",
-            "/broker/dashboard/",
-        ] {
-            assert_eq!(server.get(path).status, 404, "{path}");
-        }
-    });
 }

@@ -1,4 +1,4 @@
-//! The store between nodes: one suite for all backplanes, and tests of Redis and of the simulation.
+//! The store between nodes: one suite for all backplanes, and tests of Redis.
 
 mod claims;
 mod inboxes;
@@ -12,7 +12,6 @@ mod redis_tls;
 mod redis_urls;
 mod registrations;
 mod sim;
-mod sim_faults;
 mod stage;
 
 use testkit::redis_server as server;

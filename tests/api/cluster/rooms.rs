@@ -202,37 +202,6 @@ fn members_of_a_node_that_leaves_have_the_reclaim_timeout_to_come_to_another_one
 }
 
 #[test]
-fn a_message_to_all_comes_once_to_a_member_that_moves() {
-    let nodes = Nodes::start(3);
-    let [mut a, mut b, mut c] = three(&nodes);
-    for round in 0..10 {
-        // Each time from the node where it is to the other one.
-        let (from, to) = if round % 2 == 0 { (1, 2) } else { (2, 1) };
-        b.client.reset();
-        wait_until("the end of a connection", || !nodes[from].realm().contains("b"));
-        a.say(3 * round);
-        let mut back = Member::open(&nodes, to, "b");
-        a.say(3 * round + 1);
-        back.sees(&["a", "b", "c"]);
-        a.say(3 * round + 2);
-        while back.heard.len() < 3 {
-            back.hear();
-        }
-        back.heard.sort();
-        let mut expected = [0, 1, 2].map(|n| format!("a: {}", 3 * round + n));
-        expected.sort();
-        assert_eq!(back.heard, expected);
-        back.heard.clear();
-        b = back;
-    }
-    b.client.expect_nothing("b");
-    while c.heard.len() < 30 {
-        c.hear();
-    }
-    assert_eq!(c.heard, (0..30).map(|n| format!("a: {n}")).collect::<Vec<_>>());
-}
-
-#[test]
 fn a_node_that_learns_of_a_key_late_learns_its_members() {
     let mut nodes = Nodes::start(0);
     let stores = [0, 1].map(|_| Arc::new(MemoryKeys::new()));

@@ -24,7 +24,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use peerbroker::cluster::{Name, Unavailable};
-use peerbroker::wire::{ApiKey, NodeId};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -150,10 +149,6 @@ impl SimStore {
         self.0.timeout.set(timeout);
     }
 
-    pub fn set_max_inbox(&self, batches: usize) {
-        self.0.store.borrow_mut().max_inbox = batches;
-    }
-
     /// Another process, with the same data. Calls on their way fail.
     pub fn restart(&self) {
         self.0.process.set(self.0.process.get() + 1);
@@ -186,16 +181,6 @@ impl SimStore {
     /// Names and owners, dead ones too: for a checker.
     pub fn owners(&self) -> Vec<(Name, Held)> {
         self.0.store.borrow().owners(self.0.now())
-    }
-
-    /// Clients of a key, on all nodes.
-    pub fn clients(&self, key: &ApiKey) -> usize {
-        self.0.store.borrow().clients(key)
-    }
-
-    /// Batches in an inbox.
-    pub fn batches(&self, node: NodeId) -> usize {
-        self.0.store.borrow().batches(node)
     }
 }
 

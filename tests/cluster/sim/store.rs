@@ -65,7 +65,7 @@ pub struct Store {
     /// The number of the last batch. Never used again, also not after a failover.
     appended: u64,
     done: VecDeque<(Micros, Undo)>,
-    pub max_inbox: usize,
+    max_inbox: usize,
 }
 
 impl Store {
@@ -393,16 +393,8 @@ impl Store {
         self.records.iter().filter_map(held).collect()
     }
 
-    pub fn clients(&self, key: &ApiKey) -> usize {
-        self.clients.get(key).map_or(0, |nodes| nodes.values().sum())
-    }
-
     /// The number of batches appended so far.
     pub fn appended(&self) -> u64 {
         self.appended
-    }
-
-    pub fn batches(&self, node: NodeId) -> usize {
-        self.inboxes.get(&node).map_or(0, VecDeque::len)
     }
 }

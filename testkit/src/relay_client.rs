@@ -106,18 +106,10 @@ impl Side {
     }
 
     pub fn new_check(&self) -> Vec<u8> {
-        self.padded_check(0)
-    }
-
-    /// A check that carries something.
-    pub fn padded_check(&self, padding: usize) -> Vec<u8> {
         let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
         check.add_attribute(&Username::new(&format!("{}:{}", self.other, self.own)).unwrap()).unwrap();
         for (attribute, value) in [(0x802A, &[7; 8][..]), (0x0024, &[1; 4][..])] {
             check.add_attribute(&RawAttribute::new(AttributeType::new(attribute), value)).unwrap();
-        }
-        if padding > 0 {
-            check.add_attribute(&RawAttribute::new(AttributeType::new(0x8022), &vec![7; padding])).unwrap();
         }
         check.add_message_integrity(&credentials(&pwd(self.other)), IntegrityAlgorithm::Sha1).unwrap();
         check.add_fingerprint().unwrap();

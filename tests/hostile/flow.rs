@@ -83,36 +83,3 @@ impl Drop for ShutDown<'_> {
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
-
-/// The same pseudo-random numbers in every run (xorshift64*).
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new() -> Self {
-        Dice(0x9E37_79B9_7F4A_7C15)
-    }
-
-    /// A number below `sides`.
-    pub fn below(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
-    }
-
-    /// Changes, cuts, removes or doubles a few of the bytes. New ones are among `alphabet`.
-    pub fn mutate(&mut self, bytes: &mut Vec<u8>, alphabet: &[u8]) {
-        for _ in 0..=self.below(3) {
-            let at = self.below(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
-            let new = alphabet[self.below(alphabet.len())];
-            match self.below(8) {
-                _ if bytes.is_empty() => bytes.push(new),
-                0 => bytes.truncate(at),
-                1 => drop(bytes.remove(at)),
-                2 => bytes.insert(at, new),
-                3 => bytes.extend_from_within(at..),
-                _ => bytes[at] = new,
-            }
-        }
-    }
-}

@@ -1,13 +1,11 @@
 //! Requests that do not end, unread responses, and malformed requests.
 
-use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::flow::{Dice, ended, exchange, expect_all_ended, pull, push};
-use crate::harness::{Target, handshake};
-use crate::http_client::HttpConnection;
+use crate::flow::{ended, exchange, expect_all_ended, pull, push};
+use crate::harness::Target;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The server must close a request without progress within this time.
@@ -111,52 +109,5 @@ pub fn smuggled_requests(target: &mut Target) {
         let answers = String::from_utf8_lossy(&answers);
         assert!(ended, "{head:?} {body:?} keeps the connection: {answers}");
         assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "answers to {head:?} {body:?}: {answers}");
-    }
-}
-
-pub fn mutated_handshakes(target: &mut Target) {
-    let mut dice = Dice::new();
-    for n in 0..10_000 {
-        let from = format!("198.18.{}.{}", n / 250, n % 250);
-        let mut bytes = handshake(&from, &format!("mutated-{n}"), "t").into_bytes();
-        let alphabet: Vec<u8> = (0..=255).collect();
-        dice.mutate(&mut bytes, &alphabet);
-        let connection = target.connect();
-        push(&connection, &bytes, Instant::now() + SECOND);
-        let _ = connection.shutdown(Shutdown::Write);
-        let shown = String::from_utf8_lossy(&bytes);
-        assert!(ended(&connection, Instant::now() + 10 * SECOND), "keeps the connection: {shown:?}");
-    }
-}
-
-pub fn posts_for_somebody(target: &mut Target) {
-    let post = |token: &str, what: &str| {
-        let connection = target.connect();
-        let body = r#"{"type":"OFFER","dst":"owner","payload":1}"#;
-        let body = if what.starts_with("id") { "" } else { body };
-        let request = format!(
-            "POST /peerjs/owner/{token}/{what} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let sent = push(&connection, request.as_bytes(), Instant::now() + 10 * SECOND);
-        assert_eq!(sent, request.len(), "the server reads a post");
-        connection
-    };
-    let wrong: Vec<TcpStream> = (0..64).map(|_| post("wrong", "offer")).collect();
-    target.settle();
-    for connection in &wrong {
-        connection.set_nonblocking(true).expect("a connection");
-        let peeked = connection.peek(&mut [0]).map_err(|error| error.kind());
-        assert_eq!(peeked, Err(ErrorKind::WouldBlock), "a post waits for its id");
-        connection.set_nonblocking(false).expect("a connection");
-    }
-    let mut stream = HttpConnection::over(post("right", "id?i=0"));
-    assert_eq!(stream.head().status, 200, "the stream of the owner");
-    while !String::from_utf8_lossy(&stream.chunk().expect("a stream that goes on")).contains("OPEN") {}
-    let mut candidate = HttpConnection::over(post("right", "candidate"));
-    assert_eq!(candidate.response(false).status, 200, "a post of the owner");
-    for connection in wrong {
-        let answer = HttpConnection::over(connection).response(false);
-        assert_eq!(answer.status, 401, "a post with a wrong token");
     }
 }

@@ -15,7 +15,6 @@ mod operator;
 mod relay;
 mod resources;
 mod rooms;
-mod small;
 mod turn;
 mod turn_floods;
 
@@ -48,14 +47,9 @@ const SMALL_TURN: &[&str] =
 
 /// A relay on a free port, for clients of this machine.
 const RELAY: &[&str] = &["--relay", "127.0.0.1:0", "--relay_private"];
-/// The same, through which all calls go.
-const RELAY_ALWAYS: &[&str] = &["--relay", "127.0.0.1:0", "--relay_private", "--relay_mode", "always"];
 /// The same, whose clients may send as fast as they can.
 const UNBOUND_RELAY: &[&str] =
     &["--relay", "127.0.0.1:0", "--relay_private", "--relay_bytes_per_second", "0"];
-/// The same with a small limit of bytes.
-const SLOW_RELAY: &[&str] =
-    &["--relay", "127.0.0.1:0", "--relay_private", "--relay_bytes_per_second", "10000"];
 
 /// For attacks that would take too long at the default rate limit.
 const NO_RATE: &[&str] = &["--messages_per_second", "0"];
@@ -88,9 +82,7 @@ const ATTACKS: &[Attack] = &[
     attack!(http::pipelined_posts, "20,000 pipelined posts for absent ids, again and again")
         .cores(0.25)
         .waits(),
-    attack!(http::posts_for_somebody, "64 posts with a wrong token for the id of a stream").waits(),
     attack!(http::smuggled_requests, "26 requests whose end two readers could see in different places"),
-    attack!(http::mutated_handshakes, "10,000 handshakes with bytes changed, cut and doubled"),
     // Ids, queues and rates.
     attack!(ids::delayed_probe, "0.9 MB to a peer that reads 100 KB/s, then the id with another token"),
     attack!(
@@ -105,8 +97,6 @@ const ATTACKS: &[Attack] = &[
     // Frames and messages.
     attack!(frames::escaped_names, "8 MiB of members whose names are written with escapes"),
     attack!(frames::ping_flood, "pings on one connection, as fast as they are read").waits(),
-    attack!(frames::mutated_frames, "4,000 connections with frames whose bytes are changed, cut and doubled"),
-    attack!(frames::odd_json, "28,500 messages that are almost JSON"),
     // Memory.
     attack!(
         memory::unfinished_messages,
@@ -125,7 +115,6 @@ const ATTACKS: &[Attack] = &[
     )
     .flags(&["--webhook_private"])
     .peak_mib(150),
-    attack!(memory::endless_key_set, "/dev/zero and a FIFO as the key set of a key").peak_mib(100),
     // Rooms.
     attack!(rooms::many_rooms, "6,400 rooms with the longest names and data, left and replaced 4 times"),
     attack!(rooms::giant_room, "the burst of each member of a room of 500, who do not read")
@@ -161,16 +150,12 @@ const ATTACKS: &[Attack] = &[
     .longest_wait(Duration::from_secs(10)),
     // The operator.
     attack!(operator::guessed_tokens, "wrong admin tokens, as fast as they are answered"),
-    attack!(operator::short_token, "guesses at a token of one character"),
-    attack!(operator::keys_that_cannot_work, "weak, unfitting and broken keys"),
     attack!(operator::many_keys, "8,000 keys that nobody uses"),
-    attack!(operator::claimed_addresses, "requests without X-Forwarded-For to a server with --proxied"),
     // The machine.
     attack!(resources::descriptors, "400 connections to a server that may open 200 files")
         .descriptors(200)
         .waits(),
     attack!(resources::full_disk, "keys to store on a disk that is full"),
-    attack!(resources::kills, "SIGKILL while keys are stored"),
     // TURN.
     attack!(turn::strangers, "200,000 requests for an allocation from 2,000 ports, without credentials")
         .flags(TURN),
@@ -180,7 +165,6 @@ const ATTACKS: &[Attack] = &[
     attack!(turn::garbage, "2,500 connections with bytes that are almost STUN, TURN or TLS")
         .flags(TURN)
         .waits(),
-    attack!(turn::unpermitted_peers, "120,000 datagrams to peers that have not permitted them").flags(TURN),
     attack!(turn_floods::empty_messages, "empty ChannelData over 4 connections, of strangers and of clients")
         .flags(DEFAULT_TURN),
     attack!(
@@ -190,38 +174,19 @@ const ATTACKS: &[Attack] = &[
     attack!(turn_floods::empty_messages_in_tls, "empty ChannelData inside TLS over 4 connections"),
     attack!(turn_floods::tiny_datagrams, "ChannelData of one byte, as fast as one client can")
         .flags(SLOW_TURN),
-    attack!(turn_floods::short_requests, "requests of 20 to 28 bytes of each method, without credentials")
-        .flags(DEFAULT_TURN),
     attack!(turn_floods::hoarded_allocations, "2,000 requests for 2,000 allocations from 20 addresses")
         .flags(HOARDED_TURN),
     // The relay.
-    attack!(relay::told_addresses, "candidates as browsers forgive them, where all calls are relayed")
-        .flags(RELAY_ALWAYS),
-    attack!(relay::early_answers, "an answer to the call of a guest, before the one who was called")
-        .flags(RELAY),
     attack!(relay::all_calls, "22,000 calls with themselves of 44 clients at 4 addresses")
         .flags(RELAY)
         .peak_mib(150),
     attack!(relay::all_offers, "102,400 offers of 1,600 clients at 16 addresses").flags(RELAY).peak_mib(200),
-    attack!(relay::tiny_datagrams, "datagrams of one byte through the relay, as fast as they are read")
-        .flags(SLOW_RELAY),
-    attack!(relay::padded_checks, "checks of 500 bytes through the relay, as fast as they are read")
-        .flags(SLOW_RELAY),
     attack!(relay::strangers, "100,000 checks of unknown calls from 1,000 ports").flags(RELAY),
     attack!(relay::garbage, "2,000 connections with bytes that are almost a check").flags(RELAY),
     attack!(relay::slow_readers, "5 MB for each of 6 sides of calls over TCP that do not read")
         .flags(UNBOUND_RELAY)
         .peak_mib(150)
         .waits(),
-    // A few requests are enough.
-    attack!(small::long_origins, "an Origin of 400 and of 100,000 bytes for a key with origins"),
-    attack!(small::pages_of_other_sites, "a request to the API from a page of another site"),
-    attack!(small::removed_directory, "keys to store in a data directory that was removed"),
-    attack!(small::forged_hosts, "registrations with a host and addresses that the client made up")
-        .flags(&["--registration", "open"]),
-    attack!(small::guessed_room_codes, "200 wrong room codes, and then the right one"),
-    attack!(small::echoed_hosts, "a missing page for another Host"),
-    attack!(small::leaving_in_a_pause, "64 KiB of pings on credit, and leaves"),
 ];
 
 fn main() -> ExitCode {

@@ -1,14 +1,12 @@
 //! Attacks that fill memory, which the server must return afterwards.
 
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::flow::{connect_with_small_segments, push};
 use crate::harness::{Target, accepted};
-use crate::http_client::{HttpConnection, connect};
 use crate::ids::message;
 use crate::raw_client::RawClient;
 use crate::wire::{self, MASKED, opcode};
@@ -112,21 +110,4 @@ fn refusals(client: &mut RawClient, id: usize) -> usize {
     client.send(format!(r#"{{"type":"OFFER","dst":"{id}","payload":{{}}}}"#));
     let texts = std::iter::repeat_with(|| client.expect_text()).take_while(|text| !text.contains("OFFER"));
     texts.inspect(|text| assert!(text.contains("too_many_messages"), "{text}")).count()
-}
-
-pub fn endless_key_set(target: &mut Target) {
-    let fifo = target.directory.arg("fifo");
-    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
-    for file in ["/dev/zero", &fifo] {
-        let body = json!({"auth": {"method": "jwt", "kind": "jwks", "value": file}}).to_string();
-        let stream = connect(target.api.address);
-        stream.set_read_timeout(Some(3 * SECOND)).expect("a timeout");
-        let mut http = HttpConnection::over(stream);
-        http.send(format!(
-            "POST /api/keys HTTP/1.1\r\nHost: t\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            target.api.headers,
-            body.len()
-        ));
-        assert_eq!(http.response(false).status, 422, "{file} as a key set");
-    }
 }

@@ -1,4 +1,4 @@
-//! Attacks on the relay of calls, and on what clients are told about it.
+//! Attacks on the relay of calls.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -9,14 +9,13 @@ use crate::flow::{connect_with_small_segments, ended};
 use crate::harness::{Target, accepted};
 use crate::http_client::connect;
 use crate::raw_client::RawClient;
-use crate::relay_client::{Side, candidate, payload, relay_in, sdp};
+use crate::relay_client::{Side, candidate, payload, relay_in};
 use crate::turn::attacker;
 use crate::turn_floods::framed;
 
 const VICTIM: &str = "203.0.113.10";
 /// Time in which the server must give something up.
 const GIVES_UP: Duration = Duration::from_secs(60);
-const CANDIDATE: &str = "candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
 /// The address of the relay, as an offer names it.
 fn relay_of(target: &Target) -> SocketAddr {
@@ -27,61 +26,6 @@ fn relay_of(target: &Target) -> SocketAddr {
 
 fn message(kind: &str, dst: &str, payload: &str) -> String {
     format!(r#"{{"type":"{kind}","dst":"{dst}","payload":{payload}}}"#)
-}
-
-/// A client of the root, and its id.
-fn guest(target: &Target, from: &str) -> (RawClient, String) {
-    let mut guest = RawClient::over(target.connect(), from);
-    let handshake = RawClient::handshake("/");
-    guest.send_raw(handshake.replacen("\r\n\r\n", &format!("\r\nX-Forwarded-For: {from}\r\n\r\n"), 1));
-    guest.expect_accepted();
-    guest.send(r#"{"action":"start"}"#);
-    let started = guest.expect_text();
-    let id = started.strip_prefix(r#"{"action":"start","id":""#).and_then(|id| id.strip_suffix(r#""}"#));
-    let id = id.unwrap_or_else(|| panic!("{started}")).to_owned();
-    (guest, id)
-}
-
-fn call(action: &str, to: &str, more: &str) -> String {
-    format!(r#"{{"action":"{action}","data":{{"remoteId":"{to}"{more}}}}}"#)
-}
-
-/// Where all calls are relayed, no text tells a browser an address.
-pub fn told_addresses(target: &mut Target) {
-    let mut stranger = target.client("198.51.100.1", "stranger", "t");
-    let mut victim = target.client(VICTIM, "victim", "t");
-    let silent = |told: String| assert!(!told.contains("192.0.2.7"), "{told}");
-    for blanks in ["", " ", "  ", r"\t", ":"] {
-        stranger.send(message(
-            "OFFER",
-            "victim",
-            &payload("offer", "aufrag", &[&format!("a={blanks}{CANDIDATE}")]),
-        ));
-        silent(victim.expect_text());
-    }
-    let ((mut stranger, _), (mut victim, id)) = (guest(target, "198.51.100.1"), guest(target, VICTIM));
-    for text in [
-        format!("{CANDIDATE} x v=0"),
-        format!(r"v=0\r\n{CANDIDATE}"),
-        format!(r"v=0\nx:{}", &CANDIDATE[10..]),
-    ] {
-        stranger.send(call("candidate", &id, &format!(r#","candidate":{{"candidate":"{text}"}}"#)));
-        silent(victim.expect_text());
-    }
-}
-
-/// A stranger answers a guest before the one who was called.
-pub fn early_answers(target: &mut Target) {
-    let ((mut one, one_id), (mut other, other_id)) = (guest(target, VICTIM), guest(target, VICTIM));
-    let (mut stranger, _) = guest(target, "198.51.100.1");
-    let description = |ufrag: &str| format!(r#","sdp":"{}""#, sdp(ufrag, &[]));
-    one.send(call("offer", &other_id, &description("aufrag")));
-    assert!(other.expect_text().contains("typ host"));
-    stranger.send(call("answer", &one_id, &description("mufrag")));
-    one.expect_text();
-    other.send(call("answer", &one_id, &description("bufrag")));
-    let told = one.expect_text();
-    assert!(told.contains("typ host"), "the real answer has no candidate: {told}");
 }
 
 /// Two clients call each other twenty times, and each time both are told the candidate of the relay.
@@ -260,41 +204,4 @@ pub fn slow_readers(target: &mut Target) {
         talk(&pair);
         slow.push((stream, sender));
     }
-}
-
-/// Sends for three seconds, and counts the datagrams and bytes that pass.
-fn flood(from: &Side, to: &Side, datagram: &[u8]) -> (usize, usize, Duration) {
-    let begun = Instant::now();
-    to.socket.set_nonblocking(true).expect("a socket");
-    let (mut datagrams, mut bytes, mut buffer) = (0, 0, [0; 2048]);
-    while begun.elapsed() < Duration::from_secs(3) {
-        // The kernel drops what is too fast.
-        let _ = from.socket.send(datagram);
-        while let Ok(length) = to.socket.recv(&mut buffer) {
-            (datagrams, bytes) = (datagrams + 1, bytes + length);
-        }
-    }
-    (datagrams, bytes, begun.elapsed())
-}
-
-/// The bytes that the relay's limit allows in that time, with a burst of ten seconds.
-fn allowed(time: Duration) -> usize {
-    (time + Duration::from_secs(10)).as_secs() as usize * 10_000
-}
-
-pub fn tiny_datagrams(target: &mut Target) {
-    let [one, other] = joined(target);
-    let (datagrams, _, time) = flood(&one, &other, &[200]);
-    let most = allowed(time) / 61 + 100;
-    assert!(datagrams <= most, "{datagrams} datagrams of one byte, at most {most}");
-    assert!(datagrams > 100, "{datagrams}");
-}
-
-pub fn padded_checks(target: &mut Target) {
-    let [one, other] = joined(target);
-    let (datagrams, bytes, time) = flood(&one, &other, &one.padded_check(400));
-    // Five checks per second are free.
-    let most = allowed(time) + 70 * 548;
-    assert!(bytes <= most, "{bytes} bytes of checks, at most {most}");
-    assert!(datagrams > 10, "{datagrams}");
 }

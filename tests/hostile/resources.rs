@@ -1,8 +1,6 @@
 //! A machine that runs out of resources, or loses its power.
 
-use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +9,6 @@ use serde_json::json;
 use crate::api::Api;
 use crate::flow::push;
 use crate::harness::{Target, handshake};
-use crate::http_client::TIMEOUT;
 use crate::program::{Program, command};
 
 pub fn descriptors(target: &mut Target) {
@@ -67,47 +64,4 @@ pub fn full_disk(target: &mut Target) {
     drop(program);
     let (_program, api) = start(&data_dir, ":");
     assert_kept(&api, &promised);
-}
-
-/// The server is killed while it stores the next key.
-const KEYS_BEFORE_KILL: u32 = 20;
-
-pub fn kills(target: &mut Target) {
-    let data_dir = target.directory.arg("killed");
-    let mut promised = Vec::new();
-    for round in 0..4 {
-        let (program, api) = start(&data_dir, ":");
-        assert_kept(&api, &promised);
-        let (stored, keys) = channel();
-        let began = Instant::now();
-        let writer = thread::spawn(move || {
-            let add = |n: usize| {
-                let body = json!({"key": format!("killed-{round}-{n}")}).to_string();
-                let request = format!(
-                    "POST /api/keys HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-                     Content-Length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-                let stream = std::net::TcpStream::connect(api.address).ok()?;
-                push(&stream, request.as_bytes(), Instant::now() + Duration::from_secs(5));
-                let mut head = [0; 12];
-                std::io::Read::read_exact(&mut &stream, &mut head).ok()?;
-                (&head == b"HTTP/1.1 201").then(|| format!("killed-{round}-{n}"))
-            };
-            // Ends when the server is killed, or when nobody reads the keys.
-            (0..).map_while(add).try_for_each(|key| stored.send(key))
-        });
-        for _ in 0..KEYS_BEFORE_KILL {
-            promised.push(keys.recv_timeout(TIMEOUT).expect("another key is stored"));
-        }
-        // The kills hit different moments of a write.
-        thread::sleep(began.elapsed() / KEYS_BEFORE_KILL * round / 4);
-        // Dropped with SIGKILL.
-        drop(program);
-        promised.extend(keys);
-        let _ = writer.join().expect("the writer");
-    }
-    let (_program, api) = start(&data_dir, ":");
-    assert_kept(&api, &promised);
-    assert!(Path::new(&data_dir).exists());
 }

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec};
-use turn_types::attribute::{Data, Lifetime, XorPeerAddress};
-use turn_types::message::{REFRESH, SEND};
+use stun_types::message::{Message, MessageWriteExt as _};
+use turn_types::attribute::Lifetime;
+use turn_types::message::REFRESH;
 
 use crate::flow::{connect_with_small_segments, ended};
 use crate::harness::Target;
@@ -193,40 +193,4 @@ fn send_garbage(turn: SocketAddr, count: usize) {
     let deadline = Instant::now() + TIMEOUT;
     assert!(connections.iter().all(|stream| ended(stream, deadline)), "all of them end");
     pair.talk();
-}
-
-pub fn unpermitted_peers(target: &mut Target) {
-    let turn = turn_of(target);
-    let mut pair = Pair::open(turn);
-    let mut stranger = TurnClient::allocate(at_once(connect(turn)));
-    let mut victim = TurnClient::allocate(tcp(turn));
-    // The pair has permitted the address that all relayed addresses share, and each other's port.
-    let indications = [victim.relayed, pair.one.relayed].map(|peer| {
-        let mut indication = Message::builder_indication(SEND, MessageWriteVec::new());
-        let transaction = indication.transaction_id();
-        indication.add_attribute(&XorPeerAddress::new(peer, transaction)).expect("an address");
-        indication.add_attribute(&Data::new(b"unpermitted")).expect("data");
-        indication.finish()
-    });
-    assert!(stranger.bind_at(0x4002, pair.one.relayed), "a channel");
-    let send = |stranger: &mut TurnClient, pair: &mut Pair| {
-        for _ in 0..300 {
-            for _ in 0..100 {
-                indications.iter().for_each(|indication| stranger.line.send(indication));
-                stranger.send(b"in a channel");
-                stranger.send_at(0x4002, b"in a channel");
-            }
-            pair.talk();
-        }
-    };
-    // The stranger has permitted the pair only; then it has permitted the victim, which has not permitted it.
-    send(&mut stranger, &mut pair);
-    assert!(stranger.bind(victim.relayed), "a channel");
-    send(&mut stranger, &mut pair);
-    // The answer follows all that was sent before.
-    assert!(stranger.bind(victim.relayed), "a channel");
-    // The first thing that the victim hears is the answer, and then what it has permitted.
-    assert!(victim.bind(stranger.relayed), "a channel");
-    stranger.send(b"permitted");
-    assert_eq!(victim.receive(), b"permitted");
 }

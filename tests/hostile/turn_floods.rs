@@ -1,6 +1,5 @@
 //! Floods of small messages to the TURN server and to the relay, and hoarders of allocations. Others must not wait for them.
 
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -216,30 +215,6 @@ pub fn tiny_datagrams(target: &mut Target) {
 
 fn packets(target: &Target) -> u64 {
     target.api.get("/api/stats").json["turn"]["packets"].as_u64().expect("a number")
-}
-
-pub fn short_requests(target: &mut Target) {
-    let turn = turn_of(target);
-    let mut answers = BTreeMap::new();
-    for method in (0..=0xF_u16).chain([0x80, 0xFFF]) {
-        for attributes in
-            [&[][..], &[0x00, 0x19, 0, 4, 17, 0, 0, 0], &[0x00, 0x08, 0, 0], &[0x7F, 0xFF, 0, 0]]
-        {
-            // The class of a request has two bits between those of the method (RFC 8489, section 5).
-            let kind = method & 0xF | (method & 0x70) << 1 | (method & 0xF80) << 2;
-            let length = u16::try_from(attributes.len()).expect("a short one").to_be_bytes();
-            let cookie = [0x21, 0x12, 0xA4, 0x42];
-            let request = [&kind.to_be_bytes()[..], &length, &cookie, &[7; 12], attributes].concat();
-            let socket = UdpSocket::bind((attacker(usize::from(method)), 0)).expect("a socket");
-            socket.connect(turn).expect("an address");
-            socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
-            socket.send(&request).expect("a way");
-            let answered = socket.recv(&mut [0; 2048]).unwrap_or(0);
-            assert!(answered <= 2 * request.len(), "{answered} bytes for {}: {method:#x}", request.len());
-            answers.insert((method, attributes.len()), answered);
-        }
-    }
-    assert_eq!((answers[&(3, 0)], answers[&(3, 8)], answers[&(1, 0)]), (40, 56, 32));
 }
 
 pub fn hoarded_allocations(target: &mut Target) {

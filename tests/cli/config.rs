@@ -70,6 +70,8 @@ fn mistakes_name_the_file_and_the_line() {
         ("turn_secret = '0123456789abcdef'\nturn_secret_file = 'x'", "line 2)'", 2),
         ("redis_cert = 'x'", "--redis_key <FILE>", 2),
         ("log = 'a=b'", "expected a level (error, warn, info, debug, trace or off)", 2),
+        ("relay = 3478", "expected an IP address with or without a port", 2),
+        ("port 9001", "line 1: this line is not valid TOML: write port = 9001", 2),
         ("admin_token = 'short'\nops_port = 0", "admin_token (", 2),
     ] {
         let file = directory.file("p.toml", text);

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use crate::api::Api;
 use crate::directory::Directory;
 use crate::program::{Program, run};
 
@@ -23,13 +22,6 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// The address of a program's API.
-fn api(program: &mut Program) -> Api {
-    let line = std::iter::repeat_with(|| program.expect_line()).find(|line| line.contains("/api")).unwrap();
-    let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
-    Api { address: address.parse().unwrap(), headers: String::new() }
-}
-
 /// Sends every forged text in every place to a program with its most detailed log. Returns all lines of the log
 /// and of stdout.
 fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
@@ -40,7 +32,7 @@ fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
     }
     let args = [&["--ops_port", "0", "--data_dir", &data_dir], more].concat();
     let mut program = Program::start_with_env(&args, &[("RUST_LOG", "peerbroker=trace")]);
-    let api = api(&mut program);
+    let (api, _) = program.expect_api();
     let secret = json!({"method": "jwt", "kind": "secret", "value": "x".repeat(32)});
     assert_eq!(api.post("/api/keys", &json!({"key": "jwt", "auth": secret})).status, 201);
     let mut kicks = 0;

@@ -14,7 +14,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::directory::Directory;
-use crate::program::{Ended, Program, command, run};
+use crate::program::{Ended, command, run};
 
 /// `peerbroker keys` with these arguments, and the directory behind them.
 fn keys(directory: &Directory, args: &[&str]) -> Ended {
@@ -308,13 +308,6 @@ fn the_help_lists_commands_and_options() {
         }
     }
     assert!(help(&["--help"]).contains("keys"));
-}
-
-#[test]
-fn without_a_command_it_serves_as_ever() {
-    let mut program = Program::start(&["--key", "mykey"]);
-    assert_eq!(program.get("/mykey/id").status, 200);
-    assert!(program.stop().status.success());
 }
 
 #[test]

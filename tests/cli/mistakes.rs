@@ -242,9 +242,8 @@ fn a_certificate_that_clients_will_refuse_is_served_with_a_warning() {
 
 #[test]
 fn a_server_without_any_key_warns() {
-    let words = ["no client can connect: --no_default_key", "peerbroker keys add"];
-    one_warning(&["--no_default_key"], &[], &words);
-    one_warning(&[], &[("PEERBROKER_NO_DEFAULT_KEY", "true")], &["PEERBROKER_NO_DEFAULT_KEY disables"]);
+    let words = ["no client can connect: PEERBROKER_NO_DEFAULT_KEY disables", "peerbroker keys add"];
+    one_warning(&[], &[("PEERBROKER_NO_DEFAULT_KEY", "true")], &words);
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let args = ["--no_default_key", "--data_dir", &data_dir];
@@ -253,17 +252,11 @@ fn a_server_without_any_key_warns() {
     assert_eq!(warnings(&args, &[]), [""; 0]);
 }
 
-#[test]
-fn a_limit_of_no_clients_warns() {
-    one_warning(&["--concurrent_limit", "0"], &[], &["--concurrent_limit 0 refuses every client"]);
-}
-
+/// `src/bin/peerbroker/cli/warnings.rs` has the others.
 #[test]
 fn a_flag_that_does_nothing_alone_names_the_missing_one() {
     let token = [("PEERBROKER_ADMIN_TOKEN", "a-secret-of-sixteen-or-more")];
     one_warning(&[], &token, &["PEERBROKER_ADMIN_TOKEN does nothing without --ops_port"]);
-    let trusted = ["--trusted_proxy", "10.0.0.0/8"];
-    one_warning(&trusted, &[], &["--trusted_proxy does nothing without --proxied"]);
 }
 
 #[test]
@@ -345,6 +338,7 @@ fn a_host_that_is_no_address_of_this_machine_says_what_to_give() {
     expect(&text, &["--host 192.0.2.123", "Give an address of this machine, or leave --host out"]);
     let text = error(&["--host", "2001:db8::1", "--port", "0"], &[], 1);
     expect(&text, &["--host 2001:db8::1", "without IPv6, 0.0.0.0"]);
+    expect(&error(&["--host", "no such host", "--port", "0"], &[], 1), &["no such host"]);
 }
 
 /// The error of a configuration file, or its warnings.
@@ -352,50 +346,6 @@ fn of_file(text: &str) -> String {
     let directory = Directory::new();
     let file = directory.file("p.toml", text);
     run(&["config", "check", "--config", &file], &[]).stderr
-}
-
-#[test]
-fn a_setting_of_the_server_below_a_key_says_where_it_belongs() {
-    let key = "[[api_key]]\nkey = 'game'\n";
-    expect(
-        &of_file(&format!("{key}ops_port = 9001\n")),
-        &["error: ", "p.toml, line 3: ops_port is a setting of the server", "write it above line 1"],
-    );
-    expect(
-        &of_file(&format!("{key}\nconcurrent_limit = 9\n")),
-        &[
-            "WARN",
-            "concurrent_limit (",
-            "p.toml, line 4) is a setting of the key \"game\"",
-            "write it above line 1",
-        ],
-    );
-    expect(
-        &of_file(&format!("{key}[api_key.auth]\nmethod = 'none'\nmessages_per_second = 9\n")),
-        &["error: ", "line 5: messages_per_second is no setting of auth"],
-    );
-    assert_eq!(of_file(&format!("{key}concurrent_limit = 9\n")), "");
-}
-
-#[test]
-fn a_section_in_the_file_says_that_there_is_none() {
-    expect(&of_file("[server]\nport = 1\n"), &["line 1: unknown section [server]", "without a section"]);
-}
-
-#[test]
-fn a_line_that_is_no_toml_says_what_to_write() {
-    for (text, words) in [
-        ("port 9001", "line 1: this line is not valid TOML: write port = 9001"),
-        ("port = 1\nport = 2", "line 2: \"port\" is set twice"),
-        ("host = localhost", "write host = \"localhost\""),
-        ("proxied = yes", "write proxied = true"),
-        ("expire_timeout = 10s", "write expire_timeout = \"10s\""),
-        ("[[api_key]]\nkey = 'a'\nenabled = 'no'", "line 3: enabled: expected true or false"),
-        ("relay = 3478", "expected an IP address with or without a port"),
-    ] {
-        expect(&of_file(text), &["error: ", words]);
-    }
-    assert!(!of_file("admin_token = hushhush").contains("hush"));
 }
 
 #[test]
@@ -426,34 +376,8 @@ fn a_word_that_is_no_level_of_the_log_is_an_error() {
 #[test]
 fn a_plain_time_that_looks_like_seconds_warns() {
     let words = "is 60 milliseconds: write 60s for seconds, or 60ms to keep it";
-    one_warning(&["--alive_timeout", "60"], &[], &["--alive_timeout ", words]);
     one_warning(&[], &[("PEERBROKER_ALIVE_TIMEOUT", "60")], &["PEERBROKER_ALIVE_TIMEOUT ", words]);
     expect(&of_file("alive_timeout = 60"), &["WARN", "alive_timeout (", "line 1) ", words]);
-    for value in ["60ms", "60s", "1000"] {
-        assert_eq!(warnings(&["--alive_timeout", value], &[]), [""; 0], "{value}");
-    }
-}
-
-#[test]
-fn a_unit_works_in_flags_variables_and_the_file() {
-    let all = [
-        ("expire_timeout", "10s", "10000"),
-        ("max_message_bytes", "1MB", "1000000"),
-        ("queue_bytes", "2MiB", "2097152"),
-    ];
-    for (name, value, plain) in all {
-        let directory = Directory::new();
-        let file = directory.file("p.toml", &format!("{name} = \"{value}\""));
-        let variable = format!("PEERBROKER_{}", name.to_uppercase());
-        let flag = format!("--{name}={value}");
-        for (args, env) in
-            [(&[&*flag][..], &[][..]), (&[], &[(&*variable, value)]), (&["--config", &file], &[])]
-        {
-            let shown = run(&[&["config", "show"], args].concat(), env).stdout;
-            let line = format!("{name} = {plain}  # ");
-            assert!(shown.iter().any(|shown| shown.starts_with(&line)), "{args:?} {env:?}: {shown:#?}");
-        }
-    }
 }
 
 #[test]
@@ -478,6 +402,7 @@ fn words_of_other_programs_say_what_to_write() {
         (&["help"][..], "Usage: peerbroker"),
         (&["help", "keys"], "Usage: peerbroker keys"),
         (&["version"], "peerbroker "),
+        (&["--version"], "peerbroker "),
     ] {
         let ended = run(args, &[]);
         assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);

@@ -61,6 +61,7 @@ fn with_a_certificate_only_hosts_that_it_covers_are_shown() {
     let lines = started(&["--sslkey", &key, "--sslcert", &cert]);
     assert!(lines.iter().any(|line| line == "  Local:   https://localhost:PORT/"), "{lines:#?}");
     assert!(lines.concat().contains(r#"new Peer({host: "localhost""#), "{lines:#?}");
+    assert!(lines.concat().contains("secure: true"), "{lines:#?}");
     assert!(!lines.concat().contains("Network:"), "{lines:#?}");
 
     let elsewhere = started(&["--sslkey", &key, "--sslcert", &fixture("elsewhere.pem")]);

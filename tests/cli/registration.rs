@@ -9,8 +9,6 @@ use crate::http_client::{HttpConnection, Response};
 use crate::program::{Program, run};
 use testkit::wait::wait_until;
 
-const LOST: &str =
-    "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them";
 const DAY: u64 = 24 * 60 * 60;
 
 fn register(program: &Program, name: &str) -> Response {
@@ -41,93 +39,34 @@ fn now() -> u64 {
 }
 
 #[test]
-fn registration_is_opened_by_a_flag() {
-    for (args, env, status) in [
-        (&["--registration", "open"][..], &[][..], 303),
-        (&["--registration=open"], &[], 303),
-        (&[], &[("PEERBROKER_REGISTRATION", "open")], 303),
-        (&["--registration", "closed"], &[("PEERBROKER_REGISTRATION", "open")], 404),
-        (&[], &[("PEERBROKER_REGISTRATION", "")], 404),
-        (&[], &[], 404),
+fn registration_is_opened_by_a_flag_and_its_limits_are_flags() {
+    const OPEN: [&str; 2] = ["--registration", "open"];
+    for (args, expected) in [
+        (&[][..], &[404][..]),
+        (&OPEN, &[303, 303, 303, 303, 303, 429]),
+        (&[OPEN[0], OPEN[1], "--registrations_per_day", "2"], &[303, 303, 429]),
+        (&[OPEN[0], OPEN[1], "--registrations_per_day", "0"], &[303, 303, 303, 303, 303, 303]),
+        (&[OPEN[0], OPEN[1], "--registration_limit", "1"], &[303, 503]),
+        (&[OPEN[0], OPEN[1], "--registration_limit", "0"], &[303, 303]),
     ] {
-        let program = Program::start_with_env(args, env);
-        assert_eq!(register(&program, "My game").status, status, "{args:?} {env:?}");
-    }
-}
-
-#[test]
-fn the_limits_of_registration_are_flags() {
-    for (args, env, expected) in [
-        (&[][..], &[][..], &[303, 303, 303, 303, 303, 429][..]),
-        (&["--registrations_per_day", "2"], &[], &[303, 303, 429]),
-        (&["--registrations-per-day=2"], &[], &[303, 303, 429]),
-        (&[], &[("PEERBROKER_REGISTRATIONS_PER_DAY", "2")], &[303, 303, 429]),
-        (&["--registrations_per_day", "0"], &[], &[303, 303, 303, 303, 303, 303]),
-        (&["--registration_limit", "1"], &[], &[303, 503]),
-        (&["--registration-limit=1"], &[], &[303, 503]),
-        (&[], &[("PEERBROKER_REGISTRATION_LIMIT", "1")], &[303, 503]),
-        (&["--registration_limit", "0"], &[], &[303, 303]),
-    ] {
-        let program = Program::start_with_env(&[&["--registration", "open"], args].concat(), env);
-        assert_eq!(statuses(&program, expected.len()), expected, "{args:?} {env:?}");
+        let program = Program::start(args);
+        assert_eq!(statuses(&program, expected.len()), expected, "{args:?}");
     }
 }
 
 #[test]
 fn the_page_says_after_how_many_days_a_key_goes() {
-    for (args, env, text) in [
-        (&[][..], &[][..], "uses it for 90 days."),
-        (&["--registration_ttl", "7"], &[], "uses it for 7 days."),
-        (&["--registration-ttl=1"], &[], "uses it for a day."),
-        (&[], &[("PEERBROKER_REGISTRATION_TTL", "30")], "uses it for 30 days."),
-    ] {
-        let program = Program::start_with_env(&[&["--registration", "open"], args].concat(), env);
-        assert!(program.get("/broker/").text().contains(text), "{args:?} {env:?}");
+    for (args, text) in
+        [(&[][..], "uses it for 90 days."), (&["--registration_ttl", "1"], "uses it for a day.")]
+    {
+        let program = Program::start(&[&["--registration", "open"], args].concat());
+        assert!(program.get("/broker/").text().contains(text), "{args:?}");
         let key = key_in(&register(&program, "My game"));
-        assert!(program.get(&format!("/broker/register?key={key}")).text().contains(text));
+        let page = program.get(&format!("/broker/register?key={key}"));
+        assert!(page.text().contains(text), "{args:?}");
     }
     let program = Program::start(&["--registration", "open", "--registration_ttl", "0"]);
     assert!(!program.get("/broker/").text().contains("is removed when"));
-}
-
-#[test]
-fn a_wrong_value_ends_with_2_and_names_its_flag() {
-    for (flag, values) in [
-        ("--registration", &["true", "Open", "", "yes"][..]),
-        ("--registrations_per_day", &["-1", "x", "", "1.5", "4294967296"]),
-        ("--registration_limit", &["-1", "x", "", "1.5"]),
-        ("--registration_ttl", &["-1", "x", "", "1.5", "4294967296"]),
-    ] {
-        for value in values {
-            let ended = run(&[&format!("{flag}={value}")], &[]);
-            assert_eq!(ended.status.code(), Some(2), "{flag}={value}: {}", ended.stderr);
-            assert!(ended.stderr.contains(flag), "{flag}={value}: {}", ended.stderr);
-            assert!(ended.stdout.is_empty(), "{flag}={value}: {:?}", ended.stdout);
-        }
-    }
-    let ended = run(&["--registration", "open", "--pages", "false"], &[]);
-    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains("--registration open cannot be used with --pages false"),
-        "{}",
-        ended.stderr
-    );
-}
-
-#[test]
-fn without_a_directory_it_warns_once_that_keys_are_lost() {
-    let directory = Directory::new();
-    let data_dir = directory.arg("data");
-    for (args, warnings) in [
-        (&["--registration", "open"][..], 1),
-        (&["--registration", "open", "--data_dir", &data_dir], 0),
-        (&[], 0),
-    ] {
-        let mut program = Program::start(args);
-        assert_eq!(program.get("/healthz").status, 200);
-        let ended = program.stop();
-        assert_eq!(ended.stderr.matches(LOST).count(), warnings, "{args:?}: {}", ended.stderr);
-    }
 }
 
 #[test]

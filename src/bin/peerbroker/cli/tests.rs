@@ -277,8 +277,71 @@ fn turn_has_the_addresses_of_the_relay_and_a_port_of_its_own() {
 }
 
 #[test]
+fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
+    for form in ["-p9001", "-p 9001", "-p=9001", "--port=9001", "--port 9001"] {
+        assert_eq!(settings(form).listen.port, 9001, "{form:?}");
+    }
+    let all = settings(
+        "-H 127.0.0.1 -k 123 --path /x/ -t 1 --alive-timeout 2 -c 3 --allow_discovery --proxied true \
+         --cors http://a http://b --cors=http://c --sslkey k --sslcert c",
+    );
+    assert_eq!(all.config.key.as_str(), "123");
+    assert_eq!(all.config.cors, ["http://a", "http://b", "http://c"].map(|text| text.parse().unwrap()));
+    assert_eq!(settings("--cors http://a *").config.cors, []);
+    assert!(all.config.key_settings.allow_discovery && all.config.proxied);
+    for (form, is_on) in [
+        ("--allow-discovery", true),
+        ("--allow_discovery true", true),
+        ("--allow_discovery=true", true),
+        ("--allow_discovery false", false),
+        ("", false),
+    ] {
+        assert_eq!(settings(form).config.key_settings.allow_discovery, is_on, "{form:?}");
+    }
+    assert_eq!(all.config.key_settings.concurrent_limit, 3);
+    assert_eq!(all.config.path.shown(), "/x");
+}
+
+#[test]
 fn keys_may_come_from_a_directory_alone() {
     let Settings { config, stored_keys, .. } = settings("--data-dir data --no_default_key");
     assert!(stored_keys == StoredKeys::Directory(PathBuf::from("data")) && !config.default_key);
     assert!(settings("--no_default_key=false").config.default_key);
+}
+
+#[test]
+fn a_wrong_value_names_its_flag_and_what_is_accepted() {
+    let long = "k".repeat(129);
+    const NUMBER: &str = "whole number";
+    for (flag, values, accepted) in [
+        ("--port", &["65536", "x", "-1", ""][..], "0 to 65535"),
+        ("--ping_interval", &["soon", "-3"], "milliseconds"),
+        ("--probe_timeout", &[""], "milliseconds"),
+        ("--reclaim_timeout", &["soon"], "milliseconds"),
+        ("--room_code_timeout", &["0"], "milliseconds"),
+        ("--room_codes", &["-1"], NUMBER),
+        ("--queue_messages", &["x"], NUMBER),
+        ("--connections_per_address", &["-1", "x", "", "1.5", "4294967296"], NUMBER),
+        ("--opens_per_second_per_address", &["-1", "x", "", "0.5", "4294967296"], NUMBER),
+        ("--messages_per_second", &["-1", "x", "", "0.5", "4294967296"], NUMBER),
+        ("--registrations_per_day", &["-1", "x", "", "1.5", "4294967296"], NUMBER),
+        ("--registration_limit", &["-1", "x", "", "1.5"], NUMBER),
+        ("--registration_ttl", &["-1", "x", "", "1.5", "4294967296"], "days"),
+        ("--registration", &["true", "Open", "", "yes"], "open"),
+        ("--trusted_proxy", &["x", "", "10.0.0.0/33", "10.0.0.0/", "300.0.0.0/8", "::/129"], "network"),
+        ("--reuse_port", &["maybe", "2"], "true or false"),
+        ("--relay_private", &["maybe"], "true or false"),
+        ("--log_format", &["xml"], "json"),
+        ("--root_key", &[""], "1 to 128 bytes"),
+        ("--key", &[&long, "a\nb"], "1 to 128 bytes"),
+        ("--max_message_bytes", &["0"], "1 or more"),
+        ("--workers", &["9999"], ""),
+    ] {
+        for value in values {
+            let error = try_parsed(&[&format!("{flag}={value}")]).err().expect(flag);
+            let text = error.to_string();
+            assert!(text.contains(flag) && text.contains(accepted), "{flag}={value}: {text}");
+            assert_eq!(error.exit_code(), 2, "{flag}={value}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::flow::{ended, exchange, expect_all_ended, pull, push};
+use crate::flow::{exchange, expect_all_ended, pull, push};
 use crate::harness::Target;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,27 +22,6 @@ pub fn silent_bodies(target: &mut Target) {
         push(connection, request.as_bytes(), Instant::now() + SECOND);
     }
     expect_all_ended(&connections, GIVEN_UP);
-}
-
-pub fn dripping_heads(target: &mut Target) {
-    let mut dripping: Vec<TcpStream> = (0..100).map(|_| target.connect()).collect();
-    for connection in &dripping {
-        push(connection, HEALTH.as_bytes(), Instant::now() + SECOND);
-    }
-    let began = Instant::now();
-    for byte in HEALTH.bytes().cycle() {
-        // A head that never ends.
-        let byte = if byte.is_ascii_control() { b'x' } else { byte };
-        dripping.retain(|connection| {
-            let now = Instant::now();
-            push(connection, &[byte], now + SECOND) == 1 && !ended(connection, now + Duration::from_millis(5))
-        });
-        if dripping.is_empty() {
-            return;
-        }
-        assert!(began.elapsed() < GIVEN_UP, "{} connections are open after {GIVEN_UP:?}", dripping.len());
-        thread::sleep(SECOND / 2);
-    }
 }
 
 pub fn unread_answers(target: &mut Target) {

@@ -77,7 +77,6 @@ const SOON_GONE: &[&str] = &["--reclaim_timeout", "1000"];
 const ATTACKS: &[Attack] = &[
     // Requests and answers.
     attack!(http::silent_bodies, "1,100 requests whose chunked body never comes").peak_mib(100).waits(),
-    attack!(http::dripping_heads, "100 second requests whose head comes byte by byte").waits(),
     attack!(http::unread_answers, "20 × 16 MiB of pipelined requests, and no answer is read").waits(),
     attack!(http::pipelined_posts, "20,000 pipelined posts for absent ids, again and again")
         .cores(0.25)

@@ -76,22 +76,6 @@ fn idle_connections_do_not_hold_up_the_end() {
 }
 
 #[test]
-fn nobody_is_admitted_while_the_server_stops() {
-    on_both(|server| {
-        let mut a = server.client("a");
-        server.node().close();
-        a.expect_closed_with(Some(1001));
-        for id in ["a", "b"] {
-            let mut late = server.begin(id, "t");
-            late.expect_accepted();
-            late.expect(crate::harness::messages::error("Server is stopping"));
-            late.expect_closed_with(Some(1001));
-        }
-        assert!(server.realm().is_empty());
-    });
-}
-
-#[test]
 fn messages_of_a_client_that_is_being_closed_harm_nobody() {
     on_both(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));

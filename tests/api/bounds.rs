@@ -6,28 +6,21 @@ use peerbroker::events::Count;
 use peerbroker::wire::CloseReason;
 use std::time::Duration;
 
-use peerbroker::wire::PeerId;
-use serde_json::Value;
-use socket2::{Domain, Socket, Type};
-
-use crate::harness::http_client::TIMEOUT;
+use crate::harness::http_client::{TIMEOUT, connect_with_small_buffer};
 use crate::harness::messages::{ID_TAKEN, expired, forwarded_offer, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{
     RawClient, TestServer, Transport, on_both, on_both_with, on_own, on_own_with, token_of, wait_until, wire,
 };
+use peerbroker::wire::PeerId;
+use serde_json::Value;
 
 /// Time that a client with a full outbox may read nothing.
 const STALL: Duration = Duration::from_secs(5);
 
 /// A client that reads late, with small system buffers.
 fn client_that_reads_late(server: &TestServer, id: &str) -> RawClient {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(16 << 10).unwrap();
-    socket.connect(&server.address.into()).unwrap();
-    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-    socket.set_write_timeout(Some(TIMEOUT)).unwrap();
-    let mut client = RawClient::over(socket.into(), id);
+    let mut client = RawClient::over(connect_with_small_buffer(server.address), id);
     client.ends_its_side = server.transport == Transport::Actix;
     client.send_raw(RawClient::handshake(&server.target(id, &token_of(id))));
     client.expect_accepted();
@@ -37,52 +30,6 @@ fn client_that_reads_late(server: &TestServer, id: &str) -> RawClient {
 
 fn payload(n: usize, len: usize) -> String {
     format!("\"{n:06} {}\"", "x".repeat(len))
-}
-
-#[test]
-fn messages_beyond_the_queue_limit_of_a_peer_expire_at_once() {
-    on_own_with(
-        |config| config.limits.queue_messages = 3,
-        |server| {
-            let mut a = server.client("a");
-            for n in 0..3 {
-                a.send(offer("b", &n.to_string()));
-            }
-            a.expect_nothing("a");
-            a.send(offer("b", "3"));
-            a.expect(expired("b", "a"));
-            assert_eq!(server.node().queued_bytes(), 0);
-            // A new conversation, with its own timeout.
-            a.send(offer("b", "4"));
-            a.expect_nothing("a");
-            server.client("b").expect(forwarded_offer("a", "b", "4"));
-            server.advance(Duration::from_secs(6));
-            a.expect_nothing("a");
-        },
-    );
-}
-
-#[test]
-fn an_overflow_expires_the_conversation_of_its_sender_alone() {
-    on_own_with(
-        |config| config.limits.queue_messages = 3,
-        |server| {
-            let (mut a, mut c) = (server.client("a"), server.client("c"));
-            a.send(offer("b", "1"));
-            a.send(offer("b", "2"));
-            a.expect_nothing("a");
-            c.send(offer("b", "3"));
-            c.send(offer("b", "4"));
-            c.expect(expired("b", "c"));
-            c.send(offer("b", "5"));
-            c.expect_nothing("c");
-            a.expect_nothing("a");
-            let mut b = server.client("b");
-            b.expect(forwarded_offer("a", "b", "1"));
-            b.expect(forwarded_offer("a", "b", "2"));
-            b.expect(forwarded_offer("c", "b", "5"));
-        },
-    );
 }
 
 #[test]
@@ -121,42 +68,6 @@ fn four_mebibytes_wait_for_one_peer_and_no_more() {
         a.expect(expired("b", "a"));
         assert_eq!(server.node().queued_bytes(), 0);
     });
-}
-
-#[test]
-fn the_bytes_that_wait_for_all_peers_are_bounded() {
-    on_both_with(
-        |config| config.limits.queue_total_bytes = 10_000,
-        |server| {
-            let (mut a, mut c) = (server.client("a"), server.client("c"));
-            a.send(offer("one", &payload(1, 6000)));
-            a.expect_nothing("a");
-            c.send(offer("two", &payload(2, 6000)));
-            c.expect(expired("two", "c"));
-            c.send(offer("two", &payload(2, 100)));
-            c.expect_nothing("c");
-            let mut one = server.client("one");
-            one.expect(forwarded_offer("a", "one", &payload(1, 6000)));
-            one.expect_nothing("one");
-            c.send(offer("three", &payload(3, 6000)));
-            c.expect_nothing("c");
-            server.advance(Duration::from_secs(5));
-            assert_eq!(server.node().queued_bytes(), 0);
-        },
-    );
-}
-
-#[test]
-fn a_bound_of_zero_keeps_nothing() {
-    on_own_with(
-        |config| config.limits.queue_messages = 0,
-        |server| {
-            let mut a = server.client("a");
-            a.send(offer("b", "1"));
-            a.expect(expired("b", "a"));
-            a.expect_nothing("a");
-        },
-    );
 }
 
 /// Sends until the recipient's outbox is full; returns how many messages came before the expired ones.
@@ -325,24 +236,6 @@ fn messages_in_the_outbox_of_a_dead_socket_wait_for_the_next_one() {
                 again.expect(forwarded_offer("a", "slow", &payload(n, 64 << 10)));
             }
             again.expect_nothing("slow");
-        },
-    );
-}
-
-#[test]
-fn a_slow_reader_holds_up_nobody_else() {
-    on_both_with(
-        |config| config.limits.outbox_bytes = 64 << 20,
-        |server| {
-            let (slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
-            let mut b = server.client("b");
-            for n in 0..40 {
-                a.send(offer("slow", &payload(n, 256 << 10)));
-                a.send(offer("b", &n.to_string()));
-                b.expect(forwarded_offer("a", "b", &n.to_string()));
-            }
-            assert!(server.realm().contains("slow"));
-            drop(slow);
         },
     );
 }

@@ -49,21 +49,6 @@ fn the_same_ids_under_two_keys_are_different_peers() {
 }
 
 #[test]
-fn an_id_that_is_taken_under_one_key_is_free_under_another() {
-    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
-        let mut one = server.client_of("one", "a");
-        let target = server.target_of("two", "a").replace("token=", "token=another-");
-        let mut two = server.begin_at(&target);
-        two.expect_accepted();
-        two.expect_open();
-        two.send(LEAVE);
-        two.expect_closed_with(Some(1000));
-        one.expect_nothing("a");
-        assert_eq!(server.tenant("one").len(), 1);
-    });
-}
-
-#[test]
 fn queued_messages_wait_only_under_their_own_key() {
     on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let (mut a1, mut a2) = (server.client_of("one", "a"), server.client_of("two", "a"));

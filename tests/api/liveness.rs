@@ -9,7 +9,7 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::messages::{HEARTBEAT, LEAVE, forwarded_offer, offer};
 use crate::harness::wire::{self, FIN, opcode};
-use crate::harness::{RawClient, TestServer, Told, on_both, on_both_with, on_own, on_own_with, wait_until};
+use crate::harness::{RawClient, TestServer, Told, on_both, on_both_with, wait_until};
 
 const MS: Duration = Duration::from_millis(1);
 const PING: Duration = Duration::from_secs(20);
@@ -45,19 +45,6 @@ fn a_client_that_answers_nothing_is_pinged_and_then_goes() {
 }
 
 #[test]
-fn a_client_that_never_heartbeats_stays_while_it_answers_pings() {
-    on_both(|server| {
-        let mut a = server.client("a");
-        for _ in 0..10 {
-            server.advance(PING);
-            a.expect_ping();
-            server.hear(&mut a, "a");
-        }
-        a.expect_nothing("a");
-    });
-}
-
-#[test]
 fn any_frame_is_a_sign_of_life() {
     on_both(|server| {
         let mut a = server.client("a");
@@ -81,60 +68,6 @@ fn any_frame_is_a_sign_of_life() {
         assert!(server.realm().contains("a"));
         server.advance(MS);
         assert!(!server.realm().contains("a"));
-    });
-}
-
-#[test]
-fn a_client_that_speaks_is_not_pinged() {
-    on_own(|server| {
-        let mut a = server.client("a");
-        for _ in 0..10 {
-            server.advance(PING - MS);
-            server.hear_frame(&mut a, "a", &wire::text(HEARTBEAT));
-        }
-        a.expect_nothing("a");
-    });
-}
-
-#[test]
-fn three_pings_fit_into_the_alive_timeout() {
-    on_own_with(
-        |config| config.limits.alive_timeout = Duration::from_secs(3),
-        |server| {
-            let mut a = server.client("a");
-            for _ in 0..2 {
-                server.advance(Duration::from_secs(1));
-                a.expect_ping();
-            }
-            server.advance(Duration::from_secs(1));
-            assert_eq!(a.expect_close(), None);
-        },
-    );
-}
-
-#[test]
-fn the_clock_starts_at_registration() {
-    on_own(|server| {
-        server.advance(ALIVE * 10);
-        let mut a = server.client("a");
-        server.advance(PING - MS);
-        a.expect_nothing("a");
-    });
-}
-
-#[test]
-fn the_id_of_a_timed_out_client_is_free_at_once_and_others_are_not_told() {
-    on_own(|server| {
-        let _dead = server.client("a");
-        server.advance(ALIVE - PING);
-        let mut b = server.client("b");
-        server.advance(PING - MS);
-        server.hear(&mut b, "b");
-        server.advance(MS);
-        let mut a = server.client_with_token("a", "another token");
-        b.send(offer("a", "1"));
-        a.expect(forwarded_offer("b", "a", "1"));
-        b.expect_nothing("b");
     });
 }
 
@@ -197,16 +130,6 @@ fn a_client_that_ends_its_sending_direction_is_gone_after_what_it_sent() {
         b.expect(forwarded_offer("a", "b", "1"));
         server.wait_until_gone("a");
         a.expect_end();
-    });
-}
-
-#[test]
-fn the_id_of_a_client_that_is_gone_is_free_for_any_token() {
-    on_own(|server| {
-        let first = server.client_with_token("a", "first");
-        first.reset();
-        server.wait_until_gone("a");
-        server.client_with_token("a", "second").expect_nothing("a");
     });
 }
 

@@ -26,21 +26,6 @@ fn a_host_gets_a_code_of_four_letters_that_is_its_own() {
 }
 
 #[test]
-fn a_player_and_its_host_reach_each_other() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.guest("anna");
-        player.send(join(&room, "anna", OFFER));
-        host.expect(offered("anna"));
-        host.send(respond("anna", ANSWER));
-        player.expect(ANSWER);
-        for client in [&mut host, &mut player] {
-            client.expect_quiet();
-        }
-    });
-}
-
-#[test]
 fn each_answer_goes_to_its_player_alone() {
     on_own(|server| {
         let (mut host, room) = server.host();
@@ -54,73 +39,6 @@ fn each_answer_goes_to_its_player_alone() {
         for (_, player) in &mut players {
             player.expect_quiet();
         }
-    });
-}
-
-#[test]
-fn an_offer_goes_to_the_host_as_it_was_written() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.guest("anna");
-        let offers = [
-            ("{}", r#"{"clientUsername":"N"}"#),
-            (
-                r#"{"z":1.0,"a":1e400,"n":12345678901234567890}"#,
-                r#"{"z":1.0,"a":1e400,"n":12345678901234567890,"clientUsername":"N"}"#,
-            ),
-            (
-                r#"{"a":1,"a":2,"b":{"a":{},"a":[ 1 , 2 ]}}"#,
-                r#"{"a":1,"a":2,"b":{"a":{},"a":[ 1 , 2 ]},"clientUsername":"N"}"#,
-            ),
-            (
-                r#"{"s\u0064p":"\u00e9\/","type":"offer"}"#,
-                r#"{"s\u0064p":"\u00e9\/","type":"offer","clientUsername":"N"}"#,
-            ),
-            (r#"{"in":{"clientUsername":"x"}}"#, r#"{"in":{"clientUsername":"x"},"clientUsername":"N"}"#),
-            // This does not give access to another player's name.
-            (r#"{"clientUsername":"forged","sdp":"x"}"#, r#"{"clientUsername":"N","sdp":"x"}"#),
-            (
-                r#"{"a":1,"client\u0055sername":{"forged":1},"sdp":"x","clientUsername":2}"#,
-                r#"{"a":1,"client\u0055sername":"N","sdp":"x"}"#,
-            ),
-        ];
-        for (number, (offer, arrives)) in offers.into_iter().enumerate() {
-            let name = format!("player {number}");
-            player.send(join(&room, &name, offer));
-            host.expect(arrives.replace("\"N\"", &format!("{name:?}")));
-        }
-    });
-}
-
-#[test]
-fn an_answer_goes_to_the_player_as_it_was_written() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.player(&mut host, &room, "anna");
-        for response in [
-            "{}",
-            r#"{ "sdp" : "\u00e9\/" , "n": [1.0, 1e400, 12345678901234567890] , "n": {"type":"error"} }"#,
-            r#"{"type":"error","val":"anything"}"#,
-            r#"{"clientUsername":"x"}"#,
-        ] {
-            host.send(respond("anna", response));
-            player.expect(response);
-        }
-    });
-}
-
-#[test]
-fn names_of_members_are_read_without_their_escapes_and_the_last_of_one_name_counts() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.guest("anna");
-        player.send(format!(
-            r#" {{"action":"startGame","room":"no","username":7,"offer":[],
-                "us\u0065rname":"ann\u0061","r\u006fom":"{room}","offer":{{"sdp":"x"}},"action":"join\u0052oom"}} "#
-        ));
-        host.expect(r#"{"sdp":"x","clientUsername":"anna"}"#);
-        host.send(r#"{"response":1,"clientUsername":"x","action":"offerResponse","client\u0055sername":"\u0061nna","response":{"y":1}}"#);
-        player.expect(r#"{"y":1}"#);
     });
 }
 
@@ -139,48 +57,19 @@ fn binary_frames_are_as_good_as_text() {
 }
 
 #[test]
-fn a_code_is_taken_in_any_case() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let _player = server.player(&mut host, &room.to_lowercase(), "anna");
-        let mixed: String = room
-            .chars()
-            .enumerate()
-            .map(|(n, c)| if n % 2 == 0 { c.to_ascii_lowercase() } else { c })
-            .collect();
-        let _player = server.player(&mut host, &mixed, "bert");
-    });
-}
-
-#[test]
-fn an_unknown_room_is_a_wrong_room() {
+fn the_error_names_what_is_missing() {
     on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
-        for wrong in
-            ["", "AAAAA", "constructor", "__proto__", &format!("{room} "), &room[..3], &"A".repeat(1000)]
-        {
+        for wrong in ["", "AAAAA", "constructor", &format!("{room} "), &room[..3], &"A".repeat(1000)] {
             player.expect_problem(join(wrong, "anna", OFFER), "wrong room");
         }
-        for odd in ["1", "null", r#"{"toString":1}"#, "[\"QXZP\"]", r#""\ud800""#] {
-            let frame = format!(r#"{{"action":"joinRoom","room":{odd},"username":"anna","offer":{OFFER}}}"#);
-            player.expect_problem(frame, "wrong room");
-        }
         player.expect_problem(r#"{"action":"joinRoom"}"#, "wrong room");
-        host.expect_quiet();
-    });
-}
-
-#[test]
-fn the_error_names_what_is_missing_when_the_room_exists() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.guest("anna");
-        for username in ["", r#","username":null"#, r#","username":5"#, r#","username":{}"#] {
+        for username in ["", r#","username":null"#, r#","username":{}"#] {
             let frame = format!(r#"{{"action":"joinRoom","room":"{room}"{username},"offer":{OFFER}}}"#);
             player.expect_problem(frame, "no username");
         }
-        for offer in ["", r#","offer":null"#, r#","offer":"sdp""#, r#","offer":[{}]"#] {
+        for offer in ["", r#","offer":"sdp""#, r#","offer":[{}]"#] {
             let frame = format!(r#"{{"action":"joinRoom","room":"{room}","username":"anna"{offer}}}"#);
             player.expect_problem(frame, "no offer");
         }
@@ -188,13 +77,11 @@ fn the_error_names_what_is_missing_when_the_room_exists() {
         // The refused joins have not taken the name.
         player.send(join(&room, "anna", OFFER));
         host.expect(offered("anna"));
-        for response in ["", r#","response":null"#, r#","response":"sdp""#, r#","response":[{}]"#] {
+        for response in ["", r#","response":"sdp""#, r#","response":[{}]"#] {
             let frame = format!(r#"{{"action":"offerResponse","clientUsername":"anna"{response}}}"#);
             host.expect_problem(frame, "no response");
         }
-        for username in
-            ["", r#","clientUsername":5"#, r#","clientUsername":"bert""#, r#","clientUsername":"Anna""#]
-        {
+        for username in ["", r#","clientUsername":5"#, r#","clientUsername":"Anna""#] {
             let frame = format!(r#"{{"action":"offerResponse"{username},"response":{ANSWER}}}"#);
             host.expect_problem(frame, "no player");
         }
@@ -224,38 +111,26 @@ fn only_the_host_answers_and_starts() {
 
 #[test]
 fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.player(&mut host, &room, "anna");
-        host.expect_closed_by_us(Some(1000));
-        wait_until("the end of the room", || server.room_codes().is_empty());
-        player.expect_quiet();
-        player.expect_problem(join(&room, "anna", OFFER), "wrong room");
-        player.expect_problem(respond("anna", ANSWER), "wrong room");
-        player.expect_problem(START_GAME, "wrong room");
-        // It may then join another room.
-        let (mut host, room) = server.host();
-        player.send(join(&room, "anna", OFFER));
-        host.expect(offered("anna"));
-    });
-}
-
-#[test]
-fn a_host_that_disconnects_frees_its_room_and_its_place_in_the_client_limit() {
-    on_own_with(
-        |config| config.key_settings.concurrent_limit = 2,
-        |server| {
-            let (mut host, room) = server.host();
-            let mut player = server.player(&mut host, &room, "anna");
-            host.expect_closed_by_us(None);
-            wait_until("the end of the room", || server.room_codes().is_empty());
-            server.wait_for_guests(1);
-            player.expect_problem(join(&room, "anna", OFFER), "wrong room");
-            let (mut host, room) = server.host();
-            player.send(join(&room, "anna", OFFER));
-            host.expect(offered("anna"));
-        },
-    );
+    for code in [None, Some(1000)] {
+        on_own_with(
+            |config| config.key_settings.concurrent_limit = 2,
+            |server| {
+                let (mut host, room) = server.host();
+                let mut player = server.player(&mut host, &room, "anna");
+                host.expect_closed_by_us(code);
+                wait_until("the end of the room", || server.room_codes().is_empty());
+                server.wait_for_guests(1);
+                player.expect_quiet();
+                player.expect_problem(join(&room, "anna", OFFER), "wrong room");
+                player.expect_problem(respond("anna", ANSWER), "wrong room");
+                player.expect_problem(START_GAME, "wrong room");
+                // It may then join another room, which has the place of the first in the limit of clients.
+                let (mut host, room) = server.host();
+                player.send(join(&room, "anna", OFFER));
+                host.expect(offered("anna"));
+            },
+        );
+    }
 }
 
 #[test]

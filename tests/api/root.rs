@@ -236,26 +236,6 @@ fn no_guest_is_admitted_while_the_server_stops() {
 }
 
 #[test]
-fn a_guest_leaves_with_its_own_close_code() {
-    on_own(|server| {
-        let (mut a, _) = server.caller("a");
-        a.expect_closed_by_us(Some(3456));
-        wait_until("the guest to be gone", || server.guests().is_empty());
-    });
-}
-
-#[test]
-fn hooks_hear_of_a_guest_when_it_comes_and_when_it_goes() {
-    on_own(|server| {
-        let (mut a, id) = server.caller("a");
-        assert_eq!(server.told_about(&id), [Told::Connected(id.clone())]);
-        a.expect_closed_by_us(None);
-        wait_until("the end of a session", || server.told_about(&id).len() == 2);
-        assert_eq!(server.told_about(&id)[1..], [Told::Disconnected(id.clone(), CloseReason::Left)]);
-    });
-}
-
-#[test]
 fn hooks_know_a_guest_by_its_first_id() {
     on_own(|server| {
         let (mut a, first) = server.caller("a");

@@ -9,7 +9,7 @@ pub use testkit::tls::{trust, trust_by};
 use testkit::tools::fixture as file;
 
 use crate::harness::legacy::post;
-use crate::harness::messages::{ID_TAKEN, forwarded_offer, offer};
+use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::{RawClient, TestServer, Transport, token_of};
 
 pub(crate) fn listen(key: &str, cert: &str) -> Listen {
@@ -20,14 +20,9 @@ pub(crate) fn start(configure: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start_listening(Transport::Own, configure, listen("ec-pkcs8.key", "ec-chain.pem"))
 }
 
-fn begin(server: &TestServer, id: &str, token: &str) -> RawClient {
-    let mut client = RawClient::connect_tls(server.address, id, trust());
-    client.send_raw(RawClient::handshake(&server.target(id, token)));
-    client
-}
-
 pub(crate) fn client(server: &TestServer, id: &str) -> RawClient {
-    let mut client = begin(server, id, &token_of(id));
+    let mut client = RawClient::connect_tls(server.address, id, trust());
+    client.send_raw(RawClient::handshake(&server.target(id, &token_of(id))));
     client.expect_accepted();
     client.expect_open();
     client
@@ -102,26 +97,6 @@ fn a_key_is_registered_over_tls_from_the_servers_own_pages() {
     let page = http.expect_response();
     assert!(page.text().contains(r#"data-option="secure">true<"#), "{}", page.text());
     assert_eq!(register("http://server.test").status, 403);
-}
-
-#[test]
-fn takeover_refusal_and_waiting_work_over_tls() {
-    let server = start(|_| {});
-    let mut a = client(&server, "a");
-    a.send(offer("b", "1"));
-    a.expect_nothing("a");
-    let mut b = client(&server, "b");
-    b.expect(forwarded_offer("a", "b", "1"));
-    let mut newcomer = begin(&server, "b", "another token");
-    b.expect_ping();
-    b.pong(b"");
-    newcomer.expect_accepted();
-    newcomer.expect(ID_TAKEN);
-    newcomer.expect_closed_with(None);
-    let mut again = client(&server, "b");
-    b.expect_closed_with(Some(4001));
-    a.send(offer("b", "2"));
-    again.expect(forwarded_offer("a", "b", "2"));
 }
 
 #[test]

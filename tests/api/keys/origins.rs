@@ -91,22 +91,6 @@ fn a_key_with_origins_may_be_used_from_these_alone() {
 }
 
 #[test]
-fn apps_and_files_may_use_a_key_that_names_their_origin() {
-    let of_app = ["app://.", "capacitor://localhost", "null", "file://"];
-    let origins = of_app.map(|origin| Origin::parse(origin).unwrap()).into();
-    let change = Change { origins: Some(origins), ..Change::default() };
-    on_own_with_keys(&[key("app", change)], |server, _| {
-        for origin in of_app {
-            expect_admitted(server, "app", &line(origin));
-            guest(server, "app", &line(origin)).expect_quiet();
-        }
-        for origin in ["app://", "app://other", "http://localhost", "https://example.com", "file:///x"] {
-            peer(server, "app", &line(origin)).expect_refused(error(FOREIGN));
-        }
-    });
-}
-
-#[test]
 fn a_client_without_an_origin_is_admitted_only_if_the_key_allows_it() {
     on_own_with_keys(&bound(), |server, _| {
         for headers in ["", "Origin: \r\n"] {

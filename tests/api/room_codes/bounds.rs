@@ -140,40 +140,6 @@ fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
 }
 
 #[test]
-fn a_room_in_which_something_happens_stays() {
-    with_short_rooms(|server| {
-        let (mut host, room) = server.host();
-        server.advance(ROOM - MS);
-        let mut player = server.player(&mut host, &room, "anna");
-        server.advance(ROOM - MS);
-        host.send(respond("anna", ANSWER));
-        player.expect(ANSWER);
-        host.send(START_GAME);
-        host.expect_quiet();
-        assert_eq!(server.room_codes().len(), 1);
-        // A refused command leaves no room.
-        let mut stranger = server.guest("stranger");
-        server.advance(ROOM - MS);
-        stranger.expect_problem(join(&room, "stranger", OFFER), "no player");
-        server.advance(MS);
-        assert!(server.room_codes().is_empty());
-    });
-}
-
-#[test]
-fn a_host_of_a_removed_room_cannot_remove_the_next_one_of_that_code() {
-    with_short_rooms(|server| {
-        let (old, _) = server.host();
-        server.advance(ROOM);
-        let (mut host, room) = server.host();
-        old.reset();
-        server.wait_for_guests(1);
-        assert_eq!(server.room_codes().len(), 1);
-        let _player = server.player(&mut host, &room, "anna");
-    });
-}
-
-#[test]
 fn a_room_does_not_outlive_a_host_that_is_dropped_for_its_silence() {
     on_own(|server| {
         let (mut host, room) = server.host();

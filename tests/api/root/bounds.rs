@@ -6,10 +6,8 @@ use peerbroker::events::Count;
 use peerbroker::wire::CloseReason;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
-
 use crate::harness::guests::{OFFER, call, join, offered, problem};
-use crate::harness::http_client::TIMEOUT;
+use crate::harness::http_client::{TIMEOUT, connect_with_small_buffer};
 use crate::harness::wire::opcode;
 use crate::harness::{
     RawClient, TestServer, Transport, messages, on_both, on_both_with, on_own, on_own_with, wait_until,
@@ -92,12 +90,7 @@ fn a_guest_is_kept_alive_by_any_frame_also_behind_a_new_id() {
 
 /// A guest that reads late, with small system buffers.
 fn guest_that_reads_late(server: &TestServer) -> RawClient {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(16 << 10).unwrap();
-    socket.connect(&server.address.into()).unwrap();
-    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-    socket.set_write_timeout(Some(TIMEOUT)).unwrap();
-    let mut guest = RawClient::over(socket.into(), "slow");
+    let mut guest = RawClient::over(connect_with_small_buffer(server.address), "slow");
     guest.ends_its_side = server.transport == Transport::Actix;
     guest.send_raw(RawClient::handshake("/"));
     guest.expect_accepted();

@@ -53,9 +53,17 @@ fn messages_outlive_their_sender_and_the_notice_goes_to_the_next_holder_of_its_i
     let (b_socket, a_socket) = (Socket::open(), Socket::open());
     let _b = house.connect("b", "t", &b_socket);
     assert_eq!(messages(&b_socket), ["x"]);
-    let _a = house.connect("a", "another", &a_socket);
+    let a = house.connect("a", "another", &a_socket);
     house.pass(5000);
     assert_eq!(messages(&a_socket), ["EXPIRE c a"]);
+    // The notice is dropped if nobody has the id.
+    offer(&a, "d", "x");
+    drop(a);
+    house.pass(5000);
+    assert_eq!(house.broker.queued_bytes(), 0);
+    let a_socket = Socket::open();
+    let _a = house.connect("a", "another", &a_socket);
+    assert_eq!(messages(&a_socket), [""; 0]);
 }
 
 #[test]

@@ -239,8 +239,13 @@ impl Header {
         let short = usize::from(second & 0x7F);
         let control = opcode & 0x8 != 0;
         let known = matches!(opcode, opcode::CONTINUATION..=opcode::BINARY | opcode::CLOSE..=opcode::PONG);
-        if reserved || !masked || !known || control && (!fin || short > MAX_CONTROL_PAYLOAD) {
+        if reserved || !masked || !known || control && !fin {
             return Err(PROTOCOL);
+        }
+        if control && short > MAX_CONTROL_PAYLOAD {
+            // No close frame follows an invalid one, so none may be waited for.
+            let ended = Disconnect::Closed(CloseReason::ProtocolError.ending().code);
+            return Err(if opcode == opcode::CLOSE { ended } else { PROTOCOL });
         }
         let (payload_len, rest, length_len) = match (short, rest) {
             (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest, 2),

@@ -93,6 +93,7 @@ fn after_a_bad_close_frame_no_other_is_waited_for() {
     let server = TestServer::start(Transport::Own, |config| config.close_timeout = 10 * TIMEOUT);
     let closes = [
         ("7.3.2", close(None, b"a"), PROTOCOL),
+        ("7.3.6", close(Some(NORMAL), &[b'*'; 124]), PROTOCOL),
         ("7.5.1", close(Some(NORMAL), b"\xed\xa0\x80"), NOT_UTF8),
         ("7.9.1", close(Some(0), b""), PROTOCOL),
     ];

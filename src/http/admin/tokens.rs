@@ -18,6 +18,7 @@ pub(super) struct NewToken {
     #[schema(max_length = 100)]
     name: String,
     /// The scopes of the token.
+    #[schema(min_items = 1)]
     scopes: Vec<TokenScope>,
 }
 

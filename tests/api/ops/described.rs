@@ -183,3 +183,12 @@ fn a_secret_is_described_as_it_is_shown() {
         operations.iter().find(|operation| operation.name() == "add_key").unwrap().check(&added, &document);
     }
 }
+
+#[test]
+fn a_token_is_described_with_a_scope() {
+    let (_server, api) = with_api(&[], None, |_| {});
+    let schemas = &api.get("/api/openapi.json").json["components"]["schemas"];
+    assert_eq!(schemas["NewToken"]["properties"]["scopes"]["minItems"], 1);
+    api.post("/api/keys", &json!({"key": "shop"}));
+    api.post("/api/keys/shop/tokens", &json!({"name": "t", "scopes": []})).problem(422);
+}

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays bench-report
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays bench-report
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -92,6 +92,10 @@ test-instructions: setup
 # Ordinary life on the release binary, three minutes of it. For an hour: make soak ARGS='--minutes 60'
 soak: setup
 	PEERBROKER_BIN="$(PROGRAM)" $(WITH_TESTS) cargo test $(TESTED) --test soak -- $(or $(ARGS),--minutes 3)
+
+# Suites that others wrote judge the server: conformance/README.md. Some of them: make conformance ARGS='autobahn coturn'
+conformance: setup build-tests
+	PEERBROKER_BIN="$(PROGRAM)" node conformance/run.mjs $(ARGS)
 
 test-browser: setup
 	@node scripts/test.mjs browser -- $(ARGS)

@@ -10,7 +10,7 @@ mod register;
 mod run;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use crate::cluster::Posted;
 pub(crate) use crate::dialect::peerjs::is_posted_to;
@@ -19,3 +19,5 @@ pub(crate) use guest::Guest;
 pub(crate) use peerjs::{PeerJs, turn_away};
 pub(crate) use run::serve;
 pub(crate) use stream::{open_stream, sender, take_posts_of_others};
+#[cfg(test)]
+pub(crate) use tests::echo::Echo;

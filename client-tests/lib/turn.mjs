@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { find } from './shipped-proxy.mjs';
 import { LIMIT } from './within.mjs';
 
-const SECRET = '0123456789abcdef0123456789abcdef';
+export const SECRET = '0123456789abcdef0123456789abcdef';
 
 /** The flags of a broker with a TURN server at an address. */
 export const turnFlags = (address, ...more) => ['--turn', address, '--turn_secret', SECRET, ...more];

@@ -1,14 +1,16 @@
 //! HTTP over a connection in memory, on a clock that jumps to the next timer.
 
+use std::path::Path;
 use std::time::Duration;
 
 use actix_service::{Service as _, ServiceFactory as _};
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::config::{Config, ProxySecret};
+use crate::config::{Config, Limits, ProxySecret, TlsFiles};
 
 /// A client of a server that answers every request with `ok`. Its address is one of a trusted proxy, if there are any.
 async fn client(broker: &PeerBroker) -> DuplexStream {
@@ -114,4 +116,27 @@ async fn a_head_that_is_not_whole_after_five_seconds_is_answered_with_408() {
             }
         })
         .await;
+}
+
+/// Sends back what clients at `/peerjs?key=peerjs&id=…&token=…&echo` send, over plain TCP and TLS, until the end of its input. Prints
+/// the two ports.
+#[actix_web::test]
+#[ignore = "a server for conformance/"]
+async fn echo_for_conformance() {
+    let limits = Limits { outbox_bytes: 64 << 20, ..Limits::default() };
+    let config = Config { max_message_bytes: 16 << 20, limits, ..Config::default() };
+    let broker = PeerBroker::builder().config(config).build();
+    let fixture = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
+    let files = TlsFiles { cert: fixture("ec-chain.pem"), key: fixture("ec-pkcs8.key") };
+    let servers = [None, Some(files)].map(|tls| {
+        let listen = Listen { host: "127.0.0.1".to_owned(), port: 0, tls, ..Listen::default() };
+        let server = Server::bind(&broker, &listen).expect("a free port");
+        println!("port {}", server.address().port());
+        server
+    });
+    let ended =
+        || async { drop(tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await) };
+    for served in join_all(servers.map(|server| server.run(ended()))).await {
+        served.expect("served");
+    }
 }

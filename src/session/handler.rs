@@ -67,6 +67,11 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     /// of the same read.
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 
+    /// Handles one binary message. Some clients send their JSON as bytes.
+    fn on_binary(&mut self, bytes: &[u8], context: &mut Context<'_>) -> ControlFlow<()> {
+        self.on_text(std::str::from_utf8(bytes).unwrap_or_default(), context)
+    }
+
     /// The client has closed the connection because its page goes away. It still has its id, so its last words are before those
     /// of the next holder.
     fn on_going_away(_context: &mut Context<'_>) {}

@@ -283,8 +283,7 @@ fn on_event<H: ProtocolHandler>(
 ) -> ControlFlow<()> {
     match event {
         Event::Text(text) => handler.on_text(text, &mut context),
-        // Some clients send their JSON as bytes.
-        Event::Binary(bytes) => handler.on_text(std::str::from_utf8(bytes).unwrap_or_default(), &mut context),
+        Event::Binary(bytes) => handler.on_binary(bytes, &mut context),
         Event::Ping(payload) => {
             context.reply(Frame::pong(payload));
             ControlFlow::Continue(())

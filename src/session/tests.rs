@@ -1,6 +1,7 @@
 //! The session from its handshake on, over a mock socket and with a clock that tests move.
 
 mod admission;
+pub(crate) mod echo;
 mod ending;
 mod going_away;
 mod messages;

@@ -43,6 +43,10 @@ impl SocketEndpoint {
     pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
         let node = &mounted.runtime.node;
         match self {
+            #[cfg(test)]
+            SocketEndpoint::Peers if request.query.ends_with("&echo") => {
+                drop(rt::spawn(session::serve::<_, session::Echo>(socket, node, request)));
+            }
             SocketEndpoint::Peers | SocketEndpoint::CutPath => {
                 drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request)));
             }

@@ -1,0 +1,30 @@
+// Lets suites that others wrote judge the server, and prints one line for each: `make conformance`. README.md says what they found.
+//
+// Usage: node conformance/run.mjs [SUITE…]
+
+import { autobahn } from './autobahn.mjs';
+import { schemathesis } from './schemathesis.mjs';
+import { Skipped } from './tools.mjs';
+import { aioice, coturn } from './turn.mjs';
+
+const SUITES = { autobahn, schemathesis, coturn, aioice };
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.find((name) => !SUITES[name]);
+if (unknown) {
+  console.error(`error: ${unknown} is no suite: expected some of ${Object.keys(SUITES).join(', ')}`);
+  process.exit(2);
+}
+for (const name of wanted.length > 0 ? wanted : Object.keys(SUITES)) {
+  const say = (outcome, text) => console.log(`${outcome.padEnd(8)}${name}: ${text}`);
+  try {
+    say('passed', await SUITES[name]());
+  } catch (error) {
+    if (error instanceof Skipped) {
+      say('skipped', error.message);
+    } else {
+      say('failed', error.message);
+      process.exitCode = 1;
+    }
+  }
+}

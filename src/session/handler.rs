@@ -67,9 +67,9 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     /// of the same read.
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 
-    /// Handles one binary message. Some clients send their JSON as bytes.
-    fn on_binary(&mut self, bytes: &[u8], context: &mut Context<'_>) -> ControlFlow<()> {
-        self.on_text(std::str::from_utf8(bytes).unwrap_or_default(), context)
+    /// Handles one binary message, if not as text.
+    fn on_binary(&mut self, _bytes: &[u8], _context: &mut Context<'_>) -> Option<ControlFlow<()>> {
+        None
     }
 
     /// The client has closed the connection because its page goes away. It still has its id, so its last words are before those

@@ -283,7 +283,11 @@ fn on_event<H: ProtocolHandler>(
 ) -> ControlFlow<()> {
     match event {
         Event::Text(text) => handler.on_text(text, &mut context),
-        Event::Binary(bytes) => handler.on_binary(bytes, &mut context),
+        // Some clients send their JSON as bytes.
+        Event::Binary(bytes) => match handler.on_binary(bytes, &mut context) {
+            Some(flow) => flow,
+            None => handler.on_text(std::str::from_utf8(bytes).unwrap_or_default(), &mut context),
+        },
         Event::Ping(payload) => {
             context.reply(Frame::pong(payload));
             ControlFlow::Continue(())

@@ -31,11 +31,11 @@ impl ProtocolHandler for Echo {
         ControlFlow::Continue(())
     }
 
-    fn on_binary(&mut self, bytes: &[u8], context: &mut Context<'_>) -> ControlFlow<()> {
+    fn on_binary(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<ControlFlow<()>> {
         // The broker itself sends no binary messages.
         let mut frame = Frame::text(bytes.len(), |frame| frame.extend_from_slice(bytes)).as_bytes().to_vec();
         frame[0] = FIN_BINARY;
         context.reply(Frame::raw(frame));
-        ControlFlow::Continue(())
+        Some(ControlFlow::Continue(()))
     }
 }

@@ -159,7 +159,12 @@ impl Decoder {
     /// Parses a header and checks it before its payload arrives.
     fn header(&self, bytes: &[u8]) -> Result<Option<Header>, Disconnect> {
         let begun = self.message().map_or(0, |message| message.payload.bytes().len());
-        let header = Header::parse(bytes, self.limits.max_message_bytes - begun)?;
+        let header =
+            Header::parse(bytes, self.limits.max_message_bytes - begun).map_err(|ended| match bytes {
+                // A close frame of more than 125 bytes. No valid one follows it, so none may be waited for.
+                [0x88, 0xFE | 0xFF, ..] => Disconnect::Closed(CloseReason::ProtocolError.ending().code),
+                _ => ended,
+            })?;
         let fits = |header: &Header| {
             header.is_control() || (header.opcode == opcode::CONTINUATION) == self.message().is_some()
         };
@@ -239,13 +244,8 @@ impl Header {
         let short = usize::from(second & 0x7F);
         let control = opcode & 0x8 != 0;
         let known = matches!(opcode, opcode::CONTINUATION..=opcode::BINARY | opcode::CLOSE..=opcode::PONG);
-        if reserved || !masked || !known || control && !fin {
+        if reserved || !masked || !known || control && (!fin || short > MAX_CONTROL_PAYLOAD) {
             return Err(PROTOCOL);
-        }
-        if control && short > MAX_CONTROL_PAYLOAD {
-            // No close frame follows an invalid one, so none may be waited for.
-            let ended = Disconnect::Closed(CloseReason::ProtocolError.ending().code);
-            return Err(if opcode == opcode::CLOSE { ended } else { PROTOCOL });
         }
         let (payload_len, rest, length_len) = match (short, rest) {
             (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest, 2),

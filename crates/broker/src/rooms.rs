@@ -27,6 +27,7 @@ mod room;
 mod store;
 mod watched_ids;
 mod watches;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,7 @@ use presence::{Presence, PresenceGuard};
 use room::{Room, RoomGuard};
 use store::Store;
 use watches::Watches;
+use watching::Watching;
 
 pub use dialect::{Change, RoomDialect, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
@@ -333,40 +335,11 @@ impl Rooms {
             }
             // Before, so that the answer is right at once, and after, because it may have come in between.
             self.seek_watched(id, flushes);
-            let watched = self.enter(peer, flushes, |guard| self.watch_one(guard, peer, id, most));
+            let watched = self.enter(peer, flushes, |guard| self.watching(guard).watch(peer, id, most));
             self.seek_watched(id, flushes);
             watched.unwrap_or(Ok(())).inspect_err(|_| self.store.visit_soon(id))?;
         }
         self.confirm_ids(requester);
-        Ok(())
-    }
-
-    fn watch_one(
-        &self,
-        PresenceGuard { id: own, presence, state, flushes }: &mut PresenceGuard<'_>,
-        peer: &PeerHandle,
-        id: &PeerId,
-        most: usize,
-    ) -> Result<(), RoomRefusal> {
-        let is_new = !state.watched.contains(id.as_str());
-        if is_new && state.watched.len() >= MAX_WATCHED {
-            return Err(RoomRefusal::TooManyWatched);
-        }
-        let mut watches = self.watches.lock();
-        if is_new {
-            watches.check_room(id, most)?;
-        }
-        self.limits.charge(presence, 1)?;
-        if is_new {
-            if state.watched.is_empty() {
-                presence.watch_on(peer);
-            }
-            state.watched.push(id.as_str());
-            watches.add(id.as_str(), presence);
-            self.neighbours.tell_of_watched(id.as_str(), own, state);
-        }
-        let frame = self.dialect.presence(id.as_str(), watches.is_online(id.as_str()));
-        flushes.extend(frame.and_then(|frame| peer.reply(frame)));
         Ok(())
     }
 
@@ -376,8 +349,7 @@ impl Rooms {
         if let Some(presence) = self.store.presence(peer.id()) {
             let mut guard = presence.lock(peer.id(), flushes);
             if guard.state.is_of(peer) {
-                // An id that it does not watch needs nothing.
-                ids.iter().for_each(|id| self.stop_watching(&mut guard, id.as_str(), true));
+                ids.iter().for_each(|id| self.watching(&mut guard).stop(id.as_str(), true));
                 self.store.retire_if_unused(&mut guard);
             }
         }
@@ -385,62 +357,14 @@ impl Rooms {
         Ok(())
     }
 
-    fn stop_watching(&self, guard: &mut PresenceGuard<'_>, id: &str, for_good: bool) {
-        if !guard.state.watched.remove(id) {
-            return;
-        }
-        let is_unwatched = self.watches.lock().remove(id, guard.presence);
-        // Where it was before does not count for those that watch.
-        let _ = self.neighbours.tell_unwatched(id, guard.id, for_good, Vec::new());
-        if let Ok(id) = PeerId::parse(id)
-            && is_unwatched
-        {
-            self.store.visit_soon(&id);
-        }
-    }
-
-    /// Tells a client of all ids that it watches.
-    fn tell_of_all_watched(&self, guard: &mut PresenceGuard<'_>, peer: &PeerHandle) {
-        let watches = self.watches.lock();
-        guard.presence.watch_on(peer);
-        let frame = |id: &str| self.dialect.presence(id, watches.is_online(id));
-        let frames: Vec<Frame> = guard.state.watched.iter().filter_map(frame).collect();
-        let bytes = frames.iter().map(Frame::len).sum();
-        guard.flushes.extend(guard.presence.hear_all(frames.into_iter(), bytes));
-    }
-
-    // The ids that others watch.
-
-    /// The holder of an id is online for those that watch it.
-    fn show(&self, guard: &mut PresenceGuard<'_>) {
-        if !std::mem::replace(&mut guard.state.is_shown, true) {
-            let mut watches = self.watches.lock();
-            self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
-            watches.set_here(guard.id, true, guard.flushes);
-            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, &guard.state);
-        }
-    }
-
-    /// The holder of an id is not online on this node any more, and nowhere if that is `for_good`.
-    fn hide(&self, guard: &mut PresenceGuard<'_>, for_good: bool) {
-        if std::mem::take(&mut guard.state.is_shown) {
-            let mut watches = self.watches.lock();
-            self.limits.charge_on_credit(guard.presence, watches.watchers(guard.id));
-            watches.set_here(guard.id, false, guard.flushes);
-            let mut former = Vec::new();
-            if for_good {
-                former.extend(watches.places(guard.id).iter().map(|(node, number)| (node.get(), *number)));
-            }
-            if self.neighbours.tell_unwatched(guard.id.as_str(), guard.id, for_good, former) && for_good {
-                watches.set_places(guard.id, guard.flushes, Vec::clear);
-            }
-        }
+    fn watching<'a, 'presence>(&'a self, guard: &'a mut PresenceGuard<'presence>) -> Watching<'a, 'presence> {
+        Watching { rooms: self, guard }
     }
 
     /// Shows the client of an id on this node to those that begin to watch it.
     fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
         if let Some(peer) = PeerHandle::find_with(&self.peers, id, |_| true) {
-            self.enter(&peer, flushes, |guard| self.show(guard));
+            self.enter(&peer, flushes, |guard| self.watching(guard).show());
         }
     }
 
@@ -464,7 +388,7 @@ impl Rooms {
                 room.lock().catch_up(guard.id, STATE_PART, guard.flushes);
             }
             if presence.has_missed() && !guard.state.watched.is_empty() {
-                self.tell_of_all_watched(&mut guard, peer);
+                self.watching(&mut guard).tell_of_all(peer);
             }
         }
     }
@@ -515,19 +439,7 @@ impl Rooms {
         let mut known = std::mem::take(&mut state.rooms);
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
-        for id in elsewhere.iter().filter_map(RoomName::watched).filter(|id| id != peer.id()) {
-            if !state.watched.contains(id.as_str()) {
-                state.watched.push(id.as_str());
-                self.watches.lock().add(id.as_str(), guard.presence);
-            }
-        }
-        for id in guard.state.watched.iter() {
-            self.neighbours.tell_of_watched(id, guard.id, &guard.state);
-        }
-        if !guard.state.watched.is_empty() {
-            self.limits.charge_on_credit(guard.presence, guard.state.watched.len());
-            self.tell_of_all_watched(guard, peer);
-        }
+        self.watching(guard).go_on(peer, &elsewhere);
         for room in known {
             if guard.state.right_in(room.name()).is_err() {
                 self.remove(guard, &room, true);
@@ -552,7 +464,7 @@ impl Rooms {
         if guard.state.is_shown {
             self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, &guard.state);
         } else if self.watches.is_watched(peer.id()) {
-            self.show(guard);
+            self.watching(guard).show();
         }
     }
 
@@ -582,7 +494,7 @@ impl Rooms {
                 self.remove_from_all(&mut guard, false);
             }
             if guard.state.is_shown && !self.watches.is_watched(guard.id) {
-                self.hide(&mut guard, true);
+                self.watching(&mut guard).hide(true);
             }
             self.store.retire_if_unused(&mut guard);
         }
@@ -685,9 +597,9 @@ impl Rooms {
         for room in std::mem::take(&mut guard.state.rooms) {
             self.remove(guard, &room, for_good);
         }
-        let watched: Vec<String> = guard.state.watched.iter().map(str::to_owned).collect();
-        watched.iter().for_each(|id| self.stop_watching(guard, id, for_good));
-        self.hide(guard, for_good);
+        let mut watching = self.watching(guard);
+        watching.stop_all(for_good);
+        watching.hide(for_good);
     }
 
     /// Takes a peer out of one of its rooms, for good.

@@ -7,6 +7,7 @@ use super::member::Own;
 use super::others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
 use super::presence::State;
 use super::room::Room;
+use super::watching::Watching;
 use crate::router::{Flush, PeerHandle};
 use crate::wire::{Frame, NodeId, PeerId, RoomName};
 
@@ -164,13 +165,15 @@ impl Hearing<'_> {
             });
             rooms.remove(&mut guard, &room, false);
         }
+        // Decided before they change the presence, which `ends` reads.
         let ends_watch = |id: &str| ends(&guard.state, RoomName::of_watched(id).as_str());
         let unwatched: Vec<String> =
             guard.state.watched.iter().filter(|id| ends_watch(id)).map(str::to_owned).collect();
         let is_hidden = ends_watch(guard.id.as_str());
-        unwatched.iter().for_each(|id| rooms.stop_watching(&mut guard, id, false));
+        let mut watching = Watching { rooms, guard: &mut guard };
+        unwatched.iter().for_each(|id| watching.stop(id, false));
         if is_hidden {
-            rooms.hide(&mut guard, false);
+            watching.hide(false);
         }
         rooms.store.retire_if_unused(&mut guard);
     }

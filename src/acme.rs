@@ -23,7 +23,7 @@ use tokio::task::spawn_local;
 use crate::clock::Clock;
 use crate::config::AcmeConfig;
 use crate::events::Event;
-use crate::tls::{Certificates, RenewalContext, Source};
+use crate::tls::{CertificateSource, Certificates, RenewalContext};
 use certificate::Certificate;
 use challenge_responses::ChallengeResponses;
 use client::AcmeClient;
@@ -78,7 +78,7 @@ pub(crate) fn check(config: &AcmeConfig) -> Result<(), AcmeError> {
 pub(crate) fn open<E: Display>(
     config: &AcmeConfig,
     bind: impl FnOnce(u16) -> Result<TcpListener, E>,
-) -> Result<Source, AcmeError> {
+) -> Result<CertificateSource, AcmeError> {
     let client = AcmeClient::new(config.ca.as_deref())?;
     let store = Store::open(&config.dir, &config.directory)?;
     let provisional = challenge_responses::provisional(&config.names).map_err(AcmeError::Provisional)?;
@@ -106,7 +106,7 @@ pub(crate) fn open<E: Display>(
     acme.http = config.http_port.and_then(bind);
     let path = acme.current.as_ref().map(|_| acme.store.place());
     let renew = Box::new(|context| Ok(Box::new(acme.start(context)?) as _));
-    Ok(Source { certificates, path, renew })
+    Ok(CertificateSource { certificates, path, renew })
 }
 
 impl Acme {

@@ -16,7 +16,7 @@ mod thread;
 mod worker;
 
 pub use backplane::{
-    Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,
+    Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
     RegisterOutcome, Registration, Renewal, TokenDigest, Unavailable,
 };
 pub use elsewhere::{HeldName, Joined, RemoteSeat};

@@ -3,7 +3,7 @@
 #[cfg(feature = "redis")]
 mod connection;
 #[cfg(feature = "redis")]
-mod line;
+mod reconnecting;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) use crate::config::RedisAddress;
 #[cfg(feature = "redis")]
 pub use connection::check_redis;
 #[cfg(feature = "redis")]
-pub(crate) use {connection::Call, line::Line};
+pub(crate) use {connection::Call, reconnecting::ReconnectingConnection};
 
 /// Prefix of all keys in Redis. Nodes with the same prefix, on the same server, are one broker.
 pub(crate) const PREFIX: &str = "peerbroker";

@@ -36,7 +36,7 @@ use crate::http::public::handshake::upgrade;
 use crate::http::public::{self, Mounted};
 use crate::lan::lan_address;
 use crate::runtime::Runtime;
-use crate::tls::{RenewalContext, Source};
+use crate::tls::{CertificateSource, RenewalContext};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::tls_stream::TlsStream;
 use accept::{accept_plain, accept_tls};
@@ -100,7 +100,7 @@ pub struct Server {
     may_begin: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     address: SocketAddr,
     mounted: Arc<Mounted>,
-    tls: Option<(ServerConfig, Source)>,
+    tls: Option<(ServerConfig, CertificateSource)>,
     ops: Option<(Listener, Arc<Ops>)>,
 }
 

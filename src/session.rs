@@ -14,7 +14,7 @@ pub(crate) mod tests;
 
 pub(crate) use crate::cluster::Posted;
 pub(crate) use crate::dialect::peerjs::is_posted_to;
-pub(crate) use admission::{ConnectRequest, Credentials, Source};
+pub(crate) use admission::{ClientSource, ConnectRequest, Credentials};
 pub(crate) use guest::Guest;
 pub(crate) use peerjs::{PeerJs, turn_away};
 pub(crate) use run::serve;

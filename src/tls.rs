@@ -76,7 +76,7 @@ pub enum TlsError {
 }
 
 /// A source of the certificates of a port.
-pub(crate) struct Source {
+pub(crate) struct CertificateSource {
     pub(crate) certificates: Arc<Certificates>,
     /// The place of the certificate, if there is one already.
     pub(crate) path: Option<String>,

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::config::AcmeConfig;
-use crate::tls::Source;
+use crate::tls::CertificateSource;
 
 /// An error that prevents certificates by ACME.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,6 @@ pub(crate) fn check(_: &AcmeConfig) -> Result<(), AcmeError> {
 pub(crate) fn open<E>(
     _: &AcmeConfig,
     _: impl FnOnce(u16) -> Result<TcpListener, E>,
-) -> Result<Source, AcmeError> {
+) -> Result<CertificateSource, AcmeError> {
     Err(AcmeError::NotBuiltIn)
 }

@@ -135,7 +135,7 @@ pub struct Locate {
 
 /// A node, as the others know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct KnownNode {
     /// This life of the node.
     pub node: NodeId,
     /// Its name, for people.
@@ -152,7 +152,7 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Renewal {
     /// The lease continues. All known nodes, including the dead ones of the last hour.
-    Renewed(Vec<Member>),
+    Renewed(Vec<KnownNode>),
     /// The lease had ended, or the store has lost it. It cannot continue.
     Lost,
 }
@@ -163,7 +163,7 @@ pub struct Position(pub String);
 
 /// A batch in an inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct InboxEntry {
     /// Its position.
     pub position: Position,
     /// Its bytes.
@@ -223,7 +223,7 @@ pub trait Backplane: 'static {
         inbox: NodeId,
         after: &Position,
         wait: Duration,
-    ) -> impl Future<Output = Result<Vec<Entry>>>;
+    ) -> impl Future<Output = Result<Vec<InboxEntry>>>;
 
     /// Removes batches up to a position from an inbox.
     fn trim(&self, inbox: NodeId, until: &Position) -> impl Future<Output = Result<()>>;

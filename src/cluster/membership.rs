@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
-use super::backplane::{Entity, Member, Name, Owner, TokenDigest};
+use super::backplane::{Entity, KnownNode, Name, Owner, TokenDigest};
 use super::fair_queue::FairQueue;
 use super::link::Outbound;
 use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
@@ -47,7 +47,7 @@ pub struct ClusterView {
     /// True if it can claim ids, and hears the other nodes.
     pub is_up: bool,
     /// All nodes that it knows, itself included; the dead ones of the last hour too.
-    pub members: Vec<Member>,
+    pub members: Vec<KnownNode>,
 }
 
 /// This node's part in a cluster.
@@ -87,7 +87,7 @@ pub(super) struct State {
     pub(super) has_left: bool,
     /// Grows whenever the backplane may have lost records.
     pub(super) epoch: u64,
-    pub(super) members: Vec<Member>,
+    pub(super) members: Vec<KnownNode>,
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,

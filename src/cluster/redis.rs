@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use redis::{FromRedisValue, Script, Value};
 
 use super::backplane::{
-    Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,
+    Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
-use crate::redis_link::{BadRedis, Call, Line, PREFIX, RedisAddress, TIMEOUT};
+use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT};
 use crate::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
@@ -80,19 +80,19 @@ pub struct RedisBackplane {
     settings: RedisSettings,
     /// The server's time, in milliseconds since 1970, and when it was read.
     time: Cell<Option<(u64, Instant)>>,
-    commands: Line,
-    reader: Line,
+    commands: ReconnectingConnection,
+    reader: ReconnectingConnection,
 }
 
 impl RedisBackplane {
     /// Checks the address, and does not connect yet.
     pub fn new(settings: &RedisSettings) -> Result<Self, BadRedis> {
-        let line = || Line::new(&settings.redis, settings.timeout);
+        let connection = || ReconnectingConnection::new(&settings.redis, settings.timeout);
         Ok(RedisBackplane {
             settings: settings.clone(),
             time: Cell::new(None),
-            commands: line()?.identified(),
-            reader: line()?,
+            commands: connection()?.identified(),
+            reader: connection()?,
         })
     }
 
@@ -113,20 +113,26 @@ impl RedisBackplane {
     }
 
     /// All nodes; `None` if the node that asks has no lease. Notes the server's time.
-    fn members(&self, answer: Value) -> Result<Option<Vec<Member>>, Unavailable> {
+    fn members(&self, answer: Value) -> Result<Option<Vec<KnownNode>>, Unavailable> {
         if answer == Value::Nil {
             return Ok(None);
         }
         let member = |parts: &[String]| match parts {
             [node, name, place, state] => {
                 let (alive, left) = (state == "1", state == "left");
-                Some(Member { node: node_of(node)?, name: name.clone(), place: place.clone(), alive, left })
+                Some(KnownNode {
+                    node: node_of(node)?,
+                    name: name.clone(),
+                    place: place.clone(),
+                    alive,
+                    left,
+                })
             }
             _ => None,
         };
         parsed(answer, |parts| {
             let (now, all) = parts.split_first()?;
-            let mut members: Vec<Member> = all.chunks(4).map(member).collect::<Option<_>>()?;
+            let mut members: Vec<KnownNode> = all.chunks(4).map(member).collect::<Option<_>>()?;
             members.sort_by_key(|member| member.node);
             self.time.set(Some((now.parse().ok()?, Instant::now())));
             Some(members)
@@ -298,7 +304,12 @@ impl Backplane for RedisBackplane {
         Ok(answers.into_iter().map(|answer| answer != Value::Nil).collect())
     }
 
-    async fn read(&self, inbox: NodeId, after: &Position, wait: Duration) -> Result<Vec<Entry>, Unavailable> {
+    async fn read(
+        &self,
+        inbox: NodeId,
+        after: &Position,
+        wait: Duration,
+    ) -> Result<Vec<InboxEntry>, Unavailable> {
         let key = self.inbox(inbox);
         let after = if after.0.is_empty() { FIRST_ENTRY } else { &after.0 };
         let mut command = redis::cmd("XREAD");
@@ -310,7 +321,7 @@ impl Backplane for RedisBackplane {
         let read: Option<Streams> = from(self.reader.block(Call::raw(command, key), wait).await?)?;
         let entries = read.into_iter().flatten().flat_map(HashMap::into_values).flatten().flatten();
         // An entry of another kind is passed on without bytes, because its position counts.
-        let entry = |(id, mut fields): (String, HashMap<String, Value>)| Entry {
+        let entry = |(id, mut fields): (String, HashMap<String, Value>)| InboxEntry {
             batch: match fields.remove("b") {
                 Some(Value::BulkString(batch)) => batch,
                 _ => Vec::new(),

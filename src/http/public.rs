@@ -25,11 +25,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::path::{self, decode};
 use crate::config::Dialect;
 use crate::events::{Count, Event, Mistake, Refused};
-use crate::session::{ConnectRequest, Source};
+use crate::session::{ClientSource, ConnectRequest};
 use crate::transport::actix_ws;
 use crate::wire::Refusal;
 use handler::{bare, plain};
-use handshake::Accepted;
+use handshake::AcceptedHandshake;
 use routes::Route;
 
 pub(crate) use handler::Mounted;
@@ -146,7 +146,7 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
     let policy = runtime.node.tenant_of_client(&key).await.map(|tenant| tenant.policy_full());
     match (route, policy) {
         (_, Some(policy)) if !peerjs::allows_origin(mounted, policy.settings(), request) => {
-            let Source { origin, address, is_doctor } = endpoint::source(runtime, request.head());
+            let ClientSource { origin, address, is_doctor } = endpoint::source(runtime, request.head());
             let key = Some(policy.key().key.clone());
             let refused =
                 Refused { reason: Refusal::ForeignOrigin, key, id: None, origin, address, is_doctor };
@@ -198,7 +198,7 @@ async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<H
 
 async fn open_socket(
     mounted: &Mounted,
-    (accepted, request): (Accepted, ConnectRequest),
+    (accepted, request): (AcceptedHandshake, ConnectRequest),
     payload: Payload,
 ) -> HttpResponse {
     match actix_ws::upgrade(payload, endpoint::bounds(&mounted.runtime)).await {

@@ -11,7 +11,7 @@ use redis::{FromRedisValue, Script, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Change, Key, KeyError, KeyStore, SignupCount};
-use crate::redis_link::{BadRedis, Call, Line, PREFIX, RedisAddress, TIMEOUT, Unavailable};
+use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT, Unavailable};
 use crate::threads::{self, caught};
 use crate::wire::ApiKey;
 
@@ -43,10 +43,10 @@ struct Request {
 impl RedisKeys {
     /// Checks the address, and does not connect yet.
     pub fn open(redis: impl Into<RedisAddress>) -> Result<Self, BadRedis> {
-        let line = Line::new(&redis.into(), TIMEOUT)?;
+        let connection = ReconnectingConnection::new(&redis.into(), TIMEOUT)?;
         let (requests, waiting) = unbounded_channel();
         // It ends after the drop of the store. Without a thread, every call fails.
-        let _ = threads::start("keys", move || serve(&line, waiting));
+        let _ = threads::start("keys", move || serve(&connection, waiting));
         Ok(RedisKeys(requests))
     }
 
@@ -173,13 +173,13 @@ impl KeyStore for RedisKeys {
 }
 
 /// Answers until the store is dropped. Between two requests the connection is polled, so its end is noticed.
-fn serve(line: &Line, mut requests: UnboundedReceiver<Request>) {
+fn serve(connection: &ReconnectingConnection, mut requests: UnboundedReceiver<Request>) {
     let Ok(runtime) = threads::runtime() else { return };
     let mut answer_all = || {
         runtime.block_on(async {
             while let Some(Request { call, answer }) = requests.recv().await {
                 // This fails only if the caller has panicked.
-                let _ = answer.send(line.ask(call).await);
+                let _ = answer.send(connection.ask(call).await);
             }
         })
     };

@@ -22,7 +22,7 @@ struct Open {
 }
 
 /// A connection to a server, one at a time. A call on a broken one fails, and the next call connects again.
-pub(crate) struct Line {
+pub(crate) struct ReconnectingConnection {
     /// Held while a call connects; the others wait for it, each within its time limit.
     address: Mutex<RedisAddress>,
     open: RefCell<Option<Open>>,
@@ -44,17 +44,24 @@ struct Identity {
     eviction: RefCell<Option<String>>,
 }
 
-impl Line {
+impl ReconnectingConnection {
     /// Does not connect yet. `timeout` is the limit of each call, connecting included.
     pub(crate) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
         check_redis(address)?;
         let (address, url) = (Mutex::new(address.clone()), shown(&address.url));
-        Ok(Line { address, open: RefCell::new(None), made: Cell::new(0), identity: None, timeout, url })
+        Ok(ReconnectingConnection {
+            address,
+            open: RefCell::new(None),
+            made: Cell::new(0),
+            identity: None,
+            timeout,
+            url,
+        })
     }
 
     /// Notices when a connection leads to another server than the one before.
     pub(crate) fn identified(self) -> Self {
-        Line { identity: Some(Identity::default()), ..self }
+        ReconnectingConnection { identity: Some(Identity::default()), ..self }
     }
 
     /// Changes when a connection leads to another process than the one before: the server was restarted or replaced. It may
@@ -117,7 +124,7 @@ impl Line {
         Err(error)
     }
 
-    /// Runs a call that blocks for up to `wait`. No other call may use this line.
+    /// Runs a call that blocks for up to `wait`. No other call may use this connection.
     pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
         let explained = |error: RedisError| self.explained(&error);
         let connected = timeout(self.timeout, self.connection()).await;

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::events::{Notice, counted};
 use crate::keys::Key;
-use table::Line;
+use table::MistakeText;
 
 /// Interval at which the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;
@@ -73,7 +73,7 @@ impl Mistakes {
     }
 
     /// Counts a mistake. Returns its text for the log, if that is due now.
-    fn note(&self, Line { what, who, hint }: Line<'_>, now: u64) -> Option<String> {
+    fn note(&self, MistakeText { what, who, hint }: MistakeText<'_>, now: u64) -> Option<String> {
         if !self.0.lock().count(&what, &who, now) {
             return None;
         }
@@ -159,9 +159,9 @@ impl Book {
 mod tests {
     use super::*;
 
-    fn line(what: &str) -> Line<'static> {
+    fn line(what: &str) -> MistakeText<'static> {
         let hint = Box::new(|| "do better".to_owned());
-        Line { what: what.to_owned(), who: "from here".to_owned(), hint }
+        MistakeText { what: what.to_owned(), who: "from here".to_owned(), hint }
     }
 
     #[test]

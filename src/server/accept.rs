@@ -16,7 +16,7 @@ use super::secure;
 use super::turns::HandshakeTurns;
 use crate::events::Mistake;
 use crate::http::public::endpoint;
-use crate::http::public::handshake::Refused;
+use crate::http::public::handshake::RefusedHandshake;
 use crate::runtime::Runtime;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
 use crate::transport::tls_stream::{TlsStream, is_http};
@@ -29,7 +29,7 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nC
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection as a listener gives it. A new kind of connection implements this and [`Upgradable`].
-pub(super) trait Accepted: Upgradable + AsyncRead + AsyncWrite + Unpin + 'static {
+pub(super) trait AcceptedStream: Upgradable + AsyncRead + AsyncWrite + Unpin + 'static {
     /// The address by which limits, logs and `--trusted_proxy` know the client. A kind whose clients have no address gives the
     /// loopback address, because they are on this machine. `None` if the client has ended the connection: it is nobody's.
     fn client(&self) -> Option<SocketAddr>;
@@ -41,7 +41,7 @@ pub(super) trait Accepted: Upgradable + AsyncRead + AsyncWrite + Unpin + 'static
     fn readable(&self) -> impl Future<Output = io::Result<()>>;
 }
 
-impl Accepted for TcpStream {
+impl AcceptedStream for TcpStream {
     fn client(&self) -> Option<SocketAddr> {
         self.peer_addr().ok()
     }
@@ -56,7 +56,7 @@ impl Accepted for TcpStream {
 }
 
 /// Counts a plain connection, or refuses it. Returns its client's address, too. `has_calls` says that it may be one of the relay.
-pub(super) async fn accept_plain<T: Accepted>(
+pub(super) async fn accept_plain<T: AcceptedStream>(
     mut io: T,
     runtime: Arc<Runtime>,
     turns: HandshakeTurns,
@@ -73,7 +73,7 @@ pub(super) async fn accept_plain<T: Accepted>(
             Ok((Connection::new(io, permit).on_first_bytes(take), address))
         }
         Err(too_many) => {
-            refuse(&mut io, &Refused::too_many(too_many).into_bytes()).await;
+            refuse(&mut io, &RefusedHandshake::too_many(too_many).into_bytes()).await;
             Err(refused().into())
         }
     }
@@ -113,7 +113,7 @@ async fn refuse(io: &mut (impl AsyncWrite + Unpin), answer: &[u8]) {
 /// Reports the `mistake` of a client that speaks a protocol which the port does not: `is_wrong` tells how it begins. With
 /// `has_calls`, gives the relay the connections that are its own, and is true for them. On these, each datagram has its length in
 /// front (RFC 4571).
-fn on_first_bytes<T: Accepted>(
+fn on_first_bytes<T: AcceptedStream>(
     runtime: &Arc<Runtime>,
     is_wrong: fn(&[u8]) -> bool,
     mistake: fn(u16) -> Mistake,

@@ -16,7 +16,7 @@ use crate::config::{Listen, TlsFiles};
 use crate::events::{Event, Events, Mistake};
 use crate::lan::{host_name, lan_address};
 use crate::runtime::Runtime;
-use crate::tls::{self, ACME_ALPN, Certificates, Handshake, RenewalContext, Source, TlsError};
+use crate::tls::{self, ACME_ALPN, CertificateSource, Certificates, Handshake, RenewalContext, TlsError};
 use crate::transport::connection::REQUEST_TIMEOUT;
 use crate::transport::tls_stream::{NoTls, TlsStream};
 
@@ -38,7 +38,7 @@ pub(super) fn open<E: Display>(
     listen: &Listen,
     events: &Events,
     bind: impl FnOnce(u16) -> Result<TcpListener, E>,
-) -> Result<Option<(ServerConfig, Source)>, StartError> {
+) -> Result<Option<(ServerConfig, CertificateSource)>, StartError> {
     let source = match (&listen.tls, &listen.acme) {
         (Some(files), _) => from_files(files, listen)?,
         (None, Some(config)) => acme::open(config, bind)?,
@@ -55,7 +55,7 @@ pub(super) fn open<E: Display>(
     Ok(Some((config, source)))
 }
 
-fn from_files(files: &TlsFiles, listen: &Listen) -> Result<Source, TlsError> {
+fn from_files(files: &TlsFiles, listen: &Listen) -> Result<CertificateSource, TlsError> {
     let (certificates, names) = (Certificates::new(tls::load(files)?), names(listen));
     warn(files, &certificates, &names);
     let (watched, shown) = (files.clone(), Arc::clone(&certificates));
@@ -67,7 +67,11 @@ fn from_files(files: &TlsFiles, listen: &Listen) -> Result<Source, TlsError> {
         })?;
         Ok(Box::new(watch) as _)
     };
-    Ok(Source { certificates, path: Some(files.cert.display().to_string()), renew: Box::new(renew) })
+    Ok(CertificateSource {
+        certificates,
+        path: Some(files.cert.display().to_string()),
+        renew: Box::new(renew),
+    })
 }
 
 /// Names by which clients may reach this machine.

@@ -22,7 +22,7 @@ pub(crate) struct Credentials {
 
 /// The origin, address and scheme of a client.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct ClientSource {
     /// The origin of its page, if it named one.
     pub(crate) origin: Option<String>,
     pub(crate) address: Option<IpAddr>,
@@ -34,13 +34,13 @@ pub(crate) struct Source {
 pub(crate) struct ConnectRequest {
     /// The query of its URL.
     pub(crate) query: String,
-    pub(crate) source: Source,
+    pub(crate) source: ClientSource,
     /// Counts it among the connections of its address.
     pub(crate) permit: Option<ConnectionPermit>,
 }
 
 /// The id, realm and token of an admitted client.
-pub(crate) struct Entry {
+pub(crate) struct Admitted {
     pub(crate) realm: Arc<Realm>,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
@@ -85,14 +85,14 @@ impl Credentials {
     }
 }
 
-impl Source {
+impl ClientSource {
     /// Tells the operator of a mistake of the client, unless that is the doctor.
     pub(super) fn note_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
         if self.is_doctor {
             return;
         }
         node.events().emit(|| {
-            let (Source { origin, address, .. }, mistake) = (self.clone(), mistake());
+            let (ClientSource { origin, address, .. }, mistake) = (self.clone(), mistake());
             Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address }))
         });
     }
@@ -111,11 +111,11 @@ impl Rejection {
     }
 
     /// Counts and reports a client that gets no id.
-    pub(super) fn note(self, node: &Node, source: &Source) {
+    pub(super) fn note(self, node: &Node, source: &ClientSource) {
         let Rejection { reason, key, id } = self;
         node.counters().add(Count::Refused(reason), 1);
         node.events().emit(|| {
-            let Source { origin, address, is_doctor } = source.clone();
+            let ClientSource { origin, address, is_doctor } = source.clone();
             Event::Refused(Box::new(Refused { reason, key, id, origin, address, is_doctor }))
         });
     }

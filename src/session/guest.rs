@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::distr::{Alphanumeric, SampleString as _};
 use tokio::time::timeout;
 
-use super::admission::{Entry, Rejection, Source, tenant, values};
+use super::admission::{Admitted, ClientSource, Rejection, tenant, values};
 use super::handler::{Context, ProtocolHandler, part};
 use crate::clock::millis;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
@@ -118,7 +118,7 @@ impl Seat {
 }
 
 /// Decides on a client, which gets a fresh id. The key is the one in the query, or that of the root.
-async fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
+async fn admit(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Guest), Refusal> {
     let [key] = values(query, ["key"]);
     let key = match &*key {
         "" => node.config().load().root_key().clone(),
@@ -139,7 +139,7 @@ async fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Gues
     }
     tenant.note_use();
     let guests = tenant.guests();
-    let entry = Entry {
+    let admitted = Admitted {
         realm: Arc::clone(&guests.realm),
         id: fresh_id()?,
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
@@ -150,7 +150,10 @@ async fn admit(node: &Node, query: &str, source: &Source) -> Result<(Entry, Gues
     let guesser = GuessSource::remote(source.address);
     let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
     let (introduced, has_unused) = (false, false);
-    Ok((entry, Guest { tenant, guests, guesser, hosting, playing, calling, introduced, has_unused, waiting }))
+    Ok((
+        admitted,
+        Guest { tenant, guests, guesser, hosting, playing, calling, introduced, has_unused, waiting },
+    ))
 }
 
 fn fresh_id() -> Result<PeerId, Refusal> {
@@ -162,7 +165,7 @@ fn random() -> String {
 }
 
 impl ProtocolHandler for Guest {
-    async fn enter(node: &Node, query: &str, source: &Source) -> Result<(Entry, Self), Rejection> {
+    async fn enter(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Self), Rejection> {
         let admitted = admit(node, query, source).await;
         admitted.map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
     }
@@ -550,7 +553,6 @@ impl Guest {
     }
 }
 
-/// Tells a client a problem.
 /// False if the client has said goodbye, or was sent away.
 fn may_come_back(departure: &Departure, end: Disconnect) -> bool {
     use CloseReason::{KeyRevoked, Kicked, Left, Shutdown};
@@ -563,6 +565,7 @@ fn may_come_back(departure: &Departure, end: Disconnect) -> bool {
     }
 }
 
+/// Tells a client a problem.
 fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
     let Err(problem) = done else { return };
     match problem {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::task::{self, Poll};
 
-use super::admission::{Entry, Rejection, Source};
+use super::admission::{Admitted, ClientSource, Rejection};
 use crate::descriptions::MediaMessage;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, PeerHandle};
@@ -17,8 +17,8 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     fn enter(
         node: &Node,
         query: &str,
-        source: &Source,
-    ) -> impl Future<Output = Result<(Entry, Self), Rejection>>;
+        source: &ClientSource,
+    ) -> impl Future<Output = Result<(Admitted, Self), Rejection>>;
 
     /// The rate limit of the client's messages, as its key has it now.
     fn messages_per_second(&self) -> u32;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant};
+use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, tenant};
 use super::farewell::refuse;
 use super::handler::{Context, ProtocolHandler, part};
 use super::open::OpenSession;
@@ -48,9 +48,9 @@ pub(crate) fn turn_away<S: Socket>(
 pub(super) async fn admit(
     node: &Node,
     Credentials { key, id, token, version }: Credentials,
-    source: &Source,
-) -> Result<(Entry, PeerJs), Refusal> {
-    let Source { origin, address, .. } = source;
+    source: &ClientSource,
+) -> Result<(Admitted, PeerJs), Refusal> {
+    let ClientSource { origin, address, .. } = source;
     let origin = origin.as_deref();
     let tenant = tenant(node, &key, origin).await?;
     let policy = tenant.policy_full();
@@ -77,12 +77,12 @@ pub(super) async fn admit(
     let leaves_on_close = policy.settings().leave_on_close;
     let realm = tenant.peers();
     let info = ConnectionInfo { rooms, ..source.info(version) };
-    let entry = Entry { realm, id, token, leaves_on_close, info, begins_anew: false };
-    Ok((entry, PeerJs(tenant)))
+    let admitted = Admitted { realm, id, token, leaves_on_close, info, begins_anew: false };
+    Ok((admitted, PeerJs(tenant)))
 }
 
 impl ProtocolHandler for PeerJs {
-    async fn enter(node: &Node, query: &str, source: &Source) -> Result<(Entry, Self), Rejection> {
+    async fn enter(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Self), Rejection> {
         let admitted = match Credentials::parse(query) {
             Ok(credentials) => admit(node, credentials, source).await,
             Err(reason) => Err(reason),

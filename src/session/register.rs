@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::admission::{Entry, Rejection, Source};
+use super::admission::{Admitted, ClientSource, Rejection};
 use super::farewell::refuse;
 use super::handler::ProtocolHandler;
 use super::open::OpenSession;
@@ -27,23 +27,23 @@ const TOLD_AFTER: Duration = Duration::from_secs(2);
 pub(super) async fn register_session<S: Socket, H: ProtocolHandler>(
     mut socket: S,
     node: OpenSession,
-    source: Source,
-    entry: impl Future<Output = Result<(Entry, H), Rejection>>,
+    source: ClientSource,
+    admission: impl Future<Output = Result<(Admitted, H), Rejection>>,
 ) -> Option<(S, OpenSession, IdLease, H)> {
     let mut outbox = socket.open_outbox(node.config().load().limits.outbox_bytes);
-    let rejection = match entry.await {
+    let rejection = match admission.await {
         Err(rejection) => rejection,
-        Ok((entry, handler)) => {
-            match Waiting::new::<H>(&mut socket, &mut outbox, &node).register(&entry, &handler).await {
+        Ok((admitted, handler)) => {
+            match Waiting::new::<H>(&mut socket, &mut outbox, &node).register(&admitted, &handler).await {
                 Ok(lease) => {
                     socket.on_registered(&lease);
                     return Some((socket, node, lease, handler));
                 }
                 Err(reason) => {
                     if reason.is_told() {
-                        entry.realm.announce_refusal(&entry.id, &entry.token);
+                        admitted.realm.announce_refusal(&admitted.id, &admitted.token);
                     }
-                    Rejection { reason, key: Some(entry.realm.key().clone()), id: Some(entry.id) }
+                    Rejection { reason, key: Some(admitted.realm.key().clone()), id: Some(admitted.id) }
                 }
             }
         }
@@ -72,11 +72,15 @@ impl<'a, S: Socket> Waiting<'a, S> {
         Waiting { socket, outbox, node, notice: H::waiting, told_at: Some(told_at) }
     }
 
-    async fn register<H: ProtocolHandler>(mut self, entry: &Entry, handler: &H) -> Result<IdLease, Refusal> {
-        let Entry { realm, id, token, info, leaves_on_close, begins_anew, .. } = entry;
+    async fn register<H: ProtocolHandler>(
+        mut self,
+        admitted: &Admitted,
+        handler: &H,
+    ) -> Result<IdLease, Refusal> {
+        let Admitted { realm, id, token, info, leaves_on_close, begins_anew, .. } = admitted;
         let mut probed = false;
         loop {
-            let outcome = match self.claim(entry).await? {
+            let outcome = match self.claim(admitted).await? {
                 None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {
                     let (link, claim) = (S::LINK, claimed.claim);
@@ -125,7 +129,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
     /// Claims the id in the cluster, if there is one. `None` if a connection of this node has it.
     async fn claim(
         &mut self,
-        Entry { realm, id, token, info, .. }: &Entry,
+        Admitted { realm, id, token, info, .. }: &Admitted,
     ) -> Result<Option<ClaimedName>, Refusal> {
         let Some(membership) = self.node.membership() else { return Ok(Some(ClaimedName::default())) };
         let request = OpenRequest {

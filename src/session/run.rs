@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::admission::{ConnectRequest, Entry, Rejection, Source};
+use super::admission::{Admitted, ClientSource, ConnectRequest, Rejection};
 use super::farewell::farewell;
 use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
@@ -61,25 +61,25 @@ pub(crate) fn serve<S: Socket, H: ProtocolHandler>(
     run(socket, node, source, permit, async move { H::enter(&of, &query, &from).await })
 }
 
-/// Serves one client until it is gone. `entry` admits it.
+/// Serves one client until it is gone. `admission` admits it.
 ///
 /// Admission and farewell are boxed, so that the future of an idle client stays small: most clients are idle.
 pub(super) fn run<S, H, F>(
     socket: S,
     node: &Arc<Node>,
-    source: Source,
+    source: ClientSource,
     permit: Option<ConnectionPermit>,
-    entry: F,
+    admission: F,
 ) -> impl Future<Output = ()> + use<S, H, F>
 where
     S: Socket,
     H: ProtocolHandler,
-    F: Future<Output = Result<(Entry, H), Rejection>>,
+    F: Future<Output = Result<(Admitted, H), Rejection>>,
 {
-    let admission = Box::pin(register_session(socket, OpenSession::new(node, permit), source, entry));
+    let registration = Box::pin(register_session(socket, OpenSession::new(node, permit), source, admission));
     async move {
         // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
-        let Some((socket, session, lease, handler)) = admission.await else { return };
+        let Some((socket, session, lease, handler)) = registration.await else { return };
         let mut active = ActiveSession::new(socket, session, lease, handler);
         let end = poll_fn(|cx| active.poll(cx)).await;
         if let Some(goodbye) = active.goodbye(end) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::select;
 
-use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source};
+use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection};
 use super::handler::{Context, ProtocolHandler as _};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
@@ -43,22 +43,22 @@ pub(crate) async fn open_stream(
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
     let (key, id) = (Some(credentials.key.clone()), Some(credentials.id.clone()));
-    let entry = peerjs::admit(node, credentials, &source).await;
-    let entry = entry.inspect_err(|&reason| Rejection { reason, key, id }.note(node, &source))?;
+    let admitted = peerjs::admit(node, credentials, &source).await;
+    let admitted = admitted.inspect_err(|&reason| Rejection { reason, key, id }.note(node, &source))?;
     let (socket, body) = stream(node.clock(), GRACE);
-    Ok((body, serve(socket, Arc::clone(node), source, permit, entry, renewed)))
+    Ok((body, serve(socket, Arc::clone(node), source, permit, admitted, renewed)))
 }
 
 async fn serve(
     socket: StreamSocket,
     node: Arc<Node>,
-    source: Source,
+    source: ClientSource,
     permit: Option<ConnectionPermit>,
-    (entry, handler): (Entry, PeerJs),
+    (admitted, handler): (Admitted, PeerJs),
     renewed: bool,
 ) {
-    let entry = Entry { begins_anew: !renewed, ..entry };
-    let Entry { realm, id, token, .. } = &entry;
+    let admitted = Admitted { begins_anew: !renewed, ..admitted };
+    let Admitted { realm, id, token, .. } = &admitted;
     if !(renewed && (realm.is_streamed(id, token) || node.is_elsewhere(&realm.address(id)).await)) {
         PeerHandle::end_stream(realm, id, token);
         let Some(websocket) = PendingRegistration::wait(realm, id, token) else {
@@ -74,45 +74,49 @@ async fn serve(
             return;
         }
     }
-    run(socket, &node, source, permit, std::future::ready(Ok((entry, handler)))).await;
+    run(socket, &node, source, permit, std::future::ready(Ok((admitted, handler)))).await;
 }
 
 /// A client that may post a message.
 pub(crate) struct Sender {
-    entry: Entry,
+    admitted: Admitted,
     handler: PeerJs,
     _posting: PostPermit,
 }
 
 /// Waits up to `CLIENT_TIMEOUT` until the client is registered. An error is the outcome of a POST that is not read.
-pub(crate) async fn sender(node: &Node, credentials: Credentials, source: &Source) -> Result<Sender, Posted> {
+pub(crate) async fn sender(
+    node: &Node,
+    credentials: Credentials,
+    source: &ClientSource,
+) -> Result<Sender, Posted> {
     let admitted = peerjs::admit(node, credentials, source).await;
-    let (entry, handler) = admitted.map_err(|_| Posted::Absent)?;
+    let (admitted, handler) = admitted.map_err(|_| Posted::Absent)?;
     let too_much = |limit: Limit| {
         node.counters().add(Count::LimitHits(limit), 1);
         Posted::TooMuch
     };
-    let here = PendingRegistration::wait(&entry.realm, &entry.id, &entry.token);
+    let here = PendingRegistration::wait(&admitted.realm, &admitted.id, &admitted.token);
     let here = here.ok_or_else(|| too_much(Limit::WaitingPosts))?;
     let is_present = select! {
         biased;
-        admitted = here => admitted,
-        () = until_elsewhere(node, &entry) => true,
+        is_registered = here => is_registered,
+        () = until_elsewhere(node, &admitted) => true,
         () = node.clock().sleep(CLIENT_TIMEOUT) => false,
     };
     if !is_present {
         return Err(Posted::Absent);
     }
-    let posting = PostPermit::begin(&entry.realm, &entry.id);
+    let posting = PostPermit::begin(&admitted.realm, &admitted.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
-    match PeerHandle::find(&entry.realm, &entry.id, &entry.token) {
+    match PeerHandle::find(&admitted.realm, &admitted.id, &admitted.token) {
         Some(peer) if !wait_for_turn(node, &peer, handler.messages_per_second()).await => {
             return Err(too_much(Limit::MessagesPerSecond));
         }
         None if node.membership().is_none() => return Err(Posted::Absent),
         _ => {}
     }
-    Ok(Sender { entry, handler, _posting: posting })
+    Ok(Sender { admitted, handler, _posting: posting })
 }
 
 /// Waits while the client is above its rate limit. False if that would take too long.
@@ -128,12 +132,12 @@ async fn wait_for_turn(node: &Node, peer: &PeerHandle, messages_per_second: u32)
 }
 
 /// Waits until another node has the client; without other nodes, for ever.
-async fn until_elsewhere(node: &Node, entry: &Entry) {
+async fn until_elsewhere(node: &Node, admitted: &Admitted) {
     if node.membership().is_none() {
         return std::future::pending().await;
     }
     let mut delay = FIRST_RETRY_DELAY;
-    while !node.is_elsewhere(&entry.realm.address(&entry.id)).await {
+    while !node.is_elsewhere(&admitted.realm.address(&admitted.id)).await {
         node.clock().sleep(delay).await;
         delay *= 2;
     }
@@ -152,7 +156,7 @@ impl Sender {
 
     /// Handles it here, or where the client is.
     async fn post_somewhere(&self, node: &Node, text: &str) -> Posted {
-        let Entry { realm, id, token, .. } = &self.entry;
+        let Admitted { realm, id, token, .. } = &self.admitted;
         let mut delay = FIRST_RETRY_DELAY;
         loop {
             if let Some(peer) = PeerHandle::find(realm, id, token) {

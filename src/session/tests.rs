@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use super::{ConnectRequest, Guest, PeerJs, Source, serve};
+use super::{ClientSource, ConnectRequest, Guest, PeerJs, serve};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::Events;
@@ -110,7 +110,7 @@ impl World {
 }
 
 fn request(query: &str) -> ConnectRequest {
-    let source = Source { origin: None, address: None, is_doctor: false };
+    let source = ClientSource { origin: None, address: None, is_doctor: false };
     ConnectRequest { query: query.to_owned(), source, permit: None }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane as _, Entry, Position};
+use peerbroker::cluster::{Backplane as _, InboxEntry, Position};
 use peerbroker::wire::NodeId;
 
 use crate::on_every_backplane;
@@ -55,7 +55,7 @@ pub async fn many_batches_are_read_in_parts_without_a_gap(stage: &impl Stage) {
     a.join(node(1), "a", LONG).await.expect("a lease");
     let sent: Vec<Vec<u8>> = (0..1000u32).map(|number| number.to_le_bytes().to_vec()).collect();
     a.append(&to_one(&sent)).await.expect("an answer");
-    let mut read: Vec<Entry> = Vec::new();
+    let mut read: Vec<InboxEntry> = Vec::new();
     while read.len() < sent.len() {
         let after = read.last().map(|entry| entry.position.clone()).unwrap_or_default();
         let more = a.read(node(1), &after, Duration::ZERO).await.expect("an answer");

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use peerbroker::cluster::redis::{RedisBackplane, RedisSettings};
-use peerbroker::cluster::{Backplane, Claim, Entry, Position, Unavailable};
+use peerbroker::cluster::{Backplane, Claim, InboxEntry, Position, Unavailable};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
@@ -229,7 +229,7 @@ async fn blocked(server: &RedisServer, clients: usize) {
     ends(there).await;
 }
 
-fn reading(backplane: &Rc<RedisBackplane>) -> JoinHandle<Result<Vec<Entry>, Unavailable>> {
+fn reading(backplane: &Rc<RedisBackplane>) -> JoinHandle<Result<Vec<InboxEntry>, Unavailable>> {
     let backplane = Rc::clone(backplane);
     spawn_local(async move { backplane.read(node(1), &Position::default(), LONG).await })
 }

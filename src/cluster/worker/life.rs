@@ -14,7 +14,7 @@ use crate::cluster::link::Outbound;
 use crate::cluster::membership::{digest, name_of_peer};
 use crate::cluster::packet::Packet;
 use crate::cluster::{
-    Backplane, Entity, Granted, Member, Name, Owner, Position, RegisterOutcome, Registration, Renewal,
+    Backplane, Entity, Granted, KnownNode, Name, Owner, Position, RegisterOutcome, Registration, Renewal,
     Unavailable,
 };
 use crate::config::Degraded;
@@ -127,7 +127,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn note_members(&self, own: NodeId, members: Vec<Member>) {
+    fn note_members(&self, own: NodeId, members: Vec<KnownNode>) {
         let known: Vec<NodeId> = self.shared.state.lock().links.keys().copied().collect();
         let is_alive = |node: &NodeId| members.iter().any(|member| member.node == *node && member.alive);
         let gone =
@@ -162,15 +162,15 @@ impl<B: Backplane> Worker<B> {
 
     /// Tells of other nodes with the name of this one. An earlier life of this node, which was killed, lives until its lease ends. The
     /// next server of a node has its name, and its place too.
-    fn note_namesakes(&self, own: NodeId, members: &[Member]) {
+    fn note_namesakes(&self, own: NodeId, members: &[KnownNode]) {
         let (name, now) = (&self.shared.config.node_name, self.shared.clock.elapsed());
         let own_place = members.iter().find(|member| member.node == own).map(|member| member.place.clone());
         let own_place = own_place.unwrap_or_default();
-        let is_namesake = |member: &&Member| {
+        let is_namesake = |member: &&KnownNode| {
             let is_next = !own_place.is_empty() && member.place == own_place;
             member.alive && member.node != own && member.name == *name && !is_next
         };
-        let namesakes: Vec<&Member> = members.iter().filter(is_namesake).collect();
+        let namesakes: Vec<&KnownNode> = members.iter().filter(is_namesake).collect();
         let mut known = self.notes.namesakes.borrow_mut();
         known.retain(|node, _| namesakes.iter().any(|member| member.node == *node));
         for member in namesakes {

@@ -13,7 +13,7 @@ use super::{End, Parked, RETRY_DELAY, Worker};
 use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
-use crate::cluster::{Backplane, Entity, Entry, Position};
+use crate::cluster::{Backplane, Entity, InboxEntry, Position};
 use crate::events::{ClusterEvent, PeerAddress};
 use crate::rooms::News;
 use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
@@ -192,7 +192,7 @@ impl<B: Backplane> Worker<B> {
                         continue;
                     }
                     let mut arriving = Arriving::default();
-                    for Entry { position, batch } in entries {
+                    for InboxEntry { position, batch } in entries {
                         if !self.shared.is_alive(&self.shared.state.lock()) {
                             // Others believe that we are dead, and have told their clients so.
                             return End::Lost;

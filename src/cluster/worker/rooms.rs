@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Worker;
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
-use crate::cluster::{Backplane, Member};
+use crate::cluster::{Backplane, KnownNode};
 use crate::rooms::{News, OwnMembers};
 use crate::router::Flush;
 use crate::wire::{NodeId, RealmKind};
@@ -18,7 +18,7 @@ const MAX_UNSETTLED: usize = 4096;
 
 impl<B: Backplane> Worker<B> {
     /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.
-    pub(super) fn share_rooms(&self, own: NodeId, members: &[Member]) {
+    pub(super) fn share_rooms(&self, own: NodeId, members: &[KnownNode]) {
         let alive: Vec<NodeId> =
             members.iter().filter(|member| member.alive).map(|member| member.node).collect();
         let subscribers = self.shared.state.lock().room_subscribers.clone();

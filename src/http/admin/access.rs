@@ -120,7 +120,7 @@ fn check(ops: &Ops, request: &ServiceRequest, target: &Target) -> Result<(), Pro
         return check_key_token(ops, request, target, &key, token);
     }
     let checked = match given {
-        Some(given) => find(&tokens, given).map(|(_, scope)| scope).ok_or(Refused::WrongToken),
+        Some(given) => find(&tokens, given).map(|(_, scope)| scope).ok_or(AccessDenied::WrongToken),
         None => check_session(&tokens, request),
     };
     let refused = match checked {
@@ -135,14 +135,14 @@ fn check(ops: &Ops, request: &ServiceRequest, target: &Target) -> Result<(), Pro
         }
     }
     Err(match refused {
-        Refused::WrongToken => wrong_token(ops, request.request()),
-        Refused::NoToken => unauthorized(),
-        Refused::OtherSite => Problem::forbidden(OTHER_SITE),
+        AccessDenied::WrongToken => wrong_token(ops, request.request()),
+        AccessDenied::NoToken => unauthorized(),
+        AccessDenied::OtherSite => Problem::forbidden(OTHER_SITE),
     })
 }
 
 /// The reason why the token or the session of a request allows nothing.
-enum Refused {
+enum AccessDenied {
     /// There is none, or the session has ended.
     NoToken,
     /// It is wrong, so it may be a guess.
@@ -231,13 +231,13 @@ fn scopes(tokens: &ApiTokens) -> impl Iterator<Item = (&AdminToken, Scope)> {
 const BEARER: &[u8] = b"Bearer ";
 
 /// A browser sends its cookie for every page. So a change is accepted only if a page of this server asks for it.
-fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, Refused> {
+fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, AccessDenied> {
     let headers = request.headers();
     let scope = find_session(tokens, headers, unix_time())?;
     let is_ours =
         headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") || is_own_origin(headers);
     let is_allowed = request.method().is_safe() || is_ours;
-    is_allowed.then_some(scope).ok_or(Refused::OtherSite)
+    is_allowed.then_some(scope).ok_or(AccessDenied::OtherSite)
 }
 
 /// True if the page that asks is one of the host that it asks. Browsers send no `Sec-Fetch-Site` over plain HTTP to another
@@ -328,19 +328,19 @@ pub(super) async fn log_out(request: HttpRequest) -> Reply {
 const MAX_COOKIES: usize = 4;
 
 /// The scope of the session of a request. The cookie of one that has ended is no guess.
-fn find_session(tokens: &ApiTokens, headers: &HeaderMap, now: u64) -> Result<Scope, Refused> {
+fn find_session(tokens: &ApiTokens, headers: &HeaderMap, now: u64) -> Result<Scope, AccessDenied> {
     let lines = headers.get_all(header::COOKIE).filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     // Empty after a logout.
     let given = pairs.filter(|(name, value)| *name == COOKIE && !value.is_empty()).map(|(_, value)| value);
-    let mut refused = Refused::NoToken;
+    let mut refused = AccessDenied::NoToken;
     for value in given.take(MAX_COOKIES) {
         // Tries all tokens, as for a token itself.
         let signed = scopes(tokens).filter_map(|(token, scope)| Some((expiry(token, value)?, scope)));
         match signed.reduce(|first, _| first) {
             Some((expires, scope)) if expires > now => return Ok(scope),
             Some(_) => {}
-            None => refused = Refused::WrongToken,
+            None => refused = AccessDenied::WrongToken,
         }
     }
     Err(refused)
@@ -427,7 +427,7 @@ mod tests {
         let request =
             TestRequest::default().insert_header((header::COOKIE, format!("a=b; {COOKIE}={value}")));
         let found = find_session(&tokens, request.to_http_request().headers(), now);
-        found.map_err(|refused| matches!(refused, Refused::WrongToken))
+        found.map_err(|refused| matches!(refused, AccessDenied::WrongToken))
     }
 
     #[test]

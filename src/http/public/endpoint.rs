@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::events::Mistake;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
-use crate::session::{self, ConnectRequest, Guest, PeerJs, Source};
+use crate::session::{self, ClientSource, ConnectRequest, Guest, PeerJs};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
 use crate::wire::Refusal;
@@ -108,9 +108,9 @@ pub(super) fn bounds(runtime: &Runtime) -> MessageLimits {
 }
 
 /// The page and the address that a request comes from.
-pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> Source {
+pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> ClientSource {
     let (origin, address) = (origin(head.headers()), forwarded::client_address(runtime, head));
-    Source { origin, address, is_doctor: is_of_doctor(head) }
+    ClientSource { origin, address, is_doctor: is_of_doctor(head) }
 }
 
 /// True if `peerbroker doctor` sent this request.
@@ -125,7 +125,7 @@ pub(crate) fn names_doctor(bytes: &[u8]) -> bool {
 
 /// Tells the operator of a client's mistake in a request.
 pub(super) fn mistake(runtime: &Runtime, head: &RequestHead, mistake: Mistake) {
-    let Source { origin, address, is_doctor } = source(runtime, head);
+    let ClientSource { origin, address, is_doctor } = source(runtime, head);
     if !is_doctor {
         runtime.client_mistake(mistake, origin, address);
     }

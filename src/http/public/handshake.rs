@@ -31,7 +31,7 @@ use crate::wire::HandshakeRefusal;
 
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedHandshake {
     pub(super) endpoint: SocketEndpoint,
     /// The value of `Sec-WebSocket-Accept`.
     accept: [u8; 28],
@@ -46,12 +46,12 @@ pub(super) fn open(
     head: &RequestHead,
     is_secure: bool,
     connection: Option<&Rc<ConnectionState>>,
-) -> Option<Result<(Accepted, ConnectRequest), Refused>> {
+) -> Option<Result<(AcceptedHandshake, ConnectRequest), RefusedHandshake>> {
     let runtime = &mounted.runtime;
     let route = routes::find(&mounted.path, head.uri.path());
     let accepted = match decide(head, route, runtime.config().dialects)? {
         Ok(accepted) => accepted,
-        Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
+        Err(why) => return Some(Err(RefusedHandshake::new(why, mounted, head, is_secure))),
     };
     match accepted.endpoint {
         SocketEndpoint::WrongPath => not_found::note(mounted, head),
@@ -60,7 +60,7 @@ pub(super) fn open(
     }
     let query = head.uri.query().unwrap_or_default();
     let request = endpoint::connect_request(runtime, query, head, connection);
-    Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))
+    Some(request.map(|request| (accepted, request)).map_err(RefusedHandshake::too_many))
 }
 
 /// Accepts or refuses a handshake. `None` if the request is not a handshake.
@@ -68,7 +68,7 @@ pub(crate) fn decide(
     head: &RequestHead,
     route: Route<'_>,
     dialects: Dialects,
-) -> Option<Result<Accepted, HandshakeRefusal>> {
+) -> Option<Result<AcceptedHandshake, HandshakeRefusal>> {
     let asks_for_websocket = asks_for_websocket(head.headers());
     let (peerjs, query) = (dialects.has(Dialect::PeerJs), head.uri.query().unwrap_or_default());
     let endpoint = match route {
@@ -92,7 +92,7 @@ pub(crate) fn decide(
     }
 }
 
-fn accept(head: &RequestHead, endpoint: SocketEndpoint) -> Result<Accepted, HandshakeRefusal> {
+fn accept(head: &RequestHead, endpoint: SocketEndpoint) -> Result<AcceptedHandshake, HandshakeRefusal> {
     if head.method != Method::GET {
         return Err(HandshakeRefusal::BadMethod);
     }
@@ -111,10 +111,14 @@ fn accept(head: &RequestHead, endpoint: SocketEndpoint) -> Result<Accepted, Hand
     let key = key.ok_or(HandshakeRefusal::BadKey)?;
     let offered = header(head, &header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
     let protocol = offered.split(',').map(str::trim).find(|protocol| !protocol.is_empty());
-    Ok(Accepted { endpoint, accept: ws::hash_key(key.as_bytes()), protocol: protocol.map(str::to_owned) })
+    Ok(AcceptedHandshake {
+        endpoint,
+        accept: ws::hash_key(key.as_bytes()),
+        protocol: protocol.map(str::to_owned),
+    })
 }
 
-impl Accepted {
+impl AcceptedHandshake {
     /// The bytes of the answer, for a connection that is taken over from HTTP.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut answer = Vec::with_capacity(160);
@@ -178,7 +182,7 @@ pub(super) fn status_of(why: HandshakeRefusal) -> StatusCode {
     StatusCode::from_u16(why.ending().status).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
-/// The headers of a refusal. [`Refused`] adds the common ones and `Retry-After`.
+/// The headers of a refusal. [`RefusedHandshake`] adds the common ones and `Retry-After`.
 fn headers_of(why: HandshakeRefusal) -> &'static [(&'static str, &'static str)] {
     match why {
         // The text contains the host, and the key of a cache in front may lack it.
@@ -193,7 +197,7 @@ fn headers_of(why: HandshakeRefusal) -> &'static [(&'static str, &'static str)] 
 }
 
 /// The answer that refuses a handshake.
-pub(crate) struct Refused {
+pub(crate) struct RefusedHandshake {
     pub(super) why: HandshakeRefusal,
     text: Cow<'static, str>,
     retry_after: Option<u64>,
@@ -201,7 +205,7 @@ pub(crate) struct Refused {
     is_to_head: bool,
 }
 
-impl Refused {
+impl RefusedHandshake {
     /// The answer to a request. `is_secure` says whether it came over TLS.
     pub(super) fn new(why: HandshakeRefusal, mounted: &Mounted, head: &RequestHead, is_secure: bool) -> Self {
         let text = why.ending().text.map_or_else(
@@ -216,14 +220,14 @@ impl Refused {
             },
             Cow::Borrowed,
         );
-        Refused { why, text, retry_after: None, is_to_head: head.method == Method::HEAD }
+        RefusedHandshake { why, text, retry_after: None, is_to_head: head.method == Method::HEAD }
     }
 
     /// The answer to a client whose address has too many connections.
     pub(crate) fn too_many(too_many: LimitExceeded) -> Self {
         let why = HandshakeRefusal::TooManyConnections;
         let text = why.ending().text.unwrap_or_default().into();
-        Refused { why, text, retry_after: Some(too_many.seconds()), is_to_head: false }
+        RefusedHandshake { why, text, retry_after: Some(too_many.seconds()), is_to_head: false }
     }
 
     fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> + use<> {
@@ -269,7 +273,8 @@ where
     path::merge_slashes(request.head_mut());
     let connection = request.conn_data::<Rc<ConnectionState>>();
     // actix-http also hands over CONNECT requests.
-    let not_found = || Refused::new(HandshakeRefusal::NotFound, &mounted, request.head(), mounted.secure);
+    let not_found =
+        || RefusedHandshake::new(HandshakeRefusal::NotFound, &mounted, request.head(), mounted.secure);
     let opened = open(&mounted, request.head(), mounted.secure, connection);
     let (accepted, request) = match opened.unwrap_or_else(|| Err(not_found())) {
         Ok(opened) => opened,
@@ -283,7 +288,7 @@ where
     accepted.endpoint.serve(socket, &mounted, request);
 }
 
-async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: Refused) {
+async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: RefusedHandshake) {
     let FramedParts { mut io, write_buf, .. } = framed.into_parts();
     let why = refused.why;
     let sent = async {

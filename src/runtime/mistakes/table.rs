@@ -12,7 +12,7 @@ const MAX_SHOWN_CHARS: usize = 128;
 const MAX_EDITS: usize = 2;
 
 /// One mistake in words.
-pub(super) struct Line<'a> {
+pub(super) struct MistakeText<'a> {
     /// The request of the client. Lines with the same text are counted together.
     pub(super) what: String,
     /// Text that identifies the client in the log.
@@ -32,14 +32,14 @@ macro_rules! table {
         match $seen {
             $none => None,
             $($row $(if $condition)? => {
-                Some(Line { what: format! $what, who: $who, hint: Box::new(move || format! $hint) })
+                Some(MistakeText { what: format! $what, who: $who, hint: Box::new(move || format! $hint) })
             })*
         }
     };
 }
 
 /// The mistake of an event, if it is one. `keys` reads all keys.
-pub(super) fn line<'a>(event: &'a Event, keys: &'a impl Fn() -> Vec<Key>) -> Option<Line<'a>> {
+pub(super) fn line<'a>(event: &'a Event, keys: &'a impl Fn() -> Vec<Key>) -> Option<MistakeText<'a>> {
     use Mistake::*;
     use Refusal::*;
     use Seen::{Refused, Sent};

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::node::Node;
-use crate::session::admission::{Entry, Rejection, Source};
+use crate::session::admission::{Admitted, ClientSource, Rejection};
 use crate::session::handler::{Context, ProtocolHandler};
 use crate::session::peerjs::PeerJs;
 use crate::wire::{Frame, Refusal};
@@ -14,8 +14,8 @@ pub(crate) struct Echo;
 const FIN_BINARY: u8 = 0x82;
 
 impl ProtocolHandler for Echo {
-    async fn enter(node: &Node, query: &str, source: &Source) -> Result<(Entry, Self), Rejection> {
-        PeerJs::enter(node, query, source).await.map(|(entry, _)| (entry, Echo))
+    async fn enter(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Self), Rejection> {
+        PeerJs::enter(node, query, source).await.map(|(admitted, _)| (admitted, Echo))
     }
 
     fn messages_per_second(&self) -> u32 {

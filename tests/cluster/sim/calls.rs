@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerbroker::cluster::{
-    Backplane, Claim, ClaimOutcome, Entry, Locate, Name, Owner, Position, RegisterOutcome, Registration,
+    Backplane, Claim, ClaimOutcome, InboxEntry, Locate, Name, Owner, Position, RegisterOutcome, Registration,
     Renewal, Unavailable,
 };
 use peerbroker::wire::{ApiKey, NodeId};
@@ -95,7 +95,12 @@ impl Backplane for SimBackplane {
         self.call(change).await
     }
 
-    async fn read(&self, inbox: NodeId, after: &Position, wait: Duration) -> Result<Vec<Entry>, Unavailable> {
+    async fn read(
+        &self,
+        inbox: NodeId,
+        after: &Position,
+        wait: Duration,
+    ) -> Result<Vec<InboxEntry>, Unavailable> {
         // On a connection of its own: whether it lives or not says nothing of the other one.
         let deadline = Instant::now() + wait;
         let look = || {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use peerbroker::cluster::{
-    Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position, RegisterOutcome,
-    Registration, Renewal, TokenDigest,
+    Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
+    RegisterOutcome, Registration, Renewal, TokenDigest,
 };
 use peerbroker::wire::{ApiKey, Link, NodeId};
 
@@ -157,7 +157,7 @@ impl Store {
             }
             _ => return Renewal::Lost,
         }
-        let member = |(node, lease): (&NodeId, &Lease)| Member {
+        let member = |(node, lease): (&NodeId, &Lease)| KnownNode {
             node: *node,
             name: lease.name.clone(),
             alive: lease.end > now,
@@ -366,11 +366,14 @@ impl Store {
         true
     }
 
-    pub fn read(&self, node: NodeId, after: &Position) -> Vec<Entry> {
+    pub fn read(&self, node: NodeId, after: &Position) -> Vec<InboxEntry> {
         let after = after.0.parse().unwrap_or(0);
         let behind = self.inboxes.get(&node).into_iter().flatten().filter(|(number, _)| *number > after);
         behind
-            .map(|(number, batch)| Entry { position: Position(number.to_string()), batch: batch.clone() })
+            .map(|(number, batch)| InboxEntry {
+                position: Position(number.to_string()),
+                batch: batch.clone(),
+            })
             .collect()
     }
 

@@ -16,7 +16,7 @@ pub(super) const REALM: &str = "turn";
 
 /// A refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct ErrorResponse {
     pub(super) code: u16,
     /// The text that a browser shows its page in `icecandidateerror`, if it is not the usual one of the code.
     pub(super) text: Option<&'static str>,
@@ -24,7 +24,7 @@ pub(super) struct Refused {
     pub(super) unknown: Vec<AttributeType>,
 }
 
-impl From<TurnRefusal> for Refused {
+impl From<TurnRefusal> for ErrorResponse {
     fn from(why: TurnRefusal) -> Self {
         let code = match why {
             TurnRefusal::Credentials | TurnRefusal::Expired | TurnRefusal::Key => ErrorCode::UNAUTHORIZED,
@@ -33,18 +33,18 @@ impl From<TurnRefusal> for Refused {
             TurnRefusal::Peer => ErrorCode::FORBIDDEN,
             TurnRefusal::Request => ErrorCode::BAD_REQUEST,
         };
-        Refused::new(code, why)
+        ErrorResponse::new(code, why)
     }
 }
 
-impl Refused {
+impl ErrorResponse {
     pub(super) const fn new(code: u16, why: TurnRefusal) -> Self {
-        Refused { code, text: None, why, unknown: Vec::new() }
+        ErrorResponse { code, text: None, why, unknown: Vec::new() }
     }
 
     /// With another text than the usual one.
     pub(super) const fn saying(code: u16, text: &'static str, why: TurnRefusal) -> Self {
-        Refused { code, text: Some(text), why, unknown: Vec::new() }
+        ErrorResponse { code, text: Some(text), why, unknown: Vec::new() }
     }
 
     /// True if the client may try again with other credentials, or with a new nonce (RFC 8489, section 9.2.5).

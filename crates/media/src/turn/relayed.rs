@@ -18,7 +18,7 @@ use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::answers::Refused;
+use super::answers::ErrorResponse;
 use crate::datapath::addresses::Addresses;
 
 /// The ports of virtual addresses: those that no service has by default (RFC 6335, section 6).
@@ -28,7 +28,7 @@ const VIRTUAL: RangeInclusive<u16> = 49152..=65535;
 const MAX_BINDS: usize = 64;
 
 /// The server has no address of the family that a client asks for.
-const NO_FAMILY: Refused = Refused::saying(
+const NO_FAMILY: ErrorResponse = ErrorResponse::saying(
     ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
     "Address Family not Supported",
     TurnRefusal::Request,
@@ -48,7 +48,7 @@ impl RelayedAddresses {
         is_ipv4: bool,
         even: bool,
         is_taken: impl Fn(&SocketAddr) -> bool,
-    ) -> Result<(SocketAddr, Option<UdpSocket>), Refused> {
+    ) -> Result<(SocketAddr, Option<UdpSocket>), ErrorResponse> {
         let own = self.addresses.of_family(is_ipv4).ok_or(NO_FAMILY)?;
         let ports = shuffled(self.ports.as_ref().unwrap_or(&VIRTUAL));
         let fits = |port: &u16| *port != own.told.port() && !(even && port % 2 == 1);

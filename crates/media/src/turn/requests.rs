@@ -20,7 +20,7 @@ use turn_types::attribute::{
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::allocation::{Allocation, Proved, Rights};
-use super::answers::{REALM, Refused, success};
+use super::answers::{ErrorResponse, REALM, success};
 use super::relayed::RelayedSocket;
 use super::server::{Asked, Server, canonical};
 
@@ -35,12 +35,13 @@ const MAX_AMPLIFIED: usize = 2;
 const TRIES: usize = 8;
 
 /// Refusals of requests that no client should send.
-const BAD_REQUEST: Refused = Refused::new(ErrorCode::BAD_REQUEST, TurnRefusal::Request);
-const MISMATCH: Refused = Refused::new(ErrorCode::ALLOCATION_MISMATCH, TurnRefusal::Request);
-const WRONG_FAMILY: Refused = Refused::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, TurnRefusal::Request);
+const BAD_REQUEST: ErrorResponse = ErrorResponse::new(ErrorCode::BAD_REQUEST, TurnRefusal::Request);
+const MISMATCH: ErrorResponse = ErrorResponse::new(ErrorCode::ALLOCATION_MISMATCH, TurnRefusal::Request);
+const WRONG_FAMILY: ErrorResponse =
+    ErrorResponse::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, TurnRefusal::Request);
 
 /// The answer to a request, if it is granted.
-type Granted = Result<Vec<u8>, Refused>;
+type Granted = Result<Vec<u8>, ErrorResponse>;
 
 impl Server {
     /// Handles a request, and answers it.
@@ -64,7 +65,7 @@ impl Server {
         };
         let integrity = proved.integrity.clone();
         let answered = if allocation.is_some_and(|allocation| allocation.proved.username != proved.username) {
-            Err(Refused::new(ErrorCode::WRONG_CREDENTIALS, TurnRefusal::Credentials))
+            Err(ErrorResponse::new(ErrorCode::WRONG_CREDENTIALS, TurnRefusal::Credentials))
         } else {
             match (request.method(), allocation) {
                 (ALLOCATE, _) => self.allocate(asked, proved),
@@ -82,12 +83,12 @@ impl Server {
     }
 
     /// Checks if a request has valid credentials, in the long-term mechanism (RFC 8489, section 9.2.4).
-    fn prove(&self, Asked { client, allocation, request, now }: Asked<'_>) -> Result<Proved, Refused> {
+    fn prove(&self, Asked { client, allocation, request, now }: Asked<'_>) -> Result<Proved, ErrorResponse> {
         let has_integrity = request.has_attribute(MessageIntegrity::TYPE)
             || request.has_attribute(MessageIntegritySha256::TYPE);
         if !has_integrity {
             // Without a text: the answer to a stranger is short.
-            return Err(Refused::saying(ErrorCode::UNAUTHORIZED, "", TurnRefusal::Credentials));
+            return Err(ErrorResponse::saying(ErrorCode::UNAUTHORIZED, "", TurnRefusal::Credentials));
         }
         let (Ok(username), Ok(_), Ok(nonce)) =
             (request.attribute::<Username>(), request.attribute::<Realm>(), request.attribute::<Nonce>())
@@ -95,12 +96,14 @@ impl Server {
             return Err(BAD_REQUEST);
         };
         if !self.nonces.is_valid(nonce.nonce(), client.id.address, now) {
-            return Err(Refused::new(ErrorCode::STALE_NONCE, TurnRefusal::Credentials));
+            return Err(ErrorResponse::new(ErrorCode::STALE_NONCE, TurnRefusal::Credentials));
         }
         let challenge = |why| {
             self.note_refusal(why);
             match why {
-                TurnRefusal::Expired => Refused::saying(ErrorCode::UNAUTHORIZED, "Expired Credentials", why),
+                TurnRefusal::Expired => {
+                    ErrorResponse::saying(ErrorCode::UNAUTHORIZED, "Expired Credentials", why)
+                }
                 _ => why.into(),
             }
         };
@@ -154,7 +157,7 @@ impl Server {
         )?;
         let transport: RequestedTransport = read(request)?.ok_or(BAD_REQUEST)?;
         if transport.protocol() != RequestedTransport::UDP {
-            return Err(Refused::new(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, TurnRefusal::Request));
+            return Err(ErrorResponse::new(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, TurnRefusal::Request));
         }
         let family = read::<RequestedAddressFamily>(request)?.map(|family| family.family());
         let is_ipv4 = family.is_none_or(|family| family == AddressFamily::IPV4);
@@ -243,7 +246,7 @@ impl Server {
     }
 
     /// The peer in its canonical form, if the client may reach it.
-    fn check_peer(&self, allocation: &Allocation, peer: SocketAddr) -> Result<SocketAddr, Refused> {
+    fn check_peer(&self, allocation: &Allocation, peer: SocketAddr) -> Result<SocketAddr, ErrorResponse> {
         let peer = canonical(peer);
         if peer.is_ipv4() != allocation.relayed.is_ipv4() {
             return Err(WRONG_FAMILY);
@@ -270,7 +273,7 @@ fn receiver(
 }
 
 /// Refuses a request with an attribute that must be understood, but is unknown (RFC 8489, section 6.3.1).
-fn check_attributes(request: &Message<'_>, known: &[AttributeType]) -> Result<(), Refused> {
+fn check_attributes(request: &Message<'_>, known: &[AttributeType]) -> Result<(), ErrorResponse> {
     let of_all = [
         Username::TYPE,
         Realm::TYPE,
@@ -286,7 +289,7 @@ fn check_attributes(request: &Message<'_>, known: &[AttributeType]) -> Result<()
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(Refused { unknown, ..Refused::new(ErrorCode::UNKNOWN_ATTRIBUTE, TurnRefusal::Request) })
+    Err(ErrorResponse { unknown, ..ErrorResponse::new(ErrorCode::UNKNOWN_ATTRIBUTE, TurnRefusal::Request) })
 }
 
 /// Most unknown attributes that an answer names.
@@ -295,7 +298,7 @@ const MAX_UNKNOWN: usize = 8;
 /// An attribute, if the request has it.
 fn read<'a, A: AttributeStaticType + AttributeFromRaw<'a>>(
     request: &'a Message<'_>,
-) -> Result<Option<A>, Refused> {
+) -> Result<Option<A>, ErrorResponse> {
     if !request.has_attribute(A::TYPE) {
         return Ok(None);
     }
@@ -303,6 +306,6 @@ fn read<'a, A: AttributeStaticType + AttributeFromRaw<'a>>(
 }
 
 /// The lifetime that a request asks for, in seconds.
-fn lifetime(request: &Message<'_>) -> Result<u32, Refused> {
+fn lifetime(request: &Message<'_>) -> Result<u32, ErrorResponse> {
     Ok(read::<Lifetime>(request)?.map_or(LIFETIME, |lifetime| lifetime.seconds()))
 }

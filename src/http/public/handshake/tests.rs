@@ -22,12 +22,19 @@ fn request(method: &str, headers: &str) -> RequestHead {
     head
 }
 
-fn decided(method: &str, headers: &str, route: Route<'_>) -> Option<Result<Accepted, HandshakeRefusal>> {
+fn decided(
+    method: &str,
+    headers: &str,
+    route: Route<'_>,
+) -> Option<Result<AcceptedHandshake, HandshakeRefusal>> {
     decide(&request(method, headers), route, Dialects::default())
 }
 
-fn accepted(endpoint: SocketEndpoint, protocol: Option<&str>) -> Option<Result<Accepted, HandshakeRefusal>> {
-    Some(Ok(Accepted { endpoint, accept: *ACCEPT, protocol: protocol.map(str::to_owned) }))
+fn accepted(
+    endpoint: SocketEndpoint,
+    protocol: Option<&str>,
+) -> Option<Result<AcceptedHandshake, HandshakeRefusal>> {
+    Some(Ok(AcceptedHandshake { endpoint, accept: *ACCEPT, protocol: protocol.map(str::to_owned) }))
 }
 
 #[test]
@@ -231,7 +238,7 @@ fn a_refusal_says_how_long_to_wait() {
         retry_after: std::time::Duration::from_millis(9500),
     };
     assert_eq!(
-        String::from_utf8(Refused::too_many(too_many).into_bytes()).unwrap(),
+        String::from_utf8(RefusedHandshake::too_many(too_many).into_bytes()).unwrap(),
         "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nContent-Type: text/plain; charset=utf-8\r\n\
          X-Content-Type-Options: nosniff\r\nContent-Length: 39\r\nConnection: close\r\n\r\n\
          Too many connections from this address\n"

@@ -342,9 +342,10 @@ impl Node {
         self.active.lock().len()
     }
 
-    /// Rooms of all keys, and the memberships of this node's clients.
-    pub(crate) fn rooms_and_members(&self) -> (usize, usize) {
-        let all = self.all_rooms();
+    /// Rooms of all keys, or topics, and the memberships of this node's clients.
+    pub(crate) fn rooms_and_members(&self, realm: RealmKind) -> (usize, usize) {
+        let mut all = self.all_rooms();
+        all.retain(|rooms| rooms.realm() == realm);
         (all.iter().map(|rooms| rooms.len()).sum(), all.iter().map(|rooms| rooms.own_members()).sum())
     }
 
@@ -406,12 +407,16 @@ impl LocalNode for Node {
         self.tenant(key)?.existing(kind)
     }
 
-    fn rooms(&self, key: &str) -> Option<Arc<Rooms>> {
-        Some(self.tenant(key)?.rooms())
+    fn rooms(&self, key: &str, realm: RealmKind) -> Option<Arc<Rooms>> {
+        let tenant = self.tenant(key)?;
+        Some(match realm {
+            RealmKind::PeerJs => tenant.rooms(),
+            RealmKind::Guests => tenant.topics(),
+        })
     }
 
     fn all_rooms(&self) -> Vec<Arc<Rooms>> {
-        self.active_tenants().iter().filter_map(|tenant| tenant.existing_rooms()).collect()
+        self.active_tenants().iter().flat_map(|tenant| tenant.existing_hubs()).collect()
     }
 
     fn guests(&self, key: &str) -> Option<Arc<Guests>> {

@@ -11,6 +11,7 @@ mod run;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
+mod topics;
 
 pub(crate) use crate::cluster::Posted;
 pub(crate) use crate::dialect::peerjs::is_posted_to;

@@ -115,14 +115,14 @@ class Stage {
     return this.#load(Client, version, site);
   }
 
-  /** A fresh page with another script: `rooms` or `calls`. */
-  page(name, site = commonSite()) {
-    return this.#load(Page, name, site);
+  /** A fresh page with another script: `rooms`, `calls` or `documents`. */
+  page(name, site = commonSite(), browser = this.browser) {
+    return this.#load(Page, name, site, browser);
   }
 
-  async #load(Kind, name, site) {
+  async #load(Kind, name, site, browser = this.browser) {
     const url = (await site).url(name);
-    const page = await Kind.load(this.browser, url);
+    const page = await Kind.load(browser, url);
     this.#pages.push(page);
     return page;
   }

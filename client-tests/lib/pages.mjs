@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import { join } from 'node:path';
+import { build } from 'vite';
 import { releases } from './releases.mjs';
 
 const root = join(import.meta.dirname, '..');
@@ -14,15 +15,19 @@ const scripts = {
   ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`peerjs-${version}.js`, 'log.js', 'way.js', 'harness.js']])),
   rooms: ['simplepeer.min.js', 'log.js', 'rooms-page.js'],
   calls: ['log.js', 'calls-page.js'],
+  documents: ['log.js', 'documents-page.js'],
 };
 const ours = ['log.js', 'way.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
 
-/** Serves `/<version>`, `/rooms` and `/calls`: a blank page with its scripts. */
+/** Serves `/<version>`, `/rooms`, `/calls` and `/documents`: a blank page with its scripts. */
 export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
   const server = http.createServer(async (request, response) => {
     const name = request.url.slice(1);
     const file = fileFor(name);
-    if (file) {
+    if (name === 'documents-page.js') {
+      response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
+      response.end(await (documents ??= bundle(name)));
+    } else if (file) {
       response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
       response.end(await readFile(file));
     } else if (scripts[name]) {
@@ -45,6 +50,25 @@ export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
       await once(server, 'close');
     },
   };
+}
+
+let documents;
+
+/** A script with the libraries that it imports. Its pages hear each other over the network only: y-webrtc uses a BroadcastChannel, too. */
+async function bundle(name) {
+  const apart = 'window.BroadcastChannel = class { postMessage() {} close() {} };';
+  const built = await build({
+    configFile: false,
+    logLevel: 'error',
+    define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis' },
+    build: {
+      write: false,
+      minify: false,
+      lib: { entry: join(root, 'lib', name), formats: ['iife'], name: 'page' },
+      rollupOptions: { output: { banner: apart } },
+    },
+  });
+  return [built].flat()[0].output[0].code;
 }
 
 function fileFor(name) {

@@ -215,6 +215,10 @@ visit('the code of each tab works from there, and the keyboard leads from tab to
   await blank.setContent(html);
   await opened;
   await page.keyboard.press('End');
+  const heard = says(page, /^news says hello to 1$/);
+  await page.evaluate(`{ ${await code('Topics')} }`);
+  await heard;
+  await page.keyboard.press('ArrowLeft');
   const called = says(page, /^my id: /);
   // Not as a script of the page, whose policy forbids that.
   await page.evaluate(`{ ${await code('Calls')} }`);

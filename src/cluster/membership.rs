@@ -21,9 +21,11 @@ use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
-use crate::rooms::{News, OtherNodes};
+use crate::rooms::{HubName, News, OtherNodes};
 use crate::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
-use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Refusal, Token, numbers};
+use crate::wire::{
+    ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, RealmKind, Refusal, Token, numbers,
+};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -460,8 +462,8 @@ impl Cluster for Membership {
 }
 
 impl OtherNodes for Membership {
-    fn tell(&self, key: &ApiKey, news: &News<'_>) -> bool {
-        let packet = packet_of(key, news);
+    fn tell(&self, hub: HubName<'_>, news: &News<'_>) -> bool {
+        let packet = packet_of(hub, news);
         let mut state = self.state.lock();
         if !self.is_alive(&state) {
             // They get the whole list when this node is back.
@@ -480,14 +482,14 @@ impl OtherNodes for Membership {
         are_told
     }
 
-    fn deliver(&self, key: &ApiKey, messages: &[(NodeId, News<'_>)]) -> bool {
+    fn deliver(&self, hub: HubName<'_>, messages: &[(NodeId, News<'_>)]) -> bool {
         let mut state = self.state.lock();
         if !self.is_alive(&state) {
             // For the other nodes, the members of this one are gone.
             return true;
         }
         let is_full = |(to, news): &(NodeId, News<'_>)| {
-            state.links.get(to).is_some_and(|link| !link.has_room((key.as_str(), news.room())))
+            state.links.get(to).is_some_and(|link| !link.has_room((hub.key.as_str(), news.room())))
         };
         if messages.iter().any(is_full) {
             return false;
@@ -495,7 +497,7 @@ impl OtherNodes for Membership {
         for (to, news) in messages {
             if !state.dead.contains(to) {
                 let link = state.links.entry(*to).or_default();
-                link.push_message((key.as_str(), news.room()), &packet_of(key, news));
+                link.push_message((hub.key.as_str(), news.room()), &packet_of(hub, news));
             }
         }
         drop(state);
@@ -503,10 +505,16 @@ impl OtherNodes for Membership {
         true
     }
 
-    fn ask_to_settle(&self, key: &ApiKey, room: &str, id: &PeerId, node: Option<NodeId>) -> Option<NodeId> {
+    fn ask_to_settle(
+        &self,
+        HubName { key, realm }: HubName<'_>,
+        room: &str,
+        id: &PeerId,
+        node: Option<NodeId>,
+    ) -> Option<NodeId> {
         let mut state = self.state.lock();
         let node = node.or(state.node).filter(|node| self.is_alive(&state) && !state.is_gone(*node))?;
-        let member = MovedMember { key: key.as_str(), room, id: id.as_str() };
+        let member = MovedMember { key: key.as_str(), room, id: id.as_str(), realm: realm.number() };
         state.links.entry(node).or_default().push(&Packet::RoomMoved(member));
         drop(state);
         self.sending.notify_one();
@@ -522,10 +530,11 @@ impl OtherNodes for Membership {
     }
 }
 
-/// News about rooms of a key, for another node.
-pub(super) fn packet_of<'a>(key: &'a ApiKey, news: &News<'a>) -> Packet<'a> {
-    let key = key.as_str();
+/// News of a hub, for another node.
+pub(super) fn packet_of<'a>(hub: HubName<'a>, news: &News<'a>) -> Packet<'a> {
+    let key = hub.key.as_str();
     match news.clone() {
+        news if hub.realm != RealmKind::PeerJs => Packet::HubNews(hub.realm.number(), key, news),
         News::Member(news) => Packet::RoomMember(key, news),
         News::Gone(news) => Packet::RoomGone(key, news),
         News::Opened(news) => Packet::RoomOpened(key, news),

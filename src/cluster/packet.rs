@@ -14,7 +14,7 @@ mod tests;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
-use crate::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews, PrivateNews};
+use crate::rooms::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
 use crate::wire::{ApiKey, NodeId, RealmKind};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
@@ -96,7 +96,7 @@ pub enum Packet<'a> {
         /// The name.
         name: NameRef<'a>,
     },
-    /// News about rooms of a key, as the next three: see [`News`](crate::rooms::News).
+    /// News about the rooms of PeerJS clients of a key, as the next three: see [`News`].
     RoomMember(&'a str, #[serde(borrow)] MemberNews<'a>),
     /// A peer is not in a room of the writer any more.
     RoomGone(&'a str, #[serde(borrow)] GoneNews<'a>),
@@ -117,6 +117,8 @@ pub enum Packet<'a> {
     RoomMoved(MovedMember<'a>),
     /// The writer has no message for a member that has moved away from it.
     RoomSettled(MovedMember<'a>),
+    /// News of the rooms of another realm, whose kind has this number. Nodes of older versions skip it.
+    HubNews(u8, &'a str, #[serde(borrow)] News<'a>),
 }
 
 /// A member that has moved to another node.
@@ -128,6 +130,8 @@ pub struct MovedMember<'a> {
     pub room: &'a str,
     /// The member.
     pub id: &'a str,
+    /// The number of the [`RealmKind`] of the member.
+    pub realm: u8,
 }
 
 /// A question to one node, or to all.

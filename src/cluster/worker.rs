@@ -54,10 +54,10 @@ pub trait LocalNode: Send + Sync {
     /// The realm of a key, if it has or had clients a moment ago.
     fn realm(&self, key: &str, kind: RealmKind) -> Option<Arc<Realm>>;
 
-    /// The rooms of a key, if there is such a key.
-    fn rooms(&self, key: &str) -> Option<Arc<Rooms>>;
+    /// The rooms of a realm of a key, if there is such a key.
+    fn rooms(&self, key: &str, realm: RealmKind) -> Option<Arc<Rooms>>;
 
-    /// The rooms of all keys that have any.
+    /// The rooms of all realms that have any.
     fn all_rooms(&self) -> Vec<Arc<Rooms>>;
 
     /// The guests of a key, if it has or had some a moment ago.
@@ -75,6 +75,15 @@ pub trait LocalNode: Send + Sync {
         kind: MessageKind,
         text: &str,
     ) -> Option<String>;
+}
+
+/// A member that has moved away from this node, and the node that asks about it.
+struct Unsettled {
+    asked_by: NodeId,
+    key: String,
+    realm: RealmKind,
+    room: String,
+    id: String,
 }
 
 struct Worker<B> {
@@ -133,8 +142,8 @@ struct Notes {
     seats: RefCell<HashMap<(NodeId, u64), PlayerName>>,
     /// Unknown keys of which other nodes have told members of rooms.
     missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
-    /// Members that have moved away and for whom this node may have messages: the node that asks, the key, the room and the id.
-    unsettled: RefCell<Vec<(NodeId, String, String, String)>>,
+    /// Members that have moved away and for whom this node may have messages.
+    unsettled: RefCell<Vec<Unsettled>>,
     /// The rest of each list of members that is on its way to another node.
     lists: RefCell<BTreeMap<NodeId, Vec<OwnMembers>>>,
 }

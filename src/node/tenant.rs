@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use crate::dialect::rooms::PeerJsRooms;
+use crate::dialect::topics::Topics;
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, RoomCodes};
 use crate::rooms::{OtherNodes, Rooms};
@@ -42,6 +43,7 @@ struct Realms {
     peers: Option<Arc<Realm>>,
     rooms: Option<Arc<Rooms>>,
     guests: Option<Arc<Guests>>,
+    topics: Option<Arc<Rooms>>,
     /// True if the tenant is among the active ones.
     is_active: bool,
 }
@@ -137,6 +139,25 @@ impl Tenant {
         }))
     }
 
+    /// The topics of guests, created if there are none.
+    pub fn topics(self: &Arc<Self>) -> Arc<Rooms> {
+        let peers = Arc::clone(&self.guests().realm);
+        Arc::clone(self.realms.lock().topics.get_or_insert_with(|| {
+            Arc::new(Rooms::new(&Topics, peers, Arc::clone(&self.router), self.others.clone()))
+        }))
+    }
+
+    /// The topics of guests, if there are any or were a moment ago.
+    pub fn existing_topics(&self) -> Option<Arc<Rooms>> {
+        self.realms.lock().topics.clone()
+    }
+
+    /// The rooms and the topics, if there are any or were a moment ago.
+    pub(super) fn existing_hubs(&self) -> impl Iterator<Item = Arc<Rooms>> + use<> {
+        let realms = self.realms.lock();
+        [realms.rooms.clone(), realms.topics.clone()].into_iter().flatten()
+    }
+
     /// The guests, if there are any or were a moment ago.
     pub(super) fn existing_guests(&self) -> Option<Arc<Guests>> {
         self.realms.lock().guests.clone()
@@ -215,13 +236,15 @@ impl Tenant {
     /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.
     pub(super) fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
-        self.existing_rooms().into_iter().for_each(|rooms| rooms.sweep());
+        self.existing_hubs().for_each(|hub| hub.sweep());
         self.existing_guests().into_iter().for_each(|guests| guests.room_codes.sweep());
         let mut realms = self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         let unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_vacant();
         // Before the peers: members keep their realm.
-        drop(realms.rooms.take_if(|rooms| Arc::strong_count(rooms) == 1 && rooms.is_empty()));
+        let unused_hub = |hub: &mut Arc<Rooms>| Arc::strong_count(hub) == 1 && hub.is_empty();
+        drop(realms.rooms.take_if(unused_hub));
+        drop(realms.topics.take_if(unused_hub));
         drop(realms.peers.take_if(|peers| unused(peers)));
         let unused_guests = |guests: &Arc<Guests>| {
             Arc::strong_count(guests) == 1 && unused(&guests.realm) && guests.room_codes.is_empty()

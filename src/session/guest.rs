@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::admission::{Admitted, ClientSource, Rejection, tenant, values};
 use super::handler::{Context, ProtocolHandler, part};
+use super::topics;
 use crate::clock::millis;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
@@ -180,9 +181,12 @@ impl ProtocolHandler for Guest {
 
     /// The room of a host that was lost waits for it. A page that is reloaded closes its connection with 1001, as one that goes away.
     fn depart(mut self, lease: IdLease, end: Disconnect) -> Option<Departure> {
-        let hosting = self.hosting.take();
+        let (hosting, tenant) = (self.hosting.take(), Arc::clone(&self.tenant));
         drop(self);
         let departure = part(lease, end);
+        if let Some(departure) = &departure {
+            topics::depart(&tenant, &departure.peer);
+        }
         if let Some(Hosting { room, code }) = hosting.map(|hosting| *hosting)
             && departure.as_ref().is_some_and(|departure| may_come_back(departure, end))
         {
@@ -233,6 +237,7 @@ impl ProtocolHandler for Guest {
                 let played = self.play(command, text, context);
                 complain(played, context);
             }
+            root::Command::Topics(command) => topics::obey(&self.tenant, &command, text, context),
             root::Command::Calls(calls::Command::Start) => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) => {
                 if let Some(called) = self.called(&message.to, context) {

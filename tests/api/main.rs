@@ -41,6 +41,7 @@ mod shutdown;
 mod smoke;
 mod takeover;
 mod tls;
+mod topics;
 mod turn;
 mod unfinished_messages;
 mod unfinished_requests;

@@ -1,29 +1,17 @@
-//! Topics as a second dialect of rooms: publish and subscribe, with a count and without data.
+//! Topics as a second dialect of rooms: publish and subscribe, with a count and without data. No frames of clients are needed.
 
 use std::sync::Arc;
 
 use peerbroker::clock::Clock;
 use peerbroker::config::{Config, LiveConfig};
+use peerbroker::dialect::topics::Topics;
 use peerbroker::events::Events;
-use peerbroker::rooms::{Requester, RoomDialect, Rooms, Said};
+use peerbroker::rooms::{Requester, Rooms};
 use peerbroker::router::{ClientQuota, IdLease, Realm, Router};
-use peerbroker::wire::{ApiKey, Frame, RealmKind, RoomName};
+use peerbroker::wire::{ApiKey, RealmKind, RoomName};
 
 use crate::socket::Socket;
-use crate::{expired, register, text};
-
-struct Topics;
-
-impl RoomDialect for Topics {
-    fn said(&self, Said { room, payload, members, .. }: Said<'_>) -> Frame {
-        let payload = payload.unwrap_or("null");
-        text(&format!(r#"{{"topic":"{room}","data":{payload},"clients":{members}}}"#))
-    }
-
-    fn echoes(&self) -> bool {
-        true
-    }
-}
+use crate::{expired, register};
 
 #[test]
 fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else() {
@@ -43,7 +31,7 @@ fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else()
     let news = || RoomName::parse("news").unwrap();
     let [(a, heard_by_a), (b, heard_by_b)] = ["a", "b"].map(open);
     let publish = |lease: &IdLease, data: &str| {
-        act(lease, &|requester| rooms.send(requester, "news", None, Some(data)).unwrap());
+        act(lease, &|requester| rooms.publish(requester, "news", &format!(r#"{{"data":{data}}}"#)).unwrap());
     };
     act(&a, &|requester| rooms.join(requester, news(), None, 10).unwrap());
     publish(&a, "1");
@@ -52,7 +40,7 @@ fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else()
     act(&b, &|requester| rooms.leave(requester, "news").unwrap());
     publish(&a, "3");
 
-    let said = |data, clients| format!(r#"{{"topic":"news","data":{data},"clients":{clients}}}"#);
+    let said = |data, clients| format!(r#"{{"data":{data},"clients":{clients}}}"#);
     assert_eq!(heard_by_a.texts(), ["OPEN".to_owned(), said(1, 1), said(2, 2), said(3, 1)]);
     assert_eq!(heard_by_b.texts(), ["OPEN".to_owned(), said(2, 2)]);
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use peerbroker::dialect::root::{self, Command};
+use peerbroker::dialect::topics::{self, Topics};
 use peerbroker::dialect::{calls, room_codes};
+use peerbroker::rooms::{RoomDialect as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -242,6 +244,28 @@ proptest! {
     }
 
     #[test]
+    fn subscribers_hear_a_publication_unchanged_except_for_their_number(
+        members in others(&["action", "payload"]),
+        topic in id(),
+        clients in any::<usize>(),
+        spellings in (escapes(), escapes(), escapes()),
+        order in any::<[Index; 2]>(),
+        space in white_space(),
+    ) {
+        let mut members = members;
+        insert(&mut members, "type", &spellings.0, spell("publish", &spellings.1), &order[0]);
+        insert(&mut members, "topic", &spellings.1, spell(&topic, &spellings.2), &order[1]);
+        let text = object(&members, &space);
+        let Command::Topics(topics::Command::Publish(found)) = root::decode(&text) else { panic!("{text}") };
+        prop_assert_eq!(&found, &topic);
+        let said = Said { room: &topic, from: Some("a"), to: None, payload: Some(&text), members: clients };
+        let frame = Topics.said(said);
+        let went = unframe(&frame);
+        prop_assert_eq!(Members::of(went), Members::of(&text).with("clients", Some(clients.to_string())));
+        assert_same_tree(&text, went, "clients");
+    }
+
+    #[test]
     fn a_call_to_an_invalid_id_is_ignored(action in id(), data in json()) {
         prop_assume!(!["start", "createRoom", "joinRoom", "offerResponse", "startGame"].contains(&&*action));
         let to = data.starts_with('{').then(|| Members::of(&data).get("remoteId").map(str::to_owned)).flatten();
@@ -299,6 +323,9 @@ fn check_any(text: &str) {
             room_codes::response(response)
         }
         Command::Calls(calls::Command::Send(message)) => message.frame("me"),
+        Command::Topics(topics::Command::Publish(topic)) => {
+            Topics.said(Said { room: &topic, from: None, to: None, payload: Some(text), members: 1 })
+        }
         _ => return,
     };
     let went = unframe(&frame);
@@ -313,7 +340,7 @@ proptest! {
     fn scraps_of_frames_never_panic_and_only_objects_go_out(
         scraps in vec(select(vec![
             "{", "}", "[", "]", ":", ",", "\"", "\\", "\\u", "\\ud800", "\"action\":", "\"data\":", "\"remoteId\":",
-            "\"offer\"", "\"start\"", "\"a\"", "\"joinRoom\"", "\"room\":", "\"username\":", "\"offer\":", "\"response\":",
+            "\"offer\"", "\"start\"", "\"a\"", "\"joinRoom\"", "\"type\":\"publish\"", "\"topic\":\"a\"", "\"payload\":", "\"room\":", "\"username\":", "\"offer\":", "\"response\":",
             "null", "1e", "0", "\u{0}", "é", " ", "{}", "{\"remoteId\":\"a\"}",
         ]), 0..24),
         whole in select(vec!["", "offer", "x", "joinRoom", "offerResponse"]),

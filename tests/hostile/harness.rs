@@ -279,6 +279,19 @@ impl Target {
         accepted(self.connect(), from, id, token)
     }
 
+    /// Waits until a metric has a value.
+    pub fn expect_metric(&self, name: &str, value: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let wanted = format!("{name} {value}");
+        while !String::from_utf8_lossy(&self.api.get("/metrics").response.body)
+            .lines()
+            .any(|line| line == wanted)
+        {
+            assert!(Instant::now() < deadline, "not {wanted}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// A registered client.
     pub fn client(&self, from: &str, id: &str, token: &str) -> RawClient {
         let mut client = self.accepted(from, id, token);
@@ -297,7 +310,11 @@ pub fn accepted(stream: TcpStream, from: &str, id: &str, token: &str) -> RawClie
 
 /// The handshake of a client, with an address from the proxy.
 pub fn handshake(from: &str, id: &str, token: &str) -> String {
-    let handshake = RawClient::handshake(&format!("/peerjs?key=peerjs&id={id}&token={token}"));
+    with_address(&RawClient::handshake(&format!("/peerjs?key=peerjs&id={id}&token={token}")), from)
+}
+
+/// A handshake with an address from the proxy.
+pub fn with_address(handshake: &str, from: &str) -> String {
     handshake.replacen("\r\n\r\n", &format!("\r\nX-Forwarded-For: {from}\r\n\r\n"), 1)
 }
 

@@ -15,6 +15,7 @@ mod operator;
 mod relay;
 mod resources;
 mod rooms;
+mod topics;
 mod turn;
 mod turn_floods;
 
@@ -137,6 +138,14 @@ const ATTACKS: &[Attack] = &[
     )
     .flags(SOON_GONE)
     .peak_mib(150),
+    // Topics.
+    attack!(topics::many_topics, "25,600 topics with the longest names, left and replaced 4 times"),
+    attack!(
+        topics::flooded_topic,
+        "30 publications of each of 2,000 guests to one topic, whose 500 subscribers do not read"
+    )
+    .peak_mib(500)
+    .longest_wait(Duration::from_secs(4)),
     // A cluster.
     attack!(
         cluster::unknown_ids,

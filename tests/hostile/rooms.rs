@@ -99,19 +99,6 @@ fn changes(mut client: RawClient) -> Vec<String> {
     }
 }
 
-/// Waits until the server has as many rooms.
-fn expect_rooms(target: &Target, count: usize) {
-    let deadline = Instant::now() + 20 * SECOND;
-    let wanted = format!("peerbroker_rooms {count}");
-    while !String::from_utf8_lossy(&target.api.get("/metrics").response.body)
-        .lines()
-        .any(|line| line == wanted)
-    {
-        assert!(Instant::now() < deadline, "not {wanted} after the attack");
-        thread::sleep(SECOND / 50);
-    }
-}
-
 pub fn many_rooms(target: &mut Target) {
     const ATTACKERS: usize = 400;
     const ROOMS: usize = 16;
@@ -126,12 +113,12 @@ pub fn many_rooms(target: &mut Target) {
             let refused = client.expect_text();
             assert!(refused.contains("too_many_rooms"), "{refused}");
         }
-        expect_rooms(target, ATTACKERS * ROOMS);
+        target.expect_metric("peerbroker_rooms", ATTACKERS * ROOMS);
         for (n, (_, client)) in attackers.iter_mut().enumerate() {
             let leaves = (0..ROOMS).map(|room| request("LEAVE", &name(round, n, room), ""));
             client.send_raw(leaves.collect::<Vec<_>>().concat());
         }
-        expect_rooms(target, 0);
+        target.expect_metric("peerbroker_rooms", 0);
     }
 }
 
@@ -152,7 +139,7 @@ pub fn giant_room(target: &mut Target) {
         }
         target.settle();
     });
-    expect_rooms(target, 0);
+    target.expect_metric("peerbroker_rooms", 0);
 }
 
 pub fn presence_flapping(target: &mut Target) {
@@ -225,7 +212,7 @@ pub fn data_at_its_bound(target: &mut Target) {
         }
         target.settle();
     });
-    expect_rooms(target, 0);
+    target.expect_metric("peerbroker_rooms", 0);
 }
 
 /// A member that reads slowly is not closed. It hears the latest change in the end.
@@ -317,5 +304,5 @@ pub fn watched_ids(target: &mut Target) {
         assert_eq!(reader.expect_text(), presence(true));
         assert_eq!(reader.expect_text(), presence(false));
     }
-    expect_rooms(target, 0);
+    target.expect_metric("peerbroker_rooms", 0);
 }

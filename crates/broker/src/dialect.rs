@@ -10,5 +10,6 @@ pub mod room_codes;
 pub mod rooms;
 pub mod root;
 pub mod server;
+pub mod topics;
 
 pub use json::Object;

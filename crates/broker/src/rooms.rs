@@ -35,7 +35,7 @@ use std::time::Duration;
 use crate::clock::millis;
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
-use crate::wire::{ConnId, Frame, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
+use crate::wire::{ConnId, Frame, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, RoomRights, Token};
 use delivery::Delivery;
 use hearing::Hearing;
 use limits::RoomLimits;
@@ -50,7 +50,9 @@ use watching::Watching;
 pub use dialect::{Change, RoomDialect, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
 pub use listing::OwnMembers;
-pub use others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, PrivateNews, TokenDigest};
+pub use others::{
+    GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, PrivateNews, TokenDigest,
+};
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
 
@@ -98,7 +100,8 @@ impl Rooms {
         others: Option<Arc<dyn OtherNodes>>,
     ) -> Self {
         let store = Store::new(router.clock().clone(), dialect);
-        let neighbours = Neighbours::new(peers.key().clone(), others);
+        let hub = HubName { key: peers.key(), realm: peers.kind() };
+        let neighbours = Neighbours::new(hub, others);
         let limits = RoomLimits::new(Arc::clone(&router));
         let watches = Watches::new(dialect);
         Rooms { dialect, peers, router, store, watches, neighbours, limits }
@@ -112,6 +115,11 @@ impl Rooms {
     /// Says what contradicts itself: for tests, while nothing else happens.
     pub fn contradiction(&self) -> Option<String> {
         contradiction::contradiction(self)
+    }
+
+    /// The kind of the realm of its members.
+    pub fn realm(&self) -> RealmKind {
+        self.peers.kind()
     }
 
     /// The number of rooms.
@@ -188,7 +196,7 @@ impl Rooms {
                 state.check_speaker(&name)?;
             }
             let known = state.room(name.as_str()).cloned();
-            if known.is_none() && state.rooms.len() >= MAX_ROOMS {
+            if known.is_none() && state.rooms.len() >= self.dialect.max_rooms() {
                 return Err(RoomRefusal::TooManyRooms);
             }
             self.store.with_room(known, name, |members| {
@@ -196,7 +204,7 @@ impl Rooms {
                     return Err(RoomRefusal::Full);
                 }
                 self.limits.check_list(members, peer.id(), data)?;
-                self.limits.charge(guard.presence, members.len())?;
+                self.limits.charge(guard.presence, self.hearers(members))?;
                 self.add_member(guard, members, peer, data);
                 guard.flushes.extend(members.answer_with_list(peer, request));
                 Ok(())
@@ -204,6 +212,11 @@ impl Rooms {
         });
         // A client that has lost its id gets no answer.
         joined.unwrap_or(Ok(()))
+    }
+
+    /// The number of members that hear of a change of one.
+    fn hearers(&self, members: &RoomGuard<'_>) -> usize {
+        if self.dialect.lists_members() { members.len() } else { 0 }
     }
 
     /// Makes a connection a member.
@@ -285,6 +298,26 @@ impl Rooms {
             guard.flushes.extend(self.done(peer, request, room));
             Ok(())
         })
+    }
+
+    /// Sends a message of a peer, which need not be a member, to all members.
+    pub fn publish(
+        &self,
+        requester: &mut Requester<'_>,
+        name: &str,
+        payload: &str,
+    ) -> Result<(), RoomRefusal> {
+        let Some(room) = self.store.room(name) else { return Ok(()) };
+        let &mut Requester { peer, ref mut flushes, .. } = requester;
+        let published = self.enter(peer, flushes, |guard| {
+            let mut members = room.lock();
+            let (from, sender) = (guard.id, &guard.presence.sender);
+            let message = members.message(Some(from), None, Some(payload));
+            self.limits.charge(guard.presence, members.len())?;
+            self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message).map(drop)
+        });
+        // A client that has lost its id says nothing.
+        published.unwrap_or(Ok(()))
     }
 
     /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those for whom too much
@@ -451,7 +484,7 @@ impl Rooms {
             {
                 continue;
             }
-            self.limits.charge_on_credit(guard.presence, members.len());
+            self.limits.charge_on_credit(guard.presence, self.hearers(&members));
             // It may have been more than a listener before.
             if guard.state.check_speaker(room.name()).is_err() {
                 members.set_data(peer.id(), None, guard.flushes);
@@ -627,7 +660,7 @@ impl Rooms {
         let stays_at = |place: &RemotePart| !(are_told && (for_good || ends_former && place.is_former));
         let flushes = &mut *guard.flushes;
         if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, stays_at, flushes)) {
-            self.limits.charge_on_credit(guard.presence, members.len());
+            self.limits.charge_on_credit(guard.presence, self.hearers(&members));
         }
         // A message that waits would come behind newer ones, if the member has joined on another node by then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
@@ -657,6 +690,8 @@ impl Rooms {
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
     fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
-        self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
+        if self.dialect.lists_members() {
+            self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
+        }
     }
 }

@@ -101,15 +101,19 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let told = [[9, 1, b'k', 1, b'r', 1, b'x'].as_slice(), &token, &[3, 1, 2, b'{', b'}']].concat();
     let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)], number: 4 };
     let private = PrivateNews { room, from: "y", heard: 3, to: "x", text: "t" };
-    let moved = MovedMember { key: "k", room, id };
-    let expected: [(Packet<'_>, &[u8]); 7] = [
+    let moved = MovedMember { key: "k", room, id, realm: 0 };
+    let expected: [(Packet<'_>, &[u8]); 8] = [
         (Packet::RoomMember("k", member), &told),
         (Packet::RoomGone("k", gone), b"\x0a\x01k\x01r\x01x\x01\x01\x07\x03\x04"),
         (Packet::RoomPrivate("k", private), b"\x0f\x01k\x01r\x01y\x03\x01x\x01t"),
         (Packet::RoomOpened("k", OpenedNews { id, token }), &opened),
         (Packet::RoomMessage("k", message), b"\x0c\x01k\x01r\x01y\x03\x01\x01x\x01t"),
-        (Packet::RoomMoved(moved), b"\x10\x01k\x01r\x01x"),
-        (Packet::RoomSettled(moved), b"\x11\x01k\x01r\x01x"),
+        (Packet::RoomMoved(moved), b"\x10\x01k\x01r\x01x\0"),
+        (Packet::RoomSettled(moved), b"\x11\x01k\x01r\x01x\0"),
+        (
+            Packet::HubNews(RealmKind::Guests.number(), "k", News::Private(private)),
+            b"\x12\x01\x01k\x04\x01r\x01y\x03\x01x\x01t",
+        ),
     ];
     for (packet, bytes) in expected {
         assert_eq!(postcard::to_allocvec(&packet).unwrap(), bytes);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::{End, Parked, RETRY_DELAY, Worker};
+use super::{End, LocalNode, Parked, RETRY_DELAY, Worker};
 use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
@@ -17,7 +17,7 @@ use crate::cluster::{Backplane, Entity, InboxEntry, Position};
 use crate::events::{ClusterEvent, PeerAddress};
 use crate::rooms::News;
 use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
-use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
+use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, RealmKind};
 
 /// Time for which one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);
@@ -331,23 +331,29 @@ impl<B: Backplane> Worker<B> {
                 self.list_rooms(from);
             }
             Packet::RoomMember(key, news) => {
-                self.hear_of_room(from, key, &News::Member(news), &mut arriving.flushes)
+                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Member(news), &mut arriving.flushes)
             }
             Packet::RoomGone(key, news) => {
-                self.hear_of_room(from, key, &News::Gone(news), &mut arriving.flushes)
+                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Gone(news), &mut arriving.flushes)
             }
             Packet::RoomOpened(key, news) => {
-                self.hear_of_room(from, key, &News::Opened(news), &mut arriving.flushes)
+                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Opened(news), &mut arriving.flushes)
             }
             Packet::RoomMessage(key, news) => {
-                self.hear_of_room(from, key, &News::Message(news), &mut arriving.flushes)
+                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Message(news), &mut arriving.flushes)
             }
             Packet::RoomPrivate(key, news) => {
-                self.hear_of_room(from, key, &News::Private(news), &mut arriving.flushes)
+                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Private(news), &mut arriving.flushes)
             }
             Packet::RoomMoved(member) => self.settle(from, member),
-            Packet::RoomSettled(MovedMember { key, room, id }) => {
-                if let Some(rooms) = self.node.upgrade().and_then(|node| node.rooms(key)) {
+            Packet::HubNews(realm, key, news) => {
+                if let Some(realm) = RealmKind::of_number(realm) {
+                    self.hear_of_room(from, (key, realm), &news, &mut arriving.flushes);
+                }
+            }
+            Packet::RoomSettled(MovedMember { key, room, id, realm }) => {
+                let hub = |node: Arc<dyn LocalNode>| node.rooms(key, RealmKind::of_number(realm)?);
+                if let Some(rooms) = self.node.upgrade().and_then(hub) {
                     rooms.settled(from, room, id, &mut arriving.flushes);
                 }
             }
@@ -388,7 +394,8 @@ impl<B: Backplane> Worker<B> {
     ) -> Result<Option<Flush>, Outgoing> {
         let is_of_room = message.message.as_ref().is_some_and(|(_, kind)| *kind == MessageKind::Room);
         if is_of_room
-            && let Some(rooms) = self.node.upgrade().and_then(|node| node.rooms(realm.key().as_str()))
+            && let Some(rooms) =
+                self.node.upgrade().and_then(|node| node.rooms(realm.key().as_str(), realm.kind()))
             && !rooms.is_for(id, connection, &message.frame)
         {
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Worker;
+use super::{Unsettled, Worker};
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, KnownNode};
@@ -40,7 +40,7 @@ impl<B: Backplane> Worker<B> {
     /// Asks for the lists of nodes whose news this node could not understand, because it did not know their key yet.
     fn ask_for_missed(&self) {
         let Some(node) = self.node.upgrade() else { return };
-        let is_known = |key: &str| node.rooms(key).is_some();
+        let is_known = |key: &str| node.rooms(key, RealmKind::PeerJs).is_some();
         let missed =
             self.notes.missed_rooms.borrow_mut().extract_if(|key, _| is_known(key)).collect::<Vec<_>>();
         let nodes: BTreeSet<NodeId> = missed.into_iter().flat_map(|(_, nodes)| nodes).collect();
@@ -76,7 +76,7 @@ impl<B: Backplane> Worker<B> {
                         return true;
                     }
                 }
-                if !own.tell_more(|key, news| self.shared.say(*to, &packet_of(key, news))) {
+                if !own.tell_more(|hub, news| self.shared.say(*to, &packet_of(hub, news))) {
                     list.pop();
                 }
             }
@@ -85,8 +85,14 @@ impl<B: Backplane> Worker<B> {
         });
     }
 
-    pub(super) fn hear_of_room(&self, from: NodeId, key: &str, news: &News<'_>, flushes: &mut Vec<Flush>) {
-        match self.node.upgrade().and_then(|node| node.rooms(key)) {
+    pub(super) fn hear_of_room(
+        &self,
+        from: NodeId,
+        (key, realm): (&str, RealmKind),
+        news: &News<'_>,
+        flushes: &mut Vec<Flush>,
+    ) {
+        match self.node.upgrade().and_then(|node| node.rooms(key, realm)) {
             Some(rooms) => rooms.hear(from, news, flushes),
             None => {
                 let mut missed = self.notes.missed_rooms.borrow_mut();
@@ -101,20 +107,23 @@ impl<B: Backplane> Worker<B> {
     pub(super) fn settle(&self, from: NodeId, member: MovedMember<'_>) {
         let mut unsettled = self.notes.unsettled.borrow_mut();
         // Otherwise the node that asks does not wait for the answer.
-        if unsettled.len() < MAX_UNSETTLED {
-            let MovedMember { key, room, id } = member;
-            unsettled.push((from, key.to_owned(), room.to_owned(), id.to_owned()));
+        if unsettled.len() < MAX_UNSETTLED
+            && let Some(realm) = RealmKind::of_number(member.realm)
+        {
+            let [key, room, id] = [member.key, member.room, member.id].map(str::to_owned);
+            unsettled.push(Unsettled { asked_by: from, key, realm, room, id });
         }
     }
 
     /// Answers for the members for whom this node has no message any more. Called after each batch: one settles each message that this
     /// node hands over.
     pub(super) fn answer_settled(&self) {
-        self.notes.unsettled.borrow_mut().retain(|(from, key, room, id)| {
-            let realm = self.node.upgrade().and_then(|node| node.realm(key, RealmKind::PeerJs));
-            let is_settled = realm.is_none_or(|realm| realm.is_idle(id));
+        self.notes.unsettled.borrow_mut().retain(|Unsettled { asked_by, key, realm, room, id }| {
+            let here = self.node.upgrade().and_then(|node| node.realm(key, *realm));
+            let is_settled = here.is_none_or(|here| here.is_idle(id));
             if is_settled {
-                self.shared.say(*from, &Packet::RoomSettled(MovedMember { key, room, id }));
+                let member = MovedMember { key, room, id, realm: realm.number() };
+                self.shared.say(*asked_by, &Packet::RoomSettled(member));
             }
             !is_settled
         });

@@ -152,6 +152,7 @@ impl Values {
             .with("peerjs_hidden", hidden(config.dialects.has(Dialect::PeerJs)))
             .with("rooms_hidden", hidden(config.dialects.has(Dialect::RoomCodes)))
             .with("calls_hidden", hidden(config.dialects.has(Dialect::Calls)))
+            .with("topics_hidden", hidden(config.dialects.has(Dialect::Topics)))
             .with("host", &host)
             .with("port", &port.to_string())
             .with("secure", &secure.to_string())

@@ -1,9 +1,9 @@
-//! The WebSocket at the root of a server accepts two dialects. The action of a frame selects one.
+//! The WebSocket at the root of a server accepts several dialects. The action or the type of a frame selects one.
 
 use std::borrow::Cow;
 
 use super::json::Object;
-use super::{calls, room_codes};
+use super::{calls, room_codes, topics};
 use crate::wire::Dialect;
 
 /// A command of a client, in its dialect.
@@ -13,7 +13,9 @@ pub enum Command<'a> {
     RoomCodes(room_codes::Command<'a>),
     /// A command for one-to-one calls.
     Calls(calls::Command<'a>),
-    /// Frames that are not JSON objects with an action are ignored.
+    /// A command for topics.
+    Topics(topics::Command<'a>),
+    /// Other frames are ignored.
     Ignored,
 }
 
@@ -22,6 +24,7 @@ impl Command<'_> {
     pub fn dialect(&self) -> Option<Dialect> {
         match self {
             Command::RoomCodes(_) => Some(Dialect::RoomCodes),
+            Command::Topics(_) => Some(Dialect::Topics),
             Command::Calls(calls::Command::Ignored) | Command::Ignored => None,
             Command::Calls(_) => Some(Dialect::Calls),
         }
@@ -31,7 +34,7 @@ impl Command<'_> {
 /// The actions that a protocol names.
 fn actions_of(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::PeerJs => &[],
+        Dialect::PeerJs | Dialect::Topics => &[],
         Dialect::RoomCodes => room_codes::ACTIONS,
         Dialect::Calls => calls::ACTIONS,
     }
@@ -65,7 +68,9 @@ pub fn similar_action(action: &str) -> Option<&'static str> {
 /// Decodes one text frame.
 pub fn decode(text: &str) -> Command<'_> {
     let Some(frame) = Object::parse(text) else { return Command::Ignored };
-    let Some(action) = frame.string("action") else { return Command::Ignored };
+    let Some(action) = frame.string("action") else {
+        return topics::decode(&frame).map_or(Command::Ignored, Command::Topics);
+    };
     // Calls are the last: with a remote id, any action is one of theirs.
     match room_codes::decode(&action, &frame) {
         Some(command) => Command::RoomCodes(command),

@@ -1,5 +1,6 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
 
+use super::limits::MAX_ROOMS;
 use crate::wire::{Frame, RoomRights};
 
 /// A change of a member, which the others hear.
@@ -36,6 +37,16 @@ pub trait RoomDialect: Send + Sync + 'static {
     /// True if a member hears its own messages to all.
     fn echoes(&self) -> bool {
         false
+    }
+
+    /// Most rooms in which one client is.
+    fn max_rooms(&self) -> usize {
+        MAX_ROOMS
+    }
+
+    /// True if members hear of each other. Otherwise events do not tell of them either, and a change costs one delivery.
+    fn lists_members(&self) -> bool {
+        true
     }
 
     /// The list of all members, each with its data as JSON text. It answers a request, if that has an id: JSON text.

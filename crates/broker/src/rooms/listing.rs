@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Rooms;
-use super::others::{MemberNews, News};
+use super::others::{HubName, MemberNews, News};
 use super::presence::Presence;
 use super::room::Room;
-use crate::wire::{ApiKey, PeerId, RoomName};
+use crate::wire::{PeerId, RoomName};
 
 /// Members of this node that another node has still to hear of. It is read in steps, so that a long one fills no link.
 pub struct OwnMembers {
@@ -26,8 +26,8 @@ impl OwnMembers {
     }
 
     /// Tells of one more room, or of all that one more client watches. False at its end.
-    pub fn tell_more(&mut self, mut each: impl FnMut(&ApiKey, &News<'_>)) -> bool {
-        let key = &self.of.neighbours.key;
+    pub fn tell_more(&mut self, mut each: impl FnMut(HubName<'_>, &News<'_>)) -> bool {
+        let hub = self.of.neighbours.hub();
         if let Some(room) = self.rooms.pop() {
             let members = room.lock();
             for (id, member) in members.iter() {
@@ -35,7 +35,7 @@ impl OwnMembers {
                 if let Some(own) = member.here() {
                     let (room, data) = (room.name().as_str(), own.data.as_deref());
                     let (token, number) = (own.token, own.announced());
-                    each(key, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
+                    each(hub, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
                 }
             }
             return true;
@@ -46,7 +46,7 @@ impl OwnMembers {
         let mut watched = |watched: &str| {
             let room = RoomName::of_watched(watched);
             let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
-            each(key, &News::Member(news));
+            each(hub, &News::Member(news));
         };
         state.watched.iter().for_each(&mut watched);
         // One that has moved is away here.

@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::handover::Handover;
-use super::others::{GoneNews, MemberNews, News, OpenedNews, OtherNodes, RemoteMembers, TokenDigest};
+use super::others::{
+    GoneNews, HubName, MemberNews, News, OpenedNews, OtherNodes, RemoteMembers, TokenDigest,
+};
 use super::presence::State;
 use super::room::RoomGuard;
-use crate::wire::{ApiKey, NodeId, PeerId, RoomName, RoomRefusal, Token};
+use crate::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
 
 /// The other nodes, and what they have told. Outside a cluster there are none.
 pub(super) struct Neighbours {
-    pub(super) key: ApiKey,
+    key: ApiKey,
+    realm: RealmKind,
     nodes: Option<Arc<dyn OtherNodes>>,
     /// The members of the other nodes.
     pub(super) members: Mutex<RemoteMembers>,
@@ -25,14 +28,19 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    pub(super) fn new(key: ApiKey, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
+    pub(super) fn new(hub: HubName<'_>, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
         Neighbours {
-            key,
+            key: hub.key.clone(),
+            realm: hub.realm,
             nodes,
             members: Mutex::default(),
             moving: Mutex::default(),
             latest: AtomicU64::default(),
         }
+    }
+
+    pub(super) fn hub(&self) -> HubName<'_> {
+        HubName { key: &self.key, realm: self.realm }
     }
 
     pub(super) fn digest(&self, token: &Token) -> TokenDigest {
@@ -47,7 +55,7 @@ impl Neighbours {
             let number = own.announce(|| self.next_number());
             let (token, data) = (own.token, own.data.as_deref());
             let member = MemberNews { room, id: id.as_str(), token, number, data };
-            nodes.tell(&self.key, &News::Member(member));
+            nodes.tell(self.hub(), &News::Member(member));
         }
     }
 
@@ -56,7 +64,7 @@ impl Neighbours {
         if let Some(nodes) = &self.nodes {
             let (room, token, number) = (RoomName::of_watched(watched), state.digest, state.announced);
             let member = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
-            nodes.tell(&self.key, &News::Member(member));
+            nodes.tell(self.hub(), &News::Member(member));
         }
     }
 
@@ -82,7 +90,7 @@ impl Neighbours {
     ) -> bool {
         self.nodes.as_ref().is_none_or(|nodes| {
             let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good, former, number };
-            nodes.tell(&self.key, &News::Gone(gone))
+            nodes.tell(self.hub(), &News::Gone(gone))
         })
     }
 
@@ -106,7 +114,7 @@ impl Neighbours {
         let Some(nodes) = &self.nodes else { return Vec::new() };
         let (rooms, has_stranger) = self.members.lock().of_peer(id, token);
         if has_stranger {
-            nodes.tell(&self.key, &News::Opened(OpenedNews { id: id.as_str(), token }));
+            nodes.tell(self.hub(), &News::Opened(OpenedNews { id: id.as_str(), token }));
         }
         rooms
     }
@@ -114,7 +122,7 @@ impl Neighbours {
     /// Asks the nodes that a member has left if they have messages for it. False if none of them can be asked.
     pub(super) fn ask_to_settle(&self, room: &RoomName, id: &PeerId, handover: &mut Handover) -> bool {
         let Some(nodes) = &self.nodes else { return false };
-        let is_asked = handover.ask(|node| nodes.ask_to_settle(&self.key, room.as_str(), id, node));
+        let is_asked = handover.ask(|node| nodes.ask_to_settle(self.hub(), room.as_str(), id, node));
         if is_asked {
             self.moving.lock().insert((handover.until(), room.clone(), id.clone()));
         }
@@ -130,7 +138,7 @@ impl Neighbours {
 
     /// Hands a message over to nodes: to all of them, or to none if too much waits for one.
     pub(super) fn deliver(&self, messages: &[(NodeId, News<'_>)]) -> Result<(), RoomRefusal> {
-        let taken = self.nodes.as_ref().is_none_or(|nodes| nodes.deliver(&self.key, messages));
+        let taken = self.nodes.as_ref().is_none_or(|nodes| nodes.deliver(self.hub(), messages));
         if taken { Ok(()) } else { Err(RoomRefusal::ClusterBusy) }
     }
 }

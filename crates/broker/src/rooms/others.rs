@@ -4,10 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{ApiKey, NodeId, PeerId, RoomName, Token};
+use crate::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
 
 /// A digest of a client's token. Tokens themselves never leave their node.
 pub type TokenDigest = [u8; 16];
+
+/// The rooms of one realm of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HubName<'a> {
+    /// The key.
+    pub key: &'a ApiKey,
+    /// The realm.
+    pub realm: RealmKind,
+}
 
 /// The other nodes of a cluster, as the rooms of one node see them. An implementation never waits, and never calls the rooms:
 /// the caller may hold the lock of a room.
@@ -17,15 +26,21 @@ pub type TokenDigest = [u8; 16];
 pub trait OtherNodes: Send + Sync + 'static {
     /// Tells all other nodes something. It is in order with what they are told later. False if one of them is not told: it gets the list
     /// of all members later.
-    fn tell(&self, key: &ApiKey, news: &News<'_>) -> bool;
+    fn tell(&self, hub: HubName<'_>, news: &News<'_>) -> bool;
 
     /// Hands a message over to nodes: to all of them, or to none. False if too much waits for one of them. A node that is gone takes
     /// everything: its members are gone too.
-    fn deliver(&self, key: &ApiKey, messages: &[(NodeId, News<'_>)]) -> bool;
+    fn deliver(&self, hub: HubName<'_>, messages: &[(NodeId, News<'_>)]) -> bool;
 
     /// Asks a node, or this one, to answer with [`Rooms::settled`](super::Rooms::settled) once it has no message for a peer that it would
     /// hand over to another node. Returns the node, if it can be asked.
-    fn ask_to_settle(&self, key: &ApiKey, room: &str, id: &PeerId, node: Option<NodeId>) -> Option<NodeId>;
+    fn ask_to_settle(
+        &self,
+        hub: HubName<'_>,
+        room: &str,
+        id: &PeerId,
+        node: Option<NodeId>,
+    ) -> Option<NodeId>;
 
     /// True if a node is this one.
     fn is_own(&self, node: NodeId) -> bool;
@@ -35,18 +50,18 @@ pub trait OtherNodes: Send + Sync + 'static {
 }
 
 /// News of one node about its own members.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News<'a> {
     /// A peer is in a room.
-    Member(MemberNews<'a>),
+    Member(#[serde(borrow)] MemberNews<'a>),
     /// A peer is not in a room any more.
-    Gone(GoneNews<'a>),
+    Gone(#[serde(borrow)] GoneNews<'a>),
     /// A client with this token has an id now. The rooms of an earlier client with another token are not its own.
-    Opened(OpenedNews<'a>),
+    Opened(#[serde(borrow)] OpenedNews<'a>),
     /// A message of a member for all members of the reader.
-    Message(MessageNews<'a>),
+    Message(#[serde(borrow)] MessageNews<'a>),
     /// A message of a member for one member of the reader.
-    Private(PrivateNews<'a>),
+    Private(#[serde(borrow)] PrivateNews<'a>),
 }
 
 impl News<'_> {

@@ -12,6 +12,8 @@ labels! {
         RoomCodes = "room_codes",
         /// One-to-one calls, at the root.
         Calls = "calls",
+        /// Topics, at the root: the protocols of y-webrtc and Trystero.
+        Topics = "topics",
     }
 }
 
@@ -20,7 +22,7 @@ impl Dialect {
     pub fn is_at_root(self) -> bool {
         match self {
             Dialect::PeerJs => false,
-            Dialect::RoomCodes | Dialect::Calls => true,
+            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics => true,
         }
     }
 }

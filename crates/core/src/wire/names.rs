@@ -112,6 +112,9 @@ impl PeerId {
     }
 }
 
+/// Most bytes of a topic. Apps make them of names of documents, which may be longer than those of rooms.
+const MAX_TOPIC_BYTES: usize = 256;
+
 name!(
     /// The name of a room. Compared byte by byte.
     RoomName, Arc<str>, 64
@@ -129,11 +132,16 @@ impl RoomName {
         PeerId::parse(self.0.strip_prefix(MARK)?).ok()
     }
 
+    /// The room of a topic.
+    pub fn of_topic(topic: &str) -> Result<Self, InvalidName> {
+        check(topic, MAX_TOPIC_BYTES).map(|topic| RoomName(topic.into()))
+    }
+
     /// A name from another node.
     pub fn of_node(text: &str) -> Result<Self, InvalidName> {
         match text.strip_prefix(MARK) {
             Some(id) => PeerId::parse(id).map(|id| RoomName::of_watched(id.as_str())),
-            None => RoomName::parse(text),
+            None => RoomName::of_topic(text),
         }
     }
 }

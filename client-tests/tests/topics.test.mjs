@@ -1,0 +1,79 @@
+// Shared documents: y-webrtc with Yjs, unchanged, finds its peers by topics at the root.
+
+import assert from 'node:assert/strict';
+import { onStage } from '../lib/every-client.mjs';
+
+onStage('four pages of two browsers share a document; one goes and comes back', async (stage) => {
+  const urls = [(await stage.server()).socketUrl];
+  const pages = {};
+  for (const [name, browser] of [['anna', 'chromium'], ['ben', 'firefox'], ['clara', 'chromium'], ['david', 'firefox']]) {
+    const there = Object.keys(pages);
+    pages[name] = await open(stage, { urls, name, browser });
+    // Everybody meets everybody.
+    for (const other of there) await Promise.all([pages[name].must('met'), pages[other].must('met')]);
+  }
+  await pages.anna.ask('write', { key: 'title', value: 'draft' });
+  for (const name of ['ben', 'clara', 'david']) assert.equal(await pages[name].must('heard'), 'title: draft');
+
+  await pages.ben.ask('leave');
+  for (const name of ['anna', 'clara', 'david']) await pages[name].must('lost');
+  await pages.david.ask('write', { key: 'title', value: 'final' });
+  const back = await open(stage, { urls, name: 'ben', browser: 'firefox' });
+  // It hears what it has missed.
+  assert.equal(await back.must('heard'), 'title: final');
+  await back.ask('write', { key: 'note', value: 'thanks' });
+  assert.equal(await pages.anna.must('heard'), 'title: final');
+  assert.equal(await pages.anna.must('heard'), 'note: thanks');
+  assert.deepEqual(await pages.clara.ask('read'), { title: 'final', note: 'thanks' });
+});
+
+onStage('pages know of each other, and share a document with a password', async (stage) => {
+  const urls = [(await stage.server()).socketUrl];
+  const password = 'open sesame';
+  const anna = await open(stage, { urls, name: 'anna', password });
+  const ben = await open(stage, { urls, name: 'ben', password });
+  const stranger = await open(stage, { urls, name: 'stranger', password: 'a guess' });
+
+  assert.deepEqual(await Promise.all([anna.must('aware'), ben.must('aware')]), ['ben', 'anna']);
+  await anna.ask('write', { key: 'a', value: 1 });
+  assert.equal(await ben.must('heard'), 'a: 1');
+  assert.deepEqual(await stranger.ask('read'), {});
+});
+
+onStage('documents of two keys are two, and pages go on without the server', async (stage) => {
+  const keys = stage.keys();
+  for (const key of ['app', 'other']) await keys.add(key);
+  const server = await stage.server(keys.flags);
+  const anna = await open(stage, { urls: [`${server.socketUrl}?key=app`], name: 'anna' });
+  const other = await open(stage, { urls: [`${server.socketUrl}?key=other`], name: 'other' });
+  const ben = await open(stage, { urls: [`${server.socketUrl}?key=app`], name: 'ben' });
+  await Promise.all([anna.must('met'), ben.must('met')]);
+  await server.stop();
+  await Promise.all([anna.must('closed'), ben.must('closed')]);
+
+  await ben.ask('write', { key: 'b', value: 2 });
+
+  assert.equal(await anna.must('heard'), 'b: 2');
+  assert.deepEqual(await other.ask('read'), {});
+});
+
+onStage('pages on three nodes share a document', async (stage) => {
+  const cluster = await stage.cluster();
+  const pages = [];
+  for (const [i, node] of cluster.nodes.entries()) {
+    pages.push(await open(stage, { urls: [node.socketUrl], name: `page ${i}` }));
+  }
+  for (const page of pages) await Promise.all([page.must('met'), page.must('met')]);
+
+  await pages[2].ask('write', { key: 'from', value: 'the third' });
+
+  for (const page of pages.slice(0, 2)) assert.equal(await page.must('heard'), 'from: the third');
+});
+
+/** A page that has opened the document of the room. */
+async function open(stage, { urls, name, password = undefined, browser = 'chromium' }) {
+  const page = await stage.page('documents', undefined, browser);
+  await page.ask('open', { urls, room: 'minutes of May', name, password });
+  await page.must('opened');
+  return page;
+}

@@ -1,0 +1,90 @@
+//! Topics, to which clients subscribe and publish: the protocols of the signaling servers of y-webrtc and of Trystero's ws-relay.
+//!
+//! Both have `subscribe`, `unsubscribe` and `publish`. A publication goes to all subscribers, its sender too. y-webrtc names
+//! several `topics`, and hears its own object with the number of subscribers; Trystero names one `topic`, and hears that and the
+//! `payload`. See the servers in y-webrtc 10.3.0, `bin/server.js`, and Trystero 0.25, `packages/ws-relay/src/server.ts`.
+
+use std::borrow::Cow;
+
+use super::json::{Object, write_string};
+use crate::rooms::{RoomDialect, Said};
+use crate::wire::Frame;
+
+/// Most topics of one client.
+pub const MAX_TOPICS: usize = 64;
+
+/// A command of a client.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// Hear what is published to these topics.
+    Subscribe(Vec<Cow<'a, str>>),
+    /// Hear it no longer.
+    Unsubscribe(Vec<Cow<'a, str>>),
+    /// Tell all subscribers of this topic.
+    Publish(Cow<'a, str>),
+    /// Answer with a pong: the client of y-webrtc closes a connection on which it has heard nothing for 30 seconds.
+    Ping,
+}
+
+/// Decodes a frame without an action; `None` for one of no known type.
+pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<Command<'a>> {
+    Some(match &*frame.string("type")? {
+        "subscribe" => Command::Subscribe(topics(frame)),
+        "unsubscribe" => Command::Unsubscribe(topics(frame)),
+        "publish" => Command::Publish(frame.string("topic")?),
+        "ping" => Command::Ping,
+        _ => return None,
+    })
+}
+
+/// The topic, or the topics. Members of the list that are no strings are none.
+fn topics<'a>(frame: &Object<'a>) -> Vec<Cow<'a, str>> {
+    let listed =
+        frame.get("topics").and_then(|list| serde_json::from_str::<Vec<serde_json::Value>>(list).ok());
+    let listed =
+        listed.into_iter().flatten().filter_map(|topic| Some(Cow::Owned(topic.as_str()?.to_owned())));
+    frame.string("topic").into_iter().chain(listed).collect()
+}
+
+/// The answer to a ping.
+pub fn pong() -> Frame {
+    Frame::of_text(r#"{"type":"pong"}"#)
+}
+
+/// The frames that subscribers hear. The payload of a message is the publication, as its client has sent it.
+#[derive(Debug)]
+pub struct Topics;
+
+impl RoomDialect for Topics {
+    fn said(&self, Said { room: topic, payload, members, .. }: Said<'_>) -> Frame {
+        let publication = payload.unwrap_or_default();
+        let Some(object) = Object::parse(publication) else { return Frame::of_text(publication) };
+        if let Some(payload) = object.get("payload") {
+            return Frame::text(topic.len() + payload.len() + 32, |out| {
+                out.extend_from_slice(b"{\"topic\":");
+                write_string(out, topic);
+                out.extend_from_slice(b",\"payload\":");
+                out.extend_from_slice(payload.as_bytes());
+                out.push(b'}');
+            });
+        }
+        let clients = |out: &mut Vec<u8>| out.extend_from_slice(members.to_string().as_bytes());
+        Frame::text(publication.len() + 24, |out| object.write_with(out, "clients", Some(&clients)))
+    }
+
+    fn echoes(&self) -> bool {
+        true
+    }
+
+    fn max_rooms(&self) -> usize {
+        MAX_TOPICS
+    }
+
+    fn lists_members(&self) -> bool {
+        false
+    }
+
+    fn member_bytes(&self, _id: &str, _data: Option<&str>) -> usize {
+        0
+    }
+}

@@ -1,0 +1,76 @@
+//! Attacks on topics: on other subscribers, and on memory.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::flow::{connect_with_small_segments, push};
+use crate::harness::{Target, with_address};
+use crate::raw_client::RawClient;
+use crate::wire;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A guest behind an address. They are spread, so that limits of addresses do not stop them.
+fn guest(stream: TcpStream, n: usize) -> (TcpStream, RawClient) {
+    let mut client = RawClient::over(stream.try_clone().expect("a connection"), &format!("guest-{n}"));
+    let from = format!("198.51.100.{}", n % 200);
+    client.send_raw(with_address(&RawClient::handshake("/"), &from));
+    client.expect_accepted();
+    (stream, client)
+}
+
+fn command(kind: &str, topics: &[String]) -> Vec<u8> {
+    wire::text(&format!(r#"{{"type":"{kind}","topics":{topics:?}}}"#))
+}
+
+fn publish(topic: &str, data: &str) -> Vec<u8> {
+    wire::text(&format!(r#"{{"type":"publish","topic":"{topic}","data":"{data}"}}"#))
+}
+
+pub fn many_topics(target: &mut Target) {
+    const ATTACKERS: usize = 400;
+    let mut attackers: Vec<_> = (0..ATTACKERS).map(|n| guest(target.connect(), n).1).collect();
+    for round in 0..4 {
+        // One more than is permitted.
+        let topics =
+            |n| (0..65).map(|topic| format!("{:x<256}", format!("{round}-{n}-{topic}-"))).collect::<Vec<_>>();
+        for (n, client) in attackers.iter_mut().enumerate() {
+            client.send_raw(command("subscribe", &topics(n)));
+        }
+        target.expect_metric("peerbroker_topics", ATTACKERS * 64);
+        for (n, client) in attackers.iter_mut().enumerate() {
+            client.send_raw(command("unsubscribe", &topics(n)));
+        }
+        target.expect_metric("peerbroker_topics", 0);
+    }
+}
+
+pub fn flooded_topic(target: &mut Target) {
+    const SUBSCRIBERS: usize = 500;
+    let topic = ["crowd".to_owned()];
+    let mut friends = [0, 1].map(|n| guest(target.connect(), n).1);
+    for friend in &mut friends {
+        friend.send_raw(command("subscribe", &["friends".to_owned()]));
+    }
+    let deaf: Vec<_> = (0..2000).map(|n| guest(connect_with_small_segments(target.address), n).0).collect();
+    for subscriber in &deaf {
+        push(subscriber, &command("subscribe", &topic), Instant::now() + SECOND);
+    }
+    target.expect_metric("peerbroker_topic_subscriptions", SUBSCRIBERS + friends.len());
+    let message = publish("crowd", &"x".repeat(512));
+    for n in 0..30 {
+        for publisher in &deaf {
+            push(publisher, &message, Instant::now() + SECOND);
+        }
+        let [one, other] = &mut friends;
+        one.send_raw(publish("friends", &n.to_string()));
+        for friend in [one, other] {
+            assert_eq!(
+                friend.expect_text(),
+                format!(r#"{{"type":"publish","topic":"friends","data":"{n}","clients":2}}"#)
+            );
+        }
+    }
+    drop(deaf);
+    target.expect_metric("peerbroker_topic_subscriptions", friends.len());
+}

@@ -139,10 +139,11 @@ const ATTACKS: &[Attack] = &[
     .flags(SOON_GONE)
     .peak_mib(150),
     // Topics.
-    attack!(topics::many_topics, "25,600 topics with the longest names, left and replaced 4 times"),
+    attack!(topics::many_topics, "12,800 topics with the longest names, left and replaced 4 times")
+        .peak_mib(100),
     attack!(
         topics::flooded_topic,
-        "30 publications of each of 2,000 guests to one topic, whose 500 subscribers do not read"
+        "10 publications of each of 1,000 guests to one topic, whose 500 subscribers do not read"
     )
     .peak_mib(500)
     .longest_wait(Duration::from_secs(4)),

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation mutants two-versions test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays bench-report
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants two-versions test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays bench-report
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -45,7 +45,7 @@ test: setup
 
 # For every night: CI leaves these out because they take long.
 test-all: export THOROUGH = 1
-test-all: test lint-bench lint-features test-random test-simulation mutants two-versions test-package test-systems soak
+test-all: test lint-bench lint-features test-random test-simulation test-schedules mutants two-versions test-package test-systems soak
 
 # Cargo with the compiler of the tests, so that the program that they start is the one of a release, and packages are compiled once.
 WITH_TESTS = scripts/with-tests.sh
@@ -74,6 +74,12 @@ SIMULATION_SEEDS ?= 10000
 
 test-simulation:
 	SIMULATION_SEEDS=$(SIMULATION_SEEDS) cargo test --release --locked --package simulation
+
+# The router under every order of threads that interrupts them at most so often: a minute. `make test` stops at 2.
+PREEMPTIONS = 3
+
+test-schedules:
+	LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) $(WITH_TESTS) cargo test $(TESTED) --test schedules
 
 # Faults of the cluster that its tests have to find, some ten minutes. Some of them: make mutants ARGS='no-fence'
 mutants: setup

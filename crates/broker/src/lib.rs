@@ -24,5 +24,6 @@ pub mod limits;
 pub mod rendezvous;
 pub mod rooms;
 pub mod router;
+mod sync;
 
 use peerbroker_core::{clock, rate_limit, threads, wire};

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -23,6 +23,7 @@ use super::state::{
 use crate::clock::millis;
 use crate::config::Limits;
 use crate::events::{Connected, Count, Disconnected, Event, Outcome};
+use crate::sync::MutexGuard;
 use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind};
 
 pub(super) struct Guard<'a> {

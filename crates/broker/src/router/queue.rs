@@ -1,11 +1,12 @@
 //! Messages that wait for one absent peer, and the bytes that all queues share.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::outgoing::Outgoing;
 use crate::config::Limits;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use crate::wire::{DropReason, Frame, MessageKind, PeerId};
 
 // Charged for each message besides its bytes: about the memory of a message that is the only one for its recipient. So

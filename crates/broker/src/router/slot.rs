@@ -1,13 +1,13 @@
 //! An id: the lock over its state, and the numbers beside it that are read without the lock.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{self, Relaxed};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::state::State;
 use crate::clock::millis;
 use crate::config::Limits;
 use crate::rate_limit::RateLimit;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::wire::{ConnId, PeerId};
 
 /// One id: the connection that holds it, or the queue of messages for it.

@@ -1,15 +1,14 @@
 //! A realm as its slots see it: who they are, and what they share, such as the limit of clients of the key.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use dashmap::DashMap;
 
 use super::queue::QueueBudget;
 use super::shared::Router;
 use super::slot::Slot;
 use crate::events::{Event, KeyEvent, PeerAddress};
+use crate::sync::{AtomicBool, AtomicUsize, DashMap};
 use crate::wire::{ApiKey, ConnId, PeerId, RealmKind};
 
 /// Peers that can reach each other, and no others.

@@ -170,3 +170,23 @@ fn a_probe_ends_whoever_is_first_of_the_answer_the_sweeper_and_the_end() {
         house.check();
     });
 }
+
+#[test]
+fn nobody_keeps_an_id_of_a_revoked_key() {
+    let plan = Plan::new(|_| {});
+    in_every_order(move || {
+        let house = plan.build();
+        // So the slot is there already.
+        assert!(house.send("a", "b", "1"));
+        let other = house.clone();
+        let comes = thread::spawn(move || other.open("b", "token", Socket::open().outbox()));
+        let two = send(&house, "2");
+        house.quota.revoke();
+        house.realm.revoke();
+        let lease = comes.join().unwrap();
+        two.join().unwrap();
+        assert!(!lease.is_ok_and(|lease| lease.is_current()));
+        house.check();
+        assert!(house.realm.is_vacant());
+    });
+}

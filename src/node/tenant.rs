@@ -227,10 +227,7 @@ impl Tenant {
     /// Dismisses all clients, and admits no more.
     pub(super) fn revoke(&self) {
         self.quota.revoke();
-        for realm in self.existing_realms() {
-            realm.close(CloseReason::KeyRevoked);
-            realm.drop_queues();
-        }
+        self.existing_realms().for_each(|realm| realm.revoke());
     }
 
     /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.

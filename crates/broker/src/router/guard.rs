@@ -635,10 +635,6 @@ impl<'a> Guard<'a> {
         });
         self.install(holder, now);
         self.announce(token, true);
-        if realm.quota.is_revoked() {
-            // The key was revoked since, and the revocation did not find this peer.
-            self.dismiss(CloseReason::KeyRevoked);
-        }
         Ok(conn)
     }
 

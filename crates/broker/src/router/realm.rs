@@ -150,10 +150,12 @@ impl Realm {
         }
     }
 
-    /// Drops all waiting messages without notices: the realm itself goes.
-    pub fn drop_queues(&self) {
+    /// Dismisses every peer, and drops all waiting messages without notices, after [`ClientQuota::revoke`](super::ClientQuota::revoke):
+    /// the realm itself goes. Locks every slot: a client that registers meanwhile is found, or finds that it may not.
+    pub fn revoke(&self) {
         for slot in self.slots_that(|_| true) {
             self.with(&slot, |guard| {
+                guard.dismiss(CloseReason::KeyRevoked);
                 guard.drop_queue();
                 guard.end_reservation(u64::MAX);
             });

@@ -1,7 +1,9 @@
-//! RFC 6455 after the handshake. The cases of the Autobahn test suite are in
-//! [`conformance`](crate::conformance).
+//! RFC 6455 after the handshake, through a real socket. Each rule is tested at the decoder, `src/transport/decoder/tests/`, which
+//! both transports use; the cases of the Autobahn test suite are in `conformance/`.
 //!
-//! Some run on both transports: each decodes frames.
+//! Some run on both transports: each reads and writes frames.
+
+use peerbroker::config::DEFAULT_MAX_MESSAGE_BYTES;
 
 use crate::harness::messages::{forwarded_offer, message, offer};
 use crate::harness::wire::{self, FIN, MASKED, opcode};
@@ -96,6 +98,29 @@ fn every_mask_is_undone() {
             frame.extend(text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
             a.send_raw(frame);
             assert!(a.expect_text().contains("masked"));
+        }
+    });
+}
+
+#[test]
+fn the_largest_message_comes_back_however_frames_and_writes_split_it() {
+    let payload = |len| format!("\"{}\"", "*".repeat(len));
+    let message = offer("a", &payload(DEFAULT_MAX_MESSAGE_BYTES - offer("a", &payload(0)).len()));
+    assert_eq!(message.len(), DEFAULT_MAX_MESSAGE_BYTES);
+    let echo = forwarded_offer("a", "a", &payload(message.len() - offer("a", &payload(0)).len()));
+    let pieces = message.as_bytes().chunks(4 << 10);
+    let begun: Vec<u8> = pieces
+        .enumerate()
+        .flat_map(|(n, piece)| wire::frame(if n == 0 { opcode::TEXT } else { opcode::CONTINUATION }, piece))
+        .collect();
+    let in_fragments = [begun, wire::frame(FIN | opcode::CONTINUATION, b"")].concat();
+    on_both(|server| {
+        let mut a = server.client("a");
+        for bytes in [wire::text(&message), in_fragments.clone()] {
+            a.send_raw(&bytes);
+            assert!(a.expect_text() == echo);
+            bytes.chunks(997).for_each(|chop| a.send_raw(chop));
+            assert!(a.expect_text() == echo);
         }
     });
 }

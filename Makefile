@@ -100,7 +100,8 @@ soak: setup
 	PEERBROKER_BIN="$(PROGRAM)" $(WITH_TESTS) cargo test $(TESTED) --test soak -- $(or $(ARGS),--minutes 3)
 
 # Suites that others wrote judge the server: conformance/README.md. Some of them: make conformance ARGS='autobahn coturn'
-conformance: setup build-tests
+conformance: setup build-tests browser-libraries
+	@scripts/setup.sh conformance
 	PEERBROKER_BIN="$(PROGRAM)" node conformance/run.mjs $(ARGS)
 
 test-browser: setup

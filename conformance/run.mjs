@@ -3,11 +3,12 @@
 // Usage: node conformance/run.mjs [SUITE…]
 
 import { autobahn } from './autobahn.mjs';
+import { peerjsE2e } from './peerjs-e2e.mjs';
 import { schemathesis } from './schemathesis.mjs';
 import { Skipped } from './tools.mjs';
 import { aioice, coturn } from './turn.mjs';
 
-const SUITES = { autobahn, schemathesis, coturn, aioice };
+const SUITES = { autobahn, schemathesis, coturn, aioice, 'peerjs-e2e': peerjsE2e };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !SUITES[name]);

@@ -1,7 +1,7 @@
 // The programs of the suites, in target/conformance, and their outputs.
 
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from '../scripts/test/log.mjs';
@@ -32,4 +32,21 @@ export async function pythonPackages(python, ...packages) {
     if (code !== 0) throw new Skipped(`pip cannot install ${packages.join(', ')}: ${text.trim().split('\n').at(-1)}`);
   }
   return { ...process.env, PYTHONPATH: path };
+}
+
+/** Installs npm packages into a folder below target/conformance, once. Resolves with its path. */
+export async function npmPackages(name, ...packages) {
+  const folder = below(name);
+  mkdirSync(folder, { recursive: true });
+  const made = join(folder, 'package.json');
+  const wanted = JSON.stringify({ private: true, type: 'module', packages });
+  if (!existsSync(made) || readFileSync(made, 'utf8') !== wanted) {
+    const { code, text } = await output('npm', 'npm', [
+      // Some would download browsers and drivers.
+      'install', '--ignore-scripts', '--prefix', folder, '--no-save', '--no-audit', '--no-fund', ...packages,
+    ]);
+    if (code !== 0) throw new Skipped(`npm cannot install ${packages.join(', ')}: ${text.trim().split('\n')[0]}`);
+    writeFileSync(made, wanted);
+  }
+  return folder;
 }

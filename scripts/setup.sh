@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs missing packages that the tests need. Without the rights to do so, it lists them. An argument adds the tools of one
-# purpose: `systems` (scripts/cross.sh, scripts/test-systems.sh), `package` (scripts/package.sh, scripts/test-package.sh) or `fuzz`.
+# purpose: `systems` (scripts/cross.sh, scripts/test-systems.sh), `package` (scripts/package.sh, scripts/test-package.sh), `fuzz` or
+# `conformance`.
 set -euo pipefail
 
 purpose="${1:-}"
 case "$purpose" in
-  '' | systems | package | fuzz) ;;
-  *) echo "error: $purpose: expected systems, package or fuzz" >&2; exit 2 ;;
+  '' | systems | package | fuzz | conformance) ;;
+  *) echo "error: $purpose: expected systems, package, fuzz or conformance" >&2; exit 2 ;;
 esac
 
 # program:package
@@ -15,6 +16,8 @@ if [ "$purpose" = systems ]; then
   needs+=(x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 wine:wine qemu-aarch64-static:qemu-user-static buildah:buildah podman:podman runc:runc zip:zip)
 elif [ "$purpose" = package ]; then
   needs+=(systemd-nspawn:systemd-container mmdebstrap:mmdebstrap)
+elif [ "$purpose" = conformance ]; then
+  needs+=(chromedriver:chromium-driver)
 fi
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server turnserver:coturn haproxy)
@@ -92,6 +95,11 @@ case "$purpose" in
   fuzz)
     rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal
     cargo_tool fuzz 0.13.2
+    ;;
+  conformance)
+    # Debian has no package of it.
+    PATH="$root/target/tools/bin:$PATH" command -v geckodriver >/dev/null ||
+      cargo install --locked --quiet --root "$root/target/tools" geckodriver@0.37.1
     ;;
 esac
 # zig is a linker for musl and macOS.

@@ -3,12 +3,13 @@
 // Usage: node conformance/run.mjs [SUITE…]
 
 import { autobahn } from './autobahn.mjs';
+import { boardgame } from './boardgame.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
 import { schemathesis } from './schemathesis.mjs';
 import { Skipped } from './tools.mjs';
 import { aioice, coturn } from './turn.mjs';
 
-const SUITES = { autobahn, schemathesis, coturn, aioice, 'peerjs-e2e': peerjsE2e };
+const SUITES = { autobahn, schemathesis, coturn, aioice, 'peerjs-e2e': peerjsE2e, boardgame };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !SUITES[name]);

@@ -5,11 +5,12 @@
 import { autobahn } from './autobahn.mjs';
 import { boardgame } from './boardgame.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
+import { peerjsPy } from './peerjs-py.mjs';
 import { schemathesis } from './schemathesis.mjs';
 import { Skipped } from './tools.mjs';
 import { aioice, coturn } from './turn.mjs';
 
-const SUITES = { autobahn, schemathesis, coturn, aioice, 'peerjs-e2e': peerjsE2e, boardgame };
+const SUITES = { autobahn, schemathesis, coturn, aioice, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !SUITES[name]);

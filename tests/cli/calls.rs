@@ -57,6 +57,80 @@ fn a_file_turns_it_on_and_config_show_says_what_that_means() {
     assert!(text.ends_with("# calls: relayed at 203.0.113.7, UDP and TCP 3478; STUN at UDP 5349"), "{text}");
 }
 
+/// The lines of `config show` about calls.
+fn about_calls(flags: &str) -> String {
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let ended = run(&[&["config", "show"], &flags[..]].concat(), &[]);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{flags:?}");
+    let lines = ended.stdout.iter().skip_while(|line| !line.starts_with("# calls: "));
+    lines.cloned().collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn relay_and_turn_have_an_address_of_each_family_and_ports_of_their_own() {
+    let at_both = "relayed at 203.0.113.1 and 2001:db8::7, UDP and TCP 3478 and 5000";
+    let both = "--relay 198.51.100.7 [2001:db8::7]:5000 --relay_public 203.0.113.1";
+    for (flags, words) in [
+        (both, &*format!("{at_both}; STUN at UDP 5349")),
+        (&format!("{both} --turn --turn_ports 50000-59999"), &format!("{at_both}; TURN at UDP and TCP 5349")),
+        (
+            "--relay 203.0.113.1 --relay_tcp_port 443",
+            "relayed at 203.0.113.1, UDP and TCP 3478, TCP 443; STUN at UDP 5349",
+        ),
+        ("--relay 203.0.113.1 --relay_tcp=false", "relayed at 203.0.113.1, UDP 3478; STUN at UDP 5349"),
+        ("--relay udp://203.0.113.1:0", "relayed at 203.0.113.1, UDP and TCP 0; STUN at UDP 0"),
+        ("--relay 203.0.113.1:0 --turn", "relayed at 203.0.113.1, UDP and TCP 0; TURN at UDP and TCP 0"),
+        ("--turn 10.0.0.1 [fd00::1]:4000", "TURN at 10.0.0.1 and fd00::1, UDP and TCP 5349 and 4000"),
+        // Two servers of one machine get different ports, and no port is out of range.
+        ("--relay 10.0.0.1:3479", "relayed at 10.0.0.1, UDP and TCP 3479; STUN at UDP 5350"),
+        ("--relay 10.0.0.1:65535", "relayed at 10.0.0.1, UDP and TCP 65535; STUN at UDP 63664"),
+    ] {
+        assert_eq!(about_calls(flags), format!("# calls: {words}"), "{flags}");
+    }
+}
+
+#[test]
+fn a_relay_without_an_address_is_at_all_of_them_and_clients_are_told_the_best_one() {
+    let named = "# calls: relayed at 203.0.113.7, UDP and TCP 3478; STUN at UDP 5349";
+    for alone in ["--relay", "--relay=true", "--relay --port 9001"] {
+        // A family that the operator does not name has no address.
+        assert_eq!(about_calls(&format!("{alone} --relay_public 203.0.113.7")), named);
+        assert!(about_calls(alone).contains("UDP and TCP 3478; STUN at UDP 5349"), "{alone}");
+    }
+    assert!(about_calls("--turn").contains("UDP and TCP 5349"));
+    let local = about_calls("--relay --relay_public localhost");
+    assert!(local.contains("it serves no browser of another machine"), "{local}");
+    let unknown = about_calls("--turn --relay_public broker.invalid");
+    assert!(unknown.starts_with("# calls: TURN at "), "something is told meanwhile: {unknown}");
+    assert!(unknown.contains("the address of broker.invalid yet"), "{unknown}");
+
+    // Without another word, that of the certificate.
+    for (relay, is_asked) in
+        [("--relay", true), ("--relay 198.51.100.7", false), ("--relay --relay_public 203.0.113.7", false)]
+    {
+        let text = about_calls(&format!("{relay} --acme broker.invalid --data_dir /tmp"));
+        assert_eq!(text.contains("the address of broker.invalid yet"), is_asked, "{relay}: {text}");
+    }
+    // Else the address at which clients find the broker itself. Those of a proxy do not come to it.
+    let host = "--relay --host 198.51.100.9";
+    let expected = "# calls: relayed at 198.51.100.9, UDP and TCP 3478; STUN at UDP 5349";
+    assert_eq!(about_calls(host), expected);
+    let proxied = about_calls(&format!("{host} --proxied"));
+    assert!(!proxied.contains("198.51.100.9"), "{proxied}");
+}
+
+/// That of `it_listens_at_all_addresses_and_says_which_one_clients_are_told` is.
+#[test]
+fn the_port_of_a_broker_that_clients_do_not_come_to_is_not_told() {
+    for place in [&["--host", "127.0.0.1"][..], &["--host", "0.0.0.0", "--proxied"]] {
+        let relay = ["--port", "0", "--relay", "0.0.0.0:0", "--relay_public", "203.0.113.7"];
+        let mut program = Program::start_command(&mut command(&[&relay, place].concat()));
+        let lines = program.stop().stdout;
+        let told = format!("relayed at 203.0.113.7, UDP and TCP {}; STUN at UDP ", relay_port(&lines));
+        assert!(lines.iter().any(|line| line.contains(&told)), "{lines:#?}");
+    }
+}
+
 #[test]
 fn a_name_that_leads_nowhere_is_told() {
     let program = Program::start(&["--turn", "0.0.0.0:0", "--relay_public", "broker.invalid"]);

@@ -1,5 +1,6 @@
 //! The configuration file: what it may say, what overrides it, and reloads.
 
+mod mistakes;
 pub mod reload;
 
 use std::fs;
@@ -132,6 +133,34 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     );
     assert_eq!(run(&["config", "show", "--port", "x"], &[]).status.code(), Some(2));
     assert_eq!(run(&["config"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn every_form_of_a_value_is_taken_and_no_secret_is_shown() {
+    let directory = Directory::new();
+    let file = directory.file(
+        "p.toml",
+        "# A comment\nport = 9_001\nhost = 'h'\nadmin-token = \"hush-hush-hush-hush\"\ncors = [\"https://a\", \"https://b\"]\n\
+         pages = false\ntrusted_proxy = []\nops_port = 9002\nturn_secret = '0123456789abcdefhush'\nredis = 'redis://:hush@h'\n\n\
+         [[api_key]]\nkey = \"game\"\nname = \"My game\"\nconcurrent_limit = 10\nrelay_calls_per_key = 3\n\
+         auth = {method = 'jwt', kind = 'secret', value = 'hush-hush-hush-hush-hush-hush-hush'}\n\n\
+         [[api_key]]\nkey = 'b'\nauth = {method = 'webhook', url = 'https://h.example/?hush'}\n",
+    );
+    let shown = run(&["config", "show", "--config", &file], &[]).stdout.join("\n");
+    for line in [
+        &format!("port = 9001  # {file}, line 2\n"),
+        "\nhost = \"h\"  #",
+        "\ncors = [\"https://a\", \"https://b\"]  #",
+        "\npages = false  #",
+        "\n# trusted_proxy is not set",
+        "\n[[api_key]]\nkey = \"game\"\nname = \"My game\"\n",
+        "\nconcurrent_limit = 10\nrelay_calls_per_key = 3\n",
+        "\n[[api_key]]\nkey = \"b\"\nauth = ",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    assert!(!shown.contains("hush"), "{shown}");
+    assert_eq!(shown.matches("\"(hidden)\"").count(), 5, "{shown}");
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn ipv4_and_ipv6_are_served_by_default() {
     program.stop();
 }
 
-/// `src/bin/peerbroker/cli/tests.rs` has the values of all kinds.
+/// `tests/cli/settings.rs` has the values of all kinds.
 #[test]
 fn a_wrong_value_ends_with_2_and_names_its_flag() {
     for (args, env, name) in [

@@ -19,6 +19,7 @@ mod mistakes;
 mod ops;
 mod output;
 mod registration;
+mod settings;
 mod signals;
 mod stdio;
 mod stopped;

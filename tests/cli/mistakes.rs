@@ -252,7 +252,7 @@ fn a_server_without_any_key_warns() {
     assert_eq!(warnings(&args, &[]), [""; 0]);
 }
 
-/// `src/bin/peerbroker/cli/warnings.rs` has the others.
+/// `tests/cli/settings.rs` has the others.
 #[test]
 fn a_flag_that_does_nothing_alone_names_the_missing_one() {
     let token = [("PEERBROKER_ADMIN_TOKEN", "a-secret-of-sixteen-or-more")];
@@ -529,6 +529,9 @@ fn a_value_of_cors_is_compared_exactly() {
         assert_eq!((response.status, allowed.as_deref()), (200, is_allowed.then_some(origin)), "{origin}");
     }
     program.client("a");
+    let program = Program::start(&["--cors", "http://first", "*"]);
+    let response = program.request("/peerjs/id", "Origin: http://another\r\n");
+    assert!(response.header("access-control-allow-origin").is_some(), "the star is for all");
 }
 
 #[test]

@@ -116,14 +116,3 @@ pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> Stri
     }
     text
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_printed_as_it_is_unless_it_could_do_harm() {
-        assert_eq!(printable("it's-Ünïque \"id\""), "it's-Ünïque \"id\"");
-        assert_eq!(printable("a\nb\u{1b}[2J\u{202e}"), "a\\nb\\u{1b}[2J\\u{202e}");
-    }
-}

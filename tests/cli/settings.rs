@@ -1,0 +1,264 @@
+//! Settings: the forms of their flags, the values that they take, and combinations of them.
+
+use crate::program::run;
+
+/// The lines of `config show` with these flags.
+fn shown(flags: &[&str]) -> Vec<String> {
+    let ended = run(&[&["config", "show"], flags].concat(), &[]);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{flags:?}");
+    ended.stdout
+}
+
+fn expect_shown(flags: &[&str], settings: &[&str]) {
+    let shown = shown(flags);
+    for setting in settings {
+        let line = format!("{setting}  # flag");
+        assert!(shown.contains(&line), "{line} with {flags:?} in {shown:#?}");
+    }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
+    for form in ["-p9001", "-p 9001", "-p=9001", "--port=9001", "--port 9001"] {
+        expect_shown(&words(form), &["port = 9001"]);
+    }
+    expect_shown(
+        &words(
+            "-H 127.0.0.1 -k abc --path /x/ -t 1 --alive-timeout 2 -c 3 --allow_discovery --proxied true \
+             --cors http://a http://b --cors=http://c --sslkey k --sslcert c --data-dir d",
+        ),
+        &[
+            "host = \"127.0.0.1\"",
+            "key = \"abc\"",
+            "path = \"/x\"",
+            "expire_timeout = 1",
+            "alive_timeout = 2",
+            "concurrent_limit = 3",
+            "proxied = true",
+            "cors = [\"http://a\", \"http://b\", \"http://c\"]",
+            "sslkey = \"k\"",
+            "sslcert = \"c\"",
+            "data_dir = \"d\"",
+        ],
+    );
+    for (form, is_on) in [
+        ("--allow-discovery", true),
+        ("--allow_discovery", true),
+        ("--allow_discovery true", true),
+        ("--allow_discovery=true", true),
+        ("--allow_discovery false", false),
+    ] {
+        expect_shown(&words(form), &[&format!("allow_discovery = {is_on}")]);
+    }
+    expect_shown(&["--no_default_key=false"], &["no_default_key = false"]);
+}
+
+#[test]
+fn values_may_have_units() {
+    for (flag, text, plain) in [
+        ("expire_timeout", "10s", "10000"),
+        ("expire_timeout", "500ms", "500"),
+        ("room_code_timeout", "2 m", "120000"),
+        ("alive_timeout", "1h", "3600000"),
+        ("turn_ttl", "2h", "7200"),
+        ("registration_ttl", "48h", "2"),
+        ("queue_bytes", "2MiB", "2097152"),
+        ("queue_bytes", "64KiB", "65536"),
+        ("max_message_bytes", "1MB", "1000000"),
+        ("relay_bytes_per_second", "10Mbit/s", "1250000"),
+        ("relay_bytes_per_second", "1MB/s", "1000000"),
+    ] {
+        expect_shown(&[&format!("--{flag}={text}")], &[&format!("{flag} = {plain}")]);
+    }
+}
+
+#[test]
+fn a_wrong_value_names_its_flag_and_what_is_accepted() {
+    let long = "k".repeat(129);
+    const NUMBER: &str = "whole number";
+    const RELAY: &str = "expected an IP address with or without a port";
+    const PORTS: &str = "two ports of 1024 or more";
+    for (flag, values, accepted) in [
+        ("--port", &["65536", "x", "-1", ""][..], "0 to 65535"),
+        ("--ping_interval", &["soon", "-3", "1KiB"], "milliseconds from 1 to"),
+        ("--probe_timeout", &[""], "milliseconds"),
+        ("--reclaim_timeout", &["soon", "10x"], "500ms, 10s, 2m, 1h or 7d"),
+        ("--room_code_timeout", &["0"], "milliseconds"),
+        ("--turn_ttl", &["500ms"], "seconds from 1 to"),
+        ("--room_codes", &["-1"], NUMBER),
+        ("--queue_messages", &["x", "10k"], "a whole number of 0 or more"),
+        ("--queue_bytes", &["10s"], "64KiB, 2MiB or 1MB"),
+        ("--relay_bytes_per_second", &["1MB"], "10Mbit/s or 1MB/s"),
+        ("--relay_bytes_per_second", &["100Gbit/s"], "bytes per second of 0 or more"),
+        ("--connections_per_address", &["-1", "x", "", "1.5", "4294967296"], NUMBER),
+        ("--opens_per_second_per_address", &["-1", "x", "", "0.5", "4294967296"], NUMBER),
+        ("--messages_per_second", &["-1", "x", "", "0.5", "4294967296"], NUMBER),
+        ("--registrations_per_day", &["-1", "x", "", "1.5", "4294967296"], NUMBER),
+        ("--registration_limit", &["-1", "x", "", "1.5"], NUMBER),
+        ("--registration_ttl", &["-1", "x", "", "1.5", "4294967296", "36h"], "days of 0 or more"),
+        ("--registration", &["true", "Open", "", "yes"], "open"),
+        ("--trusted_proxy", &["x", "", "10.0.0.0/33", "10.0.0.0/", "300.0.0.0/8", "::/129"], "network"),
+        ("--reuse_port", &["maybe", "2"], "true or false"),
+        ("--relay_private", &["maybe"], "true or false"),
+        ("--log_format", &["xml"], "json"),
+        ("--root_key", &[""], "1 to 128 bytes"),
+        ("--key", &[&long, "a\nb"], "1 to 128 bytes"),
+        ("--max_message_bytes", &["0"], "1 or more"),
+        ("--workers", &["9999"], ""),
+        ("--relay", &["example.org", "10.0.0.1:", "10.0.0.1:99999", "tcp://10.0.0.1"], RELAY),
+        ("--turn", &["example.org"], RELAY),
+        ("--turn_ports", &["80-90", "6000-5000", "5000"], PORTS),
+        (
+            "--stun_url",
+            &[
+                "",
+                "stun:",
+                "stun",
+                "example.org:3478",
+                "stun://example.org",
+                "stun::3478",
+                "stun:a:0",
+                "stun:a:65536",
+                "stun:a:+1",
+                "stun:a:",
+                "stun:2001:db8::1",
+                "stun:2001:db8::1:3478",
+                "stun:[::g]",
+                "stun:[::1]1",
+                "stun:[a]",
+                "turn:example.org",
+                "stun:example.org?transport=udp",
+                "stun:a,stun:b",
+                "STUN:example.org",
+            ],
+            "stun:HOST or stuns:HOST",
+        ),
+        (
+            "--turn_url",
+            &[
+                "stun:example.org",
+                "turn:a?transport=tls",
+                "turn:a?",
+                "turn:a?x=1",
+                "turn:user@a",
+                "turn:?transport=udp",
+            ],
+            "turn:HOST or turns:HOST",
+        ),
+        ("--relay_public", &["0.0.0.0", "10.0.0.1:3478", "10.0.0.256", "a..test", "https://a.test"], "host"),
+    ] {
+        for value in values {
+            let ended = run(&[&format!("{flag}={value}")], &[]);
+            let text = ended.stderr;
+            assert!(text.contains(&format!("'{value}' for '{flag} <")), "{flag}={value}: {text}");
+            assert!(text.contains(accepted), "{flag}={value}: {text}");
+            assert_eq!(ended.status.code(), Some(2), "{flag}={value}");
+        }
+    }
+    let text = run(&["--turn_secret", "two words"], &[]).stderr;
+    assert!(text.contains("invalid value for '--turn_secret <SECRET>': a secret has"), "{text}");
+    assert!(!text.contains("two words"), "{text}");
+}
+
+#[test]
+fn settings_that_cannot_go_together_are_errors() {
+    for (flags, error, code) in [
+        ("--turn_url turn:a.test", "--turn_url needs --turn_secret or --turn_secret_file", 2),
+        ("--turn_secret_file Cargo.toml", "invalid value for '--turn_secret_file': a secret has", 1),
+        ("--turn_secret_file /nowhere/secret", "cannot read --turn_secret_file /nowhere/secret", 1),
+        ("--relay 10.0.0.1 10.0.0.2", "--relay takes one IPv4 address", 2),
+        ("--relay_public 10.0.0.1", "--relay_public needs --relay or --turn", 2),
+        ("--relay --relay_public a.test b.test", "--relay_public takes one host name", 2),
+        ("--relay --relay_public 10.0.0.1 10.0.0.2", "--relay_public takes one host name", 2),
+        ("--relay_private", "--relay_private needs --relay or --turn", 2),
+        ("--turn 10.0.0.1 10.0.0.2", "--turn takes one IPv4 address", 2),
+        ("--turn auto 10.0.0.2", "--turn takes one IPv4 address", 2),
+        ("--turn_ports 5000-6000", "--turn_ports needs --turn", 2),
+        ("--relay 10.0.0.1 --turn 10.0.0.1:3478", "have the same port", 2),
+    ] {
+        let ended = run(&words(flags), &[]);
+        assert!(ended.stderr.contains(error), "{flags}: {}", ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{flags}");
+    }
+}
+
+#[test]
+fn ice_servers_are_told_with_a_secret() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let urls = "--stun_url stun:a.test stun:192.0.2.1:3478 stuns:[2001:db8::1]:5349 stun:[::1] \
+                --turn_url turn:a.test turn:a.test:3478?transport=udp --turn_url turns:[::1]:443?transport=tcp";
+    expect_shown(
+        &words(&format!("{urls} --turn_secret {secret} --turn_ttl 60")),
+        &[
+            "stun_url = [\"stun:a.test\", \"stun:192.0.2.1:3478\", \"stuns:[2001:db8::1]:5349\", \"stun:[::1]\"]",
+            "turn_url = [\"turn:a.test\", \"turn:a.test:3478?transport=udp\", \"turns:[::1]:443?transport=tcp\"]",
+            "turn_secret = \"(hidden)\"",
+            "turn_ttl = 60",
+        ],
+    );
+}
+
+#[test]
+fn combinations_that_do_nothing_or_lock_everybody_out_warn_and_others_do_not() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    for (flags, warning) in [
+        ("", ""),
+        ("--admin_token sixteen-letters-or-more", "--admin_token does nothing without --ops_port"),
+        ("--admin_token_file f", "--admin_token_file does nothing without --ops_port"),
+        ("--ops_host ::1", "--ops_host does nothing without --ops_port"),
+        ("--ops_port 1 --data_dir d --admin_token sixteen-letters-or-more --ops_host 0.0.0.0", ""),
+        ("--ops_port 1 --data_dir d --ops_host 0.0.0.0", "opens the API to other machines"),
+        ("--ops_port 1 --data_dir d --ops_host localhost", ""),
+        ("--ops_port 1", "are lost when it stops"),
+        ("--trusted_proxy 10.0.0.0/8", "--trusted_proxy does nothing without --proxied"),
+        ("--trusted_proxy 10.0.0.0/8 --proxied", ""),
+        ("--registrations_per_day 1", "--registrations_per_day does nothing without --registration open"),
+        ("--registration_limit 1", "--registration_limit does nothing without --registration open"),
+        // Unused keys are deleted even after registration closes.
+        ("--registration_ttl 1", ""),
+        ("--registration open --registration_limit 1", "are lost when it stops"),
+        ("--registration open --data_dir d", ""),
+        ("--no_default_key", "no client can connect: --no_default_key"),
+        ("--no_default_key --data_dir d", ""),
+        ("--no_default_key --registration open", "are lost when it stops"),
+        ("--no_default_key --key k --data_dir d", "--key does nothing with --no_default_key"),
+        ("--node_name a", "--node_name does nothing without --redis"),
+        ("--cluster_lease 5000", "--cluster_lease does nothing without --redis"),
+        ("--cluster_degraded refuse --redis redis://h", ""),
+        ("--no_default_key --redis redis://h --keys redis --ops_port 1", ""),
+        ("--redis redis://h --ops_port 1", "are lost when it stops"),
+        ("--turn_secret SECRET", "--turn_secret does nothing without --turn or --turn_url"),
+        ("--turn_ttl 60", "--turn_ttl does nothing without --turn or --turn_url"),
+        ("--turn_url turn:a.test --turn_secret SECRET --turn_ttl 60", ""),
+        ("--turn_url turn:a.test --turn_secret north", "is short: a client can find it"),
+        ("--turn 10.0.0.1 --turn_secret SECRET --turn_ttl 60", ""),
+        ("--stun_url stun:a.test stun:b.test", ""),
+        ("--concurrent_limit 0", "no client can connect: --concurrent_limit 0"),
+        ("--ping_interval 20000", ""),
+        ("--ping_interval 20001", "--ping_interval is capped"),
+        ("--alive_timeout 3000", ""),
+        ("--alive_timeout 60", "--alive_timeout is 60 milliseconds: write 60s for seconds, or 60ms"),
+        ("--alive_timeout 60ms --expire_timeout 1000 --reclaim_timeout 0", ""),
+        ("--dialects peerjs --room_codes 5", "--room_codes does nothing without room_codes in --dialects"),
+        ("--room_codes 5", ""),
+        ("--dialects peerjs,rooms --room_codes 5", ""),
+        ("--acme_email a@b.example", "--acme_email does nothing without --acme"),
+        ("--acme example.org --acme_http_port 0 --data_dir d", ""),
+        ("--relay_tcp_port 443", "--relay_tcp_port does nothing without --relay"),
+        ("--relay_tcp_port 443 --relay 10.0.0.1", ""),
+        ("--turn_allocations 5", "--turn_allocations does nothing without --turn"),
+        ("--turn_allocations 5 --turn 10.0.0.1", ""),
+    ] {
+        let flags = flags.replace("SECRET", secret);
+        let ended = run(&[&["config", "check"], &*words(&flags)].concat(), &[]);
+        assert_eq!(ended.status.code(), Some(0), "{flags}: {}", ended.stderr);
+        let warnings: Vec<&str> = ended.stderr.lines().collect();
+        let fits = warnings.len() == usize::from(!warning.is_empty());
+        assert!(fits && warnings.iter().all(|line| line.contains(warning)), "{flags}: {warnings:?}");
+        assert!(!ended.stderr.contains("north"), "{}", ended.stderr);
+    }
+}

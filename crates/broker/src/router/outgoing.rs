@@ -70,7 +70,7 @@ impl Outgoing {
     /// The sender of a message that must not be lost: if the connection ends before it was written, it waits for the
     /// client's next one.
     pub(super) fn sender_if_reliable(&self) -> Option<&PeerId> {
-        self.message.as_ref().filter(|(_, kind)| kind.waits()).map(|(from, _)| from)
+        self.sender_if(MessageKind::waits)
     }
 
     /// The sender that hears EXPIRE if this message is lost, and loses its other ones for the recipient with it.
@@ -78,15 +78,18 @@ impl Outgoing {
         self.sender_if_reliable().filter(|from| from.is_client())
     }
 
-    /// The sender of a message about a connection with the recipient.
+    /// The sender of a message that sets up a connection with the recipient.
     pub(super) fn contact(&self) -> Option<&PeerId> {
-        self.message.as_ref().filter(|(_, kind)| kind.connects()).map(|(from, _)| from)
+        self.sender_if(MessageKind::connects)
     }
 
-    /// The owner of its turn: the sender of a message about a connection. Of all others the order counts, such as those of rooms.
+    /// The owner of its turn: the sender, if it sets up a connection or ends one. Of all others the order counts, such as those of rooms.
     pub(super) fn turn(&self) -> Option<PeerId> {
-        let about_connections = |kind: MessageKind| kind.connects() || kind == MessageKind::Leave;
-        self.message.as_ref().filter(|(_, kind)| about_connections(*kind)).map(|(from, _)| from.clone())
+        self.sender_if(|kind| kind.connects() || kind == MessageKind::Leave).cloned()
+    }
+
+    fn sender_if(&self, is_wanted: impl Fn(MessageKind) -> bool) -> Option<&PeerId> {
+        self.message.as_ref().filter(|(_, kind)| is_wanted(*kind)).map(|(from, _)| from)
     }
 
     /// True if it came from another node.

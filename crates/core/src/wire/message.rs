@@ -58,7 +58,7 @@ impl MessageKind {
         }
     }
 
-    /// True if such a message is about a connection between its sender and its recipient.
+    /// True if such a message sets up a connection between its sender and its recipient.
     pub fn connects(self) -> bool {
         matches!(self, MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate)
     }

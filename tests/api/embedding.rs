@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use peerbroker::clock::Clock;
-use peerbroker::config::{ApiTokens, ListenOps};
+use peerbroker::config::ListenOps;
 use peerbroker::events::{Event, Notice};
 use peerbroker::wire::{CloseReason, PeerId, Refusal};
 use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
@@ -287,7 +287,7 @@ fn a_hook_that_panics_in_the_sweep_ends_neither_expiry_nor_pings() {
     config.limits.ping_interval = Duration::from_millis(200);
     let (called, panicked) = mpsc::channel();
     let broker = PeerBroker::builder().config(config).log(Arc::new(Irrevocable(called))).build();
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
+    let ops = ListenOps::default();
     let listen =
         Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ops: Some(ops), ..Listen::default() };
     let (address, api, end) = serve_on(&broker, &listen);

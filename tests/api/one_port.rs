@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerbroker::config::{ApiTokens, ListenOps, RelayConfig};
+use peerbroker::config::{ListenOps, RelayConfig};
 use peerbroker::{BoundRelay, Config, Listen, PeerBroker};
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
@@ -146,8 +146,7 @@ fn what_only_begins_like_a_frame_is_disconnected_and_hurts_nobody() {
 
 #[test]
 fn without_a_relay_and_at_the_port_of_the_api_such_bytes_are_no_http() {
-    let tokens = ApiTokens::default();
-    let ops = Some(ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens });
+    let ops = Some(ListenOps::default());
     let (server, _) = with_relay(Listen { ops, ..plain() }, None, |_| {});
     let without = TestServer::start_built_on(PeerBroker::builder(), plain(), |_| {});
     for address in [server.ops.unwrap(), without.address] {

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use peerbroker::Listen;
-use peerbroker::config::{ApiTokens, ListenOps};
+use peerbroker::config::ListenOps;
 use peerbroker::wire::CloseReason;
 
 use crate::harness::api::Api;
@@ -102,7 +102,7 @@ fn a_stopped_server_lets_go_of_its_port() {
 
 /// A server that closes its clients over ten seconds, with an API.
 fn draining_over_ten_seconds() -> (TestServer, Api) {
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
+    let ops = ListenOps::default();
     let drain_timeout = Some(Duration::from_secs(10));
     let listen = Listen { ops: Some(ops), drain_timeout, ..Listen::default() };
     let server = TestServer::start_listening(Transport::Own, |_| {}, listen);

@@ -125,6 +125,14 @@ pub struct RelayConfig {
     pub private: bool,
 }
 
+/// At no address yet.
+impl Default for RelayConfig {
+    fn default() -> Self {
+        let (listen, public) = (Vec::new(), Vec::new());
+        RelayConfig { listen, public, tcp: true, tcp_port: None, private: false }
+    }
+}
+
 impl RelayConfig {
     /// The port of STUN and TURN (RFC 8489).
     pub const DEFAULT_PORT: u16 = 3478;

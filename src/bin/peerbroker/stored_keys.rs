@@ -1,5 +1,5 @@
-//! The places of stored keys, and all that the program does with each of them: another place is a variant here, a field of the draft,
-//! and its row in the table of flags.
+//! The places of stored keys, and all that the program does with each of them: another place is a variant of both enums, and
+//! a word of `--keys` in the table of flags.
 
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -12,6 +12,14 @@ use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 use crate::cli::{Failure, failed, wrong};
 use crate::predecessor::PendingResources;
 use crate::process;
+
+/// The kind of store that `--keys` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeysIn {
+    #[default]
+    Sqlite,
+    Redis,
+}
 
 /// The place of stored keys.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,21 +38,21 @@ type OpenKeys = (Arc<dyn KeyStore>, String);
 impl StoredKeys {
     /// Those of a server with these settings.
     pub fn of_server(
-        in_redis: bool,
+        kind: KeysIn,
         data_dir: Option<PathBuf>,
         redis: Option<RedisAddress>,
     ) -> Result<Self, Failure> {
-        match (in_redis, data_dir, redis) {
-            (false, None, _) => Ok(StoredKeys::InMemory),
-            (false, Some(dir), _) => Ok(StoredKeys::Directory(dir)),
-            (true, Some(dir), _) => Err(wrong(format!(
+        match (kind, data_dir, redis) {
+            (KeysIn::Sqlite, None, _) => Ok(StoredKeys::InMemory),
+            (KeysIn::Sqlite, Some(dir), _) => Ok(StoredKeys::Directory(dir)),
+            (KeysIn::Redis, Some(dir), _) => Err(wrong(format!(
                 "--keys redis cannot be used with --data_dir {}: keys are stored in one place, so leave one of the two out",
                 dir.display()
             ))),
-            (true, None, None) => Err(wrong(
+            (KeysIn::Redis, None, None) => Err(wrong(
                 "--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share",
             )),
-            (true, None, Some(redis)) => Ok(StoredKeys::Redis(redis)),
+            (KeysIn::Redis, None, Some(redis)) => Ok(StoredKeys::Redis(redis)),
         }
     }
 

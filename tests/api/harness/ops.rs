@@ -53,7 +53,7 @@ fn with_tokens_on(
     tokens: ApiTokens,
     configure: impl FnOnce(&mut Config),
 ) -> (TestServer, Api) {
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens };
+    let ops = ListenOps { tokens, ..ListenOps::default() };
     let listen = Listen { ops: Some(ops), ..Listen::default() };
     let server = TestServer::start_built_on(builder, listen, configure);
     let address = server.ops.expect("an API");
@@ -64,7 +64,7 @@ fn with_tokens_on(
 pub fn with_everything() -> (TestServer, Api) {
     let file = |name| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
     let tls = TlsFiles { key: file("ec-pkcs8.key"), cert: file("ec-chain.pem") };
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
+    let ops = ListenOps::default();
     let listen = Listen { ops: Some(ops), tls: Some(tls), ..Listen::default() };
     let ports = || vec![([127, 0, 0, 1], 0).into()];
     let relay =

@@ -1,7 +1,7 @@
 //! The filter of the log of a program that embeds the broker.
 
 use peerbroker::Listen;
-use peerbroker::config::{ApiTokens, ListenOps};
+use peerbroker::config::ListenOps;
 use serde_json::{Value, json};
 
 use crate::harness::api::Api;
@@ -25,7 +25,7 @@ fn the_filter_is_that_of_the_last_change_and_null_ends_it() {
 
 #[test]
 fn a_program_may_keep_its_log_to_itself() {
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
+    let ops = ListenOps::default();
     let listen = Listen { ops: Some(ops), ..Listen::default() };
     let server = TestServer::start_listening(Transport::Own, |_| {}, listen);
     let api = Api { address: server.ops.unwrap(), headers: String::new() };

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker::PeerBroker;
-use peerbroker::config::{ApiTokens, ListenOps};
+use peerbroker::config::ListenOps;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
@@ -105,7 +105,7 @@ fn a_worker_that_is_blocked_is_late() {
             hit.store(true, Ordering::SeqCst);
         }
     });
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
+    let ops = ListenOps::default();
     let listen = peerbroker::Listen { ops: Some(ops), ..peerbroker::Listen::default() };
     let server = TestServer::start_built_on(builder, listen, |_| {});
     let api = Api { address: server.ops.unwrap(), headers: String::new() };

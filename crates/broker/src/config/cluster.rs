@@ -57,6 +57,13 @@ impl ClusterConfig {
     }
 }
 
+/// At no backplane yet.
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        ClusterConfig::new("", "")
+    }
+}
+
 /// The address of Redis or Valkey. A text is a URL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RedisAddress {

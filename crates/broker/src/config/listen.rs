@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls_pki_types::ServerName;
 
 use super::secret::{Hidden, InvalidSecret, STRONG};
-use super::{DEFAULT_HOST, DEFAULT_PORT};
+use super::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
 
 /// The addresses and protocols of the server.
 #[derive(Clone, Debug)]
@@ -81,6 +81,12 @@ pub struct ListenOps {
     pub port: u16,
     /// Bearer tokens for the API.
     pub tokens: ApiTokens,
+}
+
+impl Default for ListenOps {
+    fn default() -> Self {
+        ListenOps { host: DEFAULT_OPS_HOST.to_owned(), port: 0, tokens: ApiTokens::default() }
+    }
 }
 
 /// The bearer tokens of the operator's API. Without an admin token, local programs may do all without a token.
@@ -173,6 +179,13 @@ impl AcmeConfig {
     pub fn new(names: Vec<AcmeName>, dir: PathBuf) -> Self {
         let http_port = Some(DEFAULT_ACME_HTTP_PORT);
         AcmeConfig { names, email: None, directory: LETS_ENCRYPT.to_owned(), http_port, ca: None, dir }
+    }
+}
+
+/// For no name yet.
+impl Default for AcmeConfig {
+    fn default() -> Self {
+        AcmeConfig::new(Vec::new(), PathBuf::new())
     }
 }
 

@@ -96,19 +96,17 @@ impl Given {
                 let value = if row.is_secret { String::new() } else { format!("'{text}' ") };
                 wrong(format!("invalid value {value}for '{named}': {why}"))
             };
-            let (mut taken, mut refused) = (texts.clone(), None);
-            for text in &mut taken {
-                let Some(odd) = odd(row, text) else { continue };
-                if self.is_of_peerjs(row) {
-                    *text = odd.taken.into();
-                } else {
-                    refused = Some(Invalid {
-                        text: text.to_string_lossy().into_owned(),
-                        why: format!("it {}", odd.why),
-                    });
+            let mut refused = Ok(());
+            let taken = texts.iter().map(|text| match odd(row, text) {
+                Some(odd) if self.is_of_peerjs(row) => odd.taken.into(),
+                Some(odd) => {
+                    refused = Err(Invalid::new(text, format!("it {}", odd.why)));
+                    text.clone()
                 }
-            }
-            (row.set)(&mut draft, &taken).and(refused.map_or(Ok(()), Err)).map_err(invalid)?;
+                None => text.clone(),
+            });
+            let taken: Vec<OsString> = taken.collect();
+            (row.set)(&mut draft, &taken).and(refused).map_err(invalid)?;
         }
         Ok(draft)
     }

@@ -102,7 +102,7 @@ fn with_values(command: ClapCommand) -> ClapCommand {
 }
 
 fn arg(row: &'static Row, text: Text) -> Arg {
-    let (help, more, name) = (plain(row.help), plain(row.more), row.variable());
+    let (help, more) = (plain(row.help), plain(row.more));
     let default = row.default(&mut Draft::default());
     let told = default.as_ref().filter(|default| text != Text::Short || *default != "false");
     let told = told.map(|default| format!(" [default: {default}]")).unwrap_or_default();
@@ -113,7 +113,8 @@ fn arg(row: &'static Row, text: Text) -> Arg {
     let more = if more.is_empty() { more } else { more + "\n\n" };
     let default = default.map(|default| format!("\n[default: {default}]")).unwrap_or_default();
     let scope = if row.scope == ALL_NODES { String::new() } else { format!("\n[scope: {}]", row.scope) };
-    let arg = arg.long_help(format!("{help}\n\n{more}[env: {name}]{default}{scope}"));
+    let variable = row.variables().next().unwrap_or_default();
+    let arg = arg.long_help(format!("{help}\n\n{more}[env: {variable}]{default}{scope}"));
     if row.choices.is_empty() { arg } else { arg.value_parser(PossibleValuesParser::new(&row.choices)) }
 }
 

@@ -12,13 +12,10 @@ use super::draft::Draft;
 use super::effective::differences;
 use super::given::{Given, Variables};
 use super::help::{CHECK_CONFIG, command};
-use super::row::variable;
+use super::row::{PREFIX, variable};
 use super::table::ROWS;
 use super::values::{LogFormat, most_alike};
 use super::{Cli, Command, ConfigCommand};
-
-/// Prefix of the names of the program's variables.
-const PREFIX: &str = "PEERBROKER_";
 
 /// Prefixes to ignore. Kubernetes sets the first two in every container beside a service named `peerbroker`; tests set the last.
 const OF_OTHERS: &[&str] = &["PEERBROKER_SERVICE_", "PEERBROKER_PORT_", "PEERBROKER_BIN"];

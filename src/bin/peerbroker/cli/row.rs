@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction};
+use peerbroker::config::{Dialect, Dialects};
 
 use super::draft::Draft;
 use super::odd::Odd;
@@ -26,7 +27,7 @@ pub struct RowOf<D> {
     pub choices: Vec<&'static str>,
     /// The default in words, if no value says it.
     pub unset: Option<&'static str>,
-    /// The variable of peerjs-server, or of Rust's loggers, that [`variable`](Self::variable) overrides.
+    /// The variable of peerjs-server, or of Rust's loggers, that our own one overrides.
     pub fallback: Option<&'static str>,
     /// The value of a flag that stands alone.
     pub alone: Option<&'static str>,
@@ -58,6 +59,9 @@ pub struct RowOf<D> {
     pub texts: Texts<D>,
 }
 
+/// Prefix of the names of the program's variables.
+pub const PREFIX: &str = "PEERBROKER_";
+
 /// The scopes of values: all nodes of a cluster alike, each node, or the built-in key, because stored keys have their own.
 pub const ALL_NODES: &str = "all nodes";
 pub const NODE: &str = "node";
@@ -79,44 +83,62 @@ pub struct Invalid {
     pub why: String,
 }
 
+impl Invalid {
+    pub fn new(text: &OsStr, why: String) -> Self {
+        Invalid { text: text.to_string_lossy().into_owned(), why }
+    }
+}
+
 /// A place for one value, for at most one, or for many.
 pub trait Slot<T> {
     const IS_LIST: bool = false;
     fn put(&mut self, values: Vec<T>);
-    fn values(&self) -> &[T];
+    fn values(&self) -> Vec<T>;
 }
 
-impl<T> Slot<T> for T {
+impl<T: Clone> Slot<T> for T {
     fn put(&mut self, mut values: Vec<T>) {
         if let Some(last) = values.pop() {
             *self = last;
         }
     }
 
-    fn values(&self) -> &[T] {
-        std::slice::from_ref(self)
+    fn values(&self) -> Vec<T> {
+        vec![self.clone()]
     }
 }
 
-impl<T> Slot<T> for Option<T> {
+impl<T: Clone> Slot<T> for Option<T> {
     fn put(&mut self, mut values: Vec<T>) {
         *self = values.pop();
     }
 
-    fn values(&self) -> &[T] {
-        self.as_slice()
+    fn values(&self) -> Vec<T> {
+        self.iter().cloned().collect()
     }
 }
 
-impl<T> Slot<T> for Vec<T> {
+impl<T: Clone> Slot<T> for Vec<T> {
     const IS_LIST: bool = true;
 
     fn put(&mut self, values: Vec<T>) {
         *self = values;
     }
 
-    fn values(&self) -> &[T] {
-        self
+    fn values(&self) -> Vec<T> {
+        self.clone()
+    }
+}
+
+impl Slot<Dialect> for Dialects {
+    const IS_LIST: bool = true;
+
+    fn put(&mut self, values: Vec<Dialect>) {
+        *self = values.into_iter().collect();
+    }
+
+    fn values(&self) -> Vec<Dialect> {
+        Dialect::ALL.into_iter().filter(|dialect| self.has(*dialect)).collect()
     }
 }
 
@@ -132,16 +154,14 @@ impl<D: 'static> RowOf<D> {
     /// [`live`](Self::live).
     pub fn new<T: 'static, S: Slot<T> + 'static>(
         name: &'static str,
-        at: fn(&mut D) -> &mut S,
+        at: impl Fn(&mut D) -> &mut S + Copy + Send + Sync + 'static,
         kind: Kind<T>,
         help: &'static str,
         more: &'static str,
     ) -> Self {
         let Kind { value_name, choices, alone, parse, show } = kind;
         let set = move |draft: &mut D, texts: &[OsString]| {
-            let parsed = |text: &OsString| {
-                parse(text).map_err(|why| Invalid { text: text.to_string_lossy().into_owned(), why })
-            };
+            let parsed = |text: &OsString| parse(text).map_err(|why| Invalid::new(text, why));
             at(draft).put(texts.iter().map(parsed).collect::<Result<_, _>>()?);
             Ok(())
         };
@@ -227,13 +247,9 @@ impl<D: 'static> RowOf<D> {
         std::iter::once(self.name).chain(self.formerly)
     }
 
-    pub fn variable(&self) -> String {
-        format!("PEERBROKER_{}", self.name.to_uppercase())
-    }
-
     /// All variables that give it, the first one before the others.
     pub fn variables(&self) -> impl Iterator<Item = String> + use<D> {
-        let own = self.names().map(|name| format!("PEERBROKER_{}", name.to_uppercase()));
+        let own = self.names().map(|name| format!("{PREFIX}{}", name.to_uppercase()));
         own.chain(self.fallback.map(str::to_owned))
     }
 

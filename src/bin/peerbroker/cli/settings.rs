@@ -22,7 +22,7 @@ use super::given::Source;
 use super::secret_file;
 use super::values::MediaAddress;
 use crate::calls::CallSettings;
-use crate::stored_keys::StoredKeys;
+use crate::stored_keys::{KeysIn, StoredKeys};
 
 /// Directory of the accounts and certificates of --acme, in the data directory.
 pub const ACME_DIR: &str = "acme";
@@ -66,7 +66,6 @@ impl Cli {
         )?;
         let config = Config {
             keys: self.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default(),
-            dialects: draft.dialects.iter().copied().collect(),
             // None if any origin may read answers.
             cors: draft.cors.iter().cloned().collect::<Option<_>>().unwrap_or_default(),
             ice: draft.ice()?,
@@ -85,14 +84,15 @@ impl Cli {
         }
         let listen = Listen { tls, acme, ops, ..draft.listen.clone() };
         let redis = (!draft.redis.url.is_empty()).then(|| draft.redis());
-        let stored_keys = StoredKeys::of_server(draft.keys_in_redis, draft.data_dir.clone(), redis)?;
+        let stored_keys = StoredKeys::of_server(draft.keys, draft.data_dir.clone(), redis)?;
         let calls = draft.calls(listen.acme.as_ref())?;
         Ok(Settings { config, listen, cluster, calls, stored_keys })
     }
 
     /// The place of the keys that `peerbroker keys` edits. A URL on the command line wins.
     pub fn keys_to_edit(&self) -> StoredKeys {
-        let is_in_redis = self.draft.keys_in_redis || self.given.source("redis") == Some(&Source::Flag);
+        let is_in_redis =
+            self.draft.keys == KeysIn::Redis || self.given.source("redis") == Some(&Source::Flag);
         match &self.draft.data_dir {
             _ if is_in_redis && self.given.has("redis") => StoredKeys::Redis(self.draft.redis()),
             Some(dir) => StoredKeys::Directory(dir.clone()),

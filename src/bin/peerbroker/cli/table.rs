@@ -19,6 +19,7 @@ use super::values::{
     network, number, off_switch, parse_filter, parsed, path, port, ports, public_host, show_media_address,
     switch, text, text_if, time,
 };
+use crate::stored_keys::KeysIn;
 
 /// The group of the flags that are no settings, too.
 pub(super) const BASICS: &str = "Basics";
@@ -34,7 +35,7 @@ const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());
 const WEBHOOK: Need = Need("--webhook", |draft| !draft.config.webhooks.operator.url.is_empty());
 const ROOM_CODES: Need =
-    Need("room_codes in --dialects", |draft| draft.dialects.contains(&Dialect::RoomCodes));
+    Need("room_codes in --dialects", |draft| draft.config.dialects.has(Dialect::RoomCodes));
 const OPS: Need = Need("--ops_port", |draft| draft.ops_port.is_some());
 
 /// About a year: longer times are surely mistakes.
@@ -130,7 +131,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Certificate and chain for the Redis (PEM), with --redis_key", "").with("redis_key").needs(&REDIS).commands(&["keys"]).of(NODE),
             Row::new("redis_key", |d| &mut d.redis_key, path("FILE"),
                 "Private key of --redis_cert (PEM), without a passphrase", "").with("redis_cert").commands(&["keys"]).of(NODE),
-            Row::new("keys", |d| &mut d.keys_in_redis, choice("sqlite|redis", [("sqlite", false), ("redis", true)]),
+            Row::new("keys", |d| &mut d.keys, choice("sqlite|redis", [("sqlite", KeysIn::Sqlite), ("redis", KeysIn::Redis)]),
                 "Where stored keys are: in --data_dir, or in the Redis", "").commands(&["keys"]),
             Row::new("node_name", |d| &mut d.cluster.node_name, text_if("NAME", is_node_name, "1 to 100 bytes of text"),
                 "Name of this node", "").unset("the host's name and four random characters").needs(&REDIS).of(NODE),
@@ -240,7 +241,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Time that an id is kept for its token after its client was closed with 4002 or 4003", "").live(),
         ]),
         group("Rooms and calls", vec![
-            Row::new("dialects", |d| &mut d.dialects, choice("LIST", Dialect::ALL.map(|dialect| (dialect.label(), dialect))).formerly("rooms", Dialect::RoomCodes),
+            Row::new("dialects", |d| &mut d.config.dialects, choice("LIST", Dialect::ALL.map(|dialect| (dialect.label(), dialect))).formerly("rooms", Dialect::RoomCodes),
                 "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#room-codes), [calls](PROTOCOL.md#calls) and [topics](PROTOCOL.md#topics) at the root", "").commas().live(),
             Row::new("root_key", |d| &mut d.config.root_key, api_key(),
                 "Key for clients [at the root](PROTOCOL.md#the-root) that send none", "").unset("that of --key").live(),

@@ -224,9 +224,10 @@ pub fn api_key() -> Kind<ApiKey> {
 }
 
 /// The format of all lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Lines for people.
+    #[default]
     Text,
     /// One JSON object per line.
     Json,

@@ -6,6 +6,7 @@ use super::Cli;
 use super::row::Need;
 use super::table::ROWS;
 use super::values::MILLIS;
+use crate::stored_keys::KeysIn;
 
 /// A plain number of milliseconds below this is likely to be meant as seconds.
 const SHORT: u64 = 1000;
@@ -38,7 +39,7 @@ impl Cli {
     fn combinations(&self) -> impl Iterator<Item = String> {
         let (given, config, ops_host) = (&self.given, &self.draft.config, &self.draft.ops.host);
         let (limits, is_open, has_api) = (&config.limits, config.registration.open, self.draft.ops_port.is_some());
-        let has_stored_keys = self.draft.data_dir.is_some() || self.draft.keys_in_redis;
+        let has_stored_keys = self.draft.data_dir.is_some() || self.draft.keys == KeysIn::Redis;
         let has_own_keys = self.file.as_ref().is_some_and(|file| !file.keys.is_empty());
         let is_local = ops_host == "localhost" || ops_host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         let has_token = ["admin_token", "read_token", "metrics_token"].into_iter()

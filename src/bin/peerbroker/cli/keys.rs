@@ -184,12 +184,12 @@ enum Method {
 
 type Row = RowOf<KeySettings>;
 
-/// The settings that one flag each gives, in the order of the help.
-static PLAIN: LazyLock<Vec<RowOf<Change>>> = LazyLock::new(|| PlainSetting::ALL.iter().map(row).collect());
+/// All settings of keys, in the order of the help: first those that one flag each gives.
+static ROWS: LazyLock<Vec<Row>> =
+    LazyLock::new(|| PlainSetting::ALL.iter().map(plain_row).chain(other_rows()).collect());
 
-/// The other settings of keys, in the order of the help.
 #[rustfmt::skip]
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| vec![
+fn other_rows() -> Vec<Row> { vec![
     Row::new("name", |k| &mut k.change.name, parsed("NAME", |text| check_name(text).map(|()| text.to_owned())),
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),
@@ -212,20 +212,28 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| vec![
         "With --webhook: send it the messages of clients to the app too, and its answers back", "").with("webhook"),
     Row::new("no_webhook", |k| &mut k.no_webhook, switch(),
         "Send no events of its clients", "").at_most(0).excludes(&["webhook"]).unset(""),
-]);
+] }
 
-fn row(&PlainSetting { name, help, kind, .. }: &PlainSetting) -> RowOf<Change> {
+fn plain_row(&PlainSetting { name, help, kind, .. }: &PlainSetting) -> Row {
     let help = help.trim().trim_end_matches('.');
     let style = || choice("STYLE", IdStyle::ALL.map(|style| (style.label(), style)));
     let mode = || choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode)));
     let row = match kind {
-        SettingKind::Switch(at) => RowOf::new(name, at, switch(), help, ""),
-        SettingKind::Count(at) => RowOf::new(name, at, number::<usize>(&COUNT, ANY), help, ""),
-        SettingKind::Rate(at) => RowOf::new(name, at, number::<u32>(&COUNT, ANY), help, ""),
-        SettingKind::Ids(at) => RowOf::new(name, at, style(), help, ""),
-        SettingKind::Relay(at) => RowOf::new(name, at, mode(), help, ""),
-        SettingKind::OwnCount(at) => RowOf::new(name, at, or_server::<usize>(&COUNT), help, OF_SERVER),
-        SettingKind::OwnRate(at) => RowOf::new(name, at, or_server::<u32>(&BYTE_RATE), help, OF_SERVER),
+        SettingKind::Switch(at) => Row::new(name, move |k| at(&mut k.change), switch(), help, ""),
+        SettingKind::Count(at) => {
+            Row::new(name, move |k| at(&mut k.change), number::<usize>(&COUNT, ANY), help, "")
+        }
+        SettingKind::Rate(at) => {
+            Row::new(name, move |k| at(&mut k.change), number::<u32>(&COUNT, ANY), help, "")
+        }
+        SettingKind::Ids(at) => Row::new(name, move |k| at(&mut k.change), style(), help, ""),
+        SettingKind::Relay(at) => Row::new(name, move |k| at(&mut k.change), mode(), help, ""),
+        SettingKind::OwnCount(at) => {
+            Row::new(name, move |k| at(&mut k.change), or_server::<usize>(&COUNT), help, OF_SERVER)
+        }
+        SettingKind::OwnRate(at) => {
+            Row::new(name, move |k| at(&mut k.change), or_server::<u32>(&BYTE_RATE), help, OF_SERVER)
+        }
     };
     // As peerjs-server has it.
     if name == "concurrent_limit" { row.short('c') } else { row }
@@ -255,7 +263,7 @@ fn or_server<T: TryFrom<u64> + ToString + 'static>(unit: &'static Unit) -> Kind<
     kind(value_name, parse, move |limit| limit.as_ref().map_or_else(|| SERVER.to_owned(), &show))
 }
 
-fn arg<D: 'static>(row: &'static RowOf<D>, new: &mut D) -> Arg {
+fn arg(row: &'static Row, new: &mut KeySettings) -> Arg {
     let default = row.default(new).map(|default| format!(". A new key: {default}"));
     let help = plain(row.help) + &default.unwrap_or_default();
     let more = if row.more.is_empty() { String::new() } else { format!("\n\n{}", row.more) };
@@ -264,9 +272,8 @@ fn arg<D: 'static>(row: &'static RowOf<D>, new: &mut D) -> Arg {
 
 impl Args for KeySettings {
     fn augment_args(command: ClapCommand) -> ClapCommand {
-        let (mut change, mut rest) = (Settings::default().into(), Self::default());
-        let plain = PLAIN.iter().map(|row| arg(row, &mut change));
-        command.args(plain.chain(ROWS.iter().map(|row| arg(row, &mut rest))))
+        let mut new = Self::of(&Settings::default());
+        command.args(ROWS.iter().map(|row| arg(row, &mut new)))
     }
 
     fn augment_args_for_update(command: ClapCommand) -> ClapCommand {
@@ -276,9 +283,7 @@ impl Args for KeySettings {
 
 impl FromArgMatches for KeySettings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let change = Given::of(PLAIN.iter(), matches, |_| None).draft(&PLAIN, Change::default())?;
-        let rest = Given::of(ROWS.iter(), matches, |_| None);
-        rest.draft(&ROWS, KeySettings { change, ..Self::default() })
+        Given::of(ROWS.iter(), matches, |_| None).draft(&ROWS, Self::default())
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -288,12 +293,19 @@ impl FromArgMatches for KeySettings {
 }
 
 impl KeySettings {
+    /// The plain settings of a key that has them.
+    fn of(settings: &Settings) -> Self {
+        KeySettings { change: settings.clone().into(), ..Self::default() }
+    }
+
     /// The values that people see as they are, each with its label.
     pub fn shown(settings: &Settings) -> impl Iterator<Item = (&'static str, String)> {
-        let mut change = settings.clone().into();
-        PlainSetting::ALL.iter().zip(PLAIN.iter()).filter(|(setting, _)| !setting.label.is_empty()).map(
-            move |(setting, row)| (setting.label, words(setting.kind, (row.texts)(&mut change).concat())),
-        )
+        let mut all = Self::of(settings);
+        PlainSetting::ALL
+            .iter()
+            .zip(ROWS.iter())
+            .filter(|(setting, _)| !setting.label.is_empty())
+            .map(move |(setting, row)| (setting.label, words(setting.kind, (row.texts)(&mut all).concat())))
     }
 
     /// The change that the options ask for; reads and checks the files.
@@ -363,10 +375,9 @@ mod tests {
     #[test]
     fn the_docs_have_every_setting_of_keys_with_its_default() {
         let page = include_str!("../../../../docs/KEYS.md");
-        let (mut new, mut rest) = (Settings::default().into(), KeySettings::default());
-        let plain = PLAIN.iter().map(|row| (row.name, row.default(&mut new)));
-        for (name, default) in plain.chain(ROWS.iter().map(|row| (row.name, row.default(&mut rest)))) {
-            let default = default.unwrap_or_else(|| "–".to_owned());
+        let mut new = KeySettings::of(&Settings::default());
+        for row in ROWS.iter() {
+            let (name, default) = (row.name, row.default(&mut new).unwrap_or_else(|| "–".to_owned()));
             let line = page.lines().find(|line| line.starts_with(&format!("| `--{name}`")));
             let told = line.and_then(|line| line.split(" | ").nth(1)).unwrap_or_default();
             assert_eq!(told.trim_matches('`'), default, "--{name} in docs/KEYS.md");

@@ -81,7 +81,7 @@ PREEMPTIONS = 3
 test-schedules:
 	LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) $(WITH_TESTS) cargo test $(TESTED) --test schedules
 
-# Faults of the cluster that its tests have to find, some ten minutes. Some of them: make mutants ARGS='no-fence'
+# Faults of the cluster and the router that their tests have to find, some ten minutes. Some of them: make mutants ARGS='no-fence'
 mutants: setup
 	scripts/mutants-cluster.sh $(ARGS)
 

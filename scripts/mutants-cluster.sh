@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plants one fault after another into a copy of the source, and expects the tests of the cluster to find each: first in the
-# simulation, then with real nodes and a real Redis. Arguments choose faults by their names.
+# Plants one fault after another into a copy of the source, and expects the tests of the cluster and of its router to find each: first
+# in the orders of threads, then in the simulation, then with real nodes and a real Redis. Arguments choose faults by their names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root="$PWD"
@@ -19,9 +19,13 @@ for patch in "$root"/scripts/mutants/*.patch; do
   [ $# -eq 0 ] || [[ " $* " == *" $fault "* ]] || continue
   patch --quiet --strip=1 <"$patch"
   # A fault that does not build is not found by a test.
+  cargo test --locked --quiet --package schedules --no-run
   cargo test --locked --quiet --package simulation --no-run
   log="$work/$fault.log"
-  if ! cargo test --locked --quiet --package simulation >"$log" 2>&1; then
+  if ! cargo test --locked --quiet --package schedules >"$log" 2>&1; then
+    echo "caught: $fault, by the orders of threads:"
+    sed -n '/^failures:$/,/^test result/s/^    \([a-z_:]*\)$/  \1/p' "$log" | sort -u
+  elif ! cargo test --locked --quiet --package simulation >"$log" 2>&1; then
     echo "caught: $fault, by the simulation:"
     sed -n '/^in doubt:/,/^stack backtrace\|^note:\|^$/{/^in doubt:/d;/^$/d;/^note:/d;p}' "$log" | cut -c1-150 | head -3
   else

@@ -130,9 +130,3 @@ fn the_port_of_a_broker_that_clients_do_not_come_to_is_not_told() {
         assert!(lines.iter().any(|line| line.contains(&told)), "{lines:#?}");
     }
 }
-
-#[test]
-fn a_name_that_leads_nowhere_is_told() {
-    let program = Program::start(&["--turn", "0.0.0.0:0", "--relay_public", "broker.invalid"]);
-    program.expect_log("clients of the relay are not told the address of broker.invalid yet");
-}

@@ -117,24 +117,6 @@ fn ipv4_and_ipv6_are_served_by_default() {
     program.stop();
 }
 
-/// `tests/cli/settings.rs` has the values of all kinds.
-#[test]
-fn a_wrong_value_ends_with_2_and_names_its_flag() {
-    for (args, env, name) in [
-        (&["--port", "x"][..], &[][..], "--port"),
-        (&["--probe_timeout", ""], &[], "--probe_timeout"),
-        (&["--no_such_flag"], &[], "--no_such_flag"),
-        (&["--registration", "open", "--pages", "false"], &[], "cannot be used with --pages false"),
-        (&[], &[("PORT", "x")], "port"),
-        (&[], &[("PEERBROKER_EXPIRE_TIMEOUT", "x")], "expire_timeout"),
-    ] {
-        let ended = run(args, env);
-        assert_eq!(ended.status.code(), Some(2), "{args:?} {env:?}: {}", ended.stderr);
-        assert!(ended.stderr.to_lowercase().contains(name), "{args:?} {env:?}: {}", ended.stderr);
-        assert!(ended.stdout.is_empty(), "{args:?} {env:?}: {:?}", ended.stdout);
-    }
-}
-
 #[test]
 fn half_a_pair_of_tls_files_ends_with_1() {
     for (flag, missing) in [("--sslkey", "sslcert"), ("--sslcert", "sslkey")] {

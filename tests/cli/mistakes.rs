@@ -64,6 +64,8 @@ fn a_wrong_value_in_a_variable_names_the_variable() {
         (&[("PORT", "x")], &["'x' for 'PORT'", "0 to 65535"]),
         (&[("PEERBROKER_PATH", "/a b")], &["'/a b' for 'PEERBROKER_PATH'"]),
         (&[("PEERBROKER_PROXIED", "yes")], &["'yes' for 'PEERBROKER_PROXIED'", "true or false"]),
+        (&[("PEERBROKER_TRUSTED_PROXY", "10.0.0.0/8,192.0.2.7")], &["by spaces, not by commas"]),
+        (&[("RUST_LOG", "verbose")], &["'verbose' for 'RUST_LOG'"]),
     ] {
         let text = error(&[], env, 2);
         expect(&text, words);
@@ -96,21 +98,6 @@ fn a_value_without_its_flag_says_what_to_write() {
 fn a_flag_in_front_of_its_command_says_the_order() {
     let text = error(&["--data_dir", "kd", "keys", "list"], &[], 2);
     expect(&text, &["the command 'keys' must come first, as in 'peerbroker keys … --data_dir <DIR>'"]);
-}
-
-#[test]
-fn a_network_that_is_none_says_how_one_looks() {
-    for value in ["10.0.0.0/33", "proxy.example.org"] {
-        let text = error(&["--proxied", "--trusted_proxy", value], &[], 2);
-        expect(&text, &[&format!("'{value}' for '--trusted_proxy"), "as in 192.0.2.7 or 10.0.0.0/8"]);
-    }
-    let list = [("PEERBROKER_TRUSTED_PROXY", "10.0.0.0/8,192.0.2.7")];
-    expect(&error(&[], &list, 2), &["for 'PEERBROKER_TRUSTED_PROXY'", "by spaces, not by commas"]);
-    assert_eq!(
-        warnings(&["--proxied", "--trusted_proxy", "192.0.2.7"], &[]),
-        [""; 0],
-        "an address alone is one"
-    );
 }
 
 #[test]
@@ -362,25 +349,6 @@ fn a_check_without_a_file_says_that_it_has_read_none() {
 }
 
 #[test]
-fn a_word_that_is_no_level_of_the_log_is_an_error() {
-    for value in ["verbose", "warning", "trace,hyper"] {
-        let words = [&format!("'{value}' for '--log"), "error, warn, info, debug, trace or off"];
-        expect(&error(&["--log", value], &[], 2), &words);
-    }
-    expect(&error(&[], &[("RUST_LOG", "verbose")], 2), &["'verbose' for 'RUST_LOG'"]);
-    for value in ["INFO", "peerbroker", "info,peerbroker_media", "warn,hyper=debug"] {
-        assert_eq!(run(&["--check_config", "--log", value], &[]).status.code(), Some(0), "{value}");
-    }
-}
-
-#[test]
-fn a_plain_time_that_looks_like_seconds_warns() {
-    let words = "is 60 milliseconds: write 60s for seconds, or 60ms to keep it";
-    one_warning(&[], &[("PEERBROKER_ALIVE_TIMEOUT", "60")], &["PEERBROKER_ALIVE_TIMEOUT ", words]);
-    expect(&of_file("alive_timeout = 60"), &["WARN", "alive_timeout (", "line 1) ", words]);
-}
-
-#[test]
 fn words_of_other_programs_say_what_to_write() {
     for args in [&["serve"][..], &["start", "--port", "9000"], &["--port", "9000", "run"]] {
         expect(
@@ -532,19 +500,4 @@ fn a_value_of_cors_is_compared_exactly() {
     let program = Program::start(&["--cors", "http://first", "*"]);
     let response = program.request("/peerjs/id", "Origin: http://another\r\n");
     assert!(response.header("access-control-allow-origin").is_some(), "the star is for all");
-}
-
-#[test]
-fn the_range_in_an_error_is_the_one_that_is_checked() {
-    for (flag, least, below) in
-        [("drain_timeout", "0", None), ("reclaim_timeout", "0", None), ("ping_interval", "1", Some("0"))]
-    {
-        let flag = format!("--{flag}");
-        let text = error(&[&flag, "soon"], &[], 2);
-        expect(&text, &[&format!("expected milliseconds from {least} to ")]);
-        assert_eq!(run(&["--check_config", &flag, least], &[]).status.code(), Some(0), "{flag}");
-        if let Some(below) = below {
-            error(&["--check_config", &flag, below], &[], 2);
-        }
-    }
 }

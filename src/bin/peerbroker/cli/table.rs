@@ -100,7 +100,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("key", |d| &mut d.config.key, api_key(),
                 "API key that clients must send", "The built-in key: 1 to 128 bytes, not secret.").short('k').common().live().odd(odd::key),
             Row::new("no_default_key", |d| &mut d.config.default_key, off_switch(),
-                "Disable the built-in key; only stored keys are accepted", "").live(),
+                "Disable the built-in key: only those of the store and the file are accepted", "").live(),
             Row::new("data_dir", |d| &mut d.data_dir, path("DIR"),
                 "Directory for [stored keys](KEYS.md) and certificates", "Created if missing.").common().commands(&["keys", "backup"]).of(NODE),
             Row::new("allow_discovery", |d| &mut d.config.key_settings.allow_discovery, switch(),

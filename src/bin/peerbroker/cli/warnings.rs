@@ -47,7 +47,7 @@ impl Cli {
         let third = limits.alive_timeout / 3;
         [
             (!config.default_key && given.has("key"),
-                "--key does nothing with --no_default_key: only stored keys are accepted".to_owned()),
+                "--key does nothing with --no_default_key: there is no built-in key".to_owned()),
             (!config.default_key && !has_own_keys && !has_stored_keys && !is_open && !has_api,
                 "no client can connect: --no_default_key disables the built-in key, and there are no others. Add keys with \
                  --data_dir and `peerbroker keys add`, or leave --no_default_key out".to_owned()),

@@ -173,7 +173,7 @@ impl Calls {
         let events = Events::with_capacity(EVENTS);
         let mut calls = Calls { poll, events, sides, received: 0, next: 0, offload };
         // Datagrams that came while they began are no answers.
-        while calls.turn(Duration::from_millis(50), None)? > 0 {}
+        calls.drain()?;
         Ok(calls)
     }
 
@@ -216,6 +216,12 @@ impl Calls {
                 }
             }
         }
+        self.drain()
+    }
+
+    /// Receives what is in flight, so that it is not in flight beside the next datagrams.
+    fn drain(&mut self) -> Result<()> {
+        while self.turn(Duration::from_millis(50), None)? > 0 {}
         Ok(())
     }
 

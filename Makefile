@@ -193,9 +193,9 @@ bench: dist bench/node/node_modules/.package-lock.json
 bench-cluster: setup dist
 	$(COMPARE) cluster $(ARGS)
 
-# Calls through the relay, beside coturn and a bare loop: some five minutes.
+# Calls through the relay, beside coturn and a bare loop: some 14 minutes. Another coturn beside it: COTURN=path/of/turnserver.
 bench-relays: setup dist
-	$(COMPARE) relays $(ARGS)
+	$(COMPARE) relays $(if $(COTURN),--coturn '$(abspath $(COTURN))') $(ARGS)
 
 # Writes the figures of the last runs into README and docs again.
 bench-report:

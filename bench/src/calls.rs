@@ -1,18 +1,22 @@
 //! Calls through a program that relays datagrams: the relay, a TURN server, or a bare loop.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::ops::Range;
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Socket, Type};
+use testkit::http_client::TIMEOUT;
 use testkit::messages::message;
 use testkit::process::Process;
 use testkit::raw_client::RawClient;
 use testkit::relay_client::{self, sdp};
-use testkit::turn_client::{Datagrams, TurnClient};
+use testkit::turn_client::{Datagrams, Line, Stream, TurnClient};
 
 use crate::Pace;
 use crate::figures::micros;
@@ -24,8 +28,10 @@ const TIME: Duration = Duration::from_secs(2);
 /// Wait for datagrams that may be lost.
 const STALL: Duration = Duration::from_millis(100);
 const EVENTS: usize = 4096;
-/// Room for one datagram.
-const DATAGRAM: usize = 2048;
+/// Room for one datagram, or for what has arrived over TCP.
+const BUFFER: usize = 1 << 16;
+/// The bounds of the search for a loss in datagrams a second, its precision, and the time of each rate.
+const SEARCH: (f64, f64, f64, Duration) = (5_000.0, 1_000_000.0, 1.05, Duration::from_secs(1));
 /// A broker takes 512 calls of a client, and fewer that have not begun.
 const CALLS_OF_A_CLIENT: usize = 100;
 /// coturn reads the time as an int.
@@ -41,8 +47,8 @@ const SRTP: u8 = 0x80;
 pub enum Way {
     /// Through the relay of a broker, which both clients know from their descriptions.
     Relay { broker: SocketAddr },
-    /// Through a TURN server that one of the clients uses, or both.
-    Turn { server: SocketAddr, both: bool },
+    /// Through a TURN server that one of the clients uses, or both, over UDP (`DGRAM`) or TCP (`STREAM`).
+    Turn { server: SocketAddr, both: bool, over: Type },
     /// Through `forwarder`.
     Forwarder { at: SocketAddr },
 }
@@ -52,7 +58,10 @@ pub struct Calls {
     poll: Poll,
     events: Events,
     sides: Vec<Side>,
+    /// Datagrams at fixed rates.
+    sent: u64,
     received: u64,
+    buffer: Vec<u8>,
     /// Index of the next side to send at a fixed rate.
     next: usize,
     /// Sends datagrams of a burst as one (UDP GSO), as network cards hand them to a server that takes them joined.
@@ -61,11 +70,14 @@ pub struct Calls {
 
 /// One side of a call.
 struct Side {
-    socket: mio::net::UdpSocket,
+    socket: Socket,
+    over: Type,
     /// The destination of its datagrams.
     to: SocketAddr,
     /// True if they are in a channel of TURN.
     in_channel: bool,
+    /// Over TCP, the bytes of a datagram whose end has not arrived.
+    partial: usize,
 }
 
 impl Way {
@@ -79,17 +91,17 @@ impl Way {
                     sides.extend(relayed(broker, first..end)?);
                 }
             }
-            Way::Turn { server, both } => {
+            Way::Turn { server, both, over } => {
                 for number in numbers {
-                    let (one, mut client) = allocated(number, server)?;
+                    let (one, mut client) = allocated(number, server, over)?;
                     let (other, peer) = if both {
-                        let (other, mut peer) = allocated(number, server)?;
+                        let (other, mut peer) = allocated(number, server, over)?;
                         ensure!(peer.bind(client.relayed), "no channel");
                         (Side::new(other, server, true)?, peer.relayed)
                     } else {
                         let other = UdpSocket::bind(source(number))?;
                         let address = other.local_addr()?;
-                        (Side::new(other, client.relayed, false)?, address)
+                        (Side::new(other.into(), client.relayed, false)?, address)
                     };
                     ensure!(client.bind(peer), "no channel");
                     sides.extend([Side::new(one, server, true)?, other]);
@@ -97,7 +109,7 @@ impl Way {
             }
             Way::Forwarder { at } => {
                 for number in numbers.flat_map(|number| [number; 2]) {
-                    let side = Side::new(UdpSocket::bind(source(number))?, at, false)?;
+                    let side = Side::new(UdpSocket::bind(source(number))?.into(), at, false)?;
                     side.socket.send(number.to_string().as_bytes())?;
                     sides.push(side);
                 }
@@ -143,7 +155,7 @@ fn relayed(broker: SocketAddr, numbers: Range<usize>) -> Result<Vec<Side>> {
     }
     sides.iter().for_each(relay_client::Side::prove);
     sides.chunks(2).for_each(|call| call[0].talk_to(&call[1]));
-    sides.into_iter().map(|side| Side::new(side.socket, relay, false)).collect()
+    sides.into_iter().map(|side| Side::new(side.socket.into(), relay, false)).collect()
 }
 
 /// Sends descriptions of calls. Returns the relay in them, as the other client gets them.
@@ -154,26 +166,36 @@ fn describe(from: &mut RawClient, to: &mut RawClient, kind: &str, payloads: Vec<
 }
 
 /// A socket that is a client's with an allocation.
-fn allocated(number: usize, server: SocketAddr) -> Result<(UdpSocket, TurnClient)> {
-    let socket = UdpSocket::bind(source(number))?;
-    socket.connect(server)?;
-    let client = TurnClient::allocate_as(USERNAME, Box::new(Datagrams::over(socket.try_clone()?)));
+fn allocated(number: usize, server: SocketAddr, over: Type) -> Result<(Socket, TurnClient)> {
+    let socket = Socket::new(Domain::IPV4, over, None)?;
+    socket.bind(&SocketAddr::from(source(number)).into())?;
+    socket.connect(&server.into())?;
+    let line: Box<dyn Line> = if over == Type::STREAM {
+        socket.set_tcp_nodelay(true)?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        Box::new(Stream { stream: TcpStream::from(socket.try_clone()?), piece: usize::MAX })
+    } else {
+        Box::new(Datagrams::over(socket.try_clone()?.into()))
+    };
+    let client = TurnClient::allocate_as(USERNAME, line);
     Ok((socket, client.map_err(|code| anyhow!("no allocation: {code}"))?))
 }
 
 impl Calls {
     /// Begins calls through a server. Each has its own number.
     pub fn begin(way: Way, numbers: Range<usize>) -> Result<Self> {
-        let (poll, mut sides) = (Poll::new()?, way.begin(numbers)?);
-        for (at, side) in sides.iter_mut().enumerate() {
-            poll.registry().register(&mut side.socket, Token(at), Interest::READABLE)?;
+        let (poll, sides) = (Poll::new()?, way.begin(numbers)?);
+        for (at, side) in sides.iter().enumerate() {
+            let mut source = SourceFd(&side.socket.as_raw_fd());
+            poll.registry().register(&mut source, Token(at), Interest::READABLE)?;
         }
         // Of another socket, because it has the kernel join what its own receives: browsers read one by one.
         let offload = UdpSocketState::new(UdpSockRef::from(&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?))?;
         let events = Events::with_capacity(EVENTS);
-        let mut calls = Calls { poll, events, sides, received: 0, next: 0, offload };
+        let (buffer, sent, received, next) = (vec![0; BUFFER], 0, 0, 0);
+        let mut calls = Calls { poll, events, sides, sent, received, buffer, next, offload };
         // Datagrams that came while they began are no answers.
-        calls.drain()?;
+        calls.drain(&[])?;
         Ok(calls)
     }
 
@@ -189,6 +211,28 @@ impl Calls {
         Ok(micros(cpu) / received as f64)
     }
 
+    /// The highest steady rate of datagrams of `size` bytes, in datagrams a second, at which none is lost. A rate has one more try,
+    /// because a machine that others share pauses at times. A load generator that is too slow for a rate ends the search, too.
+    pub fn lossless_rate(&mut self, size: usize) -> Result<f64> {
+        let (mut whole, mut lossy, precision, time) = SEARCH;
+        while lossy / whole > precision {
+            let rate = (whole * lossy).sqrt();
+            if self.is_lossless(rate, size, time)? || self.is_lossless(rate, size, time)? {
+                whole = rate;
+            } else {
+                lossy = rate;
+            }
+        }
+        Ok(whole)
+    }
+
+    fn is_lossless(&mut self, rate: f64, size: usize, time: Duration) -> Result<bool> {
+        let before = (self.sent, self.received);
+        self.run(Pace::PerSecond(rate), 1, &vec![SRTP; size], time)?;
+        let (sent, received) = (self.sent - before.0, self.received - before.1);
+        Ok(received >= sent && sent as f64 > rate * time.as_secs_f64() * 0.99)
+    }
+
     fn run(&mut self, pace: Pace, burst: usize, payload: &[u8], time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         match pace {
@@ -196,7 +240,7 @@ impl Calls {
                 let mut heard = Instant::now();
                 self.start_off(count, payload);
                 while Instant::now() < end {
-                    if self.turn(Duration::from_millis(10), Some(payload))? > 0 {
+                    if self.turn(Duration::from_millis(10), payload, true)? > 0 {
                         heard = Instant::now();
                     } else if heard.elapsed() > STALL {
                         // All of them were lost.
@@ -210,18 +254,19 @@ impl Calls {
                     // A machine that is too slow for the rate never catches up.
                     while timetable.next_due().is_some() && Instant::now() < end {
                         self.sides[self.next].send(&self.offload, payload, burst);
+                        self.sent += burst as u64;
                         self.next = (self.next + 1) % self.sides.len();
                     }
-                    self.turn(Duration::ZERO, None)?;
+                    self.turn(Duration::ZERO, payload, false)?;
                 }
             }
         }
-        self.drain()
+        self.drain(payload)
     }
 
     /// Receives what is in flight, so that it is not in flight beside the next datagrams.
-    fn drain(&mut self) -> Result<()> {
-        while self.turn(Duration::from_millis(50), None)? > 0 {}
+    fn drain(&mut self, payload: &[u8]) -> Result<()> {
+        while self.turn(Duration::from_millis(50), payload, false)? > 0 {}
         Ok(())
     }
 
@@ -231,20 +276,18 @@ impl Calls {
         }
     }
 
-    /// Reads received datagrams, and answers each if there is an answer.
-    fn turn(&mut self, timeout: Duration, answer: Option<&[u8]>) -> Result<u64> {
+    /// Reads received datagrams, and may answer each.
+    fn turn(&mut self, timeout: Duration, payload: &[u8], answers: bool) -> Result<u64> {
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             polled => polled?,
         }
-        let (mut buffer, before) = ([0; DATAGRAM], self.received);
+        let before = self.received;
         for event in &self.events {
-            let side = &self.sides[event.token().0];
-            while side.socket.recv(&mut buffer).is_ok() {
-                self.received += 1;
-                if let Some(answer) = answer {
-                    side.send(&self.offload, answer, 1);
-                }
+            let side = &mut self.sides[event.token().0];
+            while let Some(count) = side.receive(&mut self.buffer, payload.len()) {
+                self.received += count;
+                (0..count).filter(|_| answers).for_each(|_| side.send(&self.offload, payload, 1));
             }
         }
         Ok(self.received - before)
@@ -252,10 +295,25 @@ impl Calls {
 }
 
 impl Side {
-    fn new(socket: UdpSocket, to: SocketAddr, in_channel: bool) -> Result<Self> {
-        socket.connect(to)?;
+    fn new(socket: Socket, to: SocketAddr, in_channel: bool) -> Result<Self> {
+        let over = socket.r#type()?;
+        if over == Type::DGRAM {
+            socket.connect(&to.into())?;
+        }
         socket.set_nonblocking(true)?;
-        Ok(Side { socket: mio::net::UdpSocket::from_std(socket), to, in_channel })
+        Ok(Side { socket, over, to, in_channel, partial: 0 })
+    }
+
+    /// The number of datagrams of one read; `None` if there is nothing to read.
+    fn receive(&mut self, buffer: &mut [u8], size: usize) -> Option<u64> {
+        let read = self.socket.read(buffer).ok()?;
+        if self.over == Type::DGRAM {
+            return Some(1);
+        }
+        // ChannelData needs no padding over TCP, because all sizes are multiples of four.
+        let (bytes, datagram) = (self.partial + read, size + 4);
+        self.partial = bytes % datagram;
+        (read > 0).then_some((bytes / datagram) as u64)
     }
 
     /// Sends datagrams in a row. A full buffer loses them, as a network would.
@@ -263,7 +321,8 @@ impl Side {
         let header = [CHANNEL.to_be_bytes(), (payload.len() as u16).to_be_bytes()].concat();
         let datagram = if self.in_channel { &*[&header, payload].concat() } else { payload };
         if count == 1 {
-            let _ = self.socket.send(datagram);
+            let sent = self.socket.send(datagram).ok();
+            assert!(self.over == Type::DGRAM || sent == Some(datagram.len()), "a stream has a full buffer");
             return;
         }
         let transmit = Transmit {

@@ -80,13 +80,18 @@ impl Plan {
     /// Calls through the relay.
     pub fn relays() -> Self {
         let mut plan = Plan::default();
-        for relay in [Relay::ALL; 3].concat() {
+        for relay in Relay::all().repeat(3) {
             let mut add = |scenario: &str, run: fn(Relay, &Places, &mut Record) -> Result<()>| {
                 plan.step(relay.name(), scenario, Box::new(move |places, record| run(relay, places, record)));
             };
             if relay != Relay::OneByOne {
-                add("datagrams of voice", Relay::datagrams::<VOICE>);
-                add("datagrams of video", Relay::datagrams::<VIDEO>);
+                add("datagrams of voice", Relay::datagrams::<VOICE, false>);
+                add("datagrams of video", Relay::datagrams::<VIDEO, false>);
+                add("losses", Relay::losses);
+            }
+            if relay.allocations().is_some() {
+                add("voice over TCP", Relay::datagrams::<VOICE, true>);
+                add("video over TCP", Relay::datagrams::<VIDEO, true>);
             }
             add("bursts", Relay::bursts);
             // Programs of this package only show what the machine can do.

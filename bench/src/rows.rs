@@ -230,7 +230,7 @@ pub fn cluster(run: &Run, about: String) -> Recorded {
 
 /// The relay beside other programs.
 pub fn relays(run: &Run, about: String) -> Recorded {
-    let mut table = Table::new(run, Relay::ALL.map(Relay::name).to_vec());
+    let mut table = Table::new(run, Relay::all().into_iter().map(Relay::name).collect());
     for pace in relays::PACES {
         for size in [relays::VOICE, relays::VIDEO] {
             let figure = relays::cpu(size, pace);
@@ -243,7 +243,16 @@ pub fn relays(run: &Run, about: String) -> Recorded {
     let times = of_one_by_one(Relay::Peerbroker).zip(of_one_by_one(Relay::Turn));
     let times = times.map(|(relay, turn)| relay.max(turn));
     table.row(relays::IN_A_ROW, "µs").limits(times, "× without batches, relay and TURN", 0.6, 0.35);
+    for size in [relays::VOICE, relays::VIDEO] {
+        for pace in relays::PACES {
+            table.row(&(relays::cpu(size, pace) + relays::OVER_TCP), "µs");
+        }
+    }
+    table.row(relays::LOSSLESS, "/s");
     let memory = table.ours(relays::MEMORY).median();
     table.row(relays::MEMORY, "B").must(memory, "B", AtMost(1024.0));
+    let of_one = |relay: Relay| Some(table.of(relay.name(), relays::MEMORY).median()? / relay.allocations()?);
+    let memory = Relay::all().into_iter().map(of_one).collect();
+    table.add("memory per further allocation of TURN", "B", memory);
     table.recorded(about)
 }

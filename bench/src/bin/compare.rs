@@ -10,8 +10,8 @@ use clap::{Parser, ValueEnum};
 use peerbroker_bench::figures::Run;
 use peerbroker_bench::plan::Plan;
 use peerbroker_bench::report::{self, Recorded};
-use peerbroker_bench::rows;
 use peerbroker_bench::servers::{LOAD_CORE, Places, pin};
+use peerbroker_bench::{relays, rows};
 
 #[derive(Parser)]
 #[command(about)]
@@ -20,6 +20,9 @@ struct Cli {
     /// The program of the server [default: that of `make dist`]
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
+    /// Another coturn, beside the one of `make setup`
+    #[arg(long, value_name = "FILE")]
+    coturn: Option<PathBuf>,
     /// Measure only steps with this in their name, such as `peerbroker: messages`, and write nothing
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
@@ -43,6 +46,9 @@ enum Task {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("bench is a part of the repository")?;
+    if let Some(program) = cli.coturn {
+        relays::add_coturn(program)?;
+    }
     let (mut plan, file, rows): (Plan, &str, fn(&Run, String) -> Recorded) = match cli.task {
         Task::Full => (Plan::comparison(), "run.json", rows::comparison),
         Task::Cluster => (Plan::cluster(), "cluster.json", rows::cluster),

@@ -7,10 +7,13 @@ import { boardgame } from './boardgame.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
 import { schemathesis } from './schemathesis.mjs';
+import { libjuice, libnice, relay } from './stacks.mjs';
 import { Skipped } from './tools.mjs';
-import { aioice, coturn } from './turn.mjs';
+import { aioice, coturn, pion, werift } from './turn.mjs';
 
-const SUITES = { autobahn, schemathesis, coturn, aioice, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy };
+const SUITES = {
+  autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
+};
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !SUITES[name]);

@@ -1,10 +1,11 @@
-// TURN and STUN clients that others wrote: coturn's and aioice's.
+// TURN and STUN clients that others wrote: coturn's, aioice's, Pion's and werift's. Those of ICE agents are in stacks.mjs.
 
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { startServer } from '../client-tests/lib/server.mjs';
 import { find, freePort } from '../client-tests/lib/shipped-proxy.mjs';
 import { SECRET, runCoturnClient, turnFlags } from '../client-tests/lib/turn.mjs';
+import { pionProgram, weriftModule } from './programs.mjs';
 import { Skipped, below, output, pythonPackages } from './tools.mjs';
 
 const AIOICE = 'aioice==0.13.0';
@@ -45,9 +46,21 @@ export const coturn = () => withTurn(async (port) => {
 
 export const aioice = () => withTurn(async (port) => {
   const env = await pythonPackages('python3', AIOICE);
+  return exchange('aioice', 'python3', [join(import.meta.dirname, 'aioice_turn.py'), '127.0.0.1', `${port}`], { env });
+});
+
+export const pion = () => withTurn(async (port) => exchange('pion', await pionProgram('turn'), [`127.0.0.1:${port}`]));
+
+export const werift = () => withTurn(async (port) => {
+  const words = [join(import.meta.dirname, 'werift_turn.mjs'), await weriftModule(), '127.0.0.1', `${port}`];
+  return exchange('werift', process.execPath, words);
+});
+
+/** Runs a program that ends with an error unless its two clients get all from each other. */
+async function exchange(name, program, words, options) {
   const username = `${Math.floor(Date.now() / 1000) + 600}:peerjs`;
   const password = createHmac('sha1', SECRET).update(username).digest('base64');
-  const { code } = await output('aioice', 'python3', [join(import.meta.dirname, 'aioice_turn.py'), '127.0.0.1', `${port}`, username, password], { env });
-  if (code !== 0) throw new Error(`see ${below('aioice.log')}`);
+  const { code } = await output(name, program, [...words, username, password], options);
+  if (code !== 0) throw new Error(`see ${below(`${name}.log`)}`);
   return '1000 datagrams each way between two clients over UDP, TCP and TLS, by channels';
-});
+}

@@ -1,0 +1,45 @@
+// Programs and modules of npm and Debian that the suites run.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Skipped, below, npmPackages, output } from './tools.mjs';
+
+const WERIFT = 'werift@0.25.2';
+const LIBJUICE = 'node-datachannel@0.33.4';
+
+const inPackage = async (name, file) => join(await npmPackages(name.replace('@', '-'), name), 'node_modules', name.split('@')[0], file);
+
+export const weriftModule = () => inPackage(WERIFT, 'lib/index.mjs');
+export const libjuiceModule = () => inPackage(LIBJUICE, 'dist/esm/polyfill/index.mjs');
+
+const built = new Map();
+
+/** Builds one of our programs with the Pion of Debian, once: `turn` or `peer`. */
+export function pionProgram(name) {
+  if (!built.has(name)) built.set(name, buildPion(name));
+  return built.get(name);
+}
+
+async function buildPion(name) {
+  const packages = '/usr/share/gocode';
+  if (!existsSync(join(packages, 'src/github.com/pion/webrtc'))) {
+    throw new Skipped('Pion is missing: apt-get install golang-go golang-github-pion-webrtc.v3-dev');
+  }
+  const program = below(`pion-${name}`);
+  const source = join(import.meta.dirname, 'pion', name, 'main.go');
+  const env = { ...process.env, GO111MODULE: 'off', GOPATH: packages, GOCACHE: below('go'), GOFLAGS: '' };
+  const { code, text } = await output(`pion-${name}-build`, 'go', ['build', '-o', program, source], { env });
+  if (code !== 0) throw new Error(`go: ${text}`);
+  return program;
+}
+
+/** The Python of Debian, which has the bindings of GStreamer, whose ICE agent is libnice. */
+export async function gstreamerPython() {
+  const python = '/usr/bin/python3';
+  const script = 'import gi; gi.require_version("GstWebRTC", "1.0"); from gi.repository import Gst; Gst.init(); '
+    + 'assert Gst.ElementFactory.find("webrtcbin") and Gst.ElementFactory.find("nicesink")';
+  if (!existsSync(python) || (await output('gstreamer', python, ['-c', script])).code !== 0) {
+    throw new Skipped('libnice is missing: apt-get install python3-gi gstreamer1.0-nice gstreamer1.0-plugins-bad gir1.2-gst-plugins-bad-1.0');
+  }
+  return python;
+}

@@ -68,12 +68,14 @@ test-random:
 		export PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(RANDOM_CASES); \
 		cargo test --release --locked $(CRATES) --lib --test broker --test dialect
 
-# Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. `make test` runs a few without optimization. The
+# Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute, and in another one every
+# run of two nodes with so many events. `make test` runs a few without optimization. The
 # tests turn a feature of tokio on, so nothing of this is shared with `make build`.
 SIMULATION_SEEDS ?= 10000
+SIMULATION_DEPTH ?= 4
 
 test-simulation:
-	SIMULATION_SEEDS=$(SIMULATION_SEEDS) cargo test --release --locked --package simulation
+	SIMULATION_SEEDS=$(SIMULATION_SEEDS) SIMULATION_DEPTH=$(SIMULATION_DEPTH) cargo test --release --locked --package simulation
 
 # The router under every order of threads that interrupts them at most so often: a minute. `make test` stops at 2.
 PREEMPTIONS = 3

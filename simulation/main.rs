@@ -3,6 +3,8 @@
 //!
 //! `make test` runs 65 seeds, `make test-simulation` ten thousand in an optimized build, or `SIMULATION_SEEDS` of them.
 //! `SIMULATION_FROM=500` begins behind others. `SIMULATION_SEED=17` shows one.
+//!
+//! Beside the seeds, every run of two nodes with few events: see `world/walk.rs`. `SIMULATION_DEPTH` is their number.
 
 mod checker;
 mod history;
@@ -70,6 +72,33 @@ fn a_seed_gives_the_same_run_each_time() {
             assert_eq!(one, other, "seed {seed}");
         }
     }
+}
+
+/// As many events follow each other in `make test`.
+const DEPTH: usize = 2;
+
+#[test]
+fn no_run_of_a_small_cluster_breaks_a_promise() {
+    let depth = number("SIMULATION_DEPTH").map_or(DEPTH, |depth| usize::try_from(depth).unwrap());
+    let walk = |degraded| {
+        let mut faults = Vec::new();
+        let runs = world::walk::all(depth, degraded, |run| {
+            faults = checker::check(&run.history);
+            if !faults.is_empty() {
+                faults.insert(0, format!("{}, {degraded:?}\n{}", run.describe(), run.history));
+            }
+            faults.is_empty()
+        });
+        println!("{degraded:?}: {runs} runs of {depth} events");
+        faults.join("\n")
+    };
+    thread::scope(|scope| {
+        let walks = MODES.map(|degraded| scope.spawn(move || walk(degraded)));
+        for walk in walks {
+            let faults = walk.join().unwrap();
+            assert!(faults.is_empty(), "{faults}");
+        }
+    });
 }
 
 fn try_seeds(subject: Subject, regressions: &[u64], usual: u64) {

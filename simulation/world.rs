@@ -6,6 +6,7 @@ mod rng;
 mod room_scripts;
 mod rooms;
 mod tasks;
+pub mod walk;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -108,10 +109,10 @@ pub fn play(world: impl FnOnce() -> World, script: impl AsyncFnOnce(&mut World))
 impl World {
     /// Nodes with this lease, in a runtime.
     pub fn new(seed: u64, lease: Duration, degraded: Degraded) -> impl FnOnce() -> Self {
-        move || Self::start_all(seed, lease, degraded)
+        move || Self::start_all(seed, NODES, lease, degraded)
     }
 
-    fn start_all(seed: u64, lease: Duration, degraded: Degraded) -> Self {
+    fn start_all(seed: u64, nodes: usize, lease: Duration, degraded: Degraded) -> Self {
         let store = SimStore::new(seed);
         store.set_timeout(lease / 5);
         let history = History { is_strict: degraded == Degraded::Refuse, ..History::default() };
@@ -128,7 +129,7 @@ impl World {
             in_doubt: 0,
             steps: Rc::default(),
         };
-        for index in 0..NODES {
+        for index in 0..nodes {
             let node = world.start(index);
             world.nodes.push(Some(node));
         }
@@ -341,9 +342,14 @@ impl World {
         }
         let client = clients.swap_remove(able[self.rng.below(able.len())]);
         drop(clients);
+        let is_dead = self.rng.chance(2);
+        self.end(client, is_dead);
+    }
+
+    /// A client leaves.
+    fn end(&self, client: Client, is_dead: bool) {
         hear(client.conn, &client.socket, &self.history, &self.steps);
         self.note(What::Ended { conn: client.conn, why: "closed" });
-        let is_dead = self.rng.chance(2);
         if let (Some(node), Some(departure)) =
             (&self.nodes[client.node], client.lease.part(CloseReason::Left, is_dead))
         {

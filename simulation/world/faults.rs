@@ -152,7 +152,7 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.store.set_chaos(Chaos::default());
         self.store.set_fault(Fault::None);
-        for index in 0..NODES {
+        for index in 0..self.nodes.len() {
             match &self.nodes[index] {
                 Some(node) => {
                     node.backplane.set_fault(Fault::None);

@@ -77,8 +77,8 @@ SIMULATION_DEPTH ?= 4
 test-simulation:
 	SIMULATION_SEEDS=$(SIMULATION_SEEDS) SIMULATION_DEPTH=$(SIMULATION_DEPTH) cargo test --release --locked --package simulation
 
-# The router under every order of threads that interrupts them at most so often: a minute. `make test` stops at 2.
-PREEMPTIONS = 3
+# The router under every order of threads that interrupts them at most so often: 180,000 orders in a minute. `make test` stops at 3.
+PREEMPTIONS = 4
 
 test-schedules:
 	LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) $(WITH_TESTS) cargo test $(TESTED) --test schedules

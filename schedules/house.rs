@@ -18,7 +18,7 @@ use crate::router::{
 use crate::wire::{ApiKey, Frame, Link, MessageKind, PeerId, RealmKind, Token};
 
 /// An order interrupts its threads so often at most. A thread that waits, or has ended, does not count.
-const PREEMPTIONS: usize = 2;
+const PREEMPTIONS: usize = 3;
 
 /// Runs a scenario in every order of its threads.
 pub fn in_every_order(scenario: impl Fn() + Send + Sync + 'static) {

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 
 use super::dashboard;
 use super::problem::Problem;
-use super::state::{Ops, Reply};
+use super::state::{Object, Ops, Reply};
 use super::target::Target;
 use crate::config::{AdminToken, ApiTokens};
 use crate::keys::{KeyToken, unix_time};
@@ -299,12 +299,12 @@ pub(super) async fn log_in(
     ops: Data<Ops>,
     request: HttpRequest,
     target: ReqData<Target>,
-    login: Json<Login>,
+    login: Json<Object<Login>>,
 ) -> Reply {
     let mut response = HttpResponse::NoContent();
     let tokens = ops.runtime.api_tokens.load();
     if tokens.has_login() {
-        let found = find(&tokens, login.token.as_bytes());
+        let found = find(&tokens, login.0.0.token.as_bytes());
         let (token, scope) = found.ok_or_else(|| wrong_token(&ops, &request))?;
         scope.check(request.method(), &target)?;
         let value = value(token, unix_time().saturating_add(LIFETIME));

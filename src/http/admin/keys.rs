@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -48,11 +48,14 @@ pub(super) struct KeyPage {
 
 impl PartialSchema for NewKey {
     fn schema() -> RefOr<Schema> {
-        let key =
-            ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).description(Some(format!(
-                "The key itself, 1 to {} bytes. Default: {RANDOM_KEY_CHARS} random letters and digits.",
-                ApiKey::MAX_BYTES
-            )));
+        let description = format!(
+            "The key itself, 1 to {} bytes. Default: {RANDOM_KEY_CHARS} random letters and digits.",
+            ApiKey::MAX_BYTES
+        );
+        let key = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .min_length(Some(1))
+            .description(Some(description));
         let mut schema = Change::schema();
         if let RefOr::T(Schema::Object(object)) = &mut schema {
             object.properties.insert("key".to_owned(), key.into());

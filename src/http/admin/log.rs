@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::state::{JsonResult, Ops, actor, blocking};
+use super::state::{JsonResult, Object, Ops, actor, blocking};
 use crate::runtime::admin::{LogError, LogFilter};
 
 /// A filter to use instead of the configured one.
@@ -47,9 +47,9 @@ pub(super) async fn show_log(ops: Data<Ops>) -> JsonResult<LogFilter> {
 pub(super) async fn change_log(
     ops: Data<Ops>,
     request: HttpRequest,
-    body: Json<LogChange>,
+    body: Json<Object<LogChange>>,
 ) -> JsonResult<LogFilter> {
-    let (actor, LogChange { filter, seconds }) = (actor(&request), body.into_inner());
+    let (actor, Object(LogChange { filter, seconds })) = (actor(&request), body.into_inner());
     if seconds == Some(0) {
         return Err(Problem::unprocessable("seconds: expected 1 or more"));
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::state::{Ops, Reply, actor, blocking};
+use super::state::{Object, Ops, Reply, actor, blocking};
 use super::target::OfKey;
 use crate::keys::{KeyToken, TokenChange, TokenScope};
 
@@ -41,9 +41,9 @@ pub(super) async fn add_token(
     ops: Data<Ops>,
     request: HttpRequest,
     OfKey { key, names: [] }: OfKey,
-    body: Json<NewToken>,
+    body: Json<Object<NewToken>>,
 ) -> Reply {
-    let (actor, NewToken { name, scopes }) = (actor(&request), body.into_inner());
+    let (actor, Object(NewToken { name, scopes })) = (actor(&request), body.into_inner());
     let (token, text) = KeyToken::new(&key, &name, scopes);
     blocking(ops, move |runtime| Ok(runtime.admin.change_token(actor, &key, TokenChange::Add(token))?))
         .await?;

@@ -9,10 +9,13 @@ import { peerjsPy } from './peerjs-py.mjs';
 import { schemathesis } from './schemathesis.mjs';
 import { libjuice, libnice, relay } from './stacks.mjs';
 import { Skipped } from './tools.mjs';
+import { wsRelay, yWebrtc } from './topics.mjs';
+import { trystero } from './trystero.mjs';
 import { aioice, coturn, pion, werift } from './turn.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
+  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc,
 };
 
 const wanted = process.argv.slice(2);

@@ -6,7 +6,7 @@ export const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 
 // The same engine without windows, at half of the CPU. Not every distribution has a package of it.
 const SHELL = '/usr/bin/chromium-headless-shell';
-const HEADLESS = process.env.CHROMIUM_BIN ?? (existsSync(SHELL) ? SHELL : CHROMIUM);
+export const HEADLESS = process.env.CHROMIUM_BIN ?? (existsSync(SHELL) ? SHELL : CHROMIUM);
 
 export const UNWANTED = [
   // Plain host candidates: nothing resolves *.local here, and loopback may be the only interface.

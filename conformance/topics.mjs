@@ -1,0 +1,242 @@
+// The same frames to a signaling server of others and to ours: both have to say the same.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
+import { plainEnvironment, startServer } from '../client-tests/lib/server.mjs';
+import { freePort } from '../client-tests/lib/shipped-proxy.mjs';
+import { until, within } from '../client-tests/lib/within.mjs';
+import { root } from '../scripts/test/log.mjs';
+import { Skipped, below } from './tools.mjs';
+import { prepared } from './trystero.mjs';
+
+const clientTests = createRequire(join(root, 'client-tests/package.json'));
+
+const Y_WEBRTC = {
+  subscribe: (...topics) => ({ type: 'subscribe', topics }),
+  unsubscribe: (...topics) => ({ type: 'unsubscribe', topics }),
+  publish: (topic, data) => ({ type: 'publish', topic, data }),
+  /** README.md explains them. */
+  differences: [
+    'no JSON', 'an empty frame', 'topics that are no list', 'invalid UTF-8', 'a lone surrogate', 'a list with a lone surrogate',
+    'a topic of 257 bytes', 'a control character', 'topic 65', 'the dialect of ws-relay', 'a publication with payload', 'another path',
+  ],
+};
+
+const WS_RELAY = {
+  subscribe: (topic) => ({ type: 'subscribe', topic }),
+  unsubscribe: (topic) => ({ type: 'unsubscribe', topic }),
+  publish: (topic, payload) => ({ type: 'publish', topic, payload }),
+  differences: [
+    'an empty topic', 'invalid UTF-8', 'a lone surrogate', 'a topic of 257 bytes', 'a control character', 'topic 65', 'a ping',
+    'the dialect of y-webrtc', 'a publication without payload', 'another path',
+  ],
+};
+
+const binary = (frame) => Buffer.from(JSON.stringify(frame));
+const long = (bytes) => 'x'.repeat(bytes);
+
+/** Frames, each of one of the clients a, b and c. A text or a buffer is sent as it is. */
+function scripts({ subscribe, unsubscribe, publish }) {
+  const heard = (topic, ...data) => [{ a: subscribe(topic) }, ...data.map((one) => ({ b: publish(topic, one) }))];
+  const ignored = (...frames) => [{ a: subscribe('doc') }, ...frames.map((frame) => ({ a: frame })), { b: publish('doc', 'the end') }];
+  return {
+    'the sender hears itself': [{ a: subscribe('doc') }, { a: publish('doc', 1) }],
+    'two subscribers': [{ a: subscribe('doc') }, { a: publish('doc', 1) }, { b: subscribe('doc') }, { b: publish('doc', 2) }, { a: publish('doc', 3) }],
+    'three clients and two topics': [
+      { a: subscribe('one') }, { b: subscribe('one') }, { b: subscribe('two') }, { c: subscribe('two') },
+      { a: publish('one', 1) }, { b: publish('two', 2) }, { c: publish('one', 3) }, { a: publish('two', 4) },
+    ],
+    'a sender without a subscription': [{ a: subscribe('doc') }, { b: publish('doc', 1) }],
+    'an unknown topic': [{ a: publish('nobody', 1) }, { a: unsubscribe('nobody') }, { a: subscribe('nobody') }, { a: publish('nobody', 2) }],
+    'the end of a subscription': [
+      { a: subscribe('doc') }, { b: subscribe('doc') }, { a: unsubscribe('doc') }, { a: publish('doc', 1) }, { b: unsubscribe('doc') },
+      { b: publish('doc', 2) }, { a: subscribe('doc') }, { a: publish('doc', 3) },
+    ],
+    'the end of one that is none': [{ a: unsubscribe('doc') }, { b: subscribe('doc') }, { a: unsubscribe('doc') }, { a: publish('doc', 1) }],
+    'the same subscription twice': [{ a: subscribe('doc') }, { a: subscribe('doc') }, { b: publish('doc', 1) }, { a: unsubscribe('doc') }, { b: publish('doc', 2) }],
+    'all kinds of values': heard('doc', { type: 'signal', signal: { sdp: 'v=0\r\n' } }, [1, [2]], 'text', '', 0, -1.5e-7, true, false, null, {}),
+    'characters': heard('Übung "\\" 🎈/', 'ü 🎈 \u2028 "\\" \u0000'),
+    'escapes in a topic': ignored(JSON.stringify(publish('doc', 1)).replace('doc', String.raw`\u0064o\u0063`)),
+    'names of prototypes': [...heard('__proto__', 1), ...heard('constructor', { constructor: 1 })],
+    'other members': ignored({ ...publish('doc', 1), clients: 7, from: 'a' }, { from: 'a', clients: [], ...publish('doc', 2) }),
+    'white space': ignored(` \r\n\t${JSON.stringify(publish('doc', { x: [1] }), null, 2)}\n`),
+    'members twice': ignored(JSON.stringify(publish('other', 1)).replace(/}$/, ',"topic":"doc"}')),
+    'binary frames': [{ a: binary(subscribe('doc')) }, { b: binary(publish('doc', 1)) }, { a: binary(unsubscribe('doc')) }, { b: publish('doc', 2) }],
+    'values that are no object': ignored('null', '1', '"doc"', '[]', 'true', '{}'),
+    'unknown types': ignored({ type: 'hello' }, { type: 1 }, { type: null }, { type: ['publish'], topic: 'doc' }, { topic: 'doc' }, { ...publish('doc', 1), type: 'PUBLISH' }),
+    'numbers and others as topics': [
+      ...[1, true, null, { x: 1 }].flatMap((topic) => [{ a: subscribe(topic) }, { a: publish(topic, 1) }, { a: unsubscribe(topic) }]),
+      { a: publish('1', 2) }, { a: publish('null', 3) },
+    ],
+    'no topic': ignored({ type: 'publish', data: 1 }, { type: 'publish', payload: 1 }, { type: 'subscribe' }, { type: 'unsubscribe' }),
+    'an empty topic': heard('', 1),
+    'a topic of 256 bytes': heard(long(256), 1),
+    'a topic of 257 bytes': heard(long(257), 1),
+    'a control character': heard('a\u0001b', 1),
+    'a lone surrogate': heard('\ud800', 1),
+    '60,000 bytes': heard('doc', long(60_000)),
+    '63 topics': [...Array.from({ length: 63 }, (_, n) => ({ a: subscribe(`t${n}`) })), { b: publish('t0', 1) }, { b: publish('t62', 2) }],
+    // Each client has one more: see Client.
+    'topic 65': [...Array.from({ length: 64 }, (_, n) => ({ a: subscribe(`t${n}`) })), { b: publish('t62', 1) }, { b: publish('t63', 2) }],
+    'no JSON': ignored('{"type":"subscribe"', 'hello'),
+    'an empty frame': ignored(''),
+    'invalid UTF-8': ignored(Buffer.from(JSON.stringify(publish('doc', '\u00ff')), 'latin1')),
+    'a ping': ignored({ type: 'ping' }, { type: 'ping', topic: 'doc', x: 1 }),
+    'another path': [{ path: '/room?x=1' }, { a: subscribe('doc') }, { a: publish('doc', 1) }],
+    'a query': [{ path: '/?room=1' }, { a: subscribe('doc') }, { a: publish('doc', 1) }],
+  };
+}
+
+/** What only y-webrtc's protocol has. */
+const ofYWebrtc = ({ subscribe, unsubscribe, publish }) => ({
+  'a list': [{ a: subscribe('one', 'two', 'one') }, { b: publish('one', 1) }, { b: publish('two', 2) }, { a: unsubscribe('two', 'three', 'one') }, { b: publish('one', 3) }],
+  'a list with others': [{ a: { type: 'subscribe', topics: [1, null, ['x'], 'doc', { y: 1 }] } }, { b: publish('doc', 1) }, { a: publish('1', 2) }],
+  'a list with a lone surrogate': [{ a: subscribe('one', '\ud800', 'two') }, { b: publish('one', 1) }, { b: publish('two', 2) }],
+  'empty lists': [{ a: subscribe() }, { a: { type: 'subscribe', topics: null } }, { a: unsubscribe() }, { a: publish('doc', 1) }],
+  'topics that are no list': [{ a: subscribe('doc') }, { a: { type: 'subscribe', topics: 'doc' } }, { a: publish('doc', 1) }],
+  'a publication without data': [{ a: subscribe('doc') }, { a: { type: 'publish', topic: 'doc' } }],
+  'a publication with payload': [{ a: subscribe('doc') }, { a: { ...publish('doc', 1), payload: 2 } }],
+  'the dialect of ws-relay': [{ a: WS_RELAY.subscribe('doc') }, { a: publish('doc', 1) }],
+});
+
+/** What only ws-relay's protocol has. */
+const ofWsRelay = ({ subscribe, publish }) => ({
+  'a publication without payload': [{ a: subscribe('doc') }, { a: { type: 'publish', topic: 'doc' } }, { a: publish('doc', 1) }],
+  'the dialect of y-webrtc': [{ a: Y_WEBRTC.subscribe('doc') }, { a: publish('doc', 1) }],
+});
+
+/** A client that notes what it hears. */
+class Client {
+  heard = [];
+  #settled = 0;
+
+  constructor(name, url, dialect) {
+    const { WebSocket } = clientTests('ws');
+    Object.assign(this, { topic: `settled ${name}`, dialect });
+    this.socket = new WebSocket(url);
+    this.socket.on('error', () => {});
+    this.socket.on('message', (text) => {
+      const frame = JSON.parse(String(text));
+      if (frame.topic === this.topic) this.#settled += 1;
+      else this.heard.push(frame);
+    });
+    this.opened = new Promise((resolve) => { this.socket.on('open', resolve); });
+    // After an error, too.
+    this.closed = new Promise((resolve) => { this.socket.on('close', resolve); }).then(() => { this.heard.push('closed'); });
+  }
+
+  /** Resolves after the handshake, also if the server has refused it. */
+  async open() {
+    await within('a handshake', Promise.race([this.opened, this.closed]));
+    if (this.isOpen) this.send(this.dialect.subscribe(this.topic));
+  }
+
+  get isOpen() {
+    return this.socket.readyState === this.socket.OPEN;
+  }
+
+  send(frame) {
+    this.socket.send(typeof frame === 'string' || frame instanceof Buffer ? frame : JSON.stringify(frame));
+  }
+
+  /** Resolves when the server has handled what this client has sent, and this client has what the server has sent. */
+  async settle() {
+    if (!this.isOpen) return;
+    const wanted = this.#settled + 1;
+    this.send(this.dialect.publish(this.topic, wanted));
+    await until('the own publication, or the end', () => this.#settled >= wanted || this.heard.includes('closed'));
+  }
+
+  /** What it has heard since. */
+  take() {
+    return this.heard.splice(0);
+  }
+}
+
+/** What the clients hear after each frame of a script. */
+async function transcript(url, script, dialect) {
+  const path = script.find((step) => step.path)?.path ?? '/';
+  const clients = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, new Client(name, new URL(path, url), dialect)]));
+  const all = Object.values(clients);
+  const lines = [];
+  const note = async (sent) => {
+    for (const client of all) await client.settle();
+    lines.push({ sent, ...Object.fromEntries(Object.entries(clients).map(([name, client]) => [name, client.take()])) });
+  };
+  await Promise.all(all.map((client) => client.open()));
+  await note('the handshakes');
+  for (const step of script) {
+    const [[name, frame]] = Object.entries(step);
+    if (!clients[name]?.isOpen) continue;
+    clients[name].send(frame);
+    await clients[name].settle();
+    await note(`${name} > ${typeof frame === 'string' || frame instanceof Buffer ? frame : JSON.stringify(frame)}`);
+  }
+  for (const client of all) client.socket.close();
+  await within('the ends of connections', Promise.all(all.map(({ closed }) => closed)));
+  return lines;
+}
+
+async function compare(name, all, dialect, startTheirs) {
+  const ours = await startServer();
+  const results = [];
+  try {
+    for (const [title, script] of Object.entries(all)) {
+      const theirs = await startTheirs();
+      try {
+        results.push({ title, theirs: await transcript(theirs.url, script, dialect), ours: await transcript(ours.socketUrl, script, dialect) });
+      } finally {
+        await theirs.stop();
+      }
+    }
+  } finally {
+    await ours.stop();
+  }
+  const shown = (lines) => lines.map(({ sent, ...heard }) => `    ${sent.slice(0, 200)}\n      ${JSON.stringify(heard).slice(0, 400)}`).join('\n');
+  const differs = results.filter((one) => !isDeepStrictEqual(one.theirs, one.ours));
+  writeFileSync(below(`${name}.log`), results.map((one) => {
+    const isSame = !differs.includes(one);
+    return `${isSame ? 'same' : 'DIFFERENT'}: ${one.title}\n  ${name}:\n${shown(one.theirs)}\n${isSame ? '' : `  peerbroker:\n${shown(one.ours)}\n`}`;
+  }).join('\n'));
+  const titles = differs.map(({ title }) => title);
+  const wrong = [
+    ...titles.filter((title) => !dialect.differences.includes(title)).map((title) => `${title} differs`),
+    ...dialect.differences.filter((title) => !titles.includes(title)).map((title) => `${title} does not differ any more`),
+  ];
+  if (wrong.length > 0) throw new Error(`${wrong.join('; ')}: see ${below(`${name}.log`)}`);
+  const frames = Object.values(all).flat().filter((step) => !step.path).length;
+  return `${results.length - titles.length} of ${results.length} scripts, of ${frames} frames, have the same transcript, and ${titles.length} differ as README.md says`;
+}
+
+export async function yWebrtc() {
+  const program = join(root, 'client-tests/node_modules/y-webrtc/bin/server.js');
+  if (!existsSync(program)) throw new Skipped(`there is no ${program}: make setup`);
+  // A frame may end it.
+  const start = async () => {
+    const port = await freePort();
+    const child = spawn(process.execPath, [program], { env: { ...plainEnvironment(), PORT: `${port}` }, stdio: ['ignore', 'pipe', 'ignore'] });
+    const exited = once(child, 'exit');
+    await within('the server of y-webrtc', once(child.stdout, 'data'));
+    return {
+      url: `ws://127.0.0.1:${port}/`,
+      stop: () => (child.kill(), exited),
+    };
+  };
+  return compare('y-webrtc', { ...scripts(Y_WEBRTC), ...ofYWebrtc(Y_WEBRTC) }, Y_WEBRTC, start);
+}
+
+export async function wsRelay() {
+  const { folder } = await prepared();
+  const { createWsRelayServer } = await import(pathToFileURL(join(folder, 'packages/ws-relay/dist/server.mjs')).href);
+  const start = async () => {
+    const relay = createWsRelayServer({ port: 0, host: '127.0.0.1' });
+    await relay.ready;
+    return { url: `ws://127.0.0.1:${relay.address().port}/`, stop: () => relay.close() };
+  };
+  return compare('ws-relay', { ...scripts(WS_RELAY), ...ofWsRelay(WS_RELAY) }, WS_RELAY, start);
+}

@@ -68,7 +68,7 @@ async function bundle(name) {
       rollupOptions: { output: { banner: apart } },
     },
   });
-  return [built].flat()[0].output[0].code;
+  return /** @type {any} */ (built)[0].output[0].code;
 }
 
 function fileFor(name) {

@@ -18,13 +18,12 @@ window.harness = (() => {
   function open({ urls, room, name, password }) {
     provider = new WebrtcProvider(room, doc, { signaling: urls, password, filterBcConns: false, peerOpts: { config: { iceServers: [] } } });
     provider.on('status', () => record('opened'));
-    provider.on('peers', ({ added, removed }) => {
-      added.forEach(() => record('met'));
-      removed.forEach(() => record('lost'));
-    });
-    provider.awareness.on('update', ({ added }) => {
-      const names = added.map((id) => provider.awareness.getStates().get(id)?.name).filter((other) => other !== name);
-      names.forEach((other) => record('aware', other));
+    // Of others it hears only over the connections between pages.
+    const names = new Map();
+    provider.awareness.on('update', ({ added, removed }) => {
+      for (const id of added) names.set(id, provider.awareness.getStates().get(id)?.name);
+      for (const id of added) if (id !== doc.clientID) record('met', names.get(id));
+      for (const id of removed) if (id !== doc.clientID) record('lost', names.get(id));
     });
     provider.awareness.setLocalStateField('name', name);
   }

@@ -16,7 +16,7 @@ onStage('four pages of two browsers share a document; one goes and comes back', 
   for (const name of ['ben', 'clara', 'david']) assert.equal(await pages[name].must('heard'), 'title: draft');
 
   await pages.ben.ask('leave');
-  for (const name of ['anna', 'clara', 'david']) await pages[name].must('lost');
+  for (const name of ['anna', 'clara', 'david']) assert.equal(await pages[name].must('lost'), 'ben');
   await pages.david.ask('write', { key: 'title', value: 'final' });
   const back = await open(stage, { urls, name: 'ben', browser: 'firefox' });
   // It hears what it has missed.
@@ -34,7 +34,7 @@ onStage('pages know of each other, and share a document with a password', async 
   const ben = await open(stage, { urls, name: 'ben', password });
   const stranger = await open(stage, { urls, name: 'stranger', password: 'a guess' });
 
-  assert.deepEqual(await Promise.all([anna.must('aware'), ben.must('aware')]), ['ben', 'anna']);
+  assert.deepEqual(await Promise.all([anna.must('met'), ben.must('met')]), ['ben', 'anna']);
   await anna.ask('write', { key: 'a', value: 1 });
   assert.equal(await ben.must('heard'), 'a: 1');
   assert.deepEqual(await stranger.ask('read'), {});

@@ -111,7 +111,7 @@ pub enum Packet<'a> {
     },
     /// The writer did not know the key of some members of the reader's rooms, and wants the list again.
     RoomsMissed,
-    /// A message for one member of the reader: see [`News`](crate::rooms::News).
+    /// A message for one member of the reader: see [`News`].
     RoomPrivate(&'a str, #[serde(borrow)] PrivateNews<'a>),
     /// A member of a room has moved away from the reader, which answers when it has no message for it any more.
     RoomMoved(MovedMember<'a>),

@@ -35,7 +35,7 @@ pub fn in_every_order(scenario: impl Fn() + Send + Sync + 'static) {
     println!("{name}: {} orders", orders.load(Ordering::Relaxed));
 }
 
-/// What no scenario changes: made once, because it is large.
+/// The parts that no scenario changes: made once, because they are large.
 #[derive(Clone)]
 pub struct Plan {
     pub config: LiveConfig,

@@ -132,7 +132,7 @@ fn a_recall_ends_when_no_other_node_has_a_message() {
     }
 }
 
-/// What another node hears of its message.
+/// The outcome of a message, as another node hears it.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<ForwardOutcome>>>);
 

@@ -34,7 +34,7 @@ fn a_publication_goes_to_all_subscribers_the_sender_too_with_their_number() {
         b.send(said("doc", 2, None));
         a.expect(said("doc", 2, Some(2)));
         b.expect(said("doc", 2, Some(2)));
-        // Who publishes need not subscribe.
+        // A publisher need not subscribe.
         c.send(said("doc", 3, None));
         a.expect(said("doc", 3, Some(2)));
         b.expect(said("doc", 3, Some(2)));

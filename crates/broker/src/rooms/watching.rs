@@ -1,4 +1,4 @@
-//! What the client of an id watches, and what those see that watch its id.
+//! The ids that a client watches, and its own id for those that watch it.
 
 use super::Rooms;
 use super::presence::PresenceGuard;

@@ -311,8 +311,10 @@ function lead(router, port, host, prefixes, device = 'eth0') {
   connect(router, port, host, device);
   for (const prefix of prefixes) {
     const [at, size] = prefix.includes(':') ? [`${prefix}:`, 64] : [`${prefix}.`, 24];
-    router.addAddress(port, `${at}1/${size}`);
+    // The host comes first: Linux may tell a second later that a device runs if the other end was up before it, and programs
+    // that look once, as werift and libnice do, see none until then.
     host.addAddress(device, `${at}2/${size}`);
+    router.addAddress(port, `${at}1/${size}`);
     host.ip('route', 'add', 'default', 'via', `${at}1`);
   }
 }

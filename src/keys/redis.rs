@@ -18,6 +18,9 @@ use crate::wire::ApiKey;
 /// Maximum of keys whose last use one call stores.
 const USED_BATCH: usize = 500;
 
+/// Further time for a call about all keys, or any number of them: with 10,000, a busy machine takes seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
 static IMPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/import.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/remove.lua")));
@@ -37,6 +40,8 @@ pub struct RedisKeys(UnboundedSender<Request>);
 
 struct Request {
     call: Call,
+    /// True for a call about any number of keys.
+    is_long: bool,
     answer: SyncSender<Result<Value, Unavailable>>,
 }
 
@@ -51,9 +56,18 @@ impl RedisKeys {
     }
 
     fn ask<T: FromRedisValue>(&self, call: Call) -> Result<T, KeyError> {
+        self.request(call, false)
+    }
+
+    /// As [`ask`](Self::ask), about any number of keys.
+    fn ask_of_many<T: FromRedisValue>(&self, call: Call) -> Result<T, KeyError> {
+        self.request(call, true)
+    }
+
+    fn request<T: FromRedisValue>(&self, call: Call, is_long: bool) -> Result<T, KeyError> {
         let (answer, answered) = sync_channel(1);
         // A request that cannot be sent is dropped, and its answer with it.
-        let _ = self.0.send(Request { call, answer });
+        let _ = self.0.send(Request { call, is_long, answer });
         let answer = answered.recv().map_err(|_| failed("the thread of the keys has ended"))?;
         redis::from_redis_value(answer.map_err(failed)?).map_err(|error| unexpected(&error))
     }
@@ -83,7 +97,7 @@ impl RedisKeys {
 
 impl KeyStore for RedisKeys {
     fn all(&self) -> Result<Vec<Key>, KeyError> {
-        let fields: HashMap<String, String> = self.ask(Call::command("HGETALL", keys()))?;
+        let fields: HashMap<String, String> = self.ask_of_many(Call::command("HGETALL", keys()))?;
         let key = |(field, json): (&String, &String)| {
             let key = field.strip_prefix("k:")?;
             Some(read(key, json, fields.get(&format!("u:{key}"))))
@@ -130,7 +144,7 @@ impl KeyStore for RedisKeys {
             Ok::<_, KeyError>(call.arg(usize::from(key.registered)).arg(last_use(key)))
         })?;
         // The index of an existing key, counted from 1; 0 means none.
-        let existing: usize = self.ask(call)?;
+        let existing: usize = self.ask_of_many(call)?;
         let existing = existing.checked_sub(1).and_then(|index| keys.into_iter().nth(index));
         existing.map_or(Ok(()), |key| Err(KeyError::Exists(key.key)))
     }
@@ -153,7 +167,7 @@ impl KeyStore for RedisKeys {
 
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
         let call = Call::script(&REMOVE_UNUSED, keys()).arg(before).arg(new_version());
-        let removed: Vec<String> = self.ask(call)?;
+        let removed: Vec<String> = self.ask_of_many(call)?;
         removed.iter().map(|key| ApiKey::parse(key).map_err(|error| unreadable(key, &error))).collect()
     }
 
@@ -177,9 +191,13 @@ fn serve(connection: &ReconnectingConnection, mut requests: UnboundedReceiver<Re
     let Ok(runtime) = threads::runtime() else { return };
     let mut answer_all = || {
         runtime.block_on(async {
-            while let Some(Request { call, answer }) = requests.recv().await {
+            while let Some(Request { call, is_long, answer }) = requests.recv().await {
+                let answered = match is_long {
+                    true => connection.block(call, PATIENCE).await,
+                    false => connection.ask(call).await,
+                };
                 // This fails only if the caller has panicked.
-                let _ = answer.send(connection.ask(call).await);
+                let _ = answer.send(answered);
             }
         })
     };

@@ -480,12 +480,13 @@ impl Guest {
     /// Waits for a host that was lost. Players hear nothing of that.
     fn wait_for_host(&mut self, join: &Join<'_>, context: &Context<'_>) -> Result<(), Problem> {
         let (clock, until) = (context.node.clock().clone(), join.until);
-        if clock.now() >= until {
+        let now = clock.now();
+        if now >= until {
             return Err(Problem::WrongRoom);
         }
-        let text = join.text.to_owned();
+        let (text, again) = (join.text.to_owned(), now.saturating_add(millis(HOST_INTERVAL)));
         self.wait(async move {
-            clock.sleep(HOST_INTERVAL).await;
+            clock.sleep_until(again).await;
             move |guest: &mut Guest, context: &mut Context<'_>| {
                 guest.join_again(&text, until, &NameHolder::Unasked, context);
             }

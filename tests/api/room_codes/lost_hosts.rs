@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use peerbroker::wire::PeerId;
+
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, problem, respond};
-use crate::harness::{RawClient, TestServer, on_own, on_own_with};
+use crate::harness::{RawClient, TestServer, on_own, on_own_with, wait_until};
 
 /// `--reclaim_timeout`.
 const RECLAIM: Duration = Duration::from_secs(10);
@@ -21,6 +23,13 @@ fn guest_from(server: &TestServer, address: &str) -> RawClient {
     let mut guest = server.begin_with(&server.root(), &format!("X-Forwarded-For: {address}\r\n"));
     guest.expect_accepted();
     guest
+}
+
+/// Returns once the server has handled a message of a guest that is there: otherwise the guest would wait from a later time on.
+fn wait_until_one_has_spoken(server: &TestServer) {
+    let guests = server.guests();
+    let has_spoken = |id: &PeerId| guests.present(id.as_str()).is_some_and(|guest| guest.messages > 0);
+    wait_until("a message of a guest", || guests.ids().iter().any(has_spoken));
 }
 
 #[test]
@@ -59,7 +68,7 @@ fn a_player_hears_nothing_until_the_host_is_back_or_its_time_is_over() {
             for name in ["anna", "bert"] {
                 player.send(join(&room, name, OFFER));
             }
-            server.settle();
+            wait_until_one_has_spoken(server);
             if comes_back {
                 let (mut host, again) = server.host();
                 assert_eq!(again, room);
@@ -87,7 +96,7 @@ fn a_player_waits_ten_seconds_at_most_for_a_host() {
             server.wait_until_hostless(&room);
             let mut player = server.guest("anna");
             player.send(join(&room, "anna", OFFER));
-            server.settle();
+            wait_until_one_has_spoken(server);
             server.advance(Duration::from_secs(10));
             player.expect(problem("wrong room"));
             assert!(server.room_codes().is_waiting(&room));

@@ -22,7 +22,7 @@ const Y_WEBRTC = {
   publish: (topic, data) => ({ type: 'publish', topic, data }),
   /** README.md explains them. */
   differences: [
-    'no JSON', 'an empty frame', 'topics that are no list', 'invalid UTF-8', 'a lone surrogate', 'a list with a lone surrogate',
+    'no JSON', 'an empty frame', 'topics that are no list', 'invalid UTF-8', 'a lone surrogate',
     'a topic of 257 bytes', 'a control character', 'topic 65', 'the dialect of ws-relay', 'a publication with payload', 'another path',
   ],
 };

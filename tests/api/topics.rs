@@ -114,6 +114,10 @@ fn what_is_no_topic_is_ignored() {
         }
         settle(&mut client);
         assert!(server.tenant("peerjs").topics().is_empty());
+        // What is none does not spoil the others of its list.
+        client.send(r#"{"type":"subscribe","topics":["\ud800",1e400,"doc"]}"#);
+        client.send(said("doc", 1, None));
+        client.expect(said("doc", 1, Some(1)));
         let longest = "x".repeat(256);
         client.send(subscribe(&[&longest]));
         client.send(said(&longest, 1, None));

@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use super::json::{Object, write_string};
+use serde_json::value::RawValue;
+
+use super::json::{self, Object, write_string};
 use crate::rooms::{RoomDialect, Said};
 use crate::wire::Frame;
 
@@ -39,10 +41,8 @@ pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<Command<'a>> {
 
 /// The topic, or the topics. Members of the list that are no strings are none.
 fn topics<'a>(frame: &Object<'a>) -> Vec<Cow<'a, str>> {
-    let listed =
-        frame.get("topics").and_then(|list| serde_json::from_str::<Vec<serde_json::Value>>(list).ok());
-    let listed =
-        listed.into_iter().flatten().filter_map(|topic| Some(Cow::Owned(topic.as_str()?.to_owned())));
+    let listed = frame.get("topics").and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list).ok());
+    let listed = listed.into_iter().flatten().filter_map(|topic| json::string(topic.get()));
     frame.string("topic").into_iter().chain(listed).collect()
 }
 

@@ -6,6 +6,7 @@ import { autobahn } from './autobahn.mjs';
 import { boardgame } from './boardgame.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
+import { rxdb } from './rxdb.mjs';
 import { schemathesis } from './schemathesis.mjs';
 import { libjuice, libnice, relay } from './stacks.mjs';
 import { Skipped } from './tools.mjs';
@@ -15,7 +16,7 @@ import { aioice, coturn, pion, werift } from './turn.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
-  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc,
+  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb,
 };
 
 const wanted = process.argv.slice(2);

@@ -159,7 +159,7 @@ class Client {
 }
 
 /** What the clients hear after each frame of a script. */
-async function transcript(url, script, dialect) {
+async function transcriptOf(url, script, dialect) {
   const path = script.find((step) => step.path)?.path ?? '/';
   const clients = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, new Client(name, new URL(path, url), dialect)]));
   const all = Object.values(clients);
@@ -182,14 +182,18 @@ async function transcript(url, script, dialect) {
   return lines;
 }
 
-async function compare(name, all, dialect, startTheirs) {
+/**
+ * Plays all scripts to both servers; ours has the dialect at a path. `transcript` resolves with what clients hear at a URL, and the titles
+ * of `differences` are those of scripts that README.md explains.
+ */
+export async function compare(name, all, { differences, transcript, path = '' }, startTheirs) {
   const ours = await startServer();
   const results = [];
   try {
     for (const [title, script] of Object.entries(all)) {
       const theirs = await startTheirs();
       try {
-        results.push({ title, theirs: await transcript(theirs.url, script, dialect), ours: await transcript(ours.socketUrl, script, dialect) });
+        results.push({ title, theirs: await transcript(theirs.url, script), ours: await transcript(ours.socketUrl + path, script) });
       } finally {
         await theirs.stop();
       }
@@ -205,13 +209,17 @@ async function compare(name, all, dialect, startTheirs) {
   }).join('\n'));
   const titles = differs.map(({ title }) => title);
   const wrong = [
-    ...titles.filter((title) => !dialect.differences.includes(title)).map((title) => `${title} differs`),
-    ...dialect.differences.filter((title) => !titles.includes(title)).map((title) => `${title} does not differ any more`),
+    ...titles.filter((title) => !differences.includes(title)).map((title) => `${title} differs`),
+    ...differences.filter((title) => !titles.includes(title)).map((title) => `${title} does not differ any more`),
   ];
   if (wrong.length > 0) throw new Error(`${wrong.join('; ')}: see ${below(`${name}.log`)}`);
   const frames = Object.values(all).flat().filter((step) => !step.path).length;
   return `${results.length - titles.length} of ${results.length} scripts, of ${frames} frames, have the same transcript, and ${titles.length} differ as README.md says`;
 }
+
+const compareTopics = (name, all, dialect, start) => compare(name, all, {
+  differences: dialect.differences, transcript: (url, script) => transcriptOf(url, script, dialect),
+}, start);
 
 export async function yWebrtc() {
   const program = join(root, 'client-tests/node_modules/y-webrtc/bin/server.js');
@@ -227,7 +235,7 @@ export async function yWebrtc() {
       stop: () => (child.kill(), exited),
     };
   };
-  return compare('y-webrtc', { ...scripts(Y_WEBRTC), ...ofYWebrtc(Y_WEBRTC) }, Y_WEBRTC, start);
+  return compareTopics('y-webrtc', { ...scripts(Y_WEBRTC), ...ofYWebrtc(Y_WEBRTC) }, Y_WEBRTC, start);
 }
 
 export async function wsRelay() {
@@ -238,5 +246,5 @@ export async function wsRelay() {
     await relay.ready;
     return { url: `ws://127.0.0.1:${relay.address().port}/`, stop: () => relay.close() };
   };
-  return compare('ws-relay', { ...scripts(WS_RELAY), ...ofWsRelay(WS_RELAY) }, WS_RELAY, start);
+  return compareTopics('ws-relay', { ...scripts(WS_RELAY), ...ofWsRelay(WS_RELAY) }, WS_RELAY, start);
 }

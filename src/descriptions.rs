@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use peerbroker_core::media_api::{CandidateNudge, Parties};
 
-use crate::dialect::peerjs;
+use crate::dialect::{peerjs, simple_peer};
 use crate::events::PeerAddress;
 use crate::keys::RelayMode;
 use crate::media::Relay;
@@ -31,6 +31,17 @@ pub(crate) enum MediaMessage<'a> {
     Candidate,
     /// Any other message.
     Other,
+}
+
+impl From<simple_peer::Kind> for MediaMessage<'_> {
+    fn from(kind: simple_peer::Kind) -> Self {
+        match kind {
+            simple_peer::Kind::Offer => MediaMessage::Offer(None),
+            simple_peer::Kind::Answer => MediaMessage::Answer(None),
+            simple_peer::Kind::Candidate => MediaMessage::Candidate,
+            simple_peer::Kind::Other => MediaMessage::Other,
+        }
+    }
 }
 
 /// The text of a message as its recipient may have it. `None` if nothing is left of it.
@@ -87,7 +98,7 @@ pub(crate) fn relayed_answer(
             envelope.payload.and_then(peerjs::connection)
         }
         (RealmKind::PeerJs, _) => return None,
-        (RealmKind::Guests, _) => None,
+        (RealmKind::Guests | RealmKind::RxDb, _) => None,
     };
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
     let only_relayed = mode == RelayMode::Always;

@@ -342,10 +342,10 @@ impl Node {
         self.active.lock().len()
     }
 
-    /// Rooms of all keys, or topics, and the memberships of this node's clients.
-    pub(crate) fn rooms_and_members(&self, realm: RealmKind) -> (usize, usize) {
+    /// Rooms of these realms of all keys, and the memberships of this node's clients.
+    pub(crate) fn rooms_and_members(&self, realms: &[RealmKind]) -> (usize, usize) {
         let mut all = self.all_rooms();
-        all.retain(|rooms| rooms.realm() == realm);
+        all.retain(|rooms| realms.contains(&rooms.realm().kind()));
         (all.iter().map(|rooms| rooms.len()).sum(), all.iter().map(|rooms| rooms.own_members()).sum())
     }
 
@@ -408,11 +408,7 @@ impl LocalNode for Node {
     }
 
     fn rooms(&self, key: &str, realm: RealmKind) -> Option<Arc<Rooms>> {
-        let tenant = self.tenant(key)?;
-        Some(match realm {
-            RealmKind::PeerJs => tenant.rooms(),
-            RealmKind::Guests => tenant.topics(),
-        })
+        Some(self.tenant(key)?.hub(realm))
     }
 
     fn all_rooms(&self) -> Vec<Arc<Rooms>> {

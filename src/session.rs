@@ -8,6 +8,7 @@ mod open;
 mod peerjs;
 mod register;
 mod run;
+mod rxdb;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,6 +20,7 @@ pub(crate) use admission::{ClientSource, ConnectRequest, Credentials};
 pub(crate) use guest::Guest;
 pub(crate) use peerjs::{PeerJs, turn_away};
 pub(crate) use run::serve;
+pub(crate) use rxdb::RxDb;
 pub(crate) use stream::{open_stream, sender, take_posts_of_others};
 #[cfg(test)]
 pub(crate) use tests::echo::Echo;

@@ -16,17 +16,19 @@ const scripts = {
   rooms: ['simplepeer.min.js', 'log.js', 'rooms-page.js'],
   calls: ['log.js', 'calls-page.js'],
   documents: ['log.js', 'documents-page.js'],
+  replica: ['log.js', 'replica-page.js'],
 };
+const bundled = ['documents-page.js', 'replica-page.js'];
 const ours = ['log.js', 'way.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
 
-/** Serves `/<version>`, `/rooms`, `/calls` and `/documents`: a blank page with its scripts. */
+/** Serves `/<version>`, `/rooms`, `/calls`, `/documents` and `/replica`: a blank page with its scripts. */
 export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
   const server = http.createServer(async (request, response) => {
     const name = request.url.slice(1);
     const file = fileFor(name);
-    if (name === 'documents-page.js') {
+    if (bundled.includes(name)) {
       response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
-      response.end(await (documents ??= bundle(name)));
+      response.end(await (bundles[name] ??= bundle(name)));
     } else if (file) {
       response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
       response.end(await readFile(file));
@@ -52,7 +54,8 @@ export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
   };
 }
 
-let documents;
+/** Bundles that are made or being made. */
+const bundles = {};
 
 /** A script with the libraries that it imports. Its pages hear each other over the network only: y-webrtc uses a BroadcastChannel, too. */
 async function bundle(name) {

@@ -261,9 +261,14 @@ pub struct OwnedName {
     name: String,
 }
 
-/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 4.
-const ENTITIES: &[Entity] =
-    &[Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::RoomCode, Entity::Alias];
+/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 5.
+const ENTITIES: &[Entity] = &[
+    Entity::Peer(RealmKind::PeerJs),
+    Entity::Peer(RealmKind::Guests),
+    Entity::RoomCode,
+    Entity::Alias,
+    Entity::Peer(RealmKind::RxDb),
+];
 
 /// A batch of one node to another.
 pub struct Batch<'a> {

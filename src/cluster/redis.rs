@@ -102,6 +102,7 @@ impl RedisBackplane {
         let entity = match name.entity {
             Entity::Peer(RealmKind::PeerJs) => "peer",
             Entity::Peer(RealmKind::Guests) => "guest",
+            Entity::Peer(RealmKind::RxDb) => "rxdb",
             Entity::RoomCode => "room",
             Entity::Alias => "alias",
         };

@@ -54,6 +54,8 @@ pub enum ReportedKind {
     PeerJs,
     /// A client at the mount path: rooms and calls.
     Guest,
+    /// A client of RxDB's replication.
+    RxDb,
 }
 
 /// The kind of a connection.
@@ -295,7 +297,7 @@ impl Node {
 
     fn own_peers(&self, key: &str, ids: &[String]) -> Vec<PeerReport> {
         let Some(tenant) = self.tenant(key) else { return Vec::new() };
-        let realms: Vec<_> = tenant.existing_realms().collect();
+        let realms = tenant.existing_realms();
         let of_id = |id: &String| -> Vec<PeerReport> {
             let present = realms.iter().filter_map(|realm| Some((realm.kind(), realm.present(id)?)));
             present.map(|(kind, peer)| self.report(kind, peer)).collect()
@@ -310,6 +312,7 @@ impl Node {
             kind: match kind {
                 RealmKind::PeerJs => ReportedKind::PeerJs,
                 RealmKind::Guests => ReportedKind::Guest,
+                RealmKind::RxDb => ReportedKind::RxDb,
             },
             connection: match holder.link {
                 Link::Socket => ReportedLink::WebSocket,

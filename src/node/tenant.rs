@@ -7,10 +7,11 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use crate::dialect::rooms::PeerJsRooms;
+use crate::dialect::rxdb::RxDbRooms;
 use crate::dialect::topics::Topics;
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, RoomCodes};
-use crate::rooms::{OtherNodes, Rooms};
+use crate::rooms::{OtherNodes, RoomDialect, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
@@ -40,10 +41,11 @@ pub(super) type ActiveTenants = Mutex<Vec<Arc<Tenant>>>;
 
 #[derive(Default)]
 struct Realms {
-    peers: Option<Arc<Realm>>,
-    rooms: Option<Arc<Rooms>>,
+    /// At most one of each kind.
+    realms: Vec<Arc<Realm>>,
+    /// At most one of each realm.
+    hubs: Vec<Arc<Rooms>>,
     guests: Option<Arc<Guests>>,
-    topics: Option<Arc<Rooms>>,
     /// True if the tenant is among the active ones.
     is_active: bool,
 }
@@ -108,54 +110,54 @@ impl Tenant {
 
     /// The realm of PeerJS clients, created if there is none.
     pub fn peers(self: &Arc<Self>) -> Arc<Realm> {
-        let mut realms = self.realms.lock();
-        self.activate(&mut realms);
-        Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)))
+        self.realm(&mut self.realms.lock(), RealmKind::PeerJs)
+    }
+
+    /// The rooms of PeerJS clients, or what another realm has in their place, created if there are none.
+    pub fn hub(self: &Arc<Self>, kind: RealmKind) -> Arc<Rooms> {
+        let realms = &mut *self.realms.lock();
+        let realm = self.realm(realms, kind);
+        let known = realms.hubs.iter().find(|hub| hub.realm().kind() == kind);
+        known.map(Arc::clone).unwrap_or_else(|| {
+            let dialect: &'static dyn RoomDialect = match kind {
+                RealmKind::PeerJs => &PeerJsRooms,
+                RealmKind::Guests => &Topics,
+                RealmKind::RxDb => &RxDbRooms,
+            };
+            let hub = Arc::new(Rooms::new(dialect, realm, Arc::clone(&self.router), self.others.clone()));
+            realms.hubs.push(Arc::clone(&hub));
+            hub
+        })
+    }
+
+    /// As [`hub`](Self::hub), if there is one or was a moment ago.
+    pub fn existing_hub(&self, kind: RealmKind) -> Option<Arc<Rooms>> {
+        self.realms.lock().hubs.iter().find(|hub| hub.realm().kind() == kind).cloned()
     }
 
     /// The rooms of PeerJS clients, created if there are none.
     pub fn rooms(self: &Arc<Self>) -> Arc<Rooms> {
-        let mut realms = self.realms.lock();
-        self.activate(&mut realms);
-        let peers = Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)));
-        Arc::clone(realms.rooms.get_or_insert_with(|| {
-            Arc::new(Rooms::new(&PeerJsRooms, peers, Arc::clone(&self.router), self.others.clone()))
-        }))
+        self.hub(RealmKind::PeerJs)
     }
 
     /// The rooms of PeerJS clients, if there are any or were a moment ago.
     pub fn existing_rooms(&self) -> Option<Arc<Rooms>> {
-        self.realms.lock().rooms.clone()
+        self.existing_hub(RealmKind::PeerJs)
+    }
+
+    /// All hubs that are there or were a moment ago.
+    pub(super) fn existing_hubs(&self) -> Vec<Arc<Rooms>> {
+        self.realms.lock().hubs.clone()
     }
 
     /// The realm, room codes and aliases of guests, created if there are none.
     pub fn guests(self: &Arc<Self>) -> Arc<Guests> {
-        let mut realms = self.realms.lock();
-        self.activate(&mut realms);
+        let realms = &mut *self.realms.lock();
+        let realm = self.realm(realms, RealmKind::Guests);
         Arc::clone(realms.guests.get_or_insert_with(|| {
             let room_codes = RoomCodes::new(self.router.live_config().clone(), self.router.clock().clone());
-            let realm = self.realm(RealmKind::Guests);
             Arc::new(Guests { realm, room_codes: Arc::new(room_codes), aliases: Arc::default() })
         }))
-    }
-
-    /// The topics of guests, created if there are none.
-    pub fn topics(self: &Arc<Self>) -> Arc<Rooms> {
-        let peers = Arc::clone(&self.guests().realm);
-        Arc::clone(self.realms.lock().topics.get_or_insert_with(|| {
-            Arc::new(Rooms::new(&Topics, peers, Arc::clone(&self.router), self.others.clone()))
-        }))
-    }
-
-    /// The topics of guests, if there are any or were a moment ago.
-    pub fn existing_topics(&self) -> Option<Arc<Rooms>> {
-        self.realms.lock().topics.clone()
-    }
-
-    /// The rooms and the topics, if there are any or were a moment ago.
-    pub(super) fn existing_hubs(&self) -> impl Iterator<Item = Arc<Rooms>> + use<> {
-        let realms = self.realms.lock();
-        [realms.rooms.clone(), realms.topics.clone()].into_iter().flatten()
     }
 
     /// The guests, if there are any or were a moment ago.
@@ -165,14 +167,10 @@ impl Tenant {
 
     /// The realm of a kind, if it has clients, or had some a moment ago.
     pub fn existing(&self, kind: RealmKind) -> Option<Arc<Realm>> {
-        let realms = self.realms.lock();
-        match kind {
-            RealmKind::PeerJs => realms.peers.clone(),
-            RealmKind::Guests => realms.guests.as_ref().map(|guests| Arc::clone(&guests.realm)),
-        }
+        self.realms.lock().realms.iter().find(|realm| realm.kind() == kind).cloned()
     }
 
-    /// The number of clients that are registered now, in both realms.
+    /// The number of clients that are registered now, in all realms.
     pub fn len(&self) -> usize {
         self.quota.taken()
     }
@@ -190,7 +188,7 @@ impl Tenant {
     /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; returns them, with their realms.
     pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
         let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));
-        self.existing_realms().filter_map(kick).collect()
+        self.existing_realms().into_iter().filter_map(kick).collect()
     }
 
     /// Sends a text to the PeerJS client of an id, as it is, as a message of the app's server. False if that client is not here,
@@ -227,27 +225,23 @@ impl Tenant {
     /// Dismisses all clients, and admits no more.
     pub(super) fn revoke(&self) {
         self.quota.revoke();
-        self.existing_realms().for_each(|realm| realm.revoke());
+        self.existing_realms().iter().for_each(|realm| realm.revoke());
     }
 
     /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.
     pub(super) fn sweep(self: &Arc<Self>) {
-        self.existing_realms().for_each(|realm| realm.sweep());
-        self.existing_hubs().for_each(|hub| hub.sweep());
+        self.existing_realms().iter().for_each(|realm| realm.sweep());
+        self.existing_hubs().iter().for_each(|hub| hub.sweep());
         self.existing_guests().into_iter().for_each(|guests| guests.room_codes.sweep());
-        let mut realms = self.realms.lock();
+        let realms = &mut *self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
-        let unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_vacant();
-        // Before the peers: members keep their realm.
-        let unused_hub = |hub: &mut Arc<Rooms>| Arc::strong_count(hub) == 1 && hub.is_empty();
-        drop(realms.rooms.take_if(unused_hub));
-        drop(realms.topics.take_if(unused_hub));
-        drop(realms.peers.take_if(|peers| unused(peers)));
-        let unused_guests = |guests: &Arc<Guests>| {
-            Arc::strong_count(guests) == 1 && unused(&guests.realm) && guests.room_codes.is_empty()
-        };
-        drop(realms.guests.take_if(|guests| unused_guests(guests)));
-        if realms.peers.is_none() && realms.rooms.is_none() && realms.guests.is_none() {
+        realms.hubs.retain(|hub| Arc::strong_count(hub) > 1 || !hub.is_empty());
+        let has_others =
+            |guests: &Arc<Guests>| Arc::strong_count(guests) > 1 || !guests.room_codes.is_empty();
+        drop(realms.guests.take_if(|guests| !has_others(guests) && guests.realm.is_vacant()));
+        // Hubs and guests keep their realm.
+        realms.realms.retain(|realm| Arc::strong_count(realm) > 1 || !realm.is_vacant());
+        if realms.realms.is_empty() {
             realms.is_active = false;
             if let Some(active) = self.active.upgrade() {
                 active.lock().retain(|tenant| !Arc::ptr_eq(tenant, self));
@@ -255,21 +249,24 @@ impl Tenant {
         }
     }
 
-    fn realm(&self, kind: RealmKind) -> Arc<Realm> {
-        Arc::new(Realm::new(self.key.clone(), kind, Arc::clone(&self.router), Arc::clone(&self.quota)))
-    }
-
-    /// Has the sweeper visit this tenant.
-    fn activate(self: &Arc<Self>, realms: &mut Realms) {
+    /// The realm of a kind, created if there is none. The sweeper visits its tenant then.
+    fn realm(self: &Arc<Self>, realms: &mut Realms, kind: RealmKind) -> Arc<Realm> {
         if !std::mem::replace(&mut realms.is_active, true)
             && let Some(active) = self.active.upgrade()
         {
             active.lock().push(Arc::clone(self));
         }
+        let known = realms.realms.iter().find(|realm| realm.kind() == kind);
+        known.map(Arc::clone).unwrap_or_else(|| {
+            let (key, router, quota) = (self.key.clone(), Arc::clone(&self.router), Arc::clone(&self.quota));
+            let realm = Arc::new(Realm::new(key, kind, router, quota));
+            realms.realms.push(Arc::clone(&realm));
+            realm
+        })
     }
 
-    pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
-        RealmKind::ALL.map(|kind| self.existing(kind)).into_iter().flatten()
+    pub(super) fn existing_realms(&self) -> Vec<Arc<Realm>> {
+        self.realms.lock().realms.clone()
     }
 }
 

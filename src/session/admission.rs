@@ -4,8 +4,11 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rand::distr::{Alphanumeric, SampleString as _};
+
 use crate::events::{ClientMistake, Count, Event, Mistake, Refused};
-use crate::keys::unix_time;
+use crate::keys::verifier::Denied;
+use crate::keys::{Auth, unix_time};
 use crate::limits::ConnectionPermit;
 use crate::node::{Node, Tenant};
 use crate::router::{ConnectionInfo, Realm};
@@ -128,6 +131,54 @@ pub(super) async fn tenant(node: &Node, key: &ApiKey, origin: Option<&str>) -> R
         return Err(Refusal::ForeignOrigin);
     }
     Ok(tenant)
+}
+
+/// Characters of an id or a token that we choose. As hard to guess as a UUID.
+const ID_LEN: usize = 21;
+
+/// Decides on a client that sends no credentials: it gets a fresh id. The key is the one in the query, or that of the root.
+pub(super) async fn admit_without_credentials(
+    node: &Node,
+    query: &str,
+    source: &ClientSource,
+    realm: impl FnOnce(&Arc<Tenant>) -> Arc<Realm>,
+) -> Result<(Admitted, Arc<Tenant>), Refusal> {
+    let [key] = values(query, ["key"]);
+    let key = match &*key {
+        "" => node.config().load().root_key().clone(),
+        key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
+    };
+    let tenant = tenant(node, &key, source.origin.as_deref()).await?;
+    if tenant.policy().settings().auth != Auth::None {
+        // Such a client has no way to prove an identity.
+        let denied = Denied::Tokenless;
+        source.note_mistake(node, || Mistake::TokenRefused {
+            id: None,
+            why: denied.to_string(),
+            hint: denied.hint("", &key),
+            key,
+        });
+        return Err(Refusal::TokenRefused);
+    }
+    tenant.note_use();
+    let admitted = Admitted {
+        realm: realm(&tenant),
+        id: fresh_id()?,
+        token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
+        leaves_on_close: false,
+        info: source.info(None),
+        begins_anew: false,
+    };
+    Ok((admitted, tenant))
+}
+
+/// An id that nobody guesses.
+pub(super) fn fresh_id() -> Result<PeerId, Refusal> {
+    PeerId::parse(&random()).map_err(Refusal::InvalidId)
+}
+
+fn random() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), ID_LEN)
 }
 
 /// Values of a query string; empty if missing. The last of repeated names counts.

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use rand::distr::{Alphanumeric, SampleString as _};
 use tokio::time::timeout;
 
-use super::admission::{Admitted, ClientSource, Rejection, tenant, values};
+use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, fresh_id};
 use super::handler::{Context, ProtocolHandler, part};
 use super::topics;
 use crate::clock::millis;
@@ -21,8 +20,6 @@ use crate::descriptions::MediaMessage;
 use crate::dialect::room_codes::Problem;
 use crate::dialect::{Object, calls, room_codes, root};
 use crate::events::{ClientMistake, Count, Event, Mistake};
-use crate::keys::Auth;
-use crate::keys::verifier::Denied;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Node, Tenant};
 use crate::rendezvous::{
@@ -30,12 +27,7 @@ use crate::rendezvous::{
 };
 use crate::router::{Departure, IdLease};
 use crate::transport::Disconnect;
-use crate::wire::{
-    ApiKey, CloseReason, ConnId, Frame, GOING_AWAY, Limit, MessageKind, PeerId, Refusal, Token,
-};
-
-/// Characters of an id or a token that we choose. As hard to guess as a UUID.
-const ID_LEN: usize = 21;
+use crate::wire::{CloseReason, ConnId, Frame, GOING_AWAY, Limit, MessageKind, PeerId, Refusal};
 
 /// Most names that one client has in rooms. Beyond that, the oldest is released.
 const MAX_NAMES: usize = 8;
@@ -118,57 +110,19 @@ impl Seat {
     }
 }
 
-/// Decides on a client, which gets a fresh id. The key is the one in the query, or that of the root.
-async fn admit(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Guest), Refusal> {
-    let [key] = values(query, ["key"]);
-    let key = match &*key {
-        "" => node.config().load().root_key().clone(),
-        key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
-    };
-    let tenant = tenant(node, &key, source.origin.as_deref()).await?;
-    let policy = tenant.policy();
-    if policy.settings().auth != Auth::None {
-        // These dialects have no way to prove an identity.
-        let denied = Denied::Tokenless;
-        source.note_mistake(node, || Mistake::TokenRefused {
-            id: None,
-            why: denied.to_string(),
-            hint: denied.hint("", &key),
-            key,
-        });
-        return Err(Refusal::TokenRefused);
-    }
-    tenant.note_use();
-    let guests = tenant.guests();
-    let admitted = Admitted {
-        realm: Arc::clone(&guests.realm),
-        id: fresh_id()?,
-        token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
-        leaves_on_close: false,
-        info: source.info(None),
-        begins_anew: false,
-    };
-    let guesser = GuessSource::remote(source.address);
-    let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
-    let (introduced, has_unused) = (false, false);
-    Ok((
-        admitted,
-        Guest { tenant, guests, guesser, hosting, playing, calling, introduced, has_unused, waiting },
-    ))
-}
-
-fn fresh_id() -> Result<PeerId, Refusal> {
-    PeerId::parse(&random()).map_err(Refusal::InvalidId)
-}
-
-fn random() -> String {
-    Alphanumeric.sample_string(&mut rand::rng(), ID_LEN)
-}
-
 impl ProtocolHandler for Guest {
     async fn enter(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Self), Rejection> {
-        let admitted = admit(node, query, source).await;
-        admitted.map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
+        let admitted =
+            admit_without_credentials(node, query, source, |tenant| Arc::clone(&tenant.guests().realm));
+        let (admitted, tenant) =
+            admitted.await.map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })?;
+        let guests = tenant.guests();
+        let guesser = GuessSource::remote(source.address);
+        let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
+        let (introduced, has_unused) = (false, false);
+        let guest =
+            Guest { tenant, guests, guesser, hosting, playing, calling, introduced, has_unused, waiting };
+        Ok((admitted, guest))
     }
 
     fn messages_per_second(&self) -> u32 {

@@ -23,8 +23,8 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     /// The rate limit of the client's messages, as its key has it now.
     fn messages_per_second(&self) -> u32;
 
-    /// The first frame for a client that got its id.
-    fn greeting() -> Option<Frame> {
+    /// The first frame for a client that got this id.
+    fn greeting(_id: &PeerId) -> Option<Frame> {
         None
     }
 

@@ -94,7 +94,7 @@ impl ProtocolHandler for PeerJs {
         self.0.policy().settings().messages_per_second
     }
 
-    fn greeting() -> Option<Frame> {
+    fn greeting(_id: &PeerId) -> Option<Frame> {
         Some(peerjs::open())
     }
 

@@ -84,7 +84,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
                 None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {
                     let (link, claim) = (S::LINK, claimed.claim);
-                    let greeting = H::greeting().filter(|_| *begins_anew || !claimed.continues_stream);
+                    let greeting = H::greeting(id).filter(|_| *begins_anew || !claimed.continues_stream);
                     let is_member = handler.is_member(id, token);
                     let request = RegisterRequest {
                         id,

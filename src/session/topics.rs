@@ -7,7 +7,7 @@ use crate::dialect::topics::{self, Command};
 use crate::node::Tenant;
 use crate::rooms::{Parting, Requester};
 use crate::router::PeerHandle;
-use crate::wire::{RoomName, RoomRefusal};
+use crate::wire::{RealmKind, RoomName, RoomRefusal};
 
 /// Does what a command says. The protocols have no answer for what is refused.
 pub(super) fn obey(tenant: &Arc<Tenant>, command: &Command<'_>, text: &str, context: &mut Context<'_>) {
@@ -20,19 +20,19 @@ pub(super) fn obey(tenant: &Arc<Tenant>, command: &Command<'_>, text: &str, cont
     };
     match command {
         Command::Subscribe(names) => {
-            let (topics, most) = (tenant.topics(), tenant.policy().settings().room_members);
+            let (topics, most) = (tenant.hub(RealmKind::Guests), tenant.policy().settings().room_members);
             for name in names {
                 let name = RoomName::of_topic(name).map_err(RoomRefusal::InvalidRoom);
                 note_refused(name.and_then(|name| topics.join(requester, name, None, most)));
             }
         }
         Command::Unsubscribe(names) => {
-            let Some(topics) = tenant.existing_topics() else { return };
+            let Some(topics) = tenant.existing_hub(RealmKind::Guests) else { return };
             // One to which it is not subscribed needs nothing.
             names.iter().for_each(|name| _ = topics.leave(requester, name));
         }
         Command::Publish(topic) => {
-            let Some(topics) = tenant.existing_topics() else { return };
+            let Some(topics) = tenant.existing_hub(RealmKind::Guests) else { return };
             note_refused(topics.publish(requester, topic, text));
         }
         Command::Ping => context.reply(topics::pong()),
@@ -41,7 +41,7 @@ pub(super) fn obey(tenant: &Arc<Tenant>, command: &Command<'_>, text: &str, cont
 
 /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes again.
 pub(super) fn depart(tenant: &Tenant, peer: &PeerHandle) {
-    if let Some(topics) = tenant.existing_topics() {
+    if let Some(topics) = tenant.existing_hub(RealmKind::Guests) {
         topics.departed(peer, Parting::ForGood);
     }
 }

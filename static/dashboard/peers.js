@@ -7,6 +7,9 @@ import { act, cell, list } from './list.js';
 import { live } from './live.js';
 import { ago, count, date } from './words.js';
 
+/** The protocols of clients that do not speak PeerJS. */
+const WITHOUT_PEERJS = { guest: 'a room, a call or a topic', rxdb: 'RxDB' };
+
 export function peersView(main, key) {
   const peers = list({
     path: `${keyPath(key)}/peers`,
@@ -30,7 +33,7 @@ export function peersView(main, key) {
     return h(
       'tr',
       { 'data-name': peer.id },
-      h('th', { scope: 'row' }, h('code', {}, h('bdi', {}, peer.id)), peer.kind === 'guest' && h('span', { class: 'note' }, 'at the root: a room or a call')),
+      h('th', { scope: 'row' }, h('code', {}, h('bdi', {}, peer.id)), WITHOUT_PEERJS[peer.kind] && h('span', { class: 'note' }, WITHOUT_PEERJS[peer.kind])),
       cell('Address', peer.address ?? 'unknown'),
       cell('Connected', h('time', { datetime: new Date(peer.since * 1000).toISOString(), title: date(peer.since) }, ago(seconds))),
       cell('Messages', count(peer.messages)),
@@ -50,7 +53,7 @@ export function peersView(main, key) {
     const entries = {
       'Id': peer.id,
       'Key': key,
-      'Protocol': peer.kind === 'guest' ? 'rooms or calls, at the root' : 'PeerJS',
+      'Protocol': WITHOUT_PEERJS[peer.kind] ?? 'PeerJS',
       'Connection': peer.connection === 'stream' ? 'HTTP stream (PeerJS 0.3)' : 'WebSocket',
       'Client version': peer.client_version ?? 'not told',
       'Address': peer.address ?? 'unknown',

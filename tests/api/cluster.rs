@@ -7,6 +7,7 @@ mod legacy;
 mod messages;
 mod room_codes;
 mod rooms;
+mod rxdb;
 mod topics;
 mod webhooks;
 

@@ -37,6 +37,7 @@ mod registration;
 mod relay;
 mod room_codes;
 mod root;
+mod rxdb;
 mod shutdown;
 mod smoke;
 mod takeover;

@@ -21,6 +21,7 @@ use crate::harness::ops::with_api_on;
 use crate::harness::receiver::Receiver;
 use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer, wait_until};
+use crate::rxdb::{replica, signal};
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
@@ -441,6 +442,28 @@ fn room_codes_and_calls_get_the_candidate_too() {
     other.expect(call("offer", &one_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[&line]))));
     other.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("dufrag", &[]))));
     one.expect(format!(r#"{{"action":"answer","data":{{"sdp":"{}"}}}}"#, sdp("dufrag", &[&line])));
+}
+
+#[test]
+fn replicas_of_rxdb_get_the_candidate_too() {
+    let described = |from: &str, to: &str, kind: &str, ufrag: &str, more: &[&str]| {
+        signal(from, to, &format!(r#""type":"{kind}","sdp":"{}""#, sdp(ufrag, more)))
+    };
+    for mode in [RelayMode::Fallback, RelayMode::Always] {
+        let (server, relay) = with_relay(mode);
+        let line = candidate(relay);
+        let [(mut a, a_id), (mut b, b_id)] = ["a", "b"].map(|name| replica(&server, name));
+        a.send(described(&a_id, &b_id, "offer", "aufrag", &[]));
+        b.expect(described(&a_id, &b_id, "offer", "aufrag", &[&line]));
+        b.send(described(&b_id, &a_id, "answer", "bufrag", &[]));
+        a.expect(described(&b_id, &a_id, "answer", "bufrag", &[&line]));
+        let candidate = signal(&a_id, &b_id, r#""type":"candidate","candidate":{"candidate":"host"}"#);
+        a.send(&candidate);
+        match mode {
+            RelayMode::Always => b.expect_quiet(),
+            _ => b.expect(&candidate),
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
-use peerbroker::wire::Limit;
+use peerbroker::wire::{Limit, RealmKind};
 
 use crate::harness::keys::{on_own_with_keys, plain_key};
 use crate::harness::{RawClient, on_both, on_own, on_own_with, wait_until};
@@ -70,7 +70,7 @@ fn a_subscription_ends_with_its_connection() {
         let [mut a, mut b] = ["a", "b"].map(|name| server.guest(name));
         a.send(subscribe(&["doc"]));
         b.send(subscribe(&["doc"]));
-        let topics = || server.tenant("peerjs").topics();
+        let topics = || server.tenant("peerjs").hub(RealmKind::Guests);
         wait_until("two subscribers", || topics().members("doc").len() == 2);
         b.reset();
         wait_until("the end of a subscription", || topics().members("doc").len() == 1);
@@ -113,7 +113,7 @@ fn what_is_no_topic_is_ignored() {
             client.send(text);
         }
         settle(&mut client);
-        assert!(server.tenant("peerjs").topics().is_empty());
+        assert!(server.tenant("peerjs").hub(RealmKind::Guests).is_empty());
         // What is none does not spoil the others of its list.
         client.send(r#"{"type":"subscribe","topics":["\ud800",1e400,"doc"]}"#);
         client.send(said("doc", 1, None));
@@ -188,7 +188,7 @@ fn without_their_dialect_there_are_no_topics() {
             client.send(said("doc", 1, None));
             client.send(r#"{"type":"ping"}"#);
             client.expect_quiet();
-            assert!(server.tenant("peerjs").existing_topics().is_none());
+            assert!(server.tenant("peerjs").existing_hub(RealmKind::Guests).is_none());
         },
     );
 }

@@ -9,7 +9,9 @@ pub mod peerjs;
 pub mod room_codes;
 pub mod rooms;
 pub mod root;
+pub mod rxdb;
 pub mod server;
+pub mod simple_peer;
 pub mod topics;
 
 pub use json::Object;

@@ -35,7 +35,7 @@ use std::time::Duration;
 use crate::clock::millis;
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
-use crate::wire::{ConnId, Frame, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, RoomRights, Token};
+use crate::wire::{ConnId, Frame, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use delivery::Delivery;
 use hearing::Hearing;
 use limits::RoomLimits;
@@ -81,6 +81,9 @@ pub enum Parting {
 /// Time that a page needs to be loaded again.
 const RELOAD_TIME: Duration = Duration::from_secs(1);
 
+/// Bytes of a list that count as one delivery.
+const LIST_PART: usize = 1024;
+
 /// The part of a peer that sends a request, and the recipients that it fills.
 pub struct Requester<'a> {
     /// The connection.
@@ -117,9 +120,9 @@ impl Rooms {
         contradiction::contradiction(self)
     }
 
-    /// The kind of the realm of its members.
-    pub fn realm(&self) -> RealmKind {
-        self.peers.kind()
+    /// The realm of its members.
+    pub fn realm(&self) -> &Arc<Realm> {
+        &self.peers
     }
 
     /// The number of rooms.
@@ -214,9 +217,10 @@ impl Rooms {
         joined.unwrap_or(Ok(()))
     }
 
-    /// The number of members that hear of a change of one.
+    /// The deliveries of a change of one member. If all hear a list, it counts once for each part of it.
     fn hearers(&self, members: &RoomGuard<'_>) -> usize {
-        if self.dialect.lists_members() { members.len() } else { 0 }
+        let parts = if self.dialect.tells_all_members() { 1 + members.list_bytes() / LIST_PART } else { 1 };
+        if self.dialect.lists_members() { members.len().saturating_mul(parts) } else { 0 }
     }
 
     /// Makes a connection a member.

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::events::Mistake;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
-use crate::session::{self, ClientSource, ConnectRequest, Guest, PeerJs};
+use crate::session::{self, ClientSource, ConnectRequest, Guest, PeerJs, RxDb};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
 use crate::wire::Refusal;
@@ -30,6 +30,8 @@ pub(super) enum SocketEndpoint {
     Peers,
     /// The mount path itself, for room codes and calls.
     Root,
+    /// `{path}rxdb`, for RxDB.
+    RxDb,
     /// The mount path, for PeerJS clients: a proxy in front has cut the path.
     CutPath,
     /// The mount path, for PeerJS clients of a server without PeerJS: without a refusal they would wait for ever.
@@ -51,6 +53,7 @@ impl SocketEndpoint {
                 drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request)));
             }
             SocketEndpoint::Root => drop(rt::spawn(session::serve::<_, Guest>(socket, node, request))),
+            SocketEndpoint::RxDb => drop(rt::spawn(session::serve::<_, RxDb>(socket, node, request))),
             SocketEndpoint::PeerJsOff => {
                 let refusal = Refusal::PeerJsOff;
                 drop(rt::spawn(session::turn_away(socket, node, request, refusal, &refusal.text())));

@@ -56,7 +56,7 @@ pub(super) fn open(
     match accepted.endpoint {
         SocketEndpoint::WrongPath => not_found::note(mounted, head),
         SocketEndpoint::CutPath => not_found::note_cut(mounted, head),
-        SocketEndpoint::Peers | SocketEndpoint::Root | SocketEndpoint::PeerJsOff => {}
+        SocketEndpoint::Peers | SocketEndpoint::Root | SocketEndpoint::RxDb | SocketEndpoint::PeerJsOff => {}
     }
     let query = head.uri.query().unwrap_or_default();
     let request = endpoint::connect_request(runtime, query, head, connection);
@@ -74,6 +74,7 @@ pub(crate) fn decide(
     let endpoint = match route {
         Route::Socket if peerjs => Some(SocketEndpoint::Peers),
         _ if peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
+        Route::RxDb if dialects.has(Dialect::RxDb) => Some(SocketEndpoint::RxDb),
         Route::Root if Credentials::are_in(query) && peerjs => Some(SocketEndpoint::CutPath),
         Route::Root if Credentials::are_in(query) => Some(SocketEndpoint::PeerJsOff),
         Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Root),

@@ -16,8 +16,10 @@ pub(crate) enum Route<'a> {
     Members(&'a str, &'a str),
     /// The ICE servers for clients of a key.
     Ice(&'a str),
-    /// The WebSocket.
+    /// The WebSocket of PeerJS.
     Socket,
+    /// The WebSocket of RxDB.
+    RxDb,
     /// For load balancers and process managers.
     Health,
     /// A file of the landing page and the demos.
@@ -32,6 +34,9 @@ pub(crate) enum Route<'a> {
 
 /// The last segment of the WebSocket's path. It does not depend on the key.
 const SOCKET: &str = "peerjs";
+
+/// The last segment of the path of the WebSocket of RxDB.
+const RXDB: &str = "rxdb";
 
 /// The last segment of a request for an id.
 pub(super) const ID: &str = "id";
@@ -56,6 +61,7 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     let doubled = below.strip_prefix(SOCKET).and_then(|rest| rest.strip_prefix('/'));
     match below {
         SOCKET => Route::Socket,
+        RXDB => Route::RxDb,
         "broker" => Route::Page(""),
         "healthz" => Route::Health,
         _ => match (resource(below), doubled) {
@@ -144,6 +150,9 @@ mod tests {
             ("/", "/", Route::Root),
             ("/", "/peerjs", Route::Socket),
             ("/", "/peerjs/", Route::Socket),
+            ("/", "/rxdb", Route::RxDb),
+            ("/", "/rxdb/", Route::RxDb),
+            ("/", "/rxdb/id", Route::Id("rxdb")),
             ("/", "/peerjs/id", Route::Id("peerjs")),
             ("/", "/peerjs/id/", Route::Id("peerjs")),
             ("/", "/k/peers", Route::Peers("k")),
@@ -175,6 +184,7 @@ mod tests {
             ("/x/", "/x", Route::Root),
             ("/x/", "/x/", Route::Root),
             ("/x/", "/x/peerjs", Route::Socket),
+            ("/x/", "/x/rxdb", Route::RxDb),
             ("/x/", "/x/peerjs/id", Route::Id("peerjs")),
             ("/x/", "/x/a/b.js", Route::File("a/b.js")),
             ("/x/", "/xy/peerjs/id", Route::Outside),

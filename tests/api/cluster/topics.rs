@@ -1,5 +1,7 @@
 //! Topics whose subscribers are on different nodes.
 
+use peerbroker::wire::RealmKind;
+
 use super::Nodes;
 use crate::harness::wait_until;
 use crate::topics::{said, settle, subscribe};
@@ -8,7 +10,8 @@ use crate::topics::{said, settle, subscribe};
 fn subscribers_of_all_nodes_hear_a_publication_with_the_number_of_all() {
     let mut nodes = Nodes::start(2);
     let [mut a, mut b] = [0, 1].map(|node| nodes[node].guest("subscriber"));
-    let subscribers = |nodes: &Nodes, node: usize| nodes[node].tenant("peerjs").topics().members("doc").len();
+    let subscribers =
+        |nodes: &Nodes, node: usize| nodes[node].tenant("peerjs").hub(RealmKind::Guests).members("doc").len();
     a.send(subscribe(&["doc"]));
     b.send(subscribe(&["doc"]));
     wait_until("both", || (0..2).all(|node| subscribers(&nodes, node) == 2));

@@ -34,7 +34,7 @@ impl Command<'_> {
 /// The actions that a protocol names.
 fn actions_of(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::PeerJs | Dialect::Topics => &[],
+        Dialect::PeerJs | Dialect::Topics | Dialect::RxDb => &[],
         Dialect::RoomCodes => room_codes::ACTIONS,
         Dialect::Calls => calls::ACTIONS,
     }

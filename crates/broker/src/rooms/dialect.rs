@@ -49,6 +49,11 @@ pub trait RoomDialect: Send + Sync + 'static {
         true
     }
 
+    /// True if members hear of a change by the list of all members.
+    fn tells_all_members(&self) -> bool {
+        false
+    }
+
     /// The list of all members, each with its data as JSON text. It answers a request, if that has an id: JSON text.
     fn members(
         &self,

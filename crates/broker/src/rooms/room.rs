@@ -94,6 +94,12 @@ impl Room {
         self.dialect.changed(change, self.name.as_str(), id.as_str(), data)
     }
 
+    /// The frame with all members.
+    fn list(&self, members: &BTreeMap<PeerId, Member>, request: Option<&str>) -> Option<Frame> {
+        let mut members = members.iter().map(|(id, member)| (id.as_str(), member.data()));
+        self.dialect.members(self.name.as_str(), &mut members, request)
+    }
+
     /// The bytes of a member in a list.
     fn bytes_of(&self, (id, member): (&PeerId, &Member)) -> usize {
         self.dialect.member_bytes(id.as_str(), member.data())
@@ -361,7 +367,11 @@ impl RoomGuard<'_> {
         let Members { by_id, latest, latest_end, may_lag, .. } = &mut *self.members;
         let before = *latest;
         *latest += 1;
-        let mut frame = room.change(change, id, by_id.get(id).and_then(Member::data));
+        let mut frame = if room.dialect.tells_all_members() {
+            room.list(by_id, None)
+        } else {
+            room.change(change, id, by_id.get(id).and_then(Member::data))
+        };
         match by_id.get_mut(id) {
             None => *latest_end = *latest,
             Some(member) => {
@@ -423,7 +433,8 @@ impl RoomGuard<'_> {
         let of_others = || self.others(to).filter(|(_, member)| member.changed > heard);
         let bytes: usize = of_others().map(|member| self.room.bytes_of(member) + CHANGE_OVERHEAD).sum();
         let Members { latest_end, bytes: of_list, .. } = *self.members;
-        if heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
+        let tells_all = self.room.dialect.tells_all_members();
+        if tells_all || heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
             return self.list(None).into_iter().collect();
         }
         let mut changes: Vec<_> = of_others().collect();
@@ -433,6 +444,11 @@ impl RoomGuard<'_> {
             self.room.change(change, id, member.data())
         };
         changes.into_iter().filter_map(frame).collect()
+    }
+
+    /// Bytes of the list.
+    pub(super) fn list_bytes(&self) -> usize {
+        self.members.bytes
     }
 
     /// Bytes of the list if a member joins with these data, or gets them.
@@ -507,8 +523,7 @@ impl RoomGuard<'_> {
     }
 
     fn list(&self, request: Option<&str>) -> Option<Frame> {
-        let mut members = self.iter().map(|(id, member)| (id.as_str(), member.data()));
-        self.room.dialect.members(self.room.name.as_str(), &mut members, request)
+        self.room.list(&self.members.by_id, request)
     }
 
     /// The frame of a message: from a member or the app's server, to one member or all.

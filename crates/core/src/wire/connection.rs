@@ -98,10 +98,12 @@ labels! {
         PeerJs = "peerjs",
         /// Clients of room codes and calls. The broker chooses their ids.
         Guests = "guest",
+        /// Clients of RxDB's replication. The broker chooses their ids.
+        RxDb = "rxdb",
     }
 }
 
-numbers!(RealmKind: PeerJs = 0, Guests = 1);
+numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4);
 
 labels! {
     /// The kind of a connection. It decides whether a connection that takes an id over gets OPEN. Records in

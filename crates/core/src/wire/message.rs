@@ -14,6 +14,8 @@ labels! {
         Calls = "calls",
         /// Topics, at the root: the protocols of y-webrtc and Trystero.
         Topics = "topics",
+        /// Rooms of RxDB's replication, at `{path}rxdb`.
+        RxDb = "rxdb",
     }
 }
 
@@ -21,7 +23,7 @@ impl Dialect {
     /// True if its clients connect to the root.
     pub fn is_at_root(self) -> bool {
         match self {
-            Dialect::PeerJs => false,
+            Dialect::PeerJs | Dialect::RxDb => false,
             Dialect::RoomCodes | Dialect::Calls | Dialect::Topics => true,
         }
     }

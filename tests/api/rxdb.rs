@@ -1,0 +1,180 @@
+//! Rooms at `{path}rxdb`: the protocol of the signaling server of RxDB.
+
+use peerbroker::config::{Dialect, Dialects};
+use peerbroker::events::Count;
+use peerbroker::wire::{Limit, RealmKind};
+use serde_json::Value;
+
+use crate::harness::keys::{on_own_with_keys, plain_key};
+use crate::harness::{RawClient, TestServer, on_both, on_own, on_own_with, wait_until};
+
+pub const ROOM: &str = "notes of May";
+
+/// A client at an address, and its id.
+pub fn replica_at(server: &TestServer, name: &str, target: &str) -> (RawClient, String) {
+    let mut replica = server.begin_guest(name, target);
+    let init: Value = serde_json::from_str(&replica.expect_text()).unwrap();
+    assert_eq!((&init["type"], init.as_object().unwrap().len()), (&Value::from("init"), 2));
+    let id = init["yourPeerId"].as_str().unwrap().to_owned();
+    (replica, id)
+}
+
+pub fn replica(server: &TestServer, name: &str) -> (RawClient, String) {
+    replica_at(server, name, &format!("{}rxdb", server.root()))
+}
+
+pub fn join(room: &str) -> String {
+    format!(r#"{{"type":"join","room":"{room}"}}"#)
+}
+
+/// All members of a room, sorted as the server does.
+pub fn joined(ids: &[&String]) -> String {
+    let mut ids = ids.to_vec();
+    ids.sort();
+    format!(r#"{{"type":"joined","otherPeerIds":{}}}"#, serde_json::to_string(&ids).unwrap())
+}
+
+/// A signal of simple-peer with these members.
+pub fn signal(from: &str, to: &str, data: &str) -> String {
+    format!(
+        r#"{{"type":"signal","senderPeerId":"{from}","receiverPeerId":"{to}","room":"{ROOM}","data":{{{data}}},"connectionId":"c 1"}}"#
+    )
+}
+
+#[test]
+fn members_hear_who_is_there_when_somebody_comes_or_goes() {
+    on_both(|server| {
+        let [(mut a, a_id), (mut b, b_id), (mut c, c_id)] = ["a", "b", "c"].map(|name| replica(server, name));
+        assert_ne!(a_id, b_id);
+        a.send(join(ROOM));
+        a.expect(joined(&[&a_id]));
+        b.send(join(ROOM));
+        a.expect(joined(&[&a_id, &b_id]));
+        b.expect(joined(&[&a_id, &b_id]));
+        // Of another room nobody here hears.
+        c.send(join("another room"));
+        c.expect(joined(&[&c_id]));
+        c.send(join(ROOM));
+        for client in [&mut a, &mut b, &mut c] {
+            client.expect(joined(&[&a_id, &b_id, &c_id]));
+        }
+        b.expect_closed_by_us(None);
+        a.expect(joined(&[&a_id, &c_id]));
+        c.expect(joined(&[&a_id, &c_id]));
+        // One that is lost comes back with another id.
+        a.reset();
+        c.expect(joined(&[&c_id]));
+    });
+}
+
+#[test]
+fn a_signal_goes_to_its_receiver_as_its_sender_wrote_it() {
+    on_both(|server| {
+        let [(mut a, a_id), (mut b, b_id), (mut c, _)] = ["a", "b", "c"].map(|name| replica(server, name));
+        for data in [r#""type":"offer","sdp":"…""#, r#" "candidate": {"candidate":null} "#, ""] {
+            a.send(signal(&a_id, &b_id, data));
+            b.expect(signal(&a_id, &b_id, data));
+        }
+        // Nobody speaks for another, and nobody hears what is for nobody.
+        c.send(signal(&a_id, &b_id, ""));
+        a.send(signal(&a_id, "nobody", ""));
+        a.send(r#"{"type":"ping"}"#);
+        c.expect_quiet();
+        a.expect_quiet();
+        b.expect_quiet();
+    });
+}
+
+#[test]
+fn what_is_no_request_is_ignored() {
+    on_own(|server| {
+        let (mut client, id) = replica(server, "client");
+        let long = "x".repeat(100);
+        for text in [
+            "",
+            "no JSON",
+            "[]",
+            r#"{"type":"subscribe","topics":["notes of May"]}"#,
+            r#"{"type":"join"}"#,
+            r#"{"type":"join","room":["notes of May"]}"#,
+            r#"{"type":"signal"}"#,
+            &join("short"),
+            &join(&long),
+            &join("a\\u0001control character"),
+        ] {
+            client.send(text);
+        }
+        client.expect_quiet();
+        client.send(join("longer"));
+        client.expect(joined(&[&id]));
+        client.send(join(&long[1..]));
+        client.expect(joined(&[&id]));
+    });
+}
+
+#[test]
+fn keys_do_not_share_rooms() {
+    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
+        let [(mut one, one_id), (mut two, two_id)] =
+            ["one", "two"].map(|key| replica_at(server, key, &format!("{}rxdb?key={key}", server.root())));
+        one.send(join(ROOM));
+        one.expect(joined(&[&one_id]));
+        two.send(join(ROOM));
+        two.expect(joined(&[&two_id]));
+        one.send(signal(&one_id, &two_id, ""));
+        two.expect_quiet();
+        one.expect_quiet();
+    });
+}
+
+#[test]
+fn a_room_has_a_limit_and_ends_with_its_last_member() {
+    on_own_with(
+        |config| config.key_settings.room_members = 2,
+        |server| {
+            let [(mut a, a_id), (mut b, b_id), (mut c, _)] =
+                ["a", "b", "c"].map(|name| replica(server, name));
+            a.send(join(ROOM));
+            a.expect(joined(&[&a_id]));
+            b.send(join(ROOM));
+            b.expect(joined(&[&a_id, &b_id]));
+            c.send(join(ROOM));
+            c.expect_quiet();
+            assert_eq!(server.node().counters().total(Count::LimitHits(Limit::RoomMembers)), 1);
+            [a, b, c].into_iter().for_each(drop);
+            let tenant = server.tenant("peerjs");
+            wait_until("the end of the room", || {
+                tenant.existing_hub(RealmKind::RxDb).is_none_or(|rooms| rooms.is_empty())
+            });
+        },
+    );
+}
+
+#[test]
+fn a_client_that_joins_too_fast_is_disconnected() {
+    on_own_with(
+        |config| config.limits.room_deliveries_per_second = 1,
+        |server| {
+            let (mut client, id) = replica(server, "client");
+            for _ in 0..10 {
+                client.send(join(ROOM));
+                client.expect(joined(&[&id]));
+            }
+            client.send(join(ROOM));
+            client.expect_closed_with(Some(1000));
+            assert_eq!(server.node().counters().total(Count::LimitHits(Limit::RoomDeliveries)), 1);
+        },
+    );
+}
+
+#[test]
+fn without_its_dialect_there_is_nothing_at_its_address() {
+    on_own_with(
+        |config| config.dialects = Dialects::from_iter([Dialect::PeerJs, Dialect::Topics]),
+        |server| {
+            let mut client = server.connect("client");
+            client.send_raw(RawClient::handshake(&format!("{}rxdb", server.root())));
+            assert_eq!(client.expect_response().status, 404);
+        },
+    );
+}

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { onStage } from '../lib/every-client.mjs';
+import { Network } from '../lib/network.mjs';
+import { onNetwork } from '../lib/on-network.mjs';
 
 onStage('four pages of two browsers share a document; one goes and comes back', async (stage) => {
   const urls = [(await stage.server()).socketUrl];
@@ -67,6 +69,19 @@ onStage('pages on three nodes share a document', async (stage) => {
   await pages[2].ask('write', { key: 'from', value: 'the third' });
 
   for (const page of pages.slice(0, 2)) assert.equal(await page.must('heard'), 'from: the third');
+});
+
+onNetwork('without a direct path, a document is shared through the relay', () => Network.apart(), async (stage) => {
+  const server = await stage.server(['--relay', stage.network.address]);
+  const urls = [`ws://${server.host}:${server.port}/`];
+  const [anna, ben] = [await stage.page('a', 'documents'), await stage.page('b', 'documents')];
+  await anna.ask('open', { urls, room: 'minutes of May', name: 'anna' });
+  await ben.ask('open', { urls, room: 'minutes of May', name: 'ben' });
+  assert.deepEqual(await Promise.all([anna.must('met'), ben.must('met')]), ['ben', 'anna']);
+
+  await anna.ask('write', { key: 'a', value: 1 });
+
+  assert.equal(await ben.must('heard'), 'a: 1');
 });
 
 /** A page that has opened the document of the room. */

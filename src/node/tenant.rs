@@ -156,7 +156,12 @@ impl Tenant {
         let realm = self.realm(realms, RealmKind::Guests);
         Arc::clone(realms.guests.get_or_insert_with(|| {
             let room_codes = RoomCodes::new(self.router.live_config().clone(), self.router.clock().clone());
-            Arc::new(Guests { realm, room_codes: Arc::new(room_codes), aliases: Arc::default() })
+            Arc::new(Guests {
+                realm,
+                room_codes: Arc::new(room_codes),
+                aliases: Arc::default(),
+                subscribers: Arc::default(),
+            })
         }))
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Guest {
     playing: Vec<Seat>,
     /// The id under which it can be called, and, if that is not its own id, the hold on it in a cluster.
     calling: Option<(CallAlias, Option<Box<HeldName>>)>,
+    /// The ids that it has given itself in topics.
+    names: Vec<CallAlias>,
     /// True if it was told that id.
     introduced: bool,
     /// True if it has sent a message that does nothing.
@@ -119,9 +121,19 @@ impl ProtocolHandler for Guest {
         let guests = tenant.guests();
         let guesser = GuessSource::remote(source.address);
         let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
-        let (introduced, has_unused) = (false, false);
-        let guest =
-            Guest { tenant, guests, guesser, hosting, playing, calling, introduced, has_unused, waiting };
+        let (names, introduced, has_unused) = (Vec::new(), false, false);
+        let guest = Guest {
+            tenant,
+            guests,
+            guesser,
+            hosting,
+            playing,
+            calling,
+            names,
+            introduced,
+            has_unused,
+            waiting,
+        };
         Ok((admitted, guest))
     }
 
@@ -191,7 +203,9 @@ impl ProtocolHandler for Guest {
                 let played = self.play(command, text, context);
                 complain(played, context);
             }
-            root::Command::Topics(command) => topics::obey(&self.tenant, &command, text, context),
+            root::Command::Topics(command) => {
+                topics::obey(&self.tenant, &mut self.names, &command, text, context);
+            }
             root::Command::Calls(calls::Command::Start) => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) => {
                 if let Some(called) = self.called(&message.to, context) {

@@ -1,42 +1,83 @@
 //! A guest that subscribes to topics and publishes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::handler::Context;
-use crate::dialect::topics::{self, Command};
+use crate::dialect::simple_peer::Kind;
+use crate::dialect::topics::{self, Command, Signal};
 use crate::node::Tenant;
+use crate::rendezvous::CallAlias;
 use crate::rooms::{Parting, Requester};
 use crate::router::PeerHandle;
-use crate::wire::{RealmKind, RoomName, RoomRefusal};
+use crate::wire::{PeerId, RealmKind, RoomName, RoomRefusal};
 
 /// Does what a command says. The protocols have no answer for what is refused.
-pub(super) fn obey(tenant: &Arc<Tenant>, command: &Command<'_>, text: &str, context: &mut Context<'_>) {
-    let &mut Context { peer, node, ref mut flushes } = context;
-    let requester = &mut Requester { peer, request: None, flushes };
-    let note_refused = |done: Result<(), RoomRefusal>| {
+pub(super) fn obey(
+    tenant: &Arc<Tenant>,
+    names: &mut Vec<CallAlias>,
+    command: &Command<'_>,
+    text: &str,
+    context: &mut Context<'_>,
+) {
+    let note_refused = |context: &Context<'_>, done: Result<(), RoomRefusal>| {
         if let Some(limit) = done.err().and_then(|refusal| refusal.ending().limit) {
-            node.events().limit_hit(limit, Some(tenant.key()), peer.address());
+            context.node.events().limit_hit(limit, Some(tenant.key()), context.peer.address());
         }
     };
     match command {
-        Command::Subscribe(names) => {
-            let (topics, most) = (tenant.hub(RealmKind::Guests), tenant.policy().settings().room_members);
-            for name in names {
-                let name = RoomName::of_topic(name).map_err(RoomRefusal::InvalidRoom);
-                note_refused(name.and_then(|name| topics.join(requester, name, None, most)));
+        Command::Subscribe(topics) => {
+            let (hub, most) = (tenant.hub(RealmKind::Guests), tenant.policy().settings().room_members);
+            for topic in topics {
+                let topic = RoomName::of_topic(topic).map_err(RoomRefusal::InvalidRoom);
+                let joined = topic.and_then(|topic| hub.join(&mut requester(context), topic, None, most));
+                note_refused(context, joined);
             }
         }
-        Command::Unsubscribe(names) => {
-            let Some(topics) = tenant.existing_hub(RealmKind::Guests) else { return };
+        Command::Unsubscribe(topics) => {
+            let Some(hub) = tenant.existing_hub(RealmKind::Guests) else { return };
             // One to which it is not subscribed needs nothing.
-            names.iter().for_each(|name| _ = topics.leave(requester, name));
+            topics.iter().for_each(|topic| _ = hub.leave(&mut requester(context), topic));
         }
         Command::Publish(topic) => {
-            let Some(topics) = tenant.existing_hub(RealmKind::Guests) else { return };
-            note_refused(topics.publish(requester, topic, text));
+            let Some(hub) = tenant.existing_hub(RealmKind::Guests) else { return };
+            let Some(text) = prepare_for_relay(tenant, names, text, context) else { return };
+            let published = hub.publish(&mut requester(context), topic, &text);
+            note_refused(context, published);
         }
         Command::Ping => context.reply(topics::pong()),
     }
+}
+
+fn requester<'a>(context: &'a mut Context<'_>) -> Requester<'a> {
+    Requester { peer: context.peer, request: None, flushes: context.flushes }
+}
+
+/// A publication as its subscribers may have it: to an offer or answer of y-webrtc the relay adds its candidates. `names` are the ids that
+/// the client has given itself. Clients of other nodes are not known by such ids.
+fn prepare_for_relay<'a>(
+    tenant: &Arc<Tenant>,
+    names: &mut Vec<CallAlias>,
+    text: &'a str,
+    context: &Context<'_>,
+) -> Option<Cow<'a, str>> {
+    let &Context { peer, node, .. } = context;
+    // The rest costs time, and most servers have no relay.
+    if node.relay().is_none() {
+        return Some(text.into());
+    }
+    let Some(Signal { from, to, kind }) = topics::signal(text) else { return Some(text.into()) };
+    let subscribers = &tenant.guests().subscribers;
+    if names.len() < topics::MAX_TOPICS
+        && names.iter().all(|name| name.id().as_str() != from)
+        && let Ok(name) = PeerId::parse(&from)
+    {
+        names.extend(subscribers.add_if_free(name, peer.id()));
+    }
+    let to = to.and_then(|to| subscribers.guest(&to));
+    let message = if to.is_some() || kind == Kind::Candidate { kind } else { Kind::Other };
+    let to = to.as_ref().map(PeerId::as_str).unwrap_or_default();
+    node.prepare_for_relay(peer, to, || message.into(), text)
 }
 
 /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes again.

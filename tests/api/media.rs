@@ -22,6 +22,7 @@ use crate::harness::receiver::Receiver;
 use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer, wait_until};
 use crate::rxdb::{replica, signal};
+use crate::topics::{settle, subscribe};
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
@@ -464,6 +465,58 @@ fn replicas_of_rxdb_get_the_candidate_too() {
             _ => b.expect(&candidate),
         }
     }
+}
+
+#[test]
+fn signals_of_y_webrtc_get_the_candidate_too() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let line = candidate(relay);
+    let mut clients = ["a", "b", "stranger"].map(|name| server.guest(name));
+    for client in &mut clients {
+        client.send(subscribe(&["doc"]));
+        settle(client);
+    }
+    let mut say = |speaker: usize, data: &str, heard: &str| {
+        let publication = |data: &str, clients: &str| {
+            format!(r#"{{"type":"publish","topic":"doc","data":{{{data}}}{clients}}}"#)
+        };
+        clients[speaker].send(publication(data, ""));
+        clients.iter_mut().for_each(|client| client.expect(publication(heard, r#","clients":3"#)));
+    };
+    let signal = |from: &str, to: &str, kind: &str, ufrag: &str, more: &[&str]| {
+        let sdp = sdp(ufrag, more);
+        format!(
+            r#""to":"{to}","from":"{from}","type":"signal","token":null,"signal":{{"type":"{kind}","sdp":"{sdp}"}}"#
+        )
+    };
+    let announce = |from: &str| format!(r#""type":"announce","from":"{from}""#);
+    for (speaker, name) in [(0, "A"), (1, "B"), (2, "A")] {
+        // The name stays with the first that has it.
+        say(speaker, &announce(name), &announce(name));
+    }
+    say(1, &signal("B", "A", "offer", "bufrag", &[]), &signal("B", "A", "offer", "bufrag", &[&line]));
+    say(0, &signal("A", "B", "answer", "aufrag", &[]), &signal("A", "B", "answer", "aufrag", &[&line]));
+    // Nobody has this name.
+    let offer = signal("A", "C", "offer", "cufrag", &[]);
+    say(0, &offer, &offer);
+}
+
+#[test]
+fn where_all_calls_are_relayed_topics_tell_no_address_that_can_be_read() {
+    let (server, _) = with_relay(RelayMode::Always);
+    let mut client = server.guest("client");
+    client.send(subscribe(&["doc"]));
+    settle(&mut client);
+    let publication = |signal: &str| {
+        format!(r#"{{"type":"publish","topic":"doc","data":{{"from":"A","to":"B","signal":{signal}}}}}"#)
+    };
+    client.send(publication(
+        r#"{"type":"candidate","candidate":{"candidate":"candidate:7 1 udp 2122 192.0.2.7 5 typ host"}}"#,
+    ));
+    client.expect_quiet();
+    client.send(publication(&format!(r#"{{"type":"offer","sdp":"{}"}}"#, sdp("aufrag", &[REAL]))));
+    let told = client.expect_text();
+    assert!(told.contains("aufrag") && !told.contains("192.0.2.7"), "{told}");
 }
 
 #[test]

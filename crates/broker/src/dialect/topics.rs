@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::json::{self, Object, write_string};
+use super::simple_peer::Kind;
 use crate::rooms::{RoomDialect, Said};
 use crate::wire::Frame;
 
@@ -44,6 +45,23 @@ fn topics<'a>(frame: &Object<'a>) -> Vec<Cow<'a, str>> {
     let listed = frame.get("topics").and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list).ok());
     let listed = listed.into_iter().flatten().filter_map(|topic| json::string(topic.get()));
     frame.string("topic").into_iter().chain(listed).collect()
+}
+
+/// A publication by which y-webrtc connects two clients.
+#[derive(Debug)]
+pub struct Signal<'a> {
+    /// The id that the sender gives itself in this topic.
+    pub from: Cow<'a, str>,
+    /// The id of the only recipient that uses it, if there is one.
+    pub to: Option<Cow<'a, str>>,
+    /// Its kind.
+    pub kind: Kind,
+}
+
+/// Reads the data of a publication. `None` if it is no signal, or encrypted.
+pub fn signal(publication: &str) -> Option<Signal<'_>> {
+    let data = Object::parse(publication)?.object("data")?;
+    Some(Signal { from: data.string("from")?, to: data.string("to"), kind: Kind::of(&data, "signal") })
 }
 
 /// The answer to a ping.

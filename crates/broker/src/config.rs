@@ -91,7 +91,7 @@ pub struct Config {
     pub webhooks: WebhookConfig,
 }
 
-/// The protocols that the server offers; by default all.
+/// The protocols that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialects([bool; Dialect::ALL.len()]);
 
@@ -116,7 +116,7 @@ impl FromIterator<Dialect> for Dialects {
 
 impl Default for Dialects {
     fn default() -> Self {
-        Dialect::ALL.into_iter().collect()
+        Dialect::ALL.into_iter().filter(|dialect| dialect.is_on_by_default()).collect()
     }
 }
 

@@ -27,6 +27,13 @@ impl Dialect {
             Dialect::RoomCodes | Dialect::Calls | Dialect::Topics => true,
         }
     }
+
+    /// True if the server offers it unless `--dialects` says otherwise.
+    pub fn is_on_by_default(self) -> bool {
+        match self {
+            Dialect::PeerJs | Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::RxDb => true,
+        }
+    }
 }
 
 labels! {

@@ -71,6 +71,7 @@ pub(crate) fn app(
         .service(peers::kick_peer)
         .service(rooms::list_rooms)
         .service(rooms::list_members)
+        .service(rooms::list_topics)
         .service(messages::send_to_peer)
         .service(messages::send_to_all)
         .service(messages::send_to_room)

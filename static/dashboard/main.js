@@ -7,7 +7,7 @@ import { keysView } from './keys.js';
 import { live } from './live.js';
 import { overview } from './overview.js';
 import { peersView } from './peers.js';
-import { membersView, roomsView } from './rooms.js';
+import { membersView, roomsView, topicsView } from './rooms.js';
 import { testView } from './test.js';
 
 const find = (id) => document.getElementById(id);
@@ -17,6 +17,7 @@ const hasLogin = document.documentElement.dataset.hasLogin === 'true';
 const ROUTES = [
   { pattern: /^#\/keys\/([^/]+)\/rooms\/([^/]+)$/, link: '#/keys', title: 'Members', view: membersView },
   { pattern: /^#\/keys\/([^/]+)\/rooms$/, link: '#/keys', title: 'Rooms', view: roomsView },
+  { pattern: /^#\/keys\/([^/]+)\/topics$/, link: '#/keys', title: 'Topics', view: topicsView },
   { pattern: /^#\/keys\/([^/]+)$/, link: '#/keys', title: 'Clients', view: peersView },
   { pattern: /^#\/keys$/, link: '#/keys', title: 'Keys', view: keysView },
   { pattern: /^#\/test(?:\/([^/]+))?$/, link: '#/test', title: 'Test', view: testView },

@@ -10,6 +10,8 @@ import { ago, count, date } from './words.js';
 /** The protocols of clients that do not speak PeerJS. */
 const WITHOUT_PEERJS = { guest: 'a room, a call or a topic', rxdb: 'RxDB' };
 
+const ofKey = (key, name, text) => h('a', { class: 'button', href: `#/keys/${encodeURIComponent(key)}/${name}` }, text);
+
 export function peersView(main, key) {
   const peers = list({
     path: `${keyPath(key)}/peers`,
@@ -23,7 +25,7 @@ export function peersView(main, key) {
   main.append(
     h('p', { class: 'back' }, h('a', { href: '#/keys' }, '← Keys')),
     h('h1', { tabindex: '-1' }, 'Clients of ', h('bdi', {}, key)),
-    h('div', { class: 'tools' }, peers.field, h('a', { class: 'button', href: `#/keys/${encodeURIComponent(key)}/rooms` }, 'Rooms')),
+    h('div', { class: 'tools' }, peers.field, ofKey(key, 'rooms', 'Rooms'), ofKey(key, 'topics', 'Topics')),
     peers.element,
   );
   peers.field.querySelector('label').textContent = 'Search an id or an address';

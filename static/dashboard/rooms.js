@@ -1,4 +1,4 @@
-// The rooms of a key, and the members of a room.
+// The rooms of a key, the members of a room, and the topics.
 
 import { keyPath } from './api.js';
 import { h } from './dom.js';
@@ -25,6 +25,19 @@ export function roomsView(main, key) {
     empty: 'No client of this key is in a room.',
   });
   return show(main, rooms, { back: clientsOf(key), to: 'Clients', title: ['Rooms of ', key], search: 'Search a room', isNews: (event) => event.key === key });
+}
+
+export function topicsView(main, key) {
+  const topics = list({
+    path: `${keyPath(key)}/topics`,
+    label: `Topics of ${key}`,
+    columns: ['Topic', 'Subscribers'],
+    row: ({ name, subscribers }) => h('tr', { 'data-name': name }, h('th', { scope: 'row' }, h('bdi', {}, name)), cell('Subscribers', count(subscribers))),
+    read: (answer) => answer.topics,
+    empty: 'No client of this key subscribes to a topic.',
+  });
+  // No event tells of subscriptions.
+  return show(main, topics, { back: clientsOf(key), to: 'Clients', title: ['Topics of ', key], search: 'Search a topic', isNews: () => false });
 }
 
 export function membersView(main, key, name) {

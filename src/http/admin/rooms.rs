@@ -1,4 +1,6 @@
-//! The rooms of a key, and their members.
+//! The rooms of a key, their members, and the topics.
+
+use std::sync::Arc;
 
 use actix_web::get;
 use actix_web::web::{Data, Json, Query};
@@ -10,6 +12,8 @@ use super::keys::tenant;
 use super::problem::Problem;
 use super::state::{JsonResult, Ops, Page, Search, cut_to_page};
 use super::target::OfKey;
+use crate::rooms::Rooms;
+use crate::wire::RealmKind;
 
 /// A room.
 #[derive(Serialize, ToSchema)]
@@ -25,6 +29,24 @@ pub(super) struct Room {
 pub(super) struct RoomPage {
     /// Sorted by name.
     rooms: Vec<Room>,
+    /// The `after` of the next page; `null` on the last page.
+    next: Option<String>,
+}
+
+/// A topic.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Topic {
+    /// Its name.
+    name: String,
+    /// Number of its subscribers, of all nodes.
+    subscribers: usize,
+}
+
+/// One page of topics.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TopicPage {
+    /// Sorted by name.
+    topics: Vec<Topic>,
     /// The `after` of the next page; `null` on the last page.
     next: Option<String>,
 }
@@ -61,12 +83,39 @@ pub(super) async fn list_rooms(
     OfKey { key, names: [] }: OfKey,
     page: Query<Page>,
 ) -> JsonResult<RoomPage> {
-    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
-    let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
-    let rooms = rooms.into_iter().flat_map(|rooms| rooms.behind(page.after.as_deref()));
-    let rooms = rooms.filter(|(name, _)| search.is_in(name)).map(|(name, members)| Room { name, members });
-    let (rooms, next) = cut_to_page(rooms, limit, |room| room.name.clone());
+    let hub = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
+    let (rooms, next) = one_page(hub, &page, |(name, members)| Room { name, members })?;
     Ok(Json(RoomPage { rooms, next }))
+}
+
+/// Lists the topics of a key that have subscribers, of all nodes.
+#[utoipa::path(
+    tag = "rooms",
+    params(("key" = String, Path, example = "my-game"), Page),
+    responses((status = OK, body = TopicPage, description = "one page of topics"), Problem)
+)]
+#[get("/api/keys/{key}/topics")]
+pub(super) async fn list_topics(
+    ops: Data<Ops>,
+    OfKey { key, names: [] }: OfKey,
+    page: Query<Page>,
+) -> JsonResult<TopicPage> {
+    let hub = tenant(ops, key).await?.and_then(|tenant| tenant.existing_hub(RealmKind::Guests));
+    let (topics, next) = one_page(hub, &page, |(name, subscribers)| Topic { name, subscribers })?;
+    Ok(Json(TopicPage { topics, next }))
+}
+
+/// One page of the rooms of a hub, of their names and numbers of members, and the `after` of the next one.
+fn one_page<T>(
+    hub: Option<Arc<Rooms>>,
+    page: &Page,
+    entry: impl FnMut((String, usize)) -> T,
+) -> Result<(Vec<T>, Option<String>), Problem> {
+    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
+    let rooms = hub.into_iter().flat_map(|hub| hub.behind(page.after.as_deref()));
+    let rooms = rooms.filter(|(name, _)| search.is_in(name));
+    let (rooms, next) = cut_to_page(rooms, limit, |(name, _)| name.clone());
+    Ok((rooms.into_iter().map(entry).collect(), next))
 }
 
 /// Lists the members of a room, of all nodes; none if there is no such room. Clients that may come back within the reclaim timeout are among them.

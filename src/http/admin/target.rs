@@ -63,7 +63,7 @@ impl Target {
         let ["api", "keys", key, of_key @ ..] = segments.as_slice() else { return None };
         let scope = match (method.as_str(), of_key) {
             ("POST", ["messages"] | ["peers" | "rooms", _, "messages"]) => TokenScope::Messages,
-            ("GET" | "HEAD", ["peers" | "rooms"] | ["peers", _] | ["rooms", _, "members"]) => {
+            ("GET" | "HEAD", ["peers" | "rooms" | "topics"] | ["peers", _] | ["rooms", _, "members"]) => {
                 TokenScope::PeersRead
             }
             ("DELETE", ["peers", _]) => TokenScope::Kick,

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::keys::plain_key;
 use crate::harness::ops::with_api;
+use crate::topics::{settle, subscribe};
 
 fn names(page: &Value, list: &str, field: &str) -> Vec<String> {
     page[list].as_array().unwrap().iter().map(|entry| entry[field].as_str().unwrap().to_owned()).collect()
@@ -39,6 +40,30 @@ fn clients_are_found_by_their_ids_and_addresses_in_pages() {
     let last = page("search=anna&limit=2&after=anna-2");
     assert_eq!((names(&last, "peers", "id"), &last["next"]), (vec!["anna-3".to_owned()], &Value::Null));
     api.get("/api/keys/none/peers?search=a").problem(404);
+}
+
+#[test]
+fn topics_are_listed_in_pages_and_searched() {
+    let (server, api) = with_api(&[plain_key("empty")], None, |_| {});
+    let _guests = [&["news", "Docs"][..], &["news", "docs-2"]].map(|topics| {
+        let mut guest = server.guest("guest");
+        guest.send(subscribe(topics));
+        settle(&mut guest);
+        guest
+    });
+    let page = |query: &str| api.get(&format!("/api/keys/peerjs/topics{query}"));
+    let first = page("?limit=2").json;
+    let expected = json!([{"name": "Docs", "subscribers": 1}, {"name": "docs-2", "subscribers": 1}]);
+    assert_eq!((&first["topics"], &first["next"]), (&expected, &json!("docs-2")));
+    assert_eq!(
+        page("?after=docs-2").json,
+        json!({"topics": [{"name": "news", "subscribers": 2}], "next": null})
+    );
+    assert_eq!(names(&page("?search=DOCS").json, "topics", "name"), ["Docs", "docs-2"]);
+    assert_eq!(api.get("/api/keys/empty/topics").json, json!({"topics": [], "next": null}));
+    // They are no rooms.
+    assert_eq!(api.get("/api/keys/peerjs/rooms").json["rooms"], json!([]));
+    api.get("/api/keys/none/topics").problem(404);
 }
 
 #[test]

@@ -5,7 +5,7 @@ import { getConnectionHandlerSimplePeer, replicateWebRTC } from 'rxdb/plugins/re
 import { getRxStorageMemory } from 'rxdb/plugins/storage-memory';
 
 // RxDB asks for this part of Node.
-window.process = { nextTick: (act, ...all) => queueMicrotask(() => act(...all)) };
+Object.assign(window, { process: { nextTick: (act, ...all) => queueMicrotask(() => act(...all)) } });
 
 const schema = {
   version: 0,

@@ -1,10 +1,12 @@
 // The dashboard: what an operator sees and does in it, while real clients come and go.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { WebSocket } from 'ws';
 import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
 import { newPage } from '../lib/browser.mjs';
 import { TOKEN, dashboardOf, goTo, isLive, logIn, shows, startWithDashboard } from '../lib/dashboard.mjs';
@@ -88,6 +90,19 @@ for (const device of screens) {
     await page.getByText('Nobody is in this room.').waitFor();
     await goTo(page, device, 'Overview');
     await page.getByText('anna left the room the lobby').waitFor();
+  });
+
+  visit(`topics are listed with their subscribers (${device.name})`, async (visit) => {
+    const { server, url } = await startWithDashboard(visit);
+    const subscriber = new WebSocket(`ws://127.0.0.1:${server.port}/`);
+    await within('a connection', once(subscriber, 'open'));
+    subscriber.send(JSON.stringify({ type: 'subscribe', topics: ['minutes of May'] }));
+    subscriber.send(JSON.stringify({ type: 'ping' }));
+    await within('a pong', once(subscriber, 'message'));
+    const page = await logIn(visit, device, url, '#/keys/peerjs');
+    await page.getByRole('link', { name: 'Topics' })[device.press]();
+    await page.getByRole('row', { name: 'minutes of May' }).getByText('1', { exact: true }).waitFor();
+    await usable(page, device, 'topics');
   });
 
   visit(`a key is created, used, disabled and removed (${device.name})`, async (visit) => {

@@ -143,7 +143,7 @@ fn a_room_has_a_limit_and_ends_with_its_last_member() {
             assert_eq!(server.node().counters().total(Count::LimitHits(Limit::RoomMembers)), 1);
             [a, b, c].into_iter().for_each(drop);
             let tenant = server.tenant("peerjs");
-            wait_until("the end of the room", || tenant.hub(RealmKind::RxDb).len() == 0);
+            wait_until("the end of the room", || tenant.hub(RealmKind::RxDb).members(ROOM).is_empty());
         },
     );
 }

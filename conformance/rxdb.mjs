@@ -20,7 +20,8 @@ const signal = (from, to, data, more) => (ids) => ({
 const all = [{ a: joins() }, { b: joins() }, { c: joins() }];
 
 const SCRIPTS = {
-  'rooms': [...all, { a: joins('another room') }, { b: joins('another room') }, { a: joins() }],
+  'rooms': [...all, { a: joins('another room') }, { b: joins('another room') }],
+  'a room once more': [...all, { a: joins() }],
   'ends': [...all, { c: joins('another room') }, { b: 'close' }, { a: 'close' }],
   'signals': [
     ...all, { a: signal('a', 'b', { type: 'offer', sdp: 'v=0\r\n' }) }, { b: signal('b', 'a', { type: 'answer', sdp: 'v=0\r\n' }) },
@@ -52,9 +53,12 @@ const SERVER = `
   server.on('listening', () => console.log(server.address().port));
 `;
 
+/** Pings after an end. */
+const ROUNDS = 20;
+
 /** README.md explains them. */
 const DIFFERENCES = [
-  'a name of 5 characters', 'a name of 100 characters', 'no name', 'another sender', 'an unknown type', 'no JSON', 'a control character in a name',
+  'a room once more', 'a name of 5 characters', 'a name of 100 characters', 'no name', 'another sender', 'an unknown type', 'no JSON', 'a control character in a name',
 ];
 
 /** A client that notes what it hears, with names in place of ids. */
@@ -65,7 +69,7 @@ class Client {
     const { WebSocket } = clientTests('ws');
     this.socket = new WebSocket(url);
     this.socket.on('error', () => {});
-    this.socket.on('close', () => this.heard.push('closed'));
+    this.closed = new Promise((resolve) => { this.socket.on('close', resolve); }).then(() => { this.heard.push('closed'); });
     // The server speaks first.
     this.opened = new Promise((resolve) => {
       this.socket.on('message', (text) => {
@@ -83,12 +87,9 @@ class Client {
   /** Resolves when the server has handled what this client has sent, and this client has what the server has sent. */
   async settle() {
     if (!this.isOpen) return;
-    const answered = new Promise((resolve) => {
-      this.socket.once('pong', resolve);
-      this.socket.once('close', resolve);
-    });
+    const answered = new Promise((resolve) => { this.socket.once('pong', resolve); });
     this.socket.ping();
-    await within('a pong, or the end', answered);
+    await within('a pong, or the end', Promise.race([answered, this.closed]));
   }
 }
 
@@ -121,20 +122,18 @@ async function transcript(url, script) {
     const { socket } = clients[name];
     const frame = typeof what === 'function' ? what(ids) : what;
     if (frame === 'close') {
-      const closed = new Promise((resolve) => { socket.once('close', resolve); });
       socket.close();
-      await within('the end of a connection', closed);
+      await within('the end of a connection', clients[name].closed);
+      // The server may notice it later.
+      for (let round = 0; round < ROUNDS; round += 1) for (const client of Object.values(clients)) await client.settle();
     } else {
       socket.send(typeof frame === 'string' || frame instanceof Buffer ? frame : JSON.stringify(frame));
       await clients[name].settle();
     }
     await note(`${name} > ${JSON.stringify(named(String(frame) === '[object Object]' ? frame : String(frame)))}`);
   }
-  const ends = Object.values(clients).filter(({ isOpen }) => isOpen).map(({ socket }) => new Promise((resolve) => {
-    socket.once('close', resolve);
-    socket.close();
-  }));
-  await within('the ends of connections', Promise.all(ends));
+  for (const { socket } of Object.values(clients)) socket.close();
+  await within('the ends of connections', Promise.all(Object.values(clients).map(({ closed }) => closed)));
   return lines;
 }
 

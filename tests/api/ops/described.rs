@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -17,6 +17,7 @@ const ORDER: [&str; 25] = [
     "show_peer",
     "list_rooms",
     "list_members",
+    "list_topics",
     "send_to_peer",
     "send_to_all",
     "send_to_room",

@@ -42,11 +42,11 @@ pub use secret::InvalidSecret;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The path below which the broker answers. An embedded broker uses the path of
-    /// [`mount`](crate::PeerBroker::mount) instead.
+    /// `PeerBroker::mount` instead.
     pub path: MountPath,
     /// The built-in key of PeerJS clients.
     pub key: ApiKey,
-    /// True if [`key`](Self::key) is accepted, in addition to the keys of [`Builder::keys`](crate::Builder::keys).
+    /// True if [`key`](Self::key) is accepted, in addition to the keys of `Builder::keys`.
     pub default_key: bool,
     /// Its settings, and those of [`root_key`](Self::root_key).
     pub key_settings: Settings,
@@ -178,8 +178,8 @@ pub struct BadStaticDir {
 }
 
 impl Config {
-    /// Checks that the static directory exists. [`Server::bind`](crate::Server::bind) does this too; call it before
-    /// [`mount`](crate::PeerBroker::mount).
+    /// Checks that the static directory exists. `Server::bind` does this too; call it before
+    /// `PeerBroker::mount`.
     pub fn check(&self) -> Result<(), BadStaticDir> {
         let Some(path) = &self.static_dir else {
             return Ok(());

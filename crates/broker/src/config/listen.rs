@@ -32,7 +32,7 @@ pub struct Listen {
     pub reuse_port: bool,
     /// Time over which clients are closed when the server stops; zero means all at once. `None` depends on the servers that
     /// can take them: none, at once; another node of a cluster, or another server at the same port, 10 s; the next server
-    /// of an [inherited](crate::InheritedSockets) socket, 1 s.
+    /// of an inherited socket, 1 s.
     pub drain_timeout: Option<Duration>,
     /// Time for which calls through the relay and TURN may go on when the server stops; zero ends them at once. `None` is 10 min with
     /// [`reuse_port`](Self::reuse_port), and zero without.

@@ -28,7 +28,7 @@ pub struct QuotaShare {
 pub struct QuotaExceeded;
 
 impl Quota {
-    /// The quota of [`unfinished_total_bytes`](crate::Config::unfinished_total_bytes).
+    /// The quota of [`unfinished_total_bytes`](crate::config::Config::unfinished_total_bytes).
     pub fn of_unfinished(config: LiveConfig) -> Arc<Self> {
         Arc::new(Quota { config, used: AtomicUsize::new(0) })
     }

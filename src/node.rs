@@ -349,6 +349,13 @@ impl Node {
         (all.iter().map(|rooms| rooms.len()).sum(), all.iter().map(|rooms| rooms.own_members()).sum())
     }
 
+    /// Swarms of the tracker of all keys, and their members.
+    pub(crate) fn swarms_and_members(&self) -> (usize, usize) {
+        let guests = self.active_tenants().into_iter().filter_map(|tenant| tenant.existing_guests());
+        let sizes = guests.map(|guests| (guests.swarms.len(), guests.swarms.memberships()));
+        sizes.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes, and
     /// removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {

@@ -13,6 +13,7 @@ mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod topics;
+mod tracker;
 
 pub(crate) use crate::cluster::Posted;
 pub(crate) use crate::dialect::peerjs::is_posted_to;

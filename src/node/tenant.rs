@@ -161,6 +161,7 @@ impl Tenant {
                 room_codes: Arc::new(room_codes),
                 aliases: Arc::default(),
                 subscribers: Arc::default(),
+                swarms: Arc::default(),
             })
         }))
     }

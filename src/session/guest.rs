@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, fresh_id};
 use super::handler::{Context, ProtocolHandler, part};
-use super::topics;
+use super::{topics, tracker};
 use crate::clock::millis;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
@@ -23,7 +23,7 @@ use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Node, Tenant};
 use crate::rendezvous::{
-    CallAlias, Guests, Hold, HostedRoom, NameHolder, PlayerName, RoomCodeError, Seating,
+    CallAlias, Guests, Hold, HostedRoom, Memberships, NameHolder, PlayerName, RoomCodeError, Seating,
 };
 use crate::router::{Departure, IdLease};
 use crate::transport::Disconnect;
@@ -58,6 +58,8 @@ pub(crate) struct Guest {
     calling: Option<(CallAlias, Option<Box<HeldName>>)>,
     /// The ids that it has given itself in topics.
     names: Vec<CallAlias>,
+    /// Its memberships in swarms of the tracker.
+    memberships: Option<Box<Memberships>>,
     /// True if it was told that id.
     introduced: bool,
     /// True if it has sent a message that does nothing.
@@ -121,7 +123,7 @@ impl ProtocolHandler for Guest {
         let guests = tenant.guests();
         let guesser = GuessSource::remote(source.address);
         let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
-        let (names, introduced, has_unused) = (Vec::new(), false, false);
+        let (names, memberships, introduced, has_unused) = (Vec::new(), None, false, false);
         let guest = Guest {
             tenant,
             guests,
@@ -130,6 +132,7 @@ impl ProtocolHandler for Guest {
             playing,
             calling,
             names,
+            memberships,
             introduced,
             has_unused,
             waiting,
@@ -205,6 +208,9 @@ impl ProtocolHandler for Guest {
             }
             root::Command::Topics(command) => {
                 topics::obey(&self.tenant, &mut self.names, &command, text, context);
+            }
+            root::Command::Tracker(command) => {
+                tracker::obey(&self.tenant, &self.guests, &mut self.memberships, command, context);
             }
             root::Command::Calls(calls::Command::Start) => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) => {

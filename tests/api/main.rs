@@ -43,6 +43,7 @@ mod smoke;
 mod takeover;
 mod tls;
 mod topics;
+mod tracker;
 mod turn;
 mod unfinished_messages;
 mod unfinished_requests;

@@ -23,6 +23,7 @@ use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer, wait_until};
 use crate::rxdb::{replica, signal};
 use crate::topics::{settle, subscribe};
+use crate::tracker::with_tracker;
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
@@ -517,6 +518,43 @@ fn where_all_calls_are_relayed_topics_tell_no_address_that_can_be_read() {
     client.send(publication(&format!(r#"{{"type":"offer","sdp":"{}"}}"#, sdp("aufrag", &[REAL]))));
     let told = client.expect_text();
     assert!(told.contains("aufrag") && !told.contains("192.0.2.7"), "{told}");
+}
+
+#[test]
+fn members_of_a_swarm_get_the_candidate_for_each_offer() {
+    let (relay, address) = bound();
+    let server = TestServer::start_with_relay(relay, |config| {
+        with_tracker(config);
+        config.key_settings.relay = RelayMode::Fallback;
+    });
+    let line = candidate(address);
+    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
+    let [torrent, a, b] = ["t", "a", "b"].map(|name| name.repeat(20));
+    let announce = |peer: &str, rest: &str| {
+        format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"{peer}",{rest}}}"#)
+    };
+    let signal = |kind: &str, ufrag: &str, more: &[&str]| {
+        format!(r#"{{"type":"{kind}","sdp":"{}"}}"#, sdp(ufrag, more))
+    };
+    let heard = |kind: &str, text: &str, id: &str, from: &str| {
+        format!(
+            r#"{{"action":"announce","{kind}":{text},"offer_id":"{id}","peer_id":"{from}","info_hash":"{torrent}"}}"#
+        )
+    };
+    other.send(announce(&b, r#""left":1"#));
+    other.expect_text();
+    for (ufrag, id) in [("aufrag", "é1"), ("cufrag", "é2")] {
+        let offer = signal("offer", ufrag, &[]);
+        one.send(announce(&a, &format!(r#""offers":[{{"offer_id":"{id}","offer":{offer}}}]"#)));
+        one.expect_text();
+        other.expect(heard("offer", &signal("offer", ufrag, &[&line]), id, &a));
+    }
+    // Clients may write an id in another way.
+    for (ufrag, id) in [("bufrag", r"\u00e91"), ("dufrag", r"\u00e92")] {
+        let answer = signal("answer", ufrag, &[]);
+        other.send(announce(&b, &format!(r#""to_peer_id":"{a}","offer_id":"{id}","answer":{answer}"#)));
+        one.expect(heard("answer", &signal("answer", ufrag, &[&line]), id, &b));
+    }
 }
 
 #[test]

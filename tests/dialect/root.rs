@@ -4,6 +4,7 @@ use std::fmt;
 
 use peerbroker::dialect::root::{self, Command};
 use peerbroker::dialect::topics::{self, Topics};
+use peerbroker::dialect::tracker::{self, Counts};
 use peerbroker::dialect::{calls, room_codes};
 use peerbroker::rooms::{RoomDialect as _, Said};
 use proptest::collection::vec;
@@ -266,6 +267,39 @@ proptest! {
     }
 
     #[test]
+    fn members_of_a_swarm_hear_an_offer_and_its_ids_as_their_sender_has_written_them(
+        members in others(&["action", "data"]),
+        names in any::<[[u8; 20]; 3]>(),
+        (offer, answer, offer_id) in (json(), json(), json()),
+        spellings in (escapes(), escapes(), escapes()),
+        order in any::<[Index; 5]>(),
+        space in white_space(),
+    ) {
+        let latin = |name: [u8; 20]| name.map(char::from).iter().collect::<String>();
+        let [info_hash, peer_id, to] = names.map(|name| spell(&latin(name), &spellings.0));
+        let (offer, answer) = (format!("{{\"o\":{offer}}}"), format!("{{\"a\":{answer}}}"));
+        let listed = format!("[{space}{{\"offer\":{offer},\"offer_id\":{offer_id}}},null]");
+        let mut members = members;
+        insert(&mut members, "action", &spellings.1, spell("announce", &spellings.2), &order[0]);
+        for (n, (name, value)) in [
+            ("info_hash", &info_hash), ("peer_id", &peer_id), ("to_peer_id", &to), ("offer_id", &offer_id),
+            ("offers", &listed), ("answer", &answer),
+        ].into_iter().enumerate() {
+            insert(&mut members, name, &spellings.1, value.clone(), &order[n % 5]);
+        }
+        let text = object(&members, &space);
+        let Command::Tracker(tracker::Command::Announce(said)) = root::decode(&text) else { panic!("{text}") };
+        prop_assert_eq!(said.offers.len(), 1);
+        prop_assert_eq!([said.info_hash.bytes, said.peer_id.bytes, said.answer.as_ref().unwrap().to], names);
+        let heard = |kind: &str, text: &str| {
+            format!(r#"{{"action":"announce","{kind}":{text},"offer_id":{offer_id},"peer_id":{peer_id},"info_hash":{info_hash}}}"#)
+        };
+        let frames = [said.offer(&said.offers[0]), said.answer(said.answer.as_ref().unwrap())];
+        prop_assert_eq!(unframe(&frames[0]), heard("offer", &offer));
+        prop_assert_eq!(unframe(&frames[1]), heard("answer", &answer));
+    }
+
+    #[test]
     fn a_call_to_an_invalid_id_is_ignored(action in id(), data in json()) {
         prop_assume!(!["start", "createRoom", "joinRoom", "offerResponse", "startGame"].contains(&&*action));
         let to = data.starts_with('{').then(|| Members::of(&data).get("remoteId").map(str::to_owned)).flatten();
@@ -326,6 +360,17 @@ fn check_any(text: &str) {
         Command::Topics(topics::Command::Publish(topic)) => {
             Topics.said(Said { room: &topic, from: None, to: None, payload: Some(text), members: 1 })
         }
+        Command::Tracker(tracker::Command::Announce(said)) => match &said.offers[..] {
+            [offer, ..] => said.offer(offer),
+            [] => said
+                .answer
+                .as_ref()
+                .map_or_else(|| said.counted(Counts::default()), |answer| said.answer(answer)),
+        },
+        Command::Tracker(tracker::Command::Scrape(names)) => {
+            tracker::scraped(names.into_iter().map(|name| (name, Counts::default())))
+        }
+        Command::Tracker(tracker::Command::Invalid(problem)) => tracker::invalid(problem),
         _ => return,
     };
     let went = unframe(&frame);
@@ -357,6 +402,8 @@ proptest! {
             r#"{"action":"offer","data":{"remoteId":"\u0061b","offer":{"type":"offer","sdp":"v=0\r\n"}}}"#,
             r#"{"action":"joinRoom","room":"QXZP","username":"\u0061","offer":{"clientUsername":"x","sdp":"v=0"}}"#,
             r#"{"action":"offerResponse","clientUsername":"a","response":{"sdp":"v=0"}}"#,
+            r#"{"action":"announce","info_hash":"aaaaaaaaaaaaaaaaaaaa","peer_id":"bbbbbbbbbbbbbbbbbbb\u00ff","event":"started","left":0,"offers":[{"offer":{"sdp":"v=0"},"offer_id":"\u0001"}]}"#,
+            r#"{"action":"scrape","info_hash":["aaaaaaaaaaaaaaaaaaaa","bbbbbbbbbbbbbbbbbbb\u00ff"]}"#,
         ]),
         at in any::<Index>(), with in any::<char>(), cut in any::<bool>(),
     ) {

@@ -16,6 +16,7 @@ mod relay;
 mod resources;
 mod rooms;
 mod topics;
+mod tracker;
 mod turn;
 mod turn_floods;
 
@@ -74,6 +75,9 @@ const HOARDED_TURN: &[&str] = &[
 
 /// For attacks that wait until their members have gone.
 const SOON_GONE: &[&str] = &["--reclaim_timeout", "1000"];
+
+/// A tracker is off by default.
+const TRACKER: &[&str] = &["--dialects", "tracker"];
 
 const ATTACKS: &[Attack] = &[
     // Requests and answers.
@@ -147,6 +151,14 @@ const ATTACKS: &[Attack] = &[
     )
     .peak_mib(500)
     .longest_wait(Duration::from_secs(4)),
+    // The tracker.
+    attack!(tracker::many_swarms, "20 guests that announce 1,000 torrents each").flags(TRACKER),
+    attack!(
+        tracker::flooded_swarm,
+        "200 announces with 82 offers of 1 KB in a swarm of 320, of whom 300 do not read"
+    )
+    .flags(TRACKER)
+    .peak_mib(150),
     // A cluster.
     attack!(
         cluster::unknown_ids,

@@ -13,5 +13,6 @@ pub mod rxdb;
 pub mod server;
 pub mod simple_peer;
 pub mod topics;
+pub mod tracker;
 
 pub use json::Object;

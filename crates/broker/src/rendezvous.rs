@@ -1,4 +1,6 @@
-//! Directories of peers: room codes with their hosts and players, aliases for calls. They lead to ids of peers.
+//! Directories of peers: room codes with their hosts and players, aliases for calls, swarms. They lead to ids of peers.
+
+mod swarms;
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -15,8 +17,9 @@ use crate::config::LiveConfig;
 use crate::dialect::room_codes::Problem;
 use crate::router::Realm;
 use crate::wire::{AddressPrefix, PeerId, numbers};
+pub use swarms::{MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
-/// The clients of one key that use room codes and calls. The broker chooses their ids.
+/// The clients of one key at the root. The broker chooses their ids.
 pub struct Guests {
     /// Their realm.
     pub realm: Arc<Realm>,
@@ -26,6 +29,8 @@ pub struct Guests {
     pub aliases: Arc<CallAliases>,
     /// The ids that they give themselves in topics.
     pub subscribers: Arc<CallAliases>,
+    /// Their swarms.
+    pub swarms: Arc<Swarms>,
 }
 
 impl From<RoomCodeError> for Problem {

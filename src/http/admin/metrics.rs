@@ -97,6 +97,9 @@ fn clients(page: &mut Page, runtime: &Runtime) {
     page.gauge("peerbroker_topics", "Topics with subscribers, on this node or another.", topics);
     let help = "Subscriptions to topics of clients of this node.";
     page.gauge("peerbroker_topic_subscriptions", help, subscriptions);
+    let (swarms, members) = runtime.node.swarms_and_members();
+    page.gauge("peerbroker_swarms", "Swarms of the tracker.", swarms);
+    page.gauge("peerbroker_swarm_members", "Their members.", members);
 }
 
 /// Messages in memory.

@@ -3,6 +3,7 @@
 mod play;
 
 use peerbroker::Config;
+use peerbroker::config::Dialect;
 use peerbroker::wire::ApiKey;
 
 use crate::docs::pages::{Block, blocks};
@@ -76,6 +77,11 @@ impl Block {
             match setting.split_once('=').unwrap_or((setting, "")) {
                 ("allow_discovery", "") => config.key_settings.allow_discovery = true,
                 ("concurrent_limit", count) => config.key_settings.concurrent_limit = count.parse().unwrap(),
+                ("dialects", list) => {
+                    let all = Dialect::ALL.into_iter();
+                    config.dialects =
+                        all.filter(|dialect| list.split(',').any(|name| name == dialect.label())).collect();
+                }
                 ("leave_on_close", "") => config.key_settings.leave_on_close = true,
                 ("max_message_bytes", count) => config.max_message_bytes = count.parse().unwrap(),
                 ("room_code_players", count) => config.limits.room_code_players = count.parse().unwrap(),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::json::Object;
-use super::{calls, room_codes, topics};
+use super::{calls, room_codes, topics, tracker};
 use crate::wire::Dialect;
 
 /// A command of a client, in its dialect.
@@ -15,6 +15,8 @@ pub enum Command<'a> {
     Calls(calls::Command<'a>),
     /// A command for topics.
     Topics(topics::Command<'a>),
+    /// A command for the tracker.
+    Tracker(tracker::Command<'a>),
     /// Other frames are ignored.
     Ignored,
 }
@@ -25,6 +27,7 @@ impl Command<'_> {
         match self {
             Command::RoomCodes(_) => Some(Dialect::RoomCodes),
             Command::Topics(_) => Some(Dialect::Topics),
+            Command::Tracker(_) => Some(Dialect::Tracker),
             Command::Calls(calls::Command::Ignored) | Command::Ignored => None,
             Command::Calls(_) => Some(Dialect::Calls),
         }
@@ -37,6 +40,7 @@ fn actions_of(dialect: Dialect) -> &'static [&'static str] {
         Dialect::PeerJs | Dialect::Topics | Dialect::RxDb => &[],
         Dialect::RoomCodes => room_codes::ACTIONS,
         Dialect::Calls => calls::ACTIONS,
+        Dialect::Tracker => tracker::ACTIONS,
     }
 }
 
@@ -72,8 +76,11 @@ pub fn decode(text: &str) -> Command<'_> {
         return topics::decode(&frame).map_or(Command::Ignored, Command::Topics);
     };
     // Calls are the last: with a remote id, any action is one of theirs.
-    match room_codes::decode(&action, &frame) {
-        Some(command) => Command::RoomCodes(command),
-        None => Command::Calls(calls::decode(&action, frame)),
+    if let Some(command) = room_codes::decode(&action, &frame) {
+        Command::RoomCodes(command)
+    } else if let Some(command) = tracker::decode(&action, &frame) {
+        Command::Tracker(command)
+    } else {
+        Command::Calls(calls::decode(&action, frame))
     }
 }

@@ -62,6 +62,10 @@ table! {
     NamesPerClient: "names_per_client", None, Scope::Node;
     /// Rate of wrong room codes of one address.
     WrongRoomCodes: "wrong_room_codes", None, Scope::Node;
+    /// Swarms of the tracker in which one client is.
+    SwarmsPerClient: "swarms_per_client", None, Scope::Node;
+    /// The memberships in swarms of all clients of a key.
+    KeySwarmMemberships: "key_swarm_memberships", None, Scope::Node;
     /// Streams and POSTs that wait for one id with one token to be registered.
     WaitingPosts: "waiting_posts", None, Scope::Node;
     /// POSTs of one client at a time.

@@ -16,6 +16,8 @@ labels! {
         Topics = "topics",
         /// Rooms of RxDB's replication, at `{path}rxdb`.
         RxDb = "rxdb",
+        /// The tracker of WebTorrent, at the root. Off by default.
+        Tracker = "tracker",
     }
 }
 
@@ -24,7 +26,7 @@ impl Dialect {
     pub fn is_at_root(self) -> bool {
         match self {
             Dialect::PeerJs | Dialect::RxDb => false,
-            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics => true,
+            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::Tracker => true,
         }
     }
 
@@ -32,6 +34,8 @@ impl Dialect {
     pub fn is_on_by_default(self) -> bool {
         match self {
             Dialect::PeerJs | Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::RxDb => true,
+            // Strangers could use one that is open to the Internet.
+            Dialect::Tracker => false,
         }
     }
 }
@@ -47,7 +51,7 @@ labels! {
         Leave = "leave",
         /// Between the host of a room code and its players.
         RoomCode = "room_code",
-        /// Between the two ends of a one-to-one call.
+        /// Between the two ends of a one-to-one call, or two members of a swarm.
         Call = "call",
         /// From the app's server to a client.
         Server = "server",

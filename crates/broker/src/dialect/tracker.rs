@@ -1,0 +1,275 @@
+//! The WebSocket protocol of WebTorrent's trackers: clients announce torrents, and exchange offers with other members of the swarm.
+//!
+//! See bittorrent-tracker 11.2.3, `lib/server/parse-websocket.js` and `server.js`. An info hash or the id of a peer is a string of 20
+//! characters, one for each byte. Offers, answers, their ids and these strings are forwarded as their sender's own JSON text.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::json::{self, Object};
+use crate::wire::{Frame, labels};
+
+/// Most offers of an announce that are forwarded. The reference has this limit, too.
+pub const MAX_OFFERS: usize = 82;
+
+/// Most info hashes of a scrape.
+pub const MAX_SCRAPED: usize = 100;
+
+/// Seconds until the next announce of a client, as the reference has it.
+const INTERVAL: u32 = 120;
+
+/// Seconds until the next scrape.
+const SCRAPE_INTERVAL: u32 = 600;
+
+/// The bytes of an info hash, or of the id of a peer in a swarm.
+pub type Hash = [u8; 20];
+
+/// A command of a client.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// Be a member of a swarm, or no longer, and send it offers or an answer.
+    Announce(Box<Announce<'a>>),
+    /// Count the members of these swarms.
+    Scrape(Vec<Name<'a>>),
+    /// The client is told the reason.
+    Invalid(Problem),
+}
+
+/// A client announces a torrent.
+#[derive(Debug)]
+pub struct Announce<'a> {
+    /// The torrent.
+    pub info_hash: Name<'a>,
+    /// The client's id in the swarm.
+    pub peer_id: Name<'a>,
+    /// The occasion; `None` if it is not valid.
+    pub event: Option<Occasion>,
+    /// True if the client has the whole torrent.
+    pub is_complete: bool,
+    /// Offers, each for one other member.
+    pub offers: Vec<Offer<'a>>,
+    /// The answer to an offer of another member.
+    pub answer: Option<Answer<'a>>,
+}
+
+/// The occasion of an announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The client is in the swarm.
+    Here,
+    /// It has just got the rest of the torrent.
+    Completed,
+    /// It leaves the swarm.
+    Stopped,
+}
+
+/// An info hash, or the id of a peer.
+#[derive(Debug)]
+pub struct Name<'a> {
+    /// Its bytes.
+    pub bytes: Hash,
+    text: &'a str,
+}
+
+/// The offer of a member.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    offer: &'a str,
+    id: Option<&'a str>,
+}
+
+/// The answer of a member.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// The member that has made the offer.
+    pub to: Hash,
+    answer: &'a str,
+    id: Option<&'a str>,
+}
+
+/// The number of the members of a swarm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that have the whole torrent.
+    pub complete: usize,
+    /// The others.
+    pub incomplete: usize,
+}
+
+labels! {
+    /// The reason why the server refuses a command. The labels are the texts for the client, the first four those of the reference.
+    pub enum Problem {
+        /// The info hash is no string of 20 bytes.
+        InfoHash = "invalid info_hash",
+        /// Nor is the id of the client.
+        PeerId = "invalid peer_id",
+        /// Nor is the id of the recipient of an answer.
+        ToPeerId = "invalid `to_peer_id` (required with `answer`)",
+        /// There is no such event.
+        Event = "invalid event",
+        /// Another client has this id in the swarm.
+        PeerIdTaken = "another client has this peer_id",
+        /// The client is in as many swarms as it may.
+        TooManySwarms = "you are in too many swarms",
+        /// The clients of the key are.
+        KeyTooManySwarms = "the tracker is full",
+        /// The client, or those of the key, send too many offers.
+        TooFast = "too many offers",
+        /// A scrape has too many info hashes, or none.
+        Scraped = "a scrape has 1 to 100 info hashes",
+    }
+}
+
+/// The actions of clients.
+pub(super) const ACTIONS: &[&str] = &["announce", "scrape"];
+
+/// Decodes a frame with an action of this protocol; `None` for any other action. Messages of calls have `data`, and may have any action.
+pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>> {
+    if !ACTIONS.contains(&action) || frame.object("data").is_some() {
+        return None;
+    }
+    Some(match action {
+        "scrape" => scrape(frame).map_or_else(Command::Invalid, Command::Scrape),
+        _ => announce(frame).map_or_else(Command::Invalid, |said| Command::Announce(Box::new(said))),
+    })
+}
+
+fn announce<'a>(frame: &Object<'a>) -> Result<Announce<'a>, Problem> {
+    let name = |member, problem| frame.get(member).and_then(Name::parse).ok_or(problem);
+    let info_hash = name("info_hash", Problem::InfoHash)?;
+    let peer_id = name("peer_id", Problem::PeerId)?;
+    let answer = match frame.get("answer").filter(|answer| answer.starts_with('{')) {
+        Some(answer) => {
+            let to = name("to_peer_id", Problem::ToPeerId)?.bytes;
+            Some(Answer { to, answer, id: frame.get("offer_id") })
+        }
+        None => None,
+    };
+    let event = match frame.get("event") {
+        None | Some("null" | "false" | "0") => Some(Occasion::Here),
+        Some(event) => json::string(event).and_then(|event| occasion(&event)),
+    };
+    let left = frame.get("left");
+    // Clients write `Infinity` as null.
+    let left = left.and_then(|left| json::string(left).unwrap_or(left.into()).trim().parse::<f64>().ok());
+    let offers = frame.get("offers").map_or_else(Vec::new, offers);
+    Ok(Announce { info_hash, peer_id, event, is_complete: left == Some(0.0), offers, answer })
+}
+
+fn occasion(event: &str) -> Option<Occasion> {
+    match event {
+        "" | "empty" | "started" | "update" | "paused" => Some(Occasion::Here),
+        "completed" => Some(Occasion::Completed),
+        "stopped" => Some(Occasion::Stopped),
+        _ => None,
+    }
+}
+
+/// The offers of a list. Its other members are none.
+fn offers(list: &str) -> Vec<Offer<'_>> {
+    let listed = serde_json::from_str::<Vec<&RawValue>>(list).unwrap_or_default();
+    listed.into_iter().filter_map(|listed| Offer::parse(listed.get())).take(MAX_OFFERS).collect()
+}
+
+fn scrape<'a>(frame: &Object<'a>) -> Result<Vec<Name<'a>>, Problem> {
+    let text = frame.get("info_hash").ok_or(Problem::Scraped)?;
+    let texts = match serde_json::from_str::<Vec<&RawValue>>(text) {
+        Ok(listed) => listed.into_iter().map(RawValue::get).collect(),
+        Err(_) => vec![text],
+    };
+    if !(1..=MAX_SCRAPED).contains(&texts.len()) {
+        return Err(Problem::Scraped);
+    }
+    texts.into_iter().map(|text| Name::parse(text).ok_or(Problem::InfoHash)).collect()
+}
+
+impl<'a> Name<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let string = json::string(text)?;
+        let mut chars = string.chars();
+        let mut bytes = Hash::default();
+        for byte in &mut bytes {
+            *byte = chars.next()?.try_into().ok()?;
+        }
+        chars.next().is_none().then_some(Name { bytes, text })
+    }
+}
+
+impl Announce<'_> {
+    /// Tells the client how many members the swarm has.
+    pub fn counted(&self, Counts { complete, incomplete }: Counts) -> Frame {
+        let hash = self.info_hash.text;
+        Frame::of_text(&format!(
+            r#"{{"complete":{complete},"incomplete":{incomplete},"action":"announce","interval":{INTERVAL},"info_hash":{hash}}}"#
+        ))
+    }
+
+    /// Tells the client why it is refused.
+    pub fn refused(&self, problem: Problem) -> Frame {
+        let (hash, reason) = (self.info_hash.text, serde_json::Value::from(problem.label()));
+        Frame::of_text(&format!(r#"{{"action":"announce","failure reason":{reason},"info_hash":{hash}}}"#))
+    }
+
+    /// The frame of an offer for its recipient.
+    pub fn offer(&self, Offer { offer, id }: &Offer<'_>) -> Frame {
+        self.said("offer", offer, *id)
+    }
+
+    /// The frame of an answer for its recipient.
+    pub fn answer(&self, Answer { answer, id, .. }: &Answer<'_>) -> Frame {
+        self.said("answer", answer, *id)
+    }
+
+    fn said(&self, kind: &str, description: &str, id: Option<&str>) -> Frame {
+        let (peer, hash) = (self.peer_id.text, self.info_hash.text);
+        let known = 64 + description.len() + id.map_or(0, str::len) + peer.len() + hash.len();
+        Frame::text(known, |out| {
+            out.extend_from_slice(br#"{"action":"announce""#);
+            json::raw(out, kind, Some(description));
+            json::raw(out, "offer_id", id);
+            json::raw(out, "peer_id", Some(peer));
+            json::raw(out, "info_hash", Some(hash));
+            out.push(b'}');
+        })
+    }
+}
+
+impl<'a> Offer<'a> {
+    fn parse(listed: &'a str) -> Option<Self> {
+        let listed = Object::parse(listed)?;
+        let offer = listed.get("offer").filter(|offer| offer.starts_with('{'))?;
+        Some(Offer { offer, id: listed.get("offer_id") })
+    }
+
+    /// The id that its answer has, too, if it is a string.
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        self.id.and_then(json::string)
+    }
+}
+
+impl Answer<'_> {
+    /// The id of the offer.
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        self.id.and_then(json::string)
+    }
+}
+
+/// Tells a client the numbers of members of swarms.
+pub fn scraped<'a>(swarms: impl Iterator<Item = (Name<'a>, Counts)>) -> Frame {
+    let mut files = Vec::new();
+    for (Name { text, .. }, Counts { complete, incomplete }) in swarms {
+        files.push(format!(
+            r#"{text}:{{"complete":{complete},"incomplete":{incomplete},"downloaded":{complete}}}"#
+        ));
+    }
+    let files = files.join(",");
+    Frame::of_text(&format!(
+        r#"{{"action":"scrape","files":{{{files}}},"flags":{{"min_request_interval":{SCRAPE_INTERVAL}}}}}"#
+    ))
+}
+
+/// Tells a client why its frame is not valid.
+pub fn invalid(problem: Problem) -> Frame {
+    Frame::of_text(&format!(r#"{{"failure reason":{}}}"#, serde_json::Value::from(problem.label())))
+}

@@ -115,7 +115,7 @@ class Stage {
     return this.#load(Client, version, site);
   }
 
-  /** A fresh page with another script: `rooms`, `calls` or `documents`. */
+  /** A fresh page with another script: `rooms`, `calls`, `documents` or `torrents`. */
   page(name, site = commonSite(), browser = this.browser) {
     return this.#load(Page, name, site, browser);
   }

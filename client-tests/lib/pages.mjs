@@ -17,11 +17,12 @@ const scripts = {
   calls: ['log.js', 'calls-page.js'],
   documents: ['log.js', 'documents-page.js'],
   replica: ['log.js', 'replica-page.js'],
+  torrents: ['log.js', 'torrents-page.js'],
 };
 const bundled = ['documents-page.js', 'replica-page.js'];
-const ours = ['log.js', 'way.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
+const ours = ['log.js', 'way.js', 'harness.js', 'rooms-page.js', 'calls-page.js', 'torrents-page.js'];
 
-/** Serves `/<version>`, `/rooms`, `/calls`, `/documents` and `/replica`: a blank page with its scripts. */
+/** Serves `/<version>`, `/rooms`, `/calls`, `/documents`, `/replica` and `/torrents`: a blank page with its scripts. */
 export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
   const server = http.createServer(async (request, response) => {
     const name = request.url.slice(1);
@@ -77,6 +78,7 @@ async function bundle(name) {
 function fileFor(name) {
   if (ours.includes(name)) return join(root, 'lib', name);
   if (name === 'simplepeer.min.js') return join(root, 'node_modules', 'simple-peer', name);
+  if (name === 'webtorrent.min.js') return join(root, 'clients', 'webtorrent@3.0.21', name);
   const [, version] = name.match(/^peerjs-(.+)\.js$/) ?? [];
   return releases[version] && join(root, 'clients', version, releases[version].script);
 }

@@ -1,0 +1,49 @@
+// Torrents: WebTorrent, unchanged, finds the other members of a swarm by the tracker at the root.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import WebSocket from 'ws';
+import { onStage } from '../lib/every-client.mjs';
+
+const TRACKER = ['--dialects', 'tracker'];
+
+onStage('a page seeds a file, and others load it from each other, also when the first is gone', async (stage) => {
+  const server = await stage.server(TRACKER);
+  const url = server.socketUrl;
+  const text = 'hello '.repeat(20_000);
+  const [anna, ben, clara] = [await stage.page('torrents'), await stage.page('torrents'), await stage.page('torrents')];
+  const magnet = await anna.ask('seed', { url, text });
+
+  assert.equal(await ben.ask('load', magnet), text);
+  await anna.ask('leave');
+
+  assert.equal(await clara.ask('load', magnet), text);
+  const [, hex] = magnet.match(/btih:([0-9a-f]{40})/);
+  const { complete, incomplete } = await scraped(url, Buffer.from(hex, 'hex').toString('latin1'));
+  assert.equal(complete + incomplete, 2);
+});
+
+onStage('torrents of two keys are two', async (stage) => {
+  const keys = stage.keys();
+  for (const key of ['app', 'other']) await keys.add(key);
+  const url = (await stage.server([...keys.flags, ...TRACKER])).socketUrl;
+  const [anna, ben, other] = [await stage.page('torrents'), await stage.page('torrents'), await stage.page('torrents')];
+  const magnet = await anna.ask('seed', { url: `${url}?key=app`, text: 'ours' });
+  await other.ask('seed', { url: `${url}?key=other`, text: 'ours' });
+
+  assert.equal(await ben.ask('load', magnet), 'ours');
+  assert.equal(await other.count('met'), 0);
+});
+
+/** The numbers that the tracker tells of a torrent. */
+async function scraped(url, infoHash) {
+  const socket = new WebSocket(url);
+  try {
+    await once(socket, 'open');
+    socket.send(JSON.stringify({ action: 'scrape', info_hash: infoHash }));
+    const [answer] = await once(socket, 'message');
+    return JSON.parse(answer).files[infoHash];
+  } finally {
+    socket.terminate();
+  }
+}

@@ -1,4 +1,5 @@
 import { keepAwake } from '../awake.js';
+import { COLOURS } from '../colours.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { remember, take } from '../storage.js';
@@ -21,8 +22,6 @@ const NO_SEAT = {
   closed: 'The computer has closed this room. If it shows another code, join with that one.',
   replaced: 'Another device has joined with your name and took your place.',
 };
-
-const COLOURS = ['', 'red', 'blue', 'green', 'yellow', 'violet', 'pink', 'grey', 'brown'];
 
 const element = (id) => document.getElementById(id);
 

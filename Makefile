@@ -151,7 +151,7 @@ lint-features:
 	done
 
 # Lint without a compiler. The advisories are a repository on GitHub, which not every machine reaches.
-lint-fast: setup lint-scripts vendor/node_modules/.package-lock.json
+lint-fast: setup lint-scripts
 	cargo fmt --check --all
 	cargo fmt --check --manifest-path bench/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
@@ -161,8 +161,8 @@ lint-fast: setup lint-scripts vendor/node_modules/.package-lock.json
 	else echo 'advisories: NOT checked, the database cannot be reached'; fi
 	cd vendor && node copy.mjs >/dev/null && git diff --exit-code --stat -- dist
 
-# ESLint and tsc over the pages, their tests and the other scripts. The tests' libraries bring types.
-lint-scripts: node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
+# ESLint and tsc over the pages, their tests and the other scripts. The libraries of these bring types.
+lint-scripts: node_modules/.package-lock.json client-tests/node_modules/.package-lock.json vendor/node_modules/.package-lock.json
 	npm run --silent lint
 
 # For every night, because its packages are other ones. Its lock file follows the server's, and it shares what is built.

@@ -24,5 +24,6 @@ interface PromiseConstructor {
 interface Window {
   Peer: any;
   SimplePeer: any;
+  Yjs: any;
   qrcode: any;
 }

@@ -1,7 +1,9 @@
-// Copies what the pages load from node_modules to dist/, and prints each
+// Copies what the pages load from node_modules to dist/, bundles what has no build for pages, and prints each
 // script's SRI value, which src/http/public/html.rs has.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
 
 const scripts = {
   'peerjs.js': 'node_modules/peerjs/dist/peerjs.js',
@@ -37,6 +39,10 @@ const licenses = {
   'safe-buffer': 'node_modules/safe-buffer/LICENSE',
   string_decoder: 'node_modules/string_decoder/LICENSE',
   'util-deprecate': 'node_modules/util-deprecate/LICENSE',
+  lib0: 'node_modules/lib0/LICENSE',
+  'y-protocols': 'node_modules/y-protocols/LICENSE',
+  'y-webrtc': 'node_modules/y-webrtc/LICENSE',
+  yjs: 'node_modules/yjs/LICENSE',
 };
 
 // Maps are not served, because they are larger than all scripts. Developer tools warn of a map that is named and missing.
@@ -48,11 +54,9 @@ await rm(here('dist'), { recursive: true, force: true });
 await mkdir(here('dist'));
 
 for (const [target, source] of Object.entries(scripts)) {
-  const script = (await readFile(here(source), 'utf8')).replace(MAP, '');
-  await writeFile(here(`dist/${target}`), script);
-  const hash = createHash('sha384').update(script).digest('base64');
-  console.log(`${target}  sha384-${hash}`);
+  await save(target, (await readFile(here(source), 'utf8')).replace(MAP, ''));
 }
+await save('yjs.min.js', await bundle('yjs.js', 'Yjs'));
 
 const texts = await Promise.all(
   Object.entries(licenses).map(async ([name, source]) => {
@@ -61,3 +65,17 @@ const texts = await Promise.all(
   }),
 );
 await writeFile(here('dist/LICENSES.txt'), texts.join('\n\n'));
+
+async function save(target, script) {
+  await writeFile(here(`dist/${target}`), script);
+  const hash = createHash('sha384').update(script).digest('base64');
+  console.log(`${target}  sha384-${hash}`);
+}
+
+/** One script with a module and all that it imports, which sets a global. Pages have simple-peer as a script of its own. */
+async function bundle(entry, name) {
+  const simplePeer = 'simple-peer/simplepeer.min.js';
+  const built = await rolldown({ input: fileURLToPath(here(entry)), platform: 'browser', external: [simplePeer] });
+  const { output } = await built.generate({ format: 'iife', name, globals: { [simplePeer]: 'SimplePeer' }, minify: true });
+  return output[0].code;
+}

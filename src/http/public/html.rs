@@ -16,7 +16,7 @@ use crate::config::{ClientOptions, Dialect};
 #[folder = "static/"]
 pub(super) struct Static;
 
-/// A published build of a library that the pages use, without the name of its source map.
+/// A build of a library that the pages use, without the name of its source map.
 pub(super) struct Library {
     pub(super) file: &'static str,
     pub(super) text: &'static str,
@@ -50,6 +50,11 @@ pub(super) const QRCODE: Library =
 pub(super) const SIMPLE_PEER: Library =
     vendored!("simplepeer.min.js", "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu");
 
+pub(super) const YJS: Library =
+    vendored!("yjs.min.js", "sha384-qm0g5BGIQVQa5tpz6h2C24IYcaqdZOnQe8tpiuWebIGxr+8cxLarlIl3W47gsPe8");
+
+const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
+
 impl Library {
     pub(super) fn script(&self) -> String {
         format!(r#"<script src="vendor/{}"></script>"#, self.file)
@@ -60,10 +65,7 @@ impl Library {
 pub(super) fn vendored(name: &str) -> Option<&'static str> {
     match name {
         "LICENSES.txt" => Some(vendored!("LICENSES.txt")),
-        _ => [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER]
-            .into_iter()
-            .find(|library| library.file == name)
-            .map(|library| library.text),
+        _ => LIBRARIES.into_iter().find(|library| library.file == name).map(|library| library.text),
     }
 }
 
@@ -162,6 +164,7 @@ impl Values {
             .with_html("peerjs", PEERJS.script())
             .with_html("qrcode", QRCODE.script())
             .with_html("simplepeer", SIMPLE_PEER.script())
+            .with_html("yjs", YJS.script())
     }
 
     /// Adds a text, with its HTML escaped.
@@ -221,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_integrity_of_a_library_is_that_of_its_file() {
-        for library in [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER] {
+        for library in LIBRARIES {
             let hash = STANDARD.encode(digest(&SHA384, library.text.as_bytes()));
             assert_eq!(format!("sha384-{hash}"), library.integrity, "{}", library.file);
         }
@@ -229,8 +232,7 @@ mod tests {
 
     #[test]
     fn no_file_names_a_source_map() {
-        let libraries = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER]
-            .map(|Library { file, text, .. }| (file.into(), text.into()));
+        let libraries = LIBRARIES.map(|Library { file, text, .. }| (file.into(), text.into()));
         let own = Static::iter().filter_map(|name| {
             let text = String::from_utf8_lossy(&Static::get(&name)?.data).into_owned();
             Some((name, text))

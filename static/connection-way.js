@@ -1,9 +1,20 @@
 // Tells how two peers of this page are connected. The page sees what both sent and received. So it knows which candidates the
 // server added: those of its relay, on whichever node.
 
+const SERVERS_HIGHEST = 255;
+
 /** 'direct', 'relay' for the relay of the server, or 'turn' for a TURN server. `sender` and `recipient` are two ends of a connection. */
 export async function wayOf(sender, recipient) {
-  const report = await sender.getStats();
+  return wayWith(await sender.getStats(), addedCandidates(sender, recipient));
+}
+
+/** The same, as one end knows it: the server gives its candidates lower priorities than any client. */
+export async function wayOfEnd(connection) {
+  const added = candidates(connection.remoteDescription, SERVERS_HIGHEST);
+  return wayWith(await connection.getStats(), added);
+}
+
+function wayWith(report, added) {
   const all = [...report.values()];
   // Firefox has no report of the transport, and marks the pair.
   const pair =
@@ -11,7 +22,6 @@ export async function wayOf(sender, recipient) {
     all.find(({ type, selected }) => type === 'candidate-pair' && selected);
   const [local, remote] = [report.get(pair?.localCandidateId), report.get(pair?.remoteCandidateId)];
   if (!remote) throw new Error('This browser does not say which way the data took.');
-  const added = addedCandidates(sender, recipient);
   if (added.has(`${remote.address} ${remote.port}`)) return 'relay';
   return [local, remote].some((end) => end?.candidateType === 'relay') ? 'turn' : 'direct';
 }
@@ -23,10 +33,10 @@ function addedCandidates(sender, recipient) {
   return received;
 }
 
-function candidates(description) {
+function candidates(description, highest = Infinity) {
   // candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ … (RFC 8839, section 5.1)
-  const lines = description?.sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+ \d+) typ /gm) ?? [];
-  return new Set([...lines].map(([, place]) => place));
+  const lines = [...(description?.sdp.matchAll(/^a=candidate:\S+ \d+ \S+ (\d+) (\S+ \d+) typ /gm) ?? [])];
+  return new Set(lines.filter(([, priority]) => Number(priority) <= highest).map(([, , place]) => place));
 }
 
 /** Stops the peer from sending its own candidates, so that its connections have only those that the server adds. */

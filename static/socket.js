@@ -9,12 +9,15 @@ const scheme = broker.secure ? 'wss:' : 'ws:';
 // Without a key, the broker uses the one of --root_key.
 const query = chosenKey && `?key=${broker.key}`;
 
+/** The address of the WebSocket at the root of the broker. */
+export const rootUrl = `${scheme}//${location.host}${broker.path}${query}`;
+
 /**
  * Opens a WebSocket at the root of the broker, where frames are JSON objects. Calls `onFrame(frame)` for each
  * frame, and `onClose()` when the socket closes, unless this side closed it.
  */
 export async function openSocket(onFrame, onClose) {
-  const socket = new WebSocket(`${scheme}//${location.host}${broker.path}${query}`);
+  const socket = new WebSocket(rootUrl);
   const closed = new Promise((resolve) => socket.addEventListener('close', resolve));
   let wanted = true;
 

@@ -134,6 +134,22 @@ for (const device of appearances) {
     await usable(ben, device, 'in the call');
   });
 
+  demo('the whiteboard', async (visit) => {
+    const server = await visit.server();
+    const anna = await visit.open(device, urlOf(server, '/broker/board/', 'lan.test'));
+    await says(anna, 'ready', 'Nobody else is connected');
+    await usable(anna, device, 'alone');
+    const ben = await visit.open(device, await anna.locator('#join-link').getAttribute('href'));
+    await says(anna, 'connected', 'Connected to 1 person directly');
+    await ben.getByLabel('Drawing').focus();
+    for (const key of ['Space', 'ArrowLeft']) await ben.keyboard.press(key);
+    await anna.getByLabel('Drawing, 1 stroke').waitFor();
+    await usable(anna, device, 'with somebody who draws');
+    await ben.getByLabel('Notes').pressSequentially('hello');
+    await anna.locator('#writing', { hasText: 'writing' }).waitFor();
+    await accessible(anna, 'with somebody who writes');
+  });
+
   demo('a demo that asks for a key', async (visit) => {
     const page = await visit.open(device, urlOf(await visit.server(['--no_default_key']), '/broker/call/?key=unknown'));
     await page.locator('#key-problem').waitFor();

@@ -33,6 +33,9 @@ for (const [demo, ready, join] of /** @type {any[][]} */ ([
     await says(host, 'connected', '1 other is here');
     await says(page, 'connected', '1 other is here');
   }],
+  ['board', 'Nobody else is connected', async (host, page) => {
+    for (const each of [host, page]) await says(each, 'connected', 'Connected to 1 person directly');
+  }],
 ])) {
   visit(`without a built-in key the demo “${demo}” asks for one, and its link carries it`, async (visit) => {
     const keys = visit.keys();

@@ -210,6 +210,7 @@ impl Rooms {
                 self.limits.charge(guard.presence, self.hearers(members))?;
                 self.add_member(guard, members, peer, data);
                 guard.flushes.extend(members.answer_with_list(peer, request));
+                members.introduce(peer, guard.flushes);
                 Ok(())
             })
         });

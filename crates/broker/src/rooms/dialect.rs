@@ -54,6 +54,12 @@ pub trait RoomDialect: Send + Sync + 'static {
         false
     }
 
+    /// True if only one of two members hears that the other has come, and makes the offer: the one that was there before or, on two
+    /// nodes, which may hear of each other at once, the one with the smaller id.
+    fn introduces_one(&self) -> bool {
+        false
+    }
+
     /// The list of all members, each with its data as JSON text. It answers a request, if that has an id: JSON text.
     fn members(
         &self,

@@ -100,6 +100,11 @@ impl Room {
         self.dialect.members(self.name.as_str(), &mut members, request)
     }
 
+    /// True if only members with a smaller id hear that this one has come.
+    fn introduces_to_smaller(&self, member: &Member) -> bool {
+        member.own.is_none() && self.dialect.introduces_one()
+    }
+
     /// The bytes of a member in a list.
     fn bytes_of(&self, (id, member): (&PeerId, &Member)) -> usize {
         self.dialect.member_bytes(id.as_str(), member.data())
@@ -372,18 +377,21 @@ impl RoomGuard<'_> {
         } else {
             room.change(change, id, by_id.get(id).and_then(Member::data))
         };
+        let mut only_smaller = false;
         match by_id.get_mut(id) {
             None => *latest_end = *latest,
             Some(member) => {
                 member.changed = *latest;
                 if matches!(change, Change::Joined) {
                     member.joined = *latest;
+                    only_smaller = room.introduces_to_smaller(member);
                 }
             }
         }
+        let is_told = |other: &PeerId| other != id && !(only_smaller && other > id);
         for (other, member) in by_id.iter_mut() {
             let Some(own) = member.own.as_mut().filter(|own| own.heard == before) else { continue };
-            let Some(frame) = frame.as_mut().filter(|_| other != id).map(Frame::share) else {
+            let Some(frame) = frame.as_mut().filter(|_| is_told(other)).map(Frame::share) else {
                 own.heard = *latest;
                 continue;
             };
@@ -435,13 +443,19 @@ impl RoomGuard<'_> {
         let Members { latest_end, bytes: of_list, .. } = *self.members;
         let tells_all = self.room.dialect.tells_all_members();
         if tells_all || heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
-            return self.list(None).into_iter().collect();
+            match self.list(None) {
+                Some(list) => return vec![list],
+                None if heard == 0 => return Vec::new(),
+                // Without a list, it hears of those that have come and are still there.
+                None => {}
+            }
         }
         let mut changes: Vec<_> = of_others().collect();
         changes.sort_unstable_by_key(|(_, member)| member.changed);
         let frame = |(id, member): (&PeerId, &Member)| {
             let change = if member.joined > heard { Change::Joined } else { Change::Updated };
-            self.room.change(change, id, member.data())
+            let is_told = to < id || !self.room.introduces_to_smaller(member);
+            is_told.then(|| self.room.change(change, id, member.data())).flatten()
         };
         changes.into_iter().filter_map(frame).collect()
     }
@@ -520,6 +534,16 @@ impl RoomGuard<'_> {
         let (list, latest) = (self.list(request), self.members.latest);
         self.own_mut(to.id()).into_iter().for_each(|own| own.heard = latest);
         to.reply(list?)
+    }
+
+    /// Tells a member that has come now of those on other nodes that do not hear of it.
+    pub(super) fn introduce(&self, newcomer: &PeerHandle, flushes: &mut Vec<Flush>) {
+        let elsewhere =
+            self.others(newcomer.id()).filter(|(_, member)| self.room.introduces_to_smaller(member));
+        for (id, member) in elsewhere.filter(|(id, _)| newcomer.id() < *id) {
+            let frame = self.room.change(Change::Joined, id, member.data());
+            flushes.extend(frame.and_then(|frame| newcomer.reply(frame)));
+        }
     }
 
     fn list(&self, request: Option<&str>) -> Option<Frame> {

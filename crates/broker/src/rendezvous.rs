@@ -1,5 +1,7 @@
-//! Directories of peers: room codes with their hosts and players, aliases for calls, swarms. They lead to ids of peers.
+//! Directories of peers: room codes with their hosts and players, aliases for calls, swarms. They lead to ids of peers. Groups lead to
+//! rooms.
 
+mod groups;
 mod swarms;
 
 use std::any::Any;
@@ -17,6 +19,7 @@ use crate::config::LiveConfig;
 use crate::dialect::room_codes::Problem;
 use crate::router::Realm;
 use crate::wire::{AddressPrefix, PeerId, numbers};
+pub use groups::{GroupPlace, Groups};
 pub use swarms::{MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
 /// The clients of one key at the root. The broker chooses their ids.

@@ -1,5 +1,6 @@
 //! The dialect as a property: for any JSON, the recipient gets the sender's own bytes.
 
+mod matchbox;
 mod root;
 mod written;
 

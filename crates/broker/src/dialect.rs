@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod json;
+pub mod matchbox;
 pub mod peerjs;
 pub mod room_codes;
 pub mod rooms;

@@ -1,0 +1,121 @@
+//! The protocol of Matchbox: the peers of a room hear of each other, and signal each other.
+//!
+//! A client hears its id first. Of two peers only one hears of the other, and makes an offer; two offers at once would fail. See
+//! matchbox_protocol 0.15.0, `src/lib.rs`, and matchbox_server 0.15.0, `src/topology.rs`.
+
+use std::borrow::Cow;
+
+use super::json::{known_name, members, string, write_string};
+use crate::rooms::{Change, RoomDialect, Said};
+use crate::wire::Frame;
+
+/// A message from one client to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal<'a> {
+    /// The id of its recipient, in any form of a UUID.
+    pub receiver: Cow<'a, str>,
+    /// Its kind, as far as the server knows.
+    pub kind: Kind,
+    /// Its content: the JSON text of the sender.
+    pub data: &'a str,
+}
+
+/// The signals that the server distinguishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The offer of a connection.
+    Offer,
+    /// The answer to an offer.
+    Answer,
+    /// A candidate.
+    Candidate,
+    /// Everything else.
+    Other,
+}
+
+/// Decodes a text frame. `None` for one that needs nothing: a `"KeepAlive"`, or a malformed one.
+pub fn decode(text: &str) -> Option<Signal<'_>> {
+    let signal = only_member(text, &["Signal"])?.1;
+    let (mut receiver, mut data) = (None, None);
+    members(signal, |name, value| match known_name(name, &["receiver", "data"]) {
+        Some("receiver") => receiver = string(value),
+        Some(_) => data = Some(value),
+        None => {}
+    })?;
+    let data = data?;
+    let kind = match only_member(data, &["Offer", "Answer", "IceCandidate"]) {
+        Some(("Offer", _)) => Kind::Offer,
+        Some(("Answer", _)) => Kind::Answer,
+        Some(_) => Kind::Candidate,
+        None => Kind::Other,
+    };
+    Some(Signal { receiver: receiver?, kind, data })
+}
+
+/// The name and the value of the only member of an object, if the name is known. serde writes an enum's variants so.
+fn only_member<'a, 'k>(text: &'a str, known: &[&'k str]) -> Option<(&'k str, &'a str)> {
+    let (mut only, mut count) = (None, 0);
+    members(text, |name, value| {
+        count += 1;
+        only = known_name(name, known).map(|name| (name, value));
+    })?;
+    only.filter(|_| count == 1)
+}
+
+/// Tells a client its id.
+pub fn id_assigned(id: &str) -> Frame {
+    event("IdAssigned", id)
+}
+
+/// The message of a client, for its recipient.
+pub fn signal(sender: &str, data: &str) -> Frame {
+    Frame::text(sender.len() + data.len() + 40, |out| {
+        out.extend_from_slice(b"{\"Signal\":{\"sender\":");
+        write_string(out, sender);
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(data.as_bytes());
+        out.extend_from_slice(b"}}");
+    })
+}
+
+/// Tells a client an error. Matchbox has no event for it: its client logs the text, and goes on.
+pub fn error(message: &str) -> Frame {
+    event("Error", message)
+}
+
+fn event(name: &str, value: &str) -> Frame {
+    Frame::text(name.len() + value.len() + 8, |out| {
+        out.extend_from_slice(b"{\"");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_string(out, value);
+        out.push(b'}');
+    })
+}
+
+/// The frames that the peers of a room hear.
+#[derive(Debug)]
+pub struct Matchbox;
+
+impl RoomDialect for Matchbox {
+    fn said(&self, Said { from, payload, .. }: Said<'_>) -> Frame {
+        signal(from.unwrap_or_default(), payload.unwrap_or("null"))
+    }
+
+    fn max_rooms(&self) -> usize {
+        1
+    }
+
+    fn introduces_one(&self) -> bool {
+        true
+    }
+
+    fn changed(&self, change: Change, _room: &str, id: &str, _data: Option<&str>) -> Option<Frame> {
+        match change {
+            Change::Joined => Some(event("NewPeer", id)),
+            Change::Left => Some(event("PeerLeft", id)),
+            // The protocol has no data of members.
+            Change::Updated => None,
+        }
+    }
+}

@@ -154,6 +154,7 @@ lint-features:
 lint-fast: setup lint-scripts
 	cargo fmt --check --all
 	cargo fmt --check --manifest-path bench/Cargo.toml
+	cargo fmt --check --manifest-path conformance/matchbox/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	@for patch in scripts/mutants/*.patch scripts/versions/*.patch; do git apply --check "$$patch" || exit 1; done
 	cargo deny --locked check licenses bans sources

@@ -1,4 +1,4 @@
-// Programs and modules of npm and Debian that the suites run.
+// Programs and modules of npm, Debian and crates.io that the suites run.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,6 +31,16 @@ async function buildPion(name) {
   const { code, text } = await output(`pion-${name}-build`, 'go', ['build', '-o', program, source], { env });
   if (code !== 0) throw new Error(`go: ${text}`);
   return program;
+}
+
+/** Builds our program with Matchbox's socket. The first time takes minutes. */
+export async function matchboxProgram() {
+  const manifest = join(import.meta.dirname, 'matchbox/Cargo.toml');
+  const target = below('matchbox');
+  const words = ['build', '--locked', '--quiet', '--manifest-path', manifest, '--target-dir', target];
+  const { code, text } = await output('matchbox-build', 'cargo', words);
+  if (code !== 0) throw new Skipped(`cargo cannot build a peer with Matchbox: ${text.trim().split('\n').at(-1)}`);
+  return join(target, 'debug/matchbox-peer');
 }
 
 /** The Python of Debian, which has the bindings of GStreamer, whose ICE agent is libnice. */

@@ -4,6 +4,7 @@
 
 import { autobahn } from './autobahn.mjs';
 import { boardgame } from './boardgame.mjs';
+import { matchbox } from './matchbox.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
 import { rxdb } from './rxdb.mjs';
@@ -16,7 +17,7 @@ import { aioice, coturn, pion, werift } from './turn.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
-  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb,
+  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, matchbox,
 };
 
 const wanted = process.argv.slice(2);

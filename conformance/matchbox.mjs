@@ -1,0 +1,69 @@
+// Peers with Matchbox's own socket, which find each other through the server.
+
+import { spawn } from 'node:child_process';
+import { appendFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { startServer } from '../client-tests/lib/server.mjs';
+import { matchboxProgram } from './programs.mjs';
+import { until } from '../client-tests/lib/within.mjs';
+import { below } from './tools.mjs';
+
+const MESSAGES = 1000;
+
+/** A peer that exchanges messages with so many others. */
+class Peer {
+  said = [];
+  #child;
+
+  constructor(program, url, others) {
+    this.#child = spawn(program, [url, `${others}`, `${MESSAGES}`], { stdio: ['pipe', 'pipe', 'pipe'] });
+    createInterface(this.#child.stdout).on('line', (line) => this.said.push(line));
+    createInterface(this.#child.stderr).on('line', (line) => appendFileSync(below('matchbox.log'), `${line}\n`));
+    this.exited = new Promise((resolve) => { this.#child.once('close', (code) => resolve(code)); });
+    this.exited.then((code) => this.said.push(`ended with ${code}`));
+  }
+
+  hears(word) {
+    const ended = () => this.said.find((line) => line.startsWith('ended'));
+    return until(word, () => {
+      if (ended()) throw new Error(`a peer ${ended()}: see ${below('matchbox.log')}`);
+      return this.said.includes(word);
+    });
+  }
+
+  /** Ends it as an app that is closed. */
+  end() {
+    this.#child.stdin.end();
+    return this.exited;
+  }
+}
+
+/** Lets so many peers meet in groups of a size, and one of each group leave. */
+async function meet(program, url, count, size) {
+  const peers = Array.from({ length: count }, () => new Peer(program, url, size - 1));
+  try {
+    await Promise.all(peers.map((peer) => peer.hears('done')));
+    if (size < count) return;
+    await peers.pop().end();
+    await Promise.all(peers.map((peer) => peer.hears('left')));
+  } finally {
+    await Promise.all(peers.map((peer) => peer.end()));
+  }
+}
+
+export async function matchbox() {
+  const program = await matchboxProgram();
+  writeFileSync(below('matchbox.log'), '');
+  for (const relay of [[], ['--relay', '127.0.0.1', '--relay_mode', 'always']]) {
+    const server = await startServer(['--dialects', 'matchbox', ...relay]);
+    try {
+      const url = (room) => new URL(join('matchbox', room), server.socketUrl).href;
+      await meet(program, url('lobby'), 3, 3);
+      await meet(program, url('duel?next=2'), 4, 2);
+    } finally {
+      await server.stop();
+    }
+  }
+  return `${MESSAGES} messages each way between three native peers of a room, and two pairs of \`?next=2\`, directly and by the relay alone`;
+}

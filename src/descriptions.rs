@@ -98,7 +98,7 @@ pub(crate) fn relayed_answer(
             envelope.payload.and_then(peerjs::connection)
         }
         (RealmKind::PeerJs, _) => return None,
-        (RealmKind::Guests | RealmKind::RxDb, _) => None,
+        (RealmKind::Guests | RealmKind::RxDb | RealmKind::Matchbox, _) => None,
     };
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
     let only_relayed = mode == RelayMode::Always;

@@ -261,13 +261,14 @@ pub struct OwnedName {
     name: String,
 }
 
-/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 5.
+/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 6.
 const ENTITIES: &[Entity] = &[
     Entity::Peer(RealmKind::PeerJs),
     Entity::Peer(RealmKind::Guests),
     Entity::RoomCode,
     Entity::Alias,
     Entity::Peer(RealmKind::RxDb),
+    Entity::Peer(RealmKind::Matchbox),
 ];
 
 /// A batch of one node to another.

@@ -103,6 +103,7 @@ impl RedisBackplane {
             Entity::Peer(RealmKind::PeerJs) => "peer",
             Entity::Peer(RealmKind::Guests) => "guest",
             Entity::Peer(RealmKind::RxDb) => "rxdb",
+            Entity::Peer(RealmKind::Matchbox) => "matchbox",
             Entity::RoomCode => "room",
             Entity::Alias => "alias",
         };

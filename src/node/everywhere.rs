@@ -56,6 +56,8 @@ pub enum ReportedKind {
     Guest,
     /// A client of RxDB's replication.
     RxDb,
+    /// A peer of Matchbox.
+    Matchbox,
 }
 
 /// The kind of a connection.
@@ -313,6 +315,7 @@ impl Node {
                 RealmKind::PeerJs => ReportedKind::PeerJs,
                 RealmKind::Guests => ReportedKind::Guest,
                 RealmKind::RxDb => ReportedKind::RxDb,
+                RealmKind::Matchbox => ReportedKind::Matchbox,
             },
             connection: match holder.link {
                 Link::Socket => ReportedLink::WebSocket,

@@ -6,11 +6,12 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
+use crate::dialect::matchbox::MatchboxRooms;
 use crate::dialect::rooms::PeerJsRooms;
 use crate::dialect::rxdb::RxDbRooms;
 use crate::dialect::topics::Topics;
 use crate::keys::{Key, Policy, unix_time};
-use crate::rendezvous::{Guests, RoomCodes};
+use crate::rendezvous::{Groups, Guests, RoomCodes};
 use crate::rooms::{OtherNodes, RoomDialect, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
@@ -46,6 +47,8 @@ struct Realms {
     /// At most one of each realm.
     hubs: Vec<Arc<Rooms>>,
     guests: Option<Arc<Guests>>,
+    /// Those that have a place in one keep them.
+    groups: Weak<Groups>,
     /// True if the tenant is among the active ones.
     is_active: bool,
 }
@@ -123,6 +126,7 @@ impl Tenant {
                 RealmKind::PeerJs => &PeerJsRooms,
                 RealmKind::Guests => &Topics,
                 RealmKind::RxDb => &RxDbRooms,
+                RealmKind::Matchbox => &MatchboxRooms,
             };
             let hub = Arc::new(Rooms::new(dialect, realm, Arc::clone(&self.router), self.others.clone()));
             realms.hubs.push(Arc::clone(&hub));
@@ -169,6 +173,16 @@ impl Tenant {
     /// The guests, if there are any or were a moment ago.
     pub(super) fn existing_guests(&self) -> Option<Arc<Guests>> {
         self.realms.lock().guests.clone()
+    }
+
+    /// The groups of Matchbox's peers that are not full yet.
+    pub(crate) fn groups(&self) -> Arc<Groups> {
+        let known = &mut self.realms.lock().groups;
+        known.upgrade().unwrap_or_else(|| {
+            let groups = Arc::default();
+            *known = Arc::downgrade(&groups);
+            groups
+        })
     }
 
     /// The realm of a kind, if it has clients, or had some a moment ago.

@@ -47,7 +47,7 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     }
 
     /// The client has got its id, and the greeting.
-    fn on_open(&mut self, _peer: &PeerHandle) {}
+    fn on_open(&mut self, _context: &mut Context<'_>) {}
 
     /// The client has room for state of which it was not told.
     fn on_room(&mut self, _context: &mut Context<'_>) {}

@@ -16,7 +16,7 @@ use crate::keys::Proof;
 use crate::keys::verifier::{Claimant, Denied};
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester, RoomDialect as _};
-use crate::router::{ConnectionInfo, Departure, IdLease, PeerHandle};
+use crate::router::{ConnectionInfo, Departure, IdLease};
 use crate::transport::{Disconnect, Socket};
 use crate::wire::{
     AppRefusal, CloseReason, DropReason, Frame, GOING_AWAY, MessageKind, NORMAL, PeerId, Refusal, RoomName,
@@ -117,9 +117,9 @@ impl ProtocolHandler for PeerJs {
         Some(peerjs::waiting())
     }
 
-    fn on_open(&mut self, peer: &PeerHandle) {
+    fn on_open(&mut self, context: &mut Context<'_>) {
         if let Some(rooms) = self.0.existing_rooms() {
-            rooms.opened(peer);
+            rooms.opened(context.peer);
         }
     }
 

@@ -103,7 +103,9 @@ struct ActiveSession<S, H: ProtocolHandler> {
 
 impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
     fn new(socket: S, session: OpenSession, lease: IdLease, mut handler: H) -> Self {
-        handler.on_open(&lease);
+        let mut flushes = Vec::new();
+        handler.on_open(&mut Context { peer: &lease, node: &session, flushes: &mut flushes });
+        drop(flushes);
         // A client that reconnects during its rate-limit pause keeps waiting.
         let pause = pause_for(lease.charge(0, handler.messages_per_second()), &session);
         ActiveSession { present: Some((lease, handler)), pause, is_flusher: false, socket, session }

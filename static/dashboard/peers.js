@@ -8,7 +8,7 @@ import { live } from './live.js';
 import { ago, count, date } from './words.js';
 
 /** The protocols of clients that do not speak PeerJS. */
-const WITHOUT_PEERJS = { guest: 'a room, a call or a topic', rxdb: 'RxDB' };
+const WITHOUT_PEERJS = { guest: 'a room, a call or a topic', rxdb: 'RxDB', matchbox: 'Matchbox' };
 
 const ofKey = (key, name, text) => h('a', { class: 'button', href: `#/keys/${encodeURIComponent(key)}/${name}` }, text);
 

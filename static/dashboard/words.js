@@ -58,6 +58,7 @@ const CLOSED = {
   not_utf8: 'sent a text that is not UTF-8',
   too_big: 'sent a message that is too long',
   try_again_later: 'was closed: too many unfinished messages',
+  room_full: 'was closed: its room is full',
 };
 
 /** Why clients are refused, by their labels. */

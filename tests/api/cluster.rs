@@ -4,6 +4,7 @@ mod calls;
 mod going_away;
 mod ids;
 mod legacy;
+mod matchbox;
 mod messages;
 mod room_codes;
 mod rooms;

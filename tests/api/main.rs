@@ -27,6 +27,7 @@ mod keys;
 mod legacy;
 mod limits;
 mod liveness;
+mod matchbox;
 mod media;
 mod odd_frames;
 mod one_port;

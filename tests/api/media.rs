@@ -21,6 +21,7 @@ use crate::harness::ops::with_api_on;
 use crate::harness::receiver::Receiver;
 use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer, wait_until};
+use crate::matchbox;
 use crate::rxdb::{replica, signal};
 use crate::topics::{settle, subscribe};
 use crate::tracker::with_tracker;
@@ -554,6 +555,34 @@ fn members_of_a_swarm_get_the_candidate_for_each_offer() {
         let answer = signal("answer", ufrag, &[]);
         other.send(announce(&b, &format!(r#""to_peer_id":"{a}","offer_id":"{id}","answer":{answer}"#)));
         one.expect(heard("answer", &signal("answer", ufrag, &[&line]), id, &b));
+    }
+}
+
+#[test]
+fn peers_of_matchbox_get_the_candidate_too() {
+    let described =
+        |kind: &str, ufrag: &str, more: &[&str]| format!(r#"{{"{kind}":"{}"}}"#, sdp(ufrag, more));
+    for mode in [RelayMode::Fallback, RelayMode::Always] {
+        let (relay, address) = bound();
+        let server = TestServer::start_with_relay(relay, |config| {
+            matchbox::with_matchbox(config);
+            config.key_settings.relay = mode;
+        });
+        let line = candidate(address);
+        let [(mut a, a_id), (mut b, b_id)] = [(); 2].map(|()| matchbox::peer(&server, "/lobby"));
+        a.expect(matchbox::new_peer(&b_id));
+        a.send(matchbox::signal(&b_id, &described("Offer", "aufrag", &[])));
+        b.expect(matchbox::signalled(&a_id, &described("Offer", "aufrag", &[&line])));
+        b.send(matchbox::signal(&a_id, &described("Answer", "bufrag", &[])));
+        a.expect(matchbox::signalled(&b_id, &described("Answer", "bufrag", &[&line])));
+        // Matchbox writes a candidate as JSON in a string.
+        let candidate =
+            r#"{"IceCandidate":"{\"candidate\":\"candidate:7 1 udp 2122 192.0.2.7 5 typ host\"}"}"#;
+        a.send(matchbox::signal(&b_id, candidate));
+        match mode {
+            RelayMode::Always => b.expect_quiet(),
+            _ => b.expect(matchbox::signalled(&a_id, candidate)),
+        }
     }
 }
 

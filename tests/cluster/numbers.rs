@@ -29,6 +29,7 @@ fn numbers_in_packets_never_change() {
         "not_utf8",
         "too_big",
         "try_again_later",
+        "room_full",
     ];
     for (number, label) in (0..).zip(labels) {
         let why = CloseReason::of_number(number).expect("a reason");
@@ -49,7 +50,7 @@ fn numbers_in_packets_never_change() {
         assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
-    let unknown = (MessageKind::of_number(8), CloseReason::of_number(13), Posted::of_number(5));
+    let unknown = (MessageKind::of_number(8), CloseReason::of_number(14), Posted::of_number(5));
     assert_eq!((unknown, RoomCodeError::of_number(5)), ((None, None, None), None));
 }
 

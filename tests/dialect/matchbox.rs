@@ -1,6 +1,6 @@
 //! Matchbox, as a property: what a signal has is what its recipient gets, and the rest is as serde reads its enum.
 
-use peerbroker::dialect::matchbox::{self, Kind, Matchbox, Signal};
+use peerbroker::dialect::matchbox::{self, Kind, MatchboxRooms, Signal};
 use peerbroker::rooms::{Change, RoomDialect as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ proptest! {
             other => panic!("{other:?}"),
         }
         let said = Said { room: "r", from: Some(&sender), to: None, payload: Some(&data), members: 2 };
-        let of_room = Matchbox.said(said);
+        let of_room = MatchboxRooms.said(said);
         prop_assert_eq!(unframe(&of_room), unframe(&frame));
     }
 
@@ -126,13 +126,13 @@ proptest! {
     fn events_are_those_of_the_reference(id in id()) {
         let [assigned, joined, left] = [
             Some(matchbox::id_assigned(&id)),
-            Matchbox.changed(Change::Joined, "r", &id, None),
-            Matchbox.changed(Change::Left, "r", &id, None),
+            MatchboxRooms.changed(Change::Joined, "r", &id, None),
+            MatchboxRooms.changed(Change::Left, "r", &id, None),
         ].map(|frame| frame.expect("a frame"));
         prop_assert!(matches!(heard(&assigned), PeerEvent::IdAssigned(of) if of == id));
         prop_assert!(matches!(heard(&joined), PeerEvent::NewPeer(of) if of == id));
         prop_assert!(matches!(heard(&left), PeerEvent::PeerLeft(of) if of == id));
-        prop_assert!(Matchbox.changed(Change::Updated, "r", &id, None).is_none());
+        prop_assert!(MatchboxRooms.changed(Change::Updated, "r", &id, None).is_none());
         let error = matchbox::error(&id);
         prop_assert_eq!(unframe(&error), format!(r#"{{"Error":{}}}"#, json_string(&id)));
     }

@@ -10,6 +10,7 @@ mod frames;
 mod harness;
 mod http;
 mod ids;
+mod matchbox;
 mod memory;
 mod operator;
 mod relay;
@@ -159,6 +160,13 @@ const ATTACKS: &[Attack] = &[
     )
     .flags(TRACKER)
     .peak_mib(150),
+    // Matchbox.
+    attack!(
+        matchbox::groups_that_are_never_full,
+        "2,000 peers that wait in groups of their own for 499 others, replaced 4 times"
+    )
+    .flags(&["--dialects", "peerjs,matchbox"])
+    .peak_mib(100),
     // A cluster.
     attack!(
         cluster::unknown_ids,

@@ -90,7 +90,8 @@ fn clients(page: &mut Page, runtime: &Runtime) {
     page.labelled(GAUGE, "peerbroker_peers", "Clients that have an id, by key.", "key", &peers);
     let help = "Keys that have clients, or had some a moment ago.";
     page.gauge("peerbroker_active_keys", help, runtime.node.active_keys());
-    let (rooms, members) = runtime.node.rooms_and_members(&[RealmKind::PeerJs, RealmKind::RxDb]);
+    let (rooms, members) =
+        runtime.node.rooms_and_members(&[RealmKind::PeerJs, RealmKind::RxDb, RealmKind::Matchbox]);
     page.gauge("peerbroker_rooms", "Rooms with members, on this node or another.", rooms);
     page.gauge("peerbroker_room_members", "Memberships in rooms of clients of this node.", members);
     let (topics, subscriptions) = runtime.node.rooms_and_members(&[RealmKind::Guests]);

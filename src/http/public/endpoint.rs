@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::events::Mistake;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
-use crate::session::{self, ClientSource, ConnectRequest, Guest, PeerJs, RxDb};
+use crate::session::{self, ClientSource, ConnectRequest, Guest, Matchbox, PeerJs, RxDb};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
 use crate::wire::Refusal;
@@ -32,6 +32,8 @@ pub(super) enum SocketEndpoint {
     Root,
     /// `{path}rxdb`, for RxDB.
     RxDb,
+    /// `{path}matchbox/{room}`, for Matchbox.
+    Matchbox,
     /// The mount path, for PeerJS clients: a proxy in front has cut the path.
     CutPath,
     /// The mount path, for PeerJS clients of a server without PeerJS: without a refusal they would wait for ever.
@@ -54,6 +56,7 @@ impl SocketEndpoint {
             }
             SocketEndpoint::Root => drop(rt::spawn(session::serve::<_, Guest>(socket, node, request))),
             SocketEndpoint::RxDb => drop(rt::spawn(session::serve::<_, RxDb>(socket, node, request))),
+            SocketEndpoint::Matchbox => drop(rt::spawn(session::serve::<_, Matchbox>(socket, node, request))),
             SocketEndpoint::PeerJsOff => {
                 let refusal = Refusal::PeerJsOff;
                 drop(rt::spawn(session::turn_away(socket, node, request, refusal, &refusal.text())));
@@ -86,7 +89,7 @@ fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
 /// Counts a WebSocket or stream that a client opens, unless its address is over a limit.
 pub(super) fn connect_request(
     runtime: &Runtime,
-    query: &str,
+    query: String,
     head: &RequestHead,
     connection: Option<&Rc<ConnectionState>>,
 ) -> Result<ConnectRequest, LimitExceeded> {
@@ -95,13 +98,13 @@ pub(super) fn connect_request(
     let opened = runtime.addresses.open(source.address, runtime.now(), connection);
     let permit =
         opened.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, source.address))?;
-    Ok(ConnectRequest { query: query.to_owned(), source, permit })
+    Ok(ConnectRequest { query, source, permit })
 }
 
 /// Counts a request that costs as much as a WebSocket that opens, unless its address is over a limit.
 pub(super) fn count_open(runtime: &Runtime, request: &HttpRequest) -> Result<(), LimitExceeded> {
     let connection = request.conn_data::<Rc<ConnectionState>>();
-    connect_request(runtime, "", request.head(), connection).map(drop)
+    connect_request(runtime, String::new(), request.head(), connection).map(drop)
 }
 
 /// The size limits of messages on a WebSocket.

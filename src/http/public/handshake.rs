@@ -24,7 +24,7 @@ use crate::config::{Dialect, Dialects};
 use crate::events::Count;
 use crate::http::path;
 use crate::limits::LimitExceeded;
-use crate::session::{ConnectRequest, Credentials};
+use crate::session::{ConnectRequest, Credentials, Matchbox};
 use crate::transport::connection::ConnectionState;
 use crate::transport::upgrade::{Upgradable, UpgradedSocket};
 use crate::wire::HandshakeRefusal;
@@ -48,7 +48,7 @@ pub(super) fn open(
     connection: Option<&Rc<ConnectionState>>,
 ) -> Option<Result<(AcceptedHandshake, ConnectRequest), RefusedHandshake>> {
     let runtime = &mounted.runtime;
-    let route = routes::find(&mounted.path, head.uri.path());
+    let route = routes::find_socket(&mounted.path, head.uri.path());
     let accepted = match decide(head, route, runtime.config().dialects)? {
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(RefusedHandshake::new(why, mounted, head, is_secure))),
@@ -56,9 +56,14 @@ pub(super) fn open(
     match accepted.endpoint {
         SocketEndpoint::WrongPath => not_found::note(mounted, head),
         SocketEndpoint::CutPath => not_found::note_cut(mounted, head),
-        SocketEndpoint::Peers | SocketEndpoint::Root | SocketEndpoint::RxDb | SocketEndpoint::PeerJsOff => {}
+        SocketEndpoint::Peers | SocketEndpoint::Root | SocketEndpoint::RxDb => {}
+        SocketEndpoint::Matchbox | SocketEndpoint::PeerJsOff => {}
     }
     let query = head.uri.query().unwrap_or_default();
+    let query = match route {
+        Route::Matchbox(room) => Matchbox::query(query, &path::decode(room).unwrap_or_default()),
+        _ => query.to_owned(),
+    };
     let request = endpoint::connect_request(runtime, query, head, connection);
     Some(request.map(|request| (accepted, request)).map_err(RefusedHandshake::too_many))
 }
@@ -74,6 +79,9 @@ pub(crate) fn decide(
     let endpoint = match route {
         Route::Socket if peerjs => Some(SocketEndpoint::Peers),
         _ if peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
+        Route::Matchbox(room) if dialects.has(Dialect::Matchbox) => path::decode(room)
+            .is_some_and(|room| Matchbox::is_room(&room))
+            .then_some(SocketEndpoint::Matchbox),
         Route::RxDb if dialects.has(Dialect::RxDb) => Some(SocketEndpoint::RxDb),
         Route::Root if Credentials::are_in(query) && peerjs => Some(SocketEndpoint::CutPath),
         Route::Root if Credentials::are_in(query) => Some(SocketEndpoint::PeerJsOff),

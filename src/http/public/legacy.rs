@@ -43,7 +43,7 @@ pub(super) async fn answer(
 
 async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Credentials) -> HttpResponse {
     let connection = request.conn_data::<Rc<ConnectionState>>();
-    let connect = match endpoint::connect_request(runtime, "", request.head(), connection) {
+    let connect = match endpoint::connect_request(runtime, String::new(), request.head(), connection) {
         Ok(request) => request,
         Err(too_many) => return too_many_requests(too_many),
     };

@@ -20,6 +20,8 @@ pub(crate) enum Route<'a> {
     Socket,
     /// The WebSocket of RxDB.
     RxDb,
+    /// The WebSocket of a room of Matchbox: its name, still percent-encoded, and empty if the path has none.
+    Matchbox(&'a str),
     /// For load balancers and process managers.
     Health,
     /// A file of the landing page and the demos.
@@ -40,6 +42,18 @@ const RXDB: &str = "rxdb";
 
 /// The last segment of a request for an id.
 pub(super) const ID: &str = "id";
+
+/// The first segment of the WebSockets of Matchbox.
+const MATCHBOX: &str = "matchbox";
+
+/// Finds the route of a WebSocket. Paths of Matchbox's rooms have another meaning for other requests, where `matchbox` is a key.
+pub(super) fn find_socket<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
+    let (first, room) = match path.strip_prefix(mount.as_str()) {
+        Some(below) => below.split_once('/').unwrap_or((below, "")),
+        None => ("", ""),
+    };
+    if first == MATCHBOX && !room.contains('/') { Route::Matchbox(room) } else { find(mount, path) }
+}
 
 /// Finds the route of a path below a mount path.
 ///
@@ -143,6 +157,24 @@ fn resource(path: &str) -> Option<Route<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rooms_of_matchbox_are_one_segment() {
+        let mount = MountPath::parse("/x/").unwrap();
+        for (path, route) in [
+            ("/x/matchbox", Route::Matchbox("")),
+            ("/x/matchbox/", Route::Matchbox("")),
+            ("/x/matchbox/a%20b", Route::Matchbox("a%20b")),
+            ("/x/matchbox/id", Route::Matchbox("id")),
+            ("/x/matchbox/a/", Route::File("matchbox/a/")),
+            ("/x/matchbox/rooms/a/peers", Route::Members("matchbox", "a")),
+            ("/x/matchboxes", Route::File("matchboxes")),
+            ("/x/peerjs", Route::Socket),
+            ("/matchbox/a", Route::Outside),
+        ] {
+            assert_eq!(find_socket(&mount, path), route, "{path}");
+        }
+    }
 
     #[test]
     fn every_url_means_one_thing() {

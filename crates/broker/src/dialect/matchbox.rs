@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::json::{known_name, members, string, write_string};
+pub use super::simple_peer::Kind;
 use crate::rooms::{Change, RoomDialect, Said};
 use crate::wire::Frame;
 
@@ -18,19 +19,6 @@ pub struct Signal<'a> {
     pub kind: Kind,
     /// Its content: the JSON text of the sender.
     pub data: &'a str,
-}
-
-/// The signals that the server distinguishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The offer of a connection.
-    Offer,
-    /// The answer to an offer.
-    Answer,
-    /// A candidate.
-    Candidate,
-    /// Everything else.
-    Other,
 }
 
 /// Decodes a text frame. `None` for one that needs nothing: a `"KeepAlive"`, or a malformed one.
@@ -95,9 +83,9 @@ fn event(name: &str, value: &str) -> Frame {
 
 /// The frames that the peers of a room hear.
 #[derive(Debug)]
-pub struct Matchbox;
+pub struct MatchboxRooms;
 
-impl RoomDialect for Matchbox {
+impl RoomDialect for MatchboxRooms {
     fn said(&self, Said { from, payload, .. }: Said<'_>) -> Frame {
         signal(from.unwrap_or_default(), payload.unwrap_or("null"))
     }

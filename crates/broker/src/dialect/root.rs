@@ -37,7 +37,7 @@ impl Command<'_> {
 /// The actions that a protocol names.
 fn actions_of(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::PeerJs | Dialect::Topics | Dialect::RxDb => &[],
+        Dialect::PeerJs | Dialect::Topics | Dialect::RxDb | Dialect::Matchbox => &[],
         Dialect::RoomCodes => room_codes::ACTIONS,
         Dialect::Calls => calls::ACTIONS,
         Dialect::Tracker => tracker::ACTIONS,

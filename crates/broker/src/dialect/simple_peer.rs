@@ -1,4 +1,4 @@
-//! The signals of simple-peer, which RxDB and y-webrtc send each other.
+//! The signals of simple-peer, which RxDB and y-webrtc send each other. Those of Matchbox are of the same kinds.
 
 use super::json::Object;
 

@@ -100,10 +100,12 @@ labels! {
         Guests = "guest",
         /// Clients of RxDB's replication. The broker chooses their ids.
         RxDb = "rxdb",
+        /// Peers of Matchbox. The broker chooses their ids.
+        Matchbox = "matchbox",
     }
 }
 
-numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4);
+numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4, Matchbox = 5);
 
 labels! {
     /// The kind of a connection. It decides whether a connection that takes an id over gets OPEN. Records in

@@ -49,6 +49,8 @@ table! {
     Kicked: "kicked", Some(4005), "removed by the operator", false;
     /// After an outage of the store that its nodes share, another client had the id, and the better claim to it.
     Outranked: "outranked", Some(4006), "another client has its id", true;
+    /// The room that a client of Matchbox named takes no more members: it has no other way to say so.
+    RoomFull: "room_full", Some(4007), "the room is full", true;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
@@ -63,7 +65,7 @@ table! {
 
 numbers! {
     CloseReason: Left = 0, Replaced = 1, Evicted = 2, TimedOut = 3, SlowReader = 4, KeyRevoked = 5, Kicked = 6,
-    Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12,
+    Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12, RoomFull = 13,
 }
 
 impl Ending {

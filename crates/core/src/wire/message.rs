@@ -18,6 +18,8 @@ labels! {
         RxDb = "rxdb",
         /// The tracker of WebTorrent, at the root. Off by default.
         Tracker = "tracker",
+        /// Rooms of Matchbox, at `{path}matchbox/{room}`. Off by default.
+        Matchbox = "matchbox",
     }
 }
 
@@ -25,7 +27,7 @@ impl Dialect {
     /// True if its clients connect to the root.
     pub fn is_at_root(self) -> bool {
         match self {
-            Dialect::PeerJs | Dialect::RxDb => false,
+            Dialect::PeerJs | Dialect::RxDb | Dialect::Matchbox => false,
             Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::Tracker => true,
         }
     }
@@ -34,8 +36,8 @@ impl Dialect {
     pub fn is_on_by_default(self) -> bool {
         match self {
             Dialect::PeerJs | Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::RxDb => true,
-            // Strangers could use one that is open to the Internet.
-            Dialect::Tracker => false,
+            // Strangers could use a tracker that is open to the Internet; Matchbox is for native games.
+            Dialect::Tracker | Dialect::Matchbox => false,
         }
     }
 }

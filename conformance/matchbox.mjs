@@ -55,7 +55,7 @@ async function meet(program, url, count, size) {
 export async function matchbox() {
   const program = await matchboxProgram();
   writeFileSync(below('matchbox.log'), '');
-  for (const relay of [[], ['--relay', '127.0.0.1', '--relay_mode', 'always']]) {
+  for (const relay of [[], ['--relay', '127.0.0.1:0', '--relay_private', '--relay_mode', 'always']]) {
     const server = await startServer(['--dialects', 'matchbox', ...relay]);
     try {
       const url = (room) => new URL(join('matchbox', room), server.socketUrl).href;

@@ -44,25 +44,54 @@ async fn main() -> Result<()> {
     }
 }
 
+/// Asks if the other one hears it. A socket loses what it gets before its channel has a reader.
+const HELLO: &[u8] = b"hello";
+
+/// The answer.
+const READY: &[u8] = b"ready";
+
+/// What became of one of the others.
+#[derive(Default)]
+struct Other {
+    /// It hears this peer, which has sent it all messages.
+    hears: bool,
+    /// The number of messages that came from it.
+    came: u32,
+}
+
 /// Sends messages to each of so many others, and hears as many of each.
-async fn talk(socket: &mut WebRtcSocket, others: usize, messages: u32) -> Result<()> {
-    let mut heard: HashMap<PeerId, u32> = HashMap::new();
+async fn talk(socket: &mut WebRtcSocket, count: usize, messages: u32) -> Result<()> {
+    let mut others: HashMap<PeerId, Other> = HashMap::new();
     let mut ticks = interval(INTERVAL);
-    let mut connected = 0;
-    while connected < others || heard.values().any(|count| *count < messages) || heard.len() < others {
+    while others.len() < count || others.values().any(|other| !other.hears || other.came < messages) {
         ticks.tick().await;
         for (peer, state) in socket.update_peers() {
             ensure!(state == PeerState::Connected, "{peer} has left");
-            connected += 1;
-            ensure!(connected <= others, "{peer} is one too many");
-            for n in 0..messages {
-                socket.channel_mut(0).send(n.to_string().into_bytes().into(), peer);
-            }
+            others.entry(peer).or_default();
+            ensure!(others.len() <= count, "{peer} is one too many");
         }
-        for (peer, packet) in socket.channel_mut(0).receive() {
-            let next = heard.entry(peer).or_default();
-            ensure!(*packet == *next.to_string().as_bytes(), "{peer} sent {packet:?} instead of {next}");
-            *next += 1;
+        let channel = socket.channel_mut(0);
+        for (peer, _) in others.iter().filter(|(_, other)| !other.hears) {
+            channel.send(HELLO.into(), *peer);
+        }
+        for (peer, packet) in channel.receive() {
+            let other = others.entry(peer).or_default();
+            match &*packet {
+                HELLO => channel.send(READY.into(), peer),
+                READY if other.hears => {}
+                READY => {
+                    other.hears = true;
+                    (0..messages).for_each(|n| channel.send(n.to_string().into_bytes().into(), peer));
+                }
+                number => {
+                    let next = other.came;
+                    ensure!(
+                        number == next.to_string().as_bytes(),
+                        "{peer} sent {packet:?} instead of {next}"
+                    );
+                    other.came += 1;
+                }
+            }
         }
     }
     Ok(())

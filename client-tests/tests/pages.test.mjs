@@ -361,9 +361,9 @@ visit('the page leads to each demo', async (visit) => {
   const server = await visit.server(['--path', '/myapp']);
   const page = await visit.open(phone, urlOf(server, '/myapp/'));
 
-  for (const [link, title] of [['Open the slides', 'Slide remote'], ['Open a room', 'Party game'], ['Get a link', 'Video call']]) {
+  for (const [link, title] of [['Open the slides', 'Slide remote'], ['Open a room', 'Party game'], ['Get a link', 'Video call'], ['Open a board', 'Whiteboard']]) {
     await page.getByRole('link', { name: link }).tap();
-    await page.waitForURL(/\/myapp\/broker\/(slides|party|call)\/$/);
+    await page.waitForURL(/\/myapp\/broker\/(slides|party|call|board)\/(#.*)?$/);
     assert.equal(await page.title(), `${title} – peerbroker`);
     await page.locator('#status[data-state="ready"]').waitFor();
     await page.getByRole('link', { name: 'peerbroker' }).tap();

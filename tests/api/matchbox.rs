@@ -216,7 +216,7 @@ fn the_room_and_the_number_tell_groups_apart() {
 }
 
 #[test]
-fn who_leaves_before_its_group_is_full_makes_room() {
+fn a_peer_that_leaves_before_its_group_is_full_makes_room() {
     on_own_with(with_matchbox, |server| {
         let [(mut a, _), (b, b_id)] = peers(server, ["/trio?next=3"; 2]);
         a.expect(new_peer(&b_id));
@@ -258,7 +258,7 @@ fn a_room_that_is_full_takes_nobody_else() {
 }
 
 #[test]
-fn keys_do_not_share_rooms_and_those_with_verified_identities_have_none() {
+fn keys_do_not_share_rooms_and_a_key_that_is_none_is_refused() {
     let of_one = |config: &mut Config| {
         with_matchbox(config);
         config.root_key = Some(crate::harness::keys::api_key("one"));

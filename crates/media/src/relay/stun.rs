@@ -104,3 +104,68 @@ pub(super) fn revoked(check: &Message<'_>, pwd: &str) -> Option<Vec<u8>> {
 fn credentials(pwd: &str) -> MessageIntegrityCredentials {
     ShortTermCredentials::new(pwd.to_owned()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::endpoint::Transport;
+    use super::*;
+    use crate::datapath::stun::mapped;
+
+    /// The password of the vectors of RFC 5769, section 2.
+    const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
+
+    const REQUEST: &str = "00010058 2112a442 b7e7a701 bc34d686 fa87dfae 80220010 5354554e 20746573 7420636c \
+        69656e74 00240004 6e0001ff 80290008 932ff9b1 51263b36 00060009 6576746a 3a683676 59202020 00080014 \
+        9aeaa70c bfd8cb56 781ef2b5 b2d3f249 c1b571a2 80280004 e57a3bcf";
+
+    const IPV4_RESPONSE: &str = "0101003c 2112a442 b7e7a701 bc34d686 fa87dfae 8022000b 74657374 20766563 \
+        746f7220 00200008 0001a147 e112a643 00080014 2b91f599 fd9e90c3 8c7489f9 2af9ba53 f06be7d7 80280004 \
+        c07d4c96";
+
+    const IPV6_RESPONSE: &str = "01010048 2112a442 b7e7a701 bc34d686 fa87dfae 8022000b 74657374 20766563 \
+        746f7220 00200014 0002a147 0113a9fa a5d3f179 bc25f4b5 bed2b9d9 00080014 a382954e 4be67bf1 1784c97c \
+        8292c275 bfe3ed41 80280004 c8fb0b4c";
+
+    fn bytes(words: &str) -> Vec<u8> {
+        words
+            .split_whitespace()
+            .flat_map(|word| u32::from_str_radix(word, 16).unwrap().to_be_bytes())
+            .collect()
+    }
+
+    fn parse(bytes: &[u8]) -> Stun<'_> {
+        let from = Endpoint::new("192.0.2.1:32853".parse().unwrap(), Transport::Udp);
+        Stun::parse(from, bytes).unwrap()
+    }
+
+    #[test]
+    fn reads_the_request_of_rfc_5769() {
+        let bytes = bytes(REQUEST);
+        let request = parse(&bytes);
+        assert_eq!(request.username().unwrap().username(), "evtj:h6vY");
+        assert_eq!(request.role(), Some(Role::Controlled));
+        assert!(!request.nominates());
+        assert!(request.is_proved_by(PASSWORD));
+        assert!(!request.is_proved_by("another"));
+    }
+
+    #[test]
+    fn tells_addresses_as_the_responses_of_rfc_5769() {
+        let request = bytes(REQUEST);
+        let request = parse(&request);
+        let vectors = [
+            ("192.0.2.1:32853", IPV4_RESPONSE, 12),
+            ("[2001:db8:1234:5678:11:2233:4455:6677]:32853", IPV6_RESPONSE, 24),
+        ];
+        for (from, response, length) in vectors {
+            let response = bytes(response);
+            assert!(parse(&response).is_proved_by(PASSWORD));
+            let answer = mapped(&request.message, from.parse::<SocketAddr>().unwrap());
+            // The vector has a name of 16 bytes before the address.
+            assert_eq!(answer[HEADER..], response[HEADER + 16..][..length]);
+            assert_eq!(answer[4..HEADER], response[4..HEADER]);
+        }
+    }
+}

@@ -10,9 +10,13 @@ const DATAGRAMS = 1000;
 const [module, host, port, username, password] = process.argv.slice(2);
 const { createTurnClient } = await import(module);
 
+/** Also checks that the server sees the client's own address, because no NAT is between them. */
 async function allocate(transport) {
   const config = { address: [host, Number(port)], username, password };
   const client = await createTurnClient(config, { transport, tlsOptions: { rejectUnauthorized: false } });
+  const { address, stream } = client.transport;
+  const own = [host, stream ? stream.client.localPort : address.port];
+  if (String(client.mappedAddress) !== String(own)) throw new Error(`${own} is seen as ${client.mappedAddress}`);
   const received = new PassThrough({ objectMode: true });
   client.onData.subscribe((data, from) => received.write({ data, from }));
   return { client, at: client.relayedAddress, received };

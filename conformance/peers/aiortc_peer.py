@@ -7,15 +7,7 @@ import sys
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 
-options = json.loads(sys.argv[1])
-
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
-
-def text(number):
-    return f"{number} ".ljust(number, "x")
+from conversation import Caller, options, say
 
 
 async def describe(connection, description):
@@ -27,22 +19,9 @@ async def describe(connection, description):
 
 def call(connection):
     channel = connection.createDataChannel("data")
-    number = 0
-
-    @channel.on("open")
-    def on_open():
-        channel.send(text(number))
-
-    @channel.on("message")
-    def on_message(data):
-        nonlocal number
-        if data != text(number):
-            sys.exit(f"{data} instead of {text(number)}")
-        number += 1
-        if number == options["messages"]:
-            say({"done": number})
-        else:
-            channel.send(text(number))
+    caller = Caller(channel.send)
+    channel.on("open", caller.start)
+    channel.on("message", caller.receive)
 
 
 def echo(channel):

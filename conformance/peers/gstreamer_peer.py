@@ -11,15 +11,7 @@ gi.require_version("GstWebRTC", "1.0")
 gi.require_version("GstSdp", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 
-options = json.loads(sys.argv[1])
-
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
-
-def text(number):
-    return f"{number} ".ljust(number, "x")
+from conversation import Caller, options, say  # noqa: E402
 
 
 def describe(kind):
@@ -36,20 +28,9 @@ def describe(kind):
 
 def call():
     channel = webrtc.emit("create-data-channel", "data", None)
-    number = 0
-
-    def on_message(_, data):
-        nonlocal number
-        if data != text(number):
-            sys.exit(f"{data} instead of {text(number)}")
-        number += 1
-        if number == options["messages"]:
-            say({"done": number})
-        else:
-            channel.send_string(text(number))
-
-    channel.connect("on-open", lambda _: channel.send_string(text(number)))
-    channel.connect("on-message-string", on_message)
+    caller = Caller(lambda data: channel.send_string(data))
+    channel.connect("on-open", lambda _: caller.start())
+    channel.connect("on-message-string", lambda _, data: caller.receive(data))
     describe("offer")
     return channel
 

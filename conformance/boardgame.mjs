@@ -2,10 +2,11 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { launchChromium } from '../client-tests/lib/chromium.mjs';
-import { launchFirefox } from '../client-tests/lib/firefox.mjs';
+import { CHROMIUM, launchChromium } from '../client-tests/lib/chromium.mjs';
+import { FIREFOX, launchFirefox } from '../client-tests/lib/firefox.mjs';
 import { startServer } from '../client-tests/lib/server.mjs';
 import { within } from '../client-tests/lib/within.mjs';
+import { need } from './programs.mjs';
 import { below, npmPackages, output } from './tools.mjs';
 
 const GAME = 'boardgame.io@0.50.2';
@@ -61,6 +62,7 @@ async function play(open, url) {
 }
 
 export async function boardgame() {
+  need(CHROMIUM, FIREFOX);
   const pages = await makePage();
   const server = await startServer(['--static_dir', pages]);
   const chromium = await launchChromium();

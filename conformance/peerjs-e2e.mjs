@@ -8,6 +8,7 @@ import { CHROMIUM, UNWANTED, quiet } from '../client-tests/lib/chromium.mjs';
 import { FIREFOX } from '../client-tests/lib/firefox.mjs';
 import { startServer } from '../client-tests/lib/server.mjs';
 import { find } from '../client-tests/lib/shipped-proxy.mjs';
+import { need } from './programs.mjs';
 import { Skipped, below, npmPackages, output } from './tools.mjs';
 
 const VERSION = '1.5.5';
@@ -62,6 +63,7 @@ function prepare(source, folder) {
 function capabilities() {
   const all = [];
   try {
+    need(CHROMIUM);
     const args = ['headless', ...quiet.map((flag) => flag.slice(2)), `disable-features=${UNWANTED.join()}`, 'allow-loopback-in-peer-connection'];
     all.push({
       browserName: 'chrome',
@@ -70,6 +72,7 @@ function capabilities() {
     });
   } catch {}
   try {
+    need(FIREFOX);
     const prefs = {
       'media.peerconnection.ice.loopback': true,
       'media.peerconnection.ice.obfuscate_host_addresses': false,
@@ -81,7 +84,7 @@ function capabilities() {
       'wdio:geckodriverOptions': { binary: find('geckodriver') },
     });
   } catch {}
-  if (all.length === 0) throw new Skipped('there is neither a chromedriver nor a geckodriver');
+  if (all.length === 0) throw new Skipped('there is neither Chromium with chromedriver nor Firefox with geckodriver');
   return all.map((one) => ({ acceptInsecureCerts: true, ...one }));
 }
 

@@ -2,9 +2,10 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { launchChromium } from '../client-tests/lib/chromium.mjs';
+import { CHROMIUM, launchChromium } from '../client-tests/lib/chromium.mjs';
 import { startServer } from '../client-tests/lib/server.mjs';
 import { within } from '../client-tests/lib/within.mjs';
+import { need } from './programs.mjs';
 import { below, output, pythonPackages } from './tools.mjs';
 
 // These are the newest ones that peerjs-py accepts.
@@ -26,6 +27,7 @@ function answer() {
 }
 
 export async function peerjsPy() {
+  need(CHROMIUM);
   const env = await pythonPackages('python3', ...PACKAGES);
   const pages = below('peerjs-py');
   mkdirSync(pages, { recursive: true });

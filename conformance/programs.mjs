@@ -7,6 +7,12 @@ import { Skipped, below, npmPackages, output } from './tools.mjs';
 const WERIFT = 'werift@0.25.2';
 const LIBJUICE = 'node-datachannel@0.33.4';
 
+/** Not every distribution has the browsers that `make setup` installs. */
+export function need(...browsers) {
+  const missing = browsers.find((browser) => !existsSync(browser));
+  if (missing) throw new Skipped(`there is no ${missing}`);
+}
+
 const inPackage = async (name, file) => join(await npmPackages(name.replace('@', '-'), name), 'node_modules', name.split('@')[0], file);
 
 export const weriftModule = () => inPackage(WERIFT, 'lib/index.mjs');

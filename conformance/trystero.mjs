@@ -6,6 +6,7 @@ import { CHROMIUM, HEADLESS } from '../client-tests/lib/chromium.mjs';
 import { FIREFOX } from '../client-tests/lib/firefox.mjs';
 import { binary, startServer } from '../client-tests/lib/server.mjs';
 import { freePort } from '../client-tests/lib/shipped-proxy.mjs';
+import { need } from './programs.mjs';
 import { Skipped, below, npmPackages, output } from './tools.mjs';
 
 const VERSION = '0.25.3';
@@ -91,7 +92,7 @@ async function inNode({ folder, env }, own) {
 }
 
 export async function trystero() {
-  if (!existsSync(CHROMIUM) || !existsSync(FIREFOX)) throw new Skipped(`there is no ${existsSync(CHROMIUM) ? FIREFOX : CHROMIUM}`);
+  need(CHROMIUM, FIREFOX);
   const copy = await prepared();
   const judge = async (own) => [...await inBrowsers(copy, own), ...await inNode(copy, own)];
   const results = await judge(process.env.TRYSTERO_RELAY === 'own');

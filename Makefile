@@ -155,6 +155,7 @@ lint-fast: setup lint-scripts
 	cargo fmt --check --all
 	cargo fmt --check --manifest-path bench/Cargo.toml
 	cargo fmt --check --manifest-path conformance/matchbox/Cargo.toml
+	cargo fmt --check --manifest-path conformance/str0m/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	@for patch in scripts/mutants/*.patch scripts/versions/*.patch; do git apply --check "$$patch" || exit 1; done
 	cargo deny --locked check licenses bans sources
@@ -166,9 +167,10 @@ lint-fast: setup lint-scripts
 lint-scripts: node_modules/.package-lock.json client-tests/node_modules/.package-lock.json vendor/node_modules/.package-lock.json
 	npm run --silent lint
 
-# For every night, because its packages are other ones. Its lock file follows the server's, and it shares what is built.
+# For every night, because their packages are other ones. The benchmark's lock file follows the server's, and it shares what is built.
 lint-bench:
 	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path conformance/str0m/Cargo.toml --target-dir target/conformance/str0m -- -D warnings
 
 # Each target for a minute. No sanitizer: there is no unsafe code, and libFuzzer needs only the coverage.
 FUZZ_TARGETS = decoder handshake json dialects requests tokens

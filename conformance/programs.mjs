@@ -20,11 +20,17 @@ export const libjuiceModule = () => inPackage(LIBJUICE, 'dist/esm/polyfill/index
 
 const built = new Map();
 
-/** Builds one of our programs with the Pion of Debian, once: `turn` or `peer`. */
-export function pionProgram(name) {
-  if (!built.has(name)) built.set(name, buildPion(name));
+function once(name, build) {
+  if (!built.has(name)) built.set(name, build());
   return built.get(name);
 }
+
+/** Builds one of our programs with the Pion of Debian, once: `turn` or `peer`. */
+export const pionProgram = (name) => once(`pion ${name}`, () => buildPion(name));
+
+/** Builds our program with Matchbox's socket, or with str0m, once. */
+export const matchboxProgram = () => once('matchbox', () => buildPeer('matchbox'));
+export const str0mProgram = () => once('str0m', () => buildPeer('str0m'));
 
 async function buildPion(name) {
   const packages = '/usr/share/gocode';
@@ -39,14 +45,16 @@ async function buildPion(name) {
   return program;
 }
 
-/** Builds our program with Matchbox's socket. The first time takes minutes. */
-export async function matchboxProgram() {
-  const manifest = join(import.meta.dirname, 'matchbox/Cargo.toml');
-  const target = below('matchbox');
-  const words = ['build', '--locked', '--quiet', '--manifest-path', manifest, '--target-dir', target];
-  const { code, text } = await output('matchbox-build', 'cargo', words);
-  if (code !== 0) throw new Skipped(`cargo cannot build a peer with Matchbox: ${text.trim().split('\n').at(-1)}`);
-  return join(target, 'debug/matchbox-peer');
+/** Builds a peer of ours in Rust, whose folder has this name. The first time takes minutes. */
+async function buildPeer(name) {
+  const target = below(name);
+  const manifest = join(import.meta.dirname, name, 'Cargo.toml');
+  const cargo = (verb, ...words) => output(`${name}-${verb}`, 'cargo', [verb, '--locked', '--quiet', '--manifest-path', manifest, ...words]);
+  const fetched = await cargo('fetch');
+  if (fetched.code !== 0) throw new Skipped(`cargo cannot fetch the packages of ${name}: ${fetched.text.trim().split('\n').at(-1)}`);
+  const { code, text } = await cargo('build', '--target-dir', target);
+  if (code !== 0) throw new Error(`cargo: ${text}`);
+  return join(target, `debug/${name}-peer`);
 }
 
 /** The Python of Debian, which has the bindings of GStreamer, whose ICE agent is libnice. */

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { startServer } from '../client-tests/lib/server.mjs';
 import { onlyThrough, turnFlags } from '../client-tests/lib/turn.mjs';
 import { within } from '../client-tests/lib/within.mjs';
-import { gstreamerPython, libjuiceModule, pionProgram, weriftModule } from './programs.mjs';
+import { gstreamerPython, libjuiceModule, pionProgram, str0mProgram, weriftModule } from './programs.mjs';
 import { Skipped, below, pythonPackages } from './tools.mjs';
 
 const AIORTC = 'aiortc==1.16.0';
@@ -42,15 +42,16 @@ const STACKS = {
     command: [await gstreamerPython(), script('gstreamer_peer.py')],
     options: { properties: turn ? { 'ice-transport-policy': 'relay', 'turn-server': uriOf(turn) } : {} },
   }),
+  str0m: async ({ overTcp }) => ({ command: [await str0mProgram()], options: { overTcp } }),
 };
 
 const uriOf = ({ urls, username, credential }) => urls.replace(':', `://${[username, credential].map(encodeURIComponent).join(':')}@`);
 
 /** Callers that come to the relay over TCP (RFC 6544). README.md says why no others do. */
-const OVER_TCP = ['werift', 'libnice'];
+const OVER_TCP = ['werift', 'libnice', 'str0m'];
 
 /** Pairs that do not connect directly either. README.md says why. */
-const IMPOSSIBLE = ['pion libjuice', 'libjuice pion', 'libnice aiortc'];
+const IMPOSSIBLE = ['pion libjuice', 'libjuice pion', 'libnice aiortc', 'str0m werift', 'str0m libnice', 'libnice str0m'];
 
 /** Lets a caller send messages to a callee, and get them back. */
 async function meet({ caller, callee, flags, turnUrl, withoutUdp = false }) {

@@ -90,6 +90,8 @@ impl Peer {
     }
 
     fn connected(&mut self, connection: TcpStream) {
+        // Each message waits for the last one's echo.
+        connection.set_nodelay(true).unwrap();
         let (here, there) = (connection.local_addr().unwrap(), connection.peer_addr().unwrap());
         self.connections.insert((here, there), connection);
         let active = Candidate::builder().tcp().host(here).tcptype(TcpType::Active).build().unwrap();

@@ -78,7 +78,7 @@ const HOARDED_TURN: &[&str] = &[
 const SOON_GONE: &[&str] = &["--reclaim_timeout", "1000"];
 
 /// A tracker is off by default.
-const TRACKER: &[&str] = &["--dialects", "tracker"];
+const TRACKER: &[&str] = &["--dialects", "peerjs,tracker"];
 
 const ATTACKS: &[Attack] = &[
     // Requests and answers.

@@ -299,7 +299,7 @@ impl Node {
 
     fn own_peers(&self, key: &str, ids: &[String]) -> Vec<PeerReport> {
         let Some(tenant) = self.tenant(key) else { return Vec::new() };
-        let realms = tenant.existing_realms();
+        let realms: Vec<_> = tenant.existing_realms().collect();
         let of_id = |id: &String| -> Vec<PeerReport> {
             let present = realms.iter().filter_map(|realm| Some((realm.kind(), realm.present(id)?)));
             present.map(|(kind, peer)| self.report(kind, peer)).collect()

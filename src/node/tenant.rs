@@ -150,8 +150,8 @@ impl Tenant {
     }
 
     /// All hubs that are there or were a moment ago.
-    pub(super) fn existing_hubs(&self) -> Vec<Arc<Rooms>> {
-        self.realms.lock().hubs.clone()
+    pub(super) fn existing_hubs(&self) -> impl Iterator<Item = Arc<Rooms>> + use<> {
+        of_all_kinds(&self.realms.lock().hubs)
     }
 
     /// The realm, room codes and aliases of guests, created if there are none.
@@ -208,7 +208,7 @@ impl Tenant {
     /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; returns them, with their realms.
     pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
         let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));
-        self.existing_realms().into_iter().filter_map(kick).collect()
+        self.existing_realms().filter_map(kick).collect()
     }
 
     /// Sends a text to the PeerJS client of an id, as it is, as a message of the app's server. False if that client is not here,
@@ -245,13 +245,13 @@ impl Tenant {
     /// Dismisses all clients, and admits no more.
     pub(super) fn revoke(&self) {
         self.quota.revoke();
-        self.existing_realms().iter().for_each(|realm| realm.revoke());
+        self.existing_realms().for_each(|realm| realm.revoke());
     }
 
     /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.
     pub(super) fn sweep(self: &Arc<Self>) {
-        self.existing_realms().iter().for_each(|realm| realm.sweep());
-        self.existing_hubs().iter().for_each(|hub| hub.sweep());
+        self.existing_realms().for_each(|realm| realm.sweep());
+        self.existing_hubs().for_each(|hub| hub.sweep());
         self.existing_guests().into_iter().for_each(|guests| guests.room_codes.sweep());
         let realms = &mut *self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
@@ -285,9 +285,15 @@ impl Tenant {
         })
     }
 
-    pub(super) fn existing_realms(&self) -> Vec<Arc<Realm>> {
-        self.realms.lock().realms.clone()
+    pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
+        of_all_kinds(&self.realms.lock().realms)
     }
+}
+
+/// The same, without the lock and without an allocation: there is at most one of each kind.
+fn of_all_kinds<T>(list: &[Arc<T>]) -> impl Iterator<Item = Arc<T>> + use<T> {
+    let mut list = list.iter().cloned();
+    RealmKind::ALL.map(|_| list.next()).into_iter().flatten()
 }
 
 /// Sends a text of the app's server to a peer, wherever that is. It waits if the peer is absent.

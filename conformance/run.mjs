@@ -4,6 +4,7 @@
 
 import { autobahn } from './autobahn.mjs';
 import { boardgame } from './boardgame.mjs';
+import { matchboxServer } from './matchbox-server.mjs';
 import { matchbox } from './matchbox.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
@@ -12,12 +13,13 @@ import { schemathesis } from './schemathesis.mjs';
 import { libjuice, libnice, relay } from './stacks.mjs';
 import { Skipped } from './tools.mjs';
 import { wsRelay, yWebrtc } from './topics.mjs';
+import { tracker } from './tracker.mjs';
 import { trystero } from './trystero.mjs';
 import { aioice, coturn, pion, werift } from './turn.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
-  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, matchbox,
+  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, matchbox, 'matchbox-server': matchboxServer,
 };
 
 const wanted = process.argv.slice(2);

@@ -1,15 +1,12 @@
-// The same frames to the signaling server of RxDB and to ours: both have to say the same.
+// Rooms of RxDB: the same frames to its signaling server, and to ours.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { within } from '../client-tests/lib/within.mjs';
 import { root } from '../scripts/test/log.mjs';
-import { compare } from './topics.mjs';
-
-const clientTests = createRequire(join(root, 'client-tests/package.json'));
+import { compare } from './transcripts.mjs';
 
 const ROOM = 'notes of May';
 const joins = (room = ROOM) => ({ type: 'join', room });
@@ -53,89 +50,10 @@ const SERVER = `
   server.on('listening', () => console.log(server.address().port));
 `;
 
-/** Pings after an end. */
-const ROUNDS = 20;
-
 /** README.md explains them. */
 const DIFFERENCES = [
   'a room once more', 'a name of 5 characters', 'a name of 100 characters', 'no name', 'another sender', 'an unknown type', 'no JSON', 'a control character in a name',
 ];
-
-/** A client that notes what it hears, with names in place of ids. */
-class Client {
-  heard = [];
-
-  constructor(url) {
-    const { WebSocket } = clientTests('ws');
-    this.socket = new WebSocket(url);
-    this.socket.on('error', () => {});
-    this.closed = new Promise((resolve) => { this.socket.on('close', resolve); }).then(() => { this.heard.push('closed'); });
-    // The server speaks first.
-    this.opened = new Promise((resolve) => {
-      this.socket.on('message', (text) => {
-        const frame = JSON.parse(String(text));
-        if (frame.type === 'init') resolve(frame.yourPeerId);
-        this.heard.push(frame);
-      });
-    });
-  }
-
-  get isOpen() {
-    return this.socket.readyState === this.socket.OPEN;
-  }
-
-  /** Resolves when the server has handled what this client has sent, and this client has what the server has sent. */
-  async settle() {
-    if (!this.isOpen) return;
-    const answered = new Promise((resolve) => { this.socket.once('pong', resolve); });
-    this.socket.ping();
-    await within('a pong, or the end', Promise.race([answered, this.closed]));
-  }
-}
-
-/** What the clients hear after each frame of a script. */
-async function transcript(url, script) {
-  const query = script.find((step) => step.path)?.path ?? '';
-  const clients = {};
-  const ids = {};
-  for (const name of ['a', 'b', 'c']) {
-    clients[name] = new Client(url + query);
-    ids[name] = await within('the first frame', clients[name].opened);
-  }
-  const lines = [];
-  const named = (value) => {
-    let text = JSON.stringify(value);
-    for (const [name, id] of Object.entries(ids)) text = text.replaceAll(id, `id of ${name}`);
-    const frame = JSON.parse(text);
-    // The order of a list is that of arrivals there, and that of ids here.
-    frame.otherPeerIds?.sort();
-    return frame;
-  };
-  const note = async (sent) => {
-    for (const client of Object.values(clients)) await client.settle();
-    lines.push({ sent, ...Object.fromEntries(Object.entries(clients).map(([name, { heard }]) => [name, heard.splice(0).map(named)])) });
-  };
-  await note('the handshakes');
-  for (const step of script) {
-    const [[name, what]] = Object.entries(step);
-    if (!clients[name]?.isOpen) continue;
-    const { socket } = clients[name];
-    const frame = typeof what === 'function' ? what(ids) : what;
-    if (frame === 'close') {
-      socket.close();
-      await within('the end of a connection', clients[name].closed);
-      // The server may notice it later.
-      for (let round = 0; round < ROUNDS; round += 1) for (const client of Object.values(clients)) await client.settle();
-    } else {
-      socket.send(typeof frame === 'string' || frame instanceof Buffer ? frame : JSON.stringify(frame));
-      await clients[name].settle();
-    }
-    await note(`${name} > ${JSON.stringify(named(String(frame) === '[object Object]' ? frame : String(frame)))}`);
-  }
-  for (const { socket } of Object.values(clients)) socket.close();
-  await within('the ends of connections', Promise.all(Object.values(clients).map(({ closed }) => closed)));
-  return lines;
-}
 
 export async function rxdb() {
   const start = async () => {
@@ -144,5 +62,8 @@ export async function rxdb() {
     const [line] = await within("RxDB's server", once(createInterface(child.stdout), 'line'));
     return { url: `ws://127.0.0.1:${line}/`, stop: () => (child.kill(), exited) };
   };
-  return compare('rxdb', SCRIPTS, { differences: DIFFERENCES, transcript, path: 'rxdb' }, start);
+  const idOf = ({ type, yourPeerId }) => type === 'init' && yourPeerId;
+  // Their order is that of arrivals there, and that of ids here.
+  const normal = (frame) => (frame.otherPeerIds?.sort(), frame);
+  return compare('rxdb', SCRIPTS, { differences: DIFFERENCES, path: 'rxdb', idOf, normal }, start);
 }

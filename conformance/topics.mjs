@@ -1,20 +1,17 @@
-// The same frames to a signaling server of others and to ours: both have to say the same.
+// Topics: the same frames to the servers of y-webrtc and Trystero, and to ours.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { isDeepStrictEqual } from 'node:util';
-import { plainEnvironment, startServer } from '../client-tests/lib/server.mjs';
+import { plainEnvironment } from '../client-tests/lib/server.mjs';
 import { freePort } from '../client-tests/lib/shipped-proxy.mjs';
-import { until, within } from '../client-tests/lib/within.mjs';
+import { within } from '../client-tests/lib/within.mjs';
 import { root } from '../scripts/test/log.mjs';
-import { Skipped, below } from './tools.mjs';
+import { Skipped } from './tools.mjs';
+import { compare } from './transcripts.mjs';
 import { prepared } from './trystero.mjs';
-
-const clientTests = createRequire(join(root, 'client-tests/package.json'));
 
 const Y_WEBRTC = {
   subscribe: (...topics) => ({ type: 'subscribe', topics }),
@@ -80,15 +77,14 @@ function scripts({ subscribe, unsubscribe, publish }) {
     'a control character': heard('a\u0001b', 1),
     'a lone surrogate': heard('\ud800', 1),
     '60,000 bytes': heard('doc', long(60_000)),
-    '63 topics': [...Array.from({ length: 63 }, (_, n) => ({ a: subscribe(`t${n}`) })), { b: publish('t0', 1) }, { b: publish('t62', 2) }],
-    // Each client has one more: see Client.
-    'topic 65': [...Array.from({ length: 64 }, (_, n) => ({ a: subscribe(`t${n}`) })), { b: publish('t62', 1) }, { b: publish('t63', 2) }],
+    '64 topics': [...Array.from({ length: 64 }, (_, n) => ({ a: subscribe(`t${n}`) })), { b: publish('t0', 1) }, { b: publish('t63', 2) }],
+    'topic 65': [...Array.from({ length: 65 }, (_, n) => ({ a: subscribe(`t${n}`) })), { b: publish('t63', 1) }, { b: publish('t64', 2) }],
     'no JSON': ignored('{"type":"subscribe"', 'hello'),
     'an empty frame': ignored(''),
     'invalid UTF-8': ignored(Buffer.from(JSON.stringify(publish('doc', '\u00ff')), 'latin1')),
     'a ping': ignored({ type: 'ping' }, { type: 'ping', topic: 'doc', x: 1 }),
-    'another path': [{ path: '/room?x=1' }, { a: subscribe('doc') }, { a: publish('doc', 1) }],
-    'a query': [{ path: '/?room=1' }, { a: subscribe('doc') }, { a: publish('doc', 1) }],
+    'another path': [{ path: 'room?x=1' }, { a: subscribe('doc') }, { a: publish('doc', 1) }],
+    'a query': [{ path: '?room=1' }, { a: subscribe('doc') }, { a: publish('doc', 1) }],
   };
 }
 
@@ -110,117 +106,6 @@ const ofWsRelay = ({ subscribe, publish }) => ({
   'the dialect of y-webrtc': [{ a: Y_WEBRTC.subscribe('doc') }, { a: publish('doc', 1) }],
 });
 
-/** A client that notes what it hears. */
-class Client {
-  heard = [];
-  #settled = 0;
-
-  constructor(name, url, dialect) {
-    const { WebSocket } = clientTests('ws');
-    Object.assign(this, { topic: `settled ${name}`, dialect });
-    this.socket = new WebSocket(url);
-    this.socket.on('error', () => {});
-    this.socket.on('message', (text) => {
-      const frame = JSON.parse(String(text));
-      if (frame.topic === this.topic) this.#settled += 1;
-      else this.heard.push(frame);
-    });
-    this.opened = new Promise((resolve) => { this.socket.on('open', resolve); });
-    // After an error, too.
-    this.closed = new Promise((resolve) => { this.socket.on('close', resolve); }).then(() => { this.heard.push('closed'); });
-  }
-
-  /** Resolves after the handshake, also if the server has refused it. */
-  async open() {
-    await within('a handshake', Promise.race([this.opened, this.closed]));
-    if (this.isOpen) this.send(this.dialect.subscribe(this.topic));
-  }
-
-  get isOpen() {
-    return this.socket.readyState === this.socket.OPEN;
-  }
-
-  send(frame) {
-    this.socket.send(typeof frame === 'string' || frame instanceof Buffer ? frame : JSON.stringify(frame));
-  }
-
-  /** Resolves when the server has handled what this client has sent, and this client has what the server has sent. */
-  async settle() {
-    if (!this.isOpen) return;
-    const wanted = this.#settled + 1;
-    this.send(this.dialect.publish(this.topic, wanted));
-    await until('the own publication, or the end', () => this.#settled >= wanted || this.heard.includes('closed'));
-  }
-
-  /** What it has heard since. */
-  take() {
-    return this.heard.splice(0);
-  }
-}
-
-/** What the clients hear after each frame of a script. */
-async function transcriptOf(url, script, dialect) {
-  const path = script.find((step) => step.path)?.path ?? '/';
-  const clients = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, new Client(name, new URL(path, url), dialect)]));
-  const all = Object.values(clients);
-  const lines = [];
-  const note = async (sent) => {
-    for (const client of all) await client.settle();
-    lines.push({ sent, ...Object.fromEntries(Object.entries(clients).map(([name, client]) => [name, client.take()])) });
-  };
-  await Promise.all(all.map((client) => client.open()));
-  await note('the handshakes');
-  for (const step of script) {
-    const [[name, frame]] = Object.entries(step);
-    if (!clients[name]?.isOpen) continue;
-    clients[name].send(frame);
-    await clients[name].settle();
-    await note(`${name} > ${typeof frame === 'string' || frame instanceof Buffer ? frame : JSON.stringify(frame)}`);
-  }
-  for (const client of all) client.socket.close();
-  await within('the ends of connections', Promise.all(all.map(({ closed }) => closed)));
-  return lines;
-}
-
-/**
- * Plays all scripts to both servers; ours has the dialect at a path. `transcript` resolves with what clients hear at a URL, and the titles
- * of `differences` are those of scripts that README.md explains.
- */
-export async function compare(name, all, { differences, transcript, path = '' }, startTheirs) {
-  const ours = await startServer();
-  const results = [];
-  try {
-    for (const [title, script] of Object.entries(all)) {
-      const theirs = await startTheirs();
-      try {
-        results.push({ title, theirs: await transcript(theirs.url, script), ours: await transcript(ours.socketUrl + path, script) });
-      } finally {
-        await theirs.stop();
-      }
-    }
-  } finally {
-    await ours.stop();
-  }
-  const shown = (lines) => lines.map(({ sent, ...heard }) => `    ${sent.slice(0, 200)}\n      ${JSON.stringify(heard).slice(0, 400)}`).join('\n');
-  const differs = results.filter((one) => !isDeepStrictEqual(one.theirs, one.ours));
-  writeFileSync(below(`${name}.log`), results.map((one) => {
-    const isSame = !differs.includes(one);
-    return `${isSame ? 'same' : 'DIFFERENT'}: ${one.title}\n  ${name}:\n${shown(one.theirs)}\n${isSame ? '' : `  peerbroker:\n${shown(one.ours)}\n`}`;
-  }).join('\n'));
-  const titles = differs.map(({ title }) => title);
-  const wrong = [
-    ...titles.filter((title) => !differences.includes(title)).map((title) => `${title} differs`),
-    ...differences.filter((title) => !titles.includes(title)).map((title) => `${title} does not differ any more`),
-  ];
-  if (wrong.length > 0) throw new Error(`${wrong.join('; ')}: see ${below(`${name}.log`)}`);
-  const frames = Object.values(all).flat().filter((step) => !step.path).length;
-  return `${results.length - titles.length} of ${results.length} scripts, of ${frames} frames, have the same transcript, and ${titles.length} differ as README.md says`;
-}
-
-const compareTopics = (name, all, dialect, start) => compare(name, all, {
-  differences: dialect.differences, transcript: (url, script) => transcriptOf(url, script, dialect),
-}, start);
-
 export async function yWebrtc() {
   const program = join(root, 'client-tests/node_modules/y-webrtc/bin/server.js');
   if (!existsSync(program)) throw new Skipped(`there is no ${program}: make setup`);
@@ -235,7 +120,7 @@ export async function yWebrtc() {
       stop: () => (child.kill(), exited),
     };
   };
-  return compareTopics('y-webrtc', { ...scripts(Y_WEBRTC), ...ofYWebrtc(Y_WEBRTC) }, Y_WEBRTC, start);
+  return compare('y-webrtc', { ...scripts(Y_WEBRTC), ...ofYWebrtc(Y_WEBRTC) }, Y_WEBRTC, start);
 }
 
 export async function wsRelay() {
@@ -246,5 +131,5 @@ export async function wsRelay() {
     await relay.ready;
     return { url: `ws://127.0.0.1:${relay.address().port}/`, stop: () => relay.close() };
   };
-  return compareTopics('ws-relay', { ...scripts(WS_RELAY), ...ofWsRelay(WS_RELAY) }, WS_RELAY, start);
+  return compare('ws-relay', { ...scripts(WS_RELAY), ...ofWsRelay(WS_RELAY) }, WS_RELAY, start);
 }

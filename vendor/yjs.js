@@ -1,4 +1,4 @@
-// What the whiteboard takes from Yjs and y-webrtc, as the global `Yjs`: `copy.mjs` makes one script of it.
+// The part of Yjs and y-webrtc that the whiteboard needs, as the global `Yjs`: `copy.mjs` makes one script of it.
 export { fromBase64, toBase64 } from 'lib0/buffer';
 export { simpleDiffStringWithCursor } from 'lib0/diff';
 export { WebrtcProvider } from 'y-webrtc';

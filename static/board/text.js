@@ -4,7 +4,7 @@ const PAUSE = 2_000;
 /** Makes a text area show the shared text of a document, and write it. `onWriting(isWriting)` says when its person writes. */
 export function shareText(field, doc, onWriting) {
   const { Doc, UndoManager, applyUpdate, encodeStateAsUpdate, simpleDiffStringWithCursor } = window.Yjs;
-  // What the field shows. It may be behind: a change within a word that a keyboard is composing would disturb it.
+  // The text that the field shows. It may be behind: a change within a word that a keyboard is composing would disturb it.
   const shown = new Doc();
   const text = shown.getText(NAME);
   const history = new UndoManager(text, { trackedOrigins: new Set([field]) });

@@ -114,7 +114,7 @@ fn what_is_no_topic_is_ignored() {
         }
         settle(&mut client);
         assert!(server.tenant("peerjs").hub(RealmKind::Guests).is_empty());
-        // What is none does not spoil the others of its list.
+        // A member that is no topic does not spoil the others of its list.
         client.send(r#"{"type":"subscribe","topics":["\ud800",1e400,"doc"]}"#);
         client.send(said("doc", 1, None));
         client.expect(said("doc", 1, Some(1)));

@@ -50,7 +50,7 @@ const HELLO: &[u8] = b"hello";
 /// The answer.
 const READY: &[u8] = b"ready";
 
-/// What became of one of the others.
+/// The state of one of the others.
 #[derive(Default)]
 struct Other {
     /// It hears this peer, which has sent it all messages.

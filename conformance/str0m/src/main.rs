@@ -16,7 +16,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 /// Any address to which there is a route: nothing is sent there.
 const ELSEWHERE: &str = "203.0.113.1:9";
 
-/// What comes from a thread that waits for it.
+/// An event of a thread that waits for it.
 enum News {
     Line(String),
     Connected(TcpStream),

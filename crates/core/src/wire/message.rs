@@ -53,7 +53,7 @@ labels! {
         Leave = "leave",
         /// Between the host of a room code and its players.
         RoomCode = "room_code",
-        /// Between the two ends of a one-to-one call, or two members of a swarm.
+        /// Between the two ends of a one-to-one call, two members of a swarm, or two clients of RxDB or Matchbox.
         Call = "call",
         /// From the app's server to a client.
         Server = "server",

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use peerbroker_core::media_api::{CandidateNudge, Parties};
 
-use crate::dialect::{peerjs, simple_peer};
+use crate::dialect::{peerjs, simple_peer, tracker};
 use crate::events::PeerAddress;
 use crate::keys::RelayMode;
 use crate::media::Relay;
@@ -95,11 +95,13 @@ pub(crate) fn relayed_answer(
     }
     let connection = match (to.realm, peerjs::decode(text)) {
         (RealmKind::PeerJs, peerjs::Command::Forward(envelope)) if kind == MessageKind::Answer => {
-            envelope.payload.and_then(peerjs::connection)
+            envelope.payload.and_then(peerjs::connection).map(Cow::from)
         }
         (RealmKind::PeerJs, _) => return None,
+        (RealmKind::Guests, _) if kind == MessageKind::Swarm => tracker::answered(text),
         (RealmKind::Guests | RealmKind::RxDb | RealmKind::Matchbox, _) => None,
     };
+    let connection = connection.as_deref();
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
     let only_relayed = mode == RelayMode::Always;
     let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };

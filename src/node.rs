@@ -25,9 +25,11 @@ use crate::keys::{Key, Policy, RelayMode};
 use crate::limits::{GuessLimiter, Quota};
 use crate::media::Relay;
 use crate::rendezvous::Guests;
-use crate::rooms::{OtherNodes, Rooms};
-use crate::router::{Backlog, Cluster, ExpireNotice, PeerHandle, Realm, Routed, Router};
-use crate::wire::{ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, PeerId, RealmKind};
+use crate::rooms::{News, OtherNodes, Replicated, Rooms};
+use crate::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
+use crate::wire::{
+    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind,
+};
 use app::AppMessages;
 use listings::Listings;
 use lookout::Lookout;
@@ -342,6 +344,10 @@ impl Node {
         self.active.lock().len()
     }
 
+    fn all_rooms(&self) -> Vec<Arc<Rooms>> {
+        self.active_tenants().iter().flat_map(|tenant| tenant.existing_hubs()).collect()
+    }
+
     /// Rooms of these realms of all keys, and the memberships of this node's clients.
     pub(crate) fn rooms_and_members(&self, realms: &[RealmKind]) -> (usize, usize) {
         let mut all = self.all_rooms();
@@ -349,7 +355,7 @@ impl Node {
         (all.iter().map(|rooms| rooms.len()).sum(), all.iter().map(|rooms| rooms.own_members()).sum())
     }
 
-    /// Swarms of the tracker of all keys, and their members.
+    /// Swarms of the tracker of all keys, and the memberships of this node's clients.
     pub(crate) fn swarms_and_members(&self) -> (usize, usize) {
         let guests = self.active_tenants().into_iter().filter_map(|tenant| tenant.existing_guests());
         let sizes = guests.map(|guests| (guests.swarms.len(), guests.swarms.memberships()));
@@ -418,8 +424,26 @@ impl LocalNode for Node {
         Some(self.tenant(key)?.hub(realm))
     }
 
-    fn all_rooms(&self) -> Vec<Arc<Rooms>> {
-        self.active_tenants().iter().flat_map(|tenant| tenant.existing_hubs()).collect()
+    fn replicated(&self) -> Vec<Arc<dyn Replicated>> {
+        let guests = self.active_tenants().into_iter().filter_map(|tenant| tenant.existing_guests());
+        let swarms = guests.map(|guests| Arc::clone(&guests.swarms) as Arc<dyn Replicated>);
+        let rooms = self.all_rooms().into_iter().map(|rooms| rooms as Arc<dyn Replicated>);
+        rooms.chain(swarms).collect()
+    }
+
+    fn hear(
+        &self,
+        from: NodeId,
+        (key, realm): (&str, RealmKind),
+        news: &News<'_>,
+        flushes: &mut Vec<Flush>,
+    ) -> bool {
+        let Some(tenant) = self.tenant(key) else { return false };
+        match news {
+            News::Swarm(news) => tenant.guests().swarms.hear(from, news),
+            _ => tenant.hub(realm).hear(from, news, flushes),
+        }
+        true
     }
 
     fn guests(&self, key: &str) -> Option<Arc<Guests>> {

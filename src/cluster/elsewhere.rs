@@ -82,7 +82,7 @@ impl Membership {
         self.config.degraded == Degraded::Allow
     }
 
-    /// Asks a peer of any node for a sign of life. A peer that cannot be asked is taken for alive.
+    /// Asks a peer of any node for a sign of life. If the directory cannot be asked, it is taken for alive.
     pub fn peer_is_alive(&self, realm: &Arc<Realm>, id: &PeerId) -> impl Future<Output = bool> + use<> {
         let (realm, id) = (Arc::clone(realm), id.clone());
         let answered = self.request(|reply| Request::AskPeer(realm, id, reply));

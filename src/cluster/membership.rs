@@ -540,6 +540,8 @@ pub(super) fn packet_of<'a>(hub: HubName<'a>, news: &News<'a>) -> Packet<'a> {
         News::Opened(news) => Packet::RoomOpened(key, news),
         News::Message(news) => Packet::RoomMessage(key, news),
         News::Private(news) => Packet::RoomPrivate(key, news),
+        // Guests only are in swarms.
+        news @ News::Swarm(_) => Packet::HubNews(hub.realm.number(), key, news),
     }
 }
 

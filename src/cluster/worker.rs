@@ -26,8 +26,8 @@ use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::events::{ClusterEvent, Event, PeerAddress};
 use crate::rendezvous::{Guests, PlayerName};
-use crate::rooms::{OwnMembers, Rooms};
-use crate::router::{Outgoing, Realm, Router};
+use crate::rooms::{News, OwnList, Replicated, Rooms};
+use crate::router::{Flush, Outgoing, Realm, Router};
 use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
 
 /// Time limit for a question to all nodes.
@@ -57,8 +57,11 @@ pub trait LocalNode: Send + Sync {
     /// The rooms of a realm of a key, if there is such a key.
     fn rooms(&self, key: &str, realm: RealmKind) -> Option<Arc<Rooms>>;
 
-    /// The rooms of all realms that have any.
-    fn all_rooms(&self) -> Vec<Arc<Rooms>>;
+    /// All rooms and swarms that have members, or had some a moment ago.
+    fn replicated(&self) -> Vec<Arc<dyn Replicated>>;
+
+    /// Hears news of another node about its members. False if there is no such key.
+    fn hear(&self, from: NodeId, hub: (&str, RealmKind), news: &News<'_>, flushes: &mut Vec<Flush>) -> bool;
 
     /// The guests of a key, if it has or had some a moment ago.
     fn guests(&self, key: &str) -> Option<Arc<Guests>>;
@@ -145,7 +148,7 @@ struct Notes {
     /// Members that have moved away and for whom this node may have messages.
     unsettled: RefCell<Vec<Unsettled>>,
     /// The rest of each list of members that is on its way to another node.
-    lists: RefCell<BTreeMap<NodeId, Vec<OwnMembers>>>,
+    lists: RefCell<BTreeMap<NodeId, Vec<Box<dyn OwnList>>>>,
 }
 
 /// A message for a connection that is being opened.

@@ -11,7 +11,7 @@ use crate::dialect::rooms::PeerJsRooms;
 use crate::dialect::rxdb::RxDbRooms;
 use crate::dialect::topics::Topics;
 use crate::keys::{Key, Policy, unix_time};
-use crate::rendezvous::{Groups, Guests, RoomCodes};
+use crate::rendezvous::{Groups, Guests, RoomCodes, Swarms};
 use crate::rooms::{OtherNodes, RoomDialect, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
@@ -165,7 +165,7 @@ impl Tenant {
                 room_codes: Arc::new(room_codes),
                 aliases: Arc::default(),
                 subscribers: Arc::default(),
-                swarms: Arc::default(),
+                swarms: Arc::new(Swarms::new(self.key.clone(), self.others.clone())),
             })
         }))
     }
@@ -256,8 +256,9 @@ impl Tenant {
         let realms = &mut *self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         realms.hubs.retain(|hub| Arc::strong_count(hub) > 1 || !hub.is_empty());
-        let has_others =
-            |guests: &Arc<Guests>| Arc::strong_count(guests) > 1 || !guests.room_codes.is_empty();
+        let has_others = |guests: &Arc<Guests>| {
+            Arc::strong_count(guests) > 1 || !guests.room_codes.is_empty() || !guests.swarms.is_empty()
+        };
         drop(realms.guests.take_if(|guests| !has_others(guests) && guests.realm.is_vacant()));
         // Hubs and guests keep their realm.
         realms.realms.retain(|realm| Arc::strong_count(realm) > 1 || !realm.is_vacant());

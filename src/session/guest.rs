@@ -18,6 +18,7 @@ use crate::clock::millis;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
 use crate::dialect::room_codes::Problem;
+use crate::dialect::tracker::Command;
 use crate::dialect::{Object, calls, room_codes, root};
 use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::limits::{GuessSource, LimitExceeded};
@@ -210,7 +211,7 @@ impl ProtocolHandler for Guest {
                 topics::obey(&self.tenant, &mut self.names, &command, text, context);
             }
             root::Command::Tracker(command) => {
-                tracker::obey(&self.tenant, &self.guests, &mut self.memberships, command, context);
+                self.obey_tracker(command, text, &NameHolder::Unasked, context);
             }
             root::Command::Calls(calls::Command::Start) => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) => {
@@ -416,7 +417,10 @@ impl Guest {
                 self.take_seat(Seat::Here(playing), &host, offer, context)
             }
             Ok(Seating::Held(holder)) => {
-                self.ask_holder(holder, &join, context);
+                let (text, until) = (join.text.to_owned(), join.until);
+                self.ask_holder(holder, context, move |guest, holder, context| {
+                    guest.join_again(&text, until, holder, context);
+                });
                 Ok(())
             }
             Err(RoomCodeError::HostAway) => self.wait_for_host(&join, context),
@@ -435,18 +439,40 @@ impl Guest {
         }
     }
 
-    /// Asks the holder of a name for a sign of life: it may be the player itself, which has lost its network.
-    fn ask_holder(&mut self, holder: PeerId, join: &Join<'_>, context: &Context<'_>) {
+    /// Asks the holder of a name for a sign of life, and then continues: it may be the client itself, which has lost its network.
+    fn ask_holder(
+        &mut self,
+        holder: PeerId,
+        context: &Context<'_>,
+        resume: impl FnOnce(&mut Guest, &NameHolder, &mut Context<'_>) + 'static,
+    ) {
         let (realm, membership) = (Arc::clone(&self.guests.realm), context.node.membership().cloned());
-        let (text, until) = (join.text.to_owned(), join.until);
         self.wait(async move {
             let is_alive = match membership {
                 Some(membership) => membership.peer_is_alive(&realm, &holder).await,
                 None => realm.is_alive(&holder).await,
             };
             let holder = if is_alive { NameHolder::Alive } else { NameHolder::Gone(holder) };
-            move |guest: &mut Guest, context: &mut Context<'_>| {
-                guest.join_again(&text, until, &holder, context);
+            move |guest: &mut Guest, context: &mut Context<'_>| resume(guest, &holder, context)
+        });
+    }
+
+    /// Does what a command of the tracker says. If another guest has the id of an announce, when it is known if that one lives.
+    fn obey_tracker(
+        &mut self,
+        command: Command<'_>,
+        text: &str,
+        holder: &NameHolder,
+        context: &mut Context<'_>,
+    ) {
+        let (tenant, guests, memberships) = (&self.tenant, &self.guests, &mut self.memberships);
+        let Some(held_by) = tracker::obey(tenant, guests, memberships, command, holder, context) else {
+            return;
+        };
+        let text = text.to_owned();
+        self.ask_holder(held_by, context, move |guest, holder, context| {
+            if let root::Command::Tracker(command) = root::decode(&text) {
+                guest.obey_tracker(command, &text, holder, context);
             }
         });
     }

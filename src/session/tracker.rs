@@ -4,22 +4,23 @@ use super::handler::Context;
 use crate::descriptions::MediaMessage;
 use crate::dialect::tracker::{self, Announce, Command, Occasion, Problem};
 use crate::node::Tenant;
-use crate::rendezvous::{Guests, Memberships};
-use crate::wire::{Limit, MessageKind};
+use crate::rendezvous::{Announced, Guests, Memberships, NameHolder};
+use crate::wire::{Limit, MessageKind, PeerId};
 
-/// Does what a command says.
+/// Does what a command says. Returns the guest that has the id of an announce: it may not live any more. `holder` is known of it.
 pub(super) fn obey(
     tenant: &Tenant,
     guests: &Guests,
     memberships: &mut Option<Box<Memberships>>,
     command: Command<'_>,
+    holder: &NameHolder,
     context: &mut Context<'_>,
-) {
+) -> Option<PeerId> {
     let frame = match command {
         Command::Announce(said) => {
             let new = || Box::new(Memberships::new(guests.swarms.clone(), context.peer.id().clone()));
-            announce(tenant, guests, memberships.get_or_insert_with(new), &said, context);
-            return;
+            let memberships = memberships.get_or_insert_with(new);
+            return announce(tenant, guests, memberships, &said, holder, context);
         }
         Command::Scrape(names) => tracker::scraped(names.into_iter().map(|name| {
             let counts = guests.swarms.counts(&name.bytes);
@@ -28,6 +29,7 @@ pub(super) fn obey(
         Command::Invalid(problem) => tracker::invalid(problem),
     };
     context.reply(frame);
+    None
 }
 
 fn announce(
@@ -35,20 +37,23 @@ fn announce(
     guests: &Guests,
     memberships: &mut Memberships,
     said: &Announce<'_>,
+    holder: &NameHolder,
     context: &mut Context<'_>,
-) {
+) -> Option<PeerId> {
     let hit = |limit, context: &Context<'_>| {
         context.node.events().limit_hit(limit, Some(tenant.key()), context.peer.address());
     };
-    let counts = match memberships.announce(said) {
-        Ok(counts) => counts,
+    let counts = match memberships.announce(said, holder) {
+        Ok(Announced::Counted(counts)) => counts,
+        Ok(Announced::Held(guest)) => return Some(guest),
         Err(problem) => {
             match problem {
                 Problem::TooManySwarms => hit(Limit::SwarmsPerClient, context),
                 Problem::KeyTooManySwarms => hit(Limit::KeySwarmMemberships, context),
                 _ => {}
             }
-            return context.reply(said.refused(problem));
+            context.reply(said.refused(problem));
+            return None;
         }
     };
     let info_hash = &said.info_hash.bytes;
@@ -56,13 +61,13 @@ fn announce(
         // The reference does not count members for an answer, and ignores one for a member that has left.
         if let Some(guest) = guests.swarms.guest(info_hash, &answer.to) {
             let (id, frame) = (answer.id(), said.answer(answer));
-            context.send(guest.as_str(), MessageKind::Call, frame, MediaMessage::Answer(id.as_deref()));
+            context.send(guest.as_str(), MessageKind::Swarm, frame, MediaMessage::Answer(id.as_deref()));
         }
-        return;
+        return None;
     }
     context.reply(said.counted(counts));
     if said.event == Some(Occasion::Stopped) {
-        return;
+        return None;
     }
     let others = guests.swarms.others(info_hash, &said.peer_id.bytes, said.offers.len());
     let rates = {
@@ -71,10 +76,12 @@ fn announce(
     };
     if let Err(limit) = memberships.charge(others.len(), rates, context.node.clock().now()) {
         hit(limit, context);
-        return context.reply(said.refused(Problem::TooFast));
+        context.reply(said.refused(Problem::TooFast));
+        return None;
     }
     for (offer, guest) in said.offers.iter().zip(&others) {
         let (id, frame) = (offer.id(), said.offer(offer));
-        context.send(guest.as_str(), MessageKind::Call, frame, MediaMessage::Offer(id.as_deref()));
+        context.send(guest.as_str(), MessageKind::Swarm, frame, MediaMessage::Offer(id.as_deref()));
     }
+    None
 }

@@ -10,6 +10,7 @@ mod room_codes;
 mod rooms;
 mod rxdb;
 mod topics;
+mod tracker;
 mod webhooks;
 
 use std::ops::Index;

@@ -12,43 +12,43 @@ use serde_json::{Value, json};
 use crate::harness::keys::{on_own_with_keys_and, plain_key};
 use crate::harness::{RawClient, TestServer, on_both_with, on_own, on_own_with, wait_until};
 
-const INFO_HASH: &str = "torrent-torrent-torr";
+pub const INFO_HASH: &str = "torrent-torrent-torr";
 
 pub fn with_tracker(config: &mut Config) {
     config.dialects = Dialects::from_iter(Dialect::ALL);
 }
 
-fn swarms(server: &TestServer) -> Arc<Swarms> {
+pub fn swarms(server: &TestServer) -> Arc<Swarms> {
     Arc::clone(&server.tenant("peerjs").guests().swarms)
 }
 
 /// The id of the peer of a letter.
-fn id(peer: char) -> String {
+pub fn id(peer: char) -> String {
     peer.to_string().repeat(20)
 }
 
 /// An announce of a torrent, with further members.
-fn announce(info_hash: &str, peer: char, more: &Value) -> String {
+pub fn announce(info_hash: &str, peer: char, more: &Value) -> String {
     let mut frame = json!({ "action": "announce", "info_hash": info_hash, "peer_id": id(peer) });
     let members = frame.as_object_mut().unwrap();
     members.extend(more.as_object().unwrap().clone());
     frame.to_string()
 }
 
-fn counted(info_hash: &str, complete: usize, incomplete: usize) -> String {
+pub fn counted(info_hash: &str, complete: usize, incomplete: usize) -> String {
     let hash = json!(info_hash);
     format!(
         r#"{{"complete":{complete},"incomplete":{incomplete},"action":"announce","interval":120,"info_hash":{hash}}}"#
     )
 }
 
-fn refused(info_hash: &str, reason: &str) -> String {
+pub fn refused(info_hash: &str, reason: &str) -> String {
     let (reason, hash) = (json!(reason), json!(info_hash));
     format!(r#"{{"action":"announce","failure reason":{reason},"info_hash":{hash}}}"#)
 }
 
 /// An offer or an answer, as its recipient hears it.
-fn heard(kind: &str, text: &str, offer_id: &str, from: char) -> String {
+pub fn heard(kind: &str, text: &str, offer_id: &str, from: char) -> String {
     let from = id(from);
     format!(
         r#"{{"action":"announce","{kind}":{text},"offer_id":"{offer_id}","peer_id":"{from}","info_hash":"{INFO_HASH}"}}"#
@@ -56,12 +56,12 @@ fn heard(kind: &str, text: &str, offer_id: &str, from: char) -> String {
 }
 
 /// A member of the swarm of a torrent, which has this number of members then.
-fn join(client: &mut RawClient, peer: char, left: u64, complete: usize, incomplete: usize) {
+pub fn join(client: &mut RawClient, peer: char, left: u64, complete: usize, incomplete: usize) {
     client.send(announce(INFO_HASH, peer, &json!({ "event": "started", "left": left, "offers": [] })));
     client.expect(counted(INFO_HASH, complete, incomplete));
 }
 
-fn offers(ids: impl Iterator<Item = usize>) -> Value {
+pub fn offers(ids: impl Iterator<Item = usize>) -> Value {
     ids.map(|n| json!({ "offer": { "type": "offer", "sdp": n }, "offer_id": n.to_string() })).collect()
 }
 
@@ -207,6 +207,8 @@ fn the_id_of_a_member_is_its_own_until_it_leaves() {
         let [mut a, mut thief, mut c] = ["a", "thief", "c"].map(|name| server.guest(name));
         join(&mut a, 'a', 1, 0, 1);
         thief.send(announce(INFO_HASH, 'a', &json!({ "offers": offers(0..1) })));
+        let ping = a.expect_ping();
+        a.pong(&ping);
         thief.expect(refused(INFO_HASH, "another client has this peer_id"));
         thief.send(announce(INFO_HASH, 'a', &json!({ "event": "stopped" })));
         thief.expect(counted(INFO_HASH, 0, 1));
@@ -215,6 +217,29 @@ fn the_id_of_a_member_is_its_own_until_it_leaves() {
         a.reset();
         wait_until("the end of a member", || swarms(server).memberships() == 1);
         join(&mut thief, 'a', 1, 0, 2);
+    });
+}
+
+#[test]
+fn a_client_that_lost_its_network_is_in_the_swarm_again_when_it_comes_back() {
+    on_own_with(with_tracker, |server| {
+        let [mut lost, mut back, mut b] = ["lost", "back", "b"].map(|name| server.guest(name));
+        join(&mut b, 'b', 0, 1, 0);
+        join(&mut lost, 'a', 1, 1, 1);
+        back.send(announce(INFO_HASH, 'a', &json!({ "left": 1, "offers": offers(0..1) })));
+        // In its turn.
+        back.send(json!({ "action": "scrape", "info_hash": INFO_HASH }).to_string());
+        lost.expect_ping();
+        b.expect_quiet();
+        server.advance(server.node().config().load().limits.probe_timeout);
+        back.expect(counted(INFO_HASH, 1, 1));
+        assert!(back.expect_text().contains(r#""complete":1,"incomplete":1"#));
+        b.expect(heard("offer", &offers(0..1)[0]["offer"].to_string(), "0", 'a'));
+        b.send(announce(INFO_HASH, 'b', &json!({ "to_peer_id": id('a'), "answer": {}, "offer_id": "0" })));
+        back.expect(heard("answer", "{}", "0", 'b'));
+        drop(lost);
+        wait_until("the end of the first connection", || swarms(server).memberships() == 2);
+        assert_eq!(swarms(server).counts(INFO_HASH.as_bytes().first_chunk().unwrap()).incomplete, 1);
     });
 }
 

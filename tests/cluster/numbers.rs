@@ -10,7 +10,7 @@ use crate::stage::key;
 
 #[test]
 fn numbers_in_packets_never_change() {
-    let labels = ["offer", "answer", "candidate", "leave", "room_code", "call", "server", "room"];
+    let labels = ["offer", "answer", "candidate", "leave", "room_code", "call", "server", "room", "swarm"];
     for (number, label) in (0..).zip(labels) {
         let kind = MessageKind::of_number(number).expect("a kind");
         assert_eq!((kind.label(), kind.number()), (label, number));

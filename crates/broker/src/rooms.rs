@@ -49,9 +49,9 @@ use watching::Watching;
 
 pub use dialect::{Change, RoomDialect, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
-pub use listing::OwnMembers;
 pub use others::{
-    GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, PrivateNews, TokenDigest,
+    GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
+    Replicated, SwarmNews, TokenDigest,
 };
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
@@ -545,30 +545,6 @@ impl Rooms {
         Hearing { rooms: self, node, flushes }.hear(news);
     }
 
-    /// Another node begins to list all its members.
-    pub fn begin_list(&self, node: NodeId) {
-        self.neighbours.members.lock().begin_list(node);
-    }
-
-    /// Another node has listed all its members: it does not have others any more.
-    pub fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
-        let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
-        let mut hearing = Hearing { rooms: self, node, flushes };
-        unnamed.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
-    }
-
-    /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
-    /// one, which lost its lease. Then they have gone. If it has left as planned, that is the reclaim timeout.
-    pub fn lose_node(&self, node: NodeId, has_left: bool, lease: Duration) {
-        let reclaim = self.router.live_config().load().limits.reclaim_timeout;
-        let patience = millis(if has_left { reclaim } else { lease });
-        let until = self.router.clock().now().saturating_add(patience);
-        self.neighbours.members.lock().note_left(node, until);
-        if patience == 0 {
-            self.sweep_left();
-        }
-    }
-
     fn sweep_left(&self) {
         let (gone, mut flushes) =
             (self.neighbours.members.lock().take_left(self.router.clock().now()), Vec::new());
@@ -577,11 +553,6 @@ impl Rooms {
             let mut hearing = Hearing { rooms: self, node, flushes: &mut flushes };
             all.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
         }
-    }
-
-    /// The other nodes with members.
-    pub fn nodes(&self) -> Vec<NodeId> {
-        self.neighbours.members.lock().nodes()
     }
 
     /// Changes a member. Other nodes that are none of its places any more are not remembered either.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::join;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -22,7 +23,7 @@ use crate::cluster::membership::{
 use crate::cluster::packet::{NodeAnswer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, Whereabouts};
 use crate::events::PeerAddress;
-use crate::router::{ClaimedId, Located, Realm};
+use crate::router::{ClaimedId, Cluster, Located, Realm};
 use crate::wire::{CloseReason, Frame, Link, NodeId, PeerId, RealmKind, Refusal};
 
 /// Time for which a claim waits for an older connection to end, and then for the messages that its node had.
@@ -134,7 +135,8 @@ impl<B: Backplane> Worker<B> {
         self.is_dead(owner.node) || (self.is_ours(owner.node) && !realm.is_held_by(id, owner.connection))
     }
 
-    /// Asks a peer of any node for a sign of life. A peer that cannot be asked is taken for alive.
+    /// Asks a peer of any node for a sign of life. If the directory cannot be asked, it is taken for alive; if its node is silent, for
+    /// gone.
     pub(super) async fn peer_is_alive(&self, realm: &Realm, id: &PeerId) -> bool {
         if realm.contains(id.as_str()) {
             return realm.is_alive(id).await;
@@ -143,8 +145,10 @@ impl<B: Backplane> Worker<B> {
         let located = self.locate([(name.clone(), None)].into_iter(), Duration::ZERO);
         match timeout(DIRECTORY_TIMEOUT, located).await.ok().flatten().as_deref() {
             None => true,
+            Some([Some(owner)]) if self.is_gone(realm, id, *owner) => false,
             Some([Some(owner)]) => {
-                !self.is_gone(realm, id, *owner) && self.is_alive_there(realm, &name, *owner).await
+                let (is_alive, ()) = join!(self.is_alive_there(realm, &name, *owner), self.check(owner.node));
+                is_alive && !self.shared.is_silent(owner.node)
             }
             Some(_) => false,
         }

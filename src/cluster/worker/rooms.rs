@@ -1,12 +1,13 @@
-//! Members of rooms: this node tells the others its own, and hears theirs.
+//! Members of rooms and swarms: this node tells the others its own, and hears theirs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Unsettled, Worker};
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, KnownNode};
-use crate::rooms::{News, OwnMembers};
+use crate::rooms::{News, Replicated};
 use crate::router::Flush;
 use crate::wire::{NodeId, RealmKind};
 
@@ -24,17 +25,20 @@ impl<B: Backplane> Worker<B> {
         let subscribers = self.shared.state.lock().room_subscribers.clone();
         let untold = alive.iter().filter(|node| **node != own && !subscribers.contains(node));
         untold.for_each(|node| self.list_rooms(*node));
-        let listed = self.node.upgrade().into_iter().flat_map(|node| node.all_rooms());
-        for rooms in listed {
+        for replicated in self.replicated() {
             // A node that was heard in this life may be newer than the list of nodes.
             let is_unknown =
                 |node: &NodeId| !alive.contains(node) && !self.notes.inbound.borrow().contains_key(node);
-            for node in rooms.nodes().into_iter().filter(is_unknown) {
+            for node in replicated.nodes().into_iter().filter(is_unknown) {
                 let has_left = members.iter().any(|member| member.node == node && member.left);
-                rooms.lose_node(node, has_left, self.shared.config.lease);
+                replicated.lose_node(node, has_left, self.shared.config.lease);
             }
         }
         self.ask_for_missed();
+    }
+
+    fn replicated(&self) -> Vec<Arc<dyn Replicated>> {
+        self.node.upgrade().map(|node| node.replicated()).unwrap_or_default()
     }
 
     /// Asks for the lists of nodes whose news this node could not understand, because it did not know their key yet.
@@ -58,7 +62,8 @@ impl<B: Backplane> Worker<B> {
             state.room_subscribers.insert(to);
         }
         self.shared.say(to, &Packet::RoomList { is_end: false });
-        self.notes.lists.borrow_mut().insert(to, node.all_rooms().into_iter().map(OwnMembers::of).collect());
+        let lists = node.replicated().into_iter().map(|members| members.own_list()).collect();
+        self.notes.lists.borrow_mut().insert(to, lists);
         self.continue_lists();
     }
 
@@ -76,7 +81,7 @@ impl<B: Backplane> Worker<B> {
                         return true;
                     }
                 }
-                if !own.tell_more(|hub, news| self.shared.say(*to, &packet_of(hub, news))) {
+                if !own.tell_more(&mut |hub, news| self.shared.say(*to, &packet_of(hub, news))) {
                     list.pop();
                 }
             }
@@ -92,14 +97,11 @@ impl<B: Backplane> Worker<B> {
         news: &News<'_>,
         flushes: &mut Vec<Flush>,
     ) {
-        match self.node.upgrade().and_then(|node| node.rooms(key, realm)) {
-            Some(rooms) => rooms.hear(from, news, flushes),
-            None => {
-                let mut missed = self.notes.missed_rooms.borrow_mut();
-                if missed.len() < MAX_MISSED || missed.contains_key(key) {
-                    missed.entry(key.to_owned()).or_default().insert(from);
-                }
-            }
+        let node = self.node.upgrade();
+        let is_known = node.is_some_and(|node| node.hear(from, (key, realm), news, flushes));
+        let mut missed = self.notes.missed_rooms.borrow_mut();
+        if !is_known && (missed.len() < MAX_MISSED || missed.contains_key(key)) {
+            missed.entry(key.to_owned()).or_default().insert(from);
         }
     }
 
@@ -130,11 +132,11 @@ impl<B: Backplane> Worker<B> {
     }
 
     pub(super) fn hear_list_of_rooms(&self, from: NodeId, is_end: bool, flushes: &mut Vec<Flush>) {
-        for rooms in self.node.upgrade().into_iter().flat_map(|node| node.all_rooms()) {
+        for members in self.replicated() {
             if is_end {
-                rooms.end_list(from, flushes);
+                members.end_list(from, flushes);
             } else {
-                rooms.begin_list(from);
+                members.begin_list(from);
             }
         }
         // A node that is new need not wait for the next list of nodes.

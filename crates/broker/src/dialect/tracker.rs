@@ -255,6 +255,11 @@ impl Answer<'_> {
     }
 }
 
+/// The id of the offer of an answer, as its recipient hears it.
+pub fn answered(heard: &str) -> Option<Cow<'_, str>> {
+    Object::parse(heard)?.get("offer_id").and_then(json::string)
+}
+
 /// Tells a client the numbers of members of swarms.
 pub fn scraped<'a>(swarms: impl Iterator<Item = (Name<'a>, Counts)>) -> Frame {
     let mut files = Vec::new();

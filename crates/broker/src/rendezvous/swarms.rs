@@ -1,43 +1,61 @@
 //! Swarms: the guests that share a torrent, by the tracker's protocol.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use indexmap::IndexMap;
-use indexmap::map::Entry;
+use parking_lot::Mutex;
 use rand::seq::index::sample;
 
+use super::NameHolder;
 use crate::dialect::tracker::{Announce, Counts, Hash, Occasion, Problem};
 use crate::rate_limit::RateLimit;
-use crate::wire::{Limit, PeerId};
+use crate::rooms::{HubName, News, OtherNodes, OwnList, Replicated, SwarmNews};
+use crate::router::Flush;
+use crate::wire::{ApiKey, Limit, NodeId, PeerId, RealmKind};
 
 /// Most memberships of one guest.
 pub const MAX_SWARMS: usize = 256;
 
-/// Most memberships of all guests of a key.
+/// Most memberships of all guests of a key that are on this node.
 pub const MAX_MEMBERSHIPS: usize = 500_000;
 
-/// The swarms of one key.
-#[derive(Default)]
+/// Members in one step of a list for another node.
+const LIST_STEP: usize = 500;
+
+/// The swarms of one key, with the members of all nodes.
+///
+/// Other nodes are told of a change under the guard of its swarm, so that they hear the changes in order.
 pub struct Swarms {
+    key: ApiKey,
+    others: Option<Arc<dyn OtherNodes>>,
     swarms: DashMap<Hash, Swarm>,
+    /// Of the guests of this node.
     memberships: AtomicUsize,
+    /// The memberships of guests of each other node. Locked last.
+    elsewhere: Mutex<BTreeMap<NodeId, usize>>,
     /// The rate limit of offers of all guests.
     offers: RateLimit,
 }
 
 #[derive(Default)]
 struct Swarm {
-    /// By their ids in the swarm. A place in the order leads to a random one.
-    members: IndexMap<Hash, Member>,
+    /// A place in the order leads to a random one.
+    members: IndexMap<Place, Member>,
     complete: usize,
 }
+
+/// The id of a member in a swarm, and its node, `None` for this one. One that has moved to another node may be on both.
+type Place = (Hash, Option<NodeId>);
 
 struct Member {
     guest: PeerId,
     is_complete: bool,
+    /// False for one of another node that the list on its way has not named yet.
+    is_named: bool,
 }
 
 /// The memberships of one guest. Dropping it ends them.
@@ -49,7 +67,22 @@ pub struct Memberships {
     offers: RateLimit,
 }
 
+/// The result of an announce.
+#[derive(Debug)]
+pub enum Announced {
+    /// The swarm has so many members.
+    Counted(Counts),
+    /// This guest has the id. If it does not live any more, the announcing one is to get it.
+    Held(PeerId),
+}
+
 impl Swarms {
+    /// None yet.
+    pub fn new(key: ApiKey, others: Option<Arc<dyn OtherNodes>>) -> Self {
+        let (swarms, memberships, elsewhere) = Default::default();
+        Swarms { key, others, swarms, memberships, elsewhere, offers: RateLimit::default() }
+    }
+
     /// The number of swarms.
     pub fn len(&self) -> usize {
         self.swarms.len()
@@ -60,7 +93,7 @@ impl Swarms {
         self.swarms.is_empty()
     }
 
-    /// The number of members of all swarms.
+    /// The number of members of all swarms that are guests of this node.
     pub fn memberships(&self) -> usize {
         self.memberships.load(Ordering::Relaxed)
     }
@@ -72,7 +105,9 @@ impl Swarms {
 
     /// The guest that is a member of a swarm with this id.
     pub fn guest(&self, info_hash: &Hash, peer_id: &Hash) -> Option<PeerId> {
-        Some(self.swarms.get(info_hash)?.members.get(peer_id)?.guest.clone())
+        let nodes = self.nodes();
+        let swarm = self.swarms.get(info_hash)?;
+        swarm.holder(peer_id, &nodes).map(|(_, member)| member.guest.clone())
     }
 
     /// Random members of a swarm, but not this one.
@@ -81,8 +116,97 @@ impl Swarms {
         let members = &swarm.members;
         let places = sample(&mut rand::rng(), members.len(), members.len().min(most + 1));
         let chosen = places.into_iter().filter_map(|place| members.get_index(place));
-        let others = chosen.filter(|(id, _)| *id != peer_id);
+        let others = chosen.filter(|((id, _), _)| id != peer_id);
         others.take(most).map(|(_, member)| member.guest.clone()).collect()
+    }
+
+    /// Another node has told of a guest of its own. One that came from a third node is there no more, or not for long.
+    pub fn hear(&self, node: NodeId, news: &SwarmNews<'_>) {
+        let &SwarmNews { info_hash, peer_id, guest, is_complete } = news;
+        let Ok(guest) = PeerId::parse(guest) else { return };
+        let place = (peer_id, Some(node));
+        let Some(is_complete) = is_complete else {
+            self.swarms.remove_if_mut(&info_hash, |_, swarm| {
+                if swarm.members.get(&place).is_some_and(|member| member.guest == guest) {
+                    self.remove(swarm, &place);
+                }
+                swarm.members.is_empty()
+            });
+            return;
+        };
+        let nodes = self.nodes();
+        let mut swarm = self.swarms.entry(info_hash).or_default();
+        nodes.into_iter().for_each(|node| self.remove(&mut swarm, &(peer_id, Some(node))));
+        swarm.insert(place, Member { guest, is_complete, is_named: true });
+        *self.elsewhere.lock().entry(node).or_default() += 1;
+    }
+
+    /// Makes a guest of this node a member, or changes it.
+    fn join(
+        &self,
+        (info_hash, peer_id): (Hash, Hash),
+        guest: &PeerId,
+        (is_complete, occasion): (bool, Occasion),
+        holder: &NameHolder,
+    ) -> Result<Announced, Problem> {
+        let nodes = self.nodes();
+        let mut swarm = self.swarms.entry(info_hash).or_default();
+        let mut member = Member { guest: guest.clone(), is_complete, is_named: true };
+        match (swarm.holder(&peer_id, &nodes), holder) {
+            (None, _) => {}
+            (Some((_, known)), _) if known.guest == *guest => {
+                // As in the reference, a member stays complete.
+                member.is_complete |= known.is_complete || occasion == Occasion::Completed;
+                if member.is_complete == known.is_complete {
+                    return Ok(Announced::Counted(swarm.counts()));
+                }
+            }
+            (Some((place, known)), NameHolder::Gone(gone)) if known.guest == *gone => {
+                self.remove(&mut swarm, &place);
+            }
+            (Some((_, known)), NameHolder::Unasked) => return Ok(Announced::Held(known.guest.clone())),
+            (Some(_), _) => return Err(Problem::PeerIdTaken),
+        }
+        self.tell((info_hash, peer_id), guest, Some(member.is_complete));
+        swarm.insert((peer_id, None), member);
+        Ok(Announced::Counted(swarm.counts()))
+    }
+
+    /// Removes a member, if it is there.
+    fn remove(&self, swarm: &mut Swarm, place: &Place) {
+        if swarm.remove(place)
+            && let Some(node) = place.1
+        {
+            let mut elsewhere = self.elsewhere.lock();
+            if let Some(members) = elsewhere.get_mut(&node) {
+                *members -= 1;
+                if *members == 0 {
+                    elsewhere.remove(&node);
+                }
+            }
+        }
+    }
+
+    /// Removes the members of another node, or some of them.
+    fn remove_of(&self, node: NodeId, wanted: impl Fn(&Member) -> bool) {
+        self.swarms.retain(|_, swarm| {
+            let is_gone = |(place, member): &(&Place, &Member)| place.1 == Some(node) && wanted(member);
+            let gone: Vec<Place> = swarm.members.iter().filter(is_gone).map(|(place, _)| *place).collect();
+            gone.iter().for_each(|place| self.remove(swarm, place));
+            !swarm.members.is_empty()
+        });
+    }
+
+    /// Tells the other nodes of a guest of this one, under the guard of the swarm.
+    fn tell(&self, (info_hash, peer_id): (Hash, Hash), guest: &PeerId, is_complete: Option<bool>) {
+        if let Some(others) = &self.others {
+            let news = SwarmNews { info_hash, peer_id, guest: guest.as_str(), is_complete };
+            others.tell(self.hub(), &News::Swarm(news));
+        }
+    }
+
+    fn hub(&self) -> HubName<'_> {
+        HubName { key: &self.key, realm: RealmKind::Guests }
     }
 
     /// Makes a place for one more membership.
@@ -96,15 +220,90 @@ impl Swarms {
     }
 }
 
+impl Replicated for Swarms {
+    fn own_list(self: Arc<Self>) -> Box<dyn OwnList> {
+        let mut swarms: Vec<Hash> = self.swarms.iter().map(|swarm| *swarm.key()).collect();
+        // In an order that no hash decides.
+        swarms.sort_unstable();
+        Box::new(OwnSwarms { of: self, swarms, info_hash: Hash::default(), members: Vec::new() })
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.elsewhere.lock().keys().copied().collect()
+    }
+
+    fn begin_list(&self, node: NodeId) {
+        for mut swarm in self.swarms.iter_mut() {
+            let of_node = swarm.members.iter_mut().filter(|(place, _)| place.1 == Some(node));
+            of_node.for_each(|(_, member)| member.is_named = false);
+        }
+    }
+
+    fn end_list(&self, node: NodeId, _flushes: &mut Vec<Flush>) {
+        self.remove_of(node, |member| !member.is_named);
+    }
+
+    /// A guest that comes to another node is another one, so nobody waits for it.
+    fn lose_node(&self, node: NodeId, _has_left: bool, _lease: Duration) {
+        self.remove_of(node, |_| true);
+    }
+}
+
+/// Members of this node that another node has still to hear of.
+struct OwnSwarms {
+    of: Arc<Swarms>,
+    swarms: Vec<Hash>,
+    /// The swarm that is being listed, and its members that are left.
+    info_hash: Hash,
+    members: Vec<Hash>,
+}
+
+impl OwnList for OwnSwarms {
+    fn tell_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
+        if self.members.is_empty() {
+            let Some(next) = self.swarms.pop() else { return false };
+            self.info_hash = next;
+            let swarm = self.of.swarms.get(&next);
+            let places = swarm.iter().flat_map(|swarm| swarm.members.keys());
+            self.members = places.filter(|place| place.1.is_none()).map(|place| place.0).collect();
+        }
+        let (hub, info_hash) = (self.of.hub(), self.info_hash);
+        let Some(swarm) = self.of.swarms.get(&info_hash) else {
+            self.members.clear();
+            return true;
+        };
+        for peer_id in self.members.drain(self.members.len().saturating_sub(LIST_STEP)..) {
+            if let Some(Member { guest, is_complete, .. }) = swarm.members.get(&(peer_id, None)) {
+                let (guest, is_complete) = (guest.as_str(), Some(*is_complete));
+                each(hub, &News::Swarm(SwarmNews { info_hash, peer_id, guest, is_complete }));
+            }
+        }
+        true
+    }
+}
+
 impl Swarm {
     fn counts(&self) -> Counts {
         Counts { complete: self.complete, incomplete: self.members.len().saturating_sub(self.complete) }
     }
 
-    fn leave(&mut self, peer_id: &Hash) {
-        if let Some(member) = self.members.swap_remove(peer_id) {
-            self.complete -= usize::from(member.is_complete);
-        }
+    /// The member with an id, of this node if it is here.
+    fn holder(&self, peer_id: &Hash, nodes: &[NodeId]) -> Option<(Place, &Member)> {
+        let mut places = std::iter::once(None).chain(nodes.iter().copied().map(Some));
+        places.find_map(|node| self.members.get(&(*peer_id, node)).map(|member| ((*peer_id, node), member)))
+    }
+
+    fn insert(&mut self, place: Place, member: Member) {
+        self.complete += usize::from(member.is_complete);
+        let before = self.members.insert(place, member);
+        self.complete -= before.map_or(0, |before| usize::from(before.is_complete));
+    }
+
+    /// False if it is not there.
+    fn remove(&mut self, place: &Place) -> bool {
+        let member = self.members.swap_remove(place);
+        self.complete -= member.as_ref().map_or(0, |member| usize::from(member.is_complete));
+        member.is_some()
     }
 }
 
@@ -114,48 +313,34 @@ impl Memberships {
         Memberships { swarms, guest, all: HashSet::new(), offers: RateLimit::default() }
     }
 
-    /// Joins a swarm, changes the membership or ends it. Returns the number of members.
+    /// Joins a swarm, changes the membership or ends it.
     ///
-    /// An id in a swarm belongs to the first guest that has it, until that leaves: others know the id.
-    pub fn announce(&mut self, announce: &Announce<'_>) -> Result<Counts, Problem> {
+    /// An id in a swarm belongs to the first guest that has it, until that leaves: others know the id. `holder` is known of the guest
+    /// that has it.
+    pub fn announce(&mut self, announce: &Announce<'_>, holder: &NameHolder) -> Result<Announced, Problem> {
         let (info_hash, peer_id) = (announce.info_hash.bytes, announce.peer_id.bytes);
         let name = (info_hash, peer_id);
-        let is_member = self.all.contains(&name);
         let occasion = announce.event.ok_or(Problem::Event)?;
         if occasion == Occasion::Stopped {
             if self.all.remove(&name) {
                 self.leave(&info_hash, &peer_id);
             }
-            return Ok(self.swarms.counts(&info_hash));
+            return Ok(Announced::Counted(self.swarms.counts(&info_hash)));
         }
-        if !is_member {
-            if self.all.len() >= MAX_SWARMS {
-                return Err(Problem::TooManySwarms);
-            }
-            if !self.swarms.reserve() {
-                return Err(Problem::KeyTooManySwarms);
-            }
+        let is_new = !self.all.contains(&name);
+        if is_new && self.all.len() >= MAX_SWARMS {
+            return Err(Problem::TooManySwarms);
         }
-        let mut swarm = self.swarms.swarms.entry(info_hash).or_default();
-        let swarm = &mut *swarm;
-        match swarm.members.entry(peer_id) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Member { guest: self.guest.clone(), is_complete: announce.is_complete });
-                swarm.complete += usize::from(announce.is_complete);
-                self.all.insert(name);
-            }
-            Entry::Occupied(mut member) if is_member => {
-                let is_complete = announce.is_complete || occasion == Occasion::Completed;
-                if is_complete && !std::mem::replace(&mut member.get_mut().is_complete, true) {
-                    swarm.complete += 1;
-                }
-            }
-            Entry::Occupied(_) => {
-                self.swarms.release();
-                return Err(Problem::PeerIdTaken);
-            }
+        if is_new && !self.swarms.reserve() {
+            return Err(Problem::KeyTooManySwarms);
         }
-        Ok(swarm.counts())
+        let joined = self.swarms.join(name, &self.guest, (announce.is_complete, occasion), holder);
+        if let Ok(Announced::Counted(_)) = joined {
+            self.all.insert(name);
+        } else if is_new {
+            self.swarms.release();
+        }
+        joined
     }
 
     /// Charges offers to the guest, and to all of the key, at these rates.
@@ -169,11 +354,16 @@ impl Memberships {
     }
 
     fn leave(&self, info_hash: &Hash, peer_id: &Hash) {
-        self.swarms.swarms.remove_if_mut(info_hash, |_, swarm| {
-            swarm.leave(peer_id);
+        let (swarms, place) = (&self.swarms, (*peer_id, None));
+        swarms.swarms.remove_if_mut(info_hash, |_, swarm| {
+            // Another guest has the id if this one did not answer in time.
+            if swarm.members.get(&place).is_some_and(|member| member.guest == self.guest) {
+                swarm.remove(&place);
+                swarms.tell((*info_hash, *peer_id), &self.guest, None);
+            }
             swarm.members.is_empty()
         });
-        self.swarms.release();
+        swarms.release();
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Rooms;
 use super::member::Member;
 use super::room::Room;
+use super::{Replicated, Rooms};
 use crate::wire::{NodeId, PeerId};
 
 /// Says what contradicts itself: for tests, while nothing else happens.

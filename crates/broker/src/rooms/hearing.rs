@@ -44,6 +44,8 @@ impl Hearing<'_> {
                     room.lock().deliver_to(to, &from.in_rooms(), message, heard, self.flushes);
                 }
             }
+            // The swarms of the same clients hear it.
+            News::Swarm(_) => {}
         }
     }
 

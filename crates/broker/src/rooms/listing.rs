@@ -1,32 +1,63 @@
-//! A list of all members of this node, for another one.
+//! Lists of all members of a node: that of this one for another one, and those of others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Rooms;
-use super::others::{HubName, MemberNews, News};
+use super::hearing::Hearing;
+use super::others::{HubName, MemberNews, News, OwnList, Replicated};
 use super::presence::Presence;
 use super::room::Room;
-use crate::wire::{PeerId, RoomName};
+use crate::clock::millis;
+use crate::router::Flush;
+use crate::wire::{NodeId, PeerId, RoomName};
 
-/// Members of this node that another node has still to hear of. It is read in steps, so that a long one fills no link.
-pub struct OwnMembers {
+impl Replicated for Rooms {
+    fn own_list(self: Arc<Self>) -> Box<dyn OwnList> {
+        let (mut rooms, mut presences) = (self.store.all_rooms(), self.store.all_presences());
+        // In an order that no hash decides.
+        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
+        presences.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Box::new(OwnMembers { of: self, rooms, presences })
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.neighbours.members.lock().nodes()
+    }
+
+    fn begin_list(&self, node: NodeId) {
+        self.neighbours.members.lock().begin_list(node);
+    }
+
+    fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
+        let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
+        let mut hearing = Hearing { rooms: self, node, flushes };
+        unnamed.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
+    }
+
+    /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
+    /// one, which lost its lease. Then they have gone. If it has left as planned, that is the reclaim timeout.
+    fn lose_node(&self, node: NodeId, has_left: bool, lease: Duration) {
+        let reclaim = self.router.live_config().load().limits.reclaim_timeout;
+        let patience = millis(if has_left { reclaim } else { lease });
+        let until = self.router.clock().now().saturating_add(patience);
+        self.neighbours.members.lock().note_left(node, until);
+        if patience == 0 {
+            self.sweep_left();
+        }
+    }
+}
+
+/// Members of this node that another node has still to hear of.
+struct OwnMembers {
     of: Arc<Rooms>,
     rooms: Vec<Arc<Room>>,
     presences: Vec<(PeerId, Arc<Presence>)>,
 }
 
-impl OwnMembers {
-    /// For a node that does not know them. It hears later changes in order with the list.
-    pub fn of(of: Arc<Rooms>) -> Self {
-        let (mut rooms, mut presences) = (of.store.all_rooms(), of.store.all_presences());
-        // In an order that no hash decides.
-        rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
-        presences.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        OwnMembers { of, rooms, presences }
-    }
-
-    /// Tells of one more room, or of all that one more client watches. False at its end.
-    pub fn tell_more(&mut self, mut each: impl FnMut(HubName<'_>, &News<'_>)) -> bool {
+impl OwnList for OwnMembers {
+    /// Tells of one more room, or of all that one more client watches.
+    fn tell_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
         let hub = self.of.neighbours.hub();
         if let Some(room) = self.rooms.pop() {
             let members = room.lock();

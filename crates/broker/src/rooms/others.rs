@@ -1,9 +1,12 @@
 //! The other nodes, and the members that are there.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::router::Flush;
 use crate::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
 
 /// A digest of a client's token. Tokens themselves never leave their node.
@@ -49,6 +52,30 @@ pub trait OtherNodes: Send + Sync + 'static {
     fn digest(&self, token: &Token) -> TokenDigest;
 }
 
+/// What each node tells all others in full: its members of rooms, or of swarms.
+pub trait Replicated: Send + Sync {
+    /// The list of the members of this node, for a node that does not know them. It hears later changes in order with the list.
+    fn own_list(self: Arc<Self>) -> Box<dyn OwnList>;
+
+    /// The other nodes with members.
+    fn nodes(&self) -> Vec<NodeId>;
+
+    /// Another node begins to list all its members.
+    fn begin_list(&self, node: NodeId);
+
+    /// Another node has listed all its members: it does not have others any more.
+    fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>);
+
+    /// Another node is gone; `has_left` if that was planned.
+    fn lose_node(&self, node: NodeId, has_left: bool, lease: Duration);
+}
+
+/// A list of members. It is read in steps, so that a long one fills no link.
+pub trait OwnList {
+    /// Tells of some more. False at its end.
+    fn tell_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool;
+}
+
 /// News of one node about its own members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News<'a> {
@@ -62,10 +89,12 @@ pub enum News<'a> {
     Message(#[serde(borrow)] MessageNews<'a>),
     /// A message of a member for one member of the reader.
     Private(#[serde(borrow)] PrivateNews<'a>),
+    /// A guest is a member of a swarm, or no longer.
+    Swarm(#[serde(borrow)] SwarmNews<'a>),
 }
 
 impl News<'_> {
-    /// The room. An id, if a client has opened it.
+    /// The room. An id, if a client has opened it or is in a swarm.
     pub fn room(&self) -> &str {
         match self {
             News::Member(news) => news.room,
@@ -73,6 +102,7 @@ impl News<'_> {
             News::Opened(news) => news.id,
             News::Message(news) => news.room,
             News::Private(news) => news.room,
+            News::Swarm(news) => news.guest,
         }
     }
 }
@@ -148,6 +178,19 @@ pub struct PrivateNews<'a> {
     pub to: &'a str,
     /// The text for it.
     pub text: &'a str,
+}
+
+/// See [`News::Swarm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmNews<'a> {
+    /// The swarm.
+    pub info_hash: [u8; 20],
+    /// The member's id in it.
+    pub peer_id: [u8; 20],
+    /// The id of the guest.
+    pub guest: &'a str,
+    /// True if it has the whole torrent. `None` if it is no member any more.
+    pub is_complete: Option<bool>,
 }
 
 /// The members of other nodes, as each node has told.

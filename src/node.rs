@@ -20,12 +20,14 @@ use crate::cluster::{LocalNode, Membership};
 use crate::config::LiveConfig;
 use crate::descriptions::{self, MediaMessage};
 use crate::dialect::peerjs::{self, Kind};
+use crate::dialect::simple_peer;
+use crate::dialect::topics::{self, Signal};
 use crate::events::{Counters, Events, PeerAddress};
 use crate::keys::{Key, Policy, RelayMode};
 use crate::limits::{GuessLimiter, Quota};
 use crate::media::Relay;
 use crate::rendezvous::Guests;
-use crate::rooms::{News, OtherNodes, Replicated, Rooms};
+use crate::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use crate::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
 use crate::wire::{
     ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind,
@@ -186,6 +188,17 @@ impl Node {
         // The rest costs time, and most servers have no relay.
         let Some(relay) = self.relay() else { return Some(text.into()) };
         descriptions::prepare_for_relay(relay, from, to, message, self.relay_mode(from.key()), text)
+    }
+
+    /// As [`relayed_answer`](LocalNode::relayed_answer), for one that y-webrtc publishes to a topic.
+    fn relayed_publication(&self, hub: &Rooms, published: &MessageNews<'_>) -> Option<String> {
+        // The rest costs time, and most servers have no relay.
+        self.relay()?;
+        let Signal { to, kind, .. } = topics::signal(published.text)?;
+        let to = hub.member_with(published.room, &topics::name(&to?))?;
+        let from = PeerId::parse(published.from).ok().filter(|_| kind == simple_peer::Kind::Answer)?;
+        let to = hub.realm().address(&to);
+        LocalNode::relayed_answer(self, &from, &to, MessageKind::Room, published.text)
     }
 
     fn relay_mode(&self, key: &str) -> RelayMode {
@@ -441,6 +454,12 @@ impl LocalNode for Node {
         let Some(tenant) = self.tenant(key) else { return false };
         match news {
             News::Swarm(news) => tenant.guests().swarms.hear(from, news),
+            News::Message(published) if realm == RealmKind::Guests => {
+                let hub = tenant.hub(realm);
+                let relayed = self.relayed_publication(&hub, published);
+                let text = relayed.as_deref().unwrap_or(published.text);
+                hub.hear(from, &News::Message(MessageNews { text, ..published.clone() }), flushes);
+            }
             _ => tenant.hub(realm).hear(from, news, flushes),
         }
         true

@@ -164,7 +164,6 @@ impl Tenant {
                 realm,
                 room_codes: Arc::new(room_codes),
                 aliases: Arc::default(),
-                subscribers: Arc::default(),
                 swarms: Arc::new(Swarms::new(self.key.clone(), self.others.clone())),
             })
         }))

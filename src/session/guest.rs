@@ -57,8 +57,6 @@ pub(crate) struct Guest {
     playing: Vec<Seat>,
     /// The id under which it can be called, and, if that is not its own id, the hold on it in a cluster.
     calling: Option<(CallAlias, Option<Box<HeldName>>)>,
-    /// The ids that it has given itself in topics.
-    names: Vec<CallAlias>,
     /// Its memberships in swarms of the tracker.
     memberships: Option<Box<Memberships>>,
     /// True if it was told that id.
@@ -124,7 +122,7 @@ impl ProtocolHandler for Guest {
         let guests = tenant.guests();
         let guesser = GuessSource::remote(source.address);
         let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
-        let (names, memberships, introduced, has_unused) = (Vec::new(), None, false, false);
+        let (memberships, introduced, has_unused) = (None, false, false);
         let guest = Guest {
             tenant,
             guests,
@@ -132,7 +130,6 @@ impl ProtocolHandler for Guest {
             hosting,
             playing,
             calling,
-            names,
             memberships,
             introduced,
             has_unused,
@@ -208,7 +205,7 @@ impl ProtocolHandler for Guest {
                 complain(played, context);
             }
             root::Command::Topics(command) => {
-                topics::obey(&self.tenant, &mut self.names, &command, text, context);
+                topics::obey(&self.tenant, &command, text, context);
             }
             root::Command::Tracker(command) => {
                 self.obey_tracker(command, text, &NameHolder::Unasked, context);

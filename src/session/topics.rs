@@ -7,19 +7,12 @@ use super::handler::Context;
 use crate::dialect::simple_peer::Kind;
 use crate::dialect::topics::{self, Command, Signal};
 use crate::node::Tenant;
-use crate::rendezvous::CallAlias;
-use crate::rooms::{Parting, Requester};
+use crate::rooms::{Parting, Requester, Rooms};
 use crate::router::PeerHandle;
 use crate::wire::{PeerId, RealmKind, RoomName, RoomRefusal};
 
 /// Does what a command says. The protocols have no answer for what is refused.
-pub(super) fn obey(
-    tenant: &Arc<Tenant>,
-    names: &mut Vec<CallAlias>,
-    command: &Command<'_>,
-    text: &str,
-    context: &mut Context<'_>,
-) {
+pub(super) fn obey(tenant: &Arc<Tenant>, command: &Command<'_>, text: &str, context: &mut Context<'_>) {
     let note_refused = |context: &Context<'_>, done: Result<(), RoomRefusal>| {
         if let Some(limit) = done.err().and_then(|refusal| refusal.ending().limit) {
             context.node.events().limit_hit(limit, Some(tenant.key()), context.peer.address());
@@ -41,7 +34,7 @@ pub(super) fn obey(
         }
         Command::Publish(topic) => {
             let Some(hub) = tenant.existing_hub(RealmKind::Guests) else { return };
-            let Some(text) = prepare_for_relay(tenant, names, text, context) else { return };
+            let Some(text) = prepare_for_relay(&hub, topic, text, context) else { return };
             let published = hub.publish(&mut requester(context), topic, &text);
             note_refused(context, published);
         }
@@ -53,31 +46,27 @@ fn requester<'a>(context: &'a mut Context<'_>) -> Requester<'a> {
     Requester { peer: context.peer, request: None, flushes: context.flushes }
 }
 
-/// A publication as its subscribers may have it: to an offer or answer of y-webrtc the relay adds its candidates. `names` are the ids that
-/// the client has given itself. Clients of other nodes are not known by such ids.
+/// A publication as its subscribers may have it: to an offer or answer of y-webrtc the relay adds its candidates. The id that its client
+/// gives itself becomes the data of the subscription, so that all nodes know it.
 fn prepare_for_relay<'a>(
-    tenant: &Arc<Tenant>,
-    names: &mut Vec<CallAlias>,
+    hub: &Rooms,
+    topic: &str,
     text: &'a str,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Option<Cow<'a, str>> {
-    let &Context { peer, node, .. } = context;
     // The rest costs time, and most servers have no relay.
-    if node.relay().is_none() {
+    if context.node.relay().is_none() {
         return Some(text.into());
     }
     let Some(Signal { from, to, kind }) = topics::signal(text) else { return Some(text.into()) };
-    let subscribers = &tenant.guests().subscribers;
-    if names.len() < topics::MAX_TOPICS
-        && names.iter().all(|name| name.id().as_str() != from)
-        && let Ok(name) = PeerId::parse(&from)
-    {
-        names.extend(subscribers.add_if_free(name, peer.id()));
+    if PeerId::parse(&from).is_ok() {
+        // One that is not subscribed has no name.
+        let _ = hub.update(&mut requester(context), topic, Some(&topics::name(&from)));
     }
-    let to = to.and_then(|to| subscribers.guest(&to));
+    let to = to.and_then(|to| hub.member_with(topic, &topics::name(&to)));
     let message = if to.is_some() || kind == Kind::Candidate { kind } else { Kind::Other };
     let to = to.as_ref().map(PeerId::as_str).unwrap_or_default();
-    node.prepare_for_relay(peer, to, || message.into(), text)
+    context.node.prepare_for_relay(context.peer, to, || message.into(), text)
 }
 
 /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes again.

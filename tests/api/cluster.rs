@@ -5,6 +5,7 @@ mod going_away;
 mod ids;
 mod legacy;
 mod matchbox;
+mod media;
 mod messages;
 mod room_codes;
 mod rooms;

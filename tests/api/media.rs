@@ -29,7 +29,7 @@ use crate::tracker::with_tracker;
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
 /// A relay on loopback, and its address.
-fn bound() -> (BoundRelay, SocketAddr) {
+pub fn bound() -> (BoundRelay, SocketAddr) {
     let listen = vec![([127, 0, 0, 1], 0).into()];
     let relay = BoundRelay::bind(RelayConfig {
         listen,
@@ -469,6 +469,14 @@ fn replicas_of_rxdb_get_the_candidate_too() {
     }
 }
 
+/// The members of the data of a signal.
+pub fn signal_of_y_webrtc(from: &str, to: &str, kind: &str, ufrag: &str, more: &[&str]) -> String {
+    let sdp = sdp(ufrag, more);
+    format!(
+        r#""to":"{to}","from":"{from}","type":"signal","token":null,"signal":{{"type":"{kind}","sdp":"{sdp}"}}"#
+    )
+}
+
 #[test]
 fn signals_of_y_webrtc_get_the_candidate_too() {
     let (server, relay) = with_relay(RelayMode::Fallback);
@@ -485,12 +493,7 @@ fn signals_of_y_webrtc_get_the_candidate_too() {
         clients[speaker].send(publication(data, ""));
         clients.iter_mut().for_each(|client| client.expect(publication(heard, r#","clients":3"#)));
     };
-    let signal = |from: &str, to: &str, kind: &str, ufrag: &str, more: &[&str]| {
-        let sdp = sdp(ufrag, more);
-        format!(
-            r#""to":"{to}","from":"{from}","type":"signal","token":null,"signal":{{"type":"{kind}","sdp":"{sdp}"}}"#
-        )
-    };
+    let signal = signal_of_y_webrtc;
     let announce = |from: &str| format!(r#""type":"announce","from":"{from}""#);
     for (speaker, name) in [(0, "A"), (1, "B"), (2, "A")] {
         // The name stays with the first that has it.

@@ -30,8 +30,6 @@ pub struct Guests {
     pub room_codes: Arc<RoomCodes>,
     /// The ids under which they can be called.
     pub aliases: Arc<CallAliases>,
-    /// The ids that they give themselves in topics.
-    pub subscribers: Arc<CallAliases>,
     /// Their swarms.
     pub swarms: Arc<Swarms>,
 }
@@ -47,8 +45,7 @@ impl From<RoomCodeError> for Problem {
     }
 }
 
-/// Other ids of guests, such as those under which they can be called. Each alias leads to the guest's own id. A guest can change its
-/// alias; its own id stays.
+/// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id stays.
 #[derive(Default)]
 pub struct CallAliases {
     guests: DashMap<PeerId, PeerId>,
@@ -65,17 +62,6 @@ impl CallAliases {
     pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
         self.guests.insert(id.clone(), guest.clone());
         CallAlias { aliases: Arc::clone(self), id }
-    }
-
-    /// The same, unless another guest has it.
-    pub fn add_if_free(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> Option<CallAlias> {
-        match self.guests.entry(id.clone()) {
-            Entry::Occupied(_) => None,
-            Entry::Vacant(place) => {
-                place.insert(guest.clone());
-                Some(CallAlias { aliases: Arc::clone(self), id })
-            }
-        }
     }
 
     /// The guest of an alias.

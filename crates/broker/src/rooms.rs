@@ -158,6 +158,14 @@ impl Rooms {
         room.lock().behind(after).map(of_member).collect()
     }
 
+    /// The member of a room with this data. Of several, the one that has had it for the longest.
+    pub fn member_with(&self, room: &str, data: &str) -> Option<PeerId> {
+        let room = self.store.room(room)?;
+        let members = room.lock();
+        let with_data = members.iter().filter(|(_, member)| member.data() == Some(data));
+        with_data.min_by_key(|(_, member)| member.changed).map(|(id, _)| id.clone())
+    }
+
     /// True if the client with this token is a member of rooms under this id, on any node.
     pub fn has_member(&self, id: &PeerId, token: &Token) -> bool {
         let is_here = |presence: Arc<Presence>| {
@@ -265,7 +273,7 @@ impl Rooms {
             guard.state.check_speaker(room.name())?;
             let mut members = room.lock();
             self.limits.check_list(&members, guard.id, data)?;
-            self.limits.charge(guard.presence, members.len())?;
+            self.limits.charge(guard.presence, self.hearers(&members))?;
             if members.set_data(guard.id, data, guard.flushes) {
                 self.neighbours.tell_of_member(&mut members, guard.id);
             }

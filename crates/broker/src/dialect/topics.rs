@@ -64,6 +64,11 @@ pub fn signal(publication: &str) -> Option<Signal<'_>> {
     Some(Signal { from: data.string("from")?, to: data.string("to"), kind: Kind::of(&data, "signal") })
 }
 
+/// The id that a client of y-webrtc gives itself, as the data of its subscription.
+pub fn name(id: &str) -> String {
+    serde_json::Value::from(id).to_string()
+}
+
 /// The answer to a ping.
 pub fn pong() -> Frame {
     Frame::of_text(r#"{"type":"pong"}"#)

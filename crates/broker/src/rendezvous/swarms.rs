@@ -28,7 +28,7 @@ const LIST_STEP: usize = 500;
 
 /// The swarms of one key, with the members of all nodes.
 ///
-/// Other nodes are told of a change under the guard of its swarm, so that they hear the changes in order.
+/// The guard of a swarm in the map is its lock: other nodes are told of a change under it, so they hear all changes in order.
 pub struct Swarms {
     key: ApiKey,
     others: Option<Arc<dyn OtherNodes>>,

@@ -43,6 +43,9 @@ pub fn check(history: &History) -> Vec<String> {
     check_order(history, &spans, &messages, &mut faults);
     check_end(history, &spans, &messages, &mut faults);
     rooms::check(history, &spans, &mut faults);
+    if history.swarms.iter().any(|swarm| *swarm != history.swarm) {
+        faults.push(format!("the swarm has {:?}, and the nodes know {:?}", history.swarm, history.swarms));
+    }
     for (at, what) in &history.events {
         if matches!(what, What::Refused { why: "NO ANSWER", .. } | What::Contradiction { .. }) {
             faults.push(format!("{at}: {what:?}"));

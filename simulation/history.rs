@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use peerbroker::dialect::tracker::Counts;
+
 /// A client's connection, numbered in the order of the attempts.
 pub type Conn = usize;
 
@@ -65,6 +67,12 @@ pub enum What {
         conn: Conn,
         text: String,
     },
+    /// A client has announced the torrent.
+    Announced {
+        conn: Conn,
+        event: &'static str,
+        left: usize,
+    },
     /// Something was done to a node, or to the backplane (`None`).
     Fault {
         node: Option<usize>,
@@ -90,6 +98,9 @@ pub struct History {
     pub queued: usize,
     /// The members of each room at the end, as each node knows them.
     pub members: Vec<BTreeMap<&'static str, Vec<String>>>,
+    /// The members of the swarm at the end, and as each node knows them.
+    pub swarm: Counts,
+    pub swarms: Vec<Counts>,
     /// True if nodes refuse new clients in an outage, so that no outage is an excuse for two owners.
     pub is_strict: bool,
 }

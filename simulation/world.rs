@@ -5,6 +5,7 @@ pub mod moves;
 mod rng;
 mod room_scripts;
 mod rooms;
+mod swarms;
 mod tasks;
 pub mod walk;
 
@@ -19,6 +20,7 @@ use peerbroker::config::{ClusterConfig, Config, Degraded};
 use peerbroker::events::Events;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::node::Node;
+use peerbroker::rendezvous::{Guests, Memberships};
 use peerbroker::router::{ConnectionInfo, IdLease, Realm, RegisterRefusal, RegisterRequest, Routed};
 use peerbroker::wire::{ApiKey, CloseReason, Frame, Link, MessageKind, PeerId, Refusal, Token};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -64,6 +66,10 @@ struct Client {
     node: usize,
     lease: IdLease,
     socket: Socket,
+    /// Its part in swarms, which keeps these as its session does.
+    swarm: Option<(Arc<Guests>, Memberships)>,
+    /// True if it has the whole torrent. `None` if it is no member of the swarm.
+    seeds: Option<bool>,
 }
 
 /// The matter of the clients' life.
@@ -72,6 +78,7 @@ pub enum Subject {
     /// Messages to ids.
     Messages,
     Rooms,
+    Swarms,
 }
 
 pub struct World {
@@ -192,6 +199,7 @@ impl World {
             match self.rng.below(12) {
                 0..=2 => self.open(),
                 3..=8 if subject == Subject::Rooms => self.act_in_a_room(),
+                3..=8 if subject == Subject::Swarms => self.act_in_the_swarm(),
                 3..=8 => self.send(),
                 9 => self.close(),
                 _ if faulty > 0 && self.rng.chance(4) => self.fault(faulty),
@@ -206,6 +214,7 @@ impl World {
         match subject {
             Subject::Messages => self.probe().await,
             Subject::Rooms => self.probe_rooms().await,
+            Subject::Swarms => {}
         }
         self.sum_up();
     }
@@ -238,6 +247,7 @@ impl World {
                 realm.contradiction(),
                 node.membership().and_then(|membership| membership.contradiction()),
                 rooms::contradiction(node),
+                swarms::contradiction(node),
             ];
             for what in contradictions.into_iter().flatten() {
                 self.note(What::Contradiction { node: index, what });
@@ -306,7 +316,15 @@ impl World {
                 Ok(Ok(lease)) => {
                     note(&history, &steps, What::Opened { conn, id, token, node: index });
                     rooms::opened(&node, &lease);
-                    clients.borrow_mut().push(Client { conn, id, node: index, lease, socket });
+                    clients.borrow_mut().push(Client {
+                        conn,
+                        id,
+                        node: index,
+                        lease,
+                        socket,
+                        swarm: None,
+                        seeds: None,
+                    });
                 }
                 Ok(Err(why)) => note(&history, &steps, What::Refused { conn, id, why }),
                 Err(_) => note(&history, &steps, What::Refused { conn, id, why: "NO ANSWER" }),
@@ -376,6 +394,8 @@ impl World {
         let mut history = self.history.borrow_mut();
         history.in_doubt = self.in_doubt + alive;
         history.members = self.nodes.iter().flatten().map(|node| rooms::members(&node.node)).collect();
+        history.swarm = self.members_of_the_swarm();
+        history.swarms = self.nodes.iter().flatten().map(|node| swarms::members(&node.node)).collect();
         history.queued = self.nodes.iter().flatten().map(|node| node.node.queued_bytes()).sum();
     }
 }

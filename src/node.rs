@@ -4,6 +4,7 @@ mod app;
 mod everywhere;
 mod listings;
 mod lookout;
+mod place;
 mod tenant;
 
 use std::borrow::Cow;
@@ -26,11 +27,11 @@ use crate::events::{Counters, Events, PeerAddress};
 use crate::keys::{Key, Policy, RelayMode};
 use crate::limits::{GuessLimiter, Quota};
 use crate::media::Relay;
-use crate::rendezvous::Guests;
+use crate::rendezvous::{GroupPlace, Guests};
 use crate::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use crate::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
 use crate::wire::{
-    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind,
+    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind, RoomName,
 };
 use app::AppMessages;
 use listings::Listings;
@@ -41,6 +42,7 @@ pub use app::AppMessage;
 pub(crate) use app::AskApp;
 pub(crate) use everywhere::is_of_connection;
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink, Sent};
+pub(crate) use place::Place;
 pub use tenant::Tenant;
 
 /// The state of one broker in one process, which all sessions share: the keys that clients may use, each with its clients, and the ways
@@ -467,6 +469,11 @@ impl LocalNode for Node {
 
     fn guests(&self, key: &str) -> Option<Arc<Guests>> {
         self.tenant(key)?.existing_guests()
+    }
+
+    fn place(&self, key: &str, room: &str, size: usize, client: &str) -> Option<GroupPlace> {
+        let (room, client) = (RoomName::of_topic(room).ok()?, PeerId::parse(client).ok()?);
+        self.tenant(key)?.place((room, size), client, self.membership.as_deref()).ok()
     }
 
     fn answer(&self, question: Question) -> NodeAnswer {

@@ -13,7 +13,7 @@ use crate::config::Degraded;
 use crate::events::PeerAddress;
 use crate::rendezvous::RoomCodeError;
 use crate::router::Realm;
-use crate::wire::{ApiKey, ConnId, NodeId, PeerId, Token};
+use crate::wire::{ApiKey, ConnId, NodeId, PeerId, RoomName, Token};
 
 /// Time limit for another node to let a player in.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,8 +50,8 @@ pub enum Joined {
     Unavailable,
 }
 
-/// A player's hold on its name in a room of another node. Dropping it gives the name up, as
-/// [`PlayerName`](crate::rendezvous::PlayerName) does.
+/// A client's hold on something of another node. Dropping it gives that up: a name in a room, as
+/// [`PlayerName`](crate::rendezvous::PlayerName) does, or a place in a group.
 pub struct RemoteSeat {
     membership: Arc<Membership>,
     node: NodeId,
@@ -121,11 +121,9 @@ impl Membership {
             Whereabouts::Unknown => return Joined::Unavailable,
         };
         let Some(name) = name else { return Joined::Found };
-        let number = self.last_seat.fetch_add(1, Ordering::Relaxed) + 1;
-        // From now on the name is given up even if the answer comes too late.
-        let seat = RemoteSeat { membership: Arc::clone(&self), node, seat: number };
+        let seat = self.seat_at(node);
         let (key, player) = (key.to_string(), player.to_string());
-        let question = Question::Join { key, code, name, player, seat: number };
+        let question = Question::Join { key, code, name, player, seat: seat.seat };
         match self.ask(node, question, JOIN_TIMEOUT + patience).await {
             Some(NodeAnswer::Joined { name, host }) => {
                 PeerId::parse(&host).map_or(Joined::Unavailable, |host| Joined::In { seat, name, host })
@@ -135,6 +133,37 @@ impl Membership {
             }
             _ => Joined::Unavailable,
         }
+    }
+
+    /// Takes a place in a group for a peer of Matchbox at the node that gives these. `None` if that is this one, or if it does not answer.
+    pub async fn place(
+        self: &Arc<Self>,
+        key: &ApiKey,
+        room: &RoomName,
+        size: usize,
+        client: &PeerId,
+    ) -> Option<(RoomName, RemoteSeat)> {
+        let node = self.giver_of_places(key, room, size)?;
+        let seat = self.seat_at(node);
+        let (key, room, client) = (key.to_string(), room.to_string(), client.to_string());
+        let question = Question::Place { key, room, size: size as u64, client, seat: seat.seat };
+        let Some(NodeAnswer::Text(group)) = self.ask(node, question, JOIN_TIMEOUT).await else { return None };
+        Some((RoomName::of_topic(&group).ok()?, seat))
+    }
+
+    /// A seat at another node. From now on it is given up even if the answer comes too late.
+    fn seat_at(self: &Arc<Self>, node: NodeId) -> RemoteSeat {
+        let seat = self.last_seat.fetch_add(1, Ordering::Relaxed) + 1;
+        RemoteSeat { membership: Arc::clone(self), node, seat }
+    }
+
+    /// The node that gives the places in the groups of a room and a size: all nodes choose the same one of those that live. `None` for
+    /// this one.
+    pub(crate) fn giver_of_places(&self, key: &ApiKey, room: &RoomName, size: usize) -> Option<NodeId> {
+        let own = self.state.lock().node?;
+        let what = format!("{key} {size} {room}");
+        let all = self.others().into_iter().chain([own]);
+        all.max_by_key(|node| digest(&format!("{node} {what}"))).filter(|chosen| *chosen != own)
     }
 
     /// Forwards a client's POST to the node that has the client's connection.

@@ -198,7 +198,7 @@ impl State {
     }
 
     /// True of a node from which nothing is to be expected.
-    fn is_gone(&self, node: NodeId) -> bool {
+    pub(super) fn is_gone(&self, node: NodeId) -> bool {
         self.dead.contains(&node) || self.silent.contains(&node)
     }
 }
@@ -261,6 +261,12 @@ impl Membership {
     /// True if another node lives, as far as this one knows.
     pub(crate) fn has_others(&self) -> bool {
         self.state.lock().others().next().is_some()
+    }
+
+    /// The other nodes that live and answer.
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        let state = self.state.lock();
+        state.others().filter(|node| !state.is_gone(*node)).collect()
     }
 
     /// Asks all other living nodes. The result leaves out those that do not answer in time.

@@ -201,9 +201,9 @@ pub enum Question {
         /// Identifies the name that it gets, among those of the writer.
         seat: u64,
     },
-    /// A player of the writer gives a name up.
+    /// A client of the writer gives a name or a place up.
     Part {
-        /// As in [`Join`](Self::Join).
+        /// As in [`Join`](Self::Join) or [`Place`](Self::Place).
         seat: u64,
     },
     /// Sends a text to all PeerJS clients of a key.
@@ -212,6 +212,19 @@ pub enum Question {
         key: String,
         /// The text.
         text: String,
+    },
+    /// Gives a peer of Matchbox on the writer a place in a group. The place is kept until [`Part`](Self::Part), or until the writer is dead.
+    Place {
+        /// The key.
+        key: String,
+        /// The room.
+        room: String,
+        /// The size of the group.
+        size: u64,
+        /// The id of the peer.
+        client: String,
+        /// Identifies the place, among the seats of the writer.
+        seat: u64,
     },
 }
 

@@ -25,7 +25,7 @@ use super::link::Inbound;
 use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::events::{ClusterEvent, Event, PeerAddress};
-use crate::rendezvous::{Guests, PlayerName};
+use crate::rendezvous::{GroupPlace, Guests, Hold};
 use crate::rooms::{News, OwnList, Replicated, Rooms};
 use crate::router::{Flush, Outgoing, Realm, Router};
 use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
@@ -65,6 +65,9 @@ pub trait LocalNode: Send + Sync {
 
     /// The guests of a key, if it has or had some a moment ago.
     fn guests(&self, key: &str) -> Option<Arc<Guests>>;
+
+    /// Gives a peer of Matchbox on another node a place in a group of a size. `None` if it names no room of a known key.
+    fn place(&self, key: &str, room: &str, size: usize, client: &str) -> Option<GroupPlace>;
 
     /// Answers a question of another node that concerns no single connection.
     fn answer(&self, question: Question) -> NodeAnswer;
@@ -141,8 +144,8 @@ struct Notes {
     last_question: Cell<u64>,
     parked: RefCell<VecDeque<Parked>>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<ClaimOutcome>)>>,
-    /// Names in rooms of this node, for players of other nodes.
-    seats: RefCell<HashMap<(NodeId, u64), PlayerName>>,
+    /// Names in rooms of this node, and places in groups, for clients of other nodes.
+    seats: RefCell<HashMap<(NodeId, u64), Hold>>,
     /// Unknown keys of which other nodes have told members of rooms.
     missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
     /// Members that have moved away and for whom this node may have messages.

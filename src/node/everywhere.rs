@@ -279,7 +279,8 @@ impl Node {
             | Question::Yield(..)
             | Question::Post { .. }
             | Question::Join { .. }
-            | Question::Part { .. } => NodeAnswer::No,
+            | Question::Part { .. }
+            | Question::Place { .. } => NodeAnswer::No,
         }
     }
 

@@ -8,8 +8,7 @@ use uuid::Uuid;
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, values};
 use super::handler::{Context, ProtocolHandler, part};
 use crate::dialect::matchbox::{self, Signal};
-use crate::node::{Node, Tenant};
-use crate::rendezvous::GroupPlace;
+use crate::node::{Node, Place, Tenant};
 use crate::rooms::{Parting, Requester};
 use crate::router::{Departure, IdLease};
 use crate::transport::Disconnect;
@@ -28,10 +27,8 @@ pub(crate) struct Matchbox {
     tenant: Arc<Tenant>,
     /// The room of its path.
     room: RoomName,
-    /// The size of the groups that it asks for.
-    next: Option<usize>,
-    /// Its place in one of them.
-    place: Option<GroupPlace>,
+    /// Its place in a group, if it asks for one.
+    place: Option<Place>,
 }
 
 impl Matchbox {
@@ -45,19 +42,26 @@ impl Matchbox {
         form_urlencoded::Serializer::new(query.to_owned()).append_pair(ROOM, room).finish()
     }
 
-    fn of_query(tenant: Arc<Tenant>, query: &str) -> Result<Self, InvalidName> {
+    /// A peer with this id. With `next` in its query, it takes a place in a group of that size.
+    async fn of_query(
+        node: &Node,
+        tenant: Arc<Tenant>,
+        query: &str,
+        id: &PeerId,
+    ) -> Result<Self, InvalidName> {
         let [room, next] = values(query, [ROOM, "next"]);
         let room = RoomName::of_topic(if room.is_empty() { UNNAMED } else { &room })?;
         // As in the reference, any other text is none.
-        let next = next.parse().ok();
-        Ok(Matchbox { tenant, room, next, place: None })
+        let place = match next.parse() {
+            Ok(size) => Some(Place::take(node, &tenant, &room, size, id).await?),
+            Err(_) => None,
+        };
+        Ok(Matchbox { tenant, room, place })
     }
 
-    /// Joins the room, or the next group of it.
-    fn join(&mut self, requester: &mut Requester<'_>) -> Result<(), RoomRefusal> {
-        let groups = self.next.map(|next| self.tenant.groups().take_place(&self.room, next));
-        self.place = groups.transpose().map_err(RoomRefusal::InvalidRoom)?;
-        let room = self.place.as_ref().map_or(&self.room, GroupPlace::room).clone();
+    /// Joins the room, or its group.
+    fn join(&self, requester: &mut Requester<'_>) -> Result<(), RoomRefusal> {
+        let room = self.place.as_ref().map_or(&self.room, Place::room).clone();
         let most = self.tenant.policy().settings().room_members;
         self.tenant.hub(RealmKind::Matchbox).join(requester, room, None, most)
     }
@@ -73,10 +77,13 @@ impl ProtocolHandler for Matchbox {
     async fn enter(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Self), Rejection> {
         let realm = |tenant: &Arc<Tenant>| Arc::clone(tenant.hub(RealmKind::Matchbox).realm());
         let admitted = match admit_without_credentials(node, query, source, realm).await {
-            Ok((admitted, tenant)) => named(admitted).and_then(|admitted| {
-                let peer = Matchbox::of_query(tenant, query).map_err(Refusal::InvalidId)?;
-                Ok((admitted, peer))
-            }),
+            Ok((admitted, tenant)) => match named(admitted) {
+                Ok(admitted) => {
+                    let peer = Matchbox::of_query(node, tenant, query, &admitted.id).await;
+                    peer.map(|peer| (admitted, peer)).map_err(Refusal::InvalidId)
+                }
+                Err(refusal) => Err(refusal),
+            },
             Err(refusal) => Err(refusal),
         };
         admitted.map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
@@ -112,14 +119,14 @@ impl ProtocolHandler for Matchbox {
         }
     }
 
-    /// A client that comes back has another id. Its place is free once the others know that it has left.
+    /// A client that comes back has another id. Its place is free before the others hear that it has left.
     fn depart(self, lease: IdLease, end: Disconnect) -> Option<Departure> {
-        let departure = part(lease, end);
-        if let (Some(departure), Some(rooms)) = (&departure, self.tenant.existing_hub(RealmKind::Matchbox)) {
+        let departure = part(lease, end)?;
+        drop(self.place);
+        if let Some(rooms) = self.tenant.existing_hub(RealmKind::Matchbox) {
             rooms.departed(&departure.peer, Parting::ForGood);
         }
-        drop(self);
-        departure
+        Some(departure)
     }
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {

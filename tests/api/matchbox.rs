@@ -15,13 +15,19 @@ pub fn with_matchbox(config: &mut Config) {
 
 /// A peer that has heard its id, and the id. `room` is the path below `matchbox`, with its slash, and the query.
 pub fn peer(server: &TestServer, room: &str) -> (RawClient, String) {
+    let (mut peer, id) = newcomer(server, room);
+    // It is in the room when it has its answer.
+    peer.expect_quiet();
+    (peer, id)
+}
+
+/// The same, of one that may hear of others at once.
+pub fn newcomer(server: &TestServer, room: &str) -> (RawClient, String) {
     let mut peer = begin(server, room);
     let said = peer.expect_text();
     let id = said.strip_prefix(r#"{"IdAssigned":""#).and_then(|rest| rest.strip_suffix(r#""}"#));
     let id = id.unwrap_or_else(|| panic!("{said}")).to_owned();
     assert_eq!(uuid::Uuid::parse_str(&id).expect("a UUID").to_string(), id);
-    // It is in the room when it has its answer.
-    peer.expect_quiet();
     (peer, id)
 }
 
@@ -52,7 +58,7 @@ pub fn signalled(sender: &str, data: &str) -> String {
 }
 
 /// The number of rooms, and of groups, of the built-in key.
-fn rooms(server: &TestServer) -> usize {
+pub fn rooms(server: &TestServer) -> usize {
     server.tenant("peerjs").existing_hub(RealmKind::Matchbox).map_or(0, |hub| hub.len())
 }
 

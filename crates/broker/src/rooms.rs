@@ -143,6 +143,11 @@ impl Rooms {
         room.map(|room| room.lock().iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
     }
 
+    /// True if a room has members.
+    pub fn contains(&self, room: &str) -> bool {
+        self.store.room(room).is_some()
+    }
+
     /// The rooms behind a name, sorted by their bytes, each with its number of members.
     pub fn behind(&self, after: Option<&str>) -> impl Iterator<Item = (String, usize)> + use<> {
         let mut rooms = self.store.all_rooms();

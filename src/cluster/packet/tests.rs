@@ -1,6 +1,7 @@
 //! Tests of packets: the bytes of the first version, and packets of newer and older versions.
 
 use super::*;
+use crate::rooms::SwarmNews;
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {
     let mut batch = vec![0; HEADER];
@@ -102,7 +103,8 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)], number: 4 };
     let private = PrivateNews { room, from: "y", heard: 3, to: "x", text: "t" };
     let moved = MovedMember { key: "k", room, id, realm: 0 };
-    let expected: [(Packet<'_>, &[u8]); 8] = [
+    let swarm = SwarmNews { info_hash: [b'h'; 20], peer_id: [b'p'; 20], guest: "x", is_complete: Some(true) };
+    let expected: [(Packet<'_>, &[u8]); 9] = [
         (Packet::RoomMember("k", member), &told),
         (Packet::RoomGone("k", gone), b"\x0a\x01k\x01r\x01x\x01\x01\x07\x03\x04"),
         (Packet::RoomPrivate("k", private), b"\x0f\x01k\x01r\x01y\x03\x01x\x01t"),
@@ -113,6 +115,10 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
         (
             Packet::HubNews(RealmKind::Guests.number(), "k", News::Private(private)),
             b"\x12\x01\x01k\x04\x01r\x01y\x03\x01x\x01t",
+        ),
+        (
+            Packet::HubNews(RealmKind::Guests.number(), "k", News::Swarm(swarm)),
+            b"\x12\x01\x01k\x05hhhhhhhhhhhhhhhhhhhhpppppppppppppppppppp\x01x\x01\x01",
         ),
     ];
     for (packet, bytes) in expected {
@@ -128,6 +134,8 @@ fn kinds_keep_their_numbers_between_versions() {
     let answer = |answer: &NodeAnswer| number(postcard::to_allocvec(answer));
     assert_eq!(question(&Question::Yield(name("x").to_owned_name(), 1, 0)), 1);
     assert_eq!((question(&Question::Stats), question(&Question::Part { seat: 1 })), (7, 9));
+    let [key, room, client] = [(); 3].map(|()| String::new());
+    assert_eq!(question(&Question::Place { key, room, size: 2, client, seat: 1 }), 11);
     assert_eq!((answer(&NodeAnswer::No), answer(&NodeAnswer::Number(1))), (1, 3));
     assert_eq!((answer(&NodeAnswer::Text(String::new())), answer(&NodeAnswer::Posted(0))), (5, 8));
 }

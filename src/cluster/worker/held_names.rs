@@ -123,11 +123,22 @@ impl<B: Backplane> Worker<B> {
             Ok(Seating::Held(_)) => no_room,
             Ok(Seating::In(playing, host)) => {
                 let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
-                self.notes.seats.borrow_mut().insert((from, *seat), playing);
+                self.notes.seats.borrow_mut().insert((from, *seat), Box::new(playing));
                 NodeAnswer::Joined { name, host }
             }
             Err(error) => NodeAnswer::NotJoined(error.number()),
         }
+    }
+
+    /// Gives a peer of Matchbox on another node a place in a group.
+    pub(super) fn place(&self, from: NodeId, question: &Question) -> NodeAnswer {
+        let Question::Place { key, room, size, client, seat } = question else { return NodeAnswer::No };
+        let size = usize::try_from(*size).unwrap_or(usize::MAX);
+        let place = self.node.upgrade().and_then(|node| node.place(key, room, size, client));
+        let Some(place) = place else { return NodeAnswer::No };
+        let group = place.room().to_string();
+        self.notes.seats.borrow_mut().insert((from, *seat), Box::new(place));
+        NodeAnswer::Text(group)
     }
 
     /// Handles a text that a client of this node has posted on another.

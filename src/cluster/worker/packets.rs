@@ -467,6 +467,7 @@ impl<B: Backplane> Worker<B> {
             }
             Question::Post { name, token, text } => self.take_post(&name, token, text).await,
             join @ Question::Join { .. } => self.let_in(from, &join).await,
+            place @ Question::Place { .. } => self.place(from, &place),
             Question::Part { seat } => {
                 self.notes.seats.borrow_mut().remove(&(from, seat));
                 NodeAnswer::Yes

@@ -2,13 +2,14 @@
 
 use peerbroker::config::Degraded;
 
-use super::Nodes;
-use crate::matchbox::{left, new_peer, peer, signal, signalled, with_matchbox};
+use super::{Nodes, membership};
+use crate::harness::{RawClient, wait_until};
+use crate::matchbox::{left, new_peer, newcomer, peer, rooms, signal, signalled, with_matchbox};
 
 #[test]
-fn peers_of_a_room_meet_across_nodes_and_those_of_a_group_on_one() {
+fn peers_of_a_room_meet_across_nodes() {
     let nodes = Nodes::start_with(2, Degraded::Allow, with_matchbox);
-    let [one, other] = [0, 1].map(|node| peer(&nodes[node], "/lobby"));
+    let [one, other] = [0, 1].map(|node| newcomer(&nodes[node], "/lobby"));
     // Nodes may hear of each other's peers at once, so their ids decide which of two makes the offer.
     let [(mut a, a_id), (mut b, b_id)] = if one.1 < other.1 { [one, other] } else { [other, one] };
     a.expect(new_peer(&b_id));
@@ -18,9 +19,63 @@ fn peers_of_a_room_meet_across_nodes_and_those_of_a_group_on_one() {
     a.expect(signalled(&b_id, r#"{"Answer":"v=0"}"#));
     b.reset();
     a.expect(left(&b_id));
-    let (mut c, _) = peer(&nodes[0], "/duel?next=2");
-    let (mut d, _) = peer(&nodes[1], "/duel?next=2");
-    let (_e, e_id) = peer(&nodes[1], "/duel?next=2");
-    d.expect(new_peer(&e_id));
-    c.expect_quiet();
+}
+
+/// Expects that these two are a group of their own.
+fn expect_pair(one: &mut (RawClient, String), other: &mut (RawClient, String)) {
+    // As above.
+    let [(first, _), (_, its)] = if one.1 < other.1 { [one, other] } else { [other, one] };
+    first.expect(new_peer(its));
+}
+
+/// Waits until all nodes have as many groups.
+fn wait_for_groups(nodes: &Nodes, count: usize) {
+    wait_until("groups", || nodes.nodes.iter().all(|node| rooms(node) == count));
+}
+
+/// Three nodes that know each other.
+fn three() -> Nodes {
+    let nodes = Nodes::start_with(3, Degraded::Allow, with_matchbox);
+    let knows_all = |node| membership(node).view().members.iter().filter(|member| member.alive).count() == 3;
+    wait_until("the list of nodes", || nodes.nodes.iter().all(knows_all));
+    nodes
+}
+
+/// Rooms enough that each node gives the places of some.
+const ROOMS: [&str; 8] =
+    ["/a?next=2", "/b?next=2", "/c?next=2", "/d?next=2", "/e?next=2", "/f?next=2", "/g?next=2", "/?next=2"];
+
+#[test]
+fn those_that_come_one_after_another_are_a_group_on_whichever_node_they_are() {
+    let nodes = three();
+    for room in ROOMS {
+        let [mut a, mut b, c] = [0, 1, 2].map(|node| newcomer(&nodes[node], room));
+        expect_pair(&mut a, &mut b);
+        wait_for_groups(&nodes, 2);
+        // One that leaves before its group is full makes room.
+        c.0.reset();
+        wait_for_groups(&nodes, 1);
+        let [mut d, mut e] = [1, 0].map(|node| newcomer(&nodes[node], room));
+        expect_pair(&mut d, &mut e);
+        // A full group is not filled again.
+        b.0.reset();
+        a.0.expect(left(&b.1));
+        let [mut f, mut g] = [2, 1].map(|node| newcomer(&nodes[node], room));
+        expect_pair(&mut f, &mut g);
+        let mut all = [a, d, e, f, g];
+        all.iter_mut().for_each(|(client, _)| client.expect_quiet());
+        drop(all);
+        wait_for_groups(&nodes, 0);
+    }
+}
+
+#[test]
+fn when_the_node_that_gives_places_is_gone_the_others_go_on_with_its_groups() {
+    let mut nodes = three();
+    let mut waiting = ROOMS.map(|room| peer(&nodes[0], room));
+    drop(nodes.nodes.pop());
+    for (room, first) in ROOMS.iter().zip(&mut waiting) {
+        let mut second = newcomer(&nodes[1], room);
+        expect_pair(first, &mut second);
+    }
 }

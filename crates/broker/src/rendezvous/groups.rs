@@ -2,57 +2,160 @@
 //!
 //! See matchbox_server 0.15.0, `src/state.rs`, `add_peer`: a client that leaves before its group is full makes room for another one. A full
 //! group is never filled again.
+//!
+//! In a cluster, one node gives the places in the groups of a room and a size. If another one begins to do so, it goes on with the groups
+//! that have too few members. It does not know which of these have been full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::random;
 
-use crate::wire::{InvalidName, RoomName};
+use crate::clock::millis;
+use crate::rooms::Rooms;
+use crate::wire::{InvalidName, NodeId, PeerId, RoomName};
 
-/// The groups of one key that are not full yet: of each room and size, the latest one. So there are at most as many as clients that wait.
+/// Interval at which a node looks for groups that another one has opened. Two of them may give places for a moment, because they hear of a
+/// third one at different times.
+const ADOPTION_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The groups of one key.
 #[derive(Default)]
-pub struct Groups {
-    open: Mutex<BTreeMap<(RoomName, usize), Open>>,
+pub struct Groups(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Those that are not full, of each room and size: one, or several if another node has opened some.
+    open: BTreeMap<Kind, Vec<Group>>,
+    /// In a cluster, those that were full and have members, each with the clients to which this node has given places.
+    full: HashMap<RoomName, HashSet<PeerId>>,
+    /// The other nodes when this one looked for their groups, and the time at which it looks again.
+    nodes: Vec<NodeId>,
+    next_adoption: u64,
 }
 
+/// A cluster, as one of its nodes sees it.
+pub struct Cluster<'a> {
+    /// The rooms of all nodes.
+    pub rooms: &'a Rooms,
+    /// The other nodes that live.
+    pub nodes: Vec<NodeId>,
+    /// True if another node is to give the place, as far as this one knows: that one did not answer, or another one knows more.
+    pub is_elsewhere: bool,
+    /// The time.
+    pub now: u64,
+}
+
+/// The room and the size of groups.
+type Kind = (RoomName, usize);
+
 /// A group that is not full yet.
-struct Open {
-    group: RoomName,
-    waiting: usize,
+struct Group {
+    name: RoomName,
+    /// The clients to which this node has given places.
+    placed: HashSet<PeerId>,
+    /// True if another node has given places, too: their clients are known as members of the room.
+    is_adopted: bool,
 }
 
 /// A client's place in a group. Dropping it frees the place, unless the group is full.
 pub struct GroupPlace {
     groups: Arc<Groups>,
-    of: (RoomName, usize),
+    kind: Kind,
     group: RoomName,
+    client: PeerId,
 }
 
 impl Groups {
-    /// Gives a client that has come to a room a place in a group of a size. Nothing fills a group of size 0.
-    pub fn take_place(self: &Arc<Self>, room: &RoomName, size: usize) -> Result<GroupPlace, InvalidName> {
-        let of = (room.clone(), size);
-        let mut open = self.open.lock();
-        let (group, waiting) = match open.get(&of) {
-            Some(Open { group, waiting }) => (group.clone(), *waiting),
-            // Names of rooms of clients have no slash. The number tells the groups of several nodes from each other.
-            None => (RoomName::of_topic(&format!("{room}/{size}/{:016x}", random::<u64>()))?, 0),
-        };
-        let waiting = waiting + 1;
-        if waiting == size {
-            open.remove(&of);
-        } else {
-            open.insert(of.clone(), Open { group: group.clone(), waiting });
+    /// Gives a client that comes to a room a place in a group of a size. Nothing fills a group of size 0.
+    pub fn take_place(
+        self: &Arc<Self>,
+        kind: Kind,
+        client: PeerId,
+        cluster: Option<Cluster<'_>>,
+    ) -> Result<GroupPlace, InvalidName> {
+        let State { open, full, nodes, next_adoption } = &mut *self.0.lock();
+        let rooms = cluster.as_ref().map(|cluster| cluster.rooms);
+        if let Some(cluster) =
+            cluster.filter(|of| of.is_elsewhere || of.now >= *next_adoption || of.nodes != *nodes)
+        {
+            *next_adoption = cluster.now.saturating_add(millis(ADOPTION_INTERVAL));
+            *nodes = cluster.nodes;
+            adopt(open, full, cluster.rooms);
         }
-        drop(open);
-        Ok(GroupPlace { groups: Arc::clone(self), of, group })
+        let is_full = |group: &Group| kind.1 != 0 && group.taken(rooms) >= kind.1;
+        let mut groups = open.remove(&kind).unwrap_or_default();
+        full.extend(groups.extract_if(.., |group| is_full(group)).map(|full| (full.name, full.placed)));
+        let mut group = match groups.pop() {
+            Some(group) => group,
+            None => Group::new(&kind)?,
+        };
+        group.placed.insert(client.clone());
+        let name = group.name.clone();
+        if !is_full(&group) {
+            groups.push(group);
+        } else if rooms.is_some() {
+            full.insert(name.clone(), group.placed);
+        }
+        if !groups.is_empty() {
+            open.insert(kind.clone(), groups);
+        }
+        Ok(GroupPlace { groups: Arc::clone(self), kind, group: name, client })
     }
 
     /// True if nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.open.lock().is_empty()
+        self.0.lock().open.is_empty()
+    }
+}
+
+/// Learns of groups that another node has opened, and forgets those without members.
+fn adopt(
+    open: &mut BTreeMap<Kind, Vec<Group>>,
+    full: &mut HashMap<RoomName, HashSet<PeerId>>,
+    rooms: &Rooms,
+) {
+    // This node may hear later that they have joined.
+    full.retain(|group, placed| !placed.is_empty() || rooms.contains(group.as_str()));
+    let mut known = HashSet::new();
+    open.retain(|_, groups| {
+        groups.retain(|group| group.taken(Some(rooms)) > 0);
+        known.extend(groups.iter().map(|group| group.name.clone()));
+        !groups.is_empty()
+    });
+    for (name, members) in rooms.behind(None) {
+        if let Some((name, kind)) = parse(&name)
+            && (kind.1 == 0 || members < kind.1)
+            && !full.contains_key(&name)
+            && !known.contains(&name)
+        {
+            let group = Group { name, placed: HashSet::new(), is_adopted: true };
+            open.entry(kind).or_default().push(group);
+        }
+    }
+}
+
+/// The room and the size of a group, by its name. `None` for any other room.
+fn parse(name: &str) -> Option<(RoomName, Kind)> {
+    let mut parts = name.rsplitn(3, '/').skip(1);
+    let (size, room) = (parts.next()?.parse().ok()?, parts.next()?);
+    Some((RoomName::of_topic(name).ok()?, (RoomName::of_topic(room).ok()?, size)))
+}
+
+impl Group {
+    /// One without clients. Names of rooms of clients have no slash. The number tells the groups of several nodes from each other.
+    fn new((room, size): &Kind) -> Result<Self, InvalidName> {
+        let name = RoomName::of_topic(&format!("{room}/{size}/{:016x}", random::<u64>()))?;
+        Ok(Group { name, placed: HashSet::new(), is_adopted: false })
+    }
+
+    /// The number of places that are taken.
+    fn taken(&self, rooms: Option<&Rooms>) -> usize {
+        let rooms = rooms.filter(|_| self.is_adopted);
+        let members = rooms.into_iter().flat_map(|rooms| rooms.members(self.name.as_str()));
+        self.placed.len() + members.filter(|member| !self.placed.contains(member)).count()
     }
 }
 
@@ -65,12 +168,17 @@ impl GroupPlace {
 
 impl Drop for GroupPlace {
     fn drop(&mut self) {
-        let mut open = self.groups.open.lock();
-        if let Some(waits) = open.get_mut(&self.of).filter(|open| open.group == self.group) {
-            waits.waiting -= 1;
-            if waits.waiting == 0 {
-                open.remove(&self.of);
-            }
+        let mut state = self.groups.0.lock();
+        if let Some(placed) = state.full.get_mut(&self.group) {
+            placed.remove(&self.client);
+        }
+        let Some(groups) = state.open.get_mut(&self.kind) else { return };
+        groups.retain_mut(|group| {
+            let is_left = group.name == self.group && group.placed.remove(&self.client);
+            !is_left || group.is_adopted || !group.placed.is_empty()
+        });
+        if groups.is_empty() {
+            state.open.remove(&self.kind);
         }
     }
 }
@@ -80,7 +188,8 @@ mod tests {
     use super::*;
 
     fn take(groups: &Arc<Groups>, room: &str, size: usize) -> GroupPlace {
-        groups.take_place(&RoomName::parse(room).unwrap(), size).unwrap()
+        let client = PeerId::parse(&format!("{:x}", random::<u64>())).unwrap();
+        groups.take_place((RoomName::parse(room).unwrap(), size), client, None).unwrap()
     }
 
     #[test]

@@ -83,6 +83,21 @@ impl Swarms {
         Swarms { key, others, swarms, memberships, elsewhere, offers: RateLimit::default() }
     }
 
+    /// Says what contradicts itself: for tests, while nothing else happens.
+    pub fn contradiction(&self) -> Option<String> {
+        let mut elsewhere: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for swarm in &self.swarms {
+            let complete = swarm.members.values().filter(|member| member.is_complete).count();
+            if complete != swarm.complete || swarm.members.is_empty() {
+                return Some("a swarm is empty, or its complete members are not counted right".to_owned());
+            }
+            let nodes = swarm.members.keys().filter_map(|place| place.1);
+            nodes.for_each(|node| *elsewhere.entry(node).or_default() += 1);
+        }
+        let is_wrong = elsewhere != *self.elsewhere.lock();
+        is_wrong.then(|| "memberships of other nodes are not counted right".to_owned())
+    }
+
     /// The number of swarms.
     pub fn len(&self) -> usize {
         self.swarms.len()

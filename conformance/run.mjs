@@ -13,13 +13,14 @@ import { schemathesis } from './schemathesis.mjs';
 import { libjuice, libnice, relay } from './stacks.mjs';
 import { Skipped } from './tools.mjs';
 import { wsRelay, yWebrtc } from './topics.mjs';
+import { trackerClient } from './tracker-client.mjs';
 import { tracker } from './tracker.mjs';
 import { trystero } from './trystero.mjs';
 import { aioice, coturn, pion, werift } from './turn.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
-  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, matchbox, 'matchbox-server': matchboxServer,
+  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
 };
 
 const wanted = process.argv.slice(2);

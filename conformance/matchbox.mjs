@@ -16,8 +16,10 @@ class Peer {
   said = [];
   #child;
 
-  constructor(program, url, others) {
-    this.#child = spawn(program, [url, `${others}`, `${MESSAGES}`], { stdio: ['pipe', 'pipe', 'pipe'] });
+  constructor(program, url, others, machine) {
+    const words = [url, `${others}`, `${MESSAGES}`];
+    const [command, all] = machine?.command(program, ...words) ?? [program, words];
+    this.#child = spawn(command, all, { stdio: ['pipe', 'pipe', 'pipe'] });
     createInterface(this.#child.stdout).on('line', (line) => this.said.push(line));
     createInterface(this.#child.stderr).on('line', (line) => appendFileSync(below('matchbox.log'), `${line}\n`));
     this.exited = new Promise((resolve) => { this.#child.once('close', (code) => resolve(code)); });
@@ -39,9 +41,9 @@ class Peer {
   }
 }
 
-/** Lets so many peers meet in groups of a size, and one of each group leave. */
-async function meet(program, url, count, size) {
-  const peers = Array.from({ length: count }, () => new Peer(program, url, size - 1));
+/** Lets so many peers meet in groups of a size, and one leave if they are one group. With machines, they take turns. */
+async function meet(program, url, count, size, machines = [undefined]) {
+  const peers = Array.from({ length: count }, (_, i) => new Peer(program, url, size - 1, machines[i % machines.length]));
   try {
     await Promise.all(peers.map((peer) => peer.hears('done')));
     if (size < count) return;
@@ -49,6 +51,23 @@ async function meet(program, url, count, size) {
     await Promise.all(peers.map((peer) => peer.hears('left')));
   } finally {
     await Promise.all(peers.map((peer) => peer.end()));
+  }
+}
+
+/** Two hosts that reach only the server. */
+async function meetApart(program, Network) {
+  const network = Network.apart();
+  try {
+    const server = await startServer(['--dialects', 'matchbox', '--relay', network.address], { network });
+    try {
+      const url = (room) => `ws://${network.address}:${server.port}/matchbox/${room}`;
+      await meet(program, url('lobby'), 3, 3, [network.a, network.b]);
+      await meet(program, url('duel?next=2'), 2, 2, [network.a, network.b]);
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    network.stop();
   }
 }
 
@@ -65,5 +84,8 @@ export async function matchbox() {
       await server.stop();
     }
   }
-  return `${MESSAGES} messages each way between three native peers of a room, and two pairs of \`?next=2\`, directly and by the relay alone`;
+  const { Network, noNetworks } = await import('../client-tests/lib/network.mjs');
+  if (!noNetworks) await meetApart(program, Network);
+  const ways = ['directly', 'by the relay alone', noNetworks || 'without a direct path'].join('; ');
+  return `${MESSAGES} messages each way between three native peers of a room, and pairs of \`?next=2\`: ${ways}`;
 }

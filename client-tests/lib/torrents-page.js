@@ -4,6 +4,13 @@ window.harness = (() => {
   const { record, next, must, count, story } = window.log;
   // Not a literal: tsc would look for it.
   const script = '/webtorrent.min.js';
+  const connections = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...all) {
+      super(...all);
+      connections.push(this);
+    }
+  };
   const opened = open();
 
   async function open() {
@@ -41,5 +48,8 @@ window.harness = (() => {
     await new Promise((resolve) => client.destroy(resolve));
   }
 
-  return { seed, load, leave, next, must, count, story };
+  /** The ways to all others. */
+  const ways = () => Promise.all(connections.filter(({ connectionState }) => connectionState === 'connected').map(window.wayOf));
+
+  return { seed, load, leave, ways, next, must, count, story };
 })();

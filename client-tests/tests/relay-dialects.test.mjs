@@ -53,6 +53,36 @@ for (const [caller, callee] of browserPairs) {
   });
 }
 
+behindNats('a page loads a file that another one seeds with WebTorrent', async (stage) => {
+  const url = socketOf(await withRelay(stage, '--dialects', 'tracker'));
+  const [anna, ben] = [await stage.page('a', 'torrents'), await stage.page('b', 'torrents')];
+  const text = 'hello '.repeat(20_000);
+  const magnet = await anna.ask('seed', { url, text });
+
+  assert.equal(await ben.ask('load', magnet), text);
+
+  const others = new Set((await ben.ask('ways')).map(({ remote }) => remote.address));
+  assert.deepEqual([...others], [stage.network.address]);
+});
+
+for (const [first, second] of browserPairs) {
+  behindNats(`peers of Matchbox in ${first} and ${second} talk`, async (stage) => {
+    const { address } = stage.network;
+    const url = `${socketOf(await withRelay(stage, '--dialects', 'matchbox'))}matchbox/duel?next=2`;
+    const [anna, ben] = [await stage.page('a', 'matchbox', { browser: first }), await stage.page('b', 'matchbox', { browser: second })];
+    const [annas, bens] = [await anna.ask('enter', url), await ben.ask('enter', url)];
+    assert.deepEqual(await Promise.all([anna.must('met'), ben.must('met')]), [bens, annas]);
+
+    await anna.ask('say', { to: bens, text: 'hello' });
+    assert.equal(await ben.must('heard'), 'hello');
+    await ben.ask('say', { to: annas, text: 'welcome' });
+    assert.equal(await anna.must('heard'), 'welcome');
+
+    const ways = await Promise.all([anna.ask('way', bens), ben.ask('way', annas)]);
+    assert.deepEqual(ways.map(({ remote }) => remote.address), [address, address]);
+  });
+}
+
 behindNats('two peers have two data connections and a call at the same time', async (stage) => {
   const server = await withRelay(stage);
   const [alice, bob] = [await stage.client('a'), await stage.client('b')];

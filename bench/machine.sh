@@ -5,15 +5,16 @@ PATH="$PATH:../target/proxies/usr/bin"
 
 commit=$(git rev-parse --short HEAD)
 [ -z "$(git status --porcelain -- ../src ../crates ../Cargo.lock)" ] || commit="$commit with changes"
-peer=$(sed -n 's/^[[:space:]]*"version": "\(.*\)",*/\1/p' node/node_modules/peer/package.json 2>/dev/null)
+npm() { sed -n 's/^[[:space:]]*"version": "\(.*\)",*/, '"${1##*/} "'\1/p' "$1/package.json" 2>/dev/null; }
 redis=$(redis-server --version 2>/dev/null | sed 's/.* v=\([^ ]*\).*/\1/')
 coturn=$(turnserver --version 2>/dev/null | head -1)
 locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | tail -1; }
 
-printf '%s: %s, %s cores, %s GB, %s, load average %s at the start. ' "$(date -u +%F)" \
+printf '%s: %s, %s cores, %s GB, %s, load average %s before. ' "$(date -u +%F)" \
   "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(grep -c ^processor /proc/cpuinfo)" \
   "$(awk '/^MemTotal/ { printf "%.0f", $2 * 1024 / 1e9 }' /proc/meminfo)" "$(uname -sr)" "$(cut -d' ' -f1 /proc/loadavg)"
-printf 'peerbroker %s, %s, node %s, peer %s, redis %s, coturn %s' "$commit" "$(rustc --version | cut -d' ' -f1,2)" \
-  "$(node --version || echo 'not installed')" "${peer:-not installed}" "${redis:-not installed}" "${coturn:-not installed}"
+printf 'peerbroker %s, %s, node %s' "$commit" "$(rustc --version | cut -d' ' -f1,2)" "$(node --version || echo 'not installed')"
+printf '%s' "$(npm node/node_modules/peer)"
+printf '%s' "${redis:+, redis $redis}${coturn:+, coturn $coturn}"
 for name in actix-web actix-http actix-ws tokio rustls; do printf ', %s %s' "$name" "$(locked $name)"; done
 printf '.'

@@ -198,13 +198,14 @@ impl Relay {
     }
 }
 
-pub const IN_A_ROW: &str = "CPU per datagram of 1200 bytes, 20 in a row";
+pub const IN_A_ROW: &str = "CPU per video datagram, 20 in a row";
 pub const OVER_TCP: &str = ", over TCP";
-pub const LOSSLESS: &str = "datagrams of 172 bytes a second, none lost";
+pub const LOSSLESS: &str = "voice datagrams a second, none lost";
 pub const MEMORY: &str = "memory per further call, from 1,000 to 5,000 calls";
 
 /// The name of a figure.
 pub fn cpu(size: usize, pace: Pace) -> String {
     let pace = if pace == STEADY { "50 a second and direction".to_owned() } else { pace.to_string() };
-    format!("CPU per datagram of {size} bytes, {pace}")
+    let media = if size == VOICE { "voice" } else { "video" };
+    format!("CPU per {media} datagram, {pace}")
 }

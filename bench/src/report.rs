@@ -93,9 +93,9 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
 
     let (stored, message) =
         ("memory of Redis per client, 10,000 clients", "CPU of Redis per message, 64 in flight");
-    let voice = "CPU per datagram of 172 bytes, 4 in flight";
-    let slow_voice = relays.value("CPU per datagram of 172 bytes, 50 a second and direction", "relay")?;
-    let video = relays.value("CPU per datagram of 1200 bytes, 4 in flight", "relay")?;
+    let voice = "CPU per voice datagram, 4 in flight";
+    let slow_voice = relays.value("CPU per voice datagram, 50 a second and direction", "relay")?;
+    let video = relays.value("CPU per video datagram, 4 in flight", "relay")?;
     let call = "memory per further call, from 1,000 to 5,000 calls";
     let datagram = |way: &str| Ok::<_, anyhow::Error>(micros(relays.value(voice, way)?));
     let memory_of_call = |way: &str| Ok::<_, anyhow::Error>(kilobytes(relays.value(call, way)?));

@@ -148,7 +148,7 @@ fn idle_peers(table: &mut Table<'_>) {
 
 fn storm(table: &mut Table<'_>) {
     let (all, failed) = ("10,000 at once: all are in", "10,000 at once: not let in");
-    let pairs = "10,000 at once: p99 of pairs that were there";
+    let pairs = "10,000 at once: p99 of pairs meanwhile";
     let times = table.ours("10,000 at once: times the CPU of as many opens").median();
     let longer = table.ours(pairs).ratio(&table.ours("10,000 at once: p99 of pairs before"));
     let missing = table.ours(failed).median();
@@ -216,7 +216,7 @@ pub fn cluster(run: &Run, about: String) -> Recorded {
     let redis = across.map(|nodes| table.of(nodes, "CPU of Redis per message, 64 in flight").median());
     let per_core = redis.map(|cpu| cpu.map(|cpu| 1e6 / cpu));
     let least = per_core.into_iter().flatten().min_by(f64::total_cmp);
-    let measure = "messages a second for which a core of Redis is enough, 64 in flight";
+    let measure = "messages a second per core of Redis, 64 in flight";
     let row = table.add(measure, "/s", [vec![None, None], per_core.to_vec()].concat());
     row.must(least, "/s", AtLeast(50_000.0));
     table.scaled("CPU of the nodes per open", "µs", "CPU per open", 1.0);

@@ -61,8 +61,8 @@ pub fn outage<const AWAY: u64>(server: &mut Server, record: &mut Record) -> Resu
     ensure_none_lost(&fleet)
 }
 
-pub const REGISTERED: &str = "10,000 clients, Redis comes back empty: all are registered";
-pub const READY: &str = "10,000 clients, Redis comes back empty: all nodes are ready";
+pub const REGISTERED: &str = "10,000 clients, Redis comes back empty: all registered";
+pub const READY: &str = "10,000 clients, Redis comes back empty: all nodes ready";
 
 fn until(what: &str, fleet: &mut Fleet, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;

@@ -53,7 +53,7 @@ pub fn run(server: &mut Server, record: &mut Record) -> Result<()> {
     record.add("10,000 at once: times the CPU of as many opens", seconds / (PEERS as f64 * open_us / 1e6));
     record.add("10,000 at once: not let in", failed as f64);
     record.add("10,000 at once: p99 of pairs before", calm);
-    record.add("10,000 at once: p99 of pairs that were there", storm);
+    record.add("10,000 at once: p99 of pairs meanwhile", storm);
     Ok(())
 }
 

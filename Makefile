@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants two-versions test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-relays bench-report
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants two-versions test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-protocols bench-relays bench-report
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -197,6 +197,10 @@ bench: dist bench/node/node_modules/.package-lock.json
 # Nodes with a Redis between them: some five minutes.
 bench-cluster: setup dist
 	$(COMPARE) cluster $(ARGS)
+
+# Topics and swarms beside the servers of y-webrtc and WebTorrent: two minutes.
+bench-protocols: dist bench/node/node_modules/.package-lock.json bench/tracker/node_modules/.package-lock.json
+	$(COMPARE) protocols $(ARGS)
 
 # Calls through the relay, beside coturn and a bare loop: some 14 minutes. Another coturn beside it: COTURN=path/of/turnserver.
 bench-relays: setup dist

@@ -14,7 +14,7 @@ printf '%s: %s, %s cores, %s GB, %s, load average %s before. ' "$(date -u +%F)" 
   "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(grep -c ^processor /proc/cpuinfo)" \
   "$(awk '/^MemTotal/ { printf "%.0f", $2 * 1024 / 1e9 }' /proc/meminfo)" "$(uname -sr)" "$(cut -d' ' -f1 /proc/loadavg)"
 printf 'peerbroker %s, %s, node %s' "$commit" "$(rustc --version | cut -d' ' -f1,2)" "$(node --version || echo 'not installed')"
-printf '%s' "$(npm node/node_modules/peer)"
+for name in node/node_modules/peer node/node_modules/y-webrtc tracker/node_modules/bittorrent-tracker; do printf '%s' "$(npm $name)"; done
 printf '%s' "${redis:+, redis $redis}${coturn:+, coturn $coturn}"
 for name in actix-web actix-http actix-ws tokio rustls; do printf ', %s %s' "$name" "$(locked $name)"; done
 printf '.'

@@ -1,4 +1,4 @@
-//! Many PeerJS clients in one thread.
+//! Many clients in one thread.
 
 mod peer;
 
@@ -32,6 +32,7 @@ pub struct Target {
 pub struct Fleet {
     target: Target,
     prefix: char,
+    are_guests: bool,
     poll: Poll,
     events: Events,
     peers: Vec<Peer>,
@@ -39,7 +40,7 @@ pub struct Fleet {
     /// A timer that ends waits.
     alarm: Option<OwnedFd>,
     scratch: Box<[u8]>,
-    /// Peers that have got their OPEN.
+    /// Peers that have got their OPEN, or guests that have connected.
     pub opened: usize,
     /// Peers whose connection the server has closed unexpectedly.
     pub lost: usize,
@@ -70,6 +71,7 @@ impl Fleet {
         Ok(Fleet {
             target,
             prefix: PREFIX,
+            are_guests: false,
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
             peers: Vec::new(),
@@ -86,6 +88,11 @@ impl Fleet {
         Ok(Fleet { prefix: 's', ..Fleet::new(target)? })
     }
 
+    /// Clients at the root, whom no server greets.
+    pub fn guests(target: Target) -> Result<Self> {
+        Ok(Fleet { are_guests: true, ..Fleet::new(target)? })
+    }
+
     pub fn count(&self) -> usize {
         self.peers.len()
     }
@@ -100,7 +107,7 @@ impl Fleet {
         format!("{PREFIX}{peer}")
     }
 
-    /// Opens peers until `count` of them have got their OPEN.
+    /// Connects peers until `count` of them are open.
     pub fn open(&mut self, count: usize) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.opened < count {
@@ -125,7 +132,8 @@ impl Fleet {
         let mut link = Link::connect(address, (source, 0).into(), &id, self.target.tls.as_ref())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut link.stream, Token(index), interest)?;
-        self.peers.push(Peer::new(link, &id, address));
+        let peer = if self.are_guests { Peer::guest(link, address) } else { Peer::new(link, &id, address) };
+        self.peers.push(peer);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::Pace;
 use crate::figures::{Record, Run};
 use crate::relays::{Relay, VIDEO, VOICE};
 use crate::scenario::exchange::STEADY;
-use crate::scenario::{cluster, crowd, exchange, handshakes, room, stalled, storm};
+use crate::scenario::{cluster, crowd, exchange, handshakes, room, stalled, storm, topic, tracker};
 use crate::servers::{Kind, Places, Server};
 
 const ONE: Pace = Pace::InFlight(1);
@@ -73,6 +73,17 @@ impl Plan {
             plan.add(&[Kind::Nodes(3)], "Redis is away for 0 s", cluster::outage::<0>);
             plan.add(&[Kind::Nodes(3)], "Redis is away for 4 s", cluster::outage::<4>);
             plan.add(&[Kind::Nodes(3)], "Redis is away for 12 s", cluster::outage::<12>);
+        }
+        plan
+    }
+
+    /// Other protocols, beside their own servers.
+    pub fn protocols() -> Self {
+        let mut plan = Plan::default();
+        for _ in 0..3 {
+            plan.add(&[Kind::WithTracker], "a topic", topic::beside_messages);
+            plan.add(&[Kind::YWebrtc], "a topic", topic::run);
+            plan.add(&[Kind::WithTracker, Kind::BittorrentTracker], "swarms", tracker::run);
         }
         plan
     }

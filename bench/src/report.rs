@@ -78,6 +78,7 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
         serde_json::from_str(&text).with_context(|| format!("in {name}"))
     };
     let (run, cluster, relays) = (recorded("run.json")?, recorded("cluster.json")?, recorded("relays.json")?);
+    let protocols = recorded("protocols.json")?;
 
     let ours = |measure: &str| run.value(measure, "peerbroker");
     let peerjs = |measure: &str| run.value(measure, "peerjs-server");
@@ -103,6 +104,7 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
     Ok(BTreeMap::from([
         ("run.json", run.table()),
         ("cluster.json", cluster.table()),
+        ("protocols.json", protocols.table()),
         ("relays.json", relays.table()),
         // Clients.
         ("idle client", kilobytes(ours(idle)?)),

@@ -4,7 +4,7 @@ use crate::figures::{Rounds, Run};
 use crate::relays::{self, Relay};
 use crate::report::Limit::{self, AtLeast, AtMost};
 use crate::report::{Claim, Recorded, Row};
-use crate::scenario::{cluster, crowd};
+use crate::scenario::{cluster, crowd, topic, tracker};
 use crate::servers::Kind;
 
 const MB: f64 = (1 << 20) as f64;
@@ -225,6 +225,27 @@ pub fn cluster(run: &Run, about: String) -> Recorded {
     table.row(cluster::REGISTERED, "s");
     let longest = table.of(across[1], cluster::READY).0.into_iter().max_by(f64::total_cmp);
     table.row(cluster::READY, "s").must(longest, "s in the slowest round", AtMost(5.0));
+    table.recorded(about)
+}
+
+/// Other protocols, beside their own servers.
+pub fn protocols(run: &Run, about: String) -> Recorded {
+    let mut table = Table::new(run, Kind::PROTOCOLS.map(Kind::name).to_vec());
+    let of = |table: &Table<'_>, kind: Kind, figure: &str| {
+        table.ours(figure).ratio(&table.of(kind.name(), figure))
+    };
+    for load in topic::LOADS {
+        let to_theirs = of(&table, Kind::YWebrtc, load.delivery);
+        table.row(load.delivery, "µs").must(to_theirs, "× y-webrtc", AtMost(0.25));
+        let to_message = table.ours(load.delivery).ratio(&table.ours(load.message));
+        let row = table.own("a delivery beside a message", "×", to_message);
+        row.must(to_message, "× forwarded message", AtMost(0.6));
+    }
+    table.row(tracker::GUEST, "B");
+    let member = of(&table, Kind::BittorrentTracker, tracker::MEMBER);
+    table.row(tracker::MEMBER, "B").limits(member, "× bittorrent-tracker", 1.0, 0.25);
+    let announce = of(&table, Kind::BittorrentTracker, tracker::ANNOUNCE);
+    table.row(tracker::ANNOUNCE, "µs").limits(announce, "× bittorrent-tracker", 1.0, 0.5);
     table.recorded(about)
 }
 

@@ -7,6 +7,8 @@ pub mod handshakes;
 pub mod room;
 pub mod stalled;
 pub mod storm;
+pub mod topic;
+pub mod tracker;
 
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,39 @@ fn settled(fleet: &mut Fleet, server: &Server) -> Result<f64> {
         before = now;
     }
     Ok(before as f64)
+}
+
+/// Time before a measurement of [`one_by_one`] starts.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Time of such a measurement.
+const TIME: Duration = Duration::from_secs(2);
+/// Timeout of the messages that are awaited together.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// CPU time of a message in microseconds, if each is sent when the one before has been delivered. `send` gets the number of each.
+fn one_by_one(server: &Server, mut send: impl FnMut(usize) -> Result<()>) -> Result<f64> {
+    let mut sent = 0;
+    let mut send_for = |time: Duration| -> Result<f64> {
+        let (cpu, start, first) = (server.cpu()?, Instant::now(), sent);
+        while start.elapsed() < time {
+            send(sent)?;
+            sent += 1;
+        }
+        Ok(micros(server.cpu()? - cpu) / (sent - first) as f64)
+    };
+    send_for(WARM_UP)?;
+    send_for(TIME)
+}
+
+fn await_messages(fleet: &mut Fleet, count: usize) -> Result<()> {
+    let (deadline, mut arrived) = (Instant::now() + PATIENCE, 0);
+    while arrived < count {
+        let arrivals = fleet.turn(Duration::from_millis(100))?;
+        arrived += arrivals.iter().map(|arrival| arrival.messages).sum::<usize>();
+        ensure_none_lost(fleet)?;
+        ensure!(Instant::now() < deadline, "only {arrived} of {count} messages arrived within {PATIENCE:?}");
+    }
+    Ok(())
 }
 
 fn ensure_none_lost(fleet: &Fleet) -> Result<()> {

@@ -27,6 +27,12 @@ pub enum Kind {
     ActixWs,
     /// npm's `peer`.
     PeerjsServer,
+    /// peerbroker, a tracker too.
+    WithTracker,
+    /// y-webrtc's own server.
+    YWebrtc,
+    /// The tracker of WebTorrent's clients.
+    BittorrentTracker,
     /// The minimal work of any message server; not a real one.
     Yardstick,
     /// peerbroker over TLS, with a P-256 certificate.
@@ -46,11 +52,16 @@ impl Kind {
     /// A server by itself, and the nodes of clusters.
     pub const CLUSTER: [Kind; 4] = [Kind::Peerbroker, Kind::Nodes(1), Kind::Nodes(2), Kind::Nodes(3)];
 
+    /// The servers whose protocols peerbroker has at the root.
+    pub const PROTOCOLS: [Kind; 3] = [Kind::WithTracker, Kind::YWebrtc, Kind::BittorrentTracker];
+
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Peerbroker => "peerbroker",
+            Kind::Peerbroker | Kind::WithTracker => "peerbroker",
             Kind::ActixWs => "actix-ws form",
             Kind::PeerjsServer => "peerjs-server",
+            Kind::YWebrtc => "y-webrtc",
+            Kind::BittorrentTracker => "bittorrent-tracker",
             Kind::Yardstick => "yardstick",
             Kind::Tls => "peerbroker, TLS",
             Kind::TlsRsa => "peerbroker, TLS with RSA",
@@ -64,7 +75,9 @@ impl Kind {
     /// Pings, timeouts and rate limits must not affect the measurements.
     fn arguments(self) -> String {
         let own = match self {
-            Kind::Yardstick | Kind::ActixWs => return String::new(),
+            Kind::Yardstick | Kind::ActixWs | Kind::YWebrtc | Kind::BittorrentTracker => {
+                return String::new();
+            }
             Kind::PeerjsServer => String::new(),
             _ => format!(
                 "--workers {} --ping_interval 600000 --messages_per_second 0 \
@@ -72,7 +85,8 @@ impl Kind {
                 if self == Kind::TwoWorkers { 2 } else { 1 }
             ),
         };
-        format!("{own} --host 127.0.0.1 --concurrent_limit 100000 --alive_timeout 1800000")
+        let dialects = if self == Kind::WithTracker { "--dialects peerjs,topics,tracker" } else { "" };
+        format!("{own} {dialects} --host 127.0.0.1 --concurrent_limit 100000 --alive_timeout 1800000")
     }
 
     /// The certificate and the key of the tests.
@@ -90,6 +104,8 @@ impl Kind {
 pub struct Places {
     pub server: PathBuf,
     pub peerjs: PathBuf,
+    pub y_webrtc: PathBuf,
+    pub tracker: PathBuf,
 }
 
 /// A server that is ready, or all nodes of a cluster with their Redis.
@@ -111,10 +127,16 @@ impl Server {
         let program = match kind {
             Kind::ActixWs => beside_us("actix_ws_server")?,
             Kind::PeerjsServer => places.peerjs.clone(),
+            Kind::YWebrtc => places.y_webrtc.clone(),
+            Kind::BittorrentTracker => places.tracker.clone(),
             Kind::Yardstick => beside_us("yardstick")?,
             _ => places.server.clone(),
         };
-        ensure!(program.exists(), "{} is missing: run `make bench`", program.display());
+        ensure!(
+            program.exists(),
+            "{} is missing: run `make bench` or `make bench-protocols`",
+            program.display()
+        );
         let mut args = kind.arguments();
         if let Some([certificate, key]) = kind.tls() {
             args += &format!(" --sslcert {} --sslkey {}", certificate.display(), key.display());
@@ -145,10 +167,18 @@ impl Server {
                 server.ops.push((Ipv4Addr::LOCALHOST, ops).into());
             }
             let cores = if kind == Kind::TwoWorkers { "0,1" } else { "0" };
-            server.nodes.push(Running::start(cores, &program, &args)?);
+            let (program, args) = match kind {
+                // It reads its port from the environment only.
+                Kind::YWebrtc => (Path::new("env"), format!("PORT={port} {}", program.display())),
+                _ => (program.as_path(), args),
+            };
+            server.nodes.push(Running::start(cores, program, &args)?);
             let target = Target { addresses: vec![(Ipv4Addr::LOCALHOST, port).into()], tls: tls.clone() };
             let welcomes = || {
-                let mut fleet = Fleet::new(target.clone())?;
+                let mut fleet = match kind {
+                    Kind::YWebrtc | Kind::BittorrentTracker => Fleet::guests(target.clone())?,
+                    _ => Fleet::new(target.clone())?,
+                };
                 fleet.open(1)?;
                 fleet.leave(0)
             };
@@ -164,6 +194,11 @@ impl Server {
     /// Peers of this server, none of which is connected yet.
     pub fn fleet(&self) -> Result<Fleet> {
         Fleet::new(self.target.clone())
+    }
+
+    /// Clients at the root of this server, none of which is connected yet.
+    pub fn guests(&self) -> Result<Fleet> {
+        Fleet::guests(self.target.clone())
     }
 
     fn processes(&self) -> impl Iterator<Item = Process> {

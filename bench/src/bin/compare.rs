@@ -37,6 +37,8 @@ enum Task {
     Full,
     /// Measure nodes that share a Redis, and write docs/benchmarks/cluster.json and the documents
     Cluster,
+    /// Measure other protocols beside their own servers, and write docs/benchmarks/protocols.json and the documents
+    Protocols,
     /// Measure calls through the relay, and write docs/benchmarks/relays.json and the documents
     Relays,
     /// Write the figures of the last runs into the documents again
@@ -52,6 +54,7 @@ fn main() -> Result<()> {
     let (mut plan, file, rows): (Plan, &str, fn(&Run, String) -> Recorded) = match cli.task {
         Task::Full => (Plan::comparison(), "run.json", rows::comparison),
         Task::Cluster => (Plan::cluster(), "cluster.json", rows::cluster),
+        Task::Protocols => (Plan::protocols(), "protocols.json", rows::protocols),
         Task::Relays => (Plan::relays(), "relays.json", rows::relays),
         Task::Report => return write_documents(root),
     };
@@ -66,6 +69,8 @@ fn main() -> Result<()> {
     let places = Places {
         server: cli.server.unwrap_or_else(|| target.join("dist/peerbroker")),
         peerjs: root.join("bench/node/node_modules/.bin/peerjs"),
+        y_webrtc: root.join("bench/node/node_modules/.bin/y-webrtc-signaling"),
+        tracker: root.join("bench/tracker/server.mjs"),
     };
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     let about = Command::new(root.join("bench/machine.sh")).output().context("cannot start machine.sh")?;

@@ -1,4 +1,4 @@
-//! One client: the handshake, OPEN, and then messages, which are counted.
+//! One client: the handshake, OPEN unless it is a guest, and then messages, which are counted.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -10,6 +10,7 @@ pub struct Peer {
     pub(super) link: Link,
     pub(super) phase: Phase,
     pub(super) leaving: bool,
+    is_guest: bool,
     /// False if it has stopped reading.
     pub reads: bool,
     inbox: Inbox,
@@ -30,8 +31,17 @@ pub(super) enum Phase {
 
 impl Peer {
     pub(super) fn new(link: Link, id: &str, server: SocketAddr) -> Self {
+        Peer::at(&format!("/peerjs?key=peerjs&id={id}&token=t{id}&version=1.5.5"), link, server)
+    }
+
+    /// A client that is open without OPEN.
+    pub(super) fn guest(link: Link, server: SocketAddr) -> Self {
+        Peer { is_guest: true, ..Peer::at("/", link, server) }
+    }
+
+    fn at(path: &str, link: Link, server: SocketAddr) -> Self {
         let request = format!(
-            "GET /peerjs?key=peerjs&id={id}&token=t{id}&version=1.5.5 HTTP/1.1\r\nHost: {server}\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {server}\r\n\
              Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: http://localhost\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
             ws::KEY
@@ -40,6 +50,7 @@ impl Peer {
             link,
             phase: Phase::Upgrading,
             leaving: false,
+            is_guest: false,
             reads: true,
             inbox: Inbox::default(),
             outbox: request.into_bytes(),
@@ -123,7 +134,11 @@ impl Peer {
         if self.phase == Phase::Upgrading {
             let Some(end) = ws::end_of_head(bytes) else { return (0, 0) };
             let accepted = bytes.starts_with(b"HTTP/1.1 101");
-            self.phase = if accepted { Phase::Greeting } else { Phase::Gone };
+            self.phase = match self.is_guest {
+                _ if !accepted => Phase::Gone,
+                true => Phase::Open,
+                false => Phase::Greeting,
+            };
             used = end;
         }
         while let Some((header, at)) = ws::whole_frame(&bytes[used..]) {

@@ -59,7 +59,7 @@ pub fn churn(server: &mut Server, record: &mut Record) -> Result<()> {
 }
 
 /// Lets peers connect and leave, after which a JIT has compiled the server's code. Returns the memory before.
-fn warm_up(fleet: &mut Fleet, server: &Server) -> Result<f64> {
+pub(super) fn warm_up(fleet: &mut Fleet, server: &Server) -> Result<f64> {
     let base = settled(fleet, server)?;
     fleet.open(1000)?;
     settled(fleet, server)?;

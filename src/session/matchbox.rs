@@ -93,22 +93,22 @@ impl ProtocolHandler for Matchbox {
         self.tenant.policy().settings().messages_per_second
     }
 
-    fn greeting(id: &PeerId) -> Option<Frame> {
-        Some(matchbox::id_assigned(id.as_str()))
-    }
-
     /// The protocol has no such event: its clients log it.
     fn refusal(refusal: Refusal) -> Frame {
         matchbox::error(&refusal.text())
     }
 
     fn on_open(&mut self, context: &mut Context<'_>) {
+        // No greeting, which is written before this: a client that has its id has its place, too.
+        context.reply(matchbox::id_assigned(context.peer.id().as_str()));
         let &mut Context { peer, node, ref mut flushes } = context;
         let joined = self.join(&mut Requester { peer, request: None, flushes });
         if let Err(refusal) = joined {
             if let Some(limit) = refusal.ending().limit {
                 node.events().limit_hit(limit, Some(self.tenant.key()), peer.address());
             }
+            // Writes the id in front of the close frame.
+            flushes.clear();
             peer.dismiss(CloseReason::RoomFull);
         }
     }

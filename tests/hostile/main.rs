@@ -80,6 +80,12 @@ const SOON_GONE: &[&str] = &["--reclaim_timeout", "1000"];
 /// A tracker is off by default.
 const TRACKER: &[&str] = &["--dialects", "peerjs,tracker"];
 
+/// The same, for an attack that would take too long at the default rate limit.
+const FAST_TRACKER: &[&str] = &["--dialects", "peerjs,tracker", "--messages_per_second", "0"];
+
+/// Matchbox is off by default, too.
+const MATCHBOX: &[&str] = &["--dialects", "peerjs,matchbox"];
+
 const ATTACKS: &[Attack] = &[
     // Requests and answers.
     attack!(http::silent_bodies, "1,100 requests whose chunked body never comes").peak_mib(100).waits(),
@@ -148,12 +154,19 @@ const ATTACKS: &[Attack] = &[
         .peak_mib(100),
     attack!(
         topics::flooded_topic,
-        "10 publications of each of 1,000 guests to one topic, whose 500 subscribers do not read"
+        "a publication of each of 500 guests, and 200 more of 10 of them, to 5,000 subscribers that do not read"
     )
-    .peak_mib(500)
-    .longest_wait(Duration::from_secs(4)),
+    .flags(&["--room_members", "5000", "--concurrent_limit", "6000"])
+    .peak_mib(400)
+    // As many frames as in the giant room, which are written into ten times as many sockets.
+    .longest_wait(Duration::from_secs(10)),
     // The tracker.
     attack!(tracker::many_swarms, "20 guests that announce 1,000 torrents each").flags(TRACKER),
+    attack!(
+        tracker::ten_thousand_hashes,
+        "10,000 announces of one guest, and 10,000 info hashes in each scrape and announce of another one"
+    )
+    .flags(FAST_TRACKER),
     attack!(
         tracker::flooded_swarm,
         "200 announces with 82 offers of 1 KB in a swarm of 320, of whom 300 do not read"
@@ -163,10 +176,16 @@ const ATTACKS: &[Attack] = &[
     // Matchbox.
     attack!(
         matchbox::groups_that_are_never_full,
-        "2,000 peers that wait in groups of their own for 499 others, replaced 4 times"
+        "2,000 peers that wait in groups of their own for 1,000,000 others, replaced 4 times"
     )
-    .flags(&["--dialects", "peerjs,matchbox"])
+    .flags(MATCHBOX)
     .peak_mib(100),
+    attack!(
+        matchbox::crowds_that_are_never_full,
+        "2,000 peers that do not read and wait for 1,000,000 others in 4 rooms, and 200 more that are refused"
+    )
+    .flags(MATCHBOX)
+    .peak_mib(150),
     // A cluster.
     attack!(
         cluster::unknown_ids,

@@ -56,23 +56,30 @@ pub fn many_topics(target: &mut Target) {
     }
 }
 
+/// Friends in another topic hear each other all the time.
 pub fn flooded_topic(target: &mut Target) {
-    const SUBSCRIBERS: usize = 500;
+    // As the row raises `--room_members`.
+    const SUBSCRIBERS: usize = 5000;
+    const REFUSED: usize = 500;
     let topic = ["crowd".to_owned()];
     let mut friends = [0, 1].map(|n| guest(target.connect(), n).1);
     for friend in &mut friends {
         friend.send_raw(command("subscribe", &["friends".to_owned()]));
     }
-    let deaf: Vec<_> = (0..1000).map(|n| guest(connect_with_small_segments(target.address), n).0).collect();
+    let deaf: Vec<_> =
+        (0..SUBSCRIBERS + REFUSED).map(|n| guest(connect_with_small_segments(target.address), n).0).collect();
     for subscriber in &deaf {
         push(subscriber, &command("subscribe", &topic), Instant::now() + SECOND);
     }
     target.expect_metric("peerbroker_topic_subscriptions", SUBSCRIBERS + friends.len());
+    target.expect_metric(r#"peerbroker_limit_hits_total{limit="room_members"}"#, REFUSED);
     let message = publish("crowd", &"x".repeat(512));
-    for n in 0..10 {
-        for publisher in &deaf {
+    for (n, publishers) in deaf.chunks(50).take(10).enumerate() {
+        for publisher in publishers {
             push(publisher, &message, Instant::now() + SECOND);
         }
+        // Beyond its own rate limit.
+        push(&publishers[0], &message.repeat(200), Instant::now() + SECOND);
         let [one, other] = &mut friends;
         one.send_raw(publish("friends", &n.to_string()));
         for friend in [one, other] {

@@ -40,6 +40,34 @@ pub fn many_swarms(target: &mut Target) {
     target.expect_metric("peerbroker_swarm_members", 0);
 }
 
+/// A guest announces 10,000 torrents, and others name as many in one frame. A scrape of the most is still answered.
+pub fn ten_thousand_hashes(target: &mut Target) {
+    const HASHES: usize = 10_000;
+    const MOST: usize = 256;
+    let hash = |n: usize| format!("{n:0>20}");
+    let listed = |count| serde_json::json!((0..count).map(hash).collect::<Vec<_>>());
+    let mut one = guest(target, 0);
+    for torrents in (0..HASHES).collect::<Vec<_>>().chunks(100) {
+        one.send_raw(torrents.iter().flat_map(|&n| announce(&hash(n), 0, "")).collect::<Vec<_>>());
+        for &torrent in torrents {
+            let told = one.expect_text();
+            assert_eq!(told.contains("too many swarms"), torrent >= MOST, "{told}");
+        }
+    }
+    let mut other = guest(target, 1);
+    let scrape = |count| wire::text(&format!(r#"{{"action":"scrape","info_hash":{}}}"#, listed(count)));
+    let too_many = wire::text(&format!(r#"{{"action":"announce","info_hash":{}}}"#, listed(HASHES)));
+    for _ in 0..100 {
+        other.send_raw(scrape(HASHES));
+        assert!(other.expect_text().contains("a scrape has 1 to 100 info hashes"));
+        other.send_raw(&too_many);
+        assert!(other.expect_text().contains("invalid info_hash"));
+        other.send_raw(scrape(100));
+        assert_eq!(other.expect_text().matches(r#""incomplete":1"#).count(), 100);
+    }
+    target.expect_metric("peerbroker_swarms", MOST);
+}
+
 /// Announces with the most offers in a swarm whose other members do not read. Friends still find each other.
 pub fn flooded_swarm(target: &mut Target) {
     const MEMBERS: usize = 300;

@@ -44,8 +44,8 @@ fn as_candidate(text: &str) -> bool {
     text.split_once(':').is_some_and(|(_, value)| is_value(value))
 }
 
-/// As nICEr reads it: it compares only the first letters of a word, and allows line ends in one. Its words end at a blank; those
-/// of webrtc-sdp at any white space.
+/// As nICEr reads it: it compares only the letters that it knows, whatever follows them, and allows line ends in a word. Its words end
+/// at a blank; those of webrtc-sdp at any white space.
 fn is_value(value: &str) -> bool {
     let spaced: String = value.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
     nicer(value).is_some() || nicer(&spaced).is_some()
@@ -54,10 +54,11 @@ fn is_value(value: &str) -> bool {
 fn nicer(value: &str) -> Option<()> {
     let next = |text: &str| Some(text.split_once(' ')?.1.trim_start_matches(' ').to_owned());
     let transport = next(&next(value.trim_start_matches(' '))?)?;
-    let begins = |text: &str, word: &str| text.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+    let begins =
+        |text: &str, word: &str| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
     let is_known = begins(&transport, "udp") || begins(&transport, "tcp");
     let priority = transport.get(3..).filter(|_| is_known)?.trim_start_matches(' ');
     let kind = next(&next(&next(priority)?)?)?;
     let known = kind.get(3..).filter(|_| begins(&kind, "typ"))?.trim_start_matches(' ');
-    ["hos", "srf", "prf", "rel"].into_iter().any(|word| begins(known, word)).then_some(())
+    ["host", "srflx", "prflx", "relay"].into_iter().any(|word| begins(known, word)).then_some(())
 }

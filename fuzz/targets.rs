@@ -1,6 +1,8 @@
 //! The targets of `fuzz/` and of the test of its corpus. Each target reads hostile input and panics if the code
 //! breaks an invariant.
 
+mod forwarding;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -117,8 +119,8 @@ pub fn json(input: &[u8]) {
     }
 }
 
-/// Messages at the root reach their recipient unchanged, except for the members that the server sets. No browser finds a
-/// candidate in one whose addresses are withheld.
+/// Messages reach their recipient unchanged, except for the members that the server sets. No browser finds a candidate in one whose
+/// addresses are withheld.
 pub fn dialects(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let sent = value(text).ok();
@@ -126,7 +128,13 @@ pub fn dialects(input: &[u8]) {
         let told = value(&without_addresses(text)).expect("JSON");
         assert!(!browsers::find_a_candidate(&told), "{told}");
     }
-    match root::decode(text) {
+    forwarding::rxdb(text, sent.as_ref());
+    forwarding::matchbox(text, sent.as_ref());
+    let command = root::decode(text);
+    assert!(matches!(command, root::Command::Ignored) || forwarding::is_object(text), "{command:?}");
+    match command {
+        root::Command::Topics(command) => forwarding::topics(&command, text, sent.as_ref()),
+        root::Command::Tracker(command) => forwarding::tracker(command, text, sent.as_ref()),
         root::Command::Calls(calls::Command::Send(message)) => {
             if let (Some(mut sent), Some(got)) = (sent, object(&message.frame("caller"))) {
                 assert_eq!(sent["data"]["remoteId"], Value::from(&*message.to));
@@ -203,9 +211,13 @@ pub fn tokens(input: &[u8]) {
 /// The object in a frame, and nothing else is there. `Value` cannot represent deep nesting, numbers outside of f64, and lone
 /// surrogates.
 fn object(frame: &Frame) -> Option<Value> {
-    let text = std::str::from_utf8(frame.payload()).expect("text");
-    assert!(serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{')));
+    let text = text_of(frame);
+    assert!(forwarding::is_object(text));
     value(text).ok()
+}
+
+fn text_of(frame: &Frame) -> &str {
+    std::str::from_utf8(frame.payload()).expect("text")
 }
 
 /// Parses JSON as JavaScript does.

@@ -5,28 +5,35 @@ import { onStage } from '../lib/every-client.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 
-onStage('four pages of two browsers share a document; one goes and comes back', async (stage) => {
+onStage('four pages of two browsers share a document and know each other; one goes and comes back', async (stage) => {
   const urls = [(await stage.server()).socketUrl];
   const pages = {};
-  for (const [name, browser] of [['anna', 'chromium'], ['ben', 'firefox'], ['clara', 'chromium'], ['david', 'chromium']]) {
-    const there = Object.keys(pages);
-    pages[name] = await open(stage, { urls, name, browser });
-    // Everybody meets everybody.
-    for (const other of there) await Promise.all([pages[name].must('met'), pages[other].must('met')]);
+  for (const [name, browser] of [['anna', 'chromium'], ['ben', 'firefox'], ['clara', 'chromium'], ['david', 'firefox']]) {
+    await join(name, browser);
   }
   await pages.anna.ask('write', { key: 'title', value: 'draft' });
   for (const name of ['ben', 'clara', 'david']) assert.equal(await pages[name].must('heard'), 'title: draft');
 
   await pages.ben.ask('leave');
-  for (const name of ['anna', 'clara', 'david']) assert.equal(await pages[name].must('lost'), 'ben');
+  delete pages.ben;
+  for (const page of Object.values(pages)) assert.equal(await page.must('lost'), 'ben');
   await pages.david.ask('write', { key: 'title', value: 'final' });
-  const back = await open(stage, { urls, name: 'ben', browser: 'firefox' });
+  await join('ben', 'firefox');
   // It hears what it has missed.
-  assert.equal(await back.must('heard'), 'title: final');
-  await back.ask('write', { key: 'note', value: 'thanks' });
+  assert.equal(await pages.ben.must('heard'), 'title: final');
+  await pages.ben.ask('write', { key: 'note', value: 'thanks' });
   assert.equal(await pages.anna.must('heard'), 'title: final');
   assert.equal(await pages.anna.must('heard'), 'note: thanks');
   assert.deepEqual(await pages.clara.ask('read'), { title: 'final', note: 'thanks' });
+
+  /** Opens a page. Everybody meets everybody: the state of each is known to all. */
+  async function join(name, browser) {
+    const there = Object.keys(pages).sort();
+    pages[name] = await open(stage, { urls, name, browser });
+    const met = await Promise.all(there.map(() => pages[name].must('met')));
+    assert.deepEqual(met.sort(), there);
+    for (const other of there) assert.equal(await pages[other].must('met'), name);
+  }
 });
 
 onStage('pages know of each other, and share a document with a password', async (stage) => {

@@ -18,10 +18,21 @@ window.harness = (() => {
   const { record, next, must, count, story } = window.log;
   let notes;
 
-  /** Opens the database, on the way of this server. */
-  async function open({ url, room }) {
+  async function create() {
     const database = await createRxDatabase({ name: 'notes', storage: getRxStorageMemory(), multiInstance: false });
     ({ notes } = await database.addCollections({ notes: { schema } }));
+  }
+
+  /** Runs code of a page's snippet, which replicates its `collection`. */
+  async function run(code) {
+    await create();
+    const names = ['collection', 'getConnectionHandlerSimplePeer', 'replicateWebRTC'];
+    new Function(...names, code)(notes, getConnectionHandlerSimplePeer, replicateWebRTC);
+  }
+
+  /** Opens the database, on the way of this server. */
+  async function open({ url, room }) {
+    await create();
     const pool = await replicateWebRTC({
       collection: notes,
       topic: room,
@@ -53,5 +64,5 @@ window.harness = (() => {
     });
   });
 
-  return { open, add, holds, next, must, count, story };
+  return { open, run, add, holds, next, must, count, story };
 })();

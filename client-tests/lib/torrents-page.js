@@ -42,6 +42,11 @@ window.harness = (() => {
     return (await torrent.files[0].blob()).text();
   }
 
+  /** Runs code of a page's snippet, which has its `client` seed `files`. */
+  async function run(code) {
+    new Function('client', 'files', code)(await opened, [new File(['hello'], 'note.txt')]);
+  }
+
   /** Leaves all swarms as an app does. */
   async function leave() {
     const client = await opened;
@@ -51,5 +56,5 @@ window.harness = (() => {
   /** The ways to all others. */
   const ways = () => Promise.all(connections.filter(({ connectionState }) => connectionState === 'connected').map(window.wayOf));
 
-  return { seed, load, leave, ways, next, must, count, story };
+  return { seed, load, run, leave, ways, next, must, count, story };
 })();

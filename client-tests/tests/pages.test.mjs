@@ -214,7 +214,7 @@ visit('the code of each tab works from there, and the keyboard leads from tab to
   visit.tolerate(/invoked via document\.write/);
   await blank.setContent(html);
   await opened;
-  await page.keyboard.press('End');
+  await tab('Topics').click();
   const heard = says(page, /^news says hello to 1$/);
   await page.evaluate(`{ ${await code('Topics')} }`);
   await heard;
@@ -233,6 +233,42 @@ visit('the code of each tab works from there, and the keyboard leads from tab to
   await page.keyboard.press('ArrowRight');
   assert.match(await code('npm'), /^import \{ Peer \} from "peerjs";/);
   assert.ok(await tab('npm').evaluate((element) => element === document.activeElement));
+});
+
+visit('the code of the other protocols works with their libraries, and at a path with a key', async (visit) => {
+  const keys = visit.keys();
+  await keys.add('app');
+  const dialects = ['--dialects', 'rxdb,tracker,matchbox'];
+  const server = await visit.server([...keys.flags, ...dialects, '--path', '/myapp']);
+  const page = await visit.open(phone, urlOf(server, '/myapp/'));
+  const code = async (name) => {
+    await page.getByRole('tab', { name }).tap();
+    // The one that a person fills in.
+    return (await page.getByRole('tabpanel').locator('pre code').innerText()).replace('YOUR-KEY', 'app');
+  };
+  const site = await visit.site();
+  /** The first frames that a page with a library hears, once it has run the code, and the address that it asked. */
+  const hears = async (library, code, what) => {
+    const other = await visit.open(desktop, site.url(library));
+    const socket = other.waitForEvent('websocket');
+    const frame = socket.then((socket) => socket.waitForEvent('framereceived', ({ payload }) => what.test(payload)));
+    await other.evaluate((code) => window.harness.run(code), code);
+    await within(what, frame);
+    return new URL((await socket).url());
+  };
+
+  const rxdb = await hears('replica', await code('RxDB'), /^{"type":"joined","otherPeerIds":\["[^"]+"\]}$/);
+  assert.equal(rxdb.pathname + rxdb.search, '/myapp/rxdb?key=app');
+  const tracker = await hears('torrents', await code('Torrents'), /^{"complete":1,"incomplete":0,"action":"announce"/);
+  assert.equal(tracker.pathname + tracker.search, '/myapp/?key=app');
+  const [, matchbox] = (await code('Matchbox')).match(/^WebRtcSocket::new_reliable\(\s*"(.+)"\s*\)$/);
+  const told = await page.evaluate((url) => new Promise((resolve) => {
+    new WebSocket(url).onmessage = ({ data }) => resolve(data);
+  }), matchbox);
+  assert.match(told, /^{"IdAssigned":"/);
+  const { pathname, search } = new URL(matchbox);
+  assert.equal(pathname + search, '/myapp/matchbox/duel?next=2&key=app');
+  await fits(page, phone);
 });
 
 visit('the code of a server without PeerJS or a built-in key is that of the others, with a key', async (visit) => {

@@ -142,7 +142,9 @@ impl Values {
         let ClientOptions { host, port, path, key, secure } = options;
         let lan_host = mounted.lan_host.map(|host| host.to_string()).unwrap_or_default();
         let config = mounted.runtime.config();
-        let key_query = if config.default_key { String::new() } else { format!("?key={key}") };
+        // In an address without other parameters, or behind them.
+        let [key_query, and_key] = ["?", "&"]
+            .map(|sign| if config.default_key { String::new() } else { format!("{sign}key={key}") });
         let hidden = |is_on: bool| if is_on { "" } else { "hidden" };
         Values::default()
             .with("base", &format!("{path}broker/"))
@@ -151,10 +153,14 @@ impl Values {
             .with("own_origin", &origin)
             .with("own_socket_origin", &origin.replacen("http", "ws", 1))
             .with("key_query", &key_query)
+            .with("and_key", &and_key)
             .with("peerjs_hidden", hidden(config.dialects.has(Dialect::PeerJs)))
             .with("rooms_hidden", hidden(config.dialects.has(Dialect::RoomCodes)))
             .with("calls_hidden", hidden(config.dialects.has(Dialect::Calls)))
             .with("topics_hidden", hidden(config.dialects.has(Dialect::Topics)))
+            .with("rxdb_hidden", hidden(config.dialects.has(Dialect::RxDb)))
+            .with("tracker_hidden", hidden(config.dialects.has(Dialect::Tracker)))
+            .with("matchbox_hidden", hidden(config.dialects.has(Dialect::Matchbox)))
             .with("host", &host)
             .with("port", &port.to_string())
             .with("secure", &secure.to_string())

@@ -12,7 +12,7 @@ fn messages_of_the_snippets_are_understood_and_those_that_they_await_are_known()
     let (mut understood, mut awaited) = (Vec::new(), Vec::new());
     for block in blocks("docs/CHOOSING.md", "js") {
         let text = block.lines.join("\n");
-        tool("node", &["--check", "-"], "", &text);
+        tool("node", &["--input-type=module", "--check", "-"], "", &text);
         for frame in text.split(" send(").skip(1).map(frame) {
             let name = match root::decode(&frame) {
                 Command::RoomCodes(room_codes::Command::Create) => "createRoom",

@@ -154,11 +154,11 @@ const ATTACKS: &[Attack] = &[
         .peak_mib(100),
     attack!(
         topics::flooded_topic,
-        "a publication of each of 500 guests, and 200 more of 10 of them, to 5,000 subscribers that do not read"
+        "a publication of each of 250 guests, and 200 more of 10 of them, to 5,000 subscribers that do not read"
     )
     .flags(&["--room_members", "5000", "--concurrent_limit", "6000"])
     .peak_mib(400)
-    // As many frames as in the giant room, which are written into ten times as many sockets.
+    // Half as many frames as in the giant room, which are written into ten times as many sockets.
     .longest_wait(Duration::from_secs(10)),
     // The tracker.
     attack!(tracker::many_swarms, "20 guests that announce 1,000 torrents each").flags(TRACKER),

@@ -74,7 +74,7 @@ pub fn flooded_topic(target: &mut Target) {
     target.expect_metric("peerbroker_topic_subscriptions", SUBSCRIBERS + friends.len());
     target.expect_metric(r#"peerbroker_limit_hits_total{limit="room_members"}"#, REFUSED);
     let message = publish("crowd", &"x".repeat(512));
-    for (n, publishers) in deaf.chunks(50).take(10).enumerate() {
+    for (n, publishers) in deaf.chunks(25).take(10).enumerate() {
         for publisher in publishers {
             push(publisher, &message, Instant::now() + SECOND);
         }

@@ -54,6 +54,22 @@ async function meet(program, url, count, size, machines = [undefined]) {
   }
 }
 
+/** Lets a host meet two peers, and leave. */
+async function meetHost(program, url, machines = [undefined]) {
+  const machine = (i) => machines[i % machines.length];
+  const host = new Peer(program, url, 2, machine(0));
+  const peers = [];
+  try {
+    await host.hears('here');
+    peers.push(...[1, 2].map((i) => new Peer(program, url, 1, machine(i))));
+    await Promise.all([host, ...peers].map((peer) => peer.hears('done')));
+    await host.end();
+    await Promise.all(peers.map((peer) => peer.hears('left')));
+  } finally {
+    await Promise.all([host, ...peers].map((peer) => peer.end()));
+  }
+}
+
 /** Two hosts that reach only the server. */
 async function meetApart(program, Network) {
   const network = Network.apart();
@@ -63,6 +79,7 @@ async function meetApart(program, Network) {
       const url = (room) => `ws://${network.address}:${server.port}/matchbox/${room}`;
       await meet(program, url('lobby'), 3, 3, [network.a, network.b]);
       await meet(program, url('duel?next=2'), 2, 2, [network.a, network.b]);
+      await meetHost(program, url('game?topology=client_server'), [network.a, network.b]);
     } finally {
       await server.stop();
     }
@@ -80,6 +97,7 @@ export async function matchbox() {
       const url = (room) => new URL(join('matchbox', room), server.socketUrl).href;
       await meet(program, url('lobby'), 3, 3);
       await meet(program, url('duel?next=2'), 4, 2);
+      await meetHost(program, url('game?topology=client_server'));
     } finally {
       await server.stop();
     }
@@ -87,5 +105,5 @@ export async function matchbox() {
   const { Network, noNetworks } = await import('../client-tests/lib/network.mjs');
   if (!noNetworks) await meetApart(program, Network);
   const ways = ['directly', 'by the relay alone', noNetworks || 'without a direct path'].join('; ');
-  return `${MESSAGES} messages each way between three native peers of a room, and pairs of \`?next=2\`: ${ways}`;
+  return `${MESSAGES} messages each way between three native peers of a room, pairs of \`?next=2\`, and a host and two peers: ${ways}`;
 }

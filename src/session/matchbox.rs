@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, values};
 use super::handler::{Context, ProtocolHandler, part};
-use crate::dialect::matchbox::{self, Signal};
+use crate::dialect::matchbox::{self, HOSTED, Signal};
 use crate::node::{Node, Place, Tenant};
 use crate::rooms::{Parting, Requester};
 use crate::router::{Departure, IdLease};
@@ -18,6 +18,9 @@ use crate::wire::{
 
 /// The parameter of a query that has the room. Clients have it in their path.
 const ROOM: &str = "room";
+
+/// The topology of rooms in which the first peer is the host.
+const CLIENT_SERVER: &str = "client_server";
 
 /// The name of the room of those that name none. No client can name it.
 const UNNAMED: &str = "/";
@@ -42,19 +45,23 @@ impl Matchbox {
         form_urlencoded::Serializer::new(query.to_owned()).append_pair(ROOM, room).finish()
     }
 
-    /// A peer with this id. With `next` in its query, it takes a place in a group of that size.
+    /// A peer with this id. With `next` in its query, it takes a place in a group of that size; with a host, in the one of that.
     async fn of_query(
         node: &Node,
         tenant: Arc<Tenant>,
         query: &str,
         id: &PeerId,
     ) -> Result<Self, InvalidName> {
-        let [room, next] = values(query, [ROOM, "next"]);
-        let room = RoomName::of_topic(if room.is_empty() { UNNAMED } else { &room })?;
+        let [room, next, topology] = values(query, [ROOM, "next", "topology"]);
+        let mut room = RoomName::of_topic(if room.is_empty() { UNNAMED } else { &room })?;
         // As in the reference, any other text is none.
-        let place = match next.parse() {
-            Ok(size) => Some(Place::take(node, &tenant, &room, size, id).await?),
-            Err(_) => None,
+        let mut size = next.parse().ok();
+        if topology == CLIENT_SERVER {
+            (room, size) = (RoomName::of_topic(&format!("{room}{HOSTED}"))?, size.or(Some(0)));
+        }
+        let place = match size {
+            Some(size) => Some(Place::take(node, &tenant, &room, size, id).await?),
+            None => None,
         };
         Ok(Matchbox { tenant, room, place })
     }

@@ -240,6 +240,47 @@ fn a_peer_that_leaves_before_its_group_is_full_makes_room() {
     });
 }
 
+/// The first one of a room is its host.
+pub const HOSTED: &str = "/game?topology=client_server";
+
+#[test]
+fn with_a_host_only_that_hears_of_the_others_and_they_hear_of_its_end() {
+    on_both_with(with_matchbox, |server| {
+        let [(mut host, host_id), (mut a, a_id), (mut b, b_id)] = peers(server, [HOSTED; 3]);
+        host.expect(new_peer(&a_id));
+        host.expect(new_peer(&b_id));
+        host.send(signal(&a_id, r#"{"Offer":"v=0"}"#));
+        a.expect(signalled(&host_id, r#"{"Offer":"v=0"}"#));
+        a.send(signal(&host_id, r#"{"Answer":"v=0"}"#));
+        host.expect(signalled(&a_id, r#"{"Answer":"v=0"}"#));
+        b.expect_closed_by_us(None);
+        host.expect(left(&b_id));
+        a.expect_quiet();
+        // Peers of the same room without a host are others.
+        let (mut alike, _) = peer(server, "/game");
+        host.reset();
+        a.expect(left(&host_id));
+        // The next one is a host. Nobody tells it of those of the one before.
+        let [(mut next, _), (mut c, c_id)] = peers(server, [HOSTED; 2]);
+        next.expect(new_peer(&c_id));
+        a.reset();
+        for client in [&mut next, &mut c, &mut alike] {
+            client.expect_quiet();
+        }
+    });
+}
+
+#[test]
+fn groups_may_have_hosts() {
+    on_own_with(with_matchbox, |server| {
+        let room = "/game?next=2&topology=client_server";
+        let [(mut a, _), (mut b, b_id), (mut c, _), (mut d, d_id)] = peers(server, [room; 4]);
+        a.expect(new_peer(&b_id));
+        c.expect(new_peer(&d_id));
+        [&mut a, &mut b, &mut c, &mut d].into_iter().for_each(RawClient::expect_quiet);
+    });
+}
+
 #[test]
 fn a_room_that_is_full_takes_nobody_else() {
     let few = |config: &mut Config| {

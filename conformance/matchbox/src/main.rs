@@ -63,8 +63,13 @@ struct Other {
 async fn talk(socket: &mut WebRtcSocket, count: usize, messages: u32) -> Result<()> {
     let mut others: HashMap<PeerId, Other> = HashMap::new();
     let mut ticks = interval(INTERVAL);
+    let mut is_here = false;
     while others.len() < count || others.values().any(|other| !other.hears || other.came < messages) {
         ticks.tick().await;
+        if !is_here && socket.id().is_some() {
+            println!("here");
+            is_here = true;
+        }
         for (peer, state) in socket.update_peers() {
             ensure!(state == PeerState::Connected, "{peer} has left");
             others.entry(peer).or_default();

@@ -47,7 +47,7 @@ use store::Store;
 use watches::Watches;
 use watching::Watching;
 
-pub use dialect::{Change, RoomDialect, Said};
+pub use dialect::{Audience, Change, RoomDialect, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
 pub use others::{
     GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,

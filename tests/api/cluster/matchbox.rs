@@ -70,6 +70,27 @@ fn those_that_come_one_after_another_are_a_group_on_whichever_node_they_are() {
 }
 
 #[test]
+fn the_host_of_a_room_hears_of_peers_of_all_nodes() {
+    let nodes = three();
+    for round in 0..6 {
+        let room = format!("/{round}?topology=client_server");
+        let (mut host, host_id) = newcomer(&nodes[round % 3], &room);
+        let mut clients = [0, 1, 2].map(|node| newcomer(&nodes[node], &room));
+        let mut heard = clients.each_ref().map(|_| host.expect_text());
+        let mut expected = clients.each_ref().map(|(_, id)| new_peer(id));
+        heard.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(heard, expected);
+        host.reset();
+        for (client, _) in &mut clients {
+            client.expect(left(&host_id));
+        }
+        drop(clients);
+        wait_for_groups(&nodes, 0);
+    }
+}
+
+#[test]
 fn when_the_node_that_gives_places_is_gone_the_others_go_on_with_its_groups() {
     let mut nodes = three();
     let mut waiting = ROOMS.map(|room| peer(&nodes[0], room));

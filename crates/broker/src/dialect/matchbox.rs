@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::json::{known_name, members, string, write_string};
 pub use super::simple_peer::Kind;
-use crate::rooms::{Change, RoomDialect, Said};
+use crate::rooms::{Audience, Change, RoomDialect, Said};
 use crate::wire::Frame;
 
 /// A message from one client to another.
@@ -81,6 +81,17 @@ fn event(name: &str, value: &str) -> Frame {
     })
 }
 
+/// The end of the name of a room whose peers have hosts, as matchbox_signaling 0.15.0 has them (`src/topologies/client_server.rs`). No client
+/// can name it. Each host has a group of its own, with its id.
+pub const HOSTED: &str = "/host";
+
+/// The host of a group; `None` for a room whose peers are alike.
+pub fn host_of(group: &str) -> Option<&str> {
+    let (kind, host) = group.rsplit_once('/')?;
+    let (room, _size) = kind.rsplit_once('/')?;
+    room.ends_with(HOSTED).then_some(host)
+}
+
 /// The frames that the peers of a room hear.
 #[derive(Debug)]
 pub struct MatchboxRooms;
@@ -94,8 +105,8 @@ impl RoomDialect for MatchboxRooms {
         1
     }
 
-    fn introduces_one(&self) -> bool {
-        true
+    fn audience<'a>(&self, room: &'a str) -> Audience<'a> {
+        host_of(room).map_or(Audience::OneOfTwo, Audience::Host)
     }
 
     fn changed(&self, change: Change, _room: &str, id: &str, _data: Option<&str>) -> Option<Frame> {

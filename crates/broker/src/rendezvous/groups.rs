@@ -3,6 +3,8 @@
 //! See matchbox_server 0.15.0, `src/state.rs`, `add_peer`: a client that leaves before its group is full makes room for another one. A full
 //! group is never filled again.
 //!
+//! If its peers have hosts, the first client of a group is its host, and the group ends with it.
+//!
 //! In a cluster, one node gives the places in the groups of a room and a size. If another one begins to do so, it goes on with the groups
 //! that have too few members. It does not know which of these have been full.
 
@@ -14,6 +16,7 @@ use parking_lot::Mutex;
 use rand::random;
 
 use crate::clock::millis;
+use crate::dialect::matchbox::{HOSTED, host_of};
 use crate::rooms::Rooms;
 use crate::wire::{InvalidName, NodeId, PeerId, RoomName};
 
@@ -87,10 +90,11 @@ impl Groups {
         }
         let is_full = |group: &Group| kind.1 != 0 && group.taken(rooms) >= kind.1;
         let mut groups = open.remove(&kind).unwrap_or_default();
+        groups.retain(|group| !group.has_lost_host(rooms));
         full.extend(groups.extract_if(.., |group| is_full(group)).map(|full| (full.name, full.placed)));
         let mut group = match groups.pop() {
             Some(group) => group,
-            None => Group::new(&kind)?,
+            None => Group::new(&kind, &client)?,
         };
         group.placed.insert(client.clone());
         let name = group.name.clone();
@@ -132,7 +136,9 @@ fn adopt(
             && !known.contains(&name)
         {
             let group = Group { name, placed: HashSet::new(), is_adopted: true };
-            open.entry(kind).or_default().push(group);
+            if !group.has_lost_host(Some(rooms)) {
+                open.entry(kind).or_default().push(group);
+            }
         }
     }
 }
@@ -145,10 +151,25 @@ fn parse(name: &str) -> Option<(RoomName, Kind)> {
 }
 
 impl Group {
-    /// One without clients. Names of rooms of clients have no slash. The number tells the groups of several nodes from each other.
-    fn new((room, size): &Kind) -> Result<Self, InvalidName> {
-        let name = RoomName::of_topic(&format!("{room}/{size}/{:016x}", random::<u64>()))?;
-        Ok(Group { name, placed: HashSet::new(), is_adopted: false })
+    /// One that a client opens. Names of rooms of clients have no slash. The end tells groups from each other: it is the id of the host, or
+    /// random.
+    fn new((room, size): &Kind, first: &PeerId) -> Result<Self, InvalidName> {
+        let name = if room.as_str().ends_with(HOSTED) {
+            format!("{room}/{size}/{first}")
+        } else {
+            format!("{room}/{size}/{:016x}", random::<u64>())
+        };
+        Ok(Group { name: RoomName::of_topic(&name)?, placed: HashSet::new(), is_adopted: false })
+    }
+
+    /// True if its host is gone: nobody else comes to it.
+    fn has_lost_host(&self, rooms: Option<&Rooms>) -> bool {
+        host_of(self.name.as_str()).is_some_and(|host| {
+            let is_member = |rooms: &Rooms| {
+                self.is_adopted && rooms.members(self.name.as_str()).iter().any(|id| id.as_str() == host)
+            };
+            !self.placed.contains(host) && !rooms.is_some_and(is_member)
+        })
     }
 
     /// The number of places that are taken.
@@ -175,7 +196,7 @@ impl Drop for GroupPlace {
         let Some(groups) = state.open.get_mut(&self.kind) else { return };
         groups.retain_mut(|group| {
             let is_left = group.name == self.group && group.placed.remove(&self.client);
-            !is_left || group.is_adopted || !group.placed.is_empty()
+            !is_left || !group.has_lost_host(None) && (group.is_adopted || !group.placed.is_empty())
         });
         if groups.is_empty() {
             state.open.remove(&self.kind);

@@ -1,7 +1,7 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
 
 use super::limits::MAX_ROOMS;
-use crate::wire::{Frame, RoomRights};
+use crate::wire::{Frame, PeerId, RoomRights};
 
 /// A change of a member, which the others hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,46 @@ pub struct Said<'a> {
     pub members: usize,
 }
 
+/// The members that hear that another one has come or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience<'a> {
+    /// All members.
+    All,
+    /// Of two members only one hears that the other has come, and makes the offer: the one that was there before or, on two nodes, which
+    /// may hear of each other at once, the one with the smaller id. All hear that one has gone.
+    OneOfTwo,
+    /// Only the member with this id. The others hear when that one goes.
+    Host(&'a str),
+}
+
+impl Audience<'_> {
+    /// True if a member hears that another one has come, which is on this node or not.
+    pub(super) fn hears_of(self, to: &PeerId, id: &PeerId, is_here: bool) -> bool {
+        match self {
+            Audience::All => true,
+            Audience::OneOfTwo => is_here || to < id,
+            Audience::Host(host) => to.as_str() == host,
+        }
+    }
+
+    /// True if a member hears of those that were there when it came.
+    pub(super) fn is_introduced(self, to: &PeerId, id: &PeerId, is_here: bool) -> bool {
+        match self {
+            Audience::All => false,
+            Audience::OneOfTwo => !is_here && to < id,
+            Audience::Host(host) => to.as_str() == host,
+        }
+    }
+
+    /// True if a member hears that another one has gone.
+    pub(super) fn misses(self, to: &PeerId, id: &PeerId) -> bool {
+        match self {
+            Audience::All | Audience::OneOfTwo => true,
+            Audience::Host(host) => to.as_str() == host || id.as_str() == host,
+        }
+    }
+}
+
 /// The frames of rooms. Each is written once for all that hear it. `None` is something that the dialect does not tell.
 pub trait RoomDialect: Send + Sync + 'static {
     /// A message.
@@ -54,10 +94,9 @@ pub trait RoomDialect: Send + Sync + 'static {
         false
     }
 
-    /// True if only one of two members hears that the other has come, and makes the offer: the one that was there before or, on two
-    /// nodes, which may hear of each other at once, the one with the smaller id.
-    fn introduces_one(&self) -> bool {
-        false
+    /// The members of a room that hear of others.
+    fn audience<'a>(&self, _room: &'a str) -> Audience<'a> {
+        Audience::All
     }
 
     /// The list of all members, each with its data as JSON text. It answers a request, if that has an id: JSON text.

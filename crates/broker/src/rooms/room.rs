@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::dialect::{Change, RoomDialect, Said};
+use super::dialect::{Audience, Change, RoomDialect, Said};
 use super::handover::{Handover, Waiting};
 use super::member::{Departed, Member, Own, RemotePart, deliver};
 use crate::clock::Clock;
@@ -100,9 +100,9 @@ impl Room {
         self.dialect.members(self.name.as_str(), &mut members, request)
     }
 
-    /// True if only members with a smaller id hear that this one has come.
-    fn introduces_to_smaller(&self, member: &Member) -> bool {
-        member.own.is_none() && self.dialect.introduces_one()
+    /// The members that hear of others.
+    fn audience(&self) -> Audience<'_> {
+        self.dialect.audience(self.name.as_str())
     }
 
     /// The bytes of a member in a list.
@@ -377,18 +377,23 @@ impl RoomGuard<'_> {
         } else {
             room.change(change, id, by_id.get(id).and_then(Member::data))
         };
-        let mut only_smaller = false;
+        let mut is_here = false;
         match by_id.get_mut(id) {
             None => *latest_end = *latest,
             Some(member) => {
-                member.changed = *latest;
+                (member.changed, is_here) = (*latest, member.own.is_some());
                 if matches!(change, Change::Joined) {
                     member.joined = *latest;
-                    only_smaller = room.introduces_to_smaller(member);
                 }
             }
         }
-        let is_told = |other: &PeerId| other != id && !(only_smaller && other > id);
+        let audience = room.audience();
+        let hears = |other: &PeerId| match change {
+            Change::Joined => audience.hears_of(other, id, is_here),
+            Change::Left => audience.misses(other, id),
+            Change::Updated => true,
+        };
+        let is_told = |other: &PeerId| other != id && hears(other);
         for (other, member) in by_id.iter_mut() {
             let Some(own) = member.own.as_mut().filter(|own| own.heard == before) else { continue };
             let Some(frame) = frame.as_mut().filter(|_| is_told(other)).map(Frame::share) else {
@@ -454,7 +459,7 @@ impl RoomGuard<'_> {
         changes.sort_unstable_by_key(|(_, member)| member.changed);
         let frame = |(id, member): (&PeerId, &Member)| {
             let change = if member.joined > heard { Change::Joined } else { Change::Updated };
-            let is_told = to < id || !self.room.introduces_to_smaller(member);
+            let is_told = self.room.audience().hears_of(to, id, member.own.is_some());
             is_told.then(|| self.room.change(change, id, member.data())).flatten()
         };
         changes.into_iter().filter_map(frame).collect()
@@ -538,9 +543,10 @@ impl RoomGuard<'_> {
 
     /// Tells a member that has come now of those on other nodes that do not hear of it.
     pub(super) fn introduce(&self, newcomer: &PeerHandle, flushes: &mut Vec<Flush>) {
-        let elsewhere =
-            self.others(newcomer.id()).filter(|(_, member)| self.room.introduces_to_smaller(member));
-        for (id, member) in elsewhere.filter(|(id, _)| newcomer.id() < *id) {
+        let (to, audience) = (newcomer.id(), self.room.audience());
+        let is_introduced =
+            |(id, member): &(&PeerId, &Member)| audience.is_introduced(to, id, member.own.is_some());
+        for (id, member) in self.others(to).filter(is_introduced) {
             let frame = self.room.change(Change::Joined, id, member.data());
             flushes.extend(frame.and_then(|frame| newcomer.reply(frame)));
         }

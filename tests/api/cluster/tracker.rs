@@ -117,6 +117,9 @@ fn members_of_a_node_that_stops_are_members_no_longer() {
     settle(&nodes, 0, 1);
     join(&mut b, 'b', 1, 0, 2);
     settle(&nodes, 0, 2);
-    drop(nodes.nodes.pop());
+    let mut stopped = nodes.nodes.pop().unwrap();
+    stopped.begin_stop();
+    b.expect_closed_with(Some(1001));
+    drop(stopped);
     settle(&nodes, 0, 1);
 }

@@ -94,9 +94,19 @@ fn the_host_of_a_room_hears_of_peers_of_all_nodes() {
 fn when_the_node_that_gives_places_is_gone_the_others_go_on_with_its_groups() {
     let mut nodes = three();
     let mut waiting = ROOMS.map(|room| peer(&nodes[0], room));
+    let hosted = |n| format!("/{n}?topology=client_server");
+    let mut hosts = [0, 1, 2, 3, 4, 5].map(|n| peer(&nodes[0], &hosted(n)).0);
     drop(nodes.nodes.pop());
     for (room, first) in ROOMS.iter().zip(&mut waiting) {
         let mut second = newcomer(&nodes[1], room);
         expect_pair(first, &mut second);
+    }
+    for (n, host) in hosts.iter_mut().enumerate() {
+        for _ in 0..2 {
+            let (client, id) = newcomer(&nodes[1], &hosted(n));
+            host.expect(new_peer(&id));
+            client.reset();
+            host.expect(left(&id));
+        }
     }
 }

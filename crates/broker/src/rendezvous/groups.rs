@@ -194,9 +194,10 @@ impl Drop for GroupPlace {
             placed.remove(&self.client);
         }
         let Some(groups) = state.open.get_mut(&self.kind) else { return };
+        let is_host = host_of(self.group.as_str()) == Some(self.client.as_str());
         groups.retain_mut(|group| {
             let is_left = group.name == self.group && group.placed.remove(&self.client);
-            !is_left || !group.has_lost_host(None) && (group.is_adopted || !group.placed.is_empty())
+            !is_left || !is_host && (group.is_adopted || !group.placed.is_empty())
         });
         if groups.is_empty() {
             state.open.remove(&self.kind);

@@ -52,7 +52,7 @@ pub trait OtherNodes: Send + Sync + 'static {
     fn digest(&self, token: &Token) -> TokenDigest;
 }
 
-/// What each node tells all others in full: its members of rooms, or of swarms.
+/// Members of which each node tells all others in full: of rooms, or of swarms.
 pub trait Replicated: Send + Sync {
     /// The list of the members of this node, for a node that does not know them. It hears later changes in order with the list.
     fn own_list(self: Arc<Self>) -> Box<dyn OwnList>;

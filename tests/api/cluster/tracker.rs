@@ -108,18 +108,3 @@ fn a_member_that_lost_its_network_is_one_again_on_any_node() {
         settle(&nodes, 0, 0);
     }
 }
-
-#[test]
-fn members_of_a_node_that_stops_are_members_no_longer() {
-    let mut nodes = start(2);
-    let [mut a, mut b] = [0, 1].map(|node| nodes[node].guest("member"));
-    join(&mut a, 'a', 1, 0, 1);
-    settle(&nodes, 0, 1);
-    join(&mut b, 'b', 1, 0, 2);
-    settle(&nodes, 0, 2);
-    let mut stopped = nodes.nodes.pop().unwrap();
-    stopped.begin_stop();
-    b.expect_closed_with(Some(1001));
-    drop(stopped);
-    settle(&nodes, 0, 1);
-}

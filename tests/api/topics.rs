@@ -172,6 +172,28 @@ fn publications_have_the_limit_of_deliveries_of_rooms() {
     );
 }
 
+#[test]
+fn each_64_kib_of_a_publication_count_for_themselves() {
+    on_own_with(
+        |config| config.limits.room_deliveries_per_second = 1,
+        |server| {
+            let mut client = server.guest("client");
+            client.send(subscribe(&["doc"]));
+            // With its head it has more than four parts.
+            let long = "x".repeat(4 * 64 * 1024);
+            let publication = |data: &str| format!(r#"{{"type":"publish","topic":"doc","data":"{data}"}}"#);
+            for data in [&long, &long, "short"] {
+                client.send(publication(data));
+            }
+            for data in [&long, "short"] {
+                assert!(client.expect_text().starts_with(publication(data).trim_end_matches('}')));
+            }
+            client.expect_quiet();
+            assert_eq!(server.node().counters().total(Count::LimitHits(Limit::RoomDeliveries)), 1);
+        },
+    );
+}
+
 /// As [`settle`], past publications.
 fn settle_hearing(client: &mut RawClient) {
     client.send(r#"{"type":"ping"}"#);

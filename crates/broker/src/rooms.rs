@@ -38,7 +38,7 @@ use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
 use crate::wire::{ConnId, Frame, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use delivery::Delivery;
 use hearing::Hearing;
-use limits::RoomLimits;
+use limits::{RoomLimits, deliveries};
 use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
 use presence::{Presence, PresenceGuard};
@@ -306,10 +306,11 @@ impl Rooms {
                 if members.get(dst).is_none() {
                     return Err(RoomRefusal::NoSuchMember);
                 }
-                self.limits.charge(guard.presence, 1)?;
+                self.limits.charge(guard.presence, deliveries(1, &message))?;
                 self.delivery(&mut members, guard.flushes).send_to((from, sender), dst, message)?;
             } else {
-                self.limits.charge(guard.presence, members.len().saturating_sub(1))?;
+                let others = members.len().saturating_sub(1);
+                self.limits.charge(guard.presence, deliveries(others, &message))?;
                 self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message)?;
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
@@ -331,7 +332,7 @@ impl Rooms {
             let mut members = room.lock();
             let (from, sender) = (guard.id, &guard.presence.sender);
             let message = members.message(Some(from), None, Some(payload));
-            self.limits.charge(guard.presence, members.len())?;
+            self.limits.charge(guard.presence, deliveries(members.len(), &message))?;
             self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message).map(drop)
         });
         // A client that has lost its id says nothing.

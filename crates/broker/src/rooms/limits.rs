@@ -6,13 +6,16 @@ use super::presence::Presence;
 use super::room::RoomGuard;
 use crate::rate_limit::RateLimit;
 use crate::router::Router;
-use crate::wire::{PeerId, RoomRefusal};
+use crate::wire::{Frame, PeerId, RoomRefusal};
 
 /// Most rooms in which one client is.
 pub const MAX_ROOMS: usize = 16;
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
+
+/// Bytes of a message that count as one delivery.
+const MESSAGE_PART: usize = 64 * 1024;
 
 /// A list of fewer bytes is never too long.
 const SMALL_LIST: usize = 4096;
@@ -62,6 +65,11 @@ impl RoomLimits {
     pub(super) fn charge_on_credit(&self, presence: &Presence, deliveries: usize) {
         presence.rate.charge(cost(deliveries), self.rates().0, self.router.clock().now());
     }
+}
+
+/// The deliveries of a message to so many members.
+pub(super) fn deliveries(members: usize, message: &Frame) -> usize {
+    members.saturating_mul(message.len().div_ceil(MESSAGE_PART))
 }
 
 /// A request costs at least one delivery.

@@ -1,6 +1,11 @@
 //! Nodes that are killed, stopped or paused.
 
-use crate::harness::{Cluster, Seen, run};
+use std::net::SocketAddr;
+
+use testkit::raw_client::RawClient;
+use tokio::task::spawn_blocking;
+
+use crate::harness::{Cluster, Seen, TIMEOUT, becomes, run};
 
 /// No lease ends during a test.
 const LONG_LEASE: &[(&str, &str)] = &[("--cluster_lease", "600000")];
@@ -30,6 +35,39 @@ fn a_killed_node_frees_its_ids_for_others_when_its_lease_ends() {
         let sender = cluster.open(2, "sender", "token").await;
         sender.offer("x", "hello");
         new.expect_message("sender", "hello").await;
+    });
+}
+
+/// A guest, and the answer to its announce or scrape of a torrent.
+async fn ask_tracker(address: SocketAddr, action: &'static str) -> (RawClient, String) {
+    let ask = move || {
+        let mut guest = RawClient::connect(address, action);
+        guest.send_raw(RawClient::handshake("/"));
+        guest.expect_accepted();
+        guest.send(format!(
+            r#"{{"action":"{action}","info_hash":"a-torrent-of-20-byte","peer_id":"a-member-of-20-bytes","left":1}}"#
+        ));
+        let told = guest.expect_text();
+        (guest, told)
+    };
+    spawn_blocking(ask).await.unwrap()
+}
+
+#[test]
+fn a_client_of_webtorrent_is_in_its_swarm_again_when_its_node_was_killed() {
+    run(async {
+        let mut cluster = Cluster::start_with(&[LONG_LEASE[0], ("--dialects", "peerjs,tracker")]).await;
+        let [old, new, third] = [0, 1, 2].map(|node| cluster.nodes[node].address);
+        let is_one = |told: &str| told.contains(r#""complete":0,"incomplete":1"#);
+        let (_lost, told) = ask_tracker(old, "announce").await;
+        assert!(is_one(&told), "{told}");
+        for node in [new, third] {
+            assert!(becomes(TIMEOUT, async || is_one(&ask_tracker(node, "scrape").await.1)).await);
+        }
+        cluster.nodes[0].kill().await;
+        let (_back, told) = ask_tracker(new, "announce").await;
+        assert!(is_one(&told), "{told}");
+        assert!(becomes(TIMEOUT, async || is_one(&ask_tracker(third, "scrape").await.1)).await);
     });
 }
 

@@ -454,7 +454,7 @@ impl Guest {
         });
     }
 
-    /// Does what a command of the tracker says. If another guest has the id of an announce, when it is known if that one lives.
+    /// Does what a command of the tracker says. If another guest has the id of an announce, it waits until it is known if that one lives.
     fn obey_tracker(
         &mut self,
         command: Command<'_>,

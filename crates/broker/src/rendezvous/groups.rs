@@ -108,11 +108,6 @@ impl Groups {
         }
         Ok(GroupPlace { groups: Arc::clone(self), kind, group: name, client })
     }
-
-    /// True if nobody waits.
-    pub fn is_empty(&self) -> bool {
-        self.0.lock().open.is_empty()
-    }
 }
 
 /// Learns of groups that another node has opened, and forgets those without members.
@@ -208,6 +203,13 @@ impl Drop for GroupPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Groups {
+        /// True if nobody waits.
+        fn is_empty(&self) -> bool {
+            self.0.lock().open.is_empty()
+        }
+    }
 
     fn take(groups: &Arc<Groups>, room: &str, size: usize) -> GroupPlace {
         let client = PeerId::parse(&format!("{:x}", random::<u64>())).unwrap();

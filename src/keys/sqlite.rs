@@ -29,15 +29,30 @@ struct Database {
     own_changes: u64,
     /// The directory, if this process has locked it.
     lock: Option<File>,
+    /// The disk was full when it was opened, so it can only be read.
+    is_read_only: bool,
 }
 
 impl SqliteKeys {
-    /// Opens the database in a directory, and creates both if they do not exist.
+    /// Opens the database in a directory, and creates both if they do not exist. If the disk is full, keys can be read, and changes
+    /// fail until there is space.
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let path = file::make(dir)?;
-        let connection = at(&path, file::open(&path))?;
+        let (connection, is_read_only) =
+            match file::open(&path).map_err(|problem| file::explained(&path, problem)) {
+                Err(full @ Problem::Full(_)) => {
+                    (at(&path, file::open_on_full_disk(&path).map_err(|_| full))?, true)
+                }
+                opened => (at(&path, opened)?, false),
+            };
         let ids = at(&path, FileIds::of(&path).map_err(Problem::File))?;
-        Ok(SqliteKeys(Mutex::new(Database { connection, path, ids, own_changes: 0, lock: None })))
+        let database = Database { connection, path, ids, own_changes: 0, lock: None, is_read_only };
+        Ok(SqliteKeys(Mutex::new(database)))
+    }
+
+    /// True if the disk was full, and changes fail.
+    pub fn is_read_only(&self) -> bool {
+        self.0.lock().is_read_only
     }
 
     /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Returns the number of keys; `None` if
@@ -84,14 +99,32 @@ impl Database {
     /// Runs `work` in a transaction. It is IMMEDIATE because SQLite fails a transaction that reads first and then
     /// writes, without waiting, if another process has written in between.
     fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, KeyError> {
+        let path = self.path.clone();
         let write = || {
+            self.open_to_write()?;
             self.ids.check(&self.path)?;
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
         };
-        at(&self.path, write())
+        at(&path, write())
+    }
+
+    /// Opens the file again if its disk was full, which may have space by now.
+    fn open_to_write(&mut self) -> Result<(), Problem> {
+        if self.is_read_only {
+            self.connection = file::open(&self.path)?;
+            self.ids = FileIds::of(&self.path).map_err(Problem::File)?;
+            self.is_read_only = false;
+            log::info!(
+                "there is space on the disk of {} again: changes of keys are stored",
+                self.path.display()
+            );
+            // Others may have written before this connection could see it.
+            self.own_changes += 1;
+        }
+        Ok(())
     }
 
     /// `None` if no row was changed.
@@ -172,6 +205,9 @@ impl KeyStore for SqliteKeys {
     /// Other processes see this as a change and read all keys again. So call it at most once a minute, not for each
     /// client. Writes nothing if no time is new.
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
+        if used.is_empty() {
+            return Ok(());
+        }
         self.0.lock().write(|transaction| {
             let update = "UPDATE keys SET used = ?2 WHERE key = ?1 AND used IS NOT ?2";
             let mut statement = transaction.prepare(update)?;
@@ -195,7 +231,9 @@ impl KeyStore for SqliteKeys {
 
     /// `data_version` changes after each commit of another connection, but not after our own.
     fn version(&self) -> Result<u64, KeyError> {
-        let database = self.0.lock();
+        let mut database = self.0.lock();
+        // While the disk is full, nobody changes anything.
+        let _ = database.open_to_write();
         let of_others = database.connection.pragma_query_value(None, "data_version", |row| row.get(0));
         let of_others: u32 = at(&database.path, of_others.map_err(Problem::from))?;
         Ok((database.own_changes << u32::BITS) | u64::from(of_others))

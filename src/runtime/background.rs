@@ -62,8 +62,10 @@ struct KeyWatch {
     version: Option<u64>,
     /// The time of the last housekeeping.
     kept_house: Option<Instant>,
-    /// The last time failed, so the log has the reason.
+    /// The last look failed, so the log has the reason.
     has_failed: bool,
+    /// The same of the last housekeeping: keys may be readable, and not writable.
+    has_failed_to_write: bool,
 }
 
 impl KeyWatch {
@@ -84,14 +86,22 @@ impl KeyWatch {
     }
 
     fn try_to_look(&mut self, admin: &Admin) -> Result<(), KeyError> {
-        if self.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
-            self.kept_house = Some(Instant::now());
-            admin.keep_house()?;
-        }
         let version = Some(admin.store.version()?);
         if version != self.version {
             admin.read_keys()?;
             self.version = version;
+        }
+        if self.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
+            self.kept_house = Some(Instant::now());
+            let kept = admin.keep_house();
+            let had_failed = std::mem::replace(&mut self.has_failed_to_write, kept.is_err());
+            if let Err(error) = kept
+                && !had_failed
+            {
+                log::error!(
+                    "the last use of keys cannot be stored, and unused keys are not removed: {error}"
+                );
+            }
         }
         Ok(())
     }

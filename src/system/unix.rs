@@ -44,6 +44,15 @@ pub(crate) fn may_create_in(dir: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
+/// True if a directory has hardly any space for files: less than SQLite needs for one change.
+pub(crate) fn is_full(dir: &Path) -> bool {
+    const NEEDED: u64 = 64 << 10;
+    rustix::fs::statvfs(dir).is_ok_and(|found| {
+        let has_no_names = found.f_files > 0 && found.f_favail == 0;
+        has_no_names || found.f_bavail.saturating_mul(found.f_frsize) < NEEDED
+    })
+}
+
 /// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the same with its
 /// other files.
 pub(crate) fn give_to_owner(dir: &Path, path: &Path) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod audited;
 mod exported;
+mod full_disk;
 mod proofs;
 mod refusals;
 mod tokens;

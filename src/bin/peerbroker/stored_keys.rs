@@ -87,6 +87,12 @@ impl StoredKeys {
                         None => log::warn!("{warning}"),
                     }
                 }
+                if store.is_read_only() {
+                    log::warn!(
+                        "no space left on the disk of --data_dir {dir}: its keys are active, but no change of them and no last use \
+                         can be stored until there is space"
+                    );
+                }
                 Some((store, format!("--data_dir {dir}")))
             }
         })

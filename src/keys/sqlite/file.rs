@@ -58,6 +58,8 @@ pub enum Problem {
         "it was removed or replaced while it was in use, so nothing can be kept: restart the server, which reads or makes it anew"
     )]
     Moved,
+    #[error("no space left on the disk of {dir}", dir = .0.display())]
+    Full(PathBuf),
     #[error("another process kept it locked")]
     Locked,
     #[error("it is damaged: {0}")]
@@ -74,7 +76,26 @@ pub enum Problem {
 
 /// Adds the path to an error.
 pub(super) fn at<T>(path: &Path, done: Result<T, Problem>) -> Result<T, KeyError> {
-    done.map_err(|problem| KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into()))
+    done.map_err(|problem| {
+        let problem = explained(path, problem);
+        KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into())
+    })
+}
+
+/// The problem, or the full disk that has caused it: SQLite often says only "disk I/O error".
+pub(super) fn explained(path: &Path, problem: Problem) -> Problem {
+    let dir = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    let is_full = match &problem {
+        Problem::Directory(error) | Problem::File(error) => error.kind() == ErrorKind::StorageFull,
+        Problem::Unopened => system::is_full(dir),
+        Problem::Sqlite(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => true,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => system::is_full(dir),
+            _ => false,
+        },
+        _ => false,
+    };
+    if is_full { Problem::Full(dir.to_owned()) } else { problem }
 }
 
 /// The identity of the file, and that of its write-ahead log, if it has one.
@@ -139,8 +160,18 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
 /// would make a log.
 pub(super) fn open_unchanged(path: &Path) -> Result<Connection, Problem> {
     system::may_write(path).map_err(|_| Problem::Unopened)?;
+    connect_to_read(path, !log_of(path).exists())
+}
+
+/// Opens the file for reading while its disk is full: there is no space for the index of a log. An empty log has nothing to read, and
+/// nobody can write one.
+pub(super) fn open_on_full_disk(path: &Path) -> Result<Connection, Problem> {
+    connect_to_read(path, fs::metadata(log_of(path)).map_or(0, |found| found.len()) == 0)
+}
+
+fn connect_to_read(path: &Path, is_immutable: bool) -> Result<Connection, Problem> {
     let escaped = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
-    let immutable = if log_of(path).exists() { "" } else { "?immutable=1" };
+    let immutable = if is_immutable { "?immutable=1" } else { "" };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     connect(format!("file:{escaped}{immutable}").as_ref(), flags)
 }
@@ -206,7 +237,14 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
 /// All pages in one step: with a write-ahead log, a reader does not hold up writers. With several steps, each write in
 /// between would start the copy anew.
 pub(super) fn copy(source: &Path, copy: &Path) -> Result<(), KeyError> {
-    let from = at(source, connect(source, OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    let open = || {
+        let opened = connect(source, OpenFlags::SQLITE_OPEN_READ_WRITE);
+        match opened.map_err(|problem| explained(source, problem)) {
+            Err(Problem::Full(_)) => open_on_full_disk(source),
+            opened => opened,
+        }
+    };
+    let from = at(source, open())?;
     let write = || {
         make_private(copy).map_err(Problem::File)?;
         let mut to = connect(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -1,0 +1,65 @@
+//! Keys on a disk without space, in a namespace of its own.
+
+use std::fs;
+use std::process::Command;
+
+use crate::directory::Directory;
+use crate::program::{self, Program};
+use testkit::tools::lacks;
+
+/// Fills a small disk, runs the commands, and becomes the server. Its stdout has only the lines of the server.
+const SCRIPT: &str = r#"
+mount -t tmpfs -o size=512k none "$1" || exit 9
+"$0" keys add --key kept --data_dir "$1/data" >&2
+dd if=/dev/zero of="$1/fill" bs=4k 2>/dev/null
+said() { echo "$1:"; shift; "$@"; echo "code $?"; }
+{
+    said list "$0" keys list --data_dir "$1/data"
+    said add "$0" keys add --key new --data_dir "$1/data"
+    said backup "$0" backup --data_dir "$1/data" "$1/copy"
+    said elsewhere "$0" backup --data_dir "$1/data" "$2"
+    echo server:
+} >&2 2>&1
+exec "$0" --host 127.0.0.1 --port 0 --ops_port 0 --data_dir "$1/data"
+"#;
+
+#[test]
+fn keys_can_be_read_and_every_change_says_that_the_disk_is_full_until_it_is_not() {
+    let namespace = ["--user", "--map-root-user", "--mount"];
+    let allowed = Command::new("unshare").args(namespace).arg("true").status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        return lacks("this user may not make namespaces");
+    }
+    let directory = Directory::new();
+    fs::create_dir(directory.at("disk")).unwrap();
+    let (disk, copy) = (directory.arg("disk"), directory.arg("copy"));
+    let mut shell = Command::new("unshare");
+    shell.args(namespace).args(["sh", "-c", SCRIPT]).arg(program::path()).args([&disk, &copy]);
+    let mut program = Program::start_command(&mut shell);
+    let (api, _) = program.expect_api();
+
+    let full = format!("no space left on the disk of {disk}");
+    program.expect_log("no space left on the disk of --data_dir ");
+    program.connect("/peerjs?key=kept&id=a&token=t").expect_open();
+    assert_eq!(api.post("/api/keys", &serde_json::json!({"key": "new"})).status, 500);
+    program.expect_log(&full);
+    // There is space again: nobody has to restart the server.
+    fs::remove_file(format!("/proc/{}/root{disk}/fill", program.id())).unwrap();
+    program.expect_log("there is space on the disk of ");
+    assert_eq!(api.post("/api/keys", &serde_json::json!({"key": "new"})).status, 201);
+
+    let log = program.stop().stderr;
+    let of_command = |name: &str| {
+        let (_, rest) = log.split_once(&format!("\n{name}:\n")).unwrap_or_else(|| panic!("{log}"));
+        rest.split_once("code ").map(|(said, rest)| (said.to_owned(), rest.starts_with("0\n"))).unwrap()
+    };
+    let (list, is_done) = of_command("list");
+    assert!(is_done && list.contains("kept"), "{list}");
+    for name in ["add", "backup"] {
+        let (said, is_done) = of_command(name);
+        assert!(!is_done && said.contains(&full), "{name}: {said}");
+    }
+    let (said, is_done) = of_command("elsewhere");
+    assert!(is_done && said.starts_with("Made "), "{said}");
+    assert!(!log.contains("disk I/O error"), "{log}");
+}

@@ -1,4 +1,5 @@
-//! Reads files that operators name, up to a size, and creates private ones. A path may lead to an endless device or a pipe.
+//! Reads regular files that operators name, up to a size, and creates private ones. A path may lead to an endless device, or to a
+//! pipe, whose writer may never come.
 //! A byte order mark in front of a file is skipped.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -32,25 +33,31 @@ impl Stamp {
     }
 }
 
-/// Reads a regular file of at most `max` bytes. It never waits, not even for a pipe, so the path may come from the API.
-pub fn read_regular(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
-    let file = system::open_at_once(path)?;
+/// Opens a regular file. It never waits, not even for a pipe, so the path may come from the API.
+pub fn open_regular(path: &Path) -> Result<File, FileError> {
+    let file = system::open_at_once(path).map_err(|error| match fs::metadata(path) {
+        // A socket cannot be opened.
+        Ok(found) if !found.is_file() => FileError::NotRegular,
+        _ => error.into(),
+    })?;
     // Checks the opened file: the path could lead to another one by now.
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(FileError::NotRegular);
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(FileError::NotRegular) }
+}
+
+/// Reads a regular file of at most `max` bytes.
+pub fn read_regular(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
+    let file = open_regular(path)?;
     // Avoids reading a long file. Files in /proc report a size of 0, so the limit below is needed too.
-    if metadata.len() > max {
+    if file.metadata()?.len() > max {
         return Err(FileError::TooLong(max));
     }
     read_all(file, max)
 }
 
-/// Reads a file of at most `max` bytes that the user of this program chose. It waits for pipes: with `<(…)`, a shell keeps a
-/// secret out of the file system.
+/// Reads a file of at most `max` bytes that the user of this program chose: a regular file, or a pipe that the program was started
+/// with. With `<(…)`, a shell keeps a secret out of the file system.
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
-    read_all(File::open(path)?, max)
+    if system::is_inherited(path) { read_all(File::open(path)?, max) } else { read_regular(path, max) }
 }
 
 /// Reads a text file like [`read`].
@@ -87,8 +94,24 @@ mod tests {
     #[test]
     fn an_endless_device_is_read_only_up_to_the_limit() {
         let zero = Path::new("/dev/zero");
-        assert!(matches!(read(zero, 10), Err(FileError::TooLong(10))));
         assert!(matches!(read_regular(zero, 10), Err(FileError::NotRegular)));
+        let inherited = File::open(zero).unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&inherited));
+        assert!(matches!(read(Path::new(&path), 10), Err(FileError::TooLong(10))));
+    }
+
+    #[test]
+    fn only_regular_files_are_opened_and_nothing_waits_for_the_writer_of_a_pipe() {
+        let dir = testkit::directory::Directory::new();
+        let (pipe, socket) = (dir.at("pipe"), dir.at("socket"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&*pipe, &*socket, Path::new("/dev/zero"), Path::new("/")] {
+            for read in [read, read_regular] {
+                assert!(matches!(read(path, 10), Err(FileError::NotRegular)), "{path:?}");
+            }
+        }
+        assert!(matches!(open_regular(&dir.at("missing")), Err(FileError::System(_))));
     }
 
     #[test]

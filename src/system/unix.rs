@@ -29,6 +29,11 @@ pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
+/// True for the paths of what the process was started with, such as a shell's `<(…)`.
+pub(crate) fn is_inherited(path: &Path) -> bool {
+    ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|place| path.starts_with(place))
+}
+
 /// Identifies a file beyond its path: device number and inode number.
 pub(crate) fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())

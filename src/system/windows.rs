@@ -18,6 +18,10 @@ pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+pub(crate) fn is_inherited(_: &Path) -> bool {
+    false
+}
+
 /// Windows lets nobody remove or replace a file that SQLite has open. For others, time and length suffice.
 pub(crate) fn identity(_: &Metadata) -> (u64, u64) {
     (0, 0)

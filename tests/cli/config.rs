@@ -6,7 +6,7 @@ pub mod reload;
 use std::fs;
 
 use crate::directory::Directory;
-use crate::program::{Program, command, run};
+use crate::program::{self, Program, command, run};
 use testkit::wait::wait_until;
 
 /// A program whose settings are in a file, which is not changed.
@@ -39,22 +39,14 @@ fn a_variable_overrides_the_file_and_a_flag_overrides_both() {
 }
 
 #[test]
-fn a_pipe_may_be_the_file_and_the_file_of_a_token() {
-    let directory = Directory::new();
-    let [config, token] = ["config", "token"].map(|name| directory.arg(name));
-    for pipe in [&config, &token] {
-        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
-    }
-    let text = format!("{PLACE}ops_port = 0\nadmin_token_file = '{token}'\n");
-    let writer = std::thread::spawn({
-        let (config, token) = (config.clone(), token.clone());
-        move || (fs::write(config, text).unwrap(), fs::write(token, "0123456789abcdef\n").unwrap())
-    });
-    let mut program = start_with(&config);
-    writer.join().unwrap();
+fn a_pipe_of_the_shell_may_be_the_file_and_the_file_of_a_token() {
+    let mut shell = std::process::Command::new("bash");
+    let started = r#"exec "$0" --config <(printf "$1") --admin_token_file <(echo 0123456789abcdef)"#;
+    shell.args(["-c", started]).arg(program::path()).arg(format!("{PLACE}ops_port = 0\n")).env_clear();
+    let mut program = Program::start_command(&mut shell);
     let (api, _) = program.expect_api();
     let api = api.with_token("0123456789abcdef");
-    // Neither is read again: that would wait for a writer.
+    // Neither is read again: nothing is left in them.
     program.signal("-HUP");
     wait_until("a reload", || !api.get("/api/stats").json["configuration"]["reloaded"].is_null());
     assert_eq!(api.get("/api/keys").status, 200);

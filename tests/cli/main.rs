@@ -12,6 +12,7 @@ mod forged;
 mod handover;
 mod help;
 mod init;
+mod irregular_files;
 mod keys;
 mod limits;
 mod log;

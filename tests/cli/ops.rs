@@ -120,9 +120,13 @@ fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
         (
             &["--ops_port", "0", "--admin_token_file", "/dev/zero"],
             1,
-            &["--admin_token_file /dev/zero: it has more than 65536 bytes"],
+            &["--admin_token_file /dev/zero: it is not a regular file"],
         ),
-        (&["--ops_port", "0", "--admin_token_file", "/"], 1, &["--admin_token_file /: Is a directory"]),
+        (
+            &["--ops_port", "0", "--admin_token_file", "/"],
+            1,
+            &["--admin_token_file /: it is not a regular file"],
+        ),
         (&["--ops_port", "0", "--admin_token_file", &odd], 1, &["--admin_token_file", "no spaces"]),
         (&["--ops_port", "0", "--admin_token_file", &empty], 1, &["--admin_token_file", "16 to 4096"]),
         (&["--ops_port", "0", "--ops_host", "nowhere.invalid"], 1, &["--ops_host nowhere.invalid"]),

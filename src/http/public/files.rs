@@ -3,7 +3,6 @@
 //! `NamedFile` of actix-files sends them, because it knows ranges and conditions. Its service `Files` is not used: it follows links
 //! out of the directory, and opens whatever is there.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use actix_files::NamedFile;
@@ -15,7 +14,7 @@ use mime::Mime;
 
 use super::handler::{NO_CACHE, NOSNIFF, with};
 use crate::http::path::decode;
-use crate::system;
+use crate::{files, system};
 
 /// The file that is served for a directory.
 const INDEX: &str = "index.html";
@@ -68,11 +67,11 @@ fn find(directory: &Path, name: &Path, with_slash: bool) -> Option<Found> {
 /// Opens a regular file below `root`. Links that lead out of `root` are refused.
 fn open(root: &Path, name: &Path) -> Option<NamedFile> {
     let path = root.join(name).canonicalize().ok()?;
-    // Checked before opening: opening a FIFO waits for a writer.
-    if !path.starts_with(root) || !fs::symlink_metadata(&path).ok()?.is_file() {
+    if !path.starts_with(root) {
         return None;
     }
-    let file = File::open(&path).inspect_err(|error| log::debug!("cannot serve {path:?}: {error}")).ok()?;
+    let file =
+        files::open_regular(&path).inspect_err(|error| log::debug!("cannot serve {path:?}: {error}")).ok()?;
     // The type follows from the requested name; the target of a link may have another extension.
     let file = NamedFile::from_file(file, name).ok()?;
     Some(file.set_content_type(content_type(name)).disable_content_disposition())

@@ -54,6 +54,8 @@ pub enum Problem {
     File(io::Error),
     #[error("cannot open it; it has to be a file that this user may read and write")]
     Unopened,
+    #[error("it is not a regular file")]
+    NotRegular,
     #[error(
         "it was removed or replaced while it was in use, so nothing can be kept: restart the server, which reads or makes it anew"
     )]
@@ -142,8 +144,17 @@ fn make_private(path: &Path) -> io::Result<()> {
     files::new_private().open(path).map(drop)
 }
 
+/// Fails if the database, or a file that SQLite has beside it, is no file: SQLite would wait for the writer of a pipe. It refuses
+/// directories itself.
+fn check_kind(path: &Path) -> Result<(), Problem> {
+    let is_other = |path: PathBuf| fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let is_fine = !["", "-wal", "-shm", "-journal"].into_iter().any(|end| is_other(beside(path, end)));
+    is_fine.then_some(()).ok_or(Problem::NotRegular)
+}
+
 /// Opens the file for its store, and brings it to the present format.
 pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
+    check_kind(path)?;
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     wal(&connection)?;
     // A key that was printed survives a power cut. NORMAL would keep the file valid but could lose the last changes.
@@ -159,6 +170,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
 /// Opens the file for reading. Without a log no other process has it open, so it is read as immutable: otherwise SQLite
 /// would make a log.
 pub(super) fn open_unchanged(path: &Path) -> Result<Connection, Problem> {
+    check_kind(path)?;
     system::may_write(path).map_err(|_| Problem::Unopened)?;
     connect_to_read(path, !log_of(path).exists())
 }
@@ -238,6 +250,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
 /// between would start the copy anew.
 pub(super) fn copy(source: &Path, copy: &Path) -> Result<(), KeyError> {
     let open = || {
+        check_kind(source)?;
         let opened = connect(source, OpenFlags::SQLITE_OPEN_READ_WRITE);
         match opened.map_err(|problem| explained(source, problem)) {
             Err(Problem::Full(_)) => open_on_full_disk(source),
@@ -279,7 +292,12 @@ pub(super) fn may_be_made(dir: &Path) -> io::Result<()> {
 
 /// The write-ahead log of a database.
 fn log_of(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+/// A file whose name is that of the database with this end.
+fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(end);
     name.into()
 }

@@ -95,7 +95,7 @@ fn invalid_proofs_end_with_1_and_are_named_and_nothing_is_added() {
         ("--jwt_key_file", &private, "has a private key"),
         ("--jwt_key_file", &other, "there is no public key in it"),
         ("--jwt_key_file", &absent, "cannot read"),
-        ("--jwt_key_file", &"/dev/zero".to_owned(), "more than 65536 bytes"),
+        ("--jwt_key_file", &"/dev/zero".to_owned(), "it is not a regular file"),
         ("--jwks_file", &other, "is not a JSON Web Key Set"),
         ("--jwks_file", &no_keys, "has no key for"),
         ("--jwks_file", &symmetric, "has no key for"),

@@ -1,4 +1,4 @@
-//! Files with secrets, and the configuration file. They may be pipes: with `<(…)`, a shell keeps a secret out of the file system.
+//! Files with secrets, and the configuration file. They may be a shell's `<(…)`, which keeps a secret out of the file system.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path, max: u64) -> Result<String, FileError> {
     Ok(text)
 }
 
-/// From now on, unread pipes are errors: a running server must not wait for their writers.
+/// From now on, unread pipes are errors: a running server must not wait for what they say.
 pub fn refuse_new_pipes() {
     PIPES.lock().1 = true;
 }

@@ -320,6 +320,39 @@ fn variables_that_kubernetes_sets_for_a_service_named_peerbroker_are_left_alone(
 }
 
 #[test]
+fn variables_that_kubernetes_sets_for_any_service_make_one_line() {
+    let env = [
+        ("PEERBROKER_PORT", "udp://[fd00:10::1]:3478"),
+        ("PEERBROKER_OPS_PORT", "tcp://10.0.0.2:9001"),
+        ("PEERBROKER_OPS_SERVICE_HOST", "10.0.0.2"),
+        ("PEERBROKER_OPS_SERVICE_PORT", "9001"),
+        ("PEERBROKER_OPS_PORT_9001_TCP", "tcp://10.0.0.2:9001"),
+        ("PEERBROKER_RELAY_TCP_PORT", "tcp://10.0.0.3:3478"),
+        ("PEERBROKER_ACME_HTTP_PORT", "tcp://10.0.0.4:80"),
+        ("PEERBROKER_REDIS_SERVICE_HOST", "10.0.0.5"),
+        ("PEERBROKER_REDIS_SERVICE_PORT", "6379"),
+        ("PEERBROKER_REDIS_SERVICE_PORT_REDIS", "6379"),
+        ("PEERBROKER_REDIS_PORT", "tcp://10.0.0.5:6379"),
+        ("PEERBROKER_REDIS_PORT_6379_TCP", "tcp://10.0.0.5:6379"),
+        ("PEERBROKER_REDIS_PORT_6379_TCP_PROTO", "tcp"),
+        ("PEERBROKER_REDIS_PORT_6379_TCP_PORT", "6379"),
+        ("PEERBROKER_REDIS_PORT_6379_TCP_ADDR", "10.0.0.5"),
+        ("PORT", "0"),
+        ("PEERBROKER_HOST", "127.0.0.1"),
+    ];
+    let mut program = Program::start_command(command(&[]).envs(env));
+    assert_eq!(program.get("/peerjs/id").status, 200);
+    let log = program.stop().stderr;
+    let services = "peerbroker, peerbroker-acme-http, peerbroker-ops, peerbroker-redis, peerbroker-relay-tcp";
+    expect(&log, &["ignored the variables that Kubernetes sets for these Services: ", services]);
+    assert_eq!(log.lines().count(), 1, "{log}");
+    // Beside them, a mistake is still one.
+    let mut env = env.to_vec();
+    env.push(("PEERBROKER_REDIS_CAA", "x"));
+    expect(&run(&["--check_config"], &env).stderr, &["unknown variable PEERBROKER_REDIS_CAA"]);
+}
+
+#[test]
 fn a_host_that_is_no_address_of_this_machine_says_what_to_give() {
     let text = error(&["--host", "192.0.2.123", "--port", "0"], &[], 1);
     expect(&text, &["--host 192.0.2.123", "Give an address of this machine, or leave --host out"]);

@@ -13,12 +13,13 @@ use super::effective::differences;
 use super::given::{Given, Variables};
 use super::help::{CHECK_CONFIG, command};
 use super::row::{PREFIX, variable};
+use super::service_links::Services;
 use super::table::ROWS;
 use super::values::{LogFormat, most_alike};
 use super::{Cli, Command, ConfigCommand};
 
-/// Prefixes to ignore. Kubernetes sets the first two in every container beside a service named `peerbroker`; tests set the last.
-const OF_OTHERS: &[&str] = &["PEERBROKER_SERVICE_", "PEERBROKER_PORT_", "PEERBROKER_BIN"];
+/// The variable of tests.
+const PROGRAM: &str = "PEERBROKER_BIN";
 
 /// The result of reading the configuration again.
 pub struct Reread {
@@ -197,11 +198,17 @@ fn is_help(arg: &OsString) -> bool {
     arg == "-h" || arg == "--help"
 }
 
+/// The line about the variables of Services of Kubernetes, if there are any.
+pub fn variables_of_services() -> Option<String> {
+    Services::of_environment().note()
+}
+
 /// A warning for each variable that looks like one of this program and is unknown.
 pub fn unknown_variables() -> Vec<String> {
     let known: Vec<String> = ROWS.iter().flat_map(|row| row.names()).map(str::to_uppercase).collect();
     let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    names.retain(|name| !OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)));
+    let services = Services::of_environment();
+    names.retain(|name| name != PROGRAM && !services.have(name));
     names.sort_unstable();
     let warning = |name: &String| {
         let bare = name.strip_prefix(PREFIX).filter(|bare| known.iter().all(|known| known != bare))?;

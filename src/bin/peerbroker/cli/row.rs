@@ -8,6 +8,7 @@ use peerbroker::config::{Dialect, Dialects};
 
 use super::draft::Draft;
 use super::odd::Odd;
+use super::service_links::is_link;
 use super::values::Kind;
 
 /// The setting of one flag, one variable and one name in the configuration file. Its value has a place in `D`.
@@ -283,7 +284,5 @@ pub fn plain(markdown: &str) -> String {
 
 /// A variable of the process. An empty one counts as unset: compose files cannot leave one out.
 pub fn variable(name: &str) -> Option<OsString> {
-    // Kubernetes sets it if a service is named `peerbroker`.
-    let is_link = |value: &OsStr| name == "PEERBROKER_PORT" && value.to_string_lossy().starts_with("tcp://");
-    env::var_os(name).filter(|value| !value.is_empty() && !is_link(value))
+    env::var_os(name).filter(|value| !value.is_empty() && !is_link(name, value))
 }

@@ -57,7 +57,7 @@ impl Target {
         if certificates.is_some() && !matches!(base, "rediss" | "valkeys") {
             return Err(BadRedis::NoTls);
         }
-        // Elsewhere the crate uses the fragment, which is not part of a server's address.
+        check_letters(url, base, kind, rest)?;
         let (hosts, fragment) = rest.split_once('#').unwrap_or((rest, ""));
         let target = match kind {
             "cluster" => {
@@ -113,13 +113,34 @@ impl Target {
     }
 }
 
+/// Refuses what is a part of a password by its look: the crate would take the rest for another host, and ignore a fragment.
+fn check_letters(url: &str, base: &str, kind: &str, rest: &str) -> Result<(), BadRedis> {
+    let (before, fragment) =
+        rest.split_once('#').map_or((rest, None), |(before, after)| (before, Some(after)));
+    let is_path = base == "unix" || kind == "unix";
+    let behind_host = before.find(['/', '?']).and_then(|end| before.get(end..)).unwrap_or_default();
+    let is_odd = match fragment {
+        Some(master) if kind == "sentinel" => master.contains(['#', '@']),
+        fragment => fragment.is_some(),
+    };
+    if is_odd || !is_path && behind_host.contains('@') {
+        let why = "in a user name, a password or a path, write # as %23, @ as %40, / as %2F and ? as %3F";
+        return Err(BadRedis::Malformed { url: shown(url), why: why.to_owned() });
+    }
+    Ok(())
+}
+
 fn malformed(url: &str, error: &RedisError) -> BadRedis {
     BadRedis::Malformed { url: shown(url), why: plain(error) }
 }
 
-/// A URL without user, password and query: somebody may have written a password anywhere in them.
+/// A URL without user, password, query and fragment: somebody may have written a password anywhere in them.
 pub(super) fn shown(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let is_sentinel = scheme.ends_with("-sentinel") || scheme.ends_with("+sentinel");
+    if rest.contains('#') && !is_sentinel {
+        return format!("{scheme}://…");
+    }
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let hidden = if host.len() < rest.len() { "…@" } else { "" };
@@ -400,6 +421,8 @@ mod tests {
             ("unix:///a/b?db=1&pass=hush", "unix:///a/b?…"),
             ("unix:///a/b?pass=hu@sh", "unix://…"),
             ("redis://:hu?sh@h", "redis://…"),
+            ("redis://user:hu@sh#hu/sh@h", "redis://…"),
+            ("redis://user:hu#sh", "redis://…"),
         ] {
             assert_eq!(super::shown(url), expected);
         }
@@ -428,5 +451,24 @@ mod tests {
             assert!(!error.to_string().contains("hush"), "{error}");
         }
         assert!(matches!(Target::of(&"redis-sentinel://:hush@a".into()), Err(BadRedis::NoMaster)));
+    }
+
+    #[test]
+    fn letters_that_end_a_host_have_to_be_written_in_percent_code() {
+        for url in [
+            "redis://u:hu@sh#hush/hush@h:6379",
+            "redis://u:hu@sh/hush@h",
+            "redis://u:hu@sh?hush@h",
+            "redis://h#hush",
+            "rediss-cluster://u:hu@sh#hush@a,b",
+            "redis-sentinel://u:hu#sh@a,b#m",
+            "unix:///run/hush#1.sock",
+        ] {
+            let Err(error) = Target::of(&url.into()) else { panic!("{url}") };
+            assert!(error.to_string().contains("write # as %23, @ as %40"), "{url}: {error}");
+            assert!(!error.to_string().contains("hush"), "{url}: {error}");
+        }
+        assert!(Target::of(&"redis://u:p%40ss%23w%2Frd@h".into()).is_ok());
+        assert!(Target::of(&"unix:///run/a@b?user=u".into()).is_ok());
     }
 }

@@ -50,6 +50,23 @@ fn start_with_socket(socket: &TcpListener, args: &[&str]) -> Program {
     Program::start_command(&mut shell)
 }
 
+#[test]
+fn a_setting_that_a_socket_of_systemd_overrides_is_warned_of_with_its_line() {
+    let (directory, socket) = (Directory::new(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = socket.local_addr().unwrap().port();
+    let file = directory.file("p.toml", "port = 443\nhost = '::1'\nops_port = 0\n");
+    let program = start_with_socket(&socket, &["--config", &file]);
+    program.expect_log(&format!(
+        "port ({file}, line 1) does nothing: the service manager passes the socket for clients, which is at 127.0.0.1:{port}"
+    ));
+    program.expect_log(&format!("host ({file}, line 2) does nothing"));
+    drop(program);
+    // A file that says the same as the socket is right.
+    let file = directory.file("same.toml", &format!("port = {port}\nhost = '127.0.0.1'\n"));
+    let log = start_with_socket(&socket, &["--config", &file]).stop().stderr;
+    assert!(!log.contains("does nothing"), "{log}");
+}
+
 /// The flags of TLS, with a certificate of this test, and a client that accepts it.
 fn tls(directory: &Directory) -> ([String; 4], Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

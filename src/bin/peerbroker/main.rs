@@ -116,6 +116,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     }
     // Before other threads run: it removes variables.
     let sockets = InheritedSockets::from_environment()?;
+    cli.overridden_by(&sockets).iter().for_each(|warning| log::warn!("{warning}"));
     let runtime = actix_web::rt::System::new();
     // Before all slow steps: until there is a handler, SIGHUP ends the process.
     let cannot_listen = |error| failed(format!("cannot listen for signals: {error}"));

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
+use peerbroker::InheritedSockets;
+
 use super::Cli;
+use super::draft::Draft;
 use super::row::Need;
 use super::table::ROWS;
 use super::values::MILLIS;
@@ -31,6 +34,34 @@ impl Cli {
             }
         }
         warnings.extend(self.combinations());
+        warnings.into_iter().map(|text| self.given.reworded(&text)).collect()
+    }
+
+    /// A warning for each setting that a socket of the service manager overrides.
+    pub fn overridden_by(&self, sockets: &InheritedSockets) -> Vec<String> {
+        let Draft { listen, ops, ops_port, acme, .. } = &self.draft;
+        let (main, api) = (("host", &listen.host), ("ops_host", &ops.host));
+        let rows = [
+            (&sockets.main, "clients", ("port", Some(listen.port)), Some(main)),
+            (&sockets.ops, "the API", ("ops_port", *ops_port), Some(api)),
+            (&sockets.http, "HTTP-01", ("acme_http_port", acme.http_port), None),
+        ];
+        let mut warnings = Vec::new();
+        for (socket, purpose, (port_flag, port), host) in rows {
+            let Some(at) = socket.as_ref().and_then(|socket| socket.local_addr().ok()) else { continue };
+            let mut overridden = |flag: &str, is_same: bool| {
+                if self.given.has(flag) && !is_same {
+                    warnings.push(format!(
+                        "--{flag} does nothing: the service manager passes the socket for {purpose}, which is at {at}. Change it there"
+                    ));
+                }
+            };
+            overridden(port_flag, port.is_none_or(|port| port == 0 || port == at.port()));
+            if let Some((flag, host)) = host {
+                let is_local = host == "localhost" && at.ip().is_loopback();
+                overridden(flag, is_local || host.trim_matches(['[', ']']).parse() == Ok(at.ip()));
+            }
+        }
         warnings.into_iter().map(|text| self.given.reworded(&text)).collect()
     }
 

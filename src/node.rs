@@ -244,6 +244,9 @@ impl Node {
     }
 
     fn set_policy(&self, key: Key) {
+        if let Err(why) = self.config().load().limits.check_key(&key.settings) {
+            log::warn!("the room_members of the key {:?} are too many: {why}", key.key);
+        }
         // Before the map is touched: it may read files.
         let policy = Policy::new(key, self.relay().is_some());
         match self.tenants.entry(policy.key().key.clone()) {

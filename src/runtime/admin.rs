@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::KeySignup;
-use crate::events::{Actor, Event, KeyEvent, PeerAddress};
+use crate::config::{CrowdedRoom, KeySignup};
+use crate::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use crate::keys::verifier::{BadAuth, check_auth};
 use crate::keys::{
     Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
@@ -42,6 +42,9 @@ pub(crate) enum AdminError {
     /// Its `webhook` could get no events.
     #[error("webhook: {0}")]
     Webhook(#[from] BadWebhook),
+    /// Nobody could fill its rooms.
+    #[error("room_members: {0}")]
+    Rooms(#[from] CrowdedRoom),
     /// A token cannot be added or removed.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -185,6 +188,7 @@ impl Admin {
         check_name(&key.name)?;
         check_auth(&key.settings.auth)?;
         self.check_webhook(&key.settings.webhook)?;
+        self.node.config().load().limits.check_key(&key.settings)?;
         let mut known = self.writing.lock();
         self.store.add(key.clone())?;
         self.note_added(&mut known, by, &key);
@@ -202,6 +206,8 @@ impl Admin {
         change.name.as_deref().map(check_name).transpose()?;
         change.auth.as_ref().map(check_auth).transpose()?;
         change.webhook.as_ref().map(|webhook| self.check_webhook(webhook)).transpose()?;
+        let check = |members| self.node.config().load().limits.check_room_members(members);
+        change.room_members.map(check).transpose()?;
         let mut known = self.writing.lock();
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
         known.note(&changed);

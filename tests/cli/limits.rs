@@ -1,6 +1,9 @@
 //! The flags for limits per address and per client.
 
-use crate::program::Program;
+use serde_json::json;
+
+use crate::directory::Directory;
+use crate::program::{Program, run};
 use crate::raw_client::RawClient;
 
 /// The status of a handshake that a proxy passes on.
@@ -127,4 +130,45 @@ fn a_trusted_proxy_that_names_no_clients_is_told_of_once() {
         let stderr = program.stop().stderr;
         assert_eq!(stderr.matches(silent).count(), times, "{args:?} {headers}: {stderr}");
     }
+}
+
+#[test]
+fn a_key_with_rooms_that_nobody_can_fill_is_refused() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let low = ["--room_members", "20", "--room_deliveries_per_second", "2"];
+    let mut program =
+        Program::start(&[&low[..], &["--ops_port", "0", "--data_dir", &data_dir, "--quiet"]].concat());
+    let (api, _) = program.expect_api();
+    let refused = api.post("/api/keys", &json!({"key": "k", "room_members": 21}));
+    assert_eq!(refused.status, 422);
+    assert!(
+        refused.json["detail"].as_str().unwrap().contains("can never have 21 members"),
+        "{}",
+        refused.json
+    );
+    assert_eq!(api.post("/api/keys", &json!({"key": "k", "room_members": 20})).status, 201);
+    assert_eq!(api.patch("/api/keys/k", &json!({"room_members": 21})).status, 422);
+    assert_eq!(api.patch("/api/keys/k", &json!({"name": "n"})).status, 200);
+    // The command does not know the flags of the server, which warns.
+    assert!(
+        run(&["keys", "set", "k", "--room_members", "21", "--data_dir", &data_dir], &[]).status.success()
+    );
+    program.expect_log("the room_members of the key \"k\" are too many: a room can never have 21 members");
+    // Where it has the file of the server, it knows.
+    let file =
+        directory.file("p.toml", &format!("room_deliveries_per_second = 2\ndata_dir = '{data_dir}'\n"));
+    for args in [&["keys", "set", "k"][..], &["keys", "add"]] {
+        let ended = run(&[args, &["--room_members", "21", "--config", &file]].concat(), &[]);
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("can never have 21 members"), "{}", ended.stderr);
+    }
+    let text = "room_deliveries_per_second = 2\n[[api_key]]\nkey = 'k'\nroom_members = 21\n";
+    let ended = run(&["--check_config", "--config", &directory.file("keys.toml", text)], &[]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("room_members of the [[api_key]] \"k\": a room can never"),
+        "{}",
+        ended.stderr
+    );
 }

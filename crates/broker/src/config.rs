@@ -29,7 +29,7 @@ pub use crate::wire::Dialect;
 pub use client_options::ClientOptions;
 pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
 pub use ice::{IceConfig, OwnIceServers, TurnSecret};
-pub use limits::{AddressLimits, Limits};
+pub use limits::{AddressLimits, CrowdedRoom, Limits};
 pub use listen::{
     AcmeConfig, AcmeName, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT,
     Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,

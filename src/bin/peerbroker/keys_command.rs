@@ -41,6 +41,7 @@ pub fn run(command: &KeysCommand, cli: &Cli, log: &Path) -> Result<(), Failure> 
                     "no setting to change was given; `peerbroker keys set --help` lists the options",
                 ));
             }
+            cli.check_change(&change)?;
             let origins = change.origins.clone().unwrap_or_default();
             let changed = changed(cli, audit, key, change)?;
             warn_of_shared_origins(&origins);
@@ -66,6 +67,7 @@ pub fn run(command: &KeysCommand, cli: &Cli, log: &Path) -> Result<(), Failure> 
 fn add(cli: &Cli, key: Option<ApiKey>, settings: &KeySettings, audit: &Audit<'_>) -> Result<String, Failure> {
     // First: invalid settings must not create the directory.
     let change = settings.change()?;
+    cli.check_change(&change)?;
     let mut key = Key::new(key, "", Settings::default());
     key.apply(change);
     let added = shown::added(&key);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::key::Settings;
+
 /// Limits and timeouts of the broker.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -42,7 +44,43 @@ pub struct Limits {
     pub room_code_timeout: Duration,
 }
 
+/// The burst of a rate limit, as a multiple of the rate.
+const BURST: usize = 10;
+
+/// The error of a size of rooms that no room can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a room can never have {members} members: a client that joins counts once for each, and --{flag} {rate} has a burst of {most}"
+)]
+pub struct CrowdedRoom {
+    members: usize,
+    flag: &'static str,
+    rate: u32,
+    most: usize,
+}
+
 impl Limits {
+    /// Checks that the last member of a room of so many may join it.
+    pub fn check_room_members(&self, members: usize) -> Result<(), CrowdedRoom> {
+        let rates = [
+            ("room_deliveries_per_second", self.room_deliveries_per_second),
+            ("room_key_deliveries_per_second", self.room_key_deliveries_per_second),
+        ];
+        for (flag, rate) in rates.into_iter().filter(|(_, rate)| *rate > 0) {
+            let most = usize::try_from(rate).unwrap_or(usize::MAX).saturating_mul(BURST);
+            if members > most {
+                return Err(CrowdedRoom { members, flag, rate, most });
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of a key that does not have the default, which the server warns of for all keys.
+    pub fn check_key(&self, settings: &Settings) -> Result<(), CrowdedRoom> {
+        let is_default = settings.room_members == Settings::default().room_members;
+        if is_default { Ok(()) } else { self.check_room_members(settings.room_members) }
+    }
+
     /// The ping interval, capped so that three pings fit into the alive timeout.
     pub fn effective_ping_interval(&self) -> Duration {
         self.ping_interval.min(self.alive_timeout / 3)
@@ -98,6 +136,27 @@ impl Default for AddressLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_may_have_as_many_members_as_one_of_them_may_tell_at_once() {
+        let limits = |own, all| Limits {
+            room_deliveries_per_second: own,
+            room_key_deliveries_per_second: all,
+            ..Limits::default()
+        };
+        for (own, all, members, flag) in [
+            (2, 0, 20, None),
+            (2, 0, 21, Some("room_deliveries_per_second")),
+            (0, 3, 30, None),
+            (9, 3, 31, Some("room_key_deliveries_per_second")),
+            (0, 0, usize::MAX, None),
+        ] {
+            let checked = limits(own, all).check_room_members(members);
+            assert_eq!(checked.err().map(|crowded| crowded.flag), flag, "{own} {all} {members}");
+        }
+        assert_eq!(limits(2, 0).check_key(&Settings::default()), Ok(()));
+        assert!(limits(2, 0).check_key(&Settings { room_members: 21, ..Settings::default() }).is_err());
+    }
 
     #[test]
     fn by_default_each_of_500_members_of_a_room_may_send_to_all_others_every_second() {

@@ -10,7 +10,7 @@ use peerbroker::config::{
     AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps,
     MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
 };
-use peerbroker::keys::WebhookSecret;
+use peerbroker::keys::{Change, WebhookSecret};
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use rand::distr::{Alphanumeric, SampleString as _};
@@ -73,6 +73,10 @@ impl Cli {
             ..draft.config.clone()
         };
         config.check()?;
+        for key in &config.keys {
+            let too_many = |why| wrong(format!("room_members of the [[api_key]] {:?}: {why}", key.key));
+            config.limits.check_key(&key.settings).map_err(too_many)?;
+        }
         let ops = draft.ops()?;
         if let Some(ops) = ops.as_ref().filter(|ops| ops.port == port && port != 0)
             && is_same_host(&draft.listen.host, &ops.host)
@@ -98,6 +102,13 @@ impl Cli {
             Some(dir) => StoredKeys::Directory(dir.clone()),
             None => StoredKeys::InMemory,
         }
+    }
+
+    /// Checks a change of a key against the limits of the server, if its file has them.
+    pub fn check_change(&self, change: &Change) -> Result<(), Failure> {
+        let members = change.room_members.filter(|_| self.file.is_some());
+        let check = |members| self.draft.config.limits.check_room_members(members);
+        members.map_or(Ok(()), check).map_err(|why| wrong(format!("--room_members: {why}")))
     }
 
     /// The place where a key is that `peerbroker keys` does not edit, for its error. Empty if it is nowhere.

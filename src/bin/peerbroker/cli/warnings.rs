@@ -14,6 +14,9 @@ use crate::stored_keys::KeysIn;
 /// A plain number of milliseconds below this is likely to be meant as seconds.
 const SHORT: u64 = 1000;
 
+/// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
+const UNCOUNTED: usize = 16 << 10;
+
 impl Cli {
     /// A warning for each setting, and each combination, that is surely not meant.
     pub fn warnings(&self) -> Vec<String> {
@@ -76,6 +79,8 @@ impl Cli {
         let has_token = ["admin_token", "read_token", "metrics_token"].into_iter()
             .any(|token| given.has(token) || given.has(&format!("{token}_file")));
         let third = limits.alive_timeout / 3;
+        let crowded = limits.check_room_members(config.key_settings.room_members).err();
+        let unfinished = config.unfinished_total_bytes;
         [
             (!config.default_key && given.has("key"),
                 "--key does nothing with --no_default_key: there is no built-in key".to_owned()),
@@ -88,6 +93,11 @@ impl Cli {
             (given.has("ping_interval") && limits.ping_interval > third,
                 format!("--ping_interval is capped at a third of --alive_timeout: silent clients are pinged after {} ms",
                     third.as_millis())),
+            (crowded.is_some(),
+                crowded.map(|why| format!("--room_members is too high: {why}")).unwrap_or_default()),
+            (config.max_message_bytes > unfinished.saturating_add(UNCOUNTED),
+                format!("--max_message_bytes {} is never reached: --unfinished_total_bytes {unfinished} closes the connection of a \
+                    message that is larger", config.max_message_bytes)),
             (has_api && !is_local && !has_token,
                 format!("--ops_host {ops_host} opens the API to other machines, but without --admin_token only programs of \
                     this machine may use it")),

@@ -70,6 +70,10 @@ pub trait KeyStore: Send + Sync {
     /// A number that changes whenever this or another process adds, changes or removes a key. Must be cheap: it is
     /// called twice a second.
     fn version(&self) -> Result<u64, KeyError>;
+    /// True if nobody has ever stored a key, as far as the store can tell: it may have lost all of them.
+    fn is_blank(&self) -> Result<bool, KeyError> {
+        Ok(false)
+    }
     /// Counts a registration of an address, unless it had `most` within 24 hours, in a store that many nodes share. Any
     /// other store leaves the counting to its server.
     fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Display;
-use std::sync::LazyLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{LazyLock, Once};
 use std::time::Duration;
 
 use redis::{FromRedisValue, Script, Value};
@@ -27,6 +27,7 @@ static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("red
 static REMOVE_UNUSED: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis/remove_unused.lua")));
 static USED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/used.lua")));
+static APPENDS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/appends.lua")));
 static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/signup.lua")));
 
 /// Keys in Redis.
@@ -36,7 +37,11 @@ static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("red
 /// number of registered keys; and `version`, a random number that differs after each change.
 ///
 /// One thread talks to Redis, because callers wait without a runtime. It connects when a caller wants something.
-pub struct RedisKeys(UnboundedSender<Request>);
+pub struct RedisKeys {
+    requests: UnboundedSender<Request>,
+    /// Done once it was asked if it keeps keys over a restart.
+    persistence: Once,
+}
 
 struct Request {
     call: Call,
@@ -52,7 +57,17 @@ impl RedisKeys {
         let (requests, waiting) = unbounded_channel();
         // It ends after the drop of the store. Without a thread, every call fails.
         let _ = threads::start("keys", move || serve(&connection, waiting));
-        Ok(RedisKeys(requests))
+        Ok(RedisKeys { requests, persistence: Once::new() })
+    }
+
+    /// Warns if a restart of Redis loses keys. A server that does not answer this may be a managed one.
+    fn check_persistence(&self) {
+        let appends: Result<Option<u8>, _> = self.ask(Call::script(&APPENDS, keys()));
+        if let Ok(Some(0)) = appends {
+            log::warn!(
+                "the Redis of --keys redis has `appendonly no`: a restart of it loses keys, or all of them. Set `appendonly yes`"
+            );
+        }
     }
 
     fn ask<T: FromRedisValue>(&self, call: Call) -> Result<T, KeyError> {
@@ -67,7 +82,7 @@ impl RedisKeys {
     fn request<T: FromRedisValue>(&self, call: Call, is_long: bool) -> Result<T, KeyError> {
         let (answer, answered) = sync_channel(1);
         // A request that cannot be sent is dropped, and its answer with it.
-        let _ = self.0.send(Request { call, is_long, answer });
+        let _ = self.requests.send(Request { call, is_long, answer });
         let answer = answered.recv().map_err(|_| failed("the thread of the keys has ended"))?;
         redis::from_redis_value(answer.map_err(failed)?).map_err(|error| unexpected(&error))
     }
@@ -103,6 +118,7 @@ impl KeyStore for RedisKeys {
             Some(read(key, json, fields.get(&format!("u:{key}"))))
         };
         let mut keys = fields.iter().filter_map(key).collect::<Result<Vec<Key>, _>>()?;
+        self.persistence.call_once(|| self.check_persistence());
         keys.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         Ok(keys)
     }
@@ -174,6 +190,10 @@ impl KeyStore for RedisKeys {
     fn version(&self) -> Result<u64, KeyError> {
         let version: Option<u64> = self.ask(Call::command("HGET", keys()).arg("version"))?;
         Ok(version.unwrap_or_default())
+    }
+
+    fn is_blank(&self) -> Result<bool, KeyError> {
+        Ok(self.version()? == 0)
     }
 
     fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {

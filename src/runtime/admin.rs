@@ -253,8 +253,12 @@ impl Admin {
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
         let mut known = self.writing.lock();
         let stored = self.store.all()?;
-        for (key, what) in known.replace(&stored) {
-            self.emit(&key, || what);
+        let had = known.count();
+        if had > 0 && stored.is_empty() && self.store.is_blank()? {
+            known.replace(&stored);
+            self.emit_of_many(|| KeysEvent::Lost(had));
+        } else {
+            self.emit_changes(known.replace(&stored));
         }
         self.node.replace_keys(self.with_built_in(stored));
         self.has_read_keys.store(true, Ordering::Relaxed);
@@ -275,9 +279,15 @@ impl Admin {
         };
         let before = unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY);
         let mut known = self.writing.lock();
-        for key in self.store.remove_unused(before)? {
-            known.forget(&key);
-            self.emit(&key, || KeyEvent::Unused(ttl));
+        let removed = self.store.remove_unused(before)?;
+        if removed.len() > MANY {
+            self.emit_of_many(|| KeysEvent::Unused(removed.len(), ttl));
+        }
+        for key in &removed {
+            known.forget(key);
+            if removed.len() <= MANY {
+                self.emit(key, || KeyEvent::Unused(ttl));
+            }
             self.node.remove_key(key.as_str());
         }
         Ok(())
@@ -341,6 +351,25 @@ impl Admin {
 
     fn emit(&self, key: &ApiKey, what: impl FnOnce() -> KeyEvent) {
         self.node.events().emit(|| Event::Key { key: key.clone(), what: what() });
+    }
+
+    fn emit_of_many(&self, what: impl FnOnce() -> KeysEvent) {
+        self.node.events().emit(|| Event::Keys { what: what() });
+    }
+
+    /// Emits the changes by others: one event for each, or one for many.
+    fn emit_changes(&self, Changes { written, removed }: Changes) {
+        let by = Actor::Elsewhere;
+        if written.len() > MANY {
+            self.emit_of_many(|| KeysEvent::Imported(by, written.len()));
+        } else {
+            written.into_iter().for_each(|(key, what)| self.emit(&key, || what));
+        }
+        if removed.len() > MANY {
+            self.emit_of_many(|| KeysEvent::Removed(by, removed.len()));
+        } else {
+            removed.iter().for_each(|key| self.emit(key, || KeyEvent::Removed(by)));
+        }
     }
 
     fn built_in(&self, key: &ApiKey) -> Option<Key> {
@@ -410,6 +439,16 @@ impl Admin {
     }
 }
 
+/// Changes of more keys at once are one event: slow readers of events would lose others.
+const MANY: usize = 100;
+
+/// The changes by others since this process read or wrote the keys.
+#[derive(Default)]
+struct Changes {
+    written: Vec<(ApiKey, KeyEvent)>,
+    removed: Vec<ApiKey>,
+}
+
 /// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node. Each with a digest of its mutable parts. `None` until they are read.
 #[derive(Default)]
 struct KnownKeys(Option<HashMap<ApiKey, u64>>);
@@ -429,22 +468,24 @@ impl KnownKeys {
         }
     }
 
-    /// These keys are stored now. Returns the changes by others since this process read or wrote them; nothing the first
-    /// time.
-    fn replace(&mut self, stored: &[Key]) -> Vec<(ApiKey, KeyEvent)> {
+    fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, HashMap::len)
+    }
+
+    /// These keys are stored now. Returns the changes; nothing the first time.
+    fn replace(&mut self, stored: &[Key]) -> Changes {
         let now = stored.iter().map(|key| (key.key.clone(), digest(key))).collect();
-        let Some(mut before) = self.0.replace(now) else { return Vec::new() };
-        let mut changes = Vec::new();
+        let Some(mut before) = self.0.replace(now) else { return Changes::default() };
+        let mut written = Vec::new();
         for key in stored {
             let change = match before.remove(&key.key) {
                 None => KeyEvent::Created,
                 Some(old) if old != digest(key) => KeyEvent::Changed,
                 Some(_) => continue,
             };
-            changes.push((key.key.clone(), change(Actor::Elsewhere, key.described())));
+            written.push((key.key.clone(), change(Actor::Elsewhere, key.described())));
         }
-        changes.extend(before.into_keys().map(|key| (key, KeyEvent::Removed(Actor::Elsewhere))));
-        changes
+        Changes { written, removed: before.into_keys().collect() }
     }
 }
 

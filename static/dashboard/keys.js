@@ -116,7 +116,7 @@ export function keysView(main) {
   const ending = new AbortController();
   const { signal } = ending;
   // Numbers of clients change with these.
-  const news = new Set(['connected', 'disconnected', 'key_added', 'key_changed', 'key_removed']);
+  const news = new Set(['connected', 'disconnected', 'key_added', 'key_changed', 'key_removed', 'keys_changed']);
   live.addEventListener('tick', ({ detail }) => detail.events.some(({ kind }) => news.has(kind)) && keys.reload(), { signal });
   keys.reload();
   return () => ending.abort();

@@ -128,6 +128,8 @@ export function eventWords({ kind, key, id, caller, callee, address, origin, rea
       return { text: `The key ${key} was changed`, detail: '' };
     case 'key_removed':
       return { text: `The key ${key} was removed`, detail: '' };
+    case 'keys_changed':
+      return { text: reason, detail: '' };
     case 'key_full':
       return { text: `The key ${key} has reached its client limit`, detail: '' };
     case 'certificate':

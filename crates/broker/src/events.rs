@@ -12,8 +12,8 @@ mod table;
 pub use bus::{Events, Subscription};
 pub use counters::{Buckets, Count, Counters, Histogram, Outcome, Peak, WorkerLag};
 pub use event::{
-    Actor, CallPeers, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, Mistake,
-    PeerAddress, Refused,
+    Actor, CallPeers, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, KeysEvent,
+    Mistake, PeerAddress, Refused,
 };
 pub use follower::Notice;
 pub use peerbroker_core::media_api::{CallFailure, RelayedOver};

@@ -129,7 +129,10 @@ fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<St
         )),
         error => error.into(),
     })?;
-    keys.iter().for_each(|key| audit.note("imported", key));
+    match &keys[..] {
+        [key] => audit.note("imported", key),
+        _ => audit.write(format_args!("imported {number}")),
+    }
     Ok(format!("Imported {number}.\n"))
 }
 

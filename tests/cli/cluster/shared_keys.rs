@@ -7,6 +7,7 @@ use super::nodes::Nodes;
 use crate::directory::Directory;
 use crate::http_client::{HttpConnection, Response};
 use crate::program::{Program, run};
+use crate::redis_server::RedisServer;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -117,4 +118,31 @@ fn registered_keys_are_limited_on_all_nodes_together() {
     keys(&nodes, &["remove", &first]);
     // The refusals have not counted towards the limit of the address.
     assert_eq!(register(&nodes.programs[0], "192.0.2.3").status, 303);
+}
+
+#[test]
+fn a_redis_that_forgets_is_warned_of_and_the_keys_that_it_loses_are_lost_and_not_removed() {
+    let mut nodes = Nodes::start(1, &["--keys", "redis"]);
+    nodes.programs[0].expect_log("the Redis of --keys redis has `appendonly no`");
+    for key in ["one", "two"] {
+        keys(&nodes, &["add", "--key", key, "--allow_discovery"]);
+        nodes.wait_until("the key is active", || {
+            nodes.programs[0].get(&format!("/{key}/peers")).status == 200
+        });
+    }
+    nodes.redis.kill();
+    nodes.redis.start_again();
+    nodes.programs[0]
+        .expect_log("Redis has lost all keys, 2: it was emptied, or restarted without `appendonly yes`");
+    let log = nodes.programs[0].stop().stderr;
+    assert!(!log.contains("removed the key"), "{log}");
+}
+
+#[test]
+fn a_redis_that_appends_is_not_warned_of() {
+    let redis = RedisServer::with(&["--appendonly", "yes"]);
+    let mut program = Program::start(&["--redis", &redis.url(), "--keys", "redis"]);
+    assert_eq!(program.get("/peerjs/id").status, 200);
+    let log = program.stop().stderr;
+    assert!(!log.contains("appendonly"), "{log}");
 }

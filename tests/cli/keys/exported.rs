@@ -165,3 +165,35 @@ fn keys_move_from_a_directory_to_redis_and_back_while_servers_run() {
     done(&back, &["import", &again]);
     assert_eq!(listed(&back), listed(&from));
 }
+
+#[test]
+fn what_is_missing_in_a_file_has_its_default() {
+    let directory = Directory::new();
+    let file =
+        directory.file("keys.json", r#"{"keys":[{"key":"a","name":""},{"key":"b","name":"B","created":5}]}"#);
+    assert_eq!(done(&directory, &["import", &file]), ["Imported 2 keys."]);
+    let listed = listed(&directory);
+    let [b, a] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!((&b["key"], &b["name"], &b["created"]), (&json!("b"), &json!("B"), &json!(5)));
+    assert_eq!((&a["key"], &a["registered"]), (&json!("a"), &json!(false)));
+    assert!(a["created"].as_u64() > Some(1_700_000_000), "{a}");
+}
+
+#[test]
+fn an_import_of_many_keys_is_one_line_of_the_audit_and_so_is_their_end() {
+    const COUNT: usize = 10_000;
+    let directory = Directory::new();
+    let entries: Vec<_> = (0..COUNT).map(|n| json!({"key": format!("k{n}"), "name": "n"})).collect();
+    let file = directory.file("keys.json", &json!({"keys": entries}).to_string());
+    let mut program = Program::start(&["--data_dir", &directory.arg("data"), "--ops_port", "0", "--quiet"]);
+    let (api, _) = program.expect_api();
+    done(&directory, &["import", &file]);
+    wait_until("the keys are active", || program.get("/k9999/id").header("x-peerbroker-key").is_none());
+    assert_eq!(api.post("/api/keys", &json!({"key": "one"})).status, 201);
+    program.expect_log("added the key \"one\"");
+    let log = program.stop().stderr;
+    let audit: Vec<&str> =
+        log.lines().filter_map(|line| Some(line.split_once("peerbroker::audit] ")?.1)).collect();
+    assert_eq!(audit.len(), 2, "{log}");
+    assert_eq!(audit[0], "another process imported 10000 keys");
+}

@@ -120,6 +120,11 @@ pub enum Event {
         /// The change.
         what: KeyEvent,
     },
+    /// Many keys were changed at once.
+    Keys {
+        /// The change.
+        what: KeysEvent,
+    },
     /// Something about the cluster that this node is in.
     Cluster {
         /// The event.
@@ -366,6 +371,19 @@ pub enum KeyEvent {
     Unused(u32),
     /// It has this many clients, which is its limit.
     UsedUp(usize),
+}
+
+/// A change of many keys at once: an event for each would push others out.
+#[derive(Clone, Debug)]
+pub enum KeysEvent {
+    /// So many were added or changed: an import.
+    Imported(Actor, usize),
+    /// So many were removed.
+    Removed(Actor, usize),
+    /// So many registered keys were not used for this many days, and were removed.
+    Unused(usize, u32),
+    /// The store has forgotten all of them, so many.
+    Lost(usize),
 }
 
 /// The person or program that makes a change while the server runs.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use log::Level;
 use log::kv::{ToValue as _, Value};
 
-use super::event::{Actor, CallPeers, ClusterEvent, Connected, Event, KeyEvent, PeerAddress};
+use super::event::{Actor, CallPeers, ClusterEvent, Connected, Event, KeyEvent, KeysEvent, PeerAddress};
 use crate::clock::millis;
 use crate::wire::{ApiKey, ConnId, NodeId, PeerId, RealmKind, labels};
 
@@ -167,6 +167,11 @@ pub fn counted<'a>(number: u64, one: &'a str, many: &'a str) -> impl Display + u
     fmt::from_fn(move |f| write!(f, "{number} {}", if number == 1 { one } else { many }))
 }
 
+/// A number of keys.
+fn keys(count: usize) -> impl Display {
+    counted(count as u64, "key", "keys")
+}
+
 /// A node whose name is not known.
 const UNNAMED: &str = "without a name";
 
@@ -306,6 +311,23 @@ table! {
     Event::Key { key, what: KeyEvent::UsedUp(limit) } => live "key_full" webhook KeyLimitReached
         log Info("the key {key:?} has {}, which is its limit", counted(*limit as u64, "client", "clients"))
         with client(), key: Some(key), fields: &[("limit", limit.into())], data: &[("limit", limit.into())];
+    Event::Keys { what: KeysEvent::Imported(by, count) } => live "keys_changed"
+        log Info("{by} imported {}", keys(*count))
+        with audit("keys_imported"), by: Some(by), reason: Some(&format_args!("{} imported", keys(*count))),
+        fields: &[("count", count.into())];
+    Event::Keys { what: KeysEvent::Removed(by, count) } => live "keys_changed"
+        log Info("{by} removed {}", keys(*count))
+        with audit("keys_removed"), by: Some(by), reason: Some(&format_args!("{} removed", keys(*count))),
+        fields: &[("count", count.into())];
+    Event::Keys { what: KeysEvent::Unused(count, days) } => live "keys_changed"
+        log Info("{} were registered and not used for {}: they are removed", keys(*count), counted((*days).into(), "day", "days"))
+        with audit("keys_expired"), reason: Some(&format_args!("{} not used and removed", keys(*count))),
+        fields: &[("count", count.into()), ("days", days.into())];
+    Event::Keys { what: KeysEvent::Lost(count) } => live "keys_changed"
+        log Error("Redis has lost all keys, {count}: it was emptied, or restarted without `appendonly yes`. `peerbroker keys import` \
+            restores an export")
+        with audit("keys_lost"), reason: Some(&format_args!("Redis has lost all keys, {count}")),
+        fields: &[("count", count.into())];
 
     Event::Cluster { what: ClusterEvent::Joined { name, life, others } } => live "cluster"
         log Info("node {} joined ({})", name.escape_debug(), nodes(others))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use peerbroker::files;
-use peerbroker::keys::{Auth, JwtKey, Key, check_name};
+use peerbroker::keys::{Auth, JwtKey, Key, Settings, check_name};
 use peerbroker::{check_auth, check_webhook};
 
 use crate::cli::{Failure, cannot, failed};
@@ -27,8 +27,13 @@ const MAX_BYTES: u64 = 256 << 20;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document<K> {
+    #[serde(default = "version")]
     peerbroker_keys: u32,
     keys: Vec<K>,
+}
+
+fn version() -> u32 {
+    VERSION
 }
 
 pub(super) fn json(keys: &[Key]) -> serde_json::Result<String> {
@@ -91,7 +96,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<Key>, Failure> {
 }
 
 /// A setting without effect could open a key to everybody, so an unknown one is an error.
-fn read_key(entry: Value) -> Result<Key, Failure> {
+fn read_key(mut entry: Value) -> Result<Key, Failure> {
+    if let Some(members) = entry.as_object_mut() {
+        let new = Key::new(None, "", Settings::default());
+        for (name, default) in [("created", new.created.into()), ("registered", new.registered.into())] {
+            members.entry(name).or_insert(default);
+        }
+    }
     let key = Key { built_in: false, ..serde_json::from_value(entry.clone())? };
     let known = serde_json::to_value(&key)?;
     let members = entry.as_object().into_iter().flat_map(|members| members.keys());

@@ -248,12 +248,17 @@ it('the socket of a client can send, close and tell its end, and says what it ca
     assert.throws(() => client.setSocket(null), /setSocket cannot replace one/);
     socket.send('{"type":"text"}');
     await alice.frame('text');
+    // As the heartbeat of an app for `ws` does it.
+    const pong = once(socket, 'pong');
+    await new Promise((resolve) => socket.ping('beat', false, resolve));
+    assert.equal(String((await within('pong', pong))[0]), 'beat');
     const closed = Promise.all([once(socket, 'close'), once(peers, 'disconnect')]);
     socket[end]();
     assert.equal(socket.readyState, 2);
     assert.equal(await alice.end(), 4005);
     await within('the end', closed);
     assert.equal(socket.readyState, 3);
+    assert.ok((await new Promise((resolve) => socket.ping(resolve))) instanceof Error);
     // Nobody gets it.
     client.send({ type: 'late' });
   }

@@ -84,6 +84,20 @@ class Socket extends EventEmitter {
     this.close();
   }
 
+  /**
+   * Answered at once, with `pong`: the program pings clients itself, and this connection ends when one does not answer.
+   * @param {any[]} args are the data, true to mask it, and a callback, as those of `ws`; each may be missing
+   */
+  ping(...args) {
+    const isOpen = this.readyState === Socket.OPEN;
+    const done = args.find((arg) => typeof arg === 'function');
+    const [data] = args.filter((arg) => arg !== done);
+    setImmediate(() => {
+      done?.(isOpen ? undefined : new Error('the connection is not open'));
+      if (isOpen && this.readyState === Socket.OPEN) this.emit('pong', Buffer.from(String(data ?? '')));
+    });
+  }
+
   /** Notes the end of the connection. */
   end() {
     if (this.readyState === Socket.CLOSED) return;

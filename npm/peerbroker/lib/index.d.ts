@@ -59,7 +59,7 @@ export interface IClient {
   getToken(): string;
   /**
    * The connection. The program of peerbroker has the real one, so only `readyState`, `send`, `close` (the client is told close code 4005),
-   * `terminate` and the event `close` exist.
+   * `terminate`, `ping` (answered at once: the program pings clients itself) and the events `close` and `pong` exist.
    */
   getSocket(): WebSocket | null;
   /** Throws. */

@@ -70,7 +70,8 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> H
     let mut response = match *request.method() {
         // Refuses the preflight: otherwise a page could send the form with an `X-Forwarded-Host` of its choice.
         Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
-        Method::OPTIONS if route != Route::Outside => handler::preflight(request),
+        // The asterisk means the server itself (RFC 9110, section 9.3.7).
+        Method::OPTIONS if route != Route::Outside || request.path() == "*" => handler::preflight(request),
         Method::GET | Method::HEAD => page(mounted, request, route).await,
         Method::POST => post(mounted, request, route, payload).await,
         _ => not_found::page(mounted, request),
@@ -110,6 +111,11 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             let file = file(mounted, request, below).await;
             file.or_else(|| pages::client(mounted, request, below))
                 .unwrap_or_else(|| nothing(mounted, request))
+        }
+        // Without an upgrade, it is a folder that an app may have.
+        Route::RxDb => {
+            let below = request.path().strip_prefix(mounted.path.as_str()).unwrap_or_default();
+            file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
         Route::Register if key_signup::is_open(runtime) => key_signup::shown(mounted, request).await,
         Route::Outside => nothing(mounted, request),

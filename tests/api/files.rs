@@ -324,3 +324,23 @@ fn an_app_may_have_its_own_peerjs() {
         assert_eq!(server.get("/peerjs.js").status, 200);
     });
 }
+
+#[test]
+fn a_folder_with_the_name_of_a_websocket_is_served_to_requests_without_an_upgrade() {
+    let tree = Tree::new()
+        .file("rxdb/index.html", "<p>rxdb")
+        .file("rxdb/app.js", "app")
+        .file("matchbox/index.html", "<p>matchbox");
+    tree.serve(|server| {
+        for name in ["rxdb", "matchbox"] {
+            assert_eq!(server.get(&format!("/{name}/")).text(), format!("<p>{name}"));
+            assert_eq!(header(&server.get(&format!("/{name}")), "location"), format!("./{name}/"));
+        }
+        assert_eq!(server.get("/rxdb/app.js").text(), "app");
+    });
+    Tree::new().serve(|server| {
+        for target in ["/rxdb/", "/rxdb"] {
+            expect_nothing_at(server, target);
+        }
+    });
+}

@@ -510,3 +510,44 @@ fn a_connection_ends_when_the_client_asks_for_it_and_with_http_1_0() {
         }
     });
 }
+
+#[test]
+fn a_demo_whose_protocol_is_off_is_not_offered_and_its_page_says_so() {
+    let server = TestServer::start(Transport::Own, |config| {
+        config.dialects = Dialects::from_iter([Dialect::PeerJs]);
+    });
+    let html = "Accept: text/html\r\n";
+    let landing = server.request("GET", "/", html).text().to_owned();
+    for (demo, is_on, protocol) in [
+        ("slides", true, ""),
+        ("lobby", true, ""),
+        ("party", false, "room_codes"),
+        ("call", false, "calls"),
+        ("board", false, "topics"),
+    ] {
+        let hidden = if is_on { "" } else { "hidden" };
+        assert!(landing.contains(&format!(r#"<a href="{demo}/" {hidden}>"#)), "{demo}");
+        assert!(landing.contains(&format!(r#"aria-labelledby="{demo}-title" {hidden}>"#)), "{demo}");
+        for page in ["", "/", "/index.html"] {
+            let page = server.request("GET", &format!("/broker/{demo}{page}"), html);
+            assert_eq!(page.status, if is_on { 200 } else { 404 }, "{demo}");
+            let says =
+                page.text().contains(&format!("<code>{protocol}</code> is not in <code>--dialects</code>"));
+            assert_eq!(says, !is_on, "{demo}: {}", page.text());
+        }
+    }
+    let without = TestServer::start(Transport::Own, |config| {
+        config.dialects = Dialects::from_iter([Dialect::Topics]);
+    });
+    let landing = without.request("GET", "/", html).text().to_owned();
+    assert!(landing.contains(r#"<a href="board/" >"#) && !landing.contains("Try it with your phone"));
+    assert_eq!(without.get("/broker/lobby/").status, 404);
+}
+
+#[test]
+fn an_asterisk_asks_for_the_options_of_the_server() {
+    let server = TestServer::start(Transport::Own, path("/x"));
+    let answer = server.request("OPTIONS", "*", "");
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(server.request("GET", "*", "").status, 404);
+}

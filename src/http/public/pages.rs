@@ -24,6 +24,12 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     let Some((name, content)) = find(name) else {
         return not_found::page(mounted, request);
     };
+    if let Some((_, title, dialect)) = off(mounted, &name) {
+        let options = forwarded::client_options(mounted, request);
+        let values = Values::of(mounted, options).with("demo", title).with("dialect", dialect.label());
+        let title = format!("{title} is off");
+        return html::framed(StatusCode::NOT_FOUND, &title, values.part("off.html"), values);
+    }
     let response = if name.ends_with(".html") {
         let options = forwarded::client_options(mounted, request);
         let start = start(mounted, &options.host);
@@ -43,8 +49,28 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     with(response, [NOSNIFF, NO_CACHE])
 }
 
-/// The part with the main button of the landing page: the first thing that works here.
+/// A demo: its page, its name, and the protocol that it speaks.
+type Demo = (&'static str, &'static str, Dialect);
+
+const DEMOS: [Demo; 5] = [
+    ("slides/index.html", "The slide remote", Dialect::PeerJs),
+    ("party/index.html", "The party game", Dialect::RoomCodes),
+    ("call/index.html", "The video call", Dialect::Calls),
+    ("lobby/index.html", "The lobby", Dialect::PeerJs),
+    ("board/index.html", "The whiteboard", Dialect::Topics),
+];
+
+/// The demo of a page, if its protocol is off.
+fn off(mounted: &Mounted, page: &str) -> Option<Demo> {
+    let dialects = mounted.runtime.config().dialects;
+    DEMOS.into_iter().find(|(name, _, dialect)| *name == page && !dialects.has(*dialect))
+}
+
+/// The part with the main button of the landing page: the first thing that works here. Empty without PeerJS, which all of them need.
 fn start(mounted: &Mounted, host: &str) -> &'static str {
+    if !mounted.runtime.config().dialects.has(Dialect::PeerJs) {
+        return "";
+    }
     match (mounted.runtime.config().default_key, key_signup::is_open(&mounted.runtime)) {
         (false, true) => "start-register.html",
         (false, false) => "start-test.html",

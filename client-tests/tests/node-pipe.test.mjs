@@ -182,6 +182,25 @@ it('an app that lost messages hears who is here', async () => {
   assert.deepEqual([...members].sort(), ['last', 'talker']);
 });
 
+// On a busy machine, the program may be slow to answer while the app has nothing to do.
+it('a client waits until the app has heard of it while only the program is slow', async () => {
+  const { Program } = createRequire(import.meta.url)(`${source}/lib/program.js`);
+  const program = Object.create(Program.prototype);
+  const state = { hearing: new Map(), asked: 0, isLagging: false, child: {}, hasLines: () => false, tell() {} };
+  Object.assign(program, state);
+  let isHeard = false;
+  const heard = program.heard().then(() => (isHeard = true));
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  assert.equal(isHeard, false);
+  program.hear({ event: 'synced', number: 1 });
+  await within('the answer', heard);
+  assert.equal(program.isLagging, false);
+  // An app with lines to handle delays nobody.
+  program.hasLines = () => true;
+  await within('the end of the wait', program.heard());
+  assert.equal(program.isLagging, true);
+});
+
 // Sessions of two connections run on different threads of the program.
 it('a client and its successor keep their texts and their ends, in whichever order these are told', () => {
   const { Broker } = createRequire(import.meta.url)(`${source}/lib/broker.js`);

@@ -10,8 +10,9 @@ const SHORTEST_PAUSE = 100;
 const LONGEST_PAUSE = 10_000;
 const START_TIMEOUT = 30_000;
 const STOP_TIMEOUT = 10_000;
-// The longest time for which a client waits until the app has heard of it.
+// The time for which a client waits until the app has heard of it, and that time while the app has nothing to do but to wait for the program.
 const HEARD_TIMEOUT = 500;
+const HEARD_TIMES = 10;
 // The longest time for which lines are handled while connections wait.
 const TURN = 10;
 
@@ -30,6 +31,7 @@ class Program {
     this.ended = ended;
     this.wanted = 'none';
     this.wasReady = false;
+    this.hasLines = () => false;
     /** Those that wait until the app has heard, by the number of their question. @type {Map<number, () => void>} */
     this.hearing = new Map();
     this.asked = 0;
@@ -65,7 +67,7 @@ class Program {
       process.stderr.write(words);
       lastWords = `${lastWords}${words}`.slice(-2000);
     });
-    eachLine(child.stdout, (line) => this.child === child && this.hear(JSON.parse(line)));
+    this.hasLines = eachLine(child.stdout, (line) => this.child === child && this.hear(JSON.parse(line)));
     child.once('error', (error) => this.end(child, this.cannotStart(error), true));
     // Not at 'exit': its last lines come first.
     child.once('close', (code, signal) => {
@@ -137,14 +139,20 @@ class Program {
     const number = (this.asked += 1);
     this.tell({ do: 'sync', number });
     await new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        // The pipe is read before this: perhaps only the app was busy.
-        setImmediate(() => {
-          if (!this.hearing.delete(number)) return;
-          this.isLagging = true;
-          resolve(null);
-        });
-      }, HEARD_TIMEOUT);
+      let timer;
+      const wait = (times) => {
+        timer = setTimeout(() => {
+          // The pipe is read before this: perhaps only the app was busy.
+          setImmediate(() => {
+            if (!this.hearing.has(number)) return;
+            if (times > 1 && !this.hasLines()) return wait(times - 1);
+            this.hearing.delete(number);
+            this.isLagging = true;
+            resolve(null);
+          });
+        }, HEARD_TIMEOUT);
+      };
+      wait(HEARD_TIMES);
       this.hearing.set(number, () => {
         clearTimeout(timer);
         resolve(null);
@@ -187,6 +195,8 @@ function deferred() {
 }
 
 /**
+ * Handles each line of a stream. Returns a function that is true while lines wait to be handled.
+ *
  * Not readline, for which more characters than "\n" end a line. While the app is busy with lines, others wait in the pipe, and
  * connections get their turns.
  */
@@ -222,6 +232,7 @@ function eachLine(stream, handle) {
     stream.pause();
     work();
   });
+  return () => lines.length > 0;
 }
 
 module.exports = { Program };

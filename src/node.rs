@@ -132,6 +132,11 @@ impl Node {
         }
     }
 
+    /// The bytes of all messages that are unfinished or wait, without the first 16 KiB of each.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.unfinished.used()
+    }
+
     /// Calls these hooks for each message from a peer to another, and for each text of a PeerJS client.
     pub(crate) fn with_hooks(self, on_message: Vec<OnMessage>, on_text: Vec<OnText>) -> Self {
         Node { on_message, on_text, ..self }

@@ -24,6 +24,6 @@ pub(crate) use matchbox::Matchbox;
 pub(crate) use peerjs::{PeerJs, turn_away};
 pub(crate) use run::serve;
 pub(crate) use rxdb::RxDb;
-pub(crate) use stream::{open_stream, sender, take_posts_of_others};
+pub(crate) use stream::{hold, open_stream, sender, take_posts_of_others};
 #[cfg(test)]
 pub(crate) use tests::echo::Echo;

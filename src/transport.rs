@@ -82,10 +82,19 @@ impl Event<'_> {
     }
 }
 
-/// Handles one event. When it breaks, nothing more is read.
+/// Handles one event. When it breaks, the rest waits for the next read.
 pub(crate) type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> Flow;
 
-pub(crate) type Flow = ControlFlow<()>;
+pub(crate) type Flow = ControlFlow<Stop>;
+
+/// The place at which the next read begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// At this message, which has to wait.
+    Before,
+    /// Behind this event.
+    After,
+}
 
 /// A WebSocket after its handshake, or an HTTP stream.
 pub(crate) trait Socket {
@@ -99,7 +108,7 @@ pub(crate) trait Socket {
     fn on_registered(&mut self, _peer: &PeerHandle) {}
 
     /// Reads once and passes each complete event to `on_event`, oldest first. `Ok` means that
-    /// something was read and that there may be more. Stops early when `on_event` breaks.
+    /// something was read and that there may be more. When `on_event` breaks, the next call begins with the rest.
     fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>>;
 
     /// True if the client has already moved to its next connection, so that a greeting here would be lost.

@@ -1,7 +1,6 @@
 //! A client at the root: the host of a room, a player, a caller or a callee. It is a peer with an id that we choose. Others
 //! find it by a room code or an alias.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -63,7 +62,7 @@ pub(crate) struct Guest {
     introduced: bool,
     /// True if it has sent a message that does nothing.
     has_unused: bool,
-    /// A command that waits for other nodes, in a cluster.
+    /// The answer for which its last message waits.
     waiting: Option<Box<Waiting>>,
 }
 
@@ -74,27 +73,48 @@ struct Hosting {
     code: Option<Hold>,
 }
 
-/// A command that waits for other nodes, and the later messages of its client.
+/// A message waits for an answer. Nothing is read from its client meanwhile.
 struct Waiting {
-    answer: Pin<Box<dyn Future<Output = Continuation>>>,
+    answer: Awaited,
     /// The time until the client counts as heard again.
     hearing: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    /// Texts of the same read: nothing is read while a command waits.
-    backlog: VecDeque<String>,
+    /// The time at which the message came, by the broker's clock.
+    since: u64,
 }
 
-/// The rest of a command that has waited.
-type Continuation = Box<dyn FnOnce(&mut Guest, &mut Context<'_>)>;
+enum Awaited {
+    Asked(Pin<Box<dyn Future<Output = Answer>>>),
+    Known(Answer),
+}
+
+/// The answer for which a message waited. The message is handed over again.
+enum Answer {
+    /// The alias of a callee is announced, or will be if the other nodes cannot be asked now.
+    Alias(CallAlias, Box<HeldName>),
+    /// The room of a host. Without an error, the other nodes cannot be asked.
+    Room(Result<Hosting, Option<RoomCodeError>>),
+    /// The state of the peer that has a name.
+    Holder(NameHolder),
+    /// A player and a room of another node.
+    Joined(Joined),
+    /// The host of a room may be back.
+    Host,
+}
 
 /// A command to join a room.
 struct Join<'a> {
     room: &'a str,
     username: Option<String>,
     offer: Option<&'a Object<'a>>,
-    /// All of it, for when it has to wait.
-    text: &'a str,
-    /// The end of its wait for the host, by the broker's clock.
-    until: u64,
+    /// The time at which it came.
+    since: u64,
+}
+
+impl Join<'_> {
+    /// The end of its wait for the host.
+    fn until(&self) -> u64 {
+        self.since.saturating_add(millis(HOST_TIMEOUT))
+    }
 }
 
 /// A player's name in a room.
@@ -163,8 +183,9 @@ impl ProtocolHandler for Guest {
     }
 
     fn poll_pending(&mut self, cx: &mut task::Context<'_>, context: &mut Context<'_>) -> Poll<()> {
-        while let Some(waiting) = &mut self.waiting {
-            let Poll::Ready(resume) = waiting.answer.as_mut().poll(cx) else {
+        let Some(waiting) = &mut self.waiting else { return Poll::Ready(()) };
+        if let Awaited::Asked(answer) = &mut waiting.answer {
+            let Poll::Ready(answer) = answer.as_mut().poll(cx) else {
                 // We do not read meanwhile, so silence proves nothing.
                 loop {
                     context.peer.heard();
@@ -173,26 +194,21 @@ impl ProtocolHandler for Guest {
                     waiting.hearing = None;
                 }
             };
-            let mut backlog = std::mem::take(&mut waiting.backlog);
-            self.waiting = None;
-            resume(self, context);
-            while let Some(text) = backlog.pop_front() {
-                let _ = self.on_text(&text, context);
-                if let Some(waiting) = &mut self.waiting {
-                    // The rest waits for this one.
-                    std::mem::swap(&mut waiting.backlog, &mut backlog);
-                    break;
-                }
-            }
+            waiting.answer = Awaited::Known(answer);
         }
         Poll::Ready(())
     }
 
+    fn waits(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.backlog.push_back(text.to_owned());
-            return ControlFlow::Continue(());
-        }
+        let waited = self.waiting.take().map(|waiting| *waiting);
+        let (answer, since) = match waited {
+            Some(Waiting { answer: Awaited::Known(answer), since, .. }) => (Some(answer), Some(since)),
+            _ => (None, None),
+        };
         let (command, dialects) = (root::decode(text), context.node.config().load().dialects);
         let dialect = command.dialect();
         if !dialect.is_some_and(|dialect| dialects.has(dialect)) {
@@ -201,16 +217,16 @@ impl ProtocolHandler for Guest {
         }
         match command {
             root::Command::RoomCodes(command) => {
-                let played = self.play(command, text, context);
+                let played = self.play(command, answer, since, context);
                 complain(played, context);
             }
             root::Command::Topics(command) => {
                 topics::obey(&self.tenant, &command, text, context);
             }
             root::Command::Tracker(command) => {
-                self.obey_tracker(command, text, &NameHolder::Unasked, context);
+                self.obey_tracker(command, answer, context);
             }
-            root::Command::Calls(calls::Command::Start) => self.introduce(context),
+            root::Command::Calls(calls::Command::Start) => self.introduce(answer, context),
             root::Command::Calls(calls::Command::Send(message)) => {
                 if let Some(called) = self.called(&message.to, context) {
                     let frame = message.frame(self.calling(context).id().as_str());
@@ -255,8 +271,10 @@ impl Guest {
     }
 
     /// Tells the client the id under which it can be called: a new one each time.
-    fn introduce(&mut self, context: &mut Context<'_>) {
-        if std::mem::replace(&mut self.introduced, true)
+    fn introduce(&mut self, answer: Option<Answer>, context: &mut Context<'_>) {
+        if let Some(Answer::Alias(alias, held)) = answer {
+            self.calling = Some((alias, Some(held)));
+        } else if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
         {
             let alias = self.guests.aliases.add(id, context.peer.id());
@@ -264,13 +282,9 @@ impl Guest {
                 let (realm, peer) = (&self.guests.realm, context.peer);
                 let (held, claimed) =
                     membership.hold(realm, Entity::Alias, alias.id().as_str(), peer.id(), peer.connection());
-                return self.wait(async move {
-                    // If the other nodes cannot be asked, the alias is announced later.
+                return self.wait(context.node.clock().now(), async move {
                     claimed.await;
-                    move |guest: &mut Guest, context: &mut Context<'_>| {
-                        context.reply(calls::started(alias.id().as_str()));
-                        guest.calling = Some((alias, Some(Box::new(held))));
-                    }
+                    Answer::Alias(alias, Box::new(held))
                 });
             }
             self.calling = Some((alias, None));
@@ -300,11 +314,24 @@ impl Guest {
     fn play(
         &mut self,
         command: room_codes::Command<'_>,
-        text: &str,
+        answer: Option<Answer>,
+        since: Option<u64>,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
         match command {
             room_codes::Command::Create => {
+                match answer {
+                    Some(Answer::Room(Ok(hosting))) => {
+                        self.host(hosting, context);
+                        return Ok(());
+                    }
+                    Some(Answer::Room(Err(Some(error)))) => return Err(error.into()),
+                    Some(Answer::Room(Err(None))) => {
+                        context.reply(room_codes::error(&Refusal::Unavailable.text()));
+                        return Ok(());
+                    }
+                    _ => {}
+                }
                 // A host has one room: the one before is closed first.
                 let was_host = self.hosting.take().is_some();
                 let (host, address) = (context.peer.id(), context.peer.address());
@@ -322,22 +349,26 @@ impl Guest {
                         let (membership, guests) = (Arc::clone(membership), Arc::clone(&self.guests));
                         let (host, connection) = (host.clone(), context.peer.connection());
                         let opened = open_room(membership, guests, host, address, connection);
-                        self.wait(async move {
-                            let opened = timeout(CLUSTER_TIMEOUT * 2, opened).await.unwrap_or(Err(None));
-                            move |guest: &mut Guest, context: &mut Context<'_>| match opened {
-                                Ok(hosting) => guest.host(hosting, context),
-                                Err(Some(error)) => complain(Err(error.into()), context),
-                                Err(None) => context.reply(room_codes::error(&Refusal::Unavailable.text())),
-                            }
+                        self.wait(context.node.clock().now(), async move {
+                            Answer::Room(timeout(CLUSTER_TIMEOUT * 2, opened).await.unwrap_or(Err(None)))
                         });
                     }
                 }
             }
             room_codes::Command::Join { room, username, offer } => {
-                self.check_guesses(context.node)?;
-                let until = context.node.clock().now().saturating_add(millis(HOST_TIMEOUT));
-                let join = Join { room: &room, username, offer: offer.as_ref(), text, until };
-                self.join(join, &NameHolder::Unasked, context)?;
+                let since = match since {
+                    Some(since) => since,
+                    None => {
+                        self.check_guesses(context.node)?;
+                        context.node.clock().now()
+                    }
+                };
+                let join = Join { room: &room, username, offer: offer.as_ref(), since };
+                match answer {
+                    Some(Answer::Joined(joined)) => self.joined(joined, &join, context)?,
+                    Some(Answer::Holder(holder)) => self.join(join, &holder, context)?,
+                    _ => self.join(join, &NameHolder::Unasked, context)?,
+                }
             }
             room_codes::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?)?;
@@ -355,13 +386,10 @@ impl Guest {
         Ok(())
     }
 
-    /// Waits for other nodes, and then continues.
-    fn wait<F: FnOnce(&mut Guest, &mut Context<'_>) + 'static>(
-        &mut self,
-        answer: impl Future<Output = F> + 'static,
-    ) {
-        let answer = Box::pin(async { Box::new(answer.await) as Continuation });
-        self.waiting = Some(Box::new(Waiting { answer, hearing: None, backlog: VecDeque::new() }));
+    /// Has the message, which came at `since`, wait for an answer.
+    fn wait(&mut self, since: u64, answer: impl Future<Output = Answer> + 'static) {
+        let answer = Awaited::Asked(Box::pin(answer));
+        self.waiting = Some(Box::new(Waiting { answer, hearing: None, since }));
     }
 
     fn host(&mut self, hosting: Hosting, context: &mut Context<'_>) {
@@ -414,10 +442,7 @@ impl Guest {
                 self.take_seat(Seat::Here(playing), &host, offer, context)
             }
             Ok(Seating::Held(holder)) => {
-                let (text, until) = (join.text.to_owned(), join.until);
-                self.ask_holder(holder, context, move |guest, holder, context| {
-                    guest.join_again(&text, until, holder, context);
-                });
+                self.ask_holder(holder, join.since, context);
                 Ok(())
             }
             Err(RoomCodeError::HostAway) => self.wait_for_host(&join, context),
@@ -425,98 +450,71 @@ impl Guest {
         }
     }
 
-    /// Continues to join, when something is known of the holder of the name.
-    fn join_again(&mut self, text: &str, until: u64, holder: &NameHolder, context: &mut Context<'_>) {
-        if let root::Command::RoomCodes(room_codes::Command::Join { room, username, offer }) =
-            root::decode(text)
-        {
-            let join = Join { room: &room, username, offer: offer.as_ref(), text, until };
-            let joined = self.join(join, holder, context);
-            complain(joined, context);
-        }
-    }
-
-    /// Asks the holder of a name for a sign of life, and then continues: it may be the client itself, which has lost its network.
-    fn ask_holder(
-        &mut self,
-        holder: PeerId,
-        context: &Context<'_>,
-        resume: impl FnOnce(&mut Guest, &NameHolder, &mut Context<'_>) + 'static,
-    ) {
+    /// Asks the holder of a name for a sign of life: it may be the client itself, which has lost its network.
+    fn ask_holder(&mut self, holder: PeerId, since: u64, context: &Context<'_>) {
         let (realm, membership) = (Arc::clone(&self.guests.realm), context.node.membership().cloned());
-        self.wait(async move {
+        self.wait(since, async move {
             let is_alive = match membership {
                 Some(membership) => membership.peer_is_alive(&realm, &holder).await,
                 None => realm.is_alive(&holder).await,
             };
-            let holder = if is_alive { NameHolder::Alive } else { NameHolder::Gone(holder) };
-            move |guest: &mut Guest, context: &mut Context<'_>| resume(guest, &holder, context)
+            Answer::Holder(if is_alive { NameHolder::Alive } else { NameHolder::Gone(holder) })
         });
     }
 
     /// Does what a command of the tracker says. If another guest has the id of an announce, it waits until it is known if that one lives.
-    fn obey_tracker(
-        &mut self,
-        command: Command<'_>,
-        text: &str,
-        holder: &NameHolder,
-        context: &mut Context<'_>,
-    ) {
-        let (tenant, guests, memberships) = (&self.tenant, &self.guests, &mut self.memberships);
-        let Some(held_by) = tracker::obey(tenant, guests, memberships, command, holder, context) else {
-            return;
+    fn obey_tracker(&mut self, command: Command<'_>, answer: Option<Answer>, context: &mut Context<'_>) {
+        let holder = match answer {
+            Some(Answer::Holder(holder)) => holder,
+            _ => NameHolder::Unasked,
         };
-        let text = text.to_owned();
-        self.ask_holder(held_by, context, move |guest, holder, context| {
-            if let root::Command::Tracker(command) = root::decode(&text) {
-                guest.obey_tracker(command, &text, holder, context);
-            }
-        });
+        let (tenant, guests, memberships) = (&self.tenant, &self.guests, &mut self.memberships);
+        if let Some(held_by) = tracker::obey(tenant, guests, memberships, command, &holder, context) {
+            self.ask_holder(held_by, context.node.clock().now(), context);
+        }
     }
 
     /// Waits for a host that was lost. Players hear nothing of that.
     fn wait_for_host(&mut self, join: &Join<'_>, context: &Context<'_>) -> Result<(), Problem> {
-        let (clock, until) = (context.node.clock().clone(), join.until);
-        let now = clock.now();
+        let (clock, until) = (context.node.clock().clone(), join.until());
+        let mut now = clock.now();
         if now >= until {
             return Err(Problem::WrongRoom);
         }
-        let (text, again) = (join.text.to_owned(), now.saturating_add(millis(HOST_INTERVAL)));
-        self.wait(async move {
-            clock.sleep_until(again).await;
-            move |guest: &mut Guest, context: &mut Context<'_>| {
-                guest.join_again(&text, until, &NameHolder::Unasked, context);
+        let room_codes = Arc::clone(&self.guests.room_codes);
+        let code = room_codes.code(join.room).unwrap_or_default();
+        self.wait(join.since, async move {
+            loop {
+                clock.sleep_until(now.saturating_add(millis(HOST_INTERVAL))).await;
+                now = clock.now();
+                if now >= until || !room_codes.is_waiting(&code) {
+                    return Answer::Host;
+                }
             }
         });
         Ok(())
     }
 
     /// Joins a room that is not on this node.
-    fn join_elsewhere(
-        &mut self,
-        Join { room, username, offer, text, until }: Join<'_>,
-        context: &Context<'_>,
-    ) -> Result<(), Problem> {
-        // Without all fields, it only asks if there is the room.
-        let name = username.filter(|_| offer.is_some());
-        let (Some(membership), Some(code)) = (context.node.membership(), self.guests.room_codes.code(room))
-        else {
+    fn join_elsewhere(&mut self, join: Join<'_>, context: &Context<'_>) -> Result<(), Problem> {
+        let code = self.guests.room_codes.code(join.room);
+        let (Some(membership), Some(code)) = (context.node.membership().cloned(), code) else {
             return Err(self.wrong_code(context.node));
         };
+        let (clock, since, until) = (context.node.clock().clone(), join.since, join.until());
+        // Without all fields, it only asks if there is the room.
+        let name = join.username.filter(|_| join.offer.is_some());
         let (key, player) = (self.guests.realm.key().clone(), context.peer.id().clone());
         let patience = self.guests.realm.probe_timeout();
-        let joined = Arc::clone(membership).join(key, code, name, player, patience);
-        let text = text.to_owned();
-        self.wait(async move {
-            let joined = joined.await;
-            move |guest: &mut Guest, context: &mut Context<'_>| {
-                if let root::Command::RoomCodes(room_codes::Command::Join { room, username, offer }) =
-                    root::decode(&text)
-                {
-                    let join = Join { room: &room, username, offer: offer.as_ref(), text: &text, until };
-                    let joined = guest.joined(joined, &join, context);
-                    complain(joined, context);
+        self.wait(since, async move {
+            loop {
+                let (key, code, name, player) = (key.clone(), code.clone(), name.clone(), player.clone());
+                let joined = Arc::clone(&membership).join(key, code, name, player, patience).await;
+                let now = clock.now();
+                if now >= until || !matches!(joined, Joined::Refused(RoomCodeError::HostAway)) {
+                    return Answer::Joined(joined);
                 }
+                clock.sleep_until(now.saturating_add(millis(HOST_INTERVAL))).await;
             }
         });
         Ok(())
@@ -527,7 +525,6 @@ impl Guest {
             (Joined::In { seat, name, host }, Some(offer)) => {
                 self.take_seat(Seat::There(seat), &host, room_codes::offer(offer, &name), context)
             }
-            (Joined::Refused(RoomCodeError::HostAway), _) => self.wait_for_host(join, context),
             (Joined::Refused(RoomCodeError::NoRoom), _) => Err(self.wrong_code(context.node)),
             (Joined::Refused(error), _) => Err(error.into()),
             // Not the client's fault, so it does not count.

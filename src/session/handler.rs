@@ -63,8 +63,13 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
         Poll::Ready(())
     }
 
-    /// Handles one message; breaks when the client says goodbye. Also called while an earlier one is pending, for messages
-    /// of the same read.
+    /// True if the last message has to wait. Once [`poll_pending`](Self::poll_pending) is ready, it is handed over again, in front of all
+    /// later ones. So a handler keeps no text of a client: the transport does, and charges it to the quota of unfinished messages.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// Handles one message; breaks when the client says goodbye.
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 
     /// Handles one binary message, if not as text.

@@ -17,11 +17,14 @@ use crate::events::{Count, Event as Happened};
 use crate::limits::ConnectionPermit;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, Outgoing};
-use crate::transport::{self, Disconnect, Event, Socket};
+use crate::transport::{self, Disconnect, Event, Flow, Socket, Stop};
 use crate::wire::{CloseReason, Frame, GOING_AWAY, Limit};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;
+
+/// Most frames that are handled before other tasks of the worker get their turn. One read may bring thousands.
+pub(super) const FRAMES_PER_TURN: u32 = 64;
 
 /// Interval at which we check if a client above its rate limit has left during its pause.
 const DEPARTURE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -158,6 +161,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
     ) -> Poll<Disconnect> {
         let ActiveSession { present, pause, socket, session, .. } = self;
         let Some((lease, handler)) = present else { return Poll::Ready(LEFT) };
+        let mut left_of_turn = FRAMES_PER_TURN;
         for _ in 0..READS_PER_TURN {
             while let Some(waiting) = pause {
                 ready!(waiting.as_mut().poll(cx));
@@ -169,7 +173,12 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 *pause = pause_for(lease.charge(0, handler.messages_per_second()), session);
             }
             let mut context = Context { peer: lease, node: session, flushes };
-            ready!(handler.poll_pending(cx, &mut context));
+            if handler.poll_pending(cx, &mut context).is_pending() {
+                // Its message would be kept until the answer comes.
+                return if socket.has_left(cx) { Poll::Ready(Disconnect::Gone) } else { Poll::Pending };
+            }
+            // The first message is one that has waited. It is counted already.
+            let mut is_counted = handler.waits();
             let (mut left, mut messages, mut bytes, mut frames) = (false, 0, 0, 0);
             let counters = session.counters();
             // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
@@ -177,20 +186,28 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Checked for each event: the client may have lost its id.
                 if !lease.is_current() {
-                    return ControlFlow::Break(());
+                    return Flow::Break(Stop::After);
                 }
-                if let Some(len) = event.message_len() {
-                    if flushes.is_empty() && messages == 0 {
-                        *begun = counters.sample();
+                if !std::mem::take(&mut is_counted) {
+                    if let Some(len) = event.message_len() {
+                        if flushes.is_empty() && messages == 0 {
+                            *begun = counters.sample();
+                        }
+                        messages += 1;
+                        bytes += len as u64;
                     }
-                    messages += 1;
-                    bytes += len as u64;
+                    frames += 1;
                 }
-                frames += 1;
                 let context = Context { peer: lease, node: session, flushes };
-                let flow = on_event(handler, context, event);
-                left |= flow.is_break();
-                flow
+                left |= on_event(handler, context, event).is_break();
+                left_of_turn = left_of_turn.saturating_sub(1);
+                if handler.waits() {
+                    Flow::Break(Stop::Before)
+                } else if left || left_of_turn == 0 {
+                    Flow::Break(Stop::After)
+                } else {
+                    Flow::Continue(())
+                }
             }));
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
@@ -200,7 +217,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }
             begun.take_if(|_| flushes.is_empty());
-            if let Err(disconnect) = received {
+            if let (false, Err(disconnect)) = (left, received) {
                 return Poll::Ready(disconnect);
             }
             if left || !lease.is_current() {
@@ -214,6 +231,9 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 lease.heard_unprobed();
             }
             *pause = pause_for(excess, session);
+            if left_of_turn == 0 {
+                break;
+            }
         }
         transport::give_way(cx);
         Poll::Pending

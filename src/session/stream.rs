@@ -13,7 +13,7 @@ use super::run::run;
 use crate::cluster::Posted;
 use crate::dialect::peerjs::{Command, decode};
 use crate::events::Count;
-use crate::limits::ConnectionPermit;
+use crate::limits::{ConnectionPermit, QuotaShare};
 use crate::node::Node;
 use crate::router::{PeerHandle, PendingRegistration, PostPermit};
 use crate::transport::Socket;
@@ -119,6 +119,18 @@ pub(crate) async fn sender(
     Ok(Sender { admitted, handler, _posting: posting })
 }
 
+/// Charges a text that is kept to the quota of unfinished messages.
+pub(crate) fn hold(node: &Node, bytes: usize) -> Result<QuotaShare, Posted> {
+    let mut share = node.unfinished.share();
+    match share.set(bytes) {
+        Ok(()) => Ok(share),
+        Err(_) => {
+            node.counters().add(Count::LimitHits(Limit::UnfinishedTotalBytes), 1);
+            Err(Posted::TooMuch)
+        }
+    }
+}
+
 /// Waits while the client is above its rate limit. False if that would take too long.
 async fn wait_for_turn(node: &Node, peer: &PeerHandle, messages_per_second: u32) -> bool {
     let pause = peer.charge(0, messages_per_second);
@@ -210,6 +222,7 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
     let Some(node) = node.upgrade() else { return Posted::Absent };
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let handler = PeerJs(tenant);
+    let Ok(_held) = hold(&node, text.len()) else { return Posted::TooMuch };
     if !wait_for_turn(&node, &peer, handler.messages_per_second()).await {
         return Posted::TooMuch;
     }

@@ -59,6 +59,9 @@ impl Socket for ActixSocket {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>> {
+        if let Some(resumed) = self.decoder.resume(on_event) {
+            return Poll::Ready(resumed);
+        }
         if let Some(Ok(bytes)) = ready!(Pin::new(&mut self.payload).poll_next(cx)) {
             return Poll::Ready(self.decoder.feed(&mut BytesMut::from(bytes), on_event));
         }

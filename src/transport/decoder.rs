@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{Disconnect, Event, Flow, OnEvent, message};
+use super::{Disconnect, Event, Flow, OnEvent, Stop, message};
 use crate::limits::{Quota, QuotaShare};
 use crate::wire::{CloseReason, is_close_code};
 
@@ -32,6 +32,17 @@ struct Unfinished {
     /// An incomplete header, or an incomplete control frame.
     partial: Vec<u8>,
     message: Option<PartialMessage>,
+    /// A complete message that waits.
+    waiting: Option<PartialMessage>,
+    /// The input behind the event at which the receiver stopped.
+    unread: Option<Unread>,
+}
+
+/// Input that is not decoded yet.
+struct Unread {
+    input: MessageBuffer,
+    /// The number of bytes that are decoded already.
+    taken: usize,
 }
 
 /// An unfinished message.
@@ -74,24 +85,91 @@ impl Decoder {
         Decoder { limits, unfinished: None, ended: None }
     }
 
-    /// Decodes the bytes of one read.
-    pub(crate) fn feed(&mut self, mut input: &mut [u8], on_event: OnEvent<'_>) -> Result<(), Disconnect> {
+    /// A decoder that begins with these bytes.
+    pub(crate) fn with_input(limits: MessageLimits, input: &[u8]) -> Self {
+        let mut decoder = Decoder::new(limits);
+        if !input.is_empty() {
+            decoder.ended = decoder.keep(input).err();
+        }
+        decoder
+    }
+
+    /// Decodes the bytes of one read. [`resume`](Self::resume) must have returned `None`.
+    pub(crate) fn feed(&mut self, input: &mut [u8], on_event: OnEvent<'_>) -> Result<(), Disconnect> {
         if let Some(ended) = self.ended {
             return Err(ended);
         }
-        while !input.is_empty() {
-            match self.step(input, on_event) {
-                Ok((taken, Flow::Continue(()))) => input = &mut input[taken..],
-                Ok((_, Flow::Break(()))) => break,
-                Err(ended) => {
-                    self.unfinished = None;
-                    self.ended = Some(ended);
-                    return Err(ended);
-                }
+        let decoded = self.decode(input, on_event);
+        let kept = decoded.and_then(|taken| match input.get(taken..) {
+            None | Some([]) => Ok(()),
+            Some(rest) => self.keep(rest),
+        });
+        self.settle(kept)
+    }
+
+    /// Goes on with the input of an earlier read, if the receiver stopped before its end.
+    pub(crate) fn resume(&mut self, on_event: OnEvent<'_>) -> Option<Result<(), Disconnect>> {
+        let unfinished = self.unfinished.as_mut()?;
+        if self.ended.is_none() && unfinished.waiting.is_none() && unfinished.unread.is_none() {
+            return None;
+        }
+        let resumed = self.ended.map_or_else(|| self.go_on(on_event), Err);
+        Some(self.settle(resumed))
+    }
+
+    fn go_on(&mut self, on_event: OnEvent<'_>) -> Result<(), Disconnect> {
+        if let Some(waiting) = self.unfinished().waiting.take()
+            && self.complete(waiting, on_event)?.is_break()
+        {
+            return Ok(());
+        }
+        let Some(mut unread) = self.unfinished().unread.take() else { return Ok(()) };
+        unread.taken += self.decode(&mut unread.input.bytes_mut()[unread.taken..], on_event)?;
+        if unread.taken < unread.input.bytes().len() {
+            self.unfinished().unread = Some(unread);
+        }
+        Ok(())
+    }
+
+    /// Decodes input until the receiver stops, and returns the number of bytes.
+    fn decode(&mut self, input: &mut [u8], on_event: OnEvent<'_>) -> Result<usize, Disconnect> {
+        let mut at = 0;
+        while at < input.len() {
+            let (taken, flow) = self.step(&mut input[at..], on_event)?;
+            at += taken;
+            if flow.is_break() {
+                break;
             }
         }
-        self.unfinished.take_if(|unfinished| unfinished.partial.is_empty() && unfinished.message.is_none());
+        Ok(at)
+    }
+
+    /// Keeps input for [`resume`](Self::resume).
+    fn keep(&mut self, input: &[u8]) -> Result<(), Disconnect> {
+        let unfinished = self.unfinished.get_or_insert_default();
+        let input = MessageBuffer::copy(input, &self.limits.unfinished)?;
+        unfinished.unread = Some(Unread { input, taken: 0 });
         Ok(())
+    }
+
+    fn settle(&mut self, decoded: Result<(), Disconnect>) -> Result<(), Disconnect> {
+        match decoded {
+            Ok(()) => drop(self.unfinished.take_if(|unfinished| unfinished.is_empty())),
+            Err(ended) => {
+                self.unfinished = None;
+                self.ended = Some(ended);
+            }
+        }
+        decoded
+    }
+
+    /// Passes a complete message on, and keeps it if it has to wait.
+    fn complete(&mut self, whole: PartialMessage, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
+        let flow = message(whole.text, whole.payload.bytes(), on_event)?;
+        if flow == Flow::Break(Stop::Before) {
+            self.unfinished().waiting = Some(whole);
+        }
+        Ok(flow)
     }
 
     /// Decodes one frame, or a part of one, and returns its size in bytes.
@@ -115,7 +193,13 @@ impl Decoder {
             Some(payload) if header.is_control() => Ok((end, control(&header, payload, on_event)?)),
             Some(payload) if header.fin && self.message().is_none() => {
                 unmask(payload, header.mask);
-                Ok((end, message(header.opcode == opcode::TEXT, payload, on_event)?))
+                let text = header.opcode == opcode::TEXT;
+                let flow = message(text, payload, on_event)?;
+                if flow == Flow::Break(Stop::Before) {
+                    let payload = MessageBuffer::copy(payload, &self.limits.unfinished)?;
+                    self.unfinished().waiting = Some(PartialMessage { text, payload, frame: None });
+                }
+                Ok((end, flow))
             }
             None if header.is_control() => {
                 self.unfinished().partial.extend_from_slice(input);
@@ -188,10 +272,17 @@ impl Decoder {
         let unfinished = self.unfinished();
         let frame = unfinished.message.as_mut().and_then(|message| message.frame.take_if(whole));
         match unfinished.message.take_if(|_| frame.as_ref().is_some_and(|frame| frame.fin)) {
-            Some(whole) => message(whole.text, whole.payload.bytes(), on_event),
+            Some(whole) => self.complete(whole, on_event),
             None if frame.is_some() => Ok(on_event(Event::Fragment)),
             None => Ok(Flow::Continue(())),
         }
+    }
+}
+
+impl Unfinished {
+    fn is_empty(&self) -> bool {
+        let Unfinished { partial, message, waiting, unread } = self;
+        partial.is_empty() && message.is_none() && waiting.is_none() && unread.is_none()
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::decoder::{Decoder, MessageBuffer};
+use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
 use super::{Disconnect, MessageLimits, OnEvent, Socket};
 use crate::router::{Outbox, Writer};
@@ -40,11 +40,10 @@ pub(crate) struct UpgradedSocket {
 }
 
 /// Data that only the start of the session needs. Boxed, so that it is freed after that.
+#[derive(Default)]
 struct HandshakeData {
     response: Vec<u8>,
     writer: Option<Box<dyn Writer>>,
-    /// Bytes that the client sent directly after its request, before it got the response.
-    early: Result<MessageBuffer, Disconnect>,
 }
 
 /// The reading direction of a connection, and the writing one too if only the session's own task can write.
@@ -102,30 +101,27 @@ impl UpgradedSocket {
         limits: MessageLimits,
     ) -> Self {
         let (io, writer) = parts.io.into_halves();
-        let early = MessageBuffer::copy(&parts.read_buf, &limits.unfinished);
+        // The client may have sent something before it got the response.
+        let decoder = Decoder::with_input(limits, &parts.read_buf);
         // Responses to earlier requests on this connection may still be unwritten.
         let mut unwritten = parts.write_buf.to_vec();
         unwritten.extend_from_slice(&response);
-        let handshake = Some(Box::new(HandshakeData { response: unwritten, writer, early }));
-        UpgradedSocket { io, handshake, decoder: Decoder::new(limits) }
+        let handshake = Some(Box::new(HandshakeData { response: unwritten, writer }));
+        UpgradedSocket { io, handshake, decoder }
     }
 }
 
 impl Socket for UpgradedSocket {
     fn open_outbox(&mut self, limit: usize) -> Outbox {
-        let take = |data: &mut Box<HandshakeData>| (std::mem::take(&mut data.response), data.writer.take());
-        let (response, writer) = self.handshake.as_mut().map(take).unwrap_or_default();
+        let HandshakeData { response, writer } = self.handshake.take().map(|data| *data).unwrap_or_default();
         let mut outbox = Outbox::direct(limit, writer);
         outbox.push_opening(Frame::raw(response));
         outbox
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>> {
-        if let Some(handshake) = self.handshake.take() {
-            let mut early = handshake.early?;
-            if !early.bytes().is_empty() {
-                return Poll::Ready(self.decoder.feed(early.bytes_mut(), on_event));
-            }
+        if let Some(resumed) = self.decoder.resume(on_event) {
+            return Poll::Ready(resumed);
         }
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let mut buf = ReadBuf::new(scratch);

@@ -237,6 +237,29 @@ pub fn leaving_and_coming_back(target: &mut Target) {
     );
 }
 
+/// Many clients send their burst, and then what their rate permits, to ever new ids.
+pub fn bursts_for_absent_peers(target: &mut Target) {
+    const FLOODERS: usize = 300;
+    const FLOOD: Duration = Duration::from_secs(7);
+    /// More than a client may send meanwhile: its burst, and 200 per second.
+    const MESSAGES: usize = 4000;
+    let flooders: Vec<_> = (0..FLOODERS)
+        .map(|number| {
+            let from = format!("198.51.100.{}", number % 100);
+            let connection = open(target, &from, &format!("flooder-{number}"));
+            let flood: Vec<u8> = (0..MESSAGES).flat_map(|id| message(&format!("{number}-{id}"), 8)).collect();
+            (connection, flood)
+        })
+        .collect();
+    let deadline = Instant::now() + FLOOD;
+    thread::scope(|scope| {
+        for ((stream, _client), flood) in &flooders {
+            scope.spawn(move || pull(stream, deadline, |_| {}));
+            scope.spawn(move || push(stream, flood, deadline));
+        }
+    });
+}
+
 fn open(target: &Target, from: &str, id: &str) -> (TcpStream, RawClient) {
     let stream = target.connect();
     let mut client = accepted(stream.try_clone().expect("a connection"), from, id, "t");

@@ -23,8 +23,8 @@ mod turn_floods;
 
 use testkit::rows::{Arguments, verdict};
 use testkit::{
-    api, directory, http_client, process, program, raw_client, redis_server, relay_client, room_views,
-    turn_client, wire,
+    api, directory, guests, http_client, process, program, raw_client, redis_server, relay_client,
+    room_views, turn_client, wire,
 };
 
 use std::panic::resume_unwind;
@@ -104,6 +104,9 @@ const ATTACKS: &[Attack] = &[
     attack!(ids::overfilled_outbox, "8 MB to a peer that reads 400 KB/s, then the id with another token")
         .waits(),
     attack!(ids::self_takeover, "400 times 0.9 MB to an id that does not read, and a takeover").peak_mib(100),
+    attack!(ids::bursts_for_absent_peers, "small offers of 300 clients to ever new ids, for 7 s")
+        .peak_mib(400)
+        .longest_wait(Duration::from_millis(300)),
     attack!(ids::leaving_and_coming_back, "2,000 messages, leaves and comes back, 20 times"),
     // Frames and messages.
     attack!(frames::escaped_names, "8 MiB of members whose names are written with escapes"),
@@ -114,6 +117,7 @@ const ATTACKS: &[Attack] = &[
         "600 messages of 1 MiB without their last byte, half of them in fragments"
     )
     .peak_mib(400),
+    attack!(memory::waiting_offers, "600 offers of 0.95 MB for a room whose host was lost").peak_mib(400),
     attack!(memory::flood_for_an_absent_peer, "200 MB for a peer that is absent")
         .flags(NO_RATE)
         .peak_mib(150),

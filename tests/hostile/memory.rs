@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::flow::{connect_with_small_segments, push};
-use crate::harness::{Target, accepted};
+use crate::guests::join;
+use crate::harness::{Target, accepted, with_address};
 use crate::ids::message;
 use crate::raw_client::RawClient;
 use crate::wire::{self, MASKED, opcode};
@@ -33,6 +34,31 @@ pub fn unfinished_messages(target: &mut Target) {
         })
         .collect();
     drop(connections);
+}
+
+/// Players join the room of a host that was lost: their offers wait for it.
+pub fn waiting_offers(target: &mut Target) {
+    const PLAYERS: usize = 600;
+    let guest = |stream: TcpStream, from: &str| {
+        let mut guest = RawClient::over(stream, "guest");
+        guest.send_raw(with_address(&RawClient::handshake("/"), from));
+        guest.expect_accepted();
+        guest
+    };
+    let mut host = guest(target.connect(), "203.0.113.20");
+    let room = host.create_room();
+    host.reset();
+    let offer = join(&room, "anna", &format!(r#"{{"sdp":"{}"}}"#, "x".repeat(950_000)));
+    let offer = wire::text(&offer);
+    let players: Vec<TcpStream> = (0..PLAYERS)
+        .map(|n| {
+            let stream = target.connect();
+            guest(stream.try_clone().expect("a connection"), &format!("198.51.100.{}", n % 2));
+            push(&stream, &offer, Instant::now() + SECOND);
+            stream
+        })
+        .collect();
+    drop(players);
 }
 
 pub fn flood_for_an_absent_peer(target: &mut Target) {

@@ -72,8 +72,8 @@ pub struct Config {
     pub static_dir: Option<PathBuf>,
     /// Maximum size of a WebSocket message in bytes. A larger one closes its connection with 1009.
     pub max_message_bytes: usize,
-    /// Maximum bytes of unfinished messages of all connections together. A connection that needs more is closed
-    /// with 1013. The first 16 KiB of each connection do not count.
+    /// Maximum bytes of messages of all connections together that are unfinished, or wait for something. A connection that needs more
+    /// is closed with 1013. The first 16 KiB of each message do not count.
     pub unfinished_total_bytes: usize,
     /// Time limit for a client to answer a close frame.
     pub close_timeout: Duration,

@@ -88,7 +88,14 @@ async fn forward(
         Ok(sender) => sender,
         Err(outcome) => return answer_to(outcome),
     };
-    let body = match read_body(payload, runtime.config().max_message_bytes).await {
+    let max = runtime.config().max_message_bytes;
+    // A body without a length may be as long as any.
+    let length = content_length(request).and_then(|length| usize::try_from(length).ok());
+    let _held = match session::hold(&runtime.node, length.unwrap_or(max).min(max)) {
+        Ok(held) => held,
+        Err(outcome) => return answer_to(outcome),
+    };
+    let body = match read_body(payload, max).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -107,9 +114,12 @@ fn answer_to(outcome: Posted) -> HttpResponse {
 }
 
 fn is_too_large(runtime: &Runtime, request: &HttpRequest) -> bool {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let max = runtime.config().max_message_bytes as u64;
-    length.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > max)
+    content_length(request).is_some_and(|length| length > max)
+}
+
+fn content_length(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 pub(super) fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {

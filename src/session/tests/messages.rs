@@ -1,7 +1,9 @@
 //! Messages between clients, and the rate at which they are read.
 
+use std::sync::Mutex;
+
 use super::*;
-use crate::session::run::READS_PER_TURN;
+use crate::session::run::{FRAMES_PER_TURN, READS_PER_TURN};
 use crate::wire::Frame;
 
 #[test]
@@ -93,6 +95,33 @@ fn a_flood_leaves_its_worker_time_for_others() {
             other.expect(Output::Pong(b"x".to_vec())).await;
             let read = FLOOD - flooder.unread();
             assert!(read <= 2 * READS_PER_TURN, "{read} reads of a flood before the one of somebody else");
+        },
+    );
+}
+
+#[test]
+fn a_read_of_very_many_messages_leaves_its_worker_time_for_others() {
+    run(
+        |_| {},
+        async |_| {
+            const FLOOD: usize = 10_000;
+            const OTHERS: &str = "of somebody else";
+            let texts = Arc::<Mutex<Vec<String>>>::default();
+            let of_hook = Arc::clone(&texts);
+            let world = World::with_hook(|_| {}, move |text| of_hook.lock().unwrap().push(text.to_owned()));
+            let (flooder, other) = (world.client("flooder").await, world.client("other").await);
+            flooder.comes(Input::Texts(vec![HEARTBEAT.to_owned(); FLOOD]));
+            other.send(OTHERS);
+            for _ in 0..FLOOD / FRAMES_PER_TURN as usize {
+                idle().await;
+            }
+            let texts = texts.lock().unwrap();
+            let before = texts.iter().position(|text| text == OTHERS).unwrap();
+            assert!(
+                before <= FRAMES_PER_TURN as usize,
+                "{before} messages of a flood before somebody else's"
+            );
+            assert_eq!(texts.len(), FLOOD + 1, "nothing is lost");
         },
     );
 }

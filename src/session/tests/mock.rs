@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use crate::router::{Outbox, Writer};
-use crate::transport::{Disconnect, Event, Socket};
+use crate::transport::{Disconnect, Event, Flow, OnEvent, Socket, Stop};
 use crate::wire::{Frame, Opcode};
 
 /// Time for which a test waits for anything, by the runtime's clock. That stands still while any task can run, and
@@ -130,16 +129,26 @@ impl Socket for MockSocket {
         outbox
     }
 
-    fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Poll<Result<(), Disconnect>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>> {
         let input = self.shared.input.borrow_mut().pop_front();
         match input {
-            Some(Input::Texts(texts)) => {
-                // Stops when the session breaks, as the decoder does.
-                let _ = texts.iter().try_for_each(|text| on_event(Event::Text(text)));
+            Some(Input::Texts(mut texts)) => {
+                let mut handled = 0;
+                for text in &texts {
+                    // Stops when the session breaks, as the decoder does.
+                    match on_event(Event::Text(text)) {
+                        Flow::Continue(()) => handled += 1,
+                        Flow::Break(Stop::After) => {
+                            handled += 1;
+                            break;
+                        }
+                        Flow::Break(Stop::Before) => break,
+                    }
+                }
+                texts.drain(..handled);
+                if !texts.is_empty() {
+                    self.shared.input.borrow_mut().push_front(Input::Texts(texts));
+                }
             }
             Some(Input::Binary(bytes)) => drop(on_event(Event::Binary(&bytes))),
             Some(Input::Ping(payload)) => drop(on_event(Event::Ping(&payload))),

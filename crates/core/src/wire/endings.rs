@@ -59,7 +59,7 @@ table! {
     NotUtf8: "not_utf8", Some(1007), "", false;
     /// A message was longer than `max_message_bytes`.
     TooBig: "too_big", Some(1009), "", false;
-    /// The unfinished messages of all connections use up their quota.
+    /// The unfinished and waiting messages of all connections use up their quota.
     TryAgainLater: "try_again_later", Some(1013), "", true;
 }
 

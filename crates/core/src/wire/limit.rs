@@ -30,7 +30,7 @@ table! {
     MessagesPerSecond: "messages_per_second", Some("messages_per_second"), Scope::Node;
     /// Bytes of one message.
     MaxMessageBytes: "max_message_bytes", Some("max_message_bytes"), Scope::Node;
-    /// Bytes of unfinished messages of all connections.
+    /// Bytes of unfinished and waiting messages of all connections.
     UnfinishedTotalBytes: "unfinished_total_bytes", Some("unfinished_total_bytes"), Scope::Node;
     /// Messages queued for one absent peer.
     QueueMessages: "queue_messages", Some("queue_messages"), Scope::Node;

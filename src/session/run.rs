@@ -196,7 +196,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                         messages += 1;
                         bytes += len as u64;
                     }
-                    frames += 1;
+                    // An answer to our own question is free: strangers can have us ask.
+                    frames += u32::from(!matches!(event, Event::Pong) || !lease.answers_ping());
                 }
                 let context = Context { peer: lease, node: session, flushes };
                 left |= on_event(handler, context, event).is_break();

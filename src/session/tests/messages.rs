@@ -229,6 +229,45 @@ fn pings_count_towards_the_rate() {
 }
 
 #[test]
+fn pongs_that_answer_no_ping_count_towards_the_rate() {
+    run(
+        |config| config.key_settings.messages_per_second = 1,
+        async |world| {
+            let mut a = world.client("a").await;
+            for _ in 0..12 {
+                a.comes(Input::Pong);
+            }
+            a.expect_nothing().await;
+            assert_eq!(a.unread(), 1);
+        },
+    );
+}
+
+#[test]
+fn answers_to_our_pings_are_free() {
+    run(
+        |config| config.key_settings.messages_per_second = 1,
+        async |world| {
+            let mut a = world.client("a").await;
+            // Strangers want its id, one after another.
+            for _ in 0..40 {
+                let mut stranger = world.begin("a", "another");
+                stranger.expect(Output::Handshake).await;
+                a.expect(Output::Ping).await;
+                a.comes(Input::Pong);
+                stranger.expect_text(r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#).await;
+            }
+            for _ in 0..10 {
+                a.send(offer("a"));
+            }
+            for _ in 0..10 {
+                a.expect_text(&forwarded_offer("a", "a")).await;
+            }
+        },
+    );
+}
+
+#[test]
 fn a_client_that_leaves_while_it_is_not_read_is_noticed() {
     run(
         |config| config.key_settings.messages_per_second = 1,

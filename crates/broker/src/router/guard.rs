@@ -616,6 +616,7 @@ impl<'a> Guard<'a> {
             contacts,
             opened: now,
             pinged: 0,
+            pings: 0,
             crowded: None,
             arrival: 0,
         };
@@ -658,8 +659,7 @@ impl<'a> Guard<'a> {
             if first {
                 // Only bytes that it takes from now on are an answer.
                 conn.note_progress(now);
-                conn.outbox.push_ping();
-                conn.outbox.flush();
+                conn.ping();
             }
         }
         Some(receiver)
@@ -706,8 +706,7 @@ impl<'a> Guard<'a> {
         let ping = ping_interval(limits);
         if silent >= ping && now.saturating_sub(conn.pinged.max(heard)) >= ping {
             conn.pinged = now;
-            conn.outbox.push_ping();
-            conn.outbox.flush();
+            conn.ping();
         }
         None
     }

@@ -133,6 +133,14 @@ impl PeerHandle {
         }
     }
 
+    /// The client has sent a pong. True if it answers a ping of ours: each ping has one answer.
+    pub fn answers_ping(&self) -> bool {
+        self.realm.with(&self.slot, |guard| {
+            let pings = guard.holder(self.conn).map(|holder| &mut holder.pings);
+            pings.filter(|pings| **pings > 0).map(|pings| *pings -= 1).is_some()
+        })
+    }
+
     /// True if somebody waits to learn whether the client is alive.
     pub fn is_probed(&self) -> bool {
         self.slot.is_probed()

@@ -239,15 +239,16 @@ impl Outbox {
     }
 
     /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything else
-    /// first. Does nothing if a ping is there already.
-    pub(super) fn push_ping(&mut self) {
+    /// first. False if a ping is there already.
+    pub(super) fn push_ping(&mut self) -> bool {
         let queue = self.queue();
         let begun = queue.begun();
         if queue.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
-            return;
+            return false;
         }
         queue.frames.insert(begun, Outgoing::notice(Frame::ping()));
         queue.recount();
+        true
     }
 
     /// Adds a frame regardless of the bound: for the first and the last frames of a connection.

@@ -114,6 +114,8 @@ pub(super) struct Conn {
     /// The time at which it got the id, by the broker's clock.
     pub(super) opened: u64,
     pub(super) pinged: u64,
+    /// Pings that the client has not answered.
+    pub(super) pings: u8,
     /// The time at which the client last took something, if its outbox is full or still holds queued messages.
     pub(super) crowded: Option<u64>,
     /// The time at which everything sent to the client has arrived, over a link as slow as [`SLOW_LINK`].
@@ -178,6 +180,12 @@ impl Conn {
     pub(super) fn note_sent(&mut self, bytes: usize, now: u64) {
         let most = now.saturating_add(MAX_ARRIVAL);
         self.arrival = (self.arrival.max(now) + bytes as u64 / SLOW_LINK).min(most);
+    }
+
+    /// Asks the client for a sign of life.
+    pub(super) fn ping(&mut self) {
+        self.pings = self.pings.saturating_add(u8::from(self.outbox.push_ping()));
+        self.outbox.flush();
     }
 
     /// The times of a probe that begins now. Bytes on their way delay the ping, for at most `reclaim`.

@@ -101,6 +101,11 @@ impl Context<'_> {
         self.flushes.extend(self.peer.reply(frame));
     }
 
+    /// Charges the elements of a list as messages. The message that has the list is charged already.
+    pub(super) fn charge_list(&self, elements: usize, messages_per_second: u32) {
+        self.peer.charge(u32::try_from(elements).unwrap_or(u32::MAX), messages_per_second);
+    }
+
     /// Sends a message to another peer of the realm, with a candidate of the relay if the key allows it. False if it is lost.
     pub(super) fn send(
         &mut self,

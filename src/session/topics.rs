@@ -18,6 +18,9 @@ pub(super) fn obey(tenant: &Arc<Tenant>, command: &Command<'_>, text: &str, cont
             context.node.events().limit_hit(limit, Some(tenant.key()), context.peer.address());
         }
     };
+    if let Command::Subscribe(topics) | Command::Unsubscribe(topics) = command {
+        context.charge_list(topics.len(), tenant.policy().settings().messages_per_second);
+    }
     match command {
         Command::Subscribe(topics) => {
             let (hub, most) = (tenant.hub(RealmKind::Guests), tenant.policy().settings().room_members);

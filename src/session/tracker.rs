@@ -22,10 +22,13 @@ pub(super) fn obey(
             let memberships = memberships.get_or_insert_with(new);
             return announce(tenant, guests, memberships, &said, holder, context);
         }
-        Command::Scrape(names) => tracker::scraped(names.into_iter().map(|name| {
-            let counts = guests.swarms.counts(&name.bytes);
-            (name, counts)
-        })),
+        Command::Scrape(names) => {
+            context.charge_list(names.len(), tenant.policy().settings().messages_per_second);
+            tracker::scraped(names.into_iter().map(|name| {
+                let counts = guests.swarms.counts(&name.bytes);
+                (name, counts)
+            }))
+        }
         Command::Invalid(problem) => tracker::invalid(problem),
     };
     context.reply(frame);

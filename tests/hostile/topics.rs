@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::flow::{connect_with_small_segments, push};
+use crate::flow::{connect_with_small_segments, exchange, push};
 use crate::harness::{Target, with_address};
 use crate::raw_client::RawClient;
 use crate::wire::{self, opcode};
@@ -54,6 +54,19 @@ pub fn many_topics(target: &mut Target) {
         }
         target.expect_metric("peerbroker_topics", 0);
     }
+}
+
+/// Guests subscribe to one topic, 240,000 times in each message.
+pub fn long_lists(target: &mut Target) {
+    const ATTACKERS: usize = 16;
+    let attackers: Vec<_> = (0..ATTACKERS).map(|n| guest(target.connect(), n)).collect();
+    let commands = ["subscribe", "unsubscribe"].map(|kind| command(kind, &vec!["a".to_owned(); 240_000]));
+    let deadline = Instant::now() + 5 * SECOND;
+    std::thread::scope(|scope| {
+        for (stream, _client) in &attackers {
+            scope.spawn(|| exchange(stream, &commands.concat(), deadline, |_| {}));
+        }
+    });
 }
 
 /// Friends in another topic hear each other all the time.

@@ -2,9 +2,10 @@
 //! runs the program, and real clients talk to it.
 //!
 //! `make test-instructions` fails if one is more than [`TOLERANCE`] above `baseline.json`; `ARGS=--save` writes that file anew.
-//! The baseline holds for one compiler and one profile.
+//! The baseline holds for one compiler and one profile. The dearest messages of each protocol are compared with a heartbeat.
 
 mod callgrind;
+mod dearest;
 mod scenarios;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,8 @@ fn main() -> ExitCode {
         );
         failed.extend(worse.then_some(*name));
     }
+    let (dear, too_dear) =
+        if saves { (0, Vec::new()) } else { dearest::too_dear(|name| arguments.wants(name)) };
     let counts_allocations = baseline.costs.values().any(|cost| cost.allocations > 0.0);
     assert!(counts_allocations, "no function of the allocator was found: see `ALLOCATORS`");
     if saves {
@@ -83,7 +86,8 @@ fn main() -> ExitCode {
     } else if !failed.is_empty() {
         println!("If that is meant: make test-instructions ARGS=--save, and the commit says why.");
     }
-    verdict(counted, &failed)
+    failed.extend(too_dear.iter().map(String::as_str));
+    verdict(counted + dear, &failed)
 }
 
 fn compiler() -> String {

@@ -316,3 +316,64 @@ fn a_client_that_is_not_read_is_not_taken_for_silent() {
         assert_eq!(a.unread(), 0);
     });
 }
+
+/// A client at the root.
+async fn guest(world: &World) -> MockClient {
+    let (socket, mut client) = mock();
+    world.serve_guest(socket, request("key=peerjs"));
+    client.expect(Output::Handshake).await;
+    idle().await;
+    client
+}
+
+#[test]
+fn each_topic_or_info_hash_of_a_list_counts_as_a_message() {
+    let topics: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+    let hashes: Vec<String> = (0..30).map(|n| format!("{n:020}")).collect();
+    for list in [
+        format!(r#"{{"type":"subscribe","topics":{topics:?}}}"#),
+        format!(r#"{{"type":"unsubscribe","topics":{topics:?}}}"#),
+        format!(r#"{{"action":"scrape","info_hash":{hashes:?}}}"#),
+    ] {
+        let configure = |config: &mut Config| {
+            config.key_settings.messages_per_second = 1;
+            config.dialects = crate::config::Dialects::from_iter(crate::config::Dialect::ALL);
+        };
+        run(configure, async |world| {
+            let client = guest(&world).await;
+            client.send(&list);
+            client.send(r#"{"type":"ping"}"#);
+            // Its burst is ten messages, and the rest comes at the rate.
+            for _ in 0..20 {
+                idle().await;
+                assert_eq!(client.unread(), 1, "{list}");
+                world.advance(SECOND).await;
+            }
+            world.advance(2 * SECOND).await;
+            assert_eq!(client.unread(), 0, "{list}");
+        });
+    }
+}
+
+#[test]
+fn a_list_ends_where_its_limit_does() {
+    run(
+        |_| {},
+        async |world| {
+            let mut client = guest(&world).await;
+            let same = vec!["same"; 100_000];
+            client.send(format!(
+                r#"{{"type":"subscribe","topics":["first",{},"last"]}}"#,
+                &format!("{same:?}")[1..].trim_end_matches(']')
+            ));
+            for (topic, hears) in [("first", true), ("last", false)] {
+                client.send(format!(r#"{{"type":"publish","topic":"{topic}","data":1}}"#));
+                if hears {
+                    let heard = format!(r#"{{"type":"publish","topic":"{topic}","data":1,"clients":1}}"#);
+                    client.expect_text(&heard).await;
+                }
+                client.expect_nothing().await;
+            }
+        },
+    );
+}

@@ -41,6 +41,25 @@ pub fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Opt
     (scanner.at == text.len()).then_some(())
 }
 
+/// The elements of a JSON list, as raw text. It reads no further than they are taken, so it ends at the first invalid one. None of any
+/// other value.
+pub(super) fn elements(list: &str) -> impl Iterator<Item = &str> {
+    let mut scanner = Scanner { text: list, at: 0, only_ends_lines: false };
+    let mut has_next = scanner.next_token() == Some(b'[') && !scanner.closes(b']');
+    let mut open = OpenBrackets::new();
+    std::iter::from_fn(move || {
+        if !std::mem::take(&mut has_next) {
+            return None;
+        }
+        scanner.space();
+        let start = scanner.at;
+        scanner.value(&mut open)?;
+        let element = scanner.text.get(start..scanner.at);
+        has_next = scanner.next_token() == Some(b',');
+        element
+    })
+}
+
 /// True if the raw name of a member means `wanted`.
 pub fn is_name(written: &str, wanted: &str) -> bool {
     known_name(written, &[wanted]).is_some()
@@ -49,8 +68,13 @@ pub fn is_name(written: &str, wanted: &str) -> bool {
 /// The one of `known` that the raw name of a member means.
 pub fn known_name<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let inner = written.strip_prefix('"')?.strip_suffix('"')?;
-    let is_escaped = memchr(b'\\', inner.as_bytes()).is_some();
-    known.iter().copied().find(|&name| if is_escaped { means(inner, name).is_some() } else { inner == name })
+    let found = known.iter().copied().find(|&name| inner == name);
+    // An escape is longer than its character, so a name with one is longer than its meaning.
+    if found.is_some() || known.iter().all(|name| inner.len() <= name.len()) {
+        return found;
+    }
+    memchr(b'\\', inner.as_bytes())?;
+    known.iter().copied().find(|&name| means(inner, name).is_some())
 }
 
 /// `Some` if a string with escapes means `wanted`. It builds no text: a message may have very many names.
@@ -461,6 +485,28 @@ mod tests {
             let string: String = pieces.iter().map(|(piece, times)| piece.repeat(*times)).collect();
             let rest = pieces.iter().map(|(piece, _)| *piece).collect::<String>();
             prop_assert_eq!(end_of_string(format!("{string}\"{rest}").as_bytes()), Some(string.len()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_elements_of_a_list_are_those_that_serde_finds(text in nearly_json()) {
+            if let Ok(listed) = serde_json::from_str::<Vec<&RawValue>>(&text) {
+                let expected: Vec<&str> = listed.into_iter().map(RawValue::get).collect();
+                prop_assert_eq!(elements(&text).collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn elements_are_read_as_they_are_taken() {
+        assert_eq!(
+            elements(r#" [ 1, {"a":[2]} ,"b", oops"#).take(3).collect::<Vec<_>>(),
+            ["1", r#"{"a":[2]}"#, r#""b""#]
+        );
+        assert_eq!(elements("[1,oops,2]").collect::<Vec<_>>(), ["1"]);
+        for none in ["[]", " [ ] ", "{}", "1", "", "[", r#""[1]""#] {
+            assert_eq!(elements(none).count(), 0, "{none}");
         }
     }
 

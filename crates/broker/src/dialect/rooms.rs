@@ -80,17 +80,13 @@ impl<'a> Request<'a> {
 
     /// The ids to watch: one or more. Nothing is read beyond `most`.
     pub fn ids(&self, most: usize) -> Result<Vec<PeerId>, RoomRefusal> {
-        let mut rest = self.ids.unwrap_or_default().trim_start().strip_prefix('[');
         let mut ids = Vec::new();
-        while let Some(text) = rest {
-            let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
-            let id = values.next().and_then(Result::ok).ok_or(RoomRefusal::InvalidIds)?;
+        for id in json::elements(self.ids.unwrap_or_default()) {
+            let id = json::string(id).ok_or(RoomRefusal::InvalidIds)?;
             if ids.len() == most {
                 return Err(RoomRefusal::TooManyWatched);
             }
             ids.push(PeerId::parse(&id).map_err(|_| RoomRefusal::InvalidIds)?);
-            // The whole message is JSON, so the array ends if no comma follows.
-            rest = text.get(values.byte_offset()..).and_then(|text| text.trim_start().strip_prefix(','));
         }
         if ids.is_empty() { Err(RoomRefusal::InvalidIds) } else { Ok(ids) }
     }

@@ -6,8 +6,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::json::{self, Object, write_string};
 use super::simple_peer::Kind;
 use crate::rooms::{RoomDialect, Said};
@@ -15,6 +13,9 @@ use crate::wire::Frame;
 
 /// Most topics of one client.
 pub const MAX_TOPICS: usize = 64;
+
+/// Most topics of a list that are read: one more than a client may have, so that it hits the limit.
+const MAX_LISTED: usize = MAX_TOPICS + 1;
 
 /// A command of a client.
 #[derive(Debug)]
@@ -42,9 +43,8 @@ pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<Command<'a>> {
 
 /// The topic, or the topics. Members of the list that are no strings are none.
 fn topics<'a>(frame: &Object<'a>) -> Vec<Cow<'a, str>> {
-    let listed = frame.get("topics").and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list).ok());
-    let listed = listed.into_iter().flatten().filter_map(|topic| json::string(topic.get()));
-    frame.string("topic").into_iter().chain(listed).collect()
+    let listed = frame.get("topics").into_iter().flat_map(json::elements).take(MAX_LISTED);
+    frame.string("topic").into_iter().chain(listed.filter_map(json::string)).collect()
 }
 
 /// A publication by which y-webrtc connects two clients.

@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::json::{self, Object};
 use crate::wire::{Frame, labels};
 
@@ -168,15 +166,14 @@ fn occasion(event: &str) -> Option<Occasion> {
 
 /// The offers of a list. Its other members are none.
 fn offers(list: &str) -> Vec<Offer<'_>> {
-    let listed = serde_json::from_str::<Vec<&RawValue>>(list).unwrap_or_default();
-    listed.into_iter().filter_map(|listed| Offer::parse(listed.get())).take(MAX_OFFERS).collect()
+    json::elements(list).take(MAX_OFFERS).filter_map(Offer::parse).collect()
 }
 
 fn scrape<'a>(frame: &Object<'a>) -> Result<Vec<Name<'a>>, Problem> {
     let text = frame.get("info_hash").ok_or(Problem::Scraped)?;
-    let texts = match serde_json::from_str::<Vec<&RawValue>>(text) {
-        Ok(listed) => listed.into_iter().map(RawValue::get).collect(),
-        Err(_) => vec![text],
+    let texts: Vec<&str> = match text.starts_with('[') {
+        true => json::elements(text).take(MAX_SCRAPED + 1).collect(),
+        false => vec![text],
     };
     if !(1..=MAX_SCRAPED).contains(&texts.len()) {
         return Err(Problem::Scraped);

@@ -1,0 +1,218 @@
+//! The dearest messages of each protocol cost no more than [`MOST`] heartbeats for each message that the client's rate is charged, or for
+//! each 1,000 bytes. So a client that sends as much as it may takes no more of a worker than its rate says.
+
+use testkit::program::Program;
+use testkit::raw_client::RawClient;
+use testkit::wire::{self, opcode};
+
+use crate::callgrind::Callgrind;
+
+/// Most heartbeats that a message may cost.
+pub const MOST: f64 = 20.0;
+
+/// Bytes of a long message, which come in one read.
+const LONG: usize = 40_000;
+
+/// Heartbeats that are counted together, with the read that brings them.
+const HEARTBEATS: usize = 10;
+
+const PEERJS: &str = "/peerjs?key=peerjs&id=one&token=t";
+const ROOT: &str = "/";
+const HASH: &str = "torrent-torrent-torr";
+const UUID: &str = "5b0c1f5e-6f5f-4d5c-8a3b-7b9f2a6f2d10";
+
+/// A message with a hole for a value.
+struct Hole {
+    name: &'static str,
+    target: &'static str,
+    before: &'static str,
+    after: &'static str,
+}
+
+const fn hole(name: &'static str, target: &'static str, before: &'static str, after: &'static str) -> Hole {
+    Hole { name, target, before, after }
+}
+
+/// The longest parts of the messages of each protocol.
+const HOLES: &[Hole] = &[
+    hole("peerjs", PEERJS, r#"{"type":"OFFER","dst":"nobody","payload":"#, "}"),
+    hole("peerjs, unknown", PEERJS, r#"{"type":"SOMETHING","dst":"nobody","payload":"#, "}"),
+    hole("rooms, join", PEERJS, r#"{"type":"ROOM-JOIN","room":"r","data":"#, "}"),
+    hole("rooms, send", PEERJS, r#"{"type":"ROOM-SEND","room":"none","payload":"#, "}"),
+    hole("rooms, watch", PEERJS, r#"{"type":"PRESENCE-WATCH","ids":"#, "}"),
+    hole("rooms, unwatch", PEERJS, r#"{"type":"PRESENCE-UNWATCH","ids":"#, "}"),
+    hole("app", PEERJS, r#"{"type":"SERVER-MESSAGE","payload":"#, "}"),
+    hole("room codes, join", ROOT, r#"{"action":"joinRoom","room":"AAAA","username":"u","offer":"#, "}"),
+    hole("room codes, answer", ROOT, r#"{"action":"offerResponse","clientUsername":"u","response":"#, "}"),
+    hole("calls", ROOT, r#"{"action":"offer","data":{"remoteId":"nobody","sdp":"#, "}}"),
+    hole("calls, any action", ROOT, r#"{"action":"any","data":{"remoteId":"nobody"},"more":"#, "}"),
+    hole("topics, subscribe", ROOT, r#"{"type":"subscribe","topics":"#, "}"),
+    hole("topics, unsubscribe", ROOT, r#"{"type":"unsubscribe","topics":"#, "}"),
+    hole("topics, publish", ROOT, r#"{"type":"publish","topic":"none","data":"#, "}"),
+    hole(
+        "tracker, announce",
+        ROOT,
+        r#"{"action":"announce","info_hash":"torrent-torrent-torr","peer_id":"peer-peer-peer-peer-","offers":"#,
+        "}",
+    ),
+    hole(
+        "tracker, answer",
+        ROOT,
+        r#"{"action":"announce","info_hash":"torrent-torrent-torr","peer_id":"peer-peer-peer-peer-","to_peer_id":"peer-peer-peer-peer-","answer":"#,
+        "}",
+    ),
+    hole("tracker, scrape", ROOT, r#"{"action":"scrape","info_hash":"#, "}"),
+    hole("root, unknown type", ROOT, r#"{"type":"something","more":"#, "}"),
+    hole("root, no type", ROOT, r#"{"more":"#, "}"),
+    hole("rxdb, join", "/rxdb", r#"{"type":"join","room":"#, "}"),
+    hole("rxdb, signal", "/rxdb", r#"{"type":"signal","senderPeerId":"x","receiverPeerId":"y","data":"#, "}"),
+    hole(
+        "matchbox",
+        "/matchbox/room",
+        r#"{"Signal":{"receiver":"5b0c1f5e-6f5f-4d5c-8a3b-7b9f2a6f2d10","data":"#,
+        "}}",
+    ),
+    hole("matchbox, unknown", "/matchbox/room", r#"{"Signal":"#, "}"),
+];
+
+/// Values that take long to read: their beginning, what is repeated, and their end.
+const VALUES: &[(&str, &str, &str, &str)] = &[
+    ("a text", "\"", "x", "\""),
+    ("escapes", "\"", r"\u0041", "\""),
+    ("quotes", "\"", r#"\""#, "\""),
+    ("numbers", "[1", ",1", "]"),
+    ("texts", "[\"\"", ",\"\"", "]"),
+    ("objects", "[{}", ",{}", "]"),
+    ("lists in lists", "", "[", ""),
+    ("members", "{\"\":1", ",\"\":1", "}"),
+    ("members with escapes", "{\"\":1", r#","\u0074\u0079\u0070\u0065":1"#, "}"),
+    // Behind the value, in the object around it.
+    ("more members", "1", ",\"\":1", ""),
+    ("more members with escapes", "1", r#","\u0064ata":1"#, ""),
+];
+
+/// Messages, and the number that is charged for them.
+struct Dear {
+    name: String,
+    target: &'static str,
+    texts: Vec<String>,
+    charged: usize,
+}
+
+/// Lists that are as long as their limits, and charged by their elements.
+fn lists() -> Vec<Dear> {
+    let quoted = |count: usize, name: &dyn Fn(usize) -> String| {
+        serde_json::to_string(&(0..count).map(name).collect::<Vec<_>>()).expect("JSON")
+    };
+    let topics = quoted(65, &|n| format!("{n:x}"));
+    let many_topics = quoted(10_000, &|n| format!("{n:x}"));
+    let ids = quoted(100, &|n| format!("{n:x}"));
+    let hashes = quoted(100, &|n| format!("{n:020}"));
+    let dear = |name: &str, target, texts: Vec<String>, charged| Dear {
+        name: name.to_owned(),
+        target,
+        texts,
+        charged,
+    };
+    let command = |kind: &str, list: &str, name: &str| format!(r#"{{"type":"{kind}","{name}":{list}}}"#);
+    let of_topics =
+        |list: &str| vec![command("subscribe", list, "topics"), command("unsubscribe", list, "topics")];
+    vec![
+        dear("topics, as many as are read", ROOT, of_topics(&topics), 2 * 66),
+        dear("topics, too many", ROOT, of_topics(&many_topics), 2 * 66),
+        dear(
+            "ids to watch",
+            PEERJS,
+            vec![command("PRESENCE-WATCH", &ids, "ids"), command("PRESENCE-UNWATCH", &ids, "ids")],
+            2 * 101,
+        ),
+        dear("info hashes", ROOT, vec![format!(r#"{{"action":"scrape","info_hash":{hashes}}}"#)], 101),
+        dear(
+            "offers",
+            ROOT,
+            vec![format!(
+                r#"{{"action":"announce","info_hash":"{HASH}","peer_id":"{HASH}","offers":[{}]}}"#,
+                [r#"{"offer":{}}"#; 82].join(",")
+            )],
+            1,
+        ),
+        dear("room codes", ROOT, vec![r#"{"action":"createRoom"}"#.to_owned()], 1),
+        dear("start of a call", ROOT, vec![r#"{"action":"start"}"#.to_owned()], 1),
+        dear(
+            "join and leave",
+            PEERJS,
+            ["JOIN", "LEAVE"].map(|kind| format!(r#"{{"type":"ROOM-{kind}","room":"r"}}"#)).into(),
+            2,
+        ),
+        dear("join", "/rxdb", vec![r#"{"type":"join","room":"my-room"}"#.to_owned()], 1),
+        dear(
+            "signal",
+            "/matchbox/room",
+            vec![format!(r#"{{"Signal":{{"receiver":"{UUID}","data":1}}}}"#)],
+            1,
+        ),
+        dear("offer", PEERJS, vec![r#"{"type":"OFFER","dst":"nobody","payload":1}"#.to_owned()], 1),
+    ]
+}
+
+fn long() -> Vec<Dear> {
+    let mut all = Vec::new();
+    for hole in HOLES {
+        for (value, begin, repeated, end) in VALUES {
+            let times = LONG / repeated.len();
+            let ends = if *repeated == "[" { "]".repeat(times / 2) } else { String::new() };
+            let times = times - ends.len();
+            let text = [hole.before, begin, &repeated.repeat(times), &ends, end, hole.after].concat();
+            let name = format!("{}: {value}", hole.name);
+            all.push(Dear { name, target: hole.target, texts: vec![text], charged: 1 });
+        }
+    }
+    all
+}
+
+impl Dear {
+    /// The number of messages for which its client pays, or of 1,000 bytes.
+    fn units(&self) -> f64 {
+        let bytes: usize = self.texts.iter().map(String::len).sum();
+        self.charged.max(bytes.div_ceil(1000)) as f64
+    }
+}
+
+/// Sends texts, and waits until they are handled.
+fn handle(client: &mut RawClient, frames: &[u8]) {
+    client.send_raw(frames);
+    client.ping(b"");
+    while client.next_frame("a pong").expect("a frame").opcode() != opcode::PONG {}
+}
+
+/// The instructions of these texts, and of a ping behind them.
+fn instructions(server: &mut Callgrind, client: &mut RawClient, texts: &[String]) -> f64 {
+    let frames: Vec<u8> = texts.iter().flat_map(|text| wire::text(text)).collect();
+    server.count_in(2, |_: &Program| handle(client, &frames))
+}
+
+/// Prints the messages that are dear, and returns the names of those that are too dear.
+pub fn too_dear(wants: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
+    let rows: Vec<Dear> = lists().into_iter().chain(long()).filter(|row| wants(&row.name)).collect();
+    if rows.is_empty() {
+        return (0, Vec::new());
+    }
+    let dialects = "peerjs,room_codes,calls,topics,rxdb,tracker,matchbox";
+    let mut server = Callgrind::start(&["--dialects", dialects]);
+    let mut peer = server.program.client("heartbeats");
+    let heartbeats = vec![r#"{"type":"HEARTBEAT"}"#.to_owned(); HEARTBEATS];
+    let heartbeat = instructions(&mut server, &mut peer, &heartbeats) / HEARTBEATS as f64;
+    println!("{:<60} {heartbeat:>8.0} instructions", "heartbeat");
+    let mut failed = Vec::new();
+    for row in &rows {
+        let mut client = server.program.connect(row.target);
+        let cost = instructions(&mut server, &mut client, &row.texts) / heartbeat / row.units();
+        let is_too_dear = cost > MOST;
+        if is_too_dear || cost > MOST / 2.0 {
+            let verdict = if is_too_dear { "  TOO DEAR" } else { "" };
+            println!("{:<60} {cost:>8.1} heartbeats each{verdict}", row.name);
+        }
+        failed.extend(is_too_dear.then(|| row.name.clone()));
+    }
+    (rows.len(), failed)
+}

@@ -27,6 +27,9 @@ const LIST_BYTES: usize = LINK_BYTES / 4;
 /// not by a message much later, which it would take for lost too.
 const CLOSING_BATCHES: u8 = 2;
 
+/// A batch with a number so far ahead does not belong to the link: nobody sends as many while its reader reads none.
+const MAX_LEAP: u64 = 1 << 20;
+
 /// The source of messages: a client that sends to others, or a room with all its members. Its key, and its id or name.
 pub type Source<'a> = (&'a str, &'a str);
 
@@ -68,6 +71,8 @@ pub enum Arrival {
     Repeated,
     /// At least one before it is lost.
     Gap,
+    /// Its number is none of this link.
+    Foreign,
 }
 
 impl Outbound {
@@ -169,11 +174,14 @@ impl Outbound {
 }
 
 impl Inbound {
-    /// Notes a batch. One that was repeated has to be ignored.
+    /// Notes a batch. One that was repeated, or is foreign, has to be ignored.
     pub fn note(&mut self, number: u64) -> Arrival {
         let expected = self.last_number + 1;
         if number < expected {
             return Arrival::Repeated;
+        }
+        if number - expected > MAX_LEAP {
+            return Arrival::Foreign;
         }
         self.last_number = number;
         if number == expected { Arrival::Next } else { Arrival::Gap }
@@ -262,8 +270,11 @@ mod tests {
     fn a_reader_notices_what_was_repeated_or_lost() {
         let mut inbound = Inbound::default();
         let arrivals = [1, 1, 2, 4, 3, 5].map(|number| inbound.note(number));
-        use Arrival::{Gap, Next, Repeated};
+        use Arrival::{Foreign, Gap, Next, Repeated};
         assert_eq!(arrivals, [Next, Repeated, Next, Gap, Repeated, Next]);
+        // One such number would make the reader deaf to all batches of the writer.
+        let arrivals = [1 << 63, u64::MAX, 6, 6 + MAX_LEAP].map(|number| inbound.note(number));
+        assert_eq!(arrivals, [Foreign, Foreign, Next, Gap]);
     }
 
     fn key() -> crate::wire::ApiKey {

@@ -23,7 +23,7 @@ const MAX_READ: usize = 256;
 
 /// The answer to `XREAD`: streams by their keys, entries by their ids, fields by their names. The type of the redis crate copies
 /// all batches.
-type Streams = Vec<HashMap<String, Vec<HashMap<String, HashMap<String, Value>>>>>;
+type Streams = Vec<HashMap<String, Vec<HashMap<String, HashMap<Vec<u8>, Value>>>>>;
 
 /// The entry that every inbox begins with, to exist at all.
 const FIRST_ENTRY: &str = "0-1";
@@ -114,7 +114,7 @@ impl RedisBackplane {
         )
     }
 
-    /// All nodes; `None` if the node that asks has no lease. Notes the server's time.
+    /// All nodes; `None` if the node that asks has no lease. Notes the server's time. Broken entries are in the answer once, and dropped.
     fn members(&self, answer: Value) -> Result<Option<Vec<KnownNode>>, Unavailable> {
         if answer == Value::Nil {
             return Ok(None);
@@ -134,7 +134,12 @@ impl RedisBackplane {
         };
         parsed(answer, |parts| {
             let (now, all) = parts.split_first()?;
-            let mut members: Vec<KnownNode> = all.chunks(4).map(member).collect::<Option<_>>()?;
+            let (broken, all): (Vec<_>, Vec<_>) =
+                all.chunks(4).partition(|parts| parts.last().is_some_and(|state| state == "broken"));
+            for name in broken.iter().filter_map(|parts| parts.first()) {
+                log::warn!("dropped an entry of the table of nodes in Redis that cannot be read: {name:?}");
+            }
+            let mut members: Vec<KnownNode> = all.into_iter().map(member).collect::<Option<_>>()?;
             members.sort_by_key(|member| member.node);
             self.time.set(Some((now.parse().ok()?, Instant::now())));
             Some(members)
@@ -156,6 +161,10 @@ impl RedisBackplane {
         Call::script(&LEASE, key).arg(node.to_string()).arg(what).arg(millis(lease))
     }
 
+    fn keep_inbox(&self, node: NodeId, what: &str, lease: Duration) -> Call {
+        Call::script(&INBOX, self.inbox(node)).arg(what).arg(millis(lease.saturating_mul(3)))
+    }
+
     fn inbox(&self, node: NodeId) -> String {
         format!("{}:inbox:{node}", self.settings.prefix)
     }
@@ -175,8 +184,7 @@ impl Backplane for RedisBackplane {
     }
 
     async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
-        let inbox = Call::script(&INBOX, self.inbox(node)).arg(millis(lease.saturating_mul(3)));
-        self.commands.ask(inbox).await?;
+        self.commands.ask(self.keep_inbox(node, "join", lease)).await?;
         // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
         // script has to be loaded, or the keys are on two servers, the second call is carried out first.
         let lease = self.lease(node, "join", lease).arg(name).arg(&self.settings.place);
@@ -192,7 +200,7 @@ impl Backplane for RedisBackplane {
     }
 
     async fn renew(&self, node: NodeId, lease: Duration) -> Result<Renewal, Unavailable> {
-        let inbox = Call::command("PEXPIRE", self.inbox(node)).arg(millis(lease.saturating_mul(3)));
+        let inbox = self.keep_inbox(node, "renew", lease);
         let answers = self.commands.run(vec![self.lease(node, "renew", lease), inbox]).await?;
         let mut answers = answers.into_iter();
         let members = self.members(answers.next().unwrap_or(Value::Nil))?;
@@ -323,8 +331,8 @@ impl Backplane for RedisBackplane {
         let read: Option<Streams> = from(self.reader.block(Call::raw(command, key), wait).await?)?;
         let entries = read.into_iter().flatten().flat_map(HashMap::into_values).flatten().flatten();
         // An entry of another kind is passed on without bytes, because its position counts.
-        let entry = |(id, mut fields): (String, HashMap<String, Value>)| InboxEntry {
-            batch: match fields.remove("b") {
+        let entry = |(id, mut fields): (String, HashMap<Vec<u8>, Value>)| InboxEntry {
+            batch: match fields.remove(&b"b"[..]) {
                 Some(Value::BulkString(batch)) => batch,
                 _ => Vec::new(),
             },
@@ -383,8 +391,8 @@ fn record(answer: Value) -> Result<(ClaimOutcome, bool), Unavailable> {
                     "" => None,
                     owner => Some((owner_of(owner)?, link_of(link))),
                 };
-                let former = former.split_whitespace().map(owner_of).collect::<Option<_>>()?;
-                let waiting = marks.iter().step_by(2).map(|node| node_of(node)).collect::<Option<_>>()?;
+                let former = former.split_whitespace().filter_map(owner_of).collect();
+                let waiting = marks.iter().step_by(2).filter_map(|node| node_of(node)).collect();
                 let takeover = replaced.is_some() || status == "own";
                 let granted = Granted { fence: fence.parse().ok()?, replaced, former, waiting };
                 (ClaimOutcome::Granted(granted), takeover)
@@ -409,7 +417,9 @@ fn located(answer: Value) -> Result<Option<Owner>, Unavailable> {
 }
 
 fn parsed<T>(answer: Value, parse: impl FnOnce(&[String]) -> Option<T>) -> Result<T, Unavailable> {
-    let parts: Vec<String> = from(answer)?;
+    // Names of nodes are for people: their other bytes do not matter.
+    let parts: Vec<Vec<u8>> = from(answer)?;
+    let parts: Vec<String> = parts.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect();
     parse(&parts).ok_or_else(|| unexpected(&parts))
 }
 

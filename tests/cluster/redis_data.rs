@@ -271,3 +271,120 @@ async fn an_error_of_the_server_about_one_call_costs_no_connection() {
     assert_eq!(members(&a, node(1)).await.len(), 1);
     assert_eq!(a.generation(), generation);
 }
+
+#[tokio::test]
+async fn broken_entries_are_dropped_and_stop_nobody() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    let a = RedisSettings::new(&server.url_of_user()).connect();
+    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(2), "b", LONG).await.expect("a lease");
+    let nodes = "peerbroker:nodes";
+    let later = "99999999999999";
+    let broken: &[(&[u8], String)] = &[
+        (b"0000000000000003", format!(r#"{{"v":1,"e":{later}}}"#)),
+        (b"0000000000000004", format!(r#"{{"v":1,"e":"{later}","n":"c"}}"#)),
+        (b"0000000000000005", format!(r#"{{"v":1,"e":{later},"n":7}}"#)),
+        (b"0000000000000006", format!(r#"{{"v":1,"e":{later},"n":"c","a":null}}"#)),
+        (b"0000000000000007", r#"{"v":1,"n":"c"}"#.to_owned()),
+        (b"0000000000000008", "7".to_owned()),
+        (b"0000000000000009", "{".to_owned()),
+        (b"no number", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
+        (b"10000000000000000", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
+        (b"\xff\xfe", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
+        (b"", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
+    ];
+    for (name, entry) in broken {
+        let _: () = client.hset(nodes, *name, entry).expect("an answer");
+    }
+    let both = [(node(1), "a".to_owned(), true), (node(2), "b".to_owned(), true)];
+    assert_eq!(members(&a, node(1)).await, both);
+    assert_eq!(client.hlen(nodes), Ok(2));
+    // A name need not be a text.
+    let strange = [br#"{"v":1,"e":99999999999999,"n":""#, &b"\xff"[..], br#""}"#].concat();
+    let _: () = client.hset(nodes, node(3).to_string(), strange).expect("an answer");
+    assert_eq!(members(&a, node(1)).await.len(), 3);
+    // Something else altogether.
+    let _: () = client.del(nodes).expect("an answer");
+    let _: () = client.set(nodes, "of another program").expect("an answer");
+    assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+    a.join(node(4), "d", LONG).await.expect("a lease");
+    assert_eq!(members(&a, node(4)).await, [(node(4), "d".to_owned(), true)]);
+}
+
+#[tokio::test]
+async fn a_broken_record_has_no_owner_and_costs_others_nothing() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    let a = RedisSettings::new(&server.url_of_user()).connect();
+    let owner_text = format!("{}:1", node(9));
+    let fields: &[&[(&str, &str)]] = &[
+        &[("owner", "nobody")],
+        &[("owner", &owner_text)],
+        &[("owner", &owner_text), ("token", "t"), ("fence", "much"), ("since", "5")],
+        &[("owner", &owner_text), ("token", "t"), ("fence", "99999999999999999999"), ("since", "5")],
+        &[("owner", &owner_text), ("token", "t"), ("fence", "5"), ("since", "-5")],
+        &[("owner", "00:99999999999999999999"), ("token", "t"), ("fence", "5"), ("since", "5")],
+        &[("owner", "00000000000000001:1"), ("token", "t"), ("fence", "5"), ("since", "5")],
+        &[("m:0000000000000001", "soon"), ("m:nobody", "99999999999999"), ("former", "nobody x:y")],
+    ];
+    for (at, fields) in fields.iter().enumerate() {
+        let id = format!("x{at}");
+        let record = format!("peerbroker:peer{{}}:6:peerjs:{id}");
+        for way in 0..3 {
+            let _: () = client.del(&record).expect("an answer");
+            let _: () = client.hset_multiple(&record, fields).expect("an answer");
+            match way {
+                0 => assert_eq!(mark(&a, peer(&id), 1, LONG).await, None, "{fields:?}"),
+                1 => drop(granted(&a, claim(&id, owner(1, 1), 1)).await),
+                _ => drop(kept(&a, registration(&id, owner(1, 1), 1, 5)).await),
+            }
+        }
+        assert_eq!(located(&a, peer(&id)).await, Some(owner(1, 1)));
+    }
+    let _: () = client.set("peerbroker:peer{}:6:peerjs:y", "of another program").expect("an answer");
+    let both = vec![claim("y", owner(1, 2), 1), claim("z", owner(1, 3), 1)];
+    let outcomes = crate::stage::claim_all(&a, both).await.expect("answers");
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, ClaimOutcome::Granted(_))), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn broken_counts_of_clients_do_not_count() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    let a = RedisSettings::new(&server.url_of_user()).connect();
+    let counts = "peerbroker:clients{}:peerjs";
+    let limited = |id: &str, number| Claim { limit: Some(9), ..claim(id, owner(1, number), 1) };
+    for (name, count) in [
+        (node(2).to_string(), "many"),
+        (node(3).to_string(), "5 never"),
+        (node(4).to_string(), "99999999999999999999 99999999999999"),
+        ("nobody".to_owned(), "9 99999999999999"),
+        (node(1).to_string(), "some"),
+    ] {
+        let _: () = client.hset(counts, name, count).expect("an answer");
+    }
+    granted(&a, limited("x", 1)).await;
+    assert_eq!(client.hlen(counts), Ok(1));
+    let _: () = client.del(counts).expect("an answer");
+    let _: () = client.set(counts, "of another program").expect("an answer");
+    granted(&a, limited("y", 2)).await;
+    a.count(&key("peerjs"), node(1), 3).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn a_node_whose_inbox_is_something_else_has_lost_its_lease_and_a_strange_entry_is_passed_over() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    let a = RedisSettings::new(&server.url_of_user()).connect();
+    a.join(node(1), "a", LONG).await.expect("a lease");
+    let inbox = format!("peerbroker:inbox:{}", node(1));
+    let _: String = client.xadd(&inbox, "*", &[(&b"\xff"[..], &b"\xff"[..])]).expect("an answer");
+    a.append(&[(node(1), vec![1])]).await.expect("an answer");
+    assert_eq!(batches(&a, node(1)).await, [&b""[..], &[1]]);
+    assert!(matches!(a.renew(node(1), LONG).await, Ok(Renewal::Renewed(_))));
+    let _: () = client.del(&inbox).expect("an answer");
+    let _: () = client.set(&inbox, "of another program").expect("an answer");
+    assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+    assert_eq!(a.append(&[(node(1), vec![2])]).await.expect("an answer"), [false]);
+}

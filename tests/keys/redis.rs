@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::keys::{Change, KeyError, KeyStore, SignupCount};
+use peerbroker::keys::{Change, Key, KeyError, KeyStore, SignupCount};
+use redis::Commands as _;
 
 use testkit::wait::wait_for;
 
@@ -108,4 +109,29 @@ fn a_store_fails_while_redis_is_gone_and_works_when_it_is_back() {
     // Its scripts are gone as well.
     store.add(made_at(1, "again")).unwrap();
     assert_eq!(store.all().unwrap().len(), 1);
+}
+
+#[test]
+fn a_broken_key_is_named_can_be_removed_and_does_not_keep_unused_ones() {
+    let server = RedisServer::start();
+    let (mut client, store) = (server.client(), keys_in(&server));
+    store.register(Key { registered: true, ..made_at(1, "unused") }, 0).unwrap();
+    let _: () = client.hset("peerbroker:keys", "k:broken", "{").unwrap();
+    let error = store.all().unwrap_err().to_string();
+    assert!(error.contains("the key broken in Redis cannot be read"), "{error}");
+    assert_eq!(store.remove_unused(5).unwrap(), [key("unused")]);
+    store.remove(&key("broken")).unwrap();
+    assert_eq!(store.all().unwrap(), []);
+}
+
+#[test]
+fn broken_times_of_registrations_do_not_count() {
+    let server = RedisServer::start();
+    let (mut client, store) = (server.client(), keys_in(&server));
+    let _: () = client.rpush("peerbroker:signups:192.0.2.1", &["soon", "99999999999999999"]).unwrap();
+    let _: () = client.set("peerbroker:signups:192.0.2.2", "of another program").unwrap();
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        assert_eq!(store.count_signup(address, 1).unwrap(), SignupCount::Counted);
+        assert!(matches!(store.count_signup(address, 1).unwrap(), SignupCount::Wait(_)));
+    }
 }

@@ -5,13 +5,21 @@ local node, what, number = ARGV[1], ARGV[2], tonumber(ARGV[3] or '')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Nodes that have said nothing for too long are forgotten.
+local known = redis.pcall('HGET', KEYS[1], node)
+if type(known) == 'table' and known.err then
+  if not known.err:find('WRONGTYPE', 1, true) then return known end
+  redis.call('DEL', KEYS[1])
+  known = nil
+end
+
+-- Nodes that have said nothing for too long are forgotten, and so are broken entries.
 local function is_full()
   local sum, nodes = 0, {}
   local flat = redis.call('HGETALL', KEYS[1])
   for i = 1, #flat, 2 do
     local clients, at = flat[i + 1]:match('^(%d+) (%d+)')
-    if tonumber(at) + TTL < now then
+    local is_whole = clients and #clients < 10 and #flat[i] <= 16 and flat[i]:match('^%x+$')
+    if not is_whole or tonumber(at) + TTL < now then
       redis.call('HDEL', KEYS[1], flat[i])
     else
       sum = sum + clients
@@ -24,7 +32,7 @@ end
 -- Only a limit is about all nodes. Everything else costs the same for any number of them.
 local full = what == 'add' and number and is_full()
 if full then return full end
-local own = tonumber((redis.call('HGET', KEYS[1], node) or '0'):match('^%d+'))
+local own = tonumber((known or '0'):match('^%d+ ') or '0')
 if what == 'add' then
   own = own + 1
 elseif what == 'drop' then

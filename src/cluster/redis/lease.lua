@@ -1,15 +1,27 @@
 -- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, its place, `a`, and
--- `l` if it has left. A node of an older version has no place.
+-- `l` if it has left. A node of an older version has no place. A broken entry is dropped, and named in the answer.
 -- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name, the place.
 local KNOWN = 3600000
 local node, what, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = {}
-local flat = redis.call('HGETALL', KEYS[1])
+local known, broken = {}, {}
+local flat = redis.pcall('HGETALL', KEYS[1])
+if flat.err then
+  if not flat.err:find('WRONGTYPE', 1, true) then return flat end
+  redis.call('DEL', KEYS[1])
+  flat, broken = {}, {KEYS[1]}
+end
+local function is_whole(name, member)
+  return #name <= 16 and name:match('^%x+$') and type(member) == 'table' and type(member.e) == 'number'
+    and type(member.n) == 'string' and (member.a == nil or type(member.a) == 'string')
+end
 for i = 1, #flat, 2 do
   local fine, member = pcall(cjson.decode, flat[i + 1])
-  if not fine or member.e + KNOWN < now then
+  if not fine or not is_whole(flat[i], member) then
+    redis.call('HDEL', KEYS[1], flat[i])
+    broken[#broken + 1] = flat[i]
+  elseif member.e + KNOWN < now then
     redis.call('HDEL', KEYS[1], flat[i])
   else
     known[flat[i]] = member
@@ -39,5 +51,11 @@ for name, member in pairs(known) do
   answer[#answer + 1] = member.n
   answer[#answer + 1] = member.a or ''
   answer[#answer + 1] = member.e > now and '1' or member.l and 'left' or '0'
+end
+for _, name in ipairs(broken) do
+  answer[#answer + 1] = name
+  answer[#answer + 1] = ''
+  answer[#answer + 1] = ''
+  answer[#answer + 1] = 'broken'
 end
 return answer

@@ -4,14 +4,32 @@ local RECORD_TTL = 3600000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local record, marks = {}, {}
-local flat = redis.call('HGETALL', KEYS[1])
+local flat = redis.pcall('HGETALL', KEYS[1])
+if flat.err then
+  if not flat.err:find('WRONGTYPE', 1, true) then return flat end
+  redis.call('DEL', KEYS[1])
+  flat = {}
+end
+
+-- A number that such a script has written.
+local function number(text)
+  return text and #text <= 19 and text:match('^%d+$') and tonumber(text) or nil
+end
+
 for i = 1, #flat, 2 do
   local node = flat[i]:match('^m:(.*)$')
   if not node then
     record[flat[i]] = flat[i + 1]
-  elseif tonumber(flat[i + 1]) > now then
+  elseif (number(flat[i + 1]) or 0) > now then
     marks[node] = flat[i + 1]
   end
+end
+
+-- A broken record has no owner: whoever is it registers again.
+record.fence, record.since = number(record.fence), number(record.since)
+local node, connection = (record.owner or ''):match('^(%x+):(%d+)$')
+if not node or #node > 16 or #connection > 19 or not (record.token and record.fence and record.since) then
+  record.owner = nil
 end
 
 -- Lua would write such a number as 1.7e+15.

@@ -101,7 +101,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Sends a batch to each node for which packets wait. False if there is none.
     pub(super) async fn send_turn(self: &Rc<Self>, node: NodeId) -> bool {
-        let batches: Vec<(NodeId, Vec<u8>)> = {
+        let mut batches: Vec<(NodeId, Vec<u8>)> = {
             let mut state = self.shared.state.lock();
             let links = state.links.iter_mut();
             links.filter_map(|(to, link)| Some((*to, link.next_batch(node)?))).collect()
@@ -129,6 +129,8 @@ impl<B: Backplane> Worker<B> {
                     log::debug!("cannot send to other nodes: {error}");
                     may_be_there = true;
                     sleep(RETRY_DELAY).await;
+                    // Its inbox may be what cannot be written.
+                    batches.retain(|(to, _)| !self.is_dead(*to));
                 }
             }
         }
@@ -260,6 +262,7 @@ impl<B: Backplane> Worker<B> {
         let arrival = self.notes.inbound.borrow_mut().entry(from).or_default().note(batch.number);
         match arrival {
             Arrival::Repeated => return,
+            Arrival::Foreign => return log::debug!("a batch of {from} has an impossible number"),
             Arrival::Gap => {
                 self.tell(|| ClusterEvent::BatchLost { life: from });
                 // It may have said something about names of our clients.
@@ -445,7 +448,7 @@ impl<B: Backplane> Worker<B> {
             for entry in &entries {
                 let Some(batch) = Batch::read(&entry.batch) else { continue };
                 let known = self.notes.inbound.borrow_mut().entry(batch.from).or_default().note(batch.number);
-                if known == Arrival::Repeated {
+                if matches!(known, Arrival::Repeated | Arrival::Foreign) {
                     continue;
                 }
                 for packet in batch.packets() {

@@ -4,7 +4,10 @@ local registered, is_registered = 0, {}
 for i = 3, #ARGV, 4 do
   local json = redis.call('HGET', KEYS[1], 'k:' .. ARGV[i])
   if json and ARGV[2] == '0' then return (i + 1) / 4 end
-  if is_registered[ARGV[i]] == nil then is_registered[ARGV[i]] = json and cjson.decode(json).registered or false end
+  if is_registered[ARGV[i]] == nil then
+    local fine, stored = pcall(cjson.decode, json or '{}')
+    is_registered[ARGV[i]] = fine and type(stored) == 'table' and stored.registered or false
+  end
   if is_registered[ARGV[i]] then registered = registered - 1 end
   is_registered[ARGV[i]] = ARGV[i + 2] == '1'
   if is_registered[ARGV[i]] then registered = registered + 1 end

@@ -9,8 +9,9 @@ for i = 1, #fields, 2 do
   local key = string.match(fields[i], '^k:(.*)$')
   -- JSON takes time, so it is parsed only of the few keys that nobody has used for long.
   if key and (used[key] or 0) < before then
-    local stored = cjson.decode(fields[i + 1])
-    if stored.registered and (used[key] or stored.created) < before then removed[#removed + 1] = key end
+    local fine, stored = pcall(cjson.decode, fields[i + 1])
+    local is_registered = fine and type(stored) == 'table' and stored.registered
+    if is_registered and (used[key] or tonumber(stored.created) or before) < before then removed[#removed + 1] = key end
   end
 end
 if #removed == 0 then return removed end

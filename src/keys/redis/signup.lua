@@ -3,10 +3,18 @@
 local DAY = 86400000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local oldest = tonumber(redis.call('LINDEX', KEYS[1], 0))
-while oldest and oldest + DAY <= now do
+local length = redis.pcall('LLEN', KEYS[1])
+if type(length) == 'table' then
+  if not length.err:find('WRONGTYPE', 1, true) then return length end
+  redis.call('DEL', KEYS[1])
+end
+local first = redis.call('LINDEX', KEYS[1], 0)
+local oldest = tonumber(first or nil)
+-- One that is no time of a registration is broken.
+while first and (not oldest or oldest > now + DAY or oldest + DAY <= now) do
   redis.call('LPOP', KEYS[1])
-  oldest = tonumber(redis.call('LINDEX', KEYS[1], 0))
+  first = redis.call('LINDEX', KEYS[1], 0)
+  oldest = tonumber(first or nil)
 end
 if oldest and redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return oldest + DAY - now end
 redis.call('RPUSH', KEYS[1], string.format('%.0f', now))

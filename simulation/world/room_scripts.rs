@@ -191,8 +191,9 @@ fn members_of_a_node_that_is_dead_leave_after_a_lease() {
     let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
         world.meet(&["a", "b", "c"]).await;
         world.kill(1);
-        let leases = 3 * LEASE.as_millis() / STEP.as_millis();
-        world.pass(usize::try_from(leases).unwrap()).await;
+        // Some more, because the others look five times in a lease.
+        let lease = LEASE.as_millis() / STEP.as_millis();
+        world.pass(usize::try_from(lease + lease / 4).unwrap()).await;
         world.sum_up();
     });
     let members = history.members.iter().map(|of| of["blue"].join(" "));

@@ -138,6 +138,8 @@ struct Notes {
     /// No names are claimed until then, by [`Clock::elapsed`](crate::clock::Clock::elapsed): after an outage, the other nodes register
     /// theirs first. `None` during the outage.
     settled_from: Cell<Option<u64>>,
+    /// The last time at which the backplane did not answer, by [`Clock::elapsed`](crate::clock::Clock::elapsed).
+    interrupted: Cell<u64>,
     /// Ids that clients of this node lost after an outage, and that no event has reported yet.
     lost_ids: Cell<usize>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<NodeAnswer>)>>,

@@ -185,7 +185,7 @@ fn messages_to_a_client_that_has_moved_from_a_node_that_stopped_follow_it() {
 }
 
 #[test]
-fn the_members_of_a_killed_node_leave_their_rooms_a_lease_after_the_end_of_its_own_and_once() {
+fn the_members_of_a_killed_node_leave_their_rooms_when_its_lease_ends_and_once() {
     run(async {
         // A dead node is asked for its ids for two seconds: a client is back long before the lease ends.
         let mut cluster = Cluster::start_with(&[("--cluster_lease", "8000")]).await;

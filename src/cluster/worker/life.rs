@@ -66,6 +66,7 @@ impl<B: Backplane> Worker<B> {
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
+                    self.notes.interrupted.set(self.shared.clock.elapsed());
                     // Earlier questions are lost, and marks of the former life lead nowhere.
                     self.realms().for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await && self.register_held(node, true).await {
@@ -114,6 +115,7 @@ impl<B: Backplane> Worker<B> {
                 }
                 Ok(Renewal::Lost) => return End::Lost,
                 Err(error) => {
+                    self.notes.interrupted.set(now);
                     let good_until = self.shared.state.lock().good_until;
                     if now >= good_until.saturating_sub(self.shared.lease() / 2) {
                         self.note_outage(&error);
@@ -447,6 +449,7 @@ impl<B: Backplane> Worker<B> {
     pub(super) fn check_store(&self) {
         let store = self.backplane.store();
         if self.notes.store.replace(store) != store {
+            self.notes.interrupted.set(self.shared.clock.elapsed());
             self.note_outage(&Unavailable::NoAnswer(B::STORE_CHANGED.to_owned()));
             // Not at the next turn: clients wait.
             self.notes.suspected.notify_one();

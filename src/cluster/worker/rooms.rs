@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Unsettled, Worker};
+use super::{LocalNode, Unsettled, Worker};
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, KnownNode};
@@ -31,10 +32,25 @@ impl<B: Backplane> Worker<B> {
                 |node: &NodeId| !alive.contains(node) && !self.notes.inbound.borrow().contains_key(node);
             for node in replicated.nodes().into_iter().filter(is_unknown) {
                 let has_left = members.iter().any(|member| member.node == node && member.left);
-                replicated.lose_node(node, has_left, self.shared.config.lease);
+                replicated.lose_node(node, self.patience(has_left));
             }
         }
         self.ask_for_missed();
+    }
+
+    /// The time in which members of a node that is gone may come to another one, or be listed by its next life.
+    ///
+    /// If its lease has ended while the backplane answered, they had that time. But an outage ends leases of nodes that live.
+    fn patience(&self, has_left: bool) -> Duration {
+        let lease = self.shared.config.lease;
+        let reclaim = |node: Arc<dyn LocalNode>| node.router().live_config().load().limits.reclaim_timeout;
+        let reclaim = self.node.upgrade().map(reclaim).unwrap_or_default();
+        let answered = self.shared.clock.elapsed().saturating_sub(self.notes.interrupted.get());
+        match (has_left, answered < self.shared.lease()) {
+            (true, _) => reclaim,
+            (false, true) => lease,
+            (false, false) => reclaim.saturating_sub(lease),
+        }
     }
 
     fn replicated(&self) -> Vec<Arc<dyn Replicated>> {

@@ -259,7 +259,7 @@ impl Replicated for Swarms {
     }
 
     /// A guest that comes to another node is another one, so nobody waits for it.
-    fn lose_node(&self, node: NodeId, _has_left: bool, _lease: Duration) {
+    fn lose_node(&self, node: NodeId, _patience: Duration) {
         self.remove_of(node, |_| true);
     }
 }

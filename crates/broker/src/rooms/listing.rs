@@ -36,10 +36,9 @@ impl Replicated for Rooms {
     }
 
     /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
-    /// one, which lost its lease. Then they have gone. If it has left as planned, that is the reclaim timeout.
-    fn lose_node(&self, node: NodeId, has_left: bool, lease: Duration) {
-        let reclaim = self.router.live_config().load().limits.reclaim_timeout;
-        let patience = millis(if has_left { reclaim } else { lease });
+    /// one, which lost its lease. Then they have gone.
+    fn lose_node(&self, node: NodeId, patience: Duration) {
+        let patience = millis(patience);
         let until = self.router.clock().now().saturating_add(patience);
         self.neighbours.members.lock().note_left(node, until);
         if patience == 0 {

@@ -66,8 +66,8 @@ pub trait Replicated: Send + Sync {
     /// Another node has listed all its members: it does not have others any more.
     fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>);
 
-    /// Another node is gone; `has_left` if that was planned.
-    fn lose_node(&self, node: NodeId, has_left: bool, lease: Duration);
+    /// Another node is gone. Its members may come to others for a while.
+    fn lose_node(&self, node: NodeId, patience: Duration);
 }
 
 /// A list of members. It is read in steps, so that a long one fills no link.

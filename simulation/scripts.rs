@@ -109,6 +109,78 @@ fn a_node_that_was_paused_for_longer_than_its_lease_knows_that_before_it_can_ask
     });
 }
 
+/// Lets time pass until a node that sleeps serves its clients again. Another one has the id meanwhile.
+async fn until_it_serves(world: &mut World) {
+    for _ in 0..400 {
+        world.pass(1).await;
+        assert!(!world.speaks_for(0, "a"), "the node speaks for an id that it has lost");
+        if world.speaks_for(0, "b") {
+            return;
+        }
+    }
+    panic!("the node serves its clients no more");
+}
+
+#[test]
+fn a_node_that_slept_does_not_speak_for_an_id_that_it_has_lost() {
+    // The answers of the store take a while: within that time the node would not know.
+    let latency = Duration::from_millis(50)..Duration::from_millis(190);
+    // Its lease ends, and a stranger gets the id; or the client itself comes back before.
+    for (lease, token) in [(LEASE, STRANGER), (LEASE, HOLDER), (10 * LEASE, HOLDER)] {
+        for seed in 1..10 {
+            play(World::new(seed, lease, Degraded::Allow), async |world| {
+                world.store.set_latency(latency.clone());
+                world.pass(80).await;
+                world.open_at(0, "a", HOLDER);
+                world.open_at(0, "b", HOLDER);
+                world.pass(80).await;
+                assert!(world.speaks_for(0, "a"));
+                world.pause_for(0, 5 * LEASE);
+                world.pass(140).await;
+                world.open_at(1, "a", token);
+                world.pass(230).await;
+                assert!(world.speaks_for(1, "a"));
+                until_it_serves(world).await;
+            });
+        }
+    }
+}
+
+#[test]
+fn a_node_that_slept_gives_no_new_client_an_id_that_another_node_has_given() {
+    for degraded in [Degraded::Allow, Degraded::Refuse] {
+        let history = play(World::new(1, LEASE, degraded), async |world| {
+            world.pass(40).await;
+            world.open_at(0, "b", HOLDER);
+            world.pass(20).await;
+            world.pause_for(0, 2 * LEASE);
+            world.pass(100).await;
+            world.open_at(1, "a", STRANGER);
+            world.pass(20).await;
+            until_it_serves(world).await;
+            for _ in 0..100 {
+                world.open_at(0, "a", HOLDER);
+                world.pass(1).await;
+            }
+        });
+        assert_eq!((opened(&history, HOLDER), opened(&history, STRANGER)), (1, 1), "{history}");
+    }
+}
+
+#[test]
+fn a_node_that_slept_serves_its_clients_although_the_store_is_gone() {
+    play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.pass(40).await;
+        world.open_at(0, "b", HOLDER);
+        world.pass(20).await;
+        world.pause_for(0, 2 * LEASE);
+        world.pass(20).await;
+        world.store.set_fault(Fault::Stalled);
+        world.pass(120).await;
+        until_it_serves(world).await;
+    });
+}
+
 #[test]
 fn a_node_that_is_slow_keeps_the_ids_of_its_clients() {
     let history = play(World::new(1, Duration::from_secs(20), Degraded::Allow), async |world| {

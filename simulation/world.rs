@@ -113,6 +113,13 @@ pub fn play(world: impl FnOnce() -> World, script: impl AsyncFnOnce(&mut World))
     })
 }
 
+impl NodeHandle {
+    /// True if its threads serve clients: as those of a process, they wait after a pause until the node is sure.
+    fn serves(&self) -> bool {
+        !self.pause.paused.get() && self.node.membership().is_some_and(|membership| membership.is_sure())
+    }
+}
+
 impl World {
     /// Nodes with this lease, in a runtime.
     pub fn new(seed: u64, lease: Duration, degraded: Degraded) -> impl FnOnce() -> Self {
@@ -229,7 +236,7 @@ impl World {
             }
             sleep(STEP).await;
             if self.steps.get().is_multiple_of(SWEEP) {
-                for node in self.nodes.iter().flatten().filter(|node| !node.pause.paused.get()) {
+                for node in self.nodes.iter().flatten().filter(|node| node.serves()) {
                     node.node.sweep();
                 }
             }
@@ -277,8 +284,7 @@ impl World {
             }
             hear(client.conn, &client.socket, &self.history, &self.steps);
         }
-        let is_paused =
-            |client: &Client| self.nodes[client.node].as_ref().is_some_and(|node| node.pause.paused.get());
+        let is_paused = |client: &Client| self.nodes[client.node].as_ref().is_some_and(|node| !node.serves());
         let ended = clients.extract_if(.., |client| !client.lease.is_current() && !is_paused(client));
         for client in ended {
             let node = self.nodes[client.node].as_ref();
@@ -301,7 +307,7 @@ impl World {
     /// A client asks for an id.
     pub fn open_at(&mut self, index: usize, id: &'static str, token: u8) {
         let Some(handle) = &mut self.nodes[index] else { return };
-        if handle.pause.paused.get() {
+        if !handle.serves() {
             return;
         }
         let node = &*handle;
@@ -349,7 +355,7 @@ impl World {
     }
 
     fn is_running(&self, node: usize) -> bool {
-        self.nodes[node].as_ref().is_some_and(|node| !node.pause.paused.get())
+        self.nodes[node].as_ref().is_some_and(NodeHandle::serves)
     }
 
     fn close(&mut self) {

@@ -4,6 +4,7 @@
 //! nothing of clients. [`Membership`] is this node's part as sessions and the router see it, and its worker the thread behind
 //! it, which acts on the clients of this node as a [`LocalNode`].
 
+mod awakening;
 mod backplane;
 mod elsewhere;
 mod fair_queue;

@@ -212,7 +212,10 @@ impl Runtime {
                 gap.as_secs_f64()
             );
         }
-        self.node.sweep();
+        // Until it is sure whose its ids are, it says nothing to their clients.
+        if self.node.membership().is_none_or(|membership| membership.is_sure()) {
+            self.node.sweep();
+        }
         if let Some(turn) = self.turn() {
             turn.sweep();
         }

@@ -36,6 +36,7 @@ use crate::http::public::handshake::upgrade;
 use crate::http::public::{self, Mounted};
 use crate::lan::lan_address;
 use crate::runtime::Runtime;
+use crate::threads::OnWake;
 use crate::tls::{CertificateSource, RenewalContext};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::tls_stream::TlsStream;
@@ -250,7 +251,7 @@ impl Server {
         let Some((listener, ops)) = self.ops.take() else { return Ok(None) };
         let (kept, runtime) = (listener.try_clone()?, Arc::clone(&self.mounted.runtime));
         let threads = runtime.events.threads().clone();
-        let workers = Workers::start(&threads, API, 1, listener.socket, move || {
+        let workers = Workers::start(&threads, API, 1, listener.socket, None, move || {
             let (runtime, turns) = (Arc::clone(&runtime), HandshakeTurns::of(PLAIN_PER_TURN));
             let accepting = Arc::clone(&runtime);
             let plain = move |io| accept_plain(io, Arc::clone(&accepting), turns.clone(), false);
@@ -279,8 +280,12 @@ impl Server {
         let threads = runtime.events.threads().clone();
         let count = NonZeroUsize::new(listen.workers).map_or_else(available_parallelism, Ok);
         let count = count.map_or(2, NonZeroUsize::get);
+        let on_wake = runtime.node.membership().map(|membership| {
+            let membership = Arc::clone(membership);
+            Arc::new(move || membership.wait_until_sure()) as OnWake
+        });
         let workers = match tls {
-            None => Workers::start(&threads, WORKER, count, listener, move || {
+            None => Workers::start(&threads, WORKER, count, listener, on_wake.as_ref(), move || {
                 watch_lag(&mounted.runtime);
                 let (runtime, turns) = (Arc::clone(&mounted.runtime), HandshakeTurns::of(PLAIN_PER_TURN));
                 let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), true);
@@ -288,7 +293,7 @@ impl Server {
             })?,
             Some(tls) => {
                 let tls = Arc::new(tls);
-                Workers::start(&threads, WORKER, count, listener, move || {
+                Workers::start(&threads, WORKER, count, listener, on_wake.as_ref(), move || {
                     watch_lag(&mounted.runtime);
                     let (tls, runtime) = (Arc::clone(&tls), Arc::clone(&mounted.runtime));
                     let turns = HandshakeTurns::of(TLS_PER_TURN);

@@ -79,6 +79,11 @@ impl World {
         node.node.membership().is_some_and(|membership| membership.view().is_up)
     }
 
+    /// True if a node serves its clients, and one of them has this id.
+    pub fn speaks_for(&self, index: usize, id: &str) -> bool {
+        self.nodes[index].as_ref().is_some_and(|node| node.serves() && node.realm.contains(id))
+    }
+
     /// True if a node has no clients.
     pub fn has_left(&self, index: usize) -> bool {
         self.clients.borrow().iter().all(|client| client.node != index)

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
+use super::awakening::Awakening;
 use super::backplane::{Entity, KnownNode, Name, Owner, TokenDigest};
 use super::fair_queue::FairQueue;
 use super::link::Outbound;
@@ -70,6 +71,7 @@ pub struct Membership {
     /// Handles texts that clients of this node have posted on another node.
     pub(super) on_post: OnceLock<OnPost>,
     pub(super) last_seat: AtomicU64,
+    pub(super) awakening: Awakening,
 }
 
 #[derive(Default)]
@@ -218,6 +220,7 @@ impl Membership {
             left: Notify::new(),
             on_post: OnceLock::new(),
             last_seat: AtomicU64::new(0),
+            awakening: Awakening::default(),
         })
     }
 

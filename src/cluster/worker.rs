@@ -112,6 +112,12 @@ struct Notes {
     trims: Cell<bool>,
     echo_sent: Cell<u64>,
     echo_heard: Cell<u64>,
+    /// Once this echo is heard, this node knows whose its ids are after so many gaps in its time.
+    sure_with: Cell<(u64, u64)>,
+    /// Ids that are being [contested](Worker::contest).
+    contests: Cell<usize>,
+    /// Connections to be written to once this node is sure.
+    held_back: RefCell<Vec<Flush>>,
     former: Cell<Option<NodeId>>,
     generation: Cell<u64>,
     /// The store in which names are claimed: this node's names are registered there, and it has waited for the other nodes.
@@ -138,6 +144,10 @@ struct Notes {
     /// No names are claimed until then, by [`Clock::elapsed`](crate::clock::Clock::elapsed): after an outage, the other nodes register
     /// theirs first. `None` during the outage.
     settled_from: Cell<Option<u64>>,
+    /// The time at which the lease was last renewed.
+    renewed_at: Cell<u64>,
+    /// The lease has ended, and nobody was told that the node takes part again.
+    has_lost_lease: Cell<bool>,
     /// The last time at which the backplane did not answer, by [`Clock::elapsed`](crate::clock::Clock::elapsed).
     interrupted: Cell<u64>,
     /// Ids that clients of this node lost after an outage, and that no event has reported yet.
@@ -217,6 +227,7 @@ impl Membership {
             take(&mut state.requests)
         };
         drop(unanswered);
+        self.note_sure(u64::MAX);
         self.left.notify_waiters();
     }
 }

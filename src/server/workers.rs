@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
-use crate::threads::Threads;
+use crate::threads::{OnWake, Threads};
 
 /// Most HTTP connections for each worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
@@ -44,12 +44,14 @@ pub(super) struct Workers {
 type Passed = (StdStream, OwnedSemaphorePermit);
 
 impl Workers {
-    /// Starts this many threads, which make a service each, and serve the connections of a listener.
+    /// Starts this many threads, which make a service each, and serve the connections of a listener. Each calls `on_wake` before it
+    /// works again after a wait.
     pub(super) fn start<F>(
         threads: &Threads,
         name: &str,
         count: usize,
         listener: StdListener,
+        on_wake: Option<&OnWake>,
         make: impl Fn() -> F + Clone + Send + 'static,
     ) -> io::Result<Self>
     where
@@ -63,7 +65,7 @@ impl Workers {
             let (pass, mut passed) = unbounded_channel();
             others.push(pass);
             let (make, serves, failed) = (make.clone(), serves.clone(), threads.clone());
-            threads.once_async(name, async move || {
+            threads.once_async_waking(name, on_wake.cloned(), async move || {
                 let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
                 while let Some((connection, permit)) = passed.recv().await {
                     match TcpStream::from_std(connection) {
@@ -75,7 +77,7 @@ impl Workers {
             })?;
         }
         let failed = threads.clone();
-        threads.once_async(name, async move || {
+        threads.once_async_waking(name, on_wake.cloned(), async move || {
             let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
             match TcpListener::from_std(listener) {
                 Ok(listener) => tokio::select! {
@@ -207,7 +209,7 @@ mod tests {
             connection.write_all(thread.as_bytes()).await?;
             std::future::pending::<io::Result<()>>().await
         };
-        Workers::start(threads, "worker", count, listener, move || fn_service(greet)).unwrap()
+        Workers::start(threads, "worker", count, listener, None, move || fn_service(greet)).unwrap()
     }
 
     fn line(mut client: &StdStream) -> String {
@@ -294,7 +296,7 @@ mod tests {
                 ready(Ok::<_, ()>(()))
             })
         };
-        let workers = Workers::start(&threads, "worker", 1, listener, make).unwrap();
+        let workers = Workers::start(&threads, "worker", 1, listener, None, make).unwrap();
         let _clients = clients(1, &kept);
         entered.wait();
         workers.end().await;
@@ -309,7 +311,7 @@ mod tests {
             assert!(std::thread::current().name() != Some("worker"), "no service");
             make()
         };
-        let workers = Workers::start(&threads, "worker", 2, listener(), make).unwrap();
+        let workers = Workers::start(&threads, "worker", 2, listener(), None, make).unwrap();
         assert!(threads.failed().await.contains("no service"));
         // Nobody waits for it.
         workers.end().await;

@@ -269,6 +269,10 @@ impl<S, H: ProtocolHandler> ActiveSession<S, H> {
         if !std::mem::take(&mut self.is_flusher) {
             return;
         }
+        // Here as well, because a worker that has always something to do never waits for it.
+        if let Some(membership) = self.session.membership() {
+            membership.wait_until_sure();
+        }
         let mut unflushed = UNFLUSHED.take();
         unflushed.flushes.drain(..).for_each(Flush::flush);
         unflushed.note_latency(&self.session);

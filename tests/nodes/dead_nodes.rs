@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use testkit::raw_client::RawClient;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 
 use crate::harness::{Cluster, Seen, TIMEOUT, becomes, run};
 
@@ -117,6 +117,50 @@ fn a_node_that_was_paused_for_longer_than_its_lease_gives_way_to_a_client_that_c
         assert!(cluster.reaches(&sender, &new).await);
         assert!(new.is_open());
     });
+}
+
+/// A node sleeps, a client of it comes back elsewhere, and the node wakes up.
+async fn sleep_while_a_client_moves(flags: &[(&str, &str)], until_dead: bool) {
+    const MESSAGES: usize = 20;
+    let cluster = Cluster::start_with(flags).await;
+    let old = cluster.open(0, "x", "token").await;
+    let sender = cluster.open(0, "sender", "token").await;
+    let friend = cluster.open(0, "friend", "token").await;
+    cluster.nodes[0].signal("-STOP");
+    let new = cluster.open(1, "x", "token").await;
+    if until_dead {
+        cluster.nodes[1].logs(" died").await;
+    }
+    for number in 0..MESSAGES {
+        sender.send("CANDIDATE", "x", &number.to_string());
+        old.send("CANDIDATE", "friend", &number.to_string());
+        // They are in the kernel when the node wakes up.
+        for _ in 0..10 {
+            yield_now().await;
+        }
+    }
+    cluster.nodes[0].signal("-CONT");
+    let closed = old.next().await;
+    assert!(
+        matches!(closed, Seen::Closed(Some(4001 | 4006))),
+        "the old connection hears nothing: {closed:?}"
+    );
+    for number in 0..MESSAGES {
+        new.expect_message("sender", &number.to_string()).await;
+    }
+    sender.offer("friend", "nothing before");
+    friend.expect_message("sender", "nothing before").await;
+    assert!(new.is_open());
+}
+
+#[test]
+fn a_node_that_slept_for_longer_than_its_lease_does_not_speak_for_a_client_that_came_back_elsewhere() {
+    run(sleep_while_a_client_moves(&[], true));
+}
+
+#[test]
+fn a_node_that_slept_for_less_than_its_lease_does_not_speak_for_a_client_that_came_back_elsewhere() {
+    run(sleep_while_a_client_moves(LONG_LEASE, false));
 }
 
 #[test]

@@ -76,6 +76,17 @@ impl Clock {
         }
     }
 
+    /// The number of gaps so far. One that has just ended is found, so a thread that asks before it works knows of it.
+    pub fn gaps_so_far(&self) -> u64 {
+        match &self.0 {
+            Source::System(system) => {
+                self.now();
+                system.running.found.load(Ordering::Acquire)
+            }
+            Source::Manual(manual) => manual.gaps.lock().found,
+        }
+    }
+
     /// The length of the gaps that were found since the last call. `None` if there were none.
     pub fn take_gap(&self) -> Option<Duration> {
         let length = std::mem::take(&mut self.gaps().untold);
@@ -162,6 +173,8 @@ struct Running {
     ticked: AtomicU64,
     /// The sum of all gaps, as in `gaps`. Changed before `ticked`: who sees a tick sees its gap.
     lost: AtomicU64,
+    /// The number of gaps, as in `gaps`. Changed before `ticked`, too.
+    found: AtomicU64,
     gaps: Mutex<Gaps>,
 }
 
@@ -185,6 +198,7 @@ impl Running {
             let lost = elapsed + SETTLE - (ticked + passed);
             gaps.add(ticked + passed, lost);
             self.lost.store(lost, Ordering::Relaxed);
+            self.found.store(gaps.found, Ordering::Release);
         }
         self.ticked.store(ticked + passed, Ordering::Release);
         ticked + passed
@@ -198,6 +212,8 @@ struct Gaps {
     lost: u64,
     /// The part of it that nobody has taken.
     untold: u64,
+    /// The number of all.
+    found: u64,
     /// The time of each of the last ones, and the sum of all until then.
     last: Vec<(u64, u64)>,
 }
@@ -206,6 +222,7 @@ impl Gaps {
     /// Adds a gap, after which the sum is `lost`.
     fn add(&mut self, at: u64, lost: u64) {
         self.untold += lost - self.lost;
+        self.found += 1;
         self.lost = lost;
         self.last.pop_if(|(last, _)| *last == at);
         if self.last.len() == MAX_GAPS {
@@ -276,6 +293,7 @@ mod tests {
         let stopped = 60 + GAP;
         let resumed = stopped + 3_600_000;
         assert_eq!(at(resumed), stopped + TICK);
+        assert_eq!(running.found.load(Ordering::SeqCst), 1);
         // It settles, then goes on.
         assert_eq!([resumed + 1, resumed + SETTLE].map(at), [stopped + TICK; 2]);
         assert_eq!(at(resumed + SETTLE + 7), stopped + TICK + 7);

@@ -48,6 +48,9 @@ struct State {
     down: usize,
 }
 
+/// Called on a thread before it works again. It may block.
+pub type OnWake = Arc<dyn Fn() + Send + Sync>;
+
 /// A panic that was caught.
 #[derive(Debug, thiserror::Error)]
 #[error("panicked: {0}")]
@@ -90,7 +93,21 @@ impl Threads {
 
     /// Starts a thread with a runtime of its own. A panic is a failure, because the work cannot begin again.
     pub fn once_async(&self, name: &str, work: impl AsyncFnOnce() + Send + 'static) -> io::Result<()> {
-        let runtime = runtime()?;
+        self.once_async_waking(name, None, work)
+    }
+
+    /// The same. `on_wake` is called whenever the thread has waited for something to do, before it does it.
+    pub fn once_async_waking(
+        &self,
+        name: &str,
+        on_wake: Option<OnWake>,
+        work: impl AsyncFnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let mut builder = builder();
+        if let Some(on_wake) = on_wake {
+            builder.on_thread_unpark(move || on_wake());
+        }
+        let runtime = builder.build()?;
         self.watched(name, move |threads, name| {
             if let Err(panic) = caught(|| LocalSet::new().block_on(&runtime, work())) {
                 threads.went_down(name);
@@ -147,7 +164,13 @@ impl Threads {
 
 /// A runtime for the thread that calls it.
 pub fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().max_blocking_threads(MAX_BLOCKING).build()
+    builder().build()
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().max_blocking_threads(MAX_BLOCKING);
+    builder
 }
 
 /// Calls code that may panic, such as a hook of an embedding program. Locks of this crate outlive a panic: none is poisoned.

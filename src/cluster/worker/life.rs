@@ -19,7 +19,7 @@ use crate::cluster::{
 };
 use crate::config::Degraded;
 use crate::events::ClusterEvent;
-use crate::router::{Holder, Realm};
+use crate::router::{Flush, Holder, Realm};
 use crate::wire::{CloseReason, ConnId, Link, NodeId};
 
 /// Interval at which a node tries to join.
@@ -50,15 +50,21 @@ impl<B: Backplane> Worker<B> {
                 return None;
             }
             let node = self.backplane.new_node();
-            let began = self.shared.clock.elapsed();
+            let (began, gaps) = (self.shared.clock.elapsed(), self.shared.clock.gaps_so_far());
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
                     self.notes.inbound.take();
                     self.notes.lists.take();
                     self.notes.position.replace(Position::default());
                     self.notes.echo_heard.set(self.notes.echo_sent.get());
+                    self.notes.sure_with.set((u64::MAX, 0));
                     self.notes.generation.set(self.backplane.generation());
-                    self.notes.store.set(self.backplane.store());
+                    let store = self.backplane.store();
+                    if self.notes.store.replace(store) != store && self.notes.former.get().is_some() {
+                        // Other nodes had an outage while this one slept.
+                        self.begin_outage();
+                        self.notes.settled_from.set(None);
+                    }
                     {
                         let mut state = self.shared.state.lock();
                         state.node = Some(node);
@@ -67,6 +73,7 @@ impl<B: Backplane> Worker<B> {
                         state.good_until = began + self.shared.lease();
                     }
                     self.notes.interrupted.set(self.shared.clock.elapsed());
+                    self.notes.renewed_at.set(self.shared.clock.now());
                     // Earlier questions are lost, and marks of the former life lead nowhere.
                     self.realms().for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await && self.register_held(node, true).await {
@@ -74,7 +81,10 @@ impl<B: Backplane> Worker<B> {
                     }
                     self.shared.state.lock().node = None;
                 }
-                Err(error) => self.note_outage(&error),
+                Err(error) => {
+                    self.note_outage(&error);
+                    self.note_sure(gaps);
+                }
             }
             let _ = timeout(JOIN_INTERVAL, self.shared.is_closing()).await;
         }
@@ -89,21 +99,23 @@ impl<B: Backplane> Worker<B> {
                 biased;
                 () = sleep(pause) => {}
                 () = self.notes.suspected.notified() => {}
+                () = self.shared.awakening.awaited.notified() => {}
                 () = self.shared.is_closing() => {}
             }
             if self.is_closed() {
                 return End::Closed;
             }
-            let asked = self.shared.clock.elapsed();
+            let (asked, gaps) = (self.shared.clock.elapsed(), self.shared.clock.gaps_so_far());
             let renewed = self.backplane.renew(node, self.shared.config.lease).await;
             let now = self.shared.clock.elapsed();
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
                     self.shared.state.lock().good_until = asked + self.shared.lease();
+                    self.notes.renewed_at.set(self.shared.clock.now());
                     // Registering again may take a while.
                     self.notes.renewed.notify_waiters();
                     self.note_members(node, members);
-                    self.check_inbox(node);
+                    self.check_inbox(node, gaps);
                     self.tell_given_back();
                     self.close_links();
                     self.check_store();
@@ -218,12 +230,17 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Sends a packet to itself. An inbox that does not deliver it is read again from its beginning.
-    fn check_inbox(&self, node: NodeId) {
+    ///
+    /// When it comes, all is read that was said before: the node knows if others have taken its ids in so many gaps.
+    fn check_inbox(&self, node: NodeId, gaps: u64) {
         if self.notes.echo_sent.get() > self.notes.echo_heard.get() + 1 {
             self.notes.position.replace(Position::default());
         }
         let number = self.notes.echo_sent.get() + 1;
         self.notes.echo_sent.set(number);
+        if self.notes.sure_with.get().1 < gaps {
+            self.notes.sure_with.set((number, gaps));
+        }
         self.shared.say(node, &Packet::Echo { number });
     }
 
@@ -273,7 +290,13 @@ impl<B: Backplane> Worker<B> {
                 };
                 let Some(lost) = self.register(held.map(registration).collect()).await else { return false };
                 for (registration, owner) in lost {
-                    spawn_local(Rc::clone(self).contest(registration, owner));
+                    let worker = Rc::clone(self);
+                    self.notes.contests.update(|contests| contests + 1);
+                    spawn_local(async move {
+                        Rc::clone(&worker).contest(registration, owner).await;
+                        worker.notes.contests.update(|contests| contests - 1);
+                        worker.note_if_sure();
+                    });
                 }
             }
             let is_counted = async || self.backplane.count(realm.key(), node, realm.clients()).await.is_ok();
@@ -385,9 +408,14 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
-        self.begin_outage();
-        self.notes.settled_from.set(None);
+        self.notes.has_lost_lease.set(true);
         let is_late = self.shared.clock.elapsed() >= self.shared.state.lock().good_until;
+        let was_answered = self.shared.clock.now() < self.notes.renewed_at.get() + self.shared.lease() / 2;
+        // A node that only slept had no outage: its new clients wait for its next life, and that need not wait for other nodes.
+        if !(is_late && was_answered) {
+            self.begin_outage();
+            self.notes.settled_from.set(None);
+        }
         // Otherwise the backplane lost it, and no other node could validly claim its names.
         if is_late {
             self.notes.lapsed.set(self.highest_fence());
@@ -456,13 +484,29 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
+    /// The node is sure if all was read that was said before its echo, and no id is contested.
+    pub(super) fn note_if_sure(&self) {
+        let (echo, gaps) = self.notes.sure_with.get();
+        if self.notes.echo_heard.get() >= echo && self.notes.contests.get() == 0 {
+            self.note_sure(gaps);
+        }
+    }
+
+    /// As that of the membership. Writes what was held back.
+    fn note_sure(&self, gaps: u64) {
+        self.shared.note_sure(gaps);
+        if self.shared.is_sure() {
+            self.notes.held_back.take().into_iter().for_each(Flush::flush);
+        }
+    }
+
     fn note_up(&self) {
         let was_out = {
             let mut state = self.shared.state.lock();
             state.is_up = true;
             std::mem::take(&mut state.is_out)
         };
-        if was_out {
+        if was_out | self.notes.has_lost_lease.take() {
             self.tell(|| ClusterEvent::Reachable);
         }
         self.notes.renewed.notify_waiters();

@@ -203,7 +203,12 @@ impl<B: Backplane> Worker<B> {
                         self.answer_settled();
                         self.notes.position.replace(position);
                     }
-                    arriving.flushes.into_iter().for_each(Flush::flush);
+                    if self.shared.is_sure() {
+                        arriving.flushes.into_iter().for_each(Flush::flush);
+                    } else {
+                        // A later batch may say that another node has the id.
+                        self.notes.held_back.borrow_mut().extend(arriving.flushes);
+                    }
                     self.trim(node);
                 }
                 Err(error) => {
@@ -363,7 +368,15 @@ impl<B: Backplane> Worker<B> {
             }
             Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, &mut arriving.flushes),
             Packet::RoomsMissed => self.list_rooms(from),
-            Packet::Echo { number } => self.notes.echo_heard.set(number.max(self.notes.echo_heard.get())),
+            Packet::Echo { number } if self.node() == Some(from) => {
+                self.notes
+                    .echo_heard
+                    .set(number.min(self.notes.echo_sent.get()).max(self.notes.echo_heard.get()));
+                let worker = Rc::clone(self);
+                // Behind the questions of earlier batches, which have tasks of their own.
+                spawn_local(async move { worker.note_if_sure() });
+            }
+            Packet::Echo { .. } => {}
         }
     }
 

@@ -131,7 +131,9 @@ fn arrivals(world: &World, fates: &Fates, found: &mut Vec<String>) {
                 let since = other.opened().filter(|since| *since < sent.at);
                 since > opened && other.over().is_none_or(|over| over > *at)
             });
-            if let Some((place, _)) = successor.filter(|_| is_calm(world, *at)) {
+            // A node that was paused asks who has its ids before it goes on.
+            let only_slept = round_of(world, *at).only_slept(world.conns[*conn].node);
+            if let Some((place, _)) = successor.filter(|_| only_slept || is_calm(world, *at)) {
                 found.push(format!(
                     "m{message} arrived at #{conn} although #{place} had the id when it was sent"
                 ));

@@ -102,6 +102,10 @@ fn overlap(first: Fault, second: Fault) -> bool {
 async fn begin(world: &mut World, fault: Fault) {
     world.disturb(format!("{fault:?} begins"));
     match fault {
+        Fault::Pause(node, _) => world.round().slept[node] = true,
+        _ => world.round().failed = true,
+    }
+    match fault {
         Fault::Kill(node) => {
             world.round().harmed[node] = true;
             world.cluster.nodes[node].kill().await;

@@ -56,6 +56,10 @@ pub struct Round {
     pub harmed: [bool; 3],
     /// Nodes that were stopped with a signal.
     pub stopped: [bool; 3],
+    /// Nodes that were paused.
+    pub slept: [bool; 3],
+    /// There was another fault than a pause, or another node was by itself.
+    pub failed: bool,
     /// Redis lost its data.
     pub emptied: bool,
 }
@@ -87,6 +91,8 @@ impl World {
             to: None,
             harmed: [false; 3],
             stopped: [false; 3],
+            slept: [false; 3],
+            failed: !is_back,
             emptied: false,
         });
     }
@@ -162,6 +168,8 @@ impl World {
             if outages > self.outages[node] {
                 self.outages[node] = outages;
                 self.note(format!("node {node} was by itself in this round"));
+                let slept = self.round().slept[node];
+                self.round().failed |= !slept;
                 let from = self.round().from;
                 self.round().disturbed.get_or_insert(from);
             }
@@ -209,5 +217,10 @@ impl Conn {
 impl Round {
     pub fn is_disturbed(&self, at: Stamp) -> bool {
         self.disturbed.is_some_and(|from| from <= at)
+    }
+
+    /// True if a node was paused, and nothing else happened.
+    pub fn only_slept(&self, node: usize) -> bool {
+        self.slept[node] && !self.failed
     }
 }

@@ -1,0 +1,64 @@
+//! After a gap in its time (SIGSTOP, `docker pause`, a suspended machine), a node goes on sleeping for its clients until the backplane has
+//! said whose its ids are: other nodes may have given them to other connections meanwhile.
+//!
+//! The threads that serve clients wait before they read and before they write, so that all they do is as if the gap had been that much
+//! longer. The worker of the cluster renews the lease, and reads what others have said until then. Without a gap nothing waits: a node
+//! that loses the backplane while it runs is in an outage.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+
+use super::Membership;
+
+/// Longest wait. The backplane answers or fails within two seconds; but a client that has an id now, and does not answer its node, may
+/// take longer.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// What a node knows since the last gaps in its time.
+#[derive(Default)]
+pub(super) struct Awakening {
+    /// The number of gaps after which this node knows whose its ids are.
+    sure: AtomicU64,
+    changing: Mutex<()>,
+    changed: Condvar,
+    /// Somebody waits: the lease is renewed at once.
+    pub(super) awaited: Notify,
+}
+
+impl Membership {
+    /// False after a gap, until this node knows whose its ids are.
+    pub fn is_sure(&self) -> bool {
+        self.awakening.sure.load(Ordering::Acquire) >= self.clock.gaps_so_far()
+    }
+
+    /// Blocks the thread until the node [is sure](Self::is_sure), with a bound. Only for threads that serve clients, with no lock held.
+    pub fn wait_until_sure(&self) {
+        if self.is_sure() {
+            return;
+        }
+        self.awakening.awaited.notify_one();
+        let deadline = Instant::now() + MAX_WAIT;
+        let mut changing = self.awakening.changing.lock();
+        while !self.is_sure() {
+            if self.awakening.changed.wait_until(&mut changing, deadline).timed_out() {
+                drop(changing);
+                log::warn!(
+                    "after a pause, the other nodes did not say in time whose the ids of this node are"
+                );
+                return self.note_sure(self.clock.gaps_so_far());
+            }
+        }
+    }
+
+    /// After so many gaps, this node knows whose its ids are, or cannot find out.
+    pub(super) fn note_sure(&self, gaps: u64) {
+        let changing = self.awakening.changing.lock();
+        if self.awakening.sure.fetch_max(gaps, Ordering::AcqRel) < gaps {
+            self.awakening.changed.notify_all();
+        }
+        drop(changing);
+    }
+}

@@ -9,7 +9,7 @@ mod tenant;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::{DashMap, Entry};
@@ -31,7 +31,8 @@ use crate::rendezvous::{GroupPlace, Guests};
 use crate::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use crate::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
 use crate::wire::{
-    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind, RoomName,
+    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind, Refusal,
+    RoomName,
 };
 use app::AppMessages;
 use listings::Listings;
@@ -59,6 +60,8 @@ pub struct Node {
     on_text: Vec<OnText>,
     app: OnceLock<AppMessages>,
     lookout: OnceLock<Arc<Lookout>>,
+    /// True until the keys of the store were read once.
+    awaits_keys: AtomicBool,
     /// Wrong guesses at room codes.
     pub(crate) wrong_codes: GuessLimiter,
     /// Bytes of unfinished messages of all connections.
@@ -127,6 +130,7 @@ impl Node {
             on_text: Vec::new(),
             app: OnceLock::new(),
             lookout: OnceLock::new(),
+            awaits_keys: AtomicBool::new(false),
             wrong_codes: GuessLimiter::new(Limit::WrongRoomCodes),
             sessions: AtomicUsize::new(0),
         }
@@ -273,6 +277,17 @@ impl Node {
             self.remove_key(gone.as_str());
         }
         keys.into_iter().for_each(|key| self.put_key(key));
+        self.awaits_keys.store(false, Ordering::Relaxed);
+    }
+
+    /// Clients of unknown keys are told to come back, until [`replace_keys`](Self::replace_keys).
+    pub(crate) fn await_keys(&self) {
+        self.awaits_keys.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the keys of the store could not be read yet.
+    pub(crate) fn awaits_keys(&self) -> bool {
+        self.awaits_keys.load(Ordering::Relaxed)
     }
 
     /// Tries keys again that nobody can use, because a relay has started.
@@ -306,15 +321,19 @@ impl Node {
         self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
     }
 
-    /// The tenant of a key that a client names. If there is none, the store is looked at again first.
-    pub(crate) async fn tenant_of_client(&self, key: &str) -> Option<Arc<Tenant>> {
-        let known = self.tenant(key);
-        if let (None, Some(lookout)) = (&known, self.lookout.get()) {
-            // Boxed, so that the future of a client with a known key stays small.
-            Box::pin(lookout.wait_for_next()).await;
-            return self.tenant(key);
+    /// The tenant of a key that a client names. If there is none, the store is looked at again first: if that fails, nobody knows
+    /// whether there is such a key.
+    pub(crate) async fn tenant_of_client(&self, key: &str) -> Result<Arc<Tenant>, Refusal> {
+        if let Some(tenant) = self.tenant(key) {
+            return Ok(tenant);
         }
-        known
+        let has_looked = match self.lookout.get() {
+            // Boxed, so that the future of a client with a known key stays small.
+            Some(lookout) => Box::pin(lookout.wait_for_next()).await,
+            None => true,
+        };
+        let is_known = has_looked && !self.awaits_keys();
+        self.tenant(key).ok_or(if is_known { Refusal::InvalidKey } else { Refusal::Unavailable })
     }
 
     /// Lets clients with unknown keys wait for looks at the store, which the caller makes from now on.

@@ -43,6 +43,9 @@ use mistakes::Mistakes;
 pub(crate) use background::repeat;
 pub(crate) use mistakes::RecentMistake;
 
+/// Said wherever somebody would otherwise hear that there is no such key.
+pub(crate) const KEYS_UNREAD: &str = "the keys could not be read yet; the log says why";
+
 /// Makes an id for a client of a key.
 pub(crate) type GenerateId = Box<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -197,8 +200,8 @@ impl Runtime {
         self.events.follow_some("mistakes", is_mistake, move |notices| {
             let Some(runtime) = runtime.upgrade() else { return };
             // The store may be an embedding program's.
-            let keys = || caught(|| runtime.admin.all_keys()).ok().and_then(Result::ok).unwrap_or_default();
-            runtime.mistakes.log(notices, runtime.now(), keys);
+            let keys = || caught(|| runtime.admin.all_keys()).ok().and_then(Result::ok);
+            runtime.mistakes.log(notices, runtime.now(), runtime.node.awaits_keys(), keys);
         })
     }
 
@@ -252,8 +255,8 @@ impl Runtime {
         if self.is_stopping() {
             reasons.push("the server is stopping".to_owned());
         }
-        if !self.admin.has_read_keys.load(Ordering::Relaxed) {
-            reasons.push("the keys could not be read yet; the log says why".to_owned());
+        if self.node.awaits_keys() {
+            reasons.push(KEYS_UNREAD.to_owned());
         }
         if let Some(view) = self.node.membership().map(|membership| membership.view())
             && !view.is_up

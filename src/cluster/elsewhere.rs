@@ -169,7 +169,11 @@ impl Membership {
     /// Forwards a client's POST to the node that has the client's connection.
     pub async fn post(&self, realm: &Realm, id: &PeerId, token: &Token, text: &str) -> Posted {
         let name = name_of_peer(&realm.address(id));
-        let Whereabouts::At(node) = self.find(name.clone()).await else { return Posted::Absent };
+        let node = match self.find(name.clone()).await {
+            Whereabouts::At(node) => node,
+            Whereabouts::NotElsewhere => return Posted::Absent,
+            Whereabouts::Unknown => return Posted::Unknown,
+        };
         let source = (realm.key().as_str(), id.as_str());
         if self.state.lock().links.get(&node).is_some_and(|link| !link.has_room(source)) {
             return Posted::TooMuch;

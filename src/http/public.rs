@@ -25,9 +25,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::path::{self, decode};
 use crate::config::Dialect;
 use crate::events::{Count, Event, Mistake, Refused};
+use crate::runtime::KEYS_UNREAD;
 use crate::session::{ClientSource, ConnectRequest};
 use crate::transport::actix_ws;
-use crate::wire::Refusal;
+use crate::wire::{ApiKey, Refusal};
 use handler::{bare, plain};
 use handshake::AcceptedHandshake;
 use routes::Route;
@@ -101,6 +102,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Id(key) | Route::Peers(key) | Route::Members(key, _) | Route::Ice(key) if peerjs => {
             of_key(mounted, request, route, key).await
         }
+        Route::Health if runtime.node.awaits_keys() => plain(StatusCode::SERVICE_UNAVAILABLE, KEYS_UNREAD),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => {
             docs::prepare(name).await;
@@ -149,14 +151,22 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key: &str) -> HttpResponse {
     let Some(key) = decode(key) else { return bare(StatusCode::BAD_REQUEST) };
     let runtime = &mounted.runtime;
-    let policy = runtime.node.tenant_of_client(&key).await.map(|tenant| tenant.policy_full());
+    let note = |reason| {
+        let ClientSource { origin, address, is_doctor } = endpoint::source(runtime, request.head());
+        let refused = Refused { reason, key: ApiKey::parse(&key).ok(), id: None, origin, address, is_doctor };
+        runtime.events.emit(|| Event::Refused(Box::new(refused)));
+    };
+    let policy = match runtime.node.tenant_of_client(&key).await {
+        Ok(tenant) => Some(tenant.policy_full()),
+        Err(Refusal::InvalidKey) => None,
+        Err(refusal) => {
+            note(refusal);
+            return legacy::refuse(refusal);
+        }
+    };
     match (route, policy) {
         (_, Some(policy)) if !peerjs::allows_origin(mounted, policy.settings(), request) => {
-            let ClientSource { origin, address, is_doctor } = endpoint::source(runtime, request.head());
-            let key = Some(policy.key().key.clone());
-            let refused =
-                Refused { reason: Refusal::ForeignOrigin, key, id: None, origin, address, is_doctor };
-            runtime.events.emit(|| Event::Refused(Box::new(refused)));
+            note(Refusal::ForeignOrigin);
             bare(StatusCode::FORBIDDEN)
         }
         (Route::Peers(_) | Route::Members(..), Some(policy)) if !policy.settings().allow_discovery => {

@@ -18,8 +18,9 @@ use uuid::Uuid;
 use verifying_keys::VerifyingKeys;
 use webhook::Webhook;
 
+use crate::events::Mistake;
 use crate::keys::{Auth, JwtKey};
-use crate::wire::{ApiKey, PeerId, RoomRights, Token};
+use crate::wire::{ApiKey, PeerId, Refusal, RoomRights, Token};
 
 pub use error::BadAuth;
 pub(crate) use error::Denied;
@@ -111,9 +112,35 @@ impl Verifier {
 }
 
 impl Denied {
-    /// The value in this token, shortened, and advice.
-    pub(crate) fn hint(&self, token: &str, key: &ApiKey) -> String {
-        hint::of(self, token, key, now())
+    /// True if nobody knows whether the client owns the id: the same client can succeed later.
+    pub(crate) fn is_unknown(&self) -> bool {
+        match self {
+            // Request Timeout and Too Many Requests.
+            Denied::Refused(408 | 429) => true,
+            Denied::Refused(400..=499) => false,
+            Denied::Refused(_) | Denied::Unusable | Denied::Overloaded | Denied::TimedOut => true,
+            Denied::Unreachable(_) | Denied::BadAnswer | Denied::LongAnswer => true,
+            _ => false,
+        }
+    }
+
+    /// The refusal of the client.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            denied if denied.is_unknown() => Refusal::Unavailable,
+            Denied::Expired => Refusal::TokenExpired,
+            _ => Refusal::TokenRefused,
+        }
+    }
+
+    /// What the operator is told of a client that is not verified. Of its token, the shortened value that is wrong.
+    pub(crate) fn mistake(&self, key: ApiKey, id: Option<PeerId>, token: &str) -> Mistake {
+        let why = self.to_string();
+        if self.is_unknown() {
+            return Mistake::Unverified { key, id, why };
+        }
+        let hint = hint::of(self, token, &key, now());
+        Mistake::TokenRefused { key, id, why, hint }
     }
 }
 

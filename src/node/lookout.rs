@@ -20,8 +20,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 pub(crate) struct Lookout {
     state: Mutex<State>,
     wanted: Condvar,
-    /// The number of the last look that has ended.
-    ended: watch::Sender<u64>,
+    /// The number of the last look that has ended, and true if the store could be read.
+    ended: watch::Sender<(u64, bool)>,
 }
 
 #[derive(Default)]
@@ -32,8 +32,8 @@ struct State {
 }
 
 impl Lookout {
-    /// Waits for the end of a look that begins later.
-    pub(super) async fn wait_for_next(&self) {
+    /// Waits for the end of a look that begins later. False if the store does not answer in time, or cannot be read.
+    pub(super) async fn wait_for_next(&self) -> bool {
         let mut ended = self.ended.subscribe();
         let begun = {
             let mut state = self.state.lock();
@@ -41,8 +41,8 @@ impl Lookout {
             state.begun
         };
         self.wanted.notify_one();
-        // Without an answer in time, the key is unknown.
-        let _ = timeout(LONGEST, ended.wait_for(|number| *number > begun)).await;
+        let looked = timeout(LONGEST, ended.wait_for(|(number, _)| *number > begun)).await;
+        looked.is_ok_and(|looked| looked.is_ok_and(|looked| looked.1))
     }
 
     /// Waits for an interval, or until a client wants a look. Then one begins.
@@ -55,8 +55,8 @@ impl Lookout {
         state.begun += 1;
     }
 
-    /// The look has ended, and what it found is active.
-    pub(crate) fn end(&self) {
-        self.ended.send_replace(self.state.lock().begun);
+    /// The look has ended. If the store `was_read`, what it has is active.
+    pub(crate) fn end(&self, was_read: bool) {
+        self.ended.send_replace((self.state.lock().begun, was_read));
     }
 }

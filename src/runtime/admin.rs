@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -144,8 +143,6 @@ pub(crate) struct Admin {
     signups: SignupLimiter,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
-    /// The keys were read at least once, so they are active.
-    pub(super) has_read_keys: AtomicBool,
     /// The keys as they were last stored. Held while keys are written or activated, so that the last written state is the
     /// active one.
     writing: Mutex<KnownKeys>,
@@ -156,12 +153,12 @@ pub(crate) struct Admin {
 
 impl Admin {
     pub(crate) fn new(node: Arc<Node>, store: Arc<dyn KeyStore>, log: Option<Arc<dyn LogControl>>) -> Self {
+        node.await_keys();
         Admin {
             signups: SignupLimiter::new(node.config().clone()),
             node,
             store,
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
-            has_read_keys: AtomicBool::new(false),
             writing: Mutex::default(),
             log,
             temporary_filter: Mutex::default(),
@@ -261,7 +258,6 @@ impl Admin {
             self.emit_changes(known.replace(&stored));
         }
         self.node.replace_keys(self.with_built_in(stored));
-        self.has_read_keys.store(true, Ordering::Relaxed);
         Ok(())
     }
 

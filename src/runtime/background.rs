@@ -39,8 +39,7 @@ pub(super) fn watch_keys(runtime: &Arc<Runtime>) {
         while owner.strong_count() > 0 {
             lookout.wait(KeyWatch::INTERVAL);
             if let Some(runtime) = owner.upgrade() {
-                watch.look(&runtime.admin);
-                lookout.end();
+                lookout.end(watch.look(&runtime.admin));
             }
         }
     });
@@ -72,37 +71,39 @@ impl KeyWatch {
     /// Longest interval between calls of [`look`](Self::look).
     const INTERVAL: Duration = Duration::from_millis(500);
 
-    /// Logs the first of failures that follow each other.
-    fn look(&mut self, admin: &Admin) {
+    /// True if the store could be read. Logs the first of failures that follow each other.
+    fn look(&mut self, admin: &Admin) -> bool {
         // The store may be an embedding program's.
-        let looked = caught(|| self.try_to_look(admin));
-        let looked = looked.unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
-        let had_failed = std::mem::replace(&mut self.has_failed, looked.is_err());
-        match looked {
+        let read = caught(|| self.read(admin)).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
+        let had_failed = std::mem::replace(&mut self.has_failed, read.is_err());
+        match &read {
             Err(error) if !had_failed => log::error!("{error}"),
             Ok(()) if had_failed => log::info!("the keys can be reached again"),
             _ => {}
         }
+        if read.is_ok() && self.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
+            self.kept_house = Some(Instant::now());
+            self.keep_house(admin);
+        }
+        read.is_ok()
     }
 
-    fn try_to_look(&mut self, admin: &Admin) -> Result<(), KeyError> {
+    fn read(&mut self, admin: &Admin) -> Result<(), KeyError> {
         let version = Some(admin.store.version()?);
         if version != self.version {
             admin.read_keys()?;
             self.version = version;
         }
-        if self.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
-            self.kept_house = Some(Instant::now());
-            let kept = admin.keep_house();
-            let had_failed = std::mem::replace(&mut self.has_failed_to_write, kept.is_err());
-            if let Err(error) = kept
-                && !had_failed
-            {
-                log::error!(
-                    "the last use of keys cannot be stored, and unused keys are not removed: {error}"
-                );
-            }
-        }
         Ok(())
+    }
+
+    fn keep_house(&mut self, admin: &Admin) {
+        let kept = caught(|| admin.keep_house()).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
+        let had_failed = std::mem::replace(&mut self.has_failed_to_write, kept.is_err());
+        if let Err(error) = kept
+            && !had_failed
+        {
+            log::error!("the last use of keys cannot be stored, and unused keys are not removed: {error}");
+        }
     }
 }

@@ -66,9 +66,15 @@ pub(crate) struct RecentMistake {
 }
 
 impl Mistakes {
-    /// Logs the mistakes among these events. `keys` reads all keys.
-    pub(super) fn log(&self, notices: &[Notice], now: u64, keys: impl Fn() -> Vec<Key>) {
-        let lines = notices.iter().filter_map(|notice| table::line(notice.event()?, &keys));
+    /// Logs the mistakes among these events. `keys` reads all keys; with `awaits_keys`, that never worked.
+    pub(super) fn log(
+        &self,
+        notices: &[Notice],
+        now: u64,
+        awaits_keys: bool,
+        keys: impl Fn() -> Option<Vec<Key>>,
+    ) {
+        let lines = notices.iter().filter_map(|notice| table::line(notice.event()?, awaits_keys, &keys));
         lines.filter_map(|line| self.note(line, now)).for_each(|text| log::info!("{text}"));
     }
 

@@ -126,7 +126,7 @@ impl Rejection {
 
 /// The tenant of a key that may be used from an origin.
 pub(super) async fn tenant(node: &Node, key: &ApiKey, origin: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
-    let tenant = node.tenant_of_client(key.as_str()).await.ok_or(Refusal::InvalidKey)?;
+    let tenant = node.tenant_of_client(key.as_str()).await?;
     if !tenant.policy().settings().allows_origin(origin) {
         return Err(Refusal::ForeignOrigin);
     }
@@ -152,13 +152,8 @@ pub(super) async fn admit_without_credentials(
     if tenant.policy().settings().auth != Auth::None {
         // Such a client has no way to prove an identity.
         let denied = Denied::Tokenless;
-        source.note_mistake(node, || Mistake::TokenRefused {
-            id: None,
-            why: denied.to_string(),
-            hint: denied.hint("", &key),
-            key,
-        });
-        return Err(Refusal::TokenRefused);
+        source.note_mistake(node, || denied.mistake(key, None, ""));
+        return Err(denied.refusal());
     }
     tenant.note_use();
     let admitted = Admitted {

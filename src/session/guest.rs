@@ -327,7 +327,7 @@ impl Guest {
                     }
                     Some(Answer::Room(Err(Some(error)))) => return Err(error.into()),
                     Some(Answer::Room(Err(None))) => {
-                        context.reply(room_codes::error(&Refusal::Unavailable.text()));
+                        complain(Err(Problem::Unavailable), context);
                         return Ok(());
                     }
                     _ => {}
@@ -528,7 +528,7 @@ impl Guest {
             (Joined::Refused(RoomCodeError::NoRoom), _) => Err(self.wrong_code(context.node)),
             (Joined::Refused(error), _) => Err(error.into()),
             // Not the client's fault, so it does not count.
-            (Joined::Unavailable, _) => Err(Problem::WrongRoom),
+            (Joined::Unavailable, _) => Err(Problem::Unavailable),
             _ if join.username.is_none() => Err(Problem::NoUsername),
             _ => Err(Problem::NoOffer),
         }

@@ -13,7 +13,7 @@ use crate::dialect::rooms::{self, PeerJsRooms};
 use crate::dialect::server;
 use crate::events::Mistake;
 use crate::keys::Proof;
-use crate::keys::verifier::{Claimant, Denied};
+use crate::keys::verifier::Claimant;
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester, RoomDialect as _};
 use crate::router::{ConnectionInfo, Departure, IdLease};
@@ -57,13 +57,8 @@ pub(super) async fn admit(
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let verified = policy.verify(&claimant).await;
     let Proof { token, rooms, odd } = verified.map_err(|denied| {
-        source.note_mistake(node, || Mistake::TokenRefused {
-            key: key.clone(),
-            id: Some(id.clone()),
-            why: denied.to_string(),
-            hint: denied.hint(token.as_str(), &key),
-        });
-        if denied == Denied::Expired { Refusal::TokenExpired } else { Refusal::TokenRefused }
+        source.note_mistake(node, || denied.mistake(key.clone(), Some(id.clone()), token.as_str()));
+        denied.refusal()
     })?;
     if let Some(odd) = odd {
         source.note_mistake(node, || Mistake::OddToken {

@@ -91,7 +91,10 @@ pub(crate) async fn sender(
     source: &ClientSource,
 ) -> Result<Sender, Posted> {
     let admitted = peerjs::admit(node, credentials, source).await;
-    let (admitted, handler) = admitted.map_err(|_| Posted::Absent)?;
+    let (admitted, handler) = admitted.map_err(|refusal| match refusal {
+        Refusal::Unavailable => Posted::Unknown,
+        _ => Posted::Absent,
+    })?;
     let too_much = |limit: Limit| {
         node.counters().add(Count::LimitHits(limit), 1);
         Posted::TooMuch

@@ -75,7 +75,7 @@ const REFUSED = {
   elsewhere: 'it has a WebSocket already',
   gone: 'it left before it got an id',
   limit_reached: 'the key has reached its client limit',
-  unavailable: 'its node cannot reach the cluster',
+  unavailable: 'a store or a webhook gave no answer',
   wrong_path: 'it used a wrong path',
   peerjs_off: 'PeerJS is off',
   closing: 'the server stops',

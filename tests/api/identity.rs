@@ -2,6 +2,9 @@
 
 pub mod rooms;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -42,6 +45,18 @@ fn come(server: &TestServer, id: &str, token: &str) -> RawClient {
 fn expect_refused(mut client: RawClient, text: &str) {
     client.expect(text);
     client.expect_closed_with(None);
+}
+
+/// Nobody knows if the client owns its id: over a WebSocket, and over HTTP.
+fn expect_unavailable(server: &TestServer) {
+    let mut client = come(server, "a", &token("a", 1));
+    client.expect(error("Server is not available at the moment"));
+    client.expect_closed_with(Some(1013));
+    let stream = server.request("POST", "/app/c/token/id?i=0", "Content-Length: 0\r\n");
+    assert_eq!((stream.status, stream.text()), (503, "Server is not available at the moment"));
+    let mut http = server.http();
+    http.send(post("/app/a/token/offer", "", offer("b", "1").as_bytes()));
+    assert_eq!(http.response(false).status, 503);
 }
 
 fn on_own_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
@@ -181,12 +196,46 @@ fn a_changed_secret_applies_to_the_next_client() {
 }
 
 #[test]
-fn with_a_secret_that_cannot_be_used_nobody_comes_in() {
+fn with_a_secret_that_cannot_be_used_everybody_is_told_to_come_back() {
     let short = Auth::Jwt { verify: JwtKey::Secret("short".to_owned()) };
     let broken = key("app", Change { auth: Some(short), ..Change::default() });
     on_own_with_keys(&[broken], |server, _| {
-        expect_refused(come(server, "a", &token("a", 1)), &error(INVALID));
+        expect_unavailable(server);
         // The other keys are unchanged.
         let _b = server.client("b");
     });
+}
+
+/// A webhook that answers each request with this status.
+fn webhook(status: &'static str) -> Key {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for tcp in listener.incoming().map(Result::unwrap) {
+            let mut lines = BufReader::new(&tcp).lines().map_while(Result::ok);
+            lines.find(String::is_empty);
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            (&tcp).write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    asks(url)
+}
+
+fn asks(url: String) -> Key {
+    key("app", Change { auth: Some(Auth::Webhook { url }), ..Change::default() })
+}
+
+#[test]
+fn a_webhook_that_fails_says_nothing_about_a_client() {
+    for status in ["403 Forbidden", "404 Not Found"] {
+        on_own_with_keys(&[webhook(status)], |server, _| {
+            come(server, "a", "token").expect_refused(error(INVALID));
+        });
+    }
+    for status in
+        ["429 Too Many Requests", "302 Found", "500 Internal Server Error", "503 Service Unavailable"]
+    {
+        on_own_with_keys(&[webhook(status)], |server, _| expect_unavailable(server));
+    }
+    on_own_with_keys(&[asks("http://127.0.0.1:1/".to_owned())], |server, _| expect_unavailable(server));
 }

@@ -3,6 +3,7 @@
 mod load;
 mod origins;
 mod revoked;
+mod unread;
 
 use peerbroker::keys::Change;
 

@@ -14,6 +14,8 @@ const USUAL_PATHS: [&str; 5] = ["/", "/peerjs/", "/myapp/", "/peerbroker/", "/br
 const ABOUT: &str = "\"PeerJS Server\"";
 /// The header of an id that a peerbroker gives at a wrong path.
 const RIGHT_PATH: &str = "x-peerbroker-path";
+/// The text of a broker that knows too little to admit or refuse a client.
+const UNAVAILABLE: &str = "Server is not available at the moment";
 /// Most bytes of an id.
 const MAX_ID_BYTES: usize = 512;
 /// A larger difference between two clocks gets a warning.
@@ -65,12 +67,22 @@ pub(super) async fn health(server: &Server) -> Finding {
     for secure in server.target.secure.map_or(vec![false, true], |secure| vec![secure]) {
         match (Server { secure, ..server.clone() }).get("/healthz").await {
             Ok(answer) if answer.status() == StatusCode::OK => return ok!("the server serves"),
+            // The broker's own reason.
+            Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE && is_short_text(&answer) => {
+                return failed!("{}", answer.body().trim() => "Clients are told to come back. Look at the log of the server.");
+            }
             Ok(answer) => found = format!("/healthz answers {}", shown(&answer)),
             Err(error) if found.is_empty() => found = error.to_string(),
             Err(_) => {}
         }
     }
     failed!("{found}" => "Look at the log of the server.")
+}
+
+/// True for a line of text, and not a page of a proxy.
+fn is_short_text(answer: &Response) -> bool {
+    let body = answer.body().trim();
+    header(answer, "content-type").starts_with("text/plain") && (1..200).contains(&body.len())
 }
 
 /// The server's text for a GET of the WebSocket's path, which names the URL for clients.
@@ -107,7 +119,20 @@ pub(super) async fn path(server: Server, answer: Response) -> Result<(Finding, (
             return Ok((finding, (other, answer)));
         }
     }
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE && answer.body().trim() == UNAVAILABLE {
+        return Err(unavailable(&server).await);
+    }
     Err(no_broker(&server, &answer))
+}
+
+/// The finding for a broker that does not know its keys: `/healthz` says why.
+async fn unavailable(server: &Server) -> Finding {
+    let health = server.get("/healthz").await.ok();
+    let why =
+        health.filter(|health| health.status() == StatusCode::SERVICE_UNAVAILABLE && is_short_text(health));
+    let why = why.map_or_else(|| UNAVAILABLE.to_owned(), |health| health.body().trim().to_owned());
+    failed!("a broker answers, and admits nobody: {why}" =>
+        "Clients are told to come back. Check that the broker reaches the store of its keys: --redis, or the disk of --data_dir.")
 }
 
 fn no_broker(server: &Server, answer: &Response) -> Finding {

@@ -170,7 +170,7 @@ fn after_refusal(text: &str) -> &'static str {
     } else if text.contains("Wrong path") {
         "Use this path in clients, or start the broker with another --path."
     } else if text.contains("not available") {
-        "The node cannot reach the Redis of its cluster: look at its log (docs/CLUSTER.md)."
+        "The server cannot reach the store of its keys, the Redis of its cluster, or the webhook of the key: look at its log."
     } else {
         "Look at the log of the server."
     }

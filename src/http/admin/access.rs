@@ -30,6 +30,7 @@ use super::target::Target;
 use crate::config::{AdminToken, ApiTokens};
 use crate::keys::{KeyToken, unix_time};
 use crate::limits::GuessSource;
+use crate::runtime::KEYS_UNREAD;
 use crate::wire::ApiKey;
 
 /// Time limit for a request, its body included.
@@ -93,6 +94,10 @@ pub(super) async fn guard<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let target = Target::take(&mut request)?;
+    // Before tokens of keys are looked for.
+    if target.is_of_keys() && ops.runtime.node.awaits_keys() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, KEYS_UNREAD).into());
+    }
     check(&ops, &request, &target)?;
     let answered = timeout(REQUEST_TIMEOUT, next.call(request)).await;
     answered.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?

@@ -15,7 +15,7 @@ use super::state::{JsonResult, Ops, blocking};
 use crate::clock::millis;
 use crate::events::Count;
 use crate::node::{Node, NodeCounts, NodeReport};
-use crate::runtime::{ConfigurationStats, RecentMistake};
+use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake};
 use crate::webhooks::WebhookTotals;
 use crate::wire::{CloseReason, MessageKind};
 
@@ -333,7 +333,7 @@ pub(super) async fn list_mistakes(ops: Data<Ops>) -> Json<ShownMistakes> {
 /// The health of the process.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// Always `ok`.
+    /// `ok`, or the reason why not.
     status: &'static str,
 }
 
@@ -346,15 +346,22 @@ pub(super) struct Readiness {
     reasons: Vec<String>,
 }
 
-/// Answers that the process serves.
+/// Answers that the process serves: not before it has read its keys.
 #[utoipa::path(
     tag = "health",
     security(()),
-    responses((status = OK, body = Health, description = "the process serves"), Problem)
+    responses(
+        (status = OK, body = Health, description = "the process serves"),
+        (status = SERVICE_UNAVAILABLE, body = Health, description = "it admits nobody, because it could not read its keys yet"),
+        Problem
+    )
 )]
 #[get("/healthz")]
-pub(super) async fn show_health() -> Json<Health> {
-    Json(Health { status: "ok" })
+pub(super) async fn show_health(ops: Data<Ops>) -> HttpResponse {
+    if ops.runtime.node.awaits_keys() {
+        return HttpResponse::ServiceUnavailable().json(Health { status: KEYS_UNREAD });
+    }
+    HttpResponse::Ok().json(Health { status: "ok" })
 }
 
 /// Answers if the server should get clients: not while it stops, has not read its keys, or is out of its cluster.

@@ -51,6 +51,11 @@ impl Target {
         self.0 == segments
     }
 
+    /// True if it is about keys, or one of them.
+    pub(super) fn is_of_keys(&self) -> bool {
+        matches!(self.0.as_slice(), [api, keys, ..] if api == "api" && keys == "keys")
+    }
+
     /// The rest of the path behind a first segment.
     pub(super) fn below(&self, first: &str) -> Option<String> {
         let (found, rest) = self.0.split_first()?;

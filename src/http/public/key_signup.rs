@@ -9,7 +9,7 @@ use super::handler::{Mounted, bare, origin, plain, read_body, value};
 use super::html::Values;
 use super::{forwarded, html, peerjs};
 use crate::config::ClientOptions;
-use crate::keys::Key;
+use crate::keys::{Key, KeyError};
 use crate::runtime::Runtime;
 use crate::runtime::admin::{InvalidSignup, SignupError, SignupRequest};
 use crate::wire::ApiKey;
@@ -53,6 +53,7 @@ pub(super) async fn shown(mounted: &Mounted, request: &HttpRequest) -> HttpRespo
     let runtime = Arc::clone(&mounted.runtime);
     match web::block(move || runtime.admin.one_key(&key)).await {
         Ok(Ok(key)) if key.registered && key.settings.enabled => key_page(mounted, request, &key),
+        Ok(Err(KeyError::Store(_))) => plain(StatusCode::SERVICE_UNAVAILABLE, NOT_READ),
         _ => see_other("./"),
     }
 }
@@ -112,6 +113,8 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
 }
 
 const NOT_STORED: &str = "The key could not be stored, which is this server’s fault. Try again later.";
+
+const NOT_READ: &str = "The keys of this server cannot be read at the moment. Try again later.";
 
 /// True if a page of this server sent the form, or a program. Pages of other sites could otherwise register keys with
 /// the browsers of their visitors.

@@ -30,7 +30,7 @@ pub(super) async fn answer(
     let [key, id, token] = [post.key, post.id, post.token].map(|part| decode(part).unwrap_or_default());
     let credentials = match Credentials::check(&key, &id, &token) {
         Ok(credentials) => credentials,
-        Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
+        Err(refusal) => return plain(StatusCode::BAD_REQUEST, refusal.text().into_owned()),
     };
     if post.is_stream {
         open_stream(runtime, request, credentials).await
@@ -64,7 +64,7 @@ async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Cred
                 .insert_header(("x-accel-buffering", "no"))
                 .streaming(body)
         }
-        Err(refusal) => refuse(StatusCode::UNAUTHORIZED, refusal),
+        Err(refusal) => refuse(refusal),
     }
 }
 
@@ -129,6 +129,11 @@ pub(super) fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {
     response
 }
 
-fn refuse(status: StatusCode, refusal: Refusal) -> HttpResponse {
+/// Refuses a client of a key.
+pub(super) fn refuse(refusal: Refusal) -> HttpResponse {
+    let status = match refusal {
+        Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNAUTHORIZED,
+    };
     plain(status, refusal.text().into_owned())
 }

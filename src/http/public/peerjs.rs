@@ -10,7 +10,6 @@ use super::handler::{Mounted, NO_STORE, bare, bearer, json as json_answer, origi
 use super::legacy::too_many_requests;
 use super::{endpoint, forwarded};
 use crate::config::{ClientOptions, IceConfig, OwnIceServers};
-use crate::events::Mistake;
 use crate::keys::verifier::Denied;
 use crate::keys::{IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
@@ -80,10 +79,9 @@ pub(super) async fn new_id(
 /// Answers a request with a token that is not valid. The log says why.
 fn token_refused(runtime: &Runtime, policy: &Policy, request: &HttpRequest, denied: &Denied) -> HttpResponse {
     let key = policy.key().key.clone();
-    let (why, hint) = (denied.to_string(), denied.hint(bearer(request).unwrap_or_default(), &key));
-    let mistake = Mistake::TokenRefused { key, id: None, why, hint };
+    let mistake = denied.mistake(key, None, bearer(request).unwrap_or_default());
     endpoint::mistake(runtime, request.head(), mistake);
-    bare(StatusCode::UNAUTHORIZED)
+    bare(if denied.is_unknown() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED })
 }
 
 /// Answers a client with a wrong path as one with a wrong key: PeerJS shows no text of a 404, but that of the ERROR on the WebSocket that

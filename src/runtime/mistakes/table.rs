@@ -3,6 +3,7 @@
 
 use crate::events::{Event, Mistake};
 use crate::keys::Key;
+use crate::runtime::KEYS_UNREAD;
 use crate::wire::Refusal;
 
 /// Longest text of a client in a line.
@@ -10,6 +11,9 @@ const MAX_SHOWN_CHARS: usize = 128;
 
 /// Edits that make two keys look alike.
 const MAX_EDITS: usize = 2;
+
+/// The hint about an unknown key if the store fails.
+const CANNOT_COMPARE: &str = "the stored keys cannot be read at the moment; the log says why";
 
 /// One mistake in words.
 pub(super) struct MistakeText<'a> {
@@ -38,20 +42,26 @@ macro_rules! table {
     };
 }
 
-/// The mistake of an event, if it is one. `keys` reads all keys.
-pub(super) fn line<'a>(event: &'a Event, keys: &'a impl Fn() -> Vec<Key>) -> Option<MistakeText<'a>> {
+/// The mistake of an event, if it is one. `keys` reads all keys; with `awaits_keys`, that never worked.
+pub(super) fn line<'a>(
+    event: &'a Event,
+    awaits_keys: bool,
+    keys: &'a impl Fn() -> Option<Vec<Key>>,
+) -> Option<MistakeText<'a>> {
     use Mistake::*;
     use Refusal::*;
     use Seen::{Refused, Sent};
     let (seen, key, id, origin, address) = match event {
         Event::ClientMistake(sent) => {
             let id = match &sent.mistake {
-                Mistake::TokenRefused { id, .. } => id.as_ref(),
+                Mistake::TokenRefused { id, .. } | Unverified { id, .. } => id.as_ref(),
                 OddToken { id, .. } => Some(id),
                 _ => None,
             };
             (Sent(&sent.mistake), "", id, &sent.origin, sent.address)
         }
+        // A node without its cluster is no mistake, and has lines of its own.
+        Event::Refused(refused) if refused.reason == Unavailable && !awaits_keys => return None,
         Event::Refused(refused) if !refused.is_doctor => {
             let key = refused.key.as_ref().map_or("", |key| key.as_str());
             (Refused(refused.reason), key, refused.id.as_ref(), &refused.origin, refused.address)
@@ -75,7 +85,7 @@ pub(super) fn line<'a>(event: &'a Event, keys: &'a impl Fn() -> Vec<Key>) -> Opt
     let who = parts.map(|(name, text)| format!("{name}{text}")).collect::<Vec<_>>().join(", ");
     table! { seen by who:
         // The path, and what is wrong with a token, are in other events. The other refusals are not mistakes.
-        Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Unavailable | Closing) => None;
+        Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Closing) => None;
 
         Sent(NotFound { .. }) if !latest.is_empty() =>
             ("asked for a path that is not here")
@@ -99,9 +109,12 @@ pub(super) fn line<'a>(event: &'a Event, keys: &'a impl Fn() -> Vec<Key>) -> Opt
             ("was refused: {}", reason.text())
             ("is it a PeerJS client?");
 
+        Refused(Unavailable) =>
+            ("asked for the key {key:?} and was told to come back")
+            ("{KEYS_UNREAD}");
         Refused(InvalidKey) =>
             ("asked for the key {key:?}")
-            ("{}", hint_for_key(key, &keys()));
+            ("{}", keys().map_or_else(|| CANNOT_COMPARE.to_owned(), |keys| hint_for_key(key, &keys)));
         Refused(LimitReached) =>
             ("asked for the key {key:?}, which has as many clients as it may")
             ("--concurrent_limit sets how many");
@@ -121,6 +134,9 @@ pub(super) fn line<'a>(event: &'a Event, keys: &'a impl Fn() -> Vec<Key>) -> Opt
         Refused(IdTaken) =>
             ("asked for the id {id}, which another client of the key {key:?} has")
             ("does the same page run twice?");
+        Sent(Unverified { key, why, .. }) =>
+            ("could not be verified for the key {key:?} and was told to come back: {why}")
+            ("nothing is known against the client");
         Sent(Mistake::TokenRefused { key, why, hint, .. }) =>
             ("has no valid token for the key {key:?}: {why}")
             ("{hint}");

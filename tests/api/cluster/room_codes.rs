@@ -206,7 +206,7 @@ fn without_redis_rooms_are_for_players_of_the_same_node() {
     let room = host.create_room();
     here.send(join(&room, "anna", OFFER));
     host.expect(offered("anna"));
-    there.expect_problem(join(&room, "bert", OFFER), "wrong room");
+    there.expect_problem(join(&room, "bert", OFFER), "Server is not available at the moment");
     host.expect_quiet();
 }
 

@@ -56,6 +56,8 @@ labels! {
         NoOffer = "no offer",
         /// An answer is missing.
         NoResponse = "no response",
+        /// The other nodes cannot be asked.
+        Unavailable = "Server is not available at the moment",
     }
 }
 

@@ -260,6 +260,15 @@ pub enum Mistake {
         /// Details of the token, shortened, and advice.
         hint: String,
     },
+    /// Nobody knows if an id is the client's: the webhook of the key gives no answer, or the settings of the key cannot be used.
+    Unverified {
+        /// The key.
+        key: ApiKey,
+        /// The id that the client wanted, if it named one.
+        id: Option<PeerId>,
+        /// The reason.
+        why: String,
+    },
     /// A token proves that an id is the client's, and has a claim that is surely wrong.
     OddToken {
         /// The key.

@@ -120,7 +120,8 @@ mistake('a wrong path with an id', 'Wrong path: this broker is at …', peerAt([
 mistake('a wrong key', 'Invalid key provided', peerAt([], { key: 'nope' }));
 mistake('a wrong key with an id', 'Invalid key provided', peerAt([], { key: 'nope' }, { id: 'a' }));
 mistake('a page that the key is not for', 'This origin may not use the key', withKey('--origin', 'https://example.org'));
-mistake('a token that proves nothing', 'Invalid token provided', withKey('--auth_url', 'http://127.0.0.1:9/'));
+mistake('a token that proves nothing', 'Invalid token provided', withKey('--jwt_key_file', join(root, 'tests/fixtures/jwt/ed.pem')));
+mistake('an identity that nobody can verify', 'Server is not available at the moment', withKey('--auth_url', 'http://127.0.0.1:9/'));
 mistake('an id with other characters', 'ID "…" is invalid', peerAt([], {}, { id: 'ä b!' }));
 mistake('an id of another tab', 'ID "…" is taken', async (page) => {
   const broker = await server();

@@ -6,6 +6,7 @@ mod full_disk;
 mod proofs;
 mod refusals;
 mod tokens;
+mod unread;
 
 use std::fs;
 use std::io::Read as _;

@@ -150,9 +150,9 @@ fn a_hint_about_a_key_does_not_guess_while_the_store_fails() {
     let (server, api) = with_api_on(PeerBroker::builder().keys(store.clone()), |_| {});
     store.is_reachable.store(false, Ordering::SeqCst);
     server.newcomer_of("nope", "a").expect_refused(error(INVALID_KEY));
-    let hint = || api.get("/api/mistakes").json["mistakes"][0]["hint"].take();
-    wait_until("the mistake", || !hint().is_null());
-    assert_eq!(hint(), "the stored keys cannot be read at the moment; the log says why");
+    let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
+    wait_until("the mistake", || !mistakes()[0].is_null());
+    assert_eq!(mistakes()[0]["hint"], "the stored keys cannot be read at the moment; the log says why");
     assert!(server.node().tenant(api_key("nope").as_str()).is_none());
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod verifier;
 
 use std::time::Duration;
 
+use crate::config::Ban;
 use crate::wire::ApiKey;
 
 pub(crate) use crate::config::key::unix_time;
@@ -79,6 +80,24 @@ pub trait KeyStore: Send + Sync {
     fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {
         let _ = (address, most);
         Ok(SignupCount::Elsewhere)
+    }
+    /// The bans that operators have set. `None` from a store that keeps none: they last until the server stops.
+    fn bans(&self) -> Result<Option<Vec<Ban>>, KeyError> {
+        Ok(None)
+    }
+    /// Keeps a ban, in place of one of the same network and key.
+    fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        let _ = ban;
+        Ok(())
+    }
+    /// Removes the ban of this network and key, if it is there.
+    fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        let _ = ban;
+        Ok(())
+    }
+    /// True if all nodes of a cluster have this store.
+    fn is_of_all_nodes(&self) -> bool {
+        false
     }
     /// Takes back the last [`count_signup`](Self::count_signup): no key was registered.
     fn discount_signup(&self, address: &str) -> Result<(), KeyError> {

@@ -9,6 +9,7 @@ mod tenant;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -18,14 +19,14 @@ use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
 use crate::clock::Clock;
 use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
-use crate::config::LiveConfig;
+use crate::config::{Ban, LiveConfig};
 use crate::descriptions::{self, MediaMessage};
 use crate::dialect::peerjs::{self, Kind};
 use crate::dialect::simple_peer;
 use crate::dialect::topics::{self, Signal};
 use crate::events::{Counters, Events, PeerAddress};
 use crate::keys::{Key, Policy, RelayMode};
-use crate::limits::{GuessLimiter, Quota};
+use crate::limits::{Bans, GuessLimiter, Quota};
 use crate::media::Relay;
 use crate::rendezvous::{GroupPlace, Guests};
 use crate::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
@@ -62,6 +63,8 @@ pub struct Node {
     lookout: OnceLock<Arc<Lookout>>,
     /// True until the keys of the store were read once.
     awaits_keys: AtomicBool,
+    /// The addresses whose clients are refused.
+    pub(crate) bans: Bans,
     /// Wrong guesses at room codes.
     pub(crate) wrong_codes: GuessLimiter,
     /// Bytes of unfinished messages of all connections.
@@ -131,6 +134,7 @@ impl Node {
             app: OnceLock::new(),
             lookout: OnceLock::new(),
             awaits_keys: AtomicBool::new(false),
+            bans: Bans::default(),
             wrong_codes: GuessLimiter::new(Limit::WrongRoomCodes),
             sessions: AtomicUsize::new(0),
         }
@@ -290,6 +294,24 @@ impl Node {
         self.awaits_keys.load(Ordering::Relaxed)
     }
 
+    /// Replaces all bans, and closes the connections of clients that are banned now.
+    pub(crate) fn set_bans(&self, bans: Vec<Ban>) {
+        self.bans.replace(bans);
+        if self.bans.is_empty() {
+            return;
+        }
+        for realm in self.realms() {
+            for holder in realm.holders() {
+                if self.bans.has(holder.info.address, Some(realm.key().as_str()))
+                    && let Some(peer) =
+                        PeerHandle::of_connection(&realm, holder.id.as_str(), holder.connection.get())
+                {
+                    peer.dismiss(CloseReason::Banned);
+                }
+            }
+        }
+    }
+
     /// Tries keys again that nobody can use, because a relay has started.
     pub(crate) fn try_unusable_keys(&self) {
         let policies = self.tenants.iter().map(|tenant| tenant.policy_full());
@@ -323,7 +345,14 @@ impl Node {
 
     /// The tenant of a key that a client names. If there is none, the store is looked at again first: if that fails, nobody knows
     /// whether there is such a key.
-    pub(crate) async fn tenant_of_client(&self, key: &str) -> Result<Arc<Tenant>, Refusal> {
+    pub(crate) async fn tenant_of_client(
+        &self,
+        key: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<Tenant>, Refusal> {
+        if self.bans.has(address, Some(key)) {
+            return Err(Refusal::Banned);
+        }
         if let Some(tenant) = self.tenant(key) {
             return Ok(tenant);
         }

@@ -25,6 +25,8 @@ use utoipa::ToSchema;
 
 use crate::clock::{Clock, millis};
 use crate::cluster::{self, Membership};
+#[cfg(feature = "redis")]
+use crate::config::BackplaneAddress;
 use crate::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use crate::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use crate::keys::KeyStore;
@@ -38,7 +40,7 @@ use crate::threads::caught;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
 use crate::wire::{CloseReason, PeerId};
-use mistakes::Mistakes;
+use mistakes::{Mistakes, may_be_mistake};
 
 pub(crate) use background::repeat;
 pub(crate) use mistakes::RecentMistake;
@@ -128,12 +130,13 @@ impl Runtime {
         let store = components.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
         let is_live = !clock.is_manual();
         let (config, events) = (LiveConfig::from(components.config), components.events);
+        let shared = components.cluster.as_ref().and_then(|cluster| shared_store(&store, cluster));
         let membership = components.cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let addresses = ConnectionLimiter::new(config.clone());
         let node = Node::new(config.clone(), clock, events.clone(), membership)
             .with_hooks(components.on_message, components.on_text);
         let node = Arc::new(node);
-        let admin = Admin::new(Arc::clone(&node), store, components.log);
+        let admin = Admin::new(Arc::clone(&node), store, shared, components.log);
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
@@ -184,6 +187,9 @@ impl Runtime {
             let interval = |runtime: &Runtime| runtime.config().limits.sweep_interval();
             background::repeat(threads, "sweeper", &runtime, interval, Runtime::sweep);
             background::watch_keys(&runtime);
+            if runtime.admin.has_shared_bans() {
+                background::watch_bans(&runtime);
+            }
         }
         runtime
     }
@@ -196,8 +202,7 @@ impl Runtime {
     /// Logs mistakes of clients until the broker is gone.
     fn log_mistakes(self: &Arc<Self>) -> io::Result<()> {
         let runtime = Arc::downgrade(self);
-        let is_mistake = |event: &Event| matches!(event, Event::ClientMistake(_) | Event::Refused(_));
-        self.events.follow_some("mistakes", is_mistake, move |notices| {
+        self.events.follow_some("mistakes", may_be_mistake, move |notices| {
             let Some(runtime) = runtime.upgrade() else { return };
             // The store may be an embedding program's.
             let keys = || caught(|| runtime.admin.all_keys()).ok().and_then(Result::ok);
@@ -430,6 +435,9 @@ impl Clients {
 
 impl MediaHost for Clients {
     fn admit_connection(&self, address: IpAddr) -> Option<Permit> {
+        if self.node.upgrade()?.bans.has(Some(address), None) {
+            return None;
+        }
         let permit = self.addresses.connect(Some(address)).ok()?;
         Some(Box::new(permit))
     }
@@ -454,15 +462,35 @@ impl MediaHost for Clients {
         tenant.map_or_else(KeyLimits::default, |tenant| tenant.policy().settings().relay_limits())
     }
 
-    fn may_use_turn(&self, key: &str) -> bool {
-        let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
-        tenant.is_some_and(|tenant| tenant.policy().settings().ice_servers)
+    fn may_use_turn(&self, key: &str, address: IpAddr) -> bool {
+        let Some(node) = self.node.upgrade() else { return false };
+        let is_on = node.tenant(key).is_some_and(|tenant| tenant.policy().settings().ice_servers);
+        is_on && !node.bans.has(Some(address), Some(key))
     }
 
     fn turn_password(&self, username: &str) -> Option<String> {
         let node = self.node.upgrade()?;
         let config = node.config().load();
         config.ice.turn_secret.as_ref().map(|secret| secret.credential(username))
+    }
+}
+
+/// The store that all nodes of a cluster share, which is that of the keys if these are there.
+fn shared_store(keys: &Arc<dyn KeyStore>, cluster: &ClusterConfig) -> Option<Arc<dyn KeyStore>> {
+    if keys.is_of_all_nodes() {
+        return Some(Arc::clone(keys));
+    }
+    #[cfg(feature = "redis")]
+    {
+        let BackplaneAddress::Redis(address) = &cluster.backplane;
+        // A wrong address is an error of the cluster.
+        let store = crate::keys::redis::RedisKeys::open(address.clone()).ok()?;
+        Some(Arc::new(store))
+    }
+    #[cfg(not(feature = "redis"))]
+    {
+        let _ = cluster;
+        None
     }
 }
 

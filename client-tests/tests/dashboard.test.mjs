@@ -72,6 +72,35 @@ for (const device of screens) {
     await page.getByText('An operator kicked anna').waitFor();
   });
 
+  visit(`the busiest address is listed, banned and let in again (${device.name})`, async (visit) => {
+    const { server, url, api } = await startWithDashboard(visit, ['--proxied', '--connections_per_address', '1']);
+    const headers = { 'X-Forwarded-For': '192.0.2.1' };
+    const from = (id) => new WebSocket(`ws://127.0.0.1:${server.port}/peerjs?key=peerjs&id=${id}&token=t`, { headers });
+    const status = async () => (await fetch(`http://127.0.0.1:${server.port}/peerjs/id`, { headers })).status;
+    const client = from('anna');
+    await within('a connection', once(client, 'open'));
+    const refused = from('bob');
+    await within('the refusal', once(refused, 'error'));
+
+    const page = await logIn(visit, device, url);
+    await goTo(page, device, 'Addresses');
+    const row = page.getByRole('row').filter({ hasText: '192.0.2.1' });
+    await row.first().waitFor();
+    assert.match((await row.first().innerText()).replace(/\s+/g, ' '), /1 .*1 .*1/, 'a connection, which was opened, and a refusal');
+    const closed = once(client, 'close');
+    await page.getByRole('button', { name: 'Ban 192.0.2.1' })[device.press]();
+    await page.getByRole('dialog').getByRole('button', { name: 'Ban' })[device.press]();
+    assert.equal((await within('the end', closed))[0], 4008);
+    const end = page.getByRole('button', { name: 'End 192.0.2.1' });
+    await end.waitFor();
+    assert.equal(await status(), 403);
+    const [{ until }] = (await api('GET', '/api/bans')).json.bans;
+    assert.ok(Math.abs(until - Date.now() / 1000 - 3600) < 300, 'for an hour');
+    await end[device.press]();
+    await page.getByText('Nobody is banned.').waitFor();
+    assert.equal(await status(), 200);
+  });
+
   visit(`rooms and their members are listed, and follow those who join and leave (${device.name})`, async (visit) => {
     const { server, url } = await startWithDashboard(visit);
     const page = await logIn(visit, device, url, '#/keys/peerjs');

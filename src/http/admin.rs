@@ -1,6 +1,7 @@
 //! The operator's API for keys and peers, with its OpenAPI description, and the dashboard that uses it.
 
 mod access;
+mod bans;
 mod dashboard;
 mod keys;
 mod live;
@@ -77,6 +78,10 @@ pub(crate) fn app(
         .service(messages::send_to_room)
         .service(tokens::add_token)
         .service(tokens::remove_token)
+        .service(bans::list_bans)
+        .service(bans::add_ban)
+        .service(bans::end_ban)
+        .service(bans::list_addresses)
         .service(log::show_log)
         .service(log::change_log)
         .service(stats::show_stats)

@@ -151,12 +151,13 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key: &str) -> HttpResponse {
     let Some(key) = decode(key) else { return bare(StatusCode::BAD_REQUEST) };
     let runtime = &mounted.runtime;
+    let source = endpoint::source(runtime, request.head());
     let note = |reason| {
-        let ClientSource { origin, address, is_doctor } = endpoint::source(runtime, request.head());
+        let ClientSource { origin, address, is_doctor } = source.clone();
         let refused = Refused { reason, key: ApiKey::parse(&key).ok(), id: None, origin, address, is_doctor };
         runtime.events.emit(|| Event::Refused(Box::new(refused)));
     };
-    let policy = match runtime.node.tenant_of_client(&key).await {
+    let policy = match runtime.node.tenant_of_client(&key, source.address).await {
         Ok(tenant) => Some(tenant.policy_full()),
         Err(Refusal::InvalidKey) => None,
         Err(refusal) => {

@@ -11,6 +11,7 @@ use redis::{FromRedisValue, Script, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Change, Key, KeyError, KeyStore, SignupCount};
+use crate::config::Ban;
 use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT, Unavailable};
 use crate::threads::{self, caught};
 use crate::wire::ApiKey;
@@ -201,6 +202,23 @@ impl KeyStore for RedisKeys {
         Ok(if wait == 0 { SignupCount::Counted } else { SignupCount::Wait(Duration::from_millis(wait)) })
     }
 
+    fn bans(&self) -> Result<Option<Vec<Ban>>, KeyError> {
+        let texts: HashMap<String, String> = self.ask(Call::command("HGETALL", bans()))?;
+        Ok(Some(Ban::read_all(texts.into_values())))
+    }
+
+    fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.ask::<Value>(Call::command("HSET", bans()).arg(ban.place()).arg(ban.to_string())).map(drop)
+    }
+
+    fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.ask::<Value>(Call::command("HDEL", bans()).arg(ban.place())).map(drop)
+    }
+
+    fn is_of_all_nodes(&self) -> bool {
+        true
+    }
+
     fn discount_signup(&self, address: &str) -> Result<(), KeyError> {
         self.ask::<Value>(Call::command("RPOP", signups(address))).map(drop)
     }
@@ -256,6 +274,11 @@ fn last_use(key: &Key) -> String {
 
 fn keys() -> String {
     format!("{PREFIX}:keys")
+}
+
+/// The texts of bans, by their places. They are few, so nodes read all of them each second.
+fn bans() -> String {
+    format!("{PREFIX}:bans")
 }
 
 fn signups(address: &str) -> String {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::{Change, Key, KeyError, KeyStore, Settings};
+use crate::config::Ban;
 use crate::wire::ApiKey;
 use file::{FileIds, at};
 
@@ -229,6 +230,32 @@ impl KeyStore for SqliteKeys {
         Ok(removed)
     }
 
+    fn bans(&self) -> Result<Option<Vec<Ban>>, KeyError> {
+        let database = self.0.lock();
+        at(&database.path, all_bans(&database.connection).map(Some))
+    }
+
+    /// The table comes with the first ban, so that earlier versions can read the file: they know nothing of bans.
+    fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.0.lock().write(|transaction| {
+            let create =
+                "CREATE TABLE IF NOT EXISTS bans (place TEXT NOT NULL PRIMARY KEY, ban TEXT NOT NULL) STRICT";
+            transaction.execute(create, [])?;
+            let insert = "INSERT OR REPLACE INTO bans (place, ban) VALUES (?1, ?2)";
+            transaction.execute(insert, [ban.place(), ban.to_string()])?;
+            Ok(())
+        })
+    }
+
+    fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.0.lock().write(|transaction| {
+            if transaction.table_exists(None, "bans")? {
+                transaction.execute("DELETE FROM bans WHERE place = ?1", [ban.place()])?;
+            }
+            Ok(())
+        })
+    }
+
     /// `data_version` changes after each commit of another connection, but not after our own.
     fn version(&self) -> Result<u64, KeyError> {
         let mut database = self.0.lock();
@@ -243,6 +270,15 @@ impl KeyStore for SqliteKeys {
 fn all_of(connection: &Connection) -> Result<Vec<Key>, Problem> {
     let select = "SELECT key, name, created, used, registered, settings FROM keys ORDER BY created, key";
     connection.prepare(select)?.query_and_then([], read_key)?.collect()
+}
+
+fn all_bans(connection: &Connection) -> Result<Vec<Ban>, Problem> {
+    if !connection.table_exists(None, "bans")? {
+        return Ok(Vec::new());
+    }
+    let mut select = connection.prepare("SELECT ban FROM bans")?;
+    let texts = select.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    Ok(Ban::read_all(texts))
 }
 
 fn find(connection: &Connection, key: &ApiKey) -> Result<Option<Key>, Problem> {

@@ -45,6 +45,25 @@ pub(super) fn watch_keys(runtime: &Arc<Runtime>) {
     });
 }
 
+/// Interval at which the bans of a cluster are read.
+const BANS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Follows the bans in the store that all nodes share, until the owner is gone.
+pub(super) fn watch_bans(runtime: &Arc<Runtime>) {
+    repeat(
+        runtime.events.threads(),
+        "ban-watch",
+        runtime,
+        |_| BANS_INTERVAL,
+        |runtime| {
+            // The log has the outage of the cluster.
+            if let Err(error) = runtime.admin.read_bans() {
+                log::debug!("the bans stay as they are: {error}");
+            }
+        },
+    );
+}
+
 /// Starts a thread without which the server cannot go on.
 pub(super) fn start(threads: &Threads, name: &str, work: impl FnMut() + Send + 'static) {
     if let Err(error) = threads.keep(name, work) {

@@ -13,6 +13,8 @@ use crate::events::{Notice, counted};
 use crate::keys::Key;
 use table::MistakeText;
 
+pub(super) use table::may_be_mistake;
+
 /// Interval at which the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;
 

@@ -55,25 +55,26 @@ impl AcceptedStream for TcpStream {
     }
 }
 
-/// Counts a plain connection, or refuses it. Returns its client's address, too. `has_calls` says that it may be one of the relay.
+/// Counts a plain connection, or refuses it. Returns its client's address, too. `is_of_clients` is false at the port of the
+/// API: no ban keeps an operator out, and no connection there is one of the relay.
 pub(super) async fn accept_plain<T: AcceptedStream>(
     mut io: T,
     runtime: Arc<Runtime>,
     turns: HandshakeTurns,
-    has_calls: bool,
+    is_of_clients: bool,
 ) -> Result<(Connection<T>, Option<SocketAddr>), DispatchError> {
     let address = io.client();
-    match endpoint::count_connection(&runtime, address) {
+    match endpoint::count_connection(&runtime, address, is_of_clients) {
         Ok(permit) => {
             if let Err(silent) = turns.begin(io.readable(), REQUEST_TIMEOUT).await {
                 refuse(&mut io, TOO_LATE).await;
                 return Err(io::Error::from(silent).into());
             }
-            let take = on_first_bytes(&runtime, is_tls, Mistake::TlsOnPlainPort, has_calls);
+            let take = on_first_bytes(&runtime, is_tls, Mistake::TlsOnPlainPort, is_of_clients);
             Ok((Connection::new(io, permit).on_first_bytes(take), address))
         }
-        Err(too_many) => {
-            refuse(&mut io, &RefusedHandshake::too_many(too_many).into_bytes()).await;
+        Err(why) => {
+            refuse(&mut io, &RefusedHandshake::from(why).into_bytes()).await;
             Err(refused().into())
         }
     }
@@ -88,7 +89,7 @@ pub(super) async fn accept_tls(
 ) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
     let address = io.client();
     // Before the handshake, which costs the most CPU.
-    let permit = endpoint::count_connection(&runtime, address).map_err(|_| refused())?;
+    let permit = endpoint::count_connection(&runtime, address, true).map_err(|_| refused())?;
     let accepting = async {
         turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await?;
         let take = on_first_bytes(&runtime, is_http, Mistake::HttpOnTlsPort, true);

@@ -124,10 +124,10 @@ impl Rejection {
     }
 }
 
-/// The tenant of a key that may be used from an origin.
-pub(super) async fn tenant(node: &Node, key: &ApiKey, origin: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
-    let tenant = node.tenant_of_client(key.as_str()).await?;
-    if !tenant.policy().settings().allows_origin(origin) {
+/// The tenant of a key that a client may use.
+pub(super) async fn tenant(node: &Node, key: &ApiKey, source: &ClientSource) -> Result<Arc<Tenant>, Refusal> {
+    let tenant = node.tenant_of_client(key.as_str(), source.address).await?;
+    if !tenant.policy().settings().allows_origin(source.origin.as_deref()) {
         return Err(Refusal::ForeignOrigin);
     }
     Ok(tenant)
@@ -148,7 +148,7 @@ pub(super) async fn admit_without_credentials(
         "" => node.config().load().root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };
-    let tenant = tenant(node, &key, source.origin.as_deref()).await?;
+    let tenant = tenant(node, &key, source).await?;
     if tenant.policy().settings().auth != Auth::None {
         // Such a client has no way to prove an identity.
         let denied = Denied::Tokenless;

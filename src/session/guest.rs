@@ -326,10 +326,7 @@ impl Guest {
                         return Ok(());
                     }
                     Some(Answer::Room(Err(Some(error)))) => return Err(error.into()),
-                    Some(Answer::Room(Err(None))) => {
-                        complain(Err(Problem::Unavailable), context);
-                        return Ok(());
-                    }
+                    Some(Answer::Room(Err(None))) => return Err(Problem::Unavailable),
                     _ => {}
                 }
                 // A host has one room: the one before is closed first.
@@ -555,8 +552,8 @@ impl Guest {
 
 /// False if the client has said goodbye, or was sent away.
 fn may_come_back(departure: &Departure, end: Disconnect) -> bool {
-    use CloseReason::{KeyRevoked, Kicked, Left, Shutdown};
-    let is_lost = |reason| !matches!(reason, Left | Kicked | KeyRevoked | Shutdown);
+    use CloseReason::{Banned, KeyRevoked, Kicked, Left, Shutdown};
+    let is_lost = |reason| !matches!(reason, Left | Kicked | Banned | KeyRevoked | Shutdown);
     match end {
         _ if !departure.by_session => is_lost(departure.ended.reason),
         Disconnect::ByServer(reason) => is_lost(reason),

@@ -52,7 +52,7 @@ pub(super) async fn admit(
 ) -> Result<(Admitted, PeerJs), Refusal> {
     let ClientSource { origin, address, .. } = source;
     let origin = origin.as_deref();
-    let tenant = tenant(node, &key, origin).await?;
+    let tenant = tenant(node, &key, source).await?;
     let policy = tenant.policy_full();
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let verified = policy.verify(&claimant).await;
@@ -213,7 +213,9 @@ fn send_to_app(context: &mut Context<'_>, text: &str) {
 /// The rooms of a client that says goodbye, or may not come back, do not wait for it.
 fn parting(departure: &Departure, end: Disconnect) -> Parting {
     let ended_by = |reason| match reason {
-        CloseReason::Left | CloseReason::Kicked | CloseReason::KeyRevoked => Parting::ForGood,
+        CloseReason::Left | CloseReason::Kicked | CloseReason::Banned | CloseReason::KeyRevoked => {
+            Parting::ForGood
+        }
         _ => Parting::Lost,
     };
     match end {

@@ -80,6 +80,10 @@ impl<'a, S: Socket> Waiting<'a, S> {
         let Admitted { realm, id, token, info, leaves_on_close, begins_anew, .. } = admitted;
         let mut probed = false;
         loop {
+            // It may have waited.
+            if self.node.bans.has(info.address, Some(realm.key().as_str())) {
+                return Err(Refusal::Banned);
+            }
             let outcome = match self.claim(admitted).await? {
                 None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {

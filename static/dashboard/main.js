@@ -1,5 +1,6 @@
 // The frame of the dashboard: login, routes, and the state of the connection.
 
+import { addressesView } from './addresses.js';
 import { api, session } from './api.js';
 import { setText } from './dom.js';
 import { healthView } from './health.js';
@@ -21,6 +22,7 @@ const ROUTES = [
   { pattern: /^#\/keys\/([^/]+)$/, link: '#/keys', title: 'Clients', view: peersView },
   { pattern: /^#\/keys$/, link: '#/keys', title: 'Keys', view: keysView },
   { pattern: /^#\/test(?:\/([^/]+))?$/, link: '#/test', title: 'Test', view: testView },
+  { pattern: /^#\/addresses$/, link: '#/addresses', title: 'Addresses', view: addressesView },
   { pattern: /^#\/health$/, link: '#/health', title: 'Health', view: healthView },
 ];
 const OVERVIEW = { pattern: /^/, link: '#/', title: 'Overview', view: overview };

@@ -68,7 +68,7 @@ export function peersView(main, key) {
   }
 
   async function kick({ id }) {
-    const words = 'Its connection is closed with the code 4005. PeerJS does not reconnect by itself, but the page may: a kick is no ban.';
+    const words = 'Its connection is closed with the code 4005. PeerJS does not reconnect by itself, but the page may: a kick is no ban, which Addresses has.';
     const act = async () => {
       await api('DELETE', peerPath(key, id));
       return true;

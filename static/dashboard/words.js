@@ -59,6 +59,7 @@ const CLOSED = {
   too_big: 'sent a message that is too long',
   try_again_later: 'was closed: too many unfinished messages',
   room_full: 'was closed: its room is full',
+  banned: 'was closed: its address is banned',
 };
 
 /** Why clients are refused, by their labels. */
@@ -76,6 +77,7 @@ const REFUSED = {
   gone: 'it left before it got an id',
   limit_reached: 'the key has reached its client limit',
   unavailable: 'a store or a webhook gave no answer',
+  banned: 'its address is banned for the key',
   wrong_path: 'it used a wrong path',
   peerjs_off: 'PeerJS is off',
   closing: 'the server stops',
@@ -132,6 +134,10 @@ export function eventWords({ kind, key, id, caller, callee, address, origin, rea
       return { text: reason, detail: '' };
     case 'key_full':
       return { text: `The key ${key} has reached its client limit`, detail: '' };
+    case 'banned':
+      return { text: `An operator banned ${reason}`, detail: '' };
+    case 'unbanned':
+      return { text: `The ban of ${reason} is over`, detail: '' };
     case 'certificate':
       return { text: 'A new certificate is in use', detail: reason };
     case 'reloaded':

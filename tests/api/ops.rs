@@ -1,6 +1,7 @@
 //! The operator's API.
 
 mod access;
+mod bans;
 mod described;
 mod live;
 mod load;

@@ -333,3 +333,41 @@ fn plain_http_on_the_tls_port_is_answered_in_plain_http_and_logged() {
     });
     assert!(line(&log, "speaks plain HTTP to the TLS port").contains("https://"));
 }
+
+#[test]
+fn an_address_that_floods_and_one_that_guesses_tokens_have_a_line_each() {
+    let args = [
+        "--proxied",
+        "--connections_per_address",
+        "1",
+        "--ops_port",
+        "0",
+        "--admin_token",
+        "0123456789abcdef",
+    ];
+    let mut program = Program::start(&args);
+    let (api, _) = program.expect_api();
+    let from = "X-Forwarded-For: 198.51.100.9\r\n\r\n";
+    let open = |id: &str| {
+        let target = format!("/peerjs?key=peerjs&id={id}&token=t");
+        let mut client = RawClient::connect(program.address, id);
+        client.send_raw(RawClient::handshake(&target).replacen("\r\n\r\n", &format!("\r\n{from}"), 1));
+        client
+    };
+    let mut first = open("a");
+    first.expect_accepted();
+    for _ in 0..30 {
+        assert_eq!(open("b").expect_response().status, 429);
+    }
+    let guesser = api.with_token("fedcba9876543210");
+    for _ in 0..300 {
+        guesser.get("/api/stats");
+    }
+    let Ended { stderr, .. } = program.stop();
+    let log: Vec<String> = stderr.lines().map(str::to_owned).collect();
+    assert!(
+        line(&log, "198.51.100.9, which has as many as an address may").contains("--connections_per_address")
+    );
+    assert!(line(&log, "guessed tokens of the API from 127.0.0.1").contains("--ops_port"));
+    assert!(!stderr.contains("fedcba"), "{stderr}");
+}

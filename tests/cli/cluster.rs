@@ -1,5 +1,6 @@
 //! Nodes of a cluster, as operators start them.
 
+mod bans;
 mod everywhere;
 pub mod nodes;
 mod shared_keys;

@@ -1,5 +1,6 @@
 //! All settings and their defaults.
 
+mod ban;
 mod client_options;
 mod cluster;
 mod ice;
@@ -26,6 +27,7 @@ use key::{Key, Origin, Settings, Webhook};
 
 pub use crate::events::WebhookEvent;
 pub use crate::wire::Dialect;
+pub use ban::{Ban, InvalidBan};
 pub use client_options::ClientOptions;
 pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
 pub use ice::{IceConfig, OwnIceServers, TurnSecret};
@@ -60,6 +62,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The secret that they have to show, if others can connect from their addresses.
     pub proxy_secret: Option<ProxySecret>,
+    /// Bans that no operator can end while the server runs.
+    pub bans: Vec<Ban>,
     /// The origins that may read HTTP responses (CORS). Empty means any.
     pub cors: Vec<Origin>,
     /// The key of clients at the root that send no key; by default [`key`](Self::key).
@@ -239,6 +243,7 @@ impl Default for Config {
             proxied: false,
             trusted_proxies: proxies::trusted_by_default(),
             proxy_secret: None,
+            bans: Vec::new(),
             cors: Vec::new(),
             root_key: None,
             dialects: Dialects::default(),

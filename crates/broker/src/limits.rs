@@ -1,10 +1,12 @@
-//! Limits per address, and the quota of all connections.
+//! Limits per address, bans, and the quota of all connections.
 
 mod addresses;
+mod bans;
 mod quota;
 
 pub use addresses::{
-    ConnectionLimiter, ConnectionPermit, GuessLimiter, GuessSource, LimitExceeded, SignupLimiter,
-    address_text,
+    AddressReport, ConnectionLimiter, ConnectionPermit, GuessLimiter, GuessSource, LimitExceeded,
+    SignupLimiter, address_text,
 };
+pub use bans::Bans;
 pub use quota::{Quota, QuotaShare};

@@ -30,7 +30,7 @@ pub type Permit = Box<dyn Send + Sync>;
 
 /// The questions of the media plane to its broker. Never asked for each datagram.
 pub trait MediaHost: Send + Sync {
-    /// Counts a connection. `None` if its address has too many.
+    /// Counts a connection. `None` if its address has too many, or is banned.
     fn admit_connection(&self, address: IpAddr) -> Option<Permit>;
 
     /// Notes that a call goes through the relay for the first time.
@@ -45,8 +45,8 @@ pub trait MediaHost: Send + Sync {
     /// The limits of a key's own.
     fn limits_of(&self, key: &str) -> KeyLimits;
 
-    /// True if clients of an API key may use TURN.
-    fn may_use_turn(&self, key: &str) -> bool;
+    /// True if clients of an API key may use TURN from an address.
+    fn may_use_turn(&self, key: &str, address: IpAddr) -> bool;
 
     /// The password of a username of TURN. `None` if nobody has chosen a secret.
     fn turn_password(&self, username: &str) -> Option<String>;

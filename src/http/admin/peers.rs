@@ -88,7 +88,7 @@ fn absent() -> Problem {
     Problem::not_found("no such client is connected")
 }
 
-/// Closes the connection of a client with the close code 4005. The client may reconnect: to ban it, set `auth` of the key.
+/// Closes the connection of a client with the close code 4005. The client may reconnect: to keep it out, ban its address, or set `auth` of the key.
 #[utoipa::path(
     tag = "peers",
     params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice")),

@@ -125,17 +125,21 @@ impl From<KeyError> for Problem {
 
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
-        use AdminError::{Auth, BuiltIn, Keys, Name, Rooms, Token, Webhook};
+        use AdminError::{
+            Auth, BuiltIn, ConfiguredBan, Keys, Name, NoBan, Rooms, Token, TooManyBans, Webhook,
+        };
         let status = match error {
             Keys(KeyError::Store(_)) => {
                 log::error!("{error}");
                 return Problem::internal();
             }
-            Keys(KeyError::Unknown(_)) | Token(TokenError::Unknown) => StatusCode::NOT_FOUND,
+            Keys(KeyError::Unknown(_)) | Token(TokenError::Unknown) | NoBan => StatusCode::NOT_FOUND,
             Name(_) | Auth(_) | Webhook(_) | Rooms(_) | Token(TokenError::NoName | TokenError::NoScope) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            Keys(KeyError::Exists(_)) | BuiltIn(_) | Token(_) => StatusCode::CONFLICT,
+            Keys(KeyError::Exists(_)) | BuiltIn(_) | Token(_) | ConfiguredBan | TooManyBans => {
+                StatusCode::CONFLICT
+            }
         };
         Problem::new(status, error.to_string())
     }

@@ -20,7 +20,7 @@ const MAX_FAILED_CALLS: usize = 20;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiveEvent {
     /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`, `room_left`, `relayed`, `call_failed`, `limit`,
-    /// `key_added`, `key_changed`, `key_removed`, `keys_changed`, `key_full`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
+    /// `key_added`, `key_changed`, `key_removed`, `keys_changed`, `key_full`, `banned`, `unbanned`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
     kind: &'static str,
     /// The key that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]

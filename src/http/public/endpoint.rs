@@ -12,13 +12,13 @@ use memchr::memmem;
 use super::forwarded;
 use super::handler::{Mounted, origin};
 use crate::config::Config;
-use crate::events::Mistake;
+use crate::events::{Count, Mistake};
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
 use crate::session::{self, ClientSource, ConnectRequest, Guest, Matchbox, PeerJs, RxDb};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
-use crate::wire::Refusal;
+use crate::wire::{HandshakeRefusal, Refusal};
 
 /// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
 const DOCTOR: &[u8] = b"peerbroker-doctor/";
@@ -70,14 +70,29 @@ impl SocketEndpoint {
     }
 }
 
-/// Counts a new connection.
+/// The reason why an address gets no connection.
+pub(crate) enum AddressRefused {
+    /// It is banned.
+    Banned,
+    /// It is over a limit.
+    TooMany(LimitExceeded),
+}
+
+/// Counts a new connection, unless its address is over a limit, or banned and the connection is one of clients.
 pub(crate) fn count_connection(
     runtime: &Runtime,
     peer: Option<SocketAddr>,
-) -> Result<Option<ConnectionPermit>, LimitExceeded> {
+    is_of_clients: bool,
+) -> Result<Option<ConnectionPermit>, AddressRefused> {
     let address = peer.and_then(|peer| counted_address(&runtime.config(), peer));
-    let connected = runtime.addresses.connect(address);
-    connected.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, address))
+    if is_of_clients && runtime.node.bans.has(address, None) {
+        runtime.events.counters().add(Count::HandshakesRefused(HandshakeRefusal::Banned), 1);
+        return Err(AddressRefused::Banned);
+    }
+    runtime.addresses.connect(address).map_err(|too_many| {
+        runtime.events.limit_hit(too_many.limit, None, address);
+        AddressRefused::TooMany(too_many)
+    })
 }
 
 /// The address that a connection counts for. Clients of a trusted proxy share its connections, so each client is counted

@@ -16,7 +16,7 @@ use actix_web::HttpResponse;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::endpoint::{self, SocketEndpoint};
+use super::endpoint::{self, AddressRefused, SocketEndpoint};
 use super::handler::Mounted;
 use super::routes::{self, Route};
 use super::{forwarded, not_found};
@@ -48,6 +48,11 @@ pub(super) fn open(
     connection: Option<&Rc<ConnectionState>>,
 ) -> Option<Result<(AcceptedHandshake, ConnectRequest), RefusedHandshake>> {
     let runtime = &mounted.runtime;
+    // Every request comes here, so those of a trusted proxy too, whose connection tells nothing of the client.
+    if !runtime.node.bans.is_empty() && runtime.node.bans.has(forwarded::client_address(runtime, head), None)
+    {
+        return Some(Err(RefusedHandshake::banned()));
+    }
     let route = routes::find_socket(&mounted.path, head.uri.path());
     let accepted = match decide(head, route, runtime.config().dialects)? {
         Ok(accepted) => accepted,
@@ -201,6 +206,7 @@ fn headers_of(why: HandshakeRefusal) -> &'static [(&'static str, &'static str)] 
         HandshakeRefusal::NoUpgrade
         | HandshakeRefusal::BadBody
         | HandshakeRefusal::BadKey
+        | HandshakeRefusal::Banned
         | HandshakeRefusal::TooManyConnections => &[],
     }
 }
@@ -212,6 +218,15 @@ pub(crate) struct RefusedHandshake {
     retry_after: Option<u64>,
     /// An answer to HEAD has no body.
     is_to_head: bool,
+}
+
+impl From<AddressRefused> for RefusedHandshake {
+    fn from(why: AddressRefused) -> Self {
+        match why {
+            AddressRefused::Banned => RefusedHandshake::banned(),
+            AddressRefused::TooMany(too_many) => RefusedHandshake::too_many(too_many),
+        }
+    }
 }
 
 impl RefusedHandshake {
@@ -234,9 +249,18 @@ impl RefusedHandshake {
 
     /// The answer to a client whose address has too many connections.
     pub(crate) fn too_many(too_many: LimitExceeded) -> Self {
-        let why = HandshakeRefusal::TooManyConnections;
+        let retry_after = Some(too_many.seconds());
+        RefusedHandshake { retry_after, ..RefusedHandshake::of_address(HandshakeRefusal::TooManyConnections) }
+    }
+
+    /// The answer to a client whose address is banned.
+    fn banned() -> Self {
+        RefusedHandshake::of_address(HandshakeRefusal::Banned)
+    }
+
+    fn of_address(why: HandshakeRefusal) -> Self {
         let text = why.ending().text.unwrap_or_default().into();
-        RefusedHandshake { why, text, retry_after: Some(too_many.seconds()), is_to_head: false }
+        RefusedHandshake { why, text, retry_after: None, is_to_head: false }
     }
 
     fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> + use<> {

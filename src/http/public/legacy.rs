@@ -133,6 +133,7 @@ pub(super) fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {
 pub(super) fn refuse(refusal: Refusal) -> HttpResponse {
     let status = match refusal {
         Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Banned => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
     };
     plain(status, refusal.text().into_owned())

@@ -3,14 +3,19 @@
 
 use crate::events::{Event, Mistake};
 use crate::keys::Key;
+use crate::limits::address_text;
 use crate::runtime::KEYS_UNREAD;
-use crate::wire::Refusal;
+use crate::wire::{Limit, Refusal};
 
 /// Longest text of a client in a line.
 const MAX_SHOWN_CHARS: usize = 128;
 
 /// Edits that make two keys look alike.
 const MAX_EDITS: usize = 2;
+
+/// The hint about an address that is too busy.
+const FLOOD: &str =
+    "If it is no proxy of yours and no school, ban it: the dashboard has the busiest addresses";
 
 /// The hint about an unknown key if the store fails.
 const CANNOT_COMPARE: &str = "the stored keys cannot be read at the moment; the log says why";
@@ -28,18 +33,31 @@ pub(super) struct MistakeText<'a> {
 enum Seen<'a> {
     Sent(&'a Mistake),
     Refused(Refusal),
+    Hit(Limit),
 }
 
 /// The rows of what is no mistake, and of each mistake: how it is seen, its words, and its hint, both as `format!` takes them.
 macro_rules! table {
     ($seen:ident by $who:ident: $none:pat => None; $($row:pat $(if $condition:expr)? => $what:tt $hint:tt;)*) => {
         match $seen {
-            $none => None,
             $($row $(if $condition)? => {
                 Some(MistakeText { what: format! $what, who: $who, hint: Box::new(move || format! $hint) })
             })*
+            $none => None,
         }
     };
+}
+
+/// True if an event may be one: of limits, those that an address reaches with connections or guesses.
+pub(in crate::runtime) fn may_be_mistake(event: &Event) -> bool {
+    use Limit::{ConnectionsPerAddress, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
+    match event {
+        Event::ClientMistake(_) | Event::Refused(_) => true,
+        Event::LimitHit { limit, .. } => {
+            matches!(limit, ConnectionsPerAddress | OpensPerSecond | WrongAdminTokens | WrongRoomCodes)
+        }
+        _ => false,
+    }
 }
 
 /// The mistake of an event, if it is one. `keys` reads all keys; with `awaits_keys`, that never worked.
@@ -48,9 +66,10 @@ pub(super) fn line<'a>(
     awaits_keys: bool,
     keys: &'a impl Fn() -> Option<Vec<Key>>,
 ) -> Option<MistakeText<'a>> {
+    use Limit::{ConnectionsPerAddress, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
     use Mistake::*;
     use Refusal::*;
-    use Seen::{Refused, Sent};
+    use Seen::{Hit, Refused, Sent};
     let (seen, key, id, origin, address) = match event {
         Event::ClientMistake(sent) => {
             let id = match &sent.mistake {
@@ -66,8 +85,12 @@ pub(super) fn line<'a>(
             let key = refused.key.as_ref().map_or("", |key| key.as_str());
             (Refused(refused.reason), key, refused.id.as_ref(), &refused.origin, refused.address)
         }
+        Event::LimitHit { limit, address, .. } => (Hit(*limit), "", None, &None, *address),
         _ => return None,
     };
+    // The clients of an address are one.
+    let counted = address_text(address);
+    let address = address.filter(|_| !matches!(seen, Hit(_)));
     let id = id.map(|id| shown(id.as_str())).unwrap_or_default();
     let page = origin.as_deref().map(shown).unwrap_or_default();
     let address = address.map(|address| format!("from {address}"));
@@ -85,7 +108,7 @@ pub(super) fn line<'a>(
     let who = parts.map(|(name, text)| format!("{name}{text}")).collect::<Vec<_>>().join(", ");
     table! { seen by who:
         // The path, and what is wrong with a token, are in other events. The other refusals are not mistakes.
-        Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Closing) => None;
+        Hit(_) | Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Banned | Closing) => None;
 
         Sent(NotFound { .. }) if !latest.is_empty() =>
             ("asked for a path that is not here")
@@ -156,6 +179,19 @@ pub(super) fn line<'a>(
         Sent(UnusedMessage { action: Some(action), .. }) =>
             ("sent the action {action:?} at the root, which does nothing")
             ("rooms have no such action, and messages of calls need data.remoteId");
+
+        Hit(ConnectionsPerAddress) =>
+            ("wanted a connection from {counted}, which has as many as an address may")
+            ("--connections_per_address sets how many. {FLOOD}");
+        Hit(OpensPerSecond) =>
+            ("wanted a connection from {counted}, which opens them faster than an address may")
+            ("--opens_per_second_per_address sets how fast. {FLOOD}");
+        Hit(WrongRoomCodes) =>
+            ("guessed room codes from {counted}")
+            ("every code is wrong for it until it is slower. {FLOOD}");
+        Hit(WrongAdminTokens) =>
+            ("guessed tokens of the API from {counted}")
+            ("is it a program with an old token? If not, keep strangers away from --ops_port");
 
         Sent(CertificateRefused) =>
             ("does not trust the certificate")

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 30] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -23,6 +23,10 @@ const ORDER: [&str; 26] = [
     "send_to_room",
     "add_token",
     "remove_token",
+    "add_ban",
+    "list_bans",
+    "list_addresses",
+    "end_ban",
     "change_log",
     "show_log",
     "show_stats",

@@ -113,6 +113,15 @@ pub enum Event {
         /// The actor.
         by: Actor,
     },
+    /// Clients of a network are refused from now on, or not any more.
+    Ban {
+        /// Its text, as in the configuration.
+        ban: String,
+        /// The actor.
+        by: Actor,
+        /// True if it is over.
+        is_over: bool,
+    },
     /// A key was changed, by an operator or by the server.
     Key {
         /// The key.

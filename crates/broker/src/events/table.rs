@@ -296,6 +296,12 @@ table! {
         live "kicked" webhook PeerKicked
         log Info("{by} kicked the peer {id:?} of the key {key:?}{}", place(*connection))
         with on_key(key, "kicked"), realm: Some(*realm), id: Some(id), connection: *connection, by: Some(by);
+    Event::Ban { ban, by, is_over: false } => live "banned"
+        log Info("{by} banned {ban}")
+        with audit("banned"), by: Some(by), reason: Some(ban);
+    Event::Ban { ban, by, is_over: true } => live "unbanned"
+        log Info("{by} ended the ban {ban}")
+        with audit("unbanned"), by: Some(by), reason: Some(ban);
     Event::Key { key, what: KeyEvent::Created(by, json) } => live "key_added" webhook KeyCreated
         log Info("{by} added the key {key:?}: {json}")
         with on_key(key, "key_added"), by: Some(by), fields: &[("settings", json.into())];

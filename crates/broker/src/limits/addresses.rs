@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -47,6 +48,22 @@ pub struct ConnectionLimiter {
 struct AddressUse {
     open: u32,
     opens: RateLimit,
+    /// WebSockets and streams that were opened, and connections that were refused.
+    opened: u32,
+    hits: u32,
+}
+
+/// The use that an address makes of the server, since it was last forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressReport {
+    /// The address; of IPv6, the first one of its /64.
+    pub address: IpAddr,
+    /// Open connections.
+    pub connections: u32,
+    /// WebSockets and streams that it has opened.
+    pub opened: u32,
+    /// Connections that a limit of addresses has refused.
+    pub limit_hits: u32,
 }
 
 /// Counts one connection towards the limit of its address until the last clone is dropped.
@@ -91,6 +108,8 @@ impl ConnectionLimiter {
         };
         // A new permit may be dropped below, which locks `known` again.
         let spent = known.opens.try_charge(1, self.config.load().address_limits.opens_per_second, now);
+        let count = if spent.is_ok() { &mut known.opened } else { &mut known.hits };
+        *count = count.saturating_add(1);
         drop(known);
         spent.map_err(|retry_after| LimitExceeded { limit: Limit::OpensPerSecond, retry_after })?;
         Ok(Some(permit))
@@ -103,11 +122,28 @@ impl ConnectionLimiter {
     ) -> Result<ConnectionPermit, LimitExceeded> {
         let max = self.config.load().address_limits.connections;
         if max > 0 && known.open >= max {
+            known.hits = known.hits.saturating_add(1);
             let retry_after = Duration::from_secs(10);
             return Err(LimitExceeded { limit: Limit::ConnectionsPerAddress, retry_after });
         }
         known.open += 1;
         Ok(ConnectionPermit(Arc::new(PermitInner { addresses: Arc::clone(self), prefix })))
+    }
+
+    /// The busiest `most` of the addresses whose texts `fits`: first those that reach limits, then those with the most connections.
+    /// Loopback is not among them.
+    pub fn busiest(&self, most: usize, fits: impl Fn(&str) -> bool) -> Vec<AddressReport> {
+        let report = |prefix: &AddressPrefix, known: &AddressUse| AddressReport {
+            address: IpAddr::from(prefix.0).to_canonical(),
+            connections: known.open,
+            opened: known.opened,
+            limit_hits: known.hits,
+        };
+        let all = self.known.iter().map(|known| report(known.key(), known.value()));
+        let mut all: Vec<_> = all.filter(|report| fits(&report.address.to_string())).collect();
+        all.sort_unstable_by_key(|report| Reverse((report.limit_hits, report.connections, report.opened)));
+        all.truncate(most);
+        all
     }
 
     /// Forgets addresses that have no connection and a full burst.

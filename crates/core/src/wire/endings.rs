@@ -51,6 +51,8 @@ table! {
     Outranked: "outranked", Some(4006), "another client has its id", true;
     /// The room that a client of Matchbox named takes no more members: it has no other way to say so.
     RoomFull: "room_full", Some(4007), "the room is full", true;
+    /// The operator has banned the address of the client.
+    Banned: "banned", Some(4008), "this address is banned", false;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
@@ -66,6 +68,7 @@ table! {
 numbers! {
     CloseReason: Left = 0, Replaced = 1, Evicted = 2, TimedOut = 3, SlowReader = 4, KeyRevoked = 5, Kicked = 6,
     Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12, RoomFull = 13,
+    Banned = 14,
 }
 
 impl Ending {
@@ -112,6 +115,8 @@ table! {
     TokenRefused: "token_refused", None, "Invalid token provided", false;
     /// The token was valid, and has expired. Only its owner has it, so the client is told.
     TokenExpired: "token_expired", None, "The token has expired", false;
+    /// The operator has banned the address of the client for this key.
+    Banned: "banned", CloseReason::Banned.ending().code, "This address is banned", false;
     /// A live connection with another token holds the id.
     IdTaken: "id_taken", None, "ID is taken", true;
     /// The client of a stream already has a WebSocket, where it gets OPEN or the refusal.
@@ -267,6 +272,8 @@ table! {
     BadVersion: "bad_version", 400, Some("Sec-WebSocket-Version must be 13 or 8\n"), false;
     /// The key of the handshake is missing or malformed.
     BadKey: "bad_websocket_key", 400, Some("Sec-WebSocket-Key must be 16 bytes in base64\n"), false;
+    /// The operator has banned the address of the client.
+    Banned: "banned", 403, Some("This address is banned\n"), false;
     /// The address of the client has too many connections, or opens too many.
     TooManyConnections: "too_many_connections", 429, Some("Too many connections from this address\n"), true;
 }

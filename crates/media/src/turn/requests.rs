@@ -125,7 +125,7 @@ impl Server {
             return Err(challenge(TurnRefusal::Credentials));
         }
         // Asked last: only clients with credentials learn whether a key may use TURN.
-        if !self.context.host.may_use_turn(&proved.key) {
+        if !self.context.host.may_use_turn(&proved.key, client.id.address.ip()) {
             return Err(challenge(TurnRefusal::Key));
         }
         Ok(proved)

@@ -328,7 +328,7 @@ impl Server {
         let now = self.now();
         for allocation in self.all() {
             if allocation.rights.lock().left(now) == 0
-                || !self.context.host.may_use_turn(&allocation.proved.key)
+                || !self.context.host.may_use_turn(&allocation.proved.key, allocation.client.id.address.ip())
             {
                 self.remove(&allocation);
             }

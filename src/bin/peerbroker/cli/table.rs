@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use peerbroker::config::{
-    AcmeName, AdminToken, Degraded, Dialect, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret, WebhookEvent,
+    AcmeName, AdminToken, Ban, Degraded, Dialect, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret,
+    WebhookEvent,
 };
 use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 
@@ -97,6 +98,9 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Secret that trusted proxies must send in X-Proxy-Secret, 16 characters or more", "For machines where others connect from the proxy's address.").secret().needs(&PROXIED).live(),
         ]),
         group("Keys and pages that may use them", vec![
+            Row::new("ban", |d| &mut d.config.bans, parsed("CIDR", Ban::parse),
+                "Networks or addresses whose clients [are refused](OPERATING.md#somebody-floods-the-broker), as in 192.0.2.0/24",
+                "With an end or for one key: 192.0.2.7,until=2027-01-31T12:00:00Z,key=my-game").live(),
             Row::new("key", |d| &mut d.config.key, api_key(),
                 "API key that clients must send", "The built-in key: 1 to 128 bytes, not secret.").short('k').common().live().odd(odd::key),
             Row::new("no_default_key", |d| &mut d.config.default_key, off_switch(),

@@ -133,7 +133,7 @@ fn relay(most: usize) -> (Relay, Arc<AtomicUsize>) {
             KeyLimits::default()
         }
 
-        fn may_use_turn(&self, _: &str) -> bool {
+        fn may_use_turn(&self, _: &str, _: IpAddr) -> bool {
             false
         }
 

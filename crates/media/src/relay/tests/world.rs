@@ -70,7 +70,7 @@ impl MediaHost for Told {
         *self.1.lock().unwrap()
     }
 
-    fn may_use_turn(&self, _: &str) -> bool {
+    fn may_use_turn(&self, _: &str, _: IpAddr) -> bool {
         false
     }
 

@@ -84,7 +84,7 @@ impl MediaHost for Keys {
         *self.1.lock().unwrap()
     }
 
-    fn may_use_turn(&self, key: &str) -> bool {
+    fn may_use_turn(&self, key: &str, _: IpAddr) -> bool {
         key == "k" && self.0.load(Ordering::Relaxed) || key.starts_with("key-")
     }
 

@@ -1,0 +1,212 @@
+//! Bans of addresses and networks, and the list of the busiest addresses.
+
+use peerbroker::Config;
+use peerbroker::config::Ban;
+use serde_json::{Value, json};
+
+use crate::harness::api::Api;
+use crate::harness::guests::problem;
+use crate::harness::keys::plain_key;
+use crate::harness::legacy::post;
+use crate::harness::messages::{error, forwarded_offer, offer};
+use crate::harness::ops::with_api;
+use crate::harness::{RawClient, TestServer, wait_until};
+
+const HERE: &str = "X-Forwarded-For: 192.0.2.1\r\n";
+const THERE: &str = "X-Forwarded-For: 192.0.2.2\r\n";
+const BANNED: &str = "This address is banned";
+const CLOSED: Option<u16> = Some(4008);
+
+fn proxied(config: &mut Config) {
+    config.proxied = true;
+    config.address_limits.opens_per_second = 0;
+}
+
+/// A PeerJS client of a key and an address that has got OPEN.
+fn client(server: &TestServer, headers: &str, key: &str, id: &str) -> RawClient {
+    let mut client = server.begin_with(&server.target_of(key, id), headers);
+    client.expect_accepted();
+    client.expect_open();
+    client
+}
+
+/// The status of a POST of PeerJS 0.3.x from an address.
+fn posted(server: &TestServer, headers: &str, word: &str) -> u16 {
+    let mut http = server.http();
+    http.send(post(&server.post_target("z", word), headers, b""));
+    http.head().status
+}
+
+/// The statuses of a WebSocket, a page, a question of PeerJS and a stream from an address.
+fn statuses(server: &TestServer, headers: &str) -> [u16; 4] {
+    let get = |target: String| server.request("GET", &target, headers).status;
+    let mut socket = server.begin_with(&server.target_of("peerjs", "newcomer"), headers);
+    let (opened, id) = (socket.expect_response().status, format!("{}peerjs/id", server.root()));
+    [opened, get(server.root()), get(id), posted(server, headers, "id?i=0")]
+}
+
+fn ban(api: &Api, ban: &Value) -> Value {
+    let answer = api.post("/api/bans", ban);
+    assert_eq!(answer.status, 201, "{}", answer.json);
+    answer.json
+}
+
+fn end(api: &Api, path: &str) {
+    let answer = api.delete(&format!("/api/bans/{path}"));
+    assert_eq!(answer.status, 204, "{}", answer.json);
+}
+
+#[test]
+fn a_banned_network_gets_403_everywhere_and_its_clients_are_closed() {
+    let (server, api) = with_api(&[], None, proxied);
+    let (mut here, mut there) = (client(&server, HERE, "peerjs", "a"), client(&server, THERE, "peerjs", "b"));
+    let mut guest = server.begin_with(&server.root(), HERE);
+    guest.expect_accepted();
+    server.wait_for_guests(1);
+    assert_eq!(statuses(&server, HERE), [101, 200, 200, 200]);
+
+    let made = ban(&api, &json!({ "network": "192.0.2.1", "seconds": 3600 }));
+    here.expect_closed_with(CLOSED);
+    guest.expect_closed_with(CLOSED);
+    assert_eq!(statuses(&server, HERE), [403; 4]);
+    assert_eq!(posted(&server, HERE, "offer"), 403);
+    let mut newcomer = server.begin_with(&server.target_of("peerjs", "a"), HERE);
+    assert_eq!(newcomer.expect_response().text(), format!("{BANNED}\n"));
+    assert_eq!(statuses(&server, THERE), [101, 200, 200, 200]);
+    there.send(offer("b", "1"));
+    there.expect(forwarded_offer("b", "b", "1"));
+
+    assert_eq!(
+        (&made["network"], &made["key"], &made["configured"]),
+        (&json!("192.0.2.1"), &json!(null), &json!(false))
+    );
+    assert!(made["until"].as_u64().unwrap() > 1_700_000_000, "{made}");
+    assert_eq!(api.get("/api/bans").json["bans"], json!([made]));
+    end(&api, "192.0.2.1");
+    assert_eq!(api.get("/api/bans").json["bans"], json!([]));
+    let _here = client(&server, HERE, "peerjs", "a");
+
+    // A network, in place of an address.
+    ban(&api, &json!({ "network": "192.0.2.77/24" }));
+    there.expect_closed_with(CLOSED);
+    assert_eq!(api.get("/api/bans").json["bans"][0]["network"], "192.0.2.0/24");
+    end(&api, "192.0.2.0%2F24");
+    let _there = client(&server, THERE, "peerjs", "b");
+}
+
+#[test]
+fn a_ban_of_a_key_is_for_its_clients_alone() {
+    let (server, api) = with_api(&[plain_key("app")], None, proxied);
+    let (mut app, mut other) = (client(&server, HERE, "app", "a"), client(&server, HERE, "peerjs", "a"));
+    ban(&api, &json!({ "network": "192.0.2.1", "key": "app" }));
+    app.expect_closed_with(CLOSED);
+    other.send(offer("a", "1"));
+    other.expect(forwarded_offer("a", "a", "1"));
+
+    let mut newcomer = server.begin_with(&server.target_of("app", "b"), HERE);
+    newcomer.expect_accepted();
+    newcomer.expect(error(BANNED));
+    newcomer.expect_closed_with(CLOSED);
+    let mut guest = server.begin_with(&server.root_of("app"), HERE);
+    guest.expect_accepted();
+    guest.expect(problem(BANNED));
+    guest.expect_closed_with(CLOSED);
+    for (key, status) in [("app", 403), ("peerjs", 200)] {
+        assert_eq!(server.request("GET", &format!("{}{key}/id", server.root()), HERE).status, status);
+    }
+    let _there = client(&server, THERE, "app", "b");
+    assert_eq!(api.delete("/api/bans/192.0.2.1").status, 404, "it is of a key");
+    end(&api, "192.0.2.1?key=app");
+    let _here = client(&server, HERE, "app", "c");
+}
+
+#[test]
+fn a_ban_of_the_configuration_is_active_at_once_and_no_operator_ends_it() {
+    let (server, api) = with_api(&[], None, proxied);
+    let mut here = client(&server, HERE, "peerjs", "a");
+    server.reconfigure(|config| config.bans = vec![Ban::parse("192.0.2.0/31").unwrap()]);
+    here.expect_closed_with(CLOSED);
+    assert_eq!(api.get("/api/bans").json["bans"][0]["configured"], true);
+    assert_eq!(api.delete("/api/bans/192.0.2.0%2F31").status, 409);
+    server.reconfigure(|config| config.bans.clear());
+    let _here = client(&server, HERE, "peerjs", "a");
+}
+
+#[test]
+fn a_connection_of_a_banned_address_is_refused_before_its_request() {
+    let (server, api) = with_api(&[], None, |_| {});
+    ban(&api, &json!({ "network": "127.0.0.0/8" }));
+    let mut silent = server.connect("silent");
+    assert_eq!(silent.expect_response().status, 403);
+    // The port of operators has no bans.
+    end(&api, "127.0.0.0%2F8");
+    let _client = server.client("a");
+}
+
+#[test]
+fn a_wrong_ban_is_refused() {
+    let (_server, api) = with_api(&[], None, |_| {});
+    for (wrong, named) in [
+        (json!({ "network": "everybody" }), "network"),
+        (json!({ "network": "192.0.2.1/33" }), "network"),
+        (json!({ "network": "192.0.2.1,key=a" }), "network"),
+        (json!({ "network": "192.0.2.1", "key": "" }), "key"),
+        (json!({ "network": "192.0.2.1", "seconds": 0 }), "seconds"),
+        (json!({ "network": "192.0.2.1", "for": 1 }), "for"),
+    ] {
+        let answer = api.post("/api/bans", &wrong);
+        assert_eq!(answer.status, 422, "{wrong}");
+        assert!(answer.json["detail"].as_str().unwrap().contains(named), "{}", answer.json);
+    }
+    assert_eq!(api.delete("/api/bans/192.0.2.1").status, 404);
+    assert_eq!(api.get("/api/bans").json["bans"], json!([]));
+}
+
+#[test]
+fn the_busiest_addresses_come_first_with_their_connections_opens_and_limit_hits() {
+    let (server, api) = with_api(&[], None, |config| {
+        proxied(config);
+        config.address_limits.connections = 2;
+    });
+    let _clients = ["a", "b"].map(|id| client(&server, HERE, "peerjs", id));
+    let _there = client(&server, THERE, "peerjs", "c");
+    for _ in 0..3 {
+        assert_eq!(server.begin_with(&server.target_of("peerjs", "d"), HERE).expect_response().status, 429);
+    }
+    let _six = client(&server, "X-Forwarded-For: 2001:db8::7\r\n", "peerjs", "e");
+    let line = |address: &str, connections: u32, hits: u32| json!({ "address": address, "connections": connections, "opened": connections, "limit_hits": hits, "banned": false });
+    let addresses = |query: &str| api.get(&format!("/api/addresses{query}")).json["addresses"].take();
+    let all = addresses("");
+    assert_eq!(all[0], line("192.0.2.1", 2, 3));
+    assert_eq!(all.as_array().unwrap().len(), 3);
+    assert_eq!(addresses("?limit=1"), json!([line("192.0.2.1", 2, 3)]));
+    assert_eq!(addresses("?search=2001"), json!([line("2001:db8::/64", 1, 0)]));
+    ban(&api, &json!({ "network": "2001:db8::/64" }));
+    assert_eq!(addresses("?search=2001")[0]["banned"], true);
+    assert_eq!(api.get("/api/addresses?limit=0").status, 422);
+}
+
+#[test]
+fn who_floods_or_guesses_is_named() {
+    let (server, api) = with_api(&[], Some("a-token-of-the-operator"), |config| {
+        proxied(config);
+        config.address_limits.connections = 1;
+    });
+    let _client = client(&server, HERE, "peerjs", "a");
+    for _ in 0..20 {
+        server.begin_with(&server.target_of("peerjs", "b"), HERE).expect_response();
+    }
+    for _ in 0..60 {
+        api.clone().with_token("a-guess-of-somebody").get("/api/keys");
+    }
+    let api = api.with_token("a-token-of-the-operator");
+    let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
+    let times = |what: &str| {
+        let all = mistakes();
+        let found = all.as_array().unwrap().iter().find(|mistake| mistake["what"] == what);
+        found.map_or(0, |mistake| mistake["times"].as_u64().unwrap())
+    };
+    let flood = "wanted a connection from 192.0.2.1, which has as many as an address may";
+    wait_until("the flood", || times(flood) == 20);
+    wait_until("the guesses", || times("guessed tokens of the API from 127.0.0.1") > 5);
+}

@@ -47,31 +47,35 @@ impl From<simple_peer::Kind> for MediaMessage<'_> {
 /// The text of a message as its recipient may have it. `None` if nothing is left of it.
 pub(crate) fn prepare_for_relay<'a>(
     relay: &Relay,
+/// The text of a client as its broker reads it: without addresses, if its key has all calls relayed. So none reaches others, whatever
+/// the protocol is, and whatever the text is for.
+pub(crate) fn as_received(mode: RelayMode, text: &str) -> Cow<'_, str> {
+    if mode == RelayMode::Always { without_addresses(text).into() } else { text.into() }
+}
+
     from: &PeerHandle,
     to: &str,
     message: impl FnOnce() -> MediaMessage<'a>,
     mode: RelayMode,
     text: &'a str,
 ) -> Option<Cow<'a, str>> {
-    let text = match mode {
-        RelayMode::Off => return Some(text.into()),
-        RelayMode::Always => Cow::from(without_addresses(text)),
-        RelayMode::Fallback => text.into(),
-    };
+    if mode == RelayMode::Off {
+        return Some(text.into());
+    }
     let (sender, only_relayed) = (from.id().as_str(), mode == RelayMode::Always);
     let (is_offer, offerer, answerer, connection) = match message() {
         MediaMessage::Offer(connection) => (true, sender, to, connection),
         MediaMessage::Answer(connection) => (false, to, sender, connection),
         MediaMessage::Candidate if only_relayed => return None,
-        MediaMessage::Candidate | MediaMessage::Other => return Some(text),
+        MediaMessage::Candidate | MediaMessage::Other => return Some(text.into()),
     };
     let (key, realm) = (from.realm().key(), from.realm().kind());
     let parties = Parties { key, realm, offerer, answerer, connection, only_relayed };
-    let described = with_relay(relay, &text, |credentials| match is_offer {
+    let described = with_relay(relay, text, |credentials| match is_offer {
         true => relay.calls().note_offer(parties, from.address(), credentials),
         false => relay.calls().begin(parties, credentials, false),
     });
-    Some(described.map_or(text, Cow::Owned))
+    Some(described.map_or(text.into(), Cow::Owned))
 }
 
 /// The text with the candidates of the relay, if there is a description in it whose call the relay takes.

@@ -124,7 +124,8 @@ async fn a_head_that_is_not_whole_after_five_seconds_is_answered_with_408() {
 #[ignore = "a server for conformance/"]
 async fn echo_for_conformance() {
     let limits = Limits { outbox_bytes: 64 << 20, ..Limits::default() };
-    let config = Config { max_message_bytes: 16 << 20, limits, ..Config::default() };
+    let mut config = Config { max_message_bytes: 16 << 20, limits, ..Config::default() };
+    config.key_settings.messages_per_second = 0;
     let broker = PeerBroker::builder().config(config).build();
     let fixture = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
     let files = TlsFiles { cert: fixture("ec-chain.pem"), key: fixture("ec-pkcs8.key") };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
+use arc_swap::Guard;
 use tokio::time::timeout;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, fresh_id};
@@ -20,6 +21,7 @@ use crate::dialect::room_codes::Problem;
 use crate::dialect::tracker::Command;
 use crate::dialect::{Object, calls, room_codes, root};
 use crate::events::{ClientMistake, Count, Event, Mistake};
+use crate::keys::Policy;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Node, Tenant};
 use crate::rendezvous::{
@@ -158,8 +160,8 @@ impl ProtocolHandler for Guest {
         Ok((admitted, guest))
     }
 
-    fn messages_per_second(&self) -> u32 {
-        self.tenant.policy().settings().messages_per_second
+    fn policy(&self) -> Guard<Arc<Policy>> {
+        self.tenant.policy()
     }
 
     fn refusal(refusal: Refusal) -> Frame {

@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::task::{self, Poll};
+
+use arc_swap::Guard;
 
 use super::admission::{Admitted, ClientSource, Rejection};
 use crate::descriptions::MediaMessage;
+use crate::keys::Policy;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, PeerHandle};
 use crate::transport::Disconnect;
@@ -20,8 +24,8 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
         source: &ClientSource,
     ) -> impl Future<Output = Result<(Admitted, Self), Rejection>>;
 
-    /// The rate limit of the client's messages, as its key has it now.
-    fn messages_per_second(&self) -> u32;
+    /// What the client's key allows now.
+    fn policy(&self) -> Guard<Arc<Policy>>;
 
     /// The first frame for a client that got this id.
     fn greeting(_id: &PeerId) -> Option<Frame> {

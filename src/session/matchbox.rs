@@ -3,11 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use uuid::Uuid;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, values};
 use super::handler::{Context, ProtocolHandler, part};
 use crate::dialect::matchbox::{self, HOSTED, Signal};
+use crate::keys::Policy;
 use crate::node::{Node, Place, Tenant};
 use crate::rooms::{Parting, Requester};
 use crate::router::{Departure, IdLease};
@@ -96,8 +98,8 @@ impl ProtocolHandler for Matchbox {
         admitted.map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
     }
 
-    fn messages_per_second(&self) -> u32 {
-        self.tenant.policy().settings().messages_per_second
+    fn policy(&self) -> Guard<Arc<Policy>> {
+        self.tenant.policy()
     }
 
     /// The protocol has no such event: its clients log it.

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arc_swap::Guard;
+
 use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, tenant};
 use super::farewell::refuse;
 use super::handler::{Context, ProtocolHandler, part};
@@ -12,8 +14,8 @@ use crate::dialect::peerjs::{self, Command, Envelope, Kind};
 use crate::dialect::rooms::{self, PeerJsRooms};
 use crate::dialect::server;
 use crate::events::Mistake;
-use crate::keys::Proof;
 use crate::keys::verifier::Claimant;
+use crate::keys::{Policy, Proof};
 use crate::node::{Client, Message, Node, Tenant};
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester, RoomDialect as _};
 use crate::router::{ConnectionInfo, Departure, IdLease};
@@ -85,8 +87,8 @@ impl ProtocolHandler for PeerJs {
         admitted.map_err(|reason| Rejection::of(reason, query))
     }
 
-    fn messages_per_second(&self) -> u32 {
-        self.0.policy().settings().messages_per_second
+    fn policy(&self) -> Guard<Arc<Policy>> {
+        self.0.policy()
     }
 
     fn greeting(_id: &PeerId) -> Option<Frame> {

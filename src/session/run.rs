@@ -13,7 +13,9 @@ use super::farewell::farewell;
 use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
 use super::register::register_session;
+use crate::descriptions::as_received;
 use crate::events::{Count, Event as Happened};
+use crate::keys::RelayMode;
 use crate::limits::ConnectionPermit;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, Outgoing};
@@ -110,7 +112,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
         handler.on_open(&mut Context { peer: &lease, node: &session, flushes: &mut flushes });
         drop(flushes);
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = pause_for(lease.charge(0, handler.messages_per_second()), &session);
+        let pause = pause_for(lease.charge(0, handler.policy().settings().messages_per_second), &session);
         ActiveSession { present: Some((lease, handler)), pause, is_flusher: false, socket, session }
     }
 
@@ -170,7 +172,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 }
                 // We stopped reading, so silence proves nothing.
                 lease.heard();
-                *pause = pause_for(lease.charge(0, handler.messages_per_second()), session);
+                *pause = pause_for(lease.charge(0, handler.policy().settings().messages_per_second), session);
             }
             let mut context = Context { peer: lease, node: session, flushes };
             if handler.poll_pending(cx, &mut context).is_pending() {
@@ -180,6 +182,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // The first message is one that has waited. It is counted already.
             let mut is_counted = handler.waits();
             let (mut left, mut messages, mut bytes, mut frames) = (false, 0, 0, 0);
+            let mut policy = None;
             let counters = session.counters();
             // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
             let is_probed = lease.is_probed();
@@ -199,8 +202,9 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                     // An answer to our own question is free: strangers can have us ask.
                     frames += u32::from(!matches!(event, Event::Pong) || !lease.answers_ping());
                 }
+                let relay = policy.get_or_insert_with(|| handler.policy()).settings().relay;
                 let context = Context { peer: lease, node: session, flushes };
-                left |= on_event(handler, context, event).is_break();
+                left |= on_event(handler, context, event, relay).is_break();
                 left_of_turn = left_of_turn.saturating_sub(1);
                 if handler.waits() {
                     Flow::Break(Stop::Before)
@@ -213,7 +217,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
-            let excess = lease.charge(frames, handler.messages_per_second());
+            let policy = policy.unwrap_or_else(|| handler.policy());
+            let excess = lease.charge(frames, policy.settings().messages_per_second);
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }
@@ -307,13 +312,17 @@ fn on_event<H: ProtocolHandler>(
     handler: &mut H,
     mut context: Context<'_>,
     event: Event<'_>,
+    relay: RelayMode,
 ) -> ControlFlow<()> {
     match event {
-        Event::Text(text) => handler.on_text(text, &mut context),
+        Event::Text(text) => handler.on_text(&as_received(relay, text), &mut context),
         // Some clients send their JSON as bytes.
         Event::Binary(bytes) => match handler.on_binary(bytes, &mut context) {
             Some(flow) => flow,
-            None => handler.on_text(std::str::from_utf8(bytes).unwrap_or_default(), &mut context),
+            None => {
+                let text = std::str::from_utf8(bytes).unwrap_or_default();
+                handler.on_text(&as_received(relay, text), &mut context)
+            }
         },
         Event::Ping(payload) => {
             context.reply(Frame::pong(payload));

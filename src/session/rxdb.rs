@@ -3,10 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arc_swap::Guard;
+
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials};
 use super::handler::{Context, ProtocolHandler, part};
 use crate::dialect::room_codes;
 use crate::dialect::rxdb::{self, Command, Signal};
+use crate::keys::Policy;
 use crate::node::{Node, Tenant};
 use crate::rooms::{Parting, Requester};
 use crate::router::{Departure, IdLease, PeerHandle};
@@ -25,8 +28,8 @@ impl ProtocolHandler for RxDb {
         Ok((admitted, RxDb(tenant)))
     }
 
-    fn messages_per_second(&self) -> u32 {
-        self.0.policy().settings().messages_per_second
+    fn policy(&self) -> Guard<Arc<Policy>> {
+        self.0.policy()
     }
 
     fn greeting(id: &PeerId) -> Option<Frame> {

@@ -11,6 +11,7 @@ use super::handler::{Context, ProtocolHandler as _};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use crate::cluster::Posted;
+use crate::descriptions::as_received;
 use crate::dialect::peerjs::{Command, decode};
 use crate::events::Count;
 use crate::limits::{ConnectionPermit, QuotaShare};
@@ -113,7 +114,7 @@ pub(crate) async fn sender(
     let posting = PostPermit::begin(&admitted.realm, &admitted.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
     match PeerHandle::find(&admitted.realm, &admitted.id, &admitted.token) {
-        Some(peer) if !wait_for_turn(node, &peer, handler.messages_per_second()).await => {
+        Some(peer) if !wait_for_turn(node, &peer, handler.policy().settings().messages_per_second).await => {
             return Err(too_much(Limit::MessagesPerSecond));
         }
         None if node.membership().is_none() => return Err(Posted::Absent),
@@ -226,7 +227,7 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let handler = PeerJs(tenant);
     let Ok(_held) = hold(&node, text.len()) else { return Posted::TooMuch };
-    if !wait_for_turn(&node, &peer, handler.messages_per_second()).await {
+    if !wait_for_turn(&node, &peer, handler.policy().settings().messages_per_second).await {
         return Posted::TooMuch;
     }
     if !peer.is_current() {
@@ -240,7 +241,8 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
 
 fn handle(node: &Node, peer: &PeerHandle, handler: &PeerJs, text: &str) -> Posted {
     peer.count_messages(1, text.len() as u64);
-    peer.charge(1, handler.messages_per_second());
+    peer.charge(1, handler.policy().settings().messages_per_second);
+    let text = &*as_received(handler.policy().settings().relay, text);
     let command = decode(text);
     if matches!(command, Command::Ignored) {
         peer.heard();

@@ -1,5 +1,6 @@
 //! Calls through the relay: what clients are told about it, and datagrams on real sockets. `crates/media/src/relay/tests` has its rules.
 
+use std::future::ready;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::harness::ops::with_api_on;
 use crate::harness::receiver::Receiver;
 use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer, wait_until};
-use crate::matchbox;
+use crate::matchbox::{self, with_matchbox};
 use crate::rxdb::{replica, signal};
 use crate::topics::{settle, subscribe};
 use crate::tracker::with_tracker;
@@ -371,6 +372,72 @@ fn a_key_may_have_all_calls_relayed_and_addresses_withheld() {
     a.send(message("CANDIDATE", "b", &format!(r#"{{"candidate":{{"candidate":"{REAL}"}}}}"#)));
     a.send(message("LEAVE", "b", "1"));
     b.expect(forwarded("LEAVE", "a", "b", "1"));
+}
+
+#[test]
+fn where_all_calls_are_relayed_nothing_that_a_client_sends_tells_an_address() {
+    let (relay, _) = bound();
+    let app = PeerBroker::builder().relay(relay).on_app_message(|message| ready(message.payload));
+    let server = TestServer::start_built(app, |config| {
+        with_matchbox(config);
+        config.key_settings.relay = RelayMode::Always;
+    });
+    let described = |ufrag: &str| format!(r#"{{"note":"{}"}}"#, sdp(ufrag, &[REAL]));
+    let text = described("aufrag");
+    let hears = |client: &mut RawClient| {
+        let told = client.expect_text();
+        assert!(told.contains("ufrag0123") && !told.contains("192.0.2.7"), "{told}");
+    };
+
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    b.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+    b.expect_text();
+    a.send(format!(r#"{{"type":"ROOM-JOIN","room":"r","data":{text}}}"#));
+    hears(&mut b);
+    a.expect_text();
+    a.send(format!(r#"{{"type":"ROOM-UPDATE","room":"r","data":{}}}"#, described("bufrag")));
+    hears(&mut b);
+    a.send(format!(r#"{{"type":"ROOM-SEND","room":"r","payload":{text}}}"#));
+    hears(&mut b);
+    a.send(message("LEAVE", "b", &text));
+    hears(&mut b);
+    a.send(format!(r#"{{"type":"SERVER-MESSAGE","payload":{text},"request":1}}"#));
+    hears(&mut a);
+
+    let mut subscriber = server.guest("subscriber");
+    subscriber.send(subscribe(&["doc"]));
+    settle(&mut subscriber);
+    for member in ["payload", "data"] {
+        subscriber.send(format!(r#"{{"type":"publish","topic":"doc","{member}":{text}}}"#));
+        hears(&mut subscriber);
+    }
+
+    let [(mut one, one_id), (mut other, other_id)] = ["one", "other"].map(|name| replica(&server, name));
+    one.send(signal(&one_id, &other_id, &format!(r#""type":"renegotiate","more":{text}"#)));
+    hears(&mut other);
+
+    let ((mut one, _), (mut other, other_id)) =
+        (matchbox::peer(&server, "/r"), matchbox::newcomer(&server, "/r"));
+    one.expect(matchbox::new_peer(&other_id));
+    one.send(matchbox::signal(&other_id, &text));
+    hears(&mut other);
+
+    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
+    let (_, other_id) = (one.start(), other.start());
+    one.send(call("reject", &other_id, &format!(r#","more":{text}"#)));
+    hears(&mut other);
+    let room = other.create_room();
+    one.send(join(&room, "ann", &text));
+    hears(&mut other);
+
+    let torrent = "t".repeat(20);
+    let announce = |peer: &str, rest: &str| {
+        format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"{}",{rest}}}"#, peer.repeat(20))
+    };
+    other.send(announce("b", r#""left":1"#));
+    other.expect_text();
+    one.send(announce("a", &format!(r#""offers":[{{"offer_id":"1","offer":{text}}}]"#)));
+    hears(&mut other);
 }
 
 #[test]

@@ -1,25 +1,29 @@
 //! Sends every message back, for suites that others wrote: see `conformance/`. The rest of the session is that of a PeerJS client.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use arc_swap::Guard;
+
+use crate::keys::Policy;
 use crate::node::Node;
 use crate::session::admission::{Admitted, ClientSource, Rejection};
 use crate::session::handler::{Context, ProtocolHandler};
 use crate::session::peerjs::PeerJs;
 use crate::wire::{Frame, Refusal};
 
-pub(crate) struct Echo;
+pub(crate) struct Echo(PeerJs);
 
 /// The first byte of a binary message in one frame (RFC 6455, section 5.2).
 const FIN_BINARY: u8 = 0x82;
 
 impl ProtocolHandler for Echo {
     async fn enter(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Self), Rejection> {
-        PeerJs::enter(node, query, source).await.map(|(admitted, _)| (admitted, Echo))
+        PeerJs::enter(node, query, source).await.map(|(admitted, peer)| (admitted, Echo(peer)))
     }
 
-    fn messages_per_second(&self) -> u32 {
-        0
+    fn policy(&self) -> Guard<Arc<Policy>> {
+        self.0.policy()
     }
 
     fn refusal(refusal: Refusal) -> Frame {

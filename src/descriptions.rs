@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use peerbroker_core::media_api::{CandidateNudge, Parties};
 
-use crate::dialect::{peerjs, simple_peer, tracker};
+use crate::dialect::{peerjs, simple_peer, topics, tracker};
 use crate::events::PeerAddress;
 use crate::keys::RelayMode;
 use crate::media::Relay;
@@ -20,10 +20,13 @@ use crate::wire::{Frame, IceCredentials, MessageKind, PeerId, RealmKind};
 use description::Description;
 pub(crate) use withheld::without_addresses;
 
+/// The recipient of an offer to whoever has the name that is its connection.
+pub(crate) const ANYBODY: &str = "";
+
 /// The meaning of a message for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MediaMessage<'a> {
-    /// An offer, with the id that distinguishes several calls between the same two clients.
+    /// An offer, with the id that distinguishes several calls between the same two clients, or the name of the one that may answer.
     Offer(Option<&'a str>),
     /// The answer to one.
     Answer(Option<&'a str>),
@@ -44,18 +47,18 @@ impl From<simple_peer::Kind> for MediaMessage<'_> {
     }
 }
 
-/// The text of a message as its recipient may have it. `None` if nothing is left of it.
-pub(crate) fn prepare_for_relay<'a>(
-    relay: &Relay,
 /// The text of a client as its broker reads it: without addresses, if its key has all calls relayed. So none reaches others, whatever
 /// the protocol is, and whatever the text is for.
 pub(crate) fn as_received(mode: RelayMode, text: &str) -> Cow<'_, str> {
     if mode == RelayMode::Always { without_addresses(text).into() } else { text.into() }
 }
 
+/// The text of a message as its recipient may have it. `None` if nothing is left of it.
+pub(crate) fn prepare_for_relay<'m, 'a>(
+    relay: &Relay,
     from: &PeerHandle,
     to: &str,
-    message: impl FnOnce() -> MediaMessage<'a>,
+    message: impl FnOnce() -> MediaMessage<'m>,
     mode: RelayMode,
     text: &'a str,
 ) -> Option<Cow<'a, str>> {
@@ -97,19 +100,22 @@ pub(crate) fn relayed_answer(
     if !relay.calls().awaits_answer(&to.key, to.realm, to.id.as_str()) {
         return None;
     }
+    let is_published = kind == MessageKind::Room;
     let connection = match (to.realm, peerjs::decode(text)) {
         (RealmKind::PeerJs, peerjs::Command::Forward(envelope)) if kind == MessageKind::Answer => {
             envelope.payload.and_then(peerjs::connection).map(Cow::from)
         }
         (RealmKind::PeerJs, _) => return None,
         (RealmKind::Guests, _) if kind == MessageKind::Swarm => tracker::answered(text),
+        (RealmKind::Guests, _) if is_published => topics::signal(text).map(|signal| signal.from),
         (RealmKind::Guests | RealmKind::RxDb | RealmKind::Matchbox, _) => None,
     };
     let connection = connection.as_deref();
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
     let only_relayed = mode == RelayMode::Always;
     let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };
-    with_relay(relay, text, |credentials| relay.calls().begin(parties, credentials, true))
+    // A publication names its sender.
+    with_relay(relay, text, |credentials| relay.calls().begin(parties, credentials, !is_published))
 }
 
 /// The message that tells a client that its calls with another one have ended.

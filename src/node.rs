@@ -193,11 +193,11 @@ impl Node {
 
     /// Registers the offers and answers of a message with the relay, where the key has its calls relayed, and returns the text as its
     /// recipient may have it. `None` if nothing is left of it.
-    pub(crate) fn prepare_for_relay<'a>(
+    pub(crate) fn prepare_for_relay<'m, 'a>(
         &self,
         from: &PeerHandle,
         to: &str,
-        message: impl FnOnce() -> MediaMessage<'a>,
+        message: impl FnOnce() -> MediaMessage<'m>,
         text: &'a str,
     ) -> Option<Cow<'a, str>> {
         // The rest costs time, and most servers have no relay.
@@ -210,10 +210,11 @@ impl Node {
         // The rest costs time, and most servers have no relay.
         self.relay()?;
         let Signal { to, kind, .. } = topics::signal(published.text)?;
-        let to = hub.member_with(published.room, &topics::name(&to?))?;
         let from = PeerId::parse(published.from).ok().filter(|_| kind == simple_peer::Kind::Answer)?;
-        let to = hub.realm().address(&to);
-        LocalNode::relayed_answer(self, &from, &to, MessageKind::Room, published.text)
+        hub.members_with(published.room, &topics::name(&to?)).iter().find_map(|to| {
+            let to = hub.realm().address(to);
+            LocalNode::relayed_answer(self, &from, &to, MessageKind::Room, published.text)
+        })
     }
 
     fn relay_mode(&self, key: &str) -> RelayMode {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::handler::Context;
+use crate::descriptions::{ANYBODY, MediaMessage};
 use crate::dialect::simple_peer::Kind;
 use crate::dialect::topics::{self, Command, Signal};
 use crate::node::Tenant;
@@ -66,10 +67,21 @@ fn prepare_for_relay<'a>(
         // One that is not subscribed has no name.
         let _ = hub.update(&mut requester(context), topic, Some(&topics::name(&from)));
     }
-    let to = to.and_then(|to| hub.member_with(topic, &topics::name(&to)));
-    let message = if to.is_some() || kind == Kind::Candidate { kind } else { Kind::Other };
-    let to = to.as_ref().map(PeerId::as_str).unwrap_or_default();
-    context.node.prepare_for_relay(context.peer, to, || message.into(), text)
+    let prepare = |to: &str, message: MediaMessage<'_>| {
+        context.node.prepare_for_relay(context.peer, to, || message, text)
+    };
+    match (kind, to) {
+        // Several subscribers may have used the name: the one that answers has it.
+        (Kind::Offer, Some(to)) => prepare(ANYBODY, MediaMessage::Offer(Some(&to))),
+        (Kind::Answer, Some(to)) => {
+            let called = hub.members_with(topic, &topics::name(&to));
+            let mut answers = called.iter().map(|to| prepare(to.as_str(), MediaMessage::Answer(Some(&from))));
+            let relayed = answers.find(|text| matches!(text, Some(Cow::Owned(_))));
+            relayed.unwrap_or_else(|| Some(text.into()))
+        }
+        (Kind::Candidate, _) => prepare(ANYBODY, MediaMessage::Candidate),
+        _ => Some(text.into()),
+    }
 }
 
 /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes again.

@@ -548,7 +548,7 @@ pub fn signal_of_y_webrtc(from: &str, to: &str, kind: &str, ufrag: &str, more: &
 fn signals_of_y_webrtc_get_the_candidate_too() {
     let (server, relay) = with_relay(RelayMode::Fallback);
     let line = candidate(relay);
-    let mut clients = ["a", "b", "stranger"].map(|name| server.guest(name));
+    let mut clients = ["a", "b", "stranger", "another"].map(|name| server.guest(name));
     for client in &mut clients {
         client.send(subscribe(&["doc"]));
         settle(client);
@@ -558,19 +558,21 @@ fn signals_of_y_webrtc_get_the_candidate_too() {
             format!(r#"{{"type":"publish","topic":"doc","data":{{{data}}}{clients}}}"#)
         };
         clients[speaker].send(publication(data, ""));
-        clients.iter_mut().for_each(|client| client.expect(publication(heard, r#","clients":3"#)));
+        clients.iter_mut().for_each(|client| client.expect(publication(heard, r#","clients":4"#)));
     };
     let signal = signal_of_y_webrtc;
     let announce = |from: &str| format!(r#""type":"announce","from":"{from}""#);
-    for (speaker, name) in [(0, "A"), (1, "B"), (2, "A")] {
-        // The name stays with the first that has it.
+    // A stranger may have used a name before its owner, or use it later.
+    for (speaker, name) in [(2, "B"), (0, "A"), (1, "B"), (3, "A")] {
         say(speaker, &announce(name), &announce(name));
     }
     say(1, &signal("B", "A", "offer", "bufrag", &[]), &signal("B", "A", "offer", "bufrag", &[&line]));
     say(0, &signal("A", "B", "answer", "aufrag", &[]), &signal("A", "B", "answer", "aufrag", &[&line]));
-    // Nobody has this name.
-    let offer = signal("A", "C", "offer", "cufrag", &[]);
-    say(0, &offer, &offer);
+    say(0, &signal("A", "B", "offer", "cufrag", &[]), &signal("A", "B", "offer", "cufrag", &[&line]));
+    say(1, &signal("B", "A", "answer", "dufrag", &[]), &signal("B", "A", "answer", "dufrag", &[&line]));
+    // Nobody has offered this one anything.
+    let answer = signal("C", "A", "answer", "eufrag", &[]);
+    say(1, &answer, &answer);
 }
 
 #[test]

@@ -163,12 +163,12 @@ impl Rooms {
         room.lock().behind(after).map(of_member).collect()
     }
 
-    /// The member of a room with this data. Of several, the one that has had it for the longest.
-    pub fn member_with(&self, room: &str, data: &str) -> Option<PeerId> {
-        let room = self.store.room(room)?;
+    /// The members of a room with this data.
+    pub fn members_with(&self, room: &str, data: &str) -> Vec<PeerId> {
+        let Some(room) = self.store.room(room) else { return Vec::new() };
         let members = room.lock();
         let with_data = members.iter().filter(|(_, member)| member.data() == Some(data));
-        with_data.min_by_key(|(_, member)| member.changed).map(|(id, _)| id.clone())
+        with_data.map(|(id, _)| id.clone()).collect()
     }
 
     /// True if the client with this token is a member of rooms under this id, on any node.

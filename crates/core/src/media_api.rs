@@ -295,7 +295,7 @@ pub struct Parties<'a> {
     pub realm: RealmKind,
     /// The client that calls.
     pub offerer: &'a str,
-    /// The client that is called.
+    /// The client that is called. Empty in an offer that any client may answer, with its connection.
     pub answerer: &'a str,
     /// Distinguishes several calls of the same two clients.
     pub connection: Option<&'a str>,

@@ -33,22 +33,23 @@ fn start() -> (Nodes, [SocketAddr; 2]) {
 #[test]
 fn signals_of_y_webrtc_get_the_candidate_of_the_node_of_the_offer() {
     let (nodes, relays) = start();
-    let mut clients = [0, 1].map(|node| nodes[node].guest("client"));
+    let mut clients = [0, 1, 0, 1].map(|node| nodes[node].guest("client"));
     clients.iter_mut().for_each(|client| client.send(subscribe(&["doc"])));
     wait_until("both", || {
         let hub = |node: &TestServer| node.tenant("peerjs").hub(RealmKind::Guests);
-        nodes.nodes.iter().all(|node| hub(node).members("doc").len() == 2)
+        nodes.nodes.iter().all(|node| hub(node).members("doc").len() == 4)
     });
     let mut say = |speaker: usize, data: &str, heard: [&str; 2]| {
         let publication = |data: &str, clients: &str| {
             format!(r#"{{"type":"publish","topic":"doc","data":{{{data}}}{clients}}}"#)
         };
         clients[speaker].send(publication(data, ""));
-        for (client, heard) in clients.iter_mut().zip(heard) {
-            client.expect(publication(heard, r#","clients":2"#));
+        for (client, heard) in clients.iter_mut().zip(heard.into_iter().cycle()) {
+            client.expect(publication(heard, r#","clients":4"#));
         }
     };
-    for (speaker, name) in [(0, "A"), (1, "B")] {
+    // Strangers use the names first.
+    for (speaker, name) in [(2, "B"), (3, "A"), (0, "A"), (1, "B")] {
         let announce = format!(r#""type":"announce","from":"{name}""#);
         say(speaker, &announce, [&announce; 2]);
     }

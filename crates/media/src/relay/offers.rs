@@ -97,7 +97,8 @@ impl Offer {
     }
 
     fn is_for(&self, parties: Parties<'_>) -> bool {
-        *self.answerer == *parties.answerer && self.connection.as_deref() == parties.connection
+        let is_called = self.answerer.is_empty() || *self.answerer == *parties.answerer;
+        is_called && self.connection.as_deref() == parties.connection
     }
 }
 

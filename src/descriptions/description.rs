@@ -21,6 +21,8 @@ pub(super) struct Description<'a> {
     /// The place for a candidate: the end of the first media section that has the credentials.
     end_of_media: usize,
     line_end: &'a str,
+    /// False if its last line has no end, as that of a page that trims it.
+    is_ended: bool,
 }
 
 impl<'a> Description<'a> {
@@ -37,13 +39,13 @@ impl<'a> Description<'a> {
         let media = memmem::find(sdp.as_bytes(), br"\nm=")?.max(ufrag_at);
         let after = sdp.get(media + 2..)?;
         let end = memmem::find(after.as_bytes(), br"\nm=").map_or(sdp.len(), |next| media + 2 + next + 2);
-        let line_end = if sdp.get(..end)?.ends_with(r"\r\n") { r"\r\n" } else { r"\n" };
-        let is_complete = sdp.get(..end)?.ends_with(line_end);
-        (are_valid && is_complete).then_some(Description {
+        let line_end = if sdp.contains(r"\r\n") { r"\r\n" } else { r"\n" };
+        are_valid.then_some(Description {
             text,
             credentials: IceCredentials { ufrag, pwd },
             end_of_media: start + end,
             line_end,
+            is_ended: sdp.get(..end)?.ends_with(r"\n"),
         })
     }
 
@@ -52,7 +54,7 @@ impl<'a> Description<'a> {
         let (before, after) = self.text.split_at_checked(self.end_of_media).unwrap_or((self.text, ""));
         let lines: String =
             candidates.iter().flat_map(|candidate| ["a=", candidate, self.line_end]).collect();
-        [before, &lines, after].concat()
+        [before, if self.is_ended { "" } else { self.line_end }, &lines, after].concat()
     }
 }
 
@@ -123,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn a_last_line_without_an_end_gets_one() {
+        for (end, whole) in [("\r\n", sdp(&["application"])), ("\n", sdp(&["audio"]).replace('\r', ""))] {
+            let trimmed = payload(whole.trim_end());
+            let changed = Description::find(&trimmed).unwrap().with_candidate("candidate:1");
+            assert_eq!(changed, payload(&format!("{whole}a=candidate:1{end}")));
+        }
+        // Only the last section can lack one.
+        let text = payload(sdp(&["audio", "video"]).trim_end());
+        let changed = Description::find(&text).unwrap().with_candidate("candidate:1");
+        assert_eq!(changed, text.replace(r"mid:audio\r\n", r"mid:audio\r\na=candidate:1\r\n"));
+    }
+
+    #[test]
     fn what_is_no_description_for_ice_is_left_alone() {
         let good = sdp(&["application"]);
         for bad in [
@@ -132,7 +147,6 @@ mod tests {
             good.replace("ice-pwd", "ice-password"),
             good.replace(PWD, "short"),
             good.replace("m=", "n="),
-            good.trim_end().to_owned(),
             String::new(),
         ] {
             assert!(Description::find(&payload(&bad)).is_none(), "{bad}");
@@ -145,7 +159,8 @@ mod tests {
         fn nothing_breaks_the_search(text in r#"("|v=0|\\r\\n|\\n|a=ice-ufrag:|a=ice-pwd:|m=|abcd|0123456789abcdefghijkl|\\|é){0,40}"#) {
             if let Some(found) = Description::find(&text) {
                 let changed = found.with_candidate("candidate:1");
-                prop_assert_eq!(changed.replacen(&format!("a=candidate:1{}", found.line_end), "", 1), text);
+                let added = if found.is_ended { "" } else { found.line_end };
+                prop_assert_eq!(changed.replacen(&format!("{added}a=candidate:1{}", found.line_end), "", 1), text);
             }
         }
     }

@@ -441,6 +441,16 @@ fn where_all_calls_are_relayed_nothing_that_a_client_sends_tells_an_address() {
 }
 
 #[test]
+fn a_description_without_an_end_of_its_last_line_gets_the_candidate() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let trimmed = payload("offer", "aufrag", &["a=max-message-size:262144"]).replace(r"262144\r\n", "262144");
+    a.send(message("OFFER", "b", &trimmed));
+    let more = ["a=max-message-size:262144", &candidate(relay)];
+    b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &more)));
+}
+
+#[test]
 fn where_all_calls_are_relayed_candidates_of_guests_tell_no_address_either() {
     let (server, _) = with_relay(RelayMode::Always);
     let mut host = server.guest("host");

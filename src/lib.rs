@@ -73,7 +73,7 @@ pub use media::{BoundRelay, BoundTurn};
 pub use node::{AppMessage, Client, Message};
 pub(crate) use peerbroker_broker::limits;
 pub use peerbroker_broker::{config, dialect, events, rendezvous, rooms, router};
-pub use peerbroker_core::address::is_public;
+pub use peerbroker_core::address::{is_of_machine, is_public};
 pub use peerbroker_core::media_api::TurnUrls;
 pub(crate) use peerbroker_core::{address, threads};
 pub use peerbroker_core::{clock, wire};

@@ -121,6 +121,26 @@ fn a_relay_without_an_address_is_at_all_of_them_and_clients_are_told_the_best_on
 
 /// That of `it_listens_at_all_addresses_and_says_which_one_clients_are_told` is.
 #[test]
+#[test]
+fn an_address_that_no_machine_has_is_refused() {
+    for flags in [
+        "--relay_public 224.0.0.1",
+        "--relay_public 255.255.255.255",
+        "--relay_public 0.0.0.0",
+        "--relay_public 0x0",
+        "--relay_public 0x7f.1",
+        "--relay_public 127.1",
+        "--relay_public ff02::1",
+        "--relay 224.0.0.1",
+        "--turn [ff02::1]:3478",
+    ] {
+        let flags: Vec<&str> = ["config", "show", "--relay"].into_iter().chain(flags.split(' ')).collect();
+        let ended = run(&flags, &[]);
+        assert_ne!(ended.status.code(), Some(0), "{flags:?}");
+        assert!(ended.stderr.contains("expected "), "{flags:?}: {}", ended.stderr);
+    }
+}
+
 fn the_port_of_a_broker_that_clients_do_not_come_to_is_not_told() {
     for place in [&["--host", "127.0.0.1"][..], &["--host", "0.0.0.0", "--proxied"]] {
         let relay = ["--port", "0", "--relay", "0.0.0.0:0", "--relay_public", "203.0.113.7"];

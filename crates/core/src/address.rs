@@ -26,9 +26,29 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// True if a machine can have an address. Others are those of no machine, of groups, or of all machines.
+pub fn is_of_machine(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => !matches!(address.octets(), [0 | 224.., ..]),
+        IpAddr::V6(address) => !address.is_unspecified() && !address.is_multicast(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_and_nobody_are_no_machines() {
+        for address in
+            ["0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "::ffff:224.0.0.1"]
+        {
+            assert!(!is_of_machine(address.parse().unwrap()), "{address}");
+        }
+        for address in ["127.0.0.1", "10.0.0.1", "169.254.1.2", "1.1.1.1", "::1", "fe80::1", "2001:db8::1"] {
+            assert!(is_of_machine(address.parse().unwrap()), "{address}");
+        }
+    }
 
     #[test]
     fn only_addresses_of_the_internet_are_public() {

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use peerbroker::config::{RelayConfig, TurnConfig};
-use peerbroker::{BoundRelay, BoundTurn, Builder, PeerBroker, interface_address, is_public, public_address};
+use peerbroker::{
+    BoundRelay, BoundTurn, Builder, PeerBroker, interface_address, is_of_machine, is_public, public_address,
+};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -223,7 +225,13 @@ fn look_up(name: &str) -> Result<Vec<IpAddr>, String> {
     let found = (name, 0).to_socket_addrs().map_err(|error| format!("it cannot be looked up: {error}"))?;
     let mut found: Vec<IpAddr> = found.map(|at| at.ip()).collect();
     found.sort_by_key(|ip| !is_public(*ip));
-    if found.is_empty() { Err("it has none".to_owned()) } else { Ok(found) }
+    let nobody = found.iter().copied().find(|ip| !is_of_machine(*ip));
+    found.retain(|ip| is_of_machine(*ip));
+    match nobody {
+        _ if !found.is_empty() => Ok(found),
+        Some(nobody) => Err(format!("it leads to {nobody}, which no machine has")),
+        None => Err("it has none".to_owned()),
+    }
 }
 
 fn list<'a>(ips: impl Iterator<Item = &'a IpAddr>) -> String {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use env_filter::Filter;
 use ipnet::IpNet;
 use peerbroker::config::AcmeName as HostName;
+use peerbroker::is_of_machine;
 use peerbroker::keys::Origin;
 use peerbroker::wire::ApiKey;
 
@@ -305,8 +306,10 @@ pub(super) fn media_address(text: &str) -> Result<MediaAddress, String> {
     }
     let text = text.strip_prefix("udp://").unwrap_or(text);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let with_port = text.parse().ok().map(|at: SocketAddr| MediaAddress::At(at.ip(), Some(at.port())));
-    with_port.or_else(|| bare.parse().ok().map(|ip| MediaAddress::At(ip, None))).ok_or_else(|| {
+    let with_port = text.parse().ok().map(|at: SocketAddr| (at.ip(), Some(at.port())));
+    let at = with_port.or_else(|| bare.parse().ok().map(|ip| (ip, None)));
+    let at = at.filter(|(ip, _)| ip.is_unspecified() || is_of_machine(*ip));
+    at.map(|(ip, port)| MediaAddress::At(ip, port)).ok_or_else(|| {
         "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478, or true for all addresses of \
          this machine"
             .to_owned()
@@ -324,10 +327,21 @@ pub(super) fn show_media_address(address: &MediaAddress) -> String {
 /// The address of the relay and of the TURN server that clients are told.
 pub(super) fn public_host(text: &str) -> Result<HostName, &'static str> {
     let host = HostName::parse(text.trim_end_matches('.')).ok();
-    let host = host.filter(|host| !matches!(host, HostName::Ip(ip) if ip.is_unspecified()));
-    host.ok_or(
-        "expected an IP address or a host name without a port, as in 198.51.100.7 or broker.example.com",
+    let is_fine = |host: &HostName| match host {
+        HostName::Ip(ip) => is_of_machine(*ip),
+        // The system takes it for an address in another notation.
+        HostName::Host(name) => !ends_in_number(name),
+    };
+    host.filter(is_fine).ok_or(
+        "expected the IP address of a machine or a host name without a port, as in 198.51.100.7 or broker.example.com",
     )
+}
+
+/// True for names such as `0x0` and `127.1`.
+fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let (digits, radix) = last.strip_prefix("0x").map_or((last, 10), |hex| (hex, 16));
+    digits.chars().all(|digit| digit.is_digit(radix))
 }
 
 /// The ports of relayed addresses.

@@ -6,14 +6,40 @@ use gethostname::gethostname;
 
 use crate::address::is_public;
 
+/// The beginnings of the names of bridges to containers and virtual machines, which lead to no other machine.
+const CONTAINERS: [&str; 6] = ["docker", "br-", "virbr", "podman", "cni", "lxc"];
+
 /// This machine's address on the local network, if it has one. Phones on the same network can reach it.
 pub fn lan_address() -> Option<IpAddr> {
     interface_address(false)
 }
 
-/// The address of the interface that leads out of this machine, of IPv4 or of IPv6. Asks the kernel for the source address of the
-/// default route, and sends nothing.
+/// The same, with those of all interfaces if none leads out: each may be that of a network, such as a hotspot's.
+pub fn lan_addresses() -> Vec<IpAddr> {
+    leading_out(false).map_or_else(|| of_interfaces(false), |address| vec![address])
+}
+
+/// The address of the interface that leads out of this machine, of IPv4 or of IPv6. If none does, that of another interface.
 pub fn interface_address(ipv6: bool) -> Option<IpAddr> {
+    leading_out(ipv6).or_else(|| of_interfaces(ipv6).into_iter().next())
+}
+
+/// The addresses of interfaces that are up, the best one first.
+fn of_interfaces(ipv6: bool) -> Vec<IpAddr> {
+    let mut all = if_addrs::get_if_addrs().unwrap_or_default();
+    // One that is link-local needs a zone in IPv6. In IPv4 it is that of two machines with a cable between them.
+    all.retain(|one| one.ip().is_ipv6() == ipv6 && !one.is_loopback() && !(ipv6 && one.is_link_local()));
+    // As a bridge of containers of which none runs.
+    if all.iter().any(|one| one.is_oper_up()) {
+        all.retain(|one| one.is_oper_up());
+    }
+    let is_of_containers = |name: &str| CONTAINERS.iter().any(|prefix| name.starts_with(prefix));
+    all.sort_by_key(|one| (one.is_link_local(), one.is_p2p(), is_of_containers(&one.name), one.index));
+    all.iter().map(|one| one.ip()).collect()
+}
+
+/// Asks the kernel for the source address of the default route, and sends nothing.
+fn leading_out(ipv6: bool) -> Option<IpAddr> {
     // No machine has an address of documentation (RFC 5737 and 3849), so the kernel takes the default route.
     let (any, somewhere): (IpAddr, IpAddr) = if ipv6 {
         (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())

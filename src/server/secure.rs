@@ -14,7 +14,7 @@ use super::error::StartError;
 use crate::acme;
 use crate::config::{Listen, TlsFiles};
 use crate::events::{Event, Events, Mistake};
-use crate::lan::{host_name, lan_address};
+use crate::lan::{host_name, lan_addresses};
 use crate::runtime::Runtime;
 use crate::tls::{self, ACME_ALPN, CertificateSource, Certificates, Handshake, RenewalContext, TlsError};
 use crate::transport::connection::REQUEST_TIMEOUT;
@@ -78,7 +78,7 @@ fn from_files(files: &TlsFiles, listen: &Listen) -> Result<CertificateSource, Tl
 fn names(listen: &Listen) -> Vec<String> {
     let host = host_name();
     let mut names = vec!["localhost".to_owned(), format!("{host}.local"), host];
-    names.extend(lan_address().map(|address| address.to_string()));
+    names.extend(lan_addresses().iter().map(ToString::to_string));
     if !matches!(&*listen.host, "::" | "0.0.0.0") {
         names.push(listen.host.trim_matches(['[', ']']).to_owned());
     }

@@ -77,6 +77,13 @@ impl Program {
         program
     }
 
+    /// The same, with its stdin.
+    pub fn start_with_stdin(command: &mut Command) -> (Self, ChildStdin) {
+        let mut program = Self::start_command(command.stdin(Stdio::piped()));
+        let stdin = program.child.stdin.take().expect("a pipe");
+        (program, stdin)
+    }
+
     /// The same, but reads nothing of stdout after the start line.
     pub fn start_unread(args: &[&str]) -> (Self, BufReader<ChildStdout>) {
         let args = [&["--host", "127.0.0.1", "--port", "0"], args].concat();

@@ -1,6 +1,8 @@
 //! `--relay` alone: where it listens, the address that clients are told, and the places that say so.
 
+use std::io::Write as _;
 use std::net::{TcpStream, UdpSocket};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
@@ -119,8 +121,6 @@ fn a_relay_without_an_address_is_at_all_of_them_and_clients_are_told_the_best_on
     assert!(!proxied.contains("198.51.100.9"), "{proxied}");
 }
 
-/// That of `it_listens_at_all_addresses_and_says_which_one_clients_are_told` is.
-#[test]
 #[test]
 fn an_address_that_no_machine_has_is_refused() {
     for flags in [
@@ -138,6 +138,53 @@ fn an_address_that_no_machine_has_is_refused() {
         let ended = run(&flags, &[]);
         assert_ne!(ended.status.code(), Some(0), "{flags:?}");
         assert!(ended.stderr.contains("expected "), "{flags:?}: {}", ended.stderr);
+    }
+}
+
+/// Runs the program in a network of its own, which `begin` makes, and which `later` changes at the first byte on its stdin. `None` if
+/// this machine makes no networks.
+fn start_in_network(begin: &str, later: &str, flags: &[&str]) -> Option<(Program, ChildStdin)> {
+    let may = Command::new("unshare").args(["--net", "ip", "link", "add", "probe", "type", "veth"]).output();
+    if !may.is_ok_and(|ended| ended.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "unshare and ip make no networks here");
+        return None;
+    }
+    let program = command(flags);
+    let script =
+        format!("set -e; ip link set lo up; {begin}; (read -r _ <&3; {later}) & exec \"$0\" \"$@\" 3<&-");
+    let mut shell = Command::new("unshare");
+    shell.args(["--net", "sh", "-c", &format!("exec 3<&0; {script}")]);
+    shell.arg(program.get_program()).args(program.get_args()).stdin(Stdio::piped());
+    let (program, stdin) = Program::start_with_stdin(&mut shell);
+    Some((program, stdin))
+}
+
+const WIFI: &str = "ip link add wlan0 type veth peer name air; ip addr add 192.168.4.1/24 dev wlan0; ip link set air up; ip link set wlan0 up";
+
+#[test]
+fn in_a_network_without_a_way_out_the_addresses_of_all_interfaces_are_told() {
+    let bridge =
+        "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up";
+    let other = "ip link add eth7 type veth peer name cable; ip addr add 10.7.0.1/24 dev eth7; ip link set cable up; ip link set eth7 up";
+    let flags = ["--port", "0", "--relay"];
+    for (begin, expected) in [
+        (WIFI.to_owned(), &["192.168.4.1"][..]),
+        (format!("{bridge}; {WIFI}"), &["192.168.4.1"]),
+        (format!("{WIFI}; {other}"), &["192.168.4.1", "10.7.0.1"]),
+    ] {
+        let Some((mut program, stdin)) = start_in_network(&begin, "true", &flags) else { return };
+        // The shell that waits for it has the program's output open.
+        drop(stdin);
+        let (port, lines) = (program.address.port(), program.stop().stdout);
+        let network = lines.iter().filter_map(|line| line.trim().strip_prefix("Network: "));
+        let network: Vec<String> = network.map(str::to_owned).collect();
+        let urls: Vec<String> = expected.iter().map(|ip| format!("http://{ip}:{port}/")).collect();
+        // The kernel tells a moment later that a bridge has no members.
+        assert!(network.starts_with(&urls), "{begin}: {lines:#?}");
+        let peer = format!("new Peer({{host: \"{}\"", expected[0]);
+        assert!(lines.iter().any(|line| line.contains(&peer)), "{lines:#?}");
+        let relay = format!("relayed at {}, ", expected[0]);
+        assert!(lines.iter().any(|line| line.contains(&relay)), "{lines:#?}");
     }
 }
 

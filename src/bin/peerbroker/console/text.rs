@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 
 use peerbroker::config::{ApiTokens, MountPath};
-use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_address};
+use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_addresses};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
@@ -42,21 +42,21 @@ struct Hosts {
     /// For this machine.
     local: Option<String>,
     /// For all machines.
-    network: Option<String>,
+    network: Vec<String>,
 }
 
 impl Hosts {
     /// The hosts of a server that is bound to an address. With a certificate, only those that it covers: clients refuse others.
     fn of(listen: &Listen, bound: IpAddr) -> Self {
         if let Some(name) = listen.acme.as_ref().and_then(|acme| acme.names.first()) {
-            return Hosts { local: None, network: Some(name.to_string()) };
+            return Hosts { local: None, network: vec![name.to_string()] };
         }
         let (local, network) = match bound {
             ip if ip.is_unspecified() => {
-                (Some("localhost".to_owned()), lan_address().map(|ip| ip.to_string()))
+                (Some("localhost".to_owned()), lan_addresses().iter().map(IpAddr::to_string).collect())
             }
-            ip if ip.is_loopback() => (Some(ip.to_string()), None),
-            ip => (None, Some(ip.to_string())),
+            ip if ip.is_loopback() => (Some(ip.to_string()), Vec::new()),
+            ip => (None, vec![ip.to_string()]),
         };
         let hosts: Vec<String> = local.iter().chain(&network).cloned().collect();
         // A certificate without names was warned of.
@@ -64,7 +64,9 @@ impl Hosts {
         match certified {
             Some(CertifiedHosts { covered, first: Some(first) }) => {
                 let is_covered = |host: &String| covered.contains(host);
-                let network = network.filter(is_covered).or(Some(first).filter(|_| covered.is_empty()));
+                let mut network = network;
+                network.retain(is_covered);
+                network.extend(Some(first).filter(|_| covered.is_empty()));
                 Hosts { local: local.filter(is_covered), network }
             }
             _ => Hosts { local, network },
@@ -75,7 +77,12 @@ impl Hosts {
 /// The options with which a client finds a server that is bound to an address.
 pub(super) fn client_options(config: &Config, listen: &Listen, bound: SocketAddr) -> ClientOptions {
     let Hosts { local, network } = Hosts::of(listen, bound.ip());
-    options_at(network.or(local).unwrap_or_else(|| "localhost".to_owned()), config, listen, bound.port())
+    options_at(
+        network.into_iter().next().or(local).unwrap_or_else(|| "localhost".to_owned()),
+        config,
+        listen,
+        bound.port(),
+    )
 }
 
 fn options_at(host: String, config: &Config, listen: &Listen, port: u16) -> ClientOptions {
@@ -103,11 +110,11 @@ pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> Stri
     if config.pages {
         let Hosts { local, network } = Hosts::of(listen, bound.ip());
         let at = |host: &String| url(&options_at(host.clone(), config, listen, bound.port()), listen);
-        let (local, network) = (local.as_ref().map(at), network.as_ref().map(at));
+        let (local, network) = (local.as_ref().map(at), network.iter().map(at).collect::<Vec<_>>());
         text.extend(local.iter().map(|url| format!("  Local:   {url}\n")));
         text.extend(network.iter().map(|url| format!("  Network: {url}\n")));
         if io::stdout().is_terminal()
-            && let Some(Ok(code)) = network.or(local).map(QrCode::new)
+            && let Some(Ok(code)) = network.into_iter().next().or(local).map(QrCode::new)
         {
             // Most terminals are dark, so the light modules are drawn.
             let code = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();

@@ -159,9 +159,10 @@ impl PeerBroker {
     }
 
     /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that of its family: see
-    /// [`RelayConfig::public`](crate::config::RelayConfig::public).
-    pub fn tell_media_addresses(&self, public: &[IpAddr]) {
-        self.runtime.tell_media_addresses(public);
+    /// [`RelayConfig::public`](crate::config::RelayConfig::public). `private` is [`RelayConfig::private`](crate::config::RelayConfig::private)
+    /// from now on.
+    pub fn tell_media_addresses(&self, public: &[IpAddr], private: bool) {
+        self.runtime.tell_media_addresses(public, private);
     }
 
     /// The URLs of the TURN server, or the STUN server, that clients are told, if there is one.

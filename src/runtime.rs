@@ -357,9 +357,9 @@ impl Runtime {
     }
 
     /// Tells clients other addresses of the relay and of the TURN server.
-    pub(crate) fn tell_media_addresses(&self, public: &[IpAddr]) {
+    pub(crate) fn tell_media_addresses(&self, public: &[IpAddr], private: bool) {
         if let Some(relay) = self.node.relay() {
-            relay.tell(public);
+            relay.tell(public, private);
         }
         if let Some(turn) = self.turn() {
             turn.tell(public);

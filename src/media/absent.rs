@@ -45,7 +45,7 @@ absent! {
         calls() -> &Calls;
         candidates(u8) -> Vec<String>;
         addresses() -> Vec<SocketAddr>;
-        tell(&[IpAddr]) -> ();
+        tell(&[IpAddr], bool) -> ();
         name_broker(SocketAddr) -> ();
         takes(u8) -> bool;
         serve(impl Sized, &[u8]) -> Ready<()>;

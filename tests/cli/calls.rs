@@ -188,6 +188,23 @@ fn in_a_network_without_a_way_out_the_addresses_of_all_interfaces_are_told() {
     }
 }
 
+#[test]
+fn an_address_that_changes_or_comes_later_is_told() {
+    let flags = ["--port", "0", "--relay"];
+    let change = "ip addr add 192.168.7.9/24 dev wlan0; ip addr del 192.168.4.1/24 dev wlan0";
+    for (begin, later, told) in [
+        (WIFI, change, "192.168.7.9"),
+        ("true", WIFI, "192.168.4.1"),
+        (WIFI, "ip addr add 203.0.113.9/24 dev wlan0", "203.0.113.9"),
+    ] {
+        let Some((program, mut stdin)) = start_in_network(begin, later, &flags) else { return };
+        stdin.write_all(b"\n").unwrap();
+        program.expect_log(&format!("clients find the relay at {told} from now on"));
+    }
+}
+
+/// That of `it_listens_at_all_addresses_and_says_which_one_clients_are_told` is.
+#[test]
 fn the_port_of_a_broker_that_clients_do_not_come_to_is_not_told() {
     for place in [&["--host", "127.0.0.1"][..], &["--host", "0.0.0.0", "--proxied"]] {
         let relay = ["--port", "0", "--relay", "0.0.0.0:0", "--relay_public", "203.0.113.7"];

@@ -113,9 +113,11 @@ impl Relay {
         self.sockets.addresses.told()
     }
 
-    /// Tells clients other addresses from now on, in place of those of their families.
-    pub fn tell(&self, public: &[IpAddr]) {
+    /// Tells clients other addresses from now on, in place of those of their families. Clients may have private addresses if
+    /// `private`.
+    pub fn tell(&self, public: &[IpAddr], private: bool) {
         self.sockets.tell(public);
+        self.calls().set_private(private);
     }
 
     /// Tells clients from now on the address of a broker that gives connections to [`serve`](Self::serve), unless the operator has

@@ -13,8 +13,11 @@ use tokio::time::sleep;
 use crate::cli::Failure;
 use crate::predecessor::PendingResources;
 
-/// Interval between two looks at the names of the relay.
-const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
+/// Interval between two looks at the addresses of this machine: as long as a failed call takes at least.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Looks until the names of the relay are looked up again, which takes a minute.
+const LOOKS_PER_LOOKUP: u32 = 12;
 
 /// The relay and the TURN server, as the flags name them.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +26,20 @@ pub struct CallSettings {
     pub relay: Option<RelayConfig>,
     /// The TURN server, or the STUN server of the relay, if there is one.
     pub turn: Option<TurnConfig>,
+    /// The addresses of `--relay_public`.
+    pub public: Vec<IpAddr>,
     /// The names at which clients find both: that of `--relay_public`, or those of `--acme`.
     pub names: Vec<String>,
     /// The address of `--host`, if clients come to it.
     pub host: Option<IpAddr>,
+    /// Clients may have private addresses, whatever the address of the relay is.
+    pub private: bool,
     /// A family without an address that clients can be told is left out.
     pub may_lack_a_family: bool,
+    /// The addresses to which the names lead.
+    pub looked_up: Vec<IpAddr>,
+    /// True while another program has the port of the relay.
+    pub is_pending: bool,
 }
 
 /// The addresses of one family, and what is wrong with it.
@@ -49,23 +60,33 @@ impl CallSettings {
         if self.is_empty() {
             return warnings;
         }
-        let listen: Vec<SocketAddr> = self.listen().copied().collect();
-        let mut named: Vec<IpAddr> = self.public().to_vec();
         for name in &self.names {
             match look_up(name) {
-                Ok(found) => named.extend(found),
+                Ok(found) => self.looked_up.extend(found),
                 Err(why) => warnings.push(format!(
                     "clients of the relay are not told the address of {name} yet, because {why}. It is looked up again every minute"
                 )),
             }
         }
+        let mut told = self.find();
+        if told.is_empty() {
+            told.push(Told { ip: Ipv4Addr::LOCALHOST.into(), is_named: false });
+        }
+        warnings.extend(warning(&told));
+        self.tell(&told.iter().map(|told| told.ip).collect::<Vec<_>>());
+        warnings
+    }
+
+    /// The best address of each family, as it is now.
+    fn find(&self) -> Vec<Told> {
+        let mut named = [&self.public[..], &self.looked_up].concat();
         let has_name = !named.is_empty();
         if !has_name {
             named.extend(self.host);
         }
         let families = [false, true].map(|ipv6| {
             let of_family = |ip: &&IpAddr| ip.is_ipv6() == ipv6;
-            let bound = listen.iter().map(SocketAddr::ip).find(|ip| ip.is_ipv6() == ipv6)?;
+            let bound = self.listen().map(SocketAddr::ip).find(|ip| ip.is_ipv6() == ipv6)?;
             let told = |ip: IpAddr, is_named| Some(Told { ip, is_named });
             match named.iter().find(of_family) {
                 Some(ip) => told(*ip, has_name),
@@ -77,23 +98,19 @@ impl CallSettings {
                 }
             }
         });
-        let mut told: Vec<Told> = families.into_iter().flatten().collect();
-        if told.is_empty() {
-            told.push(Told { ip: Ipv4Addr::LOCALHOST.into(), is_named: false });
-        }
-        warnings.extend(warning(&told));
-        self.tell(&told.iter().map(|told| told.ip).collect::<Vec<_>>());
-        warnings
+        families.into_iter().flatten().collect()
     }
 
     /// Sets the addresses that clients are told. Families without one are left out.
     fn tell(&mut self, told: &[IpAddr]) {
         let has_family = |at: &SocketAddr| told.iter().any(|ip| ip.is_ipv4() == at.is_ipv4());
+        // A private address reaches no client with a public one. A name that leads nowhere yet will lead to the right address.
+        let is_known = self.names.is_empty() || !self.looked_up.is_empty();
+        let is_of_network = is_known && !told.iter().any(|ip| is_public(*ip));
         if let Some(relay) = &mut self.relay {
             relay.listen.retain(has_family);
             relay.public = told.to_vec();
-            // They reach no client with a public address.
-            relay.private |= !told.iter().any(|ip| is_public(*ip));
+            relay.private = self.private || is_of_network;
         }
         if let Some(turn) = &mut self.turn {
             turn.listen.retain(has_family);
@@ -142,32 +159,48 @@ impl CallSettings {
     }
 
     /// The addresses that clients are told.
-    fn public(&self) -> &[IpAddr] {
+    fn told(&self) -> &[IpAddr] {
         let of_relay = self.relay.as_ref().map(|relay| &relay.public);
         of_relay.or(self.turn.as_ref().map(|turn| &turn.public)).map_or(&[], Vec::as_slice)
     }
 
-    /// Looks up the names again from time to time, and tells clients where they lead. A name that leads nowhere keeps its address.
-    pub async fn follow_names(mut self, broker: PeerBroker) {
-        while !self.names.is_empty() && !self.is_empty() {
-            sleep(LOOKUP_INTERVAL).await;
-            let names = self.names.clone();
-            let looked_up = spawn_blocking(move || {
-                names.iter().flat_map(|name| look_up(name).unwrap_or_default()).collect()
-            });
-            let Ok(found): Result<Vec<IpAddr>, _> = looked_up.await else { return };
-            let mut told = self.public().to_vec();
-            for ip in &mut told {
-                let of_family = found.iter().find(|found| found.is_ipv4() == ip.is_ipv4());
-                *ip = of_family.copied().unwrap_or(*ip);
+    /// Looks at the addresses again from time to time, and tells clients the new ones. A family that has none now, and a name that
+    /// leads nowhere, keep the last one.
+    pub async fn follow_addresses(mut self, broker: PeerBroker) {
+        let mut is_warned = warning(&self.find()).is_some();
+        for look in 1_u32.. {
+            if self.is_empty() {
+                return;
             }
-            if told != self.public() {
+            sleep(LOOK_INTERVAL).await;
+            if look.is_multiple_of(LOOKS_PER_LOOKUP) && !self.names.is_empty() {
+                let names = self.names.clone();
+                let look_up =
+                    move || names.iter().flat_map(|name| look_up(name).unwrap_or_default()).collect();
+                let Ok(mut found): Result<Vec<IpAddr>, _> = spawn_blocking(look_up).await else { return };
+                let is_lost = |ip: &IpAddr| !found.iter().any(|found| found.is_ipv4() == ip.is_ipv4());
+                let lost: Vec<IpAddr> = self.looked_up.iter().copied().filter(is_lost).collect();
+                found.extend(lost);
+                self.looked_up = found;
+            }
+            let found = self.find();
+            let mut told = self.told().to_vec();
+            for ip in &mut told {
+                let of_family = found.iter().find(|found| found.ip.is_ipv4() == ip.is_ipv4());
+                *ip = of_family.map_or(*ip, |found| found.ip);
+            }
+            if told != self.told() {
                 log::info!("clients find the relay at {} from now on", list(told.iter()));
-                self.tell(&told);
+                let warning = warning(&found);
+                if let Some(warning) = warning.as_ref().filter(|_| !is_warned) {
+                    log::warn!("{warning}");
+                }
+                is_warned = warning.is_some();
             }
             // A relay may have begun since.
-            broker.tell_media_addresses(&told);
+            broker.tell_media_addresses(&told, self.relay.as_ref().is_some_and(|relay| relay.private));
         }
+            self.tell(&told);
     }
 
     /// The words for people: where calls are relayed. `broker` is the address of the server, once it is known.
@@ -191,7 +224,7 @@ impl CallSettings {
     }
 
     fn hosts(&self) -> String {
-        list(self.public().iter())
+        list(self.told().iter())
     }
 }
 

@@ -162,7 +162,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
             while hangups.next().await && reload.send(()).is_ok() {}
         });
         actix_web::rt::spawn(process::report(broker.clone()));
-        actix_web::rt::spawn(calls.follow_names(broker.clone()));
+        actix_web::rt::spawn(calls.follow_addresses(broker.clone()));
         let taking = actix_web::rt::spawn(pending.take(broker.clone(), relay_drain, has_relays));
         let stop = async move {
             match parent {

@@ -41,7 +41,7 @@ pub struct Calls {
     context: MediaContext,
     own: Addresses,
     /// True if clients may have private addresses.
-    private: bool,
+    private: AtomicBool,
     pub(super) offers: Offers,
     by_number: DashMap<u32, Arc<Call>>,
     /// By the digest of the username: the text would take more memory than the rest. The password decides in any case.
@@ -76,7 +76,7 @@ impl Calls {
         Calls {
             context,
             own,
-            private,
+            private: AtomicBool::new(private),
             offers: Offers::default(),
             by_number: DashMap::new(),
             by_username: DashMap::new(),
@@ -94,6 +94,11 @@ impl Calls {
             counted: Mutex::default(),
             has_retired: AtomicBool::new(false),
         }
+    }
+
+    /// Clients may have private addresses from now on, or not.
+    pub(super) fn set_private(&self, private: bool) {
+        self.private.store(private, Ordering::Relaxed);
     }
 
     /// Counters for another thread.
@@ -387,7 +392,7 @@ impl Calls {
     fn may_be_client(&self, from: Endpoint) -> bool {
         let address = from.address();
         // Over TCP, nobody forges an address, and a proxy may have a private one.
-        let is_allowed = from.is_tcp() || self.private || is_public(address.ip());
+        let is_allowed = from.is_tcp() || self.private.load(Ordering::Relaxed) || is_public(address.ip());
         address.port() != 0 && is_allowed && !self.own.has(address)
     }
 

@@ -288,12 +288,22 @@ impl Draft {
         if let Some(acme) = acme.filter(|_| is_everywhere && self.relay_public.is_empty()) {
             names.extend(acme.names.iter().map(ToString::to_string));
         }
-        let turn = self.turn(relay.as_ref(), public)?;
+        let turn = self.turn(relay.as_ref(), public.clone())?;
         let host =
             self.listen.host.parse().ok().filter(|host: &IpAddr| {
                 !self.config.proxied && !host.is_unspecified() && !host.is_loopback()
             });
-        Ok(CallSettings { relay, turn, names, host, may_lack_a_family: is_everywhere })
+        let private = self.relay.private;
+        Ok(CallSettings {
+            relay,
+            turn,
+            public,
+            names,
+            host,
+            private,
+            may_lack_a_family: is_everywhere,
+            ..CallSettings::default()
+        })
     }
 
     /// The TURN server, or the STUN server of a relay, if the flags ask for one.

@@ -98,3 +98,17 @@ fn a_turn_server_has_the_public_and_private_addresses_of_the_relay() {
     calls.find_addresses();
     assert!(calls.relay.unwrap().private);
 }
+
+#[test]
+fn a_relay_with_a_name_that_leads_nowhere_yet_is_not_for_private_clients() {
+    let mut calls = settings("--relay --relay_public nowhere.invalid").calls;
+    let warnings = calls.find_addresses();
+    assert!(
+        warnings.iter().any(|warning| warning.contains("the address of nowhere.invalid yet")),
+        "{warnings:?}"
+    );
+    assert!(!calls.relay.unwrap().private);
+    let mut calls = settings("--relay --relay_public nowhere.invalid --relay_private").calls;
+    calls.find_addresses();
+    assert!(calls.relay.unwrap().private);
+}

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix_web::web::ServiceConfig;
 use peerbroker_core::media_api::TurnUrls;
@@ -156,6 +157,11 @@ impl PeerBroker {
     /// [`begin_relaying`](Self::begin_relaying), whose ports serve TURN too.
     pub fn begin_turn(&self, turn: BoundTurn) {
         self.runtime.begin_turn(turn);
+    }
+
+    /// Says that a relay [begins](Self::begin_relaying) later, for `peerbroker doctor`: another program has its port.
+    pub fn expect_relay(&self) {
+        self.runtime.expects_relay.store(true, Ordering::Relaxed);
     }
 
     /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that of its family: see

@@ -73,6 +73,8 @@ pub(crate) struct Runtime {
     tls: OnceLock<Arc<rustls::ServerConfig>>,
     /// The server's port, if connections to it may be for the relay.
     relay_at: OnceLock<SocketAddr>,
+    /// A relay begins once its port is free.
+    pub(crate) expects_relay: AtomicBool,
     pub(crate) mistakes: Mistakes,
     pub(crate) webhooks: Webhooks,
     /// An embedding program's own ids.
@@ -152,6 +154,7 @@ impl Runtime {
             turn: OnceLock::new(),
             tls: OnceLock::new(),
             relay_at: OnceLock::new(),
+            expects_relay: AtomicBool::new(false),
             mistakes: Mistakes::default(),
             webhooks,
             generate_id: components.generate_id,
@@ -374,6 +377,11 @@ impl Runtime {
             let _ = self.relay_at.set(server);
         }
         self.name_relay_at();
+    }
+
+    /// True if a relay begins once its port is free.
+    pub(crate) fn waits_for_relay(&self) -> bool {
+        self.expects_relay.load(Ordering::Relaxed) && self.node.relay().is_none()
     }
 
     fn name_relay_at(&self) {

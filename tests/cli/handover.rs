@@ -172,6 +172,26 @@ fn a_second_signal_ends_a_long_drain() {
 }
 
 #[test]
+fn a_port_that_another_program_keeps_is_named_and_no_call_is_said_to_be_relayed() {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let other = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let relay = other.local_addr().unwrap();
+    let mut server = start_with_socket(&socket, &["--relay", &relay.to_string()]);
+    server.expect_log(&format!("no call is relayed yet, because UDP or TCP port {} is in use", relay.port()));
+    let url = server.address.to_string();
+    let examined = run(&["doctor", &url], &[]).stdout.join("\n");
+    assert!(examined.contains("no call is relayed: another program has the port of the relay"), "{examined}");
+    drop(other);
+    server.expect_log("the relay: the port is free");
+    let examined = run(&["doctor", &url], &[]).stdout.join("\n");
+    assert!(!examined.contains("no call is relayed"), "{examined}");
+    let lines = server.stop().stdout;
+    let said = format!("not relayed yet, because another program has UDP and TCP {}", relay.port());
+    assert!(lines.iter().any(|line| line.contains(&said)), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains(": relayed at")), "{lines:#?}");
+}
+
+#[test]
 fn a_relay_and_the_keys_go_to_the_next_server_when_the_first_has_ended() {
     let directory = Directory::new();
     let [relay, turn, ops] = free_ports();
@@ -189,7 +209,7 @@ fn a_relay_and_the_keys_go_to_the_next_server_when_the_first_has_ended() {
         !stats["relay"].is_null() && !stats["turn"].is_null()
     });
     let log = next.stop().stderr;
-    assert!(log.contains("TURN and the relay: the server before this one still has the port"), "{log}");
+    assert!(log.contains("TURN and the relay: the port is in use"), "{log}");
     assert!(log.contains("the relay: the port is free"), "{log}");
     assert!(!log.contains("another server uses"), "{log}");
 }

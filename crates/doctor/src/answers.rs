@@ -16,6 +16,8 @@ const ABOUT: &str = "\"PeerJS Server\"";
 const RIGHT_PATH: &str = "x-peerbroker-path";
 /// The text of a broker that knows too little to admit or refuse a client.
 const UNAVAILABLE: &str = "Server is not available at the moment";
+/// The header that says that the relay waits for its port.
+const RELAY: &str = "x-peerbroker-relay";
 /// Most bytes of an id.
 const MAX_ID_BYTES: usize = 512;
 /// A larger difference between two clocks gets a warning.
@@ -173,6 +175,11 @@ fn told_path(answer: &Response) -> Option<String> {
         "" => Told::read(answer.body()).map(|told| told.path),
         path => Some(path.to_owned()),
     }
+}
+
+/// True if a server says, in its answer to the question for an id, that its relay waits for a port.
+pub(super) fn relay_waits(answer: &Response) -> bool {
+    header(answer, RELAY) == "waits"
 }
 
 /// True if an answer to the question for an id is that of a broker at this path: an id, or the refusal of a page.

@@ -150,6 +150,7 @@ async fn examine(
     server.secure = examine_tls(&server, args.acme_http_port, trust, report).await?;
     let answer = report.take("http", first_answer(&server).await)?;
     report.add("clock", answers::clock(&answer));
+    let relay_waits = answers::relay_waits(&answer);
     let (server, answer) = report.take("path", answers::path(server, answer).await)?;
     let told = answers::told(&server).await;
     if told.is_some() {
@@ -163,7 +164,7 @@ async fn examine(
     if !is_key_good {
         return None;
     }
-    examine_peers(&server, report).await?;
+    examine_peers(&server, relay_waits, report).await?;
     report.add_all(ice::ice(&server, trust).await);
     if let Some(seconds) = args.idle {
         report.say(&format!("Waiting for {seconds} s"));
@@ -237,14 +238,14 @@ async fn first_answer(server: &Server) -> Result<(Finding, Response), Finding> {
 }
 
 /// Two clients, and the relay that their offers name. `None` if no client can open.
-async fn examine_peers(server: &Server, report: &mut Report) -> Option<()> {
+async fn examine_peers(server: &Server, relay_waits: bool, report: &mut Report) -> Option<()> {
     let opened = ok!("a WebSocket opens, and the server admits a client");
     let mut first = report.take("websocket", Socket::open(server).await.map(|socket| (opened, socket)))?;
     if let Ok(mut second) = Socket::open(server).await {
         let is_good = report.add("peers", peers::exchange(&mut first, &mut second).await);
         report.add("discovery", answers::discovery(server, [&first.id, &second.id]).await);
         if is_good {
-            report.add_all(relay::relay(&mut first, &mut second, server.address.ip()).await);
+            report.add_all(relay::relay(&mut first, &mut second, server.address.ip(), relay_waits).await);
         }
         second.close().await;
     } else {

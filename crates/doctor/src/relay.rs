@@ -21,9 +21,16 @@ const DESCRIPTION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=
 /// A way to the relay.
 type Candidate = (Transport, SocketAddr);
 
-/// Checks the relay that the server at the address `broker` names to clients.
-pub(super) async fn relay(one: &mut Socket, other: &mut Socket, broker: IpAddr) -> Vec<Named> {
+/// Checks the relay that the server at the address `broker` names to clients. `waits` if the server says that it has none yet.
+pub(super) async fn relay(one: &mut Socket, other: &mut Socket, broker: IpAddr, waits: bool) -> Vec<Named> {
     let sdp = described(one, other).await.unwrap_or_default();
+    if waits {
+        return vec![(
+            "relay",
+            warning!("no call is relayed: another program has the port of the relay" =>
+            "If it is the server before this one, stop that one. The log of the server names the port (docs/CALLS.md)."),
+        )];
+    }
     judged(sdp.lines().filter_map(candidate).take(MAX_CANDIDATES).collect(), broker).await
 }
 

@@ -130,7 +130,10 @@ impl CallSettings {
                     set_ports(&mut relay.listen, &bound.addresses());
                     builder = builder.relay(bound);
                 }
-                (Err(error), Some(pending)) if error.is_in_use() => pending.relay = Some(relay.clone()),
+                (Err(error), Some(pending)) if error.is_in_use() => {
+                    self.is_pending = true;
+                    pending.relay = Some(relay.clone());
+                }
                 (Err(error), _) => return Err(error.into()),
             }
         }
@@ -197,16 +200,21 @@ impl CallSettings {
                 }
                 is_warned = warning.is_some();
             }
+            self.tell(&told);
             // A relay may have begun since.
             broker.tell_media_addresses(&told, self.relay.as_ref().is_some_and(|relay| relay.private));
         }
-            self.tell(&told);
     }
 
     /// The words for people: where calls are relayed. `broker` is the address of the server, once it is known.
     pub fn words(&self, broker: Option<SocketAddr>, is_proxied: bool) -> Option<String> {
         let mut parts = Vec::new();
-        if let Some(relay) = &self.relay {
+        if let Some(relay) = self.relay.as_ref().filter(|_| self.is_pending) {
+            parts.push(format!(
+                "not relayed yet, because another program has {}",
+                ports(&relay.listen, relay.tcp)
+            ));
+        } else if let Some(relay) = &self.relay {
             let mut words = format!("relayed at {}, {}", self.hosts(), ports(&relay.listen, relay.tcp));
             let is_told = |at: &SocketAddr| at.ip().is_unspecified() || relay.public.contains(&at.ip());
             let port = relay.tcp_port.or(broker.filter(|at| !is_proxied && is_told(at)).map(|at| at.port()));

@@ -142,6 +142,9 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let mut calls = settings.calls.clone();
     builder = calls.bind(builder, has_predecessor.then_some(&mut pending))?;
     let broker = builder.build();
+    if calls.is_pending {
+        broker.expect_relay();
+    }
     let mut server = Server::bind_with(&broker, listen, sockets)?;
     let (has_relays, relays) = tokio::sync::oneshot::channel::<()>();
     if pending.is_a_relay() {

@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep};
 /// calls.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Time that a predecessor usually needs to leave the ports.
+const USUAL_WAIT: Duration = Duration::from_secs(2);
+
 /// Time limit for the predecessor to be stopped.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -37,11 +40,17 @@ impl PendingResources {
         let (relays, deadline) = (self.relays(), Instant::now() + timeout);
         if !relays.is_empty() {
             log::info!(
-                "{relays}: the server before this one still has the port, so this one begins when that one stops"
+                "{relays}: the port is in use, as by a server before this one, so this one begins when the port is free"
             );
         }
+        let begun = Instant::now();
+        let mut is_warned = false;
         while (self.is_a_relay() || self.keys.is_some()) && Instant::now() < deadline {
             sleep(POLL_INTERVAL).await;
+            if self.is_a_relay() && !is_warned && begun.elapsed() >= USUAL_WAIT {
+                is_warned = true;
+                log::warn!("{}", self.still_in_use());
+            }
             // It opens files and asks SQLite.
             let broker = broker.clone();
             let looked = spawn_blocking(move || {
@@ -93,6 +102,18 @@ impl PendingResources {
             }
             self.relay = None;
         }
+    }
+
+    /// The warning that the ports are not free.
+    fn still_in_use(&self) -> String {
+        let (relay, turn) = (self.relay.as_ref(), self.turn.as_ref());
+        let listen = relay.map(|relay| &relay.listen).or(turn.map(|turn| &turn.listen));
+        let port = listen.and_then(|listen| listen.first()).map_or(0, |at| at.port());
+        let lack = if relay.is_some() { "no call is relayed" } else { "there is no TURN server" };
+        format!(
+            "{lack} yet, because UDP or TCP port {port} is in use. If the server before this one has it, stop that one. Otherwise another \
+             program has it, which `ss -lunpt 'sport = :{port}'` names"
+        )
     }
 
     /// True if it waits for ports of relay or TURN.

@@ -23,6 +23,9 @@ const UNKNOWN_KEY: (&str, &str) = ("x-peerbroker-key", "unknown");
 /// The path of this server, in the answer to a request for an id at another one.
 const RIGHT_PATH: &str = "x-peerbroker-path";
 
+/// Tells the doctor that another program has the port of the relay.
+const RELAY_WAITS: (&str, &str) = ("x-peerbroker-relay", "waits");
+
 /// The same text as peerjs-server: tools search for it.
 pub(super) fn about() -> HttpResponse {
     json_answer(ABOUT)
@@ -72,6 +75,9 @@ pub(super) async fn new_id(
     let mut response = HttpResponse::Ok();
     if policy.is_none() {
         response.insert_header(UNKNOWN_KEY);
+    }
+    if endpoint::is_of_doctor(request.head()) && runtime.waits_for_relay() {
+        response.insert_header(RELAY_WAITS);
     }
     answer_with_id(&mut response, id)
 }

@@ -90,7 +90,7 @@ fn relayed_calls_go_on_through_updates_and_each_server_relays_new_ones() {
     let mut old = Vec::new();
     for ufrags in &UFRAGS[1..] {
         let next = start_at(port, &flags);
-        next.expect_log("still has the port");
+        next.expect_log("the port is in use");
         hand_over(&server, &next, calls.last_mut().unwrap());
         calls.iter().for_each(Call::go_on);
         calls.push(Call::begin(&next, *ufrags));
@@ -262,7 +262,7 @@ fn child_of_another_user_that_connects() {
 }
 
 fn clients_stay_until_the_next_server_can_relay(mut old: Program, next: &Program) {
-    next.expect_log("still has the port");
+    next.expect_log("the port is in use");
     // Otherwise the next server would get about every second one.
     let clients: Vec<RawClient> = (0..20).map(|number| old.client(&format!("client-{number}"))).collect();
     let mut call = Call::begin(&old, UFRAGS[0]);
@@ -298,7 +298,7 @@ fn a_server_on_a_socket_of_systemd_does_not_wait_for_a_relay_if_nobody_else_serv
     let other_program = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let relay = other_program.local_addr().unwrap().to_string();
     let mut server = start_with_socket(&socket, &["--relay", &relay, "--relay_private"]);
-    server.expect_log("still has the port");
+    server.expect_log("the port is in use");
     server.client("a").expect_nothing("a");
     assert_eq!(server.stop().status.code(), Some(0));
 }
@@ -310,7 +310,7 @@ fn a_server_that_waits_for_a_relay_serves_if_nobody_else_does() {
     let old = start_at(0, &flags);
     // At another port, so it is not the next one there.
     let other = start_at(0, &flags);
-    other.expect_log("still has the port");
+    other.expect_log("the port is in use");
     other.client("a").expect_nothing("a");
     let mut waiting = start_at(old.address.port(), &flags);
     assert_eq!(waiting.stop().status.code(), Some(0), "a server may stop while it waits");

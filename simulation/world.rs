@@ -17,10 +17,12 @@ use std::time::Duration;
 use peerbroker::clock::Clock;
 use peerbroker::cluster::{Membership, OpenRequest};
 use peerbroker::config::{ClusterConfig, Config, Degraded};
+use peerbroker::dialect::rooms::PeerJsRooms;
 use peerbroker::events::Events;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::node::Node;
 use peerbroker::rendezvous::{Guests, Memberships};
+use peerbroker::rooms::RoomDialect as _;
 use peerbroker::router::{ConnectionInfo, IdLease, Realm, RegisterRefusal, RegisterRequest, Routed};
 use peerbroker::wire::{ApiKey, CloseReason, Frame, Link, MessageKind, PeerId, Refusal, Token};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -478,6 +480,7 @@ async fn open(
             Ok(None) => Err(RegisterRefusal::Taken),
             Ok(Some(claimed)) => {
                 let mut outbox = socket.outbox();
+                let rooms = rooms::of_client(node, &id, &token);
                 let request = RegisterRequest {
                     id: &id,
                     token: &token,
@@ -485,7 +488,9 @@ async fn open(
                     greeting: None,
                     info: ConnectionInfo::default(),
                     keeps_contacts: false,
-                    hears_room: &|_, _| true,
+                    hears_room: &|message, takes_over| {
+                        PeerJsRooms.may_hear(None, (!takes_over).then_some(&rooms[..]), message)
+                    },
                     claim: claimed.claim,
                 };
                 let outcome = IdLease::register(realm, request, &mut outbox);

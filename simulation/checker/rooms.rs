@@ -29,6 +29,13 @@ impl<'a> Member<'a> {
     }
 }
 
+impl Member<'_> {
+    /// True if it has left a room, and has not joined it again.
+    fn is_out_of(&self, room: &str) -> bool {
+        self.left.iter().any(|(left, _)| *left == room) && !self.views.of_rooms.contains_key(room)
+    }
+}
+
 /// A message to a room, or to one member.
 struct Told {
     place: usize,
@@ -68,6 +75,11 @@ pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>)
                     && let Some(message) = told.get(&number)
                 {
                     receivers.entry(number).or_default().push(*conn);
+                    if member.is_out_of(&room) {
+                        faults.push(format!(
+                            "{at}: connection {conn} hears {number} of a room that it has left"
+                        ));
+                    }
                     if message.to.is_some_and(|to| to != member.span.id) {
                         faults.push(format!(
                             "{at}: connection {conn} hears {number}, which is for another one"

@@ -43,6 +43,10 @@ impl World {
         self.with_client(id, |world, client, number| world.update(client, "blue", number));
     }
 
+    fn leave_as(&mut self, id: &str) {
+        self.with_client(id, |world, client, _| world.leave_room(client, "blue"));
+    }
+
     fn tell_as(&mut self, id: &str, to: Option<&'static str>) {
         self.with_client(id, |world, client, number| world.tell(client, "blue", to, number));
     }
@@ -273,4 +277,28 @@ fn a_node_that_comes_learns_of_more_members_than_a_link_holds_while_they_change(
     });
     assert_eq!(known[0].iter().map(Vec::len).sum::<usize>(), CLIENTS * 16);
     assert_eq!(known[0], known[1]);
+}
+
+#[test]
+fn a_member_that_has_moved_and_leaves_one_of_its_rooms_hears_nothing_more_of_it() {
+    for seed in 1..20 {
+        let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {
+            world.meet(&["a", "b", "c"]).await;
+            world.open_at(0, "d", 0);
+            world.pass(20).await;
+            world.join_as("d", "red");
+            world.join_as("d", "blue");
+            world.pass(20).await;
+            world.open_at(1, "d", 0);
+            world.pass(12).await;
+            world.leave_as("d");
+            for _ in 0..40 {
+                ["a", "b", "c"].into_iter().for_each(|id| world.tell_as(id, None));
+                world.pass(1).await;
+            }
+            world.pass(ARRIVAL).await;
+            world.sum_up();
+        });
+        assert_fine(&history);
+    }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use peerbroker::node::Node;
 use peerbroker::rooms::{MAX_DATA_BYTES, Parting, Requester};
 use peerbroker::router::{Departure, PeerHandle};
-use peerbroker::wire::RoomName;
+use peerbroker::wire::{PeerId, RoomName, Token};
 
-use super::{Client, IDS, PROBING, World, note};
+use super::{Client, IDS, PROBING, World, hear, note};
 use crate::history::What;
 
 const ROOMS: [&str; 2] = ["blue", "red"];
@@ -63,8 +63,10 @@ impl World {
         ask(client, |requester| rooms.join(requester, name, Some(data), MOST)).unwrap();
     }
 
-    fn leave_room(&self, client: &Client, room: &'static str) {
+    pub(super) fn leave_room(&self, client: &Client, room: &'static str) {
         let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
+        // What comes from now on is behind the answer.
+        hear(client.conn, &client.socket, &self.history, &self.steps);
         // The others are in no room.
         if ask(client, |requester| rooms.leave(requester, room)).is_ok() {
             self.note(What::Set { conn: client.conn, room, data: None });
@@ -126,6 +128,12 @@ fn long_data(number: u32, len: usize) -> String {
 fn ask<R>(client: &Client, act: impl FnOnce(&mut Requester<'_>) -> R) -> R {
     let mut flushes = Vec::new();
     act(&mut Requester { peer: &client.lease, request: None, flushes: &mut flushes })
+}
+
+/// The rooms of a client, as its session knows them before it has its id.
+pub(super) fn of_client(node: &Node, id: &PeerId, token: &Token) -> Vec<RoomName> {
+    let rooms = node.tenant("key").and_then(|tenant| tenant.existing_rooms());
+    rooms.map(|rooms| rooms.rooms_of(id, token, None)).unwrap_or_default()
 }
 
 /// A session has begun.

@@ -13,7 +13,7 @@ use crate::keys::Policy;
 use crate::node::Node;
 use crate::router::{Departure, Flush, IdLease, PeerHandle};
 use crate::transport::Disconnect;
-use crate::wire::{Frame, MessageKind, PeerId, Refusal, RoomRights, Token};
+use crate::wire::{Frame, MessageKind, PeerId, Refusal, RoomName, RoomRights, Token};
 
 /// The protocol that a client speaks.
 pub(crate) trait ProtocolHandler: Sized + 'static {
@@ -35,13 +35,13 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
     /// Tells a client the reason of its refusal.
     fn refusal(refusal: Refusal) -> Frame;
 
-    /// True if the client with this token is a member of rooms under this id.
-    fn is_member(&self, _id: &PeerId, _token: &Token) -> bool {
-        false
+    /// The rooms in which the client with this token is under this id.
+    fn rooms_of(&self, _id: &PeerId, _token: &Token) -> Vec<RoomName> {
+        Vec::new()
     }
 
-    /// True if a client with these rights may hear a message of a room that waited for its id.
-    fn may_hear(&self, _rights: Option<&RoomRights>, _message: &Frame) -> bool {
+    /// True if a message of a room that waited for an id is for a client with these rights that is in these rooms; `None` means any room.
+    fn may_hear(&self, _rights: Option<&RoomRights>, _rooms: Option<&[RoomName]>, _message: &Frame) -> bool {
         false
     }
 

@@ -102,12 +102,12 @@ impl ProtocolHandler for PeerJs {
         }
     }
 
-    fn is_member(&self, id: &PeerId, token: &Token) -> bool {
-        self.0.existing_rooms().is_some_and(|rooms| rooms.has_member(id, token))
+    fn rooms_of(&self, id: &PeerId, token: &Token) -> Vec<RoomName> {
+        self.0.existing_rooms().map(|rooms| rooms.rooms_of(id, token, None)).unwrap_or_default()
     }
 
-    fn may_hear(&self, rights: Option<&RoomRights>, message: &Frame) -> bool {
-        PeerJsRooms.may_hear(rights, message)
+    fn may_hear(&self, rights: Option<&RoomRights>, rooms: Option<&[RoomName]>, message: &Frame) -> bool {
+        PeerJsRooms.may_hear(rights, rooms, message)
     }
 
     fn waiting() -> Option<Frame> {

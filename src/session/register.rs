@@ -89,7 +89,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
                 Some(claimed) => {
                     let (link, claim) = (S::LINK, claimed.claim);
                     let greeting = H::greeting(id).filter(|_| *begins_anew || !claimed.continues_stream);
-                    let is_member = handler.is_member(id, token);
+                    let rooms = handler.rooms_of(id, token);
                     let request = RegisterRequest {
                         id,
                         token,
@@ -98,7 +98,8 @@ impl<'a, S: Socket> Waiting<'a, S> {
                         info: info.clone(),
                         keeps_contacts: *leaves_on_close,
                         hears_room: &|message, takes_over| {
-                            (takes_over || is_member) && handler.may_hear(info.rooms.as_ref(), message)
+                            let rooms = (!takes_over).then_some(&rooms[..]);
+                            handler.may_hear(info.rooms.as_ref(), rooms, message)
                         },
                         claim,
                     };

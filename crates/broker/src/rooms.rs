@@ -41,7 +41,7 @@ use hearing::Hearing;
 use limits::{RoomLimits, deliveries};
 use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
-use presence::{Presence, PresenceGuard};
+use presence::PresenceGuard;
 use room::{Room, RoomGuard};
 use store::Store;
 use watches::Watches;
@@ -171,26 +171,32 @@ impl Rooms {
         with_data.map(|(id, _)| id.clone()).collect()
     }
 
-    /// True if the client with this token is a member of rooms under this id, on any node.
-    pub fn has_member(&self, id: &PeerId, token: &Token) -> bool {
-        let is_here = |presence: Arc<Presence>| {
+    /// The rooms in which the client with this token is under this id. Those of other nodes count, unless the client is on this
+    /// connection: it may have left a room of which another node has not heard so.
+    pub fn rooms_of(&self, id: &PeerId, token: &Token, connection: Option<ConnId>) -> Vec<RoomName> {
+        let mut rooms = Vec::new();
+        if let Some(presence) = self.store.presence(id) {
             let state = presence.lock_state();
-            state.token.as_ref() == Some(token) && !state.rooms.is_empty()
-        };
-        self.store.presence(id).is_some_and(is_here) || {
-            let digest = self.neighbours.digest(token);
-            let (rooms, _) = self.neighbours.members.lock().of_peer(id, digest);
-            rooms.iter().any(|room| room.watched().is_none())
+            if state.token.as_ref() == Some(token) {
+                rooms.extend(state.rooms.iter().map(|room| room.name().clone()));
+            }
+            if connection.is_some() && state.peer.as_ref().map(PeerHandle::connection) == connection {
+                return rooms;
+            }
         }
+        rooms.extend(self.neighbours.members.lock().of_peer(id, self.neighbours.digest(token)).0);
+        rooms
     }
 
-    /// True if a message of a room, which was sent to the member of an id, is for the client that has the id on this connection.
+    /// True if a message of a room, which was sent to the member of an id, is for the client that has the id on this connection. Its
+    /// sender's node may not have heard yet that the client has left the room.
     pub fn is_for(&self, id: &PeerId, connection: ConnId, message: &Frame) -> bool {
         let peer = PeerHandle::find_with(&self.peers, id, |_| true);
         let proof = peer.filter(|peer| peer.connection() == connection).and_then(|peer| peer.proof());
         // Otherwise the connection does not get it anyway.
         proof.is_none_or(|(token, rights)| {
-            self.has_member(id, &token) && self.dialect.may_hear(rights.as_ref(), message)
+            let rooms = self.rooms_of(id, &token, Some(connection));
+            self.dialect.may_hear(rights.as_ref(), Some(&rooms), message)
         })
     }
 

@@ -117,4 +117,8 @@ impl RoomDialect for MatchboxRooms {
             Change::Updated => None,
         }
     }
+
+    fn room_of(&self, _message: &Frame) -> Option<String> {
+        None
+    }
 }

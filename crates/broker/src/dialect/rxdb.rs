@@ -102,4 +102,8 @@ impl RoomDialect for RxDbRooms {
     fn member_bytes(&self, id: &str, _data: Option<&str>) -> usize {
         id.len() + 3
     }
+
+    fn room_of(&self, _message: &Frame) -> Option<String> {
+        None
+    }
 }

@@ -110,4 +110,9 @@ impl RoomDialect for Topics {
     fn member_bytes(&self, _id: &str, _data: Option<&str>) -> usize {
         0
     }
+
+    fn room_of(&self, message: &Frame) -> Option<String> {
+        let object = Object::parse(std::str::from_utf8(message.payload()).ok()?)?;
+        object.string("topic").map(Cow::into_owned)
+    }
 }

@@ -1,7 +1,7 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
 
 use super::limits::MAX_ROOMS;
-use crate::wire::{Frame, PeerId, RoomRights};
+use crate::wire::{Frame, PeerId, RoomName, RoomRights};
 
 /// A change of a member, which the others hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,13 +129,17 @@ pub trait RoomDialect: Send + Sync + 'static {
         None
     }
 
-    /// The room of a message.
-    fn room_of(&self, _message: &Frame) -> Option<String> {
-        None
-    }
+    /// The room of a message. `None` if the dialect has no messages to rooms.
+    fn room_of(&self, message: &Frame) -> Option<String>;
 
-    /// True if a client with these rights may enter the room of a message.
-    fn may_hear(&self, rights: Option<&RoomRights>, message: &Frame) -> bool {
-        rights.is_none_or(|rights| self.room_of(message).is_some_and(|room| rights.right_in(&room).is_some()))
+    /// True if a message is for a client with these rights that is in these rooms; `None` means any room.
+    fn may_hear(&self, rights: Option<&RoomRights>, rooms: Option<&[RoomName]>, message: &Frame) -> bool {
+        if rights.is_none() && rooms.is_none() {
+            return true;
+        }
+        self.room_of(message).is_some_and(|room| {
+            rooms.is_none_or(|rooms| rooms.iter().any(|of_client| of_client.as_str() == room))
+                && rights.is_none_or(|rights| rights.right_in(&room).is_some())
+        })
     }
 }

@@ -272,6 +272,13 @@ impl RoomGuard<'_> {
         self.members.departed.extend(departed.map(|(peer, came)| Departed { peer, came, left, until }));
     }
 
+    /// The members that have moved away from here, as a node does not know yet that has heard so much. One that has left the room since,
+    /// on whichever node, hears nothing of it.
+    fn departed(&self, heard: u64) -> impl Iterator<Item = &PeerHandle> {
+        let departed = self.members.departed.iter().filter(move |member| member.is_known_by(heard));
+        departed.map(|member| &member.peer).filter(|peer| self.contains(peer.id()))
+    }
+
     fn forget_departed(&mut self) {
         let now = self.room.clock.now();
         while self.members.departed.pop_front_if(|first| first.until <= now).is_some() {}
@@ -622,8 +629,7 @@ impl RoomGuard<'_> {
         let sender = from.in_rooms();
         let here = self.iter().filter_map(|(_, member)| member.own.as_ref());
         let here = here.filter(|own| own.came <= heard).map(|own| &own.peer);
-        let departed = self.members.departed.iter().filter(|member| member.is_known_by(heard));
-        for peer in here.chain(departed.map(|member| &member.peer)) {
+        for peer in here.chain(self.departed(heard)) {
             // One that is not here any more, which its sender does not know yet, is sought.
             if peer.id() != from && except.binary_search(&peer.id().as_str()).is_err() {
                 // Nobody is told if it has too much to read.
@@ -644,8 +650,7 @@ impl RoomGuard<'_> {
         self.catch_up_before_message(flushes);
         self.forget_departed();
         let here = self.get(to).and_then(|member| member.own.as_ref()).filter(|own| own.came <= heard);
-        let departed = self.members.departed.iter().filter(|member| member.is_known_by(heard));
-        let mut peers = here.map(|own| &own.peer).into_iter().chain(departed.map(|member| &member.peer));
+        let mut peers = here.map(|own| &own.peer).into_iter().chain(self.departed(heard));
         if let Some(peer) = peers.find(|peer| peer.id().as_str() == to) {
             // Its sender has got its answer.
             let _ = deliver(peer, sender, message, flushes);

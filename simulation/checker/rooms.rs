@@ -119,6 +119,7 @@ pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>)
     if !history.events.iter().any(|(_, what)| matches!(what, What::Fault { .. })) {
         check_without_faults(&members, &receivers, faults);
     }
+    check_order_of_nodes(history, &members, faults);
     members.retain(|_, member| member.span.ended == usize::MAX);
     check_views(history, &members, faults);
     check_last_messages(history, &members, &receivers, faults);
@@ -189,8 +190,7 @@ fn may_hear_twice(history: &History, spans: &[Span], span: &Span, place: usize) 
     earlier.any(|old| (0..NODES).any(|node| is_by_itself(history, node, old.ended.min(place), place)))
 }
 
-/// Where nothing has failed, a message comes once to each id, and a room has one order on each node. Only a client that has come from
-/// another node may hear several senders in another one.
+/// Where nothing has failed, a message comes once to each id.
 fn check_without_faults(
     members: &BTreeMap<Conn, Member<'_>>,
     receivers: &BTreeMap<u32, Vec<Conn>>,
@@ -202,15 +202,34 @@ fn check_without_faults(
             faults.push(format!("message {number} came twice to one id: {conns:?}"));
         }
     }
+}
+
+/// A room has one order on each node, through every fault. Only a client that has come from another node, or from the process before,
+/// may hear several senders in another one.
+fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>, faults: &mut Vec<String>) {
     let nodes: BTreeSet<usize> = members.values().map(|member| member.span.node).collect();
+    let killed: Vec<(usize, usize)> = history
+        .events
+        .iter()
+        .enumerate()
+        .filter_map(|(place, (_, what))| match what {
+            What::Fault { node: Some(node), what } if what == "killed" => Some((place, *node)),
+            _ => None,
+        })
+        .collect();
     let has_moved = |span: &Span| {
-        let others = members.values().map(|member| member.span);
-        others.into_iter().any(|old| old.id == span.id && old.node != span.node && old.opened < span.opened)
+        let former = members.values().map(|member| member.span);
+        former.into_iter().filter(|old| old.id == span.id && old.opened < span.opened).any(|old| {
+            let is_between = |(place, node): &(usize, usize)| {
+                *node == old.node && (old.opened..span.opened).contains(place)
+            };
+            old.node != span.node || killed.iter().any(is_between)
+        })
     };
     for node in nodes {
         let of_node = members.values().filter(|member| member.span.node == node && !has_moved(member.span));
         let views = of_node.map(|member| &member.views);
-        faults.extend(without_one_order(views));
+        faults.extend(without_one_order(views).map(|what| format!("node {node}: {what}")));
     }
 }
 

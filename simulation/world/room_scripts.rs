@@ -302,3 +302,57 @@ fn a_member_that_has_moved_and_leaves_one_of_its_rooms_hears_nothing_more_of_it(
         assert_fine(&history);
     }
 }
+
+/// The store is away for so many steps, and comes back empty. Meanwhile a client leaves a room and stays in another one of the same node,
+/// where others hear what is said on all nodes.
+fn outage(seed: u64, steps: usize) -> History {
+    play(World::new(seed, LEASE, Degraded::Allow), async |world| {
+        world.meet(&["a", "b", "c"]).await;
+        for id in ["d", "e", "f"] {
+            world.open_at(1, id, 0);
+        }
+        world.pass(20).await;
+        for id in ["d", "e", "f"] {
+            world.join_as(id, "red");
+            world.join_as(id, "blue");
+        }
+        world.pass(20).await;
+        world.store.set_fault(Fault::Unreachable);
+        world.note(What::Fault { node: None, what: "Unreachable".to_owned() });
+        for step in 0..steps + 200 {
+            if step == steps / 2 {
+                world.leave_as("d");
+            }
+            if step == steps {
+                world.store.wipe();
+                world.store.set_fault(Fault::None);
+            }
+            ["a", "b", "c", "e"].into_iter().for_each(|id| world.tell_as(id, None));
+            world.pass(1).await;
+            if step == steps + 60 {
+                // Earlier than a lease after the outage.
+                let known = [0, 1, 2].map(|node| world.members_of(node, &["blue"]));
+                assert_eq!(known, [0, 1, 2].map(|_| [["a", "b", "c", "e", "f"].map(str::to_owned).to_vec()]));
+            }
+        }
+        world.pass(ARRIVAL).await;
+        world.sum_up();
+    })
+}
+
+#[test]
+fn an_empty_store_brings_nobody_back_to_a_room_and_no_second_order_to_a_node() {
+    for seed in 1..5 {
+        // Shorter and longer than a lease.
+        for steps in [10, 40, 120] {
+            let history = outage(seed, steps);
+            assert_fine(&history);
+            // What was said when all nodes knew each other again, in the order of this node.
+            let (mut told, mut heard) = (told_and_heard(&history, 0).0, told_and_heard(&history, 6).1);
+            told.drain(..told.len() - 100);
+            heard.retain(|number| told.contains(number));
+            heard.sort_unstable();
+            assert_eq!(heard, told, "{seed}, {steps}\n{history}");
+        }
+    }
+}

@@ -108,6 +108,8 @@ pub enum Packet<'a> {
     RoomList {
         /// False at its beginning.
         is_end: bool,
+        /// The first life of the writer's process, so that the reader knows its earlier lives. 0 from older versions.
+        first_life: u64,
     },
     /// The writer did not know the key of some members of the reader's rooms, and wants the list again.
     RoomsMissed,

@@ -119,6 +119,10 @@ struct Notes {
     /// Connections to be written to once this node is sure.
     held_back: RefCell<Vec<Flush>>,
     former: Cell<Option<NodeId>>,
+    /// The first life of this node.
+    first_life: Cell<Option<NodeId>>,
+    /// The latest life that has listed its members, of each node by its first one.
+    lives: RefCell<HashMap<u64, NodeId>>,
     generation: Cell<u64>,
     /// The store in which names are claimed: this node's names are registered there, and it has waited for the other nodes.
     store: Cell<u64>,

@@ -199,6 +199,40 @@ fn a_redis_that_comes_back_with_its_data_has_lost_nothing() {
     });
 }
 
+#[test]
+fn a_client_that_leaves_a_room_while_redis_is_away_hears_nothing_more_of_it() {
+    run(async {
+        let mut cluster = Cluster::start().await;
+        let a = cluster.open(0, "a", "token").await;
+        let b = cluster.open(1, "b", "token").await;
+        let c = cluster.open(1, "c", "token").await;
+        a.join("x", &[]).await;
+        b.join("x", &["a"]).await;
+        c.join("x", &["a", "b"]).await;
+        a.expect_members(&["b", "c"]).await;
+        b.expect_members(&["c"]).await;
+        a.join("y", &[]).await;
+        b.join("y", &["a"]).await;
+        a.expect_members(&["b"]).await;
+        cluster.redis.kill().await;
+        for node in &cluster.nodes {
+            node.logs(OUT).await;
+        }
+        b.leave("x").await;
+        c.expect(Seen::Left("b".to_owned())).await;
+        cluster.redis.revive_empty().await;
+        let heard = async || {
+            a.tell("x", "all the time");
+            c.find(|(_, seen)| matches!(seen, Seen::Message { .. }).then_some(())).is_some()
+        };
+        until("a message of the room", heard).await;
+        // By then, the node of the sender knows who is in the room.
+        a.expect(Seen::Left("b".to_owned())).await;
+        a.tell("y", "end");
+        b.expect_message("a", "end").await;
+    });
+}
+
 /// As [`Client::expect_message`], for a client whose messages to another node may expire meanwhile.
 async fn expect_beside_expiries(client: &Client, from: &str, payload: &str) {
     loop {

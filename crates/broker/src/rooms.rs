@@ -17,6 +17,7 @@ mod delivery;
 mod dialect;
 mod handover;
 mod hearing;
+mod held;
 mod limits;
 mod listing;
 mod member;
@@ -504,6 +505,7 @@ impl Rooms {
                 continue;
             }
             let mut members = room.lock();
+            let before = members.node_of(peer.id());
             if guard.state.room(room.name().as_str()).is_some()
                 || !members.come_back(Own::new(peer, guard.state.digest, None))
             {
@@ -516,6 +518,7 @@ impl Rooms {
             }
             self.neighbours.tell_of_member(&mut members, peer.id());
             members.catch_up(peer.id(), STATE_PART, guard.flushes);
+            self.delivery(&mut members, guard.flushes).release(peer.id(), before);
             drop(members);
             guard.state.rooms.push(room);
         }

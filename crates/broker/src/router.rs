@@ -25,6 +25,7 @@ pub use cluster::Cluster;
 pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
 pub use outbox::{Outbox, STATE_PART, Writer};
 pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
+pub use queue::QueueRoom;
 pub use realm::{Backlog, Holder};
 pub use remote::Located;
 pub use routed::{Flush, Routed};

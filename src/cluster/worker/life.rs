@@ -55,6 +55,7 @@ impl<B: Backplane> Worker<B> {
                 Ok(()) => {
                     self.notes.inbound.take();
                     self.notes.lists.take();
+                    self.notes.first_life.set(self.notes.first_life.get().or(Some(node)));
                     self.notes.position.replace(Position::default());
                     self.notes.echo_heard.set(self.notes.echo_sent.get());
                     self.notes.sure_with.set((u64::MAX, 0));

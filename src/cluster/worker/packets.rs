@@ -366,7 +366,9 @@ impl<B: Backplane> Worker<B> {
                     rooms.settled(from, room, id, &mut arriving.flushes);
                 }
             }
-            Packet::RoomList { is_end } => self.hear_list_of_rooms(from, is_end, &mut arriving.flushes),
+            Packet::RoomList { is_end, first_life } => {
+                self.hear_list_of_rooms(from, (is_end, first_life), &mut arriving.flushes)
+            }
             Packet::RoomsMissed => self.list_rooms(from),
             Packet::Echo { number } if self.node() == Some(from) => {
                 self.notes

@@ -77,7 +77,7 @@ impl<B: Backplane> Worker<B> {
             }
             state.room_subscribers.insert(to);
         }
-        self.shared.say(to, &Packet::RoomList { is_end: false });
+        self.shared.say(to, &self.list_mark(false));
         let lists = node.replicated().into_iter().map(|members| members.own_list()).collect();
         self.notes.lists.borrow_mut().insert(to, lists);
         self.continue_lists();
@@ -101,7 +101,7 @@ impl<B: Backplane> Worker<B> {
                     list.pop();
                 }
             }
-            self.shared.say(*to, &Packet::RoomList { is_end: true });
+            self.shared.say(*to, &self.list_mark(true));
             false
         });
     }
@@ -147,8 +147,23 @@ impl<B: Backplane> Worker<B> {
         });
     }
 
-    pub(super) fn hear_list_of_rooms(&self, from: NodeId, is_end: bool, flushes: &mut Vec<Flush>) {
+    /// The packet at the beginning of a list, or at its end.
+    fn list_mark(&self, is_end: bool) -> Packet<'static> {
+        Packet::RoomList { is_end, first_life: self.notes.first_life.get().map_or(0, NodeId::get) }
+    }
+
+    pub(super) fn hear_list_of_rooms(
+        &self,
+        from: NodeId,
+        (is_end, first_life): (bool, u64),
+        flushes: &mut Vec<Flush>,
+    ) {
+        let mut lives = self.notes.lives.borrow_mut();
+        let former = if first_life == 0 { None } else { lives.insert(first_life, from) };
         for members in self.replicated() {
+            if let Some(former) = former.filter(|former| *former != from) {
+                members.succeed(former, from, flushes);
+            }
             if is_end {
                 members.end_list(from, flushes);
             } else {

@@ -209,6 +209,13 @@ impl Client {
         self.order(Order::Send(wire::text(&text)));
     }
 
+    /// Leaves a room: it hears nothing of it behind the answer.
+    pub async fn leave(&self, room: &str) {
+        let text = format!(r#"{{"type":"ROOM-LEAVE","room":"{room}","request":1}}"#);
+        self.order(Order::Send(wire::text(&text)));
+        while !matches!(self.next().await, Seen::Message { kind, .. } if kind == "ROOM-OK") {}
+    }
+
     /// Closes cleanly: what is on its way still arrives.
     pub fn close(&self) {
         self.order(Order::Send(wire::close(Some(1000), b"")));

@@ -258,6 +258,10 @@ impl Replicated for Swarms {
         self.remove_of(node, |member| !member.is_named);
     }
 
+    fn succeed(&self, former: NodeId, _node: NodeId, _flushes: &mut Vec<Flush>) {
+        self.remove_of(former, |_| true);
+    }
+
     /// A guest that comes to another node is another one, so nobody waits for it.
     fn lose_node(&self, node: NodeId, _patience: Duration) {
         self.remove_of(node, |_| true);

@@ -2,6 +2,7 @@
 
 use super::Rooms;
 use super::handover::Waiting;
+use super::held::HeldMessage;
 use super::member::{accepted, deliver};
 use super::others::{MessageNews, News, PrivateNews};
 use super::room::{Onward, RoomGuard};
@@ -40,7 +41,7 @@ impl Delivery<'_, '_> {
         to: &str,
         message: Frame,
     ) -> Result<(), RoomRefusal> {
-        let Delivery { rooms, members, flushes } = self;
+        let Delivery { rooms, members, flushes } = &mut *self;
         let member = members.get(to).ok_or(RoomRefusal::NoSuchMember)?;
         match (member.here(), member.node()) {
             (Some(own), _) => deliver(&own.peer, sender, message, flushes),
@@ -51,7 +52,12 @@ impl Delivery<'_, '_> {
                 let private = PrivateNews { room, from, to, heard, text };
                 rooms.neighbours.deliver(&[(node, News::Private(private))])
             }
-            (None, _) => accepted(rooms.peers.route(sender, to, MessageKind::Room, message), flushes),
+            (None, Some((node, _))) => {
+                let to = PeerId::parse(to).map_err(|_| RoomRefusal::NoSuchMember)?;
+                let is_held = self.hold_for(node, (from, sender), Some(to), message);
+                if is_held { Ok(()) } else { Err(RoomRefusal::MemberBusy) }
+            }
+            (None, None) => accepted(rooms.peers.route(sender, to, MessageKind::Room, message), flushes),
         }
     }
 
@@ -81,28 +87,77 @@ impl Delivery<'_, '_> {
         (from, sender): (&PeerId, &PeerId),
         message: &mut Frame,
     ) -> Result<usize, RoomRefusal> {
-        let Delivery { rooms, members, flushes } = self;
         let (left, there): (Vec<_>, Vec<_>) = {
-            let known = rooms.neighbours.members.lock();
+            let known = self.rooms.neighbours.members.lock();
             onward.nodes.iter().partition(|(node, _)| known.has_left(**node))
         };
-        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(0) };
-        let (room, from) = (members.room.name().as_str(), from.as_str());
-        let news = |(node, heard): (&NodeId, &u64)| {
-            let moving = onward.moving.iter().filter(|(_, by)| *by != Some(*node));
-            let except = moving.map(|(id, _)| id.as_str()).collect();
-            (*node, News::Message(MessageNews { room, from, heard: *heard, except, text }))
-        };
-        rooms.neighbours.deliver(&there.into_iter().map(news).collect::<Vec<_>>())?;
+        self.send_to_nodes(&there, onward, from, message)?;
         let mut lost = 0;
         for (node, _) in left {
-            // Its members are absent, and may come to any node.
-            for id in members.of_node(*node) {
-                let routed = rooms.peers.route(sender, id.as_str(), MessageKind::Room, message.share());
-                lost += usize::from(accepted(routed, flushes).is_err());
+            // It may go on in another life. Otherwise its members are absent, and may come to any node.
+            if !self.hold_for(*node, (from, sender), None, message.share()) {
+                lost += self.members.of_node(*node).count();
             }
         }
         Ok(lost)
+    }
+
+    /// Sends a message to the members of living nodes.
+    fn send_to_nodes(
+        &self,
+        nodes: &[(&NodeId, &u64)],
+        onward: &Onward,
+        from: &PeerId,
+        message: &Frame,
+    ) -> Result<(), RoomRefusal> {
+        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
+        let (room, from) = (self.members.room.name().as_str(), from.as_str());
+        let news = |(node, heard): &(&NodeId, &u64)| {
+            let moving = onward.moving.iter().filter(|(_, by)| *by != Some(**node));
+            let except = moving.map(|(id, _)| id.as_str()).collect();
+            (**node, News::Message(MessageNews { room, from, heard: **heard, except, text }))
+        };
+        self.rooms.neighbours.deliver(&nodes.iter().map(news).collect::<Vec<_>>())
+    }
+
+    /// Keeps a message for the members of a node that is gone, or for one of them. False if too much waits.
+    fn hold_for(
+        &mut self,
+        node: NodeId,
+        (from, sender): (&PeerId, &PeerId),
+        to: Option<PeerId>,
+        message: Frame,
+    ) -> bool {
+        let Some(room) = self.rooms.peers.reserve(&message) else { return false };
+        let until = self.rooms.late_until();
+        let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+        let limits = &self.rooms.router.live_config().load().limits;
+        self.members.hold(node, HeldMessage::new(waiting, to, until, room), limits)
+    }
+
+    /// A member has come from another node. If that is gone, it gets what waited for it.
+    pub(super) fn release(&mut self, id: &PeerId, before: Option<NodeId>) {
+        if let Some(node) = before.filter(|node| self.members.node_of(id) != Some(*node)) {
+            let waiting = self.members.held_for(id, node);
+            self.send_waiting(id, waiting);
+        }
+    }
+
+    /// Sends the members of a node what waited for them in its former life.
+    pub(super) fn release_all(&mut self, node: NodeId, held: impl IntoIterator<Item = HeldMessage>) {
+        for HeldMessage { waiting, to, .. } in held {
+            if let Some(to) = to {
+                self.send_waiting(&to, vec![waiting]);
+                continue;
+            }
+            let Waiting { from, sender, mut message } = waiting;
+            let onward = self.members.onward(&from);
+            let there: Vec<_> = onward.nodes.get_key_value(&node).into_iter().collect();
+            if self.send_to_nodes(&there, &onward, &from, &message).is_err() {
+                let ids: Vec<PeerId> = self.members.of_node(node).cloned().collect();
+                ids.iter().for_each(|id| self.wait_for_link(id, &sender, message.share()));
+            }
+        }
     }
 
     /// The members that have moved and whose messages from `from` have to wait: of all others, or only one.
@@ -123,15 +178,23 @@ impl Delivery<'_, '_> {
     pub(super) fn end_handover(&mut self, id: &PeerId) {
         let waiting = self.members.end_handover(id.as_str());
         self.members.catch_up_before_message(self.flushes);
+        self.send_waiting(id, waiting);
+    }
+
+    /// Sends a member messages that were accepted before.
+    fn send_waiting(&mut self, id: &PeerId, waiting: Vec<Waiting>) {
         for Waiting { from, sender, mut message } in waiting {
-            let who = (&from, &sender);
-            let sent = self.send_to_one(who, id.as_str(), message.share());
+            let sent = self.send_to((&from, &sender), id.as_str(), message.share());
             if sent == Err(RoomRefusal::ClusterBusy) {
-                // It was accepted. Now it waits for the link.
-                let routed = self.rooms.peers.route(&sender, id.as_str(), MessageKind::Room, message);
-                // If too much waits for the member too, nobody is told, as of a message to all.
-                let _ = accepted(routed, self.flushes);
+                self.wait_for_link(id, &sender, message);
             }
         }
+    }
+
+    /// Has a message wait for the link to the node of a member.
+    fn wait_for_link(&mut self, id: &PeerId, sender: &PeerId, message: Frame) {
+        let routed = self.rooms.peers.route(sender, id.as_str(), MessageKind::Room, message);
+        // If too much waits for the member too, nobody is told, as of a message to all.
+        let _ = accepted(routed, self.flushes);
     }
 }

@@ -55,7 +55,9 @@ impl Hearing<'_> {
         let is_new = rooms.neighbours.members.lock().add(node, &name, &id, token);
         match name.watched() {
             None => rooms.store.with_room(None, name, |members| {
+                let before = members.node_of(&id);
                 members.note_elsewhere(&id, (node, number), data, self.flushes);
+                rooms.delivery(members, self.flushes).release(&id, before);
             }),
             Some(watched) if watched == id => {
                 rooms.watches.lock().set_places(&id, self.flushes, |places| {

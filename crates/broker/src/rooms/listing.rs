@@ -35,6 +35,35 @@ impl Replicated for Rooms {
         unnamed.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
     }
 
+    fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Vec<Flush>) {
+        let all = self.neighbours.members.lock().of_node(former, |_| true);
+        let rename = |name, id| self.neighbours.members.lock().rename(former, node, name, id);
+        for of_room in all.chunk_by(|(room, _), (other, _)| room == other) {
+            let Some((name, _)) = of_room.first() else { continue };
+            if let Some(watched) = name.watched() {
+                for (_, id) in of_room {
+                    let mut watches = self.watches.lock();
+                    if !rename(name, id) && *id != watched {
+                        // Both lives have told of it.
+                        watches.add_elsewhere(&watched, -1);
+                    }
+                }
+                self.watches.lock().set_places(&watched, flushes, |places| {
+                    if places.iter().any(|place| place.0 == node) {
+                        places.retain(|place| place.0 != former);
+                    }
+                    places.iter_mut().filter(|place| place.0 == former).for_each(|place| place.0 = node);
+                });
+            } else if let Some(room) = self.store.room(name.as_str()) {
+                let mut members = room.lock();
+                let held = members.take_held(former);
+                of_room.iter().for_each(|(_, id)| _ = rename(name, id));
+                members.rename(former, node);
+                self.delivery(&mut members, flushes).release_all(node, held);
+            }
+        }
+    }
+
     /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
     /// one, which lost its lease. Then they have gone.
     fn lose_node(&self, node: NodeId, patience: Duration) {

@@ -66,6 +66,9 @@ pub trait Replicated: Send + Sync {
     /// Another node has listed all its members: it does not have others any more.
     fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>);
 
+    /// A node goes on in another life, and will list all its members: those of its former life.
+    fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Vec<Flush>);
+
     /// Another node is gone. Its members may come to others for a while.
     fn lose_node(&self, node: NodeId, patience: Duration);
 }
@@ -241,6 +244,13 @@ impl RemoteMembers {
     pub(super) fn token_of(&self, node: NodeId, room: &str, id: &PeerId) -> Option<TokenDigest> {
         let listed = self.nodes.get(&node)?.get(id)?;
         listed.rooms.contains_key(room).then_some(listed.token)
+    }
+
+    /// A member of a node is one of its next life. False if that has told of it.
+    pub(super) fn rename(&mut self, former: NodeId, node: NodeId, room: &RoomName, id: &PeerId) -> bool {
+        let Some(token) = self.token_of(former, room.as_str(), id) else { return true };
+        self.remove(former, room.as_str(), id.as_str());
+        self.add(node, room, id, token)
     }
 
     /// A list of all members of a node begins.

@@ -10,8 +10,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::dialect::{Audience, Change, RoomDialect, Said};
 use super::handover::{Handover, Waiting};
+use super::held::{Held, HeldMessage};
 use super::member::{Departed, Member, Own, RemotePart, deliver};
 use crate::clock::Clock;
+use crate::config::Limits;
 use crate::router::{Flush, PeerHandle, STATE_PART};
 use crate::wire::{AddressPrefix, Frame, NodeId, PeerId, RoomName};
 
@@ -69,6 +71,8 @@ struct NodePart {
     members: usize,
     /// The number of its latest news of the room.
     heard: u64,
+    /// The messages that wait for its members, if it is gone.
+    held: Option<Box<Held>>,
 }
 
 /// The way of a message to the members of other nodes.
@@ -154,6 +158,11 @@ impl RoomGuard<'_> {
     /// The other nodes that have told of a member.
     pub(super) fn nodes_of(&self, id: &PeerId) -> impl Iterator<Item = NodeId> {
         self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere).map(|place| place.node)
+    }
+
+    /// The other node that delivers the messages of a member.
+    pub(super) fn node_of(&self, id: &PeerId) -> Option<NodeId> {
+        self.get(id.as_str())?.node().map(|(node, _)| node)
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -539,6 +548,47 @@ impl RoomGuard<'_> {
         let handover = by_id.get_mut(id).and_then(|member| member.handover.take());
         *handovers -= usize::from(handover.is_some());
         handover.map(|handover| handover.into_waiting()).unwrap_or_default()
+    }
+
+    // Nodes that are gone.
+
+    /// Keeps a message for the members of a node that is gone. False if too much waits.
+    pub(super) fn hold(&mut self, node: NodeId, message: HeldMessage, limits: &Limits) -> bool {
+        let now = self.room.clock.now();
+        let part = self.members.nodes.get_mut(&node);
+        part.is_some_and(|part| part.held.get_or_insert_default().hold(message, limits, now))
+    }
+
+    /// The messages that wait for a member of a node that is gone. They keep waiting for the others.
+    pub(super) fn held_for(&mut self, id: &PeerId, node: NodeId) -> Vec<Waiting> {
+        let now = self.room.clock.now();
+        let held = self.members.nodes.get_mut(&node).and_then(|part| part.held.as_mut());
+        held.map(|held| held.of_member(id, now)).unwrap_or_default()
+    }
+
+    /// Takes out the messages that wait for the members of a node.
+    pub(super) fn take_held(&mut self, node: NodeId) -> VecDeque<HeldMessage> {
+        let now = self.room.clock.now();
+        let held = self.members.nodes.get_mut(&node).and_then(|part| part.held.take());
+        held.map(|held| held.into_messages(now)).unwrap_or_default()
+    }
+
+    /// A node goes on in another life: it has the same members, whose news have the same numbers.
+    pub(super) fn rename(&mut self, former: NodeId, node: NodeId) {
+        let Members { by_id, nodes, .. } = &mut *self.members;
+        let mut members = 0;
+        for member in by_id.values_mut() {
+            if member.elsewhere.iter().any(|place| place.node == node) {
+                member.elsewhere.retain(|place| place.node != former);
+            }
+            let places = member.elsewhere.iter_mut();
+            places.filter(|place| place.node == former).for_each(|place| place.node = node);
+            members += usize::from(member.elsewhere.iter().any(|place| place.node == node));
+        }
+        if let Some(before) = nodes.remove(&former) {
+            let part = nodes.entry(node).or_default();
+            (part.members, part.heard) = (members, part.heard.max(before.heard));
+        }
     }
 
     /// Answers a member with the list of all members.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
-use super::queue::{Drained, Overflow, QueueEnd};
+use super::queue::{Overflow, QueueEnd, QueueRoom};
 use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
@@ -457,7 +457,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Takes all queued messages, for the new holder.
-    pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Drained)> {
+    pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, QueueRoom)> {
         let (messages, room) = self.drain_queue()?;
         for outgoing in &messages {
             self.count(outgoing.counted(), Outcome::Delivered);
@@ -473,7 +473,7 @@ impl<'a> Guard<'a> {
         self.count_all(kinds, Outcome::Dropped(DropReason::KeyRevoked));
     }
 
-    fn drain_queue(&mut self) -> Option<(VecDeque<Outgoing>, Drained)> {
+    fn drain_queue(&mut self) -> Option<(VecDeque<Outgoing>, QueueRoom)> {
         self.slot.set_waiting_since(None);
         Some(self.queue.take()?.drain(&self.realm.budget))
     }

@@ -7,7 +7,7 @@ use std::mem;
 use std::task::Waker;
 
 use super::outgoing::{ForwardOutcome, Outgoing};
-use super::queue::Drained;
+use super::queue::QueueRoom;
 use crate::wire::{Frame, MessageKind, Opcode, PeerId};
 
 /// The sending side of a socket, for any thread.
@@ -99,7 +99,7 @@ struct FrameQueue {
     // Cost of all frames but the first.
     behind: usize,
     // Queued messages raise the bound until the outbox was empty once.
-    waited: Option<Drained>,
+    waited: Option<QueueRoom>,
     // A message of another node was added, which may be late.
     has_foreign: bool,
     // Owners of turns that had theirs in the present round.
@@ -266,7 +266,7 @@ impl Outbox {
 
     /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
     /// this outbox was empty once.
-    pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, waited: Drained) {
+    pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, waited: QueueRoom) {
         let queue = self.queue();
         messages.into_iter().for_each(|outgoing| queue.push(outgoing));
         queue.waited = Some(waited);

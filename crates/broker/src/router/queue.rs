@@ -215,12 +215,12 @@ impl Queue {
     }
 
     /// All messages in order of arrival, and their share of the budget.
-    pub(super) fn drain(mut self, budget: &QueueBudget) -> (VecDeque<Outgoing>, Drained) {
+    pub(super) fn drain(mut self, budget: &QueueBudget) -> (VecDeque<Outgoing>, QueueRoom) {
         // They leave one budget and enter the other, even if that is full.
         self.end_search(usize::MAX, budget);
         let charged = self.messages.iter().map(|outgoing| outgoing.frame.leave_queue() + OVERHEAD).sum();
         let bytes = self.bytes + self.messages.len() * OVERHEAD;
-        (self.messages, Drained { account: Arc::clone(&budget.waiting), charged, bytes })
+        (self.messages, QueueRoom { account: Arc::clone(&budget.waiting), charged, bytes })
     }
 }
 
@@ -267,7 +267,7 @@ pub(super) struct Account {
 
 /// The bytes that messages took of an account when they waited. Dropping it gives them back.
 #[derive(Debug)]
-pub(super) struct Drained {
+pub struct QueueRoom {
     account: Arc<Account>,
     /// Less than all their bytes, if others share them that still wait.
     charged: usize,
@@ -327,6 +327,13 @@ impl QueueBudget {
         self.waiting.add(charged.saturating_sub(free));
         self.waiting.give_back(free.saturating_sub(charged));
         false
+    }
+
+    /// Takes bytes of `total` for a message that waits outside the queues.
+    pub(super) fn reserve(&self, message: &Frame, total: usize) -> Option<QueueRoom> {
+        let bytes = message.len() + OVERHEAD;
+        let has_room = self.waiting.take(bytes, total - self.for_sought(total));
+        has_room.then(|| QueueRoom { account: Arc::clone(&self.waiting), charged: bytes, bytes })
     }
 
     /// Takes bytes of `total` for a message whose recipient is sought.
@@ -389,7 +396,7 @@ impl Account {
     }
 }
 
-impl Drop for Drained {
+impl Drop for QueueRoom {
     fn drop(&mut self) {
         self.account.give_back(self.charged);
     }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::cluster::Place;
 use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
+use super::queue::QueueRoom;
 use super::remote::Located;
 use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
@@ -64,6 +65,11 @@ impl Realm {
             }
             Ok(if guard.push(message) { guard.promise_flush() } else { None })
         })
+    }
+
+    /// Takes a part of the bytes of all waiting messages for one that waits outside the queues. `None` if too much waits.
+    pub(crate) fn reserve(&self, message: &Frame) -> Option<QueueRoom> {
+        self.budget.reserve(message, self.router.config().limits.queue_total_bytes)
     }
 
     /// True if no message for an id waits here, or is on its way to another node.

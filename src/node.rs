@@ -529,7 +529,7 @@ impl LocalNode for Node {
     }
 
     fn place(&self, key: &str, room: &str, size: usize, client: &str) -> Option<GroupPlace> {
-        let (room, client) = (RoomName::of_topic(room).ok()?, PeerId::parse(client).ok()?);
+        let (room, client) = (RoomName::measured(room).ok()?, PeerId::parse(client).ok()?);
         self.tenant(key)?.place((room, size), client, self.membership.as_deref()).ok()
     }
 

@@ -148,7 +148,7 @@ impl Membership {
         let (key, room, client) = (key.to_string(), room.to_string(), client.to_string());
         let question = Question::Place { key, room, size: size as u64, client, seat: seat.seat };
         let Some(NodeAnswer::Text(group)) = self.ask(node, question, JOIN_TIMEOUT).await else { return None };
-        Some((RoomName::of_topic(&group).ok()?, seat))
+        Some((RoomName::measured(&group).ok()?, seat))
     }
 
     /// A seat at another node. From now on it is given up even if the answer comes too late.

@@ -39,7 +39,7 @@ pub(crate) struct Matchbox {
 impl Matchbox {
     /// True if a client may name a room so, or not at all. Names with a slash are those of groups.
     pub(crate) fn is_room(name: &str) -> bool {
-        name.is_empty() || (RoomName::parse(name).is_ok() && !name.contains('/'))
+        name.is_empty() || (RoomName::of_topic(name).is_ok() && !name.contains('/'))
     }
 
     /// The query of a client with the room of its path. Of repeated parameters the last counts.
@@ -59,7 +59,7 @@ impl Matchbox {
         // As in the reference, any other text is none.
         let mut size = next.parse().ok();
         if topology == CLIENT_SERVER {
-            (room, size) = (RoomName::of_topic(&format!("{room}{HOSTED}"))?, size.or(Some(0)));
+            (room, size) = (RoomName::measured(&format!("{room}{HOSTED}"))?, size.or(Some(0)));
         }
         let place = match size {
             Some(size) => Some(Place::take(node, &tenant, &room, size, id).await?),

@@ -71,7 +71,7 @@ impl RxDb {
     fn join(&self, room: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         let &mut Context { peer, node, ref mut flushes } = context;
         let most = self.0.policy().settings().room_members;
-        let joined = RoomName::of_topic(room).map_err(RoomRefusal::InvalidRoom).and_then(|room| {
+        let joined = RoomName::measured(room).map_err(RoomRefusal::InvalidRoom).and_then(|room| {
             self.0.hub(RealmKind::RxDb).join(
                 &mut Requester { peer, request: None, flushes },
                 room,

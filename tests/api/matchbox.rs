@@ -173,12 +173,14 @@ fn rooms_are_apart_and_named_by_one_segment_of_the_path() {
         let (_same, id) = peer(server, "/");
         alone[0].0.expect(new_peer(&id));
         assert_eq!(rooms(server), 7);
-        let long = format!("/{}", "x".repeat(65));
+        let long = format!("/{}", "x".repeat(257));
         for wrong in ["/a/b", "/a/", "/a%2Fb", "/a%01b", "/%FF", "/%", &long, "s"] {
             let mut stranger = server.begin_at(&format!("/matchbox{wrong}"));
             assert_eq!(stranger.expect_response().status, 404, "{wrong}");
         }
-        let _longest = peer(server, &long[..65]);
+        let _longest = peer(server, &long[..257]);
+        // 90 bytes, in percent code.
+        let (_han, _) = peer(server, &format!("/{}?next=2", "%E7%AC%94".repeat(30)));
     });
 }
 

@@ -113,6 +113,23 @@ fn what_is_no_request_is_ignored() {
 }
 
 #[test]
+fn a_room_has_as_many_utf_16_units_as_at_the_server_of_rxdb() {
+    on_own(|server| {
+        let (mut client, id) = replica(server, "client");
+        for (letter, too_few, too_many) in [("x", 5, 100), ("é", 5, 100), ("笔", 5, 100), ("🖊", 2, 50)] {
+            for count in [too_few, too_many] {
+                client.send(join(&letter.repeat(count)));
+            }
+            client.expect_quiet();
+            for count in [too_few + 1, too_many - 1] {
+                client.send(join(&letter.repeat(count)));
+                client.expect(joined(&[&id]));
+            }
+        }
+    });
+}
+
+#[test]
 fn keys_do_not_share_rooms() {
     on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let [(mut one, one_id), (mut two, two_id)] =

@@ -4,14 +4,15 @@
 //! `src/plugins/replication-webrtc/signaling-server.ts` and `connection-handler-simple-peer.ts`.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use super::json::{Object, write_string};
 use super::simple_peer::Kind;
 use crate::rooms::{RoomDialect, Said};
 use crate::wire::Frame;
 
-/// Bytes of a room's name, longer than the first and shorter than the second: others are invalid.
-const ROOM_BYTES: (usize, usize) = (5, 100);
+/// UTF-16 units of a room's name, as RxDB's server counts them. Others are invalid.
+const ROOM_UNITS: RangeInclusive<usize> = 6..=99;
 
 /// A command of a client.
 #[derive(Debug)]
@@ -41,12 +42,7 @@ pub fn decode(text: &str) -> Option<Command<'_>> {
     Some(match &*frame.string("type")? {
         "join" => {
             let room = frame.string("room")?;
-            let (above, below) = ROOM_BYTES;
-            // As many UTF-16 units as RxDB's server counts, for names in ASCII.
-            if room.len() <= above || room.len() >= below {
-                return None;
-            }
-            Command::Join(room)
+            Command::Join(Some(room).filter(|room| ROOM_UNITS.contains(&room.encode_utf16().count()))?)
         }
         "signal" => Command::Signal(Signal {
             from: frame.string("senderPeerId")?,

@@ -142,7 +142,7 @@ fn adopt(
 fn parse(name: &str) -> Option<(RoomName, Kind)> {
     let mut parts = name.rsplitn(3, '/').skip(1);
     let (size, room) = (parts.next()?.parse().ok()?, parts.next()?);
-    Some((RoomName::of_topic(name).ok()?, (RoomName::of_topic(room).ok()?, size)))
+    Some((RoomName::measured(name).ok()?, (RoomName::measured(room).ok()?, size)))
 }
 
 impl Group {
@@ -154,7 +154,7 @@ impl Group {
         } else {
             format!("{room}/{size}/{:016x}", random::<u64>())
         };
-        Ok(Group { name: RoomName::of_topic(&name)?, placed: HashSet::new(), is_adopted: false })
+        Ok(Group { name: RoomName::measured(&name)?, placed: HashSet::new(), is_adopted: false })
     }
 
     /// True if its host is gone: nobody else comes to it.

@@ -115,6 +115,9 @@ impl PeerId {
 /// Most bytes of a topic. Apps make them of names of documents, which may be longer than those of rooms.
 const MAX_TOPIC_BYTES: usize = 256;
 
+/// Most bytes of a name that has no other limit here: its protocol has one, or it is that of a group, made of a client's and more.
+const MAX_MEASURED_BYTES: usize = 512;
+
 name!(
     /// The name of a room. Compared byte by byte.
     RoomName, Arc<str>, 64
@@ -137,11 +140,16 @@ impl RoomName {
         check(topic, MAX_TOPIC_BYTES).map(|topic| RoomName(topic.into()))
     }
 
+    /// The room of a name whose length its protocol limits, or that the server has made of a client's.
+    pub fn measured(name: &str) -> Result<Self, InvalidName> {
+        check(name, MAX_MEASURED_BYTES).map(|name| RoomName(name.into()))
+    }
+
     /// A name from another node.
     pub fn of_node(text: &str) -> Result<Self, InvalidName> {
         match text.strip_prefix(MARK) {
             Some(id) => PeerId::parse(id).map(|id| RoomName::of_watched(id.as_str())),
-            None => RoomName::of_topic(text),
+            None => RoomName::measured(text),
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::rendezvous::{
 };
 use crate::router::{Departure, IdLease};
 use crate::transport::Disconnect;
-use crate::wire::{CloseReason, ConnId, Frame, GOING_AWAY, Limit, MessageKind, PeerId, Refusal};
+use crate::wire::{CloseReason, ConnId, Frame, GOING_AWAY, Limit, MessageKind, PeerId, RealmKind, Refusal};
 
 /// Most names that one client has in rooms. Beyond that, the oldest is released.
 const MAX_NAMES: usize = 8;
@@ -48,6 +48,12 @@ const HOST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Interval at which a client from which nothing is read counts as heard. Shorter than a probe.
 const HEARING_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Shortest pause of a client whose publications come too fast. After one that many share, one of them goes on at a time.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest pause until it is checked again if that was enough: others of its key may have paid.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A guest's room, names and alias.
 pub(crate) struct Guest {
@@ -101,6 +107,8 @@ enum Answer {
     Joined(Joined),
     /// The host of a room may be back.
     Host,
+    /// The client has paid for its publications.
+    Paid,
 }
 
 /// A command to join a room.
@@ -223,7 +231,9 @@ impl ProtocolHandler for Guest {
                 complain(played, context);
             }
             root::Command::Topics(command) => {
-                topics::obey(&self.tenant, &command, text, context);
+                if matches!(answer, Some(Answer::Paid)) || !self.has_to_pay(context) {
+                    topics::obey(&self.tenant, &command, text, context);
+                }
             }
             root::Command::Tracker(command) => {
                 self.obey_tracker(command, answer, context);
@@ -270,6 +280,23 @@ impl Guest {
             let address = context.peer.address();
             Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address }))
         });
+    }
+
+    /// True if the client owes for its earlier publications: its message waits until they are paid. The protocol of topics has no answer
+    /// for those that are lost, and its clients do not repeat them.
+    fn has_to_pay(&mut self, context: &Context<'_>) -> bool {
+        let (peer, key) = (context.peer.clone(), self.tenant.key());
+        let Some(hub) = self.tenant.existing_hub(RealmKind::Guests) else { return false };
+        let Some((limit, _)) = hub.owed(&peer) else { return false };
+        context.node.events().limit_hit(limit, Some(key), peer.address());
+        let clock = context.node.clock().clone();
+        self.wait(clock.now(), async move {
+            while let Some((_, time)) = hub.owed(&peer) {
+                clock.sleep(time.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
+            }
+            Answer::Paid
+        });
+        true
     }
 
     /// Tells the client the id under which it can be called: a new one each time.

@@ -3,3 +3,4 @@
 mod addresses;
 mod flood;
 mod rate;
+mod rooms;

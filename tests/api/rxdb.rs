@@ -1,8 +1,11 @@
 //! Rooms at `{path}rxdb`: the protocol of the signaling server of RxDB.
 
+use std::time::Duration;
+
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
-use peerbroker::wire::{Limit, RealmKind};
+use peerbroker::router::PeerHandle;
+use peerbroker::wire::{Limit, PeerId, RealmKind};
 use serde_json::Value;
 
 use crate::harness::keys::{on_own_with_keys, plain_key};
@@ -127,6 +130,90 @@ fn a_room_has_as_many_utf_16_units_as_at_the_server_of_rxdb() {
             }
         }
     });
+}
+
+#[test]
+fn a_room_in_which_many_come_and_go_tells_few_lists() {
+    const CAME: usize = 60;
+    on_own(|server| {
+        let (mut member, id) = replica(server, "member");
+        member.send(join(ROOM));
+        member.expect(joined(&[&id]));
+        let mut others = Vec::new();
+        for n in 0..CAME {
+            let (mut other, other_id) = replica(server, &format!("other {n}"));
+            other.send(join(ROOM));
+            others.push((other, other_id));
+            let ids: Vec<&String> = others.iter().map(|(_, id)| id).chain([&id]).collect();
+            let list = joined(&ids);
+            // The one that comes hears it at once.
+            others[n].0.expect(&list);
+            // A burst of ten seconds of two lists each, of which the member's own was one.
+            if n < 19 {
+                member.expect(list);
+            }
+            // The others hear of those that come later, as the member does.
+            others.iter_mut().take(n).filter(|_| n < 19).for_each(|(other, _)| drop(other.expect_text()));
+        }
+        member.expect_quiet();
+        let gone = others.split_off(CAME / 2);
+        drop(gone);
+        let hub = server.tenant("peerjs").hub(RealmKind::RxDb);
+        wait_until("the end of some", || hub.members(ROOM).len() == CAME / 2 + 1);
+        member.expect_quiet();
+        server.advance(Duration::from_millis(500));
+        let ids: Vec<&String> = others.iter().map(|(_, id)| id).chain([&id]).collect();
+        member.expect(joined(&ids));
+        member.expect_quiet();
+    });
+}
+
+#[test]
+fn a_signal_does_not_wait_behind_lists() {
+    on_own_with(
+        |config| config.limits.outbox_bytes = 1 << 20,
+        |server| {
+            let (mut slow, slow_id) = replica(server, "slow");
+            let (mut other, other_id) = replica(server, "other");
+            for client in [&mut slow, &mut other] {
+                client.send(join(ROOM));
+                client.expect_text();
+            }
+            slow.expect_text();
+            let realm = server.tenant("peerjs").hub(RealmKind::RxDb).realm().clone();
+            // Its socket takes nothing more.
+            let long = signal(&other_id, &slow_id, &format!(r#""x":"{}""#, "x".repeat(100 << 10)));
+            let is_waiting = || {
+                let peer = PeerHandle::find_with(&realm, &PeerId::parse(&slow_id).unwrap(), |_| true);
+                peer.unwrap().with_outbox(|outbox| !outbox.is_empty()).unwrap()
+            };
+            let mut sent = 0;
+            while !is_waiting() {
+                other.send(&long);
+                settle(&mut other, &other_id);
+                sent += 1;
+                assert!(sent < 1000, "the socket takes everything");
+            }
+            let comers: Vec<_> = (0..10).map(|n| replica(server, &format!("comer {n}"))).collect();
+            for (mut comer, _) in comers {
+                comer.send(join(ROOM));
+                comer.expect_text();
+                comer.expect_closed_by_us(None);
+            }
+            let last = signal(&other_id, &slow_id, r#""type":"offer""#);
+            other.send(&last);
+            (0..sent).for_each(|_| slow.expect(&long));
+            slow.expect(&last);
+            slow.expect(joined(&[&slow_id, &other_id]));
+        },
+    );
+}
+
+/// Returns once the server has read what the client has sent before.
+fn settle(client: &mut RawClient, id: &str) {
+    let own = signal(id, id, r#""own":1"#);
+    client.send(&own);
+    while client.expect_text() != own {}
 }
 
 #[test]

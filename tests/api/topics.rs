@@ -1,11 +1,13 @@
 //! Topics at the root: the protocols of y-webrtc and of Trystero's ws-relay.
 
+use std::time::Duration;
+
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
 use peerbroker::wire::{Limit, RealmKind};
 
 use crate::harness::keys::{on_own_with_keys, plain_key};
-use crate::harness::{RawClient, on_both, on_own, on_own_with, wait_until};
+use crate::harness::{RawClient, TestServer, on_both, on_own, on_own_with, wait_until};
 
 pub fn subscribe(topics: &[&str]) -> String {
     format!(r#"{{"type":"subscribe","topics":{}}}"#, serde_json::to_string(topics).unwrap())
@@ -127,8 +129,7 @@ fn what_is_no_topic_is_ignored() {
 
 #[test]
 fn a_client_has_64_topics_and_a_topic_as_many_subscribers_as_a_room_members() {
-    let hits =
-        |server: &crate::harness::TestServer, limit| server.node().counters().total(Count::LimitHits(limit));
+    let hits = |server: &TestServer, limit| server.node().counters().total(Count::LimitHits(limit));
     on_own_with(
         |config| config.key_settings.room_members = 2,
         |server| {
@@ -152,22 +153,55 @@ fn a_client_has_64_topics_and_a_topic_as_many_subscribers_as_a_room_members() {
     );
 }
 
+fn deliveries(server: &TestServer) -> u64 {
+    server.node().counters().total(Count::LimitHits(Limit::RoomDeliveries))
+}
+
 #[test]
-fn publications_have_the_limit_of_deliveries_of_rooms() {
+fn a_client_that_publishes_too_fast_is_read_later_and_all_of_it_arrives() {
+    const SENT: u64 = 80;
+    on_own_with(
+        |config| config.limits.room_deliveries_per_second = 10,
+        |server| {
+            let [mut a, mut b] = ["a", "b"].map(|name| server.guest(name));
+            for client in [&mut a, &mut b] {
+                client.send(subscribe(&["doc"]));
+                settle(client);
+            }
+            (1..=SENT).for_each(|n| b.send(said("doc", n, None)));
+            b.send(r#"{"type":"ping"}"#);
+            // With its subscription, two deliveries each exceed the burst of 100 then.
+            let mut publications = (1..=SENT).map(|n| said("doc", n, Some(2)));
+            publications.by_ref().take(50).for_each(|publication| a.expect(publication));
+            a.expect_quiet();
+            assert_eq!(deliveries(server), 1);
+            for publication in publications {
+                server.advance(Duration::from_millis(200));
+                a.expect(publication);
+            }
+            server.advance(Duration::from_secs(1));
+            (1..=SENT).for_each(|n| b.expect(said("doc", n, Some(2))));
+            b.expect(r#"{"type":"pong"}"#);
+        },
+    );
+}
+
+#[test]
+fn a_client_that_leaves_while_it_is_not_read_is_gone_at_once() {
     on_own_with(
         |config| config.limits.room_deliveries_per_second = 1,
         |server| {
             let mut client = server.guest("client");
             client.send(subscribe(&["doc"]));
-            settle(&mut client);
-            let refused = || server.node().counters().total(Count::LimitHits(Limit::RoomDeliveries));
-            let mut sent = 0;
-            while refused() == 0 {
-                sent += 1;
-                assert!(sent < 1000, "nothing is refused");
-                client.send(said("doc", sent, None));
-                settle_hearing(&mut client);
-            }
+            (0..20).for_each(|n| client.send(said("doc", n, None)));
+            wait_until("a pause", || deliveries(server) > 0);
+            client.reset();
+            let topics = || server.tenant("peerjs").hub(RealmKind::Guests);
+            wait_until("the end of the subscription", || {
+                server.advance(Duration::from_millis(50));
+                topics().members("doc").is_empty()
+            });
+            assert!(deliveries(server) < 5, "it did not pay first");
         },
     );
 }
@@ -185,19 +219,16 @@ fn each_64_kib_of_a_publication_count_for_themselves() {
             for data in [&long, &long, "short"] {
                 client.send(publication(data));
             }
-            for data in [&long, "short"] {
+            let expect = |client: &mut RawClient, data: &str| {
                 assert!(client.expect_text().starts_with(publication(data).trim_end_matches('}')));
-            }
-            client.expect_quiet();
-            assert_eq!(server.node().counters().total(Count::LimitHits(Limit::RoomDeliveries)), 1);
+            };
+            [&long, &long].into_iter().for_each(|data| expect(&mut client, data));
+            wait_until("a pause", || deliveries(server) == 1);
+            server.settle();
+            server.advance(Duration::from_secs(1));
+            expect(&mut client, "short");
         },
     );
-}
-
-/// As [`settle`], past publications.
-fn settle_hearing(client: &mut RawClient) {
-    client.send(r#"{"type":"ping"}"#);
-    while client.expect_text() != r#"{"type":"pong"}"# {}
 }
 
 #[test]

@@ -4,23 +4,27 @@ use std::sync::Arc;
 
 use peerbroker::clock::Clock;
 use peerbroker::config::{Config, LiveConfig};
-use peerbroker::dialect::topics::Topics;
+use peerbroker::dialect::topics::{MAX_TOPICS, Topics};
 use peerbroker::events::Events;
-use peerbroker::rooms::{Requester, Rooms};
+use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, Rooms};
 use peerbroker::router::{ClientQuota, IdLease, Realm, Router};
-use peerbroker::wire::{ApiKey, RealmKind, RoomName};
+use peerbroker::wire::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
 
 use crate::socket::Socket;
 use crate::{expired, register};
 
-#[test]
-fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else() {
+/// The topics of so many clients.
+fn topics(clients: usize) -> (Arc<Realm>, Rooms) {
     let config = LiveConfig::from(Config::default());
     let router = Arc::new(Router::new(config, Clock::manual(), Events::default(), None, expired));
-    let (key, quota) = (ApiKey::parse("topics").unwrap(), Arc::new(ClientQuota::new(10)));
+    let (key, quota) = (ApiKey::parse("topics").unwrap(), Arc::new(ClientQuota::new(clients)));
     let realm = Arc::new(Realm::new(key, RealmKind::Guests, Arc::clone(&router), quota));
-    let rooms = Rooms::new(&Topics, Arc::clone(&realm), router, None);
+    (Arc::clone(&realm), Rooms::new(&Topics, realm, router, None))
+}
 
+#[test]
+fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else() {
+    let (realm, rooms) = topics(10);
     let open = |id| {
         let socket = Socket::open();
         (register(&realm, id, "token", &mut socket.outbox(1 << 20)).expect("a lease"), socket)
@@ -43,4 +47,38 @@ fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else()
     let said = |data, clients| format!(r#"{{"data":{data},"clients":{clients}}}"#);
     assert_eq!(heard_by_a.texts(), ["OPEN".to_owned(), said(1, 1), said(2, 2), said(3, 1)]);
     assert_eq!(heard_by_b.texts(), ["OPEN".to_owned(), said(2, 2)]);
+}
+
+#[test]
+fn the_clients_of_a_key_are_in_a_limited_number_of_rooms_beyond_some_of_each() {
+    const FREE: usize = 4;
+    let clients = MAX_ROOMS_OF_KEY / (MAX_TOPICS - FREE) + 2;
+    let (realm, rooms) = topics(clients);
+    let open = |id: &str| {
+        let lease = register(&realm, id, "token", &mut Socket::open().outbox(1 << 20)).expect("a lease");
+        let join = |topic: usize| {
+            let name = RoomName::parse(&format!("{id} {topic}")).unwrap();
+            rooms.join(
+                &mut Requester { peer: &lease, request: None, flushes: &mut Vec::new() },
+                name,
+                None,
+                10,
+            )
+        };
+        let refused = (0..MAX_TOPICS).find_map(|topic| join(topic).err().map(|refusal| (topic, refusal)));
+        (lease, refused)
+    };
+    // The last of them finds the limit reached.
+    let leases: Vec<IdLease> = (0..clients - 1).map(|n| open(&n.to_string()).0).collect();
+    let (late, refused) = open("late");
+    assert_eq!(refused, Some((FREE, RoomRefusal::KeyTooManyRooms)));
+    assert_eq!(rooms.contradiction(), None);
+    // A client that leaves makes room.
+    let departure = late.part(CloseReason::Left, false).expect("the end of its lease");
+    rooms.departed(&departure.peer, Parting::ForGood);
+    let departure = leases.into_iter().next().and_then(|lease| lease.part(CloseReason::Left, false)).unwrap();
+    rooms.departed(&departure.peer, Parting::ForGood);
+    let (_next, refused) = open("next");
+    assert_eq!(refused, None);
+    assert_eq!(rooms.contradiction(), None);
 }

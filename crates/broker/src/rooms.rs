@@ -12,6 +12,7 @@
 //!
 //! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
 
+mod by_id;
 mod contradiction;
 mod delivery;
 mod dialect;
@@ -36,20 +37,20 @@ use std::time::Duration;
 use crate::clock::millis;
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
-use crate::wire::{ConnId, Frame, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
+use crate::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use delivery::Delivery;
 use hearing::Hearing;
-use limits::{RoomLimits, deliveries};
+use limits::{FREE_ROOMS, RoomLimits, deliveries};
 use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
 use presence::PresenceGuard;
-use room::{Room, RoomGuard};
+use room::{Room, RoomGuard, Shared};
 use store::Store;
 use watches::Watches;
 use watching::Watching;
 
 pub use dialect::{Audience, Change, RoomDialect, Said};
-pub use limits::{MAX_DATA_BYTES, MAX_ROOMS};
+pub use limits::{MAX_DATA_BYTES, MAX_ROOMS, MAX_ROOMS_OF_KEY};
 pub use others::{
     GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
     Replicated, SwarmNews, TokenDigest,
@@ -82,9 +83,6 @@ pub enum Parting {
 /// Time that a page needs to be loaded again.
 const RELOAD_TIME: Duration = Duration::from_secs(1);
 
-/// Bytes of a list that count as one delivery.
-const LIST_PART: usize = 1024;
-
 /// The part of a peer that sends a request, and the recipients that it fills.
 pub struct Requester<'a> {
     /// The connection.
@@ -103,10 +101,10 @@ impl Rooms {
         router: Arc<Router>,
         others: Option<Arc<dyn OtherNodes>>,
     ) -> Self {
-        let store = Store::new(router.clock().clone(), dialect);
+        let store = Store::new(Shared::new(dialect, router.clock().clone()));
         let hub = HubName { key: peers.key(), realm: peers.kind() };
         let neighbours = Neighbours::new(hub, others);
-        let limits = RoomLimits::new(Arc::clone(&router));
+        let limits = RoomLimits::new(Arc::clone(&router), dialect.refuses());
         let watches = Watches::new(dialect);
         Rooms { dialect, peers, router, store, watches, neighbours, limits }
     }
@@ -222,12 +220,18 @@ impl Rooms {
             if known.is_none() && state.rooms.len() >= self.dialect.max_rooms() {
                 return Err(RoomRefusal::TooManyRooms);
             }
+            let counts = known.is_none() && state.rooms.len() >= FREE_ROOMS;
+            if counts && self.store.counted_rooms() >= MAX_ROOMS_OF_KEY {
+                return Err(RoomRefusal::KeyTooManyRooms);
+            }
             self.store.with_room(known, name, |members| {
                 if !members.contains(peer.id()) && !members.has_place_for(peer, most) {
                     return Err(RoomRefusal::Full);
                 }
                 self.limits.check_list(members, peer.id(), data)?;
-                self.limits.charge(guard.presence, self.hearers(members))?;
+                let is_told = members.get(peer.id().as_str()).is_none_or(|member| member.data() != data);
+                self.limits
+                    .charge(guard, if is_told { self.hearers(members) } else { members.parts_of_answer() })?;
                 self.add_member(guard, members, peer, data);
                 guard.flushes.extend(members.answer_with_list(peer, request));
                 members.introduce(peer, guard.flushes);
@@ -238,10 +242,18 @@ impl Rooms {
         joined.unwrap_or(Ok(()))
     }
 
-    /// The deliveries of a change of one member. If all hear a list, it counts once for each part of it.
+    /// The deliveries of a change of one member.
     fn hearers(&self, members: &RoomGuard<'_>) -> usize {
-        let parts = if self.dialect.tells_all_members() { 1 + members.list_bytes() / LIST_PART } else { 1 };
-        if self.dialect.lists_members() { members.len().saturating_mul(parts) } else { 0 }
+        let is_heard = self.dialect.lists_members();
+        if is_heard { members.len().saturating_mul(members.parts_of_change()) } else { 0 }
+    }
+
+    /// Time until a client has paid for what it had on credit, and the limit that it has exceeded. Only a dialect that does not refuse
+    /// gives credit.
+    pub fn owed(&self, peer: &PeerHandle) -> Option<(Limit, Duration)> {
+        let presence = self.store.presence(peer.id())?;
+        let mut flushes = Vec::new();
+        self.limits.owed(&presence.lock(peer.id(), &mut flushes))
     }
 
     /// Makes a connection a member.
@@ -285,7 +297,7 @@ impl Rooms {
             guard.state.check_speaker(room.name())?;
             let mut members = room.lock();
             self.limits.check_list(&members, guard.id, data)?;
-            self.limits.charge(guard.presence, self.hearers(&members))?;
+            self.limits.charge(guard, self.hearers(&members))?;
             if members.set_data(guard.id, data, guard.flushes) {
                 self.neighbours.tell_of_member(&mut members, guard.id);
             }
@@ -313,11 +325,11 @@ impl Rooms {
                 if members.get(dst).is_none() {
                     return Err(RoomRefusal::NoSuchMember);
                 }
-                self.limits.charge(guard.presence, deliveries(1, &message))?;
+                self.limits.charge(guard, deliveries(1, &message))?;
                 self.delivery(&mut members, guard.flushes).send_to((from, sender), dst, message)?;
             } else {
                 let others = members.len().saturating_sub(1);
-                self.limits.charge(guard.presence, deliveries(others, &message))?;
+                self.limits.charge(guard, deliveries(others, &message))?;
                 self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message)?;
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
@@ -339,7 +351,7 @@ impl Rooms {
             let mut members = room.lock();
             let (from, sender) = (guard.id, &guard.presence.sender);
             let message = members.message(Some(from), None, Some(payload));
-            self.limits.charge(guard.presence, deliveries(members.len(), &message))?;
+            self.limits.charge(guard, deliveries(members.len(), &message))?;
             self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message).map(drop)
         });
         // A client that has lost its id says nothing.
@@ -495,6 +507,7 @@ impl Rooms {
         (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
         state.announced = self.neighbours.next_number();
         state.rights = rights;
+        state.account = self.limits.account(peer);
         let mut known = std::mem::take(&mut state.rooms);
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
@@ -511,7 +524,7 @@ impl Rooms {
             {
                 continue;
             }
-            self.limits.charge_on_credit(guard.presence, self.hearers(&members));
+            self.limits.charge_on_credit(guard, self.hearers(&members));
             // It may have been more than a listener before.
             if guard.state.check_speaker(room.name()).is_err() {
                 members.set_data(peer.id(), None, guard.flushes);
@@ -536,8 +549,10 @@ impl Rooms {
             return;
         }
         self.sweep_left();
+        self.limits.sweep();
         let now = self.router.clock().now();
         let mut flushes = Vec::new();
+        self.store.shared.tell_lists(&mut flushes);
         while let Some((room, id)) = self.neighbours.next_overdue(now) {
             if let Some(room) = self.store.room(room.as_str()) {
                 let mut members = room.lock();
@@ -659,7 +674,7 @@ impl Rooms {
         let stays_at = |place: &RemotePart| !(are_told && (for_good || ends_former && place.is_former));
         let flushes = &mut *guard.flushes;
         if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, stays_at, flushes)) {
-            self.limits.charge_on_credit(guard.presence, self.hearers(&members));
+            self.limits.charge_on_credit(guard, self.hearers(&members));
         }
         // A message that waits would come behind newer ones, if the member has joined on another node by then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());

@@ -23,7 +23,7 @@ mod state;
 
 pub use cluster::Cluster;
 pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
-pub use outbox::{Outbox, STATE_PART, Writer};
+pub use outbox::{Outbox, STATE_LAST, STATE_PART, Writer};
 pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
 pub use queue::QueueRoom;
 pub use realm::{Backlog, Holder};

@@ -99,6 +99,10 @@ impl RoomDialect for Topics {
         true
     }
 
+    fn refuses(&self) -> bool {
+        false
+    }
+
     fn max_rooms(&self) -> usize {
         MAX_TOPICS
     }

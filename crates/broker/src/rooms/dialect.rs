@@ -79,6 +79,12 @@ pub trait RoomDialect: Send + Sync + 'static {
         false
     }
 
+    /// True if a client hears, or notices, that a request is refused. Otherwise one that comes too fast is done, and its client is read
+    /// later.
+    fn refuses(&self) -> bool {
+        true
+    }
+
     /// Most rooms in which one client is.
     fn max_rooms(&self) -> usize {
         MAX_ROOMS

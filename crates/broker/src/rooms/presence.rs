@@ -46,6 +46,10 @@ pub(super) struct State {
     /// The rooms that it may enter. `None` if they are not private.
     pub(super) rights: Option<RoomRights>,
     pub(super) rooms: Vec<Arc<Room>>,
+    /// Those of them that count for the limit of the key.
+    pub(super) counted_rooms: usize,
+    /// What the clients of the address of that connection cause. `None` for loopback.
+    pub(super) account: Option<Arc<RateLimit>>,
     pub(super) watched: WatchedIds,
     /// Those that watch its id know that it is online on this node.
     pub(super) is_shown: bool,

@@ -3,25 +3,32 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::iter;
-use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::by_id::ById;
 use super::dialect::{Audience, Change, RoomDialect, Said};
 use super::handover::{Handover, Waiting};
 use super::held::{Held, HeldMessage};
 use super::member::{Departed, Member, Own, RemotePart, deliver};
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::router::{Flush, PeerHandle, STATE_PART};
+use crate::rate_limit::RateLimit;
+use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
 use crate::wire::{AddressPrefix, Frame, NodeId, PeerId, RoomName};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
-const STATE_PART_BEFORE_MESSAGE: usize = STATE_PART / 2;
+const STATE_PART_BEFORE_MESSAGE: usize = 2;
+
+/// Lists of a room per second that all members hear, if they hear of changes by lists; bursts of ten times as many.
+const LISTS_PER_SECOND: u32 = 2;
 
 /// Changes that a client has missed come as a list if they had more bytes than the list, and than this.
 const FEW_CHANGES: usize = 4096;
+
+/// Bytes of a list that count as one delivery.
+const LIST_PART: usize = 1024;
 
 /// Bytes of a frame about one member, beside the member and its room.
 const CHANGE_OVERHEAD: usize = 320;
@@ -29,33 +36,49 @@ const CHANGE_OVERHEAD: usize = 320;
 /// A room.
 pub(super) struct Room {
     name: RoomName,
-    dialect: &'static dyn RoomDialect,
-    clock: Clock,
+    shared: Arc<Shared>,
     members: Mutex<Members>,
+}
+
+/// The part that all rooms of a hub share.
+pub(super) struct Shared {
+    pub(super) dialect: &'static dyn RoomDialect,
+    pub(super) clock: Clock,
+    /// Rooms whose members have to hear a list later.
+    unlisted: Mutex<Vec<Weak<Room>>>,
 }
 
 /// The part of a room that its lock guards.
 #[derive(Default)]
 struct Members {
-    /// Sorted, so that lists are the same for everybody.
-    by_id: BTreeMap<PeerId, Member>,
+    by_id: ById,
     /// Bytes of the list of all members.
     bytes: usize,
     /// The other nodes that have some of them.
     nodes: BTreeMap<NodeId, NodePart>,
     /// Those that were on this node and are on another one, for messages that were sent before their node heard so; the first one left
     /// first.
-    departed: VecDeque<Departed>,
+    departed: Option<Box<VecDeque<Departed>>>,
     /// The number of those that have moved lately.
     handovers: usize,
     /// The number of its latest change.
     latest: u64,
     /// The number of the latest change by which a member has gone.
     latest_end: u64,
+    /// `None` if the members do not hear of changes by lists.
+    lists: Option<Box<Lists>>,
     /// A connected member of this node may have missed changes.
     may_lag: bool,
     /// The room is no longer in the map. Look the name up again.
     is_retired: bool,
+}
+
+/// The lists of a room by which all members hear of changes.
+#[derive(Default)]
+struct Lists {
+    rate: RateLimit,
+    /// The number of the latest change that all members have heard of, or will once they have room for a list.
+    told: u64,
 }
 
 /// A room under its lock.
@@ -85,8 +108,9 @@ pub(super) struct Onward {
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName, dialect: &'static dyn RoomDialect, clock: Clock) -> Self {
-        Room { name, dialect, clock, members: Mutex::default() }
+    pub(super) fn new(name: RoomName, shared: Arc<Shared>) -> Self {
+        let lists = shared.dialect.tells_all_members().then(Box::default);
+        Room { name, shared, members: Mutex::new(Members { lists, ..Members::default() }) }
     }
 
     pub(super) fn name(&self) -> &RoomName {
@@ -95,27 +119,40 @@ impl Room {
 
     /// The frame about a change of a member.
     fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Option<Frame> {
-        self.dialect.changed(change, self.name.as_str(), id.as_str(), data)
+        self.shared.dialect.changed(change, self.name.as_str(), id.as_str(), data)
     }
 
     /// The frame with all members.
-    fn list(&self, members: &BTreeMap<PeerId, Member>, request: Option<&str>) -> Option<Frame> {
+    fn list(&self, members: &ById, request: Option<&str>) -> Option<Frame> {
         let mut members = members.iter().map(|(id, member)| (id.as_str(), member.data()));
-        self.dialect.members(self.name.as_str(), &mut members, request)
+        self.shared.dialect.members(self.name.as_str(), &mut members, request)
     }
 
     /// The members that hear of others.
     fn audience(&self) -> Audience<'_> {
-        self.dialect.audience(self.name.as_str())
+        self.shared.dialect.audience(self.name.as_str())
     }
 
     /// The bytes of a member in a list.
     fn bytes_of(&self, (id, member): (&PeerId, &Member)) -> usize {
-        self.dialect.member_bytes(id.as_str(), member.data())
+        self.shared.dialect.member_bytes(id.as_str(), member.data())
     }
 
     pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
         RoomGuard { room: self, members: self.members.lock() }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(dialect: &'static dyn RoomDialect, clock: Clock) -> Arc<Self> {
+        Arc::new(Shared { dialect, clock, unlisted: Mutex::default() })
+    }
+
+    /// Tells members the lists that they have still to hear, where that may be done now.
+    pub(super) fn tell_lists(&self, flushes: &mut Vec<Flush>) {
+        let mut rooms = std::mem::take(&mut *self.unlisted.lock());
+        rooms.retain(|room| room.upgrade().is_some_and(|room| !room.lock().tell_list(flushes)));
+        self.unlisted.lock().append(&mut rooms);
     }
 }
 
@@ -132,15 +169,16 @@ impl RoomGuard<'_> {
             return Some(format!("room {}: bytes of the list", self.room.name));
         }
         let mut places: BTreeMap<NodeId, usize> = BTreeMap::new();
-        let all = by_id.values().flat_map(|member| &member.elsewhere);
+        let all = by_id.iter().flat_map(|(_, member)| &member.elsewhere);
         all.for_each(|place| *places.entry(place.node).or_default() += 1);
         if !nodes.iter().map(|(node, part)| (*node, part.members)).eq(places) {
             return Some(format!("room {}: places of members", self.room.name));
         }
-        if *handovers != by_id.values().filter(|member| member.handover.is_some()).count() {
+        if *handovers != by_id.iter().filter(|(_, member)| member.handover.is_some()).count() {
             return Some(format!("room {}: members that have moved", self.room.name));
         }
-        by_id.iter().find_map(|(id, member)| {
+        let mut all = by_id.iter();
+        all.find_map(|(id, member)| {
             if member.own.is_none() && member.elsewhere.is_empty() {
                 return wrong("is nowhere", id);
             }
@@ -181,8 +219,7 @@ impl RoomGuard<'_> {
 
     /// The members behind an id.
     pub(super) fn behind(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
-        let behind = id.map_or(Bound::Unbounded, Bound::Excluded);
-        self.members.by_id.range::<str, _>((behind, Bound::Unbounded))
+        self.members.by_id.behind(id)
     }
 
     /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which it has few on this node.
@@ -192,16 +229,16 @@ impl RoomGuard<'_> {
             return true;
         }
         let address = AddressPrefix::of_remote(newcomer.address());
-        let is_from_there = |member: &&Member| {
+        let is_from_there = |(_, member): &(&PeerId, &Member)| {
             let own = member.own.as_ref();
             address.is_some() && own.is_some_and(|own| own.address == address)
         };
         let few = (most / 100).max(1);
-        free > 0 && self.members.by_id.values().filter(is_from_there).count() < few
+        free > 0 && self.iter().filter(is_from_there).count() < few
     }
 
     pub(super) fn contains(&self, id: &PeerId) -> bool {
-        self.members.by_id.contains_key(id)
+        self.get(id.as_str()).is_some()
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Member> {
@@ -214,7 +251,7 @@ impl RoomGuard<'_> {
 
     /// The part of a member that is on this node.
     pub(super) fn own_mut(&mut self, id: &PeerId) -> Option<&mut Own> {
-        self.members.by_id.get_mut(id)?.own.as_mut()
+        self.members.by_id.get_mut(id.as_str())?.own.as_mut()
     }
 
     /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
@@ -278,19 +315,22 @@ impl RoomGuard<'_> {
         self.forget_departed();
         let Some(member) = self.get(id.as_str()).filter(|member| member.node().is_some()) else { return };
         let departed = member.own.as_ref().map(|own| (own.peer.clone(), own.came));
-        self.members.departed.extend(departed.map(|(peer, came)| Departed { peer, came, left, until }));
+        let departed = departed.map(|(peer, came)| Departed { peer, came, left, until });
+        self.members.departed.get_or_insert_default().extend(departed);
     }
 
     /// The members that have moved away from here, as a node does not know yet that has heard so much. One that has left the room since,
     /// on whichever node, hears nothing of it.
     fn departed(&self, heard: u64) -> impl Iterator<Item = &PeerHandle> {
-        let departed = self.members.departed.iter().filter(move |member| member.is_known_by(heard));
+        let departed = self.members.departed.iter().flat_map(|all| all.iter());
+        let departed = departed.filter(move |member| member.is_known_by(heard));
         departed.map(|member| &member.peer).filter(|peer| self.contains(peer.id()))
     }
 
     fn forget_departed(&mut self) {
-        let now = self.room.clock.now();
-        while self.members.departed.pop_front_if(|first| first.until <= now).is_some() {}
+        let Some(departed) = &mut self.members.departed else { return };
+        let now = self.room.shared.clock.now();
+        while departed.pop_front_if(|first| first.until <= now).is_some() {}
     }
 
     /// This node does not expect a member back, and knows it on some of the other nodes that have told of it. False if the others notice
@@ -346,12 +386,12 @@ impl RoomGuard<'_> {
     /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
     fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
         let Members { by_id, bytes, nodes, handovers, .. } = &mut *self.members;
-        let before = by_id.get(id).map(|member| member.data().map(Box::<str>::from));
-        *bytes -= by_id.get(id).map_or(0, |member| self.room.bytes_of((id, member)));
-        let member = by_id.entry(id.clone()).or_default();
+        let before = by_id.get(id.as_str()).map(|member| member.data().map(Box::<str>::from));
+        *bytes -= by_id.get(id.as_str()).map_or(0, |member| self.room.bytes_of((id, member)));
+        let member = by_id.entry(id);
         let left: Vec<NodeId> = member.elsewhere.iter().map(|place| place.node).collect();
         *handovers -= usize::from(member.handover.is_some());
-        member.change_place(&self.room.clock, act);
+        member.change_place(&self.room.shared.clock, act);
         for place in &member.elsewhere {
             nodes.entry(place.node).or_default().members += 1;
         }
@@ -370,7 +410,7 @@ impl RoomGuard<'_> {
             Some(before) => (before.as_deref() != member.data()).then_some(Change::Updated),
         };
         if has_gone {
-            by_id.remove(id);
+            by_id.remove(id.as_str());
         } else {
             *bytes += self.room.bytes_of((id, member));
             *handovers += usize::from(member.handover.is_some());
@@ -385,16 +425,11 @@ impl RoomGuard<'_> {
     /// [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
     fn tell_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
         let room = self.room;
-        let Members { by_id, latest, latest_end, may_lag, .. } = &mut *self.members;
+        let Members { by_id, latest, latest_end, lists, may_lag, .. } = &mut *self.members;
         let before = *latest;
         *latest += 1;
-        let mut frame = if room.dialect.tells_all_members() {
-            room.list(by_id, None)
-        } else {
-            room.change(change, id, by_id.get(id).and_then(Member::data))
-        };
         let mut is_here = false;
-        match by_id.get_mut(id) {
+        match by_id.get_mut(id.as_str()) {
             None => *latest_end = *latest,
             Some(member) => {
                 (member.changed, is_here) = (*latest, member.own.is_some());
@@ -403,6 +438,16 @@ impl RoomGuard<'_> {
                 }
             }
         }
+        if let Some(lists) = lists {
+            let is_first = lists.told == before;
+            // It hears the list as an answer.
+            self.own_mut(id).into_iter().for_each(|own| own.heard = before + 1);
+            if is_first && !self.tell_list(flushes) {
+                room.shared.unlisted.lock().push(Arc::downgrade(room));
+            }
+            return;
+        }
+        let mut frame = room.change(change, id, by_id.get(id.as_str()).and_then(Member::data));
         let audience = room.audience();
         let hears = |other: &PeerId| match change {
             Change::Joined => audience.hears_of(other, id, is_here),
@@ -427,11 +472,56 @@ impl RoomGuard<'_> {
         }
     }
 
+    /// Tells all members of this node the list, if not too many were told lately. False if that has to be done later.
+    pub(super) fn tell_list(&mut self, flushes: &mut Vec<Flush>) -> bool {
+        let Members { by_id, latest, lists, may_lag, .. } = &mut *self.members;
+        let Some(lists) = lists.as_mut().filter(|lists| lists.told < *latest) else { return true };
+        if lists.rate.try_charge(1, LISTS_PER_SECOND, self.room.shared.clock.now()).is_err() {
+            return false;
+        }
+        lists.told = *latest;
+        let Some(mut list) = self.room.list(by_id, None) else { return true };
+        for own in by_id.iter_mut().filter_map(|(_, member)| member.own.as_mut()) {
+            if own.heard == *latest {
+                continue;
+            }
+            let (list, bytes) = (list.share(), list.len());
+            match own.peer.tell_state(iter::once(list), bytes, STATE_LAST) {
+                None => *may_lag = true,
+                Some(flush) => {
+                    own.heard = *latest;
+                    flushes.extend(flush);
+                }
+            }
+        }
+        true
+    }
+
+    /// The parts of what the members hear of a change: of a list that they will hear anyway, it costs nothing.
+    pub(super) fn parts_of_change(&self) -> usize {
+        match &self.members.lists {
+            Some(lists) if lists.told < self.members.latest => 0,
+            Some(_) => self.parts_of_list(),
+            None => 1,
+        }
+    }
+
+    /// The parts of an answer to a request that changes nothing.
+    pub(super) fn parts_of_answer(&self) -> usize {
+        if self.members.lists.is_some() { self.parts_of_list() } else { 1 }
+    }
+
+    fn parts_of_list(&self) -> usize {
+        1 + self.members.bytes / LIST_PART
+    }
+
     /// Tells a member of the changes that it has missed, if its client has room for them now. Of each other member it hears the
     /// latest change only, or a new list if that is shorter, or if somebody has gone.
     pub(super) fn catch_up(&mut self, id: &PeerId, part: usize, flushes: &mut Vec<Flush>) {
         let latest = self.members.latest;
-        let Some(own) = self.own(id).filter(|own| own.heard < latest) else { return };
+        let told = self.members.lists.as_ref().map(|lists| lists.told);
+        let Some(own) = self.own(id).filter(|own| own.heard < told.unwrap_or(latest)) else { return };
+        let part = if told.is_some() { STATE_LAST } else { part };
         let (state, peer) = (self.missed(id, own.heard), own.peer.clone());
         let bytes = state.iter().map(Frame::len).sum();
         match peer.tell_state(state.into_iter(), bytes, part) {
@@ -462,7 +552,7 @@ impl RoomGuard<'_> {
         let of_others = || self.others(to).filter(|(_, member)| member.changed > heard);
         let bytes: usize = of_others().map(|member| self.room.bytes_of(member) + CHANGE_OVERHEAD).sum();
         let Members { latest_end, bytes: of_list, .. } = *self.members;
-        let tells_all = self.room.dialect.tells_all_members();
+        let tells_all = self.members.lists.is_some();
         if tells_all || heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
             match self.list(None) {
                 Some(list) => return vec![list],
@@ -481,25 +571,20 @@ impl RoomGuard<'_> {
         changes.into_iter().filter_map(frame).collect()
     }
 
-    /// Bytes of the list.
-    pub(super) fn list_bytes(&self) -> usize {
-        self.members.bytes
-    }
-
     /// Bytes of the list if a member joins with these data, or gets them.
     pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
         let before = self.get(id.as_str()).map_or(0, |member| self.room.bytes_of((id, member)));
-        self.members.bytes - before + self.room.dialect.member_bytes(id.as_str(), data)
+        self.members.bytes - before + self.room.shared.dialect.member_bytes(id.as_str(), data)
     }
 
     /// A member has a new connection on this node, and keeps its data. False if it is none.
     pub(super) fn come_back(&mut self, mut own: Own) -> bool {
         let Members { by_id, handovers, .. } = &mut *self.members;
-        let Some(member) = by_id.get_mut(own.peer.id()) else { return false };
+        let Some(member) = by_id.get_mut(own.peer.id().as_str()) else { return false };
         own.data = member.data().map(Box::from);
         member.own.iter().for_each(|before| own.follow(before));
         *handovers -= usize::from(member.handover.is_some());
-        member.change_place(&self.room.clock, |member| {
+        member.change_place(&self.room.shared.clock, |member| {
             member.own = Some(own);
             member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
         });
@@ -522,7 +607,7 @@ impl RoomGuard<'_> {
         if *handovers == 0 {
             return moving;
         }
-        let now = self.room.clock.now();
+        let now = self.room.shared.clock.now();
         for (id, member) in by_id.iter_mut() {
             let is_meant = only.map_or(id != from, |only| id.as_str() == only);
             let Some(handover) = member.handover.as_mut().filter(|_| is_meant) else { continue };
@@ -554,21 +639,21 @@ impl RoomGuard<'_> {
 
     /// Keeps a message for the members of a node that is gone. False if too much waits.
     pub(super) fn hold(&mut self, node: NodeId, message: HeldMessage, limits: &Limits) -> bool {
-        let now = self.room.clock.now();
+        let now = self.room.shared.clock.now();
         let part = self.members.nodes.get_mut(&node);
         part.is_some_and(|part| part.held.get_or_insert_default().hold(message, limits, now))
     }
 
     /// The messages that wait for a member of a node that is gone. They keep waiting for the others.
     pub(super) fn held_for(&mut self, id: &PeerId, node: NodeId) -> Vec<Waiting> {
-        let now = self.room.clock.now();
+        let now = self.room.shared.clock.now();
         let held = self.members.nodes.get_mut(&node).and_then(|part| part.held.as_mut());
         held.map(|held| held.of_member(id, now)).unwrap_or_default()
     }
 
     /// Takes out the messages that wait for the members of a node.
     pub(super) fn take_held(&mut self, node: NodeId) -> VecDeque<HeldMessage> {
-        let now = self.room.clock.now();
+        let now = self.room.shared.clock.now();
         let held = self.members.nodes.get_mut(&node).and_then(|part| part.held.take());
         held.map(|held| held.into_messages(now)).unwrap_or_default()
     }
@@ -577,7 +662,7 @@ impl RoomGuard<'_> {
     pub(super) fn rename(&mut self, former: NodeId, node: NodeId) {
         let Members { by_id, nodes, .. } = &mut *self.members;
         let mut members = 0;
-        for member in by_id.values_mut() {
+        for (_, member) in by_id.iter_mut() {
             if member.elsewhere.iter().any(|place| place.node == node) {
                 member.elsewhere.retain(|place| place.node != former);
             }
@@ -616,7 +701,7 @@ impl RoomGuard<'_> {
     /// The frame of a message: from a member or the app's server, to one member or all.
     pub(super) fn message(&self, from: Option<&PeerId>, to: Option<&str>, payload: Option<&str>) -> Frame {
         let (room, from, members) = (self.room.name.as_str(), from.map(PeerId::as_str), self.len());
-        self.room.dialect.said(Said { room, from, to, payload, members })
+        self.room.shared.dialect.said(Said { room, from, to, payload, members })
     }
 
     /// The way of a message to all other members that this node does not deliver.
@@ -651,7 +736,7 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) -> usize {
         self.catch_up_before_message(flushes);
-        let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.dialect.echoes();
+        let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.shared.dialect.echoes();
         let own = self.iter().filter(hears);
         let own = own.filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
         own.filter(|own| deliver(&own.peer, sender, message.share(), flushes).is_err()).count()
@@ -709,5 +794,22 @@ impl RoomGuard<'_> {
 
     fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {
         self.iter().filter(move |(other, _)| *other != id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference counts of an `Arc`.
+    const COUNTS: usize = 16;
+
+    #[test]
+    fn a_room_of_one_has_few_bytes() {
+        let (name, of_map) = (COUNTS + 24, 2 * size_of::<(RoomName, Arc<Room>)>());
+        let room = COUNTS + size_of::<Room>() + size_of::<(PeerId, Member)>();
+        // Twice in a vector that has grown: in the presence of the client.
+        let all = name + of_map + room + 2 * size_of::<Arc<Room>>();
+        assert!(all <= 400, "{all} bytes: the room {}, a member {}", size_of::<Room>(), size_of::<Member>());
     }
 }

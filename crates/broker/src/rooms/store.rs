@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::dialect::RoomDialect;
+use super::limits::FREE_ROOMS;
 use super::presence::{Presence, PresenceGuard};
-use super::room::{Room, RoomGuard};
-use crate::clock::Clock;
+use super::room::{Room, RoomGuard, Shared};
 use crate::router::Flush;
 use crate::wire::{PeerId, RoomName};
 
@@ -20,17 +20,19 @@ const REST: u64 = 1000;
 
 /// Nothing in it is empty: a room goes with its last member, and a presence with its last room.
 pub(super) struct Store {
-    dialect: &'static dyn RoomDialect,
-    clock: Clock,
+    pub(super) shared: Arc<Shared>,
     rooms: DashMap<RoomName, Arc<Room>>,
     presences: DashMap<PeerId, Arc<Presence>>,
+    /// Memberships of this node's clients that count for the limit of the key.
+    counted_rooms: AtomicUsize,
     /// Presences that the sweeper has to visit, and when; the earliest first. The reclaim timeout may have become shorter.
     due: Mutex<BinaryHeap<Reverse<(u64, PeerId)>>>,
 }
 
 impl Store {
-    pub(super) fn new(clock: Clock, dialect: &'static dyn RoomDialect) -> Self {
-        Store { dialect, clock, rooms: DashMap::new(), presences: DashMap::new(), due: Mutex::default() }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let (rooms, presences, counted_rooms, due) = Default::default();
+        Store { shared, rooms, presences, counted_rooms, due }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,7 +85,7 @@ impl Store {
     ) -> R {
         loop {
             let room = known.clone().unwrap_or_else(|| {
-                let new = || Arc::new(Room::new(name.clone(), self.dialect, self.clock.clone()));
+                let new = || Arc::new(Room::new(name.clone(), Arc::clone(&self.shared)));
                 Arc::clone(&self.rooms.entry(name.clone()).or_insert_with(new))
             });
             let mut members = room.lock();
@@ -103,12 +105,22 @@ impl Store {
         }
     }
 
-    /// Forgets a presence without rooms, once its rate limit is rested: joining and leaving must give no new burst.
+    /// Memberships of this node's clients that count for the limit of the key.
+    pub(super) fn counted_rooms(&self) -> usize {
+        self.counted_rooms.load(Ordering::Relaxed)
+    }
+
+    /// Notes in how many rooms a presence is after work on it. Forgets one without rooms, once its rate limit is rested: joining and leaving must give no new burst.
     pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
+        let counted = guard.state.rooms.len().saturating_sub(FREE_ROOMS);
+        let before = std::mem::replace(&mut guard.state.counted_rooms, counted);
+        if counted != before {
+            self.counted_rooms.fetch_add(counted.wrapping_sub(before), Ordering::Relaxed);
+        }
         if guard.state.is_used() {
             return;
         }
-        let now = self.clock.now();
+        let now = self.shared.clock.now();
         if guard.presence.rate.is_rested(now) {
             guard.state.is_retired = true;
             self.presences.remove_if(guard.id, |_, there| Arc::ptr_eq(there, guard.presence));
@@ -119,7 +131,7 @@ impl Store {
 
     /// Has the sweeper visit a presence soon, whose lock may not be taken now.
     pub(super) fn visit_soon(&self, id: &PeerId) {
-        self.visit(self.clock.now(), id);
+        self.visit(self.shared.clock.now(), id);
     }
 
     /// Has the sweeper visit a presence.

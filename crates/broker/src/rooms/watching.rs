@@ -16,16 +16,16 @@ impl Watching<'_, '_> {
     /// Begins to watch an id, which `most` peers may watch, or tells again if that is online.
     pub(super) fn watch(&mut self, peer: &PeerHandle, id: &PeerId, most: usize) -> Result<(), RoomRefusal> {
         let rooms = self.rooms;
-        let PresenceGuard { id: own, presence, state, flushes } = &mut *self.guard;
-        let is_new = !state.watched.contains(id.as_str());
-        if is_new && state.watched.len() >= MAX_WATCHED {
+        let is_new = !self.guard.state.watched.contains(id.as_str());
+        if is_new && self.guard.state.watched.len() >= MAX_WATCHED {
             return Err(RoomRefusal::TooManyWatched);
         }
         let mut watches = rooms.watches.lock();
         if is_new {
             watches.check_room(id, most)?;
         }
-        rooms.limits.charge(presence, 1)?;
+        rooms.limits.charge(self.guard, 1)?;
+        let PresenceGuard { id: own, presence, state, flushes } = &mut *self.guard;
         if is_new {
             if state.watched.is_empty() {
                 presence.watch_on(peer);
@@ -72,7 +72,7 @@ impl Watching<'_, '_> {
             self.rooms.neighbours.tell_of_watched(id, self.guard.id, &self.guard.state);
         }
         if !self.guard.state.watched.is_empty() {
-            self.rooms.limits.charge_on_credit(self.guard.presence, self.guard.state.watched.len());
+            self.rooms.limits.charge_on_credit(self.guard, self.guard.state.watched.len());
             self.tell_of_all(peer);
         }
     }
@@ -89,10 +89,10 @@ impl Watching<'_, '_> {
 
     /// The client is online for those that watch its id.
     pub(super) fn show(&mut self) {
-        let PresenceGuard { id, presence, state, flushes } = &mut *self.guard;
-        if !std::mem::replace(&mut state.is_shown, true) {
+        if !std::mem::replace(&mut self.guard.state.is_shown, true) {
             let mut watches = self.rooms.watches.lock();
-            self.rooms.limits.charge_on_credit(presence, watches.watchers(id));
+            self.rooms.limits.charge_on_credit(self.guard, watches.watchers(self.guard.id));
+            let PresenceGuard { id, state, flushes, .. } = &mut *self.guard;
             watches.set_here(id, true, flushes);
             self.rooms.neighbours.tell_of_watched(id.as_str(), id, state);
         }
@@ -100,10 +100,10 @@ impl Watching<'_, '_> {
 
     /// The client is not online on this node any more, and nowhere if that is `for_good`.
     pub(super) fn hide(&mut self, for_good: bool) {
-        let PresenceGuard { id, presence, state, flushes } = &mut *self.guard;
-        if std::mem::take(&mut state.is_shown) {
+        if std::mem::take(&mut self.guard.state.is_shown) {
             let mut watches = self.rooms.watches.lock();
-            self.rooms.limits.charge_on_credit(presence, watches.watchers(id));
+            self.rooms.limits.charge_on_credit(self.guard, watches.watchers(self.guard.id));
+            let PresenceGuard { id, flushes, .. } = &mut *self.guard;
             watches.set_here(id, false, flushes);
             let mut former = Vec::new();
             if for_good {

@@ -44,8 +44,11 @@ pub(super) struct Shed {
 // Charged for each frame besides its bytes, to bound many tiny frames too.
 const OVERHEAD: usize = 256;
 
-/// State may fill one of so many parts of an outbox. Messages and answers have the rest.
-pub const STATE_PART: usize = 4;
+/// State may fill one of so many parts of an outbox. Nothing overtakes it, so this is little: signals come behind it.
+pub const STATE_PART: usize = 32;
+
+/// The part for state that waits until all else is written.
+pub const STATE_LAST: usize = usize::MAX;
 
 // Most frames in one system call. More are rare.
 const GATHER: usize = 16;
@@ -295,7 +298,9 @@ impl Outbox {
         if !self.has_room(part, bytes) {
             self.flush();
             if !self.has_room(part, bytes) {
-                let kib = u16::try_from(bytes / 1024 + 1).unwrap_or(u16::MAX);
+                // The most KiB have room in an empty outbox only.
+                let kib = if part == STATE_LAST { usize::MAX } else { bytes / 1024 + 1 };
+                let kib = u16::try_from(kib).unwrap_or(u16::MAX);
                 self.owed_kib = if self.owed_kib == 0 { kib } else { kib.min(self.owed_kib) };
                 return false;
             }

@@ -194,6 +194,9 @@ table! {
     NoSuchMember: "no_such_member", "Nobody in this room has this id", true, None;
     /// The client is in as many rooms as it may.
     TooManyRooms: "too_many_rooms", "You are in too many rooms", false, Some(Limit::RoomsPerClient);
+    /// The clients of the key are in as many rooms as they may.
+    KeyTooManyRooms: "key_too_many_rooms", "The clients of this key are in too many rooms", true,
+        Some(Limit::KeyRooms);
     /// The ids to watch are missing or not valid.
     InvalidIds: "invalid_ids", "The ids to watch are an array of valid ids", false, None;
     /// The client watches as many ids as it may.

@@ -42,6 +42,8 @@ table! {
     OutboxBytes: "outbox_bytes", None, Scope::Node;
     /// Rooms in which one client is.
     RoomsPerClient: "rooms_per_client", None, Scope::Node;
+    /// Rooms in which all clients of a key are, without some of each.
+    KeyRooms: "key_rooms", None, Scope::Node;
     /// Ids that one client watches.
     WatchedIds: "watched_ids", None, Scope::Node;
     /// The same of all clients of a key.

@@ -66,15 +66,10 @@ impl Callgrind {
         Cost { instructions: each(instructions), allocations: each(allocations) }
     }
 
-    /// The instructions of an operation, in the cheapest of these rounds.
-    pub fn count_in(&mut self, rounds: u32, mut operation: impl FnMut(&Program)) -> f64 {
-        let mut round = |callgrind: &mut Self| {
-            operation(&callgrind.program);
-            callgrind.dump().instructions as f64
-        };
-        // The first warms up.
-        round(self);
-        (0..rounds).map(|_| round(self)).fold(f64::INFINITY, f64::min)
+    /// The instructions of an operation, by the mean of so many.
+    pub fn count_once(&mut self, times: u32, mut operation: impl FnMut(&Program)) -> f64 {
+        (0..times).for_each(|_| operation(&self.program));
+        self.dump().instructions as f64 / f64::from(times)
     }
 
     /// The counts of the busiest thread since the last dump.

@@ -225,7 +225,8 @@ impl Rooms {
                 return Err(RoomRefusal::KeyTooManyRooms);
             }
             self.store.with_room(known, name, |members| {
-                if !members.contains(peer.id()) && !members.has_place_for(peer, most) {
+                if !members.contains(peer.id()) && !members.has_place_for(guard.state.account.as_ref(), most)
+                {
                     return Err(RoomRefusal::Full);
                 }
                 self.limits.check_list(members, peer.id(), data)?;
@@ -265,7 +266,7 @@ impl Rooms {
         data: Option<&str>,
     ) {
         let (room, is_new) = (members.room, !members.contains(guard.id));
-        members.set_own(Own::new(peer, guard.state.digest, data), guard.flushes);
+        members.set_own(Own::new(peer, &guard.state, data), guard.flushes);
         if guard.state.room(room.name().as_str()).is_none() {
             guard.state.rooms.push(Arc::clone(room));
         }
@@ -520,7 +521,7 @@ impl Rooms {
             let mut members = room.lock();
             let before = members.node_of(peer.id());
             if guard.state.room(room.name().as_str()).is_some()
-                || !members.come_back(Own::new(peer, guard.state.digest, None))
+                || !members.come_back(Own::new(peer, &guard.state, None))
             {
                 continue;
             }

@@ -1,10 +1,14 @@
 //! A peer in a room, as one node knows it: its part here, and those that other nodes have told of.
 
+use std::sync::Arc;
+
 use super::handover::Handover;
 use super::others::TokenDigest;
+use super::presence::State;
 use crate::clock::Clock;
+use crate::rate_limit::RateLimit;
 use crate::router::{Flush, PeerHandle, Routed};
-use crate::wire::{AddressPrefix, DropReason, Frame, MessageKind, NodeId, PeerId, RoomRefusal};
+use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomRefusal};
 
 /// A peer in a room.
 #[derive(Default)]
@@ -32,8 +36,8 @@ pub(super) struct Own {
     pub(super) came: u64,
     /// The number that its news have now: greater than `came` if it was told again that it is here.
     announced: u64,
-    /// The address of its client. `None` for loopback.
-    pub(super) address: Option<AddressPrefix>,
+    /// That of the address of its client. `None` for loopback.
+    pub(super) account: Option<Arc<RateLimit>>,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
     /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.
@@ -64,10 +68,10 @@ pub(super) struct Departed {
 }
 
 impl Own {
-    pub(super) fn new(peer: &PeerHandle, token: TokenDigest, data: Option<&str>) -> Self {
-        let (address, data) = (AddressPrefix::of_remote(peer.address()), data.map(Box::from));
+    pub(super) fn new(peer: &PeerHandle, state: &State, data: Option<&str>) -> Self {
+        let (token, account, data) = (state.digest, state.account.clone(), data.map(Box::from));
         let (came, announced, heard) = (0, 0, 0);
-        Own { peer: peer.clone(), token, came, announced, address, data, heard, has_moved: false }
+        Own { peer: peer.clone(), token, came, announced, account, data, heard, has_moved: false }
     }
 
     /// This part replaces another one of the same member, which other nodes may know.

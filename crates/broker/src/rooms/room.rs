@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::rate_limit::RateLimit;
 use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
-use crate::wire::{AddressPrefix, Frame, NodeId, PeerId, RoomName};
+use crate::wire::{Frame, NodeId, PeerId, RoomName};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = 2;
@@ -54,13 +54,15 @@ struct Members {
     by_id: ById,
     /// Bytes of the list of all members.
     bytes: usize,
-    /// The other nodes that have some of them.
-    nodes: BTreeMap<NodeId, NodePart>,
+    /// The other nodes that have some of them. Boxed: hardly any room needs them.
+    #[expect(clippy::box_collection, reason = "a collection in each room would make all of them larger")]
+    nodes: Option<Box<BTreeMap<NodeId, NodePart>>>,
     /// Those that were on this node and are on another one, for messages that were sent before their node heard so; the first one left
     /// first.
+    #[expect(clippy::box_collection, reason = "a collection in each room would make all of them larger")]
     departed: Option<Box<VecDeque<Departed>>>,
     /// The number of those that have moved lately.
-    handovers: usize,
+    handovers: u32,
     /// The number of its latest change.
     latest: u64,
     /// The number of the latest change by which a member has gone.
@@ -171,10 +173,12 @@ impl RoomGuard<'_> {
         let mut places: BTreeMap<NodeId, usize> = BTreeMap::new();
         let all = by_id.iter().flat_map(|(_, member)| &member.elsewhere);
         all.for_each(|place| *places.entry(place.node).or_default() += 1);
-        if !nodes.iter().map(|(node, part)| (*node, part.members)).eq(places) {
+        let known = nodes.iter().flat_map(|nodes| nodes.iter());
+        if !known.map(|(node, part)| (*node, part.members)).eq(places) {
             return Some(format!("room {}: places of members", self.room.name));
         }
-        if *handovers != by_id.iter().filter(|(_, member)| member.handover.is_some()).count() {
+        let moved = by_id.iter().filter(|(_, member)| member.handover.is_some()).count();
+        if *handovers as usize != moved {
             return Some(format!("room {}: members that have moved", self.room.name));
         }
         let mut all = by_id.iter();
@@ -223,15 +227,14 @@ impl RoomGuard<'_> {
     }
 
     /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which it has few on this node.
-    pub(super) fn has_place_for(&self, newcomer: &PeerHandle, most: usize) -> bool {
+    pub(super) fn has_place_for(&self, newcomer: Option<&Arc<RateLimit>>, most: usize) -> bool {
         let free = most.saturating_sub(self.len());
         if free > most / 10 {
             return true;
         }
-        let address = AddressPrefix::of_remote(newcomer.address());
         let is_from_there = |(_, member): &(&PeerId, &Member)| {
-            let own = member.own.as_ref();
-            address.is_some() && own.is_some_and(|own| own.address == address)
+            let account = member.own.as_ref().and_then(|own| own.account.as_ref());
+            account.zip(newcomer).is_some_and(|(account, newcomer)| Arc::ptr_eq(account, newcomer))
         };
         let few = (most / 100).max(1);
         free > 0 && self.iter().filter(is_from_there).count() < few
@@ -304,7 +307,7 @@ impl RoomGuard<'_> {
 
     fn note_heard(&mut self, node: NodeId, number: u64) {
         // Nothing is sent to a node without members.
-        if let Some(part) = self.members.nodes.get_mut(&node) {
+        if let Some(part) = self.part_of(node) {
             part.heard = part.heard.max(number);
         }
     }
@@ -390,13 +393,13 @@ impl RoomGuard<'_> {
         *bytes -= by_id.get(id.as_str()).map_or(0, |member| self.room.bytes_of((id, member)));
         let member = by_id.entry(id);
         let left: Vec<NodeId> = member.elsewhere.iter().map(|place| place.node).collect();
-        *handovers -= usize::from(member.handover.is_some());
+        *handovers -= u32::from(member.handover.is_some());
         member.change_place(&self.room.shared.clock, act);
         for place in &member.elsewhere {
-            nodes.entry(place.node).or_default().members += 1;
+            nodes.get_or_insert_default().entry(place.node).or_default().members += 1;
         }
         for node in left {
-            if let Entry::Occupied(mut part) = nodes.entry(node) {
+            if let Some(Entry::Occupied(mut part)) = nodes.as_mut().map(|nodes| nodes.entry(node)) {
                 part.get_mut().members -= 1;
                 if part.get().members == 0 {
                     part.remove();
@@ -413,7 +416,7 @@ impl RoomGuard<'_> {
             by_id.remove(id.as_str());
         } else {
             *bytes += self.room.bytes_of((id, member));
-            *handovers += usize::from(member.handover.is_some());
+            *handovers += u32::from(member.handover.is_some());
         }
         if let Some(change) = change {
             self.tell_change(id, change, flushes);
@@ -583,12 +586,12 @@ impl RoomGuard<'_> {
         let Some(member) = by_id.get_mut(own.peer.id().as_str()) else { return false };
         own.data = member.data().map(Box::from);
         member.own.iter().for_each(|before| own.follow(before));
-        *handovers -= usize::from(member.handover.is_some());
+        *handovers -= u32::from(member.handover.is_some());
         member.change_place(&self.room.shared.clock, |member| {
             member.own = Some(own);
             member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
         });
-        *handovers += usize::from(member.handover.is_some());
+        *handovers += u32::from(member.handover.is_some());
         true
     }
 
@@ -631,30 +634,34 @@ impl RoomGuard<'_> {
     pub(super) fn end_handover(&mut self, id: &str) -> Vec<Waiting> {
         let Members { by_id, handovers, .. } = &mut *self.members;
         let handover = by_id.get_mut(id).and_then(|member| member.handover.take());
-        *handovers -= usize::from(handover.is_some());
+        *handovers -= u32::from(handover.is_some());
         handover.map(|handover| handover.into_waiting()).unwrap_or_default()
     }
 
     // Nodes that are gone.
 
+    fn part_of(&mut self, node: NodeId) -> Option<&mut NodePart> {
+        self.members.nodes.as_mut()?.get_mut(&node)
+    }
+
     /// Keeps a message for the members of a node that is gone. False if too much waits.
     pub(super) fn hold(&mut self, node: NodeId, message: HeldMessage, limits: &Limits) -> bool {
         let now = self.room.shared.clock.now();
-        let part = self.members.nodes.get_mut(&node);
+        let part = self.part_of(node);
         part.is_some_and(|part| part.held.get_or_insert_default().hold(message, limits, now))
     }
 
     /// The messages that wait for a member of a node that is gone. They keep waiting for the others.
     pub(super) fn held_for(&mut self, id: &PeerId, node: NodeId) -> Vec<Waiting> {
         let now = self.room.shared.clock.now();
-        let held = self.members.nodes.get_mut(&node).and_then(|part| part.held.as_mut());
+        let held = self.part_of(node).and_then(|part| part.held.as_mut());
         held.map(|held| held.of_member(id, now)).unwrap_or_default()
     }
 
     /// Takes out the messages that wait for the members of a node.
     pub(super) fn take_held(&mut self, node: NodeId) -> VecDeque<HeldMessage> {
         let now = self.room.shared.clock.now();
-        let held = self.members.nodes.get_mut(&node).and_then(|part| part.held.take());
+        let held = self.part_of(node).and_then(|part| part.held.take());
         held.map(|held| held.into_messages(now)).unwrap_or_default()
     }
 
@@ -670,7 +677,9 @@ impl RoomGuard<'_> {
             places.filter(|place| place.node == former).for_each(|place| place.node = node);
             members += usize::from(member.elsewhere.iter().any(|place| place.node == node));
         }
-        if let Some(before) = nodes.remove(&former) {
+        if let Some(nodes) = nodes
+            && let Some(before) = nodes.remove(&former)
+        {
             let part = nodes.entry(node).or_default();
             (part.members, part.heard) = (members, part.heard.max(before.heard));
         }
@@ -707,10 +716,8 @@ impl RoomGuard<'_> {
     /// The way of a message to all other members that this node does not deliver.
     pub(super) fn onward(&self, from: &PeerId) -> Onward {
         let mut onward = Onward::default();
-        let nodes = &self.members.nodes;
-        if nodes.is_empty() {
-            return onward;
-        }
+        let nodes = self.members.nodes.as_ref().filter(|nodes| !nodes.is_empty());
+        let Some(nodes) = nodes else { return onward };
         for (id, member) in self.others(from) {
             if member.waits() {
                 onward.moving.push((id.clone(), None));

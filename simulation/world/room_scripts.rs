@@ -356,3 +356,33 @@ fn an_empty_store_brings_nobody_back_to_a_room_and_no_second_order_to_a_node() {
         }
     }
 }
+
+#[test]
+fn a_member_of_a_killed_node_hears_on_another_one_what_was_said_meanwhile() {
+    for (seed, node) in (1..5).flat_map(|seed| [(seed, 0), (seed, 2)]) {
+        let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {
+            world.meet(&["a", "b", "c"]).await;
+            world.kill(1);
+            // By then the others know that it is gone.
+            world.pass(100).await;
+            for step in 0..60 {
+                for (number, id) in ["a", "c"].into_iter().enumerate() {
+                    world.tell_as(id, (step % 3 == number).then_some("b"));
+                }
+                if step == 20 {
+                    world.open_at(node, "b", 0);
+                }
+                world.pass(1).await;
+            }
+            world.pass(ARRIVAL).await;
+            world.sum_up();
+        });
+        assert_fine(&history);
+        let (told, heard) = (told_and_heard(&history, 0).0, heard_by_all_of(&history, "b"));
+        // One number is one of a, the next is one of c.
+        for sender in 0..2 {
+            let by = |number: &&u32| **number % 2 == sender;
+            assert!(heard.iter().filter(by).eq(told.iter().filter(by)), "{seed}, {node}\n{history}");
+        }
+    }
+}

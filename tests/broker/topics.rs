@@ -6,7 +6,7 @@ use peerbroker::clock::Clock;
 use peerbroker::config::{Config, LiveConfig};
 use peerbroker::dialect::topics::{MAX_TOPICS, Topics};
 use peerbroker::events::Events;
-use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, Rooms};
+use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomDialect as _, Rooms, Said};
 use peerbroker::router::{ClientQuota, IdLease, Realm, Router};
 use peerbroker::wire::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
 
@@ -81,4 +81,12 @@ fn the_clients_of_a_key_are_in_a_limited_number_of_rooms_beyond_some_of_each() {
     let (_next, refused) = open("next");
     assert_eq!(refused, None);
     assert_eq!(rooms.contradiction(), None);
+}
+
+#[test]
+fn both_forms_of_a_publication_say_their_topic() {
+    for publication in [r#"{"topic":"a\"b","data":1}"#, r#"{"type":"publish","topic":"a\"b","payload":1}"#] {
+        let said = Said { room: "a\"b", from: None, to: None, payload: Some(publication), members: 2 };
+        assert_eq!(Topics.room_of(&Topics.said(said)).as_deref(), Some("a\"b"), "{publication}");
+    }
 }

@@ -70,6 +70,17 @@ fn fields_that_an_older_version_did_not_write_are_empty() {
     assert_eq!(expected, newer);
 }
 
+#[test]
+fn a_list_of_an_older_version_names_no_first_life() {
+    let mut bytes = header(NodeId::new(1), 1);
+    bytes.extend_from_slice(&[10, 0, 0, 0, 13, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    write(&Packet::RoomList { is_end: false, first_life: 7 }, &mut bytes);
+    let batch = Batch::read(&bytes).unwrap();
+    let older = Packet::RoomList { is_end: true, first_life: 0 };
+    let newer = Packet::RoomList { is_end: false, first_life: 7 };
+    assert_eq!(batch.packets().collect::<Vec<_>>(), [older, newer]);
+}
+
 /// Bytes of the first version, which every later one has to read.
 #[test]
 fn bytes_of_the_first_version_are_understood() {

@@ -62,7 +62,7 @@ impl<'a> Description<'a> {
 fn attribute<'a>(sdp: &'a str, name: &str) -> Option<(usize, &'a str)> {
     let at = memmem::find(sdp.as_bytes(), name.as_bytes())?;
     let value = sdp.get(at + name.len()..)?;
-    Some((at, value.get(..value.find('\\')?)?))
+    Some((at, value.get(..value.find('\\').unwrap_or(value.len()))?))
 }
 
 fn is_credential(text: &str, shortest: usize) -> bool {
@@ -131,6 +131,11 @@ mod tests {
             let changed = Description::find(&trimmed).unwrap().with_candidate("candidate:1");
             assert_eq!(changed, payload(&format!("{whole}a=candidate:1{end}")));
         }
+        // Also that of the credentials.
+        let bare = format!("v=0\r\nm=audio 9 x\r\na=ice-ufrag:abcd\r\na=ice-pwd:{PWD}");
+        let changed = payload(&bare);
+        let changed = Description::find(&changed).unwrap().with_candidate("candidate:1");
+        assert_eq!(changed, payload(&format!("{bare}\r\na=candidate:1\r\n")));
         // Only the last section can lack one.
         let text = payload(sdp(&["audio", "video"]).trim_end());
         let changed = Description::find(&text).unwrap().with_candidate("candidate:1");

@@ -60,6 +60,11 @@ fn announce(
         }
     };
     let info_hash = &said.info_hash.bytes;
+    if said.event == Some(Occasion::Stopped) {
+        // It may not hold the id, so it says nothing in its name.
+        context.reply(said.counted(counts));
+        return None;
+    }
     if let Some(answer) = &said.answer {
         // The reference does not count members for an answer, and ignores one for a member that has left.
         if let Some(guest) = guests.swarms.guest(info_hash, &answer.to) {
@@ -69,9 +74,6 @@ fn announce(
         return None;
     }
     context.reply(said.counted(counts));
-    if said.event == Some(Occasion::Stopped) {
-        return None;
-    }
     let others = guests.swarms.others(info_hash, &said.peer_id.bytes, said.offers.len());
     let rates = {
         let limits = &context.node.config().load().limits;

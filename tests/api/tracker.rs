@@ -221,6 +221,30 @@ fn the_id_of_a_member_is_its_own_until_it_leaves() {
 }
 
 #[test]
+fn nobody_answers_in_the_name_of_another_client() {
+    on_own_with(with_tracker, |server| {
+        let [mut a, mut b, mut thief] = ["a", "b", "thief"].map(|name| server.guest(name));
+        join(&mut a, 'a', 1, 0, 1);
+        join(&mut b, 'b', 1, 0, 2);
+        let answer = |event: &str| json!({ "event": event, "to_peer_id": id('b'), "answer": { "x": 1 }, "offer_id": "o" });
+        // Of a member, or of nobody.
+        for name in ['a', 'z'] {
+            thief.send(announce(INFO_HASH, name, &answer("stopped")));
+            thief.expect(counted(INFO_HASH, 0, 2));
+        }
+        thief.send(announce(INFO_HASH, 'a', &answer("update")));
+        let ping = a.expect_ping();
+        a.pong(&ping);
+        thief.expect(refused(INFO_HASH, "another client has this peer_id"));
+        b.expect_quiet();
+        // A member that stops says no more either, and is none.
+        a.send(announce(INFO_HASH, 'a', &answer("stopped")));
+        a.expect(counted(INFO_HASH, 0, 1));
+        b.expect_quiet();
+    });
+}
+
+#[test]
 fn a_client_that_lost_its_network_is_in_the_swarm_again_when_it_comes_back() {
     on_own_with(with_tracker, |server| {
         let [mut lost, mut back, mut b] = ["lost", "back", "b"].map(|name| server.guest(name));

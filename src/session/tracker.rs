@@ -74,7 +74,7 @@ fn announce(
         return None;
     }
     context.reply(said.counted(counts));
-    let others = guests.swarms.others(info_hash, &said.peer_id.bytes, said.offers.len());
+    let others = guests.swarms.others(info_hash, context.peer.id(), said.offers.len());
     let rates = {
         let limits = &context.node.config().load().limits;
         (limits.room_deliveries_per_second, limits.room_key_deliveries_per_second)

@@ -245,6 +245,39 @@ fn nobody_answers_in_the_name_of_another_client() {
 }
 
 #[test]
+fn many_ids_of_one_client_get_one_offer() {
+    on_own_with(with_tracker, |server| {
+        let [mut many, mut b, mut c, mut d] = ["many", "b", "c", "d"].map(|name| server.guest(name));
+        for n in 0..100 {
+            let name = json!({ "peer_id": format!("{n:020}") });
+            many.send(announce(INFO_HASH, 'x', &name));
+            many.expect(counted(INFO_HASH, 0, n + 1));
+        }
+        join(&mut b, 'b', 1, 0, 101);
+        join(&mut c, 'c', 1, 0, 102);
+        for round in 0..10 {
+            d.send(announce(INFO_HASH, 'd', &json!({ "offers": offers(round * 5..round * 5 + 5) })));
+            d.expect(counted(INFO_HASH, 0, 103));
+            for other in [&mut many, &mut b, &mut c] {
+                assert!(other.expect_text().contains(r#""offer":"#));
+                other.expect_quiet();
+            }
+        }
+        // Its other ids stay when it gives some up.
+        for n in 1..100 {
+            let name = json!({ "peer_id": format!("{n:020}"), "event": "stopped" });
+            many.send(announce(INFO_HASH, 'x', &name));
+            many.expect(counted(INFO_HASH, 0, 103 - n));
+        }
+        d.send(announce(INFO_HASH, 'd', &json!({ "offers": offers(0..5) })));
+        d.expect(counted(INFO_HASH, 0, 4));
+        many.expect_text();
+        many.expect_quiet();
+        assert_eq!(swarms(server).contradiction(), None);
+    });
+}
+
+#[test]
 fn a_client_that_lost_its_network_is_in_the_swarm_again_when_it_comes_back() {
     on_own_with(with_tracker, |server| {
         let [mut lost, mut back, mut b] = ["lost", "back", "b"].map(|name| server.guest(name));

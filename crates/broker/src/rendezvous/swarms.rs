@@ -43,8 +43,9 @@ pub struct Swarms {
 
 #[derive(Default)]
 struct Swarm {
-    /// A place in the order leads to a random one.
     members: IndexMap<Place, Member>,
+    /// The guests that are members, and under how many ids. A place in the order leads to a random one.
+    guests: IndexMap<PeerId, usize>,
     complete: usize,
 }
 
@@ -88,8 +89,13 @@ impl Swarms {
         let mut elsewhere: BTreeMap<NodeId, usize> = BTreeMap::new();
         for swarm in &self.swarms {
             let complete = swarm.members.values().filter(|member| member.is_complete).count();
-            if complete != swarm.complete || swarm.members.is_empty() {
-                return Some("a swarm is empty, or its complete members are not counted right".to_owned());
+            let is_counted = swarm.guests.iter().all(|(guest, ids)| {
+                *ids > 0 && swarm.members.values().filter(|member| member.guest == *guest).count() == *ids
+            });
+            let of_guests: usize = swarm.guests.values().sum();
+            let all_counted = is_counted && of_guests == swarm.members.len();
+            if complete != swarm.complete || !all_counted || swarm.members.is_empty() {
+                return Some("a swarm is empty, or its members are not counted right".to_owned());
             }
             let nodes = swarm.members.keys().filter_map(|place| place.1);
             nodes.for_each(|node| *elsewhere.entry(node).or_default() += 1);
@@ -125,14 +131,14 @@ impl Swarms {
         swarm.holder(peer_id, &nodes).map(|(_, member)| member.guest.clone())
     }
 
-    /// Random members of a swarm, but not this one.
-    pub fn others(&self, info_hash: &Hash, peer_id: &Hash, most: usize) -> Vec<PeerId> {
+    /// Random guests with other ids in a swarm than the one that this guest announces. Each is there once: many ids get no more offers.
+    pub fn others(&self, info_hash: &Hash, guest: &PeerId, most: usize) -> Vec<PeerId> {
         let Some(swarm) = self.swarms.get(info_hash).filter(|_| most > 0) else { return Vec::new() };
-        let members = &swarm.members;
-        let places = sample(&mut rand::rng(), members.len(), members.len().min(most + 1));
-        let chosen = places.into_iter().filter_map(|place| members.get_index(place));
-        let others = chosen.filter(|((id, _), _)| id != peer_id);
-        others.take(most).map(|(_, member)| member.guest.clone()).collect()
+        let guests = &swarm.guests;
+        let places = sample(&mut rand::rng(), guests.len(), guests.len().min(most + 1));
+        let chosen = places.into_iter().filter_map(|place| guests.get_index(place));
+        let others = chosen.filter(|(other, ids)| *other != guest || **ids > 1);
+        others.take(most).map(|(other, _)| other.clone()).collect()
     }
 
     /// Another node has told of a guest of its own. One that came from a third node is there no more, or not for long.
@@ -314,14 +320,25 @@ impl Swarm {
 
     fn insert(&mut self, place: Place, member: Member) {
         self.complete += usize::from(member.is_complete);
+        *self.guests.entry(member.guest.clone()).or_default() += 1;
         let before = self.members.insert(place, member);
-        self.complete -= before.map_or(0, |before| usize::from(before.is_complete));
+        before.into_iter().for_each(|before| self.uncount(&before));
+    }
+
+    fn uncount(&mut self, member: &Member) {
+        self.complete -= usize::from(member.is_complete);
+        if let Some(ids) = self.guests.get_mut(&member.guest) {
+            *ids -= 1;
+            if *ids == 0 {
+                self.guests.swap_remove(&member.guest);
+            }
+        }
     }
 
     /// False if it is not there.
     fn remove(&mut self, place: &Place) -> bool {
         let member = self.members.swap_remove(place);
-        self.complete -= member.as_ref().map_or(0, |member| usize::from(member.is_complete));
+        member.iter().for_each(|member| self.uncount(member));
         member.is_some()
     }
 }

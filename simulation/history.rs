@@ -73,6 +73,11 @@ pub enum What {
         event: &'static str,
         left: usize,
     },
+    /// A peer of Matchbox has done or heard this.
+    Grouped {
+        conn: Conn,
+        what: String,
+    },
     /// Something was done to a node, or to the backplane (`None`).
     Fault {
         node: Option<usize>,

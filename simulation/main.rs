@@ -68,6 +68,11 @@ fn no_seed_breaks_a_promise_of_swarms() {
 }
 
 #[test]
+fn no_seed_makes_a_group_larger_than_its_size() {
+    try_seeds(Subject::Groups, &[], 40);
+}
+
+#[test]
 fn a_seed_gives_the_same_run_each_time() {
     for (subject, seed) in
         [(Subject::Messages, 1), (Subject::Messages, 7), (Subject::Rooms, 1), (Subject::Rooms, 3297)]

@@ -1,6 +1,7 @@
 //! Three nodes, their clients, and the events in their world.
 
 mod faults;
+mod groups;
 pub mod moves;
 mod rng;
 mod room_scripts;
@@ -81,6 +82,7 @@ pub enum Subject {
     Messages,
     Rooms,
     Swarms,
+    Groups,
 }
 
 pub struct World {
@@ -91,6 +93,7 @@ pub struct World {
     history: Rc<RefCell<History>>,
     nodes: Vec<Option<NodeHandle>>,
     clients: Rc<RefCell<Vec<Client>>>,
+    players: Rc<RefCell<Vec<groups::Player>>>,
     conns: usize,
     numbers: u32,
     in_doubt: u64,
@@ -140,6 +143,7 @@ impl World {
             history: Rc::new(RefCell::new(history)),
             nodes: Vec::new(),
             clients: Rc::default(),
+            players: Rc::default(),
             conns: 0,
             numbers: 0,
             in_doubt: 0,
@@ -206,6 +210,8 @@ impl World {
         }
         for _ in 0..STEPS {
             match self.rng.below(12) {
+                0..=6 if subject == Subject::Groups => self.open_player(),
+                7..=9 if subject == Subject::Groups => self.close_player(),
                 0..=2 => self.open(),
                 3..=8 if subject == Subject::Rooms => self.act_in_a_room(),
                 3..=8 if subject == Subject::Swarms => self.act_in_the_swarm(),
@@ -224,6 +230,7 @@ impl World {
             Subject::Messages => self.probe().await,
             Subject::Rooms => self.probe_rooms().await,
             Subject::Swarms => {}
+            Subject::Groups => self.check_settled_groups(),
         }
         self.sum_up();
     }
@@ -244,6 +251,7 @@ impl World {
             }
             self.note_outages();
             self.listen();
+            self.play_in_groups();
             self.check_invariants();
         }
     }

@@ -28,12 +28,11 @@ use crate::events::{Counters, Events, PeerAddress};
 use crate::keys::{Key, Policy, RelayMode};
 use crate::limits::{Bans, GuessLimiter, Quota};
 use crate::media::Relay;
-use crate::rendezvous::{GroupPlace, Guests};
+use crate::rendezvous::{GroupKind, GroupPlace, Guests};
 use crate::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use crate::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
 use crate::wire::{
     ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind, Refusal,
-    RoomName,
 };
 use app::AppMessages;
 use listings::Listings;
@@ -44,7 +43,7 @@ pub use app::AppMessage;
 pub(crate) use app::AskApp;
 pub(crate) use everywhere::is_of_connection;
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink, Sent};
-pub(crate) use place::Place;
+pub use place::{GroupMember, GroupStep};
 pub use tenant::Tenant;
 
 /// The state of one broker in one process, which all sessions share: the keys that clients may use, each with its clients, and the ways
@@ -528,9 +527,18 @@ impl LocalNode for Node {
         self.tenant(key)?.existing_guests()
     }
 
-    fn place(&self, key: &str, room: &str, size: usize, client: &str) -> Option<GroupPlace> {
-        let (room, client) = (RoomName::measured(room).ok()?, PeerId::parse(client).ok()?);
-        self.tenant(key)?.place((room, size), client, self.membership.as_deref()).ok()
+    fn place(&self, key: &str, kind: &GroupKind, client: &PeerId) -> Option<GroupPlace> {
+        self.tenant(key)?.existing_groups()?.take(kind, client)
+    }
+
+    fn lose_groups(&self, key: &str, kind: &GroupKind) {
+        let groups = self.tenant(key).and_then(|tenant| tenant.existing_groups());
+        groups.into_iter().for_each(|groups| groups.lose_right(kind));
+    }
+
+    fn end_groups(&self) {
+        let groups = self.active_tenants().into_iter().filter_map(|tenant| tenant.existing_groups());
+        groups.for_each(|groups| groups.end_all());
     }
 
     fn answer(&self, question: Question) -> NodeAnswer {

@@ -107,6 +107,7 @@ impl World {
         node.tasks.abort();
         node.opening.iter().for_each(JoinHandle::abort);
         self.in_doubt += in_doubt(&node.node);
+        self.kill_players(index);
         let gone: Vec<Client> =
             self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
         for client in gone {

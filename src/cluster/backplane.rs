@@ -26,6 +26,8 @@ pub enum Entity {
     RoomCode,
     /// A guest that can be called: the name is its alias.
     Alias,
+    /// The right to open groups of Matchbox: the name is their size and room.
+    Group,
 }
 
 /// A name that at most one connection of all nodes owns.
@@ -203,7 +205,7 @@ pub trait Backplane: 'static {
     /// [`count`](Self::count).
     fn register(&self, all: Vec<Registration>) -> impl Future<Output = Result<Vec<RegisterOutcome>>>;
 
-    /// Frees names, if these connections still own them, and counts one client less for each of a peer. Rooms and aliases
+    /// Frees names, if these connections still own them, and counts one client less for each of a peer. Other names
     /// never count.
     fn release(&self, all: Vec<(Name, Owner)>) -> impl Future<Output = Result<()>>;
 

@@ -1,8 +1,11 @@
 //! Requests of sessions to other nodes: to hold a name, to join a room there, to pass on a client's POST.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::membership::{
     Held, Holding, Membership, OnPost, Posted, Request, Whereabouts, digest, name_of_peer,
@@ -11,7 +14,7 @@ use super::packet::{NodeAnswer, Packet, Question};
 use super::{Entity, Name, Owner};
 use crate::config::Degraded;
 use crate::events::PeerAddress;
-use crate::rendezvous::RoomCodeError;
+use crate::rendezvous::{GroupKind, GroupState, RoomCodeError};
 use crate::router::Realm;
 use crate::wire::{ApiKey, ConnId, NodeId, PeerId, RoomName, Token};
 
@@ -58,6 +61,15 @@ pub struct RemoteSeat {
     seat: u64,
 }
 
+/// A client's place in a group of another node. Dropping it frees the place, unless the group is full.
+pub struct RemotePlace {
+    /// The room of the group.
+    pub group: RoomName,
+    /// The state of the group.
+    pub state: watch::Receiver<GroupState>,
+    _seat: RemoteSeat,
+}
+
 impl Membership {
     /// Holds the code of a room for its host, or an alias for its guest. The future resolves, within a bound, to whether
     /// another connection has it.
@@ -70,11 +82,44 @@ impl Membership {
         connection: ConnId,
     ) -> (HeldName, impl Future<Output = Holding> + use<>) {
         let name = Name { key: realm.key().clone(), entity, name: name.to_owned() };
-        let held = Held { guest: guest.clone(), connection, fence: 0, since: self.clock.unix_millis() };
-        self.state.lock().held.insert(name.clone(), held);
+        self.state.lock().held.insert(name.clone(), self.unclaimed(guest, connection));
+        self.claim_held(name, connection)
+    }
+
+    /// Holds the right to open groups of a kind, for a client that wants to open one. `None` if another client of this node has it, or
+    /// asks for it.
+    pub fn hold_groups(
+        self: &Arc<Self>,
+        realm: &Realm,
+        (room, size): &GroupKind,
+        client: &PeerId,
+    ) -> Option<(HeldName, impl Future<Output = Holding> + use<>)> {
+        let (key, connection) = (realm.key().clone(), realm.next_connection());
+        let name = Name { key, entity: Entity::Group, name: format!("{size}/{room}") };
+        match self.state.lock().held.entry(name.clone()) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(vacant) => vacant.insert(self.unclaimed(client, connection)),
+        };
+        Some(self.claim_held(name, connection))
+    }
+
+    fn unclaimed(&self, guest: &PeerId, connection: ConnId) -> Held {
+        Held { guest: guest.clone(), connection, fence: 0, since: self.clock.unix_millis() }
+    }
+
+    fn claim_held(
+        self: &Arc<Self>,
+        name: Name,
+        connection: ConnId,
+    ) -> (HeldName, impl Future<Output = Holding> + use<>) {
         let held = HeldName { membership: Arc::clone(self), name: name.clone(), connection };
         let claimed = self.request(|reply| Request::Hold(name, reply));
         (held, async move { claimed.await.unwrap_or(Holding::Unavailable) })
+    }
+
+    /// True in an outage in which each node serves its own clients.
+    pub(crate) fn serves_alone(&self) -> bool {
+        self.allows_unclaimed() && self.state.lock().is_out
     }
 
     /// True if names are given out while the directory cannot be asked.
@@ -135,35 +180,46 @@ impl Membership {
         }
     }
 
-    /// Takes a place in a group for a peer of Matchbox at the node that gives these. `None` if that is this one, or if it does not answer.
+    /// Takes a place in the open group of another node for a peer of Matchbox. `None` if it has none, or does not answer.
     pub async fn place(
         self: &Arc<Self>,
+        node: NodeId,
         key: &ApiKey,
-        room: &RoomName,
-        size: usize,
+        (room, size): &GroupKind,
         client: &PeerId,
-    ) -> Option<(RoomName, RemoteSeat)> {
-        let node = self.giver_of_places(key, room, size)?;
+    ) -> Option<RemotePlace> {
         let seat = self.seat_at(node);
+        let (known, state) = watch::channel(GroupState::Open);
+        // One without a size only ends with its host.
+        if *size > 0 {
+            // Before it is given, so that no end is missed.
+            let mut shared = self.state.lock();
+            if shared.node.is_none() || shared.dead.contains(&node) {
+                return None;
+            }
+            shared.places.insert(seat.seat, (node, known));
+        }
         let (key, room, client) = (key.to_string(), room.to_string(), client.to_string());
-        let question = Question::Place { key, room, size: size as u64, client, seat: seat.seat };
+        let question = Question::Place { key, room, size: *size as u64, client, seat: seat.seat };
         let Some(NodeAnswer::Text(group)) = self.ask(node, question, JOIN_TIMEOUT).await else { return None };
-        Some((RoomName::measured(&group).ok()?, seat))
+        let group = RoomName::measured(&group).ok().filter(|_| *state.borrow() != GroupState::Ended)?;
+        Some(RemotePlace { group, state, _seat: seat })
+    }
+
+    /// Nobody else comes to a group of another node in which a client has a place.
+    pub(super) fn hear_of_group(&self, from: NodeId, seat: u64, is_ended: bool) {
+        let mut state = self.state.lock();
+        if let Entry::Occupied(known) = state.places.entry(seat)
+            && known.get().0 == from
+        {
+            known.remove().1.send_replace(if is_ended { GroupState::Ended } else { GroupState::Closed });
+        }
     }
 
     /// A seat at another node. From now on it is given up even if the answer comes too late.
     fn seat_at(self: &Arc<Self>, node: NodeId) -> RemoteSeat {
         let seat = self.last_seat.fetch_add(1, Ordering::Relaxed) + 1;
         RemoteSeat { membership: Arc::clone(self), node, seat }
-    }
-
-    /// The node that gives the places in the groups of a room and a size: all nodes choose the same one of those that live. `None` for
-    /// this one.
-    pub(crate) fn giver_of_places(&self, key: &ApiKey, room: &RoomName, size: usize) -> Option<NodeId> {
-        let own = self.state.lock().node?;
-        let what = format!("{key} {size} {room}");
-        let all = self.others().into_iter().chain([own]);
-        all.max_by_key(|node| digest(&format!("{node} {what}"))).filter(|chosen| *chosen != own)
     }
 
     /// Forwards a client's POST to the node that has the client's connection.
@@ -194,6 +250,15 @@ impl Membership {
     }
 }
 
+impl HeldName {
+    /// Asks if no other node has got the name since.
+    pub fn is_kept(&self) -> impl Fn() -> bool + use<> {
+        let (membership, name, connection) =
+            (Arc::clone(&self.membership), self.name.clone(), self.connection);
+        move || membership.state.lock().held.get(&name).is_some_and(|held| held.connection == connection)
+    }
+}
+
 impl Drop for HeldName {
     fn drop(&mut self) {
         let mut state = self.membership.state.lock();
@@ -215,6 +280,7 @@ impl RemoteSeat {
 
 impl Drop for RemoteSeat {
     fn drop(&mut self) {
+        self.membership.state.lock().places.remove(&self.seat);
         let question = Question::Part { seat: self.seat };
         self.membership.say(self.node, &Packet::Question { number: NO_ANSWER, question });
     }

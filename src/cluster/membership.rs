@@ -22,6 +22,7 @@ use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
+use crate::rendezvous::GroupState;
 use crate::rooms::{HubName, News, OtherNodes};
 use crate::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
 use crate::wire::{
@@ -110,6 +111,8 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
     /// Names of this node besides the ids of its peers.
     pub(super) held: HashMap<Name, Held>,
+    /// Places in open groups of other nodes that clients of this one have, by their seats: the node, and what is known of the group.
+    pub(super) places: HashMap<u64, (NodeId, watch::Sender<GroupState>)>,
     /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield for them.
     pub(super) opening: HashMap<Name, Option<ConnId>>,
 }
@@ -148,8 +151,8 @@ pub enum Whereabouts {
 pub enum Holding {
     /// It is this node's.
     Granted,
-    /// Another connection owns it.
-    Taken,
+    /// A connection of this node owns it.
+    Taken(NodeId),
     /// The directory cannot be asked. The name is claimed once it can.
     Unavailable,
 }
@@ -197,6 +200,12 @@ impl State {
     pub(super) fn take_held(&mut self, name: &Name, connection: ConnId) -> Option<Held> {
         self.held.get(name).filter(|held| held.connection == connection)?;
         self.held.remove(name)
+    }
+
+    /// Ends the places that a node has given, or all: it may not know of them any more.
+    pub(super) fn doubt_places(&mut self, node: Option<NodeId>) {
+        let doubted = self.places.extract_if(|_, (giver, _)| node.is_none_or(|node| node == *giver));
+        doubted.for_each(|(_, (_, state))| _ = state.send_replace(GroupState::Ended));
     }
 
     /// True of a node from which nothing is to be expected.
@@ -264,12 +273,6 @@ impl Membership {
     /// True if another node lives, as far as this one knows.
     pub(crate) fn has_others(&self) -> bool {
         self.state.lock().others().next().is_some()
-    }
-
-    /// The other nodes that live and answer.
-    pub(crate) fn others(&self) -> Vec<NodeId> {
-        let state = self.state.lock();
-        state.others().filter(|node| !state.is_gone(*node)).collect()
     }
 
     /// Asks all other living nodes. The result leaves out those that do not answer in time.

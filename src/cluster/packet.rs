@@ -121,6 +121,13 @@ pub enum Packet<'a> {
     RoomSettled(MovedMember<'a>),
     /// News of the rooms of another realm, whose kind has this number. Nodes of older versions skip it.
     HubNews(u8, &'a str, #[serde(borrow)] News<'a>),
+    /// Nobody else comes to a group of the writer in which a client of the reader has a place.
+    Group {
+        /// The client's seat, as in [`Question::Place`].
+        seat: u64,
+        /// True if its clients have to take other places.
+        is_ended: bool,
+    },
 }
 
 /// A member that has moved to another node.
@@ -215,7 +222,7 @@ pub enum Question {
         /// The text.
         text: String,
     },
-    /// Gives a peer of Matchbox on the writer a place in a group. The place is kept until [`Part`](Self::Part), or until the writer is dead.
+    /// Gives a peer of Matchbox on the writer a place in the open group of the reader. The place is kept until [`Part`](Self::Part), or until the writer is dead.
     Place {
         /// The key.
         key: String,
@@ -276,7 +283,7 @@ pub struct OwnedName {
     name: String,
 }
 
-/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 6.
+/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 7.
 const ENTITIES: &[Entity] = &[
     Entity::Peer(RealmKind::PeerJs),
     Entity::Peer(RealmKind::Guests),
@@ -284,6 +291,7 @@ const ENTITIES: &[Entity] = &[
     Entity::Alias,
     Entity::Peer(RealmKind::RxDb),
     Entity::Peer(RealmKind::Matchbox),
+    Entity::Group,
 ];
 
 /// A batch of one node to another.
@@ -359,6 +367,7 @@ impl<'a> NameRef<'a> {
             Entity::Peer(kind) => kind.number(),
             Entity::RoomCode => 2,
             Entity::Alias => 3,
+            Entity::Group => 6,
         };
         NameRef { key: key.as_str(), entity, name }
     }

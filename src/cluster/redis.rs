@@ -106,6 +106,7 @@ impl RedisBackplane {
             Entity::Peer(RealmKind::Matchbox) => "matchbox",
             Entity::RoomCode => "room",
             Entity::Alias => "alias",
+            Entity::Group => "group",
         };
         let key = name.key.as_str();
         Call::script(

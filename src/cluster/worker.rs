@@ -25,7 +25,7 @@ use super::link::Inbound;
 use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::events::{ClusterEvent, Event, PeerAddress};
-use crate::rendezvous::{GroupPlace, Guests, Hold};
+use crate::rendezvous::{GroupKind, GroupPlace, Guests, PlayerName};
 use crate::rooms::{News, OwnList, Replicated, Rooms};
 use crate::router::{Flush, Outgoing, Realm, Router};
 use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
@@ -66,8 +66,14 @@ pub trait LocalNode: Send + Sync {
     /// The guests of a key, if it has or had some a moment ago.
     fn guests(&self, key: &str) -> Option<Arc<Guests>>;
 
-    /// Gives a peer of Matchbox on another node a place in a group of a size. `None` if it names no room of a known key.
-    fn place(&self, key: &str, room: &str, size: usize, client: &str) -> Option<GroupPlace>;
+    /// Gives a peer of Matchbox on another node a place in an open group of a key. `None` if there is none.
+    fn place(&self, key: &str, kind: &GroupKind, client: &PeerId) -> Option<GroupPlace>;
+
+    /// Another node has the right to open groups of a kind.
+    fn lose_groups(&self, key: &str, kind: &GroupKind);
+
+    /// Ends all open groups that have a size.
+    fn end_groups(&self);
 
     /// Answers a question of another node that concerns no single connection.
     fn answer(&self, question: Question) -> NodeAnswer;
@@ -81,6 +87,14 @@ pub trait LocalNode: Send + Sync {
         kind: MessageKind,
         text: &str,
     ) -> Option<String>;
+}
+
+/// What a client of another node has on this one until it gives it up.
+enum Seat {
+    /// A name in a room.
+    Player(#[expect(dead_code, reason = "held")] PlayerName),
+    /// A place in a group.
+    Place(GroupPlace),
 }
 
 /// A member that has moved away from this node, and the node that asks about it.
@@ -160,8 +174,8 @@ struct Notes {
     last_question: Cell<u64>,
     parked: RefCell<VecDeque<Parked>>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<ClaimOutcome>)>>,
-    /// Names in rooms of this node, and places in groups, for clients of other nodes.
-    seats: RefCell<HashMap<(NodeId, u64), Hold>>,
+    /// Those of clients of other nodes.
+    seats: RefCell<HashMap<(NodeId, u64), Seat>>,
     /// Unknown keys of which other nodes have told members of rooms.
     missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
     /// Members that have moved away and for whom this node may have messages.

@@ -6,18 +6,15 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
-use crate::cluster::Membership;
 use crate::dialect::matchbox::MatchboxRooms;
 use crate::dialect::rooms::PeerJsRooms;
 use crate::dialect::rxdb::RxDbRooms;
 use crate::dialect::topics::Topics;
 use crate::keys::{Key, Policy, unix_time};
-use crate::rendezvous::{Cluster, GroupPlace, Groups, Guests, RoomCodes, Swarms};
+use crate::rendezvous::{Groups, Guests, RoomCodes, Swarms};
 use crate::rooms::{OtherNodes, RoomDialect, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Routed, Router};
-use crate::wire::{
-    ApiKey, CloseReason, ConnId, Frame, InvalidName, MessageKind, PeerId, RealmKind, RoomName,
-};
+use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;
@@ -177,29 +174,19 @@ impl Tenant {
         self.realms.lock().guests.clone()
     }
 
-    /// Gives a peer of Matchbox that comes to a room a place in a group of a size.
-    pub(super) fn place(
-        self: &Arc<Self>,
-        (room, size): (RoomName, usize),
-        client: PeerId,
-        membership: Option<&Membership>,
-    ) -> Result<GroupPlace, InvalidName> {
-        let hub = self.hub(RealmKind::Matchbox);
-        let groups = {
-            let known = &mut self.realms.lock().groups;
-            known.upgrade().unwrap_or_else(|| {
-                let groups = Arc::default();
-                *known = Arc::downgrade(&groups);
-                groups
-            })
-        };
-        let cluster = membership.map(|membership| Cluster {
-            rooms: &hub,
-            nodes: membership.others(),
-            is_elsewhere: membership.giver_of_places(&self.key, &room, size).is_some(),
-            now: self.router.clock().now(),
-        });
-        groups.take_place((room, size), client, cluster)
+    /// The groups of Matchbox that are on this node, created if there are none.
+    pub(super) fn groups(&self) -> Arc<Groups> {
+        let known = &mut self.realms.lock().groups;
+        known.upgrade().unwrap_or_else(|| {
+            let groups = Arc::default();
+            *known = Arc::downgrade(&groups);
+            groups
+        })
+    }
+
+    /// The same, if there are any.
+    pub(super) fn existing_groups(&self) -> Option<Arc<Groups>> {
+        self.realms.lock().groups.upgrade()
     }
 
     /// The realm of a kind, if it has clients, or had some a moment ago.

@@ -615,7 +615,7 @@ async fn open_room(
         let (code, claimed) =
             membership.hold(&guests.realm, Entity::RoomCode, room.code(), &host, connection);
         match claimed.await {
-            Holding::Taken => {}
+            Holding::Taken(_) => {}
             Holding::Unavailable if !membership.allows_unclaimed() => return Err(None),
             Holding::Granted | Holding::Unavailable => {
                 return Ok(Hosting { room, code: Some(Box::new(code)) });

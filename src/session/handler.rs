@@ -17,7 +17,7 @@ use crate::wire::{Frame, MessageKind, PeerId, Refusal, RoomName, RoomRights, Tok
 
 /// The protocol that a client speaks.
 pub(crate) trait ProtocolHandler: Sized + 'static {
-    /// Admits a client by the query of its URL.
+    /// Admits a client by the query of its URL. It takes nothing that others may want: the client may still be refused.
     fn enter(
         node: &Node,
         query: &str,

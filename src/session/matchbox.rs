@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use arc_swap::Guard;
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use super::admission::{Admitted, ClientSource, Rejection, admit_without_credenti
 use super::handler::{Context, ProtocolHandler, part};
 use crate::dialect::matchbox::{self, HOSTED, Signal};
 use crate::keys::Policy;
-use crate::node::{Node, Place, Tenant};
+use crate::node::{GroupMember, GroupStep, Node, Tenant};
 use crate::rooms::{Parting, Requester};
 use crate::router::{Departure, IdLease};
 use crate::transport::Disconnect;
@@ -32,8 +33,12 @@ pub(crate) struct Matchbox {
     tenant: Arc<Tenant>,
     /// The room of its path.
     room: RoomName,
-    /// Its place in a group, if it asks for one.
-    place: Option<Place>,
+    /// The size of the groups of its room, if it has some. 0 if nothing fills them.
+    size: Option<usize>,
+    /// Its part in a group, once it is registered.
+    group: Option<Box<GroupMember>>,
+    /// True if it knows its id.
+    is_introduced: bool,
 }
 
 impl Matchbox {
@@ -47,32 +52,43 @@ impl Matchbox {
         form_urlencoded::Serializer::new(query.to_owned()).append_pair(ROOM, room).finish()
     }
 
-    /// A peer with this id. With `next` in its query, it takes a place in a group of that size; with a host, in the one of that.
-    async fn of_query(
-        node: &Node,
-        tenant: Arc<Tenant>,
-        query: &str,
-        id: &PeerId,
-    ) -> Result<Self, InvalidName> {
+    /// A peer that has sent this query. With `next`, it wants a place in a group of that size; with a host, in the one of that.
+    fn of_query(tenant: Arc<Tenant>, query: &str) -> Result<Self, InvalidName> {
         let [room, next, topology] = values(query, [ROOM, "next", "topology"]);
-        let mut room = RoomName::of_topic(if room.is_empty() { UNNAMED } else { &room })?;
+        let room: &str = if room.is_empty() { UNNAMED } else { &room };
         // As in the reference, any other text is none.
-        let mut size = next.parse().ok();
-        if topology == CLIENT_SERVER {
-            (room, size) = (RoomName::measured(&format!("{room}{HOSTED}"))?, size.or(Some(0)));
-        }
-        let place = match size {
-            Some(size) => Some(Place::take(node, &tenant, &room, size, id).await?),
-            None => None,
+        let next: Option<usize> = next.parse().ok();
+        let (room, size) = match next {
+            _ if topology == CLIENT_SERVER => (format!("{room}{HOSTED}"), Some(next.unwrap_or(0))),
+            // Nothing fills it, so it is a room like others.
+            Some(0) => (format!("{room}/0"), None),
+            _ => (room.to_owned(), next),
         };
-        Ok(Matchbox { tenant, room, place })
+        let (room, group, is_introduced) = (RoomName::measured(&room)?, None, false);
+        Ok(Matchbox { tenant, room, size, group, is_introduced })
     }
 
-    /// Joins the room, or its group.
-    fn join(&self, requester: &mut Requester<'_>) -> Result<(), RoomRefusal> {
-        let room = self.place.as_ref().map_or(&self.room, Place::room).clone();
+    /// Joins a room, and tells the client its id before. A client that has its id is in its room.
+    fn join(&mut self, room: RoomName, context: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.is_introduced, true) {
+            context.reply(matchbox::id_assigned(context.peer.id().as_str()));
+        }
+        let &mut Context { peer, node, ref mut flushes } = context;
         let most = self.tenant.policy().settings().room_members;
-        self.tenant.hub(RealmKind::Matchbox).join(requester, room, None, most)
+        let size = self.group.as_ref().map(|group| group.size()).filter(|size| (1..=most).contains(size));
+        let requester = &mut Requester { peer, request: None, flushes };
+        let hub = self.tenant.hub(RealmKind::Matchbox);
+        let Err(refusal) = hub.join(requester, room, None, size.unwrap_or(most)) else { return };
+        if let (RoomRefusal::Full, Some(_), Some(group)) = (refusal, size, &mut self.group) {
+            // Somebody has left it, and is still in the room.
+            return group.join_later();
+        }
+        if let Some(limit) = refusal.ending().limit {
+            node.events().limit_hit(limit, Some(self.tenant.key()), peer.address());
+        }
+        // Writes the id in front of the close frame.
+        flushes.clear();
+        peer.dismiss(CloseReason::RoomFull);
     }
 }
 
@@ -88,8 +104,7 @@ impl ProtocolHandler for Matchbox {
         let admitted = match admit_without_credentials(node, query, source, realm).await {
             Ok((admitted, tenant)) => match named(admitted) {
                 Ok(admitted) => {
-                    let peer = Matchbox::of_query(node, tenant, query, &admitted.id).await;
-                    peer.map(|peer| (admitted, peer)).map_err(Refusal::InvalidId)
+                    Matchbox::of_query(tenant, query).map(|peer| (admitted, peer)).map_err(Refusal::InvalidId)
                 }
                 Err(refusal) => Err(refusal),
             },
@@ -107,19 +122,35 @@ impl ProtocolHandler for Matchbox {
         matchbox::error(&refusal.text())
     }
 
+    /// Only now: a client that is refused takes no place.
     fn on_open(&mut self, context: &mut Context<'_>) {
-        // No greeting, which is written before this: a client that has its id has its place, too.
-        context.reply(matchbox::id_assigned(context.peer.id().as_str()));
-        let &mut Context { peer, node, ref mut flushes } = context;
-        let joined = self.join(&mut Requester { peer, request: None, flushes });
-        if let Err(refusal) = joined {
-            if let Some(limit) = refusal.ending().limit {
-                node.events().limit_hit(limit, Some(self.tenant.key()), peer.address());
+        let room = self.room.clone();
+        match self.size {
+            Some(size) => {
+                let id = context.peer.id().clone();
+                let group = GroupMember::new(context.node, &self.tenant, (room, size), id);
+                self.group = Some(Box::new(group));
             }
-            // Writes the id in front of the close frame.
-            flushes.clear();
-            peer.dismiss(CloseReason::RoomFull);
+            None => self.join(room, context),
         }
+    }
+
+    fn poll_pending(&mut self, cx: &mut task::Context<'_>, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(group) = &mut self.group
+            && let Poll::Ready(step) = group.poll_step(cx)
+        {
+            match step {
+                GroupStep::Join(room) => self.join(room, context),
+                GroupStep::Leave(room) => group.leave(context.peer, room.as_str(), context.flushes),
+                GroupStep::GiveUp => context.peer.dismiss(CloseReason::NoPlace),
+            }
+        }
+        if self.is_introduced {
+            return Poll::Ready(());
+        }
+        // We do not read meanwhile, so silence proves nothing.
+        context.peer.heard_unprobed();
+        Poll::Pending
     }
 
     fn on_room(&mut self, context: &mut Context<'_>) {
@@ -131,7 +162,7 @@ impl ProtocolHandler for Matchbox {
     /// A client that comes back has another id. Its place is free before the others hear that it has left.
     fn depart(self, lease: IdLease, end: Disconnect) -> Option<Departure> {
         let departure = part(lease, end)?;
-        drop(self.place);
+        drop(self.group);
         if let Some(rooms) = self.tenant.existing_hub(RealmKind::Matchbox) {
             rooms.departed(&departure.peer, Parting::ForGood);
         }

@@ -60,6 +60,7 @@ const CLOSED = {
   try_again_later: 'was closed: too many unfinished messages',
   room_full: 'was closed: its room is full',
   banned: 'was closed: its address is banned',
+  no_place: 'was closed: no node gave it a place in a group',
 };
 
 /** Why clients are refused, by their labels. */

@@ -345,6 +345,23 @@ fn peers_count_towards_the_limit_of_their_key() {
 }
 
 #[test]
+fn a_client_that_is_refused_takes_no_place_in_a_group() {
+    let few = |config: &mut Config| {
+        with_matchbox(config);
+        config.key_settings.concurrent_limit = 2;
+    };
+    on_both_with(few, |server| {
+        let (mut a, _) = peer(server, "/duel?next=2");
+        let elsewhere = server.guest("elsewhere");
+        begin(server, "/duel?next=2").expect_refused(format!(r#"{{"Error":"{FULL}"}}"#));
+        elsewhere.reset();
+        wait_until("a free place of the key", || server.tenant("peerjs").len() == 1);
+        let (_c, c_id) = peer(server, "/duel?next=2");
+        a.expect(new_peer(&c_id));
+    });
+}
+
+#[test]
 fn it_is_off_unless_its_dialect_is_on() {
     assert!(!Dialects::default().has(Dialect::Matchbox));
     on_own(|server| {

@@ -201,8 +201,7 @@ pub fn odd_names() -> Vec<Name> {
         "]]--",
         "A",
     ];
-    let entities =
-        [Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::RoomCode, Entity::Alias];
+    let entities = [Entity::Peer(RealmKind::PeerJs), Entity::RoomCode, Entity::Alias, Entity::Group];
     let mut names = Vec::new();
     for text in keys {
         for entity in entities {

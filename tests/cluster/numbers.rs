@@ -30,6 +30,7 @@ fn numbers_in_packets_never_change() {
         "too_big",
         "try_again_later",
         "room_full",
+        "no_place",
     ];
     for (number, label) in (0..).zip(labels) {
         let why = CloseReason::of_number(number).expect("a reason");

@@ -19,7 +19,7 @@ use crate::config::LiveConfig;
 use crate::dialect::room_codes::Problem;
 use crate::router::Realm;
 use crate::wire::{AddressPrefix, PeerId, numbers};
-pub use groups::{Cluster, GroupPlace, Groups};
+pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
 pub use swarms::{Announced, MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
 /// The clients of one key at the root. The broker chooses their ids.

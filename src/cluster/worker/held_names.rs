@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::{RETRY_DELAY, Worker};
+use super::{RETRY_DELAY, Seat, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
-use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Question};
-use crate::cluster::{Backplane, Claim, ClaimOutcome, Granted, Name, Owner, TokenDigest};
-use crate::rendezvous::{Guests, NameHolder, RoomCodeError, Seating};
+use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
+use crate::rendezvous::{GroupKind, GroupState, Guests, NameHolder, RoomCodeError, Seating};
 use crate::router::{PeerHandle, Realm};
-use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId};
+use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId, RoomName};
 
 impl<B: Backplane> Worker<B> {
     /// Claims a name that a guest holds.
@@ -37,8 +38,8 @@ impl<B: Backplane> Worker<B> {
                 Some(ClaimOutcome::Granted(Granted { fence, .. })) => {
                     // A grant before a loss may be lost, and is registered again.
                     let is_sure = self.shared.state.lock().epoch == epoch;
-                    self.note_fence(name, owner, if is_sure { fence } else { 0 });
-                    return Holding::Granted;
+                    let is_held = self.note_fence(name, owner, if is_sure { fence } else { 0 });
+                    return if is_held { Holding::Granted } else { Holding::Unavailable };
                 }
                 // If two have held it on this node, its present holder is right.
                 Some(ClaimOutcome::Taken(owner))
@@ -47,20 +48,24 @@ impl<B: Backplane> Worker<B> {
                 {
                     known_dead = Some(owner);
                 }
-                Some(_) => return Holding::Taken,
+                Some(ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner)) => {
+                    return Holding::Taken(owner.node);
+                }
+                Some(ClaimOutcome::Full(_)) => return Holding::Unavailable,
             }
         }
     }
 
-    /// A held name is claimed. It is released if its holder has left.
-    pub(super) fn note_fence(&self, name: &Name, owner: Owner, fence: u64) {
+    /// A held name is claimed. False if its holder has left: then it is released.
+    pub(super) fn note_fence(&self, name: &Name, owner: Owner, fence: u64) -> bool {
         let mut state = self.shared.state.lock();
-        if let Some(held) = state.held.get_mut(name).filter(|held| held.connection == owner.connection) {
-            held.fence = fence;
-        } else {
-            drop(state);
+        let held = state.held.get_mut(name).filter(|held| held.connection == owner.connection);
+        let is_held = held.map(|held| held.fence = fence).is_some();
+        drop(state);
+        if !is_held {
             self.shared.give_back(name.clone(), owner);
         }
+        is_held
     }
 
     /// Registers held names after an outage. False if that failed.
@@ -82,7 +87,13 @@ impl<B: Backplane> Worker<B> {
     /// Another node's guest has a name of a guest of this one: its client is told.
     fn lose_held(&self, name: &Name, connection: ConnId) {
         let lost = self.shared.state.lock().take_held(name, connection);
-        if let (Some(held), Some(guests)) = (lost, self.guests(name.key.as_str())) {
+        let (Some(held), Some(node)) = (lost, self.node.upgrade()) else { return };
+        let key = name.key.as_str();
+        if name.entity == Entity::Group {
+            let kind =
+                name.name.split_once('/').and_then(|(size, room)| group_kind(room, size.parse().ok()?));
+            kind.into_iter().for_each(|kind| node.lose_groups(key, &kind));
+        } else if let Some(guests) = node.guests(key) {
             guests.realm.dismiss_id(held.guest.as_str(), CloseReason::Outranked);
         }
     }
@@ -123,22 +134,48 @@ impl<B: Backplane> Worker<B> {
             Ok(Seating::Held(_)) => no_room,
             Ok(Seating::In(playing, host)) => {
                 let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
-                self.notes.seats.borrow_mut().insert((from, *seat), Box::new(playing));
+                self.notes.seats.borrow_mut().insert((from, *seat), Seat::Player(playing));
                 NodeAnswer::Joined { name, host }
             }
             Err(error) => NodeAnswer::NotJoined(error.number()),
         }
     }
 
-    /// Gives a peer of Matchbox on another node a place in a group.
-    pub(super) fn place(&self, from: NodeId, question: &Question) -> NodeAnswer {
-        let Question::Place { key, room, size, client, seat } = question else { return NodeAnswer::No };
-        let size = usize::try_from(*size).unwrap_or(usize::MAX);
-        let place = self.node.upgrade().and_then(|node| node.place(key, room, size, client));
-        let Some(place) = place else { return NodeAnswer::No };
-        let group = place.room().to_string();
-        self.notes.seats.borrow_mut().insert((from, *seat), Box::new(place));
+    /// Gives a peer of Matchbox on another node a place in a group, and tells that node when nobody else comes to it.
+    pub(super) fn place(self: &Rc<Self>, from: NodeId, question: &Question) -> NodeAnswer {
+        let &Question::Place { ref key, ref room, size, ref client, seat } = question else {
+            return NodeAnswer::No;
+        };
+        let place = || {
+            let kind = group_kind(room, usize::try_from(size).ok()?)?;
+            self.node.upgrade()?.place(key, &kind, &PeerId::parse(client).ok()?)
+        };
+        let Some(place) = place() else { return NodeAnswer::No };
+        let (group, mut state) = (place.room().to_string(), place.state());
+        self.notes.seats.borrow_mut().insert((from, seat), Seat::Place(place));
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            let is_open = |state: &GroupState| *state == GroupState::Open;
+            if let Ok(state) = state.wait_for(|state| !is_open(state)).await.map(|state| *state) {
+                worker.shared.say(from, &Packet::Group { seat, is_ended: state == GroupState::Ended });
+            }
+        });
         NodeAnswer::Text(group)
+    }
+
+    /// It is in doubt which places a node has that this one has given, and which it has given; `None` means all nodes.
+    pub(super) fn doubt_places(&self, node: Option<NodeId>) {
+        self.shared.state.lock().doubt_places(node);
+        let is_doubted = |(of, _): &(NodeId, u64), seat: &mut Seat| {
+            matches!(seat, Seat::Place(_)) && node.is_none_or(|node| node == *of)
+        };
+        let doubted: Vec<Seat> =
+            self.notes.seats.borrow_mut().extract_if(is_doubted).map(|(_, seat)| seat).collect();
+        for seat in doubted {
+            if let Seat::Place(place) = seat {
+                place.doubt();
+            }
+        }
     }
 
     /// Handles a text that a client of this node has posted on another.
@@ -153,4 +190,8 @@ impl<B: Backplane> Worker<B> {
         };
         NodeAnswer::Posted(posted.number())
     }
+}
+
+fn group_kind(room: &str, size: usize) -> Option<GroupKind> {
+    Some((RoomName::measured(room).ok()?, size))
 }

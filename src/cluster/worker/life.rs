@@ -430,11 +430,14 @@ impl<B: Backplane> Worker<B> {
             state.room_subscribers.clear();
             state.dead.insert(node);
         }
-        // The nodes of these players believe that this node is dead.
-        self.notes.seats.take();
         self.notes.former.set(Some(node));
         self.notes.parked.take();
         self.lose_node(None);
+        // The nodes of these clients believe that this node is dead.
+        self.notes.seats.take();
+        if let Some(node) = self.node.upgrade() {
+            node.end_groups();
+        }
     }
 
     fn note_outage(&self, error: &Unavailable) {

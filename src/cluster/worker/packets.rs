@@ -161,8 +161,8 @@ impl<B: Backplane> Worker<B> {
         self.notes.doubtful.set(true);
         self.notes.inbound.borrow_mut().remove(&dead);
         self.notes.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
-        self.notes.seats.borrow_mut().retain(|(node, _), _| *node != dead);
         self.lose_node(Some(dead));
+        self.notes.seats.borrow_mut().retain(|(node, _), _| *node != dead);
     }
 
     /// Messages that a dead node certainly never got wait here again, and their recipients are sought.
@@ -174,9 +174,10 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Gives up the outcomes of messages that a node had; `None` means all nodes.
+    /// Gives up the outcomes of messages that a node had, and open groups in which it has part; `None` means all nodes.
     pub(super) fn lose_node(&self, node: Option<NodeId>) {
         self.realms().for_each(|realm| realm.lose_node(node));
+        self.doubt_places(node);
     }
 
     /// Reads the inbox for as long as the node lives.
@@ -370,6 +371,7 @@ impl<B: Backplane> Worker<B> {
                 self.hear_list_of_rooms(from, (is_end, first_life), &mut arriving.flushes)
             }
             Packet::RoomsMissed => self.list_rooms(from),
+            Packet::Group { seat, is_ended } => self.shared.hear_of_group(from, seat, is_ended),
             Packet::Echo { number } if self.node() == Some(from) => {
                 self.notes
                     .echo_heard
@@ -475,7 +477,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    async fn answer(&self, from: NodeId, question: Question) -> NodeAnswer {
+    async fn answer(self: &Rc<Self>, from: NodeId, question: Question) -> NodeAnswer {
         match question {
             Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
             Question::Yield(name, connection, why) => {

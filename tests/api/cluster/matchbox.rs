@@ -91,22 +91,33 @@ fn the_host_of_a_room_hears_of_peers_of_all_nodes() {
 }
 
 #[test]
-fn when_the_node_that_gives_places_is_gone_the_others_go_on_with_its_groups() {
+fn when_the_node_that_gives_places_is_gone_those_who_wait_are_in_other_groups() {
     let mut nodes = three();
-    let mut waiting = ROOMS.map(|room| peer(&nodes[0], room));
-    let hosted = |n| format!("/{n}?topology=client_server");
-    let mut hosts = [0, 1, 2, 3, 4, 5].map(|n| peer(&nodes[0], &hosted(n)).0);
+    let rooms = ["/a?next=3", "/b?next=3", "/c?next=3"];
+    // The node of the first one gives the places.
+    let mut waiting = rooms.map(|room| {
+        let (mut first, mut second) = (peer(&nodes[2], room), newcomer(&nodes[0], room));
+        expect_pair(&mut first, &mut second);
+        (first, second)
+    });
     drop(nodes.nodes.pop());
-    for (room, first) in ROOMS.iter().zip(&mut waiting) {
-        let mut second = newcomer(&nodes[1], room);
-        expect_pair(first, &mut second);
-    }
-    for (n, host) in hosts.iter_mut().enumerate() {
-        for _ in 0..2 {
-            let (client, id) = newcomer(&nodes[1], &hosted(n));
-            host.expect(new_peer(&id));
-            client.reset();
-            host.expect(left(&id));
+    for (room, (first, (second, second_id))) in rooms.iter().zip(&mut waiting) {
+        let (mut third, mut fourth) = (newcomer(&nodes[1], room), newcomer(&nodes[1], room));
+        second.expect(left(&first.1));
+        // Those of one node in their order, of two nodes the smaller id.
+        let mut expected = [vec![], vec![fourth.1.clone()], vec![]];
+        for (n, other) in [(1, &third.1), (2, &fourth.1)] {
+            let (hears, of) = if *second_id < *other { (0, other.clone()) } else { (n, second_id.clone()) };
+            expected[hears].push(of);
+        }
+        for (client, expected) in [second, &mut third.0, &mut fourth.0].into_iter().zip(expected) {
+            let mut expected: Vec<String> = expected.iter().map(|id| new_peer(id)).collect();
+            let mut heard: Vec<String> = expected.iter().map(|_| client.expect_text()).collect();
+            expected.sort_unstable();
+            heard.sort_unstable();
+            assert_eq!(heard, expected);
+            client.expect_quiet();
         }
     }
+    wait_for_groups(&nodes, 3);
 }

@@ -5,173 +5,135 @@
 //!
 //! If its peers have hosts, the first client of a group is its host, and the group ends with it.
 //!
-//! In a cluster, one node gives the places in the groups of a room and a size. If another one begins to do so, it goes on with the groups
-//! that have too few members. It does not know which of these have been full.
+//! In a cluster, a group is on the node that has opened it. Only that node ever gives its places, so a group never has more clients than
+//! its size, whatever other nodes believe. If it is in doubt who has a place of an open group, the group ends, and its clients take other
+//! places.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::random;
+use tokio::sync::watch;
 
-use crate::clock::millis;
+use super::Hold;
 use crate::dialect::matchbox::{HOSTED, host_of};
-use crate::rooms::Rooms;
-use crate::wire::{InvalidName, NodeId, PeerId, RoomName};
+use crate::wire::{InvalidName, PeerId, RoomName};
 
-/// Interval at which a node looks for groups that another one has opened. Two of them may give places for a moment, because they hear of a
-/// third one at different times.
-const ADOPTION_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The groups of one key.
+/// The open groups of one key that are on this node.
 #[derive(Default)]
-pub struct Groups(Mutex<State>);
+pub struct Groups(Mutex<BTreeMap<GroupKind, Group>>);
 
-#[derive(Default)]
-struct State {
-    /// Those that are not full, of each room and size: one, or several if another node has opened some.
-    open: BTreeMap<Kind, Vec<Group>>,
-    /// In a cluster, those that were full and have members, each with the clients to which this node has given places.
-    full: HashMap<RoomName, HashSet<PeerId>>,
-    /// The other nodes when this one looked for their groups, and the time at which it looks again.
-    nodes: Vec<NodeId>,
-    next_adoption: u64,
+/// The room and the size of groups. Nothing fills a group of size 0, which has a host.
+pub type GroupKind = (RoomName, usize);
+
+/// The state of a group, as a client with a place in it has to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupState {
+    /// Others may come.
+    Open,
+    /// It is full, or its host has left: nobody else comes.
+    Closed,
+    /// Its clients have to take other places.
+    Ended,
 }
 
-/// A cluster, as one of its nodes sees it.
-pub struct Cluster<'a> {
-    /// The rooms of all nodes.
-    pub rooms: &'a Rooms,
-    /// The other nodes that live.
-    pub nodes: Vec<NodeId>,
-    /// True if another node is to give the place, as far as this one knows: that one did not answer, or another one knows more.
-    pub is_elsewhere: bool,
-    /// The time.
-    pub now: u64,
-}
-
-/// The room and the size of groups.
-type Kind = (RoomName, usize);
-
-/// A group that is not full yet.
+/// A group that is open.
 struct Group {
     name: RoomName,
-    /// The clients to which this node has given places.
-    placed: HashSet<PeerId>,
-    /// True if another node has given places, too: their clients are known as members of the room.
-    is_adopted: bool,
+    /// The number of places that are taken.
+    taken: usize,
+    state: watch::Sender<GroupState>,
+    /// In a cluster, the right to open groups of this kind: dropped once the group is not open any more.
+    right: Option<Hold>,
 }
 
-/// A client's place in a group. Dropping it frees the place, unless the group is full.
+/// A client's place in a group of this node. Dropping it frees the place, unless the group is full.
 pub struct GroupPlace {
     groups: Arc<Groups>,
-    kind: Kind,
+    kind: GroupKind,
     group: RoomName,
     client: PeerId,
+    state: watch::Receiver<GroupState>,
 }
 
 impl Groups {
-    /// Gives a client that comes to a room a place in a group of a size. Nothing fills a group of size 0.
-    pub fn take_place(
+    /// Gives a client a place in the open group. `None` if there is none.
+    pub fn take(self: &Arc<Self>, kind: &GroupKind, client: &PeerId) -> Option<GroupPlace> {
+        self.place(kind, client, None)
+    }
+
+    /// The same. If there is no group, the client opens one, which keeps this right.
+    pub fn take_or_open(
         self: &Arc<Self>,
-        kind: Kind,
-        client: PeerId,
-        cluster: Option<Cluster<'_>>,
-    ) -> Result<GroupPlace, InvalidName> {
-        let State { open, full, nodes, next_adoption } = &mut *self.0.lock();
-        let rooms = cluster.as_ref().map(|cluster| cluster.rooms);
-        if let Some(cluster) =
-            cluster.filter(|of| of.is_elsewhere || of.now >= *next_adoption || of.nodes != *nodes)
-        {
-            *next_adoption = cluster.now.saturating_add(millis(ADOPTION_INTERVAL));
-            *nodes = cluster.nodes;
-            adopt(open, full, cluster.rooms);
+        kind: &GroupKind,
+        client: &PeerId,
+        right: Option<Hold>,
+    ) -> Result<Option<GroupPlace>, InvalidName> {
+        let (taken, state) = (0, watch::Sender::new(GroupState::Open));
+        let new = Group { name: new_name(kind, client)?, taken, state, right };
+        Ok(self.place(kind, client, Some(new)))
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        kind: &GroupKind,
+        client: &PeerId,
+        mut new: Option<Group>,
+    ) -> Option<GroupPlace> {
+        let mut open = self.0.lock();
+        if !open.contains_key(kind) {
+            open.insert(kind.clone(), new.take()?);
         }
-        let is_full = |group: &Group| kind.1 != 0 && group.taken(rooms) >= kind.1;
-        let mut groups = open.remove(&kind).unwrap_or_default();
-        groups.retain(|group| !group.has_lost_host(rooms));
-        full.extend(groups.extract_if(.., |group| is_full(group)).map(|full| (full.name, full.placed)));
-        let mut group = match groups.pop() {
-            Some(group) => group,
-            None => Group::new(&kind, &client)?,
-        };
-        group.placed.insert(client.clone());
-        let name = group.name.clone();
-        if !is_full(&group) {
-            groups.push(group);
-        } else if rooms.is_some() {
-            full.insert(name.clone(), group.placed);
-        }
-        if !groups.is_empty() {
-            open.insert(kind.clone(), groups);
-        }
-        Ok(GroupPlace { groups: Arc::clone(self), kind, group: name, client })
+        let group = open.get_mut(kind)?;
+        group.taken += 1;
+        let (groups, state) = (Arc::clone(self), group.state.subscribe());
+        let (kind, name, client) = (kind.clone(), group.name.clone(), client.clone());
+        let full = if kind.1 != 0 && group.taken >= kind.1 { open.remove(&kind) } else { None };
+        drop(open);
+        full.into_iter().for_each(|group| group.finish(GroupState::Closed));
+        Some(GroupPlace { groups, kind, group: name, client, state })
+    }
+
+    /// Another node has the right to open groups of a kind.
+    pub fn lose_right(&self, kind: &GroupKind) {
+        let lost = self.0.lock().remove(kind);
+        let state = if kind.1 == 0 { GroupState::Closed } else { GroupState::Ended };
+        lost.into_iter().for_each(|group| group.finish(state));
+    }
+
+    /// Ends all open groups that have a size.
+    pub fn end_all(&self) {
+        let ended: Vec<Group> =
+            self.0.lock().extract_if(.., |kind, _| kind.1 != 0).map(|(_, group)| group).collect();
+        ended.into_iter().for_each(|group| group.finish(GroupState::Ended));
+    }
+
+    /// Removes a group if it is open and `is_over`, which may change it.
+    fn remove_if(&self, place: &GroupPlace, is_over: impl FnOnce(&mut Group) -> bool) -> Option<Group> {
+        let mut open = self.0.lock();
+        let Entry::Occupied(mut known) = open.entry(place.kind.clone()) else { return None };
+        let is_removed = known.get().name == place.group && is_over(known.get_mut());
+        is_removed.then(|| known.remove())
     }
 }
 
-/// Learns of groups that another node has opened, and forgets those without members.
-fn adopt(
-    open: &mut BTreeMap<Kind, Vec<Group>>,
-    full: &mut HashMap<RoomName, HashSet<PeerId>>,
-    rooms: &Rooms,
-) {
-    // This node may hear later that they have joined.
-    full.retain(|group, placed| !placed.is_empty() || rooms.contains(group.as_str()));
-    let mut known = HashSet::new();
-    open.retain(|_, groups| {
-        groups.retain(|group| group.taken(Some(rooms)) > 0);
-        known.extend(groups.iter().map(|group| group.name.clone()));
-        !groups.is_empty()
-    });
-    for (name, members) in rooms.behind(None) {
-        if let Some((name, kind)) = parse(&name)
-            && (kind.1 == 0 || members < kind.1)
-            && !full.contains_key(&name)
-            && !known.contains(&name)
-        {
-            let group = Group { name, placed: HashSet::new(), is_adopted: true };
-            if !group.has_lost_host(Some(rooms)) {
-                open.entry(kind).or_default().push(group);
-            }
-        }
-    }
-}
-
-/// The room and the size of a group, by its name. `None` for any other room.
-fn parse(name: &str) -> Option<(RoomName, Kind)> {
-    let mut parts = name.rsplitn(3, '/').skip(1);
-    let (size, room) = (parts.next()?.parse().ok()?, parts.next()?);
-    Some((RoomName::measured(name).ok()?, (RoomName::measured(room).ok()?, size)))
+/// A name that no group has had. Names of rooms of clients have no slash. That of a group with a host ends with its id.
+fn new_name((room, size): &GroupKind, first: &PeerId) -> Result<RoomName, InvalidName> {
+    let number: u64 = random();
+    RoomName::measured(&if room.as_str().ends_with(HOSTED) {
+        format!("{room}/{size}-{number:016x}/{first}")
+    } else {
+        format!("{room}/{size}/{number:016x}")
+    })
 }
 
 impl Group {
-    /// One that a client opens. Names of rooms of clients have no slash. The end tells groups from each other: it is the id of the host, or
-    /// random.
-    fn new((room, size): &Kind, first: &PeerId) -> Result<Self, InvalidName> {
-        let name = if room.as_str().ends_with(HOSTED) {
-            format!("{room}/{size}/{first}")
-        } else {
-            format!("{room}/{size}/{:016x}", random::<u64>())
-        };
-        Ok(Group { name: RoomName::measured(&name)?, placed: HashSet::new(), is_adopted: false })
-    }
-
-    /// True if its host is gone: nobody else comes to it.
-    fn has_lost_host(&self, rooms: Option<&Rooms>) -> bool {
-        host_of(self.name.as_str()).is_some_and(|host| {
-            let is_member = |rooms: &Rooms| {
-                self.is_adopted && rooms.members(self.name.as_str()).iter().any(|id| id.as_str() == host)
-            };
-            !self.placed.contains(host) && !rooms.is_some_and(is_member)
-        })
-    }
-
-    /// The number of places that are taken.
-    fn taken(&self, rooms: Option<&Rooms>) -> usize {
-        let rooms = rooms.filter(|_| self.is_adopted);
-        let members = rooms.into_iter().flat_map(|rooms| rooms.members(self.name.as_str()));
-        self.placed.len() + members.filter(|member| !self.placed.contains(member)).count()
+    /// Nobody else comes. Without a lock, because the right may be given back.
+    fn finish(self, state: GroupState) {
+        self.state.send_replace(state);
+        drop(self.right);
     }
 }
 
@@ -180,23 +142,27 @@ impl GroupPlace {
     pub fn room(&self) -> &RoomName {
         &self.group
     }
+
+    /// The state of the group.
+    pub fn state(&self) -> watch::Receiver<GroupState> {
+        self.state.clone()
+    }
+
+    /// It is in doubt if the client still has the place. If the group is open and has a size, it ends.
+    pub fn doubt(self) {
+        let doubted = self.groups.remove_if(&self, |_| self.kind.1 != 0);
+        doubted.into_iter().for_each(|group| group.finish(GroupState::Ended));
+    }
 }
 
 impl Drop for GroupPlace {
     fn drop(&mut self) {
-        let mut state = self.groups.0.lock();
-        if let Some(placed) = state.full.get_mut(&self.group) {
-            placed.remove(&self.client);
-        }
-        let Some(groups) = state.open.get_mut(&self.kind) else { return };
         let is_host = host_of(self.group.as_str()) == Some(self.client.as_str());
-        groups.retain_mut(|group| {
-            let is_left = group.name == self.group && group.placed.remove(&self.client);
-            !is_left || !is_host && (group.is_adopted || !group.placed.is_empty())
+        let over = self.groups.remove_if(self, |group| {
+            group.taken -= 1;
+            is_host || group.taken == 0
         });
-        if groups.is_empty() {
-            state.open.remove(&self.kind);
-        }
+        over.into_iter().for_each(|group| group.finish(GroupState::Closed));
     }
 }
 
@@ -207,13 +173,13 @@ mod tests {
     impl Groups {
         /// True if nobody waits.
         fn is_empty(&self) -> bool {
-            self.0.lock().open.is_empty()
+            self.0.lock().is_empty()
         }
     }
 
     fn take(groups: &Arc<Groups>, room: &str, size: usize) -> GroupPlace {
         let client = PeerId::parse(&format!("{:x}", random::<u64>())).unwrap();
-        groups.take_place((RoomName::parse(room).unwrap(), size), client, None).unwrap()
+        groups.take_or_open(&(RoomName::measured(room).unwrap(), size), &client, None).unwrap().unwrap()
     }
 
     #[test]
@@ -230,7 +196,7 @@ mod tests {
     #[test]
     fn a_room_and_a_size_have_groups_of_their_own() {
         let groups = Arc::new(Groups::default());
-        let places = [("a", 2), ("a", 3), ("b", 2), ("a", 0)].map(|(room, size)| take(&groups, room, size));
+        let places = [("a", 2), ("a", 3), ("b", 2)].map(|(room, size)| take(&groups, room, size));
         for (n, place) in places.iter().enumerate() {
             assert!(places[..n].iter().all(|other| other.room() != place.room()));
         }
@@ -253,6 +219,41 @@ mod tests {
         drop((second, fourth));
         assert!(!groups.is_empty());
         drop(fifth);
+        assert!(groups.is_empty());
+    }
+
+    #[test]
+    fn an_open_group_ends_with_a_doubt_and_a_full_one_does_not() {
+        let groups = Arc::new(Groups::default());
+        let [full, other, open, doubted] = [(); 4].map(|()| take(&groups, "a", 2));
+        assert_eq!(*full.state().borrow(), GroupState::Closed);
+        other.doubt();
+        groups.end_all();
+        assert_eq!(*full.state().borrow(), GroupState::Closed);
+        // These two are the next group, and full, too.
+        doubted.doubt();
+        assert_eq!(*open.state().borrow(), GroupState::Closed);
+        let [waits, in_doubt] = [(); 2].map(|()| take(&groups, "a", 3));
+        in_doubt.doubt();
+        assert_eq!(*waits.state().borrow(), GroupState::Ended);
+        let next = take(&groups, "a", 3);
+        assert_ne!(next.room(), waits.room());
+        // Its place is in none of them any more.
+        drop(waits);
+        assert!(!groups.is_empty());
+        groups.lose_right(&(RoomName::measured("a").unwrap(), 3));
+        assert_eq!(*next.state().borrow(), GroupState::Ended);
+    }
+
+    #[test]
+    fn a_group_without_a_size_closes_with_its_host_and_has_no_other_end() {
+        let groups = Arc::new(Groups::default());
+        let [host, other, lost] = [(); 3].map(|()| take(&groups, "a/host", 0));
+        groups.end_all();
+        lost.doubt();
+        assert_eq!(*other.state().borrow(), GroupState::Open);
+        drop(host);
+        assert_eq!(*other.state().borrow(), GroupState::Closed);
         assert!(groups.is_empty());
     }
 }

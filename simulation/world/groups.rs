@@ -1,0 +1,299 @@
+//! Peers of Matchbox that come one after another, as their sessions let them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use peerbroker::config::Degraded;
+use peerbroker::node::{GroupMember, GroupStep, Node};
+use peerbroker::rooms::{Parting, Requester, Rooms};
+use peerbroker::router::{Departure, IdLease};
+use peerbroker::wire::{CloseReason, RealmKind, RoomName};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::{LEASE, STEP, World, note, open, play};
+use crate::checker::check;
+use crate::history::{Conn, History, What};
+use crate::sim::Fault;
+use crate::socket::Socket;
+
+const ROOM: &str = "duel";
+const SIZE: usize = 3;
+
+pub(super) struct Player {
+    conn: Conn,
+    node: usize,
+    lease: IdLease,
+    socket: Socket,
+    member: GroupMember,
+    /// The group in whose room it is.
+    room: Option<RoomName>,
+    /// The peers of its group, as its client knows them: it was told of them, or they of it.
+    known: BTreeSet<String>,
+}
+
+impl World {
+    pub(super) fn open_player(&mut self) {
+        let index = self.rng.below(self.nodes.len());
+        self.open_player_at(index);
+    }
+
+    /// A client asks for the room.
+    fn open_player_at(&mut self, index: usize) {
+        let Some(handle) = self.nodes[index].as_mut().filter(|node| !node.pause.paused.get()) else { return };
+        self.conns += 1;
+        let (conn, node) = (self.conns, Arc::clone(&handle.node));
+        let (players, history, steps) =
+            (Rc::clone(&self.players), Rc::clone(&self.history), Rc::clone(&self.steps));
+        handle.opening.push(spawn_local(async move {
+            let (socket, id) = (Socket::default(), format!("player-{conn}"));
+            let realm = Arc::clone(hub(&node).realm());
+            let opened = timeout(Duration::from_secs(20), open(&node, &realm, &id, 0, &socket)).await;
+            let Ok(Ok(lease)) = opened else {
+                return note(&history, &steps, What::Refused { conn, id: "player", why: "unavailable" });
+            };
+            note(&history, &steps, What::Opened { conn, id: Box::leak(id.into()), token: 0, node: index });
+            let kind = (RoomName::of_topic(ROOM).unwrap(), SIZE);
+            let member = GroupMember::new(&node, &node.tenant("key").unwrap(), kind, lease.id().clone());
+            let (room, known) = (None, BTreeSet::new());
+            players.borrow_mut().push(Player { conn, node: index, lease, socket, member, room, known });
+        }));
+    }
+
+    pub(super) fn close_player(&mut self) {
+        let mut players = self.players.borrow_mut();
+        let able: Vec<usize> = (0..players.len()).filter(|at| self.is_running(players[*at].node)).collect();
+        if able.is_empty() {
+            return;
+        }
+        let player = players.swap_remove(able[self.rng.below(able.len())]);
+        drop(players);
+        self.end_player(player, "closed");
+    }
+
+    fn end_player(&self, Player { conn, node, lease, member, .. }: Player, why: &'static str) {
+        self.note(What::Ended { conn, why });
+        let departure: Option<Departure> = lease.part(CloseReason::Left, false);
+        drop(member);
+        if let (Some(departure), Some(node)) = (departure, &self.nodes[node]) {
+            hub(&node.node).departed(&departure.peer, Parting::ForGood);
+        }
+    }
+
+    pub(super) fn kill_players(&self, index: usize) {
+        for player in self.players.borrow_mut().extract_if(.., |player| player.node == index) {
+            self.note(What::Ended { conn: player.conn, why: "killed" });
+            // As for other clients.
+            std::mem::forget(player);
+        }
+    }
+
+    /// Sessions do what their groups want, and clients hear of each other.
+    pub(super) fn play_in_groups(&self) {
+        let mut players = self.players.borrow_mut();
+        let mut ended = Vec::new();
+        for player in players.iter_mut().filter(|player| self.is_running(player.node)) {
+            let node = &self.nodes[player.node].as_ref().expect("its node").node;
+            if !player.lease.is_current() || !player.act(&hub(node), |what| self.note(what)) {
+                ended.push(player.conn);
+            }
+        }
+        let gone: Vec<Player> = players.extract_if(.., |player| ended.contains(&player.conn)).collect();
+        let mut heard: BTreeMap<String, Vec<(bool, String)>> = BTreeMap::new();
+        for player in players.iter_mut().filter(|player| self.is_running(player.node)) {
+            // It answers pings.
+            player.lease.heard();
+            for text in player.socket.texts() {
+                let (what, id) = text.trim_matches(['{', '}']).split_once(':').expect("an event");
+                let event = (what == r#""NewPeer""#, id.trim_matches('"').to_owned());
+                heard.entry(player.lease.id().to_string()).or_default().push(event);
+                self.note(What::Grouped { conn: player.conn, what: text });
+            }
+        }
+        for player in players.iter_mut() {
+            let own = player.lease.id().to_string();
+            // Of two only one is told. The other one may have been told the end in the same step.
+            let told = heard.iter().filter(|(_, events)| events.contains(&(true, own.clone())));
+            player.known.extend(told.map(|(id, _)| id.clone()));
+            for (has_come, id) in heard.get(&own).into_iter().flatten() {
+                if *has_come {
+                    player.known.insert(id.clone());
+                } else {
+                    player.known.remove(id);
+                }
+            }
+        }
+        let alive: BTreeSet<String> = players.iter().map(|player| player.lease.id().to_string()).collect();
+        for player in players.iter() {
+            let group: BTreeSet<_> = player.known.intersection(&alive).collect();
+            if group.len() >= SIZE {
+                let what = format!("{} is in a group with {group:?}", player.lease.id());
+                self.note(What::Contradiction { node: player.node, what });
+            }
+        }
+        drop(players);
+        gone.into_iter().for_each(|player| self.end_player(player, "gave up"));
+    }
+
+    /// Everybody has a place, and at most one group is not full.
+    pub(super) fn check_settled_groups(&self) {
+        let players = self.players.borrow();
+        let mut open: BTreeMap<&RoomName, usize> = BTreeMap::new();
+        for player in players.iter() {
+            match &player.room {
+                None => self.contradict(player, "waits for a place"),
+                Some(room) if player.member.is_open() => *open.entry(room).or_default() += 1,
+                Some(_) => {}
+            }
+        }
+        if open.len() > 1 || open.values().any(|members| *members >= SIZE) {
+            let what = format!("these groups are open: {open:?}");
+            self.note(What::Contradiction { node: 0, what });
+        }
+    }
+
+    fn contradict(&self, player: &Player, what: &str) {
+        let what = format!("{} {what}", player.lease.id());
+        self.note(What::Contradiction { node: player.node, what });
+    }
+
+    /// The members of each group.
+    fn groups(&self) -> Vec<usize> {
+        let players = self.players.borrow();
+        let mut groups: BTreeMap<&RoomName, usize> = BTreeMap::new();
+        players
+            .iter()
+            .filter_map(|player| player.room.as_ref())
+            .for_each(|room| *groups.entry(room).or_default() += 1);
+        groups.into_values().collect()
+    }
+}
+
+impl Player {
+    /// False once it has waited for too long.
+    fn act(&mut self, hub: &Rooms, note: impl Fn(What)) -> bool {
+        let mut flushes = Vec::new();
+        while let Poll::Ready(step) = self.member.poll_step(&mut Context::from_waker(Waker::noop())) {
+            match step {
+                GroupStep::Join(room) => {
+                    let requester =
+                        &mut Requester { peer: &self.lease, request: None, flushes: &mut flushes };
+                    match hub.join(requester, room.clone(), None, SIZE) {
+                        Ok(()) => {
+                            note(What::Grouped { conn: self.conn, what: format!("joins {room}") });
+                            self.room = Some(room);
+                        }
+                        Err(_) => self.member.join_later(),
+                    }
+                }
+                GroupStep::Leave(room) => {
+                    note(What::Grouped { conn: self.conn, what: format!("leaves {room}") });
+                    self.member.leave(&self.lease, room.as_str(), &mut flushes);
+                    self.room = None;
+                }
+                GroupStep::GiveUp => return false,
+            }
+        }
+        true
+    }
+}
+
+fn hub(node: &Node) -> Arc<Rooms> {
+    node.tenant("key").unwrap().hub(RealmKind::Matchbox)
+}
+
+fn assert_fine(history: &History) {
+    let faults = check(history);
+    assert!(faults.is_empty(), "{history}\n{}", faults.join("\n"));
+}
+
+const fn steps(time: Duration) -> usize {
+    (time.as_millis() / STEP.as_millis()) as usize
+}
+
+/// Clients come to these nodes in turns, for so many steps.
+async fn come(world: &mut World, nodes: &[usize], rounds: usize) {
+    for round in 0..rounds {
+        world.open_player_at(nodes[round % nodes.len()]);
+        world.pass(4).await;
+    }
+}
+
+#[test]
+fn clients_of_all_nodes_are_groups_of_their_size() {
+    let mut groups = Vec::new();
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world: &mut World| {
+        world.pass(20).await;
+        come(world, &[0, 1, 2, 1], 13).await;
+        world.pass(40).await;
+        world.check_settled_groups();
+        groups = world.groups();
+    });
+    assert_fine(&history);
+    groups.sort_unstable();
+    assert_eq!(groups, [1, 3, 3, 3, 3], "{history}");
+}
+
+#[test]
+fn the_giver_of_places_dies_while_its_group_is_open_and_clients_wait_for_its_lease() {
+    let mut groups = Vec::new();
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world: &mut World| {
+        world.pass(20).await;
+        // The first one's node gives the places.
+        come(world, &[0, 1], 2).await;
+        world.kill(0);
+        come(world, &[1, 2], 11).await;
+        world.pass(steps(LEASE * 3)).await;
+        world.check_settled_groups();
+        groups = world.groups();
+    });
+    assert_fine(&history);
+    assert_eq!(groups, [3, 3, 3, 3], "{history}");
+}
+
+#[test]
+fn neither_a_new_node_nor_a_store_that_is_away_splits_a_group() {
+    for fault in [Fault::Stalled, Fault::Unreachable, Fault::Refused] {
+        for away in [LEASE / 4, LEASE, LEASE * 2] {
+            let mut groups = Vec::new();
+            let history = play(World::new(1, LEASE, Degraded::Allow), async |world: &mut World| {
+                world.pass(20).await;
+                world.kill(2);
+                world.pass(steps(LEASE * 2)).await;
+                come(world, &[0, 1], 2).await;
+                // It starts again.
+                world.kill(2);
+                come(world, &[2], 2).await;
+                world.pass(20).await;
+                world.store.set_fault(fault);
+                world.pass(1).await;
+                come(world, &[0, 1, 2], 6).await;
+                world.pass(steps(away)).await;
+                world.store.set_fault(Fault::None);
+                world.pass(steps(LEASE * 4)).await;
+                world.check_settled_groups();
+                groups = world.groups();
+            });
+            assert_fine(&history);
+            assert!(groups.iter().all(|members| *members <= SIZE), "{groups:?}\n{history}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_slept_longer_than_its_lease_brings_nobody_back_into_a_group() {
+    for sleeper in 0..2 {
+        let history = play(World::new(1, LEASE, Degraded::Allow), async |world: &mut World| {
+            world.pass(20).await;
+            come(world, &[0, 1], 2).await;
+            world.pause_for(sleeper, LEASE * 2);
+            come(world, &[1 - sleeper, 2], 40).await;
+            world.pass(steps(LEASE * 4)).await;
+            world.check_settled_groups();
+        });
+        assert_fine(&history);
+    }
+}

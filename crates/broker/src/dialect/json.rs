@@ -68,12 +68,14 @@ pub fn is_name(written: &str, wanted: &str) -> bool {
 /// The one of `known` that the raw name of a member means.
 pub fn known_name<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let inner = written.strip_prefix('"')?.strip_suffix('"')?;
-    let found = known.iter().copied().find(|&name| inner == name);
-    // An escape is longer than its character, so a name with one is longer than its meaning.
-    if found.is_some() || known.iter().all(|name| inner.len() <= name.len()) {
-        return found;
+    let is_escaped = |name: &str| memchr(b'\\', name.as_bytes()).is_some();
+    if let Some(name) = known.iter().copied().find(|&name| inner == name && !is_escaped(name)) {
+        return Some(name);
     }
-    memchr(b'\\', inner.as_bytes())?;
+    // An escape is longer than its character, so a name with one is longer than its meaning.
+    if known.iter().all(|name| inner.len() <= name.len()) || !is_escaped(inner) {
+        return None;
+    }
     known.iter().copied().find(|&name| means(inner, name).is_some())
 }
 
@@ -223,6 +225,9 @@ fn member(out: &mut Vec<u8>, name: &str) {
 /// Appends the value of a member.
 pub(super) type WriteValue<'w> = &'w dyn Fn(&mut Vec<u8>);
 
+/// Most members of a frame. Its reader searches them for each name that it knows.
+const MAX_MEMBERS: usize = 256;
+
 /// A JSON object: its members in order, with raw names and values. The last of duplicate members
 /// counts.
 #[derive(Debug)]
@@ -234,6 +239,18 @@ impl<'a> Object<'a> {
         let mut object = Object(Vec::new());
         members(text, |name, value| object.0.push((name, value)))?;
         Some(object)
+    }
+
+    /// Parses a whole frame. `None` also if it has too many members.
+    pub(super) fn parse_frame(text: &'a str) -> Option<Self> {
+        let (mut object, mut count) = (Object(Vec::new()), 0);
+        members(text, |name, value| {
+            count += 1;
+            if count <= MAX_MEMBERS {
+                object.0.push((name, value));
+            }
+        })?;
+        (count <= MAX_MEMBERS).then_some(object)
     }
 
     /// The raw value of a member.
@@ -496,6 +513,14 @@ mod tests {
                 prop_assert_eq!(elements(&text).collect::<Vec<_>>(), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_frame_has_a_limited_number_of_members() {
+        let frame = |count: usize| format!("{{{}}}", vec![r#""a":1"#; count].join(","));
+        assert!(Object::parse_frame(&frame(MAX_MEMBERS)).is_some());
+        assert!(Object::parse_frame(&frame(MAX_MEMBERS + 1)).is_none());
+        assert!(Object::parse(&frame(MAX_MEMBERS + 1)).is_some());
     }
 
     #[test]

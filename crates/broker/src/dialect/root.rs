@@ -49,7 +49,7 @@ const MAX_EDITS: usize = 2;
 
 /// The action of a text frame, if it is a JSON object with one.
 pub fn action(text: &str) -> Option<Cow<'_, str>> {
-    Object::parse(text)?.string("action")
+    Object::parse_frame(text)?.string("action")
 }
 
 /// Longest action that is compared with others.
@@ -71,7 +71,7 @@ pub fn similar_action(action: &str) -> Option<&'static str> {
 
 /// Decodes one text frame.
 pub fn decode(text: &str) -> Command<'_> {
-    let Some(frame) = Object::parse(text) else { return Command::Ignored };
+    let Some(frame) = Object::parse_frame(text) else { return Command::Ignored };
     let Some(action) = frame.string("action") else {
         return topics::decode(&frame).map_or(Command::Ignored, Command::Topics);
     };

@@ -38,7 +38,7 @@ pub struct Signal<'a> {
 
 /// Decodes one text frame; `None` for one that the protocol does not have.
 pub fn decode(text: &str) -> Option<Command<'_>> {
-    let frame = Object::parse(text)?;
+    let frame = Object::parse_frame(text)?;
     Some(match &*frame.string("type")? {
         "join" => {
             let room = frame.string("room")?;

@@ -9,6 +9,12 @@ use crate::config::LiveConfig;
 /// clients can still send offers when an attacker uses the whole quota.
 const FREE: usize = 16 << 10;
 
+/// This part of a quota is left to small shares, so that large ones are refused first.
+const LEFT_TO_SMALL: usize = 16;
+
+/// A share is small up to this part of a quota.
+const SMALL: usize = 1024;
+
 /// A number of bytes that many connections share.
 #[derive(Debug)]
 pub struct Quota {
@@ -49,9 +55,15 @@ impl Quota {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> Result<(), QuotaExceeded> {
+    /// Takes more bytes for a share that has some already.
+    fn take(&self, more: usize, already: usize) -> Result<(), QuotaExceeded> {
         let max = self.config.load().unfinished_total_bytes;
-        let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= max);
+        let is_small = already.saturating_add(more) <= max / SMALL;
+        let fits = |used: usize| {
+            let is_alone = used <= already;
+            let most = if is_small || is_alone { max } else { max - max / LEFT_TO_SMALL };
+            used.checked_add(more).filter(|used| *used <= most)
+        };
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         taken.map(drop).map_err(|_| QuotaExceeded)
     }
@@ -62,7 +74,7 @@ impl QuotaShare {
     pub fn set(&mut self, bytes: usize) -> Result<(), QuotaExceeded> {
         let charged = bytes.saturating_sub(FREE);
         if charged > self.charged {
-            self.quota.take(charged - self.charged)?;
+            self.quota.take(charged - self.charged, self.charged)?;
         } else if charged < self.charged {
             self.quota.used.fetch_sub(self.charged - charged, Ordering::Relaxed);
         }
@@ -84,21 +96,32 @@ mod tests {
 
     #[test]
     fn all_shares_together_are_limited_and_refunded_once() {
-        let quota = Quota::new(100);
+        let quota = Quota::new(160);
         let (mut one, mut other) = (quota.share(), quota.share());
         assert_eq!(one.set(FREE + 60), Ok(()));
-        assert_eq!(other.set(FREE + 41), Err(QuotaExceeded));
-        assert_eq!(other.set(FREE + 40), Ok(()));
-        assert_eq!(quota.used(), 100);
+        assert_eq!(other.set(FREE + 91), Err(QuotaExceeded));
+        assert_eq!(other.set(FREE + 90), Ok(()));
+        assert_eq!(quota.used(), 150);
         // A share that does not fit keeps its size.
         assert_eq!(one.set(FREE + 61), Err(QuotaExceeded));
         assert_eq!(one.set(FREE + 10), Ok(()));
-        assert_eq!(quota.used(), 50);
+        assert_eq!(quota.used(), 100);
         drop(one);
-        assert_eq!(quota.used(), 40);
-        assert_eq!(other.set(0), Ok(()));
+        assert_eq!(quota.used(), 90);
+        assert_eq!(other.set(FREE + 160), Ok(()));
         drop(other);
         assert_eq!(quota.used(), 0);
+    }
+
+    #[test]
+    fn large_shares_are_refused_first() {
+        let quota = Quota::new(1 << 20);
+        let mut large: Vec<_> = (0..15).map(|_| quota.share()).collect();
+        assert!(large.iter_mut().all(|share| share.set(FREE + (1 << 16)).is_ok()));
+        assert_eq!(quota.share().set(FREE + 1025), Err(QuotaExceeded));
+        let mut small: Vec<_> = (0..64).map(|_| quota.share()).collect();
+        assert!(small.iter_mut().all(|share| share.set(FREE + 1024).is_ok()));
+        assert_eq!(quota.share().set(FREE + 1), Err(QuotaExceeded));
     }
 
     #[test]

@@ -18,6 +18,9 @@ const MAX_MISSED: usize = 1024;
 /// Most members that have moved away and for whom this node has messages. Nodes wait for the answer for a second at most.
 const MAX_UNSETTLED: usize = 4096;
 
+/// Most other processes whose lives are remembered, beyond the living: each start of a node is another one.
+const MAX_LIVES: usize = 1024;
+
 impl<B: Backplane> Worker<B> {
     /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.
     pub(super) fn share_rooms(&self, own: NodeId, members: &[KnownNode]) {
@@ -159,6 +162,10 @@ impl<B: Backplane> Worker<B> {
         flushes: &mut Vec<Flush>,
     ) {
         let mut lives = self.notes.lives.borrow_mut();
+        if lives.len() >= MAX_LIVES {
+            let members = &self.shared.state.lock().members;
+            lives.retain(|_, node| members.iter().any(|member| member.node == *node));
+        }
         let former = if first_life == 0 { None } else { lives.insert(first_life, from) };
         for members in self.replicated() {
             if let Some(former) = former.filter(|former| *former != from) {

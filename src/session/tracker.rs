@@ -73,6 +73,7 @@ fn announce(
         }
         return None;
     }
+    context.charge_list(said.offers.len(), tenant.policy().settings().messages_per_second);
     context.reply(said.counted(counts));
     let others = guests.swarms.others(info_hash, context.peer.id(), said.offers.len());
     let rates = {

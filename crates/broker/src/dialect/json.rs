@@ -65,15 +65,14 @@ pub fn is_name(written: &str, wanted: &str) -> bool {
     known_name(written, &[wanted]).is_some()
 }
 
-/// The one of `known` that the raw name of a member means.
+/// The one of `known`, which have no backslash, that the raw name of a member means.
 pub fn known_name<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let inner = written.strip_prefix('"')?.strip_suffix('"')?;
-    let is_escaped = |name: &str| memchr(b'\\', name.as_bytes()).is_some();
-    if let Some(name) = known.iter().copied().find(|&name| inner == name && !is_escaped(name)) {
+    if let Some(name) = known.iter().copied().find(|&name| inner == name) {
         return Some(name);
     }
     // An escape is longer than its character, so a name with one is longer than its meaning.
-    if known.iter().all(|name| inner.len() <= name.len()) || !is_escaped(inner) {
+    if known.iter().all(|name| inner.len() <= name.len()) || memchr(b'\\', inner.as_bytes()).is_none() {
         return None;
     }
     known.iter().copied().find(|&name| means(inner, name).is_some())
@@ -345,14 +344,9 @@ impl<'a> Scanner<'a> {
     /// Consumes the closing bracket of an empty object or array, and returns whether there was one.
     fn closes(&mut self, close: u8) -> bool {
         self.space();
-        self.skips(&[close])
-    }
-
-    /// Consumes one of these bytes, and returns whether it was next.
-    fn skips(&mut self, bytes: &[u8]) -> bool {
-        let skips = self.peek().is_some_and(|next| bytes.contains(&next));
-        self.at += usize::from(skips);
-        skips
+        let closes = self.peek() == Some(close);
+        self.at += usize::from(closes);
+        closes
     }
 
     /// Consumes the name of a member and its colon, and returns the name in its quotes.
@@ -415,20 +409,26 @@ impl<'a> Scanner<'a> {
             b'1'..=b'9' => drop(self.digits()),
             _ => return None,
         }
-        if self.skips(b".") {
+        if self.peek() == Some(b'.') {
+            self.at += 1;
             self.digits()?;
         }
-        if self.skips(b"eE") {
-            self.skips(b"+-");
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
             self.digits()?;
         }
         Some(())
     }
 
     fn digits(&mut self) -> Option<()> {
-        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += count;
-        (count > 0).then_some(())
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
     }
 
     /// Consumes the rest of a string and its closing quote.
@@ -636,7 +636,7 @@ mod tests {
             if let Some(meant) = &meant {
                 prop_assert!(is_name(meant), "{written:?} is {meant:?}");
             }
-            if let Some(wanted) = read(&wanted) {
+            if let Some(wanted) = read(&wanted).filter(|wanted| !wanted.contains('\\')) {
                 prop_assert_eq!(is_name(&wanted), meant == Some(wanted), "{:?}", written);
             }
         }
@@ -658,13 +658,7 @@ mod tests {
             r"\q",
             "\\",
         ] {
-            assert!(
-                !is_name(none, none)
-                    && !is_name(none, "x")
-                    && !is_name(none, "")
-                    && !is_name(none, "\u{fffd}"),
-                "{none}"
-            );
+            assert!(!is_name(none, "x") && !is_name(none, "") && !is_name(none, "\u{fffd}"), "{none}");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::wire::{CloseReason, Frame, GOING_AWAY, Limit};
 pub(super) const READS_PER_TURN: usize = 2;
 
 /// Most frames that are handled before other tasks of the worker get their turn. One read may bring thousands.
-pub(super) const FRAMES_PER_TURN: u32 = 64;
+pub(super) const FRAMES_PER_TURN: u32 = 32;
 
 /// Interval at which we check if a client above its rate limit has left during its pause.
 const DEPARTURE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -182,7 +182,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // The first message is one that has waited. It is counted already.
             let mut is_counted = handler.waits();
             let (mut left, mut messages, mut bytes, mut frames) = (false, 0, 0, 0);
-            let mut policy = None;
+            // The mode of the relay and the rate of messages, loaded once for all that a read brings.
+            let mut rules = None;
             let counters = session.counters();
             // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
             let is_probed = lease.is_probed();
@@ -202,7 +203,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                     // An answer to our own question is free: strangers can have us ask.
                     frames += u32::from(!matches!(event, Event::Pong) || !lease.answers_ping());
                 }
-                let relay = policy.get_or_insert_with(|| handler.policy()).settings().relay;
+                let (relay, _) = *rules.get_or_insert_with(|| rules_of(handler));
                 let context = Context { peer: lease, node: session, flushes };
                 left |= on_event(handler, context, event, relay).is_break();
                 left_of_turn = left_of_turn.saturating_sub(1);
@@ -217,8 +218,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
-            let policy = policy.unwrap_or_else(|| handler.policy());
-            let excess = lease.charge(frames, policy.settings().messages_per_second);
+            let (_, messages_per_second) = rules.unwrap_or_else(|| rules_of(handler));
+            let excess = lease.charge(frames, messages_per_second);
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }
@@ -307,6 +308,12 @@ fn pause_for(excess: Duration, node: &Node) -> Option<Pin<Box<dyn Future<Output 
     if pause.is_zero() { None } else { Some(Box::pin(node.clock().sleep(pause))) }
 }
 
+/// The mode of the relay, and the rate of messages.
+fn rules_of(handler: &impl ProtocolHandler) -> (RelayMode, u32) {
+    let policy = handler.policy();
+    (policy.settings().relay, policy.settings().messages_per_second)
+}
+
 /// Handles one event; breaks when the client says goodbye.
 fn on_event<H: ProtocolHandler>(
     handler: &mut H,
@@ -315,7 +322,11 @@ fn on_event<H: ProtocolHandler>(
     relay: RelayMode,
 ) -> ControlFlow<()> {
     match event {
-        Event::Text(text) => handler.on_text(&as_received(relay, text), &mut context),
+        Event::Text(text) if relay == RelayMode::Always => {
+            handler.on_text(&as_received(relay, text), &mut context)
+        }
+        // The same text, on the path of every message.
+        Event::Text(text) => handler.on_text(text, &mut context),
         // Some clients send their JSON as bytes.
         Event::Binary(bytes) => match handler.on_binary(bytes, &mut context) {
             Some(flow) => flow,

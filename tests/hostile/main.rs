@@ -106,7 +106,7 @@ const ATTACKS: &[Attack] = &[
     attack!(ids::self_takeover, "400 times 0.9 MB to an id that does not read, and a takeover").peak_mib(100),
     attack!(ids::bursts_for_absent_peers, "small offers of 300 clients to ever new ids, for 7 s")
         .peak_mib(400)
-        .longest_wait(Duration::from_millis(300)),
+        .longest_wait(Duration::from_secs(1)),
     attack!(ids::leaving_and_coming_back, "2,000 messages, leaves and comes back, 20 times"),
     // Frames and messages.
     attack!(frames::escaped_names, "8 MiB of members whose names are written with escapes"),

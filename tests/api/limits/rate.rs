@@ -129,13 +129,13 @@ fn a_client_counts_as_alive_during_its_rate_limit_pause() {
         },
         |server| {
             let mut a = server.client("a");
-            // One read: thirty seconds on credit.
-            let burst: Vec<u8> = (0..40).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
+            // One read: twenty seconds on credit.
+            let burst: Vec<u8> = (0..30).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
             a.send_raw(burst);
-            for n in 0..40 {
+            for n in 0..30 {
                 a.expect(forwarded_offer("a", "a", &n.to_string()));
             }
-            for _ in 0..25 {
+            for _ in 0..15 {
                 lives_on(server, "a");
             }
             let mut newcomer = server.begin("a", "another token");
@@ -154,9 +154,9 @@ fn a_client_can_be_closed_during_its_rate_limit_pause() {
         &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
         |server, keys| {
             let mut a = server.client_of("one", "a");
-            let burst: Vec<u8> = (0..40).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
+            let burst: Vec<u8> = (0..30).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
             a.send_raw(burst);
-            for n in 0..40 {
+            for n in 0..30 {
                 a.expect(forwarded_offer("a", "a", &n.to_string()));
             }
             keys.remove("one");
@@ -199,15 +199,15 @@ fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
     for leave in leave {
         let server = TestServer::start(Transport::Own, rate(1));
         let mut a = server.client("a");
-        // One read: thirty seconds on credit. The server does not read the rest.
+        // One read: twenty seconds on credit. The server does not read the rest.
         let messages = |range: std::ops::Range<usize>| -> Vec<u8> {
             range.flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect()
         };
-        a.send_raw(messages(0..40));
-        (0..40).for_each(|n| a.expect(forwarded_offer("a", "a", &n.to_string())));
-        a.send_raw(messages(40..50));
+        a.send_raw(messages(0..30));
+        (0..30).for_each(|n| a.expect(forwarded_offer("a", "a", &n.to_string())));
+        a.send_raw(messages(30..40));
         leave(a);
-        // The wait would be half a minute.
+        // The wait would be a third of a minute.
         let noticed = (0..8).any(|_| {
             server.settle();
             server.advance(Duration::from_millis(250));

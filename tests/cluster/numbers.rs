@@ -30,6 +30,7 @@ fn numbers_in_packets_never_change() {
         "too_big",
         "try_again_later",
         "room_full",
+        "banned",
         "no_place",
     ];
     for (number, label) in (0..).zip(labels) {
@@ -51,7 +52,7 @@ fn numbers_in_packets_never_change() {
         assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
-    let unknown = (MessageKind::of_number(9), CloseReason::of_number(14), Posted::of_number(5));
+    let unknown = (MessageKind::of_number(9), CloseReason::of_number(16), Posted::of_number(5));
     assert_eq!((unknown, RoomCodeError::of_number(5)), ((None, None, None), None));
 }
 

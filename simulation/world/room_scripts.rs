@@ -347,7 +347,7 @@ fn an_empty_store_brings_nobody_back_to_a_room_and_no_second_order_to_a_node() {
         for steps in [10, 40, 120] {
             let history = outage(seed, steps);
             assert_fine(&history);
-            // What was said when all nodes knew each other again, in the order of this node.
+            // The messages after all nodes knew each other again, in the order of this node.
             let (mut told, mut heard) = (told_and_heard(&history, 0).0, told_and_heard(&history, 6).1);
             told.drain(..told.len() - 100);
             heard.retain(|number| told.contains(number));

@@ -65,7 +65,7 @@ impl World {
 
     pub(super) fn leave_room(&self, client: &Client, room: &'static str) {
         let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
-        // What comes from now on is behind the answer.
+        // Later messages are behind the answer.
         hear(client.conn, &client.socket, &self.history, &self.steps);
         // The others are in no room.
         if ask(client, |requester| rooms.leave(requester, room)).is_ok() {

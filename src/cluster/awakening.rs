@@ -17,7 +17,7 @@ use super::Membership;
 /// take longer.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What a node knows since the last gaps in its time.
+/// The node's knowledge of its ids since the last gaps in its time.
 #[derive(Default)]
 pub(super) struct Awakening {
     /// The number of gaps after which this node knows whose its ids are.

@@ -89,7 +89,7 @@ pub trait LocalNode: Send + Sync {
     ) -> Option<String>;
 }
 
-/// What a client of another node has on this one until it gives it up.
+/// A place or a name on this node that a client of another node has until it gives it up.
 enum Seat {
     /// A name in a room.
     Player(#[expect(dead_code, reason = "held")] PlayerName),

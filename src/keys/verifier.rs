@@ -133,7 +133,7 @@ impl Denied {
         }
     }
 
-    /// What the operator is told of a client that is not verified. Of its token, the shortened value that is wrong.
+    /// The operator's message about a client that is not verified. Of its token, it has the shortened value that is wrong.
     pub(crate) fn mistake(&self, key: ApiKey, id: Option<PeerId>, token: &str) -> Mistake {
         let why = self.to_string();
         if self.is_unknown() {

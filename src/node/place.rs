@@ -34,7 +34,7 @@ pub struct GroupMember {
     joins: u32,
 }
 
-/// What a peer has to do.
+/// The next step of a peer.
 #[derive(Debug)]
 pub enum GroupStep {
     /// It has a place in the group of this room, and joins it.

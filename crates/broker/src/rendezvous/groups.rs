@@ -119,7 +119,7 @@ impl Groups {
     }
 }
 
-/// A name that no group has had. Names of rooms of clients have no slash. That of a group with a host ends with its id.
+/// A name that no group has had. Names of rooms of clients have no slash. The name of a group with a host ends with the host's id.
 fn new_name((room, size): &GroupKind, first: &PeerId) -> Result<RoomName, InvalidName> {
     let number: u64 = random();
     RoomName::measured(&if room.as_str().ends_with(HOSTED) {

@@ -38,7 +38,7 @@ pub(super) struct RoomLimits {
     router: Arc<Router>,
     /// The rate limit of deliveries of all members.
     deliveries: RateLimit,
-    /// What the clients of each address cause, loopback aside.
+    /// The deliveries that the clients of each address cause, loopback aside.
     addresses: Mutex<HashMap<AddressPrefix, Arc<RateLimit>>>,
     /// Requests that come too fast are refused. Otherwise they are on credit.
     refuses: bool,

@@ -36,7 +36,7 @@ pub(super) struct Own {
     pub(super) came: u64,
     /// The number that its news have now: greater than `came` if it was told again that it is here.
     announced: u64,
-    /// That of the address of its client. `None` for loopback.
+    /// The account of its client's address. `None` for loopback.
     pub(super) account: Option<Arc<RateLimit>>,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,

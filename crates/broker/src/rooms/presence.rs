@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) rooms: Vec<Arc<Room>>,
     /// Those of them that count for the limit of the key.
     pub(super) counted_rooms: usize,
-    /// What the clients of the address of that connection cause. `None` for loopback.
+    /// The account of that connection's address. `None` for loopback.
     pub(super) account: Option<Arc<RateLimit>>,
     pub(super) watched: WatchedIds,
     /// Those that watch its id know that it is online on this node.

@@ -25,8 +25,8 @@ dist:
 	cargo rustc --locked --profile dist --bin peerbroker -- -Cllvm-args=-inline-threshold=0
 
 # The libraries of the pages, which are in the repository so that a build needs no npm: made anew after a change of their versions.
-vendor: vendor/node_modules/.package-lock.json
-	cd vendor && node copy.mjs
+vendor: npm/vendor/node_modules/.package-lock.json
+	cd npm/vendor && node copy.mjs
 
 # Installs what the tests need on this machine, or names it where that is not possible.
 setup:
@@ -101,16 +101,15 @@ test-instructions: setup
 soak: setup
 	PEERBROKER_BIN="$(PROGRAM)" $(WITH_TESTS) cargo test $(TESTED) --test soak -- $(or $(ARGS),--minutes 3)
 
-# Suites that others wrote judge the server: conformance/README.md. Some of them: make conformance ARGS='autobahn coturn'
+# Suites that others wrote judge the server: tests/conformance/README.md. Some of them: make conformance ARGS='autobahn coturn'
 conformance: setup build-tests browser-libraries
 	@scripts/setup.sh conformance
-	PEERBROKER_BIN="$(PROGRAM)" node conformance/run.mjs $(ARGS)
+	PEERBROKER_BIN="$(PROGRAM)" node tests/conformance/run.mjs $(ARGS)
 
 test-browser: setup
 	@node scripts/test.mjs browser -- $(ARGS)
 
-# Apps of the npm packages are compiled with the root's TypeScript.
-browser-libraries: node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
+browser-libraries: client-tests/node_modules/.package-lock.json
 
 # Real nodes of this version and of one that has more.
 two-versions: setup
@@ -153,24 +152,24 @@ lint-features:
 # Lint without a compiler. The advisories are a repository on GitHub, which not every machine reaches.
 lint-fast: setup lint-scripts
 	cargo fmt --check --all
-	cargo fmt --check --manifest-path bench/Cargo.toml
-	cargo fmt --check --manifest-path conformance/matchbox/Cargo.toml
-	cargo fmt --check --manifest-path conformance/str0m/Cargo.toml
-	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/bench/Cargo.toml
+	cargo fmt --check --manifest-path tests/conformance/matchbox/Cargo.toml
+	cargo fmt --check --manifest-path tests/conformance/str0m/Cargo.toml
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	@for patch in scripts/mutants/*.patch scripts/versions/*.patch; do git apply --check "$$patch" || exit 1; done
 	cargo deny --locked check licenses bans sources
 	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo 'advisories: NOT checked, the database cannot be reached'; fi
-	cd vendor && node copy.mjs >/dev/null && git diff --exit-code --stat -- dist
+	cd npm/vendor && node copy.mjs >/dev/null && git diff --exit-code --stat -- dist
 
 # ESLint and tsc over the pages, their tests and the other scripts. The libraries of these bring types.
-lint-scripts: node_modules/.package-lock.json client-tests/node_modules/.package-lock.json vendor/node_modules/.package-lock.json
-	npm run --silent lint
+lint-scripts: client-tests/node_modules/.package-lock.json npm/vendor/node_modules/.package-lock.json
+	cd client-tests && npm run --silent lint
 
 # For every night, because their packages are other ones. The benchmark's lock file follows the server's, and it shares what is built.
 lint-bench:
-	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
-	cargo clippy --locked --manifest-path conformance/str0m/Cargo.toml --target-dir target/conformance/str0m -- -D warnings
+	cargo clippy --manifest-path tests/bench/Cargo.toml --target-dir target --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path tests/conformance/str0m/Cargo.toml --target-dir target/conformance/str0m -- -D warnings
 
 # Each target for a minute. No sanitizer: there is no unsafe code, and libFuzzer needs only the coverage.
 FUZZ_TARGETS = decoder handshake json dialects requests tokens
@@ -179,8 +178,8 @@ FUZZ_SECONDS = 60
 fuzz:
 	@scripts/setup.sh fuzz
 	@for target in $(FUZZ_TARGETS); do \
-		mkdir -p fuzz/found/$$target && \
-		cargo +nightly fuzz run -s none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+		mkdir -p tests/fuzz/found/$$target && \
+		cargo +nightly fuzz run --fuzz-dir tests/fuzz -s none $$target tests/fuzz/found/$$target tests/fuzz/corpus/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
 	done
 
@@ -188,10 +187,10 @@ pictures: build client-tests/node_modules/.package-lock.json
 	cd client-tests && npm run pictures
 
 # Not --locked: the lock file of the benchmark follows the server's dependencies. ARGS=--once measures each step once, and writes nothing.
-COMPARE = cd bench && cargo build --release && cargo run --release --quiet --bin compare --
+COMPARE = cd tests/bench && cargo build --release && cargo run --release --quiet --bin compare --
 
 # Side by side with npm's peer and others, some 13 minutes; docs/BENCHMARKS.md says how.
-bench: dist bench/node/node_modules/.package-lock.json
+bench: dist tests/bench/node/node_modules/.package-lock.json
 	$(COMPARE) full $(ARGS)
 
 # Nodes with a Redis between them: some five minutes.
@@ -199,7 +198,7 @@ bench-cluster: setup dist
 	$(COMPARE) cluster $(ARGS)
 
 # Topics and swarms beside the servers of y-webrtc and WebTorrent: two minutes.
-bench-protocols: dist bench/node/node_modules/.package-lock.json bench/tracker/node_modules/.package-lock.json
+bench-protocols: dist tests/bench/node/node_modules/.package-lock.json tests/bench/tracker/node_modules/.package-lock.json
 	$(COMPARE) protocols $(ARGS)
 
 # Calls through the relay, beside coturn and a bare loop: some 14 minutes. Another coturn beside it: COTURN=path/of/turnserver.
@@ -208,13 +207,10 @@ bench-relays: setup dist
 
 # Writes the figures of the last runs into README and docs again.
 bench-report:
-	cd bench && cargo run --quiet --bin compare -- report
+	cd tests/bench && cargo run --quiet --bin compare -- report
 
 # npm's packages of a folder, installed anew when its lock file changes. npm is of the set-up.
 INSTALL = npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json
-
-node_modules/.package-lock.json: package-lock.json | setup
-	$(INSTALL)
 
 %/node_modules/.package-lock.json: %/package-lock.json | setup
 	cd $* && $(INSTALL)

@@ -59,5 +59,5 @@ Comment:
  is compatible with its own.
 ${crates.map(({ name, version, license }) => ` ${name} ${version}: ${license}`).join('\n')}
 `);
-console.log(`Comment: licences of the libraries of the pages\n${indented(page('vendor/dist/LICENSES.txt'))}\n`);
+console.log(`Comment: licences of the libraries of the pages\n${indented(page('npm/vendor/dist/LICENSES.txt'))}\n`);
 for (const [text, names] of owners) console.log(`Comment: licence of ${[...names].join(', ')}\n${indented(text)}\n`);

@@ -88,7 +88,7 @@ for target in "${targets[@]}"; do
   # Without the directory of this machine.
   sed "s#file://$PWD#file:///peerbroker#g" "$name.cdx.json" > "$archives/$name.cdx.json"
   # One for each package of the workspace.
-  rm -f {.,schedules,simulation,testkit,crates/*}/"$name.cdx.json"
+  rm -f {.,tests/kit,tests/schedules,tests/simulation,crates/*}/"$name.cdx.json"
   if [[ "$target" == *-linux-gnu ]]; then
     scripts/package.sh "${built[@]}" --output "$archives/" >/dev/null
   fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs missing packages that the tests need. Without the rights to do so, it lists them. An argument adds the tools of one
 # purpose: `systems` (scripts/cross.sh, scripts/test-systems.sh), `package` (scripts/package.sh, scripts/test-package.sh), `fuzz`,
-# `conformance`, or `stacks`: Pion with Go, and libnice with GStreamer, 1.2 GB that conformance/ uses where they are.
+# `conformance`, or `stacks`: Pion with Go, and libnice with GStreamer, 1.2 GB that tests/conformance/ uses where they are.
 set -euo pipefail
 
 purpose="${1:-}"

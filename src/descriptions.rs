@@ -2,7 +2,7 @@
 //! withheld if their key wants it.
 
 #[cfg(any(test, fuzzing))]
-#[path = "../fuzz/browsers.rs"]
+#[path = "../tests/fuzz/browsers.rs"]
 pub(crate) mod browsers;
 mod description;
 mod withheld;

@@ -44,7 +44,7 @@ mod embed;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
-#[path = "../fuzz/targets.rs"]
+#[path = "../tests/fuzz/targets.rs"]
 pub mod fuzzing;
 mod http;
 pub mod keys;

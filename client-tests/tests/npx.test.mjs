@@ -283,7 +283,7 @@ for (const [name, endings, compilerOptions] of /** @type {[string, string[], any
       for (const file of files) writeFileSync(join(folder, file), TYPED);
       const config = { strict: true, noEmit: true, target: 'es2022', esModuleInterop: true, skipLibCheck: true, types: ['node'], ...compilerOptions };
       writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: config, files }));
-      const { code, output } = await ended(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder]);
+      const { code, output } = await ended(process.execPath, [join(root, 'client-tests/node_modules/typescript/bin/tsc'), '-p', folder]);
       assert.deepEqual([code, output], [0, []], folder);
     }
   });

@@ -150,12 +150,12 @@ served('the script exports what the published one does', 'chromium', async (stag
   assert.deepEqual(module, { names: ['Peer', 'util'], same: true, untouched: true });
 });
 
-served('the build without a preset is beside it, as vendor/copy.mjs made it, with its integrity hash', 'chromium', async (stage) => {
+served('the build without a preset is beside it, as npm/vendor/copy.mjs made it, with its integrity hash', 'chromium', async (stage) => {
   const server = await stage.server();
   const at = (name) => `http://127.0.0.1:${server.port}/${name}`;
   for (const script of ['peerjs.js', 'peerjs.min.js']) {
     const [, name, integrity] = (await text(at(script))).match(/beside it: (\S+), integrity (\S+) /);
-    const published = readFileSync(new URL(`../../vendor/dist/${script}`, import.meta.url), 'utf8');
+    const published = readFileSync(new URL(`../../npm/vendor/dist/${script}`, import.meta.url), 'utf8');
 
     assert.equal(await text(at(name)), published);
     assert.equal(integrity, `sha384-${createHash('sha384').update(published).digest('base64')}`);

@@ -32,8 +32,8 @@ function fail(code) {
 const JUNIT = join(root, 'target/nextest/default/junit.xml');
 /** nextest's exit code if tests failed. */
 const TESTS_FAILED = 100;
-/** Every night, also what .config/nextest.toml leaves out. */
-const WHICH = process.env.THOROUGH ? ['--ignore-default-filter'] : [];
+/** Every night, also what tests/nextest.toml leaves out. */
+const WHICH = ['--config-file', 'tests/nextest.toml', ...(process.env.THOROUGH ? ['--ignore-default-filter'] : [])];
 /** Most tests wait for something, so as many run at once for each core. */
 const PER_CORE = 4;
 
@@ -141,7 +141,7 @@ const browser = {
   },
 };
 
-/** @returns {Kind} a kind whose binary prints a table: see testkit/src/rows.rs. */
+/** @returns {Kind} a kind whose binary prints a table: see tests/kit/src/rows.rs. */
 function table(name, title, binary, more) {
   const run = (log, words) => cargo(log, ['test', ...TESTED, '--test', binary, '--', ...words], { env: PROGRAM });
   return {

@@ -121,7 +121,7 @@ async fn a_head_that_is_not_whole_after_five_seconds_is_answered_with_408() {
 /// Sends back what clients at `/peerjs?key=peerjs&id=…&token=…&echo` send, over plain TCP and TLS, until the end of its input. Prints
 /// the two ports.
 #[actix_web::test]
-#[ignore = "a server for conformance/"]
+#[ignore = "a server for tests/conformance/"]
 async fn echo_for_conformance() {
     let limits = Limits { outbox_bytes: 64 << 20, ..Limits::default() };
     let mut config = Config { max_message_bytes: 16 << 20, limits, ..Config::default() };

@@ -40,14 +40,14 @@ fn the_client_is_served_to_pages_of_every_origin() {
 
 #[test]
 fn the_unchanged_client_has_its_version_in_its_name_and_may_be_cached_forever() {
-    let package = fs::read(format!("{}/vendor/package.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let package = fs::read(format!("{}/npm/vendor/package.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let package: Value = serde_json::from_slice(&package).unwrap();
     let version = package["dependencies"]["peerjs"].as_str().unwrap();
     on_own(|server| {
         for published in ["peerjs.js", "peerjs.min.js"] {
             let name = published.replacen("peerjs", &format!("peerjs-{version}"), 1);
             let response = server.get(&format!("/{name}"));
-            let file = fs::read(format!("{}/vendor/dist/{published}", env!("CARGO_MANIFEST_DIR")));
+            let file = fs::read(format!("{}/npm/vendor/dist/{published}", env!("CARGO_MANIFEST_DIR")));
             assert!(response.status == 200 && response.body == file.unwrap(), "{name}");
             // The name that the library gives itself.
             assert!(response.text().contains(&format!("\"{version}\"")), "{name}");

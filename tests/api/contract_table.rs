@@ -34,7 +34,7 @@ fn collect(dir: &Path, extension: &str, found: &mut HashSet<String>) {
 pub fn rust_tests() -> HashSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tests = HashSet::new();
-    for directory in ["tests", "src", "crates", "simulation"] {
+    for directory in ["tests", "src", "crates"] {
         collect(&root.join(directory), "rs", &mut tests);
     }
     tests

@@ -24,10 +24,10 @@ pub(super) struct Library {
     pub(super) integrity: &'static str,
 }
 
-/// A file of `vendor/dist`, which `make vendor` makes. With its hash, a library.
+/// A file of `npm/vendor/dist`, which `make vendor` makes. With its hash, a library.
 macro_rules! vendored {
     ($file:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/vendor/dist/", $file))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/npm/vendor/dist/", $file))
     };
     ($file:literal, $integrity:literal) => {
         Library { file: $file, text: vendored!($file), integrity: $integrity }

@@ -1,4 +1,4 @@
-//! Sends every message back, for suites that others wrote: see `conformance/`. The rest of the session is that of a PeerJS client.
+//! Sends every message back, for suites that others wrote: see `tests/conformance/`. The rest of the session is that of a PeerJS client.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! The files of deploy/ fit the program: their flags and variables exist, and the health check sees its health.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -9,7 +12,7 @@ use testkit::need;
 use testkit::tools::lacks;
 
 use crate::docs::flags::long_flags;
-use crate::docs::pages::read;
+use crate::docs::pages::{read, root};
 use crate::docs::references::below;
 use crate::harness::{TestServer, Transport};
 
@@ -42,6 +45,24 @@ fn the_flags_and_variables_of_the_files_exist() {
         }
     }
     assert!(found.len() >= 7, "{found:?}");
+}
+
+#[test]
+fn the_image_is_built_from_files_that_are_enough() {
+    let context = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image");
+    let _ = fs::remove_dir_all(&context);
+    for line in read("deploy/Dockerfile.dockerignore").lines() {
+        let Some(path) = line.strip_prefix('!') else { continue };
+        let copy = context.join(path);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        symlink(root().join(path), copy).unwrap();
+    }
+    let succeeds = |program: &str, words: &[&str]| {
+        let output = Command::new(program).args(words).current_dir(&context).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    succeeds("make", &["--dry-run", "dist"]);
+    succeeds("cargo", &["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The documents have the figures of the recorded benchmarks.
 
 // The benchmark writes the documents with it.
-#[path = "../../../bench/src/report.rs"]
+#[path = "../../bench/src/report.rs"]
 mod report;
 
 use crate::docs::pages::{pages, read, root};
@@ -19,6 +19,9 @@ fn the_figures_of_the_documents_are_those_of_the_last_runs() {
 fn every_page_with_figures_is_written() {
     let documents = report::documents(root()).unwrap();
     for page in pages().into_iter().filter(|page| read(page).contains("<!-- figure: ")) {
-        assert!(documents.iter().any(|(name, _)| *name == page), "{page} is not in bench/src/report.rs");
+        assert!(
+            documents.iter().any(|(name, _)| *name == page),
+            "{page} is not in tests/bench/src/report.rs"
+        );
     }
 }

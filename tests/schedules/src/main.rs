@@ -1,0 +1,45 @@
+//! The router under every order of threads: its own source, with the locks and atomics of [loom](https://docs.rs/loom).
+//!
+//! Each test is a small scenario: loom runs it once for each order in which its threads can touch what they share, and for each value
+//! that the memory model lets a read return. `PREEMPTIONS` bounds how often an order interrupts a thread.
+//! `cargo test --package schedules -- --nocapture` prints the number of orders.
+
+mod house;
+mod outboxes;
+mod remote;
+mod slots;
+mod sync;
+
+use peerbroker_broker::{config, events};
+use peerbroker_core::{clock, rate_limit, wire};
+
+// As in crates/broker/src/router.rs.
+#[path = "../../../crates/broker/src/router"]
+#[allow(dead_code, unused_imports)]
+mod router {
+    mod cluster;
+    mod contacts;
+    mod guard;
+    mod lease;
+    mod outbox;
+    mod outgoing;
+    mod queue;
+    mod realm;
+    mod remote;
+    mod routed;
+    mod shared;
+    mod slot;
+    mod slots;
+    mod state;
+
+    pub use cluster::Cluster;
+    pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
+    pub use outbox::{Outbox, STATE_PART, Writer};
+    pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
+    pub use realm::{Backlog, Holder};
+    pub use remote::Located;
+    pub use routed::{Flush, Routed};
+    pub use shared::{ExpireNotice, Router};
+    pub use slots::{ClientQuota, Realm};
+    pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};
+}

@@ -20,15 +20,15 @@ use std::time::Duration;
 use tokio::sync::oneshot::{Sender, channel};
 use tokio::task::spawn_local;
 
-use crate::clock::Clock;
-use crate::config::AcmeConfig;
-use crate::events::Event;
 use crate::tls::{CertificateSource, Certificates, RenewalContext};
 use certificate::Certificate;
 use challenge_responses::ChallengeResponses;
 use client::AcmeClient;
 use failure::{ChallengeKind, Failure, names, span};
 use http01::HttpPort;
+use peerbroker_broker::config::AcmeConfig;
+use peerbroker_broker::events::Event;
+use peerbroker_core::clock::Clock;
 use schedule::Schedule;
 use store::{Store, StoreError};
 

@@ -11,13 +11,13 @@ use std::borrow::Cow;
 
 use peerbroker_core::media_api::{CandidateNudge, Parties};
 
-use crate::dialect::{peerjs, simple_peer, topics, tracker};
-use crate::events::PeerAddress;
 use crate::keys::RelayMode;
 use crate::media::Relay;
-use crate::router::PeerHandle;
-use crate::wire::{Frame, IceCredentials, MessageKind, PeerId, RealmKind};
 use description::Description;
+use peerbroker_broker::dialect::{peerjs, simple_peer, topics, tracker};
+use peerbroker_broker::events::PeerAddress;
+use peerbroker_broker::router::PeerHandle;
+use peerbroker_core::wire::{Frame, IceCredentials, MessageKind, PeerId, RealmKind};
 pub(crate) use withheld::without_addresses;
 
 /// The recipient of an offer to whoever has the name that is its connection.

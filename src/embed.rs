@@ -8,11 +8,6 @@ use std::sync::atomic::Ordering;
 use actix_web::web::ServiceConfig;
 use peerbroker_core::media_api::TurnUrls;
 
-use crate::clock::Clock;
-use crate::config::{
-    ApiTokens, BackplaneAddress, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
-};
-use crate::events::{Event, Events, Notice};
 use crate::http::admin::{ClientPort, Ops};
 use crate::http::public::{self, Mounted};
 use crate::keys::{KeyError, KeyStore, unix_time};
@@ -22,10 +17,15 @@ use crate::node::{AppMessage, Client, Message, Node};
 use crate::redis_link::{BadRedis, check_redis};
 use crate::runtime::admin::LogControl;
 use crate::runtime::{Components, Runtime};
-use crate::threads::caught;
 use crate::tls::{self, TlsError};
 use crate::webhooks::WebhookTotals;
-use crate::wire::{CloseReason, ConnId};
+use peerbroker_broker::config::{
+    ApiTokens, BackplaneAddress, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
+};
+use peerbroker_broker::events::{Event, Events, Notice};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::threads::caught;
+use peerbroker_core::wire::{CloseReason, ConnId};
 
 /// A running broker, to be mounted in an actix-web app or served by a
 /// [`Server`](crate::Server). Clones are the same broker.
@@ -165,7 +165,7 @@ impl PeerBroker {
     }
 
     /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that of its family: see
-    /// [`RelayConfig::public`](crate::config::RelayConfig::public). `private` is [`RelayConfig::private`](crate::config::RelayConfig::private)
+    /// [`RelayConfig::public`](peerbroker_broker::config::RelayConfig::public). `private` is [`RelayConfig::private`](peerbroker_broker::config::RelayConfig::private)
     /// from now on.
     pub fn tell_media_addresses(&self, public: &[IpAddr], private: bool) {
         self.runtime.tell_media_addresses(public, private);
@@ -367,7 +367,7 @@ impl Builder {
         self
     }
 
-    /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](crate::config::IceConfig)
+    /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](peerbroker_broker::config::IceConfig)
     /// is not set, the broker makes one.
     pub fn turn(mut self, turn: BoundTurn) -> Self {
         self.0.turn = Some(turn);

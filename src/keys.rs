@@ -10,11 +10,11 @@ pub(crate) mod verifier;
 
 use std::time::Duration;
 
-use crate::config::Ban;
-use crate::wire::ApiKey;
+use peerbroker_broker::config::Ban;
+use peerbroker_core::wire::ApiKey;
 
-pub(crate) use crate::config::key::unix_time;
-pub use crate::config::key::{
+pub(crate) use peerbroker_broker::config::key::unix_time;
+pub use peerbroker_broker::config::key::{
     Auth, Change, IdStyle, InvalidName, InvalidOrigin, InvalidWebhookSecret, JwtKey, Key, KeyToken,
     MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin, PlainSetting, RANDOM_KEY_CHARS, RelayMode,
     SettingKind, Settings, TokenChange, TokenError, TokenScope, Webhook, WebhookSecret, check_name, escaped,

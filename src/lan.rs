@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use gethostname::gethostname;
 
-use crate::address::is_public;
+use peerbroker_core::address::is_public;
 
 /// The beginnings of the names of bridges to containers and virtual machines, which lead to no other machine.
 const CONTAINERS: [&str; 6] = ["docker", "br-", "virbr", "podman", "cni", "lxc"];

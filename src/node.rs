@@ -16,27 +16,27 @@ use std::sync::{Arc, OnceLock};
 use dashmap::{DashMap, Entry};
 use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
 
-use crate::clock::Clock;
 use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
-use crate::config::{Ban, LiveConfig};
 use crate::descriptions::{self, MediaMessage};
-use crate::dialect::peerjs::{self, Kind};
-use crate::dialect::simple_peer;
-use crate::dialect::topics::{self, Signal};
-use crate::events::{Counters, Events, PeerAddress};
 use crate::keys::{Key, Policy, RelayMode};
-use crate::limits::{Bans, GuessLimiter, Quota};
 use crate::media::Relay;
-use crate::rendezvous::{GroupKind, GroupPlace, Guests};
-use crate::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
-use crate::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
-use crate::wire::{
-    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind, Refusal,
-};
 use app::AppMessages;
 use listings::Listings;
 use lookout::Lookout;
+use peerbroker_broker::config::{Ban, LiveConfig};
+use peerbroker_broker::dialect::peerjs::{self, Kind};
+use peerbroker_broker::dialect::simple_peer;
+use peerbroker_broker::dialect::topics::{self, Signal};
+use peerbroker_broker::events::{Counters, Events, PeerAddress};
+use peerbroker_broker::limits::{Bans, GuessLimiter, Quota};
+use peerbroker_broker::rendezvous::{GroupKind, GroupPlace, Guests};
+use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
+use peerbroker_broker::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::wire::{
+    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind, Refusal,
+};
 use tenant::ActiveTenants;
 
 pub use app::AppMessage;

@@ -29,8 +29,8 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
-use crate::address::is_public;
 use crate::files;
+use peerbroker_core::address::is_public;
 
 /// Most bytes of an answer's head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;

@@ -8,9 +8,9 @@ mod reconnecting;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use crate::config::RedisAddress;
 #[cfg(feature = "redis")]
 pub use connection::check_redis;
+pub(crate) use peerbroker_broker::config::RedisAddress;
 #[cfg(feature = "redis")]
 pub(crate) use {connection::Call, reconnecting::ReconnectingConnection};
 

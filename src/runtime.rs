@@ -23,24 +23,24 @@ use rand::seq::SliceRandom as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock::{Clock, millis};
 use crate::cluster::{self, Membership};
-#[cfg(feature = "redis")]
-use crate::config::BackplaneAddress;
-use crate::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
-use crate::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use crate::keys::KeyStore;
 use crate::keys::memory::MemoryKeys;
-use crate::limits::ConnectionLimiter;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AskApp, Node, OnMessage, OnText};
 use crate::runtime::admin::{Admin, LogControl};
 use crate::session::take_posts_of_others;
-use crate::threads::caught;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
-use crate::wire::{CloseReason, PeerId};
 use mistakes::{Mistakes, may_be_mistake};
+#[cfg(feature = "redis")]
+use peerbroker_broker::config::BackplaneAddress;
+use peerbroker_broker::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
+use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake};
+use peerbroker_broker::limits::ConnectionLimiter;
+use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::threads::caught;
+use peerbroker_core::wire::{CloseReason, PeerId};
 
 pub(crate) use background::repeat;
 pub(crate) use mistakes::RecentMistake;

@@ -27,16 +27,13 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::Listen;
 use crate::embed::PeerBroker;
-use crate::events::Event;
 use crate::http::admin::{self, ClientPort, Ops};
 use crate::http::edge;
 use crate::http::public::handshake::upgrade;
 use crate::http::public::{self, Mounted};
 use crate::lan::lan_address;
 use crate::runtime::Runtime;
-use crate::threads::OnWake;
 use crate::tls::{CertificateSource, RenewalContext};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::tls_stream::TlsStream;
@@ -44,6 +41,9 @@ use accept::{accept_plain, accept_tls};
 pub use error::StartError;
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
+use peerbroker_broker::config::Listen;
+use peerbroker_broker::events::Event;
+use peerbroker_core::threads::OnWake;
 use turns::HandshakeTurns;
 use workers::Workers;
 

@@ -17,11 +17,11 @@ use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
-use crate::clock::Clock;
-use crate::config::TlsFiles;
-use crate::events::Events;
 use crate::files::{self, FileError};
 use crate::lan;
+use peerbroker_broker::config::TlsFiles;
+use peerbroker_broker::events::Events;
+use peerbroker_core::clock::Clock;
 
 pub(crate) use certificates::{ACME_ALPN, Certificates, Validity};
 pub(crate) use handshakes::Handshake;

@@ -18,8 +18,8 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use crate::router::{Outbox, PeerHandle};
-use crate::wire::{CloseReason, Frame, Link};
+use peerbroker_broker::router::{Outbox, PeerHandle};
+use peerbroker_core::wire::{CloseReason, Frame, Link};
 
 pub(crate) use decoder::MessageLimits;
 

@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::config::AcmeConfig;
 use crate::tls::CertificateSource;
+use peerbroker_broker::config::AcmeConfig;
 
 /// An error that prevents certificates by ACME.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use webpki::EndEntityCert;
 
-use crate::config::AcmeName;
 use crate::tls::{self, Validity};
+use peerbroker_broker::config::AcmeName;
 
 /// A certificate as it is stored: its key and its chain in one PEM text.
 pub(super) struct Certificate {

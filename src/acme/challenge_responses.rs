@@ -13,8 +13,8 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::failure::{ChallengeKind, Failure};
-use crate::config::AcmeName;
 use crate::tls::{self, Certificates};
+use peerbroker_broker::config::AcmeName;
 
 /// The responses to challenges under way.
 pub(super) struct ChallengeResponses {

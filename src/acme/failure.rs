@@ -4,9 +4,9 @@ use instant_acme::{ChallengeType, Error, Problem};
 
 use super::schedule::FailureKind;
 use super::store::StoreError;
-use crate::config::{AcmeConfig, AcmeName};
 use crate::outbound::with_sources;
-use crate::wire::labels;
+use peerbroker_broker::config::{AcmeConfig, AcmeName};
+use peerbroker_core::wire::labels;
 
 /// Most characters of a text of the ACME server in the log.
 const MAX_TEXT: usize = 500;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::AcmeName;
+use peerbroker_broker::config::AcmeName;
 
 const DIRECTORY: &str = "https://ca.test/dir";
 

@@ -11,11 +11,11 @@
 
 use std::time::Duration;
 
-use crate::wire::{ApiKey, Link, NodeId, RealmKind};
+use peerbroker_core::wire::{ApiKey, Link, NodeId, RealmKind};
 
 pub use crate::redis_link::Unavailable;
-pub use crate::rooms::TokenDigest;
-pub use crate::wire::Owner;
+pub use peerbroker_broker::rooms::TokenDigest;
+pub use peerbroker_core::wire::Owner;
 
 /// The kind of thing that a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

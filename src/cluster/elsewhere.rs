@@ -12,11 +12,11 @@ use super::membership::{
 };
 use super::packet::{NodeAnswer, Packet, Question};
 use super::{Entity, Name, Owner};
-use crate::config::Degraded;
-use crate::events::PeerAddress;
-use crate::rendezvous::{GroupKind, GroupState, RoomCodeError};
-use crate::router::Realm;
-use crate::wire::{ApiKey, ConnId, NodeId, PeerId, RoomName, Token};
+use peerbroker_broker::config::Degraded;
+use peerbroker_broker::events::PeerAddress;
+use peerbroker_broker::rendezvous::{GroupKind, GroupState, RoomCodeError};
+use peerbroker_broker::router::Realm;
+use peerbroker_core::wire::{ApiKey, ConnId, NodeId, PeerId, RoomName, Token};
 
 /// Time limit for another node to let a player in.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ pub enum Joined {
 }
 
 /// A client's hold on something of another node. Dropping it gives that up: a name in a room, as
-/// [`PlayerName`](crate::rendezvous::PlayerName) does, or a place in a group.
+/// [`PlayerName`](peerbroker_broker::rendezvous::PlayerName) does, or a place in a group.
 pub struct RemoteSeat {
     membership: Arc<Membership>,
     node: NodeId,
@@ -149,7 +149,7 @@ impl Membership {
         self.request(|reply| Request::Ask(node, question, bound, reply)).await.ok()
     }
 
-    /// Has a player join a room that is not on this node, by its code, as [`RoomCodes::code`](crate::rendezvous::RoomCodes::code) gives
+    /// Has a player join a room that is not on this node, by its code, as [`RoomCodes::code`](peerbroker_broker::rendezvous::RoomCodes::code) gives
     /// it. Without a name, only asks if the room exists. `patience` is the time for which the holder of the name may be silent.
     pub async fn join(
         self: Arc<Self>,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::packet::{self, Packet};
-use crate::wire::NodeId;
+use peerbroker_core::wire::NodeId;
 
 /// Most bytes of one batch, about.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(arrivals, [Foreign, Foreign, Next, Gap]);
     }
 
-    fn key() -> crate::wire::ApiKey {
-        crate::wire::ApiKey::parse("k").unwrap()
+    fn key() -> peerbroker_core::wire::ApiKey {
+        peerbroker_core::wire::ApiKey::parse("k").unwrap()
     }
 }

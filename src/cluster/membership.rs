@@ -19,13 +19,13 @@ use super::backplane::{Entity, KnownNode, Name, Owner, TokenDigest};
 use super::fair_queue::FairQueue;
 use super::link::Outbound;
 use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
-use crate::clock::{Clock, millis};
-use crate::config::{ClusterConfig, Degraded};
-use crate::events::PeerAddress;
-use crate::rendezvous::GroupState;
-use crate::rooms::{HubName, News, OtherNodes};
-use crate::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
-use crate::wire::{
+use peerbroker_broker::config::{ClusterConfig, Degraded};
+use peerbroker_broker::events::PeerAddress;
+use peerbroker_broker::rendezvous::GroupState;
+use peerbroker_broker::rooms::{HubName, News, OtherNodes};
+use peerbroker_broker::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
+use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::wire::{
     ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, RealmKind, Refusal, Token, numbers,
 };
 

@@ -14,8 +14,8 @@ mod tests;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
-use crate::rooms::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
-use crate::wire::{ApiKey, NodeId, RealmKind};
+use peerbroker_broker::rooms::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
+use peerbroker_core::wire::{ApiKey, NodeId, RealmKind};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
 const VERSION: u8 = 1;
@@ -39,7 +39,7 @@ pub enum Packet<'a> {
         ticket: u64,
         /// The id of its sender.
         from: &'a str,
-        /// The number of its [`MessageKind`](crate::wire::MessageKind).
+        /// The number of its [`MessageKind`](peerbroker_core::wire::MessageKind).
         kind: u8,
         /// The text for the recipient. As bytes, because its writer has checked it before.
         #[serde(serialize_with = "serialize_bytes")]
@@ -51,7 +51,7 @@ pub enum Packet<'a> {
         to: NameRef<'a>,
         /// As in the message.
         ticket: u64,
-        /// See [`ForwardOutcome`](crate::router::ForwardOutcome), in the order of its variants.
+        /// See [`ForwardOutcome`](peerbroker_broker::router::ForwardOutcome), in the order of its variants.
         outcome: u8,
     },
     /// A text of the writer's broker for a connection of the reader. Its outcome is not reported.
@@ -149,7 +149,7 @@ pub enum Question {
     /// Asks if the client of this connection is alive, or the id is reserved for it.
     Alive(OwnedName, u64),
     /// Ends a connection whose id belongs to another, for this reason: the number of a
-    /// [`CloseReason`](crate::wire::CloseReason).
+    /// [`CloseReason`](peerbroker_core::wire::CloseReason).
     Yield(OwnedName, u64, u8),
     /// The first ids of a key after one, up to a limit; of peers of a kind, or of both.
     Page {
@@ -259,7 +259,7 @@ pub enum NodeAnswer {
         /// The id of the host.
         host: String,
     },
-    /// A player is not in the room; the number of a [`RoomCodeError`](crate::rendezvous::RoomCodeError).
+    /// A player is not in the room; the number of a [`RoomCodeError`](peerbroker_broker::rendezvous::RoomCodeError).
     NotJoined(u8),
     /// The outcome of a text that was posted; the number of a [`Posted`](crate::cluster::Posted).
     Posted(u8),

@@ -12,7 +12,7 @@ use super::backplane::{
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
 use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT};
-use crate::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
+use peerbroker_core::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
 /// without the backplane have a lower fence, and of two of those the older one the higher fence.

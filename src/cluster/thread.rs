@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::{Arc, Weak};
 
 use super::{LocalNode, Membership};
-use crate::threads::Threads;
+use peerbroker_core::threads::Threads;
 
 /// Starts the thread. It ends when the membership is closed, or the node is gone.
 pub(crate) fn start(membership: &Arc<Membership>, node: Weak<dyn LocalNode>, threads: &Threads) {
@@ -21,7 +21,7 @@ fn try_start(
     threads: &Threads,
 ) -> Result<(), Box<dyn Error>> {
     use super::redis::{RedisBackplane, RedisSettings};
-    use crate::config::BackplaneAddress;
+    use peerbroker_broker::config::BackplaneAddress;
 
     let config = membership.config();
     let BackplaneAddress::Redis(address) = &config.backplane;

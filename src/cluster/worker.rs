@@ -24,11 +24,11 @@ use super::fair_queue::FairQueue;
 use super::link::Inbound;
 use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
-use crate::events::{ClusterEvent, Event, PeerAddress};
-use crate::rendezvous::{GroupKind, GroupPlace, Guests, PlayerName};
-use crate::rooms::{News, OwnList, Replicated, Rooms};
-use crate::router::{Flush, Outgoing, Realm, Router};
-use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
+use peerbroker_broker::events::{ClusterEvent, Event, PeerAddress};
+use peerbroker_broker::rendezvous::{GroupKind, GroupPlace, Guests, PlayerName};
+use peerbroker_broker::rooms::{News, OwnList, Replicated, Rooms};
+use peerbroker_broker::router::{Flush, Outgoing, Realm, Router};
+use peerbroker_core::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
 
 /// Time limit for a question to all nodes.
 const ASK_ALL: Duration = Duration::from_secs(2);
@@ -159,14 +159,14 @@ struct Notes {
     namesakes: RefCell<BTreeMap<NodeId, Option<u64>>>,
     /// Dead nodes of which nobody has been told.
     gone: RefCell<Vec<NodeId>>,
-    /// No names are claimed until then, by [`Clock::elapsed`](crate::clock::Clock::elapsed): after an outage, the other nodes register
+    /// No names are claimed until then, by [`Clock::elapsed`](peerbroker_core::clock::Clock::elapsed): after an outage, the other nodes register
     /// theirs first. `None` during the outage.
     settled_from: Cell<Option<u64>>,
     /// The time at which the lease was last renewed.
     renewed_at: Cell<u64>,
     /// The lease has ended, and nobody was told that the node takes part again.
     has_lost_lease: Cell<bool>,
-    /// The last time at which the backplane did not answer, by [`Clock::elapsed`](crate::clock::Clock::elapsed).
+    /// The last time at which the backplane did not answer, by [`Clock::elapsed`](peerbroker_core::clock::Clock::elapsed).
     interrupted: Cell<u64>,
     /// Ids that clients of this node lost after an outage, and that no event has reported yet.
     lost_ids: Cell<usize>,

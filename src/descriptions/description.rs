@@ -2,8 +2,8 @@
 
 use memchr::memmem;
 
-use crate::dialect::json;
-use crate::wire::IceCredentials;
+use peerbroker_broker::dialect::json;
+use peerbroker_core::wire::IceCredentials;
 
 /// Longest username fragment and password (RFC 8839, section 5.4).
 const MAX_CREDENTIAL: usize = 256;

@@ -23,14 +23,14 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::path::{self, decode};
-use crate::config::Dialect;
-use crate::events::{Count, Event, Mistake, Refused};
 use crate::runtime::KEYS_UNREAD;
 use crate::session::{ClientSource, ConnectRequest};
 use crate::transport::actix_ws;
-use crate::wire::{ApiKey, Refusal};
 use handler::{bare, plain};
 use handshake::AcceptedHandshake;
+use peerbroker_broker::config::Dialect;
+use peerbroker_broker::events::{Count, Event, Mistake, Refused};
+use peerbroker_core::wire::{ApiKey, Refusal};
 use routes::Route;
 
 pub(crate) use handler::Mounted;

@@ -11,10 +11,10 @@ use redis::{FromRedisValue, Script, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Change, Key, KeyError, KeyStore, SignupCount};
-use crate::config::Ban;
 use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT, Unavailable};
-use crate::threads::{self, caught};
-use crate::wire::ApiKey;
+use peerbroker_broker::config::Ban;
+use peerbroker_core::threads::{self, caught};
+use peerbroker_core::wire::ApiKey;
 
 /// Maximum of keys whose last use one call stores.
 const USED_BATCH: usize = 500;

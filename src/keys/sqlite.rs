@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::{Change, Key, KeyError, KeyStore, Settings};
-use crate::config::Ban;
-use crate::wire::ApiKey;
 use file::{FileIds, at};
+use peerbroker_broker::config::Ban;
+use peerbroker_core::wire::ApiKey;
 
 pub use file::{DatabaseError, FILE_NAME, Problem};
 

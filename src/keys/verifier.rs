@@ -18,9 +18,9 @@ use uuid::Uuid;
 use verifying_keys::VerifyingKeys;
 use webhook::Webhook;
 
-use crate::events::Mistake;
 use crate::keys::{Auth, JwtKey};
-use crate::wire::{ApiKey, PeerId, Refusal, RoomRights, Token};
+use peerbroker_broker::events::Mistake;
+use peerbroker_core::wire::{ApiKey, PeerId, Refusal, RoomRights, Token};
 
 pub use error::BadAuth;
 pub(crate) use error::Denied;

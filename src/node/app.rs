@@ -16,11 +16,11 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, spawn_local};
 
-use crate::clock::{Clock, millis};
-use crate::dialect::{peerjs, server};
-use crate::events::{Events, PeerAddress};
-use crate::router::PeerHandle;
-use crate::wire::{ApiKey, AppRefusal, ConnId, PeerId};
+use peerbroker_broker::dialect::{peerjs, server};
+use peerbroker_broker::events::{Events, PeerAddress};
+use peerbroker_broker::router::PeerHandle;
+use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::wire::{ApiKey, AppRefusal, ConnId, PeerId};
 
 /// Most bytes of a payload.
 const MAX_PAYLOAD_BYTES: usize = 64 << 10;

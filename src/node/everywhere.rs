@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use super::{Node, tenant};
 use crate::cluster::Whereabouts;
 use crate::cluster::packet::{NodeAnswer, Question};
-use crate::dialect::{peerjs, server};
-use crate::events::{Count, Outcome, PeerAddress};
-use crate::router::{Holder, Routed};
-use crate::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
+use peerbroker_broker::dialect::{peerjs, server};
+use peerbroker_broker::events::{Count, Outcome, PeerAddress};
+use peerbroker_broker::router::{Holder, Routed};
+use peerbroker_core::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
 const MAX_PAGE: usize = 10_000;
@@ -193,7 +193,7 @@ impl Node {
         peers
     }
 
-    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](crate::wire::CloseReason::Kicked);
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](peerbroker_core::wire::CloseReason::Kicked);
     /// returns the realms that had one, and the connections of this node.
     pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<(RealmKind, Option<ConnId>)> {
         let own = self.own_kick(key, id.as_str()).into_iter();

@@ -48,8 +48,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::clock::Clock;
-    use crate::config::ClusterConfig;
+    use peerbroker_broker::config::ClusterConfig;
+    use peerbroker_core::clock::Clock;
 
     fn page(after: &str) -> Question {
         Question::Page { key: "k".to_owned(), realm: None, after: Some(after.to_owned()), limit: 10 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{Node, Tenant};
-use crate::clock::{Clock, millis};
 use crate::cluster::{Holding, Membership, RemotePlace};
-use crate::dialect::matchbox::{MatchboxRooms, host_of};
-use crate::rendezvous::{GroupKind, GroupPlace, GroupState, Groups, Hold};
-use crate::rooms::{Change, Requester, RoomDialect as _};
-use crate::router::{Flush, PeerHandle};
-use crate::wire::{PeerId, RealmKind, RoomName};
+use peerbroker_broker::dialect::matchbox::{MatchboxRooms, host_of};
+use peerbroker_broker::rendezvous::{GroupKind, GroupPlace, GroupState, Groups, Hold};
+use peerbroker_broker::rooms::{Change, Requester, RoomDialect as _};
+use peerbroker_broker::router::{Flush, PeerHandle};
+use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::wire::{PeerId, RealmKind, RoomName};
 
 /// Pause before a node is asked again for a place.
 const RETRY: Duration = Duration::from_millis(100);

@@ -6,15 +6,15 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
-use crate::dialect::matchbox::MatchboxRooms;
-use crate::dialect::rooms::PeerJsRooms;
-use crate::dialect::rxdb::RxDbRooms;
-use crate::dialect::topics::Topics;
 use crate::keys::{Key, Policy, unix_time};
-use crate::rendezvous::{Groups, Guests, RoomCodes, Swarms};
-use crate::rooms::{OtherNodes, RoomDialect, Rooms};
-use crate::router::{ClientQuota, PeerHandle, Realm, Routed, Router};
-use crate::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
+use peerbroker_broker::dialect::matchbox::MatchboxRooms;
+use peerbroker_broker::dialect::rooms::PeerJsRooms;
+use peerbroker_broker::dialect::rxdb::RxDbRooms;
+use peerbroker_broker::dialect::topics::Topics;
+use peerbroker_broker::rendezvous::{Groups, Guests, RoomCodes, Swarms};
+use peerbroker_broker::rooms::{OtherNodes, RoomDialect, Rooms};
+use peerbroker_broker::router::{ClientQuota, PeerHandle, Realm, Routed, Router};
+use peerbroker_core::wire::{ApiKey, CloseReason, ConnId, Frame, MessageKind, PeerId, RealmKind};
 
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;

@@ -20,8 +20,8 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{BadRedis, CA, CERT, KEY};
-use crate::config::RedisAddress;
 use crate::{files, tls};
+use peerbroker_broker::config::RedisAddress;
 
 /// Part of the crate's error for a certificate that is no authority.
 const BAD_ANCHOR: &str = "trust anchors";

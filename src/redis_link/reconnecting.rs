@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::connection::{Call, Connection, Target, check_redis, plain, shown};
 use super::{BadRedis, Unavailable};
-use crate::config::RedisAddress;
+use peerbroker_broker::config::RedisAddress;
 
 #[derive(Clone)]
 struct Open {

@@ -9,18 +9,18 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::{Ban, CrowdedRoom, KeySignup};
-use crate::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use crate::keys::verifier::{BadAuth, check_auth};
 use crate::keys::{
     Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
     SignupCount, TokenChange, TokenError, Webhook, check_name, unix_time,
 };
-use crate::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use crate::node::Node;
-use crate::threads::caught;
 use crate::webhooks::{BadWebhook, check_webhook};
-use crate::wire::{ApiKey, Limit, PeerId};
+use peerbroker_broker::config::{Ban, CrowdedRoom, KeySignup};
+use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
+use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
+use peerbroker_core::threads::caught;
+use peerbroker_core::wire::{ApiKey, Limit, PeerId};
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
@@ -618,11 +618,11 @@ fn digest(key: &Key) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-    use crate::config::{Config, LiveConfig};
-    use crate::events::Events;
     use crate::keys::RelayMode;
     use crate::keys::memory::MemoryKeys;
+    use peerbroker_broker::config::{Config, LiveConfig};
+    use peerbroker_broker::events::Events;
+    use peerbroker_core::clock::Clock;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::keys::KeyError;
 use crate::runtime::Runtime;
 use crate::runtime::admin::Admin;
-use crate::threads::{Threads, caught};
+use peerbroker_core::threads::{Threads, caught};
 
 /// Calls `work` after each interval, until the owner is gone. A thread rather than a task: it belongs to no worker, and
 /// needs no runtime of an embedding program.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Runtime;
 use super::ended_calls;
-use crate::clock::millis;
-use crate::events::counted;
+use peerbroker_broker::events::counted;
+use peerbroker_core::clock::millis;
 
 /// Interval at which open calls are counted.
 const STEP: Duration = Duration::from_millis(100);

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::events::{Notice, counted};
 use crate::keys::Key;
+use peerbroker_broker::events::{Notice, counted};
 use table::MistakeText;
 
 pub(super) use table::may_be_mistake;

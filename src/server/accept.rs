@@ -14,13 +14,13 @@ use tokio::time::timeout;
 
 use super::secure;
 use super::turns::HandshakeTurns;
-use crate::events::Mistake;
 use crate::http::public::endpoint;
 use crate::http::public::handshake::RefusedHandshake;
 use crate::runtime::Runtime;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
 use crate::transport::tls_stream::{TlsStream, is_http};
 use crate::transport::upgrade::Upgradable;
+use peerbroker_broker::events::Mistake;
 
 /// The answer of actix-http to a head that is late, for clients that send nothing.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

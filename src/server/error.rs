@@ -4,8 +4,8 @@ use std::io;
 
 use super::inherited::BadSocket;
 use crate::acme::AcmeError;
-use crate::config::BadStaticDir;
 use crate::tls::TlsError;
+use peerbroker_broker::config::BadStaticDir;
 
 /// The reason why a server does not start.
 #[derive(Debug, thiserror::Error)]

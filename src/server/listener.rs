@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::error::StartError;
 use super::workers::Workers;
-use crate::config::DEFAULT_HOST;
-use crate::events::counted;
 use crate::runtime::Runtime;
 use crate::system;
+use peerbroker_broker::config::DEFAULT_HOST;
+use peerbroker_broker::events::counted;
 
 /// Time limit for a TCP handshake that has begun when the server leaves its port. Less than the second after which clients try
 /// again (RFC 6298, section 2).

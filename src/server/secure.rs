@@ -12,13 +12,13 @@ use tokio::time::timeout;
 
 use super::error::StartError;
 use crate::acme;
-use crate::config::{Listen, TlsFiles};
-use crate::events::{Event, Events, Mistake};
 use crate::lan::{host_name, lan_addresses};
 use crate::runtime::Runtime;
 use crate::tls::{self, ACME_ALPN, CertificateSource, Certificates, Handshake, RenewalContext, TlsError};
 use crate::transport::connection::REQUEST_TIMEOUT;
 use crate::transport::tls_stream::{NoTls, TlsStream};
+use peerbroker_broker::config::{Listen, TlsFiles};
+use peerbroker_broker::events::{Event, Events, Mistake};
 
 /// The protocol that clients of TURN may offer (RFC 7443, section 3).
 const TURN_ALPN: &[u8] = b"stun.turn";

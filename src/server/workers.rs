@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
-use crate::threads::{OnWake, Threads};
+use peerbroker_core::threads::{OnWake, Threads};
 
 /// Most HTTP connections for each worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use crate::events::{ClientMistake, Count, Event, Mistake, Refused};
 use crate::keys::verifier::Denied;
 use crate::keys::{Auth, unix_time};
-use crate::limits::ConnectionPermit;
 use crate::node::{Node, Tenant};
-use crate::router::{ConnectionInfo, Realm};
-use crate::wire::{ApiKey, ClientVersion, PeerId, Refusal, Token};
+use peerbroker_broker::events::{ClientMistake, Count, Event, Mistake, Refused};
+use peerbroker_broker::limits::ConnectionPermit;
+use peerbroker_broker::router::{ConnectionInfo, Realm};
+use peerbroker_core::wire::{ApiKey, ClientVersion, PeerId, Refusal, Token};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ pub(super) fn values<'a, const N: usize>(query: &'a str, names: [&str; N]) -> [C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::InvalidName;
+    use peerbroker_core::wire::InvalidName;
 
     fn parse(query: &str) -> Result<(String, String), Refusal> {
         Credentials::parse(query).map(|credentials| (credentials.key.to_string(), credentials.id.to_string()))

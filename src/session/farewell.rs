@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::node::Node;
-use crate::router::{Outbox, Outgoing};
 use crate::transport::{Disconnect, Socket};
-use crate::wire::{Frame, Refusal};
+use peerbroker_broker::router::{Outbox, Outgoing};
+use peerbroker_core::wire::{Frame, Refusal};
 
 /// Reads at full speed while a connection closes. A well-behaved client needs fewer.
 const FREE_READS: usize = 4;

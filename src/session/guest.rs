@@ -14,22 +14,24 @@ use tokio::time::timeout;
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, fresh_id};
 use super::handler::{Context, ProtocolHandler, part};
 use super::{topics, tracker};
-use crate::clock::millis;
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
-use crate::dialect::room_codes::Problem;
-use crate::dialect::tracker::Command;
-use crate::dialect::{Object, calls, room_codes, root};
-use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::keys::Policy;
-use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Node, Tenant};
-use crate::rendezvous::{
+use crate::transport::Disconnect;
+use peerbroker_broker::dialect::room_codes::Problem;
+use peerbroker_broker::dialect::tracker::Command;
+use peerbroker_broker::dialect::{Object, calls, room_codes, root};
+use peerbroker_broker::events::{ClientMistake, Count, Event, Mistake};
+use peerbroker_broker::limits::{GuessSource, LimitExceeded};
+use peerbroker_broker::rendezvous::{
     CallAlias, Guests, Hold, HostedRoom, Memberships, NameHolder, PlayerName, RoomCodeError, Seating,
 };
-use crate::router::{Departure, IdLease};
-use crate::transport::Disconnect;
-use crate::wire::{CloseReason, ConnId, Frame, GOING_AWAY, Limit, MessageKind, PeerId, RealmKind, Refusal};
+use peerbroker_broker::router::{Departure, IdLease};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{
+    CloseReason, ConnId, Frame, GOING_AWAY, Limit, MessageKind, PeerId, RealmKind, Refusal,
+};
 
 /// Most names that one client has in rooms. Beyond that, the oldest is released.
 const MAX_NAMES: usize = 8;

@@ -11,9 +11,9 @@ use super::admission::{Admitted, ClientSource, Rejection};
 use crate::descriptions::MediaMessage;
 use crate::keys::Policy;
 use crate::node::Node;
-use crate::router::{Departure, Flush, IdLease, PeerHandle};
 use crate::transport::Disconnect;
-use crate::wire::{Frame, MessageKind, PeerId, Refusal, RoomName, RoomRights, Token};
+use peerbroker_broker::router::{Departure, Flush, IdLease, PeerHandle};
+use peerbroker_core::wire::{Frame, MessageKind, PeerId, Refusal, RoomName, RoomRights, Token};
 
 /// The protocol that a client speaks.
 pub(crate) trait ProtocolHandler: Sized + 'static {

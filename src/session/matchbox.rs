@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, values};
 use super::handler::{Context, ProtocolHandler, part};
-use crate::dialect::matchbox::{self, HOSTED, Signal};
 use crate::keys::Policy;
 use crate::node::{GroupMember, GroupStep, Node, Tenant};
-use crate::rooms::{Parting, Requester};
-use crate::router::{Departure, IdLease};
 use crate::transport::Disconnect;
-use crate::wire::{
+use peerbroker_broker::dialect::matchbox::{self, HOSTED, Signal};
+use peerbroker_broker::rooms::{Parting, Requester};
+use peerbroker_broker::router::{Departure, IdLease};
+use peerbroker_core::wire::{
     CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
 

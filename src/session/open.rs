@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::limits::ConnectionPermit;
 use crate::node::Node;
+use peerbroker_broker::limits::ConnectionPermit;
 
 /// Counts a WebSocket, or a stream, for as long as it is served.
 pub(super) struct OpenSession {

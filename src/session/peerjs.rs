@@ -10,17 +10,17 @@ use super::farewell::refuse;
 use super::handler::{Context, ProtocolHandler, part};
 use super::open::OpenSession;
 use crate::descriptions::MediaMessage;
-use crate::dialect::peerjs::{self, Command, Envelope, Kind};
-use crate::dialect::rooms::{self, PeerJsRooms};
-use crate::dialect::server;
-use crate::events::Mistake;
 use crate::keys::verifier::Claimant;
 use crate::keys::{Policy, Proof};
 use crate::node::{Client, Message, Node, Tenant};
-use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester, RoomDialect as _};
-use crate::router::{ConnectionInfo, Departure, IdLease};
 use crate::transport::{Disconnect, Socket};
-use crate::wire::{
+use peerbroker_broker::dialect::peerjs::{self, Command, Envelope, Kind};
+use peerbroker_broker::dialect::rooms::{self, PeerJsRooms};
+use peerbroker_broker::dialect::server;
+use peerbroker_broker::events::Mistake;
+use peerbroker_broker::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester, RoomDialect as _};
+use peerbroker_broker::router::{ConnectionInfo, Departure, IdLease};
+use peerbroker_core::wire::{
     AppRefusal, CloseReason, DropReason, Frame, GOING_AWAY, MessageKind, NORMAL, PeerId, Refusal, RoomName,
     RoomRefusal, RoomRights, Token,
 };

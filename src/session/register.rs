@@ -9,13 +9,13 @@ use super::admission::{Admitted, ClientSource, Rejection};
 use super::farewell::refuse;
 use super::handler::ProtocolHandler;
 use super::open::OpenSession;
-use crate::clock::millis;
 use crate::cluster::{ClaimedName, OpenRequest};
-use crate::events::Count;
 use crate::node::Node;
-use crate::router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
 use crate::transport::Socket;
-use crate::wire::{Frame, Limit, Refusal};
+use peerbroker_broker::events::Count;
+use peerbroker_broker::router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{Frame, Limit, Refusal};
 
 /// Interval of the check if a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);

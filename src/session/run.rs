@@ -14,13 +14,13 @@ use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
 use super::register::register_session;
 use crate::descriptions::as_received;
-use crate::events::{Count, Event as Happened};
 use crate::keys::RelayMode;
-use crate::limits::ConnectionPermit;
 use crate::node::Node;
-use crate::router::{Departure, Flush, IdLease, Outgoing};
 use crate::transport::{self, Disconnect, Event, Flow, Socket, Stop};
-use crate::wire::{CloseReason, Frame, GOING_AWAY, Limit};
+use peerbroker_broker::events::{Count, Event as Happened};
+use peerbroker_broker::limits::ConnectionPermit;
+use peerbroker_broker::router::{Departure, Flush, IdLease, Outgoing};
+use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;

@@ -7,14 +7,14 @@ use arc_swap::Guard;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials};
 use super::handler::{Context, ProtocolHandler, part};
-use crate::dialect::room_codes;
-use crate::dialect::rxdb::{self, Command, Signal};
 use crate::keys::Policy;
 use crate::node::{Node, Tenant};
-use crate::rooms::{Parting, Requester};
-use crate::router::{Departure, IdLease, PeerHandle};
 use crate::transport::Disconnect;
-use crate::wire::{Frame, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal};
+use peerbroker_broker::dialect::room_codes;
+use peerbroker_broker::dialect::rxdb::{self, Command, Signal};
+use peerbroker_broker::rooms::{Parting, Requester};
+use peerbroker_broker::router::{Departure, IdLease, PeerHandle};
+use peerbroker_core::wire::{Frame, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal};
 
 /// It has the tenant of its key.
 pub(crate) struct RxDb(Arc<Tenant>);

@@ -12,14 +12,14 @@ use super::peerjs::{self, PeerJs};
 use super::run::run;
 use crate::cluster::Posted;
 use crate::descriptions::as_received;
-use crate::dialect::peerjs::{Command, decode};
-use crate::events::Count;
-use crate::limits::{ConnectionPermit, QuotaShare};
 use crate::node::Node;
-use crate::router::{PeerHandle, PendingRegistration, PostPermit};
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
-use crate::wire::{CloseReason, Limit, Refusal};
+use peerbroker_broker::dialect::peerjs::{Command, decode};
+use peerbroker_broker::events::Count;
+use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
+use peerbroker_broker::router::{PeerHandle, PendingRegistration, PostPermit};
+use peerbroker_core::wire::{CloseReason, Limit, Refusal};
 
 /// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);

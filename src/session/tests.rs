@@ -16,12 +16,12 @@ use tokio::runtime;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use super::{ClientSource, ConnectRequest, Guest, PeerJs, serve};
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::events::Events;
 use crate::node::Node;
 use crate::transport::Disconnect;
 use mock::{Input, MockClient, MockSocket, Output, direct_mock, idle, mock};
+use peerbroker_broker::config::Config;
+use peerbroker_broker::events::Events;
+use peerbroker_core::clock::Clock;
 
 const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 const LEAVE: &str = r#"{"type":"LEAVE"}"#;

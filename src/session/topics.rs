@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::handler::Context;
 use crate::descriptions::{ANYBODY, MediaMessage};
-use crate::dialect::simple_peer::Kind;
-use crate::dialect::topics::{self, Command, Signal};
 use crate::node::Tenant;
-use crate::rooms::{Parting, Requester, Rooms};
-use crate::router::PeerHandle;
-use crate::wire::{PeerId, RealmKind, RoomName, RoomRefusal};
+use peerbroker_broker::dialect::simple_peer::Kind;
+use peerbroker_broker::dialect::topics::{self, Command, Signal};
+use peerbroker_broker::rooms::{Parting, Requester, Rooms};
+use peerbroker_broker::router::PeerHandle;
+use peerbroker_core::wire::{PeerId, RealmKind, RoomName, RoomRefusal};
 
 /// Does what a command says. The protocols have no answer for what is refused.
 pub(super) fn obey(tenant: &Arc<Tenant>, command: &Command<'_>, text: &str, context: &mut Context<'_>) {

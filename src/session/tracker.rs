@@ -2,10 +2,10 @@
 
 use super::handler::Context;
 use crate::descriptions::MediaMessage;
-use crate::dialect::tracker::{self, Announce, Command, Occasion, Problem};
 use crate::node::Tenant;
-use crate::rendezvous::{Announced, Guests, Memberships, NameHolder};
-use crate::wire::{Limit, MessageKind, PeerId};
+use peerbroker_broker::dialect::tracker::{self, Announce, Command, Occasion, Problem};
+use peerbroker_broker::rendezvous::{Announced, Guests, Memberships, NameHolder};
+use peerbroker_core::wire::{Limit, MessageKind, PeerId};
 
 /// Does what a command says. Returns the guest that has the id of an announce: it may not live any more. `holder` is known of it.
 pub(super) fn obey(

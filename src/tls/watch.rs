@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Certificates, TlsError, TlsFiles};
 use crate::files::Stamp;
-use crate::threads::Threads;
+use peerbroker_core::threads::Threads;
 
 /// Interval at which the files are checked.
 const INTERVAL: Duration = Duration::from_secs(2);

@@ -18,8 +18,8 @@ use futures_sink::Sink as _;
 
 use super::decoder::Decoder;
 use super::{Disconnect, MessageLimits, OnEvent, Socket};
-use crate::router::Outbox;
-use crate::wire::{Frame, Opcode};
+use peerbroker_broker::router::Outbox;
+use peerbroker_core::wire::{Frame, Opcode};
 
 /// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {

@@ -22,8 +22,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::TakeOver;
 use super::upgrade::{Io, Upgradable};
-use crate::limits::ConnectionPermit;
-use crate::router::Writer;
+use peerbroker_broker::limits::ConnectionPermit;
+use peerbroker_broker::router::Writer;
 
 /// Time for which a client may read nothing of a response.
 const STALL: Duration = Duration::from_secs(10);

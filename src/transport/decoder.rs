@@ -11,8 +11,8 @@ mod tests;
 use std::sync::Arc;
 
 use super::{Disconnect, Event, Flow, OnEvent, Stop, message};
-use crate::limits::{Quota, QuotaShare};
-use crate::wire::{CloseReason, is_close_code};
+use peerbroker_broker::limits::{Quota, QuotaShare};
+use peerbroker_core::wire::{CloseReason, is_close_code};
 
 /// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
 ///

@@ -17,9 +17,9 @@ use tokio::time::{Sleep, sleep};
 
 use super::connection::ConnectionState;
 use super::{Disconnect, OnEvent, Socket};
-use crate::clock::{Clock, millis};
-use crate::router::{Outbox, PeerHandle};
-use crate::wire::{Frame, Link, Opcode};
+use peerbroker_broker::router::{Outbox, PeerHandle};
+use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::wire::{Frame, Link, Opcode};
 
 /// Number of zeros in the first line.
 const PADDING: usize = 2048;

@@ -19,8 +19,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
 use super::{Disconnect, MessageLimits, OnEvent, Socket};
-use crate::router::{Outbox, Writer};
-use crate::wire::Frame;
+use peerbroker_broker::router::{Outbox, Writer};
+use peerbroker_core::wire::Frame;
 
 /// Maximum bytes per read. All connections of a worker share one buffer of this size.
 const SCRATCH: usize = 64 << 10;

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock::millis;
-use crate::events::Event;
-use crate::wire::{ApiKey, ConnId, PeerId};
+use peerbroker_broker::events::Event;
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{ApiKey, ConnId, PeerId};
 
 /// The pauses before each further attempt, in seconds.
 const RETRY_DELAYS: &[u64] = &[5, 30, 2 * 60, 10 * 60, 30 * 60, 60 * 60, 2 * 60 * 60];

@@ -13,10 +13,10 @@ use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::queues::Outcome;
-use crate::events::{Event, Row, WebhookEvent};
 use crate::keys::{Webhook, WebhookSecret};
 use crate::outbound::{Bounds, HttpClient, IncomingResponse, NoAnswer, Reach, parse_url, retry_after};
-use crate::wire::ConnId;
+use peerbroker_broker::events::{Event, Row, WebhookEvent};
+use peerbroker_core::wire::ConnId;
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -219,8 +219,8 @@ mod tests {
     use standardwebhooks::Webhook as Library;
 
     use super::*;
-    use crate::events::{Actor, KeyEvent};
-    use crate::wire::ApiKey;
+    use peerbroker_broker::events::{Actor, KeyEvent};
+    use peerbroker_core::wire::ApiKey;
 
     #[test]
     fn the_published_library_accepts_the_signature_of_each_secret_and_no_other() {

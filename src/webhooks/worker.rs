@@ -13,12 +13,12 @@ use tokio::time::timeout;
 
 use super::queues::{Consumer, Delivery, Outcome, Queues, Step, WebhookTotals};
 use super::sender::{Attempt, Names, Sender, Signed, body, checked_url};
-use crate::clock::{Clock, millis};
-use crate::config::LiveConfig;
-use crate::events::{Event, WebhookEvent, counted};
 use crate::keys::Webhook;
 use crate::node::Node;
-use crate::threads::Threads;
+use peerbroker_broker::config::LiveConfig;
+use peerbroker_broker::events::{Event, WebhookEvent, counted};
+use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::threads::Threads;
 
 /// Time for which the end of the server waits for its last events.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);

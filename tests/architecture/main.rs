@@ -4,8 +4,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The top-level modules of `src`, from high to low: each may use those below it, and the crates.
-const LAYERS: &[&str] = &[
+/// The modules of a crate, from high to low: each may use those below it, and other crates.
+struct Layers {
+    sources: &'static str,
+    modules: &'static [&'static str],
+}
+
+const LAYERS: &[Layers] = &[
+    Layers { sources: "src/", modules: PEERBROKER },
+    Layers { sources: "crates/broker/src/", modules: BROKER },
+    Layers { sources: "crates/media/src/", modules: &["turn", "relay", "datapath"] },
+];
+
+const BROKER: &[&str] = &["rendezvous", "dialect", "rooms", "router", "limits", "events", "config", "sync"];
+
+const PEERBROKER: &[&str] = &[
     // The layers that speak HTTP.
     "server",
     "embed",
@@ -34,6 +47,10 @@ const LAYERS: &[&str] = &[
     "system",
     "media",
 ];
+
+/// The modules of the crate that the others share.
+const CORE: &[&str] =
+    &["address", "bounded_read", "clock", "media_api", "ports", "rate_limit", "threads", "wire"];
 
 /// Names that only some files may use, by the beginnings of their paths.
 const CONFINED: &[(&str, &[&str])] = &[
@@ -84,10 +101,13 @@ impl Source {
         Source { path, lines: lines.enumerate().map(|(at, line)| (at + 1, line)).collect() }
     }
 
-    /// The top-level module that it is in. `None` for the front of the library, the program and the other crates.
-    fn layer(&self) -> Option<&str> {
-        let name = self.path.strip_prefix("src/")?.split(['/', '.']).next()?;
-        (name != "lib" && name != "bin").then_some(name)
+    /// The layers of its crate, and the one that it is in. `None` for the fronts of the libraries, the program and other crates.
+    fn layer(&self) -> Option<(&'static [&'static str], &str)> {
+        let (layers, path) = LAYERS
+            .iter()
+            .find_map(|layers| Some((layers.modules, self.path.strip_prefix(layers.sources)?)))?;
+        let name = path.split(['/', '.']).next()?;
+        (name != "lib" && name != "bin").then_some((layers, name))
     }
 
     /// The places of a name that is not the end of a longer one.
@@ -102,12 +122,20 @@ impl Source {
 }
 
 fn wrong_uses(source: &Source) -> Vec<String> {
-    let Some(layer) = source.layer() else { return Vec::new() };
-    let Some(rank) = LAYERS.iter().position(|known| *known == layer) else {
+    let Some((layers, layer)) = source.layer() else { return Vec::new() };
+    let Some(rank) = layers.iter().position(|known| *known == layer) else {
         return vec![format!("{}: no layer of the table", source.path)];
     };
-    let above = LAYERS[..rank].iter().flat_map(|above| source.naming(&format!("crate::{above}")));
+    let above = layers[..rank].iter().flat_map(|above| source.naming(&format!("crate::{above}")));
     above.collect()
+}
+
+/// Modules of other crates under names of this one: the path in the code is not the path in the tree.
+fn borrowed_paths(source: &Source) -> Vec<String> {
+    let Some((layers, _)) = source.layer() else { return Vec::new() };
+    let of_others = LAYERS.iter().flat_map(|other| other.modules).chain(CORE);
+    let borrowed = of_others.filter(|name| !layers.contains(name));
+    borrowed.flat_map(|name| source.naming(&format!("crate::{name}::"))).collect()
 }
 
 fn misplaced(source: &Source) -> Vec<String> {
@@ -145,6 +173,11 @@ fn a_layer_uses_those_below_it() {
 }
 
 #[test]
+fn a_module_of_another_crate_is_named_by_that_crate() {
+    assert_none("names of other crates", borrowed_paths);
+}
+
+#[test]
 fn names_are_used_where_they_belong() {
     assert_none("names in other files than theirs", misplaced);
 }
@@ -166,11 +199,15 @@ fn each_rule_can_be_broken() {
     let source = |path: &str, text: &str| Source::read(path.to_owned(), text);
     let broken = |path: &str, text: &str| {
         let source = source(path, text);
-        [wrong_uses(&source), misplaced(&source), close_codes(&source)].concat().len()
+        [wrong_uses, borrowed_paths, misplaced, close_codes].map(|rule| rule(&source)).concat().len()
     };
     assert_eq!(broken("src/node/tenant.rs", "use crate::session::Hooks;"), 1);
     assert_eq!(broken("src/node/tenant.rs", "use crate::keys::Key; // crate::session"), 0);
     assert_eq!(broken("src/odd.rs", ""), 1);
+    assert_eq!(broken("crates/broker/src/router/slot.rs", "use crate::rooms::Rooms;"), 1);
+    assert_eq!(broken("crates/broker/src/rooms/room.rs", "use crate::router::Realm;"), 0);
+    assert_eq!(broken("src/session/run.rs", "use crate::router::Realm;"), 1);
+    assert_eq!(broken("crates/broker/src/rooms.rs", "use crate::wire::PeerId;"), 1);
     assert_eq!(broken("src/session/run.rs", "use actix_web::App;"), 1);
     assert_eq!(broken("src/keys/memory.rs", "fn f() -> rusqlite::Result<()>;"), 1);
     assert_eq!(broken("src/keys/sqlite.rs", "fn f() -> rusqlite::Result<()>;"), 0);

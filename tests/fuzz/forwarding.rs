@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{object, text_of};
-use crate::dialect::simple_peer::Kind;
-use crate::dialect::{matchbox, rxdb, topics, tracker};
-use crate::rooms::{Change, RoomDialect, Said};
-use crate::wire::Frame;
+use peerbroker_broker::dialect::simple_peer::Kind;
+use peerbroker_broker::dialect::{matchbox, rxdb, topics, tracker};
+use peerbroker_broker::rooms::{Change, RoomDialect, Said};
+use peerbroker_core::wire::Frame;
 
 /// An id that has to be escaped.
 const SENDER: &str = "sen\"der\n";

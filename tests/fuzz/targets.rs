@@ -12,17 +12,17 @@ use actix_http::{Method, RequestHead, Version};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::config::{Config, Dialects, MountPath};
 use crate::descriptions::{browsers, without_addresses};
-use crate::dialect::json::{is_name, members};
-use crate::dialect::{calls, peerjs, room_codes, root};
 use crate::http::public::{forwarded, handshake, routes};
 use crate::keys::{Origin, verifier};
-use crate::limits::Quota;
 use crate::session::Credentials;
 use crate::transport::decoder::Decoder;
 use crate::transport::{Disconnect, MessageLimits};
-use crate::wire::Frame;
+use peerbroker_broker::config::{Config, Dialects, MountPath};
+use peerbroker_broker::dialect::json::{is_name, members};
+use peerbroker_broker::dialect::{calls, peerjs, room_codes, root};
+use peerbroker_broker::limits::Quota;
+use peerbroker_core::wire::Frame;
 
 /// Frames are decoded the same however reads split them. The first byte is the seed of the splits.
 pub fn decoder(input: &[u8]) {

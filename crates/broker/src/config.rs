@@ -22,11 +22,10 @@ use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
 use peerbroker_core::media_api::{LiveLimits, MediaLimits};
 
-use crate::wire::ApiKey;
 use key::{Key, Origin, Settings, Webhook};
+use peerbroker_core::wire::ApiKey;
 
 pub use crate::events::WebhookEvent;
-pub use crate::wire::Dialect;
 pub use ban::{Ban, InvalidBan};
 pub use client_options::ClientOptions;
 pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
@@ -37,6 +36,7 @@ pub use listen::{
     Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
+pub use peerbroker_core::wire::Dialect;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;
 

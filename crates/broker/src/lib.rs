@@ -25,5 +25,3 @@ pub mod rendezvous;
 pub mod rooms;
 pub mod router;
 mod sync;
-
-use peerbroker_core::{clock, rate_limit, threads, wire};

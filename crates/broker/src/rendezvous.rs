@@ -14,12 +14,12 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::seq::IndexedRandom as _;
 
-use crate::clock::{Clock, millis};
 use crate::config::LiveConfig;
 use crate::dialect::room_codes::Problem;
 use crate::router::Realm;
-use crate::wire::{AddressPrefix, PeerId, numbers};
 pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
+use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::wire::{AddressPrefix, PeerId, numbers};
 pub use swarms::{Announced, MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
 /// The clients of one key at the root. The broker chooses their ids.

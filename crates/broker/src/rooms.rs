@@ -34,15 +34,15 @@ mod watching;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::millis;
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
-use crate::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use delivery::Delivery;
 use hearing::Hearing;
 use limits::{FREE_ROOMS, RoomLimits, deliveries};
 use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use presence::PresenceGuard;
 use room::{Room, RoomGuard, Shared};
 use store::Store;

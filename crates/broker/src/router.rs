@@ -1,7 +1,7 @@
 //! The holders of ids, and the messages for them.
 //!
 //! Plain Rust: no runtime, no HTTP, no JSON. A session registers a peer in a [`Realm`], routes ready-made frames to ids,
-//! and is told what happened. Time comes from a [`Clock`](crate::clock::Clock) and passes only in [`Realm::sweep`], so tests drive both.
+//! and is told what happened. Time comes from a [`Clock`](peerbroker_core::clock::Clock) and passes only in [`Realm::sweep`], so tests drive both.
 //!
 //! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`] with its `slots`; `routed`; `guard`, a slot under its
 //! lock; what a realm does; [`PeerHandle`] and what else belongs to a client.

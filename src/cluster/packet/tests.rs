@@ -1,7 +1,7 @@
 //! Tests of packets: the bytes of the first version, and packets of newer and older versions.
 
 use super::*;
-use crate::rooms::SwarmNews;
+use peerbroker_broker::rooms::SwarmNews;
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {
     let mut batch = vec![0; HEADER];

@@ -15,16 +15,16 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::{DIRECTORY_TIMEOUT, RETRY_DELAY, Worker};
-use crate::clock::millis;
 use crate::cluster::fair_queue::Queue as _;
 use crate::cluster::membership::{
     Ask, ClaimedName, OpenRequest, Opening, PendingName, digest, name_of, name_of_peer,
 };
 use crate::cluster::packet::{NodeAnswer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, Whereabouts};
-use crate::events::PeerAddress;
-use crate::router::{ClaimedId, Cluster, Located, Realm};
-use crate::wire::{CloseReason, Frame, Link, NodeId, PeerId, RealmKind, Refusal};
+use peerbroker_broker::events::PeerAddress;
+use peerbroker_broker::router::{ClaimedId, Cluster, Located, Realm};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{CloseReason, Frame, Link, NodeId, PeerId, RealmKind, Refusal};
 
 /// Time for which a claim waits for an older connection to end, and then for the messages that its node had.
 const YIELD_TIMEOUT: Duration = Duration::from_secs(2);

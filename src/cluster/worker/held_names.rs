@@ -10,9 +10,9 @@ use super::{RETRY_DELAY, Seat, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use crate::rendezvous::{GroupKind, GroupState, Guests, NameHolder, RoomCodeError, Seating};
-use crate::router::{PeerHandle, Realm};
-use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId, RoomName};
+use peerbroker_broker::rendezvous::{GroupKind, GroupState, Guests, NameHolder, RoomCodeError, Seating};
+use peerbroker_broker::router::{PeerHandle, Realm};
+use peerbroker_core::wire::{CloseReason, ConnId, Link, NodeId, PeerId, RoomName};
 
 impl<B: Backplane> Worker<B> {
     /// Claims a name that a guest holds.

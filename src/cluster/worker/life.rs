@@ -17,10 +17,10 @@ use crate::cluster::{
     Backplane, Entity, Granted, KnownNode, Name, Owner, Position, RegisterOutcome, Registration, Renewal,
     Unavailable,
 };
-use crate::config::Degraded;
-use crate::events::ClusterEvent;
-use crate::router::{Flush, Holder, Realm};
-use crate::wire::{CloseReason, ConnId, Link, NodeId};
+use peerbroker_broker::config::Degraded;
+use peerbroker_broker::events::ClusterEvent;
+use peerbroker_broker::router::{Flush, Holder, Realm};
+use peerbroker_core::wire::{CloseReason, ConnId, Link, NodeId};
 
 /// Interval at which a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);

@@ -14,10 +14,10 @@ use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, InboxEntry, Position};
-use crate::events::{ClusterEvent, PeerAddress};
-use crate::rooms::News;
-use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
-use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, RealmKind};
+use peerbroker_broker::events::{ClusterEvent, PeerAddress};
+use peerbroker_broker::rooms::News;
+use peerbroker_broker::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
+use peerbroker_core::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, RealmKind};
 
 /// Time for which one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);

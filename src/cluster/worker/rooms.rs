@@ -8,9 +8,9 @@ use super::{LocalNode, Unsettled, Worker};
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, KnownNode};
-use crate::rooms::{News, Replicated};
-use crate::router::Flush;
-use crate::wire::{NodeId, RealmKind};
+use peerbroker_broker::rooms::{News, Replicated};
+use peerbroker_broker::router::Flush;
+use peerbroker_core::wire::{NodeId, RealmKind};
 
 /// Most unknown keys that are remembered: nodes learn of keys within seconds.
 const MAX_MISSED: usize = 1024;

@@ -27,11 +27,11 @@ use super::dashboard;
 use super::problem::Problem;
 use super::state::{Object, Ops, Reply};
 use super::target::Target;
-use crate::config::{AdminToken, ApiTokens};
 use crate::keys::{KeyToken, unix_time};
-use crate::limits::GuessSource;
 use crate::runtime::KEYS_UNREAD;
-use crate::wire::ApiKey;
+use peerbroker_broker::config::{AdminToken, ApiTokens};
+use peerbroker_broker::limits::GuessSource;
+use peerbroker_core::wire::ApiKey;
 
 /// Time limit for a request, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

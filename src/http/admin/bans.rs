@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::problem::Problem;
 use super::state::{JsonResult, Object, Ops, Reply, Search, actor, blocking};
 use super::target::Target;
-use crate::config::Ban;
 use crate::keys::unix_time;
-use crate::wire::ApiKey;
+use peerbroker_broker::config::Ban;
+use peerbroker_core::wire::ApiKey;
 
 /// Most addresses of an answer.
 const MAX_ADDRESSES: usize = 1000;

@@ -107,8 +107,8 @@ mod tests {
     use super::super::samples::Samples;
     use super::super::state::ClientPort;
     use super::*;
-    use crate::clock::Clock;
     use crate::runtime::{Components, Runtime};
+    use peerbroker_core::clock::Clock;
 
     async fn read(reader: Reader) -> (serde_json::Value, Reader) {
         let (message, reader) = reader.next().await.unwrap();

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::state::{Ops, Reply};
 use super::target::OfKey;
 use crate::node::{Sent, is_of_connection};
-use crate::wire::PeerId;
+use peerbroker_core::wire::PeerId;
 
 /// The outcome of a message.
 #[derive(Serialize, ToSchema)]

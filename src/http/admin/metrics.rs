@@ -15,12 +15,12 @@ use peerbroker_core::media_api::{RelayTotals, TurnTotals};
 
 use super::problem::Problem;
 use super::state::{Ops, Reply, blocking};
-use crate::events::{Buckets, Count, Counters, Events};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::tls::Certificates;
 use crate::webhooks::WebhookTotals;
-use crate::wire::{MessageKind, RealmKind};
+use peerbroker_broker::events::{Buckets, Count, Counters, Events};
+use peerbroker_core::wire::{MessageKind, RealmKind};
 
 /// Most keys with a separate value: those with the most clients.
 const MAX_KEYS: usize = 100;

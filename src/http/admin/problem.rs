@@ -10,9 +10,9 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::keys::{KeyError, TokenError};
-use crate::limits::LimitExceeded;
 use crate::runtime::admin::AdminError;
-use crate::wire::InvalidName;
+use peerbroker_broker::limits::LimitExceeded;
+use peerbroker_core::wire::InvalidName;
 
 const MEDIA_TYPE: &str = "application/problem+json";
 

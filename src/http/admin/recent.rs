@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock::Clock;
-use crate::events::{CallFailure, CallPeers, Event, Events, Notice};
+use peerbroker_broker::events::{CallFailure, CallPeers, Event, Events, Notice};
+use peerbroker_core::clock::Clock;
 
 /// The newest events, which are kept. A message has no others.
 const MAX_EVENTS: usize = 100;
@@ -164,7 +164,7 @@ impl Recent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::wire::{ApiKey, Limit, PeerId, RealmKind};
+    use peerbroker_core::wire::{ApiKey, Limit, PeerId, RealmKind};
 
     pub(in super::super) fn happen(recent: &Recent, times: usize) {
         let event = Arc::new(Event::LimitHit { limit: Limit::RoomCodes, key: None, address: None });

@@ -12,8 +12,8 @@ use super::keys::tenant;
 use super::problem::Problem;
 use super::state::{JsonResult, Ops, Page, Search, cut_to_page};
 use super::target::OfKey;
-use crate::rooms::Rooms;
-use crate::wire::RealmKind;
+use peerbroker_broker::rooms::Rooms;
+use peerbroker_core::wire::RealmKind;
 
 /// A room.
 #[derive(Serialize, ToSchema)]

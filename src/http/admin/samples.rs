@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::recent::push;
-use crate::clock::millis;
-use crate::events::{Count, Outcome};
 use crate::runtime::Runtime;
-use crate::wire::DropReason;
+use peerbroker_broker::events::{Count, Outcome};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::DropReason;
 
 /// The time from sample to sample.
 pub(super) const TICK: Duration = Duration::from_secs(1);

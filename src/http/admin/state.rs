@@ -11,8 +11,8 @@ use utoipa::IntoParams;
 use super::problem::Problem;
 use super::recent::Recent;
 use super::samples::{Samples, TICK};
-use crate::events::Actor;
 use crate::runtime::{self, Runtime};
+use peerbroker_broker::events::Actor;
 
 /// The state that all operations share.
 pub(crate) struct Ops {

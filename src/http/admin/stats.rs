@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::recent::FailedCall;
 use super::state::{JsonResult, Ops, blocking};
-use crate::clock::millis;
-use crate::events::Count;
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake};
 use crate::webhooks::WebhookTotals;
-use crate::wire::{CloseReason, MessageKind};
+use peerbroker_broker::events::Count;
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{CloseReason, MessageKind};
 
 /// Current state of the server, and totals since its start.
 #[derive(Serialize, ToSchema)]

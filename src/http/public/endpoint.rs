@@ -11,14 +11,14 @@ use memchr::memmem;
 
 use super::forwarded;
 use super::handler::{Mounted, origin};
-use crate::config::Config;
-use crate::events::{Count, Mistake};
-use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
 use crate::session::{self, ClientSource, ConnectRequest, Guest, Matchbox, PeerJs, RxDb};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
-use crate::wire::{HandshakeRefusal, Refusal};
+use peerbroker_broker::config::Config;
+use peerbroker_broker::events::{Count, Mistake};
+use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
+use peerbroker_core::wire::{HandshakeRefusal, Refusal};
 
 /// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
 const DOCTOR: &[u8] = b"peerbroker-doctor/";

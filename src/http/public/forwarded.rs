@@ -7,8 +7,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use super::handler::Mounted;
-use crate::config::{ClientOptions, Config};
 use crate::runtime::Runtime;
+use peerbroker_broker::config::{ClientOptions, Config};
 
 /// Longest host name that DNS allows.
 const MAX_HOST: usize = 253;

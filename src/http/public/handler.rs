@@ -11,9 +11,9 @@ use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use tokio::time::timeout;
 
-use crate::config::MountPath;
 use crate::keys::Origin;
 use crate::runtime::Runtime;
+use peerbroker_broker::config::MountPath;
 
 /// A broker at a path: everything that handlers of requests need.
 pub(crate) struct Mounted {

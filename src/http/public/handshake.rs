@@ -20,14 +20,14 @@ use super::endpoint::{self, AddressRefused, SocketEndpoint};
 use super::handler::Mounted;
 use super::routes::{self, Route};
 use super::{forwarded, not_found};
-use crate::config::{Dialect, Dialects};
-use crate::events::Count;
 use crate::http::path;
-use crate::limits::LimitExceeded;
 use crate::session::{ConnectRequest, Credentials, Matchbox};
 use crate::transport::connection::ConnectionState;
 use crate::transport::upgrade::{Upgradable, UpgradedSocket};
-use crate::wire::HandshakeRefusal;
+use peerbroker_broker::config::{Dialect, Dialects};
+use peerbroker_broker::events::Count;
+use peerbroker_broker::limits::LimitExceeded;
+use peerbroker_core::wire::HandshakeRefusal;
 
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use rust_embed::RustEmbed;
 
 use super::files;
 use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
-use crate::config::{ClientOptions, Dialect};
+use peerbroker_broker::config::{ClientOptions, Dialect};
 
 #[derive(RustEmbed)]
 #[folder = "static/"]

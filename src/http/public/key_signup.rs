@@ -8,11 +8,11 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::StatusCode, w
 use super::handler::{Mounted, bare, origin, plain, read_body, value};
 use super::html::Values;
 use super::{forwarded, html, peerjs};
-use crate::config::ClientOptions;
 use crate::keys::{Key, KeyError};
 use crate::runtime::Runtime;
 use crate::runtime::admin::{InvalidSignup, SignupError, SignupRequest};
-use crate::wire::ApiKey;
+use peerbroker_broker::config::ClientOptions;
+use peerbroker_core::wire::ApiKey;
 
 /// Most bytes of a submitted form.
 const MAX_BYTES: usize = 4096;

@@ -14,12 +14,12 @@ use super::handler::{NO_STORE, NOSNIFF, bare, plain, read_body};
 use super::routes::Post;
 use super::{endpoint, handshake::status_of};
 use crate::http::path::decode;
-use crate::limits::LimitExceeded;
 use crate::runtime::Runtime;
 use crate::session::{self, Credentials, Posted};
 use crate::transport::connection::ConnectionState;
 use crate::transport::stream::HANDOVER;
-use crate::wire::{HandshakeRefusal, Refusal};
+use peerbroker_broker::limits::LimitExceeded;
+use peerbroker_core::wire::{HandshakeRefusal, Refusal};
 
 pub(super) async fn answer(
     runtime: &Runtime,

@@ -7,9 +7,9 @@ use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
-use crate::config::{ClientOptions, Dialect};
-use crate::events::Mistake;
 use crate::session;
+use peerbroker_broker::config::{ClientOptions, Dialect};
+use peerbroker_broker::events::Mistake;
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;

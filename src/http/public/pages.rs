@@ -12,7 +12,7 @@ use super::html::{
     DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, Static, Values, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
-use crate::config::Dialect;
+use peerbroker_broker::config::Dialect;
 
 pub(crate) use super::html::{Values as PageValues, cached, prefers_html};
 

@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::handler::{Mounted, NO_STORE, bare, bearer, json as json_answer, origin, plain, value, with};
 use super::legacy::too_many_requests;
 use super::{endpoint, forwarded};
-use crate::config::{ClientOptions, IceConfig, OwnIceServers};
 use crate::keys::verifier::Denied;
 use crate::keys::{IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
-use crate::wire::{PeerId, RealmKind};
+use peerbroker_broker::config::{ClientOptions, IceConfig, OwnIceServers};
+use peerbroker_core::wire::{PeerId, RealmKind};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 
@@ -255,7 +255,7 @@ fn listed(config: &IceConfig, own: &OwnIceServers, here: &ClientOptions, key: &s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, TurnSecret};
+    use peerbroker_broker::config::{Config, TurnSecret};
     use std::collections::HashSet;
 
     #[test]

@@ -1,7 +1,7 @@
 //! The URLs of clients and pages.
 
-use crate::config::MountPath;
 use crate::session;
+use peerbroker_broker::config::MountPath;
 
 /// The endpoint of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::InvalidName;
+use peerbroker_core::wire::InvalidName;
 
 const SECRET_TEXT: &str = "thirty-two bytes, or a few more of them";
 

@@ -1,11 +1,11 @@
 //! The table of mistakes. A row has the event that shows a mistake, the words after "a client" in the log and on the dashboard, and
 //! a hint. A client that is told too gets the text of `wire/endings.rs`, or of `src/http/public/not_found.rs`.
 
-use crate::events::{Event, Mistake};
 use crate::keys::Key;
-use crate::limits::address_text;
 use crate::runtime::KEYS_UNREAD;
-use crate::wire::{Limit, Refusal};
+use peerbroker_broker::events::{Event, Mistake};
+use peerbroker_broker::limits::address_text;
+use peerbroker_core::wire::{Limit, Refusal};
 
 /// Longest text of a client in a line.
 const MAX_SHOWN_CHARS: usize = 128;
@@ -252,7 +252,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::keys::Settings;
-    use crate::wire::ApiKey;
+    use peerbroker_core::wire::ApiKey;
 
     #[test]
     fn a_wrong_key_is_compared_with_active_ones() {

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::session::admission::{Admitted, ClientSource, Rejection};
 use crate::session::handler::{Context, ProtocolHandler};
 use crate::session::peerjs::PeerJs;
-use crate::wire::{Frame, Refusal};
+use peerbroker_core::wire::{Frame, Refusal};
 
 pub(crate) struct Echo(PeerJs);
 

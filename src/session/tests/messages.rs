@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::session::run::{FRAMES_PER_TURN, READS_PER_TURN};
-use crate::wire::Frame;
+use peerbroker_core::wire::Frame;
 
 #[test]
 fn a_message_reaches_its_recipient_as_text_or_bytes() {
@@ -337,7 +337,8 @@ fn each_topic_or_info_hash_of_a_list_counts_as_a_message() {
     ] {
         let configure = |config: &mut Config| {
             config.key_settings.messages_per_second = 1;
-            config.dialects = crate::config::Dialects::from_iter(crate::config::Dialect::ALL);
+            config.dialects =
+                peerbroker_broker::config::Dialects::from_iter(peerbroker_broker::config::Dialect::ALL);
         };
         run(configure, async |world| {
             let client = guest(&world).await;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::router::{Outbox, Writer};
 use crate::transport::{Disconnect, Event, Flow, OnEvent, Socket, Stop};
-use crate::wire::{Frame, Opcode};
+use peerbroker_broker::router::{Outbox, Writer};
+use peerbroker_core::wire::{Frame, Opcode};
 
 /// Time for which a test waits for anything, by the runtime's clock. That stands still while any task can run, and
 /// otherwise moves on at once.

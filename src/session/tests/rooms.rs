@@ -1,8 +1,8 @@
 //! Requests about rooms, and members whose connections end and come back.
 
 use super::*;
-use crate::config::Limits;
-use crate::wire::Limit;
+use peerbroker_broker::config::Limits;
+use peerbroker_core::wire::Limit;
 
 fn join(room: &str) -> String {
     format!(r#"{{"type":"ROOM-JOIN","room":"{room}"}}"#)
@@ -486,7 +486,7 @@ fn requests_beyond_a_limit_or_without_sense_are_refused() {
             let mut c = world.client("c").await;
             c.send(join("r"));
             c.expect_text(&refused("r", "room_full", "The room is full")).await;
-            for n in 1..=crate::rooms::MAX_ROOMS {
+            for n in 1..=peerbroker_broker::rooms::MAX_ROOMS {
                 b.send(join(&n.to_string()));
             }
             let alone = |n: usize| members(&n.to_string(), &["b"]);
@@ -525,7 +525,8 @@ fn requests_beyond_a_limit_or_without_sense_are_refused() {
                 a.send(request);
                 a.expect_text(answer).await;
             }
-            let hits = |limit| world.node.counters().total(crate::events::Count::LimitHits(limit));
+            let hits =
+                |limit| world.node.counters().total(peerbroker_broker::events::Count::LimitHits(limit));
             assert_eq!(hits(Limit::RoomMembers), 1);
             assert!(hits(Limit::RoomDeliveries) > 0);
         },
@@ -538,7 +539,7 @@ fn a_client_is_in_sixteen_rooms_at_most() {
         |_| {},
         async |world| {
             let mut a = world.client("a").await;
-            for n in 0..crate::rooms::MAX_ROOMS {
+            for n in 0..peerbroker_broker::rooms::MAX_ROOMS {
                 a.send(join(&n.to_string()));
                 a.expect_text(&members(&n.to_string(), &["a"])).await;
             }
@@ -721,7 +722,7 @@ fn requests_to_watch_beyond_a_limit_or_without_sense_are_refused() {
             let ids = |range: std::ops::Range<usize>| {
                 range.map(|n| format!("\"{n}\"")).collect::<Vec<String>>().join(",")
             };
-            let most = crate::rooms::MAX_WATCHED;
+            let most = peerbroker_broker::rooms::MAX_WATCHED;
             let too_many = refused("too_many_watched", "You watch too many ids");
             a.send(watch(&ids(0..most + 1)));
             a.expect_text(&too_many).await;
@@ -738,7 +739,8 @@ fn requests_to_watch_beyond_a_limit_or_without_sense_are_refused() {
             a.expect_text(WATCHED).await;
             b.send(watch(r#""0""#));
             b.expect_text(&refused("room_full", "The room is full")).await;
-            let hits = |limit| world.node.counters().total(crate::events::Count::LimitHits(limit));
+            let hits =
+                |limit| world.node.counters().total(peerbroker_broker::events::Count::LimitHits(limit));
             assert_eq!(hits(Limit::WatchedIds), 2);
         },
     );

@@ -4,11 +4,11 @@ mod bounds;
 mod messages;
 mod violations;
 
-use crate::wire::CloseReason;
+use peerbroker_core::wire::CloseReason;
 use std::sync::Arc;
 
 use super::*;
-use crate::limits::Quota;
+use peerbroker_broker::limits::Quota;
 
 const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;

@@ -5,7 +5,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::MountPath;
-use crate::wire::ApiKey;
+use peerbroker_core::wire::ApiKey;
 
 /// The options with which a PeerJS client finds a broker. `Display` writes the object that `new Peer` takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

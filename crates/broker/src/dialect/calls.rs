@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::json::{self, Object, WriteValue};
-use crate::wire::Frame;
+use peerbroker_core::wire::Frame;
 
 /// A command of a client.
 #[derive(Debug)]

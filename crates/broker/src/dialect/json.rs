@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 use smallvec::SmallVec;
 
-use crate::wire::Frame;
+use peerbroker_core::wire::Frame;
 
 /// Parses `text` as a JSON object and calls `each` with the name and value of every member, in order.
 /// Both are raw text: [`string`] reads the name. `None` if `text` is not a JSON

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::json::{known_name, members, string, write_string};
 pub use super::simple_peer::Kind;
 use crate::rooms::{Audience, Change, RoomDialect, Said};
-use crate::wire::Frame;
+use peerbroker_core::wire::Frame;
 
 /// A message from one client to another.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::{json, rooms, server};
-use crate::wire::{Frame, MessageKind, labels};
+use peerbroker_core::wire::{Frame, MessageKind, labels};
 
 /// A command of a client.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::json::{self, Object};
-use crate::wire::{Frame, labels};
+use peerbroker_core::wire::{Frame, labels};
 
 /// Maximum characters of a username; the rest is cut off.
 const MAX_USERNAME: usize = 20;

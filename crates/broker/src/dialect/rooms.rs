@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::json::{self, raw, text};
 use super::server;
 use crate::rooms::{Change, RoomDialect, Said};
-use crate::wire::{Frame, PeerId, RoomRefusal, labels};
+use peerbroker_core::wire::{Frame, PeerId, RoomRefusal, labels};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::json::Object;
 use super::{calls, room_codes, topics, tracker};
-use crate::wire::Dialect;
+use peerbroker_core::wire::Dialect;
 
 /// A command of a client, in its dialect.
 #[derive(Debug)]

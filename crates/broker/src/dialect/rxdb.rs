@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use super::json::{Object, write_string};
 use super::simple_peer::Kind;
 use crate::rooms::{RoomDialect, Said};
-use crate::wire::Frame;
+use peerbroker_core::wire::Frame;
 
 /// UTF-16 units of a room's name, as RxDB's server counts them. Others are invalid.
 const ROOM_UNITS: RangeInclusive<usize> = 6..=99;

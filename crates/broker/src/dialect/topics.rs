@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::json::{self, Object, write_string};
 use super::simple_peer::Kind;
 use crate::rooms::{RoomDialect, Said};
-use crate::wire::Frame;
+use peerbroker_core::wire::Frame;
 
 /// Most topics of one client.
 pub const MAX_TOPICS: usize = 64;

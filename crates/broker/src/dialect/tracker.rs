@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::json::{self, Object};
-use crate::wire::{Frame, labels};
+use peerbroker_core::wire::{Frame, labels};
 
 /// Most offers of an announce that are forwarded. The reference has this limit, too.
 pub const MAX_OFFERS: usize = 82;

@@ -14,8 +14,8 @@ use tokio::sync::broadcast::{Receiver, Sender};
 use super::counters::{Count, Counters};
 use super::event::Event;
 use super::follower::{CLIENT_EVENTS, Follower, Notice, SERVER_EVENTS};
-use crate::threads::Threads;
-use crate::wire::{ApiKey, Limit};
+use peerbroker_core::threads::Threads;
+use peerbroker_core::wire::{ApiKey, Limit};
 
 /// Sends events to subscribers. Clones are the same.
 #[derive(Clone)]
@@ -205,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::events::KeyEvent;
-    use crate::wire::CloseReason;
+    use peerbroker_core::wire::CloseReason;
 
     fn hit(limit: Limit) -> Event {
         Event::LimitHit { limit, key: None, address: None }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::wire::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
+use peerbroker_core::wire::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 
 /// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
 const MAX_CELLS: usize = 64;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
-use crate::wire::{
+use peerbroker_core::wire::{
     ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal, RoomName,
     Token,
 };

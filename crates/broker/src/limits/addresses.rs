@@ -12,8 +12,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use crate::config::LiveConfig;
-use crate::rate_limit::RateLimit;
-use crate::wire::{AddressPrefix, Limit};
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::wire::{AddressPrefix, Limit};
 
 /// The unit by which limits count an address, as a text. A client without an address has one as well.
 pub fn address_text(address: Option<IpAddr>) -> String {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::Hold;
 use crate::dialect::matchbox::{HOSTED, host_of};
-use crate::wire::{InvalidName, PeerId, RoomName};
+use peerbroker_core::wire::{InvalidName, PeerId, RoomName};
 
 /// The open groups of one key that are on this node.
 #[derive(Default)]

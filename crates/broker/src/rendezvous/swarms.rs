@@ -12,10 +12,10 @@ use rand::seq::index::sample;
 
 use super::NameHolder;
 use crate::dialect::tracker::{Announce, Counts, Hash, Occasion, Problem};
-use crate::rate_limit::RateLimit;
 use crate::rooms::{HubName, News, OtherNodes, OwnList, Replicated, SwarmNews};
 use crate::router::Flush;
-use crate::wire::{ApiKey, Limit, NodeId, PeerId, RealmKind};
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::wire::{ApiKey, Limit, NodeId, PeerId, RealmKind};
 
 /// Most memberships of one guest.
 pub const MAX_SWARMS: usize = 256;

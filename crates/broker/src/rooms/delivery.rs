@@ -7,7 +7,7 @@ use super::member::{accepted, deliver};
 use super::others::{MessageNews, News, PrivateNews};
 use super::room::{Onward, RoomGuard};
 use crate::router::Flush;
-use crate::wire::{Frame, MessageKind, NodeId, PeerId, RoomRefusal};
+use peerbroker_core::wire::{Frame, MessageKind, NodeId, PeerId, RoomRefusal};
 
 /// Sends messages in a room, under its lock.
 pub(super) struct Delivery<'a, 'room> {

@@ -1,7 +1,7 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
 
 use super::limits::MAX_ROOMS;
-use crate::wire::{Frame, PeerId, RoomName, RoomRights};
+use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRights};
 
 /// A change of a member, which the others hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

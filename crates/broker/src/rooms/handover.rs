@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{Frame, NodeId, PeerId};
+use peerbroker_core::wire::{Frame, NodeId, PeerId};
 
 /// Milliseconds after a move for which the node where the member was is asked, and in which it has to answer. It does within a few, if
 /// it lives.

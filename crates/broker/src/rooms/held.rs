@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::handover::Waiting;
 use crate::config::Limits;
 use crate::router::QueueRoom;
-use crate::wire::PeerId;
+use peerbroker_core::wire::PeerId;
 
 /// The messages that wait for the members of one node in one room. It has the limits of the queue of one absent peer.
 #[derive(Default)]

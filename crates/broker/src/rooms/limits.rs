@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 
 use super::presence::PresenceGuard;
 use super::room::RoomGuard;
-use crate::rate_limit::RateLimit;
 use crate::router::{PeerHandle, Router};
-use crate::wire::{AddressPrefix, Frame, Limit, PeerId, RoomRefusal};
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::wire::{AddressPrefix, Frame, Limit, PeerId, RoomRefusal};
 
 /// Most rooms in which one client is.
 pub const MAX_ROOMS: usize = 16;

@@ -8,9 +8,9 @@ use super::hearing::Hearing;
 use super::others::{HubName, MemberNews, News, OwnList, Replicated};
 use super::presence::Presence;
 use super::room::Room;
-use crate::clock::millis;
 use crate::router::Flush;
-use crate::wire::{NodeId, PeerId, RoomName};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{NodeId, PeerId, RoomName};
 
 impl Replicated for Rooms {
     fn own_list(self: Arc<Self>) -> Box<dyn OwnList> {

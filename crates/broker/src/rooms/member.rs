@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::handover::Handover;
 use super::others::TokenDigest;
 use super::presence::State;
-use crate::clock::Clock;
-use crate::rate_limit::RateLimit;
 use crate::router::{Flush, PeerHandle, Routed};
-use crate::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomRefusal};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomRefusal};
 
 /// A peer in a room.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::router::Flush;
-use crate::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
+use peerbroker_core::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
 
 /// A digest of a client's token. Tokens themselves never leave their node.
 pub type TokenDigest = [u8; 16];

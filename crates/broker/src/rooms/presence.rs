@@ -9,9 +9,9 @@ use parking_lot::{Mutex, MutexGuard};
 use super::others::TokenDigest;
 use super::room::Room;
 use super::watched_ids::WatchedIds;
-use crate::rate_limit::RateLimit;
 use crate::router::{Flush, PeerHandle, STATE_PART};
-use crate::wire::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
 
 /// Everything that one peer does in rooms happens under its lock.
 pub(super) struct Presence {

@@ -12,11 +12,11 @@ use super::dialect::{Audience, Change, RoomDialect, Said};
 use super::handover::{Handover, Waiting};
 use super::held::{Held, HeldMessage};
 use super::member::{Departed, Member, Own, RemotePart, deliver};
-use crate::clock::Clock;
 use crate::config::Limits;
-use crate::rate_limit::RateLimit;
 use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
-use crate::wire::{Frame, NodeId, PeerId, RoomName};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::wire::{Frame, NodeId, PeerId, RoomName};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = 2;

@@ -13,7 +13,7 @@ use super::limits::FREE_ROOMS;
 use super::presence::{Presence, PresenceGuard};
 use super::room::{Room, RoomGuard, Shared};
 use crate::router::Flush;
-use crate::wire::{PeerId, RoomName};
+use peerbroker_core::wire::{PeerId, RoomName};
 
 /// Pause between two checks if the rate limit of a client without rooms may be forgotten.
 const REST: u64 = 1000;

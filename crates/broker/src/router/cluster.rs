@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::outgoing::Outgoing;
 use super::queue::Reservation;
 use crate::events::PeerAddress;
-use crate::wire::{ConnId, Frame, NodeId, Owner, PeerId};
+use peerbroker_core::wire::{ConnId, Frame, NodeId, Owner, PeerId};
 
 /// The other nodes, as the broker of one node sees them. On a node by itself, an absent peer is nowhere.
 ///

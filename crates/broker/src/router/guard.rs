@@ -20,11 +20,13 @@ use super::slots::Realm;
 use super::state::{
     Conn, ConnectionInfo, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
 };
-use crate::clock::millis;
 use crate::config::Limits;
 use crate::events::{Connected, Count, Disconnected, Event, Outcome};
 use crate::sync::MutexGuard;
-use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{
+    CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind,
+};
 
 pub(super) struct Guard<'a> {
     pub(super) realm: &'a Realm,

@@ -18,7 +18,7 @@ use super::slot::Slot;
 use super::slots::Realm;
 use super::state::{RegisterRefusal, RegisterRequest};
 use crate::events::{Count, Disconnected};
-use crate::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
+use peerbroker_core::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
 
 /// One connection of a peer. It may have lost its id: see [`PeerHandle::is_current`].
 #[derive(Clone)]

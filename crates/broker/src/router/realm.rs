@@ -15,8 +15,10 @@ use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
 use super::state::{Conn, ConnectionInfo};
-use crate::clock::millis;
-use crate::wire::{CloseReason, ConnId, DropReason, Frame, Link, MessageKind, NodeId, Owner, PeerId, Token};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{
+    CloseReason, ConnId, DropReason, Frame, Link, MessageKind, NodeId, Owner, PeerId, Token,
+};
 
 impl Realm {
     // Routing.

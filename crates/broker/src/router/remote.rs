@@ -9,9 +9,9 @@ use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueEnd;
 use super::routed::{Routed, drop_message};
-use crate::clock::millis;
 use crate::events::{Count, Outcome};
-use crate::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
+use peerbroker_core::clock::millis;
+use peerbroker_core::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
 
 /// The answer to the question where a peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

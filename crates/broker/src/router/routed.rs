@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::slot::Slot;
 use super::slots::Realm;
 use crate::events::Outcome;
-use crate::wire::{DropReason, MessageKind};
+use peerbroker_core::wire::{DropReason, MessageKind};
 
 /// A recipient with unflushed frames. Dropping it flushes.
 pub struct Flush {

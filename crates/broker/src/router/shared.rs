@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use super::cluster::Cluster;
 use super::queue::Budget;
-use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
 use crate::events::{Count, Counters, Events, Outcome};
 use crate::sync::{AtomicBool, AtomicU64};
-use crate::wire::{ConnId, Frame, MessageKind};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::wire::{ConnId, Frame, MessageKind};
 
 /// Writes the notice that a sender gets when its messages to an absent peer are lost, from the absent peer's id and the
 /// sender's.

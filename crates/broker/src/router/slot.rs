@@ -4,11 +4,11 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{self, Relaxed};
 
 use super::state::State;
-use crate::clock::millis;
 use crate::config::Limits;
-use crate::rate_limit::RateLimit;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
-use crate::wire::{ConnId, PeerId};
+use peerbroker_core::clock::millis;
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::wire::{ConnId, PeerId};
 
 /// One id: the connection that holds it, or the queue of messages for it.
 ///

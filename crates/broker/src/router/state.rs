@@ -10,7 +10,7 @@ use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use crate::events::Disconnected;
-use crate::wire::{AddressPrefix, ClientVersion, ConnId, Frame, Link, PeerId, RoomRights, Token};
+use peerbroker_core::wire::{AddressPrefix, ClientVersion, ConnId, Frame, Link, PeerId, RoomRights, Token};
 
 /// The reason why a client gets no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

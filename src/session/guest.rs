@@ -12,7 +12,7 @@ use arc_swap::Guard;
 use tokio::time::timeout;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, fresh_id};
-use super::handler::{Context, ProtocolHandler, part};
+use super::handler::{Context, ProtocolHandler, note_ignored, part};
 use super::{topics, tracker};
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
@@ -252,7 +252,9 @@ impl ProtocolHandler for Guest {
                     context.send(&called, MessageKind::Call, frame, said);
                 }
             }
-            root::Command::Calls(calls::Command::Ignored) | root::Command::Ignored => {}
+            root::Command::Calls(calls::Command::Ignored) | root::Command::Ignored => {
+                note_ignored(context.peer);
+            }
         }
         ControlFlow::Continue(())
     }
@@ -262,6 +264,7 @@ impl Guest {
     /// Tells the operator of a message that does nothing, once for each client. If its action differs from a known one only in small and
     /// capital letters, the client is told too. Other actions get no answer, because clients may send actions of their own.
     fn note_unused(&mut self, text: &str, is_off: bool, context: &mut Context<'_>) {
+        note_ignored(context.peer);
         let action = root::action(text);
         let similar = action.as_deref().and_then(root::similar_action);
         if let (Some(action), Some(similar)) = (&action, similar)

@@ -12,7 +12,7 @@ use crate::descriptions::MediaMessage;
 use crate::keys::Policy;
 use crate::node::Node;
 use crate::transport::Disconnect;
-use peerbroker_broker::router::{Departure, Flush, IdLease, PeerHandle};
+use peerbroker_broker::router::{Departure, Flush, IdLease, MESSAGES, PeerHandle};
 use peerbroker_core::wire::{Frame, MessageKind, PeerId, Refusal, RoomName, RoomRights, Token};
 
 /// The protocol that a client speaks.
@@ -89,6 +89,11 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
 /// Gives the id back. If the connection is broken, so is its outbox.
 pub(super) fn part(lease: IdLease, end: Disconnect) -> Option<Departure> {
     lease.part(end.reason(), end == Disconnect::Gone)
+}
+
+/// Says in the log that a message has no meaning in the protocol of its client.
+pub(super) fn note_ignored(peer: &PeerHandle) {
+    log::debug!(target: MESSAGES, "{} ({:?}): ignored a message that has no meaning", peer.connection(), peer.id().as_str());
 }
 
 /// The dependencies of a handler.

@@ -7,7 +7,7 @@ use arc_swap::Guard;
 
 use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, tenant};
 use super::farewell::refuse;
-use super::handler::{Context, ProtocolHandler, part};
+use super::handler::{Context, ProtocolHandler, note_ignored, part};
 use super::open::OpenSession;
 use crate::descriptions::MediaMessage;
 use crate::keys::verifier::Claimant;
@@ -164,7 +164,8 @@ impl PeerJs {
             Command::Leave => return ControlFlow::Break(()),
             Command::Room(kind) => request(context, &self.0, *kind, text),
             Command::App => send_to_app(context, text),
-            Command::Heartbeat | Command::Ignored => {}
+            Command::Heartbeat => {}
+            Command::Ignored => note_ignored(context.peer),
         }
         ControlFlow::Continue(())
     }

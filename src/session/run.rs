@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::transport::{self, Disconnect, Event, Flow, Socket, Stop};
 use peerbroker_broker::events::{Count, Event as Happened};
 use peerbroker_broker::limits::ConnectionPermit;
-use peerbroker_broker::router::{Departure, Flush, IdLease, Outgoing};
+use peerbroker_broker::router::{Departure, Flush, IdLease, MESSAGES, Outgoing};
 use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
@@ -321,6 +321,10 @@ fn on_event<H: ProtocolHandler>(
     event: Event<'_>,
     relay: RelayMode,
 ) -> ControlFlow<()> {
+    if let Some(bytes) = event.message_len() {
+        let peer = context.peer;
+        log::trace!(target: MESSAGES, "{} ({:?}) sent {bytes} bytes", peer.connection(), peer.id().as_str());
+    }
     match event {
         Event::Text(text) if relay == RelayMode::Always => {
             handler.on_text(&as_received(relay, text), &mut context)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials};
-use super::handler::{Context, ProtocolHandler, part};
+use super::handler::{Context, ProtocolHandler, note_ignored, part};
 use crate::keys::Policy;
 use crate::node::{Node, Tenant};
 use crate::transport::Disconnect;
@@ -59,7 +59,8 @@ impl ProtocolHandler for RxDb {
         match rxdb::decode(text) {
             Some(Command::Join(room)) => return self.join(&room, context),
             Some(Command::Signal(signal)) => forward(&signal, text, context),
-            Some(Command::Ping) | None => {}
+            Some(Command::Ping) => {}
+            None => note_ignored(context.peer),
         }
         ControlFlow::Continue(())
     }

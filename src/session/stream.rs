@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::select;
 
 use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection};
-use super::handler::{Context, ProtocolHandler as _};
+use super::handler::{Context, ProtocolHandler as _, note_ignored};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use crate::cluster::Posted;
@@ -18,7 +18,7 @@ use crate::transport::stream::{StreamBody, StreamSocket, stream};
 use peerbroker_broker::dialect::peerjs::{Command, decode};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
-use peerbroker_broker::router::{PeerHandle, PendingRegistration, PostPermit};
+use peerbroker_broker::router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 use peerbroker_core::wire::{CloseReason, Limit, Refusal};
 
 /// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
@@ -240,11 +240,13 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
 }
 
 fn handle(node: &Node, peer: &PeerHandle, handler: &PeerJs, text: &str) -> Posted {
+    log::trace!(target: MESSAGES, "{} ({:?}) posted {} bytes", peer.connection(), peer.id().as_str(), text.len());
     peer.count_messages(1, text.len() as u64);
     peer.charge(1, handler.policy().settings().messages_per_second);
     let text = &*as_received(handler.policy().settings().relay, text);
     let command = decode(text);
     if matches!(command, Command::Ignored) {
+        note_ignored(peer);
         peer.heard();
         return Posted::Ignored;
     }

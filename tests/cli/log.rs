@@ -105,3 +105,43 @@ fn a_line_has_a_time_a_level_and_a_module() {
     let line = log.lines().find(|line| line.contains("connected from 127.0.0.1")).expect(&log);
     assert!(line.starts_with('[') && line.contains(" DEBUG peerbroker::runtime::log_events] #"), "{line}");
 }
+
+#[test]
+fn the_log_follows_a_message_and_names_one_that_is_lost() {
+    let log = |level: &str| {
+        let filter = format!("peerbroker::messages={level}");
+        let mut program = Program::start(&["--log", &filter]);
+        let mut alice = program.client("alice");
+        alice.send(r#"{"type":"OFFER","dst":"bob","payload":1}"#);
+        alice.send(r#"{"type":"LEAVE","dst":"nobody"}"#);
+        alice.send(r#"{"type":"OFER","dst":"bob"}"#);
+        alice.ping(b"");
+        alice.expect_pong();
+        let mut bob = program.client("bob");
+        bob.expect_text();
+        alice.send(r#"{"type":"OFFER","dst":"bob","payload":2}"#);
+        bob.expect_text();
+        let log = program.stop().stderr;
+        let said = log.lines().map(|line| line.split_once("] ").expect("a prefix").1.to_owned());
+        said.collect::<Vec<_>>()
+    };
+    let lost = r#"leave from "alice" to "nobody": lost, dropped_absent"#;
+    let ignored = r#"#1 ("alice"): ignored a message that has no meaning"#;
+    assert_eq!(log("info"), [""; 0]);
+    assert_eq!(log("debug"), [lost, ignored]);
+    assert_eq!(
+        log("trace"),
+        [
+            r#"#1 ("alice") sent 40 bytes"#,
+            r#"offer from "alice" to "bob": waits for its recipient"#,
+            r#"#1 ("alice") sent 31 bytes"#,
+            lost,
+            r#"#1 ("alice") sent 27 bytes"#,
+            ignored,
+            r#"offer from "alice" to "bob": written to #2"#,
+            r#"#1 ("alice") sent 40 bytes"#,
+            r#"offer from "alice" to "bob": in the outbox of #2"#,
+            r#"offer from "alice" to "bob": written to #2"#,
+        ]
+    );
+}

@@ -20,6 +20,7 @@ mod shared;
 mod slot;
 mod slots;
 mod state;
+mod witness;
 
 pub use cluster::Cluster;
 pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
@@ -32,3 +33,4 @@ pub use routed::{Flush, Routed};
 pub use shared::{ExpireNotice, Router};
 pub use slots::{ClientQuota, Realm};
 pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};
+pub use witness::MESSAGES;

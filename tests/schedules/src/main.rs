@@ -31,6 +31,7 @@ mod router {
     mod slot;
     mod slots;
     mod state;
+    mod witness;
 
     pub use cluster::Cluster;
     pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};

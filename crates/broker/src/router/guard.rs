@@ -4,6 +4,7 @@
 //! nothing is left of it, it is unlocked, and the senders that lost something here are told.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,6 +21,7 @@ use super::slots::Realm;
 use super::state::{
     Conn, ConnectionInfo, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
 };
+use super::witness::{self, Named};
 use crate::config::Limits;
 use crate::events::{Connected, Count, Disconnected, Event, Outcome};
 use crate::sync::MutexGuard;
@@ -145,6 +147,7 @@ impl<'a> Guard<'a> {
                 guard.notify(notice);
                 if let Some(conn) = &mut guard.conn {
                     conn.outbox.flush();
+                    witness::follow_written(&sender, conn.id);
                 }
                 guard.seek_if_waiting();
                 untold.push((sender, guard.unlock()));
@@ -181,11 +184,13 @@ impl<'a> Guard<'a> {
         }
         self.slot.set_due(false);
         self.realm.router.counters().add(Count::Opened, 1);
+        let slot = self.slot;
         let conn = self.conn.insert(conn);
         let begins_with = conn.outbox.held();
         conn.note_sent(begins_with, now);
         let outbox = &mut conn.outbox;
         outbox.flush();
+        witness::follow_written(&slot.id, conn.id);
         if outbox.has_waited() {
             self.note_crowded(now);
         }
@@ -224,6 +229,7 @@ impl<'a> Guard<'a> {
         let unsent = outbox.take_unsent(false);
         outbox.push_unbounded(Outgoing::notice(Frame::close(why.ending().close())));
         outbox.flush();
+        witness::follow_written(&self.slot.id, ended.connection);
         outbox.wake_task();
         self.rare().leaving.push(Leaving { ended, outbox, is_told: false });
         unsent
@@ -309,7 +315,7 @@ impl<'a> Guard<'a> {
         }
         if !lost.is_empty() {
             self.note_limit(DropReason::OutboxFull);
-            self.count_all(lost, Outcome::Dropped(DropReason::OutboxFull));
+            self.count_losses(lost, Outcome::Dropped(DropReason::OutboxFull));
         }
         !refused
     }
@@ -358,15 +364,15 @@ impl<'a> Guard<'a> {
 
     /// Keeps a message for the next holder. Its sender is not told if that fails.
     pub(super) fn enqueue(&mut self, outgoing: Outgoing, end: QueueEnd) -> Result<(), DropReason> {
-        let (realm, kind) = (self.realm, outgoing.counted());
+        let realm = self.realm;
         let router = &realm.router;
         if realm.quota.is_revoked() {
             // No peer can register any more to get it.
-            self.count(kind, Outcome::Dropped(DropReason::KeyRevoked));
+            self.count_losses(outgoing.counted(), Outcome::Dropped(DropReason::KeyRevoked));
             return Err(DropReason::KeyRevoked);
         }
         let now = router.now();
-        let expires = outgoing.expires_for().is_some();
+        let (kind, expires) = (outgoing.counted_kind(), outgoing.expires_for().is_some());
         let is_sought = self.is_sought();
         let queue = self.queue.get_or_insert_default();
         let kept = queue.enqueue(outgoing, end, now, &router.config().limits, &realm.budget, is_sought);
@@ -377,7 +383,7 @@ impl<'a> Guard<'a> {
                 Ok(())
             }
             Err(Overflow { reason, lost }) => {
-                self.count_all(lost, Outcome::Dropped(reason));
+                self.count_losses(lost, Outcome::Dropped(reason));
                 router.counters().add(Count::Expired, u64::from(expires));
                 self.note_limit(reason);
                 Err(reason)
@@ -389,7 +395,7 @@ impl<'a> Guard<'a> {
     pub(super) fn enqueue_unsent(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
         let kept = unsent.into_iter().filter_map(|mut outgoing| {
             if outgoing.sender_if_reliable().is_none() {
-                self.realm.router.count(outgoing.counted(), Outcome::Dropped(DropReason::Disconnected));
+                self.count_losses(outgoing.counted(), Outcome::Dropped(DropReason::Disconnected));
                 return None;
             }
             if outgoing.is_foreign() {
@@ -410,7 +416,7 @@ impl<'a> Guard<'a> {
             let from = outgoing.expires_for().cloned();
             // The batch is lost as a whole.
             if from.as_ref().is_some_and(|from| self.senders_to_notify.contains(from)) {
-                self.count(outgoing.counted(), Outcome::Expired);
+                self.count_losses(outgoing.counted(), Outcome::Expired);
                 continue;
             }
             match self.enqueue(outgoing, end) {
@@ -430,11 +436,11 @@ impl<'a> Guard<'a> {
         let expired = queue.expire(began, &realm.budget);
         self.note_queue();
         for (sender, messages) in expired {
-            if messages.iter().any(|kind| kind.waits()) {
+            if messages.iter().any(|(_, kind)| kind.waits()) {
                 router.counters().add(Count::Expired, 1);
                 self.senders_to_notify.push(sender);
             }
-            self.count_all(messages, Outcome::Expired);
+            self.count_losses(messages, Outcome::Expired);
         }
     }
 
@@ -444,7 +450,7 @@ impl<'a> Guard<'a> {
         if let Some(queue) = &mut self.queue {
             let dropped = queue.drop_batch(sender, &realm.budget);
             self.note_queue();
-            self.count_all(dropped, outcome);
+            self.count_losses(dropped, outcome);
         }
     }
 
@@ -454,7 +460,7 @@ impl<'a> Guard<'a> {
         if let Some(queue) = &mut self.queue {
             let dropped = queue.drop_of_rooms(&realm.budget, hears);
             self.note_queue();
-            self.count_all(dropped, Outcome::Expired);
+            self.count_losses(dropped, Outcome::Expired);
         }
     }
 
@@ -462,7 +468,7 @@ impl<'a> Guard<'a> {
     pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, QueueRoom)> {
         let (messages, room) = self.drain_queue()?;
         for outgoing in &messages {
-            self.count(outgoing.counted(), Outcome::Delivered);
+            self.count(outgoing.counted_kind(), Outcome::Delivered);
             self.realm.router.counters().add(Count::Sent, outgoing.frame.len() as u64);
         }
         Some((messages, room))
@@ -471,8 +477,8 @@ impl<'a> Guard<'a> {
     /// Drops all queued messages. The senders are not told.
     pub(super) fn drop_queue(&mut self) {
         let Some((messages, _room)) = self.drain_queue() else { return };
-        let kinds = messages.iter().filter_map(Outgoing::kind).collect();
-        self.count_all(kinds, Outcome::Dropped(DropReason::KeyRevoked));
+        let lost = messages.iter().filter_map(|outgoing| outgoing.message.clone());
+        self.count_losses(lost, Outcome::Dropped(DropReason::KeyRevoked));
     }
 
     fn drain_queue(&mut self) -> Option<(VecDeque<Outgoing>, QueueRoom)> {
@@ -497,8 +503,16 @@ impl<'a> Guard<'a> {
         self.realm.router.count(kind, outcome);
     }
 
-    pub(super) fn count_all(&self, kinds: Vec<MessageKind>, outcome: Outcome) {
-        kinds.into_iter().for_each(|kind| self.count(Some(kind), outcome));
+    /// Counts messages that are lost, and names each in the log.
+    pub(super) fn count_losses(
+        &self,
+        lost: impl IntoIterator<Item = (PeerId, MessageKind)>,
+        outcome: Outcome,
+    ) {
+        for (from, kind) in lost {
+            self.count(Some(kind), outcome);
+            witness::note_loss(&self.named(&from, kind), outcome);
+        }
     }
 
     // Messages for the holder.
@@ -511,13 +525,18 @@ impl<'a> Guard<'a> {
                 return Routed::Dropped(DropReason::OutboxFull);
             }
             self.count(Some(kind), Outcome::Delivered);
+            if witness::follows()
+                && let Some(conn) = &self.conn
+            {
+                self.follow(from, kind, format_args!("in the outbox of {}", conn.id));
+            }
             return Routed::Delivered(self.promise_flush());
         }
         if self.realm.router.cluster.is_some() {
             return self.deliver_elsewhere(from, kind, message);
         }
         if !kind.waits() {
-            return drop_message(self.realm, kind, DropReason::Absent);
+            return drop_message(self.realm, &self.named(from, kind), DropReason::Absent);
         }
         self.enqueue_for(from, kind, message)
     }
@@ -525,7 +544,10 @@ impl<'a> Guard<'a> {
     /// Keeps a message until its recipient comes, or is found.
     pub(super) fn enqueue_for(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
         match self.enqueue(message, QueueEnd::Back) {
-            Ok(()) => Routed::Queued,
+            Ok(()) => {
+                self.follow(from, kind, "waits for its recipient");
+                Routed::Queued
+            }
             // With the key, its senders go too.
             Err(DropReason::KeyRevoked) => Routed::Dropped(DropReason::KeyRevoked),
             Err(reason) => {
@@ -533,6 +555,14 @@ impl<'a> Guard<'a> {
                 Routed::Dropped(reason)
             }
         }
+    }
+
+    pub(super) fn named<'n>(&'n self, from: &'n PeerId, kind: MessageKind) -> Named<'n> {
+        Named { from, to: self.slot.id.as_str(), kind }
+    }
+
+    pub(super) fn follow(&self, from: &PeerId, kind: MessageKind, step: impl fmt::Display) {
+        witness::follow(&self.named(from, kind), step);
     }
 
     /// Emits an event: a sender lost its waiting messages. Its session tells the client.

@@ -17,6 +17,7 @@ use super::routed::{Flush, Routed};
 use super::slot::Slot;
 use super::slots::Realm;
 use super::state::{RegisterRefusal, RegisterRequest};
+use super::witness;
 use crate::events::{Count, Disconnected};
 use peerbroker_core::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
 
@@ -231,7 +232,11 @@ impl PeerHandle {
 
     /// Works on the outbox; `None` once the id was taken away.
     pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        self.realm.with(&self.slot, |guard| guard.holder(self.conn).map(|holder| act(&mut holder.outbox)))
+        self.realm.with(&self.slot, |guard| {
+            let result = guard.holder(self.conn).map(|holder| act(&mut holder.outbox));
+            witness::follow_written(self.id(), self.conn);
+            result
+        })
     }
 
     /// Works on the outbox, also after the id was taken away, until the session has ended.

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueRoom;
+use super::witness;
 use peerbroker_core::wire::{Frame, MessageKind, Opcode, PeerId};
 
 /// The sending side of a socket, for any thread.
@@ -38,7 +39,7 @@ pub(super) struct Shed {
     /// The number of senders that lost waiting messages, the frame's own included.
     pub(super) expired: usize,
     /// The messages that were lost, the refused one included.
-    pub(super) lost: Vec<MessageKind>,
+    pub(super) lost: Vec<(PeerId, MessageKind)>,
 }
 
 // Charged for each frame besides its bytes, to bound many tiny frames too.
@@ -178,6 +179,9 @@ impl FrameQueue {
             self.opening = self.opening.saturating_sub(1);
             self.behind -= self.frames.front().map_or(0, cost);
             sent.settle(ForwardOutcome::Delivered);
+            if let Some((from, kind)) = &sent.message {
+                witness::note_written(from, *kind);
+            }
         }
         if self.frames.is_empty() {
             self.written = 0;

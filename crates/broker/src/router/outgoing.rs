@@ -62,8 +62,13 @@ impl Outgoing {
         self.message.as_ref().map(|(_, kind)| *kind)
     }
 
-    /// Its kind, if this node counts it. The node of its sender does.
-    pub(super) fn counted(&self) -> Option<MessageKind> {
+    /// Its sender and its kind, if this node counts it. The node of its sender does.
+    pub(super) fn counted(&self) -> Option<(PeerId, MessageKind)> {
+        if self.is_foreign() { None } else { self.message.clone() }
+    }
+
+    /// The kind of a message that this node counts.
+    pub(super) fn counted_kind(&self) -> Option<MessageKind> {
         self.kind().filter(|_| !self.is_foreign())
     }
 

@@ -47,7 +47,7 @@ pub(super) struct Overflow {
     /// The bound that it hit.
     pub(super) reason: DropReason,
     /// The messages that are gone.
-    pub(super) lost: Vec<MessageKind>,
+    pub(super) lost: Vec<(PeerId, MessageKind)>,
 }
 
 impl Queue {
@@ -95,7 +95,11 @@ impl Queue {
     }
 
     /// Takes out the batches that began at `began` or before: their senders, and the messages of each.
-    pub(super) fn expire(&mut self, began: u64, budget: &QueueBudget) -> Vec<(PeerId, Vec<MessageKind>)> {
+    pub(super) fn expire(
+        &mut self,
+        began: u64,
+        budget: &QueueBudget,
+    ) -> Vec<(PeerId, Vec<(PeerId, MessageKind)>)> {
         let old = self.batches.iter().filter(|(_, batch)| batch.since <= began);
         let senders: Vec<PeerId> = old.map(|(from, _)| from.clone()).collect();
         let expired = senders.into_iter().map(|from| {
@@ -111,7 +115,7 @@ impl Queue {
     }
 
     /// Takes out the messages that do not wait.
-    pub(super) fn drop_non_queueable(&mut self, budget: &QueueBudget) -> Vec<MessageKind> {
+    pub(super) fn drop_non_queueable(&mut self, budget: &QueueBudget) -> Vec<(PeerId, MessageKind)> {
         self.drop_if(|outgoing| outgoing.sender_if_reliable().is_none(), budget)
     }
 
@@ -125,7 +129,7 @@ impl Queue {
     }
 
     /// Takes out everything of one sender that must not be lost.
-    pub(super) fn drop_batch(&mut self, from: &PeerId, budget: &QueueBudget) -> Vec<MessageKind> {
+    pub(super) fn drop_batch(&mut self, from: &PeerId, budget: &QueueBudget) -> Vec<(PeerId, MessageKind)> {
         self.drop_if(|outgoing| outgoing.sender_if_reliable() == Some(from), budget)
     }
 
@@ -134,12 +138,16 @@ impl Queue {
         &mut self,
         budget: &QueueBudget,
         hears: impl Fn(&Frame) -> bool,
-    ) -> Vec<MessageKind> {
+    ) -> Vec<(PeerId, MessageKind)> {
         let is_of_room = |outgoing: &Outgoing| outgoing.kind() == Some(MessageKind::Room);
         self.drop_if(|outgoing| is_of_room(outgoing) && !hears(&outgoing.frame), budget)
     }
 
-    fn drop_if(&mut self, goes: impl Fn(&Outgoing) -> bool, budget: &QueueBudget) -> Vec<MessageKind> {
+    fn drop_if(
+        &mut self,
+        goes: impl Fn(&Outgoing) -> bool,
+        budget: &QueueBudget,
+    ) -> Vec<(PeerId, MessageKind)> {
         let mut dropped = Vec::new();
         let (messages, batches) = (&mut self.messages, &mut self.batches);
         messages.retain(|outgoing| {

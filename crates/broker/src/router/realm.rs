@@ -15,6 +15,7 @@ use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
 use super::state::{Conn, ConnectionInfo};
+use super::witness::Named;
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{
     CloseReason, ConnId, DropReason, Frame, Link, MessageKind, NodeId, Owner, PeerId, Token,
@@ -30,8 +31,8 @@ impl Realm {
             Some(slot) => slot,
             None => match PeerId::parse(to) {
                 Ok(to) if kind.waits() || self.router.cluster.is_some() => self.find_or_create(&to),
-                Ok(_) => return drop_message(self, kind, DropReason::Absent),
-                Err(_) => return drop_message(self, kind, DropReason::InvalidId),
+                Ok(_) => return drop_message(self, &Named { from, to, kind }, DropReason::Absent),
+                Err(_) => return drop_message(self, &Named { from, to, kind }, DropReason::InvalidId),
             },
         };
         self.with_live(slot, |guard| guard.deliver(from, kind, message))

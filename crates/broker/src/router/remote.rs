@@ -9,6 +9,7 @@ use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueEnd;
 use super::routed::{Routed, drop_message};
+use super::witness;
 use crate::events::{Count, Outcome};
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
@@ -63,7 +64,7 @@ impl Guard<'_> {
         let expire = millis(self.realm.router.config().limits.expire_timeout);
         let reported = matches!(place, Place::Nowhere { until } if now + expire <= until);
         if reported && !kind.waits() {
-            return drop_message(self.realm, kind, DropReason::Absent);
+            return drop_message(self.realm, &self.named(from, kind), DropReason::Absent);
         }
         let kept = self.enqueue_for(from, kind, message);
         let remote = self.remote_or_new();
@@ -122,6 +123,11 @@ impl Guard<'_> {
     }
 
     fn note_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: u64) {
+        if witness::follows()
+            && let Some((from, kind)) = &outgoing.message
+        {
+            self.follow(from, *kind, format_args!("on its way to the node {}", owner.node));
+        }
         self.slot.set_due(true);
         let remote = self.remote_or_new();
         (remote.last_ticket, remote.used) = (ticket, now);
@@ -180,7 +186,7 @@ impl Guard<'_> {
         let Some(queue) = &mut self.queue else { return };
         let dropped = queue.drop_non_queueable(&realm.budget);
         self.note_queue();
-        self.count_all(dropped, Outcome::Dropped(DropReason::Absent));
+        self.count_losses(dropped, Outcome::Dropped(DropReason::Absent));
         let Some(queue) = &mut self.queue else { return };
         if queue.end_search(total, &realm.budget) {
             return;
@@ -213,7 +219,7 @@ impl Guard<'_> {
             match outcome {
                 ForwardOutcome::Delivered => self.count(outgoing.kind(), Outcome::Delivered),
                 // Its sender has heard EXPIRE for it already.
-                ForwardOutcome::NotHere => self.count(outgoing.kind(), Outcome::Expired),
+                ForwardOutcome::NotHere => self.count_losses(outgoing.message, Outcome::Expired),
                 ForwardOutcome::Dropped => self.lose(ticket, &outgoing, DropReason::OutboxFull, false),
             }
         }
@@ -223,7 +229,7 @@ impl Guard<'_> {
     /// A message is lost. If its sender has to be told, it also loses its other messages that wait here. But if
     /// the node that had the message is gone, no later message can overtake it: the others keep waiting.
     fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason, is_gone: bool) {
-        self.count(outgoing.kind(), Outcome::Dropped(reason));
+        self.count_losses(outgoing.message.clone(), Outcome::Dropped(reason));
         let (Some(from), Some(remote)) = (outgoing.expires_for(), self.remote_mut()) else { return };
         if remote.reported_up_to.get(from).is_some_and(|until| ticket <= *until) {
             return;
@@ -232,12 +238,12 @@ impl Guard<'_> {
         let mut lost = Vec::new();
         remote.sent.retain(|sent| {
             let goes = !is_gone && sent.returned && sent.outgoing.from() == Some(from);
-            lost.extend(sent.outgoing.kind().filter(|_| goes));
+            lost.extend(sent.outgoing.message.clone().filter(|_| goes));
             !goes
         });
         self.realm.router.counters().add(Count::Expired, 1);
         self.senders_to_notify.push(from.clone());
-        self.count_all(lost, Outcome::Dropped(reason));
+        self.count_losses(lost, Outcome::Dropped(reason));
         if !is_gone {
             self.drop_batch(from, Outcome::Dropped(reason));
         }

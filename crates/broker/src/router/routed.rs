@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::slot::Slot;
 use super::slots::Realm;
+use super::witness::{self, Named};
 use crate::events::Outcome;
-use peerbroker_core::wire::{DropReason, MessageKind};
+use peerbroker_core::wire::DropReason;
 
 /// A recipient with unflushed frames. Dropping it flushes.
 pub struct Flush {
@@ -29,6 +30,7 @@ impl Drop for Flush {
     fn drop(&mut self) {
         if let Some(conn) = &mut self.slot.lock().conn {
             conn.outbox.flush();
+            witness::follow_written(&self.slot.id, conn.id);
             if conn.outbox.is_blocked() {
                 self.slot.set_backlog(true);
             }
@@ -61,7 +63,9 @@ impl Routed {
 }
 
 /// Counts a message that is lost.
-pub(super) fn drop_message(realm: &Realm, kind: MessageKind, reason: DropReason) -> Routed {
-    realm.router.count(Some(kind), Outcome::Dropped(reason));
+pub(super) fn drop_message(realm: &Realm, message: &Named<'_>, reason: DropReason) -> Routed {
+    let outcome = Outcome::Dropped(reason);
+    realm.router.count(Some(message.kind), outcome);
+    witness::note_loss(message, outcome);
     Routed::Dropped(reason)
 }

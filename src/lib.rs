@@ -71,7 +71,7 @@ pub use lan::{interface_address, lan_address, lan_addresses, public_address};
 pub use media::BadMediaAddress;
 pub use media::{BoundRelay, BoundTurn};
 pub use node::{AppMessage, Client, Message};
-pub use peerbroker_broker::{config, dialect, events, rendezvous, rooms, router};
+pub use peerbroker_broker::{config, events, protocols, rooms, router};
 pub use peerbroker_core::address::{is_of_machine, is_public};
 pub use peerbroker_core::media_api::TurnUrls;
 pub use peerbroker_core::{clock, wire};

@@ -20,7 +20,7 @@ pub(crate) use crate::cluster::Posted;
 pub(crate) use admission::{ClientSource, ConnectRequest, Credentials};
 pub(crate) use guest::Guest;
 pub(crate) use matchbox::Matchbox;
-pub(crate) use peerbroker_broker::dialect::peerjs::is_posted_to;
+pub(crate) use peerbroker_broker::protocols::peerjs::is_posted_to;
 pub(crate) use peerjs::{PeerJs, turn_away};
 pub(crate) use run::serve;
 pub(crate) use rxdb::RxDb;

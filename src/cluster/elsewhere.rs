@@ -14,7 +14,8 @@ use super::packet::{NodeAnswer, Packet, Question};
 use super::{Entity, Name, Owner};
 use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::rendezvous::{GroupKind, GroupState, RoomCodeError};
+use peerbroker_broker::protocols::matchbox::{GroupKind, GroupState};
+use peerbroker_broker::protocols::room_codes::RoomCodeError;
 use peerbroker_broker::router::Realm;
 use peerbroker_core::wire::{ApiKey, ConnId, NodeId, PeerId, RoomName, Token};
 
@@ -54,7 +55,7 @@ pub enum Joined {
 }
 
 /// A client's hold on something of another node. Dropping it gives that up: a name in a room, as
-/// [`PlayerName`](peerbroker_broker::rendezvous::PlayerName) does, or a place in a group.
+/// [`PlayerName`](peerbroker_broker::protocols::room_codes::PlayerName) does, or a place in a group.
 pub struct RemoteSeat {
     membership: Arc<Membership>,
     node: NodeId,
@@ -149,7 +150,7 @@ impl Membership {
         self.request(|reply| Request::Ask(node, question, bound, reply)).await.ok()
     }
 
-    /// Has a player join a room that is not on this node, by its code, as [`RoomCodes::code`](peerbroker_broker::rendezvous::RoomCodes::code) gives
+    /// Has a player join a room that is not on this node, by its code, as [`RoomCodes::code`](peerbroker_broker::protocols::room_codes::RoomCodes::code) gives
     /// it. Without a name, only asks if the room exists. `patience` is the time for which the holder of the name may be silent.
     pub async fn join(
         self: Arc<Self>,

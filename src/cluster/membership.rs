@@ -21,7 +21,7 @@ use super::link::Outbound;
 use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use peerbroker_broker::config::{ClusterConfig, Degraded};
 use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::rendezvous::GroupState;
+use peerbroker_broker::protocols::matchbox::GroupState;
 use peerbroker_broker::rooms::{HubName, News, OtherNodes};
 use peerbroker_broker::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
 use peerbroker_core::clock::{Clock, millis};

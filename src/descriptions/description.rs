@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use peerbroker_broker::dialect::json;
+use peerbroker_broker::protocols::json;
 use peerbroker_core::wire::IceCredentials;
 
 /// Longest username fragment and password (RFC 8839, section 5.4).

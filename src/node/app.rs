@@ -16,8 +16,8 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, spawn_local};
 
-use peerbroker_broker::dialect::{peerjs, server};
 use peerbroker_broker::events::{Events, PeerAddress};
+use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::{ApiKey, AppRefusal, ConnId, PeerId};
@@ -123,7 +123,7 @@ impl AppMessages {
             if let Some(limit) = refusal.ending().limit {
                 self.events.limit_hit(limit, Some(peer.realm().key()), peer.address());
             }
-            drop(peer.reply(server::refused(request.as_deref(), refusal)));
+            drop(peer.reply(app::refused(request.as_deref(), refusal)));
         }
         match first.map(|first| self.begun().send(first)) {
             // The thread could not be started.
@@ -163,10 +163,10 @@ async fn serve(shared: Arc<Shared>, first: Waiting) {
             _ => Ok(None),
         });
         let frame = match answer {
-            Ok(answer) => request.map(|request| server::answer(&request, answer.as_deref())),
+            Ok(answer) => request.map(|request| app::answer(&request, answer.as_deref())),
             Err(why) => {
                 shared.log(peer.key(), &why);
-                Some(server::refused(request.as_deref(), AppRefusal::NoAnswer))
+                Some(app::refused(request.as_deref(), AppRefusal::NoAnswer))
             }
         };
         // Before the client hears of it, and sends the next one.

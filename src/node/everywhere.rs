@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::{Node, tenant};
 use crate::cluster::Whereabouts;
 use crate::cluster::packet::{NodeAnswer, Question};
-use peerbroker_broker::dialect::{peerjs, server};
 use peerbroker_broker::events::{Count, Outcome, PeerAddress};
+use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::{Holder, Routed};
 use peerbroker_core::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
 
@@ -215,7 +215,7 @@ impl Node {
         if !waits && !is_present {
             return Sent::Absent;
         }
-        match tenant::send(&tenant.peers(), id, &server::message(None, payload)) {
+        match tenant::send(&tenant.peers(), id, &app::message(None, payload)) {
             Routed::Delivered(_) => Sent::Reached,
             // On its way to another node.
             Routed::Queued if is_present => Sent::Reached,
@@ -226,7 +226,7 @@ impl Node {
 
     /// Sends a message of the app's server to all PeerJS clients of a key, on all nodes; returns their number. `payload` is JSON.
     pub async fn send_to_all(&self, key: &ApiKey, payload: &str) -> usize {
-        let text = server::message(None, payload);
+        let text = app::message(None, payload);
         let own = self.own_send(key.as_str(), &text);
         let answers = self.ask_others(|| Question::Send { key: key.to_string(), text });
         let others = answers.await.into_iter().map(|answer| match answer {

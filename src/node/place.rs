@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use super::{Node, Tenant};
 use crate::cluster::{Holding, Membership, RemotePlace};
-use peerbroker_broker::dialect::matchbox::{MatchboxRooms, host_of};
-use peerbroker_broker::rendezvous::{GroupKind, GroupPlace, GroupState, Groups, Hold};
+use peerbroker_broker::protocols::matchbox::{GroupKind, GroupPlace, GroupState, Groups};
+use peerbroker_broker::protocols::matchbox::{MatchboxRooms, host_of};
+use peerbroker_broker::protocols::names::Hold;
 use peerbroker_broker::rooms::{Change, Requester, RoomDialect as _};
 use peerbroker_broker::router::{Flush, PeerHandle};
 use peerbroker_core::clock::{Clock, millis};

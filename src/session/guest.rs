@@ -19,14 +19,16 @@ use crate::descriptions::MediaMessage;
 use crate::keys::Policy;
 use crate::node::{Node, Tenant};
 use crate::transport::Disconnect;
-use peerbroker_broker::dialect::room_codes::Problem;
-use peerbroker_broker::dialect::tracker::Command;
-use peerbroker_broker::dialect::{Object, calls, room_codes, root};
 use peerbroker_broker::events::{ClientMistake, Count, Event, Mistake};
 use peerbroker_broker::limits::{GuessSource, LimitExceeded};
-use peerbroker_broker::rendezvous::{
-    CallAlias, Guests, Hold, HostedRoom, Memberships, NameHolder, PlayerName, RoomCodeError, Seating,
-};
+use peerbroker_broker::protocols::calls::CallAlias;
+use peerbroker_broker::protocols::guests::Guests;
+use peerbroker_broker::protocols::names::{Hold, NameHolder};
+use peerbroker_broker::protocols::room_codes::Problem;
+use peerbroker_broker::protocols::room_codes::{HostedRoom, PlayerName, RoomCodeError, Seating};
+use peerbroker_broker::protocols::tracker::Command;
+use peerbroker_broker::protocols::tracker::Memberships;
+use peerbroker_broker::protocols::{Object, calls, room_codes, root};
 use peerbroker_broker::router::{Departure, IdLease};
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{

@@ -12,7 +12,7 @@ use super::handler::{Context, ProtocolHandler, part};
 use crate::keys::Policy;
 use crate::node::{GroupMember, GroupStep, Node, Tenant};
 use crate::transport::Disconnect;
-use peerbroker_broker::dialect::matchbox::{self, HOSTED, Signal};
+use peerbroker_broker::protocols::matchbox::{self, HOSTED, Signal};
 use peerbroker_broker::rooms::{Parting, Requester};
 use peerbroker_broker::router::{Departure, IdLease};
 use peerbroker_core::wire::{

@@ -14,10 +14,10 @@ use crate::keys::verifier::Claimant;
 use crate::keys::{Policy, Proof};
 use crate::node::{Client, Message, Node, Tenant};
 use crate::transport::{Disconnect, Socket};
-use peerbroker_broker::dialect::peerjs::{self, Command, Envelope, Kind};
-use peerbroker_broker::dialect::rooms::{self, PeerJsRooms};
-use peerbroker_broker::dialect::server;
 use peerbroker_broker::events::Mistake;
+use peerbroker_broker::protocols::peerjs::app;
+use peerbroker_broker::protocols::peerjs::rooms::{self, PeerJsRooms};
+use peerbroker_broker::protocols::peerjs::{self, Command, Envelope, Kind};
 use peerbroker_broker::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, Requester, RoomDialect as _};
 use peerbroker_broker::router::{ConnectionInfo, Departure, IdLease};
 use peerbroker_core::wire::{
@@ -209,7 +209,7 @@ fn send_to_app(context: &mut Context<'_>, text: &str) {
         if let Some(limit) = refusal.ending().limit {
             node.events().limit_hit(limit, Some(peer.realm().key()), peer.address());
         }
-        context.reply(server::refused(id.ok().flatten(), refusal));
+        context.reply(app::refused(id.ok().flatten(), refusal));
     }
 }
 

@@ -15,9 +15,9 @@ use crate::descriptions::as_received;
 use crate::node::Node;
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
-use peerbroker_broker::dialect::peerjs::{Command, decode};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
+use peerbroker_broker::protocols::peerjs::{Command, decode};
 use peerbroker_broker::router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 use peerbroker_core::wire::{CloseReason, Limit, Refusal};
 

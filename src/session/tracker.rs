@@ -3,8 +3,10 @@
 use super::handler::Context;
 use crate::descriptions::MediaMessage;
 use crate::node::Tenant;
-use peerbroker_broker::dialect::tracker::{self, Announce, Command, Occasion, Problem};
-use peerbroker_broker::rendezvous::{Announced, Guests, Memberships, NameHolder};
+use peerbroker_broker::protocols::guests::Guests;
+use peerbroker_broker::protocols::names::NameHolder;
+use peerbroker_broker::protocols::tracker::{self, Announce, Command, Occasion, Problem};
+use peerbroker_broker::protocols::tracker::{Announced, Memberships};
 use peerbroker_core::wire::{Limit, MessageKind, PeerId};
 
 /// Does what a command says. Returns the guest that has the id of an announce: it may not live any more. `holder` is known of it.

@@ -21,7 +21,7 @@ fn expect_ignored(server: &TestServer, texts: &[&str]) {
     assert_eq!(server.node().queued_bytes(), 0);
 }
 
-/// `tests/dialect/` has these as properties.
+/// `tests/protocols/` has these as properties.
 #[test]
 fn what_is_no_message_is_ignored_and_expiry_goes_on() {
     on_own(|server| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use peerbroker::Config;
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
-use peerbroker::rendezvous::{MAX_SWARMS, Swarms};
+use peerbroker::protocols::tracker::{MAX_SWARMS, Swarms};
 use peerbroker::wire::Limit;
 use serde_json::{Value, json};
 

@@ -16,7 +16,7 @@ const LAYERS: &[Layers] = &[
     Layers { sources: "crates/media/src/", modules: &["turn", "relay", "datapath"] },
 ];
 
-const BROKER: &[&str] = &["rendezvous", "dialect", "rooms", "router", "limits", "events", "config", "sync"];
+const BROKER: &[&str] = &["protocols", "rooms", "router", "limits", "events", "config", "sync"];
 
 const PEERBROKER: &[&str] = &[
     // The layers that speak HTTP.

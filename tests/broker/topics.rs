@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use peerbroker::clock::Clock;
 use peerbroker::config::{Config, LiveConfig};
-use peerbroker::dialect::topics::{MAX_TOPICS, Topics};
 use peerbroker::events::Events;
+use peerbroker::protocols::topics::{MAX_TOPICS, Topics};
 use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomDialect as _, Rooms, Said};
 use peerbroker::router::{ClientQuota, IdLease, Realm, Router};
 use peerbroker::wire::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};

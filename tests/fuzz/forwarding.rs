@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{object, text_of};
-use peerbroker_broker::dialect::simple_peer::Kind;
-use peerbroker_broker::dialect::{matchbox, rxdb, topics, tracker};
+use peerbroker_broker::protocols::simple_peer::Kind;
+use peerbroker_broker::protocols::{matchbox, rxdb, topics, tracker};
 use peerbroker_broker::rooms::{Change, RoomDialect, Said};
 use peerbroker_core::wire::Frame;
 

@@ -19,9 +19,9 @@ use crate::session::Credentials;
 use crate::transport::decoder::Decoder;
 use crate::transport::{Disconnect, MessageLimits};
 use peerbroker_broker::config::{Config, Dialects, MountPath};
-use peerbroker_broker::dialect::json::{is_name, members};
-use peerbroker_broker::dialect::{calls, peerjs, room_codes, root};
 use peerbroker_broker::limits::Quota;
+use peerbroker_broker::protocols::json::{is_name, members};
+use peerbroker_broker::protocols::{calls, peerjs, room_codes, root};
 use peerbroker_core::wire::Frame;
 
 /// Frames are decoded the same however reads split them. The first byte is the seed of the splits.

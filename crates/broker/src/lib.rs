@@ -18,10 +18,9 @@
 )]
 
 pub mod config;
-pub mod dialect;
 pub mod events;
 pub mod limits;
-pub mod rendezvous;
+pub mod protocols;
 pub mod rooms;
 pub mod router;
 mod sync;

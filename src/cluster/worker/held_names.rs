@@ -10,7 +10,10 @@ use super::{RETRY_DELAY, Seat, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use peerbroker_broker::rendezvous::{GroupKind, GroupState, Guests, NameHolder, RoomCodeError, Seating};
+use peerbroker_broker::protocols::guests::Guests;
+use peerbroker_broker::protocols::matchbox::{GroupKind, GroupState};
+use peerbroker_broker::protocols::names::NameHolder;
+use peerbroker_broker::protocols::room_codes::{RoomCodeError, Seating};
 use peerbroker_broker::router::{PeerHandle, Realm};
 use peerbroker_core::wire::{CloseReason, ConnId, Link, NodeId, PeerId, RoomName};
 

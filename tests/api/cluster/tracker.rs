@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerbroker::Config;
 use peerbroker::config::Degraded;
-use peerbroker::dialect::tracker::{Counts, Hash};
+use peerbroker::protocols::tracker::{Counts, Hash};
 use serde_json::json;
 
 use super::Nodes;

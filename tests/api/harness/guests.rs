@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use peerbroker::node::Tenant;
-use peerbroker::rendezvous::RoomCodes;
+use peerbroker::protocols::room_codes::RoomCodes;
 use peerbroker::router::Realm;
 pub use testkit::guests::*;
 

@@ -249,7 +249,7 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::rooms::PeerJsRooms;
+    use crate::protocols::peerjs::rooms::PeerJsRooms;
 
     #[test]
     fn an_id_that_nobody_watches_leaves_nothing() {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use peerbroker::dialect::root::{self, Command};
-use peerbroker::dialect::tracker::{self, Counts};
 use peerbroker::node::Node;
-use peerbroker::rendezvous::{Announced, Guests, Memberships, NameHolder};
+use peerbroker::protocols::guests::Guests;
+use peerbroker::protocols::names::NameHolder;
+use peerbroker::protocols::root::{self, Command};
+use peerbroker::protocols::tracker::{self, Counts};
+use peerbroker::protocols::tracker::{Announced, Memberships};
 use peerbroker::wire::PeerId;
 
 use super::{Client, World};

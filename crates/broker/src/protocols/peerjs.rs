@@ -2,9 +2,12 @@
 //!
 //! A payload is never parsed into a tree: the recipient gets the sender's own JSON text.
 
+pub mod app;
+pub mod rooms;
+
 use std::borrow::Cow;
 
-use super::{json, rooms, server};
+use super::json;
 use peerbroker_core::wire::{Frame, MessageKind, labels};
 
 /// A command of a client.
@@ -87,7 +90,7 @@ pub fn decode(text: &str) -> Command<'_> {
     });
     let kind = match is_object.and(kind).and_then(json::string).as_deref() {
         Some("HEARTBEAT") => return Command::Heartbeat,
-        Some(server::MESSAGE) => return Command::App,
+        Some(app::MESSAGE) => return Command::App,
         Some(name) => match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
             Some(kind) => kind,
             // Other types, such as EXPIRE, are only for the server.
@@ -105,7 +108,7 @@ pub fn decode(text: &str) -> Command<'_> {
 /// True if clients of PeerJS 0.3.x without a WebSocket post messages to paths with this last word: the type in small letters.
 pub fn is_posted_to(word: &str) -> bool {
     let forwarded = Kind::ALL.into_iter().map(Kind::as_str);
-    let others = rooms::Kind::ALL.into_iter().map(rooms::Kind::label).chain([server::MESSAGE]);
+    let others = rooms::Kind::ALL.into_iter().map(rooms::Kind::label).chain([app::MESSAGE]);
     forwarded.chain(others).any(|kind| kind.to_ascii_lowercase() == word)
 }
 

@@ -3,10 +3,13 @@
 //! See bittorrent-tracker 11.2.3, `lib/server/parse-websocket.js` and `server.js`. An info hash or the id of a peer is a string of 20
 //! characters, one for each byte. Offers, answers, their ids and these strings are forwarded as their sender's own JSON text.
 
+mod swarms;
+
 use std::borrow::Cow;
 
 use super::json::{self, Object};
 use peerbroker_core::wire::{Frame, labels};
+pub use swarms::{Announced, MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
 /// Most offers of an announce that are forwarded. The reference has this limit, too.
 pub const MAX_OFFERS: usize = 82;

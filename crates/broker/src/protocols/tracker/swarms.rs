@@ -10,8 +10,8 @@ use indexmap::IndexMap;
 use parking_lot::Mutex;
 use rand::seq::index::sample;
 
-use super::NameHolder;
-use crate::dialect::tracker::{Announce, Counts, Hash, Occasion, Problem};
+use super::{Announce, Counts, Hash, Occasion, Problem};
+use crate::protocols::names::NameHolder;
 use crate::rooms::{HubName, News, OtherNodes, OwnList, Replicated, SwarmNews};
 use crate::router::Flush;
 use peerbroker_core::rate_limit::RateLimit;

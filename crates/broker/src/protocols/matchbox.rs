@@ -3,11 +3,14 @@
 //! A client hears its id first. Of two peers only one hears of the other, and makes an offer; two offers at once would fail. See
 //! matchbox_protocol 0.15.0, `src/lib.rs`, and matchbox_server 0.15.0, `src/topology.rs`.
 
+mod groups;
+
 use std::borrow::Cow;
 
 use super::json::{known_name, members, string, write_string};
 pub use super::simple_peer::Kind;
 use crate::rooms::{Audience, Change, RoomDialect, Said};
+pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
 use peerbroker_core::wire::Frame;
 
 /// A message from one client to another.

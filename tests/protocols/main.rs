@@ -4,7 +4,7 @@ mod matchbox;
 mod root;
 mod written;
 
-use peerbroker::dialect::peerjs::{self, Command, Envelope, Kind};
+use peerbroker::protocols::peerjs::{self, Command, Envelope, Kind};
 use peerbroker::wire::{Frame, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;

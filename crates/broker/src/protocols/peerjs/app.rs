@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::json;
+use crate::protocols::json;
 use peerbroker_core::wire::{AppRefusal, Frame};
 
 /// The type of a message, in both directions.

@@ -3,9 +3,12 @@
 //! Frames are `{"action", "data"}`. `data` is forwarded as its sender's own JSON text, except for the
 //! member `remoteId`.
 
+mod aliases;
+
 use std::borrow::Cow;
 
 use super::json::{self, Object, WriteValue};
+pub use aliases::{CallAlias, CallAliases};
 use peerbroker_core::wire::Frame;
 
 /// A command of a client.

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::json::{self, raw, text};
-use super::server;
+use super::app;
+use crate::protocols::json::{self, raw, text};
 use crate::rooms::{Change, RoomDialect, Said};
 use peerbroker_core::wire::{Frame, PeerId, RoomRefusal, labels};
 
@@ -109,7 +109,7 @@ pub struct PeerJsRooms;
 impl RoomDialect for PeerJsRooms {
     fn said(&self, Said { room, from, to, payload, .. }: Said<'_>) -> Frame {
         let Some(from) = from else {
-            return Frame::of_text(&server::message(Some(room), payload.unwrap_or("null")));
+            return Frame::of_text(&app::message(Some(room), payload.unwrap_or("null")));
         };
         frame("ROOM-MESSAGE", room, |out| {
             text(out, "src", from);

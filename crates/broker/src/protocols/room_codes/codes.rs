@@ -1,10 +1,5 @@
-//! Directories of peers: room codes with their hosts and players, aliases for calls, swarms. They lead to ids of peers. Groups lead to
-//! rooms.
+//! The room codes of a key, with their hosts and players. They lead to ids of peers.
 
-mod groups;
-mod swarms;
-
-use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,25 +9,11 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::seq::IndexedRandom as _;
 
+use super::Problem;
 use crate::config::LiveConfig;
-use crate::dialect::room_codes::Problem;
-use crate::router::Realm;
-pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
+use crate::protocols::names::{Hold, NameHolder};
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::{AddressPrefix, PeerId, numbers};
-pub use swarms::{Announced, MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
-
-/// The clients of one key at the root. The broker chooses their ids.
-pub struct Guests {
-    /// Their realm.
-    pub realm: Arc<Realm>,
-    /// Their room codes.
-    pub room_codes: Arc<RoomCodes>,
-    /// The ids under which they can be called.
-    pub aliases: Arc<CallAliases>,
-    /// Their swarms.
-    pub swarms: Arc<Swarms>,
-}
 
 impl From<RoomCodeError> for Problem {
     fn from(error: RoomCodeError) -> Self {
@@ -42,44 +23,6 @@ impl From<RoomCodeError> for Problem {
             RoomCodeError::Full => Problem::RoomFull,
             RoomCodeError::TooMany => Problem::TooManyRooms,
         }
-    }
-}
-
-/// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id stays.
-#[derive(Default)]
-pub struct CallAliases {
-    guests: DashMap<PeerId, PeerId>,
-}
-
-/// A guest's hold on an alias. Dropping it frees the alias.
-pub struct CallAlias {
-    aliases: Arc<CallAliases>,
-    id: PeerId,
-}
-
-impl CallAliases {
-    /// Adds an alias for a guest. `id` must be new.
-    pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
-        self.guests.insert(id.clone(), guest.clone());
-        CallAlias { aliases: Arc::clone(self), id }
-    }
-
-    /// The guest of an alias.
-    pub fn guest(&self, id: &str) -> Option<PeerId> {
-        self.guests.get(id).map(|guest| guest.clone())
-    }
-}
-
-impl CallAlias {
-    /// The id.
-    pub fn id(&self) -> &PeerId {
-        &self.id
-    }
-}
-
-impl Drop for CallAlias {
-    fn drop(&mut self) {
-        self.aliases.guests.remove(&self.id);
     }
 }
 
@@ -99,9 +42,6 @@ pub struct RoomCodes {
     /// The codes of the rooms of each address.
     of_address: DashMap<AddressPrefix, HashSet<String>>,
 }
-
-/// Something that is dropped with a room.
-pub type Hold = Box<dyn Any + Send + Sync>;
 
 struct Room {
     /// Identifies the room: codes are reused, numbers are not.
@@ -151,17 +91,6 @@ pub enum Seating {
     In(PlayerName, PeerId),
     /// This peer has the name. If it does not live any more, the player is to get it.
     Held(PeerId),
-}
-
-/// The state of the peer that has the wanted name, as far as it is known.
-#[derive(Clone, Debug)]
-pub enum NameHolder {
-    /// Nobody has asked it.
-    Unasked,
-    /// It has answered.
-    Alive,
-    /// It did not answer, or has left.
-    Gone(PeerId),
 }
 
 /// The error of an operation in a room.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use peerbroker::dialect::root::{self, Command};
-use peerbroker::dialect::topics::{self, Topics};
-use peerbroker::dialect::tracker::{self, Counts};
-use peerbroker::dialect::{calls, room_codes};
+use peerbroker::protocols::root::{self, Command};
+use peerbroker::protocols::topics::{self, Topics};
+use peerbroker::protocols::tracker::{self, Counts};
+use peerbroker::protocols::{calls, room_codes};
 use peerbroker::rooms::{RoomDialect as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;

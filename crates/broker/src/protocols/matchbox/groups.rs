@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use rand::random;
 use tokio::sync::watch;
 
-use super::Hold;
-use crate::dialect::matchbox::{HOSTED, host_of};
+use super::{HOSTED, host_of};
+use crate::protocols::names::Hold;
 use peerbroker_core::wire::{InvalidName, PeerId, RoomName};
 
 /// The open groups of one key that are on this node.

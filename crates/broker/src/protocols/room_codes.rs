@@ -4,9 +4,12 @@
 //! Frames of clients have an `action`, those of the server a `type`. Offers and answers are forwarded as
 //! their sender's own JSON text.
 
+mod codes;
+
 use std::borrow::Cow;
 
 use super::json::{self, Object};
+pub use codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
 use peerbroker_core::wire::{Frame, labels};
 
 /// Maximum characters of a username; the rest is cut off.

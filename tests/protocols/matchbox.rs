@@ -1,6 +1,6 @@
 //! Matchbox, as a property: what a signal has is what its recipient gets, and the rest is as serde reads its enum.
 
-use peerbroker::dialect::matchbox::{self, Kind, MatchboxRooms, Signal};
+use peerbroker::protocols::matchbox::{self, Kind, MatchboxRooms, Signal};
 use peerbroker::rooms::{Change, RoomDialect as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,0 +1,17 @@
+//! The protocols of clients: a folder for each, with its text and the state that its clients share. The text is pure: it turns JSON into
+//! commands, and messages into JSON, so its tests need no broker.
+
+pub mod calls;
+pub mod guests;
+pub mod json;
+pub mod matchbox;
+pub mod names;
+pub mod peerjs;
+pub mod room_codes;
+pub mod root;
+pub mod rxdb;
+pub mod simple_peer;
+pub mod topics;
+pub mod tracker;
+
+pub use json::Object;

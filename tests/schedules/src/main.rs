@@ -11,7 +11,7 @@ mod slots;
 mod sync;
 
 use peerbroker_broker::{config, events};
-use peerbroker_core::{clock, rate_limit, wire};
+use peerbroker_core::{clock, wire};
 
 // As in crates/broker/src/router.rs.
 #[path = "../../../crates/broker/src/router"]

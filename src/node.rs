@@ -27,7 +27,7 @@ use crate::dialect::topics::{self, Signal};
 use crate::events::{Counters, Events, PeerAddress};
 use crate::keys::{Key, Policy, RelayMode};
 use crate::limits::{Bans, GuessLimiter, Quota};
-use crate::media::Relay;
+use crate::media::{Relay, Turn};
 use crate::rendezvous::{GroupKind, GroupPlace, Guests};
 use crate::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use crate::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
@@ -56,6 +56,8 @@ pub struct Node {
     membership: Option<Arc<Membership>>,
     listings: Listings,
     relay: OnceLock<Relay>,
+    /// A ban ends its allocations.
+    pub(crate) turn: OnceLock<Turn>,
     on_message: Vec<OnMessage>,
     on_text: Vec<OnText>,
     app: OnceLock<AppMessages>,
@@ -128,6 +130,7 @@ impl Node {
             membership,
             listings: Listings::default(),
             relay: OnceLock::new(),
+            turn: OnceLock::new(),
             on_message: Vec::new(),
             on_text: Vec::new(),
             app: OnceLock::new(),
@@ -294,7 +297,7 @@ impl Node {
         self.awaits_keys.load(Ordering::Relaxed)
     }
 
-    /// Replaces all bans, and closes the connections of clients that are banned now.
+    /// Replaces all bans. Closes the connections of clients that are banned now, and ends their relayed calls and allocations.
     pub(crate) fn set_bans(&self, bans: Vec<Ban>) {
         self.bans.replace(bans);
         if self.bans.is_empty() {
@@ -309,6 +312,12 @@ impl Node {
                     peer.dismiss(CloseReason::Banned);
                 }
             }
+        }
+        if let Some(relay) = self.relay() {
+            relay.calls().end_banned();
+        }
+        if let Some(turn) = self.turn.get() {
+            turn.sweep();
         }
     }
 

@@ -57,7 +57,8 @@ fn with_relay_and_api(configure: impl FnOnce(&mut Config)) -> (TestServer, Api, 
     (server, api, address)
 }
 
-fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
+/// Two clients call each other, and are told the relay.
+pub fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
     let line = candidate(relay);
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
     b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
@@ -88,7 +89,7 @@ fn two_clients_talk_through_the_relay() {
 }
 
 /// Both sides of a call of `a` and `b`, over UDP.
-fn sides(relay: SocketAddr) -> [Side; 2] {
+pub fn sides(relay: SocketAddr) -> [Side; 2] {
     [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")]
 }
 

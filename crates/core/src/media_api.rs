@@ -48,6 +48,11 @@ pub trait MediaHost: Send + Sync {
     /// True if clients of an API key may use TURN from an address.
     fn may_use_turn(&self, key: &str, address: IpAddr) -> bool;
 
+    /// True if clients of an API key are refused from an address.
+    fn is_banned(&self, _key: &str, _address: IpAddr) -> bool {
+        false
+    }
+
     /// The password of a username of TURN. `None` if nobody has chosen a secret.
     fn turn_password(&self, username: &str) -> Option<String>;
 }

@@ -452,6 +452,61 @@ fn a_description_without_an_end_of_its_last_line_gets_the_candidate() {
 }
 
 #[test]
+fn a_description_without_an_end_gets_the_candidate_in_every_other_protocol_too() {
+    let (relay, address) = bound();
+    let server = TestServer::start_with_relay(relay, |config| {
+        matchbox::with_matchbox(config);
+        config.key_settings.relay = RelayMode::Fallback;
+    });
+    const LAST: &str = "a=max-message-size:262144";
+    let line = candidate(address);
+    let whole = sdp("aufrag", &[LAST, &line]);
+    let sdp = sdp("aufrag", &[LAST]).trim_end_matches(r"\r\n").to_owned();
+    let offer = format!(r#"{{"type":"offer","sdp":"{sdp}"}}"#);
+    let hears = |client: &mut RawClient| {
+        let heard = client.expect_text();
+        assert!(heard.contains(&whole), "{}: {heard}", client.name);
+    };
+
+    let (mut host, mut player) = (server.guest("room code"), server.guest("player"));
+    let room = host.create_room();
+    player.send(join(&room, "ann", &offer));
+    hears(&mut host);
+
+    let (mut one, mut other) = (server.guest("one"), server.guest("call"));
+    let (_, other_id) = (one.start(), other.start());
+    one.send(call("offer", &other_id, &format!(r#","sdp":"{sdp}""#)));
+    hears(&mut other);
+
+    let mut subscriber = server.guest("topic");
+    subscriber.send(subscribe(&["doc"]));
+    settle(&mut subscriber);
+    let data = format!(r#""to":"B","from":"A","type":"signal","signal":{offer}"#);
+    subscriber.send(format!(r#"{{"type":"publish","topic":"doc","data":{{{data}}}}}"#));
+    hears(&mut subscriber);
+
+    let [(mut one, one_id), (mut other, other_id)] = ["one", "RxDB"].map(|name| replica(&server, name));
+    one.send(signal(&one_id, &other_id, &format!(r#""type":"offer","sdp":"{sdp}""#)));
+    hears(&mut other);
+
+    let ((mut one, _), (mut other, other_id)) =
+        (matchbox::peer(&server, "/r"), matchbox::newcomer(&server, "/r"));
+    one.expect(matchbox::new_peer(&other_id));
+    one.send(matchbox::signal(&other_id, &format!(r#"{{"Offer":"{sdp}"}}"#)));
+    hears(&mut other);
+
+    let (mut one, mut other) = (server.guest("one"), server.guest("tracker"));
+    let announce = |peer: &str, rest: &str| {
+        let (torrent, peer) = ("t".repeat(20), peer.repeat(20));
+        format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"{peer}",{rest}}}"#)
+    };
+    other.send(announce("b", r#""left":1"#));
+    other.expect_text();
+    one.send(announce("a", &format!(r#""offers":[{{"offer_id":"1","offer":{offer}}}]"#)));
+    hears(&mut other);
+}
+
+#[test]
 fn where_all_calls_are_relayed_candidates_of_guests_tell_no_address_either() {
     let (server, _) = with_relay(RelayMode::Always);
     let mut host = server.guest("host");

@@ -16,12 +16,16 @@ pub fn lan_address() -> Option<IpAddr> {
 
 /// The same, with those of all interfaces if none leads out: each may be that of a network, such as a hotspot's.
 pub fn lan_addresses() -> Vec<IpAddr> {
-    leading_out(false).map_or_else(|| of_interfaces(false), |address| vec![address])
+    interface_addresses(false)
 }
 
-/// The address of the interface that leads out of this machine, of IPv4 or of IPv6. If none does, that of another interface.
-pub fn interface_address(ipv6: bool) -> Option<IpAddr> {
-    leading_out(ipv6).or_else(|| of_interfaces(ipv6).into_iter().next())
+/// The address of the interface that leads out of this machine, of IPv4 or of IPv6. If none does, those of all interfaces.
+pub fn interface_addresses(ipv6: bool) -> Vec<IpAddr> {
+    leading_out(ipv6).map_or_else(|| of_interfaces(ipv6), |address| vec![address])
+}
+
+fn interface_address(ipv6: bool) -> Option<IpAddr> {
+    interface_addresses(ipv6).into_iter().next()
 }
 
 /// The addresses of interfaces that are up, the best one first.
@@ -34,7 +38,10 @@ fn of_interfaces(ipv6: bool) -> Vec<IpAddr> {
         all.retain(|one| one.is_oper_up());
     }
     let is_of_containers = |name: &str| CONTAINERS.iter().any(|prefix| name.starts_with(prefix));
-    all.sort_by_key(|one| (one.is_link_local(), one.is_p2p(), is_of_containers(&one.name), one.index));
+    if !all.iter().all(|one| is_of_containers(&one.name)) {
+        all.retain(|one| !is_of_containers(&one.name));
+    }
+    all.sort_by_key(|one| (one.is_link_local(), one.is_p2p(), one.index));
     all.iter().map(|one| one.ip()).collect()
 }
 

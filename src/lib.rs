@@ -66,7 +66,7 @@ pub use acme::AcmeError;
 pub use config::{ClientOptions, Config, Listen};
 pub use embed::{Builder, PeerBroker};
 pub use keys::verifier::{BadAuth, check_auth};
-pub use lan::{interface_address, lan_address, lan_addresses, public_address};
+pub use lan::{interface_addresses, lan_address, lan_addresses, public_address};
 #[cfg(feature = "media")]
 pub use media::BadMediaAddress;
 pub use media::{BoundRelay, BoundTurn};

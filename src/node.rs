@@ -20,7 +20,7 @@ use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
 use crate::descriptions::{self, MediaMessage};
 use crate::keys::{Key, Policy, RelayMode};
-use crate::media::Relay;
+use crate::media::{Relay, Turn};
 use app::AppMessages;
 use listings::Listings;
 use lookout::Lookout;
@@ -57,6 +57,8 @@ pub struct Node {
     membership: Option<Arc<Membership>>,
     listings: Listings,
     relay: OnceLock<Relay>,
+    /// A ban ends its allocations.
+    pub(crate) turn: OnceLock<Turn>,
     on_message: Vec<OnMessage>,
     on_text: Vec<OnText>,
     app: OnceLock<AppMessages>,
@@ -129,6 +131,7 @@ impl Node {
             membership,
             listings: Listings::default(),
             relay: OnceLock::new(),
+            turn: OnceLock::new(),
             on_message: Vec::new(),
             on_text: Vec::new(),
             app: OnceLock::new(),
@@ -295,7 +298,7 @@ impl Node {
         self.awaits_keys.load(Ordering::Relaxed)
     }
 
-    /// Replaces all bans, and closes the connections of clients that are banned now.
+    /// Replaces all bans. Closes the connections of clients that are banned now, and ends their relayed calls and allocations.
     pub(crate) fn set_bans(&self, bans: Vec<Ban>) {
         self.bans.replace(bans);
         if self.bans.is_empty() {
@@ -310,6 +313,12 @@ impl Node {
                     peer.dismiss(CloseReason::Banned);
                 }
             }
+        }
+        if let Some(relay) = self.relay() {
+            relay.calls().end_banned();
+        }
+        if let Some(turn) = self.turn.get() {
+            turn.sweep();
         }
     }
 

@@ -68,7 +68,6 @@ pub(crate) struct Runtime {
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
     own_ice: OwnIceServers,
-    turn: OnceLock<Turn>,
     /// The TLS of the server, for TURN.
     tls: OnceLock<Arc<rustls::ServerConfig>>,
     /// The server's port, if connections to it may be for the relay.
@@ -151,7 +150,6 @@ impl Runtime {
             admin,
             addresses,
             own_ice: components.own_ice,
-            turn: OnceLock::new(),
             tls: OnceLock::new(),
             relay_at: OnceLock::new(),
             expects_relay: AtomicBool::new(false),
@@ -314,7 +312,7 @@ impl Runtime {
 
     /// The TURN server, if there is one.
     pub(crate) fn turn(&self) -> Option<&Turn> {
-        self.turn.get()
+        self.node.turn.get()
     }
 
     /// Installs the TURN server; a second one is dropped, and one that comes when the server stops.
@@ -331,7 +329,7 @@ impl Runtime {
         if let Some(tls) = self.tls.get() {
             turn.serve_tls(Arc::clone(tls));
         }
-        let _ = self.turn.set(turn);
+        let _ = self.node.turn.set(turn);
     }
 
     /// Serves TURN over TLS too, also in a TURN server that begins later.
@@ -471,9 +469,12 @@ impl MediaHost for Clients {
     }
 
     fn may_use_turn(&self, key: &str, address: IpAddr) -> bool {
-        let Some(node) = self.node.upgrade() else { return false };
-        let is_on = node.tenant(key).is_some_and(|tenant| tenant.policy().settings().ice_servers);
-        is_on && !node.bans.has(Some(address), Some(key))
+        let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
+        tenant.is_some_and(|tenant| tenant.policy().settings().ice_servers) && !self.is_banned(key, address)
+    }
+
+    fn is_banned(&self, key: &str, address: IpAddr) -> bool {
+        self.node.upgrade().is_some_and(|node| node.bans.has(Some(address), Some(key)))
     }
 
     fn turn_password(&self, username: &str) -> Option<String> {

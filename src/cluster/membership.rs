@@ -182,9 +182,11 @@ pub enum Posted {
     TooMuch,
     /// The node of the client did not answer.
     Unknown,
+    /// The client's address is banned for its key.
+    Banned,
 }
 
-numbers!(Posted: Done = 0, Ignored = 1, Absent = 2, TooMuch = 3, Unknown = 4);
+numbers!(Posted: Done = 0, Ignored = 1, Absent = 2, TooMuch = 3, Unknown = 4, Banned = 5);
 
 /// Handles a text of a client that has a connection here and posted it on another node.
 pub type OnPost = Box<dyn Fn(PeerHandle, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;

@@ -59,6 +59,7 @@ absent! {
         begin(Parties<'_>, IceCredentials<'_>, bool) -> bool;
         awaits_answer(&ApiKey, RealmKind, &str) -> bool;
         sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
+        end_banned() -> ();
         totals() -> RelayTotals;
         open() -> usize;
         end(Option<&HashSet<SocketAddr>>, impl FnMut(EndedCalls) -> bool) -> ();

@@ -94,6 +94,7 @@ pub(crate) async fn sender(
     let admitted = peerjs::admit(node, credentials, source).await;
     let (admitted, handler) = admitted.map_err(|refusal| match refusal {
         Refusal::Unavailable => Posted::Unknown,
+        Refusal::Banned => Posted::Banned,
         _ => Posted::Absent,
     })?;
     let too_much = |limit: Limit| {

@@ -57,7 +57,8 @@ fn with_relay_and_api(configure: impl FnOnce(&mut Config)) -> (TestServer, Api, 
     (server, api, address)
 }
 
-fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
+/// Two clients call each other, and are told the relay.
+pub fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
     let line = candidate(relay);
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
     b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
@@ -88,7 +89,7 @@ fn two_clients_talk_through_the_relay() {
 }
 
 /// Both sides of a call of `a` and `b`, over UDP.
-fn sides(relay: SocketAddr) -> [Side; 2] {
+pub fn sides(relay: SocketAddr) -> [Side; 2] {
     [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")]
 }
 
@@ -448,6 +449,61 @@ fn a_description_without_an_end_of_its_last_line_gets_the_candidate() {
     a.send(message("OFFER", "b", &trimmed));
     let more = ["a=max-message-size:262144", &candidate(relay)];
     b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &more)));
+}
+
+#[test]
+fn a_description_without_an_end_gets_the_candidate_in_every_other_protocol_too() {
+    let (relay, address) = bound();
+    let server = TestServer::start_with_relay(relay, |config| {
+        matchbox::with_matchbox(config);
+        config.key_settings.relay = RelayMode::Fallback;
+    });
+    const LAST: &str = "a=max-message-size:262144";
+    let line = candidate(address);
+    let whole = sdp("aufrag", &[LAST, &line]);
+    let sdp = sdp("aufrag", &[LAST]).trim_end_matches(r"\r\n").to_owned();
+    let offer = format!(r#"{{"type":"offer","sdp":"{sdp}"}}"#);
+    let hears = |client: &mut RawClient| {
+        let heard = client.expect_text();
+        assert!(heard.contains(&whole), "{}: {heard}", client.name);
+    };
+
+    let (mut host, mut player) = (server.guest("room code"), server.guest("player"));
+    let room = host.create_room();
+    player.send(join(&room, "ann", &offer));
+    hears(&mut host);
+
+    let (mut one, mut other) = (server.guest("one"), server.guest("call"));
+    let (_, other_id) = (one.start(), other.start());
+    one.send(call("offer", &other_id, &format!(r#","sdp":"{sdp}""#)));
+    hears(&mut other);
+
+    let mut subscriber = server.guest("topic");
+    subscriber.send(subscribe(&["doc"]));
+    settle(&mut subscriber);
+    let data = format!(r#""to":"B","from":"A","type":"signal","signal":{offer}"#);
+    subscriber.send(format!(r#"{{"type":"publish","topic":"doc","data":{{{data}}}}}"#));
+    hears(&mut subscriber);
+
+    let [(mut one, one_id), (mut other, other_id)] = ["one", "RxDB"].map(|name| replica(&server, name));
+    one.send(signal(&one_id, &other_id, &format!(r#""type":"offer","sdp":"{sdp}""#)));
+    hears(&mut other);
+
+    let ((mut one, _), (mut other, other_id)) =
+        (matchbox::peer(&server, "/r"), matchbox::newcomer(&server, "/r"));
+    one.expect(matchbox::new_peer(&other_id));
+    one.send(matchbox::signal(&other_id, &format!(r#"{{"Offer":"{sdp}"}}"#)));
+    hears(&mut other);
+
+    let (mut one, mut other) = (server.guest("one"), server.guest("tracker"));
+    let announce = |peer: &str, rest: &str| {
+        let (torrent, peer) = ("t".repeat(20), peer.repeat(20));
+        format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"{peer}",{rest}}}"#)
+    };
+    other.send(announce("b", r#""left":1"#));
+    other.expect_text();
+    one.send(announce("a", &format!(r#""offers":[{{"offer_id":"1","offer":{offer}}}]"#)));
+    hears(&mut other);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::tls::{listen as tls_listen, trust};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn turn(only_stun: bool, change: impl FnOnce(&mut TurnConfig)) -> BoundTurn {
+pub fn turn(only_stun: bool, change: impl FnOnce(&mut TurnConfig)) -> BoundTurn {
     let mut config = TurnConfig {
         listen: vec![(LOCALHOST, 0).into()],
         public: Vec::new(),

@@ -17,7 +17,7 @@ use crate::directory::Directory;
 use crate::http_client::TIMEOUT;
 use crate::program::{Program, command, run};
 use load::Load;
-use testkit::ports::free_ports;
+use testkit::ports::{free_port, free_ports};
 use testkit::tls::trusting_everybody;
 use testkit::wait::wait_until;
 
@@ -34,20 +34,23 @@ fn start_at(port: u16, args: &[&str]) -> Program {
     Program::start_command(&mut command(&args))
 }
 
-/// A server with a socket of its parent, as systemd starts it. The shell moves the socket to where it belongs.
+/// A server with a socket of its parent, as systemd starts it.
 fn start_with_socket(socket: &TcpListener, args: &[&str]) -> Program {
+    Program::start_command(&mut command_with_socket("main", socket, args))
+}
+
+/// A command with a socket of that name. The shell moves the socket to where it belongs.
+fn command_with_socket(name: &str, socket: &TcpListener, args: &[&str]) -> Command {
     let program = command(args);
     let mut shell = Command::new("/bin/sh");
+    let variables = format!("LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={name}");
     shell
-        .args([
-            "-c",
-            "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=main exec \"$0\" \"$@\"",
-        ])
+        .args(["-c", &format!("exec 3<&0 </dev/null; {variables} exec \"$0\" \"$@\"")])
         .arg(program.get_program())
         .args(program.get_args())
         .env_clear()
         .stdin(OwnedFd::from(socket.try_clone().unwrap()));
-    Program::start_command(&mut shell)
+    shell
 }
 
 #[test]
@@ -65,6 +68,43 @@ fn a_setting_that_a_socket_of_systemd_overrides_is_warned_of_with_its_line() {
     let file = directory.file("same.toml", &format!("port = {port}\nhost = '127.0.0.1'\n"));
     let log = start_with_socket(&socket, &["--config", &file]).stop().stderr;
     assert!(!log.contains("does nothing"), "{log}");
+}
+
+#[test]
+fn config_show_prints_what_a_socket_of_systemd_has() {
+    let (directory, socket) = (Directory::new(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = socket.local_addr().unwrap().port();
+    let file = directory.file("p.toml", "port = 443\nops_port = 9001\n");
+    let line = |name: &str, n: u8| format!("{name}, in place of {file}, line {n}");
+    let socket_of = "socket of the service manager";
+    for (name, expected) in [
+        (
+            "main",
+            [
+                line(&format!("port = {port}  # {socket_of}"), 1),
+                format!("host = \"127.0.0.1\"  # {socket_of}"),
+                format!("ops_port = 9001  # {file}, line 2"),
+            ],
+        ),
+        (
+            "ops",
+            [
+                format!("port = 443  # {file}, line 1"),
+                line(&format!("ops_port = {port}  # {socket_of}"), 2),
+                format!("ops_host = \"127.0.0.1\"  # {socket_of}"),
+            ],
+        ),
+    ] {
+        let shown =
+            command_with_socket(name, &socket, &["config", "show", "--config", &file]).output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        for line in expected {
+            assert!(shown.lines().any(|there| there == line), "{line} in {shown}");
+        }
+    }
+    // The API is off without its port, also on a socket.
+    let shown = command_with_socket("ops", &socket, &["config", "show"]).output().unwrap();
+    assert!(String::from_utf8(shown.stdout).unwrap().contains("# ops_port is not set"));
 }
 
 /// The flags of TLS, with a certificate of this test, and a client that accepts it.
@@ -174,7 +214,8 @@ fn a_second_signal_ends_a_long_drain() {
 #[test]
 fn a_port_that_another_program_keeps_is_named_and_no_call_is_said_to_be_relayed() {
     let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let other = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    // None of those that the system gives out: the end of a connection could have it for a minute, and the relay needs it for TCP too.
+    let other = std::net::UdpSocket::bind(("127.0.0.1", free_port())).unwrap();
     let relay = other.local_addr().unwrap();
     let mut server = start_with_socket(&socket, &["--relay", &relay.to_string()]);
     server.expect_log(&format!("no call is relayed yet, because UDP or TCP port {} is in use", relay.port()));

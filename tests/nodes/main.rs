@@ -3,6 +3,7 @@
 //! The direct tests show one guarantee each. The seeds are random scripts, and a checker reads what all clients saw.
 
 mod dead_nodes;
+mod groups;
 mod harness;
 mod owners;
 mod redis_gone;

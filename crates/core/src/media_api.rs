@@ -48,6 +48,11 @@ pub trait MediaHost: Send + Sync {
     /// True if clients of an API key may use TURN from an address.
     fn may_use_turn(&self, key: &str, address: IpAddr) -> bool;
 
+    /// True if clients of an API key are refused from an address.
+    fn is_banned(&self, _key: &str, _address: IpAddr) -> bool {
+        false
+    }
+
     /// The password of a username of TURN. `None` if nobody has chosen a secret.
     fn turn_password(&self, username: &str) -> Option<String>;
 }
@@ -110,11 +115,11 @@ impl Traffic {
 /// The addresses of a relay: those that it binds, and those that clients are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayConfig {
-    /// The addresses to bind: at most one of IPv4 and one of IPv6. An unspecified one stands for all addresses of this machine, and
-    /// needs a `public` one of its family.
+    /// The addresses to bind: at most one of IPv4 and one of IPv6. An unspecified one stands for all addresses of this machine. One of
+    /// them needs a `public` one of its family; clients may be told that of the other family later.
     pub listen: Vec<SocketAddr>,
-    /// The addresses that clients are told instead, as for a machine behind a NAT that leads its ports here: at most one of each
-    /// family.
+    /// The addresses that clients are told instead, as for a machine behind a NAT that leads its ports here. Several of one family are
+    /// for several networks without a way out.
     pub public: Vec<IpAddr>,
     /// True to take TCP connections at the same addresses as well, for networks without UDP. The broker's port takes them too.
     pub tcp: bool,

@@ -60,7 +60,7 @@ impl BoundRelay {
         Ok(BoundRelay { config, sockets })
     }
 
-    /// The addresses that clients are told: at most one of each family.
+    /// The addresses that clients are told.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.addresses.told()
     }
@@ -108,7 +108,7 @@ impl Relay {
         candidates::lines(&self.sockets.addresses.all(), self.tcp, self.other_tcp.get().copied(), times)
     }
 
-    /// The addresses that clients are told: at most one of each family.
+    /// The addresses that clients are told.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.addresses.told()
     }

@@ -53,7 +53,7 @@ impl BoundTurn {
         Ok(BoundTurn { config, sockets })
     }
 
-    /// The addresses that clients are told: at most one of each family.
+    /// The addresses that clients are told.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.addresses.told()
     }
@@ -88,7 +88,7 @@ impl Turn {
         TurnUrls { stun, turn: over("udp").chain(over("tcp")).collect(), tls_port }
     }
 
-    /// The addresses that clients are told: at most one of each family.
+    /// The addresses that clients are told.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.addresses.told()
     }

@@ -1,11 +1,11 @@
 //! The addresses at which clients find the relay and the TURN server: what they are, and the words about them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use peerbroker::config::{RelayConfig, TurnConfig};
 use peerbroker::{
-    BoundRelay, BoundTurn, Builder, PeerBroker, interface_address, is_of_machine, is_public, public_address,
+    BoundRelay, BoundTurn, Builder, PeerBroker, interface_addresses, is_of_machine, is_public, public_address,
 };
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -18,6 +18,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Looks until the names of the relay are looked up again, which takes a minute.
 const LOOKS_PER_LOOKUP: u32 = 12;
+
+/// Most addresses of a family that clients are told: each of them is up to three candidates.
+const MAX_OF_FAMILY: usize = 4;
 
 /// The relay and the TURN server, as the flags name them.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +45,7 @@ pub struct CallSettings {
     pub is_pending: bool,
 }
 
-/// The addresses of one family, and what is wrong with it.
+/// An address that clients are told.
 struct Told {
     ip: IpAddr,
     /// The operator has named it, or a name that leads to it.
@@ -70,50 +73,56 @@ impl CallSettings {
         }
         let mut told = self.find();
         if told.is_empty() {
-            told.push(Told { ip: Ipv4Addr::LOCALHOST.into(), is_named: false });
+            let has_ipv4 = self.listen().any(SocketAddr::is_ipv4);
+            let ip = if has_ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            told.push(Told { ip, is_named: false });
         }
         warnings.extend(warning(&told));
         self.tell(&told.iter().map(|told| told.ip).collect::<Vec<_>>());
         warnings
     }
 
-    /// The best address of each family, as it is now.
+    /// The best address of each family, as it is now; those of all networks, if none leads out.
     fn find(&self) -> Vec<Told> {
         let mut named = [&self.public[..], &self.looked_up].concat();
         let has_name = !named.is_empty();
         if !has_name {
             named.extend(self.host);
         }
-        let families = [false, true].map(|ipv6| {
-            let of_family = |ip: &&IpAddr| ip.is_ipv6() == ipv6;
-            let bound = self.listen().map(SocketAddr::ip).find(|ip| ip.is_ipv6() == ipv6)?;
-            let told = |ip: IpAddr, is_named| Some(Told { ip, is_named });
-            match named.iter().find(of_family) {
-                Some(ip) => told(*ip, has_name),
-                None if !bound.is_unspecified() => told(bound, true),
+        let mut all = Vec::new();
+        for ipv6 in [false, true] {
+            let of_family = |ip: &IpAddr| ip.is_ipv6() == ipv6;
+            let Some(bound) = self.listen().map(SocketAddr::ip).find(of_family) else { continue };
+            let (ips, is_named) = match named.iter().copied().find(of_family) {
+                Some(ip) => (vec![ip], has_name),
+                None if !bound.is_unspecified() => (vec![bound], true),
                 // Clients come to the other family only.
-                None if !named.is_empty() && self.may_lack_a_family => None,
+                None if !named.is_empty() && self.may_lack_a_family => continue,
                 None => {
-                    public_address(ipv6).or_else(|| interface_address(ipv6)).and_then(|ip| told(ip, false))
+                    let public = public_address(ipv6).map(|ip| vec![ip]);
+                    (public.unwrap_or_else(|| interface_addresses(ipv6)), false)
                 }
-            }
-        });
-        families.into_iter().flatten().collect()
+            };
+            all.extend(ips.into_iter().take(MAX_OF_FAMILY).map(|ip| Told { ip, is_named }));
+        }
+        all
     }
 
-    /// Sets the addresses that clients are told. Families without one are left out.
+    /// Sets the addresses that clients are told. A family without one is left out, unless it may get one later.
     fn tell(&mut self, told: &[IpAddr]) {
-        let has_family = |at: &SocketAddr| told.iter().any(|ip| ip.is_ipv4() == at.is_ipv4());
+        let is_left_to_chance = self.public.is_empty() && self.host.is_none() || !self.names.is_empty();
+        let may_come = !self.may_lack_a_family || is_left_to_chance;
+        let stays = |at: &SocketAddr| may_come && at.ip().is_unspecified() || has_family(told, at);
         // A private address reaches no client with a public one. A name that leads nowhere yet will lead to the right address.
         let is_known = self.names.is_empty() || !self.looked_up.is_empty();
         let is_of_network = is_known && !told.iter().any(|ip| is_public(*ip));
         if let Some(relay) = &mut self.relay {
-            relay.listen.retain(has_family);
+            relay.listen.retain(stays);
             relay.public = told.to_vec();
             relay.private = self.private || is_of_network;
         }
         if let Some(turn) = &mut self.turn {
-            turn.listen.retain(has_family);
+            turn.listen.retain(stays);
             turn.public = told.to_vec();
         }
     }
@@ -187,11 +196,10 @@ impl CallSettings {
                 self.looked_up = found;
             }
             let found = self.find();
-            let mut told = self.told().to_vec();
-            for ip in &mut told {
-                let of_family = found.iter().find(|found| found.ip.is_ipv4() == ip.is_ipv4());
-                *ip = of_family.map_or(*ip, |found| found.ip);
-            }
+            let mut told: Vec<IpAddr> = found.iter().map(|found| found.ip).collect();
+            let is_lost = |ip: &&IpAddr| !found.iter().any(|found| found.ip.is_ipv4() == ip.is_ipv4());
+            told.extend(self.told().iter().filter(is_lost));
+            told.sort_by_key(IpAddr::is_ipv6);
             if told != self.told() {
                 log::info!("clients find the relay at {} from now on", list(told.iter()));
                 let warning = warning(&found);
@@ -212,10 +220,10 @@ impl CallSettings {
         if let Some(relay) = self.relay.as_ref().filter(|_| self.is_pending) {
             parts.push(format!(
                 "not relayed yet, because another program has {}",
-                ports(&relay.listen, relay.tcp)
+                self.ports(&relay.listen, relay.tcp)
             ));
         } else if let Some(relay) = &self.relay {
-            let mut words = format!("relayed at {}, {}", self.hosts(), ports(&relay.listen, relay.tcp));
+            let mut words = format!("relayed at {}, {}", self.hosts(), self.ports(&relay.listen, relay.tcp));
             let is_told = |at: &SocketAddr| at.ip().is_unspecified() || relay.public.contains(&at.ip());
             let port = relay.tcp_port.or(broker.filter(|at| !is_proxied && is_told(at)).map(|at| at.port()));
             if let Some(port) = port.filter(|port| relay.tcp && *port != 0) {
@@ -226,13 +234,21 @@ impl CallSettings {
         if let Some(turn) = &self.turn {
             let (what, tcp) = if turn.only_stun { ("STUN", false) } else { ("TURN", true) };
             let at = if self.relay.is_some() { String::new() } else { format!("{}, ", self.hosts()) };
-            parts.push(format!("{what} at {at}{}", ports(&turn.listen, tcp)));
+            parts.push(format!("{what} at {at}{}", self.ports(&turn.listen, tcp)));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     fn hosts(&self) -> String {
         list(self.told().iter())
+    }
+
+    /// The ports of the families of which clients are told an address.
+    fn ports(&self, listen: &[SocketAddr], tcp: bool) -> String {
+        let told = listen.iter().filter(|at| has_family(self.told(), at));
+        let mut ports: Vec<String> = told.map(|at| at.port().to_string()).collect();
+        ports.dedup();
+        format!("{} {}", if tcp { "UDP and TCP" } else { "UDP" }, ports.join(" and "))
     }
 }
 
@@ -279,9 +295,7 @@ fn list<'a>(ips: impl Iterator<Item = &'a IpAddr>) -> String {
     ips.map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
 }
 
-fn ports(listen: &[SocketAddr], tcp: bool) -> String {
-    let mut ports: Vec<u16> = listen.iter().map(SocketAddr::port).collect();
-    ports.dedup();
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    format!("{} {}", if tcp { "UDP and TCP" } else { "UDP" }, ports.join(" and "))
+/// True if an address of the family of `at` is told.
+fn has_family(told: &[IpAddr], at: &SocketAddr) -> bool {
+    told.iter().any(|ip| ip.is_ipv4() == at.is_ipv4())
 }

@@ -49,9 +49,7 @@ fn main() -> ExitCode {
     let (style, given) = (Style { format, quiet: cli.draft.quiet }, cli.given.clone());
     let ended = match &cli.command {
         None => serve(cli, style),
-        Some(Command::Config(_)) => cli
-            .settings()
-            .and_then(|settings| print(cli.as_file(&settings.config.keys) + &calls_comment(settings.calls))),
+        Some(Command::Config(_)) => show(&cli).and_then(print),
         Some(Command::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli, Path::new(process::SYSLOG))
@@ -89,6 +87,13 @@ fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
         log::info!("{note}");
     }
     if cli.check_config { check(&cli, &settings, style) } else { run(cli, settings, style, log) }
+}
+
+/// The active settings as a configuration file.
+fn show(cli: &Cli) -> Result<String, Failure> {
+    let Settings { config, calls, .. } = cli.settings()?;
+    let sockets = InheritedSockets::from_environment()?;
+    Ok(cli.as_file(&config.keys, &sockets) + &calls_comment(calls))
 }
 
 /// Where calls are relayed, as a comment of a configuration file.

@@ -88,11 +88,15 @@ impl Scope {
     }
 }
 
-pub(super) async fn guard<B: MessageBody>(
+pub(super) async fn guard<B: MessageBody + 'static>(
     ops: Data<Ops>,
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+) -> Result<ServiceResponse, Error> {
+    // The asterisk means the server itself (RFC 9110, section 9.3.7).
+    if request.method() == Method::OPTIONS && request.path() == "*" {
+        return Ok(request.into_response(HttpResponse::NoContent()));
+    }
     let target = Target::take(&mut request)?;
     // Before tokens of keys are looked for.
     if target.is_of_keys() && ops.runtime.node.awaits_keys() {
@@ -100,7 +104,8 @@ pub(super) async fn guard<B: MessageBody>(
     }
     check(&ops, &request, &target)?;
     let answered = timeout(REQUEST_TIMEOUT, next.call(request)).await;
-    answered.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?
+    let too_long = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long");
+    Ok(answered.map_err(too_long)??.map_into_boxed_body())
 }
 
 fn check(ops: &Ops, request: &ServiceRequest, target: &Target) -> Result<(), Problem> {

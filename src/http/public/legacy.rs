@@ -110,6 +110,7 @@ fn answer_to(outcome: Posted) -> HttpResponse {
         Posted::Absent => bare(StatusCode::UNAUTHORIZED),
         Posted::TooMuch => bare(StatusCode::TOO_MANY_REQUESTS),
         Posted::Unknown => bare(StatusCode::SERVICE_UNAVAILABLE),
+        Posted::Banned => refuse(Refusal::Banned),
     }
 }
 

@@ -48,13 +48,17 @@ macro_rules! table {
     };
 }
 
-/// True if an event may be one: of limits, those that an address reaches with connections or guesses.
+/// True if an event may be one: of limits, those that an address reaches with connections or guesses, and that of links, of which not
+/// every client is told.
 pub(in crate::runtime) fn may_be_mistake(event: &Event) -> bool {
-    use Limit::{ConnectionsPerAddress, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
+    use Limit::{ConnectionsPerAddress, LinkBytes, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
     match event {
         Event::ClientMistake(_) | Event::Refused(_) => true,
         Event::LimitHit { limit, .. } => {
-            matches!(limit, ConnectionsPerAddress | OpensPerSecond | WrongAdminTokens | WrongRoomCodes)
+            matches!(
+                limit,
+                ConnectionsPerAddress | LinkBytes | OpensPerSecond | WrongAdminTokens | WrongRoomCodes
+            )
         }
         _ => false,
     }
@@ -66,7 +70,7 @@ pub(super) fn line<'a>(
     awaits_keys: bool,
     keys: &'a impl Fn() -> Option<Vec<Key>>,
 ) -> Option<MistakeText<'a>> {
-    use Limit::{ConnectionsPerAddress, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
+    use Limit::{ConnectionsPerAddress, LinkBytes, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
     use Mistake::*;
     use Refusal::*;
     use Seen::{Hit, Refused, Sent};
@@ -189,6 +193,9 @@ pub(super) fn line<'a>(
         Hit(WrongRoomCodes) =>
             ("guessed room codes from {counted}")
             ("every code is wrong for it until it is slower. {FLOOD}");
+        Hit(LinkBytes) =>
+            ("sent more to a room or topic from {counted} than the link to another node takes")
+            ("nobody got what was too much. Is Redis slow? Otherwise the client floods");
         Hit(WrongAdminTokens) =>
             ("guessed tokens of the API from {counted}")
             ("is it a program with an old token? If not, keep strangers away from --ops_port");

@@ -43,6 +43,18 @@ fn if_a_token_is_set_only_callers_with_it_are_allowed() {
 }
 
 #[test]
+fn options_of_the_server_itself_is_answered_to_everybody() {
+    let (_server, api) = with_api(&[], Some(TOKEN), |_| {});
+    let answer = api.call("OPTIONS", "*", None);
+    assert_eq!((answer.status, &*answer.response.body), (204, &b""[..]));
+    // All else is not.
+    for path in ["/*", "/%2A", "/api/stats"] {
+        api.call("OPTIONS", path, None).problem(401);
+    }
+    api.call("GET", "*", None).problem(401);
+}
+
+#[test]
 fn without_a_token_only_local_programs_are_allowed() {
     let (_server, api) = with_api(&[], None, |_| {});
     for host in ["localhost", "127.0.0.1:9001", "[::1]:9001"] {

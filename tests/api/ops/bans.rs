@@ -1,7 +1,10 @@
 //! Bans of addresses and networks, and the list of the busiest addresses.
 
-use peerbroker::Config;
-use peerbroker::config::Ban;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use peerbroker::config::{Ban, TurnSecret};
+use peerbroker::{Config, PeerBroker};
 use serde_json::{Value, json};
 
 use crate::harness::api::Api;
@@ -9,8 +12,12 @@ use crate::harness::guests::problem;
 use crate::harness::keys::plain_key;
 use crate::harness::legacy::post;
 use crate::harness::messages::{error, forwarded_offer, offer};
-use crate::harness::ops::with_api;
+use crate::harness::ops::{with_api, with_api_on};
+use crate::harness::relay_client::Line;
+use crate::harness::turn_client::{Datagrams, Line as Way, SECRET, TurnClient, USERNAME, tcp};
 use crate::harness::{RawClient, TestServer, wait_until};
+use crate::media::{bound, call_of, sides};
+use crate::turn::turn;
 
 const HERE: &str = "X-Forwarded-For: 192.0.2.1\r\n";
 const THERE: &str = "X-Forwarded-For: 192.0.2.2\r\n";
@@ -118,6 +125,84 @@ fn a_ban_of_a_key_is_for_its_clients_alone() {
     assert_eq!(api.delete("/api/bans/192.0.2.1").status, 404, "it is of a key");
     end(&api, "192.0.2.1?key=app");
     let _here = client(&server, HERE, "app", "c");
+}
+
+#[test]
+fn a_post_of_a_client_that_is_banned_for_its_key_alone_gets_403() {
+    let (server, api) = with_api(&[plain_key("app")], None, proxied);
+    ban(&api, &json!({ "network": "192.0.2.1", "key": "app" }));
+    for (key, word, status) in
+        [("app", "id?i=0", 403), ("app", "offer", 403), ("app", "leave", 403), ("peerjs", "id?i=0", 200)]
+    {
+        let mut http = server.http();
+        http.send(post(&server.post_target_of(key, "z", word), HERE, b"{}"));
+        assert_eq!(http.head().status, status, "{key} {word}");
+    }
+    for what in ["id", "peers", "ice", "rooms/r/peers"] {
+        assert_eq!(
+            server.request("GET", &format!("{}app/{what}", server.root()), HERE).status,
+            403,
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_ban_ends_relayed_calls_and_allocations_at_once() {
+    let ((relay, at_relay), turn) = (bound(), turn(false, |_| {}));
+    let at_turn = turn.addresses()[0];
+    let (server, api) = with_api_on(PeerBroker::builder().relay(relay).turn(turn), |config| {
+        proxied(config);
+        config.ice.turn_secret = Some(TurnSecret::parse(SECRET).unwrap());
+    });
+    let [mut a, mut b] = ["a", "b"].map(|id| client(&server, HERE, "peerjs", id));
+    let used = || {
+        let stats = api.get("/api/stats").json;
+        [&stats["relay"]["calls"], &stats["turn"]["allocations"]].map(|count| count.as_u64().unwrap())
+    };
+    let ways: [fn(SocketAddr) -> Box<dyn Way>; 2] =
+        [|at| Box::new(Datagrams::to(at)), |at| Box::new(tcp(at))];
+    let allocate = |way: fn(SocketAddr) -> Box<dyn Way>| TurnClient::allocate_as(USERNAME, way(at_turn));
+    // Their media come from another address than their WebSockets, so these stay.
+    let begin = |a: &mut RawClient, b: &mut RawClient| {
+        call_of(a, b, at_relay);
+        server.advance(Duration::from_secs(1));
+        let [one, other] = sides(at_relay);
+        one.prove();
+        other.prove();
+        one.talk_to(&other);
+        ([one, other], ways.map(|way| allocate(way).ok().unwrap()))
+    };
+    let began = begin(&mut a, &mut b);
+    assert_eq!(used(), [1, 2]);
+    ban(&api, &json!({ "network": "127.0.0.1", "key": "app" }));
+    ban(&api, &json!({ "network": "192.0.2.7" }));
+    assert_eq!(used(), [1, 2], "another key and another address");
+
+    ban(&api, &json!({ "network": "127.0.0.1", "key": "peerjs" }));
+    assert_eq!(used(), [0, 0]);
+    let ended = &api.get("/api/stats").json["relay"]["transports"]["udp"];
+    assert_eq!(ended, 1, "it was carried");
+    for way in ways {
+        assert_eq!(allocate(way).err(), Some(401));
+    }
+    drop(began);
+    // The relay does not use the address for a later call either.
+    call_of(&mut a, &mut b, at_relay);
+    server.advance(Duration::from_secs(1));
+    let [one, _] = sides(at_relay);
+    one.check_in_vain();
+    let dropped = api.get("/api/stats").json["relay"]["dropped"]["address"].as_u64();
+    assert_eq!(dropped, Some(1));
+
+    // A ban for all keys refuses connections too.
+    end(&api, "127.0.0.1?key=peerjs");
+    ban(&api, &json!({ "network": "127.0.0.0/8" }));
+    for at in [at_relay, at_turn] {
+        Line::open(at).expect_end();
+    }
+    end(&api, "127.0.0.0%2F8");
+    let _began = begin(&mut a, &mut b);
 }
 
 #[test]

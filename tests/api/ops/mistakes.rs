@@ -1,5 +1,6 @@
 //! Clients' mistakes, in words.
 
+use peerbroker::wire::Limit;
 use serde_json::json;
 
 use crate::harness::keys::INVALID_KEY;
@@ -28,4 +29,14 @@ fn a_wrong_path_is_shown_with_the_address_that_asked_for_it() {
     let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
     wait_until("the mistake", || !mistakes()[0].is_null());
     assert_eq!(mistakes()[0]["latest"], "from 127.0.0.1, GET \"/wp-login.php\"");
+}
+
+#[test]
+fn a_full_link_to_another_node_is_shown() {
+    let (server, api) = with_api(&[], None, |_| {});
+    server.node().events().limit_hit(Limit::LinkBytes, None, Some([192, 0, 2, 1].into()));
+    let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
+    wait_until("the mistake", || !mistakes()[0].is_null());
+    let expected = "sent more to a room or topic from 192.0.2.1 than the link to another node takes";
+    assert_eq!(mistakes()[0]["what"], expected);
 }

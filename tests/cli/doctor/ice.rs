@@ -6,15 +6,9 @@ use super::authority::{Authority, Wanted};
 use super::fake::{http, serve};
 use super::{examine, url};
 use crate::program::Program;
+use testkit::ports::free_port;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-/// A port that was free a moment ago, for UDP and TCP.
-fn free_port() -> u16 {
-    let free =
-        std::iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
-    free.take(100).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
-}
 
 /// A broker with a TURN server. Returns where that is.
 fn with_turn(secret: &str) -> (Program, String) {

@@ -20,6 +20,8 @@ use crate::wire::{self, FIN, Frame, opcode};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     Open,
+    /// The id of a peer of Matchbox, from the server.
+    Assigned(String),
     /// Text of a refusal.
     Refused(String),
     Message {
@@ -90,16 +92,22 @@ pub struct Client {
 impl Client {
     /// Connects. The server's answer is read later.
     pub fn connect(address: SocketAddr, id: &str, token: &str) -> Self {
+        let target = format!("/peerjs?key=peerjs&id={id}&token={token}");
+        Client { token: token.to_owned(), ..Self::connect_to(address, &target, id) }
+    }
+
+    /// The same for any protocol, whose clients may get their ids later.
+    pub fn connect_to(address: SocketAddr, target: &str, id: &str) -> Self {
         let noted = Rc::new(Noted::default());
         let (orders, ordered) = mpsc::unbounded_channel();
-        let target = format!("/peerjs?key=peerjs&id={id}&token={token}");
-        let (begun, notes) = (Stamp::now(), Rc::clone(&noted));
+        let (begun, notes, target) = (Stamp::now(), Rc::clone(&noted), target.to_owned());
         spawn_local(async move {
             // An error is an end as any other.
             let _ = work(address, target, &notes, ordered).await;
             notes.note(Seen::End);
         });
-        Client { id: id.to_owned(), token: token.to_owned(), begun, noted, orders, read: Cell::new(0) }
+        let (id, token) = (id.to_owned(), String::new());
+        Client { id, token, begun, noted, orders, read: Cell::new(0) }
     }
 
     /// All that was seen so far.
@@ -309,6 +317,14 @@ fn answer_to(frame: &Frame, notes: &Noted) -> Option<Vec<u8>> {
     }
     let text: Value = serde_json::from_slice(&frame.payload).expect("JSON");
     let string = |name: &str| text[name].as_str().unwrap_or_default().to_owned();
+    let of_matchbox =
+        [("IdAssigned", Seen::Assigned as fn(_) -> _), ("NewPeer", Seen::Joined), ("PeerLeft", Seen::Left)];
+    for (event, seen) in of_matchbox {
+        if let Some(id) = text[event].as_str() {
+            notes.note(seen(id.to_owned()));
+            return None;
+        }
+    }
     notes.note(match string("type").as_str() {
         // Not an answer yet.
         "WAITING" => return None,

@@ -21,7 +21,9 @@ pub fn history(world: &World, why: &[String]) -> String {
                 Seen::Message { from, payload, .. } => format!("{payload} from {from}"),
                 Seen::Expire(lost) => format!("EXPIRE of {lost}"),
                 Seen::Closed(code) => format!("closed {code:?}"),
-                Seen::Members(_) | Seen::Joined(_) | Seen::Left(_) => unreachable!("nobody joins a room"),
+                Seen::Members(_) | Seen::Joined(_) | Seen::Left(_) | Seen::Assigned(_) => {
+                    unreachable!("nobody joins a room")
+                }
                 Seen::End => "end".to_owned(),
             };
             lines.push((at, format!("            #{place} {id}@{}: {what}", conn.node)));

@@ -1,6 +1,7 @@
 //! Counters of messages and connections, of which each thread has its own. Measures of speed: durations in buckets, the highest
 //! values of the last minutes, and the delays of workers.
 
+use std::array;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -70,9 +71,20 @@ struct Cells {
     expired: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
-    limits: [AtomicU64; Limit::ALL.len()],
+    limits: OfLimits,
     handshakes_refused: [AtomicU64; HandshakeRefusal::ALL.len()],
     answers: [AtomicU64; STATUS_CLASSES.len()],
+}
+
+/// A cell for each limit.
+#[derive(Debug)]
+struct OfLimits([AtomicU64; Limit::ALL.len()]);
+
+// Only arrays of up to 32 elements have one.
+impl Default for OfLimits {
+    fn default() -> Self {
+        OfLimits(array::from_fn(|_| AtomicU64::default()))
+    }
 }
 
 /// Something that is counted.
@@ -110,7 +122,7 @@ impl Cells {
             Count::Expired => Some(&self.expired),
             Count::Received => Some(&self.received),
             Count::Sent => Some(&self.sent),
-            Count::LimitHits(limit) => self.limits.get(limit as usize),
+            Count::LimitHits(limit) => self.limits.0.get(limit as usize),
             Count::HandshakesRefused(reason) => self.handshakes_refused.get(reason as usize),
             Count::Answers(digit) => self.answers.get(usize::from(digit).checked_sub(1)?),
         }

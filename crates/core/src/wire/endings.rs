@@ -214,7 +214,7 @@ table! {
     /// Too much waits for the recipient of a message.
     MemberBusy: "member_busy", "Too much waits for this member", true, None;
     /// Too much waits for another node with members of the room.
-    ClusterBusy: "cluster_busy", "Too much waits for members on other servers", true, None;
+    ClusterBusy: "cluster_busy", "Too much waits for members on other servers", true, Some(Limit::LinkBytes);
     /// The client causes too many frames for others.
     TooFast: "too_fast", "Too many messages to this room", true, Some(Limit::RoomDeliveries);
     /// All clients of the key together do.

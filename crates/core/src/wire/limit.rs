@@ -56,6 +56,8 @@ table! {
     RoomDeliveries: "room_deliveries", Some("room_deliveries_per_second"), Scope::Node;
     /// The same of all members of a key.
     RoomKeyDeliveries: "room_key_deliveries", Some("room_key_deliveries_per_second"), Scope::Node;
+    /// Bytes of messages that wait for another node.
+    LinkBytes: "link_bytes", None, Scope::Node;
     /// Room codes of a key.
     RoomCodes: "room_codes", Some("room_codes"), Scope::Node;
     /// Players of one room code.

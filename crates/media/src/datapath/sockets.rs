@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
-use super::addresses::{Address, Addresses, is_local};
+use super::addresses::{Addresses, Bound, is_local};
 use super::burst::Gathered;
 use super::port::Port;
 
@@ -85,7 +85,7 @@ impl BadMediaAddress {
 
 impl Sockets {
     /// Binds each address for UDP once for each thread, and for TCP too if wanted, with the same port. Clients are told the
-    /// `public` one of its family in its place, which an unspecified one needs.
+    /// `public` ones of its family in its place. An unspecified one without any is bound if it can be: clients may be told one later.
     pub(crate) fn bind(
         what: &'static str,
         addresses: &[SocketAddr],
@@ -94,38 +94,41 @@ impl Sockets {
     ) -> Result<Self, BadMediaAddress> {
         let bad = |(address, error)| BadMediaAddress { what, address, error };
         let is_ours = addresses.iter().any(|given| given.port() == 0);
-        let of_family = |address: &SocketAddr| public.iter().find(|ip| ip.is_ipv4() == address.is_ipv4());
-        if let Some(unnamed) = addresses.iter().find(|at| at.ip().is_unspecified() && of_family(at).is_none())
-        {
+        let of_family = |address: &SocketAddr| {
+            let is_ipv4 = address.is_ipv4();
+            public.iter().filter(move |ip| ip.is_ipv4() == is_ipv4)
+        };
+        let is_untold = |at: &SocketAddr| at.ip().is_unspecified() && of_family(at).next().is_none();
+        if let Some(unnamed) = addresses.first().filter(|_| addresses.iter().all(is_untold)) {
             let why =
                 io::Error::new(io::ErrorKind::InvalidInput, "no address is named that clients are told");
             return Err(bad((*unnamed, why)));
         }
         // A client expects datagrams from the address that it was told. From a socket at all addresses they leave with the one of the
-        // interface that leads to the client.
+        // interface that leads to the client: with several, this is the one that the client was told.
         let exact = |at: &SocketAddr| {
-            let told = of_family(at).filter(|told| at.ip().is_unspecified() && is_local(**told));
-            told.filter(|_| ports::CAN_BE_SHARED).map(|told| SocketAddr::new(*told, at.port()))
+            let [told] = of_family(at).collect::<Vec<_>>()[..] else { return None };
+            let is_wanted = ports::CAN_BE_SHARED && at.ip().is_unspecified() && is_local(*told);
+            is_wanted.then(|| SocketAddr::new(*told, at.port()))
         };
-        let wanted: Vec<_> = addresses.iter().flat_map(|at| exact(at).into_iter().chain([*at])).collect();
+        let mut wanted: Vec<_> = addresses.iter().flat_map(|at| exact(at).into_iter().chain([*at])).collect();
+        // Over TCP, the kernel answers with the address to which a client came.
+        let is_of_tcp = |bound: &SocketAddr| with_tcp && addresses.iter().any(|at| at.ip() == bound.ip());
         let mut tries = TRIES;
         loop {
-            let udp = bind_threads(&wanted).map_err(bad)?;
-            let bound: Vec<_> =
-                udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound).collect();
-            let own = addresses.iter().filter_map(|at| {
-                let bound = bound.iter().find(|bound| bound.is_ipv4() == at.is_ipv4()).copied()?;
-                let told = SocketAddr::new(of_family(at).copied().unwrap_or(bound.ip()), bound.port());
-                Some(Address { bound, told, is_everywhere: at.ip().is_unspecified() })
-            });
-            let own: Vec<_> = own.collect();
-            // Over TCP, the kernel answers with the address to which a client came.
-            let of_tcp = bound.iter().filter(|bound| addresses.iter().any(|at| at.ip() == bound.ip()));
-            let listen = |address: &SocketAddr| listen(*address).map_err(|error| (*address, error));
-            match of_tcp.filter(|_| with_tcp).map(listen).collect() {
-                Ok(tcp) => {
-                    let (addresses, of_clients) = (Addresses::new(own), watch::Sender::default());
-                    return Ok(Sockets { udp, tcp, addresses, of_clients });
+            match bind_all(&wanted, is_of_tcp) {
+                Ok((udp, tcp)) => {
+                    let all: Vec<_> = udp.first().into_iter().flat_map(|ports| ports.iter()).collect();
+                    let bound = addresses.iter().filter_map(|at| {
+                        let port = all.iter().find(|port| port.bound.is_ipv4() == at.is_ipv4())?;
+                        Some(Bound { at: port.bound, is_everywhere: at.ip().is_unspecified() })
+                    });
+                    let addresses = Addresses::new(bound.collect(), public);
+                    return Ok(Sockets { udp, tcp, addresses, of_clients: watch::Sender::default() });
+                }
+                Err((at, error)) if is_untold(&at) => {
+                    log::debug!("clients will be told no address like {at}, which cannot be bound: {error}");
+                    wanted.retain(|other| other.ip() != at.ip());
                 }
                 Err((_, error)) if is_ours && tries > 1 && error.kind() == io::ErrorKind::AddrInUse => {
                     tries -= 1
@@ -234,9 +237,12 @@ impl Sockets {
                     && other.bound != *at
             })
         };
-        let is_told = |at: &SocketAddr| told.iter().any(|told| told.ip() == at.ip());
+        let is_told_alone = |at: &SocketAddr| {
+            let mut of_family = told.iter().filter(|told| told.is_ipv4() == at.is_ipv4());
+            of_family.all(|told| told.ip() == at.ip())
+        };
         self.all_ports()
-            .filter(|port| is_beside(&port.bound) && !is_told(&port.bound))
+            .filter(|port| is_beside(&port.bound) && !is_told_alone(&port.bound))
             .for_each(|port| port.set_former());
     }
 
@@ -306,6 +312,18 @@ const JOINED: usize = 1 << 16;
 
 /// The ports of one thread.
 pub(crate) type Ports = Arc<[Arc<Port>]>;
+
+/// Binds addresses for UDP, and those that are also `of_tcp` for TCP.
+fn bind_all(
+    addresses: &[SocketAddr],
+    of_tcp: impl Fn(&SocketAddr) -> bool,
+) -> Result<(Vec<Ports>, Vec<TcpListener>), (SocketAddr, io::Error)> {
+    let udp = bind_threads(addresses)?;
+    let bound = udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound);
+    let listen = |address| listen(address).map_err(|error| (address, error));
+    let tcp = bound.filter(of_tcp).map(listen).collect::<Result<_, _>>()?;
+    Ok((udp, tcp))
+}
 
 /// Binds each address once for each thread. Returns the ports of each thread.
 fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io::Error)> {

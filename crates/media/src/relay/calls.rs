@@ -299,8 +299,18 @@ impl Calls {
         now: u64,
     ) -> Result<(Arc<Call>, CallSide, Outcome<'a>), Dropped> {
         let (call, end) = self.named(check).ok_or(Dropped::Unknown)?;
-        let outcome = call.session.lock().on_request(end, check, now)?;
+        let mut session = call.session.lock();
+        // With the lock, so that `end_banned` finds the address if the ban was not active yet.
+        if self.is_banned(&call, check.from) {
+            return Err(Dropped::Address);
+        }
+        let outcome = session.on_request(end, check, now)?;
+        drop(session);
         Ok((call, end, outcome))
+    }
+
+    fn is_banned(&self, call: &Call, client: Endpoint) -> bool {
+        self.context.host.is_banned(call.key.as_str(), client.address().ip())
     }
 
     /// The call that a check names, and the side that it says to come from.
@@ -420,6 +430,16 @@ impl Calls {
             share.ranking.lock().sweep(share.count(), is_there);
         }
         self.loads.sweep();
+    }
+
+    /// Ends the calls of clients that are banned.
+    pub fn end_banned(&self) {
+        let all = self.all();
+        let is_banned = |call: &&Arc<Call>| {
+            let session = call.session.lock();
+            session.addresses().any(|client| self.is_banned(call, client))
+        };
+        all.iter().filter(is_banned).for_each(|call| self.remove(call, false));
     }
 
     /// Ends a call, which may be `displaced` by another one.

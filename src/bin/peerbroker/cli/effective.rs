@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use peerbroker::InheritedSockets;
 use peerbroker::keys::{Key, Settings};
 use toml::{Table, Value};
 
@@ -10,6 +11,7 @@ use super::config_file::{HIDDEN, settings_of_files};
 use super::draft::Draft;
 use super::given::Source;
 use super::row::Row;
+use super::warnings::OnSocket;
 
 /// A setting, as text.
 pub(super) struct Setting {
@@ -33,9 +35,17 @@ impl Cli {
         settings_of_files().map(setting).collect()
     }
 
-    /// The settings and some keys as a configuration file. The file gives the same settings, except for secrets.
-    pub fn as_file(&self, keys: &[Key]) -> String {
-        let settings = self.effective().into_iter().map(|setting| format!("{setting}\n"));
+    /// The settings and some keys as a configuration file. The file gives the same settings, except for secrets. Those of `sockets`
+    /// replace others.
+    pub fn as_file(&self, keys: &[Key], sockets: &InheritedSockets) -> String {
+        let mut settings = self.effective();
+        for OnSocket { flag, value, .. } in self.on(sockets) {
+            if let Some(setting) = settings.iter_mut().find(|setting| setting.row.name == flag) {
+                let replaced = setting.source.take().map(|source| source.to_string());
+                (setting.values, setting.source) = (vec![value], Some(Source::Socket(replaced)));
+            }
+        }
+        let settings = settings.into_iter().map(|setting| format!("{setting}\n"));
         let keys = keys.iter().map(|key| format!("\n[[api_key]]\n{}", table_of(key)));
         settings.chain(keys).collect()
     }

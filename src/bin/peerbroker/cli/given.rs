@@ -20,6 +20,8 @@ pub(super) enum Source {
     Variable(String),
     /// The file and the line.
     File(String),
+    /// A socket of the service manager, in place of what gave the setting otherwise.
+    Socket(Option<String>),
 }
 
 impl fmt::Display for Source {
@@ -27,6 +29,10 @@ impl fmt::Display for Source {
         match self {
             Source::Flag => f.write_str("flag"),
             Source::Variable(text) | Source::File(text) => f.write_str(text),
+            Source::Socket(None) => f.write_str("socket of the service manager"),
+            Source::Socket(Some(replaced)) => {
+                write!(f, "socket of the service manager, in place of {replaced}")
+            }
         }
     }
 }
@@ -150,7 +156,7 @@ impl Given {
     /// The variable or the line of the file that gave a setting; nothing if a flag did.
     fn by(&self, name: &str) -> Option<String> {
         match self.source(name)? {
-            Source::Flag => None,
+            Source::Flag | Source::Socket(_) => None,
             Source::Variable(variable) => Some(variable.clone()),
             Source::File(place) => Some(format!("{name} ({place})")),
         }

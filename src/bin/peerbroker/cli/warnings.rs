@@ -1,6 +1,6 @@
 //! Combinations of settings that do nothing, or that lock everybody out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use peerbroker::InheritedSockets;
 
@@ -16,6 +16,16 @@ const SHORT: u64 = 1000;
 
 /// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
 const UNCOUNTED: usize = 16 << 10;
+
+/// A setting that a socket of the service manager has.
+pub(super) struct OnSocket {
+    pub(super) flag: &'static str,
+    pub(super) value: String,
+    purpose: &'static str,
+    at: SocketAddr,
+    /// True if the setting that was given agrees.
+    is_same: bool,
+}
 
 impl Cli {
     /// A warning for each setting, and each combination, that is surely not meant.
@@ -42,30 +52,38 @@ impl Cli {
 
     /// A warning for each setting that a socket of the service manager overrides.
     pub fn overridden_by(&self, sockets: &InheritedSockets) -> Vec<String> {
+        let overridden = self.on(sockets).into_iter().filter(|of| !of.is_same && self.given.has(of.flag));
+        let warnings = overridden.map(|OnSocket { flag, purpose, at, .. }| {
+            let why = format!(
+                "the service manager passes the socket for {purpose}, which is at {at}. Change it there"
+            );
+            self.given.reworded(&format!("--{flag} does nothing: {why}"))
+        });
+        warnings.collect()
+    }
+
+    /// The settings of the sockets of the service manager.
+    pub(super) fn on(&self, sockets: &InheritedSockets) -> Vec<OnSocket> {
         let Draft { listen, ops, ops_port, acme, .. } = &self.draft;
-        let (main, api) = (("host", &listen.host), ("ops_host", &ops.host));
-        let rows = [
+        let main = ("host", &listen.host);
+        let mut all = Vec::new();
+        for (socket, purpose, (port_flag, port), host) in [
             (&sockets.main, "clients", ("port", Some(listen.port)), Some(main)),
-            (&sockets.ops, "the API", ("ops_port", *ops_port), Some(api)),
+            (&sockets.ops, "the API", ("ops_port", *ops_port), Some(("ops_host", &ops.host))),
             (&sockets.http, "HTTP-01", ("acme_http_port", acme.http_port), None),
-        ];
-        let mut warnings = Vec::new();
-        for (socket, purpose, (port_flag, port), host) in rows {
+        ] {
             let Some(at) = socket.as_ref().and_then(|socket| socket.local_addr().ok()) else { continue };
-            let mut overridden = |flag: &str, is_same: bool| {
-                if self.given.has(flag) && !is_same {
-                    warnings.push(format!(
-                        "--{flag} does nothing: the service manager passes the socket for {purpose}, which is at {at}. Change it there"
-                    ));
-                }
-            };
-            overridden(port_flag, port.is_none_or(|port| port == 0 || port == at.port()));
+            // Without a port, the socket is not used.
+            let Some(port) = port else { continue };
+            let is_same = port == 0 || port == at.port();
+            all.push(OnSocket { flag: port_flag, value: at.port().to_string(), purpose, at, is_same });
             if let Some((flag, host)) = host {
                 let is_local = host == "localhost" && at.ip().is_loopback();
-                overridden(flag, is_local || host.trim_matches(['[', ']']).parse() == Ok(at.ip()));
+                let is_same = is_local || host.trim_matches(['[', ']']).parse() == Ok(at.ip());
+                all.push(OnSocket { flag, value: at.ip().to_string(), purpose, at, is_same });
             }
         }
-        warnings.into_iter().map(|text| self.given.reworded(&text)).collect()
+        all
     }
 
     /// The table of combinations: how each is seen, and the warning.

@@ -21,7 +21,7 @@ use turn_types::attribute::{
 use turn_types::channel::ChannelData;
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
 
-use crate::datapath::addresses::{Address, Addresses};
+use crate::datapath::addresses::{Addresses, Bound};
 use crate::datapath::streams::{Framed, Outbox, Protocol as _};
 use crate::turn::client::{Client as Id, ClientId, Ingress, ReplySink};
 use crate::turn::connections::OfTurn;
@@ -127,7 +127,7 @@ impl World {
         clock.advance(Duration::from_secs(10_000));
         let told = addr("203.0.113.1:3479");
         let bound = if ports.is_some() { addr("127.0.0.1:3479") } else { told };
-        let own = Addresses::new(vec![Address { bound, told, is_everywhere: false }]);
+        let own = Addresses::new(vec![Bound { at: bound, is_everywhere: false }], &[told.ip()]);
         let addresses = RelayedAddresses { addresses: own, ports };
         let (admits, of_key) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<_>>::default());
         let context = MediaContext {

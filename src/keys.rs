@@ -42,6 +42,11 @@ pub enum KeyError {
 pub trait KeyStore: Send + Sync {
     /// All keys, oldest first. Keys of the same second are sorted by their text.
     fn all(&self) -> Result<Vec<Key>, KeyError>;
+    /// Passes each key to `act`, in any order, so that a caller with very many keys need not have all of them in memory at once. `act`
+    /// must not use the store.
+    fn for_each(&self, act: &mut dyn FnMut(Key)) -> Result<(), KeyError> {
+        self.all().map(|keys| keys.into_iter().for_each(act))
+    }
     /// Finds a key.
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError>;
     /// Adds a key; fails if it exists.

@@ -75,6 +75,13 @@ pub struct Node {
     pub(crate) sessions: AtomicUsize,
 }
 
+/// The keys that clients may use next. Those whose settings are active already have their text only: a server may have very many.
+#[derive(Default)]
+pub(crate) struct NextKeys {
+    enabled: HashSet<ApiKey>,
+    changed: Vec<Arc<Policy>>,
+}
+
 /// A peer, as hooks see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
@@ -256,16 +263,19 @@ impl Node {
             return self.remove_key(key.key.as_str());
         }
         if self.tenant(key.key.as_str()).is_none_or(|tenant| !tenant.policy().is_of(&key)) {
-            self.set_policy(key);
+            self.set_policy(self.policy_of(key));
         }
     }
 
-    fn set_policy(&self, key: Key) {
+    /// The policy of a key. It may read files.
+    fn policy_of(&self, key: Key) -> Arc<Policy> {
         if let Err(why) = self.config().load().limits.check_key(&key.settings) {
             log::warn!("the room_members of the key {:?} are too many: {why}", key.key);
         }
-        // Before the map is touched: it may read files.
-        let policy = Policy::new(key, self.relay().is_some());
+        Arc::new(Policy::new(key, self.relay().is_some()))
+    }
+
+    fn set_policy(&self, policy: Arc<Policy>) {
         match self.tenants.entry(policy.key().key.clone()) {
             Entry::Occupied(known) => known.get().set_policy(policy),
             Entry::Vacant(new) => {
@@ -276,15 +286,29 @@ impl Node {
         }
     }
 
-    /// Lets clients use exactly these keys. Clients of other keys are dismissed. Reads files, so do not call it on a worker's
-    /// thread.
-    pub(crate) fn replace_keys(&self, keys: Vec<Key>) {
-        let wanted: HashSet<ApiKey> = keys.iter().map(|key| key.key.clone()).collect();
+    /// Adds a key to those that [`replace_keys`](Self::replace_keys) gets. Reads files, so do not call it on a worker's thread.
+    pub(crate) fn prepare_key(&self, next: &mut NextKeys, key: Key) {
+        if !key.settings.enabled {
+            return;
+        }
+        match self.tenant(key.key.as_str()) {
+            Some(tenant) if tenant.policy().is_of(&key) => {
+                next.enabled.insert(tenant.key().clone());
+            }
+            _ => {
+                next.enabled.insert(key.key.clone());
+                next.changed.push(self.policy_of(key));
+            }
+        }
+    }
+
+    /// Lets clients use exactly these keys. Clients of other keys are dismissed.
+    pub(crate) fn replace_keys(&self, NextKeys { enabled, changed }: NextKeys) {
         let known: Vec<ApiKey> = self.tenants.iter().map(|tenant| tenant.key().clone()).collect();
-        for gone in known.iter().filter(|key| !wanted.contains(*key)) {
+        for gone in known.iter().filter(|key| !enabled.contains(*key)) {
             self.remove_key(gone.as_str());
         }
-        keys.into_iter().for_each(|key| self.put_key(key));
+        changed.into_iter().for_each(|policy| self.set_policy(policy));
         self.awaits_keys.store(false, Ordering::Relaxed);
     }
 
@@ -326,7 +350,7 @@ impl Node {
     pub(crate) fn try_unusable_keys(&self) {
         let policies = self.tenants.iter().map(|tenant| tenant.policy_full());
         let unusable: Vec<_> = policies.filter(|policy| !policy.is_usable()).collect();
-        unusable.into_iter().for_each(|policy| self.set_policy(policy.key().clone()));
+        unusable.into_iter().for_each(|policy| self.set_policy(self.policy_of(policy.key().clone())));
     }
 
     /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and further clients are refused.

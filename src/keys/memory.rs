@@ -33,6 +33,11 @@ impl KeyStore for MemoryKeys {
         Ok(keys)
     }
 
+    fn for_each(&self, act: &mut dyn FnMut(Key)) -> Result<(), KeyError> {
+        self.state.lock().keys.values().cloned().for_each(act);
+        Ok(())
+    }
+
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {
         Ok(self.state.lock().keys.get(key).cloned())
     }

@@ -140,6 +140,15 @@ impl KeyStore for SqliteKeys {
         at(&database.path, all_of(&database.connection))
     }
 
+    fn for_each(&self, act: &mut dyn FnMut(Key)) -> Result<(), KeyError> {
+        let database = self.0.lock();
+        let mut read = || {
+            let mut select = database.connection.prepare(SELECT)?;
+            select.query_and_then([], read_key)?.try_for_each(|key| key.map(&mut *act))
+        };
+        at(&database.path, read())
+    }
+
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {
         let database = self.0.lock();
         at(&database.path, find(&database.connection, key))
@@ -267,9 +276,12 @@ impl KeyStore for SqliteKeys {
     }
 }
 
+/// The columns of a key.
+const SELECT: &str = "SELECT key, name, created, used, registered, settings FROM keys";
+
 fn all_of(connection: &Connection) -> Result<Vec<Key>, Problem> {
-    let select = "SELECT key, name, created, used, registered, settings FROM keys ORDER BY created, key";
-    connection.prepare(select)?.query_and_then([], read_key)?.collect()
+    let select = format!("{SELECT} ORDER BY created, key");
+    connection.prepare(&select)?.query_and_then([], read_key)?.collect()
 }
 
 fn all_bans(connection: &Connection) -> Result<Vec<Ban>, Problem> {
@@ -282,8 +294,8 @@ fn all_bans(connection: &Connection) -> Result<Vec<Ban>, Problem> {
 }
 
 fn find(connection: &Connection, key: &ApiKey) -> Result<Option<Key>, Problem> {
-    let select = "SELECT key, name, created, used, registered, settings FROM keys WHERE key = ?1";
-    connection.prepare(select)?.query_and_then([key.as_str()], read_key)?.next().transpose()
+    let select = format!("{SELECT} WHERE key = ?1");
+    connection.prepare(&select)?.query_and_then([key.as_str()], read_key)?.next().transpose()
 }
 
 fn read_key(row: &Row<'_>) -> Result<Key, Problem> {

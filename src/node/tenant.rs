@@ -58,14 +58,14 @@ struct Realms {
 
 impl Tenant {
     pub(super) fn new(
-        policy: Policy,
+        policy: Arc<Policy>,
         router: Arc<Router>,
         active: Weak<ActiveTenants>,
         others: Option<Arc<dyn OtherNodes>>,
     ) -> Self {
         let key = policy.key().key.clone();
         let quota = Arc::new(ClientQuota::new(policy.settings().concurrent_limit));
-        let policy = ArcSwap::from_pointee(policy);
+        let policy = ArcSwap::from(policy);
         let (used, realms) = (AtomicU64::new(0), Mutex::default());
         Tenant { key, policy, used, router, active, others, quota, realms }
     }
@@ -86,9 +86,9 @@ impl Tenant {
     }
 
     /// Replaces the policy. Clients that are here stay.
-    pub(super) fn set_policy(&self, policy: Policy) {
+    pub(super) fn set_policy(&self, policy: Arc<Policy>) {
         self.quota.set_limit(policy.settings().concurrent_limit);
-        self.policy.store(Arc::new(policy));
+        self.policy.store(policy);
     }
 
     /// Notes that a client uses the key.

@@ -14,7 +14,7 @@ use crate::keys::{
     Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
     SignupCount, TokenChange, TokenError, Webhook, check_name, unix_time,
 };
-use crate::node::Node;
+use crate::node::{NextKeys, Node};
 use crate::webhooks::{BadWebhook, check_webhook};
 use peerbroker_broker::config::{Ban, CrowdedRoom, KeySignup};
 use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
@@ -361,16 +361,34 @@ impl Admin {
             self.read_bans()?;
         }
         let mut known = self.writing.lock();
-        let stored = self.store.all()?;
+        // Before the keys: a change in between is seen by the next look.
+        let version = self.store.version()?;
+        let (mut stored, mut next) = (StoredKeys::default(), NextKeys::default());
+        self.store.for_each(&mut |key| {
+            stored.add(&known, &key);
+            self.node.prepare_key(&mut next, key);
+        })?;
+        for key in self.node.config().load().built_in_keys() {
+            if !stored.digests.contains_key(&key.key) {
+                self.node.prepare_key(&mut next, key);
+            }
+        }
         let had = known.count();
-        if had > 0 && stored.is_empty() && self.store.is_blank()? {
-            known.replace(&stored);
+        if had > 0 && stored.digests.is_empty() && self.store.is_blank()? {
             self.emit_of_many(|| KeysEvent::Lost(had));
         } else {
-            self.emit_changes(known.replace(&stored));
+            self.emit_changes(&known, &stored);
         }
-        self.node.replace_keys(self.with_built_in(stored));
+        *known = KnownKeys { version: Some(version), digests: Some(stored.digests) };
+        self.node.replace_keys(next);
         Ok(())
+    }
+
+    /// As [`read_keys`](Self::read_keys), if the store has changed since.
+    pub(super) fn read_changed_keys(&self) -> Result<(), KeyError> {
+        let version = self.store.version()?;
+        let is_known = self.writing.lock().version == Some(version);
+        if is_known { Ok(()) } else { self.read_keys() }
     }
 
     /// Checks the unusable keys again, because a relay has begun.
@@ -466,14 +484,16 @@ impl Admin {
         self.node.events().emit(|| Event::Keys { what: what() });
     }
 
-    /// Emits the changes by others: one event for each, or one for many.
-    fn emit_changes(&self, Changes { written, removed }: Changes) {
+    /// Emits the changes by others since this process read or wrote the keys: one event for each, or one for many. None the first time.
+    fn emit_changes(&self, known: &KnownKeys, stored: &StoredKeys) {
         let by = Actor::Elsewhere;
-        if written.len() > MANY {
-            self.emit_of_many(|| KeysEvent::Imported(by, written.len()));
+        if stored.changes > MANY {
+            self.emit_of_many(|| KeysEvent::Imported(by, stored.changes));
         } else {
-            written.into_iter().for_each(|(key, what)| self.emit(&key, || what));
+            stored.changed.iter().for_each(|(key, what)| self.emit(key, || what.clone()));
         }
+        let removed = known.digests.iter().flat_map(HashMap::keys);
+        let removed: Vec<_> = removed.filter(|key| !stored.digests.contains_key(*key)).collect();
         if removed.len() > MANY {
             self.emit_of_many(|| KeysEvent::Removed(by, removed.len()));
         } else {
@@ -551,11 +571,14 @@ impl Admin {
 /// Changes of more keys at once are one event: slow readers of events would lose others.
 const MANY: usize = 100;
 
-/// The changes by others since this process read or wrote the keys.
+/// The keys of the store while they are read, and what others have changed in them.
 #[derive(Default)]
-struct Changes {
-    written: Vec<(ApiKey, KeyEvent)>,
-    removed: Vec<ApiKey>,
+struct StoredKeys {
+    digests: HashMap<ApiKey, u64>,
+    /// New and changed keys.
+    changes: usize,
+    /// The first [`MANY`] of them.
+    changed: Vec<(ApiKey, KeyEvent)>,
 }
 
 /// The bans as this process knows them.
@@ -567,43 +590,53 @@ struct KnownBans {
     active: Vec<Ban>,
 }
 
-/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node. Each with a digest of its mutable parts. `None` until they are read.
+/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node.
 #[derive(Default)]
-struct KnownKeys(Option<HashMap<ApiKey, u64>>);
+struct KnownKeys {
+    /// The version of the store when they were read.
+    version: Option<u64>,
+    /// Each with a digest of its mutable parts. `None` until they are read.
+    digests: Option<HashMap<ApiKey, u64>>,
+}
 
 impl KnownKeys {
     /// This process has written a key.
     fn note(&mut self, key: &Key) {
-        if let Some(known) = &mut self.0 {
+        if let Some(known) = &mut self.digests {
             known.insert(key.key.clone(), digest(key));
         }
     }
 
     /// This process has removed a key.
     fn forget(&mut self, key: &ApiKey) {
-        if let Some(known) = &mut self.0 {
+        if let Some(known) = &mut self.digests {
             known.remove(key);
         }
     }
 
     fn count(&self) -> usize {
-        self.0.as_ref().map_or(0, HashMap::len)
+        self.digests.as_ref().map_or(0, HashMap::len)
     }
+}
 
-    /// These keys are stored now. Returns the changes; nothing the first time.
-    fn replace(&mut self, stored: &[Key]) -> Changes {
-        let now = stored.iter().map(|key| (key.key.clone(), digest(key))).collect();
-        let Some(mut before) = self.0.replace(now) else { return Changes::default() };
-        let mut written = Vec::new();
-        for key in stored {
-            let change = match before.remove(&key.key) {
-                None => KeyEvent::Created,
-                Some(old) if old != digest(key) => KeyEvent::Changed,
-                Some(_) => continue,
-            };
-            written.push((key.key.clone(), change(Actor::Elsewhere, key.described())));
+impl StoredKeys {
+    fn add(&mut self, known: &KnownKeys, key: &Key) {
+        let digest = digest(key);
+        let before = known.digests.as_ref().map(|known| known.get_key_value(&key.key));
+        let change = match before {
+            Some(None) => Some(KeyEvent::Created as fn(_, _) -> _),
+            Some(Some((_, old))) if *old != digest => Some(KeyEvent::Changed as fn(_, _) -> _),
+            _ => None,
+        };
+        if let Some(change) = change {
+            self.changes += 1;
+            if self.changes <= MANY {
+                self.changed.push((key.key.clone(), change(Actor::Elsewhere, key.described())));
+            }
         }
-        Changes { written, removed: before.into_keys().collect() }
+        // The text of a known key is that of its tenant.
+        let text = before.flatten().map_or(&key.key, |(text, _)| text);
+        self.digests.insert(text.clone(), digest);
     }
 }
 

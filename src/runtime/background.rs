@@ -77,7 +77,6 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 /// Activates changes of the store, and stores which keys were used.
 #[derive(Default)]
 struct KeyWatch {
-    version: Option<u64>,
     /// The time of the last housekeeping.
     kept_house: Option<Instant>,
     /// The last look failed, so the log has the reason.
@@ -93,7 +92,8 @@ impl KeyWatch {
     /// True if the store could be read. Logs the first of failures that follow each other.
     fn look(&mut self, admin: &Admin) -> bool {
         // The store may be an embedding program's.
-        let read = caught(|| self.read(admin)).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
+        let read =
+            caught(|| admin.read_changed_keys()).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
         let had_failed = std::mem::replace(&mut self.has_failed, read.is_err());
         match &read {
             Err(error) if !had_failed => log::error!("{error}"),
@@ -105,15 +105,6 @@ impl KeyWatch {
             self.keep_house(admin);
         }
         read.is_ok()
-    }
-
-    fn read(&mut self, admin: &Admin) -> Result<(), KeyError> {
-        let version = Some(admin.store.version()?);
-        if version != self.version {
-            admin.read_keys()?;
-            self.version = version;
-        }
-        Ok(())
     }
 
     fn keep_house(&mut self, admin: &Admin) {

@@ -3,6 +3,8 @@
 mod audited;
 mod exported;
 mod full_disk;
+#[cfg(target_os = "linux")]
+mod idle;
 mod proofs;
 mod refusals;
 mod tokens;

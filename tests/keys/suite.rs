@@ -47,6 +47,7 @@ on_every_store! {
     a_key_comes_back_as_it_was_added
     every_kind_of_proof_comes_back_as_it_was_added
     keys_are_listed_by_age_and_then_by_text
+    each_key_is_passed_on_once
     a_key_is_compared_exactly
     a_key_that_is_there_cannot_be_added
     a_change_touches_only_what_it_names
@@ -133,6 +134,15 @@ fn every_kind_of_proof_comes_back_as_it_was_added(store: &dyn KeyStore) {
         store.add(added.clone()).unwrap();
         assert_eq!(store.get(&added.key).unwrap(), Some(added));
     }
+}
+
+fn each_key_is_passed_on_once(store: &dyn KeyStore) {
+    let added = [odd_key(), made_at(1_800_000_000, "b"), made_at(1_900_000_000, "a")];
+    added.iter().for_each(|key| store.add(key.clone()).unwrap());
+    let mut passed = Vec::new();
+    store.for_each(&mut |key| passed.push(key)).unwrap();
+    passed.sort_by_key(|key| key.created);
+    assert_eq!(passed, added);
 }
 
 fn texts(store: &dyn KeyStore) -> Vec<String> {

@@ -196,12 +196,18 @@ fn open_keys(
     let Some((store, place)) = settings.stored_keys.open(pending)? else { return Ok(None) };
     let Settings { config, .. } = settings;
     let has_own_keys = config.default_key || !config.keys.is_empty();
-    if !has_own_keys && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
+    if !has_own_keys && !config.registration.open && is_empty(&*store) {
         log::warn!(
             "no client can connect yet: {place} has no keys. Add one with `peerbroker keys add {place}`"
         );
     }
     Ok(Some(store))
+}
+
+/// True if a store certainly has no keys.
+fn is_empty(store: &dyn KeyStore) -> bool {
+    let mut is_empty = true;
+    store.for_each(&mut |_| is_empty = false).is_ok() && is_empty
 }
 
 /// Time in which the same signal counts once: a process group and its launcher, such as npm's, may both pass it on.

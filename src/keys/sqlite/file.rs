@@ -20,6 +20,9 @@ pub const FILE_NAME: &str = "peerbroker.db";
 /// Time limit for another process that locks the file. Our own locks take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Most KiB of pages that a connection keeps. The server reads all keys when they change, and the kernel has the pages too.
+const CACHE_KIB: i64 = 256;
+
 /// Each step migrates a database of version N to N + 1; version 0 is empty. Never change a released step: append
 /// another one.
 ///
@@ -198,6 +201,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Problem> {
         _ => error.into(),
     })?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     format_of(&connection)?;
     Ok(connection)
 }

@@ -1,8 +1,10 @@
 //! The rooms and presences of a key by their names, and when the sweeper visits a presence.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,13 +23,36 @@ const REST: u64 = 1000;
 /// Nothing in it is empty: a room goes with its last member, and a presence with its last room.
 pub(super) struct Store {
     pub(super) shared: Arc<Shared>,
-    rooms: DashMap<RoomName, Arc<Room>>,
+    rooms: DashMap<ByName, ()>,
     presences: DashMap<PeerId, Arc<Presence>>,
     /// Memberships of this node's clients that count for the limit of the key.
     counted_rooms: AtomicUsize,
     /// Presences that the sweeper has to visit, and when; the earliest first. The reclaim timeout may have become shorter.
     due: Mutex<BinaryHeap<Reverse<(u64, PeerId)>>>,
 }
+
+/// A room, found by its name. Very many rooms have one member, so no map has the name again.
+pub(super) struct ByName(Arc<Room>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.0.name().as_str()
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, to: &mut H) {
+        self.0.name().as_str().hash(to);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl Eq for ByName {}
 
 impl Store {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -40,12 +65,12 @@ impl Store {
     }
 
     pub(super) fn room(&self, name: &str) -> Option<Arc<Room>> {
-        self.rooms.get(name).map(|room| Arc::clone(&room))
+        self.rooms.get(name).map(|room| Arc::clone(&room.key().0))
     }
 
     // Collected first: no map guard is held while a room is locked.
     pub(super) fn all_rooms(&self) -> Vec<Arc<Room>> {
-        self.rooms.iter().map(|room| Arc::clone(&room)).collect()
+        self.rooms.iter().map(|room| Arc::clone(&room.key().0)).collect()
     }
 
     pub(super) fn all_presences(&self) -> Vec<(PeerId, Arc<Presence>)> {
@@ -84,9 +109,9 @@ impl Store {
         act: impl FnOnce(&mut RoomGuard<'_>) -> R,
     ) -> R {
         loop {
-            let room = known.clone().unwrap_or_else(|| {
-                let new = || Arc::new(Room::new(name.clone(), Arc::clone(&self.shared)));
-                Arc::clone(&self.rooms.entry(name.clone()).or_insert_with(new))
+            let room = known.clone().or_else(|| self.room(name.as_str())).unwrap_or_else(|| {
+                let new = Arc::new(Room::new(name.clone(), Arc::clone(&self.shared)));
+                Arc::clone(&self.rooms.entry(ByName(new)).or_default().key().0)
             });
             let mut members = room.lock();
             if members.is_retired() {
@@ -101,7 +126,7 @@ impl Store {
     pub(super) fn retire_if_empty(&self, members: &mut RoomGuard<'_>) {
         let room = members.room;
         if members.retire_if_empty() {
-            self.rooms.remove_if(room.name().as_str(), |_, there| Arc::ptr_eq(there, room));
+            self.rooms.remove_if(room.name().as_str(), |there, ()| Arc::ptr_eq(&there.0, room));
         }
     }
 

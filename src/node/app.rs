@@ -20,7 +20,7 @@ use peerbroker_broker::events::{Events, PeerAddress};
 use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::clock::{Clock, millis};
-use peerbroker_core::wire::{ApiKey, AppRefusal, ConnId, PeerId};
+use peerbroker_core::wire::{AddressPrefix, ApiKey, AppRefusal, ConnId, PeerId};
 
 /// Most bytes of a payload.
 const MAX_PAYLOAD_BYTES: usize = 64 << 10;
@@ -30,6 +30,9 @@ const MAX_OF_CLIENT: usize = 16;
 
 /// The same of all clients of a key.
 const MAX_OF_KEY: usize = 64;
+
+/// The same of the clients of an address with one key, loopback aside.
+const MAX_OF_ADDRESS: usize = MAX_OF_KEY / 2;
 
 /// The same of all keys: as many requests run at once.
 const MAX_TOTAL: usize = 512;
@@ -77,9 +80,22 @@ struct Shared {
     next_log: Mutex<u64>,
 }
 
-/// The clients that have a message with the app, each with the messages behind that one.
+/// The clients that have a message with the app.
 #[derive(Default)]
-struct Inbox(HashMap<PeerAddress, VecDeque<Waiting>>);
+struct Inbox(HashMap<PeerAddress, Client>);
+
+struct Client {
+    /// `None` for loopback.
+    address: Option<AddressPrefix>,
+    /// The messages behind the one with the app.
+    behind: VecDeque<Waiting>,
+}
+
+impl Client {
+    fn messages(&self) -> usize {
+        self.behind.len() + 1
+    }
+}
 
 struct Waiting {
     peer: PeerHandle,
@@ -226,13 +242,17 @@ impl Inbox {
     /// Adds a message. If there is no place, a client with more of them loses its latest one.
     fn add(&mut self, waiting: Waiting) -> Result<Added, AppRefusal> {
         let client = address(&waiting.peer);
-        let mut of_keys: BTreeMap<&ApiKey, usize> = BTreeMap::new();
-        for (other, behind) in &self.0 {
-            *of_keys.entry(&other.key).or_default() += behind.len() + 1;
+        let remote = AddressPrefix::of_remote(waiting.peer.address());
+        let (mut of_keys, mut of_address): (BTreeMap<&ApiKey, usize>, usize) = Default::default();
+        for (name, other) in &self.0 {
+            *of_keys.entry(&name.key).or_default() += other.messages();
+            if remote.is_some() && other.address == remote && name.key == client.key {
+                of_address += other.messages();
+            }
         }
-        let of_client = self.0.get(&client).map_or(0, |behind| behind.len() + 1);
+        let of_client = self.0.get(&client).map_or(0, Client::messages);
         let of_key = of_keys.get(&client.key).copied().unwrap_or_default();
-        if of_client >= MAX_OF_CLIENT {
+        if of_client >= MAX_OF_CLIENT || of_address >= MAX_OF_ADDRESS {
             return Err(AppRefusal::TooMany);
         }
         // Of a key, the client that has more than this gives way.
@@ -251,10 +271,10 @@ impl Inbox {
         if let Some((key, most)) = crowded {
             added.evicted = Some(self.evict(&key, most).ok_or(AppRefusal::TooMany)?);
         }
-        if let Some(behind) = self.0.get_mut(&client) {
-            behind.push_back(waiting);
+        if let Some(known) = self.0.get_mut(&client) {
+            known.behind.push_back(waiting);
         } else {
-            self.0.insert(client, VecDeque::new());
+            self.0.insert(client, Client { address: remote, behind: VecDeque::new() });
             added.first = Some(waiting);
         }
         Ok(added)
@@ -262,14 +282,14 @@ impl Inbox {
 
     /// Takes out the latest message of the client of a key with the most, if it has more than so many.
     fn evict(&mut self, key: &ApiKey, most: usize) -> Option<Waiting> {
-        let of_key = self.0.iter_mut().filter(|(client, _)| client.key == *key);
-        let (_, behind) = of_key.max_by_key(|(_, behind)| behind.len())?;
-        if behind.len() + 1 > most { behind.pop_back() } else { None }
+        let of_key = self.0.iter_mut().filter(|(name, _)| name.key == *key);
+        let (_, heaviest) = of_key.max_by_key(|(_, client)| client.messages())?;
+        if heaviest.messages() > most { heaviest.behind.pop_back() } else { None }
     }
 
     /// The app is done with a message of a client. Returns the next one.
     fn settle(&mut self, client: &PeerAddress) -> Option<Waiting> {
-        let next = self.0.get_mut(client)?.pop_front();
+        let next = self.0.get_mut(client)?.behind.pop_front();
         if next.is_none() {
             self.0.remove(client);
         }

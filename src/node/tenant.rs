@@ -259,7 +259,10 @@ impl Tenant {
     pub(super) fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
         self.existing_hubs().for_each(|hub| hub.sweep());
-        self.existing_guests().into_iter().for_each(|guests| guests.room_codes.sweep());
+        if let Some(guests) = self.existing_guests() {
+            guests.room_codes.sweep();
+            guests.swarms.sweep(self.router.clock().now());
+        }
         let realms = &mut *self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         realms.hubs.retain(|hub| Arc::strong_count(hub) > 1 || !hub.is_empty());

@@ -20,8 +20,10 @@ pub(super) fn obey(
 ) -> Option<PeerId> {
     let frame = match command {
         Command::Announce(said) => {
-            let new = || Box::new(Memberships::new(guests.swarms.clone(), context.peer.id().clone()));
-            let memberships = memberships.get_or_insert_with(new);
+            let memberships = memberships.get_or_insert_with(|| {
+                let (id, address) = (context.peer.id().clone(), context.peer.address());
+                Box::new(Memberships::new(guests.swarms.clone(), id, address))
+            });
             return announce(tenant, guests, memberships, &said, holder, context);
         }
         Command::Scrape(names) => {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::keys::{key, on_own_with_keys_and, plain_key};
 use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::receiver::{Receiver, Says, ok};
-use crate::harness::{RawClient, TestServer, Transport};
+use crate::harness::{RawClient, TestServer, Transport, token_of};
 
 /// The time limit for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -231,6 +231,33 @@ fn messages_that_wait_are_bounded_for_a_client_a_key_and_all() {
             }
         },
     );
+}
+
+#[test]
+fn an_address_leaves_half_of_the_places_of_a_key_to_others() {
+    let receiver = Receiver::start();
+    receiver.says(Says::Nothing);
+    let server = TestServer::start(Transport::Own, |config| {
+        send_to(config, &receiver);
+        config.proxied = true;
+    });
+    let clients = |address: &str, count: usize| {
+        let asks = |n: usize| {
+            let (id, headers) = (format!("{address} {n}"), format!("X-Forwarded-For: {address}\r\n"));
+            let mut client = server.begin_with(&server.target(&id, &token_of(&id)), &headers);
+            client.expect_accepted();
+            client.expect_open();
+            ask(&mut client, n);
+            (client, id)
+        };
+        (0..count).map(asks).collect::<Vec<_>>()
+    };
+    let mut crowd = clients("192.0.2.1", 33);
+    crowd[32].0.expect(refused_number(32, AppRefusal::TooMany));
+    for (client, id) in crowd.iter_mut().take(32).chain(&mut clients("192.0.2.2", 32)) {
+        client.expect_nothing(id);
+    }
+    assert_eq!(limit_hits(&server), 1);
 }
 
 #[test]

@@ -4,3 +4,4 @@ mod addresses;
 mod flood;
 mod rate;
 mod rooms;
+mod shares;

@@ -1,7 +1,8 @@
-//! Limits per address, bans, and the quota of all connections.
+//! Limits per address, the budget of a key, bans, and the quota of all connections.
 
 mod addresses;
 mod bans;
+mod deliveries;
 mod quota;
 
 pub use addresses::{
@@ -9,4 +10,5 @@ pub use addresses::{
     SignupLimiter, address_text,
 };
 pub use bans::Bans;
+pub use deliveries::{AddressAccount, Deliveries};
 pub use quota::{Quota, QuotaShare};

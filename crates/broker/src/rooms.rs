@@ -508,7 +508,7 @@ impl Rooms {
         (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
         state.announced = self.neighbours.next_number();
         state.rights = rights;
-        state.account = self.limits.account(peer);
+        state.account = self.limits.deliveries.account(peer.address());
         let mut known = std::mem::take(&mut state.rooms);
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
@@ -550,8 +550,8 @@ impl Rooms {
             return;
         }
         self.sweep_left();
-        self.limits.sweep();
         let now = self.router.clock().now();
+        self.limits.deliveries.sweep(now);
         let mut flushes = Vec::new();
         self.store.shared.tell_lists(&mut flushes);
         while let Some((room, id)) = self.neighbours.next_overdue(now) {

@@ -1,13 +1,11 @@
 //! A peer in a room, as one node knows it: its part here, and those that other nodes have told of.
 
-use std::sync::Arc;
-
 use super::handover::Handover;
 use super::others::TokenDigest;
 use super::presence::State;
+use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, Routed};
 use peerbroker_core::clock::Clock;
-use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomRefusal};
 
 /// A peer in a room.
@@ -36,8 +34,8 @@ pub(super) struct Own {
     pub(super) came: u64,
     /// The number that its news have now: greater than `came` if it was told again that it is here.
     announced: u64,
-    /// The account of its client's address. `None` for loopback.
-    pub(super) account: Option<Arc<RateLimit>>,
+    /// The account of its client's address.
+    pub(super) account: AddressAccount,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
     /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::others::TokenDigest;
 use super::room::Room;
 use super::watched_ids::WatchedIds;
+use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, STATE_PART};
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
@@ -48,8 +49,8 @@ pub(super) struct State {
     pub(super) rooms: Vec<Arc<Room>>,
     /// Those of them that count for the limit of the key.
     pub(super) counted_rooms: usize,
-    /// The account of that connection's address. `None` for loopback.
-    pub(super) account: Option<Arc<RateLimit>>,
+    /// The account of that connection's address.
+    pub(super) account: AddressAccount,
     pub(super) watched: WatchedIds,
     /// Those that watch its id know that it is online on this node.
     pub(super) is_shown: bool,

@@ -33,7 +33,7 @@ impl World {
         let guest = PeerId::parse(&format!("guest-{}", client.conn)).unwrap();
         let (_, memberships) = client.swarm.get_or_insert_with(|| {
             let guests = guests(node);
-            let memberships = Memberships::new(Arc::clone(&guests.swarms), guest);
+            let memberships = Memberships::new(Arc::clone(&guests.swarms), guest, None);
             (guests, memberships)
         });
         let text = format!(

@@ -1,6 +1,7 @@
 //! Swarms: the guests that share a torrent, by the tracker's protocol.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 use rand::seq::index::sample;
 
 use super::{Announce, Counts, Hash, Occasion, Problem};
+use crate::limits::{AddressAccount, Deliveries};
 use crate::protocols::names::NameHolder;
 use crate::rooms::{HubName, News, OtherNodes, OwnList, Replicated, SwarmNews};
 use crate::router::Flush;
@@ -37,8 +39,8 @@ pub struct Swarms {
     memberships: AtomicUsize,
     /// The memberships of guests of each other node. Locked last.
     elsewhere: Mutex<BTreeMap<NodeId, usize>>,
-    /// The rate limit of offers of all guests.
-    offers: RateLimit,
+    /// The offers of all guests.
+    offers: Deliveries,
 }
 
 #[derive(Default)]
@@ -66,6 +68,7 @@ pub struct Memberships {
     /// Info hashes, and the guest's ids in these swarms.
     all: HashSet<(Hash, Hash)>,
     offers: RateLimit,
+    account: AddressAccount,
 }
 
 /// The result of an announce.
@@ -81,7 +84,7 @@ impl Swarms {
     /// None yet.
     pub fn new(key: ApiKey, others: Option<Arc<dyn OtherNodes>>) -> Self {
         let (swarms, memberships, elsewhere) = Default::default();
-        Swarms { key, others, swarms, memberships, elsewhere, offers: RateLimit::default() }
+        Swarms { key, others, swarms, memberships, elsewhere, offers: Deliveries::default() }
     }
 
     /// Says what contradicts itself: for tests, while nothing else happens.
@@ -102,6 +105,11 @@ impl Swarms {
         }
         let is_wrong = elsewhere != *self.elsewhere.lock();
         is_wrong.then(|| "memberships of other nodes are not counted right".to_owned())
+    }
+
+    /// Forgets addresses that have caused no offers for a while.
+    pub fn sweep(&self, now: u64) {
+        self.offers.sweep(now);
     }
 
     /// The number of swarms.
@@ -345,8 +353,9 @@ impl Swarm {
 
 impl Memberships {
     /// None yet.
-    pub fn new(swarms: Arc<Swarms>, guest: PeerId) -> Self {
-        Memberships { swarms, guest, all: HashSet::new(), offers: RateLimit::default() }
+    pub fn new(swarms: Arc<Swarms>, guest: PeerId, address: Option<IpAddr>) -> Self {
+        let account = swarms.offers.account(address);
+        Memberships { swarms, guest, all: HashSet::new(), offers: RateLimit::default(), account }
     }
 
     /// Joins a swarm, changes the membership or ends it.
@@ -379,11 +388,11 @@ impl Memberships {
         joined
     }
 
-    /// Charges offers to the guest, and to all of the key, at these rates.
+    /// Charges offers to the guest, its address, and all of the key, at these rates.
     pub fn charge(&self, offers: usize, (own, all): (u32, u32), now: u64) -> Result<(), Limit> {
         let count = u32::try_from(offers).unwrap_or(u32::MAX);
         self.offers.try_charge(count, own, now).map_err(|_| Limit::RoomDeliveries)?;
-        self.swarms.offers.try_charge(count, all, now).map_err(|_| {
+        self.swarms.offers.try_charge(&self.account, count, all, now).map_err(|_| {
             self.offers.refund(count, own);
             Limit::RoomKeyDeliveries
         })

@@ -1,0 +1,174 @@
+//! The share that one address has of the budget of a key. The others of these tests have another address.
+
+use peerbroker::Config;
+use peerbroker::config::{Dialect, Dialects};
+use peerbroker::events::Count;
+use peerbroker::wire::{Limit, RealmKind};
+use serde_json::json;
+
+use crate::harness::wire::opcode;
+use crate::harness::{RawClient, TestServer, on_own_with, token_of, wait_until};
+use crate::tracker::{announce, counted, offers, refused};
+
+/// The address of the crowd.
+const CROWD: &str = "192.0.2.1";
+const OTHER: &str = "192.0.2.2";
+
+/// A burst of 100 deliveries, of which an address has 10, and 50 if others use few.
+fn with_few_deliveries(config: &mut Config) {
+    config.proxied = true;
+    config.dialects = Dialects::from_iter(Dialect::ALL);
+    config.limits.room_deliveries_per_second = 0;
+    config.limits.room_key_deliveries_per_second = 10;
+}
+
+fn client_at(server: &TestServer, address: &str, target: &str) -> RawClient {
+    let mut client = server.begin_with(target, &format!("X-Forwarded-For: {address}\r\n"));
+    client.expect_accepted();
+    client
+}
+
+/// A client at the root, or at a path below it.
+fn guest_at(server: &TestServer, address: &str, path: &str) -> RawClient {
+    client_at(server, address, &format!("{}{path}", server.root()))
+}
+
+fn hits(server: &TestServer) -> u64 {
+    server.node().counters().total(Count::LimitHits(Limit::RoomKeyDeliveries))
+}
+
+/// A member of a room of its own.
+fn member(server: &TestServer, address: &str, id: &str) -> RawClient {
+    let mut client = client_at(server, address, &server.target(id, &token_of(id)));
+    client.expect_open();
+    client.send(format!(r#"{{"type":"ROOM-JOIN","room":"{id}"}}"#));
+    assert!(client.expect_text().contains("ROOM-MEMBERS"));
+    client
+}
+
+/// Asks as often. Each question has one answer. Returns the refusals.
+fn refusals(client: &mut RawClient, question: &str, count: usize) -> usize {
+    (0..count).for_each(|_| client.send(question));
+    (0..count).filter(|_| client.expect_text().contains("key_too_fast")).count()
+}
+
+#[test]
+fn of_rooms_and_presence() {
+    // In a room of one, each costs as much as in a room of two.
+    let questions = [
+        r#"{"type":"ROOM-SEND","room":"ID","payload":1,"request":1}"#,
+        r#"{"type":"ROOM-JOIN","room":"ID"}"#,
+        r#"{"type":"ROOM-UPDATE","room":"ID","data":1,"request":1}"#,
+        r#"{"type":"PRESENCE-WATCH","ids":["somebody"]}"#,
+    ];
+    for question in questions {
+        on_own_with(with_few_deliveries, |server| {
+            let ids = [0, 1, 2, 3].map(|n| format!("crowd-{n}"));
+            let mut crowd = ids.each_ref().map(|id| member(server, CROWD, id));
+            let crowd = crowd.iter_mut().zip(&ids);
+            let refused: usize =
+                crowd.map(|(client, id)| refusals(client, &question.replace("ID", id), 50)).sum();
+            // Half of the burst, in which are the four joins.
+            assert_eq!((refused, hits(server)), (200 - 46, 200 - 46), "{question}");
+            let mut other = member(server, OTHER, "other");
+            assert_eq!(refusals(&mut other, &question.replace("ID", "other"), 9), 0, "{question}");
+        });
+    }
+}
+
+#[test]
+fn of_topics() {
+    on_own_with(with_few_deliveries, |server| {
+        let subscriber = |address: &str, topic: &str| {
+            let mut client = guest_at(server, address, "");
+            client.send(format!(r#"{{"type":"subscribe","topics":["{topic}"]}}"#));
+            client
+        };
+        let publish = |topic: &str| format!(r#"{{"type":"publish","topic":"{topic}"}}"#);
+        let mut crowd = subscriber(CROWD, "crowd");
+        (0..200).for_each(|_| crowd.send(publish("crowd")));
+        wait_until("a pause", || hits(server) == 1);
+        let mut other = subscriber(OTHER, "other");
+        for _ in 0..9 {
+            other.send(publish("other"));
+            other.expect(r#"{"type":"publish","topic":"other","clients":1}"#);
+        }
+    });
+}
+
+/// Offers of a member of a swarm to its only other one. Returns the refusals.
+fn refused_offers(server: &TestServer, address: &str, info_hash: &str, count: usize) -> usize {
+    let mut partner = guest_at(server, "127.0.0.1", "");
+    partner.send(announce(info_hash, 'p', &json!({})));
+    partner.expect(counted(info_hash, 0, 1));
+    let mut client = guest_at(server, address, "");
+    (0..count).for_each(|n| client.send(announce(info_hash, 'c', &json!({ "offers": offers(n..n + 1) }))));
+    client.send(json!({ "action": "scrape", "info_hash": info_hash }).to_string());
+    let mut texts = Vec::new();
+    while texts.last().is_none_or(|text: &String| !text.contains("scrape")) {
+        texts.push(client.expect_text());
+    }
+    texts.iter().filter(|text| **text == refused(info_hash, "too many offers")).count()
+}
+
+#[test]
+fn of_the_tracker() {
+    on_own_with(with_few_deliveries, |server| {
+        let of_crowd = ["a", "b", "c", "d"].map(|letter| letter.repeat(20));
+        let refused: usize =
+            of_crowd.iter().map(|info_hash| refused_offers(server, CROWD, info_hash, 50)).sum();
+        assert_eq!((refused, hits(server)), (200 - 50, 200 - 50));
+        assert_eq!(refused_offers(server, OTHER, &"o".repeat(20), 10), 0);
+    });
+}
+
+/// Replicas of RxDB, one after the other, each in a room of its own. Returns the number of those that are in.
+fn replicas(server: &TestServer, address: &str, count: usize, leave: bool) -> usize {
+    let mut joined = Vec::new();
+    for n in 0..count {
+        let mut replica = guest_at(server, address, "rxdb");
+        assert!(replica.expect_text().contains("init"));
+        let room = format!("room {address} {n}");
+        replica.send(format!(r#"{{"type":"join","room":"{room}"}}"#));
+        let frame = replica.next_frame("a list, or the end").expect("a frame");
+        if frame.opcode() != opcode::TEXT {
+            break;
+        }
+        assert!(frame.payload.starts_with(br#"{"type":"joined""#));
+        if leave {
+            replica.expect_closed_by_us(None);
+            let hub = server.tenant("peerjs").hub(RealmKind::RxDb);
+            wait_until("the end of the room", || !hub.contains(&room));
+        }
+        joined.push(replica);
+    }
+    joined.len()
+}
+
+#[test]
+fn of_joins_and_leaves_of_rxdb() {
+    // Half of the burst. A client that has left again was charged for both.
+    for (leave, joins) in [(false, 50), (true, 25)] {
+        on_own_with(with_few_deliveries, |server| {
+            assert_eq!(replicas(server, CROWD, 60, leave), joins);
+            assert_eq!(hits(server), 1);
+            assert_eq!(replicas(server, OTHER, 5, leave), 5);
+        });
+    }
+}
+
+#[test]
+fn of_matchbox() {
+    on_own_with(with_few_deliveries, |server| {
+        let peer = |address: &str, n: usize| {
+            let mut peer = guest_at(server, address, &format!("matchbox/{address}-{n}"));
+            assert!(peer.expect_text().contains("IdAssigned"));
+            peer
+        };
+        let mut crowd: Vec<RawClient> = (0..51).map(|n| peer(CROWD, n)).collect();
+        crowd.pop().expect("the last one").expect_closed_with(Some(4007));
+        assert_eq!(hits(server), 1);
+        let mut others: Vec<RawClient> = (0..5).map(|n| peer(OTHER, n)).collect();
+        crowd.iter_mut().chain(&mut others).for_each(RawClient::expect_quiet);
+    });
+}

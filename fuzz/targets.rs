@@ -45,8 +45,8 @@ fn decode(
     mut next: impl FnMut(usize) -> usize,
 ) -> (Vec<String>, Result<(), Disconnect>) {
     let unfinished = Quota::new(usize::MAX);
-    let mut decoder =
-        Decoder::new(MessageLimits { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished) });
+    let limits = MessageLimits { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished), permit: None };
+    let mut decoder = Decoder::new(limits);
     let (mut events, mut ended) = (Vec::new(), Ok(()));
     while !bytes.is_empty() && ended.is_ok() {
         let (piece, rest) = bytes.split_at_mut(next(bytes.len()));

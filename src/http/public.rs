@@ -218,7 +218,7 @@ async fn open_socket(
     (accepted, request): (AcceptedHandshake, ConnectRequest),
     payload: Payload,
 ) -> HttpResponse {
-    match actix_ws::upgrade(payload, endpoint::bounds(&mounted.runtime)).await {
+    match actix_ws::upgrade(payload, endpoint::bounds(&mounted.runtime, &request)).await {
         Ok((mut response, socket)) => {
             accepted.write_to(&mut response);
             accepted.endpoint.serve(socket, mounted, request);

@@ -1,5 +1,6 @@
 //! A PeerJS 0.3.x client without a WebSocket, or before it has one: it receives over an HTTP stream and sends by POST.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::node::Node;
 use crate::router::{PeerHandle, PendingRegistration, PostPermit};
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
-use crate::wire::{CloseReason, Limit, Refusal};
+use crate::wire::{AddressPrefix, CloseReason, Limit, Refusal};
 
 /// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);
@@ -123,9 +124,9 @@ pub(crate) async fn sender(
     Ok(Sender { admitted, handler, _posting: posting })
 }
 
-/// Charges a text that is kept to the quota of unfinished messages.
-pub(crate) fn hold(node: &Node, bytes: usize) -> Result<QuotaShare, Posted> {
-    let mut share = node.unfinished.share();
+/// Charges a text that is kept to the quota of unfinished messages. `address` is that of the client, unless another node got the text.
+pub(crate) fn hold(node: &Node, address: Option<IpAddr>, bytes: usize) -> Result<QuotaShare, Posted> {
+    let mut share = node.unfinished.share(AddressPrefix::of_remote(address));
     match share.set(bytes) {
         Ok(()) => Ok(share),
         Err(_) => {
@@ -226,7 +227,7 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
     let Some(node) = node.upgrade() else { return Posted::Absent };
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let handler = PeerJs(tenant);
-    let Ok(_held) = hold(&node, text.len()) else { return Posted::TooMuch };
+    let Ok(_held) = hold(&node, None, text.len()) else { return Posted::TooMuch };
     if !wait_for_turn(&node, &peer, handler.policy().settings().messages_per_second).await {
         return Posted::TooMuch;
     }

@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::{Disconnect, Event, Flow, OnEvent, Stop, message};
-use crate::limits::{Quota, QuotaShare};
+use crate::limits::{ConnectionPermit, Quota, QuotaShare};
 use crate::wire::{CloseReason, is_close_code};
 
 /// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
@@ -147,7 +147,7 @@ impl Decoder {
     /// Keeps input for [`resume`](Self::resume).
     fn keep(&mut self, input: &[u8]) -> Result<(), Disconnect> {
         let unfinished = self.unfinished.get_or_insert_default();
-        let input = MessageBuffer::copy(input, &self.limits.unfinished)?;
+        let input = MessageBuffer::copy(input, &self.limits)?;
         unfinished.unread = Some(Unread { input, taken: 0 });
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Decoder {
                 let text = header.opcode == opcode::TEXT;
                 let flow = message(text, payload, on_event)?;
                 if flow == Flow::Break(Stop::Before) {
-                    let payload = MessageBuffer::copy(payload, &self.limits.unfinished)?;
+                    let payload = MessageBuffer::copy(payload, &self.limits)?;
                     self.unfinished().waiting = Some(PartialMessage { text, payload, frame: None });
                 }
                 Ok((end, flow))
@@ -256,9 +256,9 @@ impl Decoder {
     }
 
     fn begin_frame(&mut self, header: &Header, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
-        let quota = &self.limits.unfinished;
+        let limits = &self.limits;
         let message = self.unfinished.get_or_insert_default().message.get_or_insert_with(|| {
-            let (text, payload) = (header.opcode == opcode::TEXT, MessageBuffer::new(quota));
+            let (text, payload) = (header.opcode == opcode::TEXT, MessageBuffer::new(limits));
             PartialMessage { text, payload, frame: None }
         });
         let &Header { fin, mask, payload_len: missing, .. } = header;
@@ -376,6 +376,8 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 pub(crate) struct MessageLimits {
     pub(crate) max_message_bytes: usize,
     pub(crate) unfinished: Arc<Quota>,
+    /// Names the address that the quota charges.
+    pub(crate) permit: Option<ConnectionPermit>,
 }
 
 /// The received part of a message. Its memory is charged to the quota of all connections until it is dropped.
@@ -385,13 +387,14 @@ pub(super) struct MessageBuffer {
 }
 
 impl MessageBuffer {
-    pub(super) fn new(quota: &Arc<Quota>) -> Self {
-        MessageBuffer { bytes: Vec::new(), share: quota.share() }
+    pub(super) fn new(limits: &MessageLimits) -> Self {
+        let address = limits.permit.as_ref().map(ConnectionPermit::prefix);
+        MessageBuffer { bytes: Vec::new(), share: limits.unfinished.share(address) }
     }
 
     /// Copies bytes into a new buffer.
-    pub(super) fn copy(bytes: &[u8], quota: &Arc<Quota>) -> Result<Self, Disconnect> {
-        let mut buffer = MessageBuffer::new(quota);
+    pub(super) fn copy(bytes: &[u8], limits: &MessageLimits) -> Result<Self, Disconnect> {
+        let mut buffer = MessageBuffer::new(limits);
         buffer.push(bytes, bytes.len())?;
         Ok(buffer)
     }

@@ -22,12 +22,18 @@ const TRY_AGAIN_LATER: u16 = 1013;
 /// A client whose message is complete except for its end. Returns the end as well.
 fn with_unfinished(server: &TestServer, id: &str) -> (RawClient, Vec<u8>) {
     let mut client = server.client(id);
+    let rest = begin(&mut client);
+    client.ping(b"all this");
+    assert_eq!(client.expect_pong(), b"all this");
+    (client, rest)
+}
+
+/// Has a client begin a message. Returns the end of that.
+fn begin(client: &mut RawClient) -> Vec<u8> {
     let message = offer("me", &format!("\"{}\"", "x".repeat(BOUND - 1000)));
     let (begun, rest) = message.split_at(message.len() - 10);
     client.send_raw(wire::frame(opcode::TEXT, begun.as_bytes()));
-    client.ping(b"all this");
-    assert_eq!(client.expect_pong(), b"all this");
-    (client, wire::frame(wire::FIN | opcode::CONTINUATION, rest.as_bytes()))
+    wire::frame(wire::FIN | opcode::CONTINUATION, rest.as_bytes())
 }
 
 #[test]
@@ -79,6 +85,36 @@ fn all_unfinished_messages_together_are_bounded() {
                 client.send_raw(rest);
                 me.expect_text();
             }
+        },
+    );
+}
+
+#[test]
+fn an_address_with_many_messages_leaves_as_much_as_it_has() {
+    on_both_with(
+        |config| {
+            config.proxied = true;
+            config.max_message_bytes = BOUND;
+            config.unfinished_total_bytes = 11 * BOUND;
+        },
+        |server| {
+            let from = |address: &str, id: &str| {
+                let forwarded = format!("X-Forwarded-For: {address}\r\n");
+                let mut client = server.begin_with(&server.target(id, "t"), &forwarded);
+                client.expect_accepted();
+                client.expect_open();
+                begin(&mut client);
+                client.ping(b"all this");
+                client
+            };
+            let held = |mut client: RawClient| {
+                assert_eq!(client.expect_pong(), b"all this");
+                client
+            };
+            let _heavy: Vec<_> = (0..6).map(|n| held(from("192.0.2.1", &format!("heavy-{n}")))).collect();
+            assert_eq!(from("192.0.2.1", "one-more").expect_close(), Some(TRY_AGAIN_LATER));
+            let others = ["192.0.2.2", "192.0.2.3", "192.0.2.4"];
+            let _others = others.map(|address| held(from(address, &format!("of-{address}"))));
         },
     );
 }

@@ -123,9 +123,9 @@ pub(super) fn count_open(runtime: &Runtime, request: &HttpRequest) -> Result<(),
 }
 
 /// The size limits of messages on a WebSocket.
-pub(super) fn bounds(runtime: &Runtime) -> MessageLimits {
-    let unfinished = Arc::clone(&runtime.node.unfinished);
-    MessageLimits { max_message_bytes: runtime.config().max_message_bytes, unfinished }
+pub(super) fn bounds(runtime: &Runtime, request: &ConnectRequest) -> MessageLimits {
+    let (unfinished, permit) = (Arc::clone(&runtime.node.unfinished), request.permit.clone());
+    MessageLimits { max_message_bytes: runtime.config().max_message_bytes, unfinished, permit }
 }
 
 /// The page and the address that a request comes from.

@@ -317,7 +317,8 @@ where
         }
     };
     let runtime = &mounted.runtime;
-    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(runtime));
+    let limits = endpoint::bounds(runtime, &request);
+    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), limits);
     accepted.endpoint.serve(socket, &mounted, request);
 }
 

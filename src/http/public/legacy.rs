@@ -91,7 +91,7 @@ async fn forward(
     let max = runtime.config().max_message_bytes;
     // A body without a length may be as long as any.
     let length = content_length(request).and_then(|length| usize::try_from(length).ok());
-    let _held = match session::hold(&runtime.node, length.unwrap_or(max).min(max)) {
+    let _held = match session::hold(&runtime.node, source.address, length.unwrap_or(max).min(max)) {
         Ok(held) => held,
         Err(outcome) => return answer_to(outcome),
     };

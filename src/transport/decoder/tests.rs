@@ -100,8 +100,12 @@ fn whole(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     frame(FIN | opcode, payload)
 }
 
+fn limits(max_message_bytes: usize, quota: &Arc<Quota>) -> MessageLimits {
+    MessageLimits { max_message_bytes, unfinished: Arc::clone(quota), permit: None }
+}
+
 fn decoder(max_message_bytes: usize, quota: &Arc<Quota>) -> Decoder {
-    Decoder::new(MessageLimits { max_message_bytes, unfinished: Arc::clone(quota) })
+    Decoder::new(limits(max_message_bytes, quota))
 }
 
 fn feed(decoder: &mut Decoder, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {

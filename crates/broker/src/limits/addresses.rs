@@ -75,6 +75,13 @@ struct PermitInner {
     prefix: AddressPrefix,
 }
 
+impl ConnectionPermit {
+    /// The unit of its address.
+    pub fn prefix(&self) -> AddressPrefix {
+        self.0.prefix
+    }
+}
+
 impl ConnectionLimiter {
     /// Nobody is connected yet.
     pub fn new(config: LiveConfig) -> Arc<Self> {

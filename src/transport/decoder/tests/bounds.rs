@@ -89,7 +89,7 @@ fn memory_grows_no_further_than_the_frame_that_ends_a_message() {
 #[test]
 fn the_buffer_doubles_up_to_its_maximum_length() {
     let quota = Quota::new(usize::MAX);
-    let mut buffer = MessageBuffer::new(&quota);
+    let mut buffer = MessageBuffer::new(&limits(MAX, &quota));
     let mut moved = 0;
     for n in 0..1000 {
         let before = buffer.bytes.capacity();
@@ -103,10 +103,10 @@ fn the_buffer_doubles_up_to_its_maximum_length() {
 #[test]
 fn buffered_bytes_are_charged_until_the_buffer_is_dropped() {
     let quota = Quota::new(100_000);
-    let mut one = MessageBuffer::new(&quota);
+    let mut one = MessageBuffer::new(&limits(MAX, &quota));
     one.push(&[0; 60_000], 1 << 20).unwrap();
     assert!(quota.used() <= 60_000 && quota.used() > 40_000);
-    let mut two = MessageBuffer::new(&quota);
+    let mut two = MessageBuffer::new(&limits(MAX, &quota));
     let refused = two.push(&[0; 100_000], 1 << 20).err();
     assert_eq!(refused, Some(Disconnect::ByServer(CloseReason::TryAgainLater)));
     drop(one);

@@ -203,12 +203,11 @@ fn what_waits_beyond_the_quota_closes_the_connection() {
 
 #[test]
 fn bytes_that_came_with_the_handshake_are_decoded_first() {
-    let limits = |quota: &Arc<Quota>| MessageLimits { max_message_bytes: MAX, unfinished: Arc::clone(quota) };
     let quota = Quota::new(0);
-    let mut early = Decoder::with_input(limits(&quota), &whole(opcode::TEXT, "early"));
+    let mut early = Decoder::with_input(limits(MAX, &quota), &whole(opcode::TEXT, "early"));
     assert_eq!(resume_with(&mut early, Stop::After), Some(vec![text("early")]));
     assert_eq!(resume_with(&mut early, Stop::After), None);
-    let mut refused = Decoder::with_input(limits(&quota), &whole(opcode::TEXT, [b'x'; 20_000]));
+    let mut refused = Decoder::with_input(limits(MAX, &quota), &whole(opcode::TEXT, [b'x'; 20_000]));
     assert_eq!(refused.resume(&mut |_| Flow::Continue(())), Some(TRY_AGAIN_LATER));
     assert_eq!(feed(&mut refused, &whole(opcode::TEXT, "x")), (vec![], TRY_AGAIN_LATER));
 }

@@ -113,15 +113,21 @@ impl RedisKeys {
 
 impl KeyStore for RedisKeys {
     fn all(&self) -> Result<Vec<Key>, KeyError> {
-        let fields: HashMap<String, String> = self.ask_of_many(Call::command("HGETALL", keys()))?;
-        let key = |(field, json): (&String, &String)| {
-            let key = field.strip_prefix("k:")?;
-            Some(read(key, json, fields.get(&format!("u:{key}"))))
-        };
-        let mut keys = fields.iter().filter_map(key).collect::<Result<Vec<Key>, _>>()?;
-        self.persistence.call_once(|| self.check_persistence());
+        let mut keys = Vec::new();
+        self.for_each(&mut |key| keys.push(key))?;
         keys.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         Ok(keys)
+    }
+
+    fn for_each(&self, act: &mut dyn FnMut(Key)) -> Result<(), KeyError> {
+        let fields: HashMap<String, String> = self.ask_of_many(Call::command("HGETALL", keys()))?;
+        for (field, json) in &fields {
+            if let Some(key) = field.strip_prefix("k:") {
+                act(read(key, json, fields.get(&format!("u:{key}")))?);
+            }
+        }
+        self.persistence.call_once(|| self.check_persistence());
+        Ok(())
     }
 
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {

@@ -117,7 +117,7 @@ const ATTACKS: &[Attack] = &[
         "600 messages of 1 MiB without their last byte, half of them in fragments"
     )
     .peak_mib(400),
-    attack!(memory::waiting_offers, "600 offers of 0.95 MB for a room whose host was lost").peak_mib(400),
+    attack!(memory::waiting_offers, "600 offers of 0.95 MB for a room whose host was lost").peak_mib(250),
     attack!(memory::flood_for_an_absent_peer, "200 MB for a peer that is absent")
         .flags(NO_RATE)
         .peak_mib(150),

@@ -186,6 +186,7 @@ fn unescaped(escape: &[u8]) -> Option<(char, usize)> {
 #[inline]
 fn hex(digit: u8) -> Option<u8> {
     const WRONG: u8 = 16;
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
     static VALUES: [u8; 256] = {
         let mut values = [WRONG; 256];
         let mut value = 0;

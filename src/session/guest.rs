@@ -223,10 +223,11 @@ impl ProtocolHandler for Guest {
             Some(Waiting { answer: Awaited::Known(answer), since, .. }) => (Some(answer), Some(since)),
             _ => (None, None),
         };
-        let (command, dialects) = (root::decode(text), context.node.config().load().dialects);
+        let (command, action) = root::decode_with_action(text);
+        let dialects = context.node.config().load().dialects;
         let dialect = command.dialect();
         if !dialect.is_some_and(|dialect| dialects.has(dialect)) {
-            self.note_unused(text, dialect.is_some(), context);
+            self.note_unused(action.as_deref(), dialect.is_some(), context);
             return ControlFlow::Continue(());
         }
         match command {
@@ -265,12 +266,11 @@ impl ProtocolHandler for Guest {
 impl Guest {
     /// Tells the operator of a message that does nothing, once for each client. If its action differs from a known one only in small and
     /// capital letters, the client is told too. Other actions get no answer, because clients may send actions of their own.
-    fn note_unused(&mut self, text: &str, is_off: bool, context: &mut Context<'_>) {
+    fn note_unused(&mut self, action: Option<&str>, is_off: bool, context: &mut Context<'_>) {
         note_ignored(context.peer);
-        let action = root::action(text);
-        let similar = action.as_deref().and_then(root::similar_action);
-        if let (Some(action), Some(similar)) = (&action, similar)
-            && **action != *similar
+        let similar = action.and_then(root::similar_action);
+        if let (Some(action), Some(similar)) = (action, similar)
+            && action != similar
             && action.eq_ignore_ascii_case(similar)
         {
             context.reply(room_codes::error(&format!(

@@ -136,7 +136,7 @@ impl ProtocolHandler for PeerJs {
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         context.node.note_text(context.peer, text);
-        self.obey(&peerjs::decode(text), text, context)
+        self.obey(&peerjs::decode(text), context)
     }
 
     fn on_going_away(context: &mut Context<'_>) {
@@ -153,17 +153,12 @@ impl PeerJs {
     /// Does what a text says; breaks when the client says goodbye.
     // Inline, because each heartbeat comes here, and the call cost 3 % of one.
     #[inline]
-    pub(super) fn obey(
-        &self,
-        command: &Command<'_>,
-        text: &str,
-        context: &mut Context<'_>,
-    ) -> ControlFlow<()> {
+    pub(super) fn obey(&self, command: &Command<'_>, context: &mut Context<'_>) -> ControlFlow<()> {
         match command {
             Command::Forward(envelope) => forward(context, envelope),
             Command::Leave => return ControlFlow::Break(()),
-            Command::Room(kind) => request(context, &self.0, *kind, text),
-            Command::App => send_to_app(context, text),
+            Command::Room(kind, asked) => request(context, &self.0, *kind, asked),
+            Command::App(message) => send_to_app(context, message),
             Command::Heartbeat => {}
             Command::Ignored => note_ignored(context.peer),
         }
@@ -200,9 +195,8 @@ fn forward(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope
 }
 
 /// Hands a message over to the app's server. The answer of the app comes later.
-fn send_to_app(context: &mut Context<'_>, text: &str) {
+fn send_to_app(context: &mut Context<'_>, request: &rooms::Request<'_>) {
     let &mut Context { peer, node, .. } = context;
-    let request = rooms::Request::parse(text);
     let id = request.id(AppRefusal::InvalidRequest);
     let taken = id.and_then(|id| node.send_to_app(peer, request.payload, id));
     if let Err(refusal) = taken {
@@ -231,13 +225,12 @@ fn parting(departure: &Departure, end: Disconnect) -> Parting {
 }
 
 /// Handles a request about a room, or about ids to watch.
-fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, text: &str) {
-    let request = rooms::Request::parse(text);
-    if let Err(refusal) = fulfil(context, tenant, kind, &request) {
+fn request(context: &mut Context<'_>, tenant: &Arc<Tenant>, kind: rooms::Kind, request: &rooms::Request<'_>) {
+    if let Err(refusal) = fulfil(context, tenant, kind, request) {
         if let Some(limit) = refusal.ending().limit {
             context.node.events().limit_hit(limit, Some(tenant.key()), context.peer.address());
         }
-        context.reply(rooms::refused(kind, &request, refusal));
+        context.reply(rooms::refused(kind, request, refusal));
     }
 }
 

@@ -180,8 +180,9 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 return if socket.has_left(cx) { Poll::Ready(Disconnect::Gone) } else { Poll::Pending };
             }
             // The first message is one that has waited. It is counted already.
-            let mut is_counted = handler.waits();
-            let (mut left, mut messages, mut bytes, mut frames) = (false, 0, 0, 0);
+            let has_waited = handler.waits();
+            // Not all frames are charged.
+            let (mut left, mut messages, mut bytes, mut frames, mut free) = (false, 0, 0, 0, 0);
             // The mode of the relay and the rate of messages, loaded once for all that a read brings.
             let mut rules = None;
             let counters = session.counters();
@@ -192,34 +193,36 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 if !lease.is_current() {
                     return Flow::Break(Stop::After);
                 }
-                if !std::mem::take(&mut is_counted) {
-                    if let Some(len) = event.message_len() {
-                        if flushes.is_empty() && messages == 0 {
-                            *begun = counters.sample();
-                        }
-                        messages += 1;
-                        bytes += len as u64;
+                if has_waited && frames == 0 {
+                    free += 1;
+                } else if let Some(len) = event.message_len() {
+                    if flushes.is_empty() && messages == 0 {
+                        *begun = counters.sample();
                     }
+                    messages += 1;
+                    bytes += len as u64;
+                } else if matches!(event, Event::Pong) && lease.answers_ping() {
                     // An answer to our own question is free: strangers can have us ask.
-                    frames += u32::from(!matches!(event, Event::Pong) || !lease.answers_ping());
+                    free += 1;
                 }
+                frames += 1;
                 let (relay, _) = *rules.get_or_insert_with(|| rules_of(handler));
                 let context = Context { peer: lease, node: session, flushes };
                 left |= on_event(handler, context, event, relay).is_break();
-                left_of_turn = left_of_turn.saturating_sub(1);
                 if handler.waits() {
                     Flow::Break(Stop::Before)
-                } else if left || left_of_turn == 0 {
+                } else if left || frames >= left_of_turn {
                     Flow::Break(Stop::After)
                 } else {
                     Flow::Continue(())
                 }
             }));
+            left_of_turn = left_of_turn.saturating_sub(frames);
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
             let (_, messages_per_second) = rules.unwrap_or_else(|| rules_of(handler));
-            let excess = lease.charge(frames, messages_per_second);
+            let excess = lease.charge(frames - free, messages_per_second);
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }

@@ -253,7 +253,7 @@ fn handle(node: &Node, peer: &PeerHandle, handler: &PeerJs, text: &str) -> Poste
         return Posted::Ignored;
     }
     let mut context = Context { peer, node, flushes: &mut Vec::new() };
-    if handler.obey(&command, text, &mut context).is_break() {
+    if handler.obey(&command, &mut context).is_break() {
         peer.dismiss(CloseReason::Left);
     }
     // Not before: somebody who waits for the id of a client that leaves would be refused.

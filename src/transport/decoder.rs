@@ -108,7 +108,13 @@ impl Decoder {
     }
 
     /// Goes on with the input of an earlier read, if the receiver stopped before its end.
+    // Inline, because nearly always nothing is unfinished.
+    #[inline]
     pub(crate) fn resume(&mut self, on_event: OnEvent<'_>) -> Option<Result<(), Disconnect>> {
+        if self.unfinished.is_none() { None } else { self.resume_unfinished(on_event) }
+    }
+
+    fn resume_unfinished(&mut self, on_event: OnEvent<'_>) -> Option<Result<(), Disconnect>> {
         let unfinished = self.unfinished.as_mut()?;
         if self.ended.is_none() && unfinished.waiting.is_none() && unfinished.unread.is_none() {
             return None;
@@ -132,16 +138,16 @@ impl Decoder {
     }
 
     /// Decodes input until the receiver stops, and returns the number of bytes.
-    fn decode(&mut self, input: &mut [u8], on_event: OnEvent<'_>) -> Result<usize, Disconnect> {
-        let mut at = 0;
-        while at < input.len() {
-            let (taken, flow) = self.step(&mut input[at..], on_event)?;
-            at += taken;
+    fn decode(&mut self, mut input: &mut [u8], on_event: OnEvent<'_>) -> Result<usize, Disconnect> {
+        let len = input.len();
+        while !input.is_empty() {
+            let (taken, flow) = self.step(input, on_event)?;
+            input = &mut input[taken..];
             if flow.is_break() {
                 break;
             }
         }
-        Ok(at)
+        Ok(len - input.len())
     }
 
     /// Keeps input for [`resume`](Self::resume).

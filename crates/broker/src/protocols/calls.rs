@@ -48,11 +48,11 @@ pub enum Kind {
 pub(super) const ACTIONS: &[&str] = &["start", "offer", "answer", "iceCandidate"];
 
 /// Decodes a frame with any action that no other dialect knows.
-pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
+pub(super) fn decode<'a>(action: &str, mut frame: Object<'a>) -> Command<'a> {
     if action == "start" {
         return Command::Start;
     }
-    let Some(data) = frame.object("data") else { return Command::Ignored };
+    let Some(data) = frame.take_object("data") else { return Command::Ignored };
     let kind = match action {
         "offer" => Kind::Offer,
         "answer" => Kind::Answer,

@@ -8,113 +8,197 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
-use smallvec::SmallVec;
 
 use peerbroker_core::wire::Frame;
 
-/// Parses `text` as a JSON object and calls `each` with the name and value of every member, in order.
-/// Both are raw text: [`string`] reads the name. `None` if `text` is not a JSON
-/// object.
-pub fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
-    // Many messages have no other escapes, and then a quote always ends a string.
-    let only_ends_lines = escapes_only(text.as_bytes(), |byte| (byte == b'n') | (byte == b'r'));
-    let mut scanner = Scanner { text, at: 0, only_ends_lines };
-    if scanner.next_token()? != b'{' {
-        return None;
+/// Parses `text` as a JSON object and calls `each` with the name and raw value of every member, in order. `None` if `text` is not a
+/// JSON object.
+pub fn members<'a>(text: &'a str, mut each: impl FnMut(Name<'a>, &'a str)) -> Option<()> {
+    read(text, |reader| {
+        reader.object(usize::MAX, 0, |reader, name| {
+            each(name, reader.value()?);
+            Some(())
+        })
+    })
+    .map(drop)
+}
+
+/// The raw value of a member of a JSON object. The last of duplicate members counts.
+pub(super) fn member_of<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut found = None;
+    read(text, |reader| {
+        reader.object(usize::MAX, wanted.len(), |reader, name| {
+            if name.is(wanted) {
+                found = Some(reader.value()?);
+            }
+            Some(())
+        })
+    })?;
+    found
+}
+
+/// Reads a whole text. Each part of it is read once, so what `read` does decides which members of members are found.
+pub(super) fn read<'a, T>(text: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Option<T> {
+    let mut reader = Reader::new(text);
+    let found = read(&mut reader)?;
+    reader.next_is_end().then_some(found)
+}
+
+/// The name of a member, as its client has written it.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    text: &'a str,
+    /// Where it begins and ends in the text, in its quotes.
+    start: usize,
+    end: usize,
+    meaning: Meant,
+}
+
+/// What is known of the meaning of a name.
+#[derive(Clone, Copy, Debug)]
+enum Meant {
+    /// It has no escapes.
+    AsWritten,
+    This(Meaning),
+    /// It may have escapes.
+    Unknown,
+}
+
+/// Longest name that any protocol knows.
+pub const LONGEST_NAME: usize = 16;
+
+/// The meaning of a name with escapes. No memory is allocated for it: a message may have very many names.
+#[derive(Clone, Copy, Debug, Default)]
+struct Meaning {
+    bytes: [u8; LONGEST_NAME],
+    len: usize,
+}
+
+impl Meaning {
+    fn push(&mut self, byte: u8) -> Option<()> {
+        *self.bytes.get_mut(self.len)? = byte;
+        self.len += 1;
+        Some(())
     }
-    let mut open = OpenBrackets::new();
-    if !scanner.closes(b'}') {
-        loop {
-            let name = scanner.name()?;
-            scanner.space();
-            let start = scanner.at;
-            scanner.value(&mut open)?;
-            each(name, text.get(start..scanner.at)?);
-            match scanner.next_token()? {
-                b',' => {}
-                b'}' => break,
-                _ => return None,
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl<'a> Name<'a> {
+    /// In its quotes.
+    pub fn written(&self) -> &'a str {
+        self.text.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn inner(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.start + 1..self.end - 1).unwrap_or_default()
+    }
+
+    /// True if it means `wanted`.
+    pub fn is(&self, wanted: &str) -> bool {
+        self.one_of(&[wanted]).is_some()
+    }
+
+    /// The one of `known` that it means.
+    #[inline]
+    pub fn one_of<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
+        let find = |name: &[u8]| known.iter().copied().find(|known| known.as_bytes() == name);
+        match &self.meaning {
+            Meant::AsWritten => find(self.inner()),
+            Meant::This(meaning) => find(meaning.as_bytes()),
+            Meant::Unknown => find(self.inner()).or_else(|| find(self.meaning()?.as_bytes())),
+        }
+    }
+
+    /// `None` if it is what stands in the quotes, or no name that is known.
+    fn known_meaning(&self) -> Option<Meaning> {
+        match self.meaning {
+            Meant::AsWritten => None,
+            Meant::This(meaning) => Some(meaning),
+            Meant::Unknown => self.meaning(),
+        }
+    }
+
+    /// `None` if it is longer than the names that are known, or has a lone surrogate.
+    fn meaning(&self) -> Option<Meaning> {
+        let from = self.text.as_bytes().get(self.start + 1..)?;
+        short_name(from).map(|(_, meaning)| meaning)
+    }
+}
+
+/// The length of a valid name that begins behind its quote, with the quote at its end, and its meaning. `None` also if that is longer than
+/// the names that are known, or has a lone surrogate.
+fn short_name(bytes: &[u8]) -> Option<(usize, Meaning)> {
+    let (mut at, mut meaning) = (0, Meaning::default());
+    loop {
+        let byte = *bytes.get(at)?;
+        at += 1;
+        match byte {
+            b'"' => return Some((at, meaning)),
+            ..b' ' => return None,
+            b'\\' => {}
+            _ => {
+                meaning.push(byte)?;
+                continue;
             }
         }
-    }
-    scanner.space();
-    (scanner.at == text.len()).then_some(())
-}
-
-/// The elements of a JSON list, as raw text. It reads no further than they are taken, so it ends at the first invalid one. None of any
-/// other value.
-pub(super) fn elements(list: &str) -> impl Iterator<Item = &str> {
-    let mut scanner = Scanner { text: list, at: 0, only_ends_lines: false };
-    let mut has_next = scanner.next_token() == Some(b'[') && !scanner.closes(b']');
-    let mut open = OpenBrackets::new();
-    std::iter::from_fn(move || {
-        if !std::mem::take(&mut has_next) {
-            return None;
+        let (char, len) = unescaped(bytes.get(at..)?)?;
+        at += len;
+        match u8::try_from(char) {
+            Ok(ascii @ ..128) => meaning.push(ascii)?,
+            _ => char.encode_utf8(&mut [0; 4]).bytes().try_for_each(|byte| meaning.push(byte))?,
         }
-        scanner.space();
-        let start = scanner.at;
-        scanner.value(&mut open)?;
-        let element = scanner.text.get(start..scanner.at);
-        has_next = scanner.next_token() == Some(b',');
-        element
-    })
-}
-
-/// True if the raw name of a member means `wanted`.
-pub fn is_name(written: &str, wanted: &str) -> bool {
-    known_name(written, &[wanted]).is_some()
-}
-
-/// The one of `known`, which have no backslash, that the raw name of a member means.
-pub fn known_name<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
-    let inner = written.strip_prefix('"')?.strip_suffix('"')?;
-    if let Some(name) = known.iter().copied().find(|&name| inner == name) {
-        return Some(name);
     }
-    // An escape is longer than its character, so a name with one is longer than its meaning.
-    if known.iter().all(|name| inner.len() <= name.len()) || memchr(b'\\', inner.as_bytes()).is_none() {
-        return None;
-    }
-    known.iter().copied().find(|&name| means(inner, name).is_some())
 }
 
-/// `Some` if a string with escapes means `wanted`. It builds no text: a message may have very many names.
-fn means(mut written: &str, mut wanted: &str) -> Option<()> {
-    while let Some((plain, escape)) = written.split_once('\\') {
-        wanted = wanted.strip_prefix(plain)?;
-        let (char, rest) = unescaped(escape)?;
-        wanted = wanted.strip_prefix(char)?;
-        written = rest;
-    }
-    (written == wanted).then_some(())
-}
-
-/// The character of an escape, which follows its backslash, and the text behind it. `None` for a lone surrogate, too.
-fn unescaped(escape: &str) -> Option<(char, &str)> {
-    let unit = |text: &str| {
-        let digits = text.get(..4).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        u16::from_str_radix(digits, 16).ok()
+/// The character of an escape, which follows its backslash, and the length of both. `None` for a lone surrogate, too.
+fn unescaped(escape: &[u8]) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let digits = escape.get(at..)?.first_chunk::<4>()?;
+        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | u32::from(hex(digit)?)))
     };
-    let rest = escape.get(1..)?;
-    let char = match escape.as_bytes().first()? {
+    let char = match escape.first()? {
         b'b' => '\u{8}',
         b'f' => '\u{c}',
         b'n' => '\n',
         b'r' => '\r',
         b't' => '\t',
         b'u' => {
-            let (first, rest) = (unit(rest)?, rest.get(4..)?);
-            if let Some(char) = char::from_u32(first.into()) {
-                return Some((char, rest));
+            let first = unit(1)?;
+            if let Some(char) = char::from_u32(first) {
+                return Some((char, 5));
             }
-            let rest = rest.strip_prefix("\\u")?;
-            let char = char::decode_utf16([first, unit(rest)?]).next()?.ok()?;
-            return Some((char, rest.get(4..)?));
+            if escape.get(5..7)? != b"\\u" {
+                return None;
+            }
+            let units = [first, unit(7)?].map(|unit| u16::try_from(unit).unwrap_or_default());
+            return Some((char::decode_utf16(units).next()?.ok()?, 11));
         }
         &quoted @ (b'"' | b'\\' | b'/') => quoted.into(),
         _ => return None,
     };
-    Some((char, rest))
+    Some((char, 1))
+}
+
+/// The value of a hexadecimal digit.
+#[inline]
+fn hex(digit: u8) -> Option<u8> {
+    const WRONG: u8 = 16;
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+    static VALUES: [u8; 256] = {
+        let mut values = [WRONG; 256];
+        let mut value = 0;
+        while value < WRONG {
+            let digits = *b"0123456789abcdef0123456789ABCDEF";
+            values[digits[value as usize] as usize] = value;
+            values[digits[(value + WRONG) as usize] as usize] = value;
+            value += 1;
+        }
+        values
+    };
+    VALUES.get(usize::from(digit)).copied().filter(|value| *value < WRONG)
 }
 
 /// Bytes behind an escaped quote in which more quotes are expected, as in JSON within a string.
@@ -224,37 +308,87 @@ fn member(out: &mut Vec<u8>, name: &str) {
 /// Appends the value of a member.
 pub(super) type WriteValue<'w> = &'w dyn Fn(&mut Vec<u8>);
 
-/// Most members of a frame. Its reader searches them for each name that it knows.
+/// Most members of an object that is read. Its reader searches them for each name that it knows.
 const MAX_MEMBERS: usize = 256;
 
-/// A JSON object: its members in order, with raw names and values. The last of duplicate members
-/// counts.
+/// A JSON object: its members in order. The last of duplicate members counts.
 #[derive(Debug)]
-pub struct Object<'a>(Vec<(&'a str, &'a str)>);
+pub struct Object<'a> {
+    members: Vec<Member<'a>>,
+    /// The parts of some members, by the indices of these.
+    parts: Vec<(usize, Parts<'a>)>,
+}
+
+#[derive(Debug)]
+struct Member<'a> {
+    name: Name<'a>,
+    /// `None` if it is what stands in the quotes, or no name that is known.
+    meaning: Option<Meaning>,
+    value: &'a str,
+}
+
+/// What is in a value, if that was read with the object around it.
+#[derive(Debug)]
+enum Parts<'a> {
+    Members(Object<'a>),
+    Elements(Vec<&'a str>),
+}
+
+impl Member<'_> {
+    fn is(&self, wanted: &str) -> bool {
+        let meaning = self.meaning.as_ref().map(Meaning::as_bytes);
+        meaning.unwrap_or_else(|| self.name.inner()) == wanted.as_bytes()
+    }
+}
 
 impl<'a> Object<'a> {
-    /// `None` if the text is not a JSON object.
+    /// `None` if the text is not a JSON object, or has too many members.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let mut object = Object(Vec::new());
-        members(text, |name, value| object.0.push((name, value)))?;
-        Some(object)
+        Self::parse_with(text, &[])
     }
 
-    /// Parses a whole frame. `None` also if it has too many members.
-    pub(super) fn parse_frame(text: &'a str) -> Option<Self> {
-        let (mut object, mut count) = (Object(Vec::new()), 0);
-        members(text, |name, value| {
-            count += 1;
-            if count <= MAX_MEMBERS {
-                object.0.push((name, value));
+    /// Parses an object, and what is in its members with these names, so that no part of a text is read twice.
+    pub(super) fn parse_with(text: &'a str, with_parts: &[&str]) -> Option<Self> {
+        read(text, |reader| Self::read(reader, with_parts)).flatten()
+    }
+
+    /// Reads an object. The inner `None` is one that has too many members.
+    fn read(reader: &mut Reader<'a>, with_parts: &[&str]) -> Option<Option<Self>> {
+        let mut object = Object { members: Vec::new(), parts: Vec::new() };
+        let is_whole = reader.object(MAX_MEMBERS, 0, |reader, name| {
+            let meaning = name.known_meaning();
+            let mut member = Member { name, meaning, value: "" };
+            let first = reader.peek()?;
+            if matches!(first, b'{' | b'[') && with_parts.iter().any(|wanted| member.is(wanted)) {
+                let start = reader.at;
+                let parts = match first {
+                    b'{' => Self::read(reader, &[])?.map(Parts::Members),
+                    _ => Some(Parts::Elements(reader.list()?)),
+                };
+                member.value = reader.text_from(start)?;
+                object.parts.extend(parts.map(|parts| (object.members.len(), parts)));
+            } else {
+                member.value = reader.value()?;
             }
+            object.members.push(member);
+            Some(())
         })?;
-        (count <= MAX_MEMBERS).then_some(object)
+        Some(is_whole.then_some(object))
+    }
+
+    fn index(&self, wanted: &str) -> Option<usize> {
+        self.members.iter().rposition(|member| member.is(wanted))
+    }
+
+    /// The parts of a member, if they were read.
+    fn parts(&self, wanted: &str) -> Option<&Parts<'a>> {
+        let index = self.index(wanted)?;
+        self.parts.iter().find(|(of, _)| *of == index).map(|(_, parts)| parts)
     }
 
     /// The raw value of a member.
     pub(super) fn get(&self, wanted: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(name, _)| is_name(name, wanted)).map(|(_, value)| *value)
+        self.index(wanted).and_then(|index| self.members.get(index)).map(|member| member.value)
     }
 
     /// The text of a member, if it is a string.
@@ -262,28 +396,50 @@ impl<'a> Object<'a> {
         self.get(wanted).and_then(string)
     }
 
-    /// A member, if it is an object.
-    pub(super) fn object(&self, wanted: &str) -> Option<Object<'a>> {
-        self.get(wanted).and_then(Object::parse)
+    /// A member, if it is an object that was read with this one.
+    pub(super) fn object(&self, wanted: &str) -> Option<&Object<'a>> {
+        match self.parts(wanted)? {
+            Parts::Members(object) => Some(object),
+            Parts::Elements(_) => None,
+        }
+    }
+
+    /// Takes out what [`object`](Self::object) returns.
+    pub(super) fn take_object(&mut self, wanted: &str) -> Option<Object<'a>> {
+        self.object(wanted)?;
+        let index = self.index(wanted)?;
+        let place = self.parts.iter().position(|(of, _)| *of == index)?;
+        match self.parts.swap_remove(place).1 {
+            Parts::Members(object) => Some(object),
+            Parts::Elements(_) => None,
+        }
+    }
+
+    /// The first elements of a member, if it is a list that was read with this object.
+    pub(super) fn list(&self, wanted: &str) -> Option<&[&'a str]> {
+        match self.parts(wanted)? {
+            Parts::Elements(elements) => Some(elements),
+            Parts::Members(_) => None,
+        }
     }
 
     /// Appends the object with one member replaced, added at the end, or removed. `value` writes the
     /// new value; `None` removes the member.
     pub(super) fn write_with(&self, out: &mut Vec<u8>, name: &str, mut value: Option<WriteValue<'_>>) {
         let mut separator = b'{';
-        for (written, old) in &self.0 {
-            let replaced = is_name(written, name);
+        for member in &self.members {
+            let replaced = member.is(name);
             let new = if replaced { value.take() } else { None };
             if replaced && new.is_none() {
                 continue;
             }
             out.push(separator);
             separator = b',';
-            out.extend_from_slice(written.as_bytes());
+            out.extend_from_slice(member.name.written().as_bytes());
             out.push(b':');
             match new {
                 Some(write) => write(out),
-                None => out.extend_from_slice(old.as_bytes()),
+                None => out.extend_from_slice(member.value.as_bytes()),
             }
         }
         if let Some(write) = value {
@@ -301,148 +457,440 @@ impl<'a> Object<'a> {
 
     /// The approximate length of the written object in bytes.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>() + 2
+        self.members.iter().map(|member| member.name.written().len() + member.value.len() + 2).sum::<usize>()
+            + 2
     }
 }
 
-/// A stack of the closing brackets that are still missing. Messages of clients are nested a few levels deep.
-type OpenBrackets = SmallVec<[u8; 16]>;
+/// Most elements of a list that are kept: more than any limit of its elements.
+pub(super) const MAX_ELEMENTS: usize = 128;
 
-struct Scanner<'a> {
+/// Reads JSON text from its beginning to its end.
+pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// The only escapes are the two of a session description, `\n` and `\r`, and there are no control characters.
+    /// Where the last name begins, in its quotes.
+    name: usize,
+    /// The only escapes are the two of a session description, `\n` and `\r`, and there are no control characters. Many messages have no
+    /// others, and then a quote always ends a string.
     only_ends_lines: bool,
 }
 
-impl<'a> Scanner<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        let only_ends_lines = escapes_only(text.as_bytes(), |byte| (byte == b'n') | (byte == b'r'));
+        Reader { text, at: 0, name: 0, only_ends_lines }
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    /// The first byte of the next token, at which it stays.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        loop {
+            let &byte = self.text.as_bytes().get(self.at)?;
+            if !is_space(byte) {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
     }
 
+    #[inline]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
-    fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
-            self.at += 1;
+    fn next_is_end(&mut self) -> bool {
+        self.peek().is_none()
+    }
+
+    /// Reads a value of any kind, up to the comma or bracket behind it, and returns it.
+    pub(super) fn value(&mut self) -> Option<&'a str> {
+        self.peek()?;
+        let start = self.at;
+        self.walk(steps::BEGIN, usize::MAX)?;
+        self.text_from(start)
+    }
+
+    /// Reads on from a state up to the end of the innermost container, or of the only value, or behind the next name of that container
+    /// that has not surely fewer bytes than `shortest`.
+    fn walk(&mut self, first: u8, shortest: usize) -> Option<Met> {
+        let (bytes, mut at, only_ends_lines) = (self.text.as_bytes(), self.at, self.only_ends_lines);
+        let mut state = first;
+        // The brackets that are open: a bit for each, which is set for objects, below a bit that is always set. Nested values cost no
+        // stack.
+        let (mut open, mut outer) = (NONE_OPEN, Vec::new());
+        loop {
+            let next = steps::after(state, *bytes.get(at)?);
+            at += 1;
+            if next < steps::OPEN_LIST {
+                state = next;
+            } else if next <= steps::OPEN_OBJECT {
+                if open >> 63 == 1 {
+                    put_away(&mut outer, &mut open);
+                }
+                open = open << 1 | u64::from(next - steps::OPEN_LIST);
+                state = next - steps::OPEN_LIST + steps::IN_LIST;
+            } else if next == steps::CLOSE {
+                open >>= 1;
+                if open == 0 {
+                    self.at = at;
+                    return Some(Met::End);
+                }
+                state = match open {
+                    NONE_OPEN => fetch(&mut outer, &mut open).unwrap_or_else(|| steps::container(first)),
+                    _ => steps::LIST + (open & 1) as u8,
+                };
+            } else if next <= steps::NAME {
+                let (text, start) = (bytes.get(at..)?, at - 1);
+                let is_own_name = next == steps::NAME && open == NONE_OPEN;
+                let (len, meaning) = if text.first() == Some(&b'"') {
+                    (1, Meant::AsWritten)
+                } else if is_own_name && shortest < usize::MAX {
+                    len_of_name(text, only_ends_lines)?
+                } else {
+                    (len_of_text(text, only_ends_lines)?, Meant::Unknown)
+                };
+                at += len;
+                if next < steps::NAME {
+                    state = next - steps::TEXT;
+                } else if is_own_name && len > shortest {
+                    (self.name, self.at) = (start, at);
+                    return Some(Met::Name(meaning));
+                } else {
+                    state = steps::BEHIND_NAME;
+                }
+            } else {
+                self.at = at - 1;
+                return (next == steps::STOP).then_some(Met::End);
+            }
         }
     }
 
-    fn next_token(&mut self) -> Option<u8> {
-        self.space();
-        self.next()
+    /// Where it reads.
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
-    /// Consumes the closing bracket of an empty object or array, and returns whether there was one.
-    fn closes(&mut self, close: u8) -> bool {
-        self.space();
-        let closes = self.peek() == Some(close);
-        self.at += usize::from(closes);
-        closes
+    /// The text that begins at `start` and ends here.
+    #[inline]
+    pub(super) fn text_from(&self, start: usize) -> Option<&'a str> {
+        let text = self.text.get(start..self.at)?;
+        // White space between a value and what follows it.
+        Some(if text.as_bytes().last().is_some_and(|&last| is_space(last)) {
+            text.trim_ascii_end()
+        } else {
+            text
+        })
     }
 
-    /// Consumes the name of a member and its colon, and returns the name in its quotes.
-    fn name(&mut self) -> Option<&'a str> {
-        self.space();
-        let start = self.at;
-        if self.next()? != b'"' {
+    /// Reads an object. `each` hears the names of its first members, up to `most`, and may read their values. False if there are more.
+    /// Names that have surely fewer bytes than `shortest` do not count.
+    #[inline]
+    pub(super) fn object(
+        &mut self,
+        most: usize,
+        shortest: usize,
+        mut each: impl FnMut(&mut Self, Name<'a>) -> Option<()>,
+    ) -> Option<bool> {
+        if self.next()? != b'{' {
             return None;
         }
-        self.string()?;
-        let name = self.text.get(start..self.at)?;
-        (self.next_token()? == b':').then_some(name)
+        let (mut state, mut heard) = (steps::IN_OBJECT, 0);
+        loop {
+            let meaning = match self.walk(state, shortest)? {
+                Met::End => return Some(true),
+                Met::Name(meaning) => meaning,
+            };
+            let name = Name { text: self.text, start: self.name, end: self.at, meaning };
+            if heard == most {
+                self.walk(steps::BEHIND_NAME, usize::MAX)?;
+                return Some(false);
+            }
+            heard += 1;
+            if self.next()? != b':' {
+                return None;
+            }
+            let value = self.at;
+            each(self, name)?;
+            state = if self.at == value { steps::BEHIND_COLON } else { steps::OBJECT };
+        }
     }
 
-    /// Consumes a value.
-    fn value(&mut self, open: &mut OpenBrackets) -> Option<()> {
-        loop {
-            match self.next_token()? {
-                b'"' => self.string()?,
-                b'{' if !self.closes(b'}') => {
-                    open.push(b'}');
-                    self.name()?;
-                    continue;
-                }
-                b'[' if !self.closes(b']') => {
-                    open.push(b']');
-                    continue;
-                }
-                b'{' | b'[' => {}
-                b't' => self.word(b"rue")?,
-                b'f' => self.word(b"alse")?,
-                b'n' => self.word(b"ull")?,
-                first @ (b'-' | b'0'..=b'9') => self.number(first)?,
+    /// Reads a list, and returns its first elements. Any other value has none.
+    pub(super) fn list(&mut self) -> Option<Vec<&'a str>> {
+        let mut elements = Vec::new();
+        if self.peek()? != b'[' {
+            self.value()?;
+            return Some(elements);
+        }
+        self.at += 1;
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Some(elements);
+        }
+        while elements.len() < MAX_ELEMENTS {
+            elements.push(self.value()?);
+            match self.next()? {
+                b',' => {}
+                b']' => return Some(elements),
                 _ => return None,
             }
-            // After a value follows the next one, or the ends of the containers around it.
-            loop {
-                let Some(&close) = open.last() else { return Some(()) };
-                match self.next_token()? {
-                    b',' => break,
-                    byte if byte == close => drop(open.pop()),
-                    _ => return None,
-                }
+        }
+        self.walk(steps::BEHIND_COMMA_OF_LIST, usize::MAX)?;
+        Some(elements)
+    }
+}
+
+/// What ended a walk.
+enum Met {
+    /// The end of the innermost container, or of the only value.
+    End,
+    /// A name of that container.
+    Name(Meant),
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
+}
+
+/// No bracket is open in what is read.
+const NONE_OPEN: u64 = 1;
+
+/// Makes room for more brackets.
+#[cold]
+fn put_away(outer: &mut Vec<u64>, open: &mut u64) {
+    outer.push(std::mem::replace(open, NONE_OPEN));
+}
+
+/// Fetches the brackets that were put away, and returns the innermost container, if there is one.
+#[cold]
+fn fetch(outer: &mut Vec<u64>, open: &mut u64) -> Option<u8> {
+    *open = outer.pop()?;
+    Some(if *open & 1 == 1 { steps::OBJECT } else { steps::LIST })
+}
+
+/// The grammar of values (RFC 8259) as a table, without the content of strings and the stack of brackets: each byte is one step from a
+/// state to the next. So all text costs about the same, whatever a client sends.
+mod steps {
+    use super::is_space;
+
+    /// The container around a state: the one around the whole value, or a list or an object in it.
+    pub(super) const LIST: u8 = 1;
+    pub(super) const OBJECT: u8 = 2;
+    const CONTAINERS: u8 = 3;
+
+    // The numbers of the states, for each container. A container itself is the state behind a value in it.
+    const END: u8 = 0;
+    const VALUE: u8 = 1;
+    /// Behind an opening bracket.
+    const FIRST: u8 = 2;
+    /// In front of the name of a member.
+    const MEMBER: u8 = 3;
+    const COLON: u8 = 4;
+    const MINUS: u8 = 5;
+    const ZERO: u8 = 6;
+    const INTEGER: u8 = 7;
+    const POINT: u8 = 8;
+    const FRACTION: u8 = 9;
+    const E: u8 = 10;
+    const SIGN: u8 = 11;
+    const EXPONENT: u8 = 12;
+    // What is missing of `true`, `false` and `null`.
+    const RUE: u8 = 13;
+    const UE: u8 = 14;
+    const E_OF_WORD: u8 = 15;
+    const ALSE: u8 = 16;
+    const LSE: u8 = 17;
+    const SE: u8 = 18;
+    const ULL: u8 = 19;
+    const LL: u8 = 20;
+    const L: u8 = 21;
+    const COUNT: u8 = 22;
+
+    pub(super) const BEGIN: u8 = VALUE * CONTAINERS;
+    pub(super) const IN_LIST: u8 = FIRST * CONTAINERS + LIST;
+    pub(super) const IN_OBJECT: u8 = FIRST * CONTAINERS + OBJECT;
+    pub(super) const BEHIND_COMMA_OF_LIST: u8 = VALUE * CONTAINERS + LIST;
+    pub(super) const BEHIND_NAME: u8 = COLON * CONTAINERS + OBJECT;
+    pub(super) const BEHIND_COLON: u8 = VALUE * CONTAINERS + OBJECT;
+
+    // In the place of a state: something else is to do.
+    pub(super) const OPEN_LIST: u8 = ROWS as u8;
+    pub(super) const OPEN_OBJECT: u8 = OPEN_LIST + 1;
+    pub(super) const CLOSE: u8 = OPEN_LIST + 2;
+    /// A string begins. The state behind it is the container, which is added here.
+    pub(super) const TEXT: u8 = OPEN_LIST + 3;
+    /// The name of a member begins.
+    pub(super) const NAME: u8 = TEXT + CONTAINERS;
+    /// The value is read.
+    pub(super) const STOP: u8 = NAME + 1;
+    const WRONG: u8 = NAME + 2;
+
+    /// A power of two, so that an index of a row needs no check.
+    const ROWS: usize = 128;
+
+    static TABLE: [[u8; 256]; ROWS] = table();
+
+    pub(super) const fn container(state: u8) -> u8 {
+        state % CONTAINERS
+    }
+
+    #[inline]
+    pub(super) fn after(state: u8, byte: u8) -> u8 {
+        let row = TABLE.get(usize::from(state) % ROWS);
+        row.and_then(|row| row.get(usize::from(byte))).copied().unwrap_or(WRONG)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+    const fn table() -> [[u8; 256]; ROWS] {
+        let mut table = [[WRONG; 256]; ROWS];
+        let mut state = 0;
+        while state < COUNT * CONTAINERS {
+            let mut byte = 0;
+            while byte < 256 {
+                table[state as usize][byte] = step(state / CONTAINERS, state % CONTAINERS, byte as u8);
+                byte += 1;
             }
-            if open.last() == Some(&b'}') {
-                self.name()?;
+            state += 1;
+        }
+        table
+    }
+
+    /// The next state, or what is to do.
+    const fn step(number: u8, container: u8, byte: u8) -> u8 {
+        let next = match (number, byte) {
+            (END | VALUE | FIRST | MEMBER | COLON, _) if is_space(byte) => number,
+            (FIRST, b']') if container == LIST => return CLOSE,
+            (FIRST, b'}') if container == OBJECT => return CLOSE,
+            (FIRST | MEMBER, b'"') if container == OBJECT => return NAME,
+            (FIRST, _) if container == OBJECT => return WRONG,
+            (COLON, b':') => VALUE,
+            (VALUE | FIRST, b'"') => return TEXT + container,
+            (VALUE | FIRST, b'[') => return OPEN_LIST,
+            (VALUE | FIRST, b'{') => return OPEN_OBJECT,
+            (VALUE | FIRST, b'-') => MINUS,
+            (VALUE | FIRST | MINUS, b'0') => ZERO,
+            (VALUE | FIRST | MINUS, b'1'..=b'9') => INTEGER,
+            (VALUE | FIRST, b't') => RUE,
+            (VALUE | FIRST, b'f') => ALSE,
+            (VALUE | FIRST, b'n') => ULL,
+            (RUE, b'r') => UE,
+            (ALSE, b'a') => LSE,
+            (LSE, b'l') => SE,
+            (UE, b'u') | (SE, b's') => E_OF_WORD,
+            (ULL, b'u') => LL,
+            (LL, b'l') => L,
+            (E_OF_WORD, b'e') | (L, b'l') => END,
+            (INTEGER, b'0'..=b'9') => INTEGER,
+            (ZERO | INTEGER, b'.') => POINT,
+            (POINT | FRACTION, b'0'..=b'9') => FRACTION,
+            (ZERO | INTEGER | FRACTION, b'e' | b'E') => E,
+            (E, b'+' | b'-') => SIGN,
+            (E | SIGN | EXPONENT, b'0'..=b'9') => EXPONENT,
+            (END | ZERO | INTEGER | FRACTION | EXPONENT, _) => return behind_value(container, byte),
+            _ => return WRONG,
+        };
+        next * CONTAINERS + container
+    }
+
+    const fn behind_value(container: u8, byte: u8) -> u8 {
+        match (container, byte) {
+            _ if is_space(byte) => END * CONTAINERS + container,
+            (LIST, b',') => VALUE * CONTAINERS + LIST,
+            (OBJECT, b',') => MEMBER * CONTAINERS + OBJECT,
+            (LIST, b']') | (OBJECT, b'}') => CLOSE,
+            (LIST | OBJECT, _) => WRONG,
+            (_, b',' | b']' | b'}') => STOP,
+            _ => WRONG,
+        }
+    }
+}
+
+/// Longest string with escapes whose bytes are read one after another.
+const SHORT: usize = 32;
+
+/// The length of a string that begins behind its quote, with the quote at its end.
+#[inline(never)]
+fn len_of_text(bytes: &[u8], only_ends_lines: bool) -> Option<usize> {
+    match first_special(bytes) {
+        Some((index, b'"')) => Some(index + 1),
+        _ => len_of_any_text(bytes, only_ends_lines),
+    }
+}
+
+/// The same of a name, and its meaning.
+#[inline(never)]
+fn len_of_name(bytes: &[u8], only_ends_lines: bool) -> Option<(usize, Meant)> {
+    match first_special(bytes) {
+        Some((index, b'"')) => return Some((index + 1, Meant::AsWritten)),
+        Some((_, b'\\')) => {
+            if let Some((len, meaning)) = short_name(bytes) {
+                return Some((len, Meant::This(meaning)));
             }
         }
+        _ => {}
     }
+    Some((len_of_any_text(bytes, only_ends_lines)?, Meant::Unknown))
+}
 
-    fn word(&mut self, rest: &[u8]) -> Option<()> {
-        self.rest().starts_with(rest).then(|| self.at += rest.len())
+/// The first of eight bytes that is a quote, a backslash or a control character, and its index. Most names and many texts have fewer bytes.
+#[inline]
+fn first_special(bytes: &[u8]) -> Option<(usize, u8)> {
+    let index = index_of_special(u64::from_le_bytes(*bytes.first_chunk()?));
+    bytes.first_chunk::<8>()?.get(index).map(|byte| (index, *byte))
+}
+
+/// The index of the first of eight bytes that is a quote, a backslash or a control character; 8 if none is.
+#[inline]
+fn index_of_special(word: u64) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    // The lowest high bit that is set marks the first byte that is less than `n`, if that has no high bit.
+    let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let found = (equal(b'"') | equal(b'\\') | below(word, b' ')) & (ONES << 7);
+    found.trailing_zeros() as usize / 8
+}
+
+#[inline(never)]
+fn len_of_any_text(bytes: &[u8], only_ends_lines: bool) -> Option<usize> {
+    if only_ends_lines {
+        return Some(memchr(b'"', bytes)? + 1);
     }
-
-    fn number(&mut self, first: u8) -> Option<()> {
-        let integer = if first == b'-' { self.next()? } else { first };
-        match integer {
-            // A digit after it is no token.
-            b'0' => {}
-            b'1'..=b'9' => drop(self.digits()),
-            _ => return None,
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Some(())
+    if let Some(len) = len_of_short_text(bytes) {
+        return Some(len);
     }
+    let len = end_of_string(bytes)? + 1;
+    let closed = bytes.get(..len)?;
+    let simple = |byte: u8| matches!(byte, b'b' | b'f' | b'n' | b'r' | b't' | b'"' | b'\\' | b'/');
+    // The second check is exact, and slower.
+    (escapes_only(closed, simple) || is_valid(closed)).then_some(len)
+}
 
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+/// The length of a valid string with its closing quote, if that is near.
+fn len_of_short_text(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < SHORT {
+        let byte = *bytes.get(at)?;
+        if byte == b'"' {
+            return Some(at + 1);
         }
-        (self.at > start).then_some(())
+        if byte < b' ' {
+            return None;
+        }
+        at += if byte == b'\\' { 1 + len_of_escape(bytes, at + 1)? } else { 1 };
     }
+    None
+}
 
-    /// Consumes the rest of a string and its closing quote.
-    fn string(&mut self) -> Option<()> {
-        if self.only_ends_lines {
-            self.at += memchr(b'"', self.rest())? + 1;
-            return Some(());
-        }
-        let start = self.at;
-        self.at += end_of_string(self.rest())? + 1;
-        let closed = self.text.as_bytes().get(start..self.at)?;
-        let simple = |byte: u8| matches!(byte, b'b' | b'f' | b'n' | b'r' | b't' | b'"' | b'\\' | b'/');
-        // The second check is exact, and slower.
-        (escapes_only(closed, simple) || is_valid(closed)).then_some(())
+/// The length of an escape behind its backslash (RFC 8259, section 7).
+#[inline]
+fn len_of_escape(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(1),
+        b'u' => bytes.get(at + 1..at + 5)?.iter().all(u8::is_ascii_hexdigit).then_some(5),
+        _ => None,
     }
 }
 
@@ -455,18 +903,13 @@ fn is_valid(bytes: &[u8]) -> bool {
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         if byte == b'\\' {
-            at += match bytes.get(at) {
-                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 1,
-                Some(b'u') if is_hex(bytes.get(at + 1..at + 5)) => 5,
-                _ => return false,
-            };
+            match len_of_escape(bytes, at) {
+                Some(len) => at += len,
+                None => return false,
+            }
         }
     }
     true
-}
-
-fn is_hex(digits: Option<&[u8]>) -> bool {
-    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// True if there is no control character before the last byte, and a backslash only in front of a byte that is `simple`. It has no
@@ -507,32 +950,44 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_elements_of_a_list_are_those_that_serde_finds(text in nearly_json()) {
-            if let Ok(listed) = serde_json::from_str::<Vec<&RawValue>>(&text) {
-                let expected: Vec<&str> = listed.into_iter().map(RawValue::get).collect();
-                prop_assert_eq!(elements(&text).collect::<Vec<_>>(), expected);
+        fn the_elements_of_a_list_are_those_that_serde_finds(text in nearly_json(), count in 0..2 * MAX_ELEMENTS) {
+            for text in [text.clone(), format!("[{text}]"), format!("[{}1]", format!("{text},").repeat(count))] {
+                let listed = serde_json::from_str::<Vec<&RawValue>>(&text).ok();
+                let expected: Option<Vec<&str>> =
+                    listed.map(|listed| listed.into_iter().map(RawValue::get).take(MAX_ELEMENTS).collect());
+                let frame = format!("{{\"l\":{text}}}");
+                let object = Object::parse_with(&frame, &["l"]).filter(|object| object.members.len() == 1);
+                let found = object.as_ref().and_then(|object| object.list("l"));
+                if found.is_some() || expected.is_some() {
+                    prop_assert_eq!(found.map(<[_]>::to_vec), expected, "{:?}", frame);
+                }
             }
         }
     }
 
     #[test]
-    fn a_frame_has_a_limited_number_of_members() {
-        let frame = |count: usize| format!("{{{}}}", vec![r#""a":1"#; count].join(","));
-        assert!(Object::parse_frame(&frame(MAX_MEMBERS)).is_some());
-        assert!(Object::parse_frame(&frame(MAX_MEMBERS + 1)).is_none());
-        assert!(Object::parse(&frame(MAX_MEMBERS + 1)).is_some());
+    fn an_object_has_a_limited_number_of_members() {
+        let object = |count: usize| format!("{{{}}}", vec![r#""a":{"b":1}"#; count].join(","));
+        assert!(Object::parse(&object(MAX_MEMBERS)).is_some());
+        assert!(Object::parse(&object(MAX_MEMBERS + 1)).is_none());
+        let around = |count: usize| format!(r#"{{"around":{},"more":1}}"#, object(count));
+        for (count, is_read) in [(MAX_MEMBERS, true), (MAX_MEMBERS + 1, false), (10 * MAX_MEMBERS, false)] {
+            let around = around(count);
+            let frame = Object::parse_with(&around, &["around"]).unwrap();
+            assert_eq!(frame.object("around").is_some(), is_read);
+            assert_eq!((frame.get("around"), frame.get("more")), (Some(&*object(count)), Some("1")));
+        }
     }
 
     #[test]
-    fn elements_are_read_as_they_are_taken() {
-        assert_eq!(
-            elements(r#" [ 1, {"a":[2]} ,"b", oops"#).take(3).collect::<Vec<_>>(),
-            ["1", r#"{"a":[2]}"#, r#""b""#]
-        );
-        assert_eq!(elements("[1,oops,2]").collect::<Vec<_>>(), ["1"]);
-        for none in ["[]", " [ ] ", "{}", "1", "", "[", r#""[1]""#] {
-            assert_eq!(elements(none).count(), 0, "{none}");
-        }
+    fn parts_are_those_of_the_last_duplicate() {
+        let text = r#"{"a":{"b":1},"c":[1, {"a":[2]} ,"b" ] ,"\u0061":{"b":2}, "d":{"b":3},"d":1}"#;
+        let mut frame = Object::parse_with(text, &["a", "c", "d"]).unwrap();
+        assert_eq!(frame.list("c"), Some(&["1", r#"{"a":[2]}"#, r#""b""#][..]));
+        assert_eq!(frame.get("c"), Some(r#"[1, {"a":[2]} ,"b" ]"#));
+        assert_eq!(frame.object("a").and_then(|a| a.get("b")), Some("2"));
+        assert!(frame.object("d").is_none() && frame.object("c").is_none() && frame.list("a").is_none());
+        assert_eq!(frame.take_object("a").and_then(|a| a.get("b")), Some("2"));
     }
 
     /// Text that is almost JSON: tokens of JSON in any order.
@@ -567,7 +1022,7 @@ mod tests {
     fn members_come_in_order_and_as_raw_text() {
         let mut found = Vec::new();
         let text = " { \"a\" : 1e400 ,\n\"\\u0061\":{ \"b\": [ ] } , \"\":\"\\\"\\\\\" } ";
-        members(text, |name, value| found.push((name, value))).unwrap();
+        members(text, |name, value| found.push((name.written(), value))).unwrap();
         assert_eq!(found, [("\"a\"", "1e400"), ("\"\\u0061\"", "{ \"b\": [ ] }"), ("\"\"", "\"\\\"\\\\\"")]);
     }
 
@@ -592,6 +1047,30 @@ mod tests {
         assert!(is_object(&deep("[", "]")));
         assert!(is_object(&deep("{\"a\":", "}")));
         assert!(!is_object(&deep("[", "}")));
+    }
+
+    /// True if the name between these quotes means `wanted`.
+    fn is_name(written: &str, wanted: &str) -> bool {
+        let mut is_name = false;
+        let object = format!("{{\"{written}\":1}}");
+        members(&object, |name, _| is_name = name.is(wanted)).is_some() && is_name
+    }
+
+    proptest! {
+        #[test]
+        fn each_bracket_is_closed_by_its_own(objects in prop::collection::vec(any::<bool>(), 1..300), wrong in any::<prop::sample::Index>()) {
+            let wrong = wrong.index(objects.len());
+            let open: String = objects.iter().map(|is_object| if *is_object { "{\"a\":" } else { "[" }).collect();
+            let close = |is_object: bool| if is_object { '}' } else { ']' };
+            let closed = |wrong: Option<usize>| {
+                let ends = objects.iter().enumerate().rev();
+                let ends: String = ends.map(|(n, is_object)| close(*is_object != (Some(n) == wrong))).collect();
+                format!("{{\"a\":{open}1{ends}}}")
+            };
+            prop_assert!(is_object(&closed(None)));
+            prop_assert!(!is_object(&closed(Some(wrong))));
+            prop_assert!(!is_object(&closed(None)[..open.len() + objects.len() / 2]));
+        }
     }
 
     /// Names that mean `type`, or almost.
@@ -631,12 +1110,13 @@ mod tests {
         fn names_mean_the_same_as_for_serde_json(written in nearly_a_name(), wanted in nearly_a_name()) {
             let read = |text: &str| serde_json::from_str::<String>(&format!("\"{text}\"")).ok();
             let meant = read(&written);
-            let is_name = |wanted: &str| is_name(&format!("\"{written}\""), wanted);
+            let is_known = |name: &String| name.len() <= LONGEST_NAME;
+            let is_name = |wanted: &str| is_name(&written, wanted);
             prop_assert_eq!(is_name("type"), meant.as_deref() == Some("type"), "{:?}", written);
-            if let Some(meant) = &meant {
+            if let Some(meant) = meant.as_ref().filter(|meant| is_known(meant)) {
                 prop_assert!(is_name(meant), "{written:?} is {meant:?}");
             }
-            if let Some(wanted) = read(&wanted).filter(|wanted| !wanted.contains('\\')) {
+            if let Some(wanted) = read(&wanted).filter(is_known) {
                 prop_assert_eq!(is_name(&wanted), meant == Some(wanted), "{:?}", written);
             }
         }
@@ -644,9 +1124,11 @@ mod tests {
 
     #[test]
     fn every_escape_in_a_name_is_understood() {
-        let all = r#"\"\\\/\b\f\n\r\t\u0041\u00e9\u00E9\ud83d\ude42"#;
-        let is_name = |written: &str, wanted: &str| is_name(&format!("\"{written}\""), wanted);
-        assert!(is_name(all, "\"\\/\u{8}\u{c}\n\r\tAéé🙂"));
+        for (all, meant) in
+            [(r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"), (r"\u0041\u00e9\u00E9\ud83d\ude42", "Aéé🙂")]
+        {
+            assert!(is_name(all, meant), "{all}");
+        }
         for none in [
             r"\ud83d",
             r"\ude42",

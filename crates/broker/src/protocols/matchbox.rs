@@ -7,7 +7,7 @@ mod groups;
 
 use std::borrow::Cow;
 
-use super::json::{known_name, members, string, write_string};
+use super::json::{Reader, read, string, write_string};
 pub use super::simple_peer::Kind;
 use crate::rooms::{Audience, Change, RoomDialect, Said};
 pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
@@ -26,31 +26,46 @@ pub struct Signal<'a> {
 
 /// Decodes a text frame. `None` for one that needs nothing: a `"KeepAlive"`, or a malformed one.
 pub fn decode(text: &str) -> Option<Signal<'_>> {
-    let signal = only_member(text, &["Signal"])?.1;
-    let (mut receiver, mut data) = (None, None);
-    members(signal, |name, value| match known_name(name, &["receiver", "data"]) {
-        Some("receiver") => receiver = string(value),
-        Some(_) => data = Some(value),
-        None => {}
+    let mut signal = None;
+    let is_only = read(text, |reader| {
+        reader.object(1, 0, |reader, name| {
+            signal = if name.is("Signal") { Some(read_signal(reader)?) } else { None };
+            Some(())
+        })
     })?;
-    let data = data?;
-    let kind = match only_member(data, &["Offer", "Answer", "IceCandidate"]) {
-        Some(("Offer", _)) => Kind::Offer,
-        Some(("Answer", _)) => Kind::Answer,
-        Some(_) => Kind::Candidate,
-        None => Kind::Other,
-    };
-    Some(Signal { receiver: receiver?, kind, data })
+    signal.filter(|_| is_only)
 }
 
-/// The name and the value of the only member of an object, if the name is known. serde writes an enum's variants so.
-fn only_member<'a, 'k>(text: &'a str, known: &[&'k str]) -> Option<(&'k str, &'a str)> {
-    let (mut only, mut count) = (None, 0);
-    members(text, |name, value| {
-        count += 1;
-        only = known_name(name, known).map(|name| (name, value));
+fn read_signal<'a>(reader: &mut Reader<'a>) -> Option<Signal<'a>> {
+    let (mut receiver, mut data) = (None, None);
+    reader.object(usize::MAX, "data".len(), |reader, name| {
+        match name.one_of(&["receiver", "data"]) {
+            Some("receiver") => receiver = string(reader.value()?),
+            Some(_) => data = Some(read_data(reader)?),
+            None => {}
+        }
+        Some(())
     })?;
-    only.filter(|_| count == 1)
+    let ((data, kind), receiver) = (data?, receiver?);
+    Some(Signal { receiver, kind, data })
+}
+
+/// Reads a value and the name of its only member, if it has one. serde writes an enum's variants so.
+fn read_data<'a>(reader: &mut Reader<'a>) -> Option<(&'a str, Kind)> {
+    if reader.peek()? != b'{' {
+        return Some((reader.value()?, Kind::Other));
+    }
+    let (start, mut kind) = (reader.at(), Kind::Other);
+    let is_only = reader.object(1, 0, |_, name| {
+        kind = match name.one_of(&["Offer", "Answer", "IceCandidate"]) {
+            Some("Offer") => Kind::Offer,
+            Some("Answer") => Kind::Answer,
+            Some(_) => Kind::Candidate,
+            None => Kind::Other,
+        };
+        Some(())
+    })?;
+    Some((reader.text_from(start)?, if is_only { kind } else { Kind::Other }))
 }
 
 /// Tells a client its id.

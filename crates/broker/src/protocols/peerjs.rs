@@ -20,9 +20,9 @@ pub enum Command<'a> {
     /// The client leaves all its peers.
     Leave,
     /// A request about a room.
-    Room(rooms::Kind),
+    Room(rooms::Kind, rooms::Request<'a>),
     /// A message to the app's server.
-    App,
+    App(rooms::Request<'a>),
     /// Malformed messages are ignored, as the reference does.
     Ignored,
 }
@@ -79,29 +79,63 @@ pub fn decode(text: &str) -> Command<'_> {
     if text == HEARTBEAT {
         return Command::Heartbeat;
     }
-    // The last of duplicate members counts, as in JavaScript.
-    let (mut kind, mut dst, mut payload) = (None, None, None);
-    let names = ["type", "dst", "payload"];
-    let is_object = json::members(text, |name, value| match json::known_name(name, &names) {
-        Some("type") => kind = Some(value),
-        Some("dst") => dst = Some(value),
-        Some("payload") => payload = Some(value),
-        _ => {}
-    });
-    let kind = match is_object.and(kind).and_then(json::string).as_deref() {
-        Some("HEARTBEAT") => return Command::Heartbeat,
-        Some(app::MESSAGE) => return Command::App,
-        Some(name) => match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
+    let Some(Members { kind: Some(name), dst, payload, room }) = Members::read(text) else {
+        return Command::Ignored;
+    };
+    let Some(name) = json::string(name) else { return Command::Ignored };
+    let kind = match &*name {
+        "HEARTBEAT" => return Command::Heartbeat,
+        app::MESSAGE => return Command::App(room.request(dst, payload)),
+        name => match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
             Some(kind) => kind,
             // Other types, such as EXPIRE, are only for the server.
-            None => return rooms::Kind::of(name).map_or(Command::Ignored, Command::Room),
+            None => {
+                return rooms::Kind::of(name)
+                    .map_or(Command::Ignored, |kind| Command::Room(kind, room.request(dst, payload)));
+            }
         },
-        None => return Command::Ignored,
     };
     match dst.and_then(json::string) {
         Some(dst) if !dst.is_empty() => Command::Forward(Envelope { kind, dst, payload }),
         _ if kind == Kind::Leave && is_falsy(dst) => Command::Leave,
         _ => Command::Ignored,
+    }
+}
+
+/// The members that the server reads, as JSON text.
+#[derive(Default)]
+struct Members<'a> {
+    kind: Option<&'a str>,
+    dst: Option<&'a str>,
+    payload: Option<&'a str>,
+    room: rooms::Members<'a>,
+}
+
+impl<'a> Members<'a> {
+    /// `None` if the text is not a JSON object. The last of duplicate members counts, as in JavaScript.
+    fn read(text: &'a str) -> Option<Self> {
+        let mut members = Members::default();
+        let names = ["type", "dst", "payload", "room", "data", "ids", "request"];
+        json::read(text, |reader| {
+            reader.object(usize::MAX, "dst".len(), |reader, name| {
+                let Some(name) = name.one_of(&names) else { return Some(()) };
+                if name == "ids" {
+                    members.room.ids = reader.list()?;
+                    return Some(());
+                }
+                let value = Some(reader.value()?);
+                match name {
+                    "type" => members.kind = value,
+                    "dst" => members.dst = value,
+                    "payload" => members.payload = value,
+                    "room" => members.room.room = value,
+                    "data" => members.room.data = value,
+                    _ => members.room.id = value,
+                }
+                Some(())
+            })
+        })?;
+        Some(members)
     }
 }
 
@@ -119,13 +153,7 @@ fn is_falsy(member: Option<&str>) -> bool {
 
 /// The id of a connection in the payload of its offer or answer, as JSON text.
 pub fn connection(payload: &str) -> Option<&str> {
-    let mut connection = None;
-    json::members(payload, |name, value| {
-        if json::is_name(name, "connectionId") {
-            connection = Some(value);
-        }
-    })?;
-    connection
+    json::member_of(payload, "connectionId")
 }
 
 /// Writes a message for its recipient.

@@ -68,13 +68,13 @@ labels! {
 pub(super) const ACTIONS: &[&str] = &["createRoom", "joinRoom", "offerResponse", "startGame"];
 
 /// Decodes a frame with an action of this protocol; `None` for any other action.
-pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>> {
+pub(super) fn decode<'a>(action: &str, frame: &mut Object<'a>) -> Option<Command<'a>> {
     Some(match action {
         "createRoom" => Command::Create,
         "joinRoom" => Command::Join {
             room: frame.string("room").unwrap_or_default(),
             username: frame.string("username").map(|name| name.chars().take(MAX_USERNAME).collect()),
-            offer: frame.object("offer"),
+            offer: frame.take_object("offer"),
         },
         "offerResponse" => Command::Answer {
             username: frame.string("clientUsername"),

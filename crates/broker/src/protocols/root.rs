@@ -47,11 +47,6 @@ fn actions_of(dialect: Dialect) -> &'static [&'static str] {
 /// Most edits between a misspelt action and the right one.
 const MAX_EDITS: usize = 2;
 
-/// The action of a text frame, if it is a JSON object with one.
-pub fn action(text: &str) -> Option<Cow<'_, str>> {
-    Object::parse_frame(text)?.string("action")
-}
-
 /// Longest action that is compared with others.
 const MAX_ACTION: usize = 32;
 
@@ -69,18 +64,27 @@ pub fn similar_action(action: &str) -> Option<&'static str> {
         .filter(|known| edits(known) <= MAX_EDITS)
 }
 
+/// Members that a protocol reads in, too.
+const PARTS: [&str; 5] = ["data", "offer", "offers", "topics", "info_hash"];
+
 /// Decodes one text frame.
 pub fn decode(text: &str) -> Command<'_> {
-    let Some(frame) = Object::parse_frame(text) else { return Command::Ignored };
+    decode_with_action(text).0
+}
+
+/// Decodes one text frame, and returns its action, too, if it has one.
+pub fn decode_with_action(text: &str) -> (Command<'_>, Option<Cow<'_, str>>) {
+    let Some(mut frame) = Object::parse_with(text, &PARTS) else { return (Command::Ignored, None) };
     let Some(action) = frame.string("action") else {
-        return topics::decode(&frame).map_or(Command::Ignored, Command::Topics);
+        return (topics::decode(&frame).map_or(Command::Ignored, Command::Topics), None);
     };
     // Calls are the last: with a remote id, any action is one of theirs.
-    if let Some(command) = room_codes::decode(&action, &frame) {
+    let command = if let Some(command) = room_codes::decode(&action, &mut frame) {
         Command::RoomCodes(command)
     } else if let Some(command) = tracker::decode(&action, &frame) {
         Command::Tracker(command)
     } else {
         Command::Calls(calls::decode(&action, frame))
-    }
+    };
+    (command, Some(action))
 }

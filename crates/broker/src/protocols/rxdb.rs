@@ -38,7 +38,7 @@ pub struct Signal<'a> {
 
 /// Decodes one text frame; `None` for one that the protocol does not have.
 pub fn decode(text: &str) -> Option<Command<'_>> {
-    let frame = Object::parse_frame(text)?;
+    let frame = Object::parse_with(text, &["data"])?;
     Some(match &*frame.string("type")? {
         "join" => {
             let room = frame.string("room")?;
@@ -47,7 +47,7 @@ pub fn decode(text: &str) -> Option<Command<'_>> {
         "signal" => Command::Signal(Signal {
             from: frame.string("senderPeerId")?,
             to: frame.string("receiverPeerId")?,
-            kind: Kind::of(&frame, "data"),
+            kind: Kind::of(frame.object("data").and_then(|data| data.get("type"))),
         }),
         "ping" => Command::Ping,
         _ => return None,

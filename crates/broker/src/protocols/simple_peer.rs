@@ -1,6 +1,6 @@
 //! The signals of simple-peer, which RxDB and y-webrtc send each other. Those of Matchbox are of the same kinds.
 
-use super::json::Object;
+use super::json;
 
 /// The signals that the server distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of the signal that is a member of an object.
-    pub(super) fn of(object: &Object<'_>, member: &str) -> Self {
-        let signal = object.object(member);
-        match signal.and_then(|signal| signal.string("type")).as_deref() {
+    /// The kind of the signal with this `type`, as JSON text.
+    pub(super) fn of(kind: Option<&str>) -> Self {
+        match kind.and_then(json::string).as_deref() {
             Some("offer") => Kind::Offer,
             Some("answer") => Kind::Answer,
             Some("candidate") => Kind::Candidate,

@@ -17,6 +17,8 @@ pub const MAX_TOPICS: usize = 64;
 /// Most topics of a list that are read: one more than a client may have, so that it hits the limit.
 const MAX_LISTED: usize = MAX_TOPICS + 1;
 
+const _: () = assert!(MAX_LISTED <= json::MAX_ELEMENTS);
+
 /// A command of a client.
 #[derive(Debug)]
 pub enum Command<'a> {
@@ -43,8 +45,8 @@ pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<Command<'a>> {
 
 /// The topic, or the topics. Members of the list that are no strings are none.
 fn topics<'a>(frame: &Object<'a>) -> Vec<Cow<'a, str>> {
-    let listed = frame.get("topics").into_iter().flat_map(json::elements).take(MAX_LISTED);
-    frame.string("topic").into_iter().chain(listed.filter_map(json::string)).collect()
+    let listed = frame.list("topics").unwrap_or_default().iter().take(MAX_LISTED);
+    frame.string("topic").into_iter().chain(listed.filter_map(|topic| json::string(topic))).collect()
 }
 
 /// A publication by which y-webrtc connects two clients.
@@ -60,8 +62,9 @@ pub struct Signal<'a> {
 
 /// Reads the data of a publication. `None` if it is no signal, or encrypted.
 pub fn signal(publication: &str) -> Option<Signal<'_>> {
-    let data = Object::parse(publication)?.object("data")?;
-    Some(Signal { from: data.string("from")?, to: data.string("to"), kind: Kind::of(&data, "signal") })
+    let data = Object::parse_with(json::member_of(publication, "data")?, &["signal"])?;
+    let kind = Kind::of(data.object("signal").and_then(|signal| signal.get("type")));
+    Some(Signal { from: data.string("from")?, to: data.string("to"), kind })
 }
 
 /// The id that a client of y-webrtc gives itself, as the data of its subscription.
@@ -116,7 +119,7 @@ impl RoomDialect for Topics {
     }
 
     fn room_of(&self, message: &Frame) -> Option<String> {
-        let object = Object::parse(std::str::from_utf8(message.payload()).ok()?)?;
-        object.string("topic").map(Cow::into_owned)
+        let message = std::str::from_utf8(message.payload()).ok()?;
+        json::member_of(message, "topic").and_then(json::string).map(Cow::into_owned)
     }
 }

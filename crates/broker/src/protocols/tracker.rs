@@ -17,6 +17,8 @@ pub const MAX_OFFERS: usize = 82;
 /// Most info hashes of a scrape.
 pub const MAX_SCRAPED: usize = 100;
 
+const _: () = assert!(MAX_OFFERS < json::MAX_ELEMENTS && MAX_SCRAPED < json::MAX_ELEMENTS);
+
 /// Seconds until the next announce of a client, as the reference has it.
 const INTERVAL: u32 = 120;
 
@@ -127,7 +129,7 @@ pub(super) const ACTIONS: &[&str] = &["announce", "scrape"];
 
 /// Decodes a frame with an action of this protocol; `None` for any other action. Messages of calls have `data`, and may have any action.
 pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>> {
-    if !ACTIONS.contains(&action) || frame.object("data").is_some() {
+    if !ACTIONS.contains(&action) || frame.get("data").is_some_and(|data| data.starts_with('{')) {
         return None;
     }
     Some(match action {
@@ -154,7 +156,7 @@ fn announce<'a>(frame: &Object<'a>) -> Result<Announce<'a>, Problem> {
     let left = frame.get("left");
     // Clients write `Infinity` as null.
     let left = left.and_then(|left| json::string(left).unwrap_or(left.into()).trim().parse::<f64>().ok());
-    let offers = frame.get("offers").map_or_else(Vec::new, offers);
+    let offers = frame.list("offers").map_or_else(Vec::new, offers);
     Ok(Announce { info_hash, peer_id, event, is_complete: left == Some(0.0), offers, answer })
 }
 
@@ -168,20 +170,17 @@ fn occasion(event: &str) -> Option<Occasion> {
 }
 
 /// The offers of a list. Its other members are none.
-fn offers(list: &str) -> Vec<Offer<'_>> {
-    json::elements(list).take(MAX_OFFERS).filter_map(Offer::parse).collect()
+fn offers<'a>(list: &[&'a str]) -> Vec<Offer<'a>> {
+    list.iter().take(MAX_OFFERS).filter_map(|offer| Offer::parse(offer)).collect()
 }
 
 fn scrape<'a>(frame: &Object<'a>) -> Result<Vec<Name<'a>>, Problem> {
     let text = frame.get("info_hash").ok_or(Problem::Scraped)?;
-    let texts: Vec<&str> = match text.starts_with('[') {
-        true => json::elements(text).take(MAX_SCRAPED + 1).collect(),
-        false => vec![text],
-    };
+    let texts = frame.list("info_hash").unwrap_or(std::slice::from_ref(&text));
     if !(1..=MAX_SCRAPED).contains(&texts.len()) {
         return Err(Problem::Scraped);
     }
-    texts.into_iter().map(|text| Name::parse(text).ok_or(Problem::InfoHash)).collect()
+    texts.iter().map(|text| Name::parse(text).ok_or(Problem::InfoHash)).collect()
 }
 
 impl<'a> Name<'a> {
@@ -257,7 +256,7 @@ impl Answer<'_> {
 
 /// The id of the offer of an answer, as its recipient hears it.
 pub fn answered(heard: &str) -> Option<Cow<'_, str>> {
-    Object::parse(heard)?.get("offer_id").and_then(json::string)
+    json::member_of(heard, "offer_id").and_then(json::string)
 }
 
 /// Tells a client the numbers of members of swarms.

@@ -142,8 +142,10 @@ impl Realm {
     pub fn sweep(&self) {
         let now = self.router.now();
         let limits = &self.router.config().limits;
-        let (ping, expire) = (ping_interval(limits), millis(limits.expire_timeout));
-        for slot in self.slots_that(|slot| slot.needs_sweep(now, ping, expire)) {
+        // Computed once, for very many slots.
+        let before = |timeout| now.checked_sub(timeout).map_or(0, |since| since + 1);
+        let (silent, expired) = (before(ping_interval(limits)), before(millis(limits.expire_timeout)));
+        for slot in self.slots_that(|slot| slot.needs_sweep(silent, expired)) {
             self.with(&slot, |guard| guard.sweep(now, limits));
         }
         if self.router.is_closing() {

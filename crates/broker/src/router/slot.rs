@@ -148,10 +148,11 @@ impl Slot {
         self.backlog.load(Relaxed) || self.waiting_since().is_some()
     }
 
-    /// True if a sweep at `now` would have something to do here, with these timeouts in milliseconds.
-    pub(super) fn needs_sweep(&self, now: u64, ping: u64, expire: u64) -> bool {
-        let silent = self.is_held() && now.saturating_sub(self.heard.load(Relaxed)) >= ping;
-        let waited = self.waiting_since.load(Relaxed).saturating_add(expire) <= now;
+    /// True if a sweep would have something to do here, if a holder that was last heard before the first of these times is silent, and a
+    /// batch that waits since before the second has expired.
+    pub(super) fn needs_sweep(&self, silent: u64, expired: u64) -> bool {
+        let silent = self.is_held() && self.heard.load(Relaxed) < silent;
+        let waited = self.waiting_since.load(Relaxed) < expired;
         silent || waited || self.probed.load(Relaxed) || self.due.load(Relaxed)
     }
 }

@@ -7,11 +7,13 @@ use std::borrow::Cow;
 
 use super::app;
 use crate::protocols::json::{self, raw, text};
-use crate::rooms::{Change, RoomDialect, Said};
+use crate::rooms::{Change, MAX_WATCHED, RoomDialect, Said};
 use peerbroker_core::wire::{Frame, PeerId, RoomRefusal, labels};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;
+
+const _: () = assert!(MAX_WATCHED < json::MAX_ELEMENTS);
 
 labels! {
     /// A request about a room. The labels are its types on the wire.
@@ -31,8 +33,27 @@ labels! {
     }
 }
 
+/// Members that only requests about rooms have, as JSON text.
+#[derive(Default)]
+pub(super) struct Members<'a> {
+    pub(super) room: Option<&'a str>,
+    pub(super) data: Option<&'a str>,
+    pub(super) ids: Vec<&'a str>,
+    pub(super) id: Option<&'a str>,
+}
+
+impl<'a> Members<'a> {
+    /// The request that has these members.
+    pub(super) fn request(self, dst: Option<&'a str>, payload: Option<&'a str>) -> Request<'a> {
+        let Members { room, data, ids, id } = self;
+        // As for other messages, a falsy recipient is none.
+        let dst = dst.and_then(json::string).filter(|dst| !dst.is_empty());
+        Request { room: room.and_then(json::string), data, payload, ids, dst, id }
+    }
+}
+
 /// The members of a request about a room, or of a message to the app's server. `None` if one is missing or has the wrong type.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Request<'a> {
     /// The name of the room.
     pub room: Option<Cow<'a, str>>,
@@ -40,8 +61,8 @@ pub struct Request<'a> {
     pub data: Option<&'a str>,
     /// The JSON text of the payload.
     pub payload: Option<&'a str>,
-    /// The ids to watch, as JSON text.
-    ids: Option<&'a str>,
+    /// The first ids to watch, as JSON text.
+    ids: Vec<&'a str>,
     /// The id of the member that gets a message.
     pub dst: Option<Cow<'a, str>>,
     /// The id that the client has given the request, as JSON text. The answer repeats it.
@@ -61,27 +82,10 @@ impl Kind {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a text that [`decode`](super::peerjs::decode) has found to be such a request or message.
-    pub fn parse(text: &'a str) -> Self {
-        let mut request = Request::default();
-        let names = ["room", "data", "payload", "ids", "dst", "request"];
-        json::members(text, |name, value| match json::known_name(name, &names) {
-            Some("room") => request.room = json::string(value),
-            Some("data") => request.data = Some(value),
-            Some("payload") => request.payload = Some(value),
-            Some("ids") => request.ids = Some(value),
-            // As for other messages, a falsy recipient is none.
-            Some("dst") => request.dst = json::string(value).filter(|dst| !dst.is_empty()),
-            Some("request") => request.id = Some(value),
-            _ => {}
-        });
-        request
-    }
-
-    /// The ids to watch: one or more. Nothing is read beyond `most`.
+    /// The ids to watch: one or more, and no more than `most`.
     pub fn ids(&self, most: usize) -> Result<Vec<PeerId>, RoomRefusal> {
         let mut ids = Vec::new();
-        for id in json::elements(self.ids.unwrap_or_default()) {
+        for &id in &self.ids {
             let id = json::string(id).ok_or(RoomRefusal::InvalidIds)?;
             if ids.len() == most {
                 return Err(RoomRefusal::TooManyWatched);
@@ -178,7 +182,7 @@ impl RoomDialect for PeerJsRooms {
 
     fn room_of(&self, message: &Frame) -> Option<String> {
         let text = std::str::from_utf8(message.payload()).ok()?;
-        Request::parse(text).room.map(Cow::into_owned)
+        json::member_of(text, "room").and_then(json::string).map(Cow::into_owned)
     }
 }
 

@@ -47,7 +47,10 @@ enum Task {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("bench is a part of the repository")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .context("bench is a part of the repository")?;
     if let Some(program) = cli.coturn {
         relays::add_coturn(program)?;
     }
@@ -73,7 +76,8 @@ fn main() -> Result<()> {
         tracker: root.join("tests/bench/tracker/server.mjs"),
     };
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    let about = Command::new(root.join("tests/bench/machine.sh")).output().context("cannot start machine.sh")?;
+    let about =
+        Command::new(root.join("tests/bench/machine.sh")).output().context("cannot start machine.sh")?;
     let (start, about) = (Instant::now(), String::from_utf8(about.stdout)?);
     pin(LOAD_CORE)?;
     let run = plan.run(&places)?;

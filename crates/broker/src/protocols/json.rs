@@ -254,6 +254,12 @@ pub fn string(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The text of a JSON string, unless that surely has more than `most` UTF-16 units: decoding a long one costs much.
+pub(super) fn short_string(value: &str, most: usize) -> Option<Cow<'_, str>> {
+    const LONGEST_ESCAPE: usize = 6;
+    if value.len() > LONGEST_ESCAPE * most + 2 { None } else { string(value) }
+}
+
 /// Appends `text` as a JSON string.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
@@ -977,6 +983,14 @@ mod tests {
             assert_eq!(frame.object("around").is_some(), is_read);
             assert_eq!((frame.get("around"), frame.get("more")), (Some(&*object(count)), Some("1")));
         }
+    }
+
+    #[test]
+    fn a_short_string_may_consist_of_escapes() {
+        let escapes = |count: usize| format!("\"{}\"", r"\u00e9".repeat(count));
+        assert_eq!(short_string(&escapes(20), 20).as_deref(), Some(&*"é".repeat(20)));
+        assert_eq!(short_string(&escapes(21), 20), None);
+        assert_eq!(short_string("1", 20), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use super::json::{Object, write_string};
+use super::json::{Object, short_string, write_string};
 use super::simple_peer::Kind;
 use crate::rooms::{RoomDialect, Said};
 use peerbroker_core::wire::Frame;
@@ -41,7 +41,7 @@ pub fn decode(text: &str) -> Option<Command<'_>> {
     let frame = Object::parse_with(text, &["data"])?;
     Some(match &*frame.string("type")? {
         "join" => {
-            let room = frame.string("room")?;
+            let room = frame.get("room").and_then(|room| short_string(room, *ROOM_UNITS.end()))?;
             Command::Join(Some(room).filter(|room| ROOM_UNITS.contains(&room.encode_utf16().count()))?)
         }
         "signal" => Command::Signal(Signal {

@@ -185,7 +185,7 @@ fn scrape<'a>(frame: &Object<'a>) -> Result<Vec<Name<'a>>, Problem> {
 
 impl<'a> Name<'a> {
     fn parse(text: &'a str) -> Option<Self> {
-        let string = json::string(text)?;
+        let string = json::short_string(text, size_of::<Hash>())?;
         let mut chars = string.chars();
         let mut bytes = Hash::default();
         for byte in &mut bytes {

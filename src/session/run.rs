@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::admission::{Admitted, ClientSource, ConnectRequest, Rejection};
 use super::farewell::farewell;
 use super::handler::{Context, ProtocolHandler};
@@ -324,7 +326,9 @@ fn on_event<H: ProtocolHandler>(
     event: Event<'_>,
     relay: RelayMode,
 ) -> ControlFlow<()> {
-    if let Some(bytes) = event.message_len() {
+    if log::log_enabled!(target: MESSAGES, Level::Trace)
+        && let Some(bytes) = event.message_len()
+    {
         let peer = context.peer;
         log::trace!(target: MESSAGES, "{} ({:?}) sent {bytes} bytes", peer.connection(), peer.id().as_str());
     }

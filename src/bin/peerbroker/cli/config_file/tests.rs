@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use peerbroker::InheritedSockets;
 use peerbroker::keys::Settings;
 use peerbroker::wire::ApiKey;
 use proptest::collection::vec;
@@ -26,7 +27,7 @@ fn args(file: &ConfigFile) -> Vec<String> {
 }
 
 fn shown(cli: &Cli, keys: &[Key]) -> ConfigFile {
-    let text = cli.as_file(keys);
+    let text = cli.as_file(keys, &InheritedSockets::default());
     file(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 

@@ -136,6 +136,10 @@ impl ProtocolHandler for PeerJs {
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         context.node.note_text(context.peer, text);
+        // Before all else: most texts are this one.
+        if text == peerjs::HEARTBEAT {
+            return ControlFlow::Continue(());
+        }
         self.obey(&peerjs::decode(text), context)
     }
 

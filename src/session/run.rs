@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::transport::{self, Disconnect, Event, Flow, Socket, Stop};
 use peerbroker_broker::events::{Count, Event as Happened};
 use peerbroker_broker::limits::ConnectionPermit;
-use peerbroker_broker::router::{Departure, Flush, IdLease, MESSAGES, Outgoing};
+use peerbroker_broker::router::{Departure, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
 use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
@@ -188,6 +188,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // The mode of the relay and the rate of messages, loaded once for all that a read brings.
             let mut rules = None;
             let counters = session.counters();
+            let is_followed = log::log_enabled!(target: MESSAGES, Level::Trace);
             // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
             let is_probed = lease.is_probed();
             let received = ready!(socket.poll_recv(cx, &mut |event| {
@@ -208,6 +209,9 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                     free += 1;
                 }
                 frames += 1;
+                if is_followed {
+                    follow(lease, &event);
+                }
                 let (relay, _) = *rules.get_or_insert_with(|| rules_of(handler));
                 let context = Context { peer: lease, node: session, flushes };
                 left |= on_event(handler, context, event, relay).is_break();
@@ -319,19 +323,23 @@ fn rules_of(handler: &impl ProtocolHandler) -> (RelayMode, u32) {
     (policy.settings().relay, policy.settings().messages_per_second)
 }
 
+/// Says in the log that a client has sent a message.
+#[cold]
+fn follow(peer: &PeerHandle, event: &Event<'_>) {
+    if let Some(bytes) = event.message_len() {
+        log::trace!(target: MESSAGES, "{} ({:?}) sent {bytes} bytes", peer.connection(), peer.id().as_str());
+    }
+}
+
 /// Handles one event; breaks when the client says goodbye.
+// Inline, because each heartbeat comes here.
+#[inline]
 fn on_event<H: ProtocolHandler>(
     handler: &mut H,
     mut context: Context<'_>,
     event: Event<'_>,
     relay: RelayMode,
 ) -> ControlFlow<()> {
-    if log::log_enabled!(target: MESSAGES, Level::Trace)
-        && let Some(bytes) = event.message_len()
-    {
-        let peer = context.peer;
-        log::trace!(target: MESSAGES, "{} ({:?}) sent {bytes} bytes", peer.connection(), peer.id().as_str());
-    }
     match event {
         Event::Text(text) if relay == RelayMode::Always => {
             handler.on_text(&as_received(relay, text), &mut context)

@@ -47,12 +47,6 @@ impl From<simple_peer::Kind> for MediaMessage<'_> {
     }
 }
 
-/// The text of a client as its broker reads it: without addresses, if its key has all calls relayed. So none reaches others, whatever
-/// the protocol is, and whatever the text is for.
-pub(crate) fn as_received(mode: RelayMode, text: &str) -> Cow<'_, str> {
-    if mode == RelayMode::Always { without_addresses(text).into() } else { text.into() }
-}
-
 /// The text of a message as its recipient may have it. `None` if nothing is left of it.
 pub(crate) fn prepare_for_relay<'m, 'a>(
     relay: &Relay,

@@ -1,12 +1,12 @@
 //! One key in use: its policy, and its realms.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
-use crate::keys::{Key, Policy, unix_time};
+use crate::keys::{Key, Policy, RelayMode, unix_time};
 use peerbroker_broker::protocols::guests::Guests;
 use peerbroker_broker::protocols::matchbox::Groups;
 use peerbroker_broker::protocols::matchbox::MatchboxRooms;
@@ -29,6 +29,8 @@ const USED_PRECISION: u64 = 60;
 pub struct Tenant {
     key: ApiKey,
     policy: ArcSwap<Policy>,
+    /// Of the policy, for each read of a client.
+    withholds_addresses: AtomicBool,
     /// The time at which a client came last, in seconds since 1970; 0 if none came since that was stored.
     used: AtomicU64,
     router: Arc<Router>,
@@ -65,9 +67,10 @@ impl Tenant {
     ) -> Self {
         let key = policy.key().key.clone();
         let quota = Arc::new(ClientQuota::new(policy.settings().concurrent_limit));
+        let withholds_addresses = AtomicBool::new(withholds_addresses(&policy));
         let policy = ArcSwap::from(policy);
         let (used, realms) = (AtomicU64::new(0), Mutex::default());
-        Tenant { key, policy, used, router, active, others, quota, realms }
+        Tenant { key, policy, withholds_addresses, used, router, active, others, quota, realms }
     }
 
     /// The key.
@@ -85,9 +88,15 @@ impl Tenant {
         self.policy.load_full()
     }
 
+    /// True if texts of clients are read without addresses: all calls of the key are relayed.
+    pub(crate) fn withholds_addresses(&self) -> bool {
+        self.withholds_addresses.load(Ordering::Relaxed)
+    }
+
     /// Replaces the policy. Clients that are here stay.
     pub(super) fn set_policy(&self, policy: Arc<Policy>) {
         self.quota.set_limit(policy.settings().concurrent_limit);
+        self.withholds_addresses.store(withholds_addresses(&policy), Ordering::Relaxed);
         self.policy.store(policy);
     }
 
@@ -299,6 +308,10 @@ impl Tenant {
     pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
         of_all_kinds(&self.realms.lock().realms)
     }
+}
+
+fn withholds_addresses(policy: &Policy) -> bool {
+    policy.settings().relay == RelayMode::Always
 }
 
 /// The same, without the lock and without an allocation: there is at most one of each kind.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use arc_swap::Guard;
 use tokio::time::timeout;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, fresh_id};
@@ -16,7 +15,6 @@ use super::handler::{Context, ProtocolHandler, note_ignored, part};
 use super::{topics, tracker};
 use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
 use crate::descriptions::MediaMessage;
-use crate::keys::Policy;
 use crate::node::{Node, Tenant};
 use crate::transport::Disconnect;
 use peerbroker_broker::events::{ClientMistake, Count, Event, Mistake};
@@ -172,8 +170,8 @@ impl ProtocolHandler for Guest {
         Ok((admitted, guest))
     }
 
-    fn policy(&self) -> Guard<Arc<Policy>> {
-        self.tenant.policy()
+    fn tenant(&self) -> &Tenant {
+        &self.tenant
     }
 
     fn refusal(refusal: Refusal) -> Frame {

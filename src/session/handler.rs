@@ -2,15 +2,11 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::task::{self, Poll};
-
-use arc_swap::Guard;
 
 use super::admission::{Admitted, ClientSource, Rejection};
 use crate::descriptions::MediaMessage;
-use crate::keys::Policy;
-use crate::node::Node;
+use crate::node::{Node, Tenant};
 use crate::transport::Disconnect;
 use peerbroker_broker::router::{Departure, Flush, IdLease, MESSAGES, PeerHandle};
 use peerbroker_core::wire::{Frame, MessageKind, PeerId, Refusal, RoomName, RoomRights, Token};
@@ -24,8 +20,8 @@ pub(crate) trait ProtocolHandler: Sized + 'static {
         source: &ClientSource,
     ) -> impl Future<Output = Result<(Admitted, Self), Rejection>>;
 
-    /// What the client's key allows now.
-    fn policy(&self) -> Guard<Arc<Policy>>;
+    /// The tenant of the client's key.
+    fn tenant(&self) -> &Tenant;
 
     /// The first frame for a client that got this id.
     fn greeting(_id: &PeerId) -> Option<Frame> {

@@ -4,12 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use arc_swap::Guard;
 use uuid::Uuid;
 
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials, values};
 use super::handler::{Context, ProtocolHandler, part};
-use crate::keys::Policy;
 use crate::node::{GroupMember, GroupStep, Node, Tenant};
 use crate::transport::Disconnect;
 use peerbroker_broker::protocols::matchbox::{self, HOSTED, Signal};
@@ -113,8 +111,8 @@ impl ProtocolHandler for Matchbox {
         admitted.map_err(|reason| Rejection { id: None, ..Rejection::of(reason, query) })
     }
 
-    fn policy(&self) -> Guard<Arc<Policy>> {
-        self.tenant.policy()
+    fn tenant(&self) -> &Tenant {
+        &self.tenant
     }
 
     /// The protocol has no such event: its clients log it.

@@ -3,15 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arc_swap::Guard;
-
 use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, tenant};
 use super::farewell::refuse;
 use super::handler::{Context, ProtocolHandler, note_ignored, part};
 use super::open::OpenSession;
 use crate::descriptions::MediaMessage;
+use crate::keys::Proof;
 use crate::keys::verifier::Claimant;
-use crate::keys::{Policy, Proof};
 use crate::node::{Client, Message, Node, Tenant};
 use crate::transport::{Disconnect, Socket};
 use peerbroker_broker::events::Mistake;
@@ -87,8 +85,8 @@ impl ProtocolHandler for PeerJs {
         admitted.map_err(|reason| Rejection::of(reason, query))
     }
 
-    fn policy(&self) -> Guard<Arc<Policy>> {
-        self.0.policy()
+    fn tenant(&self) -> &Tenant {
+        &self.0
     }
 
     fn greeting(_id: &PeerId) -> Option<Frame> {

@@ -15,8 +15,7 @@ use super::farewell::farewell;
 use super::handler::{Context, ProtocolHandler};
 use super::open::OpenSession;
 use super::register::register_session;
-use crate::descriptions::as_received;
-use crate::keys::RelayMode;
+use crate::descriptions::without_addresses;
 use crate::node::Node;
 use crate::transport::{self, Disconnect, Event, Flow, Socket, Stop};
 use peerbroker_broker::events::{Count, Event as Happened};
@@ -114,7 +113,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
         handler.on_open(&mut Context { peer: &lease, node: &session, flushes: &mut flushes });
         drop(flushes);
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = pause_for(lease.charge(0, handler.policy().settings().messages_per_second), &session);
+        let pause =
+            pause_for(lease.charge(0, handler.tenant().policy().settings().messages_per_second), &session);
         ActiveSession { present: Some((lease, handler)), pause, is_flusher: false, socket, session }
     }
 
@@ -174,7 +174,10 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 }
                 // We stopped reading, so silence proves nothing.
                 lease.heard();
-                *pause = pause_for(lease.charge(0, handler.policy().settings().messages_per_second), session);
+                *pause = pause_for(
+                    lease.charge(0, handler.tenant().policy().settings().messages_per_second),
+                    session,
+                );
             }
             let mut context = Context { peer: lease, node: session, flushes };
             if handler.poll_pending(cx, &mut context).is_pending() {
@@ -185,8 +188,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             let has_waited = handler.waits();
             // Not all frames are charged.
             let (mut left, mut messages, mut bytes, mut frames, mut free) = (false, 0, 0, 0, 0);
-            // The mode of the relay and the rate of messages, loaded once for all that a read brings.
-            let mut rules = None;
+            // Loaded once for all that a read brings.
+            let withholds = handler.tenant().withholds_addresses();
             let counters = session.counters();
             let is_followed = log::log_enabled!(target: MESSAGES, Level::Trace);
             // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
@@ -212,9 +215,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 if is_followed {
                     follow(lease, &event);
                 }
-                let (relay, _) = *rules.get_or_insert_with(|| rules_of(handler));
                 let context = Context { peer: lease, node: session, flushes };
-                left |= on_event(handler, context, event, relay).is_break();
+                left |= on_event(handler, context, event, withholds).is_break();
                 if handler.waits() {
                     Flow::Break(Stop::Before)
                 } else if left || frames >= left_of_turn {
@@ -227,7 +229,7 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
-            let (_, messages_per_second) = rules.unwrap_or_else(|| rules_of(handler));
+            let messages_per_second = handler.tenant().policy().settings().messages_per_second;
             let excess = lease.charge(frames - free, messages_per_second);
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
@@ -317,12 +319,6 @@ fn pause_for(excess: Duration, node: &Node) -> Option<Pin<Box<dyn Future<Output 
     if pause.is_zero() { None } else { Some(Box::pin(node.clock().sleep(pause))) }
 }
 
-/// The mode of the relay, and the rate of messages.
-fn rules_of(handler: &impl ProtocolHandler) -> (RelayMode, u32) {
-    let policy = handler.policy();
-    (policy.settings().relay, policy.settings().messages_per_second)
-}
-
 /// Says in the log that a client has sent a message.
 #[cold]
 fn follow(peer: &PeerHandle, event: &Event<'_>) {
@@ -333,17 +329,15 @@ fn follow(peer: &PeerHandle, event: &Event<'_>) {
 
 /// Handles one event; breaks when the client says goodbye.
 // Inline, because each heartbeat comes here.
-#[inline]
+#[inline(always)]
 fn on_event<H: ProtocolHandler>(
     handler: &mut H,
     mut context: Context<'_>,
     event: Event<'_>,
-    relay: RelayMode,
+    withholds: bool,
 ) -> ControlFlow<()> {
     match event {
-        Event::Text(text) if relay == RelayMode::Always => {
-            handler.on_text(&as_received(relay, text), &mut context)
-        }
+        Event::Text(text) if withholds => handler.on_text(&without_addresses(text), &mut context),
         // The same text, on the path of every message.
         Event::Text(text) => handler.on_text(text, &mut context),
         // Some clients send their JSON as bytes.
@@ -351,7 +345,10 @@ fn on_event<H: ProtocolHandler>(
             Some(flow) => flow,
             None => {
                 let text = std::str::from_utf8(bytes).unwrap_or_default();
-                handler.on_text(&as_received(relay, text), &mut context)
+                match withholds {
+                    true => handler.on_text(&without_addresses(text), &mut context),
+                    false => handler.on_text(text, &mut context),
+                }
             }
         },
         Event::Ping(payload) => {

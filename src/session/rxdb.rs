@@ -3,11 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arc_swap::Guard;
-
 use super::admission::{Admitted, ClientSource, Rejection, admit_without_credentials};
 use super::handler::{Context, ProtocolHandler, note_ignored, part};
-use crate::keys::Policy;
 use crate::node::{Node, Tenant};
 use crate::transport::Disconnect;
 use peerbroker_broker::protocols::room_codes;
@@ -28,8 +25,8 @@ impl ProtocolHandler for RxDb {
         Ok((admitted, RxDb(tenant)))
     }
 
-    fn policy(&self) -> Guard<Arc<Policy>> {
-        self.0.policy()
+    fn tenant(&self) -> &Tenant {
+        &self.0
     }
 
     fn greeting(id: &PeerId) -> Option<Frame> {

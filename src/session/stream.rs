@@ -12,7 +12,7 @@ use super::handler::{Context, ProtocolHandler as _, note_ignored};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use crate::cluster::Posted;
-use crate::descriptions::as_received;
+use crate::descriptions::without_addresses;
 use crate::node::Node;
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
@@ -116,7 +116,10 @@ pub(crate) async fn sender(
     let posting = PostPermit::begin(&admitted.realm, &admitted.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
     match PeerHandle::find(&admitted.realm, &admitted.id, &admitted.token) {
-        Some(peer) if !wait_for_turn(node, &peer, handler.policy().settings().messages_per_second).await => {
+        Some(peer)
+            if !wait_for_turn(node, &peer, handler.tenant().policy().settings().messages_per_second)
+                .await =>
+        {
             return Err(too_much(Limit::MessagesPerSecond));
         }
         None if node.membership().is_none() => return Err(Posted::Absent),
@@ -229,7 +232,7 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let handler = PeerJs(tenant);
     let Ok(_held) = hold(&node, None, text.len()) else { return Posted::TooMuch };
-    if !wait_for_turn(&node, &peer, handler.policy().settings().messages_per_second).await {
+    if !wait_for_turn(&node, &peer, handler.tenant().policy().settings().messages_per_second).await {
         return Posted::TooMuch;
     }
     if !peer.is_current() {
@@ -244,8 +247,9 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
 fn handle(node: &Node, peer: &PeerHandle, handler: &PeerJs, text: &str) -> Posted {
     log::trace!(target: MESSAGES, "{} ({:?}) posted {} bytes", peer.connection(), peer.id().as_str(), text.len());
     peer.count_messages(1, text.len() as u64);
-    peer.charge(1, handler.policy().settings().messages_per_second);
-    let text = &*as_received(handler.policy().settings().relay, text);
+    peer.charge(1, handler.tenant().policy().settings().messages_per_second);
+    let withheld = handler.tenant().withholds_addresses().then(|| without_addresses(text));
+    let text = withheld.as_deref().unwrap_or(text);
     let command = decode(text);
     if matches!(command, Command::Ignored) {
         note_ignored(peer);

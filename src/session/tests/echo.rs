@@ -3,10 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arc_swap::Guard;
-
-use crate::keys::Policy;
-use crate::node::Node;
+use crate::node::{Node, Tenant};
 use crate::session::admission::{Admitted, ClientSource, Rejection};
 use crate::session::handler::{Context, ProtocolHandler};
 use crate::session::peerjs::PeerJs;
@@ -22,8 +19,8 @@ impl ProtocolHandler for Echo {
         PeerJs::enter(node, query, source).await.map(|(admitted, peer)| (admitted, Echo(peer)))
     }
 
-    fn policy(&self) -> Guard<Arc<Policy>> {
-        self.0.policy()
+    fn tenant(&self) -> &Tenant {
+        self.0.tenant()
     }
 
     fn refusal(refusal: Refusal) -> Frame {

@@ -35,6 +35,7 @@ thread_local! {
 }
 
 /// True if each message is followed.
+#[inline]
 pub(super) fn follows() -> bool {
     log::log_enabled!(target: MESSAGES, Level::Trace)
 }
@@ -52,11 +53,17 @@ pub(super) fn note_written(from: &PeerId, kind: MessageKind) {
 }
 
 /// Says which messages were written to a connection.
+#[inline]
 pub(super) fn follow_written(to: &PeerId, conn: ConnId) {
     if follows() {
-        for (from, kind) in WRITTEN.take() {
-            follow(&Named { from: &from, to: to.as_str(), kind }, format_args!("written to {conn}"));
-        }
+        follow_each_written(to, conn);
+    }
+}
+
+#[cold]
+fn follow_each_written(to: &PeerId, conn: ConnId) {
+    for (from, kind) in WRITTEN.take() {
+        follow(&Named { from: &from, to: to.as_str(), kind }, format_args!("written to {conn}"));
     }
 }
 

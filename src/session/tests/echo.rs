@@ -1,7 +1,6 @@
 //! Sends every message back, for suites that others wrote: see `tests/conformance/`. The rest of the session is that of a PeerJS client.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use crate::node::{Node, Tenant};
 use crate::session::admission::{Admitted, ClientSource, Rejection};

@@ -13,10 +13,10 @@ struct Layers {
 const LAYERS: &[Layers] = &[
     Layers { sources: "src/", modules: PEERBROKER },
     Layers { sources: "crates/broker/src/", modules: BROKER },
-    Layers { sources: "crates/media/src/", modules: &["turn", "relay", "datapath"] },
+    Layers { sources: "crates/media/src/", modules: &["relay", "turn", "datapath"] },
 ];
 
-const BROKER: &[&str] = &["protocols", "rooms", "router", "limits", "events", "config", "sync"];
+const BROKER: &[&str] = &["protocols", "rooms", "router", "limits", "config", "events", "sync"];
 
 const PEERBROKER: &[&str] = &[
     // The layers that speak HTTP.

@@ -110,7 +110,8 @@ fn a_line_has_a_time_a_level_and_a_module() {
 fn the_log_follows_a_message_and_names_one_that_is_lost() {
     let log = |level: &str| {
         let filter = format!("peerbroker::messages={level}");
-        let mut program = Program::start(&["--log", &filter]);
+        // One worker, so that the lines have an order.
+        let mut program = Program::start(&["--workers", "1", "--log", &filter]);
         let mut alice = program.client("alice");
         alice.send(r#"{"type":"OFFER","dst":"bob","payload":1}"#);
         alice.send(r#"{"type":"LEAVE","dst":"nobody"}"#);

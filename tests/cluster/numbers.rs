@@ -37,7 +37,8 @@ fn numbers_in_packets_never_change() {
         let why = CloseReason::of_number(number).expect("a reason");
         assert_eq!((why.ending().label, why.number()), (label, number));
     }
-    let posted = [Posted::Done, Posted::Ignored, Posted::Absent, Posted::TooMuch, Posted::Unknown];
+    let posted =
+        [Posted::Done, Posted::Ignored, Posted::Absent, Posted::TooMuch, Posted::Unknown, Posted::Banned];
     for (number, posted) in (0..).zip(posted) {
         assert_eq!((Posted::of_number(number), posted.number()), (Some(posted), number));
     }
@@ -52,7 +53,7 @@ fn numbers_in_packets_never_change() {
         assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
-    let unknown = (MessageKind::of_number(9), CloseReason::of_number(16), Posted::of_number(5));
+    let unknown = (MessageKind::of_number(9), CloseReason::of_number(16), Posted::of_number(6));
     assert_eq!((unknown, RoomCodeError::of_number(5)), ((None, None, None), None));
 }
 

@@ -14,7 +14,7 @@ use crate::callgrind::Callgrind;
 pub const MOST: f64 = 20.0;
 
 /// Most heartbeats that reading 1,000 bytes of JSON may cost.
-const MOST_TO_READ: f64 = 20.0;
+const MOST_TO_READ: f64 = 40.0;
 
 /// Bytes of a long message, which come in one read.
 const LONG: usize = 10_000;

@@ -114,11 +114,9 @@ pub fn messages_to_a_silent_app(target: &mut Target) {
         for id in 0..5 {
             let mut client = RawClient::over(target.connect(), &format!("{key}/{id}"));
             let path = format!("/peerjs?key=app-{key}&id={id}&token=t");
-            client.send_raw(RawClient::handshake(&path).replacen(
-                "\r\n\r\n",
-                "\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n",
-                1,
-            ));
+            // Each from another address, because one leaves half of a key's places to others.
+            let source = format!("\r\nX-Forwarded-For: 198.51.100.{id}\r\n\r\n");
+            client.send_raw(RawClient::handshake(&path).replacen("\r\n\r\n", &source, 1));
             client.expect_accepted();
             client.expect_open();
             (0..MESSAGES).for_each(|_| client.send(&message));

@@ -105,7 +105,7 @@ fn until_the_keys_were_read_every_client_is_told_to_come_back() {
         assert_eq!(statuses(&server, &encoded), [503; 5], "{key}");
     }
 
-    // Whoever probes it as documented sends nobody here.
+    // A balancer that probes it as documented sends no client here.
     let health = server.get("/healthz");
     assert_eq!((health.status, health.text()), (503, UNREAD));
     assert_eq!((api.get("/healthz").status, api.get("/readyz").status), (503, 503));
@@ -137,7 +137,7 @@ fn until_the_keys_were_read_every_client_is_told_to_come_back() {
     let _peers = (server.client_of("peerjs", "a"), server.client_of("app", "a"));
     server.newcomer_of("nope", "a").expect_refused(error(INVALID_KEY));
 
-    // What was read once stays known.
+    // Keys that were read once stay known.
     store.is_reachable.store(false, Ordering::SeqCst);
     let _b = server.client_of("app", "b");
     assert_eq!(server.get("/healthz").status, 200);

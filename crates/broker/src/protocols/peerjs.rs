@@ -70,7 +70,7 @@ impl From<Kind> for MessageKind {
     }
 }
 
-/// The heartbeat as all releases of PeerJS write it. Whoever reads texts looks for this one first.
+/// The heartbeat as all releases of PeerJS write it. A reader of texts looks for it first.
 pub const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 
 /// Decodes one text frame. Text that is not a JSON object is [`Command::Ignored`].

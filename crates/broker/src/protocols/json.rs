@@ -124,8 +124,9 @@ fn member(out: &mut Vec<u8>, name: &str) {
 /// Appends the value of a member.
 pub(super) type WriteValue<'w> = &'w dyn Fn(&mut Vec<u8>);
 
-/// Most members of an object that is read. Its reader searches them for each name that it knows.
-const MAX_MEMBERS: usize = 256;
+/// Most members of an object that is read: each costs far more than its bytes. Readers that know the shortest of their names do not count
+/// those that are shorter.
+pub(super) const MAX_MEMBERS: usize = 32;
 
 /// A JSON object: its members in order. The last of duplicate members counts.
 #[derive(Debug)]

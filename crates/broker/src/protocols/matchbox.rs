@@ -7,7 +7,7 @@ mod groups;
 
 use std::borrow::Cow;
 
-use super::json::{Reader, read, string, write_string};
+use super::json::{MAX_MEMBERS, Reader, read, string, write_string};
 pub use super::simple_peer::Kind;
 use crate::rooms::{Audience, Change, RoomDialect, Said};
 pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
@@ -38,16 +38,16 @@ pub fn decode(text: &str) -> Option<Signal<'_>> {
 
 fn read_signal<'a>(reader: &mut Reader<'a>) -> Option<Signal<'a>> {
     let (mut receiver, mut data) = (None, None);
-    reader.object(usize::MAX, "data".len(), |reader, name| {
-        match name.one_of(&["receiver", "data"]) {
-            Some("receiver") => receiver = string(reader.value()?),
+    let is_whole = reader.object(MAX_MEMBERS, "data".len(), |reader, name| {
+        match name.index_in(&["receiver", "data"]) {
+            Some(0) => receiver = string(reader.value()?),
             Some(_) => data = Some(read_data(reader)?),
             None => {}
         }
         Some(())
     })?;
     let ((data, kind), receiver) = (data?, receiver?);
-    Some(Signal { receiver, kind, data })
+    is_whole.then_some(Signal { receiver, kind, data })
 }
 
 /// Reads a value and the name of its only member, if it has one. serde writes an enum's variants so.
@@ -57,9 +57,9 @@ fn read_data<'a>(reader: &mut Reader<'a>) -> Option<(&'a str, Kind)> {
     }
     let (start, mut kind) = (reader.at(), Kind::Other);
     let is_only = reader.object(1, 0, |_, name| {
-        kind = match name.one_of(&["Offer", "Answer", "IceCandidate"]) {
-            Some("Offer") => Kind::Offer,
-            Some("Answer") => Kind::Answer,
+        kind = match name.index_in(&["Offer", "Answer", "IceCandidate"]) {
+            Some(0) => Kind::Offer,
+            Some(1) => Kind::Answer,
             Some(_) => Kind::Candidate,
             None => Kind::Other,
         };

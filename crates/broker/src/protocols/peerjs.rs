@@ -99,7 +99,6 @@ pub fn decode(text: &str) -> Command<'_> {
 }
 
 /// The members that the server reads, as JSON text.
-#[derive(Default)]
 struct Members<'a> {
     kind: Option<&'a str>,
     dst: Option<&'a str>,
@@ -108,30 +107,24 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// `None` if the text is not a JSON object. The last of duplicate members counts, as in JavaScript.
+    /// `None` if the text is not a JSON object, or has too many members. The last of duplicate members counts, as in JavaScript.
     fn read(text: &'a str) -> Option<Self> {
-        let mut members = Members::default();
-        let names = ["type", "dst", "payload", "room", "data", "ids", "request"];
-        json::read(text, |reader| {
-            reader.object(usize::MAX, "dst".len(), |reader, name| {
-                let Some(name) = name.one_of(&names) else { return Some(()) };
-                if name == "ids" {
-                    members.room.ids = reader.list()?;
-                    return Some(());
-                }
-                let value = Some(reader.value()?);
-                match name {
-                    "type" => members.kind = value,
-                    "dst" => members.dst = value,
-                    "payload" => members.payload = value,
-                    "room" => members.room.room = value,
-                    "data" => members.room.data = value,
-                    _ => members.room.id = value,
+        const NAMES: [&str; 7] = ["type", "dst", "payload", "room", "data", "request", "ids"];
+        let mut values = [None; NAMES.len() - 1];
+        let mut ids = Vec::new();
+        let is_whole = json::read(text, |reader| {
+            reader.object(json::MAX_MEMBERS, "dst".len(), |reader, name| {
+                let Some(index) = name.index_in(&NAMES) else { return Some(()) };
+                match values.get_mut(index) {
+                    Some(value) => *value = Some(reader.value()?),
+                    None => ids = reader.list()?,
                 }
                 Some(())
             })
         })?;
-        Some(members)
+        let [kind, dst, payload, room, data, id] = values;
+        let room = rooms::Members { room, data, ids, id };
+        is_whole.then_some(Members { kind, dst, payload, room })
     }
 }
 

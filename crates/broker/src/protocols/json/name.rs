@@ -54,13 +54,13 @@ impl<'a> Name<'a> {
 
     /// True if it means `wanted`.
     pub fn is(&self, wanted: &str) -> bool {
-        self.one_of(&[wanted]).is_some()
+        self.index_in(&[wanted]).is_some()
     }
 
-    /// The one of `known` that it means.
+    /// The index of the one of `known` that it means.
     #[inline]
-    pub fn one_of<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
-        let find = |name: &[u8]| known.iter().copied().find(|known| known.as_bytes() == name);
+    pub fn index_in(&self, known: &[&str]) -> Option<usize> {
+        let find = |name: &[u8]| known.iter().position(|known| known.as_bytes() == name);
         match &self.meaning {
             Meant::AsWritten => find(self.inner()),
             Meant::This(meaning) => find(meaning.as_bytes()),

@@ -34,7 +34,6 @@ labels! {
 }
 
 /// Members that only requests about rooms have, as JSON text.
-#[derive(Default)]
 pub(super) struct Members<'a> {
     pub(super) room: Option<&'a str>,
     pub(super) data: Option<&'a str>,

@@ -241,6 +241,11 @@ impl Queues {
         Queues { bounds, ..Queues::default() }
     }
 
+    /// True if the endpoint is to be told that this connection ends.
+    pub(super) fn awaits_end_of(&self, consumer: &Consumer, connection: ConnId) -> bool {
+        self.endpoints.get(consumer).is_some_and(|queue| queue.awaits_end_of(connection))
+    }
+
     /// Adds an event for an endpoint. The end of a connection is accepted exactly if its beginning was, even above the bounds: so
     /// ends exceed the bounds by the number of announced connections at most. False if there is nothing more to send.
     pub(super) fn push(
@@ -251,11 +256,11 @@ impl Queues {
         now: u64,
         happened: Timestamp,
     ) -> bool {
-        let (bytes, queue) = (cost(&event), self.endpoints.get(&consumer));
+        let bytes = cost(&event);
         let is_accepted = match step {
-            Step::End(connection) => queue.is_some_and(|queue| queue.awaits_end_of(connection)),
+            Step::End(connection) => self.awaits_end_of(&consumer, connection),
             Step::Single | Step::Begin(_) => {
-                let load = queue.map(|queue| queue.load).unwrap_or_default();
+                let load = self.endpoints.get(&consumer).map(|queue| queue.load).unwrap_or_default();
                 load.has_room(bytes, self.bounds.endpoint) && self.load.has_room(bytes, self.bounds.total)
             }
         };

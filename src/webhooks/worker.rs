@@ -155,8 +155,11 @@ impl Shared {
             }
             // If the connection was announced, its end follows, even if its consumer wants no events any more.
             Event::PeerDisconnected(disconnected) => {
+                let connection = disconnected.connection;
+                // Bound before the push, which locks the queues again.
+                let is_announced = self.queues.lock().awaits_end_of(consumer, connection);
                 let is_alone = || wants(kind) && !wants(WebhookEvent::PeerConnected);
-                push(Step::End(disconnected.connection)) || is_alone() && push(Step::Single)
+                is_announced && push(Step::End(connection)) || is_alone() && push(Step::Single)
             }
             _ => wants(kind) && push(Step::Single),
         }

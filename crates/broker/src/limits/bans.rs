@@ -1,6 +1,7 @@
 //! The active bans. A connection is looked up before anything is read from it.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -8,9 +9,12 @@ use ipnet::IpNet;
 use crate::config::Ban;
 use crate::config::key::unix_time;
 
-/// The active bans, sorted by their networks. Without a ban, a look-up costs one load.
+/// The active bans, sorted by their networks. Each connection looks several times, so without a ban a look-up reads a flag alone.
 #[derive(Default)]
-pub struct Bans(ArcSwap<Sorted>);
+pub struct Bans {
+    has_any: AtomicBool,
+    sorted: ArcSwap<Sorted>,
+}
 
 #[derive(Default)]
 struct Sorted {
@@ -31,26 +35,28 @@ impl Bans {
         let mut sizes: Vec<_> =
             bans.iter().map(|ban| (ban.network.addr().is_ipv4(), ban.network.prefix_len())).collect();
         sizes.dedup();
-        self.0.store(Sorted { bans, sizes }.into());
+        let has_any = !bans.is_empty();
+        self.sorted.store(Sorted { bans, sizes }.into());
+        self.has_any.store(has_any, Ordering::Release);
     }
 
     /// All of them.
     pub fn all(&self) -> Vec<Ban> {
-        self.0.load().bans.clone()
+        self.sorted.load().bans.clone()
     }
 
     /// True if nobody is banned.
     pub fn is_empty(&self) -> bool {
-        self.0.load().bans.is_empty()
+        !self.has_any.load(Ordering::Acquire)
     }
 
     /// True if clients of this address are refused: with no key those that are banned for all keys, with a key also those that are
     /// banned for that key.
     pub fn has(&self, address: Option<IpAddr>, key: Option<&str>) -> bool {
-        let sorted = self.0.load();
-        if sorted.bans.is_empty() {
+        if self.is_empty() {
             return false;
         }
+        let sorted = self.sorted.load();
         let Some(address) = address.map(|address| address.to_canonical()) else { return false };
         let is_for = |ban: &&Ban| ban.key.as_ref().is_none_or(|of| key == Some(of.as_str()));
         let sizes = sorted.sizes.iter().filter(|(is_ipv4, _)| *is_ipv4 == address.is_ipv4());

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants two-versions test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-protocols bench-relays bench-report
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-protocols bench-relays bench-report
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -45,7 +45,7 @@ test: setup
 
 # For every night: CI leaves these out because they take long.
 test-all: export THOROUGH = 1
-test-all: test lint-bench lint-features test-random test-simulation test-schedules mutants two-versions test-package test-systems soak
+test-all: test lint-bench lint-features test-random test-simulation test-schedules mutants test-package test-systems soak
 
 # Cargo with the compiler of the tests, so that the program that they start is the one of a release, and packages are compiled once.
 WITH_TESTS = scripts/with-tests.sh
@@ -111,10 +111,6 @@ test-browser: setup
 
 browser-libraries: client-tests/node_modules/.package-lock.json
 
-# Real nodes of this version and of one that has more.
-two-versions: setup
-	scripts/two-versions.sh
-
 # The Debian package, in target/debian.
 package: dist
 	@scripts/setup.sh package
@@ -156,7 +152,7 @@ lint-fast: setup lint-scripts
 	cargo fmt --check --manifest-path tests/conformance/matchbox/Cargo.toml
 	cargo fmt --check --manifest-path tests/conformance/str0m/Cargo.toml
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
-	@for patch in scripts/mutants/*.patch scripts/versions/*.patch; do git apply --check "$$patch" || exit 1; done
+	@for patch in scripts/mutants/*.patch; do git apply --check "$$patch" || exit 1; done
 	cargo deny --locked check licenses bans sources
 	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo 'advisories: NOT checked, the database cannot be reached'; fi

@@ -13,10 +13,6 @@ use tokio::net::TcpStream;
 use super::proxy::Proxy;
 use super::{Process, becomes, until};
 
-/// The variable for a program of another version. Nodes of both are there at a time, and each life of a node is of the other
-/// version, as in rolling updates forth and back.
-const OTHER_VERSION: &str = "PEERBROKER_OTHER_BIN";
-
 const UNREACHABLE: &str = "cannot reach the other nodes";
 const LEASE_ENDED: &str = "the lease of this node has ended";
 
@@ -41,19 +37,12 @@ impl Node {
         node
     }
 
-    fn program(&self) -> PathBuf {
-        let number = self.dir.as_os_str().as_encoded_bytes().last().copied().map_or(0, usize::from);
-        let is_other = (self.lives + number).is_multiple_of(2);
-        let other = std::env::var_os(OTHER_VERSION).filter(|_| is_other);
-        other.map_or_else(program::path, PathBuf::from)
-    }
-
     /// Starts it, on a new port.
     pub async fn revive(&mut self) {
         self.lives += 1;
         let (stdout, stderr) = (self.file("out"), self.file("err"));
         let file = |path: &PathBuf| Stdio::from(fs::File::create(path).expect("a file"));
-        let mut command = Command::new(self.program());
+        let mut command = Command::new(program::path());
         command
             .args(["--host", "127.0.0.1", "--port", "0", "--ops_port", "0", "--workers", "1"])
             .args([

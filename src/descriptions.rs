@@ -15,58 +15,46 @@ use crate::keys::RelayMode;
 use crate::media::Relay;
 use description::Description;
 use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::{peerjs, simple_peer, topics, tracker};
+use peerbroker_broker::protocols::client::Protocol as _;
+use peerbroker_broker::protocols::signal::SignalKind;
+use peerbroker_broker::protocols::{peerjs, with_clients};
 use peerbroker_broker::router::PeerHandle;
-use peerbroker_core::wire::{Frame, IceCredentials, MessageKind, PeerId, RealmKind};
+use peerbroker_core::wire::{Frame, IceCredentials, MessageKind, PeerId};
 pub(crate) use withheld::without_addresses;
 
 /// The recipient of an offer to whoever has the name that is its connection.
 pub(crate) const ANYBODY: &str = "";
 
-/// The meaning of a message for a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MediaMessage<'a> {
-    /// An offer, with the id that distinguishes several calls between the same two clients, or the name of the one that may answer.
-    Offer(Option<&'a str>),
-    /// The answer to one.
-    Answer(Option<&'a str>),
-    /// Only a candidate.
-    Candidate,
-    /// Any other message.
-    Other,
+/// A message by which two clients connect.
+pub(crate) struct Signal<'a> {
+    pub(crate) kind: SignalKind,
+    pub(crate) to: &'a str,
+    /// Distinguishes several calls between the same two clients, or is the name of the one that may answer.
+    pub(crate) connection: Option<Cow<'a, str>>,
 }
 
-impl From<simple_peer::Kind> for MediaMessage<'_> {
-    fn from(kind: simple_peer::Kind) -> Self {
-        match kind {
-            simple_peer::Kind::Offer => MediaMessage::Offer(None),
-            simple_peer::Kind::Answer => MediaMessage::Answer(None),
-            simple_peer::Kind::Candidate => MediaMessage::Candidate,
-            simple_peer::Kind::Other => MediaMessage::Other,
-        }
-    }
-}
-
-/// The text of a message as its recipient may have it. `None` if nothing is left of it.
-pub(crate) fn prepare_for_relay<'m, 'a>(
+/// The text of a signal as its recipient may have it: an offer or answer is registered with the relay, which adds its candidates. `None` if
+/// nothing is left of it.
+pub(crate) fn prepare_for_relay<'a>(
     relay: &Relay,
     from: &PeerHandle,
-    to: &str,
-    message: impl FnOnce() -> MediaMessage<'m>,
     mode: RelayMode,
+    Signal { kind, to, connection }: Signal<'_>,
     text: &'a str,
 ) -> Option<Cow<'a, str>> {
     if mode == RelayMode::Off {
         return Some(text.into());
     }
-    let (sender, only_relayed) = (from.id().as_str(), mode == RelayMode::Always);
-    let (is_offer, offerer, answerer, connection) = match message() {
-        MediaMessage::Offer(connection) => (true, sender, to, connection),
-        MediaMessage::Answer(connection) => (false, to, sender, connection),
-        MediaMessage::Candidate if only_relayed => return None,
-        MediaMessage::Candidate | MediaMessage::Other => return Some(text.into()),
+    let sender = from.id().as_str();
+    let only_relayed = mode == RelayMode::Always;
+    let (is_offer, offerer, answerer) = match kind {
+        SignalKind::Offer => (true, sender, to),
+        SignalKind::Answer => (false, to, sender),
+        SignalKind::Candidate if only_relayed => return None,
+        SignalKind::Candidate | SignalKind::Other => return Some(text.into()),
     };
     let (key, realm) = (from.realm().key(), from.realm().kind());
+    let connection = connection.as_deref();
     let parties = Parties { key, realm, offerer, answerer, connection, only_relayed };
     let described = with_relay(relay, text, |credentials| match is_offer {
         true => relay.calls().note_offer(parties, from.address(), credentials),
@@ -95,15 +83,7 @@ pub(crate) fn relayed_answer(
         return None;
     }
     let is_published = kind == MessageKind::Room;
-    let connection = match (to.realm, peerjs::decode(text)) {
-        (RealmKind::PeerJs, peerjs::Command::Forward(envelope)) if kind == MessageKind::Answer => {
-            envelope.payload.and_then(peerjs::connection).map(Cow::from)
-        }
-        (RealmKind::PeerJs, _) => return None,
-        (RealmKind::Guests, _) if kind == MessageKind::Swarm => tracker::answered(text),
-        (RealmKind::Guests, _) if is_published => topics::signal(text).map(|signal| signal.from),
-        (RealmKind::Guests | RealmKind::RxDb | RealmKind::Matchbox, _) => None,
-    };
+    let connection = with_clients!(to.realm, C => C::answered(kind, text))?;
     let connection = connection.as_deref();
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
     let only_relayed = mode == RelayMode::Always;

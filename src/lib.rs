@@ -55,7 +55,7 @@ mod outbound;
 mod redis_link;
 mod runtime;
 mod server;
-mod session;
+pub mod session;
 mod single_flight;
 mod system;
 mod tls;

@@ -1,13 +1,13 @@
 //! [`Node`]: the state that all sessions of a process share.
 
 mod app;
+mod asks;
 mod everywhere;
 mod listings;
 mod lookout;
 mod place;
 mod tenant;
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
 
 use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
-use crate::descriptions::{self, MediaMessage};
+use crate::descriptions;
 use crate::keys::{Key, Policy, RelayMode};
 use crate::media::{Relay, Turn};
 use app::AppMessages;
@@ -26,34 +26,33 @@ use listings::Listings;
 use lookout::Lookout;
 use peerbroker_broker::config::{Ban, LiveConfig};
 use peerbroker_broker::events::{Counters, Events, PeerAddress};
-use peerbroker_broker::limits::{Bans, GuessLimiter, Quota};
+use peerbroker_broker::limits::{Bans, Quota};
 use peerbroker_broker::protocols::guests::Guests;
+use peerbroker_broker::protocols::key_state::{Common, KeyState};
 use peerbroker_broker::protocols::matchbox::{GroupKind, GroupPlace};
 use peerbroker_broker::protocols::peerjs::{self, Kind};
-use peerbroker_broker::protocols::simple_peer;
+use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics::{self, Signal};
 use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use peerbroker_broker::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::wire::{
-    ApiKey, AppRefusal, CloseReason, ConnId, Frame, Limit, MessageKind, NodeId, PeerId, RealmKind, Refusal,
+    ApiKey, AppRefusal, CloseReason, ConnId, Frame, MessageKind, NodeId, PeerId, RealmKind, Refusal,
 };
-use tenant::ActiveTenants;
 
 pub use app::AppMessage;
 pub(crate) use app::AskApp;
+pub use asks::Awaited;
 pub(crate) use everywhere::is_of_connection;
-pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink, Sent};
-pub use place::{GroupMember, GroupStep};
+pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedLink, Sent};
 pub use tenant::Tenant;
 
 /// The state of one broker in one process, which all sessions share: the keys that clients may use, each with its clients, and the ways
 /// to other nodes and to the relay.
 pub struct Node {
-    router: Arc<Router>,
+    common: Arc<Common>,
     /// Only the operator's side changes them, one change at a time.
     tenants: DashMap<ApiKey, Arc<Tenant>>,
-    active: Arc<ActiveTenants>,
     membership: Option<Arc<Membership>>,
     listings: Listings,
     relay: OnceLock<Relay>,
@@ -67,8 +66,6 @@ pub struct Node {
     awaits_keys: AtomicBool,
     /// The addresses whose clients are refused.
     pub(crate) bans: Bans,
-    /// Wrong guesses at room codes.
-    pub(crate) wrong_codes: GuessLimiter,
     /// Bytes of unfinished messages of all connections.
     pub(crate) unfinished: Arc<Quota>,
     /// WebSockets and streams that are served, including those that are closing.
@@ -132,9 +129,11 @@ impl Node {
         let cluster = membership.clone().map(|membership| membership as Arc<dyn Cluster>);
         Node {
             unfinished: Quota::of_unfinished(config.clone()),
-            router: Arc::new(Router::new(config, clock, events, cluster, expire_notice)),
+            common: Common::new(
+                Arc::new(Router::new(config, clock, events, cluster, expire_notice)),
+                membership.clone().map(|membership| membership as Arc<dyn OtherNodes>),
+            ),
             tenants: DashMap::new(),
-            active: Arc::default(),
             membership,
             listings: Listings::default(),
             relay: OnceLock::new(),
@@ -145,7 +144,6 @@ impl Node {
             lookout: OnceLock::new(),
             awaits_keys: AtomicBool::new(false),
             bans: Bans::default(),
-            wrong_codes: GuessLimiter::new(Limit::WrongRoomCodes),
             sessions: AtomicUsize::new(0),
         }
     }
@@ -201,33 +199,20 @@ impl Node {
         self.relay.get()
     }
 
-    /// Registers the offers and answers of a message with the relay, where the key has its calls relayed, and returns the text as its
-    /// recipient may have it. `None` if nothing is left of it.
-    pub(crate) fn prepare_for_relay<'m, 'a>(
-        &self,
-        from: &PeerHandle,
-        to: &str,
-        message: impl FnOnce() -> MediaMessage<'m>,
-        text: &'a str,
-    ) -> Option<Cow<'a, str>> {
-        // The rest costs time, and most servers have no relay.
-        let Some(relay) = self.relay() else { return Some(text.into()) };
-        descriptions::prepare_for_relay(relay, from, to, message, self.relay_mode(from.key()), text)
-    }
-
     /// As [`relayed_answer`](LocalNode::relayed_answer), for one that y-webrtc publishes to a topic.
     fn relayed_publication(&self, hub: &Rooms, published: &MessageNews<'_>) -> Option<String> {
         // The rest costs time, and most servers have no relay.
         self.relay()?;
         let Signal { to, kind, .. } = topics::signal(published.text)?;
-        let from = PeerId::parse(published.from).ok().filter(|_| kind == simple_peer::Kind::Answer)?;
+        let from = PeerId::parse(published.from).ok().filter(|_| kind == SignalKind::Answer)?;
         hub.members_with(published.room, &topics::name(&to?)).iter().find_map(|to| {
             let to = hub.realm().address(to);
             LocalNode::relayed_answer(self, &from, &to, MessageKind::Room, published.text)
         })
     }
 
-    fn relay_mode(&self, key: &str) -> RelayMode {
+    /// The ways in which the calls of a key are relayed.
+    pub(crate) fn relay_mode(&self, key: &str) -> RelayMode {
         self.tenant(key).map_or(RelayMode::Off, |tenant| tenant.policy().settings().relay)
     }
 
@@ -279,9 +264,7 @@ impl Node {
         match self.tenants.entry(policy.key().key.clone()) {
             Entry::Occupied(known) => known.get().set_policy(policy),
             Entry::Vacant(new) => {
-                let (router, active) = (Arc::clone(&self.router), Arc::downgrade(&self.active));
-                let others = self.membership.clone().map(|membership| membership as Arc<dyn OtherNodes>);
-                new.insert(Arc::new(Tenant::new(policy, router, active, others)));
+                new.insert(Arc::new(Tenant::new(policy, &self.common)));
             }
         }
     }
@@ -406,17 +389,17 @@ impl Node {
 
     /// The active configuration.
     pub fn config(&self) -> &LiveConfig {
-        self.router.live_config()
+        self.common.router.live_config()
     }
 
     /// The source of time.
     pub fn clock(&self) -> &Clock {
-        self.router.clock()
+        self.common.router.clock()
     }
 
     /// The events and counters.
     pub fn events(&self) -> &Events {
-        self.router.events()
+        self.common.router.events()
     }
 
     /// The counters of messages and connections.
@@ -426,7 +409,7 @@ impl Node {
 
     /// Bytes of the messages that wait for absent peers, overhead included.
     pub fn queued_bytes(&self) -> usize {
-        self.router.queued_bytes()
+        self.common.router.queued_bytes()
     }
 
     /// The waiting messages in memory, of all keys.
@@ -436,33 +419,33 @@ impl Node {
 
     /// Clients that have an id, of all keys.
     pub fn peers(&self) -> usize {
-        self.active_tenants().iter().map(|tenant| tenant.len()).sum()
+        self.common.active().iter().map(|tenant| tenant.len()).sum()
     }
 
     /// The number of clients of each key that has any, or had some a moment ago.
     pub(crate) fn clients_by_key(&self) -> Vec<(String, usize)> {
-        self.active_tenants().iter().map(|tenant| (tenant.key().to_string(), tenant.len())).collect()
+        self.common.active().iter().map(|tenant| (tenant.key().to_string(), tenant.len())).collect()
     }
 
     /// Keys with clients, now or a moment ago. Only these cost more than their settings.
     pub fn active_keys(&self) -> usize {
-        self.active.lock().len()
+        self.common.active().len()
     }
 
     fn all_rooms(&self) -> Vec<Arc<Rooms>> {
-        self.active_tenants().iter().flat_map(|tenant| tenant.existing_hubs()).collect()
+        self.common.active().iter().flat_map(|tenant| tenant.existing_hubs()).collect()
     }
 
-    /// Rooms of these realms of all keys, and the memberships of this node's clients.
-    pub(crate) fn rooms_and_members(&self, realms: &[RealmKind]) -> (usize, usize) {
+    /// Rooms of all keys, or topics: those whose members do not hear of each other; and the memberships of this node's clients.
+    pub(crate) fn rooms_and_members(&self, of_topics: bool) -> (usize, usize) {
         let mut all = self.all_rooms();
-        all.retain(|rooms| realms.contains(&rooms.realm().kind()));
+        all.retain(|rooms| rooms.are_topics() == of_topics);
         (all.iter().map(|rooms| rooms.len()).sum(), all.iter().map(|rooms| rooms.own_members()).sum())
     }
 
     /// Swarms of the tracker of all keys, and the memberships of this node's clients.
     pub(crate) fn swarms_and_members(&self) -> (usize, usize) {
-        let guests = self.active_tenants().into_iter().filter_map(|tenant| tenant.existing_guests());
+        let guests = self.common.active().into_iter().filter_map(|tenant| tenant.existing_guests());
         let sizes = guests.map(|guests| (guests.swarms.len(), guests.swarms.memberships()));
         sizes.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     }
@@ -470,15 +453,15 @@ impl Node {
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes, and
     /// removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {
-        self.router.note_sweep();
-        self.active_tenants().iter().for_each(Tenant::sweep);
+        self.common.router.note_sweep();
+        self.common.active().iter().for_each(KeyState::sweep);
         if let Some(relay) = self.relay() {
             relay.calls().sweep(|key, kind, id| {
                 self.realm(key.as_str(), kind).is_some_and(|realm| realm.contains(id))
             });
         }
         let now = self.clock().now();
-        self.wrong_codes.sweep(now);
+        self.common.wrong_codes.sweep(now);
         self.counters().sweep(now);
     }
 
@@ -490,13 +473,8 @@ impl Node {
 
     /// Dismisses every peer with [`CloseReason::Shutdown`] and admits no more.
     pub fn close(&self) {
-        self.router.close();
+        self.common.router.close();
         self.realms().iter().for_each(|realm| realm.close(CloseReason::Shutdown));
-    }
-
-    // Collected first: no lock is held while a tenant works.
-    fn active_tenants(&self) -> Vec<Arc<Tenant>> {
-        self.active.lock().clone()
     }
 }
 
@@ -514,11 +492,11 @@ fn tell(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
 
 impl LocalNode for Node {
     fn router(&self) -> &Router {
-        &self.router
+        &self.common.router
     }
 
     fn realms(&self) -> Vec<Arc<Realm>> {
-        self.active_tenants().iter().flat_map(|tenant| tenant.existing_realms()).collect()
+        self.common.active().iter().flat_map(|tenant| tenant.existing_realms()).collect()
     }
 
     fn realm(&self, key: &str, kind: RealmKind) -> Option<Arc<Realm>> {
@@ -530,7 +508,7 @@ impl LocalNode for Node {
     }
 
     fn replicated(&self) -> Vec<Arc<dyn Replicated>> {
-        let guests = self.active_tenants().into_iter().filter_map(|tenant| tenant.existing_guests());
+        let guests = self.common.active().into_iter().filter_map(|tenant| tenant.existing_guests());
         let swarms = guests.map(|guests| Arc::clone(&guests.swarms) as Arc<dyn Replicated>);
         let rooms = self.all_rooms().into_iter().map(|rooms| rooms as Arc<dyn Replicated>);
         rooms.chain(swarms).collect()
@@ -571,7 +549,7 @@ impl LocalNode for Node {
     }
 
     fn end_groups(&self) {
-        let groups = self.active_tenants().into_iter().filter_map(|tenant| tenant.existing_groups());
+        let groups = self.common.active().into_iter().filter_map(|tenant| tenant.existing_groups());
         groups.for_each(|groups| groups.end_all());
     }
 

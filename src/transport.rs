@@ -18,8 +18,8 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use peerbroker_broker::router::{Outbox, PeerHandle};
-use peerbroker_core::wire::{CloseReason, Frame, Link};
+use peerbroker_broker::router::{Disconnect, Outbox, PeerHandle};
+use peerbroker_core::wire::{CloseReason, Link};
 
 pub(crate) use decoder::MessageLimits;
 
@@ -42,35 +42,6 @@ pub(crate) enum Event<'a> {
     Fragment,
 }
 
-/// The reason for the end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Disconnect {
-    /// The connection ended or broke. Nothing can be sent any more.
-    Gone,
-    /// The client sent a close frame. The close frame of the server has this code.
-    Closed(Option<u16>),
-    /// The server closes with this reason: the client violated the protocol, exceeded a limit, or said goodbye.
-    ByServer(CloseReason),
-}
-
-impl Disconnect {
-    /// The close reason, unless the broker had one before.
-    pub(crate) fn reason(self) -> CloseReason {
-        match self {
-            Disconnect::ByServer(reason) => reason,
-            Disconnect::Closed(_) | Disconnect::Gone => CloseReason::Left,
-        }
-    }
-
-    /// The close frame. A client's own code is sent back to it.
-    pub(crate) fn close(self) -> Frame {
-        match self {
-            Disconnect::Closed(code) => Frame::close(code.map(|code| (code, ""))),
-            end => Frame::close(end.reason().ending().close()),
-        }
-    }
-}
-
 impl Event<'_> {
     /// The size of the message in bytes; `None` for pings, pongs and fragments.
     pub(crate) fn message_len(&self) -> Option<usize> {
@@ -85,16 +56,7 @@ impl Event<'_> {
 /// Handles one event. When it breaks, the rest waits for the next read.
 pub(crate) type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> Flow;
 
-pub(crate) type Flow = ControlFlow<Stop>;
-
-/// The place at which the next read begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// At this message, which has to wait.
-    Before,
-    /// Behind this event.
-    After,
-}
+pub(crate) type Flow = ControlFlow<()>;
 
 /// A WebSocket after its handshake, or an HTTP stream.
 pub(crate) trait Socket {

@@ -30,6 +30,39 @@ pub enum Entity {
     Group,
 }
 
+impl Entity {
+    /// Its number in packets between nodes. Those of realms are the realms' own.
+    pub fn number(self) -> u8 {
+        match self {
+            Entity::Peer(realm) => realm.number(),
+            Entity::RoomCode => 2,
+            Entity::Alias => 3,
+            Entity::Group => 6,
+        }
+    }
+
+    /// The entity of a number. `None` if only a newer version knows it.
+    pub fn of_number(number: u8) -> Option<Self> {
+        match number {
+            2 => Some(Entity::RoomCode),
+            3 => Some(Entity::Alias),
+            6 => Some(Entity::Group),
+            number => RealmKind::of_number(number).map(Entity::Peer),
+        }
+    }
+
+    /// Its word in Redis.
+    pub fn label(self) -> &'static str {
+        match self {
+            Entity::Peer(RealmKind::PeerJs) => "peer",
+            Entity::Peer(realm) => realm.label(),
+            Entity::RoomCode => "room",
+            Entity::Alias => "alias",
+            Entity::Group => "group",
+        }
+    }
+}
+
 /// A name that at most one connection of all nodes owns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {

@@ -1,5 +1,6 @@
 //! Requests of sessions to other nodes: to hold a name, to join a room there, to pass on a client's POST.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,10 @@ use super::packet::{NodeAnswer, Packet, Question};
 use super::{Entity, Name, Owner};
 use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::PeerAddress;
+use peerbroker_broker::protocols::client::{Joined, Seat};
 use peerbroker_broker::protocols::matchbox::{GroupKind, GroupState};
-use peerbroker_broker::protocols::room_codes::RoomCodeError;
+use peerbroker_broker::protocols::names::Hold;
+use peerbroker_broker::protocols::room_codes::{KeptName, RoomCodeError};
 use peerbroker_broker::router::Realm;
 use peerbroker_core::wire::{ApiKey, ConnId, NodeId, PeerId, RoomName, Token};
 
@@ -33,25 +36,6 @@ pub struct HeldName {
     membership: Arc<Membership>,
     name: Name,
     connection: ConnId,
-}
-
-/// The answer to a player that wants to [join](Membership::join) a room of another node.
-pub enum Joined {
-    /// The player is in the room.
-    In {
-        /// Its hold on the name.
-        seat: RemoteSeat,
-        /// The active name.
-        name: String,
-        /// The host.
-        host: PeerId,
-    },
-    /// There is the room, and no name was wanted.
-    Found,
-    /// Not in the room. [`NoRoom`](RoomCodeError::NoRoom) is certain: no node has it.
-    Refused(RoomCodeError),
-    /// The node of the room did not answer, or cannot be found now.
-    Unavailable,
 }
 
 /// A client's hold on something of another node. Dropping it gives that up: a name in a room, as
@@ -172,6 +156,7 @@ impl Membership {
         let question = Question::Join { key, code, name, player, seat: seat.seat };
         match self.ask(node, question, JOIN_TIMEOUT + patience).await {
             Some(NodeAnswer::Joined { name, host }) => {
+                let seat = Box::new(seat);
                 PeerId::parse(&host).map_or(Joined::Unavailable, |host| Joined::In { seat, name, host })
             }
             Some(NodeAnswer::NotJoined(why)) => {
@@ -272,9 +257,15 @@ impl Drop for HeldName {
     }
 }
 
-impl RemoteSeat {
-    /// True if the room may still be there: its node lives.
-    pub fn is_room_open(&self) -> bool {
+impl Seat for RemoteSeat {
+    fn freeze(self: Box<Self>, held: &mut VecDeque<Hold>) -> Option<KeptName> {
+        let seat: Box<dyn Seat> = self;
+        held.push_back(Box::new(seat));
+        None
+    }
+
+    /// Its node lives.
+    fn is_room_open(&self) -> bool {
         !self.membership.state.lock().dead.contains(&self.node)
     }
 }

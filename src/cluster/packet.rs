@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
 use peerbroker_broker::rooms::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
-use peerbroker_core::wire::{ApiKey, NodeId, RealmKind};
+use peerbroker_core::wire::{ApiKey, NodeId};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
 const VERSION: u8 = 1;
@@ -283,17 +283,6 @@ pub struct OwnedName {
     name: String,
 }
 
-/// In the order of their numbers. Kinds of realms have the same numbers here as in [`RealmKind`], so another one gets a 7.
-const ENTITIES: &[Entity] = &[
-    Entity::Peer(RealmKind::PeerJs),
-    Entity::Peer(RealmKind::Guests),
-    Entity::RoomCode,
-    Entity::Alias,
-    Entity::Peer(RealmKind::RxDb),
-    Entity::Peer(RealmKind::Matchbox),
-    Entity::Group,
-];
-
 /// A batch of one node to another.
 pub struct Batch<'a> {
     /// The writer.
@@ -363,13 +352,7 @@ impl Name {
 impl<'a> NameRef<'a> {
     /// A name of its parts.
     pub fn new(key: &'a ApiKey, entity: Entity, name: &'a str) -> Self {
-        let entity = match entity {
-            Entity::Peer(kind) => kind.number(),
-            Entity::RoomCode => 2,
-            Entity::Alias => 3,
-            Entity::Group => 6,
-        };
-        NameRef { key: key.as_str(), entity, name }
+        NameRef { key: key.as_str(), entity: entity.number(), name }
     }
 
     /// The same, for a question.
@@ -379,7 +362,7 @@ impl<'a> NameRef<'a> {
 
     /// The kind of thing that it names. `None` in a newer version.
     pub fn entity(&self) -> Option<Entity> {
-        ENTITIES.get(usize::from(self.entity)).copied()
+        Entity::of_number(self.entity)
     }
 }
 

@@ -12,7 +12,7 @@ use super::backplane::{
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
 use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT};
-use peerbroker_core::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
+use peerbroker_core::wire::{ApiKey, ConnId, Link, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
 /// without the backplane have a lower fence, and of two of those the older one the higher fence.
@@ -99,15 +99,7 @@ impl RedisBackplane {
     /// No two names have the same key: parts with arbitrary characters stand at the end, or behind their length. In the
     /// empty braces no text can be a hash tag, so no client chooses the server that keeps its record.
     fn record(&self, script: &'static Script, name: &Name) -> Call {
-        let entity = match name.entity {
-            Entity::Peer(RealmKind::PeerJs) => "peer",
-            Entity::Peer(RealmKind::Guests) => "guest",
-            Entity::Peer(RealmKind::RxDb) => "rxdb",
-            Entity::Peer(RealmKind::Matchbox) => "matchbox",
-            Entity::RoomCode => "room",
-            Entity::Alias => "alias",
-            Entity::Group => "group",
-        };
+        let entity = name.entity.label();
         let key = name.key.as_str();
         Call::script(
             script,

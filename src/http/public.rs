@@ -115,7 +115,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
                 .unwrap_or_else(|| nothing(mounted, request))
         }
         // Without an upgrade, it is a folder that an app may have.
-        Route::RxDb => {
+        Route::Socket(dialect) if dialect != Dialect::PeerJs => {
             let below = request.path().strip_prefix(mounted.path.as_str()).unwrap_or_default();
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }

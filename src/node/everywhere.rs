@@ -26,7 +26,9 @@ pub struct PeerReport {
     /// The id of the peer.
     pub id: String,
     /// The protocol of the client.
-    pub kind: ReportedKind,
+    #[serde(with = "realm")]
+    #[schema(value_type = String, example = "peerjs")]
+    pub kind: RealmKind,
     /// The kind of connection.
     pub connection: ReportedLink,
     /// The number of the connection, as in the log of its node. Never used again while the node runs.
@@ -43,21 +45,6 @@ pub struct PeerReport {
     pub messages: u64,
     /// Name of the node that has the connection; `null` outside a cluster.
     pub node: Option<String>,
-}
-
-/// The protocol of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = PeerKind)]
-pub enum ReportedKind {
-    /// A PeerJS client.
-    PeerJs,
-    /// A client at the mount path: rooms and calls.
-    Guest,
-    /// A client of RxDB's replication.
-    RxDb,
-    /// A peer of Matchbox.
-    Matchbox,
 }
 
 /// The kind of a connection.
@@ -312,12 +299,7 @@ impl Node {
         let info = holder.info;
         PeerReport {
             id: holder.id.to_string(),
-            kind: match kind {
-                RealmKind::PeerJs => ReportedKind::PeerJs,
-                RealmKind::Guests => ReportedKind::Guest,
-                RealmKind::RxDb => ReportedKind::RxDb,
-                RealmKind::Matchbox => ReportedKind::Matchbox,
-            },
+            kind,
             connection: match holder.link {
                 Link::Socket => ReportedLink::WebSocket,
                 Link::Stream => ReportedLink::Stream,
@@ -387,6 +369,22 @@ impl NodeCounts {
 /// True if PeerJS would take a payload for a part of one of its connections, and keep it.
 pub(crate) fn is_of_connection(payload: &str) -> bool {
     peerjs::connection(payload).is_some()
+}
+
+/// A realm by its label.
+mod realm {
+    use super::*;
+    use serde::{Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(realm: &RealmKind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(realm.label())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RealmKind, D::Error> {
+        let label = String::deserialize(deserializer)?;
+        let known = RealmKind::ALL.into_iter().find(|realm| realm.label() == label);
+        known.ok_or_else(|| D::Error::custom("a realm of a newer version"))
+    }
 }
 
 /// The first `limit` ids, sorted by their bytes, each once.

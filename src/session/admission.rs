@@ -1,16 +1,16 @@
 //! Reads a client's handshake, and decides whether its key may be used.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rand::distr::{Alphanumeric, SampleString as _};
-
-use crate::keys::verifier::Denied;
-use crate::keys::{Auth, unix_time};
+use crate::keys::verifier::{Claimant, Denied};
+use crate::keys::{Auth, Proof, unix_time};
 use crate::node::{Node, Tenant};
 use peerbroker_broker::events::{ClientMistake, Count, Event, Mistake, Refused};
 use peerbroker_broker::limits::ConnectionPermit;
+use peerbroker_broker::protocols::client::{Protocol, unguessable};
+use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::router::{ConnectionInfo, Realm};
 use peerbroker_core::wire::{ApiKey, ClientVersion, PeerId, Refusal, Token};
 
@@ -42,8 +42,9 @@ pub(crate) struct ConnectRequest {
     pub(crate) permit: Option<ConnectionPermit>,
 }
 
-/// The id, realm and token of an admitted client.
+/// The id, realm and token of an admitted client, and the state of its key, which may be removed before it has gone.
 pub(crate) struct Admitted {
+    pub(crate) key: Arc<KeyState>,
     pub(crate) realm: Arc<Realm>,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
@@ -90,7 +91,7 @@ impl Credentials {
 
 impl ClientSource {
     /// Tells the operator of a mistake of the client, unless that is the doctor.
-    pub(super) fn note_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
+    fn note_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
         if self.is_doctor {
             return;
         }
@@ -101,7 +102,7 @@ impl ClientSource {
     }
 
     /// Details about a connection that opens now.
-    pub(super) fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
+    fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
         ConnectionInfo { since: unix_time(), address: self.address, version, rooms: None }
     }
 }
@@ -125,7 +126,7 @@ impl Rejection {
 }
 
 /// The tenant of a key that a client may use.
-pub(super) async fn tenant(node: &Node, key: &ApiKey, source: &ClientSource) -> Result<Arc<Tenant>, Refusal> {
+async fn tenant(node: &Node, key: &ApiKey, source: &ClientSource) -> Result<Arc<Tenant>, Refusal> {
     let tenant = node.tenant_of_client(key.as_str(), source.address).await?;
     if !tenant.policy().settings().allows_origin(source.origin.as_deref()) {
         return Err(Refusal::ForeignOrigin);
@@ -133,16 +134,72 @@ pub(super) async fn tenant(node: &Node, key: &ApiKey, source: &ClientSource) -> 
     Ok(tenant)
 }
 
-/// Characters of an id or a token that we choose. As hard to guess as a UUID.
-const ID_LEN: usize = 21;
-
-/// Decides on a client that sends no credentials: it gets a fresh id. The key is the one in the query, or that of the root.
-pub(super) async fn admit_without_credentials(
+/// Admits a client by the query of its URL. It takes nothing that others may want: the client may still be refused.
+pub(super) async fn enter<C: Protocol>(
     node: &Node,
     query: &str,
     source: &ClientSource,
-    realm: impl FnOnce(&Arc<Tenant>) -> Arc<Realm>,
-) -> Result<(Admitted, Arc<Tenant>), Refusal> {
+) -> Result<(Admitted, C), Rejection> {
+    let admitted = if C::HAS_CREDENTIALS {
+        match Credentials::parse(query) {
+            Ok(credentials) => admit(node, credentials, source).await,
+            Err(refusal) => Err(refusal),
+        }
+    } else {
+        admit_without_credentials::<C>(node, query, source).await
+    };
+    let entered = admitted.and_then(|admitted| {
+        let client = C::new(&admitted.key, query, source.address).map_err(Refusal::InvalidId)?;
+        Ok((admitted, client))
+    });
+    entered.map_err(|reason| {
+        let rejection = Rejection::of(reason, query);
+        if C::HAS_CREDENTIALS { rejection } else { Rejection { id: None, ..rejection } }
+    })
+}
+
+/// Decides on the credentials of a PeerJS client.
+pub(super) async fn admit(
+    node: &Node,
+    Credentials { key, id, token, version }: Credentials,
+    source: &ClientSource,
+) -> Result<Admitted, Refusal> {
+    let ClientSource { origin, address, .. } = source;
+    let tenant = tenant(node, &key, source).await?;
+    let policy = tenant.policy_full();
+    let origin = origin.as_deref();
+    let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
+    let verified = policy.verify(&claimant).await;
+    let Proof { token, rooms, odd } = verified.map_err(|denied| {
+        source.note_mistake(node, || denied.mistake(key.clone(), Some(id.clone()), token.as_str()));
+        denied.refusal()
+    })?;
+    if let Some(odd) = odd {
+        source.note_mistake(node, || Mistake::OddToken {
+            key: key.clone(),
+            id: id.clone(),
+            what: odd.what(),
+            hint: odd.hint(),
+        });
+    }
+    tenant.note_use();
+    Ok(Admitted {
+        key: Arc::clone(&tenant),
+        realm: tenant.peers(),
+        id,
+        token,
+        leaves_on_close: policy.settings().leave_on_close,
+        info: ConnectionInfo { rooms, ..source.info(version) },
+        begins_anew: false,
+    })
+}
+
+/// Decides on a client that sends no credentials: it gets a fresh id. The key is the one in the query, or that of the root.
+async fn admit_without_credentials<C: Protocol>(
+    node: &Node,
+    query: &str,
+    source: &ClientSource,
+) -> Result<Admitted, Refusal> {
     let [key] = values(query, ["key"]);
     let key = match &*key {
         "" => node.config().load().root_key().clone(),
@@ -156,35 +213,15 @@ pub(super) async fn admit_without_credentials(
         return Err(denied.refusal());
     }
     tenant.note_use();
-    let admitted = Admitted {
-        realm: realm(&tenant),
-        id: fresh_id()?,
-        token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
+    Ok(Admitted {
+        key: Arc::clone(&tenant),
+        realm: tenant.realm(C::REALM),
+        id: C::new_id().map_err(Refusal::InvalidId)?,
+        token: Token::parse(&unguessable()).map_err(Refusal::InvalidToken)?,
         leaves_on_close: false,
         info: source.info(None),
         begins_anew: false,
-    };
-    Ok((admitted, tenant))
-}
-
-/// An id that nobody guesses.
-pub(super) fn fresh_id() -> Result<PeerId, Refusal> {
-    PeerId::parse(&random()).map_err(Refusal::InvalidId)
-}
-
-fn random() -> String {
-    Alphanumeric.sample_string(&mut rand::rng(), ID_LEN)
-}
-
-/// Values of a query string; empty if missing. The last of repeated names counts.
-pub(super) fn values<'a, const N: usize>(query: &'a str, names: [&str; N]) -> [Cow<'a, str>; N] {
-    let mut values = names.map(|_| Cow::default());
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if let Some((_, wanted)) = names.iter().zip(&mut values).find(|(wanted, _)| **wanted == name) {
-            *wanted = value;
-        }
-    }
-    values
+    })
 }
 
 #[cfg(test)]

@@ -3,13 +3,18 @@
 use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::admission::{ConnectRequest, Rejection};
+use super::open::OpenSession;
 use crate::node::Node;
-use crate::transport::{Disconnect, Socket};
+use crate::transport::Socket;
+use peerbroker_broker::protocols::peerjs;
+use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Outgoing};
 use peerbroker_core::wire::{Frame, Refusal};
 
@@ -18,6 +23,24 @@ const FREE_READS: usize = 4;
 
 /// Pause between further reads: their input is ignored, so a flood must not cost much.
 const REST: Duration = Duration::from_millis(50);
+
+/// Tells a client that is not served at its address why, and closes its connection. Without an answer on its WebSocket it would
+/// only report a lost server.
+pub(crate) fn turn_away<S: Socket>(
+    mut socket: S,
+    node: &Arc<Node>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
+    refusal: Refusal,
+    told: &str,
+) -> impl Future<Output = ()> + use<S> {
+    let session = OpenSession::new(node, permit);
+    let told = peerjs::error(told);
+    async move {
+        Rejection::of(refusal, &query).note(&session, &source);
+        let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
+        refuse(&mut socket, outbox, &session, Some(told), refusal).await;
+    }
+}
 
 /// Closes the connection of a client that gets no id.
 pub(super) async fn refuse<S: Socket>(

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::admission::{Admitted, ClientSource, Rejection};
 use super::farewell::refuse;
-use super::handler::ProtocolHandler;
 use super::open::OpenSession;
 use crate::cluster::{ClaimedName, OpenRequest};
 use crate::node::Node;
 use crate::transport::Socket;
 use peerbroker_broker::events::Count;
+use peerbroker_broker::protocols::client::Protocol;
+use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{Frame, Limit, Refusal};
@@ -24,20 +25,20 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 
 /// Registers a client, or tells it the reason of the refusal.
-pub(super) async fn register_session<S: Socket, H: ProtocolHandler>(
+pub(super) async fn register_session<S: Socket, C: Protocol>(
     mut socket: S,
     node: OpenSession,
     source: ClientSource,
-    admission: impl Future<Output = Result<(Admitted, H), Rejection>>,
-) -> Option<(S, OpenSession, IdLease, H)> {
+    admission: impl Future<Output = Result<(Admitted, C), Rejection>>,
+) -> Option<Registered<S, C>> {
     let mut outbox = socket.open_outbox(node.config().load().limits.outbox_bytes);
     let rejection = match admission.await {
         Err(rejection) => rejection,
-        Ok((admitted, handler)) => {
-            match Waiting::new::<H>(&mut socket, &mut outbox, &node).register(&admitted, &handler).await {
+        Ok((admitted, client)) => {
+            match Waiting::new::<C>(&mut socket, &mut outbox, &node).register::<C>(&admitted).await {
                 Ok(lease) => {
                     socket.on_registered(&lease);
-                    return Some((socket, node, lease, handler));
+                    return Some(Registered { socket, session: node, key: admitted.key, lease, client });
                 }
                 Err(reason) => {
                     if reason.is_told() {
@@ -50,9 +51,18 @@ pub(super) async fn register_session<S: Socket, H: ProtocolHandler>(
     };
     let reason = rejection.reason;
     rejection.note(&node, &source);
-    let told = reason.is_told().then(|| H::refusal(reason));
+    let told = reason.is_told().then(|| C::refusal(reason));
     refuse(&mut socket, outbox, &node, told, reason).await;
     None
+}
+
+/// A client that has its id.
+pub(super) struct Registered<S, C> {
+    pub(super) socket: S,
+    pub(super) session: OpenSession,
+    pub(super) key: Arc<KeyState>,
+    pub(super) lease: IdLease,
+    pub(super) client: C,
 }
 
 /// A client that waits for its id.
@@ -67,17 +77,13 @@ struct Waiting<'a, S> {
 }
 
 impl<'a, S: Socket> Waiting<'a, S> {
-    fn new<H: ProtocolHandler>(socket: &'a mut S, outbox: &'a mut Outbox, node: &'a Node) -> Self {
+    fn new<C: Protocol>(socket: &'a mut S, outbox: &'a mut Outbox, node: &'a Node) -> Self {
         let told_at = node.clock().now().saturating_add(millis(TOLD_AFTER));
-        Waiting { socket, outbox, node, notice: H::waiting, told_at: Some(told_at) }
+        Waiting { socket, outbox, node, notice: C::waiting, told_at: Some(told_at) }
     }
 
-    async fn register<H: ProtocolHandler>(
-        mut self,
-        admitted: &Admitted,
-        handler: &H,
-    ) -> Result<IdLease, Refusal> {
-        let Admitted { realm, id, token, info, leaves_on_close, begins_anew, .. } = admitted;
+    async fn register<C: Protocol>(mut self, admitted: &Admitted) -> Result<IdLease, Refusal> {
+        let Admitted { key, realm, id, token, info, leaves_on_close, begins_anew, .. } = admitted;
         let mut probed = false;
         loop {
             // It may have waited.
@@ -88,8 +94,8 @@ impl<'a, S: Socket> Waiting<'a, S> {
                 None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {
                     let (link, claim) = (S::LINK, claimed.claim);
-                    let greeting = H::greeting(id).filter(|_| *begins_anew || !claimed.continues_stream);
-                    let rooms = handler.rooms_of(id, token);
+                    let greeting = C::greeting(id).filter(|_| *begins_anew || !claimed.continues_stream);
+                    let rooms = C::rooms_of(key, id, token);
                     let request = RegisterRequest {
                         id,
                         token,
@@ -99,7 +105,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
                         keeps_contacts: *leaves_on_close,
                         hears_room: &|message, takes_over| {
                             let rooms = (!takes_over).then_some(&rooms[..]);
-                            handler.may_hear(info.rooms.as_ref(), rooms, message)
+                            C::may_hear(info.rooms.as_ref(), rooms, message)
                         },
                         claim,
                     };

@@ -1,27 +1,29 @@
 //! The loop of a client that has its id: read, handle, flush, until it leaves.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
-use super::admission::{Admitted, ClientSource, ConnectRequest, Rejection};
+use super::admission::{Admitted, ClientSource, ConnectRequest, Rejection, enter};
+use super::effects::Turn;
 use super::farewell::farewell;
-use super::handler::{Context, ProtocolHandler};
+use super::flusher::Unflushed;
 use super::open::OpenSession;
-use super::register::register_session;
+use super::register::{Registered, register_session};
 use crate::descriptions::without_addresses;
-use crate::node::Node;
-use crate::transport::{self, Disconnect, Event, Flow, Socket, Stop};
+use crate::node::{Awaited, Node};
+use crate::transport::{self, Event, Socket};
 use peerbroker_broker::events::{Count, Event as Happened};
-use peerbroker_broker::limits::ConnectionPermit;
-use peerbroker_broker::router::{Departure, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
-use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit};
+use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
+use peerbroker_broker::protocols::client::Protocol;
+use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
+use peerbroker_core::wire::{AddressPrefix, CloseReason, Frame, GOING_AWAY, Limit, RealmKind};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;
@@ -32,61 +34,42 @@ pub(super) const FRAMES_PER_TURN: u32 = 32;
 /// Interval at which we check if a client above its rate limit has left during its pause.
 const DEPARTURE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Interval at which a client from which nothing is read counts as heard. Shorter than a probe.
+const HEARING_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The client said LEAVE to everybody, or the broker took the id away and said why in the outbox.
 const LEFT: Disconnect = Disconnect::ByServer(CloseReason::Left);
 
-/// The flushes that sessions of a worker have left to do.
-#[derive(Default)]
-struct Unflushed {
-    flushes: Vec<Flush>,
-    /// The time of the first read that left one, if it is sampled.
-    begun: Option<Instant>,
-}
-
-impl Unflushed {
-    /// Notes the time since the first read.
-    fn note_latency(&mut self, node: &Node) {
-        let begun = self.begun.take();
-        begun.into_iter().for_each(|begun| node.counters().latency.record(begun.elapsed()));
-    }
-}
-
-thread_local! {
-    // Sessions of a worker are polled one after another; the first that leaves flushes is polled again behind the others, and flushes for
-    // all: see `ActiveSession::flush`. If it ends before, its `Drop` does.
-    static UNFLUSHED: Cell<Unflushed> = const { Cell::new(Unflushed { flushes: Vec::new(), begun: None }) };
-}
-
 /// Serves one client of a WebSocket until it is gone, in its protocol.
-pub(crate) fn serve<S: Socket, H: ProtocolHandler>(
+pub(crate) fn serve<S: Socket, C: Protocol>(
     socket: S,
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,
-) -> impl Future<Output = ()> + use<S, H> {
+) -> impl Future<Output = ()> + use<S, C> {
     let (of, from) = (Arc::clone(node), source.clone());
-    run(socket, node, source, permit, async move { H::enter(&of, &query, &from).await })
+    run(socket, node, source, permit, async move { enter::<C>(&of, &query, &from).await })
 }
 
 /// Serves one client until it is gone. `admission` admits it.
 ///
 /// Admission and farewell are boxed, so that the future of an idle client stays small: most clients are idle.
-pub(super) fn run<S, H, F>(
+pub(super) fn run<S, C, F>(
     socket: S,
     node: &Arc<Node>,
     source: ClientSource,
     permit: Option<ConnectionPermit>,
     admission: F,
-) -> impl Future<Output = ()> + use<S, H, F>
+) -> impl Future<Output = ()> + use<S, C, F>
 where
     S: Socket,
-    H: ProtocolHandler,
-    F: Future<Output = Result<(Admitted, H), Rejection>>,
+    C: Protocol,
+    F: Future<Output = Result<(Admitted, C), Rejection>>,
 {
     let registration = Box::pin(register_session(socket, OpenSession::new(node, permit), source, admission));
     async move {
         // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
-        let Some((socket, session, lease, handler)) = registration.await else { return };
-        let mut active = ActiveSession::new(socket, session, lease, handler);
+        let Some(Registered { socket, session, key, lease, client }) = registration.await else { return };
+        let mut active = ActiveSession::new(socket, session, key, lease, client);
         let end = poll_fn(|cx| active.poll(cx)).await;
         if let Some(goodbye) = active.goodbye(end) {
             goodbye.await;
@@ -95,11 +78,12 @@ where
 }
 
 /// A registered client. Dropping it gives the id back, and reports its end.
-struct ActiveSession<S, H: ProtocolHandler> {
-    // Taken when the client leaves: the handler is dropped with the id.
-    present: Option<(IdLease, H)>,
-    /// The pause of a client above its rate limit: nothing is read until it ends.
-    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+struct ActiveSession<S, C: Protocol> {
+    // Taken when the client leaves: it is dropped with the id.
+    present: Option<(IdLease, C)>,
+    key: Arc<KeyState>,
+    /// Boxed, because most clients wait for nothing.
+    waits: Option<Box<Waits>>,
     /// This session flushes for all of its worker.
     is_flusher: bool,
     socket: S,
@@ -107,21 +91,58 @@ struct ActiveSession<S, H: ProtocolHandler> {
     session: OpenSession,
 }
 
-impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
-    fn new(socket: S, session: OpenSession, lease: IdLease, mut handler: H) -> Self {
-        let mut flushes = Vec::new();
-        handler.on_open(&mut Context { peer: &lease, node: &session, flushes: &mut flushes });
-        drop(flushes);
+/// The things for which a session waits.
+#[derive(Default)]
+struct Waits {
+    /// The pause of a client above its rate limit: nothing is read until it ends.
+    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    asked: Option<Asked>,
+}
+
+/// A question of the client.
+struct Asked {
+    answer: Awaited,
+    /// The time until a client from which nothing is read counts as heard again.
+    hearing: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Of the quota of unfinished messages, for the message that the client keeps.
+    _kept: QuotaShare,
+}
+
+impl<S: Socket, C: Protocol> ActiveSession<S, C> {
+    fn new(socket: S, session: OpenSession, key: Arc<KeyState>, lease: IdLease, client: C) -> Self {
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause =
-            pause_for(lease.charge(0, handler.tenant().policy().settings().messages_per_second), &session);
-        ActiveSession { present: Some((lease, handler)), pause, is_flusher: false, socket, session }
+        let pause = pause_for(lease.charge(0, key.messages_per_second()), &session);
+        let waits = pause.map(|pause| Box::new(Waits { pause: Some(pause), asked: None }));
+        let present = Some((lease, client));
+        let mut active = ActiveSession { present, key, waits, is_flusher: false, socket, session };
+        let mut flushes = Vec::new();
+        // It keeps nothing yet.
+        let _ = active.handle(&mut flushes, |turn, client| {
+            turn.handle(client, |client, context| client.on_open(context))
+        });
+        active
+    }
+
+    /// Lets the client handle something. The error is the end of its connection.
+    fn handle(
+        &mut self,
+        flushes: &mut Vec<Flush>,
+        act: impl FnOnce(&mut Turn<'_>, &mut C),
+    ) -> Result<(), Disconnect> {
+        let ActiveSession { present, key, waits, session, .. } = self;
+        let Some((lease, client)) = present else { return Err(LEFT) };
+        let mut turn = Turn::new(session, lease, key, flushes);
+        act(&mut turn, client);
+        if turn.left {
+            return Err(LEFT);
+        }
+        wait_for_answer(turn, client, waits)
     }
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
         self.flush();
-        let ActiveSession { present, socket, session, .. } = self;
-        let Some((lease, handler)) = present else { return Poll::Ready(LEFT) };
+        let ActiveSession { present, socket, key, .. } = self;
+        let Some((lease, _)) = present else { return Poll::Ready(LEFT) };
         let mut owes_state = false;
         let sent = lease.with_outbox(|outbox| {
             outbox.set_task(cx.waker());
@@ -137,11 +158,10 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             Some(Poll::Ready(Err(_))) => return Poll::Ready(Disconnect::Gone),
             Some(_) => {}
         }
-        if owes_state {
-            let mut flushes = Vec::new();
-            handler.on_room(&mut Context { peer: lease, node: session, flushes: &mut flushes });
+        if owes_state && let Some(rooms) = key.existing_hub(C::REALM) {
+            rooms.catch_up(lease, &mut Vec::new());
         }
-        let mut unflushed = UNFLUSHED.take();
+        let mut unflushed = Unflushed::take();
         let of_others = unflushed.flushes.len();
         let polled = self.poll_reads(cx, &mut unflushed);
         // Tasks of recipients write behind all sessions that read now, so they need not be woken later.
@@ -153,8 +173,69 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             // The runtime polls this session again behind all those that can run now.
             cx.waker().wake_by_ref();
         }
-        UNFLUSHED.set(unflushed);
+        unflushed.leave();
         polled
+    }
+
+    /// Waits for the answer to what the client has asked, if it has asked, and lets it go on.
+    fn poll_answer(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        flushes: &mut Vec<Flush>,
+    ) -> Poll<Result<(), Disconnect>> {
+        while let Some(asked) = self.waits.as_mut().and_then(|waits| waits.asked.as_mut()) {
+            let Some((lease, client)) = &self.present else { return Poll::Ready(Err(LEFT)) };
+            let Poll::Ready(answer) = asked.answer.as_mut().poll(cx) else {
+                if !client.waits() {
+                    return Poll::Ready(Ok(()));
+                }
+                // We do not read meanwhile, so silence proves nothing.
+                loop {
+                    lease.heard();
+                    let sleep = || Box::pin(self.session.clock().sleep(HEARING_INTERVAL)) as Pin<Box<_>>;
+                    ready!(asked.hearing.get_or_insert_with(sleep).as_mut().poll(cx));
+                    asked.hearing = None;
+                }
+            };
+            let is_current = lease.is_current();
+            if let Some(waits) = &mut self.waits {
+                waits.asked = None;
+            }
+            if !is_current {
+                return Poll::Ready(Err(LEFT));
+            }
+            self.handle(flushes, |turn, client| {
+                turn.handle(client, |client, context| client.on_answer(answer, context));
+            })?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits while the client is above its rate limit, or for an answer without which it reads nothing.
+    fn poll_waits(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        flushes: &mut Vec<Flush>,
+    ) -> Poll<Result<(), Disconnect>> {
+        while let Some(pause) = self.waits.as_mut().and_then(|waits| waits.pause.as_mut()) {
+            let Some((lease, _)) = &self.present else { return Poll::Ready(Err(LEFT)) };
+            ready!(pause.as_mut().poll(cx));
+            if self.socket.has_left(cx) {
+                return Poll::Ready(Err(Disconnect::Gone));
+            }
+            // We stopped reading, so silence proves nothing.
+            lease.heard();
+            let excess = lease.charge(0, self.key.messages_per_second());
+            let pause = pause_for(excess, &self.session);
+            if let Some(waits) = &mut self.waits {
+                waits.pause = pause;
+            }
+        }
+        if self.poll_answer(cx, flushes)?.is_pending() {
+            return if self.socket.has_left(cx) { Poll::Ready(Err(Disconnect::Gone)) } else { Poll::Pending };
+        }
+        self.waits.take_if(|waits| waits.pause.is_none() && waits.asked.is_none());
+        Poll::Ready(Ok(()))
     }
 
     /// Reads, and handles what came.
@@ -163,46 +244,31 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
         cx: &mut task::Context<'_>,
         Unflushed { flushes, begun }: &mut Unflushed,
     ) -> Poll<Disconnect> {
-        let ActiveSession { present, pause, socket, session, .. } = self;
-        let Some((lease, handler)) = present else { return Poll::Ready(LEFT) };
         let mut left_of_turn = FRAMES_PER_TURN;
         for _ in 0..READS_PER_TURN {
-            while let Some(waiting) = pause {
-                ready!(waiting.as_mut().poll(cx));
-                if socket.has_left(cx) {
-                    return Poll::Ready(Disconnect::Gone);
-                }
-                // We stopped reading, so silence proves nothing.
-                lease.heard();
-                *pause = pause_for(
-                    lease.charge(0, handler.tenant().policy().settings().messages_per_second),
-                    session,
-                );
+            if self.waits.is_some()
+                && let Err(end) = ready!(self.poll_waits(cx, flushes))
+            {
+                return Poll::Ready(end);
             }
-            let mut context = Context { peer: lease, node: session, flushes };
-            if handler.poll_pending(cx, &mut context).is_pending() {
-                // Its message would be kept until the answer comes.
-                return if socket.has_left(cx) { Poll::Ready(Disconnect::Gone) } else { Poll::Pending };
-            }
-            // The first message is one that has waited. It is counted already.
-            let has_waited = handler.waits();
+            let ActiveSession { present, key, waits, socket, session, .. } = self;
+            let Some((lease, client)) = present else { return Poll::Ready(LEFT) };
             // Not all frames are charged.
-            let (mut left, mut messages, mut bytes, mut frames, mut free) = (false, 0, 0, 0, 0);
+            let (mut messages, mut bytes, mut frames, mut free) = (0, 0, 0, 0);
             // Loaded once for all that a read brings.
-            let withholds = handler.tenant().withholds_addresses();
+            let withholds = key.withholds_addresses();
             let counters = session.counters();
             let is_followed = log::log_enabled!(target: MESSAGES, Level::Trace);
             // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
             let is_probed = lease.is_probed();
+            let mut turn = Turn::new(session, lease, key, flushes);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Checked for each event: the client may have lost its id.
                 if !lease.is_current() {
-                    return Flow::Break(Stop::After);
+                    return ControlFlow::Break(());
                 }
-                if has_waited && frames == 0 {
-                    free += 1;
-                } else if let Some(len) = event.message_len() {
-                    if flushes.is_empty() && messages == 0 {
+                if let Some(len) = event.message_len() {
+                    if turn.flushes.is_empty() && messages == 0 {
                         *begun = counters.sample();
                     }
                     messages += 1;
@@ -215,27 +281,25 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
                 if is_followed {
                     follow(lease, &event);
                 }
-                let context = Context { peer: lease, node: session, flushes };
-                left |= on_event(handler, context, event, withholds).is_break();
-                if handler.waits() {
-                    Flow::Break(Stop::Before)
-                } else if left || frames >= left_of_turn {
-                    Flow::Break(Stop::After)
+                on_event(client, &mut turn, event, withholds);
+                if turn.left || turn.asked.is_some() || frames >= left_of_turn {
+                    ControlFlow::Break(())
                 } else {
-                    Flow::Continue(())
+                    ControlFlow::Continue(())
                 }
             }));
+            let left = turn.left;
+            let asked = wait_for_answer(turn, client, waits);
             left_of_turn = left_of_turn.saturating_sub(frames);
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
-            let messages_per_second = handler.tenant().policy().settings().messages_per_second;
-            let excess = lease.charge(frames - free, messages_per_second);
+            let excess = lease.charge(frames - free, key.messages_per_second());
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }
             begun.take_if(|_| flushes.is_empty());
-            if let (false, Err(disconnect)) = (left, received) {
+            if let (false, Err(disconnect)) = (left, received.and(asked)) {
                 return Poll::Ready(disconnect);
             }
             if left || !lease.is_current() {
@@ -248,7 +312,9 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
             } else {
                 lease.heard_unprobed();
             }
-            *pause = pause_for(excess, session);
+            if let Some(pause) = pause_for(excess, session) {
+                waits.get_or_insert_default().pause = Some(pause);
+            }
             if left_of_turn == 0 {
                 break;
             }
@@ -261,7 +327,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
     fn goodbye(&mut self, end: Disconnect) -> Option<Pin<Box<impl Future<Output = ()>>>> {
         if let (Disconnect::Closed(Some(GOING_AWAY)), Some((lease, _))) = (end, &self.present) {
             let mut flushes = Vec::new();
-            H::on_going_away(&mut Context { peer: lease, node: &self.session, flushes: &mut flushes });
+            let mut turn = Turn::new(&self.session, lease, &self.key, &mut flushes);
+            turn.going_away::<C>();
         }
         let departure = self.depart(end).filter(|_| end != Disconnect::Gone)?;
         // A client that the broker dismissed has its close frame in the outbox already.
@@ -277,11 +344,8 @@ impl<S: Socket, H: ProtocolHandler> ActiveSession<S, H> {
     }
 }
 
-impl<S, H: ProtocolHandler> ActiveSession<S, H> {
+impl<S, C: Protocol> ActiveSession<S, C> {
     /// Flushes for all sessions of this worker, if this one has to.
-    ///
-    /// First those read that can, and then one of them flushes for all: messages of several senders to one recipient are written
-    /// together, and the kernel's code for reading stays in the processor's cache, and then that for writing.
     fn flush(&mut self) {
         if !std::mem::take(&mut self.is_flusher) {
             return;
@@ -290,24 +354,25 @@ impl<S, H: ProtocolHandler> ActiveSession<S, H> {
         if let Some(membership) = self.session.membership() {
             membership.wait_until_sure();
         }
-        let mut unflushed = UNFLUSHED.take();
-        unflushed.flushes.drain(..).for_each(Flush::flush);
-        unflushed.note_latency(&self.session);
-        UNFLUSHED.set(unflushed);
+        Unflushed::flush_all(&self.session);
     }
 
     /// Gives the id back.
     fn depart(&mut self, end: Disconnect) -> Option<Departure> {
         // If it was to flush for all, nobody else would.
         self.flush();
-        let (lease, handler) = self.present.take()?;
-        let departure = handler.depart(lease, end)?;
+        let (lease, mut client) = self.present.take()?;
+        client.release();
+        // If the connection is broken, so is its outbox.
+        let departure = lease.part(end.reason(), end == Disconnect::Gone);
+        client.departed(departure.as_ref(), end, &self.key);
+        let departure = departure?;
         self.session.events().emit(|| Happened::PeerDisconnected(departure.ended.clone()));
         Some(departure)
     }
 }
 
-impl<S, H: ProtocolHandler> Drop for ActiveSession<S, H> {
+impl<S, C: Protocol> Drop for ActiveSession<S, C> {
     fn drop(&mut self) {
         drop(self.depart(Disconnect::Gone));
     }
@@ -327,34 +392,52 @@ fn follow(peer: &PeerHandle, event: &Event<'_>) {
     }
 }
 
-/// Handles one event; breaks when the client says goodbye.
+/// Waits for the answer to what a client has asked, if it has asked. The error is the end of a client that keeps too much meanwhile.
+fn wait_for_answer<C: Protocol>(
+    turn: Turn<'_>,
+    client: &C,
+    waits: &mut Option<Box<Waits>>,
+) -> Result<(), Disconnect> {
+    let Turn { node, peer, key, asked, .. } = turn;
+    let Some(ask) = asked else { return Ok(()) };
+    let mut kept = node.unfinished.share(AddressPrefix::of_remote(peer.address()));
+    if kept.set(client.kept_bytes()).is_err() {
+        return Err(Disconnect::ByServer(CloseReason::TryAgainLater));
+    }
+    let answer = node.ask(peer, key, ask);
+    waits.get_or_insert_default().asked = Some(Asked { answer, hearing: None, _kept: kept });
+    Ok(())
+}
+
+/// Handles one event.
 // Inline, because each heartbeat comes here.
 #[inline(always)]
-fn on_event<H: ProtocolHandler>(
-    handler: &mut H,
-    mut context: Context<'_>,
-    event: Event<'_>,
-    withholds: bool,
-) -> ControlFlow<()> {
+fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: Event<'_>, withholds: bool) {
     match event {
-        Event::Text(text) if withholds => handler.on_text(&without_addresses(text), &mut context),
+        Event::Text(text) if withholds => on_text(client, turn, &without_addresses(text)),
         // The same text, on the path of every message.
-        Event::Text(text) => handler.on_text(text, &mut context),
-        // Some clients send their JSON as bytes.
-        Event::Binary(bytes) => match handler.on_binary(bytes, &mut context) {
-            Some(flow) => flow,
-            None => {
+        Event::Text(text) => on_text(client, turn, text),
+        Event::Binary(bytes) => {
+            let mut is_handled = false;
+            turn.handle(client, |client, context| is_handled = client.on_binary(bytes, context));
+            if !is_handled {
+                // Some clients send their JSON as bytes.
                 let text = std::str::from_utf8(bytes).unwrap_or_default();
                 match withholds {
-                    true => handler.on_text(&without_addresses(text), &mut context),
-                    false => handler.on_text(text, &mut context),
+                    true => on_text(client, turn, &without_addresses(text)),
+                    false => on_text(client, turn, text),
                 }
             }
-        },
-        Event::Ping(payload) => {
-            context.reply(Frame::pong(payload));
-            ControlFlow::Continue(())
         }
-        Event::Pong | Event::Fragment => ControlFlow::Continue(()),
+        Event::Ping(payload) => turn.flushes.extend(turn.peer.reply(Frame::pong(payload))),
+        Event::Pong | Event::Fragment => {}
     }
+}
+
+#[inline(always)]
+fn on_text<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, text: &str) {
+    if C::REALM == RealmKind::PeerJs {
+        turn.node.note_text(turn.peer, text);
+    }
+    turn.handle(client, |client, context| client.on_text(text, context));
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use tokio::select;
 
-use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection};
-use super::handler::{Context, ProtocolHandler as _, note_ignored};
-use super::peerjs::{self, PeerJs};
+use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, admit};
+use super::effects::Turn;
 use super::run::run;
 use crate::cluster::Posted;
 use crate::descriptions::without_addresses;
@@ -18,7 +17,9 @@ use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
-use peerbroker_broker::protocols::peerjs::{Command, decode};
+use peerbroker_broker::protocols::client::Protocol as _;
+use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 use peerbroker_core::wire::{AddressPrefix, CloseReason, Limit, Refusal};
 
@@ -45,7 +46,7 @@ pub(crate) async fn open_stream(
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
     let (key, id) = (Some(credentials.key.clone()), Some(credentials.id.clone()));
-    let admitted = peerjs::admit(node, credentials, &source).await;
+    let admitted = admit(node, credentials, &source).await;
     let admitted = admitted.inspect_err(|&reason| Rejection { reason, key, id }.note(node, &source))?;
     let (socket, body) = stream(node.clock(), GRACE);
     Ok((body, serve(socket, Arc::clone(node), source, permit, admitted, renewed)))
@@ -56,7 +57,7 @@ async fn serve(
     node: Arc<Node>,
     source: ClientSource,
     permit: Option<ConnectionPermit>,
-    (admitted, handler): (Admitted, PeerJs),
+    admitted: Admitted,
     renewed: bool,
 ) {
     let admitted = Admitted { begins_anew: !renewed, ..admitted };
@@ -76,13 +77,12 @@ async fn serve(
             return;
         }
     }
-    run(socket, &node, source, permit, std::future::ready(Ok((admitted, handler)))).await;
+    run(socket, &node, source, permit, std::future::ready(Ok((admitted, PeerJs)))).await;
 }
 
 /// A client that may post a message.
 pub(crate) struct Sender {
     admitted: Admitted,
-    handler: PeerJs,
     _posting: PostPermit,
 }
 
@@ -92,8 +92,8 @@ pub(crate) async fn sender(
     credentials: Credentials,
     source: &ClientSource,
 ) -> Result<Sender, Posted> {
-    let admitted = peerjs::admit(node, credentials, source).await;
-    let (admitted, handler) = admitted.map_err(|refusal| match refusal {
+    let admitted = admit(node, credentials, source).await;
+    let admitted = admitted.map_err(|refusal| match refusal {
         Refusal::Unavailable => Posted::Unknown,
         Refusal::Banned => Posted::Banned,
         _ => Posted::Absent,
@@ -116,16 +116,13 @@ pub(crate) async fn sender(
     let posting = PostPermit::begin(&admitted.realm, &admitted.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
     match PeerHandle::find(&admitted.realm, &admitted.id, &admitted.token) {
-        Some(peer)
-            if !wait_for_turn(node, &peer, handler.tenant().policy().settings().messages_per_second)
-                .await =>
-        {
+        Some(peer) if !wait_for_turn(node, &peer, admitted.key.messages_per_second()).await => {
             return Err(too_much(Limit::MessagesPerSecond));
         }
         None if node.membership().is_none() => return Err(Posted::Absent),
         _ => {}
     }
-    Ok(Sender { admitted, handler, _posting: posting })
+    Ok(Sender { admitted, _posting: posting })
 }
 
 /// Charges a text that is kept to the quota of unfinished messages. `address` is that of the client, unless another node got the text.
@@ -177,11 +174,11 @@ impl Sender {
 
     /// Handles it here, or where the client is.
     async fn post_somewhere(&self, node: &Node, text: &str) -> Posted {
-        let Admitted { realm, id, token, .. } = &self.admitted;
+        let Admitted { key, realm, id, token, .. } = &self.admitted;
         let mut delay = FIRST_RETRY_DELAY;
         loop {
             if let Some(peer) = PeerHandle::find(realm, id, token) {
-                return handle(node, &peer, &self.handler, text);
+                return handle(node, &peer, key, text);
             }
             let Some(membership) = node.membership() else { return Posted::Absent };
             match membership.post(realm, id, token, text).await {
@@ -230,37 +227,33 @@ impl HookThread {
 async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: String) -> Posted {
     let Some(node) = node.upgrade() else { return Posted::Absent };
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
-    let handler = PeerJs(tenant);
+    let key = Arc::clone(&tenant);
     let Ok(_held) = hold(&node, None, text.len()) else { return Posted::TooMuch };
-    if !wait_for_turn(&node, &peer, handler.tenant().policy().settings().messages_per_second).await {
+    if !wait_for_turn(&node, &peer, key.messages_per_second()).await {
         return Posted::TooMuch;
     }
     if !peer.is_current() {
         return Posted::Absent;
     }
     if node.has_hooks() {
-        return hooks.run(move || handle(&node, &peer, &handler, &text)).await;
+        return hooks.run(move || handle(&node, &peer, &key, &text)).await;
     }
-    handle(&node, &peer, &handler, &text)
+    handle(&node, &peer, &key, &text)
 }
 
-fn handle(node: &Node, peer: &PeerHandle, handler: &PeerJs, text: &str) -> Posted {
+fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Posted {
     log::trace!(target: MESSAGES, "{} ({:?}) posted {} bytes", peer.connection(), peer.id().as_str(), text.len());
     peer.count_messages(1, text.len() as u64);
-    peer.charge(1, handler.tenant().policy().settings().messages_per_second);
-    let withheld = handler.tenant().withholds_addresses().then(|| without_addresses(text));
+    peer.charge(1, key.messages_per_second());
+    let withheld = key.withholds_addresses().then(|| without_addresses(text));
     let text = withheld.as_deref().unwrap_or(text);
-    let command = decode(text);
-    if matches!(command, Command::Ignored) {
-        note_ignored(peer);
-        peer.heard();
-        return Posted::Ignored;
-    }
-    let mut context = Context { peer, node, flushes: &mut Vec::new() };
-    if handler.obey(&command, &mut context).is_break() {
+    let mut flushes = Vec::new();
+    let mut turn = Turn::new(node, peer, key, &mut flushes);
+    turn.handle(&mut PeerJs, |client, context| client.on_text(text, context));
+    if turn.left {
         peer.dismiss(CloseReason::Left);
     }
     // Not before: somebody who waits for the id of a client that leaves would be refused.
     peer.heard();
-    Posted::Done
+    if turn.ignored { Posted::Ignored } else { Posted::Done }
 }

@@ -15,12 +15,14 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use super::{ClientSource, ConnectRequest, Guest, PeerJs, serve};
+use super::{ClientSource, ConnectRequest, serve};
 use crate::node::Node;
-use crate::transport::Disconnect;
 use mock::{Input, MockClient, MockSocket, Output, direct_mock, idle, mock};
 use peerbroker_broker::config::Config;
 use peerbroker_broker::events::Events;
+use peerbroker_broker::protocols::peerjs::PeerJs;
+use peerbroker_broker::protocols::root::Guest;
+use peerbroker_broker::router::Disconnect;
 use peerbroker_core::clock::Clock;
 
 const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;

@@ -17,7 +17,8 @@ use futures_core::Stream as _;
 use futures_sink::Sink as _;
 
 use super::decoder::Decoder;
-use super::{Disconnect, MessageLimits, OnEvent, Socket};
+use super::{MessageLimits, OnEvent, Socket};
+use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::Outbox;
 use peerbroker_core::wire::{Frame, Opcode};
 

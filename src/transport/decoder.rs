@@ -10,8 +10,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{Disconnect, Event, Flow, OnEvent, Stop, message};
+use super::{Event, Flow, OnEvent, message};
 use peerbroker_broker::limits::{ConnectionPermit, Quota, QuotaShare};
+use peerbroker_broker::router::Disconnect;
 use peerbroker_core::wire::{CloseReason, is_close_code};
 
 /// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
@@ -32,8 +33,6 @@ struct Unfinished {
     /// An incomplete header, or an incomplete control frame.
     partial: Vec<u8>,
     message: Option<PartialMessage>,
-    /// A complete message that waits.
-    waiting: Option<PartialMessage>,
     /// The input behind the event at which the receiver stopped.
     unread: Option<Unread>,
 }
@@ -116,7 +115,7 @@ impl Decoder {
 
     fn resume_unfinished(&mut self, on_event: OnEvent<'_>) -> Option<Result<(), Disconnect>> {
         let unfinished = self.unfinished.as_mut()?;
-        if self.ended.is_none() && unfinished.waiting.is_none() && unfinished.unread.is_none() {
+        if self.ended.is_none() && unfinished.unread.is_none() {
             return None;
         }
         let resumed = self.ended.map_or_else(|| self.go_on(on_event), Err);
@@ -124,11 +123,6 @@ impl Decoder {
     }
 
     fn go_on(&mut self, on_event: OnEvent<'_>) -> Result<(), Disconnect> {
-        if let Some(waiting) = self.unfinished().waiting.take()
-            && self.complete(waiting, on_event)?.is_break()
-        {
-            return Ok(());
-        }
         let Some(mut unread) = self.unfinished().unread.take() else { return Ok(()) };
         unread.taken += self.decode(&mut unread.input.bytes_mut()[unread.taken..], on_event)?;
         if unread.taken < unread.input.bytes().len() {
@@ -169,15 +163,6 @@ impl Decoder {
         decoded
     }
 
-    /// Passes a complete message on, and keeps it if it has to wait.
-    fn complete(&mut self, whole: PartialMessage, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
-        let flow = message(whole.text, whole.payload.bytes(), on_event)?;
-        if flow == Flow::Break(Stop::Before) {
-            self.unfinished().waiting = Some(whole);
-        }
-        Ok(flow)
-    }
-
     /// Decodes one frame, or a part of one, and returns its size in bytes.
     fn step(&mut self, input: &mut [u8], on_event: OnEvent<'_>) -> Result<(usize, Flow), Disconnect> {
         if let Some(unfinished) = &mut self.unfinished {
@@ -200,12 +185,7 @@ impl Decoder {
             Some(payload) if header.fin && self.message().is_none() => {
                 unmask(payload, header.mask);
                 let text = header.opcode == opcode::TEXT;
-                let flow = message(text, payload, on_event)?;
-                if flow == Flow::Break(Stop::Before) {
-                    let payload = MessageBuffer::copy(payload, &self.limits)?;
-                    self.unfinished().waiting = Some(PartialMessage { text, payload, frame: None });
-                }
-                Ok((end, flow))
+                Ok((end, message(text, payload, on_event)?))
             }
             None if header.is_control() => {
                 self.unfinished().partial.extend_from_slice(input);
@@ -278,7 +258,7 @@ impl Decoder {
         let unfinished = self.unfinished();
         let frame = unfinished.message.as_mut().and_then(|message| message.frame.take_if(whole));
         match unfinished.message.take_if(|_| frame.as_ref().is_some_and(|frame| frame.fin)) {
-            Some(whole) => self.complete(whole, on_event),
+            Some(whole) => message(whole.text, whole.payload.bytes(), on_event),
             None if frame.is_some() => Ok(on_event(Event::Fragment)),
             None => Ok(Flow::Continue(())),
         }
@@ -287,8 +267,8 @@ impl Decoder {
 
 impl Unfinished {
     fn is_empty(&self) -> bool {
-        let Unfinished { partial, message, waiting, unread } = self;
-        partial.is_empty() && message.is_none() && waiting.is_none() && unread.is_none()
+        let Unfinished { partial, message, unread } = self;
+        partial.is_empty() && message.is_none() && unread.is_none()
     }
 }
 

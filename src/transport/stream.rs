@@ -16,7 +16,8 @@ use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
 use super::connection::ConnectionState;
-use super::{Disconnect, OnEvent, Socket};
+use super::{OnEvent, Socket};
+use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, PeerHandle};
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::{Frame, Link, Opcode};

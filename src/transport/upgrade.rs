@@ -18,7 +18,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
-use super::{Disconnect, MessageLimits, OnEvent, Socket};
+use super::{MessageLimits, OnEvent, Socket};
+use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Writer};
 use peerbroker_core::wire::Frame;
 

@@ -1,5 +1,6 @@
 //! The broker without a network: fake sockets, a clock that stands still, and no runtime.
 
+mod frozen;
 mod interleavings;
 mod model;
 mod rooms;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{object, text_of};
-use peerbroker_broker::protocols::simple_peer::Kind;
+use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::{matchbox, rxdb, topics, tracker};
 use peerbroker_broker::rooms::{Change, RoomDialect, Said};
 use peerbroker_core::wire::Frame;
@@ -160,7 +160,11 @@ pub(super) fn matchbox(text: &str, sent: Option<&Value>) {
         assert_eq!(sent["receiver"], *receiver);
         assert_eq!(got, Some(json!({"Signal": {"sender": SENDER, "data": sent["data"]}})));
         let is_only = |name: &str| sent["data"].as_object().is_some_and(|data| data.keys().eq([name]));
-        let kinds = [("Offer", Kind::Offer), ("Answer", Kind::Answer), ("IceCandidate", Kind::Candidate)];
+        let kinds = [
+            ("Offer", SignalKind::Offer),
+            ("Answer", SignalKind::Answer),
+            ("IceCandidate", SignalKind::Candidate),
+        ];
         for (name, of) in kinds {
             assert!(kind != of || is_only(name));
         }
@@ -194,12 +198,12 @@ fn with(object: &Value, name: &str, member: Value) -> Value {
     object
 }
 
-fn expect_kind(kind: Kind, signal: &Value) {
+fn expect_kind(kind: SignalKind, signal: &Value) {
     let expected = match signal["type"].as_str() {
-        Some("offer") => Kind::Offer,
-        Some("answer") => Kind::Answer,
-        Some("candidate") => Kind::Candidate,
-        _ => Kind::Other,
+        Some("offer") => SignalKind::Offer,
+        Some("answer") => SignalKind::Answer,
+        Some("candidate") => SignalKind::Candidate,
+        _ => SignalKind::Other,
     };
     assert_eq!(kind, expected);
 }

@@ -16,12 +16,13 @@ use crate::descriptions::{browsers, without_addresses};
 use crate::http::public::{forwarded, handshake, routes};
 use crate::keys::{Origin, verifier};
 use crate::session::Credentials;
+use crate::transport::MessageLimits;
 use crate::transport::decoder::Decoder;
-use crate::transport::{Disconnect, MessageLimits};
-use peerbroker_broker::config::{Config, Dialects, MountPath};
+use peerbroker_broker::config::{Config, Dialect, Dialects, MountPath};
 use peerbroker_broker::limits::Quota;
 use peerbroker_broker::protocols::json::{LONGEST_NAME, members};
 use peerbroker_broker::protocols::{calls, peerjs, room_codes, root};
+use peerbroker_broker::router::Disconnect;
 use peerbroker_core::wire::Frame;
 
 /// Frames are decoded the same however reads split them. The first byte is the seed of the splits.
@@ -74,7 +75,7 @@ pub fn handshake(input: &[u8]) {
         }
         head.headers.append(name, value);
     }
-    let decision = handshake::decide(&head, routes::Route::Socket, Dialects::default());
+    let decision = handshake::decide(&head, routes::Route::Socket(Dialect::PeerJs), Dialects::default());
     let Some(Ok(accepted)) = decision else { return };
     let answer = String::from_utf8(accepted.to_bytes()).expect("headers of ASCII");
     let lines: Vec<&str> = answer.split("\r\n").collect();
@@ -150,7 +151,7 @@ pub fn dialects(input: &[u8]) {
         root::Command::RoomCodes(room_codes::Command::Join { username, offer: Some(offer), .. }) => {
             let username = username.unwrap_or_default();
             assert!(username.chars().count() <= 20);
-            if let (Some(mut sent), Some(got)) = (sent, object(&room_codes::offer(&offer, &username))) {
+            if let (Some(mut sent), Some(got)) = (sent, object(&offer.frame(&username))) {
                 sent["offer"]["clientUsername"] = Value::from(username);
                 assert_eq!(got, sent["offer"]);
             }

@@ -1,6 +1,7 @@
 //! Matchbox, as a property: what a signal has is what its recipient gets, and the rest is as serde reads its enum.
 
-use peerbroker::protocols::matchbox::{self, Kind, MatchboxRooms, Signal};
+use peerbroker::protocols::matchbox::{self, MatchboxRooms, Signal};
+use peerbroker::protocols::signal::SignalKind;
 use peerbroker::rooms::{Change, RoomDialect as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -39,7 +40,7 @@ fn heard(frame: &peerbroker::wire::Frame) -> PeerEvent<'_> {
 }
 
 /// The kind of a signal, as matchbox_socket reads its data.
-fn kind(data: &str) -> Kind {
+fn kind(data: &str) -> SignalKind {
     #[derive(Deserialize)]
     #[expect(dead_code, reason = "only the name of a variant counts")]
     enum PeerSignal<'a> {
@@ -48,10 +49,10 @@ fn kind(data: &str) -> Kind {
         Answer(#[serde(borrow)] &'a RawValue),
     }
     match serde_json::from_str(data) {
-        Ok(PeerSignal::Offer(_)) => Kind::Offer,
-        Ok(PeerSignal::Answer(_)) => Kind::Answer,
-        Ok(PeerSignal::IceCandidate(_)) => Kind::Candidate,
-        Err(_) => Kind::Other,
+        Ok(PeerSignal::Offer(_)) => SignalKind::Offer,
+        Ok(PeerSignal::Answer(_)) => SignalKind::Answer,
+        Ok(PeerSignal::IceCandidate(_)) => SignalKind::Candidate,
+        Err(_) => SignalKind::Other,
     }
 }
 

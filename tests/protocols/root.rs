@@ -185,7 +185,7 @@ proptest! {
         else { panic!("{text}") };
         prop_assert_eq!(&asked, &room);
         prop_assert_eq!(found, Some(cut(&username)));
-        let frame = room_codes::offer(&object, &named);
+        let frame = object.frame(&named);
         let went = unframe(&frame);
         prop_assert_eq!(Members::of(went), Members::of(&offer).with("clientUsername", Some(json_string(&named))));
         assert_same_tree(&offer, went, "clientUsername");
@@ -350,9 +350,7 @@ proptest! {
 /// Every decoded command can be written as an object.
 fn check_any(text: &str) {
     let frame = match root::decode(text) {
-        Command::RoomCodes(room_codes::Command::Join { offer: Some(offer), .. }) => {
-            room_codes::offer(&offer, "me")
-        }
+        Command::RoomCodes(room_codes::Command::Join { offer: Some(offer), .. }) => offer.frame("me"),
         Command::RoomCodes(room_codes::Command::Answer { response: Some(response), .. }) => {
             room_codes::response(response)
         }
@@ -427,7 +425,7 @@ fn a_name_of_a_megabyte_is_cut_and_depth_has_no_limit() {
         panic!("not understood")
     };
     assert_eq!(username, "é".repeat(20));
-    let went = room_codes::offer(&offer, &username);
+    let went = offer.frame(&username);
     assert!(unframe(&went) == format!(r#"{{"a":{deep},"clientUsername":"{username}"}}"#));
     let text = format!(r#"{{"action":"x","data":{{"a":{deep},"remoteId":"b"}},"b":{deep}}}"#);
     let Command::Calls(calls::Command::Send(message)) = root::decode(&text) else { panic!("not understood") };

@@ -36,6 +36,7 @@ pub use listen::{
     Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
+use peerbroker_core::wire::Address;
 pub use peerbroker_core::wire::Dialect;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;
@@ -107,7 +108,7 @@ impl Dialects {
 
     /// True if the server offers a protocol at the root.
     pub fn any_at_root(self) -> bool {
-        Dialect::ALL.into_iter().any(|dialect| dialect.is_at_root() && self.has(dialect))
+        Dialect::ALL.into_iter().any(|dialect| dialect.address() == Address::Root && self.has(dialect))
     }
 }
 

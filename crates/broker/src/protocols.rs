@@ -2,16 +2,22 @@
 //! commands, and messages into JSON, so its tests need no broker.
 
 pub mod calls;
+pub mod client;
+pub mod frozen;
 pub mod guests;
 pub mod json;
+pub mod key_state;
 pub mod matchbox;
 pub mod names;
 pub mod peerjs;
+pub mod query;
 pub mod room_codes;
 pub mod root;
 pub mod rxdb;
-pub mod simple_peer;
+pub mod signal;
+mod table;
 pub mod topics;
 pub mod tracker;
 
 pub use json::Object;
+pub use table::with_clients;

@@ -119,6 +119,11 @@ impl Rooms {
         contradiction::contradiction(self)
     }
 
+    /// True if they are topics: members do not hear of each other.
+    pub fn are_topics(&self) -> bool {
+        !self.dialect.lists_members()
+    }
+
     /// The realm of its members.
     pub fn realm(&self) -> &Arc<Realm> {
         &self.peers

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod contacts;
+mod disconnect;
 mod guard;
 mod lease;
 mod outbox;
@@ -23,6 +24,7 @@ mod state;
 mod witness;
 
 pub use cluster::Cluster;
+pub use disconnect::Disconnect;
 pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
 pub use outbox::{Outbox, STATE_LAST, STATE_PART, Writer};
 pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};

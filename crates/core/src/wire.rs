@@ -7,17 +7,19 @@ mod frame;
 mod limit;
 mod message;
 mod names;
+mod protocol;
 mod room_rights;
 mod tables;
 
-pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
+pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner};
 pub use endings::{
     AppRefusal, CloseReason, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL, Refusal,
     RequestEnding, RoomRefusal, is_close_code,
 };
 pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
-pub use message::{Dialect, DropReason, MessageKind};
+pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, RoomName, Token};
+pub use protocol::{Address, Dialect, RealmKind};
 pub use room_rights::{RoomRight, RoomRights};
 pub use tables::{labels, numbers};

@@ -2,6 +2,7 @@
 
 use super::*;
 use peerbroker_broker::rooms::SwarmNews;
+use peerbroker_core::wire::RealmKind;
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {
     let mut batch = vec![0; HEADER];

@@ -20,7 +20,7 @@ use crate::runtime::Runtime;
 use crate::tls::Certificates;
 use crate::webhooks::WebhookTotals;
 use peerbroker_broker::events::{Buckets, Count, Counters, Events};
-use peerbroker_core::wire::{MessageKind, RealmKind};
+use peerbroker_core::wire::MessageKind;
 
 /// Most keys with a separate value: those with the most clients.
 const MAX_KEYS: usize = 100;
@@ -90,11 +90,10 @@ fn clients(page: &mut Page, runtime: &Runtime) {
     page.labelled(GAUGE, "peerbroker_peers", "Clients that have an id, by key.", "key", &peers);
     let help = "Keys that have clients, or had some a moment ago.";
     page.gauge("peerbroker_active_keys", help, runtime.node.active_keys());
-    let (rooms, members) =
-        runtime.node.rooms_and_members(&[RealmKind::PeerJs, RealmKind::RxDb, RealmKind::Matchbox]);
+    let (rooms, members) = runtime.node.rooms_and_members(false);
     page.gauge("peerbroker_rooms", "Rooms with members, on this node or another.", rooms);
     page.gauge("peerbroker_room_members", "Memberships in rooms of clients of this node.", members);
-    let (topics, subscriptions) = runtime.node.rooms_and_members(&[RealmKind::Guests]);
+    let (topics, subscriptions) = runtime.node.rooms_and_members(true);
     page.gauge("peerbroker_topics", "Topics with subscribers, on this node or another.", topics);
     let help = "Subscriptions to topics of clients of this node.";
     page.gauge("peerbroker_topic_subscriptions", help, subscriptions);

@@ -12,13 +12,15 @@ use memchr::memmem;
 use super::forwarded;
 use super::handler::{Mounted, origin};
 use crate::runtime::Runtime;
-use crate::session::{self, ClientSource, ConnectRequest, Guest, Matchbox, PeerJs, RxDb};
+use crate::session::{self, ClientSource, ConnectRequest};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
 use peerbroker_broker::config::Config;
 use peerbroker_broker::events::{Count, Mistake};
 use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
-use peerbroker_core::wire::{HandshakeRefusal, Refusal};
+use peerbroker_broker::protocols::peerjs::PeerJs;
+use peerbroker_broker::protocols::with_clients;
+use peerbroker_core::wire::{HandshakeRefusal, RealmKind, Refusal};
 
 /// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
 const DOCTOR: &[u8] = b"peerbroker-doctor/";
@@ -26,14 +28,8 @@ const DOCTOR: &[u8] = b"peerbroker-doctor/";
 /// An endpoint that opens WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SocketEndpoint {
-    /// `{path}peerjs`, for PeerJS clients.
-    Peers,
-    /// The mount path itself, for room codes and calls.
-    Root,
-    /// `{path}rxdb`, for RxDB.
-    RxDb,
-    /// `{path}matchbox/{room}`, for Matchbox.
-    Matchbox,
+    /// The address of the clients of a realm.
+    Of(RealmKind),
     /// The mount path, for PeerJS clients: a proxy in front has cut the path.
     CutPath,
     /// The mount path, for PeerJS clients of a server without PeerJS: without a refusal they would wait for ever.
@@ -48,15 +44,13 @@ impl SocketEndpoint {
         let node = &mounted.runtime.node;
         match self {
             #[cfg(test)]
-            SocketEndpoint::Peers if request.query.ends_with("&echo") => {
+            SocketEndpoint::Of(RealmKind::PeerJs) if request.query.ends_with("&echo") => {
                 drop(rt::spawn(session::serve::<_, session::Echo>(socket, node, request)));
             }
-            SocketEndpoint::Peers | SocketEndpoint::CutPath => {
-                drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request)));
+            SocketEndpoint::Of(realm) => {
+                with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(socket, node, request))));
             }
-            SocketEndpoint::Root => drop(rt::spawn(session::serve::<_, Guest>(socket, node, request))),
-            SocketEndpoint::RxDb => drop(rt::spawn(session::serve::<_, RxDb>(socket, node, request))),
-            SocketEndpoint::Matchbox => drop(rt::spawn(session::serve::<_, Matchbox>(socket, node, request))),
+            SocketEndpoint::CutPath => drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request))),
             SocketEndpoint::PeerJsOff => {
                 let refusal = Refusal::PeerJsOff;
                 drop(rt::spawn(session::turn_away(socket, node, request, refusal, &refusal.text())));

@@ -21,13 +21,15 @@ use super::handler::Mounted;
 use super::routes::{self, Route};
 use super::{forwarded, not_found};
 use crate::http::path;
-use crate::session::{ConnectRequest, Credentials, Matchbox};
+use crate::session::{ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
 use crate::transport::upgrade::{Upgradable, UpgradedSocket};
 use peerbroker_broker::config::{Dialect, Dialects};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::limits::LimitExceeded;
-use peerbroker_core::wire::HandshakeRefusal;
+use peerbroker_broker::protocols::client::Protocol as _;
+use peerbroker_broker::protocols::{query, with_clients};
+use peerbroker_core::wire::{HandshakeRefusal, RealmKind};
 
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,12 +63,11 @@ pub(super) fn open(
     match accepted.endpoint {
         SocketEndpoint::WrongPath => not_found::note(mounted, head),
         SocketEndpoint::CutPath => not_found::note_cut(mounted, head),
-        SocketEndpoint::Peers | SocketEndpoint::Root | SocketEndpoint::RxDb => {}
-        SocketEndpoint::Matchbox | SocketEndpoint::PeerJsOff => {}
+        SocketEndpoint::Of(_) | SocketEndpoint::PeerJsOff => {}
     }
     let query = head.uri.query().unwrap_or_default();
     let query = match route {
-        Route::Matchbox(room) => Matchbox::query(query, &path::decode(room).unwrap_or_default()),
+        Route::Room(_, room) => query::with_room(query, &path::decode(room).unwrap_or_default()),
         _ => query.to_owned(),
     };
     let request = endpoint::connect_request(runtime, query, head, connection);
@@ -82,21 +83,21 @@ pub(crate) fn decide(
     let asks_for_websocket = asks_for_websocket(head.headers());
     let (peerjs, query) = (dialects.has(Dialect::PeerJs), head.uri.query().unwrap_or_default());
     let endpoint = match route {
-        Route::Socket if peerjs => Some(SocketEndpoint::Peers),
+        Route::Socket(Dialect::PeerJs) if peerjs => Some(SocketEndpoint::Of(RealmKind::PeerJs)),
         _ if peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
-        Route::Matchbox(room) if dialects.has(Dialect::Matchbox) => path::decode(room)
-            .is_some_and(|room| Matchbox::is_room(&room))
-            .then_some(SocketEndpoint::Matchbox),
-        Route::RxDb if dialects.has(Dialect::RxDb) => Some(SocketEndpoint::RxDb),
+        Route::Room(dialect, room) if dialects.has(dialect) => path::decode(room)
+            .is_some_and(|room| with_clients!(dialect.realm(), C => C::is_room(&room)))
+            .then_some(SocketEndpoint::Of(dialect.realm())),
+        Route::Socket(dialect) if dialects.has(dialect) => Some(SocketEndpoint::Of(dialect.realm())),
         Route::Root if Credentials::are_in(query) && peerjs => Some(SocketEndpoint::CutPath),
         Route::Root if Credentials::are_in(query) => Some(SocketEndpoint::PeerJsOff),
-        Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Root),
+        Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Of(RealmKind::Guests)),
         _ => None,
     };
     match endpoint {
         Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
         // The root also serves pages, and a GET with another `Upgrade` gets the page there.
-        Some(SocketEndpoint::Peers)
+        Some(SocketEndpoint::Of(RealmKind::PeerJs))
             if head.method == Method::GET && head.headers().contains_key(header::UPGRADE) =>
         {
             Some(Err(HandshakeRefusal::NoUpgrade))

@@ -133,7 +133,7 @@ pub(super) const PARTS: &str = "parts/";
 
 /// The values of placeholders.
 #[derive(Clone, Default)]
-pub(crate) struct Values(Vec<(&'static str, String)>);
+pub(crate) struct Values(Vec<(Cow<'static, str>, String)>);
 
 impl Values {
     /// The values that every page can use.
@@ -145,8 +145,12 @@ impl Values {
         // In an address without other parameters, or behind them.
         let [key_query, and_key] = ["?", "&"]
             .map(|sign| if config.default_key { String::new() } else { format!("{sign}key={key}") });
-        let hidden = |is_on: bool| if is_on { "" } else { "hidden" };
-        Values::default()
+        let mut values = Values::default();
+        for dialect in Dialect::ALL {
+            let hidden = if config.dialects.has(dialect) { "" } else { "hidden" };
+            values = values.with(format!("{dialect}_hidden"), hidden);
+        }
+        values
             .with("base", &format!("{path}broker/"))
             .with("path", &path)
             .with("key", &key)
@@ -154,13 +158,6 @@ impl Values {
             .with("own_socket_origin", &origin.replacen("http", "ws", 1))
             .with("key_query", &key_query)
             .with("and_key", &and_key)
-            .with("peerjs_hidden", hidden(config.dialects.has(Dialect::PeerJs)))
-            .with("rooms_hidden", hidden(config.dialects.has(Dialect::RoomCodes)))
-            .with("calls_hidden", hidden(config.dialects.has(Dialect::Calls)))
-            .with("topics_hidden", hidden(config.dialects.has(Dialect::Topics)))
-            .with("rxdb_hidden", hidden(config.dialects.has(Dialect::RxDb)))
-            .with("tracker_hidden", hidden(config.dialects.has(Dialect::Tracker)))
-            .with("matchbox_hidden", hidden(config.dialects.has(Dialect::Matchbox)))
             .with("host", &host)
             .with("port", &port.to_string())
             .with("secure", &secure.to_string())
@@ -174,13 +171,13 @@ impl Values {
     }
 
     /// Adds a text, with its HTML escaped.
-    pub(crate) fn with(self, name: &'static str, text: &str) -> Self {
+    pub(crate) fn with(self, name: impl Into<Cow<'static, str>>, text: &str) -> Self {
         self.with_html(name, escape(text))
     }
 
     /// Adds HTML.
-    pub(super) fn with_html(mut self, name: &'static str, html: String) -> Self {
-        self.0.push((name, html));
+    pub(super) fn with_html(mut self, name: impl Into<Cow<'static, str>>, html: String) -> Self {
+        self.0.push((name.into(), html));
         self
     }
 

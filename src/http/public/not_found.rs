@@ -7,9 +7,9 @@ use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
-use crate::session;
 use peerbroker_broker::config::{ClientOptions, Dialect};
 use peerbroker_broker::events::Mistake;
+use peerbroker_broker::protocols::peerjs;
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -109,7 +109,7 @@ fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
     let is_page =
         || page == "docs" || page.strip_prefix("docs/").is_some_and(documents::has) || html::has_page(page);
     let text = match name.split('/').next() {
-        _ if route == Route::Socket => NO_UPGRADE,
+        _ if route == Route::Socket(Dialect::PeerJs) => NO_UPGRADE,
         Some("dashboard" | "metrics" | "api" | "readyz") => ON_THE_API,
         _ if mounted.runtime.config().pages && is_page() => {
             let page = format!("{mount}broker/{page}");
@@ -125,7 +125,7 @@ fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
 /// the token into paths: `{key}/{id}/{token}/offer`.
 pub(super) fn shown(path: &str) -> String {
     let mut segments: Vec<&str> = path.split('/').collect();
-    let is_last = |segment: &&str| *segment == routes::ID || session::is_posted_to(segment);
+    let is_last = |segment: &&str| *segment == routes::ID || peerjs::is_posted_to(segment);
     let last = segments.iter().rposition(is_last).unwrap_or_default();
     if let Some([_root, .., _key, _id, token, _word]) = segments.get_mut(..=last) {
         *token = "…";

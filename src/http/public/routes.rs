@@ -1,7 +1,8 @@
 //! The URLs of clients and pages.
 
-use crate::session;
 use peerbroker_broker::config::MountPath;
+use peerbroker_broker::protocols::peerjs;
+use peerbroker_core::wire::{Address, Dialect};
 
 /// The endpoint of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +17,10 @@ pub(crate) enum Route<'a> {
     Members(&'a str, &'a str),
     /// The ICE servers for clients of a key.
     Ice(&'a str),
-    /// The WebSocket of PeerJS.
-    Socket,
-    /// The WebSocket of RxDB.
-    RxDb,
-    /// The WebSocket of a room of Matchbox: its name, still percent-encoded, and empty if the path has none.
-    Matchbox(&'a str),
+    /// The WebSocket of a protocol.
+    Socket(Dialect),
+    /// The WebSocket of a room of a protocol: its name, still percent-encoded, and empty if the path has none.
+    Room(Dialect, &'a str),
     /// For load balancers and process managers.
     Health,
     /// A file of the landing page and the demos.
@@ -34,25 +33,27 @@ pub(crate) enum Route<'a> {
     Outside,
 }
 
-/// The last segment of the WebSocket's path. It does not depend on the key.
-const SOCKET: &str = "peerjs";
-
-/// The last segment of the path of the WebSocket of RxDB.
-const RXDB: &str = "rxdb";
+/// The last segment of the path of PeerJS' WebSocket. It does not depend on the key.
+const SOCKET: &str = match Dialect::PeerJs.address() {
+    Address::Segment(segment) => segment,
+    Address::Root | Address::Room(_) => "",
+};
 
 /// The last segment of a request for an id.
 pub(super) const ID: &str = "id";
 
-/// The first segment of the WebSockets of Matchbox.
-const MATCHBOX: &str = "matchbox";
-
-/// Finds the route of a WebSocket. Paths of Matchbox's rooms have another meaning for other requests, where `matchbox` is a key.
+/// Finds the route of a WebSocket. Paths of rooms have another meaning for other requests, where the first segment is a key.
 pub(super) fn find_socket<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     let (first, room) = match path.strip_prefix(mount.as_str()) {
         Some(below) => below.split_once('/').unwrap_or((below, "")),
         None => ("", ""),
     };
-    if first == MATCHBOX && !room.contains('/') { Route::Matchbox(room) } else { find(mount, path) }
+    let is_of_room =
+        |dialect: &Dialect| matches!(dialect.address(), Address::Room(segment) if segment == first);
+    match Dialect::ALL.into_iter().find(is_of_room) {
+        Some(dialect) if !room.contains('/') => Route::Room(dialect, room),
+        _ => find(mount, path),
+    }
 }
 
 /// Finds the route of a path below a mount path.
@@ -73,14 +74,17 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     let file = Route::File(below);
     let below = below.strip_suffix('/').unwrap_or(below);
     let doubled = below.strip_prefix(SOCKET).and_then(|rest| rest.strip_prefix('/'));
+    let is_of_socket =
+        |dialect: &Dialect| matches!(dialect.address(), Address::Segment(segment) if segment == below);
+    if let Some(dialect) = Dialect::ALL.into_iter().find(is_of_socket) {
+        return Route::Socket(dialect);
+    }
     match below {
-        SOCKET => Route::Socket,
-        RXDB => Route::RxDb,
         "broker" => Route::Page(""),
         "healthz" => Route::Health,
         _ => match (resource(below), doubled) {
             (Some(route), _) => route,
-            (None, Some(SOCKET)) => Route::Socket,
+            (None, Some(SOCKET)) => Route::Socket(Dialect::PeerJs),
             (None, Some(doubled)) => resource(doubled).unwrap_or(file),
             (None, None) => file,
         },
@@ -131,7 +135,7 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     let below = below.strip_suffix('/').unwrap_or(below);
     let (rest, word) = below.rsplit_once('/')?;
     let is_stream = word == ID;
-    if !is_stream && !session::is_posted_to(word) {
+    if !is_stream && !peerjs::is_posted_to(word) {
         return None;
     }
     // The client's `path` may end in `peerjs`, as in `find`.
@@ -162,14 +166,14 @@ mod tests {
     fn rooms_of_matchbox_are_one_segment() {
         let mount = MountPath::parse("/x/").unwrap();
         for (path, route) in [
-            ("/x/matchbox", Route::Matchbox("")),
-            ("/x/matchbox/", Route::Matchbox("")),
-            ("/x/matchbox/a%20b", Route::Matchbox("a%20b")),
-            ("/x/matchbox/id", Route::Matchbox("id")),
+            ("/x/matchbox", Route::Room(Dialect::Matchbox, "")),
+            ("/x/matchbox/", Route::Room(Dialect::Matchbox, "")),
+            ("/x/matchbox/a%20b", Route::Room(Dialect::Matchbox, "a%20b")),
+            ("/x/matchbox/id", Route::Room(Dialect::Matchbox, "id")),
             ("/x/matchbox/a/", Route::File("matchbox/a/")),
             ("/x/matchbox/rooms/a/peers", Route::Members("matchbox", "a")),
             ("/x/matchboxes", Route::File("matchboxes")),
-            ("/x/peerjs", Route::Socket),
+            ("/x/peerjs", Route::Socket(Dialect::PeerJs)),
             ("/matchbox/a", Route::Outside),
         ] {
             assert_eq!(find_socket(&mount, path), route, "{path}");
@@ -180,10 +184,10 @@ mod tests {
     fn every_url_means_one_thing() {
         let table = [
             ("/", "/", Route::Root),
-            ("/", "/peerjs", Route::Socket),
-            ("/", "/peerjs/", Route::Socket),
-            ("/", "/rxdb", Route::RxDb),
-            ("/", "/rxdb/", Route::RxDb),
+            ("/", "/peerjs", Route::Socket(Dialect::PeerJs)),
+            ("/", "/peerjs/", Route::Socket(Dialect::PeerJs)),
+            ("/", "/rxdb", Route::Socket(Dialect::RxDb)),
+            ("/", "/rxdb/", Route::Socket(Dialect::RxDb)),
             ("/", "/rxdb/id", Route::Id("rxdb")),
             ("/", "/peerjs/id", Route::Id("peerjs")),
             ("/", "/peerjs/id/", Route::Id("peerjs")),
@@ -194,8 +198,8 @@ mod tests {
             ("/", "/k/rooms/a/b/peers", Route::File("k/rooms/a/b/peers")),
             ("/", "/k/ice", Route::Ice("k")),
             ("/", "/peerjs/k/ice/", Route::Ice("k")),
-            ("/", "/peerjs/peerjs", Route::Socket),
-            ("/", "/peerjs/peerjs/", Route::Socket),
+            ("/", "/peerjs/peerjs", Route::Socket(Dialect::PeerJs)),
+            ("/", "/peerjs/peerjs/", Route::Socket(Dialect::PeerJs)),
             ("/", "/peerjs/peerjs/id", Route::Id("peerjs")),
             ("/", "/peerjs/k/id", Route::Id("k")),
             ("/", "/healthz", Route::Health),
@@ -215,17 +219,17 @@ mod tests {
             ("/", "/PeerJS", Route::File("PeerJS")),
             ("/x/", "/x", Route::Root),
             ("/x/", "/x/", Route::Root),
-            ("/x/", "/x/peerjs", Route::Socket),
-            ("/x/", "/x/rxdb", Route::RxDb),
+            ("/x/", "/x/peerjs", Route::Socket(Dialect::PeerJs)),
+            ("/x/", "/x/rxdb", Route::Socket(Dialect::RxDb)),
             ("/x/", "/x/peerjs/id", Route::Id("peerjs")),
             ("/x/", "/x/a/b.js", Route::File("a/b.js")),
             ("/x/", "/xy/peerjs/id", Route::Outside),
             ("/x/", "/peerjs/id", Route::Outside),
             ("/x/", "/", Route::Outside),
             ("/x/", "/healthz", Route::Health),
-            ("/peerjs/", "/peerjs/peerjs", Route::Socket),
+            ("/peerjs/", "/peerjs/peerjs", Route::Socket(Dialect::PeerJs)),
             ("/peerjs/", "/peerjs/peerjs/id", Route::Id("peerjs")),
-            ("/peerjs/", "/peerjs/peerjs/peerjs", Route::Socket),
+            ("/peerjs/", "/peerjs/peerjs/peerjs", Route::Socket(Dialect::PeerJs)),
         ];
         for (mount, path, route) in table {
             let mount = MountPath::parse(mount).unwrap();

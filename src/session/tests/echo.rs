@@ -1,41 +1,77 @@
 //! Sends every message back, for suites that others wrote: see `tests/conformance/`. The rest of the session is that of a PeerJS client.
 
-use std::ops::ControlFlow;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::node::{Node, Tenant};
-use crate::session::admission::{Admitted, ClientSource, Rejection};
-use crate::session::handler::{Context, ProtocolHandler};
-use crate::session::peerjs::PeerJs;
-use peerbroker_core::wire::{Frame, Refusal};
+use peerbroker_broker::protocols::client::{Ask, Context, Description, Message, Protocol};
+use peerbroker_broker::protocols::frozen::Frozen;
+use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::peerjs::PeerJs;
+use peerbroker_broker::protocols::peerjs::rooms::PeerJsRooms;
+use peerbroker_broker::rooms::RoomDialect;
+use peerbroker_broker::router::{Departure, Disconnect};
+use peerbroker_core::wire::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
 
-pub(crate) struct Echo(PeerJs);
+pub(crate) struct Echo;
 
 /// The first byte of a binary message in one frame (RFC 6455, section 5.2).
 const FIN_BINARY: u8 = 0x82;
 
-impl ProtocolHandler for Echo {
-    async fn enter(node: &Node, query: &str, source: &ClientSource) -> Result<(Admitted, Self), Rejection> {
-        PeerJs::enter(node, query, source).await.map(|(admitted, peer)| (admitted, Echo(peer)))
-    }
+impl Protocol for Echo {
+    const REALM: RealmKind = RealmKind::PeerJs;
+    const ROOMS: &'static dyn RoomDialect = &PeerJsRooms;
+    const HAS_CREDENTIALS: bool = true;
 
-    fn tenant(&self) -> &Tenant {
-        self.0.tenant()
+    fn new(_key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
+        Ok(Echo)
     }
 
     fn refusal(refusal: Refusal) -> Frame {
         PeerJs::refusal(refusal)
     }
 
-    fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
+    fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
         context.reply(Frame::of_text(text));
-        ControlFlow::Continue(())
     }
 
-    fn on_binary(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<ControlFlow<()>> {
+    fn on_binary(&mut self, bytes: &[u8], context: &mut Context<'_, '_>) -> bool {
         // The broker itself sends no binary messages.
         let mut frame = Frame::text(bytes.len(), |frame| frame.extend_from_slice(bytes)).as_bytes().to_vec();
         frame[0] = FIN_BINARY;
         context.reply(Frame::raw(frame));
-        Some(ControlFlow::Continue(()))
+        true
+    }
+
+    fn waits(&self) -> bool {
+        false
+    }
+
+    fn kept_bytes(&self) -> usize {
+        0
+    }
+
+    fn freeze(self) -> Frozen {
+        Frozen::default()
+    }
+
+    fn thaw(_frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
+        Some(Echo)
+    }
+
+    fn awaited(&self) -> Option<Ask> {
+        None
+    }
+
+    fn release(&mut self) {}
+
+    fn departed(self, _departure: Option<&Departure>, _end: Disconnect, _key: &Arc<KeyState>) {}
+
+    fn description<'m>(message: &'m Message<'_>) -> Description<'m> {
+        Description::in_frame(message)
+    }
+
+    fn answered(_kind: MessageKind, _frame: &str) -> Option<Option<Cow<'_, str>>> {
+        None
     }
 }

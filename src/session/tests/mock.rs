@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::transport::{Disconnect, Event, Flow, OnEvent, Socket, Stop};
+use crate::transport::{Event, Flow, OnEvent, Socket};
+use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Writer};
 use peerbroker_core::wire::{Frame, Opcode};
 
@@ -138,11 +139,10 @@ impl Socket for MockSocket {
                     // Stops when the session breaks, as the decoder does.
                     match on_event(Event::Text(text)) {
                         Flow::Continue(()) => handled += 1,
-                        Flow::Break(Stop::After) => {
+                        Flow::Break(()) => {
                             handled += 1;
                             break;
                         }
-                        Flow::Break(Stop::Before) => break,
                     }
                 }
                 texts.drain(..handled);

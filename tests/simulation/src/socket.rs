@@ -23,6 +23,11 @@ impl Socket {
         Outbox::new(1 << 20, Some(Box::new(Half(self.clone()))))
     }
 
+    /// True if this came since the last call of [`texts`](Self::texts).
+    pub fn contains(&self, part: &str) -> bool {
+        self.0.lock().unwrap().windows(part.len()).any(|window| window == part.as_bytes())
+    }
+
     /// The texts that came since the last call. Other frames are dropped.
     pub fn texts(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());

@@ -6,6 +6,7 @@ pub mod moves;
 mod rng;
 mod room_scripts;
 mod rooms;
+mod session;
 mod swarms;
 mod tasks;
 pub mod walk;
@@ -21,12 +22,16 @@ use peerbroker::config::{ClusterConfig, Config, Degraded};
 use peerbroker::events::Events;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::node::Node;
+use peerbroker::protocols::client::Protocol as _;
 use peerbroker::protocols::guests::Guests;
+use peerbroker::protocols::peerjs::PeerJs;
 use peerbroker::protocols::peerjs::rooms::PeerJsRooms;
 use peerbroker::protocols::tracker::Memberships;
 use peerbroker::rooms::RoomDialect as _;
-use peerbroker::router::{ConnectionInfo, IdLease, Realm, RegisterRefusal, RegisterRequest, Routed};
-use peerbroker::wire::{ApiKey, CloseReason, Frame, Link, MessageKind, PeerId, Refusal, Token};
+use peerbroker::router::{ConnectionInfo, IdLease, PeerHandle, Realm, RegisterRefusal, RegisterRequest};
+use peerbroker::session::Turn;
+use peerbroker::wire::{ApiKey, CloseReason, Link, PeerId, Refusal, Token};
+use serde_json::Value;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
@@ -174,13 +179,8 @@ impl World {
         let clock = Clock::manual();
         clock.advance(STEP * u32::try_from(self.steps.get()).unwrap());
         let membership = Membership::new(cluster, clock.clone());
-        let node = Arc::new(Node::with_notice(
-            config,
-            clock.clone(),
-            Events::default(),
-            Some(Arc::clone(&membership)),
-            expire,
-        ));
+        let node =
+            Arc::new(Node::new(config, clock.clone(), Events::default(), Some(Arc::clone(&membership))));
         let settings = Settings { concurrent_limit: 1000, ..Settings::default() };
         node.put_key(Key::new(ApiKey::parse("key").ok(), "", settings));
         let realm = node.tenant("key").unwrap().peers();
@@ -353,7 +353,8 @@ impl World {
     fn send(&mut self) {
         let to = IDS[self.rng.below(IDS.len())];
         let (waits, pick, burst) = (!self.rng.chance(8), self.rng.below(100), 1 + self.rng.below(3));
-        let clients = self.clients.borrow();
+        let clients = Rc::clone(&self.clients);
+        let clients = clients.borrow();
         let able: Vec<&Client> = clients.iter().filter(|client| self.is_running(client.node)).collect();
         if able.is_empty() {
             return;
@@ -361,8 +362,15 @@ impl World {
         let client = able[pick % able.len()];
         for _ in 0..burst {
             self.numbers += 1;
-            send(client, to, self.numbers, waits, &self.history, &self.steps);
+            self.send_from(client, to, self.numbers, waits);
         }
+    }
+
+    fn send_from(&self, client: &Client, to: &'static str, number: u32, waits: bool) {
+        self.note(What::Sent { conn: client.conn, to, number, waits });
+        let kind = if waits { "OFFER" } else { "LEAVE" };
+        let text = format!(r#"{{"type":"{kind}","dst":"{to}","payload":{number}}}"#);
+        say(self.node_of(client), &client.lease, &text);
     }
 
     fn is_running(&self, node: usize) -> bool {
@@ -394,13 +402,11 @@ impl World {
 
     /// Every client sends a message to every client.
     async fn probe(&mut self) {
-        {
-            let clients = self.clients.borrow();
-            for from in clients.iter() {
-                for to in clients.iter() {
-                    self.numbers += 1;
-                    send(from, to.id, self.numbers, true, &self.history, &self.steps);
-                }
+        let clients = Rc::clone(&self.clients);
+        for from in clients.borrow().iter() {
+            for to in clients.borrow().iter() {
+                self.numbers += 1;
+                self.send_from(from, to.id, self.numbers, true);
             }
         }
         self.pass(PROBING).await;
@@ -422,45 +428,25 @@ fn note(history: &RefCell<History>, steps: &Cell<u64>, what: What) {
     history.borrow_mut().events.push((at, what));
 }
 
-fn text(text: &str) -> Frame {
-    Frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes()))
-}
-
-fn expire(absent: &str, _: &str) -> Frame {
-    text(&format!("EXPIRE {absent}"))
-}
-
-fn send(
-    client: &Client,
-    to: &'static str,
-    number: u32,
-    waits: bool,
-    history: &RefCell<History>,
-    steps: &Cell<u64>,
-) {
-    let kind = if waits { MessageKind::Offer } else { MessageKind::Leave };
-    note(history, steps, What::Sent { conn: client.conn, to, number, waits });
-    let frame = text(&format!("{} {number}", client.id));
-    match client.lease.route(to, kind, frame) {
-        Routed::Delivered(flush) => drop(flush),
-        Routed::Queued => {}
-        Routed::Dropped(_) if waits => {
-            note(history, steps, What::Expired { conn: client.conn, to: to.to_owned() });
-        }
-        Routed::Dropped(_) => {}
-    }
+/// A client sends a text, which its session handles.
+fn say(node: &Node, peer: &PeerHandle, text: &str) {
+    let key = Arc::clone(&*node.tenant("key").unwrap());
+    let mut flushes = Vec::new();
+    let mut turn = Turn::new(node, peer, &key, &mut flushes);
+    turn.handle(&mut PeerJs, |client, context| client.on_text(text, context));
 }
 
 fn hear(conn: Conn, socket: &Socket, history: &RefCell<History>, steps: &Cell<u64>) {
     for text in socket.texts() {
-        if text.starts_with('{') {
-            note(history, steps, What::Heard { conn, text });
-            continue;
-        }
-        let Some((first, second)) = text.split_once(' ') else { continue };
-        let what = match first {
-            "EXPIRE" => What::Expired { conn, to: second.to_owned() },
-            from => What::Received { conn, from: from.to_owned(), number: second.parse().unwrap() },
+        let frame: Value = serde_json::from_str(&text).unwrap();
+        let from = || frame["src"].as_str().unwrap().to_owned();
+        let what = match frame["type"].as_str().unwrap() {
+            "EXPIRE" => What::Expired { conn, to: from() },
+            "OFFER" | "LEAVE" => {
+                let number = frame["payload"].as_u64().unwrap();
+                What::Received { conn, from: from(), number: number.try_into().unwrap() }
+            }
+            _ => What::Heard { conn, text },
         };
         note(history, steps, what);
     }

@@ -4,11 +4,15 @@
 //! member `remoteId`.
 
 mod aliases;
+mod client;
 
 use std::borrow::Cow;
 
 use super::json::{self, Object, WriteValue};
+use super::signal::SignalKind;
 pub use aliases::{CallAlias, CallAliases};
+pub use client::Caller;
+pub(super) use client::{Frozen, Pending};
 use peerbroker_core::wire::Frame;
 
 /// A command of a client.
@@ -30,18 +34,7 @@ pub struct Message<'a> {
     /// The id of the recipient.
     pub to: Cow<'a, str>,
     /// Its kind, as far as the server knows.
-    pub kind: Kind,
-}
-
-/// The messages of calls that the server distinguishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The offer of a call.
-    Offer,
-    /// The answer to an offer.
-    Answer,
-    /// All that is forwarded as it is.
-    Other,
+    pub kind: SignalKind,
 }
 
 /// The actions that the protocol names. Clients may have others.
@@ -54,9 +47,9 @@ pub(super) fn decode<'a>(action: &str, mut frame: Object<'a>) -> Command<'a> {
     }
     let Some(data) = frame.take_object("data") else { return Command::Ignored };
     let kind = match action {
-        "offer" => Kind::Offer,
-        "answer" => Kind::Answer,
-        _ => Kind::Other,
+        "offer" => SignalKind::Offer,
+        "answer" => SignalKind::Answer,
+        _ => SignalKind::Other,
     };
     match data.string("remoteId") {
         Some(to) => Command::Send(Message { frame, data, to, kind }),
@@ -74,7 +67,7 @@ impl Message<'_> {
     /// knows the senders of other messages.
     pub fn frame(&self, sender: &str) -> Frame {
         let remote_id: Option<WriteValue<'_>> =
-            if self.kind == Kind::Offer { Some(&|out| json::write_string(out, sender)) } else { None };
+            if self.kind == SignalKind::Offer { Some(&|out| json::write_string(out, sender)) } else { None };
         let data = |out: &mut Vec<u8>| self.data.write_with(out, "remoteId", remote_id);
         Frame::text(self.frame.len() + sender.len(), |out| {
             self.frame.write_with(out, "data", Some(&data));

@@ -3,13 +3,15 @@
 //! A client hears its id first. Of two peers only one hears of the other, and makes an offer; two offers at once would fail. See
 //! matchbox_protocol 0.15.0, `src/lib.rs`, and matchbox_server 0.15.0, `src/topology.rs`.
 
+mod client;
 mod groups;
 
 use std::borrow::Cow;
 
 use super::json::{MAX_MEMBERS, Reader, read, string, write_string};
-pub use super::simple_peer::Kind;
+use super::signal::SignalKind;
 use crate::rooms::{Audience, Change, RoomDialect, Said};
+pub use client::Matchbox;
 pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
 use peerbroker_core::wire::Frame;
 
@@ -19,7 +21,7 @@ pub struct Signal<'a> {
     /// The id of its recipient, in any form of a UUID.
     pub receiver: Cow<'a, str>,
     /// Its kind, as far as the server knows.
-    pub kind: Kind,
+    pub kind: SignalKind,
     /// Its content: the JSON text of the sender.
     pub data: &'a str,
 }
@@ -51,21 +53,21 @@ fn read_signal<'a>(reader: &mut Reader<'a>) -> Option<Signal<'a>> {
 }
 
 /// Reads a value and the name of its only member, if it has one. serde writes an enum's variants so.
-fn read_data<'a>(reader: &mut Reader<'a>) -> Option<(&'a str, Kind)> {
+fn read_data<'a>(reader: &mut Reader<'a>) -> Option<(&'a str, SignalKind)> {
     if reader.peek()? != b'{' {
-        return Some((reader.value()?, Kind::Other));
+        return Some((reader.value()?, SignalKind::Other));
     }
-    let (start, mut kind) = (reader.at(), Kind::Other);
+    let (start, mut kind) = (reader.at(), SignalKind::Other);
     let is_only = reader.object(1, 0, |_, name| {
         kind = match name.index_in(&["Offer", "Answer", "IceCandidate"]) {
-            Some(0) => Kind::Offer,
-            Some(1) => Kind::Answer,
-            Some(_) => Kind::Candidate,
-            None => Kind::Other,
+            Some(0) => SignalKind::Offer,
+            Some(1) => SignalKind::Answer,
+            Some(_) => SignalKind::Candidate,
+            None => SignalKind::Other,
         };
         Some(())
     })?;
-    Some((reader.text_from(start)?, if is_only { kind } else { Kind::Other }))
+    Some((reader.text_from(start)?, if is_only { kind } else { SignalKind::Other }))
 }
 
 /// Tells a client its id.

@@ -3,11 +3,13 @@
 //! A payload is never parsed into a tree: the recipient gets the sender's own JSON text.
 
 pub mod app;
+mod client;
 pub mod rooms;
 
 use std::borrow::Cow;
 
 use super::json;
+pub use client::PeerJs;
 use peerbroker_core::wire::{Frame, MessageKind, labels};
 
 /// A command of a client.
@@ -53,6 +55,11 @@ labels! {
 }
 
 impl Kind {
+    /// The type of a message of this kind, if PeerJS has it.
+    pub fn of(kind: MessageKind) -> Option<Self> {
+        Kind::ALL.into_iter().find(|known| MessageKind::from(*known) == kind)
+    }
+
     /// The `type` on the wire.
     pub fn as_str(self) -> &'static str {
         self.label()

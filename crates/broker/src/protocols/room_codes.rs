@@ -4,12 +4,18 @@
 //! Frames of clients have an `action`, those of the server a `type`. Offers and answers are forwarded as
 //! their sender's own JSON text.
 
+mod client;
 mod codes;
 
 use std::borrow::Cow;
+use std::cell::Cell;
+
+use serde::{Deserialize, Serialize};
 
 use super::json::{self, Object};
-pub use codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
+pub use client::Player;
+pub(super) use client::{Frozen, FrozenPending, Pending};
+pub use codes::{HostedRoom, KeptName, PlayerName, RoomCodeError, RoomCodes, Seating};
 use peerbroker_core::wire::{Frame, labels};
 
 /// Maximum characters of a username; the rest is cut off.
@@ -27,7 +33,7 @@ pub enum Command<'a> {
         /// The player's name, if it was given.
         username: Option<String>,
         /// The offer for the host.
-        offer: Option<Object<'a>>,
+        offer: Option<Offer>,
     },
     /// The host answers a player's offer.
     Answer {
@@ -74,7 +80,7 @@ pub(super) fn decode<'a>(action: &str, frame: &mut Object<'a>) -> Option<Command
         "joinRoom" => Command::Join {
             room: frame.string("room").unwrap_or_default(),
             username: frame.string("username").map(|name| name.chars().take(MAX_USERNAME).collect()),
-            offer: frame.take_object("offer"),
+            offer: frame.take_object("offer").map(|offer| Offer::of(&offer)),
         },
         "offerResponse" => Command::Answer {
             username: frame.string("clientUsername"),
@@ -90,11 +96,33 @@ pub fn confirm(room: &str) -> Frame {
     Frame::of_text(&format!(r#"{{"type":"confirmRoom","room":"{room}"}}"#))
 }
 
-/// Forwards an offer to the host, with the name of the player.
-pub fn offer(offer: &Object<'_>, username: &str) -> Frame {
-    Frame::text(offer.len() + username.len() + 32, |out| {
-        offer.write_with(out, "clientUsername", Some(&|out| json::write_string(out, username)));
-    })
+/// The offer of a player, without its name: that may be made longer.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Offer {
+    text: String,
+    /// The place of the name.
+    name_at: usize,
+}
+
+impl Offer {
+    fn of(offer: &Object<'_>) -> Self {
+        let mut text = Vec::with_capacity(offer.len() + 32);
+        let name_at = Cell::new(0);
+        offer.write_with(&mut text, "clientUsername", Some(&|out| name_at.set(out.len())));
+        // It is made of texts.
+        let text = String::from_utf8(text).unwrap_or_default();
+        Offer { text, name_at: name_at.get() }
+    }
+
+    /// The offer as the host hears it, with the name of the player.
+    pub fn frame(&self, username: &str) -> Frame {
+        let (before, behind) = self.text.split_at_checked(self.name_at).unwrap_or_default();
+        Frame::text(self.text.len() + username.len() + 2, |out| {
+            out.extend_from_slice(before.as_bytes());
+            json::write_string(out, username);
+            out.extend_from_slice(behind.as_bytes());
+        })
+    }
 }
 
 /// Forwards an answer to a player.

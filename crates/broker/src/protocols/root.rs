@@ -1,9 +1,12 @@
 //! The WebSocket at the root of a server accepts several dialects. The action or the type of a frame selects one.
 
+mod guest;
+
 use std::borrow::Cow;
 
 use super::json::Object;
 use super::{calls, room_codes, topics, tracker};
+pub use guest::Guest;
 use peerbroker_core::wire::Dialect;
 
 /// A command of a client, in its dialect.
@@ -34,15 +37,8 @@ impl Command<'_> {
     }
 }
 
-/// The actions that a protocol names.
-fn actions_of(dialect: Dialect) -> &'static [&'static str] {
-    match dialect {
-        Dialect::PeerJs | Dialect::Topics | Dialect::RxDb | Dialect::Matchbox => &[],
-        Dialect::RoomCodes => room_codes::ACTIONS,
-        Dialect::Calls => calls::ACTIONS,
-        Dialect::Tracker => tracker::ACTIONS,
-    }
-}
+/// The actions that each protocol names.
+const ACTIONS: [&[&str]; 3] = [room_codes::ACTIONS, calls::ACTIONS, tracker::ACTIONS];
 
 /// Most edits between a misspelt action and the right one.
 const MAX_EDITS: usize = 2;
@@ -56,12 +52,7 @@ pub fn similar_action(action: &str) -> Option<&'static str> {
         return None;
     }
     let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &action.to_lowercase());
-    Dialect::ALL
-        .into_iter()
-        .flat_map(actions_of)
-        .copied()
-        .min_by_key(edits)
-        .filter(|known| edits(known) <= MAX_EDITS)
+    ACTIONS.into_iter().flatten().copied().min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
 }
 
 /// Members that a protocol reads in, too.

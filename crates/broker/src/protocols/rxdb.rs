@@ -3,12 +3,15 @@
 //! The server gives each client an id first. Whenever a room changes, all of its members hear all of their ids. See RxDB 17.6,
 //! `src/plugins/replication-webrtc/signaling-server.ts` and `connection-handler-simple-peer.ts`.
 
+mod client;
+
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::json::{Object, short_string, write_string};
-use super::simple_peer::Kind;
+use super::signal::SignalKind;
 use crate::rooms::{RoomDialect, Said};
+pub use client::RxDb;
 use peerbroker_core::wire::Frame;
 
 /// UTF-16 units of a room's name, as RxDB's server counts them. Others are invalid.
@@ -33,7 +36,7 @@ pub struct Signal<'a> {
     /// The id of the recipient.
     pub to: Cow<'a, str>,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: SignalKind,
 }
 
 /// Decodes one text frame; `None` for one that the protocol does not have.
@@ -47,7 +50,7 @@ pub fn decode(text: &str) -> Option<Command<'_>> {
         "signal" => Command::Signal(Signal {
             from: frame.string("senderPeerId")?,
             to: frame.string("receiverPeerId")?,
-            kind: Kind::of(frame.object("data").and_then(|data| data.get("type"))),
+            kind: SignalKind::of(frame.object("data").and_then(|data| data.get("type"))),
         }),
         "ping" => Command::Ping,
         _ => return None,

@@ -4,11 +4,17 @@
 //! several `topics`, and hears its own object with the number of subscribers; Trystero names one `topic`, and hears that and the
 //! `payload`. See the servers in y-webrtc 10.3.0, `bin/server.js`, and Trystero 0.25, `packages/ws-relay/src/server.ts`.
 
+mod client;
+
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::json::{self, Object, write_string};
-use super::simple_peer::Kind;
+use super::signal::SignalKind;
 use crate::rooms::{RoomDialect, Said};
+pub(super) use client::Pending;
+pub use client::Subscriber;
 use peerbroker_core::wire::Frame;
 
 /// Most topics of one client.
@@ -20,7 +26,7 @@ const MAX_LISTED: usize = MAX_TOPICS + 1;
 const _: () = assert!(MAX_LISTED <= json::MAX_ELEMENTS);
 
 /// A command of a client.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Command<'a> {
     /// Hear what is published to these topics.
     Subscribe(Vec<Cow<'a, str>>),
@@ -30,6 +36,19 @@ pub enum Command<'a> {
     Publish(Cow<'a, str>),
     /// Answer with a pong: the client of y-webrtc closes a connection on which it has heard nothing for 30 seconds.
     Ping,
+}
+
+impl Command<'_> {
+    /// The same, to keep.
+    fn into_owned(self) -> Command<'static> {
+        let owned = |topic: Cow<'_, str>| Cow::Owned(topic.into_owned());
+        match self {
+            Command::Subscribe(topics) => Command::Subscribe(topics.into_iter().map(owned).collect()),
+            Command::Unsubscribe(topics) => Command::Unsubscribe(topics.into_iter().map(owned).collect()),
+            Command::Publish(topic) => Command::Publish(owned(topic)),
+            Command::Ping => Command::Ping,
+        }
+    }
 }
 
 /// Decodes a frame without an action; `None` for one of no known type.
@@ -57,13 +76,13 @@ pub struct Signal<'a> {
     /// The id of the only recipient that uses it, if there is one.
     pub to: Option<Cow<'a, str>>,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: SignalKind,
 }
 
 /// Reads the data of a publication. `None` if it is no signal, or encrypted.
 pub fn signal(publication: &str) -> Option<Signal<'_>> {
     let data = Object::parse_with(json::member_of(publication, "data")?, &["signal"])?;
-    let kind = Kind::of(data.object("signal").and_then(|signal| signal.get("type")));
+    let kind = SignalKind::of(data.object("signal").and_then(|signal| signal.get("type")));
     Some(Signal { from: data.string("from")?, to: data.string("to"), kind })
 }
 

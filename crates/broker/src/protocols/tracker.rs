@@ -3,11 +3,16 @@
 //! See bittorrent-tracker 11.2.3, `lib/server/parse-websocket.js` and `server.js`. An info hash or the id of a peer is a string of 20
 //! characters, one for each byte. Offers, answers, their ids and these strings are forwarded as their sender's own JSON text.
 
+mod client;
 mod swarms;
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::json::{self, Object};
+pub use client::Announcer;
+pub(super) use client::{Frozen, Pending};
 use peerbroker_core::wire::{Frame, labels};
 pub use swarms::{Announced, MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
@@ -40,7 +45,7 @@ pub enum Command<'a> {
 }
 
 /// A client announces a torrent.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Announce<'a> {
     /// The torrent.
     pub info_hash: Name<'a>,
@@ -57,7 +62,7 @@ pub struct Announce<'a> {
 }
 
 /// The occasion of an announce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Occasion {
     /// The client is in the swarm.
     Here,
@@ -68,27 +73,27 @@ pub enum Occasion {
 }
 
 /// An info hash, or the id of a peer.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Name<'a> {
     /// Its bytes.
     pub bytes: Hash,
-    text: &'a str,
+    text: Cow<'a, str>,
 }
 
 /// The offer of a member.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Offer<'a> {
-    offer: &'a str,
-    id: Option<&'a str>,
+    offer: Cow<'a, str>,
+    id: Option<Cow<'a, str>>,
 }
 
 /// The answer of a member.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Answer<'a> {
     /// The member that has made the offer.
     pub to: Hash,
-    answer: &'a str,
-    id: Option<&'a str>,
+    answer: Cow<'a, str>,
+    id: Option<Cow<'a, str>>,
 }
 
 /// The number of the members of a swarm.
@@ -145,7 +150,7 @@ fn announce<'a>(frame: &Object<'a>) -> Result<Announce<'a>, Problem> {
     let answer = match frame.get("answer").filter(|answer| answer.starts_with('{')) {
         Some(answer) => {
             let to = name("to_peer_id", Problem::ToPeerId)?.bytes;
-            Some(Answer { to, answer, id: frame.get("offer_id") })
+            Some(Answer { to, answer: answer.into(), id: frame.get("offer_id").map(Cow::from) })
         }
         None => None,
     };
@@ -191,14 +196,38 @@ impl<'a> Name<'a> {
         for byte in &mut bytes {
             *byte = chars.next()?.try_into().ok()?;
         }
-        chars.next().is_none().then_some(Name { bytes, text })
+        chars.next().is_none().then_some(Name { bytes, text: text.into() })
     }
 }
 
 impl Announce<'_> {
+    /// The same, to keep.
+    pub(crate) fn into_owned(self) -> Announce<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let name = |Name { bytes, text }: Name<'_>| Name { bytes, text: owned(text) };
+        let offer = |Offer { offer, id }: Offer<'_>| Offer { offer: owned(offer), id: id.map(owned) };
+        let answer =
+            |Answer { to, answer, id }: Answer<'_>| Answer { to, answer: owned(answer), id: id.map(owned) };
+        Announce {
+            info_hash: name(self.info_hash),
+            peer_id: name(self.peer_id),
+            event: self.event,
+            is_complete: self.is_complete,
+            offers: self.offers.into_iter().map(offer).collect(),
+            answer: self.answer.map(answer),
+        }
+    }
+
+    /// The bytes of its offers and its answer.
+    pub(crate) fn len(&self) -> usize {
+        let len = |text: &str, id: &Option<Cow<'_, str>>| text.len() + id.as_ref().map_or(0, |id| id.len());
+        let offers: usize = self.offers.iter().map(|offer| len(&offer.offer, &offer.id)).sum();
+        offers + self.answer.as_ref().map_or(0, |answer| len(&answer.answer, &answer.id))
+    }
+
     /// Tells the client how many members the swarm has.
     pub fn counted(&self, Counts { complete, incomplete }: Counts) -> Frame {
-        let hash = self.info_hash.text;
+        let hash = &self.info_hash.text;
         Frame::of_text(&format!(
             r#"{{"complete":{complete},"incomplete":{incomplete},"action":"announce","interval":{INTERVAL},"info_hash":{hash}}}"#
         ))
@@ -206,22 +235,24 @@ impl Announce<'_> {
 
     /// Tells the client why it is refused.
     pub fn refused(&self, problem: Problem) -> Frame {
-        let (hash, reason) = (self.info_hash.text, serde_json::Value::from(problem.label()));
+        let hash = &self.info_hash.text;
+        let reason = serde_json::Value::from(problem.label());
         Frame::of_text(&format!(r#"{{"action":"announce","failure reason":{reason},"info_hash":{hash}}}"#))
     }
 
     /// The frame of an offer for its recipient.
     pub fn offer(&self, Offer { offer, id }: &Offer<'_>) -> Frame {
-        self.said("offer", offer, *id)
+        self.said("offer", offer, id.as_deref())
     }
 
     /// The frame of an answer for its recipient.
     pub fn answer(&self, Answer { answer, id, .. }: &Answer<'_>) -> Frame {
-        self.said("answer", answer, *id)
+        self.said("answer", answer, id.as_deref())
     }
 
     fn said(&self, kind: &str, description: &str, id: Option<&str>) -> Frame {
-        let (peer, hash) = (self.peer_id.text, self.info_hash.text);
+        let peer = &*self.peer_id.text;
+        let hash = &*self.info_hash.text;
         let known = 64 + description.len() + id.map_or(0, str::len) + peer.len() + hash.len();
         Frame::text(known, |out| {
             out.extend_from_slice(br#"{"action":"announce""#);
@@ -238,23 +269,11 @@ impl<'a> Offer<'a> {
     fn parse(listed: &'a str) -> Option<Self> {
         let listed = Object::parse(listed)?;
         let offer = listed.get("offer").filter(|offer| offer.starts_with('{'))?;
-        Some(Offer { offer, id: listed.get("offer_id") })
-    }
-
-    /// The id that its answer has, too, if it is a string.
-    pub fn id(&self) -> Option<Cow<'_, str>> {
-        self.id.and_then(json::string)
+        Some(Offer { offer: offer.into(), id: listed.get("offer_id").map(Cow::from) })
     }
 }
 
-impl Answer<'_> {
-    /// The id of the offer.
-    pub fn id(&self) -> Option<Cow<'_, str>> {
-        self.id.and_then(json::string)
-    }
-}
-
-/// The id of the offer of an answer, as its recipient hears it.
+/// The id of an offer, in its frame or in that of its answer.
 pub fn answered(heard: &str) -> Option<Cow<'_, str>> {
     json::member_of(heard, "offer_id").and_then(json::string)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::tables::{labels, numbers};
+use super::tables::labels;
 
 /// The credentials of the ICE checks of one side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,22 +90,6 @@ pub struct Owner {
     /// Its connection.
     pub connection: ConnId,
 }
-
-labels! {
-    /// The clients that find each other within a key.
-    pub enum RealmKind {
-        /// PeerJS clients. They choose their ids.
-        PeerJs = "peerjs",
-        /// Clients of room codes and calls. The broker chooses their ids.
-        Guests = "guest",
-        /// Clients of RxDB's replication. The broker chooses their ids.
-        RxDb = "rxdb",
-        /// Peers of Matchbox. The broker chooses their ids.
-        Matchbox = "matchbox",
-    }
-}
-
-numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4, Matchbox = 5);
 
 labels! {
     /// The kind of a connection. It decides whether a connection that takes an id over gets OPEN. Records in

@@ -1,46 +1,7 @@
-//! The dialects, the kinds of messages between peers, and the reasons why one can be lost.
+//! The kinds of messages between peers, and the reasons why one can be lost.
 
 use super::limit::Limit;
 use super::tables::{labels, numbers};
-
-labels! {
-    /// A protocol that the server offers. The labels are those of `--dialects`.
-    pub enum Dialect {
-        /// PeerJS, at `{path}peerjs` and over HTTP.
-        PeerJs = "peerjs",
-        /// Room codes, at the root.
-        RoomCodes = "room_codes",
-        /// One-to-one calls, at the root.
-        Calls = "calls",
-        /// Topics, at the root: the protocols of y-webrtc and Trystero.
-        Topics = "topics",
-        /// Rooms of RxDB's replication, at `{path}rxdb`.
-        RxDb = "rxdb",
-        /// The tracker of WebTorrent, at the root. Off by default.
-        Tracker = "tracker",
-        /// Rooms of Matchbox, at `{path}matchbox/{room}`. Off by default.
-        Matchbox = "matchbox",
-    }
-}
-
-impl Dialect {
-    /// True if its clients connect to the root.
-    pub fn is_at_root(self) -> bool {
-        match self {
-            Dialect::PeerJs | Dialect::RxDb | Dialect::Matchbox => false,
-            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::Tracker => true,
-        }
-    }
-
-    /// True if the server offers it unless `--dialects` says otherwise.
-    pub fn is_on_by_default(self) -> bool {
-        match self {
-            Dialect::PeerJs | Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::RxDb => true,
-            // Strangers could use a tracker that is open to the Internet; Matchbox is for native games.
-            Dialect::Tracker | Dialect::Matchbox => false,
-        }
-    }
-}
 
 labels! {
     /// The messages that go from one peer to another.

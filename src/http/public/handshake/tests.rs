@@ -43,15 +43,22 @@ fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
         let offered = [(Dialect::PeerJs, peerjs), (Dialect::RoomCodes, rooms), (Dialect::Calls, calls)];
         offered.into_iter().filter_map(|(dialect, is_on)| is_on.then_some(dialect)).collect::<Dialects>()
     };
-    let (peers, root) = (accepted(SocketEndpoint::Peers, None), accepted(SocketEndpoint::Root, None));
+    let (peers, root) = (
+        accepted(SocketEndpoint::Of(RealmKind::PeerJs), None),
+        accepted(SocketEndpoint::Of(RealmKind::Guests), None),
+    );
     let nothing = || Some(Err(NotFound));
     for (route, dialects, decision) in [
-        (Route::Socket, dialects(true, true, true), peers),
-        (Route::Socket, dialects(true, false, false), accepted(SocketEndpoint::Peers, None)),
-        (Route::Socket, dialects(false, true, true), nothing()),
+        (Route::Socket(Dialect::PeerJs), dialects(true, true, true), peers),
+        (
+            Route::Socket(Dialect::PeerJs),
+            dialects(true, false, false),
+            accepted(SocketEndpoint::Of(RealmKind::PeerJs), None),
+        ),
+        (Route::Socket(Dialect::PeerJs), dialects(false, true, true), nothing()),
         (Route::Root, dialects(true, true, true), root),
-        (Route::Root, dialects(false, true, false), accepted(SocketEndpoint::Root, None)),
-        (Route::Root, dialects(false, false, true), accepted(SocketEndpoint::Root, None)),
+        (Route::Root, dialects(false, true, false), accepted(SocketEndpoint::Of(RealmKind::Guests), None)),
+        (Route::Root, dialects(false, false, true), accepted(SocketEndpoint::Of(RealmKind::Guests), None)),
         (Route::Root, dialects(true, false, false), nothing()),
         (Route::Id("k"), Dialects::default(), nothing()),
         (Route::Peers("k"), Dialects::default(), nothing()),
@@ -78,10 +85,10 @@ fn at_the_root_an_id_and_a_token_are_those_of_peerjs() {
         (target, without, SocketEndpoint::PeerJsOff),
         // It is PeerJS that says what is wrong.
         ("/?id=%00&token=t", all, SocketEndpoint::CutPath),
-        ("/", all, SocketEndpoint::Root),
-        ("/?key=peerjs", all, SocketEndpoint::Root),
-        ("/?id=alice", all, SocketEndpoint::Root),
-        ("/?token=t", without, SocketEndpoint::Root),
+        ("/", all, SocketEndpoint::Of(RealmKind::Guests)),
+        ("/?key=peerjs", all, SocketEndpoint::Of(RealmKind::Guests)),
+        ("/?id=alice", all, SocketEndpoint::Of(RealmKind::Guests)),
+        ("/?token=t", without, SocketEndpoint::Of(RealmKind::Guests)),
     ] {
         let mut head = request("GET", GOOD);
         head.uri = target.parse().unwrap();
@@ -125,7 +132,7 @@ fn the_first_fault_of_a_handshake_is_its_refusal() {
         ("GET", with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTE2aXMxNg=="), BadKey),
     ];
     for (method, headers, refusal) in table {
-        for route in [Route::Socket, Route::Root] {
+        for route in [Route::Socket(Dialect::PeerJs), Route::Root] {
             assert_eq!(decided(method, &headers, route), Some(Err(refusal)), "{method} {headers} {route:?}");
         }
         assert_eq!(decided(method, &headers, Route::File("x")), Some(Err(NotFound)), "{method} {headers}");
@@ -137,7 +144,7 @@ fn http_1_0_opens_no_websocket() {
     let mut head = request("GET", GOOD);
     head.version = Version::HTTP_10;
     head.set_connection_type(ConnectionType::Upgrade);
-    assert_eq!(decide(&head, Route::Socket, Dialects::default()), Some(Err(NoUpgrade)));
+    assert_eq!(decide(&head, Route::Socket(Dialect::PeerJs), Dialects::default()), Some(Err(NoUpgrade)));
 }
 
 #[test]
@@ -152,8 +159,8 @@ fn headers_are_accepted_in_every_spelling_of_the_rfc() {
     ] {
         let headers = format!("{headers}\n{key}");
         assert_eq!(
-            decided("GET", &headers, Route::Socket),
-            accepted(SocketEndpoint::Peers, None),
+            decided("GET", &headers, Route::Socket(Dialect::PeerJs)),
+            accepted(SocketEndpoint::Of(RealmKind::PeerJs), None),
             "{headers}"
         );
     }
@@ -162,17 +169,21 @@ fn headers_are_accepted_in_every_spelling_of_the_rfc() {
 #[test]
 fn a_request_that_asks_for_no_websocket_is_no_handshake() {
     for (method, headers, route) in [
-        ("GET", "", Route::Socket),
+        ("GET", "", Route::Socket(Dialect::PeerJs)),
         ("GET", "", Route::Root),
-        ("POST", "", Route::Socket),
+        ("POST", "", Route::Socket(Dialect::PeerJs)),
         ("CONNECT", "", Route::Root),
         // Key and version alone are not a handshake.
-        ("GET", "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", Route::Socket),
+        (
+            "GET",
+            "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            Route::Socket(Dialect::PeerJs),
+        ),
         // The root also serves a page.
         ("GET", "Connection: Upgrade\nUpgrade: h2c", Route::Root),
         ("GET", "Connection: Upgrade\nUpgrade: h2c", Route::File("x")),
-        ("HEAD", "Connection: Upgrade\nUpgrade: h2c", Route::Socket),
-        ("POST", "Connection: Upgrade\nUpgrade: h2c", Route::Socket),
+        ("HEAD", "Connection: Upgrade\nUpgrade: h2c", Route::Socket(Dialect::PeerJs)),
+        ("POST", "Connection: Upgrade\nUpgrade: h2c", Route::Socket(Dialect::PeerJs)),
     ] {
         assert_eq!(decided(method, headers, route), None, "{method} {headers} {route:?}");
     }
@@ -182,7 +193,11 @@ fn a_request_that_asks_for_no_websocket_is_no_handshake() {
 fn another_upgrade_at_the_address_of_the_websocket_is_refused() {
     for upgrade in ["h2c", "websocket, h2c", "h2c, websocket", "websocket/13", ""] {
         let headers = format!("Connection: Upgrade\nUpgrade: {upgrade}");
-        assert_eq!(decided("GET", &headers, Route::Socket), Some(Err(NoUpgrade)), "{upgrade:?}");
+        assert_eq!(
+            decided("GET", &headers, Route::Socket(Dialect::PeerJs)),
+            Some(Err(NoUpgrade)),
+            "{upgrade:?}"
+        );
     }
 }
 
@@ -198,8 +213,8 @@ fn the_first_subprotocol_that_is_offered_is_agreed_to() {
     ] {
         let headers = format!("{GOOD}\n{offered}");
         assert_eq!(
-            decided("GET", &headers, Route::Socket),
-            accepted(SocketEndpoint::Peers, agreed),
+            decided("GET", &headers, Route::Socket(Dialect::PeerJs)),
+            accepted(SocketEndpoint::Of(RealmKind::PeerJs), agreed),
             "{offered}"
         );
     }
@@ -208,7 +223,9 @@ fn the_first_subprotocol_that_is_offered_is_agreed_to() {
 #[test]
 fn an_accepted_handshake_is_answered_as_the_rfc_says() {
     let bytes = |protocol| {
-        let Some(Ok(accepted)) = accepted(SocketEndpoint::Peers, protocol) else { unreachable!() };
+        let Some(Ok(accepted)) = accepted(SocketEndpoint::Of(RealmKind::PeerJs), protocol) else {
+            unreachable!()
+        };
         String::from_utf8(accepted.to_bytes()).unwrap()
     };
     let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

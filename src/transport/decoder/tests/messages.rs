@@ -120,12 +120,12 @@ fn binary_messages_may_hold_any_bytes() {
     assert_eq!(decode(&bytes.concat()), (events, Ok(())));
 }
 
-/// Decodes what is left, one event after the other, and returns each with the stop behind it.
-fn resume_with(decoder: &mut Decoder, stop: Stop) -> Option<Vec<Got>> {
+/// Decodes what is left, until the receiver stops at the next event.
+fn resume(decoder: &mut Decoder) -> Option<Vec<Got>> {
     let mut events = Vec::new();
     let resumed = decoder.resume(&mut |event| {
         events.push(got(event));
-        Flow::Break(stop)
+        Flow::Break(())
     });
     resumed.map(|resumed| {
         assert_eq!(resumed, Ok(()));
@@ -143,70 +143,37 @@ fn when_the_receiver_stops_the_rest_waits_for_the_next_read() {
     let part = &whole(opcode::TEXT, "four")[..3];
     let fed = decoder.feed(&mut [&bytes[..], part].concat(), &mut |event| {
         events.push(got(event));
-        Flow::Break(Stop::After)
+        Flow::Break(())
     });
     assert_eq!((events, fed), (vec![text("one")], Ok(())));
-    assert_eq!(resume_with(&mut decoder, Stop::After), Some(vec![text("two")]));
-    assert_eq!(resume_with(&mut decoder, Stop::After), Some(vec![Got::Ping(Vec::new())]));
-    assert_eq!(resume_with(&mut decoder, Stop::After), Some(vec![]), "the part of a frame");
-    assert_eq!(resume_with(&mut decoder, Stop::After), None);
+    assert_eq!(resume(&mut decoder), Some(vec![text("two")]));
+    assert_eq!(resume(&mut decoder), Some(vec![Got::Ping(Vec::new())]));
+    assert_eq!(resume(&mut decoder), Some(vec![]), "the part of a frame");
+    assert_eq!(resume(&mut decoder), None);
     assert_eq!(feed(&mut decoder, &whole(opcode::TEXT, "four")[3..]), (vec![text("four")], Ok(())));
     assert!(decoder.unfinished.is_none(), "nothing is kept");
 }
 
 #[test]
-fn a_message_that_has_to_wait_comes_again_in_front_of_the_rest() {
-    for parts in [1, 2] {
-        let quota = Quota::new(usize::MAX);
-        let long = "x".repeat(40_000);
-        let (one, two) = long.split_at(20_000);
-        let waiting = match parts {
-            1 => whole(opcode::TEXT, &long),
-            _ => [frame(opcode::TEXT, one), whole(opcode::CONTINUATION, two)].concat(),
-        };
-        let mut decoder = decoder(MAX, &quota);
-        let fed =
-            decoder.feed(&mut [waiting, whole(opcode::TEXT, "next")].concat(), &mut |event| match event {
-                Event::Fragment => Flow::Continue(()),
-                _ => Flow::Break(Stop::Before),
-            });
-        assert_eq!(fed, Ok(()));
-        assert_eq!(quota.used(), long.len() - (16 << 10), "it is charged while it waits");
-        for _ in 0..3 {
-            assert_eq!(resume_with(&mut decoder, Stop::Before), Some(vec![text(&long)]));
-        }
-        assert_eq!(resume_with(&mut decoder, Stop::After), Some(vec![text(&long)]));
-        assert_eq!(quota.used(), 0);
-        assert_eq!(resume_with(&mut decoder, Stop::Before), Some(vec![text("next")]));
-        assert_eq!(resume_with(&mut decoder, Stop::After), Some(vec![text("next")]));
-        assert!(decoder.unfinished.is_none(), "nothing is kept");
-    }
-}
-
-#[test]
-fn what_waits_beyond_the_quota_closes_the_connection() {
+fn input_that_waits_beyond_the_quota_closes_the_connection() {
     let quota = Quota::new(10_000);
-    let mut stop = |_: Event<'_>| Flow::Break(Stop::Before);
-    let waits = |decoder: &mut Decoder, stop: OnEvent<'_>| {
-        decoder.feed(&mut whole(opcode::TEXT, [b'x'; 26_000]), stop)
+    let feed = |decoder: &mut Decoder| {
+        let mut bytes = [whole(opcode::TEXT, "x"), whole(opcode::TEXT, [b'x'; 26_000])].concat();
+        decoder.feed(&mut bytes, &mut |_| Flow::Break(()))
     };
     let [mut one, mut other] = [(); 2].map(|()| decoder(MAX, &quota));
-    assert_eq!(waits(&mut one, &mut stop), Ok(()));
-    assert_eq!(waits(&mut other, &mut stop), TRY_AGAIN_LATER);
-    // The rest of a read, too.
-    let mut third = decoder(MAX, &quota);
-    let rest = [whole(opcode::TEXT, "x"), whole(opcode::TEXT, [b'x'; 26_000])].concat();
-    assert_eq!(third.feed(&mut rest.clone(), &mut |_| Flow::Break(Stop::After)), TRY_AGAIN_LATER);
+    assert_eq!(feed(&mut one), Ok(()));
+    assert_eq!(feed(&mut other), TRY_AGAIN_LATER);
     drop(one);
-    assert_eq!(waits(&mut decoder(MAX, &quota), &mut stop), Ok(()));
+    assert_eq!(feed(&mut decoder(MAX, &quota)), Ok(()));
 }
 
 #[test]
 fn bytes_that_came_with_the_handshake_are_decoded_first() {
     let quota = Quota::new(0);
     let mut early = Decoder::with_input(limits(MAX, &quota), &whole(opcode::TEXT, "early"));
-    assert_eq!(resume_with(&mut early, Stop::After), Some(vec![text("early")]));
-    assert_eq!(resume_with(&mut early, Stop::After), None);
+    assert_eq!(resume(&mut early), Some(vec![text("early")]));
+    assert_eq!(resume(&mut early), None);
     let mut refused = Decoder::with_input(limits(MAX, &quota), &whole(opcode::TEXT, [b'x'; 20_000]));
     assert_eq!(refused.resume(&mut |_| Flow::Continue(())), Some(TRY_AGAIN_LATER));
     assert_eq!(feed(&mut refused, &whole(opcode::TEXT, "x")), (vec![], TRY_AGAIN_LATER));
@@ -283,17 +250,13 @@ fn decode_in_pieces(mut bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), 
 }
 
 /// The same, with a receiver that stops at events.
-fn decode_with_stops(bytes: &[u8], sizes: &[usize], stops: &[Option<Stop>]) -> Vec<Got> {
+fn decode_with_stops(bytes: &[u8], sizes: &[usize], stops: &[bool]) -> Vec<Got> {
     let quota = Quota::new(usize::MAX);
     let (mut decoder, mut events) = (decoder(MAX, &quota), Vec::new());
-    let mut stops = stops.iter().chain([&None]).cycle();
+    let mut stops = stops.iter().chain([&false]).cycle();
     let mut on_event = |event: Event<'_>| {
-        let stop = stops.next().copied().flatten();
-        let stop = stop.filter(|stop| *stop == Stop::After || event.message_len().is_some());
-        if stop != Some(Stop::Before) {
-            events.push(got(event));
-        }
-        stop.map_or(Flow::Continue(()), Flow::Break)
+        events.push(got(event));
+        if stops.next() == Some(&true) { Flow::Break(()) } else { Flow::Continue(()) }
     };
     let (mut bytes, mut sizes) = (bytes, sizes.iter().cycle());
     while !bytes.is_empty() {
@@ -314,7 +277,7 @@ proptest! {
     fn messages_are_decoded_the_same_wherever_their_receiver_stops(
         messages in messages(),
         sizes in prop::collection::vec(1..200_usize, 1..20),
-        stops in prop::collection::vec(prop::option::of(prop::bool::ANY.prop_map(|before| if before { Stop::Before } else { Stop::After })), 0..20),
+        stops in prop::collection::vec(prop::bool::ANY, 0..20),
     ) {
         let (bytes, events): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         prop_assert_eq!(decode_with_stops(&bytes.concat(), &sizes, &stops), events.concat());

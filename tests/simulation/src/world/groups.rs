@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use peerbroker::config::Degraded;
-use peerbroker::node::{GroupMember, GroupStep, Node};
-use peerbroker::rooms::{Parting, Requester, Rooms};
-use peerbroker::router::{Departure, IdLease};
+use peerbroker::node::Node;
+use peerbroker::protocols::matchbox::Matchbox;
+use peerbroker::rooms::Rooms;
+use peerbroker::router::{Disconnect, IdLease};
 use peerbroker::wire::{CloseReason, RealmKind, RoomName};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use super::session::Session;
 use super::{LEASE, STEP, World, note, open, play};
 use crate::checker::check;
 use crate::history::{Conn, History, What};
@@ -28,7 +29,7 @@ pub(super) struct Player {
     node: usize,
     lease: IdLease,
     socket: Socket,
-    member: GroupMember,
+    session: Session<Matchbox>,
     /// The group in whose room it is.
     room: Option<RoomName>,
     /// The peers of its group, as its client knows them: it was told of them, or they of it.
@@ -56,10 +57,10 @@ impl World {
                 return note(&history, &steps, What::Refused { conn, id: "player", why: "unavailable" });
             };
             note(&history, &steps, What::Opened { conn, id: Box::leak(id.into()), token: 0, node: index });
-            let kind = (RoomName::of_topic(ROOM).unwrap(), SIZE);
-            let member = GroupMember::new(&node, &node.tenant("key").unwrap(), kind, lease.id().clone());
+            let query = format!("room={ROOM}&next={SIZE}");
+            let session = Session::open(&node, &lease, &query);
             let (room, known) = (None, BTreeSet::new());
-            players.borrow_mut().push(Player { conn, node: index, lease, socket, member, room, known });
+            players.borrow_mut().push(Player { conn, node: index, lease, socket, session, room, known });
         }));
     }
 
@@ -74,13 +75,9 @@ impl World {
         self.end_player(player, "closed");
     }
 
-    fn end_player(&self, Player { conn, node, lease, member, .. }: Player, why: &'static str) {
+    fn end_player(&self, Player { conn, lease, session, .. }: Player, why: &'static str) {
         self.note(What::Ended { conn, why });
-        let departure: Option<Departure> = lease.part(CloseReason::Left, false);
-        drop(member);
-        if let (Some(departure), Some(node)) = (departure, &self.nodes[node]) {
-            hub(&node.node).departed(&departure.peer, Parting::ForGood);
-        }
+        session.close(lease, Disconnect::ByServer(CloseReason::Left));
     }
 
     pub(super) fn kill_players(&self, index: usize) {
@@ -97,7 +94,8 @@ impl World {
         let mut ended = Vec::new();
         for player in players.iter_mut().filter(|player| self.is_running(player.node)) {
             let node = &self.nodes[player.node].as_ref().expect("its node").node;
-            if !player.lease.is_current() || !player.act(&hub(node), |what| self.note(what)) {
+            player.act(node, |what| self.note(what));
+            if !player.lease.is_current() {
                 ended.push(player.conn);
             }
         }
@@ -145,7 +143,7 @@ impl World {
         for player in players.iter() {
             match &player.room {
                 None => self.contradict(player, "waits for a place"),
-                Some(room) if player.member.is_open() => *open.entry(room).or_default() += 1,
+                Some(room) if player.session.client.is_open() => *open.entry(room).or_default() += 1,
                 Some(_) => {}
             }
         }
@@ -173,31 +171,16 @@ impl World {
 }
 
 impl Player {
-    /// False once it has waited for too long.
-    fn act(&mut self, hub: &Rooms, note: impl Fn(What)) -> bool {
-        let mut flushes = Vec::new();
-        while let Poll::Ready(step) = self.member.poll_step(&mut Context::from_waker(Waker::noop())) {
-            match step {
-                GroupStep::Join(room) => {
-                    let requester =
-                        &mut Requester { peer: &self.lease, request: None, flushes: &mut flushes };
-                    match hub.join(requester, room.clone(), None, SIZE) {
-                        Ok(()) => {
-                            note(What::Grouped { conn: self.conn, what: format!("joins {room}") });
-                            self.room = Some(room);
-                        }
-                        Err(_) => self.member.join_later(),
-                    }
-                }
-                GroupStep::Leave(room) => {
-                    note(What::Grouped { conn: self.conn, what: format!("leaves {room}") });
-                    self.member.leave(&self.lease, room.as_str(), &mut flushes);
-                    self.room = None;
-                }
-                GroupStep::GiveUp => return false,
-            }
+    fn act(&mut self, node: &Arc<Node>, note: impl Fn(What)) {
+        self.session.go_on(node, &self.lease);
+        let hub = hub(node);
+        let is_in = |room: &&RoomName| hub.members(room.as_str()).contains(self.lease.id());
+        let room = self.session.client.group().filter(is_in).cloned();
+        if room != self.room {
+            let what = format!("is in {room:?}, was in {:?}", self.room);
+            note(What::Grouped { conn: self.conn, what });
+            self.room = room;
         }
-        true
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use peerbroker::config::Degraded;
 use peerbroker::wire::CloseReason;
 
-use super::{STEP, World, hear, play, send};
+use super::{STEP, World, hear, play};
 use crate::checker::check;
 use crate::history::{History, What};
 
@@ -38,7 +38,7 @@ impl World {
         self.numbers += 1;
         let clients = self.clients.borrow();
         let a = clients.iter().find(|client| client.id == "a").expect("a client");
-        send(a, "b", self.numbers, true, &self.history, &self.steps);
+        self.send_from(a, "b", self.numbers, true);
         self.numbers
     }
 

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 
 use peerbroker::node::Node;
-use peerbroker::rooms::{MAX_DATA_BYTES, Parting, Requester};
+use peerbroker::rooms::{MAX_DATA_BYTES, Parting};
 use peerbroker::router::{Departure, PeerHandle};
 use peerbroker::wire::{PeerId, RoomName, Token};
 
-use super::{Client, IDS, PROBING, World, hear, note};
+use super::{Client, IDS, PROBING, World, hear, note, say};
 use crate::history::What;
 
 const ROOMS: [&str; 2] = ["blue", "red"];
-/// Most members of a room: all that there are.
-const MOST: usize = 100;
 
 impl World {
     pub(super) fn act_in_a_room(&mut self) {
@@ -58,25 +56,20 @@ impl World {
     }
 
     fn join_with(&self, client: &Client, room: &'static str, data: &str) {
-        let name = RoomName::parse(room).unwrap();
-        let rooms = self.node_of(client).tenant("key").unwrap().rooms();
-        ask(client, |requester| rooms.join(requester, name, Some(data), MOST)).unwrap();
+        let text = format!(r#"{{"type":"ROOM-JOIN","room":"{room}","data":{data}}}"#);
+        assert!(self.ask(client, &text), "{text}");
     }
 
     pub(super) fn leave_room(&self, client: &Client, room: &'static str) {
-        let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
-        // Later messages are behind the answer.
-        hear(client.conn, &client.socket, &self.history, &self.steps);
         // The others are in no room.
-        if ask(client, |requester| rooms.leave(requester, room)).is_ok() {
+        if self.ask(client, &format!(r#"{{"type":"ROOM-LEAVE","room":"{room}"}}"#)) {
             self.note(What::Set { conn: client.conn, room, data: None });
         }
     }
 
     pub(super) fn update(&self, client: &Client, room: &'static str, number: u32) {
-        let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
         let data = data(number);
-        if ask(client, |requester| rooms.update(requester, room, Some(&data))).is_ok() {
+        if self.ask(client, &format!(r#"{{"type":"ROOM-UPDATE","room":"{room}","data":{data}}}"#)) {
             self.note(What::Set { conn: client.conn, room, data: Some(data) });
         }
     }
@@ -97,8 +90,8 @@ impl World {
         number: u32,
         text: &str,
     ) {
-        let Some(rooms) = self.node_of(client).tenant("key").unwrap().existing_rooms() else { return };
-        if ask(client, |requester| rooms.send(requester, room, to, Some(text))).is_ok() {
+        let dst = to.map(|to| format!(r#","dst":"{to}""#)).unwrap_or_default();
+        if self.ask(client, &format!(r#"{{"type":"ROOM-SEND","room":"{room}"{dst},"payload":{text}}}"#)) {
             note(&self.history, &self.steps, What::Told { conn: client.conn, room, to, number });
         }
     }
@@ -111,7 +104,15 @@ impl World {
         names.iter().map(of).collect()
     }
 
-    fn node_of(&self, client: &Client) -> &Node {
+    /// Sends a request. False if it is refused.
+    fn ask(&self, client: &Client, text: &str) -> bool {
+        // Later messages are behind the answer.
+        hear(client.conn, &client.socket, &self.history, &self.steps);
+        say(self.node_of(client), &client.lease, text);
+        !client.socket.contains("ROOM-REFUSED")
+    }
+
+    pub(super) fn node_of(&self, client: &Client) -> &Node {
         &self.nodes[client.node].as_ref().expect("its node").node
     }
 }
@@ -123,11 +124,6 @@ fn data(number: u32) -> String {
 fn long_data(number: u32, len: usize) -> String {
     let short = format!("{{\"n\":{number},\"x\":\"\"}}");
     short.replace("\"\"", &format!("\"{}\"", "x".repeat(len - short.len())))
-}
-
-fn ask<R>(client: &Client, act: impl FnOnce(&mut Requester<'_>) -> R) -> R {
-    let mut flushes = Vec::new();
-    act(&mut Requester { peer: &client.lease, request: None, flushes: &mut flushes })
 }
 
 /// The rooms of a client, as its session knows them before it has its id.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerbroker::config::Degraded;
 
-use super::{HEALING, LEASE, STEP, World, play, send};
+use super::{HEALING, LEASE, STEP, World, play};
 use crate::history::{History, What};
 use crate::sim::Fault;
 
@@ -164,10 +164,10 @@ impl Walk<'_> {
     }
 
     fn send(&mut self) {
-        let World { clients, history, steps, numbers, .. } = &mut *self.world;
-        if let Some(sender) = clients.borrow().iter().find(|client| client.id == SENDER) {
-            *numbers += 1;
-            send(sender, WANTED, *numbers, true, history, steps);
+        self.world.numbers += 1;
+        let clients = self.world.clients.borrow();
+        if let Some(sender) = clients.iter().find(|client| client.id == SENDER) {
+            self.world.send_from(sender, WANTED, self.world.numbers, true);
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::seq::IndexedRandom as _;
+use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use crate::config::LiveConfig;
@@ -32,6 +33,8 @@ const CODE_LETTERS: usize = 4;
 const TRIES: usize = 8;
 /// The longest possible code. Longer texts are not looked up.
 const MAX_CODE_BYTES: usize = 16;
+/// The generation of no player: dropping a name of it changes nothing.
+const NO_GENERATION: u64 = u64::MAX;
 
 /// The room codes of one key. They only lead to peers, whose messages go through their realm.
 pub struct RoomCodes {
@@ -273,6 +276,17 @@ impl Room {
 }
 
 impl HostedRoom {
+    /// The code and the number of the room, which stays.
+    pub(super) fn keep(mut self) -> (String, u64) {
+        self.is_kept = true;
+        (self.code.clone(), self.number)
+    }
+
+    /// The hold on a room that was kept.
+    pub(super) fn resume(rooms: &Arc<RoomCodes>, (code, number): (String, u64)) -> Self {
+        HostedRoom { rooms: Arc::clone(rooms), code, number, is_kept: false }
+    }
+
     /// The code that leads to the room.
     pub fn code(&self) -> &str {
         &self.code
@@ -325,7 +339,28 @@ impl Drop for HostedRoom {
     }
 }
 
+/// A player's name that was written down.
+#[derive(Serialize, Deserialize)]
+pub struct KeptName {
+    code: String,
+    number: u64,
+    name: String,
+    generation: u64,
+}
+
 impl PlayerName {
+    /// The name, which stays the player's.
+    pub(super) fn keep(mut self) -> KeptName {
+        let generation = std::mem::replace(&mut self.generation, NO_GENERATION);
+        KeptName { code: self.code.clone(), number: self.number, name: self.name.clone(), generation }
+    }
+
+    /// The hold on a name that was kept.
+    pub(super) fn resume(rooms: &Arc<RoomCodes>, kept: KeptName) -> Self {
+        let KeptName { code, number, name, generation } = kept;
+        PlayerName { rooms: Arc::clone(rooms), code, number, name, generation }
+    }
+
     /// The active name.
     pub fn name(&self) -> &str {
         &self.name

@@ -1,0 +1,146 @@
+//! A caller or callee: others find it by its alias.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CallAlias, Command, Message};
+use crate::protocols::client::{Answer, Ask, Context, fresh_id};
+use crate::protocols::guests::Guests;
+use crate::protocols::names::Hold;
+use peerbroker_core::wire::MessageKind;
+
+/// A client's part in calls.
+#[derive(Default)]
+pub struct Caller {
+    /// The id under which it can be called, and, if that is not its own id, the hold on it in a cluster.
+    alias: Option<(CallAlias, Option<Hold>)>,
+    /// True if it was told that id.
+    introduced: bool,
+}
+
+/// A callee waits until the other nodes know its alias.
+pub(crate) struct Pending(CallAlias);
+
+/// A caller that is written down.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    alias: Option<String>,
+    is_held: bool,
+    introduced: bool,
+}
+
+impl Pending {
+    pub(crate) fn awaited(&self) -> Ask {
+        Ask::HoldAlias(self.0.id().clone())
+    }
+
+    pub(crate) fn freeze(self) -> String {
+        self.0.keep()
+    }
+
+    pub(crate) fn thaw(alias: &str, guests: &Guests) -> Option<Self> {
+        guests.aliases.resume(alias).map(Pending)
+    }
+}
+
+impl Caller {
+    pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Frozen {
+        let introduced = self.introduced;
+        let Some((alias, hold)) = self.alias else {
+            return Frozen { alias: None, is_held: false, introduced };
+        };
+        let is_held = hold.is_some();
+        held.extend(hold);
+        Frozen { alias: Some(alias.keep()), is_held, introduced }
+    }
+
+    pub(crate) fn thaw(
+        Frozen { alias, is_held, introduced }: Frozen,
+        held: &mut VecDeque<Hold>,
+        guests: &Guests,
+    ) -> Option<Self> {
+        let alias = match alias {
+            Some(alias) => {
+                let hold = if is_held { Some(held.pop_front()?) } else { None };
+                Some((guests.aliases.resume(&alias)?, hold))
+            }
+            None => None,
+        };
+        Some(Caller { alias, introduced })
+    }
+
+    pub(crate) fn on_command<'t>(
+        &mut self,
+        command: Command<'t>,
+        guests: &Guests,
+        context: &mut Context<'_, 't>,
+    ) -> Option<Pending> {
+        match command {
+            Command::Start => return self.introduce(guests, context),
+            Command::Send(message) => self.send(&message, guests, context),
+            Command::Ignored => {}
+        }
+        None
+    }
+
+    /// Tells the client the id under which it can be called: a new one each time.
+    fn introduce(&mut self, guests: &Guests, context: &mut Context<'_, '_>) -> Option<Pending> {
+        if std::mem::replace(&mut self.introduced, true)
+            && let Ok(id) = fresh_id()
+        {
+            let alias = guests.aliases.add(id, context.peer.id());
+            if context.key.is_clustered() {
+                context.ask(Ask::HoldAlias(alias.id().clone()));
+                return Some(Pending(alias));
+            }
+            self.alias = Some((alias, None));
+        }
+        self.tell_alias(guests, context);
+        None
+    }
+
+    /// The alias is announced, or will be if the other nodes cannot be asked now.
+    pub(crate) fn on_answer(
+        &mut self,
+        Pending(alias): Pending,
+        answer: Answer,
+        guests: &Guests,
+        context: &mut Context<'_, '_>,
+    ) {
+        if let Answer::Held(_, hold) = answer {
+            self.alias = Some((alias, Some(hold)));
+        }
+        self.tell_alias(guests, context);
+    }
+
+    fn tell_alias(&mut self, guests: &Guests, context: &mut Context<'_, '_>) {
+        let started = super::started(self.alias(guests, context).id().as_str());
+        context.reply(started);
+    }
+
+    /// The first alias is the id of the peer itself, so that hooks and logs know it. A caller without an alias gets it too,
+    /// so that it can be answered.
+    fn alias(&mut self, guests: &Guests, context: &Context<'_, '_>) -> &CallAlias {
+        let peer = context.peer.id();
+        let (alias, _) = self.alias.get_or_insert_with(|| (guests.aliases.add(peer.clone(), peer), None));
+        alias
+    }
+
+    fn send<'t>(&mut self, message: &Message<'t>, guests: &Guests, context: &mut Context<'_, 't>) {
+        let called: Cow<'t, str> = match guests.aliases.guest(&message.to) {
+            Some(guest) => guest.as_str().to_owned().into(),
+            // In a cluster, the node that has an alias knows its guest.
+            None if context.key.is_clustered() && !guests.realm.contains(&message.to) => message.to.clone(),
+            None => return,
+        };
+        let frame = message.frame(self.alias(guests, context).id().as_str());
+        context.send(called, MessageKind::Call, message.kind, frame);
+    }
+
+    /// Gives the alias up.
+    pub(crate) fn release(&mut self) {
+        self.alias = None;
+    }
+}

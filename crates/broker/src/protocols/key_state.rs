@@ -1,0 +1,290 @@
+//! The state that the clients of one key share, in all protocols.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::client::Protocol;
+use super::guests::Guests;
+use super::matchbox::Groups;
+use super::room_codes::RoomCodes;
+use super::table::with_clients;
+use super::tracker::Swarms;
+use crate::config::key::{RelayMode, Settings};
+use crate::limits::GuessLimiter;
+use crate::rooms::{OtherNodes, Rooms};
+use crate::router::{ClientQuota, Realm, Router};
+use peerbroker_core::wire::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
+
+/// The parts of a node that all keys share.
+pub struct Common {
+    /// The router.
+    pub router: Arc<Router>,
+    /// The other nodes of a cluster.
+    pub others: Option<Arc<dyn OtherNodes>>,
+    /// Wrong guesses at room codes.
+    pub wrong_codes: GuessLimiter,
+    active: Mutex<Vec<Arc<KeyState>>>,
+}
+
+impl Common {
+    /// No key has a client yet.
+    pub fn new(router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Arc<Self> {
+        let wrong_codes = GuessLimiter::new(Limit::WrongRoomCodes);
+        Arc::new(Common { router, others, wrong_codes, active: Mutex::default() })
+    }
+
+    /// The keys that have clients, or had some a moment ago. No lock is held while the caller works.
+    pub fn active(&self) -> Vec<Arc<KeyState>> {
+        self.active.lock().clone()
+    }
+}
+
+/// The clients of one key: their realms, rooms, codes, aliases, swarms and groups, and the settings that each of their messages needs.
+///
+/// A key without clients has no realm: each comes into being with its first client and is dropped by the sweeper after
+/// the last one. So very many keys cost almost nothing.
+pub struct KeyState {
+    key: ApiKey,
+    messages_per_second: AtomicU32,
+    room_members: AtomicUsize,
+    allows_rooms: AtomicBool,
+    withholds_addresses: AtomicBool,
+    router: Arc<Router>,
+    /// Weak, because it holds the active keys.
+    common: Weak<Common>,
+    quota: Arc<ClientQuota>,
+    realms: Mutex<Realms>,
+}
+
+#[derive(Default)]
+struct Realms {
+    /// At most one of each kind.
+    realms: Vec<Arc<Realm>>,
+    /// At most one of each realm.
+    hubs: Vec<Arc<Rooms>>,
+    guests: Option<Arc<Guests>>,
+    /// Those that have a place in one keep them.
+    groups: Weak<Groups>,
+    /// True if the key is among the active ones.
+    is_active: bool,
+}
+
+impl KeyState {
+    /// No client yet.
+    pub fn new(key: ApiKey, settings: &Settings, common: &Arc<Common>) -> Arc<Self> {
+        let state = KeyState {
+            key,
+            messages_per_second: AtomicU32::default(),
+            room_members: AtomicUsize::default(),
+            allows_rooms: AtomicBool::default(),
+            withholds_addresses: AtomicBool::default(),
+            router: Arc::clone(&common.router),
+            common: Arc::downgrade(common),
+            quota: Arc::new(ClientQuota::new(settings.concurrent_limit)),
+            realms: Mutex::default(),
+        };
+        state.set_settings(settings);
+        Arc::new(state)
+    }
+
+    /// Replaces the settings. Clients that are here stay.
+    pub fn set_settings(&self, settings: &Settings) {
+        self.quota.set_limit(settings.concurrent_limit);
+        self.messages_per_second.store(settings.messages_per_second, Relaxed);
+        self.room_members.store(settings.room_members, Relaxed);
+        self.allows_rooms.store(settings.allow_rooms, Relaxed);
+        self.withholds_addresses.store(settings.relay == RelayMode::Always, Relaxed);
+    }
+
+    /// The key.
+    pub fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// Messages that a client may send in a second; 0 means no limit.
+    pub fn messages_per_second(&self) -> u32 {
+        self.messages_per_second.load(Relaxed)
+    }
+
+    /// Most members of a room.
+    pub fn room_members(&self) -> usize {
+        self.room_members.load(Relaxed)
+    }
+
+    /// True if PeerJS clients may have rooms.
+    pub fn allows_rooms(&self) -> bool {
+        self.allows_rooms.load(Relaxed)
+    }
+
+    /// True if texts of clients are read without addresses: all calls of the key are relayed.
+    pub fn withholds_addresses(&self) -> bool {
+        self.withholds_addresses.load(Relaxed)
+    }
+
+    /// The router.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// The parts that all keys share, unless the node has ended.
+    pub(super) fn common(&self) -> Option<Arc<Common>> {
+        self.common.upgrade()
+    }
+
+    /// True if other nodes may have clients of the key.
+    pub(super) fn is_clustered(&self) -> bool {
+        self.common().is_some_and(|common| common.others.is_some())
+    }
+
+    /// The realm of a kind, created if there is none.
+    pub fn realm(self: &Arc<Self>, kind: RealmKind) -> Arc<Realm> {
+        self.realm_of(&mut self.realms.lock(), kind)
+    }
+
+    /// The rooms of a realm, or what it has in their place, created if there are none.
+    pub fn hub(self: &Arc<Self>, kind: RealmKind) -> Arc<Rooms> {
+        let realms = &mut *self.realms.lock();
+        let realm = self.realm_of(realms, kind);
+        let known = realms.hubs.iter().find(|hub| hub.realm().kind() == kind);
+        known.map(Arc::clone).unwrap_or_else(|| {
+            let dialect = with_clients!(kind, C => C::ROOMS);
+            let hub = Arc::new(Rooms::new(dialect, realm, Arc::clone(&self.router), self.others()));
+            realms.hubs.push(Arc::clone(&hub));
+            hub
+        })
+    }
+
+    /// As [`hub`](Self::hub), if there is one or was a moment ago.
+    pub fn existing_hub(&self, kind: RealmKind) -> Option<Arc<Rooms>> {
+        self.realms.lock().hubs.iter().find(|hub| hub.realm().kind() == kind).cloned()
+    }
+
+    /// All hubs that are there or were a moment ago.
+    pub fn existing_hubs(&self) -> impl Iterator<Item = Arc<Rooms>> + use<> {
+        of_all_kinds(&self.realms.lock().hubs)
+    }
+
+    /// The realm, room codes and aliases of guests, created if there are none.
+    pub fn guests(self: &Arc<Self>) -> Arc<Guests> {
+        let realms = &mut *self.realms.lock();
+        let realm = self.realm_of(realms, RealmKind::Guests);
+        Arc::clone(realms.guests.get_or_insert_with(|| {
+            let room_codes = RoomCodes::new(self.router.live_config().clone(), self.router.clock().clone());
+            Arc::new(Guests {
+                realm,
+                room_codes: Arc::new(room_codes),
+                aliases: Arc::default(),
+                swarms: Arc::new(Swarms::new(self.key.clone(), self.others())),
+            })
+        }))
+    }
+
+    /// The guests, if there are any or were a moment ago.
+    pub fn existing_guests(&self) -> Option<Arc<Guests>> {
+        self.realms.lock().guests.clone()
+    }
+
+    /// The groups of Matchbox that are on this node, created if there are none.
+    pub fn groups(&self) -> Arc<Groups> {
+        let known = &mut self.realms.lock().groups;
+        known.upgrade().unwrap_or_else(|| {
+            let groups = Arc::default();
+            *known = Arc::downgrade(&groups);
+            groups
+        })
+    }
+
+    /// The same, if there are any.
+    pub fn existing_groups(&self) -> Option<Arc<Groups>> {
+        self.realms.lock().groups.upgrade()
+    }
+
+    /// The realm of a kind, if it has clients, or had some a moment ago.
+    pub fn existing(&self, kind: RealmKind) -> Option<Arc<Realm>> {
+        self.realms.lock().realms.iter().find(|realm| realm.kind() == kind).cloned()
+    }
+
+    /// All realms that have clients, or had some a moment ago.
+    pub fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
+        of_all_kinds(&self.realms.lock().realms)
+    }
+
+    /// The number of clients that are registered now, in all realms.
+    pub fn len(&self) -> usize {
+        self.quota.taken()
+    }
+
+    /// True if nobody is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; returns them, with their realms.
+    pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
+        let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));
+        self.existing_realms().filter_map(kick).collect()
+    }
+
+    /// Dismisses all clients, and admits no more.
+    pub fn revoke(&self) {
+        self.quota.revoke();
+        self.existing_realms().for_each(|realm| realm.revoke());
+    }
+
+    /// Does all timed work that is due. Drops vacant realms, and leaves the active keys with the last one.
+    pub fn sweep(self: &Arc<Self>) {
+        self.existing_realms().for_each(|realm| realm.sweep());
+        self.existing_hubs().for_each(|hub| hub.sweep());
+        if let Some(guests) = self.existing_guests() {
+            guests.room_codes.sweep();
+            guests.swarms.sweep(self.router.clock().now());
+        }
+        let realms = &mut *self.realms.lock();
+        // Under the lock of the realms: a client without a reference cannot get one in between.
+        realms.hubs.retain(|hub| Arc::strong_count(hub) > 1 || !hub.is_empty());
+        let has_others = |guests: &Arc<Guests>| {
+            Arc::strong_count(guests) > 1 || !guests.room_codes.is_empty() || !guests.swarms.is_empty()
+        };
+        drop(realms.guests.take_if(|guests| !has_others(guests) && guests.realm.is_vacant()));
+        // Hubs and guests keep their realm.
+        realms.realms.retain(|realm| Arc::strong_count(realm) > 1 || !realm.is_vacant());
+        if realms.realms.is_empty() {
+            realms.is_active = false;
+            if let Some(common) = self.common() {
+                common.active.lock().retain(|state| !Arc::ptr_eq(state, self));
+            }
+        }
+    }
+
+    fn others(&self) -> Option<Arc<dyn OtherNodes>> {
+        self.common()?.others.clone()
+    }
+
+    /// The realm of a kind, created if there is none. The sweeper visits its key then.
+    fn realm_of(self: &Arc<Self>, realms: &mut Realms, kind: RealmKind) -> Arc<Realm> {
+        if !std::mem::replace(&mut realms.is_active, true)
+            && let Some(common) = self.common()
+        {
+            common.active.lock().push(Arc::clone(self));
+        }
+        let known = realms.realms.iter().find(|realm| realm.kind() == kind);
+        known.map(Arc::clone).unwrap_or_else(|| {
+            let realm = Arc::new(Realm::new(
+                self.key.clone(),
+                kind,
+                Arc::clone(&self.router),
+                Arc::clone(&self.quota),
+            ));
+            realms.realms.push(Arc::clone(&realm));
+            realm
+        })
+    }
+}
+
+/// The same, without the lock and without an allocation: there is at most one of each kind.
+fn of_all_kinds<T>(list: &[Arc<T>]) -> impl Iterator<Item = Arc<T>> + use<T> {
+    let mut list = list.iter().cloned();
+    RealmKind::ALL.map(|_| list.next()).into_iter().flatten()
+}

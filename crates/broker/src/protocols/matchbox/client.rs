@@ -1,0 +1,274 @@
+//! A client that speaks Matchbox: a peer of a room, or of a group of those that come to it one after another.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{GroupState, HOSTED, MatchboxRooms, Signal, host_of};
+use crate::protocols::client::{Answer, Ask, Context, Description, Message, Place, Protocol};
+use crate::protocols::frozen::Frozen;
+use crate::protocols::key_state::KeyState;
+use crate::protocols::names::Hold;
+use crate::protocols::query;
+use crate::rooms::{Change, Parting, RoomDialect};
+use crate::router::{Departure, Disconnect};
+use peerbroker_core::wire::{
+    CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
+};
+
+/// The topology of rooms in which the first peer is the host.
+const CLIENT_SERVER: &str = "client_server";
+
+/// The name of the room of those that name none. No client can name it.
+const UNNAMED: &str = "/";
+
+/// Pause before the next attempt to join the room of a group.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Most attempts to join the room of a group from which somebody has just gone.
+const MAX_JOINS: u32 = 100;
+
+/// A peer and its room.
+pub struct Matchbox {
+    /// The room of its path.
+    room: RoomName,
+    /// The size of the groups of its room, if it has some. 0 if nothing fills them.
+    size: Option<usize>,
+    /// Its place in a group.
+    place: Option<Place>,
+    /// The attempts to join the room of its group.
+    joins: u32,
+    /// True if it knows its id.
+    is_introduced: bool,
+}
+
+/// A peer that is written down.
+#[derive(Serialize, Deserialize)]
+struct State {
+    room: String,
+    size: Option<usize>,
+    is_placed: bool,
+    joins: u32,
+    is_introduced: bool,
+}
+
+impl Matchbox {
+    /// The room of the group in which it has a place.
+    pub fn group(&self) -> Option<&RoomName> {
+        self.place.as_ref().map(|place| &place.room)
+    }
+
+    /// True while others may come to its group.
+    pub fn is_open(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| *place.state.borrow() == GroupState::Open)
+    }
+
+    /// Takes a place in a group of a size.
+    fn seek(&mut self, size: usize, context: &mut Context<'_, '_>) {
+        self.joins = 0;
+        context.ask(Ask::Place((self.room.clone(), size)));
+    }
+
+    /// Joins the room of its group. From then on it hears how the group ends.
+    fn join_group(&mut self, context: &mut Context<'_, '_>) {
+        let Some(Place { room, state, .. }) = &self.place else { return };
+        let (room, state) = (room.clone(), state.clone());
+        if self.join(room, context) {
+            self.joins = 0;
+            context.ask(Ask::GroupEnd(state));
+        }
+    }
+
+    /// Joins a room, and tells the client its id before. A client that has its id is in its room.
+    fn join(&mut self, room: RoomName, context: &mut Context<'_, '_>) -> bool {
+        if !std::mem::replace(&mut self.is_introduced, true) {
+            let assigned = super::id_assigned(context.peer.id().as_str());
+            context.reply(assigned);
+        }
+        let key = context.key;
+        let most = key.room_members();
+        let size = self.size.filter(|size| (1..=most).contains(size));
+        let joined =
+            key.hub(Self::REALM).join(&mut context.requester(None), room, None, size.unwrap_or(most));
+        let Err(refusal) = joined else { return true };
+        if refusal == RoomRefusal::Full && size.is_some() {
+            // Somebody has left the group, and is still in its room.
+            self.joins += 1;
+            if self.joins < MAX_JOINS {
+                context.ask(Ask::Sleep(RETRY));
+            } else {
+                self.give_up(context);
+            }
+            return false;
+        }
+        if let Some(limit) = refusal.ending().limit {
+            context.limit_hit(limit);
+        }
+        // Writes the id in front of the close frame.
+        context.flushes.clear();
+        context.dismiss(CloseReason::RoomFull);
+        false
+    }
+
+    fn give_up(&mut self, context: &mut Context<'_, '_>) {
+        self.place = None;
+        context.dismiss(CloseReason::NoPlace);
+    }
+
+    /// The group has ended, so its peers take other places. One that is known to be full stays together, whatever happens to the nodes.
+    fn leave_group(&mut self, context: &mut Context<'_, '_>) {
+        let Some(size) = self.size else { return };
+        let Some(room) = self.place.as_ref().map(|place| place.room.clone()) else { return };
+        let hub = context.key.hub(Self::REALM);
+        let mut others: BTreeSet<PeerId> = hub.members(room.as_str()).into_iter().collect();
+        if others.len() >= size {
+            return;
+        }
+        // An error means that it is not there.
+        let _ = hub.leave(&mut context.requester(None), room.as_str());
+        others.extend(hub.members(room.as_str()));
+        let (own, host) = (context.peer.id(), host_of(room.as_str()));
+        let is_told =
+            |other: &PeerId| host.is_none_or(|host| [own, other].iter().any(|id| id.as_str() == host));
+        // For its client, the others leave.
+        for other in others.iter().filter(|other| *other != own && is_told(other)) {
+            if let Some(frame) = MatchboxRooms.changed(Change::Left, room.as_str(), other.as_str(), None) {
+                context.reply(frame);
+            }
+        }
+        // The place is free before the next one is sought.
+        self.place = None;
+        self.seek(size, context);
+    }
+}
+
+impl Protocol for Matchbox {
+    const REALM: RealmKind = RealmKind::Matchbox;
+    const ROOMS: &'static dyn RoomDialect = &MatchboxRooms;
+
+    /// With `next`, it wants a place in a group of that size; with a host, in the one of that.
+    fn new(_key: &Arc<KeyState>, query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
+        let [room, next, topology] = query::values(query, [query::ROOM, "next", "topology"]);
+        let room: &str = if room.is_empty() { UNNAMED } else { &room };
+        // As in the reference, any other text is none.
+        let next: Option<usize> = next.parse().ok();
+        let (room, size) = match next {
+            _ if topology == CLIENT_SERVER => (format!("{room}{HOSTED}"), Some(next.unwrap_or(0))),
+            // Nothing fills it, so it is a room like others.
+            Some(0) => (format!("{room}/0"), None),
+            _ => (room.to_owned(), next),
+        };
+        let room = RoomName::measured(&room)?;
+        Ok(Matchbox { room, size, place: None, joins: 0, is_introduced: false })
+    }
+
+    /// Names with a slash are those of groups.
+    fn is_room(name: &str) -> bool {
+        name.is_empty() || (RoomName::of_topic(name).is_ok() && !name.contains('/'))
+    }
+
+    /// Matchbox reads ids as UUIDs.
+    fn new_id() -> Result<PeerId, InvalidName> {
+        PeerId::parse(&Uuid::new_v4().to_string())
+    }
+
+    /// The protocol has no such event: its clients log it.
+    fn refusal(refusal: Refusal) -> Frame {
+        super::error(&refusal.text())
+    }
+
+    /// Only now: a client that is refused takes no place.
+    fn on_open(&mut self, context: &mut Context<'_, '_>) {
+        match self.size {
+            Some(size) => self.seek(size, context),
+            None => _ = self.join(self.room.clone(), context),
+        }
+    }
+
+    fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
+        if let Some(Signal { receiver, kind, data }) = super::decode(text)
+            && let Ok(receiver) = Uuid::parse_str(&receiver)
+        {
+            let frame = super::signal(context.peer.id().as_str(), data);
+            context.send(receiver.to_string(), MessageKind::Call, kind, frame);
+        }
+    }
+
+    /// Nothing in the protocol is binary.
+    fn on_binary(&mut self, _bytes: &[u8], _context: &mut Context<'_, '_>) -> bool {
+        true
+    }
+
+    fn on_answer(&mut self, answer: Answer, context: &mut Context<'_, '_>) {
+        match answer {
+            Answer::Place(None) => self.give_up(context),
+            Answer::Place(place) => {
+                self.place = place;
+                self.join_group(context);
+            }
+            Answer::Slept => self.join_group(context),
+            Answer::GroupEnd(true) => self.leave_group(context),
+            _ => {}
+        }
+    }
+
+    fn waits(&self) -> bool {
+        !self.is_introduced
+    }
+
+    fn kept_bytes(&self) -> usize {
+        0
+    }
+
+    fn freeze(self) -> Frozen {
+        let state = State {
+            room: self.room.to_string(),
+            size: self.size,
+            is_placed: self.place.is_some(),
+            joins: self.joins,
+            is_introduced: self.is_introduced,
+        };
+        Frozen::of(&state, self.place.into_iter().map(|place| Box::new(place) as Hold).collect())
+    }
+
+    fn thaw(mut frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
+        let State { room, size, is_placed, joins, is_introduced } = frozen.read()?;
+        let place = if is_placed { Some(frozen.take()?) } else { None };
+        let room = RoomName::measured(&room).ok()?;
+        Some(Matchbox { room, size, place, joins, is_introduced })
+    }
+
+    fn awaited(&self) -> Option<Ask> {
+        match &self.place {
+            None => self.size.map(|size| Ask::Place((self.room.clone(), size))),
+            // It joins the room of its group, if it has not yet.
+            Some(_) if self.joins > 0 => Some(Ask::Sleep(RETRY)),
+            Some(place) => Some(Ask::GroupEnd(place.state.clone())),
+        }
+    }
+
+    fn release(&mut self) {}
+
+    /// A client that comes back has another id. Its place is free before the others hear that it has left.
+    fn departed(self, departure: Option<&Departure>, _end: Disconnect, key: &Arc<KeyState>) {
+        drop(self);
+        if let Some(departure) = departure
+            && let Some(rooms) = key.existing_hub(Self::REALM)
+        {
+            rooms.departed(&departure.peer, Parting::ForGood);
+        }
+    }
+
+    fn description<'m>(message: &'m Message<'_>) -> Description<'m> {
+        Description::in_frame(message)
+    }
+
+    fn answered(_kind: MessageKind, _frame: &str) -> Option<Option<Cow<'_, str>>> {
+        Some(None)
+    }
+}

@@ -1,0 +1,224 @@
+//! A client that speaks PeerJS. All that it has to remember is in its rooms and its outbox.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::rooms::{self, PeerJsRooms};
+use super::{Command, Envelope, HEARTBEAT, Kind};
+use crate::protocols::client::{Ask, Context, Description, Effect, Lost, Message, Protocol};
+use crate::protocols::frozen::Frozen;
+use crate::protocols::key_state::KeyState;
+use crate::protocols::signal::SignalKind;
+use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, RoomDialect};
+use crate::router::{Departure, Disconnect};
+use peerbroker_core::wire::{
+    CloseReason, DropReason, Frame, GOING_AWAY, InvalidName, MessageKind, NORMAL, PeerId, RealmKind, Refusal,
+    RoomName, RoomRefusal, RoomRights, Token,
+};
+
+/// A client that speaks PeerJS.
+#[derive(Debug)]
+pub struct PeerJs;
+
+impl Protocol for PeerJs {
+    const REALM: RealmKind = RealmKind::PeerJs;
+    const ROOMS: &'static dyn RoomDialect = &PeerJsRooms;
+    const HAS_CREDENTIALS: bool = true;
+
+    fn new(_key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
+        Ok(PeerJs)
+    }
+
+    fn greeting(_id: &PeerId) -> Option<Frame> {
+        Some(super::open())
+    }
+
+    fn refusal(refusal: Refusal) -> Frame {
+        match refusal {
+            Refusal::IdTaken => super::id_taken(&refusal.text()),
+            refusal => super::error(&refusal.text()),
+        }
+    }
+
+    fn waiting() -> Option<Frame> {
+        Some(super::waiting())
+    }
+
+    fn rooms_of(key: &KeyState, id: &PeerId, token: &Token) -> Vec<RoomName> {
+        key.existing_hub(Self::REALM).map(|rooms| rooms.rooms_of(id, token, None)).unwrap_or_default()
+    }
+
+    fn may_hear(rights: Option<&RoomRights>, rooms: Option<&[RoomName]>, message: &Frame) -> bool {
+        PeerJsRooms.may_hear(rights, rooms, message)
+    }
+
+    fn on_open(&mut self, context: &mut Context<'_, '_>) {
+        if let Some(rooms) = context.key.existing_hub(Self::REALM) {
+            rooms.opened(context.peer);
+        }
+    }
+
+    // Inline, because each heartbeat comes here, and the call cost 3 % of one.
+    #[inline]
+    fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
+        // Before all else: most texts are this one.
+        if text == HEARTBEAT {
+            return;
+        }
+        match super::decode(text) {
+            Command::Forward(envelope) => forward(context, envelope),
+            Command::Leave => context.effects.push(Effect::Leave),
+            Command::Room(kind, asked) => request(context, kind, &asked),
+            Command::App(message) => context.effects.push(Effect::App(message)),
+            Command::Heartbeat => {}
+            Command::Ignored => context.effects.push(Effect::Ignored),
+        }
+    }
+
+    fn on_lost(&mut self, Lost { to, reason, .. }: Lost<'_>, context: &mut Context<'_, '_>) {
+        // A client whose key was revoked is being closed.
+        if reason != DropReason::KeyRevoked {
+            let expired = super::expire(to, context.peer.id().as_str());
+            context.reply(expired);
+        }
+    }
+
+    fn on_going_away(context: &mut Context<'_, '_>) {
+        let peer = context.peer;
+        for contact in peer.take_contacts() {
+            let frame = super::forward(Kind::Leave, peer.id().as_str(), contact.as_str(), None);
+            // A contact that has gone need not know.
+            let _ = peer.route(contact.as_str(), MessageKind::Leave, frame).promise(context.flushes);
+        }
+    }
+
+    fn waits(&self) -> bool {
+        false
+    }
+
+    fn kept_bytes(&self) -> usize {
+        0
+    }
+
+    fn freeze(self) -> Frozen {
+        Frozen::default()
+    }
+
+    fn thaw(_frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
+        Some(PeerJs)
+    }
+
+    fn awaited(&self) -> Option<Ask> {
+        None
+    }
+
+    fn release(&mut self) {}
+
+    fn departed(self, departure: Option<&Departure>, end: Disconnect, key: &Arc<KeyState>) {
+        if let Some(departure) = departure
+            && let Some(rooms) = key.existing_hub(Self::REALM)
+        {
+            rooms.departed(&departure.peer, parting(departure, end));
+        }
+    }
+
+    fn description<'m>(message: &'m Message<'_>) -> Description<'m> {
+        let text = message.payload.unwrap_or_default();
+        Description { text, connection: super::connection(text).map(Cow::Borrowed) }
+    }
+
+    fn answered(_kind: MessageKind, frame: &str) -> Option<Option<Cow<'_, str>>> {
+        match super::decode(frame) {
+            Command::Forward(Envelope { kind: Kind::Answer, payload, .. }) => {
+                Some(payload.and_then(super::connection).map(Cow::Borrowed))
+            }
+            _ => None,
+        }
+    }
+
+    fn with_description(from: &PeerId, Message { kind, to, .. }: &Message<'_>, text: &str) -> Frame {
+        super::forward(Kind::of(*kind).unwrap_or(Kind::Offer), from.as_str(), to, Some(text))
+    }
+}
+
+/// Forwards a message. If it is lost, its sender gets EXPIRE at once.
+fn forward<'t>(context: &mut Context<'_, 't>, Envelope { kind, dst, payload }: Envelope<'t>) {
+    let frame = super::forward(kind, context.peer.id().as_str(), &dst, payload);
+    let signal = match kind {
+        Kind::Offer => SignalKind::Offer,
+        Kind::Answer => SignalKind::Answer,
+        Kind::Candidate => SignalKind::Candidate,
+        Kind::Leave => SignalKind::Other,
+    };
+    let kind = MessageKind::from(kind);
+    let is_told = kind.waits();
+    let message = Message { to: dst, kind, signal, frame, payload, is_told };
+    context.effects.push(Effect::Send(message));
+}
+
+/// The rooms of a client that says goodbye, or may not come back, do not wait for it.
+fn parting(departure: &Departure, end: Disconnect) -> Parting {
+    let ended_by = |reason| match reason {
+        CloseReason::Left | CloseReason::Kicked | CloseReason::Banned | CloseReason::KeyRevoked => {
+            Parting::ForGood
+        }
+        _ => Parting::Lost,
+    };
+    match end {
+        _ if !departure.by_session => ended_by(departure.ended.reason),
+        Disconnect::Closed(Some(NORMAL)) => Parting::ForGood,
+        Disconnect::Closed(Some(GOING_AWAY)) => Parting::PageGone,
+        Disconnect::ByServer(CloseReason::Left) => Parting::ForGood,
+        Disconnect::Closed(_) | Disconnect::ByServer(_) | Disconnect::Gone => Parting::Lost,
+    }
+}
+
+/// Handles a request about a room, or about ids to watch.
+fn request(context: &mut Context<'_, '_>, kind: rooms::Kind, request: &rooms::Request<'_>) {
+    if let Err(refusal) = fulfil(context, kind, request) {
+        if let Some(limit) = refusal.ending().limit {
+            context.limit_hit(limit);
+        }
+        context.reply(rooms::refused(kind, request, refusal));
+    }
+}
+
+fn fulfil(
+    context: &mut Context<'_, '_>,
+    kind: rooms::Kind,
+    request: &rooms::Request<'_>,
+) -> Result<(), RoomRefusal> {
+    let key = context.key;
+    let name = || {
+        let name = RoomName::parse(request.room.as_deref().unwrap_or_default());
+        name.map_err(RoomRefusal::InvalidRoom)
+    };
+    let data = || match request.data {
+        Some(data) if data.len() > MAX_DATA_BYTES => Err(RoomRefusal::DataTooLong),
+        data => Ok(data),
+    };
+    let rooms = || key.hub(PeerJs::REALM);
+    let existing = || key.existing_hub(PeerJs::REALM).ok_or(RoomRefusal::NotMember);
+    let most = key.room_members();
+    let peer = context.peer;
+    // Each id is a question of its own, so it counts as a message.
+    let ids = || {
+        let ids = request.ids(MAX_WATCHED)?;
+        peer.charge(u32::try_from(ids.len()).unwrap_or(u32::MAX), key.messages_per_second());
+        Ok(ids)
+    };
+    let requester = &mut context.requester(request.id(RoomRefusal::InvalidRequest)?);
+    match kind {
+        // A client can always leave.
+        rooms::Kind::Leave => existing()?.leave(requester, name()?.as_str()),
+        rooms::Kind::Unwatch => rooms().unwatch(requester, &ids()?),
+        _ if !key.allows_rooms() => Err(RoomRefusal::Off),
+        rooms::Kind::Join => rooms().join(requester, name()?, data()?, most),
+        rooms::Kind::Update => existing()?.update(requester, name()?.as_str(), data()?),
+        rooms::Kind::Send => {
+            existing()?.send(requester, name()?.as_str(), request.dst.as_deref(), request.payload)
+        }
+        rooms::Kind::Watch => rooms().watch(requester, &ids()?, most),
+    }
+}

@@ -1,0 +1,250 @@
+//! A client at the root: the host of a room, a player, a caller, a subscriber, a peer of swarms, or all of these.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::events::{ClientMistake, Event, Mistake};
+use crate::protocols::calls::{self, Caller};
+use crate::protocols::client::{Answer, Ask, Context, Description, Effect, Lost, Message, Protocol};
+use crate::protocols::frozen::Frozen;
+use crate::protocols::guests::Guests;
+use crate::protocols::key_state::KeyState;
+use crate::protocols::room_codes::{self, Player};
+use crate::protocols::root::{self, Command};
+use crate::protocols::topics::{self, Subscriber, Topics};
+use crate::protocols::tracker::{self, Announcer};
+use crate::rooms::RoomDialect;
+use crate::router::{Departure, Disconnect};
+use peerbroker_core::wire::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
+
+/// Most characters of an unknown action that the operator is told.
+const MAX_SHOWN_ACTION: usize = 64;
+
+/// A client at the root. Its id is one that we choose; others find it by a room code, an alias, a topic or a swarm.
+pub struct Guest {
+    guests: Arc<Guests>,
+    room_codes: Player,
+    calls: Caller,
+    tracker: Announcer,
+    /// True if it has sent a message that does nothing.
+    has_unused: bool,
+    /// The command that waits for an answer.
+    pending: Option<Box<Pending>>,
+}
+
+enum Pending {
+    RoomCodes(room_codes::Pending),
+    Calls(calls::Pending),
+    Topics(topics::Pending),
+    Tracker(tracker::Pending),
+}
+
+/// A guest that is written down.
+#[derive(Serialize, Deserialize)]
+struct State {
+    room_codes: room_codes::Frozen,
+    calls: calls::Frozen,
+    tracker: tracker::Frozen,
+    has_unused: bool,
+    pending: Option<FrozenPending>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum FrozenPending {
+    RoomCodes(room_codes::FrozenPending),
+    Calls(String),
+    Topics(topics::Pending),
+    Tracker(tracker::Pending),
+}
+
+impl Guest {
+    fn wait(&mut self, pending: Option<Pending>) {
+        self.pending = pending.map(Box::new);
+    }
+
+    /// Tells the operator of a message that does nothing, once for each client. If its action differs from a known one only in small and
+    /// capital letters, the client is told too. Other actions get no answer, because clients may send actions of their own.
+    fn note_unused(&mut self, action: Option<&str>, is_off: bool, context: &mut Context<'_, '_>) {
+        context.effects.push(Effect::Ignored);
+        let similar = action.and_then(root::similar_action);
+        if let (Some(action), Some(similar)) = (action, similar)
+            && action != similar
+            && action.eq_ignore_ascii_case(similar)
+        {
+            let hint = format!("unknown action \"{action}\": did you mean \"{similar}\"?");
+            context.reply(room_codes::error(&hint));
+        }
+        if std::mem::replace(&mut self.has_unused, true) {
+            return;
+        }
+        context.key.router().events().emit(|| {
+            let action = action
+                .map(|action| action.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_ACTION).collect());
+            let mistake = Mistake::UnusedMessage { action, similar, is_off };
+            let address = context.peer.address();
+            Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
+        });
+    }
+}
+
+impl Protocol for Guest {
+    const REALM: RealmKind = RealmKind::Guests;
+    const ROOMS: &'static dyn RoomDialect = &Topics;
+
+    fn new(key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
+        Ok(Guest {
+            guests: key.guests(),
+            room_codes: Player::default(),
+            calls: Caller::default(),
+            tracker: Announcer::default(),
+            has_unused: false,
+            pending: None,
+        })
+    }
+
+    fn refusal(refusal: Refusal) -> Frame {
+        room_codes::error(&refusal.text())
+    }
+
+    fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
+        let (command, action) = root::decode_with_action(text);
+        let dialects = context.key.router().live_config().load().dialects;
+        let dialect = command.dialect();
+        if !dialect.is_some_and(|dialect| dialects.has(dialect)) {
+            return self.note_unused(action.as_deref(), dialect.is_some(), context);
+        }
+        let guests = &self.guests;
+        let pending = match command {
+            Command::RoomCodes(command) => {
+                self.room_codes.on_command(command, guests, context).map(Pending::RoomCodes)
+            }
+            Command::Topics(command) => {
+                Subscriber::on_command(command, text.into(), context).map(Pending::Topics)
+            }
+            Command::Tracker(command) => {
+                self.tracker.on_command(command, guests, context).map(Pending::Tracker)
+            }
+            Command::Calls(command) => self.calls.on_command(command, guests, context).map(Pending::Calls),
+            Command::Ignored => None,
+        };
+        self.wait(pending);
+    }
+
+    fn on_answer(&mut self, answer: Answer, context: &mut Context<'_, '_>) {
+        let Some(pending) = self.pending.take() else { return };
+        let guests = &self.guests;
+        let pending = match *pending {
+            Pending::RoomCodes(pending) => {
+                self.room_codes.on_answer(pending, answer, guests, context).map(Pending::RoomCodes)
+            }
+            Pending::Topics(pending) => Subscriber::on_answer(pending, context).map(Pending::Topics),
+            Pending::Tracker(pending) => {
+                self.tracker.on_answer(pending, answer, guests, context).map(Pending::Tracker)
+            }
+            Pending::Calls(pending) => {
+                self.calls.on_answer(pending, answer, guests, context);
+                None
+            }
+        };
+        self.wait(pending);
+    }
+
+    fn on_lost(&mut self, _lost: Lost<'_>, context: &mut Context<'_, '_>) {
+        // Only room codes want to know.
+        self.room_codes.on_lost(context);
+    }
+
+    fn waits(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    fn kept_bytes(&self) -> usize {
+        match self.pending.as_deref() {
+            Some(Pending::RoomCodes(pending)) => pending.kept_bytes(),
+            Some(Pending::Topics(pending)) => pending.kept_bytes(),
+            Some(Pending::Tracker(pending)) => pending.kept_bytes(),
+            Some(Pending::Calls(_)) | None => 0,
+        }
+    }
+
+    fn freeze(self) -> Frozen {
+        let mut held = VecDeque::new();
+        let state = State {
+            room_codes: self.room_codes.freeze(&mut held),
+            calls: self.calls.freeze(&mut held),
+            tracker: self.tracker.freeze(),
+            has_unused: self.has_unused,
+            pending: self.pending.map(|pending| match *pending {
+                Pending::RoomCodes(pending) => FrozenPending::RoomCodes(pending.freeze()),
+                Pending::Calls(pending) => FrozenPending::Calls(pending.freeze()),
+                Pending::Topics(pending) => FrozenPending::Topics(pending),
+                Pending::Tracker(pending) => FrozenPending::Tracker(pending),
+            }),
+        };
+        Frozen::of(&state, held)
+    }
+
+    fn thaw(mut frozen: Frozen, key: &Arc<KeyState>) -> Option<Self> {
+        let guests = key.guests();
+        let State { room_codes, calls, tracker, has_unused, pending } = frozen.read()?;
+        let held = &mut frozen.held;
+        let pending = match pending {
+            Some(FrozenPending::RoomCodes(pending)) => {
+                Some(Pending::RoomCodes(room_codes::Pending::thaw(pending, &guests)))
+            }
+            Some(FrozenPending::Calls(alias)) => Some(Pending::Calls(calls::Pending::thaw(&alias, &guests)?)),
+            Some(FrozenPending::Topics(pending)) => Some(Pending::Topics(pending)),
+            Some(FrozenPending::Tracker(pending)) => Some(Pending::Tracker(pending)),
+            None => None,
+        };
+        Some(Guest {
+            room_codes: Player::thaw(room_codes, held, &guests)?,
+            calls: Caller::thaw(calls, held, &guests)?,
+            tracker: Announcer::thaw(tracker, &guests)?,
+            has_unused,
+            pending: pending.map(Box::new),
+            guests,
+        })
+    }
+
+    fn awaited(&self) -> Option<Ask> {
+        match self.pending.as_deref()? {
+            Pending::RoomCodes(pending) => pending.awaited(&self.guests),
+            Pending::Calls(pending) => Some(pending.awaited()),
+            Pending::Topics(pending) => Some(pending.awaited()),
+            Pending::Tracker(pending) => Some(pending.awaited()),
+        }
+    }
+
+    fn release(&mut self) {
+        self.pending = None;
+        self.room_codes.release();
+        self.calls.release();
+        self.tracker.release();
+    }
+
+    fn departed(self, departure: Option<&Departure>, end: Disconnect, key: &Arc<KeyState>) {
+        if let Some(departure) = departure {
+            Subscriber::departed(&departure.peer, key);
+        }
+        self.room_codes.departed(departure, end);
+    }
+
+    fn description<'m>(message: &'m Message<'_>) -> Description<'m> {
+        let Description { text, .. } = Description::in_frame(message);
+        let connection = if message.kind == MessageKind::Swarm { tracker::answered(text) } else { None };
+        Description { text, connection }
+    }
+
+    fn answered(kind: MessageKind, frame: &str) -> Option<Option<Cow<'_, str>>> {
+        Some(match kind {
+            MessageKind::Swarm => tracker::answered(frame),
+            MessageKind::Room => topics::signal(frame).map(|signal| signal.from),
+            _ => None,
+        })
+    }
+}

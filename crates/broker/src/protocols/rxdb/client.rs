@@ -1,0 +1,104 @@
+//! A client of RxDB's replication: a member of rooms, which signals other members. It gets a new id each time that it connects.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Command, RxDbRooms, Signal};
+use crate::protocols::client::{Ask, Context, Description, Effect, Message, Protocol};
+use crate::protocols::frozen::Frozen;
+use crate::protocols::key_state::KeyState;
+use crate::protocols::room_codes;
+use crate::rooms::{Parting, RoomDialect};
+use crate::router::{Departure, Disconnect};
+use peerbroker_core::wire::{
+    Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
+};
+
+/// A client of RxDB's replication.
+#[derive(Debug)]
+pub struct RxDb;
+
+impl Protocol for RxDb {
+    const REALM: RealmKind = RealmKind::RxDb;
+    const ROOMS: &'static dyn RoomDialect = &RxDbRooms;
+
+    fn new(_key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
+        Ok(RxDb)
+    }
+
+    fn greeting(id: &PeerId) -> Option<Frame> {
+        Some(super::init(id.as_str()))
+    }
+
+    /// The protocol has no such frame, and its clients ignore this one: it is for people who look.
+    fn refusal(refusal: Refusal) -> Frame {
+        room_codes::error(&refusal.text())
+    }
+
+    fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
+        match super::decode(text) {
+            Some(Command::Join(room)) => join(&room, context),
+            // One that names another sender is dropped.
+            Some(Command::Signal(Signal { from, to, kind })) if *from == *context.peer.id().as_str() => {
+                context.send(to, MessageKind::Call, kind, Frame::of_text(text));
+            }
+            Some(Command::Signal(_) | Command::Ping) => {}
+            None => context.effects.push(Effect::Ignored),
+        }
+    }
+
+    fn waits(&self) -> bool {
+        false
+    }
+
+    fn kept_bytes(&self) -> usize {
+        0
+    }
+
+    fn freeze(self) -> Frozen {
+        Frozen::default()
+    }
+
+    fn thaw(_frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
+        Some(RxDb)
+    }
+
+    fn awaited(&self) -> Option<Ask> {
+        None
+    }
+
+    fn release(&mut self) {}
+
+    fn departed(self, departure: Option<&Departure>, _end: Disconnect, key: &Arc<KeyState>) {
+        if let Some(departure) = departure
+            && let Some(rooms) = key.existing_hub(Self::REALM)
+        {
+            rooms.departed(&departure.peer, Parting::ForGood);
+        }
+    }
+
+    fn description<'m>(message: &'m Message<'_>) -> Description<'m> {
+        Description::in_frame(message)
+    }
+
+    fn answered(_kind: MessageKind, _frame: &str) -> Option<Option<Cow<'_, str>>> {
+        Some(None)
+    }
+}
+
+/// The protocol has no answer for what is refused. A client that joins too fast loses its connection: RxDB comes back after a pause, and
+/// joins again.
+fn join(room: &str, context: &mut Context<'_, '_>) {
+    let key = context.key;
+    let joined = RoomName::measured(room).map_err(RoomRefusal::InvalidRoom).and_then(|room| {
+        key.hub(RxDb::REALM).join(&mut context.requester(None), room, None, key.room_members())
+    });
+    let Err(refusal) = joined else { return };
+    if let Some(limit) = refusal.ending().limit {
+        context.limit_hit(limit);
+    }
+    if matches!(refusal, RoomRefusal::TooFast | RoomRefusal::KeyTooFast) {
+        context.effects.push(Effect::Leave);
+    }
+}

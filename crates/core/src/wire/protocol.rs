@@ -1,0 +1,81 @@
+//! The protocols that the server offers, with their names, numbers and addresses. `protocols` of the broker has all else of them.
+
+use super::tables::{labels, numbers};
+
+labels! {
+    /// A protocol that the server offers. The labels are those of `--dialects`.
+    pub enum Dialect {
+        /// PeerJS, also over HTTP.
+        PeerJs = "peerjs",
+        /// Room codes.
+        RoomCodes = "room_codes",
+        /// One-to-one calls.
+        Calls = "calls",
+        /// Topics: the protocols of y-webrtc and Trystero.
+        Topics = "topics",
+        /// Rooms of RxDB's replication.
+        RxDb = "rxdb",
+        /// The tracker of WebTorrent. Off by default.
+        Tracker = "tracker",
+        /// Rooms of Matchbox. Off by default.
+        Matchbox = "matchbox",
+    }
+}
+
+/// The address of the WebSockets of a protocol, below the mount path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// The mount path itself. Several protocols meet there.
+    Root,
+    /// The mount path and this segment.
+    Segment(&'static str),
+    /// The mount path, this segment and the name of a room, or nothing behind it.
+    Room(&'static str),
+}
+
+impl Dialect {
+    /// Where its clients connect, the realm in which they find each other, and whether the server offers it unless `--dialects` says
+    /// otherwise.
+    const fn row(self) -> (Address, RealmKind, bool) {
+        match self {
+            Dialect::PeerJs => (Address::Segment("peerjs"), RealmKind::PeerJs, true),
+            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics => (Address::Root, RealmKind::Guests, true),
+            // Strangers could use a tracker that is open to the Internet.
+            Dialect::Tracker => (Address::Root, RealmKind::Guests, false),
+            Dialect::RxDb => (Address::Segment("rxdb"), RealmKind::RxDb, true),
+            // For native games.
+            Dialect::Matchbox => (Address::Room("matchbox"), RealmKind::Matchbox, false),
+        }
+    }
+
+    /// The address of its WebSockets.
+    pub const fn address(self) -> Address {
+        self.row().0
+    }
+
+    /// The realm of its clients.
+    pub const fn realm(self) -> RealmKind {
+        self.row().1
+    }
+
+    /// True if the server offers it unless `--dialects` says otherwise.
+    pub const fn is_on_by_default(self) -> bool {
+        self.row().2
+    }
+}
+
+labels! {
+    /// The clients that find each other within a key.
+    pub enum RealmKind {
+        /// PeerJS clients. They choose their ids.
+        PeerJs = "peerjs",
+        /// Clients of room codes and calls. The broker chooses their ids.
+        Guests = "guest",
+        /// Clients of RxDB's replication. The broker chooses their ids.
+        RxDb = "rxdb",
+        /// Peers of Matchbox. The broker chooses their ids.
+        Matchbox = "matchbox",
+    }
+}
+
+numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4, Matchbox = 5);

@@ -1,0 +1,182 @@
+//! Does the effects of clients: the one place in which a message is rewritten, routed and lost.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::descriptions::{self, ANYBODY, Signal};
+use crate::node::{Client as Sender, Message as Seen, Node};
+use peerbroker_broker::protocols::client::{
+    Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
+};
+use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::peerjs::rooms::Request;
+use peerbroker_broker::protocols::peerjs::{Kind, app};
+use peerbroker_broker::protocols::signal::SignalKind;
+use peerbroker_broker::protocols::topics;
+use peerbroker_broker::rooms::Requester;
+use peerbroker_broker::router::{Flush, MESSAGES, PeerHandle};
+use peerbroker_core::wire::{AppRefusal, Limit, PeerId, RealmKind};
+
+/// The part of a session's loop in which its client handles something.
+pub struct Turn<'a> {
+    pub(super) node: &'a Node,
+    pub(super) peer: &'a PeerHandle,
+    pub(super) key: &'a Arc<KeyState>,
+    /// Flushed once per read, so that a batch for one recipient is written together.
+    pub(super) flushes: &'a mut Vec<Flush>,
+    /// The question of the client, if it has asked one.
+    pub asked: Option<Ask>,
+    /// True if the client says goodbye.
+    pub(super) left: bool,
+    /// True if a message had no meaning.
+    pub(super) ignored: bool,
+}
+
+impl<'a> Turn<'a> {
+    /// Nothing has happened yet.
+    pub fn new(
+        node: &'a Node,
+        peer: &'a PeerHandle,
+        key: &'a Arc<KeyState>,
+        flushes: &'a mut Vec<Flush>,
+    ) -> Self {
+        Turn { node, peer, key, flushes, asked: None, left: false, ignored: false }
+    }
+
+    /// Lets a client handle something, and does what that causes.
+    // Inline, because each heartbeat comes here.
+    #[inline]
+    pub fn handle<'t, C: Protocol>(
+        &mut self,
+        client: &mut C,
+        act: impl FnOnce(&mut C, &mut Context<'_, 't>),
+    ) {
+        let mut effects = Effects::new();
+        let Turn { peer, key, flushes, .. } = self;
+        act(client, &mut Context { peer, key, flushes, effects: &mut effects });
+        if !effects.is_empty() {
+            self.do_all(client, effects);
+        }
+    }
+
+    /// The page of the client goes away.
+    pub(super) fn going_away<C: Protocol>(&mut self) {
+        let mut effects = Effects::new();
+        let Turn { peer, key, flushes, .. } = self;
+        C::on_going_away(&mut Context { peer, key, flushes, effects: &mut effects });
+        debug_assert!(effects.is_empty(), "its last words are in the outboxes of others");
+    }
+
+    fn do_all<C: Protocol>(&mut self, client: &mut C, effects: Effects<'_>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(message) => self.send(client, message),
+                Effect::Publish(publication) => self.publish(publication),
+                Effect::App(request) => self.send_to_app(&request),
+                Effect::Ask(ask) => self.asked = Some(ask),
+                Effect::Leave => self.left = true,
+                Effect::Ignored => {
+                    self.ignored = true;
+                    let id = self.peer.id().as_str();
+                    log::debug!(target: MESSAGES, "{} ({id:?}): ignored a message that has no meaning", self.peer.connection());
+                }
+            }
+        }
+    }
+
+    /// Sends a message to another client of the realm, with a candidate of the relay if the key allows it.
+    fn send<C: Protocol>(&mut self, client: &mut C, mut message: Message<'_>) {
+        if C::REALM == RealmKind::PeerJs
+            && let Some(kind) = Kind::of(message.kind)
+        {
+            let sender = Sender { key: self.peer.key(), id: self.peer.id() };
+            self.node.note_message(sender, Seen { kind, dst: &message.to, payload: message.payload });
+        }
+        // The rest costs time, and most servers have no relay.
+        if let Some(relay) = self.node.relay()
+            && message.signal != SignalKind::Other
+        {
+            let Description { text, connection } = C::description(&message);
+            let signal = Signal { kind: message.signal, to: &message.to, connection };
+            let mode = self.node.relay_mode(self.peer.key());
+            match descriptions::prepare_for_relay(relay, self.peer, mode, signal, text) {
+                // The recipient may not have this one, such as a candidate with the address of its sender.
+                None => return,
+                Some(Cow::Borrowed(_)) => {}
+                Some(Cow::Owned(text)) => {
+                    message.frame = C::with_description(self.peer.id(), &message, &text);
+                }
+            }
+        }
+        let Message { to, kind, frame, is_told, .. } = message;
+        if let Err(reason) = self.peer.route(&to, kind, frame).promise(self.flushes)
+            && is_told
+        {
+            self.tell_of_loss(client, Lost { to: &to, kind, reason });
+        }
+    }
+
+    #[cold]
+    fn tell_of_loss<C: Protocol>(&mut self, client: &mut C, lost: Lost<'_>) {
+        self.handle(client, |client, context| client.on_lost(lost, context));
+    }
+
+    /// Tells the subscribers of a topic. To an offer or answer of y-webrtc the relay adds its candidates. The id that its client gives itself
+    /// becomes the data of the subscription, so that all nodes know it.
+    fn publish(&mut self, Publication { topic, text }: Publication<'_>) {
+        let Some(hub) = self.key.existing_hub(RealmKind::Guests) else { return };
+        let requester = &mut Requester { peer: self.peer, request: None, flushes: self.flushes };
+        let mut prepared = Some(Cow::Borrowed(&*text));
+        // The rest costs time, and most servers have no relay.
+        if let Some(relay) = self.node.relay()
+            && let Some(topics::Signal { from, to, kind }) = topics::signal(&text)
+        {
+            if PeerId::parse(&from).is_ok() {
+                // One that is not subscribed has no name.
+                let _ = hub.update(requester, &topic, Some(&topics::name(&from)));
+            }
+            let mode = self.node.relay_mode(self.peer.key());
+            let prepare = |to: &str, connection| {
+                let signal = Signal { kind, to, connection };
+                descriptions::prepare_for_relay(relay, self.peer, mode, signal, &text)
+            };
+            prepared = match (kind, to) {
+                // Several subscribers may have used the name: the one that answers has it.
+                (SignalKind::Offer, Some(to)) => prepare(ANYBODY, Some(to)),
+                (SignalKind::Answer, Some(to)) => {
+                    // The one whose offer it answers.
+                    let name = topics::name(&to);
+                    let named = hub.members_with(&topic, &name).into_iter();
+                    named
+                        .map(|member| prepare(member.as_str(), Some(from.clone())))
+                        .find(|text| matches!(text, Some(Cow::Owned(_))))
+                        .unwrap_or(Some(Cow::Borrowed(&*text)))
+                }
+                (SignalKind::Candidate, _) => prepare(ANYBODY, None),
+                _ => prepared,
+            };
+        }
+        let Some(text) = prepared else { return };
+        if let Err(refusal) = hub.publish(requester, &topic, &text)
+            && let Some(limit) = refusal.ending().limit
+        {
+            self.limit_hit(limit);
+        }
+    }
+
+    /// Hands a message over to the app's server. The answer of the app comes later.
+    fn send_to_app(&mut self, request: &Request<'_>) {
+        let id = request.id(AppRefusal::InvalidRequest);
+        let taken = id.and_then(|id| self.node.send_to_app(self.peer, request.payload, id));
+        if let Err(refusal) = taken {
+            if let Some(limit) = refusal.ending().limit {
+                self.limit_hit(limit);
+            }
+            self.flushes.extend(self.peer.reply(app::refused(id.ok().flatten(), refusal)));
+        }
+    }
+
+    fn limit_hit(&self, limit: Limit) {
+        self.node.events().limit_hit(limit, Some(self.key.key()), self.peer.address());
+    }
+}

@@ -9,17 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use peerbroker_core::clock::Clock;
 use tokio::sync::Notify;
-
-use super::Membership;
 
 /// Longest wait. The backplane answers or fails within two seconds; but a client that has an id now, and does not answer its node, may
 /// take longer.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The node's knowledge of its ids since the last gaps in its time.
-#[derive(Default)]
 pub(super) struct Awakening {
+    clock: Clock,
     /// The number of gaps after which this node knows whose its ids are.
     sure: AtomicU64,
     changing: Mutex<()>,
@@ -28,22 +27,30 @@ pub(super) struct Awakening {
     pub(super) awaited: Notify,
 }
 
-impl Membership {
-    /// False after a gap, until this node knows whose its ids are.
-    pub fn is_sure(&self) -> bool {
-        self.awakening.sure.load(Ordering::Acquire) >= self.clock.gaps_so_far()
+impl Awakening {
+    pub(super) fn new(clock: Clock) -> Self {
+        Awakening {
+            clock,
+            sure: AtomicU64::new(0),
+            changing: Mutex::default(),
+            changed: Condvar::new(),
+            awaited: Notify::new(),
+        }
     }
 
-    /// Blocks the thread until the node [is sure](Self::is_sure), with a bound. Only for threads that serve clients, with no lock held.
-    pub fn wait_until_sure(&self) {
+    pub(super) fn is_sure(&self) -> bool {
+        self.sure.load(Ordering::Acquire) >= self.clock.gaps_so_far()
+    }
+
+    pub(super) fn wait_until_sure(&self) {
         if self.is_sure() {
             return;
         }
-        self.awakening.awaited.notify_one();
+        self.awaited.notify_one();
         let deadline = Instant::now() + MAX_WAIT;
-        let mut changing = self.awakening.changing.lock();
+        let mut changing = self.changing.lock();
         while !self.is_sure() {
-            if self.awakening.changed.wait_until(&mut changing, deadline).timed_out() {
+            if self.changed.wait_until(&mut changing, deadline).timed_out() {
                 drop(changing);
                 log::warn!(
                     "after a pause, the other nodes did not say in time whose the ids of this node are"
@@ -55,9 +62,9 @@ impl Membership {
 
     /// After so many gaps, this node knows whose its ids are, or cannot find out.
     pub(super) fn note_sure(&self, gaps: u64) {
-        let changing = self.awakening.changing.lock();
-        if self.awakening.sure.fetch_max(gaps, Ordering::AcqRel) < gaps {
-            self.awakening.changed.notify_all();
+        let changing = self.changing.lock();
+        if self.sure.fetch_max(gaps, Ordering::AcqRel) < gaps {
+            self.changed.notify_all();
         }
         drop(changing);
     }

@@ -221,7 +221,6 @@ impl Membership {
     pub fn new(config: ClusterConfig, clock: Clock) -> Arc<Self> {
         Arc::new(Membership {
             config,
-            clock,
             state: Mutex::default(),
             sending: Notify::new(),
             asking: Notify::new(),
@@ -231,8 +230,19 @@ impl Membership {
             left: Notify::new(),
             on_post: OnceLock::new(),
             last_seat: AtomicU64::new(0),
-            awakening: Awakening::default(),
+            awakening: Awakening::new(clock.clone()),
+            clock,
         })
+    }
+
+    /// False after a gap in the time of this node, until it knows whose its ids are.
+    pub fn is_sure(&self) -> bool {
+        self.awakening.is_sure()
+    }
+
+    /// Blocks the thread until the node [is sure](Self::is_sure), with a bound. Only for threads that serve clients, with no lock held.
+    pub fn wait_until_sure(&self) {
+        self.awakening.wait_until_sure();
     }
 
     /// As it was built.

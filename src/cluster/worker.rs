@@ -247,7 +247,7 @@ impl Membership {
             take(&mut state.requests)
         };
         drop(unanswered);
-        self.note_sure(u64::MAX);
+        self.awakening.note_sure(u64::MAX);
         self.left.notify_waiters();
     }
 }

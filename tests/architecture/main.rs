@@ -1,8 +1,14 @@
 //! Design rules that the compiler cannot check. The lower layers are crates; these are about the modules of this one, and about names
 //! that only some files may use.
 
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use proc_macro2::TokenStream;
+
+use circles::Modules;
 
 /// The modules of a crate, from high to low: each may use those below it, and other crates.
 struct Layers {
@@ -69,6 +75,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 struct Source {
     path: String,
     lines: Vec<(usize, String)>,
+    tokens: TokenStream,
 }
 
 fn sources() -> Vec<Source> {
@@ -94,11 +101,16 @@ fn sources() -> Vec<Source> {
     sources
 }
 
+fn tokens(path: &str, code: &str) -> TokenStream {
+    code.parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 impl Source {
     fn read(path: String, text: &str) -> Self {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned());
-        Source { path, lines: lines.enumerate().map(|(at, line)| (at + 1, line)).collect() }
+        let tokens = tokens(&path, code);
+        Source { path, lines: lines.enumerate().map(|(at, line)| (at + 1, line)).collect(), tokens }
     }
 
     /// The layers of its crate, and the one that it is in. `None` for the fronts of the libraries, the program and other crates.
@@ -192,6 +204,38 @@ fn a_module_is_in_a_file_of_its_name() {
     assert_none("call it after its module", |source| {
         source.path.ends_with("/mod.rs").then(|| source.path.clone()).into_iter().collect()
     });
+}
+
+#[test]
+fn modules_of_a_folder_import_each_other_in_no_circle() {
+    let mut modules = Modules::default();
+    for source in sources() {
+        modules.add(&source.path, &source.tokens);
+    }
+    let circles = modules.circles();
+    let texts = circles.iter().map(|(circle, places)| format!("{circle:?}:\n{}", places.join("\n")));
+    assert!(circles.is_empty(), "{}", texts.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_through_what_a_folder_re_exports() {
+    let circles = |files: &[(&str, &str)]| {
+        let mut modules = Modules::default();
+        for (path, code) in files {
+            modules.add(path, &tokens(path, code));
+        }
+        modules.circles().into_keys().map(|circle| circle.len()).collect::<Vec<_>>()
+    };
+    let front =
+        ("crates/broker/src/rooms.rs", "mod a; mod b; mod c; pub use a::A; use b::{self as other, B};");
+    let a = ("crates/broker/src/rooms/a.rs", "use super::B; fn f() { c::g() } #[cfg(test)] use super::c::C;");
+    let b = ("crates/broker/src/rooms/b.rs", "mod x; pub struct B;");
+    let c = ("crates/broker/src/rooms/c.rs", "pub struct A;");
+    let back = |code| [front, a, b, c, ("crates/broker/src/rooms/b/x.rs", code)];
+    assert_eq!(circles(&back("use crate::rooms::{A, c};")), [2]);
+    assert_eq!(circles(&back("fn f() { super::super::A::new() }")), [2]);
+    assert_eq!(circles(&back("use crate::rooms::c::A;")), [] as [usize; 0]);
+    assert_eq!(circles(&back("#[cfg(test)] mod tests { use crate::rooms::A; }")), [] as [usize; 0]);
 }
 
 #[test]

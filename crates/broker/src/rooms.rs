@@ -39,7 +39,7 @@ use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
 use delivery::Delivery;
 use hearing::Hearing;
 use limits::{FREE_ROOMS, RoomLimits, deliveries};
-use member::{Member, Own, RemotePart};
+use member::{Member, RemotePart};
 use neighbours::Neighbours;
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
@@ -49,8 +49,8 @@ use store::Store;
 use watches::Watches;
 use watching::Watching;
 
-pub use dialect::{Audience, Change, RoomDialect, Said};
-pub use limits::{MAX_DATA_BYTES, MAX_ROOMS, MAX_ROOMS_OF_KEY};
+pub use dialect::{Audience, Change, MAX_ROOMS, RoomDialect, Said};
+pub use limits::{MAX_DATA_BYTES, MAX_ROOMS_OF_KEY};
 pub use others::{
     GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
     Replicated, SwarmNews, TokenDigest,
@@ -271,7 +271,7 @@ impl Rooms {
         data: Option<&str>,
     ) {
         let (room, is_new) = (members.room, !members.contains(guard.id));
-        members.set_own(Own::new(peer, &guard.state, data), guard.flushes);
+        members.set_own(guard.state.member(peer, data), guard.flushes);
         if guard.state.room(room.name().as_str()).is_none() {
             guard.state.rooms.push(Arc::clone(room));
         }
@@ -526,7 +526,7 @@ impl Rooms {
             let mut members = room.lock();
             let before = members.node_of(peer.id());
             if guard.state.room(room.name().as_str()).is_some()
-                || !members.come_back(Own::new(peer, &guard.state, None))
+                || !members.come_back(guard.state.member(peer, None))
             {
                 continue;
             }

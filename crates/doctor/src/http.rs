@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
@@ -15,16 +14,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::report::Finding;
-use super::target::Target;
+use super::target::{AGENT, TIMEOUT, Target};
 use super::tls;
 
-/// The timeout of a request, from the connection to the last byte of the answer.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of an answer's body.
 const MAX_BODY_BYTES: usize = 256 << 10;
-/// Sent as `User-Agent` and among the protocols of TLS: operators recognize these requests, and a peerbroker does not take them for
-/// mistakes of clients.
-pub(super) const AGENT: &str = concat!("peerbroker-doctor/", env!("CARGO_PKG_VERSION"));
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

@@ -13,8 +13,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use uuid::Uuid;
 
-use super::http::{AGENT, Server, Stream, TIMEOUT, header};
+use super::http::{Server, Stream, header};
 use super::report::Finding;
+use super::target::{AGENT, TIMEOUT};
 
 /// Most bytes of a message that is received.
 const MAX_MESSAGE_BYTES: usize = 64 << 10;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{Position, Url};
@@ -12,6 +13,12 @@ use super::DoctorFailed;
 const DEFAULT_KEY: &str = "peerjs";
 /// The last segment of the WebSocket's path.
 const SOCKET: &str = "peerjs";
+
+/// The timeout of a request, from the connection to the last byte of the answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// Sent as `User-Agent` and among the protocols of TLS: operators recognize these requests, and a peerbroker does not take them for
+/// mistakes of clients.
+pub(super) const AGENT: &str = concat!("peerbroker-doctor/", env!("CARGO_PKG_VERSION"));
 
 /// The broker that the user has named.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,9 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::http::{AGENT, TIMEOUT};
 use super::report::Finding;
-use super::target::Target;
+use super::target::{AGENT, TIMEOUT, Target};
 
 /// The protocols of a connection for HTTP. No server chooses the second one, which only names this program.
 pub(super) const OF_HTTP: &[&str] = &["http/1.1", AGENT];

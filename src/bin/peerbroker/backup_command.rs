@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use peerbroker::files;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 
-use crate::cli::{ACME_DIR, Failure, cannot, failed, wrong};
+use crate::cli::ACME_DIR;
+use crate::failure::{Failure, cannot, failed, wrong};
 use crate::stored_keys::number;
 
 /// Makes the backup beside its final place, so that a partial backup never has the final name.

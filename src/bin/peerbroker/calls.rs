@@ -10,7 +10,7 @@ use peerbroker::{
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::predecessor::PendingResources;
 
 /// Interval between two looks at the addresses of this machine: as long as a failed call takes at least.

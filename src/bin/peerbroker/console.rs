@@ -11,7 +11,8 @@ use peerbroker::events::{Event, Events, Notice, PeerAddress};
 use peerbroker::wire::CloseReason;
 use serde_json::Value;
 
-use crate::cli::{Failure, LogFormat, Settings, failed};
+use crate::cli::{LogFormat, Settings};
+use crate::failure::{Failure, failed};
 use text::{api_line, hints, start_line};
 
 pub use self::log::{Log, start as start_log};

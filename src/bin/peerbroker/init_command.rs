@@ -8,7 +8,7 @@ use peerbroker::files;
 use rand::distr::{Alphanumeric, SampleString as _};
 use toml::Value;
 
-use crate::cli::{Failure, cannot, failed};
+use crate::failure::{Failure, cannot, failed};
 
 /// The settings that most people need, as comments.
 const EXAMPLE: &str = include_str!("../../../deploy/peerbroker.toml");

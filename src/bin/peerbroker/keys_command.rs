@@ -13,8 +13,9 @@ use terminal_size::{Width, terminal_size_of};
 
 use audit::Audit;
 
-use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, TokenCommand, failed, wrong};
+use crate::cli::{Cli, KeySettings, KeysCommand, OneKey, TokenCommand};
 use crate::console::{print, printable};
+use crate::failure::{Failure, failed, wrong};
 use crate::stored_keys::number;
 
 /// Runs a command and prints its result. The system's log, a socket, gets a line for each change.

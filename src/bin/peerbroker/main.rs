@@ -10,6 +10,7 @@ mod backup_command;
 mod calls;
 mod cli;
 mod console;
+mod failure;
 mod init_command;
 mod keys_command;
 mod predecessor;
@@ -27,8 +28,9 @@ use peerbroker::keys::KeyStore;
 use peerbroker::{InheritedSockets, PeerBroker, Server};
 
 use calls::CallSettings;
-use cli::{Cli, Command, Failure, LogFormat, Settings, failed, wrong};
+use cli::{Cli, Command, LogFormat, Settings};
 use console::{Log, Style, print};
+use failure::{Failure, failed, wrong};
 use predecessor::PendingResources;
 use process::{Hangups, Stops};
 use reload::Reloader;

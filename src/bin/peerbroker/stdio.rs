@@ -15,8 +15,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::cli::{Failure, failed};
 use crate::console::write_out;
+use crate::failure::{Failure, failed};
 
 /// Longest command: the parent is trusted, but memory must not follow a text that never ends.
 const MAX_COMMAND: u64 = 64 << 20;

@@ -9,7 +9,7 @@ use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 
-use crate::cli::{Failure, failed, wrong};
+use crate::failure::{Failure, failed, wrong};
 use crate::predecessor::PendingResources;
 use crate::process;
 

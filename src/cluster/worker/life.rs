@@ -498,7 +498,7 @@ impl<B: Backplane> Worker<B> {
 
     /// As that of the membership. Writes what was held back.
     fn note_sure(&self, gaps: u64) {
-        self.shared.note_sure(gaps);
+        self.shared.awakening.note_sure(gaps);
         if self.shared.is_sure() {
             self.notes.held_back.take().into_iter().for_each(Flush::flush);
         }

@@ -1,7 +1,9 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
 
-use super::limits::MAX_ROOMS;
 use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRights};
+
+/// Most rooms in which one client is.
+pub const MAX_ROOMS: usize = 16;
 
 /// A change of a member, which the others hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dialect::MAX_ROOMS;
 use super::presence::PresenceGuard;
 use super::room::RoomGuard;
 use crate::limits::Deliveries;
 use crate::router::Router;
 use peerbroker_core::wire::{Frame, Limit, PeerId, RoomRefusal};
-
-/// Most rooms in which one client is.
-pub const MAX_ROOMS: usize = 16;
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;

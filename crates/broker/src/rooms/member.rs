@@ -2,7 +2,6 @@
 
 use super::handover::Handover;
 use super::others::TokenDigest;
-use super::presence::State;
 use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, Routed};
 use peerbroker_core::clock::Clock;
@@ -66,10 +65,14 @@ pub(super) struct Departed {
 }
 
 impl Own {
-    pub(super) fn new(peer: &PeerHandle, state: &State, data: Option<&str>) -> Self {
-        let (token, account, data) = (state.digest, state.account.clone(), data.map(Box::from));
-        let (came, announced, heard) = (0, 0, 0);
-        Own { peer: peer.clone(), token, came, announced, account, data, heard, has_moved: false }
+    pub(super) fn new(
+        peer: PeerHandle,
+        token: TokenDigest,
+        account: AddressAccount,
+        data: Option<&str>,
+    ) -> Self {
+        let data = data.map(Box::from);
+        Own { peer, token, came: 0, announced: 0, account, data, heard: 0, has_moved: false }
     }
 
     /// This part replaces another one of the same member, which other nodes may know.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::member::Own;
 use super::others::TokenDigest;
 use super::room::Room;
 use super::watched_ids::WatchedIds;
@@ -142,6 +143,11 @@ impl State {
             RoomRight::Join => Ok(()),
             RoomRight::Listen => Err(RoomRefusal::ListenOnly),
         }
+    }
+
+    /// The peer as a member of a room.
+    pub(super) fn member(&self, peer: &PeerHandle, data: Option<&str>) -> Own {
+        Own::new(peer.clone(), self.digest, self.account.clone(), data)
     }
 
     /// The room of this name, if the peer is in it.

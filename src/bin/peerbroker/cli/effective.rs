@@ -6,7 +6,7 @@ use peerbroker::InheritedSockets;
 use peerbroker::keys::{Key, Settings};
 use toml::{Table, Value};
 
-use super::Cli;
+use super::command::Cli;
 use super::config_file::{HIDDEN, settings_of_files};
 use super::draft::Draft;
 use super::given::Source;

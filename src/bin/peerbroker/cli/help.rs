@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command as ClapCommand, Subcommand as _};
 use clap_complete::Shell;
 
-use super::Command;
+use super::command::Command;
 use super::draft::Draft;
 use super::row::{ALL_NODES, Row, plain};
 use super::table::{BASICS, ROWS};

@@ -11,13 +11,13 @@ use peerbroker::keys::{
 use peerbroker::wire::ApiKey;
 use peerbroker::{check_auth, check_webhook};
 
-use super::failure::{Failure, failed, wrong};
 use super::given::Given;
 use super::row::{RowOf, plain};
 use super::secret_file;
 use super::values::{
     ANY, BYTE_RATE, COUNT, Kind, Unit, choice, key, kind, number, parsed, path, switch, text,
 };
+use crate::failure::{Failure, failed, wrong};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\

@@ -7,16 +7,16 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command as ClapCommand, Error, FromArgMatches as _};
 
+use super::command::{Cli, Command, ConfigCommand};
 use super::config_file::{ConfigFile, key_differences};
 use super::draft::Draft;
 use super::effective::differences;
 use super::given::{Given, Variables};
 use super::help::{CHECK_CONFIG, command};
-use super::row::{PREFIX, variable};
-use super::service_links::Services;
+use super::row::variable;
+use super::service_links::{PREFIX, Services};
 use super::table::ROWS;
 use super::values::{LogFormat, most_alike};
-use super::{Cli, Command, ConfigCommand};
 
 /// The variable of tests.
 const PROGRAM: &str = "PEERBROKER_BIN";

@@ -8,7 +8,7 @@ use peerbroker::config::{Dialect, Dialects};
 
 use super::draft::Draft;
 use super::odd::Odd;
-use super::service_links::is_link;
+use super::service_links::{PREFIX, is_link};
 use super::values::Kind;
 
 /// The setting of one flag, one variable and one name in the configuration file. Its value has a place in `D`.
@@ -59,9 +59,6 @@ pub struct RowOf<D> {
     /// The values in the draft; none if the setting is not set, or empty.
     pub texts: Texts<D>,
 }
-
-/// Prefix of the names of the program's variables.
-pub const PREFIX: &str = "PEERBROKER_";
 
 /// The scopes of values: all nodes of a cluster alike, each node, or the built-in key, because stored keys have their own.
 pub const ALL_NODES: &str = "all nodes";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use peerbroker::files::{self, FileError};
 
-use super::failure::{Failure, failed};
+use crate::failure::{Failure, failed};
 
 /// The texts of pipes, and true if further ones are refused. A pipe can be read once only, and a reload needs its text again.
 static PIPES: Mutex<(BTreeMap<PathBuf, String>, bool)> = Mutex::new((BTreeMap::new(), false));

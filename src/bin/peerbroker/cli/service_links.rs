@@ -4,7 +4,8 @@
 use std::env;
 use std::ffi::OsStr;
 
-use super::row::PREFIX;
+/// Prefix of the names of the program's variables.
+pub const PREFIX: &str = "PEERBROKER_";
 
 /// The variable with the address of a Service, in each container.
 const HOST: &str = "_SERVICE_HOST";

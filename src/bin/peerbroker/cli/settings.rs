@@ -15,13 +15,13 @@ use peerbroker::wire::ApiKey;
 use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::Cli;
+use super::command::Cli;
 use super::draft::Draft;
-use super::failure::{Failure, ensure, failed, wrong};
 use super::given::Source;
 use super::secret_file;
 use super::values::MediaAddress;
 use crate::calls::CallSettings;
+use crate::failure::{Failure, ensure, failed, wrong};
 use crate::stored_keys::{KeysIn, StoredKeys};
 
 /// Directory of the accounts and certificates of --acme, in the data directory.

@@ -7,6 +7,7 @@ use std::{env, fs};
 use peerbroker::config::TurnConfig;
 use peerbroker::{Config, Listen};
 
+use super::draft::Draft;
 use super::row::ALL_NODES;
 use super::table::ROWS;
 use super::*;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use peerbroker::InheritedSockets;
 
-use super::Cli;
+use super::command::Cli;
 use super::draft::Draft;
 use super::row::Need;
 use super::table::ROWS;

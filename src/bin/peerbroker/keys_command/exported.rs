@@ -12,7 +12,7 @@ use peerbroker::files;
 use peerbroker::keys::{Auth, JwtKey, Key, Settings, check_name};
 use peerbroker::{check_auth, check_webhook};
 
-use crate::cli::{Failure, cannot, failed};
+use crate::failure::{Failure, cannot, failed};
 use crate::stored_keys::number;
 
 /// The name of a file that means stdout or stdin.

@@ -1,7 +1,7 @@
 //! Reads a JSON text from its beginning to its end, each byte once.
 
 use super::name::{Meant, Name};
-use super::steps;
+use super::steps::{self, is_space};
 use super::strings::{escapes_only, len_of_name, len_of_text};
 
 /// Most elements of a list that are kept: more than any limit of its elements.
@@ -191,10 +191,6 @@ enum Met {
     End,
     /// A name of that container.
     Name(Meant),
-}
-
-pub(super) const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
 }
 
 /// No bracket is open in what is read.

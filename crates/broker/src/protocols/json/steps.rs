@@ -1,8 +1,6 @@
 //! The grammar of values (RFC 8259) as a table, without the content of strings and the stack of brackets: each byte is one step from a
 //! state to the next. So all text costs about the same, whatever a client sends.
 
-use super::reader::is_space;
-
 /// The container around a state: the one around the whole value, or a list or an object in it.
 pub(super) const LIST: u8 = 1;
 pub(super) const OBJECT: u8 = 2;
@@ -83,6 +81,10 @@ const fn table() -> [[u8; 256]; ROWS] {
         state += 1;
     }
     table
+}
+
+pub(super) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
 }
 
 /// The next state, or what is to do.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
-/// The reason why a command failed. It names flags; [`reworded`](super::Given::reworded) names their sources instead.
+/// The reason why a command failed. It names flags; `Given::reworded` names their sources instead.
 #[derive(Debug)]
 pub struct Failure {
     pub text: String,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::contacts::Contacts;
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::{Overflow, QueueEnd, QueueRoom};
@@ -576,99 +577,89 @@ impl<'a> Guard<'a> {
     // Registration, and probes of the holder.
 
     /// Gives the id to a new connection, or tells why not. The same token takes the id over from an older connection.
+    ///
+    /// A refusal changes nothing, so it comes first. The queue is taken when it has all that waited for the id in other places. Whoever is
+    /// told of clients hears of this one before its greeting is written, and so before the client itself does.
     pub(super) fn register(
         &mut self,
-        RegisterRequest {
-            token,
-            link,
-            mut greeting,
-            info,
-            keeps_contacts,
-            hears_room,
-            claim,
-            ..
-        }: RegisterRequest<'_>,
+        request: RegisterRequest<'_>,
         outbox: &mut Outbox,
     ) -> Result<ConnId, RegisterRefusal> {
+        let router = &self.realm.router;
+        let now = router.now();
+        let id = request.claim.map_or_else(|| router.next_connection(), |claim| claim.connection);
+        let token = request.token;
+        self.admit(&request, id, now)?;
+        let former = self.take_over();
+        let waited = self.collect_waiting(|frame| (request.hears_room)(frame, former.is_some()));
+        let holder = new_holder(request, id, former, waited, std::mem::take(outbox), now);
+        self.tell_of(&holder);
+        self.install(holder, now);
+        self.announce(token, true);
+        Ok(id)
+    }
+
+    /// Refuses a connection that may not have the id. A first connection takes its place in the quota: last, because a refusal behind
+    /// that would have to give it back.
+    #[inline]
+    fn admit(&self, request: &RegisterRequest<'_>, id: ConnId, now: u64) -> Result<(), RegisterRefusal> {
         let realm = self.realm;
-        let now = realm.router.now();
-        let conn = claim.map_or_else(|| realm.router.next_connection(), |claim| claim.connection);
-        let mut contacts = None;
-        let takes_over = self.conn.is_some();
-        let since = match &self.conn {
-            _ if realm.router.is_closing() => return Err(RegisterRefusal::Closing),
-            _ if realm.quota.is_revoked() => return Err(RegisterRefusal::Revoked),
-            Some(holder) if holder.token != *token => return Err(RegisterRefusal::Taken),
+        match &self.conn {
+            _ if realm.router.is_closing() => Err(RegisterRefusal::Closing),
+            _ if realm.quota.is_revoked() => Err(RegisterRefusal::Revoked),
+            Some(holder) if holder.token != *request.token => Err(RegisterRefusal::Taken),
             // A newer connection of the client was faster.
-            Some(holder) if holder.id > conn => return Err(RegisterRefusal::Elsewhere),
+            Some(holder) if holder.id > id => Err(RegisterRefusal::Elsewhere),
             // The client's WebSocket registered first.
-            Some(holder) if (link, holder.link) == (Link::Stream, Link::Socket) => {
-                return Err(RegisterRefusal::Elsewhere);
+            Some(holder) if (request.link, holder.link) == (Link::Stream, Link::Socket) => {
+                Err(RegisterRefusal::Elsewhere)
             }
-            Some(holder) => {
-                greeting = greeting.filter(|_| holder.link != Link::Stream);
-                let since = holder.since;
-                contacts = self.conn.as_mut().and_then(|holder| holder.contacts.take());
-                let unsent = self.displace(CloseReason::Replaced);
-                // Pings and pongs were for the old connection.
-                let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
-                self.enqueue_all(texts, QueueEnd::Back);
-                since
+            Some(_) => Ok(()),
+            None if self.is_reserved_from(request.token, request.info.address, now) => {
+                Err(RegisterRefusal::Reserved)
             }
-            None if self.is_reserved_from(token, info.address, now) => return Err(RegisterRefusal::Reserved),
-            None if !realm.acquire() => return Err(RegisterRefusal::Full),
-            None => conn.get(),
-        };
-        // Through the queue, so that its limits apply: a client that keeps taking over from itself and reads nothing must
-        // not collect more than an absent one.
+            None if !realm.acquire() => Err(RegisterRefusal::Full),
+            None => Ok(()),
+        }
+    }
+
+    /// Dismisses the client's earlier connection, if it has one. The texts that wait there go to the queue.
+    #[inline]
+    fn take_over(&mut self) -> Option<Former> {
+        let holder = self.conn.as_mut()?;
+        let former = Former { since: holder.since, link: holder.link, contacts: holder.contacts.take() };
+        let unsent = self.displace(CloseReason::Replaced);
+        // Pings and pongs were for the old connection.
+        let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
+        self.enqueue_all(texts, QueueEnd::Back);
+        Some(former)
+    }
+
+    /// Takes all messages that wait for the id, also the half-written one of an ended connection and those on their way to another node.
+    /// Through the queue, so that its limits apply: a client that keeps taking over from itself and reads nothing must not collect more
+    /// than an absent one.
+    #[inline]
+    fn collect_waiting(&mut self, hears: impl Fn(&Frame) -> bool) -> Option<(VecDeque<Outgoing>, QueueRoom)> {
         let begun = self.revoke().into_iter().rev();
         self.enqueue_all(begun, QueueEnd::Front);
         self.end_remote();
-        self.drop_of_rooms(|frame| hears_room(frame, takes_over));
-        let waited = self.take_queue();
-        let mut contacts = keeps_contacts.then(|| contacts.unwrap_or_default());
-        let mut outbox = std::mem::take(outbox);
-        if let Some(greeting) = greeting {
-            outbox.push_opening(greeting);
-        }
-        if let Some((messages, room)) = waited {
-            if let Some(contacts) = &mut contacts {
-                messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.note(from));
-            }
-            outbox.preload(messages, room);
-        }
-        let holder = Conn {
-            id: conn,
-            token: token.clone(),
-            outbox,
-            fence: claim.map_or(0, |claim| claim.fence),
-            since,
-            link,
-            info,
-            contacts,
-            opened: now,
-            pinged: 0,
-            pings: 0,
-            crowded: None,
-            arrival: 0,
-        };
-        // Before the greeting is written: whoever is told of clients hears of this one before the client itself does.
-        realm.router.events.emit(|| {
-            let (peer, token) = (realm.address(&self.slot.id), token.clone());
-            let Conn { id: connection, info, .. } = &holder;
-            let ConnectionInfo { address, version: client_version, .. } = info.clone();
+        self.drop_of_rooms(hears);
+        self.take_queue()
+    }
+
+    #[inline]
+    fn tell_of(&self, holder: &Conn) {
+        self.realm.router.events.emit(|| {
+            let ConnectionInfo { address, version: client_version, .. } = holder.info.clone();
             Event::PeerConnected(Connected {
-                peer,
-                connection: *connection,
-                token,
+                peer: self.realm.address(&self.slot.id),
+                connection: holder.id,
+                token: holder.token.clone(),
                 address,
                 client_version,
-                link,
+                link: holder.link,
             })
         });
-        self.install(holder, now);
-        self.announce(token, true);
-        Ok(conn)
     }
 
     /// Asks the holder for a sign of life, or waits for the owner for whom the id is reserved. `None` if too many
@@ -741,5 +732,54 @@ impl<'a> Guard<'a> {
             conn.ping();
         }
         None
+    }
+}
+
+/// The parts of a client's earlier connection that its new one inherits.
+struct Former {
+    since: u64,
+    link: Link,
+    contacts: Option<Box<Contacts>>,
+}
+
+/// The connection of a request that is granted. Its greeting is in front of the messages that waited for it.
+#[inline]
+fn new_holder(
+    request: RegisterRequest<'_>,
+    id: ConnId,
+    former: Option<Former>,
+    waited: Option<(VecDeque<Outgoing>, QueueRoom)>,
+    mut outbox: Outbox,
+    now: u64,
+) -> Conn {
+    let (since, former_link, contacts) = match former {
+        Some(former) => (former.since, Some(former.link), former.contacts),
+        None => (id.get(), None, None),
+    };
+    // The client of a stream was greeted there.
+    if let Some(greeting) = request.greeting.filter(|_| former_link != Some(Link::Stream)) {
+        outbox.push_opening(greeting);
+    }
+    let mut contacts = request.keeps_contacts.then(|| contacts.unwrap_or_default());
+    if let Some((messages, room)) = waited {
+        if let Some(contacts) = &mut contacts {
+            messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.note(from));
+        }
+        outbox.preload(messages, room);
+    }
+    Conn {
+        id,
+        token: request.token.clone(),
+        outbox,
+        fence: request.claim.map_or(0, |claim| claim.fence),
+        since,
+        link: request.link,
+        info: request.info,
+        contacts,
+        opened: now,
+        pinged: 0,
+        pings: 0,
+        crowded: None,
+        arrival: 0,
     }
 }

@@ -644,7 +644,9 @@ impl StoredKeys {
 fn digest(key: &Key) -> u64 {
     let mut digest = DefaultHasher::new();
     key.name.hash(&mut digest);
-    serde_json::to_string(&key.settings).unwrap_or_default().hash(&mut digest);
+    let settings = serde_json::to_string(&key.settings);
+    debug_assert!(settings.is_ok(), "settings can be written: {settings:?}");
+    settings.unwrap_or_default().hash(&mut digest);
     digest.finish()
 }
 

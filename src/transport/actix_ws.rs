@@ -95,7 +95,11 @@ impl Socket for ActixSocket {
 fn message(frame: &Frame) -> Message {
     let payload = Bytes::copy_from_slice(frame.payload());
     match frame.opcode() {
-        Some(Opcode::Text) => Message::Text(ByteString::try_from(payload).unwrap_or_default()),
+        Some(Opcode::Text) => {
+            let text = ByteString::try_from(payload);
+            debug_assert!(text.is_ok(), "a text is in UTF-8");
+            Message::Text(text.unwrap_or_default())
+        }
         Some(Opcode::Ping) => Message::Ping(payload),
         Some(Opcode::Pong) => Message::Pong(payload),
         Some(Opcode::Close) => Message::Close(close_reason(&payload)),

@@ -211,6 +211,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         }
         let bytes = bytes.get_mut(..kept + count).unwrap_or_default();
         let used = self.process(bytes, buf, None)?;
+        debug_assert!(used <= bytes.len(), "{used} bytes of {} are used", bytes.len());
         let rest = bytes.get(used..).unwrap_or_default();
         if rest.len() > MAX_INCOMPLETE {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
@@ -229,6 +230,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
     ) -> io::Result<usize> {
         let mut used = 0;
         loop {
+            debug_assert!(used <= bytes.len(), "{used} bytes of {} are used", bytes.len());
             let status = self.tls.process_tls_records(bytes.get_mut(used..).unwrap_or_default());
             used += status.discard;
             let failed = match status.state {
@@ -303,6 +305,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         }
         let mut sent = 0;
         let outcome = loop {
+            debug_assert!(sent <= self.unsent.len(), "{sent} bytes of {} are sent", self.unsent.len());
             let rest = self.unsent.get(sent..).unwrap_or_default();
             if rest.is_empty() {
                 break Poll::Ready(Ok(()));

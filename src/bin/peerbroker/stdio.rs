@@ -273,7 +273,9 @@ fn obey(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pipe) {
 }
 
 fn line(line: &Line<'_>) -> String {
-    serde_json::to_string(line).unwrap_or_default() + "\n"
+    let text = serde_json::to_string(line);
+    debug_assert!(text.is_ok(), "a line can be written: {text:?}");
+    text.unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]

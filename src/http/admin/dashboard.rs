@@ -42,6 +42,7 @@ fn is_read(request: &HttpRequest) -> bool {
 pub(super) fn page(ops: &Ops, request: &HttpRequest) -> HttpResponse {
     let broker = broker_origin(ops, request);
     let text = pages::of_dashboard("index.html").map(|text| String::from_utf8_lossy(&text).into_owned());
+    debug_assert!(text.is_some(), "no index.html is embedded");
     let values = PageValues::default()
         .with("broker", &format!("{broker}{}", ops.runtime.config().path.as_str()))
         .with("version", env!("CARGO_PKG_VERSION"))

@@ -122,6 +122,7 @@ impl Document {
                 continue;
             };
             let end = rest.iter().position(|event| matches!(event, Event::End(TagEnd::Heading(_))));
+            debug_assert!(end.is_some(), "a heading of {name} has no end");
             let (heading, body) = rest.split_at(end.unwrap_or_default());
             let title: String = heading.iter().filter_map(plain).collect();
             let anchor = anchor(&title, &mut anchors);

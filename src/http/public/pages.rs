@@ -158,6 +158,7 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
 fn rooms_module(mounted: &Mounted) -> String {
     let limit = mounted.runtime.config().max_message_bytes;
     let module = Static::get("rooms.mjs").map(|file| String::from_utf8_lossy(&file.data).into_owned());
+    debug_assert!(module.is_some(), "no rooms.mjs is embedded");
     module.unwrap_or_default().replacen("MOST_BYTES = 1_048_576;", &format!("MOST_BYTES = {limit};"), 1)
 }
 

@@ -254,7 +254,9 @@ impl Counters {
 
 fn refusal_index(reason: Refusal) -> usize {
     let same = |other: &Refusal| std::mem::discriminant(other) == std::mem::discriminant(&reason);
-    Refusal::ALL.iter().position(same).unwrap_or_default()
+    let index = Refusal::ALL.iter().position(same);
+    debug_assert!(index.is_some(), "{reason:?} is no refusal of the table");
+    index.unwrap_or_default()
 }
 
 /// Buckets of a histogram with an upper bound. A last bucket has the longer durations.

@@ -160,6 +160,11 @@ impl Frame {
 
     /// The payload, for a transport that writes headers itself. Empty for raw bytes.
     pub fn payload(&self) -> &[u8] {
+        debug_assert!(
+            self.opcode.is_none() || self.buf.len() >= HEADROOM,
+            "a frame of {} bytes",
+            self.buf.len()
+        );
         self.opcode.and_then(|_| self.buf.get(HEADROOM..)).unwrap_or_default()
     }
 

@@ -398,6 +398,7 @@ fn read_batch(service: &impl Service, port: &Arc<Port>, buffers: &mut [[u8; JOIN
     let is_alone = count == 1 && metas[0].len <= metas[0].stride;
     let gathered = (!is_alone).then(Gathered::begin);
     for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
+        debug_assert!(meta.len <= buffer.len(), "{} bytes of a datagram in {}", meta.len, buffer.len());
         let bytes = buffer.get(..meta.len).unwrap_or_default();
         if !bytes.is_empty() {
             service.receive(port, Joined { from: meta.addr, bytes, size: meta.stride.max(1) });

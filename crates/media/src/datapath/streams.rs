@@ -261,6 +261,11 @@ async fn receive<P: Protocol>(
     let (mut pace, mut recipients) = (Pace::new(), Recipients::default());
     loop {
         while let Some(Framed { message, end }) = P::first(&unread)? {
+            debug_assert!(
+                message.end <= end && end <= unread.len(),
+                "{message:?} and {end} of {}",
+                unread.len()
+            );
             let (message, length) = (unread.get(message.clone()).unwrap_or_default(), message.len());
             let Received { sender, passed } =
                 protocol.receive(message).ok_or(io::ErrorKind::QuotaExceeded)?;

@@ -166,6 +166,7 @@ impl Call {
 
     /// Its clients.
     pub(super) fn parties(&self) -> Parties<'_> {
+        debug_assert!(self.names.contains(BETWEEN), "two names in {:?}", self.names);
         let mut names = self.names.splitn(3, BETWEEN);
         let (offerer, answerer) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
         let (key, realm, only_relayed) = (&self.key, self.realm, self.only_relayed);

@@ -398,9 +398,9 @@ struct Address {
 
 impl Side {
     fn new(credentials: IceCredentials<'_>) -> Self {
+        debug_assert!(credentials.ufrag.len() <= 256, "a name of {} bytes", credentials.ufrag.len());
         Side {
             credentials: [credentials.ufrag, credentials.pwd].concat().into(),
-            // At most 256 bytes.
             ufrag_len: u16::try_from(credentials.ufrag.len()).unwrap_or_default(),
             role: None,
             has_come: false,

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use clap::Error;
 use clap::error::ErrorKind;
 use peerbroker::files::Stamp;
-use peerbroker::keys::Key;
+use peerbroker::keys::{Key, Settings};
+use toml::Table;
 use toml::de::{DeTable, DeValue};
 
 use super::given::{Given, Source};
@@ -39,6 +40,13 @@ pub struct ConfigFile {
     pub keys: Vec<Key>,
     /// Settings that may have got to a key by mistake.
     pub(super) warnings: Vec<String>,
+}
+
+/// The settings of a key.
+pub(super) fn as_table(settings: &Settings) -> Table {
+    let table = Table::try_from(settings);
+    debug_assert!(table.is_ok(), "settings can be written: {table:?}");
+    table.unwrap_or_default()
 }
 
 impl ConfigFile {

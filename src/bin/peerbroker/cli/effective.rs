@@ -4,10 +4,10 @@ use std::fmt::{self, Display};
 
 use peerbroker::InheritedSockets;
 use peerbroker::keys::{Key, Settings};
-use toml::{Table, Value};
+use toml::Value;
 
 use super::command::Cli;
-use super::config_file::{HIDDEN, settings_of_files};
+use super::config_file::{HIDDEN, as_table, settings_of_files};
 use super::draft::Draft;
 use super::given::Source;
 use super::row::Row;
@@ -110,10 +110,8 @@ fn value_of(text: &str) -> Value {
 
 /// The settings of a key that are not the default, without its secrets.
 fn table_of(key: &Key) -> String {
-    // The settings of a key can always be written.
-    let of = |settings: &Settings| Table::try_from(settings).unwrap_or_default();
-    let mut settings = of(&key.settings);
-    let defaults = of(&Settings::default());
+    let mut settings = as_table(&key.settings);
+    let defaults = as_table(&Settings::default());
     settings.retain(|name, value| defaults.get(name) != Some(value));
     if let Some(Value::Table(auth)) = settings.get_mut("auth") {
         // A secret that signs tokens, and a URL whose query may hold one.

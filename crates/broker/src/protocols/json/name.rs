@@ -45,11 +45,18 @@ impl Meaning {
 impl<'a> Name<'a> {
     /// In its quotes.
     pub fn written(&self) -> &'a str {
+        self.check();
         self.text.get(self.start..self.end).unwrap_or_default()
     }
 
     pub(super) fn inner(&self) -> &'a [u8] {
+        self.check();
         self.text.as_bytes().get(self.start + 1..self.end - 1).unwrap_or_default()
+    }
+
+    fn check(&self) {
+        let name = || self.text.get(self.start..self.end);
+        debug_assert!(name().is_some_and(|name| name.len() > 1), "no name at {}..{}", self.start, self.end);
     }
 
     /// True if it means `wanted`.
@@ -113,7 +120,7 @@ pub(super) fn short_name(bytes: &[u8]) -> Option<(usize, Meaning)> {
 fn unescaped(escape: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = escape.get(at..)?.first_chunk::<4>()?;
-        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | u32::from(hex(digit)?)))
+        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | u16::from(hex(digit)?)))
     };
     let char = match escape.first()? {
         b'b' => '\u{8}',
@@ -123,14 +130,13 @@ fn unescaped(escape: &[u8]) -> Option<(char, usize)> {
         b't' => '\t',
         b'u' => {
             let first = unit(1)?;
-            if let Some(char) = char::from_u32(first) {
+            if let Some(char) = char::from_u32(first.into()) {
                 return Some((char, 5));
             }
             if escape.get(5..7)? != b"\\u" {
                 return None;
             }
-            let units = [first, unit(7)?].map(|unit| u16::try_from(unit).unwrap_or_default());
-            return Some((char::decode_utf16(units).next()?.ok()?, 11));
+            return Some((char::decode_utf16([first, unit(7)?]).next()?.ok()?, 11));
         }
         &quoted @ (b'"' | b'\\' | b'/') => quoted.into(),
         _ => return None,

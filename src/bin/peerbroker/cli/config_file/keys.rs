@@ -10,9 +10,9 @@ use peerbroker::{check_auth, check_webhook};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use toml::de::{DeTable, DeValue, Error};
-use toml::{Spanned, Table, Value};
+use toml::{Spanned, Value};
 
-use super::{API_KEY, line_of, place, row_of};
+use super::{API_KEY, as_table, line_of, place, row_of};
 use crate::cli::values::most_alike;
 
 /// Settings of keys that may hold a secret.
@@ -153,8 +153,7 @@ fn entries_of(table: &DeTable<'_>) -> Vec<Entry> {
 
 /// Refuses unknown names in the tables of a key, which serde leaves out: a setting below `[api_key.auth]` would get lost.
 fn check_inner(settings: &Settings, inner: &[(String, Vec<Entry>)]) -> Result<(), Misplaced> {
-    // The settings of a key can always be written.
-    let written = Table::try_from(settings).unwrap_or_default();
+    let written = as_table(settings);
     for (table, entries) in inner {
         let known = written.get(table).and_then(Value::as_table);
         let is_known = |name: &str| known.is_none_or(|known| known.contains_key(name));

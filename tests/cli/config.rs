@@ -154,23 +154,6 @@ fn every_form_of_a_value_is_taken_and_no_secret_is_shown() {
 }
 
 #[test]
-fn the_former_names_of_settings_work_in_every_source() {
-    let directory = Directory::new();
-    let file = directory.file("p.toml", "room_timeout = 7000");
-    for flag in ["--room_players", "--room-players"] {
-        let shown = run(&["config", "show", "--config", &file, flag, "6"], &[("PEERBROKER_ROOMS", "5")]);
-        assert_eq!((shown.status.code(), &*shown.stderr), (Some(0), ""));
-        for line in [
-            "room_codes = 5  # PEERBROKER_ROOMS",
-            "room_code_players = 6  # flag",
-            &format!("room_code_timeout = 7000  # {file}, line 1"),
-        ] {
-            assert!(shown.stdout.iter().any(|shown| shown == line), "{line}: {:#?}", shown.stdout);
-        }
-    }
-}
-
-#[test]
 fn keys_of_the_file_are_built_in() {
     let directory = Directory::new();
     let file = directory.file(

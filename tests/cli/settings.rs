@@ -243,7 +243,6 @@ fn combinations_that_do_nothing_or_lock_everybody_out_warn_and_others_do_not() {
         ("--alive_timeout 60ms --expire_timeout 1000 --reclaim_timeout 0", ""),
         ("--dialects peerjs --room_codes 5", "--room_codes does nothing without room_codes in --dialects"),
         ("--room_codes 5", ""),
-        ("--dialects peerjs,rooms --room_codes 5", ""),
         ("--acme_email a@b.example", "--acme_email does nothing without --acme"),
         ("--acme example.org --acme_http_port 0 --data_dir d", ""),
         ("--relay_tcp_port 443", "--relay_tcp_port does nothing without --relay"),

@@ -161,7 +161,7 @@ pub(super) fn settings_of_files() -> impl Iterator<Item = &'static Row> {
 /// The setting with this name, with `_` or `-`.
 fn row_of(name: &str) -> Option<&'static Row> {
     let name = name.replace('-', "_");
-    settings_of_files().find(|row| row.names().any(|known| known == name))
+    settings_of_files().find(|row| row.name == name)
 }
 
 fn place(path: &Path, line: usize) -> String {

@@ -169,7 +169,7 @@ fn long_with_one_hyphen(args: &[OsString], command: &ClapCommand) -> Option<Erro
     let flag = args.iter().skip(1).find_map(|arg| {
         let flag = arg.to_str()?.strip_prefix('-')?;
         let name = flag.split('=').next()?.replace('-', "_");
-        ROWS.iter().any(|row| row.names().any(|known| known == name)).then_some(flag)
+        ROWS.iter().any(|row| row.name == name).then_some(flag)
     })?;
     let message = format!("unexpected argument '-{flag}': a long flag has two hyphens, as in '--{flag}'");
     Some(conflict(command, message))
@@ -205,7 +205,7 @@ pub fn variables_of_services() -> Option<String> {
 
 /// A warning for each variable that looks like one of this program and is unknown.
 pub fn unknown_variables() -> Vec<String> {
-    let known: Vec<String> = ROWS.iter().flat_map(|row| row.names()).map(str::to_uppercase).collect();
+    let known: Vec<String> = ROWS.iter().map(|row| row.name.to_uppercase()).collect();
     let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let services = Services::of_environment();
     names.retain(|name| name != PROGRAM && !services.have(name));

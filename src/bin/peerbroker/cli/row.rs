@@ -15,8 +15,6 @@ use super::values::Kind;
 pub struct RowOf<D> {
     /// With underscores.
     pub name: &'static str,
-    /// A name that it had once. It still works everywhere.
-    pub formerly: Option<&'static str>,
     pub short: Option<char>,
     /// The group in `--help`.
     pub group: &'static str,
@@ -172,7 +170,6 @@ impl<D: 'static> RowOf<D> {
             value_name,
             choices,
             unset: None,
-            formerly: None,
             fallback: None,
             alone,
             is_list: S::IS_LIST,
@@ -197,7 +194,6 @@ impl<D: 'static> RowOf<D> {
     setters! {
         short(letter: char) => short = Some(letter);
         unset(words: &'static str) => unset = Some(words);
-        formerly(name: &'static str) => formerly = Some(name);
         fallback(variable: &'static str) => fallback = Some(variable);
         // Commas separate the values, and a flag takes one text.
         commas() => separator = ',', most = 1;
@@ -225,7 +221,7 @@ impl<D: 'static> RowOf<D> {
         let least = if self.alone.is_some() { 0 } else { 1 };
         let arg = Arg::new(self.name)
             .long(self.name)
-            .aliases(self.names().map(|name| name.replace('_', "-")).chain(self.formerly.map(str::to_owned)))
+            .alias(self.name.replace('_', "-"))
             .value_name(self.value_name)
             .value_parser(clap::value_parser!(OsString))
             .action(if self.is_list { ArgAction::Append } else { ArgAction::Set })
@@ -240,15 +236,10 @@ impl<D: 'static> RowOf<D> {
         self.alone == Some("true")
     }
 
-    /// Its name, and the former one.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<D> {
-        std::iter::once(self.name).chain(self.formerly)
-    }
-
     /// All variables that give it, the first one before the others.
     pub fn variables(&self) -> impl Iterator<Item = String> + use<D> {
-        let own = self.names().map(|name| format!("{PREFIX}{}", name.to_uppercase()));
-        own.chain(self.fallback.map(str::to_owned))
+        let own = format!("{PREFIX}{}", self.name.to_uppercase());
+        std::iter::once(own).chain(self.fallback.map(str::to_owned))
     }
 
     /// The flag with its value, as in the help.

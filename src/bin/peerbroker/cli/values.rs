@@ -187,15 +187,6 @@ pub fn choice<T: Clone + PartialEq + Send + Sync + 'static>(
     Kind { choices, ..kind(value_name, parse, show) }
 }
 
-impl<T: Clone + Send + Sync + 'static> Kind<T> {
-    /// Also takes the word of an earlier version.
-    pub fn formerly(self, word: &'static str, value: T) -> Self {
-        let parse = self.parse;
-        let with_former = move |text: &OsStr| if text == word { Ok(value.clone()) } else { parse(text) };
-        Kind { parse: Box::new(with_former), ..self }
-    }
-}
-
 /// A flag that may stand alone.
 pub fn switch() -> Kind<bool> {
     Kind { alone: Some("true"), ..parsed("true|false", yes_or_no) }

@@ -26,7 +26,7 @@ use peerbroker_broker::rooms::{HubName, News, OtherNodes};
 use peerbroker_broker::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::{
-    ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, RealmKind, Refusal, Token, numbers,
+    ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Refusal, Token, numbers,
 };
 
 /// Longest time that a node that stops takes to leave.
@@ -556,17 +556,7 @@ impl OtherNodes for Membership {
 
 /// News of a hub, for another node.
 pub(super) fn packet_of<'a>(hub: HubName<'a>, news: &News<'a>) -> Packet<'a> {
-    let key = hub.key.as_str();
-    match news.clone() {
-        news if hub.realm != RealmKind::PeerJs => Packet::HubNews(hub.realm.number(), key, news),
-        News::Member(news) => Packet::RoomMember(key, news),
-        News::Gone(news) => Packet::RoomGone(key, news),
-        News::Opened(news) => Packet::RoomOpened(key, news),
-        News::Message(news) => Packet::RoomMessage(key, news),
-        News::Private(news) => Packet::RoomPrivate(key, news),
-        // Guests only are in swarms.
-        news @ News::Swarm(_) => Packet::HubNews(hub.realm.number(), key, news),
-    }
+    Packet::HubNews(hub.realm.number(), hub.key.as_str(), news.clone())
 }
 
 pub(super) fn name_of(peer: &PeerAddress) -> NameRef<'_> {

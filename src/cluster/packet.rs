@@ -14,7 +14,7 @@ mod tests;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
-use peerbroker_broker::rooms::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
+use peerbroker_broker::rooms::News;
 use peerbroker_core::wire::{ApiKey, NodeId};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
@@ -96,31 +96,21 @@ pub enum Packet<'a> {
         /// The name.
         name: NameRef<'a>,
     },
-    /// News about the rooms of PeerJS clients of a key, as the next three: see [`News`].
-    RoomMember(&'a str, #[serde(borrow)] MemberNews<'a>),
-    /// A peer is not in a room of the writer any more.
-    RoomGone(&'a str, #[serde(borrow)] GoneNews<'a>),
-    /// A client with this token has an id.
-    RoomOpened(&'a str, #[serde(borrow)] OpenedNews<'a>),
-    /// A message for the members of the reader.
-    RoomMessage(&'a str, #[serde(borrow)] MessageNews<'a>),
+    /// News of the rooms of a key and a realm, whose kind has this number.
+    HubNews(u8, &'a str, #[serde(borrow)] News<'a>),
     /// Around the list of all members of rooms that the writer has.
     RoomList {
         /// False at its beginning.
         is_end: bool,
-        /// The first life of the writer's process, so that the reader knows its earlier lives. 0 from older versions.
+        /// The first life of the writer's process, so that the reader knows its earlier lives.
         first_life: u64,
     },
     /// The writer did not know the key of some members of the reader's rooms, and wants the list again.
     RoomsMissed,
-    /// A message for one member of the reader: see [`News`].
-    RoomPrivate(&'a str, #[serde(borrow)] PrivateNews<'a>),
     /// A member of a room has moved away from the reader, which answers when it has no message for it any more.
     RoomMoved(MovedMember<'a>),
     /// The writer has no message for a member that has moved away from it.
     RoomSettled(MovedMember<'a>),
-    /// News of the rooms of another realm, whose kind has this number. Nodes of older versions skip it.
-    HubNews(u8, &'a str, #[serde(borrow)] News<'a>),
     /// Nobody else comes to a group of the writer in which a client of the reader has a place.
     Group {
         /// The client's seat, as in [`Question::Place`].
@@ -292,7 +282,7 @@ pub struct Batch<'a> {
     packets: &'a [u8],
 }
 
-/// As a text of as many bytes, which older versions write.
+/// As a text of as many bytes: at once, and not byte by byte.
 fn serialize_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }

@@ -195,7 +195,7 @@ async fn fields_of_a_newer_version_are_read_over() {
     }
     let (clients, nodes) = ("peerbroker:clients{}:peerjs", "peerbroker:nodes");
     let _: () = client.hset(clients, node(2).to_string(), "4 99999999999999 eu").expect("an answer");
-    let newer = r#"{"v":2,"e":99999999999999,"n":"b","region":{"eu":[1]}}"#;
+    let newer = r#"{"v":2,"e":99999999999999,"n":"b","a":"","region":{"eu":[1]}}"#;
     let _: () = client.hset(nodes, node(2).to_string(), newer).expect("an answer");
     let inbox = format!("peerbroker:inbox:{}", node(1));
     let _: String = client.xadd(&inbox, "*", &[("b", "batch"), ("region", "eu")]).expect("an answer");
@@ -229,7 +229,7 @@ async fn what_nobody_renews_for_an_hour_is_forgotten() {
     let (clients, nodes) = ("peerbroker:clients{}:peerjs", "peerbroker:nodes");
     for (number, ago) in [(2, HOUR - 60_000), (3, HOUR + 1000)] {
         let then = seconds * 1000 - ago;
-        let member = format!(r#"{{"v":1,"e":{then},"n":"dead"}}"#);
+        let member = format!(r#"{{"v":1,"e":{then},"n":"dead","a":""}}"#);
         let _: () = client.hset(nodes, node(number).to_string(), member).expect("an answer");
         let _: () = client.hset(clients, node(number).to_string(), format!("5 {then}")).expect("an answer");
     }
@@ -283,16 +283,17 @@ async fn broken_entries_are_dropped_and_stop_nobody() {
     let later = "99999999999999";
     let broken: &[(&[u8], String)] = &[
         (b"0000000000000003", format!(r#"{{"v":1,"e":{later}}}"#)),
-        (b"0000000000000004", format!(r#"{{"v":1,"e":"{later}","n":"c"}}"#)),
+        (b"0000000000000004", format!(r#"{{"v":1,"e":"{later}","n":"c","a":""}}"#)),
         (b"0000000000000005", format!(r#"{{"v":1,"e":{later},"n":7}}"#)),
         (b"0000000000000006", format!(r#"{{"v":1,"e":{later},"n":"c","a":null}}"#)),
-        (b"0000000000000007", r#"{"v":1,"n":"c"}"#.to_owned()),
+        (b"0000000000000007", r#"{"v":1,"n":"c","a":""}"#.to_owned()),
+        (b"000000000000000a", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
         (b"0000000000000008", "7".to_owned()),
         (b"0000000000000009", "{".to_owned()),
-        (b"no number", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
-        (b"10000000000000000", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
-        (b"\xff\xfe", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
-        (b"", format!(r#"{{"v":1,"e":{later},"n":"c"}}"#)),
+        (b"no number", format!(r#"{{"v":1,"e":{later},"n":"c","a":""}}"#)),
+        (b"10000000000000000", format!(r#"{{"v":1,"e":{later},"n":"c","a":""}}"#)),
+        (b"\xff\xfe", format!(r#"{{"v":1,"e":{later},"n":"c","a":""}}"#)),
+        (b"", format!(r#"{{"v":1,"e":{later},"n":"c","a":""}}"#)),
     ];
     for (name, entry) in broken {
         let _: () = client.hset(nodes, *name, entry).expect("an answer");
@@ -301,7 +302,7 @@ async fn broken_entries_are_dropped_and_stop_nobody() {
     assert_eq!(members(&a, node(1)).await, both);
     assert_eq!(client.hlen(nodes), Ok(2));
     // A name need not be a text.
-    let strange = [br#"{"v":1,"e":99999999999999,"n":""#, &b"\xff"[..], br#""}"#].concat();
+    let strange = [br#"{"v":1,"e":99999999999999,"n":""#, &b"\xff"[..], br#"","a":""}"#].concat();
     let _: () = client.hset(nodes, node(3).to_string(), strange).expect("an answer");
     assert_eq!(members(&a, node(1)).await.len(), 3);
     // Something else altogether.

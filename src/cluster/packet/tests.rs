@@ -1,7 +1,7 @@
-//! Tests of packets: the bytes of the first version, and packets of newer and older versions.
+//! Tests of packets: the bytes of the first version, and packets of newer and older ones.
 
 use super::*;
-use peerbroker_broker::rooms::SwarmNews;
+use peerbroker_broker::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews, PrivateNews, SwarmNews};
 use peerbroker_core::wire::RealmKind;
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {
@@ -71,17 +71,6 @@ fn fields_that_an_older_version_did_not_write_are_empty() {
     assert_eq!(expected, newer);
 }
 
-#[test]
-fn a_list_of_an_older_version_names_no_first_life() {
-    let mut bytes = header(NodeId::new(1), 1);
-    bytes.extend_from_slice(&[10, 0, 0, 0, 13, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-    write(&Packet::RoomList { is_end: false, first_life: 7 }, &mut bytes);
-    let batch = Batch::read(&bytes).unwrap();
-    let older = Packet::RoomList { is_end: true, first_life: 0 };
-    let newer = Packet::RoomList { is_end: false, first_life: 7 };
-    assert_eq!(batch.packets().collect::<Vec<_>>(), [older, newer]);
-}
-
 /// Bytes of the first version, which every later one has to read.
 #[test]
 fn bytes_of_the_first_version_are_understood() {
@@ -107,31 +96,32 @@ fn bytes_of_the_first_version_are_understood() {
 
 #[test]
 fn news_of_rooms_have_the_bytes_of_the_first_version() {
-    let (room, id, token) = ("r", "x", [7; 16]);
+    let (room, id, token) = ("r", "x", [b't'; 16]);
     let member = MemberNews { room, id, token, number: 3, data: Some("{}") };
     let message = MessageNews { room, from: "y", heard: 3, except: vec!["x"], text: "t" };
-    let opened = [[11, 1, b'k', 1, b'x'].as_slice(), &token].concat();
-    let told = [[9, 1, b'k', 1, b'r', 1, b'x'].as_slice(), &token, &[3, 1, 2, b'{', b'}']].concat();
     let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)], number: 4 };
     let private = PrivateNews { room, from: "y", heard: 3, to: "x", text: "t" };
     let moved = MovedMember { key: "k", room, id, realm: 0 };
     let swarm = SwarmNews { info_hash: [b'h'; 20], peer_id: [b'p'; 20], guest: "x", is_complete: Some(true) };
-    let expected: [(Packet<'_>, &[u8]); 9] = [
-        (Packet::RoomMember("k", member), &told),
-        (Packet::RoomGone("k", gone), b"\x0a\x01k\x01r\x01x\x01\x01\x07\x03\x04"),
-        (Packet::RoomPrivate("k", private), b"\x0f\x01k\x01r\x01y\x03\x01x\x01t"),
-        (Packet::RoomOpened("k", OpenedNews { id, token }), &opened),
-        (Packet::RoomMessage("k", message), b"\x0c\x01k\x01r\x01y\x03\x01\x01x\x01t"),
-        (Packet::RoomMoved(moved), b"\x10\x01k\x01r\x01x\0"),
-        (Packet::RoomSettled(moved), b"\x11\x01k\x01r\x01x\0"),
+    let hub = |kind: RealmKind, news| Packet::HubNews(kind.number(), "k", news);
+    let expected: [(Packet<'_>, &[u8]); 8] = [
         (
-            Packet::HubNews(RealmKind::Guests.number(), "k", News::Private(private)),
-            b"\x12\x01\x01k\x04\x01r\x01y\x03\x01x\x01t",
+            hub(RealmKind::PeerJs, News::Member(member)),
+            b"\x09\0\x01k\0\x01r\x01xtttttttttttttttt\x03\x01\x02{}",
         ),
+        (hub(RealmKind::PeerJs, News::Gone(gone)), b"\x09\0\x01k\x01\x01r\x01x\x01\x01\x07\x03\x04"),
         (
-            Packet::HubNews(RealmKind::Guests.number(), "k", News::Swarm(swarm)),
-            b"\x12\x01\x01k\x05hhhhhhhhhhhhhhhhhhhhpppppppppppppppppppp\x01x\x01\x01",
+            hub(RealmKind::PeerJs, News::Opened(OpenedNews { id, token })),
+            b"\x09\0\x01k\x02\x01xtttttttttttttttt",
         ),
+        (hub(RealmKind::PeerJs, News::Message(message)), b"\x09\0\x01k\x03\x01r\x01y\x03\x01\x01x\x01t"),
+        (hub(RealmKind::Guests, News::Private(private)), b"\x09\x01\x01k\x04\x01r\x01y\x03\x01x\x01t"),
+        (
+            hub(RealmKind::Guests, News::Swarm(swarm)),
+            b"\x09\x01\x01k\x05hhhhhhhhhhhhhhhhhhhhpppppppppppppppppppp\x01x\x01\x01",
+        ),
+        (Packet::RoomMoved(moved), b"\x0c\x01k\x01r\x01x\0"),
+        (Packet::RoomSettled(moved), b"\x0d\x01k\x01r\x01x\0"),
     ];
     for (packet, bytes) in expected {
         assert_eq!(postcard::to_allocvec(&packet).unwrap(), bytes);

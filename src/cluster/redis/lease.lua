@@ -1,5 +1,5 @@
 -- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, its place, `a`, and
--- `l` if it has left. A node of an older version has no place. A broken entry is dropped, and named in the answer.
+-- `l` if it has left. A broken entry is dropped, and named in the answer.
 -- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name, the place.
 local KNOWN = 3600000
 local node, what, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -14,7 +14,7 @@ if flat.err then
 end
 local function is_whole(name, member)
   return #name <= 16 and name:match('^%x+$') and type(member) == 'table' and type(member.e) == 'number'
-    and type(member.n) == 'string' and (member.a == nil or type(member.a) == 'string')
+    and type(member.n) == 'string' and type(member.a) == 'string'
 end
 for i = 1, #flat, 2 do
   local fine, member = pcall(cjson.decode, flat[i + 1])
@@ -49,7 +49,7 @@ local answer = {string.format('%.0f', now)}
 for name, member in pairs(known) do
   answer[#answer + 1] = name
   answer[#answer + 1] = member.n
-  answer[#answer + 1] = member.a or ''
+  answer[#answer + 1] = member.a
   answer[#answer + 1] = member.e > now and '1' or member.l and 'left' or '0'
 end
 for _, name in ipairs(broken) do

@@ -15,7 +15,6 @@ use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, InboxEntry, Position};
 use peerbroker_broker::events::{ClusterEvent, PeerAddress};
-use peerbroker_broker::rooms::News;
 use peerbroker_broker::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
 use peerbroker_core::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, RealmKind};
 
@@ -339,21 +338,6 @@ impl<B: Backplane> Worker<B> {
             Packet::Reset => {
                 self.lose_node(Some(from));
                 self.list_rooms(from);
-            }
-            Packet::RoomMember(key, news) => {
-                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Member(news), &mut arriving.flushes)
-            }
-            Packet::RoomGone(key, news) => {
-                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Gone(news), &mut arriving.flushes)
-            }
-            Packet::RoomOpened(key, news) => {
-                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Opened(news), &mut arriving.flushes)
-            }
-            Packet::RoomMessage(key, news) => {
-                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Message(news), &mut arriving.flushes)
-            }
-            Packet::RoomPrivate(key, news) => {
-                self.hear_of_room(from, (key, RealmKind::PeerJs), &News::Private(news), &mut arriving.flushes)
             }
             Packet::RoomMoved(member) => self.settle(from, member),
             Packet::HubNews(realm, key, news) => {

@@ -166,7 +166,7 @@ impl<B: Backplane> Worker<B> {
             let members = &self.shared.state.lock().members;
             lives.retain(|_, node| members.iter().any(|member| member.node == *node));
         }
-        let former = if first_life == 0 { None } else { lives.insert(first_life, from) };
+        let former = lives.insert(first_life, from);
         for members in self.replicated() {
             if let Some(former) = former.filter(|former| *former != from) {
                 members.succeed(former, from, flushes);

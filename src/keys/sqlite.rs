@@ -244,12 +244,8 @@ impl KeyStore for SqliteKeys {
         at(&database.path, all_bans(&database.connection).map(Some))
     }
 
-    /// The table comes with the first ban, so that earlier versions can read the file: they know nothing of bans.
     fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
         self.0.lock().write(|transaction| {
-            let create =
-                "CREATE TABLE IF NOT EXISTS bans (place TEXT NOT NULL PRIMARY KEY, ban TEXT NOT NULL) STRICT";
-            transaction.execute(create, [])?;
             let insert = "INSERT OR REPLACE INTO bans (place, ban) VALUES (?1, ?2)";
             transaction.execute(insert, [ban.place(), ban.to_string()])?;
             Ok(())
@@ -258,9 +254,7 @@ impl KeyStore for SqliteKeys {
 
     fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
         self.0.lock().write(|transaction| {
-            if transaction.table_exists(None, "bans")? {
-                transaction.execute("DELETE FROM bans WHERE place = ?1", [ban.place()])?;
-            }
+            transaction.execute("DELETE FROM bans WHERE place = ?1", [ban.place()])?;
             Ok(())
         })
     }
@@ -285,9 +279,6 @@ fn all_of(connection: &Connection) -> Result<Vec<Key>, Problem> {
 }
 
 fn all_bans(connection: &Connection) -> Result<Vec<Ban>, Problem> {
-    if !connection.table_exists(None, "bans")? {
-        return Ok(Vec::new());
-    }
     let mut select = connection.prepare("SELECT ban FROM bans")?;
     let texts = select.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     Ok(Ban::read_all(texts))

@@ -35,7 +35,8 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE keys (
         used INTEGER,
         registered INTEGER NOT NULL,
         settings TEXT NOT NULL
-    ) STRICT"];
+    ) STRICT;
+    CREATE TABLE bans (place TEXT NOT NULL PRIMARY KEY, ban TEXT NOT NULL) STRICT"];
 
 /// An error of a database file.
 #[derive(Debug, thiserror::Error)]

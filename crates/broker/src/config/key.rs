@@ -242,7 +242,6 @@ settings! {
     /// Calls that the server's relay carries: `fallback`, those that cannot go directly; `always`, all; `off`, none.
     relay: RelayMode = RelayMode::Fallback, Relay, "Relay";
     /// Clients are told the ICE servers of the server, with credentials.
-    // Not named `ice`: rows of an older version have a setting of that name, which did nothing and was off.
     ice_servers: bool = true, Switch, "ICE";
 
     of the server, unless the key has its own:

@@ -11,9 +11,6 @@ mod fair_queue;
 pub mod link;
 mod membership;
 pub mod packet;
-#[cfg(feature = "redis")]
-pub mod redis;
-mod thread;
 mod worker;
 
 pub use backplane::{
@@ -24,5 +21,4 @@ pub use elsewhere::{HeldName, RemotePlace, RemoteSeat};
 pub use membership::{
     ClaimedName, ClusterView, Holding, Membership, OnPost, OpenRequest, Opening, Posted, Whereabouts,
 };
-pub(crate) use thread::start;
 pub use worker::LocalNode;

@@ -14,7 +14,7 @@ use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AppMessage, Client, Message, Node};
-use crate::redis_link::{BadRedis, check_redis};
+use crate::redis::{BadRedis, check_redis};
 use crate::runtime::admin::LogControl;
 use crate::runtime::{Components, Runtime};
 use crate::tls::{self, TlsError};

@@ -2,8 +2,6 @@
 
 pub mod memory;
 mod policy;
-#[cfg(feature = "redis")]
-pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub(crate) mod verifier;

@@ -52,7 +52,8 @@ mod lan;
 mod media;
 pub mod node;
 mod outbound;
-mod redis_link;
+#[cfg_attr(not(feature = "redis"), path = "redis/absent.rs")]
+pub mod redis;
 mod runtime;
 mod server;
 pub mod session;
@@ -62,6 +63,7 @@ mod tls;
 mod transport;
 mod webhooks;
 
+pub use self::redis::{BadRedis, check_redis};
 pub use acme::AcmeError;
 pub use config::{ClientOptions, Config, Listen};
 pub use embed::{Builder, PeerBroker};
@@ -75,7 +77,6 @@ pub use peerbroker_broker::{config, events, protocols, rooms, router};
 pub use peerbroker_core::address::{is_of_machine, is_public};
 pub use peerbroker_core::media_api::TurnUrls;
 pub use peerbroker_core::{clock, wire};
-pub use redis_link::{BadRedis, check_redis};
 pub use runtime::admin::LogControl;
 pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use tls::{CertifiedHosts, TlsError, certified_hosts};

@@ -23,19 +23,20 @@ use rand::seq::SliceRandom as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::cluster::{self, Membership};
+use crate::cluster::Membership;
 use crate::keys::KeyStore;
 use crate::keys::memory::MemoryKeys;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AskApp, Node, OnMessage, OnText};
+use crate::redis;
 use crate::runtime::admin::{Admin, LogControl};
 use crate::session::take_posts_of_others;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
 use mistakes::{Mistakes, may_be_mistake};
-#[cfg(feature = "redis")]
-use peerbroker_broker::config::BackplaneAddress;
-use peerbroker_broker::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
+use peerbroker_broker::config::{
+    ApiTokens, BackplaneAddress, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret,
+};
 use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use peerbroker_broker::limits::ConnectionLimiter;
 use peerbroker_core::clock::{Clock, millis};
@@ -181,7 +182,11 @@ impl Runtime {
         if let Some(membership) = runtime.node.membership() {
             take_posts_of_others(&runtime.node);
             let node: Weak<Node> = Arc::downgrade(&runtime.node);
-            cluster::start(membership, node, runtime.events.threads());
+            let BackplaneAddress::Redis(address) = &membership.config().backplane;
+            if let Err(error) = redis::join_cluster(address, membership, node, runtime.events.threads()) {
+                log::error!("this node is in no cluster: {error}");
+                membership.end();
+            }
         }
         if is_live {
             let threads = runtime.events.threads();
@@ -489,18 +494,8 @@ fn shared_store(keys: &Arc<dyn KeyStore>, cluster: &ClusterConfig) -> Option<Arc
     if keys.is_of_all_nodes() {
         return Some(Arc::clone(keys));
     }
-    #[cfg(feature = "redis")]
-    {
-        let BackplaneAddress::Redis(address) = &cluster.backplane;
-        // A wrong address is an error of the cluster.
-        let store = crate::keys::redis::RedisKeys::open(address.clone()).ok()?;
-        Some(Arc::new(store))
-    }
-    #[cfg(not(feature = "redis"))]
-    {
-        let _ = cluster;
-        None
-    }
+    let BackplaneAddress::Redis(address) = &cluster.backplane;
+    redis::shared_keys(address)
 }
 
 /// The number of `count` clients that stay when `passed` of `window` milliseconds have passed.

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use peerbroker_core::wire::{ApiKey, Link, NodeId, RealmKind};
 
-pub use crate::redis_link::Unavailable;
 pub use peerbroker_broker::rooms::TokenDigest;
 pub use peerbroker_core::wire::Owner;
 
@@ -203,6 +202,17 @@ pub struct InboxEntry {
     pub position: Position,
     /// Its bytes.
     pub batch: Vec<u8>,
+}
+
+/// A call without a result.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The store gave no answer that can be used, or none in time. The call may have been done, or may still be done later.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The store refuses the login, so nothing is done until somebody changes that.
+    #[error("{0}")]
+    LoginRefused(String),
 }
 
 /// The result of a call.

@@ -5,9 +5,8 @@ mod held_names;
 mod life;
 mod packets;
 mod rooms;
+mod state;
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -15,22 +14,23 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{AbortHandle, JoinSet, spawn_local};
+use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 use tokio::{join, select};
 
-use super::backplane::{Backplane, Claim, ClaimOutcome, Entity, Name, Owner, Position};
+use super::backplane::{Backplane, Claim, ClaimOutcome, Entity};
 use super::fair_queue::FairQueue;
-use super::link::Inbound;
 use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use peerbroker_broker::events::{ClusterEvent, Event, PeerAddress};
 use peerbroker_broker::protocols::guests::Guests;
 use peerbroker_broker::protocols::matchbox::{GroupKind, GroupPlace};
-use peerbroker_broker::protocols::room_codes::PlayerName;
-use peerbroker_broker::rooms::{News, OwnList, Replicated, Rooms};
-use peerbroker_broker::router::{Flush, Outgoing, Realm, Router};
-use peerbroker_core::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
+use peerbroker_broker::rooms::{News, Replicated, Rooms};
+use peerbroker_broker::router::{Flush, Realm, Router};
+use peerbroker_core::wire::{MessageKind, NodeId, PeerId, RealmKind};
+use state::{
+    Calls, Certainty, Doubts, Inbox, Lives, Outages, ParkedMessages, Questions, RoomNews, Seats, Untold,
+};
 
 /// Time limit for a question to all nodes.
 const ASK_ALL: Duration = Duration::from_secs(2);
@@ -91,106 +91,25 @@ pub trait LocalNode: Send + Sync {
     ) -> Option<String>;
 }
 
-/// A place or a name on this node that a client of another node has until it gives it up.
-enum Seat {
-    /// A name in a room.
-    Player(#[expect(dead_code, reason = "held")] PlayerName),
-    /// A place in a group.
-    Place(GroupPlace),
-}
-
-/// A member that has moved away from this node, and the node that asks about it.
-struct Unsettled {
-    asked_by: NodeId,
-    key: String,
-    realm: RealmKind,
-    room: String,
-    id: String,
-}
-
 struct Worker<B> {
     shared: Arc<Membership>,
     node: Weak<dyn LocalNode>,
     backplane: B,
-    notes: Notes,
-}
-
-/// The worker's own state. It outlives a life of the node.
-#[derive(Default)]
-struct Notes {
     /// The lease was renewed, or is out.
     renewed: Notify,
     /// The backplane has stopped answering the reader: the lease is renewed at once, to find out what was lost.
     suspected: Notify,
-    inbound: RefCell<HashMap<NodeId, Inbound>>,
-    position: RefCell<Position>,
-    /// True if batches that were read are about to be removed from the inbox.
-    trims: Cell<bool>,
-    echo_sent: Cell<u64>,
-    echo_heard: Cell<u64>,
-    /// Once this echo is heard, this node knows whose its ids are after so many gaps in its time.
-    sure_with: Cell<(u64, u64)>,
-    /// Ids that are being [contested](Worker::contest).
-    contests: Cell<usize>,
-    /// Connections to be written to once this node is sure.
-    held_back: RefCell<Vec<Flush>>,
-    former: Cell<Option<NodeId>>,
-    /// The first life of this node.
-    first_life: Cell<Option<NodeId>>,
-    /// The latest life that has listed its members, of each node by its first one.
-    lives: RefCell<HashMap<u64, NodeId>>,
-    generation: Cell<u64>,
-    /// The store in which names are claimed: this node's names are registered there, and it has waited for the other nodes.
-    store: Cell<u64>,
-    /// The highest fence of a name of this node when its lease had ended, and others could claim its names.
-    lapsed: Cell<u64>,
-    /// The time at which all clients were last registered, and true if something has made their records doubtful.
-    reconciled: Cell<u64>,
-    doubtful: Cell<bool>,
-    /// Ids whose records are doubtful.
-    doubted: RefCell<HashSet<PeerId>>,
-    /// Releases on their way. The node leaves only behind them.
-    releasing: RefCell<JoinSet<()>>,
-    /// Claims that got no answer, to be given back.
-    abandoned: RefCell<Vec<(Name, Owner)>>,
-    /// Ids whose registration got no answer, and the connection. It may have displaced a connection that only the answer names.
-    unanswered: RefCell<BTreeMap<Name, ConnId>>,
-    /// Names whose claims were given back; other nodes have to be told.
-    given_back: RefCell<Vec<Name>>,
-    /// Living nodes with the name of this one, and since when this node knows each. The time is `None` once it was told.
-    namesakes: RefCell<BTreeMap<NodeId, Option<u64>>>,
-    /// Dead nodes of which nobody has been told.
-    gone: RefCell<Vec<NodeId>>,
-    /// No names are claimed until then, by [`Clock::elapsed`](peerbroker_core::clock::Clock::elapsed): after an outage, the other nodes register
-    /// theirs first. `None` during the outage.
-    settled_from: Cell<Option<u64>>,
-    /// The time at which the lease was last renewed.
-    renewed_at: Cell<u64>,
-    /// The lease has ended, and nobody was told that the node takes part again.
-    has_lost_lease: Cell<bool>,
-    /// The last time at which the backplane did not answer, by [`Clock::elapsed`](peerbroker_core::clock::Clock::elapsed).
-    interrupted: Cell<u64>,
-    /// Ids that clients of this node lost after an outage, and that no event has reported yet.
-    lost_ids: Cell<usize>,
-    questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<NodeAnswer>)>>,
-    last_question: Cell<u64>,
-    parked: RefCell<VecDeque<Parked>>,
-    claims: RefCell<Vec<(Claim, oneshot::Sender<ClaimOutcome>)>>,
-    /// Those of clients of other nodes.
-    seats: RefCell<HashMap<(NodeId, u64), Seat>>,
-    /// Unknown keys of which other nodes have told members of rooms.
-    missed_rooms: RefCell<HashMap<String, BTreeSet<NodeId>>>,
-    /// Members that have moved away and for whom this node may have messages.
-    unsettled: RefCell<Vec<Unsettled>>,
-    /// The rest of each list of members that is on its way to another node.
-    lists: RefCell<BTreeMap<NodeId, Vec<Box<dyn OwnList>>>>,
-}
-
-/// A message for a connection that is being opened.
-struct Parked {
-    to: PeerAddress,
-    connection: ConnId,
-    message: Outgoing,
+    calls: Calls,
+    certainty: Certainty,
+    doubts: Doubts,
+    inbox: Inbox,
+    lives: Lives,
+    outages: Outages,
+    parked: ParkedMessages,
+    questions: Questions,
+    room_news: RoomNews,
+    seats: Seats,
+    untold: Untold,
 }
 
 /// Ends the membership with its worker, also if that panics.
@@ -219,7 +138,19 @@ impl Membership {
             shared: self,
             node,
             backplane,
-            notes: Notes { settled_from: Cell::new(Some(0)), ..Notes::default() },
+            renewed: Notify::new(),
+            suspected: Notify::new(),
+            calls: Calls::default(),
+            certainty: Certainty::default(),
+            doubts: Doubts::default(),
+            inbox: Inbox::default(),
+            lives: Lives::default(),
+            outages: Outages::none(),
+            parked: ParkedMessages::default(),
+            questions: Questions::default(),
+            room_news: RoomNews::default(),
+            seats: Seats::default(),
+            untold: Untold::default(),
         });
         let _end = OnEnd(Arc::clone(&worker.shared));
         let asking = spawn_local(Rc::clone(&worker).ask_always());
@@ -300,7 +231,7 @@ impl<B: Backplane> Worker<B> {
 
     /// True if this is a life of this node, the present one or the one before.
     fn is_ours(&self, node: NodeId) -> bool {
-        self.node() == Some(node) || self.notes.former.get() == Some(node)
+        self.node() == Some(node) || self.lives.former() == Some(node)
     }
 
     /// Asks a node. `None` if it does not answer in time.
@@ -308,13 +239,10 @@ impl<B: Backplane> Worker<B> {
         if self.is_dead(to) {
             return None;
         }
-        let number = self.notes.last_question.get() + 1;
-        self.notes.last_question.set(number);
-        let (answer, answered) = oneshot::channel();
-        self.notes.questions.borrow_mut().insert(number, (to, answer));
+        let (number, answered) = self.questions.open(to);
         self.shared.say(to, &Packet::Question { number, question });
         let answer = timeout(bound, answered).await.ok().and_then(Result::ok);
-        self.notes.questions.borrow_mut().remove(&number);
+        self.questions.close(number);
         answer
     }
 
@@ -328,16 +256,6 @@ impl<B: Backplane> Worker<B> {
         state.doubted.remove(&node);
         if theirs.is_none() && ours.is_some() && !state.dead.contains(&node) {
             state.silent.insert(node);
-        }
-    }
-
-    fn answered(&self, from: NodeId, number: u64, answer: NodeAnswer) {
-        let mut questions = self.notes.questions.borrow_mut();
-        if questions.get(&number).is_some_and(|(asked, _)| *asked == from)
-            && let Some((_, asker)) = questions.remove(&number)
-        {
-            // An error means that the asker has left.
-            let _ = asker.send(answer);
         }
     }
 
@@ -376,8 +294,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Claims a name, together with the claims of others at the same time.
     async fn claim(&self, claim: Claim) -> Option<ClaimOutcome> {
-        let (reply, replied) = oneshot::channel();
-        self.notes.claims.borrow_mut().push((claim, reply));
+        let replied = self.calls.claim(claim);
         self.shared.asking.notify_one();
         replied.await.ok()
     }
@@ -394,7 +311,7 @@ impl<B: Backplane> Worker<B> {
                 spawn_local(Rc::clone(&self).serve(request));
             }
             self.unpark();
-            let claims = self.notes.claims.take();
+            let claims = self.calls.take_claims();
             if !claims.is_empty() {
                 spawn_local(Rc::clone(&self).claim_all(claims));
             }
@@ -402,9 +319,7 @@ impl<B: Backplane> Worker<B> {
                 spawn_local(Rc::clone(&self).notify_all(notices));
             }
             if !releases.is_empty() {
-                let mut releasing = self.notes.releasing.borrow_mut();
-                while releasing.try_join_next().is_some() {}
-                releasing.spawn_local(Rc::clone(&self).release_all(releases));
+                self.calls.release(Rc::clone(&self).release_all(releases));
             }
             self.shared.asking.notified().await;
         }

@@ -37,6 +37,8 @@ const PEERBROKER: &[&str] = &[
     // One connected client.
     "session",
     "transport",
+    // Clusters and keys in Redis.
+    "redis",
     // The state that all sessions share, and that of many nodes.
     "node",
     "cluster",
@@ -45,7 +47,6 @@ const PEERBROKER: &[&str] = &[
     "keys",
     // Connections to others, and what they need.
     "outbound",
-    "redis_link",
     "tls",
     "single_flight",
     "lan",
@@ -62,7 +63,7 @@ const CORE: &[&str] =
 const CONFINED: &[(&str, &[&str])] = &[
     ("actix_", &["src/server", "src/embed.rs", "src/http", "src/transport", "src/bin/peerbroker/"]),
     ("instant_acme::", &["src/acme"]),
-    ("use redis::", &["src/cluster/redis", "src/keys/redis", "src/redis_link"]),
+    ("use redis::", &["src/redis"]),
     ("rusqlite::", &["src/keys/sqlite"]),
     // A thread that is started elsewhere has no name, or nobody sees its panic.
     ("thread::spawn", &["crates/core/src/threads.rs"]),

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use peerbroker::cluster::redis::{RedisBackplane, RedisSettings};
 use peerbroker::cluster::{Backplane, Claim, InboxEntry, Position, Unavailable};
+use peerbroker::redis::{RedisBackplane, RedisSettings};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peerbroker::cluster::redis::RedisSettings;
 use peerbroker::cluster::{Backplane as _, Unavailable};
 use peerbroker::config::RedisAddress;
+use peerbroker::redis::RedisSettings;
 use peerbroker::{BadRedis, check_redis};
 use testkit::wait::wait_until;
 

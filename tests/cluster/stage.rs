@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use peerbroker::cluster::redis::{RedisBackplane, RedisSettings};
 use peerbroker::cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, RegisterOutcome, Registration,
     Renewal, Unavailable,
 };
+use peerbroker::redis::{RedisBackplane, RedisSettings};
 use peerbroker::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
 
 use crate::sim::{SimBackplane, SimStore};

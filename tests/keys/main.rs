@@ -12,9 +12,9 @@ use testkit::{directory, redis_server};
 
 use std::path::Path;
 
-use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Key, Settings};
+use peerbroker::redis::RedisKeys;
 use peerbroker::wire::ApiKey;
 
 fn key(text: &str) -> ApiKey {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use peerbroker::config::RedisAddress;
 use peerbroker::keys::KeyStore;
-use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+use peerbroker::redis::RedisKeys;
 
 use crate::failure::{Failure, failed, wrong};
 use crate::predecessor::PendingResources;

@@ -205,7 +205,7 @@ impl<B: Backplane> Worker<B> {
             if self.shared.state.lock().is_out {
                 return false;
             }
-            self.notes.renewed.notified().await;
+            self.renewed.notified().await;
         }
         true
     }
@@ -216,7 +216,7 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         let (claims, replies): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
-        match self.backplane.claim(self.notes.store.get(), claims.clone()).await {
+        match self.backplane.claim(self.outages.store(), claims.clone()).await {
             Ok(outcomes) => {
                 for ((claim, outcome), reply) in claims.into_iter().zip(outcomes).zip(replies) {
                     if let Err(ClaimOutcome::Granted(Granted { former, .. })) = reply.send(outcome) {
@@ -237,21 +237,18 @@ impl<B: Backplane> Worker<B> {
     /// Gives back claims that may have been granted without an answer. They may have displaced connections that were not
     /// told, so every node checks whether it has one of them, and registers it again.
     async fn abandon(self: &Rc<Self>, claims: Vec<Claim>) {
-        let is_first = self.notes.abandoned.borrow().is_empty();
-        self.notes.abandoned.borrow_mut().extend(claims.into_iter().map(|claim| (claim.name, claim.owner)));
-        if !is_first {
+        if !self.calls.abandon(claims) {
             return;
         }
         while !self.is_closed() {
-            let abandoned = self.notes.abandoned.borrow().clone();
-            if self.backplane.release(abandoned.clone()).await.is_err() {
+            let abandoned = self.calls.abandoned();
+            let count = abandoned.len();
+            if self.backplane.release(abandoned).await.is_err() {
                 sleep(RETRY_DELAY).await;
                 continue;
             }
             // Told with the next renewal: this node may have lost its lease in between, and then may not speak.
-            self.notes.given_back.borrow_mut().extend(abandoned.iter().map(|(name, _)| name.clone()));
-            self.notes.abandoned.borrow_mut().drain(..abandoned.len());
-            if self.notes.abandoned.borrow().is_empty() {
+            if self.calls.give_back(count) {
                 return;
             }
         }

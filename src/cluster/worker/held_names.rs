@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::{RETRY_DELAY, Seat, Worker};
+use super::state::Seat;
+use super::{RETRY_DELAY, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
@@ -137,7 +138,7 @@ impl<B: Backplane> Worker<B> {
             Ok(Seating::Held(_)) => no_room,
             Ok(Seating::In(playing, host)) => {
                 let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
-                self.notes.seats.borrow_mut().insert((from, *seat), Seat::Player(playing));
+                self.seats.give(from, *seat, Seat::Player(playing));
                 NodeAnswer::Joined { name, host }
             }
             Err(error) => NodeAnswer::NotJoined(error.number()),
@@ -155,7 +156,7 @@ impl<B: Backplane> Worker<B> {
         };
         let Some(place) = place() else { return NodeAnswer::No };
         let (group, mut state) = (place.room().to_string(), place.state());
-        self.notes.seats.borrow_mut().insert((from, seat), Seat::Place(place));
+        self.seats.give(from, seat, Seat::Place(place));
         let worker = Rc::clone(self);
         spawn_local(async move {
             let is_open = |state: &GroupState| *state == GroupState::Open;
@@ -169,15 +170,8 @@ impl<B: Backplane> Worker<B> {
     /// It is in doubt which places a node has that this one has given, and which it has given; `None` means all nodes.
     pub(super) fn doubt_places(&self, node: Option<NodeId>) {
         self.shared.state.lock().doubt_places(node);
-        let is_doubted = |(of, _): &(NodeId, u64), seat: &mut Seat| {
-            matches!(seat, Seat::Place(_)) && node.is_none_or(|node| node == *of)
-        };
-        let doubted: Vec<Seat> =
-            self.notes.seats.borrow_mut().extract_if(is_doubted).map(|(_, seat)| seat).collect();
-        for seat in doubted {
-            if let Seat::Place(place) = seat {
-                place.doubt();
-            }
+        for place in self.seats.take_places(node) {
+            place.doubt();
         }
     }
 

@@ -14,8 +14,7 @@ use crate::cluster::link::Outbound;
 use crate::cluster::membership::{digest, name_of_peer};
 use crate::cluster::packet::Packet;
 use crate::cluster::{
-    Backplane, Entity, Granted, KnownNode, Name, Owner, Position, RegisterOutcome, Registration, Renewal,
-    Unavailable,
+    Backplane, Entity, Granted, KnownNode, Name, Owner, RegisterOutcome, Registration, Renewal, Unavailable,
 };
 use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::ClusterEvent;
@@ -32,9 +31,6 @@ const RENEWALS: u32 = 5;
 /// claims ids. If no id may be given twice, it waits after each outage, and for a lease: by then each node has registered, or
 /// others may have its ids.
 const SETTLING: u32 = 2;
-
-/// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an hour.
-const RECONCILE: u64 = 10 * 60 * 1000;
 
 /// Number of names that are registered at once.
 const REGISTER_BATCH: usize = 500;
@@ -53,18 +49,15 @@ impl<B: Backplane> Worker<B> {
             let (began, gaps) = (self.shared.clock.elapsed(), self.shared.clock.gaps_so_far());
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
-                    self.notes.inbound.take();
-                    self.notes.lists.take();
-                    self.notes.first_life.set(self.notes.first_life.get().or(Some(node)));
-                    self.notes.position.replace(Position::default());
-                    self.notes.echo_heard.set(self.notes.echo_sent.get());
-                    self.notes.sure_with.set((u64::MAX, 0));
-                    self.notes.generation.set(self.backplane.generation());
-                    let store = self.backplane.store();
-                    if self.notes.store.replace(store) != store && self.notes.former.get().is_some() {
+                    self.inbox.begin();
+                    self.room_news.begin();
+                    self.lives.begin(node);
+                    self.certainty.begin();
+                    self.doubts.begin(self.backplane.generation());
+                    if self.outages.meet(self.backplane.store()) && self.lives.former().is_some() {
                         // Other nodes had an outage while this one slept.
                         self.begin_outage();
-                        self.notes.settled_from.set(None);
+                        self.outages.unsettle();
                     }
                     {
                         let mut state = self.shared.state.lock();
@@ -73,8 +66,8 @@ impl<B: Backplane> Worker<B> {
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
-                    self.notes.interrupted.set(self.shared.clock.elapsed());
-                    self.notes.renewed_at.set(self.shared.clock.now());
+                    self.outages.interrupt(self.shared.clock.elapsed());
+                    self.lives.renew(self.shared.clock.now());
                     // Earlier questions are lost, and marks of the former life lead nowhere.
                     self.realms().for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await && self.register_held(node, true).await {
@@ -99,7 +92,7 @@ impl<B: Backplane> Worker<B> {
             select! {
                 biased;
                 () = sleep(pause) => {}
-                () = self.notes.suspected.notified() => {}
+                () = self.suspected.notified() => {}
                 () = self.shared.awakening.awaited.notified() => {}
                 () = self.shared.is_closing() => {}
             }
@@ -112,9 +105,9 @@ impl<B: Backplane> Worker<B> {
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
                     self.shared.state.lock().good_until = asked + self.shared.lease();
-                    self.notes.renewed_at.set(self.shared.clock.now());
+                    self.lives.renew(self.shared.clock.now());
                     // Registering again may take a while.
-                    self.notes.renewed.notify_waiters();
+                    self.renewed.notify_waiters();
                     self.note_members(node, members);
                     self.check_inbox(node, gaps);
                     self.tell_given_back();
@@ -128,7 +121,7 @@ impl<B: Backplane> Worker<B> {
                 }
                 Ok(Renewal::Lost) => return End::Lost,
                 Err(error) => {
-                    self.notes.interrupted.set(now);
+                    self.outages.interrupt(now);
                     let good_until = self.shared.state.lock().good_until;
                     if now >= good_until.saturating_sub(self.shared.lease() / 2) {
                         self.note_outage(&error);
@@ -164,7 +157,7 @@ impl<B: Backplane> Worker<B> {
             }
         }
         self.note_namesakes(own, &members);
-        for life in self.notes.gone.take() {
+        for life in self.untold.take_gone() {
             let member = members.iter().chain(&before).find(|member| member.node == life);
             let left = member.is_some_and(|member| member.left);
             self.tell(|| ClusterEvent::NodeGone {
@@ -186,22 +179,17 @@ impl<B: Backplane> Worker<B> {
             member.alive && member.node != own && member.name == *name && !is_next
         };
         let namesakes: Vec<&KnownNode> = members.iter().filter(is_namesake).collect();
-        let mut known = self.notes.namesakes.borrow_mut();
-        known.retain(|node, _| namesakes.iter().any(|member| member.node == *node));
-        for member in namesakes {
-            let since = known.entry(member.node).or_insert(Some(now));
-            if since.take_if(|since| now.saturating_sub(*since) > self.shared.lease()).is_some() {
-                let places = [&own_place, &member.place].map(|place| match place.as_str() {
-                    "" => "an unknown place".to_owned(),
-                    place => place.to_owned(),
-                });
-                self.tell(|| ClusterEvent::SameName { name: name.clone(), life: member.node, places });
-            }
+        for member in self.untold.namesakes(&namesakes, now, self.shared.lease()) {
+            let places = [&own_place, &member.place].map(|place| match place.as_str() {
+                "" => "an unknown place".to_owned(),
+                place => place.to_owned(),
+            });
+            self.tell(|| ClusterEvent::SameName { name: name.clone(), life: member.node, places });
         }
     }
 
     fn tell_of_lost_ids(&self) {
-        let ids = self.notes.lost_ids.take();
+        let ids = self.untold.take_lost_ids();
         if ids > 0 {
             self.tell(|| ClusterEvent::IdsLost { ids });
         }
@@ -211,12 +199,10 @@ impl<B: Backplane> Worker<B> {
     /// any more.
     fn tell_given_back(&self) {
         let members = self.shared.state.lock().members.clone();
-        let has_left = |name: &Name, connection: &mut ConnId| {
-            !self.peer_of(&name.as_ref()).is_some_and(|(realm, id)| realm.is_held_by(&id, *connection))
+        let has_left = |name: &Name, connection: ConnId| {
+            !self.peer_of(&name.as_ref()).is_some_and(|(realm, id)| realm.is_held_by(&id, connection))
         };
-        let mut displaced = self.notes.given_back.take();
-        displaced.extend(self.notes.unanswered.borrow_mut().extract_if(.., has_left).map(|(name, _)| name));
-        for name in displaced {
+        for name in self.calls.take_displaced(has_left) {
             let doubt = Packet::Doubt { name: name.as_ref() };
             for member in members.iter().filter(|member| member.alive) {
                 self.shared.say(member.node, &doubt);
@@ -234,38 +220,28 @@ impl<B: Backplane> Worker<B> {
     ///
     /// When it comes, all is read that was said before: the node knows if others have taken its ids in so many gaps.
     fn check_inbox(&self, node: NodeId, gaps: u64) {
-        if self.notes.echo_sent.get() > self.notes.echo_heard.get() + 1 {
-            self.notes.position.replace(Position::default());
+        if self.certainty.misses_echo() {
+            self.inbox.rewind();
         }
-        let number = self.notes.echo_sent.get() + 1;
-        self.notes.echo_sent.set(number);
-        if self.notes.sure_with.get().1 < gaps {
-            self.notes.sure_with.set((number, gaps));
-        }
+        let number = self.certainty.next_echo(gaps);
         self.shared.say(node, &Packet::Echo { number });
     }
 
     /// Registers clients that were opened in an outage; all clients, if the backplane may have lost some.
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
-        let generation = self.backplane.generation();
         let now = self.shared.clock.elapsed();
-        let is_due = now.saturating_sub(self.notes.reconciled.get()) >= RECONCILE;
-        let all = is_due || self.notes.doubtful.get() || generation != self.notes.generation.get();
-        self.notes.doubtful.set(false);
-        self.shared.state.lock().epoch += u64::from(all);
-        let doubted = self.notes.doubted.take();
-        let is_doubtful = |holder: &Holder| all || holder.fence == 0 || doubted.contains(&holder.id);
-        let is_done = self.register_all(node, is_doubtful).await && self.register_held(node, all).await;
-        if is_done {
-            if self.notes.generation.replace(generation) != generation {
-                // Marks may be lost too, and so may the last packets.
-                self.shared.state.lock().links.values_mut().for_each(Outbound::reopen);
-                self.realms().for_each(|realm| realm.seek_again());
-            }
-            self.notes.reconciled.set(if all { now } else { self.notes.reconciled.get() });
-        } else {
-            self.notes.doubtful.set(all);
-            self.notes.doubted.borrow_mut().extend(doubted);
+        let doubted = self.doubts.take(now, self.backplane.generation());
+        self.shared.state.lock().epoch += u64::from(doubted.all);
+        let is_doubtful =
+            |holder: &Holder| doubted.all || holder.fence == 0 || doubted.ids.contains(&holder.id);
+        let is_done =
+            self.register_all(node, is_doubtful).await && self.register_held(node, doubted.all).await;
+        if !is_done {
+            self.doubts.put_back(doubted);
+        } else if self.doubts.end(now, &doubted) {
+            // Marks may be lost too, and so may the last packets.
+            self.shared.state.lock().links.values_mut().for_each(Outbound::reopen);
+            self.realms().for_each(|realm| realm.seek_again());
         }
         is_done
     }
@@ -292,10 +268,10 @@ impl<B: Backplane> Worker<B> {
                 let Some(lost) = self.register(held.map(registration).collect()).await else { return false };
                 for (registration, owner) in lost {
                     let worker = Rc::clone(self);
-                    self.notes.contests.update(|contests| contests + 1);
+                    self.certainty.begin_contest();
                     spawn_local(async move {
                         Rc::clone(&worker).contest(registration, owner).await;
-                        worker.notes.contests.update(|contests| contests - 1);
+                        worker.certainty.end_contest();
                         worker.note_if_sure();
                     });
                 }
@@ -318,7 +294,7 @@ impl<B: Backplane> Worker<B> {
         since: u64,
     ) -> Registration {
         let (token, link, known_dead) = (digest(token), Link::Socket, None);
-        let (former, late) = (self.notes.former.get(), fence <= self.notes.lapsed.get());
+        let (former, late) = (self.lives.former(), self.lives.has_lapsed(fence));
         Registration { name, owner, token, link, known_dead, fence, since, former, late }
     }
 
@@ -335,12 +311,11 @@ impl<B: Backplane> Worker<B> {
             }
             let Ok(outcomes) = self.backplane.register(asked.clone()).await else {
                 let ids = asked.into_iter().filter(|one| matches!(one.name.entity, Entity::Peer(_)));
-                let unanswered = ids.map(|one| (one.name, one.owner.connection));
-                self.notes.unanswered.borrow_mut().extend(unanswered);
+                self.calls.add_unanswered(ids.map(|one| (one.name, one.owner.connection)));
                 return None;
             };
             for (registration, outcome) in std::mem::take(&mut asked).into_iter().zip(outcomes) {
-                self.notes.unanswered.borrow_mut().remove(&registration.name);
+                self.calls.remove_answered(&registration.name);
                 let is_peer = matches!(registration.name.entity, Entity::Peer(_));
                 match outcome {
                     RegisterOutcome::Kept(granted) => self.note_kept(&registration, granted),
@@ -383,7 +358,7 @@ impl<B: Backplane> Worker<B> {
         }
         if !is_alive && self.opens(&realm.address(&id)) {
             // A client that takes over here, unless it leaves.
-            self.notes.doubted.borrow_mut().insert(id);
+            self.doubts.doubt([id]);
             return;
         }
         let known_dead = (!is_alive).then_some(winner);
@@ -391,12 +366,12 @@ impl<B: Backplane> Worker<B> {
             Some([]) => {}
             Some([(_, owner)]) if is_alive && *owner == winner => {
                 if is_held() {
-                    self.notes.lost_ids.update(|lost| lost + 1);
+                    self.untold.add_lost_id();
                     realm.yield_id(&id, connection, CloseReason::Outranked);
                 }
             }
             // It is tried again.
-            _ => drop(self.notes.doubted.borrow_mut().insert(id)),
+            _ => self.doubts.doubt([id]),
         }
     }
 
@@ -409,17 +384,17 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
-        self.notes.has_lost_lease.set(true);
+        self.untold.lose_lease();
         let is_late = self.shared.clock.elapsed() >= self.shared.state.lock().good_until;
-        let was_answered = self.shared.clock.now() < self.notes.renewed_at.get() + self.shared.lease() / 2;
+        let was_answered = self.shared.clock.now() < self.lives.renewed_at() + self.shared.lease() / 2;
         // A node that only slept had no outage: its new clients wait for its next life, and that need not wait for other nodes.
         if !(is_late && was_answered) {
             self.begin_outage();
-            self.notes.settled_from.set(None);
+            self.outages.unsettle();
         }
         // Otherwise the backplane lost it, and no other node could validly claim its names.
         if is_late {
-            self.notes.lapsed.set(self.highest_fence());
+            self.lives.lapse(self.highest_fence());
         }
         self.read_last_results(node).await;
         {
@@ -430,11 +405,11 @@ impl<B: Backplane> Worker<B> {
             state.room_subscribers.clear();
             state.dead.insert(node);
         }
-        self.notes.former.set(Some(node));
-        self.notes.parked.take();
+        self.lives.end(node);
+        self.parked.clear();
         self.lose_node(None);
         // The nodes of these clients believe that this node is dead.
-        self.notes.seats.take();
+        self.seats.take_back_all(None);
         if let Some(node) = self.node.upgrade() {
             node.end_groups();
         }
@@ -442,7 +417,7 @@ impl<B: Backplane> Worker<B> {
 
     fn note_outage(&self, error: &Unavailable) {
         if self.shared.config.degraded == Degraded::Refuse {
-            self.notes.settled_from.set(None);
+            self.outages.unsettle();
         }
         if !self.begin_outage() {
             let why = match error {
@@ -460,38 +435,32 @@ impl<B: Backplane> Worker<B> {
             state.is_up = false;
             std::mem::replace(&mut state.is_out, true)
         };
-        self.notes.renewed.notify_waiters();
+        self.renewed.notify_waiters();
         was_out
     }
 
     /// True if the other nodes have had the time to register their names.
     fn is_settled(&self) -> bool {
-        let now = self.shared.clock.elapsed();
-        let from = self.notes.settled_from.get().unwrap_or_else(|| {
-            now + match self.shared.config.degraded {
-                Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),
-                Degraded::Refuse => self.shared.lease(),
-            }
-        });
-        self.notes.settled_from.set(Some(from));
-        now >= from
+        let wait = match self.shared.config.degraded {
+            Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),
+            Degraded::Refuse => self.shared.lease(),
+        };
+        self.outages.is_settled(self.shared.clock.elapsed(), wait)
     }
 
     /// Another store may lack records of the last one, until each node has registered its names.
     pub(super) fn check_store(&self) {
-        let store = self.backplane.store();
-        if self.notes.store.replace(store) != store {
-            self.notes.interrupted.set(self.shared.clock.elapsed());
+        if self.outages.meet(self.backplane.store()) {
+            self.outages.interrupt(self.shared.clock.elapsed());
             self.note_outage(&Unavailable::NoAnswer(B::STORE_CHANGED.to_owned()));
             // Not at the next turn: clients wait.
-            self.notes.suspected.notify_one();
+            self.suspected.notify_one();
         }
     }
 
     /// The node is sure if all was read that was said before its echo, and no id is contested.
     pub(super) fn note_if_sure(&self) {
-        let (echo, gaps) = self.notes.sure_with.get();
-        if self.notes.echo_heard.get() >= echo && self.notes.contests.get() == 0 {
+        if let Some(gaps) = self.certainty.gaps() {
             self.note_sure(gaps);
         }
     }
@@ -500,7 +469,7 @@ impl<B: Backplane> Worker<B> {
     fn note_sure(&self, gaps: u64) {
         self.shared.awakening.note_sure(gaps);
         if self.shared.is_sure() {
-            self.notes.held_back.take().into_iter().for_each(Flush::flush);
+            self.certainty.take_held_back().into_iter().for_each(Flush::flush);
         }
     }
 
@@ -510,10 +479,10 @@ impl<B: Backplane> Worker<B> {
             state.is_up = true;
             std::mem::take(&mut state.is_out)
         };
-        if was_out | self.notes.has_lost_lease.take() {
+        if was_out | self.untold.take_lost_lease() {
             self.tell(|| ClusterEvent::Reachable);
         }
-        self.notes.renewed.notify_waiters();
+        self.renewed.notify_waiters();
     }
 
     fn highest_fence(&self) -> u64 {
@@ -525,9 +494,9 @@ impl<B: Backplane> Worker<B> {
     async fn say_last_words(self: &Rc<Self>, node: NodeId) {
         while self.send_turn(node).await {}
         let mut releases = std::mem::take(&mut self.shared.state.lock().releases);
-        releases.extend(self.notes.abandoned.borrow().iter().cloned());
-        let mut releasing = self.notes.releasing.take();
-        releasing.spawn_local(Rc::clone(self).release_all(releases));
+        releases.extend(self.calls.abandoned());
+        self.calls.release(Rc::clone(self).release_all(releases));
+        let mut releasing = self.calls.take_releasing();
         while releasing.join_next().await.is_some() {}
         let _ = self.backplane.leave(node).await;
     }

@@ -1,6 +1,5 @@
 //! Sends batches to other nodes: one at a time for each, repeated until it is there. Reads theirs, and acts on them.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,11 +8,12 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::{End, LocalNode, Parked, RETRY_DELAY, Worker};
+use super::state::Parked;
+use super::{End, LocalNode, RETRY_DELAY, Worker};
 use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
-use crate::cluster::{Backplane, Entity, InboxEntry, Position};
+use crate::cluster::{Backplane, Entity, InboxEntry};
 use peerbroker_broker::events::{ClusterEvent, PeerAddress};
 use peerbroker_broker::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
 use peerbroker_core::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, RealmKind};
@@ -23,9 +23,6 @@ const WAIT: Duration = Duration::from_secs(1);
 
 /// Time for which a batch that was read may stay in the inbox: under load, one removal is enough for many.
 const TRIM_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Most messages that wait for opening connections.
-const MAX_PARKED: usize = 4096;
 
 /// A message that another node has forwarded and waits for, as long as it believes in the life of this node that got it.
 struct Forwarded {
@@ -119,7 +116,7 @@ impl<B: Backplane> Worker<B> {
                         }
                         self.mark_dead(*to);
                         // The members tell if it has left or died.
-                        self.notes.suspected.notify_one();
+                        self.suspected.notify_one();
                     }
                     return true;
                 }
@@ -144,7 +141,7 @@ impl<B: Backplane> Worker<B> {
             }
             state.silent.remove(&dead);
             state.room_subscribers.remove(&dead);
-            self.notes.lists.borrow_mut().remove(&dead);
+            self.room_news.forget(dead);
             let member = state.members.iter().find(|member| member.node == dead).cloned();
             (state.links.remove(&dead), member)
         };
@@ -154,14 +151,14 @@ impl<B: Backplane> Worker<B> {
         }
         // Those that died before this one joined are no news.
         if was_known {
-            self.notes.gone.borrow_mut().push(dead);
+            self.untold.add_gone(dead);
         }
         // It may have taken names of clients of ours, and died before it told us.
-        self.notes.doubtful.set(true);
-        self.notes.inbound.borrow_mut().remove(&dead);
-        self.notes.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
+        self.doubts.doubt_all();
+        self.inbox.forget(dead);
+        self.questions.forget(dead);
         self.lose_node(Some(dead));
-        self.notes.seats.borrow_mut().retain(|(node, _), _| *node != dead);
+        self.seats.take_back_all(Some(dead));
     }
 
     /// Messages that a dead node certainly never got wait here again, and their recipients are sought.
@@ -184,7 +181,7 @@ impl<B: Backplane> Worker<B> {
         let mut failed = false;
         let mut last_read = self.shared.clock.now();
         loop {
-            let position = self.notes.position.borrow().clone();
+            let position = self.inbox.position();
             let read = self.backplane.read(node, &position, WAIT).await;
             match read {
                 Ok(entries) => {
@@ -201,20 +198,20 @@ impl<B: Backplane> Worker<B> {
                         }
                         self.arrive(&batch, &mut arriving);
                         self.answer_settled();
-                        self.notes.position.replace(position);
+                        self.inbox.read_until(position);
                     }
                     if self.shared.is_sure() {
                         arriving.flushes.into_iter().for_each(Flush::flush);
                     } else {
                         // A later batch may say that another node has the id.
-                        self.notes.held_back.borrow_mut().extend(arriving.flushes);
+                        self.certainty.hold_back(arriving.flushes);
                     }
                     self.trim(node);
                 }
                 Err(error) => {
                     log::debug!("cannot read what other nodes say: {error}");
                     if !std::mem::replace(&mut failed, true) {
-                        self.notes.suspected.notify_one();
+                        self.suspected.notify_one();
                     }
                     self.note_deafness(last_read, &error.to_string());
                     sleep(RETRY_DELAY).await;
@@ -237,15 +234,15 @@ impl<B: Backplane> Worker<B> {
 
     /// Schedules the removal of read batches from the inbox.
     fn trim(self: &Rc<Self>, node: NodeId) {
-        if self.notes.trims.replace(true) {
+        if !self.inbox.begin_trim() {
             return;
         }
         let worker = Rc::clone(self);
         spawn_local(async move {
             sleep(TRIM_INTERVAL).await;
-            worker.notes.trims.set(false);
+            worker.inbox.end_trim();
             if worker.node() == Some(node) {
-                let until = worker.notes.position.borrow().clone();
+                let until = worker.inbox.position();
                 // The rest is removed the next time.
                 let _ = worker.backplane.trim(node, &until).await;
             }
@@ -264,14 +261,13 @@ impl<B: Backplane> Worker<B> {
             }
             state.silent.remove(&from);
         }
-        let arrival = self.notes.inbound.borrow_mut().entry(from).or_default().note(batch.number);
-        match arrival {
+        match self.inbox.arrival(from, batch.number) {
             Arrival::Repeated => return,
             Arrival::Foreign => return log::debug!("a batch of {from} has an impossible number"),
             Arrival::Gap => {
                 self.tell(|| ClusterEvent::BatchLost { life: from });
                 // It may have said something about names of our clients.
-                self.notes.doubtful.set(true);
+                self.doubts.doubt_all();
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
                 // It may have lacked something of ours, and its own `Reset` may be lost.
@@ -331,9 +327,9 @@ impl<B: Backplane> Worker<B> {
                     worker.shared.say(from, &Packet::Answer { number, answer });
                 });
             }
-            Packet::Answer { number, answer } => self.answered(from, number, answer),
+            Packet::Answer { number, answer } => self.questions.answer(from, number, answer),
             Packet::Doubt { name } => {
-                self.notes.doubted.borrow_mut().extend(arriving.peer_of(self, &name).map(|(_, id)| id));
+                self.doubts.doubt(arriving.peer_of(self, &name).map(|(_, id)| id));
             }
             Packet::Reset => {
                 self.lose_node(Some(from));
@@ -357,9 +353,7 @@ impl<B: Backplane> Worker<B> {
             Packet::RoomsMissed => self.list_rooms(from),
             Packet::Group { seat, is_ended } => self.shared.hear_of_group(from, seat, is_ended),
             Packet::Echo { number } if self.node() == Some(from) => {
-                self.notes
-                    .echo_heard
-                    .set(number.min(self.notes.echo_sent.get()).max(self.notes.echo_heard.get()));
+                self.certainty.echo_arrived(number);
                 let worker = Rc::clone(self);
                 // Behind the questions of earlier batches, which have tasks of their own.
                 spawn_local(async move { worker.note_if_sure() });
@@ -371,20 +365,17 @@ impl<B: Backplane> Worker<B> {
     /// Gives a message to its connection, or reports that this is not here. A message for an opening connection waits
     /// for it: the next message to it must not overtake this one.
     fn accept(&self, realm: &Realm, id: &PeerId, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
-        let peer = || realm.address(id);
-        if self.notes.parked.borrow().is_empty() {
+        if self.parked.is_empty() {
             match self.hand_over(realm, id, connection, message) {
                 Ok(flush) => return flush,
                 Err(refused) => message = refused,
             }
         }
-        let mut parked = self.notes.parked.borrow_mut();
-        let is_behind = parked.iter().any(|parked| parked.to == peer());
-        if (is_behind || self.opens(&peer())) && parked.len() < MAX_PARKED {
-            parked.push_back(Parked { to: peer(), connection, message });
+        let peer = realm.address(id);
+        if (self.parked.has_for(&peer) || self.opens(&peer)) && !self.parked.is_full() {
+            self.parked.push(Parked { to: peer, connection, message });
             return None;
         }
-        drop(parked);
         // It may have been registered a moment ago.
         self.accept_or_refuse(realm, id, connection, message)
     }
@@ -424,14 +415,10 @@ impl<B: Backplane> Worker<B> {
 
     /// Gives parked messages to connections that are open now.
     pub(super) fn unpark(&self) {
-        if self.notes.parked.borrow().is_empty() {
+        if self.parked.is_empty() {
             return;
         }
-        let all = self.notes.parked.take();
-        let (waiting, ready): (VecDeque<Parked>, VecDeque<Parked>) =
-            all.into_iter().partition(|parked| self.opens(&parked.to));
-        self.notes.parked.replace(waiting);
-        for Parked { to, connection, mut message } in ready {
+        for Parked { to, connection, mut message } in self.parked.take_ready(|peer| self.opens(peer)) {
             match self.realm(&to) {
                 Some(realm) => drop(self.accept_or_refuse(&realm, &to.id, connection, message)),
                 None => message.settle(ForwardOutcome::NotHere),
@@ -442,14 +429,16 @@ impl<B: Backplane> Worker<B> {
     /// Results that came before this node's life ended are valid: other packets are not for this life.
     pub(super) async fn read_last_results(self: &Rc<Self>, node: NodeId) {
         loop {
-            let position = self.notes.position.borrow().clone();
+            let position = self.inbox.position();
             let Ok(entries) = self.backplane.read(node, &position, Duration::ZERO).await else { return };
             let Some(last) = entries.last() else { return };
-            self.notes.position.replace(Position(last.position.0.clone()));
+            self.inbox.read_until(last.position.clone());
             for entry in &entries {
                 let Some(batch) = Batch::read(&entry.batch) else { continue };
-                let known = self.notes.inbound.borrow_mut().entry(batch.from).or_default().note(batch.number);
-                if matches!(known, Arrival::Repeated | Arrival::Foreign) {
+                if matches!(
+                    self.inbox.arrival(batch.from, batch.number),
+                    Arrival::Repeated | Arrival::Foreign
+                ) {
                     continue;
                 }
                 for packet in batch.packets() {
@@ -473,7 +462,7 @@ impl<B: Backplane> Worker<B> {
             join @ Question::Join { .. } => self.let_in(from, &join).await,
             place @ Question::Place { .. } => self.place(from, &place),
             Question::Part { seat } => {
-                self.notes.seats.borrow_mut().remove(&(from, seat));
+                self.seats.take_back(from, seat);
                 NodeAnswer::Yes
             }
             question => self.node.upgrade().map_or(NodeAnswer::No, |node| node.answer(question)),
@@ -489,7 +478,7 @@ impl<B: Backplane> Worker<B> {
             *yielded = (*yielded).max(Some(connection));
         }
         if why == CloseReason::Outranked && realm.is_held_by(&id, connection) {
-            self.notes.lost_ids.update(|lost| lost + 1);
+            self.untold.add_lost_id();
         }
         realm.yield_id(&id, connection, why);
     }

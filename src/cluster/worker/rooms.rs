@@ -1,25 +1,16 @@
 //! Members of rooms and swarms: this node tells the others its own, and hears theirs.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LocalNode, Unsettled, Worker};
+use super::state::Unsettled;
+use super::{LocalNode, Worker};
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, KnownNode};
 use peerbroker_broker::rooms::{News, Replicated};
 use peerbroker_broker::router::Flush;
 use peerbroker_core::wire::{NodeId, RealmKind};
-
-/// Most unknown keys that are remembered: nodes learn of keys within seconds.
-const MAX_MISSED: usize = 1024;
-
-/// Most members that have moved away and for whom this node has messages. Nodes wait for the answer for a second at most.
-const MAX_UNSETTLED: usize = 4096;
-
-/// Most other processes whose lives are remembered, beyond the living: each start of a node is another one.
-const MAX_LIVES: usize = 1024;
 
 impl<B: Backplane> Worker<B> {
     /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.
@@ -31,8 +22,7 @@ impl<B: Backplane> Worker<B> {
         untold.for_each(|node| self.list_rooms(*node));
         for replicated in self.replicated() {
             // A node that was heard in this life may be newer than the list of nodes.
-            let is_unknown =
-                |node: &NodeId| !alive.contains(node) && !self.notes.inbound.borrow().contains_key(node);
+            let is_unknown = |node: &NodeId| !alive.contains(node) && !self.inbox.has_heard(*node);
             for node in replicated.nodes().into_iter().filter(is_unknown) {
                 let has_left = members.iter().any(|member| member.node == node && member.left);
                 replicated.lose_node(node, self.patience(has_left));
@@ -48,7 +38,7 @@ impl<B: Backplane> Worker<B> {
         let lease = self.shared.config.lease;
         let reclaim = |node: Arc<dyn LocalNode>| node.router().live_config().load().limits.reclaim_timeout;
         let reclaim = self.node.upgrade().map(reclaim).unwrap_or_default();
-        let answered = self.shared.clock.elapsed().saturating_sub(self.notes.interrupted.get());
+        let answered = self.outages.answered_for(self.shared.clock.elapsed());
         match (has_left, answered < self.shared.lease()) {
             (true, _) => reclaim,
             (false, true) => lease,
@@ -64,10 +54,9 @@ impl<B: Backplane> Worker<B> {
     fn ask_for_missed(&self) {
         let Some(node) = self.node.upgrade() else { return };
         let is_known = |key: &str| node.rooms(key, RealmKind::PeerJs).is_some();
-        let missed =
-            self.notes.missed_rooms.borrow_mut().extract_if(|key, _| is_known(key)).collect::<Vec<_>>();
-        let nodes: BTreeSet<NodeId> = missed.into_iter().flat_map(|(_, nodes)| nodes).collect();
-        nodes.into_iter().for_each(|node| self.shared.say(node, &Packet::RoomsMissed));
+        for node in self.room_news.take_missed(is_known) {
+            self.shared.say(node, &Packet::RoomsMissed);
+        }
     }
 
     /// Tells a node all members of this one, in pieces, and from now on each change.
@@ -82,29 +71,29 @@ impl<B: Backplane> Worker<B> {
         }
         self.shared.say(to, &self.list_mark(false));
         let lists = node.replicated().into_iter().map(|members| members.own_list()).collect();
-        self.notes.lists.borrow_mut().insert(to, lists);
+        self.room_news.begin_list(to, lists);
         self.continue_lists();
     }
 
     /// Continues the lists for nodes to which little waits to be sent.
     pub(super) fn continue_lists(&self) {
-        self.notes.lists.borrow_mut().retain(|to, list| {
+        self.room_news.continue_lists(|to, list| {
             while let Some(own) = list.last_mut() {
                 {
                     let state = self.shared.state.lock();
-                    if !state.room_subscribers.contains(to) {
+                    if !state.room_subscribers.contains(&to) {
                         // It could not be told of a change, and gets a new list.
                         return false;
                     }
-                    if state.links.get(to).is_some_and(|link| !link.has_room_for_list()) {
+                    if state.links.get(&to).is_some_and(|link| !link.has_room_for_list()) {
                         return true;
                     }
                 }
-                if !own.tell_more(&mut |hub, news| self.shared.say(*to, &packet_of(hub, news))) {
+                if !own.tell_more(&mut |hub, news| self.shared.say(to, &packet_of(hub, news))) {
                     list.pop();
                 }
             }
-            self.shared.say(*to, &self.list_mark(true));
+            self.shared.say(to, &self.list_mark(true));
             false
         });
     }
@@ -118,41 +107,35 @@ impl<B: Backplane> Worker<B> {
     ) {
         let node = self.node.upgrade();
         let is_known = node.is_some_and(|node| node.hear(from, (key, realm), news, flushes));
-        let mut missed = self.notes.missed_rooms.borrow_mut();
-        if !is_known && (missed.len() < MAX_MISSED || missed.contains_key(key)) {
-            missed.entry(key.to_owned()).or_default().insert(from);
+        if !is_known {
+            self.room_news.miss(key, from);
         }
     }
 
     /// Tells a node when this one has no message for a member that has moved away.
     pub(super) fn settle(&self, from: NodeId, member: MovedMember<'_>) {
-        let mut unsettled = self.notes.unsettled.borrow_mut();
-        // Otherwise the node that asks does not wait for the answer.
-        if unsettled.len() < MAX_UNSETTLED
-            && let Some(realm) = RealmKind::of_number(member.realm)
-        {
+        if let Some(realm) = RealmKind::of_number(member.realm) {
             let [key, room, id] = [member.key, member.room, member.id].map(str::to_owned);
-            unsettled.push(Unsettled { asked_by: from, key, realm, room, id });
+            self.room_news.unsettle(Unsettled { asked_by: from, key, realm, room, id });
         }
     }
 
     /// Answers for the members for whom this node has no message any more. Called after each batch: one settles each message that this
     /// node hands over.
     pub(super) fn answer_settled(&self) {
-        self.notes.unsettled.borrow_mut().retain(|Unsettled { asked_by, key, realm, room, id }| {
-            let here = self.node.upgrade().and_then(|node| node.realm(key, *realm));
-            let is_settled = here.is_none_or(|here| here.is_idle(id));
-            if is_settled {
-                let member = MovedMember { key, room, id, realm: realm.number() };
-                self.shared.say(*asked_by, &Packet::RoomSettled(member));
-            }
-            !is_settled
-        });
+        let is_settled = |member: &Unsettled| {
+            let here = self.node.upgrade().and_then(|node| node.realm(&member.key, member.realm));
+            here.is_none_or(|here| here.is_idle(&member.id))
+        };
+        for Unsettled { asked_by, key, realm, room, id } in self.room_news.take_settled(is_settled) {
+            let member = MovedMember { key: &key, room: &room, id: &id, realm: realm.number() };
+            self.shared.say(asked_by, &Packet::RoomSettled(member));
+        }
     }
 
     /// The packet at the beginning of a list, or at its end.
     fn list_mark(&self, is_end: bool) -> Packet<'static> {
-        Packet::RoomList { is_end, first_life: self.notes.first_life.get().map_or(0, NodeId::get) }
+        Packet::RoomList { is_end, first_life: self.lives.first_number() }
     }
 
     pub(super) fn hear_list_of_rooms(
@@ -161,14 +144,9 @@ impl<B: Backplane> Worker<B> {
         (is_end, first_life): (bool, u64),
         flushes: &mut Vec<Flush>,
     ) {
-        let mut lives = self.notes.lives.borrow_mut();
-        if lives.len() >= MAX_LIVES {
-            let members = &self.shared.state.lock().members;
-            lives.retain(|_, node| members.iter().any(|member| member.node == *node));
-        }
-        let former = lives.insert(first_life, from);
+        let former = self.room_news.replace_life(first_life, from, &self.shared.state.lock().members);
         for members in self.replicated() {
-            if let Some(former) = former.filter(|former| *former != from) {
+            if let Some(former) = former {
                 members.succeed(former, from, flushes);
             }
             if is_end {

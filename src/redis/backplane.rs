@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, Script, Value};
 
-use super::backplane::{
+use super::connection::Call;
+use super::error::BadRedis;
+use super::reconnecting::ReconnectingConnection;
+use super::{PREFIX, TIMEOUT};
+use crate::cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
-use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT};
+use peerbroker_broker::config::RedisAddress;
 use peerbroker_core::wire::{ApiKey, ConnId, Link, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
@@ -32,7 +36,7 @@ const FIRST_ENTRY: &str = "0-1";
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+;)*) => {
         $(static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("redis/", $file))),+)));)*
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("backplane/", $file))),+)));)*
     };
 }
 

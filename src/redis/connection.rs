@@ -19,7 +19,7 @@ use redis::{
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{BadRedis, CA, CERT, KEY};
+use super::error::{BadRedis, CA, CERT, KEY};
 use crate::{files, tls};
 use peerbroker_broker::config::RedisAddress;
 
@@ -256,7 +256,7 @@ fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, BadRedis> {
 }
 
 /// A command, and the one key that it is about.
-pub(crate) struct Call {
+pub(super) struct Call {
     key: String,
     command: Cmd,
     /// Loaded if the server does not know it.
@@ -265,21 +265,21 @@ pub(crate) struct Call {
 
 impl Call {
     /// A script about one key, called by its digest.
-    pub(crate) fn script(script: &'static Script, key: String) -> Self {
+    pub(super) fn script(script: &'static Script, key: String) -> Self {
         let mut command = redis::cmd("EVALSHA");
         command.arg(script.get_hash()).arg(1).arg(&key);
         Call { key, command, script: Some(script) }
     }
 
     /// A command with its key as the first argument.
-    pub(crate) fn command(name: &str, key: String) -> Self {
+    pub(super) fn command(name: &str, key: String) -> Self {
         let mut command = redis::cmd(name);
         command.arg(&key);
         Call { key, command, script: None }
     }
 
     /// `XREAD` has its key behind its options.
-    pub(crate) fn raw(command: Cmd, key: String) -> Self {
+    pub(super) fn raw(command: Cmd, key: String) -> Self {
         Call { key, command, script: None }
     }
 
@@ -289,7 +289,7 @@ impl Call {
     }
 
     /// Appends an argument.
-    pub(crate) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
+    pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
         self.command.arg(arg);
         self
     }

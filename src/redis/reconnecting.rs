@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::connection::{Call, Connection, Target, check_redis, plain, shown};
-use super::{BadRedis, Unavailable};
+use super::error::BadRedis;
+use crate::cluster::Unavailable;
 use peerbroker_broker::config::RedisAddress;
 
 #[derive(Clone)]
@@ -22,7 +23,7 @@ struct Open {
 }
 
 /// A connection to a server, one at a time. A call on a broken one fails, and the next call connects again.
-pub(crate) struct ReconnectingConnection {
+pub(super) struct ReconnectingConnection {
     /// Held while a call connects; the others wait for it, each within its time limit.
     address: Mutex<RedisAddress>,
     open: RefCell<Option<Open>>,
@@ -46,7 +47,7 @@ struct Identity {
 
 impl ReconnectingConnection {
     /// Does not connect yet. `timeout` is the limit of each call, connecting included.
-    pub(crate) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
+    pub(super) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
         check_redis(address)?;
         let (address, url) = (Mutex::new(address.clone()), shown(&address.url));
         Ok(ReconnectingConnection {
@@ -60,38 +61,38 @@ impl ReconnectingConnection {
     }
 
     /// Notices when a connection leads to another server than the one before.
-    pub(crate) fn identified(self) -> Self {
+    pub(super) fn identified(self) -> Self {
         ReconnectingConnection { identity: Some(Identity::default()), ..self }
     }
 
     /// Changes when a connection leads to another process than the one before: the server was restarted or replaced. It may
     /// lack earlier writes.
-    pub(crate) fn server(&self) -> u64 {
+    pub(super) fn server(&self) -> u64 {
         self.identity.as_ref().map_or(0, |identity| identity.changes.get())
     }
 
     /// The policy by which the server may delete entries, until it is taken.
-    pub(crate) fn take_eviction(&self) -> Option<String> {
+    pub(super) fn take_eviction(&self) -> Option<String> {
         self.identity.as_ref()?.eviction.take()
     }
 
     /// Changes with each connection.
-    pub(crate) fn made(&self) -> u64 {
+    pub(super) fn made(&self) -> u64 {
         self.made.get()
     }
 
     /// Runs one call.
-    pub(crate) async fn ask(&self, call: Call) -> Result<Value, Unavailable> {
+    pub(super) async fn ask(&self, call: Call) -> Result<Value, Unavailable> {
         Ok(self.run(vec![call]).await?.pop().unwrap_or(Value::Nil))
     }
 
     /// Runs calls as one batch, see [`Connection::run`].
-    pub(crate) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, Unavailable> {
+    pub(super) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, Unavailable> {
         self.run_on(None, calls).await
     }
 
     /// The same; with a [server](Self::server), on this one only.
-    pub(crate) async fn run_on(
+    pub(super) async fn run_on(
         &self,
         server: Option<u64>,
         calls: Vec<Call>,
@@ -125,7 +126,7 @@ impl ReconnectingConnection {
     }
 
     /// Runs a call that blocks for up to `wait`. No other call may use this connection.
-    pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
+    pub(super) async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
         let explained = |error: RedisError| self.explained(&error);
         let connected = timeout(self.timeout, self.connection()).await;
         connected.map_err(|_| self.silent())?.map_err(explained)?;

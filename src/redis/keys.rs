@@ -10,9 +10,13 @@ use std::time::Duration;
 use redis::{FromRedisValue, Script, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Change, Key, KeyError, KeyStore, SignupCount};
-use crate::redis_link::{BadRedis, Call, PREFIX, ReconnectingConnection, RedisAddress, TIMEOUT, Unavailable};
-use peerbroker_broker::config::Ban;
+use super::connection::Call;
+use super::error::BadRedis;
+use super::reconnecting::ReconnectingConnection;
+use super::{PREFIX, TIMEOUT};
+use crate::cluster::Unavailable;
+use crate::keys::{Change, Key, KeyError, KeyStore, SignupCount};
+use peerbroker_broker::config::{Ban, RedisAddress};
 use peerbroker_core::threads::{self, caught};
 use peerbroker_core::wire::ApiKey;
 
@@ -22,14 +26,14 @@ const USED_BATCH: usize = 500;
 /// Further time for a call about all keys, or any number of them: with 10,000, a busy machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
-static IMPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/import.lua")));
-static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/remove.lua")));
+static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/put.lua")));
+static IMPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/import.lua")));
+static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/remove.lua")));
 static REMOVE_UNUSED: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("redis/remove_unused.lua")));
-static USED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/used.lua")));
-static APPENDS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/appends.lua")));
-static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/signup.lua")));
+    LazyLock::new(|| Script::new(include_str!("keys/remove_unused.lua")));
+static USED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/used.lua")));
+static APPENDS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/appends.lua")));
+static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/signup.lua")));
 
 /// Keys in Redis.
 ///

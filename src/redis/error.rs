@@ -1,39 +1,10 @@
-//! Connections to Redis or Valkey, from a URL: for the nodes of a cluster, and for keys. Without the feature `redis`, only the URL.
-
-#[cfg(feature = "redis")]
-mod connection;
-#[cfg(feature = "redis")]
-mod reconnecting;
+//! Addresses that lead to no Redis.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-#[cfg(feature = "redis")]
-pub use connection::check_redis;
-pub(crate) use peerbroker_broker::config::RedisAddress;
-#[cfg(feature = "redis")]
-pub(crate) use {connection::Call, reconnecting::ReconnectingConnection};
-
-/// Prefix of all keys in Redis. Nodes with the same prefix, on the same server, are one broker.
-pub(crate) const PREFIX: &str = "peerbroker";
-
-/// The bound of each call, connecting included.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
-
-const CA: &str = "--redis_ca";
-const CERT: &str = "--redis_cert";
-const KEY: &str = "--redis_key";
-
-/// A call without a result.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Unavailable {
-    /// The server gave no answer that can be used, or none in time. The call may have been done, or may still be done later.
-    #[error("{0}")]
-    NoAnswer(String),
-    /// The server refuses the login, so nothing is done until somebody changes that.
-    #[error("{0}")]
-    LoginRefused(String),
-}
+pub(super) const CA: &str = "--redis_ca";
+pub(super) const CERT: &str = "--redis_cert";
+pub(super) const KEY: &str = "--redis_key";
 
 /// The error of an address that leads to no Redis.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +41,4 @@ pub enum BadRedis {
     /// The library refuses the certificates.
     #[error("{CA} {}: a certificate in it is no authority that can be used", .0.display())]
     Unusable(PathBuf),
-}
-
-/// Fails: this build has no Redis.
-#[cfg(not(feature = "redis"))]
-pub fn check_redis(_: &RedisAddress) -> Result<(), BadRedis> {
-    Err(BadRedis::NotBuiltIn)
 }

@@ -132,7 +132,8 @@ impl Acme {
         if let Some(listener) = &self.http {
             // With another HTTP port, something in front maps the ports.
             let https_port = if self.config.http_port == Some(80) { context.port } else { HTTPS_PORT };
-            let (names, responses) = (self.config.names.clone(), Rc::clone(&responses));
+            let names = self.config.names.clone();
+            let responses = Rc::clone(&responses);
             match listener.try_clone() {
                 Ok(listener) => drop(spawn_local(HttpPort { responses, names, https_port }.serve(listener))),
                 Err(error) => log::error!("HTTP-01 is not possible: {error}"),

@@ -53,7 +53,8 @@ pub(crate) fn prepare_for_relay<'a>(
         SignalKind::Candidate if only_relayed => return None,
         SignalKind::Candidate | SignalKind::Other => return Some(text.into()),
     };
-    let (key, realm) = (from.realm().key(), from.realm().kind());
+    let key = from.realm().key();
+    let realm = from.realm().kind();
     let connection = connection.as_deref();
     let parties = Parties { key, realm, offerer, answerer, connection, only_relayed };
     let described = with_relay(relay, text, |credentials| match is_offer {
@@ -85,7 +86,8 @@ pub(crate) fn relayed_answer(
     let is_published = kind == MessageKind::Room;
     let connection = with_clients!(to.realm, C => C::answered(kind, text))?;
     let connection = connection.as_deref();
-    let (offerer, answerer) = (to.id.as_str(), from.as_str());
+    let offerer = to.id.as_str();
+    let answerer = from.as_str();
     let only_relayed = mode == RelayMode::Always;
     let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };
     // A publication names its sender.

@@ -81,7 +81,8 @@ impl PeerBroker {
         &self,
         path: &str,
     ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + use<>, InvalidPath> {
-        let (runtime, path) = (Arc::clone(&self.runtime), MountPath::parse(path)?);
+        let runtime = Arc::clone(&self.runtime);
+        let path = MountPath::parse(path)?;
         let mounted = Arc::new(Mounted { runtime, path, secure: false, lan_host: lan_address() });
         Ok(move |app: &mut ServiceConfig| public::configure(app, mounted))
     }
@@ -201,7 +202,8 @@ impl PeerBroker {
     /// `changed` lists the differences, and `pending` those that need a restart.
     pub fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
         let mut reloads = self.runtime.reloads.lock();
-        (reloads.reloaded, reloads.error) = (Some(unix_time()), None);
+        reloads.reloaded = Some(unix_time());
+        reloads.error = None;
         drop(reloads);
         self.events().emit(|| Event::Reloaded { changed, pending });
     }
@@ -209,7 +211,8 @@ impl PeerBroker {
     /// Tells them that the program has read a wrong configuration, so the previous one stays active.
     pub fn reload_failed(&self, why: String) {
         let mut reloads = self.runtime.reloads.lock();
-        (reloads.failed, reloads.error) = (Some(unix_time()), Some(why.clone()));
+        reloads.failed = Some(unix_time());
+        reloads.error = Some(why.clone());
         drop(reloads);
         self.events().emit(|| Event::ReloadFailed { why });
     }

@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn only_regular_files_are_opened_and_nothing_waits_for_the_writer_of_a_pipe() {
         let dir = testkit::directory::Directory::new();
-        let (pipe, socket) = (dir.at("pipe"), dir.at("socket"));
+        let pipe = dir.at("pipe");
+        let socket = dir.at("socket");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         for path in [&*pipe, &*socket, Path::new("/dev/zero"), Path::new("/")] {

@@ -43,7 +43,11 @@ pub trait KeyStore: Send + Sync {
     /// Passes each key to `act`, in any order, so that a caller with very many keys need not have all of them in memory at once. `act`
     /// must not use the store.
     fn for_each(&self, act: &mut dyn FnMut(Key)) -> Result<(), KeyError> {
-        self.all().map(|keys| keys.into_iter().for_each(act))
+        self.all().map(|keys| {
+            for key in keys {
+                act(key);
+            }
+        })
     }
     /// Finds a key.
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError>;

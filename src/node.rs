@@ -291,7 +291,9 @@ impl Node {
         for gone in known.iter().filter(|key| !enabled.contains(*key)) {
             self.remove_key(gone.as_str());
         }
-        changed.into_iter().for_each(|policy| self.set_policy(policy));
+        for policy in changed {
+            self.set_policy(policy);
+        }
         self.awaits_keys.store(false, Ordering::Relaxed);
     }
 
@@ -333,7 +335,9 @@ impl Node {
     pub(crate) fn try_unusable_keys(&self) {
         let policies = self.tenants.iter().map(|tenant| tenant.policy_full());
         let unusable: Vec<_> = policies.filter(|policy| !policy.is_usable()).collect();
-        unusable.into_iter().for_each(|policy| self.set_policy(self.policy_of(policy.key().clone())));
+        for policy in unusable {
+            self.set_policy(self.policy_of(policy.key().clone()));
+        }
     }
 
     /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and further clients are refused.
@@ -483,7 +487,9 @@ impl Node {
 fn tell(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
     match realm.route(from, whom, MessageKind::Leave, frame) {
         Routed::Delivered(flush) => {
-            flush.into_iter().for_each(|flush| flush.flush());
+            if let Some(flush) = flush {
+                flush.flush();
+            }
             true
         }
         _ => false,
@@ -545,7 +551,9 @@ impl LocalNode for Node {
 
     fn lose_groups(&self, key: &str, kind: &GroupKind) {
         let groups = self.tenant(key).and_then(|tenant| tenant.existing_groups());
-        groups.into_iter().for_each(|groups| groups.lose_right(kind));
+        if let Some(groups) = groups {
+            groups.lose_right(kind);
+        }
     }
 
     fn end_groups(&self) {

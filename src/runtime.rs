@@ -131,7 +131,8 @@ impl Runtime {
         let clock = components.clock.unwrap_or_else(Clock::system);
         let store = components.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
         let is_live = !clock.is_manual();
-        let (config, events) = (LiveConfig::from(components.config), components.events);
+        let config = LiveConfig::from(components.config);
+        let events = components.events;
         let shared = components.cluster.as_ref().and_then(|cluster| shared_store(&store, cluster));
         let membership = components.cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let addresses = ConnectionLimiter::new(config.clone());
@@ -409,7 +410,9 @@ impl Runtime {
     pub(crate) async fn spread(&self, window: Duration) {
         let mut clients = self.node.clients();
         clients.shuffle(&mut rand::rng());
-        let (began, count, window) = (self.now(), clients.len(), millis(window));
+        let began = self.now();
+        let count = clients.len();
+        let window = millis(window);
         loop {
             let passed = self.now().saturating_sub(began);
             let is_empty = self.connections() == 0 && passed >= millis(OPENING);

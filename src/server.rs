@@ -62,7 +62,8 @@ const LAG_INTERVAL: Duration = Duration::from_millis(500);
 // A macro, because no common type can be written for the services over TCP and over TLS.
 macro_rules! http_service {
     ($io:ty, $mounted:ident) => {{
-        let (sockets, pages) = (Arc::clone(&$mounted), Arc::clone(&$mounted));
+        let sockets = Arc::clone(&$mounted);
+        let pages = Arc::clone(&$mounted);
         let runtime = Arc::clone(&$mounted.runtime);
         let upgrade = move |(request, framed): (Request, Framed<$io, h1::Codec>)| {
             let mounted = Arc::clone(&sockets);
@@ -129,7 +130,8 @@ impl Server {
     ) -> Result<Self, StartError> {
         broker.config().check()?;
         check_reuse_port(listen)?;
-        let (reuse_port, backlog) = (listen.reuse_port, Some(listen.backlog));
+        let reuse_port = listen.reuse_port;
+        let backlog = Some(listen.backlog);
         let listener = |socket, host: &str, port, backlog, flags| match socket {
             Some(socket) => Ok(Listener::inherited(socket)?),
             None => Listener::bind(host, port, reuse_port, backlog, flags),
@@ -194,9 +196,12 @@ impl Server {
     /// failed](PeerBroker::failed), but then ends calls at once, and returns that as an error.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
-        let (runtime, events) = (&mounted.runtime, &mounted.runtime.events);
-        let (address, ops_address) = (self.address, self.ops_address());
-        let (drain_timeout, relay_drain) = (self.listen.drain_timeout, self.listen.relay_drain());
+        let runtime = &mounted.runtime;
+        let events = &mounted.runtime.events;
+        let address = self.address;
+        let ops_address = self.ops_address();
+        let drain_timeout = self.listen.drain_timeout;
+        let relay_drain = self.listen.relay_drain();
         let api = self.start_api()?;
         let started = || Event::Started { address, ops_address };
         let ready = self.may_begin.take().filter(|_| self.listener.may_have_predecessor());
@@ -249,10 +254,12 @@ impl Server {
     /// Starts the server of the API, a separate one, so that it can report the other one's end.
     fn start_api(&mut self) -> io::Result<Option<Serving>> {
         let Some((listener, ops)) = self.ops.take() else { return Ok(None) };
-        let (kept, runtime) = (listener.try_clone()?, Arc::clone(&self.mounted.runtime));
+        let kept = listener.try_clone()?;
+        let runtime = Arc::clone(&self.mounted.runtime);
         let threads = runtime.events.threads().clone();
         let workers = Workers::start(&threads, API, 1, listener.socket, None, move || {
-            let (runtime, turns) = (Arc::clone(&runtime), HandshakeTurns::of(PLAIN_PER_TURN));
+            let runtime = Arc::clone(&runtime);
+            let turns = HandshakeTurns::of(PLAIN_PER_TURN);
             let accepting = Arc::clone(&runtime);
             let plain = move |io| accept_plain(io, Arc::clone(&accepting), turns.clone(), false);
             fn_service(plain).and_then(http_over!(
@@ -273,7 +280,8 @@ impl Server {
         let runtime = &mounted.runtime;
         let listener = listener.socket;
         let (tls, source) = tls.unzip();
-        let (events, clock) = (runtime.events.clone(), runtime.node.clock().clone());
+        let events = runtime.events.clone();
+        let clock = runtime.node.clock().clone();
         let renewal =
             source.map(|source| (source.renew)(RenewalContext { events, clock, port: address.port() }));
         let renewal = renewal.transpose()?;
@@ -287,7 +295,8 @@ impl Server {
         let workers = match tls {
             None => Workers::start(&threads, WORKER, count, listener, on_wake.as_ref(), move || {
                 watch_lag(&mounted.runtime);
-                let (runtime, turns) = (Arc::clone(&mounted.runtime), HandshakeTurns::of(PLAIN_PER_TURN));
+                let runtime = Arc::clone(&mounted.runtime);
+                let turns = HandshakeTurns::of(PLAIN_PER_TURN);
                 let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), true);
                 fn_service(plain).and_then(http_service!(Connection<TcpStream>, mounted))
             })?,
@@ -295,7 +304,8 @@ impl Server {
                 let tls = Arc::new(tls);
                 Workers::start(&threads, WORKER, count, listener, on_wake.as_ref(), move || {
                     watch_lag(&mounted.runtime);
-                    let (tls, runtime) = (Arc::clone(&tls), Arc::clone(&mounted.runtime));
+                    let tls = Arc::clone(&tls);
+                    let runtime = Arc::clone(&mounted.runtime);
                     let turns = HandshakeTurns::of(TLS_PER_TURN);
                     let secure =
                         move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone());

@@ -160,7 +160,8 @@ pub(crate) fn warnings(
 }
 
 fn wrong_dates(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (Validity { from, to }, now) = (Validity::of(certificate)?, UnixTime::now().as_secs());
+    let Validity { from, to } = Validity::of(certificate)?;
+    let now = UnixTime::now().as_secs();
     if to < now {
         return Some(format!("has expired on {}: clients refuse it. Renew it", date(to)));
     }

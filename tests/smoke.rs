@@ -9,7 +9,8 @@ const SDP: &str = r#"{"sdp":"v=0"}"#;
 fn two_clients_call_each_other_and_what_nobody_gets_expires() {
     let program = Program::start(&["--expire_timeout", "1000"]);
     assert_eq!(program.get("/peerjs/id").text().len(), 36);
-    let (mut a, mut b) = (program.client("a"), program.client("b"));
+    let mut a = program.client("a");
+    let mut b = program.client("b");
     for kind in KINDS {
         a.send(message(kind, "b", SDP));
         b.expect(forwarded(kind, "a", "b", SDP));

@@ -48,7 +48,8 @@ impl HttpPort {
             Ok(listener) => listener,
             Err(error) => return log::error!("cannot serve --acme_http_port: {error}"),
         };
-        let (this, free) = (Rc::new(self), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+        let this = Rc::new(self);
+        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             // Others wait in the queue of the kernel.
             let permit = Arc::clone(&free).acquire_owned().await;

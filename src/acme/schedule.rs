@@ -153,7 +153,8 @@ mod tests {
         fn the_window_of_the_server_counts_and_never_outlasts_the_certificate(
             from in 0..1u64 << 40, life in 1..1u64 << 30, start in 0..1u64 << 31, length in 0..1u64 << 20, jitter in any::<u32>(),
         ) {
-            let (certificate, window) = (Validity { from, to: from + life }, from + start..from + start + length);
+            let certificate = Validity { from, to: from + life };
+            let window = from + start..from + start + length;
             let schedule = Schedule { certificate: Some(certificate), window: Some(window.clone()), jitter, ..Schedule::default() };
             let at = schedule.next();
             prop_assert!(at <= certificate.to);
@@ -166,7 +167,8 @@ mod tests {
             retry_after in 0..DAY,
         ) {
             schedule.certificate = None;
-            let (mut now, mut refusals) = (start, Vec::new());
+            let mut now = start;
+            let mut refusals = Vec::new();
             for (nth, is_refusal) in kinds.into_iter().enumerate() {
                 let kind = if is_refusal { FailureKind::Refused } else { FailureKind::Outage };
                 if is_refusal {

@@ -73,7 +73,8 @@ impl Store {
 
     /// Writes a file that is there as a whole or not at all, even after a power cut.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let (path, new) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+        let path = self.dir.join(name);
+        let new = self.dir.join(format!("{name}.new"));
         let written = || {
             // A file of an earlier run may have other rights.
             remove(&new)?;

@@ -116,7 +116,8 @@ async fn the_window_of_the_server_is_asked_for_by_the_name_of_the_certificate() 
 
 #[tokio::test]
 async fn a_server_without_renewal_information_or_with_nonsense_leaves_the_two_thirds() {
-    let (account, config) = (Server::new(false).account().await, config(&["example.org"]));
+    let account = Server::new(false).account().await;
+    let config = config(&["example.org"]);
     let asked = order::window(&account, &certificate(), &config).await;
     assert_eq!(asked.unwrap(), (None, order::MAX_WINDOW_AGE));
     let problem = json!({ "type": "urn:ietf:params:acme:error:malformed", "detail": "no" });

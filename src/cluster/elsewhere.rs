@@ -79,7 +79,8 @@ impl Membership {
         (room, size): &GroupKind,
         client: &PeerId,
     ) -> Option<(HeldName, impl Future<Output = Holding> + use<>)> {
-        let (key, connection) = (realm.key().clone(), realm.next_connection());
+        let key = realm.key().clone();
+        let connection = realm.next_connection();
         let name = Name { key, entity: Entity::Group, name: format!("{size}/{room}") };
         match self.state.lock().held.entry(name.clone()) {
             Entry::Occupied(_) => return None,
@@ -114,7 +115,8 @@ impl Membership {
 
     /// Asks a peer of any node for a sign of life. If the directory cannot be asked, it is taken for alive.
     pub fn peer_is_alive(&self, realm: &Arc<Realm>, id: &PeerId) -> impl Future<Output = bool> + use<> {
-        let (realm, id) = (Arc::clone(realm), id.clone());
+        let realm = Arc::clone(realm);
+        let id = id.clone();
         let answered = self.request(|reply| Request::AskPeer(realm, id, reply));
         async move { answered.await.unwrap_or(true) }
     }
@@ -152,7 +154,8 @@ impl Membership {
         };
         let Some(name) = name else { return Joined::Found };
         let seat = self.seat_at(node);
-        let (key, player) = (key.to_string(), player.to_string());
+        let key = key.to_string();
+        let player = player.to_string();
         let question = Question::Join { key, code, name, player, seat: seat.seat };
         match self.ask(node, question, JOIN_TIMEOUT + patience).await {
             Some(NodeAnswer::Joined { name, host }) => {
@@ -185,7 +188,9 @@ impl Membership {
             }
             shared.places.insert(seat.seat, (node, known));
         }
-        let (key, room, client) = (key.to_string(), room.to_string(), client.to_string());
+        let key = key.to_string();
+        let room = room.to_string();
+        let client = client.to_string();
         let question = Question::Place { key, room, size: *size as u64, client, seat: seat.seat };
         let Some(NodeAnswer::Text(group)) = self.ask(node, question, JOIN_TIMEOUT).await else { return None };
         let group = RoomName::measured(&group).ok().filter(|_| *state.borrow() != GroupState::Ended)?;
@@ -220,7 +225,8 @@ impl Membership {
         if self.state.lock().links.get(&node).is_some_and(|link| !link.has_room(source)) {
             return Posted::TooMuch;
         }
-        let (name, token) = (name.as_ref().to_owned_name(), digest(token.as_str()));
+        let name = name.as_ref().to_owned_name();
+        let token = digest(token.as_str());
         let question = Question::Post { name, token, text: text.to_owned() };
         match self.ask(node, question, POST_TIMEOUT).await {
             Some(NodeAnswer::Posted(what)) => Posted::of_number(what).unwrap_or(Posted::Unknown),
@@ -239,8 +245,9 @@ impl Membership {
 impl HeldName {
     /// Asks if no other node has got the name since.
     pub fn is_kept(&self) -> impl Fn() -> bool + use<> {
-        let (membership, name, connection) =
-            (Arc::clone(&self.membership), self.name.clone(), self.connection);
+        let membership = Arc::clone(&self.membership);
+        let name = self.name.clone();
+        let connection = self.connection;
         move || membership.state.lock().held.get(&name).is_some_and(|held| held.connection == connection)
     }
 }

@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn batches_are_numbered_and_keep_the_order_of_packets() {
         let mut outbound = Outbound::default();
-        let (payload, key) = ("x".repeat(BATCH_BYTES / 2), key());
+        let payload = "x".repeat(BATCH_BYTES / 2);
+        let key = key();
         for ticket in 0..5 {
             let to = packet::NameRef::new(&key, crate::cluster::Entity::RoomCode, "x");
             outbound.push(&Packet::Message {
@@ -208,7 +209,8 @@ mod tests {
                 payload: payload.as_bytes(),
             });
         }
-        let (mut numbers, mut tickets) = (Vec::new(), Vec::new());
+        let mut numbers = Vec::new();
+        let mut tickets = Vec::new();
         while let Some(bytes) = outbound.next_batch(NodeId::new(1)) {
             let batch = Batch::read(&bytes).unwrap();
             numbers.push(batch.number);
@@ -224,10 +226,15 @@ mod tests {
     #[test]
     fn a_source_that_floods_leaves_most_of_the_link_to_others() {
         let mut outbound = Outbound::default();
-        let (key, payload) = (key(), "x".repeat(16 * 1024));
+        let key = key();
+        let payload = "x".repeat(16 * 1024);
         let fill = |outbound: &mut Outbound, source: &str| {
             let to = packet::NameRef::new(&key, crate::cluster::Entity::RoomCode, "x");
-            let (connection, ticket, from, kind, payload) = (1, 1, source, 0, payload.as_bytes());
+            let connection = 1;
+            let ticket = 1;
+            let from = source;
+            let kind = 0;
+            let payload = payload.as_bytes();
             let before = outbound.bytes;
             while outbound.has_room(("k", source)) {
                 let message = Packet::Message { to, connection, ticket, from, kind, payload };

@@ -449,8 +449,11 @@ impl Cluster for Membership {
         if !link.has_room(source) {
             return false;
         }
-        let (to, connection) = (name_of(to), owner.connection.get());
-        let (from, kind, payload) = (from.as_str(), kind.number(), message.frame.payload());
+        let to = name_of(to);
+        let connection = owner.connection.get();
+        let from = from.as_str();
+        let kind = kind.number();
+        let payload = message.frame.payload();
         link.push_message(source, &Packet::Message { to, connection, ticket, from, kind, payload });
         state.handed_over += 1;
         drop(state);

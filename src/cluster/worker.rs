@@ -169,8 +169,11 @@ impl Membership {
     pub(crate) fn end(&self) {
         let unanswered = {
             let mut state = self.state.lock();
-            (state.has_left, state.is_up, state.is_out) = (true, false, true);
-            (state.node, state.good_until) = (None, 0);
+            state.has_left = true;
+            state.is_up = false;
+            state.is_out = true;
+            state.node = None;
+            state.good_until = 0;
             state.links.clear();
             state.asks = FairQueue::default();
             state.notices.clear();

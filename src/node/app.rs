@@ -220,7 +220,8 @@ impl Shared {
     }
 
     fn log(&self, key: &str, why: &str) {
-        let (mut next_log, now) = (self.next_log.lock(), self.clock.now());
+        let mut next_log = self.next_log.lock();
+        let now = self.clock.now();
         let level = if now < *next_log { log::Level::Debug } else { log::Level::Warn };
         if level == log::Level::Warn {
             *next_log = now.saturating_add(millis(LOG_INTERVAL));

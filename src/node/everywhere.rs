@@ -121,7 +121,9 @@ impl Node {
         let limit = limit.min(MAX_PAGE);
         let mut ids = Vec::new();
         if let Some(membership) = &self.membership {
-            let (key, realm, after) = (key.to_owned(), kind.map(RealmKind::number), after.map(str::to_owned));
+            let key = key.to_owned();
+            let realm = kind.map(RealmKind::number);
+            let after = after.map(str::to_owned);
             let question = Question::Page { key, realm, after, limit: limit as u64 };
             // First, because the answers of the others include peers that move there from here during the call.
             for answer in self.listings.ask(membership, question).await {

@@ -74,7 +74,8 @@ mod tests {
 
     #[tokio::test]
     async fn clients_that_want_the_same_list_at_a_time_share_one_question() {
-        let (listings, membership) = (Listings::default(), membership());
+        let listings = Listings::default();
+        let membership = membership();
         let mut first = pin!(listings.ask(&membership, page("a")));
         let mut second = pin!(listings.ask(&membership, page("a")));
         assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
@@ -90,7 +91,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_is_asked_for_anew_if_the_client_that_asked_for_it_leaves() {
-        let (listings, membership) = (Listings::default(), membership());
+        let listings = Listings::default();
+        let membership = membership();
         let mut first = Box::pin(listings.ask(&membership, page("a")));
         let mut second = pin!(listings.ask(&membership, page("a")));
         assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
@@ -104,7 +106,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn few_lists_are_asked_for_at_a_time_and_the_others_wait_within_a_bound() {
-        let (listings, membership) = (Listings::default(), membership());
+        let listings = Listings::default();
+        let membership = membership();
         let mut waiting: Vec<_> = (0..MAX_CONCURRENT + 2)
             .map(|n| Box::pin(listings.ask(&membership, page(&n.to_string()))))
             .collect();

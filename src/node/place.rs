@@ -63,7 +63,8 @@ impl Seeker {
             Holding::Taken(node) => {
                 drop(right);
                 let place = membership.place(node, self.realm.key(), &self.kind, &self.client).await?;
-                let (room, state) = (place.group.clone(), place.state.clone());
+                let room = place.group.clone();
+                let state = place.state.clone();
                 Some(Place { room, state, hold: Box::new(place) })
             }
         }

@@ -68,7 +68,8 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// Those by default.
     pub fn new(redis: impl Into<RedisAddress>) -> Self {
-        let (prefix, place) = (PREFIX.to_owned(), String::new());
+        let prefix = PREFIX.to_owned();
+        let place = String::new();
         RedisSettings { redis: redis.into(), prefix, timeout: TIMEOUT, place, max_inbox: 10_000 }
     }
 }
@@ -118,7 +119,8 @@ impl RedisBackplane {
         }
         let member = |parts: &[String]| match parts {
             [node, name, place, state] => {
-                let (alive, left) = (state == "1", state == "left");
+                let alive = state == "1";
+                let left = state == "left";
                 Some(KnownNode {
                     node: node_of(node)?,
                     name: name.clone(),

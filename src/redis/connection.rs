@@ -51,7 +51,8 @@ impl Target {
     }
 
     pub(super) fn of(address: &RedisAddress) -> Result<Self, BadRedis> {
-        let (certificates, url) = (Target::certificates(address)?, &address.url);
+        let certificates = Target::certificates(address)?;
+        let url = &address.url;
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (base, kind) = scheme.split_once(['-', '+']).unwrap_or((scheme, ""));
         if certificates.is_some() && !matches!(base, "rediss" | "valkeys") {
@@ -230,12 +231,14 @@ fn read_ca(path: &Path) -> Result<Vec<u8>, BadRedis> {
 }
 
 fn read_pair(cert: &Path, key: &Path) -> Result<ClientTlsConfig, BadRedis> {
-    let (client_cert, client_key) = (read(CERT, cert)?, read(KEY, key)?);
+    let client_cert = read(CERT, cert)?;
+    let client_key = read(KEY, key)?;
     let chain = chain(CERT, cert, &client_cert)?;
     let private = PrivateKeyDer::from_pem_slice(&client_key).map_err(|_| BadRedis::NoKey(key.to_owned()))?;
     // Otherwise the first connection would fail, and each later one.
     tls::certified_key(chain, private).map_err(|error| {
-        let (cert, key) = (cert.display(), key.display());
+        let cert = cert.display();
+        let key = key.display();
         BadRedis::File(format!("{CERT} {cert} and {KEY} {key} cannot be used together: {error}"))
     })?;
     Ok(ClientTlsConfig { client_cert, client_key })
@@ -375,7 +378,8 @@ async fn spread(connection: &ClusterConnection, calls: &mut [Call]) -> Vec<Redis
         by_key.entry(&call.key).or_default().push((at, command));
     }
     let in_turn = async |commands: Vec<(usize, Cmd)>| {
-        let (mut connection, mut answers) = (connection.clone(), Vec::with_capacity(commands.len()));
+        let mut connection = connection.clone();
+        let mut answers = Vec::with_capacity(commands.len());
         for (at, command) in commands {
             let answer = connection.req_packed_command(&command).await;
             answers.push((at, answer.and_then(Value::extract_error)));
@@ -394,7 +398,8 @@ mod tests {
     fn shown(infos: &[ConnectionInfo]) -> Vec<String> {
         let parts = |info: &ConnectionInfo| {
             let redis = info.redis_settings();
-            let (user, password) = (redis.username().unwrap_or("-"), redis.password().unwrap_or("-"));
+            let user = redis.username().unwrap_or("-");
+            let password = redis.password().unwrap_or("-");
             format!("{} {user} {password} {} {:?}", info.addr(), redis.db(), redis.protocol())
         };
         infos.iter().map(parts).collect()

@@ -49,7 +49,8 @@ impl ReconnectingConnection {
     /// Does not connect yet. `timeout` is the limit of each call, connecting included.
     pub(super) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
         check_redis(address)?;
-        let (address, url) = (Mutex::new(address.clone()), shown(&address.url));
+        let url = shown(&address.url);
+        let address = Mutex::new(address.clone());
         Ok(ReconnectingConnection {
             address,
             open: RefCell::new(None),
@@ -184,7 +185,8 @@ impl ReconnectingConnection {
 
     /// The error for people.
     fn explained(&self, error: &RedisError) -> Unavailable {
-        let (url, text) = (&self.url, plain(error));
+        let url = &self.url;
+        let text = plain(error);
         let refused =
             |why: &str| Unavailable::LoginRefused(format!("Redis at {url} refused the login ({why}"));
         // The crate wraps errors of servers into others.

@@ -124,7 +124,8 @@ pub(crate) enum SignupError {
 impl SignupRequest {
     /// Checks the fields. The origin may be the URL of any page of the app.
     pub(crate) fn check(name: &str, origin: &str) -> Result<Self, InvalidSignup> {
-        let (name, address) = (name.trim(), origin.trim());
+        let name = name.trim();
+        let address = origin.trim();
         let wrong_name = match check_name(name) {
             Ok(()) if !name.is_empty() => None,
             _ => Some(format!("A name has 1 to {MAX_NAME_CHARS} characters and no control characters.")),
@@ -302,8 +303,8 @@ impl Admin {
 
     /// The bans of the configuration, and those that operators have set. None is over.
     pub(crate) fn all_bans(&self) -> (Vec<Ban>, Vec<Ban>) {
-        let (mut configured, mut set) =
-            (self.node.config().load().bans.clone(), self.bans.lock().set.clone());
+        let mut configured = self.node.config().load().bans.clone();
+        let mut set = self.bans.lock().set.clone();
         let now = unix_time();
         for bans in [&mut configured, &mut set] {
             bans.retain(|ban| !ban.is_over(now));
@@ -363,7 +364,8 @@ impl Admin {
         let mut known = self.writing.lock();
         // Before the keys: a change in between is seen by the next look.
         let version = self.store.version()?;
-        let (mut stored, mut next) = (StoredKeys::default(), NextKeys::default());
+        let mut stored = StoredKeys::default();
+        let mut next = NextKeys::default();
         self.store.for_each(&mut |key| {
             stored.add(&known, &key);
             self.node.prepare_key(&mut next, key);
@@ -707,7 +709,8 @@ mod tests {
 
     #[test]
     fn a_removed_key_does_not_return_when_unusable_keys_are_tried_again_meanwhile() {
-        let (admin, key) = (admin(), unusable());
+        let admin = admin();
+        let key = unusable();
         for _ in 0..2_000 {
             admin.add_key(Actor::Elsewhere, key.clone()).unwrap();
             let together = Barrier::new(2);
@@ -725,7 +728,8 @@ mod tests {
 
     #[test]
     fn a_key_stays_known_while_it_is_tried_again() {
-        let (admin, key) = (admin(), unusable());
+        let admin = admin();
+        let key = unusable();
         admin.add_key(Actor::Elsewhere, key).unwrap();
         let tried = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -755,7 +759,8 @@ mod tests {
         let wrong = |name: &str, origin: &str| SignupRequest::check(name, origin).map(drop).unwrap_err();
         let long = "n".repeat(MAX_NAME_CHARS + 1);
         for name in ["", "  ", "a\nb", "\0", long.as_str()] {
-            let (one, both) = (wrong(name, "https://a.test"), wrong(name, "a.test"));
+            let one = wrong(name, "https://a.test");
+            let both = wrong(name, "a.test");
             assert!(one.name.is_some() && one.origin.is_none(), "{name:?}: {one:?}");
             assert!(both.name.is_some() && both.origin.is_some(), "{name:?}: {both:?}");
         }

@@ -32,7 +32,8 @@ pub(crate) fn repeat<T: Send + Sync + 'static>(
 /// Follows the store of keys until the owner is gone. Clients whose keys are unknown wait for its next look, if other processes
 /// may add keys.
 pub(super) fn watch_keys(runtime: &Arc<Runtime>) {
-    let (owner, mut watch) = (Arc::downgrade(runtime), KeyWatch::default());
+    let owner = Arc::downgrade(runtime);
+    let mut watch = KeyWatch::default();
     let is_shared = runtime.admin.store.is_shared();
     let lookout = if is_shared { runtime.node.look_out() } else { Arc::default() };
     start(runtime.events.threads(), "key-watch", move || {

@@ -42,7 +42,8 @@ impl Runtime {
         if window.is_zero() {
             return;
         }
-        let (relay, turn) = (self.node.relay(), self.turn());
+        let relay = self.node.relay();
+        let turn = self.turn();
         if let Some(turn) = turn {
             turn.retire();
             turn.leave_ports();

@@ -184,7 +184,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_of_other_users_hold_up_no_report() {
-        let (server, mut seen) = (server(1), 0);
+        let server = server(1);
+        let mut seen = 0;
         let own_is_last = |_: &UnixStream| {
             seen += 1;
             Ok(seen > 100)

@@ -104,7 +104,9 @@ impl Mistakes {
 
     /// Logs the mistakes that were repeated in the last minute.
     pub(super) fn sweep(&self, now: u64) {
-        self.0.lock().sweep(now).into_iter().for_each(|text| log::info!("{text}"));
+        for text in self.0.lock().sweep(now) {
+            log::info!("{text}");
+        }
     }
 }
 
@@ -117,7 +119,8 @@ impl Book {
         }
         let known = self.known.iter_mut().find(|known| known.mistake.what == what);
         let unlogged = known.and_then(|known| {
-            (known.mistake.times, known.last) = (known.mistake.times + 1, now);
+            known.mistake.times += 1;
+            known.last = now;
             who.clone_into(&mut known.mistake.latest);
             known.unlogged.as_mut()
         });
@@ -131,7 +134,8 @@ impl Book {
     /// Adds a mistake that is logged now, or replaces its hint.
     fn add(&mut self, mistake: RecentMistake, now: u64) {
         if let Some(known) = self.known.iter_mut().find(|known| known.mistake.what == mistake.what) {
-            (known.mistake.hint, known.unlogged) = (mistake.hint, Some(0));
+            known.mistake.hint = mistake.hint;
+            known.unlogged = Some(0);
             return;
         }
         self.known.push(Known { mistake, last: now, unlogged: Some(0) });

@@ -334,7 +334,8 @@ mod tests {
         let _client = TcpStream::connect(listener.socket.local_addr().unwrap()).unwrap();
         let (connection, _) = listener.socket.accept().unwrap();
         assert!(connection.nodelay().unwrap());
-        let (inherited, set) = (SockRef::from(&connection), SockRef::from(&listener.socket));
+        let inherited = SockRef::from(&connection);
+        let set = SockRef::from(&listener.socket);
         assert_eq!(inherited.send_buffer_size().unwrap(), set.send_buffer_size().unwrap());
         #[cfg(any(target_os = "linux", target_os = "android"))]
         assert_eq!(inherited.tcp_notsent_lowat().unwrap(), NOT_SENT);

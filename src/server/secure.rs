@@ -56,9 +56,11 @@ pub(super) fn open<E: Display>(
 }
 
 fn from_files(files: &TlsFiles, listen: &Listen) -> Result<CertificateSource, TlsError> {
-    let (certificates, names) = (Certificates::new(tls::load(files)?), names(listen));
+    let certificates = Certificates::new(tls::load(files)?);
+    let names = names(listen);
     warn(files, &certificates, &names);
-    let (watched, shown) = (files.clone(), Arc::clone(&certificates));
+    let watched = files.clone();
+    let shown = Arc::clone(&certificates);
     let renew = move |RenewalContext { events, .. }: RenewalContext| {
         let threads = events.threads().clone();
         let watch = tls::watch(watched, Arc::clone(&shown), &threads, move |files| {

@@ -65,10 +65,12 @@ mod tests {
     async fn others_are_served_after_a_few_handshakes() {
         LocalSet::new()
             .run_until(async {
-                let (turns, begun) = (HandshakeTurns::of(2), Rc::new(Cell::new(0)));
+                let turns = HandshakeTurns::of(2);
+                let begun = Rc::new(Cell::new(0));
                 let mut clients = JoinSet::new();
                 for _ in 0..7 {
-                    let (turns, begun) = (turns.clone(), Rc::clone(&begun));
+                    let turns = turns.clone();
+                    let begun = Rc::clone(&begun);
                     clients.spawn_local(async move {
                         turns.begin(ready(()), LIMIT).await.unwrap();
                         begun.set(begun.get() + 1);
@@ -93,9 +95,11 @@ mod tests {
 
         LocalSet::new()
             .run_until(async {
-                let (turns, served) = (HandshakeTurns::of(1), Rc::new(RefCell::new(Vec::new())));
+                let turns = HandshakeTurns::of(1);
+                let served = Rc::new(RefCell::new(Vec::new()));
                 let (mut sender, mut session) = UnixStream::pair().unwrap();
-                let (queue, recipient) = (Rc::new(Notify::new()), Rc::clone(&served));
+                let queue = Rc::new(Notify::new());
+                let recipient = Rc::clone(&served);
                 let queued = Rc::clone(&queue);
                 spawn_local(async move {
                     loop {

@@ -64,7 +64,9 @@ impl Workers {
         for _ in 1..count {
             let (pass, mut passed) = unbounded_channel();
             others.push(pass);
-            let (make, serves, failed) = (make.clone(), serves.clone(), threads.clone());
+            let make = make.clone();
+            let serves = serves.clone();
+            let failed = threads.clone();
             threads.once_async_waking(name, on_wake.cloned(), async move || {
                 let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
                 while let Some((connection, permit)) = passed.recv().await {
@@ -131,7 +133,8 @@ impl<S: Service<TcpStream> + 'static> Worker<S> {
     }
 
     fn serve(&self, connection: TcpStream, permit: OwnedSemaphorePermit) {
-        let (service, serves) = (Rc::clone(&self.service), self.serves.clone());
+        let service = Rc::clone(&self.service);
+        let serves = self.serves.clone();
         spawn_local(async move {
             if poll_fn(|cx| service.poll_ready(cx)).await.is_ok() {
                 // It has told what went wrong.
@@ -224,7 +227,8 @@ mod tests {
             .run_until(async {
                 let listener = listener();
                 let _clients = clients(11, &listener);
-                let (turn, accepted) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
+                let turn = Rc::new(Cell::new(0));
+                let accepted = Rc::new(RefCell::new(Vec::new()));
                 let others = Rc::clone(&turn);
                 spawn_local(async move {
                     loop {
@@ -253,7 +257,8 @@ mod tests {
 
     #[tokio::test]
     async fn each_worker_has_its_share_until_the_server_ends() {
-        let (threads, listener) = (Threads::default(), listener());
+        let threads = Threads::default();
+        let listener = listener();
         let kept = listener.try_clone().unwrap();
         let workers = start(&threads, 3, listener);
         let before = clients(9, &kept);
@@ -271,7 +276,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_still_accepts_ends_too() {
-        let (threads, listener) = (Threads::default(), listener());
+        let threads = Threads::default();
+        let listener = listener();
         let kept = listener.try_clone().unwrap();
         let workers = start(&threads, 2, listener);
         let clients = clients(2, &kept);
@@ -283,7 +289,8 @@ mod tests {
     /// The clock of the test stands still, and moves on when the test waits.
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_is_blocked_does_not_hold_up_the_end() {
-        let (threads, listener) = (Threads::default(), listener());
+        let threads = Threads::default();
+        let listener = listener();
         let kept = listener.try_clone().unwrap();
         let [entered, unblocked] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
         let barriers = [&entered, &unblocked].map(Arc::clone);

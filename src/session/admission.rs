@@ -96,7 +96,8 @@ impl ClientSource {
             return;
         }
         node.events().emit(|| {
-            let (ClientSource { origin, address, .. }, mistake) = (self.clone(), mistake());
+            let ClientSource { origin, address, .. } = self.clone();
+            let mistake = mistake();
             Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address }))
         });
     }

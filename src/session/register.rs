@@ -93,7 +93,8 @@ impl<'a, S: Socket> Waiting<'a, S> {
             let outcome = match self.claim(admitted).await? {
                 None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {
-                    let (link, claim) = (S::LINK, claimed.claim);
+                    let link = S::LINK;
+                    let claim = claimed.claim;
                     let greeting = C::greeting(id).filter(|_| *begins_anew || !claimed.continues_stream);
                     let rooms = C::rooms_of(key, id, token);
                     let request = RegisterRequest {

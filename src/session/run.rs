@@ -46,7 +46,8 @@ pub(crate) fn serve<S: Socket, C: Protocol>(
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S, C> {
-    let (of, from) = (Arc::clone(node), source.clone());
+    let of = Arc::clone(node);
+    let from = source.clone();
     run(socket, node, source, permit, async move { enter::<C>(&of, &query, &from).await })
 }
 
@@ -254,7 +255,10 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             let ActiveSession { present, key, waits, socket, session, .. } = self;
             let Some((lease, client)) = present else { return Poll::Ready(LEFT) };
             // Not all frames are charged.
-            let (mut messages, mut bytes, mut frames, mut free) = (0, 0, 0, 0);
+            let mut messages = 0;
+            let mut bytes = 0;
+            let mut frames = 0;
+            let mut free = 0;
             // Loaded once for all that a read brings.
             let withholds = key.withholds_addresses();
             let counters = session.counters();

@@ -45,7 +45,8 @@ pub(crate) async fn open_stream(
     ConnectRequest { source, permit, .. }: ConnectRequest,
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
-    let (key, id) = (Some(credentials.key.clone()), Some(credentials.id.clone()));
+    let key = Some(credentials.key.clone());
+    let id = Some(credentials.id.clone());
     let admitted = admit(node, credentials, &source).await;
     let admitted = admitted.inspect_err(|&reason| Rejection { reason, key, id }.note(node, &source))?;
     let (socket, body) = stream(node.clock(), GRACE);
@@ -195,7 +196,8 @@ impl Sender {
 pub(crate) fn take_posts_of_others(node: &Arc<Node>) {
     let Some(membership) = node.membership() else { return };
     // Weak, because the membership is a part of the sessions.
-    let (node, hooks) = (Arc::downgrade(node), Arc::new(HookThread::default()));
+    let node = Arc::downgrade(node);
+    let hooks = Arc::new(HookThread::default());
     membership.on_post(Box::new(move |peer, text| {
         Box::pin(take(Weak::clone(&node), Arc::clone(&hooks), peer, text))
     }));

@@ -45,10 +45,13 @@ impl World {
         let mut config = Config::default();
         config.key_settings.messages_per_second = 0;
         configure(&mut config);
-        let (clock, built_in) = (Clock::manual(), config.built_in_keys());
+        let clock = Clock::manual();
+        let built_in = config.built_in_keys();
         let node = Node::new(config, clock.clone(), Events::default(), None);
         let node = Arc::new(node.with_hooks(Vec::new(), vec![Box::new(move |_, _, text| hook(text))]));
-        built_in.into_iter().for_each(|key| node.put_key(key));
+        for key in built_in {
+            node.put_key(key);
+        }
         World { node, clock }
     }
 

@@ -61,7 +61,8 @@ pub(crate) fn is_full(dir: &Path) -> bool {
 /// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the same with its
 /// other files.
 pub(crate) fn give_to_owner(dir: &Path, path: &Path) -> io::Result<()> {
-    let (owner, file) = (fs::metadata(dir)?, fs::metadata(path)?);
+    let owner = fs::metadata(dir)?;
+    let file = fs::metadata(path)?;
     if file.uid() != 0 || owner.uid() == 0 {
         return Ok(());
     }

@@ -99,7 +99,8 @@ impl Validity {
         let certificate = EndEntityCert::try_from(certificate).ok()?;
         // webpki checks the dates first, and tells them only in these errors.
         let check = |time| {
-            let (time, usage) = (UnixTime::since_unix_epoch(time), KeyUsage::server_auth());
+            let time = UnixTime::since_unix_epoch(time);
+            let usage = KeyUsage::server_auth();
             certificate.verify_for_usage(ALL_VERIFICATION_ALGS, &[], &[], time, usage, None, None).err()
         };
         let Some(Error::CertExpired { not_after, .. }) = check(Duration::MAX) else { return None };
@@ -127,8 +128,8 @@ mod tests {
             ((2026, 4096), 1_767_225_600, 67_090_118_400),
             ((1999, 2000), 915_148_800, 946_684_800),
         ] {
-            (params.not_before, params.not_after) =
-                (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+            params.not_before = date_time_ymd(years.0, 1, 1);
+            params.not_after = date_time_ymd(years.1, 1, 1);
             let certificate = params.self_signed(&key).unwrap();
             assert_eq!(Validity::of(certificate.der()), Some(Validity { from, to }));
             for end in 0..certificate.der().len() {

@@ -93,7 +93,9 @@ mod tests {
     #[test]
     fn each_ending_has_a_label_and_a_counter_of_its_own() {
         let handshakes = Handshakes::default();
-        Handshake::ALL.into_iter().for_each(|ended| handshakes.count(ended));
+        for ended in Handshake::ALL {
+            handshakes.count(ended);
+        }
         assert!(handshakes.totals().all(|(_, count)| count == 1));
         let labels: std::collections::BTreeSet<_> = handshakes.totals().map(|(label, _)| label).collect();
         assert_eq!(labels.len(), Handshake::ALL.len());

@@ -38,7 +38,8 @@ pub(crate) async fn upgrade(
     let request = valid_handshake();
     let nothing = web::Payload::from_request(&request, &mut Payload::None).await?;
     let (response, session, _) = actix_ws::handle(&request, nothing)?;
-    let (payload, decoder) = (payload.into_inner(), Decoder::new(limits));
+    let payload = payload.into_inner();
+    let decoder = Decoder::new(limits);
     Ok((response, ActixSocket { session, payload, decoder }))
 }
 
@@ -75,7 +76,8 @@ impl Socket for ActixSocket {
         let broken = |_| io::Error::from(io::ErrorKind::BrokenPipe);
         while let Some(frame) = outbox.front() {
             ready!(Pin::new(&mut self.session).poll_ready(cx)).map_err(broken)?;
-            let (message, len) = (message(frame), frame.len());
+            let message = message(frame);
+            let len = frame.len();
             Pin::new(&mut self.session).start_send(message).map_err(broken)?;
             outbox.advance(len);
         }

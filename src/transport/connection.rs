@@ -299,7 +299,9 @@ impl ConnectionState {
 
     fn end(&self) {
         self.ended.set(true);
-        self.watcher.take().into_iter().for_each(Waker::wake);
+        if let Some(watcher) = self.watcher.take() {
+            watcher.wake();
+        }
     }
 
     fn is_handling(&self) -> bool {
@@ -345,7 +347,9 @@ impl ConnectionState {
     }
 
     fn resume_reading(&self) {
-        self.reader.take().into_iter().for_each(Waker::wake);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 
     fn handle(self: &Rc<Self>) -> ActiveRequest {
@@ -385,7 +389,8 @@ where
         // The body of the request before, if it had one, ended in front of this head.
         connection.owes_body.set(!matches!(payload, Payload::None));
         if connection.owes_body.get() {
-            let (connection, mut body) = (Rc::clone(connection), payload.take());
+            let connection = Rc::clone(connection);
+            let mut body = payload.take();
             // The connection reads it only as fast as the handler asks for it.
             let paced = poll_fn(move |cx| {
                 let next = body.poll_next_unpin(cx);

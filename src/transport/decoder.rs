@@ -244,7 +244,8 @@ impl Decoder {
     fn begin_frame(&mut self, header: &Header, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
         let limits = &self.limits;
         let message = self.unfinished.get_or_insert_default().message.get_or_insert_with(|| {
-            let (text, payload) = (header.opcode == opcode::TEXT, MessageBuffer::new(limits));
+            let text = header.opcode == opcode::TEXT;
+            let payload = MessageBuffer::new(limits);
             PartialMessage { text, payload, frame: None }
         });
         let &Header { fin, mask, payload_len: missing, .. } = header;
@@ -315,7 +316,8 @@ impl Header {
     /// Returns `None` if more bytes are needed. Checks the header before its payload arrives.
     fn parse(bytes: &[u8], max: usize) -> Result<Option<Self>, Disconnect> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
-        let (fin, opcode) = (first & 0x80 != 0, first & 0x0F);
+        let fin = first & 0x80 != 0;
+        let opcode = first & 0x0F;
         let reserved = first & 0x70 != 0;
         let masked = second & 0x80 != 0;
         let short = usize::from(second & 0x7F);
@@ -388,7 +390,8 @@ impl MessageBuffer {
     /// Appends bytes and returns the appended part. The buffer doubles when it is full, up to `max_len`, so that bytes
     /// are rarely copied.
     pub(super) fn push(&mut self, bytes: &[u8], max_len: usize) -> Result<&mut [u8], Disconnect> {
-        let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
+        let len = self.bytes.len();
+        let capacity = self.bytes.capacity();
         let wanted = len + bytes.len();
         if wanted > capacity {
             let grown = wanted.max(max_len.min(2 * capacity));

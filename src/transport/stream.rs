@@ -137,7 +137,9 @@ impl StreamState {
     }
 
     fn wake_body(&mut self) {
-        self.body.take().into_iter().for_each(Waker::wake);
+        if let Some(body) = self.body.take() {
+            body.wake();
+        }
     }
 
     /// The next line, or the end. Pending if there is none yet.
@@ -164,7 +166,8 @@ fn take_line(outbox: &mut Outbox) -> Poll<Option<Bytes>> {
             break;
         }
         let Some(frame) = outbox.front() else { break };
-        let (opcode, len) = (frame.opcode(), frame.len());
+        let opcode = frame.opcode();
+        let len = frame.len();
         let line = (opcode == Some(Opcode::Text)).then(|| line(frame));
         outbox.advance(len);
         match (line, opcode) {
@@ -283,7 +286,9 @@ impl Stream for StreamBody {
         let mut state = this.state.borrow_mut();
         let next = state.next();
         // Tell the socket that a message was written, or that the body waits.
-        state.socket.take().into_iter().for_each(Waker::wake);
+        if let Some(waker) = state.socket.take() {
+            waker.wake();
+        }
         let chunk = match next {
             Poll::Ready(Some(line)) => this.fillers.before(line),
             Poll::Pending => {
@@ -342,7 +347,9 @@ impl Drop for StreamBody {
     fn drop(&mut self) {
         let mut state = self.state.borrow_mut();
         state.gone = true;
-        state.socket.take().into_iter().for_each(Waker::wake);
+        if let Some(waker) = state.socket.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -373,7 +380,9 @@ mod tests {
     async fn fillers_follow_as_many_as_messages_then_ever_more_slowly_and_do_not_end() {
         let (socket, mut body) = stream(&Clock::manual(), Duration::ZERO);
         assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
-        ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
+        for line in ["1\n", "2\n"] {
+            say(&socket, line);
+        }
         assert_eq!(next(&mut body).await, (0, "1\n".into()));
         assert_eq!(next(&mut body).await, (100, "2\n".into()));
         assert_eq!(next(&mut body).await, (100, FILLER));
@@ -442,7 +451,8 @@ mod tests {
             chunks in vec((0_usize..4, any::<bool>()), 1..60),
         ) {
             let mut fillers = FillerSchedule::default();
-            let (mut client, mut sent) = (Client::default(), 0);
+            let mut client = Client::default();
+            let mut sent = 0;
             for (fillers_before, is_reported) in chunks {
                 for _ in 0..fillers_before.min(sent as usize) {
                     fillers.is_within_line = true;

@@ -226,7 +226,8 @@ mod tests {
     fn the_published_library_accepts_the_signature_of_each_secret_and_no_other() {
         let secret = |fill: u8| format!("whsec_{}", STANDARD.encode([fill; 32]));
         let secrets = [1, 2].map(|fill| WebhookSecret::parse(&secret(fill)).unwrap());
-        let (id, body) = ("msg_1", r#"{"type":"peer.connected"}"#);
+        let id = "msg_1";
+        let body = r#"{"type":"peer.connected"}"#;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut headers = HeaderMap::new();
         headers.insert("webhook-id", id.parse().unwrap());

@@ -29,7 +29,8 @@ pub(crate) struct Webhooks(pub(super) Arc<Shared>);
 impl Webhooks {
     /// Queues each later event of a node for all consumers that want it.
     pub(crate) fn start(node: &Arc<Node>) -> Self {
-        let (shared, started) = (Arc::new(Shared::new(node)), Once::new());
+        let shared = Arc::new(Shared::new(node));
+        let started = Once::new();
         let webhooks = Webhooks(Arc::clone(&shared));
         node.events().witness(move |event| {
             if shared.queue(event) {
@@ -145,7 +146,8 @@ impl Shared {
                 }
         };
         let push = |step| {
-            let (now, happened) = (self.clock.now(), Timestamp::now());
+            let now = self.clock.now();
+            let happened = Timestamp::now();
             self.queues.lock().push(consumer.clone(), Arc::clone(event), step, now, happened)
         };
         match &**event {
@@ -253,7 +255,8 @@ impl Worker<'_> {
             }
         };
         let names = &self.shared.names;
-        let (id, body) = (names.id(delivery.number), body(&delivery.event, delivery.happened, names));
+        let id = names.id(delivery.number);
+        let body = body(&delivery.event, delivery.happened, names);
         let request = Signed { url, private: *private, secrets: webhook.secrets.clone(), id, body };
         let task = self.requests.spawn(self.sender.clone().send(request));
         self.in_flight.insert(task.id(), (consumer, delivery));
@@ -280,7 +283,8 @@ impl Worker<'_> {
     }
 
     fn settle(&mut self, consumer: &Consumer, delivery: Delivery, outcome: Outcome) {
-        let (now, random) = (self.shared.clock.now(), rand::random::<f64>());
+        let now = self.shared.clock.now();
+        let random = rand::random::<f64>();
         let is_repeated = self.shared.queues.lock().settle(consumer, delivery, outcome, now, random);
         if !is_repeated {
             self.shared.settled.notify_one();
@@ -318,7 +322,8 @@ impl Worker<'_> {
 
     /// Logs the losses, once a minute. Returns the time of the next line, if there is one.
     fn log_losses(&mut self) -> Option<u64> {
-        let (now, totals) = (self.shared.clock.now(), self.shared.queues.lock().totals());
+        let now = self.shared.clock.now();
+        let totals = self.shared.queues.lock().totals();
         let dropped = totals.dropped.saturating_sub(self.logged.dropped);
         let failed = totals.failed.saturating_sub(self.logged.failed);
         if dropped == 0 && failed == 0 {

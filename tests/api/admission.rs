@@ -40,7 +40,8 @@ fn the_limit_refuses_newcomers_but_no_takeover_and_a_taken_id_comes_first() {
     on_own_with(
         |config| config.key_settings.concurrent_limit = 2,
         |server| {
-            let (mut a, mut b) = (server.client("a"), server.client("b"));
+            let mut a = server.client("a");
+            let mut b = server.client("b");
             server.connect_with_query("key=peerjs&id=c&token=t").expect_refused(error(FULL));
             let mut again = server.client("a");
             assert_eq!(a.expect_close(), Some(4001));

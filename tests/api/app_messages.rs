@@ -49,7 +49,8 @@ fn server_for(receiver: &Receiver) -> TestServer {
 
 fn send_to(config: &mut Config, receiver: &Receiver) {
     // Messages are no events, so a list of events does not matter to them.
-    (config.webhooks.operator, config.webhooks.events) = (receiver.for_messages(), Vec::new());
+    config.webhooks.operator = receiver.for_messages();
+    config.webhooks.events = Vec::new();
 }
 
 fn ask(client: &mut RawClient, number: usize) {
@@ -61,7 +62,8 @@ fn answered(number: usize) -> String {
 }
 
 fn refused(request: Option<&str>, refusal: AppRefusal) -> String {
-    let (label, text) = (refusal.ending().label, refusal.ending().text);
+    let label = refusal.ending().label;
+    let text = refusal.ending().text;
     let request = request.map(|request| format!(r#","request":{request}"#)).unwrap_or_default();
     format!(r#"{{"type":"SERVER-REFUSED"{request},"payload":{{"type":"{label}","msg":"{text}"}}}}"#)
 }
@@ -80,7 +82,8 @@ fn limit_hits(server: &TestServer) -> u64 {
 fn the_app_gets_the_message_as_it_was_written_and_its_answer_goes_back() {
     let receiver = Receiver::start();
     let server = server_for(&receiver);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     let odd = r#"{ "n": 12345678901234567890, "n": [ ] }"#;
     receiver.says(Says::Body(odd.into()));
     a.send(format!(r#"{{"request":"\u0031","t\u0079pe":"SERVER-MESSAGE","dst":"b","payload":{odd}}}"#));
@@ -109,14 +112,16 @@ fn the_app_gets_the_message_as_it_was_written_and_its_answer_goes_back() {
 
 #[test]
 fn messages_are_off_by_default_and_a_key_has_an_endpoint_of_its_own() {
-    let (operator, owner) = (Receiver::of_messages(), Receiver::of_messages());
+    let operator = Receiver::of_messages();
+    let owner = Receiver::of_messages();
     let to = |webhook| key("game", Change { webhook: Some(webhook), ..Change::default() });
     let configure = |config: &mut Config| {
         config.webhooks.operator = operator.webhook();
         config.webhooks.private = true;
     };
     on_own_with_keys_and(configure, &[to(owner.for_messages()), plain_key("other")], |server, keys| {
-        let (mut a, mut other) = (server.client_of("game", "a"), server.client_of("other", "a"));
+        let mut a = server.client_of("game", "a");
+        let mut other = server.client_of("other", "a");
         ask(&mut other, 1);
         other.expect(refused_number(1, AppRefusal::Off));
         ask(&mut a, 1);
@@ -144,7 +149,8 @@ fn the_messages_of_a_client_keep_their_order_and_nobody_else_waits_for_them() {
     let receiver = Receiver::of_messages();
     receiver.says(Says::Nothing);
     let server = server_for(&receiver);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     (0..16).for_each(|number| ask(&mut a, number));
     assert_eq!(receiver.next_message(), ("a".to_owned(), json!(0)));
     ask(&mut b, 99);
@@ -243,7 +249,8 @@ fn an_address_leaves_half_of_the_places_of_a_key_to_others() {
     });
     let clients = |address: &str, count: usize| {
         let asks = |n: usize| {
-            let (id, headers) = (format!("{address} {n}"), format!("X-Forwarded-For: {address}\r\n"));
+            let id = format!("{address} {n}");
+            let headers = format!("X-Forwarded-For: {address}\r\n");
             let mut client = server.begin_with(&server.target(&id, &token_of(&id)), &headers);
             client.expect_accepted();
             client.expect_open();
@@ -401,7 +408,8 @@ fn embedded(heard: &Arc<Mutex<Vec<String>>>, receiver: &Receiver) -> TestServer 
 
 #[test]
 fn a_hook_of_an_embedding_program_gets_the_messages_instead_of_webhooks_and_may_answer() {
-    let (receiver, heard) = (Receiver::of_messages(), Arc::default());
+    let receiver = Receiver::of_messages();
+    let heard = Arc::default();
     let server = embedded(&heard, &receiver);
     let mut a = server.client("a");
     (0..10).for_each(|number| ask(&mut a, number));

@@ -10,7 +10,8 @@ use crate::harness::{RawClient, TestServer, on_both, on_both_with, on_own};
 
 /// Sends malformed texts, and proves that neither the sender nor a bystander is affected.
 fn expect_ignored(server: &TestServer, texts: &[&str]) {
-    let (mut bystander, mut a) = (server.client("bystander"), server.client("a"));
+    let mut bystander = server.client("bystander");
+    let mut a = server.client("a");
     for text in texts {
         a.send(text);
         a.expect_nothing("a");
@@ -81,7 +82,8 @@ fn a_message_over_the_bound_closes_its_own_socket_alone() {
     on_both_with(
         |config| config.max_message_bytes = 1000,
         |server| {
-            let (mut bystander, mut b) = (server.client("bystander"), server.client("b"));
+            let mut bystander = server.client("bystander");
+            let mut b = server.client("b");
             let whole = offer("b", &format!("\"{}\"", "x".repeat(1000 - offer("b", "\"\"").len())));
             assert_eq!(whole.len(), 1000);
             let mut a = server.client("a");
@@ -144,7 +146,9 @@ fn half_a_request_is_answered_with_408_and_an_idle_connection_is_closed() {
         let mut idle = server.http();
         assert_eq!(idle.request("GET", "/", "").status, 200);
         let mut bystander = server.client("bystander");
-        let (mut silent, mut half, mut slow_head) = (server.http(), server.http(), server.http());
+        let mut silent = server.http();
+        let mut half = server.http();
+        let mut slow_head = server.http();
         half.send("GET /peerjs/id HTTP/1.1\r\nHost: h\r\n");
         slow_head.send("GET /peerjs?key=peerjs");
         for connection in [&mut silent, &mut half, &mut slow_head] {

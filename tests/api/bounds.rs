@@ -103,7 +103,8 @@ fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
             config.close_timeout = TIMEOUT;
         },
         |server| {
-            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut slow = client_that_reads_late(server, "slow");
+            let mut a = server.client("a");
             let sent = fill(&mut a, "a", "slow");
             assert!(server.realm().contains("slow"), "it may only be slow");
             a.send(offer("slow", "\"behind the flood\""));
@@ -139,7 +140,8 @@ fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
     on_own_with(
         |config| config.limits.outbox_bytes = 128 << 10,
         |server| {
-            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut slow = client_that_reads_late(server, "slow");
+            let mut a = server.client("a");
             let mut friend = server.client("friend");
             fill(&mut a, "a", "slow");
             friend.send(offer("slow", "\"from a friend\""));
@@ -148,7 +150,8 @@ fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
             thief.expect_accepted();
             // The ping comes before all unsent frames, and its answer keeps the id.
             let wanted = forwarded_offer("friend", "slow", "\"from a friend\"");
-            let (mut pinged, mut friendly) = (false, false);
+            let mut pinged = false;
+            let mut friendly = false;
             while !pinged || !friendly {
                 let frame = slow.next_frame("the ping and the message of a friend").expect("both");
                 match frame.opcode() {
@@ -171,7 +174,8 @@ fn a_client_that_is_flooded_is_read_before_it_reads_and_afterwards() {
     on_both_with(
         |config| config.limits.outbox_bytes = 128 << 10,
         |server| {
-            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut slow = client_that_reads_late(server, "slow");
+            let mut a = server.client("a");
             let mut friend = server.client("friend");
             for round in 0..10 {
                 fill(&mut a, "a", "slow");
@@ -195,7 +199,8 @@ fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
             config.limits.alive_timeout = TIMEOUT * 10_000;
         },
         |server| {
-            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut slow = client_that_reads_late(server, "slow");
+            let mut a = server.client("a");
             fill(&mut a, "a", "slow");
             // It reads everything that was sent, and nobody writes to it any more.
             slow.ping(b"all");
@@ -218,7 +223,8 @@ fn messages_in_the_outbox_of_a_dead_socket_wait_for_the_next_one() {
             config.limits.queue_bytes = 64 << 20;
         },
         |server| {
-            let (slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let slow = client_that_reads_late(server, "slow");
+            let mut a = server.client("a");
             // More than the buffers of the system and actix-ws, less than the queue limit.
             let count = 300;
             for n in 0..count {
@@ -248,7 +254,8 @@ fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
             config.close_timeout = Duration::from_millis(100);
         },
         |server| {
-            let (mut rude, mut bystander) = (client_that_reads_late(server, "rude"), server.client("b"));
+            let mut rude = client_that_reads_late(server, "rude");
+            let mut bystander = server.client("b");
             let pings = wire::frame(wire::FIN | opcode::PING, &[b'x'; 125]).repeat(100);
             let mut batches = 0;
             while server.realm().contains("rude") {
@@ -288,7 +295,8 @@ fn a_takeover_loses_nothing_that_the_old_socket_did_not_read() {
             config.close_timeout = TIMEOUT;
         },
         |server| {
-            let (mut old, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut old = client_that_reads_late(server, "slow");
+            let mut a = server.client("a");
             let count = 300;
             for n in 0..count {
                 a.send(offer("slow", &payload(n, 64 << 10)));

@@ -22,7 +22,8 @@ fn an_id_has_21_url_safe_characters_that_nobody_can_guess() {
 #[test]
 fn a_call_goes_to_and_fro() {
     on_own(|server| {
-        let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        let (mut a, a_id) = server.caller("a");
+        let (mut b, b_id) = server.caller("b");
         a.send(call("offer", &b_id, &format!(r#","offer":{OFFER}"#)));
         b.expect(call("offer", &a_id, &format!(r#","offer":{OFFER}"#)));
         b.send(call("answer", &a_id, r#","answer":{"type":"answer","sdp":"v=0"}"#));
@@ -53,7 +54,8 @@ fn a_caller_may_send_to_itself_and_more_than_a_frame_at_a_time() {
 #[test]
 fn a_message_to_an_unknown_id_is_dropped_and_its_sender_stays() {
     on_own(|server| {
-        let ((mut a, id), (mut b, _)) = (server.caller("a"), server.caller("b"));
+        let (mut a, id) = server.caller("a");
+        let (mut b, _) = server.caller("b");
         let long = "x".repeat(100_000);
         for unknown in ["", "nobody", "__proto__", "constructor", &id[..20], &format!("{id} "), &long, "a\nb"]
         {
@@ -71,7 +73,8 @@ fn a_message_to_an_unknown_id_is_dropped_and_its_sender_stays() {
 #[test]
 fn nothing_waits_for_a_caller_that_is_gone() {
     on_own(|server| {
-        let ((mut a, _), (b, b_id)) = (server.caller("a"), server.caller("b"));
+        let (mut a, _) = server.caller("a");
+        let (b, b_id) = server.caller("b");
         b.reset();
         server.wait_for_guests(1);
         a.send(call("offer", &b_id, ""));
@@ -83,7 +86,8 @@ fn nothing_waits_for_a_caller_that_is_gone() {
 #[test]
 fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
     on_own(|server| {
-        let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        let (mut a, old) = server.caller("a");
+        let (mut b, b_id) = server.caller("b");
         let mut ids = vec![old];
         for _ in 0..5 {
             let id = a.start();
@@ -105,7 +109,8 @@ fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
 #[test]
 fn a_message_right_after_start_is_sent_under_the_new_id() {
     on_own(|server| {
-        let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        let (mut a, old) = server.caller("a");
+        let (mut b, b_id) = server.caller("b");
         // Everything in one segment, so that one read gets it all.
         let frames = [call("offer", &b_id, ""), r#"{"action":"start"}"#.to_owned(), call("offer", &b_id, "")];
         let bytes: Vec<u8> = frames.iter().flat_map(|text| crate::harness::wire::text(text)).collect();
@@ -121,7 +126,8 @@ fn a_message_right_after_start_is_sent_under_the_new_id() {
 #[test]
 fn a_client_without_an_id_can_still_call() {
     on_own(|server| {
-        let (mut a, (mut b, b_id)) = (server.guest("a"), server.caller("b"));
+        let mut a = server.guest("a");
+        let (mut b, b_id) = server.caller("b");
         a.send(call("offer", &b_id, ""));
         let offer = b.expect_text();
         let a_id = offer.split('"').nth(9).unwrap();
@@ -161,7 +167,8 @@ fn malformed_frames_of_a_call_are_ignored_and_other_actions_with_a_recipient_are
 #[test]
 fn peerjs_and_calls_never_meet() {
     on_own(|server| {
-        let (mut peer, (mut a, id)) = (server.client("peer"), server.caller("a"));
+        let mut peer = server.client("peer");
+        let (mut a, id) = server.caller("a");
         a.send(call("offer", "peer", ""));
         a.send(offer("peer", "1"));
         a.expect_quiet();

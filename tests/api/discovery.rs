@@ -130,7 +130,8 @@ fn the_members_of_a_room_are_listed_where_discovery_is_on() {
     on_own_with(
         |config| config.key_settings.allow_discovery = true,
         |server| {
-            let (mut b, mut a) = (server.client("b"), server.client("a"));
+            let mut b = server.client("b");
+            let mut a = server.client("a");
             for client in [&mut b, &mut a] {
                 client.send(r#"{"type":"ROOM-JOIN","room":"x y"}"#);
                 client.expect_text();

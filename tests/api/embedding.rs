@@ -74,7 +74,8 @@ fn an_embedded_broker_leaves_the_rest_of_the_app_alone() {
 #[test]
 fn two_brokers_of_one_app_do_not_know_each_others_peers() {
     with_app(|address, [one, two]| {
-        let (mut a, mut b) = (client(address, "/one", "a"), client(address, "/two", "a"));
+        let mut a = client(address, "/one", "a");
+        let mut b = client(address, "/two", "a");
         a.send(offer("a", "1"));
         a.expect(forwarded_offer("a", "a", "1"));
         b.expect_nothing("a");
@@ -126,8 +127,11 @@ fn any_number_of_hooks_hear_of_a_client_and_one_that_waits_delays_nobody() {
         let told = Arc::clone(&told);
         move |what: String| told.lock().unwrap().push(format!("{name}: {what}"))
     };
-    let (one, other, ends) = (hook("one"), hook("other"), hook("ends"));
-    let (joins, leaves) = (hook("joins"), hook("leaves"));
+    let one = hook("one");
+    let other = hook("other");
+    let ends = hook("ends");
+    let joins = hook("joins");
+    let leaves = hook("leaves");
     let (release, released) = std::sync::mpsc::channel::<()>();
     let broker = PeerBroker::builder()
         .on_connect(move |client| one(format!("{} {}", client.key, client.id)))
@@ -187,7 +191,9 @@ fn an_event_tells_what_a_client_was_and_did() {
         Event::Refused(refused) => Some(refused),
         _ => None,
     });
-    let (connected, gone, refused) = (connected.unwrap(), gone.unwrap(), refused.unwrap());
+    let connected = connected.unwrap();
+    let gone = gone.unwrap();
+    let refused = refused.unwrap();
     assert_eq!((connected.peer.id.as_str(), connected.address), ("a", Some(address.ip())));
     assert_eq!((&gone.peer, gone.connection), (&connected.peer, connected.connection));
     // The third message is the marker: everything before it has been handled.
@@ -250,7 +256,8 @@ fn serve_on(
     listen: &Listen,
 ) -> (SocketAddr, Option<SocketAddr>, impl FnOnce() -> std::io::Result<()> + use<>) {
     let server = Server::bind(broker, listen).unwrap();
-    let (address, api) = (server.address(), server.ops_address());
+    let address = server.address();
+    let api = server.ops_address();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let thread = thread::spawn(move || {
         let run = server.run(async { drop(stopped.await) });
@@ -297,7 +304,8 @@ fn a_hook_that_panics_in_the_sweep_ends_neither_expiry_nor_pings() {
     panicked.recv_timeout(TIMEOUT).expect("the filter ends");
     let mut a = client(address, "", "a");
     a.send(offer("nobody", "1"));
-    let (mut has_expired, mut is_pinged) = (false, false);
+    let mut has_expired = false;
+    let mut is_pinged = false;
     while !(has_expired && is_pinged) {
         let frame = a.next_frame("an EXPIRE and a ping").expect("an EXPIRE and a ping");
         has_expired |= frame.payload == expired("nobody", "a").as_bytes();
@@ -344,7 +352,8 @@ fn a_hook_sees_each_message_as_it_was_sent() {
     let broker = PeerBroker::builder()
         .config(Config::default())
         .on_message(move |client, message| {
-            let (from, kind) = (client.id, message.kind.as_str());
+            let from = client.id;
+            let kind = message.kind.as_str();
             let text = format!("{} {from} {kind} {} {:?}", client.key, message.dst, message.payload);
             told.lock().unwrap().push(text);
         })

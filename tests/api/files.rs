@@ -248,7 +248,8 @@ fn paths_of_the_broker_come_before_files() {
 fn the_broker_works_beside_the_files() {
     let tree = Tree::new().file("app.js", "app");
     tree.serve(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         assert_eq!(server.get("/app.js").text(), "app");
         a.send(offer("b", "1"));
         b.expect(forwarded_offer("a", "b", "1"));

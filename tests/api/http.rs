@@ -147,7 +147,8 @@ fn a_key_with_malformed_escapes_is_a_bad_request() {
 fn head_is_get_without_a_body() {
     on_own(|server| {
         for target in ["/", "/peerjs/id", "/peerjs/peers", "/healthz", "/nothing"] {
-            let (get, head) = (server.get(target), server.request("HEAD", target, ""));
+            let get = server.get(target);
+            let head = server.request("HEAD", target, "");
             assert_eq!(head.status, get.status, "{target}");
             assert_eq!(content_type(&head), content_type(&get));
             assert_eq!(head.body, b"");
@@ -181,7 +182,8 @@ fn repeated_slashes_are_one_in_every_path() {
             ] {
                 assert_eq!(server.get(&format!("{root}{target}")).status, status, "{root}{target}");
             }
-            let (mut bob, mut clients) = (server.client("bob"), Vec::new());
+            let mut bob = server.client("bob");
+            let mut clients = Vec::new();
             for (n, socket) in ["/peerjs", "//peerjs//", "//peerjs//peerjs"].into_iter().enumerate() {
                 let id = format!("alice{n}");
                 let mut alice = server.begin_at(&format!("{root}{socket}?key=peerjs&id={id}&token=t"));
@@ -329,7 +331,9 @@ fn a_connection_of_a_trusted_proxy_is_kept_once_the_body_of_its_request_was_read
                 assert_eq!(told(&mut connection, "/nothing", head), "timeout=5", "{head}");
                 connection
             });
-            silent.into_iter().for_each(|mut connection| connection.expect_end());
+            for mut connection in silent {
+                connection.expect_end();
+            }
             // The others are older than those that have ended, and are still there.
             for (connection, body) in &mut posting {
                 assert_eq!(told(connection, &offer, body), "timeout=620", "{body}");

@@ -66,7 +66,8 @@ fn on_own_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
 #[test]
 fn a_token_for_an_id_gives_the_id() {
     on_own_with_tokens(|server, _| {
-        let (mut a, mut b) = (come(server, "a", &token("a", 1)), come(server, "b", &token("b", 1)));
+        let mut a = come(server, "a", &token("a", 1));
+        let mut b = come(server, "b", &token("b", 1));
         a.expect(OPEN);
         b.expect(OPEN);
         a.send(offer("b", "1"));
@@ -113,7 +114,8 @@ fn a_fresh_token_of_the_same_subject_takes_over_and_a_stolen_one_of_another_does
 #[test]
 fn a_prefix_gives_any_id_with_that_prefix_to_the_first_client() {
     on_own_with_tokens(|server, _| {
-        let (mine, other) = (token("room-*", 1), token("room-*", 2));
+        let mine = token("room-*", 1);
+        let other = token("room-*", 2);
         let mut a = come(server, "room-1", &mine);
         a.expect(OPEN);
         expect_refused(come(server, "lobby", &mine), &error(INVALID));

@@ -25,10 +25,13 @@ fn discovery(allowed: bool) -> Change {
 #[test]
 fn the_same_ids_under_two_keys_are_different_peers() {
     on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
-        let (mut a1, mut b1) = (server.client_of("one", "a"), server.client_of("one", "b"));
+        let mut a1 = server.client_of("one", "a");
+        let mut b1 = server.client_of("one", "b");
         // The same token: a takeover within a key.
-        let (mut a2, mut b2) = (server.client_of("two", "a"), server.client_of("two", "b"));
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a2 = server.client_of("two", "a");
+        let mut b2 = server.client_of("two", "b");
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         a1.send(offer("b", "1"));
         a2.send(offer("b", "2"));
         a.send(offer("b", "3"));
@@ -52,7 +55,8 @@ fn the_same_ids_under_two_keys_are_different_peers() {
 #[test]
 fn queued_messages_wait_only_under_their_own_key() {
     on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
-        let (mut a1, mut a2) = (server.client_of("one", "a"), server.client_of("two", "a"));
+        let mut a1 = server.client_of("one", "a");
+        let mut a2 = server.client_of("two", "a");
         a1.send(offer("b", "1"));
         a1.expect_nothing("a");
         server.client_of("two", "b").expect_nothing("b");
@@ -96,8 +100,10 @@ fn streams_and_posts_stay_within_their_key() {
 #[test]
 fn rooms_are_found_under_their_key_alone() {
     on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
-        let (mut host, mut player) = (server.guest_of("one", "host"), server.guest_of("one", "player"));
-        let (mut stranger, mut another) = (server.guest_of("two", "stranger"), server.guest("another"));
+        let mut host = server.guest_of("one", "host");
+        let mut player = server.guest_of("one", "player");
+        let mut stranger = server.guest_of("two", "stranger");
+        let mut another = server.guest("another");
         let room = host.create_room();
         stranger.expect_problem(join(&room, "anna", OFFER), "wrong room");
         another.expect_problem(join(&room, "anna", OFFER), "wrong room");
@@ -114,9 +120,11 @@ fn rooms_are_found_under_their_key_alone() {
 #[test]
 fn calls_go_to_ids_of_their_own_key_alone() {
     on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
-        let (mut a, mut b) = (server.guest_of("one", "a"), server.guest_of("one", "b"));
+        let mut a = server.guest_of("one", "a");
+        let mut b = server.guest_of("one", "b");
         let mut stranger = server.guest_of("two", "stranger");
-        let (a_id, b_id) = (a.start(), b.start());
+        let a_id = a.start();
+        let b_id = b.start();
         stranger.send(call("offer", &b_id, ""));
         stranger.expect_quiet();
         b.expect_quiet();
@@ -128,10 +136,12 @@ fn calls_go_to_ids_of_their_own_key_alone() {
 #[test]
 fn the_limit_of_a_key_is_its_own_and_its_peers_and_guests_share_it() {
     on_own_with_keys(&[key("one", limit(2)), key("two", limit(2))], |server, _| {
-        let (mut a, mut guest) = (server.client_of("one", "a"), server.guest_of("one", "guest"));
+        let mut a = server.client_of("one", "a");
+        let mut guest = server.guest_of("one", "guest");
         server.newcomer_of("one", "b").expect_refused(error(FULL));
         server.begin_guest("another", &server.root_of("one")).expect_refused(problem(FULL));
-        let (_b, _c) = (server.client_of("two", "b"), server.client_of("two", "c"));
+        let _b = server.client_of("two", "b");
+        let _c = server.client_of("two", "c");
         server.begin_guest("third", &server.root_of("two")).expect_refused(problem(FULL));
         server.client("d").expect_nothing("d");
         // Within the limit a takeover changes nothing.
@@ -166,8 +176,9 @@ fn the_limit_of_a_key_can_be_changed_while_its_clients_are_here() {
 #[test]
 fn discovery_is_a_matter_of_each_key() {
     on_own_with_keys(&[key("one", discovery(true)), plain_key("two")], |server, keys| {
-        let (_a, _b, _c) =
-            (server.client_of("one", "a"), server.client_of("one", "b"), server.client_of("two", "c"));
+        let _a = server.client_of("one", "a");
+        let _b = server.client_of("one", "b");
+        let _c = server.client_of("two", "c");
         let _guest = server.guest_of("one", "guest");
         assert_eq!(server.get("/one/peers").text(), r#"["a","b"]"#);
         assert_eq!(server.get("/two/peers").status, 401);

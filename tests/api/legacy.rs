@@ -66,7 +66,8 @@ fn a_stream_waits_a_second_for_its_websocket_before_it_is_greeted() {
 #[test]
 fn a_browser_without_websockets_offers_and_answers_through_http_alone() {
     on_both(|server| {
-        let (mut a, mut b) = (server.stream("a"), server.stream("b"));
+        let mut a = server.stream("a");
+        let mut b = server.stream("b");
         assert_eq!(server.post("a", "offer", &offer("b", r#"{"sdp":1}"#)).text(), "OK");
         b.expect(forwarded_offer("a", "b", r#"{"sdp":1}"#));
         assert_eq!(server.post("b", "answer", &message("ANSWER", "a", "2")).status, 200);
@@ -83,7 +84,8 @@ fn a_browser_without_websockets_offers_and_answers_through_http_alone() {
 #[test]
 fn a_stream_and_a_websocket_exchange_messages_both_ways() {
     on_both(|server| {
-        let (mut old, mut new) = (server.stream("old"), server.client("new"));
+        let mut old = server.stream("old");
+        let mut new = server.client("new");
         for kind in KINDS {
             assert_eq!(server.post("old", &kind.to_lowercase(), &message(kind, "new", "1")).status, 200);
             new.expect(forwarded(kind, "old", "new", "1"));
@@ -98,7 +100,9 @@ fn a_stream_and_a_websocket_exchange_messages_both_ways() {
 #[test]
 fn messages_sent_at_once_arrive_in_order_one_line_per_chunk() {
     on_both(|server| {
-        let (mut a, mut b, mut c) = (server.stream("a"), server.client("b"), server.client("c"));
+        let mut a = server.stream("a");
+        let mut b = server.client("b");
+        let mut c = server.client("c");
         let payload = |n: usize| format!("\"{n}{}\"", "x".repeat(n * 1000));
         b.send_raw(
             (0..4).flat_map(|n| crate::harness::wire::text(&offer("a", &payload(n)))).collect::<Vec<u8>>(),
@@ -115,7 +119,8 @@ fn messages_sent_at_once_arrive_in_order_one_line_per_chunk() {
 #[test]
 fn a_payload_with_line_breaks_is_one_line_and_can_forge_none() {
     on_both(|server| {
-        let (mut a, mut b) = (server.stream("a"), server.client("b"));
+        let mut a = server.stream("a");
+        let mut b = server.client("b");
         b.send(offer("a", "{\n\"x\":\r\n1 }"));
         let forged = forwarded_offer("somebody else", "a", "2");
         b.send(offer("a", &format!("[\n{forged}\n]")));
@@ -224,7 +229,9 @@ fn a_stream_stands_in_the_list_of_peers_where_it_registered_first() {
     on_both_with(
         |config| config.key_settings.allow_discovery = true,
         |server| {
-            let (_b, mut a, _c) = (server.client("b"), server.stream("a"), server.client("c"));
+            let _b = server.client("b");
+            let mut a = server.stream("a");
+            let _c = server.client("c");
             let listed = || assert_eq!(server.get("/peerjs/peers").text(), r#"["b","a","c"]"#);
             listed();
             let mut renewed = server.renewed("a", 1);

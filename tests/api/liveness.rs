@@ -124,7 +124,8 @@ fn a_peer_is_reported_as_gone_exactly_once_however_it_leaves() {
 #[test]
 fn a_client_that_ends_its_sending_direction_is_gone_after_what_it_sent() {
     on_both(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         a.send(offer("b", "1"));
         a.shutdown_write();
         b.expect(forwarded_offer("a", "b", "1"));

@@ -279,7 +279,9 @@ fn groups_may_have_hosts() {
         let [(mut a, _), (mut b, b_id), (mut c, _), (mut d, d_id)] = peers(server, [room; 4]);
         a.expect(new_peer(&b_id));
         c.expect(new_peer(&d_id));
-        [&mut a, &mut b, &mut c, &mut d].into_iter().for_each(RawClient::expect_quiet);
+        for client in [&mut a, &mut b, &mut c, &mut d] {
+            client.expect_quiet();
+        }
     });
 }
 

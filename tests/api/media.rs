@@ -69,7 +69,8 @@ pub fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
 #[test]
 fn two_clients_talk_through_the_relay() {
     let (server, relay) = with_relay(RelayMode::Fallback);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
     let [one, other] = sides(relay);
@@ -96,7 +97,8 @@ pub fn sides(relay: SocketAddr) -> [Side; 2] {
 #[test]
 fn relayed_datagrams_are_counted_without_the_relays_own() {
     let (server, api, relay) = with_relay_and_api(|_| {});
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
     let counted = || {
@@ -127,7 +129,8 @@ fn the_operator_sees_what_became_of_calls() {
         config.webhooks.events =
             vec![WebhookEvent::CallRelayed, WebhookEvent::CallEnded, WebhookEvent::CallFailed];
     });
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     call_of(&mut a, &mut b, relay);
     b.send(message("OFFER", "a", &payload("offer", "cufrag", &[])));
     a.expect_text();
@@ -186,7 +189,8 @@ fn a_limit_of_a_key_changes_for_a_running_call() {
     let store = Arc::new(MemoryKeys::new());
     store.add(plain_key("game")).unwrap();
     let (server, api) = with_api_on(PeerBroker::builder().relay(bound).keys(store), |_| {});
-    let (mut a, mut b) = (server.client_of("game", "a"), server.client_of("game", "b"));
+    let mut a = server.client_of("game", "a");
+    let mut b = server.client_of("game", "b");
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
     let [one, other] = sides(relay);
@@ -215,7 +219,8 @@ fn a_limit_of_a_key_changes_for_a_running_call() {
 #[test]
 fn a_client_without_udp_talks_over_tcp() {
     let (server, relay) = with_relay(RelayMode::Fallback);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(2));
     let [one, other] = sides(relay);
@@ -309,7 +314,8 @@ fn a_relay_may_do_without_tcp() {
     let relay = BoundRelay::bind(config).unwrap();
     let address = relay.addresses()[0];
     let server = TestServer::start_with_relay(relay, |_| {});
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
     let line = format!("a=candidate:1 1 udp 255 {} {} typ host", address.ip(), address.port());
     b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
@@ -319,7 +325,8 @@ fn a_relay_may_do_without_tcp() {
 #[test]
 fn a_client_that_is_needed_is_told_another_candidate() {
     let (server, relay) = with_relay(RelayMode::Fallback);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
     let one = Side::new(relay, "aufrag", "bufrag");
@@ -328,7 +335,8 @@ fn a_client_that_is_needed_is_told_another_candidate() {
     b.expect_nothing("b");
     server.advance(Duration::from_millis(1001));
     one.check_in_vain();
-    let (ip, port) = (relay.ip(), relay.port());
+    let ip = relay.ip();
+    let port = relay.port();
     for told in [
         format!("candidate:3 1 udp 254 {ip} {port} typ host"),
         format!("candidate:4 1 tcp 126 {ip} {port} typ host tcptype passive"),
@@ -342,7 +350,8 @@ fn a_client_that_is_needed_is_told_another_candidate() {
 #[test]
 fn other_messages_and_descriptions_without_ice_are_not_touched() {
     let (server, _) = with_relay(RelayMode::Fallback);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     let real = format!(r#"{{"candidate":{{"candidate":"{REAL}"}}}}"#);
     for (kind, payload) in [
         ("CANDIDATE", real.as_str()),
@@ -359,7 +368,8 @@ fn other_messages_and_descriptions_without_ice_are_not_touched() {
 #[test]
 fn a_key_may_have_no_relay() {
     let (server, _) = with_relay(RelayMode::Off);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[REAL])));
     b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[REAL])));
 }
@@ -367,7 +377,8 @@ fn a_key_may_have_no_relay() {
 #[test]
 fn a_key_may_have_all_calls_relayed_and_addresses_withheld() {
     let (server, relay) = with_relay(RelayMode::Always);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     a.send(message("OFFER", "b", &payload("offer", "aufrag", &[REAL])));
     b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &[&candidate(relay)])));
     a.send(message("CANDIDATE", "b", &format!(r#"{{"candidate":{{"candidate":"{REAL}"}}}}"#)));
@@ -390,7 +401,8 @@ fn where_all_calls_are_relayed_nothing_that_a_client_sends_tells_an_address() {
         assert!(told.contains("ufrag0123") && !told.contains("192.0.2.7"), "{told}");
     };
 
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     b.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
     b.expect_text();
     a.send(format!(r#"{{"type":"ROOM-JOIN","room":"r","data":{text}}}"#));
@@ -417,14 +429,16 @@ fn where_all_calls_are_relayed_nothing_that_a_client_sends_tells_an_address() {
     one.send(signal(&one_id, &other_id, &format!(r#""type":"renegotiate","more":{text}"#)));
     hears(&mut other);
 
-    let ((mut one, _), (mut other, other_id)) =
-        (matchbox::peer(&server, "/r"), matchbox::newcomer(&server, "/r"));
+    let (mut one, _) = matchbox::peer(&server, "/r");
+    let (mut other, other_id) = matchbox::newcomer(&server, "/r");
     one.expect(matchbox::new_peer(&other_id));
     one.send(matchbox::signal(&other_id, &text));
     hears(&mut other);
 
-    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
-    let (_, other_id) = (one.start(), other.start());
+    let mut one = server.guest("one");
+    let mut other = server.guest("other");
+    one.start();
+    let other_id = other.start();
     one.send(call("reject", &other_id, &format!(r#","more":{text}"#)));
     hears(&mut other);
     let room = other.create_room();
@@ -444,7 +458,8 @@ fn where_all_calls_are_relayed_nothing_that_a_client_sends_tells_an_address() {
 #[test]
 fn a_description_without_an_end_of_its_last_line_gets_the_candidate() {
     let (server, relay) = with_relay(RelayMode::Fallback);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     let trimmed = payload("offer", "aufrag", &["a=max-message-size:262144"]).replace(r"262144\r\n", "262144");
     a.send(message("OFFER", "b", &trimmed));
     let more = ["a=max-message-size:262144", &candidate(relay)];
@@ -468,13 +483,16 @@ fn a_description_without_an_end_gets_the_candidate_in_every_other_protocol_too()
         assert!(heard.contains(&whole), "{}: {heard}", client.name);
     };
 
-    let (mut host, mut player) = (server.guest("room code"), server.guest("player"));
+    let mut host = server.guest("room code");
+    let mut player = server.guest("player");
     let room = host.create_room();
     player.send(join(&room, "ann", &offer));
     hears(&mut host);
 
-    let (mut one, mut other) = (server.guest("one"), server.guest("call"));
-    let (_, other_id) = (one.start(), other.start());
+    let mut one = server.guest("one");
+    let mut other = server.guest("call");
+    one.start();
+    let other_id = other.start();
     one.send(call("offer", &other_id, &format!(r#","sdp":"{sdp}""#)));
     hears(&mut other);
 
@@ -489,15 +507,17 @@ fn a_description_without_an_end_gets_the_candidate_in_every_other_protocol_too()
     one.send(signal(&one_id, &other_id, &format!(r#""type":"offer","sdp":"{sdp}""#)));
     hears(&mut other);
 
-    let ((mut one, _), (mut other, other_id)) =
-        (matchbox::peer(&server, "/r"), matchbox::newcomer(&server, "/r"));
+    let (mut one, _) = matchbox::peer(&server, "/r");
+    let (mut other, other_id) = matchbox::newcomer(&server, "/r");
     one.expect(matchbox::new_peer(&other_id));
     one.send(matchbox::signal(&other_id, &format!(r#"{{"Offer":"{sdp}"}}"#)));
     hears(&mut other);
 
-    let (mut one, mut other) = (server.guest("one"), server.guest("tracker"));
+    let mut one = server.guest("one");
+    let mut other = server.guest("tracker");
     let announce = |peer: &str, rest: &str| {
-        let (torrent, peer) = ("t".repeat(20), peer.repeat(20));
+        let torrent = "t".repeat(20);
+        let peer = peer.repeat(20);
         format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"{peer}",{rest}}}"#)
     };
     other.send(announce("b", r#""left":1"#));
@@ -511,8 +531,10 @@ fn where_all_calls_are_relayed_candidates_of_guests_tell_no_address_either() {
     let (server, _) = with_relay(RelayMode::Always);
     let mut host = server.guest("host");
     let room = host.create_room();
-    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
-    let (_, other_id) = (one.start(), other.start());
+    let mut one = server.guest("one");
+    let mut other = server.guest("other");
+    one.start();
+    let other_id = other.start();
     let text = REAL.trim_start_matches("a=");
     one.send(call("candidate", &other_id, &format!(r#","candidate":{{"candidate":"{text}"}}"#)));
     let told = other.expect_text();
@@ -527,9 +549,12 @@ fn where_all_calls_are_relayed_candidates_of_guests_tell_no_address_either() {
 fn a_stranger_who_answers_a_call_first_takes_nothing_from_it() {
     let (server, relay) = with_relay(RelayMode::Fallback);
     let line = candidate(relay);
-    let (mut one, mut other, mut stranger) =
-        (server.guest("one"), server.guest("other"), server.guest("stranger"));
-    let (one_id, other_id, _) = (one.start(), other.start(), stranger.start());
+    let mut one = server.guest("one");
+    let mut other = server.guest("other");
+    let mut stranger = server.guest("stranger");
+    let one_id = one.start();
+    let other_id = other.start();
+    stranger.start();
     one.send(call("offer", &other_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[]))));
     other.expect(call("offer", &one_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[&line]))));
     stranger.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("mufrag", &[]))));
@@ -542,7 +567,8 @@ fn a_stranger_who_answers_a_call_first_takes_nothing_from_it() {
 fn offers_end_with_their_client() {
     let (server, relay) = with_relay(RelayMode::Fallback);
     let line = candidate(relay);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     let offer = |more: &[&str]| payload("offer", "aufrag", more);
     a.send(message("OFFER", "b", &offer(&[])));
     b.expect(forwarded("OFFER", "a", "b", &offer(&[&line])));
@@ -572,8 +598,10 @@ fn room_codes_and_calls_get_the_candidate_too() {
     host.send(respond("ann", &signal("answer", "bufrag", &[], "")));
     player.expect(signal("answer", "bufrag", &[&line], ""));
 
-    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
-    let (one_id, other_id) = (one.start(), other.start());
+    let mut one = server.guest("one");
+    let mut other = server.guest("other");
+    let one_id = one.start();
+    let other_id = other.start();
     one.send(call("offer", &other_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[]))));
     other.expect(call("offer", &one_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[&line]))));
     other.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("dufrag", &[]))));
@@ -667,7 +695,8 @@ fn members_of_a_swarm_get_the_candidate_for_each_offer() {
         config.key_settings.relay = RelayMode::Fallback;
     });
     let line = candidate(address);
-    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
+    let mut one = server.guest("one");
+    let mut other = server.guest("other");
     let [torrent, a, b] = ["t", "a", "b"].map(|name| name.repeat(20));
     let announce = |peer: &str, rest: &str| {
         format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"{peer}",{rest}}}"#)
@@ -752,7 +781,8 @@ fn the_relay_tells_clients_their_own_address() {
 
 /// A call that the relay has carried something for.
 fn carried(server: &TestServer, relay: SocketAddr) -> [Side; 2] {
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
     let sides = [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")];
@@ -775,7 +805,8 @@ fn a_server_that_stops_ends_its_calls_when_both_clients_have_heard_it() {
 #[test]
 fn a_server_that_stops_does_not_wait_for_calls_without_the_relay() {
     let (mut server, relay) = with_relay(RelayMode::Fallback);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
     let sides = [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")];
@@ -806,6 +837,8 @@ fn calls_go_on_when_the_server_stops_until_their_time_has_passed() {
         one.exchange_checks(&other);
     }
     server.advance(Duration::from_secs(21));
-    [&one, &other].into_iter().for_each(Side::expect_revoked);
+    for side in [&one, &other] {
+        side.expect_revoked();
+    }
     server.join_while_time_passes();
 }

@@ -171,7 +171,8 @@ struct WellBehaved {
 impl WellBehaved {
     fn begin(server: &TestServer) -> Self {
         let (host, room) = server.host();
-        let ((caller, a), (callee, b)) = (server.caller("caller"), server.caller("callee"));
+        let (caller, a) = server.caller("caller");
+        let (callee, b) = server.caller("callee");
         let player = server.guest("player");
         WellBehaved { host, player, room, caller, callee, ids: [a, b], turn: 0 }
     }

@@ -60,8 +60,10 @@ fn binding() -> Vec<u8> {
 fn talk_at(server: &TestServer, relay: SocketAddr, [mut a, mut b]: [RawClient; 2]) {
     call_of(&mut a, &mut b, &candidates(relay, server.address.port()));
     server.advance(Duration::from_secs(2));
-    let (one, other) = (Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag"));
-    let (mut line, mut others) = (Line::open(server.address), Line::open(server.address));
+    let one = Side::new(relay, "aufrag", "bufrag");
+    let other = Side::new(relay, "bufrag", "aufrag");
+    let mut line = Line::open(server.address);
+    let mut others = Line::open(server.address);
     line.prove(&one);
     others.prove(&other);
     // The checks of both go through to the other one.

@@ -65,7 +65,8 @@ fn a_change_of_a_key_applies_at_once_and_keeps_its_other_settings() {
     client.expect_closed_with(Some(4004));
     server.newcomer_of("one", "a").expect_refused(error(INVALID_KEY));
 
-    let (secret, page) = ("0123456789abcdef0123456789abcdef", "https://a.example.org");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let page = "https://a.example.org";
     let auth = json!({"auth": {"method": "jwt", "kind": "secret", "value": secret}, "origins": [page]});
     let changed = api.patch("/api/keys/one", &auth);
     assert_eq!(changed.json["auth"], json!({"method": "jwt", "kind": "secret"}));
@@ -139,7 +140,8 @@ fn peers_are_shown_with_their_details() {
 #[test]
 fn a_client_that_is_kicked_hears_why_and_may_come_back() {
     let (server, api) = with_api(&[plain_key("one")], None, |_| {});
-    let (mut kicked, mut other) = (server.client_of("one", "a%2F%C3%BC"), server.client("a/ü"));
+    let mut kicked = server.client_of("one", "a%2F%C3%BC");
+    let mut other = server.client("a/ü");
     assert_eq!(api.delete("/api/keys/one/peers/a%2F%C3%BC").status, 204);
     kicked.expect_closed_with(Some(4005));
     api.delete("/api/keys/one/peers/a%2F%C3%BC").problem(404);
@@ -163,7 +165,8 @@ fn guests_are_shown_and_kicked_as_well() {
 #[test]
 fn a_kick_ends_every_kind_of_connection() {
     on_own(|server| {
-        let (mut socket, mut stream) = (server.client("socket"), server.stream("stream"));
+        let mut socket = server.client("socket");
+        let mut stream = server.stream("stream");
         let mut guest = server.guest("a guest");
         let guest_id = server.guests().ids()[0].to_string();
         let tenant = server.tenant("peerjs");
@@ -196,7 +199,8 @@ fn the_shown_address_is_never_one_that_a_client_makes_up() {
 #[test]
 fn figures_follow_what_happens() {
     let (server, api) = with_api(&[plain_key("one")], None, |_| {});
-    let (_a, _b) = (server.client("a"), server.client_of("one", "b"));
+    let _a = server.client("a");
+    let _b = server.client_of("one", "b");
     let stats = api.get("/api/stats").json;
     let figures = ["keys", "clients", "connections", "slow_readers", "queued_bytes"].map(|name| &stats[name]);
     assert_eq!(figures, [2, 2, 2, 0, 0].map(|figure| json!(figure)).each_ref());

@@ -65,7 +65,8 @@ fn only_the_client_that_breaks_the_protocol_is_closed() {
 #[test]
 fn messages_before_a_violation_are_handled_and_those_after_it_are_not() {
     on_own(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         let bytes = [wire::text(&offer("b", "1")), wire::frame(FIN | 0x3, b""), wire::text(&offer("b", "2"))];
         a.send_raw(bytes.concat());
         b.expect(forwarded_offer("a", "b", "1"));
@@ -78,7 +79,8 @@ fn messages_before_a_violation_are_handled_and_those_after_it_are_not() {
 #[test]
 fn frames_of_one_segment_are_handled_in_order() {
     on_both(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         let frames: Vec<Vec<u8>> = (0..1000).map(|n| wire::text(&offer("b", &n.to_string()))).collect();
         a.send_raw(frames.concat());
         for n in 0..1000 {

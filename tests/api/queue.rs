@@ -11,7 +11,8 @@ const EXPIRE: Duration = Duration::from_millis(5000);
 #[test]
 fn queued_messages_follow_the_open_of_their_recipient() {
     on_own(|server| {
-        let (mut a, mut c) = (server.client("a"), server.client("c"));
+        let mut a = server.client("a");
+        let mut c = server.client("c");
         // Whose token the next client has does not matter.
         server.client_with_token("b", "first").close(None);
         server.wait_until_gone("b");
@@ -39,7 +40,8 @@ fn a_refused_registration_gets_nothing_of_what_waits() {
     on_own_with(
         |config| config.key_settings.concurrent_limit = 2,
         |server| {
-            let (mut a, c) = (server.client("a"), server.client("c"));
+            let mut a = server.client("a");
+            let c = server.client("c");
             a.send(offer("b", "1"));
             a.expect_nothing("a");
             for query in ["key=wrong&id=b&token=t", "key=peerjs&id=b&token=", "key=peerjs&id=b&token=t"] {

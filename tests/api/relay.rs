@@ -6,7 +6,9 @@ use crate::harness::on_own;
 #[test]
 fn offers_answers_candidates_and_leave_are_relayed_to_their_recipient_alone() {
     on_own(|server| {
-        let (mut a, mut b, mut other) = (server.client("a"), server.client("b"), server.client("B"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
+        let mut other = server.client("B");
         for kind in KINDS.into_iter().chain(["LEAVE"]) {
             a.send(message(kind, "b", r#"{"sdp":{"type":"offer"},"connectionId":"dc_1"}"#));
             b.expect(forwarded(kind, "a", "b", r#"{"sdp":{"type":"offer"},"connectionId":"dc_1"}"#));
@@ -24,7 +26,8 @@ fn offers_answers_candidates_and_leave_are_relayed_to_their_recipient_alone() {
 #[test]
 fn the_payload_goes_through_as_the_senders_bytes_and_the_rest_is_written_anew() {
     on_own(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("bé\"\\/"));
+        let mut a = server.client("a");
+        let mut b = server.client("bé\"\\/");
         let payload = r#"{ "b":1,"1":12345678901234567890 ,"b":"\ud800 \u00e9 é 😀 \/" }"#;
         a.send(format!(
             r#" {{"src":"c","dst":"a","extra":[1],"t\u0079pe":"OFF\u0045R","\u0064st":"b\u00e9\"\\\/","pa\u0079load":{payload}}} "#
@@ -50,7 +53,8 @@ fn leave_without_a_dst_unregisters_the_sender_and_closes_its_socket() {
             r#"{"type":"LEAVE","dst":0}"#,
             r#"{"type":"LEAVE","dst":false}"#,
         ] {
-            let (mut a, mut b) = (server.client("a"), server.client("b"));
+            let mut a = server.client("a");
+            let mut b = server.client("b");
             a.send(leave);
             // Messages of a replaced socket are ignored.
             a.send(offer("b", r#""from a zombie""#));

@@ -15,7 +15,8 @@ fn a_host_gets_a_code_of_four_letters_that_is_its_own() {
             assert!(room.len() == 4 && room.bytes().all(|letter| letter.is_ascii_uppercase()), "{room}");
         }
         assert_eq!(server.room_codes().len(), 20);
-        let (mut player, mut another) = (server.guest("player"), server.guest("another"));
+        let mut player = server.guest("player");
+        let mut another = server.guest("another");
         let (first, rest) = hosts.split_first_mut().unwrap();
         player.send(join(&first.1, "anna", OFFER));
         first.0.expect(offered("anna"));

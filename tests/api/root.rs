@@ -13,7 +13,8 @@ fn one_socket_speaks_both_dialects() {
     on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
-        let (host_id, player_id) = (host.start(), player.start());
+        let host_id = host.start();
+        let player_id = player.start();
         player.send(call("offer", &host_id, ""));
         host.expect(call("offer", &player_id, ""));
         host.send(respond("anna", ANSWER));
@@ -210,7 +211,8 @@ fn a_key_that_cannot_be_one_is_refused() {
 #[test]
 fn guests_are_closed_with_1001_when_the_server_stops() {
     let mut server = TestServer::start(Transport::Own, |_| {});
-    let ((mut host, room), (mut caller, _)) = (server.host(), server.caller("caller"));
+    let (mut host, room) = server.host();
+    let (mut caller, _) = server.caller("caller");
     let mut player = server.player(&mut host, &room, "anna");
     server.begin_stop();
     for client in [&mut host, &mut player, &mut caller] {

@@ -245,7 +245,9 @@ fn a_room_has_a_limit_and_ends_with_its_last_member() {
             c.send(join(ROOM));
             c.expect_quiet();
             assert_eq!(server.node().counters().total(Count::LimitHits(Limit::RoomMembers)), 1);
-            [a, b, c].into_iter().for_each(drop);
+            for client in [a, b, c] {
+                drop(client);
+            }
             let tenant = server.tenant("peerjs");
             wait_until("the end of the room", || tenant.hub(RealmKind::RxDb).members(ROOM).is_empty());
         },

@@ -78,7 +78,8 @@ fn idle_connections_do_not_hold_up_the_end() {
 #[test]
 fn messages_of_a_client_that_is_being_closed_harm_nobody() {
     on_both(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         server.node().close();
         for n in 0..100 {
             a.send(offer("b", &n.to_string()));
@@ -133,7 +134,9 @@ fn clients_are_closed_evenly_over_the_time_that_is_given() {
         passed
     };
     for tenth in 1..10 {
-        let (goal, mut passed, mut polls) = (CLIENTS * tenth / 10, advance(1000), 0);
+        let goal = CLIENTS * tenth / 10;
+        let mut passed = advance(1000);
+        let mut polls = 0;
         wait_until("a tenth to be closed", || {
             let closed = CLIENTS - server.realm().len();
             assert!(closed <= CLIENTS * passed / 10_000 + 1, "{closed} are closed after {passed} ms");
@@ -167,7 +170,8 @@ fn clients_are_closed_evenly_over_the_time_that_is_given() {
 fn a_draining_server_is_not_ready_and_serves_connections_that_it_has() {
     let (mut server, api) = draining_over_ten_seconds();
     assert_eq!(api.get("/readyz").status, 200);
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     let target = server.target("late", "t");
     let mut late = server.connect("late");
     let mut http = server.http();

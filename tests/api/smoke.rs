@@ -8,7 +8,8 @@ use crate::harness::on_both;
 #[test]
 fn smoke_two_clients_call_each_other_and_hang_up() {
     on_both(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         for kind in KINDS.into_iter().chain(["LEAVE"]) {
             a.send(message(kind, "b", r#"{"sdp":"v=0"}"#));
             b.expect(forwarded(kind, "a", "b", r#"{"sdp":"v=0"}"#));

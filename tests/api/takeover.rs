@@ -21,7 +21,8 @@ const MS: Duration = Duration::from_millis(1);
 #[test]
 fn the_same_token_takes_the_id_over_and_the_old_socket_is_closed_and_not_heard() {
     on_both(|server| {
-        let (mut old, mut b) = (server.client("a"), server.client("b"));
+        let mut old = server.client("a");
+        let mut b = server.client("b");
         let mut new = server.client("a");
         b.send(offer("a", "1"));
         new.expect(forwarded_offer("b", "a", "1"));
@@ -136,7 +137,8 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
 #[test]
 fn queued_messages_for_a_timed_out_peer_still_expire() {
     on_own(|server| {
-        let (a, mut b) = (server.client("a"), server.client("b"));
+        let a = server.client("a");
+        let mut b = server.client("b");
         server.advance(Duration::from_secs(40));
         b.expect_ping();
         server.hear(&mut b, "b");
@@ -160,7 +162,8 @@ fn across_takeovers_nothing_is_lost_doubled_or_out_of_order() {
             config.limits.queue_messages = COUNT;
         },
         |server| {
-            let (mut a, mut b) = (server.client("a"), server.client("b"));
+            let mut a = server.client("a");
+            let mut b = server.client("b");
             thread::scope(|scope| {
                 scope.spawn(move || {
                     (0..COUNT).for_each(|n| a.send(offer("b", &n.to_string())));

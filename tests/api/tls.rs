@@ -47,7 +47,8 @@ fn keys_of_every_form_and_chains_are_accepted() {
 #[test]
 fn peers_talk_over_tls() {
     let server = start(|_| {});
-    let (mut a, mut b) = (client(&server, "a"), client(&server, "b"));
+    let mut a = client(&server, "a");
+    let mut b = client(&server, "b");
     for len in [1, 1000, 20_000, 900_000] {
         let payload = format!("\"{}\"", "x".repeat(len));
         a.send(offer("b", &payload));
@@ -102,7 +103,8 @@ fn a_key_is_registered_over_tls_from_the_servers_own_pages() {
 #[test]
 fn a_client_that_is_silent_or_gone_is_noticed_over_tls() {
     let server = start(|_| {});
-    let (mut a, b) = (client(&server, "a"), client(&server, "b"));
+    let mut a = client(&server, "a");
+    let b = client(&server, "b");
     b.reset();
     server.wait_until_gone("b");
     server.advance(std::time::Duration::from_secs(20));
@@ -115,7 +117,8 @@ fn a_client_that_is_silent_or_gone_is_noticed_over_tls() {
 #[test]
 fn a_slow_reader_over_tls_gets_everything_in_order() {
     let server = start(|config| config.limits.outbox_bytes = 64 << 20);
-    let (mut a, mut slow) = (client(&server, "a"), client(&server, "slow"));
+    let mut a = client(&server, "a");
+    let mut slow = client(&server, "slow");
     let payload = |n: usize| format!("\"{n:06} {}\"", "x".repeat(64 << 10));
     for n in 0..200 {
         a.send(offer("slow", &payload(n)));
@@ -145,7 +148,8 @@ fn clients_that_ask_for_sha_384_first_get_sha_256_and_others_get_what_they_have(
         tls.complete_io(&mut connect(server.address)).unwrap();
         tls.negotiated_cipher_suite().unwrap().suite()
     };
-    let (sha_256, sha_384) = (CipherSuite::TLS13_AES_128_GCM_SHA256, CipherSuite::TLS13_AES_256_GCM_SHA384);
+    let sha_256 = CipherSuite::TLS13_AES_128_GCM_SHA256;
+    let sha_384 = CipherSuite::TLS13_AES_256_GCM_SHA384;
     assert_eq!(suite(&[sha_384, sha_256]), sha_256);
     assert_eq!(suite(&[sha_384]), sha_384);
 }

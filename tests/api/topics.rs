@@ -222,7 +222,9 @@ fn each_64_kib_of_a_publication_count_for_themselves() {
             let expect = |client: &mut RawClient, data: &str| {
                 assert!(client.expect_text().starts_with(publication(data).trim_end_matches('}')));
             };
-            [&long, &long].into_iter().for_each(|data| expect(&mut client, data));
+            for data in [&long, &long] {
+                expect(&mut client, data);
+            }
             wait_until("a pause", || deliveries(server) == 1);
             server.settle();
             server.advance(Duration::from_secs(1));

@@ -43,7 +43,8 @@ pub fn counted(info_hash: &str, complete: usize, incomplete: usize) -> String {
 }
 
 pub fn refused(info_hash: &str, reason: &str) -> String {
-    let (reason, hash) = (json!(reason), json!(info_hash));
+    let reason = json!(reason);
+    let hash = json!(info_hash);
     format!(r#"{{"action":"announce","failure reason":{reason},"info_hash":{hash}}}"#)
 }
 
@@ -371,7 +372,8 @@ fn the_tracker_is_off_by_default_and_messages_of_calls_keep_all_actions() {
         assert!(swarms(server).is_empty());
     });
     on_own_with(with_tracker, |server| {
-        let ((mut a, _), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        let (mut a, _) = server.caller("a");
+        let (mut b, b_id) = server.caller("b");
         a.send(json!({ "action": "announce", "data": { "remoteId": b_id } }).to_string());
         b.expect(r#"{"action":"announce","data":{}}"#);
         a.expect_quiet();

@@ -104,7 +104,8 @@ fn the_relays_port_takes_turn_as_well() {
         private: true,
     })
     .unwrap();
-    let (turn, at_relay) = (turn(false, |_| {}), relay.addresses()[0]);
+    let turn = turn(false, |_| {});
+    let at_relay = relay.addresses()[0];
     let at_turn = turn.addresses()[0];
     let server = with(turn, Some(relay), Listen::default());
     let mut one = TurnClient::allocate(Datagrams::to(at_relay));

@@ -133,7 +133,8 @@ fn an_endpoint_that_is_gone_gets_nothing_until_its_settings_change() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let (receiver, elsewhere) = (Receiver::start(), Receiver::start());
+    let receiver = Receiver::start();
+    let elsewhere = Receiver::start();
     let location = format!("location: http://{}/\r\n", elsewhere.address);
     let server = started(&receiver);
     receiver.says(Says::Answer("307 Temporary Redirect", location));
@@ -166,7 +167,8 @@ fn each_of_the_secrets_signs_and_an_operator_may_choose_events() {
 fn an_announced_connection_has_its_end_whatever_is_wanted_by_then() {
     let receiver = Receiver::start();
     let server = started(&receiver);
-    let (alice, bob) = (server.client("alice"), server.client("bob"));
+    let alice = server.client("alice");
+    let bob = server.client("bob");
     let mut announced = [receiver.next_of_peer().1, receiver.next_of_peer().1];
     announced.sort();
     assert_eq!(announced, ["alice", "bob"]);
@@ -248,7 +250,8 @@ fn joining_and_leaving_a_room_is_announced_by_name_and_coming_back_is_not() {
 
 #[test]
 fn a_key_gets_the_events_of_its_clients_only_and_the_operator_all() {
-    let (operator, owner) = (Receiver::start(), Receiver::start());
+    let operator = Receiver::start();
+    let owner = Receiver::start();
     let webhook = Change { webhook: Some(owner.webhook()), concurrent_limit: Some(1), ..Change::default() };
     on_own_with_keys_and(
         |config| {
@@ -287,7 +290,8 @@ fn a_key_gets_the_events_of_its_clients_only_and_the_operator_all() {
 
 #[test]
 fn a_disabled_key_and_a_changed_url_take_effect_at_once() {
-    let (before, after) = (Receiver::start(), Receiver::start());
+    let before = Receiver::start();
+    let after = Receiver::start();
     let to = |receiver: &Receiver| Change { webhook: Some(receiver.webhook()), ..Change::default() };
     on_own_with_keys_and(
         |config| config.webhooks.private = true,

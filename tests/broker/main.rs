@@ -106,7 +106,8 @@ fn register_from(
     token: &str,
     outbox: &mut Outbox,
 ) -> Result<IdLease, RegisterRefusal> {
-    let (id, token) = (peer(id), Token::parse(token).unwrap());
+    let id = peer(id);
+    let token = Token::parse(token).unwrap();
     let newcomer = RegisterRequest {
         id: &id,
         token: &token,

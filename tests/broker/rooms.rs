@@ -137,7 +137,8 @@ enum Step {
 
 /// A step of one of so many members.
 fn step(members: usize) -> impl Strategy<Value = Step> {
-    let (id, room) = (0..members, 0..ROOMS_OF_EACH);
+    let id = 0..members;
+    let room = 0..ROOMS_OF_EACH;
     prop_oneof![
         4 => (id.clone(), prop::bool::weighted(0.8)).prop_map(|(id, token)| Step::Connect { id, token }),
         6 => (id.clone(), room.clone(), any::<bool>()).prop_map(|(id, room, with_data)| Step::Join { id, room, with_data }),
@@ -222,7 +223,8 @@ impl World {
     }
 
     fn take(&mut self, step: Step) {
-        let (data, rooms) = (self.data(), Arc::clone(&self.rooms));
+        let data = self.data();
+        let rooms = Arc::clone(&self.rooms);
         let on = |id: usize, act: &dyn Fn(&mut Requester<'_>) -> Result<(), RoomRefusal>| {
             // Only a connection that has its id is heard.
             if let Some(client) = self.client(id).filter(|client| client.lease.is_current()) {
@@ -266,8 +268,16 @@ impl World {
                     client.depart(&rooms, for_good);
                 }
             }
-            Step::Block { id, room } => self.client(id).into_iter().for_each(|one| one.socket.set_room(room)),
-            Step::Read { id } => self.client(id).into_iter().for_each(|client| client.read_all(&rooms)),
+            Step::Block { id, room } => {
+                if let Some(one) = self.client(id) {
+                    one.socket.set_room(room);
+                }
+            }
+            Step::Read { id } => {
+                if let Some(client) = self.client(id) {
+                    client.read_all(&rooms);
+                }
+            }
             Step::Pass { millis } => self.house.pass(millis),
         }
     }
@@ -330,7 +340,7 @@ proptest! {
         steps in vec(prop_oneof![15 => step(4), 1 => pass()], 1..80),
     ) {
         let mut world = World::new(limits(), ROOMS_OF_EACH, 2);
-        steps.into_iter().for_each(|step| world.take(step));
+        for step in steps { world.take(step); }
         world.check();
     }
 }
@@ -364,10 +374,12 @@ fn threads_that_join_change_and_leave_at_once_hear_one_order() {
     (0..WORKERS).for_each(|id| world.take(Step::Connect { id, token: true }));
     thread::scope(|scope| {
         for (number, client) in world.all().enumerate() {
-            let (rooms, names) = (&world.rooms, &world.names);
+            let rooms = &world.rooms;
+            let names = &world.names;
             scope.spawn(move || {
                 for round in 0..ROUNDS {
-                    let (room, data) = (&*names[round % 2], format!("{{\"n\":\"{number}/{round}\"}}"));
+                    let room = &*names[round % 2];
+                    let data = format!("{{\"n\":\"{number}/{round}\"}}");
                     client.join(rooms, room, &data);
                     let _ = client.request(|requester| rooms.send(requester, room, None, Some(&data)));
                     rooms.send_from_server(room, &format!("{{\"n\":\"app {number}/{round}\"}}"));

@@ -48,7 +48,8 @@ impl Socket {
 
     /// A socket that takes this many bytes and then blocks.
     pub fn with_room(room: usize) -> Self {
-        let (partial, heard) = (Vec::new(), Vec::new());
+        let partial = Vec::new();
+        let heard = Vec::new();
         Socket(Arc::new(Mutex::new(Wire {
             room,
             was_full: false,
@@ -157,7 +158,8 @@ impl Wire {
 
 /// The first frame, if it is complete, and its length. These tests have no frames over 65,535 bytes.
 fn frame(bytes: &[u8]) -> Option<(Heard, usize)> {
-    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    let &first = bytes.first()?;
+    let &second = bytes.get(1)?;
     let (header, len) = match second {
         126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
         short => (2, usize::from(short)),

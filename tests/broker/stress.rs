@@ -61,7 +61,8 @@ fn recipient(no: usize) -> String {
 
 /// A socket that records the messages that arrive for a recipient.
 fn socket_of(id: &str, room: usize, deliveries: &Deliveries) -> Socket {
-    let (id, deliveries) = (id.to_owned(), Arc::clone(deliveries));
+    let id = id.to_owned();
+    let deliveries = Arc::clone(deliveries);
     Socket::with_room(room).on_heard(move |heard| {
         if let Heard::Text(text) = heard
             && let Some((sender, no)) = text.split_once('#')
@@ -149,10 +150,12 @@ fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &A
 /// Runs senders and recipients on a house, together with the sweeper; `millis` pass between two
 /// sweeps.
 fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
-    let (deliveries, done) = (Deliveries::default(), AtomicBool::new(false));
+    let deliveries = Deliveries::default();
+    let done = AtomicBool::new(false);
     let senders = thread::scope(|scope| {
         for no in 0..RECIPIENTS * RIVALS {
-            let (deliveries, done) = (&deliveries, &done);
+            let deliveries = &deliveries;
+            let done = &done;
             let id = recipient(no % RECIPIENTS);
             scope.spawn(move || contend(house, &id, 100 + no as u64, deliveries, done));
         }

@@ -17,7 +17,8 @@ use crate::{expired, register};
 fn topics(clients: usize) -> (Arc<Realm>, Rooms) {
     let config = LiveConfig::from(Config::default());
     let router = Arc::new(Router::new(config, Clock::manual(), Events::default(), None, expired));
-    let (key, quota) = (ApiKey::parse("topics").unwrap(), Arc::new(ClientQuota::new(clients)));
+    let key = ApiKey::parse("topics").unwrap();
+    let quota = Arc::new(ClientQuota::new(clients));
     let realm = Arc::new(Realm::new(key, RealmKind::Guests, Arc::clone(&router), quota));
     (Arc::clone(&realm), Rooms::new(&Topics, realm, router, None))
 }

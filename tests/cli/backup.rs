@@ -83,7 +83,8 @@ fn nothing_is_overwritten_and_what_fails_leaves_nothing() {
 #[test]
 fn a_check_reads_the_backup_and_counts_its_keys() {
     let directory = Directory::new();
-    let (data_dir, copy) = (directory.arg("data"), directory.arg("copy"));
+    let data_dir = directory.arg("data");
+    let copy = directory.arg("copy");
     for key in ["one", "two"] {
         let added = run(&["keys", "add", "--key", key, "--data_dir", &data_dir], &[]);
         assert_eq!(added.status.code(), Some(0), "{}", added.stderr);

@@ -176,7 +176,8 @@ fn in_a_network_without_a_way_out_the_addresses_of_all_interfaces_are_told() {
         let Some((mut program, stdin)) = start_in_network(&begin, "true", &flags) else { return };
         // The shell that waits for it has the program's output open.
         drop(stdin);
-        let (port, lines) = (program.address.port(), program.stop().stdout);
+        let port = program.address.port();
+        let lines = program.stop().stdout;
         let network = lines.iter().filter_map(|line| line.trim().strip_prefix("Network: "));
         let network: Vec<String> = network.map(str::to_owned).collect();
         let urls: Vec<String> = expected.iter().map(|ip| format!("http://{ip}:{port}/")).collect();

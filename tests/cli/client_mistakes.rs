@@ -110,11 +110,13 @@ fn signed(header: &Header, secret: &str, claims: &Value) -> String {
 #[test]
 fn a_token_that_is_refused_or_odd_is_logged_with_the_reason() {
     let directory = Directory::new();
-    let (data, file) = (directory.arg("data"), directory.file("secret", SECRET));
+    let data = directory.arg("data");
+    let file = directory.file("secret", SECRET);
     let args = ["keys", "add", "-k", "game", "--data_dir", &data, "--jwt_secret_file", &file];
     assert_eq!(run(&args, &[]).status.code(), Some(0));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let (hour, good) = (now + 3600, Header::default());
+    let hour = now + 3600;
+    let good = Header::default();
     let by_us = |claims: Value| signed(&good, SECRET, &claims);
     let refused = [
         (by_us(json!({"sub": "a", "exp": now - 5 * 3600})), "has expired", "it expired 5 h ago"),
@@ -293,7 +295,8 @@ fn messages_at_the_root_that_do_nothing_are_logged_and_a_misspelt_one_is_answere
 #[test]
 fn a_client_that_does_not_trust_the_certificate_is_logged() {
     let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
-    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let key = fixture("ec-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
     let log = log_of(&["--sslkey", &key, "--sslcert", &cert], |program| {
         let other = CertificateDer::from_pem_file(fixture("redis-ca.pem")).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
@@ -320,7 +323,8 @@ fn tls_on_the_plain_port_is_logged() {
 #[test]
 fn plain_http_on_the_tls_port_is_answered_in_plain_http_and_logged() {
     let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
-    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let key = fixture("ec-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
     let log = log_of(&["--sslkey", &key, "--sslcert", &cert], |program| {
         for _ in 0..2 {
             let answer =

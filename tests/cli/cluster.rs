@@ -120,9 +120,12 @@ fn the_keys_command_works_on_redis() {
 
 #[test]
 fn the_keys_command_uses_the_variables_of_the_server() {
-    let (redis, directory) = (RedisServer::start(), Directory::new());
-    let (url, data_dir) = (redis.url(), directory.arg("data"));
-    let (at_redis, at_dir) = (("PEERBROKER_REDIS", url.as_str()), ("PEERBROKER_DATA_DIR", data_dir.as_str()));
+    let redis = RedisServer::start();
+    let directory = Directory::new();
+    let url = redis.url();
+    let data_dir = directory.arg("data");
+    let at_redis = ("PEERBROKER_REDIS", url.as_str());
+    let at_dir = ("PEERBROKER_DATA_DIR", data_dir.as_str());
     let added = run(&["keys", "add", "--key", "shared"], &[at_redis, ("PEERBROKER_KEYS", "redis")]);
     assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
     let added = run(&["keys", "add", "--key", "own"], &[at_redis, at_dir]);

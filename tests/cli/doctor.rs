@@ -135,7 +135,8 @@ fn nothing_is_wrong_with_a_server_as_it_starts() {
 /// As a container does it, every ten seconds.
 #[test]
 fn a_health_check_needs_only_the_port() {
-    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let key = fixture("ec-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
     let tls = ["--sslkey", key.to_str().unwrap(), "--sslcert", cert.to_str().unwrap()];
     for flags in [&["--path", "/x"][..], &tls] {
         let mut program = Program::start(flags);
@@ -270,7 +271,8 @@ fn a_key_of_other_pages_is_told_with_what_the_page_would_get() {
 #[test]
 fn a_key_that_requires_proofs_is_told() {
     let data = Directory::new();
-    let (dir, secret) = (data.arg("keys"), data.file("secret", "hushhush-hushhush-hushhush-hushhush"));
+    let dir = data.arg("keys");
+    let secret = data.file("secret", "hushhush-hushhush-hushhush-hushhush");
     let added = run(&["keys", "add", "--data_dir", &dir, "--key", "mine", "--jwt_secret_file", &secret], &[]);
     assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
     let program = Program::start(&["--data_dir", &dir]);
@@ -304,20 +306,23 @@ fn a_key_without_room_for_a_second_client_is_told() {
 #[test]
 fn its_requests_are_no_mistakes_of_clients() {
     let data = Directory::new();
-    let (dir, secret) = (data.arg("keys"), data.file("secret", "hushhush-hushhush-hushhush-hushhush"));
+    let dir = data.arg("keys");
+    let secret = data.file("secret", "hushhush-hushhush-hushhush-hushhush");
     for more in [&["proven", "--jwt_secret_file", &secret][..], &["mine", "--origin", "https://game.example"]]
     {
         let added = run(&[&["keys", "add", "--data_dir", &dir, "--key"], more].concat(), &[]);
         assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
     }
-    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let key = fixture("ec-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
     let tls = ["--sslkey", key.to_str().unwrap(), "--sslcert", cert.to_str().unwrap()];
     for flags in [&["--path", "/x"][..], &tls] {
         let flags =
             [flags, &["--data_dir", &dir, "--ops_port", "0", "--cors", "https://game.example"]].concat();
         let mut program = Program::start(&flags);
         let (api, _) = program.expect_api();
-        let (place, plain) = (program.address.to_string(), url(&program));
+        let place = program.address.to_string();
+        let plain = url(&program);
         for args in [
             &[&*place][..],
             &[&plain],

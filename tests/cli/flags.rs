@@ -202,7 +202,8 @@ fn without_the_port_of_its_stun_server_a_relay_starts_and_says_so() {
 fn a_configuration_can_be_checked_without_taking_the_port() {
     let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = holder.local_addr().unwrap().port().to_string();
-    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let key = fixture("ec-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
     let args = ["--check_config", "--port", &port, "--sslkey", &key, "--sslcert", &cert];
     let ended = run(&args, &[]);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);

@@ -55,7 +55,8 @@ fn command_with_socket(name: &str, socket: &TcpListener, args: &[&str]) -> Comma
 
 #[test]
 fn a_setting_that_a_socket_of_systemd_overrides_is_warned_of_with_its_line() {
-    let (directory, socket) = (Directory::new(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let directory = Directory::new();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let file = directory.file("p.toml", "port = 443\nhost = '::1'\nops_port = 0\n");
     let program = start_with_socket(&socket, &["--config", &file]);
@@ -72,7 +73,8 @@ fn a_setting_that_a_socket_of_systemd_overrides_is_warned_of_with_its_line() {
 
 #[test]
 fn config_show_prints_what_a_socket_of_systemd_has() {
-    let (directory, socket) = (Directory::new(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let directory = Directory::new();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let file = directory.file("p.toml", "port = 443\nops_port = 9001\n");
     let line = |name: &str, n: u8| format!("{name}, in place of {file}, line {n}");
@@ -237,7 +239,8 @@ fn a_relay_and_the_keys_go_to_the_next_server_when_the_first_has_ended() {
     let directory = Directory::new();
     let [relay, turn, ops] = free_ports();
     let [relay, turn, ops_port] = [relay, turn, ops].map(|port| port.to_string());
-    let (relay, turn) = (format!("127.0.0.1:{relay}"), format!("127.0.0.1:{turn}"));
+    let relay = format!("127.0.0.1:{relay}");
+    let turn = format!("127.0.0.1:{turn}");
     let data = directory.arg("data");
     let flags =
         ["--reuse_port", "--relay", &relay, "--turn", &turn, "--data_dir", &data, "--ops_port", &ops_port];

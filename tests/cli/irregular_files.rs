@@ -13,7 +13,9 @@ fn make_pipe(path: &str) {
 #[test]
 fn a_pipe_is_refused_wherever_a_file_is_read() {
     let directory = Directory::new();
-    let (pipe, data, other) = (directory.arg("pipe"), directory.arg("data"), directory.arg("other"));
+    let pipe = directory.arg("pipe");
+    let data = directory.arg("data");
+    let other = directory.arg("other");
     make_pipe(&pipe);
     let cert = testkit::tools::fixture("root.pem");
     let cert = cert.to_str().unwrap();

@@ -183,7 +183,8 @@ fn a_certificate_of_version_1_says_so_and_how_to_make_another() {
 
 #[test]
 fn a_key_of_another_certificate_and_swapped_files_are_told_apart() {
-    let (key, cert) = (fixture("rsa-pkcs8.key"), fixture("ec-chain.pem"));
+    let key = fixture("rsa-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
     let text = error(&["--sslkey", &key, "--sslcert", &cert], &[], 1);
     expect(
         &text,
@@ -195,14 +196,15 @@ fn a_key_of_another_certificate_and_swapped_files_are_told_apart() {
 
 /// The warnings about a certificate, at the start and at a check.
 fn warnings_of_certificate(name: &str) -> Vec<String> {
-    let (key, cert) = (fixture("ec-sec1.key"), fixture(name));
+    let key = fixture("ec-sec1.key");
+    let cert = fixture(name);
     let args = ["--sslkey", &key, "--sslcert", &cert];
     let checked = run(&[&["--check_config", "--host", "127.0.0.1"], &args[..]].concat(), &[]);
     assert_eq!(checked.status.code(), Some(0), "{}", checked.stderr);
     let warnings = warnings(&args, &[]);
     let text = |line: &str| line.split("] ").nth(1).expect(line).to_owned();
-    let (warnings, checked): (Vec<_>, Vec<_>) =
-        (warnings.iter().map(|line| text(line)).collect(), checked.stderr.lines().map(text).collect());
+    let warnings: Vec<_> = warnings.iter().map(|line| text(line)).collect();
+    let checked: Vec<_> = checked.stderr.lines().map(text).collect();
     assert_eq!(warnings, checked);
     warnings
 }
@@ -265,7 +267,8 @@ fn a_second_server_on_a_data_directory_warns_that_their_peers_never_meet() {
 #[test]
 fn a_check_creates_and_changes_nothing() {
     let directory = Directory::new();
-    let (absent, data_dir) = (directory.arg("not/there"), directory.arg("data"));
+    let absent = directory.arg("not/there");
+    let data_dir = directory.arg("data");
     let check = |dir: &str| run(&["--check_config", "--data_dir", dir], &[]);
     assert_eq!(check(&absent).status.code(), Some(0));
     assert!(!directory.at("not").exists());

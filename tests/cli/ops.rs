@@ -94,7 +94,8 @@ fn a_token_that_only_reads_comes_from_a_flag_a_variable_or_a_file() {
 #[test]
 fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
     let directory = Directory::new();
-    let (odd, empty) = (directory.file("odd", "se cret of sixteen or more"), directory.file("empty", "\n"));
+    let odd = directory.file("odd", "se cret of sixteen or more");
+    let empty = directory.file("empty", "\n");
     let short = directory.file("short", "secret-of-15-ch\n");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();

@@ -57,7 +57,8 @@ fn behind_a_proxy_no_address_of_this_machine_is_given_to_clients() {
 #[test]
 fn with_a_certificate_only_hosts_that_it_covers_are_shown() {
     let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
-    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let key = fixture("ec-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
     let lines = started(&["--sslkey", &key, "--sslcert", &cert]);
     assert!(lines.iter().any(|line| line == "  Local:   https://localhost:PORT/"), "{lines:#?}");
     assert!(lines.concat().contains(r#"new Peer({host: "localhost""#), "{lines:#?}");
@@ -253,7 +254,8 @@ fn a_reader_of_stdout_that_has_stopped_does_not_stop_the_server() {
     for n in 0..300 {
         drop(program.client(&format!("{n}{long}")));
     }
-    let (mut a, mut b) = (program.client("a"), program.client("b"));
+    let mut a = program.client("a");
+    let mut b = program.client("b");
     a.send(r#"{"type":"OFFER","dst":"b"}"#);
     b.expect(r#"{"type":"OFFER","src":"a","dst":"b"}"#);
     drop((a, b));

@@ -29,7 +29,8 @@ on_every_backplane! {
 }
 
 pub async fn a_free_name_is_granted_and_found_until_it_is_released(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     assert_eq!(located(&b, peer("x")).await, None);
     let first = granted(&a, claim("x", owner(1, 7), 1)).await;
     assert_eq!((first.replaced, first.waiting), (None, vec![]));
@@ -40,7 +41,8 @@ pub async fn a_free_name_is_granted_and_found_until_it_is_released(stage: &impl 
 }
 
 pub async fn a_name_of_another_token_is_taken(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
     for link in [Link::Socket, Link::Stream] {
         let other = Claim { link, ..claim("x", owner(2, 1), 2) };
@@ -62,7 +64,8 @@ pub async fn every_owner_has_a_higher_fence_than_all_before(stage: &impl Stage) 
 }
 
 pub async fn the_same_token_takes_a_name_over(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
     let takeover = granted(&b, claim("x", owner(2, 1), 1)).await;
     assert_eq!(takeover.replaced, Some((owner(1, 1), Link::Socket)));

@@ -24,7 +24,8 @@ fn to_one(batches: &[Vec<u8>]) -> Vec<(NodeId, Vec<u8>)> {
 }
 
 pub async fn batches_are_read_in_their_order_and_byte_for_byte(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     assert_eq!(batches(&a, node(1)).await, [[0u8; 0]; 0]);
     let all: Vec<u8> = (0..=255).collect();
@@ -66,7 +67,8 @@ pub async fn many_batches_are_read_in_parts_without_a_gap(stage: &impl Stage) {
 }
 
 pub async fn a_reader_waits_for_a_batch(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     let none = Position::default();
     let append = async {
@@ -117,7 +119,8 @@ pub async fn a_node_that_is_dead_or_unknown_takes_no_batches(stage: &impl Stage)
 }
 
 pub async fn inboxes_are_apart(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     b.join(node(2), "b", LONG).await.expect("a lease");
     a.append(&[(node(2), vec![2]), (node(1), vec![1])]).await.expect("an answer");

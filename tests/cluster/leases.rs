@@ -19,7 +19,8 @@ on_every_backplane! {
 const SHORT: Duration = Duration::from_millis(20);
 
 pub async fn all_nodes_see_each_other_with_their_names(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     let odd = "b \"\\' {} ü\u{1f980}: 1";
     a.join(node(1), "a", LONG).await.expect("a lease");
     b.join(node(2), odd, LONG).await.expect("a lease");

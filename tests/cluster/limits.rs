@@ -44,7 +44,8 @@ async fn clients(backplane: &impl Backplane) -> usize {
 }
 
 pub async fn a_limit_holds_over_all_nodes_and_a_release_makes_room(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     assert_eq!(outcome(&a, limited("a", 1, 0)).await, ClaimOutcome::Full(vec![]));
     granted(&a, limited("a", 1, 2)).await;
     granted(&b, limited("b", 2, 2)).await;

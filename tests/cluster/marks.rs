@@ -19,7 +19,8 @@ on_every_backplane! {
 }
 
 pub async fn every_owner_gets_all_marks_while_they_last(stage: &impl Stage) {
-    let (a, b) = (stage.connect(), stage.connect());
+    let a = stage.connect();
+    let b = stage.connect();
     for asker in [3, 1, 2, 3] {
         assert_eq!(mark(&a, peer("x"), asker, LONG).await, None);
     }

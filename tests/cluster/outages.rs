@@ -62,7 +62,8 @@ async fn a_server_that_is_killed_and_comes_back_empty() {
 #[tokio::test]
 async fn nothing_is_claimed_in_a_server_that_was_restarted_until_the_node_means_that_one() {
     let mut server = RedisServer::start();
-    let (a, b) = (settings(&server).connect(), settings(&server).connect());
+    let a = settings(&server).connect();
+    let b = settings(&server).connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
     granted(&b, claim("y", owner(2, 1), 1)).await;
     let known = (a.store(), b.store());
@@ -86,7 +87,8 @@ async fn a_connection_that_is_cut_leads_to_the_same_server_again() {
     let server = RedisServer::start();
     let a = settings(&server).connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
-    let (known, generation) = (a.store(), a.generation());
+    let known = a.store();
+    let generation = a.generation();
     redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).exec(&mut server.client()).expect("an answer");
     recovers(&a).await;
     assert_ne!(a.generation(), generation);

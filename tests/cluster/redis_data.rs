@@ -193,7 +193,8 @@ async fn fields_of_a_newer_version_are_read_over() {
         let _: () =
             client.hset_multiple(record, &[("v", "2"), ("region", "eu"), ("maybe", "")]).expect("an answer");
     }
-    let (clients, nodes) = ("peerbroker:clients{}:peerjs", "peerbroker:nodes");
+    let clients = "peerbroker:clients{}:peerjs";
+    let nodes = "peerbroker:nodes";
     let _: () = client.hset(clients, node(2).to_string(), "4 99999999999999 eu").expect("an answer");
     let newer = r#"{"v":2,"e":99999999999999,"n":"b","a":"","region":{"eu":[1]}}"#;
     let _: () = client.hset(nodes, node(2).to_string(), newer).expect("an answer");
@@ -226,7 +227,8 @@ async fn what_nobody_renews_for_an_hour_is_forgotten() {
     let a = RedisSettings::new(&server.url()).connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     let (seconds, _): (i64, i64) = redis::cmd("TIME").query(&mut client).expect("the time");
-    let (clients, nodes) = ("peerbroker:clients{}:peerjs", "peerbroker:nodes");
+    let clients = "peerbroker:clients{}:peerjs";
+    let nodes = "peerbroker:nodes";
     for (number, ago) in [(2, HOUR - 60_000), (3, HOUR + 1000)] {
         let then = seconds * 1000 - ago;
         let member = format!(r#"{{"v":1,"e":{then},"n":"dead","a":""}}"#);
@@ -247,7 +249,8 @@ async fn every_key_has_the_prefix_and_brokers_with_other_prefixes_are_apart() {
     let server = RedisServer::start();
     let with =
         |prefix: &str| RedisSettings { prefix: prefix.to_owned(), ..RedisSettings::new(&server.url()) };
-    let (a, b) = (with("a").connect(), with("{b}").connect());
+    let a = with("a").connect();
+    let b = with("{b}").connect();
     a.join(node(1), "a", LONG).await.expect("a lease");
     granted(&a, Claim { limit: Some(9), ..claim("x", owner(1, 1), 1) }).await;
     a.append(&[(node(1), vec![1])]).await.expect("an answer");

@@ -90,7 +90,8 @@ async fn certificates_count_for_all_servers_of_a_cluster() {
     let url = format!("rediss-cluster://localhost:1,localhost:{}", servers[0].tls_port());
     let node = settings(at(url.clone(), Some("redis-ca.pem"), None)).connect();
     for id in 0..20 {
-        let (id, owner) = (format!("x{id}"), owner(1, id + 1));
+        let owner = owner(1, id + 1);
+        let id = format!("x{id}");
         granted(&node, claim(&id, owner, 1)).await;
         assert_eq!(located(&node, peer(&id)).await, Some(owner));
     }
@@ -119,7 +120,8 @@ async fn certificates_count_for_sentinels_and_their_master() {
 
 #[test]
 fn files_that_are_no_certificates_are_refused_before_a_connection() {
-    let (root, pair) = (Some("redis-ca.pem"), Some(("redis.pem", "redis.key")));
+    let root = Some("redis-ca.pem");
+    let pair = Some(("redis.pem", "redis.key"));
     for (url, ca, client, words) in [
         ("redis://h", root, None, "--redis_ca, --redis_cert and --redis_key are for TLS"),
         ("redis-cluster://h", None, pair, "begins with rediss"),

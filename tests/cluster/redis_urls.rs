@@ -90,7 +90,8 @@ async fn a_master_is_found_through_sentinels_by_the_documented_user_also_after_a
     let url = format!("redis-sentinel://{USER}@127.0.0.1:1,127.0.0.1:{}/1#main", sentinel.port());
     let a = RedisSettings { timeout: Duration::from_secs(10), ..RedisSettings::new(&url) }.connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
-    let (generation, store) = (a.generation(), a.store());
+    let generation = a.generation();
+    let store = a.store();
     redis::cmd("WAIT").arg(&[1, 10_000]).exec(&mut access(&first).expect("access")).expect("an answer");
     first.kill();
     wait_until("another master", || says(&second, &["INFO", "replication"], "role:master"));

@@ -90,7 +90,8 @@ async fn wins(backplane: &impl Backplane, case: &str, winner: Registration, lose
 
 pub async fn of_claims_in_two_stores_the_older_one_wins_in_any_order(stage: &impl Stage) {
     let a = stage.connect();
-    let (older, newer) = (with_fence("", 1, 1, OLD), with_fence("", 2, 2, OLD + 1));
+    let older = with_fence("", 1, 1, OLD);
+    let newer = with_fence("", 2, 2, OLD + 1);
     wins(&a, "fences", older.clone(), newer.clone()).await;
     // Not the clock.
     wins(&a, "clocks", Registration { since: 1 << 60, ..older }, newer).await;
@@ -125,7 +126,8 @@ pub async fn a_connection_that_has_lost_its_name_rightly_loses_it_with_the_older
 
 pub async fn of_connections_without_a_claim_the_older_wins_in_any_order(stage: &impl Stage) {
     let a = stage.connect();
-    let (older, newer) = (registration("", owner(1, 1), 1, 1000), registration("", owner(2, 2), 2, 1001));
+    let older = registration("", owner(1, 1), 1, 1000);
+    let newer = registration("", owner(2, 2), 2, 1001);
     wins(&a, "without a claim", older, newer).await;
 }
 

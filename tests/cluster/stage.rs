@@ -63,7 +63,9 @@ pub fn claim(id: &str, owner: Owner, token: u8) -> Claim {
 pub fn registration(id: &str, owner: Owner, token: u8, since: u64) -> Registration {
     let name = peer(id);
     let token = [token; 16];
-    let (link, known_dead, former) = (Link::Socket, None, None);
+    let link = Link::Socket;
+    let known_dead = None;
+    let former = None;
     Registration { name, owner, token, link, known_dead, fence: 0, since, former, late: false }
 }
 

@@ -95,7 +95,8 @@ fn announce(said: &tracker::Announce<'_>, text: &str, sent: Option<&Value>) {
         expect_own(frame, text, &["action"]);
     }
     let Some(sent) = sent else { return };
-    let (hash, peer) = (&sent["info_hash"], &sent["peer_id"]);
+    let hash = &sent["info_hash"];
+    let peer = &sent["peer_id"];
     assert_eq!((bytes(hash), bytes(peer)), (Some(said.info_hash.bytes), Some(said.peer_id.bytes)));
     let counts = json!({
         "complete": 2, "incomplete": 1, "action": "announce", "interval": 120, "info_hash": hash,

@@ -48,7 +48,8 @@ fn decode(
     let unfinished = Quota::new(usize::MAX);
     let limits = MessageLimits { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished), permit: None };
     let mut decoder = Decoder::new(limits);
-    let (mut events, mut ended) = (Vec::new(), Ok(()));
+    let mut events = Vec::new();
+    let mut ended = Ok(());
     while !bytes.is_empty() && ended.is_ok() {
         let (piece, rest) = bytes.split_at_mut(next(bytes.len()));
         ended = decoder.feed(piece, &mut |event| {
@@ -89,7 +90,8 @@ fn headers<'a>(
 ) -> impl Iterator<Item = (HeaderName, HeaderValue)> + 'a {
     lines.filter_map(|line| {
         let colon = line.iter().position(|&byte| byte == b':')?;
-        let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+        let name = line.get(..colon)?;
+        let value = line.get(colon + 1..)?;
         Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value.trim_ascii()).ok()?))
     })
 }

@@ -63,7 +63,8 @@ fn open(address: SocketAddr, from: &str, id: &str) -> RawClient {
 }
 
 fn relay(from: &mut RawClient, to: &mut RawClient, round: usize) {
-    let (src, dst) = (&from.name, to.name.clone());
+    let src = &from.name;
+    let dst = to.name.clone();
     let relayed = format!(r#"{{"type":"OFFER","src":"{src}","dst":"{dst}","payload":{round}}}"#);
     from.send(format!(r#"{{"type":"OFFER","dst":"{dst}","payload":{round}}}"#));
     // On a busy machine a round may last until the server pings.

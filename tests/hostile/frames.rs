@@ -43,7 +43,9 @@ pub fn ping_flood(target: &mut Target) {
     let mut client =
         crate::harness::accepted(stream.try_clone().expect("a connection"), "198.51.100.1", "a", "t");
     client.expect_open();
-    let (began, mut received, mut pongs) = (Instant::now(), Vec::new(), 0);
+    let began = Instant::now();
+    let mut received = Vec::new();
+    let mut pongs = 0;
     exchange(&stream, &ping().repeat(1000), began + 4 * SECOND, |bytes| {
         received.extend_from_slice(bytes);
         let frames = std::iter::from_fn(|| Frame::take(&mut received));

@@ -106,7 +106,8 @@ impl Attack {
     /// Runs the attack.
     pub fn run(&self) -> Ended<'_> {
         let mut target = Target::start(self);
-        let (address, server) = (target.address, Process(target.program.id()));
+        let address = target.address;
+        let server = Process(target.program.id());
         let other = target.other.as_ref().map_or(address, |node| node.address);
         let mut bystanders = Bystanders::open(address, other, self.newcomers);
         let before = bystanders.talk(|round| round == ROUNDS_BEFORE);
@@ -202,7 +203,9 @@ impl Row<'_> {
 
     pub fn print(&self) {
         let Row { attack, peak, left, cpu, time, longest, failures } = self;
-        let (cpu, time, wait) = (cpu.as_secs_f64(), time.as_secs_f64(), millis(*longest));
+        let cpu = cpu.as_secs_f64();
+        let time = time.as_secs_f64();
+        let wait = millis(*longest);
         let verdict = if failures.is_empty() { "held" } else { "BROKE" };
         println!(
             "{:<38} {peak:>5} ({:>3}) {left:>6} {cpu:>8.1} {time:>7.1} {wait:>9}  {verdict}",

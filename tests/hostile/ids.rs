@@ -56,7 +56,9 @@ impl SlowPeer {
 
     /// Reads until `done`, or the end of the connection.
     fn read(&self, (stream, mut client): (TcpStream, RawClient)) {
-        let (tenth, mut received, mut budget) = (SECOND / 10, Vec::new(), 0);
+        let tenth = SECOND / 10;
+        let mut received = Vec::new();
+        let mut budget = 0;
         while !self.done.load(Ordering::SeqCst) {
             thread::sleep(tenth);
             budget += self.bytes_per_second / 10;

@@ -66,7 +66,8 @@ pub fn flood_for_an_absent_peer(target: &mut Target) {
     let mut client = accepted(stream.try_clone().expect("a connection"), "198.51.100.1", "flooder", "t");
     client.expect_open();
     let message = message("absent", 16 << 10);
-    let (mut left, batch) = (200_000_000 / message.len(), 64);
+    let mut left = 200_000_000 / message.len();
+    let batch = 64;
     let messages = message.repeat(batch);
     std::thread::scope(|scope| {
         scope.spawn(|| while client.next_frame("an expiry").is_some() {});
@@ -107,7 +108,8 @@ pub fn messages_to_a_silent_app(target: &mut Target) {
     let webhook =
         json!({"url": url, "secrets": ["whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"], "messages": true});
     let message = format!(r#"{{"type":"SERVER-MESSAGE","payload":"{}"}}"#, "x".repeat(60 << 10));
-    let (mut clients, mut refused) = (Vec::new(), 0);
+    let mut clients = Vec::new();
+    let mut refused = 0;
     for key in 0..9 {
         let added = target.api.post("/api/keys", &json!({"key": format!("app-{key}"), "webhook": webhook}));
         assert_eq!(added.status, 201, "a key whose app is silent");

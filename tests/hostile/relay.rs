@@ -30,7 +30,8 @@ fn message(kind: &str, dst: &str, payload: &str) -> String {
 
 /// Two clients call each other twenty times, and each time both are told the candidate of the relay.
 fn call_each_other(target: &Target, when: &str) {
-    let (mut a, mut b) = (target.client(VICTIM, "a", "t"), target.client(VICTIM, "b", "t"));
+    let mut a = target.client(VICTIM, "a", "t");
+    let mut b = target.client(VICTIM, "b", "t");
     for number in 0..20 {
         let described = |kind: &str, side: char| {
             payload(kind, &format!("{side}{number}{when}"), &[]).replace("dc_1", &format!("dc_{number}"))
@@ -49,7 +50,8 @@ fn crowd(
     of_each: usize,
     messages: impl Fn(&str) -> Vec<String> + Sync,
 ) -> Vec<RawClient> {
-    let (server, messages) = (target.address, &messages);
+    let server = target.address;
+    let messages = &messages;
     let crowd = move |address: usize| -> Vec<RawClient> {
         let client = |number: usize| {
             let id = format!("m{address}x{number}");

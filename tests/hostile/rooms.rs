@@ -78,7 +78,8 @@ fn among_friends(target: &Target, attack: impl FnOnce()) -> Vec<String> {
 
 /// Reads until the last message.
 fn changes(mut client: RawClient) -> Vec<String> {
-    let (mut views, mut changes) = (RoomViews::new(&client.name), Vec::new());
+    let mut views = RoomViews::new(&client.name);
+    let mut changes = Vec::new();
     loop {
         let frame = client.next_frame("the last message");
         let frame = frame.unwrap_or_else(|| panic!("{} was cut off", client.name));
@@ -155,13 +156,15 @@ pub fn presence_flapping(target: &mut Target) {
         let is_time = || Instant::now() < deadline;
         thread::scope(|scope| {
             for n in 1000..1020 {
-                let (flap, stream) = (&flap, attacker(target, n).0);
+                let flap = &flap;
+                let stream = attacker(target, n).0;
                 scope.spawn(move || exchange(&stream, flap, deadline, |_| {}));
             }
             // These come back, so the others may not notice them.
             for n in 2000..2005 {
                 scope.spawn(move || {
-                    let (mut before, id) = (None, format!("returning-{n}"));
+                    let mut before = None;
+                    let id = format!("returning-{n}");
                     for number in 0.. {
                         if !is_time() {
                             break;
@@ -229,7 +232,9 @@ pub fn changes_for_a_slow_member(target: &mut Target) {
         let burst: Vec<u8> = (0..CHANGES).flat_map(|n| request("UPDATE", "r", &data(n))).collect();
         thread::scope(|scope| {
             scope.spawn(|| push(&stream, &burst, Instant::now() + 20 * SECOND));
-            let (mut views, mut read, mut heard) = (RoomViews::new("slow"), 0, 0);
+            let mut views = RoomViews::new("slow");
+            let mut read = 0;
+            let mut heard = 0;
             let last = format!("\"{} xx", CHANGES - 1);
             loop {
                 let frame = slow.next_frame("the last change").expect("the slow member is not cut off");

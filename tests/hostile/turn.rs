@@ -148,7 +148,8 @@ pub fn garbage(target: &mut Target) {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let turn = free.expect("a free port");
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
-    let (key, cert) = (format!("{tls}/ec-pkcs8.key"), format!("{tls}/ec-chain.pem"));
+    let key = format!("{tls}/ec-pkcs8.key");
+    let cert = format!("{tls}/ec-chain.pem");
     let flags = ["--turn", &turn.to_string(), "--turn_secret", SECRET, "--sslkey", &key, "--sslcert", &cert];
     let _program = Program::start(&flags);
     // Both at once: what is not closed at once has ten seconds.

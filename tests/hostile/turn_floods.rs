@@ -56,13 +56,17 @@ fn flood<W: Write>(
     bytes: &[u8],
     mut serve: impl FnMut(),
 ) {
-    let (done, joined) = (AtomicBool::new(false), bytes.repeat((64 << 10) / bytes.len()));
+    let done = AtomicBool::new(false);
+    let joined = bytes.repeat((64 << 10) / bytes.len());
     let longest = thread::scope(|scope| {
         for number in 0..count {
-            let (open, joined, done) = (&open, &joined, &done);
+            let open = &open;
+            let joined = &joined;
+            let done = &done;
             scope.spawn(move || {
                 while !done.load(Ordering::SeqCst) {
-                    let (mut stream, mut at) = (open(number), 0);
+                    let mut stream = open(number);
+                    let mut at = 0;
                     while !done.load(Ordering::SeqCst) {
                         match stream.write(&joined[at..]) {
                             Ok(count) => at = (at + count) % joined.len(),
@@ -75,7 +79,8 @@ fn flood<W: Write>(
             });
         }
         let _end = End(&done);
-        let (end, mut longest) = (Instant::now() + FLOOD, Duration::ZERO);
+        let end = Instant::now() + FLOOD;
+        let mut longest = Duration::ZERO;
         while Instant::now() < end && longest < MOST {
             let began = Instant::now();
             serve();
@@ -146,10 +151,12 @@ pub fn empty_frames(_: &mut Target) {
 
 pub fn empty_messages_in_tls(_: &mut Target) {
     let turn = free_address().to_string();
-    let (key, cert) = (format!("{TLS}/ec-pkcs8.key"), format!("{TLS}/ec-chain.pem"));
+    let key = format!("{TLS}/ec-pkcs8.key");
+    let cert = format!("{TLS}/ec-chain.pem");
     let flags = ["--turn", &turn, "--turn_secret", SECRET, "--sslkey", &key, "--sslcert", &cert];
     let program = Program::start(&flags);
-    let (https, trust) = (program.address, trust());
+    let https = program.address;
+    let trust = trust();
     let tls = |stream| {
         let session = ClientConnection::new(Arc::clone(&trust), "localhost".try_into().expect("a name"));
         StreamOwned::new(session.expect("a session"), stream)
@@ -161,7 +168,8 @@ pub fn empty_messages_in_tls(_: &mut Target) {
         client.expect_open();
         client
     };
-    let (mut a, mut b) = (open("a"), open("b"));
+    let mut a = open("a");
+    let mut b = open("b");
     let serve = || {
         a.send(r#"{"type":"OFFER","dst":"b","payload":1}"#);
         b.expect(r#"{"type":"OFFER","src":"a","dst":"b","payload":1}"#);
@@ -193,7 +201,9 @@ pub fn tiny_datagrams(target: &mut Target) {
             sent
         });
         let over = End(&done);
-        let (end, mut lost, mut rounds) = (Instant::now() + FLOOD, 0, 0_u32);
+        let end = Instant::now() + FLOOD;
+        let mut lost = 0;
+        let mut rounds = 0_u32;
         while Instant::now() < end {
             rounds += 1;
             one.send(&rounds.to_be_bytes());
@@ -231,7 +241,8 @@ pub fn hoarded_allocations(target: &mut Target) {
     assert_eq!(hoard.len(), 1998, "all but those of the pair");
     // Each newcomer gets one, over UDP and over TCP, and the hoarders get hardly any back: only where another thread held one
     // that was to go, so that a second one went as well.
-    let (mut newcomers, mut regained) = (Vec::new(), 0);
+    let mut newcomers = Vec::new();
+    let mut regained = 0;
     for number in 20..60 {
         newcomers.push(TurnClient::allocate(Datagrams::from(attacker(number), turn)));
         newcomers.push(TurnClient::allocate(at_once(connect_from(attacker(number + 40), turn))));

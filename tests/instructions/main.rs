@@ -52,7 +52,8 @@ fn main() -> ExitCode {
         "{:<44} {:>12} {:>10} {:>8} {:>6} {:>7}",
         "", "instructions", "baseline", "", "alloc.", "before"
     );
-    let (mut counted, mut failed) = (0, Vec::new());
+    let mut counted = 0;
+    let mut failed = Vec::new();
     for (name, measure) in scenarios::ALL.iter().filter(|(name, _)| arguments.wants(name)) {
         counted += 1;
         // A panic says itself what is wrong, and the other rows are counted all the same.

@@ -48,7 +48,8 @@ enum Connection {
 
 impl Connection {
     fn start(&self) -> Callgrind {
-        let (chain, key) = (fixture("ec-chain.pem"), fixture("ec-pkcs8.key"));
+        let chain = fixture("ec-chain.pem");
+        let key = fixture("ec-pkcs8.key");
         let text = |path: &std::path::Path| path.display().to_string();
         match self {
             Connection::Plain => Callgrind::start(&[]),
@@ -92,7 +93,8 @@ fn description() -> String {
 fn messages(connection: &Connection) -> Cost {
     let mut server = connection.start();
     let open = connection.opener();
-    let (mut one, mut other) = (open(&server.program, "one"), open(&server.program, "other"));
+    let mut one = open(&server.program, "one");
+    let mut other = open(&server.program, "other");
     let sent = offer("other", &description());
     server.count(200, |_| {
         one.send(&sent);
@@ -162,7 +164,8 @@ fn sweep() -> Cost {
 fn relayed() -> Cost {
     let mut server =
         Callgrind::start(&["--relay", "127.0.0.1:0", "--relay_private", "--relay_bytes_per_second", "0"]);
-    let (mut one, mut other) = (server.program.client("one"), server.program.client("other"));
+    let mut one = server.program.client("one");
+    let mut other = server.program.client("other");
     one.send(message("OFFER", "other", &payload("offer", "aufrag", &[])));
     let relay = relay_in(&other.expect_text());
     other.send(message("ANSWER", "one", &payload("answer", "bufrag", &[])));

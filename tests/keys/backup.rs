@@ -15,7 +15,8 @@ use crate::{made_at, open};
 #[test]
 fn a_copy_has_all_keys_and_only_its_owner_can_read_it() {
     let directory = Directory::new();
-    let (data, copy) = (directory.at("data"), directory.at("copy"));
+    let data = directory.at("data");
+    let copy = directory.at("copy");
     fs::create_dir(&copy).unwrap();
     let store = open(&data);
     store.add(Key { used: Some(3), ..made_at(1, "a") }).unwrap();
@@ -31,7 +32,8 @@ fn a_copy_has_all_keys_and_only_its_owner_can_read_it() {
 #[test]
 fn a_copy_of_a_database_that_nobody_uses_leaves_it_as_it_was() {
     let directory = Directory::new();
-    let (data, copy) = (directory.at("data"), directory.at("copy"));
+    let data = directory.at("data");
+    let copy = directory.at("copy");
     fs::create_dir(&copy).unwrap();
     open(&data).add(made_at(1, "a")).unwrap();
     let before = fs::read(data.join(FILE_NAME)).unwrap();
@@ -44,7 +46,8 @@ fn a_copy_of_a_database_that_nobody_uses_leaves_it_as_it_was() {
 #[test]
 fn a_copy_is_never_overwritten_and_never_made_of_nothing() {
     let directory = Directory::new();
-    let (data, copy) = (directory.at("data"), directory.at("copy"));
+    let data = directory.at("data");
+    let copy = directory.at("copy");
     fs::create_dir_all(&copy).unwrap();
     let refused = SqliteKeys::backup(&data, &copy).unwrap_err().to_string();
     assert!(refused.contains("data/peerbroker.db: cannot open it"), "{refused}");
@@ -60,7 +63,9 @@ fn a_copy_is_never_overwritten_and_never_made_of_nothing() {
 #[test]
 fn copies_during_writes_have_the_keys_of_one_moment() {
     let directory = Directory::new();
-    let (data, stop, started) = (directory.at("data"), AtomicBool::new(false), Barrier::new(2));
+    let data = directory.at("data");
+    let stop = AtomicBool::new(false);
+    let started = Barrier::new(2);
     let store = open(&data);
     store.import(vec![made_at(0, "first"), made_at(0, "second")], false).unwrap();
     thread::scope(|scope| {

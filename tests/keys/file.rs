@@ -143,7 +143,8 @@ fn many_processes_may_create_the_database_at_once() {
         let start = Barrier::new(6);
         std::thread::scope(|scope| {
             for number in 0..6 {
-                let (dir, start) = (&dir, &start);
+                let dir = &dir;
+                let start = &start;
                 scope.spawn(move || {
                     start.wait();
                     open(dir).add(made_at(1, &number.to_string())).unwrap();

@@ -98,7 +98,8 @@ fn child_that_writes_until_it_is_killed() {
     let Some(dir) = env::var_os(CHILD_DIR) else { return };
     let keys = open(Path::new(&dir));
     loop {
-        let (kept, gone) = (peerbroker::keys::random_key(), peerbroker::keys::random_key());
+        let kept = peerbroker::keys::random_key();
+        let gone = peerbroker::keys::random_key();
         keys.add(made_at(1, gone.as_str())).unwrap();
         keys.add(made_at(1, kept.as_str())).unwrap();
         // Not through `println!`, which the test would catch.

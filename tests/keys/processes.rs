@@ -19,7 +19,8 @@ fn peerbroker_keys(args: &[&str], data_dir: &str) -> String {
 #[test]
 fn two_handles_see_each_others_changes() {
     let directory = Directory::new();
-    let (ours, theirs) = (open(&directory.at("")), open(&directory.at("")));
+    let ours = open(&directory.at(""));
+    let theirs = open(&directory.at(""));
     let disable = Change { enabled: Some(false), ..Change::default() };
     let changes: [&dyn Fn(); 4] = [
         &|| theirs.add(made_at(1, "k")).unwrap(),
@@ -81,7 +82,8 @@ fn changes_of_another_process_are_seen() {
 #[test]
 fn reading_and_noting_what_is_known_is_no_change_for_others() {
     let directory = Directory::new();
-    let (ours, theirs) = (open(&directory.at("")), open(&directory.at("")));
+    let ours = open(&directory.at(""));
+    let theirs = open(&directory.at(""));
     theirs.add(made_at(1, "k")).unwrap();
     theirs.note_used(&[(key("k"), 5)]).unwrap();
     let before = ours.version().unwrap();

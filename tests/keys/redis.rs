@@ -14,7 +14,8 @@ use crate::{key, keys_in, made_at};
 #[test]
 fn nodes_see_each_others_changes() {
     let server = RedisServer::start();
-    let (ours, theirs) = (keys_in(&server), keys_in(&server));
+    let ours = keys_in(&server);
+    let theirs = keys_in(&server);
     let disable = Change { enabled: Some(false), ..Change::default() };
     let changes: [&dyn Fn(); 4] = [
         &|| theirs.add(made_at(1, "k")).unwrap(),
@@ -61,7 +62,8 @@ fn changes_of_many_nodes_to_one_key_are_all_kept() {
 #[test]
 fn of_two_times_of_use_the_later_one_counts() {
     let server = RedisServer::start();
-    let (ours, theirs) = (keys_in(&server), keys_in(&server));
+    let ours = keys_in(&server);
+    let theirs = keys_in(&server);
     ours.add(made_at(1, "k")).unwrap();
     ours.note_used(&[(key("k"), 20)]).unwrap();
     theirs.note_used(&[(key("k"), 10)]).unwrap();
@@ -82,7 +84,8 @@ fn the_uses_of_very_many_keys_are_stored() {
 #[test]
 fn registrations_of_an_address_are_counted_for_all_nodes() {
     let server = RedisServer::start();
-    let (ours, theirs) = (keys_in(&server), keys_in(&server));
+    let ours = keys_in(&server);
+    let theirs = keys_in(&server);
     let is_day = |count| matches!(count, SignupCount::Wait(wait) if wait > Duration::from_secs(86_000));
     assert_eq!(ours.count_signup("192.0.2.1", 2).unwrap(), SignupCount::Counted);
     assert_eq!(theirs.count_signup("192.0.2.1", 2).unwrap(), SignupCount::Counted);
@@ -114,7 +117,8 @@ fn a_store_fails_while_redis_is_gone_and_works_when_it_is_back() {
 #[test]
 fn a_broken_key_is_named_can_be_removed_and_does_not_keep_unused_ones() {
     let server = RedisServer::start();
-    let (mut client, store) = (server.client(), keys_in(&server));
+    let mut client = server.client();
+    let store = keys_in(&server);
     store.register(Key { registered: true, ..made_at(1, "unused") }, 0).unwrap();
     let _: () = client.hset("peerbroker:keys", "k:broken", "{").unwrap();
     let error = store.all().unwrap_err().to_string();
@@ -127,7 +131,8 @@ fn a_broken_key_is_named_can_be_removed_and_does_not_keep_unused_ones() {
 #[test]
 fn broken_times_of_registrations_do_not_count() {
     let server = RedisServer::start();
-    let (mut client, store) = (server.client(), keys_in(&server));
+    let mut client = server.client();
+    let store = keys_in(&server);
     let _: () = client.rpush("peerbroker:signups:192.0.2.1", &["soon", "99999999999999999"]).unwrap();
     let _: () = client.set("peerbroker:signups:192.0.2.2", "of another program").unwrap();
     for address in ["192.0.2.1", "192.0.2.2"] {

@@ -112,7 +112,8 @@ fn odd_key() -> Key {
 }
 
 fn a_key_comes_back_as_it_was_added(store: &dyn KeyStore) {
-    let (plain, odd) = (made_at(1_800_000_000, "plain"), odd_key());
+    let plain = made_at(1_800_000_000, "plain");
+    let odd = odd_key();
     store.add(plain.clone()).unwrap();
     store.add(odd.clone()).unwrap();
     assert_eq!(store.get(&plain.key).unwrap(), Some(plain.clone()));
@@ -178,7 +179,8 @@ fn a_key_that_is_there_cannot_be_added(store: &dyn KeyStore) {
 }
 
 fn a_change_touches_only_what_it_names(store: &dyn KeyStore) {
-    let (mut odd, other) = (odd_key(), made_at(1, "other"));
+    let mut odd = odd_key();
+    let other = made_at(1, "other");
     store.add(odd.clone()).unwrap();
     store.add(other.clone()).unwrap();
 
@@ -267,7 +269,8 @@ fn a_failed_change_does_not_change_the_version(store: &dyn KeyStore) {
 }
 
 fn the_last_use_is_noted_and_is_no_change(store: &dyn KeyStore) {
-    let (a, b) = (made_at(1, "a"), made_at(2, "b"));
+    let a = made_at(1, "a");
+    let b = made_at(2, "b");
     store.add(a.clone()).unwrap();
     store.add(b.clone()).unwrap();
     let before = store.version().unwrap();

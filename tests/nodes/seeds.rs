@@ -49,7 +49,8 @@ fn no_random_failure_gives_an_id_two_owners_or_loses_or_doubles_or_reorders_a_me
     };
     let in_parallel =
         number(THREADS).and_then(|number| usize::try_from(number).ok()).unwrap_or(SEEDS_IN_PARALLEL);
-    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..in_parallel {
             scope.spawn(|| {

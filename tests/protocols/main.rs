@@ -147,8 +147,8 @@ proptest! {
         order in vec(any::<Index>(), 12),
     ) {
         let of = |name, values: Vec<String>| values.into_iter().map(move |value| Member { name, spelling: vec![], value });
-        let (types, destinations): (Vec<String>, Vec<String>) =
-            (types.into_iter().map(str::to_owned).collect(), destinations.into_iter().map(str::to_owned).collect());
+        let types: Vec<String> = types.into_iter().map(str::to_owned).collect();
+        let destinations: Vec<String> = destinations.into_iter().map(str::to_owned).collect();
         let mut groups: Vec<Vec<Member>> = vec![
             of("type", types.clone()).rev().collect(),
             of("dst", destinations.clone()).rev().collect(),
@@ -162,7 +162,8 @@ proptest! {
             members.extend(groups[group].pop());
         }
         let text = frame_text(&members, "");
-        let (kind, dst) = (types.last().map(String::as_str), destinations.last().map(String::as_str));
+        let kind = types.last().map(String::as_str);
+        let dst = destinations.last().map(String::as_str);
         match (kind, dst) {
             (Some(kind @ ("\"OFFER\"" | "\"LEAVE\"" | "\"CANDIDATE\"")), Some(dst @ ("\"a\"" | "\"b\""))) => {
                 let kind = KINDS.into_iter().find(|known| json_string(known.as_str()) == kind).unwrap();

@@ -225,7 +225,8 @@ proptest! {
         space in white_space(),
     ) {
         prop_assume!(!["start", "createRoom", "joinRoom", "offerResponse", "startGame"].contains(&&*action));
-        let (mut members, mut data) = (members, data);
+        let mut members = members;
+        let mut data = data;
         insert(&mut data, "remoteId", &spellings.2, spell(&to, &spellings.0), &order[0]);
         let data = object(&data, &space).trim().to_owned();
         insert(&mut members, "data", &spellings.0, data.clone(), &order[1]);
@@ -236,7 +237,8 @@ proptest! {
         let frame = message.frame(&sender);
         let went = unframe(&frame);
         let remote_id = (action == "offer").then(|| json_string(&sender));
-        let (came, found) = (Members::of(&text), Members::of(went));
+        let came = Members::of(&text);
+        let found = Members::of(went);
         let data_went = found.get("data").expect("data").to_owned();
         prop_assert_eq!(&found, &came.with("data", Some(data_went.clone())));
         prop_assert_eq!(Members::of(&data_went), Members::of(&data).with("remoteId", remote_id));
@@ -277,7 +279,8 @@ proptest! {
     ) {
         let latin = |name: [u8; 20]| name.map(char::from).iter().collect::<String>();
         let [info_hash, peer_id, to] = names.map(|name| spell(&latin(name), &spellings.0));
-        let (offer, answer) = (format!("{{\"o\":{offer}}}"), format!("{{\"a\":{answer}}}"));
+        let offer = format!("{{\"o\":{offer}}}");
+        let answer = format!("{{\"a\":{answer}}}");
         let listed = format!("[{space}{{\"offer\":{offer},\"offer_id\":{offer_id}}},null]");
         let mut members = members;
         insert(&mut members, "action", &spellings.1, spell("announce", &spellings.2), &order[0]);
@@ -340,7 +343,9 @@ proptest! {
 
     #[test]
     fn messages_of_the_server_itself_are_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
-        let (error, started, confirm) = (room_codes::error(&message), calls::started(&id), room_codes::confirm(&room));
+        let error = room_codes::error(&message);
+        let started = calls::started(&id);
+        let confirm = room_codes::confirm(&room);
         prop_assert_eq!(unframe(&error), format!(r#"{{"type":"error","val":{}}}"#, json_string(&message)));
         prop_assert_eq!(unframe(&started), format!(r#"{{"action":"start","id":"{id}"}}"#));
         prop_assert_eq!(unframe(&confirm), format!(r#"{{"type":"confirmRoom","room":"{room}"}}"#));

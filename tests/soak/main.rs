@@ -51,7 +51,8 @@ impl Stage {
         let file = directory.file("soak.toml", &configuration(&directory, "*"));
         let mut program = Program::start_command(&mut command(&["--config", &file]));
         let (api, _) = program.expect_api();
-        let (address, turn) = (program.address, turn_of(&program));
+        let address = program.address;
+        let turn = turn_of(&program);
         Stage { address, turn, api, program: Mutex::new(program), directory, counts: Mutex::default() }
     }
 

@@ -67,9 +67,11 @@ fn shake_hands(mut client: RawClient, key: &str, id: &str) -> RawClient {
 }
 
 fn talk(stage: &Stage) {
-    let (mut from, mut to) = (client(stage), client(stage));
+    let mut from = client(stage);
+    let mut to = client(stage);
     for length in [10, 2_000, 60_000, 10, 2_000, 60_000] {
-        let (mut sender, mut recipient) = (Heard::default(), Heard::default());
+        let mut sender = Heard::default();
+        let mut recipient = Heard::default();
         send(&mut from.0, &to.1, 20, length);
         sender.until_now(&mut from.0);
         recipient.until_now(&mut to.0);
@@ -80,8 +82,10 @@ fn talk(stage: &Stage) {
 }
 
 fn come_late(stage: &Stage) {
-    let ((mut a, _), late) = (client(stage), new_id());
-    let (mut sender, mut recipient) = (Heard::default(), Heard::default());
+    let (mut a, _) = client(stage);
+    let late = new_id();
+    let mut sender = Heard::default();
+    let mut recipient = Heard::default();
     send(&mut a, &late, 20, 500);
     sender.until_now(&mut a);
     recipient.until_now(&mut open(stage, &late));
@@ -91,8 +95,10 @@ fn come_late(stage: &Stage) {
 }
 
 fn stay_away(stage: &Stage) {
-    let ((mut a, _), absent) = (client(stage), new_id());
-    let (mut sender, mut recipient) = (Heard::default(), Heard::default());
+    let (mut a, _) = client(stage);
+    let absent = new_id();
+    let mut sender = Heard::default();
+    let mut recipient = Heard::default();
     send(&mut a, &absent, 20, 500);
     sender.until_expiry(&mut a);
     recipient.until_now(&mut open(stage, &absent));
@@ -103,9 +109,11 @@ fn stay_away(stage: &Stage) {
 
 fn take_over(stage: &Stage) {
     const SENT: usize = 400;
-    let ((mut a, _), id) = (client(stage), new_id());
+    let (mut a, _) = client(stage);
+    let id = new_id();
     let first = open(stage, &id);
-    let (mut sender, mut recipient) = (Heard::default(), Heard::default());
+    let mut sender = Heard::default();
+    let mut recipient = Heard::default();
     let mut holders = thread::scope(|scope| {
         scope.spawn(|| send(&mut a, &id, SENT, 2_000));
         let takeovers = (0..3).map(|_| open(stage, &id));
@@ -122,11 +130,13 @@ fn take_over(stage: &Stage) {
 fn read_slowly(stage: &Stage) {
     // More than the kernel and the outbox hold.
     const SENT: usize = 150;
-    let ((mut a, _), id) = (client(stage), new_id());
+    let (mut a, _) = client(stage);
+    let id = new_id();
     let slow = RawClient::over(connect_with_small_buffer(stage.address), &id);
     let mut slow = shake_hands(slow, "peerjs", &id);
     slow.expect_open();
-    let (mut sender, mut recipient) = (Heard::default(), Heard::default());
+    let mut sender = Heard::default();
+    let mut recipient = Heard::default();
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             send(&mut a, &id, SENT, 60_000);
@@ -147,8 +157,10 @@ fn read_slowly(stage: &Stage) {
 /// More than the rate limit allows at once. The server reads it later.
 fn flood(stage: &Stage) {
     const SENT: usize = 6_000;
-    let ((mut a, _), (mut b, b_id)) = (client(stage), client(stage));
-    let (mut sender, mut recipient) = (Heard::default(), Heard::default());
+    let (mut a, _) = client(stage);
+    let (mut b, b_id) = client(stage);
+    let mut sender = Heard::default();
+    let mut recipient = Heard::default();
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             send(&mut a, &b_id, SENT, 100);
@@ -199,7 +211,8 @@ fn change_keys(stage: &Stage) {
 }
 
 fn call(stage: &Stage) {
-    let ((mut a, a_id), (mut b, b_id)) = (client(stage), client(stage));
+    let (mut a, a_id) = client(stage);
+    let (mut b, b_id) = client(stage);
     // A side keeps its name for ever. An hour has a few thousand.
     let [one, other] = [&a_id, &b_id].map(|id| &*format!("ufrag{id}").replace('-', "").leak());
     a.send(message("OFFER", &b_id, &payload("offer", one, &[])));

@@ -392,7 +392,8 @@ mod tests {
     #[test]
     fn an_update_that_another_one_overtakes_loses_neither() {
         let live = LiveConfig::from(Config::default());
-        let (overtaking, mut calls) = (live.clone(), 0);
+        let overtaking = live.clone();
+        let mut calls = 0;
         live.update(|config| {
             calls += 1;
             if calls == 1 {

@@ -270,7 +270,8 @@ impl Rooms {
         peer: &PeerHandle,
         data: Option<&str>,
     ) {
-        let (room, is_new) = (members.room, !members.contains(guard.id));
+        let room = members.room;
+        let is_new = !members.contains(guard.id);
         members.set_own(guard.state.member(peer, data), guard.flushes);
         if guard.state.room(room.name().as_str()).is_none() {
             guard.state.rooms.push(Arc::clone(room));
@@ -283,7 +284,8 @@ impl Rooms {
 
     /// Has a peer part from a room.
     pub fn leave(&self, requester: &mut Requester<'_>, name: &str) -> Result<(), RoomRefusal> {
-        let (peer, request) = (requester.peer, requester.request);
+        let peer = requester.peer;
+        let request = requester.request;
         self.as_member(requester, name, |guard, room| {
             self.part(guard, room);
             guard.flushes.extend(self.done(peer, request, room));
@@ -298,7 +300,8 @@ impl Rooms {
         name: &str,
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        let (peer, request) = (requester.peer, requester.request);
+        let peer = requester.peer;
+        let request = requester.request;
         self.as_member(requester, name, |guard, room| {
             guard.state.check_speaker(room.name())?;
             let mut members = room.lock();
@@ -320,11 +323,13 @@ impl Rooms {
         dst: Option<&str>,
         payload: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        let (peer, request) = (requester.peer, requester.request);
+        let peer = requester.peer;
+        let request = requester.request;
         self.as_member(requester, name, |guard, room| {
             guard.state.check_speaker(room.name())?;
             let mut members = room.lock();
-            let (from, sender) = (guard.id, &guard.presence.sender);
+            let from = guard.id;
+            let sender = &guard.presence.sender;
             let message = members.message(Some(from), dst, payload);
             if let Some(dst) = dst {
                 members.catch_up_before_message(guard.flushes);
@@ -355,7 +360,8 @@ impl Rooms {
         let &mut Requester { peer, ref mut flushes, .. } = requester;
         let published = self.enter(peer, flushes, |guard| {
             let mut members = room.lock();
-            let (from, sender) = (guard.id, &guard.presence.sender);
+            let from = guard.id;
+            let sender = &guard.presence.sender;
             let message = members.message(Some(from), None, Some(payload));
             self.limits.charge(guard, deliveries(members.len(), &message))?;
             self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message).map(drop)
@@ -370,7 +376,8 @@ impl Rooms {
         let Some(room) = self.store.room(name) else { return 0 };
         // Declared first, so it is written once the room is unlocked.
         let mut flushes = Vec::new();
-        let (mut members, app) = (room.lock(), PeerId::server());
+        let mut members = room.lock();
+        let app = PeerId::server();
         let message = members.message(None, None, Some(payload));
         let sent = self.delivery(&mut members, &mut flushes).send_to_all((&app, &app), message);
         sent.map_or(0, |lost| members.len().saturating_sub(lost))
@@ -510,7 +517,9 @@ impl Rooms {
         }
         let state = &mut *guard.state;
         state.digest = self.neighbours.digest(&token);
-        (state.peer, state.token, state.away_until) = (Some(peer.clone()), Some(token), None);
+        state.peer = Some(peer.clone());
+        state.token = Some(token);
+        state.away_until = None;
         state.announced = self.neighbours.next_number();
         state.rights = rights;
         state.account = self.limits.deliveries.account(peer.address());
@@ -590,8 +599,8 @@ impl Rooms {
     }
 
     fn sweep_left(&self) {
-        let (gone, mut flushes) =
-            (self.neighbours.members.lock().take_left(self.router.clock().now()), Vec::new());
+        let gone = self.neighbours.members.lock().take_left(self.router.clock().now());
+        let mut flushes = Vec::new();
         for node in gone {
             let all = self.neighbours.members.lock().of_node(node, |_| true);
             let mut hearing = Hearing { rooms: self, node, flushes: &mut flushes };

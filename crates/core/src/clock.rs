@@ -54,7 +54,8 @@ impl Clock {
     /// Adds a gap to a manual clock: the time of everybody else passes. Does nothing to the system's clock.
     pub fn add_gap(&self, length: Duration) {
         if let Source::Manual(manual) = &self.0 {
-            let (now, mut gaps) = (*manual.now.borrow(), manual.gaps.lock());
+            let now = *manual.now.borrow();
+            let mut gaps = manual.gaps.lock();
             let lost = gaps.lost + millis(length);
             gaps.add(now, lost);
         }
@@ -191,7 +192,8 @@ impl Running {
 
     fn tick(&self, elapsed: impl Fn() -> u64) -> u64 {
         let mut gaps = self.gaps.lock();
-        let (elapsed, ticked) = (elapsed(), self.ticked.load(Ordering::Relaxed));
+        let elapsed = elapsed();
+        let ticked = self.ticked.load(Ordering::Relaxed);
         let mut passed = elapsed.saturating_sub(gaps.lost + ticked);
         if passed > GAP {
             passed = TICK;
@@ -330,7 +332,9 @@ mod tests {
         fn time_never_goes_back_and_never_counts_more_than_has_passed(
             steps in prop::collection::vec(prop_oneof![0..2 * TICK, 0..3 * GAP], 0..200),
         ) {
-            let (running, elapsed, mut last) = (Running::default(), Cell::new(0), 0);
+            let running = Running::default();
+            let elapsed = Cell::new(0);
+            let mut last = 0;
             for step in steps {
                 elapsed.set(elapsed.get() + step);
                 let now = running.now(|| elapsed.get());
@@ -344,7 +348,9 @@ mod tests {
     #[test]
     fn threads_that_find_a_gap_together_see_no_time_go_back() {
         const THREADS: usize = 4;
-        let (running, elapsed, start) = (Running::default(), AtomicU64::new(0), Barrier::new(THREADS));
+        let running = Running::default();
+        let elapsed = AtomicU64::new(0);
+        let start = Barrier::new(THREADS);
         // The latest time that any thread has seen.
         let seen = AtomicU64::new(0);
         thread::scope(|scope| {

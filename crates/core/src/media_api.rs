@@ -133,7 +133,8 @@ pub struct RelayConfig {
 /// At no address yet.
 impl Default for RelayConfig {
     fn default() -> Self {
-        let (listen, public) = (Vec::new(), Vec::new());
+        let listen = Vec::new();
+        let public = Vec::new();
         RelayConfig { listen, public, tcp: true, tcp_port: None, private: false }
     }
 }

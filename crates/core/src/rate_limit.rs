@@ -27,7 +27,8 @@ impl RateLimit {
         if per_second == 0 {
             return Duration::ZERO;
         }
-        let (now, cost) = (micros(now), cost(count, per_second));
+        let now = micros(now);
+        let cost = cost(count, per_second);
         let spent = |arrival: u64| (arrival.max(now) + cost).min(now + BURST + MAX_CREDIT);
         let before = self.arrival.update(Ordering::Relaxed, Ordering::Relaxed, spent);
         Duration::from_micros(spent(before).saturating_sub(now + BURST))
@@ -47,7 +48,8 @@ impl RateLimit {
         if per_second == 0 {
             return Ok(());
         }
-        let (now, cost) = (micros(now), cost(count, per_second));
+        let now = micros(now);
+        let cost = cost(count, per_second);
         let spent = |arrival: u64| arrival.max(now) + cost;
         let fits = |arrival: u64| Some(spent(arrival)).filter(|arrival| *arrival <= now + burst);
         let arrival = self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);

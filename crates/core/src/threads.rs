@@ -66,7 +66,8 @@ impl Threads {
                 let now = Instant::now();
                 restarts.retain(|at| now.saturating_duration_since(*at) < WINDOW);
                 if restarts.len() >= MAX_RESTARTS {
-                    let (times, minutes) = (MAX_RESTARTS + 1, WINDOW.as_secs() / 60);
+                    let times = MAX_RESTARTS + 1;
+                    let minutes = WINDOW.as_secs() / 60;
                     let why =
                         format!("the thread {name} has {panic}, {times} times within {minutes} minutes");
                     return threads.fail(why);
@@ -87,7 +88,9 @@ impl Threads {
                 LocalSet::new().block_on(runtime, work());
             }
             // A drop would wait for a resolver that hangs.
-            runtime.take().into_iter().for_each(Runtime::shutdown_background);
+            if let Some(runtime) = runtime.take() {
+                runtime.shutdown_background();
+            }
         })
     }
 
@@ -119,7 +122,8 @@ impl Threads {
     fn went_down(&self, name: &str) {
         let mut table = self.0.table.lock();
         let state = table.entry(name.to_owned()).or_default();
-        (state.panics, state.down) = (state.panics + 1, state.down + 1);
+        state.panics += 1;
+        state.down += 1;
     }
 
     fn came_up(&self, name: &str) {
@@ -130,7 +134,8 @@ impl Threads {
 
     fn watched(&self, name: &str, work: impl FnOnce(&Threads, &str) + Send + 'static) -> io::Result<()> {
         self.0.table.lock().entry(name.to_owned()).or_default();
-        let (threads, named) = (self.clone(), name.to_owned());
+        let threads = self.clone();
+        let named = name.to_owned();
         start(name, move || work(&threads, &named)).map(drop)
     }
 
@@ -202,9 +207,12 @@ mod tests {
 
     #[test]
     fn a_thread_that_panics_now_and_then_goes_on() {
-        let (threads, (work, ended)) = (Threads::default(), channel::<()>());
-        let (runs, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (in_thread, during) = (Arc::clone(&counted), threads.clone());
+        let threads = Threads::default();
+        let (work, ended) = channel::<()>();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::new(AtomicUsize::new(0));
+        let in_thread = Arc::clone(&counted);
+        let during = threads.clone();
         let runs_of_thread = Arc::clone(&runs);
         threads
             .keep("sweeper", move || {

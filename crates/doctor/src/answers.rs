@@ -138,7 +138,9 @@ async fn unavailable(server: &Server) -> Finding {
 }
 
 fn no_broker(server: &Server, answer: &Response) -> Finding {
-    let (path, mount, shown) = (server.path_of_key("id"), &server.target.path, shown(answer));
+    let path = server.path_of_key("id");
+    let mount = &server.target.path;
+    let shown = shown(answer);
     if let Some(own) = told_path(answer) {
         return failed!(
             "a broker answers {path}, but its path is {own}, and nothing that is sent there arrives there" =>
@@ -198,8 +200,10 @@ pub(super) fn clock(answer: &Response) -> Finding {
     let Ok(theirs) = rfc2822::DateTimeParser::new().parse_timestamp(header(answer, "date")) else {
         return skipped!("the server does not say its time");
     };
-    let (ours, theirs) = (Timestamp::now().as_second(), theirs.as_second());
-    let (apart, which) = (theirs.abs_diff(ours), if theirs > ours { "ahead of" } else { "behind" });
+    let ours = Timestamp::now().as_second();
+    let theirs = theirs.as_second();
+    let apart = theirs.abs_diff(ours);
+    let which = if theirs > ours { "ahead of" } else { "behind" };
     if apart <= MAX_SKEW {
         return ok!("the clocks of the server and of this machine agree");
     }
@@ -294,9 +298,12 @@ pub(super) async fn discovery(server: &Server, ours: [&String; 2]) -> Result<Fin
 /// Checks if HTTP-01 reaches a broker with `--acme` that has no certificate yet. The ACME server comes to this port.
 pub(super) async fn acme(server: &Server, port: u16) -> Finding {
     const FOUND: &str = "the broker has no certificate yet, so browsers refuse it";
-    let (mut http, host) = (server.clone(), &server.target.host);
+    let mut http = server.clone();
+    let host = &server.target.host;
     http.address.set_port(port);
-    (http.target.port, http.secure, http.origin) = (port, false, None);
+    http.target.port = port;
+    http.secure = false;
+    http.origin = None;
     match http.get(CHALLENGE).await {
         Ok(answer) if answer.body().trim() == UNKNOWN_CHALLENGE => failed!(
             "{FOUND}. Port {port} leads to it, as the ACME server needs it" =>

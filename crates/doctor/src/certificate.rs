@@ -80,7 +80,8 @@ pub(super) fn judge(chain: &[CertificateDer<'_>], host: &str, trust: &Trust) -> 
     };
     let now = Timestamp::now().as_second();
     // An expired certificate still has an issuer, which may be wrong too.
-    let (from, to) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
+    let from = parsed.validity().not_before.timestamp();
+    let to = parsed.validity().not_after.timestamp();
     let then = if to < from { now } else { now.clamp(from, to) };
     let chain = if trust.own.contains(first) {
         ok!("the certificate is that of --ca")
@@ -107,7 +108,8 @@ fn issuer(
     let last = others.last().and_then(|last| Some(parse_x509_certificate(last).ok()?.1));
     let root = last.map_or_else(|| of.clone(), |last| common_name(last.issuer()));
     let then = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(then).unwrap_or(0)));
-    let (usage, all) = (KeyUsage::server_auth(), ALL_VERIFICATION_ALGS);
+    let usage = KeyUsage::server_auth();
+    let all = ALL_VERIFICATION_ALGS;
     match certificate.verify_for_usage(all, &trust.anchors, others, then, usage, None, None) {
         Ok(_) => ok!("the certificate is from {of}, and its chain is complete"),
         Err(_) if of.contains("(STAGING)") || root.contains("(STAGING)") => failed!(

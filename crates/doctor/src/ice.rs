@@ -187,7 +187,8 @@ impl IceUrl {
     }
 
     fn explained(&self, trouble: &Trouble) -> Finding {
-        let (IceUrl { text, port, .. }, protocol) = (self, self.transport.protocol());
+        let IceUrl { text, port, .. } = self;
+        let protocol = self.transport.protocol();
         match trouble {
             Trouble::NoRoute => skipped!("this machine has no network to {text}"),
             Trouble::Silent => failed!("{text} does not answer" =>

@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn addresses_are_judged_together() {
         use State::{Failed, Ok, Warning};
-        let (v6, v4) = ("2001:db8::1", "192.0.2.1");
+        let v6 = "2001:db8::1";
+        let v4 = "192.0.2.1";
         for (tried, expected, words) in [
             (&[(v6, SILENT), (v4, CONNECTED)][..], Warning, "its IPv6 address 2001:db8::1 does not answer"),
             (&[(v6, SILENT), (v4, CONNECTED)], Warning, "remove the AAAA record"),

@@ -47,7 +47,8 @@ async fn described(one: &mut Socket, other: &mut Socket) -> Option<String> {
 fn candidate(line: &str) -> Option<Candidate> {
     let mut words = line.strip_prefix("a=candidate:")?.split(' ').skip(2);
     let transport = if words.next()? == "udp" { Transport::Udp } else { Transport::FramedTcp };
-    let (ip, port): (IpAddr, _) = (words.nth(1)?.parse().ok()?, words.next()?.parse().ok()?);
+    let ip: IpAddr = words.nth(1)?.parse().ok()?;
+    let port = words.next()?.parse().ok()?;
     Some((transport, (ip, port).into()))
 }
 
@@ -66,7 +67,8 @@ async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Vec<Named> {
     });
     let judged = asked.iter().map(|(way, answer)| match answer {
         Ok(seen) => {
-            let (protocol, at) = (way.0.protocol(), way.1);
+            let protocol = way.0.protocol();
+            let at = way.1;
             ok!("the relay at {at} answers over {protocol}: it sees this machine at {}", seen.ip())
         }
         // Many NATs do not forward packets from inside to their public address.
@@ -86,7 +88,9 @@ async fn ask((transport, at): Candidate) -> Result<SocketAddr, Trouble> {
 
 /// The finding for a way that does not work. `has_other` says that another one leads to the relay at the same address.
 fn explained((transport, at): Candidate, trouble: &Trouble, has_other: bool) -> Finding {
-    let (protocol, port, is_udp) = (transport.protocol(), at.port(), transport == Transport::Udp);
+    let protocol = transport.protocol();
+    let port = at.port();
+    let is_udp = transport == Transport::Udp;
     let found = match trouble {
         Trouble::NoRoute => return skipped!("this machine has no network to the relay at {at}"),
         Trouble::Silent => format!("the relay at {at} does not answer over {protocol}"),

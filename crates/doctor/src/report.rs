@@ -103,7 +103,8 @@ impl Report {
     /// Adds a finding. True unless it has failed.
     pub(super) fn add(&mut self, check: &'static str, finding: impl Into<Finding>) -> bool {
         let Finding { state, found, advice, .. } = finding.into();
-        let (found, advice) = (self.with_urls(&found), advice.map(|advice| self.with_urls(&advice)));
+        let found = self.with_urls(&found);
+        let advice = advice.map(|advice| self.with_urls(&advice));
         // The colours are those of ECMA-48 (SGR).
         let (mark, colour) = match state {
             State::Ok => ("ok  ", 32),

@@ -134,7 +134,8 @@ fn broken(error: impl Display) -> Finding {
 
 /// The finding for a handshake that is answered over HTTP.
 fn answered(server: &Server, answer: &Response<Option<Vec<u8>>>) -> Finding {
-    let (path, status) = (server.target.socket_path(), answer.status());
+    let path = server.target.socket_path();
+    let status = answer.status();
     let found = format!("the handshake of a WebSocket at {path} is answered with {}", status.as_u16());
     match status {
         StatusCode::TOO_MANY_REQUESTS => {

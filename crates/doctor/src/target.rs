@@ -137,7 +137,8 @@ mod tests {
         ];
         for (text, secure, host, port, path, key) in table {
             let target = Target::parse(text, None).unwrap();
-            let (path, key) = (path.to_owned(), key.to_owned());
+            let path = path.to_owned();
+            let key = key.to_owned();
             assert_eq!(target, Target { secure, host: host.to_owned(), port, path, key }, "{text}");
         }
         for text in ["", "ftp://b.test", "mailto:a@b", "https://", "b.test:99999", "a b", "a@b.test"] {

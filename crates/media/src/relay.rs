@@ -77,7 +77,8 @@ impl BoundRelay {
         let (nudges, nudged) = sync_channel(MAX_NUDGES);
         let connections = Connections::new(Arc::clone(&context.host));
         let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });
-        let (threads, turn) = (context.threads.clone(), turn.and_then(Turn::for_relay));
+        let threads = context.threads.clone();
+        let turn = turn.and_then(Turn::for_relay);
         let calls = Arc::new(Calls::new(context, own, private, nudges));
         let service = |ports: &Ports| Service {
             ports: Arc::clone(ports),
@@ -135,7 +136,8 @@ impl Relay {
     /// Serves a client whose connection the broker has accepted. `read` has its first bytes. Ends at once if there are too many
     /// connections.
     pub fn serve(&self, stream: TcpStream, read: &[u8]) -> impl Future<Output = ()> + use<> {
-        let (service, read) = (self.service.clone(), BytesMut::from(read));
+        let service = self.service.clone();
+        let read = BytesMut::from(read);
         async move {
             let Ok(from) = stream.peer_addr() else { return };
             sockets::shorten_queue(&stream);

@@ -80,7 +80,8 @@ fn copy_tree(from: &Path, to: &Path, depth: u32) -> Result<(), Failure> {
     files::private_dir().create(to).map_err(cannot("copy", to))?;
     for entry in entries {
         let entry = entry.map_err(cannot("copy", from))?;
-        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        let path = entry.path();
+        let copy = to.join(entry.file_name());
         let copied = match fs::metadata(&path) {
             Ok(kind) if kind.is_dir() && depth > 0 => Ok(copy_tree(&path, &copy, depth - 1)?),
             Ok(kind) if kind.is_file() => copy_file(&path, &copy),

@@ -165,7 +165,8 @@ impl CallSettings {
     }
 
     fn listen(&self) -> impl Iterator<Item = &SocketAddr> {
-        let (relay, turn) = (self.relay.as_ref(), self.turn.as_ref());
+        let relay = self.relay.as_ref();
+        let turn = self.turn.as_ref();
         let of_relay = relay.into_iter().flat_map(|relay| &relay.listen);
         of_relay.chain(turn.into_iter().flat_map(|turn| &turn.listen))
     }
@@ -255,7 +256,9 @@ impl CallSettings {
 fn set_ports(listen: &mut [SocketAddr], bound: &[SocketAddr]) {
     for at in listen {
         let of_family = bound.iter().find(|bound| bound.is_ipv4() == at.is_ipv4());
-        of_family.into_iter().for_each(|bound| at.set_port(bound.port()));
+        if let Some(bound) = of_family {
+            at.set_port(bound.port());
+        }
     }
 }
 

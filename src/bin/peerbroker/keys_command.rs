@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn the_log_of_the_system_hears_who_changed_which_key() {
         let dir = Directory::new();
-        let (socket, data) = (dir.at("log"), dir.arg("data"));
+        let socket = dir.at("log");
+        let data = dir.arg("data");
         let log = UnixDatagram::bind(&socket).unwrap();
         log.set_nonblocking(true).unwrap();
         let run = |args: &[&str]| {

@@ -48,7 +48,8 @@ fn main() -> ExitCode {
         }
     };
     let format = if cli.command.is_some() { LogFormat::Text } else { cli.draft.log_format };
-    let (style, given) = (Style { format, quiet: cli.draft.quiet }, cli.given.clone());
+    let style = Style { format, quiet: cli.draft.quiet };
+    let given = cli.given.clone();
     let ended = match &cli.command {
         None => serve(cli, style),
         Some(Command::Config(_)) => show(&cli).and_then(print),
@@ -217,7 +218,8 @@ const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
 /// Ready at the first signal to stop; the second ends the process at once.
 async fn stop_signal(mut stops: Stops) {
-    let (kind, at) = (stops.next().await, Instant::now());
+    let kind = stops.next().await;
+    let at = Instant::now();
     actix_web::rt::spawn(async move {
         while stops.next().await == kind && at.elapsed() < SAME_SIGNAL {}
         std::process::exit(130);

@@ -37,7 +37,8 @@ impl PendingResources {
     pub async fn take(mut self, broker: PeerBroker, relay_drain: Duration, has_relays: Sender<()>) {
         let mut has_relays = Some(has_relays);
         let timeout = PREDECESSOR_TIMEOUT + relay_drain;
-        let (relays, deadline) = (self.relays(), Instant::now() + timeout);
+        let relays = self.relays();
+        let deadline = Instant::now() + timeout;
         if !relays.is_empty() {
             log::info!(
                 "{relays}: the port is in use, as by a server before this one, so this one begins when the port is free"
@@ -106,7 +107,8 @@ impl PendingResources {
 
     /// The warning that the ports are not free.
     fn still_in_use(&self) -> String {
-        let (relay, turn) = (self.relay.as_ref(), self.turn.as_ref());
+        let relay = self.relay.as_ref();
+        let turn = self.turn.as_ref();
         let listen = relay.map(|relay| &relay.listen).or(turn.map(|turn| &turn.listen));
         let port = listen.and_then(|listen| listen.first()).map_or(0, |at| at.port());
         let lack = if relay.is_some() { "no call is relayed" } else { "there is no TURN server" };

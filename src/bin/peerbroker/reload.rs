@@ -96,7 +96,8 @@ impl Reloader {
             self.broker.set_api_tokens(ops.tokens.clone());
         }
         self.log.configure(in_force.draft.log.as_deref());
-        (self.cli, self.settings) = (in_force, settings);
+        self.cli = in_force;
+        self.settings = settings;
         Ok((changed, pending))
     }
 
@@ -105,7 +106,8 @@ impl Reloader {
         let tokens = |settings: &Settings| {
             settings.listen.ops.as_ref().map(|ops| ops.tokens.clone()).unwrap_or_default()
         };
-        let (old, now) = (tokens(&self.settings), tokens(new));
+        let old = tokens(&self.settings);
+        let now = tokens(new);
         let secret = |settings: &Settings| settings.config.ice.turn_secret.clone();
         let signing = |settings: &Settings| settings.config.webhooks.operator.secrets.clone();
         let mut others = Vec::new();

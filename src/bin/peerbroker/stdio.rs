@@ -170,7 +170,9 @@ impl Parent {
 
     /// Puts the texts that the parent wants where a thread prints them, because a hook must not wait for stdout.
     pub fn on_text(&self) -> impl Fn(peerbroker::Client<'_>, ConnId, &str) + Send + Sync + use<> {
-        let (key, wanted, pipe) = (self.key.clone(), Arc::clone(&self.wanted), Arc::clone(&self.pipe));
+        let key = self.key.clone();
+        let wanted = Arc::clone(&self.wanted);
+        let pipe = Arc::clone(&self.pipe);
         move |client, connection, text| {
             let wanted = wanted.load(Ordering::Relaxed);
             let is_wanted =
@@ -185,13 +187,17 @@ impl Parent {
     pub fn follow(self, broker: &PeerBroker) -> Result<oneshot::Receiver<()>, Failure> {
         let Parent { key, wanted, pipe } = self;
         let cannot_start = |error| failed(format!("cannot start a thread for stdin or stdout: {error}"));
-        let (told, of) = (Arc::clone(&pipe), key.clone());
+        let told = Arc::clone(&pipe);
+        let of = key.clone();
         // Texts and events of a client happen on its own thread, so the pipe has them in their order.
         broker.events().witness(move |event| tell(&told, &of, event));
-        let (printed, asked, of) = (Arc::clone(&pipe), broker.clone(), key.clone());
+        let printed = Arc::clone(&pipe);
+        let asked = broker.clone();
+        let of = key.clone();
         broker.keep_thread("stdout", move || print(&printed, &asked, &of)).map_err(cannot_start)?;
         let (end, ended) = oneshot::channel();
-        let (obeyed, mut end) = (broker.clone(), Some(end));
+        let obeyed = broker.clone();
+        let mut end = Some(end);
         let obey = move || {
             obey(&obeyed, &key, &wanted, &pipe);
             drop(end.take());
@@ -210,11 +216,14 @@ fn tell(pipe: &Pipe, key: &str, event: &Event) {
     match event {
         Event::Started { address, .. } => pipe.answer(&Line::Started { address: *address }),
         Event::PeerConnected(new) if is_ours(&new.peer) => {
-            let (id, token, connection) = (new.peer.id.as_str(), new.token.as_str(), new.connection.get());
+            let id = new.peer.id.as_str();
+            let token = new.token.as_str();
+            let connection = new.connection.get();
             pipe.event(&Line::Connected(Client { id, token, connection }));
         }
         Event::PeerDisconnected(gone) if is_ours(&gone.peer) => {
-            let (id, connection) = (gone.peer.id.as_str(), gone.connection.get());
+            let id = gone.peer.id.as_str();
+            let connection = gone.connection.get();
             pipe.event(&Line::Disconnected { id, connection });
         }
         _ => {}
@@ -251,7 +260,8 @@ fn all_clients(broker: &PeerBroker, key: &str, lost_texts: u64, lost_events: u64
 
 /// Obeys commands until stdin ends.
 fn obey(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pipe) {
-    let (mut stdin, mut line) = (io::stdin().lock(), Vec::new());
+    let mut stdin = io::stdin().lock();
+    let mut line = Vec::new();
     while let Ok(1..) = (&mut stdin).take(MAX_COMMAND).read_until(b'\n', &mut line) {
         match (serde_json::from_slice(&line), broker.node().tenant(key)) {
             (Ok(Command::Texts { wanted: now }), _) => {
@@ -298,7 +308,8 @@ mod tests {
     #[test]
     fn events_fit_behind_texts_until_the_pipe_is_full() {
         let pipe = Pipe::default();
-        let (id, text) = ("i", "x".repeat(1 << 20));
+        let id = "i";
+        let text = "x".repeat(1 << 20);
         for connection in 0..20 {
             pipe.text(&Line::Text { id, connection, text: &text });
         }

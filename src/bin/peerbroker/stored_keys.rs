@@ -76,7 +76,8 @@ impl StoredKeys {
                 Some((store, "--redis …".to_owned()))
             }
             StoredKeys::Directory(dir) => {
-                let (store, dir) = (Arc::new(SqliteKeys::open(dir)?), dir.display());
+                let store = Arc::new(SqliteKeys::open(dir)?);
+                let dir = dir.display();
                 if !store.lock_directory() {
                     let warning = format!(
                         "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one \

@@ -60,12 +60,16 @@ fn fields_that_an_older_version_did_not_write_are_empty() {
         },
     }
     let mut bytes = Vec::new();
-    let (to, from, payload) = (name("x"), "y", "{}");
+    let to = name("x");
+    let from = "y";
+    let payload = "{}";
     let message =
         Packet::Message { to, connection: 3, ticket: 9, from, kind: 1, payload: payload.as_bytes() };
     write(&message, &mut bytes);
     let (newer, _) = postcard::take_from_bytes(&bytes[4..]).unwrap();
-    let (number, text, maybe) = (0, "", None);
+    let number = 0;
+    let text = "";
+    let maybe = None;
     let expected =
         Newer::Message { to, connection: 3, ticket: 9, from, kind: 1, payload, number, text, maybe };
     assert_eq!(expected, newer);
@@ -96,7 +100,9 @@ fn bytes_of_the_first_version_are_understood() {
 
 #[test]
 fn news_of_rooms_have_the_bytes_of_the_first_version() {
-    let (room, id, token) = ("r", "x", [b't'; 16]);
+    let room = "r";
+    let id = "x";
+    let token = [b't'; 16];
     let member = MemberNews { room, id, token, number: 3, data: Some("{}") };
     let message = MessageNews { room, from: "y", heard: 3, except: vec!["x"], text: "t" };
     let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)], number: 4 };

@@ -61,7 +61,9 @@ impl<B: Backplane> Worker<B> {
     ) -> Opening {
         let name = name_of_peer(&realm.address(id));
         let mut claimed = self.begin_opening(realm, id, &name).await;
-        let (mut known_dead, mut probed, mut counted) = (None, None, false);
+        let mut known_dead = None;
+        let mut probed = None;
+        let mut counted = false;
         loop {
             if !self.wait_until_up().await {
                 return self.shared.by_itself();
@@ -82,7 +84,9 @@ impl<B: Backplane> Worker<B> {
                 None => sleep(RETRY_DELAY).await,
                 Some(ClaimOutcome::Granted(Granted { fence, replaced, former, waiting })) => {
                     claimed.claim = Some(ClaimedId { connection, fence });
-                    (claimed.node, claimed.waiting, claimed.epoch) = (Some(node), waiting, epoch);
+                    claimed.node = Some(node);
+                    claimed.waiting = waiting;
+                    claimed.epoch = epoch;
                     claimed.continues_stream = replaced.is_some_and(|(owner, was)| {
                         was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
                     });
@@ -120,7 +124,8 @@ impl<B: Backplane> Worker<B> {
             let opened = self.shared.opened.notified();
             if let Entry::Vacant(vacant) = self.shared.state.lock().opening.entry(name.clone()) {
                 vacant.insert(None);
-                let (membership, realm) = (Arc::clone(&self.shared), Arc::clone(realm));
+                let membership = Arc::clone(&self.shared);
+                let realm = Arc::clone(realm);
                 let pending = PendingName { membership, realm, id: id.clone(), name: name.clone() };
                 let mut claimed = ClaimedName::default();
                 claimed.pending = Some(pending);
@@ -361,7 +366,8 @@ impl<B: Backplane> Worker<B> {
             let Some(owner) = owner else { continue };
             for payload in notices.iter().filter_map(|notice| std::str::from_utf8(notice.payload()).ok()) {
                 if !self.is_ours(owner.node) {
-                    let (to, connection) = (name_of(peer), owner.connection.get());
+                    let to = name_of(peer);
+                    let connection = owner.connection.get();
                     self.shared.say(owner.node, &Packet::Notice { to, connection, payload });
                 } else if let Some(realm) = self.realm(peer) {
                     drop(realm.accept_notice(&peer.id, owner.connection, Frame::of_text(payload)));

@@ -96,7 +96,9 @@ impl<B: Backplane> Worker<B> {
         if name.entity == Entity::Group {
             let kind =
                 name.name.split_once('/').and_then(|(size, room)| group_kind(room, size.parse().ok()?));
-            kind.into_iter().for_each(|kind| node.lose_groups(key, &kind));
+            if let Some(kind) = kind {
+                node.lose_groups(key, &kind);
+            }
         } else if let Some(guests) = node.guests(key) {
             guests.realm.dismiss_id(held.guest.as_str(), CloseReason::Outranked);
         }
@@ -137,7 +139,8 @@ impl<B: Backplane> Worker<B> {
         match joined {
             Ok(Seating::Held(_)) => no_room,
             Ok(Seating::In(playing, host)) => {
-                let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
+                let name = playing.name().to_owned();
+                let host = host.as_str().to_owned();
                 self.seats.give(from, *seat, Seat::Player(playing));
                 NodeAnswer::Joined { name, host }
             }
@@ -155,7 +158,8 @@ impl<B: Backplane> Worker<B> {
             self.node.upgrade()?.place(key, &kind, &PeerId::parse(client).ok()?)
         };
         let Some(place) = place() else { return NodeAnswer::No };
-        let (group, mut state) = (place.room().to_string(), place.state());
+        let group = place.room().to_string();
+        let mut state = place.state();
         self.seats.give(from, seat, Seat::Place(place));
         let worker = Rc::clone(self);
         spawn_local(async move {

@@ -46,7 +46,8 @@ impl<B: Backplane> Worker<B> {
                 return None;
             }
             let node = self.backplane.new_node();
-            let (began, gaps) = (self.shared.clock.elapsed(), self.shared.clock.gaps_so_far());
+            let began = self.shared.clock.elapsed();
+            let gaps = self.shared.clock.gaps_so_far();
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
                     self.inbox.begin();
@@ -99,7 +100,8 @@ impl<B: Backplane> Worker<B> {
             if self.is_closed() {
                 return End::Closed;
             }
-            let (asked, gaps) = (self.shared.clock.elapsed(), self.shared.clock.gaps_so_far());
+            let asked = self.shared.clock.elapsed();
+            let gaps = self.shared.clock.gaps_so_far();
             let renewed = self.backplane.renew(node, self.shared.config.lease).await;
             let now = self.shared.clock.elapsed();
             match renewed {
@@ -171,7 +173,8 @@ impl<B: Backplane> Worker<B> {
     /// Tells of other nodes with the name of this one. An earlier life of this node, which was killed, lives until its lease ends. The
     /// next server of a node has its name, and its place too.
     fn note_namesakes(&self, own: NodeId, members: &[KnownNode]) {
-        let (name, now) = (&self.shared.config.node_name, self.shared.clock.elapsed());
+        let name = &self.shared.config.node_name;
+        let now = self.shared.clock.elapsed();
         let own_place = members.iter().find(|member| member.node == own).map(|member| member.place.clone());
         let own_place = own_place.unwrap_or_default();
         let is_namesake = |member: &&KnownNode| {
@@ -293,8 +296,11 @@ impl<B: Backplane> Worker<B> {
         fence: u64,
         since: u64,
     ) -> Registration {
-        let (token, link, known_dead) = (digest(token), Link::Socket, None);
-        let (former, late) = (self.lives.former(), self.lives.has_lapsed(fence));
+        let token = digest(token);
+        let link = Link::Socket;
+        let known_dead = None;
+        let former = self.lives.former();
+        let late = self.lives.has_lapsed(fence);
         Registration { name, owner, token, link, known_dead, fence, since, former, late }
     }
 
@@ -399,7 +405,8 @@ impl<B: Backplane> Worker<B> {
         self.read_last_results(node).await;
         {
             let mut state = self.shared.state.lock();
-            (state.node, state.good_until) = (None, 0);
+            state.node = None;
+            state.good_until = 0;
             state.links.clear();
             state.silent.clear();
             state.room_subscribers.clear();

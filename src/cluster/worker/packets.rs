@@ -185,7 +185,8 @@ impl<B: Backplane> Worker<B> {
             let read = self.backplane.read(node, &position, WAIT).await;
             match read {
                 Ok(entries) => {
-                    (failed, last_read) = (false, self.shared.clock.now());
+                    failed = false;
+                    last_read = self.shared.clock.now();
                     self.shared.state.lock().inbox_stalled = false;
                     if entries.is_empty() {
                         continue;
@@ -201,7 +202,9 @@ impl<B: Backplane> Worker<B> {
                         self.inbox.read_until(position);
                     }
                     if self.shared.is_sure() {
-                        arriving.flushes.into_iter().for_each(Flush::flush);
+                        for flush in arriving.flushes {
+                            flush.flush();
+                        }
                     } else {
                         // A later batch may say that another node has the id.
                         self.certainty.hold_back(arriving.flushes);
@@ -295,13 +298,15 @@ impl<B: Backplane> Worker<B> {
                     return self.shared.report(from, to, ticket, ForwardOutcome::NotHere);
                 };
                 // An answer to a call of this node gets the candidates of its relay.
-                let (node, address) = (self.node.upgrade(), realm.address(&id));
+                let node = self.node.upgrade();
+                let address = realm.address(&id);
                 let relayed = node.and_then(|node| node.relayed_answer(&sender, &address, kind, text));
                 let frame = Frame::of_text(relayed.as_deref().unwrap_or(text));
                 // It may have been called by another name than its id.
                 let recipient =
                     if is_call { Named::AsCalled(to.to_owned_name()) } else { Named::Peer(address) };
-                let (membership, life) = (Arc::clone(&self.shared), self.node());
+                let membership = Arc::clone(&self.shared);
+                let life = self.node();
                 let receipt = Receipt::new(Forwarded { membership, life, from, recipient, ticket });
                 let message = Outgoing::foreign(sender, kind, frame, receipt);
                 arriving.flushes.extend(self.accept(&realm, &id, ConnId::new(connection), message));

@@ -606,7 +606,6 @@ impl RoomNews {
         if lives.len() >= MAX_LIVES {
             lives.retain(|_, node| known.iter().any(|member| member.node == *node));
         }
-        let former = if first == 0 { None } else { lives.insert(first, life) };
-        former.filter(|former| *former != life)
+        lives.insert(first, life).filter(|former| *former != life)
     }
 }

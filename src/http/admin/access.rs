@@ -213,8 +213,10 @@ fn find<'a>(tokens: &'a ApiTokens, given: &[u8]) -> Option<(&'a AdminToken, Scop
 /// address, such as clients of a proxy, cannot keep an operator out. So what makes guessing hopeless is the length of a token; the
 /// limit bounds the work for guesses.
 fn wrong_token(ops: &Ops, request: &HttpRequest) -> Problem {
-    let (runtime, address) = (&ops.runtime, request.peer_addr().map(|peer| peer.ip()));
-    let (guesser, now) = (GuessSource::new(address, is_forwarded(request.headers())), runtime.now());
+    let runtime = &ops.runtime;
+    let address = request.peer_addr().map(|peer| peer.ip());
+    let guesser = GuessSource::new(address, is_forwarded(request.headers()));
+    let now = runtime.now();
     match runtime.admin.wrong_tokens.check(guesser, now) {
         Ok(()) => {
             runtime.admin.wrong_tokens.count_wrong(guesser, now);
@@ -374,7 +376,8 @@ fn value(token: &AdminToken, expires: u64) -> String {
 /// The second at which the session of a cookie expires, if the token has signed it.
 fn expiry(token: &AdminToken, value: &str) -> Option<u64> {
     let (expires, tag) = value.split_once('.')?;
-    let (expires, tag) = (expires.parse::<u64>().ok()?, URL_SAFE_NO_PAD.decode(tag).ok()?);
+    let expires = expires.parse::<u64>().ok()?;
+    let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
     // ring compares in constant time.
     hmac::verify(&key(token), signed(expires).as_bytes(), &tag).is_ok().then_some(expires)
 }
@@ -442,7 +445,8 @@ mod tests {
 
     #[test]
     fn a_session_ends_with_its_time_and_with_its_token() {
-        let (token, other) = (token("a-token-of-the-operator"), token("a-token-of-another-one"));
+        let other = token("a-token-of-another-one");
+        let token = token("a-token-of-the-operator");
         let value = value(&token, 1000);
         assert_eq!(session(&token, &value, 999), Ok(Scope::All));
         assert_eq!(session(&token, &value, 1000), Err(false), "it has expired, and is no guess");

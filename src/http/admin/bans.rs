@@ -83,7 +83,8 @@ pub(super) async fn list_bans(ops: Data<Ops>) -> JsonResult<ShownBans> {
 )]
 #[post("/api/bans")]
 pub(super) async fn add_ban(ops: Data<Ops>, request: HttpRequest, body: Json<Object<NewBan>>) -> Reply {
-    let (actor, Object(NewBan { network, key, seconds })) = (actor(&request), body.into_inner());
+    let actor = actor(&request);
+    let Object(NewBan { network, key, seconds }) = body.into_inner();
     let mut ban = ban(&network, key.as_deref())?;
     ban.until = match seconds {
         None => None,
@@ -119,7 +120,8 @@ pub(super) async fn end_ban(
     target: ReqData<Target>,
     of: Query<OfBan>,
 ) -> Reply {
-    let (actor, ban) = (actor(&request), ban(target.last(), of.key.as_deref())?);
+    let actor = actor(&request);
+    let ban = ban(target.last(), of.key.as_deref())?;
     blocking(ops, move |runtime| Ok(runtime.admin.end_ban(actor, &ban)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

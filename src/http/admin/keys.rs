@@ -84,7 +84,8 @@ pub(super) async fn list_keys(ops: Data<Ops>, page: Query<Page>) -> JsonResult<K
     let limit = page.limit()?;
     let shown = blocking(ops, move |runtime| {
         let mut keys = runtime.admin.all_keys()?;
-        let (after, search) = (page.after.as_deref(), Search::new(page.search.as_deref()));
+        let after = page.after.as_deref();
+        let search = Search::new(page.search.as_deref());
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
         keys.retain(|key| search.is_in(key.key.as_str()) || search.is_in(&key.name));
         keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -106,7 +107,8 @@ pub(super) async fn list_keys(ops: Data<Ops>, page: Query<Page>) -> JsonResult<K
 )]
 #[post("/api/keys")]
 pub(super) async fn add_key(ops: Data<Ops>, request: HttpRequest, body: Body) -> Reply {
-    let (actor, mut body) = (actor(&request), body.into_inner());
+    let actor = actor(&request);
+    let mut body = body.into_inner();
     let key: Option<String> = read(body.remove("key").unwrap_or_default())?;
     let key = key.map(|key| ApiKey::parse(&key)).transpose()?;
     let settings: Change = read(Value::Object(body))?;

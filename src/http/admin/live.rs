@@ -51,7 +51,8 @@ pub(super) struct LiveTick {
 pub(super) async fn show_live(ops: Data<Ops>) -> Reply {
     let too_many = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_STREAMS);
     let samples = ops.samples.subscribe().ok_or_else(too_many)?;
-    let (ops, mut seen) = (ops.into_inner(), 0);
+    let ops = ops.into_inner();
+    let mut seen = 0;
     let (events, _) = ops.recent.since(&mut seen);
     let history = message("history", &json!({ "samples": ops.samples.history(), "events": events }));
     // The browser reconnects two seconds after the end of a stream.
@@ -124,7 +125,8 @@ mod tests {
         let runtime = Runtime::start(Components { clock: Some(clock), ..Components::default() });
         let clients = ClientPort { name: None, port: 0, is_secure: false };
         let ops = Arc::new(Ops { runtime, clients, samples: Samples::default(), recent });
-        let (samples, end) = (ops.samples.subscribe().unwrap(), Instant::now() + LIFETIME);
+        let samples = ops.samples.subscribe().unwrap();
+        let end = Instant::now() + LIFETIME;
         let happen = |times| {
             happen(&ops.recent, times);
             ops.samples.take(&ops.runtime);

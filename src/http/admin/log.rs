@@ -49,7 +49,8 @@ pub(super) async fn change_log(
     request: HttpRequest,
     body: Json<Object<LogChange>>,
 ) -> JsonResult<LogFilter> {
-    let (actor, Object(LogChange { filter, seconds })) = (actor(&request), body.into_inner());
+    let actor = actor(&request);
+    let Object(LogChange { filter, seconds }) = body.into_inner();
     if seconds == Some(0) {
         return Err(Problem::unprocessable("seconds: expected 1 or more"));
     }

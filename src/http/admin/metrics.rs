@@ -104,7 +104,8 @@ fn clients(page: &mut Page, runtime: &Runtime) {
 
 /// Messages in memory.
 fn waiting(page: &mut Page, runtime: &Runtime) {
-    let (backlog, largest) = (runtime.node.backlog(), runtime.events.counters().largest_outbox.get());
+    let backlog = runtime.node.backlog();
+    let largest = runtime.events.counters().largest_outbox.get();
     let help = "Bytes of messages that wait for absent peers, with what it costs to keep them.";
     page.gauge("peerbroker_queued_bytes", help, runtime.node.queued_bytes());
     page.gauge("peerbroker_queued_messages", "Messages that wait for absent peers.", backlog.queued);
@@ -155,7 +156,8 @@ fn counted(page: &mut Page, counters: &Counters) {
 
 /// The metrics of speed and overload.
 fn speed(page: &mut Page, events: &Events) {
-    let (latency, lag) = (&events.counters().latency, &events.counters().worker_lag);
+    let latency = &events.counters().latency;
+    let lag = &events.counters().worker_lag;
     let help =
         "From the read of a message until it is written, or left to its recipient's own task: a sample.";
     page.histogram("peerbroker_message_latency_seconds", help, &latency.buckets());
@@ -284,7 +286,8 @@ fn accept_queue_overflows() -> Option<u64> {
     let counters = fs::read_to_string("/proc/self/net/netstat").ok()?;
     // A line of names, and one of values.
     let mut lines = counters.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
-    let (names, values) = (lines.next()?.split_whitespace(), lines.next()?.split_whitespace());
+    let names = lines.next()?.split_whitespace();
+    let values = lines.next()?.split_whitespace();
     names.zip(values).find(|(name, _)| *name == "ListenOverflows")?.1.parse().ok()
 }
 

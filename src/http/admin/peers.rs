@@ -37,14 +37,16 @@ pub(super) async fn list_peers(
     OfKey { key, names: [] }: OfKey,
     page: Query<Page>,
 ) -> JsonResult<PeerPage> {
-    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
+    let limit = page.limit()?;
+    let search = Search::new(page.search.as_deref());
     tenant(ops.clone(), key.clone()).await?;
     let fits = |peer: &PeerReport| {
         search.is_in(&peer.id) || peer.address.is_some_and(|address| search.begins(&address.to_string()))
     };
     // If all fit, one question is enough: the entry behind the page tells that there is a next one.
     let batch = if search.is_for_all() { limit + 1 } else { SEARCH_BATCH };
-    let (mut next, mut found) = (page.into_inner().after, Vec::<PeerReport>::new());
+    let mut next = page.into_inner().after;
+    let mut found = Vec::<PeerReport>::new();
     for _ in 0..MAX_SEARCHED / SEARCH_BATCH {
         let peers = ops.runtime.node.peers_after(key.as_str(), next.as_deref(), batch).await;
         let is_last = peers.is_empty() || search.is_for_all();
@@ -100,7 +102,8 @@ pub(super) async fn kick_peer(
     request: HttpRequest,
     OfKey { key, names: [id] }: OfKey<1>,
 ) -> Reply {
-    let (actor, id) = (actor(&request), PeerId::parse(&id).map_err(|_| absent())?);
+    let actor = actor(&request);
+    let id = PeerId::parse(&id).map_err(|_| absent())?;
     match ops.runtime.admin.kick(actor, &key, &id).await {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(absent()),

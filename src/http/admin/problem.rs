@@ -37,7 +37,8 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or_default();
-        let (status, detail) = (status.as_u16(), detail.into());
+        let status = status.as_u16();
+        let detail = detail.into();
         Problem { kind: "about:blank", title, status, detail, retry_after: None }
     }
 

@@ -117,7 +117,8 @@ impl Recent {
     }
 
     pub(super) fn add(&self, notices: &[Notice]) {
-        let (now, mut ring) = (self.clock.now(), self.ring.lock());
+        let now = self.clock.now();
+        let mut ring = self.ring.lock();
         for notice in notices {
             match notice {
                 Notice::Event(event) if event.row(|row| row.live.is_empty()) => {}
@@ -135,7 +136,8 @@ impl Recent {
 
     /// The events after the first `seen`: those that are kept, and the number of the other ones. All of them are seen then.
     pub(super) fn since(&self, seen: &mut u64) -> (Vec<LiveEvent>, u64) {
-        let (now, ring) = (self.clock.now(), self.ring.lock());
+        let now = self.clock.now();
+        let ring = self.ring.lock();
         let new = ring.total.saturating_sub(*seen);
         *seen = ring.total;
         let kept = ring.events.len() as u64;
@@ -148,7 +150,8 @@ impl Recent {
 
     /// The last calls that have failed, the latest first.
     pub(super) fn failed_calls(&self) -> Vec<FailedCall> {
-        let (now, ring) = (self.clock.now(), self.ring.lock());
+        let now = self.clock.now();
+        let ring = self.ring.lock();
         let shown =
             |(at, CallPeers { key, caller, callee, .. }, why): &(u64, CallPeers, CallFailure)| FailedCall {
                 key: key.to_string(),
@@ -173,7 +176,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_flood_of_events_is_cut_to_the_newest_and_counted() {
-        let (recent, mut seen) = (Recent::new(Clock::manual()), 0);
+        let recent = Recent::new(Clock::manual());
+        let mut seen = 0;
         happen(&recent, MAX_EVENTS + 7);
         recent.add(&[Notice::Missed(3), Notice::Event(Arc::new(Event::Stopped))]);
         let (happened, skipped) = recent.since(&mut seen);
@@ -189,7 +193,8 @@ pub(super) mod tests {
         let recent = Recent::new(Clock::manual());
         for number in 0..MAX_FAILED_CALLS + 1 {
             let id = |name: &str| PeerId::parse(&format!("{name}{number}")).unwrap();
-            let (key, realm) = (ApiKey::parse("k").unwrap(), RealmKind::PeerJs);
+            let key = ApiKey::parse("k").unwrap();
+            let realm = RealmKind::PeerJs;
             let call = CallPeers { key, realm, caller: id("a"), callee: id("b") };
             let event = Event::CallFailed { call, why: CallFailure::CalleeAbsent };
             recent.add(&[Notice::Event(Arc::new(event))]);

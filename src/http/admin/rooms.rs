@@ -111,7 +111,8 @@ fn one_page<T>(
     page: &Page,
     entry: impl FnMut((String, usize)) -> T,
 ) -> Result<(Vec<T>, Option<String>), Problem> {
-    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
+    let limit = page.limit()?;
+    let search = Search::new(page.search.as_deref());
     let rooms = hub.into_iter().flat_map(|hub| hub.behind(page.after.as_deref()));
     let rooms = rooms.filter(|(name, _)| search.is_in(name));
     let (rooms, next) = cut_to_page(rooms, limit, |(name, _)| name.clone());
@@ -130,7 +131,8 @@ pub(super) async fn list_members(
     OfKey { key, names: [name] }: OfKey<1>,
     page: Query<Page>,
 ) -> JsonResult<MemberPage> {
-    let (limit, search) = (page.limit()?, Search::new(page.search.as_deref()));
+    let limit = page.limit()?;
+    let search = Search::new(page.search.as_deref());
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
     let members = rooms.into_iter().flat_map(|rooms| rooms.members_behind(&name, page.after.as_deref()));
     let member = |(id, data): (_, Option<String>)| {

@@ -127,7 +127,9 @@ struct RelayStats {
 
 impl RelayStats {
     fn new(addresses: &[SocketAddr], totals: RelayTotals) -> Self {
-        let (mut ended, mut transports, mut failures) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut ended = BTreeMap::new();
+        let mut transports = BTreeMap::new();
+        let mut failures = BTreeMap::new();
         for (outcome, count) in totals.ended() {
             let (label, detail) = outcome.labels();
             *ended.entry(label).or_default() += count;
@@ -193,7 +195,8 @@ struct TurnStats {
 
 impl TurnStats {
     fn new(addresses: &[SocketAddr], totals: TurnTotals) -> Self {
-        let (refused, dropped) = (totals.refused().collect(), totals.dropped().collect());
+        let refused = totals.refused().collect();
+        let dropped = totals.dropped().collect();
         let TurnTotals { allocations, allocated, displaced: reclaimed, traffic, .. } = totals;
         let Traffic { packets, bytes, bindings, .. } = traffic;
         let addresses = addresses.iter().map(SocketAddr::to_string).collect();
@@ -262,9 +265,11 @@ impl ClusterStats {
 #[utoipa::path(tag = "stats", responses((status = OK, body = Stats, description = "the statistics"), Problem))]
 #[get("/api/stats")]
 pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
-    let (cluster, failed_calls) = (ClusterStats::of(&ops.runtime.node).await, ops.recent.failed_calls());
+    let cluster = ClusterStats::of(&ops.runtime.node).await;
+    let failed_calls = ops.recent.failed_calls();
     let stats = blocking(ops, move |runtime| {
-        let (counters, backlog) = (runtime.events.counters(), runtime.node.backlog());
+        let counters = runtime.events.counters();
+        let backlog = runtime.node.backlog();
         let closed = |reason| counters.total(Count::Closed(reason));
         let by_outcome = |kind: MessageKind| (kind.label(), counters.messages_by_outcome(kind).collect());
         Ok(Stats {

@@ -43,7 +43,8 @@ pub(super) async fn add_token(
     OfKey { key, names: [] }: OfKey,
     body: Json<Object<NewToken>>,
 ) -> Reply {
-    let (actor, Object(NewToken { name, scopes })) = (actor(&request), body.into_inner());
+    let actor = actor(&request);
+    let Object(NewToken { name, scopes }) = body.into_inner();
     let (token, text) = KeyToken::new(&key, &name, scopes);
     blocking(ops, move |runtime| Ok(runtime.admin.change_token(actor, &key, TokenChange::Add(token))?))
         .await?;

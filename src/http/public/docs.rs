@@ -79,7 +79,8 @@ fn links(current: &str) -> String {
 
 fn list() -> String {
     let entry = |Document { name, title, summary, .. }: &Document| {
-        let (title, summary) = (escape(title), escape(summary));
+        let title = escape(title);
+        let summary = escape(summary);
         format!("<h3><a href=\"docs/{name}\">{title}</a></h3><p>{summary}</p>\n")
     };
     let group = |(group, documents): (&str, &[Document])| {
@@ -113,8 +114,10 @@ impl Document {
         let from_paragraph = events.iter().skip_while(|event| !matches!(event, Event::Start(Tag::Paragraph)));
         let paragraph = from_paragraph.take_while(|event| !matches!(event, Event::End(TagEnd::Paragraph)));
         let summary = paragraph.filter_map(plain).collect();
-        let (mut document, mut anchors) = (None, HashMap::new());
-        let (mut contents, mut sections) = (String::new(), Vec::new());
+        let mut document = None;
+        let mut anchors = HashMap::new();
+        let mut contents = String::new();
+        let mut sections = Vec::new();
         // A section goes from its heading to the next one.
         let is_heading = |event: &Event<'_>| matches!(event, Event::Start(Tag::Heading { .. }));
         for section in events.chunk_by_mut(|_, next| !is_heading(next)) {
@@ -127,7 +130,8 @@ impl Document {
             let title: String = heading.iter().filter_map(plain).collect();
             let anchor = anchor(&title, &mut anchors);
             if *level == HeadingLevel::H2 {
-                let (anchor, title) = (escape(&anchor), escape(&title));
+                let anchor = escape(&anchor);
+                let title = escape(&title);
                 contents += &format!("<li><a href=\"docs/{name}#{anchor}\">{title}</a></li>\n");
             }
             let body =
@@ -194,7 +198,9 @@ const NARROW: usize = 3;
 
 /// Names the column of each cell, for cards, and leaves no header cell empty: people who hear a table would hear a header without a name.
 fn name_cells(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
-    let (mut shown, mut columns, mut column) = (Vec::with_capacity(events.len()), Vec::new(), 0);
+    let mut shown = Vec::with_capacity(events.len());
+    let mut columns = Vec::new();
+    let mut column = 0;
     let mut events = events.into_iter().peekable();
     let mut in_head = false;
     while let Some(event) = events.next() {

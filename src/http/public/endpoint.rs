@@ -118,13 +118,15 @@ pub(super) fn count_open(runtime: &Runtime, request: &HttpRequest) -> Result<(),
 
 /// The size limits of messages on a WebSocket.
 pub(super) fn bounds(runtime: &Runtime, request: &ConnectRequest) -> MessageLimits {
-    let (unfinished, permit) = (Arc::clone(&runtime.node.unfinished), request.permit.clone());
+    let unfinished = Arc::clone(&runtime.node.unfinished);
+    let permit = request.permit.clone();
     MessageLimits { max_message_bytes: runtime.config().max_message_bytes, unfinished, permit }
 }
 
 /// The page and the address that a request comes from.
 pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> ClientSource {
-    let (origin, address) = (origin(head.headers()), forwarded::client_address(runtime, head));
+    let origin = origin(head.headers());
+    let address = forwarded::client_address(runtime, head);
     ClientSource { origin, address, is_doctor: is_of_doctor(head) }
 }
 

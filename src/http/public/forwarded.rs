@@ -58,7 +58,8 @@ fn forwarded_value<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usiz
 
 /// The client's address: that of its connection, or the one that trusted proxies name.
 pub(super) fn client_address(runtime: &Runtime, head: &RequestHead) -> Option<IpAddr> {
-    let (peer, headers) = (head.peer_addr?, head.headers());
+    let peer = head.peer_addr?;
+    let headers = head.headers();
     let config = runtime.config();
     let ProxyChain { client, proxies, is_client_named } = proxy_chain(&config, headers, peer);
     if proxies > 0 && !is_client_named {
@@ -204,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_host_is_what_the_furthest_trusted_proxy_says() {
-        let (xff, xfh) = ("x-forwarded-for", "x-forwarded-host");
+        let xff = "x-forwarded-for";
+        let xfh = "x-forwarded-host";
         for (peer, lines, host) in [
             ("127.0.0.1", &[][..], None),
             ("127.0.0.1", &[(xfh, "a.test")], Some("a.test")),

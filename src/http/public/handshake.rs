@@ -81,7 +81,8 @@ pub(crate) fn decide(
     dialects: Dialects,
 ) -> Option<Result<AcceptedHandshake, HandshakeRefusal>> {
     let asks_for_websocket = asks_for_websocket(head.headers());
-    let (peerjs, query) = (dialects.has(Dialect::PeerJs), head.uri.query().unwrap_or_default());
+    let peerjs = dialects.has(Dialect::PeerJs);
+    let query = head.uri.query().unwrap_or_default();
     let endpoint = match route {
         Route::Socket(Dialect::PeerJs) if peerjs => Some(SocketEndpoint::Of(RealmKind::PeerJs)),
         _ if peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
@@ -273,7 +274,8 @@ impl RefusedHandshake {
 
     /// The bytes of the answer, for a connection that was taken over from HTTP.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        let (status, length) = (status_of(self.why), self.text.len());
+        let status = status_of(self.why);
+        let length = self.text.len();
         let reason = status.canonical_reason().unwrap_or_default();
         let mut answer = format!("HTTP/1.1 {} {reason}\r\n", status.as_str());
         for (name, value) in self.headers() {

@@ -142,7 +142,8 @@ impl Form {
     }
 
     fn shown(&self, runtime: &Runtime, values: &Values) -> String {
-        let (name, origin) = (self.problems.name.as_deref(), self.problems.origin);
+        let name = self.problems.name.as_deref();
+        let origin = self.problems.origin;
         let focus = |focused: bool| if focused { "autofocus" } else { "" };
         values
             .clone()

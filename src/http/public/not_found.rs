@@ -16,7 +16,8 @@ const MAX_SHOWN_CHARS: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     note(mounted, request.head());
-    let (method, path) = (request.method().as_str(), request.path());
+    let method = request.method().as_str();
+    let path = request.path();
     let options = forwarded::client_options(mounted, request);
     if !mounted.runtime.config().pages || !html::prefers_html(request) {
         let text = text(mounted, method, path, &options);
@@ -102,7 +103,8 @@ const ON_THE_API: &str = "The dashboard, the metrics and the API have a port of 
 
 /// The reason why a path leads nowhere, if that is clear, and the path of the page that a person looks for.
 fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
-    let (route, mount) = (routes::find(&mounted.path, path), mounted.path.as_str());
+    let route = routes::find(&mounted.path, path);
+    let mount = mounted.path.as_str();
     let below = path.strip_prefix(mount).or_else(|| path.strip_prefix('/')).unwrap_or_default();
     let name = below.trim_end_matches('/');
     let page = name.strip_prefix("broker/").unwrap_or(name);

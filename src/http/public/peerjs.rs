@@ -228,7 +228,8 @@ fn setting<T>(mounted: &Mounted, request: &HttpRequest, of: impl Fn(&Settings) -
 
 /// The servers for a client that sends this request, with credentials for a key.
 fn servers(mounted: &Mounted, request: &HttpRequest, key: &str) -> Vec<Value> {
-    let (runtime, here) = (&mounted.runtime, forwarded::client_options(mounted, request));
+    let runtime = &mounted.runtime;
+    let here = forwarded::client_options(mounted, request);
     listed(&runtime.config().ice, &runtime.own_ice(), &here, key, unix_time())
 }
 

@@ -140,7 +140,9 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     }
     // The client's `path` may end in `peerjs`, as in `find`.
     let mut segments = rest.split('/').rev();
-    let (token, id, key) = (segments.next()?, segments.next()?, segments.next()?);
+    let token = segments.next()?;
+    let id = segments.next()?;
+    let key = segments.next()?;
     let rest = (segments.next(), segments.next());
     matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, is_stream })
 }

@@ -57,7 +57,8 @@ pub(super) fn is_in_milliseconds(time: f64) -> bool {
 /// The value in this token, shortened, and advice.
 pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String {
     let mut parts = token.split('.').map(object);
-    let (header, claims) = (parts.next().flatten(), parts.next().flatten());
+    let header = parts.next().flatten();
+    let claims = parts.next().flatten();
     let in_header = |name: &str| shown(header.as_ref().and_then(|header| header.get(name)));
     let claim = |name: &str| claims.as_ref().and_then(|claims| claims.get(name));
     let time = |name: &str| claim(name).and_then(Value::as_f64).unwrap_or(now);

@@ -86,7 +86,8 @@ pub(super) fn parse(path: &Path, text: &[u8]) -> Result<VerifyingKeys, BadAuth> 
         line: error.line(),
         column: error.column(),
     })?;
-    let (mut keys, mut kids) = (Vec::new(), HashSet::new());
+    let mut keys = Vec::new();
+    let mut kids = HashSet::new();
     for jwk in &set.keys {
         if matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {
             log::warn!("{} has a symmetric key (oct), which is never used", path.display());

@@ -209,7 +209,8 @@ impl AnswerCache {
     }
 
     fn keep(&self, hash: Hash, answer: &Verdict) {
-        let (mut known, now) = (self.known.lock(), Instant::now());
+        let mut known = self.known.lock();
+        let now = Instant::now();
         if known.len() >= MAX_ANSWERS && !known.contains_key(&hash) {
             known.retain(|_, known| now < known.until);
             // If none has expired, the one that expires next gives way.

@@ -266,7 +266,8 @@ mod tests {
         let key = |text, enabled| {
             Key::new(ApiKey::parse(text).ok(), "", Settings { enabled, ..Settings::default() })
         };
-        let (one, game) = ([key("peerjs", true)], [("my-game", true), ("another-app", true), ("old", false)]);
+        let one = [key("peerjs", true)];
+        let game = [("my-game", true), ("another-app", true), ("old", false)];
         let game = game.map(|(text, enabled)| key(text, enabled));
         for (asked, keys, hint) in [
             ("peerjss", &one[..], r#"the key here is "peerjs""#),

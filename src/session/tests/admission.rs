@@ -130,7 +130,8 @@ fn what_a_client_has_not_got_goes_to_the_connection_that_takes_over() {
     run(
         |_| {},
         async |world| {
-            let (a, mut first) = (world.client("a").await, world.client("b").await);
+            let a = world.client("a").await;
+            let mut first = world.client("b").await;
             first.stop_reading();
             a.send(offer("b"));
             idle().await;

@@ -61,7 +61,8 @@ fn a_probe_waits_until_all_is_handled_that_its_client_has_sent() {
         async |_| {
             let open = Arc::<Mutex<Option<oneshot::Receiver<()>>>>::default();
             let seen = Arc::new(Mutex::new(Vec::new()));
-            let (of_hook, seen_by_hook) = (Arc::clone(&open), Arc::clone(&seen));
+            let of_hook = Arc::clone(&open);
+            let seen_by_hook = Arc::clone(&seen);
             let world = World::with_hook(
                 |_| {},
                 move |text| {
@@ -86,8 +87,10 @@ fn what_was_read_before_a_probe_does_not_answer_it() {
     run(
         |_| {},
         async |_| {
-            let (open, node) = (Arc::<Mutex<Option<_>>>::default(), Arc::<OnceLock<Arc<Node>>>::default());
-            let (of_hook, node_of_hook) = (Arc::clone(&open), Arc::clone(&node));
+            let open = Arc::<Mutex<Option<_>>>::default();
+            let node = Arc::<OnceLock<Arc<Node>>>::default();
+            let of_hook = Arc::clone(&open);
+            let node_of_hook = Arc::clone(&node);
             let world = World::with_hook(
                 |_| {},
                 move |_| *of_hook.lock().unwrap() = Some(probe(node_of_hook.get().unwrap())),
@@ -187,7 +190,8 @@ fn what_a_broken_connection_did_not_get_waits_for_the_next_one() {
     run(
         |_| {},
         async |world| {
-            let (a, mut b) = (world.client("a").await, world.client("b").await);
+            let a = world.client("a").await;
+            let mut b = world.client("b").await;
             b.stop_reading();
             a.send(offer("b"));
             idle().await;

@@ -11,7 +11,8 @@ fn a_message_reaches_its_recipient_as_text_or_bytes() {
     run(
         |_| {},
         async |world| {
-            let (mut a, mut b) = (world.client("a").await, world.client("b").await);
+            let mut a = world.client("a").await;
+            let mut b = world.client("b").await;
             a.send(offer("b"));
             b.expect_text(&forwarded_offer("a", "b")).await;
             b.comes(Input::Binary(offer("a").into_bytes()));
@@ -27,7 +28,8 @@ fn messages_of_one_read_arrive_in_order() {
     run(
         |_| {},
         async |world| {
-            let (mut a, mut b) = (world.client("a").await, world.client("b").await);
+            let mut a = world.client("a").await;
+            let mut b = world.client("b").await;
             let messages = ["b", "a", "b", "nobody", "b"].map(offer).to_vec();
             a.comes(Input::Texts(messages));
             for _ in 0..3 {
@@ -49,7 +51,8 @@ fn sessions_read_before_one_of_them_writes_for_all() {
             world.serve_peer(socket, request("key=peerjs&id=c&token=t"));
             idle().await;
             while let Some(Output::Written(_)) = c.already() {}
-            let (a, b) = (world.client("a").await, world.client("b").await);
+            let a = world.client("a").await;
+            let b = world.client("b").await;
             let forwarded = |from: &[&str]| {
                 let frames = from.iter().map(|from| {
                     let frame = Frame::of_text(&forwarded_offer(from, "c"));
@@ -89,7 +92,8 @@ fn a_flood_leaves_its_worker_time_for_others() {
         |_| {},
         async |world| {
             const FLOOD: usize = 10_000;
-            let (flooder, mut other) = (world.client("flooder").await, world.client("other").await);
+            let flooder = world.client("flooder").await;
+            let mut other = world.client("other").await;
             (0..FLOOD).for_each(|_| flooder.send(""));
             other.comes(Input::Ping(b"x".to_vec()));
             other.expect(Output::Pong(b"x".to_vec())).await;
@@ -109,7 +113,8 @@ fn a_read_of_very_many_messages_leaves_its_worker_time_for_others() {
             let texts = Arc::<Mutex<Vec<String>>>::default();
             let of_hook = Arc::clone(&texts);
             let world = World::with_hook(|_| {}, move |text| of_hook.lock().unwrap().push(text.to_owned()));
-            let (flooder, other) = (world.client("flooder").await, world.client("other").await);
+            let flooder = world.client("flooder").await;
+            let other = world.client("other").await;
             flooder.comes(Input::Texts(vec![HEARTBEAT.to_owned(); FLOOD]));
             other.send(OTHERS);
             for _ in 0..FLOOD / FRAMES_PER_TURN as usize {
@@ -131,7 +136,8 @@ fn a_client_that_does_not_read_gets_all_when_it_goes_on() {
     run(
         |_| {},
         async |world| {
-            let (a, mut b) = (world.client("a").await, world.client("b").await);
+            let a = world.client("a").await;
+            let mut b = world.client("b").await;
             b.stop_reading();
             for _ in 0..3 {
                 a.send(offer("b"));

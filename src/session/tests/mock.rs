@@ -61,7 +61,9 @@ struct Shared {
 
 impl Shared {
     fn wake(&self) {
-        self.task.take().into_iter().for_each(Waker::wake);
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
     }
 
     fn pending<T>(&self, cx: &Context<'_>) -> Poll<T> {
@@ -96,7 +98,8 @@ pub(super) struct MockClient {
 }
 
 pub(super) fn mock() -> (MockSocket, MockClient) {
-    let (shared, (sender, output)) = (Rc::<Shared>::default(), unbounded_channel());
+    let shared = Rc::<Shared>::default();
+    let (sender, output) = unbounded_channel();
     let socket = MockSocket { shared: Rc::clone(&shared), output: sender, is_direct: false };
     (socket, MockClient { shared, output })
 }
@@ -179,7 +182,8 @@ impl Socket for MockSocket {
             if self.shared.is_full.get() {
                 return self.shared.pending(cx);
             }
-            let (output, len) = (self.output(frame), frame.len());
+            let output = self.output(frame);
+            let len = frame.len();
             // An error means that the test has dropped its client.
             let _ = self.output.send(output);
             outbox.advance(len);

@@ -31,7 +31,8 @@ fn refused(room: &str, label: &str, text: &str) -> String {
 
 /// Two clients that are in the room `r`.
 async fn pair(world: &World) -> (MockClient, MockClient) {
-    let (mut a, mut b) = (world.client("a").await, world.client("b").await);
+    let mut a = world.client("a").await;
+    let mut b = world.client("b").await;
     a.send(join("r"));
     a.expect_text(&members("r", &["a"])).await;
     b.send(join("r"));
@@ -657,7 +658,8 @@ fn a_client_hears_nothing_of_ids_that_it_watches_no_longer_and_nothing_is_left_o
     run(
         |_| {},
         async |world| {
-            let (mut a, b) = (world.client("a").await, world.client("b").await);
+            let mut a = world.client("a").await;
+            let b = world.client("b").await;
             a.send(watch(r#""b""#));
             a.expect_text(&presence("b", true)).await;
             a.expect_text(WATCHED).await;
@@ -706,7 +708,8 @@ fn requests_to_watch_beyond_a_limit_or_without_sense_are_refused() {
     run(
         |config| config.key_settings.room_members = 1,
         async |world| {
-            let (mut a, mut b) = (world.client("a").await, world.client("b").await);
+            let mut a = world.client("a").await;
+            let mut b = world.client("b").await;
             let refused = |label: &str, text: &str| {
                 format!(
                     r#"{{"type":"PRESENCE-REFUSED","request":1,"payload":{{"type":"{label}","msg":"{text}"}}}}"#

@@ -120,7 +120,8 @@ fn feed(decoder: &mut Decoder, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect
 /// Decodes bytes in pieces of a given size.
 fn decode_in(size: usize, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
     let quota = Quota::new(usize::MAX);
-    let (mut decoder, mut events) = (decoder(MAX, &quota), Vec::new());
+    let mut decoder = decoder(MAX, &quota);
+    let mut events = Vec::new();
     let mut ended = Ok(());
     for piece in bytes.chunks(size) {
         let some = feed(&mut decoder, piece);

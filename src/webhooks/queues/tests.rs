@@ -153,7 +153,8 @@ proptest! {
     fn each_accepted_event_is_settled_once_and_each_beginning_has_one_end(
         ops in prop::collection::vec(op(), 0..300),
     ) {
-        let (mut queues, mut model) = (Queues::bounded(BOUNDS), Model::default());
+        let mut queues = Queues::bounded(BOUNDS);
+        let mut model = Model::default();
         for op in &ops {
             model.apply(&mut queues, op);
             let ends = model.pairs.values().filter(|pair| pair.accepted_end && !pair.settled_end).count();

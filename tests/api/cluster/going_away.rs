@@ -31,7 +31,8 @@ fn a_peer_on_another_node_hears_leave_as_sender_and_as_recipient() {
 #[test]
 fn a_connection_that_was_replaced_by_one_on_another_node_says_nothing() {
     let nodes = start();
-    let (mut old, mut b) = (nodes[0].client("a"), nodes[1].client("b"));
+    let mut old = nodes[0].client("a");
+    let mut b = nodes[1].client("b");
     old.send(offer("b", "1"));
     b.expect(forwarded_offer("a", "b", "1"));
     let mut new = nodes[1].client("a");

@@ -20,7 +20,8 @@ fn stream(node: &TestServer, id: &str) -> StreamClient {
 #[test]
 fn a_post_on_any_node_reaches_its_recipient_on_any_other() {
     let nodes = Nodes::start(3);
-    let (mut a, mut b) = (stream(&nodes[0], "a"), nodes[2].client("b"));
+    let mut a = stream(&nodes[0], "a");
+    let mut b = nodes[2].client("b");
     for (n, node) in [1, 2, 0, 1, 1].into_iter().enumerate() {
         assert_eq!(nodes[node].post("a", "offer", &offer("b", &n.to_string())).status, 200);
         b.expect(forwarded_offer("a", "b", &n.to_string()));
@@ -45,7 +46,8 @@ fn a_post_waits_for_a_stream_that_opens_on_another_node_in_a_moment() {
 #[test]
 fn a_post_with_another_token_is_not_handled_by_the_node_of_the_stream() {
     let nodes = Nodes::start(2);
-    let (mut a, mut b) = (stream(&nodes[0], "a"), nodes[1].client("b"));
+    let mut a = stream(&nodes[0], "a");
+    let mut b = nodes[1].client("b");
     let target = nodes[1].post_target_with("a", "not-its-token", "offer");
     assert_eq!(nodes[1].begin_post_at(&target, &offer("b", "1")).response(false).status, 401);
     b.expect_nothing("b");
@@ -66,7 +68,8 @@ fn a_hook_that_waits_for_a_post_of_another_node_delays_nothing_else_between_node
     let mut nodes = Nodes::start(1);
     nodes.push(TestServer::start_node_of(builder, nodes.cluster()));
     let _a = stream(&nodes[1], "a");
-    let (mut b, mut c) = (nodes[1].client("b"), nodes[0].client("c"));
+    let mut b = nodes[1].client("b");
+    let mut c = nodes[0].client("c");
     let mut post = nodes[0].begin_post("a", "offer", &offer("c", "1"));
     begins.recv_timeout(TIMEOUT).unwrap();
     c.send(offer("b", "2"));
@@ -79,7 +82,8 @@ fn a_hook_that_waits_for_a_post_of_another_node_delays_nothing_else_between_node
 #[test]
 fn a_stream_goes_on_on_another_node_without_a_second_open() {
     let nodes = Nodes::start(3);
-    let (mut first, mut b) = (stream(&nodes[0], "a"), nodes[2].client("b"));
+    let mut first = stream(&nodes[0], "a");
+    let mut b = nodes[2].client("b");
     b.send(offer("a", "1"));
     first.expect(forwarded_offer("b", "a", "1"));
     let mut second = nodes[1].begin_stream("a", 1);

@@ -96,13 +96,15 @@ fn when_the_node_that_gives_places_is_gone_those_who_wait_are_in_other_groups() 
     let rooms = ["/a?next=3", "/b?next=3", "/c?next=3"];
     // The node of the first one gives the places.
     let mut waiting = rooms.map(|room| {
-        let (mut first, mut second) = (peer(&nodes[2], room), newcomer(&nodes[0], room));
+        let mut first = peer(&nodes[2], room);
+        let mut second = newcomer(&nodes[0], room);
         expect_pair(&mut first, &mut second);
         (first, second)
     });
     drop(nodes.nodes.pop());
     for (room, (first, (second, second_id))) in rooms.iter().zip(&mut waiting) {
-        let (mut third, mut fourth) = (newcomer(&nodes[1], room), newcomer(&nodes[1], room));
+        let mut third = newcomer(&nodes[1], room);
+        let mut fourth = newcomer(&nodes[1], room);
         second.expect(left(&first.1));
         // Those of one node in their order, of two nodes the smaller id.
         let mut expected = [vec![], vec![fourth.1.clone()], vec![]];

@@ -59,7 +59,8 @@ fn signals_of_y_webrtc_get_the_candidate_of_the_node_of_the_offer() {
         let offer = |more: &[&str]| signal_of_y_webrtc(from, to, "offer", &ufrag, more);
         say(offerer, &offer(&[]), [&offer(&[&line]); 2]);
         let answer = |more: &[&str]| signal_of_y_webrtc(to, from, "answer", &other, more);
-        let (plain, relayed) = (answer(&[]), answer(&[&line]));
+        let plain = answer(&[]);
+        let relayed = answer(&[&line]);
         // The client that has answered hears its own text, and does not use it.
         let heard = if offerer == 0 { [&relayed, &plain] } else { [&plain, &relayed] };
         say(1 - offerer, &plain, heard.map(String::as_str));

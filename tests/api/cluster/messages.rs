@@ -11,7 +11,8 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn send(node: &Node, id: &str, payload: &str, waits: bool) -> Sent {
-    let (key, id) = (ApiKey::parse("peerjs").unwrap(), PeerId::parse(id).unwrap());
+    let key = ApiKey::parse("peerjs").unwrap();
+    let id = PeerId::parse(id).unwrap();
     wait(node.send(&key, &id, payload, waits))
 }
 
@@ -22,7 +23,8 @@ fn message(payload: &str) -> String {
 #[test]
 fn a_message_goes_to_the_node_of_its_client_in_order_and_to_all_nodes() {
     let nodes = Nodes::start(2);
-    let (mut a, mut b) = (nodes[0].client("a"), nodes[1].client("b"));
+    let mut a = nodes[0].client("a");
+    let mut b = nodes[1].client("b");
     for number in 0..10 {
         assert_eq!(send(nodes[0].node(), "b", &number.to_string(), false), Sent::Reached);
     }

@@ -185,7 +185,8 @@ fn a_name_is_free_when_its_player_leaves_or_its_node_stops() {
 fn no_two_nodes_have_a_room_with_the_same_code() {
     let nodes = Nodes::start(2);
     let hold = |node: usize, connection: u64| {
-        let (realm, host) = (nodes[node].guests(), PeerId::parse(&format!("host-{connection}")).unwrap());
+        let realm = nodes[node].guests();
+        let host = PeerId::parse(&format!("host-{connection}")).unwrap();
         let (held, claimed) =
             membership(&nodes[node]).hold(&realm, Entity::RoomCode, "ABCD", &host, ConnId::new(connection));
         (held, actix_web::rt::System::new().block_on(claimed))
@@ -200,7 +201,8 @@ fn no_two_nodes_have_a_room_with_the_same_code() {
 #[test]
 fn without_redis_rooms_are_for_players_of_the_same_node() {
     let mut nodes = Nodes::start(2);
-    let (mut here, mut there) = (nodes[0].guest("here"), nodes[1].guest("there"));
+    let mut here = nodes[0].guest("here");
+    let mut there = nodes[1].guest("there");
     let mut host = nodes[0].guest("host");
     nodes.redis.kill();
     let room = host.create_room();
@@ -214,7 +216,8 @@ fn without_redis_rooms_are_for_players_of_the_same_node() {
 fn without_redis_there_are_no_new_rooms_if_clients_are_to_be_refused() {
     let mut nodes = Nodes::start_with(1, Degraded::Refuse, |_| {});
     let (mut first, room) = nodes[0].host();
-    let (mut host, mut player) = (nodes[0].guest("host"), nodes[0].guest("player"));
+    let mut host = nodes[0].guest("host");
+    let mut player = nodes[0].guest("player");
     nodes.redis.kill();
     host.expect_problem(r#"{"action":"createRoom"}"#, "Server is not available at the moment");
     player.send(join(&room, "anna", OFFER));
@@ -225,10 +228,12 @@ fn without_redis_there_are_no_new_rooms_if_clients_are_to_be_refused() {
 #[test]
 fn of_two_hosts_that_got_one_code_in_an_outage_the_later_one_is_told() {
     let mut nodes = Nodes::start(2);
-    let ((mut first, first_id), (mut second, second_id)) = (nodes[0].caller("a"), nodes[1].caller("b"));
+    let (mut first, first_id) = nodes[0].caller("a");
+    let (mut second, second_id) = nodes[1].caller("b");
     nodes.redis.kill();
     let hold = |node: usize, host: &str| {
-        let (realm, host) = (nodes[node].guests(), PeerId::parse(host).unwrap());
+        let realm = nodes[node].guests();
+        let host = PeerId::parse(host).unwrap();
         let membership = membership(&nodes[node]);
         let (held, claimed) = membership.hold(&realm, Entity::RoomCode, "ABCD", &host, ConnId::new(1));
         assert_eq!(actix_web::rt::System::new().block_on(claimed), Holding::Unavailable);

@@ -218,7 +218,8 @@ fn a_node_that_learns_of_a_key_late_learns_its_members() {
     a.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
     wait_until("a list of the room", || !nodes[0].tenant("late").rooms().members("r").is_empty());
     // The other node has heard of it now, because a message comes behind the news.
-    let (mut b, mut c) = (nodes[1].client("b"), nodes[0].client("c"));
+    let mut b = nodes[1].client("b");
+    let mut c = nodes[0].client("c");
     c.send(r#"{"type":"OFFER","dst":"b"}"#);
     b.expect(r#"{"type":"OFFER","src":"c","dst":"b"}"#);
     learn(1);

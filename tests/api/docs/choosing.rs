@@ -9,7 +9,8 @@ use crate::docs::pages::{blocks, tool};
 
 #[test]
 fn messages_of_the_snippets_are_understood_and_those_that_they_await_are_known() {
-    let (mut understood, mut awaited) = (Vec::new(), Vec::new());
+    let mut understood = Vec::new();
+    let mut awaited = Vec::new();
     for block in blocks("docs/CHOOSING.md", "js") {
         let text = block.lines.join("\n");
         tool("node", &["--input-type=module", "--check", "-"], "", &text);

@@ -43,7 +43,8 @@ fn the_tables_of_endings_are_those_of_the_code() {
 
 #[test]
 fn the_dashboard_has_words_for_each_reason_and_a_place_for_each_setting_of_a_key() {
-    let (words, form) = (read("static/dashboard/words.js"), read("static/dashboard/key-form.js"));
+    let words = read("static/dashboard/words.js");
+    let form = read("static/dashboard/key-form.js");
     let closed = CloseReason::ALL.map(|reason| reason.ending().label);
     let refused = Refusal::ALL.map(|reason| reason.ending().label);
     for label in closed.into_iter().chain(refused).chain(CallFailure::ALL.map(CallFailure::label)) {

@@ -52,7 +52,8 @@ pub fn flags_of_the_help(command: &[&str]) -> BTreeMap<String, String> {
     let mut flags: Vec<(String, String)> = Vec::new();
     for line in help.lines() {
         // A wrapped description may start with a flag too, but is further right.
-        let (line, indent) = (line.trim(), line.len() - line.trim_start().len());
+        let indent = line.len() - line.trim_start().len();
+        let line = line.trim();
         if line.starts_with('-') && indent < TEXT_INDENT {
             let (names, text) = line.split_once("  ").unwrap_or((line, ""));
             let mut names: Vec<_> = names.split([',', ' ']).filter(|name| name.starts_with('-')).collect();

@@ -27,9 +27,11 @@ fn the_limits_have_the_names_the_flags_and_the_scopes_of_the_code() {
 
 #[test]
 fn a_limit_that_a_flag_sets_has_the_default_of_the_flag_and_a_burst_is_ten_times_its_rate() {
-    let (defaults, mut compared) = (flags_of_the_help(&[]), BTreeSet::new());
+    let defaults = flags_of_the_help(&[]);
+    let mut compared = BTreeSet::new();
     for row in rows("docs/LIMITS.md", "") {
-        let (what, limit) = (&row[0], &row[1]);
+        let what = &row[0];
+        let limit = &row[1];
         if let Some((rate, burst)) = limit.split_once(" per second, burst ") {
             assert_eq!(rate.parse::<u32>().unwrap() * 10, burst.parse::<u32>().unwrap(), "{what}");
         }

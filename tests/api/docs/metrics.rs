@@ -43,7 +43,8 @@ fn queries_name_metrics_that_a_server_exports() {
 fn the_dashboard_has_a_place_for_each_panel_and_variables_that_its_queries_use() {
     let text = read(DASHBOARD);
     let dashboard: Value = serde_json::from_str(&text).unwrap();
-    let (mut ids, mut cells) = (BTreeSet::new(), BTreeSet::new());
+    let mut ids = BTreeSet::new();
+    let mut cells = BTreeSet::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}");
         let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
@@ -58,7 +59,8 @@ fn the_dashboard_has_a_place_for_each_panel_and_variables_that_its_queries_use()
 
 #[test]
 fn each_alert_has_its_texts_its_test_and_its_place_in_the_documentation() {
-    let (rules, tests) = (read(RULES), read(TESTS));
+    let rules = read(RULES);
+    let tests = read(TESTS);
     let headings = lines("docs/ALERTS.md").filter_map(|line| Some(line.strip_prefix("## ")?.to_owned()));
     let rules: Vec<_> = rules.split("- alert: ").skip(1).filter_map(|rule| rule.split_once('\n')).collect();
     assert_eq!(rules.iter().map(|(name, _)| *name).collect::<Vec<_>>(), headings.collect::<Vec<_>>());

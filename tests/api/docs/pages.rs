@@ -54,7 +54,8 @@ pub fn blocks(page: &str, language: &str) -> Vec<Block> {
                 let wanted = words.next().as_deref() == Some(language);
                 inside = Some(wanted);
                 if wanted {
-                    let (page, settings) = (page.to_owned(), words.collect());
+                    let page = page.to_owned();
+                    let settings = words.collect();
                     blocks.push(Block { page, line: number + 1, settings, lines: Vec::new() });
                 }
             }
@@ -88,7 +89,9 @@ pub fn spans(text: &str) -> Vec<String> {
 
 /// The rows of all tables below this heading, or with this head in the first column; of all tables if it is empty.
 pub fn rows(page: &str, of: &str) -> Vec<Vec<String>> {
-    let (mut heading, mut head, mut rows) = (String::new(), None, Vec::new());
+    let mut heading = String::new();
+    let mut head = None;
+    let mut rows = Vec::new();
     for (_, line) in prose(page) {
         let Some(row) = line.strip_prefix('|').and_then(|row| row.strip_suffix('|')) else {
             head = None;

@@ -99,7 +99,8 @@ fn a_link_may_lead_within_the_directory_and_never_out_of_it() {
         .file(".version-1/data.json", "{}");
     tree.outside("away/index.html", "secret");
     tree.outside("app-but-longer/file.txt", "secret");
-    let (app, root) = (tree.app(), tree.root.clone());
+    let app = tree.app();
+    let root = tree.root.clone();
     let tree = tree
         .link("within.js", "real/data.json")
         .link("absolute.json", app.join("real/data.json"))

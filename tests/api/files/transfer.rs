@@ -80,7 +80,8 @@ fn files_that_the_browser_has_cached_are_not_sent_again() {
         let path = tree.app().join("app.js");
         fs::write(&path, "one").unwrap();
         let first = server.get("/app.js");
-        let (etag, modified) = (header(&first, "etag"), header(&first, "last-modified"));
+        let etag = header(&first, "etag");
+        let modified = header(&first, "last-modified");
         assert!(etag.starts_with('"'), "a strong one: {etag}");
         let known = format!("If-None-Match: {etag}\r\n");
         for headers in [&known, &format!("If-Modified-Since: {modified}\r\n")] {

@@ -50,7 +50,8 @@ impl TestServer {
     /// The URL path of a client's WebSocket.
     pub fn target(&self, id: &str, token: &str) -> String {
         let config = self.broker.config();
-        let (path, key) = (config.path.as_str(), config.key.as_str());
+        let path = config.path.as_str();
+        let key = config.key.as_str();
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("key", key), ("id", id), ("token", token)])
             .finish();

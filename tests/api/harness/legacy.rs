@@ -95,7 +95,8 @@ impl TestServer {
 
     pub fn post_target_with(&self, id: &str, token: &str, word: &str) -> String {
         let config = self.broker.config();
-        let (path, key) = (config.path.as_str(), config.key.as_str());
+        let path = config.path.as_str();
+        let key = config.key.as_str();
         let [key, id, token] = [key, id, token].map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC));
         format!("{path}{key}/{id}/{token}/{word}")
     }

@@ -51,7 +51,8 @@ impl Receiver {
         let shared = Arc::clone(&says);
         thread::spawn(move || {
             for connection in listener.incoming() {
-                let (says, tell) = (Arc::clone(&shared), tell.clone());
+                let says = Arc::clone(&shared);
+                let tell = tell.clone();
                 thread::spawn(move || serve(connection.unwrap(), &says, &tell));
             }
         });

@@ -5,7 +5,8 @@ use crate::harness::keys::on_both_with_keys;
 
 pub fn private_rooms_by_token() -> Key {
     let mut key = with_tokens();
-    (key.settings.private_rooms, key.settings.allow_discovery) = (true, true);
+    key.settings.private_rooms = true;
+    key.settings.allow_discovery = true;
     key
 }
 
@@ -119,7 +120,8 @@ fn a_client_that_comes_back_without_a_room_in_its_token_is_not_in_it_any_more() 
 fn a_client_that_comes_back_without_a_room_in_its_token_gets_no_message_that_waited_for_it_there() {
     on_own_with_keys(&[private_rooms_by_token()], |server, _| {
         let both = json!({ "hall": "join", "lobby": "join" });
-        let (mut a, mut b) = (enter(server, "a", &both), enter(server, "b", &both));
+        let mut a = enter(server, "a", &both);
+        let mut b = enter(server, "b", &both);
         for room in ["hall", "lobby"] {
             a.send(request("JOIN", room));
             a.expect(list(room, &["a"]));

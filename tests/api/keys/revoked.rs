@@ -30,9 +30,11 @@ fn status_of_post(server: &TestServer, word: &str, body: &str) -> (u16, String) 
 fn its_clients_are_closed_with_4004_and_all_others_stay() {
     for (end, _) in WAYS {
         on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
-            let (mut a, mut b) = (server.client_of("one", "a"), server.client_of("one", "b"));
+            let mut a = server.client_of("one", "a");
+            let mut b = server.client_of("one", "b");
             let mut guest = server.guest_of("one", "guest");
-            let (mut other, mut built_in) = (server.client_of("two", "other"), server.client("built-in"));
+            let mut other = server.client_of("two", "other");
+            let mut built_in = server.client("built-in");
             let mut other_guest = server.guest_of("two", "guest");
             end(keys);
             for client in [&mut a, &mut b, &mut guest] {
@@ -101,7 +103,8 @@ fn a_revoked_key_comes_back_without_its_queue() {
     for (end, again) in WAYS {
         on_own_with_keys(&[plain_key("one")], |server, keys| {
             let mut a = server.client_of("one", "a");
-            let (mut host, mut player) = (server.guest_of("one", "host"), server.guest_of("one", "player"));
+            let mut host = server.guest_of("one", "host");
+            let mut player = server.guest_of("one", "player");
             let room = host.create_room();
             player.send(join(&room, "anna", OFFER));
             host.expect(offered("anna"));
@@ -128,7 +131,8 @@ fn a_revoked_key_comes_back_without_its_queue() {
 fn the_queue_of_a_revoked_key_is_dropped_and_its_bytes_are_refunded() {
     for (end, again) in WAYS {
         on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
-            let (mut a, mut other) = (server.client_of("one", "a"), server.client_of("two", "a"));
+            let mut a = server.client_of("one", "a");
+            let mut other = server.client_of("two", "a");
             other.send(offer("b", "2"));
             other.expect_nothing("a");
             let others = server.node().queued_bytes();
@@ -185,7 +189,8 @@ fn messages_that_a_slow_client_of_a_revoked_key_did_not_read_are_dropped() {
 #[test]
 fn another_name_or_limit_sends_nobody_away() {
     on_own_with_keys(&[plain_key("one")], |server, keys| {
-        let (mut a, mut guest) = (server.client_of("one", "a"), server.guest_of("one", "guest"));
+        let mut a = server.client_of("one", "a");
+        let mut guest = server.guest_of("one", "guest");
         a.send(offer("b", "1"));
         a.expect_nothing("a");
         keys.change("one", Change { name: Some("another".to_owned()), ..Change::default() });

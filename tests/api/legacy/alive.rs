@@ -94,7 +94,8 @@ fn a_stream_that_has_ended_is_renewed_within_its_grace_without_an_open_on_the_ow
 #[test]
 fn a_websocket_that_follows_an_ended_stream_within_its_grace_gets_no_second_open_on_the_own_form() {
     on_own(|server| {
-        let (a, mut b) = (server.stream("a"), server.client("b"));
+        let a = server.stream("a");
+        let mut b = server.client("b");
         leave(server, a);
         b.send(offer("a", "1"));
         b.expect_nothing("b");
@@ -108,7 +109,8 @@ fn a_websocket_that_follows_an_ended_stream_within_its_grace_gets_no_second_open
 #[test]
 fn unsent_messages_of_an_ended_stream_expire_after_its_grace_period_on_the_own_form() {
     on_own(|server| {
-        let (a, mut b) = (server.stream("a"), server.client("b"));
+        let a = server.stream("a");
+        let mut b = server.client("b");
         leave(server, a);
         b.send(offer("a", "1"));
         b.expect_nothing("b");
@@ -200,7 +202,8 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
             );
             let mut a = server.greeted(stream);
             let told = forwarded_offer("b", "b", "1");
-            let (mut sent, mut expiries) = (0, 0);
+            let mut sent = 0;
+            let mut expiries = 0;
             let slow = || server.node().counters().total(Count::Closed(CloseReason::SlowReader));
             wait_until("the end of its patience", || {
                 b.send(offer("a", &payload(sent)));
@@ -213,11 +216,13 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
                 slow() == 1
             });
             assert!(!server.realm().contains("a"));
-            let (mut got, mut last) = (0, None);
+            let mut got = 0;
+            let mut last = None;
             while let Some(line) = a.next_line() {
                 let number = (0..sent).find(|n| line == forwarded_offer("b", "a", &payload(*n)));
                 assert!(number.is_some() && number > last, "{number:?} behind {last:?}");
-                (got, last) = (got + 1, number);
+                got += 1;
+                last = number;
             }
             assert!(expiries > 0 && got < sent, "{got} of {sent}, {expiries} expired");
         },

@@ -38,7 +38,8 @@ fn a_websocket_that_comes_within_the_head_start_is_greeted_alone() {
 #[test]
 fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
     on_own(|server| {
-        let (mut stream, mut b) = (server.stream("a"), server.client("b"));
+        let mut stream = server.stream("a");
+        let mut b = server.client("b");
         b.send(offer("a", "1"));
         stream.expect(forwarded_offer("b", "a", "1"));
         let mut client = server.upgraded("a");
@@ -67,7 +68,8 @@ fn a_stream_beside_an_open_websocket_ends_without_a_word() {
 #[test]
 fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
     on_own(|server| {
-        let (mut stream, mut b) = (server.stream("a"), server.client("b"));
+        let mut stream = server.stream("a");
+        let mut b = server.client("b");
         for number in 1..4 {
             let renewed = server.renewed("a", number);
             stream.expect_end();
@@ -130,7 +132,8 @@ fn a_stream_with_a_later_number_that_follows_none_is_greeted() {
 #[test]
 fn of_two_first_streams_at_once_one_is_greeted_and_goes_on_in_the_other() {
     on_own(|server| {
-        let (mut one, mut two) = (server.begin_stream("a", 0), server.begin_stream("a", 0));
+        let mut one = server.begin_stream("a", 0);
+        let mut two = server.begin_stream("a", 0);
         server.settle();
         server.advance(HEAD_START);
         wait_until("a registration", || server.realm().contains("a"));

@@ -53,7 +53,9 @@ fn a_post_waits_until_its_timeout() {
 #[test]
 fn a_post_with_another_token_than_the_holders_is_never_relayed() {
     on_own(|server| {
-        let (mut stream, mut a, mut b) = (server.stream("s"), server.client("a"), server.client("b"));
+        let mut stream = server.stream("s");
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         for id in ["a", "s"] {
             let target = server.post_target_with(id, "another token", "offer");
             let mut forged = server.begin_post_at(&target, &offer("b", r#""forged""#));
@@ -164,7 +166,8 @@ fn nobody_is_left_waiting_once_all_are_answered() {
         server.advance(CLIENT_TIMEOUT);
         assert_eq!(held.response(false).status, 401);
         server.settle();
-        let (id, token) = (PeerId::parse("a").unwrap(), Token::parse("t").unwrap());
+        let id = PeerId::parse("a").unwrap();
+        let token = Token::parse("t").unwrap();
         let waiting: Vec<_> =
             std::iter::from_fn(|| PendingRegistration::wait(&server.realm(), &id, &token)).collect();
         assert_eq!(waiting.len(), MAX_WAITING);

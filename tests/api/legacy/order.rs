@@ -22,7 +22,8 @@ fn rest(mut stream: StreamClient) -> Vec<usize> {
 #[test]
 fn unsent_messages_of_a_stream_move_to_the_next_stream() {
     on_own(|server| {
-        let (mut a, mut b) = (server.stream("a"), server.client("b"));
+        let mut a = server.stream("a");
+        let mut b = server.client("b");
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
         b.expect_nothing("b");
         a.expect(forwarded_offer("b", "a", "0"));
@@ -39,7 +40,8 @@ fn unsent_messages_of_a_stream_move_to_the_next_stream() {
 #[test]
 fn unsent_messages_of_a_stream_move_to_the_websocket() {
     on_own(|server| {
-        let (mut a, mut b) = (server.stream("a"), server.client("b"));
+        let mut a = server.stream("a");
+        let mut b = server.client("b");
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
         b.expect_nothing("b");
         a.expect(forwarded_offer("b", "a", "0"));
@@ -76,13 +78,15 @@ fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
     // A renewal takes a second.
     const COUNT: usize = 12;
     on_own(|server| {
-        let (mut a, mut b) = (server.stream("a"), server.client("b"));
+        let mut a = server.stream("a");
+        let mut b = server.client("b");
         thread::scope(|scope| {
             scope.spawn(move || {
                 (0..COUNT).for_each(|n| b.send(offer("a", &n.to_string())));
                 b.expect_nothing("b");
             });
-            let (mut got, mut renewals) = (0, 0);
+            let mut got = 0;
+            let mut renewals = 0;
             while got < COUNT {
                 renewals += 1;
                 let next = server.begin_stream("a", renewals);
@@ -102,7 +106,8 @@ fn in_a_ping_pong_of_stream_and_websocket_nothing_is_lost_doubled_or_out_of_orde
     on_own_with(
         |config| config.close_timeout = TIMEOUT,
         |server| {
-            let (mut stream, mut b) = (server.stream("a"), server.client("b"));
+            let mut stream = server.stream("a");
+            let mut b = server.client("b");
             thread::scope(|scope| {
                 scope.spawn(move || {
                     (0..COUNT).for_each(|n| b.send(offer("a", &n.to_string())));

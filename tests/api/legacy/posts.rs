@@ -16,7 +16,8 @@ fn post_bytes(server: &TestServer, id: &str, body: &[u8]) -> Response {
 #[test]
 fn a_post_that_is_not_a_message_is_refused_and_reaches_nobody() {
     on_own(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         let refused = [
             "",
             "null",
@@ -44,7 +45,8 @@ fn a_post_that_is_not_a_message_is_refused_and_reaches_nobody() {
 #[test]
 fn the_message_says_what_it_is_and_not_the_address() {
     on_own(|server| {
-        let (_a, mut b) = (server.client("a"), server.client("b"));
+        let _a = server.client("a");
+        let mut b = server.client("b");
         for word in ["offer", "answer", "candidate", "leave"] {
             assert_eq!(server.post("a", word, &message("ANSWER", "b", "1")).status, 200);
             b.expect(forwarded("ANSWER", "a", "b", "1"));
@@ -55,7 +57,8 @@ fn the_message_says_what_it_is_and_not_the_address() {
 #[test]
 fn the_sender_of_a_post_is_the_client_that_posted_it() {
     on_own(|server| {
-        let (_a, mut b) = (server.client("a"), server.client("b"));
+        let _a = server.client("a");
+        let mut b = server.client("b");
         server.post("a", "offer", r#"{"type":"OFFER","src":"forged","dst":"b","payload":1,"more":2}"#);
         b.expect(forwarded_offer("a", "b", "1"));
     });
@@ -64,7 +67,8 @@ fn the_sender_of_a_post_is_the_client_that_posted_it() {
 #[test]
 fn many_posts_go_through_one_connection() {
     on_own(|server| {
-        let (_a, mut b) = (server.client("a"), server.client("b"));
+        let _a = server.client("a");
+        let mut b = server.client("b");
         let mut http = server.http();
         let target = server.post_target("a", "offer");
         for n in 0..5 {
@@ -86,9 +90,11 @@ fn many_posts_go_through_one_connection() {
 #[test]
 fn a_body_may_come_in_chunks() {
     on_own(|server| {
-        let (_a, mut b) = (server.client("a"), server.client("b"));
+        let _a = server.client("a");
+        let mut b = server.client("b");
         let mut http = server.http();
-        let (target, body) = (server.post_target("a", "offer"), offer("b", "1"));
+        let target = server.post_target("a", "offer");
+        let body = offer("b", "1");
         http.send(format!("POST {target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"));
         let (first, rest) = body.split_at(5);
         for part in [first, rest, ""] {
@@ -104,7 +110,8 @@ fn a_body_may_be_as_large_as_a_message_and_no_larger() {
     on_own_with(
         |config| config.max_message_bytes = 300,
         |server| {
-            let (_a, mut b) = (server.client("a"), server.client("b"));
+            let _a = server.client("a");
+            let mut b = server.client("b");
             let body = |len: usize| {
                 let rest = offer("b", "\"\"").len();
                 offer("b", &format!("\"{}\"", "x".repeat(len - rest)))
@@ -136,7 +143,8 @@ fn a_body_without_end_is_refused_when_it_is_larger_than_a_message() {
 fn leave_without_a_dst_is_the_end_of_a_stream() {
     on_own(|server| {
         for body in [LEAVE, r#"{"type":"LEAVE","dst":null}"#] {
-            let (mut a, mut b) = (server.stream("a"), server.client("b"));
+            let mut a = server.stream("a");
+            let mut b = server.client("b");
             let before = server.told_about("a").len();
             assert_eq!(server.post("a", "leave", body).status, 200);
             assert!(!server.realm().contains("a"), "gone before the answer");
@@ -181,7 +189,8 @@ fn a_post_is_a_sign_of_life() {
 fn a_body_that_breaks_off_reaches_nobody() {
     // The embedded transport answers too, but nobody reads it.
     on_own(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         let request = post(&server.post_target("a", "offer"), "", offer("b", "1").as_bytes());
         for cut in [1, 10, request.len() - 1] {
             let mut http = server.http();
@@ -216,7 +225,8 @@ fn a_body_waits_with_its_client_while_the_post_is_held() {
 fn nothing_is_relayed_for_a_client_that_left_while_its_body_came_whoever_has_its_id_by_now() {
     for has_successor in [false, true] {
         on_own(|server| {
-            let (a, mut b) = (server.client("a"), server.client("b"));
+            let a = server.client("a");
+            let mut b = server.client("b");
             let mut http = server.http();
             let request = post(&server.post_target("a", "offer"), "", offer("b", r#""forged""#).as_bytes());
             let (most, rest) = request.split_at(request.len() - 3);
@@ -228,7 +238,9 @@ fn nothing_is_relayed_for_a_client_that_left_while_its_body_came_whoever_has_its
             http.send(rest);
             let status = http.response(false).status;
             b.expect_nothing("b");
-            successor.into_iter().for_each(|mut successor| successor.expect_nothing("a"));
+            if let Some(mut successor) = successor {
+                successor.expect_nothing("a");
+            }
             assert_eq!(status, 401, "{has_successor}");
         });
     }
@@ -253,7 +265,8 @@ fn a_post_during_a_takeover_counts_towards_the_rate_limit_of_the_new_connection(
 #[test]
 fn a_request_about_a_room_can_be_posted_and_is_answered_on_the_connection() {
     on_own(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         let request = |kind: &str| format!(r#"{{"type":"ROOM-{kind}","room":"r","payload":1}}"#);
         for (client, members) in [("a", r#"[{"id":"a"}]"#), ("b", r#"[{"id":"a"},{"id":"b"}]"#)] {
             assert_eq!(server.post(client, "room-join", &request("JOIN")).status, 200);

@@ -40,7 +40,9 @@ fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient,
 #[test]
 fn a_post_above_the_rate_limit_of_its_client_waits_and_posts_of_others_do_not() {
     on_own_with(rate(2), |server| {
-        let (_a, mut b, _c) = (server.client("a"), server.client("b"), server.client("c"));
+        let _a = server.client("a");
+        let mut b = server.client("b");
+        let _c = server.client("c");
         // The burst, and one on credit: half a second to wait.
         post_and_hear(server, "a", &mut b, 0..21);
         let mut held = server.begin_post("a", "offer", &offer("b", "21"));
@@ -61,7 +63,8 @@ fn a_post_above_the_rate_limit_of_its_client_waits_and_posts_of_others_do_not() 
 #[test]
 fn a_post_that_would_wait_for_more_than_five_seconds_is_429() {
     on_own_with(rate(1), |server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         // Seven seconds on credit.
         send_at_once(server, &mut a, &mut b, 17);
         for _ in 0..3 {
@@ -85,7 +88,8 @@ fn a_post_that_would_wait_for_more_than_five_seconds_is_429() {
 #[test]
 fn a_socket_and_its_posts_share_one_rate_limit() {
     on_own_with(rate(2), |server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         send_at_once(server, &mut a, &mut b, 21);
         let held = server.begin_post("a", "offer", &offer("b", "21"));
         server.settle();
@@ -109,7 +113,8 @@ fn a_socket_and_its_posts_share_one_rate_limit() {
 #[test]
 fn a_stream_has_the_rate_of_a_socket() {
     on_own_with(rate(2), |server| {
-        let (_a, mut b) = (server.stream("a"), server.client("b"));
+        let _a = server.stream("a");
+        let mut b = server.client("b");
         post_and_hear(server, "a", &mut b, 0..21);
         let held = server.begin_post("a", "offer", &offer("b", "21"));
         b.expect_nothing("b");
@@ -120,7 +125,8 @@ fn a_stream_has_the_rate_of_a_socket() {
 #[test]
 fn reconnecting_with_the_same_token_gives_no_new_burst() {
     on_own_with(rate(2), |server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
         send_at_once(server, &mut a, &mut b, 21);
         let _again = server.client("a");
         let held = server.begin_post("a", "offer", &offer("b", "21"));

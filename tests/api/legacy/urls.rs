@@ -73,7 +73,8 @@ fn malformed_parts_are_bad_requests_that_say_why() {
 #[test]
 fn parts_at_their_bounds_are_taken() {
     on_own(|server| {
-        let (id, token) = ("x".repeat(512), "y".repeat(4096));
+        let id = "x".repeat(512);
+        let token = "y".repeat(4096);
         let stream = server.begin_stream_at("long", &server.post_target_with(&id, &token, "id?i=0"));
         let mut stream = server.greeted(stream);
         let target = server.post_target_with(&id, &token, "offer");
@@ -86,7 +87,8 @@ fn parts_at_their_bounds_are_taken() {
 fn id_and_token_are_percent_decoded_once() {
     on_own(|server| {
         for id in ["a b", "ünï/ç%41?#&=+", "日本", "100%"] {
-            let (mut stream, mut b) = (server.stream(id), server.client("b"));
+            let mut stream = server.stream(id);
+            let mut b = server.client("b");
             b.send(offer(id, "1"));
             stream.expect(forwarded_offer("b", id, "1"));
             assert_eq!(server.post(id, "offer", &offer("b", "2")).status, 200);

@@ -74,7 +74,8 @@ fn next_client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
 #[test]
 fn connections_of_every_kind_count_towards_the_limit_of_an_address() {
     on_own_with(connections(3), |server| {
-        let (mut a, mut b) = (client_from(server, HERE, "a"), client_from(server, HERE, "b"));
+        let mut a = client_from(server, HERE, "a");
+        let mut b = client_from(server, HERE, "b");
         let mut guest = server.begin_with(&server.root(), HERE);
         guest.expect_accepted();
         guest.expect_quiet();

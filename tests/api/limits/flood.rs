@@ -102,8 +102,9 @@ fn at_a_hundred_times_the_rate_a_flood_is_not_read_on_and_others_are_served_mean
             config.limits.ping_interval = Duration::from_secs(1_000_000);
         },
         |server| {
-            let (mut a, mut b, mut victim) =
-                (server.client("a"), server.client("b"), server.client("victim"));
+            let mut a = server.client("a");
+            let mut b = server.client("b");
+            let mut victim = server.client("victim");
             let mut flooders = FLOODERS.map(|id| server.client(id));
             let read = || FLOODERS.map(|id| server.realm().present(id).map_or(0, |there| there.messages));
             let arrived = AtomicUsize::new(0);

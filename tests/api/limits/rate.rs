@@ -54,7 +54,9 @@ fn lives_on(server: &TestServer, id: &str) {
 #[test]
 fn after_a_burst_of_ten_times_the_rate_nothing_is_read_until_time_has_passed() {
     on_both_with(patient_rate(2), |server| {
-        let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
+        let mut c = server.client("c");
         // The last one is on credit: half a second to wait.
         send_and_hear(&mut a, &mut b, 0..21);
         // At once, because what one read brings is handled together.
@@ -80,7 +82,9 @@ fn after_a_burst_of_ten_times_the_rate_nothing_is_read_until_time_has_passed() {
 #[test]
 fn a_client_that_reconnects_during_its_rate_limit_pause_keeps_waiting() {
     on_both_with(patient_rate(2), |server| {
-        let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
+        let mut c = server.client("c");
         send_and_hear(&mut a, &mut b, 0..21);
         let mut again = server.client("a");
         again.send(offer("b", "21"));
@@ -95,8 +99,10 @@ fn a_client_that_reconnects_during_its_rate_limit_pause_keeps_waiting() {
 #[test]
 fn nothing_is_lost_or_comes_in_another_order() {
     on_both_with(patient_rate(10), |server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
-        let (count, got) = (2000, AtomicUsize::new(0));
+        let mut a = server.client("a");
+        let mut b = server.client("b");
+        let count = 2000;
+        let got = AtomicUsize::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
                 let filler = "x".repeat(500);
@@ -182,7 +188,8 @@ fn frames_of_every_kind_count() {
     ] {
         eprintln!("{kind}");
         on_both_with(rate(1), |server| {
-            let (mut a, mut b) = (server.client("a"), server.client("b"));
+            let mut a = server.client("a");
+            let mut b = server.client("b");
             server.hear_frame(&mut a, "a", &frames);
             a.send(offer("b", "1"));
             server.settle();
@@ -220,7 +227,8 @@ fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
 #[test]
 fn guests_have_the_rate_of_their_key() {
     on_own_with(rate(1), |server| {
-        let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        let (mut a, a_id) = server.caller("a");
+        let (mut b, b_id) = server.caller("b");
         for _ in 0..9 {
             a.send(call("offer", &b_id, ""));
             b.expect(call("offer", &a_id, ""));
@@ -238,14 +246,16 @@ fn the_rate_limit_is_a_setting_of_the_key_and_applies_to_each_client() {
     on_own_with_keys(
         &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
         |server, keys| {
-            let (mut a, mut b) = (server.client_of("one", "a"), server.client_of("one", "b"));
+            let mut a = server.client_of("one", "a");
+            let mut b = server.client_of("one", "b");
             send_and_hear(&mut a, &mut b, 0..11);
             let mut c = server.client_of("one", "c");
             for n in 0..11 {
                 c.send(offer("b", &n.to_string()));
                 b.expect(forwarded_offer("c", "b", &n.to_string()));
             }
-            let (mut free, mut other) = (server.client("a"), server.client("b"));
+            let mut free = server.client("a");
+            let mut other = server.client("b");
             send_and_hear(&mut free, &mut other, 0..100);
             // New clients get the new setting.
             keys.change("one", Change { messages_per_second: Some(0), ..Change::default() });

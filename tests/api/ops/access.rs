@@ -90,7 +90,8 @@ fn a_token_that_only_reads_changes_nothing_and_one_for_metrics_reads_nothing_els
         let with = |token: &str| {
             api.clone().with_header(&format!("X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer {token}"))
         };
-        let (read, metrics) = (with(READ), with(METRICS));
+        let read = with(READ);
+        let metrics = with(METRICS);
         for path in ["/metrics", "/api/keys", "/api/stats", "/api/mistakes", "/api/log", "/api"] {
             assert_eq!(read.get(path).status, 200, "{path}");
             let expected = if path == "/metrics" { 200 } else { 403 };

@@ -48,7 +48,8 @@ fn posted(server: &TestServer, headers: &str, word: &str) -> u16 {
 fn statuses(server: &TestServer, headers: &str) -> [u16; 4] {
     let get = |target: String| server.request("GET", &target, headers).status;
     let mut socket = server.begin_with(&server.target_of("peerjs", "newcomer"), headers);
-    let (opened, id) = (socket.expect_response().status, format!("{}peerjs/id", server.root()));
+    let opened = socket.expect_response().status;
+    let id = format!("{}peerjs/id", server.root());
     [opened, get(server.root()), get(id), posted(server, headers, "id?i=0")]
 }
 
@@ -66,7 +67,8 @@ fn end(api: &Api, path: &str) {
 #[test]
 fn a_banned_network_gets_403_everywhere_and_its_clients_are_closed() {
     let (server, api) = with_api(&[], None, proxied);
-    let (mut here, mut there) = (client(&server, HERE, "peerjs", "a"), client(&server, THERE, "peerjs", "b"));
+    let mut here = client(&server, HERE, "peerjs", "a");
+    let mut there = client(&server, THERE, "peerjs", "b");
     let mut guest = server.begin_with(&server.root(), HERE);
     guest.expect_accepted();
     server.wait_for_guests(1);
@@ -104,7 +106,8 @@ fn a_banned_network_gets_403_everywhere_and_its_clients_are_closed() {
 #[test]
 fn a_ban_of_a_key_is_for_its_clients_alone() {
     let (server, api) = with_api(&[plain_key("app")], None, proxied);
-    let (mut app, mut other) = (client(&server, HERE, "app", "a"), client(&server, HERE, "peerjs", "a"));
+    let mut app = client(&server, HERE, "app", "a");
+    let mut other = client(&server, HERE, "peerjs", "a");
     ban(&api, &json!({ "network": "192.0.2.1", "key": "app" }));
     app.expect_closed_with(CLOSED);
     other.send(offer("a", "1"));
@@ -149,7 +152,8 @@ fn a_post_of_a_client_that_is_banned_for_its_key_alone_gets_403() {
 
 #[test]
 fn a_ban_ends_relayed_calls_and_allocations_at_once() {
-    let ((relay, at_relay), turn) = (bound(), turn(false, |_| {}));
+    let (relay, at_relay) = bound();
+    let turn = turn(false, |_| {});
     let at_turn = turn.addresses()[0];
     let (server, api) = with_api_on(PeerBroker::builder().relay(relay).turn(turn), |config| {
         proxied(config);

@@ -65,7 +65,8 @@ impl Operation<'_> {
         let mut path = self.path.to_owned();
         let mut query = Vec::new();
         for parameter in self.described["parameters"].as_array().into_iter().flatten() {
-            let (name, example) = (parameter["name"].as_str().unwrap(), &parameter["example"]);
+            let name = parameter["name"].as_str().unwrap();
+            let example = &parameter["example"];
             let example = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
             match parameter["in"].as_str() {
                 Some("path") => path = path.replace(&format!("{{{name}}}"), &example),

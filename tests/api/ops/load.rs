@@ -53,7 +53,9 @@ fn keys_that_are_changed_and_removed_while_clients_come_and_go_leave_nothing_beh
             bystander.expect_nothing("bystander");
         }
         over.store(true, Ordering::SeqCst);
-        coming.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in coming {
+            thread.join().unwrap();
+        }
         asking.join().unwrap();
     });
     server.client_of("one", "last").expect_nothing("last");

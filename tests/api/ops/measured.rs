@@ -79,7 +79,8 @@ fn a_slow_readers_outbox_counts_while_it_is_full_and_its_peak_for_a_minute_more(
 #[test]
 fn one_read_of_64_is_timed_if_it_brought_a_message_for_somebody() {
     let (server, api) = with_api(&[], None, |_| {});
-    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let mut a = server.client("a");
+    let mut b = server.client("b");
     let timed = || value(&api, "peerbroker_message_latency_seconds_count");
     for _ in 0..64 * 4 {
         a.send(offer("b", "1"));

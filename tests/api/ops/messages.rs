@@ -68,7 +68,8 @@ fn a_message_reaches_all_clients_of_its_key_and_no_others() {
 fn a_message_reaches_all_members_of_a_room_and_waits_for_those_that_come_back() {
     let (server, api) = with_api(&[plain_key("other")], None, |_| {});
     api.post(TO_ROOM, &json!(1)).problem(404);
-    let (mut a, mut stranger) = (member(&server, "a", &[]), server.client("stranger"));
+    let mut a = member(&server, "a", &[]);
+    let mut stranger = server.client("stranger");
     stranger.send(r#"{"type":"PRESENCE-WATCH","ids":["a"]}"#);
     stranger.expect(r#"{"type":"PRESENCE","id":"a","online":true}"#);
     let b = member(&server, "b", &["a"]);

@@ -33,7 +33,9 @@ fn metrics_count_what_clients_do_by_key_kind_outcome_and_reason_and_name_no_peer
     let _player = server.client_of("game", "carol-with-a-long-id");
     let messages = [offer("bob-with-a-long-id", "1"), offer("nobody-with-a-long-id", "1")];
     let received: usize = messages.iter().map(String::len).sum();
-    messages.into_iter().for_each(|message| alice.send(message));
+    for message in messages {
+        alice.send(message);
+    }
     bob.expect_text();
     alice.ping(b"");
     alice.expect_pong();

@@ -19,7 +19,8 @@ fn add(api: &Api, name: &str, scopes: &Value) -> Api {
 fn a_token_of_a_key_may_do_what_its_scopes_say_and_nothing_else() {
     let (server, api) = with_api(&[plain_key("one"), plain_key("two")], Some(ADMIN), |_| {});
     let api = api.with_token(ADMIN);
-    let (_a, _b) = (server.client_of("one", "a"), server.client_of("two", "a"));
+    let _a = server.client_of("one", "a");
+    let _b = server.client_of("two", "a");
     let all: [(&str, &str, u16, &[&str]); 13] = [
         ("POST", "/api/keys/one/peers/a/messages", 202, &["messages"]),
         ("POST", "/api/keys/one/messages", 202, &["messages"]),

@@ -108,7 +108,8 @@ fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
                 guest
             };
             let (mut host, room) = server.host();
-            let (mut one, mut other) = (guest("192.0.2.1"), guest("192.0.2.1"));
+            let mut one = guest("192.0.2.1");
+            let mut other = guest("192.0.2.1");
             // Right codes do not count.
             for name in ["anna", "bert"] {
                 one.send(join(&room, name, OFFER));

@@ -132,7 +132,8 @@ fn with_small_outboxes(test: impl Fn(&TestServer)) {
 fn a_callee_that_stops_reading_is_closed() {
     with_small_outboxes(|server| {
         let mut slow = guest_that_reads_late(server);
-        let (id, (mut caller, _)) = (slow.start(), server.caller("caller"));
+        let id = slow.start();
+        let (mut caller, _) = server.caller("caller");
         let frame = call("x", &id, &format!(r#","filler":"{}""#, "x".repeat(32 << 10)));
         // More than the buffers of the system and actix-ws and the outbox hold.
         (0..500).for_each(|_| caller.send(&frame));

@@ -34,7 +34,8 @@ fn while_an_endpoint_hangs_pairs_are_dropped_whole_and_the_others_come_later() {
     let totals = server.webhooks();
     assert_eq!((totals.delivered, totals.failed), (totals.queued, 0));
     let mut connections: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let (all, mut known) = (receiver.all(), BTreeSet::new());
+    let all = receiver.all();
+    let mut known = BTreeSet::new();
     // An event whose first request timed out came twice.
     for told in all.iter().filter(|told| known.insert(&told.id)) {
         if let Some(connection) = told.event["data"]["connection"].as_str() {

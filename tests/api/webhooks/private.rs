@@ -10,7 +10,8 @@ use crate::harness::wait_until;
 
 #[test]
 fn the_url_of_a_key_leads_to_no_private_address() {
-    let (operator, inside) = (Receiver::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let operator = Receiver::start();
+    let inside = TcpListener::bind("127.0.0.1:0").unwrap();
     inside.set_nonblocking(true).unwrap();
     let port = inside.local_addr().unwrap().port();
     let hosts = [

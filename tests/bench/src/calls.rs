@@ -184,7 +184,8 @@ fn allocated(number: usize, server: SocketAddr, over: Type) -> Result<(Socket, T
 impl Calls {
     /// Begins calls through a server. Each has its own number.
     pub fn begin(way: Way, numbers: Range<usize>) -> Result<Self> {
-        let (poll, sides) = (Poll::new()?, way.begin(numbers)?);
+        let poll = Poll::new()?;
+        let sides = way.begin(numbers)?;
         for (at, side) in sides.iter().enumerate() {
             let mut source = SourceFd(&side.socket.as_raw_fd());
             poll.registry().register(&mut source, Token(at), Interest::READABLE)?;
@@ -192,7 +193,10 @@ impl Calls {
         // Of another socket, because it has the kernel join what its own receives: browsers read one by one.
         let offload = UdpSocketState::new(UdpSockRef::from(&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?))?;
         let events = Events::with_capacity(EVENTS);
-        let (buffer, sent, received, next) = (vec![0; BUFFER], 0, 0, 0);
+        let buffer = vec![0; BUFFER];
+        let sent = 0;
+        let received = 0;
+        let next = 0;
         let mut calls = Calls { poll, events, sides, sent, received, buffer, next, offload };
         // Datagrams that came while they began are no answers.
         calls.drain(&[])?;
@@ -204,9 +208,11 @@ impl Calls {
     pub fn cpu_us(&mut self, server: Process, pace: Pace, burst: usize, size: usize) -> Result<f64> {
         let payload = vec![SRTP; size];
         self.run(pace, burst, &payload, WARM_UP)?;
-        let (cpu, before) = (server.cpu()?, self.received);
+        let cpu = server.cpu()?;
+        let before = self.received;
         self.run(pace, burst, &payload, TIME)?;
-        let (cpu, received) = (server.cpu()?.saturating_sub(cpu), self.received - before);
+        let cpu = server.cpu()?.saturating_sub(cpu);
+        let received = self.received - before;
         ensure!(received > 0, "no datagram arrived");
         Ok(micros(cpu) / received as f64)
     }
@@ -229,7 +235,8 @@ impl Calls {
     fn is_lossless(&mut self, rate: f64, size: usize, time: Duration) -> Result<bool> {
         let before = (self.sent, self.received);
         self.run(Pace::PerSecond(rate), 1, &vec![SRTP; size], time)?;
-        let (sent, received) = (self.sent - before.0, self.received - before.1);
+        let sent = self.sent - before.0;
+        let received = self.received - before.1;
         Ok(received >= sent && sent as f64 > rate * time.as_secs_f64() * 0.99)
     }
 
@@ -311,7 +318,8 @@ impl Side {
             return Some(1);
         }
         // ChannelData needs no padding over TCP, because all sizes are multiples of four.
-        let (bytes, datagram) = (self.partial + read, size + 4);
+        let bytes = self.partial + read;
+        let datagram = size + 4;
         self.partial = bytes % datagram;
         (read > 0).then_some((bytes / datagram) as u64)
     }

@@ -41,7 +41,8 @@ impl Rounds {
 /// `None` without values.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
-    let (low, high) = (values.get((values.len().max(1) - 1) / 2)?, values.get(values.len() / 2)?);
+    let low = values.get((values.len().max(1) - 1) / 2)?;
+    let high = values.get(values.len() / 2)?;
     Some((low + high) / 2.0)
 }
 
@@ -62,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_slow_round_is_slow_for_both() {
-        let (ours, theirs) = (Rounds(vec![1.0, 4.0, 1.5]), Rounds(vec![1.0, 4.0, 3.0]));
+        let ours = Rounds(vec![1.0, 4.0, 1.5]);
+        let theirs = Rounds(vec![1.0, 4.0, 3.0]);
         assert_eq!(ours.ratio(&theirs), Some(1.0));
         assert_eq!(ours.median(), Some(1.5));
         assert_eq!(ours.ratio(&Rounds::default()), None);

@@ -31,13 +31,15 @@ fn sdp(bytes: usize) -> String {
 
 /// A message of about `bytes` bytes to all members of the room of [`ROOM_JOIN`].
 pub fn room_message(bytes: usize) -> String {
-    let (begin, end) = (r#"{"type":"ROOM-SEND","room":"bench","payload":""#, r#""}"#);
+    let begin = r#"{"type":"ROOM-SEND","room":"bench","payload":""#;
+    let end = r#""}"#;
     format!("{begin}{}{end}", "x".repeat(bytes.saturating_sub(begin.len() + end.len())))
 }
 
 /// A publication of `bytes` bytes to the topic of [`SUBSCRIBE`]: a signal of y-webrtc, which a password has encrypted.
 pub fn publication(bytes: usize) -> String {
-    let (begin, end) = (r#"{"type":"publish","topic":"bench","data":""#, r#""}"#);
+    let begin = r#"{"type":"publish","topic":"bench","data":""#;
+    let end = r#""}"#;
     let base64 = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).cycle();
     let data: String = base64.take(bytes.saturating_sub(begin.len() + end.len())).collect();
     format!("{begin}{data}{end}")
@@ -50,7 +52,9 @@ pub fn announce(peer: usize, swarm: usize, offers: usize, bytes: usize) -> Strin
         format!(r#"{{"offer":{{"type":"offer","sdp":"{sdp}"}},"offer_id":{}}}"#, twenty_bytes(number))
     };
     let offers: Vec<String> = (0..offers).map(offer).collect();
-    let (numwant, swarm, offers) = (offers.len(), twenty_bytes(swarm), offers.join(","));
+    let numwant = offers.len();
+    let swarm = twenty_bytes(swarm);
+    let offers = offers.join(",");
     format!(
         "{{\"numwant\":{numwant},\"uploaded\":0,\"downloaded\":0,\"left\":1000,\"action\":\"announce\",\
          \"info_hash\":{swarm},\"peer_id\":\"-WW0208-{peer:012}\",\"offers\":[{offers}]}}"

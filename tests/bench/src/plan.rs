@@ -140,7 +140,8 @@ impl Plan {
     }
 
     pub fn run(&self, places: &Places) -> Result<Run> {
-        let (start, mut run) = (Instant::now(), Run::new());
+        let start = Instant::now();
+        let mut run = Run::new();
         for Step { server, name, run: measure } in &self.0 {
             eprintln!("{:5.0} s  {name}", start.elapsed().as_secs_f64());
             measure(places, run.entry(server).or_default()).with_context(|| name.clone())?;

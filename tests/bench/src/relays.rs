@@ -49,7 +49,8 @@ pub fn add_coturn(program: PathBuf) -> Result<()> {
         let output = output.with_context(|| format!("cannot start {}", program.display()))?;
         Ok::<_, anyhow::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let (name, help) = (format!("coturn {}", said("--version")?.trim()), said("-h")?);
+    let name = format!("coturn {}", said("--version")?.trim());
+    let help = said("-h")?;
     let batches = if help.contains("--multiplex-peer") { BATCHES } else { "" };
     NEWER.set((program, [name.clone(), format!("{name}, twice")], batches)).ok().context("there are two")
 }
@@ -110,7 +111,8 @@ impl Relay {
 
     /// Starts one, and says how calls go through it.
     fn start(self, places: &Places, over: Type) -> Result<(Running, Way)> {
-        let (broker, port) = (SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), free_port());
+        let broker = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let port = free_port();
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let ours = format!("--port {} --messages_per_second 0", broker.port());
         let (program, args, way) = match self {

@@ -77,23 +77,26 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("in {name}"))
     };
-    let (run, cluster, relays) = (recorded("run.json")?, recorded("cluster.json")?, recorded("relays.json")?);
+    let run = recorded("run.json")?;
+    let cluster = recorded("cluster.json")?;
+    let relays = recorded("relays.json")?;
     let protocols = recorded("protocols.json")?;
 
     let ours = |measure: &str| run.value(measure, "peerbroker");
     let peerjs = |measure: &str| run.value(measure, "peerjs-server");
-    let (one, four) = ("CPU per message, 1 in flight", "CPU per message, 4 in flight");
+    let one = "CPU per message, 1 in flight";
+    let four = "CPU per message, 4 in flight";
     let per_second = "messages a second on one core, 4 in flight";
     let open = ours("CPU per open at 100 peers")?;
     let open_tls = ours("TLS: CPU per open, full handshake")?;
     let beat = ours("CPU per heartbeat, 10,000 peers, 2,000/s, one by one")?;
     let idle = "memory per idle peer, 10,000 peers";
-    let (idle_tls, kernel) =
-        (ours("TLS: memory per idle peer, 10,000 peers")?, ours("kernel's memory per idle peer")?);
+    let idle_tls = ours("TLS: memory per idle peer, 10,000 peers")?;
+    let kernel = ours("kernel's memory per idle peer")?;
     let gib = f64::from(1 << 30);
 
-    let (stored, message) =
-        ("memory of Redis per client, 10,000 clients", "CPU of Redis per message, 64 in flight");
+    let stored = "memory of Redis per client, 10,000 clients";
+    let message = "CPU of Redis per message, 64 in flight";
     let voice = "CPU per voice datagram, 4 in flight";
     let slow_voice = relays.value("CPU per voice datagram, 50 a second and direction", "relay")?;
     let video = relays.value("CPU per video datagram, 4 in flight", "relay")?;

@@ -26,7 +26,8 @@ impl<'a> Table<'a> {
 
     /// From now on, rows have only this server.
     fn only(&mut self, kind: Kind, prefix: &'static str) {
-        (self.ours, self.prefix) = (kind.name(), prefix);
+        self.ours = kind.name();
+        self.prefix = prefix;
     }
 
     fn of(&self, server: &str, figure: &str) -> Rounds {
@@ -39,7 +40,8 @@ impl<'a> Table<'a> {
 
     fn add(&mut self, measure: &str, unit: &str, values: Vec<Option<f64>>) -> &mut Row {
         let values = values.into_iter().map(|value| value.map(rounded)).collect();
-        let (measure, unit) = (format!("{}{measure}", self.prefix), unit.to_owned());
+        let measure = format!("{}{measure}", self.prefix);
+        let unit = unit.to_owned();
         self.rows.push_mut(Row { measure, unit, values, must: None, aim: None })
     }
 
@@ -113,7 +115,8 @@ pub fn comparison(run: &Run, about: String) -> Recorded {
 }
 
 fn messages(table: &mut Table<'_>) {
-    let (one, four) = ("CPU per message, 1 in flight", "CPU per message, 4 in flight");
+    let one = "CPU per message, 1 in flight";
+    let four = "CPU per message, 4 in flight";
     table.by_yardstick(one, 1.3, 1.2);
     table.by_yardstick(four, 1.25, 1.2);
     let room = "CPU per delivery in a room of 500";
@@ -137,7 +140,8 @@ fn idle_peers(table: &mut Table<'_>) {
     let ours = table.ours(crowd::MEMORY).median();
     table.row(crowd::MEMORY, "B").limits(ours, "B", 1400.0, 1200.0);
     table.row("kernel's memory per idle peer", "B");
-    let (few, many) = ("CPU per open at 100 peers", "CPU per open at 15,000 peers");
+    let few = "CPU per open at 100 peers";
+    let many = "CPU per open at 15,000 peers";
     table.by_yardstick(few, 1.7, 1.4);
     table.by_yardstick(many, 1.7, 1.4);
     let growth = table.ours(many).ratio(&table.ours(few));
@@ -147,7 +151,8 @@ fn idle_peers(table: &mut Table<'_>) {
 }
 
 fn storm(table: &mut Table<'_>) {
-    let (all, failed) = ("10,000 at once: all are in", "10,000 at once: not let in");
+    let all = "10,000 at once: all are in";
+    let failed = "10,000 at once: not let in";
     let pairs = "10,000 at once: p99 of pairs meanwhile";
     let times = table.ours("10,000 at once: times the CPU of as many opens").median();
     let longer = table.ours(pairs).ratio(&table.ours("10,000 at once: p99 of pairs before"));
@@ -164,7 +169,8 @@ fn tls(table: &mut Table<'_>) {
         table.own(figure, "×", times).limits(times, "× plain", 1.5, 1.3);
     }
     let idle = table.ours(crowd::MEMORY);
-    let (bytes, times) = (idle.median(), idle.ratio(&table.of(plain, crowd::MEMORY)));
+    let bytes = idle.median();
+    let times = idle.ratio(&table.of(plain, crowd::MEMORY));
     let row = table.row(crowd::MEMORY, "B");
     row.must(bytes, "B", AtMost(5000.0)).aim(times, "× plain", AtMost(1.5));
     let handshake = "CPU of a full handshake, without the open";
@@ -177,7 +183,8 @@ fn tls(table: &mut Table<'_>) {
 }
 
 fn handshakes(table: &mut Table<'_>) {
-    let (full, resumed) = ("CPU per open, full handshake", "CPU per open, resumed");
+    let full = "CPU per open, full handshake";
+    let resumed = "CPU per open, resumed";
     let times = table.ours(resumed).ratio(&table.ours(full));
     table.row(full, "µs");
     table.row(resumed, "µs").limits(times, "× full", 0.5, 0.35);
@@ -204,8 +211,10 @@ pub fn cluster(run: &Run, about: String) -> Recorded {
         let times = across.map(|nodes| table.of(nodes, figure).ratio(&table.ours(figure)));
         times.into_iter().flatten().max_by(f64::total_cmp)
     };
-    let (one, four) = ("CPU per message, 1 in flight", "CPU per message, 4 in flight");
-    let (of_one, of_four) = (times(&table, one), times(&table, four));
+    let one = "CPU per message, 1 in flight";
+    let four = "CPU per message, 4 in flight";
+    let of_one = times(&table, one);
+    let of_four = times(&table, four);
     let row = table.scaled("CPU of the nodes per message, 1 in flight", "µs", one, 1.0);
     row.must(of_one, "× peerbroker", AtMost(3.0));
     let row = table.scaled("CPU of the nodes per message, 4 in flight", "µs", four, 1.0);

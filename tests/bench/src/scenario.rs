@@ -66,7 +66,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn one_by_one(server: &Server, mut send: impl FnMut(usize) -> Result<()>) -> Result<f64> {
     let mut sent = 0;
     let mut send_for = |time: Duration| -> Result<f64> {
-        let (cpu, start, first) = (server.cpu()?, Instant::now(), sent);
+        let cpu = server.cpu()?;
+        let start = Instant::now();
+        let first = sent;
         while start.elapsed() < time {
             send(sent)?;
             sent += 1;
@@ -78,7 +80,8 @@ fn one_by_one(server: &Server, mut send: impl FnMut(usize) -> Result<()>) -> Res
 }
 
 fn await_messages(fleet: &mut Fleet, count: usize) -> Result<()> {
-    let (deadline, mut arrived) = (Instant::now() + PATIENCE, 0);
+    let deadline = Instant::now() + PATIENCE;
+    let mut arrived = 0;
     while arrived < count {
         let arrivals = fleet.turn(Duration::from_millis(100))?;
         arrived += arrivals.iter().map(|arrival| arrival.messages).sum::<usize>();

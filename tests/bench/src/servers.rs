@@ -160,7 +160,8 @@ impl Server {
             places: places.clone(),
         };
         for _ in 0..nodes {
-            let (port, ops) = (free_port(), free_port());
+            let port = free_port();
+            let ops = free_port();
             let mut args = format!("{args} --port {port}");
             if let Some(redis) = &server.redis {
                 args += &format!(" --redis {} --ops_port {ops}", redis.url());

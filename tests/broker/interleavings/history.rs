@@ -43,7 +43,8 @@ impl World {
         }
         assert_eq!(self.model().waiting().count(), 0);
         for (no, message) in messages.iter().enumerate() {
-            let (delivered, expired) = (delivered.contains(&no), expired.contains(&no));
+            let delivered = delivered.contains(&no);
+            let expired = expired.contains(&no);
             assert!(!(delivered && expired), "message {no} was delivered and expired");
             assert!(delivered || expired || !message.kept, "message {no} was lost");
         }

@@ -134,7 +134,8 @@ impl World {
     fn act(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Connect { id, token, room } => {
-                let (no, log) = (self.conns.len(), Arc::clone(&self.log));
+                let no = self.conns.len();
+                let log = Arc::clone(&self.log);
                 let socket = Socket::with_room(*room)
                     .on_heard(move |heard| log.lock().unwrap().push((no, heard.clone())));
                 let entry = match self.house.try_connect(id, token, &socket) {
@@ -158,7 +159,8 @@ impl World {
             }
             Step::Send { from, burst } => {
                 let Held::In(registration) = &self.conns[*from].1 else { unreachable!() };
-                let (mut flushes, mut routings) = (Vec::new(), Vec::new());
+                let mut flushes = Vec::new();
+                let mut routings = Vec::new();
                 for message in burst {
                     // A session that lost its id during the batch stops here.
                     if !registration.is_current() {
@@ -248,7 +250,8 @@ impl World {
         let House { broker, realm, .. } = &self.house;
         let mut differences = Vec::new();
         let mut compare = |what: &str, is: &dyn std::fmt::Debug, should: &dyn std::fmt::Debug| {
-            let (is, should) = (format!("{is:?}"), format!("{should:?}"));
+            let is = format!("{is:?}");
+            let should = format!("{should:?}");
             if is != should {
                 differences.push(format!("{what}: {is}\n    instead of {should}"));
             }

@@ -161,7 +161,9 @@ impl Conn {
             return (true, lost);
         }
         let bound = self.limit + self.charge;
-        let (mut behind, mut gone, mut accepted) = (self.behind(), Vec::new(), true);
+        let mut behind = self.behind();
+        let mut gone = Vec::new();
+        let mut accepted = true;
         let mut shares = self.shares(&item);
         loop {
             let overflows = behind + item.cost() > bound;

@@ -98,7 +98,9 @@ impl Model {
     }
 
     pub fn send(&mut self, from: ConnNo, message: Message, choose: &mut Chooser) -> Routing {
-        let (to, kept, sender) = (message.to.clone(), message.kept, message.from.clone());
+        let to = message.to.clone();
+        let kept = message.kept;
+        let sender = message.from.clone();
         let no = self.messages.len();
         self.messages.push(message);
         let routing = match self.holders.get(&to).copied() {
@@ -155,7 +157,8 @@ impl Model {
     }
 
     fn offer(&mut self, conn: ConnNo, item: Item) -> (bool, Losses) {
-        let (bytes, is_message) = (item.len, item.from.is_some());
+        let bytes = item.len;
+        let is_message = item.from.is_some();
         let (accepted, lost) = self.conns[conn].offer(item);
         if accepted && is_message {
             self.conns[conn].note_sent(bytes, self.swept);
@@ -218,7 +221,8 @@ impl Model {
         if holder.is_none() && !self.reserved.contains_key(id) {
             return;
         }
-        let (now, timeout) = (self.now, millis(self.limits.probe_timeout));
+        let now = self.now;
+        let timeout = millis(self.limits.probe_timeout);
         let arrival = holder.map_or(0, |holder| self.conns[holder].arrival);
         let little = arrival <= now + timeout / 3;
         let undelayed = little && holder.is_some_and(|holder| self.conns[holder].is_drained());
@@ -240,7 +244,8 @@ impl Model {
         let probes = self.probes.remove(&id);
         let conn = &mut self.conns[conn];
         if matches!(why, CloseReason::Evicted | CloseReason::SlowReader) {
-            let (timeout, reclaim) = (millis(self.limits.probe_timeout), millis(self.limits.reclaim_timeout));
+            let timeout = millis(self.limits.probe_timeout);
+            let reclaim = millis(self.limits.reclaim_timeout);
             let first = probes.as_ref().map(|probes| probes[0].asked).filter(|_| why == CloseReason::Evicted);
             let waited = first.map_or(0, |asked| (self.now - asked).saturating_sub(timeout));
             let is_surely_silent = why == CloseReason::Evicted

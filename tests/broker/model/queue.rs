@@ -41,7 +41,8 @@ impl Model {
     /// Queues unsent messages. After a loss, later messages of the same sender are lost too.
     pub(super) fn enqueue_all(&mut self, to: &str, unsent: Vec<Item>, in_front: bool, losses: &mut Losses) {
         for item in unsent {
-            let (from, no) = (item.from.clone(), item.message);
+            let from = item.from.clone();
+            let no = item.message;
             let lost_before = |(_, sender, _): &&mut (String, String, _)| Some(sender) == from.as_ref();
             if let (Some(no), Some((_, _, lost))) = (no, losses.iter_mut().find(lost_before)) {
                 lost.push(no);

@@ -32,7 +32,8 @@ fn a_key_that_fills_the_queues_leaves_room_for_others_and_they_share_equally_in_
     // The messages of a key that wait when nothing more has room.
     let fill = |realm: &Realm, at: usize| {
         let sent = (0..).take_while(|number| {
-            let (frame, to) = (text(&payload), format!("absent-{at}-{}", number % 100));
+            let frame = text(&payload);
+            let to = format!("absent-{at}-{}", number % 100);
             let routed = realm.route(&peer("a").in_rooms(), &to, MessageKind::Room, frame);
             matches!(routed, Routed::Queued)
         });
@@ -101,8 +102,10 @@ fn an_overflow_expires_that_conversation_only() {
     ];
     for (bound, reason) in bounds {
         let house = house_with(bound);
-        let (a_socket, c_socket) = (Socket::open(), Socket::open());
-        let (a, c) = (house.connect("a", "s", &a_socket), house.connect("c", "s", &c_socket));
+        let a_socket = Socket::open();
+        let c_socket = Socket::open();
+        let a = house.connect("a", "s", &a_socket);
+        let c = house.connect("c", "s", &c_socket);
         // 13 bytes each.
         offer(&a, "b", "of a, first");
         offer(&c, "b", "of c, first");

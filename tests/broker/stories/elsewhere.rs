@@ -42,7 +42,8 @@ impl Reporter for Forwarder {
 #[test]
 fn a_message_that_another_node_has_given_up_is_not_written_any_more() {
     let house = node(|_| {});
-    let (a, socket) = (house.connect("a", "s", &Socket::open()), blocked(3));
+    let a = house.connect("a", "s", &Socket::open());
+    let socket = blocked(3);
     let b = house.connect("b", "t", &socket);
     let forwarder = Forwarder { waits: Arc::new(true.into()), outcomes: Arc::default() };
     let accept = |message: &str| {

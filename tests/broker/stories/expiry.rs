@@ -9,8 +9,10 @@ use crate::{offer, send, text};
 #[test]
 fn each_conversation_has_a_clock_of_its_own_and_each_sender_hears_once() {
     let house = house();
-    let (a_socket, c_socket) = (Socket::open(), Socket::open());
-    let (a, c) = (house.connect("a", "s", &a_socket), house.connect("c", "s", &c_socket));
+    let a_socket = Socket::open();
+    let c_socket = Socket::open();
+    let a = house.connect("a", "s", &a_socket);
+    let c = house.connect("c", "s", &c_socket);
     offer(&a, "b", "first");
     house.pass(3000);
     offer(&a, "b", "second");
@@ -50,7 +52,8 @@ fn messages_outlive_their_sender_and_the_notice_goes_to_the_next_holder_of_its_i
         offer(&a, to, "x");
     }
     drop(a);
-    let (b_socket, a_socket) = (Socket::open(), Socket::open());
+    let b_socket = Socket::open();
+    let a_socket = Socket::open();
     let _b = house.connect("b", "t", &b_socket);
     assert_eq!(messages(&b_socket), ["x"]);
     let a = house.connect("a", "another", &a_socket);

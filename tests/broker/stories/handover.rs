@@ -30,7 +30,8 @@ fn a_message_cut_in_the_middle_reaches_the_successor_whole_and_in_order() {
 #[test]
 fn a_message_cut_during_the_goodbye_waits_in_front_of_what_came_later() {
     let house = house();
-    let (a, c) = (house.connect("a", "s", &Socket::open()), house.connect("c", "s", &Socket::open()));
+    let a = house.connect("a", "s", &Socket::open());
+    let c = house.connect("c", "s", &Socket::open());
     let old = blocked(5);
     let b = house.connect("b", "t", &old);
     offer(&a, "b", "first");

@@ -202,7 +202,8 @@ fn what_waits_keeps_its_realm_until_it_expires() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
     assert!(matches!(send(&a, "b", text("x"), true), Routed::Queued));
-    let (clock, node) = (house.clock.clone(), house.broker);
+    let clock = house.clock.clone();
+    let node = house.broker;
     drop((a, house.realm));
     node.sweep();
     assert_eq!(node.active_keys(), 1);

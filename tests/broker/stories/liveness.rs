@@ -46,7 +46,8 @@ fn an_active_client_is_not_pinged_and_a_takeover_restarts_the_clock() {
 #[test]
 fn a_holder_that_does_not_answer_a_probe_loses_its_id_but_not_its_messages() {
     let house = house();
-    let (a, socket) = (house.connect("a", "s", &Socket::open()), blocked(0));
+    let a = house.connect("a", "s", &Socket::open());
+    let socket = blocked(0);
     let b = house.connect("b", "t", &socket);
     offer(&a, "b", "x");
     let mut probe = asked(house.realm.probe(&peer("b")));

@@ -61,8 +61,10 @@ fn the_rate_limit_of_an_id_outlives_its_connections_until_its_burst_is_full_agai
 #[test]
 fn a_kicked_client_is_told_and_its_queue_is_kept() {
     let house = house();
-    let (kicked, other) = (Socket::open(), Socket::open());
-    let (_a, b) = (house.connect("a", "s", &kicked), house.connect("b", "s", &other));
+    let kicked = Socket::open();
+    let other = Socket::open();
+    let _a = house.connect("a", "s", &kicked);
+    let b = house.connect("b", "s", &other);
     assert!(house.realm.dismiss_id("a", CloseReason::Kicked).is_some());
     assert_eq!(last(&kicked), Some(closed(CloseReason::Kicked)));
     assert!(!house.realm.contains("a") && house.realm.contains("b"));

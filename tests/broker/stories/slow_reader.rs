@@ -12,7 +12,8 @@ use crate::{offer, peer, send, text};
 #[test]
 fn a_flood_expires_for_its_sender_and_its_recipient_stays() {
     let house = house_with(|limits| limits.outbox_bytes = 4000);
-    let (flooder, friend) = (Socket::open(), Socket::open());
+    let flooder = Socket::open();
+    let friend = Socket::open();
     let a = house.connect("a", "s", &flooder);
     let c = house.connect("c", "s", &friend);
     let slow = blocked(5);
@@ -240,8 +241,10 @@ fn a_notice_goes_before_what_others_have_waiting_and_they_are_told() {
 fn a_blocked_peer_does_not_hold_up_others_and_one_big_message_always_fits() {
     let house = house_with(|limits| limits.outbox_bytes = 1200);
     let a = house.connect("a", "s", &Socket::open());
-    let (blocked, open) = (blocked(0), Socket::open());
-    let (b, _c) = (house.connect("b", "s", &blocked), house.connect("c", "s", &open));
+    let blocked = blocked(0);
+    let open = Socket::open();
+    let b = house.connect("b", "s", &blocked);
+    let _c = house.connect("c", "s", &open);
     let big = "x".repeat(10_000);
     offer(&a, "b", &big);
     offer(&a, "c", &big);

@@ -16,7 +16,8 @@ use crate::{House, offer, peer, text};
 
 /// Registers a connection of either kind, with its OPEN.
 fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
-    let (id, token) = (peer("a"), Token::parse(token).unwrap());
+    let id = peer("a");
+    let token = Token::parse(token).unwrap();
     let newcomer = RegisterRequest {
         id: &id,
         token: &token,
@@ -49,7 +50,8 @@ fn now(arrival: &mut PendingRegistration) -> Poll<bool> {
 fn a_takeover_from_a_stream_is_not_greeted_again() {
     for link in [Link::Socket, Link::Stream] {
         let house = house();
-        let (old, new) = (Socket::open(), Socket::open());
+        let old = Socket::open();
+        let new = Socket::open();
         let first = connect(&house, Link::Stream, "t", &old);
         assert_eq!(old.texts(), ["OPEN"]);
         let second = connect(&house, link, "t", &new);
@@ -115,7 +117,9 @@ fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() 
     let house = house();
     let wait =
         |with: &str| PendingRegistration::wait(&house.realm, &peer("a"), &token(with)).expect("not too many");
-    let (mut one, mut two, mut other) = (wait("t"), wait("t"), wait("other"));
+    let mut one = wait("t");
+    let mut two = wait("t");
+    let mut other = wait("other");
     assert_eq!(now(&mut one), Poll::Pending);
     let held = connect(&house, Link::Socket, "t", &Socket::open());
     assert_eq!((now(&mut one), now(&mut two)), (Poll::Ready(true), Poll::Ready(true)));
@@ -164,9 +168,11 @@ fn no_more_than_sixty_four_wait_for_one_id_with_one_token_and_a_place_that_is_gi
 #[test]
 fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
     let house = house();
-    let (socket, stream) = (Socket::open(), Socket::open());
+    let socket = Socket::open();
+    let stream = Socket::open();
     let websocket = connect(&house, Link::Socket, "t", &socket);
-    let (id, token) = (peer("a"), token("t"));
+    let id = peer("a");
+    let token = token("t");
     let newcomer = RegisterRequest {
         id: &id,
         token: &token,

@@ -21,7 +21,8 @@ impl Nodes {
     pub fn start(count: usize, args: &[&str]) -> Self {
         let redis = RedisServer::start();
         let url = redis.url();
-        let (mut programs, mut apis) = (Vec::new(), Vec::new());
+        let mut programs = Vec::new();
+        let mut apis = Vec::new();
         for name in ["a", "b", "c"].iter().take(count) {
             let own = ["--redis", &url, "--node_name", name, "--ops_port", "0"];
             // Nodes know each other after a fifth of the lease.

@@ -52,7 +52,8 @@ fn a_hangup_puts_settings_in_force_and_closes_nobody() {
     let mut live = Live::start(
         "cors = ['https://a.example']\nbacklog = 7\n[[api_key]]\nkey = 'old'\n[[api_key]]\nkey = 'kept'\n",
     );
-    let (mut a, mut b) = (live.program.client("a"), live.program.client("b"));
+    let mut a = live.program.client("a");
+    let mut b = live.program.client("b");
     live.write(
         "cors = ['https://b.example']\nqueue_messages = 7\nworkers = 1\nturn_secret = 'hushhushhushhush'\n\
          redis = 'redis://:hushhush@127.0.0.1'\nadmin_token = '0123456789abcdef'\nlog = 'info'\n\
@@ -177,7 +178,8 @@ fn a_hangup_without_a_file_rereads_the_files_that_flags_name() {
 #[test]
 fn limits_that_shrink_leave_those_who_are_connected() {
     let mut live = Live::start("concurrent_limit = 5\n");
-    let (mut a, _b) = (live.program.client("a"), live.program.client("b"));
+    let mut a = live.program.client("a");
+    let _b = live.program.client("b");
     live.write("concurrent_limit = 1\n");
     live.program.signal("-HUP");
     wait_until("the reload", || !configuration(&live.api)["reloaded"].is_null());

@@ -34,7 +34,8 @@ impl Authority {
     /// An authority of this name, below a root of its own.
     pub fn new(name: &str) -> Self {
         let directory = Directory::new();
-        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let root_key = KeyPair::generate().unwrap();
+        let key = KeyPair::generate().unwrap();
         let root = authority("peerbroker test root");
         let root_pem = root.self_signed(&root_key).unwrap().pem();
         let root = Issuer::new(root, root_key);
@@ -55,8 +56,8 @@ impl Authority {
         let mut params = CertificateParams::new(vec![wanted.name.to_owned()]).unwrap();
         params.distinguished_name = named("the broker of the test");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        (params.not_before, params.not_after) =
-            (date_time_ymd(wanted.years.0, 1, 1), date_time_ymd(wanted.years.1, 1, 1));
+        params.not_before = date_time_ymd(wanted.years.0, 1, 1);
+        params.not_after = date_time_ymd(wanted.years.1, 1, 1);
         let chain = params.signed_by(&key, &self.between).unwrap().pem();
         let chain = if wanted.has_chain { chain + &self.between_pem } else { chain };
         self.start(&key, &chain, flags)

@@ -106,7 +106,8 @@ fn tls_and_plain_http_are_told_apart() {
 
 /// A broker with `--acme` whose ACME server cannot be reached.
 fn waiting(directory: &Directory, http_port: u16) -> Program {
-    let (dir, http_port) = (directory.arg("data"), http_port.to_string());
+    let dir = directory.arg("data");
+    let http_port = http_port.to_string();
     Program::start_command(&mut command(&[
         "--host",
         "127.0.0.1",

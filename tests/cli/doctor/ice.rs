@@ -102,7 +102,8 @@ fn a_relay_behind_a_nat_that_forwards_nothing_is_told() {
 
 #[test]
 fn a_port_for_the_relay_that_another_program_has_is_told() {
-    let (relay, other) = (format!("127.0.0.1:{}", free_port()), serve(|_| http("400 Bad Request", "", "")));
+    let relay = format!("127.0.0.1:{}", free_port());
+    let other = serve(|_| http("400 Bad Request", "", ""));
     let port = other.port().to_string();
     let program = Program::start(&["--relay", &relay, "--relay_private", "--relay_tcp_port", &port]);
     let examined = examine(&[&url(&program)]);

@@ -114,7 +114,8 @@ fn a_call_over_tcp_goes_on_through_an_update() {
     let old = start_at(0, &flags);
     let (mut clients, relay) = offer_and_answer(&old, UFRAGS[0]);
     let [one, other] = UFRAGS[0];
-    let (over_tcp, over_udp) = (Side::new(relay, one, other), Side::new(relay, other, one));
+    let over_tcp = Side::new(relay, one, other);
+    let over_udp = Side::new(relay, other, one);
     over_udp.prove();
     let mut line = Line::open(relay);
     line.prove(&over_tcp);

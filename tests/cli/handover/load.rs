@@ -26,9 +26,12 @@ pub struct Load {
 impl Load {
     /// Begins to connect, over TLS if there is a configuration for it.
     pub fn start(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Self {
-        let (opened, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let opened = Arc::new(AtomicUsize::new(0));
+        let is_over = Arc::new(AtomicBool::new(false));
         let begin = |thread: usize| {
-            let (opened, is_over, tls) = (Arc::clone(&opened), Arc::clone(&is_over), tls.clone());
+            let opened = Arc::clone(&opened);
+            let is_over = Arc::clone(&is_over);
+            let tls = tls.clone();
             thread::spawn(move || {
                 let mut kept = VecDeque::new();
                 for number in 0.. {

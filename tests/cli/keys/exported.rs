@@ -61,7 +61,8 @@ fn an_export_has_everything_and_only_its_owner_can_read_it() {
 /// A pipe of Node is a socket.
 #[test]
 fn an_import_reads_a_socket_at_stdin() {
-    let (from, to) = (with_keys(), Directory::new());
+    let from = with_keys();
+    let to = Directory::new();
     let text = fs::read_to_string(export(&from, "keys.json")).unwrap();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     ours.write_all(text.as_bytes()).unwrap();
@@ -85,7 +86,8 @@ fn a_file_that_exists_is_not_overwritten() {
 
 #[test]
 fn a_key_that_exists_stops_the_import_unless_it_is_to_be_overwritten() {
-    let (from, to) = (with_keys(), Directory::new());
+    let from = with_keys();
+    let to = Directory::new();
     let file = export(&from, "keys.json");
     done(&to, &["add", "-k", "proved", "--name", "theirs"]);
     done(&to, &["add", "-k", "other"]);
@@ -146,7 +148,9 @@ fn a_file_with_a_fault_changes_nothing_and_names_it() {
 
 #[test]
 fn keys_move_from_a_directory_to_redis_and_back_while_servers_run() {
-    let (from, back, redis) = (with_keys(), Directory::new(), RedisServer::start());
+    let from = with_keys();
+    let back = Directory::new();
+    let redis = RedisServer::start();
     let url = redis.url();
     let in_directory = Program::start(&["--data_dir", &from.arg("data")]);
     let in_redis = Program::start(&["--redis", &url, "--keys", "redis"]);

@@ -32,7 +32,8 @@ fn keys_can_be_read_and_every_change_says_that_the_disk_is_full_until_it_is_not(
     }
     let directory = Directory::new();
     fs::create_dir(directory.at("disk")).unwrap();
-    let (disk, copy) = (directory.arg("disk"), directory.arg("copy"));
+    let disk = directory.arg("disk");
+    let copy = directory.arg("copy");
     let mut shell = Command::new("unshare");
     shell.args(namespace).args(["sh", "-c", SCRIPT]).arg(program::path()).args([&disk, &copy]);
     let mut program = Program::start_command(&mut shell);

@@ -169,7 +169,8 @@ fn invalid_proofs_are_refused_by_the_command_and_the_api_in_the_same_words() {
             "jwks" => ("--jwks_file", jwt(kind, value)),
             _ => ("--auth_url", json!({"method": "webhook", "url": value})),
         };
-        let (added, set) = (["add", flag, value], ["set", "there", flag, value]);
+        let added = ["add", flag, value];
+        let set = ["set", "there", flag, value];
         let code = if *kind == "webhook" { 2 } else { 1 };
         let text = refused(&directory, &added, code);
         assert_eq!(refused(&directory, &set, code), text);

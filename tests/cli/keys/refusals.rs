@@ -65,7 +65,8 @@ fn a_directory_that_cannot_be_used_is_named() {
 fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
     let directory = Directory::new();
     done(&directory, &["add", "-k", "k"]);
-    let (long_key, long_name) = ("k".repeat(129), "n".repeat(101));
+    let long_key = "k".repeat(129);
+    let long_name = "n".repeat(101);
     for (option, value, accepted) in [
         ("--origin", "example.org", "https://*.example.org"),
         ("--origin", "https://example.org/path", "without a path"),

@@ -222,7 +222,9 @@ impl Shared {
     fn resume(&self) {
         for link in self.links.borrow().iter() {
             if link.fault(self) != Fault::Stalled {
-                link.stalled.take().into_iter().for_each(|change| self.carry_out(change));
+                for change in link.stalled.take() {
+                    self.carry_out(change);
+                }
             }
         }
         self.changed.notify_waiters();

@@ -170,7 +170,8 @@ impl Store {
     pub fn leave(&mut self, now: Micros, node: NodeId) {
         if let Some(lease) = self.leases.get_mut(&node) {
             let before = lease.clone();
-            (lease.end, lease.left) = (lease.end.min(now), true);
+            lease.end = lease.end.min(now);
+            lease.left = true;
             self.note(now, Undo::Lease(node, Some(before)));
         }
         if let Some(inbox) = self.inboxes.remove(&node) {
@@ -295,7 +296,8 @@ impl Store {
             late: one.late,
         };
         let is_displaced = record.former.iter().any(|owner| *owner == one.owner || Some(*owner) == former);
-        let (mut replaced, mut is_older) = (None, false);
+        let mut replaced = None;
+        let mut is_older = false;
         if let Some(held) = held {
             if held.owner == one.owner || Some(held.owner) == former {
                 return RegisterOutcome::Kept(self.own(now, &one.name, mine(fence.max(old)), None, false));

@@ -10,7 +10,8 @@ use crate::{key, made_at};
 
 /// Runs `work` on several threads that start together.
 pub(super) fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let (start, work) = (Barrier::new(threads), &work);
+    let start = Barrier::new(threads);
+    let work = &work;
     thread::scope(|scope| {
         let begin = |number| {
             let start = &start;

@@ -68,7 +68,8 @@ impl Api {
     pub fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> Answer {
         let host = if self.headers.contains("Host:") { "" } else { "Host: localhost\r\n" };
         let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
-        let (headers, length) = (&self.headers, body.len());
+        let headers = &self.headers;
+        let length = body.len();
         let mut connection = HttpConnection::open(self.address);
         connection.send(format!(
             "{method} {path} HTTP/1.1\r\n{host}{headers}{kind}Content-Length: {length}\r\n\r\n{body}"

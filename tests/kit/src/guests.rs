@@ -15,7 +15,8 @@ pub const START_GAME: &str = r#"{"action":"startGame"}"#;
 
 /// A player joins a room; `offer` is JSON.
 pub fn join(room: &str, username: &str, offer: &str) -> String {
-    let (room, username) = (quoted(room), quoted(username));
+    let room = quoted(room);
+    let username = quoted(username);
     format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#)
 }
 

@@ -21,7 +21,8 @@ pub fn offer(dst: &str, payload: &str) -> String {
 
 /// The [`message`] as the recipient gets it.
 pub fn forwarded(kind: &str, src: &str, dst: &str, payload: &str) -> String {
-    let (src, dst) = (quoted(src), quoted(dst));
+    let src = quoted(src);
+    let dst = quoted(dst);
     format!(r#"{{"type":"{kind}","src":{src},"dst":{dst},"payload":{payload}}}"#)
 }
 

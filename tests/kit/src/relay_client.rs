@@ -40,7 +40,8 @@ pub fn payload(kind: &str, ufrag: &str, more: &[&str]) -> String {
 
 /// The lines of the relay's candidates, with what ends a line between them.
 pub fn candidate(relay: SocketAddr) -> String {
-    let (ip, port) = (relay.ip(), relay.port());
+    let ip = relay.ip();
+    let port = relay.port();
     let udp = format!("a=candidate:1 1 udp 255 {ip} {port} typ host");
     format!(r"{udp}\r\na=candidate:2 1 tcp 127 {ip} {port} typ host tcptype passive")
 }

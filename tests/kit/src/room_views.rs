@@ -36,7 +36,8 @@ impl RoomViews {
         let wrong = |what: &str| Err(format!("{} hears {text}: {what}", self.own));
         let Ok(frame) = serde_json::from_str::<Value>(text) else { return wrong("no JSON") };
         let member = |name: &str| frame[name].as_str().unwrap_or_default().to_owned();
-        let (room, id) = (member("room"), member("id"));
+        let room = member("room");
+        let id = member("id");
         let data = |of: &Value| of.get("data").map(Value::to_string);
         match &*member("type") {
             "ROOM-MEMBERS" => {

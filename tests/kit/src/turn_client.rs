@@ -136,7 +136,8 @@ impl TurnClient {
         let nonce = challenge.attribute::<Nonce>().unwrap().nonce().to_owned();
         let credentials =
             LongTermKeyCredentials::new(username.to_owned(), password(secret, username), "turn".to_owned());
-        let (username, credentials) = (username.to_owned(), credentials.into());
+        let username = username.to_owned();
+        let credentials = credentials.into();
         let relayed = (Ipv4Addr::LOCALHOST, 0).into();
         let mut client = TurnClient { line, username, credentials, nonce, relayed };
         let answer = client.ask(ALLOCATE, |request| {

@@ -27,7 +27,8 @@ impl Frame {
 
     /// Removes one complete frame from the front of `bytes`.
     pub fn take(bytes: &mut Vec<u8>) -> Option<Frame> {
-        let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+        let &first = bytes.first()?;
+        let &second = bytes.get(1)?;
         assert_eq!(second & MASKED, 0, "a server's frames are not masked");
         let (len, header) = match second {
             126 => (u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap())), 4),

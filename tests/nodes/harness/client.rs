@@ -100,13 +100,16 @@ impl Client {
     pub fn connect_to(address: SocketAddr, target: &str, id: &str) -> Self {
         let noted = Rc::new(Noted::default());
         let (orders, ordered) = mpsc::unbounded_channel();
-        let (begun, notes, target) = (Stamp::now(), Rc::clone(&noted), target.to_owned());
+        let begun = Stamp::now();
+        let notes = Rc::clone(&noted);
+        let target = target.to_owned();
         spawn_local(async move {
             // An error is an end as any other.
             let _ = work(address, target, &notes, ordered).await;
             notes.note(Seen::End);
         });
-        let (id, token) = (id.to_owned(), String::new());
+        let id = id.to_owned();
+        let token = String::new();
         Client { id, token, begun, noted, orders, read: Cell::new(0) }
     }
 
@@ -200,8 +203,8 @@ impl Client {
 
     /// Waits until it sees these members of its room and no others.
     pub async fn expect_members(&self, ids: &[&str]) {
-        let (expected, mut there) =
-            (BTreeSet::from_iter(ids.iter().map(|id| (*id).to_owned())), BTreeSet::new());
+        let expected = BTreeSet::from_iter(ids.iter().map(|id| (*id).to_owned()));
+        let mut there = BTreeSet::new();
         while there != expected {
             match self.next().await {
                 Seen::Members(ids) => there = ids.into_iter().collect(),
@@ -257,7 +260,8 @@ async fn work(
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     to.write_all(handshake.as_bytes()).await?;
-    let (mut received, mut chunk) = (Vec::new(), vec![0; 16 << 10]);
+    let mut received = Vec::new();
+    let mut chunk = vec![0; 16 << 10];
     let mut accepted = false;
     loop {
         let count = tokio::select! {

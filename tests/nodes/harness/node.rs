@@ -40,7 +40,8 @@ impl Node {
     /// Starts it, on a new port.
     pub async fn revive(&mut self) {
         self.lives += 1;
-        let (stdout, stderr) = (self.file("out"), self.file("err"));
+        let stdout = self.file("out");
+        let stderr = self.file("err");
         let file = |path: &PathBuf| Stdio::from(fs::File::create(path).expect("a file"));
         let mut command = Command::new(program::path());
         command

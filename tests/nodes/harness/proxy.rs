@@ -53,7 +53,8 @@ impl Drop for Proxy {
 
 async fn serve(node: tokio::net::TcpStream, redis: PathBuf, mode: watch::Receiver<Mode>) {
     let _ = node.set_nodelay(true);
-    let (mut cut, mut stalled) = (mode.clone(), mode.clone());
+    let mut cut = mode.clone();
+    let mut stalled = mode.clone();
     let work = async {
         let _ = stalled.wait_for(|mode| *mode != Mode::Stalled).await;
         let Ok(redis) = UnixStream::connect(redis).await else { return };

@@ -80,7 +80,8 @@ async fn round(world: &mut World, chance: &mut Chance) -> Result<(), String> {
 }
 
 fn any_fault(chance: &mut Chance) -> Fault {
-    let (node, long) = (chance.below(3), chance.is(50));
+    let node = chance.below(3);
+    let long = chance.is(50);
     match chance.below(10) {
         0 | 1 => Fault::Kill(node),
         2 => Fault::Stop(node),
@@ -164,8 +165,11 @@ async fn end(world: &mut World, fault: Fault) {
 /// Clients do something.
 async fn act(world: &mut World, chance: &mut Chance, times: usize) {
     for _ in 0..1 + chance.below(times) {
-        let (id, other) = (chance.of(&IDS), chance.of(&IDS));
-        let (what, node, token) = (chance.below(100), chance.below(3), chance.is(75));
+        let id = chance.of(&IDS);
+        let other = chance.of(&IDS);
+        let what = chance.below(100);
+        let node = chance.below(3);
+        let token = chance.is(75);
         let kinds: Vec<&str> = (0..1 + chance.below(4)).map(|_| chance.of(&KINDS)).collect();
         let pause = [0, 0, 0, 1, 2, 5, 20, 60][chance.below(8)];
         match (what, world.open_conn(id)) {

@@ -163,8 +163,8 @@ impl World {
     /// first one, all of the round counts as disturbed.
     pub fn note_outages(&mut self) {
         for node in 0..3 {
-            let (outages, lost) =
-                (self.cluster.nodes[node].outages(), self.cluster.nodes[node].lost_leases());
+            let outages = self.cluster.nodes[node].outages();
+            let lost = self.cluster.nodes[node].lost_leases();
             if outages > self.outages[node] {
                 self.outages[node] = outages;
                 self.note(format!("node {node} was by itself in this round"));

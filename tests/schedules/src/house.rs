@@ -57,7 +57,8 @@ impl Plan {
 
     pub fn in_cluster(&self, cluster: Option<Arc<dyn Cluster>>) -> House {
         let clock = Clock::manual();
-        let (config, events) = (self.config.clone(), self.events.clone());
+        let config = self.config.clone();
+        let events = self.events.clone();
         let expire = |absent: &str, _: &str| Frame::of_text(&format!("EXPIRE {absent}"));
         let router = Arc::new(Router::new(config, clock.clone(), events, cluster, expire));
         let quota = Arc::new(ClientQuota::new(self.clients));
@@ -81,7 +82,8 @@ impl House {
     }
 
     pub fn open(&self, id: &str, token: &str, outbox: Outbox) -> Result<IdLease, RegisterRefusal> {
-        let (mut outbox, token) = (outbox, Token::parse(token).unwrap());
+        let mut outbox = outbox;
+        let token = Token::parse(token).unwrap();
         let request = RegisterRequest {
             id: &peer(id),
             token: &token,
@@ -201,7 +203,8 @@ impl Socket {
 
     fn frames(&self) -> Vec<(u8, Vec<u8>)> {
         let wire = self.0.lock().unwrap();
-        let (mut rest, mut frames) = (&wire.bytes[..], Vec::new());
+        let mut rest = &wire.bytes[..];
+        let mut frames = Vec::new();
         // Frames here are short.
         while let [first, len, behind @ ..] = rest {
             let Some((payload, next)) = behind.split_at_checked(usize::from(*len)) else { break };

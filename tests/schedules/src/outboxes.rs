@@ -27,7 +27,8 @@ fn send_all(
 fn what_two_threads_send_is_written_by_them() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, socket) = (plan.build(), Socket::open());
+        let house = plan.build();
+        let socket = Socket::open();
         let lease = house.connect("b", &socket);
         let sender = send_all(&house, "a", &["1", "2"]);
         assert!(house.send("c", "b", "3"));
@@ -43,7 +44,9 @@ fn what_two_threads_send_is_written_by_them() {
 fn a_full_socket_with_room_again_gets_what_was_sent_meanwhile() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, socket, task) = (plan.build(), Socket::with_room(0), Arc::new(Task::default()));
+        let house = plan.build();
+        let socket = Socket::with_room(0);
+        let task = Arc::new(Task::default());
         let lease = house.connect("b", &socket);
         let sender = send_all(&house, "a", &["1", "2"]);
         let reader = read_all(&socket);
@@ -62,7 +65,8 @@ fn a_full_socket_with_room_again_gets_what_was_sent_meanwhile() {
 fn the_task_of_a_library_is_woken_for_every_message() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, task) = (plan.build(), Arc::new(Task::default()));
+        let house = plan.build();
+        let task = Arc::new(Task::default());
         let lease = house.open("b", "token", Outbox::new(1 << 20, None)).unwrap();
         let senders = [send_all(&house, "a", &["1"]), send_all(&house, "c", &["2"])];
         let mut taken = 0;
@@ -77,7 +81,9 @@ fn the_task_of_a_library_is_woken_for_every_message() {
         while lease.with_outbox(&mut take).expect("it keeps its id") {
             task.sleep();
         }
-        senders.into_iter().for_each(|sender| drop(sender.join().unwrap()));
+        for sender in senders {
+            drop(sender.join().unwrap());
+        }
         house.check();
     });
 }
@@ -86,7 +92,9 @@ fn the_task_of_a_library_is_woken_for_every_message() {
 fn a_session_that_owes_state_is_woken_once_there_is_room() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, socket, task) = (plan.build(), Socket::with_room(0), Arc::new(Task::default()));
+        let house = plan.build();
+        let socket = Socket::with_room(0);
+        let task = Arc::new(Task::default());
         let lease = house.open("b", "token", socket.outbox_of(4096)).unwrap();
         // The first one does not count for the bound.
         assert!(house.send("a", "b", "1") && house.send("a", "b", "2"));
@@ -111,15 +119,21 @@ fn a_session_that_owes_state_is_woken_once_there_is_room() {
 fn a_flood_into_a_full_outbox_is_lost_for_its_sender_which_is_told() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, socket, task) = (plan.build(), Socket::with_room(0), Arc::new(Task::default()));
-        let (of_a, of_c) = (Socket::open(), Socket::open());
-        let (_a, _c) = (house.connect("a", &of_a), house.connect("c", &of_c));
+        let house = plan.build();
+        let socket = Socket::with_room(0);
+        let task = Arc::new(Task::default());
+        let of_a = Socket::open();
+        let of_c = Socket::open();
+        let _a = house.connect("a", &of_a);
+        let _c = house.connect("c", &of_c);
         // Room for one message behind the first.
         let lease = house.open("b", "token", socket.outbox_of(300)).unwrap();
-        let (by_a, by_c) = (send_all(&house, "a", &["a1", "a2"]), send_all(&house, "c", &["c1"]));
+        let by_a = send_all(&house, "a", &["a1", "a2"]);
+        let by_c = send_all(&house, "c", &["c1"]);
         poll(&lease, &task, &socket);
         socket.make_room();
-        let (by_a, by_c) = (by_a.join().unwrap(), by_c.join().unwrap());
+        let by_a = by_a.join().unwrap();
+        let by_c = by_c.join().unwrap();
         while task.was_woken() {
             poll(&lease, &task, &socket);
         }

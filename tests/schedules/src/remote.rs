@@ -63,7 +63,9 @@ fn send(house: &House, text: &'static str) -> thread::JoinHandle<(&'static str, 
 fn a_peer_that_is_found_while_it_opens_here_loses_no_message() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (nodes, of_a, of_b) = (Arc::new(Nodes::default()), Socket::open(), Socket::open());
+        let nodes = Arc::new(Nodes::default());
+        let of_a = Socket::open();
+        let of_b = Socket::open();
         let house = plan.in_cluster(Some(Arc::clone(&nodes) as Arc<dyn Cluster>));
         let _a = house.connect("a", &of_a);
         let one = send(&house, "1");
@@ -86,7 +88,8 @@ fn what_comes_back_from_a_node_that_is_lost_comes_once_and_in_order() {
         let of_a = Socket::open();
         let (house, nodes, _a) = forwarded(&plan, &of_a);
         let two = send(&house, "2");
-        let (other, ticket) = (house.clone(), nodes.tickets()[0]);
+        let other = house.clone();
+        let ticket = nodes.tickets()[0];
         let settled = thread::spawn(move || other.realm.settle("b", ticket, ForwardOutcome::NotHere));
         house.realm.lose_node(Some(owner(1).node));
         let sent = [("1", true), two.join().unwrap()];
@@ -106,7 +109,8 @@ fn a_recall_ends_when_no_other_node_has_a_message() {
             let of_a = Socket::open();
             let (house, nodes, _a) = forwarded(&plan, &of_a);
             let two = send(&house, "2");
-            let (other, known) = (house.clone(), Arc::clone(&nodes));
+            let other = house.clone();
+            let known = Arc::clone(&nodes);
             let settled = thread::spawn(move || {
                 let tickets = known.tickets();
                 tickets.iter().for_each(|ticket| other.realm.settle("b", *ticket, outcome));
@@ -153,9 +157,13 @@ fn a_message_of_another_node_has_one_outcome_and_it_is_true() {
         let plan = Plan::new(|_| {});
         in_every_order(move || {
             let house = plan.in_cluster(Some(Arc::new(Nodes::default())));
-            let (first, second, reports) = (Socket::with_room(room), Socket::open(), Reports::default());
+            let first = Socket::with_room(room);
+            let second = Socket::open();
+            let reports = Reports::default();
             let old = house.connect("b", &first);
-            let (other, connection, reporter) = (house.clone(), old.connection(), reports.clone());
+            let other = house.clone();
+            let connection = old.connection();
+            let reporter = reports.clone();
             let accepts = thread::spawn(move || {
                 let frame = Frame::of_text("1");
                 let receipt = Receipt::new(reporter);
@@ -163,7 +171,8 @@ fn a_message_of_another_node_has_one_outcome_and_it_is_true() {
                 let accepted = other.realm.accept(&peer("b"), connection, message);
                 accepted.map(drop).map_err(|mut message| message.settle(ForwardOutcome::NotHere))
             });
-            let (other, new) = (house.clone(), second.clone());
+            let other = house.clone();
+            let new = second.clone();
             let takeover = thread::spawn(move || other.connect("b", &new));
             drop(old.part(CloseReason::Left, false));
             accepts.join().unwrap().ok();

@@ -20,10 +20,12 @@ fn a_message_against_a_takeover_comes_once() {
         let plan = Plan::new(|_| {});
         in_every_order(move || {
             let house = plan.build();
-            let (first, second) = (Socket::with_room(room), Socket::open());
+            let first = Socket::with_room(room);
+            let second = Socket::open();
             let old = house.connect("b", &first);
             let one = send(&house, "1");
-            let (other, new) = (house.clone(), second.clone());
+            let other = house.clone();
+            let new = second.clone();
             let takeover = thread::spawn(move || other.connect("b", &new));
             // Its session ends at any time.
             drop(old.part(CloseReason::Left, false));
@@ -43,12 +45,14 @@ fn a_message_against_a_takeover_comes_once() {
 fn a_batch_that_expires_while_its_recipient_comes_is_delivered_or_told() {
     let plan = Plan::new(|limits| limits.expire_timeout = Duration::from_secs(5));
     in_every_order(move || {
-        let (house, of_a) = (plan.build(), Socket::open());
+        let house = plan.build();
+        let of_a = Socket::open();
         let _a = house.connect("a", &of_a);
         assert!(house.send("a", "b", "1"));
         house.pass(Duration::from_secs(5));
         let two = send(&house, "2");
-        let (other, socket) = (house.clone(), Socket::open());
+        let other = house.clone();
+        let socket = Socket::open();
         let new = socket.clone();
         let comes = thread::spawn(move || drop(other.connect("b", &new)));
         house.realm.sweep();
@@ -66,10 +70,12 @@ fn a_batch_that_expires_while_its_recipient_comes_is_delivered_or_told() {
 fn a_slot_that_is_retired_gets_no_message() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, socket) = (plan.build(), Socket::open());
+        let house = plan.build();
+        let socket = Socket::open();
         let last = house.connect("b", &socket);
         let one = send(&house, "1");
-        let (other, again) = (house.clone(), Socket::open());
+        let other = house.clone();
+        let again = Socket::open();
         let new = again.clone();
         let returns = thread::spawn(move || drop(other.connect("b", &new)));
         // Nothing is left of the id.
@@ -88,8 +94,10 @@ fn a_slot_that_is_retired_gets_no_message() {
 fn requests_that_wait_for_a_client_do_not_revive_its_retired_slot() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, socket) = (plan.build(), Socket::open());
-        let (waits, posts) = (house.clone(), house.clone());
+        let house = plan.build();
+        let socket = Socket::open();
+        let waits = house.clone();
+        let posts = house.clone();
         let waits = thread::spawn(move || {
             drop(PendingRegistration::wait(&waits.realm, &peer("b"), &Token::parse("token").unwrap()));
         });
@@ -129,7 +137,8 @@ fn an_id_and_the_last_place_of_a_key_have_one_holder() {
 fn a_client_that_answers_a_ping_ends_the_probe() {
     let plan = Plan::new(|_| {});
     in_every_order(move || {
-        let (house, socket) = (plan.build(), Socket::open());
+        let house = plan.build();
+        let socket = Socket::open();
         let lease = house.connect("b", &socket);
         let other = house.clone();
         let prober = thread::spawn(move || other.realm.probe(&peer("b")).expect("few wait"));
@@ -150,10 +159,12 @@ fn a_client_that_answers_a_ping_ends_the_probe() {
 #[test]
 fn a_probe_ends_whoever_is_first_of_the_answer_the_sweeper_and_the_end() {
     let plan = Plan::new(|limits| {
-        (limits.probe_timeout, limits.reclaim_timeout) = (Duration::from_secs(2), Duration::ZERO);
+        limits.probe_timeout = Duration::from_secs(2);
+        limits.reclaim_timeout = Duration::ZERO;
     });
     in_every_order(move || {
-        let (house, socket) = (plan.build(), Socket::open());
+        let house = plan.build();
+        let socket = Socket::open();
         let lease = house.connect("b", &socket);
         let mut answer = house.realm.probe(&peer("b")).expect("few wait");
         house.pass(Duration::from_secs(2));

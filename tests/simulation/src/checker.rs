@@ -36,7 +36,8 @@ struct Message {
 }
 
 pub fn check(history: &History) -> Vec<String> {
-    let (spans, messages) = (spans(history), messages(history));
+    let spans = spans(history);
+    let messages = messages(history);
     let mut faults = Vec::new();
     check_owners(history, &spans, &mut faults);
     check_messages(history, &spans, &messages, &mut faults);
@@ -70,7 +71,8 @@ fn spans(history: &History) -> Vec<Span> {
             }),
             What::Ended { conn, .. } => {
                 if let Some(span) = spans.iter_mut().find(|span| span.conn == *conn) {
-                    (span.ended, span.until) = (place, *at);
+                    span.ended = place;
+                    span.until = *at;
                 }
             }
             _ => {}
@@ -84,7 +86,9 @@ fn messages(history: &History) -> BTreeMap<u32, Message> {
     for (place, (_, what)) in history.events.iter().enumerate() {
         match what {
             What::Sent { conn, to, number, waits } => {
-                let (conn, to, waits) = (*conn, *to, *waits);
+                let conn = *conn;
+                let to = *to;
+                let waits = *waits;
                 messages.insert(*number, Message { conn, to, waits, sent: place, received: Vec::new() });
             }
             What::Received { conn, number, .. } => {
@@ -143,11 +147,13 @@ fn absences(history: &History, node: usize) -> Vec<(Millis, Millis)> {
 fn check_owners(history: &History, spans: &[Span], faults: &mut Vec<String>) {
     for (at, one) in spans.iter().enumerate() {
         for other in spans.iter().skip(at + 1).filter(|other| other.id == one.id) {
-            let (from, until) = (one.opened.max(other.opened), one.ended.min(other.ended));
+            let from = one.opened.max(other.opened);
+            let until = one.ended.min(other.ended);
             if from >= until {
                 continue;
             }
-            let (from, until) = (one.from.max(other.from), one.until.min(other.until));
+            let from = one.from.max(other.from);
+            let until = one.until.min(other.until);
             // That a connection has ended is read at the next step.
             let is_over = until <= from + STEP;
             // An outage of all nodes together gives no id to another client if nodes refuse new clients.

@@ -114,9 +114,9 @@ fn no_run_of_a_small_cluster_breaks_a_promise() {
 fn try_seeds(subject: Subject, regressions: &[u64], usual: u64) {
     let fault = |seed| fault(subject, seed);
     if let Some(seed) = number("SIMULATION_SEED") {
-        MODES
-            .into_iter()
-            .for_each(|degraded| println!("{degraded:?}\n{}", world::run(subject, seed, degraded)));
+        for degraded in MODES {
+            println!("{degraded:?}\n{}", world::run(subject, seed, degraded));
+        }
         assert_eq!(fault(seed), None);
         return;
     }

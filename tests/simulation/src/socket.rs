@@ -31,7 +31,8 @@ impl Socket {
     /// The texts that came since the last call. Other frames are dropped.
     pub fn texts(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        let (mut rest, mut texts) = (&bytes[..], Vec::new());
+        let mut rest = &bytes[..];
+        let mut texts = Vec::new();
         while let [first, len, behind @ ..] = rest {
             let (len, behind) = match (*len, behind) {
                 (126, [high, low, behind @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])), behind),

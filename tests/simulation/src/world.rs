@@ -174,8 +174,8 @@ impl World {
         config.limits.alive_timeout = Duration::from_secs(600);
         config.limits.reclaim_timeout = Duration::from_secs(1);
         // The clients of the simulation are never too fast.
-        (config.limits.room_deliveries_per_second, config.limits.room_key_deliveries_per_second) =
-            (1_000_000, 100_000_000);
+        config.limits.room_deliveries_per_second = 1_000_000;
+        config.limits.room_key_deliveries_per_second = 100_000_000;
         let clock = Clock::manual();
         clock.advance(STEP * u32::try_from(self.steps.get()).unwrap());
         let membership = Membership::new(cluster, clock.clone());
@@ -184,11 +184,14 @@ impl World {
         let settings = Settings { concurrent_limit: 1000, ..Settings::default() };
         node.put_key(Key::new(ApiKey::parse("key").ok(), "", settings));
         let realm = node.tenant("key").unwrap().peers();
-        let (local, backplane, pause) = (LocalSet::new(), self.store.connect(), Rc::default());
+        let local = LocalSet::new();
+        let backplane = self.store.connect();
+        let pause = Rc::default();
         let weak: std::sync::Weak<Node> = Arc::downgrade(&node);
         local.spawn_local(membership.run(weak, backplane.clone()));
         let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
-        let (opening, is_out) = (Vec::new(), Cell::new(false));
+        let opening = Vec::new();
+        let is_out = Cell::new(false);
         NodeHandle { node, realm, clock, backplane, pause, tasks, opening, is_out }
     }
 
@@ -311,7 +314,8 @@ impl World {
 
     fn open(&mut self) {
         let index = self.rng.below(NODES);
-        let (id, token) = (IDS[self.rng.below(IDS.len())], u8::from(self.rng.chance(4)));
+        let id = IDS[self.rng.below(IDS.len())];
+        let token = u8::from(self.rng.chance(4));
         self.open_at(index, id, token);
     }
 
@@ -323,9 +327,12 @@ impl World {
         }
         let node = &*handle;
         self.conns += 1;
-        let (conn, node, realm) = (self.conns, Arc::clone(&node.node), Arc::clone(&node.realm));
-        let (clients, history, steps) =
-            (Rc::clone(&self.clients), Rc::clone(&self.history), Rc::clone(&self.steps));
+        let conn = self.conns;
+        let realm = Arc::clone(&node.realm);
+        let node = Arc::clone(&node.node);
+        let clients = Rc::clone(&self.clients);
+        let history = Rc::clone(&self.history);
+        let steps = Rc::clone(&self.steps);
         let opening = spawn_local(async move {
             let socket = Socket::default();
             let opened = timeout(Duration::from_secs(20), open(&node, &realm, id, token, &socket)).await;
@@ -352,7 +359,9 @@ impl World {
 
     fn send(&mut self) {
         let to = IDS[self.rng.below(IDS.len())];
-        let (waits, pick, burst) = (!self.rng.chance(8), self.rng.below(100), 1 + self.rng.below(3));
+        let waits = !self.rng.chance(8);
+        let pick = self.rng.below(100);
+        let burst = 1 + self.rng.below(3);
         let clients = Rc::clone(&self.clients);
         let clients = clients.borrow();
         let able: Vec<&Client> = clients.iter().filter(|client| self.is_running(client.node)).collect();
@@ -460,7 +469,8 @@ async fn open(
     token: u8,
     socket: &Socket,
 ) -> Result<IdLease, &'static str> {
-    let (id, token) = (PeerId::parse(id).unwrap(), Token::parse(&format!("token-{id}-{token}")).unwrap());
+    let token = Token::parse(&format!("token-{id}-{token}")).unwrap();
+    let id = PeerId::parse(id).unwrap();
     let membership = node.membership().unwrap();
     let mut probed = false;
     loop {

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_options_are_written_as_a_javascript_object() {
-        let (path, key) = (MountPath::parse("x").unwrap(), ApiKey::parse("50% ü/&#-_.").unwrap());
+        let path = MountPath::parse("x").unwrap();
+        let key = ApiKey::parse("50% ü/&#-_.").unwrap();
         let options = ClientOptions::new("example.org".to_owned(), 443, &path, &key, true);
         let text = r#"{host: "example.org", port: 443, path: "/x/", key: "50%25%20%C3%BC%2F%26%23-_.", secure: true}"#;
         assert_eq!(options.to_string(), text);

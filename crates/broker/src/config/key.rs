@@ -262,7 +262,8 @@ impl Key {
     /// Creates a key now. Without `key` its text is random.
     pub fn new(key: Option<ApiKey>, name: &str, settings: Settings) -> Self {
         let key = key.unwrap_or_else(random_key);
-        let (name, created) = (name.to_owned(), unix_time());
+        let name = name.to_owned();
+        let created = unix_time();
         Key { key, name, settings, created, used: None, registered: false, built_in: false }
     }
 

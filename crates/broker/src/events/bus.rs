@@ -50,9 +50,13 @@ pub struct Subscription {
 
 impl Default for Events {
     fn default() -> Self {
-        let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
-        let (counters, followers, lost) = (Counters::default(), RwLock::default(), Arc::default());
-        let (witnesses, threads) = (RwLock::default(), Threads::default());
+        let clients = Sender::new(CLIENT_EVENTS);
+        let server = Sender::new(SERVER_EVENTS);
+        let counters = Counters::default();
+        let followers = RwLock::default();
+        let lost = Arc::default();
+        let witnesses = RwLock::default();
+        let threads = Threads::default();
         Events(Arc::new(Inner { clients, server, counters, followers, lost, witnesses, threads }))
     }
 }
@@ -225,7 +229,8 @@ mod tests {
     #[test]
     fn every_subscriber_gets_every_event_in_order() {
         let events = Events::default();
-        let (mut one, mut other) = (events.subscribe(), events.subscribe());
+        let mut one = events.subscribe();
+        let mut other = events.subscribe();
         events.emit(|| hit(Limit::RoomCodes));
         events.emit(|| hit(Limit::RoomCodePlayers));
         for subscription in [&mut one, &mut other] {
@@ -319,7 +324,8 @@ mod tests {
 
     #[test]
     fn a_follower_gets_what_it_wants_and_the_end() {
-        let (events, (heard, all)) = (Events::default(), std::sync::mpsc::channel());
+        let events = Events::default();
+        let (heard, all) = std::sync::mpsc::channel();
         let wants = |event: &Event| matches!(event, Event::LimitHit { limit: Limit::RoomCodes, .. });
         events.follow_some("test", wants, move |notices| heard.send(notices.to_vec()).unwrap()).unwrap();
         for limit in [Limit::QueueBytes, Limit::RoomCodes, Limit::QueueMessages] {
@@ -333,7 +339,8 @@ mod tests {
 
     #[test]
     fn a_follower_that_lags_loses_the_oldest_and_hears_how_many() {
-        let (events, (heard, all)) = (Events::default(), std::sync::mpsc::channel());
+        let events = Events::default();
+        let (heard, all) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
         let handle = move |notices: &[Notice]| {
             heard.send(notices.to_vec()).unwrap();

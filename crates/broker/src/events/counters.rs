@@ -186,7 +186,9 @@ impl Counters {
             Count::Refused(reason) => reason.limit(),
             _ => None,
         };
-        limit.into_iter().for_each(|limit| self.add(Count::LimitHits(limit), times));
+        if let Some(limit) = limit {
+            self.add(Count::LimitHits(limit), times);
+        }
     }
 
     /// The time, if this read is one of the sample of [`latency`](Self#structfield.latency).
@@ -433,14 +435,18 @@ mod tests {
                 counters.add(Count::Messages(kind, outcome), 1);
             }
         }
-        CloseReason::ALL.into_iter().for_each(|reason| counters.add(Count::Closed(reason), 1));
-        Refusal::ALL.into_iter().for_each(|reason| counters.add(Count::Refused(reason), 1));
-        HandshakeRefusal::ALL
-            .into_iter()
-            .for_each(|reason| counters.add(Count::HandshakesRefused(reason), 1));
-        [100, 204, 302, 404, 599]
-            .into_iter()
-            .for_each(|status| counters.add(Count::Answers(status / 100), 1));
+        for reason in CloseReason::ALL {
+            counters.add(Count::Closed(reason), 1);
+        }
+        for reason in Refusal::ALL {
+            counters.add(Count::Refused(reason), 1);
+        }
+        for reason in HandshakeRefusal::ALL {
+            counters.add(Count::HandshakesRefused(reason), 1);
+        }
+        for status in [100, 204, 302, 404, 599] {
+            counters.add(Count::Answers(status / 100), 1);
+        }
         for limit in [Limit::ConcurrentLimit, Limit::MaxMessageBytes, Limit::UnfinishedTotalBytes] {
             assert_eq!(counters.total(Count::LimitHits(limit)), 1, "an ending names its limit");
         }
@@ -492,7 +498,8 @@ mod tests {
     #[test]
     fn a_worker_that_is_started_again_takes_the_place_of_the_one_that_has_ended() {
         let lag = WorkerLag::default();
-        let (one, other) = (lag.add(), lag.add());
+        let one = lag.add();
+        let other = lag.add();
         let late = Duration::from_millis(3);
         other.note(&lag, late);
         assert_eq!(lag.peaks(), [Duration::ZERO, late]);

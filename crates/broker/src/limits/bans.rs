@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_network_of_one_family_has_no_address_of_the_other() {
-        let (six, four) = (bans(&["::/0"]), bans(&["0.0.0.0/0"]));
+        let six = bans(&["::/0"]);
+        let four = bans(&["0.0.0.0/0"]);
         assert!(has(&six, "2001:db8::1", None) && !has(&six, "192.0.2.7", None));
         assert!(has(&four, "192.0.2.7", None) && !has(&four, "2001:db8::1", None));
     }

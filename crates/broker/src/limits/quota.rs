@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn all_shares_together_are_limited_and_refunded_once() {
         let quota = Quota::new(160);
-        let (mut one, mut other) = (quota.share(None), quota.share(None));
+        let mut one = quota.share(None);
+        let mut other = quota.share(None);
         assert_eq!(one.set(FREE + 60), Ok(()));
         assert_eq!(other.set(FREE + 91), Err(QuotaExceeded));
         assert_eq!(other.set(FREE + 90), Ok(()));

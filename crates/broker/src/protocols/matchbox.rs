@@ -39,7 +39,8 @@ pub fn decode(text: &str) -> Option<Signal<'_>> {
 }
 
 fn read_signal<'a>(reader: &mut Reader<'a>) -> Option<Signal<'a>> {
-    let (mut receiver, mut data) = (None, None);
+    let mut receiver = None;
+    let mut data = None;
     let is_whole = reader.object(MAX_MEMBERS, "data".len(), |reader, name| {
         match name.index_in(&["receiver", "data"]) {
             Some(0) => receiver = string(reader.value()?),
@@ -48,7 +49,8 @@ fn read_signal<'a>(reader: &mut Reader<'a>) -> Option<Signal<'a>> {
         }
         Some(())
     })?;
-    let ((data, kind), receiver) = (data?, receiver?);
+    let (data, kind) = data?;
+    let receiver = receiver?;
     is_whole.then_some(Signal { receiver, kind, data })
 }
 
@@ -57,7 +59,8 @@ fn read_data<'a>(reader: &mut Reader<'a>) -> Option<(&'a str, SignalKind)> {
     if reader.peek()? != b'{' {
         return Some((reader.value()?, SignalKind::Other));
     }
-    let (start, mut kind) = (reader.at(), SignalKind::Other);
+    let start = reader.at();
+    let mut kind = SignalKind::Other;
     let is_only = reader.object(1, 0, |_, name| {
         kind = match name.index_in(&["Offer", "Answer", "IceCandidate"]) {
             Some(0) => SignalKind::Offer,

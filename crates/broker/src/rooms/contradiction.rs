@@ -33,7 +33,8 @@ pub(super) fn contradiction(rooms: &Rooms) -> Option<String> {
             }
         }
     }
-    let (mut of_presences, mut counted) = (HashSet::new(), 0);
+    let mut of_presences = HashSet::new();
+    let mut counted = 0;
     for (id, presence) in rooms.store.all_presences() {
         // Not locked any more when a room is.
         let its_rooms = presence.lock_state().rooms.clone();

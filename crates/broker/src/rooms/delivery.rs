@@ -47,7 +47,8 @@ impl Delivery<'_, '_> {
             (Some(own), _) => deliver(&own.peer, sender, message, flushes),
             (None, Some((node, heard))) if !rooms.neighbours.members.lock().has_left(node) => {
                 // The way of messages to all, so that none overtakes another.
-                let (room, from) = (members.room.name().as_str(), from.as_str());
+                let room = members.room.name().as_str();
+                let from = from.as_str();
                 let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
                 let private = PrivateNews { room, from, to, heard, text };
                 rooms.neighbours.deliver(&[(node, News::Private(private))])
@@ -111,7 +112,8 @@ impl Delivery<'_, '_> {
         message: &Frame,
     ) -> Result<(), RoomRefusal> {
         let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
-        let (room, from) = (self.members.room.name().as_str(), from.as_str());
+        let room = self.members.room.name().as_str();
+        let from = from.as_str();
         let news = |(node, heard): &(&NodeId, &u64)| {
             let moving = onward.moving.iter().filter(|(_, by)| *by != Some(**node));
             let except = moving.map(|(id, _)| id.as_str()).collect();
@@ -162,7 +164,8 @@ impl Delivery<'_, '_> {
 
     /// The members that have moved and whose messages from `from` have to wait: of all others, or only one.
     fn moving(&mut self, from: &PeerId, only: Option<&str>) -> Vec<PeerId> {
-        let (room, neighbours) = (self.members.room, &self.rooms.neighbours);
+        let room = self.members.room;
+        let neighbours = &self.rooms.neighbours;
         self.members.moving(from, only, |id, handover| neighbours.ask_to_settle(room.name(), id, handover))
     }
 

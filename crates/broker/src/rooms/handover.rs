@@ -36,7 +36,8 @@ pub(super) struct Waiting {
 
 impl Handover {
     pub(super) fn new(now: u64) -> Self {
-        let (left, waiting) = (VecDeque::new(), Vec::new());
+        let left = VecDeque::new();
+        let waiting = Vec::new();
         Handover { left, until: now.saturating_add(PATIENCE), asked: None, waiting, bytes: 0 }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Rooms;
-use super::member::Own;
 use super::others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
 use super::presence::State;
 use super::room::Room;
@@ -51,7 +50,8 @@ impl Hearing<'_> {
 
     fn member(&mut self, &MemberNews { room, id, token, number, data }: &MemberNews<'_>) {
         let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) else { return };
-        let (rooms, node) = (self.rooms, self.node);
+        let rooms = self.rooms;
+        let node = self.node;
         let is_new = rooms.neighbours.members.lock().add(node, &name, &id, token);
         match name.watched() {
             None => rooms.store.with_room(None, name, |members| {
@@ -93,7 +93,8 @@ impl Hearing<'_> {
     /// Has the nodes on which a member was before say so again if its client is still there: they may never hear from the node of its last
     /// connection that it has gone. False if too much waits for one of them.
     fn confirm_gone(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
-        let (neighbours, id_text) = (&self.rooms.neighbours, id.as_str());
+        let neighbours = &self.rooms.neighbours;
+        let id_text = id.as_str();
         let mut news = Vec::new();
         for (node, _) in former {
             let node = NodeId::new(*node);
@@ -124,7 +125,8 @@ impl Hearing<'_> {
         former: &[(u64, u64)],
         for_good: bool,
     ) {
-        let (rooms, node) = (self.rooms, self.node);
+        let rooms = self.rooms;
+        let node = self.node;
         let was_known = rooms.neighbours.members.lock().remove(node, room, id.as_str());
         if let Some(watched) = RoomName::of_node(room).ok().and_then(|name| name.watched()) {
             if watched == *id {
@@ -152,7 +154,8 @@ impl Hearing<'_> {
 
     /// A peer that is away on this node will not come back to some of its rooms, as the node has told.
     fn end_absence(&mut self, id: &PeerId, ends: impl Fn(&State, &str) -> bool) {
-        let (rooms, node) = (self.rooms, self.node);
+        let rooms = self.rooms;
+        let node = self.node;
         let Some(presence) = rooms.store.presence(id) else { return };
         let mut guard = presence.lock(id, self.flushes);
         if guard.state.away_until.is_none() {
@@ -193,7 +196,9 @@ impl Hearing<'_> {
         }
         for room in state.rooms.iter().filter(|room| is_meant(room.name().as_str())) {
             let mut members = room.lock();
-            members.own_mut(id).into_iter().for_each(Own::announce_again);
+            if let Some(own) = members.own_mut(id) {
+                own.announce_again();
+            }
             neighbours.tell_of_member(&mut members, id);
         }
         let is_meant = |id: &str| is_meant(RoomName::of_watched(id).as_str());

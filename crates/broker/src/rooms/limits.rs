@@ -59,8 +59,11 @@ impl RoomLimits {
 
     /// Charges deliveries to a member, its address, and all of the key: on credit, if the dialect has no answer for what is refused.
     pub(super) fn charge(&self, guard: &PresenceGuard<'_>, deliveries: usize) -> Result<(), RoomRefusal> {
-        let ((own, all), now, count) = (self.rates(), self.router.clock().now(), cost(deliveries));
-        let (rate, account) = (&guard.presence.rate, &guard.state.account);
+        let (own, all) = self.rates();
+        let now = self.router.clock().now();
+        let count = cost(deliveries);
+        let rate = &guard.presence.rate;
+        let account = &guard.state.account;
         if !self.refuses {
             rate.charge(count, own, now);
             self.deliveries.charge(account, count, all, now);
@@ -75,14 +78,17 @@ impl RoomLimits {
 
     /// The same for news of a member that cannot be refused.
     pub(super) fn charge_on_credit(&self, guard: &PresenceGuard<'_>, deliveries: usize) {
-        let ((own, all), now, count) = (self.rates(), self.router.clock().now(), cost(deliveries));
+        let (own, all) = self.rates();
+        let now = self.router.clock().now();
+        let count = cost(deliveries);
         guard.presence.rate.charge(count, own, now);
         self.deliveries.charge_inevitable(&guard.state.account, count, all, now);
     }
 
     /// Time until a member has paid for what it had on credit, and the limit that it has exceeded.
     pub(super) fn owed(&self, guard: &PresenceGuard<'_>) -> Option<(Limit, Duration)> {
-        let ((own, all), now) = (self.rates(), self.router.clock().now());
+        let (own, all) = self.rates();
+        let now = self.router.clock().now();
         let owed = [
             (Limit::RoomDeliveries, guard.presence.rate.charge(0, own, now)),
             (Limit::RoomKeyDeliveries, self.deliveries.owed(&guard.state.account, all, now)),

@@ -14,7 +14,8 @@ use peerbroker_core::wire::{NodeId, PeerId, RoomName};
 
 impl Replicated for Rooms {
     fn own_list(self: Arc<Self>) -> Box<dyn OwnList> {
-        let (mut rooms, mut presences) = (self.store.all_rooms(), self.store.all_presences());
+        let mut rooms = self.store.all_rooms();
+        let mut presences = self.store.all_presences();
         // In an order that no hash decides.
         rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
         presences.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -92,8 +93,10 @@ impl OwnList for OwnMembers {
             for (id, member) in members.iter() {
                 // One that has moved is away here.
                 if let Some(own) = member.here() {
-                    let (room, data) = (room.name().as_str(), own.data.as_deref());
-                    let (token, number) = (own.token, own.announced());
+                    let room = room.name().as_str();
+                    let data = own.data.as_deref();
+                    let token = own.token;
+                    let number = own.announced();
                     each(hub, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
                 }
             }
@@ -101,7 +104,8 @@ impl OwnList for OwnMembers {
         }
         let Some((id, presence)) = self.presences.pop() else { return false };
         let state = presence.lock_state();
-        let (token, number) = (state.digest, state.announced);
+        let token = state.digest;
+        let number = state.announced;
         let mut watched = |watched: &str| {
             let room = RoomName::of_watched(watched);
             let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };

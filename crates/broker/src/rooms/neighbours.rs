@@ -53,7 +53,8 @@ impl Neighbours {
         let room = members.room.name().as_str();
         if let Some(own) = members.own_mut(id) {
             let number = own.announce(|| self.next_number());
-            let (token, data) = (own.token, own.data.as_deref());
+            let token = own.token;
+            let data = own.data.as_deref();
             let member = MemberNews { room, id: id.as_str(), token, number, data };
             nodes.tell(self.hub(), &News::Member(member));
         }
@@ -62,7 +63,9 @@ impl Neighbours {
     /// Tells that a peer of this node watches an id, or that it is the one that others watch.
     pub(super) fn tell_of_watched(&self, watched: &str, id: &PeerId, state: &State) {
         if let Some(nodes) = &self.nodes {
-            let (room, token, number) = (RoomName::of_watched(watched), state.digest, state.announced);
+            let room = RoomName::of_watched(watched);
+            let token = state.digest;
+            let number = state.announced;
             let member = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
             nodes.tell(self.hub(), &News::Member(member));
         }

@@ -435,7 +435,8 @@ impl RoomGuard<'_> {
         match by_id.get_mut(id.as_str()) {
             None => *latest_end = *latest,
             Some(member) => {
-                (member.changed, is_here) = (*latest, member.own.is_some());
+                member.changed = *latest;
+                is_here = member.own.is_some();
                 if matches!(change, Change::Joined) {
                     member.joined = *latest;
                 }
@@ -444,7 +445,9 @@ impl RoomGuard<'_> {
         if let Some(lists) = lists {
             let is_first = lists.told == before;
             // It hears the list as an answer.
-            self.own_mut(id).into_iter().for_each(|own| own.heard = before + 1);
+            if let Some(own) = self.own_mut(id) {
+                own.heard = before + 1;
+            }
             if is_first && !self.tell_list(flushes) {
                 room.shared.unlisted.lock().push(Arc::downgrade(room));
             }
@@ -488,7 +491,8 @@ impl RoomGuard<'_> {
             if own.heard == *latest {
                 continue;
             }
-            let (list, bytes) = (list.share(), list.len());
+            let bytes = list.len();
+            let list = list.share();
             match own.peer.tell_state(iter::once(list), bytes, STATE_LAST) {
                 None => *may_lag = true,
                 Some(flush) => {
@@ -525,13 +529,16 @@ impl RoomGuard<'_> {
         let told = self.members.lists.as_ref().map(|lists| lists.told);
         let Some(own) = self.own(id).filter(|own| own.heard < told.unwrap_or(latest)) else { return };
         let part = if told.is_some() { STATE_LAST } else { part };
-        let (state, peer) = (self.missed(id, own.heard), own.peer.clone());
+        let state = self.missed(id, own.heard);
+        let peer = own.peer.clone();
         let bytes = state.iter().map(Frame::len).sum();
         match peer.tell_state(state.into_iter(), bytes, part) {
             None => self.members.may_lag = true,
             Some(flush) => {
                 flushes.extend(flush);
-                self.own_mut(id).into_iter().for_each(|own| own.heard = latest);
+                if let Some(own) = self.own_mut(id) {
+                    own.heard = latest;
+                }
             }
         }
     }
@@ -681,20 +688,25 @@ impl RoomGuard<'_> {
             && let Some(before) = nodes.remove(&former)
         {
             let part = nodes.entry(node).or_default();
-            (part.members, part.heard) = (members, part.heard.max(before.heard));
+            part.members = members;
+            part.heard = part.heard.max(before.heard);
         }
     }
 
     /// Answers a member with the list of all members.
     pub(super) fn answer_with_list(&mut self, to: &PeerHandle, request: Option<&str>) -> Option<Flush> {
-        let (list, latest) = (self.list(request), self.members.latest);
-        self.own_mut(to.id()).into_iter().for_each(|own| own.heard = latest);
+        let list = self.list(request);
+        let latest = self.members.latest;
+        if let Some(own) = self.own_mut(to.id()) {
+            own.heard = latest;
+        }
         to.reply(list?)
     }
 
     /// Tells a member that has come now of those on other nodes that do not hear of it.
     pub(super) fn introduce(&self, newcomer: &PeerHandle, flushes: &mut Vec<Flush>) {
-        let (to, audience) = (newcomer.id(), self.room.audience());
+        let to = newcomer.id();
+        let audience = self.room.audience();
         let is_introduced =
             |(id, member): &(&PeerId, &Member)| audience.is_introduced(to, id, member.own.is_some());
         for (id, member) in self.others(to).filter(is_introduced) {
@@ -709,7 +721,9 @@ impl RoomGuard<'_> {
 
     /// The frame of a message: from a member or the app's server, to one member or all.
     pub(super) fn message(&self, from: Option<&PeerId>, to: Option<&str>, payload: Option<&str>) -> Frame {
-        let (room, from, members) = (self.room.name.as_str(), from.map(PeerId::as_str), self.len());
+        let room = self.room.name.as_str();
+        let from = from.map(PeerId::as_str);
+        let members = self.len();
         self.room.shared.dialect.said(Said { room, from, to, payload, members })
     }
 
@@ -817,7 +831,8 @@ mod tests {
         let name = COUNTS + 24;
         // A map that has grown has up to 16 places for 7 entries, each with a byte of control.
         let of_map = (size_of::<ByName>() + 1) * 16 / 7;
-        let (room, member) = (COUNTS + size_of::<Room>(), size_of::<(PeerId, Member)>());
+        let room = COUNTS + size_of::<Room>();
+        let member = size_of::<(PeerId, Member)>();
         // Twice in a vector that has grown: in the presence of the client.
         let all = name + of_map + room + member + 2 * size_of::<Arc<Room>>();
         // 400 with the room's part of its client, and what an allocator adds.

@@ -40,7 +40,9 @@ impl WatchedIds {
         if is_there {
             let rest: Vec<&str> = self.iter().filter(|watched| *watched != id).collect();
             let mut stay = WatchedIds::default();
-            rest.into_iter().for_each(|watched| stay.push(watched));
+            for watched in rest {
+                stay.push(watched);
+            }
             *self = stay;
         }
         is_there
@@ -55,7 +57,9 @@ mod tests {
     fn the_ids_of_a_client_are_kept_one_behind_the_other() {
         let mut ids = WatchedIds::default();
         assert!(ids.is_empty());
-        ["b", "a", "ab"].into_iter().for_each(|id| ids.push(id));
+        for id in ["b", "a", "ab"] {
+            ids.push(id);
+        }
         assert!(ids.contains("a") && !ids.contains("c") && !ids.contains(""));
         assert!(ids.remove("a") && !ids.remove("a"));
         assert_eq!((ids.len(), ids.iter().collect::<Vec<_>>()), (2, vec!["b", "ab"]));

@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn an_id_that_nobody_watches_leaves_nothing() {
-        let (watches, id) = (Watches::new(&PeerJsRooms), PeerId::parse("b").unwrap());
+        let watches = Watches::new(&PeerJsRooms);
+        let id = PeerId::parse("b").unwrap();
         let watchers = ["x", "y", "z"].map(|id| Arc::new(Presence::new(&PeerId::parse(id).unwrap())));
         let mut table = watches.lock();
         watchers.iter().for_each(|watcher| table.add("b", watcher));

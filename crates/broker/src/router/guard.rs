@@ -116,7 +116,8 @@ impl<'a> Guard<'a> {
     }
 
     fn act<R>(mut self, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let (realm, slot) = (self.realm, self.slot);
+        let realm = self.realm;
+        let slot = self.slot;
         let result = act(&mut self);
         self.seek_if_waiting();
         let senders_to_notify = self.unlock();
@@ -134,7 +135,8 @@ impl<'a> Guard<'a> {
         while let Some((absent, senders_to_notify)) = untold.pop() {
             for sender in senders_to_notify.into_iter().filter(PeerId::is_client) {
                 let notice = (realm.router.expire_notice)(absent.as_str(), sender.as_str());
-                let (to, from) = (|| realm.address(&absent), || sender.clone());
+                let to = || realm.address(&absent);
+                let from = || sender.clone();
                 realm.router.events.emit(|| Event::Expired { to: to(), from: from() });
                 let slot = realm.find(sender.as_str()).filter(|slot| slot.is_held());
                 let Some(slot) = slot else {
@@ -171,7 +173,8 @@ impl<'a> Guard<'a> {
     /// A flush for the holder, unless a flush is already promised.
     pub(super) fn promise_flush(&mut self) -> Option<Flush> {
         let outbox = &mut self.conn.as_mut()?.outbox;
-        let (promised, writes) = (std::mem::replace(&mut outbox.flush_promised, true), outbox.has_writer());
+        let promised = std::mem::replace(&mut outbox.flush_promised, true);
+        let writes = outbox.has_writer();
         (!promised).then(|| Flush { slot: Arc::clone(self.slot), writes })
     }
 
@@ -210,7 +213,8 @@ impl<'a> Guard<'a> {
     /// frames.
     pub(super) fn displace(&mut self, why: CloseReason) -> Vec<Outgoing> {
         let limits = &self.realm.router.config().limits;
-        let (timeout, reclaim) = (millis(limits.probe_timeout), millis(limits.reclaim_timeout));
+        let timeout = millis(limits.probe_timeout);
+        let reclaim = millis(limits.reclaim_timeout);
         // The broker chooses the ids and tokens of guests anew, so none of them can come back for its id.
         if why.is_reclaimable()
             && reclaim > 0
@@ -373,7 +377,8 @@ impl<'a> Guard<'a> {
             return Err(DropReason::KeyRevoked);
         }
         let now = router.now();
-        let (kind, expires) = (outgoing.counted_kind(), outgoing.expires_for().is_some());
+        let kind = outgoing.counted_kind();
+        let expires = outgoing.expires_for().is_some();
         let is_sought = self.is_sought();
         let queue = self.queue.get_or_insert_default();
         let kept = queue.enqueue(outgoing, end, now, &router.config().limits, &realm.budget, is_sought);
@@ -670,7 +675,8 @@ impl<'a> Guard<'a> {
         }
         let now = self.now();
         let limits = &self.realm.router.config().limits;
-        let (probe, reclaim) = (millis(limits.probe_timeout), millis(limits.reclaim_timeout));
+        let probe = millis(limits.probe_timeout);
+        let reclaim = millis(limits.reclaim_timeout);
         let timing = self.conn.as_ref().map(|conn| conn.time_probe(now, probe, reclaim));
         // A reservation ends by itself.
         let timing = timing.unwrap_or(ProbeTiming { asked: now, due: u64::MAX, undelayed: false });

@@ -122,8 +122,11 @@ impl FrameQueue {
     // Makes it that of another outbox.
     fn clear(&mut self) {
         self.frames.clear();
-        (self.written, self.opening, self.behind) = (0, 0, 0);
-        (self.waited, self.has_foreign) = (None, false);
+        self.written = 0;
+        self.opening = 0;
+        self.behind = 0;
+        self.waited = None;
+        self.has_foreign = false;
         self.had_turn.clear();
     }
 
@@ -275,7 +278,9 @@ impl Outbox {
     /// this outbox was empty once.
     pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, waited: QueueRoom) {
         let queue = self.queue();
-        messages.into_iter().for_each(|outgoing| queue.push(outgoing));
+        for outgoing in messages {
+            queue.push(outgoing);
+        }
         queue.waited = Some(waited);
     }
 
@@ -470,7 +475,8 @@ impl Outbox {
         self.broken |= dead;
         let Some(queue) = &mut self.queue else { return Vec::new() };
         if dead {
-            (queue.written, queue.opening) = (0, 0);
+            queue.written = 0;
+            queue.opening = 0;
         }
         let unsent = queue.frames.drain(queue.begun()..).collect();
         queue.recount();
@@ -502,8 +508,10 @@ impl Outbox {
     ///
     /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
     pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
-        let (mut refused, mut gone) = (false, Vec::new());
-        let (bound, mut behind) = (self.bound(1), self.queue().behind);
+        let mut refused = false;
+        let mut gone = Vec::new();
+        let bound = self.bound(1);
+        let mut behind = self.queue().behind;
         let mut senders = self.lightest_first(&outgoing).into_iter();
         loop {
             let overflows = behind + cost(&outgoing) > bound;

@@ -149,7 +149,8 @@ impl Queue {
         budget: &QueueBudget,
     ) -> Vec<(PeerId, MessageKind)> {
         let mut dropped = Vec::new();
-        let (messages, batches) = (&mut self.messages, &mut self.batches);
+        let messages = &mut self.messages;
+        let batches = &mut self.batches;
         messages.retain(|outgoing| {
             let goes = goes(outgoing);
             if goes {

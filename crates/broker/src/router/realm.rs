@@ -129,7 +129,8 @@ impl Realm {
         });
         let of_sought =
             slots.iter().map(|slot| slot.lock().queue.as_ref().map_or(0, |queue| queue.sought_bytes()));
-        let (of_sought, charged) = (of_sought.sum::<usize>(), self.budget.sought_bytes());
+        let of_sought = of_sought.sum::<usize>();
+        let charged = self.budget.sought_bytes();
         wrong.or_else(|| {
             (of_sought != charged).then(|| format!("{of_sought} bytes are sought, and {charged} are charged"))
         })
@@ -144,7 +145,8 @@ impl Realm {
         let limits = &self.router.config().limits;
         // Computed once, for very many slots.
         let before = |timeout| now.checked_sub(timeout).map_or(0, |since| since + 1);
-        let (silent, expired) = (before(ping_interval(limits)), before(millis(limits.expire_timeout)));
+        let silent = before(ping_interval(limits));
+        let expired = before(millis(limits.expire_timeout));
         for slot in self.slots_that(|slot| slot.needs_sweep(silent, expired)) {
             self.with(&slot, |guard| guard.sweep(now, limits));
         }

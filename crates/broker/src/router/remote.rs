@@ -103,7 +103,8 @@ impl Guard<'_> {
         let remote = self.remote_or_new();
         let on_its_way = || remote.sent.front().and_then(|sent| sent.outgoing.from().cloned());
         let Some(from) = waiting.or_else(on_its_way) else { return };
-        (remote.place, remote.used) = (Place::Asked, now);
+        remote.place = Place::Asked;
+        remote.used = now;
         self.slot.set_due(true);
         self.ask(&from);
     }
@@ -118,7 +119,8 @@ impl Guard<'_> {
     /// Hands a message over to the peer's node. `None` if there is no room.
     fn forward(&self, owner: Owner, outgoing: &Outgoing) -> Option<u64> {
         let router = &self.realm.router;
-        let (address, ticket) = (self.realm.address(&self.slot.id), router.next_ticket());
+        let address = self.realm.address(&self.slot.id);
+        let ticket = router.next_ticket();
         router.cluster.as_ref()?.forward(owner, &address, ticket, outgoing).then_some(ticket)
     }
 
@@ -130,7 +132,8 @@ impl Guard<'_> {
         }
         self.slot.set_due(true);
         let remote = self.remote_or_new();
-        (remote.last_ticket, remote.used) = (ticket, now);
+        remote.last_ticket = ticket;
+        remote.used = now;
         remote.sent.push_back(Sent { ticket, owner, since: now, outgoing, returned: false });
     }
 
@@ -162,7 +165,8 @@ impl Guard<'_> {
     fn found(&mut self, owner: Owner, now: u64) {
         self.lose_sent(|sent| sent.owner != owner);
         let remote = self.remote_or_new();
-        (remote.place, remote.used) = (Place::At(owner), now);
+        remote.place = Place::At(owner);
+        remote.used = now;
         self.forward_queue(now);
     }
 
@@ -191,7 +195,8 @@ impl Guard<'_> {
         if queue.end_search(total, &realm.budget) {
             return;
         }
-        let (reason, senders) = (DropReason::QueueTotalBytes, queue.senders());
+        let reason = DropReason::QueueTotalBytes;
+        let senders = queue.senders();
         self.note_limit(reason);
         for sender in senders {
             self.drop_batch(&sender, Outcome::Dropped(reason));
@@ -211,7 +216,8 @@ impl Guard<'_> {
             let told =
                 from.and_then(|from| remote.reported_up_to.get(from)).is_some_and(|until| ticket <= *until);
             sent.returned = !told;
-            (remote.known_dead, remote.place) = (Some(sent.owner), Place::Recalled);
+            remote.known_dead = Some(sent.owner);
+            remote.place = Place::Recalled;
         }
         if !sent.returned
             && let Some(Sent { outgoing, .. }) = remote.sent.remove(at)
@@ -359,7 +365,8 @@ impl Guard<'_> {
 
     /// Forgets an absent or sought id without waiting messages, if too many of them are remembered.
     pub(super) fn bound_memory(&mut self) {
-        let (realm, is_idle) = (self.realm, self.is_idle());
+        let realm = self.realm;
+        let is_idle = self.is_idle();
         let Some(remote) = self.remote_mut().filter(|_| is_idle) else { return };
         if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) && remote.remembered.is_none() {
             remote.remembered = realm.router.remembered.reserve(1, MAX_REMEMBERED);

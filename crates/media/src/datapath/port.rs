@@ -145,7 +145,9 @@ impl Port {
         }
         let ([buffer, ..], [meta, ..]) = (buffers, metas) else { return Ok(0) };
         let (length, from) = self.socket.recv_from(buffer)?;
-        (meta.addr, meta.len, meta.stride) = (from, length, length);
+        meta.addr = from;
+        meta.len = length;
+        meta.stride = length;
         Ok(1)
     }
 }
@@ -208,8 +210,10 @@ mod tests {
 
     /// The length of each, in datagrams: those that the kernel joins.
     fn received(port: &Port, size: usize, datagrams: usize) -> Vec<usize> {
-        let (mut buffers, mut metas) = (vec![[0; 1 << 16]; datagrams], vec![RecvMeta::default(); datagrams]);
-        let (mut lengths, begun) = (Vec::new(), Instant::now());
+        let mut buffers = vec![[0; 1 << 16]; datagrams];
+        let mut metas = vec![RecvMeta::default(); datagrams];
+        let mut lengths = Vec::new();
+        let begun = Instant::now();
         while lengths.iter().sum::<usize>() < datagrams {
             assert!(begun.elapsed() < Duration::from_secs(10), "only {lengths:?} came");
             let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
@@ -247,7 +251,8 @@ mod tests {
     #[test]
     fn where_the_system_refuses_options_datagrams_go_one_by_one() {
         let bind = || Port { state: None, ..Port::bind(([127, 0, 0, 1], 0).into()).unwrap() };
-        let (from, to) = (bind(), bind());
+        let from = bind();
+        let to = bind();
         assert_eq!(from.send_now(to.bound, &[7; 3 * 1200], 1200), 0);
         assert_eq!(received(&to, 1200, 3), [1, 1, 1]);
     }

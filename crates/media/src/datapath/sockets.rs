@@ -152,7 +152,8 @@ impl Sockets {
     ) -> io::Result<()> {
         let count = self.udp.len();
         for (number, ports) in self.udp.iter().enumerate() {
-            let (service, ports) = (service(ports), Arc::clone(ports));
+            let service = service(ports);
+            let ports = Arc::clone(ports);
             let listeners = self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
             let mut of_clients = self.of_clients.subscribe();
             threads.keep_async(&format!("{name}-{number}"), async move || {
@@ -197,7 +198,8 @@ impl Sockets {
     /// Gives each of these clients a socket of its own, before the ports are [left](Self::leave). Returns the clients for which
     /// there was none. Call it once.
     pub(crate) fn keep(&self, clients: impl IntoIterator<Item = SocketAddr>) -> HashSet<SocketAddr> {
-        let (mut kept, mut without) = (Vec::new(), HashSet::new());
+        let mut kept = Vec::new();
+        let mut without = HashSet::new();
         for client in clients {
             let port = self.all_ports().find(|port| port.sends(client.is_ipv4()));
             let socket = port.filter(|_| kept.len() < MAX_OF_CLIENTS).and_then(|port| {
@@ -340,7 +342,9 @@ fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io:
         let mut chosen: Vec<SocketAddr> = Vec::new();
         let ports = addresses.iter_mut().map(|address| {
             let of_family = chosen.iter().find(|chosen| chosen.is_ipv4() == address.is_ipv4());
-            of_family.filter(|_| address.port() == 0).into_iter().for_each(|at| address.set_port(at.port()));
+            if let Some(at) = of_family.filter(|_| address.port() == 0) {
+                address.set_port(at.port());
+            }
             let port = Port::bind(*address).map_err(|error| (*address, error))?;
             *address = port.bound;
             chosen.push(port.bound);

@@ -257,8 +257,10 @@ async fn receive<P: Protocol>(
     mut unread: BytesMut,
 ) -> io::Result<()> {
     let clock = protocol.clock();
-    let (mut reader, mut ask) = (pin!(reader), pin!(clock.sleep_until(opened + millis(P::TO_PROVE))));
-    let (mut pace, mut recipients) = (Pace::new(), Recipients::default());
+    let mut reader = pin!(reader);
+    let mut ask = pin!(clock.sleep_until(opened + millis(P::TO_PROVE)));
+    let mut pace = Pace::new();
+    let mut recipients = Recipients::default();
     loop {
         while let Some(Framed { message, end }) = P::first(&unread)? {
             debug_assert!(
@@ -266,7 +268,8 @@ async fn receive<P: Protocol>(
                 "{message:?} and {end} of {}",
                 unread.len()
             );
-            let (message, length) = (unread.get(message.clone()).unwrap_or_default(), message.len());
+            let length = message.len();
+            let message = unread.get(message.clone()).unwrap_or_default();
             let Received { sender, passed } =
                 protocol.receive(message).ok_or(io::ErrorKind::QuotaExceeded)?;
             unread.advance(end);
@@ -395,8 +398,10 @@ mod tests {
         let outboxes = [Outbox::of::<ToOutboxes<'_>>()];
         let (ours, theirs) = duplex(1 << 16);
         let bytes = vec![7; messages * MESSAGE];
-        let (from, none) = (ToOutboxes::new(&outboxes), ToOutboxes::new(&outboxes));
-        let (began, nothing) = (Instant::now(), Outbox::of::<ToOutboxes<'_>>());
+        let from = ToOutboxes::new(&outboxes);
+        let none = ToOutboxes::new(&outboxes);
+        let began = Instant::now();
+        let nothing = Outbox::of::<ToOutboxes<'_>>();
         let sends = async {
             let ended = serve(&from, (&bytes[..], sink()), &nothing, 0, BytesMut::new()).await;
             ended.map(|()| began.elapsed())
@@ -461,8 +466,10 @@ mod tests {
     async fn a_client_with_two_recipients_is_not_slowed_by_the_one_that_reads_nothing() {
         let outboxes = [(); 2].map(|()| Outbox::of::<ToOutboxes<'_>>());
         let bytes = vec![7; 1000 * MESSAGE];
-        let (from, none) = (ToOutboxes::new(&outboxes), ToOutboxes::new(&outboxes));
-        let (began, nothing) = (Instant::now(), Outbox::of::<ToOutboxes<'_>>());
+        let from = ToOutboxes::new(&outboxes);
+        let none = ToOutboxes::new(&outboxes);
+        let began = Instant::now();
+        let nothing = Outbox::of::<ToOutboxes<'_>>();
         let (unread, _silent) = duplex(1);
         tokio::select! {
             ended = serve(&from, (&bytes[..], sink()), &nothing, 0, BytesMut::new()) => ended.unwrap(),

@@ -114,7 +114,8 @@ impl Call {
         let Parties { offerer, answerer, connection, .. } = self.parties();
         // Rooms have no message for a candidate.
         let connection = connection.filter(|_| self.realm == RealmKind::PeerJs)?.into();
-        let (offerer, answerer) = (offerer.into(), answerer.into());
+        let offerer = offerer.into();
+        let answerer = answerer.into();
         let (whom, other) = match whom {
             CallSide::Offerer => (offerer, answerer),
             CallSide::Answerer => (answerer, offerer),
@@ -168,8 +169,11 @@ impl Call {
     pub(super) fn parties(&self) -> Parties<'_> {
         debug_assert!(self.names.contains(BETWEEN), "two names in {:?}", self.names);
         let mut names = self.names.splitn(3, BETWEEN);
-        let (offerer, answerer) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
-        let (key, realm, only_relayed) = (&self.key, self.realm, self.only_relayed);
+        let offerer = names.next().unwrap_or_default();
+        let answerer = names.next().unwrap_or_default();
+        let key = &self.key;
+        let realm = self.realm;
+        let only_relayed = self.only_relayed;
         Parties { key, realm, offerer, answerer, connection: names.next(), only_relayed }
     }
 }

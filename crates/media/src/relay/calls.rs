@@ -145,7 +145,8 @@ impl Calls {
         }
         let client = self.client(parties.key, parties.realm, parties.offerer);
         let Some(mut offer) = self.offers.take(client, parties, may_be_alias) else { return false };
-        let (offerer, early_checks) = (offer.offerer, std::mem::take(&mut offer.early_checks));
+        let offerer = offer.offerer;
+        let early_checks = std::mem::take(&mut offer.early_checks);
         let offer = offer.credentials();
         let names = [[answer.ufrag, ":", offer.ufrag].concat(), [offer.ufrag, ":", answer.ufrag].concat()];
         let names = names.map(|name| self.digests.hash_one(name));
@@ -157,7 +158,8 @@ impl Calls {
             self.refuse(parties);
             return false;
         };
-        let (number, now) = (self.next_number.fetch_add(1, Ordering::Relaxed), self.context.clock.now());
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let now = self.context.clock.now();
         self.ranking.lock().add(load.weight(), number);
         share.ranking.lock().add(load.weight(), number);
         let session = IceSession::new(number, offer, answer, now);
@@ -204,7 +206,8 @@ impl Calls {
     /// Checks the clients of calls that did not find a direct path in time, and keeps the paths of the others open. Returns
     /// the datagrams to send.
     pub(super) fn on_time(&self) -> Vec<Outgoing<'static>> {
-        let (now, mut all) = (self.context.clock.now(), Vec::new());
+        let now = self.context.clock.now();
+        let mut all = Vec::new();
         for number in std::iter::from_fn(|| self.timer.next(now)).take(BATCH_SIZE) {
             let Some(call) = self.call(number) else { continue };
             let mut session = call.session.lock();
@@ -224,7 +227,8 @@ impl Calls {
         let limits = self.limits();
         // Half: then one address alone does not leave others without the relay, and a school has enough.
         let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
-        let (load, share) = (self.loads.add(offerer, most)?, self.shares.add(key.clone()));
+        let load = self.loads.add(offerer, most)?;
+        let share = self.shares.add(key.clone());
         share.traffic.own.store(Arc::new(self.context.host.limits_of(key.as_str())));
         let of_key = share.traffic.own.load().calls.unwrap_or(limits.calls_per_key);
         let has_room = (share.count() <= of_key || self.displace(&share.ranking, &load))
@@ -264,7 +268,8 @@ impl Calls {
     }
 
     fn on_request<'a>(&self, request: &Stun<'a>, counters: &TrafficCounters) -> Handled<'a> {
-        let (from, now) = (request.from, self.context.clock.now());
+        let from = request.from;
+        let now = self.context.clock.now();
         if !self.may_be_client(from) {
             // A call that fails without it says why.
             if self.admits_unverified(from, now)
@@ -320,7 +325,8 @@ impl Calls {
     }
 
     fn on_response<'a>(&self, response: &Stun<'a>) -> Handled<'a> {
-        let (now, known) = (self.context.clock.now(), self.known(response.from));
+        let now = self.context.clock.now();
+        let known = self.known(response.from);
         if known.is_none() && !self.admits_unverified(response.from, now) {
             return Err(Dropped::TooMuch);
         }
@@ -451,7 +457,9 @@ impl Calls {
         let names = [CallSide::Offerer, CallSide::Answerer]
             .map(|end| self.digests.hash_one(session.username_of(end)));
         drop(session);
-        addresses.into_iter().for_each(|address| self.forget(call, address));
+        for address in addresses {
+            self.forget(call, address);
+        }
         for name in names {
             self.by_username.remove_if(&name, |_, (known, _)| known.number == call.number);
         }
@@ -472,7 +480,8 @@ impl Calls {
     /// Takes no more calls, and forgets those that do not need it. Returns the addresses over UDP of the clients of the others.
     pub(super) fn retire(&self) -> Vec<SocketAddr> {
         self.has_retired.store(true, Ordering::Relaxed);
-        let (now, mut clients) = (self.context.clock.now(), Vec::new());
+        let now = self.context.clock.now();
+        let mut clients = Vec::new();
         for call in self.all() {
             let session = call.session.lock();
             if session.is_open(now) {

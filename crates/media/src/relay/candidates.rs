@@ -31,7 +31,9 @@ pub(super) fn lines(addresses: &[Address], tcp: bool, other: Option<SocketAddr>,
     let first = usize::from(times) * ways.len() + 1;
     let line = |((priority, told), foundation): ((u32, SocketAddr), usize)| {
         let (transport, more) = if priority == UDP { ("udp", "") } else { ("tcp", " tcptype passive") };
-        let (priority, ip, port) = (priority - u32::from(times), told.ip(), told.port());
+        let priority = priority - u32::from(times);
+        let ip = told.ip();
+        let port = told.port();
         format!("candidate:{foundation} 1 {transport} {priority} {ip} {port} typ host{more}")
     };
     ways.into_iter().zip(first..).map(line).collect()

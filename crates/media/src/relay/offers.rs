@@ -163,7 +163,8 @@ impl Offers {
     pub(super) fn take(&self, client: u64, parties: Parties<'_>, may_be_alias: bool) -> Option<Offer> {
         let mut waiting = self.waiting.lock();
         let mut offers = waiting.offers.range(all_of(client));
-        let (first, mut others) = (offers.clone().next()?, offers.clone().skip(1));
+        let first = offers.clone().next()?;
+        let mut others = offers.clone().skip(1);
         // A client seldom calls several others at once.
         let is_by_alias = may_be_alias && parties.realm == RealmKind::Guests && others.next().is_none();
         let found = offers.find(|(_, offer)| offer.is_for(parties)).or(is_by_alias.then_some(first));
@@ -256,7 +257,8 @@ impl Waiting {
 
     /// The next clients with offers.
     fn clients_from(&self, client: u64) -> Vec<Offering> {
-        let (mut clients, mut next) = (Vec::new(), Some(client));
+        let mut clients = Vec::new();
+        let mut next = Some(client);
         while let Some(from) = next.filter(|_| clients.len() < SWEPT_AT_ONCE)
             && let Some(((client, _), offer)) = self.offers.range((from, 0)..).next()
         {
@@ -323,7 +325,8 @@ mod tests {
     #[test]
     fn offers_have_a_bound_of_bytes_and_the_heaviest_address_gives_way() {
         const ADDRESSES: u64 = 20;
-        let (offers, long) = (Offers::default(), "x".repeat(512));
+        let offers = Offers::default();
+        let long = "x".repeat(512);
         // More offers, but fewer bytes, than any other address.
         let school = |n: u64| Offerer { client: 1 + n, address: Some(0) };
         assert!((0..3000).all(|n| note(&offers, school(n), "pupil", &n.to_string())));

@@ -228,7 +228,8 @@ impl Protocol for OfCall<'_> {
     }
 
     fn receive(&self, datagram: &[u8]) -> Option<Received> {
-        let (from, calls) = (self.from, &self.service.calls);
+        let from = self.from;
+        let calls = &self.service.calls;
         let rate = calls.rate_of(from);
         let sender = rate.map_or(Sender::Unverified, |bytes_per_second| Sender::Client { bytes_per_second });
         let mut answers = self.answers.lock();
@@ -244,7 +245,8 @@ impl Protocol for OfCall<'_> {
     }
 
     fn ask_again_at(&self, silent_since: u64) -> Option<u64> {
-        let (end, now) = (silent_since + CONSENT, self.clock().now());
+        let end = silent_since + CONSENT;
+        let now = self.clock().now();
         let calls = &self.service.calls;
         let next = if calls.is_client(self.from) {
             Some(end)
@@ -365,7 +367,9 @@ mod tests {
             let outbox = Outbox::of::<OfCall<'_>>();
             prop_assert!(datagrams.iter().all(|datagram| send_frame(datagram, &outbox).is_some()));
             let stream = std::mem::take(&mut *outbox.waiting.lock());
-            let (mut unread, mut found, mut cuts) = (Vec::new(), Vec::new(), cuts.iter().cycle());
+            let mut unread = Vec::new();
+            let mut found = Vec::new();
+            let mut cuts = cuts.iter().cycle();
             let mut left = &stream[..];
             while !left.is_empty() {
                 let (now, later) = left.split_at((*cuts.next().unwrap()).min(left.len()));

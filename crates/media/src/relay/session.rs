@@ -94,7 +94,8 @@ struct Crossing {
 
 impl IceSession {
     pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
-        let (sides, crossings) = ([Side::new(offer), Side::new(answer)], Vec::new());
+        let sides = [Side::new(offer), Side::new(answer)];
+        let crossings = Vec::new();
         IceSession { number, sides, crossings, begun: now, left: now, carried: NEVER, is_ending: false }
     }
 
@@ -228,7 +229,8 @@ impl IceSession {
 
     /// Checks addresses: those that have waited for the end of the head start, and those that consent, to keep their path open.
     pub(super) fn on_time(&mut self, now: u64) -> Vec<Outgoing<'static>> {
-        let (number, age) = (self.number, now.saturating_sub(self.begun));
+        let number = self.number;
+        let age = now.saturating_sub(self.begun);
         let names = [CallSide::Offerer, CallSide::Answerer].map(|end| self.username_of(end.other()));
         let sides = self.sides.iter_mut().zip(names);
         let checks = sides.flat_map(|(side, username)| {

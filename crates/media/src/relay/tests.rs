@@ -88,7 +88,8 @@ fn an_answer_finds_the_address_that_asked() {
     world.join(&caller, &callee);
     let second = caller.from("1.1.1.1:2000");
     world.prove(&second);
-    let (one, other) = (caller.check(false), second.check(false));
+    let one = caller.check(false);
+    let other = second.check(false);
     world.send(caller.at, &one);
     world.send(second.at, &other);
     world.send(callee.at, &callee.answer(&other));

@@ -104,7 +104,9 @@ impl Allocation {
 impl Rights {
     /// Those of a new allocation.
     pub(super) fn new(relayed: SocketAddr, expires: u64) -> Self {
-        let (permissions, channels, named) = (Vec::new(), Vec::new(), Vec::new());
+        let permissions = Vec::new();
+        let channels = Vec::new();
+        let named = Vec::new();
         Rights { expires, permissions, channels, shared: relayed.ip(), named }
     }
 
@@ -188,7 +190,8 @@ impl Rights {
         if !self.permissions.iter().any(|permission| permission.peer == self.shared) {
             self.named.clear();
         }
-        let (mut permissions, expires) = (self.permissions.clone(), now + PERMISSION);
+        let mut permissions = self.permissions.clone();
+        let expires = now + PERMISSION;
         for peer in peers.iter().map(SocketAddr::ip) {
             match permissions.iter_mut().find(|permission| permission.peer == peer) {
                 Some(known) => known.expires = expires,

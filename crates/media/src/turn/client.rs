@@ -55,7 +55,8 @@ impl Client {
     pub(super) fn send_channel_data(&self, number: u16, bytes: &[u8]) -> Result<Queued, Dropped> {
         // No datagram is longer than this.
         let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-        let ([a, b], [c, d]) = (number.to_be_bytes(), length.to_be_bytes());
+        let [a, b] = number.to_be_bytes();
+        let [c, d] = length.to_be_bytes();
         let header: [u8; CHANNEL_HEADER] = [a, b, c, d];
         match &self.sink {
             ReplySink::Port(port) => self.send_at(port, [&header, bytes]),

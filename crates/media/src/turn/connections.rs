@@ -124,7 +124,8 @@ impl Server {
         let ingress = Ingress::Connection(self.last_connection.fetch_add(1, Ordering::Relaxed));
         let id = ClientId { address, ingress };
         let client = Client { id, sink: ReplySink::Connection(Arc::clone(&outbox)) };
-        let (connection, halves) = (OfTurn { server: self, client }, tokio::io::split(stream));
+        let connection = OfTurn { server: self, client };
+        let halves = tokio::io::split(stream);
         let opened = self.context.clock.now();
         if let Err(error) = streams::serve(&connection, halves, &outbox, opened, read).await {
             log::debug!("the TURN connection of {address} has ended: {error}");

@@ -31,7 +31,8 @@ impl Unused {
         now: u64,
     ) -> Option<Arc<Allocation>> {
         if self.next <= now {
-            (self.next, self.ranked) = (now + SEARCH_EVERY, search(all(), now));
+            self.next = now + SEARCH_EVERY;
+            self.ranked = search(all(), now);
         }
         for at in (0..self.ranked.len()).rev() {
             let (_, allocation) = self.ranked.get(at).filter(|(rank, _)| *rank > 2 * held)?;

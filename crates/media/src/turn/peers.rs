@@ -36,7 +36,8 @@ impl Peers {
 
     /// True if a datagram may leave for an address, or come from there.
     pub(super) fn accept(&self, peer: SocketAddr) -> bool {
-        let (ip, port) = (peer.ip().to_canonical(), peer.port());
+        let ip = peer.ip().to_canonical();
+        let port = peer.port();
         let is_own = if self.loopback { self.own.has((ip, port).into()) } else { self.own.has_ip(ip) };
         port != 0 && !is_own && self.is_allowed(ip)
     }

@@ -78,7 +78,8 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 
 /// All ports of a range, from a random one on. So the next one cannot be guessed, and a port is not used again at once.
 fn shuffled(ports: &RangeInclusive<u16>) -> impl Iterator<Item = u16> + use<> {
-    let (first, last) = (*ports.start(), *ports.end());
+    let first = *ports.start();
+    let last = *ports.end();
     let middle = rand::random_range(first..=last.max(first));
     (middle..=last).chain(first..middle)
 }

@@ -264,7 +264,8 @@ fn receiver(
     server: &Arc<Server>,
     allocation: &Weak<Allocation>,
 ) -> impl Fn(SocketAddr, &[u8]) + Send + use<> {
-    let (server, allocation) = (Arc::downgrade(server), Weak::clone(allocation));
+    let server = Arc::downgrade(server);
+    let allocation = Weak::clone(allocation);
     move |peer, bytes| {
         if let (Some(server), Some(allocation)) = (server.upgrade(), allocation.upgrade()) {
             server.receive_from_peer(&allocation, peer, bytes);

@@ -104,7 +104,8 @@ impl Server {
 
     /// Handles a STUN message or ChannelData of a client. `None` if an unverified source has sent too much.
     pub(super) fn receive(self: &Arc<Self>, client: &Client, bytes: &[u8]) -> Option<Received> {
-        let (now, allocation) = (self.now(), self.allocation_of(&client.id));
+        let now = self.now();
+        let allocation = self.allocation_of(&client.id);
         let (sender, may_send) = match &allocation {
             // Its client pays for everything that it sends.
             Some(allocation) => {
@@ -217,7 +218,8 @@ impl Server {
 
     /// Handles a datagram that a peer has sent to the socket of an allocation.
     pub(super) fn receive_from_peer(&self, allocation: &Allocation, peer: SocketAddr, bytes: &[u8]) {
-        let (peer, now) = (canonical(peer), self.now());
+        let peer = canonical(peer);
+        let now = self.now();
         self.settle(if !self.peers.accept(peer) {
             Err(Dropped::NoRoute)
         } else if !allocation.rights.lock().permits(peer.ip(), now) {
@@ -256,7 +258,8 @@ impl Server {
         if self.has_retired.load(Ordering::Relaxed) {
             return Err(TurnRefusal::Capacity);
         }
-        let (limits, own) = (self.limits(), self.context.host.limits_of(key));
+        let limits = self.limits();
+        let own = self.context.host.limits_of(key);
         let mut taken = self.quotas.take(key, own, address, limits);
         // Tries again if other threads take it first.
         for _ in 0..TRIES {

@@ -31,8 +31,10 @@ fn a_client_without_credentials_is_asked_for_them_and_then_gets_an_address() {
 #[test]
 fn two_clients_reach_each_other_at_their_virtual_addresses() {
     let world = World::new(|_| {});
-    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    let a = world.client("192.0.2.1:5000");
+    let b = world.client("198.51.100.1:6000");
+    let at_a = a.allocate().relayed();
+    let at_b = b.allocate().relayed();
     assert_ne!(at_a, at_b);
     // Only permitted peers are heard.
     a.send(at_b, b"nothing");
@@ -88,8 +90,10 @@ fn an_allocation_lasts_as_long_as_it_was_asked_for_and_is_refreshed_or_deleted()
 #[test]
 fn permissions_end_after_five_minutes_and_channels_after_ten() {
     let world = World::new(|_| {});
-    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    let a = world.client("192.0.2.1:5000");
+    let b = world.client("198.51.100.1:6000");
+    let at_a = a.allocate().relayed();
+    let at_b = b.allocate().relayed();
     a.refresh(Some(3600));
     b.refresh(Some(3600));
     b.permit(&[at_a]);
@@ -117,8 +121,10 @@ fn permissions_end_after_five_minutes_and_channels_after_ten() {
 #[test]
 fn relayed_datagrams_are_counted_and_the_messages_of_turn_itself_are_not() {
     let world = World::new(|_| {});
-    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    let a = world.client("192.0.2.1:5000");
+    let b = world.client("198.51.100.1:6000");
+    let at_a = a.allocate().relayed();
+    let at_b = b.allocate().relayed();
     b.permit(&[at_a]);
     a.bind(0x4001, at_b);
     assert_eq!(world.sent_by_sockets(), 0);
@@ -132,7 +138,8 @@ fn an_allocate_that_udp_brings_twice_is_answered_twice_and_another_one_is_a_mism
     let world = World::new(|_| {});
     let a = world.client("192.0.2.1:5000");
     let request = a.allocate_request();
-    let (first, again) = (a.ask(&request), a.ask(&request));
+    let first = a.ask(&request);
+    let again = a.ask(&request);
     assert_eq!(first.relayed(), again.relayed());
     assert_eq!((a.allocate().code(), world.allocations()), (Some(437), 1));
 }

@@ -42,7 +42,8 @@ impl Cli {
         for OnSocket { flag, value, .. } in self.on(sockets) {
             if let Some(setting) = settings.iter_mut().find(|setting| setting.row.name == flag) {
                 let replaced = setting.source.take().map(|source| source.to_string());
-                (setting.values, setting.source) = (vec![value], Some(Source::Socket(replaced)));
+                setting.values = vec![value];
+                setting.source = Some(Source::Socket(replaced));
             }
         }
         let settings = settings.into_iter().map(|setting| format!("{setting}\n"));

@@ -102,7 +102,8 @@ fn with_values(command: ClapCommand) -> ClapCommand {
 }
 
 fn arg(row: &'static Row, text: Text) -> Arg {
-    let (help, more) = (plain(row.help), plain(row.more));
+    let help = plain(row.help);
+    let more = plain(row.more);
     let default = row.default(&mut Draft::default());
     let told = default.as_ref().filter(|default| text != Text::Short || *default != "false");
     let told = told.map(|default| format!(" [default: {default}]")).unwrap_or_default();

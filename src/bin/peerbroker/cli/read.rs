@@ -72,7 +72,8 @@ impl Cli {
         let file = given.last("config").map(|path| ConfigFile::read(Path::new(path))).transpose()?;
         let given = if let Some(file) = &file { given.and(&file.given) } else { given };
         let is_flagged = matches!(flags.try_get_one(CHECK_CONFIG), Ok(Some(true)));
-        let (command, check_config) = (command.filter(|_| !is_check), is_check || is_flagged);
+        let command = command.filter(|_| !is_check);
+        let check_config = is_check || is_flagged;
         Ok(Cli { command, check_config, ..Cli::server(given, file)? })
     }
 
@@ -134,7 +135,8 @@ fn explained(error: Error, command: &ClapCommand) -> Error {
     };
     let is_unknown = error.kind() == ErrorKind::UnknownArgument;
     let flag = about(ContextKind::InvalidArg).filter(|_| is_unknown);
-    let (word, flags) = (about(ContextKind::InvalidSubcommand), about(ContextKind::PriorArg));
+    let word = about(ContextKind::InvalidSubcommand);
+    let flags = about(ContextKind::PriorArg);
     let text = flag.as_ref().or(word.as_ref()).map_or("", |text| text);
     let advice = match flags {
         _ if is_unknown && VERBOSE.contains(&text) => "'--log debug' makes the log longer".to_owned(),

@@ -153,7 +153,8 @@ impl Draft {
 
     /// The machine and the address of this server, for people. Two servers have the same only if one is the next server of the other.
     fn place(&self) -> String {
-        let (host, machine) = (&self.listen.host, gethostname());
+        let host = &self.listen.host;
+        let machine = gethostname();
         let is_any = host.parse().is_ok_and(|host: IpAddr| host.is_unspecified());
         let host =
             lan_address().filter(|_| is_any).map_or_else(|| host.clone(), |address| address.to_string());
@@ -197,7 +198,8 @@ impl Draft {
             ));
         };
         let dir = data_dir.join(ACME_DIR);
-        let (mut names, mut seen) = (self.acme.names.clone(), HashSet::new());
+        let mut names = self.acme.names.clone();
+        let mut seen = HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
         let given = names.len();
         let too_many = format!("--acme takes at most {MAX_ACME_NAMES} names, and {given} are given");
@@ -326,7 +328,8 @@ impl Draft {
             "--turn and --relay have the same port: give --turn another one, because Chromium drops what a relay sends \
              from the port of a page's TURN server",
         )?;
-        let (private, ports) = (self.relay.private, self.turn_ports.clone());
+        let private = self.relay.private;
+        let ports = self.turn_ports.clone();
         Ok(Some(TurnConfig { listen, public, only_stun, ports, private, loopback: false }))
     }
 }

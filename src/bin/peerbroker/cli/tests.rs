@@ -49,7 +49,9 @@ fn markdown() -> String {
         let scope = (row.scope != ALL_NODES).then(|| row.scope.to_owned());
         let kind: Vec<String> = [unit, live, scope].into_iter().flatten().collect();
         let more = if row.more.is_empty() { String::new() } else { format!(". {}", row.more) };
-        let (name, help, kind) = (row.name, row.help, kind.join(", "));
+        let name = row.name;
+        let help = row.help;
+        let kind = kind.join(", ");
         format!("| `--{name}`{short} | {default} | {kind} | {help}{more} |\n")
     });
     let head = "| Flag | Default | Unit, live, scope | |\n|---|---|---|---|\n".to_owned();

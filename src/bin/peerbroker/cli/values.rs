@@ -87,7 +87,9 @@ pub const BYTE_RATE: Unit = Unit {
 
 impl Unit {
     fn expected(&self, range: &RangeInclusive<u64>) -> String {
-        let (noun, examples, min) = (self.noun, self.examples, range.start());
+        let noun = self.noun;
+        let examples = self.examples;
+        let min = range.start();
         match *range.end() {
             u64::MAX => format!("expected {noun} of {min} or more{examples}"),
             max => format!("expected {noun} from {min} to {max}{examples}"),
@@ -139,7 +141,8 @@ pub fn kind<T: 'static, E: ToString>(
         let text = text.to_str().ok_or("expected UTF-8")?;
         parse(text).map_err(|why| why.to_string())
     };
-    let (parse, show) = (Box::new(parse), Box::new(show));
+    let parse = Box::new(parse);
+    let show = Box::new(show);
     Kind { value_name, choices: Vec::new(), alone: None, parse, show }
 }
 

@@ -89,8 +89,12 @@ impl Cli {
     /// The table of combinations: how each is seen, and the warning.
     #[rustfmt::skip]
     fn combinations(&self) -> impl Iterator<Item = String> {
-        let (given, config, ops_host) = (&self.given, &self.draft.config, &self.draft.ops.host);
-        let (limits, is_open, has_api) = (&config.limits, config.registration.open, self.draft.ops_port.is_some());
+        let given = &self.given;
+        let config = &self.draft.config;
+        let ops_host = &self.draft.ops.host;
+        let limits = &config.limits;
+        let is_open = config.registration.open;
+        let has_api = self.draft.ops_port.is_some();
         let has_stored_keys = self.draft.data_dir.is_some() || self.draft.keys == KeysIn::Redis;
         let has_own_keys = self.file.as_ref().is_some_and(|file| !file.keys.is_empty());
         let is_local = ops_host == "localhost" || ops_host.parse().is_ok_and(|address: IpAddr| address.is_loopback());

@@ -91,7 +91,9 @@ pub(super) fn fields(event: &Event) -> Value {
         }
         Event::PeerDisconnected(gone) => {
             let duration = u64::try_from(gone.duration.as_millis()).unwrap_or(u64::MAX);
-            let (reason, messages, bytes) = (gone.reason.ending().label, gone.messages, gone.bytes);
+            let reason = gone.reason.ending().label;
+            let messages = gone.messages;
+            let bytes = gone.bytes;
             let more =
                 json!({"reason": reason, "duration_ms": duration, "messages": messages, "bytes": bytes});
             about("disconnected", &gone.peer, gone.connection, more)
@@ -102,7 +104,9 @@ pub(super) fn fields(event: &Event) -> Value {
 }
 
 fn about(event: &str, peer: &PeerAddress, connection: ConnId, more: Value) -> Value {
-    let (key, id) = (peer.key.as_str(), peer.id.as_str());
-    let (realm, connection_id) = (peer.realm.label(), connection.get());
+    let key = peer.key.as_str();
+    let id = peer.id.as_str();
+    let realm = peer.realm.label();
+    let connection_id = connection.get();
     with(json!({"event": event, "key": key, "id": id, "realm": realm, "connection_id": connection_id}), more)
 }

@@ -110,7 +110,8 @@ pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> Stri
     if config.pages {
         let Hosts { local, network } = Hosts::of(listen, bound.ip());
         let at = |host: &String| url(&options_at(host.clone(), config, listen, bound.port()), listen);
-        let (local, network) = (local.as_ref().map(at), network.iter().map(at).collect::<Vec<_>>());
+        let local = local.as_ref().map(at);
+        let network = network.iter().map(at).collect::<Vec<_>>();
         text.extend(local.iter().map(|url| format!("  Local:   {url}\n")));
         text.extend(network.iter().map(|url| format!("  Network: {url}\n")));
         if io::stdout().is_terminal()

@@ -16,7 +16,8 @@ fn request(method: &str, headers: &str) -> RequestHead {
     let mut head = RequestHead::default();
     head.method = method.parse().unwrap();
     for (name, value) in headers.lines().map(|line| line.split_once(": ").unwrap()) {
-        let (name, value) = (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+        let name = HeaderName::try_from(name).unwrap();
+        let value = HeaderValue::try_from(value).unwrap();
         head.headers.append(name, value);
     }
     head
@@ -43,10 +44,8 @@ fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
         let offered = [(Dialect::PeerJs, peerjs), (Dialect::RoomCodes, rooms), (Dialect::Calls, calls)];
         offered.into_iter().filter_map(|(dialect, is_on)| is_on.then_some(dialect)).collect::<Dialects>()
     };
-    let (peers, root) = (
-        accepted(SocketEndpoint::Of(RealmKind::PeerJs), None),
-        accepted(SocketEndpoint::Of(RealmKind::Guests), None),
-    );
+    let peers = accepted(SocketEndpoint::Of(RealmKind::PeerJs), None);
+    let root = accepted(SocketEndpoint::Of(RealmKind::Guests), None);
     let nothing = || Some(Err(NotFound));
     for (route, dialects, decision) in [
         (Route::Socket(Dialect::PeerJs), dialects(true, true, true), peers),

@@ -176,7 +176,8 @@ fn a_set_that_cannot_be_used_is_refused_and_says_why() {
 
 /// Opens a path that could block forever.
 fn open_in_time(path: &Path) -> Result<(), BadAuth> {
-    let (path, (done, opened)) = (path.to_owned(), mpsc::channel());
+    let path = path.to_owned();
+    let (done, opened) = mpsc::channel();
     thread::spawn(move || done.send(open(&path).map(drop)));
     opened.recv_timeout(Duration::from_secs(10)).expect("an answer")
 }

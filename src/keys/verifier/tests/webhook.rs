@@ -52,7 +52,9 @@ fn custom(url: &str, roots: RootCertStore, timeout: Duration) -> Verifier {
 async fn the_owner_of_the_key_is_told_all_that_counts() {
     let server = Server::new(|_| answer("204 No Content", ""));
     let verifier = verifier(&server);
-    let (key, id, token) = (key(), id("alice"), token("sesame"));
+    let key = key();
+    let id = id("alice");
+    let token = token("sesame");
     let address = Some("::ffff:192.0.2.7".parse().unwrap());
     let claimant = Claimant { key: &key, id: &id, token: &token, address, origin: Some("https://a.test") };
     // A yes keeps the client's own token, with which it may reconnect.
@@ -109,7 +111,9 @@ async fn an_answer_decides_by_its_status_and_by_the_id_in_it() {
 
 #[tokio::test]
 async fn an_answer_lists_the_private_rooms_also_when_it_is_known() {
-    let (key, id, token) = (key(), id("alice"), token("sesame"));
+    let key = key();
+    let id = id("alice");
+    let token = token("sesame");
     let claimant = Claimant { key: &key, id: &id, token: &token, address: None, origin: None };
     for (body, lobby) in [
         (r#"{"id":"alice","rooms":{"lobby":"join","hall":"listen"}}"#, Some(RoomRight::Join)),
@@ -225,7 +229,8 @@ async fn the_same_is_asked_once_and_anything_else_again() {
 async fn if_the_asking_client_leaves_a_waiting_one_asks_again() {
     let server = Server::new(|_| answer("200 OK", ""));
     let verifier = verifier(&server);
-    let (alice, sesame) = (id("alice"), token("sesame"));
+    let alice = id("alice");
+    let sesame = token("sesame");
     let mut first = Box::pin(verify(&verifier, &alice, &sesame));
     let mut second = pin!(verify(&verifier, &alice, &sesame));
     poll_fn(|cx| {
@@ -334,8 +339,8 @@ async fn clients_that_wait_for_an_answer_do_not_make_it_count_longer() {
         sleep(Duration::from_secs(1)).await;
         Err(Denied::TimedOut)
     };
-    let (mut first, mut second) =
-        (Box::pin(answers.find(hash(1), slow)), Box::pin(answers.find(hash(1), pending)));
+    let mut first = Box::pin(answers.find(hash(1), slow));
+    let mut second = Box::pin(answers.find(hash(1), pending));
     assert!(timeout(Duration::ZERO, &mut first).await.is_err());
     assert!(timeout(Duration::ZERO, &mut second).await.is_err());
     assert_eq!(first.await, Err(Denied::TimedOut));

@@ -12,7 +12,8 @@ fn messages_of_every_length_are_decoded_in_every_encoding_of_the_length() {
         // The reference also accepts lengths with more bytes than necessary.
         for width in Width::ALL.into_iter().filter(|width| width.fits(len)) {
             let bytes = |opcode| frame_in(width, FIN | opcode, MASK, &payload);
-            let (texts, binaries) = (decode(&bytes(opcode::TEXT)), decode(&bytes(opcode::BINARY)));
+            let texts = decode(&bytes(opcode::TEXT));
+            let binaries = decode(&bytes(opcode::BINARY));
             assert!(texts == (vec![whole_text.clone()], Ok(())), "{len} bytes in {width:?}");
             assert!(binaries == (vec![Got::Binary(payload.clone())], Ok(())), "{len} bytes in {width:?}");
         }
@@ -96,7 +97,8 @@ fn control_frames_within_a_message_are_decoded_before_it() {
 #[test]
 fn fragments_and_reads_may_split_a_character() {
     for character in ["é", "€", "😀", "\u{7FF}", "\u{800}", "\u{FFFF}", "\u{10FFFF}", "\0"] {
-        let (left, right) = ("a".to_owned() + character, character.to_owned() + "z");
+        let left = "a".to_owned() + character;
+        let right = character.to_owned() + "z";
         let message = [left.as_bytes(), right.as_bytes()].concat();
         let expected = text(&(left + &right));
         for cut in 0..=message.len() {
@@ -201,7 +203,9 @@ fn messages() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<Got>)>> {
     );
     let part = (any::<[u8; 4]>(), 0..3_usize, "[a-zé€😀]{0,90}", prop::option::of(control));
     let message = (any::<bool>(), prop::collection::vec(part, 1..5)).prop_map(|(is_text, parts)| {
-        let (mut bytes, mut events, mut message) = (Vec::new(), Vec::new(), String::new());
+        let mut bytes = Vec::new();
+        let mut events = Vec::new();
+        let mut message = String::new();
         let last = parts.len() - 1;
         for (at, (mask, wider, part, control)) in parts.into_iter().enumerate() {
             message += &part;
@@ -235,7 +239,8 @@ fn messages() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<Got>)>> {
 /// Feeds bytes in pieces of the given sizes, repeatedly.
 fn decode_in_pieces(mut bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), Disconnect>) {
     let mut decoder = decoder(MAX, &Quota::new(usize::MAX));
-    let (mut events, mut ended) = (Vec::new(), Ok(()));
+    let mut events = Vec::new();
+    let mut ended = Ok(());
     for size in sizes.iter().cycle() {
         let (piece, rest) = bytes.split_at(bytes.len().min(*size));
         let (some, end) = feed(&mut decoder, piece);
@@ -252,13 +257,15 @@ fn decode_in_pieces(mut bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), 
 /// The same, with a receiver that stops at events.
 fn decode_with_stops(bytes: &[u8], sizes: &[usize], stops: &[bool]) -> Vec<Got> {
     let quota = Quota::new(usize::MAX);
-    let (mut decoder, mut events) = (decoder(MAX, &quota), Vec::new());
+    let mut decoder = decoder(MAX, &quota);
+    let mut events = Vec::new();
     let mut stops = stops.iter().chain([&false]).cycle();
     let mut on_event = |event: Event<'_>| {
         events.push(got(event));
         if stops.next() == Some(&true) { Flow::Break(()) } else { Flow::Continue(()) }
     };
-    let (mut bytes, mut sizes) = (bytes, sizes.iter().cycle());
+    let mut bytes = bytes;
+    let mut sizes = sizes.iter().cycle();
     while !bytes.is_empty() {
         let (piece, rest) = bytes.split_at(bytes.len().min(*sizes.next().unwrap()));
         decoder.feed(&mut piece.to_vec(), &mut on_event).unwrap();
@@ -289,7 +296,8 @@ proptest! {
         sizes in prop::collection::vec(1..200_usize, 1..20),
     ) {
         let (bytes, events): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-        let (bytes, events) = (bytes.concat(), events.concat());
+        let bytes = bytes.concat();
+        let events = events.concat();
         prop_assert_eq!(decode_in_pieces(&bytes, &sizes), (events.clone(), Ok(())));
         prop_assert_eq!(decode_in(bytes.len().max(1), &bytes), (events, Ok(())));
     }

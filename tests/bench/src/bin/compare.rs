@@ -78,7 +78,8 @@ fn main() -> Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     let about =
         Command::new(root.join("tests/bench/machine.sh")).output().context("cannot start machine.sh")?;
-    let (start, about) = (Instant::now(), String::from_utf8(about.stdout)?);
+    let start = Instant::now();
+    let about = String::from_utf8(about.stdout)?;
     pin(LOAD_CORE)?;
     let run = plan.run(&places)?;
     let recorded = rows(&run, format!("{about} It took {} s.", start.elapsed().as_secs()));

@@ -36,8 +36,10 @@ fn main() -> Result<()> {
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(0), Interest::READABLE)?;
     // It has the kernel join datagrams.
     let state = (!one_by_one).then(|| UdpSocketState::new(UdpSockRef::from(&socket))).transpose()?;
-    let (mut calls, mut ways) = (HashMap::new(), HashMap::new());
-    let (mut buffers, mut metas) = (vec![[0; JOINED]; BATCH], [RecvMeta::default(); BATCH]);
+    let mut calls = HashMap::new();
+    let mut ways = HashMap::new();
+    let mut buffers = vec![[0; JOINED]; BATCH];
+    let mut metas = [RecvMeta::default(); BATCH];
     loop {
         match poll.poll(&mut Events::with_capacity(1), None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -72,7 +74,8 @@ fn receive(
 ) -> io::Result<usize> {
     let Some(state) = state else {
         let (len, addr) = socket.recv_from(&mut buffers[0])?;
-        (metas[0].len, metas[0].addr) = (len, addr);
+        metas[0].len = len;
+        metas[0].addr = addr;
         return Ok(1);
     };
     let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));

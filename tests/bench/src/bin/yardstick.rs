@@ -122,7 +122,8 @@ impl Yardstick {
 
     /// Returns how much of the input it has handled; false if the client closes.
     fn understand(&mut self, index: usize, input: &mut [u8]) -> (usize, bool) {
-        let (conn, mut used) = (&mut self.conns[index], 0);
+        let conn = &mut self.conns[index];
+        let mut used = 0;
         if conn.id.is_empty() {
             let Some(end) = ws::end_of_head(input) else { return (0, true) };
             conn.id = id(&input[..end]);

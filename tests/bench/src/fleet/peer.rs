@@ -130,7 +130,8 @@ impl Peer {
 
     /// Returns the number of consumed bytes and the number of messages in them.
     fn understand(&mut self, bytes: &[u8]) -> (usize, usize) {
-        let (mut used, mut messages) = (0, 0);
+        let mut used = 0;
+        let mut messages = 0;
         if self.phase == Phase::Upgrading {
             let Some(end) = ws::end_of_head(bytes) else { return (0, 0) };
             let accepted = bytes.starts_with(b"HTTP/1.1 101");

@@ -27,7 +27,8 @@ pub fn opens(server: &mut Server, record: &mut Record) -> Result<()> {
         record.add("CPU of Redis per open and leave", micros(now - before) / (BATCH * BATCHES) as f64);
     }
     if server.redis.is_some() {
-        let (before, first) = (server.redis_bytes()?, fleet.count());
+        let before = server.redis_bytes()?;
+        let first = fleet.count();
         fleet.open(PEERS)?;
         // The work of Redis after the last OPEN counts too.
         fleet.idle(Duration::from_millis(50))?;
@@ -46,7 +47,8 @@ pub fn outage<const AWAY: u64>(server: &mut Server, record: &mut Record) -> Resu
     redis.kill();
     fleet.idle(Duration::from_secs(AWAY))?;
     redis.start_again();
-    let (back, mut client) = (Instant::now(), redis.client());
+    let back = Instant::now();
+    let mut client = redis.client();
     until("all records are there", &mut fleet, || {
         // Counting records keeps Redis busy, so the number of keys decides when to count.
         let keys: usize = redis::cmd("DBSIZE").query(&mut client)?;

@@ -77,7 +77,8 @@ fn memory_of_some(fleet: &mut Fleet, server: &Server, base: f64, record: &mut Re
 /// them.
 fn beat(fleet: &mut Fleet, server: &Server, per_second: f64, at_once: usize) -> Result<f64> {
     let frame = ws::client_frame(ws::TEXT, payload::HEARTBEAT.as_bytes());
-    let (cpu, start) = (server.cpu()?, Instant::now());
+    let cpu = server.cpu()?;
+    let start = Instant::now();
     let mut timetable = Timetable::new(per_second / at_once as f64);
     let mut sent = 0;
     while start.elapsed() < BEAT_TIME {

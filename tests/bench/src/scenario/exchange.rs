@@ -83,7 +83,8 @@ impl Pairs {
     pub fn cost(&mut self, fleet: &mut Fleet, server: &Server, pace: Pace, time: Duration) -> Result<Cost> {
         self.run(fleet, pace, WARM_UP)?;
         self.latencies.clear();
-        let (nodes, redis) = (server.cpu()?, server.redis_cpu()?);
+        let nodes = server.cpu()?;
+        let redis = server.redis_cpu()?;
         self.run(fleet, pace, time)?;
         let latencies = std::mem::take(&mut self.latencies);
         let per_message = |cpu: Duration| micros(cpu) / latencies.len() as f64;

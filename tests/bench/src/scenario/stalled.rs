@@ -51,8 +51,10 @@ pub fn run(server: &mut Server, record: &mut Record) -> Result<()> {
 fn flood(fleet: &mut Fleet, pairs: &mut Pairs, bytes: u64) -> Result<f64> {
     let text = payload::signal(SENDER, &Fleet::id(READER), MESSAGE);
     let frame = ws::client_frame(ws::TEXT, text.as_bytes());
-    let (deadline, mut begun) = (Instant::now() + PATIENCE, Instant::now());
-    let (mut percentiles, mut sent) = (Vec::new(), 0);
+    let deadline = Instant::now() + PATIENCE;
+    let mut begun = Instant::now();
+    let mut percentiles = Vec::new();
+    let mut sent = 0;
     let mut flood = Timetable::new(BYTES_PER_SECOND / frame.len() as f64);
     let mut others = Timetable::new(PER_SECOND);
     while sent < bytes {

@@ -38,7 +38,8 @@ pub fn run(server: &mut Server, record: &mut Record) -> Result<()> {
     crowd.leave(0)?;
     fleet.open(2 * PAIRS)?;
     let mut pairs = Pairs::new(0, PAIRS);
-    let (mut calm_p99_us, mut storm_p99_us) = (Vec::new(), Vec::new());
+    let mut calm_p99_us = Vec::new();
+    let mut storm_p99_us = Vec::new();
     for _ in 0..STORMS {
         let come = || Ok(come(server.target.clone())?.0);
         let (calm, storm, mut crowd) = exchange_before_and_in_storm(&mut fleet, &mut pairs, come)?;
@@ -63,7 +64,8 @@ fn exchange_before_and_in_storm(
     pairs: &mut Pairs,
     come: impl FnOnce() -> Result<Fleet> + Send,
 ) -> Result<(f64, f64, Fleet)> {
-    let (is_over, (begin, begun)) = (&AtomicBool::new(false), mpsc::channel());
+    let is_over = &AtomicBool::new(false);
+    let (begin, begun) = mpsc::channel();
     thread::scope(|scope| {
         let pairs = scope.spawn(move || {
             // This thread runs whenever it can: a message that waits here would be too slow for the server.

@@ -23,7 +23,8 @@ async fn main() -> Result<()> {
         env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| {
             anyhow!("expected a URL, the number of other peers, and that of messages to each")
         })?;
-    let (others, messages) = (others.parse()?, messages.parse()?);
+    let others = others.parse()?;
+    let messages = messages.parse()?;
     // No server of STUN: the peers are on one machine or use the broker's relay.
     let (mut socket, message_loop) = WebRtcSocket::builder(url)
         .ice_server(RtcIceServerConfig { urls: Vec::new(), ..RtcIceServerConfig::default() })

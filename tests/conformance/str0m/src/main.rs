@@ -80,7 +80,8 @@ impl Peer {
         if !self.over_tcp || to.tcptype() != Some(TcpType::Passive) {
             return;
         }
-        let (to, news) = (to.addr(), self.news.clone());
+        let to = to.addr();
+        let news = self.news.clone();
         thread::spawn(move || {
             if let Ok(connection) = TcpStream::connect(to) {
                 news.send(News::Connected(connection.try_clone().unwrap())).unwrap();
@@ -92,7 +93,8 @@ impl Peer {
     fn connected(&mut self, connection: TcpStream) {
         // Each message waits for the last one's echo.
         connection.set_nodelay(true).unwrap();
-        let (here, there) = (connection.local_addr().unwrap(), connection.peer_addr().unwrap());
+        let here = connection.local_addr().unwrap();
+        let there = connection.peer_addr().unwrap();
         self.connections.insert((here, there), connection);
         let active = Candidate::builder().tcp().host(here).tcptype(TcpType::Active).build().unwrap();
         self.rtc.add_local_candidate(active);
@@ -157,7 +159,8 @@ impl Peer {
 }
 
 fn read_frames(mut connection: TcpStream, news: &Sender<News>) {
-    let (destination, source) = (connection.local_addr().unwrap(), connection.peer_addr().unwrap());
+    let destination = connection.local_addr().unwrap();
+    let source = connection.peer_addr().unwrap();
     let mut length = [0; 2];
     while connection.read_exact(&mut length).is_ok() {
         let mut bytes = vec![0; u16::from_be_bytes(length).into()];
@@ -193,7 +196,8 @@ fn main() {
     let mut rtc = Rtc::builder().build(Instant::now());
     rtc.add_local_candidate(Candidate::host(udp.local_addr().unwrap(), "udp").unwrap());
     {
-        let (udp, news) = (udp.try_clone().unwrap(), news.clone());
+        let udp = udp.try_clone().unwrap();
+        let news = news.clone();
         thread::spawn(move || read_datagrams(&udp, &news));
     }
     {

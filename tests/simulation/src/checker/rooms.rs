@@ -24,7 +24,9 @@ struct Member<'a> {
 impl<'a> Member<'a> {
     fn new(span: &'a Span) -> Self {
         let views = RoomViews::new(span.id);
-        let (heard, last, left) = (BTreeSet::new(), HashMap::new(), Vec::new());
+        let heard = BTreeSet::new();
+        let last = HashMap::new();
+        let left = Vec::new();
         Member { span, views, heard, last, left }
     }
 }
@@ -57,7 +59,10 @@ pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>)
     let mut receivers: BTreeMap<u32, Vec<Conn>> = BTreeMap::new();
     for (place, (at, what)) in history.events.iter().enumerate() {
         if let What::Told { conn, room, to, number } = what {
-            let (at, by, to, due) = (*at, *conn, *to, Vec::new());
+            let at = *at;
+            let by = *conn;
+            let to = *to;
+            let due = Vec::new();
             told.insert(*number, Told { place, at, by, room, to, due });
         }
     }
@@ -176,7 +181,8 @@ fn check_arrival(
         });
         let missing: Vec<_> = missing.collect();
         if !missing.is_empty() {
-            let (at, by) = (message.at, message.by);
+            let at = message.at;
+            let by = message.by;
             faults.push(format!("{at}: message {number} of connection {by} did not come to {missing:?}"));
         }
     }

@@ -31,8 +31,9 @@ impl World {
                     &self.steps,
                     What::Fault { node: Some(index), what: format!("{fault:?}") },
                 );
-                let (backplane, history, steps) =
-                    (node.backplane.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
+                let backplane = node.backplane.clone();
+                let history = Rc::clone(&self.history);
+                let steps = Rc::clone(&self.steps);
                 let lasts = self.rng.in_range(50..4000);
                 spawn_local(async move {
                     sleep(lasts).await;
@@ -56,8 +57,9 @@ impl World {
                 let fault = if self.rng.chance(2) { Fault::Stalled } else { Fault::Unreachable };
                 self.store.set_fault(fault);
                 self.note(What::Fault { node: None, what: format!("{fault:?}") });
-                let (store, history, steps) =
-                    (self.store.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
+                let store = self.store.clone();
+                let history = Rc::clone(&self.history);
+                let steps = Rc::clone(&self.steps);
                 let lasts = self.rng.in_range(50..5000);
                 spawn_local(async move {
                     sleep(lasts).await;
@@ -93,7 +95,9 @@ impl World {
     pub fn close_at(&mut self, index: usize) {
         let gone: Vec<Client> =
             self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
-        gone.into_iter().for_each(|client| drop(client.lease.part(CloseReason::Left, false)));
+        for client in gone {
+            drop(client.lease.part(CloseReason::Left, false));
+        }
     }
 
     pub fn kill(&mut self, index: usize) {
@@ -130,8 +134,10 @@ impl World {
             return;
         }
         self.note(What::Fault { node: Some(index), what: "paused".to_owned() });
-        let (pause, tasks) = (Rc::clone(&node.pause), node.tasks.abort_handle());
-        let (history, steps) = (Rc::clone(&self.history), Rc::clone(&self.steps));
+        let pause = Rc::clone(&node.pause);
+        let tasks = node.tasks.abort_handle();
+        let history = Rc::clone(&self.history);
+        let steps = Rc::clone(&self.steps);
         spawn_local(async move {
             sleep(lasts).await;
             if pause.end() && !tasks.is_finished() {
@@ -149,7 +155,9 @@ impl World {
     pub async fn leave(&mut self, index: usize) {
         let clients: Vec<Client> =
             self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
-        clients.into_iter().for_each(|client| drop(client.lease.part(CloseReason::Shutdown, false)));
+        for client in clients {
+            drop(client.lease.part(CloseReason::Shutdown, false));
+        }
         let membership = Arc::clone(self.nodes[index].as_ref().unwrap().node.membership().unwrap());
         membership.close();
         membership.left().await;

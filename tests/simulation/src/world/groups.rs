@@ -46,11 +46,14 @@ impl World {
     fn open_player_at(&mut self, index: usize) {
         let Some(handle) = self.nodes[index].as_mut().filter(|node| !node.pause.paused.get()) else { return };
         self.conns += 1;
-        let (conn, node) = (self.conns, Arc::clone(&handle.node));
-        let (players, history, steps) =
-            (Rc::clone(&self.players), Rc::clone(&self.history), Rc::clone(&self.steps));
+        let conn = self.conns;
+        let node = Arc::clone(&handle.node);
+        let players = Rc::clone(&self.players);
+        let history = Rc::clone(&self.history);
+        let steps = Rc::clone(&self.steps);
         handle.opening.push(spawn_local(async move {
-            let (socket, id) = (Socket::default(), format!("player-{conn}"));
+            let socket = Socket::default();
+            let id = format!("player-{conn}");
             let realm = Arc::clone(hub(&node).realm());
             let opened = timeout(Duration::from_secs(20), open(&node, &realm, &id, 0, &socket)).await;
             let Ok(Ok(lease)) = opened else {
@@ -59,7 +62,8 @@ impl World {
             note(&history, &steps, What::Opened { conn, id: Box::leak(id.into()), token: 0, node: index });
             let query = format!("room={ROOM}&next={SIZE}");
             let session = Session::open(&node, &lease, &query);
-            let (room, known) = (None, BTreeSet::new());
+            let room = None;
+            let known = BTreeSet::new();
             players.borrow_mut().push(Player { conn, node: index, lease, socket, session, room, known });
         }));
     }
@@ -133,7 +137,9 @@ impl World {
             }
         }
         drop(players);
-        gone.into_iter().for_each(|player| self.end_player(player, "gave up"));
+        for player in gone {
+            self.end_player(player, "gave up");
+        }
     }
 
     /// Everybody has a place, and at most one group is not full.

@@ -59,7 +59,8 @@ fn told_and_heard(history: &History, by: Conn) -> (Vec<u32>, Vec<u32>) {
         let number = frame["payload"]["n"].as_u64().filter(|_| frame["type"] == "ROOM-MESSAGE");
         number.map(|number| u32::try_from(number).unwrap())
     };
-    let (mut told, mut heard) = (Vec::new(), Vec::new());
+    let mut told = Vec::new();
+    let mut heard = Vec::new();
     for (_, what) in &history.events {
         match what {
             What::Told { number, .. } => told.push(*number),
@@ -144,7 +145,8 @@ fn a_member_that_moves_hears_each_sender_in_order() {
                 matches!(what, What::Told { conn, number: told, .. } if *conn == sender && told == *number)
             })
             };
-            let (heard, told) = (heard.iter().filter(by), told_and_heard(&history, 0).0);
+            let heard = heard.iter().filter(by);
+            let told = told_and_heard(&history, 0).0;
             assert!(heard.eq(told.iter().filter(by)), "seed {seed}, connection {sender}\n{history}");
         }
     }
@@ -293,7 +295,9 @@ fn a_member_that_has_moved_and_leaves_one_of_its_rooms_hears_nothing_more_of_it(
             world.pass(12).await;
             world.leave_as("d");
             for _ in 0..40 {
-                ["a", "b", "c"].into_iter().for_each(|id| world.tell_as(id, None));
+                for id in ["a", "b", "c"] {
+                    world.tell_as(id, None);
+                }
                 world.pass(1).await;
             }
             world.pass(ARRIVAL).await;
@@ -327,7 +331,9 @@ fn outage(seed: u64, steps: usize) -> History {
                 world.store.wipe();
                 world.store.set_fault(Fault::None);
             }
-            ["a", "b", "c", "e"].into_iter().for_each(|id| world.tell_as(id, None));
+            for id in ["a", "b", "c", "e"] {
+                world.tell_as(id, None);
+            }
             world.pass(1).await;
             if step == steps + 60 {
                 // Earlier than a lease after the outage.
@@ -348,7 +354,8 @@ fn an_empty_store_brings_nobody_back_to_a_room_and_no_second_order_to_a_node() {
             let history = outage(seed, steps);
             assert_fine(&history);
             // The messages after all nodes knew each other again, in the order of this node.
-            let (mut told, mut heard) = (told_and_heard(&history, 0).0, told_and_heard(&history, 6).1);
+            let mut told = told_and_heard(&history, 0).0;
+            let mut heard = told_and_heard(&history, 6).1;
             told.drain(..told.len() - 100);
             heard.retain(|number| told.contains(number));
             heard.sort_unstable();
@@ -383,7 +390,8 @@ fn a_member_of_a_node_killed_in_an_outage_hears_on_another_one_what_was_said_mea
             world.sum_up();
         });
         assert_fine(&history);
-        let (told, heard) = (told_and_heard(&history, 0).0, heard_by_all_of(&history, "b"));
+        let told = told_and_heard(&history, 0).0;
+        let heard = heard_by_all_of(&history, "b");
         // One number is one of a, the next is one of c.
         for sender in 0..2 {
             let by = |number: &&u32| **number % 2 == sender;

@@ -14,8 +14,11 @@ const ROOMS: [&str; 2] = ["blue", "red"];
 
 impl World {
     pub(super) fn act_in_a_room(&mut self) {
-        let (act, room, pick) = (self.rng.below(10), ROOMS[self.rng.below(ROOMS.len())], self.rng.below(100));
-        let (burst, to) = (1 + self.rng.below(3), IDS[self.rng.below(IDS.len())]);
+        let act = self.rng.below(10);
+        let room = ROOMS[self.rng.below(ROOMS.len())];
+        let pick = self.rng.below(100);
+        let burst = 1 + self.rng.below(3);
+        let to = IDS[self.rng.below(IDS.len())];
         let clients = self.clients.borrow();
         let able: Vec<&Client> = clients.iter().filter(|client| self.is_running(client.node)).collect();
         if able.is_empty() {

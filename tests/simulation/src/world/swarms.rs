@@ -18,8 +18,8 @@ const TORRENT: &str = "a-torrent-of-20-byte";
 impl World {
     /// A client announces the torrent, or leaves its swarm.
     pub(super) fn act_in_the_swarm(&mut self) {
-        let (event, left) =
-            (["started", "completed", "update", "stopped"][self.rng.below(4)], self.rng.below(2));
+        let event = ["started", "completed", "update", "stopped"][self.rng.below(4)];
+        let left = self.rng.below(2);
         let pick = self.rng.below(100);
         let mut clients = self.clients.borrow_mut();
         let mut able: Vec<&mut Client> =

@@ -74,7 +74,8 @@ struct Walk<'a> {
 
 /// Runs everything that can follow from so many events, and gives each run to `check`. Returns the number of runs.
 pub fn all(depth: usize, degraded: Degraded, mut check: impl FnMut(&Run) -> bool) -> usize {
-    let (mut choices, mut runs) = (Vec::new(), 0);
+    let mut choices = Vec::new();
+    let mut runs = 0;
     loop {
         let run = walk(&choices, depth, degraded);
         runs += 1;
@@ -175,7 +176,9 @@ impl Walk<'_> {
         let mut clients = self.world.clients.borrow_mut();
         let holder = clients.iter().position(|client| client.id == WANTED).map(|at| clients.swap_remove(at));
         drop(clients);
-        holder.into_iter().for_each(|holder| self.world.end(holder, false));
+        if let Some(holder) = holder {
+            self.world.end(holder, false);
+        }
     }
 
     fn set_store(&mut self, store: Store) {

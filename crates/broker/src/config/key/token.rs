@@ -54,7 +54,9 @@ impl KeyToken {
     pub fn new(key: &ApiKey, name: &str, scopes: Vec<TokenScope>) -> (Self, String) {
         let random = Alphanumeric.sample_string(&mut rand::rng(), RANDOM_CHARS);
         let text = format!("{PREFIX}{}_{random}", URL_SAFE_NO_PAD.encode(key.as_str()));
-        let (name, created, hash) = (name.to_owned(), unix_time(), hash(&text));
+        let name = name.to_owned();
+        let created = unix_time();
+        let hash = hash(&text);
         (KeyToken { name, scopes, created, hash }, text)
     }
 
@@ -144,10 +146,13 @@ mod tests {
     fn of_two_tokens_of_one_name_the_second_is_not_taken_for_added() {
         let mut tokens = Vec::new();
         let [first, second] = ["1", "2"].map(|hash| {
-            let (name, scopes) = ("shop".to_owned(), vec![TokenScope::Kick]);
+            let name = "shop".to_owned();
+            let scopes = vec![TokenScope::Kick];
             TokenChange::Add(KeyToken { name, scopes, created: 0, hash: hash.to_owned() })
         });
-        [&first, &second].into_iter().for_each(|change| change.clone().apply(&mut tokens));
+        for change in [&first, &second] {
+            change.clone().apply(&mut tokens);
+        }
         assert_eq!(first.check_done(&tokens), Ok(()));
         assert_eq!(second.check_done(&tokens), Err(TokenError::Exists));
     }

@@ -94,7 +94,8 @@ impl<'a> Name<'a> {
 /// The length of a valid name that begins behind its quote, with the quote at its end, and its meaning. `None` also if that is longer than
 /// the names that are known, or has a lone surrogate.
 pub(super) fn short_name(bytes: &[u8]) -> Option<(usize, Meaning)> {
-    let (mut at, mut meaning) = (0, Meaning::default());
+    let mut at = 0;
+    let mut meaning = Meaning::default();
     loop {
         let byte = *bytes.get(at)?;
         at += 1;

@@ -58,11 +58,14 @@ impl<'a> Reader<'a> {
     /// Reads on from a state up to the end of the innermost container, or of the only value, or behind the next name of that container
     /// that has not surely fewer bytes than `shortest`.
     fn walk(&mut self, first: u8, shortest: usize) -> Option<Met> {
-        let (bytes, mut at, only_ends_lines) = (self.text.as_bytes(), self.at, self.only_ends_lines);
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        let only_ends_lines = self.only_ends_lines;
         let mut state = first;
         // The brackets that are open: a bit for each, which is set for objects, below a bit that is always set. Nested values cost no
         // stack.
-        let (mut open, mut outer) = (NONE_OPEN, Vec::new());
+        let mut open = NONE_OPEN;
+        let mut outer = Vec::new();
         loop {
             let next = steps::after(state, *bytes.get(at)?);
             at += 1;
@@ -85,7 +88,8 @@ impl<'a> Reader<'a> {
                     _ => steps::LIST + (open & 1) as u8,
                 };
             } else if next <= steps::NAME {
-                let (text, start) = (bytes.get(at..)?, at - 1);
+                let text = bytes.get(at..)?;
+                let start = at - 1;
                 let is_own_name = next == steps::NAME && open == NONE_OPEN;
                 let (len, meaning) = if text.first() == Some(&b'"') {
                     (1, Meant::AsWritten)
@@ -98,7 +102,8 @@ impl<'a> Reader<'a> {
                 if next < steps::NAME {
                     state = next - steps::TEXT;
                 } else if is_own_name && len > shortest {
-                    (self.name, self.at) = (start, at);
+                    self.name = start;
+                    self.at = at;
                     return Some(Met::Name(meaning));
                 } else {
                     state = steps::BEHIND_NAME;
@@ -139,7 +144,8 @@ impl<'a> Reader<'a> {
         if self.next()? != b'{' {
             return None;
         }
-        let (mut state, mut heard) = (steps::IN_OBJECT, 0);
+        let mut state = steps::IN_OBJECT;
+        let mut heard = 0;
         loop {
             let meaning = match self.walk(state, shortest)? {
                 Met::End => return Some(true),

@@ -39,7 +39,8 @@ pub fn end_of_string(bytes: &[u8]) -> Option<usize> {
 /// True if each quote is surely escaped, by one backslash alone, and what follows the bytes surely is not. The first two bytes only
 /// precede the others. It has no branch per byte, so the compiler vectorizes it.
 fn escapes_its_quotes(bytes: &[u8]) -> bool {
-    let (second, third) = (bytes.get(1..).unwrap_or_default(), bytes.get(2..).unwrap_or_default());
+    let second = bytes.get(1..).unwrap_or_default();
+    let third = bytes.get(2..).unwrap_or_default();
     let unsure = bytes.iter().zip(second).zip(third).fold(false, |unsure, ((&first, &second), &third)| {
         unsure | ((third == b'"') & ((second != b'\\') | (first == b'\\')))
     });

@@ -77,7 +77,8 @@ impl Matchbox {
     /// Joins the room of its group. From then on it hears how the group ends.
     fn join_group(&mut self, context: &mut Context<'_, '_>) {
         let Some(Place { room, state, .. }) = &self.place else { return };
-        let (room, state) = (room.clone(), state.clone());
+        let room = room.clone();
+        let state = state.clone();
         if self.join(room, context) {
             self.joins = 0;
             context.ask(Ask::GroupEnd(state));
@@ -132,7 +133,8 @@ impl Matchbox {
         // An error means that it is not there.
         let _ = hub.leave(&mut context.requester(None), room.as_str());
         others.extend(hub.members(room.as_str()));
-        let (own, host) = (context.peer.id(), host_of(room.as_str()));
+        let own = context.peer.id();
+        let host = host_of(room.as_str());
         let is_told =
             |other: &PeerId| host.is_none_or(|host| [own, other].iter().any(|id| id.as_str() == host));
         // For its client, the others leave.

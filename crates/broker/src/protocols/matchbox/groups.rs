@@ -71,7 +71,8 @@ impl Groups {
         client: &PeerId,
         right: Option<Hold>,
     ) -> Result<Option<GroupPlace>, InvalidName> {
-        let (taken, state) = (0, watch::Sender::new(GroupState::Open));
+        let taken = 0;
+        let state = watch::Sender::new(GroupState::Open);
         let new = Group { name: new_name(kind, client)?, taken, state, right };
         Ok(self.place(kind, client, Some(new)))
     }
@@ -88,11 +89,16 @@ impl Groups {
         }
         let group = open.get_mut(kind)?;
         group.taken += 1;
-        let (groups, state) = (Arc::clone(self), group.state.subscribe());
-        let (kind, name, client) = (kind.clone(), group.name.clone(), client.clone());
+        let groups = Arc::clone(self);
+        let state = group.state.subscribe();
+        let kind = kind.clone();
+        let name = group.name.clone();
+        let client = client.clone();
         let full = if kind.1 != 0 && group.taken >= kind.1 { open.remove(&kind) } else { None };
         drop(open);
-        full.into_iter().for_each(|group| group.finish(GroupState::Closed));
+        if let Some(group) = full {
+            group.finish(GroupState::Closed);
+        }
         Some(GroupPlace { groups, kind, group: name, client, state })
     }
 
@@ -100,14 +106,18 @@ impl Groups {
     pub fn lose_right(&self, kind: &GroupKind) {
         let lost = self.0.lock().remove(kind);
         let state = if kind.1 == 0 { GroupState::Closed } else { GroupState::Ended };
-        lost.into_iter().for_each(|group| group.finish(state));
+        if let Some(group) = lost {
+            group.finish(state);
+        }
     }
 
     /// Ends all open groups that have a size.
     pub fn end_all(&self) {
         let ended: Vec<Group> =
             self.0.lock().extract_if(.., |kind, _| kind.1 != 0).map(|(_, group)| group).collect();
-        ended.into_iter().for_each(|group| group.finish(GroupState::Ended));
+        for group in ended {
+            group.finish(GroupState::Ended);
+        }
     }
 
     /// Removes a group if it is open and `is_over`, which may change it.
@@ -151,7 +161,9 @@ impl GroupPlace {
     /// It is in doubt if the client still has the place. If the group is open and has a size, it ends.
     pub fn doubt(self) {
         let doubted = self.groups.remove_if(&self, |_| self.kind.1 != 0);
-        doubted.into_iter().for_each(|group| group.finish(GroupState::Ended));
+        if let Some(group) = doubted {
+            group.finish(GroupState::Ended);
+        }
     }
 }
 
@@ -162,7 +174,9 @@ impl Drop for GroupPlace {
             group.taken -= 1;
             is_host || group.taken == 0
         });
-        over.into_iter().for_each(|group| group.finish(GroupState::Closed));
+        if let Some(group) = over {
+            group.finish(GroupState::Closed);
+        }
     }
 }
 

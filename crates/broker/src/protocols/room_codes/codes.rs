@@ -116,7 +116,8 @@ numbers!(RoomCodeError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3, HostAwa
 impl RoomCodes {
     /// No room yet.
     pub fn new(config: LiveConfig, clock: Clock) -> Self {
-        let (rooms, of_address) = (DashMap::new(), DashMap::new());
+        let rooms = DashMap::new();
+        let of_address = DashMap::new();
         RoomCodes { config, clock, last_number: AtomicU64::new(0), rooms, of_address }
     }
 
@@ -134,12 +135,18 @@ impl RoomCodes {
         if self.rooms.len() >= self.config.load().limits.room_codes {
             return Err(RoomCodeError::TooMany);
         }
-        let (number, address) = (self.next_number(), address.map(AddressPrefix::of));
+        let number = self.next_number();
+        let address = address.map(AddressPrefix::of);
         for tries in 0.. {
             let code = random("ABCDEFGHIJKLMNOPQRSTUVWXYZ", CODE_LETTERS + tries / TRIES);
             if let Entry::Vacant(vacant) = self.rooms.entry(code.clone()) {
-                let (players, left, used) = (HashMap::new(), VecDeque::new(), self.clock.now());
-                let (host, ends, hold, started) = (host.clone(), None, None, false);
+                let players = HashMap::new();
+                let left = VecDeque::new();
+                let used = self.clock.now();
+                let host = host.clone();
+                let ends = None;
+                let hold = None;
+                let started = false;
                 vacant.insert(Room { number, host, address, ends, hold, players, left, started, used });
                 if let Some(address) = address {
                     self.of_address.entry(address).or_default().insert(code.clone());
@@ -167,8 +174,10 @@ impl RoomCodes {
         let now = self.clock.now();
         let mut room = self.rooms.get_mut(&code)?;
         room.ends.take_if(|ends| now < *ends)?;
-        (room.host, room.used) = (host.clone(), now);
-        let (number, hold) = (room.number, room.hold.take());
+        room.host = host.clone();
+        room.used = now;
+        let number = room.number;
+        let hold = room.hold.take();
         drop(room);
         Some((HostedRoom { rooms: Arc::clone(self), code, number, is_kept: false }, hold))
     }
@@ -303,7 +312,8 @@ impl HostedRoom {
         self.is_kept = is_only && reclaim > 0;
         if self.is_kept {
             let _ = rooms.with(&self.code, self.number, |room| {
-                (room.ends, room.hold) = (Some(ends), hold);
+                room.ends = Some(ends);
+                room.hold = hold;
             });
         }
     }

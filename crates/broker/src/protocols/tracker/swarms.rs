@@ -166,7 +166,9 @@ impl Swarms {
         };
         let nodes = self.nodes();
         let mut swarm = self.swarms.entry(info_hash).or_default();
-        nodes.into_iter().for_each(|node| self.remove(&mut swarm, &(peer_id, Some(node))));
+        for node in nodes {
+            self.remove(&mut swarm, &(peer_id, Some(node)));
+        }
         swarm.insert(place, Member { guest, is_complete, is_named: true });
         *self.elsewhere.lock().entry(node).or_default() += 1;
     }
@@ -301,14 +303,16 @@ impl OwnList for OwnSwarms {
             let places = swarm.iter().flat_map(|swarm| swarm.members.keys());
             self.members = places.filter(|place| place.1.is_none()).map(|place| place.0).collect();
         }
-        let (hub, info_hash) = (self.of.hub(), self.info_hash);
+        let hub = self.of.hub();
+        let info_hash = self.info_hash;
         let Some(swarm) = self.of.swarms.get(&info_hash) else {
             self.members.clear();
             return true;
         };
         for peer_id in self.members.drain(self.members.len().saturating_sub(LIST_STEP)..) {
             if let Some(Member { guest, is_complete, .. }) = swarm.members.get(&(peer_id, None)) {
-                let (guest, is_complete) = (guest.as_str(), Some(*is_complete));
+                let guest = guest.as_str();
+                let is_complete = Some(*is_complete);
                 each(hub, &News::Swarm(SwarmNews { info_hash, peer_id, guest, is_complete }));
             }
         }
@@ -331,7 +335,9 @@ impl Swarm {
         self.complete += usize::from(member.is_complete);
         *self.guests.entry(member.guest.clone()).or_default() += 1;
         let before = self.members.insert(place, member);
-        before.into_iter().for_each(|before| self.uncount(&before));
+        if let Some(before) = before {
+            self.uncount(&before);
+        }
     }
 
     fn uncount(&mut self, member: &Member) {
@@ -364,7 +370,8 @@ impl Memberships {
     /// An id in a swarm belongs to the first guest that has it, until that leaves: others know the id. `holder` is known of the guest
     /// that has it.
     pub fn announce(&mut self, announce: &Announce<'_>, holder: &NameHolder) -> Result<Announced, Problem> {
-        let (info_hash, peer_id) = (announce.info_hash.bytes, announce.peer_id.bytes);
+        let info_hash = announce.info_hash.bytes;
+        let peer_id = announce.peer_id.bytes;
         let name = (info_hash, peer_id);
         let occasion = announce.event.ok_or(Problem::Event)?;
         if occasion == Occasion::Stopped {
@@ -415,7 +422,8 @@ impl Memberships {
     }
 
     fn leave(&self, info_hash: &Hash, peer_id: &Hash) {
-        let (swarms, place) = (&self.swarms, (*peer_id, None));
+        let swarms = &self.swarms;
+        let place = (*peer_id, None);
         swarms.swarms.remove_if_mut(info_hash, |_, swarm| {
             // Another guest has the id if this one did not answer in time.
             if swarm.members.get(&place).is_some_and(|member| member.guest == self.guest) {

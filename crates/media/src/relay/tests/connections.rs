@@ -43,7 +43,8 @@ fn connect(world: &World, client: &Client) -> DuplexStream {
         turn: None,
         counters: Arc::clone(&world.counters),
     };
-    let (from, opened) = (client.at, world.clock.now());
+    let from = client.at;
+    let opened = world.clock.now();
     tokio::spawn(async move {
         service.serve_call(tokio::io::split(far), from, opened, BytesMut::new()).await;
     });

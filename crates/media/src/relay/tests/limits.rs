@@ -113,13 +113,15 @@ fn when_there_are_too_many_calls_unused_ones_of_the_heaviest_client_go_first() {
     world.forget_received();
     // The offers of strangers come from two networks and with twenty names.
     for number in 0..200 {
-        let (address, name) = ([Some("1.1.1.1"), Some("2.2.2.2")][number % 2], format!("m{}", number % 20));
+        let address = [Some("1.1.1.1"), Some("2.2.2.2")][number % 2];
+        let name = format!("m{}", number % 20);
         world.begins(address, &name, number);
     }
     assert_eq!(world.calls.totals().calls, 60);
     let before = world.calls.totals();
     for number in 0..25 {
-        let (address, name) = (format!("3.3.3.{number}"), format!("c{number}"));
+        let address = format!("3.3.3.{number}");
+        let name = format!("c{number}");
         assert!(world.begins(Some(&address), &name, 1), "{number}");
     }
     let totals = world.calls.totals();
@@ -196,7 +198,8 @@ fn a_call_carries_no_more_bytes_than_its_limit_and_others_do_not_notice() {
     let [caller, callee] = world.call("a", "b");
     world.join(&caller, &callee);
     let [other_caller, other_callee] = world.call_with("c", "d", "1", ["cufrag", "dufrag"]);
-    let (other_caller, other_callee) = (other_caller.from("4.4.4.4:1"), other_callee.from("5.5.5.5:1"));
+    let other_caller = other_caller.from("4.4.4.4:1");
+    let other_callee = other_callee.from("5.5.5.5:1");
     world.join(&other_caller, &other_callee);
     let packet = [0x80; 100];
     for _ in 0..200 {
@@ -255,7 +258,8 @@ fn the_calls_of_a_key_share_a_limit() {
     let [caller, callee] = world.call("a", "b");
     world.join(&caller, &callee);
     let [second, other] = world.call_with("c", "d", "1", ["cufrag", "dufrag"]);
-    let (second, other) = (second.from("4.4.4.4:1"), other.from("5.5.5.5:1"));
+    let second = second.from("4.4.4.4:1");
+    let other = other.from("5.5.5.5:1");
     world.join(&second, &other);
     for _ in 0..100 {
         world.send(caller.at, &[0x80; 100]);
@@ -354,7 +358,9 @@ fn the_memory_of_a_call_takes_no_more_than_a_kilobyte() {
         addr(&format!("{net}.{high}.{low}.1:1000"))
     };
     for number in 0..CALLS {
-        [1, 2].into_iter().for_each(|net| world.send(at(net, number), &binding()));
+        for net in [1, 2] {
+            world.send(at(net, number), &binding());
+        }
         world.forget_received();
     }
     let before = resident();

@@ -124,7 +124,8 @@ impl World {
         clock.advance(Duration::from_secs(1000));
         let ports = Addresses::of("198.51.100.1:3478");
         let (nudges, nudged) = std::sync::mpsc::sync_channel(8);
-        let (told, own) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let told = Arc::<Mutex<_>>::default();
+        let own = Arc::<Mutex<_>>::default();
         let host: Arc<dyn MediaHost> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));
         let context = MediaContext {
             host: Arc::clone(&host),
@@ -135,7 +136,9 @@ impl World {
         let calls = Arc::new(Calls::new(context, ports, false, nudges));
         let counters = calls.add_thread();
         let key = ApiKey::parse("k").unwrap();
-        let (realm, absent, sent) = (Cell::new(RealmKind::PeerJs), RefCell::default(), RefCell::default());
+        let realm = Cell::new(RealmKind::PeerJs);
+        let absent = RefCell::default();
+        let sent = RefCell::default();
         let only_relayed = Cell::default();
         World { calls, counters, host, clock, told, own, only_relayed, nudged, key, realm, absent, sent }
     }
@@ -223,7 +226,8 @@ impl World {
 
     /// A call of a client at an address, if the relay accepts it.
     pub(super) fn begins(&self, address: Option<&str>, offerer: &str, connection: usize) -> bool {
-        let (connection, ufrag) = (connection.to_string(), format!("{offerer}{connection}ufrag"));
+        let ufrag = format!("{offerer}{connection}ufrag");
+        let connection = connection.to_string();
         self.offer_from(address, offerer, "z", &connection, &ufrag)
             && self.answer(offerer, "z", &connection, &format!("z{ufrag}"))
     }
@@ -239,7 +243,8 @@ impl World {
 
     fn parties<'a>(&'a self, offerer: &'a str, answerer: &'a str, connection: &'a str) -> Parties<'a> {
         let connection = Some(connection);
-        let (realm, only_relayed) = (self.realm.get(), self.only_relayed.get());
+        let realm = self.realm.get();
+        let only_relayed = self.only_relayed.get();
         Parties { key: &self.key, realm, offerer, answerer, connection, only_relayed }
     }
 

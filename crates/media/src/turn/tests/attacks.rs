@@ -68,7 +68,8 @@ fn an_answer_to_a_stranger_is_at_most_twice_its_request() {
                 client.receive(&request);
                 let Some(answer) = client.answer() else { continue };
                 assert!(client.answer().is_none());
-                let (asked, answered) = (request.len(), answer.0.len());
+                let asked = request.len();
+                let answered = answer.0.len();
                 // RFC 8489, section 14.2: the address itself takes 24 bytes with IPv6.
                 let most = if method == 1 && client.address.is_ipv6() { asked + 24 } else { 2 * asked };
                 assert!(answered <= most, "{answered} for {asked}: {method} {attributes:?}");
@@ -124,7 +125,8 @@ fn a_client_hears_only_those_other_clients_that_it_has_named() {
 #[test]
 fn a_nonce_of_another_address_or_another_hour_is_stale() {
     let world = World::new(|_| {});
-    let (client, other) = (world.client("192.0.2.1:5000"), world.client("192.0.2.1:5001"));
+    let client = world.client("192.0.2.1:5000");
+    let other = world.client("192.0.2.1:5001");
     let stolen = client.request_with_nonce(ALLOCATE, &[UDP], &other.nonce());
     let stale = client.ask(&stolen);
     assert_eq!(stale.code(), Some(438));
@@ -210,8 +212,10 @@ fn messages_with_wrong_lengths_are_dropped() {
 #[test]
 fn what_follows_the_integrity_of_a_request_does_not_count() {
     let world = World::new(|_| {});
-    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-    let (_, at_b) = (a.allocate(), b.allocate().relayed());
+    let a = world.client("192.0.2.1:5000");
+    let b = world.client("198.51.100.1:6000");
+    a.allocate();
+    let at_b = b.allocate().relayed();
     let mut request = a.request(Method::new(8), &[]);
     // Without the fingerprint, an attribute behind the integrity, and a length that says so.
     request.truncate(request.len() - 8);

@@ -102,7 +102,8 @@ async fn sends_to(peers: u16) -> Duration {
     let world = World::new(|limits| limits.bytes_per_second = 0);
     let (mut client, stream) = duplex(1 << 16);
     let own = world.client("192.0.2.1:5000");
-    let (receivers, checked) = (0x4000..0x4000 + peers, 0x4000 + peers);
+    let receivers = 0x4000..0x4000 + peers;
+    let checked = 0x4000 + peers;
     let sends = async {
         client.write_all(&own.allocate_request()).await.unwrap();
         let mut answer = vec![0; 1024];

@@ -9,7 +9,9 @@ use peerbroker_core::media_api::KeyLimits;
 #[test]
 fn allocations_are_limited_in_all_per_key_and_per_address() {
     let world = World::new(|limits| {
-        (limits.allocations, limits.allocations_per_key, limits.allocations_per_address) = (5, 3, 2);
+        limits.allocations = 5;
+        limits.allocations_per_key = 3;
+        limits.allocations_per_address = 2;
     });
     let codes = |key: &str, address: &str, ports: std::ops::Range<u16>| -> Vec<_> {
         let ask = |port| {
@@ -117,8 +119,10 @@ fn an_allocation_has_a_rate_of_bytes_and_so_has_a_key() {
             let limit = if per_key { &mut limits.key_bytes_per_second } else { &mut limits.bytes_per_second };
             *limit = 1000;
         });
-        let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-        let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+        let a = world.client("192.0.2.1:5000");
+        let b = world.client("198.51.100.1:6000");
+        let at_a = a.allocate().relayed();
+        let at_b = b.allocate().relayed();
         a.bind(0x4000, at_b);
         b.bind(0x4000, at_a);
         let burst = |count: usize| {
@@ -142,8 +146,10 @@ fn the_limits_of_a_keys_own_are_those_of_its_allocations_too() {
         *world.own.lock().unwrap() = KeyLimits { calls, bytes_per_second, key_bytes_per_second };
     };
     own(Some(2), Some(2000), None);
-    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    let a = world.client("192.0.2.1:5000");
+    let b = world.client("198.51.100.1:6000");
+    let at_a = a.allocate().relayed();
+    let at_b = b.allocate().relayed();
     a.bind(0x4000, at_b);
     b.bind(0x4000, at_a);
     let passed = || {
@@ -173,9 +179,12 @@ fn a_datagram_is_charged_with_its_headers_in_both_directions() {
             "the key" => limits.key_bytes_per_second = 1000,
             _ => limits.bytes_per_second = 1000,
         });
-        let (a, b, c) =
-            (world.client("192.0.2.1:1"), world.client("192.0.2.2:1"), world.client("192.0.2.3:1"));
-        let (at_a, at_b, at_c) = (a.allocate().relayed(), b.allocate().relayed(), c.allocate().relayed());
+        let a = world.client("192.0.2.1:1");
+        let b = world.client("192.0.2.2:1");
+        let c = world.client("192.0.2.3:1");
+        let at_a = a.allocate().relayed();
+        let at_b = b.allocate().relayed();
+        let at_c = c.allocate().relayed();
         b.permit(&[at_a, at_c]);
         a.bind(0x4000, at_b);
         c.bind(0x4000, at_b);
@@ -192,8 +201,10 @@ fn a_datagram_is_charged_with_its_headers_in_both_directions() {
 #[test]
 fn a_datagram_that_is_too_long_is_dropped() {
     let world = World::new(|limits| limits.bytes_per_second = 0);
-    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    let a = world.client("192.0.2.1:5000");
+    let b = world.client("198.51.100.1:6000");
+    let at_a = a.allocate().relayed();
+    let at_b = b.allocate().relayed();
     a.bind(0x4000, at_b);
     b.permit(&[at_a]);
     a.send_channel(0x4000, &[7; 8192]);

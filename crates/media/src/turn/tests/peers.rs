@@ -47,8 +47,10 @@ async fn the_relays_own_machine_and_network_are_no_peers() {
 #[tokio::test]
 async fn clients_reach_each_other_and_no_other_port_of_the_server() {
     let world = World::real(40_200..=40_300);
-    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
-    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    let a = world.client("192.0.2.1:5000");
+    let b = world.client("198.51.100.1:6000");
+    let at_a = a.allocate().relayed();
+    let at_b = b.allocate().relayed();
     assert!((40_200..=40_300).contains(&at_a.port()));
     a.permit(&[at_b]);
     b.permit(&[at_a]);

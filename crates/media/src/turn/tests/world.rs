@@ -129,7 +129,8 @@ impl World {
         let bound = if ports.is_some() { addr("127.0.0.1:3479") } else { told };
         let own = Addresses::new(vec![Bound { at: bound, is_everywhere: false }], &[told.ip()]);
         let addresses = RelayedAddresses { addresses: own, ports };
-        let (admits, of_key) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<_>>::default());
+        let admits = Arc::new(AtomicBool::new(true));
+        let of_key = Arc::<Mutex<_>>::default();
         let context = MediaContext {
             host: Arc::new(Keys(Arc::clone(&admits), Arc::clone(&of_key))),
             limits: Arc::new(Arc::new(limits).into()),
@@ -152,7 +153,8 @@ impl World {
 
     /// A client with a username, and the password that belongs to it.
     pub(in crate::turn) fn client_named(&self, username: &str, address: &str) -> Client {
-        let (address, sent) = (addr(address), Outbox::of::<OfTurn<'_>>());
+        let address = addr(address);
+        let sent = Outbox::of::<OfTurn<'_>>();
         let id = ClientId { address, ingress: Ingress::Port(addr("203.0.113.1:3479")) };
         Client {
             address,
@@ -199,7 +201,8 @@ impl World {
 
 impl Client {
     fn key(&self) -> MessageIntegrityCredentials {
-        let (username, password) = (self.username.clone(), self.password.clone());
+        let username = self.username.clone();
+        let password = self.password.clone();
         LongTermKeyCredentials::new(username, password, "turn".to_owned()).into()
     }
 
@@ -246,7 +249,8 @@ impl Client {
     }
 
     pub(in crate::turn) fn answer(&self) -> Option<Answer> {
-        let (mut sent, mut unread) = (self.sent.waiting.lock(), self.unread.lock().unwrap());
+        let mut sent = self.sent.waiting.lock();
+        let mut unread = self.unread.lock().unwrap();
         while let Some((length, padded)) = next(&sent).unwrap() {
             unread.push_back(sent[..length].to_vec());
             sent.advance(padded);

@@ -2,6 +2,7 @@
 //! that only some files may use.
 
 mod circles;
+mod habits;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,26 @@ fn sources() -> Vec<Source> {
 
 fn tokens(path: &str, code: &str) -> TokenStream {
     code.parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// All Rust of the repository, tests included.
+fn all_code() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = ["src", "crates", "tests", "examples"].map(|folder| root.join(folder)).to_vec();
+    let mut all = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root).expect("a path below the root").display().to_string();
+                all.push((name, fs::read_to_string(path).expect("a source in UTF-8")));
+            }
+        }
+    }
+    assert!(all.len() > 500, "the code was found");
+    all
 }
 
 impl Source {
@@ -237,6 +258,31 @@ fn a_circle_is_found_through_what_a_folder_re_exports() {
     assert_eq!(circles(&back("fn f() { super::super::A::new() }")), [2]);
     assert_eq!(circles(&back("use crate::rooms::c::A;")), [] as [usize; 0]);
     assert_eq!(circles(&back("#[cfg(test)] mod tests { use crate::rooms::A; }")), [] as [usize; 0]);
+}
+
+#[test]
+fn habits_that_cost_readers_are_not_taken_up_again() {
+    let found = |(path, text): &(String, String)| {
+        let lines = habits::habits(&tokens(path, text)).into_iter();
+        lines.map(|(line, habit)| format!("{path}:{line}: {habit}")).collect::<Vec<_>>()
+    };
+    let found: Vec<String> = all_code().iter().flat_map(found).collect();
+    assert!(found.is_empty(), "{} places:\n{}", found.len(), found.join("\n"));
+    let habits = |code: &str| habits::habits(&tokens("here", code)).len();
+    assert_eq!(habits("fn f() {\n    let (a, mut b): (u8, _) =\n        (x(), // here\n        y); }"), 1);
+    assert_eq!(habits("{ if now { (self.a, b) = (x(), y) } (a, b) = (1, 2); }"), 2);
+    assert_eq!(habits("option.take()\n    .into_iter()\n    .for_each(|a| f(a))"), 1);
+    for other in [
+        "let (a, b) = (b, a);",
+        "let (a, b) = f();",
+        "(a, b) = (b, a);",
+        "f(a, b) == (x, y);",
+        "lists.iter().for_each(f);",
+        "let (a, b) = (x, y) else {};",
+        "if let (a, b) = (x, y) {}",
+    ] {
+        assert_eq!(habits(other), 0, "{other}");
+    }
 }
 
 #[test]

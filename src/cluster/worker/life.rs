@@ -476,7 +476,9 @@ impl<B: Backplane> Worker<B> {
     fn note_sure(&self, gaps: u64) {
         self.shared.awakening.note_sure(gaps);
         if self.shared.is_sure() {
-            self.certainty.take_held_back().into_iter().for_each(Flush::flush);
+            for flush in self.certainty.take_held_back() {
+                flush.flush();
+            }
         }
     }
 

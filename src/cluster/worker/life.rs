@@ -18,7 +18,7 @@ use crate::cluster::{
 };
 use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::ClusterEvent;
-use peerbroker_broker::router::{Flush, Holder, Realm};
+use peerbroker_broker::router::{Holder, Realm};
 use peerbroker_core::wire::{CloseReason, ConnId, Link, NodeId};
 
 /// Interval at which a node tries to join.

@@ -184,7 +184,6 @@ impl Values {
     /// A part of pages with its placeholders filled.
     pub(super) fn part(&self, name: &str) -> String {
         let part = Static::get(&format!("{PARTS}{name}"));
-        debug_assert!(part.is_some(), "no {name} is embedded");
         part.map(|part| self.fill(&String::from_utf8_lossy(&part.data))).unwrap_or_default()
     }
 

@@ -13,11 +13,12 @@ use std::time::Duration;
 use crate::cluster::{LocalNode, Membership};
 use crate::keys::KeyStore;
 pub use backplane::{RedisBackplane, RedisSettings};
-pub use connection::check_redis;
+pub use connection::{Call, check_redis};
 pub use error::BadRedis;
 pub use keys::RedisKeys;
 use peerbroker_broker::config::RedisAddress;
 use peerbroker_core::threads::Threads;
+pub use reconnecting::{ReconnectingConnection, RedisClient};
 
 /// Prefix of all keys in Redis. Nodes with the same prefix, on the same server, are one broker.
 const PREFIX: &str = "peerbroker";

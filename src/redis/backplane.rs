@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redis::{FromRedisValue, Script, Value};
+use redis::{FromRedisValue, Value};
+use tokio::time::Instant;
 
-use super::connection::Call;
+use super::connection::{Call, Script};
 use super::error::BadRedis;
-use super::reconnecting::ReconnectingConnection;
+use super::reconnecting::{ReconnectingConnection, RedisClient};
 use super::{PREFIX, TIMEOUT};
 use crate::cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
@@ -81,24 +82,26 @@ impl RedisSettings {
 ///
 /// Records, and counts of clients, are forgotten an hour after the last call that wrote them. So a node registers its
 /// connections and its counts more often than that.
-pub struct RedisBackplane {
+pub struct RedisBackplane<C = ReconnectingConnection> {
     settings: RedisSettings,
     /// The server's time, in milliseconds since 1970, and when it was read.
     time: Cell<Option<(u64, Instant)>>,
-    commands: ReconnectingConnection,
-    reader: ReconnectingConnection,
+    commands: C,
+    reader: C,
 }
 
 impl RedisBackplane {
     /// Checks the address, and does not connect yet.
     pub fn new(settings: &RedisSettings) -> Result<Self, BadRedis> {
         let connection = || ReconnectingConnection::new(&settings.redis, settings.timeout);
-        Ok(RedisBackplane {
-            settings: settings.clone(),
-            time: Cell::new(None),
-            commands: connection()?.identified(),
-            reader: connection()?,
-        })
+        Ok(Self::over(settings, connection()?.identified(), connection()?))
+    }
+}
+
+impl<C: RedisClient> RedisBackplane<C> {
+    /// On two clients of one server: `commands` for all calls but those that block.
+    pub fn over(settings: &RedisSettings, commands: C, reader: C) -> Self {
+        RedisBackplane { settings: settings.clone(), time: Cell::new(None), commands, reader }
     }
 
     /// No two names have the same key: parts with arbitrary characters stand at the end, or behind their length. In the
@@ -174,12 +177,12 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 40)
 }
 
-impl Backplane for RedisBackplane {
+impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
     const STORE_CHANGED: &str =
         "Redis was restarted, or another server has taken its place, or its user may not use INFO";
 
     fn new_node(&self) -> NodeId {
-        NodeId::new(rand::random())
+        NodeId::new(self.commands.new_number())
     }
 
     async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {

@@ -12,8 +12,8 @@ use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
-    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Script, ServerErrorKind, TlsCertificates,
+    Arg, AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
     TlsMode, ToRedisArgs, Value,
 };
 use rustls_pki_types::pem::PemObject as _;
@@ -258,8 +258,20 @@ fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, BadRedis> {
         .map_err(|error| BadRedis::File(format!("cannot read {flag} {}: {error}", path.display())))
 }
 
+/// A script in Lua.
+pub(super) struct Script {
+    text: &'static str,
+    loaded: redis::Script,
+}
+
+impl Script {
+    pub(super) fn new(text: &'static str) -> Self {
+        Script { text, loaded: redis::Script::new(text) }
+    }
+}
+
 /// A command, and the one key that it is about.
-pub(super) struct Call {
+pub struct Call {
     key: String,
     command: Cmd,
     /// Loaded if the server does not know it.
@@ -270,7 +282,7 @@ impl Call {
     /// A script about one key, called by its digest.
     pub(super) fn script(script: &'static Script, key: String) -> Self {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(script.get_hash()).arg(1).arg(&key);
+        command.arg(script.loaded.get_hash()).arg(1).arg(&key);
         Call { key, command, script: Some(script) }
     }
 
@@ -284,6 +296,19 @@ impl Call {
     /// `XREAD` has its key behind its options.
     pub(super) fn raw(command: Cmd, key: String) -> Self {
         Call { key, command, script: None }
+    }
+
+    /// The text of its script, if it is one.
+    pub fn script_text(&self) -> Option<&'static str> {
+        self.script.map(|script| script.text)
+    }
+
+    /// The words of its command; of a script, its key and its arguments.
+    pub fn words(&self) -> Vec<&[u8]> {
+        let word = |arg| if let Arg::Simple(word) = arg { Some(word) } else { None };
+        // In front of the key of a script are `EVALSHA`, its digest, and the number of its keys.
+        let skipped = if self.script.is_some() { 3 } else { 0 };
+        self.command.args_iter().filter_map(word).skip(skipped).collect()
     }
 
     /// The command to send. Only a script is copied: copies of long commands would be expensive.
@@ -318,7 +343,8 @@ impl Connection {
             answers.iter_mut().zip(calls).filter(|(answer, _)| is_unknown(answer)).unzip();
         if !again.is_empty() {
             let scripts = again.iter().filter_map(|call: &Call| call.script);
-            let scripts: BTreeMap<_, _> = scripts.map(|script| (script.get_hash(), script)).collect();
+            let scripts: BTreeMap<_, _> =
+                scripts.map(|script| (script.loaded.get_hash(), &script.loaded)).collect();
             for script in scripts.into_values() {
                 match self {
                     Connection::One(connection) => script.load_async(connection).await?,

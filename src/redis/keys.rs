@@ -7,12 +7,12 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{LazyLock, Once};
 use std::time::Duration;
 
-use redis::{FromRedisValue, Script, Value};
+use redis::{FromRedisValue, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::connection::Call;
+use super::connection::{Call, Script};
 use super::error::BadRedis;
-use super::reconnecting::ReconnectingConnection;
+use super::reconnecting::{ReconnectingConnection, RedisClient as _};
 use super::{PREFIX, TIMEOUT};
 use crate::cluster::Unavailable;
 use crate::keys::{Change, Key, KeyError, KeyStore, SignupCount};

@@ -22,8 +22,49 @@ struct Open {
     cut: Arc<AtomicBool>,
 }
 
+/// A client of a server or cluster: it connects when it is used, and again after its connection broke.
+pub trait RedisClient {
+    /// Runs calls as one batch: on one server in this order, in a cluster those about one key. With a [server](Self::server), on this
+    /// one only.
+    fn run_on(
+        &self,
+        server: Option<u64>,
+        calls: Vec<Call>,
+    ) -> impl Future<Output = Result<Vec<Value>, Unavailable>>;
+
+    /// Runs a call that blocks for up to `wait`. No other call may use this client.
+    fn block(&self, call: Call, wait: Duration) -> impl Future<Output = Result<Value, Unavailable>>;
+
+    /// Changes with each connection.
+    fn made(&self) -> u64;
+
+    /// Changes when a connection leads to another process than the one before: the server was restarted or replaced. It may
+    /// lack earlier writes.
+    fn server(&self) -> u64;
+
+    /// The policy by which the server may delete entries, until it is taken.
+    fn take_eviction(&self) -> Option<String> {
+        None
+    }
+
+    /// A number that was never used.
+    fn new_number(&self) -> u64 {
+        rand::random()
+    }
+
+    /// Runs calls as one batch.
+    fn run(&self, calls: Vec<Call>) -> impl Future<Output = Result<Vec<Value>, Unavailable>> {
+        self.run_on(None, calls)
+    }
+
+    /// Runs one call.
+    fn ask(&self, call: Call) -> impl Future<Output = Result<Value, Unavailable>> {
+        async move { Ok(self.run(vec![call]).await?.pop().unwrap_or(Value::Nil)) }
+    }
+}
+
 /// A connection to a server, one at a time. A call on a broken one fails, and the next call connects again.
-pub(super) struct ReconnectingConnection {
+pub struct ReconnectingConnection {
     /// Held while a call connects; the others wait for it, each within its time limit.
     address: Mutex<RedisAddress>,
     open: RefCell<Option<Open>>,
@@ -64,81 +105,6 @@ impl ReconnectingConnection {
     /// Notices when a connection leads to another server than the one before.
     pub(super) fn identified(self) -> Self {
         ReconnectingConnection { identity: Some(Identity::default()), ..self }
-    }
-
-    /// Changes when a connection leads to another process than the one before: the server was restarted or replaced. It may
-    /// lack earlier writes.
-    pub(super) fn server(&self) -> u64 {
-        self.identity.as_ref().map_or(0, |identity| identity.changes.get())
-    }
-
-    /// The policy by which the server may delete entries, until it is taken.
-    pub(super) fn take_eviction(&self) -> Option<String> {
-        self.identity.as_ref()?.eviction.take()
-    }
-
-    /// Changes with each connection.
-    pub(super) fn made(&self) -> u64 {
-        self.made.get()
-    }
-
-    /// Runs one call.
-    pub(super) async fn ask(&self, call: Call) -> Result<Value, Unavailable> {
-        Ok(self.run(vec![call]).await?.pop().unwrap_or(Value::Nil))
-    }
-
-    /// Runs calls as one batch, see [`Connection::run`].
-    pub(super) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, Unavailable> {
-        self.run_on(None, calls).await
-    }
-
-    /// The same; with a [server](Self::server), on this one only.
-    pub(super) async fn run_on(
-        &self,
-        server: Option<u64>,
-        calls: Vec<Call>,
-    ) -> Result<Vec<Value>, Unavailable> {
-        if calls.is_empty() {
-            return Ok(Vec::new());
-        }
-        // A connection leads to one process, but one to a cluster replaces broken ones: calls in flight then count as lost.
-        let check = |open: &Open| match server {
-            Some(server) if self.server() != server || open.cut.load(Ordering::Relaxed) => {
-                Err(RedisError::from((ErrorKind::Extension, "the server is another one than before")))
-            }
-            _ => Ok(()),
-        };
-        let mut used = None;
-        let work = async {
-            let open = used.insert(self.connection().await?);
-            check(open)?;
-            let answers = open.connection.run(calls).await?;
-            check(open).map(|()| answers)
-        };
-        let (broken, error) = match timeout(self.timeout, work).await {
-            Ok(Ok(answers)) => return Ok(answers),
-            Ok(Err(error)) => (is_broken(&error), self.explained(&error)),
-            Err(_) => (true, self.silent()),
-        };
-        if broken && let Some(used) = used {
-            self.open.borrow_mut().take_if(|open| Arc::ptr_eq(&open.cut, &used.cut));
-        }
-        Err(error)
-    }
-
-    /// Runs a call that blocks for up to `wait`. No other call may use this connection.
-    pub(super) async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
-        let explained = |error: RedisError| self.explained(&error);
-        let connected = timeout(self.timeout, self.connection()).await;
-        connected.map_err(|_| self.silent())?.map_err(explained)?;
-        let Some(mut open) = self.open.take() else {
-            return Err(Unavailable::NoAnswer("another call uses the connection".to_owned()));
-        };
-        // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
-        let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
-        let mut answers = answers.map_err(|_| self.silent())?.map_err(explained)?;
-        self.open.replace(Some(open));
-        Ok(answers.pop().unwrap_or(Value::Nil))
     }
 
     async fn connection(&self) -> RedisResult<Open> {
@@ -211,6 +177,63 @@ impl ReconnectingConnection {
             ""
         };
         Unavailable::NoAnswer(format!("Redis at {url}: {text}{advice}"))
+    }
+}
+
+impl RedisClient for ReconnectingConnection {
+    async fn run_on(&self, server: Option<u64>, calls: Vec<Call>) -> Result<Vec<Value>, Unavailable> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A connection leads to one process, but one to a cluster replaces broken ones: calls in flight then count as lost.
+        let check = |open: &Open| match server {
+            Some(server) if self.server() != server || open.cut.load(Ordering::Relaxed) => {
+                Err(RedisError::from((ErrorKind::Extension, "the server is another one than before")))
+            }
+            _ => Ok(()),
+        };
+        let mut used = None;
+        let work = async {
+            let open = used.insert(self.connection().await?);
+            check(open)?;
+            let answers = open.connection.run(calls).await?;
+            check(open).map(|()| answers)
+        };
+        let (broken, error) = match timeout(self.timeout, work).await {
+            Ok(Ok(answers)) => return Ok(answers),
+            Ok(Err(error)) => (is_broken(&error), self.explained(&error)),
+            Err(_) => (true, self.silent()),
+        };
+        if broken && let Some(used) = used {
+            self.open.borrow_mut().take_if(|open| Arc::ptr_eq(&open.cut, &used.cut));
+        }
+        Err(error)
+    }
+
+    async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
+        let explained = |error: RedisError| self.explained(&error);
+        let connected = timeout(self.timeout, self.connection()).await;
+        connected.map_err(|_| self.silent())?.map_err(explained)?;
+        let Some(mut open) = self.open.take() else {
+            return Err(Unavailable::NoAnswer("another call uses the connection".to_owned()));
+        };
+        // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
+        let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
+        let mut answers = answers.map_err(|_| self.silent())?.map_err(explained)?;
+        self.open.replace(Some(open));
+        Ok(answers.pop().unwrap_or(Value::Nil))
+    }
+
+    fn made(&self) -> u64 {
+        self.made.get()
+    }
+
+    fn server(&self) -> u64 {
+        self.identity.as_ref().map_or(0, |identity| identity.changes.get())
+    }
+
+    fn take_eviction(&self) -> Option<String> {
+        self.identity.as_ref()?.eviction.take()
     }
 }
 

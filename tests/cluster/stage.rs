@@ -10,7 +10,7 @@ use peerbroker::cluster::{
 use peerbroker::redis::{RedisBackplane, RedisSettings};
 use peerbroker::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
 
-use crate::sim::{SimBackplane, SimStore};
+use crate::sim::{SimClient, SimStore};
 
 /// A lease that does not end in a test.
 pub const LONG: Duration = Duration::from_secs(600);
@@ -23,10 +23,10 @@ pub trait Stage {
 }
 
 impl Stage for SimStore {
-    type Backplane = SimBackplane;
+    type Backplane = RedisBackplane<SimClient>;
 
-    fn connect(&self) -> SimBackplane {
-        SimStore::connect(self)
+    fn connect(&self) -> Self::Backplane {
+        SimStore::connect(self).backplane()
     }
 }
 

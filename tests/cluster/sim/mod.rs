@@ -1,8 +1,9 @@
-//! A backplane in memory, in tokio's time, with faults: for tests of what uses one.
+//! The backplane on a Redis in memory, in tokio's time, with faults: for tests of what uses one.
 //!
 //! ```ignore
 //! let store = SimStore::new(seed);          // the store of all nodes; clones are the same store
-//! let a = store.connect();                  // the backplane of one node
+//! let a = store.connect();                  // the way of one node to it
+//! let backplane = a.backplane();
 //! store.set_latency(Duration::ZERO..Duration::from_millis(5));
 //! store.set_chaos(Chaos { lose_reply: 0.01, ..Chaos::default() });
 //! a.set_fault(Fault::Stalled);              // this node only; store.set_fault(…) is for all
@@ -15,7 +16,6 @@
 // No binary uses all of it.
 #![allow(dead_code)]
 
-mod calls;
 mod store;
 
 use std::cell::{Cell, RefCell};
@@ -23,11 +23,12 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use peerbroker::cluster::{Name, Unavailable};
+use peerbroker::cluster::Unavailable;
+use peerbroker::redis::{Call, RedisBackplane, RedisClient, RedisSettings};
+use redis::Value;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use store::Held;
 use store::{Micros, Store};
 
 /// The store's clock when a simulation begins.
@@ -94,9 +95,9 @@ struct Link {
 #[derive(Clone)]
 pub struct SimStore(Rc<Shared>);
 
-/// The backplane of one node.
+/// The way of one node to the store.
 #[derive(Clone)]
-pub struct SimBackplane {
+pub struct SimClient {
     shared: Rc<Shared>,
     link: Rc<Link>,
 }
@@ -104,7 +105,7 @@ pub struct SimBackplane {
 impl SimStore {
     pub fn new(seed: u64) -> Self {
         SimStore(Rc::new(Shared {
-            store: RefCell::new(Store::new(10_000)),
+            store: RefCell::default(),
             random: Cell::new(seed),
             latency: RefCell::new(Duration::from_micros(50)..Duration::from_millis(2)),
             chaos: Cell::default(),
@@ -117,7 +118,7 @@ impl SimStore {
         }))
     }
 
-    pub fn connect(&self) -> SimBackplane {
+    pub fn connect(&self) -> SimClient {
         let link = Rc::new(Link {
             fault: Cell::default(),
             connected: Cell::default(),
@@ -126,7 +127,7 @@ impl SimStore {
             stalled: RefCell::default(),
         });
         self.0.links.borrow_mut().push(Rc::clone(&link));
-        SimBackplane { shared: Rc::clone(&self.0), link }
+        SimClient { shared: Rc::clone(&self.0), link }
     }
 
     /// A fault of all nodes. A node with one of its own keeps that.
@@ -178,9 +179,9 @@ impl SimStore {
         self.restart();
     }
 
-    /// Names and owners, dead ones too: for a checker.
-    pub fn owners(&self) -> Vec<(Name, Held)> {
-        self.0.store.borrow().owners(self.0.now())
+    /// The owners of all names, dead ones too.
+    pub fn owners(&self) -> Vec<String> {
+        self.0.store.borrow_mut().fields(self.0.now(), "owner")
     }
 }
 
@@ -244,24 +245,18 @@ fn unavailable(why: &str) -> Unavailable {
     Unavailable::NoAnswer(why.to_owned())
 }
 
-impl SimBackplane {
+impl SimClient {
+    /// The backplane of the node.
+    pub fn backplane(&self) -> RedisBackplane<SimClient> {
+        let timeout = self.shared.timeout.get();
+        let settings = RedisSettings { timeout, ..RedisSettings::new("redis://simulated") };
+        RedisBackplane::over(&settings, self.clone(), self.clone())
+    }
+
     /// A fault of this node. See [`SimStore::set_fault`].
     pub fn set_fault(&self, fault: Fault) {
         self.link.fault.set(fault);
         self.shared.resume();
-    }
-
-    /// One call: there, a change of the store, and back.
-    async fn call<T: 'static>(
-        &self,
-        change: impl FnOnce(&mut Store, Micros) -> T + 'static,
-    ) -> Result<T, Unavailable> {
-        self.connect();
-        let answer = self.within_bound(self.exchange(change)).await;
-        if answer.is_err() {
-            self.link.connected.set(None);
-        }
-        answer
     }
 
     async fn within_bound<T>(
@@ -272,6 +267,7 @@ impl SimBackplane {
         timeout_at(bound, call).await.unwrap_or_else(|_| Err(unavailable("no answer")))
     }
 
+    /// One batch of calls: there, a change of the store, and back.
     async fn exchange<T: 'static>(
         &self,
         change: impl FnOnce(&mut Store, Micros) -> T + 'static,
@@ -326,4 +322,74 @@ impl SimBackplane {
             self.link.generation.set(self.link.generation.get() + 1);
         }
     }
+}
+
+impl RedisClient for SimClient {
+    async fn run_on(&self, server: Option<u64>, calls: Vec<Call>) -> Result<Vec<Value>, Unavailable> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.connect();
+        // Later, calls that are on their way to another process fail.
+        if server.is_some_and(|server| server != self.shared.process.get()) {
+            return Err(unavailable("another store"));
+        }
+        let duplicate = self.shared.chaos.get().duplicate;
+        let is_twice = |call: &Call| call.words()[0] == b"XADD" && self.shared.happens(duplicate);
+        let twice: Vec<bool> = calls.iter().map(is_twice).collect();
+        let change = move |store: &mut Store, now| {
+            let carry_out = |(call, twice): (&Call, bool)| {
+                if twice {
+                    run(store, now, call);
+                }
+                run(store, now, call)
+            };
+            calls.iter().zip(twice).map(carry_out).collect()
+        };
+        let answers = self.within_bound(self.exchange(change)).await;
+        if answers.is_err() {
+            self.link.connected.set(None);
+        }
+        answers
+    }
+
+    async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
+        // On a connection of its own: whether it lives or not says nothing of the other one.
+        let (deadline, call) = (Instant::now() + wait, Rc::new(call));
+        let look = || {
+            let call = Rc::clone(&call);
+            self.exchange(move |store, now| run(store, now, &call))
+        };
+        let has_nothing = || run(&mut self.shared.store.borrow_mut(), self.shared.now(), &call) == Value::Nil;
+        let mut answer = self.within_bound(look()).await?;
+        while answer == Value::Nil && Instant::now() < deadline {
+            let process = self.shared.process.get();
+            while has_nothing() {
+                if timeout_at(deadline, self.shared.changed.notified()).await.is_err() {
+                    break;
+                }
+                if self.shared.process.get() != process {
+                    return Err(unavailable("the connection has ended"));
+                }
+            }
+            answer = self.within_bound(look()).await?;
+        }
+        Ok(answer)
+    }
+
+    fn made(&self) -> u64 {
+        self.link.generation.get()
+    }
+
+    fn server(&self) -> u64 {
+        self.link.met.get()
+    }
+
+    fn new_number(&self) -> u64 {
+        self.shared.random()
+    }
+}
+
+fn run(store: &mut Store, now: Micros, call: &Call) -> Value {
+    store.run(now, call.script_text(), &call.words())
 }

@@ -1,405 +1,376 @@
-//! The content of the store, and every change of it. Knows no time but the one that it is given, in microseconds.
+//! A Redis in memory, as far as the backplane uses one: its commands in Rust, and its scripts in the Lua that Redis has. It knows no
+//! time but the one that it is given, in microseconds.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::mem::{swap, take};
+use std::rc::Rc;
 
-use peerbroker::cluster::{
-    Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
-    RegisterOutcome, Registration, Renewal, TokenDigest,
-};
-use peerbroker::wire::{ApiKey, Link, NodeId};
+use mlua::{Function, Lua, LuaString, Table, Variadic};
+use redis::Value;
 
 pub type Micros = u64;
-
-/// Time that owners which have lost a name are known after its release.
-const FORMER: Micros = 60_000_000;
-
-const HOUR: Micros = 3_600_000_000;
 
 /// For how long changes can be undone.
 const UNDO: Micros = 60_000_000;
 
-/// The lowest fence of a claim. Connections that were opened without the backplane have a lower one.
-const CLAIMED: u64 = 1 << 42;
+/// The number of an entry of a stream.
+type Id = (u64, u64);
 
 #[derive(Clone)]
-pub struct Held {
-    pub owner: Owner,
-    pub token: TokenDigest,
-    pub link: Link,
-    pub fence: u64,
-    pub since: u64,
-    pub late: bool,
-}
-
-#[derive(Clone, Default)]
-struct Record {
-    held: Option<Held>,
-    /// Owners that have lost the name to another.
-    former: Vec<Owner>,
-    /// When each expires.
-    marks: BTreeMap<NodeId, Micros>,
-    expires: Micros,
+enum Content {
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// Each entry has one field.
+    Stream(VecDeque<(Id, [Vec<u8>; 2])>),
 }
 
 #[derive(Clone)]
-struct Lease {
-    name: String,
-    end: Micros,
-    left: bool,
+struct Entry {
+    content: Content,
+    /// In milliseconds.
+    expires: u64,
 }
 
-/// The state of something before a change.
+/// The state of something before a call.
 enum Undo {
-    Record(Name, Option<Record>),
-    Clients(ApiKey, BTreeMap<NodeId, usize>),
-    Lease(NodeId, Option<Lease>),
-    Inbox(NodeId, Option<VecDeque<(u64, Vec<u8>)>>),
-    Append(NodeId, u64),
+    Entry(Option<Entry>),
+    Append(Id),
 }
 
+/// A change of a call: its time, its number, and the key that it was about.
+struct Change {
+    at: Micros,
+    call: u64,
+    key: Vec<u8>,
+    undo: Undo,
+}
+
+#[derive(Default)]
 pub struct Store {
-    records: BTreeMap<Name, Record>,
-    clients: BTreeMap<ApiKey, BTreeMap<NodeId, usize>>,
-    leases: BTreeMap<NodeId, Lease>,
-    inboxes: BTreeMap<NodeId, VecDeque<(u64, Vec<u8>)>>,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    now: Micros,
+    calls: u64,
     /// The number of the last batch. Never used again, also not after a failover.
     appended: u64,
-    done: VecDeque<(Micros, Undo)>,
-    max_inbox: usize,
+    done: VecDeque<Change>,
 }
 
 impl Store {
-    pub fn new(max_inbox: usize) -> Self {
-        Store {
-            records: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            leases: BTreeMap::new(),
-            inboxes: BTreeMap::new(),
-            appended: 0,
-            done: VecDeque::new(),
-            max_inbox,
-        }
-    }
-
     pub fn wipe(&mut self) {
-        let appended = self.appended;
-        *self = Store { appended, ..Store::new(self.max_inbox) };
+        *self = Store { appended: self.appended, ..Store::default() };
     }
 
     /// As if nothing had been written since then.
     pub fn roll_back(&mut self, to: Micros) {
-        while self.done.back().is_some_and(|(at, _)| *at > to) {
-            match self.done.pop_back().map(|(_, undo)| undo) {
-                Some(Undo::Record(name, Some(record))) => drop(self.records.insert(name, record)),
-                Some(Undo::Record(name, None)) => drop(self.records.remove(&name)),
-                Some(Undo::Clients(key, nodes)) => drop(self.clients.insert(key, nodes)),
-                Some(Undo::Lease(node, Some(lease))) => drop(self.leases.insert(node, lease)),
-                Some(Undo::Lease(node, None)) => drop(self.leases.remove(&node)),
-                Some(Undo::Inbox(node, Some(inbox))) => drop(self.inboxes.insert(node, inbox)),
-                Some(Undo::Inbox(node, None)) => drop(self.inboxes.remove(&node)),
-                Some(Undo::Append(node, number)) => self.remove_batch(node, number),
-                None => return,
+        while let Some(Change { key, undo, .. }) = self.done.pop_back_if(|change| change.at > to) {
+            match undo {
+                Undo::Entry(Some(entry)) => drop(self.entries.insert(key, entry)),
+                Undo::Entry(None) => drop(self.entries.remove(&key)),
+                Undo::Append(id) => self.remove_batch(&key, id),
             }
         }
     }
 
     /// As if no batch had been appended since then.
     pub fn lose_appends(&mut self, since: Micros) {
-        let lost: Vec<(NodeId, u64)> = self
-            .done
-            .iter()
-            .filter(|(at, _)| *at > since)
-            .filter_map(
-                |(_, undo)| if let Undo::Append(node, number) = undo { Some((*node, *number)) } else { None },
-            )
-            .collect();
-        for (node, number) in lost {
-            self.remove_batch(node, number);
-        }
-    }
-
-    fn remove_batch(&mut self, node: NodeId, number: u64) {
-        if let Some(inbox) = self.inboxes.get_mut(&node) {
-            inbox.retain(|(there, _)| *there != number);
-        }
-    }
-
-    fn note(&mut self, now: Micros, undo: Undo) {
-        while self.done.front().is_some_and(|(at, _)| *at + UNDO < now) {
-            self.done.pop_front();
-        }
-        self.done.push_back((now, undo));
-    }
-
-    pub fn join(&mut self, now: Micros, node: NodeId, name: &str, lease: Micros) -> bool {
-        if self.leases.get(&node).is_some_and(|lease| lease.end <= now) {
-            return false;
-        }
-        self.note(now, Undo::Lease(node, self.leases.get(&node).cloned()));
-        self.leases.insert(node, Lease { name: name.to_owned(), end: now + lease, left: false });
-        if !self.inboxes.contains_key(&node) {
-            self.note(now, Undo::Inbox(node, None));
-            self.inboxes.insert(node, VecDeque::new());
-        }
-        true
-    }
-
-    pub fn renew(&mut self, now: Micros, node: NodeId, lease: Micros) -> Renewal {
-        self.leases.retain(|_, lease| lease.end + HOUR >= now);
-        // The inbox of a dead node goes a while after its lease.
-        let leases = &self.leases;
-        self.inboxes.retain(|node, _| leases.get(node).is_some_and(|held| held.end + 2 * lease >= now));
-        match self.leases.get_mut(&node) {
-            Some(held) if held.end > now && self.inboxes.contains_key(&node) => {
-                let before = held.clone();
-                held.end = now + lease;
-                self.note(now, Undo::Lease(node, Some(before)));
+        let done = take(&mut self.done);
+        for change in done.iter().filter(|change| change.at > since) {
+            if let Undo::Append(id) = change.undo {
+                self.remove_batch(&change.key, id);
             }
-            _ => return Renewal::Lost,
         }
-        let member = |(node, lease): (&NodeId, &Lease)| KnownNode {
-            node: *node,
-            name: lease.name.clone(),
-            alive: lease.end > now,
-            place: String::new(),
-            left: lease.left,
-        };
-        Renewal::Renewed(self.leases.iter().map(member).collect())
+        self.done = done;
     }
 
-    pub fn leave(&mut self, now: Micros, node: NodeId) {
-        if let Some(lease) = self.leases.get_mut(&node) {
-            let before = lease.clone();
-            lease.end = lease.end.min(now);
-            lease.left = true;
-            self.note(now, Undo::Lease(node, Some(before)));
+    fn remove_batch(&mut self, key: &[u8], id: Id) {
+        if let Some(Entry { content: Content::Stream(stream), .. }) = self.entries.get_mut(key) {
+            stream.retain(|(there, _)| *there != id);
         }
-        if let Some(inbox) = self.inboxes.remove(&node) {
-            self.note(now, Undo::Inbox(node, Some(inbox)));
-        }
-    }
-
-    fn record(&self, now: Micros, name: &Name) -> Record {
-        self.records.get(name).filter(|record| record.expires > now).cloned().unwrap_or_default()
-    }
-
-    fn write(&mut self, now: Micros, name: &Name, record: Record) {
-        let old = if record.held.is_none() && record.marks.is_empty() && record.former.is_empty() {
-            self.records.remove(name)
-        } else {
-            self.records.insert(name.clone(), record)
-        };
-        self.note(now, Undo::Record(name.clone(), old));
-    }
-
-    /// Writes an owner, and gives the marks.
-    fn own(
-        &mut self,
-        now: Micros,
-        name: &Name,
-        held: Held,
-        replaced: Option<(Owner, Link)>,
-        is_granted: bool,
-    ) -> Granted {
-        let record = self.record(now, name);
-        let waiting =
-            record.marks.iter().filter(|(_, expiry)| **expiry > now).map(|(node, _)| *node).collect();
-        let fence = held.fence;
-        let marks = record.marks.into_iter().filter(|(_, expiry)| *expiry > now).collect();
-        let mut former = record.former;
-        if let Some(displaced) = record.held.filter(|old| is_granted && old.owner != held.owner) {
-            former.insert(0, displaced.owner);
-            former.truncate(4);
-        }
-        self.write(
-            now,
-            name,
-            Record { held: Some(held), former: former.clone(), marks, expires: now + HOUR },
-        );
-        Granted { fence, replaced, former, waiting }
-    }
-
-    pub fn claim(&mut self, now: Micros, claim: &Claim) -> ClaimOutcome {
-        let record = self.record(now, &claim.name);
-        let next_fence = now.max(record.held.as_ref().map_or(0, |held| held.fence + 1));
-        let mut held = record.held.filter(|held| Some(held.owner) != claim.known_dead);
-        let mine = Held {
-            owner: claim.owner,
-            token: claim.token,
-            link: claim.link,
-            fence: next_fence,
-            since: now / 1000,
-            late: false,
-        };
-        if let Some(own) = held.take_if(|held| held.owner == claim.owner) {
-            let granted = self.own(
-                now,
-                &claim.name,
-                Held { link: claim.link, token: claim.token, late: false, ..own },
-                None,
-                false,
-            );
-            self.take_claim(now, claim, None);
-            return ClaimOutcome::Granted(granted);
-        }
-        match held {
-            Some(held) if held.token != claim.token => ClaimOutcome::Taken(held.owner),
-            Some(held) if claim.link == Link::Stream && held.link == Link::Socket => {
-                ClaimOutcome::Elsewhere(held.owner)
-            }
-            Some(held) => {
-                self.take_claim(now, claim, None);
-                ClaimOutcome::Granted(self.own(now, &claim.name, mine, Some((held.owner, held.link)), true))
-            }
-            None => match self.take_claim(now, claim, claim.limit) {
-                Some(nodes) => ClaimOutcome::Full(nodes),
-                None => ClaimOutcome::Granted(self.own(now, &claim.name, mine, None, true)),
-            },
-        }
-    }
-
-    /// Counts a client if it counts, and the limit allows it. If not: the nodes that have all others.
-    fn take_claim(&mut self, now: Micros, claim: &Claim, limit: Option<usize>) -> Option<Vec<NodeId>> {
-        claim.limit?;
-        let nodes = self.clients.get(&claim.name.key).cloned().unwrap_or_default();
-        if limit.is_some_and(|limit| nodes.values().sum::<usize>() >= limit) {
-            return Some(nodes.into_keys().collect());
-        }
-        let own = nodes.get(&claim.owner.node).copied().unwrap_or(0);
-        self.count(now, &claim.name.key, claim.owner.node, own + 1);
-        None
-    }
-
-    pub fn count(&mut self, now: Micros, key: &ApiKey, node: NodeId, clients: usize) {
-        let nodes = self.clients.entry(key.clone()).or_default();
-        let before = nodes.clone();
-        if clients == 0 {
-            nodes.remove(&node);
-        } else {
-            nodes.insert(node, clients);
-        }
-        self.note(now, Undo::Clients(key.clone(), before));
-    }
-
-    pub fn register(&mut self, now: Micros, one: &Registration) -> RegisterOutcome {
-        let record = self.record(now, &one.name);
-        let old = record.held.as_ref().map_or(0, |held| held.fence);
-        let mut fence = if one.fence == 0 { CLAIMED.saturating_sub(one.since).max(1) } else { one.fence };
-        let held = record.held.filter(|held| Some(held.owner) != one.known_dead);
-        let former = one.former.map(|node| Owner { node, ..one.owner });
-        let mine = |fence| Held {
-            owner: one.owner,
-            token: one.token,
-            link: one.link,
-            fence,
-            since: one.since,
-            late: one.late,
-        };
-        let is_displaced = record.former.iter().any(|owner| *owner == one.owner || Some(*owner) == former);
-        let mut replaced = None;
-        let mut is_older = false;
-        if let Some(held) = held {
-            if held.owner == one.owner || Some(held.owner) == former {
-                return RegisterOutcome::Kept(self.own(now, &one.name, mine(fence.max(old)), None, false));
-            }
-            let are_kept = fence.min(old) >= CLAIMED && !one.late && !held.late;
-            let wins = if held.token != one.token && is_displaced {
-                false
-            } else if held.token != one.token && are_kept {
-                is_older = fence < old;
-                is_older
-            } else if held.token != one.token {
-                fence > old
-            } else if fence.min(old) >= CLAIMED {
-                fence >= old
-            } else {
-                one.since >= held.since
-            };
-            if !wins {
-                return RegisterOutcome::Lost(held.owner);
-            }
-            replaced = Some((held.owner, held.link));
-        }
-        if fence <= old && !is_older {
-            fence = now.max(old + 1);
-        }
-        RegisterOutcome::Kept(self.own(now, &one.name, mine(fence), replaced, true))
-    }
-
-    pub fn release(&mut self, now: Micros, name: &Name, owner: Owner) {
-        let mut record = self.record(now, name);
-        if record.held.as_ref().is_some_and(|held| held.owner == owner) {
-            record.marks.retain(|_, expiry| *expiry > now);
-            let former = if record.former.is_empty() { 0 } else { now + FORMER };
-            let expires = record.marks.values().copied().max().unwrap_or(0).max(former);
-            self.write(now, name, Record { held: None, expires, ..record });
-        }
-        if let Entity::Peer(_) = name.entity
-            && let Some(clients) =
-                self.clients.get(&name.key).and_then(|nodes| nodes.get(&owner.node)).copied()
-        {
-            self.count(now, &name.key, owner.node, clients.saturating_sub(1));
-        }
-    }
-
-    pub fn locate(&mut self, now: Micros, one: &Locate) -> Option<Owner> {
-        let mut record = self.record(now, &one.name);
-        if let Some(held) = record.held.as_ref().filter(|held| Some(held.owner) != one.known_dead) {
-            return Some(held.owner);
-        }
-        let mark = one.mark.as_micros() as Micros;
-        if mark > 0 {
-            let expiry = record.marks.entry(one.asker).or_default();
-            *expiry = (*expiry).max(now + mark);
-            record.expires = record.expires.max(now + mark);
-            self.write(now, &one.name, record);
-        }
-        None
-    }
-
-    pub fn append(&mut self, now: Micros, node: NodeId, batch: &[u8]) -> bool {
-        let Some(inbox) = self.inboxes.get_mut(&node) else { return false };
-        self.appended += 1;
-        inbox.push_back((self.appended, batch.to_vec()));
-        while inbox.len() > self.max_inbox {
-            inbox.pop_front();
-        }
-        self.note(now, Undo::Append(node, self.appended));
-        true
-    }
-
-    pub fn read(&self, node: NodeId, after: &Position) -> Vec<InboxEntry> {
-        let after = after.0.parse().unwrap_or(0);
-        let behind = self.inboxes.get(&node).into_iter().flatten().filter(|(number, _)| *number > after);
-        behind
-            .map(|(number, batch)| InboxEntry {
-                position: Position(number.to_string()),
-                batch: batch.clone(),
-            })
-            .collect()
-    }
-
-    pub fn has_behind(&self, node: NodeId, after: &Position) -> bool {
-        let after = after.0.parse().unwrap_or(0);
-        self.inboxes.get(&node).and_then(VecDeque::back).is_some_and(|(number, _)| *number > after)
-    }
-
-    pub fn trim(&mut self, node: NodeId, until: &Position) {
-        let until = until.0.parse().unwrap_or(0);
-        if let Some(inbox) = self.inboxes.get_mut(&node) {
-            inbox.retain(|(number, _)| *number > until);
-        }
-    }
-
-    pub fn owners(&self, now: Micros) -> Vec<(Name, Held)> {
-        let held = |(name, record): (&Name, &Record)| {
-            record.held.clone().filter(|_| record.expires > now).map(|held| (name.clone(), held))
-        };
-        self.records.iter().filter_map(held).collect()
     }
 
     /// The number of batches appended so far.
     pub fn appended(&self) -> u64 {
         self.appended
     }
+
+    /// The values of a field of all hashes, in the order of their keys.
+    pub fn fields(&mut self, now: Micros, field: &str) -> Vec<String> {
+        self.now = now;
+        let live = self.entries.values().filter(|entry| entry.expires > now / 1000);
+        let fields = live.filter_map(|entry| match &entry.content {
+            Content::Hash(hash) => hash.get(field.as_bytes()),
+            Content::Stream(_) => None,
+        });
+        fields.map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    /// Carries out a command, or a script with its key and its arguments, and answers as Redis does.
+    pub fn run(&mut self, now: Micros, script: Option<&'static str>, args: &[&[u8]]) -> Value {
+        (self.now, self.calls) = (now, self.calls + 1);
+        while self.done.pop_front_if(|change| change.at + UNDO < now).is_some() {}
+        let Some(script) = script else { return self.command(args) };
+        INTERPRETER.with(|interpreter| {
+            // Lua has the store for as long as the script runs.
+            swap(&mut *interpreter.store.borrow_mut(), self);
+            let answer = interpreter.run(script, args);
+            swap(&mut *interpreter.store.borrow_mut(), self);
+            answer.expect("a script of the backplane")
+        })
+    }
+
+    fn command(&mut self, args: &[&[u8]]) -> Value {
+        let now = self.now / 1000;
+        let (name, rest) = args.split_first().expect("a name");
+        match (*name, rest) {
+            (b"TIME", []) => {
+                let parts = [self.now / 1_000_000, self.now % 1_000_000];
+                Value::Array(parts.map(|part| bulk(part.to_string())).to_vec())
+            }
+            (b"EXISTS", [key]) => Value::Int(self.entry(key).is_some().into()),
+            (b"DEL", [key]) => {
+                self.note(key);
+                Value::Int(self.entries.remove(*key).is_some().into())
+            }
+            (b"PTTL", [key]) => Value::Int(self.entry(key).map_or(-2, |entry| match entry.expires {
+                u64::MAX => -1,
+                expires => (expires - now) as i64,
+            })),
+            (b"PEXPIRE", [key, time]) => self.expire(key, now + number(time)),
+            (b"PEXPIREAT", [key, time]) => self.expire(key, number(time)),
+            (b"HGETALL", [key]) => {
+                let fields = self.hash(key).into_iter().flatten();
+                Value::Array(fields.flat_map(|(field, value)| [bulk(field), bulk(value)]).collect())
+            }
+            (b"HGET", [key, field]) => {
+                self.hash(key).and_then(|hash| hash.get(*field)).map_or(Value::Nil, bulk)
+            }
+            (b"HSET", [key, pairs @ ..]) => {
+                self.note(key);
+                let made = || Entry { content: Content::Hash(BTreeMap::new()), expires: u64::MAX };
+                let entry = self.entries.entry(key.to_vec()).or_insert_with(made);
+                let Content::Hash(hash) = &mut entry.content else { panic!("no hash") };
+                hash.extend(pairs.chunks(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())));
+                Value::Int(1)
+            }
+            (b"HDEL", [key, field]) => {
+                self.note(key);
+                if let Some(Entry { content: Content::Hash(hash), .. }) = self.entries.get_mut(*key) {
+                    hash.remove(*field);
+                    if hash.is_empty() {
+                        self.entries.remove(*key);
+                    }
+                }
+                Value::Int(1)
+            }
+            (b"XADD", [key, b"NOMKSTREAM", b"MAXLEN", b"~", most, b"*", field, value]) => {
+                if self.entry(key).is_none() {
+                    return Value::Nil;
+                }
+                self.appended += 1;
+                self.append(key, (self.appended, 0), [field, value], number(most));
+                bulk(shown((self.appended, 0)))
+            }
+            (b"XADD", [key, id, field, value]) => {
+                self.note(key);
+                let entry = Entry { content: Content::Stream(VecDeque::new()), expires: u64::MAX };
+                self.entries.entry(key.to_vec()).or_insert(entry);
+                self.append(key, id_of(id), [field, value], u64::MAX);
+                bulk(id)
+            }
+            (b"XTRIM", [key, b"MINID", least]) => {
+                self.entry(key);
+                if let Some(Entry { content: Content::Stream(stream), .. }) = self.entries.get_mut(*key) {
+                    stream.retain(|(id, _)| *id >= id_of(least));
+                }
+                Value::Int(0)
+            }
+            (b"XREAD", options) => {
+                let at = options.iter().position(|option| *option == b"STREAMS").expect("a stream");
+                let (key, after, most) = (options[at + 1], id_of(options[at + 2]), number(options[1]));
+                let Some(Entry { content: Content::Stream(stream), .. }) = self.entry(key) else {
+                    return Value::Nil;
+                };
+                let behind = stream.range(stream.partition_point(|(id, _)| *id <= after)..);
+                let entry = |(id, [field, value]): &(Id, [Vec<u8>; 2])| {
+                    Value::Array(vec![bulk(shown(*id)), Value::Array(vec![bulk(field), bulk(value)])])
+                };
+                let entries: Vec<Value> = behind.take(most as usize).map(entry).collect();
+                if entries.is_empty() {
+                    return Value::Nil;
+                }
+                Value::Array(vec![Value::Array(vec![bulk(key), Value::Array(entries)])])
+            }
+            _ => panic!("the simulated Redis lacks {:?}", String::from_utf8_lossy(name)),
+        }
+    }
+
+    /// What is under a key, unless it has expired.
+    fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
+        if self.entries.get(key)?.expires <= self.now / 1000 {
+            self.note(key);
+            self.entries.remove(key);
+        }
+        self.entries.get(key)
+    }
+
+    fn hash(&mut self, key: &[u8]) -> Option<&BTreeMap<Vec<u8>, Vec<u8>>> {
+        match &self.entry(key)?.content {
+            Content::Hash(hash) => Some(hash),
+            Content::Stream(_) => panic!("no hash"),
+        }
+    }
+
+    fn expire(&mut self, key: &[u8], at: u64) -> Value {
+        // A copy of a stream would be expensive, and its last moments do not matter.
+        if matches!(self.entry(key), Some(Entry { content: Content::Hash(_), .. })) {
+            self.note(key);
+        }
+        Value::Int(self.entries.get_mut(key).map(|entry| entry.expires = at).is_some().into())
+    }
+
+    fn append(&mut self, key: &[u8], id: Id, [field, value]: [&[u8]; 2], most: u64) {
+        let Some(Entry { content: Content::Stream(stream), .. }) = self.entries.get_mut(key) else { return };
+        stream.push_back((id, [field.to_vec(), value.to_vec()]));
+        while stream.len() as u64 > most {
+            stream.pop_front();
+        }
+        self.done.push_back(Change {
+            at: self.now,
+            call: self.calls,
+            key: key.to_vec(),
+            undo: Undo::Append(id),
+        });
+    }
+
+    /// Notes what is under a key, before this call changes it for the first time.
+    fn note(&mut self, key: &[u8]) {
+        let mut of_call = self.done.iter().rev().take_while(|change| change.call == self.calls);
+        if of_call.any(|change| change.key == key) {
+            return;
+        }
+        let undo = Undo::Entry(self.entries.get(key).cloned());
+        self.done.push_back(Change { at: self.now, call: self.calls, key: key.to_vec(), undo });
+    }
+}
+
+fn bulk(bytes: impl AsRef<[u8]>) -> Value {
+    Value::BulkString(bytes.as_ref().to_vec())
+}
+
+fn number(text: &[u8]) -> u64 {
+    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a number")
+}
+
+fn id_of(text: &[u8]) -> Id {
+    let end = text.iter().position(|byte| *byte == b'-').unwrap_or(text.len());
+    (number(&text[..end]), text.get(end + 1..).map_or(0, number))
+}
+
+fn shown((one, other): Id) -> String {
+    format!("{one}-{other}")
+}
+
+/// The Lua of a thread, with the scripts that it has compiled, by the places of their texts.
+struct Interpreter {
+    lua: Lua,
+    scripts: RefCell<HashMap<*const u8, Function>>,
+    /// The store whose script runs.
+    store: Rc<RefCell<Store>>,
+}
+
+thread_local! {
+    static INTERPRETER: Interpreter = Interpreter::new().expect("Lua");
+}
+
+impl Interpreter {
+    fn new() -> mlua::Result<Self> {
+        let (lua, store) = (Lua::new(), Rc::<RefCell<Store>>::default());
+        let (redis, cjson) = (lua.create_table()?, lua.create_table()?);
+        let of_lua = Rc::clone(&store);
+        let call = lua.create_function(move |lua, args: Variadic<LuaString>| {
+            let args: Vec<_> = args.iter().map(LuaString::as_bytes).collect();
+            let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+            to_lua(lua, of_lua.borrow_mut().command(&args))
+        })?;
+        redis.set("call", &call)?;
+        redis.set("pcall", call)?;
+        cjson.set("decode", lua.create_function(decode)?)?;
+        cjson.set("encode", lua.create_function(encode)?)?;
+        lua.globals().set("redis", redis)?;
+        lua.globals().set("cjson", cjson)?;
+        // Its garbage is small: memory for less time.
+        lua.load("collectgarbage('setpause', 1000)").exec()?;
+        Ok(Interpreter { lua, scripts: RefCell::default(), store })
+    }
+
+    fn run(&self, text: &'static str, args: &[&[u8]]) -> mlua::Result<Value> {
+        let mut scripts = self.scripts.borrow_mut();
+        let script = match scripts.get(&text.as_ptr()) {
+            Some(script) => script.clone(),
+            None => scripts.entry(text.as_ptr()).or_insert(self.lua.load(text).into_function()?).clone(),
+        };
+        let args: Vec<LuaString> =
+            args.iter().map(|arg| self.lua.create_string(arg)).collect::<mlua::Result<_>>()?;
+        let globals = self.lua.globals();
+        globals.raw_set("KEYS", self.lua.create_sequence_from(&args[..1])?)?;
+        globals.raw_set("ARGV", self.lua.create_sequence_from(&args[1..])?)?;
+        of_lua(script.call(())?)
+    }
+}
+
+fn to_lua(lua: &Lua, answer: Value) -> mlua::Result<mlua::Value> {
+    Ok(match answer {
+        Value::Int(number) => mlua::Value::Number(number as f64),
+        Value::BulkString(bytes) => mlua::Value::String(lua.create_string(bytes)?),
+        Value::Array(parts) => {
+            let parts: Vec<mlua::Value> =
+                parts.into_iter().map(|part| to_lua(lua, part)).collect::<mlua::Result<_>>()?;
+            mlua::Value::Table(lua.create_sequence_from(parts)?)
+        }
+        _ => mlua::Value::Boolean(false),
+    })
+}
+
+fn of_lua(answer: mlua::Value) -> mlua::Result<Value> {
+    Ok(match answer {
+        mlua::Value::Integer(number) => Value::Int(number),
+        mlua::Value::Number(number) => Value::Int(number as i64),
+        mlua::Value::String(text) => bulk(text.as_bytes()),
+        mlua::Value::Table(table) => {
+            let parts = table.sequence_values().map(|part| of_lua(part?));
+            Value::Array(parts.collect::<mlua::Result<_>>()?)
+        }
+        _ => Value::Nil,
+    })
+}
+
+fn decode(lua: &Lua, text: LuaString) -> mlua::Result<Table> {
+    let fields: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(&text.as_bytes()).map_err(mlua::Error::external)?;
+    let table = lua.create_table()?;
+    for (name, value) in fields {
+        match value {
+            serde_json::Value::Bool(value) => table.set(name, value)?,
+            serde_json::Value::Number(value) => table.set(name, value.as_f64())?,
+            serde_json::Value::String(value) => table.set(name, value)?,
+            value => panic!("no script writes {value}"),
+        }
+    }
+    Ok(table)
+}
+
+fn encode(_: &Lua, table: Table) -> mlua::Result<String> {
+    let mut fields = serde_json::Map::new();
+    for pair in table.pairs() {
+        let (name, value): (String, mlua::Value) = pair?;
+        let value = match value {
+            mlua::Value::Boolean(value) => value.into(),
+            mlua::Value::Integer(value) => value.into(),
+            mlua::Value::Number(value) => value.into(),
+            mlua::Value::String(value) => value.to_str()?.to_owned().into(),
+            value => panic!("no script encodes {value:?}"),
+        };
+        fields.insert(name, value);
+    }
+    Ok(serde_json::Value::Object(fields).to_string())
 }

@@ -24,6 +24,10 @@ use peerbroker::config::Degraded;
 
 use world::Subject;
 
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Seeds that once found something.
 const REGRESSIONS: &[u64] =
     &[7, 11, 33, 42, 93, 237, 270, 280, 822, 2712, 3417, 2854, 9010, 10395, 22438, 22550, 31025, 32210];

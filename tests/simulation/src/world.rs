@@ -36,7 +36,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use crate::history::{Conn, History, What};
-use crate::sim::{Chaos, SimBackplane, SimStore};
+use crate::sim::{Chaos, SimClient, SimStore};
 use crate::socket::Socket;
 use faults::in_doubt;
 use rng::Rng;
@@ -60,7 +60,7 @@ struct NodeHandle {
     realm: Arc<Realm>,
     /// Its own: a pause is a gap.
     clock: Clock,
-    backplane: SimBackplane,
+    client: SimClient,
     pause: Rc<Pause>,
     tasks: JoinHandle<()>,
     /// Sessions that ask for an id.
@@ -184,15 +184,12 @@ impl World {
         let settings = Settings { concurrent_limit: 1000, ..Settings::default() };
         node.put_key(Key::new(ApiKey::parse("key").ok(), "", settings));
         let realm = node.tenant("key").unwrap().peers();
-        let local = LocalSet::new();
-        let backplane = self.store.connect();
-        let pause = Rc::default();
+        let (local, client, pause) = (LocalSet::new(), self.store.connect(), Rc::default());
         let weak: std::sync::Weak<Node> = Arc::downgrade(&node);
-        local.spawn_local(membership.run(weak, backplane.clone()));
+        local.spawn_local(membership.run(weak, client.backplane()));
         let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
-        let opening = Vec::new();
-        let is_out = Cell::new(false);
-        NodeHandle { node, realm, clock, backplane, pause, tasks, opening, is_out }
+        let (opening, is_out) = (Vec::new(), Cell::new(false));
+        NodeHandle { node, realm, clock, client, pause, tasks, opening, is_out }
     }
 
     fn note(&self, what: What) {

@@ -25,19 +25,18 @@ impl World {
                 let fault = [Fault::Refused, Fault::Unreachable, Fault::Stalled, Fault::RepliesLost]
                     [self.rng.below(4)];
                 let Some(node) = &self.nodes[index] else { return };
-                node.backplane.set_fault(fault);
+                node.client.set_fault(fault);
                 note(
                     &self.history,
                     &self.steps,
                     What::Fault { node: Some(index), what: format!("{fault:?}") },
                 );
-                let backplane = node.backplane.clone();
-                let history = Rc::clone(&self.history);
-                let steps = Rc::clone(&self.steps);
+                let (client, history, steps) =
+                    (node.client.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
                 let lasts = self.rng.in_range(50..4000);
                 spawn_local(async move {
                     sleep(lasts).await;
-                    backplane.set_fault(Fault::None);
+                    client.set_fault(Fault::None);
                     note(&history, &steps, What::Fault { node: Some(index), what: "ends".to_owned() });
                 });
             }
@@ -72,7 +71,7 @@ impl World {
 
     /// A fault of the connection of a node to the store.
     pub fn set_fault(&self, index: usize, fault: Fault) {
-        self.nodes[index].as_ref().unwrap().backplane.set_fault(fault);
+        self.nodes[index].as_ref().unwrap().client.set_fault(fault);
     }
 
     /// True if a node believes that it takes part.
@@ -169,7 +168,7 @@ impl World {
         for index in 0..self.nodes.len() {
             match &self.nodes[index] {
                 Some(node) => {
-                    node.backplane.set_fault(Fault::None);
+                    node.client.set_fault(Fault::None);
                     node.pause.end();
                 }
                 None => {

@@ -355,7 +355,8 @@ impl RedisClient for SimClient {
 
     async fn block(&self, call: Call, wait: Duration) -> Result<Value, Unavailable> {
         // On a connection of its own: whether it lives or not says nothing of the other one.
-        let (deadline, call) = (Instant::now() + wait, Rc::new(call));
+        let deadline = Instant::now() + wait;
+        let call = Rc::new(call);
         let look = || {
             let call = Rc::clone(&call);
             self.exchange(move |store, now| run(store, now, &call))

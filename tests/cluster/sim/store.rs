@@ -106,7 +106,8 @@ impl Store {
 
     /// Carries out a command, or a script with its key and its arguments, and answers as Redis does.
     pub fn run(&mut self, now: Micros, script: Option<&'static str>, args: &[&[u8]]) -> Value {
-        (self.now, self.calls) = (now, self.calls + 1);
+        self.now = now;
+        self.calls += 1;
         while self.done.pop_front_if(|change| change.at + UNDO < now).is_some() {}
         let Some(script) = script else { return self.command(args) };
         INTERPRETER.with(|interpreter| {
@@ -186,7 +187,9 @@ impl Store {
             }
             (b"XREAD", options) => {
                 let at = options.iter().position(|option| *option == b"STREAMS").expect("a stream");
-                let (key, after, most) = (options[at + 1], id_of(options[at + 2]), number(options[1]));
+                let key = options[at + 1];
+                let after = id_of(options[at + 2]);
+                let most = number(options[1]);
                 let Some(Entry { content: Content::Stream(stream), .. }) = self.entry(key) else {
                     return Value::Nil;
                 };
@@ -284,8 +287,10 @@ thread_local! {
 
 impl Interpreter {
     fn new() -> mlua::Result<Self> {
-        let (lua, store) = (Lua::new(), Rc::<RefCell<Store>>::default());
-        let (redis, cjson) = (lua.create_table()?, lua.create_table()?);
+        let lua = Lua::new();
+        let store = Rc::<RefCell<Store>>::default();
+        let redis = lua.create_table()?;
+        let cjson = lua.create_table()?;
         let of_lua = Rc::clone(&store);
         let call = lua.create_function(move |lua, args: Variadic<LuaString>| {
             let args: Vec<_> = args.iter().map(LuaString::as_bytes).collect();

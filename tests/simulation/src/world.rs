@@ -184,11 +184,14 @@ impl World {
         let settings = Settings { concurrent_limit: 1000, ..Settings::default() };
         node.put_key(Key::new(ApiKey::parse("key").ok(), "", settings));
         let realm = node.tenant("key").unwrap().peers();
-        let (local, client, pause) = (LocalSet::new(), self.store.connect(), Rc::default());
+        let local = LocalSet::new();
+        let client = self.store.connect();
+        let pause = Rc::default();
         let weak: std::sync::Weak<Node> = Arc::downgrade(&node);
         local.spawn_local(membership.run(weak, client.backplane()));
         let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
-        let (opening, is_out) = (Vec::new(), Cell::new(false));
+        let opening = Vec::new();
+        let is_out = Cell::new(false);
         NodeHandle { node, realm, clock, client, pause, tasks, opening, is_out }
     }
 

@@ -31,8 +31,9 @@ impl World {
                     &self.steps,
                     What::Fault { node: Some(index), what: format!("{fault:?}") },
                 );
-                let (client, history, steps) =
-                    (node.client.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
+                let client = node.client.clone();
+                let history = Rc::clone(&self.history);
+                let steps = Rc::clone(&self.steps);
                 let lasts = self.rng.in_range(50..4000);
                 spawn_local(async move {
                     sleep(lasts).await;

@@ -51,37 +51,38 @@ impl<'a> Turn<'a> {
         client: &mut C,
         act: impl FnOnce(&mut C, &mut Context<'_, 't>),
     ) {
-        let mut effects = Effects::new();
+        let mut effects = Effects::default();
         let Turn { peer, key, flushes, .. } = self;
         act(client, &mut Context { peer, key, flushes, effects: &mut effects });
         if !effects.is_empty() {
-            self.do_all(client, effects);
+            self.do_all(client, &mut effects);
         }
     }
 
     /// The page of the client goes away.
     pub(super) fn going_away<C: Protocol>(&mut self) {
-        let mut effects = Effects::new();
+        let mut effects = Effects::default();
         let Turn { peer, key, flushes, .. } = self;
         C::on_going_away(&mut Context { peer, key, flushes, effects: &mut effects });
         debug_assert!(effects.is_empty(), "its last words are in the outboxes of others");
     }
 
-    fn do_all<C: Protocol>(&mut self, client: &mut C, effects: Effects<'_>) {
-        for effect in effects {
-            match effect {
-                Effect::Send(message) => self.send(client, message),
-                Effect::Publish(publication) => self.publish(publication),
-                Effect::App(request) => self.send_to_app(&request),
-                Effect::Ask(ask) => self.asked = Some(ask),
-                Effect::Leave => self.left = true,
-                Effect::Ignored => {
-                    self.ignored = true;
-                    let id = self.peer.id().as_str();
-                    log::debug!(target: MESSAGES, "{} ({id:?}): ignored a message that has no meaning", self.peer.connection());
-                }
-            }
-        }
+    fn do_all<C: Protocol>(&mut self, client: &mut C, effects: &mut Effects<'_>) {
+        effects.drain(|effect| match effect {
+            Effect::Send(message) => self.send(client, message),
+            Effect::Publish(publication) => self.publish(publication),
+            Effect::App(request) => self.send_to_app(&request),
+            Effect::Ask(ask) => self.asked = Some(ask),
+            Effect::Leave => self.left = true,
+            Effect::Ignored => self.ignore(),
+        });
+    }
+
+    fn ignore(&mut self) {
+        self.ignored = true;
+        let id = self.peer.id().as_str();
+        let connection = self.peer.connection();
+        log::debug!(target: MESSAGES, "{connection} ({id:?}): ignored a message that has no meaning");
     }
 
     /// Sends a message to another client of the realm, with a candidate of the relay if the key allows it.

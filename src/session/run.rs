@@ -443,5 +443,8 @@ fn on_text<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, text: &str) {
     if C::REALM == RealmKind::PeerJs {
         turn.node.note_text(turn.peer, text);
     }
+    if C::HEARTBEAT == Some(text) {
+        return;
+    }
     turn.handle(client, |client, context| client.on_text(text, context));
 }

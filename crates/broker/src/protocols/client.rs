@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString as _};
-use smallvec::SmallVec;
 use tokio::sync::watch;
 
 use super::frozen::Frozen;
@@ -37,6 +36,9 @@ pub trait Protocol: Sized + 'static {
 
     /// The frames that the members of its rooms hear. A member that reads slowly gets the state of a room, and other clients lose messages.
     const ROOMS: &'static dyn RoomDialect;
+
+    /// The text that only shows that a client is there: most texts are this one.
+    const HEARTBEAT: Option<&'static str> = None;
 
     /// True if clients bring an id and a token. Others get an id.
     const HAS_CREDENTIALS: bool = false;
@@ -161,8 +163,38 @@ pub struct Context<'a, 't> {
     pub effects: &'a mut Effects<'t>,
 }
 
-/// Nearly every text has one effect, or none.
-pub type Effects<'t> = SmallVec<[Effect<'t>; 1]>;
+/// The effects of one text or answer, in their order. Nearly always there is one, or none.
+#[derive(Debug, Default)]
+pub struct Effects<'t> {
+    first: Option<Effect<'t>>,
+    others: Vec<Effect<'t>>,
+}
+
+impl<'t> Effects<'t> {
+    /// Adds one.
+    pub fn push(&mut self, effect: Effect<'t>) {
+        if self.first.is_none() {
+            self.first = Some(effect);
+        } else {
+            self.others.push(effect);
+        }
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Does something with each.
+    pub fn drain(&mut self, mut act: impl FnMut(Effect<'t>)) {
+        if let Some(first) = self.first.take() {
+            act(first);
+        }
+        for effect in std::mem::take(&mut self.others) {
+            act(effect);
+        }
+    }
+}
 
 /// An effect that needs more than the memory of this node.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The protocols of clients: a folder for each, with its text and the state that its clients share. The text is pure: it turns JSON into
+//! The protocols of clients: a folder for each, with its text, its clients and the state that they share. The text is pure: it turns JSON into
 //! commands, and messages into JSON, so its tests need no broker.
 
 pub mod calls;

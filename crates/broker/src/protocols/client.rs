@@ -1,8 +1,8 @@
 //! A client of a protocol, as a value: it is given texts and answers, and says what they cause.
 //!
-//! A client reads no clock, opens no socket and waits for nothing. What it changes in the memory of this node, it changes itself: its outbox,
-//! rooms, codes, swarms. What needs more, it returns as [`Effect`]s, and the session's loop does that in one place. What it has to wait for, it
-//! [asks](Ask), and goes on with the [`Answer`].
+//! A client opens no socket and waits for nothing; its time is the broker's clock. It changes the memory of this node itself: its outbox, rooms,
+//! codes, swarms. All else it returns as [`Effect`]s, which the session's loop does in one place. It [asks](Ask) for what takes time, and goes
+//! on with the [`Answer`].
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -134,14 +134,6 @@ pub trait Protocol: Sized + 'static {
     }
 }
 
-impl<'m> Description<'m> {
-    /// Somewhere in the frame, of a connection that has no name.
-    pub fn in_frame(message: &'m Message<'_>) -> Self {
-        let text = std::str::from_utf8(message.frame.payload()).unwrap_or_default();
-        Description { text, connection: None }
-    }
-}
-
 /// The text with a session description.
 #[derive(Debug)]
 pub struct Description<'m> {
@@ -149,6 +141,14 @@ pub struct Description<'m> {
     pub text: &'m str,
     /// The name of the connection, as the relay tells several between two clients apart.
     pub connection: Option<Cow<'m, str>>,
+}
+
+impl<'m> Description<'m> {
+    /// Somewhere in the frame, of a connection that has no name.
+    pub fn in_frame(message: &'m Message<'_>) -> Self {
+        let text = std::str::from_utf8(message.frame.payload()).unwrap_or_default();
+        Description { text, connection: None }
+    }
 }
 
 /// The surroundings of a client while it handles something.

@@ -129,7 +129,7 @@ pub struct MovedMember<'a> {
     pub room: &'a str,
     /// The member.
     pub id: &'a str,
-    /// The number of the [`RealmKind`] of the member.
+    /// The number of the [`RealmKind`](peerbroker_core::wire::RealmKind) of the member.
     pub realm: u8,
 }
 
@@ -145,7 +145,7 @@ pub enum Question {
     Page {
         /// The key.
         key: String,
-        /// The number of a [`RealmKind`]; `None` for all kinds.
+        /// The number of a [`RealmKind`](peerbroker_core::wire::RealmKind); `None` for all kinds.
         realm: Option<u8>,
         /// The last id of the page before.
         after: Option<String>,
@@ -238,7 +238,7 @@ pub enum NodeAnswer {
     Ids(Vec<String>),
     /// A number.
     Number(u64),
-    /// The numbers of kinds of realms, see [`RealmKind`].
+    /// The numbers of kinds of realms, see [`RealmKind`](peerbroker_core::wire::RealmKind).
     Realms(Vec<u8>),
     /// JSON, which may have more fields in a newer version.
     Text(String),

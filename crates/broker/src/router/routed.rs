@@ -45,7 +45,7 @@ pub enum Routed {
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,
-    /// It is lost. If its kind [waits](MessageKind::waits), all messages that this sender had queued for this recipient
+    /// It is lost. If its kind [waits](peerbroker_core::wire::MessageKind::waits), all messages that this sender had queued for this recipient
     /// are lost too, and the caller has to tell the sender.
     Dropped(DropReason),
 }

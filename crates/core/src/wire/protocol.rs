@@ -36,6 +36,7 @@ pub enum Address {
 impl Dialect {
     /// Where its clients connect, the realm in which they find each other, and whether the server offers it unless `--dialects` says
     /// otherwise.
+    #[inline]
     const fn row(self) -> (Address, RealmKind, bool) {
         match self {
             Dialect::PeerJs => (Address::Segment("peerjs"), RealmKind::PeerJs, true),
@@ -49,11 +50,13 @@ impl Dialect {
     }
 
     /// The address of its WebSockets.
+    #[inline]
     pub const fn address(self) -> Address {
         self.row().0
     }
 
     /// The realm of its clients.
+    #[inline]
     pub const fn realm(self) -> RealmKind {
         self.row().1
     }

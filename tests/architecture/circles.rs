@@ -31,7 +31,7 @@ pub struct Modules {
     names: Vec<Name>,
     /// With the module of the file that each is in.
     known: BTreeMap<Module, Module>,
-    /// What `use` brings into a module.
+    /// The names that `use` brings into a module.
     imports: BTreeMap<(Module, String), Vec<String>>,
 }
 

@@ -187,7 +187,7 @@ impl Lives {
         self.renewed_at.get()
     }
 
-    /// How the node is named in its lists of members, in each life.
+    /// The name of the node in its lists of members, in each life.
     pub(super) fn first_number(&self) -> u64 {
         self.first.get().map_or(0, NodeId::get)
     }
@@ -542,7 +542,7 @@ pub(super) struct Unsettled {
     pub(super) id: String,
 }
 
-/// What this node and others tell each other about members of rooms.
+/// The news of this node and others about members of rooms.
 #[derive(Default)]
 pub(super) struct RoomNews {
     /// The latest life that has listed its members, of each node by its first one.

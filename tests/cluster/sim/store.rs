@@ -207,7 +207,7 @@ impl Store {
         }
     }
 
-    /// What is under a key, unless it has expired.
+    /// The content of a key, unless it has expired.
     fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
         if self.entries.get(key)?.expires <= self.now / 1000 {
             self.note(key);

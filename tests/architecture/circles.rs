@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// Where crates begin. That of a file is the first one that fits.
+/// The roots of crates. The first root that fits a file is its own.
 const ROOTS: &[&str] = &[
     "src/bin/peerbroker/",
     "src/",

@@ -106,7 +106,7 @@ pub trait Protocol: Sized + 'static {
     /// of the next holder.
     fn on_going_away(_context: &mut Context<'_, '_>) {}
 
-    /// Writes the client down. What it holds stays held.
+    /// Writes the client down. Its names and places stay its own.
     fn freeze(self) -> Frozen;
 
     /// Reads a client of a key. `None` if the state is not one of this protocol.

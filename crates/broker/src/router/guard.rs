@@ -583,8 +583,8 @@ impl<'a> Guard<'a> {
 
     /// Gives the id to a new connection, or tells why not. The same token takes the id over from an older connection.
     ///
-    /// A refusal changes nothing, so it comes first. The queue is taken when it has all that waited for the id in other places. Whoever is
-    /// told of clients hears of this one before its greeting is written, and so before the client itself does.
+    /// A refusal changes nothing, so it comes first. The queue is taken when it has all that waited for the id in other places. Followers
+    /// of events hear of the client before its greeting is written, and so before the client itself does.
     pub(super) fn register(
         &mut self,
         request: RegisterRequest<'_>,

@@ -39,7 +39,7 @@ use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
 use delivery::Delivery;
 use hearing::Hearing;
 use limits::{FREE_ROOMS, RoomLimits, deliveries};
-use member::{Member, RemotePart};
+use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
@@ -49,7 +49,7 @@ use store::Store;
 use watches::Watches;
 use watching::Watching;
 
-pub use dialect::{Audience, Change, MAX_ROOMS, RoomDialect, Said};
+pub use dialect::{Audience, Change, MAX_ROOMS, OwnFrames, RoomDialect, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS_OF_KEY};
 pub use others::{
     GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
@@ -214,7 +214,29 @@ impl Rooms {
         data: Option<&str>,
         most: usize,
     ) -> Result<(), RoomRefusal> {
+        self.join_as(requester, name, (data, None), most)
+    }
+
+    /// The same for a client that hears messages in frames of its own, and has no data.
+    pub fn join_with_own_frames(
+        &self,
+        requester: &mut Requester<'_>,
+        name: RoomName,
+        frames: &Arc<dyn OwnFrames>,
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
+        self.join_as(requester, name, (None, Some(frames)), most)
+    }
+
+    fn join_as(
+        &self,
+        requester: &mut Requester<'_>,
+        name: RoomName,
+        (data, frames): (Option<&str>, Option<&Arc<dyn OwnFrames>>),
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
         let &mut Requester { peer, request, ref mut flushes } = requester;
+        let max_rooms = frames.map_or_else(|| self.dialect.max_rooms(), |frames| frames.max_rooms());
         let joined = self.enter(peer, flushes, |guard| {
             let state = &guard.state;
             state.right_in(&name)?;
@@ -222,7 +244,7 @@ impl Rooms {
                 state.check_speaker(&name)?;
             }
             let known = state.room(name.as_str()).cloned();
-            if known.is_none() && state.rooms.len() >= self.dialect.max_rooms() {
+            if known.is_none() && state.rooms.len() >= max_rooms {
                 return Err(RoomRefusal::TooManyRooms);
             }
             let counts = known.is_none() && state.rooms.len() >= FREE_ROOMS;
@@ -238,7 +260,9 @@ impl Rooms {
                 let is_told = members.get(peer.id().as_str()).is_none_or(|member| member.data() != data);
                 self.limits
                     .charge(guard, if is_told { self.hearers(members) } else { members.parts_of_answer() })?;
-                self.add_member(guard, members, peer, data);
+                let mut own = guard.state.member(peer, data);
+                own.frames = frames.cloned();
+                self.add_member(guard, members, own);
                 guard.flushes.extend(members.answer_with_list(peer, request));
                 members.introduce(peer, guard.flushes);
                 Ok(())
@@ -263,16 +287,10 @@ impl Rooms {
     }
 
     /// Makes a connection a member.
-    fn add_member(
-        &self,
-        guard: &mut PresenceGuard<'_>,
-        members: &mut RoomGuard<'_>,
-        peer: &PeerHandle,
-        data: Option<&str>,
-    ) {
+    fn add_member(&self, guard: &mut PresenceGuard<'_>, members: &mut RoomGuard<'_>, own: Own) {
         let room = members.room;
         let is_new = !members.contains(guard.id);
-        members.set_own(guard.state.member(peer, data), guard.flushes);
+        members.set_own(own, guard.flushes);
         if guard.state.room(room.name().as_str()).is_none() {
             guard.state.rooms.push(Arc::clone(room));
         }

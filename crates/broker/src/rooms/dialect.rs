@@ -71,6 +71,15 @@ impl Audience<'_> {
     }
 }
 
+/// The frames in which one member hears the messages of its rooms, if they are not those of all others.
+pub trait OwnFrames: Send + Sync {
+    /// The frames of a message: none if the member does not hear it.
+    fn of(&self, room: &str, message: &Frame) -> Vec<Frame>;
+
+    /// Most rooms in which the client is.
+    fn max_rooms(&self) -> usize;
+}
+
 /// The frames of rooms. Each is written once for all that hear it. `None` is something that the dialect does not tell.
 pub trait RoomDialect: Send + Sync + 'static {
     /// A message.

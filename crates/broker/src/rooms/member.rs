@@ -1,11 +1,14 @@
 //! A peer in a room, as one node knows it: its part here, and those that other nodes have told of.
 
+use std::sync::Arc;
+
+use super::dialect::OwnFrames;
 use super::handover::Handover;
 use super::others::TokenDigest;
 use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, Routed};
 use peerbroker_core::clock::Clock;
-use peerbroker_core::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomRefusal};
+use peerbroker_core::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 
 /// A peer in a room.
 #[derive(Default)]
@@ -37,6 +40,8 @@ pub(super) struct Own {
     pub(super) account: AddressAccount,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
+    /// The frames in which it hears messages, if they are its own.
+    pub(super) frames: Option<Arc<dyn OwnFrames>>,
     /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.
     pub(super) heard: u64,
     /// Another node has told of it while it was away here.
@@ -72,7 +77,7 @@ impl Own {
         data: Option<&str>,
     ) -> Self {
         let data = data.map(Box::from);
-        Own { peer, token, came: 0, announced: 0, account, data, heard: 0, has_moved: false }
+        Own { peer, token, came: 0, announced: 0, account, data, frames: None, heard: 0, has_moved: false }
     }
 
     /// This part replaces another one of the same member, which other nodes may know.
@@ -178,6 +183,21 @@ pub(super) fn deliver(
     flushes: &mut Vec<Flush>,
 ) -> Result<(), RoomRefusal> {
     accepted(peer.deliver(sender, MessageKind::Room, message), flushes)
+}
+
+/// Sends a message of a room to a member of this node.
+pub(super) fn deliver_in_own_frames(
+    own: &Own,
+    room: &RoomName,
+    sender: &PeerId,
+    message: &mut Frame,
+    flushes: &mut Vec<Flush>,
+) -> Result<(), RoomRefusal> {
+    let Some(frames) = &own.frames else { return deliver(&own.peer, sender, message.share(), flushes) };
+    for frame in frames.of(room.as_str(), message) {
+        deliver(&own.peer, sender, frame, flushes)?;
+    }
+    Ok(())
 }
 
 /// The answer to the sender of a message for one member.

@@ -11,7 +11,7 @@ use super::by_id::ById;
 use super::dialect::{Audience, Change, RoomDialect, Said};
 use super::handover::{Handover, Waiting};
 use super::held::{Held, HeldMessage};
-use super::member::{Departed, Member, Own, RemotePart, deliver};
+use super::member::{Departed, Member, Own, RemotePart, deliver, deliver_in_own_frames};
 use crate::config::Limits;
 use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
 use peerbroker_core::clock::Clock;
@@ -592,6 +592,7 @@ impl RoomGuard<'_> {
         let Members { by_id, handovers, .. } = &mut *self.members;
         let Some(member) = by_id.get_mut(own.peer.id().as_str()) else { return false };
         own.data = member.data().map(Box::from);
+        own.frames = member.own.as_ref().and_then(|before| before.frames.clone());
         member.own.iter().for_each(|before| own.follow(before));
         *handovers -= u32::from(member.handover.is_some());
         member.change_place(&self.room.shared.clock, |member| {
@@ -760,7 +761,8 @@ impl RoomGuard<'_> {
         let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.shared.dialect.echoes();
         let own = self.iter().filter(hears);
         let own = own.filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
-        own.filter(|own| deliver(&own.peer, sender, message.share(), flushes).is_err()).count()
+        let room = &self.room.name;
+        own.filter(|own| deliver_in_own_frames(own, room, sender, &mut message, flushes).is_err()).count()
     }
 
     /// The members whose messages a node delivers.
@@ -784,13 +786,15 @@ impl RoomGuard<'_> {
         self.forget_departed();
         let sender = from.in_rooms();
         let here = self.iter().filter_map(|(_, member)| member.own.as_ref());
-        let here = here.filter(|own| own.came <= heard).map(|own| &own.peer);
-        for peer in here.chain(self.departed(heard)) {
-            // One that is not here any more, which its sender does not know yet, is sought.
-            if peer.id() != from && except.binary_search(&peer.id().as_str()).is_err() {
-                // Nobody is told if it has too much to read.
-                let _ = deliver(peer, &sender, message.share(), flushes);
-            }
+        let is_meant =
+            |peer: &PeerHandle| peer.id() != from && except.binary_search(&peer.id().as_str()).is_err();
+        // Nobody is told if one has too much to read.
+        for own in here.filter(|own| own.came <= heard && is_meant(&own.peer)) {
+            let _ = deliver_in_own_frames(own, &self.room.name, &sender, &mut message, flushes);
+        }
+        // One that is not here any more, which its sender does not know yet, is sought.
+        for peer in self.departed(heard).filter(|peer| is_meant(peer)) {
+            let _ = deliver(peer, &sender, message.share(), flushes);
         }
     }
 

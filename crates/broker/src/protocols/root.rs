@@ -1,12 +1,14 @@
 //! The WebSocket at the root of a server accepts several dialects. The action or the type of a frame selects one.
 
 mod guest;
+mod paced;
 
 use std::borrow::Cow;
 
 use super::json::Object;
 use super::{calls, room_codes, topics, tracker};
 pub use guest::Guest;
+pub(super) use paced::{Paced, pause};
 use peerbroker_core::wire::Dialect;
 
 /// A command of a client, in its dialect.

@@ -193,6 +193,17 @@ impl<'a> Object<'a> {
         Some(is_whole.then_some(object))
     }
 
+    /// The names of the members, as far as any protocol may know them, with their raw values.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.members.iter().map(|member| {
+            let name = member.meaning.as_ref().map(Meaning::as_bytes);
+            (
+                std::str::from_utf8(name.unwrap_or_else(|| member.name.inner())).unwrap_or_default(),
+                member.value,
+            )
+        })
+    }
+
     fn index(&self, wanted: &str) -> Option<usize> {
         self.members.iter().rposition(|member| member.is(wanted))
     }

@@ -5,7 +5,7 @@ use super::steps::{self, is_space};
 use super::strings::{escapes_only, len_of_name, len_of_text};
 
 /// Most elements of a list that are kept: more than any limit of its elements.
-pub(in crate::protocols) const MAX_ELEMENTS: usize = 128;
+pub(in crate::protocols) const MAX_ELEMENTS: usize = 256;
 
 /// Reads JSON text from its beginning to its end.
 pub(in crate::protocols) struct Reader<'a> {

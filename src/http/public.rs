@@ -30,6 +30,7 @@ use handler::{bare, plain};
 use handshake::AcceptedHandshake;
 use peerbroker_broker::config::Dialect;
 use peerbroker_broker::events::{Count, Event, Mistake, Refused};
+use peerbroker_broker::protocols::nostr;
 use peerbroker_core::wire::{ApiKey, Refusal};
 use routes::Route;
 
@@ -91,8 +92,15 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> H
 async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
     let runtime = &mounted.runtime;
     let pages = runtime.config().pages;
-    let peerjs = runtime.config().dialects.has(Dialect::PeerJs);
+    let dialects = runtime.config().dialects;
+    let peerjs = dialects.has(Dialect::PeerJs);
     match route {
+        Route::Root if dialects.has(Dialect::Nostr) && wants_information(request) => {
+            let max_message_bytes = runtime.config().max_message_bytes;
+            HttpResponse::Ok()
+                .content_type(nostr::MEDIA_TYPE)
+                .body(nostr::information(env!("CARGO_PKG_VERSION"), max_message_bytes))
+        }
         Route::Root if html::prefers_html(request) => match file(mounted, request, "").await {
             Some(index) => index,
             None if pages => pages::page(mounted, request, ""),
@@ -123,6 +131,12 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Outside => nothing(mounted, request),
         _ => not_found::page(mounted, request),
     }
+}
+
+/// True if a request asks what the relay of Nostr is and takes, by NIP-11.
+fn wants_information(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.split(',').any(|range| range.trim().starts_with(nostr::MEDIA_TYPE)))
 }
 
 /// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path, or a 404.

@@ -7,6 +7,7 @@ mod legacy;
 mod matchbox;
 mod media;
 mod messages;
+mod nostr;
 mod room_codes;
 mod rooms;
 mod rxdb;

@@ -1,4 +1,4 @@
-// Trystero's own tests of its ws-relay, in Chromium, Firefox and Node. peerbroker takes the place of the relay.
+// Trystero's own tests of its ws-relay and of Nostr, in Chromium, Firefox and Node. peerbroker takes the place of the relays.
 
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -57,16 +57,28 @@ export default {
 };
 `;
 
-/** Runs the tests of browsers. With `own`, Trystero's relay is judged. */
+/** Its configuration of Nostr names relays of the Internet. */
+function withRelays(folder) {
+  const path = join(folder, 'test', 'strategy-configs.ts');
+  const theirs = /nostr: \{\s*relayConfig: \{\s*redundancy: [^}]*\}/;
+  const text = readFileSync(path, 'utf8');
+  const ours = text.replace(theirs, 'nostr: {relayConfig: {urls: wsRelayUrls}');
+  if (!ours.includes('nostr: {relayConfig: {urls: wsRelayUrls}')) throw new Error(`the relays of Nostr are not in ${path} any more`);
+  writeFileSync(path, ours);
+}
+
+/** Runs the tests of browsers. With `own`, Trystero's relay is judged; it has none for Nostr. */
 async function inBrowsers({ folder, env }, own) {
   const config = join(folder, 'peerbroker.config.ts');
   writeFileSync(config, CONFIG);
+  withRelays(folder);
   const servers = own ? [] : await Promise.all([1, 2].map(async () => startServer(['--path', '/', '--port', `${await freePort()}`], { tls: true })));
   try {
     const ports = own ? [await freePort(), await freePort()] : servers.map(({ port }) => port);
     const report = below(`trystero-browsers${own ? '-own' : ''}.json`);
     rmSync(report, { force: true });
-    await output(`trystero-browsers${own ? '-own' : ''}`, 'pnpm', ['exec', 'playwright', 'test', '-c', config, 'test/ws-relay.spec.ts'], {
+    const tests = ['ws-relay', ...own ? [] : ['nostr']].map((strategy) => `test/${strategy}.spec.ts`);
+    await output(`trystero-browsers${own ? '-own' : ''}`, 'pnpm', ['exec', 'playwright', 'test', '-c', config, ...tests], {
       cwd: folder,
       env: { ...env, OWN_RELAY: own ? '1' : '', TRYSTERO_TEST_PORT: `${await freePort()}`, TRYSTERO_WS_RELAY_PORTS: `${ports}`, PLAYWRIGHT_JSON_OUTPUT_FILE: report },
     });

@@ -44,6 +44,9 @@ const fn hole(name: &'static str, target: &'static str, before: &'static str, af
     Hole { name, target, before, after }
 }
 
+/// An event with a right signature.
+const EVENT: &str = r#"{"content":"","created_at":1000,"id":"f5f0aaf33f909e8ba0a7884379f694ba7ecb2f4e11ef8a30cadf2ca93ac407c1","kind":21234,"pubkey":"1b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f","sig":"d4773e357412f4e367c27de2b6e50fb6e2744f1578557fefb0e5e44b5cc5c39af66d70ef977729344cc78071a07d88337ce89a11f012653540da9cdfe3977800","tags":[["x","nobody"]]}"#;
+
 /// The longest parts of the messages of each protocol.
 const HOLES: &[Hole] = &[
     hole("peerjs", PEERJS, r#"{"type":"OFFER","dst":"nobody","payload":"#, "}"),
@@ -73,6 +76,21 @@ const HOLES: &[Hole] = &[
         "}",
     ),
     hole("tracker, scrape", ROOT, r#"{"action":"scrape","info_hash":"#, "}"),
+    hole("nostr, filter", ROOT, r#"["REQ","s","#, "]"),
+    hole("nostr, values", ROOT, r##"["REQ","s",{"#x":"##, "}]"),
+    hole("nostr, event", ROOT, r#"["EVENT","#, "]"),
+    hole(
+        "nostr, tags",
+        ROOT,
+        r#"["EVENT",{"id":"","pubkey":"","sig":"","created_at":1,"kind":20001,"content":"","tags":"#,
+        "}]",
+    ),
+    hole(
+        "nostr, content",
+        ROOT,
+        r#"["EVENT",{"id":"","pubkey":"","sig":"","created_at":1,"kind":20001,"tags":[],"content":"#,
+        "}]",
+    ),
     hole("root, unknown type", ROOT, r#"{"type":"something","more":"#, "}"),
     hole("root, no type", ROOT, r#"{"more":"#, "}"),
     hole("rxdb, join", RXDB, r#"{"type":"join","room":"#, "}"),
@@ -127,6 +145,7 @@ fn lists() -> Vec<Dear> {
         charged,
     };
     let command = |kind: &str, list: &str, name: &str| format!(r#"{{"type":"{kind}","{name}":{list}}}"#);
+    let request = |topics: &str| format!(r##"["REQ","s",{{"kinds":[20001],"#x":{topics}}}]"##);
     let of_topics =
         |list: &str| vec![command("subscribe", list, "topics"), command("unsubscribe", list, "topics")];
     vec![
@@ -147,6 +166,13 @@ fn lists() -> Vec<Dear> {
                 [r#"{"offer":{}}"#; 82].join(",")
             )],
             83,
+        ),
+        dear("an event", ROOT, vec![format!("[\"EVENT\",{EVENT}]")], 1 + 10 + 3),
+        dear(
+            "events to hear",
+            ROOT,
+            ["a", "b"].map(|mark| request(&quoted(250, &|n| format!("{mark}{n:063}")))).into(),
+            2 * 251,
         ),
         dear("room codes", ROOT, vec![r#"{"action":"createRoom"}"#.to_owned()], 1),
         dear("start of a call", ROOT, vec![r#"{"action":"start"}"#.to_owned()], 1),
@@ -205,7 +231,7 @@ pub fn too_dear(wants: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
     if rows.is_empty() {
         return (0, Vec::new());
     }
-    let dialects = "peerjs,room_codes,calls,topics,rxdb,tracker,matchbox";
+    let dialects = "peerjs,room_codes,calls,topics,nostr,rxdb,tracker,matchbox";
     // Clients answer no ping between their rows.
     let mut server = Callgrind::start(&["--dialects", dialects, "--alive_timeout", "10000000"]);
     // Opened before anything is counted.

@@ -9,6 +9,7 @@ pub mod json;
 pub mod key_state;
 pub mod matchbox;
 pub mod names;
+pub mod nostr;
 pub mod peerjs;
 pub mod query;
 pub mod room_codes;

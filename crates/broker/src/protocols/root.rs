@@ -6,7 +6,7 @@ mod paced;
 use std::borrow::Cow;
 
 use super::json::Object;
-use super::{calls, room_codes, topics, tracker};
+use super::{calls, nostr, room_codes, topics, tracker};
 pub use guest::Guest;
 pub(super) use paced::{Paced, pause};
 use peerbroker_core::wire::Dialect;
@@ -22,6 +22,8 @@ pub enum Command<'a> {
     Topics(topics::Command<'a>),
     /// A command for the tracker.
     Tracker(tracker::Command<'a>),
+    /// A command for the relay of Nostr.
+    Nostr(nostr::Command<'a>),
     /// Other frames are ignored.
     Ignored,
 }
@@ -33,6 +35,7 @@ impl Command<'_> {
             Command::RoomCodes(_) => Some(Dialect::RoomCodes),
             Command::Topics(_) => Some(Dialect::Topics),
             Command::Tracker(_) => Some(Dialect::Tracker),
+            Command::Nostr(_) => Some(Dialect::Nostr),
             Command::Calls(calls::Command::Ignored) | Command::Ignored => None,
             Command::Calls(_) => Some(Dialect::Calls),
         }
@@ -67,6 +70,9 @@ pub fn decode(text: &str) -> Command<'_> {
 
 /// Decodes one text frame, and returns its action, too, if it has one.
 pub fn decode_with_action(text: &str) -> (Command<'_>, Option<Cow<'_, str>>) {
+    if nostr::is_list(text) {
+        return (Command::Nostr(nostr::decode(text)), None);
+    }
     let Some(mut frame) = Object::parse_with(text, &PARTS) else { return (Command::Ignored, None) };
     let Some(action) = frame.string("action") else {
         return (topics::decode(&frame).map_or(Command::Ignored, Command::Topics), None);

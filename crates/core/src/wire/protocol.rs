@@ -11,8 +11,10 @@ labels! {
         RoomCodes = "room_codes",
         /// One-to-one calls.
         Calls = "calls",
-        /// Topics: the protocols of y-webrtc and Trystero.
+        /// Topics: the protocols of y-webrtc and of Trystero's own relay.
         Topics = "topics",
+        /// Nostr, as Trystero uses it unless told otherwise.
+        Nostr = "nostr",
         /// Rooms of RxDB's replication.
         RxDb = "rxdb",
         /// The tracker of WebTorrent. Off by default.
@@ -40,7 +42,9 @@ impl Dialect {
     const fn row(self) -> (Address, RealmKind, bool) {
         match self {
             Dialect::PeerJs => (Address::Segment("peerjs"), RealmKind::PeerJs, true),
-            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics => (Address::Root, RealmKind::Guests, true),
+            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::Nostr => {
+                (Address::Root, RealmKind::Guests, true)
+            }
             // Strangers could use a tracker that is open to the Internet.
             Dialect::Tracker => (Address::Root, RealmKind::Guests, false),
             Dialect::RxDb => (Address::Segment("rxdb"), RealmKind::RxDb, true),

@@ -13,6 +13,7 @@ use crate::protocols::client::{Answer, Ask, Context, Description, Effect, Lost, 
 use crate::protocols::frozen::Frozen;
 use crate::protocols::guests::Guests;
 use crate::protocols::key_state::KeyState;
+use crate::protocols::nostr::{self, Listener};
 use crate::protocols::room_codes::{self, Player};
 use crate::protocols::root::{self, Command};
 use crate::protocols::topics::{self, Subscriber, Topics};
@@ -30,6 +31,7 @@ pub struct Guest {
     room_codes: Player,
     calls: Caller,
     tracker: Announcer,
+    nostr: Listener,
     /// True if it has sent a message that does nothing.
     has_unused: bool,
     /// The command that waits for an answer.
@@ -41,6 +43,7 @@ enum Pending {
     Calls(calls::Pending),
     Topics(topics::Pending),
     Tracker(tracker::Pending),
+    Nostr(nostr::Pending),
 }
 
 /// A guest that is written down.
@@ -49,6 +52,7 @@ struct State {
     room_codes: room_codes::Frozen,
     calls: calls::Frozen,
     tracker: tracker::Frozen,
+    nostr: Option<nostr::Frozen>,
     has_unused: bool,
     pending: Option<FrozenPending>,
 }
@@ -59,6 +63,7 @@ enum FrozenPending {
     Calls(String),
     Topics(topics::Pending),
     Tracker(tracker::Pending),
+    Nostr(nostr::Pending),
 }
 
 impl Guest {
@@ -101,6 +106,7 @@ impl Protocol for Guest {
             room_codes: Player::default(),
             calls: Caller::default(),
             tracker: Announcer::default(),
+            nostr: Listener::default(),
             has_unused: false,
             pending: None,
         })
@@ -128,6 +134,7 @@ impl Protocol for Guest {
             Command::Tracker(command) => {
                 self.tracker.on_command(command, guests, context).map(Pending::Tracker)
             }
+            Command::Nostr(command) => self.nostr.on_command(command, text, context).map(Pending::Nostr),
             Command::Calls(command) => self.calls.on_command(command, guests, context).map(Pending::Calls),
             Command::Ignored => None,
         };
@@ -145,6 +152,7 @@ impl Protocol for Guest {
             Pending::Tracker(pending) => {
                 self.tracker.on_answer(pending, answer, guests, context).map(Pending::Tracker)
             }
+            Pending::Nostr(pending) => self.nostr.on_answer(pending, context).map(Pending::Nostr),
             Pending::Calls(pending) => {
                 self.calls.on_answer(pending, answer, guests, context);
                 None
@@ -167,6 +175,7 @@ impl Protocol for Guest {
             Some(Pending::RoomCodes(pending)) => pending.kept_bytes(),
             Some(Pending::Topics(pending)) => pending.kept_bytes(),
             Some(Pending::Tracker(pending)) => pending.kept_bytes(),
+            Some(Pending::Nostr(pending)) => pending.kept_bytes(),
             Some(Pending::Calls(_)) | None => 0,
         }
     }
@@ -177,12 +186,14 @@ impl Protocol for Guest {
             room_codes: self.room_codes.freeze(&mut held),
             calls: self.calls.freeze(&mut held),
             tracker: self.tracker.freeze(),
+            nostr: self.nostr.freeze(&mut held),
             has_unused: self.has_unused,
             pending: self.pending.map(|pending| match *pending {
                 Pending::RoomCodes(pending) => FrozenPending::RoomCodes(pending.freeze()),
                 Pending::Calls(pending) => FrozenPending::Calls(pending.freeze()),
                 Pending::Topics(pending) => FrozenPending::Topics(pending),
                 Pending::Tracker(pending) => FrozenPending::Tracker(pending),
+                Pending::Nostr(pending) => FrozenPending::Nostr(pending),
             }),
         };
         Frozen::of(&state, held)
@@ -190,7 +201,7 @@ impl Protocol for Guest {
 
     fn thaw(mut frozen: Frozen, key: &Arc<KeyState>) -> Option<Self> {
         let guests = key.guests();
-        let State { room_codes, calls, tracker, has_unused, pending } = frozen.read()?;
+        let State { room_codes, calls, tracker, nostr, has_unused, pending } = frozen.read()?;
         let held = &mut frozen.held;
         let pending = match pending {
             Some(FrozenPending::RoomCodes(pending)) => {
@@ -199,12 +210,14 @@ impl Protocol for Guest {
             Some(FrozenPending::Calls(alias)) => Some(Pending::Calls(calls::Pending::thaw(&alias, &guests)?)),
             Some(FrozenPending::Topics(pending)) => Some(Pending::Topics(pending)),
             Some(FrozenPending::Tracker(pending)) => Some(Pending::Tracker(pending)),
+            Some(FrozenPending::Nostr(pending)) => Some(Pending::Nostr(pending)),
             None => None,
         };
         Some(Guest {
             room_codes: Player::thaw(room_codes, held, &guests)?,
             calls: Caller::thaw(calls, held, &guests)?,
             tracker: Announcer::thaw(tracker, &guests)?,
+            nostr: Listener::thaw(nostr, held)?,
             has_unused,
             pending: pending.map(Box::new),
             guests,
@@ -217,6 +230,7 @@ impl Protocol for Guest {
             Pending::Calls(pending) => Some(pending.awaited()),
             Pending::Topics(pending) => Some(pending.awaited()),
             Pending::Tracker(pending) => Some(pending.awaited()),
+            Pending::Nostr(pending) => Some(pending.awaited()),
         }
     }
 

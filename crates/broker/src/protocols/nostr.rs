@@ -1,0 +1,118 @@
+//! Nostr, as far as it connects pages: relays of events that nobody stores.
+//!
+//! A client signs events and subscribes to those that fit its filters: NIP-01 of github.com/nostr-protocol/nips. Trystero, whose default
+//! this is, publishes events of the kinds 20000 to 29999 with a topic as their tag `x`; see Trystero 0.25, `packages/nostr/src/index.ts`.
+
+mod client;
+mod event;
+mod filter;
+
+use super::json::{self, write_string};
+pub use client::Listener;
+pub(super) use client::{Frozen, Pending};
+use peerbroker_core::wire::Frame;
+
+/// Most subscriptions of one client.
+pub const MAX_SUBSCRIPTIONS: usize = 64;
+
+/// Most tags, kinds and authors of all subscriptions of a client by which events are found. Trystero names up to 250 topics in a filter.
+pub const MAX_PLACES: usize = 256;
+
+/// Most places at which one event is found.
+const MAX_EVENT_PLACES: usize = 32;
+
+/// Most filters of a subscription.
+const MAX_FILTERS: usize = 16;
+
+/// Most bytes of the filters of all subscriptions of a client, as JSON text.
+const MAX_FILTER_BYTES: usize = 64 * 1024;
+
+/// Most values of a list in a filter, and most tags of an event and values of a tag: more are never read.
+const MAX_VALUES: usize = 250;
+
+/// Most characters of the id of a subscription, by NIP-01.
+const MAX_ID: usize = 64;
+
+const _: () = assert!(MAX_VALUES < json::MAX_ELEMENTS);
+
+/// The media type of the document of NIP-11.
+pub const MEDIA_TYPE: &str = "application/nostr+json";
+
+/// A command of a client.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// Tell others of this event, which is JSON text.
+    Event(&'a str),
+    /// Hear events that fit one of these filters, which are JSON text.
+    Request(&'a str, Vec<&'a str>),
+    /// Hear those of this subscription no longer.
+    Close(&'a str),
+    /// The client is told the reason.
+    Invalid(&'static str),
+}
+
+/// True if a text is no object, so that it may be one of Nostr.
+pub(super) fn is_list(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('[')
+}
+
+/// Decodes a list.
+pub(super) fn decode(text: &str) -> Command<'_> {
+    let Some(elements) = list(text) else { return Command::Invalid("invalid: not a JSON list") };
+    let label = elements.first().copied().unwrap_or_default();
+    match (label, elements.get(1..).unwrap_or_default()) {
+        ("\"EVENT\"", &[event]) => Command::Event(event),
+        ("\"REQ\"", [id, filters @ ..]) if !filters.is_empty() => Command::Request(id, filters.to_vec()),
+        ("\"CLOSE\"", &[id]) => Command::Close(id),
+        _ => Command::Invalid(
+            "invalid: known are [\"EVENT\", event], [\"REQ\", id, filter…] and [\"CLOSE\", id]",
+        ),
+    }
+}
+
+/// The first elements of a list, as JSON text.
+fn list(text: &str) -> Option<Vec<&str>> {
+    json::read(text, |reader| reader.list())
+}
+
+/// Writes a message whose parts are JSON text but for the last one.
+fn message(label: &str, parts: &[&str], text: Option<&str>) -> Frame {
+    let len = parts.iter().map(|part| part.len() + 1).sum::<usize>() + text.map_or(0, str::len);
+    Frame::text(label.len() + len + 8, |out| {
+        out.extend_from_slice(b"[\"");
+        out.extend_from_slice(label.as_bytes());
+        out.push(b'"');
+        for part in parts {
+            out.push(b',');
+            out.extend_from_slice(part.as_bytes());
+        }
+        if let Some(text) = text {
+            out.push(b',');
+            write_string(out, text);
+        }
+        out.push(b']');
+    })
+}
+
+/// The document of NIP-11: what the relay is and takes.
+pub fn information(version: &str, max_message_bytes: usize) -> String {
+    serde_json::json!({
+        "name": "peerbroker",
+        "description": "Connects pages. It stores nothing: events of the kinds 20000 to 29999 go to those who are subscribed now.",
+        "software": env!("CARGO_PKG_REPOSITORY"),
+        "version": version,
+        "supported_nips": [1, 11],
+        "limitation": {
+            "max_message_length": max_message_bytes,
+            "max_subscriptions": MAX_SUBSCRIPTIONS,
+            "max_subid_length": MAX_ID,
+            "max_event_tags": MAX_VALUES,
+            "min_pow_difficulty": 0,
+            "auth_required": false,
+            "payment_required": false,
+            "restricted_writes": true,
+        },
+        "retention": [{ "kinds": [[0, 65535]], "count": 0 }],
+    })
+    .to_string()
+}

@@ -1,0 +1,275 @@
+//! A client that publishes events and subscribes to them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use super::filter::Filter;
+use super::{Command, MAX_FILTER_BYTES, MAX_FILTERS, MAX_ID, MAX_PLACES, MAX_SUBSCRIPTIONS, list, message};
+use crate::protocols::client::{Context, Effect, Publication};
+use crate::protocols::json;
+use crate::protocols::names::Hold;
+use crate::protocols::root::{Paced, pause};
+use crate::rooms::OwnFrames;
+use peerbroker_core::wire::{Frame, RealmKind, RoomName, RoomRefusal};
+
+/// A client's part in Nostr. It is a member of a room for each of the places at which it finds events.
+#[derive(Debug, Default)]
+pub struct Listener(Option<Arc<Subscriptions>>);
+
+/// The subscriptions of one client, which also decide what it hears in its rooms.
+#[derive(Debug, Default)]
+struct Subscriptions(Mutex<Vec<Subscription>>);
+
+/// The subscriptions of a listener that is written down.
+pub(crate) type Frozen = Vec<Subscription>;
+
+/// A command that waits.
+pub(crate) type Pending = Paced<Action>;
+
+/// A subscription.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Subscription {
+    /// As its client has written it: JSON text.
+    id: String,
+    filters: Vec<Filter>,
+    bytes: usize,
+}
+
+/// What a command does once it is known to be right.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Action {
+    /// Tell those that find events at these places.
+    Publish(Vec<String>),
+    /// Replace the subscription with this id, or add it.
+    Subscribe(Subscription),
+    /// End the subscription with this id.
+    Close(String),
+}
+
+/// The messages that a signature costs: to check it takes as long as to handle so many.
+const SIGNATURE: usize = 10;
+
+impl Listener {
+    pub(crate) fn on_command<'t>(
+        &mut self,
+        command: Command<'t>,
+        text: &'t str,
+        context: &mut Context<'_, 't>,
+    ) -> Option<Pending> {
+        let command = check(command, context)?;
+        if let Some(limit) = pause(context) {
+            context.limit_hit(limit);
+            return Some(Paced { command, text: text.to_owned() });
+        }
+        self.act(command, text.into(), context);
+        None
+    }
+
+    /// The pause is over.
+    pub(crate) fn on_answer(&mut self, pending: Pending, context: &mut Context<'_, '_>) -> Option<Pending> {
+        if pause(context).is_some() {
+            return Some(pending);
+        }
+        self.act(pending.command, pending.text.into(), context);
+        None
+    }
+
+    fn act<'t>(&mut self, action: Action, text: Cow<'t, str>, context: &mut Context<'_, 't>) {
+        match action {
+            Action::Publish(places) => {
+                for place in places {
+                    let publication = Publication { topic: place.into(), text: text.clone() };
+                    context.effects.push(Effect::Publish(publication));
+                }
+            }
+            Action::Subscribe(subscription) => {
+                let id = subscription.id.clone();
+                let answer = match self.change(&id, Some(subscription), context) {
+                    Ok(()) => message("EOSE", &[&id], None),
+                    Err(reason) => message("CLOSED", &[&id], Some(&reason)),
+                };
+                context.reply(answer);
+            }
+            // Leaving is not refused.
+            Action::Close(id) => drop(self.change(&id, None, context)),
+        }
+    }
+
+    /// Replaces the subscription with an id, adds it or ends it. Without room for it, there is none.
+    fn change(
+        &mut self,
+        id: &str,
+        new: Option<Subscription>,
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Cow<'static, str>> {
+        let subscriptions = self.0.get_or_insert_default();
+        let (before, after) = {
+            let all = &mut *subscriptions.0.lock();
+            let before = places(all);
+            all.retain(|subscription| subscription.id != id);
+            all.extend(new);
+            (before, places(all))
+        };
+        let joined = subscriptions.check(&after).and_then(|()| self.join(after.difference(&before), context));
+        let kept = match &joined {
+            Ok(()) => after.clone(),
+            Err(_) => self.forget(id),
+        };
+        if let Some(hub) = context.key.existing_hub(RealmKind::Guests) {
+            for place in before.union(&after).filter(|place| !kept.contains(*place)) {
+                let _ = hub.leave(&mut context.requester(None), place);
+            }
+        }
+        joined
+    }
+
+    fn join<'p>(
+        &self,
+        places: impl Iterator<Item = &'p String>,
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Cow<'static, str>> {
+        let Some(subscriptions) = &self.0 else { return Ok(()) };
+        let frames: Arc<dyn OwnFrames> = Arc::clone(subscriptions) as _;
+        let hub = context.key.hub(RealmKind::Guests);
+        let most = context.key.room_members();
+        for place in places {
+            let name = RoomName::measured(place).map_err(RoomRefusal::InvalidRoom);
+            let joined = name
+                .and_then(|name| hub.join_with_own_frames(&mut context.requester(None), name, &frames, most));
+            if let Err(refusal) = joined {
+                if let Some(limit) = refusal.ending().limit {
+                    context.limit_hit(limit);
+                }
+                return Err(format!("error: {}", refusal.text()).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a subscription that has no room. Returns the places of the others.
+    fn forget(&self, id: &str) -> BTreeSet<String> {
+        let Some(subscriptions) = &self.0 else { return BTreeSet::new() };
+        let all = &mut *subscriptions.0.lock();
+        all.retain(|subscription| subscription.id != id);
+        places(all)
+    }
+
+    pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Option<Frozen> {
+        let subscriptions = self.0?;
+        let state = subscriptions.0.lock().clone();
+        held.push_back(Box::new(subscriptions));
+        Some(state)
+    }
+
+    pub(crate) fn thaw(frozen: Option<Frozen>, held: &mut VecDeque<Hold>) -> Option<Self> {
+        let Some(state) = frozen else { return Some(Listener::default()) };
+        let subscriptions = *held.pop_front()?.downcast::<Arc<Subscriptions>>().ok()?;
+        *subscriptions.0.lock() = state;
+        Some(Listener(Some(subscriptions)))
+    }
+}
+
+/// Checks a command, and tells its client of a fault.
+fn check(command: Command<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+    match command {
+        Command::Event(text) => {
+            let Some(event) = Event::parse(text) else {
+                context.effects.push(Effect::Ignored);
+                context.reply(message("NOTICE", &[], Some("invalid: not an event")));
+                return None;
+            };
+            context.charge_list(SIGNATURE);
+            let fault = event.fault();
+            let mut id = Vec::new();
+            json::write_string(&mut id, &event.id);
+            let accepted = if fault.is_none() { "true" } else { "false" };
+            let id = String::from_utf8_lossy(&id);
+            context.reply(message("OK", &[&id, accepted], Some(fault.unwrap_or_default())));
+            let places: BTreeSet<String> = event.places().map(|place| place.to_string()).collect();
+            context.charge_list(places.len());
+            fault.is_none().then(|| Action::Publish(places.into_iter().collect()))
+        }
+        Command::Request(id, texts) => match subscription(id, &texts) {
+            Ok(subscription) => {
+                context.charge_list(subscription.filters.iter().flat_map(Filter::places).count());
+                Some(Action::Subscribe(subscription))
+            }
+            Err(reason) => {
+                context.effects.push(Effect::Ignored);
+                context.reply(match reason {
+                    NO_ID => message("NOTICE", &[], Some(reason)),
+                    _ => message("CLOSED", &[id], Some(reason)),
+                });
+                None
+            }
+        },
+        Command::Close(id) => Some(Action::Close(id.to_owned())),
+        Command::Invalid(reason) => {
+            context.effects.push(Effect::Ignored);
+            context.reply(message("NOTICE", &[], Some(reason)));
+            None
+        }
+    }
+}
+
+const NO_ID: &str = "invalid: the id of a subscription is a text of 1 to 64 characters";
+
+fn subscription(id: &str, texts: &[&str]) -> Result<Subscription, &'static str> {
+    if json::short_string(id, MAX_ID).is_none_or(|id| id.is_empty() || id.chars().count() > MAX_ID) {
+        return Err(NO_ID);
+    }
+    if texts.len() > MAX_FILTERS {
+        return Err("invalid: a subscription has at most 16 filters");
+    }
+    let filters = texts.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?;
+    Ok(Subscription { id: id.to_owned(), filters, bytes: texts.iter().map(|text| text.len()).sum() })
+}
+
+/// The places of subscriptions, as names of rooms.
+fn places(subscriptions: &[Subscription]) -> BTreeSet<String> {
+    let filters = subscriptions.iter().flat_map(|subscription| &subscription.filters);
+    filters.flat_map(Filter::places).map(|place| place.to_string()).collect()
+}
+
+impl Subscriptions {
+    /// Says why there are too many.
+    fn check(&self, places: &BTreeSet<String>) -> Result<(), Cow<'static, str>> {
+        let all = self.0.lock();
+        let bytes: usize = all.iter().map(|subscription| subscription.bytes).sum();
+        if all.len() > MAX_SUBSCRIPTIONS || bytes > MAX_FILTER_BYTES || places.len() > MAX_PLACES {
+            return Err("error: too many subscriptions, or too long ones".into());
+        }
+        Ok(())
+    }
+}
+
+impl OwnFrames for Subscriptions {
+    fn of(&self, room: &str, frame: &Frame) -> Vec<Frame> {
+        // A client of topics may publish to a room of this name. Its frames are objects.
+        let elements = std::str::from_utf8(frame.payload()).ok().and_then(list).unwrap_or_default();
+        let Some((text, event)) = elements.get(1).and_then(|text| Some((text, Event::parse(text)?))) else {
+            return Vec::new();
+        };
+        let all = self.0.lock();
+        let hears = |subscription: &&Subscription| {
+            let fitting = || subscription.filters.iter().filter(|filter| filter.fits(&event));
+            // An event may be at several places of a subscription: it is heard at the first one.
+            let place =
+                event.places().find(|place| fitting().flat_map(Filter::places).any(|of| of == *place));
+            place.is_some_and(|place| place.to_string() == room)
+        };
+        all.iter()
+            .filter(hears)
+            .map(|subscription| message("EVENT", &[&subscription.id, text], None))
+            .collect()
+    }
+
+    fn max_rooms(&self) -> usize {
+        MAX_PLACES
+    }
+}

@@ -31,7 +31,7 @@ use handshake::AcceptedHandshake;
 use peerbroker_broker::config::Dialect;
 use peerbroker_broker::events::{Count, Event, Mistake, Refused};
 use peerbroker_broker::protocols::nostr;
-use peerbroker_core::wire::{ApiKey, Refusal};
+use peerbroker_core::wire::{ApiKey, RealmKind, Refusal};
 use routes::Route;
 
 pub(crate) use handler::Mounted;
@@ -168,7 +168,9 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
     let source = endpoint::source(runtime, request.head());
     let note = |reason| {
         let ClientSource { origin, address, is_doctor } = source.clone();
-        let refused = Refused { reason, key: ApiKey::parse(&key).ok(), id: None, origin, address, is_doctor };
+        let key = ApiKey::parse(&key).ok();
+        let realm = RealmKind::PeerJs;
+        let refused = Refused { reason, key, id: None, origin, address, realm, is_doctor };
         runtime.events.emit(|| Event::Refused(Box::new(refused)));
     };
     let policy = match runtime.node.tenant_of_client(&key, source.address).await {

@@ -12,7 +12,7 @@ use peerbroker_broker::protocols::client::{Protocol, unguessable};
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::router::{ConnectionInfo, Realm};
-use peerbroker_core::wire::{ApiKey, ClientVersion, PeerId, Refusal, Token};
+use peerbroker_core::wire::{ApiKey, ClientVersion, PeerId, RealmKind, Refusal, Token};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ pub(crate) struct Rejection {
     pub(crate) reason: Refusal,
     pub(crate) key: Option<ApiKey>,
     pub(crate) id: Option<PeerId>,
+    pub(crate) realm: RealmKind,
 }
 
 impl Credentials {
@@ -110,18 +111,18 @@ impl ClientSource {
 
 impl Rejection {
     /// A refused handshake, with the key and the id of its query if they are valid.
-    pub(super) fn of(reason: Refusal, query: &str) -> Self {
+    pub(super) fn of(reason: Refusal, query: &str, realm: RealmKind) -> Self {
         let [key, id] = values(query, ["key", "id"]);
-        Rejection { reason, key: ApiKey::parse(&key).ok(), id: PeerId::parse(&id).ok() }
+        Rejection { reason, key: ApiKey::parse(&key).ok(), id: PeerId::parse(&id).ok(), realm }
     }
 
     /// Counts and reports a client that gets no id.
     pub(super) fn note(self, node: &Node, source: &ClientSource) {
-        let Rejection { reason, key, id } = self;
+        let Rejection { reason, key, id, realm } = self;
         node.counters().add(Count::Refused(reason), 1);
         node.events().emit(|| {
             let ClientSource { origin, address, is_doctor } = source.clone();
-            Event::Refused(Box::new(Refused { reason, key, id, origin, address, is_doctor }))
+            Event::Refused(Box::new(Refused { reason, key, id, origin, address, realm, is_doctor }))
         });
     }
 }
@@ -154,7 +155,7 @@ pub(super) async fn enter<C: Protocol>(
         Ok((admitted, client))
     });
     entered.map_err(|reason| {
-        let rejection = Rejection::of(reason, query);
+        let rejection = Rejection::of(reason, query, C::REALM);
         if C::HAS_CREDENTIALS { rejection } else { Rejection { id: None, ..rejection } }
     })
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::descriptions::{self, ANYBODY, Signal};
 use crate::node::{Client as Sender, Message as Seen, Node};
+use peerbroker_broker::events::{ClientMistake, Event, Mistake};
 use peerbroker_broker::protocols::client::{
     Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
 };
 use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::mistakes::{self, InVain};
 use peerbroker_broker::protocols::peerjs::rooms::Request;
 use peerbroker_broker::protocols::peerjs::{Kind, app};
 use peerbroker_broker::protocols::signal::SignalKind;
@@ -75,6 +77,7 @@ impl<'a> Turn<'a> {
             Effect::Ask(ask) => self.asked = Some(ask),
             Effect::Leave => self.left = true,
             Effect::Ignored => self.ignore(),
+            Effect::InVain(text) => self.note_in_vain::<C>(text),
         });
     }
 
@@ -83,6 +86,22 @@ impl<'a> Turn<'a> {
         let id = self.peer.id().as_str();
         let connection = self.peer.connection();
         log::debug!(target: MESSAGES, "{connection} ({id:?}): ignored a message that has no meaning");
+    }
+
+    /// Tells the operator of a message that has no effect, and the client, if it is surely not meant.
+    #[cold]
+    fn note_in_vain<C: Protocol>(&mut self, text: &str) {
+        self.ignore();
+        let dialects = self.node.config().load().dialects;
+        let InVain { what, hint, told } = mistakes::in_vain(C::REALM, dialects, text);
+        self.node.events().emit(|| {
+            let mistake = Mistake::InVain { what, hint };
+            let address = self.peer.address();
+            Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
+        });
+        if let Some(frame) = told.and_then(|why| C::in_vain(&why)) {
+            self.flushes.extend(self.peer.reply(frame));
+        }
     }
 
     /// Sends a message to another client of the realm, with a candidate of the relay if the key allows it.

@@ -16,7 +16,7 @@ use crate::transport::Socket;
 use peerbroker_broker::protocols::peerjs;
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Outgoing};
-use peerbroker_core::wire::{Frame, Refusal};
+use peerbroker_core::wire::{Frame, RealmKind, Refusal};
 
 /// Reads at full speed while a connection closes. A well-behaved client needs fewer.
 const FREE_READS: usize = 4;
@@ -36,7 +36,7 @@ pub(crate) fn turn_away<S: Socket>(
     let session = OpenSession::new(node, permit);
     let told = peerjs::error(told);
     async move {
-        Rejection::of(refusal, &query).note(&session, &source);
+        Rejection::of(refusal, &query, RealmKind::PeerJs).note(&session, &source);
         let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
         refuse(&mut socket, outbox, &session, Some(told), refusal).await;
     }

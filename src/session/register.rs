@@ -44,7 +44,8 @@ pub(super) async fn register_session<S: Socket, C: Protocol>(
                     if reason.is_told() {
                         admitted.realm.announce_refusal(&admitted.id, &admitted.token);
                     }
-                    Rejection { reason, key: Some(admitted.realm.key().clone()), id: Some(admitted.id) }
+                    let key = Some(admitted.realm.key().clone());
+                    Rejection { reason, key, id: Some(admitted.id), realm: C::REALM }
                 }
             }
         }

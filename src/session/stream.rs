@@ -21,7 +21,7 @@ use peerbroker_broker::protocols::client::Protocol as _;
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
-use peerbroker_core::wire::{AddressPrefix, CloseReason, Limit, Refusal};
+use peerbroker_core::wire::{AddressPrefix, CloseReason, Limit, RealmKind, Refusal};
 
 /// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);
@@ -48,7 +48,8 @@ pub(crate) async fn open_stream(
     let key = Some(credentials.key.clone());
     let id = Some(credentials.id.clone());
     let admitted = admit(node, credentials, &source).await;
-    let admitted = admitted.inspect_err(|&reason| Rejection { reason, key, id }.note(node, &source))?;
+    let admitted = admitted
+        .inspect_err(|&reason| Rejection { reason, key, id, realm: RealmKind::PeerJs }.note(node, &source))?;
     let (socket, body) = stream(node.clock(), GRACE);
     Ok((body, serve(socket, Arc::clone(node), source, permit, admitted, renewed)))
 }

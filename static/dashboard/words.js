@@ -61,6 +61,7 @@ const CLOSED = {
   room_full: 'was closed: its room is full',
   banned: 'was closed: its address is banned',
   no_place: 'was closed: no node gave it a place in a group',
+  wrong_message: 'sent a message that its protocol does not have',
 };
 
 /** Why clients are refused, by their labels. */

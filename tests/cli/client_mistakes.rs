@@ -286,10 +286,187 @@ fn messages_at_the_root_that_do_nothing_are_logged_and_a_misspelt_one_is_answere
         }
     });
     assert!(line(&log, r#""createroom" at the root"#).contains(r#"did it mean "createRoom"?"#));
-    assert!(line(&log, r#""hello" at the root"#).contains("rooms have no such action"));
+    assert!(line(&log, r#""hello" at the root"#).contains("Messages of calls need data.remoteId"));
     assert!(line(&log, r#""offer" at the root"#).contains("messages of calls need data.remoteId"));
-    assert!(line(&log, r#"not JSON with an "action""#).contains("PeerJS clients connect to"));
+    assert!(
+        line(&log, "sent a message at the root").contains("room codes, calls, y-webrtc and Trystero at …/")
+    );
     assert!(!log.concat().contains("never logged"), "{log:#?}");
+}
+
+/// A message in vain of the clients of each protocol, and the words of the log about it.
+#[test]
+fn a_message_in_vain_is_logged_with_the_protocol_the_flag_or_the_limit_that_was_meant() {
+    let long = "x".repeat(257);
+    let topics: Vec<String> = (0..65).map(|n| n.to_string()).collect();
+    let cases = [
+        (
+            "/",
+            json!({"type": "subcribe"}),
+            r#"the type "subcribe" at the root"#,
+            r#"did it mean "subscribe"?"#,
+        ),
+        ("/", json!({"type": "Publish"}), r#"the type "Publish" at the root"#, r#"did it mean "publish"?"#),
+        (
+            "/",
+            json!({"type": "join", "room": "my-room-1"}),
+            r#"the type "join" at the root"#,
+            "it is one of RxDB, at …/rxdb",
+        ),
+        (
+            "/",
+            json!({"action": "announce"}),
+            r#"the action "announce" at the root"#,
+            "--dialects +tracker turns the protocol of WebTorrent on",
+        ),
+        ("/rxdb", json!({"type": "hello"}), r#"the type "hello" at …/rxdb"#, "RxDB at …/rxdb"),
+        (
+            "/rxdb",
+            json!({"type": "join", "room": "todo"}),
+            r#"the type "join" at …/rxdb"#,
+            r#"its room "todo" has 4"#,
+        ),
+        (
+            "/rxdb",
+            json!({"type": "signal", "senderPeerId": "bob", "receiverPeerId": "al"}),
+            r#"the type "signal" at …/rxdb"#,
+            "its senderPeerId is another client's",
+        ),
+        (
+            "/",
+            json!({"type": "subscribe", "topics": [long]}),
+            "subscribed to a topic of 257 bytes",
+            "a topic has at most 256",
+        ),
+        (
+            "/",
+            json!({"type": "subscribe", "topics": topics}),
+            "subscribed to more than 64 topics",
+            "it hears nothing of the others",
+        ),
+    ];
+    let mut program = Program::start(&["--ops_port", "0"]);
+    let (api, _) = program.expect_api();
+    for (address, message, ..) in &cases {
+        let mut client = program.connect(address);
+        if *address == "/rxdb" {
+            client.expect_text();
+        }
+        client.send(message.to_string());
+        if *address == "/rxdb" {
+            client.expect_closed_with(Some(4009));
+        } else {
+            client.send(r#"{"type":"ping"}"#);
+            while client.expect_text() != r#"{"type":"pong"}"# {}
+        }
+    }
+    // The dashboard's list "What clients do wrong".
+    wait_until("all mistakes", || {
+        api.get("/api/mistakes").json["mistakes"].as_array().unwrap().len() == cases.len()
+    });
+    let mistakes = api.get("/api/mistakes").json.to_string();
+    let Ended { stderr, .. } = program.stop();
+    let log: Vec<String> = stderr.lines().map(str::to_owned).collect();
+    for (_, _, what, hint) in cases {
+        assert!(line(&log, what).contains(hint), "{hint}: {}", line(&log, what));
+        assert!(mistakes.contains(&hint.replace('"', "\\\"")), "{hint} in {mistakes}");
+    }
+}
+
+/// WebSockets of clients that are not those of PeerJS.
+#[test]
+fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_protocol() {
+    let all = "peerjs,room_codes,calls,topics,rxdb,tracker,matchbox";
+    let everything = "this broker speaks the protocols of room codes, calls, y-webrtc, Trystero and WebTorrent at /app/; PeerJS at \
+        /app/peerjs; RxDB at /app/rxdb; Matchbox at /app/matchbox/ROOM";
+    let rxdb = "the address is /app/rxdb: the room of RxDB is its `topic`, and not in the address";
+    let matchbox = "the address is /app/matchbox/ROOM: the name of a room is one segment, without a slash";
+    let peerjs_only = "this broker speaks the protocols of PeerJS at /app/peerjs";
+    for (dialects, path, hint) in [
+        (all, "/app/signal", everything),
+        (all, "/announce?key=peerjs", everything),
+        (all, "/", everything),
+        (all, "/app/rxdb/notes", rxdb),
+        (all, "/app/matchbox/a/b", matchbox),
+        (all, "/app/matchbox/x/", matchbox),
+        ("peerjs", "/app/rxdb", "--dialects +rxdb turns the protocol of RxDB on"),
+        ("peerjs,topics", "/app/matchbox/duel", "--dialects +matchbox turns the protocol of Matchbox on"),
+        (
+            "peerjs",
+            "/app/",
+            "--dialects turns on the protocols that are spoken here: +room_codes, +calls, +topics, +tracker",
+        ),
+        ("peerjs", "/app/", peerjs_only),
+    ] {
+        let mut told = String::new();
+        let log = log_of(&["--path", "/app", "--dialects", dialects], |program| {
+            let mut client = RawClient::connect(program.address, "client");
+            client.send_raw(RawClient::handshake(path));
+            let answer = client.expect_response();
+            assert_eq!(answer.status, 404, "{path}");
+            told = answer.text().to_owned();
+        });
+        let line = line(&log, "asked for a WebSocket at");
+        assert!(line.to_lowercase().contains(&hint.to_lowercase()), "{path}: {hint}: {line}");
+        assert!(told.to_lowercase().contains(&hint.to_lowercase()), "{path}: {hint}: {told}");
+        assert!(!line.contains("the one of this broker"), "{line}");
+    }
+}
+
+#[test]
+fn a_get_without_an_upgrade_is_told_the_same_at_the_address_of_each_protocol() {
+    for (dialects, path, hint) in [
+        ("peerjs,rxdb", "/rxdb", "The proxy in front drops the Upgrade header"),
+        ("peerjs,matchbox", "/matchbox/duel?next=2", "The proxy in front drops the Upgrade header"),
+        ("peerjs", "/rxdb", "--dialects +rxdb turns the protocol of RxDB on"),
+        ("peerjs", "/matchbox/duel", "--dialects +matchbox turns the protocol of Matchbox on"),
+    ] {
+        let log = log_of(&["--dialects", dialects], |program| {
+            let answer = program.get(path);
+            assert_eq!(answer.status, 404, "{path}");
+            assert!(answer.text().to_lowercase().contains(&hint.to_lowercase()), "{path}: {}", answer.text());
+        });
+        let line = line(&log, &format!("asked for {:?} (GET)", path.split('?').next().unwrap()));
+        assert!(line.to_lowercase().contains(&hint.to_lowercase()), "{path}: {line}");
+    }
+}
+
+#[test]
+fn a_client_without_id_token_and_key_at_the_address_of_peerjs_is_another_one() {
+    let log = log_of(&[], |program| {
+        let mut client = program.connect("/peerjs");
+        client.expect_text();
+        client.expect_closed_with(None);
+        let mut client = program.connect("/peerjs?key=&id=a&token=t");
+        client.expect_text();
+        client.expect_closed_with(None);
+    });
+    let no_peerjs = line(&log, "was refused: No id, token, or key supplied");
+    assert!(no_peerjs.contains("y-webrtc and others connect to the root, without /peerjs"), "{no_peerjs}");
+    assert!(line(&log, "was refused for its empty key").contains("does the page pass an empty `key`?"));
+}
+
+#[test]
+fn a_wrong_key_or_none_at_the_root_is_logged_with_the_place_of_the_right_one() {
+    let directory = Directory::new();
+    let file = directory.file("p.toml", "no_default_key = true\n[[api_key]]\nkey = 'game'\n");
+    let log = log_of(&["--config", &file], |program| {
+        for target in ["/", "/rxdb?key=gmae"] {
+            let mut client = program.connect(target);
+            assert!(client.expect_text().contains("Invalid key provided"), "{target}");
+            client.expect_closed_with(None);
+        }
+    });
+    let none = line(&log, "sent no key");
+    assert!(
+        none.contains(r#"the key here is "game". The address of its WebSocket takes ?key=…, and --root_key"#),
+        "{none}"
+    );
+    let wrong = line(&log, r#"asked for the key "gmae", by ?key= in the address"#);
+    assert!(
+        wrong.contains(r#"the key here is "game". --root_key is the key of clients that send none"#),
+        "{wrong}"
+    );
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn numbers_in_packets_never_change() {
         "room_full",
         "banned",
         "no_place",
+        "wrong_message",
     ];
     for (number, label) in (0..).zip(labels) {
         let why = CloseReason::of_number(number).expect("a reason");

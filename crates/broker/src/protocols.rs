@@ -1,6 +1,7 @@
 //! The protocols of clients: a folder for each, with its text, its clients and the state that they share. The text is pure: it turns JSON into
 //! commands, and messages into JSON, so its tests need no broker.
 
+mod advice;
 pub mod calls;
 pub mod client;
 pub mod frozen;
@@ -8,6 +9,7 @@ pub mod guests;
 pub mod json;
 pub mod key_state;
 pub mod matchbox;
+pub mod mistakes;
 pub mod names;
 pub mod nostr;
 pub mod peerjs;

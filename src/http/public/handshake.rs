@@ -98,7 +98,7 @@ pub(crate) fn decide(
     match endpoint {
         Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
         // The root also serves pages, and a GET with another `Upgrade` gets the page there.
-        Some(SocketEndpoint::Of(RealmKind::PeerJs))
+        Some(SocketEndpoint::Of(RealmKind::PeerJs | RealmKind::RxDb | RealmKind::Matchbox))
             if head.method == Method::GET && head.headers().contains_key(header::UPGRADE) =>
         {
             Some(Err(HandshakeRefusal::NoUpgrade))
@@ -236,13 +236,15 @@ impl RefusedHandshake {
     pub(super) fn new(why: HandshakeRefusal, mounted: &Mounted, head: &RequestHead, is_secure: bool) -> Self {
         let text = why.ending().text.map_or_else(
             || {
-                if asks_for_websocket(head.headers()) {
+                let options = forwarded::client_options_of(mounted, head, is_secure);
+                let text = if asks_for_websocket(head.headers()) {
                     not_found::note_socket(mounted, head);
+                    not_found::socket_text(mounted, head, &options)
                 } else {
                     not_found::note(mounted, head);
-                }
-                let options = forwarded::client_options_of(mounted, head, is_secure);
-                not_found::text(mounted, head.method.as_str(), head.uri.path(), &options).into()
+                    not_found::text(mounted, head.method.as_str(), head.uri.path(), &options)
+                };
+                text.into()
             },
             Cow::Borrowed,
         );

@@ -7,9 +7,11 @@ use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
+use crate::session::Credentials;
 use peerbroker_broker::config::{ClientOptions, Dialect};
 use peerbroker_broker::events::Mistake;
-use peerbroker_broker::protocols::peerjs;
+use peerbroker_broker::protocols::{mistakes, peerjs};
+use peerbroker_core::wire::Address;
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -53,10 +55,49 @@ pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
 
 /// Tells the operator that a client opens a WebSocket at a path that has none.
 pub(super) fn note_socket(mounted: &Mounted, head: &RequestHead) {
-    let has_peerjs = mounted.runtime.config().dialects.has(Dialect::PeerJs);
-    let served = if has_peerjs { routes::socket(&mounted.path) } else { mounted.path.shown().to_owned() };
-    let mistake = Mistake::NoWebSocket { path: shown(head.uri.path()), served };
+    let mistake = Mistake::NoWebSocket { path: shown(head.uri.path()), hint: socket_advice(mounted, head) };
     endpoint::mistake(&mounted.runtime, head, mistake);
+}
+
+/// The reason why a path has no WebSocket, and the addresses of those that this server has.
+pub(super) fn socket_advice(mounted: &Mounted, head: &RequestHead) -> String {
+    let dialects = mounted.runtime.config().dialects;
+    let mount = mounted.path.as_str();
+    let path = head.uri.path();
+    let below = path.strip_prefix(mount).or_else(|| path.strip_prefix('/')).unwrap_or_default();
+    let first = below.split('/').next().unwrap_or_default();
+    let of_path = Dialect::ALL.into_iter().find(|dialect| match dialect.address() {
+        Address::Segment(segment) | Address::Room(segment) => segment == first,
+        Address::Root => false,
+    });
+    match of_path {
+        Some(dialect) if !dialects.has(dialect) => return format!("{}.", mistakes::turns_on(dialect)),
+        Some(dialect) => {
+            let place = mistakes::place(dialect.address(), mount);
+            let below = mistakes::advice(dialect).below;
+            if !below.is_empty() {
+                return format!("The address is {place}: {below}.");
+            }
+        }
+        None => {}
+    }
+    let is_of_peerjs = Credentials::are_in(head.uri.query().unwrap_or_default());
+    if is_of_peerjs && dialects.has(Dialect::PeerJs) {
+        let served = routes::socket(&mounted.path);
+        return format!(
+            "The one of this broker is at {served:?}: does a proxy in front, or a dev server, change the path?"
+        );
+    }
+    let speaks = format!("This broker speaks the protocols of {}.", mistakes::addresses(dialects, mount));
+    if routes::find(&mounted.path, path) == Route::Root {
+        let of_root = Dialect::ALL.into_iter().filter(|dialect| dialect.address() == Address::Root);
+        let all: Vec<String> = of_root.map(|dialect| format!("+{}", dialect.label())).collect();
+        return format!(
+            "--dialects turns on the protocols that are spoken here: {}. {speaks}",
+            all.join(", ")
+        );
+    }
+    speaks
 }
 
 /// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served nevertheless.
@@ -70,9 +111,19 @@ pub(super) fn note_cut(mounted: &Mounted, head: &RequestHead) {
     });
 }
 
+/// The text of the 404 for a WebSocket.
+pub(super) fn socket_text(mounted: &Mounted, head: &RequestHead, options: &ClientOptions) -> String {
+    let hint = format!("{}\n", socket_advice(mounted, head));
+    text_with(mounted, head.method.as_str(), head.uri.path(), options, &hint)
+}
+
 /// The text of the 404: the request, this server's path and key, and the correct client options.
 pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &ClientOptions) -> String {
     let hint = advice(mounted, path).map(|(hint, _)| format!("{hint}\n")).unwrap_or_default();
+    text_with(mounted, method, path, options, &hint)
+}
+
+fn text_with(mounted: &Mounted, method: &str, path: &str, options: &ClientOptions, hint: &str) -> String {
     let config = mounted.runtime.config();
     let (key, client) = if config.default_key {
         (format!("and its key is {:?}", config.key.as_str()), options.to_string())
@@ -92,7 +143,7 @@ pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &Client
     )
 }
 
-const NO_UPGRADE: &str = "This is the address of the WebSocket. It only answers a GET that asks for an upgrade. If PeerJS sent this \
+const NO_UPGRADE: &str = "This is the address of the WebSocket. It only answers a GET that asks for an upgrade. If a client sent this \
     request, the proxy in front drops the Upgrade header: have it forward WebSocket upgrades.";
 
 const OUTSIDE: &str = "This server only answers below its path. If your browser shows another path than this one, the proxy in front \
@@ -110,8 +161,16 @@ fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
     let page = name.strip_prefix("broker/").unwrap_or(name);
     let is_page =
         || page == "docs" || page.strip_prefix("docs/").is_some_and(documents::has) || html::has_page(page);
+    let dialects = mounted.runtime.config().dialects;
     let text = match name.split('/').next() {
-        _ if route == Route::Socket(Dialect::PeerJs) => NO_UPGRADE,
+        _ if let Route::Socket(dialect) | Route::Room(dialect, _) =
+            routes::find_socket(&mounted.path, path) =>
+        {
+            if !dialects.has(dialect) {
+                return Some((format!("{}.", mistakes::turns_on(dialect)), None));
+            }
+            NO_UPGRADE
+        }
         Some("dashboard" | "metrics" | "api" | "readyz") => ON_THE_API,
         _ if mounted.runtime.config().pages && is_page() => {
             let page = format!("{mount}broker/{page}");

@@ -5,7 +5,7 @@ use crate::keys::Key;
 use crate::runtime::KEYS_UNREAD;
 use peerbroker_broker::events::{Event, Mistake};
 use peerbroker_broker::limits::address_text;
-use peerbroker_core::wire::{Limit, Refusal};
+use peerbroker_core::wire::{Limit, RealmKind, Refusal};
 
 /// Longest text of a client in a line.
 const MAX_SHOWN_CHARS: usize = 128;
@@ -92,6 +92,8 @@ pub(super) fn line<'a>(
         Event::LimitHit { limit, address, .. } => (Hit(*limit), "", None, &None, *address),
         _ => return None,
     };
+    // Only PeerJS has an option for the key.
+    let is_keyless = matches!(event, Event::Refused(refused) if refused.realm != RealmKind::PeerJs);
     // The clients of an address are one.
     let counted = address_text(address);
     let address = address.filter(|_| !matches!(seen, Hit(_)));
@@ -123,15 +125,22 @@ pub(super) fn line<'a>(
         Sent(NotFound { method, path, mount, .. }) =>
             ("asked for {path:?} ({method}), which is not here")
             ("the path of this broker is {mount:?}: does the client pass another `path`?");
-        Sent(NoWebSocket { path, served }) =>
+        Sent(NoWebSocket { path, hint }) =>
             ("asked for a WebSocket at {path:?}, where there is none")
-            ("the one of this broker is at {served:?}: does a proxy in front, or a dev server, change the path?");
+            ("{}", inside_line(hint));
         Sent(CutPath { path }) =>
             ("sent a request of PeerJS to {path:?}")
-            ("it is served, but a proxy in front cuts the path: have it pass …/peerjs unchanged (logged once)");
+            ("it is served, but a proxy in front cuts the path: have it pass …/peerjs unchanged. If no proxy does, \
+              the page passes an empty `key` (logged once)");
         Refused(PeerJsOff) =>
             ("opened the WebSocket of PeerJS, which is off")
             ("--dialects leaves PeerJS out");
+        Refused(Incomplete) if id.is_empty() && key.is_empty() =>
+            ("was refused: {}", Incomplete.text())
+            ("it sends none of them, so it is no PeerJS client. y-webrtc and others connect to the root, without /peerjs");
+        Refused(Incomplete) if key.is_empty() =>
+            ("was refused for its empty key: {}", Incomplete.text())
+            ("does the page pass an empty `key`?");
         Refused(reason @ (Incomplete | InvalidId(_) | InvalidToken(_) | MalformedKey(_))) =>
             ("was refused: {}", reason.text())
             ("is it a PeerJS client?");
@@ -139,6 +148,14 @@ pub(super) fn line<'a>(
         Refused(Unavailable) =>
             ("asked for the key {key:?} and was told to come back")
             ("{KEYS_UNREAD}");
+        Refused(InvalidKey) if is_keyless && key.is_empty() =>
+            ("sent no key")
+            ("{}. The address of its WebSocket takes ?key=…, and --root_key is the key of clients that send none",
+                keys().map_or_else(|| CANNOT_COMPARE.to_owned(), |keys| hint_for_key(key, &keys)));
+        Refused(InvalidKey) if is_keyless =>
+            ("asked for the key {key:?}, by ?key= in the address of its WebSocket")
+            ("{}. --root_key is the key of clients that send none",
+                keys().map_or_else(|| CANNOT_COMPARE.to_owned(), |keys| hint_for_key(key, &keys)));
         Refused(InvalidKey) =>
             ("asked for the key {key:?}")
             ("{}", keys().map_or_else(|| CANNOT_COMPARE.to_owned(), |keys| hint_for_key(key, &keys)));
@@ -171,18 +188,9 @@ pub(super) fn line<'a>(
             ("has a token for the key {key:?} {what}")
             ("{hint}");
 
-        Sent(UnusedMessage { action: None, .. }) =>
-            ("sent a message at the root that is not JSON with an \"action\"")
-            ("the root speaks the protocols of rooms and calls, and PeerJS clients connect to …/peerjs");
-        Sent(UnusedMessage { action: Some(action), is_off: true, .. }) =>
-            ("sent the action {action:?} at the root, which does nothing")
-            ("--dialects leaves its protocol out");
-        Sent(UnusedMessage { action: Some(action), similar: Some(similar), .. }) if similar != action =>
-            ("sent the action {action:?} at the root, which does nothing")
-            ("did it mean \"{similar}\"?");
-        Sent(UnusedMessage { action: Some(action), .. }) =>
-            ("sent the action {action:?} at the root, which does nothing")
-            ("rooms have no such action, and messages of calls need data.remoteId");
+        Sent(InVain { what, hint }) =>
+            ("{what}")
+            ("{hint}");
 
         Hit(ConnectionsPerAddress) =>
             ("wanted a connection from {counted}, which has as many as an address may")

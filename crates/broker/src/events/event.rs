@@ -222,6 +222,8 @@ pub struct Refused {
     pub origin: Option<String>,
     /// The address of the client, if it is known.
     pub address: Option<IpAddr>,
+    /// The realm that it wanted to enter.
+    pub realm: RealmKind,
     /// True if it is `peerbroker doctor`, which also tries what must fail.
     pub is_doctor: bool,
 }
@@ -255,8 +257,8 @@ pub enum Mistake {
     NoWebSocket {
         /// The path of the request, shortened, and without a token.
         path: String,
-        /// The path of the WebSocket.
-        served: String,
+        /// The probable cause, and the addresses of the WebSockets that there are.
+        hint: String,
     },
     /// A token does not prove that an id is the client's.
     TokenRefused {
@@ -298,14 +300,12 @@ pub enum Mistake {
         /// The path of the server.
         path: String,
     },
-    /// A message at the root that does nothing.
-    UnusedMessage {
-        /// Its action; `None` if it is not a JSON object with one.
-        action: Option<String>,
-        /// A known action that is similar.
-        similar: Option<&'static str>,
-        /// True if `--dialects` turns the action off.
-        is_off: bool,
+    /// A message, or a part of one, that does nothing.
+    InVain {
+        /// The mistake, to be read after "a client". Its texts of the client are shortened.
+        what: String,
+        /// The probable cause, and advice.
+        hint: String,
     },
     /// The client does not trust the certificate.
     CertificateRefused,

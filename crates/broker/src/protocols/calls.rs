@@ -3,6 +3,7 @@
 //! Frames are `{"action", "data"}`. `data` is forwarded as its sender's own JSON text, except for the
 //! member `remoteId`.
 
+mod advice;
 mod aliases;
 mod client;
 
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 
 use super::json::{self, Object, WriteValue};
 use super::signal::SignalKind;
+pub(super) use advice::ADVICE;
 pub use aliases::{CallAlias, CallAliases};
 pub use client::Caller;
 pub(super) use client::{Frozen, Pending};

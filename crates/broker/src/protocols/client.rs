@@ -21,6 +21,7 @@ use super::names::Hold;
 use super::peerjs::rooms::Request;
 use super::room_codes::{KeptName, RoomCodeError};
 use super::signal::SignalKind;
+use crate::events::{ClientMistake, Event, Mistake};
 use crate::rooms::{Requester, RoomDialect};
 use crate::router::{Departure, Disconnect, Flush, PeerHandle};
 use peerbroker_core::wire::{
@@ -63,6 +64,11 @@ pub trait Protocol: Sized + 'static {
 
     /// Tells a client the reason of its refusal.
     fn refusal(refusal: Refusal) -> Frame;
+
+    /// Tells a client that its message has no effect, if the protocol has a frame for it.
+    fn in_vain(_why: &str) -> Option<Frame> {
+        None
+    }
 
     /// Tells a client that it still waits for its id.
     fn waiting() -> Option<Frame> {
@@ -209,6 +215,8 @@ pub enum Effect<'t> {
     Ask(Ask),
     /// The message has no meaning in the protocol.
     Ignored,
+    /// The same, and the operator is told of this text.
+    InVain(&'t str),
     /// The client says goodbye.
     Leave,
 }
@@ -394,6 +402,16 @@ impl<'t> Context<'_, 't> {
     /// Tells the operator that the client is at a limit.
     pub fn limit_hit(&self, limit: Limit) {
         self.key.router().events().limit_hit(limit, Some(self.key.key()), self.peer.address());
+    }
+
+    /// Tells the operator of a mistake of the client: the words after "a client", and advice.
+    pub fn mistake(&self, mistake: impl FnOnce() -> (String, String)) {
+        self.key.router().events().emit(|| {
+            let (what, hint) = mistake();
+            let mistake = Mistake::InVain { what, hint };
+            let address = self.peer.address();
+            Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
+        });
     }
 
     /// Ends the connection.

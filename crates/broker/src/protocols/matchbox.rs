@@ -3,6 +3,7 @@
 //! A client hears its id first. Of two peers only one hears of the other, and makes an offer; two offers at once would fail. See
 //! matchbox_protocol 0.15.0, `src/lib.rs`, and matchbox_server 0.15.0, `src/topology.rs`.
 
+mod advice;
 mod client;
 mod groups;
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use super::json::{MAX_MEMBERS, Reader, read, string, write_string};
 use super::signal::SignalKind;
 use crate::rooms::{Audience, Change, RoomDialect, Said};
+pub(super) use advice::ADVICE;
 pub use client::Matchbox;
 pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
 use peerbroker_core::wire::Frame;

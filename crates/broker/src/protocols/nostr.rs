@@ -3,11 +3,13 @@
 //! A client signs events and subscribes to those that fit its filters: NIP-01 of github.com/nostr-protocol/nips. Trystero, whose default
 //! this is, publishes events of the kinds 20000 to 29999 with a topic as their tag `x`; see Trystero 0.25, `packages/nostr/src/index.ts`.
 
+mod advice;
 mod client;
 mod event;
 mod filter;
 
 use super::json::{self, write_string};
+pub(super) use advice::ADVICE;
 pub use client::Listener;
 pub(super) use client::{Frozen, Pending};
 use peerbroker_core::wire::Frame;

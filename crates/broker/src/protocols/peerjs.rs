@@ -2,6 +2,7 @@
 //!
 //! A payload is never parsed into a tree: the recipient gets the sender's own JSON text.
 
+mod advice;
 pub mod app;
 mod client;
 pub mod rooms;
@@ -9,6 +10,7 @@ pub mod rooms;
 use std::borrow::Cow;
 
 use super::json;
+pub(super) use advice::ADVICE;
 pub use client::PeerJs;
 use peerbroker_core::wire::{Frame, MessageKind, labels};
 

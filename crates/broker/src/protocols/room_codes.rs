@@ -4,6 +4,7 @@
 //! Frames of clients have an `action`, those of the server a `type`. Offers and answers are forwarded as
 //! their sender's own JSON text.
 
+mod advice;
 mod client;
 mod codes;
 
@@ -13,6 +14,7 @@ use std::cell::Cell;
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Object};
+pub(super) use advice::ADVICE;
 pub use client::Player;
 pub(super) use client::{Frozen, FrozenPending, Pending};
 pub use codes::{HostedRoom, KeptName, PlayerName, RoomCodeError, RoomCodes, Seating};

@@ -3,8 +3,6 @@
 mod guest;
 mod paced;
 
-use std::borrow::Cow;
-
 use super::json::Object;
 use super::{calls, nostr, room_codes, topics, tracker};
 pub use guest::Guest;
@@ -42,48 +40,24 @@ impl Command<'_> {
     }
 }
 
-/// The actions that each protocol names.
-const ACTIONS: [&[&str]; 3] = [room_codes::ACTIONS, calls::ACTIONS, tracker::ACTIONS];
-
-/// Most edits between a misspelt action and the right one.
-const MAX_EDITS: usize = 2;
-
-/// Longest action that is compared with others.
-const MAX_ACTION: usize = 32;
-
-/// The action that is most similar to this one, if any is.
-pub fn similar_action(action: &str) -> Option<&'static str> {
-    if action.len() > MAX_ACTION {
-        return None;
-    }
-    let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &action.to_lowercase());
-    ACTIONS.into_iter().flatten().copied().min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
-}
-
 /// Members that a protocol reads in, too.
 const PARTS: [&str; 5] = ["data", "offer", "offers", "topics", "info_hash"];
 
 /// Decodes one text frame.
 pub fn decode(text: &str) -> Command<'_> {
-    decode_with_action(text).0
-}
-
-/// Decodes one text frame, and returns its action, too, if it has one.
-pub fn decode_with_action(text: &str) -> (Command<'_>, Option<Cow<'_, str>>) {
     if nostr::is_list(text) {
-        return (Command::Nostr(nostr::decode(text)), None);
+        return Command::Nostr(nostr::decode(text));
     }
-    let Some(mut frame) = Object::parse_with(text, &PARTS) else { return (Command::Ignored, None) };
+    let Some(mut frame) = Object::parse_with(text, &PARTS) else { return Command::Ignored };
     let Some(action) = frame.string("action") else {
-        return (topics::decode(&frame).map_or(Command::Ignored, Command::Topics), None);
+        return topics::decode(&frame).map_or(Command::Ignored, Command::Topics);
     };
     // Calls are the last: with a remote id, any action is one of theirs.
-    let command = if let Some(command) = room_codes::decode(&action, &mut frame) {
+    if let Some(command) = room_codes::decode(&action, &mut frame) {
         Command::RoomCodes(command)
     } else if let Some(command) = tracker::decode(&action, &frame) {
         Command::Tracker(command)
     } else {
         Command::Calls(calls::decode(&action, frame))
-    };
-    (command, Some(action))
+    }
 }

@@ -3,6 +3,7 @@
 //! The server gives each client an id first. Whenever a room changes, all of its members hear all of their ids. See RxDB 17.6,
 //! `src/plugins/replication-webrtc/signaling-server.ts` and `connection-handler-simple-peer.ts`.
 
+mod advice;
 mod client;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::ops::RangeInclusive;
 use super::json::{Object, short_string, write_string};
 use super::signal::SignalKind;
 use crate::rooms::{RoomDialect, Said};
+pub(super) use advice::ADVICE;
 pub use client::RxDb;
 use peerbroker_core::wire::Frame;
 

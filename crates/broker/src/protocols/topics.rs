@@ -4,6 +4,7 @@
 //! several `topics`, and hears its own object with the number of subscribers; Trystero names one `topic`, and hears that and the
 //! `payload`. See the servers in y-webrtc 10.3.0, `bin/server.js`, and Trystero 0.25, `packages/ws-relay/src/server.ts`.
 
+mod advice;
 mod client;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::json::{self, Object, write_string};
 use super::signal::SignalKind;
 use crate::rooms::{RoomDialect, Said};
+pub(super) use advice::ADVICE;
 pub(super) use client::Pending;
 pub use client::Subscriber;
 use peerbroker_core::wire::Frame;

@@ -3,6 +3,7 @@
 //! See bittorrent-tracker 11.2.3, `lib/server/parse-websocket.js` and `server.js`. An info hash or the id of a peer is a string of 20
 //! characters, one for each byte. Offers, answers, their ids and these strings are forwarded as their sender's own JSON text.
 
+mod advice;
 mod client;
 mod swarms;
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Object};
+pub(super) use advice::ADVICE;
 pub use client::Announcer;
 pub(super) use client::{Frozen, Pending};
 use peerbroker_core::wire::{Frame, labels};

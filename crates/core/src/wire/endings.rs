@@ -55,6 +55,8 @@ table! {
     Banned: "banned", Some(4008), "this address is banned", false;
     /// A client of Matchbox waited for too long for a place in a group: its node could not learn which one gives them.
     NoPlace: "no_place", Some(1013), "no node gives places in this room", true;
+    /// A client of RxDB sent a message that its protocol does not have: RxDB's server closes the connection too.
+    WrongMessage: "wrong_message", Some(4009), "the protocol has no such message", false;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
@@ -70,7 +72,7 @@ table! {
 numbers! {
     CloseReason: Left = 0, Replaced = 1, Evicted = 2, TimedOut = 3, SlowReader = 4, KeyRevoked = 5, Kicked = 6,
     Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12, RoomFull = 13,
-    Banned = 14, NoPlace = 15,
+    Banned = 14, NoPlace = 15, WrongMessage = 16,
 }
 
 impl Ending {

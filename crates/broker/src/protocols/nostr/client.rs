@@ -210,7 +210,6 @@ fn check(command: Command<'_>, context: &mut Context<'_, '_>) -> Option<Action> 
         },
         Command::Close(id) => Some(Action::Close(id.to_owned())),
         Command::Invalid(reason) => {
-            context.effects.push(Effect::Ignored);
             context.reply(message("NOTICE", &[], Some(reason)));
             None
         }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::{ClientMistake, Event, Mistake};
 use crate::protocols::calls::{self, Caller};
 use crate::protocols::client::{Answer, Ask, Context, Description, Effect, Lost, Message, Protocol};
 use crate::protocols::frozen::Frozen;
@@ -21,9 +20,6 @@ use crate::protocols::tracker::{self, Announcer};
 use crate::rooms::RoomDialect;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
-
-/// Most characters of an unknown action that the operator is told.
-const MAX_SHOWN_ACTION: usize = 64;
 
 /// A client at the root. Its id is one that we choose; others find it by a room code, an alias, a topic or a swarm.
 pub struct Guest {
@@ -70,30 +66,6 @@ impl Guest {
     fn wait(&mut self, pending: Option<Pending>) {
         self.pending = pending.map(Box::new);
     }
-
-    /// Tells the operator of a message that does nothing, once for each client. If its action differs from a known one only in small and
-    /// capital letters, the client is told too. Other actions get no answer, because clients may send actions of their own.
-    fn note_unused(&mut self, action: Option<&str>, is_off: bool, context: &mut Context<'_, '_>) {
-        context.effects.push(Effect::Ignored);
-        let similar = action.and_then(root::similar_action);
-        if let (Some(action), Some(similar)) = (action, similar)
-            && action != similar
-            && action.eq_ignore_ascii_case(similar)
-        {
-            let hint = format!("unknown action \"{action}\": did you mean \"{similar}\"?");
-            context.reply(room_codes::error(&hint));
-        }
-        if std::mem::replace(&mut self.has_unused, true) {
-            return;
-        }
-        context.key.router().events().emit(|| {
-            let action = action
-                .map(|action| action.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_ACTION).collect());
-            let mistake = Mistake::UnusedMessage { action, similar, is_off };
-            let address = context.peer.address();
-            Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
-        });
-    }
 }
 
 impl Protocol for Guest {
@@ -116,12 +88,22 @@ impl Protocol for Guest {
         room_codes::error(&refusal.text())
     }
 
+    fn in_vain(why: &str) -> Option<Frame> {
+        Some(room_codes::error(why))
+    }
+
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
-        let (command, action) = root::decode_with_action(text);
+        let command = root::decode(text);
         let dialects = context.key.router().live_config().load().dialects;
-        let dialect = command.dialect();
-        if !dialect.is_some_and(|dialect| dialects.has(dialect)) {
-            return self.note_unused(action.as_deref(), dialect.is_some(), context);
+        if !command.dialect().is_some_and(|dialect| dialects.has(dialect)) {
+            // The operator is told once for each client.
+            let is_told = std::mem::replace(&mut self.has_unused, true);
+            return context.effects.push(if is_told { Effect::Ignored } else { Effect::InVain(text) });
+        }
+        if let Command::Nostr(nostr::Command::Invalid(_)) = command
+            && !std::mem::replace(&mut self.has_unused, true)
+        {
+            context.effects.push(Effect::InVain(text));
         }
         let guests = &self.guests;
         let pending = match command {

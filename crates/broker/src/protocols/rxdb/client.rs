@@ -12,7 +12,7 @@ use crate::protocols::room_codes;
 use crate::rooms::{Parting, RoomDialect};
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{
-    Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
+    CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
 
 /// A client of RxDB's replication.
@@ -39,12 +39,15 @@ impl Protocol for RxDb {
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
         match super::decode(text) {
             Some(Command::Join(room)) => join(&room, context),
-            // One that names another sender is dropped.
             Some(Command::Signal(Signal { from, to, kind })) if *from == *context.peer.id().as_str() => {
                 context.send(to, MessageKind::Call, kind, Frame::of_text(text));
             }
-            Some(Command::Signal(_) | Command::Ping) => {}
-            None => context.effects.push(Effect::Ignored),
+            Some(Command::Ping) => {}
+            // RxDB's server closes the connection too: for a name that is no room's, an unknown type, and another's id.
+            Some(Command::Signal(_)) | None => {
+                context.effects.push(Effect::InVain(text));
+                context.dismiss(CloseReason::WrongMessage);
+            }
         }
     }
 

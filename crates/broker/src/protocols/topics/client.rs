@@ -1,13 +1,14 @@
 //! A client that subscribes to topics and publishes.
 
-use super::Command;
+use std::borrow::Cow;
+
+use super::{Command, advice};
 use crate::protocols::client::{Context, Effect, Publication};
 use crate::protocols::key_state::KeyState;
 use crate::protocols::root::{Paced, pause};
 use crate::rooms::Parting;
 use crate::router::PeerHandle;
 use peerbroker_core::wire::{RealmKind, RoomName, RoomRefusal};
-use std::borrow::Cow;
 
 /// A client's part in topics. Its subscriptions are members of the hub.
 #[derive(Debug)]
@@ -55,11 +56,14 @@ fn obey<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_, 
             let hub = context.key.hub(RealmKind::Guests);
             let most = context.key.room_members();
             for topic in topics {
-                let topic = RoomName::of_topic(&topic).map_err(RoomRefusal::InvalidRoom);
-                let joined =
-                    topic.and_then(|topic| hub.join(&mut context.requester(None), topic, None, most));
-                if let Some(limit) = joined.err().and_then(|refusal| refusal.ending().limit) {
+                let name = RoomName::of_topic(&topic).map_err(RoomRefusal::InvalidRoom);
+                let joined = name.and_then(|name| hub.join(&mut context.requester(None), name, None, most));
+                let Err(refusal) = joined else { continue };
+                if let Some(limit) = refusal.ending().limit {
                     context.limit_hit(limit);
+                }
+                if let Some(mistake) = advice::refused(&topic, refusal) {
+                    context.mistake(|| mistake);
                 }
             }
         }

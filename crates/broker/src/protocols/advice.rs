@@ -1,0 +1,37 @@
+//! The words of a protocol, for advice about the mistakes of its clients. Each protocol has its own in its folder.
+
+/// The words of a protocol, for advice.
+#[derive(Debug)]
+pub struct Advice {
+    /// The programs and pages that speak it.
+    pub clients: &'static [&'static str],
+    /// The place in a message that names its command.
+    pub named_by: NamedBy,
+    /// The names of commands.
+    pub commands: &'static [&'static str],
+    /// The advice for a message with one of these names that has no effect.
+    pub lacks: fn(command: &str, text: &str) -> String,
+    /// The meaning of other names, if they have one.
+    pub other_commands: &'static str,
+    /// The advice for a WebSocket below the address of the protocol.
+    pub below: &'static str,
+}
+
+/// The place in a message that names its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// This member of an object.
+    Member(&'static str),
+    /// The first element of a list.
+    FirstOfList,
+    /// None that can be compared with others.
+    Nothing,
+}
+
+/// Most characters of a client's text that are shown.
+const MAX_SHOWN: usize = 64;
+
+/// A client's text as the log may have it.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
+}

@@ -1,0 +1,178 @@
+//! Advice about the mistakes of clients: here all protocols are asked.
+
+use std::borrow::Cow;
+
+use super::advice::{Advice, NamedBy, shown};
+use super::json::{self, Object};
+use super::{calls, matchbox, nostr, peerjs, room_codes, rxdb, topics, tracker};
+use crate::config::Dialects;
+use peerbroker_core::wire::{Address, Dialect, RealmKind};
+
+/// A message that has no effect, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InVain {
+    /// The words after "a client".
+    pub what: String,
+    /// The probable cause, or what to do.
+    pub hint: String,
+    /// The text for the client, if its command differs from a known one only in small and capital letters. Other messages get no answer,
+    /// because clients may send messages of their own.
+    pub told: Option<String>,
+}
+
+/// Most edits between a misspelt command and the right one.
+const MAX_EDITS: usize = 2;
+
+/// Longest command that is compared with others.
+const MAX_COMPARED: usize = 32;
+
+/// The words of a protocol.
+pub const fn advice(dialect: Dialect) -> &'static Advice {
+    match dialect {
+        Dialect::PeerJs => &peerjs::ADVICE,
+        Dialect::RoomCodes => &room_codes::ADVICE,
+        Dialect::Calls => &calls::ADVICE,
+        Dialect::Topics => &topics::ADVICE,
+        Dialect::Nostr => &nostr::ADVICE,
+        Dialect::RxDb => &rxdb::ADVICE,
+        Dialect::Tracker => &tracker::ADVICE,
+        Dialect::Matchbox => &matchbox::ADVICE,
+    }
+}
+
+/// The flag that turns a protocol on.
+pub fn turns_on(dialect: Dialect) -> String {
+    format!("--dialects +{} turns the protocol of {} on", dialect.label(), clients(&[dialect]))
+}
+
+/// The addresses of the protocols that are on, below a mount path with a slash at its end.
+pub fn addresses(dialects: Dialects, mount: &str) -> String {
+    let mut places: Vec<(Address, Vec<Dialect>)> = Vec::new();
+    for dialect in Dialect::ALL.into_iter().filter(|dialect| dialects.has(*dialect)) {
+        match places.iter_mut().find(|(address, _)| *address == dialect.address()) {
+            Some((_, those)) => those.push(dialect),
+            None => places.push((dialect.address(), vec![dialect])),
+        }
+    }
+    places.sort_by_key(|(address, _)| *address != Address::Root);
+    let places =
+        places.iter().map(|(address, those)| format!("{} at {}", clients(those), place(*address, mount)));
+    places.collect::<Vec<_>>().join("; ")
+}
+
+/// The address of a protocol below a mount path with a slash at its end.
+pub fn place(address: Address, mount: &str) -> String {
+    match address {
+        Address::Root => mount.to_owned(),
+        Address::Segment(segment) => format!("{mount}{segment}"),
+        Address::Room(segment) => format!("{mount}{segment}/ROOM"),
+    }
+}
+
+/// The clients of protocols, as a list.
+fn clients(dialects: &[Dialect]) -> String {
+    let mut all: Vec<&str> = Vec::new();
+    for client in dialects.iter().flat_map(|dialect| advice(*dialect).clients) {
+        if !all.contains(client) {
+            all.push(client);
+        }
+    }
+    match all.as_slice() {
+        [first @ .., other, last] => {
+            let first: String = first.iter().map(|client| format!("{client}, ")).collect();
+            format!("{first}{other} and {last}")
+        }
+        all => all.concat(),
+    }
+}
+
+/// A message of a client of a realm that has no effect.
+pub fn in_vain(realm: RealmKind, dialects: Dialects, text: &str) -> InVain {
+    let of_realm = Dialect::ALL.into_iter().find(|dialect| dialect.realm() == realm);
+    let address = of_realm.map_or(Address::Root, Dialect::address);
+    let at = match address {
+        Address::Root => "the root".to_owned(),
+        _ => place(address, "…/"),
+    };
+    let Some((by, command)) = command_of(text) else {
+        let hint =
+            format!("it names no command. This broker speaks the protocols of {}", addresses(dialects, "…/"));
+        return InVain { what: format!("sent a message at {at} that does nothing"), hint, told: None };
+    };
+    let noun = match by {
+        NamedBy::Member(member) => member,
+        NamedBy::FirstOfList | NamedBy::Nothing => "message",
+    };
+    let what = format!("sent the {noun} \"{}\" at {at}, which does nothing", shown(&command));
+    let is_here = |dialect: &Dialect| dialect.address() == address;
+    let similar = similar(by, &command, |dialect| is_here(dialect) && dialects.has(*dialect));
+    let told = similar.filter(|known| known.eq_ignore_ascii_case(&command) && *known != command);
+    let told = told.map(|known| format!("unknown {noun} \"{command}\": did you mean \"{known}\"?"));
+    InVain { what, hint: hint(address, dialects, by, &command, text), told }
+}
+
+fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: &str) -> String {
+    let is_here = |dialect: &Dialect| dialect.address() == address;
+    let is_on = |dialect: &Dialect| dialects.has(*dialect);
+    let has = |dialect: &Dialect| advice(*dialect).commands.contains(&command);
+    let is_named = |dialect: &Dialect| advice(*dialect).named_by == by;
+    let find = |wanted: &dyn Fn(&Dialect) -> bool| Dialect::ALL.into_iter().find(|dialect| wanted(dialect));
+    if let Some(dialect) =
+        find(&|dialect| is_here(dialect) && is_on(dialect) && is_named(dialect) && has(dialect))
+    {
+        return (advice(dialect).lacks)(command, text);
+    }
+    if let Some(dialect) = find(&|dialect| is_here(dialect) && is_named(dialect) && has(dialect)) {
+        return turns_on(dialect);
+    }
+    if let Some(dialect) = find(&|dialect| is_named(dialect) && has(dialect)) {
+        let mut hint = format!("it is one of {}, at {}", clients(&[dialect]), place(dialect.address(), "…/"));
+        if !is_on(&dialect) {
+            hint += &format!(". {}", turns_on(dialect));
+        }
+        return hint;
+    }
+    if let Some(dialect) = find(&|dialect| is_here(dialect) && is_on(dialect) && has(dialect))
+        && let NamedBy::Member(member) = advice(dialect).named_by
+    {
+        return format!("write it as the {member}: {{\"{member}\":\"{command}\"}}");
+    }
+    if let Some(known) = similar(by, command, |dialect| is_here(dialect) && is_on(dialect)) {
+        return format!("did it mean \"{known}\"?");
+    }
+    let mut hint = format!("this broker speaks the protocols of {}", addresses(dialects, "…/"));
+    for dialect in
+        Dialect::ALL.iter().filter(|dialect| is_here(dialect) && is_on(dialect) && is_named(dialect))
+    {
+        let meaning = advice(*dialect).other_commands;
+        if !meaning.is_empty() {
+            hint += &format!(". {meaning}");
+        }
+    }
+    hint
+}
+
+/// The command of a message, and the place that names it.
+fn command_of(text: &str) -> Option<(NamedBy, Cow<'_, str>)> {
+    if text.trim_start().starts_with('[') {
+        let elements = json::read(text, |reader| reader.list())?;
+        return Some((NamedBy::FirstOfList, json::string(elements.first()?)?));
+    }
+    let object = Object::parse(text)?;
+    let named = ["action", "type"].into_iter().find_map(|member| Some((member, object.string(member)?)));
+    named.map(|(member, command)| (NamedBy::Member(member), command))
+}
+
+/// The most similar command of these protocols, if any is.
+fn similar(by: NamedBy, command: &str, is_meant: impl Fn(&Dialect) -> bool) -> Option<&'static str> {
+    if command.len() > MAX_COMPARED {
+        return None;
+    }
+    let all = Dialect::ALL.into_iter().filter(is_meant).map(advice).filter(|advice| advice.named_by == by);
+    let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &command.to_lowercase());
+    let commands = all.flat_map(|advice| advice.commands.iter().copied());
+    commands.min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! Advice about mistakes of PeerJS clients.
+
+use crate::protocols::advice::{Advice, NamedBy};
+
+/// The words of the protocol.
+pub(crate) const ADVICE: Advice = Advice {
+    clients: &["PeerJS"],
+    named_by: NamedBy::Member("type"),
+    commands: &["OFFER", "ANSWER", "CANDIDATE", "LEAVE", "HEARTBEAT"],
+    lacks: |_, _| "it needs the id of its recipient as `dst`".to_owned(),
+    other_commands: "",
+    below: "",
+};

@@ -1,0 +1,14 @@
+//! Advice about mistakes with room codes.
+
+use crate::protocols::advice::{Advice, NamedBy};
+
+/// The words of the protocol.
+pub(crate) const ADVICE: Advice = Advice {
+    clients: &["room codes"],
+    named_by: NamedBy::Member("action"),
+    commands: super::ACTIONS,
+    // Each has an answer that says what is wrong.
+    lacks: |_, _| "the answer says why".to_owned(),
+    other_commands: "",
+    below: "",
+};

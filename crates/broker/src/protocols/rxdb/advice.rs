@@ -1,0 +1,38 @@
+//! Advice about mistakes of RxDB's replication.
+
+use super::ROOM_UNITS;
+use crate::protocols::advice::{Advice, NamedBy, shown};
+use crate::protocols::json::Object;
+
+/// The words of the protocol.
+pub(crate) const ADVICE: Advice = Advice {
+    clients: &["RxDB"],
+    named_by: NamedBy::Member("type"),
+    commands: &["join", "signal", "ping"],
+    lacks,
+    other_commands: "",
+    below: "the room of RxDB is its `topic`, and not in the address",
+};
+
+fn lacks(command: &str, text: &str) -> String {
+    let frame = Object::parse(text);
+    let string = |member| frame.as_ref().and_then(|frame| frame.string(member));
+    match command {
+        "join" => {
+            let first = ROOM_UNITS.start();
+            let last = ROOM_UNITS.end();
+            let room = string("room").map_or_else(
+                || "it has no room".to_owned(),
+                |room| format!("its room {:?} has {}", shown(&room), room.encode_utf16().count()),
+            );
+            format!(
+                "a room, which is the `topic` of the replication, has {first} to {last} characters, and {room}"
+            )
+        }
+        "signal" if string("senderPeerId").is_some() && string("receiverPeerId").is_some() => {
+            "its senderPeerId is another client's. The id in `init` is valid for one connection only"
+                .to_owned()
+        }
+        _ => "a signal needs senderPeerId and receiverPeerId".to_owned(),
+    }
+}

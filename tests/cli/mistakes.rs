@@ -241,6 +241,26 @@ fn a_server_without_any_key_warns() {
     assert_eq!(warnings(&args, &[]), [""; 0]);
 }
 
+#[test]
+fn protocols_that_a_list_leaves_out_are_named_and_a_sign_adds_one_or_takes_it_away() {
+    let stderr = |dialects: &str| Program::start(&[&format!("--dialects={dialects}")]).stop().stderr;
+    let off = "--dialects peerjs,tracker turns these off: room_codes, calls, topics, rxdb. To add to the defaults, write --dialects +tracker";
+    expect(&stderr("peerjs,tracker"), &[" INFO ", off]);
+    assert!(stderr("peerjs,room_codes").trim_end().ends_with("turns these off: calls, topics, rxdb"));
+
+    let mut program = Program::start(&["--dialects=+tracker,-calls"]);
+    let mut client = program.connect("/");
+    client.send(r#"{"action":"announce"}"#);
+    assert!(client.expect_text().contains("invalid info_hash"), "the tracker is on");
+    client.send(r#"{"type":"ping"}"#);
+    client.expect(r#"{"type":"pong"}"#);
+    client.send(r#"{"action":"start"}"#);
+    let stderr = program.stop().stderr;
+    assert!(!stderr.contains("turns these off"), "{stderr}");
+    expect(&stderr, &["--dialects +calls turns the protocol of calls on"]);
+    expect(&error(&["--dialects", "+trackr"], &[], 2), &["+trackr", "expected peerjs"]);
+}
+
 /// `tests/cli/settings.rs` has the others.
 #[test]
 fn a_flag_that_does_nothing_alone_names_the_missing_one() {

@@ -89,6 +89,9 @@ fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
     if let Some(note) = cli::variables_of_services() {
         log::info!("{note}");
     }
+    if let Some(note) = cli.left_out() {
+        log::info!("{note}");
+    }
     if cli.check_config { check(&cli, &settings, style) } else { run(cli, settings, style, log) }
 }
 

@@ -126,16 +126,40 @@ impl<T: Clone> Slot<T> for Vec<T> {
     }
 }
 
-impl Slot<Dialect> for Dialects {
+/// A protocol in the list of those that are on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// It is on, and those that the list lacks are off.
+    Only(Dialect),
+    /// It is added to the defaults.
+    Add(Dialect),
+    /// It is taken from the defaults.
+    Remove(Dialect),
+}
+
+impl Slot<Choice> for Dialects {
     const IS_LIST: bool = true;
 
-    fn put(&mut self, values: Vec<Dialect>) {
-        *self = values.into_iter().collect();
+    fn put(&mut self, values: Vec<Choice>) {
+        let is_whole = values.iter().any(|value| matches!(value, Choice::Only(_)));
+        let mut chosen = if is_whole { Vec::new() } else { dialects_of(Dialects::default()) };
+        for value in values {
+            match value {
+                Choice::Only(dialect) | Choice::Add(dialect) => chosen.push(dialect),
+                Choice::Remove(dialect) => chosen.retain(|other| *other != dialect),
+            }
+        }
+        *self = chosen.into_iter().collect();
     }
 
-    fn values(&self) -> Vec<Dialect> {
-        Dialect::ALL.into_iter().filter(|dialect| self.has(*dialect)).collect()
+    fn values(&self) -> Vec<Choice> {
+        dialects_of(*self).into_iter().map(Choice::Only).collect()
     }
+}
+
+/// The protocols that are on.
+pub fn dialects_of(dialects: Dialects) -> Vec<Dialect> {
+    Dialect::ALL.into_iter().filter(|dialect| dialects.has(*dialect)).collect()
 }
 
 /// Makes the methods that set fields of a row.

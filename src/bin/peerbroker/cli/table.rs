@@ -15,7 +15,7 @@ use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
-    ANY, BYTE_RATE, BYTES, COUNT, DAYS, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
+    ANY, BYTE_RATE, BYTES, COUNT, DAYS, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors, dialect,
     is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind, media_address,
     network, number, off_switch, parse_filter, parsed, path, port, ports, public_host, show_media_address,
     switch, text, text_if, time,
@@ -245,8 +245,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Time that an id is kept for its token after its client was closed with 4002 or 4003", "").live(),
         ]),
         group("Rooms and calls", vec![
-            Row::new("dialects", |d| &mut d.config.dialects, choice("LIST", Dialect::ALL.map(|dialect| (dialect.label(), dialect))),
-                "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#room-codes), [calls](PROTOCOL.md#calls), [topics](PROTOCOL.md#topics) and a [tracker](PROTOCOL.md#tracker) at the root; [RxDB](PROTOCOL.md#rxdb) and [Matchbox](PROTOCOL.md#matchbox)", "").commas().live(),
+            Row::new("dialects", |d| &mut d.config.dialects, dialect(),
+                "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#room-codes), [calls](PROTOCOL.md#calls), [topics](PROTOCOL.md#topics) and a [tracker](PROTOCOL.md#tracker) at the root; [RxDB](PROTOCOL.md#rxdb) and [Matchbox](PROTOCOL.md#matchbox)", "`+NAME` adds to the defaults.").commas().live(),
             Row::new("root_key", |d| &mut d.config.root_key, api_key(),
                 "Key for clients [at the root](PROTOCOL.md#the-root) that send none", "").unset("that of --key").live(),
             Row::new("room_codes", |d| &mut d.config.limits.room_codes, number(&COUNT, ANY),

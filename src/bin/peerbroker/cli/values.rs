@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use env_filter::Filter;
 use ipnet::IpNet;
-use peerbroker::config::AcmeName as HostName;
+use peerbroker::config::{AcmeName as HostName, Dialect};
 use peerbroker::is_of_machine;
 use peerbroker::keys::Origin;
 use peerbroker::wire::ApiKey;
+
+use super::row::Choice;
 
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 1000;
@@ -186,6 +188,24 @@ pub fn choice<T: Clone + PartialEq + Send + Sync + 'static>(
     };
     let show = move |value: &T| {
         names.iter().find(|(_, other)| other == value).map_or("", |(name, _)| name).to_owned()
+    };
+    Kind { choices, ..kind(value_name, parse, show) }
+}
+
+/// A protocol: alone, or with a sign that adds it to the defaults or takes it away.
+pub fn dialect() -> Kind<Choice> {
+    let Kind { value_name, choices, parse, show, .. } =
+        choice("LIST", Dialect::ALL.map(|dialect| (dialect.label(), dialect)));
+    let parse = move |text: &str| {
+        let (choose, name): (fn(Dialect) -> Choice, &str) = match text.split_at_checked(1) {
+            Some(("+", name)) => (Choice::Add, name),
+            Some(("-", name)) => (Choice::Remove, name),
+            _ => (Choice::Only, text),
+        };
+        parse(name.as_ref()).map(choose)
+    };
+    let show = move |choice: &Choice| match choice {
+        Choice::Only(dialect) | Choice::Add(dialect) | Choice::Remove(dialect) => show(dialect),
     };
     Kind { choices, ..kind(value_name, parse, show) }
 }

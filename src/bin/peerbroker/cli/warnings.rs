@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use peerbroker::InheritedSockets;
+use peerbroker::config::Dialects;
 
 use super::command::Cli;
 use super::draft::Draft;
-use super::row::Need;
+use super::row::{Need, dialects_of};
 use super::table::ROWS;
 use super::values::MILLIS;
 use crate::stored_keys::KeysIn;
@@ -48,6 +49,25 @@ impl Cli {
         }
         warnings.extend(self.combinations());
         warnings.into_iter().map(|text| self.given.reworded(&text)).collect()
+    }
+
+    /// The protocols that `--dialects` turns off by leaving them out.
+    pub fn left_out(&self) -> Option<String> {
+        let on = self.draft.config.dialects;
+        let given = self.given.last("dialects")?.to_str()?;
+        let default = dialects_of(Dialects::default());
+        let off: Vec<&str> =
+            default.iter().filter(|dialect| !on.has(**dialect)).map(|dialect| dialect.label()).collect();
+        if off.is_empty() || given.starts_with(['+', '-']) {
+            return None;
+        }
+        let more = dialects_of(on).into_iter().filter(|dialect| !default.contains(dialect));
+        let more: Vec<String> = more.map(|dialect| format!("+{}", dialect.label())).collect();
+        let how = match more.is_empty() {
+            true => String::new(),
+            false => format!(". To add to the defaults, write --dialects {}", more.join(",")),
+        };
+        Some(self.given.reworded(&format!("--dialects {given} turns these off: {}{how}", off.join(", "))))
     }
 
     /// A warning for each setting that a socket of the service manager overrides.

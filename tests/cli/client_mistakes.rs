@@ -469,6 +469,32 @@ fn a_wrong_key_or_none_at_the_root_is_logged_with_the_place_of_the_right_one() {
     );
 }
 
+/// Two pages that come back as soon as the other one has taken the id.
+#[test]
+fn an_id_that_two_pages_take_from_each_other_is_a_duplicated_tab() {
+    let mut reasons = Vec::new();
+    let log = log_of(&[], |program| {
+        let open = || {
+            let mut page = program.connect("/peerjs?key=peerjs&id=teacher&token=t");
+            page.expect_open();
+            page
+        };
+        let mut last = open();
+        for _ in 0..5 {
+            let next = open();
+            let close = last.expect_frame(8, "a close frame");
+            assert_eq!(close[..2], 4001_u16.to_be_bytes(), "the same code");
+            reasons.push(String::from_utf8(close[2..].to_vec()).unwrap());
+            last = next;
+        }
+    });
+    let replaced = "replaced by a newer connection";
+    let duplicated = "two pages use this id and one token: a duplicated tab?";
+    assert_eq!(reasons, [replaced, replaced, replaced, duplicated, duplicated]);
+    let line = line(&log, r#"takes the id "teacher" of the key "peerjs" from itself"#);
+    assert!(line.ends_with(r#"two pages use the id "teacher" and one token: a duplicated tab?"#), "{line}");
+}
+
 #[test]
 fn a_client_that_does_not_trust_the_certificate_is_logged() {
     let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));

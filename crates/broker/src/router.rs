@@ -8,6 +8,7 @@
 
 mod cluster;
 mod contacts;
+mod contested;
 mod disconnect;
 mod guard;
 mod lease;

@@ -13,8 +13,8 @@ mod tables;
 
 pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner};
 pub use endings::{
-    AppRefusal, CloseReason, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL, Refusal,
-    RequestEnding, RoomRefusal, is_close_code,
+    AppRefusal, CloseReason, DUPLICATED_TAB, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL,
+    Refusal, RequestEnding, RoomRefusal, is_close_code,
 };
 pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};

@@ -78,7 +78,7 @@ pub(super) fn line<'a>(
         Event::ClientMistake(sent) => {
             let id = match &sent.mistake {
                 Mistake::TokenRefused { id, .. } | Unverified { id, .. } => id.as_ref(),
-                OddToken { id, .. } => Some(id),
+                OddToken { id, .. } | DuplicatedTab { id, .. } => Some(id),
                 _ => None,
             };
             (Sent(&sent.mistake), "", id, &sent.origin, sent.address)
@@ -178,6 +178,9 @@ pub(super) fn line<'a>(
         Refused(IdTaken) =>
             ("asked for the id {id}, which another client of the key {key:?} has")
             ("does the same page run twice?");
+        Sent(DuplicatedTab { key, .. }) =>
+            ("takes the id {id} of the key {key:?} from itself several times a minute")
+            ("two pages use the id {id} and one token: a duplicated tab?");
         Sent(Unverified { key, why, .. }) =>
             ("could not be verified for the key {key:?} and was told to come back: {why}")
             ("nothing is known against the client");

@@ -291,6 +291,13 @@ pub enum Mistake {
         /// The consequence, and advice.
         hint: String,
     },
+    /// Two connections with one token take the id from each other, again and again.
+    DuplicatedTab {
+        /// The key.
+        key: ApiKey,
+        /// The id.
+        id: PeerId,
+    },
     /// A page of an origin that `--cors` does not list. Its browser does not let it read the answer.
     CorsRefused,
     /// The list of the peers of a key that does not allow it.

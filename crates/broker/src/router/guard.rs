@@ -24,11 +24,11 @@ use super::state::{
 };
 use super::witness::{self, Named};
 use crate::config::Limits;
-use crate::events::{Connected, Count, Disconnected, Event, Outcome};
+use crate::events::{ClientMistake, Connected, Count, Disconnected, Event, Mistake, Outcome};
 use crate::sync::MutexGuard;
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{
-    CloseReason, ConnId, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind,
+    CloseReason, ConnId, DUPLICATED_TAB, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind,
 };
 
 pub(super) struct Guard<'a> {
@@ -230,14 +230,37 @@ impl<'a> Guard<'a> {
             let open_to = self.surely_silent().filter(|_| why == CloseReason::Evicted);
             self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
         }
+        let close =
+            if why == CloseReason::Replaced { self.close_of_replaced() } else { why.ending().close() };
         let Some((mut outbox, ended)) = self.uninstall(why) else { return Vec::new() };
         let unsent = outbox.take_unsent(false);
-        outbox.push_unbounded(Outgoing::notice(Frame::close(why.ending().close())));
+        outbox.push_unbounded(Outgoing::notice(Frame::close(close)));
         outbox.flush();
         witness::follow_written(&self.slot.id, ended.connection);
         outbox.wake_task();
         self.rare().leaving.push(Leaving { ended, outbox, is_told: false });
         unsent
+    }
+
+    /// The close frame of a connection whose client has a newer one. If the id changes hands again and again, it says why, and the operator is
+    /// told.
+    #[cold]
+    fn close_of_replaced(&self) -> Option<(u16, &'static str)> {
+        let close = CloseReason::Replaced.ending().close();
+        // A stream ends when its client has its WebSocket.
+        let Some(holder) = self.conn.as_ref().filter(|holder| holder.link == Link::Socket) else {
+            return close;
+        };
+        let peer = self.realm.address(&self.slot.id);
+        if !self.realm.router.contested.note(&peer, self.now()) {
+            return close;
+        }
+        let address = holder.info.address;
+        self.realm.router.events.emit(|| {
+            let mistake = Mistake::DuplicatedTab { key: peer.key, id: peer.id };
+            Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
+        });
+        close.map(|(code, _)| (code, DUPLICATED_TAB))
     }
 
     /// Takes the id back from a holder whose session ends. `dead` means that the connection is broken.

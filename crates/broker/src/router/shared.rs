@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cluster::Cluster;
+use super::contested::Contested;
 use super::queue::Budget;
 use crate::config::{Config, LiveConfig};
 use crate::events::{Count, Counters, Events, Outcome};
@@ -29,6 +30,8 @@ pub struct Router {
     pub(super) sought: Arc<Budget>,
     /// Ids that are remembered as absent, although nothing waits for them.
     pub(super) remembered: Arc<Budget>,
+    /// Ids that change hands again and again.
+    pub(super) contested: Contested,
     connections: AtomicU64,
     tickets: AtomicU64,
     closing: AtomicBool,
@@ -54,6 +57,7 @@ impl Router {
             queued: Arc::default(),
             sought: Arc::default(),
             remembered: Arc::default(),
+            contested: Contested::default(),
             connections: AtomicU64::default(),
             tickets: AtomicU64::default(),
             closing: AtomicBool::default(),

@@ -29,6 +29,9 @@ pub const NORMAL: u16 = 1000;
 /// The code of browsers when a page goes away, or is loaded again (RFC 6455, section 7.4.1). Their `close()` sends none.
 pub const GOING_AWAY: u16 = 1001;
 
+/// The close reason in place of the one of [`CloseReason::Replaced`], if an id changes hands several times in a minute.
+pub const DUPLICATED_TAB: &str = "two pages use this id and one token: a duplicated tab?";
+
 table! {
     /// The reason why a connection that had an id ended. Codes below 4000 are those of RFC 6455, section 7.4.1, and of
     /// IANA's registry (1013).

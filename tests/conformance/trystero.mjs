@@ -37,6 +37,7 @@ export async function prepared() {
     await pnpm('install', '--ignore-scripts', '--config.resolution-mode=time-based');
     await pnpm('run', 'build:test');
   }
+  cpSync(join(source, 'test'), join(folder, 'test'), { recursive: true });
   return { folder, env };
 }
 
@@ -57,14 +58,13 @@ export default {
 };
 `;
 
-/** Its configuration of Nostr names relays of the Internet. */
+/** Has Nostr use the same relays: the configuration of the tests names relays of the Internet. The tests expect four. */
 function withRelays(folder) {
   const path = join(folder, 'test', 'strategy-configs.ts');
-  const theirs = /nostr: \{\s*relayConfig: \{\s*redundancy: [^}]*\}/;
-  const text = readFileSync(path, 'utf8');
-  const ours = text.replace(theirs, 'nostr: {relayConfig: {urls: wsRelayUrls}');
-  if (!ours.includes('nostr: {relayConfig: {urls: wsRelayUrls}')) throw new Error(`the relays of Nostr are not in ${path} any more`);
-  writeFileSync(path, ours);
+  const ours = 'nostr: {relayConfig: {urls: wsRelayUrls.flatMap(url => [url, `${url}/?again`])}';
+  const text = readFileSync(path, 'utf8').replace(/nostr: \{\s*relayConfig: \{\s*redundancy: [^}]*\}/, ours);
+  if (!text.includes(ours)) throw new Error(`the relays of Nostr are not in ${path} any more`);
+  writeFileSync(path, text);
 }
 
 /** Runs the tests of browsers. With `own`, Trystero's relay is judged; it has none for Nostr. */

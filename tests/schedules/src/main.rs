@@ -19,6 +19,7 @@ use peerbroker_core::{clock, wire};
 mod router {
     mod cluster;
     mod contacts;
+    mod contested;
     mod guard;
     mod lease;
     mod outbox;

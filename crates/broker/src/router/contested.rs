@@ -2,10 +2,10 @@
 //! takes the id from the other.
 
 use std::collections::VecDeque;
-
-use parking_lot::Mutex;
+use std::sync::PoisonError;
 
 use crate::events::PeerAddress;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Takeovers of an id within the interval that are a mistake. A phone that changes its network causes one or two.
 const MANY: u32 = 4;
@@ -28,9 +28,13 @@ struct Takeovers {
 }
 
 impl Contested {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Takeovers>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts a takeover. True if there were many.
     pub(super) fn note(&self, peer: &PeerAddress, now: u64) -> bool {
-        let mut latest = self.0.lock();
+        let mut latest = self.lock();
         let known = latest.iter().position(|takeovers| takeovers.peer == *peer);
         let known = known.and_then(|index| latest.remove(index));
         let known = known.filter(|takeovers| now.saturating_sub(takeovers.since) < INTERVAL);
@@ -73,7 +77,7 @@ mod tests {
             contested.note(&peer(&format!("id {n}")), n);
             contested.note(&peer("teacher"), n);
         }
-        assert_eq!(contested.0.lock().len(), MAX_IDS);
+        assert_eq!(contested.lock().len(), MAX_IDS);
         assert!(contested.note(&peer("teacher"), 1000));
         assert!(!contested.note(&peer("id 0"), 1000), "forgotten");
     }

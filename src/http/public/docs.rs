@@ -193,8 +193,12 @@ fn anchor(title: &str, taken: &mut HashMap<String, usize>) -> String {
     if *times == 0 { anchor } else { format!("{anchor}-{times}") }
 }
 
-/// Most columns of a table that a phone shows as a table. It shows the rows of others as cards.
-const NARROW: usize = 3;
+/// Columns of a table whose cells need no names on a phone, which shows the rows of all tables as cards.
+const PAIR: usize = 2;
+
+/// Most characters of code that a desk shows in one line: names of flags and the like. Other texts would leave no room to the columns
+/// behind them.
+const LONGEST_NAME: usize = 34;
 
 /// Names the column of each cell, for cards, and leaves no header cell empty: people who hear a table would hear a header without a name.
 fn name_cells(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
@@ -250,14 +254,15 @@ fn shown<'a>(event: Event<'a>, document: &str) -> Event<'a> {
         Event::End(TagEnd::Image) => Event::End(TagEnd::Link),
         // Long names of flags and variables may break behind `_`.
         Event::Code(text) => {
-            Event::InlineHtml(format!("<code>{}</code>", escape(&text).replace('_', "_<wbr>")).into())
+            let class = if text.chars().count() > LONGEST_NAME { r#" class="long""# } else { "" };
+            Event::InlineHtml(format!("<code{class}>{}</code>", escape(&text).replace('_', "_<wbr>")).into())
         }
         Event::Start(Tag::CodeBlock(_)) => Event::Html(r#"<pre tabindex="0"><code>"#.into()),
         Event::End(TagEnd::CodeBlock) => Event::Html("</code></pre>\n".into()),
         // Without alignments, which would become `style` attributes: the policy of the pages forbids those.
         Event::Start(Tag::Table(columns)) => {
-            let class = if columns.len() > NARROW { r#" class="rows""# } else { "" };
-            Event::Html(format!(r#"<div class="wide" tabindex="0"><table{class}>"#).into())
+            let class = if columns.len() == PAIR { "rows pair" } else { "rows" };
+            Event::Html(format!(r#"<div class="wide" tabindex="0"><table class="{class}">"#).into())
         }
         Event::End(TagEnd::Table) => Event::Html("</tbody></table></div>\n".into()),
         event => event,

@@ -82,6 +82,22 @@ served('without any key the console says what is missing', 'chromium', async (st
   assert.match(said.join('\n'), /no built-in key: load peerjs\.js\?key=…/);
 });
 
+served('an error of a request over HTTP says what failed, and where', 'chromium', async (stage) => {
+  const server = await stage.server();
+  const gone = await startServer();
+  await gone.stop();
+  for (const script of ['peerjs.js', 'peerjs.min.js']) {
+    const page = await stage.page(`http://127.0.0.1:${server.port}/${script}`);
+    const error = await page.run((port) => new Promise((done) => {
+      new Peer({ port }).on('error', ({ type, message }) => done({ type, message }));
+    }), gone.port);
+
+    assert.equal(error.type, 'server-error');
+    assert.match(error.message, /^Could not get an ID from the server\..* It was asked at http:\/\/127\.0\.0\.1:\d+\/$/);
+    assert.ok(error.message.endsWith(`:${gone.port}/`), error.message);
+  }
+});
+
 served('the page may pass an id, options, or both, and what it passes wins', 'chromium', async (stage) => {
   const server = await stage.server(['--path', '/app']);
   const { port } = server;

@@ -8,7 +8,9 @@ import https from 'node:https';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { newPage } from '../lib/browser.mjs';
+import express from 'express';
 import { Keys } from '../lib/keys.mjs';
+import { loadPackage } from '../lib/npm-package.mjs';
 import { startShippedProxy } from '../lib/shipped-proxy.mjs';
 import { selfSigned, startServer } from '../lib/server.mjs';
 import { LIMIT, within } from '../lib/within.mjs';
@@ -23,6 +25,8 @@ const quotes = document.split('\n').flatMap((line) => line.match(/^\| (?:`` ?(.+
 /** The texts that no test provokes, and why. */
 const UNSEEN = {
   'net::ERR_CONNECTION_TIMED_OUT': 'loopback never drops packets',
+  'Access to fetch at \'…\' from origin \'…\' has been blocked by CORS policy: Permission was denied for this request to access the …':
+    'the page would have to come from a public address; the text is in Chromium',
   'net::ERR_CERT_COMMON_NAME_INVALID': 'a certificate for another name needs a trusted authority first',
   'net::ERR_CERT_DATE_INVALID': 'so does one that has expired',
   'Negotiation of connection to … failed.': 'ICE takes half a minute to fail; the text is in PeerJS',
@@ -102,6 +106,18 @@ mistake('a wrong port', 'net::ERR_CONNECTION_REFUSED', async (page) => {
   await gone.stop();
   await open(page, 'a', at(gone));
 });
+mistake('a wrong port without an id', 'Could not get an ID from the server.…', async (page) => {
+  const gone = await startServer();
+  await gone.stop();
+  await open(page, undefined, at(gone, { debug: 1 }));
+});
+for (const [fault, options] of Object.entries({
+  'a port in the host': { host: '127.0.0.1:9000' }, 'no host': { host: '' }, 'no path': { path: '' },
+})) {
+  mistake(fault, 'Failed to construct \'URL\': Invalid URL', peerAt([], { debug: 1, ...options }));
+  mistake(`${fault}, with an id`, 'Failed to construct \'WebSocket\': The URL \'…\' is invalid.', peerAt([], options, { id: 'a' }));
+}
+mistake('a host that is not set', 'net::ERR_NAME_NOT_RESOLVED', peerAt([], { host: undefined }));
 mistake('a scheme in the host', 'net::ERR_NAME_NOT_RESOLVED', peerAt([], { host: 'https://127.0.0.1' }));
 mistake('a port that browsers refuse', 'net::ERR_UNSAFE_PORT', (page) => open(page, undefined, { host: '127.0.0.1', port: 6667 }));
 mistake('a proxy whose broker is gone', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 502', async (page) => {
@@ -120,6 +136,7 @@ mistake('a wrong path with an id', 'Wrong path: this broker is at …', peerAt([
 mistake('a wrong key', 'Invalid key provided', peerAt([], { key: 'nope' }));
 mistake('a wrong key with an id', 'Invalid key provided', peerAt([], { key: 'nope' }, { id: 'a' }));
 mistake('a page that the key is not for', 'This origin may not use the key', withKey('--origin', 'https://example.org'));
+mistake('a page that the key is not for, without an id', 'Failed to load resource: the server responded with a status of 403 (Forbidden)', withKey('--origin', 'https://example.org', { id: undefined }));
 mistake('a token that proves nothing', 'Invalid token provided', withKey('--jwt_key_file', join(root, 'tests/fixtures/jwt/ed.pem')));
 mistake('an identity that nobody can verify', 'Server is not available at the moment', withKey('--auth_url', 'http://127.0.0.1:9/'));
 mistake('an id with other characters', 'ID "…" is invalid', peerAt([], {}, { id: 'ä b!' }));
@@ -138,6 +155,12 @@ mistake('a list without discovery', 'Failed to load resource: the server respond
   await page.evaluate(() => { window.peer.listAllPeers(); });
 });
 
+mistake('another key than that of an Express mount', 'Failed to load resource: the server responded with a status of 401 (Unauthorized)', async (page) => {
+  await open(page, undefined, at(await expressApp(), { path: '/peerjs', key: 'other' }));
+});
+
+mistake('http to a port with TLS', 'Failed to load resource: the server responded with a status of 400 (Bad Request)', peerAt([], { secure: false }, { tls: true }));
+mistake('ws to a port with TLS', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 400', peerAt([], { secure: false }, { tls: true, id: 'a' }));
 mistake('http from an https page', 'Mixed Content: The page at \'…\' was loaded over HTTPS, but requested an insecure resource \'…\'.', peerAt([], { host: 'lan.test', secure: false }), { secure: true });
 mistake('ws from an https page', 'Failed to construct \'WebSocket\': An insecure WebSocket connection may not be initiated from a page loaded over HTTPS.', peerAt([], { host: 'lan.test', secure: false }, { id: 'a' }), { secure: true });
 mistake('https to a plain port', 'net::ERR_SSL_PROTOCOL_ERROR', peerAt([], { secure: true }));
@@ -149,6 +172,18 @@ mistake('a camera over http', 'Cannot read properties of undefined (reading \'ge
   { host: 'lan.test' },
 ));
 
+mistake('a wake lock over http', 'Cannot read properties of undefined (reading \'request\')', Object.assign(
+  (page) => page.evaluate(() => { setTimeout(() => navigator.wakeLock.request('screen')); }),
+  { host: 'lan.test' },
+));
+mistake('a random UUID over http', 'crypto.randomUUID is not a function', Object.assign(
+  (page) => page.evaluate(() => { setTimeout(() => crypto.randomUUID()); }),
+  { host: 'lan.test' },
+));
+
+mistake('a path at which Express has no broker', 'Access to fetch at \'…\' from origin \'…\' has been blocked by CORS policy: No \'Access-Control-Allow-Origin\' header is present on the requested resource.', async (page) => {
+  await open(page, undefined, at(await expressApp(), { path: '/elsewhere' }));
+});
 mistake('an origin that --cors does not list', 'Access to fetch at \'…\' from origin \'…\' has been blocked by CORS policy: No \'Access-Control-Allow-Origin\' header is present on the requested resource.', peerAt(['--cors', 'https://example.org']));
 mistake('a proxy without upgrades', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 404', async (page) => {
   const edit = (config) => config.split('\n').filter((line) => !line.includes('proxy_set_header Upgrade')).join('\n');
@@ -194,12 +229,26 @@ test('what PeerJS says when ICE fails is in PeerJS', () => {
 });
 
 function withKey(...flags) {
+  const { id } = typeof flags.at(-1) === 'object' ? flags.pop() : { id: 'a' };
   return async (page) => {
     const keys = new Keys();
     stops.push(() => keys.remove());
     await keys.add('mykey', ...flags);
-    await open(page, 'a', at(await server(keys.flags), { key: 'mykey' }));
+    await open(page, id, at(await server(keys.flags), { key: 'mykey' }));
   };
+}
+
+/** An app of Express with the broker at /peerjs. */
+async function expressApp() {
+  const app = express();
+  const listening = app.listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  stops.push(() => {
+    listening.closeAllConnections();
+    listening.close();
+  });
+  app.use('/peerjs', loadPackage().ExpressPeerServer(listening));
+  return /** @type {{ port: number }} */ (listening.address());
 }
 
 async function openAndWait(page, id, options) {

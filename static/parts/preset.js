@@ -44,6 +44,14 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
       return servers.awaitIn(super.call(...args), this);
     }
 
+    /** PeerJS takes over no text from an error: `server-error` of a failed request has an empty message there. */
+    emitError(type, error) {
+      if (!(error instanceof Error)) return super.emitError(type, error);
+      const { secure, host, port, path } = this.options;
+      const at = type === 'server-error' ? ` It was asked at ${secure ? 'https' : 'http'}://${host}:${port}${path}` : '';
+      super.emitError(type, error.message + at);
+    }
+
     _addConnection(id, connection) {
       super._addConnection(id, connection);
       restarts.watch(this, connection);

@@ -1,8 +1,6 @@
 import { enableCopy } from './copy.js';
 import { lanHost } from './settings.js';
-
-const QUIET_ZONE = 4;
-const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/;
+import { drawCode, isLoopback, withHost } from './share-link.js';
 
 const element = (id) => document.getElementById(id);
 
@@ -12,8 +10,8 @@ const element = (id) => document.getElementById(id);
  * readers. Returns the address for other devices, if there is one.
  */
 export function showWay(here, label) {
-  const isLoopback = LOOPBACK.test(location.hostname);
-  const reachable = !isLoopback || Boolean(lanHost);
+  const isLocal = isLoopback(location.hostname);
+  const reachable = !isLocal || Boolean(lanHost);
 
   element('join-code').hidden = !reachable;
   element('join-unreachable').hidden = reachable;
@@ -25,7 +23,7 @@ export function showWay(here, label) {
     return undefined;
   }
 
-  const link = isLoopback ? withHost(here, lanHost) : here;
+  const link = isLocal ? withHost(here, lanHost) : here;
   element('join-link').href = link;
   element('join-link').replaceChildren(
     link.origin + link.pathname,
@@ -36,12 +34,12 @@ export function showWay(here, label) {
     element('join-hint').textContent = element('join-hint').dataset.onPhone ?? element('join-hint').textContent;
   }
   if (window.qrcode) {
-    element('qr').replaceChildren(drawCode(link.href, label));
+    element('qr').replaceChildren(drawCode(window.qrcode, link.href, label));
   } else {
     element('qr').hidden = true;
     element('join-hint').textContent = 'The QR code library did not load. Send this link to the phone instead.';
   }
-  element('join-container').hidden = !isLoopback;
+  element('join-container').hidden = !isLocal;
   element('join-address').textContent = link.hostname;
   element('join-port').textContent = link.port || (link.protocol === 'https:' ? '443' : '80');
   element('join-http').hidden = link.protocol === 'https:';
@@ -50,35 +48,4 @@ export function showWay(here, label) {
 
 export function enableCopyLink() {
   enableCopy(element('copy-link'), () => element('join-link').href);
-}
-
-function withHost(url, host) {
-  const copy = new URL(url);
-  copy.hostname = host.includes(':') ? `[${host}]` : host;
-  return copy;
-}
-
-function drawCode(text, label) {
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', label);
-
-  const code = window.qrcode(0, 'M');
-  code.addData(text);
-  code.make();
-
-  const modules = code.getModuleCount();
-  let outline = '';
-  for (let row = 0; row < modules; row += 1) {
-    for (let column = 0; column < modules; column += 1) {
-      if (code.isDark(row, column)) outline += `M${column} ${row}h1v1h-1z`;
-    }
-  }
-  const path = document.createElementNS(svg.namespaceURI, 'path');
-  path.setAttribute('d', outline);
-  svg.append(path);
-
-  const size = modules + 2 * QUIET_ZONE;
-  svg.setAttribute('viewBox', `${-QUIET_ZONE} ${-QUIET_ZONE} ${size} ${size}`);
-  return svg;
 }

@@ -76,6 +76,7 @@ fn the_client_for_rooms_is_a_script_a_module_and_types() {
         for (name, kind, exports) in [
             ("rooms.js", JAVASCRIPT, "Object.assign(window, { joinRoom"),
             ("rooms.mjs", JAVASCRIPT, "\nexport const joinRoom = "),
+            ("share.js", JAVASCRIPT, "\nconst lanHost = null;\n"),
             ("rooms.d.ts", Some("text/plain; charset=utf-8"), "export declare function joinRoom<"),
         ] {
             let response = server.request("GET", &format!("/{name}"), "Origin: http://page.test\r\n");
@@ -87,7 +88,9 @@ fn the_client_for_rooms_is_a_script_a_module_and_types() {
             let cached = format!("If-None-Match: {}\r\n", header("etag").unwrap());
             assert_eq!(server.request("GET", &format!("/{name}"), &cached).status, 304);
         }
-        assert!(!server.get("/rooms.js").text().contains("\nexport "), "a script has no exports");
+        for script in ["/rooms.js", "/share.js"] {
+            assert!(!server.get(script).text().contains("\nexport "), "a script has no exports");
+        }
     });
 }
 
@@ -96,7 +99,7 @@ fn without_the_dialect_of_peerjs_there_is_no_client() {
     on_own_with(
         |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
-            for script in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs", "rooms.d.ts"]) {
+            for script in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs", "rooms.d.ts", "share.js"]) {
                 assert_eq!(server.get(&format!("/{script}")).status, 404, "{script}");
             }
         },

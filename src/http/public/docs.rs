@@ -320,9 +320,9 @@ mod tests {
             r#"<pre tabindex="0"><code>&lt;code&gt;"#,
             "First <code>wo_<wbr>rds</code>",
             r##"<h2 id="one-two-1">One two <a class="section-link" href="docs/A#one-two-1" "##,
-            r#"<table><thead><tr><th>k <code>l</code></th></tr></thead><tbody>"#,
+            r#"<table class="rows"><thead><tr><th>k <code>l</code></th></tr></thead><tbody>"#,
             r#"<tr><td data-column="k l">m</td></tr>"#,
-            r#"<table><thead><tr><td></td><th>o</th><th>p</th></tr></thead><tbody>"#,
+            r#"<table class="rows"><thead><tr><td></td><th>o</th><th>p</th></tr></thead><tbody>"#,
             r#"<tr><td data-column="">q</td><td data-column="o"></td><td data-column="p">r</td></tr>"#,
             r#"<table class="rows"><thead><tr><th>s</th>"#,
         ] {

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
-    DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, Static, Values, vendored,
+    DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, QRCODE, Static, Values, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_broker::config::Dialect;
@@ -119,6 +119,7 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
         "peerjs.min.js" => preset(mounted, request, &PEERJS, "client.js"),
         "peerjs.mjs" => preset(mounted, request, &PEERJS, "client.mjs"),
         "rooms.js" => rooms_script(mounted, request),
+        "share.js" => share_script(mounted, request),
         "rooms.mjs" => with(cached(request, name, rooms_module(mounted).into_bytes().into()), [NO_CACHE]),
         "rooms.d.ts" => with(cached(request, name, Static::get(name)?.data), [NO_CACHE]),
         _ => {
@@ -167,6 +168,17 @@ fn rooms_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     let module = rooms_module(mounted).replace("\nexport ", "\n");
     let text = Values::default().with_html("rooms", module).part("rooms.js");
     with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
+}
+
+/// A script with the address of a page for other devices, which only the server knows if the page is at `localhost`.
+fn share_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+    let script = Static::get("share-link.js").map(|file| String::from_utf8_lossy(&file.data).into_owned());
+    let lan_host = mounted.lan_host.map(|host| host.to_string());
+    let values = Values::default()
+        .with_html("library", QRCODE.text.to_owned())
+        .with_html("script", script.unwrap_or_default().replace("\nexport ", "\n"))
+        .with_html("lan_host", serde_json::json!(lan_host).to_string());
+    with(cached(request, "share.js", values.part("share.js").into_bytes().into()), [NO_CACHE])
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ function showOwnAddress() {
     const { data } = /** @type {Text} */ (texts.currentNode);
     const own = data
       .replace(/(["'])(http|ws):\/\/localhost:9000\//g, (_, quote, scheme) => quote + location.origin.replace(/^http/, scheme) + path)
+      .replace(/(src=")\/(?=\w+\.js")/g, (_, start) => start + path)
       .replace(/host: 'localhost', port: 9000/g, () => options);
     if (own !== data) texts.currentNode.textContent = own;
   }

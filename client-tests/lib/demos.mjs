@@ -22,8 +22,8 @@ export async function connectTwoPages(visit, server) {
 }
 
 /** Reads the QR code from the screen. */
-export async function scan(page) {
-  const { data, width, height } = PNG.sync.read(await page.locator('#qr').screenshot());
+export async function scan(page, code = '#qr') {
+  const { data, width, height } = PNG.sync.read(await page.locator(code).screenshot());
   // Its types describe a module of another kind.
   const read = /** @type {any} */ (jsQR);
   return read(new Uint8ClampedArray(data), width, height)?.data;

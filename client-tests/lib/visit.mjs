@@ -80,6 +80,7 @@ class Visit {
   #complaints = [];
   #tolerated = [];
   #foreign = [];
+  #ours = [...OURS];
 
   async server(flags, options) {
     const server = await startServer(flags, options);
@@ -151,10 +152,15 @@ class Visit {
     page.on('pageerror', (error) => complain(error.stack));
     const ask = (url) => {
       const { protocol, hostname } = new URL(url);
-      if (protocol !== 'data:' && !OURS.includes(hostname)) this.#foreign.push(url);
+      if (protocol !== 'data:' && !this.#ours.includes(hostname)) this.#foreign.push(url);
     };
     page.on('request', (request) => ask(request.url()));
     page.on('websocket', (socket) => ask(socket.url()));
+  }
+
+  /** Lets pages ask another host, which the test answers for. */
+  allow(hostname) {
+    this.#ours.push(hostname);
   }
 
   /** Allows console errors that match, earlier ones included. */

@@ -1,18 +1,21 @@
 // The recipe for Vite in docs/USE.md: a dev server with the broker.
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createServer } from 'vite';
 import { everyClient } from '../lib/every-client.mjs';
 import { installPackage } from '../lib/npm-package.mjs';
 
-const [, recipe] = readFileSync(resolve(import.meta.dirname, '../../docs/USE.md'), 'utf8').match(/```js\n(\/\/ vite.config.js\n[^]*?)```/);
+const [, recipe] = readFileSync(resolve(import.meta.dirname, '../../docs/USE.md'), 'utf8').match(/```ts\n(\/\/ vite.config.ts\n[^]*?)```/);
 
 everyClient('a dev server of Vite with the broker connects two pages', { unless: (release) => release.streams }, async (stage) => {
   const root = installPackage();
-  const configFile = join(root, 'vite.config.mjs');
+  const configFile = join(root, 'vite.config.ts');
   writeFileSync(configFile, recipe);
+  // As create-vite makes an app.
+  writeFileSync(join(root, 'package.json'), '{"type":"module"}');
+  symlinkSync(join(import.meta.dirname, '../node_modules/vite'), join(root, 'node_modules/vite'));
   writeFileSync(join(root, 'index.html'), '<title>mine</title>');
   const vite = await createServer({ root, configFile, logLevel: 'error', server: { host: '127.0.0.1', port: 0 } });
   await vite.listen();

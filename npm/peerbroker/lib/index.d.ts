@@ -1,6 +1,7 @@
 import type { CorsOptions } from 'cors';
 import type { Express } from 'express';
 import type { Server as HttpServer } from 'node:http';
+import type { Http2SecureServer } from 'node:http2';
 import type { Server as HttpsServer, ServerOptions as HttpsOptions } from 'node:https';
 import type { ServerOptions, WebSocket, WebSocketServer } from 'ws';
 
@@ -81,7 +82,11 @@ export interface PeerServerEvents {
   on(event: 'error', listener: (error: Error) => void): this;
 }
 
-export declare function ExpressPeerServer(server: HttpServer | HttpsServer, options?: Partial<IConfig>): Express & PeerServerEvents;
+/** `server` is the one of your app. Where a tool gives none, as Vite in middleware mode, mounting throws an error that says so. */
+export declare function ExpressPeerServer(
+  server: HttpServer | HttpsServer | Http2SecureServer | null | undefined,
+  options?: Partial<IConfig>,
+): Express & PeerServerEvents;
 export declare function PeerServer(
   options?: Partial<IConfig>,
   callback?: (server: HttpServer | HttpsServer) => void,

@@ -21,7 +21,7 @@ const MessageType = Object.freeze({
 });
 
 // The scripts for pages, below its path as those of the program.
-const CLIENTS = /^\/(peerjs(-[\d.]+)?(\.min)?\.js|peerjs\.mjs|rooms\.(js|mjs|d\.ts))$/;
+const CLIENTS = /^\/(peerjs(-[\d.]+)?(\.min)?\.js|peerjs\.mjs|rooms\.(js|mjs|d\.ts)|share\.js)$/;
 
 // In milliseconds: as long as a timer can be.
 const LONGEST = 2 ** 31 - 1;
@@ -53,9 +53,14 @@ function ExpressPeerServer(server, options = {}) {
     prepare();
     return handle.call(this, req, res, next);
   };
-  // Connect sets it, and an Express app has a method there.
+  // Connect sets it when it mounts this, and an Express app has a method there.
   const { route } = app;
-  Object.defineProperty(app, 'route', { get: () => route, set() {} });
+  Object.defineProperty(app, 'route', {
+    get: () => route,
+    set() {
+      if (!broker) throw missing(server);
+    },
+  });
   return app;
 }
 

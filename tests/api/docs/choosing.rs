@@ -36,7 +36,7 @@ fn messages_of_the_snippets_are_understood_and_those_that_they_await_are_known()
         awaited.extend(words.map(str::to_owned));
     }
     assert_eq!(understood, ["createRoom", "offerResponse", "joinRoom", "message", "message", "start"]);
-    let known = ["confirmRoom", "offer", "error", "answer", "start", "start", "iceCandidate", "offer"];
+    let known = ["confirmRoom", "error", "error", "answer", "start", "start", "iceCandidate", "offer"];
     assert_eq!(awaited, known);
 }
 

@@ -1,0 +1,152 @@
+// The listings of docs/USE.md and others do in browsers what the text says, and compile in TypeScript.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, test } from 'node:test';
+import { promisify } from 'node:util';
+import { scan } from '../lib/demos.mjs';
+import { source } from '../lib/npm-package.mjs';
+import { desktop, phone, urlOf, visit } from '../lib/visit.mjs';
+import { until, within } from '../lib/within.mjs';
+
+const clientTests = resolve(import.meta.dirname, '..');
+const read = (name) => readFileSync(join(clientTests, '..', name), 'utf8');
+const blocks = (name, language) => Array.from(read(name).matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'gm')), ([, code]) => code);
+
+const folders = [];
+after(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
+function folder() {
+  folders.push(mkdtempSync(join(tmpdir(), 'peerbroker-listings-')));
+  return folders.at(-1);
+}
+
+visit('a page keeps its id over a reload, and a duplicated tab gets one of its own', async (visit) => {
+  const [listing] = blocks('docs/USE.md', 'js').filter((code) => code.includes('sessionStorage'));
+  const app = folder();
+  const script = listing.replace('const peer', 'const peer = window.peer');
+  writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/peerjs.js"></script><script>${script}</script>`);
+  const server = await visit.server(['--static_dir', app]);
+  const page = await visit.open(desktop, urlOf(server, '/'));
+  const idOf = (page) => page.waitForFunction(() => window.peer?.open && window.peer.id).then((id) => id.jsonValue());
+  const id = await idOf(page);
+
+  await page.reload();
+  assert.equal(await idOf(page), id);
+
+  // A page that another one opens has a copy of its storage, as has a duplicated tab.
+  const opened = page.context().waitForEvent('page');
+  await page.evaluate(() => { window.open(location.href); });
+  const copy = await within('the copy', opened);
+  const other = await idOf(copy);
+  assert.notEqual(other, id);
+  await copy.reload();
+  assert.equal(await idOf(copy), other);
+  assert.equal(await page.evaluate(() => window.peer.open && window.peer.id), id);
+});
+
+visit('my slides, my phone: a phone scans the code and turns the slides', async (visit) => {
+  const [listing] = blocks('docs/USE.md', 'html').filter((code) => code.includes('reveal'));
+  const app = folder();
+  writeFileSync(join(app, 'index.html'), listing.replace('<title>', '<link rel="icon" href="data:,"><title>'));
+  // Otherwise PeerJS would ask public servers.
+  const server = await visit.server(['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9']);
+  const fromDisk = (page) => page.route('https://unpkg.com/**', (route) => {
+    const [, file] = route.request().url().match(/unpkg\.com\/reveal\.js@5\.2\.1\/(dist\/[\w.]+)$/);
+    return route.fulfill({ path: join(clientTests, 'node_modules/reveal.js', file) });
+  });
+  visit.allow('unpkg.com');
+  const slides = await visit.page(desktop);
+  await fromDisk(slides);
+  await slides.goto(urlOf(server, '/', 'lan.test'));
+  await slides.locator('svg').waitFor();
+  const link = await scan(slides, 'svg');
+  const hand = await visit.page(phone);
+  await fromDisk(hand);
+  await hand.goto(link);
+
+  const shows = (slide) => until(`slide ${slide}`, () => slides.evaluate((slide) => window.Reveal.getState().indexh === slide, slide));
+  await shows(0);
+  const press = (sign) => hand.getByRole('button', { name: sign });
+  // The data channel needs a moment.
+  await until('the phone to turn', async () => {
+    await press('▶').tap();
+    return slides.evaluate(() => window.Reveal.getState().indexh === 1);
+  });
+  await press('◀').tap();
+  await shows(0);
+});
+
+visit('a link to share has the address of the machine where the page is at localhost', async (visit) => {
+  const app = folder();
+  writeFileSync(join(app, 'index.html'), '<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/share.js"></script>');
+  const server = await visit.server(['--static_dir', app]);
+  visit.allow('localhost');
+  const script = await (await fetch(urlOf(server, '/share.js'))).text();
+  // This server listens at loopback only, so it knows no other address.
+  const ofLan = script.replace('const lanHost = null;', 'const lanHost = "fd00::7";');
+  assert.notEqual(ofLan, script);
+  const page = await visit.page(desktop);
+  const shared = (...args) => page.evaluate((args) => window.shareLink(...args), args);
+  await page.goto(urlOf(server, '/?a=b', 'localhost'));
+  visit.tolerate(/other devices cannot open localhost, and the broker found no address/);
+  assert.equal(await shared(), `http://localhost:${server.port}/?a=b`);
+
+  await page.route('**/share.js', (route) => route.fulfill({ contentType: 'text/javascript', body: ofLan }));
+  await page.reload();
+  assert.equal(await shared(), `http://[fd00::7]:${server.port}/?a=b`);
+  assert.equal(await shared('#x'), `http://[fd00::7]:${server.port}/?a=b#x`);
+  assert.equal(await shared('https://example.org/x'), 'https://example.org/x');
+});
+
+/** What a listing takes from its page or from the text above it. */
+const PRELUDE = `
+import type { Peer as PeerOfPeerJS } from './peerjs';
+import type { joinRoom as enter } from './rooms';
+declare global {
+  const Peer: typeof PeerOfPeerJS;
+  const joinRoom: typeof enter;
+  /** As @types/simple-peer has it. */
+  const SimplePeer: new (options: object) => { on(event: string, listener: (value: any) => void): void; send(text: string): void; signal(message: object): void };
+  const show: (id: string, stream: MediaStream) => void;
+  const hide: (id: string) => void;
+  const files: FileList;
+}
+`;
+const OF_LISTINGS = [
+  [/appId/, "declare const joinRoom: (config: { appId: string; relayConfig: { urls: string[] }; rtcConfig?: RTCConfiguration }, name: string) => unknown;\n"],
+  [/replicateWebRTC/, "declare const collection: import('rxdb').RxCollection<any>;\n"],
+  [/^import WebTorrent/m, ''],
+];
+
+test('every listing compiles in TypeScript as strict as it gets', { timeout: 120_000 }, async () => {
+  const project = folder();
+  const modules = join(project, 'node_modules');
+  mkdirSync(modules);
+  for (const name of readdirSync(join(clientTests, 'node_modules'))) symlinkSync(join(clientTests, 'node_modules', name), join(modules, name));
+  cpSync(source, join(modules, 'peerbroker'), { recursive: true });
+  cpSync(join(clientTests, 'clients/1.5.5/types.d.ts'), join(project, 'peerjs.d.ts'));
+  cpSync(join(clientTests, '../static/rooms.d.ts'), join(project, 'rooms.d.ts'));
+  writeFileSync(join(project, 'prelude.ts'), PRELUDE);
+  writeFileSync(join(project, 'webtorrent.d.ts'), "declare module 'webtorrent' { export default class { seed(files: FileList, options: { announceList: string[][] }): void } }");
+  const files = ['prelude.ts', 'webtorrent.d.ts'];
+  for (const name of ['USE', 'TROUBLESHOOTING', 'CHOOSING', 'CALLS']) {
+    const page = `docs/${name}.md`;
+    const inText = Array.from(read(page).matchAll(/`(new Peer\([^`]*\))`/g), ([, code]) => `${code};\n`).filter((code) => !code.includes('…') && !/\bid\b/.test(code));
+    const helpers = name === 'CALLS' ? blocks(page, 'js').filter((code) => code.startsWith('async function')).join('\n') : '';
+    for (const [number, code] of [...blocks(page, 'js'), ...blocks(page, 'ts'), ...inText].entries()) {
+      const given = OF_LISTINGS.filter(([of]) => of.test(code)).map(([, text]) => text).join('');
+      const file = `${name}-${number + 1}.ts`;
+      writeFileSync(join(project, file), `${given}${code.startsWith('const ice') ? helpers : ''}${code}\nexport {};\n`);
+      files.push(file);
+    }
+  }
+  assert.ok(files.length > 15, String(files));
+  const compilerOptions = { strict: true, noEmit: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', skipLibCheck: true, types: ['node'], paths: { peerbroker: ['./node_modules/peerbroker/lib/index.d.ts'] } };
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
+  const tsc = join(clientTests, 'node_modules/typescript/bin/tsc');
+  const errors = await promisify(execFile)(process.execPath, [tsc, '-p', project]).then(() => '', ({ stdout }) => stdout);
+  assert.equal(errors, '');
+});

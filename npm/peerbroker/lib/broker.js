@@ -8,7 +8,9 @@ const net = require('node:net');
 const { clientAddress, LOOPBACK } = require('./addresses.js');
 const { bridge } = require('./bridge.js');
 const { Client, Socket } = require('./client.js');
+const { joined, split } = require('./paths.js');
 const { Program } = require('./program.js');
+const { LOG, warnOfOptions } = require('./warnings.js');
 
 const WEBSOCKET = 'peerjs';
 // The settings of the program among the options, with the unit of a number.
@@ -43,6 +45,7 @@ class Broker {
     this.program = new Program(argumentsOf(options, this.key), environment, (line) => this.told(line), (why) => this.ended(why));
     this.listenFor();
     warnOfWorkers();
+    warnOfOptions(options);
   }
 
   // The life of the program.
@@ -144,7 +147,11 @@ class Broker {
 
   /** Tells the program who the client is, and proves who tells it. */
   proxyHeaders(req) {
-    return { 'x-forwarded-for': clientAddress(req, this.app.get('trust proxy fn')), 'x-proxy-secret': this.secret };
+    return { 'x-forwarded-for': this.addressOf(req), 'x-proxy-secret': this.secret };
+  }
+
+  addressOf(req) {
+    return clientAddress(req, this.app.get('trust proxy fn'));
   }
 
   async newId() {
@@ -288,7 +295,9 @@ class Broker {
 
 function argumentsOf(options, key) {
   const given = Object.entries(SETTINGS).filter(([name]) => options[name] !== undefined);
+  const hasOwnLog = process.env.PEERBROKER_LOG || process.env.RUST_LOG;
   return [
+    ...(hasOwnLog ? [] : [`--log=${LOG}`]),
     ...['--stdio', '--quiet', `--host=${LOOPBACK}`, '--port=0', '--path=/', '--pages=false', '--dialects=peerjs'],
     // This process names the client.
     ...['--proxied', `--trusted_proxy=${LOOPBACK}`, `--key=${key}`],
@@ -326,14 +335,4 @@ function name(id, token) {
   return JSON.stringify([id, token]);
 }
 
-/** Paths joined, with slashes around. */
-function joined(...paths) {
-  return `/${paths.join('/')}/`.replace(/\/+/g, '/');
-}
-
-function split(url) {
-  const at = url.indexOf('?');
-  return at < 0 ? { pathname: url, search: '' } : { pathname: url.slice(0, at), search: url.slice(at) };
-}
-
-module.exports = { Broker, joined, split };
+module.exports = { Broker };

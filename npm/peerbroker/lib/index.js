@@ -7,6 +7,7 @@ const cors = require('cors');
 const express = require('express');
 const { Broker } = require('./broker.js');
 const { isSought, share } = require('./upgrades.js');
+const { warnOfKey } = require('./warnings.js');
 
 const MessageType = Object.freeze({
   OPEN: 'OPEN',
@@ -92,7 +93,10 @@ function routesOf(broker) {
   below.get(['/:key/id', '/:key/peers', '/:key/ice'], guarded(async (req, res) => {
     const { key } = req.params;
     const resource = req.path.match(/[^/]+(?=\/?$)/)[0].toLowerCase();
-    if (key !== broker.key) return answer(res, 401, 'Invalid key provided');
+    if (key !== broker.key) {
+      warnOfKey(broker, req, key);
+      return answer(res, 401, 'Invalid key provided');
+    }
     if (resource === 'id' && generateClientId) return answer(res, 200, await broker.newId());
     return broker.forward(req, res, `/${encodeURIComponent(key)}/${resource}`);
   }));

@@ -4,6 +4,7 @@
 const { spawn } = require('node:child_process');
 const { StringDecoder } = require('node:string_decoder');
 const { findProgram, startHint } = require('./find.js');
+const { takesLine } = require('./warnings.js');
 
 // In milliseconds. A program that dies again and again is started ever later.
 const SHORTEST_PAUSE = 100;
@@ -63,10 +64,14 @@ class Program {
     for (const pipe of child.stdio) pipe.unref();
     child.stdin.on('error', () => {});
     let lastWords = '';
-    child.stderr.on('data', (words) => {
-      process.stderr.write(words);
+    let unfinished = '';
+    child.stderr.setEncoding('utf8').on('data', (words) => {
       lastWords = `${lastWords}${words}`.slice(-2000);
+      const lines = `${unfinished}${words}`.split('\n');
+      unfinished = lines.pop();
+      for (const line of lines) if (!takesLine(line)) process.stderr.write(`${line}\n`);
     });
+    child.stderr.on('end', () => process.stderr.write(unfinished));
     this.hasLines = eachLine(child.stdout, (line) => this.child === child && this.hear(JSON.parse(line)));
     child.once('error', (error) => this.end(child, this.cannotStart(error), true));
     // Not at 'exit': its last lines come first.

@@ -5,7 +5,8 @@
 const { once } = require('node:events');
 const { ServerResponse } = require('node:http');
 const tls = require('node:tls');
-const { split } = require('./broker.js');
+const { split } = require('./paths.js');
+const { isOfPeerJs, warnOfPath } = require('./warnings.js');
 
 /** @type {WeakMap<object, Set<any>>} */
 const BROKERS = new WeakMap();
@@ -29,9 +30,14 @@ function watch(server, brokers) {
   const nothing = () => {};
   // All listeners get all upgrades, and `ws` ends those that are not its own: so others never see ours.
   server.emit = function (event, ...args) {
+    if (event === 'request' && isOfPeerJs(args[0])) watchAnswer(...args);
     if (event !== 'upgrade') return emit.call(this, event, ...args);
     route(...args).catch(() => args[1].destroy());
     return true;
+  };
+  const watchAnswer = (req, res) => {
+    const { url } = req;
+    res.once('finish', () => res.statusCode === 404 && warnOfPath(brokers, req, url));
   };
   const route = async (req, socket, head) => {
     const { pathname } = split(req.url);
@@ -45,8 +51,11 @@ function watch(server, brokers) {
     if (isWebSocket(req) && [...brokers].some((broker) => pathname.endsWith(broker.route))) {
       const { broker, response } = await seek(server, req, socket);
       if (broker) return broker.take(req, socket, head);
-      if (!others()) serve(response, socket);
+      if (others()) return;
+      if (isOfPeerJs(req)) warnOfPath(brokers, req);
+      serve(response, socket);
     } else if (!others()) {
+      if (isOfPeerJs(req)) warnOfPath(brokers, req);
       await serveAsPlain(server, req, socket, head);
     }
   };

@@ -1,0 +1,80 @@
+// Mistakes of clients and of the app reach the console of an app of Node, each once.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import { afterEach, test } from 'node:test';
+import connect from 'connect';
+import express from 'express';
+import { WebSocket } from 'ws';
+import { baseOf, endServer } from '../lib/node-api.mjs';
+import { loadPackage } from '../lib/npm-package.mjs';
+import { LIMIT, until } from '../lib/within.mjs';
+
+const { ExpressPeerServer } = loadPackage();
+const servers = [];
+const warnings = [];
+process.on('warning', ({ message }) => warnings.push(message));
+const it = (behaviour, run) => test(behaviour, { timeout: LIMIT }, run);
+
+afterEach(() => Promise.all(servers.splice(0).map(endServer)));
+
+/** An app with the broker at /peerjs. */
+async function start(options) {
+  const app = express();
+  const server = http.createServer(app);
+  servers.push(server.listen(0, '127.0.0.1'));
+  await once(server, 'listening');
+  app.use('/peerjs', ExpressPeerServer(server, options));
+  return baseOf(server);
+}
+
+const heard = (shape) => until(`${shape} among ${warnings}`, () => warnings.some((text) => shape.test(text)));
+const count = (shape) => warnings.filter((text) => shape.test(text)).length;
+
+/** PeerJS asks for an id, with its version. */
+const askForId = (base, path) => fetch(`${base}${path}/id?ts=1&version=1.5.5`, { headers: { Origin: 'http://page.test' } });
+
+async function handshake(base, path) {
+  const socket = new WebSocket(`${base.replace('http', 'ws')}${path}`);
+  socket.on('error', () => {});
+  await new Promise((closed) => { socket.on('close', closed); });
+  socket.terminate();
+}
+
+it('a wrong key is told with the right one, by HTTP and by a WebSocket', async () => {
+  const base = await start({ key: 'mine' });
+  const byHttp = /^a client asked for the key "other" \(from 127\.0\.0\.1, a page of "http:\/\/page\.test"\): the key here is "mine"$/;
+  for (let times = 0; times < 3; times += 1) assert.equal((await askForId(base, 'peerjs/other')).status, 401);
+  await heard(byHttp);
+  assert.equal(count(/asked for the key "other"/), 1);
+
+  await handshake(base, 'peerjs/peerjs?key=another&id=a&token=t');
+  await heard(/^a client asked for the key "another" \(id "a", from 127\.0\.0\.1\): the key here is "mine"/);
+});
+
+it('what the program notes of a client is a warning', async () => {
+  const base = await start({});
+  await handshake(base, 'peerjs/peerjs?key=peerjs&id=a');
+  await heard(/^a client was refused: No id, token, or key supplied to websocket server/);
+});
+
+it('a client at another path is told where the broker is', async () => {
+  const base = await start({ path: '/myapp' });
+  assert.equal((await askForId(base, 'elsewhere/peerjs')).status, 404);
+  await heard(/^a client asked for "\/elsewhere\/peerjs\/id", which is not here \(from 127\.0\.0\.1, a page of "http:\/\/page\.test"\): peerbroker is at "\/peerjs\/myapp\/": is that the `path` of the client\?$/);
+  await handshake(base, 'lost/peerjs?key=peerjs&id=a&token=t');
+  await heard(/^a client asked for "\/lost\/peerjs", which is not here \(from 127\.0\.0\.1\): peerbroker is at "\/peerjs\/myapp\/"/);
+});
+
+it('a misspelt option is told with the right one', async () => {
+  await start({ alow_discovery: true, concurrentLimit: 5, whatever: 1 });
+  await heard(/^the option alow_discovery of ExpressPeerServer is ignored: did you mean allow_discovery\?$/);
+  await heard(/^the option concurrentLimit of ExpressPeerServer is ignored: did you mean concurrent_limit\?$/);
+  await heard(/^the option whatever of ExpressPeerServer is ignored: there are host, port, path, key, /);
+});
+
+it('without a server, as in middleware mode of Vite, mounting throws', () => {
+  const message = 'ExpressPeerServer got no server: give it the http.Server of your app, which app.listen returns';
+  for (const app of [express(), connect()]) assert.throws(() => app.use('/peerjs', ExpressPeerServer(null)), { message });
+});

@@ -1,0 +1,88 @@
+// Mistakes of clients and of the app, on the console of the app: each once.
+'use strict';
+
+const { split } = require('./paths.js');
+
+// A line of the program's log about a mistake of a client.
+const MISTAKE = /^\[\S+ +INFO +peerbroker::runtime::mistakes\] (a client .*)$/;
+// The program repeats what goes on, with a number.
+const REPEATED = /^\[\S+ +INFO +peerbroker::runtime::mistakes\] /;
+/** The levels of the program's log, if the app sets none: those of --quiet, and mistakes of clients. */
+const LOG = 'warn,peerbroker::audit=info,peerbroker::runtime::mistakes=info,actix_http=off,redis=off';
+// Clients make up texts, so different warnings have a bound.
+const MOST = 100;
+
+const OPTIONS = [
+  'host', 'port', 'path', 'key', 'expire_timeout', 'alive_timeout', 'concurrent_limit', 'allow_discovery', 'proxied', 'cleanup_out_msgs', 'ssl',
+  'corsOptions', 'generateClientId', 'createWebSocketServer',
+];
+// Of the first versions of `peer`, in many tutorials.
+const OLD = ['debug'];
+// Edits that make two names look alike.
+const MOST_EDITS = 3;
+
+const told = new Set();
+
+/** @param {string} text has what happened before its first bracket or colon, by which it is told once */
+function warn(text) {
+  const [what] = text.split(/ \(|: /);
+  if (told.has(what) || told.size === MOST) return;
+  told.add(what);
+  process.emitWarning(text, { code: 'PEERBROKER' });
+}
+
+/** Takes a line of the program's log. Returns false if it is for the console as it is. */
+function takesLine(line) {
+  const [, mistake] = line.match(MISTAKE) ?? [];
+  if (mistake) warn(mistake);
+  return REPEATED.test(line);
+}
+
+function warnOfOptions(options) {
+  for (const name of Object.keys(options)) {
+    if (OPTIONS.includes(name) || OLD.includes(name)) continue;
+    const [best] = OPTIONS.map((known) => ({ known, edits: edits(name, known) })).sort((one, other) => one.edits - other.edits);
+    const hint = best.edits <= MOST_EDITS ? `did you mean ${best.known}?` : `there are ${OPTIONS.join(', ')}`;
+    warn(`the option ${name} of ExpressPeerServer is ignored: ${hint}`);
+  }
+}
+
+/** Edits from one name to another, without case and underscores. */
+function edits(one, other) {
+  const [from, to] = [one, other].map((name) => name.toLowerCase().replace(/_/g, ''));
+  let row = Array.from({ length: to.length + 1 }, (_, at) => at);
+  for (const [at, letter] of [...from].entries()) {
+    const next = [at + 1];
+    for (let of = 0; of < to.length; of += 1) {
+      next.push(Math.min(row[of] + (letter === to[of] ? 0 : 1), row[of + 1] + 1, next[of] + 1));
+    }
+    row = next;
+  }
+  return row[to.length];
+}
+
+function warnOfKey(broker, req, key) {
+  warn(`a client asked for the key ${JSON.stringify(key)} (${clientOf(broker, req)}): the key here is ${JSON.stringify(broker.key)}`);
+}
+
+/** A client of PeerJS has asked for something that the app does not have. */
+function warnOfPath(brokers, req, url = req.url) {
+  const [broker] = brokers;
+  const places = [...brokers].flatMap(({ routes }) => routes.map((route) => JSON.stringify(route.slice(0, -'peerjs'.length))));
+  const hint = places.length > 0 ? `peerbroker is at ${places.join(', ')}: is that the \`path\` of the client?` : 'is peerbroker mounted there, with app.use?';
+  warn(`a client asked for ${JSON.stringify(split(url).pathname)}, which is not here (${clientOf(broker, req)}): ${hint}`);
+}
+
+function clientOf(broker, req) {
+  const { origin } = req.headers;
+  const page = origin ? `, a page of ${JSON.stringify(origin)}` : '';
+  return `from ${broker.addressOf(req)}${page}`;
+}
+
+/** PeerJS asks for an id with its version, and opens WebSockets with these names. */
+function isOfPeerJs({ url }) {
+  const { pathname, search } = split(url);
+  return (pathname.endsWith('/id') && search.includes('version=')) || (pathname.endsWith('/peerjs') && /[?&]key=/.test(search));
+}
+
+module.exports = { isOfPeerJs, LOG, takesLine, warnOfKey, warnOfOptions, warnOfPath };

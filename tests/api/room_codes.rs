@@ -27,6 +27,28 @@ fn a_host_gets_a_code_of_four_letters_that_is_its_own() {
 }
 
 #[test]
+fn a_code_may_have_blanks_and_small_letters_as_phones_write_it() {
+    on_own(|server| {
+        let (mut host, room) = server.host();
+        let (start, end) = room.split_at(2);
+        for (name, typed) in [
+            ("anna", format!("{room} ")),
+            ("bert", format!(" {}", room.to_lowercase())),
+            ("cleo", format!("{start} {end}")),
+        ] {
+            let mut player = server.guest(name);
+            player.send(join(&typed, name, OFFER));
+            host.expect(offered(name));
+            host.send(respond(name, ANSWER));
+            player.expect(ANSWER);
+        }
+        let mut player = server.guest("dora");
+        player.send(join("    ", "dora", OFFER));
+        player.expect(problem("wrong room"));
+    });
+}
+
+#[test]
 fn each_answer_goes_to_its_player_alone() {
     on_own(|server| {
         let (mut host, room) = server.host();
@@ -62,7 +84,7 @@ fn the_error_names_what_is_missing() {
     on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
-        for wrong in ["", "AAAAA", "constructor", &format!("{room} "), &room[..3], &"A".repeat(1000)] {
+        for wrong in ["", "AAAAA", "constructor", &format!("{room}-"), &room[..3], &"A".repeat(1000)] {
             player.expect_problem(join(wrong, "anna", OFFER), "wrong room");
         }
         player.expect_problem(r#"{"action":"joinRoom"}"#, "wrong room");

@@ -262,8 +262,9 @@ impl RoomCodes {
         }
     }
 
-    /// The normalized code; `None` if no room of any node can have it.
+    /// The normalized code; `None` if no room of any node can have it. Keyboards of phones add blanks.
     pub fn code(&self, code: &str) -> Option<String> {
+        let code: String = code.split_whitespace().collect();
         let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphabetic());
         (is_code && code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
     }

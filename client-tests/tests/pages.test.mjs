@@ -225,8 +225,13 @@ visit('the code of each tab works from there, and the keyboard leads from tab to
   await called;
   await page.keyboard.press('ArrowLeft');
   const open = says(page, /^room [A-Z]{4}$/);
-  await page.evaluate(`{ ${await code('Rooms')} }`);
+  await page.evaluate(`{ ${await code('Room codes')} }`);
   await open;
+  await page.keyboard.press('ArrowLeft');
+  const room = await visit.page(desktop);
+  const joined = says(room, /^1 in the room$/);
+  await room.setContent(await code('Rooms'));
+  await joined;
   await page.keyboard.press('Home');
   await page.keyboard.press('ArrowLeft');
   await page.keyboard.press('ArrowRight');

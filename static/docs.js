@@ -39,7 +39,9 @@ function showOwnAddress() {
     parentElement?.closest('code') ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_SKIP);
   while (texts.nextNode()) {
     const { data } = /** @type {Text} */ (texts.currentNode);
+    // A text in a sentence may be only an address.
     const own = data
+      .replace(/^ws:\/\/localhost:9000\//, () => location.origin.replace(/^http/, 'ws') + path)
       .replace(/(["'])(http|ws):\/\/localhost:9000\//g, (_, quote, scheme) => quote + location.origin.replace(/^http/, scheme) + path)
       .replace(/(src=")\/(?=\w+\.js")/g, (_, start) => start + path)
       .replace(/host: 'localhost', port: 9000/g, () => options);

@@ -75,7 +75,7 @@ export interface CallEvents<Data = any> extends RoomEvents<Data> {
   stream: { id: string; stream: MediaStream };
 }
 
-/** `type` is `disconnected`, `no_answer`, `too_big`, or the name of a refusal, such as `room_full`. */
+/** `type` is `disconnected`, `no_answer`, `too_big`, or the name of a refusal, such as `room_full`, or `not_member` after `leave()`. */
 export declare class RoomError extends Error {
   readonly type: string;
 }

@@ -16,6 +16,9 @@ const MOST_BYTES = 1_048_576;
 /** Objects that JSON can hold. It would write `{}` for a Blob, a Map and the like. */
 const JSON_OBJECTS = /^\[object (Object|Array|String|Number|Boolean)\]$/;
 
+/** What a page may listen to; `stream` is of calls, `entered` for this file. */
+const EVENTS = new Set(['joined', 'updated', 'left', 'message', 'closed', 'stream', 'entered']);
+
 /** Most characters of a wrong value in the text of an error. */
 const SHOWN = 40;
 
@@ -78,6 +81,8 @@ class Room extends EventTarget {
   #isOpen = false;
   #hasEntered = false;
   #isClosed = false;
+  /** The latest error of the peer, which may be the end of it. */
+  #why;
   #requests = new Map();
   /** Messages that came before the list or the news that names their sender. */
   #held = [];
@@ -96,11 +101,15 @@ class Room extends EventTarget {
     peer.on('open', this.#opened);
     peer.on('disconnected', this.#lost);
     peer.on('close', this.#ended);
+    peer.on('error', this.#failed);
     if (peer.open) this.#opened();
     else setTimeout(this.#look);
   }
 
   on(type, listener, options) {
+    if (!EVENTS.has(type)) {
+      console.warn(`A room has no event ${shown(type)}: its events are ${[...EVENTS].filter((event) => event !== 'entered').join(', ')}`);
+    }
     this.addEventListener(type, ({ detail }) => listener(detail), options);
     return this;
   }
@@ -158,9 +167,14 @@ class Room extends EventTarget {
     for (const request of this.#requests.keys()) this.#answer(request, error);
   };
 
+  #failed = (error) => {
+    this.#why = error;
+  };
+
   #ended = () => {
     this.#lost();
-    this.#close(new RoomError('disconnected', 'The peer is destroyed'));
+    const why = this.#why && `: ${this.#why.message || this.#why.type}`;
+    this.#close(new RoomError('disconnected', `The peer is destroyed${why ?? ''}`));
   };
 
   /** Joins after each `open`: a member that comes back gets only the list again, and one that was away for too long is in again. */
@@ -195,6 +209,7 @@ class Room extends EventTarget {
     this.#peer.off('open', this.#opened);
     this.#peer.off('disconnected', this.#lost);
     this.#peer.off('close', this.#ended);
+    this.#peer.off('error', this.#failed);
     this.#socket?.off('message', this.#hear);
     this.members.clear();
     this.#held = [];
@@ -212,7 +227,11 @@ class Room extends EventTarget {
         reject(new RoomError('too_big', `The message has ${bytes} bytes, and the server takes at most ${MOST_BYTES} (--max_message_bytes)`));
         return;
       }
-      if (this.#isClosed || !this.#isOpen) {
+      if (this.#isClosed) {
+        reject(new RoomError('not_member', `This page has left the room ${shown(this.name)}: join it again`));
+        return;
+      }
+      if (!this.#isOpen) {
         reject(new RoomError('disconnected', 'There is no connection to the server'));
         return;
       }

@@ -94,7 +94,7 @@ everyClient('has the members of a room, their data and messages', { firefox: isT
   assert.equal(await bert.must('closed'), 'by itself');
   assert.deepEqual(await anna.must('left'), { id: 'bert', data: { name: 'Bert' } });
   assert.deepEqual(await anna.run(members), [['anna', { name: 'anna' }]]);
-  assert.equal(await bert.run(failure, ['send', 'hello']), 'disconnected');
+  assert.equal(await bert.run(failure, ['send', 'hello']), 'not_member');
 });
 
 everyClient('is told exactly the changes of the time in which it was away', {}, async (stage) => {
@@ -175,7 +175,7 @@ everyClient('leaves for good, also while it is away', {}, async (stage) => {
   assert.equal(await bert.count('closed'), 1);
 
   await bert.run(() => window.harness.thePeer().destroy());
-  assert.equal(await bert.run(failure, ['send', 'hello']), 'disconnected');
+  assert.equal(await bert.run(failure, ['send', 'hello']), 'not_member');
   await anna.run(() => window.harness.thePeer().destroy());
   assert.equal((await anna.next('closed')).detail, 'disconnected');
 });
@@ -341,6 +341,30 @@ onStage('the example of docs/USE.md works', async (stage) => {
   await other.close();
   await anna.must('hidden');
   assert.deepEqual(said.slice(0, 2), ['Anna has come', 'Anna: hello']);
+});
+
+onStage('a page is told why it is not in a room, and that it waits for an event that never comes', async (stage) => {
+  const server = await stage.server([]);
+  const client = await stage.client('1.5.5');
+  const said = [];
+  client.listen('console', (message) => said.push(message.text()));
+  await client.run(loadScript, urlOf(server, 'rooms.js'));
+  const options = { host: server.host, port: server.port, path: '/' };
+  const errors = await client.run(async (options) => {
+    const texts = [];
+    const note = ({ type, message }) => texts.push(`${type}: ${message}`);
+    await window.joinRoom(new Peer('anna', { ...options, key: 'nope' }), 'lobby').catch(note);
+    const peer = new Peer('bert', options);
+    const room = await window.joinRoom(peer, 'lobby');
+    room.on('join', () => {});
+    await room.leave();
+    await room.send('hello').catch(note);
+    peer.destroy();
+    return texts;
+  }, options);
+
+  assert.deepEqual(errors, ['disconnected: The peer is destroyed: Invalid key provided', 'not_member: This page has left the room "lobby": join it again']);
+  assert.deepEqual(said.filter((text) => text.startsWith('A room')), ['A room has no event "join": its events are joined, updated, left, message, closed, stream']);
 });
 
 onStage('a page is told in one error that a server has no rooms', async (stage) => {

@@ -515,6 +515,8 @@ fn values_that_peerjs_server_starts_with_are_taken_with_a_warning() {
         (&["--allow_discovery=off"], &["is taken as false"]),
         (&["--proxied", "maybe"], &["\"maybe\" is neither true nor false, so the flag is off"]),
         (&["--path", "/a b"], &["clients need path: '/a%20b'"]),
+        (&["--path", "http://localhost:9000/myapp"], &["of which only the path is taken: write /myapp"]),
+        (&["--path", "https://localhost"], &["of which only the path is taken: write /"]),
         (&["--key", ""], &["is empty, so the key is peerjs"]),
         (&["--key", "--allow_discovery"], &["is empty, so the key is peerjs"]),
         (&["--expire_timeout"], &["is no time, so the default of 5000 is active"]),

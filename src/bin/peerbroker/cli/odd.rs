@@ -38,8 +38,14 @@ pub fn origin(text: &str) -> Option<Odd> {
     odd(text, format!("lets no page read answers, because no browser sends it as an origin: {advice}"))
 }
 
-/// A path with characters that URLs encode.
+/// A URL, or a path with characters that URLs encode.
 pub fn path(text: &str) -> Option<Odd> {
+    if let Some((_, rest)) = text.split_once("://") {
+        let path = rest.find('/').map_or("/", |at| &rest[at..]);
+        if MountPath::parse(path).is_ok() {
+            return odd(path, format!("is a URL, of which only the path is taken: write {path}"));
+        }
+    }
     MountPath::parse(text).err()?;
     let in_url = |c: char| {
         let c = c.to_string();

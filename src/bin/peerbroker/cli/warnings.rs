@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use peerbroker::InheritedSockets;
-use peerbroker::config::Dialects;
+use peerbroker::config::{AcmeName, Dialects, LETS_ENCRYPT};
 
 use super::command::Cli;
 use super::draft::Draft;
@@ -17,6 +17,19 @@ const SHORT: u64 = 1000;
 
 /// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
 const UNCOUNTED: usize = 16 << 10;
+
+/// True if one machine of the world may have the name.
+fn is_public(name: &AcmeName) -> bool {
+    match name {
+        AcmeName::Host(name) => {
+            name.contains('.') && ![".localhost", ".local", ".internal"].iter().any(|end| name.ends_with(end))
+        }
+        AcmeName::Ip(IpAddr::V4(ip)) => !ip.is_private() && !ip.is_loopback() && !ip.is_link_local(),
+        AcmeName::Ip(IpAddr::V6(ip)) => {
+            !ip.is_loopback() && !ip.is_unique_local() && !ip.is_unicast_link_local()
+        }
+    }
+}
 
 /// A setting that a socket of the service manager has.
 pub(super) struct OnSocket {
@@ -121,6 +134,8 @@ impl Cli {
         let has_token = ["admin_token", "read_token", "metrics_token"].into_iter()
             .any(|token| given.has(token) || given.has(&format!("{token}_file")));
         let third = limits.alive_timeout / 3;
+        let acme = &self.draft.acme;
+        let uncertified = acme.names.iter().find(|name| acme.directory == LETS_ENCRYPT && !is_public(name));
         let crowded = limits.check_room_members(config.key_settings.room_members).err();
         let unfinished = config.unfinished_total_bytes;
         [
@@ -140,6 +155,9 @@ impl Cli {
             (config.max_message_bytes > unfinished.saturating_add(UNCOUNTED),
                 format!("--max_message_bytes {} is never reached: --unfinished_total_bytes {unfinished} closes the connection of a \
                     message that is larger", config.max_message_bytes)),
+            (uncertified.is_some(),
+                uncertified.map(|name| format!("--acme {name}: no public authority certifies this name, because everybody has \
+                    it: use --sslcert with a certificate that your devices trust, as mkcert makes it")).unwrap_or_default()),
             (has_api && !is_local && !has_token,
                 format!("--ops_host {ops_host} opens the API to other machines, but without --admin_token only programs of \
                     this machine may use it")),

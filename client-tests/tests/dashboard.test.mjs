@@ -423,6 +423,19 @@ visitAtNight('very many clients come in pages, and a search finds one of them', 
   await page.getByText('Nothing found.').waitFor();
 });
 
+visit('a search for an id shows why its client was refused, whatever its key was', async (visit) => {
+  const { server, url } = await startWithDashboard(visit);
+  for (const id of ['user-1', 'user-17']) await new PeerSocket(`http://127.0.0.1:${server.port}/`, { id, key: 'old' }).frame('ERROR');
+  const page = await logIn(visit, desktop, url, '#/keys/peerjs');
+  await page.getByLabel('Search').fill('user-17');
+  await page.getByRole('heading', { name: 'Refused lately' }).waitFor();
+  const refused = page.getByRole('listitem').filter({ hasText: 'user-17' });
+  assert.match(await refused.innerText(), /key old, from 127\.0\.0\.1/);
+  assert.equal(await page.getByText('user-1:').count(), 0);
+  await page.getByLabel('Search').fill('');
+  await page.getByRole('heading', { name: 'Refused lately' }).waitFor({ state: 'detached' });
+});
+
 visit('a server that stops and comes back is noticed, and a changed token asks for a login', async (visit) => {
   visit.tolerate(UNREACHABLE);
   visit.tolerate(/status of 401/);

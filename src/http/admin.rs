@@ -87,6 +87,7 @@ pub(crate) fn app(
         .service(stats::show_stats)
         .service(live::show_live)
         .service(stats::list_mistakes)
+        .service(stats::list_refusals)
         .service(metrics::show_metrics)
         .service(access::log_in)
         .service(access::log_out)

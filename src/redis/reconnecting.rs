@@ -169,14 +169,31 @@ impl ReconnectingConnection {
         if error.kind() == ErrorKind::AuthenticationFailed {
             return refused(&format!("{text}): check the user and the password in the URL"));
         }
-        let advice = if error.is_connection_refusal() || text.contains("Connection refused") {
-            ". Check that it runs, and its host and port in the URL"
-        } else if text.contains("failed to lookup address") {
-            ". Check its host in the URL"
-        } else {
-            ""
+        let advice = match advice(&text) {
+            "" if error.is_connection_refusal() => UNREACHED,
+            advice => advice,
         };
         Unavailable::NoAnswer(format!("Redis at {url}: {text}{advice}"))
+    }
+}
+
+const UNREACHED: &str = ". Check that it runs, and its host and port in the URL";
+
+/// The way out of an error with this text.
+fn advice(text: &str) -> &'static str {
+    let has = |part| text.contains(part);
+    if has("Connection refused") {
+        UNREACHED
+    } else if has("failed to lookup address") {
+        ". Check its host in the URL"
+    } else if has("cluster support disabled") {
+        ". It is a single server: write redis:// in place of redis-cluster://"
+    } else if has("OOM") {
+        ". Redis is full: raise its `maxmemory`"
+    } else if has("Incompatible type") {
+        ". Is it a Redis? Check its host and port in the URL"
+    } else {
+        ""
     }
 }
 
@@ -255,5 +272,23 @@ fn is_broken(error: &RedisError) -> bool {
         ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown),
         ErrorKind::Extension | ErrorKind::UnexpectedReturnType => false,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_redis_has_a_way_out() {
+        for (text, way_out) in [
+            ("ERR This instance has cluster support disabled", "write redis:// in place of redis-cluster://"),
+            (r#""OOM": command not allowed when used memory > 'maxmemory'"#, "raise its `maxmemory`"),
+            ("Incompatible type error at 1", "Is it a Redis?"),
+            ("Connection refused (os error 111)", "Check that it runs"),
+        ] {
+            assert!(advice(text).contains(way_out), "{text}");
+        }
+        assert_eq!(advice("timed out"), "");
     }
 }

@@ -32,12 +32,16 @@ fn write(notice: &Notice) {
 
 fn write_row(row: Row<'_>) {
     let Some((level, text)) = row.line.filter(|(level, _)| *level <= log::max_level()) else { return };
-    // The lines for developers name a key and an id in their text.
-    let is_for_operators = level <= Level::Info;
+    // The lines for developers name a key and an id in their text. Operators look for those of clients that cannot connect.
+    let is_refusal = matches!(row.live, "refused" | "limit");
+    let is_for_operators = level <= Level::Info || is_refusal;
+    let of_client = row.address.as_ref().filter(|_| is_refusal);
     let subject = [
         ("action", (!row.action.is_empty()).then(|| row.action.into())),
         ("actor", row.by.map(|by| by.name().into())),
         ("address", row.by.map(|by| by.address().map_or("".into(), |ip| Value::from_dyn_display(ip)))),
+        ("address", of_client.map(|ip| Value::from_dyn_display(ip))),
+        ("reason", row.reason.as_ref().filter(|_| is_refusal).map(|reason| Value::from_dyn_display(reason))),
         ("key", row.key.filter(|_| is_for_operators).map(|key| key.as_str().into())),
         ("id", row.id.filter(|_| is_for_operators).map(|id| id.as_str().into())),
         ("connection_id", row.connection.map(|connection| connection.get().into())),

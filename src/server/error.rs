@@ -21,7 +21,8 @@ pub enum StartError {
     StaticDir(#[from] BadStaticDir),
     /// The host cannot be resolved or bound.
     #[error(
-        "cannot listen on --{flag} {host}: {error}. Give an address of this machine{}, or leave --{flag} out",
+        "cannot listen on --{flag} {host}: {error}. {}Give an address of this machine{}, or leave --{flag} out",
+        misread(host, flag),
         if host.contains(':') { " (without IPv6, 0.0.0.0 or one like 192.168.1.20)" } else { "" }
     )]
     Host {
@@ -55,4 +56,18 @@ pub enum StartError {
     /// Any other error of the system.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
+}
+
+/// The part of a host that is none.
+fn misread(host: &str, flag: &str) -> String {
+    let port_flag = if flag == "ops_host" { "ops_port" } else { "port" };
+    if host.contains("://") {
+        return format!("It is a URL: --{flag} is its host alone, and --{port_flag} its port. ");
+    }
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') && port.parse::<u16>().is_ok() => {
+            format!("The port belongs into --{port_flag}: --{flag} {name} --{port_flag} {port}. ")
+        }
+        _ => String::new(),
+    }
 }

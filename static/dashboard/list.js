@@ -9,9 +9,9 @@ const RELEASE_CHECK = 50;
 
 /**
  * A table that shows pages of `path`. `row(entry)` makes a row, `read(answer)` gives the entries of an answer.
- * `reload()` fetches all shown rows again.
+ * `reload()` fetches all shown rows again. `searched(text)` hears of each search.
  */
-export function list({ path, label, columns, row, read, empty }) {
+export function list({ path, label, columns, row, read, empty }, searched = /** @type {(text: string) => void} */ (() => {})) {
   let after;
   let asked = 0;
   const body = h('tbody');
@@ -22,7 +22,10 @@ export function list({ path, label, columns, row, read, empty }) {
   let timer;
   search.addEventListener('input', () => {
     clearTimeout(timer);
-    timer = setTimeout(() => load(true), TYPING_DELAY);
+    timer = setTimeout(() => {
+      load(true);
+      searched(search.value.trim());
+    }, TYPING_DELAY);
   });
 
   async function load(isNew, limit = PAGE) {

@@ -5,7 +5,7 @@ import { ask, tell } from './dialog.js';
 import { h } from './dom.js';
 import { act, cell, list } from './list.js';
 import { live } from './live.js';
-import { ago, count, date } from './words.js';
+import { ago, count, date, refusedWords } from './words.js';
 
 /** The protocols of clients that do not speak PeerJS. */
 const WITHOUT_PEERJS = { guest: 'a room, a call or a topic', rxdb: 'RxDB', matchbox: 'Matchbox' };
@@ -20,13 +20,15 @@ export function peersView(main, key) {
     row,
     read: (answer) => answer.peers,
     empty: 'Nobody is connected with this key.',
-  });
+  }, showRefusals);
+  const refusals = h('section', { 'hidden': true, 'aria-labelledby': 'refusals-title' });
 
   main.append(
     h('p', { class: 'back' }, h('a', { href: '#/keys' }, '← Keys')),
     h('h1', { tabindex: '-1' }, 'Clients of ', h('bdi', {}, key)),
     h('div', { class: 'tools' }, peers.field, ofKey(key, 'rooms', 'Rooms'), ofKey(key, 'topics', 'Topics')),
     peers.element,
+    refusals,
   );
   peers.field.querySelector('label').textContent = 'Search an id or an address';
 
@@ -41,6 +43,28 @@ export function peersView(main, key) {
       cell('Messages', count(peer.messages)),
       h('td', { class: 'acts' }, act('details', 'Details', () => details(peer), peer.id), act('kick', 'Kick', () => kick(peer), peer.id)),
     );
+  }
+
+  let asked = 0;
+  /** Shows why clients with an id or address were refused lately, whatever their key was. */
+  async function showRefusals(text) {
+    asked += 1;
+    const mine = asked;
+    let found = [];
+    try {
+      if (text) found = (await api('GET', `/api/refusals?${new URLSearchParams({ search: text })}`)).refusals;
+    } catch {
+      // A token of a key may not ask.
+    }
+    if (mine !== asked) return;
+    const item = ({ id, key: of, address, origin, reason, ago: seconds }) => h(
+      'li',
+      {},
+      h('code', {}, h('bdi', {}, id)),
+      `: ${refusedWords(reason)} (${[of && `key ${of}`, address && `from ${address}`, origin, ago(seconds)].filter(Boolean).join(', ')})`,
+    );
+    refusals.hidden = found.length === 0;
+    refusals.replaceChildren(...(found.length ? [h('h2', { id: 'refusals-title' }, 'Refused lately'), h('ul', {}, found.map(item))] : []));
   }
 
   async function details({ id }) {

@@ -495,6 +495,35 @@ fn an_id_that_two_pages_take_from_each_other_is_a_duplicated_tab() {
     assert!(line.ends_with(r#"two pages use the id "teacher" and one token: a duplicated tab?"#), "{line}");
 }
 
+/// "User17 cannot connect": the recipe of docs/LOGS.md.
+#[test]
+fn each_refused_client_is_found_by_its_id_at_debug_with_its_fields() {
+    let ids: Vec<String> = (0..30).map(|n| format!("user{n}")).collect();
+    for format in ["text", "json"] {
+        let args = ["--log", "peerbroker=debug", "--log_format", format, "--concurrent_limit", "1"];
+        let log = log_of(&args, |program| {
+            for id in &ids {
+                let mut client = program.connect(&format!("/peerjs?key=old&id={id}&token=t"));
+                client.expect_text();
+                client.expect_closed_with(None);
+            }
+            program.connect("/peerjs?key=peerjs&id=first&token=t").expect_open();
+        });
+        for id in &ids {
+            let quoted = format!("\"{id}\"");
+            let quoted = if format == "json" { format!("\"id\":{quoted}") } else { format!("id {quoted}") };
+            let mut lines =
+                log.iter().filter(|line| line.contains("refused a client") && line.contains(&quoted));
+            let line = lines.next().unwrap_or_else(|| panic!("{id} in {log:#?}"));
+            let words = match format {
+                "json" => [r#""key":"old""#, r#""address":"127.0.0.1""#, r#""reason":"invalid_key""#],
+                _ => [r#"key "old""#, "from 127.0.0.1", "invalid_key"],
+            };
+            assert!(words.iter().all(|word| line.contains(word)), "{line}");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_does_not_trust_the_certificate_is_logged() {
     let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -278,7 +278,8 @@ impl MountPath {
     pub fn parse(text: &str) -> Result<Self, InvalidPath> {
         // RFC 3986, section 3.3. Clients percent-encode other characters, so they would never match.
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@%".contains(c);
-        if !text.chars().all(allowed) {
+        // A URL is a mistake.
+        if !text.chars().all(allowed) || text.contains("://") {
             return Err(InvalidPath);
         }
         let segments = text.split('/').filter(|segment| !segment.is_empty());

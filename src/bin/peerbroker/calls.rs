@@ -22,6 +22,10 @@ const LOOKS_PER_LOOKUP: u32 = 12;
 /// Most addresses of a family that clients are told: each of them is up to three candidates.
 const MAX_OF_FAMILY: usize = 4;
 
+/// The warning behind a proxy, which may be the one of a host such as Render.
+const HTTP_ONLY: &str = "if this host passes HTTP only, calls cannot reach the relay: leave --relay and --turn out, and name a TURN \
+    service by --turn_url";
+
 /// The relay and the TURN server, as the flags name them.
 #[derive(Clone, Debug, Default)]
 pub struct CallSettings {
@@ -41,6 +45,8 @@ pub struct CallSettings {
     pub may_lack_a_family: bool,
     /// The addresses to which the names lead.
     pub looked_up: Vec<IpAddr>,
+    /// True if a proxy passes the requests of clients.
+    pub is_proxied: bool,
     /// True while another program has the port of the relay.
     pub is_pending: bool,
 }
@@ -77,7 +83,16 @@ impl CallSettings {
             let ip = if has_ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             told.push(Told { ip, is_named: false });
         }
-        warnings.extend(warning(&told));
+        let of_addresses = warning(&told);
+        if self.is_proxied && of_addresses.is_some() {
+            warnings.push(HTTP_ONLY.to_owned());
+        }
+        warnings.extend(of_addresses);
+        if let Some(private) = self.public.iter().find(|ip| is_of_lan(**ip)) {
+            warnings.push(format!(
+                "--relay_public {private} is a private address: only clients of the same network reach the relay"
+            ));
+        }
         self.tell(&told.iter().map(|told| told.ip).collect::<Vec<_>>());
         warnings
     }
@@ -296,6 +311,14 @@ fn look_up(name: &str) -> Result<Vec<IpAddr>, String> {
 
 fn list<'a>(ips: impl Iterator<Item = &'a IpAddr>) -> String {
     ips.map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+/// True if an address is one of a private network. Those of Tailscale and its kind are not.
+fn is_of_lan(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
 }
 
 /// True if an address of the family of `at` is told.

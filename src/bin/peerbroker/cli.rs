@@ -3,6 +3,7 @@
 
 mod command;
 mod config_file;
+mod dialects;
 mod draft;
 mod effective;
 mod given;

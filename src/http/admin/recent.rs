@@ -1,6 +1,7 @@
 //! The newest events, for the streams of `/api/live`, and the last calls that have failed.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -15,6 +16,9 @@ const MAX_EVENTS: usize = 100;
 
 /// Calls that are kept after they have failed.
 const MAX_FAILED_CALLS: usize = 20;
+
+/// Refusals that are kept of clients that named an id: a flood of other events does not push them out.
+const MAX_REFUSALS: usize = 500;
 
 /// Something that happened. Strings in it come from strangers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,6 +102,8 @@ struct Ring {
     events: VecDeque<(u64, Arc<Event>)>,
     /// Calls that have failed, in the same way.
     failed_calls: VecDeque<(u64, CallPeers, CallFailure)>,
+    /// Clients that were refused and had named an id, in the same way.
+    refusals: VecDeque<(u64, Arc<Event>)>,
     /// The number of events since the start, including those that were lost or have left the ring.
     total: u64,
 }
@@ -126,6 +132,9 @@ impl Recent {
                     if let Event::CallFailed { call, why } = &**event {
                         push(&mut ring.failed_calls, (now, call.clone(), *why), MAX_FAILED_CALLS);
                     }
+                    if matches!(&**event, Event::Refused(refused) if refused.id.is_some()) {
+                        push(&mut ring.refusals, (now, Arc::clone(event)), MAX_REFUSALS);
+                    }
                     ring.total += 1;
                     push(&mut ring.events, (now, Arc::clone(event)), MAX_EVENTS);
                 }
@@ -146,6 +155,20 @@ impl Recent {
         let events: Vec<_> = events.map(|(at, event)| LiveEvent::of(event, ago(*at))).collect();
         let skipped = new.saturating_sub(events.len() as u64);
         (events, skipped)
+    }
+
+    /// The last refusals of clients whose id or address fits, the latest first.
+    pub(super) fn refusals(
+        &self,
+        fits: impl Fn(&str, Option<IpAddr>) -> bool,
+        most: usize,
+    ) -> Vec<LiveEvent> {
+        let now = self.clock.now();
+        let ring = self.ring.lock();
+        let is_wanted =
+            |event: &Event| event.row(|row| fits(row.id.map_or("", |id| id.as_str()), row.address));
+        let found = ring.refusals.iter().rev().filter(|(_, event)| is_wanted(event)).take(most);
+        found.map(|(at, event)| LiveEvent::of(event, now.saturating_sub(*at) / 1000)).collect()
     }
 
     /// The last calls that have failed, the latest first.

@@ -1,17 +1,17 @@
 //! Statistics of the broker, the mistakes of its clients, and its health, which needs no token and reveals no secrets.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use actix_web::web::{Data, Json};
+use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpResponse, get, http::StatusCode};
 use peerbroker_core::media_api::{CallOutcome, RelayTotals, Traffic, TurnTotals};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
-use super::recent::FailedCall;
-use super::state::{JsonResult, Ops, blocking};
+use super::recent::{FailedCall, LiveEvent};
+use super::state::{JsonResult, Ops, Search, blocking};
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake};
 use crate::webhooks::WebhookTotals;
@@ -333,6 +333,41 @@ pub(super) struct ShownMistakes {
 #[get("/api/mistakes")]
 pub(super) async fn list_mistakes(ops: Data<Ops>) -> Json<ShownMistakes> {
     Json(ShownMistakes { mistakes: ops.runtime.mistakes.recent(ops.runtime.now()) })
+}
+
+/// The refusals that a request asks for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AskedRefusals {
+    /// Lists only clients with this text in their id, or at the start of their address. Ignores case.
+    search: Option<String>,
+}
+
+/// Clients that were refused.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refusals)]
+pub(super) struct ShownRefusals {
+    /// The latest first; at most 50.
+    refusals: Vec<LiveEvent>,
+}
+
+/// Most refusals of an answer.
+const MAX_REFUSALS: usize = 50;
+
+/// Lists the last refusals by this node of clients that named an id, whatever their key was.
+#[utoipa::path(
+    tag = "stats",
+    params(AskedRefusals),
+    responses((status = OK, body = ShownRefusals, description = "the refusals"), Problem)
+)]
+#[get("/api/refusals")]
+pub(super) async fn list_refusals(ops: Data<Ops>, asked: Query<AskedRefusals>) -> Json<ShownRefusals> {
+    let search = Search::new(asked.search.as_deref());
+    let fits = |id: &str, address: Option<IpAddr>| {
+        search.is_in(id) || address.is_some_and(|address| search.begins(&address.to_string()))
+    };
+    Json(ShownRefusals { refusals: ops.recent.refusals(fits, MAX_REFUSALS) })
 }
 
 /// The health of the process.

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -32,6 +32,7 @@ const ORDER: [&str; 30] = [
     "show_stats",
     "show_live",
     "list_mistakes",
+    "list_refusals",
     "show_metrics",
     "show_health",
     "show_readiness",

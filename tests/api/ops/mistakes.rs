@@ -40,3 +40,21 @@ fn a_full_link_to_another_node_is_shown() {
     let expected = "sent more to a room or topic from 192.0.2.1 than the link to another node takes";
     assert_eq!(mistakes()[0]["what"], expected);
 }
+
+/// Of many users with an old key, each is found by his id.
+#[test]
+fn the_last_refusals_of_an_id_are_found_whatever_its_key_was() {
+    let (server, api) = with_api(&[], None, |_| {});
+    for n in 0..30 {
+        server.newcomer_of("old", &format!("User{n}")).expect_refused(error(INVALID_KEY));
+    }
+    let refusals = |search: &str| api.get(&format!("/api/refusals?search={search}")).json["refusals"].take();
+    wait_until("all of them", || refusals("user").as_array().unwrap().len() == 30);
+    let found = refusals("user17");
+    let expected = json!([{
+        "kind": "refused", "key": "old", "id": "User17", "address": "127.0.0.1", "reason": "invalid_key", "ago": 0,
+    }]);
+    assert_eq!(found, expected);
+    assert_eq!(refusals("127.0").as_array().unwrap().len(), 30);
+    assert_eq!(refusals("user30"), json!([]));
+}

@@ -2,10 +2,9 @@
 //! takes the id from the other.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use crate::events::PeerAddress;
-use crate::sync::{Mutex, MutexGuard};
 
 /// Takeovers of an id within the interval that are a mistake. A phone that changes its network causes one or two.
 const MANY: u32 = 4;
@@ -28,13 +27,10 @@ struct Takeovers {
 }
 
 impl Contested {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Takeovers>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts a takeover. True if there were many.
     pub(super) fn note(&self, peer: &PeerAddress, now: u64) -> bool {
-        let mut latest = self.lock();
+        // Nothing is done under this lock that another thread could wait for.
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = latest.iter().position(|takeovers| takeovers.peer == *peer);
         let known = known.and_then(|index| latest.remove(index));
         let known = known.filter(|takeovers| now.saturating_sub(takeovers.since) < INTERVAL);
@@ -77,7 +73,7 @@ mod tests {
             contested.note(&peer(&format!("id {n}")), n);
             contested.note(&peer("teacher"), n);
         }
-        assert_eq!(contested.lock().len(), MAX_IDS);
+        assert_eq!(contested.0.lock().unwrap().len(), MAX_IDS);
         assert!(contested.note(&peer("teacher"), 1000));
         assert!(!contested.note(&peer("id 0"), 1000), "forgotten");
     }

@@ -69,11 +69,26 @@ const MAX_OF_CLIENTS: usize = 4096;
 
 /// The reason why a relay or a TURN server cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what} at {address}: {error}")]
+#[error("cannot {what} at {address}: {error}{}", advice(error, address))]
 pub struct BadMediaAddress {
     what: &'static str,
     address: SocketAddr,
     error: io::Error,
+}
+
+/// The way out of an error of the system.
+fn advice(error: &io::Error, address: &SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => format!(
+            ". This machine has no such address. Behind a NAT, leave it out here, and write --relay_public {}",
+            address.ip()
+        ),
+        io::ErrorKind::PermissionDenied => {
+            ". Choose a port of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'".to_owned()
+        }
+        io::ErrorKind::AddrInUse => ". Another program has the port: is coturn running?".to_owned(),
+        _ => String::new(),
+    }
 }
 
 impl BadMediaAddress {
@@ -449,5 +464,14 @@ mod tests {
             before = handled;
             yield_now().await;
         }
+    }
+
+    #[test]
+    fn a_port_below_1024_without_the_right_has_a_way_out() {
+        let error = io::Error::from(io::ErrorKind::PermissionDenied);
+        let address = SocketAddr::from(([192, 0, 2, 2], 443));
+        let text = BadMediaAddress { what: "relay", address, error }.to_string();
+        assert!(text.contains("cannot relay at 192.0.2.2:443: permission denied"), "{text}");
+        assert!(text.ends_with("allow it with 'setcap cap_net_bind_service=+ep'"), "{text}");
     }
 }

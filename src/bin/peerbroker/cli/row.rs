@@ -4,8 +4,9 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction};
-use peerbroker::config::{Dialect, Dialects};
+use peerbroker::config::Dialects;
 
+use super::dialects::{Choice, dialects_of};
 use super::draft::Draft;
 use super::odd::Odd;
 use super::service_links::{PREFIX, is_link};
@@ -126,17 +127,6 @@ impl<T: Clone> Slot<T> for Vec<T> {
     }
 }
 
-/// A protocol in the list of those that are on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// It is on, and those that the list lacks are off.
-    Only(Dialect),
-    /// It is added to the defaults.
-    Add(Dialect),
-    /// It is taken from the defaults.
-    Remove(Dialect),
-}
-
 impl Slot<Choice> for Dialects {
     const IS_LIST: bool = true;
 
@@ -155,11 +145,6 @@ impl Slot<Choice> for Dialects {
     fn values(&self) -> Vec<Choice> {
         dialects_of(*self).into_iter().map(Choice::Only).collect()
     }
-}
-
-/// The protocols that are on.
-pub fn dialects_of(dialects: Dialects) -> Vec<Dialect> {
-    Dialect::ALL.into_iter().filter(|dialect| dialects.has(*dialect)).collect()
 }
 
 /// Makes the methods that set fields of a row.

@@ -304,6 +304,7 @@ impl Draft {
             host,
             private,
             may_lack_a_family: is_everywhere,
+            is_proxied: self.config.proxied,
             ..CallSettings::default()
         })
     }

@@ -13,7 +13,7 @@ use peerbroker::is_of_machine;
 use peerbroker::keys::Origin;
 use peerbroker::wire::ApiKey;
 
-use super::row::Choice;
+use super::dialects::Choice;
 
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 1000;

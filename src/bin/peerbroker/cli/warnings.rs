@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use peerbroker::InheritedSockets;
-use peerbroker::config::{AcmeName, Dialects, LETS_ENCRYPT};
+use peerbroker::config::{AcmeName, Dialect, Dialects, LETS_ENCRYPT};
 
 use super::command::Cli;
+use super::dialects::dialects_of;
 use super::draft::Draft;
-use super::row::{Need, dialects_of};
+use super::row::Need;
 use super::table::ROWS;
 use super::values::MILLIS;
 use crate::stored_keys::KeysIn;
@@ -64,23 +65,26 @@ impl Cli {
         warnings.into_iter().map(|text| self.given.reworded(&text)).collect()
     }
 
-    /// The protocols that `--dialects` turns off by leaving them out.
+    /// The protocols that `--dialects` turns off by leaving them out, if it seems to be meant to add one.
     pub fn left_out(&self) -> Option<String> {
-        let on = self.draft.config.dialects;
         let given = self.given.last("dialects")?.to_str()?;
+        let on = dialects_of(self.draft.config.dialects);
         let default = dialects_of(Dialects::default());
-        let off: Vec<&str> =
-            default.iter().filter(|dialect| !on.has(**dialect)).map(|dialect| dialect.label()).collect();
-        if off.is_empty() || given.starts_with(['+', '-']) {
+        let labels = |dialects: &[Dialect], separator: &str| {
+            let labels: Vec<&str> = dialects.iter().map(|dialect| dialect.label()).collect();
+            labels.join(separator)
+        };
+        let off: Vec<Dialect> = default.iter().copied().filter(|dialect| !on.contains(dialect)).collect();
+        let added: Vec<Dialect> = on.iter().copied().filter(|dialect| !default.contains(dialect)).collect();
+        if off.is_empty() || added.is_empty() || given.starts_with(['+', '-']) {
             return None;
         }
-        let more = dialects_of(on).into_iter().filter(|dialect| !default.contains(dialect));
-        let more: Vec<String> = more.map(|dialect| format!("+{}", dialect.label())).collect();
-        let how = match more.is_empty() {
-            true => String::new(),
-            false => format!(". To add to the defaults, write --dialects {}", more.join(",")),
-        };
-        Some(self.given.reworded(&format!("--dialects {given} turns these off: {}{how}", off.join(", "))))
+        Some(self.given.reworded(&format!(
+            "--dialects {} turns these off: {}. To add to the defaults, write --dialects +{}",
+            labels(&on, ","),
+            labels(&off, ", "),
+            labels(&added, ",+")
+        )))
     }
 
     /// A warning for each setting that a socket of the service manager overrides.
@@ -125,6 +129,7 @@ impl Cli {
         let given = &self.given;
         let config = &self.draft.config;
         let ops_host = &self.draft.ops.host;
+        let acme = &self.draft.acme;
         let limits = &config.limits;
         let is_open = config.registration.open;
         let has_api = self.draft.ops_port.is_some();
@@ -133,6 +138,9 @@ impl Cli {
         let is_local = ops_host == "localhost" || ops_host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         let has_token = ["admin_token", "read_token", "metrics_token"].into_iter()
             .any(|token| given.has(token) || given.has(&format!("{token}_file")));
+        let has_either = |token: &str| given.has(token) || given.has(&format!("{token}_file"));
+        let has_admin_token = has_either("admin_token");
+        let has_metrics_token = has_either("metrics_token");
         let third = limits.alive_timeout / 3;
         let acme = &self.draft.acme;
         let uncertified = acme.names.iter().find(|name| acme.directory == LETS_ENCRYPT && !is_public(name));
@@ -161,6 +169,12 @@ impl Cli {
             (has_api && !is_local && !has_token,
                 format!("--ops_host {ops_host} opens the API to other machines, but without --admin_token only programs of \
                     this machine may use it")),
+            (acme.directory == LETS_ENCRYPT && acme.names.contains(&AcmeName::Host("localhost".to_owned())),
+                "--acme localhost gets no certificate: public authorities certify hosts of a domain only. Use --sslkey and \
+                    --sslcert".to_owned()),
+            (has_api && !has_admin_token && has_metrics_token,
+                "--metrics_token is for metrics only: without --admin_token, every program of this machine may use the rest of the \
+                    API without a token".to_owned()),
             (!has_stored_keys && (is_open || has_api),
                 "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
                     .to_owned()),

@@ -76,5 +76,5 @@ it('a misspelt option is told with the right one', async () => {
 
 it('without a server, as in middleware mode of Vite, mounting throws', () => {
   const message = 'ExpressPeerServer got no server: give it the http.Server of your app, which app.listen returns';
-  for (const app of [express(), connect()]) assert.throws(() => app.use('/peerjs', ExpressPeerServer(null)), { message });
+  for (const app of /** @type {any[]} */ ([express(), connect()])) assert.throws(() => app.use('/peerjs', ExpressPeerServer(null)), { message });
 });

@@ -203,9 +203,6 @@ fn a_message_that_nobody_understands_is_answered_with_a_reason() {
     on_own(|server| {
         let mut client = server.guest("client");
         let unread = [
-            "[",
-            "[]",
-            "[1]",
             r#"["EVENT"]"#,
             r#"["EVENT",{"id":"x"}]"#,
             r#"["EVENT",[]]"#,

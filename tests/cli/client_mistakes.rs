@@ -289,7 +289,8 @@ fn messages_at_the_root_that_do_nothing_are_logged_and_a_misspelt_one_is_answere
     assert!(line(&log, r#""hello" at the root"#).contains("Messages of calls need data.remoteId"));
     assert!(line(&log, r#""offer" at the root"#).contains("messages of calls need data.remoteId"));
     assert!(
-        line(&log, "sent a message at the root").contains("room codes, calls, y-webrtc and Trystero at …/")
+        line(&log, "sent a message at the root")
+            .contains("room codes, calls, y-webrtc, Trystero and Nostr at …/")
     );
     assert!(!log.concat().contains("never logged"), "{log:#?}");
 }
@@ -376,8 +377,8 @@ fn a_message_in_vain_is_logged_with_the_protocol_the_flag_or_the_limit_that_was_
 /// WebSockets of clients that are not those of PeerJS.
 #[test]
 fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_protocol() {
-    let all = "peerjs,room_codes,calls,topics,rxdb,tracker,matchbox";
-    let everything = "this broker speaks the protocols of room codes, calls, y-webrtc, Trystero and WebTorrent at /app/; PeerJS at \
+    let all = "peerjs,room_codes,calls,topics,nostr,rxdb,tracker,matchbox";
+    let everything = "this broker speaks the protocols of room codes, calls, y-webrtc, Trystero, Nostr and WebTorrent at /app/; PeerJS at \
         /app/peerjs; RxDB at /app/rxdb; Matchbox at /app/matchbox/ROOM";
     let rxdb = "the address is /app/rxdb: the room of RxDB is its `topic`, and not in the address";
     let matchbox = "the address is /app/matchbox/ROOM: the name of a room is one segment, without a slash";
@@ -394,7 +395,7 @@ fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_pr
         (
             "peerjs",
             "/app/",
-            "--dialects turns on the protocols that are spoken here: +room_codes, +calls, +topics, +tracker",
+            "--dialects turns on the protocols that are spoken here: +room_codes, +calls, +topics, +nostr, +tracker",
         ),
         ("peerjs", "/app/", peerjs_only),
     ] {

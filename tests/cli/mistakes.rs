@@ -245,7 +245,7 @@ fn a_server_without_any_key_warns() {
 #[test]
 fn protocols_that_a_list_leaves_out_are_named_and_a_sign_adds_one_or_takes_it_away() {
     let stderr = |dialects: &str| Program::start(&[&format!("--dialects={dialects}")]).stop().stderr;
-    let off = "--dialects peerjs,tracker turns these off: room_codes, calls, topics, rxdb. To add to the defaults, write --dialects +tracker";
+    let off = "--dialects peerjs,tracker turns these off: room_codes, calls, topics, nostr, rxdb. To add to the defaults, write --dialects +tracker";
     expect(&stderr("peerjs,tracker"), &[" INFO ", off]);
     assert_eq!(stderr("peerjs,room_codes"), "", "such a list is meant");
 
@@ -289,9 +289,9 @@ fn no_authority_certifies_localhost() {
         let args = ["--acme", "localhost", "--data_dir", &data_dir, "--check_config"];
         run(&[&args, more].concat(), &[]).stderr
     };
-    expect(&check(&[]), &["--acme localhost gets no certificate", "Use --sslkey and --sslcert"]);
+    expect(&check(&[]), &["--acme localhost: no public authority certifies this name", "use --sslcert"]);
     let own = check(&["--acme_directory", "https://ca.test/dir"]);
-    assert!(!own.contains("gets no certificate"), "{own}");
+    assert!(!own.contains("no public authority"), "{own}");
 }
 
 #[test]

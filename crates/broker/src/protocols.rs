@@ -12,6 +12,7 @@ pub mod matchbox;
 pub mod mistakes;
 pub mod names;
 pub mod nostr;
+mod paced;
 pub mod peerjs;
 pub mod query;
 pub mod room_codes;

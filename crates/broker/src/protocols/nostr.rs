@@ -53,23 +53,21 @@ pub enum Command<'a> {
     Invalid(&'static str),
 }
 
-/// True if a text is no object, so that it may be one of Nostr.
-pub(super) fn is_list(text: &str) -> bool {
-    text.trim_ascii_start().starts_with('[')
-}
-
-/// Decodes a list.
-pub(super) fn decode(text: &str) -> Command<'_> {
-    let Some(elements) = list(text) else { return Command::Invalid("invalid: not a JSON list") };
-    let label = elements.first().copied().unwrap_or_default();
-    match (label, elements.get(1..).unwrap_or_default()) {
+/// Decodes a list that begins with a text. `None` for other messages.
+pub(super) fn decode(text: &str) -> Option<Command<'_>> {
+    if !text.trim_ascii_start().starts_with('[') {
+        return None;
+    }
+    let elements = list(text)?;
+    let (label, rest) = elements.split_first().filter(|(label, _)| label.starts_with('"'))?;
+    Some(match (*label, rest) {
         ("\"EVENT\"", &[event]) => Command::Event(event),
         ("\"REQ\"", [id, filters @ ..]) if !filters.is_empty() => Command::Request(id, filters.to_vec()),
         ("\"CLOSE\"", &[id]) => Command::Close(id),
         _ => Command::Invalid(
             "invalid: known are [\"EVENT\", event], [\"REQ\", id, filter…] and [\"CLOSE\", id]",
         ),
-    }
+    })
 }
 
 /// The first elements of a list, as JSON text.

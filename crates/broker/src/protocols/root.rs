@@ -1,12 +1,10 @@
 //! The WebSocket at the root of a server accepts several dialects. The action or the type of a frame selects one.
 
 mod guest;
-mod paced;
 
 use super::json::Object;
 use super::{calls, nostr, room_codes, topics, tracker};
 pub use guest::Guest;
-pub(super) use paced::{Paced, pause};
 use peerbroker_core::wire::Dialect;
 
 /// A command of a client, in its dialect.
@@ -45,8 +43,8 @@ const PARTS: [&str; 5] = ["data", "offer", "offers", "topics", "info_hash"];
 
 /// Decodes one text frame.
 pub fn decode(text: &str) -> Command<'_> {
-    if nostr::is_list(text) {
-        return Command::Nostr(nostr::decode(text));
+    if let Some(command) = nostr::decode(text) {
+        return Command::Nostr(command);
     }
     let Some(mut frame) = Object::parse_with(text, &PARTS) else { return Command::Ignored };
     let Some(action) = frame.string("action") else {

@@ -129,7 +129,6 @@ impl Cli {
         let given = &self.given;
         let config = &self.draft.config;
         let ops_host = &self.draft.ops.host;
-        let acme = &self.draft.acme;
         let limits = &config.limits;
         let is_open = config.registration.open;
         let has_api = self.draft.ops_port.is_some();
@@ -169,9 +168,6 @@ impl Cli {
             (has_api && !is_local && !has_token,
                 format!("--ops_host {ops_host} opens the API to other machines, but without --admin_token only programs of \
                     this machine may use it")),
-            (acme.directory == LETS_ENCRYPT && acme.names.contains(&AcmeName::Host("localhost".to_owned())),
-                "--acme localhost gets no certificate: public authorities certify hosts of a domain only. Use --sslkey and \
-                    --sslcert".to_owned()),
             (has_api && !has_admin_token && has_metrics_token,
                 "--metrics_token is for metrics only: without --admin_token, every program of this machine may use the rest of the \
                     API without a token".to_owned()),

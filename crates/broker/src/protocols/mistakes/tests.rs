@@ -79,14 +79,14 @@ fn the_hint_names_the_command_the_flag_or_the_address_that_was_meant() {
             RealmKind::Guests,
             defaults,
             r#"{"action":"hello"}"#,
-            "this broker speaks the protocols of room codes, calls, y-webrtc and Trystero at …/; PeerJS at …/peerjs; \
+            "this broker speaks the protocols of room codes, calls, y-webrtc, Trystero and Nostr at …/; PeerJS at …/peerjs; \
              RxDB at …/rxdb. Messages of calls need data.remoteId",
         ),
         (
             RealmKind::Guests,
             all(),
             "hello",
-            "it names no command. This broker speaks the protocols of room codes, calls, y-webrtc, Trystero and WebTorrent \
+            "it names no command. This broker speaks the protocols of room codes, calls, y-webrtc, Trystero, Nostr and WebTorrent \
              at …/; PeerJS at …/peerjs; RxDB at …/rxdb; Matchbox at …/matchbox/ROOM",
         ),
         (

@@ -4,7 +4,7 @@ use crate::protocols::advice::{Advice, NamedBy};
 
 /// The words of the protocol.
 pub(crate) const ADVICE: Advice = Advice {
-    clients: &["Trystero (Nostr)"],
+    clients: &["Nostr"],
     named_by: NamedBy::FirstOfList,
     commands: &["EVENT", "REQ", "CLOSE"],
     // Each has an answer that says what is wrong.

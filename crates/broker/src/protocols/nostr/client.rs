@@ -13,7 +13,7 @@ use super::{Command, MAX_FILTER_BYTES, MAX_FILTERS, MAX_ID, MAX_PLACES, MAX_SUBS
 use crate::protocols::client::{Context, Effect, Publication};
 use crate::protocols::json;
 use crate::protocols::names::Hold;
-use crate::protocols::root::{Paced, pause};
+use crate::protocols::paced::{Paced, pause};
 use crate::rooms::OwnFrames;
 use peerbroker_core::wire::{Frame, RealmKind, RoomName, RoomRefusal};
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Command, advice};
 use crate::protocols::client::{Context, Effect, Publication};
 use crate::protocols::key_state::KeyState;
-use crate::protocols::root::{Paced, pause};
+use crate::protocols::paced::{Paced, pause};
 use crate::rooms::Parting;
 use crate::router::PeerHandle;
 use peerbroker_core::wire::{RealmKind, RoomName, RoomRefusal};

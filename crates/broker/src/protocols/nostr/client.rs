@@ -61,7 +61,13 @@ impl Listener {
         text: &'t str,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
-        let command = check(command, context)?;
+        let command = match check(command, context) {
+            Ok(command) => command,
+            Err(answer) => {
+                context.reply(answer);
+                return None;
+            }
+        };
         if let Some(limit) = pause(context) {
             context.limit_hit(limit);
             return Some(Paced { command, text: text.to_owned() });
@@ -108,55 +114,23 @@ impl Listener {
         context: &mut Context<'_, '_>,
     ) -> Result<(), Cow<'static, str>> {
         let subscriptions = self.0.get_or_insert_default();
-        let (before, after) = {
-            let all = &mut *subscriptions.0.lock();
-            let before = places(all);
-            all.retain(|subscription| subscription.id != id);
-            all.extend(new);
-            (before, places(all))
-        };
-        let joined = subscriptions.check(&after).and_then(|()| self.join(after.difference(&before), context));
-        let kept = match &joined {
-            Ok(()) => after.clone(),
-            Err(_) => self.forget(id),
-        };
+        let before = subscriptions.places();
+        subscriptions.replace(id, new);
+        let mut after = subscriptions.places();
+        let joined = subscriptions.check(after.len());
+        let joined = joined.and_then(|()| subscriptions.join(after.difference(&before), context));
+        let mut left = before;
+        if joined.is_err() {
+            left.append(&mut after);
+            subscriptions.replace(id, None);
+            after = subscriptions.places();
+        }
         if let Some(hub) = context.key.existing_hub(RealmKind::Guests) {
-            for place in before.union(&after).filter(|place| !kept.contains(*place)) {
+            for place in left.difference(&after) {
                 let _ = hub.leave(&mut context.requester(None), place);
             }
         }
         joined
-    }
-
-    fn join<'p>(
-        &self,
-        places: impl Iterator<Item = &'p String>,
-        context: &mut Context<'_, '_>,
-    ) -> Result<(), Cow<'static, str>> {
-        let Some(subscriptions) = &self.0 else { return Ok(()) };
-        let frames: Arc<dyn OwnFrames> = Arc::clone(subscriptions) as _;
-        let hub = context.key.hub(RealmKind::Guests);
-        let most = context.key.room_members();
-        for place in places {
-            let name = RoomName::measured(place).map_err(RoomRefusal::InvalidRoom);
-            let joined = name
-                .and_then(|name| hub.join_with_own_frames(&mut context.requester(None), name, &frames, most));
-            if let Err(refusal) = joined {
-                if let Some(limit) = refusal.ending().limit {
-                    context.limit_hit(limit);
-                }
-                return Err(format!("error: {}", refusal.text()).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends a subscription that has no room. Returns the places of the others.
-    fn forget(&self, id: &str) -> BTreeSet<String> {
-        let Some(subscriptions) = &self.0 else { return BTreeSet::new() };
-        let all = &mut *subscriptions.0.lock();
-        all.retain(|subscription| subscription.id != id);
-        places(all)
     }
 
     pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Option<Frozen> {
@@ -174,74 +148,84 @@ impl Listener {
     }
 }
 
-/// Checks a command, and tells its client of a fault.
-fn check(command: Command<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+/// Checks a command. An error is the answer that tells its client of a fault.
+fn check(command: Command<'_>, context: &mut Context<'_, '_>) -> Result<Action, Frame> {
+    let notice = |reason| message("NOTICE", &[], Some(reason));
     match command {
         Command::Event(text) => {
-            let Some(event) = Event::parse(text) else {
-                context.effects.push(Effect::Ignored);
-                context.reply(message("NOTICE", &[], Some("invalid: not an event")));
-                return None;
-            };
+            let event = Event::parse(text).ok_or_else(|| notice("invalid: not an event"))?;
             context.charge_list(SIGNATURE);
-            let fault = event.fault();
-            let mut id = Vec::new();
-            json::write_string(&mut id, &event.id);
-            let accepted = if fault.is_none() { "true" } else { "false" };
-            let id = String::from_utf8_lossy(&id);
-            context.reply(message("OK", &[&id, accepted], Some(fault.unwrap_or_default())));
+            let id = serde_json::Value::from(&*event.id).to_string();
+            if let Some(fault) = event.fault() {
+                return Err(message("OK", &[&id, "false"], Some(fault)));
+            }
+            context.reply(message("OK", &[&id, "true"], Some("")));
             let places: BTreeSet<String> = event.places().map(|place| place.to_string()).collect();
             context.charge_list(places.len());
-            fault.is_none().then(|| Action::Publish(places.into_iter().collect()))
+            Ok(Action::Publish(places.into_iter().collect()))
         }
-        Command::Request(id, texts) => match subscription(id, &texts) {
-            Ok(subscription) => {
-                context.charge_list(subscription.filters.iter().flat_map(Filter::places).count());
-                Some(Action::Subscribe(subscription))
+        Command::Request(id, texts) => {
+            let is_id = |id: &str| !id.is_empty() && id.chars().count() <= MAX_ID;
+            if !json::short_string(id, MAX_ID).is_some_and(|id| is_id(&id)) {
+                return Err(notice("invalid: the id of a subscription is a text of 1 to 64 characters"));
             }
-            Err(reason) => {
-                context.effects.push(Effect::Ignored);
-                context.reply(match reason {
-                    NO_ID => message("NOTICE", &[], Some(reason)),
-                    _ => message("CLOSED", &[id], Some(reason)),
-                });
-                None
+            let closed = |reason| message("CLOSED", &[id], Some(reason));
+            if texts.len() > MAX_FILTERS {
+                return Err(closed("invalid: a subscription has at most 16 filters"));
             }
-        },
-        Command::Close(id) => Some(Action::Close(id.to_owned())),
-        Command::Invalid(reason) => {
-            context.reply(message("NOTICE", &[], Some(reason)));
-            None
+            let filters: Vec<Filter> =
+                texts.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>().map_err(closed)?;
+            context.charge_list(filters.iter().flat_map(Filter::places).count());
+            let bytes = texts.iter().map(|text| text.len()).sum();
+            Ok(Action::Subscribe(Subscription { id: id.to_owned(), filters, bytes }))
         }
+        Command::Close(id) => Ok(Action::Close(id.to_owned())),
+        Command::Invalid(reason) => Err(notice(reason)),
     }
-}
-
-const NO_ID: &str = "invalid: the id of a subscription is a text of 1 to 64 characters";
-
-fn subscription(id: &str, texts: &[&str]) -> Result<Subscription, &'static str> {
-    if json::short_string(id, MAX_ID).is_none_or(|id| id.is_empty() || id.chars().count() > MAX_ID) {
-        return Err(NO_ID);
-    }
-    if texts.len() > MAX_FILTERS {
-        return Err("invalid: a subscription has at most 16 filters");
-    }
-    let filters = texts.iter().map(|text| Filter::parse(text)).collect::<Result<_, _>>()?;
-    Ok(Subscription { id: id.to_owned(), filters, bytes: texts.iter().map(|text| text.len()).sum() })
-}
-
-/// The places of subscriptions, as names of rooms.
-fn places(subscriptions: &[Subscription]) -> BTreeSet<String> {
-    let filters = subscriptions.iter().flat_map(|subscription| &subscription.filters);
-    filters.flat_map(Filter::places).map(|place| place.to_string()).collect()
 }
 
 impl Subscriptions {
+    fn replace(&self, id: &str, new: Option<Subscription>) {
+        let all = &mut *self.0.lock();
+        all.retain(|subscription| subscription.id != id);
+        all.extend(new);
+    }
+
+    /// The places at which their events are found, as names of rooms.
+    fn places(&self) -> BTreeSet<String> {
+        let all = self.0.lock();
+        let filters = all.iter().flat_map(|subscription| &subscription.filters);
+        filters.flat_map(Filter::places).map(|place| place.to_string()).collect()
+    }
+
     /// Says why there are too many.
-    fn check(&self, places: &BTreeSet<String>) -> Result<(), Cow<'static, str>> {
+    fn check(&self, places: usize) -> Result<(), Cow<'static, str>> {
         let all = self.0.lock();
         let bytes: usize = all.iter().map(|subscription| subscription.bytes).sum();
-        if all.len() > MAX_SUBSCRIPTIONS || bytes > MAX_FILTER_BYTES || places.len() > MAX_PLACES {
+        if all.len() > MAX_SUBSCRIPTIONS || bytes > MAX_FILTER_BYTES || places > MAX_PLACES {
             return Err("error: too many subscriptions, or too long ones".into());
+        }
+        Ok(())
+    }
+
+    fn join<'p>(
+        self: &Arc<Self>,
+        places: impl Iterator<Item = &'p String>,
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Cow<'static, str>> {
+        let frames: Arc<dyn OwnFrames> = Arc::clone(self) as _;
+        let hub = context.key.hub(RealmKind::Guests);
+        let most = context.key.room_members();
+        for place in places {
+            let name = RoomName::measured(place).map_err(RoomRefusal::InvalidRoom);
+            let joined = name
+                .and_then(|name| hub.join_with_own_frames(&mut context.requester(None), name, &frames, most));
+            if let Err(refusal) = joined {
+                if let Some(limit) = refusal.ending().limit {
+                    context.limit_hit(limit);
+                }
+                return Err(format!("error: {}", refusal.text()).into());
+            }
         }
         Ok(())
     }

@@ -206,7 +206,6 @@ fn a_message_that_nobody_understands_is_answered_with_a_reason() {
             r#"["EVENT"]"#,
             r#"["EVENT",{"id":"x"}]"#,
             r#"["EVENT",[]]"#,
-            r#"["event",{}]"#,
             r#"["REQ"]"#,
             r#"["REQ","s"]"#,
             r#"["REQ",7,{"kinds":[20001]}]"#,

@@ -276,7 +276,7 @@ fn a_url_or_a_port_in_a_host_is_named() {
 #[test]
 fn a_url_as_path_is_taken_as_its_path_or_refused() {
     let words =
-        [r#"--path "http://localhost/myapp" is a URL: --path is its path alone, so it is taken as /myapp"#];
+        [r#"--path "http://localhost/myapp" is a URL, of which only the path is taken: write /myapp"#];
     one_warning(&["--path", "http://localhost/myapp"], &[], &words);
     expect(&error(&[], &[("PEERBROKER_PATH", "http://localhost/myapp")], 2), &["http://localhost/myapp"]);
 }

@@ -53,17 +53,21 @@ pub enum Command<'a> {
     Invalid(&'static str),
 }
 
-/// Decodes a list that begins with a text. `None` for other messages.
+/// Decodes a list that begins with a label of capital letters. `None` for other messages.
 pub(super) fn decode(text: &str) -> Option<Command<'_>> {
     if !text.trim_ascii_start().starts_with('[') {
         return None;
     }
     let elements = list(text)?;
-    let (label, rest) = elements.split_first().filter(|(label, _)| label.starts_with('"'))?;
-    Some(match (*label, rest) {
-        ("\"EVENT\"", &[event]) => Command::Event(event),
-        ("\"REQ\"", [id, filters @ ..]) if !filters.is_empty() => Command::Request(id, filters.to_vec()),
-        ("\"CLOSE\"", &[id]) => Command::Close(id),
+    let (label, rest) = elements.split_first()?;
+    let label = label.strip_prefix('"')?.strip_suffix('"')?;
+    if label.is_empty() || !label.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    Some(match (label, rest) {
+        ("EVENT", &[event]) => Command::Event(event),
+        ("REQ", [id, filters @ ..]) if !filters.is_empty() => Command::Request(id, filters.to_vec()),
+        ("CLOSE", &[id]) => Command::Close(id),
         _ => Command::Invalid(
             "invalid: known are [\"EVENT\", event], [\"REQ\", id, filter…] and [\"CLOSE\", id]",
         ),

@@ -180,7 +180,7 @@ fn a_subscriber_and_a_member_of_a_swarm_stay_where_they_are() {
 }
 
 /// An event that its author has signed.
-const EVENT: &str = r#"{"content":"","created_at":1000,"id":"f5f0aaf33f909e8ba0a7884379f694ba7ecb2f4e11ef8a30cadf2ca93ac407c1","kind":21234,"pubkey":"1b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f","sig":"d4773e357412f4e367c27de2b6e50fb6e2744f1578557fefb0e5e44b5cc5c39af66d70ef977729344cc78071a07d88337ce89a11f012653540da9cdfe3977800","tags":[["x","nobody"]]}"#;
+const EVENT: &str = include_str!("../fixtures/nostr-event.json");
 
 #[test]
 fn a_listener_hears_events_meanwhile_and_changes_its_subscription_later() {
@@ -189,9 +189,9 @@ fn a_listener_hears_events_meanwhile_and_changes_its_subscription_later() {
     client.say(r##"["REQ","s",{"#x":["nobody"]}]"##);
     let frozen = client.client.freeze();
     let mut other = Session::<Guest>::open(&house, "other", "");
-    other.say(&format!(r#"["EVENT",{EVENT}]"#));
+    other.say(&format!(r#"["EVENT",{}]"#, EVENT.trim_end()));
     let text = client.socket.texts().last().cloned();
-    assert_eq!(text.as_deref(), Some(&*format!(r#"["EVENT","s",{EVENT}]"#)));
+    assert_eq!(text.as_deref(), Some(&*format!(r#"["EVENT","s",{}]"#, EVENT.trim_end())));
 
     let thawed = Guest::thaw(frozen, &client.key).expect("the client");
     let mut client = Session { client: thawed, ..client };

@@ -12,6 +12,7 @@ mod http;
 mod ids;
 mod matchbox;
 mod memory;
+mod nostr;
 mod operator;
 mod relay;
 mod resources;
@@ -153,6 +154,10 @@ const ATTACKS: &[Attack] = &[
     )
     .flags(SOON_GONE)
     .peak_mib(150),
+    // Nostr.
+    attack!(nostr::many_subscriptions, "48,000 topics with the longest names in filters, left and replaced 4 times")
+        .peak_mib(200),
+    attack!(nostr::signed_events, "events with signatures of 16 guests, for 5 s"),
     // Topics.
     attack!(topics::many_topics, "12,800 topics with the longest names, left and replaced 4 times")
         .peak_mib(100),

@@ -12,7 +12,7 @@ use crate::wire::{self, opcode};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A guest behind an address. They are spread, so that limits of addresses do not stop them.
-fn guest(stream: TcpStream, n: usize) -> (TcpStream, RawClient) {
+pub fn guest(stream: TcpStream, n: usize) -> (TcpStream, RawClient) {
     let mut client = RawClient::over(stream.try_clone().expect("a connection"), &format!("guest-{n}"));
     let from = format!("198.51.100.{}", n % 200);
     client.send_raw(with_address(&RawClient::handshake("/"), &from));
@@ -30,7 +30,7 @@ fn publish(topic: &str, data: &str) -> Vec<u8> {
 }
 
 /// The next text. The attack may take so long that pings come.
-fn hear(client: &mut RawClient) -> String {
+pub fn hear(client: &mut RawClient) -> String {
     loop {
         let frame = client.next_frame("a publication").expect("a frame");
         match frame.opcode() {

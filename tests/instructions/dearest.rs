@@ -45,7 +45,7 @@ const fn hole(name: &'static str, target: &'static str, before: &'static str, af
 }
 
 /// An event with a right signature.
-const EVENT: &str = r#"{"content":"","created_at":1000,"id":"f5f0aaf33f909e8ba0a7884379f694ba7ecb2f4e11ef8a30cadf2ca93ac407c1","kind":21234,"pubkey":"1b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f","sig":"d4773e357412f4e367c27de2b6e50fb6e2744f1578557fefb0e5e44b5cc5c39af66d70ef977729344cc78071a07d88337ce89a11f012653540da9cdfe3977800","tags":[["x","nobody"]]}"#;
+const EVENT: &str = include_str!("../fixtures/nostr-event.json");
 
 /// The longest parts of the messages of each protocol.
 const HOLES: &[Hole] = &[

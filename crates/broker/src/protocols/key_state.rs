@@ -13,8 +13,8 @@ use super::table::with_clients;
 use super::tracker::Swarms;
 use crate::config::key::{RelayMode, Settings};
 use crate::limits::GuessLimiter;
-use crate::rooms::{OtherNodes, Rooms};
-use crate::router::{ClientQuota, Realm, Router};
+use crate::rooms::{OtherNodes, Parting, Rooms};
+use crate::router::{ClientQuota, PeerHandle, Realm, Router};
 use peerbroker_core::wire::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
 
 /// The parts of a node that all keys share.
@@ -164,6 +164,13 @@ impl KeyState {
     /// All hubs that are there or were a moment ago.
     pub fn existing_hubs(&self) -> impl Iterator<Item = Arc<Rooms>> + use<> {
         of_all_kinds(&self.realms.lock().hubs)
+    }
+
+    /// A client of a realm that is gone leaves its rooms for good: if it comes back, it has another id.
+    pub(super) fn leave_rooms(&self, kind: RealmKind, peer: &PeerHandle) {
+        if let Some(rooms) = self.existing_hub(kind) {
+            rooms.departed(peer, Parting::ForGood);
+        }
     }
 
     /// The realm, room codes and aliases of guests, created if there are none.

@@ -15,7 +15,7 @@ use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::names::Hold;
 use crate::protocols::query;
-use crate::rooms::{Change, Parting, RoomDialect};
+use crate::rooms::{Change, RoomDialect};
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{
     CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
@@ -259,10 +259,8 @@ impl Protocol for Matchbox {
     /// A client that comes back has another id. Its place is free before the others hear that it has left.
     fn departed(self, departure: Option<&Departure>, _end: Disconnect, key: &Arc<KeyState>) {
         drop(self);
-        if let Some(departure) = departure
-            && let Some(rooms) = key.existing_hub(Self::REALM)
-        {
-            rooms.departed(&departure.peer, Parting::ForGood);
+        if let Some(departure) = departure {
+            key.leave_rooms(Self::REALM, &departure.peer);
         }
     }
 

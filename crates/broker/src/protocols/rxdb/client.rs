@@ -9,7 +9,7 @@ use crate::protocols::client::{Ask, Context, Description, Effect, Message, Proto
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::room_codes;
-use crate::rooms::{Parting, RoomDialect};
+use crate::rooms::RoomDialect;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{
     CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
@@ -74,10 +74,8 @@ impl Protocol for RxDb {
     fn release(&mut self) {}
 
     fn departed(self, departure: Option<&Departure>, _end: Disconnect, key: &Arc<KeyState>) {
-        if let Some(departure) = departure
-            && let Some(rooms) = key.existing_hub(Self::REALM)
-        {
-            rooms.departed(&departure.peer, Parting::ForGood);
+        if let Some(departure) = departure {
+            key.leave_rooms(Self::REALM, &departure.peer);
         }
     }
 

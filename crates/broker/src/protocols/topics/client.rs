@@ -6,7 +6,6 @@ use super::{Command, advice};
 use crate::protocols::client::{Context, Effect, Publication};
 use crate::protocols::key_state::KeyState;
 use crate::protocols::paced::{Paced, pause};
-use crate::rooms::Parting;
 use crate::router::PeerHandle;
 use peerbroker_core::wire::{RealmKind, RoomName, RoomRefusal};
 
@@ -42,9 +41,7 @@ impl Subscriber {
 
     /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes again.
     pub(crate) fn departed(peer: &PeerHandle, key: &KeyState) {
-        if let Some(topics) = key.existing_hub(RealmKind::Guests) {
-            topics.departed(peer, Parting::ForGood);
-        }
+        key.leave_rooms(RealmKind::Guests, peer);
     }
 }
 

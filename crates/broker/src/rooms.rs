@@ -24,6 +24,7 @@ mod listing;
 mod member;
 mod neighbours;
 mod others;
+mod places;
 mod presence;
 mod room;
 mod store;
@@ -700,7 +701,7 @@ impl Rooms {
         let former = if ends_former { members.former(guard.id) } else { Vec::new() };
         let number = self.neighbours.next_number();
         if !for_good {
-            members.depart(guard.id, number, self.late_until());
+            members.depart(guard.id, number, self.late_until(), self.router.clock());
         }
         let are_told = self.neighbours.tell_gone(room.name(), guard.id, for_good, former, number);
         // A node that does not hear this may have it, and would not say so again.

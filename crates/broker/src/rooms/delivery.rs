@@ -1,11 +1,12 @@
 //! The way of a message to the members of a room: into their outboxes, over links to other nodes, or behind a member's move.
 
 use super::Rooms;
-use super::handover::Waiting;
+use super::handover::{Handover, Waiting};
 use super::held::HeldMessage;
 use super::member::{accepted, deliver};
 use super::others::{MessageNews, News, PrivateNews};
-use super::room::{Onward, RoomGuard};
+use super::places::Onward;
+use super::room::RoomGuard;
 use crate::router::Flush;
 use peerbroker_core::wire::{Frame, MessageKind, NodeId, PeerId, RoomRefusal};
 
@@ -134,13 +135,13 @@ impl Delivery<'_, '_> {
         let until = self.rooms.late_until();
         let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
         let limits = &self.rooms.router.live_config().load().limits;
-        self.members.hold(node, HeldMessage::new(waiting, to, until, room), limits)
+        self.members.hold(node, HeldMessage::new(waiting, to, until, room), limits, self.rooms.router.clock())
     }
 
     /// A member has come from another node. If that is gone, it gets what waited for it.
     pub(super) fn release(&mut self, id: &PeerId, before: Option<NodeId>) {
         if let Some(node) = before.filter(|node| self.members.node_of(id) != Some(*node)) {
-            let waiting = self.members.held_for(id, node);
+            let waiting = self.members.held_for(id, node, self.rooms.router.clock());
             self.send_waiting(id, waiting);
         }
     }
@@ -166,7 +167,8 @@ impl Delivery<'_, '_> {
     fn moving(&mut self, from: &PeerId, only: Option<&str>) -> Vec<PeerId> {
         let room = self.members.room;
         let neighbours = &self.rooms.neighbours;
-        self.members.moving(from, only, |id, handover| neighbours.ask_to_settle(room.name(), id, handover))
+        let ask = |id: &PeerId, handover: &mut Handover| neighbours.ask_to_settle(room.name(), id, handover);
+        self.members.moving(from, only, self.rooms.router.clock(), ask)
     }
 
     /// Keeps a message for a member that has moved, so that it does not overtake those that its old node has.

@@ -57,7 +57,7 @@ impl Replicated for Rooms {
                 });
             } else if let Some(room) = self.store.room(name.as_str()) {
                 let mut members = room.lock();
-                let held = members.take_held(former);
+                let held = members.take_held(former, self.router.clock());
                 of_room.iter().for_each(|(_, id)| _ = rename(name, id));
                 members.rename(former, node);
                 self.delivery(&mut members, flushes).release_all(node, held);

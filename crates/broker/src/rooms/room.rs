@@ -1,18 +1,14 @@
 //! One room: its members, and the frames that they get.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::iter;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::by_id::ById;
 use super::dialect::{Audience, Change, RoomDialect, Said};
-use super::handover::{Handover, Waiting};
-use super::held::{Held, HeldMessage};
-use super::member::{Departed, Member, Own, RemotePart, deliver, deliver_in_own_frames};
-use crate::config::Limits;
+use super::member::{Member, Own, RemotePart, deliver, deliver_in_own_frames};
+use super::places::Places;
 use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::rate_limit::RateLimit;
@@ -51,18 +47,9 @@ pub(super) struct Shared {
 /// The part of a room that its lock guards.
 #[derive(Default)]
 struct Members {
-    by_id: ById,
+    places: Places,
     /// Bytes of the list of all members.
     bytes: usize,
-    /// The other nodes that have some of them. Boxed: hardly any room needs them.
-    #[expect(clippy::box_collection, reason = "a collection in each room would make all of them larger")]
-    nodes: Option<Box<BTreeMap<NodeId, NodePart>>>,
-    /// Those that were on this node and are on another one, for messages that were sent before their node heard so; the first one left
-    /// first.
-    #[expect(clippy::box_collection, reason = "a collection in each room would make all of them larger")]
-    departed: Option<Box<VecDeque<Departed>>>,
-    /// The number of those that have moved lately.
-    handovers: u32,
     /// The number of its latest change.
     latest: u64,
     /// The number of the latest change by which a member has gone.
@@ -89,26 +76,6 @@ pub(super) struct RoomGuard<'a> {
     members: MutexGuard<'a, Members>,
 }
 
-/// The part of another node in a room.
-#[derive(Default)]
-struct NodePart {
-    /// The number of its members.
-    members: usize,
-    /// The number of its latest news of the room.
-    heard: u64,
-    /// The messages that wait for its members, if it is gone.
-    held: Option<Box<Held>>,
-}
-
-/// The way of a message to the members of other nodes.
-#[derive(Default)]
-pub(super) struct Onward {
-    /// The nodes that deliver it to members, and the number of the latest news that this one has of the room from each.
-    pub(super) nodes: BTreeMap<NodeId, u64>,
-    /// Members of two nodes, and the one that delivers it to each; `None` is this one, now or later.
-    pub(super) moving: Vec<(PeerId, Option<NodeId>)>,
-}
-
 impl Room {
     pub(super) fn new(name: RoomName, shared: Arc<Shared>) -> Self {
         let lists = shared.dialect.tells_all_members().then(Box::default);
@@ -125,7 +92,7 @@ impl Room {
     }
 
     /// The frame with all members.
-    fn list(&self, members: &ById, request: Option<&str>) -> Option<Frame> {
+    fn list(&self, members: &Places, request: Option<&str>) -> Option<Frame> {
         let mut members = members.iter().map(|(id, member)| (id.as_str(), member.data()));
         self.shared.dialect.members(self.name.as_str(), &mut members, request)
     }
@@ -158,30 +125,32 @@ impl Shared {
     }
 }
 
-impl RoomGuard<'_> {
-    pub(super) fn len(&self) -> usize {
-        self.members.by_id.len()
-    }
+impl Deref for RoomGuard<'_> {
+    type Target = Places;
 
+    fn deref(&self) -> &Places {
+        &self.members.places
+    }
+}
+
+impl DerefMut for RoomGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Places {
+        &mut self.members.places
+    }
+}
+
+impl RoomGuard<'_> {
     /// Says what contradicts itself in it. `latest` is the number of the latest news of this node.
     pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
-        let Members { by_id, bytes, nodes, handovers, latest: changed, .. } = &*self.members;
+        let Members { places, bytes, latest: changed, .. } = &*self.members;
         let wrong = |what: &str, id: &PeerId| Some(format!("room {}: {id}: {what}", self.room.name));
-        if *bytes != by_id.iter().map(|member| self.room.bytes_of(member)).sum::<usize>() {
+        if *bytes != places.iter().map(|member| self.room.bytes_of(member)).sum::<usize>() {
             return Some(format!("room {}: bytes of the list", self.room.name));
         }
-        let mut places: BTreeMap<NodeId, usize> = BTreeMap::new();
-        let all = by_id.iter().flat_map(|(_, member)| &member.elsewhere);
-        all.for_each(|place| *places.entry(place.node).or_default() += 1);
-        let known = nodes.iter().flat_map(|nodes| nodes.iter());
-        if !known.map(|(node, part)| (*node, part.members)).eq(places) {
-            return Some(format!("room {}: places of members", self.room.name));
+        if let Some(what) = places.contradiction() {
+            return Some(format!("room {}: {what}", self.room.name));
         }
-        let moved = by_id.iter().filter(|(_, member)| member.handover.is_some()).count();
-        if *handovers as usize != moved {
-            return Some(format!("room {}: members that have moved", self.room.name));
-        }
-        let mut all = by_id.iter();
+        let mut all = places.iter();
         all.find_map(|(id, member)| {
             if member.own.is_none() && member.elsewhere.is_empty() {
                 return wrong("is nowhere", id);
@@ -197,33 +166,14 @@ impl RoomGuard<'_> {
         })
     }
 
-    /// The other nodes that have told of a member.
-    pub(super) fn nodes_of(&self, id: &PeerId) -> impl Iterator<Item = NodeId> {
-        self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere).map(|place| place.node)
-    }
-
-    /// The other node that delivers the messages of a member.
-    pub(super) fn node_of(&self, id: &PeerId) -> Option<NodeId> {
-        self.get(id.as_str())?.node().map(|(node, _)| node)
-    }
-
     pub(super) fn is_retired(&self) -> bool {
         self.members.is_retired
     }
 
     /// True if nobody is left: from now on the room is retired.
     pub(super) fn retire_if_empty(&mut self) -> bool {
-        self.members.is_retired = self.members.by_id.is_empty();
+        self.members.is_retired = self.members.places.is_empty();
         self.members.is_retired
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Member)> {
-        self.members.by_id.iter()
-    }
-
-    /// The members behind an id.
-    pub(super) fn behind(&self, id: Option<&str>) -> impl Iterator<Item = (&PeerId, &Member)> {
-        self.members.by_id.behind(id)
     }
 
     /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which it has few on this node.
@@ -238,31 +188,6 @@ impl RoomGuard<'_> {
         };
         let few = (most / 100).max(1);
         free > 0 && self.iter().filter(is_from_there).count() < few
-    }
-
-    pub(super) fn contains(&self, id: &PeerId) -> bool {
-        self.get(id.as_str()).is_some()
-    }
-
-    pub(super) fn get(&self, id: &str) -> Option<&Member> {
-        self.members.by_id.get(id)
-    }
-
-    fn own(&self, id: &PeerId) -> Option<&Own> {
-        self.get(id.as_str())?.own.as_ref()
-    }
-
-    /// The part of a member that is on this node.
-    pub(super) fn own_mut(&mut self, id: &PeerId) -> Option<&mut Own> {
-        self.members.by_id.get_mut(id.as_str())?.own.as_mut()
-    }
-
-    /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
-    pub(super) fn is_last_here(&self, id: &PeerId) -> bool {
-        let member = self.get(id.as_str());
-        member.is_some_and(|member| {
-            member.own.as_ref().is_some_and(|own| !own.has_moved || member.elsewhere.is_empty())
-        })
     }
 
     // Changes. All other members of this node hear of each.
@@ -305,37 +230,6 @@ impl RoomGuard<'_> {
         self.note_heard(node, number);
     }
 
-    fn note_heard(&mut self, node: NodeId, number: u64) {
-        // Nothing is sent to a node without members.
-        if let Some(part) = self.part_of(node) {
-            part.heard = part.heard.max(number);
-        }
-    }
-
-    /// A member did not come back to this node in time, and leaves it with the news of this number. If another node has it, messages for
-    /// it go on to there until a time.
-    pub(super) fn depart(&mut self, id: &PeerId, left: u64, until: u64) {
-        self.forget_departed();
-        let Some(member) = self.get(id.as_str()).filter(|member| member.node().is_some()) else { return };
-        let departed = member.own.as_ref().map(|own| (own.peer.clone(), own.came));
-        let departed = departed.map(|(peer, came)| Departed { peer, came, left, until });
-        self.members.departed.get_or_insert_default().extend(departed);
-    }
-
-    /// The members that have moved away from here, as a node does not know yet that has heard so much. One that has left the room since,
-    /// on whichever node, hears nothing of it.
-    fn departed(&self, heard: u64) -> impl Iterator<Item = &PeerHandle> {
-        let departed = self.members.departed.iter().flat_map(|all| all.iter());
-        let departed = departed.filter(move |member| member.is_known_by(heard));
-        departed.map(|member| &member.peer).filter(|peer| self.contains(peer.id()))
-    }
-
-    fn forget_departed(&mut self) {
-        let Some(departed) = &mut self.members.departed else { return };
-        let now = self.room.shared.clock.now();
-        while departed.pop_front_if(|first| first.until <= now).is_some() {}
-    }
-
     /// This node does not expect a member back, and knows it on some of the other nodes that have told of it. False if the others notice
     /// nothing.
     pub(super) fn remove(
@@ -374,50 +268,22 @@ impl RoomGuard<'_> {
         self.note_heard(node, number);
     }
 
-    /// True if no other node has told of a member than this one, and those where it was before.
-    pub(super) fn is_only_at(&self, id: &PeerId, node: NodeId, former: &[(u64, u64)]) -> bool {
-        let mut places = self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere);
-        places.all(|place| place.node == node || place.is_one_of(former))
-    }
-
-    /// The nodes on which a member was before it came here, with the numbers of their news.
-    pub(super) fn former(&self, id: &PeerId) -> Vec<(u64, u64)> {
-        let places = self.get(id.as_str()).into_iter().flat_map(|member| &member.elsewhere);
-        places.filter(|place| place.is_former).map(|place| (place.node.get(), place.number)).collect()
-    }
-
     /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
     fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
-        let Members { by_id, bytes, nodes, handovers, .. } = &mut *self.members;
-        let before = by_id.get(id.as_str()).map(|member| member.data().map(Box::<str>::from));
-        *bytes -= by_id.get(id.as_str()).map_or(0, |member| self.room.bytes_of((id, member)));
-        let member = by_id.entry(id);
-        let left: Vec<NodeId> = member.elsewhere.iter().map(|place| place.node).collect();
-        *handovers -= u32::from(member.handover.is_some());
-        member.change_place(&self.room.shared.clock, act);
-        for place in &member.elsewhere {
-            nodes.get_or_insert_default().entry(place.node).or_default().members += 1;
-        }
-        for node in left {
-            if let Some(Entry::Occupied(mut part)) = nodes.as_mut().map(|nodes| nodes.entry(node)) {
-                part.get_mut().members -= 1;
-                if part.get().members == 0 {
-                    part.remove();
-                }
-            }
-        }
-        let has_gone = member.own.is_none() && member.elsewhere.is_empty();
-        let change = match before {
-            None => (!has_gone).then_some(Change::Joined),
-            Some(_) if has_gone => Some(Change::Left),
-            Some(before) => (before.as_deref() != member.data()).then_some(Change::Updated),
+        let room = self.room;
+        let Members { places, bytes, .. } = &mut *self.members;
+        let known = places.get(id.as_str());
+        let before = known.map(|member| member.data().map(Box::<str>::from));
+        *bytes -= known.map_or(0, |member| room.bytes_of((id, member)));
+        places.change(id, &room.shared.clock, act);
+        let known = places.get(id.as_str());
+        *bytes += known.map_or(0, |member| room.bytes_of((id, member)));
+        let change = match (before, known.map(Member::data)) {
+            (None, None) => None,
+            (None, Some(_)) => Some(Change::Joined),
+            (Some(_), None) => Some(Change::Left),
+            (Some(before), Some(data)) => (before.as_deref() != data).then_some(Change::Updated),
         };
-        if has_gone {
-            by_id.remove(id.as_str());
-        } else {
-            *bytes += self.room.bytes_of((id, member));
-            *handovers += u32::from(member.handover.is_some());
-        }
         if let Some(change) = change {
             self.tell_change(id, change, flushes);
         }
@@ -428,11 +294,11 @@ impl RoomGuard<'_> {
     /// [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
     fn tell_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
         let room = self.room;
-        let Members { by_id, latest, latest_end, lists, may_lag, .. } = &mut *self.members;
+        let Members { places, latest, latest_end, lists, may_lag, .. } = &mut *self.members;
         let before = *latest;
         *latest += 1;
         let mut is_here = false;
-        match by_id.get_mut(id.as_str()) {
+        match places.get_mut(id.as_str()) {
             None => *latest_end = *latest,
             Some(member) => {
                 member.changed = *latest;
@@ -453,7 +319,7 @@ impl RoomGuard<'_> {
             }
             return;
         }
-        let mut frame = room.change(change, id, by_id.get(id.as_str()).and_then(Member::data));
+        let mut frame = room.change(change, id, places.get(id.as_str()).and_then(Member::data));
         let audience = room.audience();
         let hears = |other: &PeerId| match change {
             Change::Joined => audience.hears_of(other, id, is_here),
@@ -461,8 +327,7 @@ impl RoomGuard<'_> {
             Change::Updated => true,
         };
         let is_told = |other: &PeerId| other != id && hears(other);
-        for (other, member) in by_id.iter_mut() {
-            let Some(own) = member.own.as_mut().filter(|own| own.heard == before) else { continue };
+        for (other, own) in places.own_members_mut().filter(|(_, own)| own.heard == before) {
             let Some(frame) = frame.as_mut().filter(|_| is_told(other)).map(Frame::share) else {
                 own.heard = *latest;
                 continue;
@@ -480,14 +345,14 @@ impl RoomGuard<'_> {
 
     /// Tells all members of this node the list, if not too many were told lately. False if that has to be done later.
     pub(super) fn tell_list(&mut self, flushes: &mut Vec<Flush>) -> bool {
-        let Members { by_id, latest, lists, may_lag, .. } = &mut *self.members;
+        let Members { places, latest, lists, may_lag, .. } = &mut *self.members;
         let Some(lists) = lists.as_mut().filter(|lists| lists.told < *latest) else { return true };
         if lists.rate.try_charge(1, LISTS_PER_SECOND, self.room.shared.clock.now()).is_err() {
             return false;
         }
         lists.told = *latest;
-        let Some(mut list) = self.room.list(by_id, None) else { return true };
-        for own in by_id.iter_mut().filter_map(|(_, member)| member.own.as_mut()) {
+        let Some(mut list) = self.room.list(places, None) else { return true };
+        for (_, own) in places.own_members_mut() {
             if own.heard == *latest {
                 continue;
             }
@@ -589,109 +454,17 @@ impl RoomGuard<'_> {
 
     /// A member has a new connection on this node, and keeps its data. False if it is none.
     pub(super) fn come_back(&mut self, mut own: Own) -> bool {
-        let Members { by_id, handovers, .. } = &mut *self.members;
-        let Some(member) = by_id.get_mut(own.peer.id().as_str()) else { return false };
+        let id = own.peer.id().clone();
+        let Some(member) = self.get(id.as_str()) else { return false };
         own.data = member.data().map(Box::from);
         own.frames = member.own.as_ref().and_then(|before| before.frames.clone());
         member.own.iter().for_each(|before| own.follow(before));
-        *handovers -= u32::from(member.handover.is_some());
-        member.change_place(&self.room.shared.clock, |member| {
+        let clock = &self.room.shared.clock;
+        self.members.places.change(&id, clock, |member| {
             member.own = Some(own);
             member.elsewhere.iter_mut().for_each(|place| place.is_former = true);
         });
-        *handovers += u32::from(member.handover.is_some());
         true
-    }
-
-    // Members that have moved.
-
-    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one. `ask` asks a node to
-    /// answer when it has no message for a member any more, if it can be asked.
-    pub(super) fn moving(
-        &mut self,
-        from: &PeerId,
-        only: Option<&str>,
-        ask: impl Fn(&PeerId, &mut Handover) -> bool,
-    ) -> Vec<PeerId> {
-        let Members { by_id, handovers, .. } = &mut *self.members;
-        let mut moving = Vec::new();
-        if *handovers == 0 {
-            return moving;
-        }
-        let now = self.room.shared.clock.now();
-        for (id, member) in by_id.iter_mut() {
-            let is_meant = only.map_or(id != from, |only| id.as_str() == only);
-            let Some(handover) = member.handover.as_mut().filter(|_| is_meant) else { continue };
-            if handover.is_asked() || (!handover.is_over(now) && ask(id, handover)) {
-                moving.push(id.clone());
-            } else {
-                member.handover = None;
-                *handovers -= 1;
-            }
-        }
-        moving
-    }
-
-    /// The move of a member, if messages wait for its end.
-    pub(super) fn handover_mut(&mut self, id: &str) -> Option<&mut Handover> {
-        let handover = self.members.by_id.get_mut(id)?.handover.as_mut();
-        handover.filter(|handover| handover.is_asked()).map(Box::as_mut)
-    }
-
-    /// The move of a member has ended. Returns the messages that waited for that.
-    pub(super) fn end_handover(&mut self, id: &str) -> Vec<Waiting> {
-        let Members { by_id, handovers, .. } = &mut *self.members;
-        let handover = by_id.get_mut(id).and_then(|member| member.handover.take());
-        *handovers -= u32::from(handover.is_some());
-        handover.map(|handover| handover.into_waiting()).unwrap_or_default()
-    }
-
-    // Nodes that are gone.
-
-    fn part_of(&mut self, node: NodeId) -> Option<&mut NodePart> {
-        self.members.nodes.as_mut()?.get_mut(&node)
-    }
-
-    /// Keeps a message for the members of a node that is gone. False if too much waits.
-    pub(super) fn hold(&mut self, node: NodeId, message: HeldMessage, limits: &Limits) -> bool {
-        let now = self.room.shared.clock.now();
-        let part = self.part_of(node);
-        part.is_some_and(|part| part.held.get_or_insert_default().hold(message, limits, now))
-    }
-
-    /// The messages that wait for a member of a node that is gone. They keep waiting for the others.
-    pub(super) fn held_for(&mut self, id: &PeerId, node: NodeId) -> Vec<Waiting> {
-        let now = self.room.shared.clock.now();
-        let held = self.part_of(node).and_then(|part| part.held.as_mut());
-        held.map(|held| held.of_member(id, now)).unwrap_or_default()
-    }
-
-    /// Takes out the messages that wait for the members of a node.
-    pub(super) fn take_held(&mut self, node: NodeId) -> VecDeque<HeldMessage> {
-        let now = self.room.shared.clock.now();
-        let held = self.part_of(node).and_then(|part| part.held.take());
-        held.map(|held| held.into_messages(now)).unwrap_or_default()
-    }
-
-    /// A node goes on in another life: it has the same members, whose news have the same numbers.
-    pub(super) fn rename(&mut self, former: NodeId, node: NodeId) {
-        let Members { by_id, nodes, .. } = &mut *self.members;
-        let mut members = 0;
-        for (_, member) in by_id.iter_mut() {
-            if member.elsewhere.iter().any(|place| place.node == node) {
-                member.elsewhere.retain(|place| place.node != former);
-            }
-            let places = member.elsewhere.iter_mut();
-            places.filter(|place| place.node == former).for_each(|place| place.node = node);
-            members += usize::from(member.elsewhere.iter().any(|place| place.node == node));
-        }
-        if let Some(nodes) = nodes
-            && let Some(before) = nodes.remove(&former)
-        {
-            let part = nodes.entry(node).or_default();
-            part.members = members;
-            part.heard = part.heard.max(before.heard);
-        }
     }
 
     /// Answers a member with the list of all members.
@@ -717,7 +490,7 @@ impl RoomGuard<'_> {
     }
 
     fn list(&self, request: Option<&str>) -> Option<Frame> {
-        self.room.list(&self.members.by_id, request)
+        self.room.list(self, request)
     }
 
     /// The frame of a message: from a member or the app's server, to one member or all.
@@ -726,27 +499,6 @@ impl RoomGuard<'_> {
         let from = from.map(PeerId::as_str);
         let members = self.len();
         self.room.shared.dialect.said(Said { room, from, to, payload, members })
-    }
-
-    /// The way of a message to all other members that this node does not deliver.
-    pub(super) fn onward(&self, from: &PeerId) -> Onward {
-        let mut onward = Onward::default();
-        let nodes = self.members.nodes.as_ref().filter(|nodes| !nodes.is_empty());
-        let Some(nodes) = nodes else { return onward };
-        for (id, member) in self.others(from) {
-            if member.waits() {
-                onward.moving.push((id.clone(), None));
-                continue;
-            }
-            let node = member.node();
-            if let Some((node, _)) = node {
-                onward.nodes.insert(node, nodes.get(&node).map_or(0, |part| part.heard));
-            }
-            if member.own.iter().len() + member.elsewhere.len() > 1 {
-                onward.moving.push((id.clone(), node.map(|(node, _)| node)));
-            }
-        }
-        onward
     }
 
     /// Sends a message to all members of this node, to its sender only if the dialect echoes. Returns the number of those that do not get it: too much waits for them.
@@ -765,13 +517,6 @@ impl RoomGuard<'_> {
         own.filter(|own| deliver_in_own_frames(own, room, sender, &mut message, flushes).is_err()).count()
     }
 
-    /// The members whose messages a node delivers.
-    pub(super) fn of_node(&self, node: NodeId) -> impl Iterator<Item = &PeerId> {
-        let is_of_node =
-            move |member: &Member| !member.waits() && member.node().is_some_and(|(its, _)| its == node);
-        self.iter().filter(move |(_, member)| is_of_node(member)).map(|(id, _)| id)
-    }
-
     /// Sends a message from another node to the members of this one of which that node had heard. `except` is sorted: those get
     /// it from a third node.
     pub(super) fn deliver_here(
@@ -783,7 +528,8 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) {
         self.catch_up_before_message(flushes);
-        self.forget_departed();
+        let room = self.room;
+        self.forget_departed(&room.shared.clock);
         let sender = from.in_rooms();
         let here = self.iter().filter_map(|(_, member)| member.own.as_ref());
         let is_meant =
@@ -808,17 +554,14 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) {
         self.catch_up_before_message(flushes);
-        self.forget_departed();
+        let room = self.room;
+        self.forget_departed(&room.shared.clock);
         let here = self.get(to).and_then(|member| member.own.as_ref()).filter(|own| own.came <= heard);
         let mut peers = here.map(|own| &own.peer).into_iter().chain(self.departed(heard));
         if let Some(peer) = peers.find(|peer| peer.id().as_str() == to) {
             // Its sender has got its answer.
             let _ = deliver(peer, sender, message, flushes);
         }
-    }
-
-    fn others(&self, id: &PeerId) -> impl Iterator<Item = (&PeerId, &Member)> {
-        self.iter().filter(move |(other, _)| *other != id)
     }
 }
 

@@ -194,7 +194,7 @@ impl Runtime {
             let interval = |runtime: &Runtime| runtime.config().limits.sweep_interval();
             background::repeat(threads, "sweeper", &runtime, interval, Runtime::sweep);
             background::watch_keys(&runtime);
-            if runtime.admin.has_shared_bans() {
+            if runtime.admin.bans.are_shared() {
                 background::watch_bans(&runtime);
             }
         }

@@ -1,5 +1,7 @@
 //! Everything that changes the running server: keys, kicks, keys that people register, the filter of the log. Each change is an event.
 
+mod bans;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
@@ -16,16 +18,14 @@ use crate::keys::{
 };
 use crate::node::{NextKeys, Node};
 use crate::webhooks::{BadWebhook, check_webhook};
-use peerbroker_broker::config::{Ban, CrowdedRoom, KeySignup};
+use bans::{MAX_BANS, OperatorBans};
+use peerbroker_broker::config::{CrowdedRoom, KeySignup};
 use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use peerbroker_core::threads::caught;
 use peerbroker_core::wire::{ApiKey, Limit, PeerId};
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
-
-/// Most bans that operators can set.
-const MAX_BANS: usize = 10_000;
 
 /// A failed change of a key.
 #[derive(Debug, thiserror::Error)]
@@ -159,10 +159,8 @@ pub(crate) struct Admin {
     /// The keys as they were last stored. Held while keys are written or activated, so that the last written state is the
     /// active one.
     writing: Mutex<KnownKeys>,
-    /// The bans that operators have set, and all that are active.
-    bans: Mutex<KnownBans>,
-    /// The store that all nodes of the cluster share, which has the bans then. Without a cluster, the store of the keys has them.
-    shared: Option<Arc<dyn KeyStore>>,
+    /// The bans that operators have set.
+    pub(crate) bans: OperatorBans,
     log: Option<Arc<dyn LogControl>>,
     /// The filter that the API has set, and the time at which it ends. Held while the log gets another filter, so that both agree.
     temporary_filter: Mutex<Option<(String, Option<u64>)>>,
@@ -177,13 +175,12 @@ impl Admin {
     ) -> Self {
         node.await_keys();
         Admin {
+            bans: OperatorBans::new(Arc::clone(&node), &store, shared),
             signups: SignupLimiter::new(node.config().clone()),
             node,
             store,
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             writing: Mutex::default(),
-            bans: Mutex::default(),
-            shared,
             log,
             temporary_filter: Mutex::default(),
         }
@@ -270,96 +267,12 @@ impl Admin {
         !kicked.is_empty()
     }
 
-    /// Bans the clients of a network, on all nodes, in place of an earlier ban of the same network and key. Closes those that are
-    /// connected to this node; the others notice within a second.
-    pub(crate) fn ban(&self, by: Actor, ban: Ban) -> Result<(), AdminError> {
-        let mut bans = self.bans.lock();
-        let place = ban.place();
-        let others = || bans.set.iter().filter(|known| known.place() != place);
-        if others().count() >= MAX_BANS {
-            return Err(AdminError::TooManyBans);
-        }
-        self.ban_store().put_ban(&ban)?;
-        bans.set = others().cloned().chain([ban.clone()]).collect();
-        self.activate_bans(&mut bans);
-        self.node.events().emit(|| Event::Ban { ban: ban.to_string(), by, is_over: false });
-        Ok(())
-    }
-
-    /// Ends a ban, on all nodes.
-    pub(crate) fn end_ban(&self, by: Actor, ban: &Ban) -> Result<(), AdminError> {
-        let mut bans = self.bans.lock();
-        let place = ban.place();
-        if !bans.set.iter().any(|known| known.place() == place) {
-            let is_configured = self.node.config().load().bans.iter().any(|known| known.place() == place);
-            return Err(if is_configured { AdminError::ConfiguredBan } else { AdminError::NoBan });
-        }
-        self.ban_store().remove_ban(ban)?;
-        bans.set.retain(|known| known.place() != place);
-        self.activate_bans(&mut bans);
-        self.node.events().emit(|| Event::Ban { ban: place, by, is_over: true });
-        Ok(())
-    }
-
-    /// The bans of the configuration, and those that operators have set. None is over.
-    pub(crate) fn all_bans(&self) -> (Vec<Ban>, Vec<Ban>) {
-        let mut configured = self.node.config().load().bans.clone();
-        let mut set = self.bans.lock().set.clone();
-        let now = unix_time();
-        for bans in [&mut configured, &mut set] {
-            bans.retain(|ban| !ban.is_over(now));
-        }
-        (configured, set)
-    }
-
-    /// Reads the bans of the store and activates them.
-    pub(crate) fn read_bans(&self) -> Result<(), KeyError> {
-        let mut bans = self.bans.lock();
-        if let Some(stored) = self.ban_store().bans()? {
-            bans.set = stored;
-        }
-        self.activate_bans(&mut bans);
-        Ok(())
-    }
-
-    /// Activates the bans of the configuration and those that operators have set.
-    fn activate_bans(&self, bans: &mut KnownBans) {
-        let all: Vec<Ban> = self.node.config().load().bans.iter().chain(&bans.set).cloned().collect();
-        // Closing the banned clients means looking at all.
-        if bans.active != all {
-            self.node.set_bans(all.clone());
-            bans.active = all;
-        }
-    }
-
-    /// Forgets bans that are over.
-    fn remove_old_bans(&self) -> Result<(), KeyError> {
-        let mut bans = self.bans.lock();
-        let now = unix_time();
-        let (over, set): (Vec<Ban>, Vec<Ban>) = bans.set.iter().cloned().partition(|ban| ban.is_over(now));
-        for ban in over {
-            self.ban_store().remove_ban(&ban)?;
-        }
-        bans.set = set;
-        self.activate_bans(&mut bans);
-        Ok(())
-    }
-
-    fn ban_store(&self) -> &dyn KeyStore {
-        self.shared.as_deref().unwrap_or(&*self.store)
-    }
-
-    /// True if a thread has to follow the bans: the store of the keys does not have them.
-    pub(super) fn has_shared_bans(&self) -> bool {
-        self.shared.is_some()
-    }
-
     /// Activates the keys of the flags and of the store, and the bans.
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
-        self.activate_bans(&mut self.bans.lock());
+        self.bans.activate();
         // A node that cannot ask the others may serve its clients, so it does not wait for what only the others know.
-        if self.shared.is_none() || self.store.is_of_all_nodes() {
-            self.read_bans()?;
+        if !self.bans.are_shared() || self.store.is_of_all_nodes() {
+            self.bans.read()?;
         }
         let mut known = self.writing.lock();
         // Before the keys: a change in between is seen by the next look.
@@ -402,7 +315,7 @@ impl Admin {
     /// Stores which keys were used, and removes registered keys that were unused for too long.
     pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
         self.store.note_used(&self.node.take_used_keys())?;
-        self.remove_old_bans()?;
+        self.bans.remove_old()?;
         let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
             return Ok(());
         };
@@ -581,15 +494,6 @@ struct StoredKeys {
     changes: usize,
     /// The first [`MANY`] of them.
     changed: Vec<(ApiKey, KeyEvent)>,
-}
-
-/// The bans as this process knows them.
-#[derive(Default)]
-struct KnownBans {
-    /// Those that operators have set.
-    set: Vec<Ban>,
-    /// All, with those of the configuration.
-    active: Vec<Ban>,
 }
 
 /// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node.

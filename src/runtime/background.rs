@@ -58,7 +58,7 @@ pub(super) fn watch_bans(runtime: &Arc<Runtime>) {
         |_| BANS_INTERVAL,
         |runtime| {
             // The log has the outage of the cluster.
-            if let Err(error) = runtime.admin.read_bans() {
+            if let Err(error) = runtime.admin.bans.read() {
                 log::debug!("the bans stay as they are: {error}");
             }
         },

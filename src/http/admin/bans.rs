@@ -69,7 +69,7 @@ impl ShownBan {
 #[get("/api/bans")]
 pub(super) async fn list_bans(ops: Data<Ops>) -> JsonResult<ShownBans> {
     // A change that waits for the store holds them.
-    let (configured, set) = blocking(ops, |runtime| Ok(runtime.admin.all_bans())).await?;
+    let (configured, set) = blocking(ops, |runtime| Ok(runtime.admin.bans.all())).await?;
     let shown = |bans: Vec<Ban>, configured| bans.into_iter().map(move |ban| ShownBan::of(&ban, configured));
     Ok(Json(ShownBans { bans: shown(configured, true).chain(shown(set, false)).collect() }))
 }
@@ -94,7 +94,7 @@ pub(super) async fn add_ban(ops: Data<Ops>, request: HttpRequest, body: Json<Obj
         }
     };
     let shown = ShownBan::of(&ban, false);
-    blocking(ops, move |runtime| Ok(runtime.admin.ban(actor, ban)?)).await?;
+    blocking(ops, move |runtime| Ok(runtime.admin.bans.add(actor, ban)?)).await?;
     Ok(HttpResponse::Created().json(shown))
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn end_ban(
 ) -> Reply {
     let actor = actor(&request);
     let ban = ban(target.last(), of.key.as_deref())?;
-    blocking(ops, move |runtime| Ok(runtime.admin.end_ban(actor, &ban)?)).await?;
+    blocking(ops, move |runtime| Ok(runtime.admin.bans.end(actor, &ban)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -82,11 +82,6 @@ impl Tenant {
         self.state.realm(RealmKind::PeerJs)
     }
 
-    /// The rooms of PeerJS clients, created if there are none.
-    pub fn rooms(&self) -> Arc<Rooms> {
-        self.hub(RealmKind::PeerJs)
-    }
-
     /// The rooms of PeerJS clients, if there are any or were a moment ago.
     pub fn existing_rooms(&self) -> Option<Arc<Rooms>> {
         self.existing_hub(RealmKind::PeerJs)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerbroker::config::Limits;
 use peerbroker::rooms::{Parting, Requester, Rooms};
 use peerbroker::router::{IdLease, Outbox};
-use peerbroker::wire::{CloseReason, PeerId, RoomName, RoomRefusal};
+use peerbroker::wire::{CloseReason, PeerId, RealmKind, RoomName, RoomRefusal};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -177,7 +177,7 @@ impl World {
         let house = House::for_clients(2 * rooms * crowd, limits);
         let names = (0..rooms).map(|room| format!("room {room}")).collect();
         let clients = std::iter::repeat_with(Vec::new).take(rooms * crowd).collect();
-        let rooms = house.broker.tenant("peerjs").unwrap().rooms();
+        let rooms = house.broker.tenant("peerjs").unwrap().hub(RealmKind::PeerJs);
         World { house, rooms, names, crowd, clients, past: Vec::new(), number: 0 }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use peerbroker::node::Node;
 use peerbroker::rooms::{MAX_DATA_BYTES, Parting};
 use peerbroker::router::{Departure, PeerHandle};
-use peerbroker::wire::{PeerId, RoomName, Token};
+use peerbroker::wire::{PeerId, RealmKind, RoomName, Token};
 
 use super::{Client, IDS, PROBING, World, hear, note, say};
 use crate::history::What;
@@ -102,7 +102,7 @@ impl World {
     /// The members of rooms, as a node knows them.
     pub(super) fn members_of(&self, node: usize, names: &[&str]) -> Vec<Vec<String>> {
         let node = &self.nodes[node].as_ref().expect("a node").node;
-        let rooms = node.tenant("key").unwrap().rooms();
+        let rooms = node.tenant("key").unwrap().hub(RealmKind::PeerJs);
         let of = |room: &&str| rooms.members(room).iter().map(ToString::to_string).collect();
         names.iter().map(of).collect()
     }

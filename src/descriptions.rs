@@ -42,9 +42,6 @@ pub(crate) fn prepare_for_relay<'a>(
     Signal { kind, to, connection }: Signal<'_>,
     text: &'a str,
 ) -> Option<Cow<'a, str>> {
-    if mode == RelayMode::Off {
-        return Some(text.into());
-    }
     let sender = from.id().as_str();
     let only_relayed = mode == RelayMode::Always;
     let (is_offer, offerer, answerer) = match kind {

@@ -211,9 +211,10 @@ impl Node {
         })
     }
 
-    /// The ways in which the calls of a key are relayed.
-    pub(crate) fn relay_mode(&self, key: &str) -> RelayMode {
-        self.tenant(key).map_or(RelayMode::Off, |tenant| tenant.policy().settings().relay)
+    /// The ways in which the calls of a key are relayed. `None` if none is.
+    pub(crate) fn relay_mode(&self, key: &str) -> Option<RelayMode> {
+        let mode = self.tenant(key)?.policy().settings().relay;
+        (mode != RelayMode::Off).then_some(mode)
     }
 
     /// Sends a client of this or another node the new candidates of the relay.
@@ -573,7 +574,7 @@ impl LocalNode for Node {
         text: &str,
     ) -> Option<String> {
         let relay = self.relay()?;
-        let mode = Some(self.relay_mode(to.key.as_str())).filter(|mode| *mode != RelayMode::Off)?;
+        let mode = self.relay_mode(to.key.as_str())?;
         descriptions::relayed_answer(relay, from, to, kind, mode, text)
     }
 }

@@ -115,10 +115,10 @@ impl<'a> Turn<'a> {
         // The rest costs time, and most servers have no relay.
         if let Some(relay) = self.node.relay()
             && message.signal != SignalKind::Other
+            && let Some(mode) = self.node.relay_mode(self.peer.key())
         {
             let Description { text, connection } = C::description(&message);
             let signal = Signal { kind: message.signal, to: &message.to, connection };
-            let mode = self.node.relay_mode(self.peer.key());
             match descriptions::prepare_for_relay(relay, self.peer, mode, signal, text) {
                 // The recipient may not have this one, such as a candidate with the address of its sender.
                 None => return,
@@ -149,13 +149,13 @@ impl<'a> Turn<'a> {
         let mut prepared = Some(Cow::Borrowed(&*text));
         // The rest costs time, and most servers have no relay.
         if let Some(relay) = self.node.relay()
+            && let Some(mode) = self.node.relay_mode(self.peer.key())
             && let Some(topics::Signal { from, to, kind }) = topics::signal(&text)
         {
             if PeerId::parse(&from).is_ok() {
                 // One that is not subscribed has no name.
                 let _ = hub.update(requester, &topic, Some(&topics::name(&from)));
             }
-            let mode = self.node.relay_mode(self.peer.key());
             let prepare = |to: &str, connection| {
                 let signal = Signal { kind, to, connection };
                 descriptions::prepare_for_relay(relay, self.peer, mode, signal, &text)

@@ -120,7 +120,10 @@ impl Protocol for PeerJs {
 
     fn description<'m>(message: &'m Message<'_>) -> Description<'m> {
         let text = message.payload.unwrap_or_default();
-        Description { text, connection: super::connection(text).map(Cow::Borrowed) }
+        // Only these two begin a call.
+        let is_named = matches!(message.signal, SignalKind::Offer | SignalKind::Answer);
+        let connection = is_named.then(|| super::connection(text)).flatten();
+        Description { text, connection: connection.map(Cow::Borrowed) }
     }
 
     fn answered(_kind: MessageKind, frame: &str) -> Option<Option<Cow<'_, str>>> {

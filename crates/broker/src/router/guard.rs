@@ -655,7 +655,7 @@ impl<'a> Guard<'a> {
     #[inline]
     fn take_over(&mut self) -> Option<Former> {
         let holder = self.conn.as_mut()?;
-        let former = Former { since: holder.since, link: holder.link, contacts: holder.contacts.take() };
+        let former = Former { rank: holder.rank, link: holder.link, contacts: holder.contacts.take() };
         let unsent = self.displace(CloseReason::Replaced);
         // Pings and pongs were for the old connection.
         let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
@@ -766,7 +766,7 @@ impl<'a> Guard<'a> {
 
 /// The parts of a client's earlier connection that its new one inherits.
 struct Former {
-    since: u64,
+    rank: u64,
     link: Link,
     contacts: Option<Box<Contacts>>,
 }
@@ -781,8 +781,8 @@ fn new_holder(
     mut outbox: Outbox,
     now: u64,
 ) -> Conn {
-    let (since, former_link, contacts) = match former {
-        Some(former) => (former.since, Some(former.link), former.contacts),
+    let (rank, former_link, contacts) = match former {
+        Some(former) => (former.rank, Some(former.link), former.contacts),
         None => (id.get(), None, None),
     };
     // The client of a stream was greeted there.
@@ -801,7 +801,7 @@ fn new_holder(
         token: request.token.clone(),
         outbox,
         fence: request.claim.map_or(0, |claim| claim.fence),
-        since,
+        rank,
         link: request.link,
         info: request.info,
         contacts,

@@ -253,13 +253,13 @@ impl Realm {
 
     /// Ids of all registered peers, in order of their first registration.
     pub fn ids(&self) -> Vec<PeerId> {
-        let rank = |slot: &Arc<Slot>| {
-            let since = slot.lock().conn.as_ref()?.since;
-            Some((since, slot.id.clone()))
+        let ranked = |slot: &Arc<Slot>| {
+            let rank = slot.lock().conn.as_ref()?.rank;
+            Some((rank, slot.id.clone()))
         };
         let held = self.slots_that(|slot| slot.is_held());
-        let mut ids: Vec<(u64, PeerId)> = held.iter().filter_map(rank).collect();
-        ids.sort_unstable_by_key(|(since, _)| *since);
+        let mut ids: Vec<(u64, PeerId)> = held.iter().filter_map(ranked).collect();
+        ids.sort_unstable_by_key(|(rank, _)| *rank);
         ids.into_iter().map(|(_, id)| id).collect()
     }
 

@@ -106,7 +106,7 @@ pub(super) struct Conn {
     /// The fence of its claim to the id; 0 if it has none.
     pub(super) fence: u64,
     /// Rank in the order of first registrations; a takeover inherits it.
-    pub(super) since: u64,
+    pub(super) rank: u64,
     pub(super) link: Link,
     pub(super) info: ConnectionInfo,
     /// The peers with which it has exchanged messages, if they are remembered.

@@ -61,7 +61,7 @@ export default {
 /** Has Nostr use the same relays: the configuration of the tests names relays of the Internet. The tests expect four. */
 function withRelays(folder) {
   const path = join(folder, 'test', 'strategy-configs.ts');
-  const ours = 'nostr: {relayConfig: {urls: wsRelayUrls.flatMap(url => [url, `${url}/?again`])}';
+  const ours = 'nostr: {relayConfig: {urls: wsRelayUrls.flatMap(url => [url, url + "/?again"])}';
   const text = readFileSync(path, 'utf8').replace(/nostr: \{\s*relayConfig: \{\s*redundancy: [^}]*\}/, ours);
   if (!text.includes(ours)) throw new Error(`the relays of Nostr are not in ${path} any more`);
   writeFileSync(path, text);

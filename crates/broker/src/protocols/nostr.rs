@@ -8,7 +8,7 @@ mod client;
 mod event;
 mod filter;
 
-use super::json::{self, write_string};
+use super::json;
 pub(super) use advice::ADVICE;
 pub use client::Listener;
 pub(super) use client::{Frozen, Pending};
@@ -79,23 +79,12 @@ fn list(text: &str) -> Option<Vec<&str>> {
     json::read(text, |reader| reader.list())
 }
 
-/// Writes a message whose parts are JSON text but for the last one.
+/// Writes a message: its label, parts that are JSON text, and a text.
 fn message(label: &str, parts: &[&str], text: Option<&str>) -> Frame {
-    let len = parts.iter().map(|part| part.len() + 1).sum::<usize>() + text.map_or(0, str::len);
-    Frame::text(label.len() + len + 8, |out| {
-        out.extend_from_slice(b"[\"");
-        out.extend_from_slice(label.as_bytes());
-        out.push(b'"');
-        for part in parts {
-            out.push(b',');
-            out.extend_from_slice(part.as_bytes());
-        }
-        if let Some(text) = text {
-            out.push(b',');
-            write_string(out, text);
-        }
-        out.push(b']');
-    })
+    let label = format!("\"{label}\"");
+    let text = text.map(|text| serde_json::Value::from(text).to_string());
+    let all: Vec<&str> = [&*label].into_iter().chain(parts.iter().copied()).chain(text.as_deref()).collect();
+    Frame::of_text(&format!("[{}]", all.join(",")))
 }
 
 /// The document of NIP-11: what the relay is and takes.
@@ -111,12 +100,8 @@ pub fn information(version: &str, max_message_bytes: usize) -> String {
             "max_subscriptions": MAX_SUBSCRIPTIONS,
             "max_subid_length": MAX_ID,
             "max_event_tags": MAX_VALUES,
-            "min_pow_difficulty": 0,
-            "auth_required": false,
-            "payment_required": false,
             "restricted_writes": true,
         },
-        "retention": [{ "kinds": [[0, 65535]], "count": 0 }],
     })
     .to_string()
 }

@@ -61,13 +61,7 @@ impl Listener {
         text: &'t str,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
-        let command = match check(command, context) {
-            Ok(command) => command,
-            Err(answer) => {
-                context.reply(answer);
-                return None;
-            }
-        };
+        let command = check(command, context).map_err(|answer| context.reply(answer)).ok()?;
         if let Some(limit) = pause(context) {
             context.limit_hit(limit);
             return Some(Paced { command, text: text.to_owned() });
@@ -95,11 +89,9 @@ impl Listener {
             }
             Action::Subscribe(subscription) => {
                 let id = subscription.id.clone();
-                let answer = match self.change(&id, Some(subscription), context) {
-                    Ok(()) => message("EOSE", &[&id], None),
-                    Err(reason) => message("CLOSED", &[&id], Some(&reason)),
-                };
-                context.reply(answer);
+                let changed = self.change(&id, Some(subscription), context);
+                let closed = |reason: Cow<'_, str>| message("CLOSED", &[&id], Some(&reason));
+                context.reply(changed.map_or_else(closed, |()| message("EOSE", &[&id], None)));
             }
             // Leaving is not refused.
             Action::Close(id) => drop(self.change(&id, None, context)),

@@ -1,7 +1,7 @@
 //! An event: what it says, who has signed it, and where its readers find it.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use ring::digest::{SHA256, digest};
@@ -9,7 +9,7 @@ use secp256k1::XOnlyPublicKey;
 use secp256k1::schnorr::Signature;
 
 use super::{MAX_EVENT_PLACES, MAX_VALUES, list};
-use crate::protocols::json::{self, Object, write_string};
+use crate::protocols::json::{self, Object};
 
 /// The kinds of events that no relay stores.
 const EPHEMERAL: RangeInclusive<u32> = 20_000..=29_999;
@@ -74,11 +74,7 @@ impl<'a> Event<'a> {
             return Some("invalid: too many tags of one letter");
         }
         let Some(hash) = self.hash() else { return Some("invalid: no content") };
-        let id = hash.iter().fold(String::new(), |mut id, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(id, "{byte:02x}");
-            id
-        });
+        let id: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         if self.id != id {
             return Some("invalid: the id is not the hash of the event");
         }
@@ -88,24 +84,11 @@ impl<'a> Event<'a> {
         (!is_signed).then_some("invalid: the signature is wrong")
     }
 
-    /// The hash of what is signed: a list in the only JSON text that NIP-01 allows.
+    /// The hash of what is signed: a list in the only JSON text that NIP-01 allows, which serde_json writes.
     fn hash(&self) -> Option<[u8; 32]> {
         let content = self.object.string("content")?;
-        let mut text = b"[0,".to_vec();
-        write_string(&mut text, &self.author);
-        text.extend_from_slice(format!(",{},{},[", self.created_at, self.kind).as_bytes());
-        for (n, tag) in self.tags.iter().enumerate() {
-            text.extend_from_slice(if n == 0 { b"[" } else { b",[" });
-            for (n, value) in tag.iter().enumerate() {
-                text.extend_from_slice(if n == 0 { b"" } else { b"," });
-                write_string(&mut text, value);
-            }
-            text.push(b']');
-        }
-        text.extend_from_slice(b"],");
-        write_string(&mut text, &content);
-        text.push(b']');
-        digest(&SHA256, &text).as_ref().try_into().ok()
+        let signed = (0, &self.author, self.created_at, self.kind, &self.tags, content);
+        digest(&SHA256, serde_json::to_string(&signed).ok()?.as_bytes()).as_ref().try_into().ok()
     }
 
     /// The tags of one letter, with their values.

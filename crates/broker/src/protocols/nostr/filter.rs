@@ -27,12 +27,8 @@ impl Filter {
                 "ids" => filter.ids = Some(strings(value)?),
                 "authors" => filter.authors = Some(strings(value)?),
                 "kinds" => filter.kinds = Some(values(value, |kind| kind.parse().ok())?),
-                "since" => {
-                    filter.since = Some(value.parse().map_err(|_| "invalid: since is a time in seconds")?)
-                }
-                "until" => {
-                    filter.until = Some(value.parse().map_err(|_| "invalid: until is a time in seconds")?)
-                }
+                "since" => filter.since = Some(time(value)?),
+                "until" => filter.until = Some(time(value)?),
                 name => {
                     if let Some(letter) = letter(name) {
                         filter.tags.push((letter, strings(value)?));
@@ -78,6 +74,10 @@ impl Filter {
 fn letter(name: &str) -> Option<char> {
     let mut letters = name.strip_prefix('#')?.chars();
     letters.next().filter(|letter| letter.is_ascii_alphabetic() && letters.as_str().is_empty())
+}
+
+fn time(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "invalid: a time is a number of seconds")
 }
 
 fn strings(text: &str) -> Result<Vec<String>, &'static str> {

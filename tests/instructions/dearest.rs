@@ -167,7 +167,7 @@ fn lists() -> Vec<Dear> {
             )],
             83,
         ),
-        dear("an event", ROOT, vec![format!("[\"EVENT\",{EVENT}]")], 1 + 10 + 3),
+        dear("an event", ROOT, vec![format!("[\"EVENT\",{EVENT}]")], 1 + 1 + 20 + 3),
         dear(
             "events to hear",
             ROOT,
@@ -197,7 +197,8 @@ fn long() -> Vec<Dear> {
             let times = times - ends.len();
             let text = [hole.before, begin, &repeated.repeat(times), &ends, end, hole.after].concat();
             let name = format!("{}: {value}", hole.name);
-            all.push(Dear { name, target: hole.target, texts: vec![text], charged: 1 });
+            let charged = 1 + if hole.name.starts_with("nostr") { text.len() / 250 } else { 0 };
+            all.push(Dear { name, target: hole.target, texts: vec![text], charged });
         }
     }
     all

@@ -52,7 +52,10 @@ pub(crate) enum Action {
 }
 
 /// The messages that a signature costs: to check it takes as long as to handle so many.
-const SIGNATURE: usize = 10;
+const SIGNATURE: usize = 20;
+
+/// The bytes of a text that cost as much as a message: they are read, written and hashed.
+const BYTES: usize = 250;
 
 impl Listener {
     pub(crate) fn on_command<'t>(
@@ -61,6 +64,7 @@ impl Listener {
         text: &'t str,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
+        context.charge_list(text.len() / BYTES);
         let command = check(command, context).map_err(|answer| context.reply(answer)).ok()?;
         if let Some(limit) = pause(context) {
             context.limit_hit(limit);

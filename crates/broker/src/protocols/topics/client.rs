@@ -52,6 +52,7 @@ fn obey<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_, 
             context.charge_list(topics.len());
             let hub = context.key.hub(RealmKind::Guests);
             let most = context.key.room_members();
+            let mut mistake = None;
             for topic in topics {
                 let name = RoomName::of_topic(&topic).map_err(RoomRefusal::InvalidRoom);
                 let joined = name.and_then(|name| hub.join(&mut context.requester(None), name, None, most));
@@ -59,9 +60,13 @@ fn obey<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_, 
                 if let Some(limit) = refusal.ending().limit {
                     context.limit_hit(limit);
                 }
-                if let Some(mistake) = advice::refused(&topic, refusal) {
-                    context.mistake(|| mistake);
+                // One of a list is enough: each costs far more than its bytes.
+                if mistake.is_none() {
+                    mistake = advice::refused(&topic, refusal);
                 }
+            }
+            if let Some(mistake) = mistake {
+                context.mistake(|| mistake);
             }
         }
         Command::Unsubscribe(topics) => {

@@ -29,7 +29,7 @@ pub(crate) type TakeOver<T> = Box<dyn FnOnce(&T, &[u8]) -> bool>;
 
 /// An event on a client's connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event<'a> {
+pub(crate) enum SocketEvent<'a> {
     /// A complete text message.
     Text(&'a str),
     /// A complete binary message.
@@ -42,19 +42,19 @@ pub(crate) enum Event<'a> {
     Fragment,
 }
 
-impl Event<'_> {
+impl SocketEvent<'_> {
     /// The size of the message in bytes; `None` for pings, pongs and fragments.
     pub(crate) fn message_len(&self) -> Option<usize> {
         match self {
-            Event::Text(text) => Some(text.len()),
-            Event::Binary(bytes) => Some(bytes.len()),
-            Event::Ping(_) | Event::Pong | Event::Fragment => None,
+            SocketEvent::Text(text) => Some(text.len()),
+            SocketEvent::Binary(bytes) => Some(bytes.len()),
+            SocketEvent::Ping(_) | SocketEvent::Pong | SocketEvent::Fragment => None,
         }
     }
 }
 
 /// Handles one event. When it breaks, the rest waits for the next read.
-pub(crate) type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> Flow;
+pub(crate) type OnEvent<'a> = &'a mut dyn FnMut(SocketEvent<'_>) -> Flow;
 
 pub(crate) type Flow = ControlFlow<()>;
 
@@ -96,10 +96,10 @@ pub(crate) trait Socket {
 /// Passes a complete message to `on_event`.
 fn message(text: bool, payload: &[u8], on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
     if !text {
-        return Ok(on_event(Event::Binary(payload)));
+        return Ok(on_event(SocketEvent::Binary(payload)));
     }
     match std::str::from_utf8(payload) {
-        Ok(text) => Ok(on_event(Event::Text(text))),
+        Ok(text) => Ok(on_event(SocketEvent::Text(text))),
         Err(_) => Err(Disconnect::ByServer(CloseReason::NotUtf8)),
     }
 }

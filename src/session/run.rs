@@ -17,8 +17,8 @@ use super::open::OpenSession;
 use super::register::{Registered, register_session};
 use crate::descriptions::without_addresses;
 use crate::node::{Awaited, Node};
-use crate::transport::{self, Event, Socket};
-use peerbroker_broker::events::{Count, Event as Happened};
+use crate::transport::{self, Socket, SocketEvent};
+use peerbroker_broker::events::{Count, Event};
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
 use peerbroker_broker::protocols::client::Protocol;
 use peerbroker_broker::protocols::key_state::KeyState;
@@ -277,7 +277,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
                     }
                     messages += 1;
                     bytes += len as u64;
-                } else if matches!(event, Event::Pong) && lease.answers_ping() {
+                } else if matches!(event, SocketEvent::Pong) && lease.answers_ping() {
                     // An answer to our own question is free: strangers can have us ask.
                     free += 1;
                 }
@@ -371,7 +371,7 @@ impl<S, C: Protocol> ActiveSession<S, C> {
         let departure = lease.part(end.reason(), end == Disconnect::Gone);
         client.departed(departure.as_ref(), end, &self.key);
         let departure = departure?;
-        self.session.events().emit(|| Happened::PeerDisconnected(departure.ended.clone()));
+        self.session.events().emit(|| Event::PeerDisconnected(departure.ended.clone()));
         Some(departure)
     }
 }
@@ -390,7 +390,7 @@ fn pause_for(excess: Duration, node: &Node) -> Option<Pin<Box<dyn Future<Output 
 
 /// Says in the log that a client has sent a message.
 #[cold]
-fn follow(peer: &PeerHandle, event: &Event<'_>) {
+fn follow(peer: &PeerHandle, event: &SocketEvent<'_>) {
     if let Some(bytes) = event.message_len() {
         log::trace!(target: MESSAGES, "{} ({:?}) sent {bytes} bytes", peer.connection(), peer.id().as_str());
     }
@@ -416,12 +416,12 @@ fn wait_for_answer<C: Protocol>(
 /// Handles one event.
 // Inline, because each heartbeat comes here.
 #[inline(always)]
-fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: Event<'_>, withholds: bool) {
+fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: SocketEvent<'_>, withholds: bool) {
     match event {
-        Event::Text(text) if withholds => on_text(client, turn, &without_addresses(text)),
+        SocketEvent::Text(text) if withholds => on_text(client, turn, &without_addresses(text)),
         // The same text, on the path of every message.
-        Event::Text(text) => on_text(client, turn, text),
-        Event::Binary(bytes) => {
+        SocketEvent::Text(text) => on_text(client, turn, text),
+        SocketEvent::Binary(bytes) => {
             let mut is_handled = false;
             turn.handle(client, |client, context| is_handled = client.on_binary(bytes, context));
             if !is_handled {
@@ -433,8 +433,8 @@ fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: Event<'_>, 
                 }
             }
         }
-        Event::Ping(payload) => turn.flushes.extend(turn.peer.reply(Frame::pong(payload))),
-        Event::Pong | Event::Fragment => {}
+        SocketEvent::Ping(payload) => turn.flushes.extend(turn.peer.reply(Frame::pong(payload))),
+        SocketEvent::Pong | SocketEvent::Fragment => {}
     }
 }
 

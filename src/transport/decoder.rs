@@ -10,12 +10,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{Event, Flow, OnEvent, message};
+use super::{Flow, OnEvent, SocketEvent, message};
 use peerbroker_broker::limits::{ConnectionPermit, Quota, QuotaShare};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_core::wire::{CloseReason, is_close_code};
 
-/// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
+/// Turns a client's bytes into [`SocketEvent`]s (RFC 6455, section 5).
 ///
 /// A message in one frame and one read is unmasked in the read buffer and passed on without a copy. Payloads of
 /// other messages are copied to a [`MessageBuffer`].
@@ -260,7 +260,7 @@ impl Decoder {
         let frame = unfinished.message.as_mut().and_then(|message| message.frame.take_if(whole));
         match unfinished.message.take_if(|_| frame.as_ref().is_some_and(|frame| frame.fin)) {
             Some(whole) => message(whole.text, whole.payload.bytes(), on_event),
-            None if frame.is_some() => Ok(on_event(Event::Fragment)),
+            None if frame.is_some() => Ok(on_event(SocketEvent::Fragment)),
             None => Ok(Flow::Continue(())),
         }
     }
@@ -289,8 +289,8 @@ impl PartialMessage {
 fn control(header: &Header, payload: &mut [u8], on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
     unmask(payload, header.mask);
     match header.opcode {
-        opcode::PING => Ok(on_event(Event::Ping(payload))),
-        opcode::PONG => Ok(on_event(Event::Pong)),
+        opcode::PING => Ok(on_event(SocketEvent::Ping(payload))),
+        opcode::PONG => Ok(on_event(SocketEvent::Pong)),
         _ => Err(closed(payload)),
     }
 }

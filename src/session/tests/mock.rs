@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::transport::{Event, Flow, OnEvent, Socket};
+use crate::transport::{Flow, OnEvent, Socket, SocketEvent};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Writer};
 use peerbroker_core::wire::{Frame, Opcode};
@@ -140,7 +140,7 @@ impl Socket for MockSocket {
                 let mut handled = 0;
                 for text in &texts {
                     // Stops when the session breaks, as the decoder does.
-                    match on_event(Event::Text(text)) {
+                    match on_event(SocketEvent::Text(text)) {
                         Flow::Continue(()) => handled += 1,
                         Flow::Break(()) => {
                             handled += 1;
@@ -153,9 +153,9 @@ impl Socket for MockSocket {
                     self.shared.input.borrow_mut().push_front(Input::Texts(texts));
                 }
             }
-            Some(Input::Binary(bytes)) => drop(on_event(Event::Binary(&bytes))),
-            Some(Input::Ping(payload)) => drop(on_event(Event::Ping(&payload))),
-            Some(Input::Pong) => drop(on_event(Event::Pong)),
+            Some(Input::Binary(bytes)) => drop(on_event(SocketEvent::Binary(&bytes))),
+            Some(Input::Ping(payload)) => drop(on_event(SocketEvent::Ping(&payload))),
+            Some(Input::Pong) => drop(on_event(SocketEvent::Pong)),
             Some(Input::Part) => {}
             Some(Input::End(disconnect)) => {
                 self.shared.ended.set(disconnect == Disconnect::Gone);

@@ -20,7 +20,7 @@ const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::ByServer(CloseRe
 const NOT_UTF8: Result<(), Disconnect> = Err(Disconnect::ByServer(CloseReason::NotUtf8));
 const BROKEN: Result<(), Disconnect> = Err(PROTOCOL);
 
-/// An owned [`Event`].
+/// An owned [`SocketEvent`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Got {
     Text(String),
@@ -34,13 +34,13 @@ fn text(text: &str) -> Got {
     Got::Text(text.to_owned())
 }
 
-fn got(event: Event<'_>) -> Got {
+fn got(event: SocketEvent<'_>) -> Got {
     match event {
-        Event::Text(text) => Got::Text(text.to_owned()),
-        Event::Binary(bytes) => Got::Binary(bytes.to_vec()),
-        Event::Ping(payload) => Got::Ping(payload.to_vec()),
-        Event::Pong => Got::Pong,
-        Event::Fragment => Got::Fragment,
+        SocketEvent::Text(text) => Got::Text(text.to_owned()),
+        SocketEvent::Binary(bytes) => Got::Binary(bytes.to_vec()),
+        SocketEvent::Ping(payload) => Got::Ping(payload.to_vec()),
+        SocketEvent::Pong => Got::Pong,
+        SocketEvent::Fragment => Got::Fragment,
     }
 }
 

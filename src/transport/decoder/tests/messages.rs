@@ -260,7 +260,7 @@ fn decode_with_stops(bytes: &[u8], sizes: &[usize], stops: &[bool]) -> Vec<Got> 
     let mut decoder = decoder(MAX, &quota);
     let mut events = Vec::new();
     let mut stops = stops.iter().chain([&false]).cycle();
-    let mut on_event = |event: Event<'_>| {
+    let mut on_event = |event: SocketEvent<'_>| {
         events.push(got(event));
         if stops.next() == Some(&true) { Flow::Break(()) } else { Flow::Continue(()) }
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::event::Event;
+use super::event::SignedEvent;
 use super::filter::Filter;
 use super::{Command, MAX_FILTER_BYTES, MAX_FILTERS, MAX_ID, MAX_PLACES, MAX_SUBSCRIPTIONS, list, message};
 use crate::protocols::client::{Context, Effect, Publication};
@@ -149,7 +149,7 @@ fn check(command: Command<'_>, context: &mut Context<'_, '_>) -> Result<Action, 
     let notice = |reason| message("NOTICE", &[], Some(reason));
     match command {
         Command::Event(text) => {
-            let event = Event::parse(text).ok_or_else(|| notice("invalid: not an event"))?;
+            let event = SignedEvent::parse(text).ok_or_else(|| notice("invalid: not an event"))?;
             context.charge_list(SIGNATURE);
             let id = serde_json::Value::from(&*event.id).to_string();
             if let Some(fault) = event.fault() {
@@ -231,7 +231,8 @@ impl OwnFrames for Subscriptions {
     fn of(&self, room: &str, frame: &Frame) -> Vec<Frame> {
         // A client of topics may publish to a room of this name. Its frames are objects.
         let elements = std::str::from_utf8(frame.payload()).ok().and_then(list).unwrap_or_default();
-        let Some((text, event)) = elements.get(1).and_then(|text| Some((text, Event::parse(text)?))) else {
+        let Some((text, event)) = elements.get(1).and_then(|text| Some((text, SignedEvent::parse(text)?)))
+        else {
             return Vec::new();
         };
         let all = self.0.lock();

@@ -16,7 +16,7 @@ const EPHEMERAL: RangeInclusive<u32> = 20_000..=29_999;
 
 /// An event.
 #[derive(Debug)]
-pub(super) struct Event<'a> {
+pub(super) struct SignedEvent<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) author: Cow<'a, str>,
     pub(super) created_at: u64,
@@ -46,7 +46,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-impl<'a> Event<'a> {
+impl<'a> SignedEvent<'a> {
     /// Reads the JSON text of an event. `None` if a part is missing, or there are too many tags.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let object = Object::parse_with(text, &["tags"])?;
@@ -55,7 +55,7 @@ impl<'a> Event<'a> {
             values.into_iter().map(json::string).collect()
         });
         let tags = tags.collect::<Option<Vec<_>>>().filter(|tags| tags.len() <= MAX_VALUES)?;
-        Some(Event {
+        Some(SignedEvent {
             id: object.string("id")?,
             author: object.string("pubkey")?,
             created_at: object.get("created_at")?.parse().ok()?,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Place};
+use super::event::{Place, SignedEvent};
 use super::{MAX_VALUES, list};
 use crate::protocols::json::{self, Object};
 
@@ -55,7 +55,7 @@ impl Filter {
     }
 
     /// True if an event fits.
-    pub(super) fn fits(&self, event: &Event<'_>) -> bool {
+    pub(super) fn fits(&self, event: &SignedEvent<'_>) -> bool {
         let has = |list: &Option<Vec<String>>, wanted: &str| {
             list.as_ref().is_none_or(|list| list.iter().any(|value| value == wanted))
         };

@@ -44,7 +44,7 @@ pub use app::AppMessage;
 pub(crate) use app::AskApp;
 pub use asks::Awaited;
 pub(crate) use everywhere::is_of_connection;
-pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedLink, Sent};
+pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedConnection, Sent};
 pub use tenant::Tenant;
 
 /// The state of one broker in one process, which all sessions share: the keys that clients may use, each with its clients, and the ways

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use actix_web::rt::task::yield_now;
 
 use peerbroker_broker::router::{Disconnect, Outbox, PeerHandle};
-use peerbroker_core::wire::{CloseReason, Link};
+use peerbroker_core::wire::{CloseReason, ConnectionKind};
 
 pub(crate) use decoder::MessageLimits;
 
@@ -61,7 +61,7 @@ pub(crate) type Flow = ControlFlow<()>;
 /// A WebSocket after its handshake, or an HTTP stream.
 pub(crate) trait Socket {
     /// The kind of connection.
-    const LINK: Link = Link::Socket;
+    const KIND: ConnectionKind = ConnectionKind::Socket;
 
     /// Returns the outbox of this connection; call it once. The outbox starts with the unsent part of the handshake.
     fn open_outbox(&mut self, limit: usize) -> Outbox;

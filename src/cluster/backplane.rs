@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use peerbroker_core::wire::{ApiKey, Link, NodeId, RealmKind};
+use peerbroker_core::wire::{ApiKey, ConnectionKind, NodeId, RealmKind};
 
 pub use peerbroker_broker::rooms::TokenDigest;
 pub use peerbroker_core::wire::Owner;
@@ -83,7 +83,7 @@ pub struct Claim {
     /// Of its client's token. The same token takes the name over from another connection.
     pub token: TokenDigest,
     /// The kind of the connection.
-    pub link: Link,
+    pub kind: ConnectionKind,
     /// An owner that is known to be dead, and counts as none.
     pub known_dead: Option<Owner>,
     /// Most clients of the key on all nodes; `None` if this name does not count as a client.
@@ -109,7 +109,7 @@ pub struct Granted {
     /// Higher than that of every earlier owner that the store knows of.
     pub fence: u64,
     /// The connection that lost the name, and its kind. It may be dead.
-    pub replaced: Option<(Owner, Link)>,
+    pub replaced: Option<(Owner, ConnectionKind)>,
     /// Earlier owners that have lost the name to another connection, that one included, the latest first, at most four. Some
     /// may not know yet: the node that displaced them may not have got the answer, or has died.
     pub former: Vec<Owner>,
@@ -127,7 +127,7 @@ pub struct Registration {
     /// As in [`Claim`].
     pub token: TokenDigest,
     /// As in [`Claim`].
-    pub link: Link,
+    pub kind: ConnectionKind,
     /// As in [`Claim`].
     pub known_dead: Option<Owner>,
     /// The fence that the connection got with its claim; 0 if it was opened without the backplane.

@@ -26,7 +26,7 @@ use peerbroker_broker::rooms::{HubName, News, OtherNodes};
 use peerbroker_broker::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::{
-    ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Refusal, Token, numbers,
+    ApiKey, CloseReason, ConnId, ConnectionKind, Frame, NodeId, PeerId, Refusal, Token, numbers,
 };
 
 /// Longest time that a node that stops takes to leave.
@@ -586,7 +586,7 @@ pub struct OpenRequest {
     /// The token that proves that the client owns the id.
     pub token: Token,
     /// The kind of its connection.
-    pub link: Link,
+    pub kind: ConnectionKind,
     /// The address of the client.
     pub address: Option<IpAddr>,
 }

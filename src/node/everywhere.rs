@@ -14,7 +14,7 @@ use crate::cluster::packet::{NodeAnswer, Question};
 use peerbroker_broker::events::{Count, Outcome, PeerAddress};
 use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::{Holder, Routed};
-use peerbroker_core::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
+use peerbroker_core::wire::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
 const MAX_PAGE: usize = 10_000;
@@ -30,7 +30,7 @@ pub struct PeerReport {
     #[schema(value_type = String, example = "peerjs")]
     pub kind: RealmKind,
     /// The kind of connection.
-    pub connection: ReportedLink,
+    pub connection: ReportedConnection,
     /// The number of the connection, as in the log of its node. Never used again while the node runs.
     #[serde(default)]
     pub connection_id: u64,
@@ -51,7 +51,7 @@ pub struct PeerReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = PeerConnection)]
-pub enum ReportedLink {
+pub enum ReportedConnection {
     /// A WebSocket.
     WebSocket,
     /// An HTTP stream, for PeerJS 0.3.x without a WebSocket.
@@ -302,9 +302,9 @@ impl Node {
         PeerReport {
             id: holder.id.to_string(),
             kind,
-            connection: match holder.link {
-                Link::Socket => ReportedLink::WebSocket,
-                Link::Stream => ReportedLink::Stream,
+            connection: match holder.kind {
+                ConnectionKind::Socket => ReportedConnection::WebSocket,
+                ConnectionKind::Stream => ReportedConnection::Stream,
             },
             connection_id: holder.connection.get(),
             since: info.since,

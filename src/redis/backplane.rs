@@ -17,7 +17,7 @@ use crate::cluster::{
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
 use peerbroker_broker::config::RedisAddress;
-use peerbroker_core::wire::{ApiKey, ConnId, Link, NodeId};
+use peerbroker_core::wire::{ApiKey, ConnId, ConnectionKind, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
 /// without the backplane have a lower fence, and of two of those the older one the higher fence.
@@ -227,7 +227,7 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
             }
             let record = self.record(&CLAIM, &claim.name).arg(owner_text(claim.owner)).arg(&claim.token[..]);
             let known_dead = claim.known_dead.map(owner_text).unwrap_or_default();
-            calls.push(record.arg(claim.link.label()).arg(known_dead).arg(&deadline));
+            calls.push(record.arg(claim.kind.label()).arg(known_dead).arg(&deadline));
         }
         let mut answers = self.commands.run_on(Some(store), calls).await?.into_iter();
         let mut next =
@@ -264,7 +264,7 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
             self.record(&REGISTER, &one.name)
                 .arg(owner_text(one.owner))
                 .arg(&one.token[..])
-                .arg(one.link.label())
+                .arg(one.kind.label())
                 .arg(one.known_dead.map(owner_text).unwrap_or_default())
                 .arg(fence)
                 .arg(one.since)
@@ -377,8 +377,8 @@ fn owner_of(text: &str) -> Option<Owner> {
 }
 
 /// Kinds of a newer version count as WebSockets: a stream never takes one over.
-fn link_of(text: &str) -> Link {
-    if text == Link::Stream.label() { Link::Stream } else { Link::Socket }
+fn connection_kind_of(text: &str) -> ConnectionKind {
+    if text == ConnectionKind::Stream.label() { ConnectionKind::Stream } else { ConnectionKind::Socket }
 }
 
 /// The answer of a script about a record. True if this connection had it before, or a connection with the same token lost it.
@@ -388,10 +388,10 @@ fn record(answer: Value) -> Result<(ClaimOutcome, bool), Unavailable> {
         Some(match (status.as_str(), parts) {
             ("elsewhere", [owner]) => (ClaimOutcome::Elsewhere(owner_of(owner)?), false),
             ("taken" | "lost", [owner]) => (ClaimOutcome::Taken(owner_of(owner)?), false),
-            ("granted" | "own", [fence, replaced, link, former, marks @ ..]) => {
+            ("granted" | "own", [fence, replaced, kind, former, marks @ ..]) => {
                 let replaced = match replaced.as_str() {
                     "" => None,
-                    owner => Some((owner_of(owner)?, link_of(link))),
+                    owner => Some((owner_of(owner)?, connection_kind_of(kind))),
                 };
                 let former = former.split_whitespace().filter_map(owner_of).collect();
                 let waiting = marks.iter().step_by(2).filter_map(|node| node_of(node)).collect();

@@ -94,14 +94,14 @@ impl<'a, S: Socket> Waiting<'a, S> {
             let outcome = match self.claim(admitted).await? {
                 None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {
-                    let link = S::LINK;
+                    let kind = S::KIND;
                     let claim = claimed.claim;
                     let greeting = C::greeting(id).filter(|_| *begins_anew || !claimed.continues_stream);
                     let rooms = C::rooms_of(key, id, token);
                     let request = RegisterRequest {
                         id,
                         token,
-                        link,
+                        kind,
                         greeting,
                         info: info.clone(),
                         keeps_contacts: *leaves_on_close,
@@ -149,7 +149,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
             realm: Arc::clone(realm),
             id: id.clone(),
             token: token.clone(),
-            link: S::LINK,
+            kind: S::KIND,
             address: info.address,
         };
         self.while_present(Box::pin(membership.open(request))).await?

@@ -20,7 +20,7 @@ use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, PeerHandle};
 use peerbroker_core::clock::{Clock, millis};
-use peerbroker_core::wire::{Frame, Link, Opcode};
+use peerbroker_core::wire::{ConnectionKind, Frame, Opcode};
 
 /// Number of zeros in the first line.
 const PADDING: usize = 2048;
@@ -192,7 +192,7 @@ fn line(message: &Frame) -> Bytes {
 }
 
 impl Socket for StreamSocket {
-    const LINK: Link = Link::Stream;
+    const KIND: ConnectionKind = ConnectionKind::Stream;
 
     fn open_outbox(&mut self, limit: usize) -> Outbox {
         Outbox::new(limit.min(MAX_WAITING), None)

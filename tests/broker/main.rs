@@ -22,7 +22,7 @@ use peerbroker::keys::{Key, Settings};
 use peerbroker::node::{Node, Tenant};
 use peerbroker::router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed};
 use peerbroker::wire::Frame;
-use peerbroker::wire::{ApiKey, Link, MessageKind, PeerId, Token};
+use peerbroker::wire::{ApiKey, ConnectionKind, MessageKind, PeerId, Token};
 
 use socket::Socket;
 
@@ -111,7 +111,7 @@ fn register_from(
     let newcomer = RegisterRequest {
         id: &id,
         token: &token,
-        link: Link::Socket,
+        kind: ConnectionKind::Socket,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo { address, ..ConnectionInfo::default() },
         keeps_contacts: false,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerbroker::cluster::{Backplane as _, Claim, ClaimOutcome, Entity, Name};
-use peerbroker::wire::{Link, RealmKind};
+use peerbroker::wire::{ConnectionKind, RealmKind};
 use tokio::task::JoinSet;
 
 use crate::on_every_backplane;
@@ -44,8 +44,8 @@ pub async fn a_name_of_another_token_is_taken(stage: &impl Stage) {
     let a = stage.connect();
     let b = stage.connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
-    for link in [Link::Socket, Link::Stream] {
-        let other = Claim { link, ..claim("x", owner(2, 1), 2) };
+    for kind in [ConnectionKind::Socket, ConnectionKind::Stream] {
+        let other = Claim { kind, ..claim("x", owner(2, 1), 2) };
         assert_eq!(outcome(&b, other).await, ClaimOutcome::Taken(owner(1, 1)));
     }
     assert_eq!(located(&b, peer("x")).await, Some(owner(1, 1)));
@@ -68,7 +68,7 @@ pub async fn the_same_token_takes_a_name_over(stage: &impl Stage) {
     let b = stage.connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
     let takeover = granted(&b, claim("x", owner(2, 1), 1)).await;
-    assert_eq!(takeover.replaced, Some((owner(1, 1), Link::Socket)));
+    assert_eq!(takeover.replaced, Some((owner(1, 1), ConnectionKind::Socket)));
     assert_eq!(located(&a, peer("x")).await, Some(owner(2, 1)));
     // The token is that of the new owner.
     assert_eq!(outcome(&a, claim("x", owner(1, 2), 2)).await, ClaimOutcome::Taken(owner(2, 1)));
@@ -76,10 +76,10 @@ pub async fn the_same_token_takes_a_name_over(stage: &impl Stage) {
 
 pub async fn a_stream_takes_over_streams_but_no_websocket(stage: &impl Stage) {
     let a = stage.connect();
-    let stream = |owner| Claim { link: Link::Stream, ..claim("x", owner, 1) };
+    let stream = |owner| Claim { kind: ConnectionKind::Stream, ..claim("x", owner, 1) };
     granted(&a, stream(owner(1, 1))).await;
     let renewed = granted(&a, stream(owner(2, 2))).await;
-    assert_eq!(renewed.replaced, Some((owner(1, 1), Link::Stream)));
+    assert_eq!(renewed.replaced, Some((owner(1, 1), ConnectionKind::Stream)));
     granted(&a, claim("x", owner(3, 3), 1)).await;
     assert_eq!(outcome(&a, stream(owner(4, 4))).await, ClaimOutcome::Elsewhere(owner(3, 3)));
     assert_eq!(located(&a, peer("x")).await, Some(owner(3, 3)));
@@ -87,9 +87,9 @@ pub async fn a_stream_takes_over_streams_but_no_websocket(stage: &impl Stage) {
 
 pub async fn a_websocket_takes_over_a_stream(stage: &impl Stage) {
     let a = stage.connect();
-    granted(&a, Claim { link: Link::Stream, ..claim("x", owner(1, 1), 1) }).await;
+    granted(&a, Claim { kind: ConnectionKind::Stream, ..claim("x", owner(1, 1), 1) }).await;
     let socket = granted(&a, claim("x", owner(1, 2), 1)).await;
-    assert_eq!(socket.replaced, Some((owner(1, 1), Link::Stream)));
+    assert_eq!(socket.replaced, Some((owner(1, 1), ConnectionKind::Stream)));
 }
 
 pub async fn a_dead_owner_counts_as_none_but_only_that_one(stage: &impl Stage) {
@@ -107,7 +107,8 @@ pub async fn a_dead_owner_counts_as_none_but_only_that_one(stage: &impl Stage) {
     let late = Claim { owner: owner(4, 1), token: [3; 16], ..known_dead };
     assert_eq!(outcome(&a, late).await, ClaimOutcome::Taken(owner(3, 1)));
     // A dead WebSocket does not keep a stream away.
-    let stream = Claim { link: Link::Stream, known_dead: Some(owner(3, 1)), ..claim("x", owner(4, 2), 2) };
+    let stream =
+        Claim { kind: ConnectionKind::Stream, known_dead: Some(owner(3, 1)), ..claim("x", owner(4, 2), 2) };
     granted(&a, stream).await;
 }
 

@@ -83,7 +83,7 @@ pub async fn a_claim_that_is_refused_counts_nothing(stage: &impl Stage) {
     let a = stage.connect();
     granted(&a, limited("a", 1, 9)).await;
     let other = Claim { token: [2; 16], ..limited("a", 2, 9) };
-    let stream = Claim { link: peerbroker::wire::Link::Stream, ..limited("a", 2, 9) };
+    let stream = Claim { kind: peerbroker::wire::ConnectionKind::Stream, ..limited("a", 2, 9) };
     assert_eq!(outcome(&a, other.clone()).await, ClaimOutcome::Taken(owner(1, 1)));
     assert_eq!(outcome(&a, stream).await, ClaimOutcome::Elsewhere(owner(1, 1)));
     assert_eq!(outcome(&a, Claim { limit: Some(1), ..other }).await, ClaimOutcome::Taken(owner(1, 1)));

@@ -7,7 +7,7 @@ use peerbroker::cluster::Backplane as _;
 use peerbroker::cluster::OpenRequest;
 use peerbroker::config::{ClusterConfig, Degraded};
 use peerbroker::redis::RedisSettings;
-use peerbroker::wire::{Link, PeerId, Refusal, Token};
+use peerbroker::wire::{ConnectionKind, PeerId, Refusal, Token};
 use redis::Connection;
 use testkit::wait::wait_until;
 use tokio::time::timeout;
@@ -122,7 +122,7 @@ async fn an_address_that_is_none_is_an_error_or_an_answer_to_each_client() {
         realm,
         id: PeerId::parse("x").expect("an id"),
         token: Token::parse("token").expect("a token"),
-        link: Link::Socket,
+        kind: ConnectionKind::Socket,
         address: None,
     };
     let opening = timeout(Duration::from_secs(30), membership.open(request)).await.expect("an answer");

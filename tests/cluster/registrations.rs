@@ -1,7 +1,7 @@
 //! Connections that live while their record may not: who keeps a name after an outage.
 
 use peerbroker::cluster::{Backplane, Claim, ClaimOutcome, RegisterOutcome, Registration};
-use peerbroker::wire::Link;
+use peerbroker::wire::ConnectionKind;
 
 use crate::on_every_backplane;
 use crate::stage::{
@@ -65,7 +65,7 @@ async fn wins(backplane: &impl Backplane, case: &str, winner: Registration, lose
         let won = kept(backplane, winner.clone()).await;
         match &before {
             Some(lost) => {
-                assert_eq!(won.replaced, Some((loser.owner, loser.link)), "{case}");
+                assert_eq!(won.replaced, Some((loser.owner, loser.kind)), "{case}");
                 assert_eq!(won.former, [loser.owner], "{case}");
                 // The fence of an older claim stays, so that it is the older one in the next store as well.
                 assert!(won.fence > lost.fence || won.fence == winner.fence, "{case}");
@@ -147,7 +147,7 @@ pub async fn of_one_token_the_newer_connection_wins_in_any_order(stage: &impl St
     let claimed = Registration { since: 1000, ..with_fence("", 2, 1, OLD) };
     wins(&a, "opened in the outage", at(1, 1001), claimed.clone()).await;
     wins(&a, "opened before the claim", claimed, at(1, 999)).await;
-    let stream = |number, since| Registration { link: Link::Stream, ..at(number, since) };
+    let stream = |number, since| Registration { kind: ConnectionKind::Stream, ..at(number, since) };
     wins(&a, "streams", stream(1, 1001), stream(2, 1000)).await;
 }
 
@@ -156,7 +156,7 @@ pub async fn a_winner_has_a_higher_fence_than_the_loser(stage: &impl Stage) {
     let claimed = granted(&a, claim("x", owner(1, 1), 1)).await;
     let newer = registration("x", owner(2, 2), 1, u64::from(u32::MAX) * 1000);
     let won = kept(&a, newer).await;
-    assert_eq!(won.replaced, Some((owner(1, 1), Link::Socket)));
+    assert_eq!(won.replaced, Some((owner(1, 1), ConnectionKind::Socket)));
     assert!(won.fence > claimed.fence);
 }
 
@@ -193,7 +193,7 @@ pub async fn a_registered_connection_can_be_taken_over(stage: &impl Stage) {
     let a = stage.connect();
     let first = kept(&a, registration("x", owner(1, 1), 1, 5)).await;
     let takeover = granted(&a, claim("x", owner(2, 2), 1)).await;
-    assert_eq!(takeover.replaced, Some((owner(1, 1), Link::Socket)));
+    assert_eq!(takeover.replaced, Some((owner(1, 1), ConnectionKind::Socket)));
     assert!(takeover.fence > first.fence);
 }
 

@@ -8,7 +8,7 @@ use peerbroker::cluster::{
     Renewal, Unavailable,
 };
 use peerbroker::redis::{RedisBackplane, RedisSettings};
-use peerbroker::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
+use peerbroker::wire::{ApiKey, ConnId, ConnectionKind, NodeId, RealmKind};
 
 use crate::sim::{SimClient, SimStore};
 
@@ -56,17 +56,24 @@ pub fn owner(node: u64, connection: u64) -> Owner {
 
 /// A claim of a WebSocket, of a name that does not count.
 pub fn claim(id: &str, owner: Owner, token: u8) -> Claim {
-    Claim { name: peer(id), owner, token: [token; 16], link: Link::Socket, known_dead: None, limit: None }
+    Claim {
+        name: peer(id),
+        owner,
+        token: [token; 16],
+        kind: ConnectionKind::Socket,
+        known_dead: None,
+        limit: None,
+    }
 }
 
 /// A registration of a WebSocket that had no claim.
 pub fn registration(id: &str, owner: Owner, token: u8, since: u64) -> Registration {
     let name = peer(id);
     let token = [token; 16];
-    let link = Link::Socket;
+    let kind = ConnectionKind::Socket;
     let known_dead = None;
     let former = None;
-    Registration { name, owner, token, link, known_dead, fence: 0, since, former, late: false }
+    Registration { name, owner, token, kind, known_dead, fence: 0, since, former, late: false }
 }
 
 /// Claims in the store that is there.

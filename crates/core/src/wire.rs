@@ -11,7 +11,7 @@ mod protocol;
 mod room_rights;
 mod tables;
 
-pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner};
+pub use connection::{AddressPrefix, ClientVersion, ConnId, ConnectionKind, IceCredentials, NodeId, Owner};
 pub use endings::{
     AppRefusal, CloseReason, DUPLICATED_TAB, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL,
     Refusal, RequestEnding, RoomRefusal, is_close_code,

@@ -24,7 +24,7 @@ use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Na
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::router::{ClaimedId, Cluster, Located, Realm};
 use peerbroker_core::clock::millis;
-use peerbroker_core::wire::{CloseReason, Frame, Link, NodeId, PeerId, RealmKind, Refusal};
+use peerbroker_core::wire::{CloseReason, ConnectionKind, Frame, NodeId, PeerId, RealmKind, Refusal};
 
 /// Time for which a claim waits for an older connection to end, and then for the messages that its node had.
 const YIELD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ impl<B: Backplane> Worker<B> {
 
     async fn claim_name(
         self: &Rc<Self>,
-        OpenRequest { realm, id, token, link, address }: &OpenRequest,
+        OpenRequest { realm, id, token, kind, address }: &OpenRequest,
     ) -> Opening {
         let name = name_of_peer(&realm.address(id));
         let mut claimed = self.begin_opening(realm, id, &name).await;
@@ -75,7 +75,7 @@ impl<B: Backplane> Worker<B> {
                 name: name.clone(),
                 owner: Owner { node, connection },
                 token: digest(token.as_str()),
-                link: *link,
+                kind: *kind,
                 known_dead,
                 limit: Some(realm.limit()),
             };
@@ -88,7 +88,7 @@ impl<B: Backplane> Worker<B> {
                     claimed.waiting = waiting;
                     claimed.epoch = epoch;
                     claimed.continues_stream = replaced.is_some_and(|(owner, was)| {
-                        was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
+                        was == ConnectionKind::Stream && owner.node != node && !self.is_dead(owner.node)
                     });
                     self.take_over(realm, id, &name, former).await;
                     return Ok(Some(claimed));

@@ -16,7 +16,7 @@ use peerbroker_broker::protocols::matchbox::{GroupKind, GroupState};
 use peerbroker_broker::protocols::names::NameHolder;
 use peerbroker_broker::protocols::room_codes::{RoomCodeError, Seating};
 use peerbroker_broker::router::{PeerHandle, Realm};
-use peerbroker_core::wire::{CloseReason, ConnId, Link, NodeId, PeerId, RoomName};
+use peerbroker_core::wire::{CloseReason, ConnId, ConnectionKind, NodeId, PeerId, RoomName};
 
 impl<B: Backplane> Worker<B> {
     /// Claims a name that a guest holds.
@@ -33,8 +33,14 @@ impl<B: Backplane> Worker<B> {
             let owner = Owner { node, connection: held.connection };
             // The id of a guest is random, so no other client takes its names over.
             let token = digest(held.guest.as_str());
-            let claim =
-                Claim { name: name.clone(), owner, token, link: Link::Socket, known_dead, limit: None };
+            let claim = Claim {
+                name: name.clone(),
+                owner,
+                token,
+                kind: ConnectionKind::Socket,
+                known_dead,
+                limit: None,
+            };
             let epoch = self.shared.state.lock().epoch;
             match self.claim(claim).await {
                 // One answer was lost: that is no outage yet.

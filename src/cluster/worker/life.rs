@@ -19,7 +19,7 @@ use crate::cluster::{
 use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::ClusterEvent;
 use peerbroker_broker::router::{Holder, Realm};
-use peerbroker_core::wire::{CloseReason, ConnId, Link, NodeId};
+use peerbroker_core::wire::{CloseReason, ConnId, ConnectionKind, NodeId};
 
 /// Interval at which a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
@@ -266,7 +266,7 @@ impl<B: Backplane> Worker<B> {
                     let since = self.shared.clock.unix_millis_at(holder.opened);
                     let of_socket =
                         self.registration(name, owner, holder.token.as_str(), holder.fence, since);
-                    Registration { link: holder.link, ..of_socket }
+                    Registration { kind: holder.kind, ..of_socket }
                 };
                 let Some(lost) = self.register(held.map(registration).collect()).await else { return false };
                 for (registration, owner) in lost {
@@ -297,11 +297,11 @@ impl<B: Backplane> Worker<B> {
         since: u64,
     ) -> Registration {
         let token = digest(token);
-        let link = Link::Socket;
+        let kind = ConnectionKind::Socket;
         let known_dead = None;
         let former = self.lives.former();
         let late = self.lives.has_lapsed(fence);
-        Registration { name, owner, token, link, known_dead, fence, since, former, late }
+        Registration { name, owner, token, kind, known_dead, fence, since, former, late }
     }
 
     /// Registers names. Returns the lost ones, and the winner of each. `None` if the backplane did not answer.

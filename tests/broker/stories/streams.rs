@@ -8,20 +8,20 @@ use peerbroker::config::Limits;
 use peerbroker::router::{
     ConnectionInfo, IdLease, PeerHandle, PendingRegistration, RegisterRefusal, RegisterRequest,
 };
-use peerbroker::wire::{CloseReason, Link, Token};
+use peerbroker::wire::{CloseReason, ConnectionKind, Token};
 
 use super::{blocked, closed, house, last};
 use crate::socket::Socket;
 use crate::{House, offer, peer, text};
 
 /// Registers a connection of either kind, with its OPEN.
-fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
+fn connect(house: &House, kind: ConnectionKind, token: &str, socket: &Socket) -> IdLease {
     let id = peer("a");
     let token = Token::parse(token).unwrap();
     let newcomer = RegisterRequest {
         id: &id,
         token: &token,
-        link,
+        kind,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
         keeps_contacts: false,
@@ -48,13 +48,13 @@ fn now(arrival: &mut PendingRegistration) -> Poll<bool> {
 
 #[test]
 fn a_takeover_from_a_stream_is_not_greeted_again() {
-    for link in [Link::Socket, Link::Stream] {
+    for kind in [ConnectionKind::Socket, ConnectionKind::Stream] {
         let house = house();
         let old = Socket::open();
         let new = Socket::open();
-        let first = connect(&house, Link::Stream, "t", &old);
+        let first = connect(&house, ConnectionKind::Stream, "t", &old);
         assert_eq!(old.texts(), ["OPEN"]);
-        let second = connect(&house, link, "t", &new);
+        let second = connect(&house, kind, "t", &new);
         assert_eq!((new.texts(), last(&old)), (Vec::new(), Some(closed(CloseReason::Replaced))));
         assert!(!first.is_current() && second.is_current());
     }
@@ -63,18 +63,18 @@ fn a_takeover_from_a_stream_is_not_greeted_again() {
 #[test]
 fn a_takeover_from_a_socket_is_greeted() {
     let house = house();
-    let _first = connect(&house, Link::Socket, "t", &Socket::open());
+    let _first = connect(&house, ConnectionKind::Socket, "t", &Socket::open());
     let new = Socket::open();
-    let _second = connect(&house, Link::Socket, "t", &new);
+    let _second = connect(&house, ConnectionKind::Socket, "t", &new);
     assert_eq!(new.texts(), ["OPEN"]);
 }
 
 #[test]
 fn a_client_that_connects_after_its_stream_ended_is_greeted() {
     let house = house();
-    drop(connect(&house, Link::Stream, "t", &Socket::open()));
+    drop(connect(&house, ConnectionKind::Stream, "t", &Socket::open()));
     let new = Socket::open();
-    let _second = connect(&house, Link::Socket, "t", &new);
+    let _second = connect(&house, ConnectionKind::Socket, "t", &new);
     assert_eq!(new.texts(), ["OPEN"]);
 }
 
@@ -82,12 +82,12 @@ fn a_client_that_connects_after_its_stream_ended_is_greeted() {
 fn unwritten_messages_of_a_stream_go_to_its_successor() {
     let house = house();
     let b = house.connect("b", "s", &Socket::open());
-    let _first = connect(&house, Link::Stream, "t", &blocked(0));
+    let _first = connect(&house, ConnectionKind::Stream, "t", &blocked(0));
     for message in ["first", "second"] {
         offer(&b, "a", message);
     }
     let new = Socket::open();
-    let _second = connect(&house, Link::Stream, "t", &new);
+    let _second = connect(&house, ConnectionKind::Stream, "t", &new);
     offer(&b, "a", "third");
     assert_eq!(new.texts(), ["first", "second", "third"]);
 }
@@ -96,7 +96,7 @@ fn unwritten_messages_of_a_stream_go_to_its_successor() {
 fn a_stream_is_one_for_its_own_token_alone() {
     let house = house();
     let socket = Socket::open();
-    let stream = connect(&house, Link::Stream, "t", &socket);
+    let stream = connect(&house, ConnectionKind::Stream, "t", &socket);
     assert!(house.realm.is_streamed(&peer("a"), &token("t")));
     assert!(!house.realm.is_streamed(&peer("a"), &token("other")));
     assert!(!house.realm.is_streamed(&peer("b"), &token("t")));
@@ -107,7 +107,7 @@ fn a_stream_is_one_for_its_own_token_alone() {
     PeerHandle::end_stream(&house.realm, &peer("a"), &token("t"));
     assert!(!stream.is_current() && house.realm.is_empty());
     assert_eq!(last(&socket), Some(closed(CloseReason::Replaced)));
-    let socket = connect(&house, Link::Socket, "t", &Socket::open());
+    let socket = connect(&house, ConnectionKind::Socket, "t", &Socket::open());
     PeerHandle::end_stream(&house.realm, &peer("a"), &token("t"));
     assert!(socket.is_current() && !house.realm.is_streamed(&peer("a"), &token("t")));
 }
@@ -121,7 +121,7 @@ fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() 
     let mut two = wait("t");
     let mut other = wait("other");
     assert_eq!(now(&mut one), Poll::Pending);
-    let held = connect(&house, Link::Socket, "t", &Socket::open());
+    let held = connect(&house, ConnectionKind::Socket, "t", &Socket::open());
     assert_eq!((now(&mut one), now(&mut two)), (Poll::Ready(true), Poll::Ready(true)));
     assert_eq!(now(&mut other), Poll::Pending);
     // It is registered already.
@@ -161,7 +161,7 @@ fn no_more_than_sixty_four_wait_for_one_id_with_one_token_and_a_place_that_is_gi
     // After many have waited and left, no state is left.
     drop(waiting);
     let socket = Socket::open();
-    let _a = connect(&house, Link::Socket, "t", &socket);
+    let _a = connect(&house, ConnectionKind::Socket, "t", &socket);
     assert_eq!(socket.texts(), ["OPEN"]);
 }
 
@@ -170,13 +170,13 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
     let house = house();
     let socket = Socket::open();
     let stream = Socket::open();
-    let websocket = connect(&house, Link::Socket, "t", &socket);
+    let websocket = connect(&house, ConnectionKind::Socket, "t", &socket);
     let id = peer("a");
     let token = token("t");
     let newcomer = RegisterRequest {
         id: &id,
         token: &token,
-        link: Link::Stream,
+        kind: ConnectionKind::Stream,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
         keeps_contacts: false,

@@ -15,7 +15,7 @@ use crate::router::{
     ClientQuota, Cluster, ConnectionInfo, IdLease, Outbox, PeerHandle, Realm, RegisterRefusal,
     RegisterRequest, Routed, Router, Writer,
 };
-use crate::wire::{ApiKey, Frame, Link, MessageKind, PeerId, RealmKind, Token};
+use crate::wire::{ApiKey, ConnectionKind, Frame, MessageKind, PeerId, RealmKind, Token};
 
 /// An order interrupts its threads so often at most. A thread that waits, or has ended, does not count.
 const PREEMPTIONS: usize = 3;
@@ -87,7 +87,7 @@ impl House {
         let request = RegisterRequest {
             id: &peer(id),
             token: &token,
-            link: Link::Socket,
+            kind: ConnectionKind::Socket,
             greeting: None,
             info: ConnectionInfo::default(),
             keeps_contacts: false,

@@ -30,7 +30,7 @@ use peerbroker::protocols::tracker::Memberships;
 use peerbroker::rooms::RoomDialect as _;
 use peerbroker::router::{ConnectionInfo, IdLease, PeerHandle, Realm, RegisterRefusal, RegisterRequest};
 use peerbroker::session::Turn;
-use peerbroker::wire::{ApiKey, CloseReason, Link, PeerId, Refusal, Token};
+use peerbroker::wire::{ApiKey, CloseReason, ConnectionKind, PeerId, Refusal, Token};
 use serde_json::Value;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -478,7 +478,7 @@ async fn open(
             realm: Arc::clone(realm),
             id: id.clone(),
             token: token.clone(),
-            link: Link::Socket,
+            kind: ConnectionKind::Socket,
             address: None,
         };
         let outcome = match membership.open(request).await {
@@ -489,7 +489,7 @@ async fn open(
                 let request = RegisterRequest {
                     id: &id,
                     token: &token,
-                    link: Link::Socket,
+                    kind: ConnectionKind::Socket,
                     greeting: None,
                     info: ConnectionInfo::default(),
                     keeps_contacts: false,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
 use peerbroker_core::wire::{
-    ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal, RoomName,
-    Token,
+    ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, Limit, NodeId, PeerId, RealmKind, Refusal,
+    RoomName, Token,
 };
 
 /// An event. Strings in it come from strangers and may hold anything but control characters.
@@ -189,7 +189,7 @@ pub struct Connected {
     /// The version that it gives.
     pub client_version: Option<ClientVersion>,
     /// The kind of its connection.
-    pub link: Link,
+    pub kind: ConnectionKind,
 }
 
 /// A connection that has ended.

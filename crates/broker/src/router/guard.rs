@@ -28,7 +28,8 @@ use crate::events::{ClientMistake, Connected, Count, Disconnected, Event, Mistak
 use crate::sync::MutexGuard;
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{
-    CloseReason, ConnId, DUPLICATED_TAB, DropReason, Frame, Link, MessageKind, Opcode, PeerId, RealmKind,
+    CloseReason, ConnId, ConnectionKind, DUPLICATED_TAB, DropReason, Frame, MessageKind, Opcode, PeerId,
+    RealmKind,
 };
 
 pub(super) struct Guard<'a> {
@@ -248,7 +249,7 @@ impl<'a> Guard<'a> {
     fn close_of_replaced(&self) -> Option<(u16, &'static str)> {
         let close = CloseReason::Replaced.ending().close();
         // A stream ends when its client has its WebSocket.
-        let Some(holder) = self.conn.as_ref().filter(|holder| holder.link == Link::Socket) else {
+        let Some(holder) = self.conn.as_ref().filter(|holder| holder.kind == ConnectionKind::Socket) else {
             return close;
         };
         let peer = self.realm.address(&self.slot.id);
@@ -639,7 +640,9 @@ impl<'a> Guard<'a> {
             // A newer connection of the client was faster.
             Some(holder) if holder.id > id => Err(RegisterRefusal::Elsewhere),
             // The client's WebSocket registered first.
-            Some(holder) if (request.link, holder.link) == (Link::Stream, Link::Socket) => {
+            Some(holder)
+                if (request.kind, holder.kind) == (ConnectionKind::Stream, ConnectionKind::Socket) =>
+            {
                 Err(RegisterRefusal::Elsewhere)
             }
             Some(_) => Ok(()),
@@ -655,7 +658,7 @@ impl<'a> Guard<'a> {
     #[inline]
     fn take_over(&mut self) -> Option<Former> {
         let holder = self.conn.as_mut()?;
-        let former = Former { rank: holder.rank, link: holder.link, contacts: holder.contacts.take() };
+        let former = Former { rank: holder.rank, kind: holder.kind, contacts: holder.contacts.take() };
         let unsent = self.displace(CloseReason::Replaced);
         // Pings and pongs were for the old connection.
         let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
@@ -685,7 +688,7 @@ impl<'a> Guard<'a> {
                 token: holder.token.clone(),
                 address,
                 client_version,
-                link: holder.link,
+                kind: holder.kind,
             })
         });
     }
@@ -767,7 +770,7 @@ impl<'a> Guard<'a> {
 /// The parts of a client's earlier connection that its new one inherits.
 struct Former {
     rank: u64,
-    link: Link,
+    kind: ConnectionKind,
     contacts: Option<Box<Contacts>>,
 }
 
@@ -781,12 +784,12 @@ fn new_holder(
     mut outbox: Outbox,
     now: u64,
 ) -> Conn {
-    let (rank, former_link, contacts) = match former {
-        Some(former) => (former.rank, Some(former.link), former.contacts),
+    let (rank, former_kind, contacts) = match former {
+        Some(former) => (former.rank, Some(former.kind), former.contacts),
         None => (id.get(), None, None),
     };
     // The client of a stream was greeted there.
-    if let Some(greeting) = request.greeting.filter(|_| former_link != Some(Link::Stream)) {
+    if let Some(greeting) = request.greeting.filter(|_| former_kind != Some(ConnectionKind::Stream)) {
         outbox.push_opening(greeting);
     }
     let mut contacts = request.keeps_contacts.then(|| contacts.unwrap_or_default());
@@ -802,7 +805,7 @@ fn new_holder(
         outbox,
         fence: request.claim.map_or(0, |claim| claim.fence),
         rank,
-        link: request.link,
+        kind: request.kind,
         info: request.info,
         contacts,
         opened: now,

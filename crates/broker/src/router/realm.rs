@@ -18,7 +18,7 @@ use super::state::{Conn, ConnectionInfo};
 use super::witness::Named;
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{
-    CloseReason, ConnId, DropReason, Frame, Link, MessageKind, NodeId, Owner, PeerId, Token,
+    CloseReason, ConnId, ConnectionKind, DropReason, Frame, MessageKind, NodeId, Owner, PeerId, Token,
 };
 
 impl Realm {
@@ -186,7 +186,7 @@ impl Realm {
 
     /// True if a stream with this token holds an id, so that another stream may continue it.
     pub fn is_streamed(&self, id: &PeerId, token: &Token) -> bool {
-        let is_streamed = |holder: &Conn| holder.link == Link::Stream && holder.token == *token;
+        let is_streamed = |holder: &Conn| holder.kind == ConnectionKind::Stream && holder.token == *token;
         self.find(id.as_str()).is_some_and(|slot| slot.lock().conn.as_ref().is_some_and(is_streamed))
     }
 
@@ -209,7 +209,7 @@ impl Realm {
             id: slot.id.clone(),
             connection: conn.id,
             token: conn.token.clone(),
-            link: conn.link,
+            kind: conn.kind,
             info: conn.info.clone(),
             messages: slot.messages.load(Relaxed),
             opened: conn.opened,
@@ -365,7 +365,7 @@ pub struct Holder {
     /// The token of its client.
     pub token: Token,
     /// The kind of its connection.
-    pub link: Link,
+    pub kind: ConnectionKind,
     /// Details from its session.
     pub info: ConnectionInfo,
     /// The number of messages that it has sent.

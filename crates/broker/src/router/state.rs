@@ -10,7 +10,9 @@ use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use crate::events::Disconnected;
-use peerbroker_core::wire::{AddressPrefix, ClientVersion, ConnId, Frame, Link, PeerId, RoomRights, Token};
+use peerbroker_core::wire::{
+    AddressPrefix, ClientVersion, ConnId, ConnectionKind, Frame, PeerId, RoomRights, Token,
+};
 
 /// The reason why a client gets no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct RegisterRequest<'a> {
     /// The token that proves that the client owns the id.
     pub token: &'a Token,
     /// The kind of its connection.
-    pub link: Link,
+    pub kind: ConnectionKind,
     /// The first frame that it gets once it has the id.
     pub greeting: Option<Frame>,
     /// Details of the connection.
@@ -107,7 +109,7 @@ pub(super) struct Conn {
     pub(super) fence: u64,
     /// Rank in the order of first registrations; a takeover inherits it.
     pub(super) rank: u64,
-    pub(super) link: Link,
+    pub(super) kind: ConnectionKind,
     pub(super) info: ConnectionInfo,
     /// The peers with which it has exchanged messages, if they are remembered.
     pub(super) contacts: Option<Box<Contacts>>,

@@ -94,7 +94,7 @@ pub struct Owner {
 labels! {
     /// The kind of a connection. It decides whether a connection that takes an id over gets OPEN. Records in
     /// Redis have the labels.
-    pub enum Link {
+    pub enum ConnectionKind {
         /// A WebSocket.
         Socket = "socket",
         /// An HTTP response without end: PeerJS 0.3.x without a WebSocket. Its client renews it or moves to a

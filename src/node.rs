@@ -34,7 +34,9 @@ use peerbroker_broker::protocols::peerjs::{self, Kind};
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics::{self, Signal};
 use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
-use peerbroker_broker::router::{Backlog, Cluster, ExpireNotice, Flush, PeerHandle, Realm, Routed, Router};
+use peerbroker_broker::router::{
+    Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemotePeers, Routed, Router,
+};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::wire::{
     ApiKey, AppRefusal, CloseReason, ConnId, Frame, MessageKind, NodeId, PeerId, RealmKind, Refusal,
@@ -126,7 +128,7 @@ impl Node {
         expire_notice: ExpireNotice,
     ) -> Self {
         let config = config.into();
-        let cluster = membership.clone().map(|membership| membership as Arc<dyn Cluster>);
+        let cluster = membership.clone().map(|membership| membership as Arc<dyn RemotePeers>);
         Node {
             unfinished: Quota::of_unfinished(config.clone()),
             common: Common::new(

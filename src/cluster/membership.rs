@@ -23,7 +23,7 @@ use peerbroker_broker::config::{ClusterConfig, Degraded};
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::protocols::matchbox::GroupState;
 use peerbroker_broker::rooms::{HubName, News, OtherNodes};
-use peerbroker_broker::router::{ClaimedId, Cluster, ForwardOutcome, Outgoing, PeerHandle, Realm};
+use peerbroker_broker::router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::{
     ApiKey, CloseReason, ConnId, ConnectionKind, Frame, NodeId, PeerId, Refusal, Token, numbers,
@@ -424,7 +424,7 @@ impl Membership {
     }
 }
 
-impl Cluster for Membership {
+impl RemotePeers for Membership {
     fn locate(&self, peer: PeerAddress, from: &PeerId, known_dead: Option<Owner>) {
         let mut state = self.state.lock();
         if state.has_left {

@@ -6,7 +6,6 @@
 //! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`] with its `slots`; `routed`; `guard`, a slot under its
 //! lock; what a realm does; [`PeerHandle`] and what else belongs to a client.
 
-mod cluster;
 mod contacts;
 mod contested;
 mod disconnect;
@@ -17,6 +16,7 @@ mod outgoing;
 mod queue;
 mod realm;
 mod remote;
+mod remote_peers;
 mod routed;
 mod shared;
 mod slot;
@@ -24,7 +24,6 @@ mod slots;
 mod state;
 mod witness;
 
-pub use cluster::Cluster;
 pub use disconnect::Disconnect;
 pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
 pub use outbox::{Outbox, STATE_LAST, STATE_PART, Writer};
@@ -32,6 +31,7 @@ pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
 pub use queue::QueueRoom;
 pub use realm::{Backlog, Holder};
 pub use remote::Located;
+pub use remote_peers::RemotePeers;
 pub use routed::{Flush, Routed};
 pub use shared::{ExpireNotice, Router};
 pub use slots::{ClientQuota, Realm};

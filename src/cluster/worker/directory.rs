@@ -22,7 +22,7 @@ use crate::cluster::membership::{
 use crate::cluster::packet::{NodeAnswer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, Whereabouts};
 use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::router::{ClaimedId, Cluster, Located, Realm};
+use peerbroker_broker::router::{ClaimedId, Located, Realm, RemotePeers};
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{CloseReason, ConnectionKind, Frame, NodeId, PeerId, RealmKind, Refusal};
 

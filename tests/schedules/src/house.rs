@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Limits, LiveConfig};
 use crate::events::Events;
 use crate::router::{
-    ClientQuota, Cluster, ConnectionInfo, IdLease, Outbox, PeerHandle, Realm, RegisterRefusal,
-    RegisterRequest, Routed, Router, Writer,
+    ClientQuota, ConnectionInfo, IdLease, Outbox, PeerHandle, Realm, RegisterRefusal, RegisterRequest,
+    RemotePeers, Routed, Router, Writer,
 };
 use crate::wire::{ApiKey, ConnectionKind, Frame, MessageKind, PeerId, RealmKind, Token};
 
@@ -55,7 +55,7 @@ impl Plan {
         self.in_cluster(None)
     }
 
-    pub fn in_cluster(&self, cluster: Option<Arc<dyn Cluster>>) -> House {
+    pub fn in_cluster(&self, cluster: Option<Arc<dyn RemotePeers>>) -> House {
         let clock = Clock::manual();
         let config = self.config.clone();
         let events = self.events.clone();

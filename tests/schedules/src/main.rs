@@ -17,7 +17,6 @@ use peerbroker_core::{clock, wire};
 #[path = "../../../crates/broker/src/router"]
 #[allow(dead_code, unused_imports)]
 mod router {
-    mod cluster;
     mod contacts;
     mod contested;
     mod guard;
@@ -27,6 +26,7 @@ mod router {
     mod queue;
     mod realm;
     mod remote;
+    mod remote_peers;
     mod routed;
     mod shared;
     mod slot;
@@ -34,12 +34,12 @@ mod router {
     mod state;
     mod witness;
 
-    pub use cluster::Cluster;
     pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
     pub use outbox::{Outbox, STATE_PART, Writer};
     pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
     pub use realm::{Backlog, Holder};
     pub use remote::Located;
+    pub use remote_peers::RemotePeers;
     pub use routed::{Flush, Routed};
     pub use shared::{ExpireNotice, Router};
     pub use slots::{ClientQuota, Realm};

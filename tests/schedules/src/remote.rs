@@ -7,14 +7,14 @@ use loom::thread;
 
 use crate::events::PeerAddress;
 use crate::house::{House, Plan, Socket, assert_fate, in_every_order, peer};
-use crate::router::{Cluster, ForwardOutcome, Located, Outgoing, Receipt, Reporter};
+use crate::router::{ForwardOutcome, Located, Outgoing, Receipt, RemotePeers, Reporter};
 use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
 
 /// The other nodes: they take every message, and the scenario says what becomes of it.
 #[derive(Default)]
 struct Nodes(Mutex<Vec<u64>>);
 
-impl Cluster for Nodes {
+impl RemotePeers for Nodes {
     fn locate(&self, _: PeerAddress, _: &PeerId, _: Option<Owner>) {}
 
     fn forward(&self, _: Owner, _: &PeerAddress, ticket: u64, _: &Outgoing) -> bool {
@@ -46,7 +46,7 @@ fn owner(node: u64) -> Owner {
 /// In a cluster, "a" has sent a message to "b", which another node has.
 fn forwarded(plan: &Plan, of_a: &Socket) -> (House, Arc<Nodes>, crate::router::IdLease) {
     let nodes = Arc::new(Nodes::default());
-    let house = plan.in_cluster(Some(Arc::clone(&nodes) as Arc<dyn Cluster>));
+    let house = plan.in_cluster(Some(Arc::clone(&nodes) as Arc<dyn RemotePeers>));
     let a = house.connect("a", of_a);
     assert!(house.send("a", "b", "1"));
     house.realm.located(&peer("b"), Located::At(owner(1)));
@@ -66,7 +66,7 @@ fn a_peer_that_is_found_while_it_opens_here_loses_no_message() {
         let nodes = Arc::new(Nodes::default());
         let of_a = Socket::open();
         let of_b = Socket::open();
-        let house = plan.in_cluster(Some(Arc::clone(&nodes) as Arc<dyn Cluster>));
+        let house = plan.in_cluster(Some(Arc::clone(&nodes) as Arc<dyn RemotePeers>));
         let _a = house.connect("a", &of_a);
         let one = send(&house, "1");
         let other = house.clone();

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::oneshot;
 
-use super::cluster::Place;
 use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueRoom;
 use super::remote::Located;
+use super::remote_peers::Place;
 use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
@@ -303,7 +303,7 @@ impl Realm {
 
     // Peers of other nodes.
 
-    /// The answer to [`Cluster::locate`](super::Cluster::locate).
+    /// The answer to [`RemotePeers::locate`](super::RemotePeers::locate).
     pub fn located(&self, id: &PeerId, located: Located) {
         self.with_existing(id.as_str(), |guard| guard.located(located));
     }
@@ -319,7 +319,7 @@ impl Realm {
         self.with_existing(id.as_str(), |guard| guard.appeared(owner));
     }
 
-    /// Settles a message that was [forwarded](super::Cluster::forward).
+    /// Settles a message that was [forwarded](super::RemotePeers::forward).
     pub fn settle(&self, id: &str, ticket: u64, outcome: ForwardOutcome) {
         self.with_existing(id, |guard| guard.settle_sent(ticket, outcome));
     }

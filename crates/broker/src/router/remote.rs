@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::cluster::{Cluster, Place, Sent};
 use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueEnd;
+use super::remote_peers::{Place, RemotePeers, Sent};
 use super::routed::{Routed, drop_message};
 use super::witness;
 use crate::events::{Count, Outcome};
@@ -294,7 +294,7 @@ impl Guard<'_> {
     /// Gives up messages whose outcome will stay unknown.
     fn lose_sent(&mut self, lost: impl Fn(&Sent) -> bool) {
         while let Some(sent) = self.remote_mut().and_then(|remote| remote.take_sent(&lost)) {
-            let is_silent = |cluster: &Arc<dyn Cluster>| cluster.is_silent(sent.owner.node);
+            let is_silent = |cluster: &Arc<dyn RemotePeers>| cluster.is_silent(sent.owner.node);
             let is_gone = self.realm.router.cluster.as_ref().is_some_and(is_silent);
             self.lose(sent.ticket, &sent.outgoing, DropReason::InDoubt, is_gone);
         }

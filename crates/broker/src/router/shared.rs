@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::cluster::Cluster;
 use super::contested::Contested;
 use super::queue::Budget;
+use super::remote_peers::RemotePeers;
 use crate::config::{Config, LiveConfig};
 use crate::events::{Count, Counters, Events, Outcome};
 use crate::sync::{AtomicBool, AtomicU64};
@@ -22,7 +22,7 @@ pub struct Router {
     pub(super) clock: Clock,
     pub(super) events: Events,
     /// The other nodes, if this node is in a cluster.
-    pub(super) cluster: Option<Arc<dyn Cluster>>,
+    pub(super) cluster: Option<Arc<dyn RemotePeers>>,
     pub(super) expire_notice: ExpireNotice,
     /// Bytes queued for absent peers.
     pub(super) queued: Arc<Budget>,
@@ -45,7 +45,7 @@ impl Router {
         config: LiveConfig,
         clock: Clock,
         events: Events,
-        cluster: Option<Arc<dyn Cluster>>,
+        cluster: Option<Arc<dyn RemotePeers>>,
         expire_notice: ExpireNotice,
     ) -> Self {
         Router {

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use tokio::sync::oneshot;
 
-use super::cluster::Remote;
 use super::contacts::Contacts;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
+use super::remote_peers::Remote;
 use crate::events::Disconnected;
 use peerbroker_core::wire::{
     AddressPrefix, ClientVersion, ConnId, ConnectionKind, Frame, PeerId, RoomRights, Token,

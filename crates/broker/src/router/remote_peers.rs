@@ -17,7 +17,7 @@ use peerbroker_core::wire::{ConnId, Frame, NodeId, Owner, PeerId};
 ///
 /// A message belongs to the node of its sender until that node knows its outcome. So it is in one slot of one node, in the
 /// order in which its sender sent it, and that node alone decides whether it waits, goes to another node, or expires.
-pub trait Cluster: Send + Sync + 'static {
+pub trait RemotePeers: Send + Sync + 'static {
     /// Asks which node has a peer, for a sender of the same realm; `over` certainly does not have it any more. Senders
     /// take turns. [`Realm::located`](super::Realm::located) gets the answer, unless there is none.
     fn locate(&self, peer: PeerAddress, from: &PeerId, known_dead: Option<Owner>);

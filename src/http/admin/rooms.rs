@@ -17,7 +17,8 @@ use peerbroker_core::wire::RealmKind;
 
 /// A room.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Room {
+#[schema(as = Room)]
+pub(super) struct ShownRoom {
     /// Its name.
     name: String,
     /// Number of its members, of all nodes.
@@ -28,7 +29,7 @@ pub(super) struct Room {
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomPage {
     /// Sorted by name.
-    rooms: Vec<Room>,
+    rooms: Vec<ShownRoom>,
     /// The `after` of the next page; `null` on the last page.
     next: Option<String>,
 }
@@ -84,7 +85,7 @@ pub(super) async fn list_rooms(
     page: Query<Page>,
 ) -> JsonResult<RoomPage> {
     let hub = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
-    let (rooms, next) = one_page(hub, &page, |(name, members)| Room { name, members })?;
+    let (rooms, next) = one_page(hub, &page, |(name, members)| ShownRoom { name, members })?;
     Ok(Json(RoomPage { rooms, next }))
 }
 

@@ -41,12 +41,12 @@ pub struct RoomCodes {
     config: LiveConfig,
     clock: Clock,
     last_number: AtomicU64,
-    rooms: DashMap<String, Room>,
+    rooms: DashMap<String, CodedRoom>,
     /// The codes of the rooms of each address.
     of_address: DashMap<AddressPrefix, HashSet<String>>,
 }
 
-struct Room {
+struct CodedRoom {
     /// Identifies the room: codes are reused, numbers are not.
     number: u64,
     host: PeerId,
@@ -147,7 +147,7 @@ impl RoomCodes {
                 let ends = None;
                 let hold = None;
                 let started = false;
-                vacant.insert(Room { number, host, address, ends, hold, players, left, started, used });
+                vacant.insert(CodedRoom { number, host, address, ends, hold, players, left, started, used });
                 if let Some(address) = address {
                     self.of_address.entry(address).or_default().insert(code.clone());
                 }
@@ -246,7 +246,7 @@ impl RoomCodes {
     pub fn sweep(&self) {
         let timeout = millis(self.config.load().limits.room_code_timeout);
         let now = self.clock.now();
-        let is_over = |room: &Room| {
+        let is_over = |room: &CodedRoom| {
             now.saturating_sub(room.used) >= timeout || room.ends.is_some_and(|ends| ends <= now)
         };
         let over =
@@ -269,13 +269,18 @@ impl RoomCodes {
         (is_code && code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
     }
 
-    fn with<R>(&self, code: &str, number: u64, act: impl FnOnce(&mut Room) -> R) -> Result<R, RoomCodeError> {
+    fn with<R>(
+        &self,
+        code: &str,
+        number: u64,
+        act: impl FnOnce(&mut CodedRoom) -> R,
+    ) -> Result<R, RoomCodeError> {
         let mut room = self.rooms.get_mut(code).filter(|room| room.number == number);
         Ok(act(room.as_mut().ok_or(RoomCodeError::NoRoom)?))
     }
 }
 
-impl Room {
+impl CodedRoom {
     /// Frees a name and remembers it, because the host may still answer it.
     fn give_up(&mut self, name: &str, most: usize) {
         self.left.retain(|left| left != name);

@@ -292,7 +292,7 @@ impl<B: Backplane> Worker<B> {
                     return self.shared.report(from, to, ticket, ForwardOutcome::Dropped);
                 };
                 let is_of_guest = to.entity() == Some(Entity::Peer(RealmKind::Guests));
-                let is_call = is_of_guest && kind == MessageKind::Call;
+                let is_call = is_of_guest && kind == MessageKind::Signal;
                 let peer = if is_call { self.called(&to) } else { arriving.peer_of(self, &to) };
                 let Some((realm, id)) = peer else {
                     return self.shared.report(from, to, ticket, ForwardOutcome::NotHere);

@@ -14,8 +14,8 @@ labels! {
         Leave = "leave",
         /// Between the host of a room code and its players.
         RoomCode = "room_code",
-        /// Between the two ends of a one-to-one call, or two clients of RxDB or Matchbox.
-        Call = "call",
+        /// Between the two ends of a one-to-one call, or two clients of RxDB or Matchbox. Metrics call it a call.
+        Signal = "call",
         /// From the app's server to a client.
         Server = "server",
         /// From a member of a room to the others, or to one of them.
@@ -32,7 +32,7 @@ impl MessageKind {
         match self {
             MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate => true,
             MessageKind::Room | MessageKind::Server => true,
-            MessageKind::Leave | MessageKind::RoomCode | MessageKind::Call | MessageKind::Swarm => false,
+            MessageKind::Leave | MessageKind::RoomCode | MessageKind::Signal | MessageKind::Swarm => false,
         }
     }
 
@@ -42,7 +42,7 @@ impl MessageKind {
     }
 }
 
-numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, RoomCode = 4, Call = 5, Server = 6, Room = 7, Swarm = 8);
+numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, RoomCode = 4, Signal = 5, Server = 6, Room = 7, Swarm = 8);
 
 labels! {
     /// The reason why a message was not delivered and does not wait. The labels are those of the outcome of the message.

@@ -136,7 +136,7 @@ impl Caller {
             None => return,
         };
         let frame = message.frame(self.alias(guests, context).id().as_str());
-        context.send(called, MessageKind::Call, message.kind, frame);
+        context.send(called, MessageKind::Signal, message.kind, frame);
     }
 
     /// Gives the alias up.

@@ -197,7 +197,7 @@ impl Protocol for Matchbox {
             && let Ok(receiver) = Uuid::parse_str(&receiver)
         {
             let frame = super::signal(context.peer.id().as_str(), data);
-            context.send(receiver.to_string(), MessageKind::Call, kind, frame);
+            context.send(receiver.to_string(), MessageKind::Signal, kind, frame);
         }
     }
 

@@ -40,7 +40,7 @@ impl Protocol for RxDb {
         match super::decode(text) {
             Some(Command::Join(room)) => join(&room, context),
             Some(Command::Signal(Signal { from, to, kind })) if *from == *context.peer.id().as_str() => {
-                context.send(to, MessageKind::Call, kind, Frame::of_text(text));
+                context.send(to, MessageKind::Signal, kind, Frame::of_text(text));
             }
             Some(Command::Ping) => {}
             // RxDB's server closes the connection too: for a name that is no room's, an unknown type, and another's id.

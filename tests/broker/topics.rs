@@ -6,7 +6,7 @@ use peerbroker::clock::Clock;
 use peerbroker::config::{Config, LiveConfig};
 use peerbroker::events::Events;
 use peerbroker::protocols::topics::{MAX_TOPICS, Topics};
-use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomDialect as _, Rooms, Said};
+use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
 use peerbroker::router::{ClientQuota, IdLease, Realm, Router};
 use peerbroker::wire::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
 

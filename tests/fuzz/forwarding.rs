@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{object, text_of};
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::{matchbox, rxdb, topics, tracker};
-use peerbroker_broker::rooms::{Change, RoomDialect, Said};
+use peerbroker_broker::rooms::{Change, RoomFrames, Said};
 use peerbroker_core::wire::Frame;
 
 /// An id that has to be escaped.

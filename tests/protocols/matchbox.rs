@@ -2,7 +2,7 @@
 
 use peerbroker::protocols::matchbox::{self, MatchboxRooms, Signal};
 use peerbroker::protocols::signal::SignalKind;
-use peerbroker::rooms::{Change, RoomDialect as _, Said};
+use peerbroker::rooms::{Change, RoomFrames as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -6,7 +6,7 @@ use peerbroker::protocols::root::{self, Command};
 use peerbroker::protocols::topics::{self, Topics};
 use peerbroker::protocols::tracker::{self, Counts};
 use peerbroker::protocols::{calls, room_codes};
-use peerbroker::rooms::{RoomDialect as _, Said};
+use peerbroker::rooms::{RoomFrames as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

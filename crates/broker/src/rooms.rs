@@ -8,14 +8,14 @@
 //!
 //! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
 //!
-//! No frame is written here: a [`RoomDialect`] turns what members hear into its own, once for all that hear it.
+//! No frame is written here: a [`RoomFrames`] writes what members hear, once for all that hear it.
 //!
 //! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
 
 mod by_id;
 mod contradiction;
 mod delivery;
-mod dialect;
+mod frames;
 mod handover;
 mod hearing;
 mod held;
@@ -50,7 +50,7 @@ use store::Store;
 use watches::Watches;
 use watching::Watching;
 
-pub use dialect::{Audience, Change, MAX_ROOMS, OwnFrames, RoomDialect, Said};
+pub use frames::{Audience, Change, MAX_ROOMS, OwnFrames, RoomFrames, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS_OF_KEY};
 pub use others::{
     GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
@@ -59,9 +59,9 @@ pub use others::{
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
 
-/// The rooms of the clients of one key that speak a dialect. An empty room does not exist.
+/// The rooms of the clients of one key that speak a protocol. An empty room does not exist.
 pub struct Rooms {
-    dialect: &'static dyn RoomDialect,
+    frames: &'static dyn RoomFrames,
     peers: Arc<Realm>,
     router: Arc<Router>,
     store: Store,
@@ -97,17 +97,17 @@ pub struct Requester<'a> {
 impl Rooms {
     /// No room yet.
     pub fn new(
-        dialect: &'static dyn RoomDialect,
+        frames: &'static dyn RoomFrames,
         peers: Arc<Realm>,
         router: Arc<Router>,
         others: Option<Arc<dyn OtherNodes>>,
     ) -> Self {
-        let store = Store::new(Shared::new(dialect, router.clock().clone()));
+        let store = Store::new(Shared::new(frames, router.clock().clone()));
         let hub = HubName { key: peers.key(), realm: peers.kind() };
         let neighbours = Neighbours::new(hub, others);
-        let limits = RoomLimits::new(Arc::clone(&router), dialect.refuses());
-        let watches = Watches::new(dialect);
-        Rooms { dialect, peers, router, store, watches, neighbours, limits }
+        let limits = RoomLimits::new(Arc::clone(&router), frames.refuses());
+        let watches = Watches::new(frames);
+        Rooms { frames, peers, router, store, watches, neighbours, limits }
     }
 
     /// True if nothing has to be remembered.
@@ -122,7 +122,7 @@ impl Rooms {
 
     /// True if they are topics: members do not hear of each other.
     pub fn are_topics(&self) -> bool {
-        !self.dialect.lists_members()
+        !self.frames.lists_members()
     }
 
     /// The realm of its members.
@@ -201,7 +201,7 @@ impl Rooms {
         // Otherwise the connection does not get it anyway.
         proof.is_none_or(|(token, rights)| {
             let rooms = self.rooms_of(id, &token, Some(connection));
-            self.dialect.may_hear(rights.as_ref(), Some(&rooms), message)
+            self.frames.may_hear(rights.as_ref(), Some(&rooms), message)
         })
     }
 
@@ -237,7 +237,7 @@ impl Rooms {
         most: usize,
     ) -> Result<(), RoomRefusal> {
         let &mut Requester { peer, request, ref mut flushes } = requester;
-        let max_rooms = frames.map_or_else(|| self.dialect.max_rooms(), |frames| frames.max_rooms());
+        let max_rooms = frames.map_or_else(|| self.frames.max_rooms(), |frames| frames.max_rooms());
         let joined = self.enter(peer, flushes, |guard| {
             let state = &guard.state;
             state.right_in(&name)?;
@@ -275,11 +275,11 @@ impl Rooms {
 
     /// The deliveries of a change of one member.
     fn hearers(&self, members: &RoomGuard<'_>) -> usize {
-        let is_heard = self.dialect.lists_members();
+        let is_heard = self.frames.lists_members();
         if is_heard { members.len().saturating_mul(members.parts_of_change()) } else { 0 }
     }
 
-    /// Time until a client has paid for what it had on credit, and the limit that it has exceeded. Only a dialect that does not refuse
+    /// Time until a client has paid for what it had on credit, and the limit that it has exceeded. Only a protocol that does not refuse
     /// gives credit.
     pub fn owed(&self, peer: &PeerHandle) -> Option<(Limit, Duration)> {
         let presence = self.store.presence(peer.id())?;
@@ -433,7 +433,7 @@ impl Rooms {
         let &mut Requester { peer, ref mut flushes, .. } = requester;
         for id in ids {
             if id == peer.id() {
-                flushes.extend(self.dialect.presence(id.as_str(), true).and_then(|frame| peer.reply(frame)));
+                flushes.extend(self.frames.presence(id.as_str(), true).and_then(|frame| peer.reply(frame)));
                 continue;
             }
             // Before, so that the answer is right at once, and after, because it may have come in between.
@@ -714,19 +714,19 @@ impl Rooms {
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
         if let Some(peer) = absent.filter(|_| !members.contains(guard.id)) {
             let is_of_another = |of: String| of != room.name().as_str();
-            peer.drop_of_rooms(|message| self.dialect.room_of(message).is_none_or(is_of_another));
+            peer.drop_of_rooms(|message| self.frames.room_of(message).is_none_or(is_of_another));
         }
         self.store.retire_if_empty(&mut members);
     }
 
     /// Answers a request about a room that has no other answer, if the client wants one.
     fn done(&self, peer: &PeerHandle, request: Option<&str>, room: &Room) -> Option<Flush> {
-        peer.reply(self.dialect.done(Some(room.name().as_str()), request?)?)
+        peer.reply(self.frames.done(Some(room.name().as_str()), request?)?)
     }
 
     /// As [`done`](Self::done), about ids.
     fn confirm_ids(&self, requester: &mut Requester<'_>) {
-        let answer = requester.request.and_then(|request| self.dialect.done(None, request));
+        let answer = requester.request.and_then(|request| self.frames.done(None, request));
         requester.flushes.extend(answer.and_then(|answer| requester.peer.reply(answer)));
     }
 
@@ -738,7 +738,7 @@ impl Rooms {
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
     fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
-        if self.dialect.lists_members() {
+        if self.frames.lists_members() {
             self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));
         }
     }

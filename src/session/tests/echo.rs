@@ -9,7 +9,7 @@ use peerbroker_broker::protocols::frozen::Frozen;
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::protocols::peerjs::rooms::PeerJsRooms;
-use peerbroker_broker::rooms::RoomDialect;
+use peerbroker_broker::rooms::RoomFrames;
 use peerbroker_broker::router::{Departure, Disconnect};
 use peerbroker_core::wire::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
 
@@ -20,7 +20,7 @@ const FIN_BINARY: u8 = 0x82;
 
 impl Protocol for Echo {
     const REALM: RealmKind = RealmKind::PeerJs;
-    const ROOMS: &'static dyn RoomDialect = &PeerJsRooms;
+    const ROOMS: &'static dyn RoomFrames = &PeerJsRooms;
     const HAS_CREDENTIALS: bool = true;
 
     fn new(_key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {

@@ -27,7 +27,7 @@ use peerbroker::protocols::guests::Guests;
 use peerbroker::protocols::peerjs::PeerJs;
 use peerbroker::protocols::peerjs::rooms::PeerJsRooms;
 use peerbroker::protocols::tracker::Memberships;
-use peerbroker::rooms::RoomDialect as _;
+use peerbroker::rooms::RoomFrames as _;
 use peerbroker::router::{ConnectionInfo, IdLease, PeerHandle, Realm, RegisterRefusal, RegisterRequest};
 use peerbroker::session::Turn;
 use peerbroker::wire::{ApiKey, CloseReason, ConnectionKind, PeerId, Refusal, Token};

@@ -22,7 +22,7 @@ use super::peerjs::rooms::Request;
 use super::room_codes::{KeptName, RoomCodeError};
 use super::signal::SignalKind;
 use crate::events::{ClientMistake, Event, Mistake};
-use crate::rooms::{Requester, RoomDialect};
+use crate::rooms::{Requester, RoomFrames};
 use crate::router::{Departure, Disconnect, Flush, PeerHandle};
 use peerbroker_core::wire::{
     CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, PeerId, RealmKind, Refusal, RoomName,
@@ -36,7 +36,7 @@ pub trait Protocol: Sized + 'static {
     const REALM: RealmKind;
 
     /// The frames that the members of its rooms hear. A member that reads slowly gets the state of a room, and other clients lose messages.
-    const ROOMS: &'static dyn RoomDialect;
+    const ROOMS: &'static dyn RoomFrames;
 
     /// The text that only shows that a client is there: most texts are this one.
     const HEARTBEAT: Option<&'static str> = None;

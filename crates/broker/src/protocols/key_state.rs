@@ -149,8 +149,8 @@ impl KeyState {
         let realm = self.realm_of(realms, kind);
         let known = realms.hubs.iter().find(|hub| hub.realm().kind() == kind);
         known.map(Arc::clone).unwrap_or_else(|| {
-            let dialect = with_clients!(kind, C => C::ROOMS);
-            let hub = Arc::new(Rooms::new(dialect, realm, Arc::clone(&self.router), self.others()));
+            let frames = with_clients!(kind, C => C::ROOMS);
+            let hub = Arc::new(Rooms::new(frames, realm, Arc::clone(&self.router), self.others()));
             realms.hubs.push(Arc::clone(&hub));
             hub
         })

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use super::json::{MAX_MEMBERS, Reader, read, string, write_string};
 use super::signal::SignalKind;
-use crate::rooms::{Audience, Change, RoomDialect, Said};
+use crate::rooms::{Audience, Change, RoomFrames, Said};
 pub(super) use advice::ADVICE;
 pub use client::Matchbox;
 pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
@@ -121,7 +121,7 @@ pub fn host_of(group: &str) -> Option<&str> {
 #[derive(Debug)]
 pub struct MatchboxRooms;
 
-impl RoomDialect for MatchboxRooms {
+impl RoomFrames for MatchboxRooms {
     fn said(&self, Said { from, payload, .. }: Said<'_>) -> Frame {
         signal(from.unwrap_or_default(), payload.unwrap_or("null"))
     }

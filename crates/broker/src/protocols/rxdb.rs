@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use super::json::{Object, short_string, write_string};
 use super::signal::SignalKind;
-use crate::rooms::{RoomDialect, Said};
+use crate::rooms::{RoomFrames, Said};
 pub(super) use advice::ADVICE;
 pub use client::RxDb;
 use peerbroker_core::wire::Frame;
@@ -72,7 +72,7 @@ pub fn init(id: &str) -> Frame {
 #[derive(Debug)]
 pub struct RxDbRooms;
 
-impl RoomDialect for RxDbRooms {
+impl RoomFrames for RxDbRooms {
     /// Only a list of them tells of members: signals go from client to client.
     fn said(&self, Said { payload, .. }: Said<'_>) -> Frame {
         Frame::of_text(payload.unwrap_or_default())

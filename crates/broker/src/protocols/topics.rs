@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{self, Object, write_string};
 use super::signal::SignalKind;
-use crate::rooms::{RoomDialect, Said};
+use crate::rooms::{RoomFrames, Said};
 pub(super) use advice::ADVICE;
 pub(super) use client::Pending;
 pub use client::Subscriber;
@@ -102,7 +102,7 @@ pub fn pong() -> Frame {
 #[derive(Debug)]
 pub struct Topics;
 
-impl RoomDialect for Topics {
+impl RoomFrames for Topics {
     fn said(&self, Said { room: topic, payload, members, .. }: Said<'_>) -> Frame {
         let publication = payload.unwrap_or_default();
         let Some(object) = Object::parse(publication) else { return Frame::of_text(publication) };

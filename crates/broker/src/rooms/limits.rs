@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dialect::MAX_ROOMS;
+use super::frames::MAX_ROOMS;
 use super::presence::PresenceGuard;
 use super::room::RoomGuard;
 use crate::limits::Deliveries;
@@ -57,7 +57,7 @@ impl RoomLimits {
         (limits.room_deliveries_per_second, limits.room_key_deliveries_per_second)
     }
 
-    /// Charges deliveries to a member, its address, and all of the key: on credit, if the dialect has no answer for what is refused.
+    /// Charges deliveries to a member, its address, and all of the key: on credit, if the protocol has no answer for what is refused.
     pub(super) fn charge(&self, guard: &PresenceGuard<'_>, deliveries: usize) -> Result<(), RoomRefusal> {
         let (own, all) = self.rates();
         let now = self.router.clock().now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::dialect::OwnFrames;
+use super::frames::OwnFrames;
 use super::handover::Handover;
 use super::others::TokenDigest;
 use crate::limits::AddressAccount;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::dialect::{Audience, Change, RoomDialect, Said};
+use super::frames::{Audience, Change, RoomFrames, Said};
 use super::member::{Member, Own, RemotePart, deliver, deliver_in_own_frames};
 use super::places::Places;
 use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
@@ -38,7 +38,7 @@ pub(super) struct Room {
 
 /// The part that all rooms of a hub share.
 pub(super) struct Shared {
-    pub(super) dialect: &'static dyn RoomDialect,
+    pub(super) frames: &'static dyn RoomFrames,
     pub(super) clock: Clock,
     /// Rooms whose members have to hear a list later.
     unlisted: Mutex<Vec<Weak<Room>>>,
@@ -78,7 +78,7 @@ pub(super) struct RoomGuard<'a> {
 
 impl Room {
     pub(super) fn new(name: RoomName, shared: Arc<Shared>) -> Self {
-        let lists = shared.dialect.tells_all_members().then(Box::default);
+        let lists = shared.frames.tells_all_members().then(Box::default);
         Room { name, shared, members: Mutex::new(Members { lists, ..Members::default() }) }
     }
 
@@ -88,23 +88,23 @@ impl Room {
 
     /// The frame about a change of a member.
     fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Option<Frame> {
-        self.shared.dialect.changed(change, self.name.as_str(), id.as_str(), data)
+        self.shared.frames.changed(change, self.name.as_str(), id.as_str(), data)
     }
 
     /// The frame with all members.
     fn list(&self, members: &Places, request: Option<&str>) -> Option<Frame> {
         let mut members = members.iter().map(|(id, member)| (id.as_str(), member.data()));
-        self.shared.dialect.members(self.name.as_str(), &mut members, request)
+        self.shared.frames.members(self.name.as_str(), &mut members, request)
     }
 
     /// The members that hear of others.
     fn audience(&self) -> Audience<'_> {
-        self.shared.dialect.audience(self.name.as_str())
+        self.shared.frames.audience(self.name.as_str())
     }
 
     /// The bytes of a member in a list.
     fn bytes_of(&self, (id, member): (&PeerId, &Member)) -> usize {
-        self.shared.dialect.member_bytes(id.as_str(), member.data())
+        self.shared.frames.member_bytes(id.as_str(), member.data())
     }
 
     pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
@@ -113,8 +113,8 @@ impl Room {
 }
 
 impl Shared {
-    pub(super) fn new(dialect: &'static dyn RoomDialect, clock: Clock) -> Arc<Self> {
-        Arc::new(Shared { dialect, clock, unlisted: Mutex::default() })
+    pub(super) fn new(frames: &'static dyn RoomFrames, clock: Clock) -> Arc<Self> {
+        Arc::new(Shared { frames, clock, unlisted: Mutex::default() })
     }
 
     /// Tells members the lists that they have still to hear, where that may be done now.
@@ -449,7 +449,7 @@ impl RoomGuard<'_> {
     /// Bytes of the list if a member joins with these data, or gets them.
     pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
         let before = self.get(id.as_str()).map_or(0, |member| self.room.bytes_of((id, member)));
-        self.members.bytes - before + self.room.shared.dialect.member_bytes(id.as_str(), data)
+        self.members.bytes - before + self.room.shared.frames.member_bytes(id.as_str(), data)
     }
 
     /// A member has a new connection on this node, and keeps its data. False if it is none.
@@ -498,10 +498,10 @@ impl RoomGuard<'_> {
         let room = self.room.name.as_str();
         let from = from.map(PeerId::as_str);
         let members = self.len();
-        self.room.shared.dialect.said(Said { room, from, to, payload, members })
+        self.room.shared.frames.said(Said { room, from, to, payload, members })
     }
 
-    /// Sends a message to all members of this node, to its sender only if the dialect echoes. Returns the number of those that do not get it: too much waits for them.
+    /// Sends a message to all members of this node, to its sender only if the protocol echoes. Returns the number of those that do not get it: too much waits for them.
     pub(super) fn deliver_to_others(
         &mut self,
         from: &PeerId,
@@ -510,7 +510,7 @@ impl RoomGuard<'_> {
         flushes: &mut Vec<Flush>,
     ) -> usize {
         self.catch_up_before_message(flushes);
-        let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.shared.dialect.echoes();
+        let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.shared.frames.echoes();
         let own = self.iter().filter(hears);
         let own = own.filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
         let room = &self.room.name;

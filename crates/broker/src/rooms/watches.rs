@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::dialect::RoomDialect;
+use super::frames::RoomFrames;
 use super::presence::Presence;
 use crate::router::Flush;
 use peerbroker_core::wire::{Frame, NodeId, PeerId, RoomRefusal};
@@ -22,13 +22,13 @@ pub const MAX_WATCHED_OF_KEY: usize = 100_000;
 
 /// The watched ids of one key.
 pub(super) struct Watches {
-    dialect: &'static dyn RoomDialect,
+    frames: &'static dyn RoomFrames,
     table: Mutex<Table>,
 }
 
 /// The watched ids under their lock. It is taken behind that of a presence, and before that of a slot.
 pub(super) struct WatchesGuard<'a> {
-    dialect: &'static dyn RoomDialect,
+    frames: &'static dyn RoomFrames,
     table: MutexGuard<'a, Table>,
 }
 
@@ -67,12 +67,12 @@ enum Watchers {
 }
 
 impl Watches {
-    pub(super) fn new(dialect: &'static dyn RoomDialect) -> Self {
-        Watches { dialect, table: Mutex::default() }
+    pub(super) fn new(frames: &'static dyn RoomFrames) -> Self {
+        Watches { frames, table: Mutex::default() }
     }
 
     pub(super) fn lock(&self) -> WatchesGuard<'_> {
-        WatchesGuard { dialect: self.dialect, table: self.table.lock() }
+        WatchesGuard { frames: self.frames, table: self.table.lock() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -174,7 +174,7 @@ impl WatchesGuard<'_> {
             places.insert(digest, of_id);
         }
         if is_online != was_online {
-            let mut frame = self.dialect.presence(id.as_str(), is_online);
+            let mut frame = self.frames.presence(id.as_str(), is_online);
             for watcher in entry.watchers.as_slice() {
                 let frame = frame.as_mut().map(Frame::share);
                 flushes.extend(frame.and_then(|frame| watcher.hear_presence(frame)));

@@ -34,7 +34,7 @@ impl Watching<'_, '_> {
             watches.add(id.as_str(), presence);
             rooms.neighbours.tell_of_watched(id.as_str(), own, state);
         }
-        let frame = rooms.dialect.presence(id.as_str(), watches.is_online(id.as_str()));
+        let frame = rooms.frames.presence(id.as_str(), watches.is_online(id.as_str()));
         flushes.extend(frame.and_then(|frame| peer.reply(frame)));
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Watching<'_, '_> {
     pub(super) fn tell_of_all(&mut self, peer: &PeerHandle) {
         let watches = self.rooms.watches.lock();
         self.guard.presence.watch_on(peer);
-        let frame = |id: &str| self.rooms.dialect.presence(id, watches.is_online(id));
+        let frame = |id: &str| self.rooms.frames.presence(id, watches.is_online(id));
         let frames: Vec<Frame> = self.guard.state.watched.iter().filter_map(frame).collect();
         let bytes = frames.iter().map(Frame::len).sum();
         self.guard.flushes.extend(self.guard.presence.hear_all(frames.into_iter(), bytes));

@@ -15,7 +15,7 @@ use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::names::Hold;
 use crate::protocols::query;
-use crate::rooms::{Change, RoomDialect};
+use crate::rooms::{Change, RoomFrames};
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{
     CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
@@ -151,7 +151,7 @@ impl Matchbox {
 
 impl Protocol for Matchbox {
     const REALM: RealmKind = RealmKind::Matchbox;
-    const ROOMS: &'static dyn RoomDialect = &MatchboxRooms;
+    const ROOMS: &'static dyn RoomFrames = &MatchboxRooms;
 
     /// With `next`, it wants a place in a group of that size; with a host, in the one of that.
     fn new(_key: &Arc<KeyState>, query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {

@@ -10,7 +10,7 @@ use crate::protocols::client::{Ask, Context, Description, Effect, Lost, Message,
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::signal::SignalKind;
-use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, RoomDialect};
+use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, RoomFrames};
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{
     CloseReason, DropReason, Frame, GOING_AWAY, InvalidName, MessageKind, NORMAL, PeerId, RealmKind, Refusal,
@@ -23,7 +23,7 @@ pub struct PeerJs;
 
 impl Protocol for PeerJs {
     const REALM: RealmKind = RealmKind::PeerJs;
-    const ROOMS: &'static dyn RoomDialect = &PeerJsRooms;
+    const ROOMS: &'static dyn RoomFrames = &PeerJsRooms;
     const HAS_CREDENTIALS: bool = true;
     const HEARTBEAT: Option<&'static str> = Some(super::HEARTBEAT);
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::app;
 use crate::protocols::json::{self, raw, text};
-use crate::rooms::{Change, MAX_WATCHED, RoomDialect, Said};
+use crate::rooms::{Change, MAX_WATCHED, RoomFrames, Said};
 use peerbroker_core::wire::{Frame, PeerId, RoomRefusal, labels};
 
 /// Most bytes of the id of a request, as JSON text.
@@ -109,7 +109,7 @@ impl<'a> Request<'a> {
 #[derive(Debug)]
 pub struct PeerJsRooms;
 
-impl RoomDialect for PeerJsRooms {
+impl RoomFrames for PeerJsRooms {
     fn said(&self, Said { room, from, to, payload, .. }: Said<'_>) -> Frame {
         let Some(from) = from else {
             return Frame::of_text(&app::message(Some(room), payload.unwrap_or("null")));

@@ -17,7 +17,7 @@ use crate::protocols::room_codes::{self, Player};
 use crate::protocols::root::{self, Command};
 use crate::protocols::topics::{self, Subscriber, Topics};
 use crate::protocols::tracker::{self, Announcer};
-use crate::rooms::RoomDialect;
+use crate::rooms::RoomFrames;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
 
@@ -70,7 +70,7 @@ impl Guest {
 
 impl Protocol for Guest {
     const REALM: RealmKind = RealmKind::Guests;
-    const ROOMS: &'static dyn RoomDialect = &Topics;
+    const ROOMS: &'static dyn RoomFrames = &Topics;
 
     fn new(key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
         Ok(Guest {

@@ -9,7 +9,7 @@ use crate::protocols::client::{Ask, Context, Description, Effect, Message, Proto
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::room_codes;
-use crate::rooms::RoomDialect;
+use crate::rooms::RoomFrames;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{
     CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
@@ -21,7 +21,7 @@ pub struct RxDb;
 
 impl Protocol for RxDb {
     const REALM: RealmKind = RealmKind::RxDb;
-    const ROOMS: &'static dyn RoomDialect = &RxDbRooms;
+    const ROOMS: &'static dyn RoomFrames = &RxDbRooms;
 
     fn new(_key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
         Ok(RxDb)

@@ -1,4 +1,4 @@
-//! The frames that members of a room hear. The rooms know members, data and an order; a dialect writes them into its own frames.
+//! The frames that members of a room hear. The rooms know members, data and an order; a protocol writes them as its own frames.
 
 use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRights};
 
@@ -80,8 +80,8 @@ pub trait OwnFrames: Send + Sync {
     fn max_rooms(&self) -> usize;
 }
 
-/// The frames of rooms. Each is written once for all that hear it. `None` is something that the dialect does not tell.
-pub trait RoomDialect: Send + Sync + 'static {
+/// The frames of rooms. Each is written once for all that hear it. `None` is something that the protocol does not tell.
+pub trait RoomFrames: Send + Sync + 'static {
     /// A message.
     fn said(&self, said: Said<'_>) -> Frame;
 
@@ -146,7 +146,7 @@ pub trait RoomDialect: Send + Sync + 'static {
         None
     }
 
-    /// The room of a message. `None` if the dialect has no messages to rooms.
+    /// The room of a message. `None` if the protocol has no messages to rooms.
     fn room_of(&self, message: &Frame) -> Option<String>;
 
     /// True if a message is for a client with these rights that is in these rooms; `None` means any room.

@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 use actix_web::web::ServiceConfig;
 use peerbroker_core::media_api::TurnUrls;
 
-use crate::http::admin::{ClientPort, Ops};
+use crate::http::admin::{AdminState, ClientPort};
 use crate::http::public::{self, Mounted};
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AppMessage, Client, Message, Node};
 use crate::redis::{BadRedis, check_redis};
-use crate::runtime::admin::LogControl;
+use crate::runtime::control::LogControl;
 use crate::runtime::{Components, Runtime};
 use crate::tls::{self, TlsError};
 use crate::webhooks::WebhookTotals;
@@ -125,7 +125,7 @@ impl PeerBroker {
     /// Activates changes of the [store of keys](Builder::keys) at once. It reads the whole store and blocks, so do not
     /// call it on a worker's thread.
     pub fn read_keys(&self) -> Result<(), KeyError> {
-        self.runtime.admin.read_keys()
+        self.runtime.control.read_keys()
     }
 
     /// The active configuration.
@@ -151,7 +151,7 @@ impl PeerBroker {
     /// start. It reads files and blocks, so do not call it on a worker's thread.
     pub fn begin_relaying(&self, relay: BoundRelay) {
         self.runtime.begin_relaying(relay);
-        self.runtime.admin.try_unusable_keys();
+        self.runtime.control.try_unusable_keys();
     }
 
     /// Installs a TURN server, if the broker has not begun with [one](Builder::turn). Call it before
@@ -218,9 +218,9 @@ impl PeerBroker {
     }
 
     /// The state of the operator's API.
-    pub(crate) fn ops(&self, tokens: ApiTokens, clients: ClientPort) -> Arc<Ops> {
+    pub(crate) fn ops(&self, tokens: ApiTokens, clients: ClientPort) -> Arc<AdminState> {
         self.set_api_tokens(tokens);
-        Ops::start(Arc::clone(&self.runtime), clients)
+        AdminState::start(Arc::clone(&self.runtime), clients)
     }
 
     /// The broker at its configured path, in a separate server.

@@ -77,7 +77,7 @@ pub use peerbroker_broker::{config, events, protocols, rooms, router};
 pub use peerbroker_core::address::{is_of_machine, is_public};
 pub use peerbroker_core::media_api::TurnUrls;
 pub use peerbroker_core::{clock, wire};
-pub use runtime::admin::LogControl;
+pub use runtime::control::LogControl;
 pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use tls::{CertifiedHosts, TlsError, certified_hosts};
 pub use webhooks::{BadWebhook, WebhookTotals, check_webhook};

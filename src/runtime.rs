@@ -1,8 +1,8 @@
 //! The parts of one broker, put together: the changeable settings, and the state that all workers share.
 
-pub(crate) mod admin;
 mod background;
 mod call_drain;
+pub(crate) mod control;
 #[cfg_attr(not(target_os = "linux"), path = "runtime/no_ended_calls.rs")]
 mod ended_calls;
 mod log_events;
@@ -29,7 +29,7 @@ use crate::keys::memory::MemoryKeys;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AskApp, Node, OnMessage, OnText};
 use crate::redis;
-use crate::runtime::admin::{Admin, LogControl};
+use crate::runtime::control::{Control, LogControl};
 use crate::session::take_posts_of_others;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
@@ -66,7 +66,7 @@ pub(crate) struct Runtime {
     pub(crate) config: LiveConfig,
     pub(crate) events: Events,
     pub(crate) node: Arc<Node>,
-    pub(crate) admin: Admin,
+    pub(crate) control: Control,
     pub(crate) addresses: Arc<ConnectionLimiter>,
     own_ice: OwnIceServers,
     /// The TLS of the server, for TURN.
@@ -139,7 +139,7 @@ impl Runtime {
         let node = Node::new(config.clone(), clock, events.clone(), membership)
             .with_hooks(components.on_message, components.on_text);
         let node = Arc::new(node);
-        let admin = Admin::new(Arc::clone(&node), store, shared, components.log);
+        let control = Control::new(Arc::clone(&node), store, shared, components.log);
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
@@ -149,7 +149,7 @@ impl Runtime {
             config,
             events,
             node,
-            admin,
+            control,
             addresses,
             own_ice: components.own_ice,
             tls: OnceLock::new(),
@@ -177,7 +177,7 @@ impl Runtime {
         if let Some(relay) = components.relay {
             runtime.begin_relaying(relay);
         }
-        if let Err(error) = runtime.admin.read_keys() {
+        if let Err(error) = runtime.control.read_keys() {
             log::error!("{error}");
         }
         if let Some(membership) = runtime.node.membership() {
@@ -194,7 +194,7 @@ impl Runtime {
             let interval = |runtime: &Runtime| runtime.config().limits.sweep_interval();
             background::repeat(threads, "sweeper", &runtime, interval, Runtime::sweep);
             background::watch_keys(&runtime);
-            if runtime.admin.bans.are_shared() {
+            if runtime.control.bans.are_shared() {
                 background::watch_bans(&runtime);
             }
         }
@@ -212,7 +212,7 @@ impl Runtime {
         self.events.follow_some("mistakes", may_be_mistake, move |notices| {
             let Some(runtime) = runtime.upgrade() else { return };
             // The store may be an embedding program's.
-            let keys = || caught(|| runtime.admin.all_keys()).ok().and_then(Result::ok);
+            let keys = || caught(|| runtime.control.all_keys()).ok().and_then(Result::ok);
             runtime.mistakes.log(notices, runtime.now(), runtime.node.awaits_keys(), keys);
         })
     }
@@ -237,7 +237,7 @@ impl Runtime {
         self.addresses.sweep(now);
         if !self.is_stopping() {
             // The next server may use the same store of keys.
-            self.admin.sweep(now);
+            self.control.sweep(now);
         }
         self.mistakes.sweep(now);
     }

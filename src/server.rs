@@ -28,7 +28,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use crate::embed::PeerBroker;
-use crate::http::admin::{self, ClientPort, Ops};
+use crate::http::admin::{self, AdminState, ClientPort};
 use crate::http::edge;
 use crate::http::public::handshake::upgrade;
 use crate::http::public::{self, Mounted};
@@ -103,7 +103,7 @@ pub struct Server {
     address: SocketAddr,
     mounted: Arc<Mounted>,
     tls: Option<(ServerConfig, CertificateSource)>,
-    ops: Option<(Listener, Arc<Ops>)>,
+    ops: Option<(Listener, Arc<AdminState>)>,
 }
 
 impl Server {

@@ -36,7 +36,7 @@ use problem::Problem;
 use state::Reply;
 use target::Target;
 
-pub(crate) use state::{ClientPort, Ops};
+pub(crate) use state::{AdminState, ClientPort};
 
 /// Path of the OpenAPI description.
 const DESCRIPTION: &str = "/api/openapi.json";
@@ -46,7 +46,7 @@ const MAX_BODY: usize = 64 << 10;
 
 /// The app that serves the API.
 pub(crate) fn app(
-    ops: Arc<Ops>,
+    ops: Arc<AdminState>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -113,7 +113,7 @@ pub(crate) fn app(
 
 /// The dashboard for browsers, the index for programs.
 async fn show_root(
-    ops: web::Data<Ops>,
+    ops: web::Data<AdminState>,
     index: web::Data<Index>,
     request: HttpRequest,
     target: ReqData<Target>,

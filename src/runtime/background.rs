@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::keys::KeyError;
 use crate::runtime::Runtime;
-use crate::runtime::admin::Admin;
+use crate::runtime::control::Control;
 use peerbroker_core::threads::{Threads, caught};
 
 /// Calls `work` after each interval, until the owner is gone. A thread rather than a task: it belongs to no worker, and
@@ -34,13 +34,13 @@ pub(crate) fn repeat<T: Send + Sync + 'static>(
 pub(super) fn watch_keys(runtime: &Arc<Runtime>) {
     let owner = Arc::downgrade(runtime);
     let mut watch = KeyWatch::default();
-    let is_shared = runtime.admin.store.is_shared();
+    let is_shared = runtime.control.store.is_shared();
     let lookout = if is_shared { runtime.node.look_out() } else { Arc::default() };
     start(runtime.events.threads(), "key-watch", move || {
         while owner.strong_count() > 0 {
             lookout.wait(KeyWatch::INTERVAL);
             if let Some(runtime) = owner.upgrade() {
-                lookout.end(watch.look(&runtime.admin));
+                lookout.end(watch.look(&runtime.control));
             }
         }
     });
@@ -58,7 +58,7 @@ pub(super) fn watch_bans(runtime: &Arc<Runtime>) {
         |_| BANS_INTERVAL,
         |runtime| {
             // The log has the outage of the cluster.
-            if let Err(error) = runtime.admin.bans.read() {
+            if let Err(error) = runtime.control.bans.read() {
                 log::debug!("the bans stay as they are: {error}");
             }
         },
@@ -91,10 +91,10 @@ impl KeyWatch {
     const INTERVAL: Duration = Duration::from_millis(500);
 
     /// True if the store could be read. Logs the first of failures that follow each other.
-    fn look(&mut self, admin: &Admin) -> bool {
+    fn look(&mut self, control: &Control) -> bool {
         // The store may be an embedding program's.
         let read =
-            caught(|| admin.read_changed_keys()).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
+            caught(|| control.read_changed_keys()).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
         let had_failed = std::mem::replace(&mut self.has_failed, read.is_err());
         match &read {
             Err(error) if !had_failed => log::error!("{error}"),
@@ -103,13 +103,13 @@ impl KeyWatch {
         }
         if read.is_ok() && self.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
             self.kept_house = Some(Instant::now());
-            self.keep_house(admin);
+            self.keep_house(control);
         }
         read.is_ok()
     }
 
-    fn keep_house(&mut self, admin: &Admin) {
-        let kept = caught(|| admin.keep_house()).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
+    fn keep_house(&mut self, control: &Control) {
+        let kept = caught(|| control.keep_house()).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
         let had_failed = std::mem::replace(&mut self.has_failed_to_write, kept.is_err());
         if let Err(error) = kept
             && !had_failed

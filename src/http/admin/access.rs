@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 
 use super::dashboard;
 use super::problem::Problem;
-use super::state::{Object, Ops, Reply};
+use super::state::{AdminState, Object, Reply};
 use super::target::Target;
 use crate::keys::{KeyToken, unix_time};
 use crate::runtime::KEYS_UNREAD;
@@ -89,7 +89,7 @@ impl Scope {
 }
 
 pub(super) async fn guard<B: MessageBody + 'static>(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse, Error> {
@@ -108,7 +108,7 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     Ok(answered.map_err(too_long)??.map_into_boxed_body())
 }
 
-fn check(ops: &Ops, request: &ServiceRequest, target: &Target) -> Result<(), Problem> {
+fn check(ops: &AdminState, request: &ServiceRequest, target: &Target) -> Result<(), Problem> {
     // Health and readiness.
     if target.is(&["healthz"]) || target.is(&["readyz"]) {
         return Ok(());
@@ -169,7 +169,7 @@ fn bearer(header: &HeaderValue) -> &[u8] {
 
 /// Checks a token of a key, which allows a part of the API for that key.
 fn check_key_token(
-    ops: &Ops,
+    ops: &AdminState,
     request: &ServiceRequest,
     target: &Target,
     key: &ApiKey,
@@ -212,14 +212,14 @@ fn find<'a>(tokens: &'a ApiTokens, given: &[u8]) -> Option<(&'a AdminToken, Scop
 /// Counts a wrong token, in a header, a cookie or a login, and refuses it. The right one is never refused: others of the same
 /// address, such as clients of a proxy, cannot keep an operator out. So what makes guessing hopeless is the length of a token; the
 /// limit bounds the work for guesses.
-fn wrong_token(ops: &Ops, request: &HttpRequest) -> Problem {
+fn wrong_token(ops: &AdminState, request: &HttpRequest) -> Problem {
     let runtime = &ops.runtime;
     let address = request.peer_addr().map(|peer| peer.ip());
     let guesser = GuessSource::new(address, is_forwarded(request.headers()));
     let now = runtime.now();
-    match runtime.admin.wrong_tokens.check(guesser, now) {
+    match runtime.control.wrong_tokens.check(guesser, now) {
         Ok(()) => {
-            runtime.admin.wrong_tokens.count_wrong(guesser, now);
+            runtime.control.wrong_tokens.count_wrong(guesser, now);
             unauthorized()
         }
         Err(too_many) => {
@@ -308,7 +308,7 @@ pub(super) struct Login {
 )]
 #[post("/api/session")]
 pub(super) async fn log_in(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     target: ReqData<Target>,
     login: Json<Object<Login>>,

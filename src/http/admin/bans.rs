@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
-use super::state::{JsonResult, Object, Ops, Reply, Search, actor, blocking};
+use super::state::{AdminState, JsonResult, Object, Reply, Search, actor, blocking};
 use super::target::Target;
 use crate::keys::unix_time;
 use peerbroker_broker::config::Ban;
@@ -67,9 +67,9 @@ impl ShownBan {
 /// Lists the bans that are not over.
 #[utoipa::path(tag = "bans", responses((status = OK, body = ShownBans, description = "all bans"), Problem))]
 #[get("/api/bans")]
-pub(super) async fn list_bans(ops: Data<Ops>) -> JsonResult<ShownBans> {
+pub(super) async fn list_bans(ops: Data<AdminState>) -> JsonResult<ShownBans> {
     // A change that waits for the store holds them.
-    let (configured, set) = blocking(ops, |runtime| Ok(runtime.admin.bans.all())).await?;
+    let (configured, set) = blocking(ops, |runtime| Ok(runtime.control.bans.all())).await?;
     let shown = |bans: Vec<Ban>, configured| bans.into_iter().map(move |ban| ShownBan::of(&ban, configured));
     Ok(Json(ShownBans { bans: shown(configured, true).chain(shown(set, false)).collect() }))
 }
@@ -82,7 +82,11 @@ pub(super) async fn list_bans(ops: Data<Ops>) -> JsonResult<ShownBans> {
     responses((status = CREATED, body = ShownBan, description = "the ban"), Problem)
 )]
 #[post("/api/bans")]
-pub(super) async fn add_ban(ops: Data<Ops>, request: HttpRequest, body: Json<Object<NewBan>>) -> Reply {
+pub(super) async fn add_ban(
+    ops: Data<AdminState>,
+    request: HttpRequest,
+    body: Json<Object<NewBan>>,
+) -> Reply {
     let actor = actor(&request);
     let Object(NewBan { network, key, seconds }) = body.into_inner();
     let mut ban = ban(&network, key.as_deref())?;
@@ -94,7 +98,7 @@ pub(super) async fn add_ban(ops: Data<Ops>, request: HttpRequest, body: Json<Obj
         }
     };
     let shown = ShownBan::of(&ban, false);
-    blocking(ops, move |runtime| Ok(runtime.admin.bans.add(actor, ban)?)).await?;
+    blocking(ops, move |runtime| Ok(runtime.control.bans.add(actor, ban)?)).await?;
     Ok(HttpResponse::Created().json(shown))
 }
 
@@ -115,14 +119,14 @@ pub(super) struct OfBan {
 )]
 #[delete("/api/bans/{network}")]
 pub(super) async fn end_ban(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     target: ReqData<Target>,
     of: Query<OfBan>,
 ) -> Reply {
     let actor = actor(&request);
     let ban = ban(target.last(), of.key.as_deref())?;
-    blocking(ops, move |runtime| Ok(runtime.admin.bans.end(actor, &ban)?)).await?;
+    blocking(ops, move |runtime| Ok(runtime.control.bans.end(actor, &ban)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -175,7 +179,7 @@ pub(super) struct Asked {
 /// Lists the busiest addresses of clients of this node, but no loopback addresses.
 #[utoipa::path(tag = "bans", params(Asked), responses((status = OK, body = ShownAddresses, description = "the busiest first"), Problem))]
 #[get("/api/addresses")]
-pub(super) async fn list_addresses(ops: Data<Ops>, asked: Query<Asked>) -> JsonResult<ShownAddresses> {
+pub(super) async fn list_addresses(ops: Data<AdminState>, asked: Query<Asked>) -> JsonResult<ShownAddresses> {
     let search = Search::new(asked.search.as_deref());
     let most = asked.limit.unwrap_or(MAX_ADDRESSES).min(MAX_ADDRESSES);
     if most == 0 {

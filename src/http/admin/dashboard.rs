@@ -3,7 +3,7 @@
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 
-use super::state::Ops;
+use super::state::AdminState;
 use super::target::Target;
 use crate::http::public::pages::{self, PageValues};
 
@@ -39,7 +39,7 @@ fn is_read(request: &HttpRequest) -> bool {
 }
 
 /// The page.
-pub(super) fn page(ops: &Ops, request: &HttpRequest) -> HttpResponse {
+pub(super) fn page(ops: &AdminState, request: &HttpRequest) -> HttpResponse {
     let broker = broker_origin(ops, request);
     let text = pages::of_dashboard("index.html").map(|text| String::from_utf8_lossy(&text).into_owned());
     debug_assert!(text.is_some(), "no index.html is embedded");
@@ -77,7 +77,7 @@ fn policy(broker: &str) -> String {
 }
 
 /// The probable origin of the clients' port, as the operator's browser reaches it.
-fn broker_origin(ops: &Ops, request: &HttpRequest) -> String {
+fn broker_origin(ops: &AdminState, request: &HttpRequest) -> String {
     let clients = &ops.clients;
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).and_then(name_of);
     let name = clients.name.as_deref().or(host).unwrap_or("localhost");

@@ -13,7 +13,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::Problem;
-use super::state::{JsonResult, Ops, Page, Reply, Search, actor, blocking, cut_to_page};
+use super::state::{AdminState, JsonResult, Page, Reply, Search, actor, blocking, cut_to_page};
 use super::target::OfKey;
 use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
 use crate::node::Tenant;
@@ -80,10 +80,10 @@ impl ToSchema for NewKey {
 /// Lists keys.
 #[utoipa::path(tag = "keys", params(Page), responses((status = OK, body = KeyPage, description = "one page of keys"), Problem))]
 #[get("/api/keys")]
-pub(super) async fn list_keys(ops: Data<Ops>, page: Query<Page>) -> JsonResult<KeyPage> {
+pub(super) async fn list_keys(ops: Data<AdminState>, page: Query<Page>) -> JsonResult<KeyPage> {
     let limit = page.limit()?;
     let shown = blocking(ops, move |runtime| {
-        let mut keys = runtime.admin.all_keys()?;
+        let mut keys = runtime.control.all_keys()?;
         let after = page.after.as_deref();
         let search = Search::new(page.search.as_deref());
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
@@ -106,7 +106,7 @@ pub(super) async fn list_keys(ops: Data<Ops>, page: Query<Page>) -> JsonResult<K
     )
 )]
 #[post("/api/keys")]
-pub(super) async fn add_key(ops: Data<Ops>, request: HttpRequest, body: Body) -> Reply {
+pub(super) async fn add_key(ops: Data<AdminState>, request: HttpRequest, body: Body) -> Reply {
     let actor = actor(&request);
     let mut body = body.into_inner();
     let key: Option<String> = read(body.remove("key").unwrap_or_default())?;
@@ -115,7 +115,7 @@ pub(super) async fn add_key(ops: Data<Ops>, request: HttpRequest, body: Body) ->
     let (added, location) = blocking(ops, move |runtime| {
         let mut key = Key::new(key, "", Settings::default());
         key.apply(settings);
-        let key = runtime.admin.add_key(actor, key)?;
+        let key = runtime.control.add_key(actor, key)?;
         let in_path = utf8_percent_encode(key.key.as_str(), NON_ALPHANUMERIC);
         Ok((to_shown(runtime, &key)?, format!("/api/keys/{in_path}")))
     })
@@ -130,8 +130,8 @@ pub(super) async fn add_key(ops: Data<Ops>, request: HttpRequest, body: Body) ->
     responses((status = OK, body = ShownKey, description = "the key"), Problem)
 )]
 #[get("/api/keys/{key}")]
-pub(super) async fn show_key(ops: Data<Ops>, OfKey { key, names: [] }: OfKey) -> JsonResult<ShownKey> {
-    blocking(ops, move |runtime| to_shown(runtime, &runtime.admin.one_key(&key)?)).await.map(Json)
+pub(super) async fn show_key(ops: Data<AdminState>, OfKey { key, names: [] }: OfKey) -> JsonResult<ShownKey> {
+    blocking(ops, move |runtime| to_shown(runtime, &runtime.control.one_key(&key)?)).await.map(Json)
 }
 
 /// Changes the given settings of a key; the others stay.
@@ -143,7 +143,7 @@ pub(super) async fn show_key(ops: Data<Ops>, OfKey { key, names: [] }: OfKey) ->
 )]
 #[patch("/api/keys/{key}")]
 pub(super) async fn change_key(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [] }: OfKey,
     body: Body,
@@ -151,7 +151,7 @@ pub(super) async fn change_key(
     let actor = actor(&request);
     let change: Change = read(Value::Object(body.into_inner()))?;
     let shown = blocking(ops, move |runtime| {
-        let changed = runtime.admin.change_key(actor, &key, change)?;
+        let changed = runtime.control.change_key(actor, &key, change)?;
         to_shown(runtime, &changed)
     });
     shown.await.map(Json)
@@ -165,20 +165,20 @@ pub(super) async fn change_key(
 )]
 #[delete("/api/keys/{key}")]
 pub(super) async fn remove_key(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [] }: OfKey,
 ) -> Reply {
     let actor = actor(&request);
-    blocking(ops, move |runtime| Ok(runtime.admin.remove_key(actor, &key)?)).await?;
+    blocking(ops, move |runtime| Ok(runtime.control.remove_key(actor, &key)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// The tenant of a key. A disabled key has none, and an unknown key is an error.
-pub(super) async fn tenant(ops: Data<Ops>, key: ApiKey) -> Result<Option<Arc<Tenant>>, Problem> {
+pub(super) async fn tenant(ops: Data<AdminState>, key: ApiKey) -> Result<Option<Arc<Tenant>>, Problem> {
     match ops.runtime.node.tenant(key.as_str()) {
         Some(tenant) => Ok(Some(tenant)),
-        None => blocking(ops, move |runtime| Ok(runtime.admin.one_key(&key).map(|_| None)?)).await,
+        None => blocking(ops, move |runtime| Ok(runtime.control.one_key(&key).map(|_| None)?)).await,
     }
 }
 

@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::recent::LiveEvent;
 use super::samples::LiveSample;
-use super::state::{Ops, Reply};
+use super::state::{AdminState, Reply};
 
 /// After this time a stream ends and its browser reconnects, so a session ends at most ten minutes late.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -48,7 +48,7 @@ pub(super) struct LiveTick {
     responses((status = OK, body = LiveTick, content_type = "text/event-stream", description = "messages until the caller leaves"), Problem)
 )]
 #[get("/api/live")]
-pub(super) async fn show_live(ops: Data<Ops>) -> Reply {
+pub(super) async fn show_live(ops: Data<AdminState>) -> Reply {
     let too_many = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_STREAMS);
     let samples = ops.samples.subscribe().ok_or_else(too_many)?;
     let ops = ops.into_inner();
@@ -67,7 +67,7 @@ pub(super) async fn show_live(ops: Data<Ops>) -> Reply {
 
 /// The reader of a stream.
 struct Reader {
-    ops: Arc<Ops>,
+    ops: Arc<AdminState>,
     samples: watch::Receiver<LiveSample>,
     /// The number of events that the reader has got, or has missed.
     seen: u64,
@@ -124,7 +124,7 @@ mod tests {
         let recent = Arc::new(Recent::new(clock.clone()));
         let runtime = Runtime::start(Components { clock: Some(clock), ..Components::default() });
         let clients = ClientPort { name: None, port: 0, is_secure: false };
-        let ops = Arc::new(Ops { runtime, clients, samples: Samples::default(), recent });
+        let ops = Arc::new(AdminState { runtime, clients, samples: Samples::default(), recent });
         let samples = ops.samples.subscribe().unwrap();
         let end = Instant::now() + LIFETIME;
         let happen = |times| {

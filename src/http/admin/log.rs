@@ -6,8 +6,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::state::{JsonResult, Object, Ops, actor, blocking};
-use crate::runtime::admin::{LogError, LogFilter};
+use super::state::{AdminState, JsonResult, Object, actor, blocking};
+use crate::runtime::control::{LogError, LogFilter};
 
 /// A filter to use instead of the configured one.
 #[derive(Deserialize, ToSchema)]
@@ -33,8 +33,8 @@ impl From<LogError> for Problem {
 /// Shows the filter of the log.
 #[utoipa::path(tag = "log", responses((status = OK, body = LogFilter, description = "the filter"), Problem))]
 #[get("/api/log")]
-pub(super) async fn show_log(ops: Data<Ops>) -> JsonResult<LogFilter> {
-    blocking(ops, |runtime| Ok(runtime.admin.log()?)).await.map(Json)
+pub(super) async fn show_log(ops: Data<AdminState>) -> JsonResult<LogFilter> {
+    blocking(ops, |runtime| Ok(runtime.control.log()?)).await.map(Json)
 }
 
 /// Changes the filter of the log, for some seconds or until the next change or restart.
@@ -45,7 +45,7 @@ pub(super) async fn show_log(ops: Data<Ops>) -> JsonResult<LogFilter> {
 )]
 #[put("/api/log")]
 pub(super) async fn change_log(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     body: Json<Object<LogChange>>,
 ) -> JsonResult<LogFilter> {
@@ -55,8 +55,8 @@ pub(super) async fn change_log(
         return Err(Problem::unprocessable("seconds: expected 1 or more"));
     }
     let shown = blocking(ops, move |runtime| {
-        runtime.admin.set_log(actor, filter, seconds)?;
-        Ok(runtime.admin.log()?)
+        runtime.control.set_log(actor, filter, seconds)?;
+        Ok(runtime.control.log()?)
     });
     shown.await.map(Json)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
-use super::state::{Ops, Reply};
+use super::state::{AdminState, Reply};
 use super::target::OfKey;
 use crate::node::{Sent, is_of_connection};
 use peerbroker_core::wire::PeerId;
@@ -39,7 +39,7 @@ pub(super) struct Waiting {
 )]
 #[post("/api/keys/{key}/peers/{id}/messages")]
 pub(super) async fn send_to_peer(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [id] }: OfKey<1>,
     Query(Waiting { wait }): Query<Waiting>,
@@ -74,7 +74,7 @@ pub(super) async fn send_to_peer(
 )]
 #[post("/api/keys/{key}/messages")]
 pub(super) async fn send_to_all(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [] }: OfKey,
     body: Payload,
@@ -97,7 +97,7 @@ pub(super) async fn send_to_all(
 )]
 #[post("/api/keys/{key}/rooms/{name}/messages")]
 pub(super) async fn send_to_room(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [room] }: OfKey<1>,
     body: Payload,
@@ -114,7 +114,7 @@ fn accepted(reached: usize, waits: bool) -> HttpResponse {
 }
 
 /// Reads and checks the payload of a message, whose text stays as it is. It is bounded as a message of a client.
-async fn payload(ops: &Ops, request: &HttpRequest, body: Payload) -> Result<String, Problem> {
+async fn payload(ops: &AdminState, request: &HttpRequest, body: Payload) -> Result<String, Problem> {
     if request.content_type() != "application/json" {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
     }

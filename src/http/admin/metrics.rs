@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, get, http::header};
 use peerbroker_core::media_api::{RelayTotals, TurnTotals};
 
 use super::problem::Problem;
-use super::state::{Ops, Reply, blocking};
+use super::state::{AdminState, Reply, blocking};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::tls::Certificates;
@@ -34,7 +34,7 @@ const OTHER: &str = "other";
     responses((status = OK, body = String, content_type = "text/plain; version=0.0.4; charset=utf-8", description = "the metrics"), Problem)
 )]
 #[get("/metrics")]
-pub(super) async fn show_metrics(ops: Data<Ops>, request: HttpRequest) -> Reply {
+pub(super) async fn show_metrics(ops: Data<AdminState>, request: HttpRequest) -> Reply {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_open = accepts_open_metrics(accept);
     let text = blocking(ops, move |runtime| Ok(collect(runtime, is_open))).await?;

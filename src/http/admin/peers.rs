@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::keys::tenant;
 use super::problem::Problem;
-use super::state::{JsonResult, Ops, Page, Reply, Search, actor};
+use super::state::{AdminState, JsonResult, Page, Reply, Search, actor};
 use super::target::OfKey;
 use crate::node::PeerReport;
 use peerbroker_core::wire::PeerId;
@@ -33,7 +33,7 @@ pub(super) struct PeerPage {
 )]
 #[get("/api/keys/{key}/peers")]
 pub(super) async fn list_peers(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     OfKey { key, names: [] }: OfKey,
     page: Query<Page>,
 ) -> JsonResult<PeerPage> {
@@ -77,7 +77,7 @@ pub(super) async fn list_peers(
 )]
 #[get("/api/keys/{key}/peers/{id}")]
 pub(super) async fn show_peer(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     OfKey { key, names: [id] }: OfKey<1>,
 ) -> JsonResult<PeerReport> {
     let id = PeerId::parse(&id).map_err(|_| absent())?;
@@ -98,13 +98,13 @@ fn absent() -> Problem {
 )]
 #[delete("/api/keys/{key}/peers/{id}")]
 pub(super) async fn kick_peer(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [id] }: OfKey<1>,
 ) -> Reply {
     let actor = actor(&request);
     let id = PeerId::parse(&id).map_err(|_| absent())?;
-    match ops.runtime.admin.kick(actor, &key, &id).await {
+    match ops.runtime.control.kick(actor, &key, &id).await {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(absent()),
     }

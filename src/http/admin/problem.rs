@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::keys::{KeyError, TokenError};
-use crate::runtime::admin::AdminError;
+use crate::runtime::control::ControlError;
 use peerbroker_broker::limits::LimitExceeded;
 use peerbroker_core::wire::InvalidName;
 
@@ -120,13 +120,13 @@ impl IntoResponses for Problem {
 
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
-        AdminError::Keys(error).into()
+        ControlError::Keys(error).into()
     }
 }
 
-impl From<AdminError> for Problem {
-    fn from(error: AdminError) -> Self {
-        use AdminError::{
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        use ControlError::{
             Auth, BuiltIn, ConfiguredBan, Keys, Name, NoBan, Rooms, Token, TooManyBans, Webhook,
         };
         let status = match error {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::keys::tenant;
 use super::problem::Problem;
-use super::state::{JsonResult, Ops, Page, Search, cut_to_page};
+use super::state::{AdminState, JsonResult, Page, Search, cut_to_page};
 use super::target::OfKey;
 use peerbroker_broker::rooms::Rooms;
 use peerbroker_core::wire::RealmKind;
@@ -80,7 +80,7 @@ pub(super) struct MemberPage {
 )]
 #[get("/api/keys/{key}/rooms")]
 pub(super) async fn list_rooms(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     OfKey { key, names: [] }: OfKey,
     page: Query<Page>,
 ) -> JsonResult<RoomPage> {
@@ -97,7 +97,7 @@ pub(super) async fn list_rooms(
 )]
 #[get("/api/keys/{key}/topics")]
 pub(super) async fn list_topics(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     OfKey { key, names: [] }: OfKey,
     page: Query<Page>,
 ) -> JsonResult<TopicPage> {
@@ -128,7 +128,7 @@ fn one_page<T>(
 )]
 #[get("/api/keys/{key}/rooms/{name}/members")]
 pub(super) async fn list_members(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     OfKey { key, names: [name] }: OfKey<1>,
     page: Query<Page>,
 ) -> JsonResult<MemberPage> {

@@ -15,7 +15,7 @@ use crate::runtime::{self, Runtime};
 use peerbroker_broker::events::Actor;
 
 /// The state that all operations share.
-pub(crate) struct Ops {
+pub(crate) struct AdminState {
     pub(super) runtime: Arc<Runtime>,
     pub(super) clients: ClientPort,
     pub(super) samples: Samples,
@@ -30,13 +30,13 @@ pub(crate) struct ClientPort {
     pub(crate) is_secure: bool,
 }
 
-impl Ops {
+impl AdminState {
     /// The state of the API. It takes samples of the server's numbers until it is dropped, and keeps the newest events.
     pub(crate) fn start(runtime: Arc<Runtime>, clients: ClientPort) -> Arc<Self> {
         let recent = Arc::new(Recent::new(runtime.node.clock().clone()));
         recent.follow(&runtime.events);
-        let ops = Arc::new(Ops { runtime, clients, samples: Samples::default(), recent });
-        let take = |ops: &Ops| ops.samples.take(&ops.runtime);
+        let ops = Arc::new(AdminState { runtime, clients, samples: Samples::default(), recent });
+        let take = |ops: &AdminState| ops.samples.take(&ops.runtime);
         runtime::repeat(ops.runtime.events.threads(), "samples", &ops, |_| TICK, take);
         ops
     }
@@ -65,7 +65,7 @@ pub(super) fn actor(request: &HttpRequest) -> Actor {
 
 /// Runs work on the blocking pool, because the store of keys may wait for the disk.
 pub(super) async fn blocking<T: Send + 'static>(
-    ops: web::Data<Ops>,
+    ops: web::Data<AdminState>,
     work: impl FnOnce(&Runtime) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     web::block(move || work(&ops.runtime)).await.map_err(|_| Problem::internal())?

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use super::recent::{FailedCall, LiveEvent};
-use super::state::{JsonResult, Ops, Search, blocking};
+use super::state::{AdminState, JsonResult, Search, blocking};
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake};
 use crate::webhooks::WebhookTotals;
@@ -264,7 +264,7 @@ impl ClusterStats {
 /// Shows statistics.
 #[utoipa::path(tag = "stats", responses((status = OK, body = Stats, description = "the statistics"), Problem))]
 #[get("/api/stats")]
-pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
+pub(super) async fn show_stats(ops: Data<AdminState>) -> JsonResult<Stats> {
     let cluster = ClusterStats::of(&ops.runtime.node).await;
     let failed_calls = ops.recent.failed_calls();
     let stats = blocking(ops, move |runtime| {
@@ -275,7 +275,7 @@ pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION"),
             uptime: runtime.started.elapsed().as_secs(),
-            keys: runtime.admin.all_keys()?.len(),
+            keys: runtime.control.all_keys()?.len(),
             active_keys: runtime.node.active_keys(),
             clients: runtime.node.peers(),
             connections: runtime.connections(),
@@ -331,7 +331,7 @@ pub(super) struct ShownMistakes {
     responses((status = OK, body = ShownMistakes, description = "the mistakes"), Problem)
 )]
 #[get("/api/mistakes")]
-pub(super) async fn list_mistakes(ops: Data<Ops>) -> Json<ShownMistakes> {
+pub(super) async fn list_mistakes(ops: Data<AdminState>) -> Json<ShownMistakes> {
     Json(ShownMistakes { mistakes: ops.runtime.mistakes.recent(ops.runtime.now()) })
 }
 
@@ -362,7 +362,7 @@ const MAX_REFUSALS: usize = 50;
     responses((status = OK, body = ShownRefusals, description = "the refusals"), Problem)
 )]
 #[get("/api/refusals")]
-pub(super) async fn list_refusals(ops: Data<Ops>, asked: Query<AskedRefusals>) -> Json<ShownRefusals> {
+pub(super) async fn list_refusals(ops: Data<AdminState>, asked: Query<AskedRefusals>) -> Json<ShownRefusals> {
     let search = Search::new(asked.search.as_deref());
     let fits = |id: &str, address: Option<IpAddr>| {
         search.is_in(id) || address.is_some_and(|address| search.begins(&address.to_string()))
@@ -397,7 +397,7 @@ pub(super) struct Readiness {
     )
 )]
 #[get("/healthz")]
-pub(super) async fn show_health(ops: Data<Ops>) -> HttpResponse {
+pub(super) async fn show_health(ops: Data<AdminState>) -> HttpResponse {
     if ops.runtime.node.awaits_keys() {
         return HttpResponse::ServiceUnavailable().json(Health { status: KEYS_UNREAD });
     }
@@ -415,7 +415,7 @@ pub(super) async fn show_health(ops: Data<Ops>) -> HttpResponse {
     )
 )]
 #[get("/readyz")]
-pub(super) async fn show_readiness(ops: Data<Ops>) -> HttpResponse {
+pub(super) async fn show_readiness(ops: Data<AdminState>) -> HttpResponse {
     let reasons = ops.runtime.unready();
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

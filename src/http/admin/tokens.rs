@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::state::{Object, Ops, Reply, actor, blocking};
+use super::state::{AdminState, Object, Reply, actor, blocking};
 use super::target::OfKey;
 use crate::keys::{KeyToken, TokenChange, TokenScope};
 
@@ -38,7 +38,7 @@ struct AddedToken {
 )]
 #[post("/api/keys/{key}/tokens")]
 pub(super) async fn add_token(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [] }: OfKey,
     body: Json<Object<NewToken>>,
@@ -46,7 +46,7 @@ pub(super) async fn add_token(
     let actor = actor(&request);
     let Object(NewToken { name, scopes }) = body.into_inner();
     let (token, text) = KeyToken::new(&key, &name, scopes);
-    blocking(ops, move |runtime| Ok(runtime.admin.change_token(actor, &key, TokenChange::Add(token))?))
+    blocking(ops, move |runtime| Ok(runtime.control.change_token(actor, &key, TokenChange::Add(token))?))
         .await?;
     Ok(HttpResponse::Created().json(AddedToken { token: text }))
 }
@@ -59,12 +59,12 @@ pub(super) async fn add_token(
 )]
 #[delete("/api/keys/{key}/tokens/{name}")]
 pub(super) async fn remove_token(
-    ops: Data<Ops>,
+    ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [name] }: OfKey<1>,
 ) -> Reply {
     let actor = actor(&request);
-    blocking(ops, move |runtime| Ok(runtime.admin.change_token(actor, &key, TokenChange::Remove(name))?))
+    blocking(ops, move |runtime| Ok(runtime.control.change_token(actor, &key, TokenChange::Remove(name))?))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -10,7 +10,7 @@ use super::html::Values;
 use super::{forwarded, html, peerjs};
 use crate::keys::{Key, KeyError};
 use crate::runtime::Runtime;
-use crate::runtime::admin::{InvalidSignup, SignupError, SignupRequest};
+use crate::runtime::control::{InvalidSignup, SignupError, SignupRequest};
 use peerbroker_broker::config::ClientOptions;
 use peerbroker_core::wire::ApiKey;
 
@@ -51,7 +51,7 @@ pub(super) async fn shown(mounted: &Mounted, request: &HttpRequest) -> HttpRespo
     }
     // Another node may have registered it a moment ago.
     let runtime = Arc::clone(&mounted.runtime);
-    match web::block(move || runtime.admin.one_key(&key)).await {
+    match web::block(move || runtime.control.one_key(&key)).await {
         Ok(Ok(key)) if key.registered && key.settings.enabled => key_page(mounted, request, &key),
         Ok(Err(KeyError::Store(_))) => plain(StatusCode::SERVICE_UNAVAILABLE, NOT_READ),
         _ => see_other("./"),
@@ -86,7 +86,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
     };
     let runtime = Arc::clone(&mounted.runtime);
     let address = forwarded::client_address(&runtime, request.head());
-    let registered = web::block(move || runtime.admin.register(address, app)).await;
+    let registered = web::block(move || runtime.control.register(address, app)).await;
     let no_key = |status, why: &str| form.again(mounted, request, status, why);
     match registered {
         Ok(Ok(key)) => see_other(&format!("register?key={}", key.key)),

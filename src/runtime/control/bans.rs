@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::AdminError;
+use super::ControlError;
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::node::Node;
 use peerbroker_broker::config::Ban;
@@ -44,12 +44,12 @@ impl OperatorBans {
 
     /// Bans the clients of a network, on all nodes, in place of an earlier ban of the same network and key. Closes those that are
     /// connected to this node; the others notice within a second.
-    pub(crate) fn add(&self, by: Actor, ban: Ban) -> Result<(), AdminError> {
+    pub(crate) fn add(&self, by: Actor, ban: Ban) -> Result<(), ControlError> {
         let mut known = self.known.lock();
         let place = ban.place();
         let others = || known.set.iter().filter(|known| known.place() != place);
         if others().count() >= MAX_BANS {
-            return Err(AdminError::TooManyBans);
+            return Err(ControlError::TooManyBans);
         }
         self.store.put_ban(&ban)?;
         known.set = others().cloned().chain([ban.clone()]).collect();
@@ -59,12 +59,12 @@ impl OperatorBans {
     }
 
     /// Ends a ban, on all nodes.
-    pub(crate) fn end(&self, by: Actor, ban: &Ban) -> Result<(), AdminError> {
+    pub(crate) fn end(&self, by: Actor, ban: &Ban) -> Result<(), ControlError> {
         let mut known = self.known.lock();
         let place = ban.place();
         if !known.set.iter().any(|known| known.place() == place) {
             let is_configured = self.node.config().load().bans.iter().any(|known| known.place() == place);
-            return Err(if is_configured { AdminError::ConfiguredBan } else { AdminError::NoBan });
+            return Err(if is_configured { ControlError::ConfiguredBan } else { ControlError::NoBan });
         }
         self.store.remove_ban(ban)?;
         known.set.retain(|known| known.place() != place);

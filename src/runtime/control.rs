@@ -29,7 +29,7 @@ const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// A failed change of a key.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AdminError {
+pub(crate) enum ControlError {
     /// The key is a built-in one.
     #[error(
         "the key {0} is set by the flags or the configuration file of the server; store one of the same name, and that counts instead"
@@ -149,7 +149,7 @@ fn why_no_origin(address: &str) -> &'static str {
 }
 
 /// Changes the running server.
-pub(crate) struct Admin {
+pub(crate) struct Control {
     node: Arc<Node>,
     pub(super) store: Arc<dyn KeyStore>,
     /// Limits the keys that one address registers.
@@ -166,7 +166,7 @@ pub(crate) struct Admin {
     temporary_filter: Mutex<Option<(String, Option<u64>)>>,
 }
 
-impl Admin {
+impl Control {
     pub(crate) fn new(
         node: Arc<Node>,
         store: Arc<dyn KeyStore>,
@@ -174,7 +174,7 @@ impl Admin {
         log: Option<Arc<dyn LogControl>>,
     ) -> Self {
         node.await_keys();
-        Admin {
+        Control {
             bans: OperatorBans::new(Arc::clone(&node), &store, shared),
             signups: SignupLimiter::new(node.config().clone()),
             node,
@@ -202,7 +202,7 @@ impl Admin {
     }
 
     /// Adds a key and activates it.
-    pub(crate) fn add_key(&self, by: Actor, key: Key) -> Result<Key, AdminError> {
+    pub(crate) fn add_key(&self, by: Actor, key: Key) -> Result<Key, ControlError> {
         check_name(&key.name)?;
         check_auth(&key.settings.auth)?;
         self.check_webhook(&key.settings.webhook)?;
@@ -220,7 +220,7 @@ impl Admin {
     }
 
     /// Changes a key and activates the change.
-    pub(crate) fn change_key(&self, by: Actor, key: &ApiKey, change: Change) -> Result<Key, AdminError> {
+    pub(crate) fn change_key(&self, by: Actor, key: &ApiKey, change: Change) -> Result<Key, ControlError> {
         change.name.as_deref().map(check_name).transpose()?;
         change.auth.as_ref().map(check_auth).transpose()?;
         change.webhook.as_ref().map(|webhook| self.check_webhook(webhook)).transpose()?;
@@ -235,7 +235,12 @@ impl Admin {
     }
 
     /// Adds or removes a token of a stored key.
-    pub(crate) fn change_token(&self, by: Actor, key: &ApiKey, token: TokenChange) -> Result<(), AdminError> {
+    pub(crate) fn change_token(
+        &self,
+        by: Actor,
+        key: &ApiKey,
+        token: TokenChange,
+    ) -> Result<(), ControlError> {
         if let TokenChange::Add(token) = &token {
             check_name(&token.name)?;
         }
@@ -245,7 +250,7 @@ impl Admin {
     }
 
     /// Removes a key and dismisses its clients. A built-in key of the same name becomes active again.
-    pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), AdminError> {
+    pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), ControlError> {
         let mut known = self.writing.lock();
         self.store.remove(key).map_err(|error| self.explain(error))?;
         known.forget(key);
@@ -428,9 +433,9 @@ impl Admin {
         keys
     }
 
-    fn explain(&self, error: KeyError) -> AdminError {
+    fn explain(&self, error: KeyError) -> ControlError {
         match error {
-            KeyError::Unknown(key) if self.built_in(&key).is_some() => AdminError::BuiltIn(key),
+            KeyError::Unknown(key) if self.built_in(&key).is_some() => ControlError::BuiltIn(key),
             error => error.into(),
         }
     }
@@ -581,27 +586,27 @@ mod tests {
         }
     }
 
-    fn admin() -> Admin {
+    fn control() -> Control {
         let config = LiveConfig::from(Config { default_key: false, ..Config::default() });
         let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
-        Admin::new(node, Arc::new(MemoryKeys::new()), None, Some(Arc::new(AnyLog)))
+        Control::new(node, Arc::new(MemoryKeys::new()), None, Some(Arc::new(AnyLog)))
     }
 
     #[test]
     fn a_filter_that_is_set_while_another_one_ends_stays() {
-        let admin = admin();
+        let control = control();
         for _ in 0..2_000 {
-            admin.set_log(Actor::Elsewhere, Some("warn".to_owned()), Some(0)).unwrap();
+            control.set_log(Actor::Elsewhere, Some("warn".to_owned()), Some(0)).unwrap();
             let together = Barrier::new(2);
             thread::scope(|scope| {
                 scope.spawn(|| {
                     together.wait();
-                    admin.sweep(u64::MAX);
+                    control.sweep(u64::MAX);
                 });
                 together.wait();
-                admin.set_log(Actor::Elsewhere, Some("debug".to_owned()), None).unwrap();
+                control.set_log(Actor::Elsewhere, Some("debug".to_owned()), None).unwrap();
             });
-            assert_eq!(admin.log().unwrap().filter, "debug", "the end of an older filter ended it");
+            assert_eq!(control.log().unwrap().filter, "debug", "the end of an older filter ended it");
         }
     }
 
@@ -613,38 +618,38 @@ mod tests {
 
     #[test]
     fn a_removed_key_does_not_return_when_unusable_keys_are_tried_again_meanwhile() {
-        let admin = admin();
+        let control = control();
         let key = unusable();
         for _ in 0..2_000 {
-            admin.add_key(Actor::Elsewhere, key.clone()).unwrap();
+            control.add_key(Actor::Elsewhere, key.clone()).unwrap();
             let together = Barrier::new(2);
             thread::scope(|scope| {
                 scope.spawn(|| {
                     together.wait();
-                    admin.try_unusable_keys();
+                    control.try_unusable_keys();
                 });
                 together.wait();
-                admin.remove_key(Actor::Elsewhere, &key.key).unwrap();
+                control.remove_key(Actor::Elsewhere, &key.key).unwrap();
             });
-            assert!(admin.node.tenant("k").is_none(), "a removed key is active again");
+            assert!(control.node.tenant("k").is_none(), "a removed key is active again");
         }
     }
 
     #[test]
     fn a_key_stays_known_while_it_is_tried_again() {
-        let admin = admin();
+        let control = control();
         let key = unusable();
-        admin.add_key(Actor::Elsewhere, key).unwrap();
+        control.add_key(Actor::Elsewhere, key).unwrap();
         let tried = AtomicUsize::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..2_000 {
-                    admin.try_unusable_keys();
+                    control.try_unusable_keys();
                     tried.fetch_add(1, Ordering::SeqCst);
                 }
             });
             while tried.load(Ordering::SeqCst) < 2_000 {
-                let is_known = admin.node.tenant("k").is_some();
+                let is_known = control.node.tenant("k").is_some();
                 assert!(is_known, "a client would be refused with InvalidKey");
             }
         });

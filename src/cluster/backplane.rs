@@ -133,7 +133,7 @@ pub struct Registration {
     /// The fence that the connection got with its claim; 0 if it was opened without the backplane.
     pub fence: u64,
     /// The time at which the connection was opened, in milliseconds since 1970.
-    pub since: u64,
+    pub since_unix_millis: u64,
     /// The former name of its node, if it has a new one. Records of that one are its own.
     pub former: Option<NodeId>,
     /// Its node was away for longer than a lease since the claim, so others could take the name rightly.

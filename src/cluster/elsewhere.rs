@@ -90,7 +90,7 @@ impl Membership {
     }
 
     fn unclaimed(&self, guest: &PeerId, connection: ConnId) -> Held {
-        Held { guest: guest.clone(), connection, fence: 0, since: self.clock.unix_millis() }
+        Held { guest: guest.clone(), connection, fence: 0, since_unix_millis: self.clock.unix_millis() }
     }
 
     fn claim_held(

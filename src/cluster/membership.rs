@@ -166,7 +166,7 @@ pub(super) struct Held {
     /// 0 until it is claimed.
     pub(super) fence: u64,
     /// The time at which it was first held, in milliseconds since 1970.
-    pub(super) since: u64,
+    pub(super) since_unix_millis: u64,
 }
 
 /// The outcome of a text that a client has posted.

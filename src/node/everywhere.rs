@@ -307,7 +307,7 @@ impl Node {
                 ConnectionKind::Stream => ReportedConnection::Stream,
             },
             connection_id: holder.connection.get(),
-            since: info.since,
+            since: info.since_unix,
             address: info.address,
             client_version: info.version.map(|version| version.as_str().to_owned()),
             messages: holder.messages,

@@ -260,14 +260,15 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
     async fn register(&self, all: Vec<Registration>) -> Result<Vec<RegisterOutcome>, Unavailable> {
         let call = |one: &Registration| {
             let former = one.former.map(|node| owner_text(Owner { node, ..one.owner }));
-            let fence = if one.fence == 0 { CLAIMED.saturating_sub(one.since).max(1) } else { one.fence };
+            let fence =
+                if one.fence == 0 { CLAIMED.saturating_sub(one.since_unix_millis).max(1) } else { one.fence };
             self.record(&REGISTER, &one.name)
                 .arg(owner_text(one.owner))
                 .arg(&one.token[..])
                 .arg(one.kind.label())
                 .arg(one.known_dead.map(owner_text).unwrap_or_default())
                 .arg(fence)
-                .arg(one.since)
+                .arg(one.since_unix_millis)
                 .arg(former.unwrap_or_default())
                 .arg(CLAIMED)
                 .arg(if one.late { "1" } else { "" })

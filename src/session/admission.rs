@@ -105,7 +105,7 @@ impl ClientSource {
 
     /// Details about a connection that opens now.
     fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
-        ConnectionInfo { since: unix_time(), address: self.address, version, rooms: None }
+        ConnectionInfo { since_unix: unix_time(), address: self.address, version, rooms: None }
     }
 }
 

@@ -85,7 +85,13 @@ impl<B: Backplane> Worker<B> {
             let wanted = state.held.iter().filter(|(_, held)| all || held.fence == 0);
             let registration = |(name, held): (&Name, &Held)| {
                 let owner = Owner { node, connection: held.connection };
-                self.registration(name.clone(), owner, held.guest.as_str(), held.fence, held.since)
+                self.registration(
+                    name.clone(),
+                    owner,
+                    held.guest.as_str(),
+                    held.fence,
+                    held.since_unix_millis,
+                )
             };
             wanted.map(registration).collect()
         };

@@ -263,9 +263,14 @@ impl<B: Backplane> Worker<B> {
                 let registration = |holder: &Holder| {
                     let name = name_of_peer(&realm.address(&holder.id));
                     let owner = Owner { node, connection: holder.connection };
-                    let since = self.shared.clock.unix_millis_at(holder.opened);
-                    let of_socket =
-                        self.registration(name, owner, holder.token.as_str(), holder.fence, since);
+                    let since_unix_millis = self.shared.clock.unix_millis_at(holder.opened);
+                    let of_socket = self.registration(
+                        name,
+                        owner,
+                        holder.token.as_str(),
+                        holder.fence,
+                        since_unix_millis,
+                    );
                     Registration { kind: holder.kind, ..of_socket }
                 };
                 let Some(lost) = self.register(held.map(registration).collect()).await else { return false };
@@ -294,14 +299,14 @@ impl<B: Backplane> Worker<B> {
         owner: Owner,
         token: &str,
         fence: u64,
-        since: u64,
+        since_unix_millis: u64,
     ) -> Registration {
         let token = digest(token);
         let kind = ConnectionKind::Socket;
         let known_dead = None;
         let former = self.lives.former();
         let late = self.lives.has_lapsed(fence);
-        Registration { name, owner, token, kind, known_dead, fence, since, former, late }
+        Registration { name, owner, token, kind, known_dead, fence, since_unix_millis, former, late }
     }
 
     /// Registers names. Returns the lost ones, and the winner of each. `None` if the backplane did not answer.

@@ -65,7 +65,7 @@ pub struct ClaimedId {
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionInfo {
     /// The time at which it was opened, in seconds since 1970.
-    pub since: u64,
+    pub since_unix: u64,
     /// The address of its client.
     pub address: Option<IpAddr>,
     /// The version that its client gives.

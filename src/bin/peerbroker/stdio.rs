@@ -183,7 +183,7 @@ impl Parent {
         }
     }
 
-    /// Tells the parent of clients, and obeys it from now on. Ready when stdin has ended.
+    /// Tells the parent of clients, and handles its commands from now on. Ready when stdin has ended.
     pub fn follow(self, broker: &PeerBroker) -> Result<oneshot::Receiver<()>, Failure> {
         let Parent { key, wanted, pipe } = self;
         let cannot_start = |error| failed(format!("cannot start a thread for stdin or stdout: {error}"));
@@ -196,13 +196,13 @@ impl Parent {
         let of = key.clone();
         broker.keep_thread("stdout", move || print(&printed, &asked, &of)).map_err(cannot_start)?;
         let (end, ended) = oneshot::channel();
-        let obeyed = broker.clone();
+        let commanded = broker.clone();
         let mut end = Some(end);
-        let obey = move || {
-            obey(&obeyed, &key, &wanted, &pipe);
+        let handle = move || {
+            handle_commands(&commanded, &key, &wanted, &pipe);
             drop(end.take());
         };
-        broker.keep_thread("stdin", obey).map_err(cannot_start)?;
+        broker.keep_thread("stdin", handle).map_err(cannot_start)?;
         Ok(ended)
     }
 }
@@ -259,7 +259,7 @@ fn all_clients(broker: &PeerBroker, key: &str, lost_texts: u64, lost_events: u64
 }
 
 /// Obeys commands until stdin ends.
-fn obey(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pipe) {
+fn handle_commands(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pipe) {
     let mut stdin = io::stdin().lock();
     let mut line = Vec::new();
     while let Ok(1..) = (&mut stdin).take(MAX_COMMAND).read_until(b'\n', &mut line) {

@@ -174,7 +174,7 @@ fn parting(departure: &Departure, end: Disconnect) -> Parting {
 
 /// Handles a request about a room, or about ids to watch.
 fn request(context: &mut Context<'_, '_>, kind: rooms::Kind, request: &rooms::Request<'_>) {
-    if let Err(refusal) = fulfil(context, kind, request) {
+    if let Err(refusal) = handle_request(context, kind, request) {
         if let Some(limit) = refusal.ending().limit {
             context.limit_hit(limit);
         }
@@ -182,7 +182,7 @@ fn request(context: &mut Context<'_, '_>, kind: rooms::Kind, request: &rooms::Re
     }
 }
 
-fn fulfil(
+fn handle_request(
     context: &mut Context<'_, '_>,
     kind: rooms::Kind,
     request: &rooms::Request<'_>,

@@ -26,7 +26,7 @@ impl Subscriber {
             context.limit_hit(limit);
             return Some(Paced { command: command.into_owned(), text: text.into_owned() });
         }
-        obey(command, text, context);
+        handle(command, text, context);
         None
     }
 
@@ -35,7 +35,7 @@ impl Subscriber {
         if pause(context).is_some() {
             return Some(pending);
         }
-        obey(pending.command, pending.text.into(), context);
+        handle(pending.command, pending.text.into(), context);
         None
     }
 
@@ -46,7 +46,7 @@ impl Subscriber {
 }
 
 /// Does what a command says. The protocols have no answer for what is refused.
-fn obey<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_, 't>) {
+fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_, 't>) {
     match command {
         Command::Subscribe(topics) => {
             context.charge_list(topics.len());

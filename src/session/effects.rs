@@ -129,7 +129,7 @@ impl<'a> Turn<'a> {
             }
         }
         let Message { to, kind, frame, is_told, .. } = message;
-        if let Err(reason) = self.peer.route(&to, kind, frame).promise(self.flushes)
+        if let Err(reason) = self.peer.route(&to, kind, frame).collect_flush(self.flushes)
             && is_told
         {
             self.tell_of_loss(client, Lost { to: &to, kind, reason });

@@ -202,7 +202,7 @@ pub(super) fn deliver_in_own_frames(
 
 /// The answer to the sender of a message for one member.
 pub(super) fn accepted(routed: Routed, flushes: &mut Vec<Flush>) -> Result<(), RoomRefusal> {
-    match routed.promise(flushes) {
+    match routed.collect_flush(flushes) {
         // With the key, its senders go too.
         Ok(()) | Err(DropReason::KeyRevoked) => Ok(()),
         Err(_) => Err(RoomRefusal::MemberBusy),

@@ -171,12 +171,12 @@ impl<'a> Guard<'a> {
         self.conn.as_mut().filter(|holder| holder.id == conn)
     }
 
-    /// A flush for the holder, unless a flush is already promised.
-    pub(super) fn promise_flush(&mut self) -> Option<Flush> {
+    /// A flush for the holder, unless a flush is already scheduled.
+    pub(super) fn schedule_flush(&mut self) -> Option<Flush> {
         let outbox = &mut self.conn.as_mut()?.outbox;
-        let promised = std::mem::replace(&mut outbox.flush_promised, true);
+        let scheduled = std::mem::replace(&mut outbox.flush_scheduled, true);
         let writes = outbox.has_writer();
-        (!promised).then(|| Flush { slot: Arc::clone(self.slot), writes })
+        (!scheduled).then(|| Flush { slot: Arc::clone(self.slot), writes })
     }
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.
@@ -362,7 +362,7 @@ impl<'a> Guard<'a> {
             return None;
         }
         self.notify(notice);
-        self.promise_flush()
+        self.schedule_flush()
     }
 
     /// Tells a connection of state, in frames of so many bytes, if it holds the id and at most one `part`th of its outbox is full
@@ -378,7 +378,7 @@ impl<'a> Guard<'a> {
             self.note_crowded(self.now());
             return None;
         }
-        Some(self.promise_flush())
+        Some(self.schedule_flush())
     }
 
     /// Notes that the holder's outbox is full, or starts with queued messages: the sweeper watches it.
@@ -560,7 +560,7 @@ impl<'a> Guard<'a> {
             {
                 self.follow(from, kind, format_args!("in the outbox of {}", conn.id));
             }
-            return Routed::Delivered(self.promise_flush());
+            return Routed::Delivered(self.schedule_flush());
         }
         if self.realm.router.cluster.is_some() {
             return self.deliver_elsewhere(from, kind, message);

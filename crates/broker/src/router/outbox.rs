@@ -78,7 +78,7 @@ pub struct Outbox {
     limit: usize,
     writer: Option<Box<dyn Writer>>,
     task: Option<Waker>,
-    pub(super) flush_promised: bool,
+    pub(super) flush_scheduled: bool,
     broken: bool,
     // The socket was full at the last try.
     blocked: bool,
@@ -373,7 +373,7 @@ impl Outbox {
 
     /// Writes as much as the socket takes now.
     pub fn flush(&mut self) {
-        self.flush_promised = false;
+        self.flush_scheduled = false;
         let Some(mut writer) = self.writer.take() else { return self.wake_task() };
         while !self.is_empty() && !self.broken {
             let mut slices = Self::slices();

@@ -66,7 +66,7 @@ impl Realm {
             if !guard.is_held_by(connection) {
                 return Err(message);
             }
-            Ok(if guard.push(message) { guard.promise_flush() } else { None })
+            Ok(if guard.push(message) { guard.schedule_flush() } else { None })
         })
     }
 

@@ -41,7 +41,7 @@ impl Drop for Flush {
 /// The outcome of routing a message.
 pub enum Routed {
     /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
-    /// batch, so that a batch is written together. `None` if a flush is already promised.
+    /// batch, so that a batch is written together. `None` if a flush is already scheduled.
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,
@@ -52,7 +52,7 @@ pub enum Routed {
 
 impl Routed {
     /// Adds the flush that is left to do. The error is the reason why the message is lost.
-    pub fn promise(self, flushes: &mut Vec<Flush>) -> Result<(), DropReason> {
+    pub fn collect_flush(self, flushes: &mut Vec<Flush>) -> Result<(), DropReason> {
         match self {
             Routed::Delivered(flush) => flushes.extend(flush),
             Routed::Queued => {}

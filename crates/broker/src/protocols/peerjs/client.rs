@@ -84,7 +84,7 @@ impl Protocol for PeerJs {
         for contact in peer.take_contacts() {
             let frame = super::forward(Kind::Leave, peer.id().as_str(), contact.as_str(), None);
             // A contact that has gone need not know.
-            let _ = peer.route(contact.as_str(), MessageKind::Leave, frame).promise(context.flushes);
+            let _ = peer.route(contact.as_str(), MessageKind::Leave, frame).collect_flush(context.flushes);
         }
     }
 

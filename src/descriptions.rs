@@ -55,7 +55,7 @@ pub(crate) fn prepare_for_relay<'a>(
     let connection = connection.as_deref();
     let parties = Parties { key, realm, offerer, answerer, connection, only_relayed };
     let described = with_relay(relay, text, |credentials| match is_offer {
-        true => relay.calls().note_offer(parties, from.address(), credentials),
+        true => relay.calls().record_offer(parties, from.address(), credentials),
         false => relay.calls().begin(parties, credentials, false),
     });
     Some(described.map_or(text.into(), Cow::Owned))

@@ -64,7 +64,7 @@ pub trait KeyStore: Send + Sync {
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError>;
     /// Stores when keys were last used; ignores unknown keys. This does not change the
     /// [`version`](Self::version).
-    fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError>;
+    fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError>;
     /// Adds a registered key, unless there are `most` of them; 0 means no limit. False if there are. Callers at the same
     /// time do not exceed the limit together.
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError>;

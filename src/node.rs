@@ -166,12 +166,12 @@ impl Node {
     }
 
     /// Passes a message to the hooks before it is delivered.
-    pub(crate) fn note_message(&self, client: Client<'_>, message: Message<'_>) {
+    pub(crate) fn record_message(&self, client: Client<'_>, message: Message<'_>) {
         self.on_message.iter().for_each(|hook| hook(client, message));
     }
 
     /// Passes a text of a PeerJS client to the hooks before it is read.
-    pub(crate) fn note_text(&self, peer: &PeerHandle, text: &str) {
+    pub(crate) fn record_text(&self, peer: &PeerHandle, text: &str) {
         let client = Client { key: peer.key(), id: peer.id() };
         self.on_text.iter().for_each(|hook| hook(client, peer.connection(), text));
     }
@@ -460,7 +460,7 @@ impl Node {
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes, and
     /// removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {
-        self.common.router.note_sweep();
+        self.common.router.record_sweep();
         self.common.active().iter().for_each(KeyState::sweep);
         if let Some(relay) = self.relay() {
             relay.calls().sweep(|key, kind, id| {

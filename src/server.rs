@@ -331,7 +331,7 @@ fn watch_lag(runtime: &Arc<Runtime>) {
             let due = Instant::now() + LAG_INTERVAL;
             sleep_until(due).await;
             let Some(runtime) = runtime.upgrade() else { return };
-            worker.note(&runtime.events.counters().worker_lag, due.elapsed());
+            worker.record(&runtime.events.counters().worker_lag, due.elapsed());
         }
     });
 }

@@ -55,13 +55,13 @@ impl Awakening {
                 log::warn!(
                     "after a pause, the other nodes did not say in time whose the ids of this node are"
                 );
-                return self.note_sure(self.clock.gaps_so_far());
+                return self.record_sure(self.clock.gaps_so_far());
             }
         }
     }
 
     /// After so many gaps, this node knows whose its ids are, or cannot find out.
-    pub(super) fn note_sure(&self, gaps: u64) {
+    pub(super) fn record_sure(&self, gaps: u64) {
         let changing = self.changing.lock();
         if self.sure.fetch_max(gaps, Ordering::AcqRel) < gaps {
             self.changed.notify_all();

@@ -175,7 +175,7 @@ impl Outbound {
 
 impl Inbound {
     /// Notes a batch. One that was repeated, or is foreign, has to be ignored.
-    pub fn note(&mut self, number: u64) -> Arrival {
+    pub fn record(&mut self, number: u64) -> Arrival {
         let expected = self.last_number + 1;
         if number < expected {
             return Arrival::Repeated;
@@ -276,11 +276,11 @@ mod tests {
     #[test]
     fn a_reader_notices_what_was_repeated_or_lost() {
         let mut inbound = Inbound::default();
-        let arrivals = [1, 1, 2, 4, 3, 5].map(|number| inbound.note(number));
+        let arrivals = [1, 1, 2, 4, 3, 5].map(|number| inbound.record(number));
         use Arrival::{Foreign, Gap, Next, Repeated};
         assert_eq!(arrivals, [Next, Repeated, Next, Gap, Repeated, Next]);
         // One such number would make the reader deaf to all batches of the writer.
-        let arrivals = [1 << 63, u64::MAX, 6, 6 + MAX_LEAP].map(|number| inbound.note(number));
+        let arrivals = [1 << 63, u64::MAX, 6, 6 + MAX_LEAP].map(|number| inbound.record(number));
         assert_eq!(arrivals, [Foreign, Foreign, Next, Gap]);
     }
 

@@ -181,7 +181,7 @@ impl Membership {
             take(&mut state.requests)
         };
         drop(unanswered);
-        self.awakening.note_sure(u64::MAX);
+        self.awakening.record_sure(u64::MAX);
         self.left.notify_waiters();
     }
 }

@@ -153,8 +153,8 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     if config.pages && routes::is_icon(&mounted.path, request.path()) {
         pages::icon(request)
     } else if config.dialects.has(Dialect::PeerJs) && is_wrong() {
-        let note = if is_cut { not_found::note_cut } else { not_found::note };
-        note(mounted, request.head());
+        let record = if is_cut { not_found::record_cut } else { not_found::record };
+        record(mounted, request.head());
         peerjs::id_at_wrong_path(mounted)
     } else {
         not_found::page(mounted, request)

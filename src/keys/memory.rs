@@ -85,7 +85,7 @@ impl KeyStore for MemoryKeys {
         Ok(())
     }
 
-    fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
+    fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         let mut state = self.state.lock();
         for (key, when) in used {
             if let Some(key) = state.keys.get_mut(key) {

@@ -214,7 +214,7 @@ impl KeyStore for SqliteKeys {
 
     /// Other processes see this as a change and read all keys again. So call it at most once a minute, not for each
     /// client. Writes nothing if no time is new.
-    fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
+    fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         if used.is_empty() {
             return Ok(());
         }

@@ -55,7 +55,7 @@ absent! {
 
     /// The calls of a relay.
     pub(crate) Calls {
-        note_offer(Parties<'_>, Option<IpAddr>, IceCredentials<'_>) -> bool;
+        record_offer(Parties<'_>, Option<IpAddr>, IceCredentials<'_>) -> bool;
         begin(Parties<'_>, IceCredentials<'_>, bool) -> bool;
         awaits_answer(&ApiKey, RealmKind, &str) -> bool;
         sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();

@@ -55,7 +55,7 @@ impl Tenant {
     }
 
     /// Notes that a client uses the key.
-    pub(crate) fn note_use(&self) {
+    pub(crate) fn record_use(&self) {
         let now = unix_time();
         if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= USED_PRECISION {
             self.used.store(now, Ordering::Relaxed);

@@ -183,7 +183,7 @@ impl KeyStore for RedisKeys {
     }
 
     /// The later one of two times counts: each node stores those of its own clients.
-    fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
+    fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         for some in used.chunks(USED_BATCH) {
             let call = Call::script(&USED, keys());
             let call = some.iter().fold(call, |call, (key, when)| call.arg(key.as_str()).arg(*when));

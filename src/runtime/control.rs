@@ -209,12 +209,12 @@ impl Control {
         self.node.config().load().limits.check_key(&key.settings)?;
         let mut known = self.writing.lock();
         self.store.add(key.clone())?;
-        self.note_added(&mut known, by, &key);
+        self.record_added(&mut known, by, &key);
         Ok(key)
     }
 
-    fn note_added(&self, known: &mut KnownKeys, by: Actor, key: &Key) {
-        known.note(key);
+    fn record_added(&self, known: &mut KnownKeys, by: Actor, key: &Key) {
+        known.record(key);
         self.emit(&key.key, || KeyEvent::Created(by, key.described()));
         self.node.put_key(key.clone());
     }
@@ -228,7 +228,7 @@ impl Control {
         change.room_members.map(check).transpose()?;
         let mut known = self.writing.lock();
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
-        known.note(&changed);
+        known.record(&changed);
         self.emit(key, || KeyEvent::Changed(by, changed.described()));
         self.node.put_key(changed.clone());
         Ok(changed)
@@ -319,7 +319,7 @@ impl Control {
 
     /// Stores which keys were used, and removes registered keys that were unused for too long.
     pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
-        self.store.note_used(&self.node.take_used_keys())?;
+        self.store.record_used(&self.node.take_used_keys())?;
         self.bans.remove_old()?;
         let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
             return Ok(());
@@ -467,7 +467,7 @@ impl Control {
         if counted == SignupCount::Elsewhere {
             self.signups.count(address, now);
         }
-        self.note_added(&mut known, Actor::Signup(address), &key);
+        self.record_added(&mut known, Actor::Signup(address), &key);
         Ok(key)
     }
 
@@ -512,7 +512,7 @@ struct KnownKeys {
 
 impl KnownKeys {
     /// This process has written a key.
-    fn note(&mut self, key: &Key) {
+    fn record(&mut self, key: &Key) {
         if let Some(known) = &mut self.digests {
             known.insert(key.key.clone(), digest(key));
         }

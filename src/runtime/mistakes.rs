@@ -77,11 +77,11 @@ impl Mistakes {
         keys: impl Fn() -> Option<Vec<Key>>,
     ) {
         let lines = notices.iter().filter_map(|notice| table::line(notice.event()?, awaits_keys, &keys));
-        lines.filter_map(|line| self.note(line, now)).for_each(|text| log::info!("{text}"));
+        lines.filter_map(|line| self.record(line, now)).for_each(|text| log::info!("{text}"));
     }
 
     /// Counts a mistake. Returns its text for the log, if that is due now.
-    fn note(&self, MistakeText { what, who, hint }: MistakeText<'_>, now: u64) -> Option<String> {
+    fn record(&self, MistakeText { what, who, hint }: MistakeText<'_>, now: u64) -> Option<String> {
         if !self.0.lock().count(&what, &who, now) {
             return None;
         }
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_mistake_is_logged_at_once_and_its_repetitions_once_a_minute() {
         let mistakes = Mistakes::default();
-        let note = |what, at| mistakes.note(line(what), at);
+        let note = |what, at| mistakes.record(line(what), at);
         let sweep = |minutes| mistakes.0.lock().sweep(5 + minutes * INTERVAL);
         assert_eq!(note("sang", 5).unwrap(), "a client sang (from here): do better");
         assert!((0..12).all(|_| note("sang", 6).is_none()));
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn many_different_mistakes_take_bounded_memory_and_lines_and_the_latest_stay() {
         let mistakes = Mistakes::default();
-        let note = |n: u64, at| mistakes.note(line(&format!("made mistake {n}")), at);
+        let note = |n: u64, at| mistakes.record(line(&format!("made mistake {n}")), at);
         assert_eq!((0..10_000).filter_map(|n| note(n, 0)).count(), MAX_MISTAKES);
         let others = 10_000 - MAX_MISTAKES;
         let texts = mistakes.0.lock().sweep(INTERVAL);
@@ -214,7 +214,7 @@ mod tests {
     fn a_mistake_is_counted_and_forgotten_after_an_hour() {
         let mistakes = Mistakes::default();
         for (at, what) in ["sang", "danced", "sang"].into_iter().enumerate() {
-            mistakes.note(line(what), at as u64);
+            mistakes.record(line(what), at as u64);
         }
         let all = mistakes.recent(2000);
         assert_eq!((all[0].what.as_str(), all[0].times, all[0].latest.as_str()), ("sang", 2, "from here"));

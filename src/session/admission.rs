@@ -92,7 +92,7 @@ impl Credentials {
 
 impl ClientSource {
     /// Tells the operator of a mistake of the client, unless that is the doctor.
-    fn note_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
+    fn record_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
         if self.is_doctor {
             return;
         }
@@ -117,7 +117,7 @@ impl Rejection {
     }
 
     /// Counts and reports a client that gets no id.
-    pub(super) fn note(self, node: &Node, source: &ClientSource) {
+    pub(super) fn record(self, node: &Node, source: &ClientSource) {
         let Rejection { reason, key, id, realm } = self;
         node.counters().add(Count::Refused(reason), 1);
         node.events().emit(|| {
@@ -173,18 +173,18 @@ pub(super) async fn admit(
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let verified = policy.verify(&claimant).await;
     let Proof { token, rooms, odd } = verified.map_err(|denied| {
-        source.note_mistake(node, || denied.mistake(key.clone(), Some(id.clone()), token.as_str()));
+        source.record_mistake(node, || denied.mistake(key.clone(), Some(id.clone()), token.as_str()));
         denied.refusal()
     })?;
     if let Some(odd) = odd {
-        source.note_mistake(node, || Mistake::OddToken {
+        source.record_mistake(node, || Mistake::OddToken {
             key: key.clone(),
             id: id.clone(),
             what: odd.what(),
             hint: odd.hint(),
         });
     }
-    tenant.note_use();
+    tenant.record_use();
     Ok(Admitted {
         key: Arc::clone(&tenant),
         realm: tenant.peers(),
@@ -211,10 +211,10 @@ async fn admit_without_credentials<C: Protocol>(
     if tenant.policy().settings().auth != Auth::None {
         // Such a client has no way to prove an identity.
         let denied = Denied::Tokenless;
-        source.note_mistake(node, || denied.mistake(key, None, ""));
+        source.record_mistake(node, || denied.mistake(key, None, ""));
         return Err(denied.refusal());
     }
-    tenant.note_use();
+    tenant.record_use();
     Ok(Admitted {
         key: Arc::clone(&tenant),
         realm: tenant.realm(C::REALM),

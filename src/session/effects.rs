@@ -77,7 +77,7 @@ impl<'a> Turn<'a> {
             Effect::Ask(ask) => self.asked = Some(ask),
             Effect::Leave => self.left = true,
             Effect::Ignored => self.ignore(),
-            Effect::InVain(text) => self.note_in_vain::<C>(text),
+            Effect::InVain(text) => self.report_in_vain::<C>(text),
         });
     }
 
@@ -90,7 +90,7 @@ impl<'a> Turn<'a> {
 
     /// Tells the operator of a message that has no effect, and the client, if it is surely not meant.
     #[cold]
-    fn note_in_vain<C: Protocol>(&mut self, text: &str) {
+    fn report_in_vain<C: Protocol>(&mut self, text: &str) {
         self.ignore();
         let dialects = self.node.config().load().dialects;
         let InVain { what, hint, told } = mistakes::in_vain(C::REALM, dialects, text);
@@ -110,7 +110,7 @@ impl<'a> Turn<'a> {
             && let Some(kind) = Kind::of(message.kind)
         {
             let sender = Sender { key: self.peer.key(), id: self.peer.id() };
-            self.node.note_message(sender, Seen { kind, dst: &message.to, payload: message.payload });
+            self.node.record_message(sender, Seen { kind, dst: &message.to, payload: message.payload });
         }
         // The rest costs time, and most servers have no relay.
         if let Some(relay) = self.node.relay()

@@ -36,7 +36,7 @@ pub(crate) fn turn_away<S: Socket>(
     let session = OpenSession::new(node, permit);
     let told = peerjs::error(told);
     async move {
-        Rejection::of(refusal, &query, RealmKind::PeerJs).note(&session, &source);
+        Rejection::of(refusal, &query, RealmKind::PeerJs).record(&session, &source);
         let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
         refuse(&mut socket, outbox, &session, Some(told), refusal).await;
     }

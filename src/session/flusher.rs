@@ -39,13 +39,13 @@ impl Unflushed {
     pub(super) fn flush_all(node: &Node) {
         let mut unflushed = Self::take();
         unflushed.flushes.drain(..).for_each(Flush::flush);
-        unflushed.note_latency(node);
+        unflushed.record_latency(node);
         // It keeps its memory.
         unflushed.leave();
     }
 
     /// Notes the time since the first read.
-    pub(super) fn note_latency(&mut self, node: &Node) {
+    pub(super) fn record_latency(&mut self, node: &Node) {
         if let Some(begun) = self.begun.take() {
             node.counters().latency.record(begun.elapsed());
         }

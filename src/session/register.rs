@@ -51,7 +51,7 @@ pub(super) async fn register_session<S: Socket, C: Protocol>(
         }
     };
     let reason = rejection.reason;
-    rejection.note(&node, &source);
+    rejection.record(&node, &source);
     let told = reason.is_told().then(|| C::refusal(reason));
     refuse(&mut socket, outbox, &node, told, reason).await;
     None

@@ -168,7 +168,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
         // Tasks of recipients write behind all sessions that read now, so they need not be woken later.
         unflushed.flushes.extract_if(of_others.., |flush| !flush.writes()).for_each(Flush::flush);
         if unflushed.flushes.is_empty() {
-            unflushed.note_latency(&self.session);
+            unflushed.record_latency(&self.session);
         } else if of_others == 0 {
             self.is_flusher = true;
             // The runtime polls this session again behind all those that can run now.
@@ -441,7 +441,7 @@ fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: SocketEvent
 #[inline(always)]
 fn on_text<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, text: &str) {
     if C::REALM == RealmKind::PeerJs {
-        turn.node.note_text(turn.peer, text);
+        turn.node.record_text(turn.peer, text);
     }
     if C::HEARTBEAT == Some(text) {
         return;

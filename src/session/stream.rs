@@ -48,8 +48,9 @@ pub(crate) async fn open_stream(
     let key = Some(credentials.key.clone());
     let id = Some(credentials.id.clone());
     let admitted = admit(node, credentials, &source).await;
-    let admitted = admitted
-        .inspect_err(|&reason| Rejection { reason, key, id, realm: RealmKind::PeerJs }.note(node, &source))?;
+    let admitted = admitted.inspect_err(|&reason| {
+        Rejection { reason, key, id, realm: RealmKind::PeerJs }.record(node, &source)
+    })?;
     let (socket, body) = stream(node.clock(), GRACE);
     Ok((body, serve(socket, Arc::clone(node), source, permit, admitted, renewed)))
 }

@@ -105,7 +105,7 @@ fn registered_keys_that_nobody_uses_are_removed() {
     for key in keys {
         store.add(key).unwrap();
     }
-    store.note_used(&[(old_but_used.key, now() - DAY)]).unwrap();
+    store.record_used(&[(old_but_used.key, now() - DAY)]).unwrap();
 
     // Even after registration is closed.
     let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "7"]);

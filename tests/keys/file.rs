@@ -285,7 +285,7 @@ fn writing_after_the_file_was_removed_or_replaced_fails() {
             keys.add(made_at(2, "lost")),
             keys.change(&key("k"), Change::default()).map(drop),
             keys.remove(&key("k")),
-            keys.note_used(&[(key("k"), 3)]),
+            keys.record_used(&[(key("k"), 3)]),
             keys.remove_unused(5).map(drop),
         ] {
             let (error, text) = problem_of(failed.unwrap_err());

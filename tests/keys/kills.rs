@@ -105,7 +105,7 @@ fn child_that_writes_until_it_is_killed() {
         // Not through `println!`, which the test would catch.
         writeln!(io::stdout(), "+{kept}").unwrap();
         keys.change(&kept, Change { name: Some("x".repeat(500)), ..Change::default() }).unwrap();
-        keys.note_used(&[(kept.clone(), 1), (key("absent"), 1)]).unwrap();
+        keys.record_used(&[(kept.clone(), 1), (key("absent"), 1)]).unwrap();
         keys.remove(&gone).unwrap();
     }
 }

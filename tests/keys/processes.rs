@@ -85,10 +85,10 @@ fn reading_and_noting_what_is_known_is_no_change_for_others() {
     let ours = open(&directory.at(""));
     let theirs = open(&directory.at(""));
     theirs.add(made_at(1, "k")).unwrap();
-    theirs.note_used(&[(key("k"), 5)]).unwrap();
+    theirs.record_used(&[(key("k"), 5)]).unwrap();
     let before = ours.version().unwrap();
     theirs.all().unwrap();
-    theirs.note_used(&[(key("k"), 5), (key("absent"), 6)]).unwrap();
+    theirs.record_used(&[(key("k"), 5), (key("absent"), 6)]).unwrap();
     theirs.add(made_at(2, "k")).unwrap_err();
     assert_eq!(ours.version().unwrap(), before);
 }

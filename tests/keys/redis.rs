@@ -65,8 +65,8 @@ fn of_two_times_of_use_the_later_one_counts() {
     let ours = keys_in(&server);
     let theirs = keys_in(&server);
     ours.add(made_at(1, "k")).unwrap();
-    ours.note_used(&[(key("k"), 20)]).unwrap();
-    theirs.note_used(&[(key("k"), 10)]).unwrap();
+    ours.record_used(&[(key("k"), 20)]).unwrap();
+    theirs.record_used(&[(key("k"), 10)]).unwrap();
     assert_eq!(ours.get(&key("k")).unwrap().unwrap().used, Some(20));
 }
 
@@ -77,7 +77,7 @@ fn the_uses_of_very_many_keys_are_stored() {
     let texts: Vec<String> = (0..1201).map(|number| format!("k{number}")).collect();
     texts.iter().for_each(|text| store.add(made_at(1, text)).unwrap());
     let used: Vec<_> = texts.iter().map(|text| (key(text), 5)).collect();
-    store.note_used(&used).unwrap();
+    store.record_used(&used).unwrap();
     assert!(store.all().unwrap().iter().all(|key| key.used == Some(5)));
 }
 

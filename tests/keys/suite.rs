@@ -275,13 +275,13 @@ fn the_last_use_is_noted_and_is_no_change(store: &dyn KeyStore) {
     store.add(b.clone()).unwrap();
     let before = store.version().unwrap();
 
-    store.note_used(&[]).unwrap();
-    store.note_used(&[(key("absent"), 1), (a.key.clone(), 5)]).unwrap();
+    store.record_used(&[]).unwrap();
+    store.record_used(&[(key("absent"), 1), (a.key.clone(), 5)]).unwrap();
     assert_eq!(store.get(&a.key).unwrap(), Some(Key { used: Some(5), ..a.clone() }));
     assert_eq!(store.get(&b.key).unwrap(), Some(b.clone()));
     assert_eq!(store.all().unwrap().len(), 2, "an unknown key is not made");
 
-    store.note_used(&[(a.key.clone(), 9), (b.key.clone(), 8)]).unwrap();
+    store.record_used(&[(a.key.clone(), 9), (b.key.clone(), 8)]).unwrap();
     let used: Vec<_> = store.all().unwrap().iter().map(|key| key.used).collect();
     assert_eq!(used, [Some(9), Some(8)]);
     assert_eq!(store.version().unwrap(), before);
@@ -324,7 +324,7 @@ fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
     for (created, text) in [(10, "old"), (11, "used long ago"), (100, "exactly"), (101, "new")] {
         store.add(registered_at(created, text)).unwrap();
     }
-    store.note_used(&[(key("used long ago"), 99)]).unwrap();
+    store.record_used(&[(key("used long ago"), 99)]).unwrap();
     let before = store.version().unwrap();
 
     let mut removed: Vec<String> = store.remove_unused(100).unwrap().iter().map(ApiKey::to_string).collect();
@@ -344,7 +344,7 @@ fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
 fn used_keys_and_keys_of_operators_stay(store: &dyn KeyStore) {
     store.add(made_at(1, "an operator's")).unwrap();
     store.add(registered_at(2, "used")).unwrap();
-    store.note_used(&[(key("used"), 1000)]).unwrap();
+    store.record_used(&[(key("used"), 1000)]).unwrap();
     assert_eq!(store.remove_unused(0).unwrap(), []);
     assert_eq!(store.remove_unused(1000).unwrap(), []);
     assert_eq!(texts(store), ["an operator's", "used"]);

@@ -73,7 +73,7 @@ fn add(cli: &Cli, key: Option<ApiKey>, settings: &KeySettings, audit: &Audit<'_>
     key.apply(change);
     let added = shown::added(&key);
     open(cli)?.add(key.clone())?;
-    audit.note("added", &key);
+    audit.record("added", &key);
     warn_of_shared_origins(&key.settings.origins);
     Ok(added)
 }
@@ -131,7 +131,7 @@ fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<St
         error => error.into(),
     })?;
     match &keys[..] {
-        [key] => audit.note("imported", key),
+        [key] => audit.record("imported", key),
         _ => audit.write(format_args!("imported {number}")),
     }
     Ok(format!("Imported {number}.\n"))
@@ -139,7 +139,7 @@ fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<St
 
 fn changed(cli: &Cli, audit: &Audit<'_>, key: &ApiKey, change: Change) -> Result<Key, Failure> {
     let changed = existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?;
-    audit.note("changed", &changed);
+    audit.record("changed", &changed);
     Ok(changed)
 }
 

@@ -48,7 +48,7 @@ impl<B: Backplane> Worker<B> {
                 Some(ClaimOutcome::Granted(Granted { fence, .. })) => {
                     // A grant before a loss may be lost, and is registered again.
                     let is_sure = self.shared.state.lock().epoch == epoch;
-                    let is_held = self.note_fence(name, owner, if is_sure { fence } else { 0 });
+                    let is_held = self.record_fence(name, owner, if is_sure { fence } else { 0 });
                     return if is_held { Holding::Granted } else { Holding::Unavailable };
                 }
                 // If two have held it on this node, its present holder is right.
@@ -67,7 +67,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// A held name is claimed. False if its holder has left: then it is released.
-    pub(super) fn note_fence(&self, name: &Name, owner: Owner, fence: u64) -> bool {
+    pub(super) fn record_fence(&self, name: &Name, owner: Owner, fence: u64) -> bool {
         let mut state = self.shared.state.lock();
         let held = state.held.get_mut(name).filter(|held| held.connection == owner.connection);
         let is_held = held.map(|held| held.fence = fence).is_some();

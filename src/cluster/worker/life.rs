@@ -77,8 +77,8 @@ impl<B: Backplane> Worker<B> {
                     self.shared.state.lock().node = None;
                 }
                 Err(error) => {
-                    self.note_outage(&error);
-                    self.note_sure(gaps);
+                    self.record_outage(&error);
+                    self.record_sure(gaps);
                 }
             }
             let _ = timeout(JOIN_INTERVAL, self.shared.is_closing()).await;
@@ -110,13 +110,13 @@ impl<B: Backplane> Worker<B> {
                     self.lives.renew(self.shared.clock.now());
                     // Registering again may take a while.
                     self.renewed.notify_waiters();
-                    self.note_members(node, members);
+                    self.record_members(node, members);
                     self.check_inbox(node, gaps);
                     self.tell_given_back();
                     self.close_links();
                     self.check_store();
                     if self.reconcile(node).await && self.is_settled() {
-                        self.note_up();
+                        self.record_up();
                     }
                     self.tell_of_lost_ids();
                     pause = interval;
@@ -126,7 +126,7 @@ impl<B: Backplane> Worker<B> {
                     self.outages.interrupt(now);
                     let good_until = self.shared.state.lock().good_until;
                     if now >= good_until.saturating_sub(self.shared.lease() / 2) {
-                        self.note_outage(&error);
+                        self.record_outage(&error);
                     }
                     if now >= good_until {
                         return End::Lost;
@@ -137,7 +137,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn note_members(&self, own: NodeId, members: Vec<KnownNode>) {
+    fn record_members(&self, own: NodeId, members: Vec<KnownNode>) {
         let known: Vec<NodeId> = self.shared.state.lock().links.keys().copied().collect();
         let is_alive = |node: &NodeId| members.iter().any(|member| member.node == *node && member.alive);
         let gone =
@@ -158,7 +158,7 @@ impl<B: Backplane> Worker<B> {
                 self.tell(|| ClusterEvent::NodeJoined { name: member.name.clone(), life: member.node });
             }
         }
-        self.note_namesakes(own, &members);
+        self.record_namesakes(own, &members);
         for life in self.untold.take_gone() {
             let member = members.iter().chain(&before).find(|member| member.node == life);
             let left = member.is_some_and(|member| member.left);
@@ -172,7 +172,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Tells of other nodes with the name of this one. An earlier life of this node, which was killed, lives until its lease ends. The
     /// next server of a node has its name, and its place too.
-    fn note_namesakes(&self, own: NodeId, members: &[KnownNode]) {
+    fn record_namesakes(&self, own: NodeId, members: &[KnownNode]) {
         let name = &self.shared.config.node_name;
         let now = self.shared.clock.elapsed();
         let own_place = members.iter().find(|member| member.node == own).map(|member| member.place.clone());
@@ -280,7 +280,7 @@ impl<B: Backplane> Worker<B> {
                     spawn_local(async move {
                         Rc::clone(&worker).contest(registration, owner).await;
                         worker.certainty.end_contest();
-                        worker.note_if_sure();
+                        worker.record_if_sure();
                     });
                 }
             }
@@ -329,7 +329,7 @@ impl<B: Backplane> Worker<B> {
                 self.calls.remove_answered(&registration.name);
                 let is_peer = matches!(registration.name.entity, Entity::Peer(_));
                 match outcome {
-                    RegisterOutcome::Kept(granted) => self.note_kept(&registration, granted),
+                    RegisterOutcome::Kept(granted) => self.record_kept(&registration, granted),
                     RegisterOutcome::Lost(owner)
                         if !is_last && (self.is_dead(owner.node) || !is_peer && self.is_ours(owner.node)) =>
                     {
@@ -342,9 +342,9 @@ impl<B: Backplane> Worker<B> {
         Some(lost)
     }
 
-    fn note_kept(self: &Rc<Self>, Registration { name, owner, .. }: &Registration, granted: Granted) {
+    fn record_kept(self: &Rc<Self>, Registration { name, owner, .. }: &Registration, granted: Granted) {
         if !matches!(name.entity, Entity::Peer(_)) {
-            self.note_fence(name, *owner, granted.fence);
+            self.record_fence(name, *owner, granted.fence);
         } else if let Some((realm, id)) = self.peer_of(&name.as_ref()) {
             realm.set_fence(&id, owner.connection, granted.fence);
             let appeared = Packet::Appeared { name: name.as_ref(), connection: owner.connection.get() };
@@ -427,7 +427,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn note_outage(&self, error: &Unavailable) {
+    fn record_outage(&self, error: &Unavailable) {
         if self.shared.config.degraded == Degraded::Refuse {
             self.outages.unsettle();
         }
@@ -464,22 +464,22 @@ impl<B: Backplane> Worker<B> {
     pub(super) fn check_store(&self) {
         if self.outages.meet(self.backplane.store()) {
             self.outages.interrupt(self.shared.clock.elapsed());
-            self.note_outage(&Unavailable::NoAnswer(B::STORE_CHANGED.to_owned()));
+            self.record_outage(&Unavailable::NoAnswer(B::STORE_CHANGED.to_owned()));
             // Not at the next turn: clients wait.
             self.suspected.notify_one();
         }
     }
 
     /// The node is sure if all was read that was said before its echo, and no id is contested.
-    pub(super) fn note_if_sure(&self) {
+    pub(super) fn record_if_sure(&self) {
         if let Some(gaps) = self.certainty.gaps() {
-            self.note_sure(gaps);
+            self.record_sure(gaps);
         }
     }
 
     /// As that of the membership. Writes what was held back.
-    fn note_sure(&self, gaps: u64) {
-        self.shared.awakening.note_sure(gaps);
+    fn record_sure(&self, gaps: u64) {
+        self.shared.awakening.record_sure(gaps);
         if self.shared.is_sure() {
             for flush in self.certainty.take_held_back() {
                 flush.flush();
@@ -487,7 +487,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn note_up(&self) {
+    fn record_up(&self) {
         let was_out = {
             let mut state = self.shared.state.lock();
             state.is_up = true;

@@ -216,7 +216,7 @@ impl<B: Backplane> Worker<B> {
                     if !std::mem::replace(&mut failed, true) {
                         self.suspected.notify_one();
                     }
-                    self.note_deafness(last_read, &error.to_string());
+                    self.record_deafness(last_read, &error.to_string());
                     sleep(RETRY_DELAY).await;
                 }
             }
@@ -225,7 +225,7 @@ impl<B: Backplane> Worker<B> {
 
     /// `read` is the time of the last read of the inbox. In an outage the lease cannot be renewed either, which is in the log
     /// already.
-    fn note_deafness(&self, read: u64, error: &str) {
+    fn record_deafness(&self, read: u64, error: &str) {
         let mut state = self.shared.state.lock();
         let inbox_stalled = self.shared.clock.now().saturating_sub(read) > self.shared.lease()
             && self.shared.may_claim(&state);
@@ -361,7 +361,7 @@ impl<B: Backplane> Worker<B> {
                 self.certainty.echo_arrived(number);
                 let worker = Rc::clone(self);
                 // Behind the questions of earlier batches, which have tasks of their own.
-                spawn_local(async move { worker.note_if_sure() });
+                spawn_local(async move { worker.record_if_sure() });
             }
             Packet::Echo { .. } => {}
         }

@@ -62,7 +62,7 @@ impl Inbox {
     }
 
     pub(super) fn arrival(&self, from: NodeId, number: u64) -> Arrival {
-        self.inbound.borrow_mut().entry(from).or_default().note(number)
+        self.inbound.borrow_mut().entry(from).or_default().record(number)
     }
 
     pub(super) fn has_heard(&self, node: NodeId) -> bool {

@@ -61,8 +61,8 @@ pub(super) fn open(
         Err(why) => return Some(Err(RefusedHandshake::new(why, mounted, head, is_secure))),
     };
     match accepted.endpoint {
-        SocketEndpoint::WrongPath => not_found::note(mounted, head),
-        SocketEndpoint::CutPath => not_found::note_cut(mounted, head),
+        SocketEndpoint::WrongPath => not_found::record(mounted, head),
+        SocketEndpoint::CutPath => not_found::record_cut(mounted, head),
         SocketEndpoint::Of(_) | SocketEndpoint::PeerJsOff => {}
     }
     let query = head.uri.query().unwrap_or_default();
@@ -238,10 +238,10 @@ impl RefusedHandshake {
             || {
                 let options = forwarded::client_options_of(mounted, head, is_secure);
                 let text = if asks_for_websocket(head.headers()) {
-                    not_found::note_socket(mounted, head);
+                    not_found::record_socket(mounted, head);
                     not_found::socket_text(mounted, head, &options)
                 } else {
-                    not_found::note(mounted, head);
+                    not_found::record(mounted, head);
                     not_found::text(mounted, head.method.as_str(), head.uri.path(), &options)
                 };
                 text.into()

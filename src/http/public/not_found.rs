@@ -17,7 +17,7 @@ use peerbroker_core::wire::Address;
 const MAX_SHOWN_CHARS: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
-    note(mounted, request.head());
+    record(mounted, request.head());
     let method = request.method().as_str();
     let path = request.path();
     let options = forwarded::client_options(mounted, request);
@@ -41,7 +41,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 }
 
 /// Tells the operator that a client requests a path without content.
-pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
+pub(super) fn record(mounted: &Mounted, head: &RequestHead) {
     let path = head.uri.path();
     let mistake = Mistake::NotFound {
         method: head.method.to_string(),
@@ -54,7 +54,7 @@ pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
 }
 
 /// Tells the operator that a client opens a WebSocket at a path that has none.
-pub(super) fn note_socket(mounted: &Mounted, head: &RequestHead) {
+pub(super) fn record_socket(mounted: &Mounted, head: &RequestHead) {
     let mistake = Mistake::NoWebSocket { path: shown(head.uri.path()), hint: socket_advice(mounted, head) };
     endpoint::mistake(&mounted.runtime, head, mistake);
 }
@@ -101,7 +101,7 @@ pub(super) fn socket_advice(mounted: &Mounted, head: &RequestHead) -> String {
 }
 
 /// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served nevertheless.
-pub(super) fn note_cut(mounted: &Mounted, head: &RequestHead) {
+pub(super) fn record_cut(mounted: &Mounted, head: &RequestHead) {
     if endpoint::is_of_doctor(head) {
         return;
     }

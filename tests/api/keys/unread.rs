@@ -51,8 +51,8 @@ impl KeyStore for FarKeys {
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
         self.reach()?.remove(key)
     }
-    fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
-        self.reach()?.note_used(used)
+    fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
+        self.reach()?.record_used(used)
     }
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
         self.reach()?.register(key, most)

@@ -119,7 +119,7 @@ impl Conn {
         }
     }
 
-    pub(super) fn note_sent(&mut self, bytes: usize, now: u64) {
+    pub(super) fn record_sent(&mut self, bytes: usize, now: u64) {
         self.arrival = (self.arrival.max(now) + bytes as u64 / 8).min(now + 60_000);
     }
 

@@ -79,7 +79,7 @@ impl Model {
         conn.outbox.push_back(Item { own: true, ..notice("OPEN".to_owned()) });
         let preloaded = !queue.items.is_empty();
         conn.outbox.extend(queue.items);
-        conn.note_sent(conn.outbox.iter().map(Item::cost).sum(), self.now);
+        conn.record_sent(conn.outbox.iter().map(Item::cost).sum(), self.now);
         conn.drain();
         if preloaded && !conn.outbox.is_empty() {
             conn.crowded = Some(self.now);
@@ -161,7 +161,7 @@ impl Model {
         let is_message = item.from.is_some();
         let (accepted, lost) = self.conns[conn].offer(item);
         if accepted && is_message {
-            self.conns[conn].note_sent(bytes, self.swept);
+            self.conns[conn].record_sent(bytes, self.swept);
         }
         self.counts.expired += lost.len() as u64;
         if !accepted || !lost.is_empty() {

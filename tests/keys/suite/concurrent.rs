@@ -31,7 +31,7 @@ pub(super) fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
         for number in 0..5 {
             let own: ApiKey = key(&format!("{thread}-{number}"));
             store.add(made_at(1, own.as_str())).unwrap();
-            store.note_used(&[(own.clone(), 3), (key("shared"), 4)]).unwrap();
+            store.record_used(&[(own.clone(), 3), (key("shared"), 4)]).unwrap();
             // Each thread changes another setting of one key.
             let change = match thread {
                 0 => Change { name: Some("named".to_owned()), ..Change::default() },

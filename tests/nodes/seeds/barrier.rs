@@ -47,7 +47,7 @@ pub async fn heal(world: &mut World) -> Result<(), String> {
     // Until then it gives ids without asking.
     becomes(BACK, async || world.cluster.nodes.iter().all(Node::is_back)).await;
     // Known only now: a node notices late.
-    world.note_outages();
+    world.record_outages();
     if !becomes(TIMEOUT, async || Fates::of(world).missing(world).is_empty()).await {
         return Ok(());
     }

@@ -103,7 +103,7 @@ impl World {
 
     /// A fault begins.
     pub fn disturb(&mut self, what: impl Into<String>) {
-        self.note_outages();
+        self.record_outages();
         self.note(what);
         let now = Stamp::now();
         self.round().disturbed.get_or_insert(now);
@@ -161,7 +161,7 @@ impl World {
 
     /// Nodes that were by themselves are known from their logs. On a busy machine that needs no fault of the script: before the
     /// first one, all of the round counts as disturbed.
-    pub fn note_outages(&mut self) {
+    pub fn record_outages(&mut self) {
         for node in 0..3 {
             let outages = self.cluster.nodes[node].outages();
             let lost = self.cluster.nodes[node].lost_leases();

@@ -253,7 +253,7 @@ impl World {
                     node.node.sweep();
                 }
             }
-            self.note_outages();
+            self.record_outages();
             self.listen();
             self.play_in_groups();
             self.check_invariants();
@@ -277,7 +277,7 @@ impl World {
     }
 
     /// A node that reports an outage makes no promise.
-    fn note_outages(&self) {
+    fn record_outages(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(node) = node else { continue };
             let is_out = !node.node.membership().is_some_and(|membership| membership.view().is_up);

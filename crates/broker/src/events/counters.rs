@@ -338,7 +338,7 @@ pub struct Peak {
 
 impl Peak {
     /// Notes a value.
-    pub fn note(&self, value: u64) {
+    pub fn record(&self, value: u64) {
         // Most values are no peak, and a read does not take the cache line from other threads.
         if value > self.this_minute.load(Ordering::Relaxed) {
             self.this_minute.fetch_max(value, Ordering::Relaxed);
@@ -371,9 +371,9 @@ pub struct Worker(Arc<Peak>);
 
 impl Worker {
     /// Notes how late a timer of this worker was.
-    pub fn note(&self, lag: &WorkerLag, late: Duration) {
+    pub fn record(&self, lag: &WorkerLag, late: Duration) {
         lag.all.record(late);
-        self.0.note(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
+        self.0.record(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
     }
 }
 
@@ -483,11 +483,11 @@ mod tests {
     #[test]
     fn a_peak_lasts_for_its_own_minute_and_the_next() {
         let peak = Peak::default();
-        peak.note(7);
-        peak.note(3);
+        peak.record(7);
+        peak.record(3);
         assert_eq!(peak.get(), 7);
         peak.turn();
-        peak.note(5);
+        peak.record(5);
         assert_eq!(peak.get(), 7);
         peak.turn();
         assert_eq!(peak.get(), 5);
@@ -501,10 +501,10 @@ mod tests {
         let one = lag.add();
         let other = lag.add();
         let late = Duration::from_millis(3);
-        other.note(&lag, late);
+        other.record(&lag, late);
         assert_eq!(lag.peaks(), [Duration::ZERO, late]);
         drop(one);
-        lag.add().note(&lag, late);
+        lag.add().record(&lag, late);
         assert_eq!((lag.peaks().len(), lag.all.buckets().count), (2, 2));
     }
 }

@@ -56,7 +56,7 @@ impl Hearing<'_> {
         match name.watched() {
             None => rooms.store.with_room(None, name, |members| {
                 let before = members.node_of(&id);
-                members.note_elsewhere(&id, (node, number), data, self.flushes);
+                members.record_elsewhere(&id, (node, number), data, self.flushes);
                 rooms.delivery(members, self.flushes).release(&id, before);
             }),
             Some(watched) if watched == id => {

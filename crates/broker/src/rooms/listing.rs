@@ -70,7 +70,7 @@ impl Replicated for Rooms {
     fn lose_node(&self, node: NodeId, patience: Duration) {
         let patience = millis(patience);
         let until = self.router.clock().now().saturating_add(patience);
-        self.neighbours.members.lock().note_left(node, until);
+        self.neighbours.members.lock().record_left(node, until);
         if patience == 0 {
             self.sweep_left();
         }

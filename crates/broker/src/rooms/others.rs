@@ -272,7 +272,7 @@ impl RemoteMembers {
     }
 
     /// Notes that a node is gone. Its first note counts.
-    pub(super) fn note_left(&mut self, node: NodeId, until: u64) {
+    pub(super) fn record_left(&mut self, node: NodeId, until: u64) {
         self.left.entry(node).or_insert(until);
     }
 

@@ -179,7 +179,7 @@ impl Places {
     }
 
     /// A node has told of the room.
-    pub(super) fn note_heard(&mut self, node: NodeId, number: u64) {
+    pub(super) fn record_heard(&mut self, node: NodeId, number: u64) {
         // Nothing is sent to a node without members.
         if let Some(part) = self.part_of(node) {
             part.heard = part.heard.max(number);

@@ -209,7 +209,7 @@ impl RoomGuard<'_> {
     }
 
     /// Adds a member of another node, or sets its data. A list that repeats what is known does not change which node had it last.
-    pub(super) fn note_elsewhere(
+    pub(super) fn record_elsewhere(
         &mut self,
         id: &PeerId,
         (node, number): (NodeId, u64),
@@ -227,7 +227,7 @@ impl RoomGuard<'_> {
             // If it is connected here, that news is late, or both nodes have a client in an outage.
             member.own.iter_mut().for_each(|own| own.has_moved |= !own.peer.is_current());
         });
-        self.note_heard(node, number);
+        self.record_heard(node, number);
     }
 
     /// This node does not expect a member back, and knows it on some of the other nodes that have told of it. False if the others notice
@@ -265,7 +265,7 @@ impl RoomGuard<'_> {
         self.alter(id, flushes, |member| {
             member.elsewhere.retain(|place| place.node != node && !place.is_one_of(former));
         });
-        self.note_heard(node, number);
+        self.record_heard(node, number);
     }
 
     /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.

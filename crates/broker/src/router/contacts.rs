@@ -11,7 +11,7 @@ pub(super) struct Contacts(Vec<PeerId>);
 
 impl Contacts {
     /// Notes that a message went to or came from a peer.
-    pub(super) fn note(&mut self, id: &PeerId) {
+    pub(super) fn add(&mut self, id: &PeerId) {
         if !id.is_client() || self.0.last() == Some(id) {
             return;
         }

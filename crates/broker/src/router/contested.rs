@@ -28,7 +28,7 @@ struct Takeovers {
 
 impl Contested {
     /// Counts a takeover. True if there were many.
-    pub(super) fn note(&self, peer: &PeerAddress, now: u64) -> bool {
+    pub(super) fn record(&self, peer: &PeerAddress, now: u64) -> bool {
         // Nothing is done under this lock that another thread could wait for.
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = latest.iter().position(|takeovers| takeovers.peer == *peer);
@@ -58,11 +58,11 @@ mod tests {
     #[test]
     fn an_id_is_contested_after_several_takeovers_within_a_minute() {
         let contested = Contested::default();
-        let note = |at| contested.note(&peer("teacher"), at);
+        let note = |at| contested.record(&peer("teacher"), at);
         assert_eq!([0, 1000, 2000, 3000, 59_999].map(note), [false, false, false, true, true]);
         assert_eq!([INTERVAL, INTERVAL + 1].map(note), [false, false], "a new interval");
         for at in (1..100).map(|n| n * (INTERVAL / 3)) {
-            assert!(!contested.note(&peer("a phone that changes its network"), at), "at {at}");
+            assert!(!contested.record(&peer("a phone that changes its network"), at), "at {at}");
         }
     }
 
@@ -70,11 +70,11 @@ mod tests {
     fn many_ids_take_bounded_memory_and_the_latest_are_remembered() {
         let contested = Contested::default();
         for n in 0..1000 {
-            contested.note(&peer(&format!("id {n}")), n);
-            contested.note(&peer("teacher"), n);
+            contested.record(&peer(&format!("id {n}")), n);
+            contested.record(&peer("teacher"), n);
         }
         assert_eq!(contested.0.lock().unwrap().len(), MAX_IDS);
-        assert!(contested.note(&peer("teacher"), 1000));
-        assert!(!contested.note(&peer("id 0"), 1000), "forgotten");
+        assert!(contested.record(&peer("teacher"), 1000));
+        assert!(!contested.record(&peer("id 0"), 1000), "forgotten");
     }
 }

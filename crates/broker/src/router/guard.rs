@@ -86,17 +86,17 @@ impl<'a> Guard<'a> {
 
     /// Retires the slot if it is vacant, and unlocks it. Returns the senders that have to be told.
     fn unlock(mut self) -> Vec<PeerId> {
-        self.note_backlog();
+        self.record_backlog();
         self.bound_memory();
         self.retire_if_vacant();
         self.senders_to_notify
     }
 
     /// Marks a client that reads slowly, so that a scrape finds it without a lock of each slot.
-    fn note_backlog(&self) {
+    fn record_backlog(&self) {
         if let Some(conn) = self.conn.as_ref().filter(|conn| conn.outbox.is_blocked()) {
             self.slot.set_backlog(true);
-            self.realm.router.counters().largest_outbox.note(conn.outbox.held() as u64);
+            self.realm.router.counters().largest_outbox.record(conn.outbox.held() as u64);
         }
     }
 
@@ -192,12 +192,12 @@ impl<'a> Guard<'a> {
         let slot = self.slot;
         let conn = self.conn.insert(conn);
         let begins_with = conn.outbox.held();
-        conn.note_sent(begins_with, now);
+        conn.record_sent(begins_with, now);
         let outbox = &mut conn.outbox;
         outbox.flush();
         witness::follow_written(&slot.id, conn.id);
         if outbox.has_waited() {
-            self.note_crowded(now);
+            self.record_crowded(now);
         }
     }
 
@@ -253,7 +253,7 @@ impl<'a> Guard<'a> {
             return close;
         };
         let peer = self.realm.address(&self.slot.id);
-        if !self.realm.router.contested.note(&peer, self.now()) {
+        if !self.realm.router.contested.record(&peer, self.now()) {
             return close;
         }
         let address = holder.info.address;
@@ -329,21 +329,21 @@ impl<'a> Guard<'a> {
         let Some(conn) = &mut self.conn else { return false };
         let bytes = outgoing.kind().map(|_| outgoing.frame.len());
         if let (Some(contacts), Some(from)) = (&mut conn.contacts, outgoing.contact()) {
-            contacts.note(from);
+            contacts.add(from);
         }
         let shed = conn.outbox.push(outgoing);
         if let Some(bytes) = bytes.filter(|_| shed.as_ref().is_none_or(|shed| !shed.refused)) {
             router.counters().add(Count::Sent, bytes as u64);
-            conn.note_sent(bytes, router.about_now());
+            conn.record_sent(bytes, router.about_now());
         }
         let Some(Shed { refused, crowded, senders_to_notify, expired, lost }) = shed else { return true };
         if refused || crowded {
-            self.note_crowded(self.now());
+            self.record_crowded(self.now());
             self.realm.router.counters().add(Count::Expired, expired as u64);
             self.senders_to_notify.extend(senders_to_notify);
         }
         if !lost.is_empty() {
-            self.note_limit(DropReason::OutboxFull);
+            self.record_limit(DropReason::OutboxFull);
             self.count_losses(lost, Outcome::Dropped(DropReason::OutboxFull));
         }
         !refused
@@ -375,14 +375,14 @@ impl<'a> Guard<'a> {
         part: usize,
     ) -> Option<Option<Flush>> {
         if !self.holder(conn)?.outbox.push_state(frames, bytes, part) {
-            self.note_crowded(self.now());
+            self.record_crowded(self.now());
             return None;
         }
         Some(self.schedule_flush())
     }
 
     /// Notes that the holder's outbox is full, or starts with queued messages: the sweeper watches it.
-    fn note_crowded(&mut self, now: u64) {
+    fn record_crowded(&mut self, now: u64) {
         if let Some(conn) = &mut self.conn {
             conn.crowded.get_or_insert(now);
             self.slot.set_due(true);
@@ -406,7 +406,7 @@ impl<'a> Guard<'a> {
         let is_sought = self.is_sought();
         let queue = self.queue.get_or_insert_default();
         let kept = queue.enqueue(outgoing, end, now, &router.config().limits, &realm.budget, is_sought);
-        self.note_queue();
+        self.record_queue();
         match kept {
             Ok(()) => {
                 self.count(kind, Outcome::Queued);
@@ -415,7 +415,7 @@ impl<'a> Guard<'a> {
             Err(Overflow { reason, lost }) => {
                 self.count_losses(lost, Outcome::Dropped(reason));
                 router.counters().add(Count::Expired, u64::from(expires));
-                self.note_limit(reason);
+                self.record_limit(reason);
                 Err(reason)
             }
         }
@@ -464,7 +464,7 @@ impl<'a> Guard<'a> {
         let router = &realm.router;
         let Some(queue) = &mut self.queue else { return };
         let expired = queue.expire(began, &realm.budget);
-        self.note_queue();
+        self.record_queue();
         for (sender, messages) in expired {
             if messages.iter().any(|(_, kind)| kind.waits()) {
                 router.counters().add(Count::Expired, 1);
@@ -479,7 +479,7 @@ impl<'a> Guard<'a> {
         let realm = self.realm;
         if let Some(queue) = &mut self.queue {
             let dropped = queue.drop_batch(sender, &realm.budget);
-            self.note_queue();
+            self.record_queue();
             self.count_losses(dropped, outcome);
         }
     }
@@ -489,7 +489,7 @@ impl<'a> Guard<'a> {
         let realm = self.realm;
         if let Some(queue) = &mut self.queue {
             let dropped = queue.drop_of_rooms(&realm.budget, hears);
-            self.note_queue();
+            self.record_queue();
             self.count_losses(dropped, Outcome::Expired);
         }
     }
@@ -516,14 +516,14 @@ impl<'a> Guard<'a> {
         Some(self.queue.take()?.drain(&self.realm.budget))
     }
 
-    pub(super) fn note_queue(&mut self) {
+    pub(super) fn record_queue(&mut self) {
         self.slot.set_waiting_since(self.queue.as_ref().and_then(|queue| queue.oldest()));
         if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
             self.queue = None;
         }
     }
 
-    pub(super) fn note_limit(&self, reason: DropReason) {
+    pub(super) fn record_limit(&self, reason: DropReason) {
         if let Some(limit) = reason.limit() {
             self.realm.router.events.limit_hit(limit, Some(&self.realm.key), None);
         }
@@ -541,7 +541,7 @@ impl<'a> Guard<'a> {
     ) {
         for (from, kind) in lost {
             self.count(Some(kind), outcome);
-            witness::note_loss(&self.named(&from, kind), outcome);
+            witness::record_loss(&self.named(&from, kind), outcome);
         }
     }
 
@@ -551,7 +551,7 @@ impl<'a> Guard<'a> {
     pub(super) fn deliver(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
         if self.conn.is_some() {
             if !self.push(message) {
-                self.note_own_loss(kind, from);
+                self.record_own_loss(kind, from);
                 return Routed::Dropped(DropReason::OutboxFull);
             }
             self.count(Some(kind), Outcome::Delivered);
@@ -581,7 +581,7 @@ impl<'a> Guard<'a> {
             // With the key, its senders go too.
             Err(DropReason::KeyRevoked) => Routed::Dropped(DropReason::KeyRevoked),
             Err(reason) => {
-                self.note_own_loss(kind, from);
+                self.record_own_loss(kind, from);
                 Routed::Dropped(reason)
             }
         }
@@ -596,7 +596,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Emits an event: a sender lost its waiting messages. Its session tells the client.
-    fn note_own_loss(&self, kind: MessageKind, from: &PeerId) {
+    fn record_own_loss(&self, kind: MessageKind, from: &PeerId) {
         if kind.waits() && from.is_client() {
             let to = || self.realm.address(&self.slot.id);
             self.realm.router.events.emit(|| Event::Expired { to: to(), from: from.clone() });
@@ -713,7 +713,7 @@ impl<'a> Guard<'a> {
             slot.set_probed(true);
             if first {
                 // Only bytes that it takes from now on are an answer.
-                conn.note_progress(now);
+                conn.record_progress(now);
                 conn.ping();
             }
         }
@@ -738,7 +738,7 @@ impl<'a> Guard<'a> {
     /// Pings a silent holder. Returns the reason to dismiss it, if there is one.
     fn check_holder(&mut self, now: u64, limits: &Limits) -> Option<CloseReason> {
         let slot = self.slot;
-        if self.conn.as_mut().is_some_and(|conn| conn.note_progress(now) && conn.outbox.direct) {
+        if self.conn.as_mut().is_some_and(|conn| conn.record_progress(now) && conn.outbox.direct) {
             slot.heard.store(now, Relaxed);
             slot.end_probes(&mut self.state);
         }
@@ -795,7 +795,7 @@ fn new_holder(
     let mut contacts = request.keeps_contacts.then(|| contacts.unwrap_or_default());
     if let Some((messages, room)) = waited {
         if let Some(contacts) = &mut contacts {
-            messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.note(from));
+            messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.add(from));
         }
         outbox.preload(messages, room);
     }

@@ -169,16 +169,16 @@ impl PeerHandle {
     /// Sends a message to another peer of the realm, see [`Realm::route`].
     pub fn route(&self, to: &str, kind: MessageKind, frame: Frame) -> Routed {
         if self.slot.keeps_contacts.load(Relaxed) && kind.connects() {
-            self.note_contact(to);
+            self.record_contact(to);
         }
         self.realm.route(self.id(), to, kind, frame)
     }
 
-    fn note_contact(&self, to: &str) {
+    fn record_contact(&self, to: &str) {
         let Ok(to) = PeerId::parse(to) else { return };
         self.realm.with(&self.slot, |guard| {
             if let Some(contacts) = guard.holder(self.conn).and_then(|holder| holder.contacts.as_mut()) {
-                contacts.note(&to);
+                contacts.add(&to);
             }
         });
     }

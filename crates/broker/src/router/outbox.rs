@@ -175,7 +175,7 @@ impl FrameQueue {
         self.behind = self.frames.iter().skip(1).map(cost).sum();
     }
 
-    fn note_written(&mut self, count: usize) {
+    fn record_written(&mut self, count: usize) {
         self.written += count;
         while let Some(mut sent) = self.frames.pop_front_if(|first| self.written >= first.frame.len()) {
             self.written -= sent.frame.len();
@@ -183,7 +183,7 @@ impl FrameQueue {
             self.behind -= self.frames.front().map_or(0, cost);
             sent.settle(ForwardOutcome::Delivered);
             if let Some((from, kind)) = &sent.message {
-                witness::note_written(from, *kind);
+                witness::record_written(from, *kind);
             }
         }
         if self.frames.is_empty() {
@@ -384,7 +384,7 @@ impl Outbox {
             }
             match writer.write(bytes) {
                 Ok(0) => self.broken = true,
-                Ok(count) => self.note_written(count),
+                Ok(count) => self.record_written(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -414,8 +414,8 @@ impl Outbox {
         }
     }
 
-    fn note_written(&mut self, count: usize) {
-        self.queue().note_written(count);
+    fn record_written(&mut self, count: usize) {
+        self.queue().record_written(count);
         self.unblock();
     }
 
@@ -460,7 +460,7 @@ impl Outbox {
 
     /// Notes that the socket's own task has written `count` more bytes.
     pub fn advance(&mut self, count: usize) {
-        self.note_written(count);
+        self.record_written(count);
         if self.is_empty() {
             self.emptied();
         }

@@ -225,7 +225,7 @@ impl Realm {
             let outbox = state.conn.as_ref().map(|conn| &conn.outbox);
             slot.set_backlog(outbox.is_some_and(|outbox| outbox.is_blocked()));
             let outboxes = outbox.map_or(0, |outbox| outbox.held());
-            self.router.counters().largest_outbox.note(outboxes as u64);
+            self.router.counters().largest_outbox.record(outboxes as u64);
             Backlog {
                 queued: state.queue.as_ref().map_or(0, |queue| queue.len()),
                 oldest: slot.waiting_since().map_or(0, |since| now.saturating_sub(since)),

@@ -58,7 +58,7 @@ impl Guard<'_> {
             && self.queue.is_none()
             && let Some(ticket) = self.forward(owner, &message)
         {
-            self.note_sent(ticket, owner, message, now);
+            self.record_sent(ticket, owner, message, now);
             return Routed::Delivered(None);
         }
         let expire = millis(self.realm.router.config().limits.expire_timeout);
@@ -124,7 +124,7 @@ impl Guard<'_> {
         router.cluster.as_ref()?.forward(owner, &address, ticket, outgoing).then_some(ticket)
     }
 
-    fn note_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: u64) {
+    fn record_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: u64) {
         if witness::follows()
             && let Some((from, kind)) = &outgoing.message
         {
@@ -176,11 +176,11 @@ impl Guard<'_> {
         let Some(mut queue) = self.queue.take() else { return };
         while let Some(ticket) = queue.front().and_then(|oldest| self.forward(owner, oldest)) {
             if let Some(oldest) = queue.pop(&realm.budget) {
-                self.note_sent(ticket, owner, oldest, now);
+                self.record_sent(ticket, owner, oldest, now);
             }
         }
         self.queue = Some(queue);
-        self.note_queue();
+        self.record_queue();
     }
 
     /// The peer is absent. Messages that do not wait are dropped. If there is no room for the others, their senders lose them.
@@ -189,7 +189,7 @@ impl Guard<'_> {
         let total = realm.router.config().limits.queue_total_bytes;
         let Some(queue) = &mut self.queue else { return };
         let dropped = queue.drop_non_queueable(&realm.budget);
-        self.note_queue();
+        self.record_queue();
         self.count_losses(dropped, Outcome::Dropped(DropReason::Absent));
         let Some(queue) = &mut self.queue else { return };
         if queue.end_search(total, &realm.budget) {
@@ -197,7 +197,7 @@ impl Guard<'_> {
         }
         let reason = DropReason::QueueTotalBytes;
         let senders = queue.senders();
-        self.note_limit(reason);
+        self.record_limit(reason);
         for sender in senders {
             self.drop_batch(&sender, Outcome::Dropped(reason));
             realm.router.counters().add(Count::Expired, 1);

@@ -66,6 +66,6 @@ impl Routed {
 pub(super) fn drop_message(realm: &Realm, message: &Named<'_>, reason: DropReason) -> Routed {
     let outcome = Outcome::Dropped(reason);
     realm.router.count(Some(message.kind), outcome);
-    witness::note_loss(message, outcome);
+    witness::record_loss(message, outcome);
     Routed::Dropped(reason)
 }

@@ -98,7 +98,7 @@ impl Router {
     }
 
     /// Notes that a sweep of all realms begins.
-    pub fn note_sweep(&self) {
+    pub fn record_sweep(&self) {
         self.swept.store(self.now(), Ordering::Relaxed);
     }
 

@@ -179,7 +179,7 @@ const MAX_AWAITED: usize = 64;
 
 impl Conn {
     /// Notes that bytes are on their way to the client.
-    pub(super) fn note_sent(&mut self, bytes: usize, now: u64) {
+    pub(super) fn record_sent(&mut self, bytes: usize, now: u64) {
         let most = now.saturating_add(MAX_ARRIVAL);
         self.arrival = (self.arrival.max(now) + bytes as u64 / SLOW_LINK).min(most);
     }
@@ -203,7 +203,7 @@ impl Conn {
     }
 
     /// Notes whether the client has taken something from a full outbox.
-    pub(super) fn note_progress(&mut self, now: u64) -> bool {
+    pub(super) fn record_progress(&mut self, now: u64) -> bool {
         let progressed = std::mem::take(&mut self.outbox.progressed);
         if progressed {
             self.crowded = self.crowded.map(|_| now);

@@ -46,7 +46,7 @@ pub(super) fn follow(message: &Named<'_>, step: impl fmt::Display) {
 }
 
 /// Notes a message that is written. An outbox does not know its connection: [`follow_written`] names it.
-pub(super) fn note_written(from: &PeerId, kind: MessageKind) {
+pub(super) fn record_written(from: &PeerId, kind: MessageKind) {
     if follows() {
         WRITTEN.with_borrow_mut(|written| written.push((from.clone(), kind)));
     }
@@ -68,6 +68,6 @@ fn follow_each_written(to: &PeerId, conn: ConnId) {
 }
 
 /// Says that a message is lost, and why.
-pub(super) fn note_loss(message: &Named<'_>, outcome: Outcome) {
+pub(super) fn record_loss(message: &Named<'_>, outcome: Outcome) {
     log::debug!(target: MESSAGES, "{message}: lost, {}", outcome.label());
 }

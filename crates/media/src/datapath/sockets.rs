@@ -43,7 +43,7 @@ pub(crate) trait Service: Clone + Send + Sync + 'static {
     fn receive(&self, port: &Arc<Port>, datagrams: Joined<'_>);
 
     /// Counts datagrams for which a socket had no room when they were sent, after they were handled.
-    fn note_full(&self, datagrams: u64);
+    fn record_full(&self, datagrams: u64);
 
     /// Serves a connection until it ends, if there is a place for it.
     fn serve(&self, stream: TcpStream, from: SocketAddr) -> impl Future<Output = ()> + Send;
@@ -423,7 +423,7 @@ fn read_batch(service: &impl Service, port: &Arc<Port>, buffers: &mut [[u8; JOIN
             service.receive(port, Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
         }
     }
-    service.note_full(gathered.map_or(0, Gathered::end));
+    service.record_full(gathered.map_or(0, Gathered::end));
     Ok(count)
 }
 
@@ -443,7 +443,7 @@ mod tests {
             self.0.fetch_add(datagrams.bytes.len() / 100, Ordering::SeqCst);
         }
 
-        fn note_full(&self, _: u64) {}
+        fn record_full(&self, _: u64) {}
 
         async fn serve(&self, _: TcpStream, _: SocketAddr) {}
     }

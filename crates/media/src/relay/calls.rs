@@ -109,7 +109,7 @@ impl Calls {
     }
 
     /// Remembers an offer of a client at that address until its answer comes. False if there are too many.
-    pub fn note_offer(
+    pub fn record_offer(
         &self,
         parties: Parties<'_>,
         address: Option<IpAddr>,
@@ -121,7 +121,7 @@ impl Calls {
         let client = self.client(parties.key, parties.realm, parties.offerer);
         let address = AddressPrefix::of_remote(address).map(|prefix| self.digests.hash_one(prefix));
         let is_noted =
-            self.offers.note(Offerer { client, address }, parties, offer, self.context.clock.now());
+            self.offers.record(Offerer { client, address }, parties, offer, self.context.clock.now());
         if !is_noted {
             self.refuse(parties);
         }
@@ -533,7 +533,7 @@ impl Calls {
                 && tell(clients)
                 && let [call] = &calls[..]
             {
-                call.session.lock().note_told();
+                call.session.lock().record_told();
             }
         }
     }

@@ -105,7 +105,7 @@ impl Offer {
 impl Offers {
     /// Stores an offer, in place of an earlier one of the same call. False if its client or its address has too many, or if
     /// there is no room and no client has more.
-    pub(super) fn note(
+    pub(super) fn record(
         &self,
         offerer: Offerer,
         parties: Parties<'_>,
@@ -139,7 +139,7 @@ impl Offers {
         let id = (offerer.client, waiting.next_number);
         waiting.next_number += 1;
         waiting.ranking.add(weight, (id.1, id));
-        waiting.note_ufrag(credentials.ufrag, id);
+        waiting.record_ufrag(credentials.ufrag, id);
         let offer = Offer {
             offerer,
             key: parties.key.clone(),
@@ -231,7 +231,7 @@ struct Offering {
 }
 
 impl Waiting {
-    fn note_ufrag(&mut self, ufrag: &str, id: OfferId) {
+    fn record_ufrag(&mut self, ufrag: &str, id: OfferId) {
         self.by_ufrag.insert(self.digests.hash_one(ufrag), id);
     }
 
@@ -309,7 +309,7 @@ mod tests {
 
     const CREDENTIALS: IceCredentials<'static> = IceCredentials { ufrag: "ufrag", pwd: "pwd" };
 
-    fn note(offers: &Offers, offerer: Offerer, id: &str, to: &str) -> bool {
+    fn record(offers: &Offers, offerer: Offerer, id: &str, to: &str) -> bool {
         let key = ApiKey::parse("peerjs").expect("a key");
         let parties = Parties {
             key: &key,
@@ -319,7 +319,7 @@ mod tests {
             connection: None,
             only_relayed: false,
         };
-        offers.note(offerer, parties, CREDENTIALS, 0)
+        offers.record(offerer, parties, CREDENTIALS, 0)
     }
 
     #[test]
@@ -329,11 +329,11 @@ mod tests {
         let long = "x".repeat(512);
         // More offers, but fewer bytes, than any other address.
         let school = |n: u64| Offerer { client: 1 + n, address: Some(0) };
-        assert!((0..3000).all(|n| note(&offers, school(n), "pupil", &n.to_string())));
+        assert!((0..3000).all(|n| record(&offers, school(n), "pupil", &n.to_string())));
         for n in 0..256 * 200 {
             let client = 1_000_000 + n / 256;
             let attacker = Offerer { client, address: Some(1 + client % ADDRESSES) };
-            note(&offers, attacker, &long, &format!("{n:x<512}"));
+            record(&offers, attacker, &long, &format!("{n:x<512}"));
         }
         let waiting = offers.waiting.lock();
         assert!(waiting.bytes <= MAX_BYTES && waiting.bytes > MAX_BYTES / 10 * 9, "{}", waiting.bytes);
@@ -346,7 +346,7 @@ mod tests {
         let offers = Offers::default();
         let clients = 3 * SWEPT_AT_ONCE as u64;
         for client in 0..clients {
-            assert!(note(&offers, Offerer { client, address: None }, &client.to_string(), "callee"));
+            assert!(record(&offers, Offerer { client, address: None }, &client.to_string(), "callee"));
         }
         let asked = std::cell::Cell::new(0);
         let is_even = |_: &ApiKey, _, id: &str| {

@@ -75,7 +75,7 @@ impl sockets::Service for Service {
         }
     }
 
-    fn note_full(&self, datagrams: u64) {
+    fn record_full(&self, datagrams: u64) {
         self.counters.dropped(Dropped::Full, datagrams);
     }
 

@@ -130,7 +130,7 @@ impl IceSession {
     }
 
     /// Records that both clients know that it ends.
-    pub(super) fn note_told(&mut self) {
+    pub(super) fn record_told(&mut self) {
         self.sides.iter_mut().for_each(|side| side.is_told = true);
     }
 
@@ -191,7 +191,7 @@ impl IceSession {
         let username = self.username_of(end.other());
         let side = self.side_mut(end);
         side.role = request.role().or(side.role);
-        outcome.given_up.extend(side.note(from, now)?);
+        outcome.given_up.extend(side.record(from, now)?);
         let address = side.address(from).ok_or(Dropped::Address)?;
         if !address.is_proved() {
             // Never longer than the request, whoever sent it.
@@ -214,7 +214,7 @@ impl IceSession {
         side.choose(request);
         match self.side(end.other()).route(now) {
             Some(to) => {
-                self.note_relayed(request.transaction, from, end.other());
+                self.record_relayed(request.transaction, from, end.other());
                 outcome.send.push(Outgoing { to, bytes: bytes.into(), is_own: false });
             }
             None => self.side_mut(end).hold(from, bytes),
@@ -309,14 +309,14 @@ impl IceSession {
             if let Some((from, bytes)) = side.held.take_if(|held| is_proved(held.0)).map(|held| *held) {
                 if let Some(check) = Stun::parse(from, &bytes) {
                     side.choose(&check);
-                    self.note_relayed(check.transaction, from, end.other());
+                    self.record_relayed(check.transaction, from, end.other());
                 }
                 outcome.send.push(Outgoing { to, bytes: bytes.into_vec().into(), is_own: false });
             }
         }
     }
 
-    fn note_relayed(&mut self, transaction: Transaction, asker: Endpoint, asked: CallSide) {
+    fn record_relayed(&mut self, transaction: Transaction, asker: Endpoint, asked: CallSide) {
         // A client that repeats its check may do so from another address.
         self.crossings.retain(|crossing| crossing.transaction != transaction);
         if self.crossings.len() >= MAX_CROSSINGS {
@@ -432,7 +432,7 @@ impl Side {
     }
 
     /// Records that a check came from an address. Returns the address that it replaces.
-    fn note(&mut self, from: Endpoint, now: u64) -> Result<Option<Endpoint>, Dropped> {
+    fn record(&mut self, from: Endpoint, now: u64) -> Result<Option<Endpoint>, Dropped> {
         if let Some(address) = self.address(from) {
             address.heard = now;
             return Ok(None);

@@ -85,7 +85,7 @@ struct Channel {
 
 impl Allocation {
     /// Records that a datagram was relayed.
-    pub(super) fn note_use(&self, now: u64) {
+    pub(super) fn record_use(&self, now: u64) {
         self.used.store(now, Ordering::Relaxed);
     }
 

@@ -143,7 +143,7 @@ impl Service for Arc<Server> {
         bytes.chunks(size).for_each(|datagram| self.receive_at(port, from, datagram));
     }
 
-    fn note_full(&self, datagrams: u64) {
+    fn record_full(&self, datagrams: u64) {
         self.traffic.dropped(Dropped::Full, datagrams);
     }
 

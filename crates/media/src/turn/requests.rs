@@ -55,11 +55,11 @@ impl Server {
                 if challenge.len() <= MAX_AMPLIFIED * request.as_bytes().len() {
                     return challenge;
                 }
-                self.note_refusal(TurnRefusal::Request);
+                self.record_refusal(TurnRefusal::Request);
                 return BAD_REQUEST.answer(request, None);
             }
             Err(refused) => {
-                self.note_refusal(refused.why);
+                self.record_refusal(refused.why);
                 return refused.answer(request, None);
             }
         };
@@ -77,7 +77,7 @@ impl Server {
             }
         };
         answered.unwrap_or_else(|refused| {
-            self.note_refusal(refused.why);
+            self.record_refusal(refused.why);
             refused.answer(request, Some(&integrity))
         })
     }
@@ -99,7 +99,7 @@ impl Server {
             return Err(ErrorResponse::new(ErrorCode::STALE_NONCE, TurnRefusal::Credentials));
         }
         let challenge = |why| {
-            self.note_refusal(why);
+            self.record_refusal(why);
             match why {
                 TurnRefusal::Expired => {
                     ErrorResponse::saying(ErrorCode::UNAUTHORIZED, "Expired Credentials", why)

@@ -184,7 +184,7 @@ impl Server {
             }
             _ => return Err(Dropped::NoRoute),
         };
-        from.note_use(now);
+        from.record_use(now);
         Ok((!is_stun(bytes)).then_some(Passed { to: peer, crowded }))
     }
 
@@ -193,7 +193,7 @@ impl Server {
         let channel = to.rights.lock().channel_of(peer, is_client, now)?;
         let limit = to.place.of_key.bytes_per_second(self.limits().bytes_per_second);
         to.rate.try_charge(cost(bytes.len(), 1), limit, now).map_err(|_| Dropped::TooMuch)?;
-        to.note_use(now);
+        to.record_use(now);
         let sent = match channel {
             Some(number) => to.client.send_channel_data(number, bytes),
             None => to.client.send(&answers::data(peer, bytes)),
@@ -354,7 +354,7 @@ impl Server {
     }
 
     /// Counts a refused request.
-    pub(super) fn note_refusal(&self, why: TurnRefusal) {
+    pub(super) fn record_refusal(&self, why: TurnRefusal) {
         if let Some(refused) = self.counted.lock().refused.get_mut(why as usize) {
             *refused += 1;
         }

@@ -19,7 +19,7 @@ pub(super) struct Audit<'a>(pub(super) &'a Path);
 
 impl Audit<'_> {
     /// The change is made already, so the command does not fail if the line cannot be written.
-    pub(super) fn note(&self, done: &str, key: &Key) {
+    pub(super) fn record(&self, done: &str, key: &Key) {
         self.write(format_args!("{done} the key {:?}: {}", key.key, key.described()));
     }
 

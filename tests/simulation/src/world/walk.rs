@@ -153,12 +153,12 @@ impl Walk<'_> {
             Event::Store(store) => self.set_store(store),
             Event::Wipe => {
                 self.world.store.wipe();
-                self.note_fault(None, "wipe");
+                self.record_fault(None, "wipe");
             }
             Event::Cut(is_cut) => {
                 self.is_cut = is_cut;
                 self.world.set_fault(0, if is_cut { Fault::Unreachable } else { Fault::None });
-                self.note_fault(Some(0), if is_cut { "cut" } else { "ends" });
+                self.record_fault(Some(0), if is_cut { "cut" } else { "ends" });
             }
         }
         self.world.pass(1).await;
@@ -183,7 +183,7 @@ impl Walk<'_> {
 
     fn set_store(&mut self, store: Store) {
         if self.store != Store::Answers {
-            self.note_fault(None, "ends");
+            self.record_fault(None, "ends");
         }
         self.store = store;
         let (latency, fault) = match store {
@@ -195,7 +195,7 @@ impl Walk<'_> {
         self.set_latency(latency..latency);
         self.world.store.set_fault(fault);
         if store != Store::Answers {
-            self.note_fault(None, "faulty");
+            self.record_fault(None, "faulty");
         }
     }
 
@@ -203,7 +203,7 @@ impl Walk<'_> {
         self.world.store.set_latency(latency);
     }
 
-    fn note_fault(&self, node: Option<usize>, what: &str) {
+    fn record_fault(&self, node: Option<usize>, what: &str) {
         self.world.note(What::Fault { node, what: what.to_owned() });
     }
 

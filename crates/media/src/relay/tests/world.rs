@@ -210,7 +210,7 @@ impl World {
     ) -> bool {
         let parties = self.parties(offerer, answerer, connection);
         let address = address.map(|address| address.parse().unwrap());
-        self.calls.note_offer(parties, address, IceCredentials { ufrag, pwd: &pwd(ufrag) })
+        self.calls.record_offer(parties, address, IceCredentials { ufrag, pwd: &pwd(ufrag) })
     }
 
     pub(super) fn answer(&self, offerer: &str, answerer: &str, connection: &str, ufrag: &str) -> bool {

@@ -523,7 +523,7 @@ impl LocalNode for Node {
         rooms.chain(swarms).collect()
     }
 
-    fn hear(
+    fn receive(
         &self,
         from: NodeId,
         (key, realm): (&str, RealmKind),
@@ -532,14 +532,14 @@ impl LocalNode for Node {
     ) -> bool {
         let Some(tenant) = self.tenant(key) else { return false };
         match news {
-            News::Swarm(news) => tenant.guests().swarms.hear(from, news),
+            News::Swarm(news) => tenant.guests().swarms.receive(from, news),
             News::Message(published) if realm == RealmKind::Guests => {
                 let hub = tenant.hub(realm);
                 let relayed = self.relayed_publication(&hub, published);
                 let text = relayed.as_deref().unwrap_or(published.text);
-                hub.hear(from, &News::Message(MessageNews { text, ..published.clone() }), flushes);
+                hub.receive(from, &News::Message(MessageNews { text, ..published.clone() }), flushes);
             }
-            _ => tenant.hub(realm).hear(from, news, flushes),
+            _ => tenant.hub(realm).receive(from, news, flushes),
         }
         true
     }

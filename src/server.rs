@@ -219,7 +219,7 @@ impl Server {
                     main = Some(self.start()?);
                 }
             }
-            Ok::<_, io::Error>(runtime.hear_of_ended_calls(address).await)
+            Ok::<_, io::Error>(runtime.receive_ended_calls(address).await)
         };
         let failure = tokio::select! {
             biased;

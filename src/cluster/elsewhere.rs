@@ -198,7 +198,7 @@ impl Membership {
     }
 
     /// Nobody else comes to a group of another node in which a client has a place.
-    pub(super) fn hear_of_group(&self, from: NodeId, seat: u64, is_ended: bool) {
+    pub(super) fn receive_end_of_group(&self, from: NodeId, seat: u64, is_ended: bool) {
         let mut state = self.state.lock();
         if let Entry::Occupied(known) = state.places.entry(seat)
             && known.get().0 == from

@@ -63,7 +63,13 @@ pub trait LocalNode: Send + Sync {
     fn replicated(&self) -> Vec<Arc<dyn Replicated>>;
 
     /// Hears news of another node about its members. False if there is no such key.
-    fn hear(&self, from: NodeId, hub: (&str, RealmKind), news: &News<'_>, flushes: &mut Vec<Flush>) -> bool;
+    fn receive(
+        &self,
+        from: NodeId,
+        hub: (&str, RealmKind),
+        news: &News<'_>,
+        flushes: &mut Vec<Flush>,
+    ) -> bool;
 
     /// The guests of a key, if it has or had some a moment ago.
     fn guests(&self, key: &str) -> Option<Arc<Guests>>;

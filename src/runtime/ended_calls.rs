@@ -39,7 +39,7 @@ type Pair = (String, [Box<str>; 2]);
 
 impl Runtime {
     /// Tells clients that are here of calls that the server before this one at an address ends.
-    pub(crate) async fn hear_of_ended_calls(&self, server: SocketAddr) -> Infallible {
+    pub(crate) async fn receive_ended_calls(&self, server: SocketAddr) -> Infallible {
         let listener = loop {
             match UnixListener::bind(name(server)) {
                 Ok(listener) => break listener,

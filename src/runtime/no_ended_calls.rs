@@ -9,7 +9,7 @@ use peerbroker_core::media_api::EndedCalls;
 use super::Runtime;
 
 impl Runtime {
-    pub(crate) async fn hear_of_ended_calls(&self, _: SocketAddr) -> Infallible {
+    pub(crate) async fn receive_ended_calls(&self, _: SocketAddr) -> Infallible {
         pending().await
     }
 }

@@ -17,7 +17,6 @@ mod contradiction;
 mod delivery;
 mod frames;
 mod handover;
-mod hearing;
 mod held;
 mod limits;
 mod listing;
@@ -26,6 +25,7 @@ mod neighbours;
 mod others;
 mod places;
 mod presence;
+mod receiving;
 mod room;
 mod store;
 mod watched_ids;
@@ -38,13 +38,13 @@ use std::time::Duration;
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
 use delivery::Delivery;
-use hearing::Hearing;
 use limits::{FREE_ROOMS, RoomLimits, deliveries};
 use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
 use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use presence::PresenceGuard;
+use receiving::Receiving;
 use room::{Room, RoomGuard, Shared};
 use store::Store;
 use watches::Watches;
@@ -613,8 +613,8 @@ impl Rooms {
     // The other nodes.
 
     /// Another node has told something about its members.
-    pub fn hear(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
-        Hearing { rooms: self, node, flushes }.hear(news);
+    pub fn receive(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
+        Receiving { rooms: self, node, flushes }.receive(news);
     }
 
     fn sweep_left(&self) {
@@ -622,8 +622,8 @@ impl Rooms {
         let mut flushes = Vec::new();
         for node in gone {
             let all = self.neighbours.members.lock().of_node(node, |_| true);
-            let mut hearing = Hearing { rooms: self, node, flushes: &mut flushes };
-            all.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
+            let mut receiving = Receiving { rooms: self, node, flushes: &mut flushes };
+            all.iter().for_each(|(room, id)| receiving.forget(0, room.as_str(), id, &[], false));
         }
     }
 

@@ -343,7 +343,7 @@ impl<B: Backplane> Worker<B> {
             Packet::RoomMoved(member) => self.settle(from, member),
             Packet::HubNews(realm, key, news) => {
                 if let Some(realm) = RealmKind::of_number(realm) {
-                    self.hear_of_room(from, (key, realm), &news, &mut arriving.flushes);
+                    self.receive_news(from, (key, realm), &news, &mut arriving.flushes);
                 }
             }
             Packet::RoomSettled(MovedMember { key, room, id, realm }) => {
@@ -353,10 +353,10 @@ impl<B: Backplane> Worker<B> {
                 }
             }
             Packet::RoomList { is_end, first_life } => {
-                self.hear_list_of_rooms(from, (is_end, first_life), &mut arriving.flushes)
+                self.receive_list_of_rooms(from, (is_end, first_life), &mut arriving.flushes)
             }
             Packet::RoomsMissed => self.list_rooms(from),
-            Packet::Group { seat, is_ended } => self.shared.hear_of_group(from, seat, is_ended),
+            Packet::Group { seat, is_ended } => self.shared.receive_end_of_group(from, seat, is_ended),
             Packet::Echo { number } if self.node() == Some(from) => {
                 self.certainty.echo_arrived(number);
                 let worker = Rc::clone(self);

@@ -98,7 +98,7 @@ impl<B: Backplane> Worker<B> {
         });
     }
 
-    pub(super) fn hear_of_room(
+    pub(super) fn receive_news(
         &self,
         from: NodeId,
         (key, realm): (&str, RealmKind),
@@ -106,7 +106,7 @@ impl<B: Backplane> Worker<B> {
         flushes: &mut Vec<Flush>,
     ) {
         let node = self.node.upgrade();
-        let is_known = node.is_some_and(|node| node.hear(from, (key, realm), news, flushes));
+        let is_known = node.is_some_and(|node| node.receive(from, (key, realm), news, flushes));
         if !is_known {
             self.room_news.miss(key, from);
         }
@@ -138,7 +138,7 @@ impl<B: Backplane> Worker<B> {
         Packet::RoomList { is_end, first_life: self.lives.first_number() }
     }
 
-    pub(super) fn hear_list_of_rooms(
+    pub(super) fn receive_list_of_rooms(
         &self,
         from: NodeId,
         (is_end, first_life): (bool, u64),

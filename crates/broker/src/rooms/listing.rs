@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Rooms;
-use super::hearing::Hearing;
 use super::others::{HubName, MemberNews, News, OwnList, Replicated};
 use super::presence::Presence;
+use super::receiving::Receiving;
 use super::room::Room;
 use crate::router::Flush;
 use peerbroker_core::clock::millis;
@@ -32,8 +32,8 @@ impl Replicated for Rooms {
 
     fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
         let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
-        let mut hearing = Hearing { rooms: self, node, flushes };
-        unnamed.iter().for_each(|(room, id)| hearing.forget(0, room.as_str(), id, &[], false));
+        let mut receiving = Receiving { rooms: self, node, flushes };
+        unnamed.iter().for_each(|(room, id)| receiving.forget(0, room.as_str(), id, &[], false));
     }
 
     fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Vec<Flush>) {

@@ -81,13 +81,13 @@ impl Presence {
     }
 
     /// Tells its client of an id that it watches. If there is no room for that now, it has to hear of all of them later.
-    pub(super) fn hear_presence(&self, frame: Frame) -> Option<Flush> {
+    pub(super) fn send_presence(&self, frame: Frame) -> Option<Flush> {
         let bytes = frame.len();
-        self.hear_all(iter::once(frame), bytes)
+        self.send_all_presence(iter::once(frame), bytes)
     }
 
-    /// As [`hear_presence`](Self::hear_presence), of several ids.
-    pub(super) fn hear_all(
+    /// As [`send_presence`](Self::send_presence), of several ids.
+    pub(super) fn send_all_presence(
         &self,
         frames: impl ExactSizeIterator<Item = Frame>,
         bytes: usize,

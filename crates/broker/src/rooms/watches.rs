@@ -177,7 +177,7 @@ impl WatchesGuard<'_> {
             let mut frame = self.frames.presence(id.as_str(), is_online);
             for watcher in entry.watchers.as_slice() {
                 let frame = frame.as_mut().map(Frame::share);
-                flushes.extend(frame.and_then(|frame| watcher.hear_presence(frame)));
+                flushes.extend(frame.and_then(|frame| watcher.send_presence(frame)));
             }
         }
         self.table.retire_if_unused(digest);

@@ -84,7 +84,7 @@ impl Watching<'_, '_> {
         let frame = |id: &str| self.rooms.frames.presence(id, watches.is_online(id));
         let frames: Vec<Frame> = self.guard.state.watched.iter().filter_map(frame).collect();
         let bytes = frames.iter().map(Frame::len).sum();
-        self.guard.flushes.extend(self.guard.presence.hear_all(frames.into_iter(), bytes));
+        self.guard.flushes.extend(self.guard.presence.send_all_presence(frames.into_iter(), bytes));
     }
 
     /// The client is online for those that watch its id.

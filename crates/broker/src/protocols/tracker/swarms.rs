@@ -151,7 +151,7 @@ impl Swarms {
     }
 
     /// Another node has told of a guest of its own. One that came from a third node is there no more, or not for long.
-    pub fn hear(&self, node: NodeId, news: &SwarmNews<'_>) {
+    pub fn receive(&self, node: NodeId, news: &SwarmNews<'_>) {
         let &SwarmNews { info_hash, peer_id, guest, is_complete } = news;
         let Ok(guest) = PeerId::parse(guest) else { return };
         let place = (peer_id, Some(node));

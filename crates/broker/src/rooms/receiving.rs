@@ -11,7 +11,7 @@ use crate::router::{Flush, PeerHandle};
 use peerbroker_core::wire::{Frame, NodeId, PeerId, RoomName};
 
 /// One node, heard by the rooms of this one.
-pub(super) struct Hearing<'a> {
+pub(super) struct Receiving<'a> {
     pub(super) rooms: &'a Rooms,
     /// The node that tells.
     pub(super) node: NodeId,
@@ -19,8 +19,8 @@ pub(super) struct Hearing<'a> {
     pub(super) flushes: &'a mut Vec<Flush>,
 }
 
-impl Hearing<'_> {
-    pub(super) fn hear(&mut self, news: &News<'_>) {
+impl Receiving<'_> {
+    pub(super) fn receive(&mut self, news: &News<'_>) {
         match *news {
             News::Member(ref news) => self.member(news),
             News::Gone(ref news) => self.gone(news),

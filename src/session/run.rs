@@ -192,7 +192,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
                 }
                 // We do not read meanwhile, so silence proves nothing.
                 loop {
-                    lease.heard();
+                    lease.mark_alive();
                     let sleep = || Box::pin(self.session.clock().sleep(HEARING_INTERVAL)) as Pin<Box<_>>;
                     ready!(asked.hearing.get_or_insert_with(sleep).as_mut().poll(cx));
                     asked.hearing = None;
@@ -225,7 +225,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
                 return Poll::Ready(Err(Disconnect::Gone));
             }
             // We stopped reading, so silence proves nothing.
-            lease.heard();
+            lease.mark_alive();
             let excess = lease.charge(0, self.key.messages_per_second());
             let pause = pause_for(excess, &self.session);
             if let Some(waits) = &mut self.waits {
@@ -312,9 +312,9 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             // Part of a frame is a sign of life as well. A probe ends when all that came is handled: its asker would be refused the id
             // of a client that leaves.
             if is_probed {
-                lease.heard();
+                lease.mark_alive();
             } else {
-                lease.heard_unprobed();
+                lease.mark_alive_unprobed();
             }
             if let Some(pause) = pause_for(excess, session) {
                 waits.get_or_insert_default().pause = Some(pause);

@@ -258,6 +258,6 @@ fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Po
         peer.dismiss(CloseReason::Left);
     }
     // Not before: somebody who waits for the id of a client that leaves would be refused.
-    peer.heard();
+    peer.mark_alive();
     if turn.ignored { Posted::Ignored } else { Posted::Done }
 }

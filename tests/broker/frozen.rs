@@ -118,7 +118,7 @@ fn a_host_and_its_players_go_on() {
     assert!(second.client.waits() && second.client.kept_bytes() > 0);
     let mut second = second.again();
     assert!(second.client.waits() && second.client.kept_bytes() > 0);
-    player.lease.heard();
+    player.lease.mark_alive();
     second.go_on();
     assert!(!second.client.waits());
     let name = host.heard()["clientUsername"].as_str().unwrap().to_owned();
@@ -169,7 +169,7 @@ fn a_subscriber_and_a_member_of_a_swarm_stay_where_they_are() {
     assert!(other.client.waits());
     let mut other = other.again();
     assert!(other.client.waits());
-    client.lease.heard();
+    client.lease.mark_alive();
     other.go_on();
     assert_eq!(other.heard()["failure reason"], "another client has this peer_id");
 

@@ -118,7 +118,7 @@ fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &A
             match dice.below(8) {
                 0 => socket.set_room(dice.below(3000)),
                 1 => socket.set_room(usize::MAX),
-                2 => registration.heard(),
+                2 => registration.mark_alive(),
                 3 => drop(registration.reply(Frame::pong(&[]))),
                 4 => drop(house.realm.probe(&peer(id))),
                 5 if dice.below(8) == 0 => socket.break_off(),

@@ -188,7 +188,7 @@ impl World {
             Step::Notice(conn) => self.notice(*conn),
             Step::Hear(conn) => {
                 if let Held::In(registration) = &self.conns[*conn].1 {
-                    registration.heard();
+                    registration.mark_alive();
                 }
             }
             Step::Pong(conn) => {

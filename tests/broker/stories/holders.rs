@@ -58,9 +58,9 @@ fn a_replaced_connection_gets_nothing_more_and_its_signs_of_life_count_for_nobod
     assert!(old.with_outbox(|_| ()).is_none());
 
     let mut probe = asked(house.realm.probe(&peer("a")));
-    old.heard();
+    old.mark_alive();
     assert!(is_pending(&mut probe));
-    new.heard();
+    new.mark_alive();
     assert!(!is_pending(&mut probe));
 }
 

@@ -33,7 +33,7 @@ fn an_active_client_is_not_pinged_and_a_takeover_restarts_the_clock() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
     house.pass(59_999);
-    a.heard();
+    a.mark_alive();
     house.pass(59_999);
     assert!(a.is_current());
     let again = house.connect("a", "s", &Socket::open());
@@ -219,7 +219,7 @@ fn a_holder_that_answers_a_probe_keeps_its_id() {
     // All clients wait for the same answer.
     assert_eq!(socket.heard().iter().filter(|heard| **heard == Heard::Ping).count(), 1);
     house.pass(1000);
-    a.heard();
+    a.mark_alive();
     assert!(probes.iter_mut().all(|probe| !is_pending(probe)));
     house.pass(3000);
     assert!(a.is_current());

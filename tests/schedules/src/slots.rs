@@ -144,12 +144,12 @@ fn a_client_that_answers_a_ping_ends_the_probe() {
         let prober = thread::spawn(move || other.realm.probe(&peer("b")).expect("few wait"));
         let answers = socket.was_pinged();
         if answers {
-            lease.heard();
+            lease.mark_alive();
         }
         let mut answer = prober.join().unwrap();
         assert!(!answers || answer.try_recv() != Err(tokio::sync::oneshot::error::TryRecvError::Empty));
         // Also later.
-        lease.heard();
+        lease.mark_alive();
         assert_ne!(answer.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Empty));
         assert!(!lease.is_probed());
         house.check();
@@ -172,7 +172,7 @@ fn a_probe_ends_whoever_is_first_of_the_answer_the_sweeper_and_the_end() {
         let sweeper = thread::spawn(move || other.realm.sweep());
         let other = house.clone();
         let stranger = thread::spawn(move || other.open("b", "stranger", Socket::open().outbox()));
-        lease.heard();
+        lease.mark_alive();
         sweeper.join().unwrap();
         let stranger = stranger.join().unwrap();
         assert_ne!(answer.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Empty));

@@ -294,7 +294,7 @@ impl World {
         for client in clients.iter() {
             if self.is_running(client.node) {
                 // It answers pings.
-                client.lease.heard();
+                client.lease.mark_alive();
             }
             hear(client.conn, &client.socket, &self.history, &self.steps);
         }

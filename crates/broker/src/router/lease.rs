@@ -120,17 +120,17 @@ impl PeerHandle {
     }
 
     /// The client gave a sign of life, which ends all probes.
-    pub fn heard(&self) {
+    pub fn mark_alive(&self) {
         if self.is_current() {
-            self.slot.heard(self.realm.router.now());
+            self.slot.mark_alive(self.realm.router.now());
             self.slot.answer_probes();
         }
     }
 
     /// The same, but it gave that sign perhaps before it was probed, so it is no answer. Every message does this, so the clock is not read.
-    pub fn heard_unprobed(&self) {
+    pub fn mark_alive_unprobed(&self) {
         if self.is_current() {
-            self.slot.heard(self.realm.router.about_now());
+            self.slot.mark_alive(self.realm.router.about_now());
         }
     }
 

@@ -85,7 +85,7 @@ impl Slot {
     }
 
     /// The holder gave a sign of life.
-    pub(super) fn heard(&self, now: u64) {
+    pub(super) fn mark_alive(&self, now: u64) {
         self.heard.store(now, Relaxed);
     }
 

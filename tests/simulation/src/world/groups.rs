@@ -107,7 +107,7 @@ impl World {
         let mut heard: BTreeMap<String, Vec<(bool, String)>> = BTreeMap::new();
         for player in players.iter_mut().filter(|player| self.is_running(player.node)) {
             // It answers pings.
-            player.lease.heard();
+            player.lease.mark_alive();
             for text in player.socket.texts() {
                 let (what, id) = text.trim_matches(['{', '}']).split_once(':').expect("an event");
                 let event = (what == r#""NewPeer""#, id.trim_matches('"').to_owned());

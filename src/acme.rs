@@ -142,7 +142,7 @@ impl Acme {
         let clock = &context.clock;
         loop {
             match self.adopt_stored() {
-                Ok(true) => self.tell_loaded(context),
+                Ok(true) => self.emit_loaded(context),
                 Ok(false) => {}
                 Err(error) => log::debug!("{error}"),
             }
@@ -168,7 +168,7 @@ impl Acme {
         };
         match ordered {
             Ok(()) => {
-                self.tell_loaded(context);
+                self.emit_loaded(context);
                 self.ask_at = 0;
             }
             Err(failure) => self.failed(&failure, &context.clock),
@@ -291,7 +291,7 @@ impl Acme {
         log::error!("{what}: {failure}. Next attempt in {}", span(pause));
     }
 
-    fn tell_loaded(&self, context: &RenewalContext) {
+    fn emit_loaded(&self, context: &RenewalContext) {
         context.events.emit(|| Event::CertificateLoaded { path: self.store.place() });
     }
 }

@@ -168,8 +168,8 @@ impl PeerBroker {
     /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that of its family: see
     /// [`RelayConfig::public`](peerbroker_broker::config::RelayConfig::public). `private` is [`RelayConfig::private`](peerbroker_broker::config::RelayConfig::private)
     /// from now on.
-    pub fn tell_media_addresses(&self, public: &[IpAddr], private: bool) {
-        self.runtime.tell_media_addresses(public, private);
+    pub fn set_media_addresses(&self, public: &[IpAddr], private: bool) {
+        self.runtime.set_media_addresses(public, private);
     }
 
     /// The URLs of the TURN server, or the STUN server, that clients are told, if there is one.

@@ -226,15 +226,15 @@ impl Node {
             return;
         };
         for frame in descriptions::candidates(relay, nudge) {
-            tell(&realm, &from, &nudge.whom, frame);
+            send_at_once(&realm, &from, &nudge.whom, frame);
         }
     }
 
     /// Tells two clients that their calls have ended. False if one of them is not here.
-    pub(crate) fn tell_of_end(&self, EndedCalls { key, clients: [one, other] }: &EndedCalls) -> bool {
+    pub(crate) fn send_end_of_calls(&self, EndedCalls { key, clients: [one, other] }: &EndedCalls) -> bool {
         let Some(realm) = self.realm(key.as_str(), RealmKind::PeerJs) else { return false };
         let told = [(one, other), (other, one)].map(|(from, whom)| {
-            PeerId::parse(from).is_ok_and(|id| tell(&realm, &id, whom, descriptions::end(from, whom)))
+            PeerId::parse(from).is_ok_and(|id| send_at_once(&realm, &id, whom, descriptions::end(from, whom)))
         });
         told == [true; 2]
     }
@@ -487,7 +487,7 @@ impl Node {
 
 /// Sends a client something about its call with another one. As LEAVE, it does not wait for an absent client and its loss is not
 /// reported: no client has sent it. False if the client is not here.
-fn tell(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
+fn send_at_once(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
     match realm.route(from, whom, MessageKind::Leave, frame) {
         Routed::Delivered(flush) => {
             if let Some(flush) = flush {

@@ -364,12 +364,12 @@ impl Runtime {
     }
 
     /// Tells clients other addresses of the relay and of the TURN server.
-    pub(crate) fn tell_media_addresses(&self, public: &[IpAddr], private: bool) {
+    pub(crate) fn set_media_addresses(&self, public: &[IpAddr], private: bool) {
         if let Some(relay) = self.node.relay() {
-            relay.tell(public, private);
+            relay.set_addresses(public, private);
         }
         if let Some(turn) = self.turn() {
-            turn.tell(public);
+            turn.set_addresses(public);
         }
     }
 
@@ -436,7 +436,7 @@ struct Clients {
 
 impl Clients {
     /// Emits an event about a call.
-    fn tell(&self, call: Parties<'_>, event: impl FnOnce(CallPeers) -> Event) {
+    fn emit(&self, call: Parties<'_>, event: impl FnOnce(CallPeers) -> Event) {
         // An offer that was refused may name anything.
         let ids = (PeerId::parse(call.offerer), PeerId::parse(call.answerer));
         let (Ok(caller), Ok(callee)) = ids else { return };
@@ -457,18 +457,18 @@ impl MediaHost for Clients {
     }
 
     fn call_relayed(&self, call: Parties<'_>) {
-        self.tell(call, Event::CallRelayed);
+        self.emit(call, Event::CallRelayed);
     }
 
     fn relayed_call_ended(&self, call: Parties<'_>, Carried { over, duration, bytes }: Carried) {
         if let Some(node) = self.node.upgrade() {
             node.counters().relayed_calls.record(duration);
         }
-        self.tell(call, |call| Event::RelayedCallEnded { call, over, duration, bytes });
+        self.emit(call, |call| Event::RelayedCallEnded { call, over, duration, bytes });
     }
 
     fn call_failed(&self, call: Parties<'_>, why: CallFailure) {
-        self.tell(call, |call| Event::CallFailed { call, why });
+        self.emit(call, |call| Event::CallFailed { call, why });
     }
 
     fn limits_of(&self, key: &str) -> KeyLimits {

@@ -489,7 +489,7 @@ impl RemotePeers for Membership {
 }
 
 impl OtherNodes for Membership {
-    fn tell(&self, hub: HubName<'_>, news: &News<'_>) -> bool {
+    fn send(&self, hub: HubName<'_>, news: &News<'_>) -> bool {
         let packet = packet_of(hub, news);
         let mut state = self.state.lock();
         if !self.is_alive(&state) {

@@ -213,7 +213,7 @@ impl<B: Backplane> Worker<B> {
         self.shared.state.lock().node
     }
 
-    fn tell(&self, event: impl FnOnce() -> ClusterEvent) {
+    fn emit(&self, event: impl FnOnce() -> ClusterEvent) {
         if let Some(node) = self.node.upgrade() {
             node.router().events().emit(|| Event::Cluster { what: event() });
         }

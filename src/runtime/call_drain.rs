@@ -24,7 +24,7 @@ impl Runtime {
         if let Some(relay) = self.node.relay() {
             let mut untold = Vec::new();
             relay.calls().end(None, |ended| {
-                let is_told = self.node.tell_of_end(&ended);
+                let is_told = self.node.send_end_of_calls(&ended);
                 if !is_told {
                     untold.push(ended);
                 }
@@ -49,7 +49,7 @@ impl Runtime {
             turn.leave_ports();
         }
         if let Some(relay) = relay {
-            relay.retire(|ended| self.node.tell_of_end(&ended));
+            relay.retire(|ended| self.node.send_end_of_calls(&ended));
             // Clients for which there was no socket.
             self.until_ends_are_known().await;
             relay.leave_ports();

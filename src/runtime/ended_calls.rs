@@ -54,17 +54,17 @@ impl Runtime {
         };
         let mut reports = Reports::new(listener, is_of_own_user);
         loop {
-            self.tell_all(reports.next().await);
+            self.send_ends(reports.next().await);
         }
     }
 
-    fn tell_all(&self, pairs: Vec<Pair>) {
+    fn send_ends(&self, pairs: Vec<Pair>) {
         let ended = |(key, clients): Pair| Some(EndedCalls { key: ApiKey::parse(&key).ok()?, clients });
         let mut ended: Vec<EndedCalls> = pairs.into_iter().filter_map(ended).collect();
         if let Some(relay) = self.node.relay() {
             relay.calls().forget_connected(&mut ended);
         }
-        let told = ended.iter().filter(|ended| self.node.tell_of_end(ended)).count();
+        let told = ended.iter().filter(|ended| self.node.send_end_of_calls(ended)).count();
         let count = counted(told as u64, "pair of clients", "pairs of clients");
         log::info!("{count} heard that the server before this one ends their relayed calls");
     }

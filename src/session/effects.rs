@@ -132,12 +132,12 @@ impl<'a> Turn<'a> {
         if let Err(reason) = self.peer.route(&to, kind, frame).collect_flush(self.flushes)
             && is_told
         {
-            self.tell_of_loss(client, Lost { to: &to, kind, reason });
+            self.report_loss(client, Lost { to: &to, kind, reason });
         }
     }
 
     #[cold]
-    fn tell_of_loss<C: Protocol>(&mut self, client: &mut C, lost: Lost<'_>) {
+    fn report_loss<C: Protocol>(&mut self, client: &mut C, lost: Lost<'_>) {
         self.handle(client, |client, context| client.on_lost(lost, context));
     }
 

@@ -298,7 +298,7 @@ impl Rooms {
         if is_new {
             self.emit(room, guard.id, |peer, room| Event::RoomJoined { peer, room });
         }
-        self.neighbours.tell_of_member(members, guard.id);
+        self.neighbours.announce_member(members, guard.id);
     }
 
     /// Has a peer part from a room.
@@ -327,7 +327,7 @@ impl Rooms {
             self.limits.check_list(&members, guard.id, data)?;
             self.limits.charge(guard, self.hearers(&members))?;
             if members.set_data(guard.id, data, guard.flushes) {
-                self.neighbours.tell_of_member(&mut members, guard.id);
+                self.neighbours.announce_member(&mut members, guard.id);
             }
             guard.flushes.extend(self.done(peer, request, room));
             Ok(())
@@ -491,7 +491,7 @@ impl Rooms {
                 room.lock().catch_up(guard.id, STATE_PART, guard.flushes);
             }
             if presence.has_missed() && !guard.state.watched.is_empty() {
-                self.watching(&mut guard).tell_of_all(peer);
+                self.watching(&mut guard).send_all(peer);
             }
         }
     }
@@ -563,14 +563,14 @@ impl Rooms {
             if guard.state.check_speaker(room.name()).is_err() {
                 members.set_data(peer.id(), None, guard.flushes);
             }
-            self.neighbours.tell_of_member(&mut members, peer.id());
+            self.neighbours.announce_member(&mut members, peer.id());
             members.catch_up(peer.id(), STATE_PART, guard.flushes);
             self.delivery(&mut members, guard.flushes).release(peer.id(), before);
             drop(members);
             guard.state.rooms.push(room);
         }
         if guard.state.is_shown {
-            self.neighbours.tell_of_watched(guard.id.as_str(), guard.id, &guard.state);
+            self.neighbours.announce_watched(guard.id.as_str(), guard.id, &guard.state);
         } else if self.watches.is_watched(peer.id()) {
             self.watching(guard).show();
         }
@@ -586,7 +586,7 @@ impl Rooms {
         let now = self.router.clock().now();
         self.limits.deliveries.sweep(now);
         let mut flushes = Vec::new();
-        self.store.shared.tell_lists(&mut flushes);
+        self.store.shared.send_lists(&mut flushes);
         while let Some((room, id)) = self.neighbours.next_overdue(now) {
             if let Some(room) = self.store.room(room.as_str()) {
                 let mut members = room.lock();
@@ -703,7 +703,7 @@ impl Rooms {
         if !for_good {
             members.depart(guard.id, number, self.late_until(), self.router.clock());
         }
-        let are_told = self.neighbours.tell_gone(room.name(), guard.id, for_good, former, number);
+        let are_told = self.neighbours.announce_gone(room.name(), guard.id, for_good, former, number);
         // A node that does not hear this may have it, and would not say so again.
         let stays_at = |place: &RemotePart| !(are_told && (for_good || ends_former && place.is_former));
         let flushes = &mut *guard.flushes;

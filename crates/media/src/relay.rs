@@ -116,8 +116,8 @@ impl Relay {
 
     /// Tells clients other addresses from now on, in place of those of their families. Clients may have private addresses if
     /// `private`.
-    pub fn tell(&self, public: &[IpAddr], private: bool) {
-        self.sockets.tell(public);
+    pub fn set_addresses(&self, public: &[IpAddr], private: bool) {
+        self.sockets.set_public(public);
         self.calls().set_private(private);
     }
 

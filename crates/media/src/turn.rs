@@ -94,8 +94,8 @@ impl Turn {
     }
 
     /// Tells clients other addresses from now on, in place of those of their families.
-    pub fn tell(&self, public: &[IpAddr]) {
-        self.sockets.tell(public);
+    pub fn set_addresses(&self, public: &[IpAddr]) {
+        self.sockets.set_public(public);
     }
 
     /// Serves TLS on its TCP port too.

@@ -93,7 +93,7 @@ impl CallSettings {
                 "--relay_public {private} is a private address: only clients of the same network reach the relay"
             ));
         }
-        self.tell(&told.iter().map(|told| told.ip).collect::<Vec<_>>());
+        self.set_addresses(&told.iter().map(|told| told.ip).collect::<Vec<_>>());
         warnings
     }
 
@@ -124,7 +124,7 @@ impl CallSettings {
     }
 
     /// Sets the addresses that clients are told. A family without one is left out, unless it may get one later.
-    fn tell(&mut self, told: &[IpAddr]) {
+    fn set_addresses(&mut self, told: &[IpAddr]) {
         let is_left_to_chance = self.public.is_empty() && self.host.is_none() || !self.names.is_empty();
         let may_come = !self.may_lack_a_family || is_left_to_chance;
         let stays = |at: &SocketAddr| may_come && at.ip().is_unspecified() || has_family(told, at);
@@ -224,9 +224,9 @@ impl CallSettings {
                 }
                 is_warned = warning.is_some();
             }
-            self.tell(&told);
+            self.set_addresses(&told);
             // A relay may have begun since.
-            broker.tell_media_addresses(&told, self.relay.as_ref().is_some_and(|relay| relay.private));
+            broker.set_media_addresses(&told, self.relay.as_ref().is_some_and(|relay| relay.private));
         }
     }
 

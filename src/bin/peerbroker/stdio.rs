@@ -190,7 +190,7 @@ impl Parent {
         let told = Arc::clone(&pipe);
         let of = key.clone();
         // Texts and events of a client happen on its own thread, so the pipe has them in their order.
-        broker.events().witness(move |event| tell(&told, &of, event));
+        broker.events().witness(move |event| write_event(&told, &of, event));
         let printed = Arc::clone(&pipe);
         let asked = broker.clone();
         let of = key.clone();
@@ -211,7 +211,7 @@ fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-fn tell(pipe: &Pipe, key: &str, event: &Event) {
+fn write_event(pipe: &Pipe, key: &str, event: &Event) {
     let is_ours = |peer: &PeerAddress| peer.key.as_str() == key && peer.realm == RealmKind::PeerJs;
     match event {
         Event::Started { address, .. } => pipe.answer(&Line::Started { address: *address }),

@@ -169,7 +169,7 @@ impl<B: Backplane> Worker<B> {
     /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
     /// order, and no two connections have the id.
     async fn take_over(self: &Rc<Self>, realm: &Realm, id: &PeerId, name: &Name, former: Vec<Owner>) {
-        let told = join_all(self.tell_former(name, former, CloseReason::Replaced));
+        let told = join_all(self.notify_former(name, former, CloseReason::Replaced));
         // A node that does not answer in time is not waited for, and is told as soon as it can be.
         let is_told = timeout(YIELD_TIMEOUT, told).await.is_ok();
         if let Some(settled) = realm.recall(id)
@@ -181,7 +181,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Tells the connections of other nodes that lost a name: until their nodes have heard it, or are dead.
-    pub(super) fn tell_former(
+    pub(super) fn notify_former(
         self: &Rc<Self>,
         name: &Name,
         former: Vec<Owner>,
@@ -265,7 +265,7 @@ impl<B: Backplane> Worker<B> {
             let ours = former.iter().filter(|owner| self.is_ours(owner.node));
             ours.for_each(|owner| realm.yield_id(&id, owner.connection, CloseReason::Replaced));
         }
-        self.tell_former(name, former, CloseReason::Replaced);
+        self.notify_former(name, former, CloseReason::Replaced);
     }
 
     pub(super) async fn release_all(self: Rc<Self>, releases: Vec<(Name, Owner)>) {

@@ -112,13 +112,13 @@ impl<B: Backplane> Worker<B> {
                     self.renewed.notify_waiters();
                     self.record_members(node, members);
                     self.check_inbox(node, gaps);
-                    self.tell_given_back();
+                    self.send_given_back();
                     self.close_links();
                     self.check_store();
                     if self.reconcile(node).await && self.is_settled() {
                         self.record_up();
                     }
-                    self.tell_of_lost_ids();
+                    self.emit_lost_ids();
                     pause = interval;
                 }
                 Ok(Renewal::Lost) => return End::Lost,
@@ -148,21 +148,21 @@ impl<B: Backplane> Worker<B> {
         let is_new = |node: NodeId| !before.iter().any(|known| known.node == node);
         if is_new(own) {
             let others = members.iter().filter(|member| member.alive && member.node != own);
-            self.tell(|| ClusterEvent::Joined {
+            self.emit(|| ClusterEvent::Joined {
                 name: self.shared.config.node_name.clone(),
                 life: own,
                 others: others.map(|member| member.name.clone()).collect(),
             });
         } else {
             for member in members.iter().filter(|member| member.alive && is_new(member.node)) {
-                self.tell(|| ClusterEvent::NodeJoined { name: member.name.clone(), life: member.node });
+                self.emit(|| ClusterEvent::NodeJoined { name: member.name.clone(), life: member.node });
             }
         }
         self.record_namesakes(own, &members);
         for life in self.untold.take_gone() {
             let member = members.iter().chain(&before).find(|member| member.node == life);
             let left = member.is_some_and(|member| member.left);
-            self.tell(|| ClusterEvent::NodeGone {
+            self.emit(|| ClusterEvent::NodeGone {
                 name: member.map(|member| member.name.clone()),
                 life,
                 left,
@@ -187,20 +187,20 @@ impl<B: Backplane> Worker<B> {
                 "" => "an unknown place".to_owned(),
                 place => place.to_owned(),
             });
-            self.tell(|| ClusterEvent::SameName { name: name.clone(), life: member.node, places });
+            self.emit(|| ClusterEvent::SameName { name: name.clone(), life: member.node, places });
         }
     }
 
-    fn tell_of_lost_ids(&self) {
+    fn emit_lost_ids(&self) {
         let ids = self.untold.take_lost_ids();
         if ids > 0 {
-            self.tell(|| ClusterEvent::IdsLost { ids });
+            self.emit(|| ClusterEvent::IdsLost { ids });
         }
     }
 
     /// Tells all nodes, this one too, the names that a claim or a registration of ours may have taken from them, and that we do not have
     /// any more.
-    fn tell_given_back(&self) {
+    fn send_given_back(&self) {
         let members = self.shared.state.lock().members.clone();
         let has_left = |name: &Name, connection: ConnId| {
             !self.peer_of(&name.as_ref()).is_some_and(|(realm, id)| realm.is_held_by(&id, connection))
@@ -350,7 +350,7 @@ impl<B: Backplane> Worker<B> {
             let appeared = Packet::Appeared { name: name.as_ref(), connection: owner.connection.get() };
             granted.waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
         }
-        self.tell_former(name, granted.former, CloseReason::Outranked);
+        self.notify_former(name, granted.former, CloseReason::Outranked);
     }
 
     /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage, or leave
@@ -394,7 +394,7 @@ impl<B: Backplane> Worker<B> {
             self.shared.state.lock().node = None;
             return;
         }
-        self.tell(|| ClusterEvent::LeaseEnded { life: node });
+        self.emit(|| ClusterEvent::LeaseEnded { life: node });
         self.untold.lose_lease();
         let is_late = self.shared.clock.elapsed() >= self.shared.state.lock().good_until;
         let was_answered = self.shared.clock.now() < self.lives.renewed_at() + self.shared.lease() / 2;
@@ -436,7 +436,7 @@ impl<B: Backplane> Worker<B> {
                 Unavailable::LoginRefused(why) => why.clone(),
                 Unavailable::NoAnswer(why) => format!("cannot reach the other nodes: {why}"),
             };
-            self.tell(|| ClusterEvent::Unreachable { why });
+            self.emit(|| ClusterEvent::Unreachable { why });
         }
     }
 
@@ -494,7 +494,7 @@ impl<B: Backplane> Worker<B> {
             std::mem::take(&mut state.is_out)
         };
         if was_out | self.untold.take_lost_lease() {
-            self.tell(|| ClusterEvent::Reachable);
+            self.emit(|| ClusterEvent::Reachable);
         }
         self.renewed.notify_waiters();
     }

@@ -268,7 +268,7 @@ impl<B: Backplane> Worker<B> {
             Arrival::Repeated => return,
             Arrival::Foreign => return log::debug!("a batch of {from} has an impossible number"),
             Arrival::Gap => {
-                self.tell(|| ClusterEvent::BatchLost { life: from });
+                self.emit(|| ClusterEvent::BatchLost { life: from });
                 // It may have said something about names of our clients.
                 self.doubts.doubt_all();
                 self.lose_node(Some(from));

@@ -101,7 +101,7 @@ fn a_session_that_owes_state_is_woken_once_there_is_room() {
         let teller = (*lease).clone();
         let told = thread::spawn(move || {
             let state = [Frame::of_text("state")].into_iter();
-            teller.tell_state(state, 1024, 4).is_some()
+            teller.send_state(state, 1024, 4).is_some()
         });
         let reader = read_all(&socket);
         let mut owed = poll(&lease, &task, &socket);

@@ -76,7 +76,7 @@ impl Events {
         self.0.witnesses.read().iter().for_each(|see| see(&event));
         let is_about_clients = event.row(|row| row.is_about_clients);
         for follower in &*self.0.followers.read() {
-            follower.tell(&event, is_about_clients);
+            follower.push(&event, is_about_clients);
         }
         let ring = if is_about_clients { &self.0.clients } else { &self.0.server };
         // An error means that there are only followers.

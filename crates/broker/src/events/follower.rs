@@ -68,7 +68,7 @@ impl Follower {
     }
 
     /// Adds an event if the follower wants it, and never waits. The oldest one is lost if too many wait.
-    pub(super) fn tell(&self, event: &Arc<Event>, is_about_clients: bool) {
+    pub(super) fn push(&self, event: &Arc<Event>, is_about_clients: bool) {
         let is_stop = matches!(**event, Event::Stopped);
         if !is_stop && !(self.wants)(event) {
             return;

@@ -96,7 +96,7 @@ impl RoomFrames for RxDbRooms {
         }))
     }
 
-    fn tells_all_members(&self) -> bool {
+    fn sends_all_members(&self) -> bool {
         true
     }
 

@@ -107,7 +107,7 @@ pub trait RoomFrames: Send + Sync + 'static {
     }
 
     /// True if members hear of a change by the list of all members.
-    fn tells_all_members(&self) -> bool {
+    fn sends_all_members(&self) -> bool {
         false
     }
 

@@ -86,7 +86,7 @@ struct OwnMembers {
 
 impl OwnList for OwnMembers {
     /// Tells of one more room, or of all that one more client watches.
-    fn tell_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
+    fn send_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
         let hub = self.of.neighbours.hub();
         if let Some(room) = self.rooms.pop() {
             let members = room.lock();

@@ -48,7 +48,7 @@ impl Neighbours {
     }
 
     /// Tells of a member of this node, under the lock of its room.
-    pub(super) fn tell_of_member(&self, members: &mut RoomGuard<'_>, id: &PeerId) {
+    pub(super) fn announce_member(&self, members: &mut RoomGuard<'_>, id: &PeerId) {
         let Some(nodes) = &self.nodes else { return };
         let room = members.room.name().as_str();
         if let Some(own) = members.own_mut(id) {
@@ -56,34 +56,34 @@ impl Neighbours {
             let token = own.token;
             let data = own.data.as_deref();
             let member = MemberNews { room, id: id.as_str(), token, number, data };
-            nodes.tell(self.hub(), &News::Member(member));
+            nodes.send(self.hub(), &News::Member(member));
         }
     }
 
     /// Tells that a peer of this node watches an id, or that it is the one that others watch.
-    pub(super) fn tell_of_watched(&self, watched: &str, id: &PeerId, state: &State) {
+    pub(super) fn announce_watched(&self, watched: &str, id: &PeerId, state: &State) {
         if let Some(nodes) = &self.nodes {
             let room = RoomName::of_watched(watched);
             let token = state.digest;
             let number = state.announced;
             let member = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
-            nodes.tell(self.hub(), &News::Member(member));
+            nodes.send(self.hub(), &News::Member(member));
         }
     }
 
     /// Tells that a peer of this node does not watch an id any more, or is not to be watched. False if a node is not told.
-    pub(super) fn tell_unwatched(
+    pub(super) fn announce_unwatched(
         &self,
         watched: &str,
         id: &PeerId,
         for_good: bool,
         former: Vec<(u64, u64)>,
     ) -> bool {
-        self.nodes.is_none() || self.tell_gone(&RoomName::of_watched(watched), id, for_good, former, 0)
+        self.nodes.is_none() || self.announce_gone(&RoomName::of_watched(watched), id, for_good, former, 0)
     }
 
     /// Tells that a peer is no member of this node any more, under the lock of its room. False if a node is not told.
-    pub(super) fn tell_gone(
+    pub(super) fn announce_gone(
         &self,
         room: &RoomName,
         id: &PeerId,
@@ -93,7 +93,7 @@ impl Neighbours {
     ) -> bool {
         self.nodes.as_ref().is_none_or(|nodes| {
             let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good, former, number };
-            nodes.tell(self.hub(), &News::Gone(gone))
+            nodes.send(self.hub(), &News::Gone(gone))
         })
     }
 
@@ -117,7 +117,7 @@ impl Neighbours {
         let Some(nodes) = &self.nodes else { return Vec::new() };
         let (rooms, has_stranger) = self.members.lock().of_peer(id, token);
         if has_stranger {
-            nodes.tell(self.hub(), &News::Opened(OpenedNews { id: id.as_str(), token }));
+            nodes.send(self.hub(), &News::Opened(OpenedNews { id: id.as_str(), token }));
         }
         rooms
     }

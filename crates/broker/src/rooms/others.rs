@@ -29,7 +29,7 @@ pub struct HubName<'a> {
 pub trait OtherNodes: Send + Sync + 'static {
     /// Tells all other nodes something. It is in order with what they are told later. False if one of them is not told: it gets the list
     /// of all members later.
-    fn tell(&self, hub: HubName<'_>, news: &News<'_>) -> bool;
+    fn send(&self, hub: HubName<'_>, news: &News<'_>) -> bool;
 
     /// Hands a message over to nodes: to all of them, or to none. False if too much waits for one of them. A node that is gone takes
     /// everything: its members are gone too.
@@ -76,7 +76,7 @@ pub trait Replicated: Send + Sync {
 /// A list of members. It is read in steps, so that a long one fills no link.
 pub trait OwnList {
     /// Tells of some more. False at its end.
-    fn tell_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool;
+    fn send_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool;
 }
 
 /// News of one node about its own members.

@@ -93,7 +93,7 @@ impl Presence {
         bytes: usize,
     ) -> Option<Flush> {
         let peer = self.watching.lock();
-        let told = peer.as_ref().filter(|_| !self.has_missed())?.tell_state(frames, bytes, STATE_PART);
+        let told = peer.as_ref().filter(|_| !self.has_missed())?.send_state(frames, bytes, STATE_PART);
         if told.is_none() {
             self.has_missed.store(true, Ordering::Relaxed);
         }

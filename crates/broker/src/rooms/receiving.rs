@@ -199,7 +199,7 @@ impl Receiving<'_> {
             if let Some(own) = members.own_mut(id) {
                 own.announce_again();
             }
-            neighbours.tell_of_member(&mut members, id);
+            neighbours.announce_member(&mut members, id);
         }
         let is_meant = |id: &str| is_meant(RoomName::of_watched(id).as_str());
         let shown = state.is_shown.then(|| id.as_str());
@@ -208,6 +208,6 @@ impl Receiving<'_> {
         if !watched.is_empty() {
             state.announced = neighbours.next_number();
         }
-        watched.iter().for_each(|watched| neighbours.tell_of_watched(watched, id, &state));
+        watched.iter().for_each(|watched| neighbours.announce_watched(watched, id, &state));
     }
 }

@@ -78,7 +78,7 @@ pub(super) struct RoomGuard<'a> {
 
 impl Room {
     pub(super) fn new(name: RoomName, shared: Arc<Shared>) -> Self {
-        let lists = shared.frames.tells_all_members().then(Box::default);
+        let lists = shared.frames.sends_all_members().then(Box::default);
         Room { name, shared, members: Mutex::new(Members { lists, ..Members::default() }) }
     }
 
@@ -118,9 +118,9 @@ impl Shared {
     }
 
     /// Tells members the lists that they have still to hear, where that may be done now.
-    pub(super) fn tell_lists(&self, flushes: &mut Vec<Flush>) {
+    pub(super) fn send_lists(&self, flushes: &mut Vec<Flush>) {
         let mut rooms = std::mem::take(&mut *self.unlisted.lock());
-        rooms.retain(|room| room.upgrade().is_some_and(|room| !room.lock().tell_list(flushes)));
+        rooms.retain(|room| room.upgrade().is_some_and(|room| !room.lock().send_list(flushes)));
         self.unlisted.lock().append(&mut rooms);
     }
 }
@@ -285,14 +285,14 @@ impl RoomGuard<'_> {
             (Some(before), Some(data)) => (before.as_deref() != data).then_some(Change::Updated),
         };
         if let Some(change) = change {
-            self.tell_change(id, change, flushes);
+            self.send_change(id, change, flushes);
         }
         change.is_some()
     }
 
     /// Numbers a change, and tells all other members of this node that have heard everything before it. The others
     /// [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
-    fn tell_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
+    fn send_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
         let room = self.room;
         let Members { places, latest, latest_end, lists, may_lag, .. } = &mut *self.members;
         let before = *latest;
@@ -314,7 +314,7 @@ impl RoomGuard<'_> {
             if let Some(own) = self.own_mut(id) {
                 own.heard = before + 1;
             }
-            if is_first && !self.tell_list(flushes) {
+            if is_first && !self.send_list(flushes) {
                 room.shared.unlisted.lock().push(Arc::downgrade(room));
             }
             return;
@@ -333,7 +333,7 @@ impl RoomGuard<'_> {
                 continue;
             };
             let bytes = frame.len();
-            match own.peer.tell_state(iter::once(frame), bytes, STATE_PART) {
+            match own.peer.send_state(iter::once(frame), bytes, STATE_PART) {
                 None => *may_lag = true,
                 Some(flush) => {
                     own.heard = *latest;
@@ -344,7 +344,7 @@ impl RoomGuard<'_> {
     }
 
     /// Tells all members of this node the list, if not too many were told lately. False if that has to be done later.
-    pub(super) fn tell_list(&mut self, flushes: &mut Vec<Flush>) -> bool {
+    pub(super) fn send_list(&mut self, flushes: &mut Vec<Flush>) -> bool {
         let Members { places, latest, lists, may_lag, .. } = &mut *self.members;
         let Some(lists) = lists.as_mut().filter(|lists| lists.told < *latest) else { return true };
         if lists.rate.try_charge(1, LISTS_PER_SECOND, self.room.shared.clock.now()).is_err() {
@@ -358,7 +358,7 @@ impl RoomGuard<'_> {
             }
             let bytes = list.len();
             let list = list.share();
-            match own.peer.tell_state(iter::once(list), bytes, STATE_LAST) {
+            match own.peer.send_state(iter::once(list), bytes, STATE_LAST) {
                 None => *may_lag = true,
                 Some(flush) => {
                     own.heard = *latest;
@@ -397,7 +397,7 @@ impl RoomGuard<'_> {
         let state = self.missed(id, own.heard);
         let peer = own.peer.clone();
         let bytes = state.iter().map(Frame::len).sum();
-        match peer.tell_state(state.into_iter(), bytes, part) {
+        match peer.send_state(state.into_iter(), bytes, part) {
             None => self.members.may_lag = true,
             Some(flush) => {
                 flushes.extend(flush);

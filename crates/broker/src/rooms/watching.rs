@@ -32,7 +32,7 @@ impl Watching<'_, '_> {
             }
             state.watched.push(id.as_str());
             watches.add(id.as_str(), presence);
-            rooms.neighbours.tell_of_watched(id.as_str(), own, state);
+            rooms.neighbours.announce_watched(id.as_str(), own, state);
         }
         let frame = rooms.frames.presence(id.as_str(), watches.is_online(id.as_str()));
         flushes.extend(frame.and_then(|frame| peer.reply(frame)));
@@ -46,7 +46,7 @@ impl Watching<'_, '_> {
         }
         let is_unwatched = self.rooms.watches.lock().remove(id, self.guard.presence);
         // Where it was before does not count for those that watch.
-        let _ = self.rooms.neighbours.tell_unwatched(id, self.guard.id, for_good, Vec::new());
+        let _ = self.rooms.neighbours.announce_unwatched(id, self.guard.id, for_good, Vec::new());
         if let Ok(id) = PeerId::parse(id)
             && is_unwatched
         {
@@ -69,16 +69,16 @@ impl Watching<'_, '_> {
             }
         }
         for id in self.guard.state.watched.iter() {
-            self.rooms.neighbours.tell_of_watched(id, self.guard.id, &self.guard.state);
+            self.rooms.neighbours.announce_watched(id, self.guard.id, &self.guard.state);
         }
         if !self.guard.state.watched.is_empty() {
             self.rooms.limits.charge_on_credit(self.guard, self.guard.state.watched.len());
-            self.tell_of_all(peer);
+            self.send_all(peer);
         }
     }
 
     /// Tells the client of all ids that it watches.
-    pub(super) fn tell_of_all(&mut self, peer: &PeerHandle) {
+    pub(super) fn send_all(&mut self, peer: &PeerHandle) {
         let watches = self.rooms.watches.lock();
         self.guard.presence.watch_on(peer);
         let frame = |id: &str| self.rooms.frames.presence(id, watches.is_online(id));
@@ -94,7 +94,7 @@ impl Watching<'_, '_> {
             self.rooms.limits.charge_on_credit(self.guard, watches.watchers(self.guard.id));
             let PresenceGuard { id, state, flushes, .. } = &mut *self.guard;
             watches.set_here(id, true, flushes);
-            self.rooms.neighbours.tell_of_watched(id.as_str(), id, state);
+            self.rooms.neighbours.announce_watched(id.as_str(), id, state);
         }
     }
 
@@ -109,7 +109,7 @@ impl Watching<'_, '_> {
             if for_good {
                 former.extend(watches.places(id).iter().map(|(node, number)| (node.get(), *number)));
             }
-            let are_told = self.rooms.neighbours.tell_unwatched(id.as_str(), id, for_good, former);
+            let are_told = self.rooms.neighbours.announce_unwatched(id.as_str(), id, for_good, former);
             if are_told && for_good {
                 watches.set_places(id, flushes, Vec::clear);
             }

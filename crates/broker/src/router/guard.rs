@@ -122,13 +122,13 @@ impl<'a> Guard<'a> {
         let result = act(&mut self);
         self.seek_if_waiting();
         let senders_to_notify = self.unlock();
-        Guard::tell(realm, &slot.id, senders_to_notify);
+        Guard::notify_senders(realm, &slot.id, senders_to_notify);
         result
     }
 
     /// Tells senders that all their waiting messages for a peer are gone. That may fill their outboxes, where other
     /// senders then lose messages. A list, and not a recursion: an attacker could make the chain long.
-    fn tell(realm: &Realm, absent: &PeerId, senders_to_notify: Vec<PeerId>) {
+    fn notify_senders(realm: &Realm, absent: &PeerId, senders_to_notify: Vec<PeerId>) {
         if senders_to_notify.is_empty() {
             return;
         }
@@ -367,7 +367,7 @@ impl<'a> Guard<'a> {
 
     /// Tells a connection of state, in frames of so many bytes, if it holds the id and at most one `part`th of its outbox is full
     /// with that. Otherwise its session is woken once there is room.
-    pub(super) fn tell_state(
+    pub(super) fn send_state(
         &mut self,
         conn: ConnId,
         frames: impl ExactSizeIterator<Item = Frame>,
@@ -622,7 +622,7 @@ impl<'a> Guard<'a> {
         let former = self.take_over();
         let waited = self.collect_waiting(|frame| (request.hears_room)(frame, former.is_some()));
         let holder = new_holder(request, id, former, waited, std::mem::take(outbox), now);
-        self.tell_of(&holder);
+        self.emit_connected(&holder);
         self.install(holder, now);
         self.announce(token, true);
         Ok(id)
@@ -679,7 +679,7 @@ impl<'a> Guard<'a> {
     }
 
     #[inline]
-    fn tell_of(&self, holder: &Conn) {
+    fn emit_connected(&self, holder: &Conn) {
         self.realm.router.events.emit(|| {
             let ConnectionInfo { address, version: client_version, .. } = holder.info.clone();
             Event::PeerConnected(Connected {

@@ -221,13 +221,13 @@ impl PeerHandle {
 
     /// Tells this client of state, in frames of so many bytes. `None` if it has no room for them in one `part`th of its outbox: then
     /// its session is [told](Outbox::take_owed_state) once it has; or if it has lost its id.
-    pub fn tell_state(
+    pub fn send_state(
         &self,
         frames: impl ExactSizeIterator<Item = Frame>,
         bytes: usize,
         part: usize,
     ) -> Option<Option<Flush>> {
-        self.realm.with(&self.slot, |guard| guard.tell_state(self.conn, frames, bytes, part))
+        self.realm.with(&self.slot, |guard| guard.send_state(self.conn, frames, bytes, part))
     }
 
     /// Works on the outbox; `None` once the id was taken away.

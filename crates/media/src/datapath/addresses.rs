@@ -92,7 +92,7 @@ impl Addresses {
     }
 
     /// Tells clients other addresses from now on. A family of which there is none keeps its own.
-    pub(crate) fn tell(&self, public: &[IpAddr]) {
+    pub(crate) fn set_public(&self, public: &[IpAddr]) {
         let told = &mut self.0.write().told;
         told.retain(|own| !public.iter().any(|ip| ip.is_ipv4() == own.is_ipv4()));
         told.extend(public);
@@ -117,9 +117,9 @@ mod tests {
         let told = || addresses.told().iter().map(SocketAddr::to_string).collect::<Vec<_>>();
         assert_eq!(told(), ["192.168.4.1:3478", "10.7.0.1:3478"]);
         assert!(addresses.of_family(false).is_none());
-        addresses.tell(&ips(&["2001:db8::7"]));
+        addresses.set_public(&ips(&["2001:db8::7"]));
         assert_eq!(told(), ["192.168.4.1:3478", "10.7.0.1:3478", "[2001:db8::7]:3479"]);
-        addresses.tell(&ips(&["10.7.0.1"]));
+        addresses.set_public(&ips(&["10.7.0.1"]));
         assert_eq!(told(), ["10.7.0.1:3478", "[2001:db8::7]:3479"]);
         assert!(addresses.has("10.7.0.1:3478".parse().unwrap()));
         assert!(!addresses.has("10.7.0.1:3479".parse().unwrap()));

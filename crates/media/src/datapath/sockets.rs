@@ -244,8 +244,8 @@ impl Sockets {
     }
 
     /// Tells clients other addresses from now on, in place of those of their families.
-    pub(crate) fn tell(&self, public: &[IpAddr]) {
-        self.addresses.tell(public);
+    pub(crate) fn set_public(&self, public: &[IpAddr]) {
+        self.addresses.set_public(public);
         let told = self.addresses.told();
         let is_beside = |at: &SocketAddr| {
             self.ports().iter().any(|other| {

@@ -32,8 +32,8 @@ pub fn follow(broker: &PeerBroker, listen: &Listen) -> io::Result<()> {
         for notice in notices {
             let Notice::Event(event) = notice else { continue };
             match &**event {
-                Event::Started { .. } => tell(&[NotifyState::Ready]),
-                Event::Draining { connections } => tell(&[
+                Event::Started { .. } => notify(&[NotifyState::Ready]),
+                Event::Draining { connections } => notify(&[
                     NotifyState::Stopping,
                     NotifyState::ExtendTimeoutUsec(longest),
                     NotifyState::Status(&format!("closing connections: {connections}")),
@@ -47,7 +47,7 @@ pub fn follow(broker: &PeerBroker, listen: &Listen) -> io::Result<()> {
 /// Reports the number of clients from time to time.
 pub async fn report(broker: PeerBroker) {
     while is_there() {
-        tell(&[NotifyState::Status(&format!("clients: {}", broker.node().peers()))]);
+        notify(&[NotifyState::Status(&format!("clients: {}", broker.node().peers()))]);
         sleep(INTERVAL).await;
     }
 }
@@ -56,7 +56,7 @@ fn is_there() -> bool {
     env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         log::warn!("cannot tell systemd about the server: {error}");
     }

@@ -97,7 +97,7 @@ impl Caller {
             }
             self.alias = Some((alias, None));
         }
-        self.tell_alias(guests, context);
+        self.send_alias(guests, context);
         None
     }
 
@@ -112,10 +112,10 @@ impl Caller {
         if let Answer::Held(_, hold) = answer {
             self.alias = Some((alias, Some(hold)));
         }
-        self.tell_alias(guests, context);
+        self.send_alias(guests, context);
     }
 
-    fn tell_alias(&mut self, guests: &Guests, context: &mut Context<'_, '_>) {
+    fn send_alias(&mut self, guests: &Guests, context: &mut Context<'_, '_>) {
         let started = super::started(self.alias(guests, context).id().as_str());
         context.reply(started);
     }

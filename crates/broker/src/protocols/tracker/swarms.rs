@@ -199,7 +199,7 @@ impl Swarms {
             (Some((_, known)), NameHolder::Unasked) => return Ok(Announced::Held(known.guest.clone())),
             (Some(_), _) => return Err(Problem::PeerIdTaken),
         }
-        self.tell((info_hash, peer_id), guest, Some(member.is_complete));
+        self.announce_member((info_hash, peer_id), guest, Some(member.is_complete));
         swarm.insert((peer_id, None), member);
         Ok(Announced::Counted(swarm.counts()))
     }
@@ -230,10 +230,10 @@ impl Swarms {
     }
 
     /// Tells the other nodes of a guest of this one, under the guard of the swarm.
-    fn tell(&self, (info_hash, peer_id): (Hash, Hash), guest: &PeerId, is_complete: Option<bool>) {
+    fn announce_member(&self, (info_hash, peer_id): (Hash, Hash), guest: &PeerId, is_complete: Option<bool>) {
         if let Some(others) = &self.others {
             let news = SwarmNews { info_hash, peer_id, guest: guest.as_str(), is_complete };
-            others.tell(self.hub(), &News::Swarm(news));
+            others.send(self.hub(), &News::Swarm(news));
         }
     }
 
@@ -295,7 +295,7 @@ struct OwnSwarms {
 }
 
 impl OwnList for OwnSwarms {
-    fn tell_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
+    fn send_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
         if self.members.is_empty() {
             let Some(next) = self.swarms.pop() else { return false };
             self.info_hash = next;
@@ -428,7 +428,7 @@ impl Memberships {
             // Another guest has the id if this one did not answer in time.
             if swarm.members.get(&place).is_some_and(|member| member.guest == self.guest) {
                 swarm.remove(&place);
-                swarms.tell((*info_hash, *peer_id), &self.guest, None);
+                swarms.announce_member((*info_hash, *peer_id), &self.guest, None);
             }
             swarm.members.is_empty()
         });

@@ -202,13 +202,13 @@ impl Node {
     }
 
     /// As [`relayed_answer`](LocalNode::relayed_answer), for one that y-webrtc publishes to a topic.
-    fn relayed_publication(&self, hub: &Rooms, published: &MessageNews<'_>) -> Option<String> {
+    fn relayed_publication(&self, rooms: &Rooms, published: &MessageNews<'_>) -> Option<String> {
         // The rest costs time, and most servers have no relay.
         self.relay()?;
         let Signal { to, kind, .. } = topics::signal(published.text)?;
         let from = PeerId::parse(published.from).ok().filter(|_| kind == SignalKind::Answer)?;
-        hub.members_with(published.room, &topics::name(&to?)).iter().find_map(|to| {
-            let to = hub.realm().address(to);
+        rooms.members_with(published.room, &topics::name(&to?)).iter().find_map(|to| {
+            let to = rooms.realm().address(to);
             LocalNode::relayed_answer(self, &from, &to, MessageKind::Room, published.text)
         })
     }
@@ -440,7 +440,7 @@ impl Node {
     }
 
     fn all_rooms(&self) -> Vec<Arc<Rooms>> {
-        self.common.active().iter().flat_map(|tenant| tenant.existing_hubs()).collect()
+        self.common.active().iter().flat_map(|tenant| tenant.all_rooms()).collect()
     }
 
     /// Rooms of all keys, or topics: those whose members do not hear of each other; and the memberships of this node's clients.
@@ -513,7 +513,7 @@ impl LocalNode for Node {
     }
 
     fn rooms(&self, key: &str, realm: RealmKind) -> Option<Arc<Rooms>> {
-        Some(self.tenant(key)?.hub(realm))
+        Some(self.tenant(key)?.rooms(realm))
     }
 
     fn replicated(&self) -> Vec<Arc<dyn Replicated>> {
@@ -534,12 +534,12 @@ impl LocalNode for Node {
         match news {
             News::Swarm(news) => tenant.guests().swarms.receive(from, news),
             News::Message(published) if realm == RealmKind::Guests => {
-                let hub = tenant.hub(realm);
-                let relayed = self.relayed_publication(&hub, published);
+                let rooms = tenant.rooms(realm);
+                let relayed = self.relayed_publication(&rooms, published);
                 let text = relayed.as_deref().unwrap_or(published.text);
-                hub.receive(from, &News::Message(MessageNews { text, ..published.clone() }), flushes);
+                rooms.receive(from, &News::Message(MessageNews { text, ..published.clone() }), flushes);
             }
-            _ => tenant.hub(realm).receive(from, news, flushes),
+            _ => tenant.rooms(realm).receive(from, news, flushes),
         }
         true
     }

@@ -22,7 +22,7 @@ use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use peerbroker_broker::config::{ClusterConfig, Degraded};
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::protocols::matchbox::GroupState;
-use peerbroker_broker::rooms::{HubName, News, OtherNodes};
+use peerbroker_broker::rooms::{News, OtherNodes, RealmName};
 use peerbroker_broker::router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::{
@@ -489,8 +489,8 @@ impl RemotePeers for Membership {
 }
 
 impl OtherNodes for Membership {
-    fn send(&self, hub: HubName<'_>, news: &News<'_>) -> bool {
-        let packet = packet_of(hub, news);
+    fn send(&self, name: RealmName<'_>, news: &News<'_>) -> bool {
+        let packet = packet_of(name, news);
         let mut state = self.state.lock();
         if !self.is_alive(&state) {
             // They get the whole list when this node is back.
@@ -509,14 +509,14 @@ impl OtherNodes for Membership {
         are_told
     }
 
-    fn deliver(&self, hub: HubName<'_>, messages: &[(NodeId, News<'_>)]) -> bool {
+    fn deliver(&self, name: RealmName<'_>, messages: &[(NodeId, News<'_>)]) -> bool {
         let mut state = self.state.lock();
         if !self.is_alive(&state) {
             // For the other nodes, the members of this one are gone.
             return true;
         }
         let is_full = |(to, news): &(NodeId, News<'_>)| {
-            state.links.get(to).is_some_and(|link| !link.has_room((hub.key.as_str(), news.room())))
+            state.links.get(to).is_some_and(|link| !link.has_room((name.key.as_str(), news.room())))
         };
         if messages.iter().any(is_full) {
             return false;
@@ -524,7 +524,7 @@ impl OtherNodes for Membership {
         for (to, news) in messages {
             if !state.dead.contains(to) {
                 let link = state.links.entry(*to).or_default();
-                link.push_message((hub.key.as_str(), news.room()), &packet_of(hub, news));
+                link.push_message((name.key.as_str(), news.room()), &packet_of(name, news));
             }
         }
         drop(state);
@@ -534,7 +534,7 @@ impl OtherNodes for Membership {
 
     fn ask_to_settle(
         &self,
-        HubName { key, realm }: HubName<'_>,
+        RealmName { key, realm }: RealmName<'_>,
         room: &str,
         id: &PeerId,
         node: Option<NodeId>,
@@ -557,9 +557,9 @@ impl OtherNodes for Membership {
     }
 }
 
-/// News of a hub, for another node.
-pub(super) fn packet_of<'a>(hub: HubName<'a>, news: &News<'a>) -> Packet<'a> {
-    Packet::HubNews(hub.realm.number(), hub.key.as_str(), news.clone())
+/// News of a realm, for another node.
+pub(super) fn packet_of<'a>(name: RealmName<'a>, news: &News<'a>) -> Packet<'a> {
+    Packet::RealmNews(name.realm.number(), name.key.as_str(), news.clone())
 }
 
 pub(super) fn name_of(peer: &PeerAddress) -> NameRef<'_> {

@@ -97,7 +97,7 @@ pub enum Packet<'a> {
         name: NameRef<'a>,
     },
     /// News of the rooms of a key and a realm, whose kind has this number.
-    HubNews(u8, &'a str, #[serde(borrow)] News<'a>),
+    RealmNews(u8, &'a str, #[serde(borrow)] News<'a>),
     /// Around the list of all members of rooms that the writer has.
     RoomList {
         /// False at its beginning.

@@ -66,7 +66,7 @@ pub trait LocalNode: Send + Sync {
     fn receive(
         &self,
         from: NodeId,
-        hub: (&str, RealmKind),
+        name: (&str, RealmKind),
         news: &News<'_>,
         flushes: &mut Vec<Flush>,
     ) -> bool;

@@ -228,7 +228,7 @@ impl Node {
     /// Sends a message of the app's server to all members of a room, on all nodes; returns their number. `payload` is JSON. It waits
     /// for members that are away.
     pub fn send_to_room(&self, key: &ApiKey, room: &str, payload: &str) -> usize {
-        let rooms = self.tenant(key.as_str()).and_then(|tenant| tenant.existing_rooms());
+        let rooms = self.tenant(key.as_str()).and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
         rooms.map_or(0, |rooms| rooms.send_from_server(room, payload))
     }
 

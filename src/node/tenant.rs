@@ -8,7 +8,6 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::keys::{Key, Policy, unix_time};
 use peerbroker_broker::protocols::key_state::{Common, KeyState};
-use peerbroker_broker::rooms::Rooms;
 use peerbroker_broker::router::{PeerHandle, Realm, Routed};
 use peerbroker_core::wire::{CloseReason, Frame, MessageKind, PeerId, RealmKind};
 
@@ -80,11 +79,6 @@ impl Tenant {
     /// The realm of PeerJS clients, created if there is none.
     pub fn peers(&self) -> Arc<Realm> {
         self.state.realm(RealmKind::PeerJs)
-    }
-
-    /// The rooms of PeerJS clients, if there are any or were a moment ago.
-    pub fn existing_rooms(&self) -> Option<Arc<Rooms>> {
-        self.existing_hub(RealmKind::PeerJs)
     }
 
     /// True if the PeerJS client of an id is here.

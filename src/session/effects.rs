@@ -144,7 +144,7 @@ impl<'a> Turn<'a> {
     /// Tells the subscribers of a topic. To an offer or answer of y-webrtc the relay adds its candidates. The id that its client gives itself
     /// becomes the data of the subscription, so that all nodes know it.
     fn publish(&mut self, Publication { topic, text }: Publication<'_>) {
-        let Some(hub) = self.key.existing_hub(RealmKind::Guests) else { return };
+        let Some(rooms) = self.key.existing_rooms(RealmKind::Guests) else { return };
         let requester = &mut Requester { peer: self.peer, request: None, flushes: self.flushes };
         let mut prepared = Some(Cow::Borrowed(&*text));
         // The rest costs time, and most servers have no relay.
@@ -154,7 +154,7 @@ impl<'a> Turn<'a> {
         {
             if PeerId::parse(&from).is_ok() {
                 // One that is not subscribed has no name.
-                let _ = hub.update(requester, &topic, Some(&topics::name(&from)));
+                let _ = rooms.update(requester, &topic, Some(&topics::name(&from)));
             }
             let prepare = |to: &str, connection| {
                 let signal = Signal { kind, to, connection };
@@ -166,7 +166,7 @@ impl<'a> Turn<'a> {
                 (SignalKind::Answer, Some(to)) => {
                     // The one whose offer it answers.
                     let name = topics::name(&to);
-                    let named = hub.members_with(&topic, &name).into_iter();
+                    let named = rooms.members_with(&topic, &name).into_iter();
                     named
                         .map(|member| prepare(member.as_str(), Some(from.clone())))
                         .find(|text| matches!(text, Some(Cow::Owned(_))))
@@ -177,7 +177,7 @@ impl<'a> Turn<'a> {
             };
         }
         let Some(text) = prepared else { return };
-        if let Err(refusal) = hub.publish(requester, &topic, &text)
+        if let Err(refusal) = rooms.publish(requester, &topic, &text)
             && let Some(limit) = refusal.ending().limit
         {
             self.limit_hit(limit);

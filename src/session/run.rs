@@ -159,7 +159,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             Some(Poll::Ready(Err(_))) => return Poll::Ready(Disconnect::Gone),
             Some(_) => {}
         }
-        if owes_state && let Some(rooms) = key.existing_hub(C::REALM) {
+        if owes_state && let Some(rooms) = key.existing_rooms(C::REALM) {
             rooms.catch_up(lease, &mut Vec::new());
         }
         let mut unflushed = Unflushed::take();

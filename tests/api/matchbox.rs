@@ -59,7 +59,7 @@ pub fn signalled(sender: &str, data: &str) -> String {
 
 /// The number of rooms, and of groups, of the built-in key.
 pub fn rooms(server: &TestServer) -> usize {
-    server.tenant("peerjs").existing_hub(RealmKind::Matchbox).map_or(0, |hub| hub.len())
+    server.tenant("peerjs").existing_rooms(RealmKind::Matchbox).map_or(0, |rooms| rooms.len())
 }
 
 #[test]

@@ -239,7 +239,7 @@ fn a_message_that_nobody_understands_is_answered_with_a_reason() {
         }
         client.send(r#"["CLOSE","unknown"]"#);
         client.expect_quiet();
-        assert!(server.tenant("peerjs").hub(RealmKind::Guests).is_empty());
+        assert!(server.tenant("peerjs").rooms(RealmKind::Guests).is_empty());
     });
 }
 
@@ -270,7 +270,7 @@ fn a_client_has_256_topics_and_64_subscriptions_and_a_topic_as_many_subscribers_
             assert_eq!(
                 server
                     .tenant("peerjs")
-                    .hub(RealmKind::Guests)
+                    .rooms(RealmKind::Guests)
                     .members(&format!("nostr #x {}", names[1]))
                     .len(),
                 1
@@ -298,8 +298,8 @@ fn keys_do_not_share_events_and_subscriptions_end_with_their_connection() {
         hear(&mut one, "s", &event);
         two.expect_quiet();
         one.reset();
-        let hub = || server.tenant("one").hub(RealmKind::Guests);
-        wait_until("the end of the subscription", || hub().members("nostr #x t").is_empty());
+        let rooms = || server.tenant("one").rooms(RealmKind::Guests);
+        wait_until("the end of the subscription", || rooms().members("nostr #x t").is_empty());
     });
 }
 
@@ -372,7 +372,7 @@ fn without_their_dialect_there_are_no_events() {
             client.send(json!(["REQ", "s", topics(&["t"])]).to_string());
             client.send(json!(["EVENT", about("t", "hello")]).to_string());
             client.expect_quiet();
-            assert!(server.tenant("peerjs").existing_hub(RealmKind::Guests).is_none());
+            assert!(server.tenant("peerjs").existing_rooms(RealmKind::Guests).is_none());
             assert_ne!(ask(server, "application/nostr+json").1.as_deref(), Some("application/nostr+json"));
         },
     );

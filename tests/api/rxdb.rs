@@ -165,8 +165,8 @@ fn a_room_in_which_many_come_and_go_tells_few_lists() {
         member.expect_quiet();
         let gone = others.split_off(CAME / 2);
         drop(gone);
-        let hub = server.tenant("peerjs").hub(RealmKind::RxDb);
-        wait_until("the end of some", || hub.members(ROOM).len() == CAME / 2 + 1);
+        let rooms = server.tenant("peerjs").rooms(RealmKind::RxDb);
+        wait_until("the end of some", || rooms.members(ROOM).len() == CAME / 2 + 1);
         member.expect_quiet();
         server.advance(Duration::from_millis(500));
         let ids: Vec<&String> = others.iter().map(|(_, id)| id).chain([&id]).collect();
@@ -187,7 +187,7 @@ fn a_signal_does_not_wait_behind_lists() {
                 client.expect_text();
             }
             slow.expect_text();
-            let realm = server.tenant("peerjs").hub(RealmKind::RxDb).realm().clone();
+            let realm = server.tenant("peerjs").rooms(RealmKind::RxDb).realm().clone();
             // Its socket takes nothing more: the kernel has room for a few only at first.
             let long = signal(&other_id, &slow_id, &format!(r#""x":"{}""#, "x".repeat(100 << 10)));
             let is_waiting = || {
@@ -256,7 +256,7 @@ fn a_room_has_a_limit_and_ends_with_its_last_member() {
                 drop(client);
             }
             let tenant = server.tenant("peerjs");
-            wait_until("the end of the room", || tenant.hub(RealmKind::RxDb).members(ROOM).is_empty());
+            wait_until("the end of the room", || tenant.rooms(RealmKind::RxDb).members(ROOM).is_empty());
         },
     );
 }

@@ -72,7 +72,7 @@ fn a_subscription_ends_with_its_connection() {
         let [mut a, mut b] = ["a", "b"].map(|name| server.guest(name));
         a.send(subscribe(&["doc"]));
         b.send(subscribe(&["doc"]));
-        let topics = || server.tenant("peerjs").hub(RealmKind::Guests);
+        let topics = || server.tenant("peerjs").rooms(RealmKind::Guests);
         wait_until("two subscribers", || topics().members("doc").len() == 2);
         b.reset();
         wait_until("the end of a subscription", || topics().members("doc").len() == 1);
@@ -115,7 +115,7 @@ fn what_is_no_topic_is_ignored() {
             client.send(text);
         }
         settle(&mut client);
-        assert!(server.tenant("peerjs").hub(RealmKind::Guests).is_empty());
+        assert!(server.tenant("peerjs").rooms(RealmKind::Guests).is_empty());
         // A member that is no topic does not spoil the others of its list.
         client.send(r#"{"type":"subscribe","topics":["\ud800",1e400,"doc"]}"#);
         client.send(said("doc", 1, None));
@@ -196,7 +196,7 @@ fn a_client_that_leaves_while_it_is_not_read_is_gone_at_once() {
             (0..20).for_each(|n| client.send(said("doc", n, None)));
             wait_until("a pause", || deliveries(server) > 0);
             client.reset();
-            let topics = || server.tenant("peerjs").hub(RealmKind::Guests);
+            let topics = || server.tenant("peerjs").rooms(RealmKind::Guests);
             wait_until("the end of the subscription", || {
                 server.advance(Duration::from_millis(50));
                 topics().members("doc").is_empty()
@@ -243,7 +243,7 @@ fn without_their_dialect_there_are_no_topics() {
             client.send(said("doc", 1, None));
             client.send(r#"{"type":"ping"}"#);
             client.expect_quiet();
-            assert!(server.tenant("peerjs").existing_hub(RealmKind::Guests).is_none());
+            assert!(server.tenant("peerjs").existing_rooms(RealmKind::Guests).is_none());
         },
     );
 }

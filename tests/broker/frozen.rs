@@ -195,11 +195,11 @@ fn a_listener_hears_events_meanwhile_and_changes_its_subscription_later() {
 
     let thawed = Guest::thaw(frozen, &client.key).expect("the client");
     let mut client = Session { client: thawed, ..client };
-    let hub = client.key.hub(Guest::REALM);
+    let rooms = client.key.rooms(Guest::REALM);
     client.say(r##"["REQ","s",{"#x":["somebody"]}]"##);
-    assert!(!hub.contains("nostr #x nobody") && hub.contains("nostr #x somebody"));
+    assert!(!rooms.contains("nostr #x nobody") && rooms.contains("nostr #x somebody"));
     client.close();
-    assert!(!hub.contains("nostr #x somebody"));
+    assert!(!rooms.contains("nostr #x somebody"));
 }
 
 #[test]

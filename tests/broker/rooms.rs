@@ -177,7 +177,7 @@ impl World {
         let house = House::for_clients(2 * rooms * crowd, limits);
         let names = (0..rooms).map(|room| format!("room {room}")).collect();
         let clients = std::iter::repeat_with(Vec::new).take(rooms * crowd).collect();
-        let rooms = house.broker.tenant("peerjs").unwrap().hub(RealmKind::PeerJs);
+        let rooms = house.broker.tenant("peerjs").unwrap().rooms(RealmKind::PeerJs);
         World { house, rooms, names, crowd, clients, past: Vec::new(), number: 0 }
     }
 

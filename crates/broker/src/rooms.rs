@@ -53,7 +53,7 @@ use watching::Watching;
 pub use frames::{Audience, Change, MAX_ROOMS, OwnFrames, RoomFrames, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS_OF_KEY};
 pub use others::{
-    GoneNews, HubName, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
+    GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews, RealmName,
     Replicated, SwarmNews, TokenDigest,
 };
 pub use watched_ids::MAX_WATCHED;
@@ -103,8 +103,8 @@ impl Rooms {
         others: Option<Arc<dyn OtherNodes>>,
     ) -> Self {
         let store = Store::new(Shared::new(frames, router.clock().clone()));
-        let hub = HubName { key: peers.key(), realm: peers.kind() };
-        let neighbours = Neighbours::new(hub, others);
+        let name = RealmName { key: peers.key(), realm: peers.kind() };
+        let neighbours = Neighbours::new(name, others);
         let limits = RoomLimits::new(Arc::clone(&router), frames.refuses());
         let watches = Watches::new(frames);
         Rooms { frames, peers, router, store, watches, neighbours, limits }

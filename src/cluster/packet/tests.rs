@@ -109,21 +109,21 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let private = PrivateNews { room, from: "y", heard: 3, to: "x", text: "t" };
     let moved = MovedMember { key: "k", room, id, realm: 0 };
     let swarm = SwarmNews { info_hash: [b'h'; 20], peer_id: [b'p'; 20], guest: "x", is_complete: Some(true) };
-    let hub = |kind: RealmKind, news| Packet::HubNews(kind.number(), "k", news);
+    let rooms = |kind: RealmKind, news| Packet::RealmNews(kind.number(), "k", news);
     let expected: [(Packet<'_>, &[u8]); 8] = [
         (
-            hub(RealmKind::PeerJs, News::Member(member)),
+            rooms(RealmKind::PeerJs, News::Member(member)),
             b"\x09\0\x01k\0\x01r\x01xtttttttttttttttt\x03\x01\x02{}",
         ),
-        (hub(RealmKind::PeerJs, News::Gone(gone)), b"\x09\0\x01k\x01\x01r\x01x\x01\x01\x07\x03\x04"),
+        (rooms(RealmKind::PeerJs, News::Gone(gone)), b"\x09\0\x01k\x01\x01r\x01x\x01\x01\x07\x03\x04"),
         (
-            hub(RealmKind::PeerJs, News::Opened(OpenedNews { id, token })),
+            rooms(RealmKind::PeerJs, News::Opened(OpenedNews { id, token })),
             b"\x09\0\x01k\x02\x01xtttttttttttttttt",
         ),
-        (hub(RealmKind::PeerJs, News::Message(message)), b"\x09\0\x01k\x03\x01r\x01y\x03\x01\x01x\x01t"),
-        (hub(RealmKind::Guests, News::Private(private)), b"\x09\x01\x01k\x04\x01r\x01y\x03\x01x\x01t"),
+        (rooms(RealmKind::PeerJs, News::Message(message)), b"\x09\0\x01k\x03\x01r\x01y\x03\x01\x01x\x01t"),
+        (rooms(RealmKind::Guests, News::Private(private)), b"\x09\x01\x01k\x04\x01r\x01y\x03\x01x\x01t"),
         (
-            hub(RealmKind::Guests, News::Swarm(swarm)),
+            rooms(RealmKind::Guests, News::Swarm(swarm)),
             b"\x09\x01\x01k\x05hhhhhhhhhhhhhhhhhhhhpppppppppppppppppppp\x01x\x01\x01",
         ),
         (Packet::RoomMoved(moved), b"\x0c\x01k\x01r\x01x\0"),

@@ -341,14 +341,14 @@ impl<B: Backplane> Worker<B> {
                 self.list_rooms(from);
             }
             Packet::RoomMoved(member) => self.settle(from, member),
-            Packet::HubNews(realm, key, news) => {
+            Packet::RealmNews(realm, key, news) => {
                 if let Some(realm) = RealmKind::of_number(realm) {
                     self.receive_news(from, (key, realm), &news, &mut arriving.flushes);
                 }
             }
             Packet::RoomSettled(MovedMember { key, room, id, realm }) => {
-                let hub = |node: Arc<dyn LocalNode>| node.rooms(key, RealmKind::of_number(realm)?);
-                if let Some(rooms) = self.node.upgrade().and_then(hub) {
+                let rooms = |node: Arc<dyn LocalNode>| node.rooms(key, RealmKind::of_number(realm)?);
+                if let Some(rooms) = self.node.upgrade().and_then(rooms) {
                     rooms.settled(from, room, id, &mut arriving.flushes);
                 }
             }

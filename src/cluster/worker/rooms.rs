@@ -89,7 +89,7 @@ impl<B: Backplane> Worker<B> {
                         return true;
                     }
                 }
-                if !own.send_more(&mut |hub, news| self.shared.say(to, &packet_of(hub, news))) {
+                if !own.send_more(&mut |name, news| self.shared.say(to, &packet_of(name, news))) {
                     list.pop();
                 }
             }

@@ -84,8 +84,8 @@ pub(super) async fn list_rooms(
     OfKey { key, names: [] }: OfKey,
     page: Query<Page>,
 ) -> JsonResult<RoomPage> {
-    let hub = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
-    let (rooms, next) = one_page(hub, &page, |(name, members)| ShownRoom { name, members })?;
+    let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
+    let (rooms, next) = one_page(rooms, &page, |(name, members)| ShownRoom { name, members })?;
     Ok(Json(RoomPage { rooms, next }))
 }
 
@@ -101,20 +101,20 @@ pub(super) async fn list_topics(
     OfKey { key, names: [] }: OfKey,
     page: Query<Page>,
 ) -> JsonResult<TopicPage> {
-    let hub = tenant(ops, key).await?.and_then(|tenant| tenant.existing_hub(RealmKind::Guests));
-    let (topics, next) = one_page(hub, &page, |(name, subscribers)| Topic { name, subscribers })?;
+    let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms(RealmKind::Guests));
+    let (topics, next) = one_page(rooms, &page, |(name, subscribers)| Topic { name, subscribers })?;
     Ok(Json(TopicPage { topics, next }))
 }
 
-/// One page of the rooms of a hub, of their names and numbers of members, and the `after` of the next one.
+/// One page of rooms or topics, of their names and numbers of members, and the `after` of the next one.
 fn one_page<T>(
-    hub: Option<Arc<Rooms>>,
+    rooms: Option<Arc<Rooms>>,
     page: &Page,
     entry: impl FnMut((String, usize)) -> T,
 ) -> Result<(Vec<T>, Option<String>), Problem> {
     let limit = page.limit()?;
     let search = Search::new(page.search.as_deref());
-    let rooms = hub.into_iter().flat_map(|hub| hub.behind(page.after.as_deref()));
+    let rooms = rooms.into_iter().flat_map(|rooms| rooms.behind(page.after.as_deref()));
     let rooms = rooms.filter(|(name, _)| search.is_in(name));
     let (rooms, next) = cut_to_page(rooms, limit, |(name, _)| name.clone());
     Ok((rooms.into_iter().map(entry).collect(), next))
@@ -134,7 +134,7 @@ pub(super) async fn list_members(
 ) -> JsonResult<MemberPage> {
     let limit = page.limit()?;
     let search = Search::new(page.search.as_deref());
-    let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms());
+    let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
     let members = rooms.into_iter().flat_map(|rooms| rooms.members_behind(&name, page.after.as_deref()));
     let member = |(id, data): (_, Option<String>)| {
         // Its client has sent JSON, and nothing else is kept.

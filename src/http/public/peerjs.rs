@@ -133,7 +133,7 @@ pub(super) async fn peers(runtime: &Runtime, policy: &Policy, request: &HttpRequ
 
 /// Answers with the ids of all members of a room, of all nodes, sorted by their bytes. Discovery is on.
 pub(super) fn members(runtime: &Runtime, key: &str, room: &str) -> HttpResponse {
-    let rooms = runtime.node.tenant(key).and_then(|tenant| tenant.existing_rooms());
+    let rooms = runtime.node.tenant(key).and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
     let members = rooms.map(|rooms| rooms.members(room)).unwrap_or_default();
     let ids: Vec<&str> = members.iter().map(|id| id.as_str()).collect();
     json_answer(json!(ids).to_string())

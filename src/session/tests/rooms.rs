@@ -2,7 +2,7 @@
 
 use super::*;
 use peerbroker_broker::config::Limits;
-use peerbroker_core::wire::Limit;
+use peerbroker_core::wire::{Limit, RealmKind};
 
 fn join(room: &str) -> String {
     format!(r#"{{"type":"ROOM-JOIN","room":"{room}"}}"#)
@@ -42,7 +42,7 @@ async fn pair(world: &World) -> (MockClient, MockClient) {
 }
 
 fn rooms(world: &World) -> usize {
-    world.node.tenant("peerjs").unwrap().existing_rooms().map_or(0, |rooms| rooms.len())
+    world.node.tenant("peerjs").unwrap().existing_rooms(RealmKind::PeerJs).map_or(0, |rooms| rooms.len())
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_client_that_leaves_hears_nothing_more_and_an_empty_room_is_gone() {
             assert_eq!(rooms(&world), 0);
             // The rate limits of both are back to their bursts.
             world.advance(2 * SECOND).await;
-            assert!(world.node.tenant("peerjs").unwrap().existing_rooms().is_none());
+            assert!(world.node.tenant("peerjs").unwrap().existing_rooms(RealmKind::PeerJs).is_none());
         },
     );
 }
@@ -398,7 +398,7 @@ fn messages_that_wait_for_a_member_stay_when_a_later_one_is_refused() {
                     assert!(answer.contains("member_busy"), "{answer}");
                 }
             }
-            let app = world.node.tenant("peerjs").unwrap().existing_rooms().unwrap();
+            let app = world.node.tenant("peerjs").unwrap().existing_rooms(RealmKind::PeerJs).unwrap();
             assert_eq!(app.send_from_server("r", "1"), 1, "it is lost for b only");
             a.expect_text(r#"{"type":"SERVER-MESSAGE","room":"r","payload":1}"#).await;
             let mut back = world.begin("b", "t");
@@ -603,7 +603,7 @@ fn the_rooms_of_a_removed_key_go_with_its_clients() {
             world.node.remove_key("peerjs");
             a.expect_closed_with(Some(4004)).await;
             world.advance(2 * SECOND).await;
-            assert!(tenant.existing_rooms().is_none());
+            assert!(tenant.existing_rooms(RealmKind::PeerJs).is_none());
         },
     );
 }
@@ -671,7 +671,7 @@ fn a_client_hears_nothing_of_ids_that_it_watches_no_longer_and_nothing_is_left_o
             a.expect_nothing().await;
             world.advance(2 * SECOND).await;
             world.advance(2 * SECOND).await;
-            assert!(world.node.tenant("peerjs").unwrap().existing_rooms().is_none());
+            assert!(world.node.tenant("peerjs").unwrap().existing_rooms(RealmKind::PeerJs).is_none());
             drop(b);
         },
     );

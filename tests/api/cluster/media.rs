@@ -36,8 +36,8 @@ fn signals_of_y_webrtc_get_the_candidate_of_the_node_of_the_offer() {
     let mut clients = [0, 1, 0, 1].map(|node| nodes[node].guest("client"));
     clients.iter_mut().for_each(|client| client.send(subscribe(&["doc"])));
     wait_until("both", || {
-        let hub = |node: &TestServer| node.tenant("peerjs").hub(RealmKind::Guests);
-        nodes.nodes.iter().all(|node| hub(node).members("doc").len() == 4)
+        let rooms = |node: &TestServer| node.tenant("peerjs").rooms(RealmKind::Guests);
+        nodes.nodes.iter().all(|node| rooms(node).members("doc").len() == 4)
     });
     let mut say = |speaker: usize, data: &str, heard: [&str; 2]| {
         let publication = |data: &str, clients: &str| {

@@ -44,7 +44,7 @@ fn a_message_to_a_room_reaches_each_member_once_on_whichever_node_it_is() {
     let mut members: Vec<_> = (0..6).map(|number| nodes[number % 3].client(&number.to_string())).collect();
     members.iter_mut().for_each(|member| member.send(r#"{"type":"ROOM-JOIN","room":"r"}"#));
     for node in &nodes.nodes {
-        wait_until("all members", || node.tenant("peerjs").hub(RealmKind::PeerJs).members("r").len() == 6);
+        wait_until("all members", || node.tenant("peerjs").rooms(RealmKind::PeerJs).members("r").len() == 6);
     }
     let key = ApiKey::parse("peerjs").unwrap();
     for (number, node) in nodes.nodes.iter().enumerate() {

@@ -13,7 +13,7 @@ fn subscribers_of_all_nodes_hear_an_event_with_their_own_ids() {
     subscribe(&mut a, "of a", &[topics(&["t"])]);
     subscribe(&mut b, "of b", &[topics(&["u", "t"])]);
     let subscribers = |nodes: &Nodes, node: usize| {
-        nodes[node].tenant("peerjs").hub(RealmKind::Guests).members("nostr #x t").len()
+        nodes[node].tenant("peerjs").rooms(RealmKind::Guests).members("nostr #x t").len()
     };
     wait_until("both", || (0..2).all(|node| subscribers(&nodes, node) == 2));
     // A node that comes later knows them too.

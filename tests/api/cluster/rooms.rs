@@ -126,7 +126,7 @@ fn a_node_that_joins_later_knows_the_members_of_the_others() {
     let mut nodes = Nodes::start(2);
     let mut a = Member::join(&nodes, 0, "a");
     nodes.add(Degraded::Allow, |_| {});
-    let rooms = |node: usize| nodes[node].tenant("peerjs").hub(RealmKind::PeerJs);
+    let rooms = |node: usize| nodes[node].tenant("peerjs").rooms(RealmKind::PeerJs);
     wait_until("the news of the room", || !rooms(2).members("r").is_empty());
     let mut d = Member::join(&nodes, 2, "d");
     assert_eq!(d.view, ["a", "d"]);
@@ -144,7 +144,7 @@ fn a_member_that_comes_back_to_another_node_was_never_away() {
     let mut back = Member::open(&nodes, 2, "b");
     back.sees(&["a", "b", "c"]);
     // The old node has to hear of the move: until then a message also waits there.
-    wait_until("the move", || nodes[1].tenant("peerjs").hub(RealmKind::PeerJs).own_members() == 0);
+    wait_until("the move", || nodes[1].tenant("peerjs").rooms(RealmKind::PeerJs).own_members() == 0);
     back.say(1);
     a.hears(&["b: 1"]);
     c.hears(&["b: 1"]);
@@ -218,7 +218,7 @@ fn a_node_that_learns_of_a_key_late_learns_its_members() {
     let mut a = nodes[0].client_of("late", "a");
     a.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
     wait_until("a list of the room", || {
-        !nodes[0].tenant("late").hub(RealmKind::PeerJs).members("r").is_empty()
+        !nodes[0].tenant("late").rooms(RealmKind::PeerJs).members("r").is_empty()
     });
     // The other node has heard of it now, because a message comes behind the news.
     let mut b = nodes[1].client("b");
@@ -226,7 +226,7 @@ fn a_node_that_learns_of_a_key_late_learns_its_members() {
     c.send(r#"{"type":"OFFER","dst":"b"}"#);
     b.expect(r#"{"type":"OFFER","src":"c","dst":"b"}"#);
     learn(1);
-    wait_until("the members", || nodes[1].tenant("late").hub(RealmKind::PeerJs).members("r").len() == 1);
+    wait_until("the members", || nodes[1].tenant("late").rooms(RealmKind::PeerJs).members("r").len() == 1);
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn a_member_that_comes_back_to_another_node_without_the_room_in_its_proof_is_gon
     let mut b = enter(0, "b", &json!({ "r": "join" }));
     b.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
     a.expect(r#"{"type":"ROOM-JOINED","room":"r","id":"b"}"#);
-    let members = |node: usize| nodes[node].tenant("app").hub(RealmKind::PeerJs).members("r").len();
+    let members = |node: usize| nodes[node].tenant("app").rooms(RealmKind::PeerJs).members("r").len();
     wait_until("the news of the room", || members(1) == 2);
     b.reset();
     wait_until("the end of a connection", || !nodes[0].tenant("app").has_peer("b"));

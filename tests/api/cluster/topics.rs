@@ -14,8 +14,9 @@ use crate::topics::{said, settle, subscribe};
 fn subscribers_of_all_nodes_hear_a_publication_with_the_number_of_all() {
     let mut nodes = Nodes::start(2);
     let [mut a, mut b] = [0, 1].map(|node| nodes[node].guest("subscriber"));
-    let subscribers =
-        |nodes: &Nodes, node: usize| nodes[node].tenant("peerjs").hub(RealmKind::Guests).members("doc").len();
+    let subscribers = |nodes: &Nodes, node: usize| {
+        nodes[node].tenant("peerjs").rooms(RealmKind::Guests).members("doc").len()
+    };
     a.send(subscribe(&["doc"]));
     b.send(subscribe(&["doc"]));
     wait_until("both", || (0..2).all(|node| subscribers(&nodes, node) == 2));
@@ -59,7 +60,7 @@ fn a_publication_or_message_to_a_room_for_which_a_link_has_no_room_is_counted() 
     member.expect_text();
     other.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
     assert!(member.expect_text().contains("ROOM-JOINED"));
-    let known = || nodes[0].tenant("peerjs").hub(RealmKind::Guests).members("doc").len();
+    let known = || nodes[0].tenant("peerjs").rooms(RealmKind::Guests).members("doc").len();
     wait_until("the subscriber", || known() == 1);
     let dropped = || nodes[0].node().counters().total(Count::LimitHits(Limit::LinkBytes));
 

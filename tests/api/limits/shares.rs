@@ -137,8 +137,8 @@ fn replicas(server: &TestServer, address: &str, count: usize, leave: bool) -> us
         assert!(frame.payload.starts_with(br#"{"type":"joined""#));
         if leave {
             replica.expect_closed_by_us(None);
-            let hub = server.tenant("peerjs").hub(RealmKind::RxDb);
-            wait_until("the end of the room", || !hub.contains(&room));
+            let rooms = server.tenant("peerjs").rooms(RealmKind::RxDb);
+            wait_until("the end of the room", || !rooms.contains(&room));
         }
         joined.push(replica);
     }

@@ -63,7 +63,7 @@ struct Realms {
     /// At most one of each kind.
     realms: Vec<Arc<Realm>>,
     /// At most one of each realm.
-    hubs: Vec<Arc<Rooms>>,
+    rooms: Vec<Arc<Rooms>>,
     guests: Option<Arc<Guests>>,
     /// Those that have a place in one keep them.
     groups: Weak<Groups>,
@@ -144,31 +144,31 @@ impl KeyState {
     }
 
     /// The rooms of a realm, or what it has in their place, created if there are none.
-    pub fn hub(self: &Arc<Self>, kind: RealmKind) -> Arc<Rooms> {
+    pub fn rooms(self: &Arc<Self>, kind: RealmKind) -> Arc<Rooms> {
         let realms = &mut *self.realms.lock();
         let realm = self.realm_of(realms, kind);
-        let known = realms.hubs.iter().find(|hub| hub.realm().kind() == kind);
+        let known = realms.rooms.iter().find(|rooms| rooms.realm().kind() == kind);
         known.map(Arc::clone).unwrap_or_else(|| {
             let frames = with_clients!(kind, C => C::ROOMS);
-            let hub = Arc::new(Rooms::new(frames, realm, Arc::clone(&self.router), self.others()));
-            realms.hubs.push(Arc::clone(&hub));
-            hub
+            let rooms = Arc::new(Rooms::new(frames, realm, Arc::clone(&self.router), self.others()));
+            realms.rooms.push(Arc::clone(&rooms));
+            rooms
         })
     }
 
-    /// As [`hub`](Self::hub), if there is one or was a moment ago.
-    pub fn existing_hub(&self, kind: RealmKind) -> Option<Arc<Rooms>> {
-        self.realms.lock().hubs.iter().find(|hub| hub.realm().kind() == kind).cloned()
+    /// As [`rooms`](Self::rooms), if there is one or was a moment ago.
+    pub fn existing_rooms(&self, kind: RealmKind) -> Option<Arc<Rooms>> {
+        self.realms.lock().rooms.iter().find(|rooms| rooms.realm().kind() == kind).cloned()
     }
 
-    /// All hubs that are there or were a moment ago.
-    pub fn existing_hubs(&self) -> impl Iterator<Item = Arc<Rooms>> + use<> {
-        of_all_kinds(&self.realms.lock().hubs)
+    /// All rooms that are there or were a moment ago.
+    pub fn all_rooms(&self) -> impl Iterator<Item = Arc<Rooms>> + use<> {
+        of_all_kinds(&self.realms.lock().rooms)
     }
 
     /// A client of a realm that is gone leaves its rooms for good: if it comes back, it has another id.
     pub(super) fn leave_rooms(&self, kind: RealmKind, peer: &PeerHandle) {
-        if let Some(rooms) = self.existing_hub(kind) {
+        if let Some(rooms) = self.existing_rooms(kind) {
             rooms.departed(peer, Parting::ForGood);
         }
     }
@@ -243,14 +243,14 @@ impl KeyState {
     /// Does all timed work that is due. Drops vacant realms, and leaves the active keys with the last one.
     pub fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
-        self.existing_hubs().for_each(|hub| hub.sweep());
+        self.all_rooms().for_each(|rooms| rooms.sweep());
         if let Some(guests) = self.existing_guests() {
             guests.room_codes.sweep();
             guests.swarms.sweep(self.router.clock().now());
         }
         let realms = &mut *self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
-        realms.hubs.retain(|hub| Arc::strong_count(hub) > 1 || !hub.is_empty());
+        realms.rooms.retain(|rooms| Arc::strong_count(rooms) > 1 || !rooms.is_empty());
         let has_others = |guests: &Arc<Guests>| {
             Arc::strong_count(guests) > 1 || !guests.room_codes.is_empty() || !guests.swarms.is_empty()
         };

@@ -33,8 +33,8 @@ impl<C> Paced<C> {
 
 /// Has a client pause that owes for its earlier publications. Returns the limit that it has exceeded, or `None` if it may go on.
 pub(crate) fn pause(context: &mut Context<'_, '_>) -> Option<Limit> {
-    let hub = context.key.existing_hub(RealmKind::Guests)?;
-    let (limit, time) = hub.owed(context.peer)?;
+    let rooms = context.key.existing_rooms(RealmKind::Guests)?;
+    let (limit, time) = rooms.owed(context.peer)?;
     context.ask(Ask::Sleep(time.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)));
     Some(limit)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Rooms;
-use super::others::{HubName, MemberNews, News, OwnList, Replicated};
+use super::others::{MemberNews, News, OwnList, RealmName, Replicated};
 use super::presence::Presence;
 use super::receiving::Receiving;
 use super::room::Room;
@@ -86,8 +86,8 @@ struct OwnMembers {
 
 impl OwnList for OwnMembers {
     /// Tells of one more room, or of all that one more client watches.
-    fn send_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
-        let hub = self.of.neighbours.hub();
+    fn send_more(&mut self, each: &mut dyn FnMut(RealmName<'_>, &News<'_>)) -> bool {
+        let name = self.of.neighbours.realm_name();
         if let Some(room) = self.rooms.pop() {
             let members = room.lock();
             for (id, member) in members.iter() {
@@ -97,7 +97,7 @@ impl OwnList for OwnMembers {
                     let data = own.data.as_deref();
                     let token = own.token;
                     let number = own.announced();
-                    each(hub, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
+                    each(name, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
                 }
             }
             return true;
@@ -109,7 +109,7 @@ impl OwnList for OwnMembers {
         let mut watched = |watched: &str| {
             let room = RoomName::of_watched(watched);
             let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
-            each(hub, &News::Member(news));
+            each(name, &News::Member(news));
         };
         state.watched.iter().for_each(&mut watched);
         // One that has moved is away here.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::handover::Handover;
 use super::others::{
-    GoneNews, HubName, MemberNews, News, OpenedNews, OtherNodes, RemoteMembers, TokenDigest,
+    GoneNews, MemberNews, News, OpenedNews, OtherNodes, RealmName, RemoteMembers, TokenDigest,
 };
 use super::presence::State;
 use super::room::RoomGuard;
@@ -28,10 +28,10 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    pub(super) fn new(hub: HubName<'_>, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
+    pub(super) fn new(name: RealmName<'_>, nodes: Option<Arc<dyn OtherNodes>>) -> Self {
         Neighbours {
-            key: hub.key.clone(),
-            realm: hub.realm,
+            key: name.key.clone(),
+            realm: name.realm,
             nodes,
             members: Mutex::default(),
             moving: Mutex::default(),
@@ -39,8 +39,8 @@ impl Neighbours {
         }
     }
 
-    pub(super) fn hub(&self) -> HubName<'_> {
-        HubName { key: &self.key, realm: self.realm }
+    pub(super) fn realm_name(&self) -> RealmName<'_> {
+        RealmName { key: &self.key, realm: self.realm }
     }
 
     pub(super) fn digest(&self, token: &Token) -> TokenDigest {
@@ -56,7 +56,7 @@ impl Neighbours {
             let token = own.token;
             let data = own.data.as_deref();
             let member = MemberNews { room, id: id.as_str(), token, number, data };
-            nodes.send(self.hub(), &News::Member(member));
+            nodes.send(self.realm_name(), &News::Member(member));
         }
     }
 
@@ -67,7 +67,7 @@ impl Neighbours {
             let token = state.digest;
             let number = state.announced;
             let member = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
-            nodes.send(self.hub(), &News::Member(member));
+            nodes.send(self.realm_name(), &News::Member(member));
         }
     }
 
@@ -93,7 +93,7 @@ impl Neighbours {
     ) -> bool {
         self.nodes.as_ref().is_none_or(|nodes| {
             let gone = GoneNews { room: room.as_str(), id: id.as_str(), for_good, former, number };
-            nodes.send(self.hub(), &News::Gone(gone))
+            nodes.send(self.realm_name(), &News::Gone(gone))
         })
     }
 
@@ -117,7 +117,7 @@ impl Neighbours {
         let Some(nodes) = &self.nodes else { return Vec::new() };
         let (rooms, has_stranger) = self.members.lock().of_peer(id, token);
         if has_stranger {
-            nodes.send(self.hub(), &News::Opened(OpenedNews { id: id.as_str(), token }));
+            nodes.send(self.realm_name(), &News::Opened(OpenedNews { id: id.as_str(), token }));
         }
         rooms
     }
@@ -125,7 +125,7 @@ impl Neighbours {
     /// Asks the nodes that a member has left if they have messages for it. False if none of them can be asked.
     pub(super) fn ask_to_settle(&self, room: &RoomName, id: &PeerId, handover: &mut Handover) -> bool {
         let Some(nodes) = &self.nodes else { return false };
-        let is_asked = handover.ask(|node| nodes.ask_to_settle(self.hub(), room.as_str(), id, node));
+        let is_asked = handover.ask(|node| nodes.ask_to_settle(self.realm_name(), room.as_str(), id, node));
         if is_asked {
             self.moving.lock().insert((handover.until(), room.clone(), id.clone()));
         }
@@ -141,7 +141,7 @@ impl Neighbours {
 
     /// Hands a message over to nodes: to all of them, or to none if too much waits for one.
     pub(super) fn deliver(&self, messages: &[(NodeId, News<'_>)]) -> Result<(), RoomRefusal> {
-        let taken = self.nodes.as_ref().is_none_or(|nodes| nodes.deliver(self.hub(), messages));
+        let taken = self.nodes.as_ref().is_none_or(|nodes| nodes.deliver(self.realm_name(), messages));
         if taken { Ok(()) } else { Err(RoomRefusal::ClusterBusy) }
     }
 }

@@ -12,9 +12,9 @@ use peerbroker_core::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
 /// A digest of a client's token. Tokens themselves never leave their node.
 pub type TokenDigest = [u8; 16];
 
-/// The rooms of one realm of a key.
+/// A realm of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HubName<'a> {
+pub struct RealmName<'a> {
     /// The key.
     pub key: &'a ApiKey,
     /// The realm.
@@ -29,17 +29,17 @@ pub struct HubName<'a> {
 pub trait OtherNodes: Send + Sync + 'static {
     /// Tells all other nodes something. It is in order with what they are told later. False if one of them is not told: it gets the list
     /// of all members later.
-    fn send(&self, hub: HubName<'_>, news: &News<'_>) -> bool;
+    fn send(&self, name: RealmName<'_>, news: &News<'_>) -> bool;
 
     /// Hands a message over to nodes: to all of them, or to none. False if too much waits for one of them. A node that is gone takes
     /// everything: its members are gone too.
-    fn deliver(&self, hub: HubName<'_>, messages: &[(NodeId, News<'_>)]) -> bool;
+    fn deliver(&self, name: RealmName<'_>, messages: &[(NodeId, News<'_>)]) -> bool;
 
     /// Asks a node, or this one, to answer with [`Rooms::settled`](super::Rooms::settled) once it has no message for a peer that it would
     /// hand over to another node. Returns the node, if it can be asked.
     fn ask_to_settle(
         &self,
-        hub: HubName<'_>,
+        name: RealmName<'_>,
         room: &str,
         id: &PeerId,
         node: Option<NodeId>,
@@ -76,7 +76,7 @@ pub trait Replicated: Send + Sync {
 /// A list of members. It is read in steps, so that a long one fills no link.
 pub trait OwnList {
     /// Tells of some more. False at its end.
-    fn send_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool;
+    fn send_more(&mut self, each: &mut dyn FnMut(RealmName<'_>, &News<'_>)) -> bool;
 }
 
 /// News of one node about its own members.

@@ -36,7 +36,7 @@ pub(super) struct Room {
     members: Mutex<Members>,
 }
 
-/// The part that all rooms of a hub share.
+/// The part that all rooms of a realm share.
 pub(super) struct Shared {
     pub(super) frames: &'static dyn RoomFrames,
     pub(super) clock: Clock,

@@ -54,7 +54,7 @@ impl World {
         handle.opening.push(spawn_local(async move {
             let socket = Socket::default();
             let id = format!("player-{conn}");
-            let realm = Arc::clone(hub(&node).realm());
+            let realm = Arc::clone(rooms(&node).realm());
             let opened = timeout(Duration::from_secs(20), open(&node, &realm, &id, 0, &socket)).await;
             let Ok(Ok(lease)) = opened else {
                 return note(&history, &steps, What::Refused { conn, id: "player", why: "unavailable" });
@@ -179,8 +179,8 @@ impl World {
 impl Player {
     fn act(&mut self, node: &Arc<Node>, note: impl Fn(What)) {
         self.session.go_on(node, &self.lease);
-        let hub = hub(node);
-        let is_in = |room: &&RoomName| hub.members(room.as_str()).contains(self.lease.id());
+        let rooms = rooms(node);
+        let is_in = |room: &&RoomName| rooms.members(room.as_str()).contains(self.lease.id());
         let room = self.session.client.group().filter(is_in).cloned();
         if room != self.room {
             let what = format!("is in {room:?}, was in {:?}", self.room);
@@ -190,8 +190,8 @@ impl Player {
     }
 }
 
-fn hub(node: &Node) -> Arc<Rooms> {
-    node.tenant("key").unwrap().hub(RealmKind::Matchbox)
+fn rooms(node: &Node) -> Arc<Rooms> {
+    node.tenant("key").unwrap().rooms(RealmKind::Matchbox)
 }
 
 fn assert_fine(history: &History) {

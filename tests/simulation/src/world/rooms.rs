@@ -102,7 +102,7 @@ impl World {
     /// The members of rooms, as a node knows them.
     pub(super) fn members_of(&self, node: usize, names: &[&str]) -> Vec<Vec<String>> {
         let node = &self.nodes[node].as_ref().expect("a node").node;
-        let rooms = node.tenant("key").unwrap().hub(RealmKind::PeerJs);
+        let rooms = node.tenant("key").unwrap().rooms(RealmKind::PeerJs);
         let of = |room: &&str| rooms.members(room).iter().map(ToString::to_string).collect();
         names.iter().map(of).collect()
     }
@@ -131,30 +131,30 @@ fn long_data(number: u32, len: usize) -> String {
 
 /// The rooms of a client, as its session knows them before it has its id.
 pub(super) fn of_client(node: &Node, id: &PeerId, token: &Token) -> Vec<RoomName> {
-    let rooms = node.tenant("key").and_then(|tenant| tenant.existing_rooms());
+    let rooms = node.tenant("key").and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
     rooms.map(|rooms| rooms.rooms_of(id, token, None)).unwrap_or_default()
 }
 
 /// A session has begun.
 pub(super) fn opened(node: &Node, peer: &PeerHandle) {
-    if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) {
+    if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs)) {
         rooms.opened(peer);
     }
 }
 
 /// A session has ended.
 pub(super) fn depart(node: &Node, departure: Departure, for_good: bool) {
-    if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) {
+    if let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs)) {
         rooms.departed(&departure.peer, if for_good { Parting::ForGood } else { Parting::Lost });
     }
 }
 
 pub(super) fn contradiction(node: &Node) -> Option<String> {
-    node.tenant("key")?.existing_rooms()?.contradiction()
+    node.tenant("key")?.existing_rooms(RealmKind::PeerJs)?.contradiction()
 }
 
 pub(super) fn members(node: &Node) -> BTreeMap<&'static str, Vec<String>> {
-    let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms()) else {
+    let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs)) else {
         return BTreeMap::new();
     };
     let of = |room: &str| rooms.members(room).iter().map(ToString::to_string).collect();

@@ -95,7 +95,7 @@ impl Matchbox {
         let most = key.room_members();
         let size = self.size.filter(|size| (1..=most).contains(size));
         let joined =
-            key.hub(Self::REALM).join(&mut context.requester(None), room, None, size.unwrap_or(most));
+            key.rooms(Self::REALM).join(&mut context.requester(None), room, None, size.unwrap_or(most));
         let Err(refusal) = joined else { return true };
         if refusal == RoomRefusal::Full && size.is_some() {
             // Somebody has left the group, and is still in its room.
@@ -125,14 +125,14 @@ impl Matchbox {
     fn leave_group(&mut self, context: &mut Context<'_, '_>) {
         let Some(size) = self.size else { return };
         let Some(room) = self.place.as_ref().map(|place| place.room.clone()) else { return };
-        let hub = context.key.hub(Self::REALM);
-        let mut others: BTreeSet<PeerId> = hub.members(room.as_str()).into_iter().collect();
+        let rooms = context.key.rooms(Self::REALM);
+        let mut others: BTreeSet<PeerId> = rooms.members(room.as_str()).into_iter().collect();
         if others.len() >= size {
             return;
         }
         // An error means that it is not there.
-        let _ = hub.leave(&mut context.requester(None), room.as_str());
-        others.extend(hub.members(room.as_str()));
+        let _ = rooms.leave(&mut context.requester(None), room.as_str());
+        others.extend(rooms.members(room.as_str()));
         let own = context.peer.id();
         let host = host_of(room.as_str());
         let is_told =

@@ -121,9 +121,9 @@ impl Listener {
             subscriptions.replace(id, None);
             after = subscriptions.places();
         }
-        if let Some(hub) = context.key.existing_hub(RealmKind::Guests) {
+        if let Some(rooms) = context.key.existing_rooms(RealmKind::Guests) {
             for place in left.difference(&after) {
-                let _ = hub.leave(&mut context.requester(None), place);
+                let _ = rooms.leave(&mut context.requester(None), place);
             }
         }
         joined
@@ -210,12 +210,13 @@ impl Subscriptions {
         context: &mut Context<'_, '_>,
     ) -> Result<(), Cow<'static, str>> {
         let frames: Arc<dyn OwnFrames> = Arc::clone(self) as _;
-        let hub = context.key.hub(RealmKind::Guests);
+        let rooms = context.key.rooms(RealmKind::Guests);
         let most = context.key.room_members();
         for place in places {
             let name = RoomName::measured(place).map_err(RoomRefusal::InvalidRoom);
-            let joined = name
-                .and_then(|name| hub.join_with_own_frames(&mut context.requester(None), name, &frames, most));
+            let joined = name.and_then(|name| {
+                rooms.join_with_own_frames(&mut context.requester(None), name, &frames, most)
+            });
             if let Err(refusal) = joined {
                 if let Some(limit) = refusal.ending().limit {
                     context.limit_hit(limit);

@@ -47,7 +47,7 @@ impl Protocol for PeerJs {
     }
 
     fn rooms_of(key: &KeyState, id: &PeerId, token: &Token) -> Vec<RoomName> {
-        key.existing_hub(Self::REALM).map(|rooms| rooms.rooms_of(id, token, None)).unwrap_or_default()
+        key.existing_rooms(Self::REALM).map(|rooms| rooms.rooms_of(id, token, None)).unwrap_or_default()
     }
 
     fn may_hear(rights: Option<&RoomRights>, rooms: Option<&[RoomName]>, message: &Frame) -> bool {
@@ -55,7 +55,7 @@ impl Protocol for PeerJs {
     }
 
     fn on_open(&mut self, context: &mut Context<'_, '_>) {
-        if let Some(rooms) = context.key.existing_hub(Self::REALM) {
+        if let Some(rooms) = context.key.existing_rooms(Self::REALM) {
             rooms.opened(context.peer);
         }
     }
@@ -112,7 +112,7 @@ impl Protocol for PeerJs {
 
     fn departed(self, departure: Option<&Departure>, end: Disconnect, key: &Arc<KeyState>) {
         if let Some(departure) = departure
-            && let Some(rooms) = key.existing_hub(Self::REALM)
+            && let Some(rooms) = key.existing_rooms(Self::REALM)
         {
             rooms.departed(&departure.peer, parting(departure, end));
         }
@@ -196,8 +196,8 @@ fn handle_request(
         Some(data) if data.len() > MAX_DATA_BYTES => Err(RoomRefusal::DataTooLong),
         data => Ok(data),
     };
-    let rooms = || key.hub(PeerJs::REALM);
-    let existing = || key.existing_hub(PeerJs::REALM).ok_or(RoomRefusal::NotMember);
+    let rooms = || key.rooms(PeerJs::REALM);
+    let existing = || key.existing_rooms(PeerJs::REALM).ok_or(RoomRefusal::NotMember);
     let most = key.room_members();
     let peer = context.peer;
     // Each id is a question of its own, so it counts as a message.

@@ -93,7 +93,7 @@ impl Protocol for RxDb {
 fn join(room: &str, context: &mut Context<'_, '_>) {
     let key = context.key;
     let joined = RoomName::measured(room).map_err(RoomRefusal::InvalidRoom).and_then(|room| {
-        key.hub(RxDb::REALM).join(&mut context.requester(None), room, None, key.room_members())
+        key.rooms(RxDb::REALM).join(&mut context.requester(None), room, None, key.room_members())
     });
     let Err(refusal) = joined else { return };
     if let Some(limit) = refusal.ending().limit {

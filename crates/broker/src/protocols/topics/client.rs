@@ -9,7 +9,7 @@ use crate::protocols::paced::{Paced, pause};
 use crate::router::PeerHandle;
 use peerbroker_core::wire::{RealmKind, RoomName, RoomRefusal};
 
-/// A client's part in topics. Its subscriptions are members of the hub.
+/// A client's part in topics. Its subscriptions are memberships of topics.
 #[derive(Debug)]
 pub struct Subscriber;
 
@@ -50,12 +50,12 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
     match command {
         Command::Subscribe(topics) => {
             context.charge_list(topics.len());
-            let hub = context.key.hub(RealmKind::Guests);
+            let rooms = context.key.rooms(RealmKind::Guests);
             let most = context.key.room_members();
             let mut mistake = None;
             for topic in topics {
                 let name = RoomName::of_topic(&topic).map_err(RoomRefusal::InvalidRoom);
-                let joined = name.and_then(|name| hub.join(&mut context.requester(None), name, None, most));
+                let joined = name.and_then(|name| rooms.join(&mut context.requester(None), name, None, most));
                 let Err(refusal) = joined else { continue };
                 if let Some(limit) = refusal.ending().limit {
                     context.limit_hit(limit);
@@ -71,10 +71,10 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
         }
         Command::Unsubscribe(topics) => {
             context.charge_list(topics.len());
-            let Some(hub) = context.key.existing_hub(RealmKind::Guests) else { return };
+            let Some(rooms) = context.key.existing_rooms(RealmKind::Guests) else { return };
             // One to which it is not subscribed needs nothing.
             for topic in topics {
-                let _ = hub.leave(&mut context.requester(None), &topic);
+                let _ = rooms.leave(&mut context.requester(None), &topic);
             }
         }
         Command::Publish(topic) => context.effects.push(Effect::Publish(Publication { topic, text })),

@@ -14,7 +14,7 @@ use rand::seq::index::sample;
 use super::{Announce, Counts, Hash, Occasion, Problem};
 use crate::limits::{AddressAccount, Deliveries};
 use crate::protocols::names::NameHolder;
-use crate::rooms::{HubName, News, OtherNodes, OwnList, Replicated, SwarmNews};
+use crate::rooms::{News, OtherNodes, OwnList, RealmName, Replicated, SwarmNews};
 use crate::router::Flush;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{ApiKey, Limit, NodeId, PeerId, RealmKind};
@@ -233,12 +233,12 @@ impl Swarms {
     fn announce_member(&self, (info_hash, peer_id): (Hash, Hash), guest: &PeerId, is_complete: Option<bool>) {
         if let Some(others) = &self.others {
             let news = SwarmNews { info_hash, peer_id, guest: guest.as_str(), is_complete };
-            others.send(self.hub(), &News::Swarm(news));
+            others.send(self.realm_name(), &News::Swarm(news));
         }
     }
 
-    fn hub(&self) -> HubName<'_> {
-        HubName { key: &self.key, realm: RealmKind::Guests }
+    fn realm_name(&self) -> RealmName<'_> {
+        RealmName { key: &self.key, realm: RealmKind::Guests }
     }
 
     /// Makes a place for one more membership.
@@ -295,7 +295,7 @@ struct OwnSwarms {
 }
 
 impl OwnList for OwnSwarms {
-    fn send_more(&mut self, each: &mut dyn FnMut(HubName<'_>, &News<'_>)) -> bool {
+    fn send_more(&mut self, each: &mut dyn FnMut(RealmName<'_>, &News<'_>)) -> bool {
         if self.members.is_empty() {
             let Some(next) = self.swarms.pop() else { return false };
             self.info_hash = next;
@@ -303,7 +303,7 @@ impl OwnList for OwnSwarms {
             let places = swarm.iter().flat_map(|swarm| swarm.members.keys());
             self.members = places.filter(|place| place.1.is_none()).map(|place| place.0).collect();
         }
-        let hub = self.of.hub();
+        let name = self.of.realm_name();
         let info_hash = self.info_hash;
         let Some(swarm) = self.of.swarms.get(&info_hash) else {
             self.members.clear();
@@ -313,7 +313,7 @@ impl OwnList for OwnSwarms {
             if let Some(Member { guest, is_complete, .. }) = swarm.members.get(&(peer_id, None)) {
                 let guest = guest.as_str();
                 let is_complete = Some(*is_complete);
-                each(hub, &News::Swarm(SwarmNews { info_hash, peer_id, guest, is_complete }));
+                each(name, &News::Swarm(SwarmNews { info_hash, peer_id, guest, is_complete }));
             }
         }
         true

@@ -16,9 +16,7 @@ use super::{Entity, Name, Owner};
 use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::protocols::client::{Joined, Seat};
-use peerbroker_broker::protocols::matchbox::{GroupKind, GroupState};
-use peerbroker_broker::protocols::names::Hold;
-use peerbroker_broker::protocols::room_codes::{KeptName, RoomCodeError};
+use peerbroker_broker::protocols::names::{GroupKind, GroupState, Hold, KeptName, RoomCodeError};
 use peerbroker_broker::router::Realm;
 use peerbroker_core::wire::{ApiKey, ConnId, NodeId, PeerId, RoomName, Token};
 

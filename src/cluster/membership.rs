@@ -21,7 +21,7 @@ use super::link::Outbound;
 use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use peerbroker_broker::config::{ClusterConfig, Degraded};
 use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::matchbox::GroupState;
+use peerbroker_broker::protocols::names::GroupState;
 use peerbroker_broker::rooms::{News, OtherNodes, RealmName};
 use peerbroker_broker::router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
 use peerbroker_core::clock::{Clock, millis};

@@ -10,7 +10,7 @@ use super::{Node, place};
 use crate::cluster::{Entity, Holding};
 use peerbroker_broker::protocols::client::{Answer, Ask, Claimed, Joined};
 use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::matchbox::GroupState;
+use peerbroker_broker::protocols::names::GroupState;
 use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::wire::RealmKind;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::cluster::{Holding, Membership};
 use peerbroker_broker::protocols::client::Place;
-use peerbroker_broker::protocols::matchbox::{GroupKind, GroupPlace, Groups};
-use peerbroker_broker::protocols::names::Hold;
+use peerbroker_broker::protocols::matchbox::{GroupPlace, Groups};
+use peerbroker_broker::protocols::names::{GroupKind, Hold};
 use peerbroker_broker::router::Realm;
 use peerbroker_core::clock::{Clock, millis};
 use peerbroker_core::wire::PeerId;

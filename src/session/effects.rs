@@ -7,17 +7,16 @@ use crate::descriptions::{self, ANYBODY, Signal};
 use crate::node::{Client as Sender, Message as Seen, Node};
 use peerbroker_broker::events::{ClientMistake, Event, Mistake};
 use peerbroker_broker::protocols::client::{
-    Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
+    AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
 };
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::mistakes::{self, InVain};
-use peerbroker_broker::protocols::peerjs::rooms::Request;
 use peerbroker_broker::protocols::peerjs::{Kind, app};
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics;
 use peerbroker_broker::rooms::Requester;
 use peerbroker_broker::router::{Flush, MESSAGES, PeerHandle};
-use peerbroker_core::wire::{AppRefusal, Limit, PeerId, RealmKind};
+use peerbroker_core::wire::{Limit, PeerId, RealmKind};
 
 /// The part of a session's loop in which its client handles something.
 pub struct Turn<'a> {
@@ -185,9 +184,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Hands a message over to the app's server. The answer of the app comes later.
-    fn send_to_app(&mut self, request: &Request<'_>) {
-        let id = request.id(AppRefusal::InvalidRequest);
-        let taken = id.and_then(|id| self.node.send_to_app(self.peer, request.payload, id));
+    fn send_to_app(&mut self, &AppRequest { payload, id }: &AppRequest<'_>) {
+        let taken = id.and_then(|id| self.node.send_to_app(self.peer, payload, id));
         if let Err(refusal) = taken {
             if let Some(limit) = refusal.ending().limit {
                 self.limit_hit(limit);

@@ -16,17 +16,14 @@ use tokio::sync::watch;
 
 use super::frozen::Frozen;
 use super::key_state::KeyState;
-use super::matchbox::{GroupKind, GroupState};
-use super::names::Hold;
-use super::peerjs::rooms::Request;
-use super::room_codes::{KeptName, RoomCodeError};
+use super::names::{GroupKind, GroupState, Hold, KeptName, RoomCodeError};
 use super::signal::SignalKind;
 use crate::events::{ClientMistake, Event, Mistake};
 use crate::rooms::{Requester, RoomFrames};
 use crate::router::{Departure, Disconnect, Flush, PeerHandle};
 use peerbroker_core::wire::{
-    CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, PeerId, RealmKind, Refusal, RoomName,
-    RoomRights, Token,
+    AppRefusal, CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, PeerId, RealmKind, Refusal,
+    RoomName, RoomRights, Token,
 };
 
 /// A protocol: the state of one client of it, and the answers to the questions that all of them are asked. Those without a default are the ones
@@ -210,7 +207,7 @@ pub enum Effect<'t> {
     /// Tells the subscribers of a topic.
     Publish(Publication<'t>),
     /// Hands a message over to the app's server. Its answer comes later.
-    App(Request<'t>),
+    App(AppRequest<'t>),
     /// Asks for what the client waits for. One question at a time.
     Ask(Ask),
     /// The message has no meaning in the protocol.
@@ -256,6 +253,15 @@ pub struct Publication<'t> {
     pub topic: Cow<'t, str>,
     /// The text of the client.
     pub text: Cow<'t, str>,
+}
+
+/// A message to the app's server.
+#[derive(Debug)]
+pub struct AppRequest<'t> {
+    /// The JSON text of the payload.
+    pub payload: Option<&'t str>,
+    /// The id that the client has given it, as JSON text. The answer repeats it.
+    pub id: Result<Option<&'t str>, AppRefusal>,
 }
 
 /// A question that takes time.

@@ -14,7 +14,7 @@ use super::signal::SignalKind;
 use crate::rooms::{Audience, Change, RoomFrames, Said};
 pub(super) use advice::ADVICE;
 pub use client::Matchbox;
-pub use groups::{GroupKind, GroupPlace, GroupState, Groups};
+pub use groups::{GroupPlace, Groups};
 use peerbroker_core::wire::Frame;
 
 /// A message from one client to another.

@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{GroupState, HOSTED, MatchboxRooms, Signal, host_of};
+use super::{HOSTED, MatchboxRooms, Signal, host_of};
 use crate::protocols::client::{Answer, Ask, Context, Description, Message, Place, Protocol};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
-use crate::protocols::names::Hold;
+use crate::protocols::names::{GroupState, Hold};
 use crate::protocols::query;
 use crate::rooms::{Change, RoomFrames};
 use crate::router::{Departure, Disconnect};

@@ -18,26 +18,12 @@ use rand::random;
 use tokio::sync::watch;
 
 use super::{HOSTED, host_of};
-use crate::protocols::names::Hold;
+use crate::protocols::names::{GroupKind, GroupState, Hold};
 use peerbroker_core::wire::{InvalidName, PeerId, RoomName};
 
 /// The open groups of one key that are on this node.
 #[derive(Default)]
 pub struct Groups(Mutex<BTreeMap<GroupKind, Group>>);
-
-/// The room and the size of groups. Nothing fills a group of size 0, which has a host.
-pub type GroupKind = (RoomName, usize);
-
-/// The state of a group, as a client with a place in it has to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupState {
-    /// Others may come.
-    Open,
-    /// It is full, or its host has left: nobody else comes.
-    Closed,
-    /// Its clients have to take other places.
-    Ended,
-}
 
 /// A group that is open.
 struct Group {

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use super::rooms::{self, PeerJsRooms};
 use super::{Command, Envelope, Kind};
-use crate::protocols::client::{Ask, Context, Description, Effect, Lost, Message, Protocol};
+use crate::protocols::client::{AppRequest, Ask, Context, Description, Effect, Lost, Message, Protocol};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::signal::SignalKind;
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, RoomFrames};
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::wire::{
-    CloseReason, DropReason, Frame, GOING_AWAY, InvalidName, MessageKind, NORMAL, PeerId, RealmKind, Refusal,
-    RoomName, RoomRefusal, RoomRights, Token,
+    AppRefusal, CloseReason, DropReason, Frame, GOING_AWAY, InvalidName, MessageKind, NORMAL, PeerId,
+    RealmKind, Refusal, RoomName, RoomRefusal, RoomRights, Token,
 };
 
 /// A client that speaks PeerJS.
@@ -65,7 +65,10 @@ impl Protocol for PeerJs {
             Command::Forward(envelope) => forward(context, envelope),
             Command::Leave => context.effects.push(Effect::Leave),
             Command::Room(kind, asked) => request(context, kind, &asked),
-            Command::App(message) => context.effects.push(Effect::App(message)),
+            Command::App(message) => {
+                let id = message.id(AppRefusal::InvalidRequest);
+                context.effects.push(Effect::App(AppRequest { payload: message.payload, id }));
+            }
             Command::Heartbeat => {}
             Command::Ignored => context.effects.push(Effect::Ignored),
         }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, HostedRoom, KeptName, Offer, PlayerName, Problem, RoomCodeError, Seating};
+use super::{Command, HostedRoom, Offer, PlayerName, Problem, Seating};
 use crate::events::Count;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::protocols::client::{Answer, Ask, Claimed, Context, Joined, Seat};
 use crate::protocols::frozen;
 use crate::protocols::guests::Guests;
-use crate::protocols::names::{Hold, NameHolder};
+use crate::protocols::names::{Hold, KeptName, NameHolder, RoomCodeError};
 use crate::protocols::signal::SignalKind;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::clock::millis;

@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::seq::IndexedRandom as _;
-use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use crate::config::LiveConfig;
-use crate::protocols::names::{Hold, NameHolder};
+use crate::protocols::names::{Hold, KeptName, NameHolder, RoomCodeError};
 use peerbroker_core::clock::{Clock, millis};
-use peerbroker_core::wire::{AddressPrefix, PeerId, numbers};
+use peerbroker_core::wire::{AddressPrefix, PeerId};
 
 impl From<RoomCodeError> for Problem {
     fn from(error: RoomCodeError) -> Self {
@@ -95,23 +94,6 @@ pub enum Seating {
     /// This peer has the name. If it does not live any more, the player is to get it.
     Held(PeerId),
 }
-
-/// The error of an operation in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoomCodeError {
-    /// There is no such room, or it has ended.
-    NoRoom,
-    /// There is no such player in the room.
-    NoPlayer,
-    /// The room has reached its limit of players.
-    Full,
-    /// The limit of rooms is reached.
-    TooMany,
-    /// The host of the room was lost, and may come back.
-    HostAway,
-}
-
-numbers!(RoomCodeError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3, HostAway = 4);
 
 impl RoomCodes {
     /// No room yet.
@@ -353,15 +335,6 @@ impl Drop for HostedRoom {
             self.rooms.remove(&self.code, self.number);
         }
     }
-}
-
-/// A player's name that was written down.
-#[derive(Serialize, Deserialize)]
-pub struct KeptName {
-    code: String,
-    number: u64,
-    name: String,
-    generation: u64,
 }
 
 impl PlayerName {

@@ -27,11 +27,12 @@ use lookout::Lookout;
 use peerbroker_broker::config::{Ban, LiveConfig};
 use peerbroker_broker::events::{Counters, Events, PeerAddress};
 use peerbroker_broker::limits::{Bans, Quota};
-use peerbroker_broker::protocols::guests::Guests;
 use peerbroker_broker::protocols::key_state::{Common, KeyState};
-use peerbroker_broker::protocols::matchbox::GroupPlace;
+use peerbroker_broker::protocols::matchbox::{GroupPlace, Groups};
 use peerbroker_broker::protocols::names::GroupKind;
 use peerbroker_broker::protocols::peerjs::{self, Kind};
+use peerbroker_broker::protocols::room_frames;
+use peerbroker_broker::protocols::root::Guests;
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics::{self, Signal};
 use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
@@ -135,6 +136,7 @@ impl Node {
             common: Common::new(
                 Arc::new(Router::new(config, clock, events, cluster, expire_notice)),
                 membership.clone().map(|membership| membership as Arc<dyn OtherNodes>),
+                room_frames,
             ),
             tenants: DashMap::new(),
             membership,
@@ -453,7 +455,7 @@ impl Node {
 
     /// Swarms of the tracker of all keys, and the memberships of this node's clients.
     pub(crate) fn swarms_and_members(&self) -> (usize, usize) {
-        let guests = self.common.active().into_iter().filter_map(|tenant| tenant.existing_guests());
+        let guests = self.common.active().into_iter().filter_map(|key| key.existing_part::<Guests>());
         let sizes = guests.map(|guests| (guests.swarms.len(), guests.swarms.memberships()));
         sizes.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     }
@@ -518,7 +520,7 @@ impl LocalNode for Node {
     }
 
     fn replicated(&self) -> Vec<Arc<dyn Replicated>> {
-        let guests = self.common.active().into_iter().filter_map(|tenant| tenant.existing_guests());
+        let guests = self.common.active().into_iter().filter_map(|key| key.existing_part::<Guests>());
         let swarms = guests.map(|guests| Arc::clone(&guests.swarms) as Arc<dyn Replicated>);
         let rooms = self.all_rooms().into_iter().map(|rooms| rooms as Arc<dyn Replicated>);
         rooms.chain(swarms).collect()
@@ -546,22 +548,22 @@ impl LocalNode for Node {
     }
 
     fn guests(&self, key: &str) -> Option<Arc<Guests>> {
-        self.tenant(key)?.existing_guests()
+        self.tenant(key)?.existing_part()
     }
 
     fn place(&self, key: &str, kind: &GroupKind, client: &PeerId) -> Option<GroupPlace> {
-        self.tenant(key)?.existing_groups()?.take(kind, client)
+        self.tenant(key)?.existing_part::<Groups>()?.take(kind, client)
     }
 
     fn lose_groups(&self, key: &str, kind: &GroupKind) {
-        let groups = self.tenant(key).and_then(|tenant| tenant.existing_groups());
+        let groups = self.tenant(key).and_then(|tenant| tenant.existing_part::<Groups>());
         if let Some(groups) = groups {
             groups.lose_right(kind);
         }
     }
 
     fn end_groups(&self) {
-        let groups = self.common.active().into_iter().filter_map(|tenant| tenant.existing_groups());
+        let groups = self.common.active().into_iter().filter_map(|key| key.existing_part::<Groups>());
         groups.for_each(|groups| groups.end_all());
     }
 

@@ -55,7 +55,7 @@ impl Node {
             Ask::Place(kind) => {
                 let seeker = place::Seeker {
                     realm: key.realm(RealmKind::Matchbox),
-                    groups: key.groups(),
+                    groups: key.part(),
                     membership: self.membership.clone(),
                     clock,
                     kind,

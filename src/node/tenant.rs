@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::keys::{Key, Policy, unix_time};
 use peerbroker_broker::protocols::key_state::{Common, KeyState};
+use peerbroker_broker::protocols::root::Guests;
 use peerbroker_broker::router::{PeerHandle, Realm, Routed};
 use peerbroker_core::wire::{CloseReason, Frame, MessageKind, PeerId, RealmKind};
 
@@ -79,6 +80,11 @@ impl Tenant {
     /// The realm of PeerJS clients, created if there is none.
     pub fn peers(&self) -> Arc<Realm> {
         self.state.realm(RealmKind::PeerJs)
+    }
+
+    /// The clients at the root, and what they share, created if there is nothing.
+    pub fn guests(&self) -> Arc<Guests> {
+        self.state.part()
     }
 
     /// True if the PeerJS client of an id is here.

@@ -10,7 +10,7 @@ use peerbroker::protocols::frozen::Frozen;
 use peerbroker::protocols::key_state::KeyState;
 use peerbroker::protocols::matchbox::Matchbox;
 use peerbroker::protocols::peerjs::PeerJs;
-use peerbroker::protocols::root::Guest;
+use peerbroker::protocols::root::{Guest, Guests};
 use peerbroker::protocols::rxdb::RxDb;
 use peerbroker::router::{Disconnect, IdLease};
 use peerbroker::session::Turn;
@@ -124,7 +124,7 @@ fn a_host_and_its_players_go_on() {
     let name = host.heard()["clientUsername"].as_str().unwrap().to_owned();
     assert!(name.starts_with("ann") && name.len() == 4, "{name}");
 
-    let guests = host.key.guests();
+    let guests: Arc<Guests> = host.key.part();
     host.again().close();
     assert!(guests.room_codes.is_empty());
     second.say(r#"{"action":"startGame"}"#);
@@ -142,7 +142,7 @@ fn a_callee_keeps_its_alias_until_it_leaves() {
     let mut caller = Session::<Guest>::open(&house, "caller", "");
     caller.say(&format!(r#"{{"action":"offer","data":{{"remoteId":"{alias}","sdp":1}}}}"#));
     assert_eq!(callee.heard()["data"]["sdp"], 1);
-    let guests = callee.key.guests();
+    let guests: Arc<Guests> = callee.key.part();
     assert!(guests.aliases.guest(&alias).is_some());
     callee.close();
     assert!(guests.aliases.guest(&alias).is_none());
@@ -173,7 +173,7 @@ fn a_subscriber_and_a_member_of_a_swarm_stay_where_they_are() {
     other.go_on();
     assert_eq!(other.heard()["failure reason"], "another client has this peer_id");
 
-    let swarms = Arc::clone(&client.key.guests().swarms);
+    let swarms = Arc::clone(&client.key.part::<Guests>().swarms);
     assert_eq!(swarms.memberships(), 1);
     client.close();
     assert_eq!(swarms.memberships(), 0);

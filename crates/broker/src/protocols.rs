@@ -5,7 +5,6 @@ mod advice;
 pub mod calls;
 pub mod client;
 pub mod frozen;
-pub mod guests;
 pub mod json;
 pub mod key_state;
 pub mod matchbox;
@@ -24,4 +23,4 @@ pub mod topics;
 pub mod tracker;
 
 pub use json::Object;
-pub use table::with_clients;
+pub use table::{room_frames, with_clients};

@@ -11,9 +11,9 @@ use super::{RETRY_DELAY, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use peerbroker_broker::protocols::guests::Guests;
 use peerbroker_broker::protocols::names::{GroupKind, GroupState, NameHolder, RoomCodeError};
 use peerbroker_broker::protocols::room_codes::Seating;
+use peerbroker_broker::protocols::root::Guests;
 use peerbroker_broker::router::{PeerHandle, Realm};
 use peerbroker_core::wire::{CloseReason, ConnId, ConnectionKind, NodeId, PeerId, RoomName};
 

@@ -1,19 +1,14 @@
 //! The state that the clients of one key share, in all protocols.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::client::Protocol;
-use super::guests::Guests;
-use super::matchbox::Groups;
-use super::room_codes::RoomCodes;
-use super::table::with_clients;
-use super::tracker::Swarms;
 use crate::config::key::{RelayMode, Settings};
 use crate::limits::GuessLimiter;
-use crate::rooms::{OtherNodes, Parting, Rooms};
+use crate::rooms::{OtherNodes, Parting, RoomFrames, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Router};
 use peerbroker_core::wire::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
 
@@ -25,14 +20,32 @@ pub struct Common {
     pub others: Option<Arc<dyn OtherNodes>>,
     /// Wrong guesses at room codes.
     pub wrong_codes: GuessLimiter,
+    frames: FramesOf,
     active: Mutex<Vec<Arc<KeyState>>>,
+}
+
+/// The frames that the members of the rooms of a realm hear.
+pub type FramesOf = fn(RealmKind) -> &'static dyn RoomFrames;
+
+/// A part of the state of a key that belongs to one protocol, or to several that share clients.
+pub trait KeyPart: Any + Send + Sync {
+    /// The part of a key. It may have to give way to one that another thread has made.
+    fn new(key: &Arc<KeyState>) -> Self
+    where
+        Self: Sized;
+
+    /// Does all timed work that is due.
+    fn sweep(&self, _now: u64) {}
+
+    /// True if nothing is lost with it, unless somebody has it.
+    fn is_idle(&self) -> bool;
 }
 
 impl Common {
     /// No key has a client yet.
-    pub fn new(router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>) -> Arc<Self> {
+    pub fn new(router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>, frames: FramesOf) -> Arc<Self> {
         let wrong_codes = GuessLimiter::new(Limit::WrongRoomCodes);
-        Arc::new(Common { router, others, wrong_codes, active: Mutex::default() })
+        Arc::new(Common { router, others, wrong_codes, frames, active: Mutex::default() })
     }
 
     /// The keys that have clients, or had some a moment ago. No lock is held while the caller works.
@@ -41,7 +54,7 @@ impl Common {
     }
 }
 
-/// The clients of one key: their realms, rooms, codes, aliases, swarms and groups, and the settings that each of their messages needs.
+/// The clients of one key: their realms, their rooms, the parts of their protocols, and the settings that each of their messages needs.
 ///
 /// A key without clients has no realm: each comes into being with its first client and is dropped by the sweeper after
 /// the last one. So very many keys cost almost nothing.
@@ -52,6 +65,7 @@ pub struct KeyState {
     allows_rooms: AtomicBool,
     withholds_addresses: AtomicBool,
     router: Arc<Router>,
+    frames: FramesOf,
     /// Weak, because it holds the active keys.
     common: Weak<Common>,
     quota: Arc<ClientQuota>,
@@ -64,11 +78,21 @@ struct Realms {
     realms: Vec<Arc<Realm>>,
     /// At most one of each realm.
     rooms: Vec<Arc<Rooms>>,
-    guests: Option<Arc<Guests>>,
-    /// Those that have a place in one keep them.
-    groups: Weak<Groups>,
+    /// At most one of each type.
+    parts: Vec<Arc<dyn KeyPart>>,
     /// True if the key is among the active ones.
     is_active: bool,
+}
+
+impl Realms {
+    fn part<P: KeyPart>(&self) -> Option<Arc<P>> {
+        let is_wanted = |part: &&Arc<dyn KeyPart>| {
+            let part: &dyn Any = &***part;
+            part.is::<P>()
+        };
+        let part: Arc<dyn Any + Send + Sync> = self.parts.iter().find(is_wanted)?.clone();
+        part.downcast().ok()
+    }
 }
 
 impl KeyState {
@@ -81,6 +105,7 @@ impl KeyState {
             allows_rooms: AtomicBool::default(),
             withholds_addresses: AtomicBool::default(),
             router: Arc::clone(&common.router),
+            frames: common.frames,
             common: Arc::downgrade(common),
             quota: Arc::new(ClientQuota::new(settings.concurrent_limit)),
             realms: Mutex::default(),
@@ -149,7 +174,7 @@ impl KeyState {
         let realm = self.realm_of(realms, kind);
         let known = realms.rooms.iter().find(|rooms| rooms.realm().kind() == kind);
         known.map(Arc::clone).unwrap_or_else(|| {
-            let frames = with_clients!(kind, C => C::ROOMS);
+            let frames = (self.frames)(kind);
             let rooms = Arc::new(Rooms::new(frames, realm, Arc::clone(&self.router), self.others()));
             realms.rooms.push(Arc::clone(&rooms));
             rooms
@@ -173,39 +198,29 @@ impl KeyState {
         }
     }
 
-    /// The realm, room codes and aliases of guests, created if there are none.
-    pub fn guests(self: &Arc<Self>) -> Arc<Guests> {
+    /// The part of a type, created if there is none.
+    pub fn part<P: KeyPart>(self: &Arc<Self>) -> Arc<P> {
+        if let Some(known) = self.existing_part() {
+            return known;
+        }
+        // Without the lock: it may need a realm.
+        let new = Arc::new(P::new(self));
         let realms = &mut *self.realms.lock();
-        let realm = self.realm_of(realms, RealmKind::Guests);
-        Arc::clone(realms.guests.get_or_insert_with(|| {
-            let room_codes = RoomCodes::new(self.router.live_config().clone(), self.router.clock().clone());
-            Arc::new(Guests {
-                realm,
-                room_codes: Arc::new(room_codes),
-                aliases: Arc::default(),
-                swarms: Arc::new(Swarms::new(self.key.clone(), self.others())),
-            })
-        }))
-    }
-
-    /// The guests, if there are any or were a moment ago.
-    pub fn existing_guests(&self) -> Option<Arc<Guests>> {
-        self.realms.lock().guests.clone()
-    }
-
-    /// The groups of Matchbox that are on this node, created if there are none.
-    pub fn groups(&self) -> Arc<Groups> {
-        let known = &mut self.realms.lock().groups;
-        known.upgrade().unwrap_or_else(|| {
-            let groups = Arc::default();
-            *known = Arc::downgrade(&groups);
-            groups
+        realms.part().unwrap_or_else(|| {
+            self.activate(realms);
+            realms.parts.push(Arc::<P>::clone(&new));
+            new
         })
     }
 
-    /// The same, if there are any.
-    pub fn existing_groups(&self) -> Option<Arc<Groups>> {
-        self.realms.lock().groups.upgrade()
+    /// The same, if there is one or was a moment ago.
+    pub fn existing_part<P: KeyPart>(&self) -> Option<Arc<P>> {
+        self.realms.lock().part()
+    }
+
+    fn existing_parts(&self) -> impl Iterator<Item = Arc<dyn KeyPart>> {
+        let nth = |at: usize| self.realms.lock().parts.get(at).cloned();
+        (0..).map_while(nth)
     }
 
     /// The realm of a kind, if it has clients, or had some a moment ago.
@@ -244,20 +259,14 @@ impl KeyState {
     pub fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
         self.all_rooms().for_each(|rooms| rooms.sweep());
-        if let Some(guests) = self.existing_guests() {
-            guests.room_codes.sweep();
-            guests.swarms.sweep(self.router.clock().now());
-        }
+        self.existing_parts().for_each(|part| part.sweep(self.router.clock().now()));
         let realms = &mut *self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         realms.rooms.retain(|rooms| Arc::strong_count(rooms) > 1 || !rooms.is_empty());
-        let has_others = |guests: &Arc<Guests>| {
-            Arc::strong_count(guests) > 1 || !guests.room_codes.is_empty() || !guests.swarms.is_empty()
-        };
-        drop(realms.guests.take_if(|guests| !has_others(guests) && guests.realm.is_vacant()));
-        // Hubs and guests keep their realm.
+        realms.parts.retain(|part| Arc::strong_count(part) > 1 || !part.is_idle());
+        // Rooms and parts keep their realm.
         realms.realms.retain(|realm| Arc::strong_count(realm) > 1 || !realm.is_vacant());
-        if realms.realms.is_empty() {
+        if realms.realms.is_empty() && realms.parts.is_empty() {
             realms.is_active = false;
             if let Some(common) = self.common() {
                 common.active.lock().retain(|state| !Arc::ptr_eq(state, self));
@@ -265,17 +274,23 @@ impl KeyState {
         }
     }
 
-    fn others(&self) -> Option<Arc<dyn OtherNodes>> {
+    /// The other nodes of a cluster.
+    pub(super) fn others(&self) -> Option<Arc<dyn OtherNodes>> {
         self.common()?.others.clone()
     }
 
-    /// The realm of a kind, created if there is none. The sweeper visits its key then.
-    fn realm_of(self: &Arc<Self>, realms: &mut Realms, kind: RealmKind) -> Arc<Realm> {
+    /// The sweeper visits the key from now on.
+    fn activate(self: &Arc<Self>, realms: &mut Realms) {
         if !std::mem::replace(&mut realms.is_active, true)
             && let Some(common) = self.common()
         {
             common.active.lock().push(Arc::clone(self));
         }
+    }
+
+    /// The realm of a kind, created if there is none.
+    fn realm_of(self: &Arc<Self>, realms: &mut Realms, kind: RealmKind) -> Arc<Realm> {
+        self.activate(realms);
         let known = realms.realms.iter().find(|realm| realm.kind() == kind);
         known.map(Arc::clone).unwrap_or_else(|| {
             let realm = Arc::new(Realm::new(

@@ -1,10 +1,12 @@
 //! The WebSocket at the root of a server accepts several dialects. The action or the type of a frame selects one.
 
 mod guest;
+mod guests;
 
 use super::json::Object;
 use super::{calls, nostr, room_codes, topics, tracker};
 pub use guest::Guest;
+pub use guests::Guests;
 use peerbroker_core::wire::Dialect;
 
 /// A command of a client, in its dialect.

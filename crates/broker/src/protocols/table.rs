@@ -1,5 +1,9 @@
 //! The table of protocols: the clients of each realm.
 
+use super::client::Protocol;
+use crate::rooms::RoomFrames;
+use peerbroker_core::wire::RealmKind;
+
 /// Does something with the type of the clients of a realm.
 #[macro_export]
 macro_rules! with_clients {
@@ -25,3 +29,8 @@ macro_rules! with_clients {
     };
 }
 pub use with_clients;
+
+/// The frames that the members of the rooms of a realm hear.
+pub fn room_frames(realm: RealmKind) -> &'static dyn RoomFrames {
+    with_clients!(realm, C => C::ROOMS)
+}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use peerbroker::node::Node;
-use peerbroker::protocols::guests::Guests;
 use peerbroker::protocols::names::NameHolder;
+use peerbroker::protocols::root::Guests;
 use peerbroker::protocols::root::{self, Command};
 use peerbroker::protocols::tracker::{self, Counts};
 use peerbroker::protocols::tracker::{Announced, Memberships};

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallAlias, Command, Message};
+use super::{CallAlias, CallAliases, Command, Message};
 use crate::protocols::client::{Answer, Ask, Context, fresh_id};
-use crate::protocols::guests::Guests;
 use crate::protocols::names::Hold;
 use peerbroker_core::wire::MessageKind;
 
@@ -40,8 +40,8 @@ impl Pending {
         self.0.keep()
     }
 
-    pub(crate) fn thaw(alias: &str, guests: &Guests) -> Option<Self> {
-        guests.aliases.resume(alias).map(Pending)
+    pub(crate) fn thaw(alias: &str, aliases: &Arc<CallAliases>) -> Option<Self> {
+        aliases.resume(alias).map(Pending)
     }
 }
 
@@ -59,12 +59,12 @@ impl Caller {
     pub(crate) fn thaw(
         Frozen { alias, is_held, introduced }: Frozen,
         held: &mut VecDeque<Hold>,
-        guests: &Guests,
+        aliases: &Arc<CallAliases>,
     ) -> Option<Self> {
         let alias = match alias {
             Some(alias) => {
                 let hold = if is_held { Some(held.pop_front()?) } else { None };
-                Some((guests.aliases.resume(&alias)?, hold))
+                Some((aliases.resume(&alias)?, hold))
             }
             None => None,
         };
@@ -74,30 +74,30 @@ impl Caller {
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
-        guests: &Guests,
+        aliases: &Arc<CallAliases>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         match command {
-            Command::Start => return self.introduce(guests, context),
-            Command::Send(message) => self.send(&message, guests, context),
+            Command::Start => return self.introduce(aliases, context),
+            Command::Send(message) => self.send(&message, aliases, context),
             Command::Ignored => {}
         }
         None
     }
 
     /// Tells the client the id under which it can be called: a new one each time.
-    fn introduce(&mut self, guests: &Guests, context: &mut Context<'_, '_>) -> Option<Pending> {
+    fn introduce(&mut self, aliases: &Arc<CallAliases>, context: &mut Context<'_, '_>) -> Option<Pending> {
         if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
         {
-            let alias = guests.aliases.add(id, context.peer.id());
+            let alias = aliases.add(id, context.peer.id());
             if context.key.is_clustered() {
                 context.ask(Ask::HoldAlias(alias.id().clone()));
                 return Some(Pending(alias));
             }
             self.alias = Some((alias, None));
         }
-        self.send_alias(guests, context);
+        self.send_alias(aliases, context);
         None
     }
 
@@ -106,36 +106,38 @@ impl Caller {
         &mut self,
         Pending(alias): Pending,
         answer: Answer,
-        guests: &Guests,
+        aliases: &Arc<CallAliases>,
         context: &mut Context<'_, '_>,
     ) {
         if let Answer::Held(_, hold) = answer {
             self.alias = Some((alias, Some(hold)));
         }
-        self.send_alias(guests, context);
+        self.send_alias(aliases, context);
     }
 
-    fn send_alias(&mut self, guests: &Guests, context: &mut Context<'_, '_>) {
-        let started = super::started(self.alias(guests, context).id().as_str());
+    fn send_alias(&mut self, aliases: &Arc<CallAliases>, context: &mut Context<'_, '_>) {
+        let started = super::started(self.alias(aliases, context).id().as_str());
         context.reply(started);
     }
 
     /// The first alias is the id of the peer itself, so that hooks and logs know it. A caller without an alias gets it too,
     /// so that it can be answered.
-    fn alias(&mut self, guests: &Guests, context: &Context<'_, '_>) -> &CallAlias {
+    fn alias(&mut self, aliases: &Arc<CallAliases>, context: &Context<'_, '_>) -> &CallAlias {
         let peer = context.peer.id();
-        let (alias, _) = self.alias.get_or_insert_with(|| (guests.aliases.add(peer.clone(), peer), None));
+        let (alias, _) = self.alias.get_or_insert_with(|| (aliases.add(peer.clone(), peer), None));
         alias
     }
 
-    fn send<'t>(&mut self, message: &Message<'t>, guests: &Guests, context: &mut Context<'_, 't>) {
-        let called: Cow<'t, str> = match guests.aliases.guest(&message.to) {
+    fn send<'t>(&mut self, message: &Message<'t>, aliases: &Arc<CallAliases>, context: &mut Context<'_, 't>) {
+        let called: Cow<'t, str> = match aliases.guest(&message.to) {
             Some(guest) => guest.as_str().to_owned().into(),
             // In a cluster, the node that has an alias knows its guest.
-            None if context.key.is_clustered() && !guests.realm.contains(&message.to) => message.to.clone(),
+            None if context.key.is_clustered() && !context.peer.realm().contains(&message.to) => {
+                message.to.clone()
+            }
             None => return,
         };
-        let frame = message.frame(self.alias(guests, context).id().as_str());
+        let frame = message.frame(self.alias(aliases, context).id().as_str());
         context.send(called, MessageKind::Signal, message.kind, frame);
     }
 

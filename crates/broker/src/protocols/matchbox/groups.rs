@@ -18,6 +18,7 @@ use rand::random;
 use tokio::sync::watch;
 
 use super::{HOSTED, host_of};
+use crate::protocols::key_state::{KeyPart, KeyState};
 use crate::protocols::names::{GroupKind, GroupState, Hold};
 use peerbroker_core::wire::{InvalidName, PeerId, RoomName};
 
@@ -42,6 +43,16 @@ pub struct GroupPlace {
     group: RoomName,
     client: PeerId,
     state: watch::Receiver<GroupState>,
+}
+
+impl KeyPart for Groups {
+    fn new(_key: &Arc<KeyState>) -> Self {
+        Groups::default()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.lock().is_empty()
+    }
 }
 
 impl Groups {

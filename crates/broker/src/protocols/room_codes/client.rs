@@ -1,16 +1,16 @@
 //! The host of a room, or a player in rooms of others.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, HostedRoom, Offer, PlayerName, Problem, Seating};
+use super::{Command, HostedRoom, Offer, PlayerName, Problem, RoomCodes, Seating};
 use crate::events::Count;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::protocols::client::{Answer, Ask, Claimed, Context, Joined, Seat};
 use crate::protocols::frozen;
-use crate::protocols::guests::Guests;
 use crate::protocols::names::{Hold, KeptName, NameHolder, RoomCodeError};
 use crate::protocols::signal::SignalKind;
 use crate::router::{Departure, Disconnect};
@@ -112,29 +112,27 @@ impl Pending {
         }
     }
 
-    pub(crate) fn thaw(frozen: FrozenPending, guests: &Guests) -> Self {
+    pub(crate) fn thaw(frozen: FrozenPending, codes: &Arc<RoomCodes>) -> Self {
         match frozen {
-            FrozenPending::Create(room, until) => {
-                Pending::Create(HostedRoom::resume(&guests.room_codes, room), until)
-            }
+            FrozenPending::Create(room, until) => Pending::Create(HostedRoom::resume(codes, room), until),
             FrozenPending::Join(join, wait) => Pending::Join(join, wait),
         }
     }
 
-    pub(crate) fn awaited(&self, guests: &Guests) -> Option<Ask> {
+    pub(crate) fn awaited(&self, codes: &Arc<RoomCodes>) -> Option<Ask> {
         Some(match self {
             Pending::Create(room, _) => Ask::HoldRoomCode(room.code().to_owned()),
             Pending::Join(_, Wait::Holder(holder)) => Ask::IsAlive(holder.clone()),
             Pending::Join(_, Wait::Host | Wait::HostElsewhere) => Ask::Sleep(HOST_INTERVAL),
-            Pending::Join(join, Wait::Node) => join.ask_nodes(guests)?,
+            Pending::Join(join, Wait::Node) => join.ask_nodes(codes)?,
         })
     }
 }
 
 impl Join {
     /// Without all fields, it only asks if there is the room.
-    fn ask_nodes(&self, guests: &Guests) -> Option<Ask> {
-        let code = guests.room_codes.code(&self.room)?;
+    fn ask_nodes(&self, codes: &Arc<RoomCodes>) -> Option<Ask> {
+        let code = codes.code(&self.room)?;
         Some(Ask::JoinRoom { code, name: self.username.clone().filter(|_| self.offer.is_some()) })
     }
 }
@@ -153,15 +151,15 @@ impl Player {
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
-        guests: &Guests,
+        codes: &Arc<RoomCodes>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         let handled = match command {
-            Command::Create => self.create(guests, context),
+            Command::Create => self.create(codes, context),
             Command::Join { room, username, offer } => check_guesses(context).and_then(|()| {
                 let until = context.now().saturating_add(millis(HOST_TIMEOUT));
                 let join = Join { room: room.into_owned(), username, offer, until };
-                self.join(join, &NameHolder::Unasked, guests, context)
+                self.join(join, &NameHolder::Unasked, codes, context)
             }),
             Command::Answer { username, response } => {
                 self.answer(username.as_deref(), response, context).map(|()| None)
@@ -175,7 +173,7 @@ impl Player {
         &mut self,
         pending: Pending,
         answer: Answer,
-        guests: &Guests,
+        codes: &Arc<RoomCodes>,
         context: &mut Context<'_, '_>,
     ) -> Option<Pending> {
         let handled = match (pending, answer) {
@@ -186,25 +184,23 @@ impl Player {
                 }
                 Claimed::Taken if context.now() < until => {
                     drop((room, code));
-                    open(until, guests, context)
+                    open(until, codes, context)
                 }
                 Claimed::Taken | Claimed::Unavailable => Err(Problem::Unavailable),
             },
             (Pending::Join(join, Wait::Holder(holder)), Answer::IsAlive(is_alive)) => {
                 let holder = if is_alive { NameHolder::Alive } else { NameHolder::Gone(holder) };
-                self.join(join, &holder, guests, context)
+                self.join(join, &holder, codes, context)
             }
             (Pending::Join(join, Wait::Host), Answer::Slept) => {
-                let code = guests.room_codes.code(&join.room).unwrap_or_default();
-                if context.now() < join.until && guests.room_codes.is_waiting(&code) {
+                let code = codes.code(&join.room).unwrap_or_default();
+                if context.now() < join.until && codes.is_waiting(&code) {
                     wait_for_host(join, Wait::Host, context)
                 } else {
-                    self.join(join, &NameHolder::Unasked, guests, context)
+                    self.join(join, &NameHolder::Unasked, codes, context)
                 }
             }
-            (Pending::Join(join, Wait::HostElsewhere), Answer::Slept) => {
-                join_elsewhere(join, guests, context)
-            }
+            (Pending::Join(join, Wait::HostElsewhere), Answer::Slept) => join_elsewhere(join, codes, context),
             (Pending::Join(join, Wait::Node), Answer::Joined(joined)) => self.joined(joined, join, context),
             (Pending::Create(..) | Pending::Join(..), _) => Ok(None),
         };
@@ -229,10 +225,9 @@ impl Player {
     pub(crate) fn thaw(
         Frozen { hosting, is_code_held, playing }: Frozen,
         held: &mut VecDeque<Hold>,
-        guests: &Guests,
+        codes: &Arc<RoomCodes>,
     ) -> Option<Self> {
         let code = if is_code_held { Some(held.pop_front()?) } else { None };
-        let codes = &guests.room_codes;
         let hosting = hosting.map(|room| Box::new(Hosting { room: HostedRoom::resume(codes, room), code }));
         let seat = |kept| -> Option<Box<dyn Seat>> {
             match kept {
@@ -263,19 +258,19 @@ impl Player {
         }
     }
 
-    fn create(&mut self, guests: &Guests, context: &mut Context<'_, '_>) -> Handled {
+    fn create(&mut self, codes: &Arc<RoomCodes>, context: &mut Context<'_, '_>) -> Handled {
         // A host has one room: the one before is closed first.
         let was_host = self.hosting.take().is_some();
         let peer = context.peer;
         // A host that wants another room was not lost.
-        if !was_host && let Some((room, code)) = guests.room_codes.reopen(peer.id(), peer.address()) {
+        if !was_host && let Some((room, code)) = codes.reopen(peer.id(), peer.address()) {
             self.host(Hosting { room, code }, context);
             return Ok(None);
         }
         if context.key.is_clustered() {
-            return open(context.now().saturating_add(millis(OPEN_TIMEOUT)), guests, context);
+            return open(context.now().saturating_add(millis(OPEN_TIMEOUT)), codes, context);
         }
-        let room = guests.room_codes.create(peer.id(), peer.address())?;
+        let room = codes.create(peer.id(), peer.address())?;
         self.host(Hosting { room, code: None }, context);
         Ok(None)
     }
@@ -290,17 +285,17 @@ impl Player {
         &mut self,
         join: Join,
         holder: &NameHolder,
-        guests: &Guests,
+        codes: &Arc<RoomCodes>,
         context: &mut Context<'_, '_>,
     ) -> Handled {
-        if !guests.room_codes.contains(&join.room) {
-            return join_elsewhere(join, guests, context);
+        if !codes.contains(&join.room) {
+            return join_elsewhere(join, codes, context);
         }
         let username = join.username.as_ref().ok_or(Problem::NoUsername)?;
         let offer = join.offer.as_ref().ok_or(Problem::NoOffer)?;
-        match guests.room_codes.join(&join.room, username, context.peer.id(), holder) {
+        match codes.join(&join.room, username, context.peer.id(), holder) {
             // It was lost a moment ago.
-            Ok(Seating::In(_, host)) if !guests.realm.contains(host.as_str()) => {
+            Ok(Seating::In(_, host)) if !context.peer.realm().contains(host.as_str()) => {
                 wait_for_host(join, Wait::Host, context)
             }
             Ok(Seating::In(playing, host)) => {
@@ -376,8 +371,8 @@ impl Player {
 }
 
 /// Opens a room, with a code that no other node has.
-fn open(until: u64, guests: &Guests, context: &mut Context<'_, '_>) -> Handled {
-    let room = guests.room_codes.create(context.peer.id(), context.peer.address())?;
+fn open(until: u64, codes: &Arc<RoomCodes>, context: &mut Context<'_, '_>) -> Handled {
+    let room = codes.create(context.peer.id(), context.peer.address())?;
     context.ask(Ask::HoldRoomCode(room.code().to_owned()));
     Ok(Some(Pending::Create(room, until)))
 }
@@ -392,8 +387,8 @@ fn wait_for_host(join: Join, wait: Wait, context: &mut Context<'_, '_>) -> Handl
 }
 
 /// Joins a room that is not on this node.
-fn join_elsewhere(join: Join, guests: &Guests, context: &mut Context<'_, '_>) -> Handled {
-    let ask = join.ask_nodes(guests).filter(|_| context.key.is_clustered());
+fn join_elsewhere(join: Join, codes: &Arc<RoomCodes>, context: &mut Context<'_, '_>) -> Handled {
+    let ask = join.ask_nodes(codes).filter(|_| context.key.is_clustered());
     let Some(ask) = ask else { return Err(wrong_code(context)) };
     context.ask(ask);
     Ok(Some(Pending::Join(join, Wait::Node)))

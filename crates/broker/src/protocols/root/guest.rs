@@ -10,11 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::protocols::calls::{self, Caller};
 use crate::protocols::client::{Answer, Ask, Context, Description, Effect, Lost, Message, Protocol};
 use crate::protocols::frozen::Frozen;
-use crate::protocols::guests::Guests;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::nostr::{self, Listener};
 use crate::protocols::room_codes::{self, Player};
-use crate::protocols::root::{self, Command};
+use crate::protocols::root::{self, Command, Guests};
 use crate::protocols::topics::{self, Subscriber, Topics};
 use crate::protocols::tracker::{self, Announcer};
 use crate::rooms::RoomFrames;
@@ -74,7 +73,7 @@ impl Protocol for Guest {
 
     fn new(key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
         Ok(Guest {
-            guests: key.guests(),
+            guests: key.part(),
             room_codes: Player::default(),
             calls: Caller::default(),
             tracker: Announcer::default(),
@@ -108,16 +107,18 @@ impl Protocol for Guest {
         let guests = &self.guests;
         let pending = match command {
             Command::RoomCodes(command) => {
-                self.room_codes.on_command(command, guests, context).map(Pending::RoomCodes)
+                self.room_codes.on_command(command, &guests.room_codes, context).map(Pending::RoomCodes)
             }
             Command::Topics(command) => {
                 Subscriber::on_command(command, text.into(), context).map(Pending::Topics)
             }
             Command::Tracker(command) => {
-                self.tracker.on_command(command, guests, context).map(Pending::Tracker)
+                self.tracker.on_command(command, &guests.swarms, context).map(Pending::Tracker)
             }
             Command::Nostr(command) => self.nostr.on_command(command, text, context).map(Pending::Nostr),
-            Command::Calls(command) => self.calls.on_command(command, guests, context).map(Pending::Calls),
+            Command::Calls(command) => {
+                self.calls.on_command(command, &guests.aliases, context).map(Pending::Calls)
+            }
             Command::Ignored => None,
         };
         self.wait(pending);
@@ -127,16 +128,17 @@ impl Protocol for Guest {
         let Some(pending) = self.pending.take() else { return };
         let guests = &self.guests;
         let pending = match *pending {
-            Pending::RoomCodes(pending) => {
-                self.room_codes.on_answer(pending, answer, guests, context).map(Pending::RoomCodes)
-            }
+            Pending::RoomCodes(pending) => self
+                .room_codes
+                .on_answer(pending, answer, &guests.room_codes, context)
+                .map(Pending::RoomCodes),
             Pending::Topics(pending) => Subscriber::on_answer(pending, context).map(Pending::Topics),
             Pending::Tracker(pending) => {
-                self.tracker.on_answer(pending, answer, guests, context).map(Pending::Tracker)
+                self.tracker.on_answer(pending, answer, &guests.swarms, context).map(Pending::Tracker)
             }
             Pending::Nostr(pending) => self.nostr.on_answer(pending, context).map(Pending::Nostr),
             Pending::Calls(pending) => {
-                self.calls.on_answer(pending, answer, guests, context);
+                self.calls.on_answer(pending, answer, &guests.aliases, context);
                 None
             }
         };
@@ -182,23 +184,25 @@ impl Protocol for Guest {
     }
 
     fn thaw(mut frozen: Frozen, key: &Arc<KeyState>) -> Option<Self> {
-        let guests = key.guests();
+        let guests: Arc<Guests> = key.part();
         let State { room_codes, calls, tracker, nostr, has_unused, pending } = frozen.read()?;
         let held = &mut frozen.held;
         let pending = match pending {
             Some(FrozenPending::RoomCodes(pending)) => {
-                Some(Pending::RoomCodes(room_codes::Pending::thaw(pending, &guests)))
+                Some(Pending::RoomCodes(room_codes::Pending::thaw(pending, &guests.room_codes)))
             }
-            Some(FrozenPending::Calls(alias)) => Some(Pending::Calls(calls::Pending::thaw(&alias, &guests)?)),
+            Some(FrozenPending::Calls(alias)) => {
+                Some(Pending::Calls(calls::Pending::thaw(&alias, &guests.aliases)?))
+            }
             Some(FrozenPending::Topics(pending)) => Some(Pending::Topics(pending)),
             Some(FrozenPending::Tracker(pending)) => Some(Pending::Tracker(pending)),
             Some(FrozenPending::Nostr(pending)) => Some(Pending::Nostr(pending)),
             None => None,
         };
         Some(Guest {
-            room_codes: Player::thaw(room_codes, held, &guests)?,
-            calls: Caller::thaw(calls, held, &guests)?,
-            tracker: Announcer::thaw(tracker, &guests)?,
+            room_codes: Player::thaw(room_codes, held, &guests.room_codes)?,
+            calls: Caller::thaw(calls, held, &guests.aliases)?,
+            tracker: Announcer::thaw(tracker, &guests.swarms)?,
             nostr: Listener::thaw(nostr, held)?,
             has_unused,
             pending: pending.map(Box::new),
@@ -208,7 +212,7 @@ impl Protocol for Guest {
 
     fn awaited(&self) -> Option<Ask> {
         match self.pending.as_deref()? {
-            Pending::RoomCodes(pending) => pending.awaited(&self.guests),
+            Pending::RoomCodes(pending) => pending.awaited(&self.guests.room_codes),
             Pending::Calls(pending) => Some(pending.awaited()),
             Pending::Topics(pending) => Some(pending.awaited()),
             Pending::Tracker(pending) => Some(pending.awaited()),

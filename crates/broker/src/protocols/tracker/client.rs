@@ -1,13 +1,13 @@
 //! A client that announces torrents to the tracker.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Announce, Announced, Command, Hash, Memberships, Occasion, Problem};
+use super::{Announce, Announced, Command, Hash, Memberships, Occasion, Problem, Swarms};
 use crate::protocols::client::{Answer, Ask, Context};
 use crate::protocols::frozen;
-use crate::protocols::guests::Guests;
 use crate::protocols::names::NameHolder;
 use crate::protocols::signal::SignalKind;
 use peerbroker_core::wire::{Limit, MessageKind, PeerId};
@@ -41,17 +41,17 @@ impl Announcer {
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
-        guests: &Guests,
+        swarms: &Arc<Swarms>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         let frame = match command {
             Command::Announce(announce) => {
-                return self.announce(announce, &NameHolder::Unasked, guests, context);
+                return self.announce(announce, &NameHolder::Unasked, swarms, context);
             }
             Command::Scrape(names) => {
                 context.charge_list(names.len());
                 super::scraped(names.into_iter().map(|name| {
-                    let counts = guests.swarms.counts(&name.bytes);
+                    let counts = swarms.counts(&name.bytes);
                     (name, counts)
                 }))
             }
@@ -65,14 +65,14 @@ impl Announcer {
         &mut self,
         Pending { announce, holder }: Pending,
         answer: Answer,
-        guests: &Guests,
+        swarms: &Arc<Swarms>,
         context: &mut Context<'_, '_>,
     ) -> Option<Pending> {
         let holder = match answer {
             Answer::IsAlive(false) => NameHolder::Gone(holder),
             _ => NameHolder::Alive,
         };
-        self.announce(announce, &holder, guests, context)
+        self.announce(announce, &holder, swarms, context)
     }
 
     pub(crate) fn freeze(self) -> Frozen {
@@ -82,10 +82,10 @@ impl Announcer {
         })
     }
 
-    pub(crate) fn thaw(frozen: Frozen, guests: &Guests) -> Option<Self> {
+    pub(crate) fn thaw(frozen: Frozen, swarms: &Arc<Swarms>) -> Option<Self> {
         let Some((guest, address, kept)) = frozen else { return Some(Announcer(None)) };
         let guest = PeerId::parse(&guest).ok()?;
-        let mut memberships = Memberships::new(guests.swarms.clone(), guest, address);
+        let mut memberships = Memberships::new(Arc::clone(swarms), guest, address);
         memberships.resume(kept);
         Some(Announcer(Some(Box::new(memberships))))
     }
@@ -100,12 +100,12 @@ impl Announcer {
         &mut self,
         announce: Box<Announce<'t>>,
         holder: &NameHolder,
-        guests: &Guests,
+        swarms: &Arc<Swarms>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         let memberships = self.0.get_or_insert_with(|| {
             let peer = context.peer;
-            Box::new(Memberships::new(guests.swarms.clone(), peer.id().clone(), peer.address()))
+            Box::new(Memberships::new(Arc::clone(swarms), peer.id().clone(), peer.address()))
         });
         let counts = match memberships.announce(&announce, holder) {
             Ok(Announced::Counted(counts)) => counts,
@@ -131,7 +131,7 @@ impl Announcer {
         }
         if let Some(answer) = &announce.answer {
             // The reference does not count members for an answer, and ignores one for a member that has left.
-            if let Some(guest) = guests.swarms.guest(info_hash, &answer.to) {
+            if let Some(guest) = swarms.guest(info_hash, &answer.to) {
                 let frame = announce.answer(answer);
                 context.send(guest.as_str().to_owned(), MessageKind::Swarm, SignalKind::Answer, frame);
             }
@@ -139,7 +139,7 @@ impl Announcer {
         }
         context.charge_list(announce.offers.len());
         context.reply(announce.counted(counts));
-        let others = guests.swarms.others(info_hash, context.peer.id(), announce.offers.len());
+        let others = swarms.others(info_hash, context.peer.id(), announce.offers.len());
         let rates = {
             let limits = &context.key.router().live_config().load().limits;
             (limits.room_deliveries_per_second, limits.room_key_deliveries_per_second)

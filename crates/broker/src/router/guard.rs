@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::contacts::Contacts;
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::{Overflow, QueueEnd, QueueRoom};
@@ -20,7 +19,7 @@ use super::routed::{Flush, Routed, drop_message};
 use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
 use super::state::{
-    Conn, ConnectionInfo, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
+    Conn, ConnectionInfo, Former, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
 };
 use super::witness::{self, Named};
 use crate::config::Limits;
@@ -621,7 +620,7 @@ impl<'a> Guard<'a> {
         self.admit(&request, id, now)?;
         let former = self.take_over();
         let waited = self.collect_waiting(|frame| (request.hears_room)(frame, former.is_some()));
-        let holder = new_holder(request, id, former, waited, std::mem::take(outbox), now);
+        let holder = Conn::granted(request, id, former, waited, std::mem::take(outbox), now);
         self.emit_connected(&holder);
         self.install(holder, now);
         self.announce(token, true);
@@ -764,54 +763,5 @@ impl<'a> Guard<'a> {
             conn.ping();
         }
         None
-    }
-}
-
-/// The parts of a client's earlier connection that its new one inherits.
-struct Former {
-    rank: u64,
-    kind: ConnectionKind,
-    contacts: Option<Box<Contacts>>,
-}
-
-/// The connection of a request that is granted. Its greeting is in front of the messages that waited for it.
-#[inline]
-fn new_holder(
-    request: RegisterRequest<'_>,
-    id: ConnId,
-    former: Option<Former>,
-    waited: Option<(VecDeque<Outgoing>, QueueRoom)>,
-    mut outbox: Outbox,
-    now: u64,
-) -> Conn {
-    let (rank, former_kind, contacts) = match former {
-        Some(former) => (former.rank, Some(former.kind), former.contacts),
-        None => (id.get(), None, None),
-    };
-    // The client of a stream was greeted there.
-    if let Some(greeting) = request.greeting.filter(|_| former_kind != Some(ConnectionKind::Stream)) {
-        outbox.push_opening(greeting);
-    }
-    let mut contacts = request.keeps_contacts.then(|| contacts.unwrap_or_default());
-    if let Some((messages, room)) = waited {
-        if let Some(contacts) = &mut contacts {
-            messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.add(from));
-        }
-        outbox.preload(messages, room);
-    }
-    Conn {
-        id,
-        token: request.token.clone(),
-        outbox,
-        fence: request.claim.map_or(0, |claim| claim.fence),
-        rank,
-        kind: request.kind,
-        info: request.info,
-        contacts,
-        opened: now,
-        pinged: 0,
-        pings: 0,
-        crowded: None,
-        arrival: 0,
     }
 }

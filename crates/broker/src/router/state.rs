@@ -1,5 +1,6 @@
 //! The state of an id: its holder, its queue, and what is rare.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use tokio::sync::oneshot;
@@ -7,7 +8,7 @@ use tokio::sync::oneshot;
 use super::contacts::Contacts;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
-use super::queue::Queue;
+use super::queue::{Queue, QueueRoom};
 use super::remote_peers::Remote;
 use crate::events::Disconnected;
 use peerbroker_core::wire::{
@@ -124,6 +125,13 @@ pub(super) struct Conn {
     pub(super) arrival: u64,
 }
 
+/// The parts of a client's earlier connection that its new one inherits.
+pub(super) struct Former {
+    pub(super) rank: u64,
+    pub(super) kind: ConnectionKind,
+    pub(super) contacts: Option<Box<Contacts>>,
+}
+
 /// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
 /// was only partly written.
 pub(super) struct Leaving {
@@ -178,6 +186,48 @@ const MAX_PROBES: usize = 16;
 const MAX_AWAITED: usize = 64;
 
 impl Conn {
+    /// The connection of a request that is granted. Its greeting is in front of the messages that waited for it.
+    #[inline]
+    pub(super) fn granted(
+        request: RegisterRequest<'_>,
+        id: ConnId,
+        former: Option<Former>,
+        waited: Option<(VecDeque<Outgoing>, QueueRoom)>,
+        mut outbox: Outbox,
+        now: u64,
+    ) -> Self {
+        let (rank, former_kind, contacts) = match former {
+            Some(former) => (former.rank, Some(former.kind), former.contacts),
+            None => (id.get(), None, None),
+        };
+        // The client of a stream was greeted there.
+        if let Some(greeting) = request.greeting.filter(|_| former_kind != Some(ConnectionKind::Stream)) {
+            outbox.push_opening(greeting);
+        }
+        let mut contacts = request.keeps_contacts.then(|| contacts.unwrap_or_default());
+        if let Some((messages, room)) = waited {
+            if let Some(contacts) = &mut contacts {
+                messages.iter().filter_map(Outgoing::contact).for_each(|from| contacts.add(from));
+            }
+            outbox.preload(messages, room);
+        }
+        Conn {
+            id,
+            token: request.token.clone(),
+            outbox,
+            fence: request.claim.map_or(0, |claim| claim.fence),
+            rank,
+            kind: request.kind,
+            info: request.info,
+            contacts,
+            opened: now,
+            pinged: 0,
+            pings: 0,
+            crowded: None,
+            arrival: 0,
+        }
+    }
+
     /// Notes that bytes are on their way to the client.
     pub(super) fn record_sent(&mut self, bytes: usize, now: u64) {
         let most = now.saturating_add(MAX_ARRIVAL);

@@ -1,12 +1,16 @@
 //! Holders of ids, and registration.
 
+use std::sync::Arc;
+
 use peerbroker::Config;
 use peerbroker::clock::Clock;
 use peerbroker::config::Limits;
 use peerbroker::events::Events;
 use peerbroker::node::Node;
+use peerbroker::protocols::matchbox::Groups;
+use peerbroker::protocols::root::Guests;
 use peerbroker::router::{IdLease, Outgoing, RegisterRefusal, Routed};
-use peerbroker::wire::{ApiKey, CloseReason};
+use peerbroker::wire::{ApiKey, CloseReason, RoomName};
 
 use super::{asked, closed, house, is_pending, last, messages};
 use crate::socket::Socket;
@@ -195,6 +199,32 @@ fn a_key_has_realms_only_while_it_has_clients() {
     let _lease = register(&realm, "b", "s", &mut Socket::open().outbox(1000));
     node.sweep();
     assert_eq!((node.active_keys(), node.peers(), tenants[3].has_peer("b")), (1, 1, true));
+}
+
+#[test]
+fn a_key_has_a_part_only_while_somebody_has_it_or_something_is_in_it() {
+    let house = house();
+    let tenant = house.broker.tenant("peerjs").unwrap();
+    let groups: Arc<Groups> = tenant.part();
+    assert!(Arc::ptr_eq(&groups, &tenant.part()), "one of each type");
+    house.pass(1);
+    assert!(tenant.existing_part::<Groups>().is_some(), "it is ours");
+    let kind = (RoomName::measured("room").unwrap(), 2);
+    let place = groups.take_or_open(&kind, &peer("a"), None).unwrap();
+    drop(groups);
+    house.pass(1);
+    let again = tenant.existing_part::<Groups>().expect("a client has a place");
+    assert!(again.take(&kind, &peer("b")).is_some(), "in the group of the first one");
+    drop((again, place));
+    house.pass(1);
+    assert!(tenant.existing_part::<Groups>().is_none());
+
+    let hosting = tenant.guests().room_codes.create(&peer("host"), None);
+    house.pass(1);
+    assert!(tenant.existing_part::<Guests>().is_some(), "it has a room");
+    drop(hosting);
+    house.pass(1);
+    assert!(tenant.existing_part::<Guests>().is_none());
 }
 
 #[test]

@@ -249,7 +249,7 @@ pub enum NodeAnswer {
         /// The id of the host.
         host: String,
     },
-    /// A player is not in the room; the number of a [`RoomCodeError`](peerbroker_broker::protocols::room_codes::RoomCodeError).
+    /// A player is not in the room; the number of a [`RoomCodeError`](peerbroker_broker::protocols::names::RoomCodeError).
     NotJoined(u8),
     /// The outcome of a text that was posted; the number of a [`Posted`](crate::cluster::Posted).
     Posted(u8),

@@ -47,7 +47,7 @@ const fn hole(name: &'static str, target: &'static str, before: &'static str, af
 /// An event with a right signature.
 const EVENT: &str = include_str!("../fixtures/nostr-event.json");
 
-/// The longest parts of the messages of each protocol.
+/// The longest parts of the messages of each protocol. A client of RxDB loses its connection by such a message, so it has none.
 const HOLES: &[Hole] = &[
     hole("peerjs", PEERJS, r#"{"type":"OFFER","dst":"nobody","payload":"#, "}"),
     hole("peerjs, unknown", PEERJS, r#"{"type":"SOMETHING","dst":"nobody","payload":"#, "}"),
@@ -93,8 +93,6 @@ const HOLES: &[Hole] = &[
     ),
     hole("root, unknown type", ROOT, r#"{"type":"something","more":"#, "}"),
     hole("root, no type", ROOT, r#"{"more":"#, "}"),
-    hole("rxdb, join", RXDB, r#"{"type":"join","room":"#, "}"),
-    hole("rxdb, signal", RXDB, r#"{"type":"signal","senderPeerId":"x","receiverPeerId":"y","data":"#, "}"),
     hole(
         "matchbox",
         MATCHBOX,

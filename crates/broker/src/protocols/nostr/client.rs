@@ -40,7 +40,7 @@ pub(crate) struct Subscription {
     bytes: usize,
 }
 
-/// What a command does once it is known to be right.
+/// The effect of a command that is known to be right.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Action {
     /// Tell those that find events at these places.

@@ -17,7 +17,7 @@ pub use backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
     RegisterOutcome, Registration, Renewal, TokenDigest, Unavailable,
 };
-pub use elsewhere::{HeldName, RemotePlace, RemoteSeat};
+pub use elsewhere::{HeldName, RemoteSeat};
 pub use membership::{
     ClaimedName, ClusterView, Holding, Membership, OnPost, OpenRequest, Opening, Posted, Whereabouts,
 };

@@ -5,7 +5,6 @@ mod asks;
 mod everywhere;
 mod listings;
 mod lookout;
-mod place;
 mod tenant;
 
 use std::collections::HashSet;
@@ -28,20 +27,19 @@ use peerbroker_broker::config::{Ban, LiveConfig};
 use peerbroker_broker::events::{Counters, Events, PeerAddress};
 use peerbroker_broker::limits::{Bans, Quota};
 use peerbroker_broker::protocols::key_state::{Common, KeyState};
-use peerbroker_broker::protocols::matchbox::{GroupPlace, Groups};
-use peerbroker_broker::protocols::names::GroupKind;
+use peerbroker_broker::protocols::names::Names;
 use peerbroker_broker::protocols::peerjs::{self, Kind};
-use peerbroker_broker::protocols::room_frames;
 use peerbroker_broker::protocols::root::Guests;
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics::{self, Signal};
+use peerbroker_broker::protocols::{names_of, room_frames};
 use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use peerbroker_broker::router::{
     Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemotePeers, Routed, Router,
 };
 use peerbroker_core::clock::Clock;
 use peerbroker_core::wire::{
-    ApiKey, AppRefusal, CloseReason, ConnId, Frame, MessageKind, NodeId, PeerId, RealmKind, Refusal,
+    ApiKey, AppRefusal, CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, PeerId, RealmKind, Refusal,
 };
 
 pub use app::AppMessage;
@@ -547,24 +545,14 @@ impl LocalNode for Node {
         true
     }
 
-    fn guests(&self, key: &str) -> Option<Arc<Guests>> {
-        self.tenant(key)?.existing_part()
+    fn names(&self, key: &str, kind: NameKind) -> Option<Arc<dyn Names>> {
+        names_of(&*self.tenant(key)?, kind)
     }
 
-    fn place(&self, key: &str, kind: &GroupKind, client: &PeerId) -> Option<GroupPlace> {
-        self.tenant(key)?.existing_part::<Groups>()?.take(kind, client)
-    }
-
-    fn lose_groups(&self, key: &str, kind: &GroupKind) {
-        let groups = self.tenant(key).and_then(|tenant| tenant.existing_part::<Groups>());
-        if let Some(groups) = groups {
-            groups.lose_right(kind);
-        }
-    }
-
-    fn end_groups(&self) {
-        let groups = self.common.active().into_iter().filter_map(|key| key.existing_part::<Groups>());
-        groups.for_each(|groups| groups.end_all());
+    fn all_names(&self) -> Vec<Arc<dyn Names>> {
+        let of_key =
+            |key: &Arc<KeyState>| NameKind::ALL.map(|kind| names_of(key, kind)).into_iter().flatten();
+        self.common.active().iter().flat_map(of_key).collect()
     }
 
     fn answer(&self, question: Question) -> NodeAnswer {

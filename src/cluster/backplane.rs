@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use peerbroker_core::wire::{ApiKey, ConnectionKind, NodeId, RealmKind};
+use peerbroker_core::wire::{ApiKey, ConnectionKind, NameKind, NodeId, RealmKind};
 
 pub use peerbroker_broker::rooms::TokenDigest;
 pub use peerbroker_core::wire::Owner;
@@ -21,33 +21,23 @@ pub use peerbroker_core::wire::Owner;
 pub enum Entity {
     /// A peer of a realm: the name is its id.
     Peer(RealmKind),
-    /// A room code.
-    RoomCode,
-    /// A guest that can be called: the name is its alias.
-    Alias,
-    /// The right to open groups of Matchbox: the name is their size and room.
-    Group,
+    /// A name that a client holds beside its id.
+    Name(NameKind),
 }
 
 impl Entity {
-    /// Its number in packets between nodes. Those of realms are the realms' own.
+    /// Its number in packets between nodes. Realms and kinds of names have no number in common.
     pub fn number(self) -> u8 {
         match self {
             Entity::Peer(realm) => realm.number(),
-            Entity::RoomCode => 2,
-            Entity::Alias => 3,
-            Entity::Group => 6,
+            Entity::Name(kind) => kind.number(),
         }
     }
 
     /// The entity of a number. `None` if only a newer version knows it.
     pub fn of_number(number: u8) -> Option<Self> {
-        match number {
-            2 => Some(Entity::RoomCode),
-            3 => Some(Entity::Alias),
-            6 => Some(Entity::Group),
-            number => RealmKind::of_number(number).map(Entity::Peer),
-        }
+        let name = NameKind::of_number(number).map(Entity::Name);
+        name.or_else(|| RealmKind::of_number(number).map(Entity::Peer))
     }
 
     /// Its word in Redis.
@@ -55,9 +45,7 @@ impl Entity {
         match self {
             Entity::Peer(RealmKind::PeerJs) => "peer",
             Entity::Peer(realm) => realm.label(),
-            Entity::RoomCode => "room",
-            Entity::Alias => "alias",
-            Entity::Group => "group",
+            Entity::Name(kind) => kind.label(),
         }
     }
 }

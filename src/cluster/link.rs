@@ -199,7 +199,11 @@ mod tests {
         let payload = "x".repeat(BATCH_BYTES / 2);
         let key = key();
         for ticket in 0..5 {
-            let to = packet::NameRef::new(&key, crate::cluster::Entity::RoomCode, "x");
+            let to = packet::NameRef::new(
+                &key,
+                crate::cluster::Entity::Name(peerbroker_core::wire::NameKind::RoomCode),
+                "x",
+            );
             outbound.push(&Packet::Message {
                 to,
                 connection: 1,
@@ -229,7 +233,11 @@ mod tests {
         let key = key();
         let payload = "x".repeat(16 * 1024);
         let fill = |outbound: &mut Outbound, source: &str| {
-            let to = packet::NameRef::new(&key, crate::cluster::Entity::RoomCode, "x");
+            let to = packet::NameRef::new(
+                &key,
+                crate::cluster::Entity::Name(peerbroker_core::wire::NameKind::RoomCode),
+                "x",
+            );
             let connection = 1;
             let ticket = 1;
             let from = source;

@@ -21,7 +21,7 @@ use super::link::Outbound;
 use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use peerbroker_broker::config::{ClusterConfig, Degraded};
 use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::names::GroupState;
+use peerbroker_broker::protocols::names::SeatState;
 use peerbroker_broker::rooms::{News, OtherNodes, RealmName};
 use peerbroker_broker::router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
 use peerbroker_core::clock::{Clock, millis};
@@ -111,8 +111,8 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
     /// Names of this node besides the ids of its peers.
     pub(super) held: HashMap<Name, Held>,
-    /// Places in open groups of other nodes that clients of this one have, by their seats: the node, and what is known of the group.
-    pub(super) places: HashMap<u64, (NodeId, watch::Sender<GroupState>)>,
+    /// Seats of clients of this node on other nodes: the node, and what is known of the seat.
+    pub(super) seats: HashMap<u64, (NodeId, watch::Sender<SeatState>)>,
     /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield for them.
     pub(super) opening: HashMap<Name, Option<ConnId>>,
 }
@@ -157,11 +157,11 @@ pub enum Holding {
     Unavailable,
 }
 
-/// A name besides ids, such as the code of a room, that a guest of this node holds.
+/// A name besides ids, such as the code of a room, that a client of this node holds.
 #[derive(Clone)]
 pub(super) struct Held {
-    /// The guest. It is dismissed if another node's guest has the name in the end.
-    pub(super) guest: PeerId,
+    /// The client. It is told if a client of another node has the name in the end.
+    pub(super) client: PeerId,
     pub(super) connection: ConnId,
     /// 0 until it is claimed.
     pub(super) fence: u64,
@@ -204,10 +204,10 @@ impl State {
         self.held.remove(name)
     }
 
-    /// Ends the places that a node has given, or all: it may not know of them any more.
-    pub(super) fn doubt_places(&mut self, node: Option<NodeId>) {
-        let doubted = self.places.extract_if(|_, (giver, _)| node.is_none_or(|node| node == *giver));
-        doubted.for_each(|(_, (_, state))| _ = state.send_replace(GroupState::Ended));
+    /// Ends the seats that a node has given, or all: it may not know of them any more.
+    pub(super) fn doubt_seats(&mut self, node: Option<NodeId>) {
+        let doubted = self.seats.extract_if(|_, (giver, _)| node.is_none_or(|node| node == *giver));
+        doubted.for_each(|(_, (_, state))| _ = state.send_replace(SeatState::Lost));
     }
 
     /// True of a node from which nothing is to be expected.
@@ -546,6 +546,10 @@ impl OtherNodes for Membership {
         drop(state);
         self.sending.notify_one();
         Some(node)
+    }
+
+    fn lease(&self) -> Duration {
+        self.config.lease
     }
 
     fn is_own(&self, node: NodeId) -> bool {

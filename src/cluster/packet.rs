@@ -111,12 +111,12 @@ pub enum Packet<'a> {
     RoomMoved(MovedMember<'a>),
     /// The writer has no message for a member that has moved away from it.
     RoomSettled(MovedMember<'a>),
-    /// Nobody else comes to a group of the writer in which a client of the reader has a place.
-    Group {
-        /// The client's seat, as in [`Question::Place`].
+    /// A seat of a client of the reader on the writer is not open any more.
+    Seat {
+        /// The seat, as in [`Question::Seat`].
         seat: u64,
-        /// True if its clients have to take other places.
-        is_ended: bool,
+        /// True if the client has lost it, false if nobody else comes.
+        is_lost: bool,
     },
 }
 
@@ -186,23 +186,21 @@ pub enum Question {
     },
     /// The numbers of the node.
     Stats,
-    /// Takes a name in a room of the reader, for a player of the writer. The name is kept until [`Part`](Self::Part), or until
+    /// Takes a seat for a client of the writer, under a name that a client of the reader holds. It is kept until [`Part`](Self::Part), or until
     /// the writer is dead.
-    Join {
-        /// The key.
-        key: String,
-        /// The code of the room.
-        code: String,
-        /// The name that the player wants.
-        name: String,
-        /// The id of the player.
-        player: String,
-        /// Identifies the name that it gets, among those of the writer.
+    Seat {
+        /// The name.
+        name: OwnedName,
+        /// The seat, in the words of the protocol.
+        wanted: String,
+        /// The id of the client.
+        client: String,
+        /// Identifies the seat, among those of the writer.
         seat: u64,
     },
-    /// A client of the writer gives a name or a place up.
+    /// A client of the writer gives a seat up.
     Part {
-        /// As in [`Join`](Self::Join) or [`Place`](Self::Place).
+        /// As in [`Seat`](Self::Seat).
         seat: u64,
     },
     /// Sends a text to all PeerJS clients of a key.
@@ -211,19 +209,6 @@ pub enum Question {
         key: String,
         /// The text.
         text: String,
-    },
-    /// Gives a peer of Matchbox on the writer a place in the open group of the reader. The place is kept until [`Part`](Self::Part), or until the writer is dead.
-    Place {
-        /// The key.
-        key: String,
-        /// The room.
-        room: String,
-        /// The size of the group.
-        size: u64,
-        /// The id of the peer.
-        client: String,
-        /// Identifies the place, among the seats of the writer.
-        seat: u64,
     },
 }
 
@@ -242,15 +227,10 @@ pub enum NodeAnswer {
     Realms(Vec<u8>),
     /// JSON, which may have more fields in a newer version.
     Text(String),
-    /// A player is in the room.
-    Joined {
-        /// The active name.
-        name: String,
-        /// The id of the host.
-        host: String,
-    },
-    /// A player is not in the room; the number of a [`RoomCodeError`](peerbroker_broker::protocols::names::RoomCodeError).
-    NotJoined(u8),
+    /// The client has the seat. The words of the protocol with which it is given.
+    Seated(String),
+    /// The client has no seat, for this number of the protocol.
+    NotSeated(u8),
     /// The outcome of a text that was posted; the number of a [`Posted`](crate::cluster::Posted).
     Posted(u8),
 }

@@ -23,12 +23,10 @@ use super::fair_queue::FairQueue;
 use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use peerbroker_broker::events::{ClusterEvent, Event, PeerAddress};
-use peerbroker_broker::protocols::matchbox::GroupPlace;
-use peerbroker_broker::protocols::names::GroupKind;
-use peerbroker_broker::protocols::root::Guests;
+use peerbroker_broker::protocols::names::Names;
 use peerbroker_broker::rooms::{News, Replicated, Rooms};
 use peerbroker_broker::router::{Flush, Realm, Router};
-use peerbroker_core::wire::{MessageKind, NodeId, PeerId, RealmKind};
+use peerbroker_core::wire::{MessageKind, NameKind, NodeId, PeerId, RealmKind};
 use state::{
     Calls, Certainty, Doubts, Inbox, Lives, Outages, ParkedMessages, Questions, RoomNews, Seats, Untold,
 };
@@ -72,17 +70,11 @@ pub trait LocalNode: Send + Sync {
         flushes: &mut Vec<Flush>,
     ) -> bool;
 
-    /// The guests of a key, if it has or had some a moment ago.
-    fn guests(&self, key: &str) -> Option<Arc<Guests>>;
+    /// The names of a kind that clients of a key hold, if they have or had any a moment ago.
+    fn names(&self, key: &str, kind: NameKind) -> Option<Arc<dyn Names>>;
 
-    /// Gives a peer of Matchbox on another node a place in an open group of a key. `None` if there is none.
-    fn place(&self, key: &str, kind: &GroupKind, client: &PeerId) -> Option<GroupPlace>;
-
-    /// Another node has the right to open groups of a kind.
-    fn lose_groups(&self, key: &str, kind: &GroupKind);
-
-    /// Ends all open groups that have a size.
-    fn end_groups(&self);
+    /// The names of all keys and kinds.
+    fn all_names(&self) -> Vec<Arc<dyn Names>>;
 
     /// Answers a question of another node that concerns no single connection.
     fn answer(&self, question: Question) -> NodeAnswer;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Node, place};
-use crate::cluster::{Entity, Holding};
-use peerbroker_broker::protocols::client::{Answer, Ask, Claimed, Joined};
+use super::Node;
+use crate::cluster::Holding;
+use peerbroker_broker::protocols::client::{Answer, Ask};
 use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::names::GroupState;
+use peerbroker_broker::protocols::names::{Claimed, SeatState, Seated};
 use peerbroker_broker::router::PeerHandle;
-use peerbroker_core::wire::RealmKind;
+use peerbroker_core::wire::NameKind;
 
 /// Time for which a claim of a name waits for the other nodes.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(4);
@@ -39,54 +39,42 @@ impl Node {
                     })
                 })
             }
-            Ask::HoldRoomCode(code) => self.hold(peer, Entity::RoomCode, &code),
-            Ask::HoldAlias(alias) => self.hold(peer, Entity::Alias, alias.as_str()),
-            Ask::JoinRoom { code, name } => {
+            Ask::Hold(kind, name) => self.hold(peer, kind, &name),
+            Ask::Seat { kind, name, wanted } => {
                 let Some(membership) = self.membership.clone() else {
-                    return ready(Answer::Joined(Joined::Unavailable));
+                    return ready(Answer::Seated(Seated::Unavailable));
                 };
-                let player = peer.id().clone();
+                let client = peer.id().clone();
                 let patience = peer.realm().probe_timeout();
                 let key = key.key().clone();
-                Box::pin(
-                    async move { Answer::Joined(membership.join(key, code, name, player, patience).await) },
-                )
+                Box::pin(async move {
+                    Answer::Seated(membership.seat(key, (kind, name), wanted, client, patience).await)
+                })
             }
-            Ask::Place(kind) => {
-                let seeker = place::Seeker {
-                    realm: key.realm(RealmKind::Matchbox),
-                    groups: key.part(),
-                    membership: self.membership.clone(),
-                    clock,
-                    kind,
-                    client: peer.id().clone(),
-                };
-                Box::pin(async move { Answer::Place(seeker.seek().await) })
-            }
-            Ask::GroupEnd(mut state) => Box::pin(async move {
-                let is_over = |state: &GroupState| *state != GroupState::Open;
-                match state.wait_for(is_over).await.map(|state| *state) {
-                    Ok(state) => Answer::GroupEnd(state == GroupState::Ended),
-                    // Without a sender, it never ends.
-                    Err(_) => Answer::GroupEnd(false),
-                }
+            Ask::SeatEnd(mut state) => Box::pin(async move {
+                let is_over = |state: &SeatState| *state != SeatState::Open;
+                // Without a sender, it never ends.
+                let state = state.wait_for(is_over).await.map_or(SeatState::Closed, |state| *state);
+                Answer::SeatEnd(state)
             }),
         }
     }
 
     /// Claims a name for a client, among all nodes.
-    fn hold(&self, peer: &PeerHandle, entity: Entity, name: &str) -> Awaited {
-        let Some(membership) = &self.membership else {
+    fn hold(&self, peer: &PeerHandle, kind: NameKind, name: &str) -> Awaited {
+        let Some(membership) = self.membership.clone() else {
             return ready(Answer::Held(Claimed::Unavailable, Box::new(())));
         };
-        let (held, claimed) = membership.hold(peer.realm(), entity, name, peer.id(), peer.connection());
-        let allows_unclaimed = membership.allows_unclaimed();
+        let realm = peer.realm();
+        // Messages go to the connection that owns their address. Other names may be claimed again before they are given back.
+        let connection = if kind.is_address() { peer.connection() } else { realm.next_connection() };
+        let (held, claimed) = membership.hold(realm, kind, name, peer.id(), connection);
         Box::pin(async move {
             let claimed = match timeout(CLAIM_TIMEOUT, claimed).await.unwrap_or(Holding::Unavailable) {
                 Holding::Granted => Claimed::Granted,
                 Holding::Taken(_) => Claimed::Taken,
                 // It is claimed once the other nodes can be asked.
-                Holding::Unavailable if allows_unclaimed => Claimed::Granted,
+                Holding::Unavailable if membership.serves_unclaimed(kind) => Claimed::Granted,
                 Holding::Unavailable => Claimed::Unavailable,
             };
             Answer::Held(claimed, Box::new(held))

@@ -267,9 +267,8 @@ impl Node {
             Question::Alive(..)
             | Question::Yield(..)
             | Question::Post { .. }
-            | Question::Join { .. }
-            | Question::Part { .. }
-            | Question::Place { .. } => NodeAnswer::No,
+            | Question::Seat { .. }
+            | Question::Part { .. } => NodeAnswer::No,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerbroker::cluster::{Backplane as _, Claim, ClaimOutcome, Entity, Name};
-use peerbroker::wire::{ConnectionKind, RealmKind};
+use peerbroker::wire::{ConnectionKind, NameKind, RealmKind};
 use tokio::task::JoinSet;
 
 use crate::on_every_backplane;
@@ -205,10 +205,10 @@ pub fn odd_names() -> Vec<Name> {
         "]]--",
         "A",
     ];
-    let entities = [Entity::Peer(RealmKind::PeerJs), Entity::RoomCode, Entity::Alias, Entity::Group];
+    let entities = NameKind::ALL.map(Entity::Name).into_iter().chain([Entity::Peer(RealmKind::PeerJs)]);
     let mut names = Vec::new();
     for text in keys {
-        for entity in entities {
+        for entity in entities.clone() {
             let name = |name: &str| Name { key: key(text), entity, name: name.to_owned() };
             names.extend(texts.map(name));
             names.push(name(&"x".repeat(512)));

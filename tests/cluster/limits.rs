@@ -1,7 +1,7 @@
 //! Clients of a key on all nodes.
 
 use peerbroker::cluster::{Backplane, Claim, ClaimOutcome, Entity, Name};
-use peerbroker::wire::RealmKind;
+use peerbroker::wire::{NameKind, RealmKind};
 
 use crate::on_every_backplane;
 use crate::stage::{
@@ -16,7 +16,7 @@ on_every_backplane! {
     every_release_of_a_peer_counts_even_if_another_connection_owns_the_name
     a_count_never_goes_below_zero
     names_without_a_limit_do_not_count
-    names_of_rooms_and_aliases_do_not_count
+    names_beside_ids_do_not_count
     realms_of_a_key_share_its_limit_and_keys_do_not
     a_count_can_be_set_and_a_node_forgotten
     a_registration_does_not_count
@@ -119,10 +119,10 @@ pub async fn names_without_a_limit_do_not_count(stage: &impl Stage) {
     assert_eq!(clients(&a).await, 0);
 }
 
-pub async fn names_of_rooms_and_aliases_do_not_count(stage: &impl Stage) {
+pub async fn names_beside_ids_do_not_count(stage: &impl Stage) {
     let a = stage.connect();
     granted(&a, limited("a", 1, 9)).await;
-    for entity in [Entity::RoomCode, Entity::Alias] {
+    for entity in NameKind::ALL.map(Entity::Name) {
         let name = Name { entity, ..peer("a") };
         granted(&a, Claim { name: name.clone(), ..claim("", owner(1, 1), 1) }).await;
         assert_eq!(clients(&a).await, 1);

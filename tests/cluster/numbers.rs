@@ -3,7 +3,7 @@
 use peerbroker::cluster::Posted;
 use peerbroker::cluster::packet::{NodeAnswer, Packet, Question, write};
 use peerbroker::cluster::{Entity, Name};
-use peerbroker::protocols::names::RoomCodeError;
+use peerbroker::protocols::room_codes::RoomCodeError;
 use peerbroker::wire::{CloseReason, MessageKind, RealmKind};
 
 use crate::stage::key;
@@ -65,7 +65,7 @@ fn packets_have_the_bytes_that_they_had() {
     let kind = MessageKind::Candidate.number();
     let message =
         Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: b"{}" };
-    let refused = NodeAnswer::NotJoined(RoomCodeError::Full.number());
+    let refused = NodeAnswer::NotSeated(RoomCodeError::Full.number());
     let posted = NodeAnswer::Posted(Posted::TooMuch.number());
     let expected: [(Packet<'_>, &[u8]); 4] = [
         (message, b"\0\x01k\0\x01x\x03\x09\x01y\x02\x02{}"),

@@ -23,4 +23,4 @@ pub mod topics;
 pub mod tracker;
 
 pub use json::Object;
-pub use table::{room_frames, with_clients};
+pub use table::{names_of, room_frames, with_clients};

@@ -20,6 +20,6 @@ pub use frame::{Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
 pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, RoomName, Token};
-pub use protocol::{Address, Dialect, RealmKind};
+pub use protocol::{Address, Dialect, NameKind, RealmKind};
 pub use room_rights::{RoomRight, RoomRights};
 pub use tables::{labels, numbers};

@@ -142,8 +142,9 @@ fn kinds_keep_their_numbers_between_versions() {
     let answer = |answer: &NodeAnswer| number(postcard::to_allocvec(answer));
     assert_eq!(question(&Question::Yield(name("x").to_owned_name(), 1, 0)), 1);
     assert_eq!((question(&Question::Stats), question(&Question::Part { seat: 1 })), (7, 9));
-    let [key, room, client] = [(); 3].map(|()| String::new());
-    assert_eq!(question(&Question::Place { key, room, size: 2, client, seat: 1 }), 11);
+    let [wanted, client] = [(); 2].map(|()| String::new());
+    let seat = Question::Seat { name: name("x").to_owned_name(), wanted, client, seat: 1 };
+    assert_eq!(question(&seat), 8);
     assert_eq!((answer(&NodeAnswer::No), answer(&NodeAnswer::Number(1))), (1, 3));
     assert_eq!((answer(&NodeAnswer::Text(String::new())), answer(&NodeAnswer::Posted(0))), (5, 8));
 }

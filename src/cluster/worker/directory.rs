@@ -24,7 +24,9 @@ use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Na
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::router::{ClaimedId, Located, Realm, RemotePeers};
 use peerbroker_core::clock::millis;
-use peerbroker_core::wire::{CloseReason, ConnectionKind, Frame, NodeId, PeerId, RealmKind, Refusal};
+use peerbroker_core::wire::{
+    CloseReason, ConnectionKind, Frame, NameKind, NodeId, PeerId, RealmKind, Refusal,
+};
 
 /// Time for which a claim waits for an older connection to end, and then for the messages that its node had.
 const YIELD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -338,8 +340,9 @@ impl<B: Backplane> Worker<B> {
         if sought.is_empty() {
             return;
         }
-        let alias =
-            |(peer, known_dead): &Ask| (Name { entity: Entity::Alias, ..name_of_peer(peer) }, *known_dead);
+        let alias = |(peer, known_dead): &Ask| {
+            (Name { entity: Entity::Name(NameKind::Alias), ..name_of_peer(peer) }, *known_dead)
+        };
         let names = sought.iter().map(|(ask, _)| alias(ask));
         let located = self.locate(names, Duration::ZERO).await.unwrap_or_default();
         for ((_, owner), found) in sought.into_iter().zip(located) {

@@ -1,4 +1,4 @@
-//! Names besides the ids of peers, players of other nodes in rooms of this one, and texts that were posted on other nodes.
+//! Names besides the ids of peers, seats of clients of other nodes under them, and texts that were posted on other nodes.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,19 +6,16 @@ use std::sync::Arc;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::state::Seat;
 use super::{RETRY_DELAY, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use peerbroker_broker::protocols::names::{GroupKind, GroupState, NameHolder, RoomCodeError};
-use peerbroker_broker::protocols::room_codes::Seating;
-use peerbroker_broker::protocols::root::Guests;
+use peerbroker_broker::protocols::names::{GivenSeat, NO_SUCH_NAME, NameHolder, SeatState, Seating};
 use peerbroker_broker::router::{PeerHandle, Realm};
-use peerbroker_core::wire::{CloseReason, ConnId, ConnectionKind, NodeId, PeerId, RoomName};
+use peerbroker_core::wire::{ConnId, ConnectionKind, NameKind, NodeId, PeerId};
 
 impl<B: Backplane> Worker<B> {
-    /// Claims a name that a guest holds.
+    /// Claims a name that a client holds.
     pub(super) async fn claim_held(&self, name: &Name) -> Holding {
         let mut known_dead = None;
         loop {
@@ -30,8 +27,8 @@ impl<B: Backplane> Worker<B> {
                 return Holding::Unavailable;
             };
             let owner = Owner { node, connection: held.connection };
-            // The id of a guest is random, so no other client takes its names over.
-            let token = digest(held.guest.as_str());
+            // The broker has chosen the id of such a client, so no other client takes its names over.
+            let token = digest(held.client.as_str());
             let claim = Claim {
                 name: name.clone(),
                 owner,
@@ -87,7 +84,7 @@ impl<B: Backplane> Worker<B> {
                 self.registration(
                     name.clone(),
                     owner,
-                    held.guest.as_str(),
+                    held.client.as_str(),
                     held.fence,
                     held.since_unix_millis,
                 )
@@ -99,19 +96,14 @@ impl<B: Backplane> Worker<B> {
         true
     }
 
-    /// Another node's guest has a name of a guest of this one: its client is told.
+    /// A client of another node has a name of a client of this one.
     fn lose_held(&self, name: &Name, connection: ConnId) {
         let lost = self.shared.state.lock().take_held(name, connection);
-        let (Some(held), Some(node)) = (lost, self.node.upgrade()) else { return };
+        let (Some(held), Entity::Name(kind)) = (lost, name.entity) else { return };
+        let Some(node) = self.node.upgrade() else { return };
         let key = name.key.as_str();
-        if name.entity == Entity::Group {
-            let kind =
-                name.name.split_once('/').and_then(|(size, room)| group_kind(room, size.parse().ok()?));
-            if let Some(kind) = kind {
-                node.lose_groups(key, &kind);
-            }
-        } else if let Some(guests) = node.guests(key) {
-            guests.realm.dismiss_id(held.guest.as_str(), CloseReason::Outranked);
+        if let (Some(names), Some(realm)) = (node.names(key, kind), node.realm(key, kind.realm())) {
+            names.lose(&name.name, &held.client, &realm);
         }
     }
 
@@ -126,68 +118,63 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn guests(&self, key: &str) -> Option<Arc<Guests>> {
-        self.node.upgrade()?.guests(key)
+    /// The client of this node that others reach by a name.
+    pub(super) fn named(&self, key: &str, kind: NameKind, name: &str) -> Option<(Arc<Realm>, PeerId)> {
+        let node = self.node.upgrade()?;
+        let client = node.names(key, kind)?.client(name)?;
+        Some((node.realm(key, kind.realm())?, client))
     }
 
-    /// The guest of this node that has an alias.
-    pub(super) fn called(&self, alias: &NameRef<'_>) -> Option<(Arc<Realm>, PeerId)> {
-        let guests = self.guests(alias.key)?;
-        Some((Arc::clone(&guests.realm), guests.aliases.guest(alias.name)?))
+    /// Gives a client of another node a seat under a name of this one, and tells that node when it is not open any more.
+    pub(super) async fn give_seat(self: &Rc<Self>, from: NodeId, question: &Question) -> NodeAnswer {
+        let Question::Seat { name, wanted, client, seat } = question else { return NodeAnswer::No };
+        let seat = *seat;
+        let (given, told) = match self.find_seat(&name.borrowed(), wanted, client).await {
+            Ok(given) => given,
+            Err(why) => return NodeAnswer::NotSeated(why),
+        };
+        let state = given.state();
+        self.seats.give(from, seat, given);
+        if let Some(mut state) = state {
+            let worker = Rc::clone(self);
+            spawn_local(async move {
+                let is_over = |state: &SeatState| *state != SeatState::Open;
+                if let Ok(state) = state.wait_for(is_over).await.map(|state| *state) {
+                    worker.shared.say(from, &Packet::Seat { seat, is_lost: state == SeatState::Lost });
+                }
+            });
+        }
+        NodeAnswer::Seated(told)
     }
 
-    /// Lets a player of another node into a room of this one.
-    pub(super) async fn let_in(&self, from: NodeId, question: &Question) -> NodeAnswer {
-        let Question::Join { key, code, name, player, seat } = question else { return NodeAnswer::No };
-        let no_room = NodeAnswer::NotJoined(RoomCodeError::NoRoom.number());
-        let (Some(guests), Ok(player)) = (self.guests(key), PeerId::parse(player)) else { return no_room };
-        let mut joined = guests.room_codes.join(code, name, &player, &NameHolder::Unasked);
-        if let Ok(Seating::Held(holder)) = joined {
-            let is_alive = self.peer_is_alive(&guests.realm, &holder).await;
+    /// A client that has the seat already is asked for a sign of life.
+    async fn find_seat(
+        &self,
+        name: &NameRef<'_>,
+        wanted: &str,
+        client: &str,
+    ) -> Result<(Box<dyn GivenSeat>, String), u8> {
+        let Some(Entity::Name(kind)) = name.entity() else { return Err(NO_SUCH_NAME) };
+        let names = self.node.upgrade().and_then(|node| node.names(name.key, kind)).ok_or(NO_SUCH_NAME)?;
+        let client = PeerId::parse(client).map_err(|_| NO_SUCH_NAME)?;
+        let mut seating = Arc::clone(&names).seat(name.name, wanted, &client, &NameHolder::Unasked)?;
+        if let Seating::Held(holder) = seating {
+            let node = self.node.upgrade().ok_or(NO_SUCH_NAME)?;
+            let realm = node.realm(name.key, kind.realm()).ok_or(NO_SUCH_NAME)?;
+            let is_alive = self.peer_is_alive(&realm, &holder).await;
             let holder = if is_alive { NameHolder::Alive } else { NameHolder::Gone(holder) };
-            joined = guests.room_codes.join(code, name, &player, &holder);
+            seating = names.seat(name.name, wanted, &client, &holder)?;
         }
-        match joined {
-            Ok(Seating::Held(_)) => no_room,
-            Ok(Seating::In(playing, host)) => {
-                let name = playing.name().to_owned();
-                let host = host.as_str().to_owned();
-                self.seats.give(from, *seat, Seat::Player(playing));
-                NodeAnswer::Joined { name, host }
-            }
-            Err(error) => NodeAnswer::NotJoined(error.number()),
+        match seating {
+            Seating::Given(seat, told) => Ok((seat, told)),
+            Seating::Held(_) => Err(NO_SUCH_NAME),
         }
     }
 
-    /// Gives a peer of Matchbox on another node a place in a group, and tells that node when nobody else comes to it.
-    pub(super) fn place(self: &Rc<Self>, from: NodeId, question: &Question) -> NodeAnswer {
-        let &Question::Place { ref key, ref room, size, ref client, seat } = question else {
-            return NodeAnswer::No;
-        };
-        let place = || {
-            let kind = group_kind(room, usize::try_from(size).ok()?)?;
-            self.node.upgrade()?.place(key, &kind, &PeerId::parse(client).ok()?)
-        };
-        let Some(place) = place() else { return NodeAnswer::No };
-        let group = place.room().to_string();
-        let mut state = place.state();
-        self.seats.give(from, seat, Seat::Place(place));
-        let worker = Rc::clone(self);
-        spawn_local(async move {
-            let is_open = |state: &GroupState| *state == GroupState::Open;
-            if let Ok(state) = state.wait_for(|state| !is_open(state)).await.map(|state| *state) {
-                worker.shared.say(from, &Packet::Group { seat, is_ended: state == GroupState::Ended });
-            }
-        });
-        NodeAnswer::Text(group)
-    }
-
-    /// It is in doubt which places a node has that this one has given, and which it has given; `None` means all nodes.
-    pub(super) fn doubt_places(&self, node: Option<NodeId>) {
-        self.shared.state.lock().doubt_places(node);
-        for place in self.seats.take_places(node) {
-            place.doubt();
-        }
+    /// It is in doubt which seats a node has that this one has given, and which it has given; `None` means all nodes.
+    pub(super) fn doubt_seats(&self, node: Option<NodeId>) {
+        self.shared.state.lock().doubt_seats(node);
+        self.seats.doubt(node);
     }
 
     /// Handles a text that a client of this node has posted on another.
@@ -202,8 +189,4 @@ impl<B: Backplane> Worker<B> {
         };
         NodeAnswer::Posted(posted.number())
     }
-}
-
-fn group_kind(room: &str, size: usize) -> Option<GroupKind> {
-    Some((RoomName::measured(room).ok()?, size))
 }

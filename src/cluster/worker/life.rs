@@ -422,9 +422,8 @@ impl<B: Backplane> Worker<B> {
         self.lose_node(None);
         // The nodes of these clients believe that this node is dead.
         self.seats.take_back_all(None);
-        if let Some(node) = self.node.upgrade() {
-            node.end_groups();
-        }
+        let names = self.node.upgrade().map(|node| node.all_names()).unwrap_or_default();
+        names.iter().for_each(|names| names.lapse());
     }
 
     fn record_outage(&self, error: &Unavailable) {

@@ -16,7 +16,9 @@ use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName,
 use crate::cluster::{Backplane, Entity, InboxEntry};
 use peerbroker_broker::events::{ClusterEvent, PeerAddress};
 use peerbroker_broker::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
-use peerbroker_core::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, RealmKind};
+use peerbroker_core::wire::{
+    CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, Owner, PeerId, RealmKind,
+};
 
 /// Time for which one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);
@@ -170,10 +172,10 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Gives up the outcomes of messages that a node had, and open groups in which it has part; `None` means all nodes.
+    /// Gives up the outcomes of messages that a node had, and the seats of which it may not know; `None` means all nodes.
     pub(super) fn lose_node(&self, node: Option<NodeId>) {
         self.realms().for_each(|realm| realm.lose_node(node));
-        self.doubt_places(node);
+        self.doubt_seats(node);
     }
 
     /// Reads the inbox for as long as the node lives.
@@ -293,7 +295,8 @@ impl<B: Backplane> Worker<B> {
                 };
                 let is_of_guest = to.entity() == Some(Entity::Peer(RealmKind::Guests));
                 let is_call = is_of_guest && kind == MessageKind::Signal;
-                let peer = if is_call { self.called(&to) } else { arriving.peer_of(self, &to) };
+                let called = || self.named(to.key, NameKind::Alias, to.name);
+                let peer = if is_call { called() } else { arriving.peer_of(self, &to) };
                 let Some((realm, id)) = peer else {
                     return self.shared.report(from, to, ticket, ForwardOutcome::NotHere);
                 };
@@ -356,7 +359,7 @@ impl<B: Backplane> Worker<B> {
                 self.receive_list_of_rooms(from, (is_end, first_life), &mut arriving.flushes)
             }
             Packet::RoomsMissed => self.list_rooms(from),
-            Packet::Group { seat, is_ended } => self.shared.receive_end_of_group(from, seat, is_ended),
+            Packet::Seat { seat, is_lost } => self.shared.receive_end_of_seat(from, seat, is_lost),
             Packet::Echo { number } if self.node() == Some(from) => {
                 self.certainty.echo_arrived(number);
                 let worker = Rc::clone(self);
@@ -464,8 +467,7 @@ impl<B: Backplane> Worker<B> {
                 NodeAnswer::Yes
             }
             Question::Post { name, token, text } => self.take_post(&name, token, text).await,
-            join @ Question::Join { .. } => self.let_in(from, &join).await,
-            place @ Question::Place { .. } => self.place(from, &place),
+            seat @ Question::Seat { .. } => self.give_seat(from, &seat).await,
             Question::Part { seat } => {
                 self.seats.take_back(from, seat);
                 NodeAnswer::Yes

@@ -11,8 +11,7 @@ use crate::cluster::link::{Arrival, Inbound};
 use crate::cluster::packet::NodeAnswer;
 use crate::cluster::{Claim, ClaimOutcome, KnownNode, Name, Owner, Position};
 use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::matchbox::GroupPlace;
-use peerbroker_broker::protocols::room_codes::PlayerName;
+use peerbroker_broker::protocols::names::GivenSeat;
 use peerbroker_broker::rooms::OwnList;
 use peerbroker_broker::router::{Flush, Outgoing};
 use peerbroker_core::wire::{ConnId, NodeId, PeerId, RealmKind};
@@ -494,20 +493,12 @@ impl ParkedMessages {
     }
 }
 
-/// A place or a name on this node that a client of another node has until it gives it up.
-pub(super) enum Seat {
-    /// A name in a room.
-    Player(#[expect(dead_code, reason = "held")] PlayerName),
-    /// A place in a group.
-    Place(GroupPlace),
-}
-
 /// Seats of clients of other nodes, by these and their numbers.
 #[derive(Default)]
-pub(super) struct Seats(RefCell<HashMap<(NodeId, u64), Seat>>);
+pub(super) struct Seats(RefCell<HashMap<(NodeId, u64), Box<dyn GivenSeat>>>);
 
 impl Seats {
-    pub(super) fn give(&self, node: NodeId, number: u64, seat: Seat) {
+    pub(super) fn give(&self, node: NodeId, number: u64, seat: Box<dyn GivenSeat>) {
         self.0.borrow_mut().insert((node, number), seat);
     }
 
@@ -516,20 +507,23 @@ impl Seats {
         drop(seat);
     }
 
+    /// Takes back those of a node, or of all nodes.
     pub(super) fn take_back_all(&self, node: Option<NodeId>) {
-        let is_of = |(of, _): &(NodeId, u64), _: &mut Seat| node.is_none_or(|node| node == *of);
-        let seats: Vec<_> = self.0.borrow_mut().extract_if(is_of).collect();
-        drop(seats);
+        drop(self.take_all(node));
     }
 
-    /// The places that a node has, or all nodes.
-    pub(super) fn take_places(&self, node: Option<NodeId>) -> Vec<GroupPlace> {
-        let is_place = |(of, _): &(NodeId, u64), seat: &mut Seat| {
-            matches!(seat, Seat::Place(_)) && node.is_none_or(|node| node == *of)
-        };
-        let places: Vec<Seat> = self.0.borrow_mut().extract_if(is_place).map(|(_, seat)| seat).collect();
-        let place = |seat| if let Seat::Place(place) = seat { Some(place) } else { None };
-        places.into_iter().filter_map(place).collect()
+    /// It is in doubt which of them a node has, or all nodes.
+    pub(super) fn doubt(&self, node: Option<NodeId>) {
+        for (of, seat) in self.take_all(node) {
+            if let Some(kept) = seat.doubt() {
+                self.0.borrow_mut().insert(of, kept);
+            }
+        }
+    }
+
+    fn take_all(&self, node: Option<NodeId>) -> Vec<((NodeId, u64), Box<dyn GivenSeat>)> {
+        let is_of = |(of, _): &(NodeId, u64), _: &mut Box<dyn GivenSeat>| node.is_none_or(|node| node == *of);
+        self.0.borrow_mut().extract_if(is_of).collect()
     }
 }
 

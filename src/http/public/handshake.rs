@@ -98,8 +98,10 @@ pub(crate) fn decide(
     match endpoint {
         Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
         // The root also serves pages, and a GET with another `Upgrade` gets the page there.
-        Some(SocketEndpoint::Of(RealmKind::PeerJs | RealmKind::RxDb | RealmKind::Matchbox))
-            if head.method == Method::GET && head.headers().contains_key(header::UPGRADE) =>
+        Some(SocketEndpoint::Of(realm))
+            if realm != RealmKind::Guests
+                && head.method == Method::GET
+                && head.headers().contains_key(header::UPGRADE) =>
         {
             Some(Err(HandshakeRefusal::NoUpgrade))
         }

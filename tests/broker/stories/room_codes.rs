@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::config::Limits;
-use peerbroker::protocols::names::{NameHolder, RoomCodeError};
-use peerbroker::protocols::room_codes::{HostedRoom, PlayerName, RoomCodes, Seating};
+use peerbroker::protocols::names::NameHolder;
+use peerbroker::protocols::room_codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
 
 use crate::{House, peer};
 

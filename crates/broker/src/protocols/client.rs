@@ -4,9 +4,7 @@
 //! codes, swarms. All else it returns as [`Effect`]s, which the session's loop does in one place. It [asks](Ask) for what takes time, and goes
 //! on with the [`Answer`].
 
-use std::any::Any;
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +14,14 @@ use tokio::sync::watch;
 
 use super::frozen::Frozen;
 use super::key_state::KeyState;
-use super::names::{GroupKind, GroupState, Hold, KeptName, RoomCodeError};
+use super::names::{Claimed, Hold, SeatState, Seated};
 use super::signal::SignalKind;
 use crate::events::{ClientMistake, Event, Mistake};
 use crate::rooms::{Requester, RoomFrames};
 use crate::router::{Departure, Disconnect, Flush, PeerHandle};
 use peerbroker_core::wire::{
-    AppRefusal, CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, PeerId, RealmKind, Refusal,
-    RoomName, RoomRights, Token,
+    AppRefusal, CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, NameKind, PeerId, RealmKind,
+    Refusal, RoomName, RoomRights, Token,
 };
 
 /// A protocol: the state of one client of it, and the answers to the questions that all of them are asked. Those without a default are the ones
@@ -270,21 +268,19 @@ pub enum Ask {
     Sleep(Duration),
     /// Asks the client with this id for a sign of life.
     IsAlive(PeerId),
-    /// Claims the code of a room for its host, among all nodes.
-    HoldRoomCode(String),
-    /// Claims an alias for its guest, among all nodes.
-    HoldAlias(PeerId),
-    /// Has the client join a room of another node, by its code. Without a name, it only asks if there is the room.
-    JoinRoom {
-        /// The code.
-        code: String,
-        /// The name that the client wants to have.
-        name: Option<String>,
+    /// Claims a name for the client, among all nodes.
+    Hold(NameKind, String),
+    /// Takes a seat under a name that a client of another node holds.
+    Seat {
+        /// The kind of the name.
+        kind: NameKind,
+        /// The name.
+        name: String,
+        /// The seat, in the words of the protocol. `None` only asks if there is the name.
+        wanted: Option<String>,
     },
-    /// Takes a place in a group of Matchbox, on this node or another one.
-    Place(GroupKind),
-    /// Waits for the end of this group.
-    GroupEnd(watch::Receiver<GroupState>),
+    /// Waits until the state of a seat is not [`Open`](SeatState::Open) any more.
+    SeatEnd(watch::Receiver<SeatState>),
 }
 
 /// The answer to a question.
@@ -295,61 +291,10 @@ pub enum Answer {
     IsAlive(bool),
     /// The outcome of a claim, and the hold on the name: dropped with it.
     Held(Claimed, Hold),
-    /// The outcome of a join.
-    Joined(Joined),
-    /// The place. `None` if no node gives one for too long.
-    Place(Option<Place>),
-    /// True if the group has ended, and false if it is full or closed.
-    GroupEnd(bool),
-}
-
-/// The outcome of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claimed {
-    /// The name is the client's, or may be used before the other nodes can be asked.
-    Granted,
-    /// Another client has it.
-    Taken,
-    /// The other nodes cannot be asked.
-    Unavailable,
-}
-
-/// The outcome of a join of a room of another node.
-pub enum Joined {
-    /// The player is in the room.
-    In {
-        /// Its hold on the name.
-        seat: Box<dyn Seat>,
-        /// The active name.
-        name: String,
-        /// The host.
-        host: PeerId,
-    },
-    /// There is the room, and no name was wanted.
-    Found,
-    /// Not in the room. [`NoRoom`](RoomCodeError::NoRoom) is certain: no node has it.
-    Refused(RoomCodeError),
-    /// The node of the room did not answer, or cannot be found now.
-    Unavailable,
-}
-
-/// A player's name in a room, on this node or another one. Dropping it gives the name up.
-pub trait Seat: Any + Send + Sync {
-    /// Writes it down, or adds it to what is held.
-    fn freeze(self: Box<Self>, held: &mut VecDeque<Hold>) -> Option<KeptName>;
-
-    /// True if the room may still be there.
-    fn is_room_open(&self) -> bool;
-}
-
-/// A place in a group of Matchbox.
-pub struct Place {
-    /// The room of the group.
-    pub room: RoomName,
-    /// The state of the group.
-    pub state: watch::Receiver<GroupState>,
-    /// Dropping it frees the place, unless the group is full.
-    pub hold: Hold,
+    /// The outcome of the request for a seat.
+    Seated(Seated),
+    /// The state of the seat.
+    SeatEnd(SeatState),
 }
 
 impl std::fmt::Debug for Ask {
@@ -357,11 +302,11 @@ impl std::fmt::Debug for Ask {
         match self {
             Ask::Sleep(time) => f.debug_tuple("Sleep").field(time).finish(),
             Ask::IsAlive(id) => f.debug_tuple("IsAlive").field(id).finish(),
-            Ask::HoldRoomCode(code) => f.debug_tuple("HoldRoomCode").field(code).finish(),
-            Ask::HoldAlias(id) => f.debug_tuple("HoldAlias").field(id).finish(),
-            Ask::JoinRoom { code, name } => f.debug_tuple("JoinRoom").field(code).field(name).finish(),
-            Ask::Place(kind) => f.debug_tuple("Place").field(kind).finish(),
-            Ask::GroupEnd(_) => f.write_str("GroupEnd"),
+            Ask::Hold(kind, name) => f.debug_tuple("Hold").field(kind).field(name).finish(),
+            Ask::Seat { kind, name, wanted } => {
+                f.debug_tuple("Seat").field(kind).field(name).field(wanted).finish()
+            }
+            Ask::SeatEnd(_) => f.write_str("SeatEnd"),
         }
     }
 }

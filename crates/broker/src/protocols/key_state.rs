@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -161,6 +162,11 @@ impl KeyState {
     /// True if other nodes may have clients of the key.
     pub(super) fn is_clustered(&self) -> bool {
         self.common().is_some_and(|common| common.others.is_some())
+    }
+
+    /// The time after which a node that has died counts as dead. `None` without a cluster.
+    pub(super) fn lease(&self) -> Option<Duration> {
+        Some(self.others()?.lease())
     }
 
     /// The realm of a kind, created if there is none.

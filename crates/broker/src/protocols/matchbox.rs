@@ -14,7 +14,7 @@ use super::signal::SignalKind;
 use crate::rooms::{Audience, Change, RoomFrames, Said};
 pub(super) use advice::ADVICE;
 pub use client::Matchbox;
-pub use groups::{GroupPlace, Groups};
+pub use groups::Groups;
 use peerbroker_core::wire::Frame;
 
 /// A message from one client to another.

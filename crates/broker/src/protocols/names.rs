@@ -1,13 +1,26 @@
-//! Names that a client of a protocol has: a room code, a player's name, an id in a swarm, a group.
+//! Names that clients hold among all nodes beside their ids, such as a room code, and the seats that clients of other nodes take under them.
 
 use std::any::Any;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
-use peerbroker_core::wire::{PeerId, RoomName, numbers};
+use crate::router::Realm;
+use peerbroker_core::wire::{CloseReason, PeerId};
 
 /// Something that is dropped with a name: the hold on it in a cluster.
 pub type Hold = Box<dyn Any + Send + Sync>;
+
+/// The outcome of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The name is the client's, or may be used before the other nodes can be asked.
+    Granted,
+    /// Another client has it.
+    Taken,
+    /// The other nodes cannot be asked.
+    Unavailable,
+}
 
 /// The state of the peer that has the wanted name, as far as it is known.
 #[derive(Clone, Debug)]
@@ -20,42 +33,88 @@ pub enum NameHolder {
     Gone(PeerId),
 }
 
-/// The room and the size of groups. Nothing fills a group of size 0, which has a host.
-pub type GroupKind = (RoomName, usize);
-
-/// The state of a group, as a client with a place in it has to know it.
+/// The state of a seat, as the client that has it has to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupState {
+pub enum SeatState {
     /// Others may come.
     Open,
-    /// It is full, or its host has left: nobody else comes.
+    /// Nobody else comes.
     Closed,
-    /// Its clients have to take other places.
-    Ended,
+    /// The client does not have it any more.
+    Lost,
 }
 
-/// The error of an operation in the room of a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoomCodeError {
-    /// There is no such room, or it has ended.
-    NoRoom,
-    /// There is no such player in the room.
-    NoPlayer,
-    /// The room has reached its limit of players.
-    Full,
-    /// The limit of rooms is reached.
-    TooMany,
-    /// The host of the room was lost, and may come back.
-    HostAway,
+/// The names of one kind that clients of a key hold on this node, for the other nodes.
+pub trait Names: Send + Sync {
+    /// The client that others reach by a name.
+    fn client(&self, _name: &str) -> Option<PeerId> {
+        None
+    }
+
+    /// Gives a client of another node a seat under a name, and says what that node is told, in the protocol's own words. An error is a number
+    /// of the protocol.
+    fn seat(
+        self: Arc<Self>,
+        name: &str,
+        wanted: &str,
+        client: &PeerId,
+        holder: &NameHolder,
+    ) -> Result<Seating, u8>;
+
+    /// A client of another node has a name that this client has held.
+    fn lose(&self, _name: &str, holder: &PeerId, realm: &Realm) {
+        realm.dismiss_id(holder.as_str(), CloseReason::Outranked);
+    }
+
+    /// Other nodes have taken this one for dead, and its seats for free.
+    fn lapse(&self) {}
 }
 
-numbers!(RoomCodeError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3, HostAway = 4);
+/// No client here has the name.
+pub const NO_SUCH_NAME: u8 = 0;
 
-/// A player's name that was written down.
-#[derive(Serialize, Deserialize)]
-pub struct KeptName {
-    pub(super) code: String,
-    pub(super) number: u64,
-    pub(super) name: String,
-    pub(super) generation: u64,
+/// The result of the request for a seat.
+pub enum Seating {
+    /// The client has the seat, and its node is told this.
+    Given(Box<dyn GivenSeat>, String),
+    /// This peer has the seat. If it does not live any more, the client is to get it.
+    Held(PeerId),
+}
+
+/// A seat that a client of another node has on this one. Dropping it gives the seat up.
+pub trait GivenSeat: Send {
+    /// Its state, if that can change.
+    fn state(&self) -> Option<watch::Receiver<SeatState>> {
+        None
+    }
+
+    /// It is in doubt if the client has it. Returned if it is kept until the client's node says otherwise, or is dead.
+    fn doubt(self: Box<Self>) -> Option<Box<dyn GivenSeat>>;
+}
+
+/// A client's seat on another node. Dropping it gives the seat up.
+pub trait Seat: Any + Send + Sync {
+    /// True if that node may still have it.
+    fn is_kept(&self) -> bool;
+}
+
+/// The outcome of the request for a seat on another node.
+pub enum Seated {
+    /// The client has it.
+    In {
+        /// Its hold on it.
+        seat: Box<dyn Seat>,
+        /// The words of the protocol with which the node has given it.
+        told: String,
+        /// Its state.
+        state: watch::Receiver<SeatState>,
+    },
+    /// A client of another node holds the name, and nothing else was wanted.
+    Found,
+    /// No client of another node holds the name.
+    Nowhere,
+    /// The holder's node gives none, for this number of the protocol.
+    Refused(u8),
+    /// The holder's node did not answer, or cannot be found now.
+    Unavailable,
 }

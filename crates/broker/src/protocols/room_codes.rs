@@ -17,7 +17,7 @@ use super::json::{self, Object};
 pub(super) use advice::ADVICE;
 pub use client::Player;
 pub(super) use client::{Frozen, FrozenPending, Pending};
-pub use codes::{HostedRoom, PlayerName, RoomCodes, Seating};
+pub use codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
 use peerbroker_core::wire::{Frame, labels};
 
 /// Maximum characters of a username; the rest is cut off.

@@ -1,8 +1,14 @@
-//! The table of protocols: the clients of each realm.
+//! The table of protocols: the clients of each realm, and the names that they hold beside their ids.
+
+use std::sync::Arc;
 
 use super::client::Protocol;
+use super::key_state::KeyState;
+use super::matchbox::Groups;
+use super::names::Names;
+use super::root::Guests;
 use crate::rooms::RoomFrames;
-use peerbroker_core::wire::RealmKind;
+use peerbroker_core::wire::{NameKind, RealmKind};
 
 /// Does something with the type of the clients of a realm.
 #[macro_export]
@@ -33,4 +39,13 @@ pub use with_clients;
 /// The frames that the members of the rooms of a realm hear.
 pub fn room_frames(realm: RealmKind) -> &'static dyn RoomFrames {
     with_clients!(realm, C => C::ROOMS)
+}
+
+/// The names of a kind that clients of a key hold. `None` if none of its clients has had any for a while.
+pub fn names_of(key: &KeyState, kind: NameKind) -> Option<Arc<dyn Names>> {
+    Some(match kind {
+        NameKind::RoomCode => key.existing_part::<Guests>()?.room_codes.clone(),
+        NameKind::Alias => key.existing_part::<Guests>()?.aliases.clone(),
+        NameKind::Group => key.existing_part::<Groups>()?,
+    })
 }

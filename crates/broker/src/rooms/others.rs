@@ -45,6 +45,9 @@ pub trait OtherNodes: Send + Sync + 'static {
         node: Option<NodeId>,
     ) -> Option<NodeId>;
 
+    /// The time after which a node that has died counts as dead.
+    fn lease(&self) -> Duration;
+
     /// True if a node is this one.
     fn is_own(&self, node: NodeId) -> bool;
 

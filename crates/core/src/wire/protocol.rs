@@ -86,3 +86,45 @@ labels! {
 }
 
 numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4, Matchbox = 5);
+
+labels! {
+    /// A kind of names that clients hold beside their ids: at most one client of a key on all nodes has a name. The labels are those in Redis.
+    pub enum NameKind {
+        /// The code of a room.
+        RoomCode = "room",
+        /// The alias of a guest that can be called.
+        Alias = "alias",
+        /// The right to open groups of Matchbox.
+        Group = "group",
+    }
+}
+
+// Nodes number them together with the realms.
+numbers!(NameKind: RoomCode = 2, Alias = 3, Group = 6);
+
+impl NameKind {
+    /// The realm of the clients that hold such names, whether they use them before the other nodes can be asked, and whether others send
+    /// them messages by such a name.
+    const fn row(self) -> (RealmKind, bool, bool) {
+        match self {
+            NameKind::RoomCode => (RealmKind::Guests, true, false),
+            NameKind::Alias => (RealmKind::Guests, true, true),
+            NameKind::Group => (RealmKind::Matchbox, false, false),
+        }
+    }
+
+    /// The realm of the clients that hold such names.
+    pub const fn realm(self) -> RealmKind {
+        self.row().0
+    }
+
+    /// True if `--cluster_degraded allow` lets clients use such a name before the other nodes can be asked.
+    pub const fn may_be_unclaimed(self) -> bool {
+        self.row().1
+    }
+
+    /// True if others send messages to a client by such a name.
+    pub const fn is_address(self) -> bool {
+        self.row().2
+    }
+}

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
+
+use crate::protocols::names::{NO_SUCH_NAME, NameHolder, Names, Seating};
 use peerbroker_core::wire::PeerId;
 
 /// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id stays.
@@ -38,14 +40,23 @@ impl CallAliases {
     }
 }
 
+impl Names for CallAliases {
+    fn client(&self, name: &str) -> Option<PeerId> {
+        self.guest(name)
+    }
+
+    /// An alias has no seats.
+    fn seat(self: Arc<Self>, _: &str, _: &str, _: &PeerId, _: &NameHolder) -> Result<Seating, u8> {
+        Err(NO_SUCH_NAME)
+    }
+}
+
 impl CallAlias {
     /// The id.
     pub fn id(&self) -> &PeerId {
         &self.id
     }
-}
 
-impl CallAlias {
     /// The id, which stays an alias.
     pub(super) fn keep(mut self) -> String {
         self.is_kept = true;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{CallAlias, CallAliases, Command, Message};
 use crate::protocols::client::{Answer, Ask, Context, fresh_id};
 use crate::protocols::names::Hold;
-use peerbroker_core::wire::MessageKind;
+use peerbroker_core::wire::{MessageKind, NameKind};
 
 /// A client's part in calls.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(crate) struct Frozen {
 
 impl Pending {
     pub(crate) fn awaited(&self) -> Ask {
-        Ask::HoldAlias(self.0.id().clone())
+        hold(&self.0)
     }
 
     pub(crate) fn freeze(self) -> String {
@@ -92,7 +92,7 @@ impl Caller {
         {
             let alias = aliases.add(id, context.peer.id());
             if context.key.is_clustered() {
-                context.ask(Ask::HoldAlias(alias.id().clone()));
+                context.ask(hold(&alias));
                 return Some(Pending(alias));
             }
             self.alias = Some((alias, None));
@@ -145,4 +145,8 @@ impl Caller {
     pub(crate) fn release(&mut self) {
         self.alias = None;
     }
+}
+
+fn hold(alias: &CallAlias) -> Ask {
+    Ask::Hold(NameKind::Alias, alias.id().to_string())
 }

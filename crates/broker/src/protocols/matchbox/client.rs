@@ -7,18 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::groups::{GroupKind, GroupPlace, Groups, Opening, name_of};
 use super::{HOSTED, MatchboxRooms, Signal, host_of};
-use crate::protocols::client::{Answer, Ask, Context, Description, Message, Place, Protocol};
+use crate::protocols::client::{Answer, Ask, Context, Description, Message, Protocol};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
-use crate::protocols::names::{GroupState, Hold};
+use crate::protocols::names::{Claimed, Hold, SeatState, Seated};
 use crate::protocols::query;
 use crate::rooms::{Change, RoomFrames};
 use crate::router::{Departure, Disconnect};
+use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{
-    CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
+    CloseReason, Frame, InvalidName, MessageKind, NameKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
 
 /// The topology of rooms in which the first peer is the host.
@@ -27,11 +30,14 @@ const CLIENT_SERVER: &str = "client_server";
 /// The name of the room of those that name none. No client can name it.
 const UNNAMED: &str = "/";
 
-/// Pause before the next attempt to join the room of a group.
+/// Pause before the next attempt to take a place, or to join the room of a group.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Most attempts to join the room of a group from which somebody has just gone.
 const MAX_JOINS: u32 = 100;
+
+/// Leases for which a client waits for a place: the giver of the last one may have to die, and its right with it.
+const PATIENCE: u32 = 2;
 
 /// A peer and its room.
 pub struct Matchbox {
@@ -39,6 +45,8 @@ pub struct Matchbox {
     room: RoomName,
     /// The size of the groups of its room, if it has some. 0 if nothing fills them.
     size: Option<usize>,
+    /// Its search for a place in a group, while it has none.
+    search: Option<Search>,
     /// Its place in a group.
     place: Option<Place>,
     /// The attempts to join the room of its group.
@@ -47,11 +55,39 @@ pub struct Matchbox {
     is_introduced: bool,
 }
 
+/// A place in a group, on this node or another one.
+struct Place {
+    /// The room of the group.
+    room: RoomName,
+    /// The state of the group.
+    state: watch::Receiver<SeatState>,
+    /// Dropping it frees the place, unless the group is full.
+    _hold: Hold,
+}
+
+/// A search for a place among all nodes.
+struct Search {
+    /// The time at which the client gives up.
+    until: u64,
+    step: Step,
+}
+
+enum Step {
+    /// The node that gives places is asked for one.
+    Take,
+    /// No node gives places, so the client claims the right to.
+    Claim(Opening),
+    /// It tries again after a pause.
+    Pause,
+}
+
 /// A peer that is written down.
 #[derive(Serialize, Deserialize)]
 struct State {
     room: String,
     size: Option<usize>,
+    /// The end of its search.
+    until: Option<u64>,
     is_placed: bool,
     joins: u32,
     is_introduced: bool,
@@ -65,13 +101,76 @@ impl Matchbox {
 
     /// True while others may come to its group.
     pub fn is_open(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| *place.state.borrow() == GroupState::Open)
+        self.place.as_ref().is_some_and(|place| *place.state.borrow() == SeatState::Open)
     }
 
-    /// Takes a place in a group of a size.
+    /// The groups of its room that have a size.
+    fn kind(&self, size: usize) -> GroupKind {
+        (self.room.clone(), size)
+    }
+
+    /// Looks for a place in a group of a size.
     fn seek(&mut self, size: usize, context: &mut Context<'_, '_>) {
         self.joins = 0;
-        context.ask(Ask::Place((self.room.clone(), size)));
+        let patience = context.key.lease().map_or(0, |lease| millis(lease * PATIENCE));
+        let until = context.now().saturating_add(patience);
+        self.take(size, until, context);
+    }
+
+    /// Takes a place in the only open group that the nodes have, or opens one.
+    fn take(&mut self, size: usize, until: u64, context: &mut Context<'_, '_>) {
+        let kind = self.kind(size);
+        let groups: Arc<Groups> = context.key.part();
+        let client = context.peer.id();
+        let here = if context.key.is_clustered() {
+            groups.take(&kind, client)
+        } else {
+            groups.take_or_open(&kind, client, None)
+        };
+        if let Some(place) = here {
+            return self.enter(place.into(), context);
+        }
+        let name = name_of(&kind);
+        context.ask(Ask::Seat { kind: NameKind::Group, name, wanted: Some(String::new()) });
+        self.search = Some(Search { until, step: Step::Take });
+    }
+
+    /// The next step of its search, after an answer.
+    fn search(&mut self, size: usize, search: Search, answer: Answer, context: &mut Context<'_, '_>) {
+        let Search { until, step } = search;
+        match (step, answer) {
+            (Step::Take, Answer::Seated(Seated::In { seat, told, state })) => {
+                if let Ok(room) = RoomName::measured(&told)
+                    && *state.borrow() != SeatState::Lost
+                {
+                    return self.enter(Place { room, state, _hold: Box::new(seat) }, context);
+                }
+            }
+            (Step::Take, Answer::Seated(Seated::Nowhere | Seated::Unavailable)) => {
+                let kind = self.kind(size);
+                let groups: Arc<Groups> = context.key.part();
+                if let Some(opening) = groups.begin(&kind) {
+                    context.ask(Ask::Hold(NameKind::Group, name_of(&kind)));
+                    self.search = Some(Search { until, step: Step::Claim(opening) });
+                    return;
+                }
+            }
+            (Step::Claim(opening), Answer::Held(Claimed::Granted, right)) => {
+                if let Some(place) = opening.open(context.peer.id(), right) {
+                    return self.enter(place.into(), context);
+                }
+            }
+            (Step::Pause, _) if context.now() < until => return self.take(size, until, context),
+            (Step::Pause, _) => return self.give_up(context),
+            _ => {}
+        }
+        context.ask(Ask::Sleep(RETRY));
+        self.search = Some(Search { until, step: Step::Pause });
+    }
+
+    fn enter(&mut self, place: Place, context: &mut Context<'_, '_>) {
+        self.place = Some(place);
+        self.join_group(context);
     }
 
     /// Joins the room of its group. From then on it hears how the group ends.
@@ -81,7 +180,7 @@ impl Matchbox {
         let state = state.clone();
         if self.join(room, context) {
             self.joins = 0;
-            context.ask(Ask::GroupEnd(state));
+            context.ask(Ask::SeatEnd(state));
         }
     }
 
@@ -149,6 +248,12 @@ impl Matchbox {
     }
 }
 
+impl From<GroupPlace> for Place {
+    fn from(place: GroupPlace) -> Self {
+        Place { room: place.room().clone(), state: place.state(), _hold: Box::new(place) }
+    }
+}
+
 impl Protocol for Matchbox {
     const REALM: RealmKind = RealmKind::Matchbox;
     const ROOMS: &'static dyn RoomFrames = &MatchboxRooms;
@@ -166,7 +271,7 @@ impl Protocol for Matchbox {
             _ => (room.to_owned(), next),
         };
         let room = RoomName::measured(&room)?;
-        Ok(Matchbox { room, size, place: None, joins: 0, is_introduced: false })
+        Ok(Matchbox { room, size, search: None, place: None, joins: 0, is_introduced: false })
     }
 
     /// Names with a slash are those of groups.
@@ -207,14 +312,10 @@ impl Protocol for Matchbox {
     }
 
     fn on_answer(&mut self, answer: Answer, context: &mut Context<'_, '_>) {
-        match answer {
-            Answer::Place(None) => self.give_up(context),
-            Answer::Place(place) => {
-                self.place = place;
-                self.join_group(context);
-            }
-            Answer::Slept => self.join_group(context),
-            Answer::GroupEnd(true) => self.leave_group(context),
+        match (self.search.take(), self.size, answer) {
+            (Some(search), Some(size), answer) => self.search(size, search, answer, context),
+            (_, _, Answer::Slept) => self.join_group(context),
+            (_, _, Answer::SeatEnd(SeatState::Lost)) => self.leave_group(context),
             _ => {}
         }
     }
@@ -231,6 +332,7 @@ impl Protocol for Matchbox {
         let state = State {
             room: self.room.to_string(),
             size: self.size,
+            until: self.search.map(|search| search.until),
             is_placed: self.place.is_some(),
             joins: self.joins,
             is_introduced: self.is_introduced,
@@ -239,18 +341,20 @@ impl Protocol for Matchbox {
     }
 
     fn thaw(mut frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        let State { room, size, is_placed, joins, is_introduced } = frozen.read()?;
+        let State { room, size, until, is_placed, joins, is_introduced } = frozen.read()?;
         let place = if is_placed { Some(frozen.take()?) } else { None };
         let room = RoomName::measured(&room).ok()?;
-        Some(Matchbox { room, size, place, joins, is_introduced })
+        // Its search begins again.
+        let search = until.map(|until| Search { until, step: Step::Pause });
+        Some(Matchbox { room, size, search, place, joins, is_introduced })
     }
 
     fn awaited(&self) -> Option<Ask> {
         match &self.place {
-            None => self.size.map(|size| Ask::Place((self.room.clone(), size))),
             // It joins the room of its group, if it has not yet.
-            Some(_) if self.joins > 0 => Some(Ask::Sleep(RETRY)),
-            Some(place) => Some(Ask::GroupEnd(place.state.clone())),
+            Some(place) if self.joins == 0 => Some(Ask::SeatEnd(place.state.clone())),
+            None if self.search.is_none() => None,
+            _ => Some(Ask::Sleep(RETRY)),
         }
     }
 

@@ -19,21 +19,38 @@ use tokio::sync::watch;
 
 use super::{HOSTED, host_of};
 use crate::protocols::key_state::{KeyPart, KeyState};
-use crate::protocols::names::{GroupKind, GroupState, Hold};
+use crate::protocols::names::{GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names, SeatState, Seating};
+use crate::router::Realm;
 use peerbroker_core::wire::{InvalidName, PeerId, RoomName};
 
-/// The open groups of one key that are on this node.
+/// The room and the size of groups. Nothing fills a group of size 0, which has a host.
+pub(super) type GroupKind = (RoomName, usize);
+
+/// The groups of one key that are on this node.
 #[derive(Default)]
-pub struct Groups(Mutex<BTreeMap<GroupKind, Group>>);
+pub struct Groups(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    open: BTreeMap<GroupKind, Group>,
+    /// Those that clients want to open, if the other nodes let them. True if another node has got the right to since.
+    opening: BTreeMap<GroupKind, bool>,
+}
 
 /// A group that is open.
 struct Group {
     name: RoomName,
     /// The number of places that are taken.
     taken: usize,
-    state: watch::Sender<GroupState>,
+    state: watch::Sender<SeatState>,
     /// In a cluster, the right to open groups of this kind: dropped once the group is not open any more.
     right: Option<Hold>,
+}
+
+/// A client asks the other nodes if it may open a group. Dropping it gives that up.
+pub struct Opening {
+    groups: Arc<Groups>,
+    kind: GroupKind,
 }
 
 /// A client's place in a group of this node. Dropping it frees the place, unless the group is full.
@@ -42,7 +59,7 @@ pub struct GroupPlace {
     kind: GroupKind,
     group: RoomName,
     client: PeerId,
-    state: watch::Receiver<GroupState>,
+    state: watch::Receiver<SeatState>,
 }
 
 impl KeyPart for Groups {
@@ -51,7 +68,38 @@ impl KeyPart for Groups {
     }
 
     fn is_idle(&self) -> bool {
-        self.0.lock().is_empty()
+        let state = self.0.lock();
+        state.open.is_empty() && state.opening.is_empty()
+    }
+}
+
+impl Names for Groups {
+    /// The name is a kind of groups.
+    fn seat(
+        self: Arc<Self>,
+        name: &str,
+        _wanted: &str,
+        client: &PeerId,
+        _holder: &NameHolder,
+    ) -> Result<Seating, u8> {
+        let place = kind_of(name).and_then(|kind| self.take(&kind, client)).ok_or(NO_SUCH_NAME)?;
+        let group = place.room().to_string();
+        Ok(Seating::Given(Box::new(place), group))
+    }
+
+    /// The group ends, and its clients take other places.
+    fn lose(&self, name: &str, _holder: &PeerId, _realm: &Realm) {
+        if let Some(kind) = kind_of(name) {
+            self.lose_right(&kind);
+        }
+    }
+
+    fn lapse(&self) {
+        let ended: Vec<Group> =
+            self.0.lock().open.extract_if(.., |kind, _| kind.1 != 0).map(|(_, group)| group).collect();
+        for group in ended {
+            group.finish(SeatState::Lost);
+        }
     }
 }
 
@@ -67,11 +115,21 @@ impl Groups {
         kind: &GroupKind,
         client: &PeerId,
         right: Option<Hold>,
-    ) -> Result<Option<GroupPlace>, InvalidName> {
+    ) -> Option<GroupPlace> {
         let taken = 0;
-        let state = watch::Sender::new(GroupState::Open);
-        let new = Group { name: new_name(kind, client)?, taken, state, right };
-        Ok(self.place(kind, client, Some(new)))
+        let state = watch::Sender::new(SeatState::Open);
+        let new = Group { name: new_name(kind, client).ok()?, taken, state, right };
+        self.place(kind, client, Some(new))
+    }
+
+    /// A client is to open a group, once it may. `None` if there is one, or another client of this node is to.
+    pub fn begin(self: &Arc<Self>, kind: &GroupKind) -> Option<Opening> {
+        let state = &mut *self.0.lock();
+        if state.open.contains_key(kind) || state.opening.contains_key(kind) {
+            return None;
+        }
+        state.opening.insert(kind.clone(), false);
+        Some(Opening { groups: Arc::clone(self), kind: kind.clone() })
     }
 
     fn place(
@@ -80,7 +138,8 @@ impl Groups {
         client: &PeerId,
         mut new: Option<Group>,
     ) -> Option<GroupPlace> {
-        let mut open = self.0.lock();
+        let mut known = self.0.lock();
+        let open = &mut known.open;
         if !open.contains_key(kind) {
             open.insert(kind.clone(), new.take()?);
         }
@@ -92,38 +151,62 @@ impl Groups {
         let name = group.name.clone();
         let client = client.clone();
         let full = if kind.1 != 0 && group.taken >= kind.1 { open.remove(&kind) } else { None };
-        drop(open);
+        drop(known);
         if let Some(group) = full {
-            group.finish(GroupState::Closed);
+            group.finish(SeatState::Closed);
         }
         Some(GroupPlace { groups, kind, group: name, client, state })
     }
 
     /// Another node has the right to open groups of a kind.
-    pub fn lose_right(&self, kind: &GroupKind) {
-        let lost = self.0.lock().remove(kind);
-        let state = if kind.1 == 0 { GroupState::Closed } else { GroupState::Ended };
+    fn lose_right(&self, kind: &GroupKind) {
+        let mut known = self.0.lock();
+        if let Some(is_lost) = known.opening.get_mut(kind) {
+            *is_lost = true;
+        }
+        let lost = known.open.remove(kind);
+        drop(known);
+        let state = if kind.1 == 0 { SeatState::Closed } else { SeatState::Lost };
         if let Some(group) = lost {
             group.finish(state);
         }
     }
 
-    /// Ends all open groups that have a size.
-    pub fn end_all(&self) {
-        let ended: Vec<Group> =
-            self.0.lock().extract_if(.., |kind, _| kind.1 != 0).map(|(_, group)| group).collect();
-        for group in ended {
-            group.finish(GroupState::Ended);
-        }
-    }
-
     /// Removes a group if it is open and `is_over`, which may change it.
     fn remove_if(&self, place: &GroupPlace, is_over: impl FnOnce(&mut Group) -> bool) -> Option<Group> {
-        let mut open = self.0.lock();
+        let open = &mut self.0.lock().open;
         let Entry::Occupied(mut known) = open.entry(place.kind.clone()) else { return None };
         let is_removed = known.get().name == place.group && is_over(known.get_mut());
         is_removed.then(|| known.remove())
     }
+}
+
+impl Opening {
+    /// Opens the group, which keeps this right, and gives the client the first place.
+    pub fn open(self, client: &PeerId, right: Hold) -> Option<GroupPlace> {
+        let place = self.groups.take_or_open(&self.kind, client, Some(right))?;
+        // It may have been lost before there was a group to end.
+        if self.groups.0.lock().opening.get(&self.kind) == Some(&true) {
+            self.groups.lose_right(&self.kind);
+        }
+        Some(place)
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.groups.0.lock().opening.remove(&self.kind);
+    }
+}
+
+/// The name of a kind of groups, among all nodes.
+pub(super) fn name_of((room, size): &GroupKind) -> String {
+    format!("{size}/{room}")
+}
+
+fn kind_of(name: &str) -> Option<GroupKind> {
+    let (size, room) = name.split_once('/')?;
+    Some((RoomName::measured(room).ok()?, size.parse().ok()?))
 }
 
 /// A name that no group has had. Names of rooms of clients have no slash. The name of a group with a host ends with the host's id.
@@ -138,7 +221,7 @@ fn new_name((room, size): &GroupKind, first: &PeerId) -> Result<RoomName, Invali
 
 impl Group {
     /// Nobody else comes. Without a lock, because the right may be given back.
-    fn finish(self, state: GroupState) {
+    fn finish(self, state: SeatState) {
         self.state.send_replace(state);
         drop(self.right);
     }
@@ -151,16 +234,23 @@ impl GroupPlace {
     }
 
     /// The state of the group.
-    pub fn state(&self) -> watch::Receiver<GroupState> {
+    pub fn state(&self) -> watch::Receiver<SeatState> {
         self.state.clone()
     }
+}
 
-    /// It is in doubt if the client still has the place. If the group is open and has a size, it ends.
-    pub fn doubt(self) {
+impl GivenSeat for GroupPlace {
+    fn state(&self) -> Option<watch::Receiver<SeatState>> {
+        Some(self.state.clone())
+    }
+
+    /// If the group is open and has a size, it ends.
+    fn doubt(self: Box<Self>) -> Option<Box<dyn GivenSeat>> {
         let doubted = self.groups.remove_if(&self, |_| self.kind.1 != 0);
         if let Some(group) = doubted {
-            group.finish(GroupState::Ended);
+            group.finish(SeatState::Lost);
         }
+        None
     }
 }
 
@@ -172,7 +262,7 @@ impl Drop for GroupPlace {
             is_host || group.taken == 0
         });
         if let Some(group) = over {
-            group.finish(GroupState::Closed);
+            group.finish(SeatState::Closed);
         }
     }
 }
@@ -184,13 +274,17 @@ mod tests {
     impl Groups {
         /// True if nobody waits.
         fn is_empty(&self) -> bool {
-            self.0.lock().is_empty()
+            self.is_idle()
         }
+    }
+
+    fn doubt(place: GroupPlace) {
+        assert!(Box::new(place).doubt().is_none(), "given up");
     }
 
     fn take(groups: &Arc<Groups>, room: &str, size: usize) -> GroupPlace {
         let client = PeerId::parse(&format!("{:x}", random::<u64>())).unwrap();
-        groups.take_or_open(&(RoomName::measured(room).unwrap(), size), &client, None).unwrap().unwrap()
+        groups.take_or_open(&(RoomName::measured(room).unwrap(), size), &client, None).unwrap()
     }
 
     #[test]
@@ -237,34 +331,34 @@ mod tests {
     fn an_open_group_ends_with_a_doubt_and_a_full_one_does_not() {
         let groups = Arc::new(Groups::default());
         let [full, other, open, doubted] = [(); 4].map(|()| take(&groups, "a", 2));
-        assert_eq!(*full.state().borrow(), GroupState::Closed);
-        other.doubt();
-        groups.end_all();
-        assert_eq!(*full.state().borrow(), GroupState::Closed);
+        assert_eq!(*full.state().borrow(), SeatState::Closed);
+        doubt(other);
+        groups.lapse();
+        assert_eq!(*full.state().borrow(), SeatState::Closed);
         // These two are the next group, and full, too.
-        doubted.doubt();
-        assert_eq!(*open.state().borrow(), GroupState::Closed);
+        doubt(doubted);
+        assert_eq!(*open.state().borrow(), SeatState::Closed);
         let [waits, in_doubt] = [(); 2].map(|()| take(&groups, "a", 3));
-        in_doubt.doubt();
-        assert_eq!(*waits.state().borrow(), GroupState::Ended);
+        doubt(in_doubt);
+        assert_eq!(*waits.state().borrow(), SeatState::Lost);
         let next = take(&groups, "a", 3);
         assert_ne!(next.room(), waits.room());
         // Its place is in none of them any more.
         drop(waits);
         assert!(!groups.is_empty());
         groups.lose_right(&(RoomName::measured("a").unwrap(), 3));
-        assert_eq!(*next.state().borrow(), GroupState::Ended);
+        assert_eq!(*next.state().borrow(), SeatState::Lost);
     }
 
     #[test]
     fn a_group_without_a_size_closes_with_its_host_and_has_no_other_end() {
         let groups = Arc::new(Groups::default());
         let [host, other, lost] = [(); 3].map(|()| take(&groups, "a/host", 0));
-        groups.end_all();
-        lost.doubt();
-        assert_eq!(*other.state().borrow(), GroupState::Open);
+        groups.lapse();
+        doubt(lost);
+        assert_eq!(*other.state().borrow(), SeatState::Open);
         drop(host);
-        assert_eq!(*other.state().borrow(), GroupState::Closed);
+        assert_eq!(*other.state().borrow(), SeatState::Closed);
         assert!(groups.is_empty());
     }
 }

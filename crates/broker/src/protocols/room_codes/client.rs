@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, HostedRoom, Offer, PlayerName, Problem, RoomCodes, Seating};
+use super::codes::{Admitted, KeptName};
+use super::{Command, HostedRoom, Offer, PlayerName, Problem, RoomCodeError, RoomCodes, Seating};
 use crate::events::Count;
 use crate::limits::{GuessSource, LimitExceeded};
-use crate::protocols::client::{Answer, Ask, Claimed, Context, Joined, Seat};
+use crate::protocols::client::{Answer, Ask, Context};
 use crate::protocols::frozen;
-use crate::protocols::names::{Hold, KeptName, NameHolder, RoomCodeError};
+use crate::protocols::names::{Claimed, Hold, NameHolder, Seat, Seated};
 use crate::protocols::signal::SignalKind;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::clock::millis;
-use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit, MessageKind, PeerId};
+use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit, MessageKind, NameKind, PeerId};
 
 /// Most names that one client has in rooms. Beyond that, the oldest is released.
 const MAX_NAMES: usize = 8;
@@ -33,7 +34,15 @@ const HOST_INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Default)]
 pub struct Player {
     hosting: Option<Box<Hosting>>,
-    playing: Vec<Box<dyn Seat>>,
+    playing: Vec<Playing>,
+}
+
+/// A name in a room.
+enum Playing {
+    /// Of this node.
+    Here(PlayerName),
+    /// Of another node.
+    Elsewhere(Box<dyn Seat>),
 }
 
 /// A host's room.
@@ -121,7 +130,7 @@ impl Pending {
 
     pub(crate) fn awaited(&self, codes: &Arc<RoomCodes>) -> Option<Ask> {
         Some(match self {
-            Pending::Create(room, _) => Ask::HoldRoomCode(room.code().to_owned()),
+            Pending::Create(room, _) => hold(room),
             Pending::Join(_, Wait::Holder(holder)) => Ask::IsAlive(holder.clone()),
             Pending::Join(_, Wait::Host | Wait::HostElsewhere) => Ask::Sleep(HOST_INTERVAL),
             Pending::Join(join, Wait::Node) => join.ask_nodes(codes)?,
@@ -133,17 +142,29 @@ impl Join {
     /// Without all fields, it only asks if there is the room.
     fn ask_nodes(&self, codes: &Arc<RoomCodes>) -> Option<Ask> {
         let code = codes.code(&self.room)?;
-        Some(Ask::JoinRoom { code, name: self.username.clone().filter(|_| self.offer.is_some()) })
+        let wanted = self.username.clone().filter(|_| self.offer.is_some());
+        Some(Ask::Seat { kind: NameKind::RoomCode, name: code, wanted })
     }
 }
 
-impl Seat for PlayerName {
-    fn freeze(self: Box<Self>, _held: &mut VecDeque<Hold>) -> Option<KeptName> {
-        Some(self.keep())
+impl Playing {
+    /// Writes it down, or adds it to what is held.
+    fn freeze(self, held: &mut VecDeque<Hold>) -> Option<KeptName> {
+        match self {
+            Playing::Here(name) => Some(name.keep()),
+            Playing::Elsewhere(seat) => {
+                held.push_back(Box::new(seat));
+                None
+            }
+        }
     }
 
+    /// True if the room may still be there.
     fn is_room_open(&self) -> bool {
-        PlayerName::is_room_open(self)
+        match self {
+            Playing::Here(name) => name.is_room_open(),
+            Playing::Elsewhere(seat) => seat.is_kept(),
+        }
     }
 }
 
@@ -201,7 +222,7 @@ impl Player {
                 }
             }
             (Pending::Join(join, Wait::HostElsewhere), Answer::Slept) => join_elsewhere(join, codes, context),
-            (Pending::Join(join, Wait::Node), Answer::Joined(joined)) => self.joined(joined, join, context),
+            (Pending::Join(join, Wait::Node), Answer::Seated(seated)) => self.seated(seated, join, context),
             (Pending::Create(..) | Pending::Join(..), _) => Ok(None),
         };
         handled.unwrap_or_else(|problem| complain(problem, context))
@@ -229,13 +250,11 @@ impl Player {
     ) -> Option<Self> {
         let code = if is_code_held { Some(held.pop_front()?) } else { None };
         let hosting = hosting.map(|room| Box::new(Hosting { room: HostedRoom::resume(codes, room), code }));
-        let seat = |kept| -> Option<Box<dyn Seat>> {
-            match kept {
-                Some(kept) => Some(Box::new(PlayerName::resume(codes, kept))),
-                None => held.pop_front()?.downcast::<Box<dyn Seat>>().ok().map(|seat| *seat),
-            }
+        let thaw = |kept| match kept {
+            Some(kept) => Some(Playing::Here(PlayerName::resume(codes, kept))),
+            None => Some(Playing::Elsewhere(*held.pop_front()?.downcast().ok()?)),
         };
-        Some(Player { hosting, playing: playing.into_iter().map(seat).collect::<Option<_>>()? })
+        Some(Player { hosting, playing: playing.into_iter().map(thaw).collect::<Option<_>>()? })
     }
 
     /// The offer to the host of a room is lost: the host has just left.
@@ -300,7 +319,7 @@ impl Player {
             }
             Ok(Seating::In(playing, host)) => {
                 let offer = offer.frame(playing.name());
-                self.take_seat(Box::new(playing), &host, offer, context);
+                self.play(Playing::Here(playing), &host, offer, context);
                 Ok(None)
             }
             // It may be the client itself, which has lost its network.
@@ -314,37 +333,41 @@ impl Player {
     }
 
     /// Another node has answered.
-    fn joined(&mut self, joined: Joined, join: Join, context: &mut Context<'_, '_>) -> Handled {
-        match (joined, &join.offer) {
-            (Joined::In { seat, name, host }, Some(offer)) => {
-                let offer = offer.frame(&name);
-                self.take_seat(seat, &host, offer, context);
-                Ok(None)
+    fn seated(&mut self, seated: Seated, join: Join, context: &mut Context<'_, '_>) -> Handled {
+        let refused = match (seated, &join.offer) {
+            (Seated::In { seat, told, .. }, Some(offer)) => {
+                let Some((name, host)) = admitted(&told) else { return Err(Problem::Unavailable) };
+                self.play(Playing::Elsewhere(seat), &host, offer.frame(&name), context);
+                return Ok(None);
             }
-            (Joined::Refused(RoomCodeError::HostAway), _) if context.now() < join.until => {
+            (Seated::Nowhere, _) => RoomCodeError::NoRoom,
+            (Seated::Refused(number), _) => RoomCodeError::of_number(number).unwrap_or(RoomCodeError::NoRoom),
+            // Not the client's fault, so it does not count.
+            (Seated::Unavailable, _) => return Err(Problem::Unavailable),
+            _ if join.username.is_none() => return Err(Problem::NoUsername),
+            _ => return Err(Problem::NoOffer),
+        };
+        match refused {
+            RoomCodeError::HostAway if context.now() < join.until => {
                 wait_for_host(join, Wait::HostElsewhere, context)
             }
-            (Joined::Refused(RoomCodeError::NoRoom), _) => Err(wrong_code(context)),
-            (Joined::Refused(error), _) => Err(error.into()),
-            // Not the client's fault, so it does not count.
-            (Joined::Unavailable, _) => Err(Problem::Unavailable),
-            _ if join.username.is_none() => Err(Problem::NoUsername),
-            _ => Err(Problem::NoOffer),
+            RoomCodeError::NoRoom => Err(wrong_code(context)),
+            error => Err(error.into()),
         }
     }
 
     /// Sends the host the offer of a player that has its name.
-    fn take_seat(&mut self, seat: Box<dyn Seat>, host: &PeerId, offer: Frame, context: &mut Context<'_, '_>) {
+    fn play(&mut self, playing: Playing, host: &PeerId, offer: Frame, context: &mut Context<'_, '_>) {
         if self.playing.len() >= MAX_NAMES {
             self.playing.remove(0);
             context.key.router().events().counters().add(Count::LimitHits(Limit::NamesPerClient), 1);
         }
-        self.playing.push(seat);
+        self.playing.push(playing);
         context.send_and_hear(host.as_str().to_owned(), MessageKind::RoomCode, SignalKind::Offer, offer);
     }
 
     fn hosting(&self) -> Result<&HostedRoom, Problem> {
-        let plays = self.playing.iter().any(|seat| seat.is_room_open());
+        let plays = self.playing.iter().any(Playing::is_room_open);
         let hosting = self.hosting.as_ref().map(|hosting| &hosting.room);
         hosting.ok_or(if plays { Problem::NotTheHost } else { Problem::WrongRoom })
     }
@@ -370,10 +393,21 @@ impl Player {
     }
 }
 
+/// The name and the host with which another node has let a player in.
+fn admitted(told: &str) -> Option<(String, PeerId)> {
+    let Admitted { name, host } = serde_json::from_str(told).ok()?;
+    Some((name, PeerId::parse(&host).ok()?))
+}
+
+/// Claims the code of a room.
+fn hold(room: &HostedRoom) -> Ask {
+    Ask::Hold(NameKind::RoomCode, room.code().to_owned())
+}
+
 /// Opens a room, with a code that no other node has.
 fn open(until: u64, codes: &Arc<RoomCodes>, context: &mut Context<'_, '_>) -> Handled {
     let room = codes.create(context.peer.id(), context.peer.address())?;
-    context.ask(Ask::HoldRoomCode(room.code().to_owned()));
+    context.ask(hold(&room));
     Ok(Some(Pending::Create(room, until)))
 }
 

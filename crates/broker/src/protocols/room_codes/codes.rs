@@ -8,12 +8,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::seq::IndexedRandom as _;
+use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use crate::config::LiveConfig;
-use crate::protocols::names::{Hold, KeptName, NameHolder, RoomCodeError};
+use crate::protocols::names::{self, GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names};
 use peerbroker_core::clock::{Clock, millis};
-use peerbroker_core::wire::{AddressPrefix, PeerId};
+use peerbroker_core::wire::{AddressPrefix, PeerId, numbers};
+
+/// The error of an operation in the room of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomCodeError {
+    /// There is no such room, or it has ended.
+    NoRoom,
+    /// There is no such player in the room.
+    NoPlayer,
+    /// The room has reached its limit of players.
+    Full,
+    /// The limit of rooms is reached.
+    TooMany,
+    /// The host of the room was lost, and may come back.
+    HostAway,
+}
+
+numbers!(RoomCodeError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3, HostAway = 4);
 
 impl From<RoomCodeError> for Problem {
     fn from(error: RoomCodeError) -> Self {
@@ -85,6 +103,22 @@ pub struct PlayerName {
     number: u64,
     name: String,
     generation: u64,
+}
+
+/// A player's name that was written down.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptName {
+    code: String,
+    number: u64,
+    name: String,
+    generation: u64,
+}
+
+/// The name and the host of a player whose room is on another node, as that node tells them.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Admitted {
+    pub(super) name: String,
+    pub(super) host: String,
 }
 
 /// The result of a join.
@@ -259,6 +293,33 @@ impl RoomCodes {
     ) -> Result<R, RoomCodeError> {
         let mut room = self.rooms.get_mut(code).filter(|room| room.number == number);
         Ok(act(room.as_mut().ok_or(RoomCodeError::NoRoom)?))
+    }
+}
+
+impl Names for RoomCodes {
+    fn seat(
+        self: Arc<Self>,
+        name: &str,
+        wanted: &str,
+        client: &PeerId,
+        holder: &NameHolder,
+    ) -> Result<names::Seating, u8> {
+        match self.join(name, wanted, client, holder) {
+            Ok(Seating::Held(holder)) => Ok(names::Seating::Held(holder)),
+            Ok(Seating::In(playing, host)) => {
+                let admitted = Admitted { name: playing.name().to_owned(), host: host.to_string() };
+                let told = serde_json::to_string(&admitted).map_err(|_| NO_SUCH_NAME)?;
+                Ok(names::Seating::Given(Box::new(playing), told))
+            }
+            Err(error) => Err(error.number()),
+        }
+    }
+}
+
+impl GivenSeat for PlayerName {
+    /// A name that nobody uses is in nobody's way.
+    fn doubt(self: Box<Self>) -> Option<Box<dyn GivenSeat>> {
+        Some(self)
     }
 }
 

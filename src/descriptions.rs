@@ -17,7 +17,8 @@ use description::Description;
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::protocols::client::Protocol as _;
 use peerbroker_broker::protocols::signal::SignalKind;
-use peerbroker_broker::protocols::{peerjs, with_clients};
+use peerbroker_broker::protocols::{peerjs, topics, with_clients};
+use peerbroker_broker::rooms::{MessageNews, Rooms};
 use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::wire::{Frame, IceCredentials, MessageKind, PeerId};
 pub(crate) use withheld::without_addresses;
@@ -89,6 +90,21 @@ pub(crate) fn relayed_answer(
     let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };
     // A publication names its sender.
     with_relay(relay, text, |credentials| relay.calls().begin(parties, credentials, !is_published))
+}
+
+/// The same for an answer that a client of another node publishes to a topic.
+pub(crate) fn relayed_publication(
+    relay: &Relay,
+    rooms: &Rooms,
+    mode: RelayMode,
+    published: &MessageNews<'_>,
+) -> Option<String> {
+    let topics::Signal { to, kind, .. } = topics::signal(published.text)?;
+    let from = PeerId::parse(published.from).ok().filter(|_| kind == SignalKind::Answer)?;
+    rooms.members_with(published.room, &topics::name(&to?)).iter().find_map(|to| {
+        let to = rooms.realm().address(to);
+        relayed_answer(relay, &from, &to, MessageKind::Room, mode, published.text)
+    })
 }
 
 /// The message that tells a client that its calls with another one have ended.

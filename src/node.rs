@@ -30,8 +30,6 @@ use peerbroker_broker::protocols::key_state::{Common, KeyState};
 use peerbroker_broker::protocols::names::Names;
 use peerbroker_broker::protocols::peerjs::{self, Kind};
 use peerbroker_broker::protocols::root::Guests;
-use peerbroker_broker::protocols::signal::SignalKind;
-use peerbroker_broker::protocols::topics::{self, Signal};
 use peerbroker_broker::protocols::{names_of, room_frames};
 use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use peerbroker_broker::router::{
@@ -200,18 +198,6 @@ impl Node {
     /// The relay, if there is one.
     pub(crate) fn relay(&self) -> Option<&Relay> {
         self.relay.get()
-    }
-
-    /// As [`relayed_answer`](LocalNode::relayed_answer), for one that y-webrtc publishes to a topic.
-    fn relayed_publication(&self, rooms: &Rooms, published: &MessageNews<'_>) -> Option<String> {
-        // The rest costs time, and most servers have no relay.
-        self.relay()?;
-        let Signal { to, kind, .. } = topics::signal(published.text)?;
-        let from = PeerId::parse(published.from).ok().filter(|_| kind == SignalKind::Answer)?;
-        rooms.members_with(published.room, &topics::name(&to?)).iter().find_map(|to| {
-            let to = rooms.realm().address(to);
-            LocalNode::relayed_answer(self, &from, &to, MessageKind::Room, published.text)
-        })
     }
 
     /// The ways in which the calls of a key are relayed. `None` if none is.
@@ -536,7 +522,10 @@ impl LocalNode for Node {
             News::Swarm(news) => tenant.guests().swarms.receive(from, news),
             News::Message(published) if realm == RealmKind::Guests => {
                 let rooms = tenant.rooms(realm);
-                let relayed = self.relayed_publication(&rooms, published);
+                // Most servers have no relay, and the rest costs time.
+                let relayed = self.relay().and_then(|relay| {
+                    descriptions::relayed_publication(relay, &rooms, self.relay_mode(key)?, published)
+                });
                 let text = relayed.as_deref().unwrap_or(published.text);
                 rooms.receive(from, &News::Message(MessageNews { text, ..published.clone() }), flushes);
             }

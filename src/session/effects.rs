@@ -143,7 +143,7 @@ impl<'a> Turn<'a> {
     /// Tells the subscribers of a topic. To an offer or answer of y-webrtc the relay adds its candidates. The id that its client gives itself
     /// becomes the data of the subscription, so that all nodes know it.
     fn publish(&mut self, Publication { topic, text }: Publication<'_>) {
-        let Some(rooms) = self.key.existing_rooms(RealmKind::Guests) else { return };
+        let Some(rooms) = self.key.existing_rooms(self.peer.realm().kind()) else { return };
         let requester = &mut Requester { peer: self.peer, request: None, flushes: self.flushes };
         let mut prepared = Some(Cow::Borrowed(&*text));
         // The rest costs time, and most servers have no relay.

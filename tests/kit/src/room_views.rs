@@ -78,10 +78,15 @@ impl RoomViews {
     }
 }
 
-/// Finds a room whose members did not hear all in one order. Such an order exists if no frame is before itself.
-pub fn without_one_order<'a>(views: impl IntoIterator<Item = &'a RoomViews>) -> Option<String> {
-    let mut of_rooms: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
+/// Finds a room whose members did not hear all in one order. Such an order exists if no frame is before itself. Frames that are not `once` may
+/// come again, and are left out.
+pub fn without_one_order<'a>(
+    views: impl IntoIterator<Item = &'a RoomViews>,
+    once: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let mut of_rooms: BTreeMap<&str, Vec<Vec<&str>>> = BTreeMap::new();
     for (room, order) in views.into_iter().flat_map(|views| &views.orders) {
+        let order = order.iter().map(String::as_str).filter(|frame| once(frame)).collect();
         of_rooms.entry(room).or_default().push(order);
     }
     of_rooms.into_iter().find_map(|(room, orders)| {
@@ -90,10 +95,9 @@ pub fn without_one_order<'a>(views: impl IntoIterator<Item = &'a RoomViews>) -> 
     })
 }
 
-fn has_circle(orders: &[&[String]]) -> bool {
+fn has_circle(orders: &[Vec<&str>]) -> bool {
     let mut after: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut before: BTreeMap<&str, usize> =
-        orders.iter().copied().flatten().map(|frame| (&**frame, 0)).collect();
+    let mut before: BTreeMap<&str, usize> = orders.iter().flatten().map(|frame| (*frame, 0)).collect();
     for pair in orders.iter().flat_map(|order| order.windows(2)) {
         if let [one, next] = pair
             && after.entry(one).or_default().insert(next)

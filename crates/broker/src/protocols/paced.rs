@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::protocols::client::{Ask, Context};
-use peerbroker_core::wire::{Limit, RealmKind};
+use peerbroker_core::wire::Limit;
 
 /// Shortest pause of a client whose publications come too fast. After one that many share, one of them goes on at a time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -33,7 +33,7 @@ impl<C> Paced<C> {
 
 /// Has a client pause that owes for its earlier publications. Returns the limit that it has exceeded, or `None` if it may go on.
 pub(crate) fn pause(context: &mut Context<'_, '_>) -> Option<Limit> {
-    let rooms = context.key.existing_rooms(RealmKind::Guests)?;
+    let rooms = context.key.existing_rooms(context.peer.realm().kind())?;
     let (limit, time) = rooms.owed(context.peer)?;
     context.ask(Ask::Sleep(time.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)));
     Some(limit)

@@ -297,7 +297,7 @@ impl Acme {
 }
 
 fn seconds(clock: &Clock) -> u64 {
-    clock.unix_millis() / 1000
+    clock.unix_millis().as_millis() / 1000
 }
 
 #[cfg(test)]

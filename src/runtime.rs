@@ -39,7 +39,7 @@ use peerbroker_broker::config::{
 };
 use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use peerbroker_broker::limits::ConnectionLimiter;
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{self, Clock, millis};
 use peerbroker_core::threads::caught;
 use peerbroker_core::wire::{CloseReason, PeerId};
 
@@ -307,7 +307,7 @@ impl Runtime {
     }
 
     /// Milliseconds by the broker's clock.
-    pub(crate) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> clock::Instant {
         self.node.clock().now()
     }
 
@@ -414,7 +414,7 @@ impl Runtime {
         let count = clients.len();
         let window = millis(window);
         loop {
-            let passed = self.now().saturating_sub(began);
+            let passed = self.now().millis_since(began);
             let is_empty = self.connections() == 0 && passed >= millis(OPENING);
             if passed >= window || is_empty {
                 return;

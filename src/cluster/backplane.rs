@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use peerbroker_core::clock::UnixMillis;
 use peerbroker_core::wire::{ApiKey, ConnectionKind, NameKind, NodeId, RealmKind};
 
 pub use peerbroker_broker::rooms::TokenDigest;
@@ -120,8 +121,8 @@ pub struct Registration {
     pub known_dead: Option<Owner>,
     /// The fence that the connection got with its claim; 0 if it was opened without the backplane.
     pub fence: u64,
-    /// The time at which the connection was opened, in milliseconds since 1970.
-    pub since_unix_millis: u64,
+    /// The time at which the connection was opened.
+    pub since: UnixMillis,
     /// The former name of its node, if it has a new one. Records of that one are its own.
     pub former: Option<NodeId>,
     /// Its node was away for longer than a lease since the claim, so others could take the name rightly.

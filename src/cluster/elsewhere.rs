@@ -52,8 +52,7 @@ impl Membership {
         connection: ConnId,
     ) -> (HeldName, impl Future<Output = Holding> + use<>) {
         let name = Name { key: realm.key().clone(), entity: Entity::Name(kind), name: name.to_owned() };
-        let since_unix_millis = self.clock.unix_millis();
-        let held = Held { client: client.clone(), connection, fence: 0, since_unix_millis };
+        let held = Held { client: client.clone(), connection, fence: 0, since: self.clock.unix_millis() };
         self.state.lock().held.insert(name.clone(), held);
         let held = HeldName { membership: Arc::clone(self), name: name.clone(), connection };
         let claimed = self.request(|reply| Request::Hold(name, reply));

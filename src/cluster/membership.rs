@@ -24,7 +24,7 @@ use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::protocols::names::SeatState;
 use peerbroker_broker::rooms::{News, OtherNodes, RealmName};
 use peerbroker_broker::router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{Clock, LeaseInstant, UnixMillis};
 use peerbroker_core::wire::{
     ApiKey, CloseReason, ConnId, ConnectionKind, Frame, NodeId, PeerId, Refusal, Token, numbers,
 };
@@ -79,9 +79,8 @@ pub struct Membership {
 pub(super) struct State {
     /// The present life.
     pub(super) node: Option<NodeId>,
-    /// The end of its lease, by [`Clock::elapsed`]: the other nodes' time runs while this process is stopped. Never later than by the
-    /// clock of the backplane.
-    pub(super) good_until: u64,
+    /// The end of its lease: the other nodes' time runs while this process is stopped. Never later than by the clock of the backplane.
+    pub(super) good_until: LeaseInstant,
     /// Joined, and all ids that were here are registered.
     pub(super) is_up: bool,
     /// The backplane was tried, and did not answer for too long.
@@ -165,8 +164,8 @@ pub(super) struct Held {
     pub(super) connection: ConnId,
     /// 0 until it is claimed.
     pub(super) fence: u64,
-    /// The time at which it was first held, in milliseconds since 1970.
-    pub(super) since_unix_millis: u64,
+    /// The time at which it was first held.
+    pub(super) since: UnixMillis,
 }
 
 /// The outcome of a text that a client has posted.
@@ -390,7 +389,7 @@ impl Membership {
 
     /// True if the lease is being renewed. A node that failed to renew it for half its time takes no new ids.
     fn is_renewed(&self, state: &State) -> bool {
-        state.node.is_some() && self.clock.elapsed() < state.good_until.saturating_sub(self.lease() / 2)
+        state.node.is_some() && self.clock.elapsed() + self.config.lease / 2 < state.good_until
     }
 
     pub(super) fn may_claim(&self, state: &State) -> bool {
@@ -401,10 +400,6 @@ impl Membership {
     pub(super) fn is_by_itself(&self) -> bool {
         let state = self.state.lock();
         state.is_out || !self.is_renewed(&state)
-    }
-
-    pub(super) fn lease(&self) -> u64 {
-        millis(self.config.lease)
     }
 
     /// Tells a node the outcome of its message.

@@ -26,6 +26,7 @@ use peerbroker_broker::events::{ClusterEvent, Event, PeerAddress};
 use peerbroker_broker::protocols::names::Names;
 use peerbroker_broker::rooms::{News, Replicated, Rooms};
 use peerbroker_broker::router::{Flush, Realm, Router};
+use peerbroker_core::clock::LeaseInstant;
 use peerbroker_core::wire::{MessageKind, NameKind, NodeId, PeerId, RealmKind};
 use state::{
     Calls, Certainty, Doubts, Inbox, Lives, Outages, ParkedMessages, Questions, RoomNews, Seats, Untold,
@@ -172,7 +173,7 @@ impl Membership {
             state.is_up = false;
             state.is_out = true;
             state.node = None;
-            state.good_until = 0;
+            state.good_until = LeaseInstant::default();
             state.links.clear();
             state.asks = FairQueue::default();
             state.notices.clear();

@@ -19,7 +19,7 @@ use tokio::task::{JoinSet, spawn_local};
 use peerbroker_broker::events::{Events, PeerAddress};
 use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::PeerHandle;
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::wire::{AddressPrefix, ApiKey, AppRefusal, ConnId, PeerId};
 
 /// Most bytes of a payload.
@@ -77,7 +77,7 @@ struct Shared {
     clock: Clock,
     inbox: Mutex<Inbox>,
     /// The time from which the next failure is logged.
-    next_log: Mutex<u64>,
+    next_log: Mutex<Instant>,
 }
 
 /// The clients that have a message with the app.
@@ -101,7 +101,7 @@ struct Waiting {
     peer: PeerHandle,
     request: Option<String>,
     /// The time at which its client is told that there is no answer.
-    until: u64,
+    until: Instant,
     /// Not polled before its turn.
     answering: Answering,
 }
@@ -131,7 +131,7 @@ impl AppMessages {
             request: request.clone(),
         });
         let answering = answering.ok_or(AppRefusal::Off)?;
-        let until = self.shared.clock.now().saturating_add(millis(TIMEOUT));
+        let until = self.shared.clock.now() + TIMEOUT;
         let waiting = Waiting { peer: peer.clone(), request, until, answering };
         let Added { first, evicted } = self.shared.inbox.lock().add(waiting)?;
         if let Some(Waiting { peer, request, .. }) = evicted {
@@ -205,7 +205,7 @@ fn check(text: String) -> Result<String, String> {
 }
 
 impl Shared {
-    async fn answer(&self, answering: Answering, until: u64) -> Result<Option<String>, String> {
+    async fn answer(&self, answering: Answering, until: Instant) -> Result<Option<String>, String> {
         let late = || Err(format!("no answer within {} seconds", TIMEOUT.as_secs()));
         if self.clock.now() >= until {
             return late();
@@ -224,7 +224,7 @@ impl Shared {
         let now = self.clock.now();
         let level = if now < *next_log { log::Level::Debug } else { log::Level::Warn };
         if level == log::Level::Warn {
-            *next_log = now.saturating_add(millis(LOG_INTERVAL));
+            *next_log = now + LOG_INTERVAL;
         }
         log::log!(level, "the app did not answer a client of the key {key:?}: {why}");
     }

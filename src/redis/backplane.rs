@@ -261,14 +261,14 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
         let call = |one: &Registration| {
             let former = one.former.map(|node| owner_text(Owner { node, ..one.owner }));
             let fence =
-                if one.fence == 0 { CLAIMED.saturating_sub(one.since_unix_millis).max(1) } else { one.fence };
+                if one.fence == 0 { CLAIMED.saturating_sub(one.since.as_millis()).max(1) } else { one.fence };
             self.record(&REGISTER, &one.name)
                 .arg(owner_text(one.owner))
                 .arg(&one.token[..])
                 .arg(one.kind.label())
                 .arg(one.known_dead.map(owner_text).unwrap_or_default())
                 .arg(fence)
-                .arg(one.since_unix_millis)
+                .arg(one.since.as_millis())
                 .arg(former.unwrap_or_default())
                 .arg(CLAIMED)
                 .arg(if one.late { "1" } else { "" })

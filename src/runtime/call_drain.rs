@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Runtime;
 use super::ended_calls;
 use peerbroker_broker::events::counted;
-use peerbroker_core::clock::millis;
 
 /// Interval at which open calls are counted.
 const STEP: Duration = Duration::from_millis(100);
@@ -57,7 +56,7 @@ impl Runtime {
     }
 
     async fn let_calls_go_on(&self, window: Duration) {
-        let end = self.now().saturating_add(millis(window));
+        let end = self.now() + window;
         let open = || self.open_calls();
         let verb = |count, one, many| if count == 1 { one } else { many };
         match open() {
@@ -78,7 +77,7 @@ impl Runtime {
     /// Waits until the clients of all calls that end know it, or had time enough to check their path.
     async fn until_ends_are_known(&self) {
         let Some(relay) = self.node.relay() else { return };
-        let end = self.now().saturating_add(millis(CHECKED_WITHIN));
+        let end = self.now() + CHECKED_WITHIN;
         while relay.calls().awaited() > 0 && self.now() < end {
             self.node.clock().sleep(STEP).await;
         }

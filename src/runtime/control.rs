@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -22,6 +23,7 @@ use bans::{MAX_BANS, OperatorBans};
 use peerbroker_broker::config::{CrowdedRoom, KeySignup};
 use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
+use peerbroker_core::clock::Instant;
 use peerbroker_core::threads::caught;
 use peerbroker_core::wire::{ApiKey, Limit, PeerId};
 
@@ -163,7 +165,7 @@ pub(crate) struct Control {
     pub(crate) bans: OperatorBans,
     log: Option<Arc<dyn LogControl>>,
     /// The filter that the API has set, and the time at which it ends. Held while the log gets another filter, so that both agree.
-    temporary_filter: Mutex<Option<(String, Option<u64>)>>,
+    temporary_filter: Mutex<Option<(String, Option<Instant>)>>,
 }
 
 impl Control {
@@ -341,7 +343,7 @@ impl Control {
     }
 
     /// Forgets addresses whose full burst is available again, and ends a filter of the log whose time is over.
-    pub(crate) fn sweep(&self, now: u64) {
+    pub(crate) fn sweep(&self, now: Instant) {
         self.signups.sweep(now);
         self.wrong_tokens.sweep(now);
         if let Err(error) = self.end_filter(now) {
@@ -350,7 +352,7 @@ impl Control {
     }
 
     /// Ends the filter of the log if its time is over.
-    fn end_filter(&self, now: u64) -> Result<(), LogError> {
+    fn end_filter(&self, now: Instant) -> Result<(), LogError> {
         let mut temporary = self.temporary_filter.lock();
         if !temporary.as_ref().is_some_and(|(_, until)| until.is_some_and(|until| until <= now)) {
             return Ok(());
@@ -366,7 +368,7 @@ impl Control {
         let configured = self.log.as_ref().ok_or(LogError::Unsupported)?.configured();
         let temporary = self.temporary_filter.lock().clone();
         let (filter, until) = temporary.unwrap_or_else(|| (configured.clone(), None));
-        let seconds = until.map(|until| until.saturating_sub(self.node.clock().now()).div_ceil(1000));
+        let seconds = until.map(|until| until.millis_since(self.node.clock().now()).div_ceil(1000));
         Ok(LogFilter { filter, configured, seconds })
     }
 
@@ -377,7 +379,7 @@ impl Control {
         filter: Option<String>,
         seconds: Option<u32>,
     ) -> Result<(), LogError> {
-        let until = seconds.map(|seconds| self.node.clock().now() + u64::from(seconds) * 1000);
+        let until = seconds.map(|seconds| self.node.clock().now() + Duration::from_secs(seconds.into()));
         let mut temporary = self.temporary_filter.lock();
         self.filter_log(filter.as_deref())?;
         *temporary = filter.clone().map(|filter| (filter, until));
@@ -472,7 +474,12 @@ impl Control {
     }
 
     /// Counts the registration in the store if nodes share it. Otherwise only checks whether it may be counted here.
-    fn count_signup(&self, address: Option<IpAddr>, most: u32, now: u64) -> Result<SignupCount, SignupError> {
+    fn count_signup(
+        &self,
+        address: Option<IpAddr>,
+        most: u32,
+        now: Instant,
+    ) -> Result<SignupCount, SignupError> {
         let counted = match most {
             0 => SignupCount::Elsewhere,
             _ => self.store.count_signup(&address_text(address), most).map_err(SignupError::Keys)?,
@@ -601,7 +608,7 @@ mod tests {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     together.wait();
-                    control.sweep(u64::MAX);
+                    control.sweep(Instant::MAX);
                 });
                 together.wait();
                 control.set_log(Actor::Elsewhere, Some("debug".to_owned()), None).unwrap();

@@ -3,6 +3,7 @@
 
 mod table;
 
+use peerbroker_core::clock::Instant;
 use std::cmp::Reverse;
 
 use parking_lot::Mutex;
@@ -36,14 +37,14 @@ struct Book {
     known: Vec<Known>,
     /// The number of mistakes that were not logged because there were too many different ones.
     others: u64,
-    since: u64,
+    since: Instant,
 }
 
 /// A mistake that was logged.
 struct Known {
     mistake: RecentMistake,
     /// The time at which it was last made.
-    last: u64,
+    last: Instant,
     /// The count since it was logged; `None` if it counts as new when it happens next.
     unlogged: Option<u64>,
 }
@@ -72,7 +73,7 @@ impl Mistakes {
     pub(super) fn log(
         &self,
         notices: &[Notice],
-        now: u64,
+        now: Instant,
         awaits_keys: bool,
         keys: impl Fn() -> Option<Vec<Key>>,
     ) {
@@ -81,7 +82,7 @@ impl Mistakes {
     }
 
     /// Counts a mistake. Returns its text for the log, if that is due now.
-    fn record(&self, MistakeText { what, who, hint }: MistakeText<'_>, now: u64) -> Option<String> {
+    fn record(&self, MistakeText { what, who, hint }: MistakeText<'_>, now: Instant) -> Option<String> {
         if !self.0.lock().count(&what, &who, now) {
             return None;
         }
@@ -94,16 +95,16 @@ impl Mistakes {
     }
 
     /// The mistakes of the last hour, the latest first.
-    pub(crate) fn recent(&self, now: u64) -> Vec<RecentMistake> {
+    pub(crate) fn recent(&self, now: Instant) -> Vec<RecentMistake> {
         let book = self.0.lock();
-        let ago = |known: &Known| now.saturating_sub(known.last) / 1000;
+        let ago = |known: &Known| now.millis_since(known.last) / 1000;
         let mut all: Vec<&Known> = book.known.iter().collect();
         all.sort_by_key(|known| Reverse(known.last));
         all.into_iter().map(|known| RecentMistake { ago: ago(known), ..known.mistake.clone() }).collect()
     }
 
     /// Logs the mistakes that were repeated in the last minute.
-    pub(super) fn sweep(&self, now: u64) {
+    pub(super) fn sweep(&self, now: Instant) {
         for text in self.0.lock().sweep(now) {
             log::info!("{text}");
         }
@@ -112,7 +113,7 @@ impl Mistakes {
 
 impl Book {
     /// Counts a mistake. Returns true if it is new, and there is room for it in the log.
-    fn count(&mut self, what: &str, who: &str, now: u64) -> bool {
+    fn count(&mut self, what: &str, who: &str, now: Instant) -> bool {
         let logged = self.known.iter().filter(|known| known.unlogged.is_some()).count();
         if logged == 0 {
             self.since = now;
@@ -132,7 +133,7 @@ impl Book {
     }
 
     /// Adds a mistake that is logged now, or replaces its hint.
-    fn add(&mut self, mistake: RecentMistake, now: u64) {
+    fn add(&mut self, mistake: RecentMistake, now: Instant) {
         if let Some(known) = self.known.iter_mut().find(|known| known.mistake.what == mistake.what) {
             known.mistake.hint = mistake.hint;
             known.unlogged = Some(0);
@@ -143,9 +144,9 @@ impl Book {
         self.known.truncate(MAX_KEPT);
     }
 
-    fn sweep(&mut self, now: u64) -> Vec<String> {
-        self.known.retain(|known| now.saturating_sub(known.last) < KEPT);
-        if now.saturating_sub(self.since) < INTERVAL {
+    fn sweep(&mut self, now: Instant) -> Vec<String> {
+        self.known.retain(|known| now.millis_since(known.last) < KEPT);
+        if now.millis_since(self.since) < INTERVAL {
             return Vec::new();
         }
         self.since = now;
@@ -179,12 +180,13 @@ mod tests {
     #[test]
     fn a_mistake_is_logged_at_once_and_its_repetitions_once_a_minute() {
         let mistakes = Mistakes::default();
-        let note = |what, at| mistakes.record(line(what), at);
-        let sweep = |minutes| mistakes.0.lock().sweep(5 + minutes * INTERVAL);
+        let note = |what, at| mistakes.record(line(what), Instant::from_millis(at));
+        let sweep_at = |at| mistakes.0.lock().sweep(Instant::from_millis(at));
+        let sweep = |minutes| sweep_at(5 + minutes * INTERVAL);
         assert_eq!(note("sang", 5).unwrap(), "a client sang (from here): do better");
         assert!((0..12).all(|_| note("sang", 6).is_none()));
         assert!(note("danced", 7).is_some(), "another mistake is logged at once");
-        assert_eq!(mistakes.0.lock().sweep(4 + INTERVAL), [""; 0]);
+        assert_eq!(sweep_at(4 + INTERVAL), [""; 0]);
         assert_eq!(sweep(1), ["in the last minute, 12 more times a client sang: do better"]);
         assert_eq!(note("sang", 6 + INTERVAL), None, "it goes on");
         assert!(note("danced", 6 + INTERVAL).is_some(), "it is new again");
@@ -197,16 +199,16 @@ mod tests {
     fn many_different_mistakes_take_bounded_memory_and_lines_and_the_latest_stay() {
         let mistakes = Mistakes::default();
         let note = |n: u64, at| mistakes.record(line(&format!("made mistake {n}")), at);
-        assert_eq!((0..10_000).filter_map(|n| note(n, 0)).count(), MAX_MISTAKES);
+        assert_eq!((0..10_000).filter_map(|n| note(n, Instant::default())).count(), MAX_MISTAKES);
         let others = 10_000 - MAX_MISTAKES;
-        let texts = mistakes.0.lock().sweep(INTERVAL);
+        let texts = mistakes.0.lock().sweep(Instant::from_millis(INTERVAL));
         assert_eq!(texts, [format!("not in the log of the last minute: {others} other mistakes of clients")]);
         for n in 0..1000 {
-            let at = INTERVAL + n * INTERVAL / 20;
+            let at = Instant::from_millis(INTERVAL + n * INTERVAL / 20);
             assert!(note(n, at).is_some(), "there is room again");
             mistakes.sweep(at);
         }
-        let all = mistakes.recent(0);
+        let all = mistakes.recent(Instant::default());
         assert_eq!((all.len(), all[0].what.as_str()), (MAX_KEPT, "made mistake 999"));
     }
 
@@ -214,12 +216,13 @@ mod tests {
     fn a_mistake_is_counted_and_forgotten_after_an_hour() {
         let mistakes = Mistakes::default();
         for (at, what) in ["sang", "danced", "sang"].into_iter().enumerate() {
-            mistakes.record(line(what), at as u64);
+            mistakes.record(line(what), Instant::from_millis(at as u64));
         }
-        let all = mistakes.recent(2000);
+        let all = mistakes.recent(Instant::from_millis(2000));
         assert_eq!((all[0].what.as_str(), all[0].times, all[0].latest.as_str()), ("sang", 2, "from here"));
         assert_eq!((all[1].what.as_str(), all[1].times, all[1].ago), ("danced", 1, 1));
-        mistakes.sweep(KEPT + 1);
-        assert_eq!(mistakes.recent(KEPT + 1).len(), 1);
+        let later = Instant::from_millis(KEPT + 1);
+        mistakes.sweep(later);
+        assert_eq!(mistakes.recent(later).len(), 1);
     }
 }

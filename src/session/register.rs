@@ -15,7 +15,7 @@ use peerbroker_broker::events::Count;
 use peerbroker_broker::protocols::client::Protocol;
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{Frame, Limit, Refusal};
 
 /// Interval of the check if a client that waits for an id has left.
@@ -74,12 +74,12 @@ struct Waiting<'a, S> {
     /// The frame that tells it that it waits, if its protocol has one.
     notice: fn() -> Option<Frame>,
     /// The time at which it is told; `None` once it was.
-    told_at: Option<u64>,
+    told_at: Option<Instant>,
 }
 
 impl<'a, S: Socket> Waiting<'a, S> {
     fn new<C: Protocol>(socket: &'a mut S, outbox: &'a mut Outbox, node: &'a Node) -> Self {
-        let told_at = node.clock().now().saturating_add(millis(TOLD_AFTER));
+        let told_at = node.clock().now() + TOLD_AFTER;
         Waiting { socket, outbox, node, notice: C::waiting, told_at: Some(told_at) }
     }
 

@@ -19,7 +19,7 @@ use super::connection::ConnectionState;
 use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, PeerHandle};
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::wire::{ConnectionKind, Frame, Opcode};
 
 /// Number of zeros in the first line.
@@ -68,7 +68,7 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 pub(crate) struct StreamSocket {
     state: Rc<RefCell<StreamState>>,
     clock: Clock,
-    since: u64,
+    since: Instant,
     /// The grace period after the body is gone.
     grace: Pin<Box<dyn Future<Output = ()>>>,
     /// The next `poll_recv` reports a sign of life.
@@ -225,7 +225,7 @@ impl Socket for StreamSocket {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
-        self.alive = self.clock.now().saturating_sub(self.since) < millis(MAX_AGE);
+        self.alive = self.clock.now().saturating_since(self.since) < MAX_AGE;
         let mut state = self.state.borrow_mut();
         state.socket = Some(cx.waker().clone());
         if state.peer.is_none() {

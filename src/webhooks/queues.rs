@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use peerbroker_broker::events::Event;
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{ApiKey, ConnId, PeerId};
 
 /// The pauses before each further attempt, in seconds.
@@ -78,7 +78,7 @@ pub(super) struct Load {
 #[derive(Default)]
 struct Queue {
     /// By the time at which they are due, and their number.
-    waiting: BTreeMap<(u64, u64), Delivery>,
+    waiting: BTreeMap<(Instant, u64), Delivery>,
     connections: HashMap<ConnId, Announced>,
     load: Load,
     in_flight: usize,
@@ -126,7 +126,7 @@ impl Queue {
     }
 
     /// Adds an event, due at once. The end of a connection must be [awaited](Self::awaits_end_of).
-    fn push(&mut self, delivery: Delivery, now: u64) {
+    fn push(&mut self, delivery: Delivery, now: Instant) {
         self.load.add(delivery.bytes);
         match delivery.step {
             Step::Single => {}
@@ -145,7 +145,7 @@ impl Queue {
     }
 
     /// The time at which the next event is due, if the endpoint has fewer requests than this.
-    fn next_due(&self, requests: usize) -> Option<u64> {
+    fn next_due(&self, requests: usize) -> Option<Instant> {
         let (due, _) = *self.waiting.first_key_value().filter(|_| self.in_flight < requests)?.0;
         Some(due)
     }
@@ -158,7 +158,7 @@ impl Queue {
     }
 
     /// An attempt has ended. The next one is due at the time of `repeat`, if there is one.
-    fn settle(&mut self, mut delivery: Delivery, repeat: Option<u64>, now: u64) {
+    fn settle(&mut self, mut delivery: Delivery, repeat: Option<Instant>, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(due) = repeat {
             delivery.failures += 1;
@@ -174,7 +174,7 @@ impl Queue {
         }
     }
 
-    fn wait(&mut self, delivery: Delivery, due: u64) {
+    fn wait(&mut self, delivery: Delivery, due: Instant) {
         self.waiting.insert((due, delivery.number), delivery);
     }
 }
@@ -227,7 +227,7 @@ pub(super) struct Queues {
     bounds: Bounds,
     endpoints: HashMap<Consumer, Queue>,
     /// Endpoints that have something to send and room for a request, by the time at which it is due.
-    due: BTreeSet<(u64, Consumer)>,
+    due: BTreeSet<(Instant, Consumer)>,
     load: Load,
     in_flight: usize,
     /// Everything is due, and no attempt is repeated.
@@ -253,7 +253,7 @@ impl Queues {
         consumer: Consumer,
         event: Arc<Event>,
         step: Step,
-        now: u64,
+        now: Instant,
         happened: Timestamp,
     ) -> bool {
         let bytes = cost(&event);
@@ -282,7 +282,7 @@ impl Queues {
     }
 
     /// Takes the event that has been due for the longest time. [`settle`](Self::settle) takes it back.
-    pub(super) fn take(&mut self, now: u64) -> Option<(Consumer, Delivery)> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<(Consumer, Delivery)> {
         let next = self.next().filter(|(due, _)| self.is_closing || *due <= now);
         let (_, consumer) = next.cloned()?;
         let delivery = self.change(&consumer, Queue::take)?;
@@ -296,12 +296,12 @@ impl Queues {
         consumer: &Consumer,
         delivery: Delivery,
         outcome: Outcome,
-        now: u64,
+        now: Instant,
         random: f64,
     ) -> bool {
         let bytes = delivery.bytes;
         let pause = delivery.pause_after(outcome, random).filter(|_| !self.is_closing);
-        let repeat = pause.map(|pause| now.saturating_add(millis(pause)));
+        let repeat = pause.map(|pause| now + pause);
         self.in_flight = self.in_flight.saturating_sub(1);
         self.change(consumer, |queue| queue.settle(delivery, repeat, now));
         if repeat.is_some() {
@@ -317,11 +317,11 @@ impl Queues {
     }
 
     /// The time at which the next event is due that could be sent.
-    pub(super) fn next_due(&self) -> Option<u64> {
-        self.next().map(|(due, _)| if self.is_closing { 0 } else { *due })
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.next().map(|(due, _)| if self.is_closing { Instant::default() } else { *due })
     }
 
-    fn next(&self) -> Option<&(u64, Consumer)> {
+    fn next(&self) -> Option<&(Instant, Consumer)> {
         self.due.first().filter(|_| self.in_flight < self.bounds.total_requests)
     }
 

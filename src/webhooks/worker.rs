@@ -17,7 +17,7 @@ use crate::keys::Webhook;
 use crate::node::Node;
 use peerbroker_broker::config::LiveConfig;
 use peerbroker_broker::events::{Event, WebhookEvent, counted};
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::threads::Threads;
 
 /// Time for which the end of the server waits for its last events.
@@ -184,8 +184,8 @@ async fn run(shared: &Shared) {
         in_flight: HashMap::new(),
         known: HashMap::new(),
         logged: WebhookTotals::default(),
-        next_log: 0,
-        next_forget: 0,
+        next_log: Instant::default(),
+        next_forget: Instant::default(),
     };
     while !shared.has_ended.load(Ordering::SeqCst) {
         while let Some((consumer, delivery)) = worker.take() {
@@ -200,7 +200,7 @@ async fn run(shared: &Shared) {
                 Ok((id, answer)) => worker.end(id, answer),
                 Err(error) => worker.end(error.id(), Attempt::failed(error.to_string())),
             },
-            () = shared.clock.sleep_until(wake.unwrap_or(u64::MAX)), if wake.is_some() => {}
+            () = shared.clock.sleep_until(wake.unwrap_or(Instant::MAX)), if wake.is_some() => {}
         }
     }
 }
@@ -213,8 +213,8 @@ struct Worker<'a> {
     in_flight: HashMap<Id, (Consumer, Delivery)>,
     known: HashMap<Consumer, Known>,
     logged: WebhookTotals,
-    next_log: u64,
-    next_forget: u64,
+    next_log: Instant,
+    next_forget: Instant,
 }
 
 /// The state of an endpoint that this thread knows.
@@ -225,7 +225,7 @@ struct Known {
     /// It has answered 410, so it gets nothing until its settings change.
     is_gone: bool,
     is_failing: bool,
-    next_log: u64,
+    next_log: Instant,
 }
 
 impl Worker<'_> {
@@ -297,7 +297,7 @@ impl Worker<'_> {
         if now < self.next_forget {
             return;
         }
-        self.next_forget = now + millis(LOG_INTERVAL);
+        self.next_forget = now + LOG_INTERVAL;
         let queues = self.shared.queues.lock();
         self.known.retain(|consumer, known| known.is_gone || now < known.next_log || queues.knows(consumer));
     }
@@ -307,7 +307,7 @@ impl Worker<'_> {
         let now = self.shared.clock.now();
         let known = self.known.entry(consumer.clone()).or_default();
         if !std::mem::replace(&mut known.is_failing, true) && now >= known.next_log {
-            known.next_log = now + millis(LOG_INTERVAL);
+            known.next_log = now + LOG_INTERVAL;
             log::warn!("{} {trouble}", shown(consumer));
         }
     }
@@ -321,7 +321,7 @@ impl Worker<'_> {
     }
 
     /// Logs the losses, once a minute. Returns the time of the next line, if there is one.
-    fn log_losses(&mut self) -> Option<u64> {
+    fn log_losses(&mut self) -> Option<Instant> {
         let now = self.shared.clock.now();
         let totals = self.shared.queues.lock().totals();
         let dropped = totals.dropped.saturating_sub(self.logged.dropped);
@@ -332,7 +332,7 @@ impl Worker<'_> {
         if now < self.next_log {
             return Some(self.next_log);
         }
-        self.next_log = now + millis(LOG_INTERVAL);
+        self.next_log = now + LOG_INTERVAL;
         self.logged = totals;
         log::warn!(
             "events for webhooks are lost: {dropped} because too many wait, {failed} because they were given up"

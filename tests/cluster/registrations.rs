@@ -1,5 +1,6 @@
 //! Connections that live while their record may not: who keeps a name after an outage.
 
+use peerbroker::clock::UnixMillis;
 use peerbroker::cluster::{Backplane, Claim, ClaimOutcome, RegisterOutcome, Registration};
 use peerbroker::wire::ConnectionKind;
 
@@ -94,7 +95,7 @@ pub async fn of_claims_in_two_stores_the_older_one_wins_in_any_order(stage: &imp
     let newer = with_fence("", 2, 2, OLD + 1);
     wins(&a, "fences", older.clone(), newer.clone()).await;
     // Not the clock.
-    wins(&a, "clocks", Registration { since_unix_millis: 1 << 60, ..older }, newer).await;
+    wins(&a, "clocks", Registration { since: UnixMillis::from_millis(1 << 60), ..older }, newer).await;
     // The claim was made before the holder was registered.
     let claimed = granted(&a, claim("x", owner(3, 3), 3)).await;
     let holder = Registration { fence: claimed.fence - 1, ..registration("x", owner(4, 4), 4, 5) };
@@ -142,9 +143,9 @@ pub async fn of_one_token_the_newer_connection_wins_in_any_order(stage: &impl St
     wins(&a, "without claims", at(1, 1001), at(2, 1000)).await;
     wins(&a, "with claims", with_fence("", 1, 1, OLD + 1), with_fence("", 2, 1, OLD)).await;
     // A clock that is wrong does not change which claim came later.
-    let later = Registration { since_unix_millis: 5, ..with_fence("", 1, 1, OLD + 1) };
+    let later = Registration { since: UnixMillis::from_millis(5), ..with_fence("", 1, 1, OLD + 1) };
     wins(&a, "a wrong clock", later, with_fence("", 2, 1, OLD)).await;
-    let claimed = Registration { since_unix_millis: 1000, ..with_fence("", 2, 1, OLD) };
+    let claimed = Registration { since: UnixMillis::from_millis(1000), ..with_fence("", 2, 1, OLD) };
     wins(&a, "opened in the outage", at(1, 1001), claimed.clone()).await;
     wins(&a, "opened before the claim", claimed, at(1, 999)).await;
     let stream = |number, since| Registration { kind: ConnectionKind::Stream, ..at(number, since) };

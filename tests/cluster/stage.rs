@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use peerbroker::clock::UnixMillis;
 use peerbroker::cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, RegisterOutcome, Registration,
     Renewal, Unavailable,
@@ -67,13 +68,14 @@ pub fn claim(id: &str, owner: Owner, token: u8) -> Claim {
 }
 
 /// A registration of a WebSocket that had no claim.
-pub fn registration(id: &str, owner: Owner, token: u8, since_unix_millis: u64) -> Registration {
+pub fn registration(id: &str, owner: Owner, token: u8, since: u64) -> Registration {
     let name = peer(id);
     let token = [token; 16];
     let kind = ConnectionKind::Socket;
     let known_dead = None;
     let former = None;
-    Registration { name, owner, token, kind, known_dead, fence: 0, since_unix_millis, former, late: false }
+    let since = UnixMillis::from_millis(since);
+    Registration { name, owner, token, kind, known_dead, fence: 0, since, former, late: false }
 }
 
 /// Claims in the store that is there.

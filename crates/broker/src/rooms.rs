@@ -41,7 +41,7 @@ use delivery::Delivery;
 use limits::{FREE_ROOMS, RoomLimits, deliveries};
 use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
 use presence::PresenceGuard;
 use receiving::Receiving;
@@ -505,16 +505,16 @@ impl Rooms {
             return;
         }
         let reclaim = self.router.live_config().load().limits.reclaim_timeout;
-        let patience = millis(match parting {
+        let patience = match parting {
             Parting::ForGood => Duration::ZERO,
             Parting::PageGone => reclaim.min(RELOAD_TIME),
             Parting::Lost => reclaim,
-        });
-        if patience == 0 {
+        };
+        if patience.is_zero() {
             self.remove_from_all(&mut guard, true);
             self.store.retire_if_unused(&mut guard);
         } else {
-            let until = self.router.clock().now().saturating_add(patience);
+            let until = self.router.clock().now() + patience;
             guard.state.away_until = Some(until);
             self.store.visit(until, peer.id());
         }
@@ -731,9 +731,9 @@ impl Rooms {
     }
 
     /// The time by which no message arrives any more that is sent now.
-    fn late_until(&self) -> u64 {
+    fn late_until(&self) -> Instant {
         let expire = self.router.live_config().load().limits.expire_timeout;
-        self.router.clock().now().saturating_add(millis(expire))
+        self.router.clock().now() + expire
     }
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.

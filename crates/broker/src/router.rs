@@ -6,6 +6,7 @@
 //! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`] with its `slots`; `routed`; `guard`, a slot under its
 //! lock; what a realm does; [`PeerHandle`] and what else belongs to a client.
 
+mod atomic_instant;
 mod contacts;
 mod contested;
 mod disconnect;

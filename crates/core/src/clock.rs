@@ -1,11 +1,15 @@
 //! The broker's source of time: the system's clock without the gaps in which this process did not run, or a manual one for tests.
 
+mod instant;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
+
+pub use instant::{Instant, LeaseInstant, UnixMillis};
 
 /// The broker's source of time.
 ///
@@ -29,7 +33,7 @@ struct System {
 
 #[derive(Debug, Default)]
 struct Manual {
-    now: watch::Sender<u64>,
+    now: watch::Sender<Instant>,
     gaps: Mutex<Gaps>,
 }
 
@@ -47,7 +51,7 @@ impl Clock {
     /// Advances a manual clock. Does nothing to the system's clock.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(manual) = &self.0 {
-            manual.now.send_modify(|now| *now += millis(by));
+            manual.now.send_modify(|now| *now = *now + by);
         }
     }
 
@@ -61,20 +65,20 @@ impl Clock {
         }
     }
 
-    /// Milliseconds since the clock was created, without gaps. Never goes back.
-    pub fn now(&self) -> u64 {
+    /// The time since the clock was created, without gaps. Never goes back.
+    pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::System(system) => system.running.now(|| system.elapsed()),
+            Source::System(system) => Instant::from_millis(system.running.now(|| system.elapsed())),
             Source::Manual(manual) => *manual.now.borrow(),
         }
     }
 
-    /// Milliseconds since the clock was created, gaps included.
-    pub fn elapsed(&self) -> u64 {
-        match &self.0 {
+    /// The time since the clock was created, gaps included.
+    pub fn elapsed(&self) -> LeaseInstant {
+        LeaseInstant::from_millis(match &self.0 {
             Source::System(system) => system.elapsed(),
-            Source::Manual(manual) => *manual.now.borrow() + manual.gaps.lock().lost,
-        }
+            Source::Manual(manual) => manual.now.borrow().as_millis() + manual.gaps.lock().lost,
+        })
     }
 
     /// The number of gaps so far. One that has just ended is found, so a thread that asks before it works knows of it.
@@ -94,36 +98,36 @@ impl Clock {
         (length > 0).then(|| Duration::from_millis(length))
     }
 
-    /// Milliseconds since 1970; of a manual clock, since it was created.
-    pub fn unix_millis(&self) -> u64 {
-        match &self.0 {
+    /// Wall time. A manual clock was created in 1970.
+    pub fn unix_millis(&self) -> UnixMillis {
+        UnixMillis::from_millis(match &self.0 {
             Source::System(_) => SystemTime::now().duration_since(UNIX_EPOCH).map(millis).unwrap_or_default(),
-            Source::Manual(_) => self.elapsed(),
-        }
+            Source::Manual(_) => self.elapsed().as_millis(),
+        })
     }
 
-    /// The same of a time of [`now`](Self::now), to about a millisecond whenever it is asked.
-    pub fn unix_millis_at(&self, at: u64) -> u64 {
-        let created = self.unix_millis().saturating_sub(self.elapsed());
-        created + at + self.gaps().lost_before(at)
+    /// Wall time of a time of [`now`](Self::now), to about a millisecond whenever it is asked.
+    pub fn unix_millis_at(&self, at: Instant) -> UnixMillis {
+        let created = self.unix_millis().as_millis().saturating_sub(self.elapsed().as_millis());
+        UnixMillis::from_millis(created + at.as_millis() + self.gaps().lost_before(at))
     }
 
     /// Waits, from the first poll on.
     pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
         let clock = self.clone();
-        async move { clock.sleep_until(clock.now().saturating_add(millis(duration))).await }
+        async move { clock.sleep_until(clock.now() + duration).await }
     }
 
     /// Waits until [`now`](Self::now) has reached this time.
-    pub async fn sleep_until(&self, at: u64) {
+    pub async fn sleep_until(&self, at: Instant) {
         match &self.0 {
             // Timers count gaps, so one may end too early.
             Source::System(_) => loop {
-                let left = at.saturating_sub(self.now());
-                if left == 0 {
+                let left = at.saturating_since(self.now());
+                if left.is_zero() {
                     return;
                 }
-                tokio::time::sleep(Duration::from_millis(left)).await;
+                tokio::time::sleep(left).await;
             },
             Source::Manual(manual) => {
                 let mut moved = manual.now.subscribe();
@@ -198,7 +202,7 @@ impl Running {
         if passed > GAP {
             passed = TICK;
             let lost = elapsed + SETTLE - (ticked + passed);
-            gaps.add(ticked + passed, lost);
+            gaps.add(Instant::from_millis(ticked + passed), lost);
             self.lost.store(lost, Ordering::Relaxed);
             self.found.store(gaps.found, Ordering::Release);
         }
@@ -217,12 +221,12 @@ struct Gaps {
     /// The number of all.
     found: u64,
     /// The time of each of the last ones, and the sum of all until then.
-    last: Vec<(u64, u64)>,
+    last: Vec<(Instant, u64)>,
 }
 
 impl Gaps {
     /// Adds a gap, after which the sum is `lost`.
-    fn add(&mut self, at: u64, lost: u64) {
+    fn add(&mut self, at: Instant, lost: u64) {
         self.untold += lost - self.lost;
         self.found += 1;
         self.lost = lost;
@@ -234,7 +238,7 @@ impl Gaps {
     }
 
     /// The sum of the gaps before a time; of forgotten ones, as if they were one.
-    fn lost_before(&self, at: u64) -> u64 {
+    fn lost_before(&self, at: Instant) -> u64 {
         let before = self.last.partition_point(|(gap, _)| *gap < at);
         before.checked_sub(1).and_then(|last| self.last.get(last)).map_or(0, |(_, lost)| *lost)
     }
@@ -321,9 +325,9 @@ mod tests {
         clock.add_gap(Duration::from_millis(100));
         clock.advance(Duration::from_millis(5));
         let after = clock.now();
-        assert_eq!((before, after), (5, 10));
-        assert_eq!((clock.elapsed(), clock.unix_millis()), (110, 110));
-        assert_eq!([before, after].map(|at| clock.unix_millis_at(at)), [5, 110]);
+        assert_eq!([before, after].map(Instant::as_millis), [5, 10]);
+        assert_eq!((clock.elapsed().as_millis(), clock.unix_millis().as_millis()), (110, 110));
+        assert_eq!([before, after].map(|at| clock.unix_millis_at(at).as_millis()), [5, 110]);
         assert_eq!([clock.take_gap(), clock.take_gap()], [Some(Duration::from_millis(100)), None]);
     }
 
@@ -374,11 +378,11 @@ mod tests {
     async fn a_sleep_lasts_until_its_time_and_not_until_that_of_a_timer() {
         let clock = Clock::system();
         let Source::System(system) = &clock.0 else { panic!("{clock:?}") };
-        let due = clock.now() + 20;
+        let due = clock.now().plus_millis(20);
         // As if all before had been a gap.
         system.running.lost.store(30, Ordering::SeqCst);
         system.running.gaps.lock().lost = 30;
         clock.sleep_until(due).await;
-        assert!(clock.now() >= due && clock.elapsed() >= due + 30);
+        assert!(clock.now() >= due && clock.elapsed().as_millis() >= due.as_millis() + 30);
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::clock::Instant;
+
 /// The burst in microseconds: as much as ten seconds of the rate.
 const BURST: u64 = 10_000_000;
 
@@ -22,8 +24,8 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Charges `count` events at `now` milliseconds, on credit if necessary. Returns how long to wait before the next.
-    pub fn charge(&self, count: u32, per_second: u32, now: u64) -> Duration {
+    /// Charges `count` events at `now`, on credit if necessary. Returns how long to wait before the next.
+    pub fn charge(&self, count: u32, per_second: u32, now: Instant) -> Duration {
         if per_second == 0 {
             return Duration::ZERO;
         }
@@ -34,17 +36,17 @@ impl RateLimit {
         Duration::from_micros(spent(before).saturating_sub(now + BURST))
     }
 
-    /// Charges `count` events at `now` milliseconds, or none of them: then it returns how much too early they are.
-    pub fn try_charge(&self, count: u32, per_second: u32, now: u64) -> Result<(), Duration> {
+    /// Charges `count` events at `now`, or none of them: then it returns how much too early they are.
+    pub fn try_charge(&self, count: u32, per_second: u32, now: Instant) -> Result<(), Duration> {
         self.try_charge_of(BURST, count, per_second, now)
     }
 
     /// As [`try_charge`](Self::try_charge), but leaves half of the burst to others.
-    pub fn try_charge_half(&self, count: u32, per_second: u32, now: u64) -> Result<(), Duration> {
+    pub fn try_charge_half(&self, count: u32, per_second: u32, now: Instant) -> Result<(), Duration> {
         self.try_charge_of(BURST / 2, count, per_second, now)
     }
 
-    fn try_charge_of(&self, burst: u64, count: u32, per_second: u32, now: u64) -> Result<(), Duration> {
+    fn try_charge_of(&self, burst: u64, count: u32, per_second: u32, now: Instant) -> Result<(), Duration> {
         if per_second == 0 {
             return Ok(());
         }
@@ -56,8 +58,8 @@ impl RateLimit {
         arrival.map(drop).map_err(|arrival| Duration::from_micros(spent(arrival).saturating_sub(now + burst)))
     }
 
-    /// Time at `now` milliseconds until no more than half of the burst is used.
-    pub fn until_half(&self, now: u64) -> Duration {
+    /// Time at `now` until no more than half of the burst is used.
+    pub fn until_half(&self, now: Instant) -> Duration {
         let half = micros(now) + BURST / 2;
         Duration::from_micros(self.arrival.load(Ordering::Relaxed).saturating_sub(half))
     }
@@ -70,7 +72,7 @@ impl RateLimit {
     }
 
     /// Cancels credit. The burst is still used up, so the next event has to wait for the rate alone.
-    pub fn forgive(&self, now: u64) {
+    pub fn forgive(&self, now: Instant) {
         self.arrival.fetch_min(micros(now) + BURST, Ordering::Relaxed);
     }
 
@@ -79,8 +81,8 @@ impl RateLimit {
         self.arrival.load(Ordering::Relaxed) == 0
     }
 
-    /// True if the full burst is available again at `now` milliseconds.
-    pub fn is_rested(&self, now: u64) -> bool {
+    /// True if the full burst is available again at `now`.
+    pub fn is_rested(&self, now: Instant) -> bool {
         self.arrival.load(Ordering::Relaxed) <= micros(now)
     }
 }
@@ -90,68 +92,75 @@ fn cost(count: u32, per_second: u32) -> u64 {
     u64::from(count) * 1_000_000 / u64::from(per_second)
 }
 
-fn micros(millis: u64) -> u64 {
-    millis.saturating_mul(1000)
+fn micros(at: Instant) -> u64 {
+    at.as_millis().saturating_mul(1000)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
     #[test]
     fn a_burst_is_ten_times_the_rate_and_the_rate_applies_after_it() {
         let limit = RateLimit::default();
-        let came = (0..100).filter(|_| limit.try_charge(1, 5, 0).is_ok()).count();
+        let came = (0..100).filter(|_| limit.try_charge(1, 5, at(0)).is_ok()).count();
         assert_eq!(came, 50);
-        assert_eq!(limit.try_charge(1, 5, 0), Err(Duration::from_millis(200)));
-        assert_eq!(limit.try_charge(1, 5, 199), Err(Duration::from_millis(1)));
-        assert_eq!(limit.try_charge(1, 5, 200), Ok(()));
-        assert!(limit.try_charge(1, 5, 200).is_err());
-        assert!(!limit.is_rested(10_199));
-        assert!(limit.is_rested(10_200));
+        assert_eq!(limit.try_charge(1, 5, at(0)), Err(Duration::from_millis(200)));
+        assert_eq!(limit.try_charge(1, 5, at(199)), Err(Duration::from_millis(1)));
+        assert_eq!(limit.try_charge(1, 5, at(200)), Ok(()));
+        assert!(limit.try_charge(1, 5, at(200)).is_err());
+        assert!(!limit.is_rested(at(10_199)));
+        assert!(limit.is_rested(at(10_200)));
     }
 
     #[test]
     fn credit_is_paid_back_by_waiting() {
         let limit = RateLimit::default();
-        assert_eq!(limit.charge(100, 10, 0), Duration::ZERO);
-        assert_eq!(limit.charge(20, 10, 0), Duration::from_secs(2));
-        assert_eq!(limit.charge(0, 10, 1500), Duration::from_millis(500));
-        assert_eq!(limit.charge(0, 10, 2000), Duration::ZERO);
+        assert_eq!(limit.charge(100, 10, at(0)), Duration::ZERO);
+        assert_eq!(limit.charge(20, 10, at(0)), Duration::from_secs(2));
+        assert_eq!(limit.charge(0, 10, at(1500)), Duration::from_millis(500));
+        assert_eq!(limit.charge(0, 10, at(2000)), Duration::ZERO);
     }
 
     #[test]
     fn credit_is_capped() {
         let limit = RateLimit::default();
-        assert_eq!(limit.charge(u32::MAX, 1, 5000), Duration::from_secs(60));
-        assert_eq!(limit.charge(u32::MAX, 1, 5000), Duration::from_secs(60));
+        assert_eq!(limit.charge(u32::MAX, 1, at(5000)), Duration::from_secs(60));
+        assert_eq!(limit.charge(u32::MAX, 1, at(5000)), Duration::from_secs(60));
     }
 
     #[test]
     fn what_is_given_back_can_be_charged_again() {
         let limit = RateLimit::default();
-        assert!(limit.try_charge(100, 10, 5000).is_ok() && limit.try_charge(1, 10, 5000).is_err());
+        assert!(limit.try_charge(100, 10, at(5000)).is_ok() && limit.try_charge(1, 10, at(5000)).is_err());
         limit.refund(30, 10);
-        assert!(limit.try_charge(30, 10, 5000).is_ok() && limit.try_charge(1, 10, 5000).is_err());
+        assert!(limit.try_charge(30, 10, at(5000)).is_ok() && limit.try_charge(1, 10, at(5000)).is_err());
         limit.refund(1, 0);
-        assert!(limit.try_charge(1, 10, 5000).is_err());
+        assert!(limit.try_charge(1, 10, at(5000)).is_err());
     }
 
     #[test]
     fn half_of_a_burst_can_be_left_to_others() {
         let limit = RateLimit::default();
-        assert_eq!(limit.try_charge_half(51, 10, 5000), Err(Duration::from_millis(100)));
-        assert!(limit.try_charge_half(50, 10, 5000).is_ok() && limit.try_charge_half(1, 10, 5000).is_err());
-        assert!(limit.until_half(5000).is_zero());
-        assert!(limit.try_charge(50, 10, 5000).is_ok());
-        assert_eq!(limit.until_half(6000), Duration::from_secs(4));
+        assert_eq!(limit.try_charge_half(51, 10, at(5000)), Err(Duration::from_millis(100)));
+        assert!(
+            limit.try_charge_half(50, 10, at(5000)).is_ok()
+                && limit.try_charge_half(1, 10, at(5000)).is_err()
+        );
+        assert!(limit.until_half(at(5000)).is_zero());
+        assert!(limit.try_charge(50, 10, at(5000)).is_ok());
+        assert_eq!(limit.until_half(at(6000)), Duration::from_secs(4));
     }
 
     #[test]
     fn zero_turns_the_rate_limit_off() {
         let limit = RateLimit::default();
-        assert_eq!(limit.charge(u32::MAX, 0, 0), Duration::ZERO);
-        assert_eq!(limit.try_charge(1, 0, 0), Ok(()));
-        assert!(limit.is_rested(0));
+        assert_eq!(limit.charge(u32::MAX, 0, at(0)), Duration::ZERO);
+        assert_eq!(limit.try_charge(1, 0, at(0)), Ok(()));
+        assert!(limit.is_rested(at(0)));
     }
 }

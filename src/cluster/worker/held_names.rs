@@ -81,13 +81,7 @@ impl<B: Backplane> Worker<B> {
             let wanted = state.held.iter().filter(|(_, held)| all || held.fence == 0);
             let registration = |(name, held): (&Name, &Held)| {
                 let owner = Owner { node, connection: held.connection };
-                self.registration(
-                    name.clone(),
-                    owner,
-                    held.client.as_str(),
-                    held.fence,
-                    held.since_unix_millis,
-                )
+                self.registration(name.clone(), owner, held.client.as_str(), held.fence, held.since)
             };
             wanted.map(registration).collect()
         };

@@ -19,6 +19,7 @@ use crate::cluster::{
 use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::ClusterEvent;
 use peerbroker_broker::router::{Holder, Realm};
+use peerbroker_core::clock::{LeaseInstant, UnixMillis};
 use peerbroker_core::wire::{CloseReason, ConnId, ConnectionKind, NodeId};
 
 /// Interval at which a node tries to join.
@@ -65,7 +66,7 @@ impl<B: Backplane> Worker<B> {
                         state.node = Some(node);
                         state.room_subscribers.clear();
                         state.epoch += 1;
-                        state.good_until = began + self.shared.lease();
+                        state.good_until = began + self.shared.config.lease;
                     }
                     self.outages.interrupt(self.shared.clock.elapsed());
                     self.lives.renew(self.shared.clock.now());
@@ -106,7 +107,7 @@ impl<B: Backplane> Worker<B> {
             let now = self.shared.clock.elapsed();
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
-                    self.shared.state.lock().good_until = asked + self.shared.lease();
+                    self.shared.state.lock().good_until = asked + self.shared.config.lease;
                     self.lives.renew(self.shared.clock.now());
                     // Registering again may take a while.
                     self.renewed.notify_waiters();
@@ -125,7 +126,7 @@ impl<B: Backplane> Worker<B> {
                 Err(error) => {
                     self.outages.interrupt(now);
                     let good_until = self.shared.state.lock().good_until;
-                    if now >= good_until.saturating_sub(self.shared.lease() / 2) {
+                    if now + self.shared.config.lease / 2 >= good_until {
                         self.record_outage(&error);
                     }
                     if now >= good_until {
@@ -182,7 +183,7 @@ impl<B: Backplane> Worker<B> {
             member.alive && member.node != own && member.name == *name && !is_next
         };
         let namesakes: Vec<&KnownNode> = members.iter().filter(is_namesake).collect();
-        for member in self.untold.namesakes(&namesakes, now, self.shared.lease()) {
+        for member in self.untold.namesakes(&namesakes, now, self.shared.config.lease) {
             let places = [&own_place, &member.place].map(|place| match place.as_str() {
                 "" => "an unknown place".to_owned(),
                 place => place.to_owned(),
@@ -263,14 +264,9 @@ impl<B: Backplane> Worker<B> {
                 let registration = |holder: &Holder| {
                     let name = name_of_peer(&realm.address(&holder.id));
                     let owner = Owner { node, connection: holder.connection };
-                    let since_unix_millis = self.shared.clock.unix_millis_at(holder.opened);
-                    let of_socket = self.registration(
-                        name,
-                        owner,
-                        holder.token.as_str(),
-                        holder.fence,
-                        since_unix_millis,
-                    );
+                    let since = self.shared.clock.unix_millis_at(holder.opened);
+                    let of_socket =
+                        self.registration(name, owner, holder.token.as_str(), holder.fence, since);
                     Registration { kind: holder.kind, ..of_socket }
                 };
                 let Some(lost) = self.register(held.map(registration).collect()).await else { return false };
@@ -299,14 +295,14 @@ impl<B: Backplane> Worker<B> {
         owner: Owner,
         token: &str,
         fence: u64,
-        since_unix_millis: u64,
+        since: UnixMillis,
     ) -> Registration {
         let token = digest(token);
         let kind = ConnectionKind::Socket;
         let known_dead = None;
         let former = self.lives.former();
         let late = self.lives.has_lapsed(fence);
-        Registration { name, owner, token, kind, known_dead, fence, since_unix_millis, former, late }
+        Registration { name, owner, token, kind, known_dead, fence, since, former, late }
     }
 
     /// Registers names. Returns the lost ones, and the winner of each. `None` if the backplane did not answer.
@@ -397,7 +393,7 @@ impl<B: Backplane> Worker<B> {
         self.emit(|| ClusterEvent::LeaseEnded { life: node });
         self.untold.lose_lease();
         let is_late = self.shared.clock.elapsed() >= self.shared.state.lock().good_until;
-        let was_answered = self.shared.clock.now() < self.lives.renewed_at() + self.shared.lease() / 2;
+        let was_answered = self.shared.clock.now() < self.lives.renewed_at() + self.shared.config.lease / 2;
         // A node that only slept had no outage: its new clients wait for its next life, and that need not wait for other nodes.
         if !(is_late && was_answered) {
             self.begin_outage();
@@ -411,7 +407,7 @@ impl<B: Backplane> Worker<B> {
         {
             let mut state = self.shared.state.lock();
             state.node = None;
-            state.good_until = 0;
+            state.good_until = LeaseInstant::default();
             state.links.clear();
             state.silent.clear();
             state.room_subscribers.clear();
@@ -453,8 +449,8 @@ impl<B: Backplane> Worker<B> {
     /// True if the other nodes have had the time to register their names.
     fn is_settled(&self) -> bool {
         let wait = match self.shared.config.degraded {
-            Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),
-            Degraded::Refuse => self.shared.lease(),
+            Degraded::Allow => self.shared.config.lease * SETTLING / RENEWALS,
+            Degraded::Refuse => self.shared.config.lease,
         };
         self.outages.is_settled(self.shared.clock.elapsed(), wait)
     }

@@ -16,6 +16,7 @@ use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName,
 use crate::cluster::{Backplane, Entity, InboxEntry};
 use peerbroker_broker::events::{ClusterEvent, PeerAddress};
 use peerbroker_broker::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{
     CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, Owner, PeerId, RealmKind,
 };
@@ -227,9 +228,9 @@ impl<B: Backplane> Worker<B> {
 
     /// `read` is the time of the last read of the inbox. In an outage the lease cannot be renewed either, which is in the log
     /// already.
-    fn record_deafness(&self, read: u64, error: &str) {
+    fn record_deafness(&self, read: Instant, error: &str) {
         let mut state = self.shared.state.lock();
-        let inbox_stalled = self.shared.clock.now().saturating_sub(read) > self.shared.lease()
+        let inbox_stalled = self.shared.clock.now().saturating_since(read) > self.shared.config.lease
             && self.shared.may_claim(&state);
         if inbox_stalled && !std::mem::replace(&mut state.inbox_stalled, true) {
             drop(state);

@@ -39,7 +39,7 @@ impl<B: Backplane> Worker<B> {
         let reclaim = |node: Arc<dyn LocalNode>| node.router().live_config().load().limits.reclaim_timeout;
         let reclaim = self.node.upgrade().map(reclaim).unwrap_or_default();
         let answered = self.outages.answered_for(self.shared.clock.elapsed());
-        match (has_left, answered < self.shared.lease()) {
+        match (has_left, answered < self.shared.config.lease) {
             (true, _) => reclaim,
             (false, true) => lease,
             (false, false) => reclaim.saturating_sub(lease),

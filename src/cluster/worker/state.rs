@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -14,6 +15,7 @@ use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::protocols::names::GivenSeat;
 use peerbroker_broker::rooms::OwnList;
 use peerbroker_broker::router::{Flush, Outgoing};
+use peerbroker_core::clock::{Instant, LeaseInstant};
 use peerbroker_core::wire::{ConnId, NodeId, PeerId, RealmKind};
 
 /// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an hour.
@@ -152,8 +154,8 @@ pub(super) struct Lives {
     former: Cell<Option<NodeId>>,
     /// The highest fence of a name of this node when its lease had ended, and others could claim its names.
     lapsed: Cell<u64>,
-    /// The time at which the lease was last renewed.
-    renewed_at: Cell<u64>,
+    /// The time at which the lease was last renewed: tells a node that slept from one whose backplane did not answer.
+    renewed_at: Cell<Instant>,
 }
 
 impl Lives {
@@ -178,11 +180,11 @@ impl Lives {
         fence <= self.lapsed.get()
     }
 
-    pub(super) fn renew(&self, now: u64) {
+    pub(super) fn renew(&self, now: Instant) {
         self.renewed_at.set(now);
     }
 
-    pub(super) fn renewed_at(&self) -> u64 {
+    pub(super) fn renewed_at(&self) -> Instant {
         self.renewed_at.get()
     }
 
@@ -196,16 +198,16 @@ impl Lives {
 pub(super) struct Outages {
     /// The store in which names are claimed: this node's names are registered there, and it has waited for the other nodes.
     store: Cell<u64>,
-    /// No names are claimed until then, by [`Clock::elapsed`](peerbroker_core::clock::Clock::elapsed): after an outage, the other nodes register
-    /// theirs first. `None` during the outage.
-    settled_from: Cell<Option<u64>>,
-    /// The last time at which the backplane did not answer, by the same clock.
-    interrupted: Cell<u64>,
+    /// No names are claimed until then: after an outage, the other nodes register theirs first. `None` during the outage.
+    settled_from: Cell<Option<LeaseInstant>>,
+    /// The last time at which the backplane did not answer.
+    interrupted: Cell<LeaseInstant>,
 }
 
 impl Outages {
     pub(super) fn none() -> Self {
-        Outages { store: Cell::new(0), settled_from: Cell::new(Some(0)), interrupted: Cell::new(0) }
+        let begin = LeaseInstant::default();
+        Outages { store: Cell::new(0), settled_from: Cell::new(Some(begin)), interrupted: Cell::new(begin) }
     }
 
     pub(super) fn store(&self) -> u64 {
@@ -217,13 +219,13 @@ impl Outages {
         self.store.replace(store) != store
     }
 
-    pub(super) fn interrupt(&self, now: u64) {
+    pub(super) fn interrupt(&self, now: LeaseInstant) {
         self.interrupted.set(now);
     }
 
     /// The time for which the backplane has answered.
-    pub(super) fn answered_for(&self, now: u64) -> u64 {
-        now.saturating_sub(self.interrupted.get())
+    pub(super) fn answered_for(&self, now: LeaseInstant) -> Duration {
+        now.saturating_since(self.interrupted.get())
     }
 
     /// Names are claimed only when the other nodes have registered theirs.
@@ -232,7 +234,7 @@ impl Outages {
     }
 
     /// True if the other nodes have had so much time to register their names.
-    pub(super) fn is_settled(&self, now: u64, wait: u64) -> bool {
+    pub(super) fn is_settled(&self, now: LeaseInstant, wait: Duration) -> bool {
         let from = self.settled_from.get().unwrap_or(now + wait);
         self.settled_from.set(Some(from));
         now >= from
@@ -245,7 +247,7 @@ pub(super) struct Doubts {
     /// The [generation](crate::cluster::Backplane::generation) of the store in which clients were last registered.
     generation: Cell<u64>,
     /// The time at which all clients were last registered.
-    reconciled: Cell<u64>,
+    reconciled: Cell<LeaseInstant>,
     all: Cell<bool>,
     ids: RefCell<HashSet<PeerId>>,
 }
@@ -272,8 +274,8 @@ impl Doubts {
     }
 
     /// Those to register now.
-    pub(super) fn take(&self, now: u64, generation: u64) -> Doubted {
-        let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
+    pub(super) fn take(&self, now: LeaseInstant, generation: u64) -> Doubted {
+        let is_due = now.millis_since(self.reconciled.get()) >= RECONCILE;
         let all = self.all.take() || is_due || generation != self.generation.get();
         Doubted { all, ids: self.ids.take(), generation }
     }
@@ -285,7 +287,7 @@ impl Doubts {
     }
 
     /// They were registered. True if the store has lost a connection since the last time, and maybe more than records.
-    pub(super) fn end(&self, now: u64, doubted: &Doubted) -> bool {
+    pub(super) fn end(&self, now: LeaseInstant, doubted: &Doubted) -> bool {
         if doubted.all {
             self.reconciled.set(now);
         }
@@ -371,7 +373,7 @@ impl Calls {
 #[derive(Default)]
 pub(super) struct Untold {
     /// Living nodes with the name of this one, and since when this node knows each. The time is `None` once it was told.
-    namesakes: RefCell<BTreeMap<NodeId, Option<u64>>>,
+    namesakes: RefCell<BTreeMap<NodeId, Option<LeaseInstant>>>,
     gone: RefCell<Vec<NodeId>>,
     /// Ids that clients of this node lost after an outage.
     lost_ids: Cell<usize>,
@@ -405,12 +407,17 @@ impl Untold {
     }
 
     /// Of these nodes with the name of this one, the new ones that have lived for longer than a lease.
-    pub(super) fn namesakes<'a>(&self, all: &[&'a KnownNode], now: u64, lease: u64) -> Vec<&'a KnownNode> {
+    pub(super) fn namesakes<'a>(
+        &self,
+        all: &[&'a KnownNode],
+        now: LeaseInstant,
+        lease: Duration,
+    ) -> Vec<&'a KnownNode> {
         let mut known = self.namesakes.borrow_mut();
         known.retain(|node, _| all.iter().any(|member| member.node == *node));
         let mut is_due = |member: &&&KnownNode| {
             let since = known.entry(member.node).or_insert(Some(now));
-            since.take_if(|since| now.saturating_sub(*since) > lease).is_some()
+            since.take_if(|since| now.saturating_since(*since) > lease).is_some()
         };
         all.iter().filter(|member| is_due(member)).copied().collect()
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use peerbroker_broker::events::{CallFailure, CallPeers, Event, Events, Notice};
-use peerbroker_core::clock::Clock;
+use peerbroker_core::clock::{Clock, Instant};
 
 /// The newest events, which are kept. A message has no others.
 const MAX_EVENTS: usize = 100;
@@ -99,11 +99,11 @@ pub(super) struct Recent {
 #[derive(Default)]
 struct Ring {
     /// The oldest first, each with the time at which it happened.
-    events: VecDeque<(u64, Arc<Event>)>,
+    events: VecDeque<(Instant, Arc<Event>)>,
     /// Calls that have failed, in the same way.
-    failed_calls: VecDeque<(u64, CallPeers, CallFailure)>,
+    failed_calls: VecDeque<(Instant, CallPeers, CallFailure)>,
     /// Clients that were refused and had named an id, in the same way.
-    refusals: VecDeque<(u64, Arc<Event>)>,
+    refusals: VecDeque<(Instant, Arc<Event>)>,
     /// The number of events since the start, including those that were lost or have left the ring.
     total: u64,
 }
@@ -150,7 +150,7 @@ impl Recent {
         let new = ring.total.saturating_sub(*seen);
         *seen = ring.total;
         let kept = ring.events.len() as u64;
-        let ago = |at: u64| now.saturating_sub(at) / 1000;
+        let ago = |at: Instant| now.millis_since(at) / 1000;
         let events = ring.events.iter().skip(kept.saturating_sub(new) as usize);
         let events: Vec<_> = events.map(|(at, event)| LiveEvent::of(event, ago(*at))).collect();
         let skipped = new.saturating_sub(events.len() as u64);
@@ -168,21 +168,22 @@ impl Recent {
         let is_wanted =
             |event: &Event| event.row(|row| fits(row.id.map_or("", |id| id.as_str()), row.address));
         let found = ring.refusals.iter().rev().filter(|(_, event)| is_wanted(event)).take(most);
-        found.map(|(at, event)| LiveEvent::of(event, now.saturating_sub(*at) / 1000)).collect()
+        found.map(|(at, event)| LiveEvent::of(event, now.millis_since(*at) / 1000)).collect()
     }
 
     /// The last calls that have failed, the latest first.
     pub(super) fn failed_calls(&self) -> Vec<FailedCall> {
         let now = self.clock.now();
         let ring = self.ring.lock();
-        let shown =
-            |(at, CallPeers { key, caller, callee, .. }, why): &(u64, CallPeers, CallFailure)| FailedCall {
+        let shown = |(at, CallPeers { key, caller, callee, .. }, why): &(Instant, CallPeers, CallFailure)| {
+            FailedCall {
                 key: key.to_string(),
                 caller: caller.to_string(),
                 callee: callee.to_string(),
                 reason: why.label(),
-                ago: now.saturating_sub(*at) / 1000,
-            };
+                ago: now.millis_since(*at) / 1000,
+            }
+        };
         ring.failed_calls.iter().rev().map(shown).collect()
     }
 }

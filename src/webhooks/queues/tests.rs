@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const START: Instant = Instant::from_millis(0);
+
 const BOUNDS: Bounds = Bounds {
     endpoint: Load { events: 12, bytes: 1 << 20 },
     total: Load { events: 20, bytes: 1 << 20 },
@@ -55,7 +57,7 @@ struct Pair {
 
 #[derive(Default)]
 struct Model {
-    now: u64,
+    now: Instant,
     next_connection: u64,
     /// Connected clients, announced or not.
     connected: Vec<(usize, ConnId)>,
@@ -123,7 +125,7 @@ impl Model {
                     self.settle(queues, &consumer, delivery, *how);
                 }
             }
-            Op::Advance(by) => self.now += by,
+            Op::Advance(by) => self.now = self.now.plus_millis(*by),
         }
     }
 
@@ -186,17 +188,18 @@ proptest! {
 #[test]
 fn an_event_that_always_fails_is_tried_eight_times_with_growing_pauses() {
     let mut queues = Queues::default();
-    queues.push(Consumer::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
-    let mut now = 0;
+    queues.push(Consumer::Operator, event(), Step::Single, START, Timestamp::UNIX_EPOCH);
+    let mut now = Instant::default();
     for (at, pause) in RETRY_DELAYS.iter().enumerate() {
         let (consumer, delivery) = queues.take(now).unwrap();
         assert_eq!(delivery.number, 1, "the id stays");
         let random = at as f64 / RETRY_DELAYS.len() as f64;
         assert!(queues.settle(&consumer, delivery, Outcome::Failed(None), now, random));
         let due = queues.next_due().unwrap();
+        let waited = due.millis_since(now);
         let bounds = pause * 1000 * 3 / 4..=pause * 1000 * 5 / 4;
-        assert!(bounds.contains(&(due - now)), "{} of {pause:?}", due - now);
-        assert!(queues.take(due - 1).is_none(), "not before its time");
+        assert!(bounds.contains(&waited), "{waited} of {pause:?}");
+        assert!(queues.take(due.minus_millis(1).unwrap()).is_none(), "not before its time");
         now = due;
     }
     let (consumer, delivery) = queues.take(now).unwrap();
@@ -209,33 +212,35 @@ fn an_event_that_always_fails_is_tried_eight_times_with_growing_pauses() {
 fn a_receiver_may_ask_for_a_longer_pause_but_not_for_days() {
     for (asked, pause) in [(60, 60), (1, 5), (1_000_000, 60 * 60)] {
         let mut queues = Queues::default();
-        queues.push(Consumer::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
-        let (consumer, delivery) = queues.take(0).unwrap();
+        queues.push(Consumer::Operator, event(), Step::Single, START, Timestamp::UNIX_EPOCH);
+        let (consumer, delivery) = queues.take(START).unwrap();
         let outcome = Outcome::Failed(Some(Duration::from_secs(asked)));
-        queues.settle(&consumer, delivery, outcome, 0, 0.5);
-        assert_eq!(queues.next_due(), Some(pause * 1000), "asked for {asked}");
+        queues.settle(&consumer, delivery, outcome, START, 0.5);
+        assert_eq!(queues.next_due(), Some(START + Duration::from_secs(pause)), "asked for {asked}");
     }
 }
 
 #[test]
 fn events_of_the_end_are_tried_once_more_and_not_again() {
     let mut queues = Queues::default();
-    queues.push(Consumer::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
-    let (consumer, delivery) = queues.take(0).unwrap();
-    queues.settle(&consumer, delivery, Outcome::Failed(None), 0, 0.5);
-    assert!(queues.take(1).is_none());
+    queues.push(Consumer::Operator, event(), Step::Single, START, Timestamp::UNIX_EPOCH);
+    let (consumer, delivery) = queues.take(START).unwrap();
+    queues.settle(&consumer, delivery, Outcome::Failed(None), START, 0.5);
+    let later = Instant::from_millis(1);
+    assert!(queues.take(later).is_none());
     queues.close();
-    let (consumer, delivery) = queues.take(1).unwrap();
-    assert!(!queues.settle(&consumer, delivery, Outcome::Failed(None), 1, 0.5));
+    let (consumer, delivery) = queues.take(later).unwrap();
+    assert!(!queues.settle(&consumer, delivery, Outcome::Failed(None), later, 0.5));
 }
 
 #[test]
 fn an_endpoint_that_hangs_leaves_requests_to_others() {
     let mut queues = Queues::bounded(BOUNDS);
     for number in [1, 1, 1, 1, 1, 2] {
-        queues.push(consumer(number), event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+        queues.push(consumer(number), event(), Step::Single, START, Timestamp::UNIX_EPOCH);
     }
-    let taken: Vec<Consumer> = std::iter::from_fn(|| queues.take(0)).map(|(consumer, _)| consumer).collect();
+    let taken: Vec<Consumer> =
+        std::iter::from_fn(|| queues.take(START)).map(|(consumer, _)| consumer).collect();
     assert_eq!(taken.iter().filter(|of| **of == consumer(1)).count(), BOUNDS.requests);
     assert!(taken.contains(&consumer(2)));
 }

@@ -17,6 +17,7 @@ use peerbroker_core::{clock, wire};
 #[path = "../../../crates/broker/src/router"]
 #[allow(dead_code, unused_imports)]
 mod router {
+    mod atomic_instant;
     mod contacts;
     mod contested;
     mod guard;

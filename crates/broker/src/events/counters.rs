@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use peerbroker_core::clock;
 use peerbroker_core::wire::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 
 /// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
@@ -200,9 +201,10 @@ impl Counters {
     }
 
     /// Begins a new minute of the peaks if the last one is over at `now`.
-    pub fn sweep(&self, now: u64) {
-        if now.saturating_sub(self.minute.load(Ordering::Relaxed)) >= MINUTE {
-            self.minute.store(now, Ordering::Relaxed);
+    pub fn sweep(&self, now: clock::Instant) {
+        let began = clock::Instant::from_millis(self.minute.load(Ordering::Relaxed));
+        if now.millis_since(began) >= MINUTE {
+            self.minute.store(now.as_millis(), Ordering::Relaxed);
             self.largest_outbox.turn();
             self.worker_lag.turn();
         }

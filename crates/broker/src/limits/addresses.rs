@@ -12,6 +12,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use crate::config::LiveConfig;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{AddressPrefix, Limit};
 
@@ -99,12 +100,12 @@ impl ConnectionLimiter {
         self.acquire(prefix, &mut known).map(Some)
     }
 
-    /// Counts a new WebSocket or stream at `now` milliseconds. It shares the permit of its `connection`, unless
-    /// a proxy names another address.
+    /// Counts a new WebSocket or stream at `now`. It shares the permit of its `connection`, unless a
+    /// proxy names another address.
     pub fn open(
         self: &Arc<Self>,
         address: Option<IpAddr>,
-        now: u64,
+        now: Instant,
         connection: Option<&ConnectionPermit>,
     ) -> Result<Option<ConnectionPermit>, LimitExceeded> {
         let Some(prefix) = AddressPrefix::of_remote(address) else { return Ok(None) };
@@ -154,7 +155,7 @@ impl ConnectionLimiter {
     }
 
     /// Forgets addresses that have no connection and a full burst.
-    pub fn sweep(&self, now: u64) {
+    pub fn sweep(&self, now: Instant) {
         self.known.retain(|_, known| known.open > 0 || !known.opens.is_rested(now));
     }
 
@@ -214,21 +215,21 @@ impl GuessLimiter {
         GuessLimiter { limit, wrong: DashMap::new() }
     }
 
-    /// Checks whether a source may guess at `now` milliseconds.
-    pub fn check(&self, source: GuessSource, now: u64) -> Result<(), LimitExceeded> {
+    /// Checks whether a source may guess at `now`.
+    pub fn check(&self, source: GuessSource, now: Instant) -> Result<(), LimitExceeded> {
         match self.wrong.get(&source).map_or(Duration::ZERO, |wrong| wrong.charge(0, PER_SECOND, now)) {
             Duration::ZERO => Ok(()),
             retry_after => Err(LimitExceeded { limit: self.limit, retry_after }),
         }
     }
 
-    /// Counts a wrong guess at `now` milliseconds.
-    pub fn count_wrong(&self, source: GuessSource, now: u64) {
+    /// Counts a wrong guess at `now`.
+    pub fn count_wrong(&self, source: GuessSource, now: Instant) {
         self.wrong.entry(source).or_default().charge(1, PER_SECOND, now);
     }
 
     /// Forgets sources whose full burst is available again.
-    pub fn sweep(&self, now: u64) {
+    pub fn sweep(&self, now: Instant) {
         self.wrong.retain(|_, wrong| !wrong.is_rested(now));
     }
 }
@@ -242,8 +243,8 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 /// server does not know, all clients seem to be there.
 pub struct SignupLimiter {
     config: LiveConfig,
-    /// Times of registrations in milliseconds, oldest first; at most `max` per address.
-    signups: DashMap<Option<AddressPrefix>, VecDeque<u64>>,
+    /// Times of registrations, oldest first; at most `max` per address.
+    signups: DashMap<Option<AddressPrefix>, VecDeque<Instant>>,
 }
 
 impl SignupLimiter {
@@ -257,8 +258,8 @@ impl SignupLimiter {
         self.config.load().registration.per_day
     }
 
-    /// Checks whether an address may register a key at `now` milliseconds.
-    pub fn check(&self, address: Option<IpAddr>, now: u64) -> Result<(), LimitExceeded> {
+    /// Checks whether an address may register a key at `now`.
+    pub fn check(&self, address: Option<IpAddr>, now: Instant) -> Result<(), LimitExceeded> {
         let max = self.max();
         let signups = self.signups.get_mut(&address.map(AddressPrefix::of));
         let Some(mut signups) = signups.filter(|_| max > 0) else { return Ok(()) };
@@ -266,25 +267,25 @@ impl SignupLimiter {
         match signups.front() {
             Some(oldest) if signups.len() as u64 >= u64::from(max) => Err(LimitExceeded {
                 limit: Limit::SignupsPerDay,
-                retry_after: Duration::from_millis((oldest + DAY).saturating_sub(now)),
+                retry_after: oldest.plus_millis(DAY).saturating_since(now),
             }),
             _ => Ok(()),
         }
     }
 
-    /// Counts a registration at `now` milliseconds.
-    pub fn count(&self, address: Option<IpAddr>, now: u64) {
+    /// Counts a registration at `now`.
+    pub fn count(&self, address: Option<IpAddr>, now: Instant) {
         if self.max() > 0 {
             self.signups.entry(address.map(AddressPrefix::of)).or_default().push_back(now);
         }
     }
 
     /// Forgets addresses without a registration in the last 24 hours.
-    pub fn sweep(&self, now: u64) {
+    pub fn sweep(&self, now: Instant) {
         self.signups.retain(|_, signups| signups.back().is_some_and(|at| is_recent(*at, now)));
     }
 }
 
-fn is_recent(at: u64, now: u64) -> bool {
-    now.saturating_sub(at) < DAY
+fn is_recent(at: Instant, now: Instant) -> bool {
+    now.millis_since(at) < DAY
 }

@@ -19,6 +19,7 @@ use super::signal::SignalKind;
 use crate::events::{ClientMistake, Event, Mistake};
 use crate::rooms::{Requester, RoomFrames};
 use crate::router::{Departure, Disconnect, Flush, PeerHandle};
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{
     AppRefusal, CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, NameKind, PeerId, RealmKind,
     Refusal, RoomName, RoomRights, Token,
@@ -313,7 +314,7 @@ impl std::fmt::Debug for Ask {
 
 impl<'t> Context<'_, 't> {
     /// The time, by the broker's clock.
-    pub fn now(&self) -> u64 {
+    pub fn now(&self) -> Instant {
         self.key.router().clock().now()
     }
 

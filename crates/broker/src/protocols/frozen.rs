@@ -53,3 +53,22 @@ pub(super) mod id {
         PeerId::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
+
+/// A time as its milliseconds. Only the process that wrote it down reads it.
+pub(super) mod time {
+    use peerbroker_core::clock::Instant;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(in crate::protocols) fn serialize<S: Serializer>(
+        at: &Instant,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(at.as_millis())
+    }
+
+    pub(in crate::protocols) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Instant, D::Error> {
+        u64::deserialize(deserializer).map(Instant::from_millis)
+    }
+}

@@ -11,6 +11,7 @@ use crate::config::key::{RelayMode, Settings};
 use crate::limits::GuessLimiter;
 use crate::rooms::{OtherNodes, Parting, RoomFrames, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Router};
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
 
 /// The parts of a node that all keys share.
@@ -36,7 +37,7 @@ pub trait KeyPart: Any + Send + Sync {
         Self: Sized;
 
     /// Does all timed work that is due.
-    fn sweep(&self, _now: u64) {}
+    fn sweep(&self, _now: Instant) {}
 
     /// True if nothing is lost with it, unless somebody has it.
     fn is_idle(&self) -> bool;

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{Frame, NodeId, PeerId};
 
 /// Milliseconds after a move for which the node where the member was is asked, and in which it has to answer. It does within a few, if
@@ -17,7 +18,7 @@ pub(super) struct Handover {
     /// The nodes on which it was, and that may have messages for it: `None` is this one. The first one was first.
     left: VecDeque<Option<NodeId>>,
     /// The time at which it ends in any case.
-    until: u64,
+    until: Instant,
     /// The node that was asked. `None` before the first message.
     asked: Option<NodeId>,
     waiting: Vec<Waiting>,
@@ -35,10 +36,10 @@ pub(super) struct Waiting {
 }
 
 impl Handover {
-    pub(super) fn new(now: u64) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         let left = VecDeque::new();
         let waiting = Vec::new();
-        Handover { left, until: now.saturating_add(PATIENCE), asked: None, waiting, bytes: 0 }
+        Handover { left, until: now.plus_millis(PATIENCE), asked: None, waiting, bytes: 0 }
     }
 
     /// The member has moved on from a node.
@@ -46,7 +47,7 @@ impl Handover {
         self.left.push_back(node);
     }
 
-    pub(super) fn is_over(&self, now: u64) -> bool {
+    pub(super) fn is_over(&self, now: Instant) -> bool {
         self.until <= now
     }
 
@@ -56,7 +57,7 @@ impl Handover {
     }
 
     /// The time at which it ends without an answer.
-    pub(super) fn until(&self) -> u64 {
+    pub(super) fn until(&self) -> Instant {
         self.until
     }
 

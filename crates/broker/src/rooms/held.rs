@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::handover::Waiting;
 use crate::config::Limits;
 use crate::router::QueueRoom;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::PeerId;
 
 /// The messages that wait for the members of one node in one room. It has the limits of the queue of one absent peer.
@@ -22,20 +23,20 @@ pub(super) struct HeldMessage {
     /// Its only recipient; `None` means all members.
     pub(super) to: Option<PeerId>,
     /// The time at which it expires.
-    until: u64,
+    until: Instant,
     /// Its part of the bytes that all waiting messages may take.
     _room: QueueRoom,
 }
 
 impl HeldMessage {
-    pub(super) fn new(waiting: Waiting, to: Option<PeerId>, until: u64, room: QueueRoom) -> Self {
+    pub(super) fn new(waiting: Waiting, to: Option<PeerId>, until: Instant, room: QueueRoom) -> Self {
         HeldMessage { waiting, to, until, _room: room }
     }
 }
 
 impl Held {
     /// Adds a message. False if too much waits.
-    pub(super) fn hold(&mut self, message: HeldMessage, limits: &Limits, now: u64) -> bool {
+    pub(super) fn hold(&mut self, message: HeldMessage, limits: &Limits, now: Instant) -> bool {
         self.expire(now);
         let bytes = self.bytes + message.waiting.message.len();
         let has_room = self.messages.len() < limits.queue_messages && bytes <= limits.queue_bytes;
@@ -47,7 +48,7 @@ impl Held {
     }
 
     /// The messages for one member, in their order. They keep waiting for the others.
-    pub(super) fn of_member(&mut self, id: &PeerId, now: u64) -> Vec<Waiting> {
+    pub(super) fn of_member(&mut self, id: &PeerId, now: Instant) -> Vec<Waiting> {
         self.expire(now);
         let is_meant = |held: &&mut HeldMessage| match &held.to {
             Some(to) => to == id,
@@ -62,12 +63,12 @@ impl Held {
     }
 
     /// All messages, in their order.
-    pub(super) fn into_messages(mut self, now: u64) -> VecDeque<HeldMessage> {
+    pub(super) fn into_messages(mut self, now: Instant) -> VecDeque<HeldMessage> {
         self.expire(now);
         self.messages
     }
 
-    fn expire(&mut self, now: u64) {
+    fn expire(&mut self, now: Instant) {
         while let Some(expired) = self.messages.pop_front_if(|first| first.until <= now) {
             self.bytes -= expired.waiting.message.len();
         }

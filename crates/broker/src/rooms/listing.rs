@@ -9,7 +9,6 @@ use super::presence::Presence;
 use super::receiving::Receiving;
 use super::room::Room;
 use crate::router::Flush;
-use peerbroker_core::clock::millis;
 use peerbroker_core::wire::{NodeId, PeerId, RoomName};
 
 impl Replicated for Rooms {
@@ -68,10 +67,9 @@ impl Replicated for Rooms {
     /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
     /// one, which lost its lease. Then they have gone.
     fn lose_node(&self, node: NodeId, patience: Duration) {
-        let patience = millis(patience);
-        let until = self.router.clock().now().saturating_add(patience);
+        let until = self.router.clock().now() + patience;
         self.neighbours.members.lock().record_left(node, until);
-        if patience == 0 {
+        if patience.is_zero() {
             self.sweep_left();
         }
     }

@@ -7,7 +7,7 @@ use super::handover::Handover;
 use super::others::TokenDigest;
 use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, Routed};
-use peerbroker_core::clock::Clock;
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 
 /// A peer in a room.
@@ -66,7 +66,7 @@ pub(super) struct Departed {
     pub(super) came: u64,
     pub(super) left: u64,
     /// No message is older by then.
-    pub(super) until: u64,
+    pub(super) until: Instant,
 }
 
 impl Own {

@@ -12,6 +12,7 @@ use super::others::{
 };
 use super::presence::State;
 use super::room::RoomGuard;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
 
 /// The other nodes, and what they have told. Outside a cluster there are none.
@@ -22,7 +23,7 @@ pub(super) struct Neighbours {
     /// The members of the other nodes.
     pub(super) members: Mutex<RemoteMembers>,
     /// Members of rooms whose messages wait until their old node answers, and the times at which that ends in any case.
-    moving: Mutex<BTreeSet<(u64, RoomName, PeerId)>>,
+    moving: Mutex<BTreeSet<(Instant, RoomName, PeerId)>>,
     /// The number of the latest news of this node.
     latest: AtomicU64,
 }
@@ -133,7 +134,7 @@ impl Neighbours {
     }
 
     /// Takes out a member whose old node has not answered in time.
-    pub(super) fn next_overdue(&self, now: u64) -> Option<(RoomName, PeerId)> {
+    pub(super) fn next_overdue(&self, now: Instant) -> Option<(RoomName, PeerId)> {
         let mut moving = self.moving.lock();
         let is_due = moving.first().is_some_and(|(until, ..)| *until <= now);
         is_due.then(|| moving.pop_first()).flatten().map(|(_, room, id)| (room, id))

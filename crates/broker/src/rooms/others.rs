@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::router::Flush;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
 
 /// A digest of a client's token. Tokens themselves never leave their node.
@@ -204,7 +205,7 @@ pub struct SwarmNews<'a> {
 pub(super) struct RemoteMembers {
     nodes: BTreeMap<NodeId, HashMap<PeerId, Listed>>,
     /// Nodes that are gone, and the time until which their members may come to others.
-    left: BTreeMap<NodeId, u64>,
+    left: BTreeMap<NodeId, Instant>,
 }
 
 /// A peer on another node.
@@ -275,7 +276,7 @@ impl RemoteMembers {
     }
 
     /// Notes that a node is gone. Its first note counts.
-    pub(super) fn record_left(&mut self, node: NodeId, until: u64) {
+    pub(super) fn record_left(&mut self, node: NodeId, until: Instant) {
         self.left.entry(node).or_insert(until);
     }
 
@@ -285,7 +286,7 @@ impl RemoteMembers {
     }
 
     /// Takes out the nodes whose members are not expected any more.
-    pub(super) fn take_left(&mut self, now: u64) -> Vec<NodeId> {
+    pub(super) fn take_left(&mut self, now: Instant) -> Vec<NodeId> {
         self.left.extract_if(.., |_, until| *until <= now).map(|(node, _)| node).collect()
     }
 

@@ -9,7 +9,7 @@ use super::held::{Held, HeldMessage};
 use super::member::{Departed, Member, Own};
 use crate::config::Limits;
 use crate::router::PeerHandle;
-use peerbroker_core::clock::Clock;
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::wire::{NodeId, PeerId};
 
 /// The members of a room, on whichever node they are.
@@ -211,7 +211,7 @@ impl Places {
 
     /// A member did not come back to this node in time, and leaves it with the news of this number. If another node has it, messages for
     /// it go on to there until a time.
-    pub(super) fn depart(&mut self, id: &PeerId, left: u64, until: u64, clock: &Clock) {
+    pub(super) fn depart(&mut self, id: &PeerId, left: u64, until: Instant, clock: &Clock) {
         self.forget_departed(clock);
         let Places { by_id, elsewhere } = self;
         let Some(member) = by_id.get(id.as_str()).filter(|member| member.node().is_some()) else { return };

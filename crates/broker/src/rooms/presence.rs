@@ -12,6 +12,7 @@ use super::room::Room;
 use super::watched_ids::WatchedIds;
 use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, STATE_PART};
+use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
 
@@ -58,7 +59,7 @@ pub(super) struct State {
     /// The number that its news of watched ids have: new with each connection, so that other nodes know where it was last.
     pub(super) announced: u64,
     /// The connection has ended, and the memberships end at this time.
-    pub(super) away_until: Option<u64>,
+    pub(super) away_until: Option<Instant>,
     /// The presence is no longer in the map. Look the id up again.
     pub(super) is_retired: bool,
 }

@@ -15,6 +15,7 @@ use super::limits::FREE_ROOMS;
 use super::presence::{Presence, PresenceGuard};
 use super::room::{Room, RoomGuard, Shared};
 use crate::router::Flush;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{PeerId, RoomName};
 
 /// Pause between two checks if the rate limit of a client without rooms may be forgotten.
@@ -28,7 +29,7 @@ pub(super) struct Store {
     /// Memberships of this node's clients that count for the limit of the key.
     counted_rooms: AtomicUsize,
     /// Presences that the sweeper has to visit, and when; the earliest first. The reclaim timeout may have become shorter.
-    due: Mutex<BinaryHeap<Reverse<(u64, PeerId)>>>,
+    due: Mutex<BinaryHeap<Reverse<(Instant, PeerId)>>>,
 }
 
 /// A room, found by its name. Very many rooms have one member, so no map has the name again.
@@ -150,7 +151,7 @@ impl Store {
             guard.state.is_retired = true;
             self.presences.remove_if(guard.id, |_, there| Arc::ptr_eq(there, guard.presence));
         } else {
-            self.visit(now + REST, guard.id);
+            self.visit(now.plus_millis(REST), guard.id);
         }
     }
 
@@ -160,12 +161,12 @@ impl Store {
     }
 
     /// Has the sweeper visit a presence.
-    pub(super) fn visit(&self, at: u64, id: &PeerId) {
+    pub(super) fn visit(&self, at: Instant, id: &PeerId) {
         self.due.lock().push(Reverse((at, id.clone())));
     }
 
     /// The next presence that the sweeper has to visit by now.
-    pub(super) fn next_visit(&self, now: u64) -> Option<(PeerId, Arc<Presence>)> {
+    pub(super) fn next_visit(&self, now: Instant) -> Option<(PeerId, Arc<Presence>)> {
         loop {
             let id = {
                 let mut due = self.due.lock();

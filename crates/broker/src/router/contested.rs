@@ -1,6 +1,7 @@
 //! Ids that change hands again and again between connections with one token: a duplicated tab has the id and the token of the first one, and each
 //! takes the id from the other.
 
+use peerbroker_core::clock::Instant;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,18 +23,18 @@ pub(super) struct Contested(Mutex<VecDeque<Takeovers>>);
 struct Takeovers {
     peer: PeerAddress,
     /// The time of the first one of the interval.
-    since: u64,
+    since: Instant,
     count: u32,
 }
 
 impl Contested {
     /// Counts a takeover. True if there were many.
-    pub(super) fn record(&self, peer: &PeerAddress, now: u64) -> bool {
+    pub(super) fn record(&self, peer: &PeerAddress, now: Instant) -> bool {
         // Nothing is done under this lock that another thread could wait for.
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = latest.iter().position(|takeovers| takeovers.peer == *peer);
         let known = known.and_then(|index| latest.remove(index));
-        let known = known.filter(|takeovers| now.saturating_sub(takeovers.since) < INTERVAL);
+        let known = known.filter(|takeovers| now.millis_since(takeovers.since) < INTERVAL);
         let mut takeovers = known.unwrap_or_else(|| Takeovers { peer: peer.clone(), since: now, count: 0 });
         takeovers.count = takeovers.count.saturating_add(1);
         let is_many = takeovers.count >= MANY;
@@ -58,11 +59,11 @@ mod tests {
     #[test]
     fn an_id_is_contested_after_several_takeovers_within_a_minute() {
         let contested = Contested::default();
-        let note = |at| contested.record(&peer("teacher"), at);
+        let note = |at| contested.record(&peer("teacher"), Instant::from_millis(at));
         assert_eq!([0, 1000, 2000, 3000, 59_999].map(note), [false, false, false, true, true]);
         assert_eq!([INTERVAL, INTERVAL + 1].map(note), [false, false], "a new interval");
-        for at in (1..100).map(|n| n * (INTERVAL / 3)) {
-            assert!(!contested.record(&peer("a phone that changes its network"), at), "at {at}");
+        for at in (1..100).map(|n| Instant::from_millis(n * (INTERVAL / 3))) {
+            assert!(!contested.record(&peer("a phone that changes its network"), at), "{at:?}");
         }
     }
 
@@ -70,11 +71,13 @@ mod tests {
     fn many_ids_take_bounded_memory_and_the_latest_are_remembered() {
         let contested = Contested::default();
         for n in 0..1000 {
-            contested.record(&peer(&format!("id {n}")), n);
-            contested.record(&peer("teacher"), n);
+            let at = Instant::from_millis(n);
+            contested.record(&peer(&format!("id {n}")), at);
+            contested.record(&peer("teacher"), at);
         }
         assert_eq!(contested.0.lock().unwrap().len(), MAX_IDS);
-        assert!(contested.record(&peer("teacher"), 1000));
-        assert!(!contested.record(&peer("id 0"), 1000), "forgotten");
+        let now = Instant::from_millis(1000);
+        assert!(contested.record(&peer("teacher"), now));
+        assert!(!contested.record(&peer("id 0"), now), "forgotten");
     }
 }

@@ -8,7 +8,6 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -25,7 +24,7 @@ use super::witness::{self, Named};
 use crate::config::Limits;
 use crate::events::{ClientMistake, Connected, Count, Disconnected, Event, Mistake, Outcome};
 use crate::sync::MutexGuard;
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::wire::{
     CloseReason, ConnId, ConnectionKind, DUPLICATED_TAB, DropReason, Frame, MessageKind, Opcode, PeerId,
     RealmKind,
@@ -111,7 +110,7 @@ impl<'a> Guard<'a> {
         self.realm.remove(self.slot);
     }
 
-    pub(super) fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> Instant {
         self.realm.router.now()
     }
 
@@ -179,9 +178,9 @@ impl<'a> Guard<'a> {
     }
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.
-    pub(super) fn install(&mut self, conn: Conn, now: u64) {
+    pub(super) fn install(&mut self, conn: Conn, now: Instant) {
         self.slot.set_holder(conn.id, conn.contacts.is_some(), now);
-        self.end_reservation(u64::MAX);
+        self.end_reservation(Instant::MAX);
         let last_token = self.rare.as_mut().and_then(|rare| rare.last_token.take());
         if last_token.is_some_and(|last| last != conn.token) {
             self.slot.rate.forgive(now);
@@ -224,8 +223,8 @@ impl<'a> Guard<'a> {
             // The waiting clients have already waited for a slow link; their total wait does not grow.
             let probe = self.first_probe().filter(|_| why == CloseReason::Evicted);
             let waited =
-                probe.map_or(0, |probe| self.now().saturating_sub(probe.asked).saturating_sub(timeout));
-            let until = self.now().saturating_add(reclaim.saturating_sub(waited));
+                probe.map_or(0, |probe| self.now().millis_since(probe.asked).saturating_sub(timeout));
+            let until = self.now().plus_millis(reclaim.saturating_sub(waited));
             // Its user reloads the page and comes from the same address, unlike most strangers.
             let open_to = self.surely_silent().filter(|_| why == CloseReason::Evicted);
             self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
@@ -278,7 +277,7 @@ impl<'a> Guard<'a> {
             peer: self.realm.address(&self.slot.id),
             connection: conn.id,
             reason: why,
-            duration: Duration::from_millis(self.now().saturating_sub(conn.opened)),
+            duration: self.now().saturating_since(conn.opened),
             messages: self.slot.messages.load(Relaxed),
             bytes: self.slot.bytes.load(Relaxed),
         };
@@ -303,7 +302,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id.
-    pub(super) fn end_reservation(&mut self, now: u64) {
+    pub(super) fn end_reservation(&mut self, now: Instant) {
         if let Some(claimed) = self.take_reservation(now) {
             self.release_claim(claimed);
         }
@@ -318,7 +317,7 @@ impl<'a> Guard<'a> {
             self.enqueue_unsent(begun.into_iter().rev(), QueueEnd::Front);
         }
         if self.is_reserved_by(connection) {
-            self.end_reservation(u64::MAX);
+            self.end_reservation(Instant::MAX);
         }
     }
 
@@ -381,7 +380,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Notes that the holder's outbox is full, or starts with queued messages: the sweeper watches it.
-    fn record_crowded(&mut self, now: u64) {
+    fn record_crowded(&mut self, now: Instant) {
         if let Some(conn) = &mut self.conn {
             conn.crowded.get_or_insert(now);
             self.slot.set_due(true);
@@ -457,8 +456,8 @@ impl<'a> Guard<'a> {
     }
 
     /// Takes out the batches that have waited too long at `now`.
-    fn expire(&mut self, now: u64, limits: &Limits) {
-        let Some(began) = now.checked_sub(millis(limits.expire_timeout)) else { return };
+    fn expire(&mut self, now: Instant, limits: &Limits) {
+        let Some(began) = now.minus_millis(millis(limits.expire_timeout)) else { return };
         let realm = self.realm;
         let router = &realm.router;
         let Some(queue) = &mut self.queue else { return };
@@ -630,7 +629,7 @@ impl<'a> Guard<'a> {
     /// Refuses a connection that may not have the id. A first connection takes its place in the quota: last, because a refusal behind
     /// that would have to give it back.
     #[inline]
-    fn admit(&self, request: &RegisterRequest<'_>, id: ConnId, now: u64) -> Result<(), RegisterRefusal> {
+    fn admit(&self, request: &RegisterRequest<'_>, id: ConnId, now: Instant) -> Result<(), RegisterRefusal> {
         let realm = self.realm;
         match &self.conn {
             _ if realm.router.is_closing() => Err(RegisterRefusal::Closing),
@@ -704,7 +703,7 @@ impl<'a> Guard<'a> {
         let reclaim = millis(limits.reclaim_timeout);
         let timing = self.conn.as_ref().map(|conn| conn.time_probe(now, probe, reclaim));
         // A reservation ends by itself.
-        let timing = timing.unwrap_or(ProbeTiming { asked: now, due: u64::MAX, undelayed: false });
+        let timing = timing.unwrap_or(ProbeTiming { asked: now, due: Instant::MAX, undelayed: false });
         let (receiver, first) = self.ask(timing)?;
         let slot = self.slot;
         if let Some(conn) = &mut self.conn {
@@ -721,7 +720,7 @@ impl<'a> Guard<'a> {
 
     // Periodic work.
 
-    pub(super) fn sweep(&mut self, now: u64, limits: &Limits) {
+    pub(super) fn sweep(&mut self, now: Instant, limits: &Limits) {
         self.expire(now, limits);
         if let Some(why) = self.check_holder(now, limits) {
             self.dismiss(why);
@@ -735,10 +734,10 @@ impl<'a> Guard<'a> {
     }
 
     /// Pings a silent holder. Returns the reason to dismiss it, if there is one.
-    fn check_holder(&mut self, now: u64, limits: &Limits) -> Option<CloseReason> {
+    fn check_holder(&mut self, now: Instant, limits: &Limits) -> Option<CloseReason> {
         let slot = self.slot;
         if self.conn.as_mut().is_some_and(|conn| conn.record_progress(now) && conn.outbox.direct) {
-            slot.heard.store(now, Relaxed);
+            slot.heard.store(now);
             slot.end_probes(&mut self.state);
         }
         let probe = self.first_probe();
@@ -746,19 +745,19 @@ impl<'a> Guard<'a> {
             slot.set_probed(false);
             return None;
         };
-        let heard = slot.heard.load(Relaxed);
-        let silent = now.saturating_sub(heard);
+        let heard = slot.heard.load();
+        let silent = now.millis_since(heard);
         if silent >= millis(limits.alive_timeout) {
             return Some(CloseReason::TimedOut);
         }
         if probe.is_some_and(|probe| probe.due <= now) {
             return Some(CloseReason::Evicted);
         }
-        if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= millis(limits.stall_timeout)) {
+        if conn.crowded.is_some_and(|since| now.millis_since(since) >= millis(limits.stall_timeout)) {
             return Some(CloseReason::SlowReader);
         }
         let ping = ping_interval(limits);
-        if silent >= ping && now.saturating_sub(conn.pinged.max(heard)) >= ping {
+        if silent >= ping && now.millis_since(conn.pinged.max(heard)) >= ping {
             conn.pinged = now;
             conn.ping();
         }

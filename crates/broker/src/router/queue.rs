@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use super::outgoing::Outgoing;
 use crate::config::Limits;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{DropReason, Frame, MessageKind, PeerId};
 
 // Charged for each message besides its bytes: about the memory of a message that is the only one for its recipient. So
@@ -28,7 +29,7 @@ pub(super) struct Queue {
 }
 
 struct PendingBatch {
-    since: u64,
+    since: Instant,
     messages: usize,
 }
 
@@ -56,7 +57,7 @@ impl Queue {
         &mut self,
         outgoing: Outgoing,
         end: QueueEnd,
-        now: u64,
+        now: Instant,
         limits: &Limits,
         budget: &QueueBudget,
         is_sought: bool,
@@ -97,7 +98,7 @@ impl Queue {
     /// Takes out the batches that began at `began` or before: their senders, and the messages of each.
     pub(super) fn expire(
         &mut self,
-        began: u64,
+        began: Instant,
         budget: &QueueBudget,
     ) -> Vec<(PeerId, Vec<(PeerId, MessageKind)>)> {
         let old = self.batches.iter().filter(|(_, batch)| batch.since <= began);
@@ -197,7 +198,7 @@ impl Queue {
     }
 
     /// The time at which the oldest batch began.
-    pub(super) fn oldest(&self) -> Option<u64> {
+    pub(super) fn oldest(&self) -> Option<Instant> {
         self.batches.values().map(|batch| batch.since).min()
     }
 

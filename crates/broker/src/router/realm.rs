@@ -16,7 +16,7 @@ use super::slot::{Slot, ping_interval};
 use super::slots::Realm;
 use super::state::{Conn, ConnectionInfo};
 use super::witness::Named;
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::wire::{
     CloseReason, ConnId, ConnectionKind, DropReason, Frame, MessageKind, NodeId, Owner, PeerId, Token,
 };
@@ -144,7 +144,7 @@ impl Realm {
         let now = self.router.now();
         let limits = &self.router.config().limits;
         // Computed once, for very many slots.
-        let before = |timeout| now.checked_sub(timeout).map_or(0, |since| since + 1);
+        let before = |timeout| now.minus_millis(timeout).map_or(Instant::default(), |at| at.plus_millis(1));
         let silent = before(ping_interval(limits));
         let expired = before(millis(limits.expire_timeout));
         for slot in self.slots_that(|slot| slot.needs_sweep(silent, expired)) {
@@ -170,7 +170,7 @@ impl Realm {
             self.with(&slot, |guard| {
                 guard.dismiss(CloseReason::KeyRevoked);
                 guard.drop_queue();
-                guard.end_reservation(u64::MAX);
+                guard.end_reservation(Instant::MAX);
             });
         }
     }
@@ -228,7 +228,7 @@ impl Realm {
             self.router.counters().largest_outbox.record(outboxes as u64);
             Backlog {
                 queued: state.queue.as_ref().map_or(0, |queue| queue.len()),
-                oldest: slot.waiting_since().map_or(0, |since| now.saturating_sub(since)),
+                oldest: slot.waiting_since().map_or(0, |since| now.millis_since(since)),
                 outboxes,
             }
         };
@@ -370,8 +370,8 @@ pub struct Holder {
     pub info: ConnectionInfo,
     /// The number of messages that it has sent.
     pub messages: u64,
-    /// The time since which it has had the id, by the broker's clock.
-    pub opened: u64,
+    /// The time since which it has had the id.
+    pub opened: Instant,
     /// The fence of its claim; 0 if it has none.
     pub fence: u64,
 }

@@ -11,7 +11,7 @@ use super::remote_peers::{Place, RemotePeers, Sent};
 use super::routed::{Routed, drop_message};
 use super::witness;
 use crate::events::{Count, Outcome};
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
 
 /// The answer to the question where a peer is.
@@ -62,7 +62,7 @@ impl Guard<'_> {
             return Routed::Delivered(None);
         }
         let expire = millis(self.realm.router.config().limits.expire_timeout);
-        let reported = matches!(place, Place::Nowhere { until } if now + expire <= until);
+        let reported = matches!(place, Place::Nowhere { until } if now.plus_millis(expire) <= until);
         if reported && !kind.waits() {
             return drop_message(self.realm, &self.named(from, kind), DropReason::Absent);
         }
@@ -98,7 +98,7 @@ impl Guard<'_> {
     }
 
     /// Asks for the place of the peer.
-    fn seek(&mut self, now: u64) {
+    fn seek(&mut self, now: Instant) {
         let waiting = self.queue.as_ref().and_then(|queue| queue.front()?.from().cloned());
         let remote = self.remote_or_new();
         let on_its_way = || remote.sent.front().and_then(|sent| sent.outgoing.from().cloned());
@@ -124,7 +124,7 @@ impl Guard<'_> {
         router.cluster.as_ref()?.forward(owner, &address, ticket, outgoing).then_some(ticket)
     }
 
-    fn record_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: u64) {
+    fn record_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: Instant) {
         if witness::follows()
             && let Some((from, kind)) = &outgoing.message
         {
@@ -147,7 +147,7 @@ impl Guard<'_> {
         match located {
             Located::At(owner) => self.found(owner, now),
             Located::Nowhere(mark) => {
-                remote.place = Place::Nowhere { until: now.saturating_add(mark) };
+                remote.place = Place::Nowhere { until: now.plus_millis(mark) };
                 self.end_search();
             }
         }
@@ -162,7 +162,7 @@ impl Guard<'_> {
     }
 
     /// The peer is on another node. The outcomes of messages at its old node will stay unknown.
-    fn found(&mut self, owner: Owner, now: u64) {
+    fn found(&mut self, owner: Owner, now: Instant) {
         self.lose_sent(|sent| sent.owner != owner);
         let remote = self.remote_or_new();
         remote.place = Place::At(owner);
@@ -170,7 +170,7 @@ impl Guard<'_> {
         self.forward_queue(now);
     }
 
-    fn forward_queue(&mut self, now: u64) {
+    fn forward_queue(&mut self, now: Instant) {
         let Some(Place::At(owner)) = self.remote().map(|remote| remote.place) else { return };
         let realm = self.realm;
         let Some(mut queue) = self.queue.take() else { return };
@@ -318,9 +318,9 @@ impl Guard<'_> {
     }
 
     /// Called by the sweeper. Asks again, forwards messages that had no room, and forgets an unused place.
-    pub(super) fn sweep_remote(&mut self, now: u64) {
+    pub(super) fn sweep_remote(&mut self, now: Instant) {
         let Some(remote) = self.remote_mut() else { return };
-        let idle = now.saturating_sub(remote.used);
+        let idle = now.millis_since(remote.used);
         if remote.place == Place::Asked && idle >= LOCATE_TIMEOUT {
             remote.place = Place::Unknown;
         }
@@ -333,22 +333,22 @@ impl Guard<'_> {
             self.rare().remote = None;
             return;
         }
-        self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
+        self.lose_sent(|sent| now.millis_since(sent.since) >= MAX_AWAY);
         self.forward_queue(now);
         self.doubt_silent(now);
     }
 
     /// Doubts a node that has owed an answer for long. If it is silent, its clients may have moved to others, so they are
     /// sought again and again.
-    fn doubt_silent(&mut self, now: u64) {
+    fn doubt_silent(&mut self, now: Instant) {
         let (Some(cluster), Some(remote)) = (&self.realm.router.cluster, self.remote()) else { return };
         let Place::At(Owner { node, .. }) = remote.place else { return };
         let is_silent = cluster.is_silent(node);
         let oldest = remote.sent.iter().find(|sent| !sent.returned);
-        if is_silent || oldest.is_some_and(|sent| now.saturating_sub(sent.since) >= OVERDUE) {
+        if is_silent || oldest.is_some_and(|sent| now.millis_since(sent.since) >= OVERDUE) {
             cluster.doubt(node);
         }
-        if is_silent && now.saturating_sub(remote.used) >= SILENT_INTERVAL {
+        if is_silent && now.millis_since(remote.used) >= SILENT_INTERVAL {
             self.seek(now);
         }
     }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::outgoing::Outgoing;
 use super::queue::Reservation;
 use crate::events::PeerAddress;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{ConnId, Frame, NodeId, Owner, PeerId};
 
 /// The other nodes, as the broker of one node sees them. On a node by itself, an absent peer is nowhere.
@@ -45,7 +46,7 @@ pub trait RemotePeers: Send + Sync + 'static {
 pub(super) struct Remote {
     pub(super) place: Place,
     /// The time at which the place was last asked for, learned, or used.
-    pub(super) used: u64,
+    pub(super) used: Instant,
     /// The last connection there, which has ended.
     pub(super) known_dead: Option<Owner>,
     /// Messages that another node has, in order. Their outcomes are not known yet.
@@ -86,7 +87,7 @@ pub(super) enum Place {
     Asked,
     /// On no node. Until this time, the node on which it opens will report it.
     Nowhere {
-        until: u64,
+        until: Instant,
     },
     At(Owner),
     /// It left its node. The messages that its node still has come back first, so that they stay in order.
@@ -96,7 +97,7 @@ pub(super) enum Place {
 pub(super) struct Sent {
     pub(super) ticket: u64,
     pub(super) owner: Owner,
-    pub(super) since: u64,
+    pub(super) since: Instant,
     pub(super) outgoing: Outgoing,
     pub(super) returned: bool,
 }

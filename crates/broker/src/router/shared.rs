@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::atomic_instant::AtomicInstant;
 use super::contested::Contested;
 use super::queue::Budget;
 use super::remote_peers::RemotePeers;
 use crate::config::{Config, LiveConfig};
 use crate::events::{Count, Counters, Events, Outcome};
 use crate::sync::{AtomicBool, AtomicU64};
-use peerbroker_core::clock::Clock;
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::wire::{ConnId, Frame, MessageKind};
 
 /// Writes the notice that a sender gets when its messages to an absent peer are lost, from the absent peer's id and the
@@ -36,7 +37,7 @@ pub struct Router {
     tickets: AtomicU64,
     closing: AtomicBool,
     /// The time of the last sweep.
-    swept: AtomicU64,
+    swept: AtomicInstant,
 }
 
 impl Router {
@@ -61,7 +62,7 @@ impl Router {
             connections: AtomicU64::default(),
             tickets: AtomicU64::default(),
             closing: AtomicBool::default(),
-            swept: AtomicU64::default(),
+            swept: AtomicInstant::new(Instant::default()),
         }
     }
 
@@ -88,18 +89,18 @@ impl Router {
         self.queued.used() + self.sought.used()
     }
 
-    pub(super) fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> Instant {
         self.clock.now()
     }
 
     /// The time of the last sweep. Saves reading the clock in the path of every message.
-    pub(super) fn about_now(&self) -> u64 {
-        self.swept.load(Ordering::Relaxed)
+    pub(super) fn about_now(&self) -> Instant {
+        self.swept.load()
     }
 
     /// Notes that a sweep of all realms begins.
     pub fn record_sweep(&self) {
-        self.swept.store(self.now(), Ordering::Relaxed);
+        self.swept.store(self.now());
     }
 
     pub(super) fn config(&self) -> impl std::ops::Deref<Target = Arc<Config>> + use<> {

@@ -3,10 +3,11 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{self, Relaxed};
 
+use super::atomic_instant::AtomicInstant;
 use super::state::State;
 use crate::config::Limits;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{ConnId, PeerId};
 
@@ -19,14 +20,14 @@ pub(super) struct Slot {
     /// The number of the connection that holds the id; 0 for none.
     holder: AtomicU64,
     /// The time at which the holder was last heard.
-    pub(super) heard: AtomicU64,
+    pub(super) heard: AtomicInstant,
     /// Messages that the holder has sent, and the bytes of their text.
     pub(super) messages: AtomicU64,
     pub(super) bytes: AtomicU64,
     /// The rate limit of its holders. It outlives them, so that reconnecting gives no new burst.
     pub(super) rate: RateLimit,
-    /// The time at which the oldest waiting batch began; `u64::MAX` if nothing waits.
-    waiting_since: AtomicU64,
+    /// The time at which the oldest waiting batch began; the maximum if nothing waits.
+    waiting_since: AtomicInstant,
     /// A client waits to learn whether the holder is alive.
     probed: AtomicBool,
     /// The sweeper has to visit for another reason: an outbox was full, the id is reserved for its owner, or the rate
@@ -44,11 +45,11 @@ impl Slot {
         Slot {
             id,
             holder: AtomicU64::new(0),
-            heard: AtomicU64::new(0),
+            heard: AtomicInstant::new(Instant::default()),
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rate: RateLimit::default(),
-            waiting_since: AtomicU64::new(u64::MAX),
+            waiting_since: AtomicInstant::new(Instant::MAX),
             probed: AtomicBool::new(false),
             due: AtomicBool::new(false),
             backlog: AtomicBool::new(false),
@@ -71,9 +72,9 @@ impl Slot {
     }
 
     /// Sets the holder of the id, from `now` on.
-    pub(super) fn set_holder(&self, conn: ConnId, keeps_contacts: bool, now: u64) {
+    pub(super) fn set_holder(&self, conn: ConnId, keeps_contacts: bool, now: Instant) {
         self.keeps_contacts.store(keeps_contacts, Relaxed);
-        self.heard.store(now, Relaxed);
+        self.heard.store(now);
         self.messages.store(0, Relaxed);
         self.bytes.store(0, Relaxed);
         self.holder.store(conn.get(), Ordering::Release);
@@ -85,8 +86,8 @@ impl Slot {
     }
 
     /// The holder gave a sign of life.
-    pub(super) fn mark_alive(&self, now: u64) {
-        self.heard.store(now, Relaxed);
+    pub(super) fn mark_alive(&self, now: Instant) {
+        self.heard.store(now);
     }
 
     /// True if a client waits to learn whether the holder is alive.
@@ -115,7 +116,7 @@ impl Slot {
     }
 
     /// True if the rate limit is back to its full burst.
-    pub(super) fn is_rested(&self, now: impl FnOnce() -> u64) -> bool {
+    pub(super) fn is_rested(&self, now: impl FnOnce() -> Instant) -> bool {
         self.rate.is_new() || self.rate.is_rested(now())
     }
 
@@ -129,13 +130,13 @@ impl Slot {
         self.due.store(due, Relaxed);
     }
 
-    pub(super) fn set_waiting_since(&self, since: Option<u64>) {
-        self.waiting_since.store(since.unwrap_or(u64::MAX), Relaxed);
+    pub(super) fn set_waiting_since(&self, since: Option<Instant>) {
+        self.waiting_since.store(since.unwrap_or(Instant::MAX));
     }
 
     /// The time at which the oldest waiting batch began.
-    pub(super) fn waiting_since(&self) -> Option<u64> {
-        Some(self.waiting_since.load(Relaxed)).filter(|since| *since != u64::MAX)
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        Some(self.waiting_since.load()).filter(|since| *since != Instant::MAX)
     }
 
     /// Sets whether the outbox of the holder may hold something. For callers that have the lock.
@@ -150,9 +151,9 @@ impl Slot {
 
     /// True if a sweep would have something to do here, if a holder that was last heard before the first of these times is silent, and a
     /// batch that waits since before the second has expired.
-    pub(super) fn needs_sweep(&self, silent: u64, expired: u64) -> bool {
-        let silent = self.is_held() && self.heard.load(Relaxed) < silent;
-        let waited = self.waiting_since.load(Relaxed) < expired;
+    pub(super) fn needs_sweep(&self, silent: Instant, expired: Instant) -> bool {
+        let silent = self.is_held() && self.heard.load() < silent;
+        let waited = self.waiting_since.load() < expired;
         silent || waited || self.probed.load(Relaxed) || self.due.load(Relaxed)
     }
 }

@@ -11,6 +11,7 @@ use super::outgoing::Outgoing;
 use super::queue::{Queue, QueueRoom};
 use super::remote_peers::Remote;
 use crate::events::Disconnected;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{
     AddressPrefix, ClientVersion, ConnId, ConnectionKind, Frame, PeerId, RoomRights, Token,
 };
@@ -114,15 +115,15 @@ pub(super) struct Conn {
     pub(super) info: ConnectionInfo,
     /// The peers with which it has exchanged messages, if they are remembered.
     pub(super) contacts: Option<Box<Contacts>>,
-    /// The time at which it got the id, by the broker's clock.
-    pub(super) opened: u64,
-    pub(super) pinged: u64,
+    /// The time at which it got the id.
+    pub(super) opened: Instant,
+    pub(super) pinged: Instant,
     /// Pings that the client has not answered.
     pub(super) pings: u8,
     /// The time at which the client last took something, if its outbox is full or still holds queued messages.
-    pub(super) crowded: Option<u64>,
+    pub(super) crowded: Option<Instant>,
     /// The time at which everything sent to the client has arrived, over a link as slow as [`SLOW_LINK`].
-    pub(super) arrival: u64,
+    pub(super) arrival: Instant,
 }
 
 /// The parts of a client's earlier connection that its new one inherits.
@@ -149,9 +150,9 @@ pub(super) struct PendingProbe {
 /// The times of a probe of the holder of an id.
 #[derive(Clone, Copy)]
 pub(super) struct ProbeTiming {
-    pub(super) asked: u64,
+    pub(super) asked: Instant,
     /// The time at which the pong is late, also over a slow link.
-    pub(super) due: u64,
+    pub(super) due: Instant,
     /// No other bytes on their way to the holder delay the ping much.
     pub(super) undelayed: bool,
 }
@@ -159,7 +160,7 @@ pub(super) struct ProbeTiming {
 /// The id is reserved: its owner was closed for being slow or silent and may come back.
 pub(super) struct Reserved {
     pub(super) token: Token,
-    pub(super) until: u64,
+    pub(super) until: Instant,
     /// Clients from here need not wait.
     pub(super) open_to: Option<AddressPrefix>,
     /// The owner's last connection, if it still has a claim to the id.
@@ -194,7 +195,7 @@ impl Conn {
         former: Option<Former>,
         waited: Option<(VecDeque<Outgoing>, QueueRoom)>,
         mut outbox: Outbox,
-        now: u64,
+        now: Instant,
     ) -> Self {
         let (rank, former_kind, contacts) = match former {
             Some(former) => (former.rank, Some(former.kind), former.contacts),
@@ -221,17 +222,17 @@ impl Conn {
             info: request.info,
             contacts,
             opened: now,
-            pinged: 0,
+            pinged: Instant::default(),
             pings: 0,
             crowded: None,
-            arrival: 0,
+            arrival: Instant::default(),
         }
     }
 
     /// Notes that bytes are on their way to the client.
-    pub(super) fn record_sent(&mut self, bytes: usize, now: u64) {
-        let most = now.saturating_add(MAX_ARRIVAL);
-        self.arrival = (self.arrival.max(now) + bytes as u64 / SLOW_LINK).min(most);
+    pub(super) fn record_sent(&mut self, bytes: usize, now: Instant) {
+        let most = now.plus_millis(MAX_ARRIVAL);
+        self.arrival = self.arrival.max(now).plus_millis(bytes as u64 / SLOW_LINK).min(most);
     }
 
     /// Asks the client for a sign of life.
@@ -241,19 +242,19 @@ impl Conn {
     }
 
     /// The times of a probe that begins now. Bytes on their way delay the ping, for at most `reclaim`.
-    pub(super) fn time_probe(&self, now: u64, probe: u64, reclaim: u64) -> ProbeTiming {
+    pub(super) fn time_probe(&self, now: Instant, probe: u64, reclaim: u64) -> ProbeTiming {
         // The rest of the timeout is enough for the pong.
-        let little = self.arrival <= now.saturating_add(probe / 3);
-        let arrival = if little { now } else { self.arrival.min(now.saturating_add(reclaim)) };
+        let little = self.arrival <= now.plus_millis(probe / 3);
+        let arrival = if little { now } else { self.arrival.min(now.plus_millis(reclaim)) };
         ProbeTiming {
             asked: now,
-            due: arrival.saturating_add(probe),
+            due: arrival.plus_millis(probe),
             undelayed: little && self.outbox.is_drained(),
         }
     }
 
     /// Notes whether the client has taken something from a full outbox.
-    pub(super) fn record_progress(&mut self, now: u64) -> bool {
+    pub(super) fn record_progress(&mut self, now: Instant) -> bool {
         let progressed = std::mem::take(&mut self.outbox.progressed);
         if progressed {
             self.crowded = self.crowded.map(|_| now);
@@ -304,7 +305,7 @@ impl State {
     }
 
     /// True if the id is reserved for another token, and a client from this address has to wait.
-    pub(super) fn is_reserved_from(&self, token: &Token, address: Option<IpAddr>, now: u64) -> bool {
+    pub(super) fn is_reserved_from(&self, token: &Token, address: Option<IpAddr>, now: Instant) -> bool {
         let is_foreign = |reserved: &Reserved| now < reserved.until && reserved.token != *token;
         self.reserved().is_some_and(is_foreign) && !self.is_open_to(address)
     }
@@ -322,7 +323,7 @@ impl State {
 
     /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id. Returns the connection whose
     /// claim ends with it.
-    pub(super) fn take_reservation(&mut self, now: u64) -> Option<ConnId> {
+    pub(super) fn take_reservation(&mut self, now: Instant) -> Option<ConnId> {
         let rare = self.rare.as_mut()?;
         let reserved = rare.reserved.take_if(|reserved| reserved.until <= now)?;
         rare.probes.clear();

@@ -1,5 +1,6 @@
 //! The state that the calls or allocations of one key share: their rate, and the limits of the key's own.
 
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{KeyLimits, LiveLimits};
 use peerbroker_core::rate_limit::RateLimit;
 
@@ -18,7 +19,7 @@ impl KeyTraffic {
     }
 
     /// Charges bytes to the key, where the server allows `of_server` per second. False if they are too many.
-    pub(crate) fn charge(&self, bytes: u32, of_server: u32, now: u64) -> bool {
+    pub(crate) fn charge(&self, bytes: u32, of_server: u32, now: Instant) -> bool {
         let most = self.own.load().key_bytes_per_second.unwrap_or(of_server);
         self.rate.try_charge(bytes, most, now).is_ok()
     }
@@ -33,8 +34,8 @@ mod tests {
     #[test]
     fn a_limit_of_the_keys_own_replaces_that_of_the_server_and_0_is_none() {
         let traffic = KeyTraffic::default();
-        assert!(traffic.charge(200, 20, 0) && !traffic.charge(1, 20, 0));
+        assert!(traffic.charge(200, 20, Instant::default()) && !traffic.charge(1, 20, Instant::default()));
         traffic.own.store(Arc::new(KeyLimits { key_bytes_per_second: Some(0), ..KeyLimits::default() }));
-        assert!(traffic.charge(1, 20, 0));
+        assert!(traffic.charge(1, 20, Instant::default()));
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dashmap::DashMap;
+use peerbroker_core::clock;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::AddressPrefix;
 use tokio::task::yield_now;
@@ -49,7 +50,8 @@ impl Pace {
 
     /// Charges a message that was read. Waits until the next one may be read.
     pub(crate) async fn charge(&mut self, bytes: usize, sender: Sender) -> Result<(), Duration> {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // A time line of its own, which begins with the connection.
+        let now = clock::Instant::default() + self.opened.elapsed();
         match sender {
             Sender::Unverified => self.rate.try_charge(1, UNVERIFIED_PER_SECOND, now)?,
             Sender::Client { bytes_per_second } => {
@@ -79,7 +81,7 @@ pub(crate) struct UnverifiedSourceLimiter(DashMap<AddressPrefix, RateLimit>);
 
 impl UnverifiedSourceLimiter {
     /// Counts a datagram at `now` milliseconds. False if it is too many.
-    pub(crate) fn allows(&self, address: IpAddr, now: u64) -> bool {
+    pub(crate) fn allows(&self, address: IpAddr, now: clock::Instant) -> bool {
         let prefix = AddressPrefix::of(address);
         if let Some(known) = self.0.get(&prefix) {
             return known.try_charge(1, PER_SECOND, now).is_ok();
@@ -88,7 +90,7 @@ impl UnverifiedSourceLimiter {
     }
 
     /// Forgets addresses whose full burst is available again.
-    pub(crate) fn sweep(&self, now: u64) {
+    pub(crate) fn sweep(&self, now: clock::Instant) {
         self.0.retain(|_, rate| !rate.is_rested(now));
     }
 }
@@ -144,10 +146,11 @@ mod tests {
     fn a_stranger_has_a_rate_limit_of_its_own_and_is_forgotten() {
         let limiter = UnverifiedSourceLimiter::default();
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
-        assert_eq!((0..2000).filter(|_| limiter.allows(one, 0)).count(), 1000);
-        assert!(limiter.allows(other, 0));
-        assert!(!limiter.allows(one, 9) && limiter.allows(one, 10));
-        limiter.sweep(10_010);
+        let at = clock::Instant::from_millis;
+        assert_eq!((0..2000).filter(|_| limiter.allows(one, at(0))).count(), 1000);
+        assert!(limiter.allows(other, at(0)));
+        assert!(!limiter.allows(one, at(9)) && limiter.allows(one, at(10)));
+        limiter.sweep(at(10_010));
         assert!(limiter.0.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use parking_lot::Mutex;
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{self, Clock};
 use peerbroker_core::media_api::{MediaHost, Permit};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
@@ -233,7 +233,7 @@ pub(crate) trait Protocol {
 
     /// Asked when [`TO_PROVE`](Self::TO_PROVE) is over, about a client that is silent since then: the time to ask again. `None`
     /// ends the connection.
-    fn ask_again_at(&self, silent_since: u64) -> Option<u64>;
+    fn ask_again_at(&self, silent_since: clock::Instant) -> Option<clock::Instant>;
 }
 
 /// Serves a connection that was `opened` then until it ends. `read` has its first bytes.
@@ -241,7 +241,7 @@ pub(crate) async fn serve<P: Protocol>(
     protocol: &P,
     (reader, writer): (impl AsyncRead, impl AsyncWrite),
     outbox: &Outbox,
-    opened: u64,
+    opened: clock::Instant,
     read: BytesMut,
 ) -> io::Result<()> {
     tokio::select! {
@@ -253,12 +253,12 @@ pub(crate) async fn serve<P: Protocol>(
 async fn receive<P: Protocol>(
     protocol: &P,
     reader: impl AsyncRead,
-    opened: u64,
+    opened: clock::Instant,
     mut unread: BytesMut,
 ) -> io::Result<()> {
     let clock = protocol.clock();
     let mut reader = pin!(reader);
-    let mut ask = pin!(clock.sleep_until(opened + millis(P::TO_PROVE)));
+    let mut ask = pin!(clock.sleep_until(opened + P::TO_PROVE));
     let mut pace = Pace::new();
     let mut recipients = Recipients::default();
     loop {
@@ -387,7 +387,7 @@ mod tests {
             &self.clock
         }
 
-        fn ask_again_at(&self, _: u64) -> Option<u64> {
+        fn ask_again_at(&self, _: clock::Instant) -> Option<clock::Instant> {
             None
         }
     }
@@ -403,7 +403,9 @@ mod tests {
         let began = Instant::now();
         let nothing = Outbox::of::<ToOutboxes<'_>>();
         let sends = async {
-            let ended = serve(&from, (&bytes[..], sink()), &nothing, 0, BytesMut::new()).await;
+            let ended =
+                serve(&from, (&bytes[..], sink()), &nothing, clock::Instant::default(), BytesMut::new())
+                    .await;
             ended.map(|()| began.elapsed())
         };
         let (_, writer) = split(ours);
@@ -419,7 +421,8 @@ mod tests {
         };
         // Its own messages never come, and that does not end it.
         let (unread, _silent) = duplex(1);
-        let receives = serve(&none, (unread, writer), &outboxes[0], 0, BytesMut::new());
+        let receives =
+            serve(&none, (unread, writer), &outboxes[0], clock::Instant::default(), BytesMut::new());
         let took = tokio::select! {
             took = sends => took.unwrap(),
             _ = receives => panic!("the recipient has left"),
@@ -472,8 +475,8 @@ mod tests {
         let nothing = Outbox::of::<ToOutboxes<'_>>();
         let (unread, _silent) = duplex(1);
         tokio::select! {
-            ended = serve(&from, (&bytes[..], sink()), &nothing, 0, BytesMut::new()) => ended.unwrap(),
-            _ = serve(&none, (unread, sink()), &outboxes[1], 0, BytesMut::new()) => panic!("it has left"),
+            ended = serve(&from, (&bytes[..], sink()), &nothing, clock::Instant::default(), BytesMut::new()) => ended.unwrap(),
+            _ = serve(&none, (unread, sink()), &outboxes[1], clock::Instant::default(), BytesMut::new()) => panic!("it has left"),
         }
         assert_eq!((began.elapsed(), from.lost.into_inner()), (Duration::ZERO, 500 - MAX_WAITING / MESSAGE));
     }

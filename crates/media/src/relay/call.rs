@@ -1,9 +1,9 @@
 //! A call, as all threads share it: its session, its charges, its shares, and the names of its clients.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{CandidateNudge, Carried, EndedCalls, Parties, RelayLimits, RelayedOver};
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{ApiKey, RealmKind};
@@ -78,7 +78,7 @@ impl Call {
     }
 
     /// Charges the call and its key for datagrams, or neither of them. False if that is too much.
-    pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: u64) -> bool {
+    pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: Instant) -> bool {
         let count = cost(bytes, packets);
         let bytes_per_second = self.share.traffic.bytes_per_second(limits.bytes_per_second);
         if self.rate.try_charge(count, bytes_per_second, now).is_err() {
@@ -92,7 +92,13 @@ impl Call {
     }
 
     /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.
-    pub(super) fn let_pass(&self, end: CallSide, outcome: &mut Outcome<'_>, limits: &RelayLimits, now: u64) {
+    pub(super) fn let_pass(
+        &self,
+        end: CallSide,
+        outcome: &mut Outcome<'_>,
+        limits: &RelayLimits,
+        now: Instant,
+    ) {
         let [offerer, answerer] = &self.checks;
         let free = if end == CallSide::Offerer { offerer } else { answerer };
         let before = outcome.send.len();
@@ -135,7 +141,7 @@ impl Call {
     }
 
     /// Records carried bytes. True if they are the first.
-    pub(super) fn carries(&self, bytes: usize, from: Transport, to: Transport, now: u64) -> bool {
+    pub(super) fn carries(&self, bytes: usize, from: Transport, to: Transport, now: Instant) -> bool {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let bit = |transport| match transport {
             Transport::Udp => UDP,
@@ -147,22 +153,22 @@ impl Call {
         }
         let is_first = self.over.fetch_or(over, Ordering::Relaxed) == 0;
         if is_first {
-            self.carried_since.store(now, Ordering::Relaxed);
+            self.carried_since.store(now.as_millis(), Ordering::Relaxed);
         }
         is_first
     }
 
     /// The part of it that was carried until its clients were `heard` last, if there is one.
-    pub(super) fn carried(&self, heard: u64) -> Option<Carried> {
+    pub(super) fn carried(&self, heard: Instant) -> Option<Carried> {
         let over = match self.over.load(Ordering::Relaxed) {
             0 => return None,
             UDP => RelayedOver::Udp,
             TCP => RelayedOver::Tcp,
             _ => RelayedOver::Mixed,
         };
-        let duration = heard.saturating_sub(self.carried_since.load(Ordering::Relaxed));
+        let since = Instant::from_millis(self.carried_since.load(Ordering::Relaxed));
         let bytes = self.bytes.load(Ordering::Relaxed);
-        Some(Carried { over, duration: Duration::from_millis(duration), bytes })
+        Some(Carried { over, duration: heard.saturating_since(since), bytes })
     }
 
     /// Its clients.

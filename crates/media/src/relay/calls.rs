@@ -10,7 +10,7 @@ use std::sync::mpsc::SyncSender;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
-use peerbroker_core::clock::Clock;
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::media_api::{
     CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals,
 };
@@ -301,7 +301,7 @@ impl Calls {
     fn on_check<'a>(
         &self,
         check: &Stun<'a>,
-        now: u64,
+        now: Instant,
     ) -> Result<(Arc<Call>, CallSide, Outcome<'a>), Dropped> {
         let (call, end) = self.named(check).ok_or(Dropped::Unknown)?;
         let mut session = call.session.lock();
@@ -345,7 +345,13 @@ impl Calls {
     }
 
     /// Records the new owners of addresses, and charges the datagrams. Leaves those that may be sent.
-    fn settle<'a>(&self, call: &Arc<Call>, end: CallSide, mut outcome: Outcome<'a>, now: u64) -> Outcome<'a> {
+    fn settle<'a>(
+        &self,
+        call: &Arc<Call>,
+        end: CallSide,
+        mut outcome: Outcome<'a>,
+        now: Instant,
+    ) -> Outcome<'a> {
         if let Some(nudge) = outcome.nudge.and_then(|(whom, times)| call.nudge(whom, times)) {
             // If there is no room, the receiver is far behind.
             let _ = self.nudges.try_send(nudge);
@@ -413,7 +419,7 @@ impl Calls {
     }
 
     /// Counts a datagram of an address that has proved nothing. False if it is too many.
-    fn admits_unverified(&self, from: Endpoint, now: u64) -> bool {
+    fn admits_unverified(&self, from: Endpoint, now: Instant) -> bool {
         let ip = from.address().ip();
         // A proxy of this machine has one address for all of its clients. Each connection has a rate limit in any case.
         from.is_tcp() && ip.is_loopback() || self.unverified.allows(ip, now)

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// The address of a client, and how datagrams get there. Half as large as a `SocketAddr`, because there are many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,11 +53,11 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Transport {
-    /// Milliseconds of head start for better paths. Firefox keeps the first path that works.
-    pub(super) fn head_start(self) -> u64 {
-        match self {
-            Transport::Udp => 1000,
-            Transport::Tcp | Transport::BrokerTcp => 2000,
-        }
+    /// The head start of better paths. Firefox keeps the first path that works.
+    pub(super) fn head_start(self) -> Duration {
+        Duration::from_secs(match self {
+            Transport::Udp => 1,
+            Transport::Tcp | Transport::BrokerTcp => 2,
+        })
     }
 }

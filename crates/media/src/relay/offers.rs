@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::Parties;
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 
@@ -80,14 +81,14 @@ pub(super) struct Offer {
     /// The id of its client.
     id: Arc<str>,
     /// Since when its client is not here.
-    absent: Option<u64>,
+    absent: Option<Instant>,
     answerer: Box<str>,
     connection: Option<Box<str>>,
     ufrag: Box<str>,
     pwd: Box<str>,
     /// Checks of its answerer that came before the answer: the last one over UDP and over TCP. A browser may send no second one.
     pub(super) early_checks: [Option<EarlyCheck>; 2],
-    at: u64,
+    at: Instant,
     load: Load,
 }
 
@@ -110,7 +111,7 @@ impl Offers {
         offerer: Offerer,
         parties: Parties<'_>,
         credentials: IceCredentials<'_>,
-        now: u64,
+        now: Instant,
     ) -> bool {
         if parties.connection.is_some_and(|connection| connection.len() > MAX_CONNECTION) {
             self.asked.add(1);
@@ -208,7 +209,7 @@ impl Offers {
     }
 
     /// Forgets offers that are too old for an answer, and those of clients that have left. Asks about them without the lock.
-    pub(super) fn sweep(&self, now: u64, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
+    pub(super) fn sweep(&self, now: Instant, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
         let mut next = Some(0);
         while let Some(from) = next {
             let clients = self.waiting.lock().clients_from(from);
@@ -270,13 +271,13 @@ impl Waiting {
     }
 
     /// Forgets old offers of clients, of which it is known if they are here. Returns their number.
-    fn forget_old(&mut self, clients: &[(u64, bool)], now: u64) -> u64 {
+    fn forget_old(&mut self, clients: &[(u64, bool)], now: Instant) -> u64 {
         let mut old = Vec::new();
         for &(client, is_here) in clients {
             for (id, Offer { absent, at, .. }) in self.offers.range_mut(all_of(client)) {
                 *absent = (!is_here).then(|| absent.unwrap_or(now));
-                let has_left = absent.is_some_and(|since| now.saturating_sub(since) >= ABSENT);
-                if has_left || now.saturating_sub(*at) > ANSWER_TIMEOUT {
+                let has_left = absent.is_some_and(|since| now.millis_since(since) >= ABSENT);
+                if has_left || now.millis_since(*at) > ANSWER_TIMEOUT {
                     old.push(*id);
                 }
             }
@@ -319,7 +320,7 @@ mod tests {
             connection: None,
             only_relayed: false,
         };
-        offers.record(offerer, parties, CREDENTIALS, 0)
+        offers.record(offerer, parties, CREDENTIALS, Instant::default())
     }
 
     #[test]
@@ -354,12 +355,12 @@ mod tests {
             asked.set(asked.get() + 1);
             id.parse::<u64>().is_ok_and(|id| id.is_multiple_of(2))
         };
-        offers.sweep(0, is_even);
-        offers.sweep(ABSENT, is_even);
+        offers.sweep(Instant::default(), is_even);
+        offers.sweep(Instant::from_millis(ABSENT), is_even);
         assert_eq!(asked.get(), 2 * clients);
         assert!((0..clients).all(|client| offers.has(client) == client.is_multiple_of(2)));
         assert_eq!(offers.unanswered.get(), clients / 2);
-        offers.sweep(ANSWER_TIMEOUT + 1, |_, _, _| true);
+        offers.sweep(Instant::from_millis(ANSWER_TIMEOUT + 1), |_, _, _| true);
         assert!((0..clients).all(|client| !offers.has(client)));
         assert_eq!(offers.waiting.lock().bytes, 0);
     }

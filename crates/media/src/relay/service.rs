@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::media_api::Dropped;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
@@ -124,7 +124,7 @@ impl Service {
         &self,
         stream: (impl AsyncRead, impl AsyncWrite),
         from: Endpoint,
-        opened: u64,
+        opened: Instant,
         read: BytesMut,
     ) {
         let outbox = Outbox::of::<OfCall<'_>>();
@@ -244,8 +244,8 @@ impl Protocol for OfCall<'_> {
         self.service.calls.clock()
     }
 
-    fn ask_again_at(&self, silent_since: u64) -> Option<u64> {
-        let end = silent_since + CONSENT;
+    fn ask_again_at(&self, silent_since: Instant) -> Option<Instant> {
+        let end = silent_since.plus_millis(CONSENT);
         let now = self.clock().now();
         let calls = &self.service.calls;
         let next = if calls.is_client(self.from) {
@@ -256,7 +256,7 @@ impl Protocol for OfCall<'_> {
             let mut answers = self.answers.lock();
             let offer = answers.take();
             *answers = offer.filter(|offer| calls.offers.waits(offer));
-            offer.map(|_| end.min(now + millis(Self::TO_PROVE)))
+            offer.map(|_| end.min(now + Self::TO_PROVE))
         };
         next.filter(|next| *next > now)
     }

@@ -1,5 +1,8 @@
 //! One call through the relay, without sockets: handles datagrams, and returns their destinations.
 
+use std::time::Duration;
+
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{CallFailure, CallOutcome, Dropped};
 use peerbroker_core::wire::IceCredentials;
 
@@ -77,11 +80,11 @@ pub(super) struct IceSession {
     sides: [Side; 2],
     /// Checks that went through and are not answered.
     crossings: Vec<Crossing>,
-    begun: u64,
+    begun: Instant,
     /// The last time that a closed connection was heard.
-    left: u64,
+    left: Instant,
     /// The time of its last datagram that is not STUN.
-    carried: u64,
+    carried: Instant,
     /// True if it has to end: each check of a client gets the answer that it has no consent any more.
     pub(super) is_ending: bool,
 }
@@ -93,7 +96,12 @@ struct Crossing {
 }
 
 impl IceSession {
-    pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
+    pub(super) fn new(
+        number: u32,
+        offer: IceCredentials<'_>,
+        answer: IceCredentials<'_>,
+        now: Instant,
+    ) -> Self {
         let sides = [Side::new(offer), Side::new(answer)];
         let crossings = Vec::new();
         IceSession { number, sides, crossings, begun: now, left: now, carried: NEVER, is_ending: false }
@@ -110,22 +118,22 @@ impl IceSession {
     }
 
     /// True if nobody has been heard for too long.
-    pub(super) fn is_over(&self, now: u64) -> bool {
+    pub(super) fn is_over(&self, now: Instant) -> bool {
         match self.heard() {
-            Some(heard) => now.saturating_sub(heard) > CONSENT,
-            None => now.saturating_sub(self.begun) > UNUSED,
+            Some(heard) => now.millis_since(heard) > CONSENT,
+            None => now.millis_since(self.begun) > UNUSED,
         }
     }
 
     /// True if it has carried something lately, and its clients are there.
-    pub(super) fn is_carried(&self, now: u64) -> bool {
-        let is_heard = self.heard().is_some_and(|heard| now.saturating_sub(heard) <= CONSENT);
-        self.carried != NEVER && now.saturating_sub(self.carried) <= IDLE && is_heard
+    pub(super) fn is_carried(&self, now: Instant) -> bool {
+        let is_heard = self.heard().is_some_and(|heard| now.millis_since(heard) <= CONSENT);
+        self.carried != NEVER && now.millis_since(self.carried) <= IDLE && is_heard
     }
 
     /// True if it [is carried](Self::is_carried), or may be soon.
-    pub(super) fn is_open(&self, now: u64) -> bool {
-        let is_new = self.carried == NEVER && now.saturating_sub(self.begun) <= BEGINNING;
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        let is_new = self.carried == NEVER && now.millis_since(self.begun) <= BEGINNING;
         is_new || self.is_carried(now)
     }
 
@@ -135,26 +143,26 @@ impl IceSession {
     }
 
     /// True if a client of a call that ends was not told yet.
-    pub(super) fn is_awaited(&self, now: u64) -> bool {
+    pub(super) fn is_awaited(&self, now: Instant) -> bool {
         let is_there = |side: &Side| side.addresses.iter().any(|address| address.has_consent(now));
         self.is_ending
             && self.is_carried(now)
             && self.sides.iter().any(|side| !side.is_told && is_there(side))
     }
 
-    fn heard(&self) -> Option<u64> {
+    fn heard(&self) -> Option<Instant> {
         self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.heard).max()
     }
 
     /// The last time that a client was heard, or its connection closed; otherwise the beginning.
-    pub(super) fn last_heard(&self) -> u64 {
+    pub(super) fn last_heard(&self) -> Instant {
         self.heard().unwrap_or_default().max(self.left)
     }
 
     /// The outcome of a call that nothing was carried for. `only_relayed` is true if it had no other path, and `displaced` if it
     /// made room for another one.
     pub(super) fn outcome(&self, only_relayed: bool, displaced: bool) -> CallOutcome {
-        let has_waited = self.last_heard().saturating_sub(self.begun) >= WAITS;
+        let has_waited = self.last_heard().millis_since(self.begun) >= WAITS;
         let (absent, has_failed) = match self.sides.each_ref().map(|side| side.has_come) {
             [true, true] if only_relayed => return CallOutcome::Unknown,
             [true, true] => return CallOutcome::Direct,
@@ -180,7 +188,7 @@ impl IceSession {
     }
 
     /// A check of `end`, from an address that may not be its own.
-    pub(super) fn on_request<'a>(&mut self, end: CallSide, request: &Stun<'a>, now: u64) -> Handled<'a> {
+    pub(super) fn on_request<'a>(&mut self, end: CallSide, request: &Stun<'a>, now: Instant) -> Handled<'a> {
         let Stun { from, bytes, .. } = *request;
         if !request.is_proved_by(self.side(end.other()).pwd()) {
             return Err(Dropped::Forged);
@@ -200,7 +208,7 @@ impl IceSession {
             if !from.is_tcp() || side.held.as_ref().is_none_or(|held| held.0.is_tcp()) {
                 side.hold(from, bytes);
             }
-            if side.is_turn_of(from, now.saturating_sub(begun), now) {
+            if side.is_turn_of(from, now.saturating_since(begun), now) {
                 outcome.send.extend(side.challenge(from, number, &username));
             }
             return Ok(outcome);
@@ -221,16 +229,16 @@ impl IceSession {
         }
         let unanswered_since = &mut self.side_mut(end).unanswered_since;
         *unanswered_since = now.min(*unanswered_since);
-        if now.saturating_sub(*unanswered_since) > NUDGE_AFTER {
+        if now.millis_since(*unanswered_since) > NUDGE_AFTER {
             outcome.nudge = self.side_mut(end.other()).nudge(now).map(|times| (end.other(), times));
         }
         Ok(outcome)
     }
 
     /// Checks addresses: those that have waited for the end of the head start, and those that consent, to keep their path open.
-    pub(super) fn on_time(&mut self, now: u64) -> Vec<Outgoing<'static>> {
+    pub(super) fn on_time(&mut self, now: Instant) -> Vec<Outgoing<'static>> {
         let number = self.number;
-        let age = now.saturating_sub(self.begun);
+        let age = now.saturating_since(self.begun);
         let names = [CallSide::Offerer, CallSide::Answerer].map(|end| self.username_of(end.other()));
         let sides = self.sides.iter_mut().zip(names);
         let checks = sides.flat_map(|(side, username)| {
@@ -241,9 +249,9 @@ impl IceSession {
     }
 
     /// The time at which that is due again.
-    pub(super) fn next_time(&self, now: u64) -> u64 {
+    pub(super) fn next_time(&self, now: Instant) -> Instant {
         let for_tcp = self.begun + Transport::Tcp.head_start();
-        if now < for_tcp { for_tcp } else { now + rand::random_range(KEEP_OPEN) }
+        if now < for_tcp { for_tcp } else { now.plus_millis(rand::random_range(KEEP_OPEN)) }
     }
 
     /// The connection of an address is closed.
@@ -254,7 +262,12 @@ impl IceSession {
     }
 
     /// An answer of `end`: to our own check, or to one that was relayed.
-    pub(super) fn on_response<'a>(&mut self, end: CallSide, response: &Stun<'a>, now: u64) -> Handled<'a> {
+    pub(super) fn on_response<'a>(
+        &mut self,
+        end: CallSide,
+        response: &Stun<'a>,
+        now: Instant,
+    ) -> Handled<'a> {
         if !response.is_proved_by(self.side(end).pwd()) {
             return Err(Dropped::Forged);
         }
@@ -286,7 +299,12 @@ impl IceSession {
     }
 
     /// Returns the destination of a datagram of `end` that is not STUN.
-    pub(super) fn on_data(&mut self, end: CallSide, from: Endpoint, now: u64) -> Result<Endpoint, Dropped> {
+    pub(super) fn on_data(
+        &mut self,
+        end: CallSide,
+        from: Endpoint,
+        now: Instant,
+    ) -> Result<Endpoint, Dropped> {
         let address = self.side_mut(end).address(from).filter(|address| address.is_proved());
         let address = address.ok_or(Dropped::Unknown)?;
         if !address.has_consent(now) {
@@ -301,7 +319,7 @@ impl IceSession {
     }
 
     /// Relays the check that waited for an address.
-    fn release_held(&mut self, now: u64, outcome: &mut Outcome<'_>) {
+    fn release_held(&mut self, now: Instant, outcome: &mut Outcome<'_>) {
         for end in [CallSide::Offerer, CallSide::Answerer] {
             let Some(to) = self.side(end.other()).route(now) else { continue };
             let side = self.side_mut(end);
@@ -377,10 +395,10 @@ struct Side {
     /// Its last check, which waits for an address of the other side.
     held: Option<Box<(Endpoint, Box<[u8]>)>>,
     /// The time of its first check since the other side was heard.
-    unanswered_since: u64,
+    unanswered_since: Instant,
     /// The number of times that it was told to come, and the last such time.
     nudges: u8,
-    nudged: u64,
+    nudged: Instant,
     /// True if it knows that the call ends.
     is_told: bool,
 }
@@ -394,8 +412,8 @@ struct Address {
     challenge: Option<Transaction>,
     /// Bytes of the check that came from there and was not answered by one of ours.
     unanswered: u16,
-    heard: u64,
-    consented: u64,
+    heard: Instant,
+    consented: Instant,
 }
 
 impl Side {
@@ -411,7 +429,7 @@ impl Side {
             held: None,
             unanswered_since: NEVER,
             nudges: 0,
-            nudged: 0,
+            nudged: Instant::default(),
             is_told: false,
         }
     }
@@ -432,7 +450,7 @@ impl Side {
     }
 
     /// Records that a check came from an address. Returns the address that it replaces.
-    fn record(&mut self, from: Endpoint, now: u64) -> Result<Option<Endpoint>, Dropped> {
+    fn record(&mut self, from: Endpoint, now: Instant) -> Result<Option<Endpoint>, Dropped> {
         if let Some(address) = self.address(from) {
             address.heard = now;
             return Ok(None);
@@ -464,7 +482,7 @@ impl Side {
     }
 
     /// The address that datagrams for this side go to.
-    fn route(&self, now: u64) -> Option<Endpoint> {
+    fn route(&self, now: Instant) -> Option<Endpoint> {
         let agreed = || self.addresses.iter().filter(|address| address.has_consent(now));
         let current = agreed().find(|address| address.is_current);
         let is_alive = |address: &&Address| address.is_alive(now);
@@ -474,7 +492,7 @@ impl Side {
 
     /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP. The second
     /// address family is for those that do not answer in the first: Firefox often uses neither if both begin to work at once.
-    fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
+    fn is_turn_of(&self, at: Endpoint, age: Duration, now: Instant) -> bool {
         let is_better = |address: &Address| {
             address.is_alive(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4())
         };
@@ -489,7 +507,7 @@ impl Side {
     }
 
     /// The addresses that have to be checked now.
-    fn due(&self, age: u64, now: u64) -> impl Iterator<Item = Endpoint> {
+    fn due(&self, age: Duration, now: Instant) -> impl Iterator<Item = Endpoint> {
         let needs_tcp = !self.has_udp(|address| address.has_consent(now));
         let is_kept = move |address: &Address| needs_tcp || !address.at.is_tcp();
         let due = self.addresses.iter().filter(move |address| match address.is_proved() {
@@ -523,8 +541,8 @@ impl Side {
     }
 
     /// Records that it is told to come. Returns the number of times, unless that was just now, or often enough.
-    fn nudge(&mut self, now: u64) -> Option<u8> {
-        let is_time = self.nudges == 0 || now.saturating_sub(self.nudged) >= NUDGE_AGAIN;
+    fn nudge(&mut self, now: Instant) -> Option<u8> {
+        let is_time = self.nudges == 0 || now.millis_since(self.nudged) >= NUDGE_AGAIN;
         let may = is_time && self.nudges < MAX_NUDGES;
         may.then(|| {
             self.nudges += 1;
@@ -535,24 +553,24 @@ impl Side {
 }
 
 /// The time of an event that has not happened.
-const NEVER: u64 = u64::MAX;
+const NEVER: Instant = Instant::MAX;
 
 impl Address {
     fn is_proved(&self) -> bool {
         self.consented != NEVER
     }
 
-    fn is_alive(&self, now: u64) -> bool {
-        now.saturating_sub(self.heard) <= SILENT
+    fn is_alive(&self, now: Instant) -> bool {
+        now.millis_since(self.heard) <= SILENT
     }
 
-    fn consented_lately(&self, now: u64) -> bool {
-        now.saturating_sub(self.consented) < LATELY
+    fn consented_lately(&self, now: Instant) -> bool {
+        now.millis_since(self.consented) < LATELY
     }
 
     /// True if its client wants to receive there.
-    fn has_consent(&self, now: u64) -> bool {
-        self.is_proved() && now.saturating_sub(self.consented) <= CONSENT
+    fn has_consent(&self, now: Instant) -> bool {
+        self.is_proved() && now.millis_since(self.consented) <= CONSENT
     }
 }
 

@@ -4,19 +4,19 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use parking_lot::Mutex;
-use peerbroker_core::clock::Clock;
+use peerbroker_core::clock::{Clock, Instant};
 use tokio::sync::Notify;
 
 /// The times at which calls are due, by their numbers. A call that is over stays until then.
 #[derive(Default)]
 pub(super) struct Timer {
-    due: Mutex<BinaryHeap<Reverse<(u64, u32)>>>,
+    due: Mutex<BinaryHeap<Reverse<(Instant, u32)>>>,
     /// Signals that another call is the first.
     sooner: Notify,
 }
 
 impl Timer {
-    pub(super) fn set(&self, number: u32, at: u64) {
+    pub(super) fn set(&self, number: u32, at: Instant) {
         let mut due = self.due.lock();
         let is_first = due.peek().is_none_or(|Reverse((first, _))| at < *first);
         due.push(Reverse((at, number)));
@@ -28,7 +28,7 @@ impl Timer {
 
     /// Waits until a call is due.
     pub(super) async fn until_due(&self, clock: &Clock) {
-        let first = || self.due.lock().peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let first = || self.due.lock().peek().map_or(Instant::MAX, |Reverse((at, _))| *at);
         while first() > clock.now() {
             tokio::select! {
                 () = clock.sleep_until(first()) => {}
@@ -38,7 +38,7 @@ impl Timer {
     }
 
     /// A call that is due.
-    pub(super) fn next(&self, now: u64) -> Option<u32> {
+    pub(super) fn next(&self, now: Instant) -> Option<u32> {
         let mut due = self.due.lock();
         due.peek().filter(|Reverse((at, _))| *at <= now)?;
         due.pop().map(|Reverse((_, number))| number)

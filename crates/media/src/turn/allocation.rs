@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{Dropped, TurnRefusal};
 use peerbroker_core::rate_limit::RateLimit;
 use stun_types::message::{IntegrityKey, TransactionId};
@@ -52,7 +53,7 @@ pub(super) struct Allocation {
     pub(super) socket: Option<RelayedSocket>,
     pub(super) place: AllocationPermit,
     pub(super) rate: RateLimit,
-    pub(super) created: u64,
+    pub(super) created: Instant,
     /// The time of its last relayed datagram; 0 before the first.
     pub(super) used: AtomicU64,
     pub(super) rights: Mutex<Rights>,
@@ -61,7 +62,7 @@ pub(super) struct Allocation {
 /// The rights of its client, which change.
 pub(super) struct Rights {
     /// The time at which it ends, in milliseconds.
-    pub(super) expires: u64,
+    pub(super) expires: Instant,
     permissions: Vec<Permission>,
     channels: Vec<Channel>,
     /// The address that all clients of this server have in common.
@@ -74,49 +75,44 @@ pub(super) struct Rights {
 #[derive(Clone)]
 struct Permission {
     peer: IpAddr,
-    expires: u64,
+    expires: Instant,
 }
 
 struct Channel {
     number: u16,
     peer: SocketAddr,
-    expires: u64,
+    expires: Instant,
 }
 
 impl Allocation {
     /// Records that a datagram was relayed.
-    pub(super) fn record_use(&self, now: u64) {
-        self.used.store(now, Ordering::Relaxed);
+    pub(super) fn record_use(&self, now: Instant) {
+        self.used.store(now.as_millis(), Ordering::Relaxed);
     }
 
     /// True if it has relayed nothing for a while.
-    pub(super) fn is_unused(&self, now: u64) -> bool {
+    pub(super) fn is_unused(&self, now: Instant) -> bool {
         let used = self.used.load(Ordering::Relaxed);
-        used == 0 || used + UNUSED <= now
+        used == 0 || now.millis_since(Instant::from_millis(used)) >= UNUSED
     }
 
     /// True if its client may still be looking for a path.
-    pub(super) fn is_new(&self, now: u64) -> bool {
-        now.saturating_sub(self.created) < UNUSED
+    pub(super) fn is_new(&self, now: Instant) -> bool {
+        now.millis_since(self.created) < UNUSED
     }
 }
 
 impl Rights {
     /// Those of a new allocation.
-    pub(super) fn new(relayed: SocketAddr, expires: u64) -> Self {
+    pub(super) fn new(relayed: SocketAddr, expires: Instant) -> Self {
         let permissions = Vec::new();
         let channels = Vec::new();
         let named = Vec::new();
         Rights { expires, permissions, channels, shared: relayed.ip(), named }
     }
 
-    /// Milliseconds that are left at `now`.
-    pub(super) fn left(&self, now: u64) -> u64 {
-        self.expires.saturating_sub(now)
-    }
-
     /// Binds a channel to a peer, or keeps it for longer. Permits the peer too.
-    pub(super) fn bind(&mut self, number: u16, peer: SocketAddr, now: u64) -> Result<(), TurnRefusal> {
+    pub(super) fn bind(&mut self, number: u16, peer: SocketAddr, now: Instant) -> Result<(), TurnRefusal> {
         self.channels.retain(|channel| channel.expires > now);
         // The number or the peer may be in use for another one.
         if self.channels.iter().any(|known| (known.number == number) != (known.peer == peer)) {
@@ -131,19 +127,19 @@ impl Rights {
         }
         self.permit(&[peer], now)?;
         self.channels.retain(|known| known.number != number);
-        self.channels.push(Channel { number, peer, expires: now + CHANNEL });
+        self.channels.push(Channel { number, peer, expires: now.plus_millis(CHANNEL) });
         Ok(())
     }
 
     /// The peer of a channel, if the client may send to it.
-    pub(super) fn peer_of(&self, number: u16, now: u64) -> Option<SocketAddr> {
+    pub(super) fn peer_of(&self, number: u16, now: Instant) -> Option<SocketAddr> {
         let mut channels = self.channels.iter();
         let channel = channels.find(|channel| channel.number == number && channel.expires > now)?;
         self.permits(channel.peer.ip(), now).then_some(channel.peer)
     }
 
     /// True if the client may send to a peer. If so, it hears the peer too.
-    pub(super) fn may_send(&mut self, peer: SocketAddr, now: u64) -> bool {
+    pub(super) fn may_send(&mut self, peer: SocketAddr, now: Instant) -> bool {
         let permits = self.permits(peer.ip(), now);
         if permits {
             self.name(peer);
@@ -157,7 +153,7 @@ impl Rights {
         &self,
         peer: SocketAddr,
         is_client: bool,
-        now: u64,
+        now: Instant,
     ) -> Result<Option<u16>, Dropped> {
         if !self.permits(peer.ip(), now) || is_client && !self.named.contains(&peer.port()) {
             return Err(Dropped::Permission);
@@ -168,7 +164,7 @@ impl Rights {
     }
 
     /// True if the client has permitted an address.
-    pub(super) fn permits(&self, peer: IpAddr, now: u64) -> bool {
+    pub(super) fn permits(&self, peer: IpAddr, now: Instant) -> bool {
         self.expires > now
             && self.permissions.iter().any(|permission| permission.peer == peer && permission.expires > now)
     }
@@ -185,13 +181,13 @@ impl Rights {
     }
 
     /// Permits peers, all or none of them.
-    pub(super) fn permit(&mut self, peers: &[SocketAddr], now: u64) -> Result<(), TurnRefusal> {
+    pub(super) fn permit(&mut self, peers: &[SocketAddr], now: Instant) -> Result<(), TurnRefusal> {
         self.permissions.retain(|permission| permission.expires > now);
         if !self.permissions.iter().any(|permission| permission.peer == self.shared) {
             self.named.clear();
         }
         let mut permissions = self.permissions.clone();
-        let expires = now + PERMISSION;
+        let expires = now.plus_millis(PERMISSION);
         for peer in peers.iter().map(SocketAddr::ip) {
             match permissions.iter_mut().find(|permission| permission.peer == peer) {
                 Some(known) => known.expires = expires,

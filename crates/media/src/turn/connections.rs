@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::media_api::Dropped;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -79,8 +79,8 @@ impl Protocol for OfTurn<'_> {
         &self.server.context.clock
     }
 
-    fn ask_again_at(&self, _: u64) -> Option<u64> {
-        self.server.allocation_of(&self.client.id).map(|_| self.clock().now() + millis(IDLE_TIMEOUT))
+    fn ask_again_at(&self, _: Instant) -> Option<Instant> {
+        self.server.allocation_of(&self.client.id).map(|_| self.clock().now() + IDLE_TIMEOUT)
     }
 }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::AddressPrefix;
 
 use super::allocation::Allocation;
@@ -15,7 +16,7 @@ const SEARCH_EVERY: u64 = 1000;
 #[derive(Default)]
 pub(super) struct Unused {
     /// The earliest time of the next search.
-    next: u64,
+    next: Instant,
     /// Each with the number of unused ones that its site has left when its older ones are ended. The last goes first.
     ranked: Vec<(usize, Weak<Allocation>)>,
 }
@@ -28,10 +29,10 @@ impl Unused {
         all: impl FnOnce() -> Vec<Arc<Allocation>>,
         of_key: Option<&str>,
         held: usize,
-        now: u64,
+        now: Instant,
     ) -> Option<Arc<Allocation>> {
         if self.next <= now {
-            self.next = now + SEARCH_EVERY;
+            self.next = now.plus_millis(SEARCH_EVERY);
             self.ranked = search(all(), now);
         }
         for at in (0..self.ranked.len()).rev() {
@@ -49,7 +50,7 @@ impl Unused {
     }
 }
 
-fn search(mut all: Vec<Arc<Allocation>>, now: u64) -> Vec<(usize, Weak<Allocation>)> {
+fn search(mut all: Vec<Arc<Allocation>>, now: Instant) -> Vec<(usize, Weak<Allocation>)> {
     all.retain(|allocation| allocation.is_unused(now));
     all.sort_by_key(|allocation| Reverse(allocation.created));
     let mut of_sites: HashMap<AddressPrefix, usize> = HashMap::new();

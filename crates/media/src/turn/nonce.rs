@@ -1,5 +1,6 @@
 //! Nonces that need no memory: a nonce holds its time and a code over that and the client's address.
 
+use peerbroker_core::clock::Instant;
 use std::net::SocketAddr;
 
 use base64::Engine as _;
@@ -22,8 +23,8 @@ impl Nonces {
         Nonces(hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()))
     }
 
-    /// A nonce for a client at `now` milliseconds.
-    pub(super) fn issue(&self, client: SocketAddr, now: u64) -> String {
+    /// A nonce for a client at `now`.
+    pub(super) fn issue(&self, client: SocketAddr, now: Instant) -> String {
         let time = seconds(now).to_be_bytes();
         let code = self.code(client, time);
         let nonce: Vec<u8> = time.iter().chain(code.as_ref().iter().take(CODE)).copied().collect();
@@ -31,7 +32,7 @@ impl Nonces {
     }
 
     /// True if this is a nonce that the client got within the last hour, at the address that it still has.
-    pub(super) fn is_valid(&self, nonce: &str, client: SocketAddr, now: u64) -> bool {
+    pub(super) fn is_valid(&self, nonce: &str, client: SocketAddr, now: Instant) -> bool {
         let Ok(nonce) = URL_SAFE_NO_PAD.decode(nonce) else { return false };
         let Some((time, code)) = nonce.split_first_chunk::<TIME>() else { return false };
         let issued = u32::from_be_bytes(*time);
@@ -49,8 +50,8 @@ impl Nonces {
     }
 }
 
-fn seconds(millis: u64) -> u32 {
-    u32::try_from(millis / 1000).unwrap_or(u32::MAX)
+fn seconds(at: Instant) -> u32 {
+    u32::try_from(at.as_millis() / 1000).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -59,20 +60,21 @@ mod tests {
 
     #[test]
     fn a_nonce_is_valid_for_its_client_for_an_hour() {
+        let at = Instant::from_millis;
         let nonces = Nonces::new();
         let client = "192.0.2.1:5000".parse().unwrap();
-        let nonce = nonces.issue(client, 7_000);
+        let nonce = nonces.issue(client, at(7_000));
         assert_eq!(nonce.len(), 16);
-        assert!(nonces.is_valid(&nonce, client, 7_000));
-        assert!(nonces.is_valid(&nonce, client, 3_607_999));
-        assert!(!nonces.is_valid(&nonce, client, 3_608_000), "an hour later");
-        assert!(!nonces.is_valid(&nonce, client, 6_999), "from the future");
+        assert!(nonces.is_valid(&nonce, client, at(7_000)));
+        assert!(nonces.is_valid(&nonce, client, at(3_607_999)));
+        assert!(!nonces.is_valid(&nonce, client, at(3_608_000)), "an hour later");
+        assert!(!nonces.is_valid(&nonce, client, at(6_999)), "from the future");
         for other in ["192.0.2.1:5001", "192.0.2.2:5000", "[2001:db8::1]:5000"] {
-            assert!(!nonces.is_valid(&nonce, other.parse().unwrap(), 7_000), "{other}");
+            assert!(!nonces.is_valid(&nonce, other.parse().unwrap(), at(7_000)), "{other}");
         }
         for bad in ["", "!", "AAAAAAAAAAAAAAAA", &nonce[..8], &nonce[..14], &format!("{nonce}AAAA")] {
-            assert!(!nonces.is_valid(bad, client, 7_000), "{bad}");
+            assert!(!nonces.is_valid(bad, client, at(7_000)), "{bad}");
         }
-        assert!(!Nonces::new().is_valid(&nonce, client, 7_000), "of another server");
+        assert!(!Nonces::new().is_valid(&nonce, client, at(7_000)), "of another server");
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{KeyLimits, TurnLimits, TurnRefusal};
 use peerbroker_core::wire::AddressPrefix;
 
@@ -71,7 +72,7 @@ impl Quotas {
     }
 
     /// Forgets addresses without allocations, and keys whose full burst is available again. Sets the limits of the others' `own`.
-    pub(super) fn sweep(&self, now: u64, own: impl Fn(&str) -> KeyLimits) {
+    pub(super) fn sweep(&self, now: Instant, own: impl Fn(&str) -> KeyLimits) {
         self.by_key.all().iter().for_each(|(key, traffic)| traffic.own.store(Arc::new(own(key))));
         self.by_key.sweep(|traffic| !traffic.rate.is_rested(now));
         self.by_address.sweep(|()| false);
@@ -105,7 +106,7 @@ mod tests {
         places.remove(0);
         assert!(take("c", 4).is_ok());
         places.clear();
-        quotas.sweep(0, |_| KeyLimits::default());
+        quotas.sweep(Instant::default(), |_| KeyLimits::default());
         assert_eq!(
             (quotas.len(), quotas.by_key.len(), quotas.by_address.len() + quotas.by_site.len()),
             (0, 0, 0)
@@ -131,11 +132,11 @@ mod tests {
             let address = [192, 0, 2, 1].into();
             quotas.take("a", KeyLimits::default(), address, TurnLimits::default()).ok().unwrap()
         };
-        let charge = |count, now| take().of_key.charge(count, 10, now);
-        assert!(charge(100, 0) && !charge(1, 0));
-        quotas.sweep(0, |_| KeyLimits::default());
-        assert!(!charge(1, 0));
-        quotas.sweep(10_000, |_| KeyLimits::default());
+        let charge = |count| take().of_key.charge(count, 10, Instant::default());
+        assert!(charge(100) && !charge(1));
+        quotas.sweep(Instant::default(), |_| KeyLimits::default());
+        assert!(!charge(1));
+        quotas.sweep(Instant::from_millis(10_000), |_| KeyLimits::default());
         assert!(quotas.by_key.len() == 0);
     }
 }

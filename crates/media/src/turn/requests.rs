@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::TurnRefusal;
 use peerbroker_core::rate_limit::RateLimit;
 use stun_types::AddressFamily;
@@ -135,7 +137,7 @@ impl Server {
     fn password_of(&self, username: &str) -> Result<(String, String), TurnRefusal> {
         let (expiry, key) = username.split_once(':').ok_or(TurnRefusal::Credentials)?;
         let expiry: u64 = expiry.parse().map_err(|_| TurnRefusal::Credentials)?;
-        if expiry <= self.context.clock.unix_millis() / 1000 {
+        if expiry <= self.context.clock.unix_millis().as_millis() / 1000 {
             return Err(TurnRefusal::Expired);
         }
         let password = self.context.host.turn_password(username).ok_or(TurnRefusal::Credentials)?;
@@ -166,7 +168,8 @@ impl Server {
         if even_port.as_ref().is_some_and(EvenPort::requested) {
             return Err(TurnRefusal::Capacity.into());
         }
-        let expires = now + u64::from(lifetime(request)?.clamp(LIFETIME, MAX_LIFETIME)) * 1000;
+        let lifetime = lifetime(request)?.clamp(LIFETIME, MAX_LIFETIME);
+        let expires = now + Duration::from_secs(lifetime.into());
         for _ in 0..TRIES {
             let place = self.place(&proved.key, client.id.address.ip(), now)?;
             let is_taken = |address: &SocketAddr| self.by_relayed.contains_key(address);
@@ -192,8 +195,8 @@ impl Server {
         Err(TurnRefusal::Capacity.into())
     }
 
-    fn allocated(allocation: &Allocation, request: &Message<'_>, now: u64) -> Vec<u8> {
-        let left = allocation.rights.lock().left(now);
+    fn allocated(allocation: &Allocation, request: &Message<'_>, now: Instant) -> Vec<u8> {
+        let left = allocation.rights.lock().expires.millis_since(now);
         let seconds = u32::try_from(left.div_ceil(1000)).unwrap_or(MAX_LIFETIME);
         let transaction = request.transaction_id();
         let relayed = XorRelayedAddress::new(allocation.relayed, transaction);
@@ -201,7 +204,7 @@ impl Server {
         success(request, &allocation.proved.integrity, &[&relayed, &mapped, &Lifetime::new(seconds)])
     }
 
-    fn refresh(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: u64) -> Granted {
+    fn refresh(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: Instant) -> Granted {
         check_attributes(request, &[Lifetime::TYPE, RequestedAddressFamily::TYPE])?;
         if let Some(family) = read::<RequestedAddressFamily>(request)?
             && (family.family() == AddressFamily::IPV4) != allocation.relayed.is_ipv4()
@@ -213,12 +216,17 @@ impl Server {
             self.remove(allocation);
         } else {
             lifetime = lifetime.clamp(LIFETIME, MAX_LIFETIME);
-            allocation.rights.lock().expires = now + u64::from(lifetime) * 1000;
+            allocation.rights.lock().expires = now + Duration::from_secs(lifetime.into());
         }
         Ok(success(request, &allocation.proved.integrity, &[&Lifetime::new(lifetime)]))
     }
 
-    fn create_permission(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: u64) -> Granted {
+    fn create_permission(
+        &self,
+        allocation: &Arc<Allocation>,
+        request: &Message<'_>,
+        now: Instant,
+    ) -> Granted {
         check_attributes(request, &[XorPeerAddress::TYPE])?;
         let mut peers: Vec<SocketAddr> = Vec::new();
         for (_, attribute) in request.iter_attributes() {
@@ -234,7 +242,7 @@ impl Server {
         Ok(success(request, &allocation.proved.integrity, &[]))
     }
 
-    fn bind_channel(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: u64) -> Granted {
+    fn bind_channel(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: Instant) -> Granted {
         check_attributes(request, &[ChannelNumber::TYPE, XorPeerAddress::TYPE])?;
         let (Some(number), Some(peer)) = (read::<ChannelNumber>(request)?, read::<XorPeerAddress>(request)?)
         else {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use dashmap::{DashMap, Entry};
 use parking_lot::Mutex;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{Dropped, MediaContext, TurnLimits, TurnRefusal, TurnTotals};
 use stun_types::message::{BINDING, Message, MessageClass};
 use tokio_rustls::TlsAcceptor;
@@ -64,7 +65,7 @@ pub(super) struct Asked<'a> {
     pub(super) client: &'a Client,
     pub(super) allocation: Option<&'a Arc<Allocation>>,
     pub(super) request: &'a Message<'a>,
-    pub(super) now: u64,
+    pub(super) now: Instant,
 }
 
 impl Server {
@@ -94,7 +95,7 @@ impl Server {
         }
     }
 
-    pub(super) fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> Instant {
         self.context.clock.now()
     }
 
@@ -127,7 +128,7 @@ impl Server {
         client: &Client,
         allocation: Option<&Arc<Allocation>>,
         bytes: &[u8],
-        now: u64,
+        now: Instant,
     ) -> Handled {
         if is_channel(bytes) {
             let allocation = allocation.ok_or(Dropped::Unknown)?;
@@ -155,7 +156,7 @@ impl Server {
         })
     }
 
-    fn on_send(&self, allocation: Option<&Arc<Allocation>>, message: &Message<'_>, now: u64) -> Handled {
+    fn on_send(&self, allocation: Option<&Arc<Allocation>>, message: &Message<'_>, now: Instant) -> Handled {
         let (Some(allocation), Ok(peer), Ok(data)) =
             (allocation, message.attribute::<XorPeerAddress>(), message.attribute::<Data<'_>>())
         else {
@@ -169,7 +170,7 @@ impl Server {
     }
 
     /// Sends a client's bytes to a peer that it has permitted.
-    fn send(&self, from: &Allocation, peer: SocketAddr, bytes: &[u8], now: u64) -> Handled {
+    fn send(&self, from: &Allocation, peer: SocketAddr, bytes: &[u8], now: Instant) -> Handled {
         // A datagram that is too long for one way is so for all.
         if bytes.len() > MAX_DATAGRAM {
             return Err(Dropped::TooMuch);
@@ -189,7 +190,14 @@ impl Server {
     }
 
     /// Sends the bytes of a peer to a client. The peer may be another client.
-    fn deliver(&self, to: &Allocation, peer: SocketAddr, is_client: bool, bytes: &[u8], now: u64) -> Sent {
+    fn deliver(
+        &self,
+        to: &Allocation,
+        peer: SocketAddr,
+        is_client: bool,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Sent {
         let channel = to.rights.lock().channel_of(peer, is_client, now)?;
         let limit = to.place.of_key.bytes_per_second(self.limits().bytes_per_second);
         to.rate.try_charge(cost(bytes.len(), 1), limit, now).map_err(|_| Dropped::TooMuch)?;
@@ -210,7 +218,7 @@ impl Server {
     }
 
     /// Charges a datagram to the key of an allocation.
-    fn charge_key(&self, allocation: &Allocation, bytes: &[u8], now: u64) -> Result<(), Dropped> {
+    fn charge_key(&self, allocation: &Allocation, bytes: &[u8], now: Instant) -> Result<(), Dropped> {
         let limit = self.limits().key_bytes_per_second;
         let fits = allocation.place.of_key.charge(cost(bytes.len(), 1), limit, now);
         fits.then_some(()).ok_or(Dropped::TooMuch)
@@ -241,7 +249,7 @@ impl Server {
     /// The allocation of a client, unless it is over.
     pub(super) fn allocation_of(&self, client: &ClientId) -> Option<Arc<Allocation>> {
         let allocation = self.by_client.get(client).map(|allocation| Arc::clone(&allocation))?;
-        if allocation.rights.lock().left(self.now()) > 0 {
+        if allocation.rights.lock().expires > self.now() {
             return Some(allocation);
         }
         self.remove(&allocation);
@@ -253,7 +261,7 @@ impl Server {
         &self,
         key: &str,
         address: IpAddr,
-        now: u64,
+        now: Instant,
     ) -> Result<AllocationPermit, TurnRefusal> {
         if self.has_retired.load(Ordering::Relaxed) {
             return Err(TurnRefusal::Capacity);
@@ -330,7 +338,7 @@ impl Server {
     pub(super) fn sweep(&self) {
         let now = self.now();
         for allocation in self.all() {
-            if allocation.rights.lock().left(now) == 0
+            if allocation.rights.lock().expires <= now
                 || !self.context.host.may_use_turn(&allocation.proved.key, allocation.client.id.address.ip())
             {
                 self.remove(&allocation);

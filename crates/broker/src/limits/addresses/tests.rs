@@ -16,11 +16,11 @@ mod connections {
     #[test]
     fn an_address_has_at_most_its_limit_of_connections() {
         let addresses = addresses(2, 0);
-        let open = || addresses.open(ip("192.0.2.1"), 0, None);
+        let open = || addresses.open(ip("192.0.2.1"), Instant::default(), None);
         let first = open().unwrap();
         let _second = open().unwrap();
         assert!(open().is_err());
-        assert!(addresses.open(ip("192.0.2.2"), 0, None).is_ok());
+        assert!(addresses.open(ip("192.0.2.2"), Instant::default(), None).is_ok());
         drop(first);
         assert!(open().is_ok());
     }
@@ -28,7 +28,8 @@ mod connections {
     #[test]
     fn zero_turns_the_limit_off() {
         let addresses = addresses(0, 0);
-        let open: Vec<_> = (0..2000).map(|_| addresses.open(ip("192.0.2.1"), 0, None)).collect();
+        let open: Vec<_> =
+            (0..2000).map(|_| addresses.open(ip("192.0.2.1"), Instant::default(), None)).collect();
         assert!(open.iter().all(Result::is_ok));
     }
 
@@ -37,7 +38,7 @@ mod connections {
         let addresses = addresses(1, 0);
         let connection = addresses.connect(ip("192.0.2.1")).unwrap().unwrap();
         assert!(addresses.connect(ip("192.0.2.1")).is_err());
-        let open = |address, connection| addresses.open(ip(address), 0, connection);
+        let open = |address, connection| addresses.open(ip(address), Instant::default(), connection);
         let websocket = open("192.0.2.1", Some(&connection)).unwrap().unwrap();
         assert!(open("192.0.2.1", None).is_err());
         // The client of a proxy has its own permit.
@@ -52,7 +53,8 @@ mod connections {
     #[test]
     fn a_websocket_over_the_rate_limit_releases_its_permit() {
         let addresses = addresses(20, 1);
-        let opened: Vec<_> = (0..20).map(|_| addresses.open(ip("192.0.2.1"), 0, None)).collect();
+        let opened: Vec<_> =
+            (0..20).map(|_| addresses.open(ip("192.0.2.1"), Instant::default(), None)).collect();
         assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 10);
         drop(opened);
         let connected: Vec<_> = (0..20).map(|_| addresses.connect(ip("192.0.2.1"))).collect();
@@ -62,7 +64,7 @@ mod connections {
     #[test]
     fn new_websockets_of_an_address_have_a_rate_limit_and_a_burst_of_ten_seconds() {
         let addresses = addresses(0, 5);
-        let open = |now| addresses.open(ip("192.0.2.1"), now, None).map(drop);
+        let open = |millis| addresses.open(ip("192.0.2.1"), Instant::from_millis(millis), None).map(drop);
         for _ in 0..50 {
             assert!(open(0).is_ok());
         }
@@ -81,27 +83,27 @@ mod connections {
     #[test]
     fn an_ipv6_prefix_is_one_address_and_loopback_is_not_limited() {
         let addresses = addresses(1, 0);
-        let _first = addresses.open(ip("2001:db8::1"), 0, None).unwrap();
-        assert!(addresses.open(ip("2001:db8::ffff:ffff"), 0, None).is_err());
-        assert!(addresses.open(ip("2001:db8:0:1::1"), 0, None).is_ok());
-        let _mapped = addresses.open(ip("::ffff:192.0.2.1"), 0, None).unwrap();
-        assert!(addresses.open(ip("192.0.2.1"), 0, None).is_err());
+        let _first = addresses.open(ip("2001:db8::1"), Instant::default(), None).unwrap();
+        assert!(addresses.open(ip("2001:db8::ffff:ffff"), Instant::default(), None).is_err());
+        assert!(addresses.open(ip("2001:db8:0:1::1"), Instant::default(), None).is_ok());
+        let _mapped = addresses.open(ip("::ffff:192.0.2.1"), Instant::default(), None).unwrap();
+        assert!(addresses.open(ip("192.0.2.1"), Instant::default(), None).is_err());
         for exempt in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert!(matches!(addresses.open(ip(exempt), 0, None), Ok(None)), "{exempt}");
+            assert!(matches!(addresses.open(ip(exempt), Instant::default(), None), Ok(None)), "{exempt}");
         }
     }
 
     #[test]
     fn an_address_without_connections_is_forgotten_when_its_burst_is_full_again() {
         let addresses = addresses(0, 5);
-        let here = addresses.open(ip("192.0.2.1"), 0, None).unwrap();
-        drop(addresses.open(ip("192.0.2.2"), 0, None).unwrap());
-        addresses.sweep(100);
+        let here = addresses.open(ip("192.0.2.1"), Instant::default(), None).unwrap();
+        drop(addresses.open(ip("192.0.2.2"), Instant::default(), None).unwrap());
+        addresses.sweep(Instant::from_millis(100));
         assert_eq!(addresses.len(), 2);
-        addresses.sweep(1000);
+        addresses.sweep(Instant::from_millis(1000));
         assert_eq!(addresses.len(), 1);
         drop(here);
-        addresses.sweep(1000);
+        addresses.sweep(Instant::from_millis(1000));
         assert_eq!(addresses.len(), 0);
     }
 }
@@ -116,9 +118,10 @@ mod guesses {
     #[test]
     fn wrong_guesses_have_a_rate_limit_and_right_ones_do_not() {
         let guesses = GuessLimiter::new(Limit::WrongAdminTokens);
-        let here = |now| guesses.check(at("192.0.2.1"), now);
+        let here = |millis| guesses.check(at("192.0.2.1"), Instant::from_millis(millis));
         assert!((0..1000).all(|_| here(0).is_ok()));
-        let guess = |now| here(now).map(|()| guesses.count_wrong(at("192.0.2.1"), now));
+        let count_wrong = |millis| guesses.count_wrong(at("192.0.2.1"), Instant::from_millis(millis));
+        let guess = |millis| here(millis).map(|()| count_wrong(millis));
         assert_eq!((0..1000).filter(|_| guess(0).is_ok()).count(), 51);
         assert_eq!(
             here(0),
@@ -126,7 +129,7 @@ mod guesses {
         );
         assert!(guess(199).is_err() && guess(200).is_ok() && guess(200).is_err());
         // After the burst, one minute allows 60 seconds' worth.
-        assert_eq!((200..=60_200).filter(|now| guess(*now).is_ok()).count(), 300);
+        assert_eq!((200..=60_200).filter(|millis| guess(*millis).is_ok()).count(), 300);
     }
 
     #[test]
@@ -140,19 +143,19 @@ mod guesses {
             (proxied("192.0.2.1"), proxied("192.0.2.1"), at("192.0.2.1")),
         ] {
             let guesses = GuessLimiter::new(Limit::WrongAdminTokens);
-            (0..51).for_each(|_| guesses.count_wrong(one, 0));
-            assert!(guesses.check(same, 0).is_err());
-            assert!(guesses.check(other, 0).is_ok());
+            (0..51).for_each(|_| guesses.count_wrong(one, Instant::default()));
+            assert!(guesses.check(same, Instant::default()).is_err());
+            assert!(guesses.check(other, Instant::default()).is_ok());
         }
     }
 
     #[test]
     fn a_source_is_forgotten_when_its_burst_is_full_again() {
         let guesses = GuessLimiter::new(Limit::WrongAdminTokens);
-        guesses.count_wrong(at("192.0.2.1"), 0);
-        guesses.sweep(199);
+        guesses.count_wrong(at("192.0.2.1"), Instant::default());
+        guesses.sweep(Instant::from_millis(199));
         assert_eq!(guesses.wrong.len(), 1);
-        guesses.sweep(200);
+        guesses.sweep(Instant::from_millis(200));
         assert!(guesses.wrong.is_empty());
     }
 }
@@ -173,14 +176,15 @@ mod signups {
     }
 
     /// Registers a key if the limit allows it.
-    fn try_signup(limiter: &SignupLimiter, address: Option<IpAddr>, now: u64) -> Result<(), LimitExceeded> {
+    fn try_signup(limiter: &SignupLimiter, address: Option<IpAddr>, at: u64) -> Result<(), LimitExceeded> {
+        let now = Instant::from_millis(at);
         limiter.check(address, now).map(|()| limiter.count(address, now))
     }
 
     #[test]
     fn an_address_has_a_limit_of_signups_in_any_24_hours() {
         let limiter = limiter(2);
-        let here = |now| try_signup(&limiter, ip("192.0.2.1"), now);
+        let here = |at| try_signup(&limiter, ip("192.0.2.1"), at);
         assert!(here(0).is_ok() && here(10 * HOUR).is_ok());
         assert_eq!(
             here(20 * HOUR),
@@ -202,7 +206,7 @@ mod signups {
     fn a_check_does_not_count_as_a_signup() {
         let limiter = limiter(1);
         for _ in 0..3 {
-            assert!(limiter.check(ip("192.0.2.1"), 0).is_ok());
+            assert!(limiter.check(ip("192.0.2.1"), Instant::default()).is_ok());
         }
     }
 
@@ -231,14 +235,14 @@ mod signups {
     #[test]
     fn an_address_without_signups_for_a_day_is_forgotten() {
         let limiter = limiter(5);
-        limiter.count(ip("192.0.2.1"), 0);
-        limiter.count(ip("192.0.2.2"), 0);
-        limiter.count(ip("192.0.2.2"), HOUR);
-        limiter.sweep(DAY - 1);
+        limiter.count(ip("192.0.2.1"), Instant::default());
+        limiter.count(ip("192.0.2.2"), Instant::default());
+        limiter.count(ip("192.0.2.2"), Instant::from_millis(HOUR));
+        limiter.sweep(Instant::from_millis(DAY - 1));
         assert_eq!(limiter.signups.len(), 2);
-        limiter.sweep(DAY);
+        limiter.sweep(Instant::from_millis(DAY));
         assert_eq!(limiter.signups.len(), 1);
-        limiter.sweep(DAY + HOUR);
+        limiter.sweep(Instant::from_millis(DAY + HOUR));
         assert!(limiter.signups.is_empty());
     }
 }

@@ -19,7 +19,7 @@ use crate::protocols::names::{Claimed, Hold, SeatState, Seated};
 use crate::protocols::query;
 use crate::rooms::{Change, RoomFrames};
 use crate::router::{Departure, Disconnect};
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{
     CloseReason, Frame, InvalidName, MessageKind, NameKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
@@ -68,7 +68,7 @@ struct Place {
 /// A search for a place among all nodes.
 struct Search {
     /// The time at which the client gives up.
-    until: u64,
+    until: Instant,
     step: Step,
 }
 
@@ -87,7 +87,7 @@ struct State {
     room: String,
     size: Option<usize>,
     /// The end of its search.
-    until: Option<u64>,
+    until_millis: Option<u64>,
     is_placed: bool,
     joins: u32,
     is_introduced: bool,
@@ -112,13 +112,13 @@ impl Matchbox {
     /// Looks for a place in a group of a size.
     fn seek(&mut self, size: usize, context: &mut Context<'_, '_>) {
         self.joins = 0;
-        let patience = context.key.lease().map_or(0, |lease| millis(lease * PATIENCE));
-        let until = context.now().saturating_add(patience);
+        let patience = context.key.lease().map_or(Duration::ZERO, |lease| lease * PATIENCE);
+        let until = context.now() + patience;
         self.take(size, until, context);
     }
 
     /// Takes a place in the only open group that the nodes have, or opens one.
-    fn take(&mut self, size: usize, until: u64, context: &mut Context<'_, '_>) {
+    fn take(&mut self, size: usize, until: Instant, context: &mut Context<'_, '_>) {
         let kind = self.kind(size);
         let groups: Arc<Groups> = context.key.part();
         let client = context.peer.id();
@@ -332,7 +332,7 @@ impl Protocol for Matchbox {
         let state = State {
             room: self.room.to_string(),
             size: self.size,
-            until: self.search.map(|search| search.until),
+            until_millis: self.search.map(|search| search.until.as_millis()),
             is_placed: self.place.is_some(),
             joins: self.joins,
             is_introduced: self.is_introduced,
@@ -341,11 +341,12 @@ impl Protocol for Matchbox {
     }
 
     fn thaw(mut frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        let State { room, size, until, is_placed, joins, is_introduced } = frozen.read()?;
+        let State { room, size, until_millis, is_placed, joins, is_introduced } = frozen.read()?;
         let place = if is_placed { Some(frozen.take()?) } else { None };
         let room = RoomName::measured(&room).ok()?;
         // Its search begins again.
-        let search = until.map(|until| Search { until, step: Step::Pause });
+        let search =
+            until_millis.map(|until| Search { until: Instant::from_millis(until), step: Step::Pause });
         Some(Matchbox { room, size, search, place, joins, is_introduced })
     }
 

@@ -15,7 +15,7 @@ use crate::protocols::frozen;
 use crate::protocols::names::{Claimed, Hold, NameHolder, Seat, Seated};
 use crate::protocols::signal::SignalKind;
 use crate::router::{Departure, Disconnect};
-use peerbroker_core::clock::millis;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit, MessageKind, NameKind, PeerId};
 
 /// Most names that one client has in rooms. Beyond that, the oldest is released.
@@ -55,7 +55,7 @@ struct Hosting {
 /// A command waits for an answer.
 pub(crate) enum Pending {
     /// The code of a new room is claimed, until a time.
-    Create(HostedRoom, u64),
+    Create(HostedRoom, Instant),
     /// A player waits.
     Join(Join, Wait),
 }
@@ -67,7 +67,8 @@ pub(crate) struct Join {
     username: Option<String>,
     offer: Option<Offer>,
     /// The end of its wait for the host.
-    until: u64,
+    #[serde(with = "frozen::time")]
+    until: Instant,
 }
 
 /// The one for whom a player waits.
@@ -109,7 +110,7 @@ pub(crate) struct Frozen {
 /// A command that waits, written down.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum FrozenPending {
-    Create((String, u64), u64),
+    Create((String, u64), #[serde(with = "frozen::time")] Instant),
     Join(Join, Wait),
 }
 
@@ -178,7 +179,7 @@ impl Player {
         let handled = match command {
             Command::Create => self.create(codes, context),
             Command::Join { room, username, offer } => check_guesses(context).and_then(|()| {
-                let until = context.now().saturating_add(millis(HOST_TIMEOUT));
+                let until = context.now() + HOST_TIMEOUT;
                 let join = Join { room: room.into_owned(), username, offer, until };
                 self.join(join, &NameHolder::Unasked, codes, context)
             }),
@@ -287,7 +288,7 @@ impl Player {
             return Ok(None);
         }
         if context.key.is_clustered() {
-            return open(context.now().saturating_add(millis(OPEN_TIMEOUT)), codes, context);
+            return open(context.now() + OPEN_TIMEOUT, codes, context);
         }
         let room = codes.create(peer.id(), peer.address())?;
         self.host(Hosting { room, code: None }, context);
@@ -405,7 +406,7 @@ fn hold(room: &HostedRoom) -> Ask {
 }
 
 /// Opens a room, with a code that no other node has.
-fn open(until: u64, codes: &Arc<RoomCodes>, context: &mut Context<'_, '_>) -> Handled {
+fn open(until: Instant, codes: &Arc<RoomCodes>, context: &mut Context<'_, '_>) -> Handled {
     let room = codes.create(context.peer.id(), context.peer.address())?;
     context.ask(hold(&room));
     Ok(Some(Pending::Create(room, until)))

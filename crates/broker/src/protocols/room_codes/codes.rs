@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Problem;
 use crate::config::LiveConfig;
 use crate::protocols::names::{self, GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names};
-use peerbroker_core::clock::{Clock, millis};
+use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::wire::{AddressPrefix, PeerId, numbers};
 
 /// The error of an operation in the room of a code.
@@ -70,14 +70,14 @@ struct CodedRoom {
     /// The address of its host.
     address: Option<AddressPrefix>,
     /// Its host was lost: the room ends at this time, unless the host comes back.
-    ends: Option<u64>,
+    ends: Option<Instant>,
     hold: Option<Hold>,
     players: HashMap<String, Player>,
     /// Names of players that left before the start, the latest last. At most as many as the limit of players.
     left: VecDeque<String>,
     started: bool,
     /// The time at which a player last joined or was answered, or the room started.
-    used: u64,
+    used: Instant,
 }
 
 struct Player {
@@ -260,10 +260,10 @@ impl RoomCodes {
 
     /// Removes the rooms that were idle for too long, and those whose host did not come back.
     pub fn sweep(&self) {
-        let timeout = millis(self.config.load().limits.room_code_timeout);
+        let timeout = self.config.load().limits.room_code_timeout;
         let now = self.clock.now();
         let is_over = |room: &CodedRoom| {
-            now.saturating_sub(room.used) >= timeout || room.ends.is_some_and(|ends| ends <= now)
+            now.saturating_since(room.used) >= timeout || room.ends.is_some_and(|ends| ends <= now)
         };
         let over =
             self.rooms.iter().filter(|room| is_over(room)).map(|room| (room.key().clone(), room.number));
@@ -354,11 +354,11 @@ impl HostedRoom {
     /// [reopen](RoomCodes::reopen) is removed, so an address has one that waits at most.
     pub fn wait_for_host(mut self, hold: Option<Hold>) {
         let rooms = Arc::clone(&self.rooms);
-        let reclaim = millis(rooms.config.load().limits.reclaim_timeout);
-        let ends = rooms.clock.now().saturating_add(reclaim);
+        let reclaim = rooms.config.load().limits.reclaim_timeout;
+        let ends = rooms.clock.now() + reclaim;
         let address = rooms.with(&self.code, self.number, |room| room.address).ok().flatten();
         let is_only = address.and_then(|address| rooms.only_code(address)).is_some();
-        self.is_kept = is_only && reclaim > 0;
+        self.is_kept = is_only && !reclaim.is_zero();
         if self.is_kept {
             let _ = rooms.with(&self.code, self.number, |room| {
                 room.ends = Some(ends);

@@ -7,6 +7,7 @@ use crate::protocols::key_state::{KeyPart, KeyState};
 use crate::protocols::room_codes::RoomCodes;
 use crate::protocols::tracker::Swarms;
 use crate::router::Realm;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::wire::RealmKind;
 
 /// The clients of one key at the root. The broker chooses their ids.
@@ -32,7 +33,7 @@ impl KeyPart for Guests {
         }
     }
 
-    fn sweep(&self, now: u64) {
+    fn sweep(&self, now: Instant) {
         self.room_codes.sweep();
         self.swarms.sweep(now);
     }

@@ -16,6 +16,7 @@ use crate::limits::{AddressAccount, Deliveries};
 use crate::protocols::names::NameHolder;
 use crate::rooms::{News, OtherNodes, OwnList, RealmName, Replicated, SwarmNews};
 use crate::router::Flush;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{ApiKey, Limit, NodeId, PeerId, RealmKind};
 
@@ -109,7 +110,7 @@ impl Swarms {
     }
 
     /// Forgets addresses that have caused no offers for a while.
-    pub fn sweep(&self, now: u64) {
+    pub fn sweep(&self, now: Instant) {
         self.offers.sweep(now);
     }
 
@@ -397,7 +398,7 @@ impl Memberships {
     }
 
     /// Charges offers to the guest, its address, and all of the key, at these rates.
-    pub fn charge(&self, offers: usize, (own, all): (u32, u32), now: u64) -> Result<(), Limit> {
+    pub fn charge(&self, offers: usize, (own, all): (u32, u32), now: Instant) -> Result<(), Limit> {
         let count = u32::try_from(offers).unwrap_or(u32::MAX);
         self.offers.try_charge(count, own, now).map_err(|_| Limit::RoomDeliveries)?;
         self.swarms.offers.try_charge(&self.account, count, all, now).map_err(|_| {

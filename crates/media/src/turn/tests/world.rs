@@ -147,7 +147,7 @@ impl World {
     }
 
     pub(in crate::turn) fn client_of(&self, key: &str, address: &str) -> Client {
-        let expiry = self.clock.unix_millis() / 1000 + 86_400;
+        let expiry = self.clock.unix_millis().as_millis() / 1000 + 86_400;
         self.client_named(&format!("{expiry}:{key}"), address)
     }
 

@@ -13,6 +13,7 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use peerbroker::clock::Instant;
 use peerbroker::config::Limits;
 
 pub use chooser::Chooser;
@@ -67,8 +68,8 @@ pub struct Expiry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Probe {
     no: usize,
-    asked: u64,
-    due: u64,
+    asked: Instant,
+    due: Instant,
     /// Little else was on its way to the holder.
     undelayed: bool,
 }
@@ -78,16 +79,16 @@ pub struct Model {
     /// Maximum clients.
     clients: usize,
     limits: Limits,
-    pub now: u64,
+    pub now: Instant,
     pub conns: Vec<Conn>,
     pub messages: Vec<Message>,
     holders: BTreeMap<String, ConnNo>,
     queues: BTreeMap<String, Queue>,
     probes: BTreeMap<String, Vec<Probe>>,
     /// Ids that are reserved for a token until a time; the flag says whether clients of its address need not wait.
-    reserved: BTreeMap<String, (String, u64, bool)>,
+    reserved: BTreeMap<String, (String, Instant, bool)>,
     /// The time of the last sweep.
-    swept: u64,
+    swept: Instant,
     next_rank: u64,
     pub counts: Counts,
     pub expiries: BTreeSet<Expiry>,
@@ -111,14 +112,14 @@ impl Model {
         Model {
             clients,
             limits,
-            now: 0,
+            now: Instant::default(),
             conns: Vec::new(),
             messages: Vec::new(),
             holders: BTreeMap::new(),
             queues: BTreeMap::new(),
             probes: BTreeMap::new(),
             reserved: BTreeMap::new(),
-            swept: 0,
+            swept: Instant::default(),
             next_rank: 0,
             counts: Counts::default(),
             expiries: BTreeSet::new(),

@@ -32,7 +32,7 @@ pub(super) fn expect(model: &mut Model, step: &Step, choose: &mut Chooser) -> Ou
             notice(model, *conn, choose);
         }
         Step::Break(conn) => model.conns[*conn].broken = true,
-        Step::Advance(millis) => model.now += millis,
+        Step::Advance(millis) => model.now = model.now.plus_millis(*millis),
         Step::Sweep => model.sweep(choose),
         Step::Probe(id, no) => model.probe(id, *no),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use peerbroker::clock::Instant;
 use peerbroker::wire::CloseReason;
 
 use super::MessageNo;
@@ -50,15 +51,15 @@ pub struct Conn {
     /// Bytes were written after that, and nobody has checked yet.
     pub(super) progressed: bool,
     /// Since when a full outbox has made no progress.
-    pub(super) crowded: Option<u64>,
+    pub(super) crowded: Option<Instant>,
     pub room: usize,
     pub broken: bool,
     /// Half a message was taken back, so nothing can follow.
     pub(super) cut: bool,
     /// When everything sent to it has arrived, over a slow link.
-    pub(super) arrival: u64,
-    pub(super) last_heard: u64,
-    pub(super) last_pinged: u64,
+    pub(super) arrival: Instant,
+    pub(super) last_heard: Instant,
+    pub(super) last_pinged: Instant,
     /// Slot in the order of first registrations.
     pub(super) rank: u64,
     pub received: Vec<Heard>,
@@ -119,8 +120,8 @@ impl Conn {
         }
     }
 
-    pub(super) fn record_sent(&mut self, bytes: usize, now: u64) {
-        self.arrival = (self.arrival.max(now) + bytes as u64 / 8).min(now + 60_000);
+    pub(super) fn record_sent(&mut self, bytes: usize, now: Instant) {
+        self.arrival = self.arrival.max(now).plus_millis(bytes as u64 / 8).min(now.plus_millis(60_000));
     }
 
     pub(super) fn is_drained(&self) -> bool {
@@ -128,7 +129,7 @@ impl Conn {
     }
 
     /// Checks whether a full outbox has made progress.
-    pub(super) fn look(&mut self, now: u64) -> bool {
+    pub(super) fn look(&mut self, now: Instant) -> bool {
         let progressed = std::mem::take(&mut self.progressed);
         if progressed {
             self.crowded = self.crowded.map(|_| now);

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use peerbroker::clock::Instant;
 use peerbroker::wire::CloseReason;
 
 use super::conn::{Conn, Item, Stage, close_of, notice};
 use super::queue::Losses;
-use super::sweep::millis;
 use super::{Chooser, ConnNo, Entry, Expiry, Message, Model, Probe, Routing};
 use crate::address;
 use crate::socket::{HANDSHAKE, Heard};
@@ -63,9 +63,9 @@ impl Model {
             room,
             broken: false,
             cut: false,
-            arrival: 0,
+            arrival: Instant::default(),
             last_heard: self.now,
-            last_pinged: 0,
+            last_pinged: Instant::default(),
             rank,
             received: Vec::new(),
         };
@@ -222,11 +222,11 @@ impl Model {
             return;
         }
         let now = self.now;
-        let timeout = millis(self.limits.probe_timeout);
-        let arrival = holder.map_or(0, |holder| self.conns[holder].arrival);
+        let timeout = self.limits.probe_timeout;
+        let arrival = holder.map(|holder| self.conns[holder].arrival).unwrap_or_default();
         let little = arrival <= now + timeout / 3;
         let undelayed = little && holder.is_some_and(|holder| self.conns[holder].is_drained());
-        let arrival = if little { now } else { arrival.min(now + millis(self.limits.reclaim_timeout)) };
+        let arrival = if little { now } else { arrival.min(now + self.limits.reclaim_timeout) };
         let due = arrival + timeout;
         let probes = self.probes.entry(id.to_owned()).or_default();
         assert!(probes.len() < MAX_PROBES, "this test asks less");
@@ -244,10 +244,11 @@ impl Model {
         let probes = self.probes.remove(&id);
         let conn = &mut self.conns[conn];
         if matches!(why, CloseReason::Evicted | CloseReason::SlowReader) {
-            let timeout = millis(self.limits.probe_timeout);
-            let reclaim = millis(self.limits.reclaim_timeout);
+            let timeout = self.limits.probe_timeout;
+            let reclaim = self.limits.reclaim_timeout;
             let first = probes.as_ref().map(|probes| probes[0].asked).filter(|_| why == CloseReason::Evicted);
-            let waited = first.map_or(0, |asked| (self.now - asked).saturating_sub(timeout));
+            let waited = first.map(|asked| self.now.saturating_since(asked).saturating_sub(timeout));
+            let waited = waited.unwrap_or_default();
             let is_surely_silent = why == CloseReason::Evicted
                 && conn.is_drained()
                 && probes.is_some_and(|probes| probes[0].undelayed);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use peerbroker::clock::Instant;
+
 use super::conn::{Item, notice};
 use super::{Chooser, Expiry, MessageNo, Model};
 
@@ -12,7 +14,7 @@ pub(super) const QUEUE_OVERHEAD: usize = 512;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
     pub(super) items: VecDeque<Item>,
-    pub(super) began: BTreeMap<String, u64>,
+    pub(super) began: BTreeMap<String, Instant>,
 }
 
 /// Recipient, sender, and the message.

@@ -21,7 +21,7 @@ impl Model {
     fn is_due(&self, id: &str) -> bool {
         let holder = self.holders.get(id).map(|holder| &self.conns[*holder]);
         let silent = holder.is_some_and(|holder| {
-            self.now - holder.last_heard >= millis(self.limits.effective_ping_interval())
+            self.now.saturating_since(holder.last_heard) >= self.limits.effective_ping_interval()
         });
         let crowded = holder.is_some_and(|holder| holder.crowded.is_some());
         let waits = self.queues.contains_key(id) || self.reserved.contains_key(id);
@@ -31,10 +31,9 @@ impl Model {
     fn sweep_one(&mut self, id: &str, choose: &mut Chooser) {
         let limits = self.limits.clone();
         let now = self.now;
-        let since = |then: u64| now - then;
+        let since = |then| now.saturating_since(then);
         let late: Vec<String> = self.queues.get(id).map_or_else(Vec::new, |queue| {
-            let late =
-                queue.began.iter().filter(|(_, began)| since(**began) >= millis(limits.expire_timeout));
+            let late = queue.began.iter().filter(|(_, began)| since(**began) >= limits.expire_timeout);
             late.map(|(from, _)| from.clone()).collect()
         });
         let mut losses: Vec<(String, String, Vec<MessageNo>)> = Vec::new();
@@ -49,9 +48,9 @@ impl Model {
                 self.probes.remove(id);
             }
             let conn = &self.conns[holder];
-            let ping = millis(limits.effective_ping_interval());
+            let ping = limits.effective_ping_interval();
             let late = self.probes.get(id).is_some_and(|probes| probes[0].due <= now);
-            let why = if since(conn.last_heard) >= millis(limits.alive_timeout) {
+            let why = if since(conn.last_heard) >= limits.alive_timeout {
                 self.counts.timed_out += 1;
                 Some(CloseReason::TimedOut)
             } else if late {
@@ -60,7 +59,7 @@ impl Model {
             } else {
                 None
             };
-            if why.is_none() && conn.crowded.is_some_and(|then| since(then) >= millis(limits.stall_timeout)) {
+            if why.is_none() && conn.crowded.is_some_and(|then| since(then) >= limits.stall_timeout) {
                 losses.extend(self.dismiss_slow_reader(holder));
             } else if let Some(why) = why {
                 let unsent = self.dismiss(holder, why);
@@ -76,8 +75,4 @@ impl Model {
         }
         self.tell(losses, choose);
     }
-}
-
-pub(super) fn millis(duration: std::time::Duration) -> u64 {
-    duration.as_millis() as u64
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use peerbroker_core::clock::UnixMillis;
 use peerbroker_core::wire::{ApiKey, ConnectionKind, NameKind, NodeId, RealmKind};
 
+use peerbroker_broker::config::SharedSettings;
 pub use peerbroker_broker::rooms::TokenDigest;
 pub use peerbroker_core::wire::Owner;
 
@@ -165,6 +166,8 @@ pub struct KnownNode {
     pub name: String,
     /// The machine and the address where it is, for people; empty if it is unknown.
     pub place: String,
+    /// The settings that all nodes should share; none if the node is of a version that does not tell them.
+    pub shared: SharedSettings,
     /// True if its lease has not ended.
     pub alive: bool,
     /// True if it has left as planned.

@@ -16,7 +16,7 @@ use crate::cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
-use peerbroker_broker::config::RedisAddress;
+use peerbroker_broker::config::{RedisAddress, SharedSettings};
 use peerbroker_core::wire::{ApiKey, ConnId, ConnectionKind, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
@@ -48,6 +48,7 @@ scripts! {
     LOCATE = "record.lua" "locate.lua";
     CLIENTS = "clients.lua";
     LEASE = "lease.lua";
+    ELSEWHERE = "elsewhere.lua";
     INBOX = "inbox.lua";
 }
 
@@ -62,6 +63,8 @@ pub struct RedisSettings {
     pub timeout: Duration,
     /// The place of the node, for people.
     pub place: String,
+    /// The settings of the node that all nodes should share.
+    pub shared: SharedSettings,
     /// About as many unread batches stay in the inbox of a node that does not read. The oldest are lost then.
     pub max_inbox: usize,
 }
@@ -70,8 +73,14 @@ impl RedisSettings {
     /// Those by default.
     pub fn new(redis: impl Into<RedisAddress>) -> Self {
         let prefix = PREFIX.to_owned();
-        let place = String::new();
-        RedisSettings { redis: redis.into(), prefix, timeout: TIMEOUT, place, max_inbox: 10_000 }
+        RedisSettings {
+            redis: redis.into(),
+            prefix,
+            timeout: TIMEOUT,
+            place: String::new(),
+            shared: SharedSettings::new(),
+            max_inbox: 10_000,
+        }
     }
 }
 
@@ -121,23 +130,21 @@ impl<C: RedisClient> RedisBackplane<C> {
             return Ok(None);
         }
         let member = |parts: &[String]| match parts {
-            [node, name, place, state] => {
-                let alive = state == "1";
-                let left = state == "left";
-                Some(KnownNode {
-                    node: node_of(node)?,
-                    name: name.clone(),
-                    place: place.clone(),
-                    alive,
-                    left,
-                })
-            }
+            [node, name, place, shared, state] => Some(KnownNode {
+                node: node_of(node)?,
+                name: name.clone(),
+                place: place.clone(),
+                // An older node has none.
+                shared: serde_json::from_str(shared).unwrap_or_default(),
+                alive: state == "1",
+                left: state == "left",
+            }),
             _ => None,
         };
         parsed(answer, |parts| {
             let (now, all) = parts.split_first()?;
             let (broken, all): (Vec<_>, Vec<_>) =
-                all.chunks(4).partition(|parts| parts.last().is_some_and(|state| state == "broken"));
+                all.chunks(5).partition(|parts| parts.last().is_some_and(|state| state == "broken"));
             for name in broken.iter().filter_map(|parts| parts.first()) {
                 log::warn!("dropped an entry of the table of nodes in Redis that cannot be read: {name:?}");
             }
@@ -161,6 +168,20 @@ impl<C: RedisClient> RedisBackplane<C> {
     fn lease(&self, node: NodeId, what: &str, lease: Duration) -> Call {
         let key = format!("{}:nodes", self.settings.prefix);
         Call::script(&LEASE, key).arg(node.to_string()).arg(what).arg(millis(lease))
+    }
+
+    /// A node that is alone may have another database in its URL than the others. A server without an answer does not matter.
+    async fn warn_of_nodes_elsewhere(&self, node: NodeId) {
+        let ask = Call::script(&ELSEWHERE, format!("{}:nodes", self.settings.prefix)).arg(node.to_string());
+        let Ok(answer) = self.commands.ask(ask).await else { return };
+        let answer: Vec<String> = redis::from_redis_value(answer).unwrap_or_default();
+        let Some((own, [other, ..])) = answer.split_first() else { return };
+        let Some((database, name)) = other.split_once(' ') else { return };
+        log::warn!(
+            "this node is alone in database {own} of its Redis, and the node {} is in database {database}: if both are of one \
+             cluster, give them the same --redis",
+            name.escape_debug()
+        );
     }
 
     fn keep_inbox(&self, node: NodeId, what: &str, lease: Duration) -> Call {
@@ -189,7 +210,8 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
         self.commands.ask(self.keep_inbox(node, "join", lease)).await?;
         // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
         // script has to be loaded, or the keys are on two servers, the second call is carried out first.
-        let lease = self.lease(node, "join", lease).arg(name).arg(&self.settings.place);
+        let shared = serde_json::to_string(&self.settings.shared).unwrap_or_default();
+        let lease = self.lease(node, "join", lease).arg(name).arg(&self.settings.place).arg(shared);
         let answer = self.commands.ask(lease).await?;
         if let Some(policy) = self.commands.take_eviction() {
             log::warn!(
@@ -197,8 +219,15 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
                  maxmemory-policy noeviction"
             );
         }
+        let is_first = self.time.get().is_none();
         let members = self.members(answer)?;
-        members.map(drop).ok_or_else(|| Unavailable::NoAnswer(format!("the lease of {node} has ended")))
+        let members =
+            members.ok_or_else(|| Unavailable::NoAnswer(format!("the lease of {node} has ended")))?;
+        let is_alone = !members.iter().any(|member| member.alive && member.node != node);
+        if is_first && is_alone && self.commands.has_databases() {
+            self.warn_of_nodes_elsewhere(node).await;
+        }
+        Ok(())
     }
 
     async fn renew(&self, node: NodeId, lease: Duration) -> Result<Renewal, Unavailable> {

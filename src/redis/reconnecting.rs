@@ -47,6 +47,11 @@ pub trait RedisClient {
         None
     }
 
+    /// True if the server may have other databases than the one that is used.
+    fn has_databases(&self) -> bool {
+        false
+    }
+
     /// A number that was never used.
     fn new_number(&self) -> u64 {
         rand::random()
@@ -247,6 +252,10 @@ impl RedisClient for ReconnectingConnection {
 
     fn server(&self) -> u64 {
         self.identity.as_ref().map_or(0, |identity| identity.changes.get())
+    }
+
+    fn has_databases(&self) -> bool {
+        matches!(self.current(), Some(Open { connection: Connection::One(_), .. }))
     }
 
     fn take_eviction(&self) -> Option<String> {

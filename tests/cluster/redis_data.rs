@@ -392,3 +392,26 @@ async fn a_node_whose_inbox_is_something_else_has_lost_its_lease_and_a_strange_e
     assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
     assert_eq!(a.append(&[(node(1), vec![2])]).await.expect("an answer"), [false]);
 }
+
+#[tokio::test]
+async fn entries_of_nodes_of_older_and_newer_versions_are_read() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    let shared = [("--key".to_owned(), "game".to_owned())];
+    let settings = RedisSettings::new(&server.url_of_user());
+    let a = RedisSettings { shared: shared.clone().into(), ..settings }.connect();
+    a.join(node(1), "a", LONG).await.expect("a lease");
+    let later = "99999999999999";
+    for (number, entry) in [
+        (2, format!(r#"{{"v":1,"e":{later},"n":"older","a":""}}"#)),
+        (3, format!(r#"{{"v":1,"e":{later},"n":"strange","a":"","s":7}}"#)),
+        (4, format!(r#"{{"v":2,"e":{later},"n":"newer","a":"","s":"{{\"--new\":\"x\"}}","z":{{}}}}"#)),
+    ] {
+        let _: () = client.hset("peerbroker:nodes", node(number).to_string(), entry).expect("an answer");
+    }
+    let Ok(Renewal::Renewed(all)) = a.renew(node(1), LONG).await else { panic!("the lease has ended") };
+    let known: Vec<_> = all.into_iter().map(|member| (member.name, member.shared)).collect();
+    let told = |name: &str, shared: &[(String, String)]| (name.to_owned(), shared.iter().cloned().collect());
+    let new = [("--new".to_owned(), "x".to_owned())];
+    assert_eq!(known, [told("a", &shared), told("older", &[]), told("strange", &[]), told("newer", &new)]);
+}

@@ -28,7 +28,7 @@ use peerbroker_core::wire::ApiKey;
 pub use crate::events::WebhookEvent;
 pub use ban::{Ban, InvalidBan};
 pub use client_options::ClientOptions;
-pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress};
+pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress, SharedSettings};
 pub use ice::{IceConfig, OwnIceServers, TurnSecret};
 pub use limits::{AddressLimits, CrowdedRoom, Limits};
 pub use listen::{

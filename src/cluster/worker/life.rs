@@ -160,6 +160,7 @@ impl<B: Backplane> Worker<B> {
             }
         }
         self.record_namesakes(own, &members);
+        self.record_other_settings(own, &members);
         for life in self.untold.take_gone() {
             let member = members.iter().chain(&before).find(|member| member.node == life);
             let left = member.is_some_and(|member| member.left);
@@ -189,6 +190,28 @@ impl<B: Backplane> Worker<B> {
                 place => place.to_owned(),
             });
             self.emit(|| ClusterEvent::SameName { name: name.clone(), life: member.node, places });
+        }
+    }
+
+    /// Tells of nodes with other values of settings that all nodes should share. A setting that only one of two nodes knows is no
+    /// difference: the nodes have two versions.
+    fn record_other_settings(&self, own: NodeId, members: &[KnownNode]) {
+        let shared = &self.shared.config.shared;
+        let others: Vec<&KnownNode> =
+            members.iter().filter(|member| member.alive && member.node != own).collect();
+        for member in self.untold.uncompared(&others) {
+            let differing = shared.iter().filter_map(|(flag, ours)| {
+                let theirs = member.shared.get(flag).filter(|theirs| *theirs != ours)?;
+                Some(format!("{flag} {} (here {})", theirs.escape_debug(), ours.escape_debug()))
+            });
+            let settings = differing.collect::<Vec<_>>().join(", ");
+            if !settings.is_empty() {
+                self.emit(|| ClusterEvent::OtherSettings {
+                    name: member.name.clone(),
+                    life: member.node,
+                    settings,
+                });
+            }
         }
     }
 

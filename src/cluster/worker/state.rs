@@ -374,6 +374,8 @@ impl Calls {
 pub(super) struct Untold {
     /// Living nodes with the name of this one, and since when this node knows each. The time is `None` once it was told.
     namesakes: RefCell<BTreeMap<NodeId, Option<LeaseInstant>>>,
+    /// Living nodes whose settings were compared with those of this one.
+    compared: RefCell<BTreeSet<NodeId>>,
     gone: RefCell<Vec<NodeId>>,
     /// Ids that clients of this node lost after an outage.
     lost_ids: Cell<usize>,
@@ -404,6 +406,13 @@ impl Untold {
 
     pub(super) fn take_lost_ids(&self) -> usize {
         self.lost_ids.take()
+    }
+
+    /// Of these living nodes, those that were not among them the last time.
+    pub(super) fn uncompared<'a>(&self, alive: &[&'a KnownNode]) -> Vec<&'a KnownNode> {
+        let now = alive.iter().map(|member| member.node).collect();
+        let before = self.compared.replace(now);
+        alive.iter().filter(|member| !before.contains(&member.node)).copied().collect()
     }
 
     /// Of these nodes with the name of this one, the new ones that have lived for longer than a lease.

@@ -1,6 +1,6 @@
--- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, its place, `a`, and
--- `l` if it has left. A broken entry is dropped, and named in the answer.
--- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name, the place.
+-- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, its place, `a`, its
+-- settings, `s`, which older nodes lack, and `l` if it has left. A broken entry is dropped, and named in the answer.
+-- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name, the place, the settings.
 local KNOWN = 3600000
 local node, what, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -32,7 +32,7 @@ local own = known[node]
 if what == 'join' then
   -- Alive: the same join, because its first answer was lost.
   if own and own.e <= now then return false end
-  own = {v = 1, e = now + lease, n = ARGV[4], a = ARGV[5]}
+  own = {v = 1, e = now + lease, n = ARGV[4], a = ARGV[5], s = ARGV[6]}
   known[node] = own
 elseif not own or own.e <= now then
   -- A lease that has ended never goes on.
@@ -50,12 +50,12 @@ for name, member in pairs(known) do
   answer[#answer + 1] = name
   answer[#answer + 1] = member.n
   answer[#answer + 1] = member.a
+  answer[#answer + 1] = type(member.s) == 'string' and member.s or ''
   answer[#answer + 1] = member.e > now and '1' or member.l and 'left' or '0'
 end
 for _, name in ipairs(broken) do
   answer[#answer + 1] = name
-  answer[#answer + 1] = ''
-  answer[#answer + 1] = ''
+  for _ = 1, 3 do answer[#answer + 1] = '' end
   answer[#answer + 1] = 'broken'
 end
 return answer

@@ -80,6 +80,46 @@ fn two_nodes_with_one_name_hear_of_each_other_with_their_addresses() {
     assert_eq!(told(&mut nodes.programs[0]), (first, second));
 }
 
+#[test]
+fn nodes_with_other_settings_hear_of_each_other_with_both_values() {
+    let mut nodes = Nodes::start(1, &["--key", "game"]);
+    let url = nodes.redis.url();
+    let own = ["--redis", &url, "--node_name", "b", "--path", "/b", "--cluster_lease", "4000"];
+    let mut other = Program::start(&own);
+    let told = |program: &mut Program, words: &str| {
+        program.expect_log("has other settings");
+        let log = program.stop().stderr;
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("has other settings")).collect();
+        assert!(matches!(lines[..], [line] if line.contains(" WARN ") && line.ends_with(words)), "{log}");
+    };
+    // Both are told before one stops.
+    nodes.programs[0].expect_log("has other settings");
+    told(
+        &mut other,
+        "] node a has other settings than this one: --cluster_lease 5000 (here 4000), --key game (here peerjs), \
+         --path / (here /b). Start all nodes with the same flags",
+    );
+    told(
+        &mut nodes.programs[0],
+        "] node b has other settings than this one: --cluster_lease 4000 (here 5000), --key peerjs (here game), \
+         --path /b (here /). Start all nodes with the same flags",
+    );
+}
+
+#[test]
+fn a_node_that_is_alone_in_another_database_is_warned() {
+    let nodes = Nodes::start(1, &[]);
+    let elsewhere = format!("{}/3", nodes.redis.url_of_user().trim_end_matches('/'));
+    let alone = Program::start(&["--redis", &elsewhere]);
+    alone.expect_log(
+        "this node is alone in database 3 of its Redis, and the node a is in database 0: if both are of one cluster, give them \
+         the same --redis",
+    );
+    let mut second = Program::start_with_env(&["--redis", &elsewhere], &[("RUST_LOG", "info")]);
+    second.expect_log("(1 other: ");
+    assert!(!second.stop().stderr.contains("is alone"));
+}
+
 /// Its former life has the name too, until its lease ends.
 #[test]
 fn a_node_that_was_killed_and_comes_back_is_not_warned_of_itself() {

@@ -371,6 +371,15 @@ pub enum ClusterEvent {
         /// The machine and the address of each, this node first.
         places: [String; 2],
     },
+    /// Another node has other values of settings that all nodes should share.
+    OtherSettings {
+        /// Its name.
+        name: String,
+        /// Its life.
+        life: NodeId,
+        /// Each setting that differs, with both values.
+        settings: String,
+    },
     /// A packet of another node is lost: the senders of messages in doubt get EXPIRE.
     BatchLost {
         /// The life of the other node.

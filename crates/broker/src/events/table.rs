@@ -366,6 +366,10 @@ table! {
             name.escape_debug(), own.escape_debug(), other.escape_debug())
         with cluster("same_name", &format_args!("another node has the name {name} too")),
         life: Some(life), fields: &[("name", name.into())];
+    Event::Cluster { what: ClusterEvent::OtherSettings { name, life, settings } } => live "cluster"
+        log Warn("node {} has other settings than this one: {settings}. Start all nodes with the same flags", name.escape_debug())
+        with cluster("other_settings", &format_args!("the node {name} has other settings: {settings}")),
+        life: Some(life), fields: &[("name", name.into()), ("settings", settings.into())];
     Event::Cluster { what: ClusterEvent::BatchLost { life } } => live "cluster"
         log Warn("something that the node {life} said is lost: senders of messages in doubt get EXPIRE")
         with cluster("batch_lost", &"messages of another node are lost"), life: Some(life);

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use gethostname::gethostname;
 use peerbroker::config::{
-    AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps,
-    MAX_ACME_NAMES, RedisAddress, RelayConfig, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
+    AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, Degraded, IceConfig,
+    ListenOps, MAX_ACME_NAMES, RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret,
+    WebhookConfig,
 };
 use peerbroker::keys::{Change, WebhookSecret};
 use peerbroker::wire::ApiKey;
@@ -148,7 +149,29 @@ impl Draft {
             cluster.node_name = format!("{}-{random}", gethostname().to_string_lossy());
         }
         cluster.place = self.place();
+        cluster.shared = self.shared();
         Ok(Some(cluster))
+    }
+
+    /// The settings with which the nodes of a cluster would not be one broker if they differ.
+    fn shared(&self) -> SharedSettings {
+        let config = &self.config;
+        let degraded = match self.cluster.degraded {
+            Degraded::Allow => "allow",
+            Degraded::Refuse => "refuse",
+        };
+        let keys = match self.keys {
+            KeysIn::Sqlite => "sqlite",
+            KeysIn::Redis => "redis",
+        };
+        let shared = [
+            ("--path", config.path.shown().to_owned()),
+            ("--key", if config.default_key { config.key.to_string() } else { "none".to_owned() }),
+            ("--keys", keys.to_owned()),
+            ("--cluster_lease", self.cluster.lease.as_millis().to_string()),
+            ("--cluster_degraded", degraded.to_owned()),
+        ];
+        shared.into_iter().map(|(flag, value)| (flag.to_owned(), value)).collect()
     }
 
     /// The machine and the address of this server, for people. Two servers have the same only if one is the next server of the other.

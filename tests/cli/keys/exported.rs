@@ -121,7 +121,19 @@ fn a_file_with_a_fault_changes_nothing_and_names_it() {
         ("[]".to_owned(), "is not a whole export of keys"),
         (json!({"peerbroker_keys": 2, "keys": []}).to_string(), "has version 2 of the format"),
         (after_good(json!(7)), "entry 2 of"),
-        (after_good(json!({"key": "k"})), "missing field `name`"),
+        ("key,name\na,A\n".to_owned(), "`peerbroker keys export FILE` makes one"),
+        (json!({"users": [1]}).to_string(), "it is not an object with a list `keys`"),
+        (json!({"keys": {"a": {}}}).to_string(), "its member `keys` is not a list"),
+        (after_good(json!({"key": "k"})), "is not a key: it lacks `name`\n"),
+        (
+            after_good(json!({"origin": "https://a.test"})),
+            "it lacks `key`; it lacks `name`; there is no setting origin:",
+        ),
+        (
+            after_good(json!({"key": "", "relay": "on", "webhook": {"secrets": []}, "colour": 1, "size": 2})),
+            "it lacks `name`; there is no setting colour, size: correct its name, or use a newer program, if one wrote the file; \
+             key: it is empty; relay: unknown variant `on`, expected one of `fallback`, `always`, `off`; webhook: missing field `url`",
+        ),
         (after_good(key(json!({"key": ""}))), "it is empty"),
         (after_good(key(json!({"name": "a\nb"}))), "no control characters"),
         (after_good(key(json!({"orgins": ["https://a.test"]}))), "there is no setting orgins"),
@@ -143,6 +155,12 @@ fn a_file_with_a_fault_changes_nothing_and_names_it() {
     assert!(error.contains("cannot read"), "{error}");
     // The other members are fine as they are.
     let path = directory.file("keys.json", &whole);
+    assert_eq!(done(&directory, &["import", &path]), ["Imported 1 key."]);
+    // As an editor may leave them.
+    let path = directory.file(
+        "keys.json",
+        &file(vec![key(json!({"key": "edited", "tokens": [], "relay_calls_per_key": null}))]),
+    );
     assert_eq!(done(&directory, &["import", &path]), ["Imported 1 key."]);
 }
 

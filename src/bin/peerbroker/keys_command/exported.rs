@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use peerbroker::files;
 use peerbroker::keys::{Auth, JwtKey, Key, Settings, check_name};
@@ -76,8 +76,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<Key>, Failure> {
     let text = if is_stdin { files::read_stdin(MAX_BYTES) } else { files::read_text(path, MAX_BYTES) };
     let path = path.display();
     let text = text.map_err(|error| failed(format!("cannot read {path}: {error}")))?;
-    let document: Document<Value> = serde_json::from_str(&text)
-        .map_err(|error| failed(format!("{path} is not a whole export of keys: {error}")))?;
+    let document = read_document(&text).map_err(|why| {
+        failed(format!(
+            "{path} is not a whole export of keys: {why}. `peerbroker keys export FILE` makes one, as \
+             {{\"peerbroker_keys\":1,\"keys\":[…]}}"
+        ))
+    })?;
     if document.peerbroker_keys != VERSION {
         return Err(failed(format!(
             "{path} has version {} of the format, and this program knows {VERSION}: use the program that wrote it, or a newer one",
@@ -95,26 +99,68 @@ pub(super) fn read(path: &Path) -> Result<Vec<Key>, Failure> {
     document.keys.into_iter().enumerate().map(read).collect()
 }
 
-/// A setting without effect could open a key to everybody, so an unknown one is an error.
-fn read_key(mut entry: Value) -> Result<Key, Failure> {
-    if let Some(members) = entry.as_object_mut() {
-        let new = Key::new(None, "", Settings::default());
-        for (name, default) in [("created", new.created.into()), ("registered", new.registered.into())] {
-            members.entry(name).or_insert(default);
+fn read_document(text: &str) -> Result<Document<Value>, String> {
+    let document: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    match document.get("keys") {
+        Some(Value::Array(_)) => serde_json::from_value(document).map_err(|error| error.to_string()),
+        Some(_) => Err("its member `keys` is not a list".to_owned()),
+        None => Err("it is not an object with a list `keys`".to_owned()),
+    }
+}
+
+/// The members of a key that it must have.
+const REQUIRED: [&str; 2] = ["key", "name"];
+
+/// Its other members that are no settings.
+const OTHERS: [&str; 5] = ["created", "used", "registered", "built_in", "tokens"];
+
+/// All faults of an entry are one error. A setting without effect could open a key to everybody, so an unknown one is a fault.
+fn read_key(entry: Value) -> Result<Key, Failure> {
+    let Value::Object(members) = entry else {
+        return Err(failed("it is not an object with `key` and `name`"));
+    };
+    let missing = REQUIRED.iter().filter(|name| !members.contains_key(**name));
+    let mut faults: Vec<String> = missing.map(|name| format!("it lacks `{name}`")).collect();
+    let is_known = |name: &str| Settings::NAMES.iter().chain(&REQUIRED).chain(&OTHERS).any(|it| *it == name);
+    let unknown = members.keys().filter(|name| !is_known(name));
+    let unknown: Vec<String> = unknown.map(|name| name.escape_debug().to_string()).collect();
+    if !unknown.is_empty() {
+        faults.push(format!(
+            "there is no setting {}: correct its name, or use a newer program, if one wrote the file",
+            unknown.join(", ")
+        ));
+    }
+    let mut whole = defaults();
+    whole.extend(members.clone());
+    let key = match serde_json::from_value::<Key>(whole.into()) {
+        Ok(key) if faults.is_empty() => Key { built_in: false, ..key },
+        read => {
+            faults.extend(members.iter().filter_map(|(name, value)| fault_of(name, value)));
+            let of_whole = read.err().filter(|_| faults.is_empty()).map(|error| error.to_string());
+            faults.extend(of_whole);
+            return Err(failed(faults.join("; ")));
         }
-    }
-    let key = Key { built_in: false, ..serde_json::from_value(entry.clone())? };
-    let known = serde_json::to_value(&key)?;
-    let members = entry.as_object().into_iter().flat_map(|members| members.keys());
-    if let Some(unknown) = members.into_iter().find(|member| known.get(member).is_none()) {
-        return Err(failed(format!(
-            "there is no setting {}. Correct its name, or use a newer program, if one wrote the file",
-            unknown.escape_debug()
-        )));
-    }
+    };
     check_name(&key.name)?;
     check_auth(&key.settings.auth).map_err(|why| failed(format!("its auth cannot be used: {why}")))?;
     check_webhook(&key.settings.webhook, true)
         .map_err(|why| failed(format!("its webhook cannot be used: {why}")))?;
     Ok(key)
+}
+
+/// The members that a new key has.
+fn defaults() -> Map<String, Value> {
+    let new = Key::new(None, "", Settings::default());
+    [("created".to_owned(), new.created.into()), ("registered".to_owned(), new.registered.into())]
+        .into_iter()
+        .collect()
+}
+
+/// The error of one member, with its name, which errors of the whole lack.
+fn fault_of(name: &str, value: &Value) -> Option<String> {
+    let mut sole = defaults();
+    sole.extend(REQUIRED.map(|name| (name.to_owned(), "k".into())));
+    sole.insert(name.to_owned(), value.clone());
+    let error = serde_json::from_value::<Key>(sole.into()).err()?;
+    Some(format!("{name}: {error}"))
 }

@@ -63,22 +63,17 @@ impl SqliteKeys {
         if file::is_absent(&path) {
             return at(dir, file::may_be_made(dir).map(|()| None).map_err(Problem::Directory));
         }
-        let read = || {
-            let connection = file::open_unchanged(&path)?;
-            // A file of format 0 is empty, and gets its tables when the server opens it.
-            let has_tables = file::format_of(&connection)? > 0;
-            has_tables
-                .then(|| file::examine(&connection).and_then(|()| Ok(all_of(&connection)?.len())))
-                .transpose()
-        };
-        at(&path, read())
+        at(&path, keys_in(&path))
     }
 
     /// Copies the database in `dir` to the directory `to`, which must not have one yet. Other processes may use it
     /// during the copy, which has the keys of one moment.
     pub fn backup(dir: &Path, to: &Path) -> Result<(), KeyError> {
-        file::copy(&dir.join(FILE_NAME), &to.join(FILE_NAME))?;
-        Self::check(to).map(drop)
+        let path = dir.join(FILE_NAME);
+        let copy = to.join(FILE_NAME);
+        file::copy(&path, &copy)?;
+        // The copy has the pages of the file, and its faults.
+        at(&path, keys_in(&copy).map_err(|problem| problem.of_source(dir))).map(drop)
     }
 
     /// Marks the directory as that of a server until the drop. False if another server is known to have marked it: some
@@ -94,6 +89,18 @@ impl SqliteKeys {
         database.lock = Some(lock);
         !matches!(locked, Err(TryLockError::WouldBlock))
     }
+}
+
+/// The number of keys in a file, all of which can be read; `None` if it is empty. Changes nothing.
+fn keys_in(path: &Path) -> Result<Option<usize>, Problem> {
+    let read = || {
+        let connection = file::open_unchanged(path)?;
+        // A file of format 0 is empty, and gets its tables when the server opens it.
+        let has_tables = file::format_of(&connection)? > 0;
+        let count = || file::examine(path, &connection).and_then(|()| Ok(all_of(&connection)?.len()));
+        has_tables.then(count).transpose()
+    };
+    read().map_err(|problem| file::explained(path, problem))
 }
 
 impl Database {

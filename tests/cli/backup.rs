@@ -114,7 +114,7 @@ fn a_check_reads_the_backup_and_counts_its_keys() {
         ("missing", "cannot read"),
         ("empty", "cannot read"),
         ("blank", "is empty"),
-        ("damaged", "damaged/peerbroker.db: "),
+        ("damaged", "damaged cannot be restored, because it is damaged: "),
     ] {
         let checked = run(&["backup", "--check", &directory.arg(name)], &[]);
         assert_eq!(checked.status.code(), Some(1), "{name}: {:?}", checked.stdout);

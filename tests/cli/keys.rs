@@ -9,6 +9,7 @@ mod proofs;
 mod refusals;
 mod tokens;
 mod unread;
+mod unusable_files;
 
 use std::fs;
 use std::io::Read as _;

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use peerbroker::files;
-use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+use peerbroker::keys::KeyError;
+use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
 
 use crate::cli::ACME_DIR;
 use crate::failure::{Failure, cannot, failed, wrong};
@@ -50,9 +51,24 @@ pub fn run(data_dir: Option<&Path>, to: &Path) -> Result<String, Failure> {
 pub fn check(backup: &Path) -> Result<String, Failure> {
     let dir = backup.display();
     let found = fs::metadata(backup.join(FILE_NAME)).map_err(cannot("read", &backup.join(FILE_NAME)));
-    let keys = found.and_then(|_| Ok(SqliteKeys::check(backup)?))?;
+    let keys = found.and_then(|_| SqliteKeys::check(backup).map_err(|error| unusable(backup, &error)))?;
     let keys = keys.ok_or_else(|| failed(format!("{dir} is no backup: its {FILE_NAME} is empty")))?;
     Ok(format!("{dir} is a backup with {}, which can all be read.\n", number(keys)))
+}
+
+/// The error of a backup, which is no server's directory to restore.
+fn unusable(backup: &Path, error: &KeyError) -> Failure {
+    let problem = match error {
+        KeyError::Store(error) => error.downcast_ref::<DatabaseError>().map(|error| &error.problem),
+        _ => None,
+    };
+    match problem {
+        Some(Problem::Damaged { why, .. }) => failed(format!(
+            "{} cannot be restored, because it is damaged: {why}. Use another backup",
+            backup.display()
+        )),
+        _ => failed(error),
+    }
 }
 
 /// Beside `to`, because a directory can only be renamed within its file system.

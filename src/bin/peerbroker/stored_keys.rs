@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use peerbroker::config::RedisAddress;
-use peerbroker::keys::KeyStore;
-use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, SqliteKeys};
+use peerbroker::keys::{KeyError, KeyStore};
 use peerbroker::redis::RedisKeys;
 
 use crate::failure::{Failure, failed, wrong};
@@ -59,7 +59,7 @@ impl StoredKeys {
     /// Runs all checks that create and change nothing. Returns what is stored, if that is in a directory.
     pub fn check(&self) -> Result<Option<String>, Failure> {
         let StoredKeys::Directory(dir) = self else { return Ok(None) };
-        let found = match SqliteKeys::check(dir)? {
+        let found = match SqliteKeys::check(dir).map_err(|error| of_server(&error, dir))? {
             None => "has no keys yet, and the server makes the database".to_owned(),
             Some(keys) => format!("has {}", number(keys)),
         };
@@ -76,7 +76,7 @@ impl StoredKeys {
                 Some((store, "--redis …".to_owned()))
             }
             StoredKeys::Directory(dir) => {
-                let store = Arc::new(SqliteKeys::open(dir)?);
+                let store = Arc::new(SqliteKeys::open(dir).map_err(|error| of_server(&error, dir))?);
                 let dir = dir.display();
                 if !store.lock_directory() {
                     let warning = format!(
@@ -115,8 +115,12 @@ impl StoredKeys {
             }
             StoredKeys::Directory(dir) => {
                 let is_missing = matches!(dir.try_exists(), Ok(false));
-                let keys = SqliteKeys::open(&dir)
-                    .map_err(|error| failed(format!("{error}{}", other_owner(&dir))))?;
+                let keys = SqliteKeys::open(&dir).map_err(|error| {
+                    explained(&error, &absolute(&dir).unwrap_or_else(|_| dir.clone()), |found, owner, _| {
+                        let found = found.display();
+                        format!("{found} belongs to user {owner}: run the command with sudo, or as this user")
+                    })
+                })?;
                 if is_missing {
                     eprintln!(
                         "Created --data_dir {}: the server accepts its keys if it was started with this directory",
@@ -135,12 +139,37 @@ pub fn number(keys: usize) -> String {
     format!("{keys} {}", if keys == 1 { "key" } else { "keys" })
 }
 
-/// The advice if the directory belongs to another user than that of this command.
-fn other_owner(dir: &Path) -> String {
-    match (process::owner(dir), process::user()) {
-        (Some(owner), Some(own)) if owner != own && own != 0 => {
-            format!(". The directory belongs to user {owner}: run the command with sudo, or as this user")
+/// The error of a store that a server cannot open, with a way out.
+fn of_server(error: &KeyError, dir: &Path) -> Failure {
+    let dir = &absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    explained(error, dir, |found, owner, own| {
+        let is_above = found != dir && dir.starts_with(found);
+        let is_missing = matches!(dir.try_exists(), Ok(false));
+        let dir = dir.display();
+        let belongs =
+            format!("{} belongs to user {owner}, and the server runs as user {own}", found.display());
+        match (is_above, is_missing) {
+            (_, true) => format!("Make it for the server: `sudo install -d -m 700 -o {own} {dir}`"),
+            (true, false) => format!("{belongs}, who may not enter it"),
+            (false, false) => format!("{belongs}: `sudo chown -R {own} {dir}`"),
         }
-        _ => String::new(),
-    }
+    })
+}
+
+/// The error, with advice if the database, its directory, or the nearest one above it belongs to another user than this process.
+fn explained(error: &KeyError, dir: &Path, advice: impl Fn(&Path, u32, u32) -> String) -> Failure {
+    let of_permissions = match error {
+        KeyError::Store(error) => {
+            error.downcast_ref::<DatabaseError>().is_some_and(|error| error.problem.is_of_permissions())
+        }
+        _ => false,
+    };
+    let file = dir.join(FILE_NAME);
+    let advice = process::user().filter(|own| of_permissions && *own != 0).and_then(|own| {
+        let owned = |path: &Path| Some((path.to_owned(), process::owner(path)?));
+        let nearest = dir.ancestors().find_map(owned);
+        let (path, owner) = owned(&file).into_iter().chain(nearest).find(|(_, owner)| *owner != own)?;
+        Some(advice(&path, owner, own))
+    });
+    failed(advice.map_or_else(|| error.to_string(), |advice| format!("{error}. {advice}")))
 }

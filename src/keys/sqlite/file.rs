@@ -64,12 +64,21 @@ pub enum Problem {
         "it was removed or replaced while it was in use, so nothing can be kept: restart the server, which reads or makes it anew"
     )]
     Moved,
-    #[error("no space left on the disk of {dir}", dir = .0.display())]
+    #[error("this user may not write it, or files beside it")]
+    Unwritable,
+    #[error("no space left on the disk of {dir}: free some", dir = .0.display())]
     Full(PathBuf),
+    #[error(
+        "its disk cannot be read or written ({0}): see the log of the kernel, as with `dmesg`, and the limits of this process"
+    )]
+    Disk(rusqlite::Error),
     #[error("another process kept it locked")]
     Locked,
-    #[error("it is damaged: {0}")]
-    Damaged(String),
+    #[error(
+        "{why}, so it is damaged, or of another program. Stop the server, and restore a backup: `mv {dir} {dir}-broken && cp -a BACKUP \
+         {dir}`", dir = .dir.display()
+    )]
+    Damaged { why: String, dir: PathBuf },
     #[error("a newer version of peerbroker wrote it, in format {found}; this one knows {known}")]
     Newer { found: usize, known: usize },
     #[error("the key {key} in it cannot be read: {error}")]
@@ -88,9 +97,9 @@ pub(super) fn at<T>(path: &Path, done: Result<T, Problem>) -> Result<T, KeyError
     })
 }
 
-/// The problem, or the full disk that has caused it: SQLite often says only "disk I/O error".
+/// The problem, or its cause: SQLite often says only "disk I/O error" if the disk is full.
 pub(super) fn explained(path: &Path, problem: Problem) -> Problem {
-    let dir = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    let dir = directory_of(path);
     let is_full = match &problem {
         Problem::Directory(error) | Problem::File(error) => error.kind() == ErrorKind::StorageFull,
         Problem::Unopened => system::is_full(dir),
@@ -101,7 +110,47 @@ pub(super) fn explained(path: &Path, problem: Problem) -> Problem {
         },
         _ => false,
     };
-    if is_full { Problem::Full(dir.to_owned()) } else { problem }
+    if is_full {
+        return Problem::Full(dir.to_owned());
+    }
+    match problem {
+        Problem::Sqlite(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, error.to_string()),
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Problem::Unwritable
+            }
+            Some(ErrorCode::SystemIoFailure) => Problem::Disk(error),
+            _ => Problem::Sqlite(error),
+        },
+        problem => problem,
+    }
+}
+
+fn damaged(path: &Path, why: String) -> Problem {
+    Problem::Damaged { why, dir: directory_of(path).to_owned() }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    if path.is_dir() { path } else { path.parent().unwrap_or(path) }
+}
+
+impl Problem {
+    /// The problem of the copy of a file is one of the file in this directory.
+    pub(super) fn of_source(self, dir: &Path) -> Self {
+        match self {
+            Problem::Damaged { why, .. } => Problem::Damaged { why, dir: dir.to_owned() },
+            problem => problem,
+        }
+    }
+
+    /// True if another owner or mode of the file or its directory may solve it.
+    pub fn is_of_permissions(&self) -> bool {
+        match self {
+            Problem::Directory(error) | Problem::File(error) => error.kind() == ErrorKind::PermissionDenied,
+            Problem::Unopened | Problem::Unwritable => true,
+            _ => false,
+        }
+    }
 }
 
 /// The identity of the file, and that of its write-ahead log, if it has one.
@@ -176,6 +225,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
 pub(super) fn open_unchanged(path: &Path) -> Result<Connection, Problem> {
     check_kind(path)?;
     system::may_write(path).map_err(|_| Problem::Unopened)?;
+    // A server makes files beside it.
+    system::may_create_in(directory_of(path)).map_err(|_| Problem::Unwritable)?;
     connect_to_read(path, !log_of(path).exists())
 }
 
@@ -207,10 +258,10 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Problem> {
     Ok(connection)
 }
 
-/// Looks at all pages, tables and indices.
-pub(super) fn examine(connection: &Connection) -> Result<(), Problem> {
-    let found: String = connection.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(Problem::Damaged(found.replace('\n', " "))) }
+/// Looks at all pages, tables and indices of a file, up to the first fault.
+pub(super) fn examine(path: &Path, connection: &Connection) -> Result<(), Problem> {
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(damaged(path, found.replace('\n', " "))) }
 }
 
 /// The number of [`MIGRATIONS`] that were applied.

@@ -20,6 +20,7 @@ mod values;
 mod warnings;
 
 pub use command::{Cli, Command};
+pub use draft::SecretStamps;
 pub use help::{completions, manual};
 pub use keys::{KeySettings, KeysCommand, OneKey, TokenCommand};
 pub use read::{Reread, print, unknown_variables, variables_of_services};

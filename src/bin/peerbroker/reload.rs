@@ -1,4 +1,4 @@
-//! Reads the configuration again while the server runs: on SIGHUP, and when its file changes.
+//! Reads the configuration again while the server runs: on SIGHUP, and when its file or one with a secret changes.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use peerbroker::PeerBroker;
 use peerbroker::files::Stamp;
 
-use crate::cli::{Cli, Reread, Settings, refuse_new_pipes};
+use crate::cli::{Cli, Reread, SecretStamps, Settings, refuse_new_pipes};
 use crate::console::Log;
 
-/// Interval at which the file is checked.
+/// Interval at which the files are checked.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The active configuration, and the parts that have to hear of another one.
@@ -19,15 +19,15 @@ pub struct Reloader {
     cli: Cli,
     settings: Settings,
     log: &'static Log,
-    /// The file when it was read last.
-    seen: Option<Stamp>,
+    /// The files when they were read last: that of the configuration, and those of secrets.
+    seen: (Option<Stamp>, SecretStamps),
     /// The store of keys could not be read, so the keys of the configuration are not active yet.
     owes_keys: bool,
 }
 
 impl Reloader {
     pub fn new(broker: PeerBroker, cli: Cli, settings: Settings, log: &'static Log) -> Self {
-        let seen = cli.file.as_ref().and_then(|file| file.stamp);
+        let seen = (cli.file.as_ref().and_then(|file| file.stamp), settings.secret_stamps);
         Reloader { broker, cli, settings, log, seen, owes_keys: false }
     }
 
@@ -61,12 +61,12 @@ impl Reloader {
         }
     }
 
-    /// True if the file is another one than at the last call. A pipe never is.
+    /// True if a file is another one than at the last call. A pipe never is.
     fn has_changed(&mut self) -> bool {
-        let Some(file) = self.cli.file.as_ref().filter(|file| file.stamp.is_some()) else { return false };
-        let stamp = Stamp::of(&file.path);
-        let is_other = stamp != self.seen;
-        self.seen = stamp;
+        let file = self.cli.file.as_ref().filter(|file| file.stamp.is_some());
+        let now = (file.and_then(|file| Stamp::of(&file.path)), self.cli.draft.secret_stamps());
+        let is_other = now != self.seen;
+        self.seen = now;
         is_other
     }
 

@@ -175,6 +175,44 @@ fn a_hangup_without_a_file_rereads_the_files_that_flags_name() {
     assert!(!ended.stderr.contains("fedcba"), "{}", ended.stderr);
 }
 
+/// As Kubernetes replaces a secret: a link leads to another directory.
+#[test]
+fn a_changed_file_of_a_token_is_read_without_a_signal_and_a_wrong_one_is_told_once() {
+    let directory = Directory::new();
+    for (version, secret) in [("v1", "0123456789abcdef"), ("v2", "fedcba9876543210"), ("v3", "short")] {
+        fs::create_dir(directory.at(version)).unwrap();
+        directory.file(&format!("{version}/admin"), secret);
+        directory.file(&format!("{version}/metrics"), &secret.repeat(2));
+    }
+    let lead_to = |version: &str| {
+        std::os::unix::fs::symlink(version, directory.at("next")).unwrap();
+        fs::rename(directory.at("next"), directory.at("now")).unwrap();
+    };
+    lead_to("v1");
+    let [admin, metrics] = ["now/admin", "now/metrics"].map(|name| directory.arg(name));
+    let args = ["--ops_port", "0", "--admin_token_file", &admin, "--metrics_token_file", &metrics];
+    let mut program = Program::start(&args);
+    let (api, _) = program.expect_api();
+    let status = |path: &str, token: &str| api.clone().with_token(token).get(path).status;
+    assert_eq!(status("/metrics", &"0123456789abcdef".repeat(2)), 200);
+    lead_to("v2");
+    wait_until("the new token", || status("/api/stats", "fedcba9876543210") == 200);
+    assert_eq!(status("/metrics", &"fedcba9876543210".repeat(2)), 200);
+    assert_eq!(status("/api/stats", "0123456789abcdef"), 401);
+    lead_to("v3");
+    let new = api.clone().with_token("fedcba9876543210");
+    wait_until("the error", || configuration(&new)["error"].is_string());
+    lead_to("v1");
+    wait_until("the first token", || status("/api/stats", "0123456789abcdef") == 200);
+    let log = program.stop().stderr;
+    for words in ["the secret in admin_token_file changed", "the secret in metrics_token_file changed"] {
+        assert_eq!(log.matches(words).count(), 2, "{log}");
+    }
+    let refused = "the previous configuration stays active: invalid value for '--admin_token_file'";
+    assert_eq!(log.matches(refused).count(), 1, "{log}");
+    assert!(!log.contains("fedcba"), "{log}");
+}
+
 #[test]
 fn limits_that_shrink_leave_those_who_are_connected() {
     let mut live = Live::start("concurrent_limit = 5\n");

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use peerbroker::config::{AcmeConfig, AcmeName, ClusterConfig, ListenOps, RedisAddress, RelayConfig};
+use peerbroker::files::Stamp;
 use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
@@ -47,4 +48,21 @@ pub struct Draft {
     pub log: Option<String>,
     pub quiet: bool,
     pub stdio: bool,
+}
+
+/// The files of secrets, each by its flag, as they are now. A pipe has no stamp.
+pub type SecretStamps = [(&'static str, Option<Stamp>); 5];
+
+impl Draft {
+    pub fn secret_stamps(&self) -> SecretStamps {
+        let files = [
+            ("admin_token", &self.admin_token_file),
+            ("read_token", &self.read_token_file),
+            ("metrics_token", &self.metrics_token_file),
+            ("turn_secret", &self.turn_secret_file),
+            ("webhook_secret", &self.webhook_secret_file),
+        ];
+        let stamp = |path: &PathBuf| path.is_file().then(|| Stamp::of(path)).flatten();
+        files.map(|(flag, file)| (flag, file.as_ref().and_then(stamp)))
+    }
 }

@@ -17,7 +17,7 @@ use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::command::Cli;
-use super::draft::Draft;
+use super::draft::{Draft, SecretStamps};
 use super::given::Source;
 use super::secret_file;
 use super::values::MediaAddress;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub calls: CallSettings,
     /// The place of stored keys.
     pub stored_keys: StoredKeys,
+    /// The files of secrets before they were read, so that a write meanwhile counts as another change.
+    pub secret_stamps: SecretStamps,
 }
 
 impl Settings {
@@ -58,6 +60,7 @@ impl Cli {
     pub fn settings(&self) -> Result<Settings, Failure> {
         let draft = &self.draft;
         let port = draft.listen.port;
+        let secret_stamps = draft.secret_stamps();
         let cluster = draft.cluster()?;
         let acme = draft.acme(cluster.as_ref())?;
         let tls = draft.tls()?;
@@ -91,7 +94,7 @@ impl Cli {
         let redis = (!draft.redis.url.is_empty()).then(|| draft.redis());
         let stored_keys = StoredKeys::of_server(draft.keys, draft.data_dir.clone(), redis)?;
         let calls = draft.calls(listen.acme.as_ref())?;
-        Ok(Settings { config, listen, cluster, calls, stored_keys })
+        Ok(Settings { config, listen, cluster, calls, stored_keys, secret_stamps })
     }
 
     /// The place of the keys that `peerbroker keys` edits. A URL on the command line wins.

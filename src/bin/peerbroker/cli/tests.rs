@@ -78,7 +78,9 @@ fn the_table_of_flags_in_the_docs_is_that_of_the_settings() {
 
 #[test]
 fn the_defaults_shown_are_those_of_the_library() {
-    let Settings { config, listen, cluster, calls, stored_keys } = settings("--port 9000 --path /");
+    let Settings { config, listen, cluster, calls, stored_keys, secret_stamps } =
+        settings("--port 9000 --path /");
+    assert!(secret_stamps.iter().all(|(_, stamp)| stamp.is_none()));
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
     assert_eq!((cluster, calls.is_empty()), (None, true));

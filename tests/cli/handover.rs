@@ -221,6 +221,7 @@ fn a_port_that_another_program_keeps_is_named_and_no_call_is_said_to_be_relayed(
     let relay = other.local_addr().unwrap();
     let mut server = start_with_socket(&socket, &["--relay", &relay.to_string()]);
     server.expect_log(&format!("no call is relayed yet, because UDP or TCP port {} is in use", relay.port()));
+    server.expect_log("such as coturn: `ss -lunpt 'sport = :");
     let url = server.address.to_string();
     let examined = run(&["doctor", &url], &[]).stdout.join("\n");
     assert!(examined.contains("no call is relayed: another program has the port of the relay"), "{examined}");

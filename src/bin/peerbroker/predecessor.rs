@@ -114,7 +114,7 @@ impl PendingResources {
         let lack = if relay.is_some() { "no call is relayed" } else { "there is no TURN server" };
         format!(
             "{lack} yet, because UDP or TCP port {port} is in use. If the server before this one has it, stop that one. Otherwise another \
-             program has it, which `ss -lunpt 'sport = :{port}'` names"
+             program has it, such as coturn: `ss -lunpt 'sport = :{port}'` names it"
         )
     }
 

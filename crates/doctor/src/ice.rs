@@ -46,8 +46,8 @@ struct IceUrl {
     port: u16,
 }
 
-/// Asks the broker for its ICE servers, and each of them for an address.
-pub(super) async fn ice(server: &Server, trust: &Trust) -> Vec<Named> {
+/// Asks the broker for its ICE servers, and each of them for an address, but not those at which the relay does not answer.
+pub(super) async fn ice(server: &Server, trust: &Trust, unanswered: &[IpAddr]) -> Vec<Named> {
     let servers = match ice_servers(server).await {
         Ok(servers) => servers,
         Err(finding) => return vec![("ice", finding)],
@@ -59,7 +59,7 @@ pub(super) async fn ice(server: &Server, trust: &Trust) -> Vec<Named> {
         let broker = server.address.ip();
         let urls = urls.as_array().map_or(slice::from_ref(&urls), Vec::as_slice).iter();
         let texts = urls.map(|url| url.as_str().map_or_else(|| url.to_string(), str::to_owned));
-        examined.extend(texts.map(|text| examine(text, credentials.clone(), trust, broker)));
+        examined.extend(texts.map(|text| examine(text, credentials.clone(), trust, broker, unanswered)));
     }
     examined.truncate(MAX_SERVERS);
     let ice = match examined.len() {
@@ -91,6 +91,7 @@ async fn examine(
     credentials: Option<LongTermCredentials>,
     trust: &Trust,
     broker: IpAddr,
+    unanswered: &[IpAddr],
 ) -> Named {
     let Some(url) = IceUrl::parse(&text, credentials) else {
         let finding = failed!("'{text}' is no URL of a STUN or TURN server" =>
@@ -98,7 +99,7 @@ async fn examine(
         return ("ice", finding);
     };
     let check = if url.is_turn { "turn" } else { "stun" };
-    (check, url.examine(trust, broker).await.into())
+    (check, url.examine(trust, broker, unanswered).await.into())
 }
 
 impl IceUrl {
@@ -123,7 +124,12 @@ impl IceUrl {
         Some(IceUrl { text: text.to_owned(), credentials, is_turn, transport, host, port })
     }
 
-    async fn examine(&self, trust: &Trust, broker: IpAddr) -> Result<Finding, Finding> {
+    async fn examine(
+        &self,
+        trust: &Trust,
+        broker: IpAddr,
+        unanswered: &[IpAddr],
+    ) -> Result<Finding, Finding> {
         let IceUrl { text, host, .. } = self;
         let addresses = resolve(host, self.port).await.map_err(
             |why| failed!("{text}: {why}" => "Check the spelling of {host}, or make a DNS record for it."),
@@ -136,6 +142,11 @@ impl IceUrl {
                 "Name a server at a public address in the broker's flags (its own: --relay_public), or examine the broker at its \
                  private address."),
             );
+        }
+        if addresses.iter().all(|address| unanswered.contains(&address.ip())) {
+            return Ok(skipped!(
+                "{text} is at the address of the relay, where nothing answers this machine: not asked"
+            ));
         }
         let mut trouble = Trouble::NoRoute;
         // Browsers use any that works; two are usually one of each family.
@@ -258,9 +269,9 @@ mod tests {
         let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("turn:{}?transport=tcp", open.local_addr().unwrap());
         let public = "203.0.113.1".parse().unwrap();
-        let (_, finding) = examine(url.clone(), None, &trust, public).await;
+        let (_, finding) = examine(url.clone(), None, &trust, public, &[]).await;
         assert!(finding.has_failed() && finding.found.contains("not asked"), "{}", finding.found);
-        let asking = examine(url.clone(), None, &trust, "192.168.1.2".parse().unwrap());
+        let asking = examine(url.clone(), None, &trust, "192.168.1.2".parse().unwrap(), &[]);
         tokio::select! {
             biased;
             (_, finding) = asking => assert!(finding.found.contains("no username"), "{}", finding.found),

@@ -22,6 +22,7 @@ mod target;
 mod tls;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -164,8 +165,8 @@ async fn examine(
     if !is_key_good {
         return None;
     }
-    examine_peers(&server, relay_waits, report).await?;
-    report.add_all(ice::ice(&server, trust).await);
+    let unanswered = examine_peers(&server, relay_waits, report).await?;
+    report.add_all(ice::ice(&server, trust, &unanswered).await);
     if let Some(seconds) = args.idle {
         report.say(&format!("Waiting for {seconds} s"));
         report.add("idle", peers::idle(&server, seconds).await);
@@ -237,15 +238,19 @@ async fn first_answer(server: &Server) -> Result<(Finding, Response), Finding> {
     Ok((ok!("the server answers over HTTP"), answer))
 }
 
-/// Two clients, and the relay that their offers name. `None` if no client can open.
-async fn examine_peers(server: &Server, relay_waits: bool, report: &mut Report) -> Option<()> {
+/// Two clients, and the relay that their offers name. Returns the addresses at which the relay does not answer the server's own
+/// machine. `None` if no client can open.
+async fn examine_peers(server: &Server, relay_waits: bool, report: &mut Report) -> Option<Vec<IpAddr>> {
+    let mut unanswered = Vec::new();
     let opened = ok!("a WebSocket opens, and the server admits a client");
     let mut first = report.take("websocket", Socket::open(server).await.map(|socket| (opened, socket)))?;
     if let Ok(mut second) = Socket::open(server).await {
         let is_good = report.add("peers", peers::exchange(&mut first, &mut second).await);
         report.add("discovery", answers::discovery(server, [&first.id, &second.id]).await);
         if is_good {
-            report.add_all(relay::relay(&mut first, &mut second, server.address.ip(), relay_waits).await);
+            let relay = relay::relay(&mut first, &mut second, server.address.ip(), relay_waits).await;
+            report.add_all(relay.findings);
+            unanswered = relay.unanswered;
         }
         second.close().await;
     } else {
@@ -254,5 +259,5 @@ async fn examine_peers(server: &Server, relay_waits: bool, report: &mut Report) 
         report.add("peers", finding);
     }
     first.close().await;
-    Some(())
+    Some(unanswered)
 }

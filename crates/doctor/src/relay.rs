@@ -21,15 +21,25 @@ const DESCRIPTION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=
 /// A way to the relay.
 type Candidate = (Transport, SocketAddr);
 
+/// The relay as it was found.
+pub(super) struct Relay {
+    pub(super) findings: Vec<Named>,
+    /// Public addresses at which nothing answers, perhaps only because this is the server's own machine.
+    pub(super) unanswered: Vec<IpAddr>,
+}
+
+impl Relay {
+    fn found(finding: Finding) -> Self {
+        Relay { findings: vec![("relay", finding)], unanswered: Vec::new() }
+    }
+}
+
 /// Checks the relay that the server at the address `broker` names to clients. `waits` if the server says that it has none yet.
-pub(super) async fn relay(one: &mut Socket, other: &mut Socket, broker: IpAddr, waits: bool) -> Vec<Named> {
+pub(super) async fn relay(one: &mut Socket, other: &mut Socket, broker: IpAddr, waits: bool) -> Relay {
     let sdp = described(one, other).await.unwrap_or_default();
     if waits {
-        return vec![(
-            "relay",
-            warning!("no call is relayed: another program has the port of the relay" =>
-            "If it is the server before this one, stop that one. The log of the server names the port (docs/CALLS.md)."),
-        )];
+        return Relay::found(warning!("no call is relayed: another program has the port of the relay" =>
+            "If it is the server before this one, stop that one. The log of the server names the port (docs/CALLS.md)."));
     }
     judged(sdp.lines().filter_map(candidate).take(MAX_CANDIDATES).collect(), broker).await
 }
@@ -53,9 +63,9 @@ fn candidate(line: &str) -> Option<Candidate> {
 }
 
 /// Asks the relay at each of its addresses.
-async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Vec<Named> {
+async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Relay {
     if candidates.is_empty() {
-        return vec![("relay", skipped!("the server offers no relay for calls of this key"))];
+        return Relay::found(skipped!("the server offers no relay for calls of this key"));
     }
     let (may, must_not): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|(_, at)| may_name(broker, at.ip()));
@@ -65,24 +75,42 @@ async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Vec<Named> {
             "Name the public address with --relay_public. A NAT in front must forward UDP and TCP port {} to the server \
              (docs/CALLS.md).", at.port())
     });
-    let judged = asked.iter().map(|(way, answer)| match answer {
+    // Many NATs do not forward packets from inside to their public address.
+    let may_be_nat = |ip: IpAddr| broker.is_loopback() && is_public(ip);
+    let is_lost = |answer: &Answer| matches!(answer, Err(Trouble::Silent | Trouble::Closed));
+    let mut unanswered: Vec<IpAddr> =
+        asked.iter().map(|(way, _)| way.1.ip()).filter(|ip| may_be_nat(*ip)).collect();
+    unanswered
+        .retain(|ip| asked.iter().filter(|(way, _)| way.1.ip() == *ip).all(|(_, answer)| is_lost(answer)));
+    unanswered.sort_unstable();
+    unanswered.dedup();
+    let lost = unanswered.iter().map(|ip| {
+        let ways = asked.iter().filter(|(way, _)| way.1.ip() == *ip);
+        let ways: Vec<_> = ways.map(|((transport, at), _)| format!("{} {}", transport.protocol(), at.port())).collect();
+        warning!("clients are told that the relay is at {ip}, where nothing answers this machine ({})", ways.join(", ") =>
+            "If {ip} is not the public address of this server, or of the NAT in front of it, correct --relay_public. If it is, run the \
+             doctor on another machine: many NATs lead none of their own there.")
+    });
+    let answered = asked.iter().filter(|(way, _)| !unanswered.contains(&way.1.ip()));
+    let judged = answered.map(|(way, answer)| match answer {
         Ok(seen) => {
             let protocol = way.0.protocol();
             let at = way.1;
             ok!("the relay at {at} answers over {protocol}: it sees this machine at {}", seen.ip())
         }
-        // Many NATs do not forward packets from inside to their public address.
-        Err(_) if broker.is_loopback() && is_public(way.1.ip()) => skipped!(
-            "the relay at {} does not answer its own machine, as behind many NATs: run the doctor on another one", way.1),
         Err(trouble) => {
             let has_other = asked.iter().any(|(other, answer)| other.1.ip() == way.1.ip() && answer.is_ok());
             explained(*way, trouble, has_other)
         }
     });
-    named.into_iter().chain(judged).map(|finding| ("relay", finding)).collect()
+    let findings = named.into_iter().chain(lost).chain(judged).map(|finding| ("relay", finding)).collect();
+    Relay { findings, unanswered }
 }
 
-async fn ask((transport, at): Candidate) -> Result<SocketAddr, Trouble> {
+/// The address of this machine as the relay sees it.
+type Answer = Result<SocketAddr, Trouble>;
+
+async fn ask((transport, at): Candidate) -> Answer {
     Connection::open(at, "", transport).await?.0.bind().await
 }
 
@@ -146,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_private_address_of_a_public_broker_is_not_asked() {
         let way = candidate("a=candidate:1 1 udp 255 10.0.0.7 3478 typ host").unwrap();
-        let findings = judged(vec![way], "203.0.113.1".parse().unwrap()).await;
+        let Relay { findings, .. } = judged(vec![way], "203.0.113.1".parse().unwrap()).await;
         let [(_, Finding { state: State::Failed, advice: Some(advice), .. })] = &findings[..] else {
             panic!("{findings:?}");
         };

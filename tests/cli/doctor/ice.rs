@@ -1,12 +1,14 @@
 //! STUN and TURN servers that the broker names: its own, and others that do not work.
 
 use std::net::{TcpListener, UdpSocket};
+use std::process::Command;
 
 use super::authority::{Authority, Wanted};
 use super::fake::{http, serve};
-use super::{examine, url};
-use crate::program::Program;
+use super::{Examined, examine, url};
+use crate::program::{self, Program};
 use testkit::ports::free_port;
+use testkit::tools::lacks;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -98,6 +100,44 @@ fn a_relay_behind_a_nat_that_forwards_nothing_is_told() {
     let port = relay.split_once(':').unwrap().1;
     let advice = format!("Open UDP and TCP port {port}");
     examined.expect("relay", "failed", &["127.0.0.2", "is closed for UDP", &advice, "--relay_public"]);
+}
+
+/// In a network of its own, which has the public address, and nothing there.
+#[test]
+fn a_wrong_public_address_of_the_relay_is_told_on_the_machine_itself() {
+    let namespace = ["--user", "--map-root-user", "--net"];
+    let with_address = "ip link set lo up && ip address add 203.0.113.7/32 dev lo";
+    let allowed = Command::new("unshare").args(namespace).args(["sh", "-c", with_address]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        return lacks("this user may not make networks");
+    }
+    let script = format!("{with_address} && exec \"$0\" \"$@\"");
+    let mut shell = Command::new("unshare");
+    shell.args(namespace).args(["sh", "-c", &script]).arg(program::path());
+    shell.args(["--host", "127.0.0.1", "--port", "0"]);
+    shell.args(["--relay", "127.0.0.1:3478", "--relay_public", "203.0.113.7"]);
+    let program = Program::start_command(&mut shell);
+    let mut doctor = Command::new("nsenter");
+    doctor.args(["--preserve-credentials", "--user", "--net", "--target", &program.id().to_string()]);
+    let ended = doctor.arg(program::path()).args(["doctor", &url(&program), "--json"]).output().unwrap();
+    let json = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+    let examined = Examined { code: ended.status.code(), json };
+    examined.expect_failed(&[]);
+    let ways = format!("(UDP 3478, TCP 3478, TCP {})", program.address.port());
+    examined.expect(
+        "relay",
+        "warning",
+        &[
+            "clients are told that the relay is at 203.0.113.7, where nothing answers this machine",
+            &ways,
+            "If 203.0.113.7 is not the public address of this server, or of the NAT in front of it, correct --relay_public",
+        ],
+    );
+    examined.expect(
+        "stun",
+        "skipped",
+        &["stun:203.0.113.7:5349 is at the address of the relay", "not asked"],
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The log: its filter, while the program runs too, and the connections in it.
 
+mod quoted;
+
 use serde_json::{Value, json};
 
 use crate::ops::start;

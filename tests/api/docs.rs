@@ -13,3 +13,4 @@ mod metrics;
 mod pages;
 mod references;
 mod statistics;
+mod webhooks;

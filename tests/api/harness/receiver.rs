@@ -1,5 +1,6 @@
 //! An endpoint of webhooks. It verifies every request with the published library.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver as Channel, Sender};
@@ -34,6 +35,7 @@ pub struct Told {
     pub id: String,
     pub event: Value,
     pub text: String,
+    pub headers: BTreeMap<String, String>,
 }
 
 pub struct Receiver {
@@ -151,5 +153,7 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<Told> {
     library.verify(&body, &headers).expect("a signature that the published library accepts");
     assert_eq!(header("content-type"), "application/json");
     let text = String::from_utf8(body).unwrap();
-    Some(Told { id: header("webhook-id").to_owned(), event: serde_json::from_str(&text).unwrap(), text })
+    let id = header("webhook-id").to_owned();
+    let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    Some(Told { id, event: serde_json::from_str(&text).unwrap(), text, headers: headers.collect() })
 }

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use peerbroker::clock::Clock;
 use peerbroker::config::ListenOps;
 use peerbroker::events::{Event, Notice};
 use peerbroker::wire::{CloseReason, PeerId, Refusal};
@@ -205,15 +204,21 @@ fn an_event_tells_what_a_client_was_and_did() {
     stop();
 }
 
+fn lower_the_limit(broker: &PeerBroker) {
+    use peerbroker::Config;
+
+    let mut config = Config::clone(&broker.config());
+    config.key_settings.concurrent_limit = 10;
+    config.pages = false;
+    broker.reconfigure(config).unwrap();
+}
+
 #[test]
 fn a_limit_that_is_changed_while_clients_are_connected_counts_at_once() {
     let broker = PeerBroker::new();
     let (address, stop) = serve(&broker);
     let _clients: Vec<_> = (0..10).map(|n| client(address, "", &format!("peer-{n}"))).collect();
-    let mut config = Config::clone(&broker.config());
-    config.key_settings.concurrent_limit = 10;
-    config.pages = false;
-    broker.reconfigure(config).unwrap();
+    lower_the_limit(&broker);
     let mut b = begin(address, "/peerjs?key=peerjs&id=b&token=t");
     b.expect_accepted();
     b.expect(r#"{"type":"ERROR","payload":{"msg":"Server has reached its concurrent user limit"}}"#);
@@ -223,6 +228,9 @@ fn a_limit_that_is_changed_while_clients_are_connected_counts_at_once() {
 
 #[test]
 fn time_passes_when_a_test_says_so() {
+    use peerbroker::PeerBroker;
+    use peerbroker::clock::Clock;
+
     let clock = Clock::manual();
     let broker = PeerBroker::builder().clock(clock.clone()).build();
     let (address, stop) = serve(&broker);

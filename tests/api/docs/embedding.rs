@@ -1,20 +1,20 @@
 //! Snippets of docs/EMBEDDING.md. Others are in `tests/api/embedding.rs`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actix_web::{App, HttpServer, web};
-use peerbroker::config::Limits;
+use actix_web::{App, web};
 use peerbroker::events::{Event, Notice};
-use peerbroker::keys::Settings;
-use peerbroker::{Config, Listen, PeerBroker, Server};
+use peerbroker::{Listen, PeerBroker, Server};
 
 use crate::harness::RawClient;
+use crate::harness::http_client::TIMEOUT;
 
 #[actix_web::test]
 async fn an_app_closes_its_broker_before_it_stops() {
+    use actix_web::{App, HttpServer};
+    use peerbroker::PeerBroker;
+
     let broker = PeerBroker::new();
     let server = HttpServer::new({
         let broker = broker.clone();
@@ -62,6 +62,12 @@ async fn at_the_root_it_answers_requests_that_no_other_route_answers() {
 
 #[actix_web::test]
 async fn a_broker_is_served_by_itself() {
+    use std::time::Duration;
+
+    use peerbroker::config::Limits;
+    use peerbroker::keys::Settings;
+    use peerbroker::{Config, Listen, PeerBroker, Server};
+
     let broker = PeerBroker::builder()
         .config(Config {
             limits: Limits { expire_timeout: Duration::from_secs(2), ..Limits::default() },
@@ -77,6 +83,8 @@ async fn a_broker_is_served_by_itself() {
 
 #[actix_web::test]
 async fn ids_are_those_of_the_program() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     let guests = AtomicU64::new(1);
     let broker = PeerBroker::builder()
         .generate_id(move |_key| format!("guest-{}", guests.fetch_add(1, Ordering::SeqCst)))
@@ -103,6 +111,6 @@ async fn a_subscriber_hears_of_the_end_of_the_server() {
     let server = Server::bind(&broker, &listen).unwrap();
     server.run(async {}).await.unwrap();
     // It ends while the broker is here, so by the event.
-    actix_web::rt::time::timeout(Duration::from_secs(20), follower).await.unwrap().unwrap();
+    actix_web::rt::time::timeout(TIMEOUT, follower).await.unwrap().unwrap();
     drop(broker);
 }

@@ -48,6 +48,14 @@ fn the_flags_and_variables_of_the_files_exist() {
 }
 
 #[test]
+fn the_files_of_hosts_that_pass_http_only_say_that_no_relay_works_there() {
+    for file in ["deploy/fly.toml", "deploy/railway.toml", "deploy/render.yaml"] {
+        let comment = "# HTTP only: no PEERBROKER_RELAY and no PEERBROKER_TURN";
+        assert!(read(file).lines().any(|line| line.starts_with(comment)), "{file}");
+    }
+}
+
+#[test]
 fn the_image_is_built_from_files_that_are_enough() {
     let context = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image");
     let _ = fs::remove_dir_all(&context);

@@ -3,17 +3,19 @@
 //! Plain Rust: no runtime, no HTTP, no JSON. A session registers a peer in a [`Realm`], routes ready-made frames to ids,
 //! and is told what happened. Time comes from a [`Clock`](peerbroker_core::clock::Clock) and passes only in [`Realm::sweep`], so tests drive both.
 //!
-//! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`] with its `slots`; `routed`; `guard`, a slot under its
-//! lock; what a realm does; [`PeerHandle`] and what else belongs to a client.
+//! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`], a map of slots; `routed`; `guard`, a slot under its
+//! lock; `remote`; `delivery`, the way of a message; `peers`, what a realm does with its peers; [`PeerHandle`] and what else belongs to a client.
 
 mod atomic_instant;
 mod contacts;
 mod contested;
+mod delivery;
 mod disconnect;
 mod guard;
 mod lease;
 mod outbox;
 mod outgoing;
+mod peers;
 mod queue;
 mod realm;
 mod remote;
@@ -21,7 +23,6 @@ mod remote_peers;
 mod routed;
 mod shared;
 mod slot;
-mod slots;
 mod state;
 mod witness;
 
@@ -29,12 +30,12 @@ pub use disconnect::Disconnect;
 pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
 pub use outbox::{Outbox, STATE_LAST, STATE_PART, Writer};
 pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
+pub use peers::{Backlog, Holder};
 pub use queue::QueueRoom;
-pub use realm::{Backlog, Holder};
+pub use realm::{ClientQuota, Realm};
 pub use remote::Located;
 pub use remote_peers::RemotePeers;
 pub use routed::{Flush, Routed};
 pub use shared::{ExpireNotice, Router};
-pub use slots::{ClientQuota, Realm};
 pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};
 pub use witness::MESSAGES;

@@ -20,10 +20,12 @@ mod router {
     mod atomic_instant;
     mod contacts;
     mod contested;
+    mod delivery;
     mod guard;
     mod lease;
     mod outbox;
     mod outgoing;
+    mod peers;
     mod queue;
     mod realm;
     mod remote;
@@ -31,18 +33,17 @@ mod router {
     mod routed;
     mod shared;
     mod slot;
-    mod slots;
     mod state;
     mod witness;
 
     pub use lease::{Departure, IdLease, PeerHandle, PendingRegistration, PostPermit};
     pub use outbox::{Outbox, STATE_PART, Writer};
     pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
-    pub use realm::{Backlog, Holder};
+    pub use peers::{Backlog, Holder};
+    pub use realm::{ClientQuota, Realm};
     pub use remote::Located;
     pub use remote_peers::RemotePeers;
     pub use routed::{Flush, Routed};
     pub use shared::{ExpireNotice, Router};
-    pub use slots::{ClientQuota, Realm};
     pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};
 }

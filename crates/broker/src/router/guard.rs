@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use super::outbox::{Outbox, Shed};
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::{Overflow, QueueEnd, QueueRoom};
-use super::routed::{Flush, Routed, drop_message};
+use super::realm::Realm;
+use super::routed::{Flush, Routed};
 use super::slot::{Slot, ping_interval};
-use super::slots::Realm;
 use super::state::{
     Conn, ConnectionInfo, Former, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
 };
@@ -43,6 +43,11 @@ impl Realm {
     /// Works on a slot under its lock. It may be retired: then it has no holder and no queue.
     pub(super) fn with<R>(&self, slot: &Arc<Slot>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
         Guard::lock(self, slot).act(act)
+    }
+
+    /// The same for an id, if it has a slot.
+    pub(super) fn with_existing<R>(&self, id: &str, act: impl FnOnce(&mut Guard<'_>) -> R) -> Option<R> {
+        Some(self.with(&self.find(id)?, act))
     }
 
     /// Works on the slot of an id under its lock. Afterwards the slot remains only if it is not vacant.
@@ -545,30 +550,6 @@ impl<'a> Guard<'a> {
 
     // Messages for the holder.
 
-    /// Delivers a message to the holder, or keeps it, or forwards it to another node.
-    pub(super) fn deliver(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
-        if self.conn.is_some() {
-            if !self.push(message) {
-                self.record_own_loss(kind, from);
-                return Routed::Dropped(DropReason::OutboxFull);
-            }
-            self.count(Some(kind), Outcome::Delivered);
-            if witness::follows()
-                && let Some(conn) = &self.conn
-            {
-                self.follow(from, kind, format_args!("in the outbox of {}", conn.id));
-            }
-            return Routed::Delivered(self.schedule_flush());
-        }
-        if self.realm.router.cluster.is_some() {
-            return self.deliver_elsewhere(from, kind, message);
-        }
-        if !kind.waits() {
-            return drop_message(self.realm, &self.named(from, kind), DropReason::Absent);
-        }
-        self.enqueue_for(from, kind, message)
-    }
-
     /// Keeps a message until its recipient comes, or is found.
     pub(super) fn enqueue_for(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
         match self.enqueue(message, QueueEnd::Back) {
@@ -594,7 +575,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Emits an event: a sender lost its waiting messages. Its session tells the client.
-    fn record_own_loss(&self, kind: MessageKind, from: &PeerId) {
+    pub(super) fn record_own_loss(&self, kind: MessageKind, from: &PeerId) {
         if kind.waits() && from.is_client() {
             let to = || self.realm.address(&self.slot.id);
             self.realm.router.events.emit(|| Event::Expired { to: to(), from: from.clone() });

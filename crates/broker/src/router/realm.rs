@@ -1,399 +1,172 @@
-//! A realm: peers that can reach each other, and nobody else.
+//! A realm: the slots of its peers, and what they share, such as the limit of clients of the key.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use super::queue::QueueBudget;
+use super::shared::Router;
+use super::slot::Slot;
+use crate::events::{Event, KeyEvent, PeerAddress};
+use crate::sync::{AtomicBool, AtomicUsize, DashMap};
+use peerbroker_core::wire::{ApiKey, ConnId, PeerId, RealmKind};
 
-use super::guard::Guard;
-use super::outgoing::{ForwardOutcome, Outgoing};
-use super::queue::QueueRoom;
-use super::remote::Located;
-use super::remote_peers::Place;
-use super::routed::{Flush, Routed, drop_message};
-use super::slot::{Slot, ping_interval};
-use super::slots::Realm;
-use super::state::{Conn, ConnectionInfo};
-use super::witness::Named;
-use peerbroker_core::clock::{Instant, millis};
-use peerbroker_core::wire::{
-    CloseReason, ConnId, ConnectionKind, DropReason, Frame, MessageKind, NodeId, Owner, PeerId, Token,
-};
+/// Peers that can reach each other, and no others.
+pub struct Realm {
+    pub(super) key: ApiKey,
+    pub(super) kind: RealmKind,
+    pub(super) router: Arc<Router>,
+    slots: DashMap<PeerId, Arc<Slot>>,
+    registered: AtomicUsize,
+    pub(super) budget: QueueBudget,
+    /// Shared by all realms of the key.
+    pub(super) quota: Arc<ClientQuota>,
+}
 
 impl Realm {
-    // Routing.
-
-    /// Sends a message to the peer `to`. This is the only place that decides if the peer is here, elsewhere, or nowhere.
-    pub fn route(&self, from: &PeerId, to: &str, kind: MessageKind, frame: Frame) -> Routed {
-        let message = Outgoing::message(from.clone(), kind, frame);
-        let slot = match self.find(to) {
-            Some(slot) => slot,
-            None => match PeerId::parse(to) {
-                Ok(to) if kind.waits() || self.router.cluster.is_some() => self.find_or_create(&to),
-                Ok(_) => return drop_message(self, &Named { from, to, kind }, DropReason::Absent),
-                Err(_) => return drop_message(self, &Named { from, to, kind }, DropReason::InvalidId),
-            },
-        };
-        self.with_live(slot, |guard| guard.deliver(from, kind, message))
+    /// An empty realm, whose clients count for `quota`.
+    pub fn new(key: ApiKey, kind: RealmKind, router: Arc<Router>, quota: Arc<ClientQuota>) -> Self {
+        let budget = QueueBudget::new(&router.queued, &router.sought, router.cluster.is_some());
+        Realm { key, kind, router, slots: DashMap::new(), registered: AtomicUsize::default(), budget, quota }
     }
 
-    /// Sends a message of the app's server to all peers that are here. Returns their number, without those whose outbox is full.
-    pub fn broadcast(&self, mut frame: Frame) -> usize {
-        let sender = PeerId::server();
-        let mut send = |slot: &Arc<Slot>| {
-            let message = Outgoing::message(sender.clone(), MessageKind::Server, frame.share());
-            // Its flush is dropped with the lock released: it takes it again.
-            let routed = self.with(slot, |guard| {
-                let is_held = guard.conn.is_some();
-                is_held.then(|| guard.deliver(&sender, MessageKind::Server, message))
-            });
-            usize::from(matches!(routed, Some(Routed::Delivered(_))))
-        };
-        self.slots_that(Slot::is_held).iter().map(&mut send).sum()
+    /// The key that its clients use.
+    pub fn key(&self) -> &ApiKey {
+        &self.key
     }
 
-    /// Takes a message [of another node](Outgoing::foreign) for a connection. Gives it back if that connection does not hold
-    /// the id.
-    pub fn accept(
-        &self,
-        to: &PeerId,
-        connection: ConnId,
-        message: Outgoing,
-    ) -> Result<Option<Flush>, Outgoing> {
-        let Some(slot) = self.find(to.as_str()) else { return Err(message) };
-        self.with(&slot, |guard| {
-            if !guard.is_held_by(connection) {
-                return Err(message);
-            }
-            Ok(if guard.push(message) { guard.schedule_flush() } else { None })
+    /// The kind of the realm.
+    pub fn kind(&self) -> RealmKind {
+        self.kind
+    }
+
+    /// A peer of this realm, as others know it.
+    pub fn address(&self, id: &PeerId) -> PeerAddress {
+        PeerAddress { key: self.key.clone(), realm: self.kind, id: id.clone() }
+    }
+
+    /// The number of a connection that will be registered.
+    pub fn next_connection(&self) -> ConnId {
+        self.router.next_connection()
+    }
+
+    /// The most clients of the key.
+    pub fn limit(&self) -> usize {
+        self.quota.limit()
+    }
+
+    /// The number of clients of the key here, in all its realms.
+    pub fn clients(&self) -> usize {
+        self.quota.taken()
+    }
+
+    /// Time limit for the answer of a holder to a probe.
+    pub fn probe_timeout(&self) -> Duration {
+        self.router.config().limits.probe_timeout
+    }
+
+    /// True if the id is registered now.
+    pub fn contains(&self, id: &str) -> bool {
+        self.find(id).is_some_and(|slot| slot.is_held())
+    }
+
+    /// The number of peers that are registered now.
+    pub fn len(&self) -> usize {
+        self.registered.load(Ordering::SeqCst)
+    }
+
+    /// True if no peer is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True if nothing is known of any id: nobody is here, and nothing waits.
+    pub fn is_vacant(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Counts one client more, if the key's limit allows.
+    pub(super) fn acquire(&self) -> bool {
+        let Some((taken, limit)) = self.quota.acquire() else { return false };
+        self.registered.fetch_add(1, Ordering::SeqCst);
+        if taken == limit {
+            let what = KeyEvent::UsedUp(limit);
+            self.router.events.emit(|| Event::Key { key: self.key.clone(), what });
+        }
+        true
+    }
+
+    /// Counts one client less.
+    pub(super) fn release(&self) {
+        self.registered.fetch_sub(1, Ordering::SeqCst);
+        self.quota.taken.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Slot>> {
+        self.slots.get(id).map(|slot| Arc::clone(&slot))
+    }
+
+    pub(super) fn find_or_create(&self, id: &PeerId) -> Arc<Slot> {
+        self.find(id.as_str()).unwrap_or_else(|| {
+            let new = || Arc::new(Slot::new(id.clone()));
+            Arc::clone(&self.slots.entry(id.clone()).or_insert_with(new))
         })
     }
 
-    /// Takes a part of the bytes of all waiting messages for one that waits outside the queues. `None` if too much waits.
-    pub(crate) fn reserve(&self, message: &Frame) -> Option<QueueRoom> {
-        self.budget.reserve(message, self.router.config().limits.queue_total_bytes)
+    /// Takes a slot that is retired out of the map.
+    pub(super) fn remove(&self, slot: &Arc<Slot>) {
+        self.slots.remove_if(slot.id.as_str(), |_, there| Arc::ptr_eq(there, slot));
     }
 
-    /// True if no message for an id waits here, or is on its way to another node.
-    pub fn is_idle(&self, id: &str) -> bool {
-        self.with_existing(id, |guard| guard.is_idle()).unwrap_or(true)
+    // Collected first: no map guard is held while a slot is locked.
+    pub(super) fn slots_that(&self, fits: impl Fn(&Slot) -> bool) -> Vec<Arc<Slot>> {
+        self.slots.iter().filter(|slot| fits(slot)).map(|slot| Arc::clone(&slot)).collect()
+    }
+}
+
+/// The clients of a key, and their limit, in all its realms.
+#[derive(Debug)]
+pub struct ClientQuota {
+    taken: AtomicUsize,
+    limit: AtomicUsize,
+    revoked: AtomicBool,
+}
+
+impl ClientQuota {
+    /// No clients yet.
+    pub fn new(limit: usize) -> Self {
+        ClientQuota { limit: limit.into(), taken: AtomicUsize::default(), revoked: AtomicBool::default() }
     }
 
-    /// Sends a notice of another node to a connection.
-    pub fn accept_notice(&self, to: &PeerId, connection: ConnId, notice: Frame) -> Option<Flush> {
-        self.with_existing(to.as_str(), |guard| guard.notify_connection(connection, notice)).flatten()
+    /// Changes the limit. Clients that are here stay.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::SeqCst);
     }
 
-    // Registration.
-
-    /// Pings the holder of an id to find out whether it is alive. A dead holder is dropped after the probe timeout. For a
-    /// reserved id, waits for the end of the reservation. The receiver also ends when the holder gave a sign of life or left.
-    /// `None` if too many wait already.
-    pub fn probe(&self, id: &PeerId) -> Option<oneshot::Receiver<()>> {
-        self.with_id(id, |guard| guard.probe())
-    }
-
-    /// Asks the holder of an id for a sign of life. True if it gave one, or too many wait for it to ask.
-    pub async fn is_alive(&self, id: &PeerId) -> bool {
-        if self.contains(id.as_str())
-            && let Some(answered) = self.probe(id)
-        {
-            // An error means the end of the probe, too.
-            let _ = answered.await;
-        }
-        self.contains(id.as_str())
-    }
-
-    /// Says what contradicts itself: for tests, while nothing else happens.
-    pub fn contradiction(&self) -> Option<String> {
-        let slots = self.slots_that(|_| true);
-        let held = slots.iter().filter(|slot| slot.is_held()).count();
-        if held != self.len() {
-            return Some(format!("{held} ids are held, and {} are counted", self.len()));
-        }
-        let wrong = slots.iter().find_map(|slot| {
-            let state = slot.lock();
-            let what = if state.retired {
-                "is retired, and in the map"
-            } else if state.conn.is_some() != slot.is_held() {
-                "its holder is not the one that is read without the lock"
-            } else if state.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
-                "has an empty queue"
-            } else if !state.queue.as_ref().is_none_or(|queue| queue.is_counted_right()) {
-                "the bytes of its queue are not counted right"
-            } else {
-                return None;
-            };
-            Some(format!("{}: {what}", slot.id))
-        });
-        let of_sought =
-            slots.iter().map(|slot| slot.lock().queue.as_ref().map_or(0, |queue| queue.sought_bytes()));
-        let of_sought = of_sought.sum::<usize>();
-        let charged = self.budget.sought_bytes();
-        wrong.or_else(|| {
-            (of_sought != charged).then(|| format!("{of_sought} bytes are sought, and {charged} are charged"))
-        })
-    }
-
-    // Periodic work.
-
-    /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes. Cheap
-    /// when nothing is due.
-    pub fn sweep(&self) {
-        let now = self.router.now();
-        let limits = &self.router.config().limits;
-        // Computed once, for very many slots.
-        let before = |timeout| now.minus_millis(timeout).map_or(Instant::default(), |at| at.plus_millis(1));
-        let silent = before(ping_interval(limits));
-        let expired = before(millis(limits.expire_timeout));
-        for slot in self.slots_that(|slot| slot.needs_sweep(silent, expired)) {
-            self.with(&slot, |guard| guard.sweep(now, limits));
-        }
-        if self.router.is_closing() {
-            // A peer may have registered since.
-            self.close(CloseReason::Shutdown);
-        }
-    }
-
-    /// Dismisses every peer.
-    pub fn close(&self, why: CloseReason) {
-        for slot in self.slots_that(Slot::is_held) {
-            self.with(&slot, |guard| guard.dismiss(why));
-        }
-    }
-
-    /// Dismisses every peer, and drops all waiting messages without notices, after [`ClientQuota::revoke`](super::ClientQuota::revoke):
-    /// the realm itself goes. Locks every slot: a client that registers meanwhile is found, or finds that it may not.
+    /// Admits no more clients.
     pub fn revoke(&self) {
-        for slot in self.slots_that(|_| true) {
-            self.with(&slot, |guard| {
-                guard.dismiss(CloseReason::KeyRevoked);
-                guard.drop_queue();
-                guard.end_reservation(Instant::MAX);
-            });
-        }
+        self.revoked.store(true, Ordering::SeqCst);
     }
 
-    // PeerJS 0.3.x over HTTP: each request names id and token, and some arrive before the stream that they belong to.
-
-    /// Tells waiting requests that an id was refused to this token.
-    pub fn announce_refusal(&self, id: &PeerId, token: &Token) {
-        if let Some(slot) = self.find(id.as_str()) {
-            slot.lock().announce(token, false);
-        }
+    /// The most clients.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Ordering::SeqCst)
     }
 
-    /// True if a stream with this token holds an id, so that another stream may continue it.
-    pub fn is_streamed(&self, id: &PeerId, token: &Token) -> bool {
-        let is_streamed = |holder: &Conn| holder.kind == ConnectionKind::Stream && holder.token == *token;
-        self.find(id.as_str()).is_some_and(|slot| slot.lock().conn.as_ref().is_some_and(is_streamed))
+    /// The number of clients that have an id.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 
-    // Lists of peers, for discovery, for operators and for other nodes.
-
-    /// The connection that holds an id, if one does.
-    pub fn present(&self, id: &str) -> Option<Holder> {
-        self.find(id).and_then(|slot| self.holder(&slot))
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
     }
 
-    /// All connections that hold an id.
-    pub fn holders(&self) -> Vec<Holder> {
-        self.slots_that(Slot::is_held).iter().filter_map(|slot| self.holder(slot)).collect()
-    }
-
-    fn holder(&self, slot: &Slot) -> Option<Holder> {
-        let state = slot.lock();
-        let conn = state.conn.as_ref()?;
-        Some(Holder {
-            id: slot.id.clone(),
-            connection: conn.id,
-            token: conn.token.clone(),
-            kind: conn.kind,
-            info: conn.info.clone(),
-            messages: slot.messages.load(Relaxed),
-            opened: conn.opened,
-            fence: conn.fence,
-        })
-    }
-
-    /// The messages that wait here. Locks only the slots that say so.
-    pub fn backlog(&self) -> Backlog {
-        let now = self.router.now();
-        let of_slot = |slot: &Arc<Slot>| {
-            let state = slot.lock();
-            let outbox = state.conn.as_ref().map(|conn| &conn.outbox);
-            slot.set_backlog(outbox.is_some_and(|outbox| outbox.is_blocked()));
-            let outboxes = outbox.map_or(0, |outbox| outbox.held());
-            self.router.counters().largest_outbox.record(outboxes as u64);
-            Backlog {
-                queued: state.queue.as_ref().map_or(0, |queue| queue.len()),
-                oldest: slot.waiting_since().map_or(0, |since| now.millis_since(since)),
-                outboxes,
-            }
-        };
-        let waiting = self.slots_that(|slot| slot.has_backlog());
-        waiting.iter().map(of_slot).fold(Backlog::default(), Backlog::plus)
-    }
-
-    /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a page is
-    /// the `after` of the next one, even if that peer has left since.
-    pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
-        let is_behind = |slot: &Slot| after.is_none_or(|after| slot.id.as_str() > after);
-        let held = self.slots_that(|slot| slot.is_held() && is_behind(slot));
-        let mut ids: Vec<PeerId> = held.iter().map(|slot| slot.id.clone()).collect();
-        // Only the page is sorted: it is a small part of very many ids.
-        if limit < ids.len() {
-            ids.select_nth_unstable(limit);
-            ids.truncate(limit);
-        }
-        ids.sort_unstable();
-        ids
-    }
-
-    /// Ids of all registered peers, in order of their first registration.
-    pub fn ids(&self) -> Vec<PeerId> {
-        let ranked = |slot: &Arc<Slot>| {
-            let rank = slot.lock().conn.as_ref()?.rank;
-            Some((rank, slot.id.clone()))
-        };
-        let held = self.slots_that(|slot| slot.is_held());
-        let mut ids: Vec<(u64, PeerId)> = held.iter().filter_map(ranked).collect();
-        ids.sort_unstable_by_key(|(rank, _)| *rank);
-        ids.into_iter().map(|(_, id)| id).collect()
-    }
-
-    /// Ends the connection that holds an id, if one does, and returns it; its client is told the reason.
-    pub fn dismiss_id(&self, id: &str, why: CloseReason) -> Option<ConnId> {
-        let dismiss = |guard: &mut Guard<'_>| {
-            let held = guard.conn.as_ref().map(|conn| conn.id);
-            guard.dismiss(why);
-            held
-        };
-        self.with_existing(id, dismiss).flatten()
-    }
-
-    /// True if a connection holds the id, or the id is reserved for its client.
-    pub fn is_held_by(&self, id: &PeerId, connection: ConnId) -> bool {
-        let slot = self.find(id.as_str());
-        slot.is_some_and(|slot| slot.is_held_by(connection) || slot.lock().is_reserved_by(connection))
-    }
-
-    /// True if an id is reserved for its owner, except from clients of this address.
-    pub fn is_open_to(&self, id: &PeerId, address: Option<IpAddr>) -> bool {
-        self.find(id.as_str()).is_some_and(|slot| {
-            let state = slot.lock();
-            state.conn.is_none() && state.is_open_to(address)
-        })
-    }
-
-    /// Notes the fence of a connection's claim, which it got after it was opened.
-    pub fn set_fence(&self, id: &PeerId, connection: ConnId, fence: u64) {
-        if let Some(slot) = self.find(id.as_str())
-            && let Some(conn) = slot.lock().conn.as_mut().filter(|conn| conn.id == connection)
-        {
-            conn.fence = fence;
-        }
-    }
-
-    /// Gives an id up: another node's connection owns it now. Ends this connection if it still holds the id.
-    pub fn yield_id(&self, id: &PeerId, connection: ConnId, why: CloseReason) {
-        self.with_existing(id.as_str(), |guard| guard.yield_id(connection, why));
-    }
-
-    // Peers of other nodes.
-
-    /// The answer to [`RemotePeers::locate`](super::RemotePeers::locate).
-    pub fn located(&self, id: &PeerId, located: Located) {
-        self.with_existing(id.as_str(), |guard| guard.located(located));
-    }
-
-    /// True if it is still asked where a peer is.
-    pub fn is_sought(&self, id: &PeerId) -> bool {
-        let place = self.find(id.as_str()).and_then(|slot| slot.lock().remote().map(|remote| remote.place));
-        place == Some(Place::Asked)
-    }
-
-    /// A peer has opened on another node, which was asked to report that.
-    pub fn appeared(&self, id: &PeerId, owner: Owner) {
-        self.with_existing(id.as_str(), |guard| guard.appeared(owner));
-    }
-
-    /// Settles a message that was [forwarded](super::RemotePeers::forward).
-    pub fn settle(&self, id: &str, ticket: u64, outcome: ForwardOutcome) {
-        self.with_existing(id, |guard| guard.settle_sent(ticket, outcome));
-    }
-
-    /// A node has left, and with it the answers about messages that it had; `None` means all nodes.
-    pub fn lose_node(&self, node: Option<NodeId>) {
-        for slot in self.slots_that(Slot::is_due) {
-            self.with(&slot, |guard| guard.lose_node(node));
-        }
-    }
-
-    /// Searches again for the peers for whom messages wait: the known places may be wrong.
-    pub fn seek_again(&self) {
-        for slot in self.slots_that(Slot::is_due) {
-            self.with(&slot, |guard| {
-                if let Some(remote) = guard.remote_mut()
-                    && matches!(remote.place, Place::Asked | Place::Nowhere { .. })
-                {
-                    remote.place = Place::Unknown;
-                }
-            });
-        }
-    }
-
-    /// Stops handing over messages for an id, because its peer opens here. Ready when no other node has one.
-    pub fn recall(&self, id: &PeerId) -> Option<oneshot::Receiver<()>> {
-        self.with_existing(id.as_str(), |guard| guard.recall()).flatten()
-    }
-
-    /// Works on the slot of an id, if there is one.
-    fn with_existing<R>(&self, id: &str, act: impl FnOnce(&mut Guard<'_>) -> R) -> Option<R> {
-        Some(self.with(&self.find(id)?, act))
-    }
-}
-
-/// A connection that holds an id.
-#[derive(Clone, Debug)]
-pub struct Holder {
-    /// The id.
-    pub id: PeerId,
-    /// The connection.
-    pub connection: ConnId,
-    /// The token of its client.
-    pub token: Token,
-    /// The kind of its connection.
-    pub kind: ConnectionKind,
-    /// Details from its session.
-    pub info: ConnectionInfo,
-    /// The number of messages that it has sent.
-    pub messages: u64,
-    /// The time since which it has had the id.
-    pub opened: Instant,
-    /// The fence of its claim; 0 if it has none.
-    pub fence: u64,
-}
-
-/// Messages and bytes that wait in memory at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Messages that wait for absent peers.
-    pub queued: usize,
-    /// The age of the oldest of them, in milliseconds.
-    pub oldest: u64,
-    /// Bytes in the outboxes of clients that read slowly, overhead included.
-    pub outboxes: usize,
-}
-
-impl Backlog {
-    /// Both together.
-    pub fn plus(self, other: Self) -> Self {
-        Backlog {
-            queued: self.queued + other.queued,
-            oldest: self.oldest.max(other.oldest),
-            outboxes: self.outboxes + other.outboxes,
-        }
+    /// Counts one client more. Returns the number of clients and their limit; `None` if it does not fit.
+    fn acquire(&self) -> Option<(usize, usize)> {
+        let limit = self.limit();
+        let fits = |taken: usize| (taken < limit).then_some(taken + 1);
+        let before = self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
+        Some((before + 1, limit))
     }
 }

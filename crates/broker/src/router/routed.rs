@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::realm::Realm;
 use super::slot::Slot;
-use super::slots::Realm;
 use super::witness::{self, Named};
 use crate::events::Outcome;
 use peerbroker_core::wire::DropReason;

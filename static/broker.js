@@ -15,12 +15,12 @@ export async function loadPeer() {
 
 /** Returns the reason why the broker refuses this key, read from its answer to a request for an id. Undefined if it accepts the key. */
 function keyProblem(response, key) {
-  if (response.status === 403) return `The broker does not let pages of ${location.origin} use this key.`;
-  // Clients of PeerJS get an id all the same, as from peerjs-server.
-  if (response.headers.get('x-peerbroker-key') === 'unknown') {
-    return `This broker has no key “${decodeURIComponent(key)}”.`;
+  // Clients of PeerJS get an id all the same, so that the WebSocket can say why.
+  switch (response.headers.get('x-peerbroker-key')) {
+    case 'foreign_origin': return `The broker does not let pages of ${location.origin} use this key.`;
+    case 'unknown': return `This broker has no key “${decodeURIComponent(key)}”.`;
+    default: return undefined;
   }
-  return undefined;
 }
 
 /** Rejects if the broker refuses the key. If the broker does not answer, the demo reports that itself. */

@@ -75,7 +75,6 @@ visitAtNight('a demo says that a key is for pages of other sites', async (visit)
   const keys = visit.keys();
   await keys.add('elsewhere', '--origin', 'https://elsewhere.test');
   const server = await visit.server(keys.flags);
-  visit.tolerate(/status of 403/);
   const page = await visit.open(desktop, urlOf(server, '/broker/call/?key=elsewhere'));
 
   await page.locator('#key-problem', { hasText: `The broker does not let pages of ${urlOf(server, '')} use this key.` }).waitFor();

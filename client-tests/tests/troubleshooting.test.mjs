@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { newPage } from '../lib/browser.mjs';
 import express from 'express';
+import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { Keys } from '../lib/keys.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
 import { startShippedProxy } from '../lib/shipped-proxy.mjs';
@@ -136,7 +137,14 @@ mistake('a wrong path with an id', 'Wrong path: this broker is at …', peerAt([
 mistake('a wrong key', 'Invalid key provided', peerAt([], { key: 'nope' }));
 mistake('a wrong key with an id', 'Invalid key provided', peerAt([], { key: 'nope' }, { id: 'a' }));
 mistake('a page that the key is not for', 'This origin may not use the key', withKey('--origin', 'https://example.org'));
-mistake('a page that the key is not for, without an id', 'Failed to load resource: the server responded with a status of 403 (Forbidden)', withKey('--origin', 'https://example.org', { id: undefined }));
+mistake('a page that the key is not for, without an id', 'This origin may not use the key', withKey('--origin', 'https://example.org', { id: undefined }));
+mistake('a banned address', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 403', peerAt(['--ban', '127.0.0.1'], {}, { id: 'a' }));
+mistake('an address that is banned for a key', 'Failed to load resource: the server responded with a status of 403 (Forbidden)', async (page) => {
+  const broker = await server(['--ops_port', '0', '--admin_token', TOKEN]);
+  const { api } = await dashboardOf(broker);
+  assert.equal((await api('POST', '/api/bans', { network: '127.0.0.1', key: 'peerjs' })).status, 201);
+  await open(page, undefined, at(broker));
+});
 mistake('a token that proves nothing', 'Invalid token provided', withKey('--jwt_key_file', join(root, 'tests/fixtures/jwt/ed.pem')));
 mistake('an identity that nobody can verify', 'Server is not available at the moment', withKey('--auth_url', 'http://127.0.0.1:9/'));
 mistake('an id with other characters', 'ID "…" is invalid', peerAt([], {}, { id: 'ä b!' }));

@@ -182,10 +182,14 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
         }
     };
     match (route, policy) {
-        (_, Some(policy)) if !peerjs::allows_origin(mounted, policy.settings(), request) => {
-            note(Refusal::ForeignOrigin);
-            bare(StatusCode::FORBIDDEN)
-        }
+        (_, Some(policy)) if !peerjs::allows_origin(mounted, policy.settings(), request) => match route {
+            // The WebSocket that follows is refused with a text, and noted.
+            Route::Id(_) => peerjs::id_for_foreign_origin(),
+            _ => {
+                note(Refusal::ForeignOrigin);
+                bare(StatusCode::FORBIDDEN)
+            }
+        },
         (Route::Peers(_) | Route::Members(..), Some(policy)) if !policy.settings().allow_discovery => {
             endpoint::mistake(runtime, request.head(), Mistake::DiscoveryOff(policy.key().key.clone()));
             bare(StatusCode::UNAUTHORIZED)

@@ -259,11 +259,11 @@ fn a_list_of_peers_while_discovery_is_off_is_logged_with_the_flag() {
 }
 
 #[test]
-fn a_key_of_another_site_is_logged_when_its_id_is_refused() {
+fn a_key_of_another_site_is_logged_when_its_list_of_peers_is_refused() {
     let directory = crate::directory::Directory::new();
     let file = directory.file("p.toml", "[[api_key]]\nkey = 'game'\norigins = ['https://game.test']\n");
     let log = log_of(&["--config", &file], |program| {
-        let refused = program.request("/game/id", "Origin: http://other.test\r\n");
+        let refused = program.request("/game/peers", "Origin: http://other.test\r\n");
         assert_eq!(refused.status, 403);
     });
     assert!(line(&log, "may not use the key").contains(r#""game" from the origin "http://other.test""#));

@@ -184,15 +184,14 @@ pub(super) fn relay_waits(answer: &Response) -> bool {
     header(answer, RELAY) == "waits"
 }
 
-/// True if an answer to the question for an id is that of a broker at this path: an id, or the refusal of a page.
+/// True if an answer to the question for an id is that of a broker at this path.
 fn is_of_broker(answer: &Response) -> bool {
     let body = answer.body().trim();
     let is_word = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '<' | '{' | '[');
     header(answer, RIGHT_PATH).is_empty()
-        && match answer.status() {
-            StatusCode::OK => (1..=MAX_ID_BYTES).contains(&body.len()) && body.chars().all(is_word),
-            status => status == StatusCode::FORBIDDEN && body == "Forbidden",
-        }
+        && answer.status() == StatusCode::OK
+        && (1..=MAX_ID_BYTES).contains(&body.len())
+        && body.chars().all(is_word)
 }
 
 /// Compares the clocks, right after an answer.
@@ -219,18 +218,18 @@ pub(super) fn key(server: &Server, answer: &Response, told: Option<&Told>) -> Fi
         Some(_) => "It has no built-in key. ".to_owned(),
         None => String::new(),
     };
-    match (&server.origin, told) {
-        (Some(origin), _) if answer.status() == StatusCode::FORBIDDEN => failed!(
-            "pages of {origin} may not use the key '{key}': they get 403, and PeerJS reports a server error" =>
+    match (header(answer, "x-peerbroker-key"), &server.origin) {
+        ("foreign_origin", Some(origin)) => failed!(
+            "pages of {origin} may not use the key '{key}'" =>
             "Add the page: peerbroker keys set {key} --origin {origin} (with the key's other origins)."),
-        (None, _) if answer.status() == StatusCode::FORBIDDEN => failed!(
+        ("foreign_origin", None) => failed!(
             "the key '{key}' is for pages of certain origins only" =>
             "Run the doctor with --origin and the address of your page."),
-        _ if header(answer, "x-peerbroker-key") == "unknown" => failed!(
+        ("unknown", _) => failed!(
             "the server has no key '{key}', or it is disabled" =>
             "{own}Give the key of your client with --key; `peerbroker keys list` shows the stored ones."),
-        (_, Some(_)) => ok!("the server has the key '{key}'"),
-        (_, None) => skipped!("this server says only to a WebSocket whether it has the key"),
+        _ if told.is_some() => ok!("the server has the key '{key}'"),
+        _ => skipped!("this server says only to a WebSocket whether it has the key"),
     }
 }
 

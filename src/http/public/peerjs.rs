@@ -17,8 +17,11 @@ use peerbroker_core::wire::{PeerId, RealmKind};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 
-/// Tells the built-in pages that no client can open with this key. PeerJS ignores it.
+/// Tells the built-in pages and the doctor that no client can open with this key. PeerJS ignores it.
 const UNKNOWN_KEY: (&str, &str) = ("x-peerbroker-key", "unknown");
+
+/// Tells them that the page may not use the key.
+const FOREIGN_ORIGIN: (&str, &str) = ("x-peerbroker-key", "foreign_origin");
 
 /// The path of this server, in the answer to a request for an id at another one.
 const RIGHT_PATH: &str = "x-peerbroker-path";
@@ -95,6 +98,13 @@ fn token_refused(runtime: &Runtime, policy: &Policy, request: &HttpRequest, deni
 pub(super) fn id_at_wrong_path(mounted: &Mounted) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((RIGHT_PATH, mounted.path.as_str()));
+    answer_with_id(&mut response, random(IdStyle::Uuid))
+}
+
+/// Answers a page that may not use the key, for the same reason. No token is verified, because the WebSocket is refused.
+pub(super) fn id_for_foreign_origin() -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header(FOREIGN_ORIGIN);
     answer_with_id(&mut response, random(IdStyle::Uuid))
 }
 

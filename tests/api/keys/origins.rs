@@ -131,9 +131,30 @@ fn streams_and_posts_from_elsewhere_are_401() {
 }
 
 #[test]
-fn ids_and_peers_are_not_for_pages_from_elsewhere() {
+fn a_page_from_elsewhere_gets_an_id_so_that_its_websocket_is_told_why() {
+    on_both_with_keys(&bound(), |server, _| {
+        let key_of = |headers: &str| {
+            let answer = server.http().request("GET", &format!("{}web/id", server.root()), headers);
+            assert_eq!((answer.status, answer.text().len()), (200, 36), "{headers}");
+            assert_eq!(answer.header("content-type").as_deref(), Some("text/html; charset=utf-8"));
+            let allowed = answer.header("access-control-allow-origin");
+            assert_eq!(allowed.map(|origin| line(&origin)).unwrap_or_default(), headers);
+            answer.header("x-peerbroker-key")
+        };
+        for origin in ADMITTED {
+            assert_eq!(key_of(&line(origin)), None, "{origin}");
+        }
+        for headers in REFUSED.map(line).iter().map(String::as_str).chain([""]) {
+            assert_eq!(key_of(headers).as_deref(), Some("foreign_origin"), "{headers}");
+            peer(server, "web", headers).expect_refused(error(FOREIGN));
+        }
+    });
+}
+
+#[test]
+fn lists_of_peers_are_not_for_pages_from_elsewhere() {
     on_own_with_keys(&bound(), |server, _| {
-        for target in ["/web/id", "/web/peers", "/w%65b/peers"] {
+        for target in ["/web/peers", "/w%65b/peers", "/web/ice"] {
             for origin in ADMITTED {
                 assert_eq!(server.request("GET", target, &line(origin)).status, 200, "{target} {origin}");
             }
@@ -144,7 +165,7 @@ fn ids_and_peers_are_not_for_pages_from_elsewhere() {
             assert_eq!(server.request("GET", target, "").status, 403);
             assert_eq!(server.request("HEAD", target, "").status, 403);
         }
-        for target in ["/native/id", "/native/peers"] {
+        for target in ["/native/peers", "/native/ice"] {
             assert_eq!(server.request("GET", target, "").status, 200);
             assert_eq!(server.request("GET", target, &line("https://evil.test")).status, 403);
         }
@@ -181,7 +202,7 @@ fn an_origin_longer_than_any_real_one_may_use_no_key() {
                 client.expect_refused(error(FOREIGN));
             }
             let ids = server.http().request("GET", &format!("{}k/id", &server.root()), &of(length));
-            assert_eq!(ids.status, if fine { 200 } else { 403 }, "{length}");
+            assert_eq!(ids.header("x-peerbroker-key").is_none(), fine, "{length}");
         }
     });
 }

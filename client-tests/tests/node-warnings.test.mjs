@@ -59,6 +59,34 @@ it('what the program notes of a client is a warning', async () => {
   await heard(/^a client was refused: No id, token, or key supplied to websocket server/);
 });
 
+it('a message in vain is a warning, unless the app listens to messages', async () => {
+  const send = async (base, ...texts) => {
+    const socket = new WebSocket(`${base.replace('http', 'ws')}peerjs/peerjs?key=peerjs&id=a&token=t`);
+    await once(socket, 'message');
+    for (const text of texts) socket.send(text);
+    return socket;
+  };
+  const told = (type) => new RegExp(`^a client sent the type "${type}" at …/peerjs, which does nothing \\(from 127\\.0\\.0\\.1\\): `);
+  const listening = express();
+  const server = http.createServer(listening);
+  servers.push(server.listen(0, '127.0.0.1'));
+  await once(server, 'listening');
+  const peers = ExpressPeerServer(server);
+  const messages = [];
+  peers.on('message', (_, { type }) => messages.push(type));
+  listening.use('/peerjs', peers);
+  const one = await send(baseOf(server), '{"type":"OWN"}');
+  await until(() => `a message among ${messages}`, () => messages.includes('OWN'));
+  // Its log comes before the end of the program.
+  one.terminate();
+  await endServer(server);
+
+  const other = await send(await start({}), '{"type":"FOREIGN"}');
+  await heard(told('FOREIGN'));
+  other.terminate();
+  assert.equal(count(told('OWN')), 0);
+});
+
 it('a client at another path is told where the broker is', async () => {
   const base = await start({ path: '/myapp' });
   assert.equal((await askForId(base, 'elsewhere/peerjs')).status, 404);

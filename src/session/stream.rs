@@ -80,7 +80,7 @@ async fn serve(
             return;
         }
     }
-    run(socket, &node, source, permit, std::future::ready(Ok((admitted, PeerJs)))).await;
+    run(socket, &node, source, permit, std::future::ready(Ok((admitted, PeerJs::default())))).await;
 }
 
 /// A client that may post a message.
@@ -253,7 +253,7 @@ fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Po
     let text = withheld.as_deref().unwrap_or(text);
     let mut flushes = Vec::new();
     let mut turn = Turn::new(node, peer, key, &mut flushes);
-    turn.handle(&mut PeerJs, |client, context| client.on_text(text, context));
+    turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
     if turn.left {
         peer.dismiss(CloseReason::Left);
     }

@@ -289,7 +289,7 @@ fn messages_at_the_root_that_do_nothing_are_logged_and_a_misspelt_one_is_answere
     assert!(line(&log, r#""hello" at the root"#).contains("Messages of calls need data.remoteId"));
     assert!(line(&log, r#""offer" at the root"#).contains("messages of calls need data.remoteId"));
     assert!(
-        line(&log, "sent a message at the root")
+        line(&log, "sent a text that is no JSON object to the root")
             .contains("room codes, calls, y-webrtc, Trystero and Nostr at …/")
     );
     assert!(!log.concat().contains("never logged"), "{log:#?}");
@@ -378,6 +378,64 @@ fn a_message_in_vain_is_logged_with_the_protocol_the_flag_or_the_limit_that_was_
 #[test]
 fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_protocol() {
     let all = "peerjs,room_codes,calls,topics,nostr,rxdb,tracker,matchbox";
+#[test]
+fn a_message_in_vain_at_peerjs_or_matchbox_is_logged_once_and_its_client_stays() {
+    const PEERJS: &str = "/peerjs?key=peerjs&id=a&token=t";
+    const MATCHBOX: &str = "/matchbox/room";
+    const CASES: [(&str, &str, &str, &str); 10] = [
+        (PEERJS, "hello", "no JSON object to …/peerjs", r#"it begins with "hello""#),
+        (PEERJS, r#"{"data":1,"dst":"b"}"#, "sent a message at …/peerjs", "it names no command"),
+        (
+            PEERJS,
+            r#"{"type":"HELLO"}"#,
+            r#"the type "HELLO" at …/peerjs"#,
+            "this broker speaks the protocols",
+        ),
+        (
+            PEERJS,
+            r#"{"type":"OFFER"}"#,
+            r#"the type "OFFER" at …/peerjs"#,
+            "the id of its recipient as `dst`",
+        ),
+        (
+            PEERJS,
+            r#"{"type":"subscribe"}"#,
+            r#"the type "subscribe" at …/peerjs"#,
+            "y-webrtc and Trystero, at …/",
+        ),
+        (PEERJS, r#"{"action":"announce"}"#, r#"the action "announce" at …/peerjs"#, "--dialects +tracker"),
+        (MATCHBOX, "hello", "no JSON object to …/matchbox/ROOM", r#"it begins with "hello""#),
+        (MATCHBOX, r#"{"Hello":1}"#, r#"the message "Hello" at …/matchbox/ROOM"#, "this broker speaks"),
+        (
+            MATCHBOX,
+            r#"{"Signal":{"receiver":"b","data":1}}"#,
+            r#""Signal" at …/matchbox/ROOM"#,
+            "the UUID of a peer",
+        ),
+        (MATCHBOX, r#"{"type":"OFFER"}"#, r#"the type "OFFER" at …/matchbox/ROOM"#, "PeerJS, at …/peerjs"),
+    ];
+    let log = log_of(&["--dialects", "+matchbox"], |program| {
+        for (address, text, ..) in CASES {
+            let mut client = program.connect(address);
+            let greeting: Value = serde_json::from_str(&client.expect_text()).unwrap();
+            client.send(if address == MATCHBOX { r#""KeepAlive""# } else { r#"{"type":"HEARTBEAT"}"# });
+            client.send(text);
+            client.send(r#"{"type":"never logged, because it is the second"}"#);
+            // It still hears what it sends to itself.
+            match greeting["IdAssigned"].as_str() {
+                Some(id) => client.send(format!(r#"{{"Signal":{{"receiver":"{id}","data":1}}}}"#)),
+                None => client.send(r#"{"type":"ANSWER","dst":"a","payload":1}"#),
+            }
+            let own = client.expect_text();
+            assert!(own.contains("ANSWER") || own.contains("Signal"), "{text}: {own}");
+        }
+    });
+    for (_, text, what, hint) in CASES {
+        assert!(line(&log, what).contains(hint), "{text}: {}", line(&log, what));
+    }
+    assert!(!log.concat().contains("never logged"), "{log:#?}");
+}
+
     let everything = "this broker speaks the protocols of room codes, calls, y-webrtc, Trystero, Nostr and WebTorrent at /app/; PeerJS at \
         /app/peerjs; RxDB at /app/rxdb; Matchbox at /app/matchbox/ROOM";
     let rxdb = "the address is /app/rxdb: the room of RxDB is its `topic`, and not in the address";

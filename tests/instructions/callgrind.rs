@@ -72,6 +72,11 @@ impl Callgrind {
         self.dump().instructions as f64 / f64::from(times)
     }
 
+    /// Forgets what was counted since the last dump.
+    pub fn forget(&mut self) {
+        self.dump();
+    }
+
     /// The counts of the busiest thread since the last dump.
     fn dump(&mut self) -> Counts {
         let told = Command::new("vgdb")

@@ -25,7 +25,7 @@ const HEARTBEATS: usize = 10;
 /// Such reads in a round. With so many, and in the cheapest of the rounds, timers hardly count: each run finds the same within 1 %.
 const READS: u32 = 20;
 
-const PEERJS: &str = "/peerjs?key=peerjs&id=one&token=t";
+const PEERJS: &str = "/peerjs?key=peerjs&token=t&id=one";
 const ROOT: &str = "/";
 const RXDB: &str = "/rxdb";
 const MATCHBOX: &str = "/matchbox/room";
@@ -38,10 +38,21 @@ struct Hole {
     target: &'static str,
     before: &'static str,
     after: &'static str,
+    /// True if the message does nothing.
+    is_in_vain: bool,
 }
 
 const fn hole(name: &'static str, target: &'static str, before: &'static str, after: &'static str) -> Hole {
-    Hole { name, target, before, after }
+    Hole { name, target, before, after, is_in_vain: false }
+}
+
+const fn in_vain(
+    name: &'static str,
+    target: &'static str,
+    before: &'static str,
+    after: &'static str,
+) -> Hole {
+    Hole { name, target, before, after, is_in_vain: true }
 }
 
 /// An event with a right signature.
@@ -50,7 +61,10 @@ const EVENT: &str = include_str!("../fixtures/nostr-event.json");
 /// The longest parts of the messages of each protocol. A client of RxDB loses its connection by such a message, so it has none.
 const HOLES: &[Hole] = &[
     hole("peerjs", PEERJS, r#"{"type":"OFFER","dst":"nobody","payload":"#, "}"),
-    hole("peerjs, unknown", PEERJS, r#"{"type":"SOMETHING","dst":"nobody","payload":"#, "}"),
+    in_vain("peerjs, unknown", PEERJS, r#"{"type":"SOMETHING","dst":"nobody","payload":"#, "}"),
+    in_vain("peerjs, no type", PEERJS, r#"{"payload":"#, "}"),
+    in_vain("peerjs, a list", PEERJS, "[", "]"),
+    in_vain("peerjs, no JSON", PEERJS, "x", ""),
     hole("rooms, join", PEERJS, r#"{"type":"ROOM-JOIN","room":"r","data":"#, "}"),
     hole("rooms, send", PEERJS, r#"{"type":"ROOM-SEND","room":"none","payload":"#, "}"),
     hole("rooms, watch", PEERJS, r#"{"type":"PRESENCE-WATCH","ids":"#, "}"),
@@ -91,15 +105,15 @@ const HOLES: &[Hole] = &[
         r#"["EVENT",{"id":"","pubkey":"","sig":"","created_at":1,"kind":20001,"tags":[],"content":"#,
         "}]",
     ),
-    hole("root, unknown type", ROOT, r#"{"type":"something","more":"#, "}"),
-    hole("root, no type", ROOT, r#"{"more":"#, "}"),
+    in_vain("root, unknown type", ROOT, r#"{"type":"something","more":"#, "}"),
+    in_vain("root, no type", ROOT, r#"{"more":"#, "}"),
     hole(
         "matchbox",
         MATCHBOX,
         r#"{"Signal":{"receiver":"5b0c1f5e-6f5f-4d5c-8a3b-7b9f2a6f2d10","data":"#,
         "}}",
     ),
-    hole("matchbox, unknown", MATCHBOX, r#"{"Signal":"#, "}"),
+    in_vain("matchbox, unknown", MATCHBOX, r#"{"Signal":"#, "}"),
 ];
 
 /// Values that take long to read: their beginning, what is repeated, and their end.
@@ -125,6 +139,8 @@ struct Dear {
     target: &'static str,
     texts: Vec<String>,
     charged: usize,
+    /// The operator is told of the first one of a client, so each has a client of its own.
+    is_in_vain: bool,
 }
 
 /// Lists that are as long as their limits, and charged by their elements.
@@ -141,6 +157,7 @@ fn lists() -> Vec<Dear> {
         target,
         texts,
         charged,
+        is_in_vain: false,
     };
     let command = |kind: &str, list: &str, name: &str| format!(r#"{{"type":"{kind}","{name}":{list}}}"#);
     let request = |topics: &str| format!(r##"["REQ","s",{{"kinds":[20001],"#x":{topics}}}]"##);
@@ -196,7 +213,8 @@ fn long() -> Vec<Dear> {
             let text = [hole.before, begin, &repeated.repeat(times), &ends, end, hole.after].concat();
             let name = format!("{}: {value}", hole.name);
             let charged = 1 + if hole.name.starts_with("nostr") { text.len() / 250 } else { 0 };
-            all.push(Dear { name, target: hole.target, texts: vec![text], charged });
+            let Hole { target, is_in_vain, .. } = *hole;
+            all.push(Dear { name, target, texts: vec![text], charged, is_in_vain });
         }
     }
     all
@@ -218,10 +236,32 @@ fn handle(program: &Program, client: &mut RawClient, frames: &[u8]) {
     while client.next_frame("a pong").expect("a frame").opcode() != opcode::PONG {}
 }
 
-/// The instructions of these texts, and of a ping behind them.
-fn instructions(server: &mut Callgrind, client: &mut RawClient, texts: &[String]) -> f64 {
+/// The instructions of these texts, and of a ping behind them. The clients take turns.
+fn instructions<'c>(
+    server: &mut Callgrind,
+    clients: impl IntoIterator<Item = &'c mut RawClient>,
+    texts: &[String],
+) -> f64 {
     let frames: Vec<u8> = texts.iter().flat_map(|text| wire::text(text)).collect();
-    server.count_once(TIMES, |program| handle(program, client, &frames))
+    let mut clients: Vec<&mut RawClient> = clients.into_iter().collect();
+    let mut turn = 0;
+    server.count_once(TIMES, |program| {
+        let among = clients.len();
+        handle(program, clients[turn % among], &frames);
+        turn += 1;
+    })
+}
+
+/// Clients that have sent nothing, for a message of each. Their opening is not counted.
+fn newcomers(server: &mut Callgrind, target: &str, number: &mut u32) -> Vec<RawClient> {
+    let mut open = |program: &Program| {
+        *number += 1;
+        program.connect(&if target == ROOT { ROOT.to_owned() } else { format!("{target}{number}") })
+    };
+    let opened = (0..TIMES).map(|_| open(&server.program)).collect();
+    wait_until_asleep(&server.program);
+    server.forget();
+    opened
 }
 
 /// Prints the messages that are dear, and returns the names of those that are too dear.
@@ -242,9 +282,20 @@ pub fn too_dear(wants: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
     let heartbeat = read.instructions / HEARTBEATS as f64;
     println!("{:<60} {heartbeat:>8.0} instructions", "heartbeat");
     let mut failed = Vec::new();
+    let mut number = 0;
+    // They stay to the end, so that no row has their leaving.
+    let mut all = Vec::new();
     for row in &rows {
-        let client = clients.get_mut(row.target).expect("a client of each protocol");
-        let cost = instructions(&mut server, client, &row.texts) / heartbeat / row.units();
+        let cost = if row.is_in_vain {
+            let mut opened = newcomers(&mut server, row.target, &mut number);
+            let cost = instructions(&mut server, &mut opened, &row.texts);
+            all.push(opened);
+            cost
+        } else {
+            let client = clients.get_mut(row.target).expect("a client of each protocol");
+            instructions(&mut server, [client], &row.texts)
+        };
+        let cost = cost / heartbeat / row.units();
         let is_too_dear = cost > MOST;
         if is_too_dear || cost > MOST / 2.0 {
             let verdict = if is_too_dear { "  TOO DEAR" } else { "" };

@@ -69,7 +69,7 @@ class Program {
       lastWords = `${lastWords}${words}`.slice(-2000);
       const lines = `${unfinished}${words}`.split('\n');
       unfinished = lines.pop();
-      for (const line of lines) if (!takesLine(line)) process.stderr.write(`${line}\n`);
+      for (const line of lines) if (!takesLine(line, { hearsMessages: this.wanted === 'all' })) process.stderr.write(`${line}\n`);
     });
     child.stderr.on('end', () => process.stderr.write(unfinished));
     this.hasLines = eachLine(child.stdout, (line) => this.child === child && this.hear(JSON.parse(line)));

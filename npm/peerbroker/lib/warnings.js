@@ -9,6 +9,8 @@ const MISTAKE = /^\[\S+ +INFO +peerbroker::runtime::mistakes\] (a client .*)$/;
 const REPEATED = /^\[\S+ +INFO +peerbroker::runtime::mistakes\] /;
 /** The levels of the program's log, if the app sets none: those of --quiet, and mistakes of clients. */
 const LOG = 'warn,peerbroker::audit=info,peerbroker::runtime::mistakes=info,actix_http=off,redis=off';
+// An app that listens to all messages may have some of its own.
+const IN_VAIN = / (at|to) …\/peerjs,? (which|that) does nothing/;
 // Clients make up texts, so different warnings have a bound.
 const MOST = 100;
 
@@ -32,9 +34,9 @@ function warn(text) {
 }
 
 /** Takes a line of the program's log. Returns false if it is for the console as it is. */
-function takesLine(line) {
+function takesLine(line, { hearsMessages }) {
   const [, mistake] = line.match(MISTAKE) ?? [];
-  if (mistake) warn(mistake);
+  if (mistake && !(hearsMessages && IN_VAIN.test(mistake))) warn(mistake);
   return REPEATED.test(line);
 }
 

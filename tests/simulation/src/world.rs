@@ -442,7 +442,7 @@ fn say(node: &Node, peer: &PeerHandle, text: &str) {
     let key = Arc::clone(&*node.tenant("key").unwrap());
     let mut flushes = Vec::new();
     let mut turn = Turn::new(node, peer, &key, &mut flushes);
-    turn.handle(&mut PeerJs, |client, context| client.on_text(text, context));
+    turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
 }
 
 fn hear(conn: Conn, socket: &Socket, history: &RefCell<History>, steps: &Cell<u64>) {

@@ -24,8 +24,8 @@ pub enum NamedBy {
     Member(&'static str),
     /// The first element of a list.
     FirstOfList,
-    /// None that can be compared with others.
-    Nothing,
+    /// The name of the only member of an object.
+    OnlyMember,
 }
 
 /// Most characters of a client's text that are shown.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString as _};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::frozen::Frozen;
@@ -215,6 +216,22 @@ pub enum Effect<'t> {
     InVain(&'t str),
     /// The client says goodbye.
     Leave,
+}
+
+/// Remembers that a client has sent a message in vain. The operator is told of the first one, so that others cost nothing.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct FirstInVain(bool);
+
+impl FirstInVain {
+    /// True for the first message.
+    pub fn is_first(&mut self) -> bool {
+        !std::mem::replace(&mut self.0, true)
+    }
+
+    /// The effect of a message in vain.
+    pub fn effect<'t>(&mut self, text: &'t str) -> Effect<'t> {
+        if self.is_first() { Effect::InVain(text) } else { Effect::Ignored }
+    }
 }
 
 /// A message from one client to another.

@@ -28,7 +28,10 @@ pub struct Signal<'a> {
     pub data: &'a str,
 }
 
-/// Decodes a text frame. `None` for one that needs nothing: a `"KeepAlive"`, or a malformed one.
+/// The only message that needs nothing, as serde writes it.
+pub const KEEP_ALIVE: &str = r#""KeepAlive""#;
+
+/// Decodes a text frame. `None` for a malformed one, and for [`KEEP_ALIVE`].
 pub fn decode(text: &str) -> Option<Signal<'_>> {
     let mut signal = None;
     let is_only = read(text, |reader| {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::advice::{Advice, NamedBy, shown};
-use super::json::{self, Object};
+use super::json;
 use super::{calls, matchbox, nostr, peerjs, room_codes, rxdb, topics, tracker};
 use crate::config::Dialects;
 use peerbroker_core::wire::{Address, Dialect, RealmKind};
@@ -25,6 +25,9 @@ const MAX_EDITS: usize = 2;
 
 /// Longest command that is compared with others.
 const MAX_COMPARED: usize = 32;
+
+/// Bytes of an object that are read for its command, so that a long one costs little.
+const MAX_READ: usize = 4096;
 
 /// The words of a protocol.
 pub const fn advice(dialect: Dialect) -> &'static Advice {
@@ -94,14 +97,20 @@ pub fn in_vain(realm: RealmKind, dialects: Dialects, text: &str) -> InVain {
         Address::Root => "the root".to_owned(),
         _ => place(address, "…/"),
     };
-    let Some((by, command)) = command_of(text) else {
-        let hint =
-            format!("it names no command. This broker speaks the protocols of {}", addresses(dialects, "…/"));
-        return InVain { what: format!("sent a message at {at} that does nothing"), hint, told: None };
+    let (by, command) = match command_of(text) {
+        Found::Command(by, command) => (by, command),
+        Found::Nameless => {
+            let what = format!("sent a message at {at} that does nothing");
+            return nameless(what, "it names no command", dialects);
+        }
+        Found::NoJson => {
+            let what = format!("sent a text that is no JSON object to {at}, which does nothing");
+            return nameless(what, &beginning(text), dialects);
+        }
     };
     let noun = match by {
         NamedBy::Member(member) => member,
-        NamedBy::FirstOfList | NamedBy::Nothing => "message",
+        NamedBy::FirstOfList | NamedBy::OnlyMember => "message",
     };
     let what = format!("sent the {noun} \"{}\" at {at}, which does nothing", shown(&command));
     let is_here = |dialect: &Dialect| dialect.address() == address;
@@ -109,6 +118,21 @@ pub fn in_vain(realm: RealmKind, dialects: Dialects, text: &str) -> InVain {
     let told = similar.filter(|known| known.eq_ignore_ascii_case(&command) && *known != command);
     let told = told.map(|known| format!("unknown {noun} \"{command}\": did you mean \"{known}\"?"));
     InVain { what, hint: hint(address, dialects, by, &command, text), told }
+}
+
+/// A message without a command. `why` is the first sentence of its hint.
+fn nameless(what: String, why: &str, dialects: Dialects) -> InVain {
+    let hint = format!("{why}. This broker speaks the protocols of {}", addresses(dialects, "…/"));
+    InVain { what, hint, told: None }
+}
+
+/// The beginning of a text that is no JSON object, or what it shows.
+fn beginning(text: &str) -> String {
+    match text {
+        "" => "it is empty, or binary".to_owned(),
+        _ if text.starts_with("[object ") => "the page sends an object without JSON.stringify".to_owned(),
+        _ => format!("it begins with {:?}", shown(text)),
+    }
 }
 
 fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: &str) -> String {
@@ -152,15 +176,54 @@ fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: 
     hint
 }
 
-/// The command of a message, and the place that names it.
-fn command_of(text: &str) -> Option<(NamedBy, Cow<'_, str>)> {
+/// The part of a message that is its command.
+enum Found<'t> {
+    /// The command, and the place that names it.
+    Command(NamedBy, Cow<'t, str>),
+    /// It names none.
+    Nameless,
+    /// It is neither an object nor a list.
+    NoJson,
+}
+
+/// The members that name commands. The first one counts, if a message has both.
+const COMMANDS: [&str; 2] = ["action", "type"];
+
+/// The command of a message.
+fn command_of(text: &str) -> Found<'_> {
     if text.trim_start().starts_with('[') {
-        let elements = json::read(text, |reader| reader.list())?;
-        return Some((NamedBy::FirstOfList, json::string(elements.first()?)?));
+        let Some(elements) = json::read(text, |reader| reader.list()) else { return Found::NoJson };
+        let command = elements.first().and_then(|first| json::string(first));
+        return command.map_or(Found::Nameless, |command| Found::Command(NamedBy::FirstOfList, command));
     }
-    let object = Object::parse(text)?;
-    let named = ["action", "type"].into_iter().find_map(|member| Some((member, object.string(member)?)));
-    named.map(|(member, command)| (NamedBy::Member(member), command))
+    let head = text.get(..text.floor_char_boundary(MAX_READ)).unwrap_or(text);
+    let mut named = [None; COMMANDS.len()];
+    let mut names = Vec::new();
+    let is_read = json::read(head, |reader| {
+        reader.object(json::MAX_MEMBERS, 0, |reader, name| {
+            names.push(name.written());
+            let value = reader.value()?;
+            if let Some(named) = name.index_in(&COMMANDS).and_then(|index| named.get_mut(index)) {
+                *named = Some(value);
+            }
+            Some(())
+        })
+    });
+    let is_cut = head.len() < text.len() && head.trim_start().starts_with('{');
+    if is_read.is_none() && !is_cut {
+        return Found::NoJson;
+    }
+    for (member, value) in COMMANDS.into_iter().zip(named) {
+        if let Some(command) = value.and_then(json::string) {
+            return Found::Command(NamedBy::Member(member), command);
+        }
+    }
+    match names.as_slice() {
+        [only] => {
+            json::string(only).map_or(Found::Nameless, |only| Found::Command(NamedBy::OnlyMember, only))
+        }
+        _ => Found::Nameless,
+    }
 }
 
 /// The most similar command of these protocols, if any is.

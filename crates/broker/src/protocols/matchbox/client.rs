@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::groups::{GroupKind, GroupPlace, Groups, Opening, name_of};
 use super::{HOSTED, MatchboxRooms, Signal, host_of};
-use crate::protocols::client::{Answer, Ask, Context, Description, Message, Protocol};
+use crate::protocols::client::{Answer, Ask, Context, Description, FirstInVain, Message, Protocol};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::names::{Claimed, Hold, SeatState, Seated};
@@ -53,6 +53,7 @@ pub struct Matchbox {
     joins: u32,
     /// True if it knows its id.
     is_introduced: bool,
+    in_vain: FirstInVain,
 }
 
 /// A place in a group, on this node or another one.
@@ -91,6 +92,7 @@ struct State {
     is_placed: bool,
     joins: u32,
     is_introduced: bool,
+    in_vain: FirstInVain,
 }
 
 impl Matchbox {
@@ -257,6 +259,7 @@ impl From<GroupPlace> for Place {
 impl Protocol for Matchbox {
     const REALM: RealmKind = RealmKind::Matchbox;
     const ROOMS: &'static dyn RoomFrames = &MatchboxRooms;
+    const HEARTBEAT: Option<&'static str> = Some(super::KEEP_ALIVE);
 
     /// With `next`, it wants a place in a group of that size; with a host, in the one of that.
     fn new(_key: &Arc<KeyState>, query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
@@ -271,7 +274,8 @@ impl Protocol for Matchbox {
             _ => (room.to_owned(), next),
         };
         let room = RoomName::measured(&room)?;
-        Ok(Matchbox { room, size, search: None, place: None, joins: 0, is_introduced: false })
+        let in_vain = FirstInVain::default();
+        Ok(Matchbox { room, size, search: None, place: None, joins: 0, is_introduced: false, in_vain })
     }
 
     /// Names with a slash are those of groups.
@@ -303,11 +307,14 @@ impl Protocol for Matchbox {
         {
             let frame = super::signal(context.peer.id().as_str(), data);
             context.send(receiver.to_string(), MessageKind::Signal, kind, frame);
+        } else {
+            context.effects.push(self.in_vain.effect(text));
         }
     }
 
     /// Nothing in the protocol is binary.
-    fn on_binary(&mut self, _bytes: &[u8], _context: &mut Context<'_, '_>) -> bool {
+    fn on_binary(&mut self, _bytes: &[u8], context: &mut Context<'_, '_>) -> bool {
+        context.effects.push(self.in_vain.effect(""));
         true
     }
 
@@ -336,18 +343,19 @@ impl Protocol for Matchbox {
             is_placed: self.place.is_some(),
             joins: self.joins,
             is_introduced: self.is_introduced,
+            in_vain: self.in_vain,
         };
         Frozen::of(&state, self.place.into_iter().map(|place| Box::new(place) as Hold).collect())
     }
 
     fn thaw(mut frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        let State { room, size, until_millis, is_placed, joins, is_introduced } = frozen.read()?;
+        let State { room, size, until_millis, is_placed, joins, is_introduced, in_vain } = frozen.read()?;
         let place = if is_placed { Some(frozen.take()?) } else { None };
         let room = RoomName::measured(&room).ok()?;
         // Its search begins again.
         let search =
             until_millis.map(|until| Search { until: Instant::from_millis(until), step: Step::Pause });
-        Some(Matchbox { room, size, search, place, joins, is_introduced })
+        Some(Matchbox { room, size, search, place, joins, is_introduced, in_vain })
     }
 
     fn awaited(&self) -> Option<Ask> {

@@ -21,7 +21,14 @@ fn a_message_that_does_nothing_is_told_by_its_own_name() {
             true,
         ),
         (r#"["REQ","a",{}]"#, r#"sent the message "REQ" at the root, which does nothing"#, false),
-        ("hello", "sent a message at the root that does nothing", false),
+        ("hello", "sent a text that is no JSON object to the root, which does nothing", false),
+        (
+            r#"{"type":"subscribe""#,
+            "sent a text that is no JSON object to the root, which does nothing",
+            false,
+        ),
+        (r#"{"type":5}"#, r#"sent the message "type" at the root, which does nothing"#, false),
+        (r#"{"a":1,"b":2}"#, "sent a message at the root that does nothing", false),
         ("[]", "sent a message at the root that does nothing", false),
     ] {
         let said = in_vain(RealmKind::Guests, defaults, text);
@@ -31,6 +38,14 @@ fn a_message_that_does_nothing_is_told_by_its_own_name() {
     assert_eq!(
         what(RealmKind::RxDb, r#"{"type":"hello"}"#),
         r#"sent the type "hello" at …/rxdb, which does nothing"#
+    );
+    assert_eq!(
+        what(RealmKind::Matchbox, r#"{"Hello":{"more":1}}"#),
+        r#"sent the message "Hello" at …/matchbox/ROOM, which does nothing"#
+    );
+    assert_eq!(
+        what(RealmKind::PeerJs, "hello"),
+        "sent a text that is no JSON object to …/peerjs, which does nothing"
     );
     let told = in_vain(RealmKind::Guests, defaults, r#"{"type":"Subscribe"}"#).told;
     assert_eq!(told.as_deref(), Some(r#"unknown type "Subscribe": did you mean "subscribe"?"#));
@@ -86,7 +101,7 @@ fn the_hint_names_the_command_the_flag_or_the_address_that_was_meant() {
             RealmKind::Guests,
             all(),
             "hello",
-            "it names no command. This broker speaks the protocols of room codes, calls, y-webrtc, Trystero, Nostr and WebTorrent \
+            "it begins with \"hello\". This broker speaks the protocols of room codes, calls, y-webrtc, Trystero, Nostr and WebTorrent \
              at …/; PeerJS at …/peerjs; RxDB at …/rxdb; Matchbox at …/matchbox/ROOM",
         ),
         (
@@ -107,6 +122,46 @@ fn the_hint_names_the_command_the_flag_or_the_address_that_was_meant() {
             r#"{"type":"signal","senderPeerId":"a","receiverPeerId":"b"}"#,
             "its senderPeerId is another client's. The id in `init` is valid for one connection only",
         ),
+        (
+            RealmKind::Guests,
+            Dialects::from_iter([Dialect::Topics]),
+            "[object Object]",
+            "the page sends an object without JSON.stringify. This broker speaks the protocols of y-webrtc and Trystero at …/",
+        ),
+        (RealmKind::PeerJs, defaults, r#"{"type":"OFFER"}"#, "it needs the id of its recipient as `dst`"),
+        (RealmKind::PeerJs, defaults, r#"{"type":"offer"}"#, r#"did it mean "OFFER"?"#),
+        (RealmKind::PeerJs, defaults, r#"{"type":"ROOM-JION"}"#, r#"did it mean "ROOM-JOIN"?"#),
+        (
+            RealmKind::PeerJs,
+            defaults,
+            r#"{"type":"subscribe","topics":["x"]}"#,
+            "it is one of y-webrtc and Trystero, at …/",
+        ),
+        (
+            RealmKind::PeerJs,
+            defaults,
+            r#"{"action":"announce"}"#,
+            "it is one of WebTorrent, at …/. --dialects +tracker turns the protocol of WebTorrent on",
+        ),
+        (
+            RealmKind::PeerJs,
+            Dialects::from_iter([Dialect::PeerJs]),
+            r#"{"more":1,"type":5}"#,
+            "it names no command. This broker speaks the protocols of PeerJS at …/peerjs",
+        ),
+        (
+            RealmKind::Matchbox,
+            all(),
+            r#"{"Signal":{"receiver":"nobody","data":1}}"#,
+            "a signal needs `receiver`, which is the UUID of a peer, and `data`",
+        ),
+        (RealmKind::Matchbox, all(), r#"{"signal":{}}"#, r#"did it mean "Signal"?"#),
+        (
+            RealmKind::Matchbox,
+            Dialects::from_iter([Dialect::Matchbox]),
+            "",
+            "it is empty, or binary. This broker speaks the protocols of Matchbox at …/matchbox/ROOM",
+        ),
         (RealmKind::RxDb, defaults, r#"{"type":"signal"}"#, "a signal needs senderPeerId and receiverPeerId"),
         (RealmKind::RxDb, defaults, r#"{"type":"Join"}"#, r#"did it mean "join"?"#),
         (RealmKind::RxDb, defaults, r#"{"type":"subscribe"}"#, "it is one of y-webrtc and Trystero, at …/"),
@@ -122,7 +177,7 @@ fn a_command_of_each_protocol_is_known_at_every_address() {
             let text = match advice(dialect).named_by {
                 NamedBy::Member(member) => format!(r#"{{"{member}":"{command}"}}"#),
                 NamedBy::FirstOfList => format!(r#"["{command}"]"#),
-                NamedBy::Nothing => continue,
+                NamedBy::OnlyMember => format!(r#"{{"{command}":1}}"#),
             };
             for realm in RealmKind::ALL {
                 let hint = hint(realm, all(), &text);
@@ -130,6 +185,34 @@ fn a_command_of_each_protocol_is_known_at_every_address() {
             }
         }
     }
+}
+
+#[test]
+fn the_advice_knows_the_messages_that_peerjs_clients_may_send() {
+    use crate::protocols::peerjs::{Kind, rooms};
+    let known = advice(Dialect::PeerJs).commands;
+    let all =
+        Kind::ALL.into_iter().map(Kind::as_str).chain(rooms::Kind::ALL.into_iter().map(rooms::Kind::label));
+    for kind in all {
+        assert!(known.contains(&kind), "{kind}");
+    }
+}
+
+#[test]
+fn only_the_beginning_of_a_long_message_is_read() {
+    let more = "x".repeat(MAX_READ);
+    let what = |text: &str| in_vain(RealmKind::PeerJs, all(), text).what;
+    assert!(what(&format!(r#"{{"type":"subscribe","more":"{more}"}}"#)).contains(r#"the type "subscribe""#));
+    assert_eq!(
+        what(&format!(r#"{{"a":1,"more":"{more}","type":"subscribe"}}"#)),
+        "sent a message at …/peerjs that does nothing"
+    );
+    assert!(what(&more.repeat(2)).contains("no JSON object"));
+    // In the middle of a character.
+    assert!(what(&format!(r#"{{"type":"subscribe","m":"{}"}}"#, "ä".repeat(MAX_READ))).contains("subscribe"));
+    assert!(
+        what(&format!(r#"{{"type":"subscribe","mo":"{}"}}"#, "ä".repeat(MAX_READ))).contains("subscribe")
+    );
 }
 
 #[test]

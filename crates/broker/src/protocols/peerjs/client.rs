@@ -1,4 +1,4 @@
-//! A client that speaks PeerJS. All that it has to remember is in its rooms and its outbox.
+//! A client that speaks PeerJS. All that it must remember is in its rooms and its outbox.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::rooms::{self, PeerJsRooms};
 use super::{Command, Envelope, Kind};
-use crate::protocols::client::{AppRequest, Ask, Context, Description, Effect, Lost, Message, Protocol};
+use crate::protocols::client::{
+    AppRequest, Ask, Context, Description, Effect, FirstInVain, Lost, Message, Protocol,
+};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::signal::SignalKind;
@@ -18,8 +20,10 @@ use peerbroker_core::wire::{
 };
 
 /// A client that speaks PeerJS.
-#[derive(Debug)]
-pub struct PeerJs;
+#[derive(Debug, Default)]
+pub struct PeerJs {
+    in_vain: FirstInVain,
+}
 
 impl Protocol for PeerJs {
     const REALM: RealmKind = RealmKind::PeerJs;
@@ -28,7 +32,7 @@ impl Protocol for PeerJs {
     const HEARTBEAT: Option<&'static str> = Some(super::HEARTBEAT);
 
     fn new(_key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
-        Ok(PeerJs)
+        Ok(PeerJs::default())
     }
 
     fn greeting(_id: &PeerId) -> Option<Frame> {
@@ -70,7 +74,7 @@ impl Protocol for PeerJs {
                 context.effects.push(Effect::App(AppRequest { payload: message.payload, id }));
             }
             Command::Heartbeat => {}
-            Command::Ignored => context.effects.push(Effect::Ignored),
+            Command::Ignored => context.effects.push(self.in_vain.effect(text)),
         }
     }
 
@@ -104,7 +108,7 @@ impl Protocol for PeerJs {
     }
 
     fn thaw(_frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        Some(PeerJs)
+        Some(PeerJs::default())
     }
 
     fn awaited(&self) -> Option<Ask> {

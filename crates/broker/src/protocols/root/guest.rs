@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::protocols::calls::{self, Caller};
-use crate::protocols::client::{Answer, Ask, Context, Description, Effect, Lost, Message, Protocol};
+use crate::protocols::client::{
+    Answer, Ask, Context, Description, Effect, FirstInVain, Lost, Message, Protocol,
+};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::nostr::{self, Listener};
@@ -27,8 +29,7 @@ pub struct Guest {
     calls: Caller,
     tracker: Announcer,
     nostr: Listener,
-    /// True if it has sent a message that does nothing.
-    has_unused: bool,
+    in_vain: FirstInVain,
     /// The command that waits for an answer.
     pending: Option<Box<Pending>>,
 }
@@ -48,7 +49,7 @@ struct State {
     calls: calls::Frozen,
     tracker: tracker::Frozen,
     nostr: Option<nostr::Frozen>,
-    has_unused: bool,
+    in_vain: FirstInVain,
     pending: Option<FrozenPending>,
 }
 
@@ -78,7 +79,7 @@ impl Protocol for Guest {
             calls: Caller::default(),
             tracker: Announcer::default(),
             nostr: Listener::default(),
-            has_unused: false,
+            in_vain: FirstInVain::default(),
             pending: None,
         })
     }
@@ -95,12 +96,10 @@ impl Protocol for Guest {
         let command = root::decode(text);
         let dialects = context.key.router().live_config().load().dialects;
         if !command.dialect().is_some_and(|dialect| dialects.has(dialect)) {
-            // The operator is told once for each client.
-            let is_told = std::mem::replace(&mut self.has_unused, true);
-            return context.effects.push(if is_told { Effect::Ignored } else { Effect::InVain(text) });
+            return context.effects.push(self.in_vain.effect(text));
         }
         if let Command::Nostr(nostr::Command::Invalid(_)) = command
-            && !std::mem::replace(&mut self.has_unused, true)
+            && self.in_vain.is_first()
         {
             context.effects.push(Effect::InVain(text));
         }
@@ -171,7 +170,7 @@ impl Protocol for Guest {
             calls: self.calls.freeze(&mut held),
             tracker: self.tracker.freeze(),
             nostr: self.nostr.freeze(&mut held),
-            has_unused: self.has_unused,
+            in_vain: self.in_vain,
             pending: self.pending.map(|pending| match *pending {
                 Pending::RoomCodes(pending) => FrozenPending::RoomCodes(pending.freeze()),
                 Pending::Calls(pending) => FrozenPending::Calls(pending.freeze()),
@@ -185,7 +184,7 @@ impl Protocol for Guest {
 
     fn thaw(mut frozen: Frozen, key: &Arc<KeyState>) -> Option<Self> {
         let guests: Arc<Guests> = key.part();
-        let State { room_codes, calls, tracker, nostr, has_unused, pending } = frozen.read()?;
+        let State { room_codes, calls, tracker, nostr, in_vain, pending } = frozen.read()?;
         let held = &mut frozen.held;
         let pending = match pending {
             Some(FrozenPending::RoomCodes(pending)) => {
@@ -204,7 +203,7 @@ impl Protocol for Guest {
             calls: Caller::thaw(calls, held, &guests.aliases)?,
             tracker: Announcer::thaw(tracker, &guests.swarms)?,
             nostr: Listener::thaw(nostr, held)?,
-            has_unused,
+            in_vain,
             pending: pending.map(Box::new),
             guests,
         })

@@ -113,6 +113,12 @@ fn the_hint_names_the_command_the_flag_or_the_address_that_was_meant() {
         (
             RealmKind::RxDb,
             defaults,
+            r#"{"type":"join","room":"todos\nof May"}"#,
+            "a room, which is the `topic` of the replication, has no control characters, such as line breaks",
+        ),
+        (
+            RealmKind::RxDb,
+            defaults,
             r#"{"type":"join"}"#,
             "a room, which is the `topic` of the replication, has 6 to 99 characters, and it has no room",
         ),

@@ -18,6 +18,10 @@ fn lacks(command: &str, text: &str) -> String {
     let frame = Object::parse(text);
     let string = |member| frame.as_ref().and_then(|frame| frame.string(member));
     match command {
+        "join" if string("room").is_some_and(|room| ROOM_UNITS.contains(&room.encode_utf16().count())) => {
+            "a room, which is the `topic` of the replication, has no control characters, such as line breaks"
+                .to_owned()
+        }
         "join" => {
             let first = ROOM_UNITS.start();
             let last = ROOM_UNITS.end();

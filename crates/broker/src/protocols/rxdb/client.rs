@@ -38,16 +38,13 @@ impl Protocol for RxDb {
 
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
         match super::decode(text) {
-            Some(Command::Join(room)) => join(&room, context),
+            Some(Command::Join(room)) => join(&room, text, context),
             Some(Command::Signal(Signal { from, to, kind })) if *from == *context.peer.id().as_str() => {
                 context.send(to, MessageKind::Signal, kind, Frame::of_text(text));
             }
             Some(Command::Ping) => {}
             // RxDB's server closes the connection too: for a name that is no room's, an unknown type, and another's id.
-            Some(Command::Signal(_)) | None => {
-                context.effects.push(Effect::InVain(text));
-                context.dismiss(CloseReason::WrongMessage);
-            }
+            Some(Command::Signal(_)) | None => refuse(text, context),
         }
     }
 
@@ -88,9 +85,15 @@ impl Protocol for RxDb {
     }
 }
 
+/// Tells the operator of a message, and ends the connection of its client.
+fn refuse<'t>(text: &'t str, context: &mut Context<'_, 't>) {
+    context.effects.push(Effect::InVain(text));
+    context.dismiss(CloseReason::WrongMessage);
+}
+
 /// The protocol has no answer for what is refused. A client that joins too fast loses its connection: RxDB comes back after a pause, and
-/// joins again.
-fn join(room: &str, context: &mut Context<'_, '_>) {
+/// joins again. RxDB's server admits control characters in the name of a room, and our log must not have them.
+fn join<'t>(room: &str, text: &'t str, context: &mut Context<'_, 't>) {
     let key = context.key;
     let joined = RoomName::measured(room).map_err(RoomRefusal::InvalidRoom).and_then(|room| {
         key.rooms(RxDb::REALM).join(&mut context.requester(None), room, None, key.room_members())
@@ -99,7 +102,9 @@ fn join(room: &str, context: &mut Context<'_, '_>) {
     if let Some(limit) = refusal.ending().limit {
         context.limit_hit(limit);
     }
-    if matches!(refusal, RoomRefusal::TooFast | RoomRefusal::KeyTooFast) {
-        context.effects.push(Effect::Leave);
+    match refusal {
+        RoomRefusal::InvalidRoom(_) => refuse(text, context),
+        RoomRefusal::TooFast | RoomRefusal::KeyTooFast => context.effects.push(Effect::Leave),
+        _ => {}
     }
 }

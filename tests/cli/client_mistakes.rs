@@ -68,8 +68,12 @@ fn a_wrong_key_is_logged_once_with_the_right_one() {
 
 #[test]
 fn a_wrong_path_is_logged_with_the_right_one() {
+    const SCRIPTS: [&str; 4] = ["/peerjs.js", "/wrong/rooms.mjs", "/share.js", "/peerjs-1.5.5.min.js"];
     let log = log_of(&["--path", "/myapp"], |program| {
         assert_eq!(program.get("/peerjs/id").status, 200);
+        for script in SCRIPTS {
+            assert_eq!(program.get(script).status, 404);
+        }
         let mut client = program.connect("/wrong/peerjs?key=peerjs&id=a&token=t");
         assert!(client.expect_text().contains("Wrong path: this broker is at /myapp"));
         client.expect_closed_with(None);
@@ -77,7 +81,7 @@ fn a_wrong_path_is_logged_with_the_right_one() {
             assert_eq!(program.get(nothing).status, 404);
         }
     });
-    for path in ["/peerjs/id", "/wrong/peerjs"] {
+    for path in SCRIPTS.into_iter().chain(["/peerjs/id", "/wrong/peerjs"]) {
         let line = line(&log, &format!("asked for {path:?}"));
         assert!(line.contains(r#"the path of this broker is "/myapp""#), "{line}");
     }
@@ -374,10 +378,6 @@ fn a_message_in_vain_is_logged_with_the_protocol_the_flag_or_the_limit_that_was_
     }
 }
 
-/// WebSockets of clients that are not those of PeerJS.
-#[test]
-fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_protocol() {
-    let all = "peerjs,room_codes,calls,topics,nostr,rxdb,tracker,matchbox";
 #[test]
 fn a_message_in_vain_at_peerjs_or_matchbox_is_logged_once_and_its_client_stays() {
     const PEERJS: &str = "/peerjs?key=peerjs&id=a&token=t";
@@ -436,6 +436,10 @@ fn a_message_in_vain_at_peerjs_or_matchbox_is_logged_once_and_its_client_stays()
     assert!(!log.concat().contains("never logged"), "{log:#?}");
 }
 
+/// WebSockets of clients that are not those of PeerJS.
+#[test]
+fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_protocol() {
+    let all = "peerjs,room_codes,calls,topics,nostr,rxdb,tracker,matchbox";
     let everything = "this broker speaks the protocols of room codes, calls, y-webrtc, Trystero, Nostr and WebTorrent at /app/; PeerJS at \
         /app/peerjs; RxDB at /app/rxdb; Matchbox at /app/matchbox/ROOM";
     let rxdb = "the address is /app/rxdb: the room of RxDB is its `topic`, and not in the address";

@@ -109,23 +109,44 @@ pub(super) fn icon(request: &HttpRequest) -> HttpResponse {
     with(cached(request, NAME, content), [NOSNIFF, NO_CACHE])
 }
 
+/// Writes a file of the client.
+type Answer = fn(&Mounted, &HttpRequest) -> HttpResponse;
+
+/// The files of the client, by their names below the mount path.
+const CLIENT: [(&str, Answer); 7] = [
+    ("peerjs.js", |mounted, request| preset(mounted, request, &PEERJS_READABLE, "client.js")),
+    ("peerjs.min.js", |mounted, request| preset(mounted, request, &PEERJS, "client.js")),
+    ("peerjs.mjs", |mounted, request| preset(mounted, request, &PEERJS, "client.mjs")),
+    ("rooms.js", rooms_script),
+    ("rooms.mjs", |mounted, request| {
+        with(cached(request, "rooms.mjs", rooms_module(mounted).into_bytes().into()), [NO_CACHE])
+    }),
+    ("rooms.d.ts", |_, request| {
+        let types = Static::get("rooms.d.ts").map_or(Cow::Borrowed(&[][..]), |file| file.data);
+        with(cached(request, "rooms.d.ts", types), [NO_CACHE])
+    }),
+    ("share.js", share_script),
+];
+
+/// The published build with this name, without a preset.
+fn published(name: &str) -> Option<Library> {
+    [PEERJS, PEERJS_READABLE].into_iter().find(|library| plain_name(library) == name)
+}
+
+/// True if the client has a file with this name.
+pub(super) fn is_of_client(name: &str) -> bool {
+    CLIENT.iter().any(|(file, _)| *file == name) || published(name).is_some()
+}
+
 /// A file of the client, by its name below the mount path.
 pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Option<HttpResponse> {
     if !mounted.runtime.config().dialects.has(Dialect::PeerJs) {
         return None;
     }
-    let response = match name {
-        "peerjs.js" => preset(mounted, request, &PEERJS_READABLE, "client.js"),
-        "peerjs.min.js" => preset(mounted, request, &PEERJS, "client.js"),
-        "peerjs.mjs" => preset(mounted, request, &PEERJS, "client.mjs"),
-        "rooms.js" => rooms_script(mounted, request),
-        "share.js" => share_script(mounted, request),
-        "rooms.mjs" => with(cached(request, name, rooms_module(mounted).into_bytes().into()), [NO_CACHE]),
-        "rooms.d.ts" => with(cached(request, name, Static::get(name)?.data), [NO_CACHE]),
-        _ => {
-            // The published build, without a preset.
-            let mut libraries = [PEERJS, PEERJS_READABLE].into_iter();
-            let Library { file, text, .. } = libraries.find(|library| plain_name(library) == name)?;
+    let response = match CLIENT.iter().find(|(file, _)| *file == name) {
+        Some((_, answer)) => answer(mounted, request),
+        None => {
+            let Library { file, text, .. } = published(name)?;
             let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
             with(cached(request, file, text.as_bytes().into()), [for_ever])
         }

@@ -103,7 +103,7 @@ pub(super) fn line<'a>(
     // Crawlers ask for anything, so their requests are one mistake, and the client's text has the latest one. That of `CorsRefused`
     // lacks the page, which its words have.
     let (latest, of_page) = match seen {
-        Sent(NotFound { method, path, hint: None, .. }) if !is_of_peerjs(path) => {
+        Sent(NotFound { method, path, hint: None, is_of_client: false, .. }) => {
             (format!("{method} {path:?}"), &*page)
         }
         Sent(CorsRefused) => (String::new(), ""),
@@ -227,13 +227,6 @@ pub(super) fn line<'a>(
 fn inside_line(sentence: &str) -> String {
     let mut chars = sentence.trim_end_matches('.').chars();
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
-}
-
-/// True if a path is one that PeerJS asks for, below a wrong path.
-fn is_of_peerjs(path: &str) -> bool {
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let is_script = matches!(last, "peerjs.js" | "peerjs.min.js" | "peerjs.mjs" | "rooms.js" | "rooms.mjs");
-    is_script || matches!(last, "id" | "peers" | "peerjs")
 }
 
 fn hint_for_key(asked: &str, keys: &[Key]) -> String {

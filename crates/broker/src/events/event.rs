@@ -252,6 +252,8 @@ pub enum Mistake {
         mount: String,
         /// The reason, if it is another one than the path of the client.
         hint: Option<String>,
+        /// True if a client of ours, or its page, asks for such a path, and no crawler.
+        is_of_client: bool,
     },
     /// A WebSocket is opened at a path that has none. Pages and crawlers do not do that, so a proxy or a client has a wrong path.
     NoWebSocket {

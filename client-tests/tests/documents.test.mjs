@@ -37,6 +37,32 @@ for (const browser of browsers) {
   });
 }
 
+for (const { tls, flags, path } of [{ tls: false, flags: [], path: '/' }, { tls: true, flags: ['--path', '/my/app'], path: '/my/app/' }]) {
+  test(`the examples have the address of the broker (${tls ? 'TLS' : 'plain'}, ${path})`, { timeout: LIMIT }, async () => {
+    const broker = await startServer(flags, { tls });
+    const page = await newPage('chromium', { ignoreHTTPSErrors: true });
+    try {
+      const at = `127.0.0.1:${broker.port}${path}`;
+      const scheme = (plain) => (tls ? `${plain}s` : plain);
+      const codeOf = async (name) => {
+        await page.goto(`${scheme('http')}://${at}broker/docs/${name}`);
+        return page.evaluate(() => Array.from(document.querySelectorAll('.document code'), (code) => code.textContent).join('\n'));
+      };
+      const choosing = await codeOf('CHOOSING');
+      const addresses = choosing.match(/\bwss?:\/\/[^"`\s]*/g) ?? [];
+      assert.equal(new Set(addresses).size, 4, addresses.join(' '));
+      assert.deepEqual(addresses.filter((address) => !address.startsWith(`${scheme('ws')}://${at}`)), []);
+      assert.doesNotMatch(choosing, /localhost:9000/);
+      const options = `host: '127.0.0.1', port: ${broker.port}, path: '${path}'${tls ? ', secure: true' : ''}`;
+      assert.ok((await codeOf('TROUBLESHOOTING')).includes(options), options);
+      assert.ok((await codeOf('USE')).includes(`src="${path}rooms.js"`), path);
+    } finally {
+      await page.close();
+      await broker.stop();
+    }
+  });
+}
+
 /** Playwright and puppeteer name it differently. */
 const resize = (page, width) => (page.setViewportSize ?? page.setViewport).call(page, { width, height: 900 });
 

@@ -102,8 +102,12 @@ class Room extends EventTarget {
     peer.on('disconnected', this.#lost);
     peer.on('close', this.#ended);
     peer.on('error', this.#failed);
-    if (peer.open) this.#opened();
-    else setTimeout(this.#look);
+    if (peer.open) {
+      this.#opened();
+    } else {
+      setTimeout(this.#look);
+      setTimeout(this.#checkId, PAUSE);
+    }
   }
 
   on(type, listener, options) {
@@ -149,6 +153,19 @@ class Room extends EventTarget {
   #look = () => {
     if (this.#peer.destroyed) this.#ended();
     else if (this.#peer.open && !this.#isOpen) this.#opened();
+  };
+
+  /** A dev server without a proxy for the broker answers with its page: PeerJS takes that as its id, and waits for ever without an error. */
+  #checkId = () => {
+    if (this.#isOpen || this.#isClosed) return;
+    const { id, options: { secure, host, port, path, key } = {} } = this.#peer;
+    if (!/^\s*</.test(id ?? '')) {
+      setTimeout(this.#checkId, PAUSE);
+      return;
+    }
+    const url = `${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/id`;
+    this.#close(new RoomError('no_answer', `The answer of ${url} is a page, not an id: ${shown(id.trim())}. No broker is there: `
+      + `have the server pass ${path} on, or pass the broker's host, port and path to Peer`));
   };
 
   #opened = () => {

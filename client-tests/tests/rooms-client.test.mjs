@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { startBareVite } from '../lib/bare-vite.mjs';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { everyClient, onStage } from '../lib/every-client.mjs';
 import { npmServer } from '../lib/server.mjs';
@@ -365,6 +366,26 @@ onStage('a page is told why it is not in a room, and that it waits for an event 
 
   assert.deepEqual(errors, ['disconnected: The peer is destroyed: Invalid key provided', 'not_member: This page has left the room "lobby": join it again']);
   assert.deepEqual(said.filter((text) => text.startsWith('A room')), ['A room has no event "join": its events are joined, updated, left, message, closed, stream']);
+});
+
+onStage('a page is told that a dev server without a proxy has no broker, of which PeerJS says nothing', async (stage) => {
+  const server = await stage.server([]);
+  const vite = await startBareVite();
+  try {
+    for (const version of ['1.0.0', '1.5.5']) {
+      const client = await stage.client(version);
+      await client.run(loadScript, urlOf(server, 'rooms.js'));
+      const error = await client.run(async ({ host, port }) => {
+        const peer = new Peer({ host, port, path: '/', key: 'peerjs' });
+        return window.joinRoom(peer, 'lobby').then(() => 'none', ({ name, type, message }) => ({ name, type, message }));
+      }, { host: vite.host, port: vite.port });
+
+      assert.deepEqual([error.name, error.type], ['RoomError', 'no_answer']);
+      assert.match(error.message, /^The answer of http:\/\/127\.0\.0\.1:\d+\/peerjs\/id is a page, not an id: "<!doctype html>.*"\. No broker is there: have the server pass \/ on, or /);
+    }
+  } finally {
+    await vite.stop();
+  }
 });
 
 onStage('a page is told in one error that a server has no rooms', async (stage) => {

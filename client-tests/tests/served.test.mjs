@@ -9,6 +9,7 @@ import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import { test } from 'node:test';
+import { startBareVite } from '../lib/bare-vite.mjs';
 import { Keys } from '../lib/keys.mjs';
 import { Page } from '../lib/page.mjs';
 import { startReverseProxy } from '../lib/reverse-proxy.mjs';
@@ -95,6 +96,22 @@ served('an error of a request over HTTP says what failed, and where', 'chromium'
     assert.equal(error.type, 'server-error');
     assert.match(error.message, /^Could not get an ID from the server\..* It was asked at http:\/\/127\.0\.0\.1:\d+\/$/);
     assert.ok(error.message.endsWith(`:${gone.port}/`), error.message);
+  }
+});
+
+served('the page of a dev server without a proxy is no id', 'chromium', async (stage) => {
+  const server = await stage.server();
+  const site = await stage.proxy(startBareVite());
+  for (const script of ['peerjs.js', 'peerjs.min.js']) {
+    const page = await stage.page(`http://127.0.0.1:${server.port}/${script}`);
+    const error = await page.run((port) => new Promise((done) => {
+      new Peer({ port }).on('error', ({ type, message }) => done({ type, message }));
+    }), site.port);
+
+    assert.equal(error.type, 'server-error');
+    const [before, after] = error.message.split(/"<!doctype html>.*"/);
+    assert.equal(before, `The answer of http://127.0.0.1:${site.port}/peerjs/id is a page, not an id: `);
+    assert.equal(after, '. No broker is there: have the server pass / on, or pass the broker\'s host, port and path to Peer');
   }
 });
 

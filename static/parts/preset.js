@@ -52,6 +52,14 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
       super.emitError(type, error.message + at);
     }
 
+    /** A dev server without a proxy for the broker answers with its page, and PeerJS would take that as its id and wait for ever. */
+    _initialize(id) {
+      if (!/^\s*</.test(id)) return super._initialize(id);
+      const { secure, host, port, path, key } = this.options;
+      this._abort('server-error', `The answer of ${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/id is a page, not an id: `
+        + `${JSON.stringify(id.trim().slice(0, 40))}. No broker is there: have the server pass ${path} on, or pass the broker's host, port and path to Peer`);
+    }
+
     _addConnection(id, connection) {
       super._addConnection(id, connection);
       restarts.watch(this, connection);

@@ -156,18 +156,25 @@ it('an app whose server never listens ends by itself', async () => {
   assert.deepEqual(await app.end(), { code: 0, signal: null });
 });
 
-it('a taken port without a listener ends the app, as without peerbroker', async () => {
-  const taken = http.createServer().listen(0, '127.0.0.1');
-  await once(taken, 'listening');
-  const { port } = /** @type {any} */ (taken.address());
-  const { app } = await startApp(`
-    console.log('port 0');
-    PeerServer({ port: ${port}, host: '127.0.0.1' });
-  `);
-  assert.equal((await app.end()).code, 1);
-  assert.match(app.errors.join('\n'), /EADDRINUSE/);
-  await endServer(taken);
-});
+for (const [how, listen] of Object.entries({
+  PeerServer: (port) => `PeerServer({ port: ${port}, host: '127.0.0.1' })`,
+  ExpressPeerServer: (port) => `const server = http.createServer(); ExpressPeerServer(server); server.listen(${port}, '127.0.0.1')`,
+})) {
+  it(`a taken port of ${how} without a listener ends the app, and says what to do`, async () => {
+    const taken = http.createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = /** @type {any} */ (taken.address());
+    const { app } = await startApp(`
+      console.log('port 0');
+      ${listen(port)};
+    `);
+    assert.equal((await app.end()).code, 1);
+    const said = app.errors.join('\n');
+    assert.match(said, /EADDRINUSE/);
+    assert.ok(said.includes(`Error: port ${port} is in use: stop the program that listens there, or pass another port to PeerServer or listen()`), said);
+    await endServer(taken);
+  });
+}
 
 for (const [how, handler] of [
   ['its error event', "peers.on('error', told)"],

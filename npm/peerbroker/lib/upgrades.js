@@ -72,8 +72,23 @@ function watch(server, brokers) {
   server.on('error', (error) => {
     const heard = [...brokers].filter((broker) => broker.fail(error));
     // As if no broker listened.
-    if (heard.length === 0 && server.listenerCount('error') === 1) throw error;
+    if (heard.length === 0 && server.listenerCount('error') === 1) throw explained(error);
   });
+}
+
+/** The error of a server that cannot listen, with the remedy: it ends the app. @param {any} error */
+function explained(error) {
+  const { code, port, message } = error;
+  const why = port > 0 && {
+    EADDRINUSE: `port ${port} is in use: stop the program that listens there, or pass another port to PeerServer or listen()`,
+    EACCES: `no permission to listen on port ${port}: pass a port of 1024 or more to PeerServer or listen()`,
+  }[code];
+  if (why) {
+    error.message = `${why} (${message})`;
+    // Node prints the stack, which has the message of before.
+    error.stack = error.stack.replace(message, error.message);
+  }
+  return error;
 }
 
 function isWebSocket(req) {

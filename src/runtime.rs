@@ -44,7 +44,7 @@ use peerbroker_core::threads::caught;
 use peerbroker_core::wire::{CloseReason, PeerId};
 
 pub(crate) use background::repeat;
-pub(crate) use mistakes::RecentMistake;
+pub(crate) use mistakes::{RecentMistake, mistake_words};
 
 /// Said wherever somebody would otherwise hear that there is no such key.
 pub(crate) const KEYS_UNREAD: &str = "the keys could not be read yet; the log says why";

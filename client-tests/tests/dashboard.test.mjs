@@ -326,8 +326,43 @@ visit('what clients do wrong is shown in words', async (visit) => {
   await page.getByText('The key here is "peerjs"').waitFor();
   await page.getByText('A client was refused: there is no such key, or it is disabled').waitFor();
   await fetch(`http://127.0.0.1:${server.port}/wrong`);
-  await page.getByText('A request went to a wrong path').waitFor();
+  const events = page.getByRole('list', { name: 'Happening now' });
+  await events.getByText('A client asked for "/wrong" (GET), which is not here').waitFor();
   await page.getByText(/from 127\.0\.0\.1, GET "\/wrong"$/).waitFor();
+  for (const id of ['bert', 'clara']) {
+    const socket = await PeerSocket.open(`http://127.0.0.1:${server.port}/`, { id });
+    socket.send({ type: 'HELLO' });
+    const event = events.getByRole('listitem').filter({ hasText: 'A client sent the type "HELLO" at …/peerjs, which does nothing' });
+    await event.filter({ hasText: `key peerjs · id ${id} · from 127.0.0.1` }).waitFor();
+  }
+});
+
+visit('the health of the relay is told in words, and each number has its unit', async (visit) => {
+  const { server, url } = await startWithDashboard(visit, ['--relay', '127.0.0.1:0', '--relay_private']);
+  const anna = await PeerSocket.open(`http://127.0.0.1:${server.port}/`, { id: 'anna' });
+  anna.send({ type: 'LEAVE', dst: 'nobody' });
+  const page = await logIn(visit, phone, url, '#/health');
+  await page.getByText('0 calls with both clients at the relay').waitFor();
+  await page.getByRole('columnheader', { name: 'dropped: peer absent' }).waitFor();
+  await page.getByRole('rowheader', { name: 'Leave' }).waitFor();
+  const bare = await page.evaluate(() => Array.from(document.querySelectorAll('.health dd'), (value) => value.textContent).filter((text) => /^[\d,]*$/.test(text)));
+  assert.deepEqual(bare, []);
+  await fits(page, phone);
+});
+
+visit('on a phone the buttons of a long dialog hide nothing of it', async (visit) => {
+  const { url } = await startWithDashboard(visit, visit.keys().flags);
+  const page = await logIn(visit, phone, url, '#/keys');
+  await page.getByRole('button', { name: 'New key' }).tap();
+  await page.getByRole('button', { name: 'Create' }).waitFor({ state: 'attached' });
+  const hidden = await page.evaluate(() => {
+    const bar = document.querySelector('dialog .actions').getBoundingClientRect();
+    const parts = Array.from(document.querySelectorAll('dialog :is(label, input, select, textarea, .note)')).filter((part) => part.checkVisibility());
+    return parts.filter((part) => part.getBoundingClientRect().bottom > bar.top && part.getBoundingClientRect().top < bar.bottom).map((part) => part.textContent);
+  });
+  assert.deepEqual(hidden, []);
+  await page.getByRole('button', { name: 'Create' }).tap();
+  await page.getByRole('dialog').getByText('New key').waitFor({ state: 'detached' });
 });
 
 for (const device of screens) {

@@ -66,7 +66,7 @@ it('a message in vain is a warning, unless the app listens to messages', async (
     for (const text of texts) socket.send(text);
     return socket;
   };
-  const told = (type) => new RegExp(`^a client sent the type "${type}" at …/peerjs, which does nothing \\(from 127\\.0\\.0\\.1\\): `);
+  const told = (type) => new RegExp(`^a client sent the type "${type}" at …/peerjs, which does nothing \\(id "a", from 127\\.0\\.0\\.1\\): `);
   const listening = express();
   const server = http.createServer(listening);
   servers.push(server.listen(0, '127.0.0.1'));

@@ -15,6 +15,7 @@ use peerbroker_broker::events::{Notice, counted};
 use table::MistakeText;
 
 pub(super) use table::may_be_mistake;
+pub(crate) use table::mistake_words;
 
 /// Interval at which the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;

@@ -94,7 +94,8 @@ impl<'a> Turn<'a> {
         let dialects = self.node.config().load().dialects;
         let InVain { what, hint, told } = mistakes::in_vain(C::REALM, dialects, text);
         self.node.events().emit(|| {
-            let mistake = Mistake::InVain { what, hint };
+            let key = self.key.key().clone();
+            let mistake = Mistake::InVain { what, hint, key, id: self.peer.id().clone() };
             let address = self.peer.address();
             Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
         });

@@ -3,7 +3,7 @@
 import { api } from './api.js';
 import { h } from './dom.js';
 import { live } from './live.js';
-import { bytes, closedWords, count, date, duration, refusedWords, sentence } from './words.js';
+import { bytes, closedWords, count, date, duration, mediaWords, outcomeWords, plural, refusedWords, sentence } from './words.js';
 
 const INTERVAL = 5_000;
 const DAY = 86_400;
@@ -91,15 +91,39 @@ function nodes({ nodes: all }) {
   return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, all.map(row))));
 }
 
+/**
+ * The numbers of the relay and of TURN: a name, the unit, and more words.
+ * @type {Record<string, [string, string?, string?]>}
+ */
+const MEDIA = {
+  calls: ['Calls now', 'call', ', whether they need the relay or not'],
+  asked: ['Asked for', 'offer', ' of calls since the start, ICE restarts included'],
+  offered: ['Offered', 'call', ' got a way through the relay'],
+  joined: ['Joined', 'call', ' with both clients at the relay'],
+  carried: ['Carried', 'call'],
+  refused: ['Refused', 'call', ' because of a limit'],
+  displaced: ['Ended early', 'unused call', ' to make room'],
+  ended: ['Ended calls'],
+  transports: ['Relayed calls'],
+  failures: ['Failed calls'],
+  packets: ['Relayed', 'datagram'],
+  bytes: ['Relayed bytes'],
+  bindings: ['STUN', 'request', ' of clients for their address'],
+  dropped: ['Dropped datagrams'],
+  allocations: ['Allocations now', 'allocation'],
+  allocated: ['Given', 'allocation', ' since the start'],
+  reclaimed: ['Ended early', 'unused allocation', ', as all were taken'],
+};
+
 const mediaFacts = (part) => ({ 'Clients find it at': h('code', {}, part.addresses.join(' and ')), ...numbers(part) });
 
-/** The numbers of a part of the server by their names; reasons only if there were any. */
-function numbers(part) {
+/** The numbers of a part of the server with their units; reasons only if there were any. */
+function numbers({ addresses, ...part }) {
   const entries = Object.entries(part).map(([name, value]) => {
-    const label = sentence(name);
-    if (typeof value === 'number') return [label, name === 'bytes' ? bytes(value) : count(value)];
+    const [label, unit, more = ''] = MEDIA[name] ?? [sentence(name.replaceAll('_', ' '))];
+    if (typeof value === 'number') return [label, name === 'bytes' ? bytes(value) : (unit ? plural(value, unit) : count(value)) + more];
     const there = Object.entries(value).filter(([, times]) => times > 0);
-    return [label, there.length === 0 ? 'none' : there.map(([why, times]) => `${count(times)} ${why.replaceAll('_', ' ')}`).join(', ')];
+    return [label, there.length === 0 ? 'none' : there.map(([why, times]) => `${count(times)} ${mediaWords(why)}`).join(', ')];
   });
   return Object.fromEntries(entries);
 }
@@ -114,8 +138,8 @@ function messages(byKind) {
   const kinds = Object.entries(byKind).filter(([, outcomes]) => Object.values(outcomes).some((times) => times > 0));
   if (kinds.length === 0) return h('p', { class: 'note' }, 'No message since the start.');
   const outcomes = Object.keys(kinds[0][1]).filter((outcome) => kinds.some(([, of]) => of[outcome] > 0));
-  const words = (outcome) => outcome.replaceAll('_', ' ');
-  const head = h('tr', {}, h('td'), outcomes.map((outcome) => h('th', { scope: 'col' }, words(outcome))));
-  const rows = kinds.map(([kind, of]) => h('tr', {}, h('th', { scope: 'row' }, kind), outcomes.map((outcome) => h('td', {}, count(of[outcome])))));
-  return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Messages by kind and outcome' }, h('table', {}, h('thead', {}, head), h('tbody', {}, rows)));
+  const head = h('tr', {}, h('td'), outcomes.map((outcome) => h('th', { scope: 'col' }, outcomeWords(outcome))));
+  const rows = kinds.map(([kind, of]) => h('tr', {}, h('th', { scope: 'row' }, sentence(kind.replaceAll('_', ' '))), outcomes.map((outcome) => h('td', {}, count(of[outcome])))));
+  const table = h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Messages by type and outcome' }, h('table', {}, h('thead', {}, head), h('tbody', {}, rows)));
+  return h('div', {}, table, h('p', { class: 'note' }, 'Messages since the start. One that waited for an absent peer counts once more when it is delivered or expires.'));
 }

@@ -94,6 +94,46 @@ const CALL_FAILED = {
   limit: 'the relay had reached a limit',
 };
 
+/** What became of messages, by their labels. */
+const OUTCOMES = {
+  queued: 'waited',
+  dropped_absent: 'dropped: peer absent',
+  dropped_invalid_id: 'dropped: no such id',
+  dropped_key_revoked: 'dropped: key disabled',
+  dropped_outbox_full: 'dropped: peer too slow',
+  dropped_queue_messages: 'dropped: too many waited',
+  dropped_queue_bytes: 'dropped: too much waited',
+  dropped_queue_total_bytes: 'dropped: too much waited for all',
+  dropped_disconnected: 'dropped: peer left',
+  dropped_in_doubt: 'unknown: a node died',
+};
+
+/** What became of calls and datagrams, and why requests to TURN were refused, by their labels. */
+const MEDIA = {
+  unanswered: 'without an answer',
+  unknown: 'unknown',
+  udp: 'over UDP',
+  tcp: 'over TCP',
+  mixed: 'over both',
+  forged: 'without a valid signature',
+  address: 'for an address that is not served',
+  unverified: 'of clients that are not verified yet',
+  permission: 'without a permission of TURN',
+  no_route: 'whose recipient is not there',
+  too_much: 'above a limit of bytes',
+  full: 'for a full socket',
+  credentials: 'for wrong credentials',
+  expired: 'for expired credentials',
+  key: 'for a key without TURN',
+  key_quota: 'for the limit of the key',
+  address_quota: 'for the limit of the address',
+  capacity: 'for a limit of the server',
+  peer: 'for a peer that is not served',
+  request: 'for an invalid request',
+};
+
+export const outcomeWords = (label) => OUTCOMES[label] ?? label.replaceAll('_', ' ');
+export const mediaWords = (label) => MEDIA[label] ?? (CALL_FAILED[label] ? `because ${CALL_FAILED[label]}` : label.replaceAll('_', ' '));
 export const callFailedWords = (label) => CALL_FAILED[label] ?? label;
 export const closedWords = (label) => CLOSED[label] ?? label;
 export const refusedWords = (label) => REFUSED[label] ?? label;
@@ -111,7 +151,7 @@ export function eventWords({ kind, key, id, caller, callee, address, origin, rea
     case 'refused':
       return { text: `A client was refused: ${refusedWords(reason)}`, detail: of(keyed, id && `id ${id}`, from, origin) };
     case 'mistake':
-      return { text: 'A request went to a wrong path', detail: of(from, origin) };
+      return { text: `A client ${reason}`, detail: of(keyed, id && `id ${id}`, from, origin) };
     case 'kicked':
       return { text: `An operator kicked ${id}`, detail: of(keyed) };
     case 'expired':

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::runtime::mistake_words;
 use peerbroker_broker::events::{CallFailure, CallPeers, Event, Events, Notice};
 use peerbroker_core::clock::{Clock, Instant};
 
@@ -44,7 +45,7 @@ pub(super) struct LiveEvent {
     /// The origin of the client's page.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
-    /// The reason, or more: the label of a reason or limit, or the name of a room, file or node.
+    /// The reason, or more: the label of a reason or limit, the name of a room, file or node, or a mistake, to be read after "a client".
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Seconds since it happened.
@@ -61,7 +62,7 @@ impl LiveEvent {
             callee: row.call.map(|[_, callee]| callee.to_string()),
             address: row.address.map(|address| address.to_string()),
             origin: row.origin.map(str::to_owned),
-            reason: row.reason.map(ToString::to_string),
+            reason: row.reason.map(ToString::to_string).or_else(|| mistake_words(event)),
             ago,
         })
     }

@@ -30,6 +30,19 @@ pub(super) struct MistakeText<'a> {
     pub(super) hint: Box<dyn FnOnce() -> String + 'a>,
 }
 
+/// A mistake for the list of what happens, to be read after "a client". Unlike in the log, each path is one of its own.
+pub(crate) fn mistake_words(event: &Event) -> Option<String> {
+    match event {
+        Event::ClientMistake(sent) => match &sent.mistake {
+            Mistake::NotFound { method, path, .. } => {
+                Some(format!("asked for {} ({method}), which is not here", shown(path)))
+            }
+            _ => line(event, false, &|| None).map(|line| line.what),
+        },
+        _ => None,
+    }
+}
+
 enum Seen<'a> {
     Sent(&'a Mistake),
     Refused(Refusal),
@@ -76,12 +89,7 @@ pub(super) fn line<'a>(
     use Seen::{Hit, Refused, Sent};
     let (seen, key, id, origin, address) = match event {
         Event::ClientMistake(sent) => {
-            let id = match &sent.mistake {
-                Mistake::TokenRefused { id, .. } | Unverified { id, .. } => id.as_ref(),
-                OddToken { id, .. } | DuplicatedTab { id, .. } => Some(id),
-                _ => None,
-            };
-            (Sent(&sent.mistake), "", id, &sent.origin, sent.address)
+            (Sent(&sent.mistake), "", sent.mistake.id(), &sent.origin, sent.address)
         }
         // A node without its cluster is no mistake, and has lines of its own.
         Event::Refused(refused) if refused.reason == Unavailable && !awaits_keys => return None,
@@ -191,7 +199,7 @@ pub(super) fn line<'a>(
             ("has a token for the key {key:?} {what}")
             ("{hint}");
 
-        Sent(InVain { what, hint }) =>
+        Sent(InVain { what, hint, .. }) =>
             ("{what}")
             ("{hint}");
 

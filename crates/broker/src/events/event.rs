@@ -315,6 +315,10 @@ pub enum Mistake {
         what: String,
         /// The probable cause, and advice.
         hint: String,
+        /// The key of the client.
+        key: ApiKey,
+        /// Its id.
+        id: PeerId,
     },
     /// The client does not trust the certificate.
     CertificateRefused,
@@ -322,6 +326,28 @@ pub enum Mistake {
     TlsOnPlainPort(u16),
     /// The client speaks plain HTTP to a port with TLS.
     HttpOnTlsPort(u16),
+}
+
+impl Mistake {
+    /// The key of the client, if it is known.
+    pub fn key(&self) -> Option<&ApiKey> {
+        match self {
+            Mistake::TokenRefused { key, .. } | Mistake::Unverified { key, .. } => Some(key),
+            Mistake::OddToken { key, .. } | Mistake::DuplicatedTab { key, .. } => Some(key),
+            Mistake::InVain { key, .. } | Mistake::DiscoveryOff(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The id of the client, if it is known.
+    pub fn id(&self) -> Option<&PeerId> {
+        match self {
+            Mistake::TokenRefused { id, .. } | Mistake::Unverified { id, .. } => id.as_ref(),
+            Mistake::OddToken { id, .. } | Mistake::DuplicatedTab { id, .. } => Some(id),
+            Mistake::InVain { id, .. } => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// Something about a cluster, as a node of it sees it.

@@ -265,7 +265,8 @@ table! {
         origin: refused.origin.as_deref(), reason: Some(&refused.reason.ending().label);
     // `/api/mistakes` and lines of their own tell more.
     Event::ClientMistake(mistake) => live "mistake"
-        with client(), address: mistake.address, origin: mistake.origin.as_deref();
+        with client(), key: mistake.mistake.key(), id: mistake.mistake.id(), address: mistake.address,
+        origin: mistake.origin.as_deref();
     Event::Expired { to, from } => live "expired"
         log Debug("messages of {from:?} to {:?} of the key {:?} expired", to.id, to.key)
         with peer(to);

@@ -377,7 +377,8 @@ impl<'t> Context<'_, 't> {
     pub fn mistake(&self, mistake: impl FnOnce() -> (String, String)) {
         self.key.router().events().emit(|| {
             let (what, hint) = mistake();
-            let mistake = Mistake::InVain { what, hint };
+            let key = self.key.key().clone();
+            let mistake = Mistake::InVain { what, hint, key, id: self.peer.id().clone() };
             let address = self.peer.address();
             Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
         });

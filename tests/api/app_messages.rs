@@ -248,20 +248,24 @@ fn an_address_leaves_half_of_the_places_of_a_key_to_others() {
         config.proxied = true;
     });
     let clients = |address: &str, count: usize| {
-        let asks = |n: usize| {
+        let opens = |n: usize| {
             let id = format!("{address} {n}");
             let headers = format!("X-Forwarded-For: {address}\r\n");
             let mut client = server.begin_with(&server.target(&id, &token_of(&id)), &headers);
             client.expect_accepted();
             client.expect_open();
-            ask(&mut client, n);
             (client, id)
         };
-        (0..count).map(asks).collect::<Vec<_>>()
+        (0..count).map(opens).collect::<Vec<_>>()
     };
     let mut crowd = clients("192.0.2.1", 33);
+    let mut others = clients("192.0.2.2", 32);
+    // All are here before the first one asks: its place is free again after a while.
+    for clients in [&mut crowd, &mut others] {
+        clients.iter_mut().enumerate().for_each(|(n, (client, _))| ask(client, n));
+    }
     crowd[32].0.expect(refused_number(32, AppRefusal::TooMany));
-    for (client, id) in crowd.iter_mut().take(32).chain(&mut clients("192.0.2.2", 32)) {
+    for (client, id) in crowd.iter_mut().take(32).chain(&mut others) {
         client.expect_nothing(id);
     }
     assert_eq!(limit_hits(&server), 1);

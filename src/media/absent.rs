@@ -45,7 +45,7 @@ absent! {
         calls() -> &Calls;
         candidates(u8) -> Vec<String>;
         addresses() -> Vec<SocketAddr>;
-        tell(&[IpAddr], bool) -> ();
+        set_addresses(&[IpAddr], bool) -> ();
         name_broker(SocketAddr) -> ();
         takes(u8) -> bool;
         serve(impl Sized, &[u8]) -> Ready<()>;
@@ -71,7 +71,7 @@ absent! {
     pub(crate) Turn {
         urls() -> TurnUrls;
         addresses() -> Vec<SocketAddr>;
-        tell(&[IpAddr]) -> ();
+        set_addresses(&[IpAddr]) -> ();
         is_turn(u8) -> bool;
         serve_tls(Arc<rustls::ServerConfig>) -> ();
         serve(impl Sized, SocketAddr) -> Ready<()>;

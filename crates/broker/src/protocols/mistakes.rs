@@ -26,8 +26,8 @@ const MAX_EDITS: usize = 2;
 /// Longest command that is compared with others.
 const MAX_COMPARED: usize = 32;
 
-/// Bytes of an object that are read for its command, so that a long one costs little.
-const MAX_READ: usize = 4096;
+/// Bytes of a message that are read for its command, so that a long one costs little.
+const MAX_READ: usize = 1024;
 
 /// The words of a protocol.
 pub const fn advice(dialect: Dialect) -> &'static Advice {
@@ -191,12 +191,16 @@ const COMMANDS: [&str; 2] = ["action", "type"];
 
 /// The command of a message.
 fn command_of(text: &str) -> Found<'_> {
-    if text.trim_start().starts_with('[') {
-        let Some(elements) = json::read(text, |reader| reader.list()) else { return Found::NoJson };
-        let command = elements.first().and_then(|first| json::string(first));
+    let head = text.get(..text.floor_char_boundary(MAX_READ)).unwrap_or(text);
+    if head.trim_start().starts_with('[') {
+        if head.len() == text.len() && json::read(head, |reader| reader.list()).is_none() {
+            return Found::NoJson;
+        }
+        // A command has no comma.
+        let first = head.trim_start().get(1..).and_then(|rest| rest.split([',', ']']).next());
+        let command = first.and_then(|first| json::string(first.trim()));
         return command.map_or(Found::Nameless, |command| Found::Command(NamedBy::FirstOfList, command));
     }
-    let head = text.get(..text.floor_char_boundary(MAX_READ)).unwrap_or(text);
     let mut named = [None; COMMANDS.len()];
     let mut names = Vec::new();
     let is_read = json::read(head, |reader| {

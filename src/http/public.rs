@@ -226,11 +226,10 @@ async fn post(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, payloa
 /// A file of `--static_dir`. Upgrade requests get none.
 async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
     let config = mounted.runtime.config.load_full();
-    let directory = config.static_dir.as_deref()?;
-    if request.headers().contains_key(header::UPGRADE) {
+    if config.static_dir.is_none() || request.headers().contains_key(header::UPGRADE) {
         return None;
     }
-    files::answer(directory, request, below).await
+    files::answer(config, request, below).await
 }
 
 async fn open_socket(

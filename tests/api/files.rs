@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use peerbroker::config::MountPath;
+use peerbroker::config::{MountPath, PrivateFile};
 use peerbroker::{Config, Listen, PeerBroker, Server, StartError};
 
 use crate::harness::http_client::Response;
@@ -315,6 +315,66 @@ fn an_invalid_static_directory_is_reported_at_the_start() {
         assert!(text.contains("--static_dir") && text.contains(path.to_str().unwrap()), "{text}");
     }
     assert!(Config { static_dir: Some(tree.app()), ..Config::default() }.check().is_ok());
+}
+
+fn private(path: PathBuf) -> PrivateFile {
+    PrivateFile { setting: "--sslkey".to_owned(), path }
+}
+
+#[test]
+fn a_directory_with_a_private_file_is_refused_however_the_file_is_named() {
+    let tree =
+        Tree::new().file("a/key.pem", "key").file(".hidden/key.pem", "key").link("out", "../secret.txt");
+    tree.outside("other/in.pem", "key");
+    symlink(tree.app().join("a"), tree.root.join("to-a")).unwrap();
+    let app = tree.app();
+    for (file, is_refused) in [
+        (app.join("a/key.pem"), true),
+        (app.join("a/../a/key.pem"), true),
+        (tree.root.join("to-a/key.pem"), true),
+        (app.join("later/key.pem"), true),
+        (app.clone(), true),
+        (tree.root.clone(), true),
+        (app.join(".hidden/key.pem"), false),
+        (app.join("out"), false),
+        (tree.root.join("secret.txt"), false),
+        (tree.root.join("other/later.pem"), false),
+    ] {
+        let private_files = vec![private(file.clone())];
+        let config = Config { static_dir: Some(app.clone()), private_files, ..Config::default() };
+        let error = config.check().err().map(|error| error.to_string()).unwrap_or_default();
+        let words = format!("everybody could download {} of --sslkey", file.display());
+        assert_eq!(error.contains(&words), is_refused, "{file:?}: {error}");
+    }
+}
+
+#[test]
+fn a_private_file_that_comes_later_is_never_served() {
+    let tree = Tree::new().file("app.js", "app").file(".hidden/key.pem", "key");
+    let names = [".hidden/key.pem", "../secret.txt", "../data"].map(|name| private(tree.app().join(name)));
+    let config = Config { static_dir: Some(tree.app()), private_files: names.to_vec(), ..Config::default() };
+    config.check().unwrap();
+    tree.serve_with(
+        |config| config.private_files = names.to_vec(),
+        |server| {
+            assert_eq!(server.get("/app.js").text(), "app");
+            for (file, name) in [(".hidden/key.pem", "key.txt"), ("../secret.txt", "secret")] {
+                let _ = fs::remove_file(tree.app().join(name));
+                fs::hard_link(tree.app().join(file), tree.app().join(name)).unwrap();
+                expect_nothing_at(server, &format!("/{name}"));
+            }
+            let _ = fs::remove_file(tree.app().join("link"));
+            symlink(".hidden/key.pem", tree.app().join("link")).unwrap();
+            expect_nothing_at(server, "/link");
+            let _ = fs::remove_file(tree.root.join("data"));
+            fs::create_dir_all(tree.app().join("moved")).unwrap();
+            symlink(tree.app().join("moved"), tree.root.join("data")).unwrap();
+            fs::write(tree.app().join("moved/a.db"), "db").unwrap();
+            expect_nothing_at(server, "/moved/a.db");
+            fs::write(tree.app().join("b.db"), "db").unwrap();
+            assert_eq!(server.get("/b.db").text(), "db");
+        },
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Beginners' mistakes, made as they make them: `tests/MISTAKES.md` has the table.
 
+mod secrets;
+
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::{MetadataExt as _, chown};

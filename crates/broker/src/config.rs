@@ -9,10 +9,9 @@ mod limits;
 mod listen;
 mod proxies;
 mod secret;
+mod static_dir;
 
 use std::fmt;
-use std::fs;
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +39,7 @@ use peerbroker_core::wire::Address;
 pub use peerbroker_core::wire::Dialect;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;
+pub use static_dir::{BadStaticDir, PrivateFile};
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]
@@ -75,6 +75,8 @@ pub struct Config {
     pub pages: bool,
     /// A directory whose files are served below the path. [`check`](Config::check) checks that it is readable.
     pub static_dir: Option<PathBuf>,
+    /// Files and directories with secrets, which are never served.
+    pub private_files: Vec<PrivateFile>,
     /// Maximum size of a WebSocket message in bytes. A larger one closes its connection with 1009.
     pub max_message_bytes: usize,
     /// Maximum bytes of messages of all connections together that are unfinished, or wait for something. A connection that needs more
@@ -172,30 +174,11 @@ pub const DEFAULT_PORT: u16 = 9000;
 /// The default of `--max_message_bytes`. An offer with all its candidates has about 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
 
-/// An error of [`Config::static_dir`]: its files cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot serve --static_dir {path}: {error}", path = .path.display())]
-pub struct BadStaticDir {
-    /// The configured directory.
-    pub path: PathBuf,
-    /// The error of the operating system.
-    pub error: io::Error,
-}
-
 impl Config {
-    /// Checks that the static directory exists. `Server::bind` does this too; call it before
+    /// Checks that the static directory exists and has no private file. `Server::bind` does this too; call it before
     /// `PeerBroker::mount`.
     pub fn check(&self) -> Result<(), BadStaticDir> {
-        let Some(path) = &self.static_dir else {
-            return Ok(());
-        };
-        // Looking the dot up needs permission to enter the directory. Windows finds it for a file, too.
-        let entered = path.canonicalize().and_then(|root| fs::metadata(root.join(".")));
-        let entered = entered.and_then(|found| match found.is_dir() {
-            true => Ok(()),
-            false => Err(io::ErrorKind::NotADirectory.into()),
-        });
-        entered.map_err(|error| BadStaticDir { path: path.clone(), error })
+        self.static_dir.as_ref().map_or(Ok(()), |path| static_dir::check(path, &self.private_files))
     }
 
     /// The keys of the configuration, with their settings.
@@ -250,6 +233,7 @@ impl Default for Config {
             dialects: Dialects::default(),
             pages: true,
             static_dir: None,
+            private_files: Vec::new(),
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             unfinished_total_bytes: 256 << 20,
             close_timeout: Duration::from_secs(5),

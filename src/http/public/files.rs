@@ -3,7 +3,9 @@
 //! `NamedFile` of actix-files sends them, because it knows ranges and conditions. Its service `Files` is not used: it follows links
 //! out of the directory, and opens whatever is there.
 
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use actix_files::NamedFile;
 use actix_web::body::{BodySize, MessageBody as _, SizedStream};
@@ -15,6 +17,7 @@ use mime::Mime;
 use super::handler::{NO_CACHE, NOSNIFF, with};
 use crate::http::path::decode;
 use crate::{files, system};
+use peerbroker_broker::config::{Config, PrivateFile};
 
 /// The file that is served for a directory.
 const INDEX: &str = "index.html";
@@ -27,12 +30,11 @@ enum Found {
 }
 
 /// The requested file, if it exists. `below` is the path below the mount path, still percent-encoded.
-pub(super) async fn answer(directory: &Path, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
+pub(super) async fn answer(config: Arc<Config>, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
     let name = local_name(below)?;
-    let directory = directory.to_owned();
     let with_slash = request.path().ends_with('/');
     // Disks and network drives may be slow, so this does not run on the worker.
-    let found = web::block(move || find(&directory, &name, with_slash)).await.ok()??;
+    let found = web::block(move || find(&config, &name, with_slash)).await.ok()??;
     let response = match found {
         Found::File(file) => send(*file, request),
         Found::Directory => redirect(request)?,
@@ -53,28 +55,41 @@ fn local_name(below: &str) -> Option<PathBuf> {
     below.strip_suffix('/').unwrap_or(below).split('/').map(segment).collect()
 }
 
-fn find(directory: &Path, name: &Path, with_slash: bool) -> Option<Found> {
+fn find(config: &Config, name: &Path, with_slash: bool) -> Option<Found> {
     // Resolved for each request: operators may switch a link to another release while the server runs.
-    let root = directory.canonicalize().ok()?;
-    let index = || open(&root, &name.join(INDEX));
+    let root = config.static_dir.as_ref()?.canonicalize().ok()?;
+    let open = |name: &Path| open(&root, name, &config.private_files);
+    let index = || open(&name.join(INDEX));
     if with_slash {
         return index().map(Box::new).map(Found::File);
     }
-    let file = open(&root, name).map(Box::new).map(Found::File);
+    let file = open(name).map(Box::new).map(Found::File);
     file.or_else(|| index().map(|_| Found::Directory))
 }
 
-/// Opens a regular file below `root`. Links that lead out of `root` are refused.
-fn open(root: &Path, name: &Path) -> Option<NamedFile> {
+/// Opens a regular file below `root`. Links that lead out of `root`, and private files, are refused.
+fn open(root: &Path, name: &Path, private: &[PrivateFile]) -> Option<NamedFile> {
     let path = root.join(name).canonicalize().ok()?;
     if !path.starts_with(root) {
         return None;
     }
     let file =
         files::open_regular(&path).inspect_err(|error| log::debug!("cannot serve {path:?}: {error}")).ok()?;
+    let found = file.metadata().ok()?;
+    if let Some(of) = private.iter().find(|private| is_same(private, &path, &found)) {
+        log::warn!("refused to serve {path:?}: it is a file of {}. Move it out of --static_dir", of.setting);
+        return None;
+    }
     // The type follows from the requested name; the target of a link may have another extension.
     let file = NamedFile::from_file(file, name).ok()?;
     Some(file.set_content_type(content_type(name)).disable_content_disposition())
+}
+
+/// True if an opened file is private, or in a private directory. Another name may be a link to the same file.
+fn is_same(private: &PrivateFile, path: &Path, found: &Metadata) -> bool {
+    let (device, inode) = system::identity(found);
+    let is_linked = || fs::metadata(&private.path).is_ok_and(|of| system::identity(&of) == (device, inode));
+    (inode != 0 && is_linked()) || private.resolved().is_some_and(|private| path.starts_with(private))
 }
 
 fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {

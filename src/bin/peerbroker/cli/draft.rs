@@ -3,11 +3,15 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use peerbroker::config::{AcmeConfig, AcmeName, ClusterConfig, ListenOps, RedisAddress, RelayConfig};
+use peerbroker::config::{
+    AcmeConfig, AcmeName, ClusterConfig, ListenOps, PrivateFile, RedisAddress, RelayConfig,
+};
 use peerbroker::files::Stamp;
 use peerbroker::keys::Origin;
+use peerbroker::keys::sqlite::FILE_NAME;
 use peerbroker::{Config, Listen};
 
+use super::settings::ACME_DIR;
 use super::values::{LogFormat, MediaAddress};
 use crate::stored_keys::KeysIn;
 
@@ -64,5 +68,26 @@ impl Draft {
         ];
         let stamp = |path: &PathBuf| path.is_file().then(|| Stamp::of(path)).flatten();
         files.map(|(flag, file)| (flag, file.as_ref().and_then(stamp)))
+    }
+
+    /// The files with secrets, which are never served.
+    pub(super) fn private_files(&self) -> Vec<PrivateFile> {
+        let named = [
+            ("config", &self.file),
+            ("sslkey", &self.sslkey),
+            ("redis_key", &self.redis_key),
+            ("admin_token_file", &self.admin_token_file),
+            ("read_token_file", &self.read_token_file),
+            ("metrics_token_file", &self.metrics_token_file),
+            ("turn_secret_file", &self.turn_secret_file),
+            ("webhook_secret_file", &self.webhook_secret_file),
+        ];
+        let named = named.into_iter().filter_map(|(flag, path)| Some((flag, path.clone()?)));
+        let of_data = ["", "-wal", "-shm", "-journal"].map(|end| format!("{FILE_NAME}{end}"));
+        let of_data = of_data.into_iter().chain([ACME_DIR.to_owned()]);
+        let of_data =
+            self.data_dir.iter().flat_map(|dir| of_data.clone().map(|name| ("data_dir", dir.join(name))));
+        let private = |(flag, path)| PrivateFile { setting: format!("--{flag}"), path };
+        named.chain(of_data).map(private).collect()
     }
 }

@@ -74,6 +74,7 @@ impl Cli {
             cors: draft.cors.iter().cloned().collect::<Option<_>>().unwrap_or_default(),
             ice: draft.ice()?,
             webhooks: draft.webhooks()?,
+            private_files: draft.private_files(),
             ..draft.config.clone()
         };
         config.check()?;

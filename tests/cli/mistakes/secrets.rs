@@ -1,0 +1,42 @@
+//! Mistakes that would show a secret, or make another text one.
+
+use std::fs;
+
+use super::{error, expect, fixture, warnings};
+use crate::directory::Directory;
+
+#[test]
+fn a_static_directory_with_a_secret_of_the_server_is_refused() {
+    let directory = Directory::new();
+    let dir = directory.arg("app");
+    fs::create_dir(&dir).unwrap();
+    let token = directory.file("app/admin.token", "0123456789abcdef");
+    let config = directory.file("app/p.toml", &format!("ops_port = 0\nstatic_dir = '{dir}'"));
+    let outside = directory
+        .file("p.toml", &format!("ops_port = 0\nadmin_token_file = '{token}'\nstatic_dir = '{dir}'"));
+    let data = directory.arg("app/data");
+    let key = directory.arg("app/key.pem");
+    fs::copy(fixture("rsa-pkcs8.key"), &key).unwrap();
+    for (args, words) in [
+        (&["--config", &*config][..], &["of --config. Move it"][..]),
+        (&["--config", &outside], &[&*outside, "line 3", &token, "of admin_token_file", "line 2"]),
+        (
+            &["--static_dir", &dir, "--data_dir", &data],
+            &["data/peerbroker.db of --data_dir", "has only your app"],
+        ),
+        (
+            &["--static_dir", &dir, "--sslkey", &key, "--sslcert", &fixture("rsa-chain.pem")],
+            &["key.pem of --sslkey"],
+        ),
+    ] {
+        let args = [args, &["--host", "127.0.0.1", "--port", "0"]].concat();
+        for args in [&args[..], &[&["config", "check"], &*args].concat()] {
+            expect(&error(args, &[], 1), &[&["cannot serve", "everybody could download"], words].concat());
+        }
+    }
+    // The data directory may have the app: the files in it are named.
+    fs::create_dir(&data).unwrap();
+    let app = directory.arg("app/data/www");
+    fs::create_dir(&app).unwrap();
+    assert_eq!(warnings(&["--static_dir", &app, "--data_dir", &data], &[]), [""; 0]);
+}

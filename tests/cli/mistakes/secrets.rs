@@ -40,3 +40,36 @@ fn a_static_directory_with_a_secret_of_the_server_is_refused() {
     fs::create_dir(&app).unwrap();
     assert_eq!(warnings(&["--static_dir", &app, "--data_dir", &data], &[]), [""; 0]);
 }
+
+#[test]
+fn a_text_in_place_of_the_name_of_its_file_is_not_printed() {
+    let pem = fs::read_to_string(fixture("ec-pkcs8.key")).unwrap();
+    let in_one_line = pem.replace('\n', " ");
+    let body = pem.lines().nth(1).unwrap();
+    let token = "0123456789abcdefSECRET";
+    let directory = Directory::new();
+    let file = directory.file("p.toml", &format!("redis_key = '{token}'"));
+    let itself = "it has the text itself: it must name a file";
+    let unnamed = "no file has this name. If it is the text itself, write that to a file and give its name";
+    for (args, env, words) in [
+        (
+            &[][..],
+            &[("PEERBROKER_SSLKEY", &*pem)][..],
+            &["invalid value for 'PEERBROKER_SSLKEY': ", itself][..],
+        ),
+        (&[], &[("PEERBROKER_SSLCERT", &in_one_line)], &["'PEERBROKER_SSLCERT': ", itself]),
+        (&[], &[("PEERBROKER_ADMIN_TOKEN_FILE", token)], &["'PEERBROKER_ADMIN_TOKEN_FILE': ", unnamed]),
+        (&[], &[("PEERBROKER_CONFIG", &pem)], &["'--config': ", itself]),
+        (&["--data_dir", &pem], &[], &["'--data_dir <DIR>': ", itself]),
+        (&["--config", &file], &[], &["p.toml, line 1)': ", unnamed]),
+        (&["keys", "add", "--jwt_secret_file", token], &[], &["'--jwt_secret_file': ", unnamed]),
+        (&["keys", "add", "--jwks_file", &pem], &[], &["'--jwks_file': ", itself]),
+    ] {
+        let text = error(args, env, 2);
+        expect(&text, words);
+        assert!(!text.contains(body) && !text.contains(token), "{text}");
+    }
+    // A missing file, and a directory that the server makes.
+    let missing = error(&["--ops_port", "0", "--admin_token_file", "/run/secrets/token1234567890"], &[], 1);
+    expect(&missing, &["cannot read --admin_token_file /run/secrets/token1234567890: No such file"]);
+}

@@ -11,6 +11,7 @@ use clap::{ArgMatches, Error};
 use super::odd::Odd;
 use super::row::{Invalid, RowOf};
 use super::table::ROWS;
+use super::values::{FILE, may_be_secret};
 
 /// The source of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,8 @@ impl Given {
                 }
             }
             let invalid = |Invalid { text, why }| {
-                let value = if row.is_secret { String::new() } else { format!("'{text}' ") };
+                let is_hidden = row.is_secret || may_be_secret(text.as_ref(), row.value_name == FILE);
+                let value = if is_hidden { String::new() } else { format!("'{text}' ") };
                 wrong(format!("invalid value {value}for '{named}': {why}"))
             };
             let mut refused = Ok(());

@@ -356,6 +356,7 @@ impl KeySettings {
 }
 
 fn jwt_auth(flag: &str, path: &Path) -> Result<Auth, Failure> {
+    secret_file::check_name(flag, path)?;
     let verify = match flag {
         "jwt_secret_file" => JwtKey::secret(secret_file::of_flag(flag, path)?),
         "jwt_key_file" => JwtKey::Pem(secret_file::of_flag(flag, path)?),

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use env_filter::Filter;
@@ -221,13 +221,51 @@ pub fn off_switch() -> Kind<bool> {
     Kind { alone: Some("true"), ..kind }
 }
 
+/// The placeholder of the name of a file.
+pub const FILE: &str = "FILE";
+
 pub fn path(value_name: &'static str) -> Kind<PathBuf> {
-    let parse = |text: &OsStr| match text.is_empty() {
+    let parse = move |text: &OsStr| match text.is_empty() {
         true => Err("expected a path".to_owned()),
-        false => Ok(PathBuf::from(text)),
+        false => check_path(text, value_name == FILE).map(|()| PathBuf::from(text)),
     };
     let show = |path: &PathBuf| path.display().to_string();
     Kind { parse: Box::new(parse), ..kind(value_name, |_| Err(String::new()), show) }
+}
+
+/// Fewest characters of a text that may be a token.
+const MIN_TOKEN: usize = 16;
+
+/// True if a text where a path belongs is surely the content of a file, such as PEM.
+fn is_content(text: &str) -> bool {
+    text.contains('\n') || text.contains("-----BEGIN")
+}
+
+/// True if a text where a path belongs may be a secret, so that no error shows it.
+pub fn may_be_secret(text: &OsStr, is_file: bool) -> bool {
+    let text = text.to_string_lossy();
+    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+    let is_token = text.len() >= MIN_TOKEN
+        && !text.starts_with('/')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte))
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_alphabetic);
+    is_content(&text) || is_file && is_token && !Path::new(&*text).exists()
+}
+
+/// Refuses texts that are not meant as paths. The reason does not show them.
+pub fn check_path(text: &OsStr, is_file: bool) -> Result<(), String> {
+    let lossy = text.to_string_lossy();
+    if is_content(&lossy) {
+        return Err("it has the text itself: it must name a file".to_owned());
+    }
+    if may_be_secret(text, is_file) {
+        return Err(
+            "no file has this name. If it is the text itself, write that to a file and give its name"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 pub fn port() -> Kind<u16> {

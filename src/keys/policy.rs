@@ -35,6 +35,7 @@ impl Policy {
         let verifier = Verifier::new(&key.settings.auth)
             .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
             .ok()
+            .or_else(|| Verifier::awaiting(&key.settings.auth))
             .filter(|_| !is_unrelayed);
         Policy { key, verifier }
     }

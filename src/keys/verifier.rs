@@ -71,6 +71,16 @@ impl Verifier {
         Ok(Verifier(method))
     }
 
+    /// A verifier for settings that cannot be used now. `None` if only other settings can change that.
+    pub(crate) fn awaiting(auth: &Auth) -> Option<Self> {
+        match auth {
+            Auth::Jwt { verify: JwtKey::Jwks(path) } => {
+                Some(Verifier(Method::Jwks(Jwks::awaited(path, Instant::now()))))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the proof of a client, if it owns the id.
     pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Result<Verified, Denied> {
         let Claimant { key, id, token, .. } = claimant;
@@ -78,7 +88,7 @@ impl Verifier {
             Method::Webhook(webhook) => webhook.ask(claimant).await?,
             _ => RoomRights::default(),
         };
-        let Some(keys) = self.keys().await else {
+        let Some(keys) = self.keys().await? else {
             return Ok(Verified { token: Token::clone(token), rooms: asked, odd: None });
         };
         let claims = jwt::read(token.as_str(), &keys)?;
@@ -93,7 +103,7 @@ impl Verifier {
 
     /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens with subjects.
     pub(crate) async fn id_of(&self, key: &ApiKey, token: &str) -> Result<Option<PeerId>, Denied> {
-        let Some(keys) = self.keys().await else { return Ok(None) };
+        let Some(keys) = self.keys().await? else { return Ok(None) };
         let token = Token::parse(token).map_err(Denied::NoToken)?;
         let id = match jwt::read(token.as_str(), &keys)?.subject(key, now())? {
             jwt::Subject::Exactly(id) => PeerId::parse(id),
@@ -102,12 +112,12 @@ impl Verifier {
         id.map(Some).map_err(Denied::UnusableSubject)
     }
 
-    async fn keys(&self) -> Option<Arc<VerifyingKeys>> {
-        match &self.0 {
+    async fn keys(&self) -> Result<Option<Arc<VerifyingKeys>>, Denied> {
+        Ok(match &self.0 {
             Method::None | Method::Webhook(_) => None,
             Method::Jwt(keys) => Some(Arc::clone(keys)),
-            Method::Jwks(jwks) => Some(jwks.keys(Instant::now()).await),
-        }
+            Method::Jwks(jwks) => Some(jwks.keys(Instant::now()).await?),
+        })
     }
 }
 
@@ -118,6 +128,7 @@ impl Denied {
             // Request Timeout and Too Many Requests.
             Denied::Refused(408 | 429) => true,
             Denied::Refused(400..=499) => false,
+            Denied::NoKeySet(_) => true,
             Denied::Refused(_) | Denied::Unusable | Denied::Overloaded | Denied::TimedOut => true,
             Denied::Unreachable(_) | Denied::BadAnswer | Denied::LongAnswer => true,
             _ => false,

@@ -1,6 +1,6 @@
 //! The errors of this layer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::files::FileError;
@@ -46,6 +46,11 @@ pub(crate) enum Denied {
     UnusableSubject(InvalidName),
     #[error("the settings of the key cannot be used")]
     Unusable,
+    #[error(
+        "the file {path} of --jwks_file could not be used yet: the log says why, and the file is read again when it changes",
+        path = .0.display()
+    )]
+    NoKeySet(Arc<Path>),
     #[error("clients of the root have no tokens")]
     Tokenless,
     #[error("too many webhook requests are running")]

@@ -95,6 +95,7 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
         Denied::Subject => format!("its sub is {}", shown(claim("sub"))),
         Denied::EveryId => "give each client an id, or a prefix as in \"guest-*\"".to_owned(),
         Denied::UnusableSubject(_) => format!("its sub is {}", shown(claim("sub"))),
+        Denied::NoKeySet(path) => format!("make {}, or mend it", path.display()),
         Denied::Unusable => "the log says why since the server read the key".to_owned(),
         Denied::Tokenless => {
             "the key asks for verified identities, which only PeerJS clients can have".to_owned()

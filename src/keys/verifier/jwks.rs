@@ -9,7 +9,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet};
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::error::BadAuth;
+use super::error::{BadAuth, Denied};
 use super::verifying_keys::{VerifyingKey, VerifyingKeys};
 use crate::files::{self, Stamp};
 
@@ -25,7 +25,8 @@ pub(super) struct Jwks {
 }
 
 struct Cached {
-    keys: Arc<VerifyingKeys>,
+    /// `None` until the file can be used for the first time.
+    keys: Option<Arc<VerifyingKeys>>,
     /// The stamp of the version that was read last, even if it was invalid. `None` if there was no file.
     stamp: Option<Stamp>,
     checked_at: Instant,
@@ -38,16 +39,26 @@ impl Jwks {
             return Err(BadAuth::PathNotUtf8(path.to_owned()));
         }
         let stamp = Stamp::of(path);
-        let keys = Arc::new(read(path)?);
+        let keys = Some(Arc::new(read(path)?));
         Ok(Jwks { path: path.into(), cached: Mutex::new(Cached { keys, stamp, checked_at: now }) })
     }
 
+    /// A file that cannot be used yet. It is read when it changes.
+    pub(super) fn awaited(path: &Path, now: Instant) -> Self {
+        let cached = Cached { keys: None, stamp: Stamp::of(path), checked_at: now };
+        Jwks { path: path.into(), cached: Mutex::new(cached) }
+    }
+
     /// The keys of the file. They may be a second old, or older while the file is invalid.
-    pub(super) async fn keys(&self, now: Instant) -> Arc<VerifyingKeys> {
+    pub(super) async fn keys(&self, now: Instant) -> Result<Arc<VerifyingKeys>, Denied> {
+        self.read_keys(now).await.ok_or_else(|| Denied::NoKeySet(Arc::clone(&self.path)))
+    }
+
+    async fn read_keys(&self, now: Instant) -> Option<Arc<VerifyingKeys>> {
         let last_stamp = {
             let mut cached = self.cached.lock();
             if now.saturating_duration_since(cached.checked_at) < CHECK_INTERVAL {
-                return Arc::clone(&cached.keys);
+                return cached.keys.clone();
             }
             // Set before reading, so that no other client also checks.
             cached.checked_at = now;
@@ -65,11 +76,16 @@ impl Jwks {
         if let Ok(Some((stamp, read))) = reread {
             cached.stamp = stamp;
             match read {
-                Ok(keys) => cached.keys = Arc::new(keys),
+                Ok(keys) => {
+                    if cached.keys.replace(Arc::new(keys)).is_none() {
+                        log::info!("the key set {} can be used now", self.path.display());
+                    }
+                }
+                Err(error) if cached.keys.is_none() => log::error!("{error}"),
                 Err(error) => log::error!("the previous keys stay active: {error}"),
             }
         }
-        Arc::clone(&cached.keys)
+        cached.keys.clone()
     }
 }
 

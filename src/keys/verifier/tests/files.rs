@@ -53,7 +53,7 @@ fn open(path: &Path) -> Result<Jwks, BadAuth> {
 
 #[tokio::test]
 async fn a_token_names_its_key() {
-    let keys = open(&fixture("jwks.json")).unwrap().keys(Instant::now()).await;
+    let keys = open(&fixture("jwks.json")).unwrap().keys(Instant::now()).await.unwrap();
     assert_eq!(chosen(&keys, Some("rsa")), Ok("RS256"));
     assert_eq!(chosen(&keys, Some("ec")), Ok("ES256"));
     assert_eq!(chosen(&keys, Some("ed")), Ok("EdDSA"));
@@ -97,7 +97,7 @@ async fn a_file_that_changes_is_read_again_at_most_once_a_second() {
     let start = Instant::now();
     let after = |millis| start + Duration::from_millis(millis);
     let jwks = Jwks::open(&file.0, start).unwrap();
-    let algorithm = async |now| chosen(&*jwks.keys(now).await, None);
+    let algorithm = async |now| chosen(&*jwks.keys(now).await.unwrap(), None);
 
     file.write(&set(&["ec"]), 1);
     assert_eq!(algorithm(after(999)).await, Ok("RS256"));
@@ -124,7 +124,7 @@ async fn a_broken_version_leaves_the_keys_as_they_were() {
     let mut second = 0;
     let mut algorithm = async || {
         second += 1;
-        chosen(&*jwks.keys(start + Duration::from_secs(second)).await, None)
+        chosen(&*jwks.keys(start + Duration::from_secs(second)).await.unwrap(), None)
     };
     for (version, broken) in ["", "{", r#"{"keys":[]}"#, &set(&["p384"])].into_iter().enumerate() {
         file.write(broken, 10 + version as u64);
@@ -135,6 +135,29 @@ async fn a_broken_version_leaves_the_keys_as_they_were() {
     assert_eq!(algorithm().await, Ok("RS256"));
     file.write(&set(&["ed"]), 20);
     assert_eq!(algorithm().await, Ok("EdDSA"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_or_broken_at_first_is_read_when_it_changes() {
+    let file = Scratch::new("late", "");
+    fs::remove_file(&file.0).unwrap();
+    let start = Instant::now();
+    let jwks = Jwks::awaited(&file.0, start);
+    let keys = async |second| jwks.keys(start + Duration::from_secs(second)).await;
+    let unread = keys(1).await.err().unwrap();
+    assert!(unread.is_unknown(), "the client may come back");
+    assert!(unread.to_string().contains(file.0.to_str().unwrap()), "{unread}");
+    file.write("{", 1);
+    assert_eq!(keys(2).await.err(), Some(unread.clone()));
+    file.write(&set(&["ec"]), 2);
+    assert_eq!(chosen(&*keys(3).await.unwrap(), None), Ok("ES256"));
+    // A policy has such a verifier, not the one that its settings cannot make.
+    fs::remove_file(&file.0).unwrap();
+    let auth = by_jwks(file.0.clone());
+    assert!(Verifier::new(&auth).is_err());
+    let verifier = Verifier::awaiting(&auth).unwrap();
+    assert_eq!(verify_text(&verifier, "alice", &mint("ec", "alice")).await.err(), Some(unread));
+    assert!(Verifier::awaiting(&by_secret()).is_none());
 }
 
 #[test]
@@ -229,7 +252,7 @@ async fn a_file_that_becomes_endless_leaves_the_keys_as_they_were() {
     fs::remove_file(&file.0).unwrap();
     symlink("/dev/zero", &file.0).unwrap();
     let later = jwks.keys(start + Duration::from_secs(1));
-    let later = tokio::time::timeout(Duration::from_secs(10), later).await.expect("an answer");
+    let later = tokio::time::timeout(Duration::from_secs(10), later).await.expect("an answer").unwrap();
     assert_eq!(chosen(&later, None), Ok("RS256"));
 }
 

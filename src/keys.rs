@@ -78,6 +78,10 @@ pub trait KeyStore: Send + Sync {
     /// A number that changes whenever this or another process adds, changes or removes a key. Must be cheap: it is
     /// called twice a second.
     fn version(&self) -> Result<u64, KeyError>;
+    /// The reason why only a restart reaches the stored keys again, if there is one.
+    fn lost(&self) -> Option<String> {
+        None
+    }
     /// True if nobody has ever stored a key, as far as the store can tell: it may have lost all of them.
     fn is_blank(&self) -> Result<bool, KeyError> {
         Ok(false)

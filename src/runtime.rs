@@ -270,6 +270,7 @@ impl Runtime {
         if self.node.awaits_keys() {
             reasons.push(KEYS_UNREAD.to_owned());
         }
+        reasons.extend(self.control.lost.load().iter().map(|why| String::clone(why)));
         if let Some(view) = self.node.membership().map(|membership| membership.view())
             && !view.is_up
         {

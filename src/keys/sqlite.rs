@@ -266,11 +266,18 @@ impl KeyStore for SqliteKeys {
         })
     }
 
+    fn lost(&self) -> Option<String> {
+        let database = self.0.lock();
+        let problem = database.ids.check(&database.path).err()?;
+        Some(format!("{}: {problem}", database.path.display()))
+    }
+
     /// `data_version` changes after each commit of another connection, but not after our own.
     fn version(&self) -> Result<u64, KeyError> {
         let mut database = self.0.lock();
         // While the disk is full, nobody changes anything.
         let _ = database.open_to_write();
+        at(&database.path, database.ids.check(&database.path))?;
         let of_others = database.connection.pragma_query_value(None, "data_version", |row| row.get(0));
         let of_others: u32 = at(&database.path, of_others.map_err(Problem::from))?;
         Ok((database.own_changes << u32::BITS) | u64::from(of_others))

@@ -96,6 +96,10 @@ impl KeyWatch {
         let read =
             caught(|| control.read_changed_keys()).unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
         let had_failed = std::mem::replace(&mut self.has_failed, read.is_err());
+        if read.is_err() != had_failed {
+            let lost = read.is_err().then(|| caught(|| control.store.lost()).ok().flatten()).flatten();
+            control.lost.store(lost.map(Arc::new));
+        }
         match &read {
             Err(error) if !had_failed => log::error!("{error}"),
             Ok(()) if had_failed => log::info!("the keys can be reached again"),

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -154,6 +155,8 @@ fn why_no_origin(address: &str) -> &'static str {
 pub(crate) struct Control {
     node: Arc<Node>,
     pub(super) store: Arc<dyn KeyStore>,
+    /// The reason why only a restart reaches the store again.
+    pub(super) lost: ArcSwapOption<String>,
     /// Limits the keys that one address registers.
     signups: SignupLimiter,
     /// Wrong guesses at the admin token.
@@ -181,6 +184,7 @@ impl Control {
             signups: SignupLimiter::new(node.config().clone()),
             node,
             store,
+            lost: ArcSwapOption::empty(),
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             writing: Mutex::default(),
             log,

@@ -59,3 +59,32 @@ fn a_server_whose_database_is_damaged_denies_no_key() {
     fs::write(&file, bytes).unwrap();
     expect_unread(&["--data_dir", &data.arg("data")]);
 }
+
+#[test]
+fn a_database_that_is_replaced_below_the_server_is_noticed() {
+    let data = Directory::new();
+    let dir = data.at("data");
+    for replace in [false, true] {
+        SqliteKeys::open(&dir).unwrap();
+        let mut program = Program::start(&["--data_dir", &data.arg("data"), "--ops_port", "0"]);
+        let (api, _) = program.expect_api();
+        assert_eq!(api.get("/readyz").status, 200);
+        let file = dir.join(FILE_NAME);
+        let copy = dir.join("copy");
+        fs::copy(&file, &copy).unwrap();
+        fs::remove_file(&file).unwrap();
+        if replace {
+            fs::rename(&copy, &file).unwrap();
+        }
+        program.expect_log(" ERROR ");
+        let words = "peerbroker.db: it was removed or replaced while it was in use, so nothing can be kept: restart the server";
+        wait_until("the reason", || api.get("/readyz").json["reasons"].to_string().contains(words));
+        assert_eq!(api.get("/readyz").status, 503);
+        // Its clients stay, and no key is denied.
+        assert_eq!(program.get("/peerjs/id").status, 200);
+        program.connect("/peerjs?key=new&id=a&token=t").expect_text();
+        let log = program.stop().stderr;
+        assert_eq!(log.matches(&format!("cannot reach the keys: {}", dir.display())).count(), 1, "{log}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

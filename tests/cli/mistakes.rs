@@ -1,6 +1,7 @@
 //! Beginners' mistakes, made as they make them: `tests/MISTAKES.md` has the table.
 
 mod secrets;
+mod texts;
 
 use std::fs;
 use std::net::UdpSocket;

@@ -1,5 +1,6 @@
 //! The kinds of values: how each is read and shown. An error says what is accepted.
 
+use std::env;
 use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -253,11 +254,20 @@ pub fn may_be_secret(text: &OsStr, is_file: bool) -> bool {
     is_content(&text) || is_file && is_token && !Path::new(&*text).exists()
 }
 
+/// The rest of a path that begins with `~`, which is a home directory in shells.
+fn below_home(path: &str) -> Option<&str> {
+    path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Refuses texts that are not meant as paths. The reason does not show them.
 pub fn check_path(text: &OsStr, is_file: bool) -> Result<(), String> {
     let lossy = text.to_string_lossy();
     if is_content(&lossy) {
         return Err("it has the text itself: it must name a file".to_owned());
+    }
+    if let Some(below) = below_home(&lossy) {
+        let home = env::var("HOME").unwrap_or_else(|_| "/home/me".to_owned());
+        return Err(format!("only shells expand ~: write the whole path, as in {home}{below}"));
     }
     if may_be_secret(text, is_file) {
         return Err(

@@ -29,3 +29,46 @@ fn a_path_with_a_tilde_says_that_only_shells_expand_it() {
     fs::create_dir(directory.at("~")).unwrap();
     assert_eq!(warnings(&["--data_dir", &data_dir], &[]), [""; 0]);
 }
+
+#[test]
+fn a_value_with_quotes_of_its_own_is_an_error_that_shows_the_value_without() {
+    let directory = Directory::new();
+    let of_file = |text: &str| {
+        let file = directory.file("p.toml", text);
+        error(&["config", "check", "--config", &file], &[], 2)
+    };
+    let docker = "it has quotes of its own, as `docker --env-file` keeps them: ";
+    for (env, words) in [
+        (("PEERBROKER_KEY", "\"my-game\""), &["for 'PEERBROKER_KEY': ", docker, "write my-game"][..]),
+        (("PEERBROKER_HOST", "'::'"), &["for 'PEERBROKER_HOST': ", docker, "write ::"]),
+        (("PORT", "\"9101\""), &["for 'PORT': ", docker, "write 9101"]),
+        (("PEERBROKER_DATA_DIR", "\"/data\""), &["for 'PEERBROKER_DATA_DIR': ", docker, "write /data"]),
+        (
+            ("PEERBROKER_PATH", "“/x”"),
+            &["for 'PEERBROKER_PATH': it has typographic quotes of its own: write /x"],
+        ),
+        (("PEERBROKER_NODE_NAME", "\"\""), &[docker, "leave it out"]),
+    ] {
+        expect(&error(&[], &[env], 2), words);
+    }
+    expect(&error(&["--data_dir", "'x'"], &[], 2), &["'--data_dir <DIR>': ", docker, "write x"]);
+    expect(&of_file("key = '“my-game”'"), &["line 1)': it has typographic quotes of its own: write my-game"]);
+    expect(
+        &of_file("key = “my-game”"),
+        &["line 1: “ and ” are typographic quotes", ": write key = \"my-game\""],
+    );
+    expect(
+        &of_file("admin_token = “0123456789abcdef”"),
+        &["typographic quotes", "write admin_token = \"…\""],
+    );
+    expect(&of_file("[[api_key]]\nkey = '\"g\"'"), &["line 2: key: ", docker, "write g"]);
+    let data_dir = directory.arg("data");
+    expect(&error(&["keys", "add", "--key", "'g'", "--data_dir", &data_dir], &[], 2), &[docker, "write g"]);
+    // peerjs-server starts with these. An apostrophe inside a text is a part of it.
+    one_warning(
+        &["--key", "\"my-game\""],
+        &[],
+        &["--key \"\\\"my-game\\\"\" has quotes of its own", "write my-game"],
+    );
+    assert_eq!(warnings(&["--key", "rock'n'roll"], &[]), [""; 0]);
+}

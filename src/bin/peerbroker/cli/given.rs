@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Error};
 
-use super::odd::Odd;
+use super::odd::{self, Odd, quotes};
 use super::row::{Invalid, RowOf};
 use super::table::ROWS;
 use super::values::{FILE, may_be_secret};
@@ -100,6 +100,8 @@ impl Given {
                 }
             }
             let invalid = |Invalid { text, why }| {
+                let why =
+                    quotes(&text).filter(|_| !row.is_secret).map_or(why, |quotes| format!("it {quotes}"));
                 let is_hidden = row.is_secret || may_be_secret(text.as_ref(), row.value_name == FILE);
                 let value = if is_hidden { String::new() } else { format!("'{text}' ") };
                 wrong(format!("invalid value {value}for '{named}': {why}"))
@@ -128,6 +130,7 @@ impl Given {
     /// True if a flag or a variable of peerjs-server gave a setting, if the setting is one of peerjs-server.
     fn is_of_peerjs<D>(&self, row: &RowOf<D>) -> bool {
         match self.source(row.name) {
+            _ if row.odd.is_none() => false,
             Some(Source::Variable(name)) => row.fallback == Some(name),
             source => source == Some(&Source::Flag),
         }
@@ -179,7 +182,9 @@ impl Given {
 }
 
 fn odd<D>(row: &RowOf<D>, text: &OsStr) -> Option<Odd> {
-    row.odd?(text.to_str()?)
+    let text = text.to_str()?;
+    let of_quotes = if row.is_secret { None } else { odd::quoted(text) };
+    of_quotes.or_else(|| row.odd?(text))
 }
 
 /// An error of the values, which ends the program with 2.

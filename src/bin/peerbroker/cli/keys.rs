@@ -12,6 +12,7 @@ use peerbroker::wire::ApiKey;
 use peerbroker::{check_auth, check_webhook};
 
 use super::given::Given;
+use super::odd::quotes;
 use super::row::{RowOf, plain};
 use super::secret_file;
 use super::values::{
@@ -37,7 +38,7 @@ pub enum KeysCommand {
         #[arg(
             long,
             short,
-            value_parser = key,
+            value_parser = new_key,
             help = format!(
                 "The key itself, 1 to {} bytes [default: {RANDOM_KEY_CHARS} random letters and digits]",
                 ApiKey::MAX_BYTES
@@ -353,6 +354,11 @@ impl KeySettings {
             .map_err(|why| wrong(format!("invalid value {url:?} for --webhook: {why}")))?;
         Ok(Some(webhook))
     }
+}
+
+/// A key to add. One with quotes of its own is surely not meant.
+fn new_key(text: &str) -> Result<ApiKey, String> {
+    quotes(text).map_or_else(|| key(text), |why| Err(format!("it {why}")))
 }
 
 fn jwt_auth(flag: &str, path: &Path) -> Result<Auth, Failure> {

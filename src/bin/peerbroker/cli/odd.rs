@@ -20,6 +20,26 @@ fn odd(taken: impl ToString, why: impl Into<String>) -> Option<Odd> {
     Some(Odd { taken: taken.to_string(), why: why.into() })
 }
 
+/// Quotes that people and programs put around texts.
+const QUOTES: &[char] = &['"', '\'', '`'];
+pub const TYPOGRAPHIC: &[char] = &['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»'];
+
+/// The rest of a sentence that begins with a text, if the text has quotes of its own.
+pub fn quotes(text: &str) -> Option<String> {
+    let inner = |quotes: &[char]| {
+        let inner = text.strip_prefix(quotes)?.strip_suffix(quotes)?;
+        Some(if inner.is_empty() { "leave it out".to_owned() } else { format!("write {inner}") })
+    };
+    let straight = |advice| format!("has quotes of its own, as `docker --env-file` keeps them: {advice}");
+    let typographic = |advice| format!("has typographic quotes of its own: {advice}");
+    inner(QUOTES).map(straight).or_else(|| inner(TYPOGRAPHIC).map(typographic))
+}
+
+/// A text with quotes of its own. peerjs-server takes them for a part of it.
+pub fn quoted(text: &str) -> Option<Odd> {
+    odd(text, quotes(text)?)
+}
+
 /// A text that no browser sends as an origin. It is compared as it is.
 pub fn origin(text: &str) -> Option<Odd> {
     let why = Origin::parse(text).err().filter(|_| text != "*")?;

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue, Error};
 use toml::{Spanned, Value};
 
 use super::{API_KEY, as_table, line_of, place, row_of};
+use crate::cli::odd::quotes;
 use crate::cli::values::most_alike;
 
 /// Settings of keys that may hold a secret.
@@ -55,6 +56,9 @@ impl Reader<'_> {
     fn key(&mut self, span: Range<usize>, mut table: DeTable<'_>) -> Result<Key, Misplaced> {
         let wrong = |why: &dyn Display| (span.clone(), why.to_string());
         let text = table.remove("key").ok_or_else(|| wrong(&format!("this [[{API_KEY}]] has no key")))?;
+        if let Some(why) = text.get_ref().as_str().and_then(quotes) {
+            return Err((text.span(), format!("key: it {why}")));
+        }
         let key = match text.get_ref().as_str().map(ApiKey::parse) {
             Some(Ok(key)) => key,
             Some(Err(why)) => return Err((text.span(), format!("key: {why}"))),

@@ -3,6 +3,7 @@
 use toml::de::{DeTable, Error};
 
 use super::row_of;
+use crate::cli::odd::TYPOGRAPHIC;
 use crate::cli::row::Row;
 
 /// The error, with the line as it has to be, if that is clear.
@@ -19,6 +20,11 @@ pub(super) fn explained(text: &str, error: &Error) -> String {
     let why = error.message().trim().replace('\n', ", ");
     match split(line) {
         Some((name, "")) => format!("{name} has no value: a setting is written as in port = 9001"),
+        Some((name, value)) if value.starts_with(TYPOGRAPHIC) => {
+            let line = repaired(name, value.trim_matches(TYPOGRAPHIC));
+            let advice = line.map(|line| format!(": write {line}")).unwrap_or_default();
+            format!("“ and ” are typographic quotes, which are not valid TOML{advice}")
+        }
         Some((name, value)) if let Some(line) = repaired(name, value) => {
             format!("this line is not valid TOML: write {line}")
         }

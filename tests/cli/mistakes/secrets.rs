@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{error, expect, fixture, warnings};
+use super::{error, expect, fixture, one_warning, warnings};
 use crate::directory::Directory;
 
 #[test]
@@ -72,4 +72,35 @@ fn a_text_in_place_of_the_name_of_its_file_is_not_printed() {
     // A missing file, and a directory that the server makes.
     let missing = error(&["--ops_port", "0", "--admin_token_file", "/run/secrets/token1234567890"], &[], 1);
     expect(&missing, &["cannot read --admin_token_file /run/secrets/token1234567890: No such file"]);
+}
+
+#[test]
+fn the_name_of_a_file_in_place_of_a_token_is_noticed() {
+    let directory = Directory::new();
+    let file = directory.file("a-long-name-of-admin.token", "0123456789abcdef");
+    let env = [("PEERBROKER_ADMIN_TOKEN", &*file), ("PEERBROKER_OPS_PORT", "0")];
+    let words = ["PEERBROKER_ADMIN_TOKEN is the name of a file", "did you mean --admin_token_file?"];
+    one_warning(&[], &env, &words);
+    one_warning(&["--ops_port", "0", "--read_token", &file], &[], &["did you mean --read_token_file?"]);
+    let env = [("PEERBROKER_ADMIN_TOKEN", "/run/no-such-file/token"), ("PEERBROKER_OPS_PORT", "0")];
+    assert_eq!(warnings(&[], &env), [""; 0]);
+}
+
+#[test]
+fn a_token_with_quotes_or_the_name_of_a_variable_is_noticed_and_not_shown() {
+    let directory = Directory::new();
+    let token = "0123456789abcdef";
+    for (text, words) in [
+        (format!("\"{token}\"\n"), "admin_token, or of its file, has quotes of its own"),
+        (format!("ADMIN_TOKEN={token}\n"), "admin_token, or of its file, begins with ADMIN_TOKEN="),
+    ] {
+        let file = directory.file("token", &text);
+        let found = warnings(&["--ops_port", "0", "--admin_token_file", &file], &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        expect(&found[0], &[words, "Leave it out"]);
+        assert!(!found[0].contains(token), "{found:?}");
+    }
+    // Base64 may end with an equals sign.
+    let file = directory.file("token", "Zm9vYmFyYmF6QUJDREVG_QQ==");
+    assert_eq!(warnings(&["--ops_port", "0", "--admin_token_file", &file], &[]), [""; 0]);
 }

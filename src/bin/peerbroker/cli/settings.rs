@@ -19,6 +19,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use super::command::Cli;
 use super::draft::{Draft, SecretStamps};
 use super::given::Source;
+use super::odd::quotes;
 use super::secret_file;
 use super::values::MediaAddress;
 use crate::calls::CallSettings;
@@ -44,14 +45,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A warning about settings that are surely mistakes, but show only when all files are read.
-    pub fn warnings(&self) -> Option<String> {
-        let secret = self.config.ice.turn_secret.as_ref()?;
-        secret.is_weak().then(|| {
-            "the secret of TURN servers is short: a client can find it by trying, with the credentials that it gets. `openssl \
-             rand -hex 32` makes a better one"
-                .to_owned()
-        })
+    /// Warnings about settings that are surely mistakes, but show only when all files are read.
+    pub fn warnings(&self) -> Vec<String> {
+        let ApiTokens { admin, read, metrics } = match &self.listen.ops {
+            Some(ops) => ops.tokens.clone(),
+            None => ApiTokens::default(),
+        };
+        let secret = self.config.ice.turn_secret.as_ref();
+        let of_turn = secret.map(|secret| ("turn_secret", secret.as_str().to_owned()));
+        let tokens = [("admin_token", admin), ("read_token", read), ("metrics_token", metrics)];
+        let tokens = tokens.into_iter().filter_map(|(flag, token)| Some((flag, token?.as_str().to_owned())));
+        let mut warnings: Vec<String> =
+            tokens.chain(of_turn).filter_map(|(flag, text)| odd_secret(flag, &text)).collect();
+        if secret.is_some_and(TurnSecret::is_weak) {
+            warnings.push(
+                "the secret of TURN servers is short: a client can find it by trying, with the credentials that it gets. \
+                 `openssl rand -hex 32` makes a better one"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 }
 
@@ -371,6 +384,22 @@ fn read<T, E: Display>(
     let Some(path) = file else { return Ok(None) };
     let parsed = parse(secret_file::of_flag(flag, path)?.trim_end());
     parsed.map(Some).map_err(|why| failed(format!("invalid value for '--{flag}': {why}")))
+}
+
+/// A warning about a secret with more in it than was surely meant. It does not show the secret.
+fn odd_secret(flag: &str, text: &str) -> Option<String> {
+    let name = text.split_once('=').map(|(name, _)| name.trim_start_matches("export ")).unwrap_or_default();
+    let is_variable = name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.contains('_')
+        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let what = match text {
+        _ if is_variable => format!("begins with {name}="),
+        _ if quotes(text).is_some() => "has quotes of its own".to_owned(),
+        _ => return None,
+    };
+    Some(format!(
+        "the text of --{flag}, or of its file, {what}: that belongs to the secret, so clients must send it too. Leave it out"
+    ))
 }
 
 /// True if two addresses are of one family.

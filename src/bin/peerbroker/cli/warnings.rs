@@ -1,6 +1,7 @@
 //! Combinations of settings that do nothing, or that lock everybody out.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use peerbroker::InheritedSockets;
 use peerbroker::config::{AcmeName, Dialect, Dialects, LETS_ENCRYPT};
@@ -61,6 +62,10 @@ impl Cli {
                 warnings.push(format!("--{name} is {time} milliseconds: {meant}"));
             }
         }
+        let is_of_file = |flag: &&str| self.given.last(flag).is_some_and(|text| Path::new(text).is_file());
+        warnings.extend(["admin_token", "read_token", "metrics_token", "turn_secret"].iter().filter(|flag| is_of_file(flag)).map(|flag| {
+            format!("the text of --{flag} is the name of a file, and not what the file has: did you mean --{flag}_file?")
+        }));
         warnings.extend(self.combinations());
         warnings.into_iter().map(|text| self.given.reworded(&text)).collect()
     }

@@ -72,3 +72,24 @@ fn a_value_with_quotes_of_its_own_is_an_error_that_shows_the_value_without() {
     );
     assert_eq!(warnings(&["--key", "rock'n'roll"], &[]), [""; 0]);
 }
+
+#[test]
+fn a_relay_at_a_host_that_passes_http_only_is_noticed() {
+    let at = ["--relay", "127.0.0.1:0"];
+    for host in ["RENDER", "RAILWAY_ENVIRONMENT", "DYNO", "K_SERVICE"] {
+        let found = warnings(&at, &[(host, "x")]);
+        assert!(found.iter().any(|text| text.contains(&format!("as its variable {host} says"))), "{found:?}");
+        assert_eq!(warnings(&[], &[(host, "x")]), [""; 0]);
+    }
+    let found = warnings(&at, &[("FLY_APP_NAME", "x")]);
+    assert!(!found.iter().any(|text| text.contains("HTTP only")), "Fly passes UDP: {found:?}");
+}
+
+#[test]
+fn a_proxy_that_is_everybody_is_noticed() {
+    for network in ["0.0.0.0/0", "::/0"] {
+        let words = [&*format!("--trusted_proxy {network} trusts everybody"), "the proxy alone"];
+        one_warning(&["--proxied", "--trusted_proxy", network], &[], &words);
+    }
+    assert_eq!(warnings(&["--proxied", "--trusted_proxy", "10.0.0.0/8"], &[]), [""; 0]);
+}

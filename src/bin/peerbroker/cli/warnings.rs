@@ -9,7 +9,7 @@ use peerbroker::config::{AcmeName, Dialect, Dialects, LETS_ENCRYPT};
 use super::command::Cli;
 use super::dialects::dialects_of;
 use super::draft::Draft;
-use super::row::Need;
+use super::row::{Need, variable};
 use super::table::ROWS;
 use super::values::MILLIS;
 use crate::stored_keys::KeysIn;
@@ -19,6 +19,9 @@ const SHORT: u64 = 1000;
 
 /// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
 const UNCOUNTED: usize = 16 << 10;
+
+/// Variables of hosts that pass HTTP only: Render, Railway, Heroku, Google Cloud Run.
+const HTTP_ONLY: &[&str] = &["RENDER", "RAILWAY_ENVIRONMENT", "DYNO", "K_SERVICE"];
 
 /// True if one machine of the world may have the name.
 fn is_public(name: &AcmeName) -> bool {
@@ -150,7 +153,16 @@ impl Cli {
         let uncertified = acme.names.iter().find(|name| acme.directory == LETS_ENCRYPT && !is_public(name));
         let crowded = limits.check_room_members(config.key_settings.room_members).err();
         let unfinished = config.unfinished_total_bytes;
+        let relays = [("relay", &self.draft.relay_at), ("turn", &self.draft.turn)].into_iter().find(|(_, at)| !at.is_empty());
+        let of_http = HTTP_ONLY.iter().find(|name| variable(name).is_some()).zip(relays);
+        let trusts_all = config.trusted_proxies.iter().find(|network| network.prefix_len() == 0 && given.has("trusted_proxy"));
         [
+            (of_http.is_some(),
+                of_http.map(|(host, (flag, _))| format!("this host passes HTTP only, as its variable {host} says, so no call reaches \
+                    --{flag}: leave it out, and name a TURN server elsewhere with --turn_url")).unwrap_or_default()),
+            (trusts_all.is_some(),
+                trusts_all.map(|network| format!("--trusted_proxy {network} trusts everybody, so every client may claim any address: \
+                    list the addresses of the proxy alone")).unwrap_or_default()),
             (!config.default_key && given.has("key"),
                 "--key does nothing with --no_default_key: there is no built-in key".to_owned()),
             (!config.default_key && !has_own_keys && !has_stored_keys && !is_open && !has_api,

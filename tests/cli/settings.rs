@@ -167,6 +167,7 @@ fn settings_that_cannot_go_together_are_errors() {
         ("--turn auto 10.0.0.2", "--turn takes one IPv4 address", 2),
         ("--turn_ports 5000-6000", "--turn_ports needs --turn", 2),
         ("--relay 10.0.0.1 --turn 10.0.0.1:3478", "have the same port", 2),
+        ("--relay 0.0.0.0 --turn 10.0.0.1:3478", "have the same port", 2),
     ] {
         let ended = run(&words(flags), &[]);
         assert!(ended.stderr.contains(error), "{flags}: {}", ended.stderr);

@@ -362,8 +362,16 @@ impl Draft {
             }
             (at, _) => listen_at("turn", at, port)?,
         };
-        let is_same =
-            |relay: &RelayConfig| relay.listen.iter().any(|at| at.port() != 0 && listen.contains(at));
+        // An unspecified address has those of its family.
+        let overlaps = |a: &SocketAddr, b: &SocketAddr| {
+            let is_any = a.ip().is_unspecified() || b.ip().is_unspecified();
+            a.port() == b.port()
+                && a.port() != 0
+                && (a.ip() == b.ip() || is_any && a.is_ipv4() == b.is_ipv4())
+        };
+        let is_same = |relay: &RelayConfig| {
+            relay.listen.iter().any(|at| listen.iter().any(|other| overlaps(at, other)))
+        };
         ensure(
             !relay.is_some_and(is_same),
             "--turn and --relay have the same port: give --turn another one, because Chromium drops what a relay sends \

@@ -81,6 +81,9 @@ fn main() -> ExitCode {
 
 fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
     let log = console::start_log(style, cli.draft.log.as_deref());
+    if let Some(warning) = cli.silence() {
+        log.warn(&warning);
+    }
     let mut settings = cli.settings()?;
     let of_calls = settings.calls.find_addresses();
     let warnings =

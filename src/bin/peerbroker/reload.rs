@@ -96,6 +96,11 @@ impl Reloader {
             self.broker.set_api_tokens(ops.tokens.clone());
         }
         self.log.configure(in_force.draft.log.as_deref());
+        if let Some(warning) =
+            in_force.silence().filter(|warning| self.cli.silence().as_ref() != Some(warning))
+        {
+            self.log.warn(&warning);
+        }
         self.cli = in_force;
         self.settings = settings;
         Ok((changed, pending))

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{error, expect, fixture, one_warning, warnings};
 use crate::directory::Directory;
+use crate::program::Program;
 
 #[test]
 fn a_path_with_a_tilde_says_that_only_shells_expand_it() {
@@ -92,4 +93,23 @@ fn a_proxy_that_is_everybody_is_noticed() {
         one_warning(&["--proxied", "--trusted_proxy", network], &[], &words);
     }
     assert_eq!(warnings(&["--proxied", "--trusted_proxy", "10.0.0.0/8"], &[]), [""; 0]);
+}
+
+#[test]
+fn a_log_that_stays_empty_is_said_whatever_the_filter_hides() {
+    for filter in ["peerbroker.debug", "peerbroker:debug", "my_app=debug", "my_app=debug,other=off"] {
+        for (args, env, name) in
+            [(&["--log", filter][..], &[][..], "--log"), (&[], &[("RUST_LOG", filter)], "RUST_LOG")]
+        {
+            let words = format!("{name} {filter:?} names no module of this program");
+            let found = Program::start_with_env(args, env).stop().stderr;
+            assert!(found.contains(" WARN ") && found.contains(&words), "{filter}: {found}");
+        }
+    }
+    for filter in ["off", "my_app=debug,info", "peerbroker::audit=info", "peer=warn", "peerbroker_media"] {
+        assert_eq!(
+            Program::start(&["--log", filter, "-q"]).stop().stderr.matches("names no module").count(),
+            0
+        );
+    }
 }

@@ -332,6 +332,23 @@ fn is_directive(text: &str) -> bool {
         || is_module
 }
 
+/// The crates of this program, by which the log names modules.
+const CRATES: &[&str] =
+    &["peerbroker", "peerbroker_broker", "peerbroker_core", "peerbroker_media", "peerbroker_doctor"];
+
+/// True if a filter has levels of modules alone, and none is of this program: the log stays empty.
+pub(super) fn silences_all(filter: &str) -> bool {
+    let is_of_program = |word: &str| {
+        let module = word.split('=').next().unwrap_or_default().trim();
+        // The library compares the beginning.
+        LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
+            || CRATES.iter().any(|of| of.starts_with(module) || module.starts_with(&format!("{of}::")))
+    };
+    let words = filter.split('/').next().unwrap_or_default().split(',');
+    let mut words = words.map(str::trim).filter(|word| !word.is_empty()).peekable();
+    words.peek().is_some() && !words.any(is_of_program)
+}
+
 pub(super) fn key(text: &str) -> Result<ApiKey, String> {
     ApiKey::parse(text).map_err(|why| format!("{why}; a key has 1 to {} bytes", ApiKey::MAX_BYTES))
 }

@@ -11,7 +11,7 @@ use super::dialects::dialects_of;
 use super::draft::Draft;
 use super::row::{Need, variable};
 use super::table::ROWS;
-use super::values::MILLIS;
+use super::values::{MILLIS, silences_all};
 use crate::stored_keys::KeysIn;
 
 /// A plain number of milliseconds below this is likely to be meant as seconds.
@@ -92,6 +92,15 @@ impl Cli {
             labels(&on, ","),
             labels(&off, ", "),
             labels(&added, ",+")
+        )))
+    }
+
+    /// A warning if `--log` leaves the log empty, which hides all other warnings.
+    pub fn silence(&self) -> Option<String> {
+        let filter = self.draft.log.as_ref().filter(|filter| silences_all(filter))?;
+        Some(self.given.reworded(&format!(
+            "--log {filter:?} names no module of this program, so the log stays empty: write a level, as in info, or a module, \
+             as in peerbroker=debug"
         )))
     }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use arc_swap::ArcSwap;
 use env_filter::Filter;
-use log::{LevelFilter, Metadata, Record};
+use log::{Level, LevelFilter, Log as _, Metadata, Record};
 use parking_lot::Mutex;
 use peerbroker::LogControl;
 
@@ -68,6 +68,12 @@ impl Log {
         let mut texts = self.texts.lock();
         texts.configured = filter.unwrap_or(self.default).to_owned();
         self.apply(&texts);
+    }
+
+    /// Writes a warning that no filter hides.
+    pub fn warn(&self, text: &str) {
+        let args = format_args!("{text}");
+        self.writer.log(&Record::builder().level(Level::Warn).target("peerbroker").args(args).build());
     }
 
     /// Both texts were parsed before.

@@ -113,3 +113,15 @@ fn a_log_that_stays_empty_is_said_whatever_the_filter_hides() {
         );
     }
 }
+
+#[test]
+fn a_configuration_file_behind_c_says_which_flag_takes_it() {
+    let directory = Directory::new();
+    let file = directory.file("settings", "");
+    for value in ["pb.toml", &*file] {
+        for args in [&["-c", value][..], &["--concurrent_limit", value], &["config", "check", "-c", value]] {
+            let words = ["-c is short for --concurrent_limit", &format!("as in '--config {value}'")];
+            expect(&error(args, &[], 2), &words);
+        }
+    }
+}

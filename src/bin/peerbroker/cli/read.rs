@@ -11,7 +11,7 @@ use super::command::{Cli, Command, ConfigCommand};
 use super::config_file::{ConfigFile, key_differences};
 use super::draft::Draft;
 use super::effective::differences;
-use super::given::{Given, Variables};
+use super::given::{Given, Source, Variables};
 use super::help::{CHECK_CONFIG, command};
 use super::row::variable;
 use super::service_links::{PREFIX, Services};
@@ -69,6 +69,9 @@ impl Cli {
         let (name, flags) = matches.subcommand().unwrap_or(("", &matches));
         let rows = ROWS.iter().filter(|row| matches!(name, "" | "config") || row.commands.contains(&name));
         let given = Given::of(rows, flags, variables);
+        if let Some(error) = file_for_a_limit(&given, &line) {
+            return Err(error);
+        }
         let file = given.last("config").map(|path| ConfigFile::read(Path::new(path))).transpose()?;
         let given = if let Some(file) = &file { given.and(&file.given) } else { given };
         let is_flagged = matches!(flags.try_get_one(CHECK_CONFIG), Ok(Some(true)));
@@ -175,6 +178,19 @@ fn long_with_one_hyphen(args: &[OsString], command: &ClapCommand) -> Option<Erro
     })?;
     let message = format!("unexpected argument '-{flag}': a long flag has two hyphens, as in '--{flag}'");
     Some(conflict(command, message))
+}
+
+/// The error of a configuration file behind `-c`, which other programs have for theirs.
+fn file_for_a_limit(given: &Given, command: &ClapCommand) -> Option<Error> {
+    let text =
+        given.last("concurrent_limit").filter(|_| given.source("concurrent_limit") == Some(&Source::Flag))?;
+    let path = Path::new(text);
+    let is_file = path.extension().is_some_and(|end| end == "toml") || path.is_file();
+    let text = text.to_string_lossy();
+    is_file.then(|| {
+        let advice = format!("a configuration file follows its flag, as in '--config {text}'");
+        conflict(command, format!("-c is short for --concurrent_limit, which takes a number: {advice}"))
+    })
 }
 
 /// The arguments with `help` and `version` as first words read as the flags.

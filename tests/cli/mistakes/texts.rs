@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{error, expect, fixture, one_warning, warnings};
+use super::{error, expect, one_warning, warnings};
 use crate::directory::Directory;
 use crate::program::Program;
 
@@ -19,7 +19,11 @@ fn a_path_with_a_tilde_says_that_only_shells_expand_it() {
         ),
         (&["--data_dir=~/x"], &home, &["'~/x' for '--data_dir <DIR>'", "as in /home/eve/x"]),
         (&["config", "check", "--static_dir=~"], &home, &["only shells expand ~"]),
-        (&["keys", "add", "--jwt_secret_file=~/s"], &home, &["'--jwt_secret_file': only shells expand ~"]),
+        (
+            &["keys", "add", "--jwt_secret_file=~/s"],
+            &home,
+            &["'--jwt_secret_file <FILE>': only shells expand ~"],
+        ),
         (&["--config=~/p.toml"], &home, &["'--config': only shells expand ~", "/home/eve/p.toml"]),
         (&[], &[("PEERBROKER_SSLKEY", "~/lan.key")], &["for 'PEERBROKER_SSLKEY': only shells", "/lan.key"]),
     ] {
@@ -108,7 +112,7 @@ fn a_log_that_stays_empty_is_said_whatever_the_filter_hides() {
     }
     for filter in ["off", "my_app=debug,info", "peerbroker::audit=info", "peer=warn", "peerbroker_media"] {
         assert_eq!(
-            Program::start(&["--log", filter, "-q"]).stop().stderr.matches("names no module").count(),
+            Program::start(&["--log", filter, "--quiet"]).stop().stderr.matches("names no module").count(),
             0
         );
     }

@@ -11,7 +11,7 @@ use clap::{ArgMatches, Error};
 use super::odd::{self, Odd, quotes};
 use super::row::{Invalid, RowOf};
 use super::table::ROWS;
-use super::values::{FILE, may_be_secret};
+use super::values::may_be_secret;
 
 /// The source of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Given {
             let invalid = |Invalid { text, why }| {
                 let why =
                     quotes(&text).filter(|_| !row.is_secret).map_or(why, |quotes| format!("it {quotes}"));
-                let is_hidden = row.is_secret || may_be_secret(text.as_ref(), row.value_name == FILE);
+                let is_hidden = row.is_secret || may_be_secret(&text, row.value_name);
                 let value = if is_hidden { String::new() } else { format!("'{text}' ") };
                 wrong(format!("invalid value {value}for '{named}': {why}"))
             };

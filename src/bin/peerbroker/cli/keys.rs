@@ -362,7 +362,6 @@ fn new_key(text: &str) -> Result<ApiKey, String> {
 }
 
 fn jwt_auth(flag: &str, path: &Path) -> Result<Auth, Failure> {
-    secret_file::check_name(flag, path)?;
     let verify = match flag {
         "jwt_secret_file" => JwtKey::secret(secret_file::of_flag(flag, path)?),
         "jwt_key_file" => JwtKey::Pem(secret_file::of_flag(flag, path)?),

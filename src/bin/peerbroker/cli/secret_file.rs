@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use peerbroker::files::{self, FileError};
 
-use super::values::check_path;
-use crate::failure::{Failure, failed, wrong};
+use crate::failure::{Failure, failed};
 
 /// The texts of pipes, and true if further ones are refused. A pipe can be read once only, and a reload needs its text again.
 static PIPES: Mutex<(BTreeMap<PathBuf, String>, bool)> = Mutex::new((BTreeMap::new(), false));
@@ -17,14 +16,8 @@ const MAX_BYTES: u64 = 64 << 10;
 
 /// Reads the file with a token, a secret or a public key that a flag names.
 pub(super) fn of_flag(flag: &str, path: &Path) -> Result<String, Failure> {
-    check_name(flag, path)?;
     let unreadable = |error| failed(format!("cannot read --{flag} {}: {error}", path.display()));
     read(path, MAX_BYTES).map_err(unreadable)
-}
-
-/// Refuses a value that is surely not the name of a file. The error does not show it.
-pub(super) fn check_name(flag: &str, path: &Path) -> Result<(), Failure> {
-    check_path(path.as_os_str(), true).map_err(|why| wrong(format!("invalid value for '--{flag}': {why}")))
 }
 
 /// Reads a text of at most `max` bytes: a file each time, a pipe only at the first call.

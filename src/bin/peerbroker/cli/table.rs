@@ -15,7 +15,7 @@ use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
-    ANY, BYTE_RATE, BYTES, COUNT, DAYS, FILE, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
+    ANY, BYTE_RATE, BYTES, COUNT, DAYS, DIR, FILE, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
     dialect, is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind,
     media_address, network, number, off_switch, parse_filter, parsed, path, port, ports, public_host,
     show_media_address, switch, text, text_if, time,
@@ -58,7 +58,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Address or name to listen on", "`::` is IPv6 and IPv4. Of a name, the first address counts.").short('H').common().of(NODE).odd(odd::host),
             Row::new("path", |d| &mut d.config.path, kind("PATH", MountPath::parse, |path| path.shown().to_owned()),
                 "Mount path", "Slashes around it are optional.").fallback("PEERSERVER_PATH").common().odd(odd::path),
-            Row::new("static_dir", |d| &mut d.config.static_dir, path("DIR"),
+            Row::new("static_dir", |d| &mut d.config.static_dir, path(DIR),
                 "Directory with the files of your app", "[Served](OPERATING.md#serving-your-app) below the path.").common().live().of(NODE),
             Row::new("pages", |d| &mut d.config.pages, switch(),
                 "Serve the landing page and the demos", "").live(),
@@ -105,7 +105,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "API key that clients must send", "The built-in key: 1 to 128 bytes, not secret.").short('k').common().live().odd(odd::key),
             Row::new("no_default_key", |d| &mut d.config.default_key, off_switch(),
                 "Disable the built-in key: only those of the store and the file are accepted", "").live(),
-            Row::new("data_dir", |d| &mut d.data_dir, path("DIR"),
+            Row::new("data_dir", |d| &mut d.data_dir, path(DIR),
                 "Directory for [stored keys](KEYS.md) and certificates", "Created if missing.").common().commands(&["keys", "backup"]).of(NODE),
             Row::new("allow_discovery", |d| &mut d.config.key_settings.allow_discovery, switch(),
                 "Let clients list the ids of all peers by `GET /{key}/peers`", "").live().of(KEY).odd(odd::switch),

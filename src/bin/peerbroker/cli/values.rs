@@ -222,8 +222,18 @@ pub fn off_switch() -> Kind<bool> {
     Kind { alone: Some("true"), ..kind }
 }
 
-/// The placeholder of the name of a file.
+/// The placeholders of the names of files and directories.
 pub const FILE: &str = "FILE";
+pub const DIR: &str = "DIR";
+
+/// True if a text where a path belongs may be a secret, so that no error shows it.
+pub fn may_be_secret(text: &str, value_name: &str) -> bool {
+    match value_name {
+        FILE => is_content(text) || is_missing_token(text),
+        DIR => is_content(text),
+        _ => false,
+    }
+}
 
 pub fn path(value_name: &'static str) -> Kind<PathBuf> {
     let parse = move |text: &OsStr| match text.is_empty() {
@@ -242,16 +252,15 @@ fn is_content(text: &str) -> bool {
     text.contains('\n') || text.contains("-----BEGIN")
 }
 
-/// True if a text where a path belongs may be a secret, so that no error shows it.
-pub fn may_be_secret(text: &OsStr, is_file: bool) -> bool {
-    let text = text.to_string_lossy();
+/// True if a text where the name of a file belongs looks like a token, and no file has this name.
+fn is_missing_token(text: &str) -> bool {
     let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
-    let is_token = text.len() >= MIN_TOKEN
+    text.len() >= MIN_TOKEN
         && !text.starts_with('/')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte))
         && has(u8::is_ascii_digit)
-        && has(u8::is_ascii_alphabetic);
-    is_content(&text) || is_file && is_token && !Path::new(&*text).exists()
+        && has(u8::is_ascii_alphabetic)
+        && !Path::new(text).exists()
 }
 
 /// The rest of a path that begins with `~`, which is a home directory in shells.
@@ -269,7 +278,7 @@ pub fn check_path(text: &OsStr, is_file: bool) -> Result<(), String> {
         let home = env::var("HOME").unwrap_or_else(|_| "/home/me".to_owned());
         return Err(format!("only shells expand ~: write the whole path, as in {home}{below}"));
     }
-    if may_be_secret(text, is_file) {
+    if is_file && is_missing_token(&lossy) {
         return Err(
             "no file has this name. If it is the text itself, write that to a file and give its name"
                 .to_owned(),

@@ -92,6 +92,16 @@ fn a_token_that_only_reads_comes_from_a_flag_a_variable_or_a_file() {
 }
 
 #[test]
+fn a_wrong_token_of_a_server_without_an_admin_token_names_the_one_that_it_has() {
+    for (flag, words) in
+        [("--metrics_token", "the metrics token is wrong"), ("--read_token", "the read token")]
+    {
+        let (_program, api, _) = start(&["--ops_port", "0", flag, TOKEN], &[]);
+        assert!(api.with_token("another-token-than-that").get("/metrics").problem(401).starts_with(words));
+    }
+}
+
+#[test]
 fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
     let directory = Directory::new();
     let odd = directory.file("odd", "se cret of sixteen or more");

@@ -45,6 +45,12 @@ const PROXY_HEADERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_stat
 const UNAUTHORIZED: &str = "the admin token of the server is missing or wrong, or the session has ended: send Authorization: \
     Bearer …";
 
+/// Without an admin token, only these can be wrong.
+const READ_UNAUTHORIZED: &str =
+    "the read token or the metrics token of the server is missing or wrong: send Authorization: Bearer …";
+const METRICS_UNAUTHORIZED: &str =
+    "the metrics token is wrong, or missing: send Authorization: Bearer …, with the text of --metrics_token";
+
 const ONLY_READS: &str = "the read token may change nothing: use the admin token (--admin_token) for changes";
 
 const ONLY_METRICS: &str = "the metrics token may only read GET /metrics: use the read token (--read_token) to read other things, \
@@ -146,7 +152,7 @@ fn check(ops: &AdminState, request: &ServiceRequest, target: &Target) -> Result<
     }
     Err(match refused {
         AccessDenied::WrongToken => wrong_token(ops, request.request()),
-        AccessDenied::NoToken => unauthorized(),
+        AccessDenied::NoToken => unauthorized(&tokens),
         AccessDenied::OtherSite => Problem::forbidden(OTHER_SITE),
     })
 }
@@ -220,7 +226,7 @@ fn wrong_token(ops: &AdminState, request: &HttpRequest) -> Problem {
     match runtime.control.wrong_tokens.check(guesser, now) {
         Ok(()) => {
             runtime.control.wrong_tokens.count_wrong(guesser, now);
-            unauthorized()
+            unauthorized(&runtime.api_tokens.load())
         }
         Err(too_many) => {
             runtime.events.limit_hit(too_many.limit, None, address);
@@ -229,8 +235,13 @@ fn wrong_token(ops: &AdminState, request: &HttpRequest) -> Problem {
     }
 }
 
-fn unauthorized() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED)
+fn unauthorized(tokens: &ApiTokens) -> Problem {
+    let detail = match tokens {
+        ApiTokens { admin: None, read: None, metrics: Some(_) } => METRICS_UNAUTHORIZED,
+        ApiTokens { admin: None, read: Some(_), .. } => READ_UNAUTHORIZED,
+        _ => UNAUTHORIZED,
+    };
+    Problem::new(StatusCode::UNAUTHORIZED, detail)
 }
 
 /// The tokens, and what each allows.

@@ -117,7 +117,7 @@ pub(super) struct OfBan {
     params(("network" = String, Path, example = "192.0.2.7"), OfBan),
     responses((status = NO_CONTENT, description = "the ban is over"), Problem)
 )]
-#[delete("/api/bans/{network}")]
+#[delete("/api/bans/{network:.+}")]
 pub(super) async fn end_ban(
     ops: Data<AdminState>,
     request: HttpRequest,
@@ -125,7 +125,9 @@ pub(super) async fn end_ban(
     of: Query<OfBan>,
 ) -> Reply {
     let actor = actor(&request);
-    let ban = ban(target.last(), of.key.as_deref())?;
+    // The slash of a network may be encoded, or a segment of its own.
+    let path = target.below("api").unwrap_or_default();
+    let ban = ban(path.trim_start_matches("bans/"), of.key.as_deref())?;
     blocking(ops, move |runtime| Ok(runtime.control.bans.end(actor, &ban)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

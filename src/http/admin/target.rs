@@ -51,11 +51,6 @@ impl Target {
         self.0 == segments
     }
 
-    /// The last segment.
-    pub(super) fn last(&self) -> &str {
-        self.0.last().map_or("", String::as_str)
-    }
-
     /// True if it is about keys, or one of them.
     pub(super) fn is_of_keys(&self) -> bool {
         matches!(self.0.as_slice(), [api, keys, ..] if api == "api" && keys == "keys")

@@ -101,6 +101,10 @@ fn a_banned_network_gets_403_everywhere_and_its_clients_are_closed() {
     assert_eq!(api.get("/api/bans").json["bans"][0]["network"], "192.0.2.0/24");
     end(&api, "192.0.2.0%2F24");
     let _there = client(&server, THERE, "peerjs", "b");
+    ban(&api, &json!({ "network": "2001:db8::/32" }));
+    end(&api, "2001:db8::/32");
+    assert_eq!(api.delete("/api/bans/192.0.2.0/24").status, 404);
+    assert_eq!(api.delete("/api/bans/192.0.2.0/33").status, 422);
 }
 
 #[test]

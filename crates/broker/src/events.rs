@@ -13,7 +13,7 @@ pub use bus::{Events, Subscription};
 pub use counters::{Buckets, Count, Counters, Histogram, Outcome, Peak, WorkerLag};
 pub use event::{
     Actor, CallPeers, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, KeysEvent,
-    Mistake, PeerAddress, Refused,
+    Mistake, PeerAddress, Refused, TurnedAway,
 };
 pub use follower::Notice;
 pub use peerbroker_core::media_api::{CallFailure, RelayedOver};

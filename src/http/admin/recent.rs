@@ -103,10 +103,25 @@ struct Ring {
     events: VecDeque<(Instant, Arc<Event>)>,
     /// Calls that have failed, in the same way.
     failed_calls: VecDeque<(Instant, CallPeers, CallFailure)>,
-    /// Clients that were refused and had named an id, in the same way.
+    /// Clients that were refused and had named an id, or whose address was refused, in the same way.
     refusals: VecDeque<(Instant, Arc<Event>)>,
     /// The number of events since the start, including those that were lost or have left the ring.
     total: u64,
+}
+
+impl Ring {
+    /// True for a refused client that had named an id, or whose address was refused. The connections of one address that follow
+    /// each other count once, so that they push out nothing.
+    fn is_refusal_to_keep(&self, event: &Event) -> bool {
+        let address = match event {
+            Event::Refused(refused) => return refused.id.is_some(),
+            Event::TurnedAway(away) if away.id.is_some() => return true,
+            Event::TurnedAway(away) => away.address,
+            _ => return false,
+        };
+        let last = self.refusals.back().map(|(_, last)| &**last);
+        !matches!(last, Some(Event::TurnedAway(last)) if last.id.is_none() && last.address == address)
+    }
 }
 
 impl Recent {
@@ -133,7 +148,7 @@ impl Recent {
                     if let Event::CallFailed { call, why } = &**event {
                         push(&mut ring.failed_calls, (now, call.clone(), *why), MAX_FAILED_CALLS);
                     }
-                    if matches!(&**event, Event::Refused(refused) if refused.id.is_some()) {
+                    if ring.is_refusal_to_keep(event) {
                         push(&mut ring.refusals, (now, Arc::clone(event)), MAX_REFUSALS);
                     }
                     ring.total += 1;

@@ -355,7 +355,7 @@ pub(super) struct ShownRefusals {
 /// Most refusals of an answer.
 const MAX_REFUSALS: usize = 50;
 
-/// Lists the last refusals by this node of clients that named an id, whatever their key was.
+/// Lists the last refusals by this node of clients that named an id, whatever their key was, and of addresses.
 #[utoipa::path(
     tag = "stats",
     params(AskedRefusals),

@@ -16,11 +16,12 @@ use crate::session::{self, ClientSource, ConnectRequest};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
 use peerbroker_broker::config::Config;
-use peerbroker_broker::events::{Count, Mistake};
+use peerbroker_broker::events::{Count, Event, Mistake, TurnedAway};
 use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
 use peerbroker_broker::protocols::peerjs::PeerJs;
+use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::protocols::with_clients;
-use peerbroker_core::wire::{HandshakeRefusal, RealmKind, Refusal};
+use peerbroker_core::wire::{ApiKey, HandshakeRefusal, PeerId, RealmKind, Refusal};
 
 /// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
 const DOCTOR: &[u8] = b"peerbroker-doctor/";
@@ -81,12 +82,24 @@ pub(crate) fn count_connection(
     let address = peer.and_then(|peer| counted_address(&runtime.config(), peer));
     if is_of_clients && runtime.node.bans.has(address, None) {
         runtime.events.counters().add(Count::HandshakesRefused(HandshakeRefusal::Banned), 1);
+        turned_away(runtime, HandshakeRefusal::Banned, "", address);
         return Err(AddressRefused::Banned);
     }
     runtime.addresses.connect(address).map_err(|too_many| {
         runtime.events.limit_hit(too_many.limit, None, address);
+        turned_away(runtime, HandshakeRefusal::TooManyConnections, "", address);
         AddressRefused::TooMany(too_many)
     })
+}
+
+/// Tells operators of a client whose address is refused, with the key and the id of its query if they are valid.
+pub(super) fn turned_away(runtime: &Runtime, why: HandshakeRefusal, query: &str, address: Option<IpAddr>) {
+    runtime.events.emit(|| {
+        let [key, id] = values(query, ["key", "id"]);
+        let key = ApiKey::parse(&key).ok();
+        let id = PeerId::parse(&id).ok();
+        Event::TurnedAway(Box::new(TurnedAway { why, key, id, address }))
+    });
 }
 
 /// The address that a connection counts for. Clients of a trusted proxy share its connections, so each client is counted
@@ -105,8 +118,10 @@ pub(super) fn connect_request(
     let source = source(runtime, head);
     let connection = connection.and_then(|connection| connection.permit());
     let opened = runtime.addresses.open(source.address, runtime.now(), connection);
-    let permit =
-        opened.inspect_err(|too_many| runtime.events.limit_hit(too_many.limit, None, source.address))?;
+    let permit = opened.inspect_err(|too_many| {
+        runtime.events.limit_hit(too_many.limit, None, source.address);
+        turned_away(runtime, HandshakeRefusal::TooManyConnections, &query, source.address);
+    })?;
     Ok(ConnectRequest { query, source, permit })
 }
 

@@ -51,9 +51,17 @@ pub(super) fn open(
 ) -> Option<Result<(AcceptedHandshake, ConnectRequest), RefusedHandshake>> {
     let runtime = &mounted.runtime;
     // Every request comes here, so those of a trusted proxy too, whose connection tells nothing of the client.
-    if !runtime.node.bans.is_empty() && runtime.node.bans.has(forwarded::client_address(runtime, head), None)
-    {
-        return Some(Err(RefusedHandshake::banned()));
+    if !runtime.node.bans.is_empty() {
+        let address = forwarded::client_address(runtime, head);
+        if runtime.node.bans.has(address, None) {
+            endpoint::turned_away(
+                runtime,
+                HandshakeRefusal::Banned,
+                head.uri.query().unwrap_or_default(),
+                address,
+            );
+            return Some(Err(RefusedHandshake::banned()));
+        }
     }
     let route = routes::find_socket(&mounted.path, head.uri.path());
     let accepted = match decide(head, route, runtime.config().dialects)? {

@@ -1,5 +1,6 @@
 //! Clients' mistakes, in words.
 
+use peerbroker::config::Ban;
 use peerbroker::wire::Limit;
 use serde_json::json;
 
@@ -57,4 +58,43 @@ fn the_last_refusals_of_an_id_are_found_whatever_its_key_was() {
     assert_eq!(found, expected);
     assert_eq!(refusals("127.0").as_array().unwrap().len(), 30);
     assert_eq!(refusals("user30"), json!([]));
+}
+
+#[test]
+fn clients_whose_address_is_banned_or_over_a_limit_are_found_by_id_and_address() {
+    let (server, api) = with_api(&[], None, |config| {
+        config.proxied = true;
+        config.address_limits.opens_per_second = 1;
+    });
+    let status = |id: &str, address: &str| {
+        let target = server.target_of("peerjs", id);
+        server.begin_with(&target, &format!("X-Forwarded-For: {address}\r\n")).expect_response().status
+    };
+    assert_eq!(api.post("/api/bans", &json!({ "network": "198.51.100.20" })).status, 201);
+    assert_eq!(status("User20", "198.51.100.20"), 403);
+    let refused = (0..20).find(|n| status(&format!("many{n}"), "192.0.2.1") == 429).unwrap();
+    let refusals = |search: &str| api.get(&format!("/api/refusals?search={search}")).json["refusals"].take();
+    for (id, address, reason) in [
+        ("User20", "198.51.100.20", "banned"),
+        (&format!("many{refused}"), "192.0.2.1", "too_many_connections"),
+    ] {
+        wait_until("the refusal", || !refusals(id)[0].is_null());
+        let expected = json!([{
+            "kind": "refused", "key": "peerjs", "id": id, "address": address, "reason": reason, "ago": 0,
+        }]);
+        assert_eq!((refusals(id), refusals(address)), (expected.clone(), expected));
+    }
+}
+
+/// Their connections are refused before they have said anything, however many there are.
+#[test]
+fn a_banned_address_that_goes_on_connecting_is_one_refusal() {
+    let (server, api) = with_api(&[], None, |config| config.bans = vec![Ban::parse("127.0.0.1").unwrap()]);
+    for _ in 0..3 {
+        assert_eq!(server.get("/").status, 403);
+    }
+    let refusals = || api.get("/api/refusals?search=127.0.0.1").json["refusals"].take();
+    wait_until("the refusal", || !refusals()[0].is_null());
+    let expected = json!([{ "kind": "refused", "address": "127.0.0.1", "reason": "banned", "ago": 0 }]);
+    assert_eq!(refusals(), expected);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
 use peerbroker_core::wire::{
-    ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, Limit, NodeId, PeerId, RealmKind, Refusal,
-    RoomName, Token,
+    ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, NodeId, PeerId,
+    RealmKind, Refusal, RoomName, Token,
 };
 
 /// An event. Strings in it come from strangers and may hold anything but control characters.
@@ -61,6 +61,8 @@ pub enum Event {
     PeerDisconnected(Disconnected),
     /// A client did not get an id.
     Refused(Box<Refused>),
+    /// A client's address was refused before its protocol began.
+    TurnedAway(Box<TurnedAway>),
     /// A client sent a request that cannot work, so it was not even refused.
     ClientMistake(Box<ClientMistake>),
     /// All waiting messages of a sender for a peer were dropped, and the sender was told.
@@ -226,6 +228,19 @@ pub struct Refused {
     pub realm: RealmKind,
     /// True if it is `peerbroker doctor`, which also tries what must fail.
     pub is_doctor: bool,
+}
+
+/// A client whose address is banned, or has too many connections.
+#[derive(Clone, Debug)]
+pub struct TurnedAway {
+    /// The reason.
+    pub why: HandshakeRefusal,
+    /// The key in the query of its request, if it is one.
+    pub key: Option<ApiKey>,
+    /// The id in the query of its request, if it is one.
+    pub id: Option<PeerId>,
+    /// The address of the client, if it is known.
+    pub address: Option<IpAddr>,
 }
 
 /// A request that cannot work, and its sender.

@@ -263,6 +263,11 @@ table! {
             named("key", &refused.key), named("id", &refused.id), named("origin", &refused.origin))
         with client(), key: refused.key.as_ref(), id: refused.id.as_ref(), address: refused.address,
         origin: refused.origin.as_deref(), reason: Some(&refused.reason.ending().label);
+    Event::TurnedAway(away) => live "refused"
+        log Debug("refused a client{}: {}{}{}", from(away.address), away.why.ending().label,
+            named("key", &away.key), named("id", &away.id))
+        with client(), key: away.key.as_ref(), id: away.id.as_ref(), address: away.address,
+        reason: Some(&away.why.ending().label);
     // `/api/mistakes` and lines of their own tell more.
     Event::ClientMistake(mistake) => live "mistake"
         with client(), key: mistake.mistake.key(), id: mistake.mistake.id(), address: mistake.address,

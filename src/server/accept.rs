@@ -123,13 +123,20 @@ fn on_first_bytes<T: AcceptedStream>(
     let runtime = Arc::clone(runtime);
     move |io, first| {
         let tcp = io.as_tcp();
-        if is_wrong(first) && !endpoint::names_doctor(first) {
+        let is_proxy = is_proxy_protocol(first);
+        if is_proxy || is_wrong(first) && !endpoint::names_doctor(first) {
+            let mistake = if is_proxy { Mistake::ProxyProtocol } else { mistake };
             let port = tcp.and_then(|tcp| tcp.local_addr().ok()).map_or(0, |local| local.port());
             let address = io.client().map(|address| address.ip().to_canonical());
             runtime.client_mistake(mistake(port), None, address);
         }
         has_calls && tcp.is_some_and(|tcp| take_call(tcp, first, &runtime))
     }
+}
+
+/// True if a connection begins with the PROXY protocol of HAProxy, of version 1 or 2.
+fn is_proxy_protocol(first: &[u8]) -> bool {
+    first.starts_with(b"PROXY ") || first.starts_with(b"\r\n\r\n\0\r\nQUIT\n")
 }
 
 /// Serves a connection of the relay, on this worker. True if it is one.

@@ -616,6 +616,24 @@ fn tls_on_the_plain_port_is_logged() {
 }
 
 #[test]
+fn a_proxy_that_speaks_the_proxy_protocol_is_named_once() {
+    let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let key = fixture("ec-pkcs8.key");
+    let cert = fixture("ec-chain.pem");
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let first = format!("PROXY TCP4 192.0.2.1 192.0.2.2 50000 80\r\n{request}");
+    let second = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(), &[0; 12], request.as_bytes()].concat();
+    for args in [&[][..], &["--sslkey", &key, "--sslcert", &cert]] {
+        let log = log_of(args, |program| {
+            raw(program, first.as_bytes());
+            raw(program, &second);
+        });
+        assert!(line(&log, "speaks the PROXY protocol").contains("take send-proxy out of the proxy"));
+        assert!(!log.iter().any(|line| line.contains("plain HTTP to the TLS port")), "{log:?}");
+    }
+}
+
+#[test]
 fn plain_http_on_the_tls_port_is_answered_in_plain_http_and_logged() {
     let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
     let key = fixture("ec-pkcs8.key");

@@ -222,6 +222,9 @@ pub(super) fn line<'a>(
         Sent(CertificateRefused) =>
             ("does not trust the certificate")
             ("browsers trust one of a public authority, for the host name in the address: see TLS in the documentation");
+        Sent(ProxyProtocol(port)) =>
+            ("speaks the PROXY protocol to the port {port}, which this broker does not understand")
+            ("take send-proxy out of the proxy, and use --proxied with X-Forwarded-For");
         Sent(TlsOnPlainPort(port)) =>
             ("speaks TLS to the plain port {port}")
             ("`secure: true` or https:// without --sslkey and --sslcert?");

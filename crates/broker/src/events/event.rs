@@ -341,6 +341,8 @@ pub enum Mistake {
     TlsOnPlainPort(u16),
     /// The client speaks plain HTTP to a port with TLS.
     HttpOnTlsPort(u16),
+    /// A proxy in front begins with the PROXY protocol, at this port.
+    ProxyProtocol(u16),
 }
 
 impl Mistake {

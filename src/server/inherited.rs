@@ -39,6 +39,11 @@ pub enum BadSocket {
     /// Two have the same name.
     #[error("the service manager passes two sockets named {0:?}: a server has one of each")]
     Twice(&'static str),
+    /// It is the connection of a client.
+    #[error(
+        "the socket {0:?} of the service manager is a connection, and does not listen: take Accept=yes out of the socket unit"
+    )]
+    Connection(String),
     /// It does not accept connections.
     #[error("the socket {name:?} of the service manager cannot be used: {error}")]
     Unusable {
@@ -67,7 +72,11 @@ impl InheritedSockets {
                 _ if count == 1 => (&mut sockets.main, "main"),
                 _ => return Err(BadSocket::Name { count, name }),
             };
-            let socket = socket.map_err(|error| BadSocket::Unusable { name, error })?;
+            let socket = match socket {
+                Ok(socket) if system::is_connected(&socket) => return Err(BadSocket::Connection(name)),
+                Ok(socket) => socket,
+                Err(error) => return Err(BadSocket::Unusable { name, error }),
+            };
             if place.is_some() {
                 return Err(BadSocket::Twice(known));
             }

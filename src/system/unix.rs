@@ -9,6 +9,7 @@ use std::path::Path;
 use listenfd::ListenFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Access;
+use socket2::SockRef;
 
 /// A file that only its owner can read, if this creates it.
 pub(crate) fn private_file() -> OpenOptions {
@@ -83,6 +84,11 @@ pub(crate) fn is_plain_name(_: &str) -> bool {
 pub(crate) fn inherited_sockets() -> Option<Vec<io::Result<TcpListener>>> {
     let mut given = ListenFd::from_env();
     Some((0..given.len()).filter_map(|index| given.take_tcp_listener(index).transpose()).collect())
+}
+
+/// True if a socket has a peer, so it cannot listen.
+pub(crate) fn is_connected(socket: &TcpListener) -> bool {
+    SockRef::from(socket).peer_addr().is_ok()
 }
 
 /// True if a connection waits for [`TcpListener::accept`].

@@ -62,6 +62,11 @@ pub(crate) fn inherited_sockets() -> Option<Vec<io::Result<TcpListener>>> {
 }
 
 /// Programs inherit no sockets.
+pub(crate) fn is_connected(_: &TcpListener) -> bool {
+    false
+}
+
+/// Programs inherit no sockets.
 pub(crate) fn has_connections(_: &TcpListener) -> bool {
     false
 }

@@ -4,7 +4,7 @@ mod calls;
 mod load;
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -277,6 +277,27 @@ fn sockets_of_unknown_names_are_refused() {
         assert_eq!(ended.status.code(), Some(1), "{log}");
         assert!(log.contains(complaint), "{log}");
     }
+}
+
+#[test]
+fn a_socket_of_a_unit_with_accept_ends_the_program_with_the_remedy() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (connection, _) = listener.accept().unwrap();
+    let connection = TcpListener::from(OwnedFd::from(connection));
+    let ended = command_with_socket("main", &connection, &["--port", "0"]).output().unwrap();
+    let log = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{log}");
+    assert!(log.contains("the socket \"main\" of the service manager is a connection"), "{log}");
+    assert!(log.contains("take Accept=yes out of the socket unit"), "{log}");
+}
+
+#[test]
+fn the_start_line_has_the_address_of_the_socket_of_systemd() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let stdout = start_with_socket(&socket, &["--host", "192.0.2.2"]).stop().stdout.join("\n");
+    assert!(stdout.contains(&format!("Started PeerServer on 127.0.0.1, port: {port}")), "{stdout}");
 }
 
 #[test]

@@ -159,6 +159,11 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     if calls.is_pending {
         broker.expect_relay();
     }
+    let mut shown = settings.clone();
+    // A socket of the service manager has an address of its own.
+    if let Some(at) = sockets.main.as_ref().and_then(|socket| socket.local_addr().ok()) {
+        shown.listen.host = at.ip().to_string();
+    }
     let mut server = Server::bind_with(&broker, listen, sockets)?;
     let (has_relays, relays) = tokio::sync::oneshot::channel::<()>();
     if pending.is_a_relay() {
@@ -169,7 +174,7 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let relay_drain = listen.relay_drain();
     let parent = parent.map(|parent| parent.follow(&broker)).transpose()?;
     if parent.is_none() {
-        console::follow(broker.events(), style, Settings { calls: calls.clone(), ..settings.clone() })?;
+        console::follow(broker.events(), style, Settings { calls: calls.clone(), ..shown })?;
     }
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     runtime.block_on(async {

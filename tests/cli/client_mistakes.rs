@@ -1,7 +1,8 @@
 //! Mistakes of clients in the log.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -613,6 +614,47 @@ fn tls_on_the_plain_port_is_logged() {
         raw(program, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
     });
     assert!(line(&log, "speaks TLS to the plain port").contains("without --sslkey"));
+}
+
+/// A webhook that answers 200 with this body.
+fn webhook(body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut question = Vec::new();
+            // It is an object.
+            while !question.ends_with(b"}") {
+                let mut read = [0; 4096];
+                let length = connection.read(&mut read).unwrap();
+                question.extend(&read[..length]);
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            connection.write_all((head + body).as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn a_webhook_that_means_no_and_answers_200_is_named_once() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let url = webhook("{\"ok\": false}");
+    let added = run(&["keys", "add", "-k", "game", "--auth_url", &url, "--data_dir", &data_dir], &[]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    let log = log_of(&["--data_dir", &data_dir], |program| {
+        for id in ["a", "b"] {
+            program.connect(&format!("/peerjs?key=game&id={id}&token=t")).expect_open();
+        }
+    });
+    let warnings: Vec<_> = log.iter().filter(|line| line.contains("answer 403 for a no")).collect();
+    assert_eq!(warnings.len(), 1, "{log:#?}");
+    assert!(
+        warnings[0].contains("of the key \"game\" admits a client, and says \"ok\": false"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

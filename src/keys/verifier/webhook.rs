@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hyper::{Request, Uri, header};
+use memchr::memmem;
 use parking_lot::Mutex;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -52,6 +55,8 @@ pub(super) struct Webhook {
     url: Uri,
     client: Arc<HttpClient>,
     answers: AnswerCache,
+    /// The log has that its answers seem to refuse clients.
+    has_warned: AtomicBool,
 }
 
 /// The body of the request.
@@ -76,7 +81,12 @@ struct WebhookAnswer {
 impl Webhook {
     pub(super) fn new(url: &str) -> Result<Self, BadAuth> {
         let client = CLIENT.clone()?;
-        Ok(Webhook { url: parse_url(url).map_err(BadAuth::Url)?, client, answers: AnswerCache::default() })
+        Ok(Webhook {
+            url: parse_url(url).map_err(BadAuth::Url)?,
+            client,
+            answers: AnswerCache::default(),
+            has_warned: AtomicBool::new(false),
+        })
     }
 
     /// A webhook with other root certificates or another timeout.
@@ -90,10 +100,10 @@ impl Webhook {
     pub(super) async fn ask(&self, claimant: &Claimant<'_>) -> Verdict {
         let text = question(claimant)?;
         let hash = hash(&text)?;
-        self.answers.find(hash, || self.post(text, claimant.id)).await
+        self.answers.find(hash, || self.post(text, claimant)).await
     }
 
-    async fn post(&self, text: Vec<u8>, id: &PeerId) -> Verdict {
+    async fn post(&self, text: Vec<u8>, claimant: &Claimant<'_>) -> Verdict {
         let request = Request::post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
@@ -105,7 +115,18 @@ impl Webhook {
         if !answer.head.status.is_success() {
             return Err(Denied::Refused(answer.head.status.as_u16()));
         }
-        check_answer(answer.read().await?.body(), id)
+        let answer = answer.read().await?;
+        let rooms = check_answer(answer.body(), claimant.id)?;
+        if let Some(name) = seeming_no(answer.body())
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            log::warn!(
+                "the webhook of --auth_url of the key {:?} admits a client, and says \"{name}\": false. Only the status refuses: \
+                 answer 403 for a no",
+                claimant.key
+            );
+        }
+        Ok(rooms)
     }
 }
 
@@ -150,6 +171,15 @@ fn check_answer(body: &[u8], id: &PeerId) -> Verdict {
         Some(answered) if answered != id.as_str() => Err(Denied::OtherId),
         Some(_) | None => Ok(answered.rooms),
     }
+}
+
+/// The member of an answer by which its author surely meant a no.
+fn seeming_no(body: &[u8]) -> Option<&'static str> {
+    // Most answers have none, and need no second look.
+    memmem::find(body, b"false")?;
+    let answer: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let names = ["ok", "allow", "allowed", "valid", "success", "authorized"];
+    names.into_iter().find(|name| answer.get(*name) == Some(&Value::Bool(false)))
 }
 
 fn failure(error: &dyn Error) -> Denied {
@@ -240,6 +270,22 @@ mod tests {
     fn all_keys_share_one_client() {
         let [one, other] = ["https://a.test/", "https://b.test/"].map(|url| Webhook::new(url).unwrap());
         assert!(Arc::ptr_eq(&one.client, &other.client));
+    }
+
+    #[test]
+    fn an_answer_that_seems_to_mean_no_is_seen() {
+        for (body, name) in [
+            (r#"{"ok":false}"#, Some("ok")),
+            (r#"{"allowed": false, "rooms": []}"#, Some("allowed")),
+            (r#"{"ok":true}"#, None),
+            (r#"{"ok":"false"}"#, None),
+            (r#"{"cached":false}"#, None),
+            (r#"{"user":{"ok":false}}"#, None),
+            ("false", None),
+            ("", None),
+        ] {
+            assert_eq!(seeming_no(body.as_bytes()), name, "{body}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,12 +20,12 @@ mod values;
 mod warnings;
 
 pub use command::{Cli, Command};
-pub use draft::SecretStamps;
+pub use draft::{ACME_DIR, SecretStamps};
 pub use help::{completions, manual};
 pub use keys::{KeySettings, KeysCommand, OneKey, TokenCommand};
 pub use read::{Reread, print, unknown_variables, variables_of_services};
 pub use secret_file::refuse_new_pipes;
-pub use settings::{ACME_DIR, Settings};
+pub use settings::Settings;
 pub use values::{LogFormat, parse_filter};
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use peerbroker::keys::Origin;
 use peerbroker::keys::sqlite::FILE_NAME;
 use peerbroker::{Config, Listen};
 
-use super::settings::ACME_DIR;
 use super::values::{LogFormat, MediaAddress};
 use crate::stored_keys::KeysIn;
+
+/// Directory of the accounts and certificates of --acme, in the data directory.
+pub const ACME_DIR: &str = "acme";
 
 /// The values of all settings: first the defaults, then what was given. [`settings`](super::Cli::settings) checks them together.
 #[derive(Clone, Debug, Default)]

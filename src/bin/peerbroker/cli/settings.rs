@@ -17,7 +17,7 @@ use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::command::Cli;
-use super::draft::{Draft, SecretStamps};
+use super::draft::{ACME_DIR, Draft, SecretStamps};
 use super::given::Source;
 use super::odd::quotes;
 use super::secret_file;
@@ -25,9 +25,6 @@ use super::values::MediaAddress;
 use crate::calls::CallSettings;
 use crate::failure::{Failure, ensure, failed, wrong};
 use crate::stored_keys::{KeysIn, StoredKeys};
-
-/// Directory of the accounts and certificates of --acme, in the data directory.
-pub const ACME_DIR: &str = "acme";
 
 /// The settings of the server.
 #[derive(Clone)]

@@ -60,10 +60,12 @@ fn a_text_in_place_of_the_name_of_its_file_is_not_printed() {
         (&[], &[("PEERBROKER_SSLCERT", &in_one_line)], &["'PEERBROKER_SSLCERT': ", itself]),
         (&[], &[("PEERBROKER_ADMIN_TOKEN_FILE", token)], &["'PEERBROKER_ADMIN_TOKEN_FILE': ", unnamed]),
         (&[], &[("PEERBROKER_CONFIG", &pem)], &["'--config': ", itself]),
-        (&["--data_dir", &pem], &[], &["'--data_dir <DIR>': ", itself]),
+        (&["--data_dir", &pem], &[], &["'--data_dir': ", itself]),
+        (&["--sslcert", "x", &format!("--sslkey={pem}")], &[], &["'--sslkey <FILE>': ", itself]),
+        (&["--redis_key", &pem], &[], &["'--redis_key': ", itself]),
         (&["--config", &file], &[], &["p.toml, line 1)': ", unnamed]),
         (&["keys", "add", "--jwt_secret_file", token], &[], &["'--jwt_secret_file <FILE>': ", unnamed]),
-        (&["keys", "add", "--jwks_file", &pem], &[], &["'--jwks_file <FILE>': ", itself]),
+        (&["keys", "add", "--jwks_file", &pem], &[], &["'--jwks_file': ", itself]),
     ] {
         let text = error(args, env, 2);
         expect(&text, words);

@@ -61,6 +61,9 @@ impl Cli {
         if let Some(error) = long_with_one_hyphen(args, &line) {
             return Err(error);
         }
+        if let Some(error) = pem_behind_a_flag(args, &line) {
+            return Err(error);
+        }
         let args = with_words_for_help(args);
         let lenient = if args.iter().any(is_help) { line.clone() } else { with_empty_values(line.clone()) };
         let matches = lenient.try_get_matches_from(&args).map_err(|error| explained(error, &line))?;
@@ -178,6 +181,15 @@ fn long_with_one_hyphen(args: &[OsString], command: &ClapCommand) -> Option<Erro
     })?;
     let message = format!("unexpected argument '-{flag}': a long flag has two hyphens, as in '--{flag}'");
     Some(conflict(command, message))
+}
+
+/// The error of PEM text in place of the name of its file: clap would take it for an unknown flag, and print it.
+fn pem_behind_a_flag(args: &[OsString], command: &ClapCommand) -> Option<Error> {
+    let is_pem = |text: &OsString| text.to_string_lossy().starts_with("-----BEGIN");
+    let at = args.iter().position(is_pem)?;
+    let flag = args.get(at.checked_sub(1)?).and_then(|flag| flag.to_str()?.strip_prefix("--"));
+    let of_flag = flag.map(|flag| format!(" for '--{flag}'")).unwrap_or_default();
+    Some(conflict(command, format!("invalid value{of_flag}: it has the text itself: it must name a file")))
 }
 
 /// The error of a configuration file behind `-c`, which other programs have for theirs.

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{error, expect, fixture, warnings};
 use crate::directory::Directory;
+use crate::program::{Program, command};
 
 #[test]
 fn a_static_directory_with_a_secret_of_the_server_is_refused() {
@@ -42,13 +43,27 @@ fn a_static_directory_with_a_secret_of_the_server_is_refused() {
 }
 
 #[test]
+fn a_reload_refuses_a_static_directory_with_a_secret_too() {
+    let directory = Directory::new();
+    let dir = directory.arg("app");
+    fs::create_dir(&dir).unwrap();
+    let token = directory.file("app/admin.token", "0123456789abcdef");
+    let before = format!("host = '127.0.0.1'\nport = 0\nops_port = 0\nadmin_token_file = '{token}'\n");
+    let file = directory.file("p.toml", &before);
+    let program = Program::start_command(&mut command(&["--config", &file]));
+    directory.file("p.toml", &format!("{before}static_dir = '{dir}'\n"));
+    program.expect_log("everybody could download");
+    assert_eq!(program.get("/admin.token").status, 404);
+}
+
+#[test]
 fn a_text_in_place_of_the_name_of_its_file_is_not_printed() {
     let pem = fs::read_to_string(fixture("ec-pkcs8.key")).unwrap();
     let in_one_line = pem.replace('\n', " ");
     let body = pem.lines().nth(1).unwrap();
     let token = "0123456789abcdefSECRET";
     let directory = Directory::new();
-    let file = directory.file("p.toml", &format!("redis_key = '{token}'"));
+    let file = directory.file("p.toml", &format!("sslkey = '{token}'"));
     let itself = "it has the text itself: it must name a file";
     let unnamed = "no file has this name. If it is the text itself, write that to a file and give its name";
     for (args, env, words) in [

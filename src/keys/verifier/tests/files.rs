@@ -97,7 +97,7 @@ async fn a_file_that_changes_is_read_again_at_most_once_a_second() {
     let start = Instant::now();
     let after = |millis| start + Duration::from_millis(millis);
     let jwks = Jwks::open(&file.0, start).unwrap();
-    let algorithm = async |now| chosen(&*jwks.keys(now).await.unwrap(), None);
+    let algorithm = async |now| chosen(&jwks.keys(now).await.unwrap(), None);
 
     file.write(&set(&["ec"]), 1);
     assert_eq!(algorithm(after(999)).await, Ok("RS256"));
@@ -124,7 +124,7 @@ async fn a_broken_version_leaves_the_keys_as_they_were() {
     let mut second = 0;
     let mut algorithm = async || {
         second += 1;
-        chosen(&*jwks.keys(start + Duration::from_secs(second)).await.unwrap(), None)
+        chosen(&jwks.keys(start + Duration::from_secs(second)).await.unwrap(), None)
     };
     for (version, broken) in ["", "{", r#"{"keys":[]}"#, &set(&["p384"])].into_iter().enumerate() {
         file.write(broken, 10 + version as u64);
@@ -150,7 +150,7 @@ async fn a_file_that_is_missing_or_broken_at_first_is_read_when_it_changes() {
     file.write("{", 1);
     assert_eq!(keys(2).await.err(), Some(unread.clone()));
     file.write(&set(&["ec"]), 2);
-    assert_eq!(chosen(&*keys(3).await.unwrap(), None), Ok("ES256"));
+    assert_eq!(chosen(&keys(3).await.unwrap(), None), Ok("ES256"));
     // A policy has such a verifier, not the one that its settings cannot make.
     fs::remove_file(&file.0).unwrap();
     let auth = by_jwks(file.0.clone());

@@ -75,6 +75,7 @@ fn a_value_with_quotes_of_its_own_is_an_error_that_shows_the_value_without() {
         &[],
         &["--key \"\\\"my-game\\\"\" has quotes of its own", "write my-game"],
     );
+    one_warning(&["--path", "\"/x\""], &[], &["has quotes of its own", "write /x"]);
     assert_eq!(warnings(&["--key", "rock'n'roll"], &[]), [""; 0]);
 }
 

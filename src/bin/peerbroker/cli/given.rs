@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Error};
 
-use super::odd::{self, Odd, quotes};
+use super::odd::{Odd, quotes};
 use super::row::{Invalid, RowOf};
 use super::table::ROWS;
 use super::values::may_be_secret;
@@ -183,8 +183,12 @@ impl Given {
 
 fn odd<D>(row: &RowOf<D>, text: &OsStr) -> Option<Odd> {
     let text = text.to_str()?;
-    let of_quotes = if row.is_secret { None } else { odd::quoted(text) };
-    of_quotes.or_else(|| row.odd?(text))
+    let of_row = row.odd.and_then(|odd| odd(text));
+    match quotes(text).filter(|_| !row.is_secret) {
+        // peerjs-server takes them for a part of the value.
+        Some(why) => Some(Odd { taken: of_row.map_or_else(|| text.to_owned(), |odd| odd.taken), why }),
+        None => of_row,
+    }
 }
 
 /// An error of the values, which ends the program with 2.

@@ -35,11 +35,6 @@ pub fn quotes(text: &str) -> Option<String> {
     inner(QUOTES).map(straight).or_else(|| inner(TYPOGRAPHIC).map(typographic))
 }
 
-/// A text with quotes of its own. peerjs-server takes them for a part of it.
-pub fn quoted(text: &str) -> Option<Odd> {
-    odd(text, quotes(text)?)
-}
-
 /// A text that no browser sends as an origin. It is compared as it is.
 pub fn origin(text: &str) -> Option<Odd> {
     let why = Origin::parse(text).err().filter(|_| text != "*")?;

@@ -11,6 +11,7 @@ use rust_embed::RustEmbed;
 use super::files;
 use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
 use peerbroker_broker::config::{ClientOptions, Dialect};
+use peerbroker_core::wire::labels;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
@@ -59,6 +60,34 @@ impl Library {
     pub(super) fn script(&self) -> String {
         format!(r#"<script src="vendor/{}"></script>"#, self.file)
     }
+}
+
+labels! {
+    /// A file of the client, by its name below the mount path.
+    pub(super) enum ClientFile {
+        PeerJs = "peerjs.js",
+        MinifiedPeerJs = "peerjs.min.js",
+        PeerJsModule = "peerjs.mjs",
+        Rooms = "rooms.js",
+        RoomsModule = "rooms.mjs",
+        RoomsTypes = "rooms.d.ts",
+        Share = "share.js",
+    }
+}
+
+/// `peerjs-1.5.5.min.js`: a name with the version, because the file never changes.
+pub(super) fn plain_name(library: &Library) -> String {
+    library.file.replacen("peerjs", &format!("peerjs-{PEERJS_VERSION}"), 1)
+}
+
+/// The published build of PeerJS with this name, without a preset.
+pub(super) fn published(name: &str) -> Option<Library> {
+    [PEERJS, PEERJS_READABLE].into_iter().find(|library| plain_name(library) == name)
+}
+
+/// True if the client has a file with this name.
+pub(super) fn is_of_client(name: &str) -> bool {
+    ClientFile::ALL.into_iter().any(|file| file.label() == name) || published(name).is_some()
 }
 
 /// A file that pages find below `vendor/`.

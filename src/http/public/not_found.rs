@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
-use super::{documents, endpoint, forwarded, html, pages};
+use super::{documents, endpoint, forwarded, html};
 use crate::session::Credentials;
 use peerbroker_broker::config::{ClientOptions, Dialect};
 use peerbroker_broker::events::Mistake;
@@ -57,7 +57,7 @@ pub(super) fn record(mounted: &Mounted, head: &RequestHead) {
 /// True if PeerJS asks for this path below a wrong one, or a page for a script of ours.
 fn is_of_client(path: &str) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    matches!(last, "id" | "peers" | "peerjs") || pages::is_of_client(last)
+    matches!(last, "id" | "peers" | "peerjs") || html::is_of_client(last)
 }
 
 /// Tells the operator that a client opens a WebSocket at a path that has none.

@@ -9,7 +9,8 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
-    DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, QRCODE, Static, Values, vendored,
+    ClientFile, DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, QRCODE, Static, Values,
+    vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_broker::config::Dialect;
@@ -109,44 +110,22 @@ pub(super) fn icon(request: &HttpRequest) -> HttpResponse {
     with(cached(request, NAME, content), [NOSNIFF, NO_CACHE])
 }
 
-/// Writes a file of the client.
-type Answer = fn(&Mounted, &HttpRequest) -> HttpResponse;
-
-/// The files of the client, by their names below the mount path.
-const CLIENT: [(&str, Answer); 7] = [
-    ("peerjs.js", |mounted, request| preset(mounted, request, &PEERJS_READABLE, "client.js")),
-    ("peerjs.min.js", |mounted, request| preset(mounted, request, &PEERJS, "client.js")),
-    ("peerjs.mjs", |mounted, request| preset(mounted, request, &PEERJS, "client.mjs")),
-    ("rooms.js", rooms_script),
-    ("rooms.mjs", |mounted, request| {
-        with(cached(request, "rooms.mjs", rooms_module(mounted).into_bytes().into()), [NO_CACHE])
-    }),
-    ("rooms.d.ts", |_, request| {
-        let types = Static::get("rooms.d.ts").map_or(Cow::Borrowed(&[][..]), |file| file.data);
-        with(cached(request, "rooms.d.ts", types), [NO_CACHE])
-    }),
-    ("share.js", share_script),
-];
-
-/// The published build with this name, without a preset.
-fn published(name: &str) -> Option<Library> {
-    [PEERJS, PEERJS_READABLE].into_iter().find(|library| plain_name(library) == name)
-}
-
-/// True if the client has a file with this name.
-pub(super) fn is_of_client(name: &str) -> bool {
-    CLIENT.iter().any(|(file, _)| *file == name) || published(name).is_some()
-}
-
 /// A file of the client, by its name below the mount path.
 pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Option<HttpResponse> {
     if !mounted.runtime.config().dialects.has(Dialect::PeerJs) {
         return None;
     }
-    let response = match CLIENT.iter().find(|(file, _)| *file == name) {
-        Some((_, answer)) => answer(mounted, request),
+    let module = |name, text| with(cached(request, name, text), [NO_CACHE]);
+    let response = match ClientFile::ALL.into_iter().find(|file| file.label() == name) {
+        Some(ClientFile::PeerJs) => preset(mounted, request, &PEERJS_READABLE, "client.js"),
+        Some(ClientFile::MinifiedPeerJs) => preset(mounted, request, &PEERJS, "client.js"),
+        Some(ClientFile::PeerJsModule) => preset(mounted, request, &PEERJS, "client.mjs"),
+        Some(ClientFile::Rooms) => rooms_script(mounted, request),
+        Some(ClientFile::RoomsModule) => module(name, rooms_module(mounted).into_bytes().into()),
+        Some(ClientFile::RoomsTypes) => module(name, Static::get(name)?.data),
+        Some(ClientFile::Share) => share_script(mounted, request),
         None => {
-            let Library { file, text, .. } = published(name)?;
+            let Library { file, text, .. } = html::published(name)?;
             let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
             with(cached(request, file, text.as_bytes().into()), [for_ever])
         }
@@ -156,18 +135,13 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
     Some(with(response, [NOSNIFF, for_all]))
 }
 
-/// `peerjs-1.5.5.min.js`: a name with the version, because the file never changes.
-fn plain_name(library: &Library) -> String {
-    library.file.replacen("peerjs", &format!("peerjs-{PEERJS_VERSION}"), 1)
-}
-
 fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> HttpResponse {
     let has_key = mounted.runtime.config().default_key;
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
     let has_ice = peerjs::has_servers(mounted, request);
     let values = Values::default()
         .with_html("version", PEERJS_VERSION.to_owned())
-        .with_html("plain", plain_name(library))
+        .with_html("plain", html::plain_name(library))
         .with_html("integrity", library.integrity.to_owned())
         .with_html("key", serde_json::json!(key).to_string())
         .with_html("has_ice_servers", has_ice.to_string())

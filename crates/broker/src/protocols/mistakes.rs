@@ -27,7 +27,7 @@ const MAX_EDITS: usize = 2;
 const MAX_COMPARED: usize = 32;
 
 /// Bytes of a message that are read for its command, so that a long one costs little.
-const MAX_READ: usize = 1024;
+const MAX_READ: usize = 512;
 
 /// The words of a protocol.
 pub const fn advice(dialect: Dialect) -> &'static Advice {
@@ -236,8 +236,12 @@ fn similar(by: NamedBy, command: &str, is_meant: impl Fn(&Dialect) -> bool) -> O
         return None;
     }
     let all = Dialect::ALL.into_iter().filter(is_meant).map(advice).filter(|advice| advice.named_by == by);
-    let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &command.to_lowercase());
-    let commands = all.flat_map(|advice| advice.commands.iter().copied());
+    let command = command.to_lowercase();
+    let edits = |known: &&str| strsim::osa_distance(&known.to_lowercase(), &command);
+    // A comparison costs far more.
+    let length = command.chars().count();
+    let is_near = |known: &&str| known.len().abs_diff(length) <= MAX_EDITS;
+    let commands = all.flat_map(|advice| advice.commands.iter().copied()).filter(is_near);
     commands.min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
 }
 

@@ -102,6 +102,30 @@ it('a misspelt option is told with the right one', async () => {
   await heard(/^the option whatever of ExpressPeerServer is ignored: there are host, port, path, key, /);
 });
 
+it('an error of generateClientId is a warning, and the client gets a text that names it', async () => {
+  const makers = [() => { throw new Error('no user'); }, () => undefined, async () => 7, () => ''];
+  for (const generateClientId of makers) {
+    const base = await start({ generateClientId });
+    const answer = await askForId(base, 'peerjs/peerjs');
+    assert.deepEqual([answer.status, await answer.text()], [500, 'generateClientId has failed: the console of the app says why']);
+  }
+  await heard(/^no user$/);
+  for (const got of ['undefined', '7', "''"]) await heard(new RegExp(`^generateClientId returned ${got}: it has to return a string, or a promise of one$`));
+});
+
+it('a listener for errors hears of generateClientId instead', async () => {
+  const app = express();
+  const server = http.createServer(app);
+  servers.push(server.listen(0, '127.0.0.1'));
+  await once(server, 'listening');
+  const peers = ExpressPeerServer(server, { generateClientId: () => { throw new Error('for the listener'); } });
+  const failed = once(peers, 'error');
+  app.use('/peerjs', peers);
+  assert.equal((await askForId(baseOf(server), 'peerjs/peerjs')).status, 500);
+  assert.equal((await failed)[0].message, 'for the listener');
+  assert.equal(count(/for the listener/), 0);
+});
+
 it('without a server, as in middleware mode of Vite, mounting throws', () => {
   const message = 'ExpressPeerServer got no server: give it the http.Server of your app, which app.listen returns';
   for (const app of /** @type {any[]} */ ([express(), connect()])) assert.throws(() => app.use('/peerjs', ExpressPeerServer(null)), { message });

@@ -5,12 +5,13 @@ const cluster = require('node:cluster');
 const { randomBytes } = require('node:crypto');
 const http = require('node:http');
 const net = require('node:net');
+const { inspect } = require('node:util');
 const { clientAddress, LOOPBACK } = require('./addresses.js');
 const { bridge } = require('./bridge.js');
 const { Client, Socket } = require('./client.js');
 const { joined, split } = require('./paths.js');
 const { Program } = require('./program.js');
-const { LOG, warnOfOptions } = require('./warnings.js');
+const { LOG, warnOfError, warnOfOptions } = require('./warnings.js');
 
 const WEBSOCKET = 'peerjs';
 // The settings of the program among the options, with the unit of a number.
@@ -61,11 +62,17 @@ class Broker {
   ended(why) {
     this.connections.clear();
     for (const client of [...this.clients.values()]) this.gone(client);
-    if (why && !this.fail(why)) process.emitWarning(why.message);
+    // Each time: it may die again.
+    if (why && !this.emitError(why)) process.emitWarning(why.message);
+  }
+
+  /** Emits an error, or warns of it where nobody listens. */
+  fail(error) {
+    if (!this.emitError(error)) warnOfError(error);
   }
 
   /** Emits an error, if there is a listener: without one, it would end the app. */
-  fail(error) {
+  emitError(error) {
     return this.app.listenerCount('error') > 0 && this.app.emit('error', error);
   }
 
@@ -124,13 +131,13 @@ class Broker {
       message = JSON.parse(text);
       if (typeof message !== 'object' || message === null) throw new SyntaxError(`no JSON object: ${text.slice(0, 100)}`);
     } catch (error) {
-      return this.fail(error);
+      return this.emitError(error);
     }
     message.src = client.id;
     try {
       this.app.emit('message', client, message);
     } catch (error) {
-      if (!this.fail(error)) throw error;
+      if (!this.emitError(error)) throw error;
     }
   }
 
@@ -156,7 +163,10 @@ class Broker {
 
   async newId() {
     for (let tried = 0; tried < IDS_TRIED; tried += 1) {
-      const id = String(await this.options.generateClientId());
+      const id = await this.options.generateClientId();
+      if (typeof id !== 'string' || id === '') {
+        throw new TypeError(`generateClientId returned ${inspect(id)}: it has to return a string, or a promise of one`);
+      }
       if (!this.clients.has(id)) return id;
     }
     throw new Error(`generateClientId has made ${IDS_TRIED} ids that other clients have`);

@@ -79,13 +79,14 @@ function PeerServer(options = {}, callback = undefined) {
 
 function routesOf(broker) {
   const { corsOptions = { origin: true }, generateClientId } = broker.options;
-  const guarded = (handle) => (req, res) => {
+  const guarded = (handle, status = 503, text = 'The signalling server does not run') => (req, res) => {
     handle(req, res).catch((error) => {
       if (res.headersSent) return res.destroy();
       broker.fail(error);
-      answer(res, 503, 'The signalling server does not run');
+      answer(res, status, text);
     });
   };
+  const giveId = guarded(async (_, res) => answer(res, 200, await broker.newId()), 500, 'generateClientId has failed: the console of the app says why');
   const below = express.Router();
   below.use(cors(corsOptions));
   below.get('/', guarded((req, res) => broker.forward(req, res, '/')));
@@ -97,7 +98,7 @@ function routesOf(broker) {
       warnOfKey(broker, req, key);
       return answer(res, 401, 'Invalid key provided');
     }
-    if (resource === 'id' && generateClientId) return answer(res, 200, await broker.newId());
+    if (resource === 'id' && generateClientId) return giveId(req, res);
     return broker.forward(req, res, `/${encodeURIComponent(key)}/${resource}`);
   }));
   const routes = express.Router();

@@ -70,7 +70,7 @@ function watch(server, brokers) {
     for (const broker of brokers) broker.start();
   });
   server.on('error', (error) => {
-    const heard = [...brokers].filter((broker) => broker.fail(error));
+    const heard = [...brokers].filter((broker) => broker.emitError(error));
     // As if no broker listened.
     if (heard.length === 0 && server.listenerCount('error') === 1) throw explained(error);
   });

@@ -25,12 +25,15 @@ const MOST_EDITS = 3;
 
 const told = new Set();
 
-/** @param {string} text has what happened before its first bracket or colon, by which it is told once */
-function warn(text) {
+/**
+ * @param {string} text has what happened before its first bracket or colon, by which it is told once
+ * @param {string} [detail] is shown below it
+ */
+function warn(text, detail) {
   const [what] = text.split(/ \(|: /);
   if (told.has(what) || told.size === MOST) return;
   told.add(what);
-  process.emitWarning(text, { code: 'PEERBROKER' });
+  process.emitWarning(text, { code: 'PEERBROKER', detail });
 }
 
 /** Takes a line of the program's log. Returns false if it is for the console as it is. */
@@ -63,6 +66,10 @@ function edits(one, other) {
   return row[to.length];
 }
 
+function warnOfError(error) {
+  warn(error?.message ?? String(error), error?.stack);
+}
+
 function warnOfKey(broker, req, key) {
   warn(`a client asked for the key ${JSON.stringify(key)} (${clientOf(broker, req)}): the key here is ${JSON.stringify(broker.key)}`);
 }
@@ -87,4 +94,4 @@ function isOfPeerJs({ url }) {
   return (pathname.endsWith('/id') && search.includes('version=')) || (pathname.endsWith('/peerjs') && /[?&]key=/.test(search));
 }
 
-module.exports = { isOfPeerJs, LOG, takesLine, warnOfKey, warnOfOptions, warnOfPath };
+module.exports = { isOfPeerJs, LOG, takesLine, warnOfError, warnOfKey, warnOfOptions, warnOfPath };

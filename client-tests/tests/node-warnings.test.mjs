@@ -11,7 +11,7 @@ import { baseOf, endServer } from '../lib/node-api.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
 import { LIMIT, until } from '../lib/within.mjs';
 
-const { ExpressPeerServer } = loadPackage();
+const { ExpressPeerServer, PeerServer } = loadPackage();
 const servers = [];
 const warnings = [];
 process.on('warning', ({ message }) => warnings.push(message));
@@ -124,6 +124,57 @@ it('a listener for errors hears of generateClientId instead', async () => {
   assert.equal((await askForId(baseOf(server), 'peerjs/peerjs')).status, 500);
   assert.equal((await failed)[0].message, 'for the listener');
   assert.equal(count(/for the listener/), 0);
+});
+
+it('a time in seconds is told to be in milliseconds', async () => {
+  await start({ alive_timeout: 60, expire_timeout: 5 });
+  await heard(/^alive_timeout is in milliseconds \(it is 60\): 60 seconds are 60000$/);
+  await heard(/^expire_timeout is in milliseconds \(it is 5\): 5 seconds are 5000$/);
+});
+
+it('a misspelt event is told with the right one, and other events are those of the app', async () => {
+  const server = http.createServer();
+  servers.push(server.listen(0, '127.0.0.1'));
+  await once(server, 'listening');
+  const peers = ExpressPeerServer(server);
+  for (const name of ['connect', 'disconnected', 'connection', 'error', 'mount', 'ready', Symbol('own')]) peers.on(name, () => {});
+  await heard(/^ExpressPeerServer has no event "connect": did you mean "connection"\?$/);
+  await heard(/^ExpressPeerServer has no event "disconnected": did you mean "disconnect"\?$/);
+  assert.equal(count(/has no event/), 2);
+});
+
+it('PeerServer in app.use is told to be ExpressPeerServer', async () => {
+  const app = express();
+  const own = new Promise((resolve) => {
+    app.use('/peerjs', PeerServer({ port: 0, host: '127.0.0.1', server: {} }, resolve));
+  });
+  servers.push(await own);
+  const remedy = 'for the server of your app, write app\\.use\\(path, ExpressPeerServer\\(server\\)\\)$';
+  await heard(new RegExp(`^an app has mounted PeerServer, which has a server of its own, at port 0: ${remedy}`));
+  await heard(new RegExp(`^the option server of ExpressPeerServer is ignored: ${remedy}`));
+});
+
+it('a function that is mounted without a call answers, and tells how to call it', async () => {
+  for (const [name, handler] of /** @type {[string, any][]} */ ([['ExpressPeerServer', ExpressPeerServer], ['PeerServer', PeerServer]])) {
+    const told = `app.use got ${name} itself, not the app that it returns: write app.use(path, ExpressPeerServer(server))`;
+    const app = express();
+    app.use('/peerjs', handler);
+    // Express passes errors here.
+    app.use((error, _, res, __) => res.status(500).send(error.message));
+    for (const listener of [app, handler]) {
+      const server = http.createServer(listener);
+      servers.push(server.listen(0, '127.0.0.1'));
+      await once(server, 'listening');
+      const answer = await askForId(baseOf(server), 'peerjs/peerjs');
+      assert.deepEqual([answer.status, await answer.text()], [500, told]);
+    }
+    await until(told, () => warnings.includes(told));
+  }
+});
+
+it('a path in place of a certificate is told', () => {
+  const message = 'ssl.key is the text of a file, not its path: key: fs.readFileSync("./lan.key")';
+  assert.throws(() => PeerServer({ port: 0, ssl: { key: './lan.key', cert: './lan.pem' } }), { message });
 });
 
 it('without a server, as in middleware mode of Vite, mounting throws', () => {

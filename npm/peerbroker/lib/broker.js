@@ -11,7 +11,7 @@ const { bridge } = require('./bridge.js');
 const { Client, Socket } = require('./client.js');
 const { joined, split } = require('./paths.js');
 const { Program } = require('./program.js');
-const { LOG, warnOfError, warnOfOptions } = require('./warnings.js');
+const { LOG, warnOfError, warnOfEvent, warnOfOptions } = require('./warnings.js');
 
 const WEBSOCKET = 'peerjs';
 // The settings of the program among the options, with the unit of a number.
@@ -45,6 +45,7 @@ class Broker {
     const environment = { PEERBROKER_PROXY_SECRET: this.secret };
     this.program = new Program(argumentsOf(options, this.key), environment, (line) => this.told(line), (why) => this.ended(why));
     this.listenFor();
+    app.on('newListener', warnOfEvent);
     warnOfWorkers();
     warnOfOptions(options);
   }

@@ -7,7 +7,7 @@ const cors = require('cors');
 const express = require('express');
 const { Broker } = require('./broker.js');
 const { isSought, share } = require('./upgrades.js');
-const { warnOfKey } = require('./warnings.js');
+const { warnOfError, warnOfKey, warnOfOwnServer } = require('./warnings.js');
 
 const MessageType = Object.freeze({
   OPEN: 'OPEN',
@@ -24,14 +24,20 @@ const MessageType = Object.freeze({
 // The scripts for pages, below its path as those of the program.
 const CLIENTS = /^\/(peerjs(-[\d.]+)?(\.min)?\.js|peerjs\.mjs|rooms\.(js|mjs|d\.ts)|share\.js)$/;
 
+// Of a path, in the text of an error.
+const MOST_OF_PATH = 100;
+
 // In milliseconds: as long as a timer can be.
 const LONGEST = 2 ** 31 - 1;
 
 /**
  * An Express app, for `app.use` or as the listener for requests of a server.
  * @param {import('node:http').Server} server
+ * @param {any} options
+ * @param {(error: Error) => void} [next] is there only where an app has mounted this function itself
  */
-function ExpressPeerServer(server, options = {}) {
+function ExpressPeerServer(server, options = {}, next = undefined) {
+  if (isResponse(options)) return refuse('ExpressPeerServer', options, next);
   const app = /** @type {any} */ (express());
   setProxies(app, options.proxied);
   const broker = isServer(server) ? new Broker(app, server, options) : null;
@@ -65,14 +71,17 @@ function ExpressPeerServer(server, options = {}) {
   return app;
 }
 
-function PeerServer(options = {}, callback = undefined) {
+function PeerServer(options = /** @type {any} */ ({}), callback = undefined, next = undefined) {
+  if (isResponse(callback)) return refuse('PeerServer', callback, next);
   const { ssl, port = 9000, host = '::' } = options;
+  checkSsl(ssl);
   const app = express();
   const server = ssl && Object.keys(ssl).length > 0 ? https.createServer(ssl, app) : http.createServer(app);
   // As with `peer`, whose timers go on: an app that handles a taken port goes on too.
   server.once('error', () => server.listening || setInterval(() => {}, LONGEST));
   const peers = ExpressPeerServer(server, options);
   app.use(peers);
+  peers.on('mount', () => warnOfOwnServer(port));
   server.listen(port, host, () => callback?.(server));
   return peers;
 }
@@ -123,6 +132,26 @@ function isServer(server) {
 function missing(server) {
   const got = server ? 'something else' : 'no server';
   return new Error(`ExpressPeerServer got ${got}: give it the http.Server of your app, which app.listen returns`);
+}
+
+/** True for the second argument of a handler of requests. */
+function isResponse(value) {
+  return typeof value?.setHeader === 'function' && typeof value.end === 'function';
+}
+
+/** Answers a request to one of the functions that make an app, which an app has mounted in place of what it returns. */
+function refuse(name, res, next) {
+  const error = new Error(`app.use got ${name} itself, not the app that it returns: write app.use(path, ExpressPeerServer(server))`);
+  warnOfError({ message: error.message });
+  return next ? next(error) : answer(res, 500, error.message);
+}
+
+/** Node would say only that there is no start line. */
+function checkSsl(ssl = /** @type {any} */ ({})) {
+  for (const name of ['key', 'cert', 'ca']) {
+    const path = [ssl[name]].flat().find((text) => text && typeof text === 'string' && !text.includes('-----BEGIN'));
+    if (path) throw new Error(`ssl.${name} is the text of a file, not its path: ${name}: fs.readFileSync(${JSON.stringify(path.slice(0, MOST_OF_PATH))})`);
+  }
 }
 
 function answer(res, status, text) {

@@ -20,8 +20,15 @@ const OPTIONS = [
 ];
 // Of the first versions of `peer`, in many tutorials.
 const OLD = ['debug'];
+const EVENTS = ['connection', 'message', 'disconnect', 'error'];
+// Of Express and of Node.
+const OTHER_EVENTS = ['mount', 'newListener', 'removeListener'];
+/** Times below these were meant as seconds: a client sends something each 5 s, and a message that waits has to be of use. */
+const SHORTEST = { alive_timeout: 1000, expire_timeout: 100 };
 // Edits that make two names look alike.
 const MOST_EDITS = 3;
+
+const OF_APP = 'for the server of your app, write app.use(path, ExpressPeerServer(server))';
 
 const told = new Set();
 
@@ -46,10 +53,31 @@ function takesLine(line, { hearsMessages }) {
 function warnOfOptions(options) {
   for (const name of Object.keys(options)) {
     if (OPTIONS.includes(name) || OLD.includes(name)) continue;
-    const [best] = OPTIONS.map((known) => ({ known, edits: edits(name, known) })).sort((one, other) => one.edits - other.edits);
-    const hint = best.edits <= MOST_EDITS ? `did you mean ${best.known}?` : `there are ${OPTIONS.join(', ')}`;
-    warn(`the option ${name} of ExpressPeerServer is ignored: ${hint}`);
+    const best = alike(name, OPTIONS);
+    const hint = best ? `did you mean ${best}?` : `there are ${OPTIONS.join(', ')}`;
+    warn(`the option ${name} of ExpressPeerServer is ignored: ${name === 'server' ? OF_APP : hint}`);
   }
+  for (const [name, shortest] of Object.entries(SHORTEST)) {
+    const time = options[name];
+    if (time > 0 && time < shortest) warn(`${name} is in milliseconds (it is ${time}): ${time} seconds are ${time * 1000}`);
+  }
+}
+
+/** Other names may be events of the app's own. */
+function warnOfEvent(name) {
+  if (typeof name !== 'string' || EVENTS.includes(name) || OTHER_EVENTS.includes(name)) return;
+  const best = alike(name, EVENTS);
+  if (best) warn(`ExpressPeerServer has no event ${JSON.stringify(name)}: did you mean ${JSON.stringify(best)}?`);
+}
+
+function warnOfOwnServer(port) {
+  warn(`an app has mounted PeerServer, which has a server of its own, at port ${port}: ${OF_APP}`);
+}
+
+/** The known name that looks like this one. */
+function alike(name, names) {
+  const [best] = names.map((known) => ({ known, edits: edits(name, known) })).sort((one, other) => one.edits - other.edits);
+  return best.edits <= MOST_EDITS && best.edits < name.length / 2 ? best.known : undefined;
 }
 
 /** Edits from one name to another, without case and underscores. */
@@ -94,4 +122,4 @@ function isOfPeerJs({ url }) {
   return (pathname.endsWith('/id') && search.includes('version=')) || (pathname.endsWith('/peerjs') && /[?&]key=/.test(search));
 }
 
-module.exports = { isOfPeerJs, LOG, takesLine, warnOfError, warnOfKey, warnOfOptions, warnOfPath };
+module.exports = { isOfPeerJs, LOG, takesLine, warnOfError, warnOfEvent, warnOfKey, warnOfOptions, warnOfOwnServer, warnOfPath };

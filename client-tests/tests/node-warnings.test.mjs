@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import { afterEach, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import connect from 'connect';
 import express from 'express';
 import { WebSocket } from 'ws';
@@ -160,7 +161,7 @@ it('a function that is mounted without a call answers, and tells how to call it'
     const app = express();
     app.use('/peerjs', handler);
     // Express passes errors here.
-    app.use((error, _, res, __) => res.status(500).send(error.message));
+    app.use((error, _, res, next) => (res.headersSent ? next(error) : res.status(500).send(error.message)));
     for (const listener of [app, handler]) {
       const server = http.createServer(listener);
       servers.push(server.listen(0, '127.0.0.1'));
@@ -175,6 +176,65 @@ it('a function that is mounted without a call answers, and tells how to call it'
 it('a path in place of a certificate is told', () => {
   const message = 'ssl.key is the text of a file, not its path: key: fs.readFileSync("./lan.key")';
   assert.throws(() => PeerServer({ port: 0, ssl: { key: './lan.key', cert: './lan.pem' } }), { message });
+});
+
+const askForPage = (base, path) => fetch(`${base}${path}/id?ts=1.5&version=1.5.5`, { redirect: 'manual' });
+
+it('a handler before the mount that answers PeerJS is told, and one that refuses is none', async () => {
+  /** @type {[string, (req: any, res: any, next: any) => any][]} */
+  const handlers = [
+    ['with status 200', (_, res) => res.send('\n<!doctype html><div id=root></div>')],
+    ['with status 200', (_, res) => res.set('Content-Encoding', 'gzip').end(gzipSync('<!doctype html>'))],
+    ['with status 302', (_, res) => res.redirect('/login')],
+    ['with status 404', (_, res) => res.status(404).json({ error: 'not found' })],
+    ['', (_, res) => res.status(401).send('<p>no')],
+    ['', (_, res) => res.send('an-id-of-another-broker')],
+    ['', (_, __, next) => next()],
+  ];
+  for (const [number, [told, handler]] of handlers.entries()) {
+    const app = express();
+    const server = http.createServer(app);
+    servers.push(server.listen(0, '127.0.0.1'));
+    await once(server, 'listening');
+    app.use(handler);
+    app.use(`/mount${number}`, ExpressPeerServer(server));
+    await (await askForPage(baseOf(server), `mount${number}/peerjs`)).text();
+    const remedy = 'call app\\.use\\(path, ExpressPeerServer\\(server\\)\\) before you add that handler$';
+    if (told) await heard(new RegExp(`^a handler of the app answers "/mount${number}/peerjs/id" before peerbroker \\(${told}, from 127\\.0\\.0\\.1\\): ${remedy}`));
+    assert.equal(count(new RegExp(`"/mount${number}/`)), told ? 1 : 0, String(handler));
+  }
+});
+
+it('a page that answers at a wrong path is told, and so is a WebSocket that nobody answers', async () => {
+  const app = express();
+  const server = http.createServer(app);
+  servers.push(server.listen(0, '127.0.0.1'));
+  await once(server, 'listening');
+  app.use('/mine', ExpressPeerServer(server));
+  app.use((_, res) => res.send('<!doctype html>'));
+  const upgraded = new Promise((resolve) => {
+    // As Vite's, for its own clients only.
+    server.on('upgrade', (_, socket) => resolve(socket));
+  });
+  await (await askForPage(baseOf(server), 'mine')).text();
+  await heard(/^a client asked for "\/mine\/id", which is not here \(from 127\.0\.0\.1\): peerbroker is at "\/mine\/"/);
+  const socket = new WebSocket(`${baseOf(server).replace('http', 'ws')}theirs/peerjs?key=peerjs&id=a&token=t`);
+  socket.on('error', () => {});
+  const left = await upgraded;
+  assert.equal(count(/"\/theirs\/peerjs"/), 0);
+  // Otherwise 5 s pass.
+  left.destroy();
+  await heard(/^a client asked for "\/theirs\/peerjs", which is not here \(from 127\.0\.0\.1\): peerbroker is at "\/mine\/"/);
+});
+
+it('clients that come by another server are told', async () => {
+  const app = express();
+  app.use('/peerjs', ExpressPeerServer(http.createServer(app)));
+  const other = app.listen(0, '127.0.0.1');
+  servers.push(other);
+  await once(other, 'listening');
+  await askForId(baseOf(other), 'peerjs/other');
+  await heard(/^clients come by another server than the one that ExpressPeerServer got, .*: call server\.listen, not app\.listen$/);
 });
 
 it('without a server, as in middleware mode of Vite, mounting throws', () => {

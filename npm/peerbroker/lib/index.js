@@ -6,8 +6,8 @@ const https = require('node:https');
 const cors = require('cors');
 const express = require('express');
 const { Broker } = require('./broker.js');
-const { isSought, share } = require('./upgrades.js');
-const { warnOfError, warnOfKey, warnOfOwnServer } = require('./warnings.js');
+const { isOfOtherServer, isSought, passing, share } = require('./upgrades.js');
+const { isOfPeerJs, warnOfError, warnOfKey, warnOfOwnServer, warnOfServer } = require('./warnings.js');
 
 const MessageType = Object.freeze({
   OPEN: 'OPEN',
@@ -58,7 +58,8 @@ function ExpressPeerServer(server, options = {}, next = undefined) {
     if (!broker) return next ? next(missing(server)) : answer(res, 500, missing(server).message);
     // Routers and Connect do not tell that they mount it.
     prepare();
-    return handle.call(this, req, res, next);
+    if (isOfPeerJs(req) && isOfOtherServer(req, server)) warnOfServer();
+    return handle.call(this, req, res, next && passing(req, next));
   };
   // Connect sets it when it mounts this, and an Express app has a method there.
   const { route } = app;

@@ -6,13 +6,21 @@ const { once } = require('node:events');
 const { ServerResponse } = require('node:http');
 const tls = require('node:tls');
 const { split } = require('./paths.js');
-const { isOfPeerJs, warnOfPath } = require('./warnings.js');
+const { isOfPeerJs, warnOfAnswer, warnOfPath } = require('./warnings.js');
 
 /** @type {WeakMap<object, Set<any>>} */
 const BROKERS = new WeakMap();
 
 /** Upgrades that are shown to the app, to see if it has a broker there. @type {WeakMap<object, (broker: any) => void>} */
 const SOUGHT = new WeakMap();
+
+/** Requests that have come to a broker, and that it has not passed on. @type {WeakSet<object>} */
+const IN_BROKER = new WeakSet();
+
+const MOST_OF_START = 100;
+
+// In milliseconds, for an upgrade that others have got.
+const ANSWER_TIMEOUT = 5000;
 
 /** @param {import('node:http').Server} server */
 function share(server, broker) {
@@ -37,11 +45,31 @@ function watch(server, brokers) {
   };
   const watchAnswer = (req, res) => {
     const { url } = req;
-    res.once('finish', () => res.statusCode === 404 && warnOfPath(brokers, req, url));
+    const isPage = watchStart(res);
+    res.once('finish', () => {
+      const { statusCode: status } = res;
+      // A handler that refuses clients on purpose has another status.
+      const isOfApp = !IN_BROKER.has(req) && ((status >= 300 && status < 400) || isPage());
+      if (status === 404 || isOfApp) warnOfAnswer(brokers, req, url, status);
+    });
+  };
+  /** For a client whose upgrade other listeners have got: most of them leave those of others alone, and it waits for ever. */
+  const watchSocket = (req, socket) => {
+    const { bytesWritten } = socket;
+    const tell = () => {
+      clearTimeout(timer);
+      if (socket.bytesWritten === bytesWritten) warnOfPath(brokers, req);
+    };
+    const timer = setTimeout(tell, ANSWER_TIMEOUT).unref();
+    socket.once('close', tell);
   };
   const route = async (req, socket, head) => {
     const { pathname } = split(req.url);
-    const others = () => server.listenerCount('upgrade') > 1 && emit.call(server, 'upgrade', req, socket, head);
+    const others = () => {
+      if (server.listenerCount('upgrade') === 1) return false;
+      if (isOfPeerJs(req) && !own) watchSocket(req, socket);
+      return emit.call(server, 'upgrade', req, socket, head);
+    };
     const own = [...brokers].find((broker) => broker.routes.includes(pathname));
     // The app has a server of its own for these.
     if (own?.sockets) return others();
@@ -74,6 +102,34 @@ function watch(server, brokers) {
     // As if no broker listened.
     if (heard.length === 0 && server.listenerCount('error') === 1) throw explained(error);
   });
+}
+
+/** Notes that a request is in a broker, until the broker passes it on with the function that this returns. */
+function passing(req, next) {
+  IN_BROKER.add(req);
+  return (...args) => {
+    IN_BROKER.delete(req);
+    next(...args);
+  };
+}
+
+/** True if a request has come by a server where WebSockets do not come to the broker of `server`. */
+function isOfOtherServer({ socket }, server) {
+  return Boolean(socket?.server) && socket.server !== server && !BROKERS.has(socket.server);
+}
+
+/** Returns a function that is true if the answer is a page, with which PeerJS goes on as if it were an id. */
+function watchStart(res) {
+  let start = '';
+  for (const name of ['write', 'end']) {
+    const method = res[name];
+    res[name] = function (chunk, ...args) {
+      if (start === '' && (typeof chunk === 'string' || chunk instanceof Uint8Array)) start = Buffer.from(chunk).toString('latin1', 0, MOST_OF_START);
+      return method.call(this, chunk, ...args);
+    };
+  }
+  // No id is long enough to be compressed.
+  return () => res.statusCode < 300 && (/^\s*</.test(start) || res.hasHeader('content-encoding'));
 }
 
 /** The error of a server that cannot listen, with the remedy: it ends the app. @param {any} error */
@@ -153,4 +209,4 @@ async function serveAsPlain(server, req, socket, head) {
   server.emit(server instanceof tls.Server ? 'secureConnection' : 'connection', socket);
 }
 
-module.exports = { isSought, share };
+module.exports = { isOfOtherServer, isSought, passing, share };

@@ -106,8 +106,21 @@ function warnOfKey(broker, req, key) {
 function warnOfPath(brokers, req, url = req.url) {
   const [broker] = brokers;
   const places = [...brokers].flatMap(({ routes }) => routes.map((route) => JSON.stringify(route.slice(0, -'peerjs'.length))));
-  const hint = places.length > 0 ? `peerbroker is at ${places.join(', ')}: is that the \`path\` of the client?` : 'is peerbroker mounted there, with app.use?';
+  const hint = places.length > 0 ? `peerbroker is at ${places.join(', ')}: is that the \`path\` of the client?` : 'is peerbroker mounted there, with app.use, before handlers that answer everything?';
   warn(`a client asked for ${JSON.stringify(split(url).pathname)}, which is not here (${clientOf(broker, req)}): ${hint}`);
+}
+
+/** The app has answered a client of PeerJS itself. */
+function warnOfAnswer(brokers, req, url, status) {
+  const { pathname } = split(url);
+  const isOf = ({ routes }) => routes.some((route) => `${pathname.split('/').slice(0, -2).join('/')}/peerjs` === route);
+  const broker = [...brokers].find(isOf);
+  if (!broker) return warnOfPath(brokers, req, url);
+  warn(`a handler of the app answers ${JSON.stringify(pathname)} before peerbroker (with status ${status}, ${clientOf(broker, req)}): call app.use(path, ExpressPeerServer(server)) before you add that handler`);
+}
+
+function warnOfServer() {
+  warn('clients come by another server than the one that ExpressPeerServer got, and their WebSockets find no peerbroker there: call server.listen, not app.listen');
 }
 
 function clientOf(broker, req) {
@@ -119,7 +132,7 @@ function clientOf(broker, req) {
 /** PeerJS asks for an id with its version, and opens WebSockets with these names. */
 function isOfPeerJs({ url }) {
   const { pathname, search } = split(url);
-  return (pathname.endsWith('/id') && search.includes('version=')) || (pathname.endsWith('/peerjs') && /[?&]key=/.test(search));
+  return (pathname.endsWith('/id') && /[?&]ts=[\d.]+&version=/.test(search)) || (pathname.endsWith('/peerjs') && /[?&]key=/.test(search));
 }
 
-module.exports = { isOfPeerJs, LOG, takesLine, warnOfError, warnOfEvent, warnOfKey, warnOfOptions, warnOfOwnServer, warnOfPath };
+module.exports = { isOfPeerJs, LOG, takesLine, warnOfAnswer, warnOfError, warnOfEvent, warnOfKey, warnOfOptions, warnOfOwnServer, warnOfPath, warnOfServer };

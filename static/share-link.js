@@ -1,6 +1,8 @@
 // The address at which other devices open a page, and its QR code: for the demos, and as share.js for pages of others.
 
 const QUIET_ZONE = 4;
+/** Of the largest code with error correction M. */
+const MOST_BYTES = 2331;
 const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** True if only this machine opens pages at this host name. */
@@ -18,6 +20,7 @@ export function drawCode(qrcode, text, label) {
   svg.setAttribute('role', 'img');
   svg.setAttribute('aria-label', label);
 
+  if (text.length > MOST_BYTES) throw new RangeError(`a QR code has at most ${MOST_BYTES} bytes, and this text has ${text.length}`);
   const code = qrcode(0, 'M');
   code.addData(text);
   code.make();

@@ -91,7 +91,9 @@ visit('a link to share has the address of the machine where the page is at local
   const page = await visit.page(desktop);
   const shared = (...args) => page.evaluate((args) => window.shareLink(...args), args);
   await page.goto(urlOf(server, '/?a=b', 'localhost'));
-  visit.tolerate(/other devices cannot open localhost, and the broker found no address/);
+  const told = [];
+  page.on('console', (message) => message.type() === 'warning' && told.push(message.text()));
+  visit.tolerate(/other devices cannot open/);
   assert.equal(await shared(), `http://localhost:${server.port}/?a=b`);
 
   await page.route('**/share.js', (route) => route.fulfill({ contentType: 'text/javascript', body: ofLan }));
@@ -99,6 +101,26 @@ visit('a link to share has the address of the machine where the page is at local
   assert.equal(await shared(), `http://[fd00::7]:${server.port}/?a=b`);
   assert.equal(await shared('#x'), `http://[fd00::7]:${server.port}/?a=b#x`);
   assert.equal(await shared('https://example.org/x'), 'https://example.org/x');
+  assert.deepEqual(told.splice(0), [
+    'other devices cannot open localhost: the broker found no address of this machine in a network, or listens at loopback only (--host)',
+  ]);
+
+  const drawn = (text) => page.evaluate((text) => {
+    try {
+      return window.qrCode(text).localName;
+    } catch (error) {
+      return String(error);
+    }
+  }, text);
+  for (const text of ['https://example.org/x', 'no address', 'x'.repeat(2331)]) assert.equal(await drawn(text), 'svg');
+  assert.deepEqual(told, []);
+  for (let times = 0; times < 2; times += 1) assert.equal(await drawn(`http://localhost:${server.port}/`), 'svg');
+  assert.equal(await drawn('file:///home/anna/quiz.html'), 'svg');
+  assert.deepEqual(told, [
+    'other devices cannot open localhost: pass its address to shareLink, as in qrCode(shareLink(…))',
+    'other devices cannot open this file: serve it, as with peerbroker --static_dir .',
+  ]);
+  assert.equal(await drawn('x'.repeat(2332)), 'RangeError: a QR code has at most 2331 bytes, and this text has 2332');
 });
 
 /** What a listing takes from its page or from the text above it. */

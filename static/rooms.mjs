@@ -27,6 +27,9 @@ const MOST_HELD = 1000;
 
 let requests = 0;
 
+/** The rooms of each peer by their names, until the page leaves them. @type {WeakMap<object, Map<string, Room>>} */
+const ROOMS = new WeakMap();
+
 /** A request that failed. `type` is the name of the server's refusal, or `disconnected`, `no_answer` or `too_big`. */
 export class RoomError extends Error {
   constructor(type, message) {
@@ -55,6 +58,19 @@ function shown(value) {
   if (typeof value !== 'object' || value === null) return String(value);
   const kind = Object.prototype.toString.call(value).slice('[object '.length, -1);
   return `${/^[AEIO]/.test(kind) ? 'an' : 'a'} ${kind}`;
+}
+
+/** The server knows the peer as one member, so both rooms end when one of them is left. */
+function warnOfOther(peer, name, room) {
+  const names = ROOMS.get(peer) ?? new Map();
+  ROOMS.set(peer, names);
+  if (names.has(name)) console.warn(`This peer has joined the room ${shown(name)} already: use the room of the first joinRoom, or leave() it first`);
+  names.set(name, room);
+}
+
+function forget(peer, room) {
+  const names = /** @type {Map<string, Room>} */ (ROOMS.get(peer));
+  if (names.get(room.name) === room) names.delete(room.name);
 }
 
 function isJson(value, holder) {
@@ -95,6 +111,7 @@ class Room extends EventTarget {
     if (!isPeer) throw new TypeError(`joinRoom(peer, name) needs a Peer of PeerJS, not ${shown(peer)}`);
     if (typeof name !== 'string') throw new TypeError(`The name of a room is a string, not ${shown(name)}`);
     textOf({ data });
+    warnOfOther(peer, name, this);
     this.name = name;
     this.#peer = peer;
     this.#data = data;
@@ -131,6 +148,7 @@ class Room extends EventTarget {
 
   async leave() {
     if (this.#isClosed) return;
+    forget(this.#peer, this);
     await this.#request('ROOM-LEAVE').catch(({ type }) => {
       // A peer that comes back is still in its rooms.
       if (type === 'disconnected') this.#peer.once('open', () => this.#part());
@@ -140,6 +158,9 @@ class Room extends EventTarget {
 
   /** The call is a room of its own, so all know who takes part, and nobody calls others. */
   async callEverybody(stream, data = this.#data) {
+    if (typeof stream?.getTracks !== 'function') {
+      throw new TypeError(`callEverybody(stream) needs a MediaStream, as await getUserMedia(…) gives one, not ${shown(stream)}`);
+    }
     const call = new Call(this.#peer, `${this.name}:call`, data, stream);
     this.on('closed', () => call.leave(), { once: true });
     return entered(call);
@@ -223,6 +244,7 @@ class Room extends EventTarget {
   #close(error) {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    forget(this.#peer, this);
     this.#peer.off('open', this.#opened);
     this.#peer.off('disconnected', this.#lost);
     this.#peer.off('close', this.#ended);

@@ -250,6 +250,7 @@ const outcome = async ([what, how]) => {
     'join room': () => joinRoom(peer, value),
     'join as': () => joinRoom(value, 'lobby'),
     call: () => room.callEverybody(new MediaStream(), value),
+    'call with': () => room.callEverybody(value),
   };
   return calls[how]().then(() => 'none', ({ name, type, message }) => [name, type, message].filter(Boolean).join(': '));
 };
@@ -281,6 +282,8 @@ onStage('what a room cannot carry, and wrong arguments, are told in errors that 
     ['Map', 'update', json('data', 'a Map')],
     ['Map', 'join with', json('data', 'a Map')],
     ['Map', 'call', json('data', 'a Map')],
+    ['nothing', 'call with', 'TypeError: callEverybody(stream) needs a MediaStream, as await getUserMedia(…) gives one, not undefined'],
+    ['Promise', 'call with', 'TypeError: callEverybody(stream) needs a MediaStream, as await getUserMedia(…) gives one, not a Promise'],
     ['large', 'send', large],
     ['large', 'send inside', large],
     ['large', 'update', large],
@@ -366,6 +369,32 @@ onStage('a page is told why it is not in a room, and that it waits for an event 
 
   assert.deepEqual(errors, ['disconnected: The peer is destroyed: Invalid key provided', 'not_member: This page has left the room "lobby": join it again']);
   assert.deepEqual(said.filter((text) => text.startsWith('A room')), ['A room has no event "join": its events are joined, updated, left, message, closed, stream']);
+});
+
+onStage('a page is told that its peer has joined a room twice, but not when it has left the room before', async (stage) => {
+  const server = await stage.server([]);
+  const client = await stage.client('1.5.5');
+  const said = [];
+  client.listen('console', (message) => said.push(message.text()));
+  await client.run(loadScript, urlOf(server, 'rooms.js'));
+  const run = (script) => client.run(script, { host: server.host, port: server.port, path: '/' });
+  await run(async (options) => {
+    const [peer, other] = [new Peer('anna', options), new Peer('bert', options)];
+    window.peers = [peer, other];
+    window.room = await window.joinRoom(peer, 'lobby');
+    await window.joinRoom(other, 'lobby');
+    await window.joinRoom(peer, 'other');
+    // As an effect of React that runs twice.
+    window.room.leave();
+    window.room = await window.joinRoom(peer, 'lobby');
+  });
+  const warnings = () => said.filter((text) => text.includes('already'));
+  assert.deepEqual(warnings(), []);
+  await run(async () => {
+    await window.joinRoom(window.peers[0], 'lobby');
+    window.peers.forEach((peer) => peer.destroy());
+  });
+  assert.deepEqual(warnings(), ['This peer has joined the room "lobby" already: use the room of the first joinRoom, or leave() it first']);
 });
 
 onStage('a page is told that a dev server without a proxy has no broker, of which PeerJS says nothing', async (stage) => {

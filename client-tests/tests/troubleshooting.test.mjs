@@ -2,11 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { newPage } from '../lib/browser.mjs';
 import express from 'express';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
@@ -121,7 +123,7 @@ for (const [fault, options] of Object.entries({
 mistake('a host that is not set', 'net::ERR_NAME_NOT_RESOLVED', peerAt([], { host: undefined }));
 mistake('a scheme in the host', 'net::ERR_NAME_NOT_RESOLVED', peerAt([], { host: 'https://127.0.0.1' }));
 mistake('a port that browsers refuse', 'net::ERR_UNSAFE_PORT', (page) => open(page, undefined, { host: '127.0.0.1', port: 6667 }));
-mistake('a proxy whose broker is gone', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 502', async (page) => {
+mistake('a proxy whose broker is gone', 'Unexpected response code: 502', async (page) => {
   const { broker, proxy } = await throughNginx({});
   await broker.stop();
   await open(page, 'a', at(proxy, { secure: true }));
@@ -131,15 +133,22 @@ mistake('no script of PeerJS', 'Peer is not defined', async (page) => {
   await open(page, undefined, {});
 });
 
-mistake('a server without PeerJS', 'Failed to load resource: the server responded with a status of 404 (Not Found)', peerAt(['--dialects', 'room_codes,calls']));
+mistake('a page on the disk', 'net::ERR_FILE_NOT_FOUND', async (page) => {
+  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-page-'));
+  stops.push(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'index.html'), '<!doctype html><title>a page</title><script src="/peerjs.js"></script>');
+  await page.goto(pathToFileURL(join(folder, 'index.html')).href);
+});
+
+mistake('a server without PeerJS', 'the server responded with a status of 404 (Not Found)', peerAt(['--dialects', 'room_codes,calls']));
 mistake('a wrong path', 'Wrong path: this broker is at …', peerAt(['--path', '/myapp']));
 mistake('a wrong path with an id', 'Wrong path: this broker is at …', peerAt(['--path', '/myapp'], {}, { id: 'a' }));
 mistake('a wrong key', 'Invalid key provided', peerAt([], { key: 'nope' }));
 mistake('a wrong key with an id', 'Invalid key provided', peerAt([], { key: 'nope' }, { id: 'a' }));
 mistake('a page that the key is not for', 'This origin may not use the key', withKey('--origin', 'https://example.org'));
 mistake('a page that the key is not for, without an id', 'This origin may not use the key', withKey('--origin', 'https://example.org', { id: undefined }));
-mistake('a banned address', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 403', peerAt(['--ban', '127.0.0.1'], {}, { id: 'a' }));
-mistake('an address that is banned for a key', 'Failed to load resource: the server responded with a status of 403 (Forbidden)', async (page) => {
+mistake('a banned address', 'Unexpected response code: 403', peerAt(['--ban', '127.0.0.1'], {}, { id: 'a' }));
+mistake('an address that is banned for a key', 'the server responded with a status of 403 (Forbidden)', async (page) => {
   const broker = await server(['--ops_port', '0', '--admin_token', TOKEN]);
   const { api } = await dashboardOf(broker);
   assert.equal((await api('POST', '/api/bans', { network: '127.0.0.1', key: 'peerjs' })).status, 201);
@@ -158,17 +167,18 @@ mistake('an id that nobody has', 'Could not connect to peer …', async (page) =
   await openAndWait(page, 'a', at(await server(['--expire_timeout', '100'])));
   await page.evaluate(() => { window.peer.connect('nobody'); });
 });
-mistake('a list without discovery', 'Failed to load resource: the server responded with a status of 401 (Unauthorized)', async (page) => {
+mistake('a list without discovery', 'the server responded with a status of 401 (Unauthorized)', async (page) => {
   await openAndWait(page, 'a', at(await server()));
   await page.evaluate(() => { window.peer.listAllPeers(); });
 });
 
-mistake('another key than that of an Express mount', 'Failed to load resource: the server responded with a status of 401 (Unauthorized)', async (page) => {
+mistake('another key than that of an Express mount', 'the server responded with a status of 401 (Unauthorized)', async (page) => {
   await open(page, undefined, at(await expressApp(), { path: '/peerjs', key: 'other' }));
 });
 
-mistake('http to a port with TLS', 'Failed to load resource: the server responded with a status of 400 (Bad Request)', peerAt([], { secure: false }, { tls: true }));
-mistake('ws to a port with TLS', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 400', peerAt([], { secure: false }, { tls: true, id: 'a' }));
+mistake('http to a port with TLS', 'the server responded with a status of 400 (Bad Request)', peerAt([], { secure: false }, { tls: true }));
+mistake('ws to a port with TLS', 'Unexpected response code: 400', peerAt([], { secure: false }, { tls: true, id: 'a' }));
+mistake('http to an app of Node with TLS', 'net::ERR_EMPTY_RESPONSE', (page) => open(page, undefined, { host: '127.0.0.1', port: sites.secure.address().port }));
 mistake('http from an https page', 'Mixed Content: The page at \'…\' was loaded over HTTPS, but requested an insecure resource \'…\'.', peerAt([], { host: 'lan.test', secure: false }), { secure: true });
 mistake('ws from an https page', 'Failed to construct \'WebSocket\': An insecure WebSocket connection may not be initiated from a page loaded over HTTPS.', peerAt([], { host: 'lan.test', secure: false }, { id: 'a' }), { secure: true });
 mistake('https to a plain port', 'net::ERR_SSL_PROTOCOL_ERROR', peerAt([], { secure: true }));
@@ -184,6 +194,14 @@ mistake('a wake lock over http', 'Cannot read properties of undefined (reading \
   (page) => page.evaluate(() => { setTimeout(() => navigator.wakeLock.request('screen')); }),
   { host: 'lan.test' },
 ));
+mistake('the clipboard over http', 'Cannot read properties of undefined (reading \'writeText\')', Object.assign(
+  (page) => page.evaluate(() => { setTimeout(() => navigator.clipboard.writeText('x')); }),
+  { host: 'lan.test' },
+));
+mistake('a link to share over http', 'navigator.share is not a function', Object.assign(
+  (page) => page.evaluate(() => { setTimeout(() => navigator.share({ url: 'x' })); }),
+  { host: 'lan.test' },
+));
 mistake('a random UUID over http', 'crypto.randomUUID is not a function', Object.assign(
   (page) => page.evaluate(() => { setTimeout(() => crypto.randomUUID()); }),
   { host: 'lan.test' },
@@ -193,12 +211,13 @@ mistake('a path at which Express has no broker', 'Access to fetch at \'…\' fro
   await open(page, undefined, at(await expressApp(), { path: '/elsewhere' }));
 });
 mistake('an origin that --cors does not list', 'Access to fetch at \'…\' from origin \'…\' has been blocked by CORS policy: No \'Access-Control-Allow-Origin\' header is present on the requested resource.', peerAt(['--cors', 'https://example.org']));
-mistake('a proxy without upgrades', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 404', async (page) => {
+mistake('a proxy without upgrades', 'Unexpected response code: 404', async (page) => {
   const edit = (config) => config.split('\n').filter((line) => !line.includes('proxy_set_header Upgrade')).join('\n');
   const { proxy } = await throughNginx({ edit });
   await open(page, 'a', at(proxy, { secure: true }));
 }, { secure: true });
-mistake('too many from one address', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 429', async (page) => {
+mistake('a server that answers WebSockets with its page', 'Unexpected response code: 200', (page) => open(page, 'a', { host: '127.0.0.1', port: sites.plain.address().port }));
+mistake('too many from one address', 'Unexpected response code: 429', async (page) => {
   const { proxy } = await throughNginx(
     { edit: (config) => config.replace('X-Forwarded-For   $remote_addr', 'X-Forwarded-For 203.0.113.1') },
     ['--proxied', '--connections_per_address', '1'],
@@ -226,6 +245,17 @@ mistake('a message before the connection is open', 'Connection is not open. You 
     connection.on('error', (error) => window.hear(error.message));
     connection.send('early');
   });
+});
+
+mistake('a message of a peer', 'peer.send is not a function', async (page) => {
+  await openAndWait(page, 'a', at(await server()));
+  await page.evaluate(() => { setTimeout(() => { const { peer } = window; peer.send('x'); }); });
+});
+mistake('a room that is not awaited', 'room.on is not a function', async (page) => {
+  const broker = await server();
+  await page.addScriptTag({ url: `http://127.0.0.1:${broker.port}/rooms.js` });
+  await openAndWait(page, 'a', at(broker));
+  await page.evaluate(() => { setTimeout(() => { const room = window.joinRoom(window.peer, 'lobby'); room.on('joined', () => {}); }); });
 });
 
 test('every text that the page quotes is provoked, or is known not to be', () => {

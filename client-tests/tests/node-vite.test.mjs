@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { build, createServer, preview } from 'vite';
 import { everyClient } from '../lib/every-client.mjs';
 import { installPackage } from '../lib/npm-package.mjs';
+import { until } from '../lib/within.mjs';
 
 const [, recipe] = readFileSync(resolve(import.meta.dirname, '../../docs/USE.md'), 'utf8').match(/```ts\n(\/\/ vite.config.ts\n[^]*?)```/);
 
@@ -18,8 +19,12 @@ const SERVERS = {
   },
 };
 
+const warnings = [];
+process.on('warning', ({ message }) => warnings.push(message));
+const heard = (shape) => until(`${shape} among ${warnings}`, () => warnings.some((text) => shape.test(text)));
+
 for (const [kind, start] of Object.entries(SERVERS)) {
-  everyClient(`${kind} of Vite with the broker connects two pages`, { unless: (release) => release.streams }, async (stage) => {
+  everyClient(`${kind} of Vite with the broker connects two pages, and tells of a client without its path`, { unless: (release) => release.streams }, async (stage) => {
     const root = installPackage();
     const configFile = join(root, 'vite.config.ts');
     writeFileSync(configFile, recipe);
@@ -38,6 +43,13 @@ for (const [kind, start] of Object.entries(SERVERS)) {
       for (const peer of peers) ids.push(await peer.open({ host, port }, undefined, { path: '/peerjs' }));
       const line = await peers[0].connect(ids[1]);
       assert.equal(await line.echo('hello'), 'hello');
+
+      warnings.splice(0);
+      const lost = await stage.client();
+      // Vite answers with its page, which PeerJS takes for an id; the WebSocket waits for ever.
+      await lost.run(({ host, port }) => { window.lost = [new Peer({ host, port, path: '/app' }), new Peer('a', { host, port, path: '/other' })]; }, { host, port });
+      await heard(/^a client asked for "\/app\/peerjs\/id", which is not here .*: peerbroker is at "\/peerjs\/"/);
+      await heard(/^a client asked for "\/other\/peerjs", which is not here .*: peerbroker is at "\/peerjs\/"/);
     } finally {
       await vite.close();
     }

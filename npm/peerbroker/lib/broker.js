@@ -39,6 +39,8 @@ class Broker {
     this.signs = new Map();
     /** The places where apps have mounted it. @type {{ parent: any, paths: any[] }[]} */
     this.mounts = [];
+    /** Those of Connect, below others that it does not tell: only for warnings. @type {string[]} */
+    this.connectPaths = [];
     this.agent = new http.Agent({ keepAlive: true });
     // Other users of this machine reach the program's port too: without this, it believes nothing about addresses.
     this.secret = randomBytes(32).toString('hex');
@@ -206,6 +208,12 @@ class Broker {
   get routes() {
     const paths = this.mounts.flatMap(({ parent, paths }) => paths.map((path) => parent.path() + path));
     return paths.map((path) => joined(path, this.path) + WEBSOCKET);
+  }
+
+  /** The paths of clients, as far as they are known. */
+  get places() {
+    const routes = [...this.routes, ...this.connectPaths.map((path) => joined(path, this.path) + WEBSOCKET)];
+    return routes.map((route) => route.slice(0, -WEBSOCKET.length));
   }
 
   /** An Express app has mounted it. */

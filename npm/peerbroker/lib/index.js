@@ -65,8 +65,9 @@ function ExpressPeerServer(server, options = {}, next = undefined) {
   const { route } = app;
   Object.defineProperty(app, 'route', {
     get: () => route,
-    set() {
+    set(path) {
       if (!broker) throw missing(server);
+      broker.connectPaths.push(path);
     },
   });
   return app;

@@ -54,20 +54,24 @@ function watch(server, brokers) {
     });
   };
   /** For a client whose upgrade other listeners have got: most of them leave those of others alone, and it waits for ever. */
-  const watchSocket = (req, socket) => {
+  const watchSocket = (req, socket, url) => {
     const { bytesWritten } = socket;
     const tell = () => {
       clearTimeout(timer);
-      if (socket.bytesWritten === bytesWritten) warnOfPath(brokers, req);
+      if (socket.bytesWritten === bytesWritten) warnOfPath(brokers, req, url);
     };
     const timer = setTimeout(tell, ANSWER_TIMEOUT).unref();
     socket.once('close', tell);
   };
   const route = async (req, socket, head) => {
-    const { pathname } = split(req.url);
+    const { url } = req;
+    const { pathname } = split(url);
+    const isPeerJs = isOfPeerJs(req);
     const others = () => {
       if (server.listenerCount('upgrade') === 1) return false;
-      if (isOfPeerJs(req) && !own) watchSocket(req, socket);
+      if (isPeerJs && !own) watchSocket(req, socket, url);
+      // Vite has changed it to that of its page.
+      req.url = url;
       return emit.call(server, 'upgrade', req, socket, head);
     };
     const own = [...brokers].find((broker) => broker.routes.includes(pathname));
@@ -80,10 +84,10 @@ function watch(server, brokers) {
       const { broker, response } = await seek(server, req, socket);
       if (broker) return broker.take(req, socket, head);
       if (others()) return;
-      if (isOfPeerJs(req)) warnOfPath(brokers, req);
+      if (isPeerJs) warnOfPath(brokers, req, url);
       serve(response, socket);
     } else if (!others()) {
-      if (isOfPeerJs(req)) warnOfPath(brokers, req);
+      if (isPeerJs) warnOfPath(brokers, req, url);
       await serveAsPlain(server, req, socket, head);
     }
   };

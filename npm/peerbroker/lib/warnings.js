@@ -105,7 +105,7 @@ function warnOfKey(broker, req, key) {
 /** A client of PeerJS has asked for something that the app does not have. */
 function warnOfPath(brokers, req, url = req.url) {
   const [broker] = brokers;
-  const places = [...brokers].flatMap(({ routes }) => routes.map((route) => JSON.stringify(route.slice(0, -'peerjs'.length))));
+  const places = [...brokers].flatMap(({ places }) => places.map((place) => JSON.stringify(place)));
   const hint = places.length > 0 ? `peerbroker is at ${places.join(', ')}: is that the \`path\` of the client?` : 'is peerbroker mounted there, with app.use, before handlers that answer everything?';
   warn(`a client asked for ${JSON.stringify(split(url).pathname)}, which is not here (${clientOf(broker, req)}): ${hint}`);
 }
@@ -113,8 +113,8 @@ function warnOfPath(brokers, req, url = req.url) {
 /** The app has answered a client of PeerJS itself. */
 function warnOfAnswer(brokers, req, url, status) {
   const { pathname } = split(url);
-  const isOf = ({ routes }) => routes.some((route) => `${pathname.split('/').slice(0, -2).join('/')}/peerjs` === route);
-  const broker = [...brokers].find(isOf);
+  const place = pathname.replace(/[^/]+\/id$/, '');
+  const broker = [...brokers].find(({ places }) => places.includes(place));
   if (!broker) return warnOfPath(brokers, req, url);
   warn(`a handler of the app answers ${JSON.stringify(pathname)} before peerbroker (with status ${status}, ${clientOf(broker, req)}): call app.use(path, ExpressPeerServer(server)) before you add that handler`);
 }
@@ -129,10 +129,10 @@ function clientOf(broker, req) {
   return `from ${broker.addressOf(req)}${page}`;
 }
 
-/** PeerJS asks for an id with its version, and opens WebSockets with these names. */
+/** PeerJS asks for an id with the time, a random number and (newer ones) its version, and opens WebSockets with these names. */
 function isOfPeerJs({ url }) {
   const { pathname, search } = split(url);
-  return (pathname.endsWith('/id') && /[?&]ts=[\d.]+&version=/.test(search)) || (pathname.endsWith('/peerjs') && /[?&]key=/.test(search));
+  return (pathname.endsWith('/id') && /[?&]ts=(\d{13,14}\.\d|[\d.]+&version=)/.test(search)) || (pathname.endsWith('/peerjs') && /[?&]key=/.test(search));
 }
 
 module.exports = { isOfPeerJs, LOG, takesLine, warnOfAnswer, warnOfError, warnOfEvent, warnOfKey, warnOfOptions, warnOfOwnServer, warnOfPath, warnOfServer };

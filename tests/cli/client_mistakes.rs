@@ -317,7 +317,13 @@ fn a_message_in_vain_is_logged_with_the_protocol_the_flag_or_the_limit_that_was_
             "/",
             json!({"type": "join", "room": "my-room-1"}),
             r#"the type "join" at the root"#,
-            "it is one of RxDB, at …/rxdb",
+            "it is one of RxDB, at …/rxdb. An app of your own has rooms.js, or `subscribe` and `publish` here",
+        ),
+        (
+            "/",
+            json!({"type": "subscribe", "topics": "minutes"}),
+            r#"the type "subscribe" at the root"#,
+            r#"`topics` is a list, as in {"type":"subscribe","topics":["minutes"]}"#,
         ),
         (
             "/",
@@ -362,8 +368,8 @@ fn a_message_in_vain_is_logged_with_the_protocol_the_flag_or_the_limit_that_was_
         if *address == "/rxdb" {
             client.expect_closed_with(Some(4009));
         } else {
-            client.send(r#"{"type":"ping"}"#);
-            while client.expect_text() != r#"{"type":"pong"}"# {}
+            client.send(r#"{"action":"createRoom"}"#);
+            while !client.expect_text().contains("confirmRoom") {}
         }
     }
     // The dashboard's list "What clients do wrong".
@@ -396,7 +402,7 @@ fn a_message_in_vain_at_peerjs_or_matchbox_is_logged_once_and_its_client_stays()
             PEERJS,
             r#"{"type":"OFFER"}"#,
             r#"the type "OFFER" at …/peerjs"#,
-            "the id of its recipient as `dst`",
+            "peer.id is known only after its `open`",
         ),
         (
             PEERJS,
@@ -429,7 +435,11 @@ fn a_message_in_vain_at_peerjs_or_matchbox_is_logged_once_and_its_client_stays()
                 Some(id) => client.send(format!(r#"{{"Signal":{{"receiver":"{id}","data":1}}}}"#)),
                 None => client.send(r#"{"type":"ANSWER","dst":"a","payload":1}"#),
             }
-            let own = client.expect_text();
+            // The room may tell of the client before it.
+            let mut own = client.expect_text();
+            while own.contains("PeerLeft") {
+                own = client.expect_text();
+            }
             assert!(own.contains("ANSWER") || own.contains("Signal"), "{text}: {own}");
         }
     });
@@ -437,6 +447,55 @@ fn a_message_in_vain_at_peerjs_or_matchbox_is_logged_once_and_its_client_stays()
         assert!(line(&log, what).contains(hint), "{text}: {}", line(&log, what));
     }
     assert!(!log.concat().contains("never logged"), "{log:#?}");
+}
+
+#[test]
+fn a_client_that_begins_with_a_ping_at_the_root_is_told_the_address_of_rxdb_and_one_of_topics_is_not() {
+    const PING: &str = r#"{"type":"ping"}"#;
+    let log = log_of(&[], |program| {
+        let mut replication = program.connect("/");
+        replication.send(PING);
+        assert_eq!(replication.expect_text(), r#"{"type":"pong"}"#);
+        for first in [r#"{"type":"subscribe","topics":["a"]}"#, r#"{"type":"hello"}"#] {
+            let mut client = program.connect("/");
+            client.send(first);
+            client.send(PING);
+            assert_eq!(client.expect_text(), r#"{"type":"pong"}"#);
+        }
+    });
+    let line = line(&log, "sent only a ping at the root");
+    assert!(line.ends_with("the address of RxDB is …/rxdb"), "{line}");
+}
+
+#[test]
+fn an_answer_to_a_player_without_a_name_is_logged_with_the_field() {
+    let log = log_of(&[], |program| {
+        let mut host = program.connect("/");
+        host.send(r#"{"action":"createRoom"}"#);
+        host.expect_text();
+        host.send(r#"{"action":"offerResponse","username":"anna","response":{}}"#);
+        assert_eq!(host.expect_text(), r#"{"type":"error","val":"no player"}"#);
+    });
+    let line = line(&log, r#"sent the action "offerResponse" without clientUsername"#);
+    assert!(line.contains("the name in the offer that it answers"), "{line}");
+}
+
+/// `peer.connect(null)` has no `dst`, and the text of a link may have one of these.
+#[test]
+fn an_offer_to_undefined_is_logged_when_it_is_lost() {
+    let log = log_of(&["--expire_timeout", "1"], |program| {
+        let mut phone = program.connect("/peerjs?key=peerjs&id=phone&token=t");
+        phone.expect_open();
+        for absent in ["undefined", "null", "somebody"] {
+            phone.send(json!({"type": "OFFER", "dst": absent, "payload": {}}).to_string());
+            assert!(phone.expect_text().contains("EXPIRE"), "{absent}");
+        }
+    });
+    for absent in ["undefined", "null"] {
+        let line = line(&log, &format!("sent messages to the id {absent:?}"));
+        assert!(line.contains(r#"(id "phone")"#) && line.contains("only after its `open`"), "{line}");
+    }
+    assert!(!log.concat().contains("somebody"), "{log:#?}");
 }
 
 /// WebSockets of clients that are not those of PeerJS.

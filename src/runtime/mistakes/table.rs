@@ -3,8 +3,9 @@
 
 use crate::keys::Key;
 use crate::runtime::KEYS_UNREAD;
-use peerbroker_broker::events::{Event, Mistake};
+use peerbroker_broker::events::{Event, Mistake, PeerAddress};
 use peerbroker_broker::limits::address_text;
+use peerbroker_broker::protocols::peerjs;
 use peerbroker_core::wire::{Limit, RealmKind, Refusal};
 
 /// Longest text of a client in a line.
@@ -47,6 +48,8 @@ enum Seen<'a> {
     Sent(&'a Mistake),
     Refused(Refusal),
     Hit(Limit),
+    /// Messages to this id are lost.
+    Lost(&'a str),
 }
 
 /// The rows of what is no mistake, and of each mistake: how it is seen, its words, and its hint, both as `format!` takes them.
@@ -67,6 +70,7 @@ pub(in crate::runtime) fn may_be_mistake(event: &Event) -> bool {
     use Limit::{ConnectionsPerAddress, LinkBytes, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
     match event {
         Event::ClientMistake(_) | Event::Refused(_) => true,
+        Event::Expired { to, .. } => is_no_id(to),
         Event::LimitHit { limit, .. } => {
             matches!(
                 limit,
@@ -75,6 +79,11 @@ pub(in crate::runtime) fn may_be_mistake(event: &Event) -> bool {
         }
         _ => false,
     }
+}
+
+/// True if an id is what JavaScript writes for a missing value.
+fn is_no_id(peer: &PeerAddress) -> bool {
+    peer.realm == RealmKind::PeerJs && matches!(peer.id.as_str(), "undefined" | "null")
 }
 
 /// The mistake of an event, if it is one. `keys` reads all keys; with `awaits_keys`, that never worked.
@@ -86,7 +95,7 @@ pub(super) fn line<'a>(
     use Limit::{ConnectionsPerAddress, LinkBytes, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
     use Mistake::*;
     use Refusal::*;
-    use Seen::{Hit, Refused, Sent};
+    use Seen::{Hit, Lost, Refused, Sent};
     let (seen, key, id, origin, address) = match event {
         Event::ClientMistake(sent) => {
             (Sent(&sent.mistake), "", sent.mistake.id(), &sent.origin, sent.address)
@@ -98,6 +107,7 @@ pub(super) fn line<'a>(
             (Refused(refused.reason), key, refused.id.as_ref(), &refused.origin, refused.address)
         }
         Event::LimitHit { limit, address, .. } => (Hit(*limit), "", None, &None, *address),
+        Event::Expired { to, from } if is_no_id(to) => (Lost(to.id.as_str()), "", Some(from), &None, None),
         _ => return None,
     };
     // Only PeerJS has an option for the key.
@@ -202,6 +212,10 @@ pub(super) fn line<'a>(
         Sent(InVain { what, hint, .. }) =>
             ("{what}")
             ("{hint}");
+
+        Lost(id) =>
+            ("sent messages to the id {id:?}, which nobody has")
+            ("{}", peerjs::NO_ID);
 
         Hit(ConnectionsPerAddress) =>
             ("wanted a connection from {counted}, which has as many as an address may")

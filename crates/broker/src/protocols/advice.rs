@@ -13,6 +13,8 @@ pub struct Advice {
     pub lacks: fn(command: &str, text: &str) -> String,
     /// The meaning of other names, if they have one.
     pub other_commands: &'static str,
+    /// The advice for its commands at the root, if apps that do not speak it may have the same ones.
+    pub elsewhere: &'static str,
     /// The advice for a WebSocket below the address of the protocol.
     pub below: &'static str,
 }

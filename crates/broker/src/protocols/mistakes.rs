@@ -103,6 +103,14 @@ pub fn in_vain(realm: RealmKind, dialects: Dialects, text: &str) -> InVain {
             let what = format!("sent a message at {at} that does nothing");
             return nameless(what, "it names no command", dialects);
         }
+        Found::TooLong => {
+            let what = format!("sent a message at {at} that does nothing");
+            return InVain {
+                what,
+                hint: format!("it has more than {} members", json::MAX_MEMBERS),
+                told: None,
+            };
+        }
         Found::NoJson => {
             let what = format!("sent a text that is no JSON object to {at}, which does nothing");
             return nameless(what, &beginning(text), dialects);
@@ -130,9 +138,31 @@ fn nameless(what: String, why: &str, dialects: Dialects) -> InVain {
 fn beginning(text: &str) -> String {
     match text {
         "" => "it is empty, or binary".to_owned(),
-        _ if text.starts_with("[object ") => "the page sends an object without JSON.stringify".to_owned(),
+        _ if text.starts_with("[object ") => {
+            "the page sends an object without JSON.stringify: send JSON.stringify(message)".to_owned()
+        }
+        _ if is_mqtt(text) => MQTT.to_owned(),
         _ => format!("it begins with {:?}", shown(text)),
     }
+}
+
+/// The advice for clients that speak MQTT.
+pub const MQTT: &str = "it speaks MQTT, which this broker does not. Of the strategies of Trystero, use ws-relay, Nostr or torrent";
+
+/// True if a text is the first packet of MQTT, CONNECT: after its type and length comes the name of the protocol (MQTT 3.1.1, section 3.1).
+fn is_mqtt(text: &str) -> bool {
+    text.strip_prefix('\u{10}')
+        .and_then(|rest| rest.get(1..))
+        .is_some_and(|rest| rest.starts_with("\0\u{4}MQTT"))
+}
+
+/// The mistake of a client at the root whose first message is a ping, in words and with advice. RxDB waits there for a greeting.
+pub fn lost_ping(dialects: Dialects) -> (String, String) {
+    let mut hint = format!("the address of RxDB is {}", place(Dialect::RxDb.address(), "…/"));
+    if !dialects.has(Dialect::RxDb) {
+        hint += &format!(", and {}", turns_on(Dialect::RxDb));
+    }
+    ("sent only a ping at the root".to_owned(), hint)
 }
 
 fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: &str) -> String {
@@ -153,6 +183,10 @@ fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: 
         let mut hint = format!("it is one of {}, at {}", clients(&[dialect]), place(dialect.address(), "…/"));
         if !is_on(&dialect) {
             hint += &format!(". {}", turns_on(dialect));
+        }
+        let elsewhere = advice(dialect).elsewhere;
+        if address == Address::Root && !elsewhere.is_empty() {
+            hint += &format!(". {elsewhere}");
         }
         return hint;
     }
@@ -182,6 +216,8 @@ enum Found<'t> {
     Command(NamedBy, Cow<'t, str>),
     /// It names none.
     Nameless,
+    /// It has more members than are read.
+    TooLong,
     /// It is neither an object nor a list.
     NoJson,
 }
@@ -204,7 +240,7 @@ fn command_of(text: &str) -> Found<'_> {
     let mut named = [None; COMMANDS.len()];
     let mut names = Vec::new();
     let is_read = json::read(head, |reader| {
-        reader.object(json::MAX_MEMBERS, 0, |reader, name| {
+        reader.object(json::MAX_MEMBERS + 1, 0, |reader, name| {
             names.push(name.written());
             let value = reader.value()?;
             if let Some(named) = name.index_in(&COMMANDS).and_then(|index| named.get_mut(index)) {
@@ -216,6 +252,9 @@ fn command_of(text: &str) -> Found<'_> {
     let is_cut = head.len() < text.len() && head.trim_start().starts_with('{');
     if is_read.is_none() && !is_cut {
         return Found::NoJson;
+    }
+    if names.len() > json::MAX_MEMBERS {
+        return Found::TooLong;
     }
     for (member, value) in COMMANDS.into_iter().zip(named) {
         if let Some(command) = value.and_then(json::string) {

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use super::json;
 pub(super) use advice::ADVICE;
+pub use advice::NO_ID;
 pub use client::PeerJs;
 use peerbroker_core::wire::{Frame, MessageKind, labels};
 

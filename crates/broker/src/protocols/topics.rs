@@ -56,18 +56,22 @@ impl Command<'_> {
 /// Decodes a frame without an action; `None` for one of no known type.
 pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<Command<'a>> {
     Some(match &*frame.string("type")? {
-        "subscribe" => Command::Subscribe(topics(frame)),
-        "unsubscribe" => Command::Unsubscribe(topics(frame)),
+        "subscribe" => Command::Subscribe(topics(frame)?),
+        "unsubscribe" => Command::Unsubscribe(topics(frame)?),
         "publish" => Command::Publish(frame.string("topic")?),
         "ping" => Command::Ping,
         _ => return None,
     })
 }
 
-/// The topic, or the topics. Members of the list that are no strings are none.
-fn topics<'a>(frame: &Object<'a>) -> Vec<Cow<'a, str>> {
-    let listed = frame.list("topics").unwrap_or_default().iter().take(MAX_LISTED);
-    frame.string("topic").into_iter().chain(listed.filter_map(|topic| json::string(topic))).collect()
+/// The topic, or the topics. Members of the list that are no strings are none. `None` if there is neither.
+fn topics<'a>(frame: &Object<'a>) -> Option<Vec<Cow<'a, str>>> {
+    let list = frame.list("topics");
+    let listed = list.unwrap_or_default().iter().take(MAX_LISTED);
+    let topics: Vec<_> =
+        frame.string("topic").into_iter().chain(listed.filter_map(|topic| json::string(topic))).collect();
+    // y-webrtc subscribes to an empty list while it has no rooms.
+    (list.is_some() || !topics.is_empty()).then_some(topics)
 }
 
 /// A publication by which y-webrtc connects two clients.

@@ -156,6 +156,11 @@ impl PeerHandle {
         }
     }
 
+    /// True until the first messages of the client are read and handled.
+    pub fn is_new(&self) -> bool {
+        self.slot.messages.load(Relaxed) == 0
+    }
+
     /// Charges frames of any kind that the client has sent to its rate limit of `per_second`, with bursts of ten times
     /// that. Returns the pause before more frames should be read from it. 0 is no limit.
     pub fn charge(&self, frames: u32, per_second: u32) -> Duration {

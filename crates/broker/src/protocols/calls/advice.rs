@@ -9,5 +9,6 @@ pub(crate) const ADVICE: Advice = Advice {
     commands: super::ACTIONS,
     lacks: |_, _| "messages of calls need data.remoteId".to_owned(),
     other_commands: "Messages of calls need data.remoteId",
+    elsewhere: "",
     below: "",
 };

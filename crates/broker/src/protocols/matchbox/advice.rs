@@ -9,5 +9,6 @@ pub(crate) const ADVICE: Advice = Advice {
     commands: &["Signal"],
     lacks: |_, _| "a signal needs `receiver`, which is the UUID of a peer, and `data`".to_owned(),
     other_commands: "",
+    elsewhere: "",
     below: "the name of a room is one segment, without a slash",
 };

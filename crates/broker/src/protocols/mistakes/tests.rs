@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocols::json::MAX_MEMBERS;
 
 /// The hint for a text of a client of a realm.
 fn hint(realm: RealmKind, dialects: Dialects, text: &str) -> String {
@@ -57,7 +58,26 @@ fn the_hint_names_the_command_the_flag_or_the_address_that_was_meant() {
     let defaults = Dialects::default();
     for (realm, dialects, text, expected) in [
         (RealmKind::Guests, defaults, r#"{"type":"subcribe"}"#, r#"did it mean "subscribe"?"#),
-        (RealmKind::Guests, defaults, r#"{"type":"publish"}"#, "it needs its `topic`"),
+        (RealmKind::Guests, defaults, r#"{"type":"publish"}"#, "it needs its `topic`, which is a text"),
+        (
+            RealmKind::Guests,
+            defaults,
+            r#"{"type":"subscribe","topics":"minutes"}"#,
+            r#"`topics` is a list, as in {"type":"subscribe","topics":["minutes"]}"#,
+        ),
+        (
+            RealmKind::Guests,
+            defaults,
+            r#"{"type":"unsubscribe"}"#,
+            "it needs `topics`, a list of texts, or `topic`",
+        ),
+        (
+            RealmKind::Guests,
+            Dialects::from_iter([Dialect::Topics]),
+            "\u{10}\u{1b}\0\u{4}MQTT\u{4}\u{2}\0<\0\u{f}mqttjs_1a2b3c4d",
+            "it speaks MQTT, which this broker does not. Of the strategies of Trystero, use ws-relay, Nostr or torrent. This broker speaks \
+             the protocols of y-webrtc and Trystero at …/",
+        ),
         (RealmKind::Guests, defaults, r#"{"action":"offer"}"#, "messages of calls need data.remoteId"),
         (
             RealmKind::Guests,
@@ -75,13 +95,14 @@ fn the_hint_names_the_command_the_flag_or_the_address_that_was_meant() {
             RealmKind::Guests,
             defaults,
             r#"{"type":"join","room":"my-room-1"}"#,
-            "it is one of RxDB, at …/rxdb",
+            "it is one of RxDB, at …/rxdb. An app of your own has rooms.js, or `subscribe` and `publish` here",
         ),
         (
             RealmKind::Guests,
             Dialects::from_iter([Dialect::Topics]),
             r#"{"type":"join","room":"my-room-1"}"#,
-            "it is one of RxDB, at …/rxdb. --dialects +rxdb turns the protocol of RxDB on",
+            "it is one of RxDB, at …/rxdb. --dialects +rxdb turns the protocol of RxDB on. An app of your own has rooms.js, or \
+             `subscribe` and `publish` here",
         ),
         (RealmKind::Guests, defaults, r#"{"type":"HEARTBEAT"}"#, "it is one of PeerJS, at …/peerjs"),
         (
@@ -132,9 +153,15 @@ fn the_hint_names_the_command_the_flag_or_the_address_that_was_meant() {
             RealmKind::Guests,
             Dialects::from_iter([Dialect::Topics]),
             "[object Object]",
-            "the page sends an object without JSON.stringify. This broker speaks the protocols of y-webrtc and Trystero at …/",
+            "the page sends an object without JSON.stringify: send JSON.stringify(message). This broker speaks the protocols of y-webrtc and Trystero at …/",
         ),
-        (RealmKind::PeerJs, defaults, r#"{"type":"OFFER"}"#, "it needs the id of its recipient as `dst`"),
+        (
+            RealmKind::PeerJs,
+            defaults,
+            r#"{"type":"OFFER"}"#,
+            "peer.connect and peer.call need the id of the other peer, and peer.id is known only after its `open`",
+        ),
+        (RealmKind::PeerJs, defaults, r#"{"type":"ANSWER"}"#, "it needs the id of its recipient as `dst`"),
         (RealmKind::PeerJs, defaults, r#"{"type":"offer"}"#, r#"did it mean "OFFER"?"#),
         (RealmKind::PeerJs, defaults, r#"{"type":"ROOM-JION"}"#, r#"did it mean "ROOM-JOIN"?"#),
         (
@@ -218,6 +245,28 @@ fn only_the_beginning_of_a_long_message_is_read() {
     assert!(what(&format!(r#"{{"type":"subscribe","m":"{}"}}"#, "ä".repeat(MAX_READ))).contains("subscribe"));
     assert!(
         what(&format!(r#"{{"type":"subscribe","mo":"{}"}}"#, "ä".repeat(MAX_READ))).contains("subscribe")
+    );
+}
+
+#[test]
+fn too_many_members_are_the_reason_whatever_the_command_is() {
+    let more = |count: usize| (0..count).map(|n| format!(r#","member{n}":{n}"#)).collect::<String>();
+    for realm in RealmKind::ALL {
+        for first in [r#""type":"publish""#, r#""action":"createRoom""#, r#""hello":1"#] {
+            let text = format!("{{{first}{}}}", more(MAX_MEMBERS));
+            assert_eq!(hint(realm, all(), &text), "it has more than 32 members", "{text}");
+            let text = format!("{{{first}{}}}", more(MAX_MEMBERS - 1));
+            assert!(!hint(realm, all(), &text).contains("members"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_ping_alone_is_told_the_address_of_rxdb_and_the_flag_if_that_is_off() {
+    assert_eq!(lost_ping(Dialects::default()).1, "the address of RxDB is …/rxdb");
+    assert_eq!(
+        lost_ping(Dialects::from_iter([Dialect::Topics])).1,
+        "the address of RxDB is …/rxdb, and --dialects +rxdb turns the protocol of RxDB on"
     );
 }
 

@@ -2,6 +2,10 @@
 
 use crate::protocols::advice::{Advice, NamedBy};
 
+/// The advice for an offer to nobody.
+pub const NO_ID: &str =
+    "peer.connect and peer.call need the id of the other peer, and peer.id is known only after its `open`";
+
 /// The words of the protocol.
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["PeerJS"],
@@ -20,7 +24,11 @@ pub(crate) const ADVICE: Advice = Advice {
         "PRESENCE-UNWATCH",
         "SERVER-MESSAGE",
     ],
-    lacks: |_, _| "it needs the id of its recipient as `dst`".to_owned(),
+    lacks: |command, _| match command {
+        "OFFER" => NO_ID.to_owned(),
+        _ => "it needs the id of its recipient as `dst`".to_owned(),
+    },
     other_commands: "Messages to the app's server have the type SERVER-MESSAGE",
+    elsewhere: "",
     below: "",
 };

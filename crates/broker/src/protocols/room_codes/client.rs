@@ -379,7 +379,12 @@ impl Player {
         response: Option<&str>,
         context: &mut Context<'_, '_>,
     ) -> Result<(), Problem> {
-        let player = self.hosting()?.player(username.ok_or(Problem::NoPlayer)?)?;
+        let room = self.hosting()?;
+        let Some(username) = username else {
+            context.mistake(super::advice::nameless_answer);
+            return Err(Problem::NoPlayer);
+        };
+        let player = room.player(username)?;
         let response = response.ok_or(Problem::NoResponse)?;
         // No error for a player that has just left: the host could do nothing about it, and games would show it.
         if let Some(player) = player {

@@ -13,6 +13,7 @@ use crate::protocols::client::{
 };
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
+use crate::protocols::mistakes;
 use crate::protocols::nostr::{self, Listener};
 use crate::protocols::room_codes::{self, Player};
 use crate::protocols::root::{self, Command, Guests};
@@ -107,6 +108,15 @@ impl Protocol for Guest {
         let pending = match command {
             Command::RoomCodes(command) => {
                 self.room_codes.on_command(command, &guests.room_codes, context).map(Pending::RoomCodes)
+            }
+            // Its first message: y-webrtc subscribes before.
+            Command::Topics(topics::Command::Ping)
+                if context.peer.is_new()
+                    && !Subscriber::is_subscribed(context)
+                    && self.in_vain.is_first() =>
+            {
+                context.mistake(|| mistakes::lost_ping(dialects));
+                Subscriber::on_command(topics::Command::Ping, text.into(), context).map(Pending::Topics)
             }
             Command::Topics(command) => {
                 Subscriber::on_command(command, text.into(), context).map(Pending::Topics)

@@ -11,6 +11,7 @@ pub(crate) const ADVICE: Advice = Advice {
     commands: &["join", "signal", "ping"],
     lacks,
     other_commands: "",
+    elsewhere: "An app of your own has rooms.js, or `subscribe` and `publish` here",
     below: "the room of RxDB is its `topic`, and not in the address",
 };
 

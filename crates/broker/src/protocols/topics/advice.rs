@@ -2,6 +2,7 @@
 
 use super::MAX_TOPICS;
 use crate::protocols::advice::{Advice, NamedBy};
+use crate::protocols::json;
 use peerbroker_core::wire::{InvalidName, RoomRefusal};
 
 /// The words of the protocol.
@@ -9,10 +10,21 @@ pub(crate) const ADVICE: Advice = Advice {
     clients: &["y-webrtc", "Trystero"],
     named_by: NamedBy::Member("type"),
     commands: &["subscribe", "unsubscribe", "publish", "ping"],
-    lacks: |_, _| "it needs its `topic`".to_owned(),
+    lacks,
     other_commands: "",
+    elsewhere: "",
     below: "",
 };
+
+fn lacks(command: &str, text: &str) -> String {
+    match command {
+        "publish" => "it needs its `topic`, which is a text".to_owned(),
+        _ if json::member_of(text, "topics").is_some() => {
+            format!("`topics` is a list, as in {{\"type\":\"{command}\",\"topics\":[\"minutes\"]}}")
+        }
+        _ => "it needs `topics`, a list of texts, or `topic`".to_owned(),
+    }
+}
 
 /// A subscription that is refused, in words: the mistake, and the advice. `None` if it is no mistake of the client.
 pub(super) fn refused(topic: &str, refusal: RoomRefusal) -> Option<(String, String)> {

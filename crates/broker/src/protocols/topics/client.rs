@@ -39,6 +39,16 @@ impl Subscriber {
         None
     }
 
+    /// True if the client hears a topic.
+    #[cold]
+    pub(crate) fn is_subscribed(context: &Context<'_, '_>) -> bool {
+        let Context { peer, key, .. } = context;
+        let rooms = key.existing_rooms(RealmKind::Guests).zip(peer.proof());
+        rooms.is_some_and(|(rooms, (token, _))| {
+            !rooms.rooms_of(peer.id(), &token, Some(peer.connection())).is_empty()
+        })
+    }
+
     /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes again.
     pub(crate) fn departed(peer: &PeerHandle, key: &KeyState) {
         key.leave_rooms(RealmKind::Guests, peer);

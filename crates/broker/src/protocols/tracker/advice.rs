@@ -10,5 +10,6 @@ pub(crate) const ADVICE: Advice = Advice {
     // Each has an answer that says what is wrong.
     lacks: |_, _| "the answer says why".to_owned(),
     other_commands: "",
+    elsewhere: "",
     below: "",
 };

@@ -262,6 +262,13 @@ fn protocols_that_a_list_leaves_out_are_named_and_a_sign_adds_one_or_takes_it_aw
     let stderr = program.stop().stderr;
     assert!(!stderr.contains("turns these off"), "{stderr}");
     expect(&stderr, &["--dialects +calls turns the protocol of calls on"]);
+    let mut program = Program::start(&["--dialects", "-room_codes,-calls"]);
+    let mut client = program.connect("/");
+    client.send(r#"{"action":"createRoom"}"#);
+    client.send(r#"{"type":"ping"}"#);
+    client.expect(r#"{"type":"pong"}"#);
+    expect(&program.stop().stderr, &["--dialects +room_codes turns the protocol of room codes on"]);
+    expect(&error(&["--dialects", "-nostrr"], &[], 2), &["-nostrr", "expected peerjs"]);
     expect(&error(&["--dialects", "+trackr"], &[], 2), &["+trackr", "expected peerjs"]);
 }
 

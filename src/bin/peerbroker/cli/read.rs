@@ -174,8 +174,12 @@ fn conflict(command: &ClapCommand, message: String) -> Error {
 
 /// The error of a long flag with one hyphen: clap would take `-port` for `-p ort`, and `-host` for `-h`.
 fn long_with_one_hyphen(args: &[OsString], command: &ClapCommand) -> Option<Error> {
-    let flag = args.iter().skip(1).find_map(|arg| {
-        let flag = arg.to_str()?.strip_prefix('-')?;
+    let is_signed = |arg: &OsString| {
+        let name = arg.to_str().and_then(|arg| arg.strip_prefix("--"));
+        name.is_some_and(|name| ROWS.iter().any(|row| row.allows_hyphen && row.name == name))
+    };
+    let flag = args.iter().zip(args.iter().skip(1)).find_map(|(before, arg)| {
+        let flag = arg.to_str()?.strip_prefix('-').filter(|_| !is_signed(before))?;
         let name = flag.split('=').next()?.replace('-', "_");
         ROWS.iter().any(|row| row.name == name).then_some(flag)
     })?;

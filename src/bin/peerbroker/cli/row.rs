@@ -36,6 +36,8 @@ pub struct RowOf<D> {
     pub separator: char,
     /// The number of values that follow one flag.
     pub most: usize,
+    /// A value may begin with a hyphen.
+    pub allows_hyphen: bool,
     pub scope: &'static str,
     /// A reload changes it.
     pub is_live: bool,
@@ -184,6 +186,7 @@ impl<D: 'static> RowOf<D> {
             is_list: S::IS_LIST,
             separator: ' ',
             most: if S::IS_LIST { usize::MAX } else { 1 },
+            allows_hyphen: false,
             scope: ALL_NODES,
             is_live: false,
             is_secret: false,
@@ -206,6 +209,7 @@ impl<D: 'static> RowOf<D> {
         fallback(variable: &'static str) => fallback = Some(variable);
         // Commas separate the values, and a flag takes one text.
         commas() => separator = ',', most = 1;
+        signed() => allows_hyphen = true;
         at_most(values: usize) => most = values;
         of(scope: &'static str) => scope = scope;
         live() => is_live = true;
@@ -235,6 +239,8 @@ impl<D: 'static> RowOf<D> {
             .value_parser(clap::value_parser!(OsString))
             .action(if self.is_list { ArgAction::Append } else { ArgAction::Set })
             .num_args(least..=self.most)
+            // `-nostr` takes a protocol off, and is no flag.
+            .allow_hyphen_values(self.allows_hyphen)
             .help(help);
         let arg = if let Some(alone) = self.alone { arg.default_missing_value(alone) } else { arg };
         if let Some(short) = self.short { arg.short(short) } else { arg }

@@ -36,9 +36,28 @@ fn the_addresses_for_this_machine_and_for_others_have_a_line_each() {
     if let Some(ip) = peerbroker::lan_address() {
         assert!(lines.contains(&format!("  Network: http://{ip}:PORT/x/")), "{lines:#?}");
     }
+    assert!(!lines.concat().contains("Other devices"), "{lines:#?}");
     let lines = started(&["--host", "127.0.0.1"]);
+    assert!(
+        lines.contains(&"  Other devices cannot reach it, because --host is 127.0.0.1.".to_owned()),
+        "{lines:#?}"
+    );
     assert!(lines.iter().any(|line| line == "  Local:   http://127.0.0.1:PORT/"), "{lines:#?}");
     assert!(!lines.concat().contains("Network:"), "{lines:#?}");
+}
+
+#[test]
+fn a_directory_without_an_index_names_a_page_of_it() {
+    let directory = crate::directory::Directory::new();
+    directory.file("z.html", "");
+    directory.file("quiz.html", "");
+    let static_dir = directory.arg("");
+    let args = ["--path", "/x", "--static_dir", &static_dir];
+    let words =
+        "  --static_dir has no index.html, so /x/ is the landing page. Open /x/quiz.html for that file.";
+    assert!(started(&args).contains(&words.to_owned()), "{:#?}", started(&args));
+    directory.file("index.html", "");
+    assert!(!started(&args).concat().contains("--static_dir"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The text of the lines on stdout.
 
+use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use peerbroker::config::{ApiTokens, MountPath};
 use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_addresses};
@@ -96,6 +98,15 @@ pub(super) fn url(client: &ClientOptions, listen: &Listen) -> String {
     format!("{scheme}://{host}:{port}{path}")
 }
 
+/// The first page of a directory that has some, but no index.
+fn page_beside_index(directory: &Path) -> Option<String> {
+    if directory.join("index.html").exists() {
+        return None;
+    }
+    let names = fs::read_dir(directory).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.ends_with(".html") && !name.starts_with('.')).min().map(|name| printable(&name))
+}
+
 /// The code for a client, and the addresses of the landing page. A camera works at `localhost` and over HTTPS only, a phone needs the
 /// address of the network.
 pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> String {
@@ -114,6 +125,15 @@ pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> Stri
         let network = network.iter().map(at).collect::<Vec<_>>();
         text.extend(local.iter().map(|url| format!("  Local:   {url}\n")));
         text.extend(network.iter().map(|url| format!("  Network: {url}\n")));
+        if bound.ip().is_loopback() && listen.acme.is_none() {
+            text += &format!("  Other devices cannot reach it, because --host is {}.\n", listen.host);
+        }
+        if let Some(page) = config.static_dir.as_deref().and_then(page_beside_index) {
+            text += &format!(
+                "  --static_dir has no index.html, so {path} is the landing page. Open {path}{page} for that file.\n",
+                path = config.path
+            );
+        }
         if io::stdout().is_terminal()
             && let Some(Ok(code)) = network.into_iter().next().or(local).map(QrCode::new)
         {

@@ -25,10 +25,10 @@ use crate::session::{ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
 use crate::transport::upgrade::{Upgradable, UpgradedSocket};
 use peerbroker_broker::config::{Dialect, Dialects};
-use peerbroker_broker::events::Count;
+use peerbroker_broker::events::{Count, Mistake};
 use peerbroker_broker::limits::LimitExceeded;
 use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::{query, with_clients};
+use peerbroker_broker::protocols::{matchbox, query, with_clients};
 use peerbroker_core::wire::{HandshakeRefusal, RealmKind};
 
 /// A handshake that opens a WebSocket.
@@ -75,7 +75,12 @@ pub(super) fn open(
     }
     let query = head.uri.query().unwrap_or_default();
     let query = match route {
-        Route::Room(_, room) => query::with_room(query, &path::decode(room).unwrap_or_default()),
+        Route::Room(_, room) => {
+            if let Some((what, hint)) = matchbox::odd_parameter(query) {
+                endpoint::mistake(runtime, head, Mistake::OddParameter { what, hint });
+            }
+            query::with_room(query, &path::decode(room).unwrap_or_default())
+        }
         _ => query.to_owned(),
     };
     let request = endpoint::connect_request(runtime, query, head, connection);

@@ -5,8 +5,8 @@ use crate::keys::Key;
 use crate::runtime::KEYS_UNREAD;
 use peerbroker_broker::events::{Event, Mistake, PeerAddress};
 use peerbroker_broker::limits::address_text;
-use peerbroker_broker::protocols::peerjs;
-use peerbroker_core::wire::{Limit, RealmKind, Refusal};
+use peerbroker_broker::protocols::{mistakes::turns_on, peerjs};
+use peerbroker_core::wire::{Dialect, Limit, RealmKind, Refusal};
 
 /// Longest text of a client in a line.
 const MAX_SHOWN_CHARS: usize = 128;
@@ -152,7 +152,7 @@ pub(super) fn line<'a>(
               the page passes an empty `key` (logged once)");
         Refused(PeerJsOff) =>
             ("opened the WebSocket of PeerJS, which is off")
-            ("--dialects leaves PeerJS out");
+            ("{}", turns_on(Dialect::PeerJs));
         Refused(Incomplete) if id.is_empty() && key.is_empty() =>
             ("was refused: {}", Incomplete.text())
             ("it sends none of them, so it is no PeerJS client. y-webrtc and others connect to the root, without /peerjs");
@@ -209,7 +209,7 @@ pub(super) fn line<'a>(
             ("has a token for the key {key:?} {what}")
             ("{hint}");
 
-        Sent(InVain { what, hint, .. }) =>
+        Sent(InVain { what, hint, .. } | OddParameter { what, hint }) =>
             ("{what}")
             ("{hint}");
 

@@ -335,6 +335,13 @@ pub enum Mistake {
         /// Its id.
         id: PeerId,
     },
+    /// A parameter of the address of a WebSocket that does nothing.
+    OddParameter {
+        /// The mistake, to be read after "a client". Its texts of the client are shortened.
+        what: String,
+        /// Advice.
+        hint: String,
+    },
     /// The client does not trust the certificate.
     CertificateRefused,
     /// The client speaks TLS to a port without TLS.

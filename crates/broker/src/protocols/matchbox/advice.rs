@@ -1,6 +1,30 @@
 //! Advice about mistakes of Matchbox clients.
 
-use crate::protocols::advice::{Advice, NamedBy};
+use super::client::CLIENT_SERVER;
+use crate::protocols::advice::{Advice, NamedBy, shown};
+
+/// A parameter of an address that has no effect, in words: the mistake, and the advice. The reference ignores it, too. Values of unknown
+/// parameters may be secrets.
+pub fn odd_parameter(query: &str) -> Option<(String, String)> {
+    form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| {
+        let hint = match &*name {
+            "next" if value.parse().is_ok_and(|next: usize| next > 0) => return None,
+            "next" => "next is the number of peers of a game, from 1 on, as in ?next=2. Without it, all peers meet in one room".to_owned(),
+            "topology" if [CLIENT_SERVER, FULL_MESH].contains(&&*value) => return None,
+            "topology" => format!("topology is {CLIENT_SERVER} or {FULL_MESH}, which is the default"),
+            "key" => return None,
+            _ => {
+                let what = format!("opened a room of Matchbox with the parameter {:?}, which does nothing", shown(&name));
+                return Some((what, "the parameters are next, topology and key".to_owned()));
+            }
+        };
+        let what = format!("opened a room of Matchbox with {name}={:?}, which does nothing", shown(&value));
+        Some((what, hint))
+    })
+}
+
+/// The topology of rooms without a host.
+const FULL_MESH: &str = "full_mesh";
 
 /// The words of the protocol.
 pub(crate) const ADVICE: Advice = Advice {

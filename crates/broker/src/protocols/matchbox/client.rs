@@ -25,7 +25,7 @@ use peerbroker_core::wire::{
 };
 
 /// The topology of rooms in which the first peer is the host.
-const CLIENT_SERVER: &str = "client_server";
+pub(super) const CLIENT_SERVER: &str = "client_server";
 
 /// The name of the room of those that name none. No client can name it.
 const UNNAMED: &str = "/";

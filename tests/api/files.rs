@@ -172,6 +172,21 @@ fn without_an_index_the_landing_page_stays() {
     });
 }
 
+/// As some hosts of static pages serve them.
+#[test]
+fn a_page_without_its_ending_is_not_found_and_the_404_names_it() {
+    let tree = Tree::new().file("a/quiz.html", "quiz");
+    tree.serve(|server| {
+        let program = server.get("/a/quiz");
+        assert_eq!(program.status, 404);
+        assert!(program.text().contains("Its file is at /a/quiz.html."), "{}", program.text());
+        let browser = server.request("GET", "/a/quiz", BROWSER);
+        assert_eq!(browser.status, 404);
+        assert!(browser.text().contains(r#"href="/a/quiz.html""#), "{}", browser.text());
+        assert!(!server.get("/a/other").text().contains("Its file"));
+    });
+}
+
 #[test]
 fn files_need_no_pages() {
     let tree = Tree::new().file("app.js", "app");

@@ -432,6 +432,19 @@ fn a_404_for_a_browser_is_a_page_that_leads_to_the_right_path() {
 }
 
 #[test]
+fn the_landing_page_speaks_of_peerjs_only_if_that_is_on() {
+    use peerbroker::config::{Dialect, Dialects};
+    let landing = |dialects: Dialects| {
+        let server = TestServer::start(Transport::Own, move |config| config.dialects = dialects);
+        server.request("GET", "/", "Accept: text/html\r\n").text().to_owned()
+    };
+    assert!(landing(Dialects::default()).contains("<span >It speaks PeerJS.</span>"));
+    assert!(
+        landing(Dialects::from_iter([Dialect::Topics])).contains("<span hidden>It speaks PeerJS.</span>")
+    );
+}
+
+#[test]
 fn a_404_names_no_key_if_there_is_none() {
     on_own_with(
         |config| config.default_key = false,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use actix_files::NamedFile;
 use actix_web::body::{BodySize, MessageBody as _, SizedStream};
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{Error, HttpRequest, HttpResponse, http::Method, web};
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, http::Method, web};
 use futures_util::stream;
 use mime::Mime;
 
@@ -27,7 +27,12 @@ enum Found {
     File(Box<NamedFile>),
     /// A directory with an index. The path lacks the final slash, without which relative links would break.
     Directory,
+    /// None, but there is a page whose name has `.html` behind it.
+    WithoutHtml,
 }
+
+/// The requested file, with `.html` behind its name, exists.
+pub(super) struct WithoutHtml;
 
 /// The requested file, if it exists. `below` is the path below the mount path, still percent-encoded.
 pub(super) async fn answer(config: Arc<Config>, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
@@ -38,6 +43,10 @@ pub(super) async fn answer(config: Arc<Config>, request: &HttpRequest, below: &s
     let response = match found {
         Found::File(file) => send(*file, request),
         Found::Directory => redirect(request)?,
+        Found::WithoutHtml => {
+            request.extensions_mut().insert(WithoutHtml);
+            return None;
+        }
     };
     Some(with(response, [NOSNIFF, NO_CACHE]))
 }
@@ -64,7 +73,10 @@ fn find(config: &Config, name: &Path, with_slash: bool) -> Option<Found> {
         return index().map(Box::new).map(Found::File);
     }
     let file = open(name).map(Box::new).map(Found::File);
-    file.or_else(|| index().map(|_| Found::Directory))
+    file.or_else(|| index().map(|_| Found::Directory)).or_else(|| {
+        let page = format!("{}.html", name.to_str()?);
+        open(Path::new(&page)).map(|_| Found::WithoutHtml)
+    })
 }
 
 /// Opens a regular file below `root`. Links that lead out of `root`, and private files, are refused.

@@ -1,8 +1,9 @@
 //! The 404 names the correct client options, because a wrong `path` is the most common mistake.
 
 use actix_http::RequestHead;
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::StatusCode, http::header};
 
+use super::files::WithoutHtml;
 use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
@@ -17,18 +18,26 @@ use peerbroker_core::wire::Address;
 const MAX_SHOWN_CHARS: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
-    record(mounted, request.head());
     let method = request.method().as_str();
     let path = request.path();
+    let is_page = request.extensions().get::<WithoutHtml>().is_some();
+    let advice = if is_page {
+        let page = format!("{path}.html");
+        Some((format!("Its file is at {}.", shown(&page)), Some(page)))
+    } else {
+        advice(mounted, path)
+    };
+    record_with(mounted, request.head(), advice.as_ref().map(|(text, _)| text.clone()));
     let options = forwarded::client_options(mounted, request);
     if !mounted.runtime.config().pages || !html::prefers_html(request) {
-        let text = text(mounted, method, path, &options);
+        let hint = advice.map(|(hint, _)| format!("{hint}\n")).unwrap_or_default();
+        let text = text_with(mounted, method, path, &options, &hint);
         // The text contains the host, and the key of a cache in front may lack it.
         return with(plain(StatusCode::NOT_FOUND, text), [NO_STORE, NOSNIFF]);
     }
     let has_key = mounted.runtime.config().default_key;
     let options = if has_key { options } else { ClientOptions { key: String::new(), ..options } };
-    let (hint, page) = advice(mounted, path).unwrap_or_default();
+    let (hint, page) = advice.unwrap_or_default();
     let page = page.map(|page| html::escape(&page));
     let link = page.map(|page| format!(r#"<a class="button" href="{page}">Open {page}</a>"#));
     let values = Values::of(mounted, options)
@@ -42,13 +51,17 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 
 /// Tells the operator that a client requests a path without content.
 pub(super) fn record(mounted: &Mounted, head: &RequestHead) {
+    record_with(mounted, head, advice(mounted, head.uri.path()).map(|(text, _)| text));
+}
+
+fn record_with(mounted: &Mounted, head: &RequestHead, advice: Option<String>) {
     let path = head.uri.path();
     let mistake = Mistake::NotFound {
         method: head.method.to_string(),
         path: shown(path),
         mount: mounted.path.shown().to_owned(),
         // The log names the right path instead.
-        hint: advice(mounted, path).map(|(text, _)| text).filter(|text| text != OUTSIDE),
+        hint: advice.filter(|text| text != OUTSIDE),
         is_of_client: is_of_client(path),
     };
     endpoint::mistake(&mounted.runtime, head, mistake);
@@ -86,6 +99,11 @@ pub(super) fn socket_advice(mounted: &Mounted, head: &RequestHead) -> String {
                 return format!("The address is {place}: {below}.");
             }
         }
+        None if first == "socket.io" => return SOCKET_IO.to_owned(),
+        None if let Some(off) = turned_off(mounted, path) => return off,
+        None if protocol(head).is_some_and(|protocol| protocol.starts_with("mqtt")) => {
+            return format!("{}.", sentence(mistakes::MQTT));
+        }
         None => {}
     }
     let is_of_peerjs = Credentials::are_in(head.uri.query().unwrap_or_default());
@@ -105,6 +123,17 @@ pub(super) fn socket_advice(mounted: &Mounted, head: &RequestHead) -> String {
         );
     }
     speaks
+}
+
+/// The subprotocol that a client offers.
+fn protocol(head: &RequestHead) -> Option<&str> {
+    head.headers().get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()
+}
+
+/// A text with a capital letter at its beginning.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served nevertheless.
@@ -159,6 +188,39 @@ const OUTSIDE: &str = "This server only answers below its path. If your browser 
 const ON_THE_API: &str = "The dashboard, the metrics and the API have a port of their own: start the server with --ops_port, and look \
     there. The server prints the address when it starts.";
 
+const SOCKET_IO: &str = "socket.io is another protocol, which this broker does not speak: its clients need a server of socket.io.";
+
+const PAGES_OFF: &str = "The demos and the documentation are off: --pages=false.";
+
+/// The flag, if a path is one of a protocol that is off, and has no route of its own.
+fn turned_off(mounted: &Mounted, path: &str) -> Option<String> {
+    let dialects = mounted.runtime.config().dialects;
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let dialect = match last {
+        // The address of most trackers.
+        "announce" => Dialect::Tracker,
+        _ if is_of_client(path) => Dialect::PeerJs,
+        _ => return None,
+    };
+    if dialects.has(dialect) {
+        return None;
+    }
+    let place = match dialect.address() {
+        Address::Root => format!(", at {}", mounted.path),
+        _ => String::new(),
+    };
+    Some(format!("{}{place}.", mistakes::turns_on(dialect)))
+}
+
+/// The place of a script that a page asks for beside itself.
+fn script_place(mounted: &Mounted, below: &str) -> Option<String> {
+    let (_, script) = below.rsplit_once('/').filter(|(_, script)| html::is_of_client(script))?;
+    Some(format!(
+        "The script is at {mount}{script}: begin its src with a slash, as in src=\"{mount}{script}\".",
+        mount = mounted.path
+    ))
+}
+
 /// The reason why a path leads nowhere, if that is clear, and the path of the page that a person looks for.
 fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
     let route = routes::find(&mounted.path, path);
@@ -178,11 +240,20 @@ fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
             }
             NO_UPGRADE
         }
+        Some("socket.io") => SOCKET_IO,
+        _ if let Some(off) = turned_off(mounted, path) => return Some((off, None)),
+        _ if let Route::File(below) = route
+            && let Some(place) = script_place(mounted, below) =>
+        {
+            return Some((place, None));
+        }
         Some("dashboard" | "metrics" | "api" | "readyz") => ON_THE_API,
         _ if mounted.runtime.config().pages && is_page() => {
             let page = format!("{mount}broker/{page}");
             return Some((format!("That page is at {page} here."), Some(page)));
         }
+        Some("broker") if !mounted.runtime.config().pages => PAGES_OFF,
+        _ if !mounted.runtime.config().pages && is_page() => PAGES_OFF,
         _ if route == Route::Outside => OUTSIDE,
         _ => return None,
     };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::descriptions::{self, ANYBODY, Signal};
 use crate::node::{Client as Sender, Message as Seen, Node};
-use peerbroker_broker::events::{ClientMistake, Event, Mistake};
 use peerbroker_broker::protocols::client::{
     AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
+    report_mistake,
 };
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::mistakes::{self, InVain};
@@ -93,12 +93,7 @@ impl<'a> Turn<'a> {
         self.ignore();
         let dialects = self.node.config().load().dialects;
         let InVain { what, hint, told } = mistakes::in_vain(C::REALM, dialects, text);
-        self.node.events().emit(|| {
-            let key = self.key.key().clone();
-            let mistake = Mistake::InVain { what, hint, key, id: self.peer.id().clone() };
-            let address = self.peer.address();
-            Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
-        });
+        report_mistake(self.key, self.peer, || (what, hint));
         if let Some(frame) = told.and_then(|why| C::in_vain(&why)) {
             self.flushes.extend(self.peer.reply(frame));
         }

@@ -20,7 +20,7 @@ use crate::node::{Awaited, Node};
 use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_broker::events::{Count, Event};
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
-use peerbroker_broker::protocols::client::Protocol;
+use peerbroker_broker::protocols::client::{Protocol, report_mistake};
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
 use peerbroker_core::wire::{AddressPrefix, CloseReason, Frame, GOING_AWAY, Limit, RealmKind};
@@ -87,6 +87,8 @@ struct ActiveSession<S, C: Protocol> {
     waits: Option<Box<Waits>>,
     /// This session flushes for all of its worker.
     is_flusher: bool,
+    /// The operator knows that the client is above its rate limit.
+    is_told_of_pace: bool,
     socket: S,
     // Dropped last.
     session: OpenSession,
@@ -115,7 +117,8 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
         let pause = pause_for(lease.charge(0, key.messages_per_second()), &session);
         let waits = pause.map(|pause| Box::new(Waits { pause: Some(pause), asked: None }));
         let present = Some((lease, client));
-        let mut active = ActiveSession { present, key, waits, is_flusher: false, socket, session };
+        let mut active =
+            ActiveSession { present, key, waits, is_flusher: false, is_told_of_pace: false, socket, session };
         let mut flushes = Vec::new();
         // It keeps nothing yet.
         let _ = active.handle(&mut flushes, |turn, client| {
@@ -252,7 +255,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             {
                 return Poll::Ready(end);
             }
-            let ActiveSession { present, key, waits, socket, session, .. } = self;
+            let ActiveSession { present, key, waits, socket, session, is_told_of_pace, .. } = self;
             let Some((lease, client)) = present else { return Poll::Ready(LEFT) };
             // Not all frames are charged.
             let mut messages = 0;
@@ -301,6 +304,9 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             let excess = lease.charge(frames - free, key.messages_per_second());
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
+                if !std::mem::replace(is_told_of_pace, true) {
+                    report_pace(key, lease);
+                }
             }
             begun.take_if(|_| flushes.is_empty());
             if let (false, Err(disconnect)) = (left, received.and(asked)) {
@@ -371,6 +377,9 @@ impl<S, C: Protocol> ActiveSession<S, C> {
         let departure = lease.part(end.reason(), end == Disconnect::Gone);
         client.departed(departure.as_ref(), end, &self.key);
         let departure = departure?;
+        if departure.ended.reason == CloseReason::TooBig {
+            report_size(&self.session, &self.key, &departure.peer);
+        }
         self.session.events().emit(|| Event::PeerDisconnected(departure.ended.clone()));
         Some(departure)
     }
@@ -386,6 +395,26 @@ impl<S, C: Protocol> Drop for ActiveSession<S, C> {
 fn pause_for(excess: Duration, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let pause = excess.min(DEPARTURE_CHECK_INTERVAL);
     if pause.is_zero() { None } else { Some(Box::pin(node.clock().sleep(pause))) }
+}
+
+/// Tells the operator that the messages of a client are read later.
+#[cold]
+fn report_pace(key: &KeyState, peer: &PeerHandle) {
+    report_mistake(key, peer, || {
+        let most = key.messages_per_second();
+        let what = "sends more messages than --messages_per_second allows".to_owned();
+        (what, format!("they are read later. It may send {most} per second, and bursts of ten times that"))
+    });
+}
+
+/// Tells the operator that a message was too long.
+#[cold]
+fn report_size(node: &Node, key: &KeyState, peer: &PeerHandle) {
+    report_mistake(key, peer, || {
+        let most = node.config().load().max_message_bytes;
+        let what = "sent a message that is longer than --max_message_bytes allows".to_owned();
+        (what, format!("its connection was closed with 1009: a message has at most {most} bytes"))
+    });
 }
 
 /// Says in the log that a client has sent a message.

@@ -247,7 +247,10 @@ fn expect_alive(odd: &mut RawClient, too_much: bool) {
         match frame.opcode() {
             opcode::TEXT => expect_object(std::str::from_utf8(&frame.payload).expect("UTF-8")),
             opcode::PONG => return assert_eq!(frame.payload, b"still there?"),
-            opcode::CLOSE if too_much => return assert_eq!(frame.payload, 1009_u16.to_be_bytes()),
+            opcode::CLOSE if too_much => {
+                assert_eq!(frame.payload[..2], 1009_u16.to_be_bytes());
+                return assert_eq!(&frame.payload[2..], b"a message over --max_message_bytes");
+            }
             other => panic!("{other:#x}: {:?}", String::from_utf8_lossy(&frame.payload)),
         }
     }

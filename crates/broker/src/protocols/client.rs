@@ -375,13 +375,7 @@ impl<'t> Context<'_, 't> {
 
     /// Tells the operator of a mistake of the client: the words after "a client", and advice.
     pub fn mistake(&self, mistake: impl FnOnce() -> (String, String)) {
-        self.key.router().events().emit(|| {
-            let (what, hint) = mistake();
-            let key = self.key.key().clone();
-            let mistake = Mistake::InVain { what, hint, key, id: self.peer.id().clone() };
-            let address = self.peer.address();
-            Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address }))
-        });
+        report_mistake(self.key, self.peer, mistake);
     }
 
     /// Ends the connection.
@@ -393,6 +387,15 @@ impl<'t> Context<'_, 't> {
     pub fn requester<'r>(&'r mut self, request: Option<&'r str>) -> Requester<'r> {
         Requester { peer: self.peer, request, flushes: self.flushes }
     }
+}
+
+/// Tells the operator of a mistake of a client: the words after "a client", and advice.
+pub fn report_mistake(key: &KeyState, peer: &PeerHandle, mistake: impl FnOnce() -> (String, String)) {
+    key.router().events().emit(|| {
+        let (what, hint) = mistake();
+        let mistake = Mistake::InVain { what, hint, key: key.key().clone(), id: peer.id().clone() };
+        Event::ClientMistake(Box::new(ClientMistake { mistake, origin: None, address: peer.address() }))
+    });
 }
 
 /// Characters of an id or a token that we choose. As hard to guess as a UUID.

@@ -67,7 +67,7 @@ table! {
     /// A text message was not UTF-8.
     NotUtf8: "not_utf8", Some(1007), "", false;
     /// A message was longer than `max_message_bytes`.
-    TooBig: "too_big", Some(1009), "", false;
+    TooBig: "too_big", Some(1009), "a message over --max_message_bytes", false;
     /// The unfinished and waiting messages of all connections use up their quota.
     TryAgainLater: "try_again_later", Some(1013), "", true;
 }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::cli::Cli;
 use crate::cli::draft::Draft;
+use crate::cli::odd::quotes;
 use crate::cli::table::ROWS;
 use crate::cli::tests::parsed;
 

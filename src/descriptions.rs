@@ -20,7 +20,7 @@ use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::{peerjs, topics, with_clients};
 use peerbroker_broker::rooms::{MessageNews, Rooms};
 use peerbroker_broker::router::PeerHandle;
-use peerbroker_core::wire::{Frame, IceCredentials, MessageKind, PeerId};
+use peerbroker_core::vocabulary::{Frame, IceCredentials, MessageKind, PeerId};
 pub(crate) use withheld::without_addresses;
 
 /// The recipient of an offer to whoever has the name that is its connection.

@@ -25,7 +25,7 @@ use peerbroker_broker::config::{
 use peerbroker_broker::events::{Event, Events, Notice};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::threads::caught;
-use peerbroker_core::wire::{CloseReason, ConnId};
+use peerbroker_core::vocabulary::{CloseReason, ConnId};
 
 /// A running broker, to be mounted in an actix-web app or served by a
 /// [`Server`](crate::Server). Clones are the same broker.

@@ -9,7 +9,7 @@ pub(crate) mod verifier;
 use std::time::Duration;
 
 use peerbroker_broker::config::Ban;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 pub(crate) use peerbroker_broker::config::key::unix_time;
 pub use peerbroker_broker::config::key::{

@@ -76,7 +76,7 @@ pub use node::{AppMessage, Client, Message};
 pub use peerbroker_broker::{config, events, protocols, rooms, router};
 pub use peerbroker_core::address::{is_of_machine, is_public};
 pub use peerbroker_core::media_api::TurnUrls;
-pub use peerbroker_core::{clock, wire};
+pub use peerbroker_core::{clock, vocabulary};
 pub use runtime::control::LogControl;
 pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use tls::{CertifiedHosts, TlsError, certified_hosts};

@@ -36,7 +36,7 @@ use peerbroker_broker::router::{
     Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemotePeers, Routed, Router,
 };
 use peerbroker_core::clock::Clock;
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     ApiKey, AppRefusal, CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, PeerId, RealmKind, Refusal,
 };
 

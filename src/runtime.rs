@@ -41,7 +41,7 @@ use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake
 use peerbroker_broker::limits::ConnectionLimiter;
 use peerbroker_core::clock::{self, Clock, millis};
 use peerbroker_core::threads::caught;
-use peerbroker_core::wire::{CloseReason, PeerId};
+use peerbroker_core::vocabulary::{CloseReason, PeerId};
 
 pub(crate) use background::repeat;
 pub(crate) use mistakes::{RecentMistake, mistake_words};

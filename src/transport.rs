@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use actix_web::rt::task::yield_now;
 
 use peerbroker_broker::router::{Disconnect, Outbox, PeerHandle};
-use peerbroker_core::wire::{CloseReason, ConnectionKind};
+use peerbroker_core::vocabulary::{CloseReason, ConnectionKind};
 
 pub(crate) use decoder::MessageLimits;
 

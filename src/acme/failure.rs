@@ -6,7 +6,7 @@ use super::schedule::FailureKind;
 use super::store::StoreError;
 use crate::outbound::with_sources;
 use peerbroker_broker::config::{AcmeConfig, AcmeName};
-use peerbroker_core::wire::labels;
+use peerbroker_core::vocabulary::labels;
 
 /// Most characters of a text of the ACME server in the log.
 const MAX_TEXT: usize = 500;

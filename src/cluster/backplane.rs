@@ -12,11 +12,11 @@
 use std::time::Duration;
 
 use peerbroker_core::clock::UnixMillis;
-use peerbroker_core::wire::{ApiKey, ConnectionKind, NameKind, NodeId, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, ConnectionKind, NameKind, NodeId, RealmKind};
 
 use peerbroker_broker::config::SharedSettings;
 pub use peerbroker_broker::rooms::TokenDigest;
-pub use peerbroker_core::wire::Owner;
+pub use peerbroker_core::vocabulary::Owner;
 
 /// The kind of thing that a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::protocols::names::{Seat, SeatState, Seated};
 use peerbroker_broker::router::Realm;
-use peerbroker_core::wire::{ApiKey, ConnId, NameKind, NodeId, PeerId, Token};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, NameKind, NodeId, PeerId, Token};
 
 /// Time limit for another node to give a seat.
 const SEAT_TIMEOUT: Duration = Duration::from_secs(2);

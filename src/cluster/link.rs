@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::packet::{self, Packet};
-use peerbroker_core::wire::NodeId;
+use peerbroker_core::vocabulary::NodeId;
 
 /// Most bytes of one batch, about.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -201,7 +201,7 @@ mod tests {
         for ticket in 0..5 {
             let to = packet::NameRef::new(
                 &key,
-                crate::cluster::Entity::Name(peerbroker_core::wire::NameKind::RoomCode),
+                crate::cluster::Entity::Name(peerbroker_core::vocabulary::NameKind::RoomCode),
                 "x",
             );
             outbound.push(&Packet::Message {
@@ -235,7 +235,7 @@ mod tests {
         let fill = |outbound: &mut Outbound, source: &str| {
             let to = packet::NameRef::new(
                 &key,
-                crate::cluster::Entity::Name(peerbroker_core::wire::NameKind::RoomCode),
+                crate::cluster::Entity::Name(peerbroker_core::vocabulary::NameKind::RoomCode),
                 "x",
             );
             let connection = 1;
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(arrivals, [Foreign, Foreign, Next, Gap]);
     }
 
-    fn key() -> peerbroker_core::wire::ApiKey {
-        peerbroker_core::wire::ApiKey::parse("k").unwrap()
+    fn key() -> peerbroker_core::vocabulary::ApiKey {
+        peerbroker_core::vocabulary::ApiKey::parse("k").unwrap()
     }
 }

@@ -25,7 +25,7 @@ use peerbroker_broker::protocols::names::SeatState;
 use peerbroker_broker::rooms::{News, OtherNodes, RealmName};
 use peerbroker_broker::router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
 use peerbroker_core::clock::{Clock, LeaseInstant, UnixMillis};
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     ApiKey, CloseReason, ConnId, ConnectionKind, Frame, NodeId, PeerId, Refusal, Token, numbers,
 };
 

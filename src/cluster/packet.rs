@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
 use peerbroker_broker::rooms::News;
-use peerbroker_core::wire::{ApiKey, NodeId};
+use peerbroker_core::vocabulary::{ApiKey, NodeId};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
 const VERSION: u8 = 1;
@@ -39,7 +39,7 @@ pub enum Packet<'a> {
         ticket: u64,
         /// The id of its sender.
         from: &'a str,
-        /// The number of its [`MessageKind`](peerbroker_core::wire::MessageKind).
+        /// The number of its [`MessageKind`](peerbroker_core::vocabulary::MessageKind).
         kind: u8,
         /// The text for the recipient. As bytes, because its writer has checked it before.
         #[serde(serialize_with = "serialize_bytes")]
@@ -129,7 +129,7 @@ pub struct MovedMember<'a> {
     pub room: &'a str,
     /// The member.
     pub id: &'a str,
-    /// The number of the [`RealmKind`](peerbroker_core::wire::RealmKind) of the member.
+    /// The number of the [`RealmKind`](peerbroker_core::vocabulary::RealmKind) of the member.
     pub realm: u8,
 }
 
@@ -139,13 +139,13 @@ pub enum Question {
     /// Asks if the client of this connection is alive, or the id is reserved for it.
     Alive(OwnedName, u64),
     /// Ends a connection whose id belongs to another, for this reason: the number of a
-    /// [`CloseReason`](peerbroker_core::wire::CloseReason).
+    /// [`CloseReason`](peerbroker_core::vocabulary::CloseReason).
     Yield(OwnedName, u64, u8),
     /// The first ids of a key after one, up to a limit; of peers of a kind, or of both.
     Page {
         /// The key.
         key: String,
-        /// The number of a [`RealmKind`](peerbroker_core::wire::RealmKind); `None` for all kinds.
+        /// The number of a [`RealmKind`](peerbroker_core::vocabulary::RealmKind); `None` for all kinds.
         realm: Option<u8>,
         /// The last id of the page before.
         after: Option<String>,
@@ -223,7 +223,7 @@ pub enum NodeAnswer {
     Ids(Vec<String>),
     /// A number.
     Number(u64),
-    /// The numbers of kinds of realms, see [`RealmKind`](peerbroker_core::wire::RealmKind).
+    /// The numbers of kinds of realms, see [`RealmKind`](peerbroker_core::vocabulary::RealmKind).
     Realms(Vec<u8>),
     /// JSON, which may have more fields in a newer version.
     Text(String),

@@ -27,7 +27,7 @@ use peerbroker_broker::protocols::names::Names;
 use peerbroker_broker::rooms::{News, Replicated, Rooms};
 use peerbroker_broker::router::{Flush, Realm, Router};
 use peerbroker_core::clock::LeaseInstant;
-use peerbroker_core::wire::{MessageKind, NameKind, NodeId, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{MessageKind, NameKind, NodeId, PeerId, RealmKind};
 use state::{
     Calls, Certainty, Doubts, Inbox, Lives, Outages, ParkedMessages, Questions, RoomNews, Seats, Untold,
 };

@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use peerbroker_broker::protocols::json;
-use peerbroker_core::wire::IceCredentials;
+use peerbroker_core::vocabulary::IceCredentials;
 
 /// Longest username fragment and password (RFC 8839, section 5.4).
 const MAX_CREDENTIAL: usize = 256;

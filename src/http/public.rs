@@ -31,7 +31,7 @@ use handshake::AcceptedHandshake;
 use peerbroker_broker::config::Dialect;
 use peerbroker_broker::events::{Count, Event, Mistake, Refused};
 use peerbroker_broker::protocols::nostr;
-use peerbroker_core::wire::{ApiKey, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{ApiKey, RealmKind, Refusal};
 use routes::Route;
 
 pub(crate) use handler::Mounted;

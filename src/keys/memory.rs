@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::{Change, Key, KeyError, KeyStore};
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// Keys in memory. They are lost when the process ends.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use super::verifier::{Claimant, Denied, OddClaim, Verified, Verifier};
 use super::{Key, RelayMode, Settings};
-use peerbroker_core::wire::{PeerId, RoomRights, Token};
+use peerbroker_core::vocabulary::{PeerId, RoomRights, Token};
 
 /// The present rights of a key. Replaced as a whole when the key changes; its tenant leads to the active one.
 pub struct Policy {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 use super::{Change, Key, KeyError, KeyStore, Settings};
 use file::{FileIds, at};
 use peerbroker_broker::config::Ban;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 pub use file::{DatabaseError, FILE_NAME, Problem};
 

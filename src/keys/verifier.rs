@@ -20,7 +20,7 @@ use webhook::Webhook;
 
 use crate::keys::{Auth, JwtKey};
 use peerbroker_broker::events::Mistake;
-use peerbroker_core::wire::{ApiKey, PeerId, Refusal, RoomRights, Token};
+use peerbroker_core::vocabulary::{ApiKey, PeerId, Refusal, RoomRights, Token};
 
 pub use error::BadAuth;
 pub(crate) use error::Denied;

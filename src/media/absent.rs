@@ -10,7 +10,7 @@ use peerbroker_core::media_api::{
     CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls,
 };
 
-use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, IceCredentials, RealmKind};
 
 /// Types without a value, and the signatures of their methods.
 macro_rules! absent {

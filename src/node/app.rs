@@ -20,7 +20,7 @@ use peerbroker_broker::events::{Events, PeerAddress};
 use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::wire::{AddressPrefix, ApiKey, AppRefusal, ConnId, PeerId};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, AppRefusal, ConnId, PeerId};
 
 /// Most bytes of a payload.
 const MAX_PAYLOAD_BYTES: usize = 64 << 10;

@@ -12,7 +12,7 @@ use peerbroker_broker::protocols::client::{Answer, Ask};
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::names::{Claimed, SeatState, Seated};
 use peerbroker_broker::router::PeerHandle;
-use peerbroker_core::wire::NameKind;
+use peerbroker_core::vocabulary::NameKind;
 
 /// Time for which a claim of a name waits for the other nodes.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(4);

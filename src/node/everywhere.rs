@@ -14,7 +14,7 @@ use crate::cluster::packet::{NodeAnswer, Question};
 use peerbroker_broker::events::{Count, Outcome, PeerAddress};
 use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::{Holder, Routed};
-use peerbroker_core::wire::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
 const MAX_PAGE: usize = 10_000;
@@ -182,7 +182,7 @@ impl Node {
         peers
     }
 
-    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](peerbroker_core::wire::CloseReason::Kicked);
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](peerbroker_core::vocabulary::CloseReason::Kicked);
     /// returns the realms that had one, and the connections of this node.
     pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<(RealmKind, Option<ConnId>)> {
         let own = self.own_kick(key, id.as_str()).into_iter();

@@ -10,7 +10,7 @@ use crate::keys::{Key, Policy, unix_time};
 use peerbroker_broker::protocols::key_state::{Common, KeyState};
 use peerbroker_broker::protocols::root::Guests;
 use peerbroker_broker::router::{PeerHandle, Realm, Routed};
-use peerbroker_core::wire::{CloseReason, Frame, MessageKind, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{CloseReason, Frame, MessageKind, PeerId, RealmKind};
 
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;

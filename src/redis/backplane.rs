@@ -17,7 +17,7 @@ use crate::cluster::{
     RegisterOutcome, Registration, Renewal, Unavailable,
 };
 use peerbroker_broker::config::{RedisAddress, SharedSettings};
-use peerbroker_core::wire::{ApiKey, ConnId, ConnectionKind, NodeId};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
 /// without the backplane have a lower fence, and of two of those the older one the higher fence.

@@ -18,7 +18,7 @@ use crate::cluster::Unavailable;
 use crate::keys::{Change, Key, KeyError, KeyStore, SignupCount};
 use peerbroker_broker::config::{Ban, RedisAddress};
 use peerbroker_core::threads::{self, caught};
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// Maximum of keys whose last use one call stores.
 const USED_BATCH: usize = 500;

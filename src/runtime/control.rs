@@ -26,7 +26,7 @@ use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::threads::caught;
-use peerbroker_core::wire::{ApiKey, Limit, PeerId};
+use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId};
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Runtime;
 use peerbroker_broker::events::counted;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// Pause after an error, such as that of a socket that the server before this one still has.
 const RETRY_DELAY: Duration = Duration::from_millis(500);

@@ -12,7 +12,7 @@ use peerbroker_broker::protocols::client::{Protocol, unguessable};
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::router::{ConnectionInfo, Realm};
-use peerbroker_core::wire::{ApiKey, ClientVersion, PeerId, RealmKind, Refusal, Token};
+use peerbroker_core::vocabulary::{ApiKey, ClientVersion, PeerId, RealmKind, Refusal, Token};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
@@ -229,7 +229,7 @@ async fn admit_without_credentials<C: Protocol>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use peerbroker_core::wire::InvalidName;
+    use peerbroker_core::vocabulary::InvalidName;
 
     fn parse(query: &str) -> Result<(String, String), Refusal> {
         Credentials::parse(query).map(|credentials| (credentials.key.to_string(), credentials.id.to_string()))

@@ -16,7 +16,7 @@ use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics;
 use peerbroker_broker::rooms::Requester;
 use peerbroker_broker::router::{Flush, MESSAGES, PeerHandle};
-use peerbroker_core::wire::{Limit, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{Limit, PeerId, RealmKind};
 
 /// The part of a session's loop in which its client handles something.
 pub struct Turn<'a> {

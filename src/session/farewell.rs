@@ -16,7 +16,7 @@ use crate::transport::Socket;
 use peerbroker_broker::protocols::peerjs;
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Outgoing};
-use peerbroker_core::wire::{Frame, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{Frame, RealmKind, Refusal};
 
 /// Reads at full speed while a connection closes. A well-behaved client needs fewer.
 const FREE_READS: usize = 4;

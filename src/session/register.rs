@@ -16,7 +16,7 @@ use peerbroker_broker::protocols::client::Protocol;
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{Frame, Limit, Refusal};
+use peerbroker_core::vocabulary::{Frame, Limit, Refusal};
 
 /// Interval of the check if a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);

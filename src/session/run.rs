@@ -23,7 +23,7 @@ use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
 use peerbroker_broker::protocols::client::{Protocol, report_mistake};
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
-use peerbroker_core::wire::{AddressPrefix, CloseReason, Frame, GOING_AWAY, Limit, RealmKind};
+use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, Limit, RealmKind};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;

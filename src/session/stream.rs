@@ -21,7 +21,7 @@ use peerbroker_broker::protocols::client::Protocol as _;
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
-use peerbroker_core::wire::{AddressPrefix, CloseReason, Limit, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Limit, RealmKind, Refusal};
 
 /// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::{AlertDescription, Error, HandshakeKind};
 
-use peerbroker_core::wire::labels;
+use peerbroker_core::vocabulary::labels;
 
 labels! {
     /// The outcome of a TLS handshake.

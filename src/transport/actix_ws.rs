@@ -20,7 +20,7 @@ use super::decoder::Decoder;
 use super::{MessageLimits, OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::Outbox;
-use peerbroker_core::wire::{Frame, Opcode};
+use peerbroker_core::vocabulary::{Frame, Opcode};
 
 /// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::{Flow, OnEvent, SocketEvent, message};
 use peerbroker_broker::limits::{ConnectionPermit, Quota, QuotaShare};
 use peerbroker_broker::router::Disconnect;
-use peerbroker_core::wire::{CloseReason, is_close_code};
+use peerbroker_core::vocabulary::{CloseReason, is_close_code};
 
 /// Turns a client's bytes into [`SocketEvent`]s (RFC 6455, section 5).
 ///

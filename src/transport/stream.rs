@@ -20,7 +20,7 @@ use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, PeerHandle};
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::wire::{ConnectionKind, Frame, Opcode};
+use peerbroker_core::vocabulary::{ConnectionKind, Frame, Opcode};
 
 /// Number of zeros in the first line.
 const PADDING: usize = 2048;

@@ -21,7 +21,7 @@ use super::tls_stream::TlsStream;
 use super::{MessageLimits, OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Writer};
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// Maximum bytes per read. All connections of a worker share one buffer of this size.
 const SCRATCH: usize = 64 << 10;

@@ -12,7 +12,7 @@ use super::sender::{Attempt, Names, Sender, Signed, checked_url};
 use super::worker::{Shared, Webhooks};
 use crate::keys::Webhook;
 use crate::node::{AppMessage, AskApp};
-use peerbroker_core::wire::{ApiKey, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, RealmKind};
 
 impl Webhooks {
     /// The app's server, behind the webhook of a key or the operator's.

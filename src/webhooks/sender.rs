@@ -16,7 +16,7 @@ use super::queues::Outcome;
 use crate::keys::{Webhook, WebhookSecret};
 use crate::outbound::{Bounds, HttpClient, IncomingResponse, NoAnswer, Reach, parse_url, retry_after};
 use peerbroker_broker::events::{Event, Row, WebhookEvent};
-use peerbroker_core::wire::ConnId;
+use peerbroker_core::vocabulary::ConnId;
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
     use peerbroker_broker::events::{Actor, KeyEvent};
-    use peerbroker_core::wire::ApiKey;
+    use peerbroker_core::vocabulary::ApiKey;
 
     #[test]
     fn the_published_library_accepts_the_signature_of_each_secret_and_no_other() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peerbroker::keys::{Change, Webhook};
-use peerbroker::wire::{AppRefusal, Limit};
+use peerbroker::vocabulary::{AppRefusal, Limit};
 use peerbroker::{Config, PeerBroker};
 use serde_json::{Value, json};
 

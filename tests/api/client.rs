@@ -3,7 +3,7 @@
 use std::fs;
 
 use peerbroker::config::{Dialect, Dialects, MountPath};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use serde_json::Value;
 
 use crate::harness::{on_own, on_own_with};

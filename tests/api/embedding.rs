@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use peerbroker::config::ListenOps;
 use peerbroker::events::{Event, Notice};
-use peerbroker::wire::{CloseReason, PeerId, Refusal};
+use peerbroker::vocabulary::{CloseReason, PeerId, Refusal};
 use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
 use serde_json::json;
 

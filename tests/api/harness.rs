@@ -20,7 +20,7 @@ use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker::keys::KeyStore;
 use peerbroker::node::Node;
 use peerbroker::router::Realm;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server, TurnUrls};
 use tokio::sync::oneshot;
 

@@ -387,7 +387,7 @@ fn other_paths_and_other_methods_are_nothing_here() {
 fn a_404_explains_itself() {
     let configure = |config: &mut peerbroker::Config| {
         path("/x")(config);
-        config.key = peerbroker::wire::ApiKey::parse("secretkey").unwrap();
+        config.key = peerbroker::vocabulary::ApiKey::parse("secretkey").unwrap();
     };
     let server = TestServer::start(crate::harness::Transport::Own, configure);
     for target in ["/peerjs/peers", "/x/nothing", "/x/peerjs"] {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use peerbroker::events::Count;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use crate::harness::messages::{HEARTBEAT, LEAVE, forwarded_offer, offer};
 use crate::harness::wire::{self, FIN, opcode};

@@ -3,7 +3,7 @@
 use peerbroker::Config;
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
-use peerbroker::wire::{Limit, RealmKind};
+use peerbroker::vocabulary::{Limit, RealmKind};
 
 use crate::harness::keys::{FULL, INVALID_KEY, key, on_own_with_keys_and, plain_key};
 use crate::harness::{RawClient, TestServer, on_both_with, on_own, on_own_with, wait_until};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
-use peerbroker::wire::{Limit, RealmKind};
+use peerbroker::vocabulary::{Limit, RealmKind};
 use ring::digest::{SHA256, digest};
 use secp256k1::{Keypair, SecretKey};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ mod sites;
 use peerbroker::Config;
 use peerbroker::config::{KeySignup, MountPath};
 use peerbroker::keys::{Auth, KeyStore as _};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 use crate::harness::http_client::Response;
 use crate::harness::keys::{INVALID_KEY, on_own_with_keys_and};

@@ -3,7 +3,7 @@
 mod bounds;
 
 use peerbroker::config::{Dialect, Dialects, MountPath};
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, call, join, problem, respond};
 use crate::harness::{RawClient, TestServer, Told, Transport, on_own, on_own_with, wait_until, wire};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
 use peerbroker::router::PeerHandle;
-use peerbroker::wire::{Limit, PeerId, RealmKind};
+use peerbroker::vocabulary::{Limit, PeerId, RealmKind};
 use serde_json::Value;
 
 use crate::harness::keys::{on_own_with_keys, plain_key};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use peerbroker::Listen;
 use peerbroker::config::ListenOps;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use crate::harness::api::Api;
 use crate::harness::http_client::connect;

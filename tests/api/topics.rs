@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
-use peerbroker::wire::{Limit, RealmKind};
+use peerbroker::vocabulary::{Limit, RealmKind};
 
 use crate::harness::keys::{on_own_with_keys, plain_key};
 use crate::harness::{RawClient, TestServer, on_both, on_own, on_own_with, wait_until};

@@ -6,7 +6,7 @@ use peerbroker::Config;
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
 use peerbroker::protocols::tracker::{MAX_SWARMS, Swarms};
-use peerbroker::wire::Limit;
+use peerbroker::vocabulary::Limit;
 use serde_json::{Value, json};
 
 use crate::harness::keys::{on_own_with_keys_and, plain_key};

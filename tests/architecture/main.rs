@@ -58,7 +58,7 @@ const PEERBROKER: &[&str] = &[
 
 /// The modules of the crate that the others share.
 const CORE: &[&str] =
-    &["address", "bounded_read", "clock", "media_api", "ports", "rate_limit", "threads", "wire"];
+    &["address", "bounded_read", "clock", "media_api", "ports", "rate_limit", "threads", "vocabulary"];
 
 /// Names that only some files may use, by the beginnings of their paths.
 const CONFINED: &[(&str, &[&str])] = &[
@@ -180,7 +180,7 @@ fn misplaced(source: &Source) -> Vec<String> {
 
 /// Literal close codes of WebSockets. 1000 and 4096 are other numbers too.
 fn close_codes(source: &Source) -> Vec<String> {
-    if source.path.starts_with("crates/core/src/wire") {
+    if source.path.starts_with("crates/core/src/vocabulary") {
         return Vec::new();
     }
     let is_code = |word: &str| {
@@ -218,7 +218,7 @@ fn names_are_used_where_they_belong() {
 
 #[test]
 fn close_codes_stand_in_the_table_of_endings_only() {
-    assert_none("close codes outside of crates/core/src/wire", close_codes);
+    assert_none("close codes outside of crates/core/src/vocabulary", close_codes);
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn each_rule_can_be_broken() {
     assert_eq!(broken("crates/broker/src/router/slot.rs", "use crate::rooms::Rooms;"), 1);
     assert_eq!(broken("crates/broker/src/rooms/room.rs", "use crate::router::Realm;"), 0);
     assert_eq!(broken("src/session/run.rs", "use crate::router::Realm;"), 1);
-    assert_eq!(broken("crates/broker/src/rooms.rs", "use crate::wire::PeerId;"), 1);
+    assert_eq!(broken("crates/broker/src/rooms.rs", "use crate::vocabulary::PeerId;"), 1);
     assert_eq!(broken("src/session/run.rs", "use actix_web::App;"), 1);
     assert_eq!(broken("src/keys/memory.rs", "fn f() -> rusqlite::Result<()>;"), 1);
     assert_eq!(broken("src/keys/sqlite.rs", "fn f() -> rusqlite::Result<()>;"), 0);

@@ -14,7 +14,7 @@ use peerbroker::protocols::root::{Guest, Guests};
 use peerbroker::protocols::rxdb::RxDb;
 use peerbroker::router::{Disconnect, IdLease};
 use peerbroker::session::Turn;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 use serde_json::Value;
 
 use crate::House;

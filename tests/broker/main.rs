@@ -21,8 +21,8 @@ use peerbroker::events::Events;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::node::{Node, Tenant};
 use peerbroker::router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed};
-use peerbroker::wire::Frame;
-use peerbroker::wire::{ApiKey, ConnectionKind, MessageKind, PeerId, Token};
+use peerbroker::vocabulary::Frame;
+use peerbroker::vocabulary::{ApiKey, ConnectionKind, MessageKind, PeerId, Token};
 
 use socket::Socket;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerbroker::config::Limits;
 use peerbroker::rooms::{Parting, Requester, Rooms};
 use peerbroker::router::{IdLease, Outbox};
-use peerbroker::wire::{CloseReason, PeerId, RealmKind, RoomName, RoomRefusal};
+use peerbroker::vocabulary::{CloseReason, PeerId, RealmKind, RoomName, RoomRefusal};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
 use peerbroker::router::{Outbox, Writer};
-use peerbroker::wire::Frame;
+use peerbroker::vocabulary::Frame;
 
 /// The input of the client of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ mod writing;
 use peerbroker::config::Limits;
 use peerbroker::events::Count;
 use peerbroker::router::{Departure, Outbox};
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 

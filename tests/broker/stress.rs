@@ -10,8 +10,8 @@ use std::time::Duration;
 use peerbroker::config::Limits;
 use peerbroker::events::Count;
 use peerbroker::router::{IdLease, Outbox, Outgoing, RegisterRefusal, Routed};
-use peerbroker::wire::CloseReason;
-use peerbroker::wire::Frame;
+use peerbroker::vocabulary::CloseReason;
+use peerbroker::vocabulary::Frame;
 
 use crate::socket::{Heard, Socket};
 use crate::{House, peer, send, text};

@@ -8,7 +8,7 @@ use peerbroker::events::Events;
 use peerbroker::protocols::topics::{MAX_TOPICS, Topics};
 use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
 use peerbroker::router::{ClientQuota, IdLease, Realm, Router};
-use peerbroker::wire::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
+use peerbroker::vocabulary::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
 
 use crate::socket::Socket;
 use crate::{expired, register};

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Change, Key, KeyStore as _, Settings};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use rustls::ClientConnection;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};

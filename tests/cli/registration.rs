@@ -2,7 +2,7 @@
 
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Key, KeyStore as _, Settings};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 use crate::directory::Directory;
 use crate::http_client::{HttpConnection, Response};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerbroker::cluster::{Backplane as _, Claim, ClaimOutcome, Entity, Name};
-use peerbroker::wire::{ConnectionKind, NameKind, RealmKind};
+use peerbroker::vocabulary::{ConnectionKind, NameKind, RealmKind};
 use tokio::task::JoinSet;
 
 use crate::on_every_backplane;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerbroker::cluster::{Backplane as _, InboxEntry, Position};
-use peerbroker::wire::NodeId;
+use peerbroker::vocabulary::NodeId;
 
 use crate::on_every_backplane;
 use crate::stage::{LONG, Stage, batches, node};

@@ -4,7 +4,7 @@ use peerbroker::cluster::Posted;
 use peerbroker::cluster::packet::{NodeAnswer, Packet, Question, write};
 use peerbroker::cluster::{Entity, Name};
 use peerbroker::protocols::room_codes::RoomCodeError;
-use peerbroker::wire::{CloseReason, MessageKind, RealmKind};
+use peerbroker::vocabulary::{CloseReason, MessageKind, RealmKind};
 
 use crate::stage::key;
 

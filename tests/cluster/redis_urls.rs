@@ -7,7 +7,7 @@ use peerbroker::cluster::Backplane as _;
 use peerbroker::cluster::OpenRequest;
 use peerbroker::config::{ClusterConfig, Degraded};
 use peerbroker::redis::RedisSettings;
-use peerbroker::wire::{ConnectionKind, PeerId, Refusal, Token};
+use peerbroker::vocabulary::{ConnectionKind, PeerId, Refusal, Token};
 use redis::Connection;
 use testkit::wait::wait_until;
 use tokio::time::timeout;

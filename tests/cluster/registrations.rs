@@ -2,7 +2,7 @@
 
 use peerbroker::clock::UnixMillis;
 use peerbroker::cluster::{Backplane, Claim, ClaimOutcome, RegisterOutcome, Registration};
-use peerbroker::wire::ConnectionKind;
+use peerbroker::vocabulary::ConnectionKind;
 
 use crate::on_every_backplane;
 use crate::stage::{

@@ -9,7 +9,7 @@ use peerbroker::cluster::{
     Renewal, Unavailable,
 };
 use peerbroker::redis::{RedisBackplane, RedisSettings};
-use peerbroker::wire::{ApiKey, ConnId, ConnectionKind, NodeId, RealmKind};
+use peerbroker::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId, RealmKind};
 
 use crate::sim::{SimClient, SimStore};
 

@@ -10,7 +10,7 @@ use super::{object, text_of};
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::{matchbox, rxdb, topics, tracker};
 use peerbroker_broker::rooms::{Change, RoomFrames, Said};
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// An id that has to be escaped.
 const SENDER: &str = "sen\"der\n";

@@ -23,7 +23,7 @@ use peerbroker_broker::limits::Quota;
 use peerbroker_broker::protocols::json::{LONGEST_NAME, members};
 use peerbroker_broker::protocols::{calls, peerjs, room_codes, root};
 use peerbroker_broker::router::Disconnect;
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// Frames are decoded the same however reads split them. The first byte is the seed of the splits.
 pub fn decoder(input: &[u8]) {

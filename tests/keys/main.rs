@@ -15,7 +15,7 @@ use std::path::Path;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::redis::RedisKeys;
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 fn key(text: &str) -> ApiKey {
     ApiKey::parse(text).expect("a valid key")

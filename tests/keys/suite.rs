@@ -9,7 +9,7 @@ use peerbroker::keys::{
     Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin, RelayMode, Settings,
     TokenChange, TokenScope, Webhook, WebhookSecret,
 };
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 use crate::{key, made_at};
 use concurrent::{

@@ -5,7 +5,7 @@ mod root;
 mod written;
 
 use peerbroker::protocols::peerjs::{self, Command, Envelope, Kind};
-use peerbroker::wire::{Frame, Opcode};
+use peerbroker::vocabulary::{Frame, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -35,7 +35,7 @@ enum PeerEvent<'a> {
     },
 }
 
-fn heard(frame: &peerbroker::wire::Frame) -> PeerEvent<'_> {
+fn heard(frame: &peerbroker::vocabulary::Frame) -> PeerEvent<'_> {
     serde_json::from_str(unframe(frame)).expect("an event")
 }
 

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use peerbroker_core::media_api::{LiveLimits, MediaLimits};
 
 use key::{Key, Origin, Settings, Webhook};
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 pub use crate::events::WebhookEvent;
 pub use ban::{Ban, InvalidBan};
@@ -35,8 +35,8 @@ pub use listen::{
     Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
-use peerbroker_core::wire::Address;
-pub use peerbroker_core::wire::Dialect;
+use peerbroker_core::vocabulary::Address;
+pub use peerbroker_core::vocabulary::Dialect;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;
 pub use static_dir::{BadStaticDir, PrivateFile};

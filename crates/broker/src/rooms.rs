@@ -42,7 +42,9 @@ use limits::{FREE_ROOMS, RoomLimits, deliveries};
 use member::{Member, Own, RemotePart};
 use neighbours::Neighbours;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token};
+use peerbroker_core::vocabulary::{
+    ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
+};
 use presence::PresenceGuard;
 use receiving::Receiving;
 use room::{Room, RoomGuard, Shared};

@@ -1,4 +1,4 @@
-//! The base that peerbroker and its media plane share: names on the wire, time, rate limits, threads, ports, public addresses.
+//! The base that peerbroker and its media plane share: vocabulary, time, rate limits, threads, ports, public addresses.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -23,4 +23,4 @@ pub mod media_api;
 pub mod ports;
 pub mod rate_limit;
 pub mod threads;
-pub mod wire;
+pub mod vocabulary;

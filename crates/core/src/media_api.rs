@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
 use crate::threads::Threads;
-use crate::wire::{ApiKey, RealmKind, labels};
+use crate::vocabulary::{ApiKey, RealmKind, labels};
 
 /// The limits of the relay and of the TURN server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use peerbroker::events::{Event, Events, Notice, PeerAddress};
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 use serde_json::Value;
 
 use crate::cli::{LogFormat, Settings};

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use peerbroker::keys::{Change, Key, KeyError, KeyStore, KeyToken, Origin, Settings, TokenChange};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use terminal_size::{Width, terminal_size_of};
 
 use audit::Audit;

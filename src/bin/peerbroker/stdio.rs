@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use peerbroker::PeerBroker;
 use peerbroker::events::{Event, PeerAddress};
 use peerbroker::router::Holder;
-use peerbroker::wire::{ConnId, RealmKind};
+use peerbroker::vocabulary::{ConnId, RealmKind};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;

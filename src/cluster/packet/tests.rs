@@ -2,7 +2,7 @@
 
 use super::*;
 use peerbroker_broker::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews, PrivateNews, SwarmNews};
-use peerbroker_core::wire::RealmKind;
+use peerbroker_core::vocabulary::RealmKind;
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {
     let mut batch = vec![0; HEADER];

@@ -24,7 +24,7 @@ use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Na
 use peerbroker_broker::events::PeerAddress;
 use peerbroker_broker::router::{ClaimedId, Located, Realm, RemotePeers};
 use peerbroker_core::clock::millis;
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     CloseReason, ConnectionKind, Frame, NameKind, NodeId, PeerId, RealmKind, Refusal,
 };
 

@@ -12,7 +12,7 @@ use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
 use peerbroker_broker::protocols::names::{GivenSeat, NO_SUCH_NAME, NameHolder, SeatState, Seating};
 use peerbroker_broker::router::{PeerHandle, Realm};
-use peerbroker_core::wire::{ConnId, ConnectionKind, NameKind, NodeId, PeerId};
+use peerbroker_core::vocabulary::{ConnId, ConnectionKind, NameKind, NodeId, PeerId};
 
 impl<B: Backplane> Worker<B> {
     /// Claims a name that a client holds.

@@ -20,7 +20,7 @@ use peerbroker_broker::config::Degraded;
 use peerbroker_broker::events::ClusterEvent;
 use peerbroker_broker::router::{Holder, Realm};
 use peerbroker_core::clock::{LeaseInstant, UnixMillis};
-use peerbroker_core::wire::{CloseReason, ConnId, ConnectionKind, NodeId};
+use peerbroker_core::vocabulary::{CloseReason, ConnId, ConnectionKind, NodeId};
 
 /// Interval at which a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);

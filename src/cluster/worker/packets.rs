@@ -17,7 +17,7 @@ use crate::cluster::{Backplane, Entity, InboxEntry};
 use peerbroker_broker::events::{ClusterEvent, PeerAddress};
 use peerbroker_broker::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, Owner, PeerId, RealmKind,
 };
 

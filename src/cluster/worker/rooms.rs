@@ -10,7 +10,7 @@ use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, KnownNode};
 use peerbroker_broker::rooms::{News, Replicated};
 use peerbroker_broker::router::Flush;
-use peerbroker_core::wire::{NodeId, RealmKind};
+use peerbroker_core::vocabulary::{NodeId, RealmKind};
 
 impl<B: Backplane> Worker<B> {
     /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.

@@ -16,7 +16,7 @@ use peerbroker_broker::protocols::names::GivenSeat;
 use peerbroker_broker::rooms::OwnList;
 use peerbroker_broker::router::{Flush, Outgoing};
 use peerbroker_core::clock::{Instant, LeaseInstant};
-use peerbroker_core::wire::{ConnId, NodeId, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{ConnId, NodeId, PeerId, RealmKind};
 
 /// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an hour.
 const RECONCILE: u64 = 10 * 60 * 1000;

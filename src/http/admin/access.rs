@@ -31,7 +31,7 @@ use crate::keys::{KeyToken, unix_time};
 use crate::runtime::KEYS_UNREAD;
 use peerbroker_broker::config::{AdminToken, ApiTokens};
 use peerbroker_broker::limits::GuessSource;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// Time limit for a request, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

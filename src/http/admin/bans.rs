@@ -13,7 +13,7 @@ use super::state::{AdminState, JsonResult, Object, Reply, Search, actor, blockin
 use super::target::Target;
 use crate::keys::unix_time;
 use peerbroker_broker::config::Ban;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// Most addresses of an answer.
 const MAX_ADDRESSES: usize = 1000;

@@ -18,7 +18,7 @@ use super::target::OfKey;
 use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
 use crate::node::Tenant;
 use crate::runtime::Runtime;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// A JSON object. serde would also read the types below from arrays.
 type Body = Json<Map<String, Value>>;

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::state::{AdminState, Reply};
 use super::target::OfKey;
 use crate::node::{Sent, is_of_connection};
-use peerbroker_core::wire::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 
 /// The outcome of a message.
 #[derive(Serialize, ToSchema)]

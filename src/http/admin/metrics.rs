@@ -20,7 +20,7 @@ use crate::runtime::Runtime;
 use crate::tls::Certificates;
 use crate::webhooks::WebhookTotals;
 use peerbroker_broker::events::{Buckets, Count, Counters, Events};
-use peerbroker_core::wire::MessageKind;
+use peerbroker_core::vocabulary::MessageKind;
 
 /// Most keys with a separate value: those with the most clients.
 const MAX_KEYS: usize = 100;

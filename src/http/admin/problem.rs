@@ -12,7 +12,7 @@ use utoipa::{IntoResponses, ToSchema};
 use crate::keys::{KeyError, TokenError};
 use crate::runtime::control::ControlError;
 use peerbroker_broker::limits::LimitExceeded;
-use peerbroker_core::wire::InvalidName;
+use peerbroker_core::vocabulary::InvalidName;
 
 const MEDIA_TYPE: &str = "application/problem+json";
 

@@ -207,7 +207,7 @@ impl Recent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use peerbroker_core::wire::{ApiKey, Limit, PeerId, RealmKind};
+    use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId, RealmKind};
 
     pub(in super::super) fn happen(recent: &Recent, times: usize) {
         let event = Arc::new(Event::LimitHit { limit: Limit::RoomCodes, key: None, address: None });

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Page, Search, cut_to_page};
 use super::target::OfKey;
 use peerbroker_broker::rooms::Rooms;
-use peerbroker_core::wire::RealmKind;
+use peerbroker_core::vocabulary::RealmKind;
 
 /// A room.
 #[derive(Serialize, ToSchema)]

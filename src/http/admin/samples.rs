@@ -12,7 +12,7 @@ use super::recent::push;
 use crate::runtime::Runtime;
 use peerbroker_broker::events::{Count, Outcome};
 use peerbroker_core::clock::millis;
-use peerbroker_core::wire::DropReason;
+use peerbroker_core::vocabulary::DropReason;
 
 /// The time from sample to sample.
 pub(super) const TICK: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake};
 use crate::webhooks::WebhookTotals;
 use peerbroker_broker::events::Count;
 use peerbroker_core::clock::millis;
-use peerbroker_core::wire::{CloseReason, MessageKind};
+use peerbroker_core::vocabulary::{CloseReason, MessageKind};
 
 /// Current state of the server, and totals since its start.
 #[derive(Serialize, ToSchema)]

@@ -21,7 +21,7 @@ use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
 use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::protocols::with_clients;
-use peerbroker_core::wire::{ApiKey, HandshakeRefusal, PeerId, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{ApiKey, HandshakeRefusal, PeerId, RealmKind, Refusal};
 
 /// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
 const DOCTOR: &[u8] = b"peerbroker-doctor/";

@@ -29,7 +29,7 @@ use peerbroker_broker::events::{Count, Mistake};
 use peerbroker_broker::limits::LimitExceeded;
 use peerbroker_broker::protocols::client::Protocol as _;
 use peerbroker_broker::protocols::{matchbox, query, with_clients};
-use peerbroker_core::wire::{HandshakeRefusal, RealmKind};
+use peerbroker_core::vocabulary::{HandshakeRefusal, RealmKind};
 
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]

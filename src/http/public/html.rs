@@ -11,7 +11,7 @@ use rust_embed::RustEmbed;
 use super::files;
 use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
 use peerbroker_broker::config::{ClientOptions, Dialect};
-use peerbroker_core::wire::labels;
+use peerbroker_core::vocabulary::labels;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]

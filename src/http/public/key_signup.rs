@@ -12,7 +12,7 @@ use crate::keys::{Key, KeyError};
 use crate::runtime::Runtime;
 use crate::runtime::control::{InvalidSignup, SignupError, SignupRequest};
 use peerbroker_broker::config::ClientOptions;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// Most bytes of a submitted form.
 const MAX_BYTES: usize = 4096;

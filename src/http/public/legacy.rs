@@ -19,7 +19,7 @@ use crate::session::{self, Credentials, Posted};
 use crate::transport::connection::ConnectionState;
 use crate::transport::stream::HANDOVER;
 use peerbroker_broker::limits::LimitExceeded;
-use peerbroker_core::wire::{HandshakeRefusal, Refusal};
+use peerbroker_core::vocabulary::{HandshakeRefusal, Refusal};
 
 pub(super) async fn answer(
     runtime: &Runtime,

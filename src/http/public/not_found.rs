@@ -12,7 +12,7 @@ use crate::session::Credentials;
 use peerbroker_broker::config::{ClientOptions, Dialect};
 use peerbroker_broker::events::Mistake;
 use peerbroker_broker::protocols::{mistakes, peerjs};
-use peerbroker_core::wire::Address;
+use peerbroker_core::vocabulary::Address;
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;

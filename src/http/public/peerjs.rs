@@ -13,7 +13,7 @@ use crate::keys::verifier::Denied;
 use crate::keys::{IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
 use peerbroker_broker::config::{ClientOptions, IceConfig, OwnIceServers};
-use peerbroker_core::wire::{PeerId, RealmKind};
+use peerbroker_core::vocabulary::{PeerId, RealmKind};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 

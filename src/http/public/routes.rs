@@ -2,7 +2,7 @@
 
 use peerbroker_broker::config::MountPath;
 use peerbroker_broker::protocols::peerjs;
-use peerbroker_core::wire::{Address, Dialect};
+use peerbroker_core::vocabulary::{Address, Dialect};
 
 /// The endpoint of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::files::FileError;
-use peerbroker_core::wire::InvalidName;
+use peerbroker_core::vocabulary::InvalidName;
 
 /// The reason why a client does not own an id. It is for the log; a client is told only that its token has expired. No variant
 /// holds text of a token.

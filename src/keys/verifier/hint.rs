@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::error::Denied;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// Most characters of a claim that are shown.
 const MAX_SHOWN_CHARS: usize = 64;

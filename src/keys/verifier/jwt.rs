@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::error::Denied;
 use super::hint::{OddClaim, is_in_milliseconds};
 use super::verifying_keys::VerifyingKeys;
-use peerbroker_core::wire::{ApiKey, PeerId, RoomRights};
+use peerbroker_core::vocabulary::{ApiKey, PeerId, RoomRights};
 
 /// Seconds by which the clock of the token's issuer may differ.
 const LEEWAY: f64 = 30.0;

@@ -15,7 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
 use super::*;
-use peerbroker_core::wire::InvalidName;
+use peerbroker_core::vocabulary::InvalidName;
 
 const SECRET_TEXT: &str = "thirty-two bytes, or a few more of them";
 

@@ -20,7 +20,7 @@ use super::error::{BadAuth, Denied};
 use super::jwt;
 use crate::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
 use crate::single_flight::SingleFlight;
-use peerbroker_core::wire::{ApiKey, PeerId, RoomRights, Token};
+use peerbroker_core::vocabulary::{ApiKey, PeerId, RoomRights, Token};
 
 /// Connections are not reused, because the worker that opened one may be busy or gone when another worker needs it. Answers are
 /// cached instead.

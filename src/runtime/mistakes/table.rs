@@ -1,12 +1,12 @@
 //! The table of mistakes. A row has the event that shows a mistake, the words after "a client" in the log and on the dashboard, and
-//! a hint. A client that is told too gets the text of `wire/endings.rs`, or of `src/http/public/not_found.rs`.
+//! a hint. A client that is told too gets the text of `vocabulary/endings.rs`, or of `src/http/public/not_found.rs`.
 
 use crate::keys::Key;
 use crate::runtime::KEYS_UNREAD;
 use peerbroker_broker::events::{Event, Mistake, PeerAddress};
 use peerbroker_broker::limits::address_text;
 use peerbroker_broker::protocols::{mistakes::turns_on, peerjs};
-use peerbroker_core::wire::{Dialect, Limit, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{Dialect, Limit, RealmKind, Refusal};
 
 /// Longest text of a client in a line.
 const MAX_SHOWN_CHARS: usize = 128;
@@ -288,7 +288,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::keys::Settings;
-    use peerbroker_core::wire::ApiKey;
+    use peerbroker_core::vocabulary::ApiKey;
 
     #[test]
     fn a_wrong_key_is_compared_with_active_ones() {

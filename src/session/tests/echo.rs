@@ -11,7 +11,7 @@ use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::protocols::peerjs::rooms::PeerJsRooms;
 use peerbroker_broker::rooms::RoomFrames;
 use peerbroker_broker::router::{Departure, Disconnect};
-use peerbroker_core::wire::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
 
 pub(crate) struct Echo;
 

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
-use peerbroker_core::wire::{CloseReason, PeerId};
+use peerbroker_core::vocabulary::{CloseReason, PeerId};
 
 /// A probe of the client `a`.
 fn probe(node: &Node) -> oneshot::Receiver<()> {

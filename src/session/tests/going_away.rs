@@ -1,7 +1,7 @@
 //! The page of a client goes away: where the key wants it, its peers hear LEAVE.
 
 use super::*;
-use peerbroker_core::wire::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 
 /// Most peers that one connection remembers.
 const MAX_CONTACTS: usize = 32;

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::session::run::{FRAMES_PER_TURN, READS_PER_TURN};
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 #[test]
 fn a_message_reaches_its_recipient_as_text_or_bytes() {

@@ -4,7 +4,7 @@ mod watching;
 
 use super::*;
 use peerbroker_broker::config::Limits;
-use peerbroker_core::wire::{Limit, RealmKind};
+use peerbroker_core::vocabulary::{Limit, RealmKind};
 
 fn join(room: &str) -> String {
     format!(r#"{{"type":"ROOM-JOIN","room":"{room}"}}"#)

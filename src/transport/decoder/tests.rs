@@ -4,7 +4,7 @@ mod bounds;
 mod messages;
 mod violations;
 
-use peerbroker_core::wire::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 use std::sync::Arc;
 
 use super::*;

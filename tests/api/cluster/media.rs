@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use peerbroker::config::{ClusterConfig, Degraded};
 use peerbroker::keys::RelayMode;
-use peerbroker::wire::RealmKind;
+use peerbroker::vocabulary::RealmKind;
 use peerbroker::{Config, PeerBroker};
 use serde_json::json;
 

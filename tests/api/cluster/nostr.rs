@@ -1,6 +1,6 @@
 //! Subscribers to events of Nostr that are on different nodes.
 
-use peerbroker::wire::RealmKind;
+use peerbroker::vocabulary::RealmKind;
 
 use super::Nodes;
 use crate::harness::wait_until;

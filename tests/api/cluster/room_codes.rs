@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use peerbroker::cluster::Holding;
 use peerbroker::config::Degraded;
-use peerbroker::wire::{CloseReason, ConnId, NameKind, PeerId};
+use peerbroker::vocabulary::{CloseReason, ConnId, NameKind, PeerId};
 
 use super::{Nodes, membership};
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, join, offered, problem, respond};

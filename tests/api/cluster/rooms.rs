@@ -6,7 +6,7 @@ use std::time::Duration;
 use peerbroker::config::{Degraded, WebhookEvent};
 use peerbroker::keys::KeyStore;
 use peerbroker::keys::memory::MemoryKeys;
-use peerbroker::wire::RealmKind;
+use peerbroker::vocabulary::RealmKind;
 use peerbroker::{Config, PeerBroker};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerbroker::config::ClusterConfig;
 use peerbroker::events::Count;
-use peerbroker::wire::{Limit, RealmKind};
+use peerbroker::vocabulary::{Limit, RealmKind};
 
 use super::Nodes;
 use crate::harness::{TestServer, wait_until};

@@ -3,7 +3,9 @@
 use peerbroker::config::WebhookEvent;
 use peerbroker::events::CallFailure;
 use peerbroker::keys::Settings;
-use peerbroker::wire::{AppRefusal, CloseReason, HandshakeRefusal, Refusal, RequestEnding, RoomRefusal};
+use peerbroker::vocabulary::{
+    AppRefusal, CloseReason, HandshakeRefusal, Refusal, RequestEnding, RoomRefusal,
+};
 
 use crate::docs::pages::{read, rows, spans};
 

@@ -4,7 +4,7 @@ mod play;
 
 use peerbroker::Config;
 use peerbroker::config::Dialect;
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 use crate::docs::pages::{Block, blocks};
 use crate::harness::{TestServer, Transport};

@@ -143,7 +143,7 @@ fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
 #[test]
 fn the_websocket_path_does_not_depend_on_the_key() {
     on_own_with(
-        |config| config.key = peerbroker::wire::ApiKey::parse("mykey").unwrap(),
+        |config| config.key = peerbroker::vocabulary::ApiKey::parse("mykey").unwrap(),
         |server| {
             server.client("a").expect_nothing("a");
             assert_eq!(server.begin_at("/mykey?key=mykey&id=b&token=t").expect_response().status, 404);

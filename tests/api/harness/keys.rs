@@ -5,7 +5,7 @@ use std::sync::Arc;
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::keys::{Change, Key, KeyStore, Settings};
 use peerbroker::node::Tenant;
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use peerbroker::{Config, Listen};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 

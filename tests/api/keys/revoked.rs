@@ -1,7 +1,7 @@
 //! Clients of a key that is disabled or removed.
 
 use peerbroker::keys::Change;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use crate::harness::guests::{OFFER, join, offered, problem};
 use crate::harness::http_client::TIMEOUT;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use peerbroker::PeerBroker;
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::keys::{Change, Key, KeyError, KeyStore};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 use crate::harness::guests::problem;
 use crate::harness::keys::{INVALID_KEY, api_key, plain_key};

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use peerbroker::events::Count;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};

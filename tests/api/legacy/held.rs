@@ -3,7 +3,7 @@
 //! Some run on both transports: a stream that ends is seen below HTTP.
 
 use peerbroker::router::PendingRegistration;
-use peerbroker::wire::{PeerId, Token};
+use peerbroker::vocabulary::{PeerId, Token};
 
 use crate::harness::legacy::{CLIENT_TIMEOUT, HEAD_START, MAX_WAITING, MS};
 use crate::harness::messages::{ID_TAKEN, forwarded_offer, offer};

@@ -1,6 +1,6 @@
 //! Posted messages, and the responses.
 
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use crate::harness::http_client::Response;
 use crate::harness::legacy::post;

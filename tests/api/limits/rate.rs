@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerbroker::Config;
 use peerbroker::keys::Change;
-use peerbroker::wire::PeerId;
+use peerbroker::vocabulary::PeerId;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::harness::guests::call;

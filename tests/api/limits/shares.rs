@@ -3,7 +3,7 @@
 use peerbroker::Config;
 use peerbroker::config::{Dialect, Dialects};
 use peerbroker::events::Count;
-use peerbroker::wire::{Limit, RealmKind};
+use peerbroker::vocabulary::{Limit, RealmKind};
 use serde_json::json;
 
 use crate::harness::wire::opcode;

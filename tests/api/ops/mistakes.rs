@@ -1,7 +1,7 @@
 //! Clients' mistakes, in words.
 
 use peerbroker::config::Ban;
-use peerbroker::wire::Limit;
+use peerbroker::vocabulary::Limit;
 use serde_json::json;
 
 use crate::harness::keys::INVALID_KEY;

@@ -3,7 +3,7 @@
 //! Some run on both transports: a full outbox and a silent client are found by each.
 
 use peerbroker::events::Count;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 use std::time::Duration;
 
 use crate::harness::guests::{OFFER, call, join, offered, problem};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use peerbroker::events::Count;
 use peerbroker::router::{Departure, IdLease, Outgoing, RegisterRefusal, Routed};
-use peerbroker::wire::CloseReason;
-use peerbroker::wire::Frame;
+use peerbroker::vocabulary::CloseReason;
+use peerbroker::vocabulary::Frame;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use peerbroker::clock::Instant;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use super::MessageNo;
 use crate::socket::Heard;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use peerbroker::clock::Instant;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use super::conn::{Conn, Item, Stage, close_of, notice};
 use super::queue::Losses;

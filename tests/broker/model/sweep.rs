@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use super::{Chooser, MessageNo, Model};
 

@@ -3,7 +3,7 @@
 use peerbroker::config::Limits;
 use peerbroker::events::{Count, Outcome};
 use peerbroker::router::{Realm, Routed};
-use peerbroker::wire::{CloseReason, DropReason, MessageKind, PeerId};
+use peerbroker::vocabulary::{CloseReason, DropReason, MessageKind, PeerId};
 
 use super::{blocked, house, house_with, messages};
 use crate::socket::Socket;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use peerbroker::config::Limits;
 use peerbroker::router::{ForwardOutcome, Located, Outgoing, Receipt, Reporter, Routed};
-use peerbroker::wire::{DropReason, MessageKind};
+use peerbroker::vocabulary::{DropReason, MessageKind};
 
 use super::{blocked, messages};
 use crate::socket::Socket;

@@ -1,8 +1,8 @@
 //! Messages that are partly written when a connection loses its id.
 
 use peerbroker::router::{IdLease, Outgoing, Routed};
-use peerbroker::wire::CloseReason;
-use peerbroker::wire::Frame;
+use peerbroker::vocabulary::CloseReason;
+use peerbroker::vocabulary::Frame;
 
 use super::{blocked, closed, flush, house, last, messages};
 use crate::socket::{Heard, Socket};

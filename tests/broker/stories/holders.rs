@@ -10,7 +10,7 @@ use peerbroker::node::Node;
 use peerbroker::protocols::matchbox::Groups;
 use peerbroker::protocols::root::Guests;
 use peerbroker::router::{IdLease, Outgoing, RegisterRefusal, Routed};
-use peerbroker::wire::{ApiKey, CloseReason, RoomName};
+use peerbroker::vocabulary::{ApiKey, CloseReason, RoomName};
 
 use super::{asked, closed, house, is_pending, last, messages};
 use crate::socket::Socket;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use peerbroker::config::Limits;
 use peerbroker::events::Count;
 use peerbroker::router::RegisterRefusal;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use super::{asked, blocked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::{Heard, Socket};

@@ -2,8 +2,8 @@
 
 use peerbroker::events::Count;
 use peerbroker::router::{IdLease, Outbox};
-use peerbroker::wire::CloseReason;
-use peerbroker::wire::Frame;
+use peerbroker::vocabulary::CloseReason;
+use peerbroker::vocabulary::Frame;
 
 use super::{asked, blocked, flush, house, house_with, is_pending, last, messages, slow_readers};
 use crate::socket::{Heard, Socket};

@@ -8,7 +8,7 @@ use peerbroker::config::Limits;
 use peerbroker::router::{
     ConnectionInfo, IdLease, PeerHandle, PendingRegistration, RegisterRefusal, RegisterRequest,
 };
-use peerbroker::wire::{CloseReason, ConnectionKind, Token};
+use peerbroker::vocabulary::{CloseReason, ConnectionKind, Token};
 
 use super::{blocked, closed, house, last};
 use crate::socket::Socket;

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use peerbroker::keys::{Change, Key, KeyStore};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 use crate::{key, made_at};
 

@@ -15,7 +15,7 @@ use crate::router::{
     ClientQuota, ConnectionInfo, IdLease, Outbox, PeerHandle, Realm, RegisterRefusal, RegisterRequest,
     RemotePeers, Routed, Router, Writer,
 };
-use crate::wire::{ApiKey, ConnectionKind, Frame, MessageKind, PeerId, RealmKind, Token};
+use crate::vocabulary::{ApiKey, ConnectionKind, Frame, MessageKind, PeerId, RealmKind, Token};
 
 /// An order interrupts its threads so often at most. A thread that waits, or has ended, does not count.
 const PREEMPTIONS: usize = 3;

@@ -11,7 +11,7 @@ mod slots;
 mod sync;
 
 use peerbroker_broker::{config, events};
-use peerbroker_core::{clock, wire};
+use peerbroker_core::{clock, vocabulary};
 
 // As in crates/broker/src/router.rs.
 #[path = "../../../crates/broker/src/router"]

@@ -8,7 +8,7 @@ use loom::thread;
 use crate::events::PeerAddress;
 use crate::house::{House, Plan, Socket, assert_fate, in_every_order, peer};
 use crate::router::{ForwardOutcome, Located, Outgoing, Receipt, RemotePeers, Reporter};
-use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
+use crate::vocabulary::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
 
 /// The other nodes: they take every message, and the scenario says what becomes of it.
 #[derive(Default)]

@@ -30,7 +30,7 @@ use peerbroker::protocols::tracker::Memberships;
 use peerbroker::rooms::RoomFrames as _;
 use peerbroker::router::{ConnectionInfo, IdLease, PeerHandle, Realm, RegisterRefusal, RegisterRequest};
 use peerbroker::session::Turn;
-use peerbroker::wire::{ApiKey, CloseReason, ConnectionKind, PeerId, Refusal, Token};
+use peerbroker::vocabulary::{ApiKey, CloseReason, ConnectionKind, PeerId, Refusal, Token};
 use serde_json::Value;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};

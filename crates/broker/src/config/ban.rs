@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use peerbroker_core::wire::{ApiKey, InvalidName};
+use peerbroker_core::vocabulary::{ApiKey, InvalidName};
 
 /// A ban. Its text is a network, and as far as it has them its end and its key:
 /// `192.0.2.0/24,until=2027-01-31T12:00:00Z,key=my-game`.

@@ -5,7 +5,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::MountPath;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 /// The options with which a PeerJS client finds a broker. `Display` writes the object that `new Peer` takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

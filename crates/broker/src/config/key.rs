@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
 use super::secret::Hidden;
-use peerbroker_core::wire::{ApiKey, labels};
+use peerbroker_core::vocabulary::{ApiKey, labels};
 
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 pub use token::{KeyToken, MAX_TOKENS, TokenChange, TokenError, TokenScope};

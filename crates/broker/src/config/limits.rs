@@ -17,11 +17,11 @@ pub struct Limits {
     /// Time limit for the holder of an id to answer a ping when another client asks for the id.
     pub probe_timeout: Duration,
     /// Time for which an id is reserved for its token after the broker closed its connection with
-    /// [`Evicted`](peerbroker_core::wire::CloseReason::Evicted) or [`SlowReader`](peerbroker_core::wire::CloseReason::SlowReader). Zero
+    /// [`Evicted`](peerbroker_core::vocabulary::CloseReason::Evicted) or [`SlowReader`](peerbroker_core::vocabulary::CloseReason::SlowReader). Zero
     /// turns it off.
     pub reclaim_timeout: Duration,
     /// Time for which a client with a full outbox may read nothing before it is closed with
-    /// [`SlowReader`](peerbroker_core::wire::CloseReason::SlowReader).
+    /// [`SlowReader`](peerbroker_core::vocabulary::CloseReason::SlowReader).
     pub stall_timeout: Duration,
     /// Maximum messages in the queue of one absent peer.
     pub queue_messages: usize,

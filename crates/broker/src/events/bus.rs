@@ -15,7 +15,7 @@ use super::counters::{Count, Counters};
 use super::event::Event;
 use super::follower::{CLIENT_EVENTS, Follower, Notice, SERVER_EVENTS};
 use peerbroker_core::threads::Threads;
-use peerbroker_core::wire::{ApiKey, Limit};
+use peerbroker_core::vocabulary::{ApiKey, Limit};
 
 /// Sends events to subscribers. Clones are the same.
 #[derive(Clone)]
@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
     use crate::events::KeyEvent;
-    use peerbroker_core::wire::CloseReason;
+    use peerbroker_core::vocabulary::CloseReason;
 
     fn hit(limit: Limit) -> Event {
         Event::LimitHit { limit, key: None, address: None }

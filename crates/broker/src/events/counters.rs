@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use peerbroker_core::clock;
-use peerbroker_core::wire::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
+use peerbroker_core::vocabulary::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 
 /// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
 const MAX_CELLS: usize = 64;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, NodeId, PeerId,
     RealmKind, Refusal, RoomName, Token,
 };

@@ -8,7 +8,7 @@ use log::kv::{ToValue as _, Value};
 
 use super::event::{Actor, CallPeers, ClusterEvent, Connected, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_core::clock::millis;
-use peerbroker_core::wire::{ApiKey, ConnId, NodeId, PeerId, RealmKind, labels};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, NodeId, PeerId, RealmKind, labels};
 
 labels! {
     /// The type of an event for webhooks.

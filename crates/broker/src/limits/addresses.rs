@@ -14,7 +14,7 @@ use dashmap::DashMap;
 use crate::config::LiveConfig;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::{AddressPrefix, Limit};
+use peerbroker_core::vocabulary::{AddressPrefix, Limit};
 
 /// The unit by which limits count an address, as a text. A client without an address has one as well.
 pub fn address_text(address: Option<IpAddr>) -> String {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::AddressPrefix;
+use peerbroker_core::vocabulary::AddressPrefix;
 
 /// Every address may cause one of so many parts of the deliveries of a key. Beyond that, it leaves half of the key's burst to others.
 const ADDRESS_PART: u32 = 10;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::config::LiveConfig;
-use peerbroker_core::wire::AddressPrefix;
+use peerbroker_core::vocabulary::AddressPrefix;
 
 /// Bytes of each share that are not charged. An offer with all its candidates has about 10 KB, so other
 /// clients can still send offers when an attacker uses the whole quota.

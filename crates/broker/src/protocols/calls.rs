@@ -15,7 +15,7 @@ pub(super) use advice::ADVICE;
 pub use aliases::{CallAlias, CallAliases};
 pub use client::Caller;
 pub(super) use client::{Frozen, Pending};
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// A command of a client.
 #[derive(Debug)]

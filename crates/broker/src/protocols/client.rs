@@ -21,7 +21,7 @@ use crate::events::{ClientMistake, Event, Mistake};
 use crate::rooms::{Requester, RoomFrames};
 use crate::router::{Departure, Disconnect, Flush, PeerHandle};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     AppRefusal, CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, NameKind, PeerId, RealmKind,
     Refusal, RoomName, RoomRights, Token,
 };

@@ -36,7 +36,7 @@ impl Frozen {
 
 /// An id as text.
 pub(super) mod id {
-    use peerbroker_core::wire::PeerId;
+    use peerbroker_core::vocabulary::PeerId;
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 

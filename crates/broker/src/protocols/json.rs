@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use name::Meaning;
 pub use name::{LONGEST_NAME, Name};
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 pub(super) use reader::{MAX_ELEMENTS, Reader};
 pub use strings::end_of_string;
 

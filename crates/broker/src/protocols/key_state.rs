@@ -12,7 +12,7 @@ use crate::limits::GuessLimiter;
 use crate::rooms::{OtherNodes, Parting, RoomFrames, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Router};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
 
 /// The parts of a node that all keys share.
 pub struct Common {

@@ -16,7 +16,7 @@ pub(super) use advice::ADVICE;
 pub use advice::odd_parameter;
 pub use client::Matchbox;
 pub use groups::Groups;
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// A message from one client to another.
 #[derive(Clone, Debug, PartialEq, Eq)]

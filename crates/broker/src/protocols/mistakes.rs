@@ -6,7 +6,7 @@ use super::advice::{Advice, NamedBy, shown};
 use super::json;
 use super::{calls, matchbox, nostr, peerjs, room_codes, rxdb, topics, tracker};
 use crate::config::Dialects;
-use peerbroker_core::wire::{Address, Dialect, RealmKind};
+use peerbroker_core::vocabulary::{Address, Dialect, RealmKind};
 
 /// A message that has no effect, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]

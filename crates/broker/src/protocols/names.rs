@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::router::Realm;
-use peerbroker_core::wire::{CloseReason, PeerId};
+use peerbroker_core::vocabulary::{CloseReason, PeerId};
 
 /// Something that is dropped with a name: the hold on it in a cluster.
 pub type Hold = Box<dyn Any + Send + Sync>;

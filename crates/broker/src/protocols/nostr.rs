@@ -12,7 +12,7 @@ use super::json;
 pub(super) use advice::ADVICE;
 pub use client::Listener;
 pub(super) use client::{Frozen, Pending};
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// Most subscriptions of one client.
 pub const MAX_SUBSCRIPTIONS: usize = 64;

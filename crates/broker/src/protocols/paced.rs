@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::protocols::client::{Ask, Context};
-use peerbroker_core::wire::Limit;
+use peerbroker_core::vocabulary::Limit;
 
 /// Shortest pause of a client whose publications come too fast. After one that many share, one of them goes on at a time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);

@@ -13,7 +13,7 @@ use super::json;
 pub(super) use advice::ADVICE;
 pub use advice::NO_ID;
 pub use client::PeerJs;
-use peerbroker_core::wire::{Frame, MessageKind, labels};
+use peerbroker_core::vocabulary::{Frame, MessageKind, labels};
 
 /// A command of a client.
 #[derive(Debug)]

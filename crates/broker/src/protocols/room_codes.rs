@@ -18,7 +18,7 @@ pub(super) use advice::ADVICE;
 pub use client::Player;
 pub(super) use client::{Frozen, FrozenPending, Pending};
 pub use codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
-use peerbroker_core::wire::{Frame, labels};
+use peerbroker_core::vocabulary::{Frame, labels};
 
 /// Maximum characters of a username; the rest is cut off.
 const MAX_USERNAME: usize = 20;

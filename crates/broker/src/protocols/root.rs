@@ -7,7 +7,7 @@ use super::json::Object;
 use super::{calls, nostr, room_codes, topics, tracker};
 pub use guest::Guest;
 pub use guests::Guests;
-use peerbroker_core::wire::Dialect;
+use peerbroker_core::vocabulary::Dialect;
 
 /// A command of a client, in its dialect.
 #[derive(Debug)]

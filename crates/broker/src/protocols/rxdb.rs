@@ -14,7 +14,7 @@ use super::signal::SignalKind;
 use crate::rooms::{RoomFrames, Said};
 pub(super) use advice::ADVICE;
 pub use client::RxDb;
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// UTF-16 units of a room's name, as RxDB's server counts them. Others are invalid.
 const ROOM_UNITS: RangeInclusive<usize> = 6..=99;

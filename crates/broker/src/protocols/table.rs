@@ -8,26 +8,26 @@ use super::matchbox::Groups;
 use super::names::Names;
 use super::root::Guests;
 use crate::rooms::RoomFrames;
-use peerbroker_core::wire::{NameKind, RealmKind};
+use peerbroker_core::vocabulary::{NameKind, RealmKind};
 
 /// Does something with the type of the clients of a realm.
 #[macro_export]
 macro_rules! with_clients {
     ($realm:expr, $C:ident => $act:expr) => {
         match $realm {
-            ::peerbroker_core::wire::RealmKind::PeerJs => {
+            ::peerbroker_core::vocabulary::RealmKind::PeerJs => {
                 type $C = $crate::protocols::peerjs::PeerJs;
                 $act
             }
-            ::peerbroker_core::wire::RealmKind::Guests => {
+            ::peerbroker_core::vocabulary::RealmKind::Guests => {
                 type $C = $crate::protocols::root::Guest;
                 $act
             }
-            ::peerbroker_core::wire::RealmKind::RxDb => {
+            ::peerbroker_core::vocabulary::RealmKind::RxDb => {
                 type $C = $crate::protocols::rxdb::RxDb;
                 $act
             }
-            ::peerbroker_core::wire::RealmKind::Matchbox => {
+            ::peerbroker_core::vocabulary::RealmKind::Matchbox => {
                 type $C = $crate::protocols::matchbox::Matchbox;
                 $act
             }

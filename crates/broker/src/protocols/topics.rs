@@ -17,7 +17,7 @@ use crate::rooms::{RoomFrames, Said};
 pub(super) use advice::ADVICE;
 pub(super) use client::Pending;
 pub use client::Subscriber;
-use peerbroker_core::wire::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// Most topics of one client.
 pub const MAX_TOPICS: usize = 64;

@@ -15,7 +15,7 @@ use super::json::{self, Object};
 pub(super) use advice::ADVICE;
 pub use client::Announcer;
 pub(super) use client::{Frozen, Pending};
-use peerbroker_core::wire::{Frame, labels};
+use peerbroker_core::vocabulary::{Frame, labels};
 pub use swarms::{Announced, MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
 /// Most offers of an announce that are forwarded. The reference has this limit, too.

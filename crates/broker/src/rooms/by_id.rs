@@ -1,7 +1,7 @@
 //! The members of a room, sorted by their ids, in one piece of memory: most rooms have few.
 
 use super::member::Member;
-use peerbroker_core::wire::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 
 /// Members by their ids. Sorted, so that lists are the same for everybody.
 #[derive(Default)]

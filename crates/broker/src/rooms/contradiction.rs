@@ -7,7 +7,7 @@ use super::limits::FREE_ROOMS;
 use super::member::Member;
 use super::room::Room;
 use super::{Replicated, Rooms};
-use peerbroker_core::wire::{NodeId, PeerId};
+use peerbroker_core::vocabulary::{NodeId, PeerId};
 
 /// Says what contradicts itself: for tests, while nothing else happens.
 pub(super) fn contradiction(rooms: &Rooms) -> Option<String> {

@@ -8,7 +8,7 @@ use super::others::{MessageNews, News, PrivateNews};
 use super::places::Onward;
 use super::room::RoomGuard;
 use crate::router::Flush;
-use peerbroker_core::wire::{Frame, MessageKind, NodeId, PeerId, RoomRefusal};
+use peerbroker_core::vocabulary::{Frame, MessageKind, NodeId, PeerId, RoomRefusal};
 
 /// Sends messages in a room, under its lock.
 pub(super) struct Delivery<'a, 'room> {

@@ -1,6 +1,6 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a protocol writes them as its own frames.
 
-use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRights};
+use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRights};
 
 /// Most rooms in which one client is.
 pub const MAX_ROOMS: usize = 16;

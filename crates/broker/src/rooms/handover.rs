@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{Frame, NodeId, PeerId};
+use peerbroker_core::vocabulary::{Frame, NodeId, PeerId};
 
 /// Milliseconds after a move for which the node where the member was is asked, and in which it has to answer. It does within a few, if
 /// it lives.

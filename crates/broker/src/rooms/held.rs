@@ -7,7 +7,7 @@ use super::handover::Waiting;
 use crate::config::Limits;
 use crate::router::QueueRoom;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 
 /// The messages that wait for the members of one node in one room. It has the limits of the queue of one absent peer.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::presence::PresenceGuard;
 use super::room::RoomGuard;
 use crate::limits::Deliveries;
 use crate::router::Router;
-use peerbroker_core::wire::{Frame, Limit, PeerId, RoomRefusal};
+use peerbroker_core::vocabulary::{Frame, Limit, PeerId, RoomRefusal};
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;

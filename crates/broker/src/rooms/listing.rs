@@ -9,7 +9,7 @@ use super::presence::Presence;
 use super::receiving::Receiving;
 use super::room::Room;
 use crate::router::Flush;
-use peerbroker_core::wire::{NodeId, PeerId, RoomName};
+use peerbroker_core::vocabulary::{NodeId, PeerId, RoomName};
 
 impl Replicated for Rooms {
     fn own_list(self: Arc<Self>) -> Box<dyn OwnList> {

@@ -8,7 +8,7 @@ use super::others::TokenDigest;
 use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, Routed};
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::wire::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
+use peerbroker_core::vocabulary::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 
 /// A peer in a room.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use super::others::{
 use super::presence::State;
 use super::room::RoomGuard;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
+use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
 
 /// The other nodes, and what they have told. Outside a cluster there are none.
 pub(super) struct Neighbours {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::router::Flush;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
+use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
 
 /// A digest of a client's token. Tokens themselves never leave their node.
 pub type TokenDigest = [u8; 16];

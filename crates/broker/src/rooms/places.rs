@@ -10,7 +10,7 @@ use super::member::{Departed, Member, Own};
 use crate::config::Limits;
 use crate::router::PeerHandle;
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::wire::{NodeId, PeerId};
+use peerbroker_core::vocabulary::{NodeId, PeerId};
 
 /// The members of a room, on whichever node they are.
 #[derive(Default)]

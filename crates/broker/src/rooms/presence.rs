@@ -14,7 +14,7 @@ use crate::limits::AddressAccount;
 use crate::router::{Flush, PeerHandle, STATE_PART};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
+use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
 
 /// Everything that one peer does in rooms happens under its lock.
 pub(super) struct Presence {

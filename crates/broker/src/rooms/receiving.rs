@@ -8,7 +8,7 @@ use super::presence::State;
 use super::room::Room;
 use super::watching::Watching;
 use crate::router::{Flush, PeerHandle};
-use peerbroker_core::wire::{Frame, NodeId, PeerId, RoomName};
+use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomName};
 
 /// One node, heard by the rooms of this one.
 pub(super) struct Receiving<'a> {

@@ -12,7 +12,7 @@ use super::places::Places;
 use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::{Frame, NodeId, PeerId, RoomName};
+use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomName};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = 2;

@@ -16,7 +16,7 @@ use super::presence::{Presence, PresenceGuard};
 use super::room::{Room, RoomGuard, Shared};
 use crate::router::Flush;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{PeerId, RoomName};
+use peerbroker_core::vocabulary::{PeerId, RoomName};
 
 /// Pause between two checks if the rate limit of a client without rooms may be forgotten.
 const REST: u64 = 1000;

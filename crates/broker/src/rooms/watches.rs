@@ -3,7 +3,7 @@
 //! A watched id has a small entry here, and its text once with each client that watches it. So a client that watches many ids costs
 //! little more than their texts.
 //!
-//! The nodes of a cluster tell of this as of rooms, whose names are those [of watched ids](peerbroker_core::wire::RoomName::of_watched): those that watch an
+//! The nodes of a cluster tell of this as of rooms, whose names are those [of watched ids](peerbroker_core::vocabulary::RoomName::of_watched): those that watch an
 //! id and its holder are the members.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::frames::RoomFrames;
 use super::presence::Presence;
 use crate::router::Flush;
-use peerbroker_core::wire::{Frame, NodeId, PeerId, RoomRefusal};
+use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomRefusal};
 
 /// Most of all clients of a key on one node.
 pub const MAX_WATCHED_OF_KEY: usize = 100_000;

@@ -4,7 +4,7 @@ use super::Rooms;
 use super::presence::PresenceGuard;
 use super::watched_ids::MAX_WATCHED;
 use crate::router::PeerHandle;
-use peerbroker_core::wire::{Frame, PeerId, RoomName, RoomRefusal};
+use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal};
 
 /// The watching of one client, under the lock of its presence.
 pub(super) struct Watching<'a, 'presence> {

@@ -1,6 +1,6 @@
 //! The peers with which a connection has exchanged messages. They hear LEAVE when its page goes away.
 
-use peerbroker_core::wire::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 
 /// Most ids for one connection.
 const MAX_CONTACTS: usize = 32;

@@ -49,7 +49,7 @@ impl Contested {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use peerbroker_core::wire::{ApiKey, PeerId, RealmKind};
+    use peerbroker_core::vocabulary::{ApiKey, PeerId, RealmKind};
 
     fn peer(id: &str) -> PeerAddress {
         let key = ApiKey::parse("peerjs").unwrap();

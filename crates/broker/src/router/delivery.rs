@@ -9,7 +9,7 @@ use super::routed::{Flush, Routed, drop_message};
 use super::slot::Slot;
 use super::witness::{self, Named};
 use crate::events::Outcome;
-use peerbroker_core::wire::{ConnId, DropReason, Frame, MessageKind, PeerId};
+use peerbroker_core::vocabulary::{ConnId, DropReason, Frame, MessageKind, PeerId};
 
 impl Realm {
     /// Sends a message to the peer `to`. This is the only place that decides if the peer is here, elsewhere, or nowhere.

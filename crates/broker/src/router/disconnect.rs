@@ -1,6 +1,6 @@
 //! The end of a connection, as its session sees it.
 
-use peerbroker_core::wire::{CloseReason, Frame};
+use peerbroker_core::vocabulary::{CloseReason, Frame};
 
 /// The reason for the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use crate::config::Limits;
 use crate::events::{ClientMistake, Connected, Count, Disconnected, Event, Mistake, Outcome};
 use crate::sync::MutexGuard;
 use peerbroker_core::clock::{Instant, millis};
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     CloseReason, ConnId, ConnectionKind, DUPLICATED_TAB, DropReason, Frame, MessageKind, Opcode, PeerId,
     RealmKind,
 };

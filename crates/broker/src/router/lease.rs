@@ -19,7 +19,7 @@ use super::slot::Slot;
 use super::state::{RegisterRefusal, RegisterRequest};
 use super::witness;
 use crate::events::{Count, Disconnected};
-use peerbroker_core::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
+use peerbroker_core::vocabulary::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
 
 /// One connection of a peer. It may have lost its id: see [`PeerHandle::is_current`].
 #[derive(Clone)]

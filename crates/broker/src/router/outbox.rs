@@ -9,7 +9,7 @@ use std::task::Waker;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueRoom;
 use super::witness;
-use peerbroker_core::wire::{Frame, MessageKind, Opcode, PeerId};
+use peerbroker_core::vocabulary::{Frame, MessageKind, Opcode, PeerId};
 
 /// The sending side of a socket, for any thread.
 pub trait Writer: Send {

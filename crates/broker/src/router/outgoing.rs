@@ -1,6 +1,6 @@
 //! A frame on its way to a peer, with its sender and its outcome.
 
-use peerbroker_core::wire::{Frame, MessageKind, PeerId, numbers};
+use peerbroker_core::vocabulary::{Frame, MessageKind, PeerId, numbers};
 
 /// A frame on its way to a client.
 pub struct Outgoing {

@@ -15,7 +15,7 @@ use super::remote_peers::Place;
 use super::slot::{Slot, ping_interval};
 use super::state::{Conn, ConnectionInfo};
 use peerbroker_core::clock::{Instant, millis};
-use peerbroker_core::wire::{CloseReason, ConnId, ConnectionKind, Frame, NodeId, Owner, PeerId, Token};
+use peerbroker_core::vocabulary::{CloseReason, ConnId, ConnectionKind, Frame, NodeId, Owner, PeerId, Token};
 
 impl Realm {
     // Registration.

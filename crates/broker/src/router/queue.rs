@@ -8,7 +8,7 @@ use super::outgoing::Outgoing;
 use crate::config::Limits;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{DropReason, Frame, MessageKind, PeerId};
+use peerbroker_core::vocabulary::{DropReason, Frame, MessageKind, PeerId};
 
 // Charged for each message besides its bytes: about the memory of a message that is the only one for its recipient. So
 // many tiny messages are bounded too.

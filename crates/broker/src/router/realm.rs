@@ -9,7 +9,7 @@ use super::shared::Router;
 use super::slot::Slot;
 use crate::events::{Event, KeyEvent, PeerAddress};
 use crate::sync::{AtomicBool, AtomicUsize, DashMap};
-use peerbroker_core::wire::{ApiKey, ConnId, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, PeerId, RealmKind};
 
 /// Peers that can reach each other, and no others.
 pub struct Realm {

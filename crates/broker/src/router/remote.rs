@@ -12,7 +12,7 @@ use super::routed::{Routed, drop_message};
 use super::witness;
 use crate::events::{Count, Outcome};
 use peerbroker_core::clock::{Instant, millis};
-use peerbroker_core::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
+use peerbroker_core::vocabulary::{DropReason, MessageKind, NodeId, Owner, PeerId};
 
 /// The answer to the question where a peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::outgoing::Outgoing;
 use super::queue::Reservation;
 use crate::events::PeerAddress;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{ConnId, Frame, NodeId, Owner, PeerId};
+use peerbroker_core::vocabulary::{ConnId, Frame, NodeId, Owner, PeerId};
 
 /// The other nodes, as the broker of one node sees them. On a node by itself, an absent peer is nowhere.
 ///

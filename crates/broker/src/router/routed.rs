@@ -6,7 +6,7 @@ use super::realm::Realm;
 use super::slot::Slot;
 use super::witness::{self, Named};
 use crate::events::Outcome;
-use peerbroker_core::wire::DropReason;
+use peerbroker_core::vocabulary::DropReason;
 
 /// A recipient with unflushed frames. Dropping it flushes.
 pub struct Flush {
@@ -45,7 +45,7 @@ pub enum Routed {
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,
-    /// It is lost. If its kind [waits](peerbroker_core::wire::MessageKind::waits), all messages that this sender had queued for this recipient
+    /// It is lost. If its kind [waits](peerbroker_core::vocabulary::MessageKind::waits), all messages that this sender had queued for this recipient
     /// are lost too, and the caller has to tell the sender.
     Dropped(DropReason),
 }

@@ -11,7 +11,7 @@ use crate::config::{Config, LiveConfig};
 use crate::events::{Count, Counters, Events, Outcome};
 use crate::sync::{AtomicBool, AtomicU64};
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::wire::{ConnId, Frame, MessageKind};
+use peerbroker_core::vocabulary::{ConnId, Frame, MessageKind};
 
 /// Writes the notice that a sender gets when its messages to an absent peer are lost, from the absent peer's id and the
 /// sender's.

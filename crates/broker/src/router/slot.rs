@@ -9,7 +9,7 @@ use crate::config::Limits;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::{ConnId, PeerId};
+use peerbroker_core::vocabulary::{ConnId, PeerId};
 
 /// One id: the connection that holds it, or the queue of messages for it.
 ///

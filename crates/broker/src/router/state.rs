@@ -12,7 +12,7 @@ use super::queue::{Queue, QueueRoom};
 use super::remote_peers::Remote;
 use crate::events::Disconnected;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     AddressPrefix, ClientVersion, ConnId, ConnectionKind, Frame, PeerId, RoomRights, Token,
 };
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use log::Level;
-use peerbroker_core::wire::{ConnId, MessageKind, PeerId};
+use peerbroker_core::vocabulary::{ConnId, MessageKind, PeerId};
 
 use crate::events::Outcome;
 

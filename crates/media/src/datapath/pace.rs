@@ -6,7 +6,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use peerbroker_core::clock;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::AddressPrefix;
+use peerbroker_core::vocabulary::AddressPrefix;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{CandidateNudge, Carried, EndedCalls, Parties, RelayLimits, RelayedOver};
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::{ApiKey, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, RealmKind};
 
 use super::endpoint::Transport;
 use super::load::{Load, Ranking};

@@ -14,7 +14,7 @@ use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::media_api::{
     CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals,
 };
-use peerbroker_core::wire::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
 use stun_types::message::MessageClass;
 
 use super::call::{Call, OfKey};

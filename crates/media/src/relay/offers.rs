@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::Parties;
-use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, IceCredentials, RealmKind};
 
 use super::endpoint::Endpoint;
 use super::load::{Load, Loads, Most, Offerer, Ranking};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{CallFailure, CallOutcome, Dropped};
-use peerbroker_core::wire::IceCredentials;
+use peerbroker_core::vocabulary::IceCredentials;
 
 use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::stun::{self, Role, Stun, Transaction};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::AddressPrefix;
+use peerbroker_core::vocabulary::AddressPrefix;
 
 use super::allocation::Allocation;
 

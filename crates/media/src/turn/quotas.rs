@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{KeyLimits, TurnLimits, TurnRefusal};
-use peerbroker_core::wire::AddressPrefix;
+use peerbroker_core::vocabulary::AddressPrefix;
 
 use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::shares::{Share, Shares};

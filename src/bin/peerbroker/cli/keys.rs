@@ -8,7 +8,7 @@ use peerbroker::keys::{
     Auth, Change, IdStyle, JwtKey, Origin, PlainSetting, RANDOM_KEY_CHARS, RelayMode, SettingKind, Settings,
     TokenScope, Webhook, WebhookSecret, check_name,
 };
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use peerbroker::{check_auth, check_webhook};
 
 use super::given::Given;

@@ -12,7 +12,7 @@ use peerbroker::config::{
     WebhookConfig,
 };
 use peerbroker::keys::{Change, WebhookSecret};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use rand::distr::{Alphanumeric, SampleString as _};
 

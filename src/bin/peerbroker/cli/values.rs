@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use peerbroker::config::{AcmeName as HostName, Dialect};
 use peerbroker::is_of_machine;
 use peerbroker::keys::Origin;
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 
 use super::dialects::Choice;
 

@@ -7,7 +7,7 @@ use log::Record;
 use log::kv::{self, Key, Value as Kv, VisitSource};
 use peerbroker::events::{Event, PeerAddress};
 use peerbroker::keys::escaped;
-use peerbroker::wire::ConnId;
+use peerbroker::vocabulary::ConnId;
 use serde_json::{Map, Value, json};
 
 use super::text::{client_options, url};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use peerbroker::config::{DEFAULT_PORT, MountPath};
 use peerbroker::keys::{Auth, JwtKey, Key, KeyToken, Origin};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use peerbroker::{ClientOptions, lan_address};
 
 use crate::cli::KeySettings;

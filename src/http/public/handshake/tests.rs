@@ -250,7 +250,7 @@ fn each_refusal_has_the_status_of_its_row_and_only_one_is_worth_another_try() {
 #[test]
 fn a_refusal_says_how_long_to_wait() {
     let too_many = LimitExceeded {
-        limit: peerbroker_core::wire::Limit::OpensPerSecond,
+        limit: peerbroker_core::vocabulary::Limit::OpensPerSecond,
         retry_after: std::time::Duration::from_millis(9500),
     };
     assert_eq!(

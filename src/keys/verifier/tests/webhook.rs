@@ -14,7 +14,7 @@ use tokio::time::{advance, sleep, timeout};
 use super::server::{Reply, Server, answer};
 use super::*;
 use crate::keys::verifier::webhook::{AnswerCache, MAX_ANSWERS, MAX_QUESTIONS, Verdict};
-use peerbroker_core::wire::RoomRight;
+use peerbroker_core::vocabulary::RoomRight;
 
 /// A verifier with a long timeout, because a machine that runs tests may be busy.
 fn verifier(server: &Server) -> Verifier {

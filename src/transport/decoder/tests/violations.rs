@@ -1,7 +1,7 @@
 //! Protocol violations end the connection at the first wrong byte, with the right code.
 
 use super::*;
-use peerbroker_core::wire::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 
 /// Expects that a message before the violation is decoded, and that the last byte causes the violation.
 fn expect_broken(what: &str, bytes: &[u8]) {

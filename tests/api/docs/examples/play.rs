@@ -7,7 +7,7 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peerbroker::wire::{ApiKey, PeerId};
+use peerbroker::vocabulary::{ApiKey, PeerId};
 use peerbroker::{Config, Listen, PeerBroker};
 
 use crate::harness::wire::{FIN, Frame, frame, opcode};

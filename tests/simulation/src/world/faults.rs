@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerbroker::events::Outcome;
 use peerbroker::node::Node;
-use peerbroker::wire::{CloseReason, DropReason};
+use peerbroker::vocabulary::{CloseReason, DropReason};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 

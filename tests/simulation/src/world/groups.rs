@@ -10,7 +10,7 @@ use peerbroker::node::Node;
 use peerbroker::protocols::matchbox::Matchbox;
 use peerbroker::rooms::Rooms;
 use peerbroker::router::{Disconnect, IdLease};
-use peerbroker::wire::{CloseReason, RealmKind, RoomName};
+use peerbroker::vocabulary::{CloseReason, RealmKind, RoomName};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerbroker::config::Degraded;
-use peerbroker::wire::CloseReason;
+use peerbroker::vocabulary::CloseReason;
 
 use super::{STEP, World, hear, play};
 use crate::checker::check;

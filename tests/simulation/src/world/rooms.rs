@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use peerbroker::node::Node;
 use peerbroker::rooms::{MAX_DATA_BYTES, Parting};
 use peerbroker::router::{Departure, PeerHandle};
-use peerbroker::wire::{PeerId, RealmKind, RoomName, Token};
+use peerbroker::vocabulary::{PeerId, RealmKind, RoomName, Token};
 
 use super::{Client, IDS, PROBING, World, hear, note, say};
 use crate::history::What;

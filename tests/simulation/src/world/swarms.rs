@@ -8,7 +8,7 @@ use peerbroker::protocols::root::Guests;
 use peerbroker::protocols::root::{self, Command};
 use peerbroker::protocols::tracker::{self, Counts};
 use peerbroker::protocols::tracker::{Announced, Memberships};
-use peerbroker::wire::PeerId;
+use peerbroker::vocabulary::PeerId;
 
 use super::{Client, World};
 use crate::history::What;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::unix_time;
-use peerbroker_core::wire::{ApiKey, labels};
+use peerbroker_core::vocabulary::{ApiKey, labels};
 
 /// Most tokens of one key.
 pub const MAX_TOKENS: usize = 16;

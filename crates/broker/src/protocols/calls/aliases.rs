@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use crate::protocols::names::{NO_SUCH_NAME, NameHolder, Names, Seating};
-use peerbroker_core::wire::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 
 /// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id stays.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{CallAlias, CallAliases, Command, Message};
 use crate::protocols::client::{Answer, Ask, Context, fresh_id};
 use crate::protocols::names::Hold;
-use peerbroker_core::wire::{MessageKind, NameKind};
+use peerbroker_core::vocabulary::{MessageKind, NameKind};
 
 /// A client's part in calls.
 #[derive(Default)]

@@ -20,7 +20,7 @@ use crate::protocols::query;
 use crate::rooms::{Change, RoomFrames};
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     CloseReason, Frame, InvalidName, MessageKind, NameKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
 

@@ -21,7 +21,7 @@ use super::{HOSTED, host_of};
 use crate::protocols::key_state::{KeyPart, KeyState};
 use crate::protocols::names::{GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names, SeatState, Seating};
 use crate::router::Realm;
-use peerbroker_core::wire::{InvalidName, PeerId, RoomName};
+use peerbroker_core::vocabulary::{InvalidName, PeerId, RoomName};
 
 /// The room and the size of groups. Nothing fills a group of size 0, which has a host.
 pub(super) type GroupKind = (RoomName, usize);

@@ -15,7 +15,7 @@ use crate::protocols::json;
 use crate::protocols::names::Hold;
 use crate::protocols::paced::{Paced, pause};
 use crate::rooms::OwnFrames;
-use peerbroker_core::wire::{Frame, RealmKind, RoomName, RoomRefusal};
+use peerbroker_core::vocabulary::{Frame, RealmKind, RoomName, RoomRefusal};
 
 /// A client's part in Nostr. It is a member of a room for each of the places at which it finds events.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::protocols::json;
-use peerbroker_core::wire::{AppRefusal, Frame};
+use peerbroker_core::vocabulary::{AppRefusal, Frame};
 
 /// The type of a message, in both directions.
 pub(super) const MESSAGE: &str = "SERVER-MESSAGE";

@@ -14,7 +14,7 @@ use crate::protocols::key_state::KeyState;
 use crate::protocols::signal::SignalKind;
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, RoomFrames};
 use crate::router::{Departure, Disconnect};
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     AppRefusal, CloseReason, DropReason, Frame, GOING_AWAY, InvalidName, MessageKind, NORMAL, PeerId,
     RealmKind, Refusal, RoomName, RoomRefusal, RoomRights, Token,
 };

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::app;
 use crate::protocols::json::{self, raw, text};
 use crate::rooms::{Change, MAX_WATCHED, RoomFrames, Said};
-use peerbroker_core::wire::{Frame, PeerId, RoomRefusal, labels};
+use peerbroker_core::vocabulary::{Frame, PeerId, RoomRefusal, labels};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;

@@ -16,7 +16,7 @@ use crate::protocols::names::{Claimed, Hold, NameHolder, Seat, Seated};
 use crate::protocols::signal::SignalKind;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::{CloseReason, Frame, GOING_AWAY, Limit, MessageKind, NameKind, PeerId};
+use peerbroker_core::vocabulary::{CloseReason, Frame, GOING_AWAY, Limit, MessageKind, NameKind, PeerId};
 
 /// Most names that one client has in rooms. Beyond that, the oldest is released.
 const MAX_NAMES: usize = 8;

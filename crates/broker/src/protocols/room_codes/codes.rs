@@ -14,7 +14,7 @@ use super::Problem;
 use crate::config::LiveConfig;
 use crate::protocols::names::{self, GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names};
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::wire::{AddressPrefix, PeerId, numbers};
+use peerbroker_core::vocabulary::{AddressPrefix, PeerId, numbers};
 
 /// The error of an operation in the room of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::protocols::topics::{self, Subscriber, Topics};
 use crate::protocols::tracker::{self, Announcer};
 use crate::rooms::RoomFrames;
 use crate::router::{Departure, Disconnect};
-use peerbroker_core::wire::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
 
 /// A client at the root. Its id is one that we choose; others find it by a room code, an alias, a topic or a swarm.
 pub struct Guest {

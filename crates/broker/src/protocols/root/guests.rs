@@ -8,7 +8,7 @@ use crate::protocols::room_codes::RoomCodes;
 use crate::protocols::tracker::Swarms;
 use crate::router::Realm;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::wire::RealmKind;
+use peerbroker_core::vocabulary::RealmKind;
 
 /// The clients of one key at the root. The broker chooses their ids.
 pub struct Guests {

@@ -11,7 +11,7 @@ use crate::protocols::key_state::KeyState;
 use crate::protocols::room_codes;
 use crate::rooms::RoomFrames;
 use crate::router::{Departure, Disconnect};
-use peerbroker_core::wire::{
+use peerbroker_core::vocabulary::{
     CloseReason, Frame, InvalidName, MessageKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
 

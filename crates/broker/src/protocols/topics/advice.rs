@@ -3,7 +3,7 @@
 use super::MAX_TOPICS;
 use crate::protocols::advice::{Advice, NamedBy};
 use crate::protocols::json;
-use peerbroker_core::wire::{InvalidName, RoomRefusal};
+use peerbroker_core::vocabulary::{InvalidName, RoomRefusal};
 
 /// The words of the protocol.
 pub(crate) const ADVICE: Advice = Advice {

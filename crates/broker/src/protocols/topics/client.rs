@@ -7,7 +7,7 @@ use crate::protocols::client::{Context, Effect, Publication};
 use crate::protocols::key_state::KeyState;
 use crate::protocols::paced::{Paced, pause};
 use crate::router::PeerHandle;
-use peerbroker_core::wire::{RealmKind, RoomName, RoomRefusal};
+use peerbroker_core::vocabulary::{RealmKind, RoomName, RoomRefusal};
 
 /// A client's part in topics. Its subscriptions are memberships of topics.
 #[derive(Debug)]

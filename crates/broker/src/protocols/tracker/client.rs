@@ -10,7 +10,7 @@ use crate::protocols::client::{Answer, Ask, Context};
 use crate::protocols::frozen;
 use crate::protocols::names::NameHolder;
 use crate::protocols::signal::SignalKind;
-use peerbroker_core::wire::{Limit, MessageKind, PeerId};
+use peerbroker_core::vocabulary::{Limit, MessageKind, PeerId};
 
 /// A client's memberships in swarms, once it has one.
 #[derive(Default)]

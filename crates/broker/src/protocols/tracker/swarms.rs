@@ -18,7 +18,7 @@ use crate::rooms::{News, OtherNodes, OwnList, RealmName, Replicated, SwarmNews};
 use crate::router::Flush;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::wire::{ApiKey, Limit, NodeId, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, Limit, NodeId, PeerId, RealmKind};
 
 /// Most memberships of one guest.
 pub const MAX_SWARMS: usize = 256;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use peerbroker_core::media_api::EndedCalls;
-use peerbroker_core::wire::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
 
 use super::world::{Client, World};
 

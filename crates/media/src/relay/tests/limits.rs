@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{World, addr, binding};
 use peerbroker_core::media_api::{Dropped, KeyLimits};
-use peerbroker_core::wire::RealmKind;
+use peerbroker_core::vocabulary::RealmKind;
 
 #[test]
 fn an_answer_begins_a_call_only_if_its_offer_came_by_lately() {

@@ -23,7 +23,7 @@ use peerbroker_core::media_api::{
     Parties, Permit, RelayLimits,
 };
 use peerbroker_core::threads::Threads;
-use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, IceCredentials, RealmKind};
 
 /// A relay and all its sent datagrams.
 pub(super) struct World {

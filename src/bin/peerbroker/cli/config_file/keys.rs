@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use peerbroker::keys::{Change, Key, Settings, check_name};
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use peerbroker::{check_auth, check_webhook};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use peerbroker::InheritedSockets;
 use peerbroker::keys::Settings;
-use peerbroker::wire::ApiKey;
+use peerbroker::vocabulary::ApiKey;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

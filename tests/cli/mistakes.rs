@@ -241,7 +241,14 @@ fn a_server_without_any_key_warns() {
     let data_dir = directory.arg("data");
     let args = ["--no_default_key", "--data_dir", &data_dir];
     one_warning(&args, &[], &["no client can connect yet", "has no keys", "peerbroker keys add --data_dir"]);
+    let check = [&["config", "check"], &args[..]].concat();
+    let checked = run(&check, &[]).stdout.concat();
+    let advice =
+        format!("No client can connect yet: add a key with 'peerbroker keys add --data_dir {data_dir}'.");
+    assert!(checked.ends_with(&advice), "{checked}");
     assert_eq!(run(&["keys", "add", "--data_dir", &data_dir], &[]).status.code(), Some(0));
+    let checked = run(&check, &[]).stdout.concat();
+    assert!(checked.ends_with("has 1 key."), "{checked}");
     assert_eq!(warnings(&args, &[]), [""; 0]);
 }
 

@@ -144,7 +144,8 @@ fn no_broker(server: &Server, answer: &Response) -> Finding {
     if let Some(own) = told_path(answer) {
         return failed!(
             "a broker answers {path}, but its path is {own}, and nothing that is sent there arrives there" =>
-            "The proxy in front changes the path: have it pass the path unchanged (nginx: no / behind the port in proxy_pass). \
+            "The proxy in front changes the path: have it pass the path unchanged (nginx: no / behind the port in \
+             proxy_pass; Caddy: handle, not handle_path). \
              docs/PROXY.md.");
     }
     // Only the API answers with a problem (RFC 9457).

@@ -115,7 +115,7 @@ fn calls_comment(mut calls: CallSettings) -> String {
 
 /// Runs all checks that create and change nothing.
 fn check(cli: &Cli, settings: &Settings, style: Style) -> Result<(), Failure> {
-    let stored = settings.stored_keys.check()?;
+    let stored = settings.stored_keys.check(has_other_keys(settings))?;
     Server::check(&settings.listen)?;
     let no_file = if cli.file.is_none() { " No file was read: --config names one." } else { "" };
     let stored = stored.map(|stored| format!(" {stored}")).unwrap_or_default();
@@ -208,14 +208,17 @@ fn open_keys(
     pending: Option<&mut PendingResources>,
 ) -> Result<Option<Arc<dyn KeyStore>>, Failure> {
     let Some((store, place)) = settings.stored_keys.open(pending)? else { return Ok(None) };
-    let Settings { config, .. } = settings;
-    let has_own_keys = config.default_key || !config.keys.is_empty();
-    if !has_own_keys && !config.registration.open && is_empty(&*store) {
+    if !has_other_keys(settings) && is_empty(&*store) {
         log::warn!(
             "no client can connect yet: {place} has no keys. Add one with `peerbroker keys add {place}`"
         );
     }
     Ok(Some(store))
+}
+
+/// True if clients have keys besides the stored ones, or make them.
+fn has_other_keys(Settings { config, .. }: &Settings) -> bool {
+    config.default_key || !config.keys.is_empty() || config.registration.open
 }
 
 /// True if a store certainly has no keys.

@@ -56,14 +56,23 @@ impl StoredKeys {
         }
     }
 
-    /// Runs all checks that create and change nothing. Returns what is stored, if that is in a directory.
-    pub fn check(&self) -> Result<Option<String>, Failure> {
+    /// Runs all checks that create and change nothing. Returns what is stored, if that is in a directory. `has_others` is true if clients have
+    /// keys elsewhere, or make them.
+    pub fn check(&self, has_others: bool) -> Result<Option<String>, Failure> {
         let StoredKeys::Directory(dir) = self else { return Ok(None) };
-        let found = match SqliteKeys::check(dir).map_err(|error| of_server(&error, dir))? {
+        let keys = SqliteKeys::check(dir).map_err(|error| of_server(&error, dir))?;
+        let found = match keys {
             None => "has no keys yet, and the server makes the database".to_owned(),
             Some(keys) => format!("has {}", number(keys)),
         };
-        Ok(Some(format!("--data_dir {} {found}.", dir.display())))
+        let dir = dir.display();
+        let is_empty = keys.is_none_or(|keys| keys == 0);
+        let advice = if is_empty && !has_others {
+            format!(" No client can connect yet: add a key with 'peerbroker keys add --data_dir {dir}'.")
+        } else {
+            String::new()
+        };
+        Ok(Some(format!("--data_dir {dir} {found}.{advice}")))
     }
 
     /// Opens them for a server, if any are stored. Warns if another server uses the same ones without being a node of the same cluster.

@@ -89,6 +89,9 @@ fn a_text_in_place_of_the_name_of_its_file_is_not_printed() {
     // A missing file, and a directory that the server makes.
     let missing = error(&["--ops_port", "0", "--admin_token_file", "/run/secrets/token1234567890"], &[], 1);
     expect(&missing, &["cannot read --admin_token_file /run/secrets/token1234567890: No such file"]);
+    let here = std::env::current_dir().expect("a directory").join("no/token").display().to_string();
+    let relative = error(&["--ops_port", "0", "--admin_token_file", "no/token"], &[], 1);
+    expect(&relative, &["cannot read --admin_token_file no/token, which is ", &here, " here: No such file"]);
 }
 
 /// The warnings of a server about its tokens.

@@ -27,7 +27,6 @@ use crate::sync::MutexGuard;
 use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::vocabulary::{
     CloseReason, ConnId, ConnectionKind, DUPLICATED_TAB, DropReason, Frame, MessageKind, Opcode, PeerId,
-    RealmKind,
 };
 
 pub(super) struct Guard<'a> {
@@ -219,10 +218,9 @@ impl<'a> Guard<'a> {
         let limits = &self.realm.router.config().limits;
         let timeout = millis(limits.probe_timeout);
         let reclaim = millis(limits.reclaim_timeout);
-        // The broker chooses the ids and tokens of guests anew, so none of them can come back for its id.
         if why.is_reclaimable()
             && reclaim > 0
-            && self.realm.kind() == RealmKind::PeerJs
+            && self.realm.kind().has_own_ids()
             && let Some(token) = self.conn.as_ref().map(|holder| holder.token.clone())
         {
             // The waiting clients have already waited for a slow link; their total wait does not grow.

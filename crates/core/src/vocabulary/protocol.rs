@@ -87,6 +87,13 @@ labels! {
 
 numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4, Matchbox = 5);
 
+impl RealmKind {
+    /// True if its clients choose their ids and tokens. For others the broker chooses new ones each time, so none of them can come back.
+    pub const fn has_own_ids(self) -> bool {
+        matches!(self, RealmKind::PeerJs)
+    }
+}
+
 labels! {
     /// A kind of names that clients hold beside their ids: at most one client of a key on all nodes has a name. The labels are those in Redis.
     pub enum NameKind {

@@ -10,7 +10,7 @@ use super::command::Cli;
 use super::config_file::{HIDDEN, as_table, settings_of_files};
 use super::draft::Draft;
 use super::given::Source;
-use super::row::Row;
+use super::row::{Need, Row};
 use super::warnings::OnSocket;
 
 /// A setting, as text.
@@ -20,6 +20,8 @@ pub(super) struct Setting {
     pub(super) values: Vec<String>,
     /// `None` is the default.
     source: Option<Source>,
+    /// The setting without which it does nothing, if that is not set.
+    lacks: Option<&'static str>,
 }
 
 impl Cli {
@@ -30,7 +32,9 @@ impl Cli {
             let source = self.given.source(row.name).cloned();
             let is_unset = source.is_none() && row.unset.is_some();
             let values = if is_unset { Vec::new() } else { (row.texts)(&mut draft) };
-            Setting { row, values, source }
+            let lacks =
+                row.needs.filter(|Need(_, is_used)| !is_used(&self.draft)).map(|Need(needed, _)| *needed);
+            Setting { row, values, source, lacks }
         };
         settings_of_files().map(setting).collect()
     }
@@ -92,6 +96,10 @@ impl Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.row.name;
         let source = self.source.as_ref().map_or_else(|| "default".to_owned(), Source::to_string);
+        // As a comment: in a file, it would be a setting that somebody has given, and a warning.
+        if let (None, Some(lacks), [_, ..]) = (&self.source, self.lacks, &*self.values) {
+            return write!(f, "# {name} = {}  # default, without {lacks}", self.value());
+        }
         match (&*self.values, self.row.default(&mut Draft::default())) {
             ([], Some(default)) => write!(f, "# {name} is not set: {default}"),
             ([], None) => write!(f, "# {name} is not set"),

@@ -1,7 +1,7 @@
 //! Files with secrets, and the configuration file. They may be a shell's `<(…)`, which keeps a secret out of the file system.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use parking_lot::Mutex;
 use peerbroker::files::{self, FileError};
@@ -16,7 +16,11 @@ const MAX_BYTES: u64 = 64 << 10;
 
 /// Reads the file with a token, a secret or a public key that a flag names.
 pub(super) fn of_flag(flag: &str, path: &Path) -> Result<String, Failure> {
-    let unreadable = |error| failed(format!("cannot read --{flag} {}: {error}", path.display()));
+    let place = || match absolute(path) {
+        Ok(whole) if path.is_relative() => format!(", which is {} here", whole.display()),
+        _ => String::new(),
+    };
+    let unreadable = |error| failed(format!("cannot read --{flag} {}{}: {error}", path.display(), place()));
     read(path, MAX_BYTES).map_err(unreadable)
 }
 

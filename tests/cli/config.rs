@@ -157,7 +157,7 @@ fn every_form_of_a_value_is_taken_and_no_secret_is_shown() {
 fn what_config_show_prints_is_a_file_without_a_warning() {
     let directory = Directory::new();
     let shown = run(&["config", "show", "--port", "9001"], &[]).stdout.join("\n");
-    assert!(shown.contains("# ops_host = \"localhost\"  # default, without --ops_port"), "{shown}");
+    assert!(shown.contains("# ops_host = \"127.0.0.1\"  # default, without --ops_port"), "{shown}");
     let file = directory.file("p.toml", &shown);
     let ended = run(&["config", "check", "--config", &file], &[]);
     assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));

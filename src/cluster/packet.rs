@@ -195,7 +195,7 @@ pub enum Question {
         wanted: String,
         /// The id of the client.
         client: String,
-        /// Identifies the seat, among those of the writer.
+        /// Identifies the seat among the seats of the writer.
         seat: u64,
     },
     /// A client of the writer gives a seat up.

@@ -276,7 +276,7 @@ fn a_key_of_another_site_is_logged_when_its_list_of_peers_is_refused() {
     assert!(line(&log, "may not use the key").contains(r#""game" from the origin "http://other.test""#));
 }
 
-/// What a browser asks for, and the words of the log and of the 404.
+/// The request of a browser, and the words of the log and of the 404.
 #[test]
 fn a_request_for_another_protocol_or_for_one_that_is_off_says_so() {
     let peerjs = "--dialects +peerjs turns the protocol of PeerJS on";

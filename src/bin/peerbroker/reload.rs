@@ -19,7 +19,7 @@ pub struct Reloader {
     cli: Cli,
     settings: Settings,
     log: &'static Log,
-    /// The files when they were read last: that of the configuration, and those of secrets.
+    /// The configuration file and the files of secrets, when they were read last.
     seen: (Option<Stamp>, SecretStamps),
     /// The store of keys could not be read, so the keys of the configuration are not active yet.
     owes_keys: bool,

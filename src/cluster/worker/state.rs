@@ -408,7 +408,7 @@ impl Untold {
         self.lost_ids.take()
     }
 
-    /// Of these living nodes, those that were not among them the last time.
+    /// The living nodes that were not here the last time.
     pub(super) fn uncompared<'a>(&self, alive: &[&'a KnownNode]) -> Vec<&'a KnownNode> {
         let now = alive.iter().map(|member| member.node).collect();
         let before = self.compared.replace(now);
@@ -523,7 +523,7 @@ impl Seats {
         drop(seat);
     }
 
-    /// Takes back those of a node, or of all nodes.
+    /// Takes back the seats of a node, or of all nodes.
     pub(super) fn take_back_all(&self, node: Option<NodeId>) {
         drop(self.take_all(node));
     }

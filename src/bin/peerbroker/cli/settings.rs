@@ -359,7 +359,7 @@ impl Draft {
             }
             (at, _) => listen_at("turn", at, port)?,
         };
-        // An unspecified address has those of its family.
+        // An unspecified address is every address of its family.
         let overlaps = |a: &SocketAddr, b: &SocketAddr| {
             let is_any = a.ip().is_unspecified() || b.ip().is_unspecified();
             a.port() == b.port()

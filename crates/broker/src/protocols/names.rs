@@ -52,14 +52,16 @@ pub trait Names: Send + Sync {
     }
 
     /// Gives a client of another node a seat under a name, and says what that node is told, in the protocol's own words. An error is a number
-    /// of the protocol.
+    /// of the protocol. Names without seats need none.
     fn seat(
         self: Arc<Self>,
-        name: &str,
-        wanted: &str,
-        client: &PeerId,
-        holder: &NameHolder,
-    ) -> Result<Seating, u8>;
+        _name: &str,
+        _wanted: &str,
+        _client: &PeerId,
+        _holder: &NameHolder,
+    ) -> Result<Seating, u8> {
+        Err(NO_SUCH_NAME)
+    }
 
     /// A client of another node has a name that this client has held.
     fn lose(&self, _name: &str, holder: &PeerId, realm: &Realm) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::protocols::names::{NO_SUCH_NAME, NameHolder, Names, Seating};
+use crate::protocols::names::Names;
 use peerbroker_core::vocabulary::PeerId;
 
 /// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id stays.
@@ -43,11 +43,6 @@ impl CallAliases {
 impl Names for CallAliases {
     fn client(&self, name: &str) -> Option<PeerId> {
         self.guest(name)
-    }
-
-    /// An alias has no seats.
-    fn seat(self: Arc<Self>, _: &str, _: &str, _: &PeerId, _: &NameHolder) -> Result<Seating, u8> {
-        Err(NO_SUCH_NAME)
     }
 }
 

@@ -136,9 +136,7 @@ impl AppMessages {
         let Added { first, evicted } = self.shared.inbox.lock().add(waiting)?;
         if let Some(Waiting { peer, request, .. }) = evicted {
             let refusal = AppRefusal::TooMany;
-            if let Some(limit) = refusal.ending().limit {
-                self.events.limit_hit(limit, Some(peer.realm().key()), peer.address());
-            }
+            self.events.limit_hit(refusal.ending().limit, Some(peer.realm().key()), peer.address());
             drop(peer.reply(app::refused(request.as_deref(), refusal)));
         }
         match first.map(|first| self.begun().send(first)) {

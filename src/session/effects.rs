@@ -172,10 +172,8 @@ impl<'a> Turn<'a> {
             };
         }
         let Some(text) = prepared else { return };
-        if let Err(refusal) = rooms.publish(requester, &topic, &text)
-            && let Some(limit) = refusal.ending().limit
-        {
-            self.limit_hit(limit);
+        if let Err(refusal) = rooms.publish(requester, &topic, &text) {
+            self.limit_hit(refusal.ending().limit);
         }
     }
 
@@ -183,14 +181,12 @@ impl<'a> Turn<'a> {
     fn send_to_app(&mut self, &AppRequest { payload, id }: &AppRequest<'_>) {
         let taken = id.and_then(|id| self.node.send_to_app(self.peer, payload, id));
         if let Err(refusal) = taken {
-            if let Some(limit) = refusal.ending().limit {
-                self.limit_hit(limit);
-            }
+            self.limit_hit(refusal.ending().limit);
             self.flushes.extend(self.peer.reply(app::refused(id.ok().flatten(), refusal)));
         }
     }
 
-    fn limit_hit(&self, limit: Limit) {
+    fn limit_hit(&self, limit: Option<Limit>) {
         self.node.events().limit_hit(limit, Some(self.key.key()), self.peer.address());
     }
 }

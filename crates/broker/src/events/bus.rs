@@ -89,8 +89,9 @@ impl Events {
         self.0.witnesses.write().push(Box::new(see));
     }
 
-    /// Counts that a limit was reached, and tells every subscriber.
-    pub fn limit_hit(&self, limit: Limit, key: Option<&ApiKey>, address: Option<IpAddr>) {
+    /// Counts that a limit was reached, and tells every subscriber. A refusal may have no limit.
+    pub fn limit_hit(&self, limit: impl Into<Option<Limit>>, key: Option<&ApiKey>, address: Option<IpAddr>) {
+        let Some(limit) = limit.into() else { return };
         self.counters().add(Count::LimitHits(limit), 1);
         self.emit(|| Event::LimitHit { limit, key: key.cloned(), address });
     }

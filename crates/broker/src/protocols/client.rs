@@ -368,8 +368,8 @@ impl<'t> Context<'_, 't> {
         self.peer.charge(u32::try_from(elements).unwrap_or(u32::MAX), self.key.messages_per_second());
     }
 
-    /// Tells the operator that the client is at a limit.
-    pub fn limit_hit(&self, limit: Limit) {
+    /// Tells the operator that the client is at a limit. A refusal may have no limit.
+    pub fn limit_hit(&self, limit: impl Into<Option<Limit>>) {
         self.key.router().events().limit_hit(limit, Some(self.key.key()), self.peer.address());
     }
 

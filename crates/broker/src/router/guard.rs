@@ -525,9 +525,7 @@ impl<'a> Guard<'a> {
     }
 
     pub(super) fn record_limit(&self, reason: DropReason) {
-        if let Some(limit) = reason.limit() {
-            self.realm.router.events.limit_hit(limit, Some(&self.realm.key), None);
-        }
+        self.realm.router.events.limit_hit(reason.limit(), Some(&self.realm.key), None);
     }
 
     pub(super) fn count(&self, kind: Option<MessageKind>, outcome: Outcome) {

@@ -208,9 +208,7 @@ impl Matchbox {
             }
             return false;
         }
-        if let Some(limit) = refusal.ending().limit {
-            context.limit_hit(limit);
-        }
+        context.limit_hit(refusal.ending().limit);
         // Writes the id in front of the close frame.
         context.flushes.clear();
         context.dismiss(CloseReason::RoomFull);

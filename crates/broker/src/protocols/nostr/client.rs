@@ -218,9 +218,7 @@ impl Subscriptions {
                 rooms.join_with_own_frames(&mut context.requester(None), name, &frames, most)
             });
             if let Err(refusal) = joined {
-                if let Some(limit) = refusal.ending().limit {
-                    context.limit_hit(limit);
-                }
+                context.limit_hit(refusal.ending().limit);
                 return Err(format!("error: {}", refusal.text()).into());
             }
         }

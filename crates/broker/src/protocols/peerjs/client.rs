@@ -182,9 +182,7 @@ fn parting(departure: &Departure, end: Disconnect) -> Parting {
 /// Handles a request about a room, or about ids to watch.
 fn request(context: &mut Context<'_, '_>, kind: rooms::Kind, request: &rooms::Request<'_>) {
     if let Err(refusal) = handle_request(context, kind, request) {
-        if let Some(limit) = refusal.ending().limit {
-            context.limit_hit(limit);
-        }
+        context.limit_hit(refusal.ending().limit);
         context.reply(rooms::refused(kind, request, refusal));
     }
 }

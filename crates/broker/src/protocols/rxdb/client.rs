@@ -99,9 +99,7 @@ fn join<'t>(room: &str, text: &'t str, context: &mut Context<'_, 't>) {
         key.rooms(RxDb::REALM).join(&mut context.requester(None), room, None, key.room_members())
     });
     let Err(refusal) = joined else { return };
-    if let Some(limit) = refusal.ending().limit {
-        context.limit_hit(limit);
-    }
+    context.limit_hit(refusal.ending().limit);
     match refusal {
         RoomRefusal::InvalidRoom(_) => refuse(text, context),
         RoomRefusal::TooFast | RoomRefusal::KeyTooFast => context.effects.push(Effect::Leave),

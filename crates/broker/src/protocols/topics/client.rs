@@ -67,9 +67,7 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
                 let name = RoomName::of_topic(&topic).map_err(RoomRefusal::InvalidRoom);
                 let joined = name.and_then(|name| rooms.join(&mut context.requester(None), name, None, most));
                 let Err(refusal) = joined else { continue };
-                if let Some(limit) = refusal.ending().limit {
-                    context.limit_hit(limit);
-                }
+                context.limit_hit(refusal.ending().limit);
                 // One of a list is enough: each costs far more than its bytes.
                 if mistake.is_none() {
                     mistake = advice::refused(&topic, refusal);

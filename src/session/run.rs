@@ -114,7 +114,7 @@ struct Asked {
 impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     fn new(socket: S, session: OpenSession, key: Arc<KeyState>, lease: IdLease, client: C) -> Self {
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = pause_for(lease.charge(0, key.messages_per_second()), &session);
+        let pause = pause_for(key.charge(&lease, 0), &session);
         let waits = pause.map(|pause| Box::new(Waits { pause: Some(pause), asked: None }));
         let present = Some((lease, client));
         let mut active =
@@ -229,7 +229,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             }
             // We stopped reading, so silence proves nothing.
             lease.mark_alive();
-            let excess = lease.charge(0, self.key.messages_per_second());
+            let excess = self.key.charge(lease, 0);
             let pause = pause_for(excess, &self.session);
             if let Some(waits) = &mut self.waits {
                 waits.pause = pause;
@@ -301,7 +301,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
-            let excess = lease.charge(frames - free, key.messages_per_second());
+            let excess = key.charge(lease, frames - free);
             if !excess.is_zero() {
                 counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
                 if !std::mem::replace(is_told_of_pace, true) {

@@ -119,7 +119,7 @@ pub(crate) async fn sender(
     let posting = PostPermit::begin(&admitted.realm, &admitted.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
     match PeerHandle::find(&admitted.realm, &admitted.id, &admitted.token) {
-        Some(peer) if !wait_for_turn(node, &peer, admitted.key.messages_per_second()).await => {
+        Some(peer) if !wait_for_turn(node, &peer, &admitted.key).await => {
             return Err(too_much(Limit::MessagesPerSecond));
         }
         None if node.membership().is_none() => return Err(Posted::Absent),
@@ -141,8 +141,8 @@ pub(crate) fn hold(node: &Node, address: Option<IpAddr>, bytes: usize) -> Result
 }
 
 /// Waits while the client is above its rate limit. False if that would take too long.
-async fn wait_for_turn(node: &Node, peer: &PeerHandle, messages_per_second: u32) -> bool {
-    let pause = peer.charge(0, messages_per_second);
+async fn wait_for_turn(node: &Node, peer: &PeerHandle, key: &KeyState) -> bool {
+    let pause = key.charge(peer, 0);
     if pause > CLIENT_TIMEOUT {
         return false;
     }
@@ -233,7 +233,7 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let key = Arc::clone(&tenant);
     let Ok(_held) = hold(&node, None, text.len()) else { return Posted::TooMuch };
-    if !wait_for_turn(&node, &peer, key.messages_per_second()).await {
+    if !wait_for_turn(&node, &peer, &key).await {
         return Posted::TooMuch;
     }
     if !peer.is_current() {
@@ -248,7 +248,7 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
 fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Posted {
     log::trace!(target: MESSAGES, "{} ({:?}) posted {} bytes", peer.connection(), peer.id().as_str(), text.len());
     peer.count_messages(1, text.len() as u64);
-    peer.charge(1, key.messages_per_second());
+    key.charge(peer, 1);
     let withheld = key.withholds_addresses().then(|| without_addresses(text));
     let text = withheld.as_deref().unwrap_or(text);
     let mut flushes = Vec::new();

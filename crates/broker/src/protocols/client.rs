@@ -365,7 +365,7 @@ impl<'t> Context<'_, 't> {
 
     /// Charges the elements of a list as messages. The message that has the list is charged already.
     pub fn charge_list(&self, elements: usize) {
-        self.peer.charge(u32::try_from(elements).unwrap_or(u32::MAX), self.key.messages_per_second());
+        self.key.charge(self.peer, u32::try_from(elements).unwrap_or(u32::MAX));
     }
 
     /// Tells the operator that the client is at a limit. A refusal may have no limit.

@@ -130,6 +130,12 @@ impl KeyState {
         &self.key
     }
 
+    /// Charges messages to the rates of a client. Returns the time by which it is above them: what it sends next is read after that.
+    #[inline]
+    pub fn charge(&self, peer: &PeerHandle, messages: u32) -> Duration {
+        peer.charge(messages, self.messages_per_second())
+    }
+
     /// Messages that a client may send in a second; 0 means no limit.
     pub fn messages_per_second(&self) -> u32 {
         self.messages_per_second.load(Relaxed)

@@ -208,7 +208,7 @@ fn handle_request(
     // Each id is a question of its own, so it counts as a message.
     let ids = || {
         let ids = request.ids(MAX_WATCHED)?;
-        peer.charge(u32::try_from(ids.len()).unwrap_or(u32::MAX), key.messages_per_second());
+        key.charge(peer, u32::try_from(ids.len()).unwrap_or(u32::MAX));
         Ok(ids)
     };
     let requester = &mut context.requester(request.id(RoomRefusal::InvalidRequest)?);

@@ -8,19 +8,19 @@ use std::sync::atomic::Ordering;
 use actix_web::web::ServiceConfig;
 use peerbroker_core::media_api::TurnUrls;
 
+use crate::backplanes::{BadBackplane, check_backplane};
 use crate::http::admin::{AdminState, ClientPort};
 use crate::http::public::{self, Mounted};
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AppMessage, Client, Message, Node};
-use crate::redis::{BadRedis, check_redis};
 use crate::runtime::control::LogControl;
 use crate::runtime::{Components, Runtime};
 use crate::tls::{self, TlsError};
 use crate::webhooks::WebhookTotals;
 use peerbroker_broker::config::{
-    ApiTokens, BackplaneAddress, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
+    ApiTokens, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
 };
 use peerbroker_broker::events::{Event, Events, Notice};
 use peerbroker_core::clock::Clock;
@@ -390,11 +390,10 @@ impl Builder {
         self
     }
 
-    /// Starts the broker, unless no connection to the Redis of its [cluster](Self::cluster) can be made from its address.
-    pub fn try_build(self) -> Result<PeerBroker, BadRedis> {
+    /// Starts the broker, unless no connection to the store of its [cluster](Self::cluster) can be made from its address.
+    pub fn try_build(self) -> Result<PeerBroker, BadBackplane> {
         if let Some(cluster) = &self.0.cluster {
-            let BackplaneAddress::Redis(address) = &cluster.backplane;
-            check_redis(address)?;
+            check_backplane(&cluster.backplane)?;
         }
         Ok(self.build())
     }

@@ -38,6 +38,7 @@
 
 #[cfg_attr(not(feature = "acme"), path = "acme/absent.rs")]
 mod acme;
+mod backplanes;
 pub mod cluster;
 mod descriptions;
 mod embed;
@@ -63,8 +64,8 @@ mod tls;
 mod transport;
 mod webhooks;
 
-pub use self::redis::{BadRedis, check_redis};
 pub use acme::AcmeError;
+pub use backplanes::{BadBackplane, check_backplane};
 pub use config::{ClientOptions, Config, Listen};
 pub use embed::{Builder, PeerBroker};
 pub use keys::verifier::{BadAuth, check_auth};

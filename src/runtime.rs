@@ -23,20 +23,18 @@ use rand::seq::SliceRandom as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::backplanes;
 use crate::cluster::Membership;
 use crate::keys::KeyStore;
 use crate::keys::memory::MemoryKeys;
 use crate::media::{BoundRelay, BoundTurn, Turn};
 use crate::node::{AskApp, Node, OnMessage, OnText};
-use crate::redis;
 use crate::runtime::control::{Control, LogControl};
 use crate::session::take_posts_of_others;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
 use mistakes::{Mistakes, may_be_mistake};
-use peerbroker_broker::config::{
-    ApiTokens, BackplaneAddress, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret,
-};
+use peerbroker_broker::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use peerbroker_broker::limits::ConnectionLimiter;
 use peerbroker_core::clock::{self, Clock, millis};
@@ -183,8 +181,7 @@ impl Runtime {
         if let Some(membership) = runtime.node.membership() {
             take_posts_of_others(&runtime.node);
             let node: Weak<Node> = Arc::downgrade(&runtime.node);
-            let BackplaneAddress::Redis(address) = &membership.config().backplane;
-            if let Err(error) = redis::join_cluster(address, membership, node, runtime.events.threads()) {
+            if let Err(error) = backplanes::join_cluster(membership, node, runtime.events.threads()) {
                 log::error!("this node is in no cluster: {error}");
                 membership.end();
             }
@@ -498,8 +495,7 @@ fn shared_store(keys: &Arc<dyn KeyStore>, cluster: &ClusterConfig) -> Option<Arc
     if keys.is_of_all_nodes() {
         return Some(Arc::clone(keys));
     }
-    let BackplaneAddress::Redis(address) = &cluster.backplane;
-    redis::shared_keys(address)
+    backplanes::shared_keys(&cluster.backplane)
 }
 
 /// The number of `count` clients that stay when `passed` of `window` milliseconds have passed.

@@ -38,7 +38,8 @@ const PEERBROKER: &[&str] = &[
     // One connected client.
     "session",
     "transport",
-    // Clusters and keys in Redis.
+    // Clusters and keys in Redis, and the places where another store is named.
+    "backplanes",
     "redis",
     // The state that all sessions share, and that of many nodes.
     "node",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use peerbroker::cluster::{Backplane as _, Unavailable};
 use peerbroker::config::RedisAddress;
 use peerbroker::redis::RedisSettings;
-use peerbroker::{BadRedis, check_redis};
+use peerbroker::redis::{BadRedis, check_redis};
 use testkit::wait::wait_until;
 
 use crate::redis_urls::{cluster, info};

@@ -1,5 +1,5 @@
 //! The places of stored keys, and all that the program does with each of them: another place is a variant of both enums, and
-//! a word of `--keys` in the table of flags.
+//! a word of `--keys`.
 
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -19,6 +19,19 @@ pub enum KeysIn {
     #[default]
     Sqlite,
     Redis,
+}
+
+impl KeysIn {
+    /// All kinds, each with its word of `--keys`.
+    pub const ALL: [(&str, KeysIn); 2] = [("sqlite", KeysIn::Sqlite), ("redis", KeysIn::Redis)];
+
+    /// True if the keys are on this machine, in `--data_dir`.
+    pub fn is_local(self) -> bool {
+        match self {
+            KeysIn::Sqlite => true,
+            KeysIn::Redis => false,
+        }
+    }
 }
 
 /// The place of stored keys.

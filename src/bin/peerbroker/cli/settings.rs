@@ -110,8 +110,7 @@ impl Cli {
 
     /// The place of the keys that `peerbroker keys` edits. A URL on the command line wins.
     pub fn keys_to_edit(&self) -> StoredKeys {
-        let is_in_redis =
-            self.draft.keys == KeysIn::Redis || self.given.source("redis") == Some(&Source::Flag);
+        let is_in_redis = !self.draft.keys.is_local() || self.given.source("redis") == Some(&Source::Flag);
         match &self.draft.data_dir {
             _ if is_in_redis && self.given.has("redis") => StoredKeys::Redis(self.draft.redis()),
             Some(dir) => StoredKeys::Directory(dir.clone()),
@@ -156,8 +155,8 @@ impl Draft {
         if redis.url.is_empty() {
             return Ok(None);
         }
-        peerbroker::check_redis(&redis).map_err(wrong)?;
         let mut cluster = ClusterConfig { backplane: BackplaneAddress::Redis(redis), ..self.cluster.clone() };
+        peerbroker::check_backplane(&cluster.backplane).map_err(wrong)?;
         if cluster.node_name.is_empty() {
             let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
             cluster.node_name = format!("{}-{random}", gethostname().to_string_lossy());
@@ -174,10 +173,7 @@ impl Draft {
             Degraded::Allow => "allow",
             Degraded::Refuse => "refuse",
         };
-        let keys = match self.keys {
-            KeysIn::Sqlite => "sqlite",
-            KeysIn::Redis => "redis",
-        };
+        let keys = KeysIn::ALL.iter().find(|(_, kind)| *kind == self.keys).map_or("", |(word, _)| word);
         let shared = [
             ("--path", config.path.shown().to_owned()),
             ("--key", if config.default_key { config.key.to_string() } else { "none".to_owned() }),

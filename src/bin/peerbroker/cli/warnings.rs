@@ -12,7 +12,6 @@ use super::draft::Draft;
 use super::row::{Need, variable};
 use super::table::ROWS;
 use super::values::{MILLIS, silences_all};
-use crate::stored_keys::KeysIn;
 
 /// A plain number of milliseconds below this is likely to be meant as seconds.
 const SHORT: u64 = 1000;
@@ -149,7 +148,7 @@ impl Cli {
         let limits = &config.limits;
         let is_open = config.registration.open;
         let has_api = self.draft.ops_port.is_some();
-        let has_stored_keys = self.draft.data_dir.is_some() || self.draft.keys == KeysIn::Redis;
+        let has_stored_keys = self.draft.data_dir.is_some() || !self.draft.keys.is_local();
         let has_own_keys = self.file.as_ref().is_some_and(|file| !file.keys.is_empty());
         let is_local = ops_host == "localhost" || ops_host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         let has_token = ["admin_token", "read_token", "metrics_token"].into_iter()

@@ -5,7 +5,13 @@ mod error;
 mod inherited;
 mod listener;
 mod secure;
+mod sockets;
 mod turns;
+#[cfg(unix)]
+mod unix_socket;
+#[cfg(windows)]
+#[path = "server/no_unix_socket.rs"]
+mod unix_socket;
 mod workers;
 
 use std::any::Any;
@@ -24,7 +30,6 @@ use actix_service::{ServiceFactoryExt as _, apply_fn_factory, fn_service, map_co
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use crate::embed::PeerBroker;
@@ -35,6 +40,7 @@ use crate::http::public::{self, Mounted};
 use crate::lan::lan_address;
 use crate::runtime::Runtime;
 use crate::tls::{CertificateSource, RenewalContext};
+use crate::transport::client_stream::ClientStream;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::tls_stream::TlsStream;
 use accept::{accept_plain, accept_tls};
@@ -44,7 +50,9 @@ use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
 use peerbroker_broker::config::Listen;
 use peerbroker_broker::events::Event;
 use peerbroker_core::threads::OnWake;
+use sockets::ListeningSocket;
 use turns::HandshakeTurns;
+use unix_socket::UnixSocket;
 use workers::Workers;
 
 /// The name of the threads that serve clients, and of the one that serves the API.
@@ -97,6 +105,7 @@ macro_rules! http_over {
 /// A server that has bound its ports and does not serve yet.
 pub struct Server {
     listener: Listener,
+    unix: Option<UnixSocket>,
     listen: Listen,
     /// Ready when it may begin beside another server at the port.
     may_begin: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -111,6 +120,9 @@ impl Server {
     pub fn check(listen: &Listen) -> Result<(), StartError> {
         check_reuse_port(listen)?;
         secure::check(listen)?;
+        if let Some(path) = &listen.unix_socket {
+            UnixSocket::check(path, listen.reuse_port)?;
+        }
         if let Some(ops) = &listen.ops {
             resolve(&ops.host, ops.port, OPS)?;
         }
@@ -149,6 +161,7 @@ impl Server {
         let at_once = backlog.filter(|_| !reuse_port);
         let main = listener(sockets.main, &listen.host, listen.port, at_once, MAIN)?;
         let address = main.socket.local_addr()?;
+        let unix = listen.unix_socket.as_ref().map(|path| UnixSocket::bind(path, reuse_port)).transpose()?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = listener(sockets.ops, &ops.host, ops.port, Some(listen.backlog), OPS)?;
             let name = listen.acme.as_ref().and_then(|acme| Some(acme.names.first()?.in_url()));
@@ -165,6 +178,7 @@ impl Server {
         mounted.runtime.relay_at(address);
         Ok(Server {
             listener: main,
+            unix,
             listen: listen.clone(),
             may_begin: None,
             address,
@@ -257,28 +271,33 @@ impl Server {
         let kept = listener.try_clone()?;
         let runtime = Arc::clone(&self.mounted.runtime);
         let threads = runtime.events.threads().clone();
-        let workers = Workers::start(&threads, API, 1, listener.socket, None, move || {
+        let sockets = vec![ListeningSocket::Tcp(listener.socket)];
+        let workers = Workers::start(&threads, API, 1, sockets, None, move || {
             let runtime = Arc::clone(&runtime);
             let turns = HandshakeTurns::of(PLAIN_PER_TURN);
             let accepting = Arc::clone(&runtime);
             let plain = move |io| accept_plain(io, Arc::clone(&accepting), turns.clone(), false);
             fn_service(plain).and_then(http_over!(
-                Connection<TcpStream>,
+                Connection<ClientStream>,
                 admin::app(Arc::clone(&ops)),
                 runtime
             ))
         })?;
-        Ok(Some(Serving { listeners: vec![kept], workers }))
+        Ok(Some(Serving { listeners: vec![kept], unix: None, workers }))
     }
 
     fn start(self) -> io::Result<(Serving, Option<Renewal>)> {
-        let Server { listener, listen, mounted, tls, address, .. } = self;
+        let Server { listener, unix, listen, mounted, tls, address, .. } = self;
         if listener.origin == Origin::Shared {
             listener.listen(listen.backlog)?;
         }
         let kept = listener.try_clone()?;
         let runtime = &mounted.runtime;
-        let listener = listener.socket;
+        let mut sockets = vec![ListeningSocket::Tcp(listener.socket)];
+        let unix = unix.map(UnixSocket::publish).transpose()?.map(|(socket, name)| {
+            sockets.push(socket);
+            name
+        });
         let (tls, source) = tls.unzip();
         let events = runtime.events.clone();
         let clock = runtime.node.clock().clone();
@@ -293,28 +312,28 @@ impl Server {
             Arc::new(move || membership.wait_until_sure()) as OnWake
         });
         let workers = match tls {
-            None => Workers::start(&threads, WORKER, count, listener, on_wake.as_ref(), move || {
+            None => Workers::start(&threads, WORKER, count, sockets, on_wake.as_ref(), move || {
                 watch_lag(&mounted.runtime);
                 let runtime = Arc::clone(&mounted.runtime);
                 let turns = HandshakeTurns::of(PLAIN_PER_TURN);
                 let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), true);
-                fn_service(plain).and_then(http_service!(Connection<TcpStream>, mounted))
+                fn_service(plain).and_then(http_service!(Connection<ClientStream>, mounted))
             })?,
             Some(tls) => {
                 let tls = Arc::new(tls);
-                Workers::start(&threads, WORKER, count, listener, on_wake.as_ref(), move || {
+                Workers::start(&threads, WORKER, count, sockets, on_wake.as_ref(), move || {
                     watch_lag(&mounted.runtime);
                     let tls = Arc::clone(&tls);
                     let runtime = Arc::clone(&mounted.runtime);
                     let turns = HandshakeTurns::of(TLS_PER_TURN);
                     let secure =
                         move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone());
-                    let http = http_service!(Connection<Box<TlsStream<TcpStream>>>, mounted);
+                    let http = http_service!(Connection<Box<TlsStream<ClientStream>>>, mounted);
                     fn_service(secure).and_then(http)
                 })?
             }
         };
-        Ok((Serving { listeners: vec![kept], workers }, renewal))
+        Ok((Serving { listeners: vec![kept], unix, workers }, renewal))
     }
 }
 

@@ -5,6 +5,7 @@
 //! serves clients without a WebSocket.
 
 pub(crate) mod actix_ws;
+pub(crate) mod client_stream;
 pub(crate) mod connection;
 pub(crate) mod decoder;
 pub(crate) mod stream;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use rustls::ServerConfig;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -17,9 +17,9 @@ use super::turns::HandshakeTurns;
 use crate::http::public::endpoint;
 use crate::http::public::handshake::RefusedHandshake;
 use crate::runtime::Runtime;
+use crate::transport::client_stream::ClientStream;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
 use crate::transport::tls_stream::{TlsStream, is_http};
-use crate::transport::upgrade::Upgradable;
 use peerbroker_broker::events::Mistake;
 
 /// The answer of actix-http to a head that is late, for clients that send nothing.
@@ -28,41 +28,14 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nC
 /// Time for the first bytes of a client, and then for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection as a listener gives it. A new kind of connection implements this and [`Upgradable`].
-pub(super) trait AcceptedStream: Upgradable + AsyncRead + AsyncWrite + Unpin + 'static {
-    /// The address by which limits, logs and `--trusted_proxy` know the client. A kind whose clients have no address gives the
-    /// loopback address, because they are on this machine. `None` if the client has ended the connection: it is nobody's.
-    fn client(&self) -> Option<SocketAddr>;
-
-    /// The TCP connection, if it is one: the relay serves these at the same port.
-    fn as_tcp(&self) -> Option<&TcpStream>;
-
-    /// Ready when there is something to read.
-    fn readable(&self) -> impl Future<Output = io::Result<()>>;
-}
-
-impl AcceptedStream for TcpStream {
-    fn client(&self) -> Option<SocketAddr> {
-        self.peer_addr().ok()
-    }
-
-    fn as_tcp(&self) -> Option<&TcpStream> {
-        Some(self)
-    }
-
-    fn readable(&self) -> impl Future<Output = io::Result<()>> {
-        TcpStream::readable(self)
-    }
-}
-
 /// Counts a plain connection, or refuses it. Returns its client's address, too. `is_of_clients` is false at the port of the
 /// API: no ban keeps an operator out, and no connection there is one of the relay.
-pub(super) async fn accept_plain<T: AcceptedStream>(
-    mut io: T,
+pub(super) async fn accept_plain(
+    mut io: ClientStream,
     runtime: Arc<Runtime>,
     turns: HandshakeTurns,
     is_of_clients: bool,
-) -> Result<(Connection<T>, Option<SocketAddr>), DispatchError> {
+) -> Result<(Connection<ClientStream>, Option<SocketAddr>), DispatchError> {
     let address = io.client();
     match endpoint::count_connection(&runtime, address, is_of_clients) {
         Ok(permit) => {
@@ -82,11 +55,11 @@ pub(super) async fn accept_plain<T: AcceptedStream>(
 
 /// Counts a connection, or refuses it, and makes its TLS handshake. Returns its client's address, too.
 pub(super) async fn accept_tls(
-    io: TcpStream,
+    io: ClientStream,
     config: Arc<ServerConfig>,
     runtime: Arc<Runtime>,
     turns: HandshakeTurns,
-) -> Result<(Connection<Box<TlsStream<TcpStream>>>, Option<SocketAddr>), DispatchError> {
+) -> Result<(Connection<Box<TlsStream<ClientStream>>>, Option<SocketAddr>), DispatchError> {
     let address = io.client();
     // Before the handshake, which costs the most CPU.
     let permit = endpoint::count_connection(&runtime, address, true).map_err(|_| refused())?;
@@ -114,14 +87,14 @@ async fn refuse(io: &mut (impl AsyncWrite + Unpin), answer: &[u8]) {
 /// Reports the `mistake` of a client that speaks a protocol which the port does not: `is_wrong` tells how it begins. With
 /// `has_calls`, gives the relay the connections that are its own, and is true for them. On these, each datagram has its length in
 /// front (RFC 4571).
-fn on_first_bytes<T: AcceptedStream>(
+fn on_first_bytes(
     runtime: &Arc<Runtime>,
     is_wrong: fn(&[u8]) -> bool,
     mistake: fn(u16) -> Mistake,
     has_calls: bool,
-) -> impl FnOnce(&T, &[u8]) -> bool + use<T> {
+) -> impl FnOnce(&ClientStream, &[u8]) -> bool + use<> {
     let runtime = Arc::clone(runtime);
-    move |io, first| {
+    move |io: &ClientStream, first: &[u8]| {
         let tcp = io.as_tcp();
         let is_proxy = is_proxy_protocol(first);
         if is_proxy || is_wrong(first) && !endpoint::names_doctor(first) {

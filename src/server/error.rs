@@ -1,6 +1,7 @@
 //! Errors of a server's start.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::inherited::BadSocket;
 use crate::acme::AcmeError;
@@ -47,6 +48,23 @@ pub enum StartError {
         "no permission to listen on port {0}: choose a --{1} of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
     )]
     NoPermission(u16, &'static str),
+    /// The Unix socket cannot be made.
+    #[error("cannot listen on --unix_socket {}: {error}", path.display())]
+    UnixSocket {
+        /// Its path.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// There is a file of another kind at the path of the Unix socket.
+    #[error("--unix_socket {} exists and is no socket: give a path at which the server may make one", .0.display())]
+    NoSocket(PathBuf),
+    /// Another program listens at the Unix socket.
+    #[error("another program listens on --unix_socket {}: stop it, or give another path", .0.display())]
+    UnixSocketInUse(PathBuf),
+    /// The system has no Unix sockets.
+    #[error("--unix_socket works on Unix only: leave it out")]
+    NoUnixSockets,
     /// The sockets of a service manager cannot be used.
     #[error(transparent)]
     Inherited(#[from] BadSocket),

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::StartError;
+use super::unix_socket::SocketName;
 use super::workers::Workers;
 use crate::runtime::Runtime;
 use crate::system;
@@ -247,6 +248,8 @@ fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
 /// The workers that serve, and the listeners from which they accept.
 pub(super) struct Serving {
     pub(super) listeners: Vec<Listener>,
+    /// The Unix socket, if there is one.
+    pub(super) unix: Option<SocketName>,
     pub(super) workers: Workers,
 }
 
@@ -259,6 +262,9 @@ impl Serving {
             sleep(HANDSHAKE).await;
         }
         self.workers.leave().await;
+        if let Some(unix) = &self.unix {
+            unix.remove();
+        }
         self.listeners.iter().for_each(Listener::close);
     }
 

@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -15,6 +14,7 @@ use crate::acme;
 use crate::lan::{host_name, lan_addresses};
 use crate::runtime::Runtime;
 use crate::tls::{self, ACME_ALPN, CertificateSource, Certificates, Handshake, RenewalContext, TlsError};
+use crate::transport::client_stream::ClientStream;
 use crate::transport::connection::REQUEST_TIMEOUT;
 use crate::transport::tls_stream::{NoTls, TlsStream};
 use peerbroker_broker::config::{Listen, TlsFiles};
@@ -118,7 +118,7 @@ pub(super) fn counted(
     accepted?
 }
 
-type Io = Box<TlsStream<TcpStream>>;
+type Io = Box<TlsStream<ClientStream>>;
 
 /// Serves a client that speaks TURN inside TLS, on this worker, and keeps its `connection` until it ends. Gives back all
 /// others.

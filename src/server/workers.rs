@@ -6,18 +6,19 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::{TcpListener as StdListener, TcpStream as StdStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_service::{Service, ServiceFactory};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
+use super::sockets::{Acceptor, ListeningSocket, PassedStream};
+use crate::transport::client_stream::ClientStream;
 use peerbroker_core::threads::{OnWake, Threads};
 
 /// Most HTTP connections for each worker. WebSockets do not count.
@@ -41,28 +42,28 @@ pub(super) struct Workers {
 }
 
 /// A connection for another worker.
-type Passed = (StdStream, OwnedSemaphorePermit);
+type Passed = (PassedStream, OwnedSemaphorePermit);
 
 impl Workers {
-    /// Starts this many threads, which make a service each, and serve the connections of a listener. Each calls `on_wake` before it
+    /// Starts this many threads, which make a service each, and serve the connections of all `sockets`. Each calls `on_wake` before it
     /// works again after a wait.
     pub(super) fn start<F>(
         threads: &Threads,
         name: &str,
         count: usize,
-        listener: StdListener,
+        sockets: Vec<ListeningSocket>,
         on_wake: Option<&OnWake>,
         make: impl Fn() -> F + Clone + Send + 'static,
     ) -> io::Result<Self>
     where
-        F: ServiceFactory<TcpStream, Config = ()>,
+        F: ServiceFactory<ClientStream, Config = ()>,
         F::Service: 'static,
     {
         let (accepting, accepts) = watch::channel(true);
         let (serving, serves) = watch::channel(true);
         let mut others = Vec::new();
         for _ in 1..count {
-            let (pass, mut passed) = unbounded_channel();
+            let (pass, mut passed) = unbounded_channel::<Passed>();
             others.push(pass);
             let make = make.clone();
             let serves = serves.clone();
@@ -70,7 +71,7 @@ impl Workers {
             threads.once_async_waking(name, on_wake.cloned(), async move || {
                 let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
                 while let Some((connection, permit)) = passed.recv().await {
-                    match TcpStream::from_std(connection) {
+                    match connection.register() {
                         Ok(connection) => worker.serve(connection, permit),
                         Err(error) => log::error!("cannot serve a connection: {error}"),
                     }
@@ -81,11 +82,11 @@ impl Workers {
         let failed = threads.clone();
         threads.once_async_waking(name, on_wake.cloned(), async move || {
             let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
-            match TcpListener::from_std(listener) {
-                Ok(listener) => tokio::select! {
+            match sockets.into_iter().map(ListeningSocket::register).collect::<io::Result<Vec<_>>>() {
+                Ok(acceptors) => tokio::select! {
                     biased;
                     () = until_false(accepts) => {}
-                    never = worker.accept(listener, others) => match never {},
+                    never = worker.accept(acceptors, others) => match never {},
                 },
                 Err(error) => failed.fail(format!("cannot accept connections: {error}")),
             }
@@ -119,9 +120,9 @@ struct Worker<S> {
     serves: watch::Receiver<bool>,
 }
 
-impl<S: Service<TcpStream> + 'static> Worker<S> {
+impl<S: Service<ClientStream> + 'static> Worker<S> {
     async fn new(
-        factory: impl ServiceFactory<TcpStream, Config = (), Service = S>,
+        factory: impl ServiceFactory<ClientStream, Config = (), Service = S>,
         serves: &watch::Receiver<bool>,
         threads: &Threads,
     ) -> Option<Self> {
@@ -132,7 +133,7 @@ impl<S: Service<TcpStream> + 'static> Worker<S> {
         Some(Worker { service: Rc::new(service), serves: serves.clone() })
     }
 
-    fn serve(&self, connection: TcpStream, permit: OwnedSemaphorePermit) {
+    fn serve(&self, connection: ClientStream, permit: OwnedSemaphorePermit) {
         let service = Rc::clone(&self.service);
         let serves = self.serves.clone();
         spawn_local(async move {
@@ -145,7 +146,7 @@ impl<S: Service<TcpStream> + 'static> Worker<S> {
     }
 
     /// Accepts connections, each for the next worker.
-    async fn accept(&self, listener: TcpListener, others: Vec<UnboundedSender<Passed>>) -> Infallible {
+    async fn accept(&self, acceptors: Vec<Acceptor>, others: Vec<UnboundedSender<Passed>>) -> Infallible {
         let workers = others.len() + 1;
         let room = Arc::new(Semaphore::new(workers * MAX_HTTP_CONNECTIONS));
         let mut count = 0;
@@ -155,12 +156,14 @@ impl<S: Service<TcpStream> + 'static> Worker<S> {
                 yield_now().await;
             }
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { continue };
-            match listener.accept().await {
-                Ok((connection, _)) => {
+            match accept_at(&acceptors, count).await {
+                Ok(connection) => {
                     match others.get(count % workers) {
                         None => self.serve(connection, permit),
                         // It ends only with its server.
-                        Some(other) => drop(connection.into_std().map(|passed| other.send((passed, permit)))),
+                        Some(other) => {
+                            drop(PassedStream::of(connection).map(|passed| other.send((passed, permit))));
+                        }
                     }
                     count = count.wrapping_add(1);
                 }
@@ -174,6 +177,20 @@ impl<S: Service<TcpStream> + 'static> Worker<S> {
     }
 }
 
+/// Accepts a connection at any of these. Each is looked at first in its turn, so a busy one keeps no other waiting.
+async fn accept_at(acceptors: &[Acceptor], turn: usize) -> io::Result<ClientStream> {
+    let first = turn % acceptors.len().max(1);
+    poll_fn(|cx| {
+        let (before, behind) = acceptors.split_at(first);
+        let accepted = |acceptor: &Acceptor| match acceptor.poll_accept(cx) {
+            Poll::Ready(accepted) => Some(accepted),
+            Poll::Pending => None,
+        };
+        behind.iter().chain(before).find_map(accepted).map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
 /// True if the client has left before it was accepted.
 fn is_of_client(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
@@ -185,7 +202,7 @@ mod tests {
     use std::cell::{Cell, RefCell};
     use std::future::ready;
     use std::io::Read as _;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, TcpListener as StdListener, TcpStream as StdStream};
     use std::sync::Barrier;
 
     use actix_service::fn_service;
@@ -207,12 +224,13 @@ mod tests {
 
     /// Workers that send each client the name of their thread, and keep the connection.
     fn start(threads: &Threads, count: usize, listener: StdListener) -> Workers {
-        let greet = |mut connection: TcpStream| async move {
+        let greet = |mut connection: ClientStream| async move {
             let thread = format!("{:?}\n", std::thread::current().id());
             connection.write_all(thread.as_bytes()).await?;
             std::future::pending::<io::Result<()>>().await
         };
-        Workers::start(threads, "worker", count, listener, None, move || fn_service(greet)).unwrap()
+        let sockets = vec![ListeningSocket::Tcp(listener)];
+        Workers::start(threads, "worker", count, sockets, None, move || fn_service(greet)).unwrap()
     }
 
     fn line(mut client: &StdStream) -> String {
@@ -243,9 +261,9 @@ mod tests {
                 });
                 let (_serving, serves) = watch::channel(true);
                 let worker = Worker::new(service, &serves, &Threads::default()).await.unwrap();
-                let listener = TcpListener::from_std(listener).unwrap();
+                let acceptors = vec![ListeningSocket::Tcp(listener).register().unwrap()];
                 tokio::select! {
-                    never = worker.accept(listener, Vec::new()) => match never {},
+                    never = worker.accept(acceptors, Vec::new()) => match never {},
                     () = async { while accepted.borrow().len() < 11 { yield_now().await } } => {}
                 }
                 let accepted = accepted.borrow();
@@ -296,14 +314,15 @@ mod tests {
         let barriers = [&entered, &unblocked].map(Arc::clone);
         let make = move || {
             let barriers = barriers.clone();
-            fn_service(move |_: TcpStream| {
+            fn_service(move |_: ClientStream| {
                 for barrier in &barriers {
                     barrier.wait();
                 }
                 ready(Ok::<_, ()>(()))
             })
         };
-        let workers = Workers::start(&threads, "worker", 1, listener, None, make).unwrap();
+        let workers =
+            Workers::start(&threads, "worker", 1, vec![ListeningSocket::Tcp(listener)], None, make).unwrap();
         let _clients = clients(1, &kept);
         entered.wait();
         workers.end().await;
@@ -313,12 +332,14 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_panics_is_a_failure() {
         let threads = Threads::default();
-        let make = || fn_service(|_: TcpStream| ready(Ok::<_, ()>(())));
+        let make = || fn_service(|_: ClientStream| ready(Ok::<_, ()>(())));
         let make = move || {
             assert!(std::thread::current().name() != Some("worker"), "no service");
             make()
         };
-        let workers = Workers::start(&threads, "worker", 2, listener(), None, make).unwrap();
+        let workers =
+            Workers::start(&threads, "worker", 2, vec![ListeningSocket::Tcp(listener())], None, make)
+                .unwrap();
         assert!(threads.failed().await.contains("no service"));
         // Nobody waits for it.
         workers.end().await;

@@ -5,17 +5,15 @@
 //! the recipient's task can write; a flush of its outbox wakes it.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use actix_codec::FramedParts;
 use actix_http::h1;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::client_stream::{ClientStream, ReadHalf};
 use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
 use super::{MessageLimits, OnEvent, Socket};
@@ -49,8 +47,8 @@ struct HandshakeData {
 
 /// The reading direction of a connection, and the writing one too if only the session's own task can write.
 pub(crate) enum Io {
-    Plain(OwnedReadHalf),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(ReadHalf),
+    Tls(Box<TlsStream<ClientStream>>),
 }
 
 /// A connection that can be upgraded from HTTP to a WebSocket.
@@ -61,36 +59,24 @@ pub(crate) trait Upgradable: Sized {
 
 /// Keeps the kernel's send queue short. Nothing can overtake its bytes, so on a slow network a ping would
 /// wait behind them. Signaling needs no larger window. The listener has limited the unsent ones.
-fn shorten_send_queue(tcp: &TcpStream) {
-    if let Err(error) = SockRef::from(tcp).set_send_buffer_size(SEND_BUFFER) {
+fn shorten_send_queue(io: &ClientStream) {
+    if let Err(error) = io.set_send_buffer_size(SEND_BUFFER) {
         log::debug!("cannot shorten a send queue: {error}");
     }
 }
 
-impl Upgradable for TcpStream {
+impl Upgradable for ClientStream {
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         shorten_send_queue(&self);
-        let (read, write) = self.into_split();
-        (Io::Plain(read), Some(Box::new(TcpWriter(write))))
+        let (read, write) = ClientStream::into_halves(self);
+        (Io::Plain(read), Some(Box::new(write)))
     }
 }
 
-impl Upgradable for Box<TlsStream<TcpStream>> {
+impl Upgradable for Box<TlsStream<ClientStream>> {
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         shorten_send_queue(self.get_ref());
         (Io::Tls(self), None)
-    }
-}
-
-/// Shuts the sending direction down when it is dropped.
-struct TcpWriter(OwnedWriteHalf);
-
-impl Writer for TcpWriter {
-    fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        match bytes {
-            [one] => self.0.try_write(one),
-            many => self.0.try_write_vectored(many),
-        }
     }
 }
 
@@ -127,7 +113,7 @@ impl Socket for UpgradedSocket {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let mut buf = ReadBuf::new(scratch);
             let read = match &mut self.io {
-                Io::Plain(read) => Pin::new(read).poll_read(cx, &mut buf),
+                Io::Plain(read) => read.poll_read(cx, &mut buf),
                 Io::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buf),
             };
             match ready!(read) {
@@ -141,7 +127,7 @@ impl Socket for UpgradedSocket {
     fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
         // Unread input makes this ready at once. Otherwise it stays pending and registers no waker.
         let ready = match &self.io {
-            Io::Plain(read) => pin!(read.ready(Interest::READABLE)).poll(cx),
+            Io::Plain(read) => read.poll_readable(cx),
             Io::Tls(tls) => pin!(tls.get_ref().ready(Interest::READABLE)).poll(cx),
         };
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
@@ -152,7 +138,7 @@ impl Socket for UpgradedSocket {
             Io::Plain(read) => {
                 while (!outbox.is_empty() || outbox.is_blocked()) && !outbox.is_broken() {
                     // A write to a full socket would wake this task in a loop, so check first.
-                    ready!(read.as_ref().poll_write_ready(cx))?;
+                    ready!(read.poll_writable(cx))?;
                     outbox.unblock();
                     outbox.flush();
                 }

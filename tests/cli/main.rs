@@ -24,6 +24,8 @@ mod settings;
 mod signals;
 mod stdio;
 mod stopped;
+#[cfg(unix)]
+mod unix_socket;
 mod webhooks;
 mod windows;
 

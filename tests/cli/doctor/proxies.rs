@@ -1,6 +1,7 @@
 //! nginx in front of a broker, with the mistakes that people make.
 
 use super::examine;
+use crate::directory::Directory;
 use crate::program::Program;
 use testkit::nginx::Nginx;
 
@@ -34,6 +35,20 @@ fn without(words: &[&str]) -> String {
 fn nothing_is_wrong_behind_a_proxy_that_is_set_up_well() {
     let program = Program::start(&["--proxied"]);
     let Some(nginx) = behind(&program, RIGHT) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&[]);
+    examined.expect("proxy", "ok", &[]);
+    examined.expect("peers", "ok", &[]);
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_wrong_behind_a_proxy_that_uses_a_unix_socket() {
+    let directory = Directory::new();
+    let path = directory.arg("broker.sock");
+    let _program = Program::start(&["--proxied", "--unix_socket", &path]);
+    let lines = RIGHT.replace("BROKER", &format!("unix:{path}"));
+    let Some(nginx) = Nginx::start(&lines) else { return };
     let examined = examine(&[&nginx.address.to_string()]);
     examined.expect_failed(&[]);
     examined.expect("proxy", "ok", &[]);

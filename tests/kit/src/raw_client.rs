@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::http_client::{Response, connect, is_reset};
+use super::http_client::{Response, TIMEOUT, connect, is_reset};
 use super::wire::{self, FIN, Frame, opcode};
 
 /// The key of RFC 6455, section 1.3, and the answer to it.
@@ -24,7 +24,7 @@ pub struct RawClient {
     /// True if it shuts its own direction down before it waits for the server's end.
     pub ends_its_side: bool,
     stream: Box<dyn Stream>,
-    tcp: TcpStream,
+    socket: socket2::Socket,
     received: Vec<u8>,
 }
 
@@ -37,7 +37,20 @@ impl RawClient {
     /// Uses an existing connection.
     pub fn over(tcp: TcpStream, name: &str) -> Self {
         let stream = Box::new(tcp.try_clone().unwrap());
-        RawClient { name: name.to_owned(), ends_its_side: false, stream, tcp, received: Vec::new() }
+        Self::new(name, stream, tcp.into())
+    }
+
+    /// Connects to a Unix socket.
+    #[cfg(unix)]
+    pub fn connect_unix(path: &std::path::Path, name: &str) -> Self {
+        let unix = std::os::unix::net::UnixStream::connect(path).unwrap();
+        unix.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let stream = Box::new(unix.try_clone().unwrap());
+        Self::new(name, stream, unix.into())
+    }
+
+    fn new(name: &str, stream: Box<dyn Stream>, socket: socket2::Socket) -> Self {
+        RawClient { name: name.to_owned(), ends_its_side: false, stream, socket, received: Vec::new() }
     }
 
     /// Connects with TLS to a server that calls itself localhost.
@@ -50,7 +63,7 @@ impl RawClient {
         let tcp = connect(address);
         let tls = ClientConnection::new(config, host.to_owned().try_into().unwrap()).unwrap();
         let stream = Box::new(StreamOwned::new(tls, tcp.try_clone().unwrap()));
-        RawClient { name: name.to_owned(), ends_its_side: false, stream, tcp, received: Vec::new() }
+        Self::new(name, stream, tcp.into())
     }
 
     /// The bytes of an ordinary handshake.
@@ -91,13 +104,12 @@ impl RawClient {
 
     /// Shuts the sending direction down.
     pub fn shutdown_write(&mut self) {
-        self.tcp.shutdown(Shutdown::Write).unwrap();
+        self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
     /// Breaks the connection with a reset.
     pub fn reset(self) {
-        let socket = socket2::Socket::from(self.tcp.try_clone().unwrap());
-        socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        self.socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
         // Closing with a linger of zero sends a reset.
     }
 
@@ -180,7 +192,7 @@ impl RawClient {
     /// Expects the end of the connection next.
     pub fn expect_end(&mut self) {
         if self.ends_its_side {
-            let _ = self.tcp.shutdown(Shutdown::Write);
+            let _ = self.socket.shutdown(Shutdown::Write);
         }
         let frame = self.next_frame("the end of the connection");
         assert_eq!(frame, None, "{}: the end of the connection", self.name);

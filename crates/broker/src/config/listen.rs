@@ -17,6 +17,8 @@ pub struct Listen {
     pub host: String,
     /// TCP port; 0 selects a free one.
     pub port: u16,
+    /// A Unix socket at which clients are served too, as behind a reverse proxy of the same machine.
+    pub unix_socket: Option<PathBuf>,
     /// Worker threads; 0 means one per core.
     pub workers: usize,
     /// Connections that wait to be accepted, at each port. The kernel has a limit of its own, on Linux `net.core.somaxconn`.
@@ -136,6 +138,7 @@ impl Default for Listen {
         Listen {
             host: DEFAULT_HOST.to_owned(),
             port: DEFAULT_PORT,
+            unix_socket: None,
             workers: 0,
             backlog: DEFAULT_BACKLOG,
             tls: None,

@@ -62,6 +62,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Directory with the files of your app", "[Served](OPERATING.md#serving-your-app) below the path.").common().live().of(NODE),
             Row::new("pages", |d| &mut d.config.pages, switch(),
                 "Serve the landing page and the demos", "").live(),
+            Row::new("unix_socket", |d| &mut d.listen.unix_socket, path(FILE),
+                "Listen on this [Unix socket](DEPLOY.md#other-proxies) too", "").of(NODE),
             Row::new("workers", |d| &mut d.listen.workers, number(&COUNT, 0..=1024),
                 "Worker threads; 0: one per core", "").of(NODE),
             Row::new("backlog", |d| &mut d.listen.backlog, number(&COUNT, 1..=65535),

@@ -11,13 +11,16 @@ use memchr::memmem;
 
 use super::forwarded;
 use super::handler::{Mounted, origin};
+use super::routes::{self, Route};
+use crate::http::path;
 use crate::runtime::Runtime;
-use crate::session::{self, ClientSource, ConnectRequest};
+use crate::session::{self, ClientSource, ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
-use peerbroker_broker::config::Config;
+use peerbroker_broker::config::{Config, Dialect, Dialects};
 use peerbroker_broker::events::{Count, Event, Mistake, TurnedAway};
 use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
+use peerbroker_broker::protocols::client::Protocol as _;
 use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::protocols::with_clients;
@@ -40,6 +43,24 @@ pub(super) enum SocketEndpoint {
 }
 
 impl SocketEndpoint {
+    /// The endpoint that a client means with a path and a query, in whatever way it connects.
+    pub(super) fn find(route: Route<'_>, path: &str, query: &str, dialects: Dialects) -> Option<Self> {
+        let peerjs = dialects.has(Dialect::PeerJs);
+        let is_of_peerjs = || routes::ends_like_the_socket(path) && Credentials::parse(query).is_ok();
+        match route {
+            Route::Socket(Dialect::PeerJs) if peerjs => Some(SocketEndpoint::Of(RealmKind::PeerJs)),
+            _ if peerjs && is_of_peerjs() => Some(SocketEndpoint::WrongPath),
+            Route::Room(dialect, room) if dialects.has(dialect) => path::decode(room)
+                .is_some_and(|room| with_clients!(dialect.realm(), C => C::is_room(&room)))
+                .then_some(SocketEndpoint::Of(dialect.realm())),
+            Route::Socket(dialect) if dialects.has(dialect) => Some(SocketEndpoint::Of(dialect.realm())),
+            Route::Root if Credentials::are_in(query) && peerjs => Some(SocketEndpoint::CutPath),
+            Route::Root if Credentials::are_in(query) => Some(SocketEndpoint::PeerJsOff),
+            Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Of(RealmKind::Guests)),
+            _ => None,
+        }
+    }
+
     /// Runs the session as a separate task. The task of HTTP is four times as large, and can end now.
     pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
         let node = &mounted.runtime.node;
@@ -108,15 +129,14 @@ fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
     Some(peer.ip().to_canonical()).filter(|address| !config.is_proxy(address))
 }
 
-/// Counts a WebSocket or stream that a client opens, unless its address is over a limit.
+/// Counts what a client opens, such as a WebSocket or a stream, unless its address is over a limit. `connection` is that of the
+/// connection it comes over, if it was counted.
 pub(super) fn connect_request(
     runtime: &Runtime,
     query: String,
-    head: &RequestHead,
-    connection: Option<&Rc<ConnectionState>>,
+    source: ClientSource,
+    connection: Option<&ConnectionPermit>,
 ) -> Result<ConnectRequest, LimitExceeded> {
-    let source = source(runtime, head);
-    let connection = connection.and_then(|connection| connection.permit());
     let opened = runtime.addresses.open(source.address, runtime.now(), connection);
     let permit = opened.inspect_err(|too_many| {
         runtime.events.limit_hit(too_many.limit, None, source.address);
@@ -127,8 +147,8 @@ pub(super) fn connect_request(
 
 /// Counts a request that costs as much as a WebSocket that opens, unless its address is over a limit.
 pub(super) fn count_open(runtime: &Runtime, request: &HttpRequest) -> Result<(), LimitExceeded> {
-    let connection = request.conn_data::<Rc<ConnectionState>>();
-    connect_request(runtime, String::new(), request.head(), connection).map(drop)
+    let connection = request.conn_data::<Rc<ConnectionState>>().and_then(|connection| connection.permit());
+    connect_request(runtime, String::new(), source(runtime, request.head()), connection).map(drop)
 }
 
 /// The size limits of messages on a WebSocket.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix_codec::{Framed, FramedParts};
 use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_http::{Method, Request, RequestHead, StatusCode, Uri, Version, h1, ws};
+use actix_http::{Method, Request, RequestHead, StatusCode, Version, h1, ws};
 use actix_web::HttpResponse;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -21,14 +21,14 @@ use super::handler::Mounted;
 use super::routes::{self, Route};
 use super::{forwarded, not_found};
 use crate::http::path;
-use crate::session::{ConnectRequest, Credentials};
+use crate::session::ConnectRequest;
 use crate::transport::connection::ConnectionState;
 use crate::transport::upgrade::{Upgradable, UpgradedSocket};
-use peerbroker_broker::config::{Dialect, Dialects};
+use peerbroker_broker::config::Dialects;
 use peerbroker_broker::events::{Count, Mistake};
 use peerbroker_broker::limits::LimitExceeded;
 use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::{matchbox, query, with_clients};
+use peerbroker_broker::protocols::{query, with_clients};
 use peerbroker_core::vocabulary::{HandshakeRefusal, RealmKind};
 
 /// A handshake that opens a WebSocket.
@@ -75,15 +75,16 @@ pub(super) fn open(
     }
     let query = head.uri.query().unwrap_or_default();
     let query = match route {
-        Route::Room(_, room) => {
-            if let Some((what, hint)) = matchbox::odd_parameter(query) {
+        Route::Room(dialect, room) => {
+            if let Some((what, hint)) = with_clients!(dialect.realm(), C => C::odd_parameter(query)) {
                 endpoint::mistake(runtime, head, Mistake::OddParameter { what, hint });
             }
             query::with_room(query, &path::decode(room).unwrap_or_default())
         }
         _ => query.to_owned(),
     };
-    let request = endpoint::connect_request(runtime, query, head, connection);
+    let permit = connection.and_then(|connection| connection.permit());
+    let request = endpoint::connect_request(runtime, query, endpoint::source(runtime, head), permit);
     Some(request.map(|request| (accepted, request)).map_err(RefusedHandshake::too_many))
 }
 
@@ -94,21 +95,8 @@ pub(crate) fn decide(
     dialects: Dialects,
 ) -> Option<Result<AcceptedHandshake, HandshakeRefusal>> {
     let asks_for_websocket = asks_for_websocket(head.headers());
-    let peerjs = dialects.has(Dialect::PeerJs);
     let query = head.uri.query().unwrap_or_default();
-    let endpoint = match route {
-        Route::Socket(Dialect::PeerJs) if peerjs => Some(SocketEndpoint::Of(RealmKind::PeerJs)),
-        _ if peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
-        Route::Room(dialect, room) if dialects.has(dialect) => path::decode(room)
-            .is_some_and(|room| with_clients!(dialect.realm(), C => C::is_room(&room)))
-            .then_some(SocketEndpoint::Of(dialect.realm())),
-        Route::Socket(dialect) if dialects.has(dialect) => Some(SocketEndpoint::Of(dialect.realm())),
-        Route::Root if Credentials::are_in(query) && peerjs => Some(SocketEndpoint::CutPath),
-        Route::Root if Credentials::are_in(query) => Some(SocketEndpoint::PeerJsOff),
-        Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Of(RealmKind::Guests)),
-        _ => None,
-    };
-    match endpoint {
+    match SocketEndpoint::find(route, head.uri.path(), query, dialects) {
         Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
         // The root also serves pages, and a GET with another `Upgrade` gets the page there.
         Some(SocketEndpoint::Of(realm))
@@ -177,12 +165,6 @@ impl AcceptedHandshake {
             set(header::SEC_WEBSOCKET_PROTOCOL, protocol.as_bytes());
         }
     }
-}
-
-/// True if a URL is one that only PeerJS clients open, at any path.
-fn is_of_peerjs(uri: &Uri) -> bool {
-    let is_socket = routes::ends_like_the_socket(uri.path());
-    is_socket && Credentials::parse(uri.query().unwrap_or_default()).is_ok()
 }
 
 const WEBSOCKET: &str = "websocket";

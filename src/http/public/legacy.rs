@@ -43,7 +43,9 @@ pub(super) async fn answer(
 
 async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Credentials) -> HttpResponse {
     let connection = request.conn_data::<Rc<ConnectionState>>();
-    let connect = match endpoint::connect_request(runtime, String::new(), request.head(), connection) {
+    let permit = connection.and_then(|connection| connection.permit());
+    let source = endpoint::source(runtime, request.head());
+    let connect = match endpoint::connect_request(runtime, String::new(), source, permit) {
         Ok(request) => request,
         Err(too_many) => return too_many_requests(too_many),
     };

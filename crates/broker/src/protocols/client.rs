@@ -49,6 +49,12 @@ pub trait Protocol: Sized + 'static {
         false
     }
 
+    /// A parameter of a client's address that has no effect, in words: the mistake, and the advice. `None` if there is none, or the
+    /// parameters are not the protocol's own.
+    fn odd_parameter(_query: &str) -> Option<(String, String)> {
+        None
+    }
+
     /// An id for a client that brings none.
     fn new_id() -> Result<PeerId, InvalidName> {
         fresh_id()

@@ -13,7 +13,6 @@ use super::json::{MAX_MEMBERS, Reader, read, string, write_string};
 use super::signal::SignalKind;
 use crate::rooms::{Audience, Change, RoomFrames, Said};
 pub(super) use advice::ADVICE;
-pub use advice::odd_parameter;
 pub use client::Matchbox;
 pub use groups::Groups;
 use peerbroker_core::vocabulary::Frame;

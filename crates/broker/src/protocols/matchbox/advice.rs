@@ -5,7 +5,7 @@ use crate::protocols::advice::{Advice, NamedBy, shown};
 
 /// A parameter of an address that has no effect, in words: the mistake, and the advice. The reference ignores it, too. Values of unknown
 /// parameters may be secrets.
-pub fn odd_parameter(query: &str) -> Option<(String, String)> {
+pub(super) fn odd_parameter(query: &str) -> Option<(String, String)> {
     form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| {
         let hint = match &*name {
             "next" if value.parse().is_ok_and(|next: usize| next > 0) => return None,

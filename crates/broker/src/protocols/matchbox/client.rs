@@ -277,6 +277,10 @@ impl Protocol for Matchbox {
     }
 
     /// Names with a slash are those of groups.
+    fn odd_parameter(query: &str) -> Option<(String, String)> {
+        super::advice::odd_parameter(query)
+    }
+
     fn is_room(name: &str) -> bool {
         name.is_empty() || (RoomName::of_topic(name).is_ok() && !name.contains('/'))
     }

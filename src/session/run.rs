@@ -21,9 +21,9 @@ use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_broker::events::{Count, Event};
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
 use peerbroker_broker::protocols::client::{Protocol, report_mistake};
-use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::key_state::{KeyState, Pause, Spent};
 use peerbroker_broker::router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
-use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, Limit, RealmKind};
+use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, RealmKind};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;
@@ -114,7 +114,7 @@ struct Asked {
 impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     fn new(socket: S, session: OpenSession, key: Arc<KeyState>, lease: IdLease, client: C) -> Self {
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = pause_for(key.charge(&lease, 0), &session);
+        let pause = wait(key.charge(&lease, 0), &session);
         let waits = pause.map(|pause| Box::new(Waits { pause: Some(pause), asked: None }));
         let present = Some((lease, client));
         let mut active =
@@ -229,8 +229,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             }
             // We stopped reading, so silence proves nothing.
             lease.mark_alive();
-            let excess = self.key.charge(lease, 0);
-            let pause = pause_for(excess, &self.session);
+            let pause = wait(self.key.charge(lease, 0), &self.session);
             if let Some(waits) = &mut self.waits {
                 waits.pause = pause;
             }
@@ -258,12 +257,10 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             let ActiveSession { present, key, waits, socket, session, is_told_of_pace, .. } = self;
             let Some((lease, client)) = present else { return Poll::Ready(LEFT) };
             // Not all frames are charged.
-            let mut messages = 0;
-            let mut bytes = 0;
+            let mut spent = Spent::default();
             let mut frames = 0;
-            let mut free = 0;
             // Loaded once for all that a read brings.
-            let withholds = key.withholds_addresses();
+            let withholds = key.settings().withholds_addresses();
             let counters = session.counters();
             let is_followed = log::log_enabled!(target: MESSAGES, Level::Trace);
             // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
@@ -275,14 +272,15 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
                     return ControlFlow::Break(());
                 }
                 if let Some(len) = event.message_len() {
-                    if turn.flushes.is_empty() && messages == 0 {
+                    if turn.flushes.is_empty() && spent.messages == 0 {
                         *begun = counters.sample();
                     }
-                    messages += 1;
-                    bytes += len as u64;
-                } else if matches!(event, SocketEvent::Pong) && lease.answers_ping() {
+                    spent.messages += 1;
+                    spent.bytes += len as u64;
+                    spent.frames += 1;
+                } else if !matches!(event, SocketEvent::Pong) || !lease.answers_ping() {
                     // An answer to our own question is free: strangers can have us ask.
-                    free += 1;
+                    spent.frames += 1;
                 }
                 frames += 1;
                 if is_followed {
@@ -300,10 +298,9 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             left_of_turn = left_of_turn.saturating_sub(frames);
             // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
-            lease.count_messages(messages, bytes);
-            let excess = key.charge(lease, frames - free);
-            if !excess.is_zero() {
-                counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
+            let pause = key.spend(lease, &spent);
+            if let Some(pause) = pause {
+                counters.add(Count::LimitHits(pause.limit), 1);
                 if !std::mem::replace(is_told_of_pace, true) {
                     report_pace(key, lease);
                 }
@@ -322,7 +319,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             } else {
                 lease.mark_alive_unprobed();
             }
-            if let Some(pause) = pause_for(excess, session) {
+            if let Some(pause) = wait(pause, session) {
                 waits.get_or_insert_default().pause = Some(pause);
             }
             if left_of_turn == 0 {
@@ -391,17 +388,17 @@ impl<S, C: Protocol> Drop for ActiveSession<S, C> {
     }
 }
 
-/// The pause of a client above its rate limit, cut into parts so that we notice when it leaves.
-fn pause_for(excess: Duration, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-    let pause = excess.min(DEPARTURE_CHECK_INTERVAL);
-    if pause.is_zero() { None } else { Some(Box::pin(node.clock().sleep(pause))) }
+/// Waits for a pause, cut into parts so that we notice when the client leaves.
+fn wait(pause: Option<Pause>, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+    let time = pause?.time.min(DEPARTURE_CHECK_INTERVAL);
+    Some(Box::pin(node.clock().sleep(time)))
 }
 
 /// Tells the operator that the messages of a client are read later.
 #[cold]
 fn report_pace(key: &KeyState, peer: &PeerHandle) {
     report_mistake(key, peer, || {
-        let most = key.messages_per_second();
+        let most = key.settings().messages_per_second();
         let what = "sends more messages than --messages_per_second allows".to_owned();
         (what, format!("they are read later. It may send {most} per second, and bursts of ten times that"))
     });

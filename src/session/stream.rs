@@ -18,7 +18,7 @@ use crate::transport::stream::{StreamBody, StreamSocket, stream};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
 use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::key_state::{KeyState, Spent};
 use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Limit, RealmKind, Refusal};
@@ -119,11 +119,9 @@ pub(crate) async fn sender(
     let posting = PostPermit::begin(&admitted.realm, &admitted.id);
     let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
     match PeerHandle::find(&admitted.realm, &admitted.id, &admitted.token) {
-        Some(peer) if !wait_for_turn(node, &peer, &admitted.key).await => {
-            return Err(too_much(Limit::MessagesPerSecond));
-        }
+        Some(peer) => wait_for_turn(node, &peer, &admitted.key).await.map_err(too_much)?,
         None if node.membership().is_none() => return Err(Posted::Absent),
-        _ => {}
+        None => {}
     }
     Ok(Sender { admitted, _posting: posting })
 }
@@ -140,16 +138,14 @@ pub(crate) fn hold(node: &Node, address: Option<IpAddr>, bytes: usize) -> Result
     }
 }
 
-/// Waits while the client is above its rate limit. False if that would take too long.
-async fn wait_for_turn(node: &Node, peer: &PeerHandle, key: &KeyState) -> bool {
-    let pause = key.charge(peer, 0);
-    if pause > CLIENT_TIMEOUT {
-        return false;
+/// Waits while the client is above a rate. The error is the rate, if that would take too long.
+async fn wait_for_turn(node: &Node, peer: &PeerHandle, key: &KeyState) -> Result<(), Limit> {
+    let Some(pause) = key.charge(peer, 0) else { return Ok(()) };
+    if pause.time > CLIENT_TIMEOUT {
+        return Err(pause.limit);
     }
-    if !pause.is_zero() {
-        node.clock().sleep(pause).await;
-    }
-    true
+    node.clock().sleep(pause.time).await;
+    Ok(())
 }
 
 /// Waits until another node has the client; without other nodes, for ever.
@@ -233,7 +229,7 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
     let Some(tenant) = node.tenant(peer.key()) else { return Posted::Absent };
     let key = Arc::clone(&tenant);
     let Ok(_held) = hold(&node, None, text.len()) else { return Posted::TooMuch };
-    if !wait_for_turn(&node, &peer, &key).await {
+    if wait_for_turn(&node, &peer, &key).await.is_err() {
         return Posted::TooMuch;
     }
     if !peer.is_current() {
@@ -247,9 +243,9 @@ async fn take(node: Weak<Node>, hooks: Arc<HookThread>, peer: PeerHandle, text: 
 
 fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Posted {
     log::trace!(target: MESSAGES, "{} ({:?}) posted {} bytes", peer.connection(), peer.id().as_str(), text.len());
-    peer.count_messages(1, text.len() as u64);
-    key.charge(peer, 1);
-    let withheld = key.withholds_addresses().then(|| without_addresses(text));
+    // The caller has waited for its turn.
+    let _ = key.spend(peer, &Spent { messages: 1, bytes: text.len() as u64, frames: 1 });
+    let withheld = key.settings().withholds_addresses().then(|| without_addresses(text));
     let text = withheld.as_deref().unwrap_or(text);
     let mut flushes = Vec::new();
     let mut turn = Turn::new(node, peer, key, &mut flushes);

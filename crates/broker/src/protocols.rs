@@ -5,6 +5,7 @@ mod advice;
 pub mod calls;
 pub mod client;
 pub mod frozen;
+pub mod hot_settings;
 pub mod json;
 pub mod key_state;
 pub mod matchbox;

@@ -1,13 +1,13 @@
 //! The state that the clients of one key share, in all protocols.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::config::key::{RelayMode, Settings};
+use super::hot_settings::HotSettings;
+use crate::config::key::Settings;
 use crate::limits::GuessLimiter;
 use crate::rooms::{OtherNodes, Parting, RoomFrames, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Router};
@@ -28,6 +28,26 @@ pub struct Common {
 
 /// The frames that the members of the rooms of a realm hear.
 pub type FramesOf = fn(RealmKind) -> &'static dyn RoomFrames;
+
+/// The messages of a client that are read at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Messages.
+    pub messages: u32,
+    /// The bytes of their texts.
+    pub bytes: u64,
+    /// Frames of any kind that are charged.
+    pub frames: u32,
+}
+
+/// The time for which nothing is read from a client that is above a rate.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    /// Until it may send more.
+    pub time: Duration,
+    /// The rate.
+    pub limit: Limit,
+}
 
 /// A part of the state of a key that belongs to one protocol, or to several that share clients.
 pub trait KeyPart: Any + Send + Sync {
@@ -62,10 +82,7 @@ impl Common {
 /// the last one. So very many keys cost almost nothing.
 pub struct KeyState {
     key: ApiKey,
-    messages_per_second: AtomicU32,
-    room_members: AtomicUsize,
-    allows_rooms: AtomicBool,
-    withholds_addresses: AtomicBool,
+    settings: HotSettings,
     router: Arc<Router>,
     frames: FramesOf,
     /// Weak, because it holds the active keys.
@@ -102,10 +119,7 @@ impl KeyState {
     pub fn new(key: ApiKey, settings: &Settings, common: &Arc<Common>) -> Arc<Self> {
         let state = KeyState {
             key,
-            messages_per_second: AtomicU32::default(),
-            room_members: AtomicUsize::default(),
-            allows_rooms: AtomicBool::default(),
-            withholds_addresses: AtomicBool::default(),
+            settings: HotSettings::default(),
             router: Arc::clone(&common.router),
             frames: common.frames,
             common: Arc::downgrade(common),
@@ -119,10 +133,13 @@ impl KeyState {
     /// Replaces the settings. Clients that are here stay.
     pub fn set_settings(&self, settings: &Settings) {
         self.quota.set_limit(settings.concurrent_limit);
-        self.messages_per_second.store(settings.messages_per_second, Relaxed);
-        self.room_members.store(settings.room_members, Relaxed);
-        self.allows_rooms.store(settings.allow_rooms, Relaxed);
-        self.withholds_addresses.store(settings.relay == RelayMode::Always, Relaxed);
+        self.settings.set(settings);
+    }
+
+    /// The settings that messages need, as they are now.
+    #[inline]
+    pub fn settings(&self) -> &HotSettings {
+        &self.settings
     }
 
     /// The key.
@@ -130,30 +147,19 @@ impl KeyState {
         &self.key
     }
 
-    /// Charges messages to the rates of a client. Returns the time by which it is above them: what it sends next is read after that.
+    /// Counts what a client has sent, and charges it to its rates. Returns the pause if it is above one of them: what it sends next is
+    /// read after that.
     #[inline]
-    pub fn charge(&self, peer: &PeerHandle, messages: u32) -> Duration {
-        peer.charge(messages, self.messages_per_second())
+    pub fn spend(&self, peer: &PeerHandle, spent: &Spent) -> Option<Pause> {
+        peer.count_messages(spent.messages, spent.bytes);
+        self.charge(peer, spent.frames)
     }
 
-    /// Messages that a client may send in a second; 0 means no limit.
-    pub fn messages_per_second(&self) -> u32 {
-        self.messages_per_second.load(Relaxed)
-    }
-
-    /// Most members of a room.
-    pub fn room_members(&self) -> usize {
-        self.room_members.load(Relaxed)
-    }
-
-    /// True if PeerJS clients may have rooms.
-    pub fn allows_rooms(&self) -> bool {
-        self.allows_rooms.load(Relaxed)
-    }
-
-    /// True if texts of clients are read without addresses: all calls of the key are relayed.
-    pub fn withholds_addresses(&self) -> bool {
-        self.withholds_addresses.load(Relaxed)
+    /// Charges frames, or what counts as much, to the rates of a client.
+    #[inline]
+    pub fn charge(&self, peer: &PeerHandle, frames: u32) -> Option<Pause> {
+        let time = peer.charge(frames, self.settings.messages_per_second());
+        if time.is_zero() { None } else { Some(Pause { time, limit: Limit::MessagesPerSecond }) }
     }
 
     /// The router.

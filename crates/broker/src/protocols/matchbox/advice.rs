@@ -1,6 +1,6 @@
 //! Advice about mistakes of Matchbox clients.
 
-use super::client::CLIENT_SERVER;
+use super::CLIENT_SERVER;
 use crate::protocols::advice::{Advice, NamedBy, shown};
 
 /// A parameter of an address that has no effect, in words: the mistake, and the advice. The reference ignores it, too. Values of unknown

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::groups::{GroupKind, GroupPlace, Groups, Opening, name_of};
-use super::{HOSTED, MatchboxRooms, Signal, host_of};
+use super::{CLIENT_SERVER, HOSTED, MatchboxRooms, Signal, advice, host_of};
 use crate::protocols::client::{Answer, Ask, Context, Description, FirstInVain, Message, Protocol};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
@@ -23,9 +23,6 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
     CloseReason, Frame, InvalidName, MessageKind, NameKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
-
-/// The topology of rooms in which the first peer is the host.
-pub(super) const CLIENT_SERVER: &str = "client_server";
 
 /// The name of the room of those that name none. No client can name it.
 const UNNAMED: &str = "/";
@@ -193,7 +190,7 @@ impl Matchbox {
             context.reply(assigned);
         }
         let key = context.key;
-        let most = key.room_members();
+        let most = key.settings().room_members();
         let size = self.size.filter(|size| (1..=most).contains(size));
         let joined =
             key.rooms(Self::REALM).join(&mut context.requester(None), room, None, size.unwrap_or(most));
@@ -276,11 +273,11 @@ impl Protocol for Matchbox {
         Ok(Matchbox { room, size, search: None, place: None, joins: 0, is_introduced: false, in_vain })
     }
 
-    /// Names with a slash are those of groups.
     fn odd_parameter(query: &str) -> Option<(String, String)> {
-        super::advice::odd_parameter(query)
+        advice::odd_parameter(query)
     }
 
+    /// Names with a slash are those of groups.
     fn is_room(name: &str) -> bool {
         name.is_empty() || (RoomName::of_topic(name).is_ok() && !name.contains('/'))
     }

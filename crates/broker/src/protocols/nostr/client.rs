@@ -211,7 +211,7 @@ impl Subscriptions {
     ) -> Result<(), Cow<'static, str>> {
         let frames: Arc<dyn OwnFrames> = Arc::clone(self) as _;
         let rooms = context.key.rooms(RealmKind::Guests);
-        let most = context.key.room_members();
+        let most = context.key.settings().room_members();
         for place in places {
             let name = RoomName::measured(place).map_err(RoomRefusal::InvalidRoom);
             let joined = name.and_then(|name| {

@@ -203,7 +203,7 @@ fn handle_request(
     };
     let rooms = || key.rooms(PeerJs::REALM);
     let existing = || key.existing_rooms(PeerJs::REALM).ok_or(RoomRefusal::NotMember);
-    let most = key.room_members();
+    let most = key.settings().room_members();
     let peer = context.peer;
     // Each id is a question of its own, so it counts as a message.
     let ids = || {
@@ -216,7 +216,7 @@ fn handle_request(
         // A client can always leave.
         rooms::Kind::Leave => existing()?.leave(requester, name()?.as_str()),
         rooms::Kind::Unwatch => rooms().unwatch(requester, &ids()?),
-        _ if !key.allows_rooms() => Err(RoomRefusal::Off),
+        _ if !key.settings().allows_rooms() => Err(RoomRefusal::Off),
         rooms::Kind::Join => rooms().join(requester, name()?, data()?, most),
         rooms::Kind::Update => existing()?.update(requester, name()?.as_str(), data()?),
         rooms::Kind::Send => {

@@ -1,0 +1,44 @@
+//! The settings of a key that its messages need. They change while clients are there, and are read without a lock.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use crate::config::key::{RelayMode, Settings};
+
+/// A row for each: its name, its type, and where it comes from.
+macro_rules! hot_settings {
+    ($($(#[$doc:meta])* $name:ident: $atomic:ty as $type:ty = $of:expr;)+) => {
+        /// The settings of a key that its messages need, as they are now.
+        #[derive(Default)]
+        pub struct HotSettings {
+            $($name: $atomic,)+
+        }
+
+        impl HotSettings {
+            pub(super) fn set(&self, settings: &Settings) {
+                $(
+                    let of: fn(&Settings) -> $type = $of;
+                    self.$name.store(of(settings), Relaxed);
+                )+
+            }
+
+            $(
+                $(#[$doc])*
+                #[inline]
+                pub fn $name(&self) -> $type {
+                    self.$name.load(Relaxed)
+                }
+            )+
+        }
+    };
+}
+
+hot_settings! {
+    /// Messages that a client may send in a second; 0 means no limit.
+    messages_per_second: AtomicU32 as u32 = |settings| settings.messages_per_second;
+    /// Most members of a room.
+    room_members: AtomicUsize as usize = |settings| settings.room_members;
+    /// True if PeerJS clients may have rooms.
+    allows_rooms: AtomicBool as bool = |settings| settings.allow_rooms;
+    /// True if texts of clients are read without addresses: all calls of the key are relayed.
+    withholds_addresses: AtomicBool as bool = |settings| settings.relay == RelayMode::Always;
+}

@@ -14,8 +14,8 @@ pub mod packet;
 mod worker;
 
 pub use backplane::{
-    Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
-    RegisterOutcome, Registration, Renewal, TokenDigest, Unavailable,
+    Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, NodeCard, Owner,
+    Position, RegisterOutcome, Registration, Renewal, TokenDigest, Unavailable,
 };
 pub use elsewhere::{HeldName, RemoteSeat};
 pub use membership::{

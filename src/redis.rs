@@ -37,8 +37,6 @@ pub(crate) fn join_cluster(
     let mut settings = RedisSettings::new(address.clone());
     // One renewal may fail without the loss of the lease.
     settings.timeout = settings.timeout.min(config.lease / 5);
-    settings.place.clone_from(&config.place);
-    settings.shared.clone_from(&config.shared);
     let backplane = RedisBackplane::new(&settings)?;
     let membership = Arc::clone(membership);
     threads.once_async("cluster", async move || membership.run(node, backplane).await)?;

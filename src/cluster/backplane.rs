@@ -157,6 +157,24 @@ pub struct Locate {
     pub mark: Duration,
 }
 
+/// The things that a node tells the others of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeCard {
+    /// Its name, for people.
+    pub name: String,
+    /// The machine and the address where it is, for people; empty if it is unknown.
+    pub place: String,
+    /// The settings that all nodes should share.
+    pub shared: SharedSettings,
+}
+
+impl NodeCard {
+    /// One that tells its name only.
+    pub fn named(name: &str) -> Self {
+        NodeCard { name: name.to_owned(), ..NodeCard::default() }
+    }
+}
+
 /// A node, as the others know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownNode {
@@ -223,7 +241,7 @@ pub trait Backplane: 'static {
 
     /// Begins a node's life: its lease and an empty inbox. `node` was never used before, except by the same call whose answer
     /// was lost: it only prolongs the lease.
-    fn join(&self, node: NodeId, name: &str, lease: Duration) -> impl Future<Output = Result<()>>;
+    fn join(&self, node: NodeId, card: &NodeCard, lease: Duration) -> impl Future<Output = Result<()>>;
 
     /// Renews the lease, unless it has ended, and keeps the inbox.
     fn renew(&self, node: NodeId, lease: Duration) -> impl Future<Output = Result<Renewal>>;

@@ -13,10 +13,10 @@ use super::error::BadRedis;
 use super::reconnecting::{ReconnectingConnection, RedisClient};
 use super::{PREFIX, TIMEOUT};
 use crate::cluster::{
-    Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, Owner, Position,
-    RegisterOutcome, Registration, Renewal, Unavailable,
+    Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, NodeCard, Owner,
+    Position, RegisterOutcome, Registration, Renewal, Unavailable,
 };
-use peerbroker_broker::config::{RedisAddress, SharedSettings};
+use peerbroker_broker::config::RedisAddress;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
@@ -61,10 +61,6 @@ pub struct RedisSettings {
     pub prefix: String,
     /// The time limit of each call, connecting included. A read may take that much longer than its wait.
     pub timeout: Duration,
-    /// The place of the node, for people.
-    pub place: String,
-    /// The settings of the node that all nodes should share.
-    pub shared: SharedSettings,
     /// About as many unread batches stay in the inbox of a node that does not read. The oldest are lost then.
     pub max_inbox: usize,
 }
@@ -73,14 +69,7 @@ impl RedisSettings {
     /// Those by default.
     pub fn new(redis: impl Into<RedisAddress>) -> Self {
         let prefix = PREFIX.to_owned();
-        RedisSettings {
-            redis: redis.into(),
-            prefix,
-            timeout: TIMEOUT,
-            place: String::new(),
-            shared: SharedSettings::new(),
-            max_inbox: 10_000,
-        }
+        RedisSettings { redis: redis.into(), prefix, timeout: TIMEOUT, max_inbox: 10_000 }
     }
 }
 
@@ -206,12 +195,12 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
         NodeId::new(self.commands.new_number())
     }
 
-    async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
+    async fn join(&self, node: NodeId, card: &NodeCard, lease: Duration) -> Result<(), Unavailable> {
         self.commands.ask(self.keep_inbox(node, "join", lease)).await?;
         // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
         // script has to be loaded, or the keys are on two servers, the second call is carried out first.
-        let shared = serde_json::to_string(&self.settings.shared).unwrap_or_default();
-        let lease = self.lease(node, "join", lease).arg(name).arg(&self.settings.place).arg(shared);
+        let shared = serde_json::to_string(&card.shared).unwrap_or_default();
+        let lease = self.lease(node, "join", lease).arg(&card.name).arg(&card.place).arg(shared);
         let answer = self.commands.ask(lease).await?;
         if let Some(policy) = self.commands.take_eviction() {
             log::warn!(

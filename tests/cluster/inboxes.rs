@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane as _, InboxEntry, Position};
+use peerbroker::cluster::{Backplane as _, InboxEntry, NodeCard, Position};
 use peerbroker::vocabulary::NodeId;
 
 use crate::on_every_backplane;
@@ -26,7 +26,7 @@ fn to_one(batches: &[Vec<u8>]) -> Vec<(NodeId, Vec<u8>)> {
 pub async fn batches_are_read_in_their_order_and_byte_for_byte(stage: &impl Stage) {
     let a = stage.connect();
     let b = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     assert_eq!(batches(&a, node(1)).await, [[0u8; 0]; 0]);
     let all: Vec<u8> = (0..=255).collect();
     let sent = vec![all, vec![], vec![0; 100_000], b"\r\n$-1\r\n".to_vec()];
@@ -37,7 +37,7 @@ pub async fn batches_are_read_in_their_order_and_byte_for_byte(stage: &impl Stag
 
 pub async fn reading_goes_on_behind_a_position(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     let append = async |number: u8| a.append(&[(node(1), vec![number])]).await;
     append(1).await.expect("an answer");
     append(2).await.expect("an answer");
@@ -53,7 +53,7 @@ pub async fn reading_goes_on_behind_a_position(stage: &impl Stage) {
 
 pub async fn many_batches_are_read_in_parts_without_a_gap(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     let sent: Vec<Vec<u8>> = (0..1000u32).map(|number| number.to_le_bytes().to_vec()).collect();
     a.append(&to_one(&sent)).await.expect("an answer");
     let mut read: Vec<InboxEntry> = Vec::new();
@@ -69,11 +69,11 @@ pub async fn many_batches_are_read_in_parts_without_a_gap(stage: &impl Stage) {
 pub async fn a_reader_waits_for_a_batch(stage: &impl Stage) {
     let a = stage.connect();
     let b = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     let none = Position::default();
     let append = async {
         // A round trip, so that the reader most likely waits by now. If not, the test shows less.
-        b.join(node(2), "b", LONG).await.expect("a lease");
+        b.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
         b.append(&[(node(1), vec![7])]).await.expect("an answer");
     };
     let (read, ()) = tokio::join!(a.read(node(1), &none, LONG), append);
@@ -82,7 +82,7 @@ pub async fn a_reader_waits_for_a_batch(stage: &impl Stage) {
 
 pub async fn a_reader_without_a_batch_gets_none(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     for wait in [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(20)] {
         assert_eq!(a.read(node(1), &Position::default(), wait).await.expect("an answer"), []);
         assert_eq!(a.read(node(9), &Position::default(), wait).await.expect("an answer"), []);
@@ -91,7 +91,7 @@ pub async fn a_reader_without_a_batch_gets_none(stage: &impl Stage) {
 
 pub async fn batches_up_to_a_position_are_removed(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     a.append(&(1..=4).map(|number| (node(1), vec![number])).collect::<Vec<_>>()).await.expect("an answer");
     let entries = a.read(node(1), &Position::default(), LONG).await.expect("batches");
     a.trim(node(1), &Position::default()).await.expect("an answer");
@@ -109,8 +109,8 @@ pub async fn batches_up_to_a_position_are_removed(stage: &impl Stage) {
 
 pub async fn a_node_that_is_dead_or_unknown_takes_no_batches(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
-    a.join(node(2), "b", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
+    a.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     a.leave(node(2)).await.expect("an answer");
     let sent = [(1, 1), (2, 1), (3, 1), (1, 2)].map(|(to, batch)| (node(to), vec![batch]));
     assert_eq!(a.append(&sent).await.expect("an answer"), [true, false, false, true]);
@@ -121,8 +121,8 @@ pub async fn a_node_that_is_dead_or_unknown_takes_no_batches(stage: &impl Stage)
 pub async fn inboxes_are_apart(stage: &impl Stage) {
     let a = stage.connect();
     let b = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
-    b.join(node(2), "b", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
+    b.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     a.append(&[(node(2), vec![2]), (node(1), vec![1])]).await.expect("an answer");
     assert_eq!(batches(&a, node(1)).await, [[1]]);
     assert_eq!(batches(&b, node(2)).await, [[2]]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane as _, Renewal};
+use peerbroker::cluster::{Backplane as _, NodeCard, Renewal};
 
 use crate::on_every_backplane;
 use crate::stage::{LONG, Stage, batches, members, node, pass, until_dead};
@@ -22,8 +22,8 @@ pub async fn all_nodes_see_each_other_with_their_names(stage: &impl Stage) {
     let a = stage.connect();
     let b = stage.connect();
     let odd = "b \"\\' {} ü\u{1f980}: 1";
-    a.join(node(1), "a", LONG).await.expect("a lease");
-    b.join(node(2), odd, LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
+    b.join(node(2), &NodeCard::named(odd), LONG).await.expect("a lease");
     let expected = [(node(1), "a".to_owned(), true), (node(2), odd.to_owned(), true)];
     assert_eq!(members(&a, node(1)).await, expected);
     assert_eq!(members(&b, node(2)).await, expected);
@@ -31,12 +31,12 @@ pub async fn all_nodes_see_each_other_with_their_names(stage: &impl Stage) {
 
 pub async fn a_lease_that_has_ended_is_never_renewed(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", SHORT).await.expect("a lease");
-    a.join(node(2), "b", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), SHORT).await.expect("a lease");
+    a.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     until_dead(&a, node(1)).await;
     for _ in 0..2 {
         assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
-        a.join(node(1), "a", LONG).await.expect_err("a node that is used again");
+        a.join(node(1), &NodeCard::named("a"), LONG).await.expect_err("a node that is used again");
         // The others know of the death for a while.
         let all = members(&a, node(2)).await;
         assert!(all.contains(&(node(1), "a".to_owned(), false)), "{all:?}");
@@ -48,7 +48,7 @@ pub async fn a_renewal_prolongs_the_lease(stage: &impl Stage) {
     let a = stage.connect();
     // Long enough for a machine that is busy.
     let lease = Duration::from_secs(1);
-    a.join(node(1), "a", lease).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), lease).await.expect("a lease");
     assert!(matches!(a.renew(node(1), LONG).await, Ok(Renewal::Renewed(_))));
     pass(&a, lease).await;
     assert!(members(&a, node(1)).await.contains(&(node(1), "a".to_owned(), true)));
@@ -58,14 +58,14 @@ pub async fn a_node_that_never_joined_has_no_lease(stage: &impl Stage) {
     let a = stage.connect();
     assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
     a.leave(node(1)).await.expect("an answer");
-    a.join(node(2), "b", LONG).await.expect("a lease");
+    a.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     assert_eq!(members(&a, node(2)).await, [(node(2), "b".to_owned(), true)]);
 }
 
 pub async fn a_node_that_leaves_is_dead_at_once(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
-    a.join(node(2), "b", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
+    a.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     assert_eq!(a.append(&[(node(1), vec![1])]).await.expect("an answer"), [true]);
     a.leave(node(1)).await.expect("an answer");
     assert_eq!(a.append(&[(node(1), vec![2])]).await.expect("an answer"), [false]);
@@ -77,10 +77,10 @@ pub async fn a_node_that_leaves_is_dead_at_once(stage: &impl Stage) {
 
 pub async fn a_repeated_join_is_the_same_life(stage: &impl Stage) {
     let a = stage.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     a.append(&[(node(1), vec![1])]).await.expect("an answer");
     // Its first answer may have been lost.
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     assert_eq!(members(&a, node(1)).await, [(node(1), "a".to_owned(), true)]);
     assert_eq!(batches(&a, node(1)).await, [[1]]);
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane, Claim, InboxEntry, Position, Unavailable};
+use peerbroker::cluster::{Backplane, Claim, InboxEntry, NodeCard, Position, Unavailable};
 use peerbroker::redis::{RedisBackplane, RedisSettings};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
@@ -41,7 +41,7 @@ async fn recovers(backplane: &RedisBackplane) {
 async fn a_server_that_is_killed_and_comes_back_empty() {
     let mut server = RedisServer::start();
     let a = settings(&server).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     let first = granted(&a, claim("x", owner(1, 1), 1)).await;
     let generation = a.generation();
     server.kill();
@@ -113,7 +113,7 @@ async fn a_user_that_may_not_ask_which_server_it_is_meets_another_one_each_time(
 async fn a_server_that_is_restarted_with_its_data() {
     let mut server = RedisServer::start();
     let a = settings(&server).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     granted(&a, claim("x", owner(1, 1), 1)).await;
     a.append(&[(node(1), vec![1]), (node(1), vec![2])]).await.expect("an answer");
     let read = a.read(node(1), &Position::default(), LONG).await.expect("batches");
@@ -137,7 +137,7 @@ async fn a_server_that_is_restarted_with_its_data() {
 async fn a_server_that_is_stalled_and_goes_on() {
     let server = RedisServer::start();
     let a = settings(&server).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     batches(&a, node(1)).await;
     let generation = a.generation();
     server.signal("-STOP");
@@ -190,7 +190,7 @@ async fn a_server_that_starts_later_than_the_node() {
 async fn connections_that_are_cut_are_made_anew() {
     let server = RedisServer::start();
     let a = settings(&server).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     for _ in 0..3 {
         let generation = a.generation();
         redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).exec(&mut server.client()).expect("an answer");
@@ -241,13 +241,16 @@ async fn a_read_that_waits_ends_with_its_server() {
     let mut server = RedisServer::start();
     let a = Rc::new(settings(&server).connect());
     let test = async {
-        a.join(node(1), "a", LONG).await.expect("a lease");
+        a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
         let read = reading(&a);
         blocked(&server, 1).await;
         server.kill();
         ends(read).await.expect("a task").expect_err("no server");
         server.start_again();
-        a.join(node(1), "a", LONG).await.or(a.join(node(1), "a", LONG).await).expect("a lease");
+        a.join(node(1), &NodeCard::named("a"), LONG)
+            .await
+            .or(a.join(node(1), &NodeCard::named("a"), LONG).await)
+            .expect("a lease");
         a.append(&[(node(1), vec![1])]).await.expect("an answer");
         assert_eq!(batches(&*a, node(1)).await, [[1]]);
     };
@@ -259,7 +262,7 @@ async fn a_read_that_is_given_up_holds_no_later_one() {
     let server = RedisServer::start();
     let a = Rc::new(settings(&server).connect());
     let test = async {
-        a.join(node(1), "a", LONG).await.expect("a lease");
+        a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
         for _ in 0..3 {
             let read = reading(&a);
             blocked(&server, 1).await;
@@ -277,7 +280,7 @@ async fn a_read_that_waits_delays_no_other_call() {
     let server = RedisServer::start();
     let a = Rc::new(settings(&server).connect());
     let test = async {
-        a.join(node(1), "a", LONG).await.expect("a lease");
+        a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
         let read = reading(&a);
         blocked(&server, 1).await;
         // Each would run into its bound behind the read.
@@ -292,7 +295,7 @@ async fn a_read_that_waits_delays_no_other_call() {
 async fn calls_and_reads_have_one_connection_each() {
     let server = RedisServer::start();
     let a = settings(&server).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     batches(&a, node(1)).await;
     let mut client = server.client();
     let mut connections = || -> Option<String> {

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use peerbroker::cluster::{Backplane as _, Claim, ClaimOutcome, RegisterOutcome, Renewal};
+use peerbroker::cluster::{Backplane as _, Claim, ClaimOutcome, NodeCard, RegisterOutcome, Renewal};
 use peerbroker::redis::RedisSettings;
 use redis::{Commands as _, Connection};
 
@@ -122,7 +122,7 @@ async fn an_inbox_lives_for_three_leases_and_is_renewed() {
     let server = RedisServer::start();
     let mut client = server.client();
     let a = RedisSettings::new(&server.url()).connect();
-    a.join(node(1), "a", LONG / 3).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG / 3).await.expect("a lease");
     let inbox = format!("peerbroker:inbox:{}", node(1));
     let long = i64::try_from(LONG.as_millis()).expect("a time");
     let ttl = |client: &mut Connection| -> i64 { client.pttl(&inbox).expect("a time") };
@@ -141,7 +141,7 @@ async fn a_node_without_an_inbox_is_no_member() {
     let rights = ["SETUSER", "a", "on", ">secret", "~*", "&*", "+@all", "-xadd"];
     redis::cmd("ACL").arg(&rights).exec(&mut client).expect("an answer");
     let a = RedisSettings::new(&server.url().replacen("://", "://a:secret@", 1)).connect();
-    a.join(node(1), "a", LONG).await.expect_err("it has no inbox");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect_err("it has no inbox");
     assert_eq!(client.exists("peerbroker:nodes"), Ok(false));
 }
 
@@ -150,7 +150,7 @@ async fn an_inbox_that_nobody_reads_loses_its_oldest_batches() {
     let server = RedisServer::start();
     let settings = RedisSettings { max_inbox: 100, ..RedisSettings::new(&server.url()) };
     let a = settings.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     for round in 0..10u8 {
         let sent = (0..100u8).map(|number| (node(1), vec![round, number]));
         a.append(&sent.collect::<Vec<_>>()).await.expect("an answer");
@@ -185,7 +185,7 @@ async fn fields_of_a_newer_version_are_read_over() {
     let server = RedisServer::start();
     let mut client = server.client();
     let a = RedisSettings::new(&server.url()).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     granted(&a, claim("x", owner(1, 1), 1)).await;
     a.count(&key("peerjs"), node(1), 1).await.expect("an answer");
     mark(&a, peer("y"), 1, LONG).await;
@@ -225,7 +225,7 @@ async fn what_nobody_renews_for_an_hour_is_forgotten() {
     let server = RedisServer::start();
     let mut client = server.client();
     let a = RedisSettings::new(&server.url()).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     let (seconds, _): (i64, i64) = redis::cmd("TIME").query(&mut client).expect("the time");
     let clients = "peerbroker:clients{}:peerjs";
     let nodes = "peerbroker:nodes";
@@ -251,7 +251,7 @@ async fn every_key_has_the_prefix_and_brokers_with_other_prefixes_are_apart() {
         |prefix: &str| RedisSettings { prefix: prefix.to_owned(), ..RedisSettings::new(&server.url()) };
     let a = with("a").connect();
     let b = with("{b}").connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     granted(&a, Claim { limit: Some(9), ..claim("x", owner(1, 1), 1) }).await;
     a.append(&[(node(1), vec![1])]).await.expect("an answer");
     let all = keys(&mut server.client());
@@ -265,7 +265,7 @@ async fn every_key_has_the_prefix_and_brokers_with_other_prefixes_are_apart() {
 async fn an_error_of_the_server_about_one_call_costs_no_connection() {
     let server = RedisServer::start();
     let a = RedisSettings::new(&server.url()).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     let generation = a.generation();
     let inbox = format!("peerbroker:inbox:{}", node(2));
     let _: () = server.client().set(inbox, "of another program").expect("an answer");
@@ -280,8 +280,8 @@ async fn broken_entries_are_dropped_and_stop_nobody() {
     let server = RedisServer::start();
     let mut client = server.client();
     let a = RedisSettings::new(&server.url_of_user()).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
-    a.join(node(2), "b", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
+    a.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     let nodes = "peerbroker:nodes";
     let later = "99999999999999";
     let broken: &[(&[u8], String)] = &[
@@ -312,7 +312,7 @@ async fn broken_entries_are_dropped_and_stop_nobody() {
     let _: () = client.del(nodes).expect("an answer");
     let _: () = client.set(nodes, "of another program").expect("an answer");
     assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
-    a.join(node(4), "d", LONG).await.expect("a lease");
+    a.join(node(4), &NodeCard::named("d"), LONG).await.expect("a lease");
     assert_eq!(members(&a, node(4)).await, [(node(4), "d".to_owned(), true)]);
 }
 
@@ -381,7 +381,7 @@ async fn a_node_whose_inbox_is_something_else_has_lost_its_lease_and_a_strange_e
     let server = RedisServer::start();
     let mut client = server.client();
     let a = RedisSettings::new(&server.url_of_user()).connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    a.join(node(1), &NodeCard::named("a"), LONG).await.expect("a lease");
     let inbox = format!("peerbroker:inbox:{}", node(1));
     let _: String = client.xadd(&inbox, "*", &[(&b"\xff"[..], &b"\xff"[..])]).expect("an answer");
     a.append(&[(node(1), vec![1])]).await.expect("an answer");
@@ -398,9 +398,9 @@ async fn entries_of_nodes_of_older_and_newer_versions_are_read() {
     let server = RedisServer::start();
     let mut client = server.client();
     let shared = [("--key".to_owned(), "game".to_owned())];
-    let settings = RedisSettings::new(&server.url_of_user());
-    let a = RedisSettings { shared: shared.clone().into(), ..settings }.connect();
-    a.join(node(1), "a", LONG).await.expect("a lease");
+    let a = RedisSettings::new(&server.url_of_user()).connect();
+    let card = NodeCard { shared: shared.clone().into(), ..NodeCard::named("a") };
+    a.join(node(1), &card, LONG).await.expect("a lease");
     let later = "99999999999999";
     for (number, entry) in [
         (2, format!(r#"{{"v":1,"e":{later},"n":"older","a":""}}"#)),

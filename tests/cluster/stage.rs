@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use peerbroker::clock::UnixMillis;
 use peerbroker::cluster::{
-    Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, RegisterOutcome, Registration,
-    Renewal, Unavailable,
+    Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, NodeCard, Owner, RegisterOutcome,
+    Registration, Renewal, Unavailable,
 };
 use peerbroker::redis::{RedisBackplane, RedisSettings};
 use peerbroker::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId, RealmKind};
@@ -161,7 +161,7 @@ fn fresh_node() -> NodeId {
 /// Until the lease of a node has ended by the store's clock.
 pub async fn until_dead(backplane: &impl Backplane, node: NodeId) {
     let observer = fresh_node();
-    backplane.join(observer, "observer", LONG).await.expect("a lease");
+    backplane.join(observer, &NodeCard::named("observer"), LONG).await.expect("a lease");
     let dead = async {
         while members(backplane, observer).await.iter().any(|(known, _, alive)| *known == node && *alive) {
             tokio::task::yield_now().await;
@@ -174,6 +174,6 @@ pub async fn until_dead(backplane: &impl Backplane, node: NodeId) {
 /// Until this time has passed by the store's clock.
 pub async fn pass(backplane: &impl Backplane, time: Duration) {
     let clock = fresh_node();
-    backplane.join(clock, "clock", time).await.expect("a lease");
+    backplane.join(clock, &NodeCard::named("clock"), time).await.expect("a lease");
     until_dead(backplane, clock).await;
 }

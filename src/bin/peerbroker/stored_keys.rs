@@ -72,7 +72,10 @@ impl StoredKeys {
     /// Runs all checks that create and change nothing. Returns what is stored, if that is in a directory. `has_others` is true if clients have
     /// keys elsewhere, or make them.
     pub fn check(&self, has_others: bool) -> Result<Option<String>, Failure> {
-        let StoredKeys::Directory(dir) = self else { return Ok(None) };
+        let dir = match self {
+            StoredKeys::Directory(dir) => dir,
+            StoredKeys::InMemory | StoredKeys::Redis(_) => return Ok(None),
+        };
         let keys = SqliteKeys::check(dir).map_err(|error| of_server(&error, dir))?;
         let found = match keys {
             None => "has no keys yet, and the server makes the database".to_owned(),

@@ -14,9 +14,10 @@ use crate::cluster::link::Outbound;
 use crate::cluster::membership::{digest, name_of_peer};
 use crate::cluster::packet::Packet;
 use crate::cluster::{
-    Backplane, Entity, Granted, KnownNode, Name, Owner, RegisterOutcome, Registration, Renewal, Unavailable,
+    Backplane, Entity, Granted, KnownNode, Name, NodeCard, Owner, RegisterOutcome, Registration, Renewal,
+    Unavailable,
 };
-use peerbroker_broker::config::Degraded;
+use peerbroker_broker::config::{ClusterConfig, Degraded};
 use peerbroker_broker::events::ClusterEvent;
 use peerbroker_broker::router::{Holder, Realm};
 use peerbroker_core::clock::{LeaseInstant, UnixMillis};
@@ -40,6 +41,11 @@ const REGISTER_BATCH: usize = 500;
 const LEAVE: Duration = Duration::from_secs(2);
 
 impl<B: Backplane> Worker<B> {
+    fn card(&self) -> NodeCard {
+        let ClusterConfig { node_name, place, shared, .. } = &self.shared.config;
+        NodeCard { name: node_name.clone(), place: place.clone(), shared: shared.clone() }
+    }
+
     /// Joins, and registers the present clients. `None` if the node stops before.
     pub(super) async fn begin_life(self: &Rc<Self>) -> Option<NodeId> {
         loop {
@@ -49,7 +55,7 @@ impl<B: Backplane> Worker<B> {
             let node = self.backplane.new_node();
             let began = self.shared.clock.elapsed();
             let gaps = self.shared.clock.gaps_so_far();
-            match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
+            match self.backplane.join(node, &self.card(), self.shared.config.lease).await {
                 Ok(()) => {
                     self.inbox.begin();
                     self.room_news.begin();

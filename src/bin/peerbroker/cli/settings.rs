@@ -149,13 +149,16 @@ impl Draft {
         RedisAddress { client, ..self.redis.clone() }
     }
 
+    /// The store that the nodes of its cluster share, if a flag names one.
+    pub(super) fn backplane(&self) -> Option<BackplaneAddress> {
+        let redis = self.redis();
+        (!redis.url.is_empty()).then_some(BackplaneAddress::Redis(redis))
+    }
+
     /// The cluster that the node is in, if it is in one.
     fn cluster(&self) -> Result<Option<ClusterConfig>, Failure> {
-        let redis = self.redis();
-        if redis.url.is_empty() {
-            return Ok(None);
-        }
-        let mut cluster = ClusterConfig { backplane: BackplaneAddress::Redis(redis), ..self.cluster.clone() };
+        let Some(backplane) = self.backplane() else { return Ok(None) };
+        let mut cluster = ClusterConfig { backplane, ..self.cluster.clone() };
         peerbroker::check_backplane(&cluster.backplane).map_err(wrong)?;
         if cluster.node_name.is_empty() {
             let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();

@@ -29,6 +29,7 @@ const PROXIED: Need = Need("--proxied", |draft| draft.config.proxied);
 const ACME: Need = Need("--acme", |draft| !draft.acme.names.is_empty());
 const REGISTRATION: Need = Need("--registration open", |draft| draft.config.registration.open);
 const REDIS: Need = Need("--redis", |draft| !draft.redis.url.is_empty());
+const CLUSTER: Need = Need("--redis", |draft| draft.backplane().is_some());
 const MEDIA: Need = Need("--relay or --turn", |draft| !draft.relay_at.is_empty() || !draft.turn.is_empty());
 const RELAY: Need = Need("--relay", |draft| !draft.relay_at.is_empty());
 const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
@@ -140,11 +141,11 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("keys", |d| &mut d.keys, choice("sqlite|redis", KeysIn::ALL),
                 "Where stored keys are: in --data_dir, or in the Redis", "").commands(&["keys"]),
             Row::new("node_name", |d| &mut d.cluster.node_name, text_if("NAME", is_node_name, "1 to 100 bytes of text"),
-                "Name of this node", "").unset("the host's name and four random characters").needs(&REDIS).of(NODE),
+                "Name of this node", "").unset("the host's name and four random characters").needs(&CLUSTER).of(NODE),
             Row::new("cluster_lease", |d| &mut d.cluster.lease, time(&MILLIS, MIN_LEASE..=MAX_MILLIS),
-                "Time after which other clients may take the ids of a dead node", "").needs(&REDIS),
+                "Time after which other clients may take the ids of a dead node", "").needs(&CLUSTER),
             Row::new("cluster_degraded", |d| &mut d.cluster.degraded, choice("allow|refuse", [("allow", Degraded::Allow), ("refuse", Degraded::Refuse)]),
-                "Whether new clients get ids [while Redis cannot be reached](CLUSTER.md#outages)", "").needs(&REDIS),
+                "Whether new clients get ids [while Redis cannot be reached](CLUSTER.md#outages)", "").needs(&CLUSTER),
         ]),
         group("Calls that cannot go directly", vec![
             Row::new("relay", |d| &mut d.relay_at, Kind { alone: Some("all"), ..kind("ADDRESS", media_address, show_media_address) },

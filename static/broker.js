@@ -18,6 +18,7 @@ function keyProblem(response, key) {
   // Clients of PeerJS get an id all the same, so that the WebSocket can say why.
   switch (response.headers.get('x-peerbroker-key')) {
     case 'foreign_origin': return `The broker does not let pages of ${location.origin} use this key.`;
+    case 'banned': return 'The operator of this broker has banned this address for this key.';
     case 'unknown': return `This broker has no key “${decodeURIComponent(key)}”.`;
     default: return undefined;
   }

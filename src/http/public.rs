@@ -176,6 +176,8 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
     let policy = match runtime.node.tenant_of_client(&key, source.address).await {
         Ok(tenant) => Some(tenant.policy_full()),
         Err(Refusal::InvalidKey) => None,
+        // The WebSocket that follows is refused with a text, and noted.
+        Err(Refusal::Banned) if matches!(route, Route::Id(_)) => return peerjs::id_in_vain(peerjs::BANNED),
         Err(refusal) => {
             note(refusal);
             return legacy::refuse(refusal);
@@ -183,8 +185,7 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
     };
     match (route, policy) {
         (_, Some(policy)) if !peerjs::allows_origin(mounted, policy.settings(), request) => match route {
-            // The WebSocket that follows is refused with a text, and noted.
-            Route::Id(_) => peerjs::id_for_foreign_origin(),
+            Route::Id(_) => peerjs::id_in_vain(peerjs::FOREIGN_ORIGIN),
             _ => {
                 note(Refusal::ForeignOrigin);
                 bare(StatusCode::FORBIDDEN)

@@ -226,6 +226,9 @@ pub(super) fn key(server: &Server, answer: &Response, told: Option<&Told>) -> Fi
         ("foreign_origin", None) => failed!(
             "the key '{key}' is for pages of certain origins only" =>
             "Run the doctor with --origin and the address of your page."),
+        ("banned", _) => failed!(
+            "the address of this machine is banned for the key '{key}'" =>
+            "GET /api/bans lists the bans, and the dashboard ends one: docs/OPERATING.md."),
         ("unknown", _) => failed!(
             "the server has no key '{key}', or it is disabled" =>
             "{own}Give the key of your client with --key; `peerbroker keys list` shows the stored ones."),

@@ -21,7 +21,10 @@ const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side elem
 const UNKNOWN_KEY: (&str, &str) = ("x-peerbroker-key", "unknown");
 
 /// Tells them that the page may not use the key.
-const FOREIGN_ORIGIN: (&str, &str) = ("x-peerbroker-key", "foreign_origin");
+pub(super) const FOREIGN_ORIGIN: (&str, &str) = ("x-peerbroker-key", "foreign_origin");
+
+/// Tells them that their address is banned for the key.
+pub(super) const BANNED: (&str, &str) = ("x-peerbroker-key", "banned");
 
 /// The path of this server, in the answer to a request for an id at another one.
 const RIGHT_PATH: &str = "x-peerbroker-path";
@@ -101,10 +104,10 @@ pub(super) fn id_at_wrong_path(mounted: &Mounted) -> HttpResponse {
     answer_with_id(&mut response, random(IdStyle::Uuid))
 }
 
-/// Answers a page that may not use the key, for the same reason. No token is verified, because the WebSocket is refused.
-pub(super) fn id_for_foreign_origin() -> HttpResponse {
+/// Answers a client that may not use the key, for the same reason. No token is verified, because the WebSocket is refused.
+pub(super) fn id_in_vain(why: (&'static str, &'static str)) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    response.insert_header(FOREIGN_ORIGIN);
+    response.insert_header(why);
     answer_with_id(&mut response, random(IdStyle::Uuid))
 }
 

@@ -547,11 +547,26 @@ fn a_key_of_the_file_or_of_a_flag_says_where_it_is_changed() {
     {
         let ended = keys(args);
         assert_eq!(ended.status.code(), Some(1), "{args:?}");
-        expect(&ended.stderr, &["no stored key game: it is an [[api_key]] of", "p.toml. Change it there"]);
+        expect(
+            &ended.stderr,
+            &["no stored key game: it is the [[api_key]] at", "p.toml, line 2. Edit it there"],
+        );
     }
     expect(&keys(&["set", "peerjs", "-c", "3"]).stderr, &["it is the key of --key", "flags of the server"]);
     let text = error(&["keys", "show", "game", "--data_dir", &data], &[], 1);
     expect(&text, &["A key of the configuration file is changed there, and --config names the file"]);
+
+    // A server without stored keys.
+    let live = directory.file("live.toml", "port = 9000\n\n\n[[api_key]]\nkey = 'game'\n");
+    for args in [&["set", "game", "-c", "3"][..], &["remove", "game"], &["token", "list", "game"]] {
+        let text = error(&[&["keys"], args, &["--config", &live]].concat(), &[], 1);
+        expect(&text, &["no stored key game: it is the [[api_key]] at", "live.toml, line 4. Edit it there"]);
+    }
+    expect(&error(&["keys", "disable", "peerjs"], &[], 1), &["it is the key of --key"]);
+    expect(
+        &error(&["keys", "set", "other", "-c", "3", "--config", &live], &[], 2),
+        &["--data_dir is missing"],
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub fn run(command: &KeysCommand, cli: &Cli, log: &Path) -> Result<(), Failure> 
             if *json { shown::json(&keys)? } else { shown::list(&keys, columns) }
         }
         KeysCommand::Show { key: OneKey { key }, json } => {
-            let found = existing(cli)?.get(key)?.ok_or_else(|| unknown(cli, key))?;
+            let found = store_of(cli, key)?.get(key)?.ok_or_else(|| unknown(cli, key))?;
             if *json { shown::json_of_one(&found)? } else { shown::details(&found) }
         }
         KeysCommand::Set { key: OneKey { key }, settings, no_origins } => {
@@ -56,7 +56,7 @@ pub fn run(command: &KeysCommand, cli: &Cli, log: &Path) -> Result<(), Failure> 
         KeysCommand::Export { file } => return export(cli, file),
         KeysCommand::Import { file, replace } => import(cli, file, *replace, audit)?,
         KeysCommand::Remove(OneKey { key }) => {
-            existing(cli)?.remove(key).map_err(|error| explained(cli, error))?;
+            store_of(cli, key)?.remove(key).map_err(|error| explained(cli, error))?;
             audit.write(format_args!("removed the key {key:?}"));
             format!("Removed {}.\n", shown::name_of(key))
         }
@@ -87,7 +87,7 @@ fn token(cli: &Cli, command: &TokenCommand, audit: &Audit<'_>) -> Result<String,
     let (TokenCommand::Add { key: OneKey { key }, .. }
     | TokenCommand::List(OneKey { key })
     | TokenCommand::Remove { key: OneKey { key }, .. }) = command;
-    let tokens = existing(cli)?.get(key)?.ok_or_else(|| unknown(cli, key))?.settings.tokens;
+    let tokens = store_of(cli, key)?.get(key)?.ok_or_else(|| unknown(cli, key))?.settings.tokens;
     let change = |change: TokenChange| -> Result<(), Failure> {
         change.check(&tokens)?;
         let whole = Change { token: Some(change.clone()), ..Change::default() };
@@ -138,7 +138,7 @@ fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<St
 }
 
 fn changed(cli: &Cli, audit: &Audit<'_>, key: &ApiKey, change: Change) -> Result<Key, Failure> {
-    let changed = existing(cli)?.change(key, change).map_err(|error| explained(cli, error))?;
+    let changed = store_of(cli, key)?.change(key, change).map_err(|error| explained(cli, error))?;
     audit.record("changed", &changed);
     Ok(changed)
 }
@@ -152,7 +152,19 @@ fn explained(cli: &Cli, error: KeyError) -> Failure {
 }
 
 fn unknown(cli: &Cli, key: &ApiKey) -> Failure {
-    failed(format!("there is no stored key {key}{}", cli.home_of(key)))
+    let place = match cli.place_of(key) {
+        Some(place) => format!(": {place}"),
+        None if cli.file.is_none() => {
+            ". A key of the configuration file is changed there, and --config names the file".to_owned()
+        }
+        None => String::new(),
+    };
+    failed(format!("there is no stored key {key}{place}"))
+}
+
+/// The store of a key. Without a store, the error says where the key is, if it is elsewhere.
+fn store_of(cli: &Cli, key: &ApiKey) -> Result<Box<dyn KeyStore>, Failure> {
+    existing(cli).map_err(|error| if cli.place_of(key).is_some() { unknown(cli, key) } else { error })
 }
 
 fn existing(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {

@@ -12,6 +12,7 @@ use clap::Error;
 use clap::error::ErrorKind;
 use peerbroker::files::Stamp;
 use peerbroker::keys::{Key, Settings};
+use peerbroker::vocabulary::ApiKey;
 use toml::Table;
 use toml::de::{DeTable, DeValue};
 
@@ -38,6 +39,8 @@ pub struct ConfigFile {
     pub stamp: Option<Stamp>,
     pub(super) given: Given,
     pub keys: Vec<Key>,
+    /// The line of each key.
+    key_lines: Vec<usize>,
     /// Settings that may have got to a key by mistake.
     pub(super) warnings: Vec<String>,
 }
@@ -78,8 +81,9 @@ impl ConfigFile {
         for (name, value) in settings {
             let span = name.span();
             if name.get_ref() == API_KEY {
-                let mut keys = keys::Reader { path, text, first: 0, warnings: Vec::new() };
+                let mut keys = keys::Reader { path, text, lines: Vec::new(), warnings: Vec::new() };
                 file.keys = keys.read(value).map_err(|(span, why)| at(span, &why))?;
+                file.key_lines = keys.lines;
                 file.warnings = keys.warnings;
                 continue;
             }
@@ -98,6 +102,12 @@ impl ConfigFile {
             }
         }
         Ok(file)
+    }
+
+    /// The file and the line of a key, if the file has it.
+    pub(super) fn place_of(&self, key: &ApiKey) -> Option<String> {
+        let at = self.keys.iter().position(|other| other.key == *key)?;
+        Some(place(&self.path, *self.key_lines.get(at)?))
     }
 }
 

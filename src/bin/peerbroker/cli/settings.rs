@@ -125,20 +125,16 @@ impl Cli {
         members.map_or(Ok(()), check).map_err(|why| wrong(format!("--room_members: {why}")))
     }
 
-    /// The place where a key is that `peerbroker keys` does not edit, for its error. Empty if it is nowhere.
-    pub fn home_of(&self, key: &ApiKey) -> String {
-        match &self.file {
-            Some(file) if file.keys.iter().any(|other| other.key == *key) => format!(
-                ": it is an [[api_key]] of {}. Change it there; the server reads the file again by itself",
-                file.path.display()
+    /// The place of a key that `peerbroker keys` does not edit, for its error, if these settings have it.
+    pub fn place_of(&self, key: &ApiKey) -> Option<String> {
+        match self.file.as_ref().and_then(|file| file.place_of(key)) {
+            Some(place) => Some(format!(
+                "it is the [[api_key]] at {place}. Edit it there; the server reads the file again by itself"
+            )),
+            None if self.draft.config.default_key && *key == self.draft.config.key => Some(
+                "it is the key of --key, and its settings are flags of the server, as in --concurrent_limit 100".to_owned(),
             ),
-            None if *key != self.draft.config.key => {
-                ". A key of the configuration file is changed there, and --config names the file".to_owned()
-            }
-            _ if *key == self.draft.config.key => {
-                ": it is the key of --key, and its settings are flags of the server, as in --concurrent_limit 100".to_owned()
-            }
-            _ => String::new(),
+            None => None,
         }
     }
 }

@@ -29,8 +29,8 @@ type Entry = (Range<usize>, String, Range<usize>);
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
-    /// The line of the first table.
-    pub(super) first: usize,
+    /// The line of each table.
+    pub(super) lines: Vec<usize>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Reader<'_> {
         let no_table = |span| (span, format!("keys are tables that begin with [[{API_KEY}]]"));
         let span = value.span();
         let DeValue::Array(tables) = value.into_inner() else { return Err(no_table(span)) };
-        self.first = tables.iter().next().map_or(0, |table| line_of(self.text, table.span().start));
+        self.lines = tables.iter().map(|table| line_of(self.text, table.span().start)).collect();
         let mut keys: Vec<Key> = Vec::new();
         for table in tables {
             let span = table.span();
@@ -51,6 +51,11 @@ impl Reader<'_> {
             keys.push(key);
         }
         Ok(keys)
+    }
+
+    /// The line of the first table.
+    fn first(&self) -> usize {
+        self.lines.first().copied().unwrap_or_default()
     }
 
     fn key(&mut self, span: Range<usize>, mut table: DeTable<'_>) -> Result<Key, Misplaced> {
@@ -91,7 +96,7 @@ impl Reader<'_> {
     fn check_names(&mut self, key: &ApiKey, entries: &[Entry]) -> Result<(), Misplaced> {
         let known = Settings::NAMES;
         for (span, name, _) in entries {
-            let first = self.first;
+            let first = self.first();
             let why = match (known.contains(&name.as_str()), row_of(name)) {
                 (true, Some(row)) if self.follows_empty_line(span) => {
                     let place = place(self.path, line_of(self.text, span.start));
@@ -141,7 +146,7 @@ impl Reader<'_> {
         };
         let found = if SECRET.contains(&name) { String::new() } else { format!(", not {found}") };
         let of_server = row_of(name)
-            .map(|_| format!(". The setting {name} of the server stands above line {}", self.first))
+            .map(|_| format!(". The setting {name} of the server stands above line {}", self.first()))
             .unwrap_or_default();
         format!("{name}: expected {expected}{found}{of_server}")
     }

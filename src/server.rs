@@ -148,6 +148,12 @@ impl Server {
             Some(socket) => Ok(Listener::inherited(socket)?),
             None => Listener::bind(host, port, reuse_port, backlog, flags),
         };
+        if sockets.http.is_some() && listen.acme.is_none() {
+            log::warn!(
+                "the service manager passes a socket for HTTP-01, but there is no --acme, so nobody answers there: \
+                 `systemctl disable --now peerbroker-http.socket`, or set --acme"
+            );
+        }
         let http = |port| {
             let listener = listener(sockets.http, &listen.host, port, backlog, ACME_HTTP);
             listener.map(|listener| listener.socket)

@@ -83,7 +83,20 @@ pub(crate) fn is_plain_name(_: &str) -> bool {
 /// Takes the sockets that `LISTEN_FDS` describes. `None` if this system has no such sockets, but the variable is set.
 pub(crate) fn inherited_sockets() -> Option<Vec<io::Result<TcpListener>>> {
     let mut given = ListenFd::from_env();
-    Some((0..given.len()).filter_map(|index| given.take_tcp_listener(index).transpose()).collect())
+    let count = given.len();
+    let mut take = |index| {
+        let taken = given.take_tcp_listener(index);
+        taken.or_else(|error| match (given.take_unix_listener(index), given.take_udp_socket(index)) {
+            (Ok(Some(_)), _) => {
+                Err(io::Error::other("it is a Unix socket: write a TCP port, as in ListenStream=9000"))
+            }
+            (_, Ok(Some(_))) => {
+                Err(io::Error::other("it takes datagrams: write ListenStream= in place of ListenDatagram="))
+            }
+            _ => Err(error),
+        })
+    };
+    Some((0..count).filter_map(|index| take(index).transpose()).collect())
 }
 
 /// True if a socket has a peer, so it cannot listen.

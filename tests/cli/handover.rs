@@ -3,10 +3,10 @@
 mod calls;
 mod load;
 
-use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -280,6 +280,33 @@ fn sockets_of_unknown_names_are_refused() {
 }
 
 #[test]
+fn a_socket_of_systemd_that_is_not_tcp_says_how_to_write_one() {
+    let directory = Directory::new();
+    fs::create_dir_all(directory.at("")).unwrap();
+    let unix = UnixListener::bind(directory.at("socket")).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for (socket, words) in [
+        (OwnedFd::from(unix), "it is a Unix socket: write a TCP port, as in ListenStream=9000"),
+        (OwnedFd::from(udp), "it takes datagrams: write ListenStream= in place of ListenDatagram="),
+    ] {
+        let ended = command_with_socket("main", &TcpListener::from(socket), &[]).output().unwrap();
+        let log = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{log}");
+        assert!(log.contains("the socket \"main\" of the service manager cannot be used"), "{log}");
+        assert!(log.contains(words), "{log}");
+    }
+}
+
+#[test]
+fn a_socket_of_systemd_for_a_certificate_that_nobody_ordered_warns() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let args = ["--host", "127.0.0.1", "--port", "0"];
+    let log = Program::start_command(&mut command_with_socket("http", &socket, &args)).stop().stderr;
+    assert!(log.contains(" WARN ") && log.contains("a socket for HTTP-01, but there is no --acme"), "{log}");
+    assert!(log.contains("`systemctl disable --now peerbroker-http.socket`, or set --acme"), "{log}");
+}
+
+#[test]
 fn a_socket_of_a_unit_with_accept_ends_the_program_with_the_remedy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -303,7 +330,7 @@ fn the_start_line_has_the_address_of_the_socket_of_systemd() {
 #[test]
 fn systemd_is_told_of_the_start_and_the_end() {
     let directory = Directory::new();
-    std::fs::create_dir_all(directory.at("")).unwrap();
+    fs::create_dir_all(directory.at("")).unwrap();
     let path = directory.arg("notify");
     let told = UnixDatagram::bind(&path).unwrap();
     told.set_read_timeout(Some(TIMEOUT)).unwrap();

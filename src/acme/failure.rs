@@ -90,6 +90,11 @@ impl Failure {
         match error {
             Error::Api(problem) => Failure::refused(&problem, what, config),
             Error::Timeout(_) => Failure::TooSlow(config.directory.clone()),
+            Error::Json(_) => Failure::Unreachable {
+                url: config.directory.clone(),
+                why: "its answer is not that of an ACME server".to_owned(),
+                todo: "--acme_directory takes the whole URL of the directory, as in https://acme-v02.api.letsencrypt.org/directory",
+            },
             error => {
                 let why = plain(&with_sources(&error));
                 let todo = match (&config.ca, why.contains("UnknownIssuer")) {

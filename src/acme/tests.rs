@@ -11,6 +11,7 @@ use hyper::{Request, Response};
 use instant_acme::{Account, BodyWrapper, BytesResponse, CertificateIdentifier, Error, HttpClient};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use testkit::directory::Directory;
 
 use super::*;
 use peerbroker_broker::config::AcmeName;
@@ -179,6 +180,18 @@ async fn a_refusal_says_what_to_do_in_one_line() {
         assert!(text.contains(todo), "{text}");
         assert!(text.len() < 1000 && !text.contains(char::is_control), "{text:?}");
     }
+}
+
+#[tokio::test]
+async fn a_url_that_is_no_directory_says_how_one_looks() {
+    let temporary = Directory::new();
+    let store = Store::open(&temporary.at("acme"), DIRECTORY).unwrap();
+    let site = Server::default().answering(DIRECTORY, 404, &json!("a page"));
+    let Err(failure) = order::account(&config(&["example.org"]), &store, site).await else {
+        panic!("an account")
+    };
+    let text = failure.to_string();
+    assert!(text.contains("--acme_directory takes the whole URL of the directory"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

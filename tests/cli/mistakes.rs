@@ -299,6 +299,31 @@ fn a_url_as_path_is_taken_as_its_path_or_refused() {
 }
 
 #[test]
+fn several_values_with_commas_between_them_say_to_write_spaces() {
+    for (args, value) in [
+        (&["--acme", "a.example.org,b.example.org"][..], "a.example.org,b.example.org"),
+        (&["--stun_url", "stun:a.test, stun:b.test"], "stun:a.test,"),
+        (&["--ban", "192.0.2.7,192.0.2.8"], "192.0.2.7,192.0.2.8"),
+    ] {
+        expect(&error(args, &[], 2), &[value, "separate several by spaces, not by commas"]);
+    }
+    for wrong in [&["--acme", "a.test,*"][..], &["--ban", "192.0.2.7,until=tomorrow"]] {
+        let text = error(wrong, &[], 2);
+        assert!(!text.contains("by spaces"), "{text}");
+    }
+}
+
+#[test]
+fn a_redis_of_the_host_that_is_not_used_is_named_with_its_flag() {
+    let url = [("REDIS_URL", "redis://:hushhush@redis.internal:6379")];
+    let log = Program::start_with_env(&[], &url).stop().stderr;
+    expect(&log, &[" INFO ", "REDIS_URL is ignored", "pass the URL in --redis or PEERBROKER_REDIS"]);
+    assert!(log.lines().count() == 1 && !log.contains("hushhush"), "{log}");
+    let used = run(&["--check_config", "--redis", "redis://localhost"], &url).stderr;
+    assert_eq!(used, "");
+}
+
+#[test]
 fn no_authority_certifies_localhost() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");

@@ -254,6 +254,22 @@ fn combinations_that_do_nothing_or_lock_everybody_out_warn_and_others_do_not() {
         ("--relay_tcp_port 443 --relay 10.0.0.1", ""),
         ("--turn_allocations 5", "--turn_allocations does nothing without --turn"),
         ("--turn_allocations 5 --turn 10.0.0.1", ""),
+        (
+            "--relay_bytes_per_second 500",
+            "--relay_bytes_per_second is 500 bytes per second, too few for a call even without video: write 500kB/s for kilobytes, or \
+             500B/s",
+        ),
+        ("--relay_bytes_per_second 500B/s --relay_key_bytes_per_second 0", ""),
+        ("--relay_bytes_per_second 12500", ""),
+        (
+            "--relay 10.0.0.1 --stun_url stun:10.0.0.1:3478",
+            "--stun_url stun:10.0.0.1:3478 is at the port of --relay, so Chromium never uses the relay: leave it out",
+        ),
+        (
+            "--relay 10.0.0.1:443 --relay_public 198.51.100.7 --turn_secret SECRET --turn_url turn:198.51.100.7:443?transport=udp",
+            "--turn_url turn:198.51.100.7:443?transport=udp is at the port of --relay",
+        ),
+        ("--relay 10.0.0.1 --stun_url stun:10.0.0.1:5349 stun:a.test:3478", ""),
     ] {
         let flags = flags.replace("SECRET", secret);
         let ended = run(&[&["config", "check"], &*words(&flags)].concat(), &[]);

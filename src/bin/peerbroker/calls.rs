@@ -255,6 +255,16 @@ impl CallSettings {
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
+    /// True if a host and a port of a URL are surely those of the relay.
+    pub fn is_relay(&self, host: &str, port: u16) -> bool {
+        let host = host.trim_matches(['[', ']']);
+        let is_port =
+            self.relay.as_ref().is_some_and(|relay| relay.listen.iter().any(|at| at.port() == port));
+        let is_named = || self.names.iter().any(|name| name.eq_ignore_ascii_case(host));
+        let is_told = || host.parse().is_ok_and(|ip: IpAddr| self.told().contains(&ip));
+        is_port && (is_named() || is_told())
+    }
+
     fn hosts(&self) -> String {
         list(self.told().iter())
     }

@@ -116,7 +116,16 @@ impl Given {
                 None => text.clone(),
             });
             let taken: Vec<OsString> = taken.collect();
-            (row.set)(&mut draft, &taken).and(refused).map_err(invalid)?;
+            if let Err(mut wrong) = (row.set)(&mut draft, &taken).and(refused) {
+                if row.is_list && row.separator == ' ' && wrong.text.contains(',') {
+                    let parts = wrong.text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                    let parts: Vec<OsString> = parts.map(OsString::from).collect();
+                    if (row.set)(&mut draft, &parts).is_ok() {
+                        wrong.why += "; separate several by spaces, not by commas";
+                    }
+                }
+                return Err(invalid(wrong));
+            }
         }
         Ok(draft)
     }

@@ -21,7 +21,7 @@ use super::draft::{ACME_DIR, Draft, SecretStamps};
 use super::given::Source;
 use super::odd::quotes;
 use super::secret_file;
-use super::values::MediaAddress;
+use super::values::{MediaAddress, place_of};
 use crate::calls::CallSettings;
 use crate::failure::{Failure, ensure, failed, wrong};
 use crate::stored_keys::{KeysIn, StoredKeys};
@@ -54,6 +54,17 @@ impl Settings {
         let tokens = tokens.into_iter().filter_map(|(flag, token)| Some((flag, token?.as_str().to_owned())));
         let mut warnings: Vec<String> =
             tokens.chain(of_turn).filter_map(|(flag, text)| odd_secret(flag, &text)).collect();
+        let IceConfig { stun_urls, turn_urls, .. } = &self.config.ice;
+        for (flag, url) in
+            stun_urls.iter().map(|url| ("stun_url", url)).chain(turn_urls.iter().map(|url| ("turn_url", url)))
+        {
+            if place_of(url).is_some_and(|(host, port)| self.calls.is_relay(host, port)) {
+                warnings.push(format!(
+                    "--{flag} {url} is at the port of --relay, so Chromium never uses the relay: leave it out, because clients are \
+                     told the STUN server of --relay and the TURN server of --turn"
+                ));
+            }
+        }
         if secret.is_some_and(TurnSecret::is_weak) {
             warnings.push(
                 "the secret of TURN servers is short: a client can find it by trying, with the credentials that it gets. \

@@ -373,10 +373,7 @@ pub(super) fn cors(text: &str) -> Result<Option<Origin>, String> {
 /// A network in a list. An address is the network of it alone.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
-    network.map_err(|_| {
-        let hint = if text.contains(',') { "; separate several by spaces, not by commas" } else { "" };
-        format!("expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8{hint}")
-    })
+    network.map_err(|_| "expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8".to_owned())
 }
 
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
@@ -477,12 +474,24 @@ pub fn is_turn_url(text: &str) -> bool {
     is_place(place) && matches!(query, "transport=udp" | "transport=tcp")
 }
 
+/// The host and the port of the URL of a STUN or TURN server.
+pub fn place_of(url: &str) -> Option<(&str, u16)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let (place, _) = rest.split_once('?').unwrap_or((rest, ""));
+    let (host, port) = host_and_port(place, if scheme.ends_with('s') { "5349" } else { "3478" });
+    Some((host, port.parse().ok()?))
+}
+
+fn host_and_port<'a>(place: &'a str, default: &'a str) -> (&'a str, &'a str) {
+    match place.rsplit_once(':') {
+        Some(of_place) if !place.ends_with(']') => of_place,
+        _ => (place, default),
+    }
+}
+
 /// True for a host with or without a port (RFC 7065, section 3.1). IPv6 is in brackets.
 fn is_place(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !text.ends_with(']') => (host, port),
-        _ => (text, "3478"),
-    };
+    let (host, port) = host_and_port(text, "3478");
     let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0);
     is_port && host.starts_with('[') == host.contains(':') && HostName::parse(host).is_ok()
 }

@@ -11,10 +11,13 @@ use super::dialects::dialects_of;
 use super::draft::Draft;
 use super::row::{Need, variable};
 use super::table::ROWS;
-use super::values::{MILLIS, silences_all};
+use super::values::{BYTE_RATE, MILLIS, silences_all};
 
 /// A plain number of milliseconds below this is likely to be meant as seconds.
 const SHORT: u64 = 1000;
+
+/// A plain number of bytes per second below this is likely to be meant as kilobytes: a call without video needs about as much.
+const SLOW: u64 = 10_000;
 
 /// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
 const UNCOUNTED: usize = 16 << 10;
@@ -57,11 +60,18 @@ impl Cli {
             let odd = self.given.odd(row);
             warnings.extend(odd.iter().map(|(text, odd)| format!("--{name} {text:?} {}", odd.why)));
             let plain = self.given.last(name).and_then(|text| text.to_str()?.parse::<u64>().ok());
-            if let Some(time) =
-                plain.filter(|time| row.value_name == MILLIS.value_name && (1..SHORT).contains(time))
-            {
-                let meant = format!("write {time}s for seconds, or {time}ms to keep it");
-                warnings.push(format!("--{name} is {time} milliseconds: {meant}"));
+            match plain {
+                Some(time) if row.value_name == MILLIS.value_name && (1..SHORT).contains(&time) => {
+                    let meant = format!("write {time}s for seconds, or {time}ms to keep it");
+                    warnings.push(format!("--{name} is {time} milliseconds: {meant}"));
+                }
+                Some(rate) if row.value_name == BYTE_RATE.value_name && (1..SLOW).contains(&rate) => {
+                    let meant = format!("write {rate}kB/s for kilobytes, or {rate}B/s to keep it");
+                    warnings.push(format!(
+                        "--{name} is {rate} bytes per second, too few for a call even without video: {meant}"
+                    ));
+                }
+                _ => {}
             }
         }
         let is_of_file = |flag: &&str| self.given.last(flag).is_some_and(|text| Path::new(text).is_file());
@@ -92,6 +102,14 @@ impl Cli {
             labels(&off, ", "),
             labels(&added, ",+")
         )))
+    }
+
+    /// A note that the variable of many hosts for a Redis is not read, if there is one.
+    pub fn ignored_redis(&self) -> Option<String> {
+        let url = variable("REDIS_URL").filter(|_| self.draft.redis.url.is_empty())?;
+        url.to_str()?.starts_with("redis").then(|| {
+            "REDIS_URL is ignored: to make this server a node of a cluster, pass the URL in --redis or PEERBROKER_REDIS".to_owned()
+        })
     }
 
     /// A warning if `--log` leaves the log empty, which hides all other warnings.

@@ -185,6 +185,41 @@ fn a_token_that_is_refused_or_odd_is_logged_with_the_reason() {
     }
 }
 
+#[test]
+fn a_token_whose_signer_decodes_the_secret_is_told_so() {
+    let directory = Directory::new();
+    let data = directory.arg("data");
+    let hex = "0123456789abcdef".repeat(4);
+    let base64 = format!("{}=", "c2VjcmV0IHNl".repeat(4) + "Y3JldHM");
+    let bytes = |text: &str| {
+        let pairs = (0..text.len()).step_by(2);
+        pairs.map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect::<Vec<_>>()
+    };
+    let claims = json!({"sub": "a", "exp": 4_000_000_000_u64});
+    let signed = |secret: EncodingKey| encode(&Header::default(), &claims, &secret).unwrap();
+    let tokens = [
+        ("hex", &hex, signed(EncodingKey::from_secret(&bytes(&hex)))),
+        ("base64", &base64, signed(EncodingKey::from_base64_secret(&base64).unwrap())),
+    ];
+    for (form, secret, _) in &tokens {
+        let file = directory.file("secret", secret);
+        let args = ["keys", "add", "-k", form, "--data_dir", &data, "--jwt_secret_file", &file];
+        assert_eq!(run(&args, &[]).status.code(), Some(0));
+    }
+    let log = log_of(&["--data_dir", &data], |program| {
+        for (form, secret, token) in &tokens {
+            let open = |token: &str| program.connect(&format!("/peerjs?key={form}&id=a&token={token}"));
+            assert!(open(token).expect_text().contains("Invalid token provided"), "{form}");
+            open(&signed(EncodingKey::from_secret(secret.as_bytes()))).expect_open();
+        }
+    });
+    for (form, ..) in tokens {
+        let line = line(&log, &format!("for the key {form:?}"));
+        assert!(line.contains(&format!("its signer decoded the secret from {form}")), "{line}");
+        assert!(line.contains("sign with the text as it is, without decoding it"), "{line}");
+    }
+}
+
 /// A key that another process adds, and a client that comes at once.
 #[test]
 fn a_key_is_active_for_a_client_that_comes_in_the_moment_after_it_was_added() {

@@ -26,6 +26,8 @@ pub(crate) enum Denied {
     NoKeyId,
     #[error("the signature of the token is wrong")]
     Signature,
+    #[error("the signature of the token is wrong: its signer decoded the secret from {0}")]
+    DecodedSecret(&'static str),
     #[error("the claims of the token cannot be parsed, or have a wrong type")]
     Claims,
     #[error("the token has no expiry (exp)")]
@@ -108,6 +110,11 @@ pub enum BadAuth {
     CompressedPoint,
     #[error("the key verifies nothing: its point is not on the curve, or of small order")]
     InvalidPoint,
+    #[error(
+        "{url} is a URL, and a key set is a file of the server: download it, as with `curl -o keys.jwks {url}`, again whenever its \
+         issuer changes keys, and give the path of the file", url = .0
+    )]
+    KeySetIsUrl(String),
     #[error("the path {path} is not UTF-8", path = .0.display())]
     PathNotUtf8(PathBuf),
     #[error("cannot read {path}: {error}", path = .path.display())]

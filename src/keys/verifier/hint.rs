@@ -76,6 +76,9 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
             "it was signed with another secret or private key than that of this key, or was changed"
                 .to_owned()
         }
+        Denied::DecodedSecret(form) => format!(
+            "the bytes of the text are the secret: sign with the text as it is, without decoding it from {form}"
+        ),
         Denied::Claims => wrong_claim(claims.as_ref()),
         Denied::NoExpiry => "add exp, in seconds since 1970".to_owned(),
         Denied::Expired => {

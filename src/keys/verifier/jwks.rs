@@ -35,8 +35,12 @@ struct Cached {
 impl Jwks {
     pub(super) fn open(path: &Path, now: Instant) -> Result<Self, BadAuth> {
         // The store keeps the path as text.
-        if path.to_str().is_none() {
-            return Err(BadAuth::PathNotUtf8(path.to_owned()));
+        match path.to_str() {
+            None => return Err(BadAuth::PathNotUtf8(path.to_owned())),
+            Some(url) if url.starts_with("https://") || url.starts_with("http://") => {
+                return Err(BadAuth::KeySetIsUrl(url.to_owned()));
+            }
+            Some(_) => {}
         }
         let stamp = Stamp::of(path);
         let keys = Some(Arc::new(read(path)?));

@@ -76,7 +76,7 @@ pub(super) fn read(token: &str, keys: &VerifyingKeys) -> Result<Claims, Denied> 
         return Err(Denied::Algorithm(name));
     }
     if !key.verifies(message.as_bytes(), &signature) {
-        return Err(Denied::Signature);
+        return Err(key.denied(message.as_bytes(), &signature));
     }
     // serde would also read the claims from a JSON array.
     let object = Some(&payload).filter(|payload| payload.trim_ascii_start().starts_with(b"{"));

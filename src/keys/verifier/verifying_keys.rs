@@ -5,6 +5,8 @@
 
 use std::ops::RangeInclusive;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
@@ -42,7 +44,8 @@ pub(super) enum VerifyingKeys {
 }
 
 pub(super) enum VerifyingKey {
-    Hs256(hmac::Key),
+    /// The key, and its text.
+    Hs256(hmac::Key, Box<str>),
     Rs256(RsaPublicKeyComponents<Vec<u8>>),
     Es256(UnparsedPublicKey<Vec<u8>>),
     EdDsa(UnparsedPublicKey<Vec<u8>>),
@@ -61,7 +64,7 @@ impl VerifyingKeys {
         if secret.len() < MIN_SECRET_BYTES {
             return Err(BadAuth::ShortSecret { bytes: secret.len(), min: MIN_SECRET_BYTES });
         }
-        Ok(VerifyingKeys::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
+        Ok(VerifyingKeys::One(VerifyingKey::Hs256(hs256(secret.as_bytes()), secret.into())))
     }
 
     pub(super) fn pem(pem: &str) -> Result<Self, BadAuth> {
@@ -134,7 +137,7 @@ impl VerifyingKey {
     /// The algorithm, and its name.
     pub(super) fn algorithm(&self) -> (Algorithm, &'static str) {
         match self {
-            VerifyingKey::Hs256(_) => (Algorithm::HS256, "HS256"),
+            VerifyingKey::Hs256(..) => (Algorithm::HS256, "HS256"),
             VerifyingKey::Rs256(_) => (Algorithm::RS256, "RS256"),
             VerifyingKey::Es256(_) => (Algorithm::ES256, "ES256"),
             VerifyingKey::EdDsa(_) => (Algorithm::EdDSA, "EdDSA"),
@@ -145,12 +148,35 @@ impl VerifyingKey {
     /// embedding program.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let verified = match self {
-            VerifyingKey::Hs256(key) => hmac::verify(key, message, signature),
+            VerifyingKey::Hs256(key, _) => hmac::verify(key, message, signature),
             VerifyingKey::Rs256(key) => key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature),
             VerifyingKey::Es256(key) | VerifyingKey::EdDsa(key) => key.verify(message, signature),
         };
         verified.is_ok()
     }
+
+    /// The reason why a signature is wrong: some libraries decode the text of a secret.
+    pub(super) fn denied(&self, message: &[u8], signature: &[u8]) -> Denied {
+        let VerifyingKey::Hs256(_, secret) = self else { return Denied::Signature };
+        let decoded = [("hex", of_hex(secret)), ("base64", STANDARD.decode(&**secret).ok())];
+        let signs = |bytes: &Vec<u8>| hmac::verify(&hs256(bytes), message, signature).is_ok();
+        let signer = decoded.iter().find(|(_, bytes)| bytes.as_ref().is_some_and(signs));
+        signer.map_or(Denied::Signature, |(form, _)| Denied::DecodedSecret(form))
+    }
+}
+
+fn hs256(secret: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret)
+}
+
+/// The bytes of a text in hexadecimal.
+fn of_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text.chars().map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let bytes = digits.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(high * 16 + low).ok(),
+        _ => None,
+    });
+    bytes.collect()
 }
 
 fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {

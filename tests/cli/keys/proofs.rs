@@ -210,3 +210,12 @@ fn methods_and_files_that_do_not_fit_together_end_with_2() {
     }
     assert!(!directory.at("data").exists());
 }
+
+#[test]
+fn a_url_in_place_of_the_file_of_a_key_set_says_to_download_it() {
+    let directory = Directory::new();
+    let url = "https://issuer.test/.well-known/jwks.json";
+    let text = refused(&directory, &["add", "-k", "k", "--jwks_file", url], 1);
+    assert!(text.contains("is a URL, and a key set is a file of the server"), "{text}");
+    assert!(text.contains(&format!("`curl -o keys.jwks {url}`")), "{text}");
+}

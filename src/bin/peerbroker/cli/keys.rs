@@ -366,6 +366,7 @@ fn jwt_auth(flag: &str, path: &Path) -> Result<Auth, Failure> {
         "jwt_secret_file" => JwtKey::secret(secret_file::of_flag(flag, path)?),
         "jwt_key_file" => JwtKey::Pem(secret_file::of_flag(flag, path)?),
         // Absolute, because the server runs in another directory. Links are kept, so that they can be switched.
+        _ if path.to_string_lossy().contains("://") => JwtKey::Jwks(path.to_owned()),
         _ => JwtKey::Jwks(absolute(path)?),
     };
     let auth = Auth::Jwt { verify };

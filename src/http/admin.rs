@@ -8,6 +8,7 @@ mod live;
 mod log;
 mod messages;
 mod metrics;
+mod object;
 mod peers;
 mod problem;
 mod recent;

@@ -215,16 +215,26 @@ fn an_invalid_request_is_answered_with_a_problem_that_says_why() {
     let no_file = json!({"auth": {"method": "jwt", "kind": "jwks", "value": "/nowhere/keys.json"}});
     for (body, word) in [
         (json!({"nam": "x"}), "nam"),
-        (json!({"ice": true}), "unknown field `ice`"),
+        (json!({"ice": true}), "ice: no such member: there are name, enabled, "),
         (json!({"name": "a\nb"}), "name"),
         (json!({"name": "x".repeat(101)}), "name"),
         (json!({"origins": ["example.org"]}), "origins: "),
-        (json!({"concurrent_limit": -1}), "integer"),
+        (
+            json!({"name": "x", "concurrent_limit": -1}),
+            "concurrent_limit: expected a whole number of 0 or more, not -1",
+        ),
+        (
+            json!({"allow_rooms": "yes", "room_members": "yes"}),
+            "allow_rooms: expected true or false, not \"yes\"",
+        ),
+        (json!({"relay": "on"}), "relay: expected fallback, always or off, not \"on\""),
+        (json!({"auth": "jwt"}), "auth: expected an object with a method: none, jwt or webhook, not \"jwt\""),
+        (json!({"auth": {"method": "webhook"}}), "auth: url is missing"),
         (json!({"auth": {"method": "webhook", "url": "ftp://x"}}), "auth"),
         (short, "32 are needed"),
         (no_value, "value"),
         (no_file, "cannot read /nowhere/keys.json"),
-        (json!([]), ""),
+        (json!([]), "expected an object, not a list"),
     ] {
         let patched = api.patch("/api/keys/one", &body);
         assert!(patched.problem(422).contains(word), "{body}: {patched:?}");
@@ -233,10 +243,10 @@ fn an_invalid_request_is_answered_with_a_problem_that_says_why() {
         }
     }
     for key in [json!(""), json!("x".repeat(129)), json!("a\u{7}b"), json!(1)] {
-        api.post("/api/keys", &json!({"key": key})).problem(422);
+        assert!(api.post("/api/keys", &json!({"key": key})).problem(422).contains("key: "));
     }
     assert!(api.post("/api/keys", &json!({"key": "one"})).problem(409).contains("one"));
-    api.send("POST", "/api/keys", "application/json", "{").problem(400);
+    assert!(api.send("POST", "/api/keys", "application/json", "{").problem(400).contains("is not JSON"));
     api.send("POST", "/api/keys", "text/plain", "{}").problem(415);
     api.send("POST", "/api/keys", "", "{}").problem(415);
     let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(70_000));

@@ -7,6 +7,7 @@ mod ice;
 pub mod key;
 mod limits;
 mod listen;
+mod mistyped;
 mod proxies;
 mod secret;
 mod static_dir;
@@ -34,6 +35,7 @@ pub use listen::{
     AcmeConfig, AcmeName, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT,
     Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
+pub use mistyped::Mistyped;
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
 use peerbroker_core::vocabulary::Address;
 pub use peerbroker_core::vocabulary::Dialect;

@@ -24,8 +24,9 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::dashboard;
+use super::object::Object;
 use super::problem::Problem;
-use super::state::{AdminState, Object, Reply};
+use super::state::{AdminState, Reply};
 use super::target::Target;
 use crate::keys::{KeyToken, unix_time};
 use crate::runtime::KEYS_UNREAD;

@@ -8,8 +8,9 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::object::Object;
 use super::problem::Problem;
-use super::state::{AdminState, JsonResult, Object, Reply, Search, actor, blocking};
+use super::state::{AdminState, JsonResult, Reply, Search, actor, blocking};
 use super::target::Target;
 use crate::keys::unix_time;
 use peerbroker_broker::config::Ban;

@@ -6,12 +6,12 @@ use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::header, patch, post};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::object;
 use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Page, Reply, Search, actor, blocking, cut_to_page};
 use super::target::OfKey;
@@ -109,9 +109,12 @@ pub(super) async fn list_keys(ops: Data<AdminState>, page: Query<Page>) -> JsonR
 pub(super) async fn add_key(ops: Data<AdminState>, request: HttpRequest, body: Body) -> Reply {
     let actor = actor(&request);
     let mut body = body.into_inner();
-    let key: Option<String> = read(body.remove("key").unwrap_or_default())?;
-    let key = key.map(|key| ApiKey::parse(&key)).transpose()?;
-    let settings: Change = read(Value::Object(body))?;
+    let key = match body.remove("key") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(key)) => Some(ApiKey::parse(&key)?),
+        Some(other) => return Err(Problem::unprocessable(format!("key: expected a string, not {other}"))),
+    };
+    let settings = change(body)?;
     let (added, location) = blocking(ops, move |runtime| {
         let mut key = Key::new(key, "", Settings::default());
         key.apply(settings);
@@ -149,7 +152,7 @@ pub(super) async fn change_key(
     body: Body,
 ) -> JsonResult<ShownKey> {
     let actor = actor(&request);
-    let change: Change = read(Value::Object(body.into_inner()))?;
+    let change = change(body.into_inner())?;
     let shown = blocking(ops, move |runtime| {
         let changed = runtime.control.change_key(actor, &key, change)?;
         to_shown(runtime, &changed)
@@ -182,16 +185,9 @@ pub(super) async fn tenant(ops: Data<AdminState>, key: ApiKey) -> Result<Option<
     }
 }
 
-/// Reads JSON whose members are all optional. An error names the first member that is wrong.
-fn read<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
-    serde_json::from_value(json.clone()).map_err(|error| {
-        let wrong = json.as_object().into_iter().flatten().find_map(|(name, value)| {
-            let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
-            let error = serde_json::from_value::<T>(alone).err()?;
-            Some(format!("{name}: {error}"))
-        });
-        Problem::unprocessable(wrong.unwrap_or_else(|| error.to_string()))
-    })
+/// Reads the settings of a key.
+fn change(body: Map<String, Value>) -> Result<Change, Problem> {
+    object::read(body).map_err(Problem::unprocessable)
 }
 
 fn to_shown(runtime: &Runtime, key: &Key) -> Result<ShownKey, Problem> {

@@ -5,8 +5,9 @@ use actix_web::{HttpRequest, get, http::StatusCode, put};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::object::Object;
 use super::problem::Problem;
-use super::state::{AdminState, JsonResult, Object, actor, blocking};
+use super::state::{AdminState, JsonResult, actor, blocking};
 use crate::runtime::control::{LogError, LogFilter};
 
 /// A filter to use instead of the configured one.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
+use super::object::in_plain_words;
 use crate::keys::{KeyError, TokenError};
 use crate::runtime::control::ControlError;
 use peerbroker_broker::limits::LimitExceeded;
@@ -69,9 +70,11 @@ pub(super) fn for_json(config: web::JsonConfig) -> web::JsonConfig {
     config.content_type(is_json).error_handler(|error, _| {
         let (status, detail) = match &error {
             JsonPayloadError::Deserialize(error) if error.is_data() => {
-                (StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+                (StatusCode::UNPROCESSABLE_ENTITY, in_plain_words(&error.to_string()))
             }
-            JsonPayloadError::Deserialize(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            JsonPayloadError::Deserialize(error) => {
+                (StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
+            }
             JsonPayloadError::ContentType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json".to_owned())
             }

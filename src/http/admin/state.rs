@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::problem::Problem;
@@ -47,16 +45,6 @@ pub(super) type Reply = Result<HttpResponse, Problem>;
 
 /// The result of an operation that answers with JSON.
 pub(super) type JsonResult<T> = Result<web::Json<T>, Problem>;
-
-/// The body of a request: a JSON object. serde would read a struct from an array, too.
-pub(super) struct Object<T>(pub(super) T);
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Map::deserialize(deserializer)?;
-        T::deserialize(Value::Object(members)).map(Object).map_err(D::Error::custom)
-    }
-}
 
 /// The caller, as the log names it.
 pub(super) fn actor(request: &HttpRequest) -> Actor {

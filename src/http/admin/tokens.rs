@@ -5,8 +5,9 @@ use actix_web::{HttpRequest, HttpResponse, delete, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::object::Object;
 use super::problem::Problem;
-use super::state::{AdminState, Object, Reply, actor, blocking};
+use super::state::{AdminState, Reply, actor, blocking};
 use super::target::OfKey;
 use crate::keys::{KeyToken, TokenChange, TokenScope};
 

@@ -244,7 +244,12 @@ fn a_wrong_ban_is_refused() {
         (json!({ "network": "192.0.2.1,key=a" }), "network"),
         (json!({ "network": "192.0.2.1", "key": "" }), "key"),
         (json!({ "network": "192.0.2.1", "seconds": 0 }), "seconds"),
-        (json!({ "network": "192.0.2.1", "for": 1 }), "for"),
+        (json!({ "network": "192.0.2.1", "for": 1 }), "for: no such member: there are network, key, seconds"),
+        (
+            json!({ "network": "192.0.2.1", "seconds": "5" }),
+            "seconds: expected a whole number of 0 or more, not \"5\"",
+        ),
+        (json!({ "seconds": 5 }), "network is missing"),
     ] {
         let answer = api.post("/api/bans", &wrong);
         assert_eq!(answer.status, 422, "{wrong}");

@@ -62,7 +62,7 @@ fn a_mistake_names_the_line_and_what_is_expected() {
         ("[[api_key]]\nkey = 'a'", "line 4: there are two [[api_key]] tables for the key \"a\""),
         ("colour = 1", "line 4: unknown setting \"colour\": a key has key, "),
         ("origin = 'x'", "line 4: unknown setting \"origin\" of a key: did you mean origins?"),
-        ("enabled = 'x'", "line 4: enabled: expected true or false, not string \"x\""),
+        ("enabled = 'x'", "line 4: enabled: expected true or false, not \"x\""),
         ("webhook = {secrets = 'x'}", "line 4: webhook: expected a list. "),
         ("ops_port = 1", below),
         ("relay = '198.51.100.7'", "The setting relay of the server stands above line 2"),

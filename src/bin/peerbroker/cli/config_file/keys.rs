@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
 
+use peerbroker::config::Mistyped;
 use peerbroker::keys::{Change, Key, Settings, check_name};
 use peerbroker::vocabulary::ApiKey;
 use peerbroker::{check_auth, check_webhook};
@@ -133,16 +134,8 @@ impl Reader<'_> {
     /// The error of a value, without serde's words for types. A secret is not shown.
     fn mistyped(&self, name: &str, error: &Error) -> String {
         let message = error.message().trim();
-        let (found, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-        let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
-        let expected = match expected {
-            "" => return format!("{name}: {found}"),
-            "usize" | "u32" => "a whole number of 0 or more",
-            "a boolean" => "true or false",
-            "a sequence" => "a list",
-            "struct Webhook" => "a table with url, secrets and messages",
-            _ if expected.contains("Auth") => "a table with a method",
-            expected => expected,
+        let Some(Mistyped { expected, found }) = Mistyped::read(message, "table") else {
+            return format!("{name}: {message}");
         };
         let found = if SECRET.contains(&name) { String::new() } else { format!(", not {found}") };
         let of_server = row_of(name)

@@ -269,6 +269,11 @@ fn combinations_that_do_nothing_or_lock_everybody_out_warn_and_others_do_not() {
             "--relay 10.0.0.1:443 --relay_public 198.51.100.7 --turn_secret SECRET --turn_url turn:198.51.100.7:443?transport=udp",
             "--turn_url turn:198.51.100.7:443?transport=udp is at the port of --relay",
         ),
+        ("--ban 192.0.2.7 127.0.0.0/8", "--ban 127.0.0.0/8: this bans programs of this machine"),
+        (
+            "--ban ::/0,key=game",
+            "--ban ::/0,key=game: this bans a large part of the internet, and perhaps you",
+        ),
         ("--relay 10.0.0.1 --stun_url stun:10.0.0.1:5349 stun:a.test:3478", ""),
     ] {
         let flags = flags.replace("SECRET", secret);

@@ -49,6 +49,10 @@ pub(super) struct ShownBan {
     until: Option<u64>,
     /// True if the configuration sets it, so that only a change of that ends it.
     configured: bool,
+    /// The reason why it is probably not meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    warning: Option<&'static str>,
 }
 
 /// All bans.
@@ -61,7 +65,8 @@ pub(super) struct ShownBans {
 impl ShownBan {
     fn of(ban: &Ban, configured: bool) -> Self {
         let network = Ban { key: None, ..ban.clone() }.place();
-        ShownBan { network, key: ban.key.as_ref().map(ToString::to_string), until: ban.until, configured }
+        let key = ban.key.as_ref().map(ToString::to_string);
+        ShownBan { network, key, until: ban.until, configured, warning: ban.warning() }
     }
 }
 

@@ -236,6 +236,23 @@ fn a_connection_of_a_banned_address_is_refused_before_its_request() {
 }
 
 #[test]
+fn a_ban_that_is_probably_not_meant_is_answered_with_a_warning() {
+    let (_server, api) = with_api(&[], None, |_| {});
+    for (network, warning) in [
+        ("0.0.0.0/0", "a large part of the internet"),
+        ("::/0", "a large part of the internet"),
+        ("127.0.0.1", "programs of this machine, such as health checks"),
+        ("::1", "programs of this machine"),
+        ("192.0.2.0/24", ""),
+        ("10.0.0.0/8", ""),
+    ] {
+        let made = ban(&api, &json!({ "network": network }));
+        assert!(made["warning"].as_str().unwrap_or_default().contains(warning), "{made}");
+        assert_eq!(made["warning"].is_null(), warning.is_empty(), "{made}");
+    }
+}
+
+#[test]
 fn a_wrong_ban_is_refused() {
     let (_server, api) = with_api(&[], None, |_| {});
     for (wrong, named) in [

@@ -1,7 +1,7 @@
 //! A ban: the clients of an address or a network are refused, for all keys or for one, for a while or for good.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -19,6 +19,9 @@ pub struct Ban {
     /// The end, in seconds since 1970; `None` means never.
     pub until: Option<u64>,
 }
+
+/// A shorter prefix is more than a network: that of 127.0.0.0/8 is as long.
+const MIN_PREFIX: u8 = 8;
 
 /// A text that is no ban.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +74,18 @@ impl Ban {
                 .ok()
         };
         texts.into_iter().filter_map(read).collect()
+    }
+
+    /// The reason why it is probably not meant, if there is one.
+    pub fn warning(&self) -> Option<&'static str> {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        if self.network.prefix_len() < MIN_PREFIX {
+            return Some("this bans a large part of the internet, and perhaps you");
+        }
+        loopback.iter().any(|ip| self.network.contains(ip)).then_some(
+            "this bans programs of this machine, such as health checks, and all clients behind a proxy on it whose address \
+             is not known",
+        )
     }
 
     /// True if its time is over, at a second since 1970.

@@ -74,6 +74,9 @@ impl Cli {
                 _ => {}
             }
         }
+        warnings.extend(
+            self.draft.config.bans.iter().filter_map(|ban| Some(format!("--ban {ban}: {}", ban.warning()?))),
+        );
         let is_of_file = |flag: &&str| self.given.last(flag).is_some_and(|text| Path::new(text).is_file());
         warnings.extend(["admin_token", "read_token", "metrics_token", "turn_secret"].iter().filter(|flag| is_of_file(flag)).map(|flag| {
             format!("the text of --{flag} is the name of a file, and not what the file has: did you mean --{flag}_file?")

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use listenfd::ListenFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::Access;
+use rustix::fs::{Access, StatVfsMountFlags};
 use socket2::SockRef;
 
 /// A file that only its owner can read, if this creates it.
@@ -57,6 +57,11 @@ pub(crate) fn is_full(dir: &Path) -> bool {
         let has_no_names = found.f_files > 0 && found.f_favail == 0;
         has_no_names || found.f_bavail.saturating_mul(found.f_frsize) < NEEDED
     })
+}
+
+/// True if the file system of a directory is mounted read-only.
+pub(crate) fn is_read_only(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the same with its

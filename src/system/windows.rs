@@ -42,6 +42,10 @@ pub(crate) fn is_full(_: &Path) -> bool {
     false
 }
 
+pub(crate) fn is_read_only(_: &Path) -> bool {
+    false
+}
+
 pub(crate) fn give_to_owner(_: &Path, _: &Path) -> io::Result<()> {
     Ok(())
 }

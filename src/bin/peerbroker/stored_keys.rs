@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::{fs, io};
 
 use peerbroker::config::RedisAddress;
 use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, SqliteKeys};
@@ -101,7 +102,9 @@ impl StoredKeys {
                 Some((store, "--redis …".to_owned()))
             }
             StoredKeys::Directory(dir) => {
+                let found = Found::at(dir);
                 let store = Arc::new(SqliteKeys::open(dir).map_err(|error| of_server(&error, dir))?);
+                found.tell(dir, |text| log::warn!("{text}"), |text| log::info!("{text}"));
                 let dir = dir.display();
                 if !store.lock_directory() {
                     let warning = format!(
@@ -155,6 +158,39 @@ impl StoredKeys {
                 Ok(Box::new(keys))
             }
             StoredKeys::Redis(redis) => Ok(Box::new(RedisKeys::open(redis).map_err(wrong)?)),
+        }
+    }
+}
+
+/// The database of a directory before it is opened, which makes one.
+#[derive(PartialEq, Eq)]
+enum Found {
+    Database,
+    /// A file without bytes.
+    Empty,
+    Nothing,
+}
+
+impl Found {
+    fn at(dir: &Path) -> Self {
+        match fs::metadata(dir.join(FILE_NAME)) {
+            Ok(found) if found.len() == 0 => Found::Empty,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+            _ => Found::Database,
+        }
+    }
+
+    /// Says that there were no keys: a relative path or a volume that is not mounted leads to another directory.
+    fn tell(&self, dir: &Path, warn: impl Fn(&str), note: impl Fn(&str)) {
+        let dir = absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        let dir = dir.display();
+        match self {
+            Found::Database => {}
+            Found::Empty => warn(&format!(
+                "{dir}/{FILE_NAME} was an empty file, so there are no stored keys: if there were some, stop the server and restore a \
+                 backup"
+            )),
+            Found::Nothing => note(&format!("made a database without keys in --data_dir {dir}")),
         }
     }
 }

@@ -69,6 +69,11 @@ pub enum Problem {
     #[error("no space left on the disk of {dir}: free some", dir = .0.display())]
     Full(PathBuf),
     #[error(
+        "the disk of {dir} is read-only: mount it so that it can be written. In a container, take `ro` out of its volume; with \
+         systemd, name it in ReadWritePaths=", dir = .0.display()
+    )]
+    ReadOnly(PathBuf),
+    #[error(
         "its disk cannot be read or written ({0}): see the log of the kernel, as with `dmesg`, and the limits of this process"
     )]
     Disk(rusqlite::Error),
@@ -112,6 +117,18 @@ pub(super) fn explained(path: &Path, problem: Problem) -> Problem {
     };
     if is_full {
         return Problem::Full(dir.to_owned());
+    }
+    let is_read_only = match &problem {
+        Problem::Directory(error) | Problem::File(error) => error.kind() == ErrorKind::ReadOnlyFilesystem,
+        Problem::Unopened | Problem::Unwritable => system::is_read_only(dir),
+        Problem::Sqlite(error) => {
+            let codes = [ErrorCode::ReadOnly, ErrorCode::CannotOpen, ErrorCode::SystemIoFailure];
+            error.sqlite_error_code().is_some_and(|code| codes.contains(&code)) && system::is_read_only(dir)
+        }
+        _ => false,
+    };
+    if is_read_only {
+        return Problem::ReadOnly(dir.to_owned());
     }
     match problem {
         Problem::Sqlite(error) => match error.sqlite_error_code() {

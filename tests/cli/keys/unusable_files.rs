@@ -161,3 +161,64 @@ fn a_disk_that_fails_is_no_bare_error_of_sqlite() {
     );
     assert!(line.contains("see the log of the kernel, as with `dmesg`"), "{line}");
 }
+
+#[test]
+fn a_disk_that_is_read_only_is_named_with_the_ways_to_write_it() {
+    let namespace = ["--user", "--map-root-user", "--mount"];
+    let allowed = Command::new("unshare").args(namespace).arg("true").status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        return lacks("this user may not make namespaces");
+    }
+    let script = r#"
+        mount -t tmpfs none "$1" || exit 9
+        "$0" keys add --data_dir "$1/data" || exit 9
+        mount -o remount,ro "$1" || exit 9
+        for dir in data new; do
+            for command in "--host 127.0.0.1 --port 0" --check_config "keys add"; do
+                "$0" $command --data_dir "$1/$dir" 2>&1 && exit 9
+            done
+        done
+        "$0" keys list --data_dir "$1/data" 2>&1"#;
+    let directory = Directory::new();
+    let disk = directory.arg("disk");
+    fs::create_dir_all(&disk).unwrap();
+    let mut shell = Command::new("unshare");
+    let ended =
+        shell.args(namespace).args(["sh", "-c", script]).arg(program::path()).arg(&disk).output().unwrap();
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    let read_only = told.lines().filter(|line| {
+        line.starts_with("error: ")
+            && line.contains(" is read-only: mount it so that it can be written. In a container, take `ro` out of its volume; with \
+                systemd, name it in ReadWritePaths=")
+    });
+    assert_eq!(read_only.count(), 7, "{told}");
+}
+
+#[test]
+fn an_empty_file_in_place_of_the_database_warns_that_the_keys_are_gone() {
+    let directory = Directory::new();
+    let data = directory.arg("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(directory.at("data/peerbroker.db"), "").unwrap();
+    let log = Program::start(&["--data_dir", &data]).stop().stderr;
+    let words = format!(
+        "{data}/peerbroker.db was an empty file, so there are no stored keys: if there were some, stop the server and restore a backup"
+    );
+    assert!(log.contains(" WARN ") && log.contains(&words), "{log}");
+    assert_eq!(Program::start(&["--data_dir", &data]).stop().stderr, "");
+}
+
+#[test]
+fn a_database_that_is_made_is_named_with_its_absolute_path() {
+    let directory = Directory::new();
+    fs::create_dir_all(directory.at("")).unwrap();
+    let start = || {
+        let mut command = command(&["--host", "127.0.0.1", "--port", "0", "--data_dir", "data"]);
+        Program::start_command(command.current_dir(directory.at(""))).stop().stderr
+    };
+    let log = start();
+    let words = format!("made a database without keys in --data_dir {}", directory.arg("data"));
+    assert!(log.contains(" INFO ") && log.contains(&words), "{log}");
+    assert_eq!(start(), "");
+}

@@ -199,7 +199,7 @@ impl PeerBroker {
     }
 
     /// Tells the log, the statistics and all followers of events that the program has read its configuration again.
-    /// `changed` lists the differences, and `pending` those that need a restart.
+    /// `changed` lists the differences, and `pending` those that are not active.
     pub fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
         let mut reloads = self.runtime.reloads.lock();
         reloads.reloaded = Some(unix_time());

@@ -90,6 +90,29 @@ fn a_hangup_puts_settings_in_force_and_closes_nobody() {
 }
 
 #[test]
+fn a_changed_line_that_a_flag_or_a_variable_overrides_is_named_with_what_does() {
+    let directory = Directory::new();
+    let file = directory.file("live.toml", "messages_per_second = 100\n");
+    let mut server = command(&["--config", &file, "--host", "127.0.0.1", "--port", "0"]);
+    let args = ["--messages_per_second", "50", "--room_members", "20"];
+    let mut program = Program::start_command(server.args(args).env("PEERBROKER_QUEUE_MESSAGES", "9"));
+    let changed =
+        "cors = 'https://a.example'\nroom_members = 20\nmessages_per_second = 200\nqueue_messages = 8\n";
+    replace(&directory, "live.toml", changed);
+    program.expect_log(&format!(
+        "queue_messages ({file}, line 4) does nothing: PEERBROKER_QUEUE_MESSAGES overrides it"
+    ));
+    replace(&directory, "live.toml", &changed.replace("200", "300"));
+    program.expect_log("nothing is different");
+    let log = program.stop().stderr;
+    let words =
+        format!("messages_per_second ({file}, line 3) does nothing: --messages_per_second overrides it");
+    assert_eq!(log.matches(&words).count(), 2, "{log}");
+    assert_eq!(log.matches("queue_messages (").count(), 1, "it is the same: {log}");
+    assert!(!log.contains("room_members ("), "both say the same: {log}");
+}
+
+#[test]
 fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
     let mut live = Live::start("cors = ['https://a.example']\n");
     let _client = live.program.client("a");

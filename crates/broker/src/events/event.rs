@@ -31,7 +31,7 @@ pub enum Event {
     Reloaded {
         /// The differences, as the log says them; without secrets.
         changed: Vec<String>,
-        /// The changes that need a restart.
+        /// The changes that are not active: they need a restart, or flags override them.
         pending: Vec<String>,
     },
     /// The configuration was read again and is wrong. The previous one stays active.

@@ -85,6 +85,21 @@ impl Given {
         Given(all.collect())
     }
 
+    /// The settings of a file that flags and variables override, if `before` has other values for them.
+    pub(super) fn overridden(&self, file: &Self, before: &Self) -> Vec<String> {
+        let is_other = |name, texts| before.texts(name) != texts && self.texts(name) != texts;
+        let changed = file.0.iter().filter(|(name, (_, texts))| is_other(name, texts));
+        let overridden = changed.filter_map(|(name, (source, _))| {
+            let by = match self.source(name)? {
+                Source::Flag => format!("--{name}"),
+                Source::Variable(variable) => variable.clone(),
+                Source::File(_) | Source::Socket(_) => return None,
+            };
+            Some(format!("{name} ({source}) does nothing: {by} overrides it"))
+        });
+        overridden.collect()
+    }
+
     /// `draft` with the values that were given.
     pub(super) fn draft<D: 'static>(&self, rows: &[RowOf<D>], mut draft: D) -> Result<D, Error> {
         for row in rows {

@@ -29,7 +29,7 @@ pub struct Reread {
     pub in_force: Cli,
     /// The differences that are active, as the log says them.
     pub changed: Vec<String>,
-    /// The differences that need a restart, as the log says them.
+    /// The differences that are not active, because they need a restart or are overridden, as the log says them.
     pub pending: Vec<String>,
 }
 
@@ -50,9 +50,11 @@ impl Cli {
             differences(&before, &now).map(|(old, new)| old.changed_to(new)).collect();
         let keys = |cli: &Cli| cli.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default();
         changed.extend(key_differences(&keys(self), &keys(&in_force)));
-        let pending = differences(&now, &after_restart)
+        let mut pending: Vec<String> = differences(&now, &after_restart)
             .map(|(old, _)| format!("{} needs a restart; {} stays", old.row.name, old.in_words()))
             .collect();
+        let of_file = |cli: &Cli| cli.file.as_ref().map(|file| file.given.clone()).unwrap_or_default();
+        pending.extend(new.given.overridden(&of_file(&new), &of_file(self)));
         Ok(Reread { new, in_force, changed, pending })
     }
 

@@ -69,12 +69,11 @@ async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Relay {
     }
     let (may, must_not): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|(_, at)| may_name(broker, at.ip()));
+    let has_others = !may.is_empty();
     let asked = join_all(may.into_iter().map(async |way| (way, ask(way).await))).await;
-    let named = must_not.first().map(|(_, at)| {
-        failed!("the server names {} as the address of its relay, which only its own network reaches", at.ip() =>
-            "Name the public address with --relay_public. A NAT in front must forward UDP and TCP port {} to the server \
-             (docs/CALLS.md).", at.port())
-    });
+    let mut private: Vec<SocketAddr> = must_not.into_iter().map(|(_, at)| at).collect();
+    private.dedup_by_key(|at| at.ip());
+    let named = private.into_iter().map(|at| named_in_vain(at, has_others));
     // Many NATs do not forward packets from inside to their public address.
     let may_be_nat = |ip: IpAddr| broker.is_loopback() && is_public(ip);
     let is_lost = |answer: &Answer| matches!(answer, Err(Trouble::Silent | Trouble::Closed));
@@ -103,8 +102,23 @@ async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Relay {
             explained(*way, trouble, has_other)
         }
     });
-    let findings = named.into_iter().chain(lost).chain(judged).map(|finding| ("relay", finding)).collect();
+    let findings = named.chain(lost).chain(judged).map(|finding| ("relay", finding)).collect();
     Relay { findings, unanswered }
+}
+
+/// The finding for an address that clients of the internet cannot reach. `has_others` says that they are told others, too.
+fn named_in_vain(at: SocketAddr, has_others: bool) -> Finding {
+    let ip = at.ip();
+    if has_others {
+        let family = if ip.is_ipv6() { "IPv6" } else { "IPv4" };
+        return warning!("the server also names {ip} as an address of its relay, which only its own network reaches: other clients try \
+                         it in vain" =>
+            "Name the public {family} address with --relay_public too, or leave {family} out of --relay, which takes the addresses to \
+             relay at (docs/CALLS.md).");
+    }
+    failed!("the server names {ip} as the address of its relay, which only its own network reaches" =>
+        "Name the public address with --relay_public. A NAT in front must forward UDP and TCP port {} to the server \
+         (docs/CALLS.md).", at.port())
 }
 
 /// The address of this machine as the relay sees it.
@@ -179,5 +193,17 @@ mod tests {
             panic!("{findings:?}");
         };
         assert!(advice.contains("--relay_public"), "{advice}");
+    }
+
+    #[test]
+    fn a_private_address_beside_a_public_one_is_a_warning() {
+        for (at, family) in [("[fd00::7]:3478", "IPv6"), ("10.0.0.7:3478", "IPv4")] {
+            let at: SocketAddr = at.parse().unwrap();
+            assert_eq!(named_in_vain(at, false).state, State::Failed);
+            let Finding { state, found, advice, .. } = named_in_vain(at, true);
+            assert!(state == State::Warning && found.contains(&format!("also names {}", at.ip())), "{found}");
+            let advice = advice.unwrap_or_default();
+            assert!(advice.contains(&format!("leave {family} out of --relay")), "{advice}");
+        }
     }
 }

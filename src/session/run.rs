@@ -22,6 +22,7 @@ use peerbroker_broker::events::{Count, Event};
 use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
 use peerbroker_broker::protocols::client::{Protocol, report_mistake};
 use peerbroker_broker::protocols::key_state::{KeyState, Pause, Spent};
+use peerbroker_broker::protocols::mistakes;
 use peerbroker_broker::router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, RealmKind};
 
@@ -452,7 +453,7 @@ fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: SocketEvent
             turn.handle(client, |client, context| is_handled = client.on_binary(bytes, context));
             if !is_handled {
                 // Some clients send their JSON as bytes.
-                let text = std::str::from_utf8(bytes).unwrap_or_default();
+                let text = mistakes::text_of(bytes);
                 match withholds {
                     true => on_text(client, turn, &without_addresses(text)),
                     false => on_text(client, turn, text),

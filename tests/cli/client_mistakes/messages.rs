@@ -195,6 +195,23 @@ fn a_client_that_begins_with_a_ping_at_the_root_is_told_the_address_of_rxdb_and_
     assert!(line.ends_with("the address of RxDB is …/rxdb"), "{line}");
 }
 
+/// MQTT.js sends CONNECT as bytes. From 128 on, those of its length are not UTF-8.
+#[test]
+fn a_client_that_speaks_mqtt_is_named_however_long_its_first_packet_is() {
+    let log = log_of(&[], |program| {
+        for length in [vec![30], vec![0x9a, 1], vec![0x80, 0x80, 1]] {
+            let mut client = program.connect("/");
+            let packet = [&[0x10], &length[..], b"\0\x04MQTT\x04\xc2\0<\0\x0fmqttjs_1a2b3c4d"].concat();
+            client.send_binary(&packet);
+            client.send(r#"{"type":"ping"}"#);
+            client.expect(r#"{"type":"pong"}"#);
+        }
+    });
+    let line = line(&log, "sent a text that is no JSON object to the root");
+    assert!(line.contains("it speaks MQTT, which this broker does not"), "{line}");
+    assert!(!log.concat().contains("binary"), "{log:#?}");
+}
+
 #[test]
 fn an_answer_to_a_player_without_a_name_is_logged_with_the_field() {
     let log = log_of(&[], |program| {

@@ -141,7 +141,7 @@ fn beginning(text: &str) -> String {
         _ if text.starts_with("[object ") => {
             "the page sends an object without JSON.stringify: send JSON.stringify(message)".to_owned()
         }
-        _ if is_mqtt(text) => MQTT.to_owned(),
+        _ if is_mqtt(text.as_bytes()) => MQTT.to_owned(),
         _ => format!("it begins with {:?}", shown(text)),
     }
 }
@@ -149,11 +149,22 @@ fn beginning(text: &str) -> String {
 /// The advice for clients that speak MQTT.
 pub const MQTT: &str = "it speaks MQTT, which this broker does not. Of the strategies of Trystero, use ws-relay, Nostr or torrent";
 
-/// True if a text is the first packet of MQTT, CONNECT: after its type and length comes the name of the protocol (MQTT 3.1.1, section 3.1).
-fn is_mqtt(text: &str) -> bool {
-    text.strip_prefix('\u{10}')
-        .and_then(|rest| rest.get(1..))
-        .is_some_and(|rest| rest.starts_with("\0\u{4}MQTT"))
+/// The shortest beginning of MQTT's first packet.
+const CONNECT: &str = "\u{10}\0\0\u{4}MQTT";
+
+/// True if a message is the first packet of MQTT, CONNECT: after its type and a length of up to four bytes comes the name of the protocol
+/// (MQTT 3.1.1, sections 2.2 and 3.1).
+fn is_mqtt(message: &[u8]) -> bool {
+    let Some((0x10, rest)) = message.split_first() else { return false };
+    let more = rest.iter().take(3).take_while(|byte| **byte >= 0x80).count();
+    let name = rest.get(more + 1..).unwrap_or_default();
+    name.starts_with(b"\0\x04MQTT") || name.starts_with(b"\0\x06MQIsdp")
+}
+
+/// The text of a binary message. One that is not UTF-8 has none, except for the beginning of MQTT, which is recognized by it.
+pub fn text_of(message: &[u8]) -> &str {
+    let other = if is_mqtt(message) { CONNECT } else { "" };
+    std::str::from_utf8(message).unwrap_or(other)
 }
 
 /// The mistake of a client at the root whose first message is a ping, in words and with advice. RxDB waits there for a greeting.

@@ -198,6 +198,8 @@ pub(crate) struct ConnectionState {
     waiting_since: Cell<Instant>,
     head_begun: Cell<bool>,
     has_answered: Cell<bool>,
+    /// Requests for an id, up to 255.
+    ids: Cell<u8>,
     kept: RefCell<Option<Kept>>,
     /// Nobody has read to the end of a request's body, so it may never come.
     owes_body: Cell<bool>,
@@ -248,6 +250,7 @@ impl ConnectionState {
             waiting_since: Cell::new(Instant::now()),
             head_begun: Cell::default(),
             has_answered: Cell::default(),
+            ids: Cell::default(),
             kept: RefCell::default(),
             owes_body: Cell::default(),
             readable: Cell::new(READ_SIZE),
@@ -260,6 +263,12 @@ impl ConnectionState {
     /// Counts the connection towards the limit of its address.
     pub(crate) fn permit(&self) -> Option<&ConnectionPermit> {
         self.permit.as_ref()
+    }
+
+    /// Counts a request for an id. Returns the number of them.
+    pub(crate) fn count_id(&self) -> u8 {
+        self.ids.set(self.ids.get().saturating_add(1));
+        self.ids.get()
     }
 
     /// Lets the connection be idle for as long as one of a proxy, while `may_stay` is true and the worker has a place.

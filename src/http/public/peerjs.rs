@@ -1,6 +1,8 @@
 //! The HTTP endpoints of PeerJS: ids, the list of peers, and `GET {path}{key}/ice`, the ICE servers for clients of a key with
 //! time-limited credentials.
 
+use std::rc::Rc;
+
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
@@ -12,7 +14,9 @@ use super::{endpoint, forwarded};
 use crate::keys::verifier::Denied;
 use crate::keys::{IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
+use crate::transport::connection::ConnectionState;
 use peerbroker_broker::config::{ClientOptions, IceConfig, OwnIceServers};
+use peerbroker_broker::events::Mistake;
 use peerbroker_core::vocabulary::{PeerId, RealmKind};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -51,6 +55,18 @@ pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
     forwarded::client_options(mounted, request).origin()
 }
 
+/// Requests for ids on one connection that only a page makes which creates clients again and again. Browsers end idle connections after
+/// seconds.
+const MANY_IDS: u8 = 20;
+
+/// True once for each connection that has so many. Through a proxy, many browsers share one.
+fn is_one_too_many(runtime: &Runtime, request: &HttpRequest) -> bool {
+    let has = |name| request.headers().contains_key(name);
+    let is_proxied = runtime.config().proxied || ["via", "forwarded", "x-forwarded-for"].into_iter().any(has);
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    connection.is_some_and(|connection| connection.count_id() == MANY_IDS && !is_proxied)
+}
+
 /// Answers with a fresh id, never that of a connected peer of any node. If the client sends a token with a subject, it gets that id.
 /// The type is `text/html`, as in peerjs-server.
 pub(super) async fn new_id(
@@ -59,6 +75,9 @@ pub(super) async fn new_id(
     policy: Option<&Policy>,
     request: &HttpRequest,
 ) -> HttpResponse {
+    if let Some(policy) = policy.filter(|_| is_one_too_many(runtime, request)) {
+        endpoint::mistake(runtime, request.head(), Mistake::ManyIds(policy.key().key.clone()));
+    }
     let style = policy.map_or(runtime.config().key_settings.id_style, |policy| policy.settings().id_style);
     let is_taken = async |id: &str| match (PeerId::parse(id), policy) {
         (Err(_), _) => true,

@@ -199,6 +199,10 @@ pub(super) fn line<'a>(
         Sent(DuplicatedTab { key, .. }) =>
             ("takes the id {id} of the key {key:?} from itself several times a minute")
             ("two pages use the id {id} and one token: a duplicated tab?");
+        Sent(ManyIds(key)) =>
+            ("asked for ids of the key {key:?} again and again, on one connection")
+            ("does a component create a Peer at each render? It has to destroy the peer when it goes: React in \
+              docs/TROUBLESHOOTING.md");
         Sent(Unverified { key, why, .. }) =>
             ("could not be verified for the key {key:?} and was told to come back: {why}")
             ("nothing is known against the client");

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use testkit::wait::wait_until;
 
 use super::{line, log_of};
+use crate::http_client::HttpConnection;
 use crate::program::{Ended, Program};
 
 #[test]
@@ -193,6 +194,29 @@ fn a_client_that_begins_with_a_ping_at_the_root_is_told_the_address_of_rxdb_and_
     });
     let line = line(&log, "sent only a ping at the root");
     assert!(line.ends_with("the address of RxDB is …/rxdb"), "{line}");
+}
+
+/// A component that creates a Peer at each render. A classroom behind one address has a connection for each browser.
+#[test]
+fn a_page_that_creates_clients_again_and_again_is_told_of_and_many_browsers_of_one_address_are_not() {
+    const PAGE: &str = "Origin: http://page.test\r\n";
+    let ask = |program: &Program, headers: &str, connections: usize, requests: usize| {
+        for _ in 0..connections {
+            let mut browser = HttpConnection::open(program.address);
+            for _ in 0..requests {
+                assert_eq!(browser.request("GET", "/peerjs/id", headers).status, 200);
+            }
+        }
+    };
+    let classroom = log_of(&[], |program| {
+        ask(program, PAGE, 30, 2);
+        ask(program, &format!("{PAGE}X-Forwarded-For: 192.0.2.1\r\n"), 1, 30);
+    });
+    assert!(!classroom.concat().contains("again and again"), "{classroom:#?}");
+    let log = log_of(&[], |program| ask(program, PAGE, 2, 30));
+    let line = line(&log, "asked for ids of the key \"peerjs\" again and again, on one connection");
+    assert!(line.contains(r#"(from 127.0.0.1, a page of "http://page.test")"#), "{line}");
+    assert!(line.contains("does a component create a Peer at each render?"), "{line}");
 }
 
 /// MQTT.js sends CONNECT as bytes. From 128 on, those of its length are not UTF-8.

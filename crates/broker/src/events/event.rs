@@ -315,6 +315,8 @@ pub enum Mistake {
         /// The id.
         id: PeerId,
     },
+    /// A connection of one browser with many requests for ids.
+    ManyIds(ApiKey),
     /// A page of an origin that `--cors` does not list. Its browser does not let it read the answer.
     CorsRefused,
     /// The list of the peers of a key that does not allow it.

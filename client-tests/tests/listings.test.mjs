@@ -93,7 +93,7 @@ visit('a link to share has the address of the machine where the page is at local
   await page.goto(urlOf(server, '/?a=b', 'localhost'));
   const told = [];
   page.on('console', (message) => message.type() === 'warning' && told.push(message.text()));
-  visit.tolerate(/other devices cannot open/);
+  visit.tolerate(/other devices cannot open|is an element|the link has/);
   assert.equal(await shared(), `http://localhost:${server.port}/?a=b`);
 
   await page.route('**/share.js', (route) => route.fulfill({ contentType: 'text/javascript', body: ofLan }));
@@ -120,6 +120,25 @@ visit('a link to share has the address of the machine where the page is at local
     'other devices cannot open localhost: pass its address to shareLink, as in qrCode(shareLink(…))',
     'other devices cannot open this file: serve it, as with peerbroker --static_dir .',
   ]);
+  told.length = 0;
+  const link = `https://example.org/ä?a=${'%20b'}#c`;
+  for (let times = 0; times < 2; times += 1) {
+    const widths = await page.evaluate(async (link) => {
+      const img = document.createElement('img');
+      img.src = window.qrCode(link);
+      await img.decode();
+      document.body.innerHTML = window.qrCode(link);
+      return [img.naturalWidth, document.querySelector('svg').clientWidth];
+    }, link);
+    assert.deepEqual(widths, [240, 240]);
+  }
+  assert.deepEqual(told.splice(0), [
+    'qrCode(…) is an element: show it with append(qrCode(…)). As a text, it is an address for the src of an img',
+  ]);
+  for (const text of ['?of=undefined', '?a=b&of=null', '#undefined', '?of=undefined']) await shared(text);
+  for (const text of ['?of=undefined-1', '?undefined=a', '#of=null']) await shared(text);
+  const remedy = "make it in peer.on('open', (id) => …), because peer.id has no value before";
+  assert.deepEqual(told, ['of=undefined', 'of=null', '#undefined'].map((part) => `the link has ${part}: ${remedy}`));
   assert.equal(await drawn('x'.repeat(2332)), 'RangeError: a QR code has at most 2331 bytes, and this text has 2332');
 });
 

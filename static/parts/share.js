@@ -15,17 +15,31 @@ const parsed = (text) => {
   }
 };
 
-/** Warns of an address that other devices cannot open, once. Text that is no address leads nowhere else. */
+/** Warns once. */
+const warn = (text) => {
+  if (told.has(text)) return;
+  told.add(text);
+  console.warn(text);
+};
+
+/** The part of an address that JavaScript has written for an id without a value. */
+const missingIn = ({ searchParams, hash }) => {
+  const isMissing = (text) => text === 'undefined' || text === 'null';
+  const parameter = [...searchParams].find(([, value]) => isMissing(value));
+  return parameter ? parameter.join('=') : isMissing(hash.slice(1)) ? hash : null;
+};
+
+/** Warns of an address that other devices cannot open, or that lacks an id. Text that is no address leads nowhere else. */
 const warnOf = (link) => {
-  const { protocol, hostname } = parsed(link) ?? {};
+  const url = parsed(link);
+  const missing = url && missingIn(url);
+  if (missing) warn(`the link has ${missing}: make it in peer.on('open', (id) => …), because peer.id has no value before`);
+  const { protocol, hostname } = url ?? {};
   const remedy = protocol === 'file:' ? ['this file', 'serve it, as with peerbroker --static_dir .']
     : !isLoopback(hostname) ? null
       : lanHost ? [hostname, 'pass its address to shareLink, as in qrCode(shareLink(…))']
         : [hostname, 'the broker found no address of this machine in a network, or listens at loopback only (--host)'];
-  const text = remedy && `other devices cannot open ${remedy[0]}: ${remedy[1]}`;
-  if (!text || told.has(text)) return;
-  told.add(text);
-  console.warn(text);
+  if (remedy) warn(`other devices cannot open ${remedy[0]}: ${remedy[1]}`);
 };
 
 /** The address of a page, by default of this one, at which other devices open it. */
@@ -44,6 +58,12 @@ window.qrCode = (link = window.shareLink()) => {
   svg.setAttribute('height', '240');
   // On dark pages, too.
   svg.style.background = 'white';
+  // For the src of an img; in innerHTML it is a picture, too, behind a word.
+  svg.toString = () => {
+    warn('qrCode(…) is an element: show it with append(qrCode(…)). As a text, it is an address for the src of an img');
+    const markup = new XMLSerializer().serializeToString(svg);
+    return `data:image/svg+xml,${markup.replaceAll('%', '%25').replaceAll('#', '%23')}`;
+  };
   return svg;
 };
 })();

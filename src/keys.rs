@@ -110,6 +110,8 @@ pub trait KeyStore: Send + Sync {
     fn is_of_all_nodes(&self) -> bool {
         false
     }
+    /// Closes the store at the end of its process. Later calls may wait until that end.
+    fn close(&self) {}
     /// Takes back the last [`count_signup`](Self::count_signup): no key was registered.
     fn discount_signup(&self, address: &str) -> Result<(), KeyError> {
         let _ = address;

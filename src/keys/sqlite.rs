@@ -5,11 +5,11 @@ mod file;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::{Change, Key, KeyError, KeyStore, Settings};
-use file::{FileIds, at};
+use file::{FileIds, Opened, at};
 use peerbroker_broker::config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
 
@@ -32,6 +32,8 @@ struct Database {
     lock: Option<File>,
     /// The disk was full when it was opened, so it can only be read.
     is_read_only: bool,
+    /// It had bytes and no tables when it was opened.
+    was_blank: bool,
 }
 
 impl SqliteKeys {
@@ -39,21 +41,28 @@ impl SqliteKeys {
     /// fail until there is space.
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let path = file::make(dir)?;
-        let (connection, is_read_only) =
+        let (Opened { connection, was_blank }, is_read_only) =
             match file::open(&path).map_err(|problem| file::explained(&path, problem)) {
                 Err(full @ Problem::Full(_)) => {
-                    (at(&path, file::open_on_full_disk(&path).map_err(|_| full))?, true)
+                    let connection = at(&path, file::open_on_full_disk(&path).map_err(|_| full))?;
+                    (Opened { connection, was_blank: false }, true)
                 }
                 opened => (at(&path, opened)?, false),
             };
         let ids = at(&path, FileIds::of(&path).map_err(Problem::File))?;
-        let database = Database { connection, path, ids, own_changes: 0, lock: None, is_read_only };
+        let database =
+            Database { connection, path, ids, own_changes: 0, lock: None, is_read_only, was_blank };
         Ok(SqliteKeys(Mutex::new(database)))
     }
 
     /// True if the disk was full, and changes fail.
     pub fn is_read_only(&self) -> bool {
         self.0.lock().is_read_only
+    }
+
+    /// True if the file had bytes and no tables when it was opened, as one that was copied without its write-ahead log.
+    pub fn was_blank(&self) -> bool {
+        self.0.lock().was_blank
     }
 
     /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Returns the number of keys; `None` if
@@ -122,7 +131,7 @@ impl Database {
     /// Opens the file again if its disk was full, which may have space by now.
     fn open_to_write(&mut self) -> Result<(), Problem> {
         if self.is_read_only {
-            self.connection = file::open(&self.path)?;
+            self.connection = file::open(&self.path)?.connection;
             self.ids = FileIds::of(&self.path).map_err(Problem::File)?;
             self.is_read_only = false;
             log::info!(
@@ -135,9 +144,12 @@ impl Database {
         Ok(())
     }
 
-    /// `None` if no row was changed.
+    /// Counts a change, and moves it into the file. `None` if no row was changed.
     fn count_change(&mut self, rows: usize) -> Option<()> {
-        (rows > 0).then(|| self.own_changes += 1)
+        (rows > 0).then(|| {
+            self.own_changes += 1;
+            file::checkpoint(&self.connection);
+        })
     }
 }
 
@@ -252,24 +264,38 @@ impl KeyStore for SqliteKeys {
     }
 
     fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
-        self.0.lock().write(|transaction| {
+        let mut database = self.0.lock();
+        database.write(|transaction| {
             let insert = "INSERT OR REPLACE INTO bans (place, ban) VALUES (?1, ?2)";
             transaction.execute(insert, [ban.place(), ban.to_string()])?;
             Ok(())
-        })
+        })?;
+        file::checkpoint(&database.connection);
+        Ok(())
     }
 
     fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
-        self.0.lock().write(|transaction| {
+        let mut database = self.0.lock();
+        database.write(|transaction| {
             transaction.execute("DELETE FROM bans WHERE place = ?1", [ban.place()])?;
             Ok(())
-        })
+        })?;
+        file::checkpoint(&database.connection);
+        Ok(())
     }
 
     fn lost(&self) -> Option<String> {
         let database = self.0.lock();
         let problem = database.ids.check(&database.path).err()?;
         Some(format!("{}: {problem}", database.path.display()))
+    }
+
+    /// The last connection to a file moves its log into it, and removes the log.
+    fn close(&self) {
+        let Ok(nothing) = Connection::open_in_memory() else { return };
+        // The lock stays held, so no other thread finds a database without keys.
+        let database = MutexGuard::leak(self.0.lock());
+        database.connection = nothing;
     }
 
     /// `data_version` changes after each commit of another connection, but not after our own.

@@ -52,6 +52,58 @@ fn a_server_that_starts_with_the_backup_has_what_the_other_one_had() {
     assert!(!is_known("later"));
 }
 
+/// Copies the database file alone, as a script without SQLite does.
+fn copy_alone(directory: &Directory, to: &str) {
+    fs::create_dir(directory.at(to)).unwrap();
+    fs::copy(directory.at("data/peerbroker.db"), directory.at(to).join("peerbroker.db")).unwrap();
+}
+
+#[test]
+fn a_copy_of_the_database_file_alone_has_the_keys_of_the_running_and_of_the_stopped_server() {
+    let directory = Directory::new();
+    let mut program = Program::start(&["--data_dir", &directory.arg("data"), "--ops_port", "0", "--quiet"]);
+    let (api, _) = program.expect_api();
+    let has = |copy: &str, keys: &str| {
+        let checked = run(&["backup", "--check", &directory.arg(copy)], &[]);
+        assert!(checked.stdout.concat().contains(&format!(" with {keys}, ")), "{}", checked.stderr);
+    };
+    copy_alone(&directory, "new");
+    has("new", "0 keys");
+    assert_eq!(api.post("/api/keys", &json!({"key": "one"})).status, 201);
+    copy_alone(&directory, "running");
+    has("running", "1 key");
+    let added = run(&["keys", "add", "--key", "two", "--data_dir", &directory.arg("data")], &[]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    copy_alone(&directory, "both");
+    has("both", "2 keys");
+    assert_eq!(program.stop().status.code(), Some(0));
+    let left: Vec<_> =
+        fs::read_dir(directory.at("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["peerbroker.db"], "a stopped server leaves no log beside it");
+    copy_alone(&directory, "stopped");
+    has("stopped", "2 keys");
+}
+
+#[test]
+fn a_database_that_was_copied_without_its_log_is_no_silent_loss_of_all_keys() {
+    let directory = Directory::new();
+    let blank = |name: &str| {
+        fs::create_dir(directory.at(name)).unwrap();
+        let file = rusqlite::Connection::open(directory.at(name).join("peerbroker.db")).unwrap();
+        file.pragma_update(None, "journal_mode", "WAL").unwrap();
+        directory.arg(name)
+    };
+    let said = "Was it copied without peerbroker.db-wal, from a running server?";
+    let checked = run(&["backup", "--check", &blank("checked")], &[]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(checked.stderr.contains(said), "{}", checked.stderr);
+    let listed = run(&["keys", "list", "--data_dir", &blank("listed")], &[]);
+    assert!(listed.stderr.starts_with("warning: ") && listed.stderr.contains(said), "{}", listed.stderr);
+    let again = run(&["keys", "list", "--data_dir", &directory.arg("listed")], &[]);
+    assert_eq!(again.stderr, "");
+    Program::start(&["--data_dir", &blank("served")]).expect_log(said);
+}
+
 #[test]
 fn nothing_is_overwritten_and_what_fails_leaves_nothing() {
     let directory = Directory::new();

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Barrier;
 
+use peerbroker::config::Ban;
 use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
-use peerbroker::keys::{Change, KeyError, KeyStore as _};
+use peerbroker::keys::{Change, Key, KeyError, KeyStore as _};
 use rusqlite::Connection;
 
 use crate::directory::Directory;
@@ -41,6 +42,84 @@ fn keys_are_there_when_the_file_is_opened_again() {
     drop(keys);
     let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, [FILE_NAME], "nothing beside it when all have closed it");
+}
+
+#[test]
+fn a_copy_of_the_file_alone_has_every_change() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    let keys = open(&dir);
+    let copied = |name: &str| {
+        let copy = directory.at(name);
+        fs::create_dir(&copy).unwrap();
+        fs::copy(dir.join(FILE_NAME), copy.join(FILE_NAME)).unwrap();
+        let copy = open(&copy);
+        assert!(!copy.was_blank());
+        (copy.all().unwrap(), copy.bans().unwrap().unwrap())
+    };
+    let ban = Ban::parse("192.0.2.0/24").unwrap();
+    let rename = |name: &str| Change { name: Some(name.to_owned()), ..Change::default() };
+    assert_eq!(copied("new"), (vec![], vec![]));
+    // The other one has read, as a server does that looks for changes.
+    let other = open(&dir);
+    other.all().unwrap();
+    keys.add(made_at(1, "a")).unwrap();
+    assert_eq!(copied("added"), (vec![made_at(1, "a")], vec![]));
+    let changed = keys.change(&key("a"), rename("renamed")).unwrap();
+    assert_eq!(copied("changed"), (vec![changed], vec![]));
+    keys.import(vec![made_at(2, "b")], false).unwrap();
+    keys.remove(&key("a")).unwrap();
+    assert_eq!(copied("removed"), (vec![made_at(2, "b")], vec![]));
+    keys.put_ban(&ban).unwrap();
+    assert_eq!(copied("banned"), (vec![made_at(2, "b")], vec![ban.clone()]));
+    keys.remove_ban(&ban).unwrap();
+    assert_eq!(copied("unbanned"), (vec![made_at(2, "b")], vec![]));
+}
+
+#[test]
+fn a_change_does_not_wait_for_a_reader_and_the_next_one_is_in_the_file() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    let file = dir.join(FILE_NAME);
+    let keys = open(&dir);
+    let reader = Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT COUNT(*) FROM keys").unwrap();
+    keys.add(made_at(1, "a")).unwrap();
+    reader.execute_batch("COMMIT").unwrap();
+    keys.add(made_at(2, "b")).unwrap();
+    let copy = directory.at("copy");
+    fs::create_dir(&copy).unwrap();
+    fs::copy(&file, copy.join(FILE_NAME)).unwrap();
+    assert_eq!(open(&copy).all().unwrap().len(), 2);
+}
+
+#[test]
+fn a_file_that_lost_its_tables_with_its_log_is_noticed() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    let file = dir.join(FILE_NAME);
+    fs::create_dir(&dir).unwrap();
+    // As copied from an earlier version, which left the tables in the log.
+    Connection::open(&file).unwrap().pragma_update(None, "journal_mode", "WAL").unwrap();
+    assert!(fs::metadata(&file).unwrap().len() > 0);
+    let keys = open(&dir);
+    assert!(keys.was_blank());
+    keys.add(made_at(1, "a")).unwrap();
+    assert!(!open(&dir).was_blank());
+    assert!(!open(&directory.at("new")).was_blank());
+}
+
+#[test]
+fn a_closed_store_leaves_the_file_alone() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    let keys = open(&dir);
+    keys.add(made_at(1, "a")).unwrap();
+    keys.record_used(&[(key("a"), 7)]).unwrap();
+    keys.close();
+    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [FILE_NAME]);
+    assert_eq!(open(&dir).all().unwrap(), [Key { used: Some(7), ..made_at(1, "a") }]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
 
 use crate::cli::ACME_DIR;
 use crate::failure::{Failure, cannot, failed, wrong};
-use crate::stored_keys::number;
+use crate::stored_keys::{COPIED_ALONE, number};
 
 /// Makes the backup beside its final place, so that a partial backup never has the final name.
 ///
@@ -52,7 +52,8 @@ pub fn check(backup: &Path) -> Result<String, Failure> {
     let dir = backup.display();
     let found = fs::metadata(backup.join(FILE_NAME)).map_err(cannot("read", &backup.join(FILE_NAME)));
     let keys = found.and_then(|_| SqliteKeys::check(backup).map_err(|error| unusable(backup, &error)))?;
-    let keys = keys.ok_or_else(|| failed(format!("{dir} is no backup: its {FILE_NAME} is empty")))?;
+    let keys =
+        keys.ok_or_else(|| failed(format!("{dir} is no backup: its {FILE_NAME} is empty. {COPIED_ALONE}")))?;
     Ok(format!("{dir} is a backup with {}, which can all be read.\n", number(keys)))
 }
 

@@ -143,8 +143,8 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     if let Some(parent) = &parent {
         builder = builder.on_text(parent.on_text());
     }
-    if let Some(store) = store {
-        builder = builder.keys(store);
+    if let Some(store) = &store {
+        builder = builder.keys(Arc::clone(store));
     }
     if let Some(cluster) = &settings.cluster {
         builder = builder.cluster(cluster.clone());
@@ -195,6 +195,9 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
         server.run(stop).await.map_err(|error| failed(format!("the server failed: {error}")))
     })?;
     broker.events().wait_for_followers(FLUSH_TIMEOUT);
+    if let Some(store) = store {
+        store.close();
+    }
     Ok(())
 }
 

@@ -122,6 +122,9 @@ impl StoredKeys {
                          can be stored until there is space"
                     );
                 }
+                if store.was_blank() {
+                    log::warn!("{FILE_NAME} of --data_dir {dir} has no tables, so no keys. {COPIED_ALONE}");
+                }
                 Some((store, format!("--data_dir {dir}")))
             }
         })
@@ -153,6 +156,12 @@ impl StoredKeys {
                     eprintln!(
                         "Created --data_dir {}: the server accepts its keys if it was started with this directory",
                         absolute(&dir)?.display()
+                    );
+                }
+                if keys.was_blank() {
+                    let dir = dir.display();
+                    eprintln!(
+                        "warning: {FILE_NAME} of --data_dir {dir} had no tables, so no keys. {COPIED_ALONE}"
                     );
                 }
                 Ok(Box::new(keys))
@@ -194,6 +203,10 @@ impl Found {
         }
     }
 }
+
+/// The probable cause of a file without tables.
+pub const COPIED_ALONE: &str =
+    "Was it copied without peerbroker.db-wal, from a running server? Copy with `peerbroker backup`";
 
 /// As in "1 key" and "2 keys".
 pub fn number(keys: usize) -> String {

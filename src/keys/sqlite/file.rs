@@ -20,6 +20,9 @@ pub const FILE_NAME: &str = "peerbroker.db";
 /// Time limit for another process that locks the file. Our own locks take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time limit for other processes at a checkpoint, which may be left to the next change.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Most KiB of pages that a connection keeps. The server reads all keys when they change, and the kernel has the pages too.
 const CACHE_KIB: i64 = 256;
 
@@ -222,10 +225,19 @@ fn check_kind(path: &Path) -> Result<(), Problem> {
     is_fine.then_some(()).ok_or(Problem::NotRegular)
 }
 
+/// A file that was opened for its store.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// It had bytes and no tables, and no log beside it had them.
+    pub(super) was_blank: bool,
+}
+
 /// Opens the file for its store, and brings it to the present format.
-pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
+pub(super) fn open(path: &Path) -> Result<Opened, Problem> {
     check_kind(path)?;
+    let has_bytes_alone = fs::metadata(path).is_ok_and(|found| found.len() > 0) && !log_of(path).exists();
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let was_blank = has_bytes_alone && format_of(&connection)? == 0;
     wal(&connection)?;
     // A key that was printed survives a power cut. NORMAL would keep the file valid but could lose the last changes.
     // Changes are rare, so FULL costs nothing.
@@ -233,8 +245,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
     connection.pragma_update(None, "foreign_keys", true)?;
     if format_of(&connection)? < MIGRATIONS.len() {
         migrate(&mut connection)?;
+        checkpoint(&connection);
     }
-    Ok(connection)
+    Ok(Opened { connection, was_blank })
+}
+
+/// Moves the write-ahead log into the file, so that a copy of the file alone has all keys. While another process uses the log, a part
+/// stays there until the next change. Errors are ignored: the log keeps what was written.
+pub(super) fn checkpoint(connection: &Connection) {
+    let _ = connection.busy_timeout(CHECKPOINT_TIMEOUT);
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let _ = connection.busy_timeout(BUSY_TIMEOUT);
 }
 
 /// Opens the file for reading. Without a log no other process has it open, so it is read as immutable: otherwise SQLite

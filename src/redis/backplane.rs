@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::{FromRedisValue, Value};
 use tokio::time::Instant;
 
-use super::connection::{Call, Script};
+use super::connection::{Call, Script, shown};
 use super::error::BadRedis;
 use super::reconnecting::{ReconnectingConnection, RedisClient};
 use super::{PREFIX, TIMEOUT};
@@ -164,8 +164,13 @@ impl<C: RedisClient> RedisBackplane<C> {
         let ask = Call::script(&ELSEWHERE, format!("{}:nodes", self.settings.prefix)).arg(node.to_string());
         let Ok(answer) = self.commands.ask(ask).await else { return };
         let answer: Vec<String> = redis::from_redis_value(answer).unwrap_or_default();
-        let Some((own, [other, ..])) = answer.split_first() else { return };
-        let Some((database, name)) = other.split_once(' ') else { return };
+        let Some((own, others)) = answer.split_first() else { return };
+        let mut others = others.iter().filter_map(|other| other.split_once(' '));
+        let Some((database, name)) = others.next() else { return };
+        // Another node may have joined since.
+        if database == own || others.any(|(database, _)| database == own) {
+            return;
+        }
         log::warn!(
             "this node is alone in database {own} of its Redis, and the node {} is in database {database}: if both are of one \
              cluster, give them the same --redis",
@@ -213,8 +218,15 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
         let members =
             members.ok_or_else(|| Unavailable::NoAnswer(format!("the lease of {node} has ended")))?;
         let is_alone = !members.iter().any(|member| member.alive && member.node != node);
-        if is_first && is_alone && self.commands.has_databases() {
-            self.warn_of_nodes_elsewhere(node).await;
+        if is_first && self.commands.has_databases() {
+            if is_alone {
+                self.warn_of_nodes_elsewhere(node).await;
+            } else {
+                log::info!(
+                    "the nodes at {} are one broker: give another cluster another database, as in redis://host/1",
+                    shown(&self.settings.redis.url)
+                );
+            }
         }
         Ok(())
     }

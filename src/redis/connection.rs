@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
@@ -18,6 +19,9 @@ use redis::{
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::error::{BadRedis, CA, CERT, KEY};
 use crate::{files, tls};
@@ -25,6 +29,12 @@ use peerbroker_broker::config::RedisAddress;
 
 /// Part of the crate's error for a certificate that is no authority.
 const BAD_ANCHOR: &str = "trust anchors";
+
+/// Time limit for the error of a server that refuses connections.
+const GREETING_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Most bytes of that error.
+const MAX_GREETING: u64 = 200;
 
 /// Most bytes of a file. A chain of certificates has a few KB.
 const MAX_BYTES: u64 = 1 << 20;
@@ -101,7 +111,13 @@ impl Target {
             .set_push_sender(on_push.clone());
         match self {
             Target::One(client) => {
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
+                let opened = client.get_multiplexed_async_connection_with_config(&config).await;
+                match opened {
+                    Err(error) if error.is_io_error() && !error.is_connection_refusal() => {
+                        Err(refused_at_once(client).await.unwrap_or(error))
+                    }
+                    opened => opened.map(Connection::One),
+                }
             }
             Target::Sentinel(sentinel) => {
                 sentinel.get_async_connection_with_config(&config).await.map(Connection::One)
@@ -151,6 +167,19 @@ pub(super) fn shown(url: &str) -> String {
         Some(_) => format!("{scheme}{hidden}{}?…", host.split('?').next().unwrap_or_default()),
         None => format!("{scheme}{hidden}{host}"),
     }
+}
+
+/// The error that a server sends before it closes the connection, as in protected mode. The crate may fail to send first, and reads
+/// nothing then.
+async fn refused_at_once(client: &Client) -> Option<RedisError> {
+    let ConnectionAddr::Tcp(host, port) = client.get_connection_info().addr() else { return None };
+    let mut greeting = Vec::new();
+    let stream = TcpStream::connect((host.as_str(), *port)).await.ok()?;
+    // A reset behind the text does not matter, and a server without one waits for a command.
+    let _ = timeout(GREETING_TIMEOUT, stream.take(MAX_GREETING).read_to_end(&mut greeting)).await;
+    let text = String::from_utf8_lossy(greeting.strip_prefix(b"-")?).into_owned();
+    let line = text.lines().next().unwrap_or_default().escape_debug().to_string();
+    Some(RedisError::from((ErrorKind::Io, "", line)))
 }
 
 /// The text of an error without the names of the crate, and without the quotes that it adds.

@@ -157,7 +157,11 @@ impl ReconnectingConnection {
     /// The error for people.
     fn explained(&self, error: &RedisError) -> Unavailable {
         let url = &self.url;
-        let text = plain(error);
+        let mut text = plain(error);
+        if text.contains(PROTECTED) {
+            // A page of ways out follows, some of them unsafe.
+            text.truncate(text.find(". ").unwrap_or(text.len()));
+        }
         let refused =
             |why: &str| Unavailable::LoginRefused(format!("Redis at {url} refused the login ({why}"));
         // The crate wraps errors of servers into others.
@@ -184,6 +188,9 @@ impl ReconnectingConnection {
 
 const UNREACHED: &str = ". Check that it runs, and its host and port in the URL";
 
+/// Part of the error of a Redis that takes no connections of other machines.
+const PROTECTED: &str = "in protected mode";
+
 /// The way out of an error with this text.
 fn advice(text: &str) -> &'static str {
     let has = |part| text.contains(part);
@@ -193,6 +200,8 @@ fn advice(text: &str) -> &'static str {
         ". Check its host in the URL"
     } else if has("cluster support disabled") {
         ". It is a single server: write redis:// in place of redis-cluster://"
+    } else if has(PROTECTED) {
+        ". Give Redis a password, as with `requirepass`, and put it into the URL"
     } else if has("OOM") {
         ". Redis is full: raise its `maxmemory`"
     } else if has("Incompatible type") {

@@ -6,6 +6,10 @@ pub mod nodes;
 mod shared_keys;
 mod told;
 
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::thread;
+
 use crate::directory::Directory;
 use crate::program::{Program, run};
 use crate::redis_server::RedisServer;
@@ -84,6 +88,31 @@ fn an_error_of_redis_names_its_url_and_says_what_to_do() {
     }
     let ended = run(&["keys", "list", "--redis", &format!("redis://:hush-hush@{at}")], &[]);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_redis_in_protected_mode_is_told_with_its_own_words_and_the_way_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // As Redis does, without reading.
+            let denied = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for \
+                          the default user. In this mode connections are only accepted from the loopback interface. If you want \
+                          to connect from external computers to Redis you may adopt one of the following solutions: 1) Just \
+                          disable protected mode\r\n";
+            let _ = stream.unwrap().write_all(denied.as_bytes());
+        }
+    });
+    let url = format!("redis://{at}");
+    let words = format!(
+        "Redis at {url}: DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
+         default user. Give Redis a password, as with `requirepass`, and put it into the URL"
+    );
+    let ended = run(&["keys", "list", "--redis", &url], &[]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains(&words), "{}", ended.stderr);
+    Program::start(&["--redis", &url]).expect_log(&words);
 }
 
 #[test]

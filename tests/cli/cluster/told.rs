@@ -120,6 +120,33 @@ fn a_node_that_is_alone_in_another_database_is_warned() {
     assert!(!second.stop().stderr.contains("is alone"));
 }
 
+#[test]
+fn nodes_that_start_at_the_same_moment_are_not_told_that_they_are_alone() {
+    let redis = RedisServer::start();
+    let url = format!("{}/1", redis.url_of_user().trim_end_matches('/'));
+    let start = || {
+        let mut program = Program::start_with_env(&["--redis", &url], &[("RUST_LOG", "info")]);
+        program.expect_log(" joined (");
+        program.stop().stderr
+    };
+    let logs: Vec<String> = thread::scope(|scope| {
+        let nodes: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        nodes.into_iter().map(|node| node.join().unwrap()).collect()
+    });
+    assert!(!logs.concat().contains("is alone"), "{logs:?}");
+}
+
+#[test]
+fn a_node_that_joins_others_names_the_database_that_makes_them_one_broker() {
+    let nodes = Nodes::start(1, &[]);
+    let url = format!("{}/0", nodes.redis.url_of_user().trim_end_matches('/'));
+    let second = Program::start_with_env(&["--redis", &url], &[("RUST_LOG", "info")]);
+    let port = nodes.redis.port();
+    second.expect_log(&format!(
+        "the nodes at redis://…@127.0.0.1:{port}/0 are one broker: give another cluster another database, as in redis://host/1"
+    ));
+}
+
 /// Its former life has the name too, until its lease ends.
 #[test]
 fn a_node_that_was_killed_and_comes_back_is_not_warned_of_itself() {

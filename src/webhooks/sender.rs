@@ -22,6 +22,8 @@ use peerbroker_core::vocabulary::ConnId;
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Most bytes of an answer that are read. To an event they have no meaning, but a connection whose answer is read can be used again.
 const MAX_ANSWER_BYTES: usize = 16 << 10;
+/// Most bytes of a refusal that are shown.
+const MAX_SHOWN_BYTES: usize = 200;
 /// Time limit for the body of an answer.
 const REST_OF_ANSWER: Duration = Duration::from_secs(1);
 /// Connections to one host that are kept.
@@ -96,13 +98,16 @@ impl Sender {
     pub(super) async fn send(self, request: Signed) -> Attempt {
         let answered = match self.post(request).await {
             Ok(answered) => answered,
-            Err(why) => return Attempt::failed(why),
+            Err(why) => return Attempt::failed(&why),
         };
-        let answer = Attempt::of(answered.head.status, &answered.head.headers);
-        // The body of the answer is ignored, even if it breaks off.
+        let Attempt { outcome, why } = Attempt::of(answered.head.status, &answered.head.headers);
+        // The body of the answer decides nothing, even if it breaks off.
         match timeout(REST_OF_ANSWER, answered.read()).await {
-            Ok(Err(error @ NoAnswer::TimedOut(_))) => Attempt::failed(error.to_string()),
-            _ => answer,
+            Ok(Err(error @ NoAnswer::TimedOut(_))) => Attempt::failed(&error.to_string()),
+            Ok(Ok(answer)) if outcome != Outcome::Delivered => {
+                Attempt { outcome, why: why + &shown(answer.body()) }
+            }
+            _ => Attempt { outcome, why },
         }
     }
 
@@ -111,7 +116,8 @@ impl Sender {
         let answered = self.post(request).await?;
         let status = answered.head.status;
         if !status.is_success() {
-            return Err(format!("the answer is {status}"));
+            let text = answered.read().await.map(|answer| shown(answer.body())).unwrap_or_default();
+            return Err(format!("it answers {status}{text}"));
         }
         let answer = answered.read().await.map_err(|error| error.to_string())?;
         String::from_utf8(answer.into_body().into()).map_err(|error| error.to_string())
@@ -135,8 +141,8 @@ impl Sender {
 
 impl Attempt {
     /// The endpoint has not answered.
-    pub(super) fn failed(why: String) -> Self {
-        Attempt { outcome: Outcome::Failed(None), why }
+    pub(super) fn failed(why: &str) -> Self {
+        Attempt { outcome: Outcome::Failed(None), why: format!("it cannot be reached: {why}") }
     }
 
     fn of(status: StatusCode, headers: &HeaderMap) -> Self {
@@ -145,8 +151,16 @@ impl Attempt {
             StatusCode::GONE => Outcome::Hopeless,
             _ => Outcome::Failed(retry_after(headers)),
         };
-        Attempt { outcome, why: format!("the answer is {status}") }
+        Attempt { outcome, why: format!("it answers {status}") }
     }
+}
+
+/// The beginning of a text of the endpoint on one line, behind a colon.
+fn shown(body: &[u8]) -> String {
+    let start = body.get(..MAX_SHOWN_BYTES).unwrap_or(body);
+    let text = String::from_utf8_lossy(start).replace(char::is_control, " ");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() { text } else { format!(": {text}") }
 }
 
 /// One signature for each secret, with blanks between them.

@@ -198,7 +198,7 @@ async fn run(shared: &Shared) {
             () = shared.changed.notified() => {}
             Some(ended) = worker.requests.join_next_with_id() => match ended {
                 Ok((id, answer)) => worker.end(id, answer),
-                Err(error) => worker.end(error.id(), Attempt::failed(error.to_string())),
+                Err(error) => worker.end(error.id(), Attempt::failed(&error.to_string())),
             },
             () = shared.clock.sleep_until(wake.unwrap_or(Instant::MAX)), if wake.is_some() => {}
         }
@@ -267,7 +267,7 @@ impl Worker<'_> {
         match outcome {
             Outcome::Delivered => self.log_recovery(&consumer),
             Outcome::Failed(_) => {
-                self.log_trouble(&consumer, &format!("cannot be reached, and is tried again: {why}"));
+                self.log_trouble(&consumer, &format!("fails, and is tried again: {why}"));
             }
             Outcome::Hopeless => {
                 let known = self.known.entry(consumer.clone()).or_default();

@@ -43,7 +43,7 @@ pub(super) async fn accept_plain(
                 refuse(&mut io, TOO_LATE).await;
                 return Err(io::Error::from(silent).into());
             }
-            let take = on_first_bytes(&runtime, is_tls, Mistake::TlsOnPlainPort, is_of_clients);
+            let take = on_first_bytes(&runtime, is_tls, tls_on_plain, is_of_clients);
             Ok((Connection::new(io, permit).on_first_bytes(take), address))
         }
         Err(why) => {
@@ -65,12 +65,20 @@ pub(super) async fn accept_tls(
     let permit = endpoint::count_connection(&runtime, address, true).map_err(|_| refused())?;
     let accepting = async {
         turns.begin(io.readable(), HANDSHAKE_TIMEOUT).await?;
-        let take = on_first_bytes(&runtime, is_http, Mistake::HttpOnTlsPort, true);
+        let take = on_first_bytes(&runtime, is_http, http_on_tls, true);
         timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(io, config, take)).await
     };
     let io = secure::counted(accepting.await, address, &runtime)?;
     let (io, permit) = secure::take_turn(io, address, permit, &runtime).await.ok_or_else(refused)?;
     Ok((Connection::new(io, permit), address))
+}
+
+fn tls_on_plain(port: u16, of_proxy: bool) -> Mistake {
+    Mistake::TlsOnPlainPort { port, of_proxy }
+}
+
+fn http_on_tls(port: u16, of_proxy: bool) -> Mistake {
+    Mistake::HttpOnTlsPort { port, of_proxy }
 }
 
 fn refused() -> io::Error {
@@ -90,7 +98,7 @@ async fn refuse(io: &mut (impl AsyncWrite + Unpin), answer: &[u8]) {
 fn on_first_bytes(
     runtime: &Arc<Runtime>,
     is_wrong: fn(&[u8]) -> bool,
-    mistake: fn(u16) -> Mistake,
+    mistake: fn(u16, bool) -> Mistake,
     has_calls: bool,
 ) -> impl FnOnce(&ClientStream, &[u8]) -> bool + use<> {
     let runtime = Arc::clone(runtime);
@@ -98,10 +106,11 @@ fn on_first_bytes(
         let tcp = io.as_tcp();
         let is_proxy = is_proxy_protocol(first);
         if is_proxy || is_wrong(first) && !endpoint::names_doctor(first) {
-            let mistake = if is_proxy { Mistake::ProxyProtocol } else { mistake };
             let port = tcp.and_then(|tcp| tcp.local_addr().ok()).map_or(0, |local| local.port());
             let address = io.client().map(|address| address.ip().to_canonical());
-            runtime.client_mistake(mistake(port), None, address);
+            let of_proxy = address.is_some_and(|address| runtime.config().is_proxy(&address));
+            let mistake = if is_proxy { Mistake::ProxyProtocol(port) } else { mistake(port, of_proxy) };
+            runtime.client_mistake(mistake, None, address);
         }
         has_calls && tcp.is_some_and(|tcp| take_call(tcp, first, &runtime))
     }

@@ -1,6 +1,7 @@
 //! Mistakes of clients in the log.
 
 mod messages;
+mod proxies;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -16,6 +16,8 @@ const ABOUT: &str = "\"PeerJS Server\"";
 const RIGHT_PATH: &str = "x-peerbroker-path";
 /// The text of a broker that knows too little to admit or refuse a client.
 const UNAVAILABLE: &str = "Server is not available at the moment";
+/// The beginning of a broker's answer to plain HTTP at its port with TLS.
+const PLAIN_ON_TLS: &str = "400: this port speaks HTTPS";
 /// The header that says that the relay waits for its port.
 const RELAY: &str = "x-peerbroker-relay";
 /// Most bytes of an id.
@@ -153,11 +155,16 @@ fn no_broker(server: &Server, answer: &Response) -> Finding {
         return failed!("port {} is that of the broker's API, not the one for clients", server.target.port =>
             "Give the doctor the port of --port, which is 9000 by default. --ops_port is for operators only.");
     }
+    if answer.body().starts_with(PLAIN_ON_TLS) {
+        return failed!("{path} gives {}", answer.body().lines().next().unwrap_or_default() =>
+            "The proxy in front speaks plain HTTP to the broker: have it speak HTTPS (nginx: proxy_pass https://…), or start the broker \
+             without --sslkey and --sslcert.");
+    }
     match answer.status() {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed!(
             "a proxy answers {path} with {shown}: it does not reach the broker" =>
-            "Check that the broker runs, and that the proxy leads to its host and port (nginx: proxy_pass; the log of the proxy says \
-             what fails). In containers, 127.0.0.1 is the proxy's own container."),
+            "Check that the broker runs, and that the proxy leads to its host and port (nginx: proxy_pass, with https:// only if the broker has \
+             --sslcert; the log of the proxy says what fails). In containers, 127.0.0.1 is the proxy's own container."),
         status if status.is_redirection() => {
             failed!("{path} is redirected to {}", header(answer, "location") =>
             "Use that address in clients and here. WebSockets do not follow redirects.")

@@ -188,6 +188,12 @@ const OUTSIDE: &str = "This server only answers below its path. If your browser 
 const ON_THE_API: &str = "The dashboard, the metrics and the API have a port of their own: start the server with --ops_port, and look \
     there. The server prints the address when it starts.";
 
+/// Paths at which other servers have their health check.
+const HEALTH_CHECKS: [&str; 8] =
+    ["health", "healthcheck", "health-check", "status", "ping", "live", "livez", "ready"];
+
+const HEALTH: &str = "The health check of this server is at /healthz.";
+
 const SOCKET_IO: &str = "socket.io is another protocol, which this broker does not speak: its clients need a server of socket.io.";
 
 const PAGES_OFF: &str = "The demos and the documentation are off: --pages=false.";
@@ -248,6 +254,7 @@ fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
             return Some((place, None));
         }
         Some("dashboard" | "metrics" | "api" | "readyz") => ON_THE_API,
+        _ if HEALTH_CHECKS.contains(&name) => HEALTH,
         _ if mounted.runtime.config().pages && is_page() => {
             let page = format!("{mount}broker/{page}");
             return Some((format!("That page is at {page} here."), Some(page)));

@@ -243,10 +243,16 @@ pub(super) fn line<'a>(
         Sent(ProxyProtocol(port)) =>
             ("speaks the PROXY protocol to the port {port}, which this broker does not understand")
             ("take send-proxy out of the proxy, and use --proxied with X-Forwarded-For");
-        Sent(TlsOnPlainPort(port)) =>
+        Sent(TlsOnPlainPort { port, of_proxy: true }) =>
+            ("speaks TLS to the plain port {port}, at the address of a proxy")
+            ("have the proxy speak plain HTTP to this server (nginx: proxy_pass http://…), or give --sslkey and --sslcert");
+        Sent(HttpOnTlsPort { port, of_proxy: true }) =>
+            ("speaks plain HTTP to the TLS port {port}, at the address of a proxy")
+            ("have the proxy speak HTTPS to this server (nginx: proxy_pass https://…), or leave --sslkey and --sslcert out");
+        Sent(TlsOnPlainPort { port, .. }) =>
             ("speaks TLS to the plain port {port}")
             ("`secure: true` or https:// without --sslkey and --sslcert?");
-        Sent(HttpOnTlsPort(port)) =>
+        Sent(HttpOnTlsPort { port, .. }) =>
             ("speaks plain HTTP to the TLS port {port}")
             ("http://, ws:// or `secure: false`, where it has to be https://, wss:// or `secure: true`?");
     }

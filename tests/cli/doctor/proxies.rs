@@ -132,6 +132,20 @@ fn a_proxy_in_front_of_nothing_is_told() {
 }
 
 #[test]
+fn a_proxy_that_speaks_plain_http_to_a_broker_with_tls_is_told_by_its_text() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+    let key = format!("{dir}/ec-pkcs8.key");
+    let cert = format!("{dir}/ec-chain.pem");
+    let program = Program::start(&["--proxied", "--sslkey", &key, "--sslcert", &cert]);
+    let Some(nginx) = behind(&program, RIGHT) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&["path"]);
+    let words =
+        ["gives 400: this port speaks HTTPS, and the request came as plain HTTP.", "proxy_pass https://…"];
+    examined.expect("path", "failed", &words);
+}
+
+#[test]
 fn a_proxy_that_strips_the_path_is_told() {
     let program = Program::start(&["--proxied", "--path", "/broker"]);
     let lines = RIGHT.replace("location /", "location /broker/").replace("http://BROKER", "http://BROKER/");

@@ -347,9 +347,19 @@ pub enum Mistake {
     /// The client does not trust the certificate.
     CertificateRefused,
     /// The client speaks TLS to a port without TLS.
-    TlsOnPlainPort(u16),
+    TlsOnPlainPort {
+        /// The port.
+        port: u16,
+        /// True at the address of a trusted proxy.
+        of_proxy: bool,
+    },
     /// The client speaks plain HTTP to a port with TLS.
-    HttpOnTlsPort(u16),
+    HttpOnTlsPort {
+        /// The port.
+        port: u16,
+        /// True at the address of a trusted proxy.
+        of_proxy: bool,
+    },
     /// A proxy in front begins with the PROXY protocol, at this port.
     ProxyProtocol(u16),
 }

@@ -63,6 +63,9 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
     let claim = |name: &str| claims.as_ref().and_then(|claims| claims.get(name));
     let time = |name: &str| claim(name).and_then(Value::as_f64).unwrap_or(now);
     match denied {
+        Denied::NoToken(_) | Denied::Malformed if has_scheme(token) => {
+            "it begins with \"Bearer \": pass the token alone".to_owned()
+        }
         Denied::NoToken(_) | Denied::Malformed => {
             "does the page pass `token` to Peer? Without one, PeerJS sends a random text".to_owned()
         }
@@ -112,6 +115,11 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
             "see the answers of a webhook in the documentation of keys".to_owned()
         }
     }
+}
+
+/// True for a token as in the header `Authorization`.
+fn has_scheme(token: &str) -> bool {
+    token.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
 }
 
 /// The claim that has a wrong type, as far as that is clear.

@@ -1,5 +1,6 @@
 //! Beginners' mistakes, made as they make them: `tests/MISTAKES.md` has the table.
 
+mod hosts;
 mod secrets;
 mod texts;
 

@@ -16,6 +16,7 @@ mod secret_file;
 mod service_links;
 mod settings;
 mod table;
+mod unread;
 mod values;
 mod warnings;
 

@@ -13,6 +13,9 @@ use crate::failure::{Failure, cannot, failed};
 /// The settings that most people need, as comments.
 const EXAMPLE: &str = include_str!("../../../deploy/peerbroker.toml");
 
+/// The name of the configuration file that it writes.
+pub const FILE: &str = "peerbroker.toml";
+
 /// The lines of the example that become settings.
 const DATA_DIR: &str = "#data_dir = \"/var/lib/peerbroker\"";
 const OPS_PORT: &str = "#ops_port = 9001";
@@ -24,7 +27,7 @@ const TOKEN_CHARS: usize = 32;
 pub fn run(dir: &Path) -> Result<String, Failure> {
     let is_here = dir == Path::new(".");
     let at = |name: &str| if is_here { PathBuf::from(name) } else { dir.join(name) };
-    let [config, token, data] = ["peerbroker.toml", "admin.token", "data"].map(at);
+    let [config, token, data] = [FILE, "admin.token", "data"].map(at);
     for path in [&config, &token, &data] {
         if fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{error, expect, one_warning, warnings};
 use crate::directory::Directory;
-use crate::program::Program;
+use crate::program::{Program, run};
 
 #[test]
 fn a_path_with_a_tilde_says_that_only_shells_expand_it() {
@@ -88,7 +88,9 @@ fn a_relay_at_a_host_that_passes_http_only_is_noticed() {
         assert_eq!(warnings(&[], &[(host, "x")]), [""; 0]);
     }
     let found = warnings(&at, &[("FLY_APP_NAME", "x")]);
-    assert!(!found.iter().any(|text| text.contains("HTTP only")), "Fly passes UDP: {found:?}");
+    assert!(!found.iter().any(|text| text.contains("passes")), "Fly passes UDP: {found:?}");
+    let anywhere = run(&["--check_config", "--relay"], &[("FLY_APP_NAME", "x")]);
+    expect(&anywhere.stderr, &["Fly.io passes UDP to its address fly-global-services only"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::given::{Given, Source};
 use super::row::Row;
 use super::secret_file;
 use super::table::ROWS;
-use super::values::{check_path, most_alike};
+use super::values::{FIXED_LOGIN, check_path, is_fixed_login, most_alike};
 
 /// The tables with keys. `key` is the setting of `--key`.
 const API_KEY: &str = "api_key";
@@ -125,6 +125,9 @@ pub(super) fn key_differences(old: &[Key], new: &[Key]) -> Vec<String> {
 fn unknown(name: &str, value: &DeValue<'_>) -> String {
     let bare = name.trim_start_matches("--").to_lowercase();
     let bare = bare.strip_prefix("peerbroker_").unwrap_or(&bare);
+    if is_fixed_login(bare) {
+        return format!("unknown setting {name:?}: {FIXED_LOGIN}");
+    }
     match most_alike(bare, settings_of_files().map(|row| row.name).chain([API_KEY])) {
         Some(best) => format!("unknown setting {name:?}: did you mean {best}?"),
         None if value.is_table() => format!(

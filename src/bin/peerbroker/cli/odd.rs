@@ -61,6 +61,12 @@ pub fn path(text: &str) -> Option<Odd> {
             return odd(path, format!("is a URL, of which only the path is taken: write {path}"));
         }
     }
+    if let Some(path) = of_git_bash(text) {
+        let word = path.trim_start_matches('/');
+        let why =
+            format!("is a file, because Git Bash makes that of {path}, which is taken: write --path {word}");
+        return odd(path, why);
+    }
     MountPath::parse(text).err()?;
     let in_url = |c: char| {
         let c = c.to_string();
@@ -68,6 +74,14 @@ pub fn path(text: &str) -> Option<Odd> {
     };
     let encoded: String = text.chars().map(in_url).collect();
     odd(&encoded, format!("has characters that a URL cannot have: clients need path: '{encoded}'"))
+}
+
+/// The path in an argument that Git Bash or MSYS2 took for a file below its own directory.
+fn of_git_bash(text: &str) -> Option<&str> {
+    let at =
+        ["/Git/", "/msys64/", "/msys32/"].iter().find_map(|dir| Some(text.find(dir)? + dir.len() - 1))?;
+    let is_file = text.get(1..3) == Some(":/") && text.starts_with(|c: char| c.is_ascii_alphabetic());
+    text.get(at..).filter(|path| is_file && MountPath::parse(path).is_ok())
 }
 
 /// An empty host.

@@ -16,7 +16,7 @@ use super::help::{CHECK_CONFIG, command};
 use super::row::variable;
 use super::service_links::{PREFIX, Services};
 use super::table::ROWS;
-use super::values::{LogFormat, most_alike};
+use super::values::{FIXED_LOGIN, LogFormat, is_fixed_login, most_alike};
 
 /// The variable of tests.
 const PROGRAM: &str = "PEERBROKER_BIN";
@@ -131,6 +131,9 @@ fn log_format() -> LogFormat {
 /// First words for the server, which other programs have.
 const SERVE: &[&str] = &["serve", "server", "start", "run", "listen", "up"];
 
+/// Prefix of the only variable of peerjs-server besides `PORT`, which is that of its path.
+const PEERSERVER: &str = "PEERSERVER_";
+
 /// Flags for a longer log, which other programs have.
 const VERBOSE: &[&str] = &["--verbose", "--debug", "-v", "-vv", "-d"];
 
@@ -147,6 +150,7 @@ fn explained(error: Error, command: &ClapCommand) -> Error {
     let flags = about(ContextKind::PriorArg);
     let text = flag.as_ref().or(word.as_ref()).map_or("", |text| text);
     let advice = match flags {
+        _ if is_unknown && is_fixed_login(text) => FIXED_LOGIN.to_owned(),
         _ if is_unknown && VERBOSE.contains(&text) => "'--log debug' makes the log longer".to_owned(),
         _ if Path::new(text).extension().is_some_and(|extension| extension == "toml") => {
             format!("a configuration file follows its flag, as in '--config {text}'")
@@ -246,6 +250,11 @@ pub fn unknown_variables() -> Vec<String> {
     let services = Services::of_environment();
     names.retain(|name| name != PROGRAM && !services.have(name));
     names.sort_unstable();
+    let of_predecessor = |name: &String| {
+        let bare = name.strip_prefix(PEERSERVER).filter(|bare| known.iter().any(|known| known == bare))?;
+        variable(name).filter(|_| ROWS.iter().all(|row| row.fallback != Some(name.as_str())))?;
+        Some(format!("{name} is no variable of this server: did you mean {PREFIX}{bare}?"))
+    };
     let warning = |name: &String| {
         let bare = name.strip_prefix(PREFIX).filter(|bare| known.iter().all(|known| known != bare))?;
         let instead = match most_alike(bare, known.iter().map(String::as_str)) {
@@ -254,5 +263,5 @@ pub fn unknown_variables() -> Vec<String> {
         };
         Some(format!("unknown variable {}: {instead}", name.escape_debug()))
     };
-    names.iter().filter_map(warning).collect()
+    names.iter().filter_map(|name| of_predecessor(name).or_else(|| warning(name))).collect()
 }

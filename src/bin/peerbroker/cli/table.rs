@@ -188,7 +188,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         group("ICE servers that clients are told", vec![
             Row::new("stun_url", |d| &mut d.config.ice.stun_urls, text_if("URL", is_stun_url, "stun:HOST or stuns:HOST, with or without a port, as in stun:stun.example.org:3478"),
                 "[STUN server](CALLS.md#ice-servers) that clients are told, as in stun:stun.example.org:3478", "").live(),
-            Row::new("turn_url", |d| &mut d.config.ice.turn_urls, text_if("URL", is_turn_url, "turn:HOST or turns:HOST, with or without a port and ?transport=udp or ?transport=tcp, as in turn:turn.example.org:3478?transport=udp"),
+            Row::new("turn_url", |d| &mut d.config.ice.turn_urls, text_if("URL", is_turn_url, "turn:HOST or turns:HOST without a user, with or without a port and ?transport=udp or ?transport=tcp, as in turn:turn.example.org:3478?transport=udp"),
                 "TURN server that clients are told, as in turn:turn.example.org:3478?transport=udp", "It has to know --turn_secret.").live(),
             Row::new("turn_secret", |d| &mut d.config.ice.turn_secret, kind("SECRET", TurnSecret::parse, |secret: &TurnSecret| secret.as_str().to_owned()),
                 "Secret shared with TURN servers (coturn: `static-auth-secret`), 16 random characters or more", "").secret().excludes(&["turn_secret_file"]).needs(&CREDENTIALS).live(),

@@ -489,6 +489,19 @@ fn host_and_port<'a>(place: &'a str, default: &'a str) -> (&'a str, &'a str) {
     }
 }
 
+/// True for the flag or setting of a fixed user or password of a TURN server. `--turn_secret` is something else.
+pub fn is_fixed_login(name: &str) -> bool {
+    let name = name.trim_start_matches('-').replace('-', "_").to_lowercase();
+    matches!(
+        name.strip_prefix("turn_"),
+        Some("user" | "username" | "password" | "pass" | "credential" | "credentials")
+    )
+}
+
+/// Advice about it.
+pub const FIXED_LOGIN: &str = "this server makes a user and password for each client, of --turn_secret. Those of a provider belong \
+    into the page, as in new Peer({ config: { iceServers: [{ urls, username, credential }] } })";
+
 /// True for a host with or without a port (RFC 7065, section 3.1). IPv6 is in brackets.
 fn is_place(text: &str) -> bool {
     let (host, port) = host_and_port(text, "3478");

@@ -3,15 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use peerbroker::InheritedSockets;
 use peerbroker::config::{AcmeName, Dialect, Dialects, LETS_ENCRYPT};
+use peerbroker::{InheritedSockets, Listen};
 
 use super::command::Cli;
 use super::dialects::dialects_of;
 use super::draft::Draft;
 use super::row::{Need, variable};
 use super::table::ROWS;
-use super::values::{BYTE_RATE, MILLIS, silences_all};
+use super::values::{BYTE_RATE, MILLIS, MediaAddress, silences_all};
+use crate::process;
 
 /// A plain number of milliseconds below this is likely to be meant as seconds.
 const SHORT: u64 = 1000;
@@ -24,6 +25,24 @@ const UNCOUNTED: usize = 16 << 10;
 
 /// Variables of hosts that pass HTTP only: Render, Railway, Heroku, Google Cloud Run.
 const HTTP_ONLY: &[&str] = &["RENDER", "RAILWAY_ENVIRONMENT", "DYNO", "K_SERVICE"];
+
+/// A variable of Fly.io.
+const FLY: &str = "FLY_APP_NAME";
+
+/// True if this is the main program of a container, as far as Docker, Podman and Kubernetes tell. Any other program may be there for
+/// its neighbours.
+fn is_of_container() -> bool {
+    let has_file = || ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
+    let has_variable =
+        || ["container", "KUBERNETES_SERVICE_HOST"].iter().any(|name| variable(name).is_some());
+    process::is_main() && (has_file() || has_variable())
+}
+
+/// True if only programs of this machine reach a host.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
 
 /// True if one machine of the world may have the name.
 fn is_public(name: &AcmeName) -> bool {
@@ -171,7 +190,10 @@ impl Cli {
         let has_api = self.draft.ops_port.is_some();
         let has_stored_keys = self.draft.data_dir.is_some() || !self.draft.keys.is_local();
         let has_own_keys = self.file.as_ref().is_some_and(|file| !file.keys.is_empty());
-        let is_local = ops_host == "localhost" || ops_host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        let is_local = is_loopback(ops_host);
+        let Listen { host, port, unix_socket, .. } = &self.draft.listen;
+        let is_shut_in = unix_socket.is_none() && is_loopback(host) && is_of_container();
+        let has_redis = !self.draft.redis.url.is_empty();
         let has_token = ["admin_token", "read_token", "metrics_token"].into_iter()
             .any(|token| given.has(token) || given.has(&format!("{token}_file")));
         let has_either = |token: &str| given.has(token) || given.has(&format!("{token}_file"));
@@ -184,14 +206,24 @@ impl Cli {
         let unfinished = config.unfinished_total_bytes;
         let relays = [("relay", &self.draft.relay_at), ("turn", &self.draft.turn)].into_iter().find(|(_, at)| !at.is_empty());
         let of_http = HTTP_ONLY.iter().find(|name| variable(name).is_some()).zip(relays);
+        let has_any_address = [&self.draft.relay_at, &self.draft.turn].iter().any(|at| at.contains(&MediaAddress::All));
         let trusts_all = config.trusted_proxies.iter().find(|network| network.prefix_len() == 0 && given.has("trusted_proxy"));
         [
             (of_http.is_some(),
                 of_http.map(|(host, (flag, _))| format!("this host passes HTTP only, as its variable {host} says, so no call reaches \
                     --{flag}: leave it out, and name a TURN server elsewhere with --turn_url")).unwrap_or_default()),
+            (variable(FLY).is_some() && has_any_address,
+                "Fly.io passes UDP to its address fly-global-services only, and only with a service in fly.toml that has protocol = \"udp\": \
+                    give that address to --relay or --turn, or name a TURN server elsewhere with --turn_url".to_owned()),
             (trusts_all.is_some(),
                 trusts_all.map(|network| format!("--trusted_proxy {network} trusts everybody, so every client may claim any address: \
                     list the addresses of the proxy alone")).unwrap_or_default()),
+            (is_shut_in,
+                format!("--host {host} in a container: nothing outside of it reaches this server, not by a published port either. Leave \
+                    --host out, and publish the port to one address, as in -p 127.0.0.1:{port}:{port}")),
+            (has_redis && self.draft.keys.is_local() && self.draft.data_dir.is_some(),
+                "with --redis, only this node has the keys of --data_dir, so other nodes refuse their clients: --keys redis keeps \
+                    keys for all nodes".to_owned()),
             (!config.default_key && given.has("key"),
                 "--key does nothing with --no_default_key: there is no built-in key".to_owned()),
             (!config.default_key && !has_own_keys && !has_stored_keys && !is_open && !has_api,
@@ -217,7 +249,10 @@ impl Cli {
             (has_api && !has_admin_token && has_metrics_token,
                 "--metrics_token is for metrics only: without --admin_token, every program of this machine may use the rest of the \
                     API without a token".to_owned()),
-            (!has_stored_keys && (is_open || has_api),
+            (!has_stored_keys && (is_open || has_api) && has_redis,
+                "only this node has the keys that are registered or added while it runs, until it stops: --keys redis keeps keys for \
+                    all nodes".to_owned()),
+            (!has_stored_keys && (is_open || has_api) && !has_redis,
                 "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
                     .to_owned()),
         ].into_iter().filter_map(|(is_seen, warning)| is_seen.then_some(warning))

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A variable of a service manager that this system cannot obey, with the reason.
 pub fn unusable_variable() -> Option<String> {
     None
+}
+
+/// True for the first process of a machine or container, and for one that the first has started, as with `docker run --init`.
+pub fn is_main() -> bool {
+    std::process::id() == 1 || parent_id() == 1
 }
 
 /// The signals that stop the server.

@@ -25,6 +25,10 @@ pub fn unusable_variable() -> Option<String> {
     })
 }
 
+pub fn is_main() -> bool {
+    false
+}
+
 pub struct Stops {
     c: CtrlC,
     brk: CtrlBreak,
